@@ -1,0 +1,84 @@
+"""The exception tree, and how a culprit is underlined.
+
+Every error a user can meet has four parts, in this order: the call; what was expected and what
+was got; where (printed IR with a caret, or the node of the model); a hint that says how to go on.
+
+>>> print(ScheduleError('split("i", factor=7)', "factor must divide the extent of loop i (128)",
+...                     where=caret("for i in range(128):", "i"), hint='tail="guard"'))
+ScheduleError: split("i", factor=7): factor must divide the extent of loop i (128)
+    for i in range(128):
+        ^ here
+hint: tail="guard"
+"""
+
+from __future__ import annotations
+
+import re
+
+
+class MiniccError(Exception):
+    """Base of every error that minicc raises on purpose.
+
+    `call` is what the user asked for, `problem` says expected and got with values, `where` is
+    printed IR or the node of the model (may be several lines), `hint` is the way out.
+    """
+
+    def __init__(self, call: str, problem: str, where: str = "", hint: str = "") -> None:
+        super().__init__(call, problem, where, hint)
+        self.call, self.problem, self.where, self.hint = call, problem, where, hint
+
+    def __str__(self) -> str:
+        lines = [f"{type(self).__name__}: {self.call}: {self.problem}"]
+        lines += [f"    {line}" for line in self.where.splitlines()]
+        if self.hint:
+            lines.append(f"hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class TypeInferenceError(MiniccError):
+    """An operator cannot take inputs of these dtypes or shapes."""
+
+
+class GraphError(MiniccError):
+    """A graph is malformed: a cycle, a missing input, a name used twice, text that does not parse."""
+
+
+class LoadError(MiniccError):
+    """A model file cannot be read: garbage, an unknown operator, data outside its folder."""
+
+
+class TeError(MiniccError):
+    """A tensor expression is malformed."""
+
+
+class LoopError(MiniccError):
+    """A loop program breaks a rule: out of bounds, use before definition, a race."""
+
+
+class ScheduleError(MiniccError):
+    """A schedule step is not legal here."""
+
+
+class CodegenError(MiniccError):
+    """A loop program has no machine code on this target."""
+
+
+class TargetError(MiniccError):
+    """A target is unknown or lacks what was asked of it."""
+
+
+class RunError(MiniccError):
+    """A compiled model was called with the wrong inputs."""
+
+
+class ConfigError(MiniccError):
+    """An option or an environment variable has no valid value."""
+
+
+def caret(text: str, name: str) -> str:
+    """Underline the first whole-word occurrence of `name` in `text`; `text` unchanged if absent."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        if found := re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", line):
+            return "\n".join([*lines[: number + 1], " " * found.start() + "^ here", *lines[number + 1 :]])
+    return text

@@ -1,0 +1,289 @@
+"""Room 1: what to compute. A graph of operators on tensors.
+
+    graph ::= graph NAME(input*) { node* return value* }
+    node  ::= %N = Operator(field=value, ...)(value, ...) : type    # span
+    value ::= %N | NAME
+    type  ::= dtype[dim, ...] | ?                                   dim: an integer, or a symbol
+
+Semantics. Values are immutable tensors; an operator is a pure function, so order is only
+dataflow, and a node used twice is computed once. Nodes are interned by (op, inputs): equal
+computations are one node, and the span of the first one made is kept. A type is `?` while it
+depends on a symbol or on an operand that is still an input; binding resolves it. The meaning of
+a graph is `evaluate`: the NumPy reference of every operator, in topological order.
+
+>>> x = input("x", TensorType(float32, (2, 3)))
+>>> from minicc.ops import Relu
+>>> Graph("main", (x,), (Relu()(x),), ("y",)).outputs[0].type
+float32[2,3]
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minicc.errors import GraphError, TypeInferenceError
+from minicc.ir import node as kit
+from minicc.ir.node import node, postorder
+from minicc.ops.base import Array, Kind, Operator, infer
+from minicc.types import DType, Symbol, TensorType, float32
+
+__all__ = ["Constant", "Data", "Graph", "Input", "Kernel", "Node", "Span", "constant", "float32", "input"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a node comes from: the file, the name and operator there, and its position (or line)."""
+
+    source: str
+    name: str = ""
+    op: str = ""
+    index: int = -1
+
+    def __str__(self) -> str:
+        what = " ".join(filter(None, [self.op, repr(self.name) if self.name else ""]))
+        return f"{self.source}{f':{self.index}' if self.index >= 0 else ''}{f' {what}' if what else ''}"
+
+
+class Data:
+    """A read-only array that compares by content: dtype, shape and bits."""
+
+    __slots__ = ("array", "digest")
+
+    def __init__(self, array: Any) -> None:
+        held = np.array(array, copy=None, order="C")
+        if held.flags.writeable:
+            held = held.copy() if held is array else held
+            held.flags.writeable = False
+        self.array: Array = held
+        content = hashlib.blake2b(f"{held.dtype}{held.shape}".encode(), digest_size=12)
+        content.update(held.reshape(-1).view(np.uint8).data)
+        self.digest = content.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Data) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"@{self.digest}"
+
+
+@node
+class Input(Operator):
+    """A named input of the graph."""
+
+    label: str
+    type: TensorType
+
+    def infer(self, *types: TensorType) -> TensorType:
+        return self.type
+
+
+@node
+class Constant(Operator):
+    """A tensor known at compile time: a weight, or a folded value."""
+
+    data: Data
+
+    def infer(self, *types: TensorType) -> TensorType:
+        return TensorType.of(self.data.array)
+
+    def numpy(self, *arrays: Array) -> Array:
+        return self.data.array
+
+
+@node
+class Node(kit.Node):
+    """An operator applied to inputs. Make one by calling the operator on nodes."""
+
+    op: Operator
+    inputs: tuple[Node, ...]
+    inferred: TensorType | None  # None while a symbol or an operand leaves it open
+    span: Span | None = None
+
+    exact_key: ClassVar[bool] = True
+
+    @classmethod
+    def intern_key(cls, args: tuple[Any, ...]) -> Any:
+        return cls, args[0], args[1]  # the type follows from these, and the span says nothing of the value
+
+    @property
+    def type(self) -> TensorType:
+        """The inferred type. Raises GraphError while it is not known."""
+        if self.inferred is None:
+            raise GraphError(f"type of {self.op}", "not known before every symbol and operand is bound",
+                             where=str(self.span or ""), hint='bind it: input_shapes={"x": (1, 3, 224, 224)} or --dim n=1')
+        return self.inferred
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self.type.dtype
+
+    def apply(self, op: Operator, values: Sequence[Any]) -> Node:
+        """A new node; arrays among the values become constants."""
+        return make(op, values)
+
+    def constant(self, array: Any) -> Node:
+        return constant(array)
+
+    def __repr__(self) -> str:
+        return f"<{self.op.name}: {self.inferred or '?'}>"
+
+
+def make(op: Operator, values: Sequence[Any], span: Span | None = None) -> Node:
+    """The node `op(*values)`, its type inferred. An inference error gains the span."""
+    inputs = tuple(v if isinstance(v, Node) else constant(v) for v in values)
+    try:
+        inferred = infer(op, [v.inferred for v in inputs])
+    except TypeInferenceError as error:
+        error.where = error.where or str(span or "")
+        raise
+    return Node(op, inputs, inferred, span)
+
+
+def input(name: str, type: TensorType, span: Span | None = None) -> Node:
+    """A graph input."""
+    return Node(Input(name, type), (), type, span)
+
+
+def constant(array: Any, span: Span | None = None) -> Node:
+    """A node that holds `array`."""
+    data = array if isinstance(array, Data) else Data(array)
+    return Node(Constant(data), (), TensorType.of(data.array), span)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Inputs in order, outputs in order, and the names of the outputs."""
+
+    name: str
+    inputs: tuple[Node, ...]
+    outputs: tuple[Node, ...]
+    output_names: tuple[str, ...]
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """Every node that the outputs need, and every input, producers first."""
+        return tuple(postorder((*self.inputs, *self.outputs), lambda n: n.inputs))
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(n.op.label for n in self.inputs)  # type: ignore[attr-defined]
+
+    @property
+    def symbols(self) -> dict[str, str]:
+        """Each unbound symbol, with the input it stands in."""
+        found: dict[str, str] = {}
+        for name, n in zip(self.input_names, self.inputs, strict=True):
+            for dim in n.type.shape:
+                if isinstance(dim, Symbol):
+                    found.setdefault(dim.name, name)
+        return found
+
+    def users(self) -> dict[Node, list[Node]]:
+        """The nodes that read each node, in topological order; a graph output is not a user."""
+        found: dict[Node, list[Node]] = {n: [] for n in self.nodes}
+        for n in self.nodes:
+            for i in dict.fromkeys(n.inputs):
+                found[i].append(n)
+        return found
+
+    def same_as(self, other: Graph) -> bool:
+        """Structural equality: the same nodes under the same names."""
+        return (self.name, self.inputs, self.outputs, self.output_names) == (
+            other.name, other.inputs, other.outputs, other.output_names)
+
+    def rebuild(self, replaced: Mapping[Node, Node], inputs: Sequence[Node] | None = None) -> Graph:
+        """The same graph with the outputs looked up in `replaced`; itself when nothing changed."""
+        outputs = tuple(replaced.get(n, n) for n in self.outputs)
+        kept = self.inputs if inputs is None else tuple(inputs)
+        if outputs == self.outputs and kept == self.inputs:
+            return self
+        return Graph(self.name, kept, outputs, self.output_names)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    @property
+    def constants(self) -> dict[str, Array]:
+        """Every array that the text form names by digest."""
+        held = [n.op.data for n in self.nodes if isinstance(n.op, Constant)]
+        held += [Data(a) for n in self.nodes if isinstance(n.op, Kernel) for a in n.op.body.constants.values()]
+        return {data.digest: data.array for data in held if data.array.size > SMALL}
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self))
+
+
+SMALL = 16  # constants of up to so many elements are printed in full
+
+
+def _lines(graph: Graph) -> Iterator[str]:
+    names: dict[Node, str] = dict(zip(graph.inputs, graph.input_names, strict=True))
+    inputs = ", ".join(f"{name}: {n.inferred}" for n, name in names.items())
+    yield f"graph {graph.name}({inputs}) {{"
+    for n in graph.nodes:
+        if n in names:
+            continue
+        names[n] = f"%{len(names) - len(graph.inputs)}"
+        call = f"{_head(n.op)}({', '.join(names[i] for i in n.inputs)})"
+        yield f"  {names[n]} = {call} : {n.inferred or '?'}" + (f"    # {n.span}" if n.span else "")
+        if isinstance(n.op, Kernel):
+            yield from (f"  | {line}" for line in _lines(n.op.body))
+    results = ", ".join(f"{label}={names[n]}" for label, n in zip(graph.output_names, graph.outputs, strict=True))
+    yield f"  return {results}"
+    yield "}"
+
+
+def _head(op: Operator) -> str:
+    """The operator with its fields, as the text form writes it."""
+    if isinstance(op, Kernel):
+        return f"Kernel[{op.label}]"
+    if isinstance(op, Constant):
+        array = op.data.array
+        content = f"{array.tolist()!r}" if array.size <= SMALL else f"@{op.data.digest}"
+        return f"Constant[{TensorType.of(array)} {content}]"
+    return repr(op)
+
+
+@node
+class Kernel(Operator):
+    """A fused sub-graph: one kernel of the compiled model. Its inputs are the body's, in order."""
+
+    kind: ClassVar[Kind] = Kind.OPAQUE
+
+    label: str
+    body: Graph
+
+    @classmethod
+    def intern_key(cls, args: tuple[Any, ...]) -> Any:
+        body: Graph = args[1]
+        return cls, args[0], body.inputs, body.outputs
+
+    def infer(self, *types: TensorType) -> TensorType:
+        return self.body.outputs[0].type
+
+    def numpy(self, *arrays: Array) -> Array:
+        values: dict[Node, Array] = dict(zip(self.body.inputs, arrays, strict=True))
+        for n in self.body.nodes:
+            if n not in values:
+                values[n] = n.op.numpy(*[values[i] for i in n.inputs])
+        return values[self.body.outputs[0]]
+
+    def compute(self, *tensors: Any) -> Any:
+        values: dict[Node, Any] = dict(zip(self.body.inputs, tensors, strict=True))
+        for n in self.body.nodes:
+            if n not in values:
+                values[n] = n.op(*[values[i] for i in n.inputs])
+        return values[self.body.outputs[0]]

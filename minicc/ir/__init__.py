@@ -1,0 +1,1 @@
+"""The kit every IR is built from: `node` makes interned nodes, `rewrite` holds rules as data."""

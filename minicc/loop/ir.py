@@ -1,0 +1,230 @@
+"""Room 3: how a kernel is computed. Loops, guards and stores over buffers.
+
+    program ::= Program(name, params, outputs, body)
+    stmt    ::= For(var, extent, kind, body)       for var in range(extent)
+              | Seq(stmts)
+              | Store(buffer, indices, value)      buffer[indices] = value
+              | Update(buffers, indices, values, inits, axes)
+              | If(cond, body)
+              | Alloc(buffer, body)                buffer lives in body
+    kind    ::= serial | parallel | vectorize | unroll | a thread axis such as blockIdx.x
+
+Semantics. Statements run in order; expressions are those of `te.expr` over buffers. A program
+writes its outputs completely. Distinct buffers never overlap. Every loop starts at 0, has a
+unique name, and runs in order unless its kind says that order does not matter: the iterations
+of a `parallel` or `vectorize` loop are independent, or the verifier rejects the program. An
+`Update` is one step of a reduction, over the loops whose variables are `axes`: it assigns all
+`values` at once, and where every axis is 0 it first stores `inits`. So a reduction is one
+statement however its loops are arranged, and a loop pass places the initialisation at the end.
+A buffer of scope `global` lives in memory, one of scope `local` in registers or on the stack.
+
+`Program` is in `loop.program`; `str(program)` is Python that runs, printed by `loop.python`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from minicc.ir.node import Node, node, postorder, replace
+from minicc.te.expr import Expr, Load, Var, transform
+from minicc.te.expr import walk as walk_expr
+from minicc.types import DType, TensorType
+
+SERIAL, PARALLEL, VECTORIZE, UNROLL = "serial", "parallel", "vectorize", "unroll"
+
+
+@node
+class Buffer(Node):
+    """A dense row-major array. `shape` holds `int`s, or `Expr`s where symbolic."""
+
+    name: str
+    dtype: DType
+    shape: tuple[Any, ...]
+    scope: str = "global"
+
+    @property
+    def type(self) -> TensorType:
+        return TensorType(self.dtype, self.shape)
+
+    def __getitem__(self, indices: Any) -> Load:
+        return Load(self, indices if isinstance(indices, tuple) else (indices,))
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.type}"
+
+
+class Stmt(Node):
+    """Base of every statement."""
+
+    __slots__ = ()
+
+
+@node
+class For(Stmt):
+    """`var` takes the values of `range(extent)`."""
+
+    var: Var
+    extent: Any  # int, or an int64 Expr
+    body: Stmt
+    kind: str = SERIAL
+
+    @property
+    def name(self) -> str:
+        return self.var.name
+
+
+@node
+class Seq(Stmt):
+    """Statements in order. Make one with `seq`, which flattens."""
+
+    stmts: tuple[Stmt, ...]
+
+
+@node
+class Store(Stmt):
+    buffer: Buffer
+    indices: tuple[Expr, ...]
+    value: Expr
+
+
+@node
+class Update(Stmt):
+    """One reduction step; all buffers are written at the same `indices`.
+
+    `values` read the accumulators as loads of `buffers` at `indices`.
+    """
+
+    buffers: tuple[Buffer, ...]
+    indices: tuple[Expr, ...]
+    values: tuple[Expr, ...]
+    inits: tuple[Expr, ...]
+    axes: tuple[Var, ...]
+
+
+@node
+class If(Stmt):
+    cond: Expr
+    body: Stmt
+
+
+@node
+class Alloc(Stmt):
+    """`buffer` exists, uninitialised, while `body` runs."""
+
+    buffer: Buffer
+    body: Stmt
+
+
+def seq(*stmts: Stmt) -> Stmt:
+    """The statements in order, nested sequences flattened; a single one stays itself."""
+    flat: list[Stmt] = []
+    for s in stmts:
+        flat.extend(s.stmts if isinstance(s, Seq) else (s,))
+    return flat[0] if len(flat) == 1 else Seq(tuple(flat))
+
+
+def bodies(s: Stmt) -> tuple[Stmt, ...]:
+    """The statements directly inside `s`."""
+    match s:
+        case Seq(stmts):
+            return stmts
+        case For() | If() | Alloc():
+            return (s.body,)
+    return ()
+
+
+def expressions(s: Stmt) -> tuple[Expr, ...]:
+    """The expressions that `s` itself evaluates, not those of the statements inside."""
+    match s:
+        case For(_, extent):
+            return (extent,) if isinstance(extent, Expr) else ()
+        case Store(_, indices, value):
+            return (*indices, value)
+        case Update(_, indices, values, inits, _):
+            return (*indices, *values, *inits)
+        case If(cond, _):
+            return (cond,)
+    return ()
+
+
+def walk(s: Stmt) -> Iterator[Stmt]:
+    """Every statement in `s`, itself included, inner ones first."""
+    return postorder([s], bodies)
+
+
+def map_bodies(s: Stmt, change: Callable[[Stmt], Stmt]) -> Stmt:
+    """`s` with `change` applied to each statement directly inside."""
+    if isinstance(s, Seq):
+        made = tuple(change(inner) for inner in s.stmts)
+        return s if made == s.stmts else seq(*made)
+    if isinstance(s, (For, If, Alloc)):
+        return replace(s, body=change(s.body))
+    return s
+
+
+def rewrite(s: Stmt, change: Callable[[Stmt], Stmt]) -> Stmt:
+    """Rebuild bottom-up, replacing each statement by `change(statement)`."""
+    return change(map_bodies(s, lambda inner: rewrite(inner, change)))
+
+
+def map_expressions(s: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
+    """`s` with `change` applied to each whole expression in it, statements inside included."""
+
+    def here(t: Stmt) -> Stmt:
+        match t:
+            case For(var, extent, body, kind) if isinstance(extent, Expr):
+                return For(var, change(extent), body, kind)
+            case Store(buffer, indices, value):
+                return Store(buffer, tuple(map(change, indices)), change(value))
+            case Update(buffers, indices, values, inits, axes):
+                return Update(buffers, tuple(map(change, indices)), tuple(map(change, values)),
+                              tuple(map(change, inits)), axes)
+            case If(cond, body):
+                return If(change(cond), body)
+        return t
+
+    return rewrite(s, here)
+
+
+def substitute_vars(s: Stmt, values: dict[Expr, Expr]) -> Stmt:
+    """Replace variables in every expression of `s`, and the axes of reductions by those of their values."""
+    memo: dict[Expr, Expr] = {}
+    made = map_expressions(s, lambda e: transform(e, lambda x: values.get(x, x), memo))
+
+    def axes(t: Stmt) -> Stmt:
+        if isinstance(t, Update) and any(a in values for a in t.axes):
+            found: dict[Var, None] = {}
+            for axis in t.axes:
+                for x in sorted_vars(values.get(axis, axis)):
+                    found[x] = None
+            return replace(t, axes=tuple(found))
+        return t
+
+    return rewrite(made, axes)
+
+
+def sorted_vars(e: Expr) -> list[Var]:
+    """The variables of `e` in order of first use."""
+    return [x for x in walk_expr(e) if isinstance(x, Var)]
+
+
+def loops(s: Stmt) -> dict[str, For]:
+    """Every loop in `s` by name, outer ones first."""
+    found: dict[str, For] = {}
+
+    def visit(t: Stmt) -> None:
+        if isinstance(t, For):
+            found[t.name] = t
+        for inner in bodies(t):
+            visit(inner)
+
+    visit(s)
+    return found
+
+
+__all__ = [
+    "PARALLEL", "SERIAL", "UNROLL", "VECTORIZE", "Alloc", "Buffer", "For", "If", "Seq", "Stmt", "Store",
+    "Update", "bodies", "expressions", "loops", "map_bodies", "map_expressions", "rewrite", "seq", "sorted_vars",
+    "substitute_vars", "walk",
+]  # fmt: skip

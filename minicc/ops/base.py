@@ -1,0 +1,194 @@
+"""What the compiler knows of an operator: one class each.
+
+An operator is a frozen node whose fields are its attributes. Calling it applies it to values of
+any room: to arrays it is the NumPy reference, to `te` tensors it is their expression, to graph
+nodes it is a new node. So a definition by simpler operators (`expand`) is written once, and
+serves every room.
+
+An *operand* is a field that ONNX lets a model compute: the shape of a Reshape, the axes of a
+reduction. Until its value is known the field holds `OPERAND` and the value comes as a trailing
+input; binding the graph moves it into the field. Every other input is data.
+
+>>> import numpy as np
+>>> @operator
+... class Twice(Operator):
+...     def infer(self, x):
+...         return x
+...     def numpy(self, x):
+...         return 2 * x
+>>> Twice()(np.arange(3))
+array([0, 2, 4])
+>>> del REGISTRY["Twice"]
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, Protocol, TypeVar, dataclass_transform
+
+import numpy as np
+
+from minicc.errors import TypeInferenceError
+from minicc.ir.node import Node, node, replace
+from minicc.types import DType, TensorType, Unbound
+
+Array = np.ndarray[Any, np.dtype[Any]]
+T = TypeVar("T", bound="Operator")
+
+
+class Kind(enum.IntEnum):
+    """The fusion contract, from the freest to the strictest."""
+
+    ELEMENTWISE = 0  # output[i] needs input[i]
+    BROADCAST = 1  # output[i] needs one element of each input, stretched axes allowed
+    INJECTIVE = 2  # output[i] needs one element of one input, anywhere
+    REDUCTION = 3  # output[i] needs many elements, each used once
+    ANCHOR = 4  # a contraction or a window: the heart of its kernel; takes an epilogue
+    OPAQUE = 5  # stands alone
+
+
+class Operand:
+    """The type of `OPERAND`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "input"
+
+    def __reduce__(self) -> str:
+        return "OPERAND"
+
+
+OPERAND: Final = Operand()
+
+
+class Draw(Protocol):
+    """What `draw` may ask for; `testing.strategies` answers with hypothesis."""
+
+    def integer(self, low: int, high: int) -> int: ...
+    def choice(self, options: Sequence[Any]) -> Any: ...
+    def boolean(self) -> bool: ...
+    def number(self, low: float, high: float) -> float: ...
+    def shape(self, rank: int | tuple[int, int] = (0, 4), low: int = 0, high: int = 7) -> tuple[int, ...]: ...
+    def dtype(self, kinds: Sequence[str] = ("float",)) -> DType: ...
+    def type(
+        self, kinds: Sequence[str] = ("float",), rank: int | tuple[int, int] = (0, 4), low: int = 0
+    ) -> TensorType:
+        """The type of an input; in a random graph preferably that of a value already there."""
+    def array(self, type: TensorType, low: float | None = None, high: float | None = None) -> Array: ...
+    def broadcastable(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """A shape that broadcasts with `shape` to `shape`."""
+
+
+Example = tuple["Operator", Sequence[Any]]  # an operator and its inputs: a TensorType for any data, or an Array
+
+REGISTRY: dict[str, type[Operator]] = {}
+
+
+class Operator(Node):
+    """Base of every operator. A subclass gives `infer`, and `numpy` and `compute`, or `expand`."""
+
+    __slots__ = ()
+    exact_key: ClassVar[bool] = True
+    kind: ClassVar[Kind] = Kind.OPAQUE
+    operands: ClassVar[tuple[str, ...]] = ()  # fields that may be OPERAND, in the order of their inputs
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    def __call__(self, *values: Any) -> Any:
+        """Apply to arrays, `te` tensors or graph nodes; plain arrays may stand among the others."""
+        for value in values:
+            if (apply := getattr(value, "apply", None)) is not None:
+                return apply(self, values)
+        return self.numpy(*values)
+
+    def infer(self, *types: TensorType) -> TensorType:
+        """The type of the result. Raises TypeInferenceError, or Unbound when a symbol is in the way."""
+        raise NotImplementedError(self.name)
+
+    def numpy(self, *arrays: Any) -> Any:
+        """The reference: the result on NumPy arrays, exactly as ONNX defines it."""
+        return self.expand(*arrays)
+
+    def compute(self, *tensors: Any) -> Any:
+        """The result as a `te` tensor."""
+        return self.expand(*tensors)
+
+    def expand(self, *values: Any) -> Any:
+        """The result by simpler operators, on values of any room."""
+        raise NotImplementedError(self.name)
+
+    def fold(self, *types: TensorType) -> Array | None:
+        """The value, where the types of the inputs alone decide it (Shape, Size)."""
+        return None
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        """A valid instance and inputs for it."""
+        raise NotImplementedError(cls.__name__)
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """The operand fields whose value is still a trailing input."""
+        return tuple(name for name in self.operands if getattr(self, name) is OPERAND)
+
+    def bind(self: T, values: Sequence[Array]) -> T:
+        """Move the values of all pending operands into their fields: ints, floats or tuples of them."""
+        return replace(self, **{name: _plain(value) for name, value in zip(self.pending, values, strict=True)})
+
+    def error(self, problem: str, *types: TensorType, hint: str = "") -> TypeInferenceError:
+        """An inference error whose call is this operator on `types`."""
+        return TypeInferenceError(f"{self}({', '.join(map(str, types))})", problem, hint=hint)
+
+    def __repr__(self) -> str:
+        names: tuple[str, ...] = self.__match_args__  # type: ignore[attr-defined]
+        return f"{self.name}({', '.join(f'{n}={getattr(self, n)!r}' for n in names)})" if names else self.name
+
+
+def _plain(value: Any) -> Any:
+    """An array as Python numbers: a scalar from a 0-d one, else a tuple."""
+    array = np.asarray(value)
+    if array.ndim == 0:
+        return array.item()
+    return tuple(_plain(row) for row in array)
+
+
+@dataclass_transform(frozen_default=True, eq_default=False)
+def operator(cls: type[T]) -> type[T]:
+    """Make an operator class a node and register it, which enrols it in every equivalence test."""
+    made = node(cls)
+    REGISTRY[made.__name__] = made
+    return made
+
+
+def infer(op: Operator, types: Sequence[TensorType | None]) -> TensorType | None:
+    """The type of `op` on inputs of these types; None while a symbol or an operand leaves it open."""
+    if op.pending or any(t is None for t in types):
+        return None
+    try:
+        return op.infer(*types)  # type: ignore[arg-type]
+    except Unbound:
+        return None
+
+
+def dtype_of(value: Any) -> DType:
+    """The dtype of a value of any room."""
+    return DType.of(value.dtype)
+
+
+def like(value: Any, number: Any) -> Any:
+    """The scalar `number` as a constant of the room and the dtype of `value`."""
+    scalar = np.asarray(number).astype(dtype_of(value).numpy)
+    make = getattr(value, "constant", None)
+    return make(scalar) if make else scalar
+
+
+def axis_of(call: Operator, axis: int, type: TensorType, rank: int | None = None) -> int:
+    """`axis` counted from the front; raises when it is out of range for `rank` (default: the type's)."""
+    rank = type.rank if rank is None else rank
+    if not -rank <= axis < max(rank, 1):
+        raise call.error(f"axis must be in [{-rank}, {rank - 1}], got {axis}", type)
+    return axis % rank if rank else 0

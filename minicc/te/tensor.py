@@ -1,0 +1,384 @@
+"""Tensors defined by expressions: what the literature calls TE.
+
+    tensor  ::= Placeholder(name, shape, dtype)
+              | Compute(name, axes, body)               body over axes, or a Reduce of it
+              | Scan(name, init, update, state)         a recurrence along the first axis
+              | Scatter(name, data, axes, indices, value, combiner, where)
+
+`compute(shape, f)` is the tensor whose element at `(i, j, ...)` is `f(i, j, ...)`. A `Tensor` is
+one output of such an operation. Tensors are immutable and interned, like everything else.
+
+>>> A = placeholder((4, 8), name="A")
+>>> k = reduce_axis((0, 8), name="k")
+>>> B = compute((4,), lambda i: sum(A[i, k], axis=k), name="B")
+>>> B.op
+B[i in range(4)] = sum(A[i, k] for k in range(8))
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from minicc.errors import TeError
+from minicc.ir.node import Node, node, postorder
+from minicc.te.expr import (
+    Axis,
+    Combiner,
+    Expr,
+    Load,
+    Reduce,
+    Select,
+    Var,
+    binary,
+    const,
+    loads,
+    maximum,
+    minimum,
+    select,
+    substitute,
+    walk,
+    wrap,
+)
+from minicc.types import DType, float32, int64
+
+
+class Operation(Node):
+    """Base of what defines a tensor."""
+
+    __slots__ = ()
+    name: str
+
+    def output(self, index: int = 0) -> Tensor:
+        return Tensor(self, index)
+
+
+@node
+class Tensor(Node):
+    """Output `index` of an operation. Index it for an element: `A[i, j]`."""
+
+    op: Any  # an Operation
+    index: int = 0
+
+    @property
+    def name(self) -> str:
+        several = isinstance(self.op, Compute) and len(self.op.body) > 1
+        return f"{self.op.name}_v{self.index}" if several else str(self.op.name)
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """Extents: `int`, or an `Expr` where symbolic."""
+        op = self.op
+        return tuple(axis.extent for axis in op.axes) if isinstance(op, Compute) else tuple(op.shape)
+
+    @property
+    def dtype(self) -> DType:
+        return DType.of(self.op.body[self.index].dtype if isinstance(self.op, Compute) else self.op.dtype)
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    def __getitem__(self, indices: Any) -> Expr:
+        indices = indices if isinstance(indices, tuple) else (indices,)
+        if len(indices) != len(self.shape):
+            raise TeError(f"{self.name}[{', '.join(map(str, indices))}]",
+                          f"expected {len(self.shape)} indices for shape {self.shape}, got {len(indices)}")
+        return Load(self, tuple([wrap(i) for i in indices]))
+
+    def __call__(self, *indices: Any) -> Expr:
+        return self[indices]
+
+    def scalar(self) -> Expr:
+        return self[()]
+
+    def apply(self, op: Any, values: Sequence[Any]) -> Tensor:
+        """An operator on tensors is its TE; scalar arrays among the values become constants."""
+        return op.compute(*[v if isinstance(v, Tensor) else self.constant(v) for v in values])  # type: ignore[no-any-return]
+
+    def constant(self, array: Any) -> Tensor:
+        """A 0-d tensor of the scalar `array`."""
+        return compute((), lambda: const(array.item(), DType.of(array.dtype)), name="constant")  # type: ignore[no-any-return]
+
+    def __iter__(self) -> Iterator[Expr]:
+        raise TeError(f"iter({self.name})", "a tensor is not iterable", hint="index it inside te.compute")
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.name}: {self.dtype}[{','.join(map(str, self.shape))}])"
+
+
+@node
+class Placeholder(Operation):
+    """An input."""
+
+    name: str
+    shape: tuple[Any, ...]
+    dtype: DType
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.dtype}[{','.join(map(str, self.shape))}]"
+
+
+@node
+class Compute(Operation):
+    """One expression per output over the points of `axes`; all reductions share their axes."""
+
+    name: str
+    axes: tuple[Axis, ...]
+    body: tuple[Expr, ...]
+
+    @property
+    def axis(self) -> tuple[Axis, ...]:
+        """The spatial axes, by the name TE gives them."""
+        return self.axes
+
+    @property
+    def reduce_axis(self) -> tuple[Axis, ...]:
+        first = self.body[0]
+        return first.axes if isinstance(first, Reduce) else ()
+
+    def __repr__(self) -> str:
+        body = ", ".join(map(str, self.body))
+        return f"{self.name}[{', '.join(map(str, self.axes))}] = {body}"
+
+
+@node
+class Scan(Operation):
+    """`result[t] = init[t]` for the first `init.shape[0]` steps, then `update[t]`, in order of t.
+
+    `update` reads earlier steps through the placeholder `state`, as `state[t - 1, ...]`.
+    """
+
+    name: str
+    init: Tensor
+    update: Tensor
+    state: Tensor
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return self.state.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self.state.dtype
+
+
+@node
+class Scatter(Operation):
+    """A copy of `data`, then for each point of `axes` in order: `result[indices] = value`.
+
+    With a combiner the old element is combined with `value`. Points where `where` is false, and
+    points outside of the result, are passed over.
+    """
+
+    name: str
+    data: Tensor
+    axes: tuple[Axis, ...]
+    indices: tuple[Expr, ...]
+    value: Expr
+    combiner: Combiner | None
+    where: Expr
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return self.data.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self.data.dtype
+
+
+# ---- the surface --------------------------------------------------------------------------------
+
+
+def var(name: str = "n", dtype: DType | str = int64) -> Var:
+    """A symbolic size, bound from the arrays when the built function is called."""
+    return Var(name, DType.of(dtype))
+
+
+def _extents(shape: Any) -> tuple[Any, ...]:
+    dims = shape if isinstance(shape, (tuple, list)) else (shape,)
+    return tuple(d if isinstance(d, Expr) else int(d) for d in dims)
+
+
+def placeholder(shape: Any, dtype: DType | str = float32, name: str = "placeholder") -> Tensor:
+    """An input of the given extents."""
+    return Tensor(Placeholder(name, _extents(shape), DType.of(dtype)))
+
+
+def reduce_axis(dom: tuple[Any, Any], name: str = "k") -> Axis:
+    """An axis to reduce over; `dom` is `(0, extent)`."""
+    low, high = dom
+    if not (isinstance(low, int) and low == 0):
+        raise TeError(f"reduce_axis({dom})", f"the domain must start at 0, got {low}", hint="shift the index instead")
+    return Axis(Var(name), high if isinstance(high, Expr) else int(high), True)
+
+
+def compute(shape: Any, f: Callable[..., Any], name: str = "compute", names: Sequence[str] | None = None) -> Any:
+    """The tensor whose element at a point is `f(*point)`; a tuple of tensors if `f` gives a tuple.
+
+    Axes are called after the parameters of `f`, or `names`. Raises TeError when `f` takes another
+    number of indices than the shape has, or a reduction is not at the top of the body.
+    """
+    extents = _extents(shape)
+    if names is None:
+        parameters = list(inspect.signature(f).parameters.values())
+        if parameters and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
+            names = [f"i{d}" for d in range(len(extents))]
+        else:
+            names = [p.name for p in parameters]
+    if len(names) != len(extents):
+        raise TeError(f"compute({name!r})", f"the body takes {len(names)} indices, the shape {extents} has {len(extents)}")
+    axes = tuple(Axis(Var(n), e) for n, e in zip(names, extents, strict=True))
+    result = f(*[axis.var for axis in axes])
+    several = isinstance(result, (tuple, list))
+    body = tuple(wrap(r) for r in (result if several else [result]))
+    for e in body:
+        _check_body(name, axes, e)
+    op = Compute(name, axes, body)
+    return tuple(Tensor(op, n) for n in range(len(body))) if several else Tensor(op)
+
+
+def _check_body(name: str, axes: tuple[Axis, ...], body: Expr) -> None:
+    from_top = body.values if isinstance(body, Reduce) else (body,)
+    for e in walk(*from_top):
+        if isinstance(e, Reduce):
+            raise TeError(f"compute({name!r})", "a reduction must be the whole body", where=str(body),
+                          hint="put the reduction in a te.compute of its own")
+    used = [a.var.name for a in axes] + ([a.var.name for a in body.axes] if isinstance(body, Reduce) else [])
+    if len(set(used)) < len(used):
+        raise TeError(f"compute({name!r})", f"axes must have distinct names, got {', '.join(used)}", where=str(body))
+
+
+def _combiner(name: str, dtype: DType, f: Callable[[Expr, Expr], Expr], identity: Any) -> Combiner:
+    left, right = Var("left", dtype), Var("right", dtype)
+    return Combiner(name, (left,), (right,), (f(left, right),), (const(identity, dtype),))
+
+
+def reducer(name: str, dtype: DType) -> Combiner:
+    """The combiner `sum`, `prod`, `max`, `min`, `all` or `any` for a dtype."""
+    low, high = dtype.range
+    match name:
+        case "sum":
+            return _combiner(name, dtype, lambda a, b: binary("add", a, b), 0)
+        case "prod":
+            return _combiner(name, dtype, lambda a, b: binary("mul", a, b), 1)
+        case "max":
+            return _combiner(name, dtype, maximum, low)
+        case "min":
+            return _combiner(name, dtype, minimum, high)
+        case "all":
+            return _combiner(name, dtype, lambda a, b: a & b, True)
+        case "any":
+            return _combiner(name, dtype, lambda a, b: a | b, False)
+    raise TeError(f"reducer({name!r})", "no such reduction", hint="sum, prod, max, min, all, any or te.comm_reducer")
+
+
+def _reduce(name: str, value: Any, axis: Axis | Sequence[Axis]) -> Expr:
+    value = wrap(value)
+    axes = (axis,) if isinstance(axis, Axis) else tuple(axis)
+    return Reduce(reducer(name, value.dtype), (value,), axes)
+
+
+def sum(value: Any, axis: Axis | Sequence[Axis]) -> Expr:
+    """The sum over reduction axes; 0 over an empty one."""
+    return _reduce("sum", value, axis)
+
+
+def prod(value: Any, axis: Axis | Sequence[Axis]) -> Expr:
+    return _reduce("prod", value, axis)
+
+
+def max(value: Any, axis: Axis | Sequence[Axis]) -> Expr:
+    """The greatest, NaN if any is; the least value of the dtype over an empty axis."""
+    return _reduce("max", value, axis)
+
+
+def min(value: Any, axis: Axis | Sequence[Axis]) -> Expr:
+    return _reduce("min", value, axis)
+
+
+def comm_reducer(
+    combine: Callable[[Any, Any], Any], identity: Callable[..., Any], name: str = "reduce"
+) -> Callable[..., Any]:
+    """A reduction of your own, on scalars or on tuples.
+
+    `combine(x, y)` and `identity(dtype, ...)` take and give a scalar, or tuples of equal length.
+    """
+
+    def reduce(values: Any, axis: Axis | Sequence[Axis]) -> Any:
+        several = isinstance(values, (tuple, list))
+        exprs = tuple(wrap(v) for v in (values if several else [values]))
+        left = tuple(Var(f"left{n}", e.dtype) for n, e in enumerate(exprs))
+        right = tuple(Var(f"right{n}", e.dtype) for n, e in enumerate(exprs))
+        result = combine(left, right) if several else (combine(left[0], right[0]),)
+        start = identity(*[e.dtype for e in exprs])
+        start = start if several else (start,)
+        combiner = Combiner(
+            name, left, right, tuple(wrap(r) for r in result),
+            tuple(wrap(s, e.dtype) for s, e in zip(start, exprs, strict=True)),
+        )  # fmt: skip
+        axes = (axis,) if isinstance(axis, Axis) else tuple(axis)
+        made = tuple(Reduce(combiner, exprs, axes, n) for n in range(len(exprs)))
+        return made if several else made[0]
+
+    return reduce
+
+
+def scan(init: Tensor, update: Tensor, state: Tensor, name: str = "scan") -> Tensor:
+    """A recurrence along the first axis; see `Scan`."""
+    if init.shape[1:] != state.shape[1:] or update.shape != state.shape:
+        raise TeError(f"scan({name!r})", f"update must have the shape of the state {state.shape} and init that of "
+                      f"its first steps, got {update.shape} and {init.shape}")
+    return Tensor(Scan(name, init, update, state))
+
+
+def scatter(
+    data: Tensor,
+    axes: Sequence[Any],
+    indices: Callable[..., Sequence[Any]],
+    value: Callable[..., Any],
+    combiner: str | None = None,
+    where: Callable[..., Any] | None = None,
+    name: str = "scatter",
+) -> Tensor:
+    """Write `value(*point)` to `indices(*point)` for each point of `range(axes[0]) x ...`; see `Scatter`."""
+    points = tuple(Axis(Var(f"p{n}"), e) for n, e in enumerate(_extents(axes)))
+    variables = [p.var for p in points]
+    combine = reducer(combiner, data.dtype) if combiner else None
+    cond = wrap(where(*variables)) if where else wrap(True)
+    place = tuple(wrap(i) for i in indices(*variables))
+    return Tensor(Scatter(name, data, points, place, wrap(value(*variables)), combine, cond))
+
+
+def inputs_of(tensor: Tensor) -> list[Tensor]:
+    """The tensors that `tensor` reads directly, each once."""
+    match tensor.op:
+        case Compute(_, _, body):
+            found = [load.source for load in loads(*body)]
+        case Scan(_, init, update, state):
+            found = [t for part in (init, update) for t in inputs_of(part) if t is not state]
+        case Scatter(_, data, _, indices, value, _, where):
+            found = [data, *[load.source for load in loads(*indices, value, where)]]
+        case _:
+            found = []
+    return list(dict.fromkeys(found))
+
+
+def tensors_of(*outputs: Tensor) -> list[Tensor]:
+    """Every tensor that `outputs` need, producers first."""
+    return list(postorder(outputs, inputs_of))
+
+
+def inline(tensor: Tensor, indices: Sequence[Expr]) -> Expr:
+    """The element of a reduction-free tensor at `indices`, as an expression of its inputs."""
+    op = tensor.op
+    return substitute(op.body[tensor.index], {a.var: i for a, i in zip(op.axes, indices, strict=True)})
+
+
+__all__ = [
+    "Axis", "Combiner", "Compute", "Operation", "Placeholder", "Scan", "Scatter", "Select", "Tensor", "comm_reducer",
+    "compute", "inline", "inputs_of", "max", "min", "placeholder", "prod", "reduce_axis", "reducer", "scan",
+    "scatter", "select", "sum", "tensors_of", "var",
+]  # fmt: skip
