@@ -105,23 +105,26 @@ class Operator(Node):
                 return apply(self, values)
         return self.numpy(*values)
 
-    def infer(self, *types: TensorType) -> TensorType:
-        """The type of the result. Raises TypeInferenceError, or Unbound when a symbol is in the way."""
+    def infer(self, *types: Any, **_: Any) -> TensorType:
+        """The type of the result. Raises TypeInferenceError, or Unbound when a symbol is in the way.
+
+        Here and below `**_` only lets an operator name its inputs: `infer(self, x, slope)`.
+        """
         raise NotImplementedError(self.name)
 
-    def numpy(self, *arrays: Any) -> Any:
+    def numpy(self, *arrays: Any, **_: Any) -> Any:
         """The reference: the result on NumPy arrays, exactly as ONNX defines it."""
         return self.expand(*arrays)
 
-    def compute(self, *tensors: Any) -> Any:
+    def compute(self, *tensors: Any, **_: Any) -> Any:
         """The result as a `te` tensor."""
         return self.expand(*tensors)
 
-    def expand(self, *values: Any) -> Any:
+    def expand(self, *values: Any, **_: Any) -> Any:
         """The result by simpler operators, on values of any room."""
         raise NotImplementedError(self.name)
 
-    def fold(self, *types: TensorType) -> Array | None:
+    def fold(self, *types: Any, **_: Any) -> Array | None:
         """The value, where the types of the inputs alone decide it (Shape, Size)."""
         return None
 
