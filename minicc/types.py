@@ -110,7 +110,8 @@ class Symbol:
     __mod__ = __rmod__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = __index__ = __int__ = _unbound
 
     def __repr__(self) -> str:
-        return self.name
+        plain = self.name.strip() and not set(self.name) & set("[],'\"\n") and not self.name.lstrip("-").isdigit()
+        return self.name if plain else repr(self.name)
 
 
 Dim = int | Symbol

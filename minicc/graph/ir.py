@@ -2,7 +2,7 @@
 
     graph ::= graph NAME(input*) { node* return value* }
     node  ::= %N = Operator(field=value, ...)(value, ...) : type    # span
-    value ::= %N | NAME
+    value ::= %N | NAME                                             a NAME of unusual letters is quoted
     type  ::= dtype[dim, ...] | ?                                   dim: an integer, or a symbol
 
 Semantics. Values are immutable tensors; an operator is a pure function, so order is only
@@ -20,6 +20,7 @@ float32[2,3]
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -220,7 +221,7 @@ class Graph:
         """Every array that the text form names by digest."""
         held = [n.op.data for n in self.nodes if isinstance(n.op, Constant)]
         held += [Data(a) for n in self.nodes if isinstance(n.op, Kernel) for a in n.op.body.constants.values()]
-        return {data.digest: data.array for data in held if data.array.size > SMALL}
+        return {data.digest: data.array for data in held if not _is_literal(data.array)}
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
@@ -229,19 +230,31 @@ class Graph:
 SMALL = 16  # constants of up to so many elements are printed in full
 
 
+def _is_literal(array: Array) -> bool:
+    """Whether the text form prints the elements: few of them, and the print gives back every bit."""
+    if array.size > SMALL:
+        return False
+    return array.dtype.kind in "biu" or np.array(array.tolist(), array.dtype).tobytes() == array.tobytes()
+
+
+def _quoted(name: str) -> str:
+    """A name as the text form writes it."""
+    return name if re.fullmatch(r"[\w./:-]*[\w./-]", name) else repr(name)
+
+
 def _lines(graph: Graph) -> Iterator[str]:
-    names: dict[Node, str] = dict(zip(graph.inputs, graph.input_names, strict=True))
+    names: dict[Node, str] = dict(zip(graph.inputs, map(_quoted, graph.input_names), strict=True))
     inputs = ", ".join(f"{name}: {n.inferred}" for n, name in names.items())
-    yield f"graph {graph.name}({inputs}) {{"
+    yield f"graph {_quoted(graph.name)}({inputs}) {{"
     for n in graph.nodes:
         if n in names:
             continue
         names[n] = f"%{len(names) - len(graph.inputs)}"
         call = f"{_head(n.op)}({', '.join(names[i] for i in n.inputs)})"
-        yield f"  {names[n]} = {call} : {n.inferred or '?'}" + (f"    # {n.span}" if n.span else "")
+        yield f"  {names[n]} = {call} : {n.inferred or '?'}" + (f"    # {n.span}".replace("\n", " ") if n.span else "")
         if isinstance(n.op, Kernel):
             yield from (f"  | {line}" for line in _lines(n.op.body))
-    results = ", ".join(f"{label}={names[n]}" for label, n in zip(graph.output_names, graph.outputs, strict=True))
+    results = ", ".join(f"{_quoted(label)}={names[n]}" for label, n in zip(graph.output_names, graph.outputs, strict=True))
     yield f"  return {results}"
     yield "}"
 
@@ -249,10 +262,10 @@ def _lines(graph: Graph) -> Iterator[str]:
 def _head(op: Operator) -> str:
     """The operator with its fields, as the text form writes it."""
     if isinstance(op, Kernel):
-        return f"Kernel[{op.label}]"
+        return f"Kernel[{_quoted(op.label)}]"
     if isinstance(op, Constant):
         array = op.data.array
-        content = f"{array.tolist()!r}" if array.size <= SMALL else f"@{op.data.digest}"
+        content = f"{array.tolist()!r}" if _is_literal(array) else f"@{op.data.digest}"
         return f"Constant[{TensorType.of(array)} {content}]"
     return repr(op)
 
