@@ -31,7 +31,7 @@ import numpy as np
 
 from minicc.errors import TypeInferenceError
 from minicc.ir.node import Node, node, replace
-from minicc.types import DType, TensorType, Unbound
+from minicc.types import DType, Symbol, TensorType, Unbound
 
 Array = np.ndarray[Any, np.dtype[Any]]
 T = TypeVar("T", bound="Operator")
@@ -93,6 +93,7 @@ class Operator(Node):
     exact_key: ClassVar[bool] = True
     kind: ClassVar[Kind] = Kind.OPAQUE
     operands: ClassVar[tuple[str, ...]] = ()  # fields that may be OPERAND, in the order of their inputs
+    composite: ClassVar[bool] = False  # a graph pass replaces it by its `expand` before fusion
 
     @property
     def name(self) -> str:
@@ -180,6 +181,18 @@ def infer(op: Operator, types: Sequence[TensorType | None]) -> TensorType | None
 def dtype_of(value: Any) -> DType:
     """The dtype of a value of any room."""
     return DType.of(value.dtype)
+
+
+def type_of(value: Any) -> TensorType:
+    """The type of a value of any room."""
+    return TensorType(dtype_of(value), tuple(value.shape))
+
+
+def same_dim(left: Any, right: Any) -> bool:
+    """Whether two dimensions are equal. Raises Unbound when a symbol leaves it open."""
+    if left != right and (isinstance(left, Symbol) or isinstance(right, Symbol)):
+        raise Unbound(f"{left} == {right}")
+    return bool(left == right)
 
 
 def like(value: Any, number: Any) -> Any:
