@@ -22,6 +22,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -34,7 +36,7 @@ from minicc.ir.node import node, postorder
 from minicc.ops.base import Array, Kind, Operator, infer
 from minicc.types import DType, Symbol, TensorType, float32
 
-__all__ = ["Constant", "Data", "Graph", "Input", "Kernel", "Node", "Span", "constant", "float32", "input"]
+__all__ = ["Constant", "Data", "Graph", "Input", "Kernel", "Node", "Span", "constant", "float32", "input", "make", "spanned"]
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,22 @@ class Node(kit.Node):
         return f"<{self.op.name}: {self.inferred or '?'}>"
 
 
+_span: ContextVar[Span | None] = ContextVar("span", default=None)
+
+
+@contextmanager
+def spanned(span: Span | None) -> Iterator[None]:
+    """Nodes made in this context without a span of their own get `span`."""
+    token = _span.set(span)
+    try:
+        yield
+    finally:
+        _span.reset(token)
+
+
 def make(op: Operator, values: Sequence[Any], span: Span | None = None) -> Node:
     """The node `op(*values)`, its type inferred. An inference error gains the span."""
+    span = span or _span.get()
     inputs = tuple(v if isinstance(v, Node) else constant(v) for v in values)
     try:
         inferred = infer(op, [v.inferred for v in inputs])
@@ -161,7 +177,7 @@ def input(name: str, type: TensorType, span: Span | None = None) -> Node:
 def constant(array: Any, span: Span | None = None) -> Node:
     """A node that holds `array`."""
     data = array if isinstance(array, Data) else Data(array)
-    return Node(Constant(data), (), TensorType.of(data.array), span)
+    return Node(Constant(data), (), TensorType.of(data.array), span or _span.get())
 
 
 @dataclass(frozen=True, eq=False)
