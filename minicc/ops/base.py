@@ -173,9 +173,20 @@ def infer(op: Operator, types: Sequence[TensorType | None]) -> TensorType | None
     if op.pending or any(t is None for t in types):
         return None
     try:
-        return op.infer(*types)  # type: ignore[arg-type]
+        return op.infer(*types)
     except Unbound:
         return None
+
+
+def ints(value: int | tuple[int, ...] | Operand) -> tuple[int, ...]:
+    """A bound operand that is a list; models write a list of one as a scalar, too."""
+    assert not isinstance(value, Operand)
+    return tuple(int(v) for v in value) if isinstance(value, tuple) else (int(value),)
+
+
+def number(value: Any) -> Any:
+    """A bound operand that is a number; models write a number as a list of one, too."""
+    return number(value[0]) if isinstance(value, tuple) and len(value) == 1 else value
 
 
 def dtype_of(value: Any) -> DType:
