@@ -523,7 +523,7 @@ class Printer:
                 inner = ", ".join(self.expr(v, 1) for v in values)
                 loops = " ".join(f"for {axis}" for axis in axes)
                 return f"{combiner.name}({inner} {loops})" + (f"[{index}]" if len(values) > 1 else "")
-        raise TypeError(e)
+        return str(getattr(e, "name", type(e).__name__))  # the hole of a pattern
 
     def literal(self, value: Any, dtype: DType) -> str:
         return f"{value!r}" if dtype in (int64, boolean, float32) else f"{dtype}({value!r})"
