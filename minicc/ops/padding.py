@@ -1,0 +1,139 @@
+"""Pad: elements put around a tensor, or cropped from it where a pad is negative.
+
+In: a tensor. Out: along each axis `pads[axis]` elements more before it, and so many after it.
+
+>>> import numpy as np
+>>> Pad(pads=(2, -1), mode="reflect")(np.arange(4))
+array([2, 1, 0, 1, 2])
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minicc import te
+from minicc.ops.base import OPERAND, Array, Draw, Example, Kind, Operand, Operator, ints, number, operator, type_of
+from minicc.ops.generate import filled
+from minicc.ops.shape import axes_of
+from minicc.te.expr import Expr, all_of, const, maximum, minimum, select
+from minicc.types import TensorType
+
+MODES = ("constant", "reflect", "edge", "wrap")
+
+
+@operator
+class Pad(Operator):
+    """`pads` holds what to put before each of `axes`, then what to put after each.
+
+    What is put there is `value` (constant), the mirror image without the edge (reflect), the edge
+    itself (edge), or the tensor again (wrap). A negative pad crops, before anything is put.
+    """
+
+    kind: ClassVar[Kind] = Kind.INJECTIVE
+    operands: ClassVar[tuple[str, ...]] = ("pads", "value", "axes")
+
+    pads: tuple[int, ...] | Operand = OPERAND
+    value: float | Operand = 0
+    axes: tuple[int, ...] | Operand | None = None
+    mode: str = "constant"
+
+    def widths(self, x: TensorType) -> list[tuple[int, int]]:
+        """What is put before and after each axis."""
+        pads = ints(self.pads)
+        axes = tuple(range(x.rank)) if self.axes is None else axes_of(self, self.axes, x, x.rank)
+        if len(pads) != 2 * len(axes):
+            raise self.error(f"expected {2 * len(axes)} pads for {len(axes)} axes, got {len(pads)}", x)
+        found = [(0, 0)] * x.rank
+        for n, axis in enumerate(axes):
+            found[axis] = pads[n], pads[n + len(axes)]
+        return found
+
+    def infer(self, x: TensorType) -> TensorType:
+        if self.mode not in MODES:
+            raise self.error(f"no mode {self.mode!r}", x, hint=f"one of {', '.join(MODES)}")
+        shape = []
+        for dim, (before, after) in zip(x.shape, self.widths(x), strict=True):
+            extent = dim if before == after == 0 else dim + before + after
+            if (before or after) and (extent < 0 or (self.mode != "constant" and 0 >= _kept(dim, before, after) < extent)):
+                raise self.error(f"pads {before}, {after} leave nothing of an axis of {dim}", x)
+            shape.append(extent)
+        return TensorType(x.dtype, tuple(shape))
+
+    def numpy(self, x: Array) -> Array:
+        result = self.infer(type_of(x))
+        widths = self.widths(type_of(x))
+        if self.mode != "constant":
+            for axis, (before, after) in enumerate(widths):
+                x = np.take(x, np.arange(max(-before, 0), x.shape[axis] - max(-after, 0)), axis)
+            return np.pad(x, [(max(b, 0), max(a, 0)) for b, a in widths], self.mode)  # type: ignore[call-overload, no-any-return]
+        padded = np.full(result.shape, np.asarray(number(self.value)).astype(x.dtype))
+        target = [slice(max(b, 0), max(d + b, 0)) for d, (b, _) in zip(x.shape, widths, strict=True)]
+        source = [
+            slice(max(-b, 0), max(min(d, e - b), 0)) for d, e, (b, _) in zip(x.shape, result.shape, widths, strict=True)
+        ]
+        target = [slice(t.start, min(t.stop, e)) for t, e in zip(target, result.shape, strict=True)]
+        padded[tuple(target)] = x[tuple(source)]
+        return padded
+
+    def compute(self, x: Any) -> Any:
+        result, widths = self.infer(type_of(x)), self.widths(type_of(x))
+        value = number(self.value)
+        if 0 in result.shape or 0 in x.shape:
+            return filled(result.shape, value, x.dtype, "pad")
+        if self.mode != "constant":
+            return te.compute(
+                result.shape,
+                lambda *i: x[tuple(_source(self.mode, *a) for a in zip(i, x.shape, widths, strict=True))],
+                name="pad",
+            )
+        return padded_with(x, widths, value)
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        mode = draw.choice(MODES)
+        x = draw.type(("float", "int"), rank=(0, 4), low=0 if mode == "constant" else 1)
+        axes = [a for a in range(x.rank) if draw.boolean()]
+        crops = [draw.integer(0, max((x.shape[a] - 1) // 2, 0)) if draw.boolean() else None for a in axes * 2]
+        pads = tuple(draw.integer(0, 5) if crop is None else -crop for crop in crops)
+        return cls(pads, draw.integer(-2, 2), tuple(a - draw.choice([0, x.rank]) for a in axes), mode), (x,)
+
+
+def padded_with(x: Any, widths: list[tuple[int, int]], value: Any) -> Any:
+    """The `te` tensor "pad": `x` with `widths` of a constant around it. Evaluates no load outside of `x`."""
+    shape = tuple(dim + before + after for dim, (before, after) in zip(x.shape, widths, strict=True))
+
+    def element(*index: Expr) -> Expr:
+        place = [i - before for i, (before, _) in zip(index, widths, strict=True)]
+        inside = [p >= 0 for p, (before, _) in zip(place, widths, strict=True) if before > 0]
+        inside += [p < dim for p, dim, (_, after) in zip(place, x.shape, widths, strict=True) if after > 0]
+        return select(all_of(*inside), x[tuple(place)], const(value, x.dtype))
+
+    return te.compute(shape, element, name="pad")
+
+
+def _kept(dim: int, before: int, after: int) -> int:
+    """The extent that is left after cropping."""
+    return dim + min(before, 0) + min(after, 0)
+
+
+def _source(mode: str, index: Expr, dim: int, width: tuple[int, int]) -> Expr:
+    """Where along an axis of extent `dim` element `index` of the padded axis comes from."""
+    before, after = width
+    extent, crop = _kept(dim, before, after), max(-before, 0)
+    place = index - max(before, 0)
+    if before <= 0 and after <= 0:
+        return place + crop
+    if mode == "edge" or extent == 1:
+        place = minimum(maximum(place, 0), extent - 1)
+    elif mode == "wrap":
+        place = place % extent
+    else:  # forth and back again; the outer minimum only tells interval analysis what holds anyway
+        period = 2 * (extent - 1)
+        place = place % period
+        place = minimum(minimum(place, period - place), extent - 1)
+    return place + crop
+
+
+__all__ = ["Pad", "padded_with"]

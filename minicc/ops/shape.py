@@ -1,0 +1,317 @@
+"""Operators that keep the elements and their order, and change the shape: Reshape and its kin.
+
+In: a tensor. Out: the same elements in another shape (Expand repeats them), or, of Shape and
+Size, what the shape is. All are index arithmetic and fuse into their neighbours.
+
+>>> import numpy as np
+>>> Reshape(shape=(0, -1))(np.zeros((2, 3, 4))).shape
+(2, 12)
+>>> Shape()(np.zeros((2, 3)))
+array([2, 3])
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minicc import te
+from minicc.ops.base import (
+    OPERAND,
+    Array,
+    Draw,
+    Example,
+    Kind,
+    Operand,
+    Operator,
+    axis_of,
+    ints,
+    operator,
+    type_of,
+)  # fmt: skip
+from minicc.ops.generate import filled
+from minicc.te.expr import Expr, const, select
+from minicc.types import Symbol, TensorType, Unbound, broadcast, int64
+
+
+def axes_of(call: Operator, axes: int | tuple[int, ...] | Operand, type: TensorType, rank: int) -> tuple[int, ...]:
+    """Axes counted from the front, in the order given; raises when out of range or named twice."""
+    found = tuple(axis_of(call, axis, type, rank) for axis in ints(axes))
+    if len(set(found)) < len(found):
+        raise call.error(f"axes must be distinct, got {ints(axes)}", type)
+    return found
+
+
+def _groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[range, range]]:
+    """Split two shapes of one non-zero size into the shortest runs of axes with equal products."""
+    found: list[tuple[range, range]] = []
+    i = j = 0
+    while i < len(old) or j < len(new):
+        first_i, first_j = i, j
+        left = right = 1
+        while left != right or (i, j) == (first_i, first_j):
+            if j == len(new) or (i < len(old) and left <= right):
+                left, i = left * old[i], i + 1
+            else:
+                right, j = right * new[j], j + 1
+        found.append((range(first_i, i), range(first_j, j)))
+    return found
+
+
+def reshaped(x: Any, shape: tuple[int, ...], name: str = "reshape") -> Any:
+    """The `te` tensor of the elements of `x` in row-major order, in another shape of the same size."""
+    if 0 in shape:
+        return filled(shape, 0, x.dtype, name)
+    groups = _groups(x.shape, shape)
+
+    def element(*index: Expr) -> Expr:
+        source: list[Expr] = []
+        for old, new in groups:
+            flat: Expr = const(0)
+            for axis in new:
+                flat = flat * shape[axis] + index[axis]
+            part: list[Expr] = []
+            for axis in reversed(old):
+                first = axis == old.start or all(x.shape[a] == 1 for a in old if a < axis)
+                part.append(const(0) if x.shape[axis] == 1 else flat if first else flat % x.shape[axis])
+                flat = flat if x.shape[axis] == 1 else flat // x.shape[axis]
+            source.extend(reversed(part))
+        return x[tuple(source)]  # type: ignore[no-any-return]
+
+    return te.compute(shape, element, name=name)
+
+
+@operator
+class Reshape(Operator):
+    """The elements in row-major order; 0 copies a dimension unless `allow_zero`, -1 is what remains."""
+
+    kind: ClassVar[Kind] = Kind.INJECTIVE
+    operands: ClassVar[tuple[str, ...]] = ("shape",)
+
+    shape: tuple[int, ...] | Operand = OPERAND
+    allow_zero: bool = False
+
+    def infer(self, x: TensorType) -> TensorType:
+        wanted = ints(self.shape)
+        if min(wanted, default=0) < -1 or wanted.count(-1) > 1 or (self.allow_zero and -1 in wanted and 0 in wanted):
+            raise self.error(f"a shape has dimensions >= 0 and at most one -1, got {wanted}", x)
+        if not self.allow_zero and any(dim == 0 and axis >= x.rank for axis, dim in enumerate(wanted)):
+            raise self.error(f"0 copies a dimension that the input does not have: {wanted}", x, hint="allow_zero=True")
+        kept = set() if self.allow_zero else {a for a, dim in enumerate(wanted) if dim == 0}
+        shape = [x.shape[a] if a in kept else dim for a, dim in enumerate(wanted)]
+        # what is copied is on both sides, so it need not be known
+        given = math.prod(dim for a, dim in enumerate(shape) if a not in kept and dim != -1)
+        size = math.prod(dim for a, dim in enumerate(x.shape) if a not in kept)
+        if -1 in wanted:
+            if given == 0 or size % given:
+                raise self.error(f"{size} elements do not fill {wanted}", x)
+            shape[wanted.index(-1)] = size // given
+        elif given != size:
+            raise self.error(f"expected a shape of {size} elements beside those copied, got {tuple(shape)}", x)
+        return TensorType(x.dtype, tuple(shape))
+
+    def numpy(self, x: Array) -> Array:
+        return np.reshape(x, self.infer(type_of(x)).shape)
+
+    def compute(self, x: Any) -> Any:
+        return reshaped(x, self.infer(type_of(x)).shape)
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        x = draw.type(("float", "int"))
+        dims = list(x.shape)
+        while len(dims) > 1 and draw.boolean():
+            at = draw.integer(0, len(dims) - 2)
+            dims[at : at + 2] = [dims[at] * dims[at + 1]]
+        if draw.boolean():
+            dims.insert(draw.integer(0, len(dims)), 1)
+        if dims and 0 not in dims and draw.boolean():
+            dims[draw.integer(0, len(dims) - 1)] = -1
+        return cls(tuple(dims), allow_zero=0 in dims), (x,)
+
+
+@operator
+class Flatten(Operator):
+    """A matrix: the axes before `axis` are its rows, the others its columns."""
+
+    kind: ClassVar[Kind] = Kind.INJECTIVE
+
+    axis: int = 1
+
+    def infer(self, x: TensorType) -> TensorType:
+        if not -x.rank <= self.axis <= x.rank:
+            raise self.error(f"axis must be in [{-x.rank}, {x.rank}], got {self.axis}", x)
+        axis = self.axis + x.rank if self.axis < 0 else self.axis
+        return TensorType(x.dtype, (math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
+
+    def numpy(self, x: Array) -> Array:
+        return np.reshape(x, self.infer(type_of(x)).shape)
+
+    def compute(self, x: Any) -> Any:
+        return reshaped(x, self.infer(type_of(x)).shape)
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        x = draw.type()
+        return cls(draw.integer(-x.rank, x.rank)), (x,)
+
+
+@operator
+class Squeeze(Operator):
+    """Without the axes named, all of extent 1; without every such axis when None."""
+
+    kind: ClassVar[Kind] = Kind.INJECTIVE
+    operands: ClassVar[tuple[str, ...]] = ("axes",)
+
+    axes: tuple[int, ...] | Operand | None = None
+
+    def infer(self, x: TensorType) -> TensorType:
+        if self.axes is None:
+            if any(isinstance(dim, Symbol) for dim in x.shape):
+                raise Unbound(str(x))  # a symbol may stand for 1
+            return TensorType(x.dtype, tuple(dim for dim in x.shape if dim != 1))
+        gone = axes_of(self, self.axes, x, x.rank)
+        if any(isinstance(x.shape[a], int) and x.shape[a] != 1 for a in gone):
+            raise self.error(f"axes must have extent 1, got {tuple(x.shape[a] for a in gone)}", x)
+        return TensorType(x.dtype, tuple(dim for a, dim in enumerate(x.shape) if a not in gone))
+
+    def numpy(self, x: Array) -> Array:
+        return np.reshape(x, self.infer(type_of(x)).shape)
+
+    def compute(self, x: Any) -> Any:
+        return reshaped(x, self.infer(type_of(x)).shape, "squeeze")
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        x = draw.type()
+        ones = [a for a, dim in enumerate(x.shape) if dim == 1]
+        if not ones or draw.boolean():
+            return cls(), (x,)
+        return cls((draw.choice(ones) - draw.choice([0, x.rank]),)), (x,)
+
+
+@operator
+class Unsqueeze(Operator):
+    """With axes of extent 1 put in, at the places that `axes` names in the result."""
+
+    kind: ClassVar[Kind] = Kind.INJECTIVE
+    operands: ClassVar[tuple[str, ...]] = ("axes",)
+
+    axes: tuple[int, ...] | Operand = OPERAND
+
+    def infer(self, x: TensorType) -> TensorType:
+        rank = x.rank + len(ints(self.axes))
+        new = axes_of(self, self.axes, x, rank)
+        old = iter(x.shape)
+        return TensorType(x.dtype, tuple(1 if a in new else next(old) for a in range(rank)))
+
+    def numpy(self, x: Array) -> Array:
+        return np.reshape(x, self.infer(type_of(x)).shape)
+
+    def compute(self, x: Any) -> Any:
+        return reshaped(x, self.infer(type_of(x)).shape, "unsqueeze")
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        x = draw.type()
+        rank = x.rank + draw.integer(0, 2)
+        free = list(range(rank))
+        axes = [free.pop(draw.integer(0, len(free) - 1)) for _ in range(rank - x.rank)]
+        return cls(tuple(a - draw.choice([0, rank]) for a in axes)), (x,)
+
+
+@operator
+class Expand(Operator):
+    """Broadcast to the shape that `shape` and the input's shape broadcast to."""
+
+    kind: ClassVar[Kind] = Kind.BROADCAST
+    operands: ClassVar[tuple[str, ...]] = ("shape",)
+
+    shape: tuple[int, ...] | Operand = OPERAND
+
+    def infer(self, x: TensorType) -> TensorType:
+        return TensorType(x.dtype, broadcast(f"{self}({x})", x.shape, ints(self.shape)))
+
+    def numpy(self, x: Array) -> Array:
+        return np.broadcast_to(x, self.infer(type_of(x)).shape)
+
+    def compute(self, x: Any) -> Any:
+        shape = self.infer(type_of(x)).shape
+        skip = len(shape) - len(x.shape)
+        return te.compute(
+            shape,
+            lambda *i: x[tuple(const(0) if dim == 1 else i[skip + a] for a, dim in enumerate(x.shape))],
+            name="expand",
+        )
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        x = draw.type(("float", "bool"))
+        shape = tuple(draw.integer(0, 4) if dim == 1 else draw.choice([1, dim]) for dim in x.shape)
+        return cls(draw.shape((0, 2), 1, 3) + shape), (x,)
+
+
+@operator
+class Shape(Operator):
+    """The dimensions from `start` to `end` as an int64 vector."""
+
+    kind: ClassVar[Kind] = Kind.INJECTIVE
+
+    start: int = 0
+    end: int | None = None
+
+    def infer(self, x: TensorType) -> TensorType:
+        return TensorType(int64, (len(x.shape[self.start : self.end]),))
+
+    def fold(self, x: TensorType) -> Array | None:
+        dims = x.shape[self.start : self.end]
+        return np.array(dims, np.int64) if all(isinstance(dim, int) for dim in dims) else None
+
+    def numpy(self, x: Array) -> Array:
+        return np.array(x.shape[self.start : self.end], np.int64)
+
+    def compute(self, x: Any) -> Any:
+        dims = x.shape[self.start : self.end]
+
+        def dim(i: Expr) -> Expr:
+            value: Expr = const(dims[-1] if dims else 0)
+            for n, extent in enumerate(dims[:-1]):
+                value = select(i.equal(n), const(extent), value)
+            return value
+
+        return te.compute((len(dims),), dim, name="shape")
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        return cls(draw.integer(-3, 3), draw.choice([None, -2, -1, 0, 1, 3])), (draw.type(),)
+
+
+@operator
+class Size(Operator):
+    """The number of elements, an int64 scalar."""
+
+    kind: ClassVar[Kind] = Kind.INJECTIVE
+
+    def infer(self, x: TensorType) -> TensorType:
+        return TensorType(int64, ())
+
+    def fold(self, x: TensorType) -> Array | None:
+        return np.array(x.size, np.int64) if x.is_bound else None
+
+    def numpy(self, x: Array) -> Array:
+        return np.array(x.size, np.int64)
+
+    def compute(self, x: Any) -> Any:
+        return filled((), math.prod(x.shape), int64, "size")
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        return cls(), (draw.type(),)
+
+
+__all__ = [
+    "Expand", "Flatten", "Reshape", "Shape", "Size", "Squeeze", "Unsqueeze", "axes_of", "reshaped",
+]  # fmt: skip
