@@ -1,0 +1,5 @@
+"""`python -m minicc`."""
+
+from minicc.cli import main
+
+main()

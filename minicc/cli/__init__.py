@@ -1,0 +1,48 @@
+"""The command line: `minicc compile | run | show | ops | doctor | demo`, one file per command.
+
+An error a user can cause is printed in its four parts on stderr, without a traceback, and the
+exit code is 2. `python -m minicc` is the same program.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from minicc.cli.compile import compile_command
+from minicc.cli.demo import demo_command
+from minicc.cli.doctor import doctor_command
+from minicc.cli.ops import ops_command
+from minicc.cli.run import run_command
+from minicc.cli.show import show_command
+from minicc.errors import MiniccError
+
+app = typer.Typer(
+    name="minicc",
+    help="A tensor compiler to learn from: ONNX to machine code through IRs that print, verify and run.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("compile")(compile_command)
+app.command("run")(run_command)
+app.command("show")(show_command)
+app.command("ops")(ops_command)
+app.command("doctor")(doctor_command)
+app.command("demo")(demo_command)
+
+
+def main() -> None:
+    """The entry point of the `minicc` program."""
+    try:
+        app()
+    except MiniccError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # `minicc show ... | head`
+        sys.stderr.close()

@@ -1,0 +1,111 @@
+"""The options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from minicc.compile import compile
+from minicc.errors import ConfigError
+from minicc.frontend import load
+from minicc.graph.ir import Graph
+from minicc.ops.base import Array
+from minicc.runtime.executable import Executable
+from minicc.types import TensorType
+
+console = Console(highlight=False)
+messages = Console(stderr=True, highlight=False)
+
+ModelArgument = Annotated[Path, typer.Argument(help="An ONNX model.", show_default=False)]
+DimOption = Annotated[list[str] | None, typer.Option("--dim", help="Bind a symbolic dimension: `batch=4`.")]
+ShapesOption = Annotated[
+    str | None, typer.Option("--input-shapes", help='Bind whole shapes: `"x:[1,3,224,224] mask:[1,77]"`.')
+]
+TargetOption = Annotated[str, typer.Option("--target", help="The machine to compile for.")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Threads at run time; default: all cores.", min=1)]
+TimesOption = Annotated[bool, typer.Option("--print-pass-times", help="Print how long each pass took.")]
+
+
+def read_dims(dims: list[str] | None) -> dict[str, int]:
+    """`["batch=4"]` as `{"batch": 4}`. Raises ConfigError."""
+    found: dict[str, int] = {}
+    for text in dims or []:
+        match = re.fullmatch(r"([^=]+)=(\d+)", text.strip())
+        if match is None:
+            raise ConfigError(f"--dim {text}", f"expected NAME=NUMBER, got {text!r}", hint="for example --dim batch=4")
+        found[match[1]] = int(match[2])
+    return found
+
+
+def read_shapes(text: str | None) -> dict[str, tuple[int, ...]]:
+    """`"x:[1,3] y:[2]"` as `{"x": (1, 3), "y": (2,)}`. Raises ConfigError."""
+    found: dict[str, tuple[int, ...]] = {}
+    rest = (text or "").strip()
+    while rest:
+        match = re.match(r"([^:\[\]]+):\s*\[([\d,\s]*)\]\s*,?\s*", rest)
+        if match is None:
+            raise ConfigError(f"--input-shapes {text!r}", f"cannot read {rest!r}",
+                              hint='write NAME:[DIM,DIM,...], for example "x:[1,3,224,224]"')
+        found[match[1].strip()] = tuple(int(d) for d in match[2].split(",") if d.strip())
+        rest = rest[match.end() :]
+    return found
+
+
+def load_model(path: Path) -> Graph:
+    return load(path)
+
+
+def compile_model(
+    path: Path,
+    dims: list[str] | None = None,
+    shapes: str | None = None,
+    target: str = "native",
+    threads: int | None = None,
+    print_pass_times: bool = False,
+) -> Executable:
+    """Load and compile `path` under a progress bar; with `print_pass_times` a table follows."""
+    bound, given = read_dims(dims), read_shapes(shapes)
+    graph = load_model(path)
+    times: dict[str, float] = {}
+    columns = (TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("eta"), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=messages, transient=True) as progress:
+        task = progress.add_task("compiling", total=None)
+
+        def report(what: str, done: int, total: int) -> None:
+            progress.update(task, description=what, completed=done, total=total)
+
+        made = compile(graph, target, given, dims=bound, threads=threads, progress=report, pass_times=times)
+    if print_pass_times:
+        total = sum(times.values())
+        for name, seconds in times.items():
+            messages.print(f"{name:28} {seconds * 1e3:10.1f} ms {seconds / max(total, 1e-9):6.1%}")
+        messages.print(f"{'total':28} {total * 1e3:10.1f} ms")
+    return made
+
+
+def random_input(type: TensorType, random: np.random.Generator) -> Array:
+    """Standard normal floats, integers in [0, 10), coin flips."""
+    if type.dtype.is_float:
+        return random.standard_normal(type.shape).astype(type.dtype.numpy)
+    return random.integers(0, 2 if type.dtype.kind == "bool" else 10, type.shape).astype(type.dtype.numpy)
+
+
+def megabytes(count: float) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
+def table_text(rows: list[list[Any]], head: list[str]) -> str:
+    """Rows in aligned columns: text to the left, numbers to the right."""
+    cells = [[str(c) for c in row] for row in [head, *rows]]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(head))]
+    numeric = [all(isinstance(row[k], (int, float)) or str(row[k])[:1].isdigit() for row in rows) for k in range(len(head))]
+    lines = ["  ".join(c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True)).rstrip()
+             for row in cells]  # fmt: skip
+    return "\n".join(lines)

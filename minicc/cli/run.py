@@ -1,0 +1,105 @@
+"""`minicc run`: compile a model and run it on given or random inputs."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.progress import track
+
+from minicc.cli.options import (
+    DimOption,
+    ModelArgument,
+    ShapesOption,
+    TargetOption,
+    ThreadsOption,
+    TimesOption,
+    compile_model,
+    console,
+    messages,
+    random_input,
+    table_text,
+)
+from minicc.errors import ConfigError, RunError
+from minicc.ops.base import Array
+from minicc.runtime.files import write_file
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """The arrays of an `.npz` file by name, or of an `.npy` file under its stem; never unpickles."""
+    try:
+        loaded: Any = np.load(path, allow_pickle=False)
+        return {path.stem: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+    except (OSError, ValueError, EOFError) as error:
+        raise RunError(f"--inputs {path}", f"cannot read arrays: {error}",
+                       hint="give an .npz with one array per input, as numpy.savez writes it") from None
+
+
+def run_command(
+    model: ModelArgument,
+    inputs: Annotated[Path | None, typer.Option(help="An .npz of inputs by name (or an .npy); default: random.")] = None,
+    outputs: Annotated[Path | None, typer.Option(help="Write the outputs to this .npz.")] = None,
+    repeat: Annotated[int, typer.Option(help="Run so often and report the median.", min=1)] = 1,
+    profile: Annotated[bool, typer.Option(help="Print the time of each kernel.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
+    dim: DimOption = None,
+    input_shapes: ShapesOption = None,
+    target: TargetOption = "native",
+    threads: ThreadsOption = None,
+    print_pass_times: TimesOption = False,
+) -> None:
+    """Compile a model, run it, and print a summary of each output.
+
+    Examples:
+
+        minicc run model.onnx --input-shapes "x:[1,3,224,224]" --repeat 20 --profile
+
+        minicc run model.onnx --inputs images.npz --outputs answers.npz
+    """
+    if outputs is not None and outputs.suffix != ".npz":
+        raise ConfigError(f"--outputs {outputs}", f"expected a name that ends in .npz, got {outputs.name!r}")
+    made = compile_model(model, dim, input_shapes, target, threads, print_pass_times)
+    given = read_arrays(inputs) if inputs is not None else {}
+    if inputs is None:
+        messages.print("random inputs; give real ones with --inputs")
+        random = np.random.default_rng(seed)
+        given = {spec.name: random_input(spec.type, random) for spec in made.inputs}
+    elif len(given) == 1 and len(made.inputs) == 1:
+        given = {made.inputs[0].name: next(iter(given.values()))}
+    results = made.run(given)
+    for name, array in results.items():
+        console.print(f"{name}: {array.dtype}{list(array.shape)} {_summary(array)}")
+    if repeat > 1:
+        _measure(made, given, repeat)
+    if profile:
+        rows = [[label, f"{seconds * 1e6:.1f}", f"{share:.1%}"] for label, seconds, share in made.profile(given)]
+        console.print(table_text(rows, ["kernel", "microseconds", "share"]))
+    if outputs is not None:
+        held = io.BytesIO()
+        np.savez(held, **results)
+        write_file(outputs, held.getvalue())
+        console.print(f"wrote {outputs}")
+
+
+def _summary(array: Array) -> str:
+    if array.size == 0:
+        return "(empty)"
+    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
+        return ""
+    wide = array.astype(np.float64)
+    first = ", ".join(f"{v:.5g}" for v in wide.reshape(-1)[:4])
+    return f"min {wide.min():.5g} mean {wide.mean():.5g} max {wide.max():.5g}, first {first}"
+
+
+def _measure(made: Any, given: dict[str, Array], repeat: int) -> None:
+    seconds = []
+    for _ in track(range(repeat), "running", console=messages, transient=True):
+        start = time.perf_counter()
+        made.run(given)
+        seconds.append(time.perf_counter() - start)
+    console.print(f"latency: median {statistics.median(seconds) * 1e3:.3f} ms, best {min(seconds) * 1e3:.3f} ms of {repeat} runs")

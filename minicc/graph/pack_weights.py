@@ -1,0 +1,68 @@
+"""Store the weights of contractions in the order in which a vector unit reads them.
+
+In: a graph, and the lanes of a vector register. Out: the graph with `Conv` and `MatMul` replaced
+by `PackedConv` and `PackedMatMul` where that pays, their second operand packed by `Pad`,
+`Reshape` and `Transpose`. On a constant these fold away; on a computed operand (attention) they
+become one cheap kernel.
+
+Needs: bound types. Ensures: the same values. Stands before constant folding, so that weights are
+packed at compile time, and before fusion, which sees an ordinary anchor.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from minicc.graph.ir import Constant, Graph, Node
+from minicc.graph.transform import same, transform
+from minicc.ops import Conv, MatMul, Pad, Reshape, Transpose
+from minicc.ops.packed import PackedConv, PackedMatMul
+from minicc.types import float32, float64
+
+ROWS = 4  # fewer rows of the first operand do not pay for packing a second operand that is computed
+
+
+def pack_weights(graph: Graph, lanes: int) -> Graph:
+    """The graph with contractions packed for vectors of `lanes` float32."""
+    return transform(graph, partial(_pack, lanes))
+
+
+def _pack(lanes: int, n: Node, inputs: tuple[Node, ...]) -> Node:
+    n = same(n, inputs)
+    if isinstance(n.op, (Conv, MatMul)) and n.inferred is not None and n.dtype in (float32, float64):
+        lanes = lanes * 4 // n.dtype.bytes
+        return _pack_conv(n, n.op, lanes) if isinstance(n.op, Conv) else _pack_matmul(n, lanes)
+    return n
+
+
+def _pack_conv(n: Node, op: Conv, lanes: int) -> Node:
+    x, w = n.inputs
+    outputs = w.shape[0]
+    if op.groups != 1 or outputs % lanes or not isinstance(w.op, Constant) or n.type.size == 0:
+        return n
+    block = 2 * lanes if outputs % (2 * lanes) == 0 else lanes
+    rank = len(w.shape)
+    blocks = Reshape(shape=(outputs // block, block, *w.shape[1:]))(w)
+    packed = Transpose(perm=(0, *range(2, rank + 1), 1))(blocks)
+    strides, padding, dilation = op.resolve(x.type, w.type)
+    made: Node = PackedConv(strides=strides, padding=padding, dilation=dilation)(x, packed)
+    return made
+
+
+def _pack_matmul(n: Node, lanes: int) -> Node:
+    a, b = n.inputs
+    if len(a.shape) < 2 or len(b.shape) < 2 or n.type.size == 0 or b.type.size == 0 or b.shape[-1] < lanes:
+        return n
+    if not isinstance(b.op, Constant) and a.shape[-2] < ROWS:
+        return n
+    *batch, depth, columns = b.shape
+    block = 2 * lanes if columns > lanes else lanes
+    blocks = -(-columns // block)
+    if short := blocks * block - columns:
+        rank = len(b.shape)
+        b = Pad(pads=(0,) * (2 * rank - 1) + (short,), value=0.0)(b)
+    count = len(batch)
+    split = Reshape(shape=(*batch, depth, blocks, block))(b)
+    packed = Transpose(perm=(*range(count), count + 1, count, count + 2))(split)
+    made: Node = PackedMatMul(columns=columns)(a, packed)
+    return made

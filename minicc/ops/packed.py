@@ -1,0 +1,156 @@
+"""Contractions whose weights are stored in the order in which a vector unit reads them.
+
+The columns of the second operand come in blocks of `block`, and the block is the innermost
+dimension: `[N, K]` weights become `[N / block, K, block]`. So a step of the contraction loads one
+contiguous block and multiplies it with one element of the first operand. The packing itself is
+made of ordinary operators (`graph.pack_weights`), which constant folding computes at compile time.
+The idea is that of GotoBLAS (Goto and van de Geijn 2008), and of NCHWc convolutions (Georganas et
+al. 2018).
+
+>>> import numpy as np
+>>> a, b = np.ones((2, 3), np.float32), np.arange(12, dtype=np.float32).reshape(3, 4)
+>>> packed = b.reshape(3, 2, 2).transpose(1, 0, 2)
+>>> PackedMatMul(columns=4)(a, packed)[0] - (a @ b)[0]
+array([0., 0., 0., 0.], dtype=float32)
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minicc import te
+from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator
+from minicc.ops.conv import Conv
+from minicc.ops.matmul import MatMul
+from minicc.te.expr import Expr, all_of, select
+from minicc.types import TensorType, broadcast, float32
+
+
+@operator
+class PackedConv(Operator):
+    """A convolution of `[N, C, *spatial]` with weights `[O / block, C, *kernel, block]`; one group.
+
+    `padding` is in ONNX order: the begin of each spatial axis, then the end of each.
+    """
+
+    kind: ClassVar[Kind] = Kind.ANCHOR
+
+    strides: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    @property
+    def conv(self) -> Conv:
+        return Conv(strides=self.strides, padding=self.padding, dilation=self.dilation)
+
+    def infer(self, x: TensorType, w: TensorType) -> TensorType:
+        if w.rank != x.rank + 1:
+            raise self.error(f"weights must have rank {x.rank + 1}, got {w.rank}", x, w)
+        blocks, inputs, *kernel, block = w.shape
+        return self.conv.infer(x, TensorType(w.dtype, (blocks * block, inputs, *kernel)))
+
+    def numpy(self, x: Array, w: Array) -> Array:
+        moved = np.moveaxis(w, -1, 1)
+        return self.conv.numpy(x, moved.reshape(-1, *moved.shape[2:]))  # type: ignore[no-any-return]
+
+    def compute(self, x: te.Tensor, w: te.Tensor) -> te.Tensor:
+        out = self.infer(TensorType(x.dtype, x.shape), TensorType(w.dtype, w.shape))
+        count = x.rank - 2
+        batch, channels, *spatial = out.shape
+        inputs, *kernel, block = w.shape[1:]
+        source = self._padded(x)
+        axes = [te.reduce_axis((0, inputs), name="ic")]
+        axes += [te.reduce_axis((0, extent), name=f"k{d}") for d, extent in enumerate(kernel)]
+
+        def element(n: Expr, *rest: Expr) -> Expr:
+            places, o = rest[:count], rest[count]
+            steps = zip(places, axes[1:], self.strides, self.dilation, strict=True)
+            window = [p * stride + k.var * dilation for p, k, stride, dilation in steps]
+            weight = w[(o // block, axes[0].var, *[k.var for k in axes[1:]], o % block)]
+            return te.sum(source[(n, axes[0].var, *window)] * weight, axis=axes)
+
+        names = ["n", *[f"y{d}" for d in range(count)], "o"]
+        conv = te.compute((batch, *spatial, channels), element, name="conv", names=names)
+        return te.compute(  # type: ignore[no-any-return]
+            out.shape, lambda n, o, *places: conv[(n, *places, o)], name="packed_conv", names=["n", "o", *names[1:-1]]
+        )
+
+    def _padded(self, x: te.Tensor) -> te.Tensor:
+        """`x` with a border of zeros; `x` itself when there is none."""
+        count = x.rank - 2
+        begins, ends = self.padding[:count], self.padding[count:]
+        if not any(self.padding):
+            return x
+        shape = (*x.shape[:2], *[dim + b + e for dim, b, e in zip(x.shape[2:], begins, ends, strict=True)])
+
+        def element(n: Expr, c: Expr, *places: Expr) -> Expr:
+            inside = [cond for p, dim, b, e in zip(places, x.shape[2:], begins, ends, strict=True)
+                      for cond in ([p >= b] if b else []) + ([p < dim + b] if e else [])]  # fmt: skip
+            return select(all_of(*inside), x[(n, c, *[p - b for p, b in zip(places, begins, strict=True)])], 0)
+
+        return te.compute(shape, element, name="pad", names=["n", "c", *[f"y{d}" for d in range(count)]])  # type: ignore[no-any-return]
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        count, block = draw.integer(1, 2), draw.choice([2, 4])
+        kernel = [draw.integer(1, 3) for _ in range(count)]
+        size = [k + draw.integer(0, 4) for k in kernel]
+        inputs, blocks = draw.integer(1, 3), draw.integer(1, 3)
+        op = cls(
+            strides=tuple(draw.integer(1, 2) for _ in kernel),
+            padding=tuple(draw.integer(0, 2) for _ in [*kernel, *kernel]),
+            dilation=(1,) * count,
+        )
+        x = TensorType(float32, (draw.integer(1, 2), inputs, *size))
+        return op, (x, TensorType(float32, (blocks, inputs, *kernel, block)))
+
+
+@operator
+class PackedMatMul(Operator):
+    """`[..., M, K]` times weights `[..., blocks, K, block]`; the first `columns` columns of the product."""
+
+    kind: ClassVar[Kind] = Kind.ANCHOR
+
+    columns: int
+
+    def infer(self, a: TensorType, b: TensorType) -> TensorType:
+        if a.rank < 2 or b.rank < 3 or a.dtype is not b.dtype or a.shape[-1] != b.shape[-2]:
+            raise self.error("expected [..., M, K] and [..., blocks, K, block] of one dtype", a, b)
+        if not 0 <= self.columns <= b.shape[-3] * b.shape[-1]:
+            raise self.error(f"at most {b.shape[-3] * b.shape[-1]} columns, got {self.columns}", a, b)
+        batch = broadcast(str(self), a.shape[:-2], b.shape[:-3])
+        return TensorType(a.dtype, (*batch, a.shape[-2], self.columns))
+
+    def numpy(self, a: Array, b: Array) -> Array:
+        moved = np.moveaxis(b, -3, -2)
+        whole = moved.reshape(*moved.shape[:-2], moved.shape[-2] * moved.shape[-1])[..., : self.columns]
+        return MatMul().numpy(a, whole)  # type: ignore[no-any-return]
+
+    def compute(self, a: te.Tensor, b: te.Tensor) -> te.Tensor:
+        out = self.infer(TensorType(a.dtype, a.shape), TensorType(b.dtype, b.shape))
+        *batch, rows, _ = out.shape
+        blocks, depth, block = b.shape[-3:]
+        k = te.reduce_axis((0, depth), name="k")
+
+        def places(shape: tuple[Any, ...], points: tuple[Expr, ...]) -> list[Expr | int]:
+            used = points[len(points) - len(shape) :]
+            return [0 if dim == 1 else p for dim, p in zip(shape, used, strict=True)]
+
+        def element(*points: Expr) -> Expr:
+            *at, i, j = points
+            left = a[(*places(a.shape[:-2], tuple(at)), i, k.var)]
+            return te.sum(left * b[(*places(b.shape[:-3], tuple(at)), j // block, k.var, j % block)], axis=k)
+
+        names = [*[f"b{d}" for d in range(len(batch))], "i", "j"]
+        product = te.compute((*batch, rows, blocks * block), element, name="matmul", names=names)
+        return te.compute(out.shape, lambda *points: product[points], name="packed_matmul", names=names)  # type: ignore[no-any-return]
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        blocks, block, depth = draw.integer(1, 3), draw.choice([2, 4]), draw.integer(1, 5)
+        batch = draw.choice([(), (2,), (1, 3)])
+        columns = draw.integer((blocks - 1) * block + 1, blocks * block)
+        a = TensorType(float32, (*draw.broadcastable(batch), draw.integer(1, 5), depth))
+        return cls(columns=columns), (a, TensorType(float32, (*batch, blocks, depth, block)))

@@ -1,0 +1,180 @@
+"""What a naive loop program consists of: its nests, and who reads whom.
+
+A *nest* is the one statement that writes a buffer, with the loops around it. Recipes look at
+nests to decide; they never change anything themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from minicc.loop.ir import Buffer, For, Stmt, Store, Update, bodies, expressions
+from minicc.loop.program import Program
+from minicc.te.expr import Binary, Call, Const, Expr, Load, Select, Unary, Var, loads, walk
+
+
+@dataclass(frozen=True)
+class Nest:
+    """The statement that writes `buffer`, and the loops around it, outermost first."""
+
+    buffer: Buffer
+    stmt: Store | Update
+    loops: tuple[For, ...]
+
+    @property
+    def values(self) -> tuple[Expr, ...]:
+        return self.stmt.values if isinstance(self.stmt, Update) else (self.stmt.value,)
+
+    @property
+    def spatial(self) -> tuple[For, ...]:
+        """The loops that are not reductions."""
+        reduced = self.stmt.axes if isinstance(self.stmt, Update) else ()
+        return tuple(f for f in self.loops if f.var not in reduced)
+
+    @property
+    def reductions(self) -> tuple[For, ...]:
+        return tuple(f for f in self.loops if f not in self.spatial)
+
+    @property
+    def iterations(self) -> int:
+        return math.prod(f.extent for f in self.loops)
+
+    @property
+    def reads(self) -> list[Load]:
+        """The loads of other buffers."""
+        own = self.stmt.buffers if isinstance(self.stmt, Update) else (self.buffer,)
+        return [load for load in loads(*self.stmt.indices, *self.values) if load.source not in own]
+
+
+def nests(program: Program) -> list[Nest]:
+    """Every nest, in program order. A buffer written by two statements has two nests."""
+    return list(_nests(program.body, ()))
+
+
+def _nests(stmt: Stmt, around: tuple[For, ...]) -> Iterator[Nest]:
+    if isinstance(stmt, Store):
+        yield Nest(stmt.buffer, stmt, around)
+    elif isinstance(stmt, Update):
+        yield Nest(stmt.buffers[0], stmt, around)
+    inside = (*around, stmt) if isinstance(stmt, For) else around
+    for inner in bodies(stmt):
+        yield from _nests(inner, inside)
+
+
+def writers(program: Program) -> dict[Buffer, list[Nest]]:
+    found: dict[Buffer, list[Nest]] = {}
+    for nest in nests(program):
+        found.setdefault(nest.buffer, []).append(nest)
+    return found
+
+
+def readers(program: Program) -> dict[Buffer, list[Nest]]:
+    """The nests that read each buffer; a nest that reads it twice stands once."""
+    found: dict[Buffer, list[Nest]] = {}
+    for nest in nests(program):
+        for load in nest.reads:
+            entry = found.setdefault(load.source, [])
+            if nest not in entry:
+                entry.append(nest)
+    return found
+
+
+def arithmetic(*exprs: Expr) -> int:
+    """A rough cost of evaluating expressions once: 1 an operation, 10 a call; index arithmetic is free."""
+    inside: set[Expr] = set()
+    for load in loads(*exprs):
+        inside.update(walk(*load.indices))
+    cost = 0
+    for e in walk(*exprs):
+        if e in inside:
+            continue
+        match e:
+            case Call():
+                cost += 10
+            case Binary() | Unary() | Select():
+                cost += 1
+    return cost
+
+
+def is_contraction(nest: Nest) -> bool:
+    """A sum of products whose operands are used more than once: `acc + a * b`."""
+    stmt = nest.stmt
+    if not isinstance(stmt, Update) or len(stmt.values) != 1:
+        return False
+    match stmt.values[0]:
+        case Binary("add", Load(buffer, _), Binary("mul", a, b)) if buffer is nest.buffer:
+            return bool(loads(a)) and bool(loads(b))
+    return False
+
+
+def flops(program: Program) -> int:
+    """Arithmetic operations of a program, multiply and add counted apart, index arithmetic left out."""
+    total = 0
+    for nest in nests(program):
+        per_point = sum(
+            1 for e in _value_nodes(*nest.values) if isinstance(e, (Binary, Unary, Call)) and e.dtype.is_float
+        )
+        total += per_point * nest.iterations
+    return total
+
+
+def _value_nodes(*roots: Expr) -> Iterator[Expr]:
+    stack = list(roots)
+    seen: set[Expr] = set()
+    while stack:
+        e = stack.pop()
+        if e in seen or isinstance(e, (Load, Var)):
+            continue
+        seen.add(e)
+        yield e
+        stack.extend(_parts(e))
+
+
+def _parts(e: Expr) -> tuple[Expr, ...]:
+    match e:
+        case Binary(_, a, b):
+            return a, b
+        case Unary(_, a):
+            return (a,)
+        case Call(_, args, _):
+            return args
+        case Select(_, then, other):
+            return then, other
+    return getattr(e, "args", ()) or ((e.a,) if hasattr(e, "a") else ())
+
+
+def stride_one(index: tuple[Expr, ...], var: Var) -> bool:
+    """Whether `var` walks through memory element by element: last index `var + rest`, absent elsewhere."""
+    if not index or any(var in walk(e) for e in index[:-1]):
+        return False
+    return coefficient(index[-1], var) == 1
+
+
+def coefficient(e: Expr, var: Var) -> int | None:
+    """`c` when `e` is `c * var + rest` with `rest` free of `var`; None when it is not of that form."""
+    if e is var:
+        return 1
+    if var not in set(walk(e)):
+        return 0
+    match e:
+        case Binary("add", a, b):
+            left, right = coefficient(a, var), coefficient(b, var)
+            return None if left is None or right is None else left + right
+        case Binary("sub", a, b):
+            left, right = coefficient(a, var), coefficient(b, var)
+            return None if left is None or right is None else left - right
+        case Binary("mul", a, Const(value, _)):
+            inner = coefficient(a, var)
+            return None if inner is None else inner * int(value)
+    return None
+
+
+def depends(index: tuple[Expr, ...], var: Var) -> bool:
+    return any(var in set(walk(e)) for e in index)
+
+
+__all__ = [
+    "Nest", "arithmetic", "coefficient", "depends", "flops", "is_contraction", "nests", "readers", "stride_one", "writers",
+]  # fmt: skip
