@@ -216,6 +216,7 @@ def like(value: Any, number: Any) -> Any:
 def axis_of(call: Operator, axis: int, type: TensorType, rank: int | None = None) -> int:
     """`axis` counted from the front; raises when it is out of range for `rank` (default: the type's)."""
     rank = type.rank if rank is None else rank
-    if not -rank <= axis < max(rank, 1):
-        raise call.error(f"axis must be in [{-rank}, {rank - 1}], got {axis}", type)
+    extent = max(rank, 1)  # a scalar is taken as a vector of one
+    if not -extent <= axis < extent:
+        raise call.error(f"axis must be in [{-extent}, {extent - 1}], got {axis}", type)
     return axis % rank if rank else 0

@@ -1,0 +1,93 @@
+"""Sums of all elements up to each one.
+
+In: a numeric tensor. Out: the same type. `exclusive` leaves the element itself out, `reverse`
+sums from the end. float16 and bfloat16 are accumulated in float32.
+
+>>> import numpy as np
+>>> CumSum(axis=0)(np.array([1, 2, 3]))
+array([1, 3, 6])
+>>> CumSum(axis=0, exclusive=True, reverse=True)(np.array([1, 2, 3]))
+array([5, 3, 0])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minicc import te
+from minicc.ops.base import Array, Draw, Example, Operand, Operator, axis_of, number, operator, type_of
+from minicc.ops.elementwise import NUMERIC, widened
+from minicc.te.expr import Expr, cast, const, select
+from minicc.types import TensorType
+
+
+@operator
+class CumSum(Operator):
+    """result[t] = x[0] + ... + x[t] along `axis`."""
+
+    operands: ClassVar[tuple[str, ...]] = ("axis",)
+
+    axis: int | Operand
+    exclusive: bool = False
+    reverse: bool = False
+
+    def _axis(self, x: TensorType) -> int:
+        return axis_of(self, number(self.axis), x)
+
+    def infer(self, x: TensorType) -> TensorType:
+        if x.dtype.kind not in NUMERIC:
+            raise self.error(f"expected a numeric dtype, got {x.dtype}", x, hint="insert a Cast")
+        if not x.rank:
+            raise self.error("expected at least one axis, got a scalar", x)
+        self._axis(x)
+        return x
+
+    def numpy(self, x: Array) -> Array:
+        axis = self._axis(type_of(x))
+        wide = np.flip(widened(x), axis) if self.reverse else widened(x)
+        with np.errstate(all="ignore"):
+            total = np.cumsum(wide, axis=axis, dtype=wide.dtype)
+        if self.exclusive:
+            total = np.roll(total, 1, axis)
+            total[(slice(None),) * axis + (slice(0, 1),)] = 0
+        total = np.flip(total, axis) if self.reverse else total
+        return np.ascontiguousarray(total.astype(x.dtype, copy=False))
+
+    def compute(self, x: te.Tensor) -> te.Tensor:
+        """A scan along the axis, brought to the front; order and offset are put right on the way out."""
+        axis, extent = self._axis(type_of(x)), x.shape[self._axis(type_of(x))]
+        if not all(x.shape):
+            return te.compute(x.shape, lambda *i: x[i], name="cumsum")  # type: ignore[no-any-return]
+        rest = x.shape[:axis] + x.shape[axis + 1 :]
+        names = ["t", *[f"i{d}" for d in range(len(rest))]]
+
+        def turned(step: Expr) -> Expr:
+            return extent - 1 - step if self.reverse else step
+
+        def source(step: Expr, others: Sequence[Expr]) -> Expr:
+            return widened(x[(*others[:axis], turned(step), *others[axis:])])  # type: ignore[no-any-return]
+
+        first = te.compute((1, *rest), lambda t, *i: source(t, i), name="cumsum_first", names=names)
+        state = te.placeholder((extent, *rest), first.dtype, name="cumsum_state")
+        update = te.compute(state.shape, lambda t, *i: state[(t - 1, *i)] + source(t, i), name="cumsum_step", names=names)
+        total = te.scan(first, update, state, name="cumsum_scan")
+
+        def element(*indices: Expr) -> Expr:
+            step = turned(indices[axis])
+            others = indices[:axis] + indices[axis + 1 :]
+            if not self.exclusive:
+                return cast(total[(step, *others)], x.dtype)
+            return select(step > 0, cast(total[(step - 1, *others)], x.dtype), const(0, x.dtype))
+
+        return te.compute(x.shape, element, name="cumsum")  # type: ignore[no-any-return]
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        x: Any = TensorType(draw.dtype(NUMERIC), draw.shape((1, 4)))
+        return cls(draw.integer(-x.rank, x.rank - 1), draw.boolean(), draw.boolean()), [x]
+
+
+__all__ = ["CumSum"]

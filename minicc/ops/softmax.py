@@ -1,0 +1,126 @@
+"""Softmax, its logarithm, and the maximum as a one-hot vector, along one axis.
+
+In: a tensor of floats. Out: the same type. The maximum is subtracted first, so that no
+exponential overflows; float16 and bfloat16 are computed in float32.
+
+>>> import numpy as np
+>>> Softmax()(np.array([0.0, 0.0]))
+array([0.5, 0.5])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minicc import te
+from minicc.ir.node import node
+from minicc.ops.argreduce import ArgMax
+from minicc.ops.base import Array, Draw, Example, Kind, Operator, axis_of, operator, type_of
+from minicc.ops.elementwise import widened
+from minicc.ops.reduction import reduce
+from minicc.te.expr import Expr, call, cast, const, select
+from minicc.types import TensorType
+
+
+@node
+class AlongAxis(Operator):
+    """Base of the operators that map each vector along `axis` to a vector."""
+
+    kind: ClassVar[Kind] = Kind.REDUCTION
+
+    axis: int = -1
+
+    def infer(self, x: TensorType) -> TensorType:
+        if not x.dtype.is_float:
+            raise self.error(f"expected floats, got {x.dtype}", x, hint="insert a Cast")
+        axis_of(self, self.axis, x)
+        return x
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        x = draw.type(("float",))
+        return cls(draw.integer(-x.rank, x.rank - 1) if x.rank else 0), [x]
+
+
+def _shifted(x: te.Tensor, axis: int) -> tuple[Any, Any]:
+    """Functions of a point: the element less the maximum along the axis, and the point of that maximum."""
+    axes = (axis,) if x.rank else ()
+
+    def base(point: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(0 if d in axes else i for d, i in enumerate(point))
+
+    greatest = reduce(te.max, x.shape, axes, lambda p: x[tuple(p)], "max")
+    return lambda point: widened(x[tuple(point)]) - widened(greatest[base(point)]), base
+
+
+@operator
+class Softmax(AlongAxis):
+    """exp(x) / sum(exp(x))."""
+
+    def numpy(self, x: Array) -> Array:
+        if not x.size:
+            return x
+        axes = (axis_of(self, self.axis, type_of(x)),) if x.ndim else ()
+        wide = widened(x)
+        with np.errstate(all="ignore"):
+            powers = np.exp(wide - np.max(wide, axis=axes, keepdims=True))
+            return np.asarray((powers / np.sum(powers, axis=axes, keepdims=True)).astype(x.dtype))
+
+    def compute(self, x: te.Tensor) -> te.Tensor:
+        axis = axis_of(self, self.axis, type_of(x))
+        shifted, base = _shifted(x, axis)
+        powers = te.compute(x.shape, lambda *i: call("exp", shifted(i)), name="exp")
+        total = reduce(te.sum, x.shape, (axis,) if x.rank else (), lambda p: powers[tuple(p)], "sum")
+        return te.compute(x.shape, lambda *i: cast(powers[i] / total[base(i)], x.dtype), name="softmax")  # type: ignore[no-any-return]
+
+
+@operator
+class LogSoftmax(AlongAxis):
+    """x - log(sum(exp(x)))."""
+
+    def numpy(self, x: Array) -> Array:
+        if not x.size:
+            return x
+        axes = (axis_of(self, self.axis, type_of(x)),) if x.ndim else ()
+        wide = widened(x)
+        with np.errstate(all="ignore"):
+            shifted = wide - np.max(wide, axis=axes, keepdims=True)
+            return np.asarray((shifted - np.log(np.sum(np.exp(shifted), axis=axes, keepdims=True))).astype(x.dtype))
+
+    def compute(self, x: te.Tensor) -> te.Tensor:
+        axis = axis_of(self, self.axis, type_of(x))
+        shifted, base = _shifted(x, axis)
+        total = reduce(te.sum, x.shape, (axis,) if x.rank else (), lambda p: call("exp", shifted(p)), "sum")
+        logarithm = te.compute(total.shape, lambda *i: call("log", total[i]), name="log")
+        return te.compute(x.shape, lambda *i: cast(shifted(i) - logarithm[base(i)], x.dtype), name="logsoftmax")  # type: ignore[no-any-return]
+
+
+@operator
+class Hardmax(AlongAxis):
+    """1 at the first greatest element, 0 elsewhere."""
+
+    def numpy(self, x: Array) -> Array:
+        result = np.zeros_like(x)
+        if x.ndim == 0:
+            result[()] = 1
+        elif x.size:
+            np.put_along_axis(result, ArgMax(self.axis).numpy(x), 1, axis=self.axis)
+        return result
+
+    def compute(self, x: te.Tensor) -> te.Tensor:
+        axis = axis_of(self, self.axis, type_of(x))
+        found = ArgMax(axis).compute(x)
+
+        def element(*indices: Expr) -> Expr:
+            if not indices:
+                return const(1, x.dtype)
+            best = found[tuple(0 if d == axis else i for d, i in enumerate(indices))]
+            return select(indices[axis].equal(best), 1.0, const(0, x.dtype))
+
+        return te.compute(x.shape, element, name="hardmax")  # type: ignore[no-any-return]
+
+
+__all__ = ["AlongAxis", "Hardmax", "LogSoftmax", "Softmax"]
