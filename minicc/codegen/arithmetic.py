@@ -1,0 +1,384 @@
+"""The operators of expressions as LLVM instructions, on scalars and on vectors alike.
+
+In: operands of one LLVM type, and the dtype that says how to read them. Out: the value. A bool is
+an `i1`, a bfloat16 its bits as `i16`, float16 is `half`; all other dtypes are what LLVM calls them.
+
+Where C leaves a hole, this does not: integers wrap around, an integer divided by 0 is 0, a shift
+by more than the width shifts everything out, and a float out of the range of an integer saturates
+(int32, int64, uint64; NaN gives 0), the shorter integers take the low bits of that. Additions and
+multiplications carry the flag `contract`, so that LLVM may make a fused multiply-add of them, and
+no other liberty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import llvmlite.ir as ir
+
+from minicc.types import DType, bfloat16, boolean, float16, float32, float64
+
+FUSE = ("contract",)
+
+_FLOAT_OPS = {"add": "fadd", "sub": "fsub", "mul": "fmul"}
+_INT_OPS = {"add": "add", "sub": "sub", "mul": "mul", "bitand": "and_", "bitor": "or_", "bitxor": "xor",
+            "and": "and_", "or": "or_"}  # fmt: skip
+_COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<="}
+_FLOATS: dict[DType, ir.Type] = {float16: ir.HalfType(), float32: ir.FloatType(), float64: ir.DoubleType()}
+_ROUNDING = {"floor": "llvm.floor", "ceil": "llvm.ceil", "round": "llvm.roundeven", "trunc": "llvm.trunc"}
+
+PRIMITIVES = frozenset({"sqrt", "fabs", "fma", "copysign", "isnan", "isinf", "fmod", "bitcast", *_ROUNDING})
+
+
+def register_type(dtype: DType, lanes: int = 0) -> ir.Type:
+    """The LLVM type of a value of `dtype`; a vector if `lanes` is not 0."""
+    scalar = ir.IntType(1) if dtype is boolean else memory_type(dtype)
+    return ir.VectorType(scalar, lanes) if lanes else scalar
+
+
+def memory_type(dtype: DType) -> ir.Type:
+    """The LLVM type of an element in memory."""
+    return _FLOATS.get(dtype) or ir.IntType(dtype.bits)
+
+
+def lanes_of(value: ir.Value) -> int:
+    """The number of lanes of a vector, 0 for a scalar."""
+    return value.type.count if isinstance(value.type, ir.VectorType) else 0
+
+
+def known(value: ir.Value) -> Any:
+    """The number that a constant (or a vector of one constant) holds, else None."""
+    if not isinstance(value, ir.Constant):
+        return None
+    held = value.constant
+    if isinstance(held, list):
+        held = held[0].constant if len({item.constant for item in held}) == 1 else None
+    return held if isinstance(held, (int, float)) else None
+
+
+def _with_lanes(scalar: ir.Type, like: ir.Value) -> ir.Type:
+    lanes = lanes_of(like)
+    return ir.VectorType(scalar, lanes) if lanes else scalar
+
+
+def _signed(value: int, bits: int) -> int:
+    return (value + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1))
+
+
+class Arithmetic:
+    """Emits at the position of `builder`."""
+
+    def __init__(self, builder: ir.IRBuilder) -> None:
+        self.builder = builder
+
+    @property
+    def module(self) -> ir.Module:
+        return self.builder.module
+
+    # ---- constants and lanes --------------------------------------------------------------------
+
+    def constant(self, value: Any, type: ir.Type) -> ir.Constant:
+        """`value` of an LLVM type, in every lane of it."""
+        if isinstance(type, ir.VectorType):
+            return ir.Constant(type, [ir.Constant(type.element, value)] * type.count)
+        return ir.Constant(type, value)
+
+    def literal(self, value: Any, dtype: DType) -> ir.Constant:
+        """A literal of `dtype`."""
+        if dtype is bfloat16:
+            return ir.Constant(ir.IntType(16), int(dtype.numpy.type(value).view("uint16")))
+        if dtype.is_integer:
+            return ir.Constant(memory_type(dtype), _signed(int(value), dtype.bits))
+        return ir.Constant(register_type(dtype), value)
+
+    def broadcast(self, value: ir.Value, lanes: int) -> ir.Value:
+        """A scalar in each of `lanes` lanes; a vector, or anything for 0 lanes, stays."""
+        if not lanes or lanes_of(value):
+            return value
+        type = ir.VectorType(value.type, lanes)
+        if isinstance(value, ir.Constant):
+            return ir.Constant(type, [value] * lanes)
+        first = self.builder.insert_element(ir.Constant(type, ir.Undefined), value, ir.IntType(32)(0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
+        return self.builder.shuffle_vector(first, ir.Constant(type, ir.Undefined), zeros)
+
+    def alike(self, values: Sequence[ir.Value]) -> list[ir.Value]:
+        """The values, scalars broadcast where there is a vector."""
+        lanes = max(map(lanes_of, values), default=0)
+        return [self.broadcast(v, lanes) for v in values]
+
+    def intrinsic(self, name: str, *args: ir.Value, result: ir.Type | None = None) -> ir.Value:
+        """A call of an LLVM intrinsic that is overloaded on its result and first argument."""
+        types = [args[0].type] if result is None else [result, args[0].type]
+        suffix = ".".join(t.intrinsic_name if not isinstance(t, ir.VectorType)
+                          else f"v{t.count}{t.element.intrinsic_name}" for t in types)
+        kind = ir.FunctionType(args[0].type if result is None else result, [a.type for a in args])
+        return self.builder.call(self.external(f"{name}.{suffix}", kind), args)
+
+    def external(self, name: str, kind: ir.FunctionType) -> ir.Function:
+        """The declaration of a function that the module does not define."""
+        return self.module.globals.get(name) or ir.Function(self.module, kind, name)
+
+    # ---- binary ---------------------------------------------------------------------------------
+
+    def binary(self, op: str, dtype: DType, a: ir.Value, b: ir.Value, numbers: tuple[bool, bool] = (False, False),
+               natural: bool = False) -> ir.Value:
+        """`a op b`. `numbers` tells which operands are never NaN, `natural` that `a` is never negative."""
+        a, b = self.alike([a, b])
+        if dtype is bfloat16:
+            wide = [self.cast(x, bfloat16, float32) for x in (a, b)]
+            result = self.binary(op, float32, wide[0], wide[1], numbers)
+            return result if op in _COMPARE else self.cast(result, float32, bfloat16)
+        if (folded := self._fold(op, dtype, a, b)) is not None:
+            return folded
+        if op in _COMPARE:
+            return self._compare(op, dtype, a, b)
+        if dtype.is_float:
+            return self._float(op, a, b, numbers)
+        if op in _INT_OPS:
+            return getattr(self.builder, _INT_OPS[op])(a, b)
+        if op in ("min", "max"):
+            less = self._compare("lt", dtype, a, b)
+            return self.builder.select(less, a, b) if op == "min" else self.builder.select(less, b, a)
+        if op in ("shl", "shr"):
+            return self._shift(op, dtype, a, b)
+        return self._divide(op, dtype, a, b, natural or dtype.kind == "uint")
+
+    def _fold(self, op: str, dtype: DType, a: ir.Value, b: ir.Value) -> ir.Value | None:
+        """Sums and products of known integers, which unrolling makes."""
+        x, y = known(a), known(b)
+        if not isinstance(a.type, ir.IntType) or dtype.kind != "int" or x is None or y is None:
+            return None
+        match op:
+            case "add":
+                value = x + y
+            case "sub":
+                value = x - y
+            case "mul":
+                value = x * y
+            case "floordiv":
+                value = x // y if y else 0
+            case "floormod":
+                value = x % y if y else 0
+            case "eq" | "ne" | "lt" | "le":
+                return ir.Constant(ir.IntType(1), int({"eq": x == y, "ne": x != y, "lt": x < y, "le": x <= y}[op]))
+            case _:
+                return None
+        return ir.Constant(a.type, _signed(value, a.type.width))
+
+    def _compare(self, op: str, dtype: DType, a: ir.Value, b: ir.Value) -> ir.Value:
+        if dtype.is_float:
+            emit = self.builder.fcmp_unordered if op == "ne" else self.builder.fcmp_ordered
+        else:
+            emit = self.builder.icmp_signed if dtype.kind == "int" else self.builder.icmp_unsigned
+        return emit(_COMPARE[op], a, b)
+
+    def _float(self, op: str, a: ir.Value, b: ir.Value, numbers: tuple[bool, bool]) -> ir.Value:
+        b_ = self.builder
+        if op in _FLOAT_OPS:
+            return getattr(b_, _FLOAT_OPS[op])(a, b, flags=FUSE)
+        match op:
+            case "div":
+                return b_.fdiv(a, b)
+            case "min" | "max":
+                return self._extremum("<" if op == "min" else ">", a, b, numbers)
+            case "truncmod":
+                return b_.frem(a, b)
+            case "truncdiv":
+                return self.intrinsic("llvm.trunc", b_.fdiv(a, b))
+            case "floordiv":
+                return self.intrinsic("llvm.floor", b_.fdiv(a, b))
+        rest = b_.frem(a, b)  # floormod
+        zero = self.constant(0.0, a.type)
+        differ = b_.xor(b_.fcmp_ordered("<", rest, zero), b_.fcmp_ordered("<", b, zero))
+        wrong = b_.and_(differ, b_.fcmp_unordered("!=", rest, zero))
+        return b_.select(wrong, b_.fadd(rest, b), rest)
+
+    def _extremum(self, sign: str, a: ir.Value, b: ir.Value, numbers: tuple[bool, bool]) -> ir.Value:
+        """x86's minps and maxps give the second operand when either is NaN: put what may be NaN there."""
+        if numbers[1] and not numbers[0]:
+            a, b, numbers = b, a, (True, False)
+        best = self.builder.select(self.builder.fcmp_ordered(sign, a, b), a, b)
+        if numbers[0]:
+            return best
+        return self.builder.select(self.builder.fcmp_unordered("uno", a, a), a, best)
+
+    def _shift(self, op: str, dtype: DType, a: ir.Value, b: ir.Value) -> ir.Value:
+        width = self.constant(dtype.bits, a.type)
+        fits = self.builder.icmp_unsigned("<", b, width)
+        if op == "shr" and dtype.kind == "int":
+            amount = self.builder.select(fits, b, self.constant(dtype.bits - 1, a.type))
+            return self.builder.ashr(a, amount)
+        zero = self.constant(0, a.type)
+        shift = self.builder.shl if op == "shl" else self.builder.lshr
+        return self.builder.select(fits, shift(a, self.builder.select(fits, b, zero)), zero)
+
+    # ---- integer division -----------------------------------------------------------------------
+
+    def _divide(self, op: str, dtype: DType, a: ir.Value, b: ir.Value, natural: bool) -> ir.Value:
+        """Quotient or remainder, rounded towards zero or down; never traps."""
+        divisor = known(b)
+        if divisor == 0:
+            return self.constant(0, a.type)
+        if natural and (dtype.kind == "uint" or (divisor is not None and divisor > 0)):
+            if divisor is not None:
+                return self.builder.udiv(a, b) if op.endswith("div") else self.builder.urem(a, b)
+            return self._guarded(b, lambda safe: self._natural(op, a, safe))
+        if divisor is not None and divisor > 0:
+            return self._signed(op, a, b)
+        return self._guarded(b, lambda safe: self._signed_any(op, a, safe))
+
+    def _guarded(self, b: ir.Value, divide: Callable[[ir.Value], ir.Value]) -> ir.Value:
+        """`divide(b)`, and 0 where `b` is 0."""
+        zero = self.builder.icmp_unsigned("==", b, self.constant(0, b.type))
+        result = divide(self.builder.select(zero, self.constant(1, b.type), b))
+        return self.builder.select(zero, self.constant(0, b.type), result)
+
+    def _natural(self, op: str, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.builder.udiv(a, b) if op.endswith("div") else self.builder.urem(a, b)
+
+    def _signed(self, op: str, a: ir.Value, b: ir.Value) -> ir.Value:
+        """By a divisor that is positive."""
+        b_ = self.builder
+        if op == "truncdiv":
+            return b_.sdiv(a, b)
+        rest = b_.srem(a, b)
+        if op == "truncmod":
+            return rest
+        below = b_.icmp_signed("<", rest, self.constant(0, a.type))
+        if op == "floormod":
+            return b_.select(below, b_.add(rest, b), rest)
+        return b_.add(b_.sdiv(a, b), b_.sext(below, a.type))
+
+    def _signed_any(self, op: str, a: ir.Value, b: ir.Value) -> ir.Value:
+        """By a divisor that is not 0; by -1 the quotient is -a, as the machine's division may trap."""
+        b_ = self.builder
+        minus = b_.icmp_signed("==", b, self.constant(-1, b.type))
+        safe = b_.select(minus, self.constant(1, b.type), b)
+        quotient = b_.select(minus, b_.sub(self.constant(0, a.type), a), b_.sdiv(a, safe))
+        if op == "truncdiv":
+            return quotient
+        rest = b_.sub(a, b_.mul(quotient, b))
+        if op == "truncmod":
+            return rest
+        zero = self.constant(0, a.type)
+        wrong = b_.and_(b_.icmp_signed("!=", rest, zero), b_.icmp_signed("<", b_.xor(rest, b), zero))
+        if op == "floormod":
+            return b_.select(wrong, b_.add(rest, b), rest)
+        return b_.add(quotient, b_.sext(wrong, a.type))
+
+    # ---- unary, casts, primitives ---------------------------------------------------------------
+
+    def unary(self, op: str, dtype: DType, a: ir.Value) -> ir.Value:
+        b_ = self.builder
+        if op == "not":
+            return b_.xor(a, self.constant(1 if dtype is boolean else -1, a.type))
+        if dtype is bfloat16:  # only the sign bit is concerned
+            sign = self.constant(-0x8000, a.type)
+            return b_.xor(a, sign) if op == "neg" else b_.and_(a, self.constant(0x7FFF, a.type))
+        if dtype.is_float:
+            return b_.fneg(a) if op == "neg" else self.intrinsic("llvm.fabs", a)
+        if op == "abs" and dtype.kind != "int":
+            return a
+        if (value := known(a)) is not None and op == "neg" and isinstance(a.type, ir.IntType):
+            return ir.Constant(a.type, _signed(-value, a.type.width))
+        negated = b_.sub(self.constant(0, a.type), a)
+        if op == "neg":
+            return negated
+        return b_.select(b_.icmp_signed("<", a, self.constant(0, a.type)), negated, a)
+
+    def cast(self, a: ir.Value, source: DType, dtype: DType) -> ir.Value:
+        """`a` of dtype `source` converted to `dtype`."""
+        if source is dtype:
+            return a
+        if source is bfloat16:
+            return self.cast(self._widen_bfloat16(a), float32, dtype)
+        if dtype is bfloat16:
+            return self._narrow_bfloat16(self.cast(a, source, float32))
+        if dtype is boolean:
+            return self._compare("ne", source, a, self.constant(0.0 if source.is_float else 0, a.type))
+        target = _with_lanes(memory_type(dtype), a)
+        if dtype.is_float:
+            return self._to_float(a, source, dtype, target)
+        if source.is_float:
+            return self._to_integer(a, source, dtype, target)
+        if source.bits > dtype.bits:
+            return self.builder.trunc(a, target)
+        if source.bits == dtype.bits and source is not boolean:
+            return a
+        return self.builder.sext(a, target) if source.kind == "int" else self.builder.zext(a, target)
+
+    def _to_float(self, a: ir.Value, source: DType, dtype: DType, target: ir.Type) -> ir.Value:
+        if not source.is_float:
+            return self.builder.sitofp(a, target) if source.kind == "int" else self.builder.uitofp(a, target)
+        if dtype.bits > source.bits:
+            return self.builder.fpext(a, target)
+        if source is float64 and dtype is float16:  # LLVM would call a function that is not in libm
+            a = self._round_to_odd(a)
+        return self.builder.fptrunc(a, target)
+
+    def _to_integer(self, a: ir.Value, source: DType, dtype: DType, target: ir.Type) -> ir.Value:
+        if source is float16:
+            a = self.cast(a, float16, float32)
+        if dtype.name == "uint64":
+            return self.intrinsic("llvm.fptoui.sat", a, result=target)
+        wide = ir.IntType(64 if dtype.bits == 64 or dtype.name == "uint32" else 32)
+        value = self.intrinsic("llvm.fptosi.sat", a, result=_with_lanes(wide, a))
+        return value if wide.width == dtype.bits else self.builder.trunc(value, target)
+
+    def _round_to_odd(self, a: ir.Value) -> ir.Value:
+        """float64 to float32 such that rounding once more gives what rounding at once would.
+
+        Of the two float32 around an inexact value take the one with an odd significand.
+        (Boldo and Melquiond, Emulation of FMA and correctly rounded sums, 2008.)
+        """
+        b_ = self.builder
+        single, bits = _with_lanes(ir.FloatType(), a), _with_lanes(ir.IntType(32), a)
+        near = b_.fptrunc(a, single)
+        back = b_.fpext(near, a.type)
+        raw = b_.bitcast(near, bits)
+        one = self.constant(1, bits)
+        too_big = b_.fcmp_ordered(">", self.intrinsic("llvm.fabs", back), self.intrinsic("llvm.fabs", a))
+        odd = b_.select(too_big, b_.sub(raw, one), b_.or_(raw, one))
+        even = b_.icmp_unsigned("==", b_.and_(raw, one), self.constant(0, bits))
+        inexact = b_.fcmp_ordered("!=", back, a)
+        return b_.bitcast(b_.select(b_.and_(even, inexact), odd, raw), single)
+
+    def _widen_bfloat16(self, a: ir.Value) -> ir.Value:
+        bits = _with_lanes(ir.IntType(32), a)
+        high = self.builder.shl(self.builder.zext(a, bits), self.constant(16, bits))
+        return self.builder.bitcast(high, _with_lanes(ir.FloatType(), a))
+
+    def _narrow_bfloat16(self, a: ir.Value) -> ir.Value:
+        """The upper half of the bits of a float32, rounded to nearest, ties to even; a NaN stays quiet."""
+        b_ = self.builder
+        bits = _with_lanes(ir.IntType(32), a)
+        raw = b_.bitcast(a, bits)
+        half = self.constant(16, bits)
+        last = b_.and_(b_.lshr(raw, half), self.constant(1, bits))
+        rounded = b_.add(raw, b_.add(last, self.constant(0x7FFF, bits)))
+        quiet = b_.or_(raw, self.constant(0x400000, bits))
+        chosen = b_.select(b_.fcmp_unordered("uno", a, a), quiet, rounded)
+        return b_.trunc(b_.lshr(chosen, half), _with_lanes(ir.IntType(16), a))
+
+    def primitive(self, name: str, source: DType, dtype: DType, args: Sequence[ir.Value]) -> ir.Value:
+        """One of PRIMITIVES, on operands of dtype `source`."""
+        args = self.alike(args)
+        if name == "bitcast":
+            return self.builder.bitcast(args[0], _with_lanes(memory_type(dtype), args[0]))
+        if source is bfloat16:
+            wide = [self.cast(a, bfloat16, float32) for a in args]
+            result = self.primitive(name, float32, boolean if dtype is boolean else float32, wide)
+            return result if dtype is boolean else self.cast(result, float32, bfloat16)
+        if name in _ROUNDING:
+            return self.intrinsic(_ROUNDING[name], args[0])
+        match name:
+            case "isnan":
+                return self.builder.fcmp_unordered("uno", args[0], args[0])
+            case "isinf":
+                infinity = self.constant(float("inf"), args[0].type)
+                return self.builder.fcmp_ordered("==", self.intrinsic("llvm.fabs", args[0]), infinity)
+            case "fmod":
+                return self.builder.frem(args[0], args[1])
+        return self.intrinsic(f"llvm.{name}", *args)

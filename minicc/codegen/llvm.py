@@ -1,0 +1,420 @@
+"""Loop programs as LLVM functions: one class, one match, and no decisions of its own.
+
+    serial     a loop               vectorize  its body once, on vectors `<n x T>`
+    unroll     its body n times     parallel   a function, run by the threads of an OpenMP team
+
+In: a program without `Update`s (loop/place_init.py ran), a target. Out: an LLVM function
+
+    void name(T0* p0, ..., i8* workspace, i64 threads)
+
+of the params, the outputs, `workspace_bytes` of scratch memory and the number of threads to use.
+Buffers never overlap, so all are `noalias`. Allocs of scope `global` that stand in no loop live
+in the workspace, as do those too big for the stack, the latter once per thread inside a
+parallel loop. All else is on the stack, and in registers if unrolling makes its indices constant.
+Parallel loops take contiguous chunks, one per thread; only the outermost is parallel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import llvmlite.ir as ir
+
+from minicc.codegen.arithmetic import known, lanes_of, memory_type
+from minicc.codegen.expressions import INT32, INT64, POINTER, Expressions, Facts, Lanes
+from minicc.errors import CodegenError
+from minicc.loop.ir import (
+    PARALLEL,
+    SERIAL,
+    UNROLL,
+    VECTORIZE,
+    Alloc,
+    Buffer,
+    For,
+    If,
+    Seq,
+    Stmt,
+    Store,
+    bodies,
+    expressions,
+    loops,
+    walk,
+)
+from minicc.loop.program import Program
+from minicc.target import Target
+from minicc.te.bounds import Interval
+from minicc.te.expr import Expr, Var, free_vars, loads
+from minicc.types import int64
+
+ALIGNMENT = 64  # of every Alloc: a cache line, and the widest vector
+STACK_LIMIT = 64 << 10  # bytes; a bigger Alloc lives in the workspace
+MAX_LANES = 1024  # a longer vectorized loop is emitted as a loop: LLVM's time grows faster than the vector
+
+
+def round_up(size: int, to: int = ALIGNMENT) -> int:
+    return -(-size // to) * to
+
+
+def workspace_bytes(program: Program, threads: int = 1) -> int:
+    """The scratch memory that the function of `program` needs to run on up to `threads` threads."""
+    return _room(program.body, threads, _Place())
+
+
+class _Place:
+    """Where a statement stands: inside which kinds of loops."""
+
+    def __init__(self, in_loop: bool = False, in_parallel: bool = False, lanes: int = 1) -> None:
+        self.in_loop, self.in_parallel, self.lanes = in_loop, in_parallel, lanes
+
+    def inside(self, loop: For) -> _Place:
+        if loop.extent == 1:
+            return self
+        lanes = vector_lanes(loop) if self.lanes == 1 else 0
+        return _Place(True, self.in_parallel or self.forks(loop), lanes or self.lanes)
+
+    def forks(self, loop: For) -> bool:
+        """Whether threads start at `loop`."""
+        return loop.kind == PARALLEL and loop.extent != 1 and not self.in_parallel and self.lanes == 1
+
+    def on_stack(self, buffer: Buffer) -> bool:
+        small = buffer_bytes(buffer) * self.lanes <= STACK_LIMIT
+        return small and (self.in_loop or buffer.scope != "global")
+
+
+def vector_lanes(loop: For) -> int:
+    """The number of lanes that a loop becomes; 0 if it stays a loop."""
+    fits = loop.kind == VECTORIZE and isinstance(loop.extent, int) and 1 < loop.extent <= MAX_LANES
+    return loop.extent if fits and not any(_differs(s, loop.var) for s in walk(loop.body)) else 0
+
+
+def _differs(s: Stmt, var: Var) -> bool:
+    """Whether `s` is a loop whose extent depends on `var`, which lanes cannot run together."""
+    return isinstance(s, For) and isinstance(s.extent, Expr) and (var in free_vars(s.extent) or bool(loads(s.extent)))
+
+
+def buffer_bytes(buffer: Buffer) -> int:
+    """The size of a buffer. Raises CodegenError when its shape is symbolic."""
+    if not all(isinstance(extent, int) for extent in buffer.shape):
+        raise CodegenError(f"alloc of {buffer.name}", f"every extent must be a number, got {buffer.type}",
+                           where=str(buffer), hint="bind the symbol before compiling")
+    return int(buffer.type.bytes)
+
+
+def _room(s: Stmt, threads: int, place: _Place) -> int:
+    """The bytes of workspace that `s` needs. Allocs stack up; those side by side share."""
+    match s:
+        case Alloc(buffer, body):
+            own = 0 if place.on_stack(buffer) else round_up(buffer_bytes(buffer) * place.lanes)
+            return own + _room(body, threads, place)
+        case For() if place.forks(s):
+            return threads * _room(s.body, threads, place.inside(s))
+        case For():
+            return _room(s.body, threads, place.inside(s))
+    return max((_room(inner, threads, place) for inner in bodies(s)), default=0)
+
+
+def emit(module: ir.Module, program: Program, target: Target) -> ir.Function:
+    """Add the function of `program`, and those of its parallel loops, to `module`."""
+    found = loops(program.body).values()
+    ranges: dict[Var, Interval] = {
+        loop.var: (0, max(loop.extent - 1, 0) if isinstance(loop.extent, int) else math.inf) for loop in found}
+    buffers = (*program.params, *program.outputs)
+    kind = ir.FunctionType(ir.VoidType(), [POINTER] * (len(buffers) + 1) + [INT64])
+    function = _function(module, kind, program.name, target)
+    for argument, buffer in zip(function.args, buffers, strict=False):
+        argument.name = _name(buffer.name)
+        argument.add_attribute("noalias")
+        if buffer in program.params and buffer not in program.outputs:
+            set.add(argument.attributes, "readonly")  # llvmlite does not know it
+    function.args[-2].name, function.args[-1].name = "workspace", "threads"
+    function.args[-2].add_attribute("noalias")
+    emitter = Statements(function, Facts(ranges), target, function.args[-2], function.args[-1])
+    emitter.pointers.update(zip(buffers, function.args, strict=False))
+    emitter.run(program.body)
+    emitter.builder.ret_void()
+    return function
+
+
+def _function(module: ir.Module, kind: ir.FunctionType, name: str, target: Target) -> ir.Function:
+    function = ir.Function(module, kind, name)
+    function.attributes.add("nounwind")
+    set.add(function.attributes, f'"prefer-vector-width"="{target.vector_bits}"')  # llvmlite knows no string attributes
+    return function
+
+
+def _name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "_." else "_" for c in name)
+
+
+class Statements(Expressions):
+    """Emits the statements of one function."""
+
+    def __init__(self, function: ir.Function, facts: Facts, target: Target, workspace: ir.Value, threads: ir.Value,
+                 place: _Place | None = None) -> None:
+        entry = function.append_basic_block("entry")
+        super().__init__(ir.IRBuilder(function.append_basic_block("start")), facts)
+        self.function, self.target, self.workspace, self.threads = function, target, workspace, threads
+        self.allocas = ir.IRBuilder(entry)
+        self.allocas.branch(self.builder.block)
+        self.allocas.position_before(entry.terminator)
+        self.place = place or _Place()
+        self.offset = 0  # of the workspace that is taken
+
+    def run(self, s: Stmt) -> None:
+        """Emit `s`."""
+        match s:
+            case Seq(stmts):
+                for inner in stmts:
+                    self.run(inner)
+            case For():
+                self._for(s)
+            case Store(buffer, indices, value):
+                self._fresh()
+                self._store(buffer, indices, value)
+            case If(cond, body):
+                self._fresh()
+                self._if(cond, body)
+            case Alloc(buffer, body):
+                self._alloc(buffer, body)
+            case _:
+                raise CodegenError(f"codegen of {type(s).__name__}", "expected loops, guards, stores and allocations",
+                                   where=str(s), hint="run loop/place_init.py first")
+
+    def _fresh(self) -> None:
+        """Forget values, as memory may have changed; addresses do not depend on memory."""
+        self.memo = [{} for _ in self.memo]
+
+    # ---- loops ----------------------------------------------------------------------------------
+
+    def _for(self, loop: For) -> None:
+        extent, kind = loop.extent, loop.kind
+        if kind not in (SERIAL, PARALLEL, VECTORIZE, UNROLL):
+            raise CodegenError(f"codegen of loop {loop.name}", f"a CPU has no {kind}, got for {loop.name} in {kind}",
+                               where=str(loop.var), hint="use serial, parallel, vectorize or unroll")
+        outer, self.place = self.place, self.place.inside(loop)
+        if extent == 1:
+            self._with(loop.var, INT64(0), loop.body)
+        elif outer.forks(loop):
+            self._parallel(loop)
+        elif outer.lanes == 1 and vector_lanes(loop):
+            self._vectorize(loop)
+        elif kind == UNROLL and isinstance(extent, int):
+            for n in range(extent):
+                self._with(loop.var, INT64(n), loop.body)
+        elif extent != 0:
+            self._serial(loop.var, INT64(0), self._extent(loop), loop.body)
+        self.place = outer
+
+    def _extent(self, loop: For) -> ir.Value:
+        self._fresh()
+        return INT64(loop.extent) if isinstance(loop.extent, int) else self.value(loop.extent)
+
+    def _with(self, var: Var, value: ir.Value, body: Stmt) -> None:
+        self.env[var] = value
+        self.run(body)
+        del self.env[var]
+
+    def _serial(self, var: Var, begin: ir.Value, end: ir.Value, body: Stmt) -> None:
+        """The test is at the end of the loop; one before it is left out if it surely holds."""
+        first, last = known(begin), known(end)
+        if first is None or last is None:
+            self.branch_of(self.builder.icmp_signed("<", begin, end), lambda: self._counted(var, begin, end, body))
+        elif first < last:
+            self._counted(var, begin, end, body)
+
+    def _counted(self, var: Var, begin: ir.Value, end: ir.Value, body: Stmt) -> None:
+        b = self.builder
+        start = b.block
+        head = b.append_basic_block(_name(f"for.{var.name}"))
+        after = b.append_basic_block(_name(f"end.{var.name}"))
+        b.branch(head)
+        b.position_at_end(head)
+        counter = b.phi(INT64, name=_name(var.name))
+        counter.add_incoming(begin, start)
+        with self.region():
+            self._with(var, counter, body)
+        following = b.add(counter, INT64(1), flags=("nuw", "nsw"))
+        counter.add_incoming(following, b.block)
+        b.cbranch(b.icmp_signed("<", following, end), head, after)
+        b.position_at_end(after)
+
+    def _vectorize(self, loop: For) -> None:
+        self.lanes, self.varying_memo = Lanes(loop.var, loop.extent), {}
+        self._with(loop.var, INT64(0), loop.body)
+        self.lanes = None
+
+    # ---- threads --------------------------------------------------------------------------------
+
+    def _parallel(self, loop: For) -> None:
+        """Call the body with the whole range, or have each thread of a team call it with its chunk."""
+        extent = self._extent(loop)
+        captured = self._captured(loop)
+        body = self._outlined(loop, captured)
+        values = [*captured.values(), self._taken()]
+        team = self.binary("min", int64, self.threads, extent)
+
+        def alone() -> None:
+            self.builder.call(body, [*values, INT64(0), extent, INT64(0)])
+
+        def together() -> None:
+            self._team(body, [*values, extent], team)
+
+        if self.target.threads == 1:
+            alone()
+        else:
+            self.branch_of(self.builder.icmp_signed("<=", team, INT64(1)), alone, together)
+
+    def _taken(self) -> ir.Value:
+        """The workspace that is still free."""
+        return self.builder.gep(self.workspace, [INT64(self.offset)], source_etype=ir.IntType(8))
+
+    def _captured(self, loop: For) -> dict[Any, ir.Value]:
+        """The loop variables and buffers from outside that the body uses."""
+        inside = list(walk(loop.body))
+        exprs = [e for s in inside for e in expressions(s)]
+        used: dict[Any, ir.Value] = {v: self.env[v] for v in self.env if v in free_vars(*exprs)}
+        stored = [s.buffer for s in inside if isinstance(s, Store)]
+        for buffer in dict.fromkeys([*[load.source for load in loads(*exprs)], *stored]):
+            if buffer in self.pointers:
+                used[buffer] = self.pointers[buffer]
+        return used
+
+    def _outlined(self, loop: For, captured: Mapping[Any, ir.Value]) -> ir.Function:
+        """The function of the body, over a range: (captured..., workspace, begin, end, thread)."""
+        types = [v.type for v in captured.values()]
+        kind = ir.FunctionType(ir.VoidType(), [*types, POINTER, INT64, INT64, INT64])
+        name = self.module.get_unique_name(f"{self.function.name}.{_name(loop.name)}")
+        function = _function(self.module, kind, name, self.target)
+        function.linkage = "internal"
+        function.attributes.add("noinline")  # so that `noalias` holds while it is optimised
+        for argument in function.args:
+            if argument.type == POINTER:
+                argument.add_attribute("noalias")
+        workspace, begin, end, thread = function.args[-4:]
+        inner = Statements(function, self.facts, self.target, workspace, INT64(1), self.place)
+        for key, argument in zip(captured, function.args, strict=False):
+            known_as = inner.env if isinstance(key, Var) else inner.pointers
+            known_as[key] = argument
+            argument.name = _name(key.name)
+        if size := _room(loop.body, 1, self.place):
+            start = inner.builder.mul(thread, INT64(size))
+            inner.workspace = inner.builder.gep(workspace, [start], source_etype=ir.IntType(8))
+        inner._serial(loop.var, begin, end, loop.body)
+        inner.builder.ret_void()
+        return function
+
+    def _team(self, body: ir.Function, values: list[ir.Value], team: ir.Value) -> None:
+        """GOMP_parallel(task, &values, team, 0), the interface of libgomp that others provide as well."""
+        struct = ir.LiteralStructType([v.type for v in values])
+        held = self._stack(struct, "task")
+        for n, value in enumerate(values):
+            self.builder.store(value, self.builder.gep(held, [INT32(0), INT32(n)], source_etype=struct))
+        kind = ir.FunctionType(ir.VoidType(), [POINTER])
+        task = _function(self.module, kind, self.module.get_unique_name(f"{body.name}.task"), self.target)
+        task.linkage = "internal"
+        b = ir.IRBuilder(task.append_basic_block("entry"))
+        fields = [b.load(b.gep(task.args[0], [INT32(0), INT32(n)], source_etype=struct), typ=v.type)
+                  for n, v in enumerate(values)]
+        thread, threads = [
+            b.sext(b.call(self.external(f"omp_get_{what}", ir.FunctionType(INT32, [])), []), INT64)
+            for what in ("thread_num", "num_threads")]
+        extent = fields.pop()
+        begin = b.sdiv(b.mul(extent, thread), threads)
+        end = b.sdiv(b.mul(extent, b.add(thread, INT64(1))), threads)
+        b.call(body, [*fields, begin, end, thread])
+        b.ret_void()
+        start = self.external("GOMP_parallel", ir.FunctionType(ir.VoidType(), [POINTER, POINTER, INT32, INT32]))
+        self.builder.call(start, [task, held, self.builder.trunc(team, INT32), INT32(0)])
+
+    # ---- memory ---------------------------------------------------------------------------------
+
+    def _alloc(self, buffer: Buffer, body: Stmt) -> None:
+        size, lanes = buffer_bytes(buffer), self.place.lanes
+        offset = self.offset
+        if self.place.on_stack(buffer):
+            elements = max(math.prod(buffer.shape) * lanes, 1)
+            pointer = self._stack(ir.ArrayType(memory_type(buffer.dtype), elements), buffer.name)
+        else:
+            pointer = self._taken()
+            self.offset += round_up(size * lanes)
+        self.pointers[buffer] = pointer
+        self.addresses.append({})
+        if lanes > 1:
+            self.private[buffer] = lanes
+            self.varying_memo = {}
+        self.run(body)
+        self.addresses.pop()
+        self.private.pop(buffer, None)
+        del self.pointers[buffer]
+        self.offset = offset
+
+    def _stack(self, type: ir.Type, name: str) -> ir.Value:
+        """Room on the stack, taken once when the function starts."""
+        made = self.allocas.alloca(type, name=_name(name))
+        made.align = ALIGNMENT
+        made.type = POINTER  # llvmlite would say what it points to, and then insist on it
+        return made
+
+    def _if(self, cond: Expr, body: Stmt) -> None:
+        chosen = self.value(cond)
+        if lanes_of(chosen):
+            mask = chosen if self.mask is None else self.builder.and_(self.mask, chosen)
+            with self.region(mask):
+                self.run(body)
+        elif (fixed := known(chosen)) is not None:
+            if fixed:
+                self.run(body)
+        else:
+            self.branch_of(chosen, lambda: self.run(body))
+
+    def _store(self, buffer: Buffer, indices: tuple[Expr, ...], value: Expr) -> None:
+        if buffer not in self.pointers:
+            raise CodegenError(f"codegen of {buffer.name}[...] = {value}", "expected a buffer that is defined here",
+                               where=str(buffer), hint="allocate it around the store, or make it an output")
+        result = self.value(value)
+        if self.lanes is None:
+            self._put(buffer, indices, result)
+            return
+        step = self.stride(buffer, indices)
+        if step == 0 and self.mask is None and not lanes_of(result):
+            self._put(buffer, indices, result)
+        elif step in (1, -1):
+            self._put_lanes(buffer, indices, self.broadcast(result, self.lanes.count), step)
+        else:
+            self._scatter(buffer, indices, self.broadcast(result, self.lanes.count))
+
+    def _put(self, buffer: Buffer, indices: tuple[Expr, ...], value: ir.Value) -> None:
+        self.builder.store(self.to_memory(value, buffer.dtype), self.address(buffer, indices), buffer.dtype.bytes)
+
+    def _put_lanes(self, buffer: Buffer, indices: tuple[Expr, ...], value: ir.Value, step: int) -> None:
+        count = lanes_of(value)
+        pointer = self.address(buffer, indices, 0 if step == 1 else 1 - count)
+        held = self.to_memory(value if step == 1 else self.reversed(value), buffer.dtype)
+        if self.mask is None:
+            self.builder.store(held, pointer, buffer.dtype.bytes)
+        else:
+            mask = self.mask if step == 1 else self.reversed(self.mask)
+            self.masked("llvm.masked.store", held.type, ir.VoidType(), held, pointer, mask)
+
+    def _scatter(self, buffer: Buffer, indices: tuple[Expr, ...], value: ir.Value) -> None:
+        """Lane after lane, so that where two meet the last one wins, as in a loop."""
+        mask = self.mask
+        for n in range(lanes_of(value)):
+            element = self.builder.extract_element(value, INT32(n))
+            put = self._lane_store(buffer, indices, element, n)
+            if mask is None:
+                put()
+            else:
+                self.branch_of(self.builder.extract_element(mask, INT32(n)), put)
+
+    def _lane_store(self, buffer: Buffer, indices: tuple[Expr, ...], element: ir.Value, n: int) -> Callable[[], None]:
+        def put() -> None:
+            with self.lane(n):
+                self._put(buffer, indices, element)
+
+        return put
+
+
+__all__ = ["Statements", "emit", "round_up", "workspace_bytes"]

@@ -1,0 +1,41 @@
+"""What the environment says: the only reader of `os.environ`.
+
+    MINICC_THREADS     how many threads a compiled model uses; else OMP_NUM_THREADS; else all that we may use
+    MINICC_CACHE_DIR   where compiled kernels are kept; else XDG_CACHE_HOME/minicc; else ~/.cache/minicc
+
+>>> threads({"MINICC_THREADS": "2", "OMP_NUM_THREADS": "8"})
+2
+>>> threads({}) is None
+True
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from minicc.errors import ConfigError
+
+
+def threads(environ: Mapping[str, str] | None = None) -> int | None:
+    """The number of threads asked for, or None. Raises ConfigError when it is not a positive integer."""
+    environ = os.environ if environ is None else environ
+    for name in ("MINICC_THREADS", "OMP_NUM_THREADS"):
+        given = environ.get(name, "").split(",")[0].strip()  # OMP_NUM_THREADS may list one per nesting level
+        if not given:
+            continue
+        if not given.isdecimal() or int(given) < 1:
+            raise ConfigError(f"{name}={environ[name]}", f"expected a positive integer, got {given!r}",
+                              where=f"environment variable {name}", hint=f"unset {name}, or set it to 1 or more")
+        return int(given)
+    return None
+
+
+def cache_dir(environ: Mapping[str, str] | None = None) -> Path:
+    """The folder for compiled kernels. It need not exist yet."""
+    environ = os.environ if environ is None else environ
+    if given := environ.get("MINICC_CACHE_DIR"):
+        return Path(given).expanduser()
+    base = environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "minicc"

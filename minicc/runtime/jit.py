@@ -1,0 +1,127 @@
+"""From LLVM IR to machine code in this process.
+
+    module --optimize--> Machine code of one module: IR text, object bytes, assembly on demand
+    objects --load--> Library: addresses of functions, alive as long as the Library is
+
+LLVM's own loop vectorization, SLP and unrolling are off: the schedule decided, codegen did it.
+Objects are ordinary relocatable files, so they can be kept on disk and loaded again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import llvmlite.binding as llvm
+import llvmlite.ir as ir
+
+from minicc.errors import CodegenError
+from minicc.runtime import threads
+from minicc.target import Target
+
+SPEED_LEVEL = 2
+_names = itertools.count()
+
+
+@lru_cache(maxsize=8)
+def machine(cpu: str, features: str, triple: str) -> Any:
+    """The LLVM code generator of a target."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()
+    found = llvm.Target.from_triple(triple)
+    return found.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small")
+
+
+@dataclass(frozen=True)
+class Code:
+    """What one LLVM module became. `source` is the IR as emitted, `optimized` after LLVM's passes."""
+
+    source: str
+    optimized: str
+    object: bytes
+    target: Target
+
+    @property
+    def assembly(self) -> str:
+        """The machine code as text."""
+        parsed = llvm.parse_assembly(self.optimized)
+        return str(_machine_of(self.target).emit_assembly(parsed))
+
+
+def _machine_of(target: Target) -> Any:
+    return machine(target.cpu, target.features, target.triple)
+
+
+def new_module(name: str, target: Target) -> ir.Module:
+    """An empty module for `target`."""
+    made = ir.Module(name)
+    made.triple = target.triple
+    made.data_layout = str(_machine_of(target).target_data)
+    return made
+
+
+def optimize(module: ir.Module | str, target: Target) -> Code:
+    """Run LLVM's scalar passes and its code generator. Raises CodegenError when the IR is not valid."""
+    source = str(module)
+    try:
+        parsed = llvm.parse_assembly(source)
+        parsed.verify()
+    except RuntimeError as error:
+        line = str(error).strip()
+        raise CodegenError("optimize", "expected valid LLVM IR, got an error of its parser", where=line,
+                           hint="this is a bug in codegen; please report it with the loop program") from error
+    generator = _machine_of(target)
+    options = llvm.create_pipeline_tuning_options(speed_level=SPEED_LEVEL)
+    options.loop_vectorization = options.slp_vectorization = False
+    options.loop_unrolling = options.loop_interleaving = False
+    builder = llvm.create_pass_builder(generator, options)
+    builder.getModulePassManager().run(parsed, builder)
+    return Code(source, str(parsed), generator.emit_object(parsed), target)
+
+
+@dataclass
+class Library:
+    """Loaded machine code; `library["name"]` is the address of an exported function."""
+
+    addresses: dict[str, int]
+    keep: list[Any] = field(default_factory=list)
+
+    def __getitem__(self, name: str) -> int:
+        return self.addresses[name]
+
+
+@lru_cache(maxsize=8)
+def _session(cpu: str, features: str, triple: str) -> Any:
+    # a code generator of its own: the session takes ownership of it
+    machine(cpu, features, triple)
+    own = llvm.Target.from_triple(triple).create_target_machine(
+        cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small", jit=True)
+    return llvm.create_lljit_compiler(own)
+
+
+def load(objects: list[bytes], exports: list[str], target: Target) -> Library:
+    """Link objects with each other, the C library and the OpenMP runtime."""
+    session = _session(target.cpu, target.features, target.triple)
+    builder = llvm.JITLibraryBuilder().add_current_process()
+    for content in dict.fromkeys(objects):
+        builder.add_object_img(content)
+    for name, address in _runtime_symbols().items():
+        builder.import_symbol(name, address)
+    for name in exports:
+        builder.export_symbol(name)
+    tracker = builder.link(session, f"minicc.{next(_names)}")
+    return Library({name: tracker[name] for name in exports}, [tracker, session])
+
+
+@lru_cache(maxsize=1)
+def _runtime_symbols() -> dict[str, int]:
+    """What kernels call. Without OpenMP they run with one thread and call none of it, but it must resolve."""
+    found = threads.openmp()
+    if found is not None:
+        return found.symbols
+    nothing = ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value or 0
+    return dict.fromkeys(threads.SYMBOLS, nothing)

@@ -1,0 +1,65 @@
+"""The OpenMP runtime that parallel loops call: one that is already there.
+
+GCC's libgomp, LLVM's libomp and Intel's libiomp5 all export `GOMP_parallel`, so compiled kernels
+need not know which it is. Without one, parallel loops run serially, and one warning says so.
+
+>>> runtime = openmp()
+>>> runtime is None or sorted(runtime.symbols)
+['GOMP_parallel', 'omp_get_num_threads', 'omp_get_thread_num']
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+SYMBOLS = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+
+
+@dataclass(frozen=True)
+class OpenMP:
+    """A loaded runtime: the file it came from, and the addresses of what kernels call."""
+
+    path: str
+    symbols: dict[str, int]
+
+
+def candidates() -> Iterator[str]:
+    """Where a runtime may be, best first: libraries of the system, then the wheel `intel-openmp`."""
+    for name in ("gomp", "omp", "iomp5"):
+        if found := ctypes.util.find_library(name):
+            yield found
+    yield from ("libgomp.so.1", "libomp.so", "libomp.so.5", "libiomp5.so", "libomp.dylib")
+    for folder in (Path(sys.prefix) / "lib", Path(sys.prefix) / "Library" / "bin"):
+        yield from (str(folder / name) for name in ("libiomp5.so", "libiomp5md.dll", "libiomp5.dylib", "libomp.dylib"))
+
+
+def find(paths: Iterator[str]) -> OpenMP | None:
+    """The first of `paths` that loads and has all symbols."""
+    for path in paths:
+        try:
+            library = ctypes.CDLL(path)
+            return OpenMP(path, {name: _address(library, name) for name in SYMBOLS})
+        except (OSError, AttributeError):
+            continue
+    return None
+
+
+def _address(library: ctypes.CDLL, name: str) -> int:
+    return ctypes.cast(library[name], ctypes.c_void_p).value or 0
+
+
+@lru_cache(maxsize=1)
+def openmp() -> OpenMP | None:
+    """The OpenMP runtime, loaded once; None, with a warning, when there is none."""
+    found = find(candidates())
+    if found is None:
+        warnings.warn("no OpenMP runtime found, so parallel loops run serially; install libgomp1 or the wheel "
+                      "intel-openmp", RuntimeWarning, stacklevel=2)
+    return found
