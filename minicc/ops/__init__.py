@@ -50,6 +50,8 @@ from minicc.ops.comparison import Not as Not
 from minicc.ops.comparison import Or as Or
 from minicc.ops.comparison import Where as Where
 from minicc.ops.comparison import Xor as Xor
+from minicc.ops.conv import Conv as Conv
+from minicc.ops.conv import ConvTranspose as ConvTranspose
 from minicc.ops.cumulative import CumSum as CumSum
 from minicc.ops.elementwise import Abs as Abs
 from minicc.ops.elementwise import Acos as Acos
@@ -91,6 +93,11 @@ from minicc.ops.movement import Tile as Tile
 from minicc.ops.movement import Transpose as Transpose
 from minicc.ops.movement import Trilu as Trilu
 from minicc.ops.padding import Pad as Pad
+from minicc.ops.pool import AveragePool as AveragePool
+from minicc.ops.pool import GlobalAveragePool as GlobalAveragePool
+from minicc.ops.pool import GlobalMaxPool as GlobalMaxPool
+from minicc.ops.pool import MaxPool as MaxPool
+from minicc.ops.pool import MaxPoolIndices as MaxPoolIndices
 from minicc.ops.reduction import ReduceL1 as ReduceL1
 from minicc.ops.reduction import ReduceL2 as ReduceL2
 from minicc.ops.reduction import ReduceLogSum as ReduceLogSum

@@ -1,0 +1,335 @@
+"""Pooling: the greatest or the mean element of each window.
+
+In: `[N, C, spatial...]`. Out: the same with one element per window. Padding never takes part in a
+maximum; AveragePool counts it when `count_include_pad`. With `ceil_mode` a last window that is
+only partly on the data counts, unless it starts in the end padding. A window that is larger than
+the padded data is clipped to it. NaN wins every maximum.
+
+>>> import numpy as np
+>>> MaxPool(kernel=(2,), strides=(2,), ceil_mode=True)(np.array([[[1.0, 3.0, 2.0]]]))
+array([[[3., 2.]]])
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minicc import te
+from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator, type_of
+from minicc.ops.conv import draw_sliding, rounded
+from minicc.ops.elementwise import accumulator
+from minicc.ops.generate import filled
+from minicc.ops.reduction import ReduceMax, ReduceMean
+from minicc.ops.window import LETTERS, Sliding, Window, views
+from minicc.te.expr import Expr, all_of, cast, const, maximum, minimum, select
+from minicc.types import TensorType, int64
+
+
+def _windows(op: Any, x: TensorType) -> tuple[Window, ...]:
+    """The windows of a pooling operator; raises when its attributes do not fit `x`."""
+    sliding = Sliding(op.strides, op.padding, op.dilation, op.auto_pad, op.ceil_mode, clip=True)
+    if problem := sliding.problem(x.rank - 2, op.kernel):
+        raise op.error(problem, x)
+    return sliding.windows(x.shape[2:], op.kernel)
+
+
+def _pooled(op: Any, x: TensorType) -> TensorType:
+    """The type of a pooled `x`."""
+    if x.dtype.kind == "bool":
+        raise op.error("expected numbers, got bool", x)
+    return TensorType(x.dtype, (*x.shape[:2], *[w.count for w in _windows(op, x)]))
+
+
+def _names(rank: int) -> list[str]:
+    return ["n", "c", *[f"o{letter}" for letter in LETTERS[rank]]]
+
+
+class _Taps:
+    """The taps of a window in te: reduction axes, and the elements under them."""
+
+    def __init__(self, windows: tuple[Window, ...]) -> None:
+        letters = LETTERS[len(windows)]
+        self.windows = windows
+        self.axes = [te.reduce_axis((0, w.kernel), name=f"k{n}") for w, n in zip(windows, letters, strict=True)]
+
+    def places(self, o: tuple[Expr, ...]) -> list[Expr]:
+        return [w.place(i, k.var) for w, i, k in zip(self.windows, o, self.axes, strict=True)]
+
+    def inside(self, o: tuple[Expr, ...]) -> Expr:
+        """Whether the element under the tap exists."""
+        pairs = zip(self.windows, self.places(o), strict=True)
+        return all_of(*[cond for w, place in pairs for cond in w.inside(place)])
+
+    def element(self, x: Any, n: Expr, c: Expr, o: tuple[Expr, ...], fill: Any) -> Expr:
+        return select(self.inside(o), x[(n, c, *self.places(o))], const(fill, x.dtype))
+
+    def position(self) -> Expr:
+        """The number of the tap in its window, row by row."""
+        flat: Expr = const(0)
+        for w, k in zip(self.windows, self.axes, strict=True):
+            flat = flat * w.kernel + k.var
+        return flat
+
+
+def _lowest(dtype: Any) -> Any:
+    return dtype.range[0]
+
+
+def _maximum(x: Any, shape: tuple[int, ...], taps: _Taps) -> Any:
+    return te.compute(
+        shape,
+        lambda n, c, *o: te.max(taps.element(x, n, c, o, _lowest(x.dtype)), axis=taps.axes),
+        name="max_pool",
+        names=_names(len(taps.windows)),
+    )
+
+
+def _draw_pool(draw: Draw) -> tuple[dict[str, Any], TensorType]:
+    rank = draw.integer(1, 2)
+    strides, padding, dilation, auto_pad = draw_sliding(draw, rank)
+    kernel = tuple(draw.integer(2, 3) for _ in range(rank))
+    padding = tuple(min(p, kernel[a % rank] - 1) for a, p in enumerate(padding))
+    x = TensorType(draw.dtype(("float",)), (draw.integer(0, 2), draw.integer(0, 2), *draw.shape(rank, 1, 9)))
+    fields = {"strides": strides, "padding": padding, "dilation": dilation, "auto_pad": auto_pad}
+    return {"kernel": kernel, "ceil_mode": draw.boolean(), **fields}, x
+
+
+@operator
+class MaxPool(Operator):
+    """The greatest element of each window."""
+
+    kind: ClassVar[Kind] = Kind.ANCHOR
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    ceil_mode: bool = False
+    auto_pad: str = "NOTSET"
+
+    def infer(self, x: TensorType) -> TensorType:
+        return _pooled(self, x)
+
+    def numpy(self, x: Array) -> Array:
+        result = self.infer(type_of(x))
+        if 0 in result.shape:
+            return np.zeros(result.shape, x.dtype)
+        seen = views(x, _windows(self, type_of(x)), _lowest(result.dtype))
+        return np.asarray(np.max(seen, axis=tuple(range(x.ndim, seen.ndim))))
+
+    def compute(self, x: Any) -> Any:
+        result = self.infer(type_of(x))
+        if 0 in result.shape:
+            return filled(result.shape, 0, x.dtype, "max_pool")
+        return _maximum(x, result.shape, _Taps(_windows(self, type_of(x))))
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        fields, x = _draw_pool(draw)
+        return cls(**fields), (TensorType(draw.dtype(("float", "int")), x.shape),)
+
+
+@operator
+class MaxPoolIndices(Operator):
+    """Where in the whole tensor the greatest element of each window is: the first of equal ones.
+
+    The index is that of the flattened tensor; with `storage_order` 1 the spatial axes are
+    flattened column by column. A window with no element gives -1.
+    """
+
+    kind: ClassVar[Kind] = Kind.OPAQUE
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    ceil_mode: bool = False
+    auto_pad: str = "NOTSET"
+    storage_order: int = 0
+
+    def infer(self, x: TensorType) -> TensorType:
+        return TensorType(int64, _pooled(self, x).shape)
+
+    def _flat(self, shape: tuple[int, ...], n: Any, c: Any, places: Any) -> Any:
+        """The flat index of `x[n, c, places]`, of expressions or of arrays."""
+        flat, spatial = n * shape[1] + c, list(zip(shape[2:], places, strict=True))
+        flat = flat * math.prod(shape[2:])
+        inner: Any = 0
+        for extent, place in spatial if self.storage_order == 0 else reversed(spatial):
+            inner = inner * extent + place
+        return flat + inner
+
+    def numpy(self, x: Array) -> Array:
+        windows, result = _windows(self, type_of(x)), self.infer(type_of(x))
+        if 0 in result.shape:
+            return np.zeros(result.shape, np.int64)
+        taps = (*result.shape, -1)
+        seen = views(x, windows, 0).reshape(taps)
+        inside = np.broadcast_to(views(np.ones((1, 1, *x.shape[2:]), bool), windows, False),
+                                 (*result.shape, *self.kernel)).reshape(taps)  # fmt: skip
+        greatest = np.max(seen, axis=-1, keepdims=True, where=inside, initial=_lowest(type_of(x).dtype))
+        hit = inside & ((seen == greatest) | ((seen != seen) & (greatest != greatest)))
+        first = np.unravel_index(np.argmax(hit, axis=-1), self.kernel)
+        n, c, *o = np.indices(result.shape, sparse=True)
+        places = [w.place(i, k) for w, i, k in zip(windows, o, first, strict=True)]
+        flat: Array = np.where(hit.any(-1), self._flat(x.shape, n, c, places), -1)
+        return flat
+
+    def compute(self, x: Any) -> Any:
+        result, windows = self.infer(type_of(x)), _windows(self, type_of(x))
+        if 0 in result.shape:
+            return filled(result.shape, 0, int64, "max_pool_indices")
+        greatest = _maximum(x, result.shape, _Taps(windows))
+        taps, names, none = _Taps(windows), _names(len(windows)), math.prod(self.kernel)
+
+        def first(n: Expr, c: Expr, *o: Expr) -> Expr:
+            # nested selects, as a tap outside of the tensor must not be loaded
+            here, best = x[(n, c, *taps.places(o))], greatest[(n, c, *o)]
+            hit = here.equal(best)
+            if x.dtype.is_float:
+                hit = hit | (here.not_equal(here) & best.not_equal(best))
+            return te.min(
+                select(taps.inside(o), select(hit, taps.position(), const(none)), const(none)), axis=taps.axes
+            )
+
+        position = te.compute(result.shape, first, name="position", names=names)
+
+        def index(n: Expr, c: Expr, *o: Expr) -> Expr:
+            flat, taken = position[(n, c, *o)], []
+            for w in reversed(windows):
+                taken.append(flat % w.kernel)
+                flat = flat // w.kernel
+            places = [w.place(i, k) for w, i, k in zip(windows, o, reversed(taken), strict=True)]
+            return select(position[(n, c, *o)] < none, self._flat(x.shape, n, c, places), const(-1))
+
+        return te.compute(result.shape, index, name="max_pool_indices", names=names)
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        fields, x = _draw_pool(draw)
+        return cls(**fields, storage_order=draw.integer(0, 1)), (x,)
+
+
+@operator
+class AveragePool(Operator):
+    """The mean of each window: over its elements, or over padding too when `count_include_pad`."""
+
+    kind: ClassVar[Kind] = Kind.ANCHOR
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    ceil_mode: bool = False
+    count_include_pad: bool = False
+    auto_pad: str = "NOTSET"
+
+    def infer(self, x: TensorType) -> TensorType:
+        if not x.dtype.is_float:
+            raise self.error(f"expected floats, got {x.dtype}", x)
+        return _pooled(self, x)
+
+    def _range(self, w: Window) -> tuple[int, int]:
+        """The places that count, from the first to behind the last."""
+        return (-w.begin, w.size + w.end) if self.count_include_pad else (0, w.size)
+
+    def numpy(self, x: Array) -> Array:
+        result, windows = self.infer(type_of(x)), _windows(self, type_of(x))
+        if 0 in result.shape:
+            return np.zeros(result.shape, x.dtype)
+        wide = accumulator(result.dtype).numpy
+        seen = views(x.astype(wide), windows, 0)
+        count = np.ones((), wide)
+        for axis, w in enumerate(windows):
+            low, high = self._range(w)
+            place = w.place(np.arange(w.count)[:, None], np.arange(w.kernel))
+            here = ((place >= low) & (place < high)).sum(1)
+            count = count * here.reshape((-1,) + (1,) * (len(windows) - 1 - axis)).astype(wide)
+        with np.errstate(all="ignore"):
+            mean: Array = (seen.sum(axis=tuple(range(x.ndim, seen.ndim)), dtype=wide) / count).astype(x.dtype)
+        return mean
+
+    def _count(self, w: Window, i: Expr) -> Expr:
+        """How many taps of window `i` count, in closed form."""
+        low, high = self._range(w)
+        if w.begin + low <= 0 and (w.count - 1) * w.stride + w.reach - w.begin <= high:
+            return const(w.kernel)
+
+        def taps_below(bound: int) -> Expr:
+            number: Expr = (const(bound + w.begin + w.dilation - 1) - i * w.stride) // w.dilation
+            return minimum(maximum(number, 0), w.kernel)
+
+        return taps_below(high) - taps_below(low)
+
+    def compute(self, x: Any) -> Any:
+        result, windows = self.infer(type_of(x)), _windows(self, type_of(x))
+        if 0 in result.shape:
+            return filled(result.shape, 0, x.dtype, "average_pool")
+        taps, names, wide = _Taps(windows), _names(len(windows)), accumulator(x.dtype)
+        total = te.compute(
+            result.shape,
+            lambda n, c, *o: te.sum(cast(taps.element(x, n, c, o, 0), wide), axis=taps.axes),
+            name="pool_sum",
+            names=names,
+        )
+
+        def mean(n: Expr, c: Expr, *o: Expr) -> Expr:
+            count: Expr = const(1)
+            for w, i in zip(windows, o, strict=True):
+                count = count * self._count(w, i)
+            return total[(n, c, *o)] / cast(count, wide)
+
+        return rounded(te.compute(result.shape, mean, name="average_pool", names=names), x.dtype)
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        fields, x = _draw_pool(draw)
+        return cls(**fields, count_include_pad=draw.boolean()), (x,)
+
+
+def _spatial(op: Operator, x: Any) -> tuple[int, ...]:
+    if len(x.shape) < 3:
+        raise op.error(f"expected spatial axes after N and C, got rank {len(x.shape)}", type_of(x))
+    return tuple(range(2, len(x.shape)))
+
+
+@operator
+class GlobalAveragePool(Operator):
+    """The mean over all spatial axes, kept with extent 1."""
+
+    kind: ClassVar[Kind] = Kind.REDUCTION
+    composite: ClassVar[bool] = True
+
+    def infer(self, x: TensorType) -> TensorType:
+        return ReduceMean(_spatial(self, x)).infer(x)
+
+    def expand(self, x: Any) -> Any:
+        return ReduceMean(_spatial(self, x))(x)
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        return cls(), (TensorType(draw.dtype(("float",)), draw.shape(2) + draw.shape((1, 2), 1, 5)),)
+
+
+@operator
+class GlobalMaxPool(Operator):
+    """The greatest over all spatial axes, kept with extent 1."""
+
+    kind: ClassVar[Kind] = Kind.REDUCTION
+    composite: ClassVar[bool] = True
+
+    def infer(self, x: TensorType) -> TensorType:
+        return ReduceMax(_spatial(self, x)).infer(x)
+
+    def expand(self, x: Any) -> Any:
+        return ReduceMax(_spatial(self, x))(x)
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        return cls(), (TensorType(draw.dtype(("float",)), draw.shape(2) + draw.shape((1, 2), 1, 5)),)
+
+
+__all__ = ["AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool", "MaxPoolIndices"]
