@@ -1,0 +1,123 @@
+"""The ONNX Backend API form of load, compile and run, so that ONNX's own tools can drive minicc.
+
+In: a `ModelProto` (or one `NodeProto`) and arrays. Out: the arrays of its outputs, in order.
+
+    import minicc.backend as backend
+    rep = backend.prepare(model)
+    y, = rep.run([x])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, defs, helper, numpy_helper
+from onnx.backend.base import Backend, BackendRep, namedtupledict
+
+import minicc
+from minicc.errors import RunError, TargetError
+
+__all__ = ["MiniccBackend", "Rep", "is_compatible", "node_tests", "prepare", "run_model", "run_node", "supports_device"]
+
+
+class Rep(BackendRep):
+    """A compiled model, ready to run many times."""
+
+    def __init__(self, executable: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        self.executable, self.inputs = executable, tuple(inputs)
+        self._result = namedtupledict("Outputs", list(outputs))
+
+    def run(self, inputs: Any, **_: Any) -> tuple[Any, ...]:
+        """The outputs, as a tuple that also answers to their names. `inputs` go by position or by name."""
+        named = inputs if isinstance(inputs, Mapping) else self._named(inputs)
+        results: Mapping[str, Any] = self.executable.run({name: array(value) for name, value in named.items()})
+        made: tuple[Any, ...] = self._result(*results.values())
+        return made
+
+    def _named(self, inputs: Any) -> dict[str, Any]:
+        given = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
+        if len(given) != len(self.inputs):
+            raise RunError("Rep.run", f"expected {len(self.inputs)} inputs ({', '.join(self.inputs)}), got {len(given)}",
+                           hint="the inputs of the model that have no initializer, in order")
+        return dict(zip(self.inputs, given, strict=True))
+
+
+class MiniccBackend(Backend):
+    """minicc as an `onnx.backend.base.Backend`."""
+
+    @classmethod
+    def is_compatible(cls, model: ModelProto, device: str = "CPU", **_: Any) -> bool:
+        """Whether the model loads."""
+        try:
+            minicc.load(model)
+        except minicc.MiniccError:
+            return False
+        return cls.supports_device(device)
+
+    @classmethod
+    def prepare(cls, model: ModelProto, device: str = "CPU", **options: Any) -> Rep:
+        """Compile `model`; `options` are those of `minicc.compile`."""
+        if not cls.supports_device(device):
+            raise TargetError(f"prepare(device={device!r})", "expected the device CPU", hint='device="CPU"')
+        graph = minicc.load(model)
+        return Rep(minicc.compile(graph, **options), graph.input_names, graph.output_names)
+
+    @classmethod
+    def run_model(cls, model: ModelProto, inputs: Any, device: str = "CPU", **options: Any) -> tuple[Any, ...]:
+        """Compile and run once."""
+        return cls.prepare(model, device, **options).run(inputs)
+
+    @classmethod
+    def run_node(
+        cls, node: NodeProto, inputs: Any, device: str = "CPU", outputs_info: Any = None, **options: Any
+    ) -> tuple[Any, ...]:
+        """Compile and run a graph of one node, of opset `opset_version` or the newest."""
+        version = options.pop("opset_version", defs.onnx_opset_version())
+        arrays = [array(value) for value in inputs]
+        return cls.run_model(single_node(node, arrays, version), arrays, device, **options)
+
+    @classmethod
+    def supports_device(cls, device: str) -> bool:
+        """Whether `device` ("CPU", "CPU:0") is one that minicc compiles for here."""
+        return device.split(":")[0] == "CPU"
+
+
+def single_node(node: NodeProto, arrays: Sequence[Any], version: int) -> ModelProto:
+    """A model of this node alone; absent inputs have no array."""
+    names = [name for name in node.input if name]
+    infos = [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
+             for name, a in zip(names, arrays, strict=True)]
+    outputs = [ValueInfoProto(name=name) for name in node.output if name]
+    graph = GraphProto(name="node", node=[node], input=infos, output=outputs)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid(node.domain, version)])
+
+
+def array(value: Any) -> np.ndarray[Any, Any]:
+    """An array of a test or a caller: an array, a scalar or a `TensorProto`."""
+    return numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.asarray(value)
+
+
+@cache
+def node_tests() -> dict[str, Any]:
+    """The node tests of the installed onnx package, by name. Takes seconds: onnx generates them anew."""
+    from onnx.backend.test import loader  # heavy: imports every test
+
+    with np.errstate(all="ignore"):
+        return {case.name: replace(case, data_sets=_arrays(case.data_sets)) for case in loader.load_model_tests(kind="node")}
+
+
+def _arrays(data_sets: Any) -> list[Any]:
+    """Data sets of (inputs, outputs) with arrays in place of scalars and protos; sequences stay what they are."""
+    return [tuple([value if isinstance(value, list) else array(value) for value in part] for part in pair)
+            for pair in data_sets]
+
+
+is_compatible = MiniccBackend.is_compatible
+prepare = MiniccBackend.prepare
+run_model = MiniccBackend.run_model
+run_node = MiniccBackend.run_node
+supports_device = MiniccBackend.supports_device

@@ -1,0 +1,251 @@
+"""The ONNX frontend: a model file becomes a graph.
+
+In: a path, the bytes of a file, or a `ModelProto`. Out: a `Graph`, or a LoadError. Opset 7 to the
+newest one that the installed onnx package knows. Every operator that minicc lacks is reported at
+once. The file is not trusted: no size, name, order or path in it is believed before it is checked.
+
+    graph = load("model.onnx")
+    print(graph)
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import networkx
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import GraphProto, ModelProto, ValueInfoProto, defs
+
+from minicc.errors import LoadError, MiniccError
+from minicc.frontend.onnx_call import Call
+from minicc.frontend.onnx_functions import Item, flatten
+from minicc.frontend.onnx_ops import TRANSLATIONS
+from minicc.frontend.onnx_tensors import array, checked_dims, dtype_of
+from minicc.graph.ir import Graph, Node, Span, constant, input
+from minicc.types import Dim, Symbol, TensorType
+
+OLDEST = 7
+NEWEST: int = defs.onnx_opset_version()
+
+
+def load(source: str | Path | bytes | ModelProto) -> Graph:
+    """The graph of an ONNX model.
+
+    Symbolic dimensions keep their names; one without a name is called INPUT_AXIS. Tensors that
+    lie in files beside the model are read only from a model given by its path.
+    """
+    folder = None
+    name = "model"
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        folder, name, source = path.parent, path.name, _read(path)
+    model = source if isinstance(source, ModelProto) else _parse(source, name)
+    return _Loader(name, folder, model).graph()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise LoadError(f"load({str(path)!r})", f"cannot read the file: {error}", hint="check the path") from None
+
+
+def _parse(content: bytes, name: str) -> ModelProto:
+    model = ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError as error:
+        raise LoadError(f"load({name!r})", f"expected an ONNX protobuf, got {len(content)} bytes that do not parse ({error})",
+                        where=name, hint="the file is cut off, or is not an ONNX model") from None
+    return model
+
+
+@dataclass
+class _Loader:
+    name: str
+    folder: Path | None
+    model: ModelProto
+
+    def error(self, problem: str, where: str, hint: str) -> LoadError:
+        return LoadError(f"load({self.name!r})", problem, where, hint)
+
+    def graph(self) -> Graph:
+        opset = self._opset()
+        proto = self.model.graph
+        items = flatten(self.model, opset, self.name)
+        self._check_supported(items)
+        values: dict[str, Node | None] = {}
+        for tensor in proto.initializer:
+            self._define(values, tensor.name, constant(array(tensor, self.folder, self.name), Span(self.name, tensor.name)))
+        inputs = tuple(self._inputs(proto, values))
+        for item in self._sorted(items, values):
+            self._translate(item, values)
+        names = tuple(output.name for output in proto.output)
+        self._check_outputs(names, values)
+        outputs = tuple(node for name in names if (node := values[name]) is not None)
+        return Graph(re.sub(r"\W", "_", proto.name) or "main", inputs, outputs, names)
+
+    # Checks of the whole model
+
+    def _opset(self) -> int:
+        versions = {entry.domain or "ai.onnx": entry.version for entry in self.model.opset_import}
+        inner = [e.version for f in self.model.functions for e in f.opset_import if e.domain in ("", "ai.onnx")]
+        if not self.model.HasField("graph") or "ai.onnx" not in versions:
+            raise self.error("expected a model with a graph and an opset of ai.onnx, got "
+                             f"{'one' if self.model.HasField('graph') else 'no graph'} with opsets {versions}",
+                             self.name, "the file is empty or damaged, or is not an ONNX model")
+        opset = int(versions["ai.onnx"])
+        for version in (opset, *inner):
+            if not 1 <= version <= NEWEST or self.model.ir_version > onnx.IR_VERSION:
+                raise self.error(f"opset must be {OLDEST} to {NEWEST} and the IR version at most {int(onnx.IR_VERSION)}, got "
+                                 f"opset {version} and IR version {self.model.ir_version}", self.name,
+                                 "export the model with an older opset, or install a newer onnx package")
+        return opset
+
+    def _check_supported(self, items: Sequence[Item]) -> None:
+        """Report every operator that is not supported, with its number of nodes and their names."""
+        lacking: dict[str, list[str]] = {}
+        for item in items:
+            if (reason := _lacking(item)) is not None:
+                lacking.setdefault(reason, []).append(item.node.name or f"node {item.index}")
+        if lacking:
+            counts = Counter({reason: len(nodes) for reason, nodes in lacking.items()})
+            lines = [f"{reason}: {count} x ({', '.join(lacking[reason][:3])}{', ...' if count > 3 else ''})"
+                     for reason, count in counts.most_common()]
+            raise self.error(f"{len(lacking)} operators on {counts.total()} nodes are not supported", "\n".join(lines),
+                             f"{len(TRANSLATIONS)} operators are supported; export the model without these")
+
+    def _check_outputs(self, names: Sequence[str], values: dict[str, Node | None]) -> None:
+        if not names:
+            raise self.error("expected at least one output, got none", f"graph {self.model.graph.name!r}", "the file is damaged")
+        for name, count in Counter(names).items():
+            if values.get(name) is None or count > 1:
+                raise self.error(f"output {name!r} must be computed once and listed once", f"graph {self.model.graph.name!r}",
+                                 "the file is damaged")
+
+    def _define(self, values: dict[str, Node | None], name: str, value: Node | None) -> None:
+        if name in values or not name:
+            raise self.error(f"value {name!r} must have a name of its own", f"{name!r} is defined twice" if name else "no name",
+                             "the file is damaged; names of inputs, initializers and results are unique")
+        values[name] = value
+
+    # Parts of the graph
+
+    def _inputs(self, proto: GraphProto, values: dict[str, Node | None]) -> Iterator[Node]:
+        """The inputs; one that has an initializer is that constant."""
+        initial = set(values)
+        symbols = _Symbols()
+        for info in proto.input:
+            if info.name in initial:
+                initial.remove(info.name)  # so that a second input of this name is found
+                continue
+            node = input(info.name, self._type(info, symbols), Span(self.name, info.name, "input"))
+            self._define(values, info.name, node)
+            yield node
+
+    def _type(self, info: ValueInfoProto, symbols: _Symbols) -> TensorType:
+        what = f"input {info.name!r}"
+        tensor = info.type.tensor_type
+        if info.type.WhichOneof("value") != "tensor_type" or not tensor.HasField("shape"):
+            raise self.error(f"{what} must be a tensor with a shape, got {info.type.WhichOneof('value') or 'no type'}",
+                             what, "sequences, optionals and tensors of unknown rank are not supported")
+        dims: list[Dim] = [
+            symbols.of(d.dim_param or f"{info.name}_{axis}") if d.WhichOneof("value") != "dim_value" else d.dim_value
+            for axis, d in enumerate(tensor.shape.dim)
+        ]
+        checked_dims([d for d in dims if isinstance(d, int)], what, self.name)
+        return TensorType(dtype_of(tensor.elem_type, what, self.name), tuple(dims))
+
+    def _sorted(self, items: Sequence[Item], values: dict[str, Node | None]) -> list[Item]:
+        """The nodes with producers first, otherwise in the order of the file."""
+        producer: dict[str, int] = {}
+        for position, item in enumerate(items):
+            for name in filter(None, item.node.output):
+                if name in producer or name in values:
+                    raise self.error(f"value {name!r} must be defined once", str(item.span(self.name)), "the file is damaged")
+                producer[name] = position
+        edges: list[tuple[int, int]] = []
+        for position, item in enumerate(items):
+            for name in filter(None, item.node.input):
+                if name not in values and name not in producer:
+                    raise self.error(f"input {name!r} must be an input, an initializer or the result of a node, got nothing "
+                                     "of that name", str(item.span(self.name)), "the file is damaged")
+                if name in producer:
+                    edges.append((producer[name], position))
+        if all(a < b for a, b in edges):
+            return list(items)
+        return self._topological(items, edges)
+
+    def _topological(self, items: Sequence[Item], edges: Iterable[tuple[int, int]]) -> list[Item]:
+        order = networkx.DiGraph()
+        order.add_nodes_from(range(len(items)))
+        order.add_edges_from(edges)
+        try:
+            return [items[i] for i in networkx.lexicographical_topological_sort(order)]
+        except networkx.NetworkXUnfeasible:
+            cycle = [a for a, _ in networkx.find_cycle(order)]
+            where = "\n".join(str(items[i].span(self.name)) for i in cycle[:8])
+            raise self.error(f"a graph must have no cycle, got one of {len(cycle)} nodes", where, "the file is damaged") from None
+
+    def _translate(self, item: Item, values: dict[str, Node | None]) -> None:
+        span = item.span(self.name)
+        try:
+            call = Call(item.node, item.version, [values[name] if name else None for name in item.node.input], span)
+            result = TRANSLATIONS[item.node.op_type](call)
+            call.finish()
+        except MiniccError:
+            raise
+        except Exception as error:  # attributes of a hostile model may break any assumption of an operator
+            raise self.error(f"{item.node.op_type} cannot be translated: {type(error).__name__}: {error}", str(span),
+                             "the node is malformed") from error
+        results = (result,) if isinstance(result, Node) else tuple(result)
+        for position, name in enumerate(item.node.output):
+            if not name:
+                continue
+            if position >= len(results) or results[position] is None:
+                raise self.error(f"output {position} of {item.node.op_type} is not supported", str(span),
+                                 "export the model without it")
+            values[name] = results[position]
+
+
+class _Symbols:
+    """Symbols by the name that the file gives; made fit for printing, and still distinct."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Symbol] = {}
+
+    def of(self, name: str) -> Symbol:
+        if name not in self.found:
+            plain = re.sub(r"\W", "_", name, flags=re.ASCII)
+            plain = plain if plain[0].isalpha() else f"n{plain}"
+            taken = {symbol.name for symbol in self.found.values()}
+            count = 1
+            fresh = plain
+            while fresh in taken:
+                count += 1
+                fresh = f"{plain}_{count}"
+            self.found[name] = Symbol(fresh)
+        return self.found[name]
+
+
+def _lacking(item: Item) -> str | None:
+    """Why there is no translation of this node; None when there is one."""
+    kind, domain = item.node.op_type, item.node.domain
+    if domain not in ("", "ai.onnx"):
+        return f"{domain}::{kind}"
+    if kind not in TRANSLATIONS:
+        return kind
+    try:
+        schema = defs.get_schema(kind, item.version, "")
+    except defs.SchemaError:
+        return f"{kind} (not in opset {item.version})"
+    if schema.deprecated and kind != "GroupNormalization":  # the form of opset 18 is deprecated, and in use
+        return f"{kind} (gone from opset {item.version})"
+    if item.version < OLDEST and defs.get_schema(kind, OLDEST, "").since_version > item.version:
+        return f"{kind} (of opset {item.version}; it changed before opset {OLDEST})"
+    return None
