@@ -157,7 +157,7 @@ class Unary(Expr):
 
     @property
     def dtype(self) -> DType:  # type: ignore[override]
-        return self.a.dtype
+        return _dtype_of_first(self.a)
 
 
 @node
@@ -168,7 +168,16 @@ class Binary(Expr):
 
     @property
     def dtype(self) -> DType:  # type: ignore[override]
-        return boolean if self.op in COMPARISONS else self.a.dtype
+        return boolean if self.op in COMPARISONS else _dtype_of_first(self.a)
+
+
+def _dtype_of_first(e: Expr) -> DType:
+    """The dtype of a chain of operators is that of its first operand; a loop, as chains may be long."""
+    while isinstance(e, (Unary, Binary)):
+        if isinstance(e, Binary) and e.op in COMPARISONS:
+            return boolean
+        e = e.a
+    return e.dtype
 
 
 @node

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -55,8 +54,7 @@ class Hole(Wild, Expr):
     def accepts(self, value: Any) -> bool:
         if not isinstance(value, Expr) or (self.only_const and not isinstance(value, Const)):
             return False
-        kind: str = value.dtype.kind
-        return kind in self.kinds.split()
+        return value.dtype.kind in self.kinds.split()
 
 
 @node
@@ -99,6 +97,7 @@ Equal, NotEqual = _binary("eq"), _binary("ne")
 Not, Neg, Abs = _unary("not"), _unary("neg"), _unary("abs")
 
 x, y, z = Hole("x"), Hole("y"), Hole("z")
+u, v, s = Hole("u", "int uint float"), Hole("v", "int uint float"), Hole("s", "int float")
 n, m, k = Hole("n", "int uint"), Hole("m", "int uint"), Hole("k", "int uint")  # integers: no NaN, no signed zero
 f = Hole("f", "float")
 p, q, r = Hole("p", "bool"), Hole("q", "bool"), Hole("r", "bool")
@@ -108,7 +107,7 @@ ZERO, ONE, MINUS_ZERO, TRUE, FALSE = Number(0), Number(1), Number(-0.0, "float")
 
 
 def _fits_product(c: Const, d: Const) -> bool:
-    return c.value > 0 and d.value > 0 and c.value * d.value <= c.dtype.range[1]
+    return bool(c.value > 0 and d.value > 0 and c.value * d.value <= c.dtype.range[1])
 
 
 def _has_exact_inverse(e: Const) -> bool:
@@ -130,12 +129,13 @@ ARITHMETIC = (
     Rule("add minus zero", Add(x, MINUS_ZERO), x),  # x + -0.0 -> x
     Rule("minus zero add", Add(MINUS_ZERO, x), x),  # -0.0 + x -> x
     Rule("sub itself", Sub(n, n), ZERO),  # n - n -> 0
-    Rule("add negated", Add(x, Neg(y)), Sub(x, y)),  # x + -y -> x - y
-    Rule("sub negated", Sub(x, Neg(y)), Add(x, y)),  # x - -y -> x + y
-    Rule("div one", Div(x, ONE), x),  # x / 1 -> x
-    Rule("div exactly", Div(x, e), lambda x, e: Mul(x, const(1 / e.value, e.dtype)), _has_exact_inverse),  # x / 2 -> x * 0.5
+    Rule("add negated", Add(u, Neg(v)), Sub(u, v)),  # u + -v -> u - v
+    Rule("sub negated", Sub(u, Neg(v)), Add(u, v)),  # u - -v -> u + v
+    Rule("div one", Div(f, ONE), f),  # f / 1 -> f
+    # f / 2 -> f * 0.5
+    Rule("div exactly", Div(f, e), lambda f, e: Mul(f, const(1 / e.value, e.dtype)), _has_exact_inverse),
     Rule("neg neg", Neg(Neg(x)), x),  # --x -> x
-    Rule("abs neg", Abs(Neg(x)), Abs(x)),  # abs(-x) -> abs(x)
+    Rule("abs neg", Abs(Neg(s)), Abs(s)),  # abs(-s) -> abs(s)
     Rule("abs abs", Abs(Abs(x)), Abs(x)),  # abs(abs(x)) -> abs(x)
     Rule("floordiv one", FloorDiv(n, ONE), n),  # n // 1 -> n
     Rule("floormod one", FloorMod(n, ONE), ZERO),  # n % 1 -> 0
@@ -144,7 +144,7 @@ ARITHMETIC = (
          lambda n, c, d: FloorDiv(n, const(c.value * d.value, c.dtype)), _fits_product),
     # n % c % d -> n % d where d divides c
     Rule("floormod twice", FloorMod(FloorMod(n, c), d), FloorMod(n, d),
-         lambda c, d: d.value > 0 and c.value % d.value == 0),
+         lambda c, d: c.value > 0 and d.value > 0 and c.value % d.value == 0),
     # n % c // d -> n // d % (c // d) where d divides c
     Rule("floordiv of floormod", FloorDiv(FloorMod(n, c), d),
          lambda n, c, d: FloorMod(FloorDiv(n, d), const(c.value // d.value, c.dtype)),
@@ -244,9 +244,9 @@ class Simplifier:
             return from_linear(self._join(terms), constant)
         match e:
             case Binary("floordiv", a, Const(value, _)) if value > 0:
-                return self._decided(e) or self._floordiv(a, value)
+                return self._floordiv(e, a, value)
             case Binary("floormod", a, Const(value, _)) if value > 0:
-                return self._decided(e) or self._floormod(a, value)
+                return self._floormod(e, a, value)
             case Binary("min" | "max" as op, a, b):
                 return self._extremum(op, a, b)
             case Binary("mul", a, b) if name_of(b) < name_of(a):
@@ -281,11 +281,11 @@ class Simplifier:
         rest = {t: v for t, v in terms.items() if v % c}, constant % c
         return ((quotient, constant // c), rest) if self.bounds.fits(rest) else None
 
-    def _floordiv(self, a: Expr, c: int) -> Expr | None:
+    def _floordiv(self, e: Expr, a: Expr, c: int) -> Expr | None:
         """(c*q + r) // c -> q + r//c; then r//c by intervals and by common factors."""
         found = self._split(a, c)
         if found is None:
-            return None
+            return self._decided(e)
         quotient, rest = found
         low, high = self.bounds.interval(rest)
         if low // c == high // c:
@@ -298,11 +298,11 @@ class Simplifier:
             return None
         return from_linear(*combine(quotient, ({Binary("floordiv", from_linear(*rest), const(c)): 1}, 0)))
 
-    def _floormod(self, a: Expr, c: int) -> Expr | None:
+    def _floormod(self, e: Expr, a: Expr, c: int) -> Expr | None:
         """(c*q + r) % c -> r % c; then r%c by intervals and by common factors."""
         found = self._split(a, c)
         if found is None:
-            return None
+            return self._decided(e)
         quotient, rest = found
         low, high = self.bounds.interval(rest)
         if low // c == high // c:
@@ -349,7 +349,7 @@ class Simplifier:
         bare = self.bounds.fits((terms, 0))
         if bare is None or not terms or not -(1 << 62) < constant < 1 << 62:
             return None
-        factor = reduce(math.gcd, terms.values())
+        factor = math.gcd(*terms.values())
         limit = -constant
         if op in ("eq", "ne") and limit % factor:
             return const(op == "ne", boolean)
