@@ -53,6 +53,7 @@ from minicc.ops.comparison import Xor as Xor
 from minicc.ops.conv import Conv as Conv
 from minicc.ops.conv import ConvTranspose as ConvTranspose
 from minicc.ops.cumulative import CumSum as CumSum
+from minicc.ops.einsum import Einsum as Einsum
 from minicc.ops.elementwise import Abs as Abs
 from minicc.ops.elementwise import Acos as Acos
 from minicc.ops.elementwise import Acosh as Acosh
@@ -84,6 +85,8 @@ from minicc.ops.indexing import Gather as Gather
 from minicc.ops.indexing import GatherElements as GatherElements
 from minicc.ops.indexing import GatherND as GatherND
 from minicc.ops.indexing import OneHot as OneHot
+from minicc.ops.matmul import Gemm as Gemm
+from minicc.ops.matmul import MatMul as MatMul
 from minicc.ops.movement import Concat as Concat
 from minicc.ops.movement import DepthToSpace as DepthToSpace
 from minicc.ops.movement import Slice as Slice
@@ -92,6 +95,14 @@ from minicc.ops.movement import Split as Split
 from minicc.ops.movement import Tile as Tile
 from minicc.ops.movement import Transpose as Transpose
 from minicc.ops.movement import Trilu as Trilu
+from minicc.ops.normalization import LRN as LRN
+from minicc.ops.normalization import BatchNormalization as BatchNormalization
+from minicc.ops.normalization import GroupNormalization as GroupNormalization
+from minicc.ops.normalization import InstanceNormalization as InstanceNormalization
+from minicc.ops.normalization import LayerNormalization as LayerNormalization
+from minicc.ops.normalization import LpNormalization as LpNormalization
+from minicc.ops.normalization import MeanVarianceNormalization as MeanVarianceNormalization
+from minicc.ops.normalization import RMSNormalization as RMSNormalization
 from minicc.ops.padding import Pad as Pad
 from minicc.ops.pool import AveragePool as AveragePool
 from minicc.ops.pool import GlobalAveragePool as GlobalAveragePool

@@ -1,0 +1,142 @@
+"""Einstein summation: products of elements, summed over the letters that the output lacks.
+
+In: tensors of one numeric dtype, one for each term of the equation. Out: that dtype. A repeated
+letter is a diagonal, "..." stands for leading axes that broadcast, and without "->" the output
+has the axes of "..." and then, in alphabetical order, the letters that occur once.
+
+>>> import numpy as np
+>>> Einsum("ij,ij->i")(np.ones((2, 3)), np.ones((2, 3)))
+array([3., 3.])
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minicc import te
+from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator, same_dim, type_of
+from minicc.ops.elementwise import NUMERIC, at, widened
+from minicc.ops.matmul import rounded
+from minicc.te.expr import Expr
+from minicc.types import TensorType, broadcast
+
+Labels = tuple[str, ...]  # one for each axis: a letter, or "e0", "e1", ... for the axes of "..."
+
+
+@operator
+class Einsum(Operator):
+    """The sum of products that `equation` describes."""
+
+    kind: ClassVar[Kind] = Kind.ANCHOR
+
+    equation: str
+
+    def _parse(self, *types: TensorType) -> tuple[list[Labels], Labels]:
+        """The labels of each input's axes and of the output's."""
+        left, arrow, right = self.equation.replace(" ", "").partition("->")
+        terms = left.split(",")
+        if len(terms) != len(types):
+            raise self.error(f"the equation has {len(terms)} terms for {len(types)} inputs", *types)
+        for term in [*terms, right]:
+            rest = term.replace("...", "", 1)
+            if rest and not (rest.isascii() and rest.isalpha()):
+                raise self.error(f'a term is letters and at most one "...", got {term!r}', *types)
+        spare = [t.rank - len(term.replace("...", "")) for term, t in zip(terms, types, strict=True)]
+        for term, t, count in zip(terms, types, spare, strict=True):
+            if count < 0 or (count and "..." not in term):
+                raise self.error(f"term {term!r} does not describe rank {t.rank}", *types)
+        widest = max(spare, default=0)
+        inputs = [self._labels(term, count, widest) for term, count in zip(terms, spare, strict=True)]
+        if not arrow:
+            once = sorted(letter for letter, n in Counter(left).items() if letter.isalpha() and n == 1)
+            right = "".join(["..." if "..." in left else "", *once])
+        output = self._labels(right, widest, widest)
+        self._check_output(right, inputs, output, types)
+        return inputs, output
+
+    @staticmethod
+    def _labels(term: str, count: int, widest: int) -> Labels:
+        """The labels of a term whose "..." stands for the last `count` of `widest` axes."""
+        before, dots, after = term.partition("...")
+        return (*before, *([f"e{n}" for n in range(widest - count, widest)] if dots else []), *after)
+
+    def _check_output(self, right: str, inputs: list[Labels], output: Labels, types: Sequence[TensorType]) -> None:
+        known = {label for labels in inputs for label in labels}
+        if unknown := [label for label in output if label not in known]:
+            raise self.error(f"the output has {', '.join(unknown)}, which no input has", *types)
+        if len(set(output)) < len(output):
+            raise self.error(f"the output repeats a letter: {right!r}", *types)
+        dropped = {label for label in known - set(output) if label not in right and len(label) > 1}
+        if dropped:
+            raise self.error('the output drops the axes of "..."', *types, hint='write "..." after "->", too')
+
+    def _extents(self, inputs: list[Labels], types: Sequence[TensorType]) -> dict[str, Any]:
+        """The extent of each label; only the axes of "..." broadcast."""
+        extents: dict[str, Any] = {}
+        for labels, t in zip(inputs, types, strict=True):
+            for label, dim in zip(labels, t.shape, strict=True):
+                known = extents.setdefault(label, dim)
+                if len(label) > 1:
+                    extents[label] = broadcast(str(self), (known,), (dim,))[0]
+                elif not same_dim(known, dim):
+                    raise self.error(f"axis {label} must have one extent, got {known} and {dim}", *types)
+        return extents
+
+    def infer(self, *types: TensorType) -> TensorType:
+        if not types:
+            raise self.error("expected at least one input")
+        if len({t.dtype for t in types}) > 1 or types[0].dtype.kind not in NUMERIC:
+            raise self.error("expected tensors of one numeric dtype", *types, hint="insert a Cast")
+        inputs, output = self._parse(*types)
+        extents = self._extents(inputs, types)
+        return TensorType(types[0].dtype, tuple(extents[label] for label in output))
+
+    def numpy(self, *arrays: Array) -> Array:
+        self._parse(*map(type_of, arrays))
+        with np.errstate(all="ignore"):
+            result = np.einsum(self.equation, *map(widened, arrays), optimize=len(arrays) > 2)
+        return np.array(result, arrays[0].dtype)
+
+    def compute(self, *tensors: te.Tensor) -> te.Tensor:
+        types = [type_of(t) for t in tensors]
+        inputs, output = self._parse(*types)
+        extents = self._extents(inputs, types)
+        summed = {label: te.reduce_axis((0, n), name=label) for label, n in extents.items() if label not in output}
+
+        def element(*indices: Expr) -> Expr:
+            places = dict(zip(output, indices, strict=True)) | {label: axis.var for label, axis in summed.items()}
+            factors = [
+                widened(at(t, [places[label] for label in labels], [extents[label] for label in labels]))
+                for t, labels in zip(tensors, inputs, strict=True)
+            ]
+            product = reduce(lambda left, right: left * right, factors)
+            return te.sum(product, axis=tuple(summed.values())) if summed else product
+
+        shape = tuple(extents[label] for label in output)
+        return rounded(te.compute(shape, element, name="einsum", names=list(output)), tensors[0].dtype)
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        dtype = draw.dtype(NUMERIC)
+        equation = draw.choice(_EXAMPLES)
+        extents = {letter: draw.integer(0, 5) for letter in "abcijk"}
+        more = draw.shape((0, 2))
+        shapes = [
+            tuple(dim for part in term.replace("...", ".") for dim in (more if part == "." else (extents[part],)))
+            for term in equation.partition("->")[0].split(",")
+        ]
+        return cls(equation), [TensorType(dtype, shape) for shape in shapes]
+
+
+_EXAMPLES = (
+    "ij->ji", "ii", "ii->i", "i,i", "i,j->ij", "ij,jk", "ij,jk->ik", "bij,bjk->bik", "...ij,...jk->...ik", "a...->...a",
+    "i,ij,j", "ij,ij->i", "bi,bj,bk->ijk", "...,...", "ij->", "abi,abj->abij", "ik,k...->i...",
+)  # fmt: skip
+
+
+__all__ = ["Einsum"]
