@@ -21,8 +21,12 @@ import llvmlite.ir as ir
 from minicc.errors import CodegenError
 from minicc.runtime import threads
 from minicc.target import Target
+from minicc.te.intrinsics import INTRINSICS
 
 SPEED_LEVEL = 2
+ENTRY = "minicc_main"  # the symbol of an entry function
+RESERVED = frozenset({ENTRY, "stamp", "memcpy", "memset", "memmove", "clock_gettime", "abort", *threads.SYMBOLS,
+                      *[f"{i.libm}{suffix}" for i in INTRINSICS.values() if i.libm for suffix in ("", "f")]})
 _names = itertools.count()
 
 

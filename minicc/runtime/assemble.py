@@ -1,0 +1,246 @@
+"""Kernel calls to an executable: plan the memory, emit the entry function, compile, link.
+
+In: the calls in order. Each names the values that its program reads and writes, by any hashable
+id; which ids are inputs, outputs and constants is said beside. Every other id is an intermediate
+tensor and gets a place in the arena, as does the workspace of each kernel. Equal programs are
+compiled once. Out: an `Executable`.
+
+A value may be an output and an input at once, or an output twice: it is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import llvmlite.ir as ir
+
+from minicc.codegen.expressions import INT32, INT64, POINTER
+from minicc.codegen.llvm import emit, workspace_bytes
+from minicc.errors import CodegenError
+from minicc.ir.node import replace
+from minicc.loop.program import Program
+from minicc.runtime import jit, threads
+from minicc.runtime.executable import Array, Executable, KernelInfo, Port, Text
+from minicc.runtime.executable import Stages as LazyTexts
+from minicc.runtime.plan import Lifetime, Plan, plan
+from minicc.target import Target
+
+CLOCK_MONOTONIC = 1
+
+
+@dataclass(frozen=True)
+class KernelCall:
+    """`program` on the values `arguments`: its params, then its outputs. `stages` are texts of earlier rooms."""
+
+    program: Program
+    label: str
+    arguments: tuple[Hashable, ...]
+    flops: int = 0
+    bytes: int = 0
+    stages: Mapping[str, Text] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled program: `symbol` is its function in `code`."""
+
+    symbol: str
+    program: Program
+    code: jit.Code
+
+    def stages(self) -> dict[str, Text]:
+        return {"loop": lambda: str(self.program), "llvm": self.code.optimized, "asm": lambda: self.code.assembly}
+
+
+def compile_programs(programs: Sequence[Program], target: Target,
+                     progress: Callable[[str], None] | None = None) -> dict[Program, Kernel]:
+    """Each distinct program compiled once, in a module of its own; names aside, equal is equal."""
+    compiled: dict[Program, Kernel] = {}
+    symbols: set[str] = set()
+    found: dict[Program, Kernel] = {}
+    for program in programs:
+        key = replace(program, name="")
+        if key not in compiled:
+            symbol = _unique(program.name, symbols)
+            module = jit.new_module(symbol, target)
+            emit(module, replace(program, name=symbol), target)
+            compiled[key] = Kernel(symbol, program, jit.optimize(module, target))
+            if progress:
+                progress(symbol)
+        found[program] = compiled[key]
+    return found
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    base = symbol = "".join(c if c.isalnum() or c == "_" else "_" for c in name) or "kernel"
+    number = 0
+    while symbol in taken or symbol in jit.RESERVED:
+        number += 1
+        symbol = f"{base}_{number}"
+    taken.add(symbol)
+    return symbol
+
+
+@dataclass(frozen=True)
+class Values:
+    """Which values come from outside, by id, in order."""
+
+    inputs: Mapping[Hashable, Port]
+    outputs: Sequence[tuple[Hashable, Port]]
+    constants: Mapping[Hashable, Array]
+
+
+def assemble(name: str, calls: Sequence[KernelCall], values: Values, target: Target,
+             stages: Mapping[str, Text] | None = None,
+             progress: Callable[[str], None] | None = None) -> Executable:
+    """The executable that makes `calls` in order. `stages` are texts of the whole model, to go with ours.
+
+    `progress` is called with the name of each kernel when it is compiled. Raises CodegenError when
+    a value is read before it is written.
+    """
+    kernels = compile_programs([c.program for c in calls], target, progress)
+    steps = [(call, kernels[call.program]) for call in calls]
+    entry, arena = _entry(name, steps, values, target)
+    code = jit.optimize(entry, target)
+    distinct = list(dict.fromkeys(kernel.symbol for _, kernel in steps))
+    by_symbol = {kernel.symbol: kernel for kernel in kernels.values()}
+    library = jit.load([code.object, *[by_symbol[s].code.object for s in distinct]], [jit.ENTRY], target)
+    infos = [KernelInfo(c.label, c.flops, c.bytes, k.symbol, LazyTexts({**c.stages, **k.stages()})) for c, k in steps]
+    whole: dict[str, Text] = dict(stages or {})
+    for stage in ("loop", "llvm", "asm"):
+        whole.setdefault(stage, _joined([by_symbol[s] for s in distinct], code, stage))
+    team = target.threads if target.threads == 1 or threads.openmp() else 1
+    return Executable(name, list(values.inputs.values()), [port for _, port in values.outputs], library[jit.ENTRY],
+                      library, list(values.constants.values()), arena, team, infos, whole)
+
+
+def _joined(kernels: list[Kernel], entry: jit.Code, stage: str) -> Callable[[], str]:
+    """The text of all kernels at one stage, and of the entry function where it has one."""
+
+    def text() -> str:
+        texts = [LazyTexts(k.stages())[stage] for k in kernels]
+        own = {"llvm": lambda: entry.optimized, "asm": lambda: entry.assembly}.get(stage)
+        return "\n\n".join([*texts, own()] if own else texts)
+
+    return text
+
+
+# ---- the entry function -------------------------------------------------------------------------
+
+
+def _entry(name: str, steps: Sequence[tuple[KernelCall, Kernel]], values: Values, target: Target) -> tuple[ir.Module, int]:
+    """The module of the entry function, and the bytes of its arena."""
+    direct: dict[Hashable, int] = {}  # values that kernels write straight to an output
+    written = {v for call, kernel in steps for v in call.arguments[len(kernel.program.params):]}
+    for n, (value, _) in enumerate(values.outputs):
+        if value in written:
+            direct.setdefault(value, n)
+    kept = {*values.inputs, *values.constants, *direct}
+    places, placed = _memory(steps, kept, target)
+    module = jit.new_module(name, target)
+    builder = _Entry(module, values, direct, places, placed)
+    for n, (call, kernel) in enumerate(steps):
+        builder.clock(n)
+        builder.call(n, call, kernel)
+    builder.clock(len(steps))
+    for n, (value, port) in enumerate(values.outputs):
+        if direct.get(value) != n:
+            builder.copy(value, n, port)
+    builder.end()
+    return module, placed.size
+
+
+def _memory(steps: Sequence[tuple[KernelCall, Kernel]], kept: set[Hashable], target: Target) -> tuple[dict[Any, int], Plan]:
+    """The position in the plan of every intermediate value, and of the workspace of every step."""
+    spans: dict[Any, list[int]] = {}
+    for n, (call, kernel) in enumerate(steps):
+        buffers = (*kernel.program.params, *kernel.program.outputs)
+        for position, (value, buffer) in enumerate(zip(call.arguments, buffers, strict=True)):
+            if value in kept:
+                continue
+            if value not in spans and position < len(kernel.program.params):
+                raise CodegenError(f"assemble {call.label}", f"expected value {value!r} to be written before it is read",
+                                   where=f"argument {position} of kernel {n}, {call.label}",
+                                   hint="give it as an input or a constant, or order the calls")
+            span = spans.setdefault(value, [0, n, n])
+            span[0], span[2] = max(span[0], buffer.type.bytes), n
+        if size := workspace_bytes(kernel.program, target.threads):
+            spans["workspace", n] = [size, n, n]
+    return {key: n for n, key in enumerate(spans)}, plan([Lifetime(*span) for span in spans.values()])
+
+
+class _Entry:
+    """Emits the entry function."""
+
+    def __init__(self, module: ir.Module, values: Values, direct: Mapping[Hashable, int], places: Mapping[Any, int],
+                 placed: Plan) -> None:
+        kind = ir.FunctionType(INT32, [POINTER] * 4 + [INT64, POINTER])
+        function = ir.Function(module, kind, jit.ENTRY)
+        for argument, name in zip(function.args, ("inputs", "outputs", "constants", "arena", "threads", "times"),
+                                  strict=True):
+            argument.name = name
+        self.module, self.function = module, function
+        self.builder = ir.IRBuilder(function.append_basic_block("entry"))
+        self.direct, self.places, self.placed = direct, places, placed
+        inputs, outputs, constants, self.arena, self.threads, self.times = function.args
+        self.tables = {id: (inputs, n) for n, id in enumerate(values.inputs)}
+        self.tables |= {id: (constants, n) for n, id in enumerate(values.constants)}
+        self.tables |= {id: (outputs, n) for id, n in direct.items()}
+        self.outputs = outputs
+        self.stamp = self._stamp()
+
+    def pointer(self, value: Any) -> ir.Value:
+        """Where `value` is."""
+        if value in self.tables:
+            return self._slot(*self.tables[value])
+        offset = self.placed.offsets[self.places[value]] if value in self.places else 0
+        return self.builder.gep(self.arena, [INT64(offset)], source_etype=ir.IntType(8))
+
+    def _slot(self, table: ir.Value, n: int) -> ir.Value:
+        return self.builder.load(self.builder.gep(table, [INT64(n)], source_etype=POINTER), typ=POINTER)
+
+    def call(self, n: int, call: KernelCall, kernel: Kernel) -> None:
+        kind = ir.FunctionType(ir.VoidType(), [POINTER] * (len(call.arguments) + 1) + [INT64])
+        function = self.module.globals.get(kernel.symbol) or ir.Function(self.module, kind, kernel.symbol)
+        pointers = [self.pointer(value) for value in call.arguments]
+        self.builder.call(function, [*pointers, self.pointer(("workspace", n)), self.threads])
+
+    def copy(self, value: Hashable, n: int, port: Port) -> None:
+        """Output `n` is a value that is also found elsewhere."""
+        kind = ir.FunctionType(POINTER, [POINTER, POINTER, INT64])
+        copy = self.module.globals.get("memcpy") or ir.Function(self.module, kind, "memcpy")
+        self.builder.call(copy, [self._slot(self.outputs, n), self.pointer(value), INT64(port.type.bytes)])
+
+    def clock(self, n: int) -> None:
+        """times[n] = now, in nanoseconds, if somebody wants to know."""
+        self.builder.call(self.stamp, [self.times, INT64(n)])
+
+    def _stamp(self) -> ir.Function:
+        stamp = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, INT64]), "stamp")
+        stamp.linkage = "internal"
+        stamp.attributes.add("noinline")
+        times, n = stamp.args
+        b = ir.IRBuilder(stamp.append_basic_block("entry"))
+        measure, done = stamp.append_basic_block("measure"), stamp.append_basic_block("done")
+        b.cbranch(b.icmp_unsigned("==", times, ir.Constant(POINTER, None)), done, measure)
+        b.position_at_end(measure)
+        both = ir.ArrayType(INT64, 2)  # struct timespec: seconds, nanoseconds
+        now = b.alloca(both)
+        now.type = POINTER
+        clock = ir.Function(self.module, ir.FunctionType(INT32, [INT32, POINTER]), "clock_gettime")
+        b.call(clock, [INT32(CLOCK_MONOTONIC), now])
+        seconds, rest = [b.load(b.gep(now, [INT32(0), INT32(k)], source_etype=both), typ=INT64) for k in (0, 1)]
+        total = b.add(b.mul(seconds, INT64(10**9)), rest)
+        b.store(total, b.gep(times, [n], source_etype=INT64))
+        b.branch(done)
+        b.position_at_end(done)
+        b.ret_void()
+        return stamp
+
+    def end(self) -> None:
+        self.builder.ret(INT32(0))
+
+
+__all__ = ["Kernel", "KernelCall", "Values", "assemble", "compile_programs"]

@@ -1,0 +1,187 @@
+"""A compiled model that can be called.
+
+In: the address of an entry function with the data that it works on. Out: an `Executable`, called
+with NumPy arrays, which gives new NumPy arrays. The entry function is
+
+    i32 main(i8** inputs, i8** outputs, i8** constants, i8* arena, i64 threads, i64* times)
+
+and runs all kernels without coming back to Python; ctypes lets go of the interpreter lock, and
+every call takes an arena of its own from a pool, so threads may run one executable at once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minicc.errors import RunError
+from minicc.types import DType, TensorType
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Text = str | Callable[[], str]
+
+_ENTRY = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_void_p)
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or an output: its name and type."""
+
+    name: str
+    type: TensorType
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self.type.dtype
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.type}"
+
+
+class Stages(Mapping[str, str]):
+    """Stage name -> text, made when first asked for."""
+
+    def __init__(self, texts: Mapping[str, Text]) -> None:
+        self._texts = dict(texts)
+
+    def __getitem__(self, name: str) -> str:
+        found = self._texts[name]
+        if not isinstance(found, str):
+            found = self._texts[name] = found()
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __repr__(self) -> str:
+        return f"Stages({', '.join(self._texts)})"
+
+
+@dataclass(frozen=True)
+class KernelInfo:
+    """One call of a kernel: floating point operations, bytes read and written, and its texts."""
+
+    label: str
+    flops: int = 0
+    bytes: int = 0
+    symbol: str = ""
+    stages: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class Executable:
+    """A compiled model: `exe(*arrays) -> tuple of arrays`, `exe.run({name: array}) -> {name: array}`.
+
+    `entry` is the address of the entry function and `keep` what must stay alive for it.
+    """
+
+    def __init__(self, name: str, inputs: Sequence[Port], outputs: Sequence[Port], entry: int, keep: Any,
+                 constants: Sequence[Array], arena: int, threads: int, kernels: Sequence[KernelInfo],
+                 stages: Mapping[str, Text]) -> None:
+        self.name, self.inputs, self.outputs = name, list(inputs), list(outputs)
+        self.kernels, self.stages = list(kernels), Stages(stages)
+        self.arena_bytes, self.threads = arena, threads
+        self._keep = keep
+        self._entry = _ENTRY(entry)
+        self._constants = [np.require(c, requirements=["C", "A"]) for c in constants]
+        self._constant_pointers = _pointers(self._constants)
+        self._arenas: deque[Array] = deque()
+
+    def __call__(self, *arrays: Any) -> tuple[Array, ...]:
+        """Run on the inputs, in order. Raises RunError when one does not fit."""
+        return self._run(self._positional(arrays), None)
+
+    def run(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
+        """Run on the inputs, by name; the outputs by name. Raises RunError when one is missing or does not fit."""
+        names = [port.name for port in self.inputs]
+        for problem, odd in (("missing", [n for n in names if n not in feeds]),
+                             ("unknown", [n for n in feeds if n not in names])):
+            if odd:
+                raise RunError(f"{self.name}.run", f"expected the inputs {_list(names)}, got {_list(feeds)}",
+                               where=f"{problem}: {_list(odd)}\n{self._signature()}",
+                               hint="give every input of the signature, and nothing else")
+        results = self(*[feeds[name] for name in names])
+        return {port.name: result for port, result in zip(self.outputs, results, strict=True)}
+
+    def profile(self, *arrays: Any) -> tuple[float, ...]:
+        """Run once; the seconds that each kernel of `kernels` took."""
+        times = np.zeros(len(self.kernels) + 1, np.int64)
+        self._run(self._positional(arrays), times)
+        return tuple((np.diff(times) / 1e9).tolist())
+
+    def _positional(self, arrays: Sequence[Any]) -> list[Array]:
+        if len(arrays) != len(self.inputs):
+            raise RunError(f"{self.name}(...)", f"expected {len(self.inputs)} inputs, got {len(arrays)}",
+                           where=self._signature(), hint="give the inputs in this order, or by name to run({...})")
+        return [self._fit(port, value) for port, value in zip(self.inputs, arrays, strict=True)]
+
+    def _fit(self, port: Port, value: Any) -> Array:
+        """`value` as a contiguous array; a Python number or list is converted if that loses nothing."""
+        array = np.asarray(value)
+        if array.dtype != port.dtype.numpy and not isinstance(value, (np.ndarray, np.generic)):
+            array = self._exact(port, array)
+        if array.dtype != port.dtype.numpy:
+            raise self._error(port, f"{port.dtype}, got {array.dtype}", f"convert it: x.astype({str(port.dtype)!r})")
+        if array.shape != port.shape:
+            raise self._error(port, f"shape {port.shape}, got {array.shape}",
+                              "compile for this shape with input_shapes, or reshape the array")
+        return np.require(array, requirements=["C", "A"])
+
+    def _exact(self, port: Port, array: Array) -> Array:
+        try:
+            with np.errstate(all="ignore"):
+                made = array.astype(port.dtype.numpy)
+                same = np.array_equal(made.astype(array.dtype), array, equal_nan=array.dtype.kind == "f")
+        except (TypeError, ValueError):
+            return array
+        return made if same else array
+
+    def _error(self, port: Port, problem: str, hint: str) -> RunError:
+        return RunError(f"{self.name}(...)", f"input {port.name!r} must have {problem}", where=self._signature(), hint=hint)
+
+    def _run(self, arrays: list[Array], times: Array | None) -> tuple[Array, ...]:
+        outputs = tuple(np.empty(port.shape, port.dtype.numpy) for port in self.outputs)
+        arena = self._take()
+        try:
+            self._entry(_pointers(arrays), _pointers(outputs), self._constant_pointers, aligned(arena), self.threads,
+                        None if times is None else times.ctypes.data)
+        finally:
+            self._arenas.append(arena)
+        return outputs
+
+    def _take(self) -> Array:
+        """A free arena, or a new one."""
+        try:
+            return self._arenas.pop()
+        except IndexError:
+            return np.empty(self.arena_bytes + 64, np.uint8)
+
+    def _signature(self) -> str:
+        return f"{self.name}({', '.join(map(str, self.inputs))}) -> {', '.join(map(str, self.outputs))}"
+
+    def __repr__(self) -> str:
+        return f"<Executable {self._signature()}, {len(self.kernels)} kernels, arena {self.arena_bytes} bytes>"
+
+
+def aligned(arena: Array) -> int:
+    """The first address in `arena` that is a multiple of 64."""
+    return int(-(-arena.ctypes.data // 64) * 64)
+
+
+def _pointers(arrays: Sequence[Array]) -> Any:
+    return (ctypes.c_void_p * max(len(arrays), 1))(*[a.ctypes.data for a in arrays])
+
+
+def _list(names: Any) -> str:
+    return ", ".join(map(repr, names)) or "none"
