@@ -280,7 +280,7 @@ class AveragePool(Operator):
             count: Expr = const(1)
             for w, i in zip(windows, o, strict=True):
                 count = count * self._count(w, i)
-            return total[(n, c, *o)] / cast(count, wide)
+            return total[(n, c, *o)] / cast(count, wide)  # type: ignore[no-any-return]
 
         return rounded(te.compute(result.shape, mean, name="average_pool", names=names), x.dtype)
 

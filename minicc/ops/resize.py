@@ -1,0 +1,272 @@
+"""Resize: a tensor sampled on a finer or a coarser grid, axis by axis.
+
+In: a tensor, and along each resized axis a scale or a size. Out: the samples. Shapes are static,
+so where each sample lies and what its neighbours weigh are tables, computed here once: nearest is
+a Gather with the table as its indices, linear and cubic are a Gather of the neighbours and a
+weighted sum over them. As tables are constants, this is a composite of the graph room.
+
+The coordinates follow the ONNX specification of Resize-19.
+
+>>> import numpy as np
+>>> Resize(scales=(2.0,), mode="linear")(np.array([1.0, 3.0]))
+array([1. , 1.5, 2.5, 3. ])
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minicc.ops.activation import Clip
+from minicc.ops.arithmetic import Mul
+from minicc.ops.base import Array, Draw, Example, Kind, Operand, Operator, dtype_of, ints, operator, type_of
+from minicc.ops.cast import Cast
+from minicc.ops.comparison import Where
+from minicc.ops.elementwise import Round, accumulator
+from minicc.ops.indexing import Gather
+from minicc.ops.movement import Slice
+from minicc.ops.reduction import ReduceSum
+from minicc.ops.shape import axes_of
+from minicc.types import DType, TensorType, float32, float64
+
+CHOICES = {
+    "mode": ("nearest", "linear", "cubic"),
+    "coordinate_transformation_mode": (
+        "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+        "tf_half_pixel_for_nn", "tf_crop_and_resize",
+    ),
+    "nearest_mode": ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"),
+    "keep_aspect_ratio_policy": ("stretch", "not_larger", "not_smaller"),
+}  # fmt: skip
+
+
+def _given(value: tuple[Any, ...] | Operand | None) -> tuple[Any, ...] | None:
+    """A bound list; ONNX writes an absent one as an empty one, too."""
+    assert not isinstance(value, Operand)
+    return value or None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Along one axis: `count` samples of `size` elements; `width` is the count before rounding."""
+
+    axis: int
+    size: int
+    count: int
+    width: float
+    scale: float
+    roi: tuple[float, float]
+
+    def coordinates(self, mode: str) -> Array:
+        """Where each sample lies, in elements of the input."""
+        x, last = np.arange(self.count, dtype=np.float64), self.size - 1
+        match mode:
+            case "align_corners":
+                return x * last / (self.width - 1) if self.width != 1 else x * 0
+            case "asymmetric":
+                return x / self.scale
+            case "tf_half_pixel_for_nn":
+                return (x + 0.5) / self.scale
+            case "pytorch_half_pixel" if self.count <= 1:
+                return x * 0
+            case "tf_crop_and_resize":
+                start, end = self.roi
+                if self.count <= 1:
+                    return x * 0 + 0.5 * (start + end) * last
+                return start * last + x * (end - start) * last / (self.width - 1)
+            case "half_pixel_symmetric":
+                offset = self.size / 2 * (1 - self.count / self.width)
+                return offset + (x + 0.5) / self.scale - 0.5
+        return (x + 0.5) / self.scale - 0.5
+
+    def is_identity(self, mode: str) -> bool:
+        """Whether every sample is the element it started from."""
+        whole = mode != "tf_crop_and_resize" or self.roi == (0.0, 1.0)
+        return whole and self.size == self.count and math.isclose(self.scale, 1.0)
+
+
+@operator
+class Resize(Operator):
+    """Of `scales` and `sizes` one is given, for each of `axes` (all, when empty).
+
+    `roi` (starts, then ends, as fractions of an axis) serves `tf_crop_and_resize` alone. Of 16-bit
+    floats and of integers samples are computed in float32 (32-bit integers and wider: float64), and
+    integers rounded to the nearest, ties to even, and saturated.
+    """
+
+    kind: ClassVar[Kind] = Kind.OPAQUE
+    composite: ClassVar[bool] = True
+    operands: ClassVar[tuple[str, ...]] = ("roi", "scales", "sizes")
+
+    scales: tuple[float, ...] | Operand | None = None
+    sizes: tuple[int, ...] | Operand | None = None
+    roi: tuple[float, ...] | Operand | None = None
+    mode: str = "nearest"
+    coordinate_transformation_mode: str = "half_pixel"
+    nearest_mode: str = "round_prefer_floor"
+    cubic_coeff_a: float = -0.75
+    exclude_outside: bool = False
+    extrapolation_value: float = 0.0
+    antialias: bool = False
+    axes: tuple[int, ...] = ()
+    keep_aspect_ratio_policy: str = "stretch"
+
+    def samplings(self, x: TensorType) -> list[Sampling]:
+        """What happens along each of `axes`."""
+        scales, sizes, roi = _given(self.scales), _given(self.sizes), _given(self.roi)
+        axes = axes_of(self, self.axes, x, x.rank) if self.axes else tuple(range(x.rank))
+        given = scales if sizes is None else sizes
+        if given is None or (scales and sizes) or len(given) != len(axes):
+            raise self.error(f"expected {len(axes)} scales or {len(axes)} sizes, got {scales} and {sizes}", x)
+        if min(given, default=1) < 0 or (scales and not all(0 < s < math.inf for s in scales)):
+            raise self.error(f"scales must be positive and finite, sizes not negative, got {given}", x)
+        if self.coordinate_transformation_mode == "tf_crop_and_resize" and len(roi or ()) != 2 * len(axes):
+            raise self.error(f"expected a roi of {2 * len(axes)} numbers, got {roi}", x)
+        rois = list(zip(roi[: len(axes)], roi[len(axes) :], strict=True)) if roi else [(0.0, 1.0)] * len(axes)
+        grids = self._scaled(x, axes, scales) if sizes is None else self._sized(x, axes, ints(sizes))
+        return [
+            Sampling(axis, x.shape[axis], *grid, (float(start), float(end)))
+            for axis, grid, (start, end) in zip(axes, grids, rois, strict=True)
+        ]
+
+    def _scaled(self, x: TensorType, axes: tuple[int, ...], scales: Any) -> list[tuple[int, float, float]]:
+        """Count, width and scale along each axis, from the scales."""
+        grids = []
+        for axis, scale in zip(axes, scales, strict=True):
+            width = x.shape[axis] if scale == 1 else scale * x.shape[axis]  # a symbol may keep its extent
+            # rounded down in float32, as the shape inference of ONNX does it
+            count = width if scale == 1 else math.floor(np.float32(scale) * np.float32(x.shape[axis]))
+            grids.append((count, width, scale))
+        return grids
+
+    def _sized(self, x: TensorType, axes: tuple[int, ...], sizes: tuple[int, ...]) -> list[tuple[int, float, float]]:
+        """The same from the sizes."""
+        pairs = [(size, x.shape[axis]) for axis, size in zip(axes, sizes, strict=True)]
+        ratios = [1.0 if size == dim else 0.0 if dim == 0 else size / dim for size, dim in pairs]
+        if self.keep_aspect_ratio_policy == "stretch":
+            return [(size, float(size), ratio) for size, ratio in zip(sizes, ratios, strict=True)]
+        scale = min(ratios) if self.keep_aspect_ratio_policy == "not_larger" else max(ratios)
+        return [(math.floor(scale * dim + 0.5), scale * dim, scale) for _, dim in pairs]
+
+    def infer(self, x: TensorType) -> TensorType:
+        for name, options in CHOICES.items():
+            if getattr(self, name) not in options:
+                raise self.error(f"no {name} {getattr(self, name)!r}", x, hint=f"one of {', '.join(options)}")
+        if x.dtype.kind == "bool" and self.mode != "nearest":
+            raise self.error(f"bool has no {self.mode} interpolation", x)
+        shape = list(x.shape)
+        for s in self.samplings(x):
+            if s.size == 0 and s.count != 0:
+                raise self.error(f"axis {s.axis} is empty and cannot become {s.count}", x)
+            shape[s.axis] = s.count
+        return TensorType(x.dtype, tuple(shape))
+
+    def expand(self, x: Any) -> Any:
+        mode, dtype = self.coordinate_transformation_mode, dtype_of(x)
+        samplings = [s for s in self.samplings(type_of(x)) if not s.is_identity(mode)]
+        for s in samplings:
+            if s.count == 0:
+                x = Slice((0,), (0,), (s.axis,))(x)
+        samplings = [s for s in samplings if s.count]
+        wide = dtype if self.mode == "nearest" or not samplings else _wide(dtype)
+        x = Cast(wide)(x) if wide is not dtype else x
+        for s in samplings:
+            x = self._resampled(x, s, len(x.shape) - 1 - s.axis)
+        if wide is dtype:
+            return x
+        if not dtype.is_float:
+            low, high = (np.asarray(limit, wide.numpy) for limit in dtype.range)
+            x = Clip()(Round()(x), low, high)
+        return Cast(dtype)(x)
+
+    def _resampled(self, x: Any, s: Sampling, inner: int) -> Any:
+        """`x` sampled along one axis, with `inner` axes after it."""
+        where = s.coordinates(self.coordinate_transformation_mode)
+        wide = dtype_of(x).numpy
+        if self.mode == "nearest":
+            result = Gather(s.axis)(x, self._nearest(where, s.size))
+        else:
+            indices, weights = self._neighbours(where, s)
+            taps = Gather(s.axis)(x, indices)
+            weighted = Mul()(taps, weights.astype(wide).reshape(weights.shape + (1,) * inner))
+            result = ReduceSum((s.axis + 1,), keepdims=False)(weighted)
+        if self.coordinate_transformation_mode == "tf_crop_and_resize":
+            outside = (where < 0) | (where > s.size - 1)
+            if outside.any():
+                fill = np.asarray(self.extrapolation_value).astype(wide)
+                result = Where()(outside.reshape((-1,) + (1,) * inner), fill, result)
+        return result
+
+    def _nearest(self, where: Array, size: int) -> Array:
+        match self.nearest_mode:
+            case "floor":
+                found = np.floor(where)
+            case "ceil":
+                found = np.ceil(where)
+            case "round_prefer_floor":
+                found = np.ceil(where - 0.5)
+            case _:
+                found = np.floor(where + 0.5)
+        return np.clip(found, 0, size - 1).astype(np.int64)
+
+    def _neighbours(self, where: Array, s: Sampling) -> tuple[Array, Array]:
+        """Indices and weights `[samples, taps]`; weights of one sample add up to 1."""
+        stretch = min(s.scale, 1.0) if self.antialias else 1.0
+        radius = 1 if self.mode == "linear" else 2
+        first = math.floor(-radius / stretch) + 1
+        left = np.ceil(where) - 1  # so that a sample on an element takes it as its right neighbour
+        offsets = np.arange(first, 2 - first)
+        distance = np.abs((where - left)[:, None] - offsets) * stretch
+        weights = np.clip(1 - distance, 0, 1) if self.mode == "linear" else _cubic(distance, self.cubic_coeff_a)
+        indices = left[:, None].astype(np.int64) + offsets
+        if self.antialias:
+            weights /= weights.sum(1, keepdims=True)
+        if self.exclude_outside:
+            weights = np.where((indices < 0) | (indices >= s.size), 0.0, weights)
+            total = weights.sum(1, keepdims=True)
+            weights /= np.where(total == 0, 1.0, total)
+        return np.clip(indices, 0, s.size - 1), weights
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        mode = draw.choice(CHOICES["mode"])
+        shape = draw.shape((1, 3), 1, 6)
+        axes = tuple(a for a in range(len(shape)) if draw.boolean()) or (0,)
+        resize = [draw.choice([0.3, 0.6, 1.0, 1.5, 2.0, 2.6]) for _ in axes]
+        scales = tuple(max(s, 1 / shape[a]) for a, s in zip(axes, resize, strict=True))
+        sizes = tuple(draw.integer(1, 8) for _ in axes)
+        by_scale = draw.boolean()
+        op = cls(
+            scales if by_scale else None,
+            None if by_scale else sizes,
+            tuple(draw.number(-0.2, 0.4) for _ in axes) + tuple(draw.number(0.5, 1.2) for _ in axes),
+            mode,
+            draw.choice([m for m in CHOICES["coordinate_transformation_mode"] if m != "tf_half_pixel_for_nn"]),
+            draw.choice(CHOICES["nearest_mode"]),
+            exclude_outside=mode == "cubic" and draw.boolean(),
+            extrapolation_value=draw.number(-1, 1),
+            antialias=mode != "nearest" and draw.boolean(),
+            axes=axes,
+            keep_aspect_ratio_policy=draw.choice(CHOICES["keep_aspect_ratio_policy"]),
+        )
+        return op, (TensorType(draw.dtype(("float",)), shape),)
+
+
+def _wide(dtype: DType) -> DType:
+    """What samples of `dtype` are computed in."""
+    if dtype.is_float:
+        return accumulator(dtype)
+    return float32 if dtype.bits <= 16 else float64
+
+
+def _cubic(distance: Array, a: float) -> Array:
+    """The cubic convolution kernel (Keys, 1981)."""
+    near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
+
+
+__all__ = ["Resize", "Sampling"]
