@@ -1,9 +1,10 @@
-"""A loop program: the loop IR of one kernel, with its parameters."""
+"""A loop program: the loop IR of one kernel, with its parameters. `str(program)` is Python that runs."""
 
 from __future__ import annotations
 
 from minicc.ir.node import Node, node
 from minicc.loop.ir import Buffer, Stmt
+from minicc.loop.python import to_python
 
 
 @node
@@ -14,3 +15,9 @@ class Program(Node):
     params: tuple[Buffer, ...]
     outputs: tuple[Buffer, ...]
     body: Stmt
+
+    def __str__(self) -> str:
+        return to_python(self)
+
+    def __repr__(self) -> str:
+        return to_python(self)

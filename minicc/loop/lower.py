@@ -1,0 +1,311 @@
+"""Lowering: tensor expressions to the naive, obviously correct loop program.
+
+In: output tensors, and the tensors of the call in order. Out: `Lowered`, a program with one nest
+of serial loops per operation, producers first, and the map from tensors and axes to its buffers
+and loops. Nothing is inlined, fused or reordered here: all that is a schedule.
+
+    C = compute((4,), lambda i: sum(A[i, k], axis=k))      for i in range(4):
+                                                      ->       for k in range(8):
+                                                                   Update C[i] += A[i, k], from 0, over k
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from minicc.errors import LoopError
+from minicc.ir.node import postorder
+from minicc.loop.ir import Alloc, Buffer, For, If, Stmt, Store, Update, seq
+from minicc.loop.prelude import RESERVED
+from minicc.loop.program import Program
+from minicc.te.expr import (
+    Axis,
+    Const,
+    Expr,
+    Load,
+    Reduce,
+    Var,
+    all_of,
+    const,
+    free_vars,
+    loads,
+    substitute,
+    transform,
+)
+from minicc.te.tensor import Compute, Placeholder, Scan, Scatter, Tensor
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A naive program, and where each tensor and each axis of it went."""
+
+    program: Program
+    buffers: dict[Tensor, Buffer]
+    loops: dict[tuple[Tensor, Axis], str]
+
+
+def lower(outputs: Sequence[Tensor], args: Sequence[Tensor], name: str = "kernel") -> Lowered:
+    """The program that computes `outputs` from the placeholders among `args`.
+
+    Raises LoopError when a placeholder is read that is not among `args`, or when `args` holds a
+    tensor that is neither a placeholder nor an output.
+    """
+    return _Lowering(outputs, args, name).run()
+
+
+class _Names:
+    """Names made unique, and legal in the printed Python."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self.taken = set(taken)
+
+    def __call__(self, wanted: str) -> str:
+        base = re.sub(r"\W", "_", wanted, flags=re.ASCII) or "_"
+        base = f"_{base}" if base[0].isdigit() else base
+        candidate, count = base, 0
+        while candidate in self.taken or candidate in RESERVED:
+            count += 1
+            candidate = f"{base}_{count}"
+        self.taken.add(candidate)
+        return candidate
+
+
+def _reads(*exprs: Expr) -> list[Tensor]:
+    return [load.source for load in loads(*exprs)]
+
+
+def _operation_reads(op: Any) -> list[Tensor]:
+    """The tensors whose buffers the nests of `op` read."""
+    match op:
+        case Compute(_, _, body):
+            return _reads(*body)
+        case Scatter(_, data, _, indices, value, _, where):
+            return [data, *_reads(*indices, value, where)]
+        case Scan(_, init, update, state):
+            inner = _recurrent(op)
+            first = _operation_reads(init.op) if isinstance(init.op, Compute) else [init]
+            found = [*first, *[t for i in (update, *inner) for t in _operation_reads(i.op)]]
+            return [t for t in found if t is not state and t not in inner]
+    return []
+
+
+def _recurrent(scan: Scan) -> list[Tensor]:
+    """The tensors between the state of a scan and its update, producers first."""
+    depends = {scan.state}
+    found = []
+    for tensor in postorder([scan.update], lambda t: _operation_reads(t.op)):
+        if any(t in depends for t in _operation_reads(tensor.op)):
+            depends.add(tensor)
+            if tensor is not scan.update:
+                found.append(tensor)
+    return found
+
+
+class _Lowering:
+    def __init__(self, outputs: Sequence[Tensor], args: Sequence[Tensor], name: str) -> None:
+        self.call = f"lower({', '.join(t.name for t in outputs)})"
+        self.outputs, self.name = tuple(outputs), name
+        self.params = tuple(dict.fromkeys(t for t in args if isinstance(t.op, Placeholder)))
+        self.order = list(postorder(outputs, lambda t: _operation_reads(t.op)))
+        self.check(args)
+        sizes = {v.name for t in self.order for e in t.shape if isinstance(e, Expr) for v in free_vars(e)}
+        self.unique = _Names(sizes)
+        self.buffers: dict[Tensor, Buffer] = {}
+        self.loops: dict[tuple[Tensor, Axis], str] = {}
+        self.internal: list[Buffer] = []
+
+    def check(self, args: Sequence[Tensor]) -> None:
+        known = ", ".join(t.name for t in args)
+        for tensor in self.order:
+            if isinstance(tensor.op, Placeholder) and tensor not in self.params:
+                raise LoopError(self.call, f"expected every placeholder among args ({known}), got none for {tensor}",
+                                hint=f"add {tensor.name} to args")
+        for tensor in args:
+            if tensor not in self.outputs and not isinstance(tensor.op, Placeholder):
+                raise LoopError(self.call, f"args must be placeholders and outputs, got {tensor}",
+                                hint=f"add {tensor.name} to the outputs, or leave it out of args")
+
+    def run(self) -> Lowered:
+        params = tuple(self.declare(t) for t in self.params)
+        results, copies = [], []
+        for tensor in self.outputs:
+            if tensor not in self.buffers:
+                results.append(self.declare(tensor))
+            else:  # an input, or an output twice: every output has a buffer of its own
+                results.append(self.buffer(tensor, f"{tensor.name}_out"))
+                copies.append((results[-1], tensor))
+        done: set[Any] = set()
+        nests: list[Stmt] = []
+        for tensor in self.order:
+            if tensor.op not in done:
+                done.add(tensor.op)
+                nests.append(self.operation(tensor))
+        nests += [self.copy(buffer, tensor) for buffer, tensor in copies]
+        body = seq(*nests)
+        for buffer in reversed(self.internal):
+            body = Alloc(buffer, body)
+        program = Program(_Names()(self.name), params, tuple(results), body)
+        return Lowered(program, self.buffers, self.loops)
+
+    # ---- buffers and loops
+
+    def buffer(self, tensor: Tensor, name: str) -> Buffer:
+        return Buffer(self.unique(name), tensor.dtype, tuple(tensor.shape))
+
+    def declare(self, tensor: Tensor) -> Buffer:
+        self.buffers[tensor] = self.buffer(tensor, tensor.name)
+        return self.buffers[tensor]
+
+    def target(self, tensor: Tensor) -> Buffer:
+        """The buffer of `tensor`, made and allocated inside the program if it is not an output."""
+        if tensor not in self.buffers:
+            self.internal.append(self.declare(tensor))
+        return self.buffers[tensor]
+
+    def open(self, axes: Sequence[Axis], tensors: Sequence[Tensor] = ()) -> dict[Expr, Expr]:
+        """A loop variable for each axis, remembered as that axis of `tensors`."""
+        made: dict[Expr, Expr] = {}
+        for axis in axes:
+            name = self.unique(axis.var.name)
+            made[axis.var] = Var(name)
+            for tensor in tensors:
+                self.loops[tensor, axis] = name
+        return made
+
+    def into(self, e: Any, variables: dict[Expr, Expr]) -> Any:
+        """An expression over tensors as one over buffers and loops."""
+        if not isinstance(e, Expr):
+            return e
+
+        def change(x: Expr) -> Expr:
+            if isinstance(x, Load) and isinstance(x.source, Tensor):
+                return Load(self.buffers[x.source], x.indices)
+            return variables.get(x, x)
+
+        return transform(e, change)
+
+    def nest(self, axes: Sequence[Axis], variables: dict[Expr, Expr], body: Stmt) -> Stmt:
+        """`body` in a loop for each of the axes, the first outermost."""
+        for axis in reversed(axes):
+            loop = variables[axis.var]
+            assert isinstance(loop, Var)
+            body = For(loop, axis.extent, body)
+        return body
+
+    def copy(self, buffer: Buffer, tensor: Tensor) -> Stmt:
+        """The nest that copies a tensor to the front of another buffer."""
+        named = tensor.op.axes if isinstance(tensor.op, Compute) else ()
+        names = [a.var.name for a in named] or [f"i{d}" for d in range(tensor.rank)]
+        axes = [Axis(Var(n), e) for n, e in zip(names, tensor.shape, strict=True)]
+        variables = self.open(axes)
+        indices = tuple(variables.values())
+        return self.nest(axes, variables, Store(buffer, indices, Load(self.buffers[tensor], indices)))
+
+    # ---- operations
+
+    def operation(self, tensor: Tensor) -> Stmt:
+        match tensor.op:
+            case Compute() as op:
+                tensors = [Tensor(op, index) for index in range(len(op.body))]
+                return self.compute(op, {t.index: self.target(t) for t in tensors if t in self.order})
+            case Scan() as scan:
+                return self.scan(tensor, scan)
+            case Scatter() as scatter:
+                return self.scatter(tensor, scatter)
+        return seq()
+
+    def compute(self, op: Compute, targets: dict[int, Buffer], point: dict[Expr, Expr] | None = None) -> Stmt:
+        """The nest that writes outputs of a compute; axes whose variable is in `point` get no loop."""
+        point = point or {}
+        tensors = [Tensor(op, index) for index in targets]
+        free = [axis for axis in op.axes if axis.var not in point]
+        variables = {**point, **self.open(free, tensors)}
+        indices = tuple(variables[axis.var] for axis in op.axes)
+        body: list[Stmt] = []
+        reductions: dict[tuple[Axis, ...], list[tuple[Reduce, Buffer]]] = {}
+        for n, buffer in targets.items():
+            if isinstance(e := op.body[n], Reduce):
+                reductions.setdefault(e.axes, []).append((e, buffer))
+            else:
+                body.append(Store(buffer, indices, self.into(e, variables)))
+        for axes, parts in reductions.items():
+            empty = any(axis.extent == 0 for axis in axes)
+            inside = variables if empty else {**variables, **self.open(axes, tensors)}
+            updates = [self.update(e, buffers, indices, inside) for e, buffers in self.accumulators(op, parts)]
+            if empty:  # no step would ever set the identity
+                body += [Store(b, indices, e) for u in updates for b, e in zip(u.buffers, u.inits, strict=True)]
+            else:
+                body.append(self.nest(axes, inside, seq(*updates)))
+        return self.nest(free, variables, seq(*body))
+
+    def accumulators(self, op: Compute, parts: list[tuple[Reduce, Buffer]]) -> list[tuple[Reduce, tuple[Buffer, ...]]]:
+        """One reduction of all components of a tuple, each with its buffer; one that is no output gets its own."""
+        groups: list[tuple[Reduce, dict[int, Buffer]]] = []
+        for e, buffer in parts:
+            for first, found in groups:
+                if (e.combiner, e.values) == (first.combiner, first.values) and e.index not in found:
+                    found[e.index] = buffer
+                    break
+            else:
+                groups.append((e, {e.index: buffer}))
+        for e, found in groups:
+            for n in set(range(len(e.values))) - set(found):
+                found[n] = Buffer(self.unique(f"{op.name}_{n}"), e.values[n].dtype, tuple(a.extent for a in op.axes))
+                self.internal.append(found[n])
+        return [(e, tuple(found[n] for n in range(len(e.values)))) for e, found in groups]
+
+    def update(
+        self, e: Reduce, buffers: tuple[Buffer, ...], indices: tuple[Expr, ...], variables: dict[Expr, Expr]
+    ) -> Update:
+        """One step of a reduction: the combiner applied to the accumulators and the values."""
+        combiner = e.combiner
+        parts: dict[Expr, Expr] = {
+            **{left: Load(b, indices) for left, b in zip(combiner.left, buffers, strict=True)},
+            **{right: self.into(v, variables) for right, v in zip(combiner.right, e.values, strict=True)},
+        }
+        results = tuple(substitute(r, parts) for r in combiner.result)
+        loops = tuple(v for a in e.axes if isinstance(v := variables.get(a.var), Var))
+        return Update(buffers, indices, results, combiner.identity, loops)
+
+    def scan(self, tensor: Tensor, op: Scan) -> Stmt:
+        """The first steps from `init`, then a serial loop over time with the update in it."""
+        result = self.buffers[op.state] = self.target(tensor)
+        steps, extent = op.init.shape[0], op.state.shape[0]
+        if isinstance(op.init.op, Compute):
+            start = self.compute(op.init.op, {op.init.index: result})
+        else:
+            start = self.copy(result, op.init)
+        time = Axis(Var("t"), extent - steps)
+        variables = self.open([time], [tensor])
+        now = variables[time.var] + steps
+        inside: dict[Any, dict[int, Buffer]] = {}
+        for inner in _recurrent(op):
+            inside.setdefault(inner.op, {})[inner.index] = self.target(inner)
+        inside[op.update.op] = {op.update.index: result}
+        for step in inside:
+            if not isinstance(step, Compute) or not step.axes or step.axes[0].extent != extent:
+                raise LoopError(self.call, f"each step of the scan {op.name} must be a te.compute whose first axis is "
+                                f"time, of extent {extent}, got {step!r}",
+                                hint="give it the time axis, and read the state at t - 1")
+        body = [self.compute(step, targets, {step.axes[0].var: now}) for step, targets in inside.items()]
+        return seq(start, self.nest([time], variables, seq(*body)))
+
+    def scatter(self, tensor: Tensor, op: Scatter) -> Stmt:
+        """A copy of the data, then its points in order, each under its condition and within bounds."""
+        result = self.target(tensor)
+        start = self.copy(result, op.data)
+        variables = self.open(op.axes, [tensor])
+        indices = tuple(self.into(i, variables) for i in op.indices)
+        value = self.into(op.value, variables)
+        if op.combiner is not None:
+            old = Load(result, indices)
+            value = substitute(op.combiner.result[0], {op.combiner.left[0]: old, op.combiner.right[0]: value})
+        step: Stmt = Store(result, indices, value)
+        within = all_of(*[c for i, extent in zip(indices, op.shape, strict=True) for c in (const(0) <= i, i < extent)])
+        for cond in (within, self.into(op.where, variables)):
+            if not (isinstance(cond, Const) and cond.value):
+                step = If(cond, step)
+        return seq(start, self.nest(op.axes, variables, step))
