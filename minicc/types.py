@@ -107,7 +107,8 @@ class Symbol:
         raise Unbound(self.name)
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __floordiv__ = __rfloordiv__ = _unbound
-    __truediv__ = __rtruediv__ = __mod__ = __rmod__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = __index__ = __int__ = _unbound
+    __truediv__ = __rtruediv__ = _unbound
+    __mod__ = __rmod__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = __index__ = __int__ = _unbound
 
     def __repr__(self) -> str:
         plain = self.name.strip() and not set(self.name) & set("[],'\"\n") and not self.name.lstrip("-").isdigit()
