@@ -1,0 +1,162 @@
+"""Give every symbol a number and every operand its value, so that all types are known.
+
+In: a graph as it was loaded, and numbers for symbols, shapes of inputs, or values of inputs. Out:
+the graph on inputs of bound types. Operands that the types and constants decide have moved into
+their operators (the Shape -> Gather -> Concat -> Reshape glue of exporters is computed away). An
+operand that depends on the value of an input stays an input of its node; `runtime_operands`
+names those inputs, and binding their `values` resolves it.
+
+Needs: nothing. Ensures: no symbol; a type is open only behind an operand of `runtime_operands`.
+
+>>> from minicc.graph.ir import Graph, input
+>>> from minicc.ops import Relu
+>>> from minicc.types import Symbol, TensorType, float32
+>>> x = input("x", TensorType(float32, (Symbol("n"), 3)))
+>>> graph = Graph("main", (x,), (Relu()(x),), ("y",))
+>>> bind(graph, dims={"n": 2}).outputs[0].type
+float32[2,3]
+>>> bind(graph)
+Traceback (most recent call last):
+minicc.errors.GraphError: GraphError: bind(main): no number for the symbol n (of input x)
+hint: --dim n=1, or dims={'n': 1}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicc.errors import GraphError
+from minicc.graph.evaluate import compute, match_shape
+from minicc.graph.ir import Constant, Graph, Input, Node, constant, input, make
+from minicc.graph.transform import same
+from minicc.ops.base import Array, Operator
+from minicc.types import DType, TensorType, Unbound
+
+LARGEST = 4096  # elements of a result that is computed here; larger ones are not operands
+
+NO_DIMS: Mapping[str, int] = {}
+NO_SHAPES: Mapping[str, Sequence[int]] = {}
+NO_VALUES: Mapping[str, Any] = {}
+
+
+def bind(
+    graph: Graph,
+    dims: Mapping[str, int] = NO_DIMS,
+    shapes: Mapping[str, Sequence[int]] = NO_SHAPES,
+    values: Mapping[str, Any] = NO_VALUES,
+) -> Graph:
+    """The graph with symbols replaced by `dims`, or by what `shapes` and `values` of inputs imply.
+
+    An input in `values` becomes a constant and is no longer an input. Raises GraphError when a
+    name is unknown, a shape or value disagrees with the declared type or with another, or a
+    symbol is left without a number.
+    """
+    call = f"bind({graph.name})"
+    numbers = _numbers(call, graph, dims, shapes, values)
+    replaced: dict[Node, Node] = {}
+    for name, n in zip(graph.input_names, graph.inputs, strict=True):
+        bound = n.type.bind(numbers)
+        replaced[n] = constant(np.asarray(values[name]), n.span) if name in values else (
+            n if bound is n.type else input(name, bound, n.span))
+    inputs = [replaced[n] for n in graph.inputs if not isinstance(replaced[n].op, Constant)]
+    feeding = _feeding_operands(graph)
+    for n in graph.nodes:
+        if n not in replaced:
+            made = _resolve(n, tuple([replaced[i] for i in n.inputs]))
+            replaced[n] = _evaluated(made) if n in feeding else made
+    return graph.rebuild(replaced, inputs)
+
+
+def runtime_operands(graph: Graph) -> list[str]:
+    """The names of the inputs on whose values operands depend, in the order of the graph's inputs."""
+    needed = _feeding_operands(graph)
+    return [name for name, n in zip(graph.input_names, graph.inputs, strict=True) if n in needed]
+
+
+def _feeding_operands(graph: Graph) -> set[Node]:
+    """The nodes whose value some pending operand depends on, its type left aside."""
+    found: set[Node] = set()
+    for n in reversed(graph.nodes):
+        if pending := len(n.op.pending):
+            found.update(n.inputs[-pending:])
+        if n in found and not _by_type(n.op):
+            found.update(n.inputs)
+    return found
+
+
+def _by_type(op: Operator) -> bool:
+    """Whether the types of the inputs decide the value (Shape, Size)."""
+    return type(op).fold is not Operator.fold
+
+
+def _numbers(
+    call: str, graph: Graph, dims: Mapping[str, int], shapes: Mapping[str, Sequence[int]], values: Mapping[str, Any]
+) -> dict[str, int]:
+    """A number for each symbol of the graph, all sources checked against each other."""
+    if unknown := [name for name in (*shapes, *values) if name not in graph.input_names]:
+        raise GraphError(call, f"no such input: {', '.join(unknown)}", hint=f"the inputs are {', '.join(graph.input_names)}")
+    if unknown := [name for name in dims if name not in graph.symbols]:
+        raise GraphError(call, f"no such symbol: {', '.join(unknown)}",
+                         hint=f"the symbols are {', '.join(graph.symbols) or 'none: every shape is fixed'}")
+    for name, number in dims.items():
+        _check_number(call, f"symbol {name}", number)
+    numbers = dict(dims)
+    for name, n in zip(graph.input_names, graph.inputs, strict=True):
+        if name in shapes:
+            for number in shapes[name]:
+                _check_number(call, f"each dimension of input {name}", number)
+            match_shape(call, name, n.type, tuple(shapes[name]), numbers)
+        if name in values:
+            array = np.asarray(values[name])
+            if DType.of(array.dtype) is not n.type.dtype:
+                raise GraphError(call, f"input {name} must be {n.type}, got {TensorType.of(array)}",
+                                 hint=f"x.astype({str(n.type.dtype)!r})")
+            match_shape(call, name, n.type, array.shape, numbers)
+    if left := {symbol: name for symbol, name in graph.symbols.items() if symbol not in numbers}:
+        raise GraphError(call, "no number for the symbol" + ("s " if len(left) > 1 else " ")
+                         + ", ".join(f"{symbol} (of input {name})" for symbol, name in left.items()),
+                         hint=" ".join(f"--dim {symbol}=1" for symbol in left) + f", or dims={dict.fromkeys(left, 1)}")
+    return numbers
+
+
+def _check_number(call: str, what: str, number: Any) -> None:
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 0:
+        raise GraphError(call, f"{what} must be an integer of at least 0, got {number!r}")
+
+
+def _resolve(n: Node, inputs: tuple[Node, ...]) -> Node:
+    """`n` on bound inputs: operands that are constants moved into the operator, Shape and Size computed."""
+    pending = len(n.op.pending)
+    if pending and all(isinstance(i.op, Constant) for i in inputs[-pending:]):
+        operands = [i.op.data.array for i in inputs[-pending:]]  # type: ignore[attr-defined]
+        return make(n.op.bind(operands), inputs[:-pending], n.span)
+    if _by_type(n.op) and all(i.inferred is not None for i in inputs):
+        try:
+            value = n.op.fold(*[i.inferred for i in inputs])
+        except Unbound:
+            value = None
+        if value is not None:
+            return constant(value, n.span)
+    return same(n, inputs)
+
+
+def _evaluated(n: Node) -> Node:
+    """The constant that `n` computes from constants; `n` itself when it reads others."""
+    if isinstance(n.op, (Input, Constant)) or n.inferred is None:
+        return n
+    arrays: list[Array] = [i.op.data.array for i in n.inputs if isinstance(i.op, Constant)]
+    if len(arrays) < len(n.inputs):
+        return n
+    if n.type.size > LARGEST:
+        raise GraphError(f"bind: {n.op}", f"an operand is computed from {n.type}, expected at most {LARGEST} elements",
+                         where=str(n.span or ""))
+    try:
+        return constant(compute(n.op, arrays), n.span)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise GraphError(f"bind: {n.op}", f"cannot compute an operand: {error}", where=str(n.span or "")) from error
+
+
+

@@ -1,0 +1,90 @@
+"""The meaning of a graph: the NumPy reference of every operator, in topological order.
+
+In: a graph, and an array for each input by name. Out: the array of each output by name. Symbols
+take their numbers from the arrays, and operands their values from the nodes that compute them,
+so a graph evaluates before it is bound and after, fused or not.
+
+>>> import numpy as np
+>>> from minicc.graph.ir import Graph, input
+>>> from minicc.ops import Relu
+>>> from minicc.types import TensorType, float32
+>>> x = input("x", TensorType(float32, (2,)))
+>>> evaluate(Graph("main", (x,), (Relu()(x),), ("y",)), {"x": np.float32([-1, 2])})
+{'y': array([0., 2.], dtype=float32)}
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicc.errors import GraphError
+from minicc.graph.ir import Graph, Node
+from minicc.ops.base import Array, Operator
+from minicc.types import DType, Symbol, TensorType
+
+
+def evaluate(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
+    """The outputs by name. Raises GraphError when an input is missing, unknown or of another type.
+
+    A value is dropped after its last use, so memory is that of the live values.
+    """
+    arrays = checked_inputs(f"evaluate({graph.name})", graph, inputs)
+    values: dict[Node, Array] = {n: arrays[name] for n, name in zip(graph.inputs, graph.input_names, strict=True)}
+    reads = Counter(i for n in graph.nodes for i in n.inputs)
+    reads.update(graph.outputs)
+    for n in graph.nodes:
+        if n not in values:
+            values[n] = compute(n.op, [values[i] for i in n.inputs])
+            _check_result(graph, n, values[n])
+        for i in n.inputs:
+            reads[i] -= 1
+            if not reads[i]:
+                values.pop(i, None)
+    return {name: values[n] for name, n in zip(graph.output_names, graph.outputs, strict=True)}
+
+
+def compute(op: Operator, arrays: Sequence[Array]) -> Array:
+    """The reference of one operator; values of pending operands are the last of `arrays`."""
+    if pending := len(op.pending):
+        op, arrays = op.bind(arrays[-pending:]), arrays[:-pending]
+    with np.errstate(all="ignore"):
+        return np.asarray(op.numpy(*arrays))
+
+
+def checked_inputs(call: str, graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
+    """The arrays of all inputs, checked against the declared types and each other."""
+    known = graph.input_names
+    if unknown := [name for name in inputs if name not in known]:
+        raise GraphError(call, f"no such input: {', '.join(unknown)}", hint=f"the inputs are {', '.join(known) or 'none'}")
+    if missing := [name for name in known if name not in inputs]:
+        raise GraphError(call, f"no array for input {', '.join(missing)}", hint=f"the inputs are {', '.join(known)}")
+    arrays, dims = {n: np.asarray(inputs[n]) for n in known}, dict[str, int]()
+    for name, n in zip(known, graph.inputs, strict=True):
+        declared, got = n.type, TensorType(DType.of(arrays[name].dtype), arrays[name].shape)
+        if got.dtype is not declared.dtype:
+            raise GraphError(call, f"input {name} must be {declared}, got {got}", hint=f"x.astype({str(declared.dtype)!r})")
+        match_shape(call, name, declared, got.shape, dims)
+    return arrays
+
+
+def match_shape(call: str, name: str, declared: TensorType, shape: Sequence[Any], dims: dict[str, int]) -> None:
+    """Note in `dims` what number `shape` gives each symbol of `declared`; raises where they disagree."""
+    fits = len(shape) == declared.rank
+    for expected, got in zip(declared.shape, shape, strict=False):
+        fits = fits and got == (dims.setdefault(expected.name, got) if isinstance(expected, Symbol) else expected)
+    if not fits:
+        bound = ", ".join(f"{d} is {dims[d.name]}" for d in declared.shape if isinstance(d, Symbol) and d.name in dims)
+        raise GraphError(call, f"input {name} must be {declared}{f' where {bound}' if bound else ''}, "
+                         f"got shape {tuple(shape)}")
+
+
+def _check_result(graph: Graph, n: Node, array: Array) -> None:
+    """The reference must keep what inference promised: both define the operator."""
+    got = TensorType.of(array)
+    if n.inferred is not None and n.inferred.is_bound and got != n.inferred:
+        raise GraphError(f"evaluate({graph.name})", f"{n.op} must give {n.inferred}, its reference gave {got}",
+                         where=str(n.span or ""))

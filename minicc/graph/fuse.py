@@ -1,0 +1,236 @@
+"""Group operators into kernels, so that a value used at once need not go through memory.
+
+In: a bound graph without composites. Out: a graph of `Kernel` nodes, each a sub-graph with one
+output, named after its operators (`conv_add_relu`). What stays outside: constants, and a Reshape
+that is alone, as it need not move anything. The fused graph evaluates to the same values.
+
+The method is that of TVM (Chen et al., OSDI 2018, section 3): operators have kinds, and a value
+may join the kernel that reads it when no path leads out of that kernel and back in.
+
+1. An anchor (a contraction or window), then a reduction, takes as epilogue what follows up to its
+   immediate post-dominator, when all of that is elementwise or broadcast and keeps the shape.
+2. From the outputs back, an elementwise, broadcast or injective node joins its readers when they
+   all are in one kernel, unless that would compute an element more than once: data movement may
+   join the epilogue of nothing, and nothing may join the input of an anchor.
+3. A Reshape at the edge of a kernel leaves it.
+
+Needs: all types bound. Ensures: every operator is in a kernel, or is a Constant, or a Reshape.
+
+>>> from minicc.graph.ir import Graph, input
+>>> from minicc.ops import Add, Relu
+>>> from minicc.types import TensorType, float32
+>>> x = input("x", TensorType(float32, (2,)))
+>>> print(fuse(Graph("main", (x,), (Relu()(Add()(x, x)),), ("y",))))
+graph main(x: float32[2]) {
+  %0 = Kernel[add_relu](x) : float32[2]
+  | graph add_relu(p0: float32[2]) {
+  |   %0 = Add(p0, p0) : float32[2]
+  |   %1 = Relu(%0) : float32[2]
+  |   return out=%1
+  | }
+  return y=%0
+}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import networkx as nx
+
+from minicc import ops
+from minicc.graph.ir import Constant, Graph, Input, Kernel, Node, constant, input, make
+from minicc.ir.node import postorder
+from minicc.ops.base import Kind, infer
+
+MOST_NODES = 32  # of one kernel: more makes code that is slow to compile and short of registers
+MOST_INPUTS = 12
+LONGEST_LABEL = 60
+_GATHERING = (ops.Concat, ops.Pad)  # their result is larger than each input, and yet repeats no element
+_SPELLING = {"MatMul": "matmul", "IsNaN": "isnan", "IsInf": "isinf"}
+
+
+def fuse(graph: Graph) -> Graph:
+    """The graph of kernels."""
+    groups = _Groups(graph)
+    groups.take_epilogues(Kind.ANCHOR)
+    groups.take_epilogues(Kind.REDUCTION)
+    groups.join_readers()
+    groups.release_reshapes()
+    return _as_kernels(graph, groups)
+
+
+@dataclass(eq=False)
+class _Group:
+    """The nodes of a kernel to be. Every path from a member leads through members to `output`."""
+
+    members: set[Node]
+    output: Node
+    heart: Node | None  # the anchor or reduction, if any
+    before: set[Node]  # the members that the heart reads, and itself
+
+
+class _Groups:
+    """A partition of the operators of a graph, coarsened step by step."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.nodes = [n for n in graph.nodes if not isinstance(n.op, (Input, Constant, Kernel))]
+        self.users = graph.users()
+        self.kept = set(graph.outputs)
+        self.of: dict[Node, _Group] = {}
+        for n in self.nodes:
+            heavy = n.op.kind in (Kind.REDUCTION, Kind.ANCHOR)
+            self.of[n] = _Group({n}, n, n if heavy else None, {n} if heavy else set())
+        self.after = self._post_dominators(graph)
+
+    def _post_dominators(self, graph: Graph) -> dict[Node, Node | None]:
+        """For each node the first node that every path from it to an output goes through, if any."""
+        backward = nx.DiGraph()
+        backward.add_edges_from((graph, n) for n in graph.outputs)  # the graph itself stands for its end
+        backward.add_edges_from((n, i) for n in graph.nodes for i in dict.fromkeys(n.inputs))
+        found = nx.immediate_dominators(backward, graph)
+        return {n: None if found[n] is graph else found[n] for n in self.nodes}
+
+    def take_epilogues(self, kind: Kind) -> None:
+        """Grow each group with a heart of `kind` along its post-dominators. The last one in order goes first:
+        what two anchors meet in (a residual addition) runs with the later, whose output is at hand."""
+        for n in reversed(self.nodes):
+            if n.op.kind is not kind:
+                continue
+            group = self.of[n]
+            while (sink := self.after[group.output]) is not None:
+                path = self._path(group.output, sink, n)
+                if path is None or not self._has_room(group.members | path):
+                    break
+                group.members |= path
+                group.output = sink
+                self.of.update(dict.fromkeys(path, group))
+
+    def _path(self, start: Node, sink: Node, heart: Node) -> set[Node] | None:
+        """The nodes between `start` and `sink`, with it, if all may be an epilogue of `heart`."""
+        found: set[Node] = set()
+        stack = list(self.users[start])
+        while stack:
+            n = stack.pop()
+            if n in found:
+                continue
+            free = n in self.of and len(self.of[n].members) == 1 and self.of[n].heart is None
+            if not free or n.op.kind > Kind.BROADCAST or n.type.shape != heart.type.shape:
+                return None
+            if len(found) == MOST_NODES:
+                return None
+            found.add(n)
+            if n is not sink:
+                stack.extend(self.users[n])
+        return found
+
+    def join_readers(self) -> None:
+        """Let each light group join the one group that reads it, from the outputs back."""
+        for n in reversed(self.nodes):
+            group = self.of[n]
+            if n is not group.output or n in self.kept or group.heart is not None or n.op.kind > Kind.INJECTIVE:
+                continue
+            readers = self.users[n]
+            into = self.of.get(readers[0])
+            if into is None or any(self.of.get(r) is not into for r in readers):
+                continue
+            if all(_may_read(r, n, into) for r in readers) and self._has_room(into.members | group.members):
+                into.members |= group.members
+                if any(r in into.before for r in readers):
+                    into.before |= group.members
+                self.of.update(dict.fromkeys(group.members, into))
+
+    def release_reshapes(self) -> None:
+        """A Reshape whose input is not of its kernel becomes a group of its own."""
+        for n in self.nodes:
+            group = self.of[n]
+            if isinstance(n.op, ops.Reshape) and len(group.members) > 1 and n.inputs[0] not in group.members:
+                group.members.discard(n)
+                self.of[n] = _Group({n}, n, None, set())
+
+    def _has_room(self, members: set[Node]) -> bool:
+        return len(members) <= MOST_NODES and len(_outside(members)) <= MOST_INPUTS
+
+
+def _may_read(reader: Node, n: Node, into: _Group) -> bool:
+    """Whether `n` may be computed in the group of `reader`, where `reader` needs it."""
+    kind = reader.op.kind
+    if reader is into.heart:
+        return kind is Kind.REDUCTION
+    if kind > Kind.INJECTIVE or (isinstance(reader.op, ops.Reshape) and reader is into.output):
+        return False
+    repeats = reader.type.size > n.type.size and not isinstance(reader.op, _GATHERING)
+    if into.heart is not None and reader not in into.before:
+        return n.op.kind <= Kind.BROADCAST and not repeats
+    return not repeats or isinstance(n.op, (ops.Reshape, ops.Transpose))
+
+
+def _outside(members: set[Node]) -> list[Node]:
+    """The values that `members` read from elsewhere, scalars known at compile time left aside."""
+    return list(dict.fromkeys(i for n in members for i in n.inputs if i not in members and not _is_scalar(i)))
+
+
+def _is_scalar(n: Node) -> bool:
+    return isinstance(n.op, Constant) and n.type.size == 1
+
+
+def _as_kernels(graph: Graph, groups: _Groups) -> Graph:
+    made: dict[Node, Node] = {}
+    for n in graph.nodes:
+        group = groups.of.get(n)
+        if group is None:  # an input, a constant, or a kernel already
+            made[n] = n if all(made[i] is i for i in n.inputs) else make(n.op, [made[i] for i in n.inputs], n.span)
+        elif n is group.output:
+            made[n] = _kernel(group, made)
+    return graph.rebuild(made)
+
+
+def _kernel(group: _Group, made: dict[Node, Node]) -> Node:
+    """The node that computes `group`: a Kernel on what it reads, or the Reshape itself."""
+    output = group.output
+    if len(group.members) == 1 and isinstance(output.op, ops.Reshape):
+        return make(output.op, [made[i] for i in output.inputs], output.span)
+    order = list(_ordered(group))
+    parameters: dict[Node, Node] = {}
+    body: dict[Node, Node] = {}
+    for n in order:
+        inputs = _with_literals(n)
+        for position, i in enumerate(n.inputs):
+            if inputs[position] is not i:
+                continue
+            if i not in body:
+                body[i] = parameters[i] = input(f"p{len(parameters)}", i.type)
+            inputs[position] = body[i]
+        body[n] = make(n.op, inputs)
+    label = _label(order)
+    kernel = Kernel(label, Graph(label, tuple(parameters.values()), (body[output],), ("out",)))
+    span = (group.heart or output).span
+    return make(kernel, [made[i] for i in parameters], span)
+
+
+def _ordered(group: _Group) -> Iterator[Node]:
+    """The members, producers first, in an order that their structure alone decides."""
+    return postorder([group.output], lambda n: [i for i in n.inputs if i in group.members])
+
+
+def _with_literals(n: Node) -> list[Node]:
+    """The inputs of `n`, with 0-d constants for those that may stand in the body of a kernel."""
+    inputs = list(n.inputs)
+    for position, i in enumerate(n.inputs):
+        if _is_scalar(i) and n.op.kind <= Kind.BROADCAST:
+            inputs[position] = constant(i.op.data.array.reshape(()))  # type: ignore[attr-defined]
+            if infer(n.op, [j.inferred for j in inputs]) != n.inferred:
+                inputs[position] = i
+    return inputs
+
+
+def _label(order: list[Node]) -> str:
+    """`conv_add_relu`: the operators in order, as many as fit."""
+    words = [_SPELLING.get(n.op.name) or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", n.op.name).lower() for n in order]
+    for count in range(len(words), 0, -1):
+        label = "_".join(words[:count]) + (f"_and_{len(words) - count}_more" if count < len(words) else "")
+        if len(label) <= LONGEST_LABEL:
+            return label
+    return words[0]

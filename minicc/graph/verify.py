@@ -1,0 +1,84 @@
+"""Is a graph well formed? Run after every pass in tests.
+
+In: a graph. Out: nothing, or a GraphError that names the first node that breaks a rule: every
+type is what inference gives, every input is declared, operands have inputs to come from, names
+are unique, nothing depends on itself, and the same holds inside kernels.
+
+>>> from minicc.graph.ir import Graph, input
+>>> from minicc.types import TensorType, float32
+>>> x = input("x", TensorType(float32, (2,)))
+>>> verify(Graph("main", (), (x,), ("y",)))
+Traceback (most recent call last):
+minicc.errors.GraphError: GraphError: verify(main): input x is read but not declared
+hint: list it in Graph.inputs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from minicc.errors import GraphError, TypeInferenceError
+from minicc.graph.ir import Graph, Input, Kernel, Node
+from minicc.ops.base import infer
+
+
+def verify(graph: Graph) -> None:
+    """Raise GraphError at the first rule that `graph` breaks."""
+    call = f"verify({graph.name})"
+    for n in graph.inputs:
+        if not isinstance(n.op, Input):
+            raise GraphError(call, f"an input must be an Input node, got {n.op}", where=_where(n))
+    _check_unique(call, "input", graph.input_names)
+    _check_unique(call, "output", graph.output_names)
+    if len(graph.outputs) != len(graph.output_names):
+        raise GraphError(call, f"{len(graph.outputs)} outputs have {len(graph.output_names)} names")
+    seen: set[Node] = set()
+    for n in graph.nodes:
+        for i in n.inputs:
+            if i not in seen:
+                raise GraphError(call, f"{n.op} depends on itself, through {i.op}", where=_where(n))
+        seen.add(n)
+        _check_node(call, n, graph.inputs)
+
+
+def _check_unique(call: str, what: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise GraphError(call, f"the {what} name {name!r} is used twice", hint=f"give every {what} a name of its own")
+        seen.add(name)
+
+
+def _check_node(call: str, n: Node, inputs: Sequence[Node]) -> None:
+    op = n.op
+    if isinstance(op, Input):
+        if n not in inputs:
+            raise GraphError(call, f"input {op.label} is read but not declared", where=_where(n),
+                             hint="list it in Graph.inputs")
+        return
+    if len(op.pending) > len(n.inputs):
+        raise GraphError(call, f"{op} awaits {len(op.pending)} operands ({', '.join(op.pending)}) but has "
+                         f"{len(n.inputs)} inputs", where=_where(n))
+    if isinstance(op, Kernel):
+        _check_kernel(call, n, op)
+    try:
+        inferred = infer(op, [i.inferred for i in n.inputs])
+    except TypeInferenceError as error:
+        raise GraphError(call, str(error), where=_where(n)) from error
+    except TypeError as error:  # the number of inputs does not fit the signature of `infer`
+        raise GraphError(call, f"{op} does not take {len(n.inputs)} inputs: {error}", where=_where(n)) from error
+    if inferred != n.inferred:
+        raise GraphError(call, f"the type of {op} must be {inferred or '?'}, got {n.inferred or '?'}", where=_where(n))
+
+
+def _check_kernel(call: str, n: Node, kernel: Kernel) -> None:
+    if len(kernel.body.outputs) != 1:
+        raise GraphError(call, f"kernel {kernel.label} must have one output, got {len(kernel.body.outputs)}", where=_where(n))
+    expected, got = [p.inferred for p in kernel.body.inputs], [i.inferred for i in n.inputs]
+    if expected != got:
+        raise GraphError(call, f"kernel {kernel.label} takes {expected}, got {got}", where=_where(n))
+    verify(kernel.body)
+
+
+def _where(n: Node) -> str:
+    return str(n.span or "")
