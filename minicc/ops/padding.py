@@ -67,7 +67,8 @@ class Pad(Operator):
         if self.mode != "constant":
             for axis, (before, after) in enumerate(widths):
                 x = np.take(x, np.arange(max(-before, 0), x.shape[axis] - max(-after, 0)), axis)
-            return np.pad(x, [(max(b, 0), max(a, 0)) for b, a in widths], self.mode)  # type: ignore[call-overload, no-any-return]
+            around = np.array([(max(b, 0), max(a, 0)) for b, a in widths], np.int64).reshape(-1, 2)
+            return np.pad(x, around, self.mode) if x.ndim else x  # type: ignore[call-overload]
         padded = np.full(result.shape, np.asarray(number(self.value)).astype(x.dtype))
         target = [slice(max(b, 0), max(d + b, 0)) for d, (b, _) in zip(x.shape, widths, strict=True)]
         source = [
