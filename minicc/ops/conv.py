@@ -191,13 +191,13 @@ class ConvTranspose(Operator):
         weights: Any = w.astype(wide).reshape(self.groups, inner, w.shape[1], *kernel)
         full = [max((v.count - 1) * v.stride + v.reach, v.begin + v.size, 0) for v in windows]
         total: Any = np.zeros((*result.shape[:2], *full), wide)
-        if x.size and w.size:
-            for taps in itertools.product(*map(range, kernel)):
+        with np.errstate(all="ignore"):
+            for taps in itertools.product(*map(range, kernel)) if x.size and w.size else ():
                 part = np.matmul(columns, weights[(..., *taps)]).swapaxes(2, 3).reshape(*result.shape[:2], *spatial)
                 start = [k * v.dilation for k, v in zip(taps, windows, strict=True)]
                 where = [slice(s, s + (v.count - 1) * v.stride + 1, v.stride) for s, v in zip(start, windows, strict=True)]
                 total[(..., *where)] += part
-        rows: Array = total[(..., *[slice(v.begin, v.begin + v.size) for v in windows])].astype(result.dtype.numpy)
+            rows: Array = total[(..., *[slice(v.begin, v.begin + v.size) for v in windows])].astype(result.dtype.numpy)
         return rows
 
     def compute(self, x: Any, w: Any) -> Any:

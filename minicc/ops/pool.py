@@ -118,7 +118,8 @@ class MaxPool(Operator):
         if 0 in result.shape:
             return np.zeros(result.shape, x.dtype)
         seen = views(x, _windows(self, type_of(x)), _lowest(result.dtype))
-        return np.asarray(np.max(seen, axis=tuple(range(x.ndim, seen.ndim))))
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.max(seen, axis=tuple(range(x.ndim, seen.ndim))))
 
     def compute(self, x: Any) -> Any:
         result = self.infer(type_of(x))
@@ -170,7 +171,8 @@ class MaxPoolIndices(Operator):
         seen = views(x, windows, 0).reshape(taps)
         inside = np.broadcast_to(views(np.ones((1, 1, *x.shape[2:]), bool), windows, False),
                                  (*result.shape, *self.kernel)).reshape(taps)  # fmt: skip
-        greatest = np.max(seen, axis=-1, keepdims=True, where=inside, initial=_lowest(type_of(x).dtype))
+        with np.errstate(invalid="ignore"):
+            greatest = np.max(seen, axis=-1, keepdims=True, where=inside, initial=_lowest(type_of(x).dtype))
         hit = inside & ((seen == greatest) | ((seen != seen) & (greatest != greatest)))
         first = np.unravel_index(np.argmax(hit, axis=-1), self.kernel)
         n, c, *o = np.indices(result.shape, sparse=True)
