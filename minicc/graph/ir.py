@@ -247,10 +247,10 @@ SMALL = 16  # constants of up to so many elements are printed in full
 
 
 def _is_literal(array: Array) -> bool:
-    """Whether the text form prints the elements: few of them, and the print gives back every bit."""
-    if array.size > SMALL:
-        return False
-    return array.dtype.kind in "biu" or np.array(array.tolist(), array.dtype).tobytes() == array.tobytes()
+    """Whether the text form prints the elements: few of them, and no NaN of unusual bits."""
+    if array.size > SMALL or array.dtype.kind in "biu":
+        return array.size <= SMALL
+    return np.where(np.isnan(array), np.array(np.nan, array.dtype), array).tobytes() == array.tobytes()
 
 
 def _quoted(name: str) -> str:

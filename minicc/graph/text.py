@@ -67,7 +67,7 @@ class _Line:
 
     def error(self, problem: str, at: int | None = None, hint: str = "") -> GraphError:
         """An error that underlines column `at`, or where the line is read to."""
-        column = len(self.content[: self.at]) if at is None else at
+        column = self.at if at is None else at
         return GraphError("parse(text)", f"line {self.number}: {problem}",
                           where=f"{self.content}\n{' ' * column}^ here", hint=hint)
 
@@ -87,7 +87,7 @@ class _Line:
     def expect(self, *tokens: str) -> None:
         for token in tokens:
             if (got := self.peek()) != token:
-                raise self.error(f"expected {token or 'the end of the line'!r}, got {got or 'the end of the line'!r}")
+                raise self.error(f"expected {_shown(token)}, got {_shown(got)}")
             self.at += len(token)
 
     def name(self, what: str) -> str:
@@ -98,7 +98,7 @@ class _Line:
         elif _NAME.fullmatch(token):
             label = token
         else:
-            raise self.error(f"expected {what}, got {token or 'the end of the line'!r}")
+            raise self.error(f"expected {what}, got {_shown(token)}")
         self.at += len(token)
         return str(label)
 
@@ -128,6 +128,10 @@ class _Line:
             if self.peek() != closing:
                 self.expect(",")
         self.expect(closing)
+
+
+def _shown(token: str) -> str:
+    return repr(token) if token else "the end of the line"
 
 
 def _graph(lines: list[_Line], constants: dict[str, Any], depth: int) -> Graph:
@@ -208,9 +212,9 @@ def _define(line: _Line, lines: list[_Line], values: dict[str, Node], constants:
     try:
         made = constant(op.data, span) if isinstance(op, Constant) else make(op, operands, span)
     except TypeInferenceError as error:
-        raise line.error(error.problem, at=at, hint=error.hint)
+        raise line.error(error.problem, at=at, hint=error.hint) from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # fields of a wrong kind
-        raise line.error(f"{op} does not fit its {len(operands)} inputs: {error}", at=at)
+        raise line.error(f"{op} does not fit its {len(operands)} inputs: {error}", at=at) from error
     if made.inferred != stated:
         raise line.error(f"the type of {result} is {made.inferred or '?'}, the text says {stated or '?'}", at=start)
     values[result] = made
@@ -239,7 +243,7 @@ def _operator(line: _Line, lines: list[_Line], constants: dict[str, Any], depth:
         return found(**fields)
     except TypeError as error:
         raise line.error(f"{name} does not have these fields: {error}", at=at,
-                  hint=f"its fields are {', '.join(found.__match_args__)}")  # type: ignore[attr-defined]
+                         hint=f"its fields are {', '.join(found.__match_args__)}") from error  # type: ignore[attr-defined]
 
 
 def _body(line: _Line, lines: list[_Line]) -> list[_Line]:
@@ -280,7 +284,7 @@ def _constant(line: _Line, constants: dict[str, Any]) -> Constant:
     try:
         return Constant(Data(np.array(value, type.dtype.numpy).reshape(type.shape)))
     except (ValueError, TypeError, OverflowError) as error:
-        raise line.error(f"the elements do not make {type}: {error}", at=at)
+        raise line.error(f"the elements do not make {type}: {error}", at=at) from error
 
 
 def _read(line: _Line, values: dict[str, Node]) -> Node:
@@ -297,7 +301,7 @@ def _type(line: _Line) -> TensorType | None:
         return None
     at, name = line.at, line.next()
     if name not in DType.table:
-        raise line.error(f"expected a dtype, got {name or 'the end of the line'!r}", at=at, hint=", ".join(DType.table))
+        raise line.error(f"expected a dtype, got {_shown(name)}", at=at, hint=", ".join(DType.table))
     line.expect("[")
     return TensorType(DType.of(name), tuple(_dim(line) for _ in line.listed("]")))
 
@@ -333,8 +337,8 @@ def _tree(line: _Line, source: str, at: int | None = None) -> ast.expr:
     try:
         return ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise line.error(f"expected literals, got {source if len(source) < 80 else source[:80] + '...'}",
-                  at=None if at is None or at < 0 else at)
+        shown = source if len(source) < 80 else source[:80] + "..."
+        raise line.error(f"expected literals, got {shown}", at=None if at is None or at < 0 else at) from None
 
 
 _WORDS: dict[str, Any] = {"nan": math.nan, "inf": math.inf, "input": OPERAND, **DType.table}
