@@ -17,7 +17,7 @@ from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto
 from minicc.errors import LoadError
 from minicc.graph.ir import Span
 
-MOST_NODES = 1_000_000
+MOST = 100_000
 DEEPEST = 64
 
 Key = tuple[str, str, str]
@@ -39,19 +39,9 @@ def flatten(model: ModelProto, opset: int, source: str) -> list[Item]:
     """The nodes of the model's graph, with no call of a local function left."""
     functions = {_key(f.domain, f.name, f.overload): f for f in model.functions}
     result: list[Item] = []
-    for index, node in enumerate(model.graph.node):
-        for item in _expand(node, opset, index, functions, source):
-            result.append(item)
-            if len(result) > MOST_NODES:
-                raise LoadError(f"load({source!r})", f"a model may have at most {MOST_NODES} nodes, got more",
-                                str(item.span(source)), "local functions call each other too often")
-    return result
-
-
-def _expand(node: NodeProto, opset: int, index: int, functions: Mapping[Key, FunctionProto], source: str) -> Iterator[Item]:
-    """The nodes that `node` stands for. A stack of iterators, for calls inside calls."""
-    stack: list[Iterator[Item]] = [iter([Item(node, opset, index)])]
-    calls = 0
+    made = 0  # nodes that calls have put in; also makes their names unique
+    # A stack of iterators, for calls inside calls.
+    stack = [iter([Item(node, opset, index) for index, node in enumerate(model.graph.node)])]
     while stack:
         item = next(stack[-1], None)
         if item is None:
@@ -59,13 +49,14 @@ def _expand(node: NodeProto, opset: int, index: int, functions: Mapping[Key, Fun
             continue
         function = functions.get(_key(item.node.domain, item.node.op_type, item.node.overload))
         if function is None:
-            yield item
+            result.append(item)
             continue
-        calls += 1
-        if len(stack) > DEEPEST or calls > MOST_NODES:
-            raise LoadError(f"load({source!r})", f"local functions may call each other {DEEPEST} levels deep, "
-                            f"{function.name!r} goes deeper", str(item.span(source)), "a function must not call itself")
-        stack.append(iter(_body(item, function, calls)))
+        made += 1 + len(function.node)
+        if len(stack) > DEEPEST or made > MOST:
+            raise LoadError(f"load({source!r})", f"calls of local functions may be {DEEPEST} levels deep and give {MOST} nodes, "
+                            f"those of {function.name!r} go beyond", str(item.span(source)), "a function must not call itself")
+        stack.append(iter(_body(item, function, made)))
+    return result
 
 
 def _key(domain: str, name: str, overload: str) -> Key:

@@ -1,0 +1,58 @@
+"""The ONNX backend tests of the list, through the graph evaluator.
+
+The known failures are exact: one that starts to pass must leave the list.
+"""
+
+import functools
+
+import pytest
+
+from minicc import backend
+from minicc.frontend import load
+from minicc.graph.evaluate import evaluate
+from minicc.testing.backend_suite import Listed, Result, listed, run_suite, table
+
+KNOWN_FAILURES: dict[str, str] = {}  # test: why
+
+
+def evaluate_case(model, inputs):
+    graph = load(model)
+    return list(evaluate(graph, dict(zip(graph.input_names, inputs, strict=True))).values())
+
+
+@functools.cache
+def results() -> list[Result]:
+    return run_suite(evaluate_case, backend.node_tests())
+
+
+def test_the_list_is_whole():
+    entries = listed()
+    assert len(entries) == len({entry.test for entry in entries}) == 722
+    assert entries[0] == Listed("test_abs", "Abs", "opset13", False, ("f32",))
+    assert sum(entry.shape_in for entry in entries) == 210
+
+
+def test_failures_are_the_known_ones():
+    failed = {result.listed.test: result.problem for result in results() if not result.passed}
+    assert failed.keys() == KNOWN_FAILURES.keys(), failed
+    assert len(results()) - len(failed) >= 650
+
+
+def test_table_counts_per_operator():
+    lines = table(results()).splitlines()
+    assert lines[0].split() == ["Abs", "1", "of", "1"]
+    assert lines[-1].split()[0] == "all" and lines[-1].split()[2:] == ["of", "722"]
+
+
+@pytest.mark.parametrize(("outputs", "problem"), [
+    (lambda x: [abs(x)], ""),
+    (lambda x: [x], "AssertionError: Not equal to tolerance"),
+    (lambda x: [], "AssertionError: expected 1 outputs, got 0"),
+    (lambda x: [abs(x).astype("float64")], "AssertionError: expected float32[3, 4, 5], got float64[3, 4, 5]"),
+    (lambda x: [abs(x)[0]], "AssertionError: expected float32[3, 4, 5], got float32[4, 5]"),
+])
+def test_a_wrong_result_is_a_failure(outputs, problem):
+    entry = listed()[0]
+    result, = run_suite(lambda model, inputs: outputs(*inputs), backend.node_tests(), [entry])
+    assert result.problem.startswith(problem) and result.passed == (not problem)
+    assert ("not: test_abs" in table([result])) == bool(problem)
