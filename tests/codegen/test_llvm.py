@@ -1,0 +1,482 @@
+"""Machine code against the same program run as Python: every dtype, operator and loop kind."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+import llvmlite.ir as ir
+import numpy as np
+import pytest
+from codegen_cases import build, check, native
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minicc.codegen.llvm import emit, workspace_bytes
+from minicc.errors import CodegenError
+from minicc.loop.ir import (
+    PARALLEL,
+    SERIAL,
+    UNROLL,
+    VECTORIZE,
+    Alloc,
+    Buffer,
+    For,
+    If,
+    Stmt,
+    Store,
+    Update,
+    seq,
+)
+from minicc.loop.program import Program
+from minicc.te.expr import (
+    Binary,
+    Call,
+    Cast,
+    Expr,
+    Load,
+    Reduce,
+    Unary,
+    Var,
+    all_of,
+    any_of,
+    call,
+    cast,
+    const,
+    maximum,
+    minimum,
+    select,
+)
+from minicc.te.tensor import reduce_axis, reducer
+from minicc.types import (
+    DType,
+    bfloat16,
+    boolean,
+    float16,
+    float32,
+    float64,
+    int8,
+    int32,
+    int64,
+    uint8,
+)
+
+KINDS = (SERIAL, PARALLEL, VECTORIZE, UNROLL)
+INTEGERS = [d for d in DType.table.values() if d.is_integer]
+FLOATS = [d for d in DType.table.values() if d.is_float]
+i, j, k, v = Var("i"), Var("j"), Var("k"), Var("v")
+
+
+def sample(dtype: DType, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Values that are awkward on purpose: extremes, zeros, NaN, infinities, and small ones."""
+    rng = np.random.default_rng(seed)
+    if dtype is boolean:
+        return rng.random(shape) < 0.5
+    if dtype.is_float:
+        made = rng.normal(size=shape) * 3
+        made.flat[:: max(made.size // 5, 1)] = [np.nan, 0.0, -0.0, np.inf, 1.0, 2.0][: len(made.flat[:: max(made.size // 5, 1)])]
+        return made.astype(dtype.numpy)
+    low, high = dtype.range
+    made = rng.integers(max(low, -9), min(high, 9), shape, dtype=dtype.numpy, endpoint=True)
+    corners = np.array([low, high, 0, 1], dtype.numpy)
+    where = rng.random(shape) < 0.3
+    made[where] = rng.choice(corners, shape)[where]
+    return made
+
+
+def elementwise(value, dtype: DType, kind: str, n: int = 8, out: DType | None = None, extra: DType | None = None) -> Program:
+    """C[i] = value(A[i], B[i]) by a loop of a kind."""
+    a, b, c = Buffer("A", dtype, (n,)), Buffer("B", extra or dtype, (n,)), Buffer("C", out or dtype, (n,))
+    return Program("kernel", (a, b), (c,), For(i, n, Store(c, (i,), value(a[i], b[i])), kind))
+
+
+def all_in_one(values: list[Expr], a: Buffer, b: Buffer, dtype: DType, kind: str, n: int) -> Program:
+    """C[r, i] = values[r] for each r: one compilation for many expressions."""
+    c = Buffer("C", dtype, (len(values), n))
+    stores = seq(*[Store(c, (const(r), i), value) for r, value in enumerate(values)])
+    return Program("kernel", (a, b), (c,), For(i, n, stores, kind))
+
+
+@pytest.mark.parametrize("kind", [SERIAL, VECTORIZE])
+@pytest.mark.parametrize("dtype", INTEGERS, ids=str)
+def test_integer_operators(dtype: DType, kind: str) -> None:
+    n = 32
+    a, b = Buffer("A", dtype, (n,)), Buffer("B", dtype, (n,))
+    x, y = a[i], b[i]
+    ops = ["add", "sub", "mul", "floordiv", "floormod", "truncdiv", "truncmod", "min", "max", "bitand", "bitor", "bitxor"]
+    values: list[Expr] = [Binary(op, x, y) for op in ops]
+    for op in ("floordiv", "floormod", "truncdiv", "truncmod"):
+        values += [Binary(op, x, const(number, dtype)) for number in (3, 4, 0, -1, -5)]
+    values += [Unary("neg", x), Unary("abs", x), Unary("not", x)]
+    check(all_in_one(values, a, b, dtype, kind, n), sample(dtype, (n,), 1), sample(dtype, (n,), 2))
+
+
+@pytest.mark.parametrize("dtype", [int8, int64, uint8], ids=str)
+def test_shifts_beyond_the_width_shift_everything_out(dtype: DType) -> None:
+    n = 16
+    a, b = Buffer("A", dtype, (n,)), Buffer("B", dtype, (n,))
+    amounts = np.arange(n, dtype=dtype.numpy) * 5
+    values = [Binary(op, a[i], b[i]) for op in ("shl", "shr")]
+    check(all_in_one(values, a, b, dtype, VECTORIZE, n), sample(dtype, (n,), 3), amounts)
+
+
+@pytest.mark.parametrize("kind", [SERIAL, VECTORIZE])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_float_operators(dtype: DType, kind: str) -> None:
+    n = 32
+    a, b = Buffer("A", dtype, (n,)), Buffer("B", dtype, (n,))
+    x, y = a[i], b[i]
+    values: list[Expr] = [Binary(op, x, y) for op in ("add", "sub", "mul", "div", "min", "max")]
+    zero = const(0.0, dtype)
+    values += [maximum(x, zero), maximum(zero, x), minimum(x, zero), minimum(maximum(x, zero), const(1.0, dtype))]
+    values += [Unary("neg", x), Unary("abs", x), call("sqrt", Unary("abs", x))]
+    values += [call(name, x) for name in ("floor", "ceil", "round", "trunc")] + [call("copysign", x, y)]
+    rtol = {16: 1e-2, 32: 1e-6, 64: 1e-12}[dtype.bits]
+    check(all_in_one(values, a, b, dtype, kind, n), sample(dtype, (n,), 1), sample(dtype, (n,), 2), rtol=rtol)
+
+
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_fma_and_floored_remainder(dtype: DType) -> None:
+    n = 8
+    a, b = Buffer("A", dtype, (n,)), Buffer("B", dtype, (n,))
+    x, y = a[i], b[i]
+    values = [call("fma", x, y, x), Binary("floormod", x, y), Binary("truncmod", x, y), call("fmod", x, y),
+              Binary("floordiv", x, y), Binary("truncdiv", x, y)]
+    program = all_in_one(values, a, b, dtype, VECTORIZE, n)
+    first = np.array([5.5, -5.5, 5.5, -5.5, 1, -1, 7, 9], dtype.numpy)
+    second = np.array([2, 2, -2, -2, 3, 3, 7, -3], dtype.numpy)
+    got = build(program)(first, second)[0]
+    want = [first * second + first, first % second, np.fmod(first, second), np.fmod(first, second), first // second,
+            np.trunc(first / second)]
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DType.table.values(), ids=str)
+def test_comparisons(dtype: DType) -> None:
+    n = 16
+    a, b = Buffer("A", dtype, (n,)), Buffer("B", dtype, (n,))
+    values: list[Expr] = [Binary(op, a[i], b[i]) for op in ("eq", "ne", "lt", "le")]
+    if dtype.is_float:
+        values += [call("isnan", a[i], dtype=boolean), call("isinf", a[i], dtype=boolean)]
+    if dtype is boolean:
+        values += [a[i] & b[i], a[i] | b[i], ~a[i]]
+    check(all_in_one(values, a, b, boolean, VECTORIZE, n), sample(dtype, (n,), 1), sample(dtype, (n,), 2))
+
+
+@pytest.mark.parametrize("kind", [SERIAL, VECTORIZE])
+@pytest.mark.parametrize("source", DType.table.values(), ids=str)
+def test_casts(source: DType, kind: str) -> None:
+    n = 16
+    rng = np.random.default_rng(5)
+    low = 0 if source.kind == "uint" else -90
+    data = rng.integers(low, 100, n).astype(source.numpy)
+    if source.is_float:
+        data = (rng.normal(size=n) * 20).astype(source.numpy)
+    a = Buffer("A", source, (n,))
+    outputs = [Buffer(f"C{n}", d, (16,)) for n, d in enumerate(DType.table.values())
+               if not (source.is_float and d.kind == "uint")]  # a negative float has no unsigned value
+    body = seq(*[Store(c, (i,), cast(a[i], c.dtype)) for c in outputs])
+    check(Program("casts", (a,), tuple(outputs), For(i, n, body, kind)), data)
+
+
+def test_narrowing_rounds_once_to_nearest_even() -> None:
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 1 << 63, 4096, dtype=np.int64)
+    wide = np.concatenate([bits.view(np.float64), rng.normal(size=4096) * 10.0 ** rng.integers(-9, 6, 4096)])
+    halves = np.arange(0, 0x7C00, 7, dtype=np.uint16).view(np.float16).astype(np.float64)
+    ties = (halves[1:] + halves[:-1]) / 2  # exactly between two float16, and a little beside
+    data = np.concatenate([wide, ties, ties * (1 + 2.0**-40), ties * (1 - 2.0**-40)])
+    n = len(data) // 8 * 8
+    data = data[:n].reshape(-1, 8)
+    a, c = Buffer("A", float64, data.shape), Buffer("C", float16, data.shape)
+    body = For(j, n // 8, For(i, 8, Store(c, (j, i), cast(a[j, i], float16)), VECTORIZE))
+    with np.errstate(all="ignore"):
+        want = data.astype(np.float16)
+    np.testing.assert_array_equal(build(Program("narrow", (a,), (c,), body))(data)[0], want)
+
+
+def test_bfloat16_rounds_to_nearest_even_and_keeps_nan() -> None:
+    bits = np.random.default_rng(0).integers(0, 1 << 32, 8192, dtype=np.uint32)
+    data = np.concatenate([bits, np.uint32([0x7F800000, 0x7FC00000, 0x7F800001, 0x3F808000, 0x3F818000, 0x7F7FFFFF,
+                                            0x80000000, 0xFF800000])]).view(np.float32).reshape(-1, 8)
+    a, c = Buffer("A", float32, data.shape), Buffer("C", bfloat16, data.shape)
+    body = For(j, len(data), For(i, 8, Store(c, (j, i), cast(a[j, i], bfloat16)), VECTORIZE))
+    got = build(Program("narrow", (a,), (c,), body))(data)[0].astype(np.float32)
+    with np.errstate(all="ignore"):
+        want = data.astype(bfloat16.numpy).astype(np.float32)
+    np.testing.assert_array_equal(got, want)
+
+
+def test_float_to_integer_out_of_range_saturates() -> None:
+    data = np.array([np.nan, np.inf, -np.inf, 1e30, -1e30, 2**31, -3.9, 3.9], np.float32)
+    a, c = Buffer("A", float32, (8,)), Buffer("C", int32, (8,))
+    program = Program("cast", (a,), (c,), For(i, 8, Store(c, (i,), cast(a[i], int32)), VECTORIZE))
+    high, low = 2**31 - 1, -(2**31)
+    assert build(program)(data)[0].tolist() == [0, high, low, high, low, high, -3, 3]
+
+
+@pytest.mark.parametrize("dtype", [float32, float64, float16, bfloat16], ids=str)
+@pytest.mark.parametrize("kind", [SERIAL, VECTORIZE])
+def test_intrinsics(dtype: DType, kind: str) -> None:
+    a = Buffer("A", dtype, (8,))
+    names = ["exp", "log", "tanh", "erf", "sin", "atan"]
+    values: list[Expr] = [call(n, a[i]) for n in names] + [call("pow", a[i], a[i])]
+    data = np.array([0.1, 0.5, 1, 1.5, 2, 3, 0.25, 4], dtype.numpy)
+    rtol = {"float64": 1e-12, "float32": 2e-6}.get(dtype.name, 2e-2)
+    check(all_in_one(values, a, Buffer("B", dtype, (8,)), dtype, kind, 8), data, data, rtol=rtol)
+
+
+def test_bitcast() -> None:
+    a, c = Buffer("A", float32, (8,)), Buffer("C", int32, (8,))
+    program = Program("cast", (a,), (c,), For(i, 8, Store(c, (i,), call("bitcast", a[i], dtype=int32)), VECTORIZE))
+    data = sample(float32, (8,))
+    np.testing.assert_array_equal(build(program)(data)[0], data.view(np.int32))
+
+
+# ---- vectors: strides, masks, guarded loads -----------------------------------------------------
+
+
+def indexed(index: Expr, n: int = 8, size: int = 32, store: Expr | None = None) -> Program:
+    a, b, c = Buffer("A", float32, (size,)), Buffer("B", int64, (n,)), Buffer("C", float32, (size,))
+    fill = For(j, size, Store(c, (j,), const(0.0, float32)))
+    body = For(k, 2, For(v, n, Store(c, (store if store is not None else v,), a[index] + cast(b[v], float32)), VECTORIZE))
+    return Program("indexed", (a, b), (c,), seq(fill, body))
+
+
+INDEX = Buffer("B", int64, (8,))[v]
+
+
+@pytest.mark.parametrize("index", [v, v * 3 + 1, 7 - v, const(5), k * 8 + v, k * 8 - v + 10, v // 2, v % 3, v * v // 2, INDEX,
+                                   minimum(v, 4), select(v < 4, v, v + 1)], ids=str)
+def test_vector_loads_and_stores_at_any_index(index: Expr) -> None:
+    data, places = sample(float32, (32,)), np.array([3, 1, 4, 1, 5, 9, 2, 6])
+    check(indexed(index), data, places)
+    check(indexed(v, store=index), data, places)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_guards(kind: str) -> None:
+    """Stores and loads beyond the guard do not happen, in the last chunk of 13 = 8 + 5."""
+    a, c = Buffer("A", float32, (13,)), Buffer("C", float32, (13,))
+    at = i * 8 + v
+    body = For(i, 2, For(v, 8, If(at < 13, Store(c, (at,), a[at] * 2.0)), kind))
+    check(Program("guard", (a,), (c,), body), sample(float32, (13,)))
+
+
+@pytest.mark.parametrize("dtype", [float32, boolean, int8, bfloat16, float16], ids=str)
+@pytest.mark.parametrize("stride", [1, -1, 2, 0])
+def test_masks(dtype: DType, stride: int) -> None:
+    a, m, c = Buffer("A", dtype, (16,)), Buffer("M", boolean, (8,)), Buffer("C", dtype, (16,))
+    at = v * stride + (7 if stride < 0 else 0)
+    fill = For(j, 16, Store(c, (j,), const(0, dtype)))
+    body = For(v, 8, If(m[v], If(v < 7, Store(c, (at if stride else v,), a[at]))), VECTORIZE)
+    check(Program("masks", (a, m), (c,), seq(fill, body)), sample(dtype, (16,)), sample(boolean, (8,), 4))
+
+
+@pytest.mark.parametrize("kind", [SERIAL, VECTORIZE, UNROLL])
+def test_select_evaluates_only_the_branch_it_takes(kind: str) -> None:
+    """The loads of the other branch are far outside; a fault would end the process."""
+    a, b, c = Buffer("A", float32, (8,)), Buffer("B", int64, (8,)), Buffer("C", float32, (3, 8))
+    inside = all_of(b[v] >= 0, b[v] < 8)
+    far = Load(a, ((v - 3) * 10**12,))
+    gathered = select(inside, Load(a, (b[v],)), const(-1.0, float32))
+    fixed = select(b[const(0)] < 0, Load(a, (b[const(0)] * 10**12,)), const(2.0, float32))
+    body = For(v, 8, seq(Store(c, (const(0), v), gathered), Store(c, (const(1), v), select(v.equal(3), far, a[v])),
+                         Store(c, (const(2), v), fixed)), kind)
+    places = np.array([0, 10**12, 7, -(10**12), 3, 8, -1, 2])
+    check(Program("choose", (a, b), (c,), body), sample(float32, (8,)), places)
+
+
+@pytest.mark.parametrize("kind", [SERIAL, VECTORIZE])
+def test_and_or_guard_their_right_side(kind: str) -> None:
+    a, b, c = Buffer("A", float32, (8,)), Buffer("B", int64, (8,)), Buffer("C", boolean, (2, 8))
+    positive = Load(a, (b[v] * 10**11,)) > 0.0
+    ok = b[v].equal(0)
+    body = For(v, 8, seq(Store(c, (const(0), v), all_of(ok, positive)),
+                         Store(c, (const(1), v), any_of(~ok, positive))), kind)
+    check(Program("logic", (a, b), (c,), body), sample(float32, (8,)), np.array([0, 1, 0, 1, 5, 0, 0, 9]))
+
+
+def test_uniform_load_under_a_mask() -> None:
+    """With no lane active it must not happen."""
+    a, b, c = Buffer("A", float32, (8,)), Buffer("B", int64, (2,)), Buffer("C", float32, (16,))
+    at = i * 8 + v
+    body = For(i, 2, For(v, 8, seq(Store(c, (at,), const(0.0, float32)),
+                                   If(at < b[const(1)], Store(c, (at,), Load(a, (b[i] * 10**12,))))), VECTORIZE))
+    check(Program("uniform", (a, b), (c,), body), sample(float32, (8,)), np.array([0, 7]))
+
+
+def test_loops_inside_a_vectorized_loop() -> None:
+    a, b, c = Buffer("A", float32, (5,)), Buffer("B", float32, (5, 8)), Buffer("C", float32, (8,))
+    step = Store(c, (v,), c[v] + a[k] * b[k, v])
+    for kind in (SERIAL, UNROLL, VECTORIZE):
+        body = For(v, 8, seq(Store(c, (v,), const(0.0, float32)), For(k, 5, step, kind)), VECTORIZE)
+        check(Program("nested", (a, b), (c,), body), np.arange(5, dtype="f"), np.arange(40, dtype="f").reshape(5, 8))
+
+
+def test_an_alloc_inside_a_vectorized_loop_is_one_per_lane() -> None:
+    a, c, t = Buffer("A", float32, (8, 3)), Buffer("C", float32, (8,)), Buffer("t", float32, (3,), "local")
+    body = Alloc(t, seq(For(k, 3, Store(t, (k,), a[v, k] * 2.0)), Store(c, (v,), t[const(0)] + t[const(1)] * t[v % 3])))
+    check(Program("private", (a,), (c,), For(v, 8, body, VECTORIZE)), np.arange(24, dtype="f").reshape(8, 3))
+
+
+def test_a_loop_whose_extent_differs_between_lanes_stays_a_loop() -> None:
+    c = Buffer("C", int64, (8,))
+    body = For(v, 8, seq(Store(c, (v,), const(0)), For(k, v + 1, Store(c, (v,), c[v] + k))), VECTORIZE)
+    check(Program("triangle", (), (c,), body))
+
+
+def test_long_vectors_and_odd_ones() -> None:
+    for n in (1, 2, 3, 7, 100, 3000):
+        check(elementwise(lambda x, y: x * y + 1.0, float32, VECTORIZE, n), sample(float32, (n,)), sample(float32, (n,), 1))
+
+
+# ---- memory and threads -------------------------------------------------------------------------
+
+
+def test_empty_loops_and_empty_arrays() -> None:
+    a, c = Buffer("A", float32, (0, 4)), Buffer("C", float32, (0, 4))
+    for kind in KINDS:
+        body = For(i, 0, For(j, 4, Store(c, (i, j), a[i, j])), kind)
+        check(Program("empty", (a,), (c,), body), np.zeros((0, 4), np.float32))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("size", [8, 40_000])
+def test_parallel_loops_and_their_workspace(threads: int, size: int) -> None:
+    """Each thread has its own copy of an Alloc inside a parallel loop, small or big."""
+    n = 7
+    a, c = Buffer("A", float32, (n,)), Buffer("C", float32, (n, 2))
+    t, whole = Buffer("t", float32, (size,)), Buffer("whole", float32, (n,))
+    inner = Alloc(t, seq(For(j, 8, Store(t, (j * (size // 8),), a[i] + cast(j, float32))),
+                         For(k, 2, Store(c, (i, k), t[(k + 3) * (size // 8)] + whole[i]))))
+    body = Alloc(whole, seq(For(v, n, Store(whole, (v,), a[v] * 2.0)), For(i, n, inner, PARALLEL)))
+    program = Program("slices", (a,), (c,), body)
+    expected = 64 + (threads * size * 4 if size > 8 else 0)
+    assert workspace_bytes(program, threads) == expected
+    check(program, np.arange(n, dtype=np.float32), target=native(threads))
+
+
+def test_only_the_outermost_parallel_loop_forks() -> None:
+    a, c = Buffer("A", float32, (4, 6)), Buffer("C", float32, (4, 6))
+    body = For(k, 2, For(i, 4, For(j, 6, Store(c, (i, j), a[i, j] + cast(k, float32)), PARALLEL), PARALLEL))
+    executable = build(Program("nest", (a,), (c,), body))
+    assert executable.stages["llvm"].count("call void @GOMP_parallel") == 1
+    check(Program("nest", (a,), (c,), body), sample(float32, (4, 6)))
+
+
+def test_dynamic_extents() -> None:
+    b, c = Buffer("B", int64, (2,)), Buffer("C", int64, (8,))
+    body = seq(For(j, 8, Store(c, (j,), const(0))),
+               For(i, b[const(0)], Store(c, (i,), i + 1), PARALLEL), For(k, b[const(1)], Store(c, (k,), c[k] + 10)))
+    for counts in ([3, 0], [8, 2], [0, -5]):
+        check(Program("dynamic", (b,), (c,), body), np.array(counts))
+
+
+# ---- random expressions -------------------------------------------------------------------------
+
+
+@st.composite
+def exprs(draw: st.DrawFn, dtype: DType, depth: int = 3) -> Expr:
+    """An expression of A[v] and B[v] and literals."""
+    a, b = Buffer("A", dtype, (8,)), Buffer("B", dtype, (8,))
+    if depth == 0 or draw(st.integers(0, 5)) == 0:
+        return draw(st.sampled_from([a[v], b[v], a[7 - v], a[const(2)], const(3, dtype), const(1, dtype)]))
+    part = exprs(dtype, depth - 1)
+    match draw(st.integers(0, 3)):
+        case 0:
+            return Unary(draw(st.sampled_from(["neg", "abs"])), draw(part))
+        case 1:
+            return select(Binary(draw(st.sampled_from(["lt", "ne"])), draw(part), draw(part)), draw(part), draw(part))
+        case 2 if dtype.is_integer:
+            op = draw(st.sampled_from(["floordiv", "floormod", "truncdiv", "truncmod", "bitand", "bitxor"]))
+            return Binary(op, draw(part), draw(part))
+    return Binary(draw(st.sampled_from(["add", "sub", "mul", "min", "max"])), draw(part), draw(part))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data(), st.sampled_from([int8, int32, uint8, int64, float64]), st.sampled_from(KINDS), st.booleans())
+def test_random_expressions(data: st.DataObject, dtype: DType, kind: str, guarded: bool) -> None:
+    c = Buffer("C", dtype, (8,))
+    store: Stmt = Store(c, (v,), data.draw(exprs(dtype)))
+    if guarded:
+        fill = For(j, 8, Store(c, (j,), const(0, dtype)))
+        store = If((v * 5) % 8 < 4, store)
+        body = seq(fill, For(v, 8, store, kind))
+    else:
+        body = For(v, 8, store, kind)
+    program = Program("random", (Buffer("A", dtype, (8,)), Buffer("B", dtype, (8,))), (c,), body)
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    arrays = [rng.integers(0 if dtype.kind == "uint" else -9, 9, 8).astype(dtype.numpy) for _ in range(2)]
+    check(program, *arrays)
+
+
+# ---- what the machine code looks like -----------------------------------------------------------
+
+
+def tile(rows: int = 4, columns: int = 2, lanes: int = 8, depth: int = 32) -> Program:
+    """C = A @ B on one register tile, as a schedule would make it."""
+    a, b, c = Buffer("A", float32, (depth, rows)), Buffer("B", float32, (depth, columns * lanes)), Buffer("C", float32, (rows, columns * lanes))
+    acc = Buffer("acc", float32, (rows, columns * lanes), "local")
+
+    def nest(suffix: str, make) -> Stmt:
+        y, x, lane = Var("y" + suffix), Var("x" + suffix), Var("lane" + suffix)
+        return For(y, rows, For(x, columns, For(lane, lanes, make(y, x * lanes + lane), VECTORIZE), UNROLL), UNROLL)
+
+    body = Alloc(acc, seq(
+        nest("_init", lambda y, x: Store(acc, (y, x), const(0.0, float32))),
+        For(k, depth, nest("", lambda y, x: Store(acc, (y, x), acc[y, x] + a[k, y] * b[k, x]))),
+        nest("_out", lambda y, x: Store(c, (y, x), acc[y, x]))))
+    return Program("tile", (a, b), (c,), body)
+
+
+def test_a_register_tile_stays_in_registers() -> None:
+    rng = np.random.default_rng(0)
+    program = tile()
+    check(program, rng.normal(size=(32, 4)).astype("f"), rng.normal(size=(32, 16)).astype("f"), rtol=1e-4)
+    if not native().has("fma"):
+        pytest.skip("needs fused multiply-add")
+    executable = build(program)
+    assert "alloca" not in executable.stages["llvm"].split("minicc_main")[0]
+    kernel = executable.kernels[0].stages["asm"]
+    assert kernel.count("vfmadd") == 8 and "rsp)" not in kernel
+
+
+def test_relu_is_one_instruction() -> None:
+    text = build(elementwise(lambda x, y: maximum(x, const(0.0, float32)), float32, VECTORIZE)).kernels[0].stages["asm"]
+    if native().triple.startswith("x86_64"):
+        assert len(re.findall(r"\tv?maxps", text)) == 8 * 32 // native().vector_bits and "cmpunord" not in text
+
+
+# ---- errors -------------------------------------------------------------------------------------
+
+
+def fails(body: Stmt, *outputs: Buffer, match: str) -> None:
+    with pytest.raises(CodegenError, match=match) as caught:
+        emit(ir.Module("bad"), Program("bad", (), outputs, body), native())
+    assert caught.value.where and caught.value.hint
+
+
+def test_errors() -> None:
+    c, t = Buffer("C", float32, (4,)), Buffer("t", float32, (4,))
+    n = Var("n")
+    one = const(1.0, float32)
+    fails(Update((c,), (i,), (one,), (one,), (k,)), c, match="loops, guards, stores")
+    fails(For(i, 4, Store(c, (i,), one), "threadIdx.x"), c, match=r"a CPU has no threadIdx\.x")
+    fails(Store(c, (i,), one), c, match="variable of a loop")
+    fails(Store(t, (const(0),), one), c, match="defined here")
+    fails(Store(c, (const(0),), t[const(1)]), c, match="defined here")
+    fails(Store(c, (const(0),), Call("nonesuch", (one,), float32)), c, match="expected an intrinsic")
+    fails(Store(c, (const(0),), Call("exp", (const(1, int32),), int32)), c, match="expected floats")
+    summed = Reduce(reducer("sum", float32), (one,), (reduce_axis((0, 3)),))
+    fails(Store(c, (const(0),), summed), c, match="scalar expression")
+    symbolic = Buffer("D", float32, (n, n))
+    fails(Store(symbolic, (const(0), const(1)), one), symbolic, match="every extent must be a number")
+    fails(Alloc(symbolic, Store(c, (const(0),), one)), c, match="every extent must be a number")
+
+
+def test_nothing_warns() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check(elementwise(lambda x, y: Cast(x, float64) + Cast(y, float64), float32, SERIAL, out=float64),
+              sample(float32, (8,)), sample(float32, (8,)))

@@ -1,0 +1,96 @@
+"""The target and what the environment says of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from minicc import config
+from minicc.errors import ConfigError, TargetError
+from minicc.target import Caches, Target, _vectors, available_threads, cgroup_cpus, read_caches
+
+
+def test_native() -> None:
+    target = Target.native()
+    assert target.vector_bits in (128, 256, 512) and target.registers in (16, 32)
+    assert target.lanes("float32") * 32 == target.vector_bits and target.lanes("int8") == target.vector_bytes
+    assert 1 <= target.threads <= (os.cpu_count() or 1) or config.threads()
+    assert 0 < target.caches.l1 <= target.caches.l2
+    assert Target.of("native") == target and Target.of(target) is target
+    assert target.with_threads(3).threads == 3
+    assert target.cpu in str(target)
+    assert not target.has("no-such-feature")
+
+
+def test_vector_registers() -> None:
+    assert _vectors({"avx512f": True, "avx2": True}, "x86_64-linux") == (512, 32)
+    assert _vectors({"avx2": True}, "x86_64-linux") == (256, 16)
+    assert _vectors({}, "x86_64-linux") == (128, 16)
+    assert _vectors({"neon": True}, "aarch64-linux") == (128, 32)
+
+
+def test_caches(tmp_path: Path) -> None:
+    assert read_caches(tmp_path) == Caches()
+    for n, (kind, level, size) in enumerate([("Data", 1, "48K"), ("Instruction", 1, "64K"), ("Unified", 2, "2M"),
+                                             ("Unified", 3, "odd"), ("Unified", 4, "1G")]):
+        folder = tmp_path / f"devices/system/cpu/cpu0/cache/index{n}"
+        folder.mkdir(parents=True)
+        for name, content in (("type", kind), ("level", level), ("size", size)):
+            (folder / name).write_text(f"{content}\n")
+    (tmp_path / "devices/system/cpu/cpu0/cache/index9").mkdir()
+    assert read_caches(tmp_path) == Caches(48 << 10, 2 << 20, Caches().l3)
+
+
+def test_cgroup_version_2(tmp_path: Path) -> None:
+    mine = tmp_path / "cgroup"
+    mine.write_text("0::/a/b\n")
+    folder = tmp_path / "fs/cgroup/a/b"
+    folder.mkdir(parents=True)
+    assert cgroup_cpus(tmp_path, mine) is None
+    (folder / "cpu.max").write_text("max 100000\n")
+    assert cgroup_cpus(tmp_path, mine) is None
+    (folder.parent / "cpu.max").write_text("350000 100000\n")
+    assert cgroup_cpus(tmp_path, mine) == 3
+    (folder / "cpu.max").write_text("50000 100000\n")
+    assert cgroup_cpus(tmp_path, mine) == 1
+    assert available_threads(tmp_path, mine) == 1
+
+
+def test_cgroup_version_1(tmp_path: Path) -> None:
+    mine = tmp_path / "cgroup"
+    mine.write_text("4:memory:/x\n2:cpu,cpuacct:/deep/one\n")
+    root = tmp_path / "fs/cgroup/cpu,cpuacct"
+    root.mkdir(parents=True)
+    (root / "cpu.cfs_quota_us").write_text("-1\n")
+    (root / "cpu.cfs_period_us").write_text("100000\n")
+    assert cgroup_cpus(tmp_path, mine) is None
+    (root / "cpu.cfs_quota_us").write_text("200000\n")
+    assert cgroup_cpus(tmp_path, mine) == 2
+    assert cgroup_cpus(tmp_path, tmp_path / "absent") is None
+
+
+def test_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config.threads({}) is None
+    assert config.threads({"OMP_NUM_THREADS": "4,2"}) == 4
+    assert config.threads({"OMP_NUM_THREADS": "4", "MINICC_THREADS": "1"}) == 1
+    assert config.cache_dir({"MINICC_CACHE_DIR": str(tmp_path)}) == tmp_path
+    assert config.cache_dir({"XDG_CACHE_HOME": str(tmp_path)}) == tmp_path / "minicc"
+    assert config.cache_dir({}) == Path.home() / ".cache/minicc"
+    monkeypatch.setenv("MINICC_THREADS", "7")
+    assert Target.native().threads == 7
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1.5"])
+def test_bad_thread_counts(value: str) -> None:
+    with pytest.raises(ConfigError, match="expected a positive integer") as caught:
+        config.threads({"MINICC_THREADS": value})
+    assert caught.value.where and caught.value.hint
+
+
+def test_bad_targets() -> None:
+    for bad in (lambda: Target.of("sparc"), lambda: Target.native().with_threads(0)):
+        with pytest.raises(TargetError) as caught:
+            bad()
+        assert caught.value.where and caught.value.hint
