@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from minicc.ir.node import Node, node, postorder, replace
-from minicc.te.expr import Expr, Load, Var, transform
+from minicc.te.expr import Expr, Load, Var, transform, wrap
 from minicc.te.expr import walk as walk_expr
 from minicc.types import DType, TensorType
 
@@ -48,7 +48,7 @@ class Buffer(Node):
         return TensorType(self.dtype, self.shape)
 
     def __getitem__(self, indices: Any) -> Load:
-        return Load(self, indices if isinstance(indices, tuple) else (indices,))
+        return Load(self, tuple([wrap(i) for i in (indices if isinstance(indices, tuple) else (indices,))]))
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.type}"
