@@ -1,0 +1,153 @@
+"""Pass: give each reduction its explicit initialisation, so that no `Update` is left.
+
+In: a program with `Update`s. Out: plain stores, the initial ones in a loop nest of their own
+right before the outermost loop that reduces. That nest copies the loops and the guards which
+stand between that loop and the update, without the reducing ones, under names ending in `_init`.
+
+    for k in range(8):                              for i_init in range(4):
+        for i in range(4):                  ->          C[i_init] = 0.0
+            Update C[i] += A[i, k] over k           for k in range(8):
+                                                        for i in range(4):
+                                                            C[i] = C[i] + A[i, k]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minicc.errors import LoopError, caret
+from minicc.ir.node import replace
+from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, Update, seq, substitute_vars, walk
+from minicc.loop.program import Program
+from minicc.te.expr import Const, Expr, Var, const, free_vars, loads
+
+
+@dataclass
+class _Pending:
+    """An initialisation on its way up, out of the loops over `axes`."""
+
+    axes: frozenset[Var]
+    stmt: Stmt
+
+
+def place_init(program: Program) -> Program:
+    """`program` without `Update`; itself if it has none.
+
+    Raises LoopError when an accumulator is allocated inside the reduction, or its element depends
+    on a reducing loop.
+    """
+    if not any(isinstance(s, Update) for s in walk(program.body)):
+        return program
+    body, _ = _Placing(program).visit(program.body, frozenset())
+    return replace(program, body=body)
+
+
+class _Placing:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.names = {b.name for b in (*program.params, *program.outputs)}
+        for s in walk(program.body):
+            if isinstance(s, For):
+                self.names.add(s.name)
+            elif isinstance(s, Alloc):
+                self.names.add(s.buffer.name)
+
+    def fresh(self, base: str) -> str:
+        name, count = base, 0
+        while name in self.names:
+            count += 1
+            name = f"{base}_{count}"
+        self.names.add(name)
+        return name
+
+    def visit(self, s: Stmt, outer: frozenset[Var]) -> tuple[Stmt, list[_Pending]]:
+        """`s` in plain stores, and the initialisations that belong before a loop of `outer`."""
+        match s:
+            case For(var, extent, body, kind):
+                made, pending = self.visit(body, outer | {var})
+                stay: list[_Pending] = []
+                go: list[_Pending] = []
+                for item in pending:
+                    if var in item.axes:
+                        item.stmt = _at_zero(item.stmt, var)
+                    else:
+                        item.stmt = self.wrap(item.stmt, var, extent, kind)
+                    (go if item.axes & outer else stay).append(item)
+                return seq(*[item.stmt for item in stay], replace(s, body=made)), go
+            case Seq(stmts):
+                parts = [self.visit(inner, outer) for inner in stmts]
+                return seq(*[part for part, _ in parts]), [item for _, pending in parts for item in pending]
+            case If(cond, body):
+                made, pending = self.visit(body, outer)
+                for item in pending:
+                    item.stmt = If(cond, item.stmt)
+                return If(cond, made), pending
+            case Alloc(buffer, body):
+                made, pending = self.visit(body, outer)
+                for item in pending:
+                    self.check_inside(buffer, item)
+                return Alloc(buffer, made), pending
+            case Update():
+                return self.update(s, outer)
+        return s, []
+
+    def update(self, s: Update, outer: frozenset[Var]) -> tuple[Stmt, list[_Pending]]:
+        axes = frozenset(s.axes)
+        if moved := sorted(v.name for v in axes & free_vars(*s.indices)):
+            where = ", ".join(map(str, s.indices))
+            raise LoopError(f"place_init({self.program.name})", f"expected an accumulator that stays over loop "
+                            f"{moved[0]}, got {s.buffers[0].name}[{where}]", caret(str(self.program), moved[0]))
+        start = seq(*[Store(b, s.indices, e) for b, e in zip(s.buffers, s.inits, strict=True)])
+        step = self.assign(s)
+        return (step, [_Pending(axes, start)]) if axes & outer else (seq(start, step), [])
+
+    def wrap(self, s: Stmt, var: Var, extent: int | Expr, kind: str) -> Stmt:
+        """`s` in a copy of a spatial loop."""
+        copy = Var(self.fresh(f"{var.name}_init"))
+        return For(copy, extent, substitute_vars(s, {var: copy}), kind)
+
+    def check_inside(self, buffer: Buffer, item: _Pending) -> None:
+        if any(isinstance(s, Store) and s.buffer is buffer for s in walk(item.stmt)):
+            raise LoopError(f"place_init({self.program.name})", f"expected {buffer.name} to live through the loops "
+                            f"{', '.join(sorted(v.name for v in item.axes))}, got an allocation inside of them",
+                            caret(str(self.program), buffer.name), "allocate it outside of the reduction")
+
+    def assign(self, s: Update) -> Stmt:
+        """All components at once: each is stored after the others have read it, through a temporary if need be."""
+        waiting = dict(zip(s.buffers, s.values, strict=True))
+        stores: list[Stmt] = []
+        temporaries: list[Buffer] = []
+        late: list[Stmt] = []
+        while waiting:
+            free = [b for b in waiting if not any(_reads(e, b) for other, e in waiting.items() if other is not b)]
+            if not free:
+                b = next(iter(waiting))
+                temporaries.append(Buffer(self.fresh(f"{b.name}_next"), b.dtype, (), "local"))
+                stores.append(Store(temporaries[-1], (), waiting.pop(b)))
+                late.append(Store(b, s.indices, temporaries[-1][()]))
+            for b in free[:1]:
+                stores.append(Store(b, s.indices, waiting.pop(b)))
+        made = seq(*stores, *late)
+        for buffer in temporaries:
+            made = Alloc(buffer, made)
+        return made
+
+
+def _reads(e: Expr, buffer: Buffer) -> bool:
+    return any(load.source is buffer for load in loads(e))
+
+
+def _at_zero(s: Stmt, var: Var) -> Stmt:
+    """`s` at the first step of a reducing loop, without guards that hold there."""
+    return _without_true(substitute_vars(s, {var: const(0)}))
+
+
+def _without_true(s: Stmt) -> Stmt:
+    if isinstance(s, If) and isinstance(s.cond, Const):
+        return _without_true(s.body) if s.cond.value else seq()
+    if isinstance(s, (For, If)):
+        return replace(s, body=_without_true(s.body))
+    return s
+
+
+__all__ = ["place_init"]
