@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicc.loop.ir import SERIAL, Alloc, Buffer, For, If, Seq, Stmt, Store, Update
-from minicc.loop.prelude import PRELUDE
+from minicc.loop.prelude import PRELUDE, RESERVED
 from minicc.te.expr import Binary, Call, Const, Expr, Printer, Unary, Var
 from minicc.types import DType, bfloat16, boolean, float16, float32, int64
 
@@ -170,4 +170,4 @@ def run_python(program: Program, *arrays: Array) -> None:
         names[program.name](*arrays)
 
 
-__all__ = ["PythonPrinter", "run_python", "to_python"]
+__all__ = ["RESERVED", "PythonPrinter", "run_python", "to_python"]
