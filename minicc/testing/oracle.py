@@ -1,0 +1,272 @@
+"""The oracle: one program, many ways to run it, one answer.
+
+In: a graph and arrays for its inputs. Out: nothing, or a `Disagreement` that names the stage, the
+output, the element, both values and the tolerance. Stages: `numpy` evaluates the graph by the
+operators' references; `loop` lowers each kernel to its naive loop program and runs that as
+Python; `llvm` compiles the graph and runs machine code.
+
+The tolerance policy, the only one there is:
+
+- Integers and booleans are equal. NaN stands where NaN stands, and infinities are equal.
+- A float is compared with the reference, in which each operator works in float64 on the values
+  its inputs really have, and is rounded once to its dtype. The bound at one element is
+
+      4 * spread + eps * (4 + growth) * (|reference| + min(1, greatest |reference|))
+
+  where eps is the dtype's, growth is that of the last operator, and spread is how far the same
+  element moves when the reference is run again with its roundings disturbed: each rounded value
+  by (2 + growth) * eps of its size, all up, all down, and twice at random. For an operator that
+  sums, its inputs are disturbed as well (backward error: a computed sum is the exact sum of
+  terms that are slightly off, which is what cancellation needs). growth is sqrt(K) for a
+  reduction of K terms, K for 16-bit floats, whose accumulator may be as short, and 0 otherwise.
+- An element that the disturbances make NaN, infinite, or (integers: `floor`, comparisons, `argmax`
+  of a rounded value) another number, is not decided by the program, and is passed over.
+
+Values that a node passes on, such as those of a Transpose or a Relu, are exact and are not disturbed.
+
+>>> assert_close(np.float32([1.0000001]), np.float32([1.0]), float32)
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import minicc
+from minicc import te
+from minicc.errors import MiniccError
+from minicc.graph import ir
+from minicc.graph.evaluate import compute, evaluate
+from minicc.loop.lower import Lowered, lower
+from minicc.loop.python import run_python
+from minicc.ops.base import Array, Kind, Operator
+from minicc.types import DType, TensorType, bfloat16, float32, float64
+
+__all__ = ["STAGES", "Disagreement", "agree", "assert_close", "float32", "run_loops"]
+
+
+class Disagreement(MiniccError, AssertionError):
+    """A stage gave another answer than the reference."""
+
+
+# ---- the stages ---------------------------------------------------------------------------------
+
+
+def run_loops(graph: ir.Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The outputs by name; every node runs as the naive loop program of its tensor expression."""
+    values: dict[ir.Node, Array] = {n: np.asarray(inputs[name]) for n, name in zip(graph.inputs, graph.input_names, strict=True)}
+    for n in graph.nodes:
+        if n not in values:
+            values[n] = run_operator(n.op, [values[i] for i in n.inputs])
+    return {name: values[n] for name, n in zip(graph.output_names, graph.outputs, strict=True)}
+
+
+def run_operator(op: Operator, arrays: Sequence[Array]) -> Array:
+    """One operator as the naive loop program of its tensor expression, run as Python."""
+    if isinstance(op, ir.Constant):
+        return op.data.array
+    if pending := len(op.pending):
+        op, arrays = op.bind(arrays[-pending:]), arrays[:-pending]
+    types = tuple(map(TensorType.of, arrays))
+    folded = op.fold(*types)
+    if folded is not None:
+        return folded
+    made = _lowered(op, types)
+    outputs = [np.empty(b.shape, b.dtype.numpy) for b in made.program.outputs]
+    run_python(made.program, *arrays, *outputs)
+    return outputs[0]
+
+
+@functools.lru_cache(maxsize=64)
+def _lowered(op: Operator, types: tuple[TensorType, ...]) -> Lowered:
+    inputs = [te.placeholder(t.shape, t.dtype, name=f"in{k}") for k, t in enumerate(types)]
+    out = op.compute(*inputs)
+    return lower([out], [*inputs, out], op.name)
+
+
+def run_machine_code(graph: ir.Graph, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The outputs by name, of the compiled graph."""
+    result: Mapping[str, Array] = minicc.compile(graph).run(dict(inputs))
+    return result
+
+
+Stage = Callable[[ir.Graph, Mapping[str, Array]], Mapping[str, Array]]
+STAGES: dict[str, Stage] = {"numpy": evaluate, "loop": run_loops, "llvm": run_machine_code}
+
+
+# ---- the reference and how sure it is -----------------------------------------------------------
+
+
+def epsilon(dtype: DType) -> float:
+    """The distance from 1 to the next number."""
+    return 2.0**-7 if dtype is bfloat16 else float(np.finfo(dtype.numpy).eps)
+
+
+def smallest(dtype: DType) -> float:
+    """The smallest positive number."""
+    return float(np.array([1], f"uint{dtype.bits}").view(dtype.numpy)[0])
+
+
+def _growth(dtype: DType, terms: float) -> float:
+    return terms if dtype.bits == 16 else math.sqrt(terms)
+
+
+def _node_growth(n: ir.Node, arrays: Sequence[Array], result: Array) -> float:
+    """The growth factor of a node; 0 where an element needs one element of each input."""
+    if n.op.kind <= Kind.INJECTIVE or not DType.of(result.dtype).is_float:
+        return 0.0
+    terms = max((a.size for a in arrays), default=1) / max(1, min(result.size, *(a.size for a in arrays), 1 << 62))
+    return _growth(DType.of(result.dtype), max(2.0, terms))
+
+
+def _wide(array: Array) -> Array:
+    return array.astype(np.float64) if DType.of(array.dtype).is_float else array
+
+
+def _exactly(n: ir.Node, arrays: Sequence[Array]) -> Array:
+    """The node's result in float64 arithmetic, rounded once to its dtype."""
+    native = TensorType.of(compute(n.op, arrays)) if n.inferred is None or not n.inferred.is_bound else n.inferred
+    if not native.dtype.is_float or native.dtype is float64:
+        return compute(n.op, arrays)
+    with np.errstate(all="ignore"):
+        rounded: Array = compute(n.op, [_wide(a) for a in arrays]).astype(native.dtype.numpy)
+    return rounded
+
+
+Noise = Callable[[tuple[int, ...]], Any]
+
+
+def _disturb(array: Array, size: float, noise: Noise) -> Array:
+    """Each element moved by `size` roundings, in the direction that `noise` gives."""
+    dtype = DType.of(array.dtype)
+    if not dtype.is_float:
+        return array
+    with np.errstate(all="ignore"):
+        wide = array.astype(np.float64)
+        return (wide * (1 + size * epsilon(dtype) * noise(array.shape))).astype(array.dtype)
+
+
+def _passed_on(arrays: Sequence[Array], result: Array) -> Array:
+    """Which elements of a result are not rounded: those of the inputs up to sign, and small integers."""
+    wide = np.abs(_wide(result))
+    known = [np.abs(_wide(a)).ravel() for a in arrays if DType.of(a.dtype).is_float]
+    whole = (wide == np.rint(wide)) & (wide < 256)
+    return np.asarray(whole | np.isin(wide, np.concatenate(known)) if known else whole)
+
+
+def _run(graph: ir.Graph, inputs: Mapping[str, Array], step: Callable[[ir.Node, list[Array]], Array]) -> list[Array]:
+    values: dict[ir.Node, Array] = {n: np.asarray(inputs[name]) for n, name in zip(graph.inputs, graph.input_names, strict=True)}
+    for n in graph.nodes:
+        if n not in values:
+            values[n] = step(n, [values[i] for i in n.inputs])
+    return [values[n] for n in graph.outputs]
+
+
+def _disturbed(graph: ir.Graph, inputs: Mapping[str, Array], noise: Noise, random: Noise) -> list[Array]:
+    """The outputs when each rounding errs in the direction that `noise` gives, and each term of a sum at `random`."""
+
+    def step(n: ir.Node, arrays: list[Array]) -> Array:
+        if isinstance(n.op, ir.Constant):
+            return n.op.data.array
+        probe = _exactly(n, arrays)
+        growth = _node_growth(n, arrays, probe)
+        if growth:
+            arrays = [_disturb(a, 2 + growth, random) for a in arrays]
+        result = _exactly(n, arrays) if growth else probe
+        if not DType.of(result.dtype).is_float:
+            return result
+        return np.where(_passed_on(arrays, result), result, _disturb(result, 2 + growth, noise))
+
+    return _run(graph, inputs, step)
+
+
+def reference(graph: ir.Graph, inputs: Mapping[str, Array]) -> tuple[list[Array], list[Array]]:
+    """The outputs in order, and the tolerance at each element: 0 for exact, inf where nothing is decided."""
+    expected = _run(graph, inputs, _exactly)
+    random = np.random.default_rng(0)
+
+    def either(shape: tuple[int, ...]) -> Any:
+        return random.choice([-1.0, 1.0], shape)
+
+    samples = [evaluate_quietly(graph, inputs)]
+    for noise in (lambda shape: 1.0, lambda shape: -1.0, either, either):
+        samples.append(_disturbed(graph, inputs, noise, either))
+    tolerances = []
+    for k, (n, wanted) in enumerate(zip(graph.outputs, expected, strict=True)):
+        spread = functools.reduce(np.maximum, [_distance(sample[k], wanted) for sample in samples])
+        if DType.of(wanted.dtype).is_float:
+            arrays = [np.empty(i.shape, i.dtype.numpy) for i in n.inputs if i.inferred is not None and i.type.is_bound]
+            spread = 4 * spread + _rounding(wanted, DType.of(wanted.dtype), 4 + _node_growth(n, arrays, wanted))
+        else:
+            spread = np.where(spread > 0, np.inf, 0.0)
+        tolerances.append(spread)
+    return expected, tolerances
+
+
+def evaluate_quietly(graph: ir.Graph, inputs: Mapping[str, Array]) -> list[Array]:
+    """The outputs in order, as the operators' references give them in their own dtype."""
+    return _run(graph, inputs, lambda n, arrays: compute(n.op, arrays))
+
+
+def _distance(a: Array, b: Array) -> Array:
+    """|a - b|; 0 for two NaNs or equal infinities, inf for what cannot be compared."""
+    with np.errstate(all="ignore"):
+        wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
+        same = (wide_a == wide_b) | (np.isnan(wide_a) & np.isnan(wide_b))
+        if not DType.of(a.dtype).is_float:
+            same &= np.asarray(a == b)  # a 64-bit integer does not fit a float64
+            return np.where(same, 0.0, np.maximum(1.0, np.abs(wide_a - wide_b)))
+        distance = np.abs(wide_a - wide_b)
+        return np.where(same, 0.0, np.where(np.isnan(distance), np.inf, distance))
+
+
+def _rounding(wanted: Array, dtype: DType, roundings: float) -> Array:
+    """`roundings` times the rounding error of each element, and of 1 at most."""
+    size = np.abs(wanted.astype(np.float64))
+    finite = size[np.isfinite(size)]
+    floor = min(1.0, float(finite.max())) if finite.size else 0.0
+    return np.where(np.isfinite(size), roundings * (epsilon(dtype) * (size + floor) + smallest(dtype)), 0.0)
+
+
+# ---- the verdict --------------------------------------------------------------------------------
+
+
+def assert_close(got: Any, expected: Any, dtype: DType | None = None, reduction: int = 1, tolerance: Any = None,
+                 call: str = "assert_close", label: str = "result") -> None:  # fmt: skip
+    """Raise Disagreement unless `got` is `expected` in dtype and shape, and in value within `tolerance`.
+
+    Without a tolerance it is that of one operator on exact inputs that sums `reduction` terms of
+    the size of the greatest element: eps * (4 + growth) * (|expected| + min(1, greatest |expected|)).
+    """
+    got, expected = np.asarray(got), np.asarray(expected)
+    dtype = dtype or DType.of(expected.dtype)
+    if DType.of(got.dtype) is not dtype or got.shape != expected.shape:
+        raise Disagreement(call, f"{label} must be {TensorType(dtype, expected.shape)}, got {TensorType.of(got)}")
+    if tolerance is None:
+        growth = _growth(dtype, reduction) if reduction > 1 else 0
+        tolerance = _rounding(expected, dtype, 4 + growth) if dtype.is_float else 0.0
+    distance = _distance(got, expected)
+    wrong = np.asarray(distance > tolerance)
+    if not wrong.any():
+        return
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
+    bound = float(np.broadcast_to(tolerance, wrong.shape)[index])
+    raise Disagreement(call, f"{label}[{', '.join(map(str, index))}] must be {expected[index]!r} within {bound:.3g}, "
+                       f"got {got[index]!r}", hint=f"{int(wrong.sum())} of {wrong.size} elements are wrong")
+
+
+def agree(graph: ir.Graph, inputs: Mapping[str, Array], stages: Sequence[str] = ("numpy", "loop", "llvm")) -> None:
+    """Run every stage and raise Disagreement on the first that is not the reference within the policy."""
+    expected, tolerances = reference(graph, inputs)
+    for stage in stages:
+        got = STAGES[stage](graph, inputs)
+        for label, wanted, tolerance in zip(graph.output_names, expected, tolerances, strict=True):
+            try:
+                assert_close(got[label], wanted, None, 1, tolerance, f"agree({graph.name}), stage {stage}", label)
+            except Disagreement as error:
+                error.where = str(graph)
+                raise
