@@ -14,6 +14,7 @@ import os
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import llvmlite.binding as llvm
 
@@ -63,6 +64,14 @@ class Target:
             raise TargetError(f"Target.with_threads({threads})", f"expected 1 or more threads, got {threads}",
                               where=str(self), hint=f"this machine offers {available_threads()}")
         return replace(self, threads=threads)
+
+    def machine(self) -> Any:
+        """A new LLVM code generator for this target, for position-independent code."""
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        llvm.initialize_native_asmparser()
+        found = llvm.Target.from_triple(self.triple)
+        return found.create_target_machine(cpu=self.cpu, features=self.features, opt=2, reloc="pic", codemodel="small")
 
     @staticmethod
     def native() -> Target:

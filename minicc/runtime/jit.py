@@ -31,13 +31,9 @@ _names = itertools.count()
 
 
 @lru_cache(maxsize=8)
-def machine(cpu: str, features: str, triple: str) -> Any:
-    """The LLVM code generator of a target."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    llvm.initialize_native_asmparser()
-    found = llvm.Target.from_triple(triple)
-    return found.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small")
+def _generator(target: Target) -> Any:
+    """The code generator of a target, kept."""
+    return target.machine()
 
 
 @dataclass(frozen=True)
@@ -53,18 +49,14 @@ class Code:
     def assembly(self) -> str:
         """The machine code as text."""
         parsed = llvm.parse_assembly(self.optimized)
-        return str(_machine_of(self.target).emit_assembly(parsed))
-
-
-def _machine_of(target: Target) -> Any:
-    return machine(target.cpu, target.features, target.triple)
+        return str(_generator(self.target).emit_assembly(parsed))
 
 
 def new_module(name: str, target: Target) -> ir.Module:
     """An empty module for `target`."""
     made = ir.Module(name)
     made.triple = target.triple
-    made.data_layout = str(_machine_of(target).target_data)
+    made.data_layout = str(_generator(target).target_data)
     return made
 
 
@@ -78,7 +70,7 @@ def optimize(module: ir.Module | str, target: Target) -> Code:
         line = str(error).strip()
         raise CodegenError("optimize", "expected valid LLVM IR, got an error of its parser", where=line,
                            hint="this is a bug in codegen; please report it with the loop program") from error
-    generator = _machine_of(target)
+    generator = _generator(target)
     options = llvm.create_pipeline_tuning_options(speed_level=SPEED_LEVEL)
     options.loop_vectorization = options.slp_vectorization = False
     options.loop_unrolling = options.loop_interleaving = False
@@ -99,17 +91,15 @@ class Library:
 
 
 @lru_cache(maxsize=8)
-def _session(cpu: str, features: str, triple: str) -> Any:
-    # a code generator of its own: the session takes ownership of it
-    machine(cpu, features, triple)
-    own = llvm.Target.from_triple(triple).create_target_machine(
-        cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small", jit=True)
-    return llvm.create_lljit_compiler(own)
+def _session(target: Target) -> Any:
+    """The linker of a target, which owns a code generator of its own. JITLink keeps an object in one piece of
+    memory, so that code reaches its constants however full the address space is."""
+    return llvm.create_lljit_compiler(target.machine(), use_jit_link=True)
 
 
 def load(objects: list[bytes], exports: list[str], target: Target) -> Library:
     """Link objects with each other, the C library and the OpenMP runtime."""
-    session = _session(target.cpu, target.features, target.triple)
+    session = _session(target)
     builder = llvm.JITLibraryBuilder().add_current_process()
     for content in dict.fromkeys(objects):
         builder.add_object_img(content)

@@ -63,3 +63,11 @@ def openmp() -> OpenMP | None:
         warnings.warn("no OpenMP runtime found, so parallel loops run serially; install libgomp1 or the wheel "
                       "intel-openmp", RuntimeWarning, stacklevel=2)
     return found
+
+
+def openmp_library() -> str | None:
+    """The file of the OpenMP runtime, or None; does not warn."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = openmp()
+    return found.path if found else None
