@@ -29,11 +29,11 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import GraphError
-from minicc.graph.evaluate import compute, match_shape
+from minicc.graph.evaluate import check_dtype, compute, match_shape
 from minicc.graph.ir import Constant, Graph, Input, Node, constant, input, make
 from minicc.graph.transform import same
 from minicc.ops.base import Array, Operator
-from minicc.types import DType, TensorType, Unbound
+from minicc.types import Unbound
 
 LARGEST = 4096  # elements of a result that is computed here; larger ones are not operands
 
@@ -111,9 +111,7 @@ def _numbers(
             match_shape(call, name, n.type, tuple(shapes[name]), numbers)
         if name in values:
             array = np.asarray(values[name])
-            if DType.of(array.dtype) is not n.type.dtype:
-                raise GraphError(call, f"input {name} must be {n.type}, got {TensorType.of(array)}",
-                                 hint=f"x.astype({str(n.type.dtype)!r})")
+            check_dtype(call, name, n.type, array)
             match_shape(call, name, n.type, array.shape, numbers)
     if left := {symbol: name for symbol, name in graph.symbols.items() if symbol not in numbers}:
         raise GraphError(call, "no number for the symbol" + ("s " if len(left) > 1 else " ")

@@ -24,7 +24,7 @@ import numpy as np
 from minicc.errors import GraphError
 from minicc.graph.ir import Graph, Node
 from minicc.ops.base import Array, Operator
-from minicc.types import DType, Symbol, TensorType
+from minicc.types import Symbol, TensorType
 
 
 def evaluate(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
@@ -64,11 +64,17 @@ def checked_inputs(call: str, graph: Graph, inputs: Mapping[str, Any]) -> dict[s
         raise GraphError(call, f"no array for input {', '.join(missing)}", hint=f"the inputs are {', '.join(known)}")
     arrays, dims = {n: np.asarray(inputs[n]) for n in known}, dict[str, int]()
     for name, n in zip(known, graph.inputs, strict=True):
-        declared, got = n.type, TensorType(DType.of(arrays[name].dtype), arrays[name].shape)
-        if got.dtype is not declared.dtype:
-            raise GraphError(call, f"input {name} must be {declared}, got {got}", hint=f"x.astype({str(declared.dtype)!r})")
-        match_shape(call, name, declared, got.shape, dims)
+        check_dtype(call, name, n.type, arrays[name])
+        match_shape(call, name, n.type, arrays[name].shape, dims)
     return arrays
+
+
+def check_dtype(call: str, name: str, declared: TensorType, array: Array) -> None:
+    """Raise GraphError unless `array` is of the declared dtype."""
+    if array.dtype != declared.dtype.numpy:
+        shape = ",".join(map(str, array.shape))
+        raise GraphError(call, f"input {name} must be {declared}, got {array.dtype}[{shape}]",
+                         hint=f"x.astype({str(declared.dtype)!r})")
 
 
 def match_shape(call: str, name: str, declared: TensorType, shape: Sequence[Any], dims: dict[str, int]) -> None:
