@@ -17,15 +17,20 @@ from minicc.cli.options import (
     TimesOption,
     compile_model,
     console,
+    kernel_rows,
     megabytes,
+    stage_text,
     table_text,
 )
+from minicc.errors import ConfigError
 from minicc.runtime.files import write_file
+
+STAGE_OF = {".txt": "fused", ".py": "loop", ".ll": "llvm", ".s": "asm"}
 
 
 def compile_command(
     model: ModelArgument,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the object code (.o) or a stage as text (.ll, .s, .py, .txt).")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a stage: .txt fused graph, .py loops, .ll LLVM, .s assembly.")] = None,
     dim: DimOption = None,
     input_shapes: ShapesOption = None,
     target: TargetOption = "native",
@@ -42,13 +47,14 @@ def compile_command(
 
         minicc compile model.onnx -o model.s
     """
+    if output is not None and output.suffix not in STAGE_OF:
+        raise ConfigError(f"--output {output}", f"expected a name that ends in {', '.join(STAGE_OF)}, got {output.name!r}")
     made = compile_model(model, dim, input_shapes, target, threads, print_pass_times)
-    rows = [[k.label, k.count, f"{k.flops / 1e6:.2f}", f"{k.bytes / 1e6:.2f}"] for k in made.kernels]
+    rows = [[k.name, k.calls, f"{k.flops / 1e6:.2f}", f"{k.bytes / 1e6:.2f}"] for k in kernel_rows(made)]
     console.print(table_text(rows, ["kernel", "calls", "MFLOP", "MB"]))
-    console.print(f"{len(made.kernels)} kernels, arena {megabytes(made.arena_bytes)}, weights {megabytes(made.constant_bytes)}, "
-                  f"compiled in {made.compile_seconds:.2f} s, peak memory of the process "
-                  f"{megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    console.print(f"{len(rows)} kernels, arena {megabytes(made.arena_bytes)}, weights {megabytes(made.constant_bytes)}, "
+                  f"compiled in {made.compile_seconds:.2f} s, peak memory of the process {megabytes(peak)}", soft_wrap=True)
     if output is not None:
-        stage = {".o": "object", ".ll": "llvm", ".s": "asm", ".py": "loop", ".txt": "fused"}.get(output.suffix)
-        write_file(output, made.object_code() if stage == "object" else made.stage(stage or "asm", None).encode())
+        write_file(output, stage_text(made, STAGE_OF[output.suffix], None).encode())
         console.print(f"wrote {output}")

@@ -16,10 +16,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from minicc.cli.options import compile_model, console, load_model, table_text
+from minicc.cli.options import compile_model, console, kernel_rows, load_model, table_text
 from minicc.graph.bind import bind
 from minicc.graph.evaluate import evaluate
 from minicc.ops.base import Array
+from minicc.runtime.executable import Executable
 from minicc.runtime.files import write_file
 from minicc.runtime.roofline import measure_bandwidth, measure_peak
 from minicc.target import Target
@@ -62,29 +63,31 @@ def demo_command(
     _print_kernels(made, images)
     write_file(picture, draw(images, labels, answers, probability.max(1)).encode())
     console.print(f"picture     {picture}: the wrong and the least certain answers first")
-    console.print(NEXT.format(model=model, kernel=one.kernels[0].label))
+    console.print(NEXT.format(model=model, kernel=one.kernels[0].symbol))
 
 
-def _median_ms(made: object, images: Array) -> float:
+def _median_ms(made: Executable, images: Array) -> float:
     seconds = []
     for _ in range(50):
         start = time.perf_counter()
-        made(images)  # type: ignore[operator]
+        made(images)
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds) * 1e3
 
 
-def _print_kernels(made: object, images: Array) -> None:
+def _print_kernels(made: Executable, images: Array) -> None:
     """Each kernel's time beside what the machine's measured limits allow."""
-    peak, bandwidth, threads = measure_peak(Target.native()), measure_bandwidth(), made.threads  # type: ignore[attr-defined]
-    sizes = {k.label: k for k in made.kernels}  # type: ignore[attr-defined]
+    peak, bandwidth = measure_peak(Target.native()) * made.threads, measure_bandwidth()
+    kernels = kernel_rows(made, made.profile(images))
+    total = sum(k.seconds for k in kernels)
     rows = []
-    for label, seconds, share in made.profile({"image": images}):  # type: ignore[attr-defined]
-        kernel = sizes[label]
-        limit = max(kernel.flops / (peak * threads), kernel.bytes / bandwidth)
-        rows.append([label, f"{seconds * 1e6:.0f}", f"{share:.0%}", f"{kernel.flops / seconds / 1e9:.1f}", f"{limit / seconds:.0%}"])
-    console.print(f"kernels     batch {BATCH}; the roofline: {peak * threads / 1e9:.0f} GFLOP/s on {threads} threads, {bandwidth / 1e9:.1f} GB/s")
-    console.print(table_text(rows, ["kernel", "us", "time", "GFLOP/s", "of roofline"]))
+    for k in kernels:
+        limit = max(k.flops / peak, k.bytes / bandwidth)
+        rows.append([k.name, f"{k.seconds * 1e6:.0f}", f"{k.seconds / total:.0%}", f"{k.flops / k.seconds / 1e9:.1f}",
+                     f"{limit / k.seconds:.0%}"])
+    console.print(f"roofline    {peak / 1e9:.0f} GFLOP/s on {made.threads} threads, {bandwidth / 1e9:.1f} GB/s, as measured; "
+                  f"kernels at batch {BATCH}:")
+    console.print(table_text(rows, ["kernel", "us", "share", "GFLOP/s", "of roofline"]))
 
 
 def draw(images: Array, labels: Array, answers: Array, certainty: Array) -> str:

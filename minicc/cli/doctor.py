@@ -8,7 +8,7 @@ from importlib import metadata
 import llvmlite.binding as llvm
 
 from minicc.cli.options import console, megabytes
-from minicc.config import cache_folder
+from minicc.config import cache_dir
 from minicc.runtime.roofline import measure_bandwidth, measure_peak
 from minicc.runtime.threads import openmp_library
 from minicc.target import Target
@@ -41,10 +41,10 @@ def doctor_command() -> None:
         "cpu": target.cpu,
         "vectors": f"{target.registers} registers of {target.vector_bits} bits",
         "features": " ".join(sorted(f[1:] for f in target.features.split(",") if f.startswith("+"))),
-        "caches": ", ".join(f"{name} {size // 1024} kB" for name, size in target.caches.items()),
+        "caches": f"{target.caches.l1 >> 10} kB, {target.caches.l2 >> 10} kB, {target.caches.l3 >> 10} kB",
         "threads": str(target.threads),
         "openmp": openmp_library() or "none found: parallel loops run serially",
-        "kernel cache": str(cache_folder()),
+        "kernel cache": str(cache_dir()),
         "peak float32": f"{measure_peak(target) / 1e9:.0f} GFLOP/s on one core",
         "memory": f"{megabytes(measure_bandwidth())}/s on one core",
     }

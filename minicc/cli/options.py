@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +18,7 @@ from minicc.errors import ConfigError
 from minicc.frontend import load
 from minicc.graph.ir import Graph
 from minicc.ops.base import Array
-from minicc.runtime.executable import Executable
+from minicc.runtime.executable import Executable, KernelInfo
 from minicc.types import TensorType
 
 console = Console(highlight=False)
@@ -95,6 +97,39 @@ def random_input(type: TensorType, random: np.random.Generator) -> Array:
     if type.dtype.is_float:
         return random.standard_normal(type.shape).astype(type.dtype.numpy)
     return random.integers(0, 2 if type.dtype.kind == "bool" else 10, type.shape).astype(type.dtype.numpy)
+
+
+@dataclass(frozen=True)
+class KernelRow:
+    """A distinct kernel of an executable: how often it is called, and the sums over its calls."""
+
+    name: str
+    calls: int
+    flops: int
+    bytes: int
+    seconds: float = 0.0
+
+
+def kernel_rows(made: Executable, seconds: Sequence[float] | None = None) -> list[KernelRow]:
+    """The distinct kernels in order of first call; with `seconds` of each call, the slowest first."""
+    found: dict[str, list[tuple[KernelInfo, float]]] = {}
+    for kernel, taken in zip(made.kernels, seconds or [0.0] * len(made.kernels), strict=True):
+        found.setdefault(kernel.symbol, []).append((kernel, taken))
+    rows = [KernelRow(name, len(calls), sum(k.flops for k, _ in calls), sum(k.bytes for k, _ in calls), sum(t for _, t in calls))
+            for name, calls in found.items()]  # fmt: skip
+    return sorted(rows, key=lambda r: -r.seconds) if seconds else rows
+
+
+def stage_text(made: Executable, stage: str, kernel: str | None) -> str:
+    """A stage of the whole model, or of the kernels called `kernel`. Raises ConfigError when there is none."""
+    if kernel is None:
+        return made.stages[stage]
+    stage = "graph" if stage == "fused" else stage
+    found = {k.symbol: k for k in made.kernels if kernel in (k.symbol, k.label)}
+    if not found:
+        names = ", ".join(dict.fromkeys(k.symbol for k in made.kernels))
+        raise ConfigError(f"--kernel {kernel}", "no kernel of this name", hint=f"the kernels are {names}")
+    return "\n\n".join(k.stages[stage] for k in found.values())
 
 
 def megabytes(count: float) -> str:

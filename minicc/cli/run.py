@@ -21,6 +21,7 @@ from minicc.cli.options import (
     TimesOption,
     compile_model,
     console,
+    kernel_rows,
     messages,
     random_input,
     table_text,
@@ -77,8 +78,10 @@ def run_command(
     if repeat > 1:
         _measure(made, given, repeat)
     if profile:
-        rows = [[label, f"{seconds * 1e6:.1f}", f"{share:.1%}"] for label, seconds, share in made.profile(given)]
-        console.print(table_text(rows, ["kernel", "microseconds", "share"]))
+        kernels = kernel_rows(made, made.profile(*[given[port.name] for port in made.inputs]))
+        total = sum(k.seconds for k in kernels)
+        rows = [[k.name, k.calls, f"{k.seconds * 1e6:.1f}", f"{k.seconds / total:.1%}", f"{k.flops / k.seconds / 1e9:.1f}"] for k in kernels]
+        console.print(table_text(rows, ["kernel", "calls", "us", "share", "GFLOP/s"]))
     if outputs is not None:
         held = io.BytesIO()
         np.savez(held, **results)

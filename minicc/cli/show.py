@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from minicc.cli.options import DimOption, ModelArgument, ShapesOption, TargetOption, compile_model
+from minicc.cli.options import DimOption, ModelArgument, ShapesOption, TargetOption, compile_model, stage_text
 from minicc.errors import ConfigError
 
-STAGES = ("graph", "fused", "te", "loop", "llvm", "asm")
+STAGES = ("graph", "fused", "te", "naive", "trace", "loop", "llvm", "asm")
+OF_KERNELS = ("naive", "trace")
 
 
 def show_command(
@@ -20,7 +21,9 @@ def show_command(
     input_shapes: ShapesOption = None,
     target: TargetOption = "native",
 ) -> None:
-    """Print one stage of the compilation of a model.
+    """Print one stage of the compilation of a model: what to compute (graph), which operators run together
+    (fused), the mathematics of each kernel (te), its loops before (naive) and after (loop) the
+    schedule (trace), and the machine's language (llvm, asm).
 
     Examples:
 
@@ -31,4 +34,6 @@ def show_command(
     if stage not in STAGES:
         raise ConfigError(f"show --stage {stage}", f"expected one of {', '.join(STAGES)}, got {stage!r}")
     made = compile_model(model, dim, input_shapes, target)
-    print(made.stage(stage, kernel))
+    names = dict.fromkeys(k.symbol for k in made.kernels) if kernel is None and stage in OF_KERNELS else [kernel]
+    for name in names:
+        print(stage_text(made, stage, name))

@@ -44,8 +44,7 @@ def _pack_conv(n: Node, op: Conv, lanes: int) -> Node:
     rank = len(w.shape)
     blocks = Reshape(shape=(outputs // block, block, *w.shape[1:]))(w)
     packed = Transpose(perm=(0, *range(2, rank + 1), 1))(blocks)
-    strides, padding, dilation = op.resolve(x.type, w.type)
-    made: Node = PackedConv(strides=strides, padding=padding, dilation=dilation)(x, packed)
+    made: Node = PackedConv(op.strides, op.padding, op.dilation, op.auto_pad)(x, packed)
     return made
 
 

@@ -21,29 +21,29 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import te
-from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator
-from minicc.ops.conv import Conv
+from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator, type_of
+from minicc.ops.conv import Conv, draw_sliding, reduce_axes, result_names
 from minicc.ops.matmul import MatMul
-from minicc.te.expr import Expr, all_of, select
+from minicc.ops.padding import padded_with
+from minicc.te.expr import Expr
 from minicc.types import TensorType, broadcast, float32
 
 
 @operator
 class PackedConv(Operator):
-    """A convolution of `[N, C, *spatial]` with weights `[O / block, C, *kernel, block]`; one group.
-
-    `padding` is in ONNX order: the begin of each spatial axis, then the end of each.
-    """
+    """A `Conv` of one group with weights `[O / block, C, *kernel, block]`."""
 
     kind: ClassVar[Kind] = Kind.ANCHOR
 
-    strides: tuple[int, ...]
-    padding: tuple[int, ...]
-    dilation: tuple[int, ...]
+    strides: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    auto_pad: str = "NOTSET"
 
     @property
     def conv(self) -> Conv:
-        return Conv(strides=self.strides, padding=self.padding, dilation=self.dilation)
+        """The same convolution on weights that are not packed."""
+        return Conv(self.strides, self.padding, self.dilation, 1, self.auto_pad)
 
     def infer(self, x: TensorType, w: TensorType) -> TensorType:
         if w.rank != x.rank + 1:
@@ -53,58 +53,38 @@ class PackedConv(Operator):
 
     def numpy(self, x: Array, w: Array) -> Array:
         moved = np.moveaxis(w, -1, 1)
-        return self.conv.numpy(x, moved.reshape(-1, *moved.shape[2:]))  # type: ignore[no-any-return]
+        return self.conv.numpy(x, moved.reshape(-1, *moved.shape[2:]))
 
     def compute(self, x: te.Tensor, w: te.Tensor) -> te.Tensor:
-        out = self.infer(TensorType(x.dtype, x.shape), TensorType(w.dtype, w.shape))
-        count = x.rank - 2
-        batch, channels, *spatial = out.shape
+        out = self.infer(type_of(x), type_of(w))
         inputs, *kernel, block = w.shape[1:]
-        source = self._padded(x)
-        axes = [te.reduce_axis((0, inputs), name="ic")]
-        axes += [te.reduce_axis((0, extent), name=f"k{d}") for d, extent in enumerate(kernel)]
+        windows = self.conv.sliding.windows(x.shape[2:], kernel)
+        if any(v.begin or v.overhang > 0 for v in windows):
+            x = padded_with(x, [(0, 0), (0, 0), *[(v.begin, max(v.overhang, 0)) for v in windows]], 0)
+        ic, taps = reduce_axes(inputs, kernel)
 
         def element(n: Expr, *rest: Expr) -> Expr:
-            places, o = rest[:count], rest[count]
-            steps = zip(places, axes[1:], self.strides, self.dilation, strict=True)
-            window = [p * stride + k.var * dilation for p, k, stride, dilation in steps]
-            weight = w[(o // block, axes[0].var, *[k.var for k in axes[1:]], o % block)]
-            return te.sum(source[(n, axes[0].var, *window)] * weight, axis=axes)
+            *points, oc = rest
+            places = [i * v.stride + k.var * v.dilation for i, k, v in zip(points, taps, windows, strict=True)]
+            weight = w[(oc // block, ic.var, *[k.var for k in taps], oc % block)]
+            return te.sum(x[(n, ic.var, *places)] * weight, axis=[ic, *taps])
 
-        names = ["n", *[f"y{d}" for d in range(count)], "o"]
-        conv = te.compute((batch, *spatial, channels), element, name="conv", names=names)
+        batch, channels, *spatial = out.shape
+        n, oc, *points = result_names(len(windows))
+        # channels last, so that a block of them is a vector of accumulators
+        conv = te.compute((batch, *spatial, channels), element, name="conv", names=[n, *points, oc])
         return te.compute(  # type: ignore[no-any-return]
-            out.shape, lambda n, o, *places: conv[(n, *places, o)], name="packed_conv", names=["n", "o", *names[1:-1]]
+            out.shape, lambda n, oc, *o: conv[(n, *o, oc)], name="packed_conv", names=[n, oc, *points]
         )
-
-    def _padded(self, x: te.Tensor) -> te.Tensor:
-        """`x` with a border of zeros; `x` itself when there is none."""
-        count = x.rank - 2
-        begins, ends = self.padding[:count], self.padding[count:]
-        if not any(self.padding):
-            return x
-        shape = (*x.shape[:2], *[dim + b + e for dim, b, e in zip(x.shape[2:], begins, ends, strict=True)])
-
-        def element(n: Expr, c: Expr, *places: Expr) -> Expr:
-            inside = [cond for p, dim, b, e in zip(places, x.shape[2:], begins, ends, strict=True)
-                      for cond in ([p >= b] if b else []) + ([p < dim + b] if e else [])]  # fmt: skip
-            return select(all_of(*inside), x[(n, c, *[p - b for p, b in zip(places, begins, strict=True)])], 0)
-
-        return te.compute(shape, element, name="pad", names=["n", "c", *[f"y{d}" for d in range(count)]])  # type: ignore[no-any-return]
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
-        count, block = draw.integer(1, 2), draw.choice([2, 4])
-        kernel = [draw.integer(1, 3) for _ in range(count)]
-        size = [k + draw.integer(0, 4) for k in kernel]
-        inputs, blocks = draw.integer(1, 3), draw.integer(1, 3)
-        op = cls(
-            strides=tuple(draw.integer(1, 2) for _ in kernel),
-            padding=tuple(draw.integer(0, 2) for _ in [*kernel, *kernel]),
-            dilation=(1,) * count,
-        )
-        x = TensorType(float32, (draw.integer(1, 2), inputs, *size))
-        return op, (x, TensorType(float32, (blocks, inputs, *kernel, block)))
+        rank, block = draw.integer(1, 2), draw.choice([2, 4])
+        kernel = draw.shape(rank, 1, 3)
+        op = cls(*draw_sliding(draw, rank))
+        inputs = draw.integer(1, 3)
+        x = TensorType(float32, (draw.integer(1, 2), inputs, *[2 * k + draw.integer(0, 3) for k in kernel]))
+        return op, (x, TensorType(float32, (draw.integer(1, 3), inputs, *kernel, block)))
 
 
 @operator
@@ -126,7 +106,7 @@ class PackedMatMul(Operator):
     def numpy(self, a: Array, b: Array) -> Array:
         moved = np.moveaxis(b, -3, -2)
         whole = moved.reshape(*moved.shape[:-2], moved.shape[-2] * moved.shape[-1])[..., : self.columns]
-        return MatMul().numpy(a, whole)  # type: ignore[no-any-return]
+        return MatMul().numpy(a, whole)
 
     def compute(self, a: te.Tensor, b: te.Tensor) -> te.Tensor:
         out = self.infer(TensorType(a.dtype, a.shape), TensorType(b.dtype, b.shape))

@@ -86,6 +86,8 @@ class Executable:
     `entry` is the address of the entry function and `keep` what must stay alive for it.
     """
 
+    compile_seconds = 0.0  # what making it took
+
     def __init__(self, name: str, inputs: Sequence[Port], outputs: Sequence[Port], entry: int, keep: Any,
                  constants: Sequence[Array], arena: int, threads: int, kernels: Sequence[KernelInfo],
                  stages: Mapping[str, Text]) -> None:
@@ -101,6 +103,11 @@ class Executable:
     def __call__(self, *arrays: Any) -> tuple[Array, ...]:
         """Run on the inputs, in order. Raises RunError when one does not fit."""
         return self._run(self._positional(arrays), None)
+
+    @property
+    def constant_bytes(self) -> int:
+        """What the weights take."""
+        return sum(c.nbytes for c in self._constants)
 
     def run(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
         """Run on the inputs, by name; the outputs by name. Raises RunError when one is missing or does not fit."""

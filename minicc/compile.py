@@ -1,0 +1,244 @@
+"""The whole pipeline, as a table of contents: read this first.
+
+    file -> frontend -> graph -> graph passes -> kernels -> te -> loop program -> schedule
+         -> loop passes -> LLVM -> machine code -> Executable
+
+A model goes through four rooms. In the graph room it says what to compute; `GRAPH_PASSES` bind
+it, simplify it and group its operators into kernels. Each distinct kernel then becomes tensor
+expressions, a naive loop program, a scheduled one, and LLVM. Every stage can be printed
+(`exe.stages`), verified and run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minicc import frontend, te
+from minicc.errors import ConfigError
+from minicc.graph.bind import bind, runtime_operands
+from minicc.graph.eliminate_dead_code import eliminate_dead_code
+from minicc.graph.expand_composites import expand_composites
+from minicc.graph.fold_constants import fold_constants
+from minicc.graph.fuse import fuse
+from minicc.graph.ir import Constant, Graph, Kernel, Node
+from minicc.graph.merge_common_subexpressions import merge_common_subexpressions
+from minicc.graph.pack_weights import pack_weights
+from minicc.graph.simplify_graph import simplify_graph
+from minicc.loop.lower import lower
+from minicc.loop.place_init import place_init
+from minicc.loop.program import Program
+from minicc.loop.simplify_loops import simplify_loops
+from minicc.loop.widen_floats import widen_floats
+from minicc.ops import Reshape
+from minicc.recipes import default
+from minicc.recipes.structure import flops
+from minicc.runtime.assemble import KernelCall, Values, assemble
+from minicc.runtime.executable import Executable, Port
+from minicc.runtime.specialize import SpecializingExecutable
+from minicc.schedule import Schedule
+from minicc.target import Target
+from minicc.te.tensor import tensors_of
+from minicc.types import float32
+
+Progress = Callable[[str, int, int], None]  # what is being done, how many of how many
+
+GRAPH_PASSES: tuple[tuple[str, Callable[[Graph, Target], Graph]], ...] = (
+    # composites first: what follows knows only operators that have kernels
+    ("expand composites", lambda g, t: expand_composites(g)),
+    # constants before simplification: its rules look for constant operands
+    ("fold constants", lambda g, t: fold_constants(g)),
+    # BatchNorm becomes Mul and Add, these move into weights, views cancel
+    ("simplify", lambda g, t: simplify_graph(g)),
+    # after simplification: rules make equal things that were written differently
+    ("merge common subexpressions", lambda g, t: merge_common_subexpressions(g)),
+    # after BatchNorm has moved into the weights, and before they are folded for the last time
+    ("pack weights", lambda g, t: pack_weights(g, t.lanes(float32))),
+    # the packing of weights, the scaling of weights: computed now, once
+    ("fold packed weights", lambda g, t: fold_constants(g)),
+    # the views that packing brought
+    ("simplify views", lambda g, t: simplify_graph(g)),
+    ("eliminate dead code", lambda g, t: eliminate_dead_code(g)),
+    # last: from here on a node is a kernel
+    ("fuse", lambda g, t: fuse(g)),
+)
+
+LOOP_PASSES: tuple[tuple[str, Callable[[Program], Program]], ...] = (
+    # a reduction is one statement while it is scheduled; now its initialisation gets a place
+    ("place init", place_init),
+    # 16-bit floats are a storage format: arithmetic on them is done in float32
+    ("widen floats", widen_floats),
+    # last: guards and indices that the steps before have made provable
+    ("simplify loops", simplify_loops),
+)
+
+
+def compile(
+    model: Graph | Schedule | str | Path | bytes | Any,
+    target: Target | str = "native",
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    *,
+    dims: Mapping[str, int] | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    pass_times: dict[str, float] | None = None,
+) -> Executable:
+    """Compile a model for `target`.
+
+    `model` is a Graph, the path, bytes or `onnx.ModelProto` of an ONNX model, or a te schedule.
+    `input_shapes` gives whole shapes by input name, `dims` numbers for symbolic dimensions.
+    `threads` is how many threads a call uses (default: all that we may use). `progress(what, done,
+    total)` is called as work proceeds; `pass_times` collects the seconds of each pass.
+
+    An input whose value decides a shape (the shape of a Reshape, say) is bound when a call brings
+    its first value: the executable then specialises itself, and keeps what it made.
+
+    Raises LoadError, GraphError or TypeInferenceError when the model is not valid, ConfigError
+    when `threads` is not a positive number.
+    """
+    started = time.perf_counter()
+    machine = Target.of(target)
+    if threads is not None:
+        if threads < 1:
+            raise ConfigError(f"compile(threads={threads})", f"expected 1 or more threads, got {threads}")
+        machine = machine.with_threads(threads)
+    clock = _Clock({} if pass_times is None else pass_times)
+    if isinstance(model, Schedule):
+        made = _assemble_schedule(model, machine)
+    else:
+        graph = model if isinstance(model, Graph) else clock.time("load", lambda: frontend.load(model))
+        graph = clock.time("bind", lambda: bind(graph, dims or {}, input_shapes or {}))
+        if waiting := runtime_operands(graph):
+            inputs = [Port(name, n.type) for name, n in zip(graph.input_names, graph.inputs, strict=True)]
+            return SpecializingExecutable(graph.name, inputs, waiting, machine.threads, lambda values: compile(
+                bind(graph, values=values), machine, progress=progress, pass_times=clock.times))
+        made = _compile_graph(graph, machine, clock, progress)
+    made.compile_seconds = time.perf_counter() - started
+    return made
+
+
+def optimize(graph: Graph, target: Target | str = "native", pass_times: dict[str, float] | None = None) -> Graph:
+    """The fused graph of a bound one: all of GRAPH_PASSES."""
+    clock = _Clock({} if pass_times is None else pass_times)
+    machine = Target.of(target)
+    for name, run in GRAPH_PASSES:
+        graph = clock.time(name, lambda run=run, graph=graph: run(graph, machine))  # type: ignore[misc]
+    return graph
+
+
+def finish(program: Program) -> Program:
+    """A scheduled program made ready for codegen: all of LOOP_PASSES."""
+    for _, run in LOOP_PASSES:
+        program = run(program)
+    return program
+
+
+# ---- kernels ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """One distinct kernel on its way: its expressions, its naive program, its schedule, its final program."""
+
+    output: te.Tensor
+    naive: Program
+    schedule: Schedule
+    program: Program
+
+    @property
+    def expressions(self) -> str:
+        return "\n".join(str(t.op) for t in tensors_of(self.output))
+
+
+def lower_kernel(kernel: Kernel, target: Target) -> Lowered:
+    """From sub-graph to scheduled loop program."""
+    inputs = [te.placeholder(n.shape, n.dtype, name) for n, name in zip(kernel.body.inputs, kernel.body.input_names, strict=True)]
+    output = kernel.compute(*inputs)
+    naive = lower([output], [*inputs, output], kernel.label).program
+    schedule = default.schedule(naive, target)
+    return Lowered(output, naive, schedule, finish(schedule.program))
+
+
+def _compile_graph(graph: Graph, target: Target, clock: _Clock, progress: Progress | None) -> Executable:
+    fused = optimize(graph, target, clock.times)
+    values = _Values(fused)
+    kernels: dict[Kernel, Lowered] = {}
+    distinct = list(dict.fromkeys(n.op for n in fused.nodes if isinstance(n.op, Kernel)))
+    for number, kernel in enumerate(distinct):
+        if progress:
+            progress(f"schedule {kernel.label}"[:28], number, 2 * len(distinct))
+        kernels[kernel] = clock.time("schedule kernels", lambda kernel=kernel: lower_kernel(kernel, target))  # type: ignore[misc]
+    calls = [_call(n, n.op, kernels[n.op], values) for n in fused.nodes if isinstance(n.op, Kernel)]
+    done = [len(distinct)]
+
+    def emitted(symbol: str) -> None:
+        done[0] += 1
+        if progress:
+            progress(f"emit {symbol}"[:28], min(done[0], 2 * len(distinct)), 2 * len(distinct))
+
+    stages = {
+        "graph": lambda: str(graph),
+        "fused": lambda: str(fused),
+        "te": lambda: "\n\n".join(f"# {k.label}\n{made.expressions}" for k, made in kernels.items()),
+    }
+    return clock.time("emit and link", lambda: assemble(graph.name, calls, values.table(), target, stages, emitted))
+
+
+def _call(n: Node, kernel: Kernel, made: Lowered, values: _Values) -> KernelCall:
+    arguments = tuple(values.id(i) for i in (*n.inputs, n))
+    moved = sum(i.type.bytes for i in n.inputs) + n.type.bytes
+    texts = {
+        "graph": lambda: str(kernel.body),
+        "te": lambda: made.expressions,
+        "naive": lambda: str(made.naive),
+        "trace": lambda: str(made.schedule.trace),
+    }
+    return KernelCall(made.program, kernel.label, arguments, flops(made.naive), moved, texts)
+
+
+class _Values:
+    """Where each node's value comes from; a Reshape shares the memory of its input."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.same: dict[Node, Node] = {}
+        for n in graph.nodes:
+            self.same[n] = self.same[n.inputs[0]] if isinstance(n.op, Reshape) else n
+
+    def id(self, n: Node) -> Hashable:
+        return self.same[n]
+
+    def table(self) -> Values:
+        graph = self.graph
+        inputs = {n: Port(name, n.type) for n, name in zip(graph.inputs, graph.input_names, strict=True)}
+        outputs = [(self.id(n), Port(name, n.type)) for n, name in zip(graph.outputs, graph.output_names, strict=True)]
+        constants = {n: n.op.data.array for n in graph.nodes if isinstance(n.op, Constant)}
+        return Values(inputs, outputs, constants)
+
+
+def _assemble_schedule(schedule: Schedule, target: Target) -> Executable:
+    """A te schedule as an executable: its inputs in, its outputs out."""
+    naive, program = schedule.trace.start, finish(schedule.program)
+    inputs = {b: Port(b.name, b.type) for b in program.params}
+    outputs: list[tuple[Hashable, Port]] = [(b, Port(b.name, b.type)) for b in program.outputs]
+    moved = sum(b.type.bytes for b in (*program.params, *program.outputs))
+    call = KernelCall(program, program.name, (*inputs, *program.outputs), flops(naive), moved,
+                      {"trace": lambda: str(schedule.trace)})
+    return assemble(program.name, [call], Values(inputs, outputs, {}), target)
+
+
+class _Clock:
+    """Adds up the seconds of each named piece of work."""
+
+    def __init__(self, times: dict[str, float]) -> None:
+        self.times = times
+
+    def time(self, name: str, work: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        try:
+            return work()
+        finally:
+            self.times[name] = self.times.get(name, 0.0) + time.perf_counter() - started

@@ -1,0 +1,58 @@
+"""An executable for models in which the values of some inputs decide shapes.
+
+Code needs shapes, so it is made when a call brings the values: the first call with new ones
+compiles, later ones find it made. All else is as with an `Executable`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from minicc.runtime.executable import Array, Executable, Port, Stages
+
+KEPT = 64  # specialisations; the oldest goes first
+
+
+class SpecializingExecutable(Executable):
+    """Compiles `make(values)` for each new combination of values of the inputs named `waiting`.
+
+    `kernels`, `outputs`, `arena_bytes` and `stages` are those of the latest call; before the
+    first one there are none.
+    """
+
+    def __init__(self, name: str, inputs: Sequence[Port], waiting: Sequence[str], threads: int,
+                 make: Callable[[Mapping[str, Array]], Executable]) -> None:
+        self.name, self.inputs, self.waiting, self.threads = name, list(inputs), tuple(waiting), threads
+        self.outputs, self.kernels, self.stages, self.arena_bytes = [], [], Stages({}), 0
+        self._make = make
+        self._made: dict[tuple[bytes, ...], Executable] = {}
+        self._lock = threading.Lock()
+
+    def specialize(self, values: Mapping[str, Array]) -> Executable:
+        """The executable for these values of the waiting inputs, compiled if it is new."""
+        key = tuple(values[name].tobytes() for name in self.waiting)
+        with self._lock:
+            if key not in self._made:
+                if len(self._made) >= KEPT:
+                    del self._made[next(iter(self._made))]
+                self._made[key] = self._make(values)
+            made = self._made[key]
+            self.outputs, self.kernels, self.stages = made.outputs, made.kernels, made.stages
+            self.arena_bytes, self.compile_seconds = made.arena_bytes, made.compile_seconds
+        return made
+
+    def profile(self, *arrays: Any) -> tuple[float, ...]:
+        made, rest = self._split(self._positional(arrays))
+        return made.profile(*rest)
+
+    def _run(self, arrays: list[Array], times: Array | None) -> tuple[Array, ...]:
+        made, rest = self._split(arrays)
+        return made(*rest)
+
+    def _split(self, arrays: list[Array]) -> tuple[Executable, list[Array]]:
+        """The specialisation for these inputs, and the inputs that it still takes."""
+        values = {port.name: array for port, array in zip(self.inputs, arrays, strict=True)}
+        made = self.specialize({name: values[name] for name in self.waiting})
+        return made, [values[port.name] for port in made.inputs]
