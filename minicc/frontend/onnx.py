@@ -19,7 +19,7 @@ from pathlib import Path
 import networkx
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import GraphProto, ModelProto, ValueInfoProto, defs
+from onnx import GraphProto, ModelProto, TensorShapeProto, ValueInfoProto, defs
 
 from minicc.errors import LoadError, MiniccError
 from minicc.frontend.onnx_call import Call
@@ -117,7 +117,7 @@ class _Loader:
             counts = Counter({reason: len(nodes) for reason, nodes in lacking.items()})
             lines = [f"{reason}: {count} x ({', '.join(lacking[reason][:3])}{', ...' if count > 3 else ''})"
                      for reason, count in counts.most_common()]
-            raise self.error(f"{len(lacking)} operators on {counts.total()} nodes are not supported", "\n".join(lines),
+            raise self.error(f"operators that are not supported: {len(lacking)}, on {counts.total()} nodes", "\n".join(lines),
                              f"{len(TRANSLATIONS)} operators are supported; export the model without these")
 
     def _check_outputs(self, names: Sequence[str], values: dict[str, Node | None]) -> None:
@@ -154,12 +154,16 @@ class _Loader:
         if info.type.WhichOneof("value") != "tensor_type" or not tensor.HasField("shape"):
             raise self.error(f"{what} must be a tensor with a shape, got {info.type.WhichOneof('value') or 'no type'}",
                              what, "sequences, optionals and tensors of unknown rank are not supported")
-        dims: list[Dim] = [
-            symbols.of(d.dim_param or f"{info.name}_{axis}") if d.WhichOneof("value") != "dim_value" else d.dim_value
-            for axis, d in enumerate(tensor.shape.dim)
-        ]
+        dims = [self._dim(d, f"{info.name}_{axis}", symbols) for axis, d in enumerate(tensor.shape.dim)]
         checked_dims([d for d in dims if isinstance(d, int)], what, self.name)
         return TensorType(dtype_of(tensor.elem_type, what, self.name), tuple(dims))
+
+    def _dim(self, dim: TensorShapeProto.Dimension, nameless: str, symbols: _Symbols) -> Dim:
+        """A dimension. Exporters write an unknown one as nothing, as -1 (PaddlePaddle), as "?" or as "None"."""
+        if dim.WhichOneof("value") == "dim_value" and dim.dim_value != -1:
+            return int(dim.dim_value)
+        named = re.search("[A-Za-z]", dim.dim_param) and dim.dim_param != "None"
+        return symbols.of(dim.dim_param if named else nameless)
 
     def _sorted(self, items: Sequence[Item], values: dict[str, Node | None]) -> list[Item]:
         """The nodes with producers first, otherwise in the order of the file."""

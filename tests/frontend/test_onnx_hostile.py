@@ -86,7 +86,7 @@ def test_an_old_form_of_an_operator():
 def test_all_unsupported_operators_at_once_with_counts_and_names():
     nodes = [helper.make_node("NonZero", ["x"], ["a"], name="first"), helper.make_node("NonZero", ["x"], ["b"], name="second"),
              helper.make_node("FusedMatMul", ["x", "x"], ["c"], domain="com.microsoft", name="third"), relu()]
-    error = refused(model(nodes, X), "2 operators on 3 nodes", "NonZero: 2 x (first, second)")
+    error = refused(model(nodes, X), "not supported: 2, on 3 nodes", "NonZero: 2 x (first, second)")
     assert "com.microsoft::FusedMatMul: 1 x (third)" in error.where
 
 
@@ -118,7 +118,7 @@ def test_names_that_are_missing_or_defined_twice():
     refused(model([relu()], [info("", [1])]), "no name")
 
 
-@pytest.mark.parametrize("dims", [[-1], [2**41], [2**20, 2**21], [2**62, 2**62], [0, 2**62]])
+@pytest.mark.parametrize("dims", [[-2], [2**41], [2**20, 2**21], [2**62, 2**62], [0, 2**62]])
 def test_huge_and_negative_dimensions(dims):
     refused(model([relu("w")], initializers=[TensorProto(name="w", data_type=FLOAT, dims=dims)]), "initializer 'w'", str(dims))
     refused(model([relu()], [info("x", dims)]), "input 'x'", "2**40")
