@@ -215,6 +215,8 @@ class Bounds:
             return found
         factor = times // unit
         rest, constant = combine(form, fact, -factor)
+        if any(t not in form[0] and not isinstance(t, Var) for t in rest):
+            return found  # what is no part of the sum may depend on it: no circles
         ends = [self.of(t) for t in rest]
         low: int | float = constant
         high: int | float = constant

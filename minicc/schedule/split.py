@@ -1,0 +1,129 @@
+"""split: one loop becomes two, an outer one over tiles and an inner one within a tile.
+
+Meaning: `i` takes the values `i_o*factor + i_i`. Where the factor does not divide the extent,
+`tail="guard"` puts the body under an `If`, and `tail="peel"` gives the rest a nest of its own.
+
+Legality: always, for a serial loop. The tail of a reduction over several buffers cannot be
+peeled, and peeling needs a constant extent with at least one whole tile.
+
+>>> from minicc.schedule.split import _example
+>>> before, after = _example()
+>>> print(before)
+def scale(A, B):
+    # A: float32[10] -> B: float32[10]
+    for i in range(10):
+        B[i] = A[i]*2.0
+<BLANKLINE>
+>>> print(after)
+def scale(A, B):
+    # A: float32[10] -> B: float32[10]
+    for i_o in range(3):
+        for i_i in range(4):
+            if i_o*4 + i_i < 10:
+                B[i_o*4 + i_i] = A[i_o*4 + i_i]*2.0
+<BLANKLINE>
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from minicc.ir.node import replace
+from minicc.loop.ir import SERIAL, Buffer, For, If, Stmt, Store, Update, loops, rewrite, seq, substitute_vars
+from minicc.loop.program import Program
+from minicc.schedule.nest import duplicate, fresh, get_loop, graft
+from minicc.schedule.step import Illegal, Step
+from minicc.te.expr import Var
+from minicc.types import float32
+
+FACTORS = (2, 3, 4, 8, 16, 32, 64)  # what moves tries
+
+
+@dataclass(frozen=True)
+class Split(Step):
+    """`loop` becomes `loop_o` and `loop_i`: `factor` trips inside, or `nparts` outside."""
+
+    loop: str
+    factor: int | None = None
+    nparts: int | None = None
+    tail: str = "guard"
+    name: ClassVar[str] = "split"
+
+    def names(self, program: Program) -> tuple[str, str]:
+        """The names of the outer and the inner loop."""
+        outer, inner = fresh(program, f"{self.loop}_o", f"{self.loop}_i")
+        return outer, inner
+
+    def transform(self, program: Program) -> Program:
+        loop = get_loop(program, self.loop)
+        if loop.kind != SERIAL:
+            raise Illegal(f"expected a serial loop, got one of kind {loop.kind}", loop.name, f"split {loop.name} before")
+        if self.tail not in ("guard", "peel"):
+            raise Illegal(f"expected tail to be 'guard' or 'peel', got {self.tail!r}", loop.name)
+        factor = self._factor(loop)
+        whole = isinstance(loop.extent, int) and loop.extent % factor == 0
+        if whole or self.tail == "guard":
+            return graft(program, loop, self._guarded(program, loop, factor, not whole))
+        return graft(program, loop, self._peeled(program, loop, factor))
+
+    def _factor(self, loop: For) -> int:
+        given = self.factor if self.nparts is None else self.nparts
+        if (self.factor is None) == (self.nparts is None):
+            raise Illegal("expected one of factor and nparts", loop.name, "for example factor=8")
+        if not isinstance(given, int) or given < 1:
+            raise Illegal(f"expected a positive number, got {given}", loop.name)
+        if self.nparts is None:
+            return given
+        if not isinstance(loop.extent, int):
+            raise Illegal(f"nparts needs a constant extent, got {loop.extent}", loop.name, "give a factor")
+        return max(-(-loop.extent // given), 1)
+
+    def _guarded(self, program: Program, loop: For, factor: int, ragged: bool) -> Stmt:
+        outer, inner = map(Var, self.names(program))
+        value = outer * factor + inner
+        body = substitute_vars(loop.body, {loop.var: value})
+        trips = self.nparts if self.nparts is not None else (loop.extent + (factor - 1)) // factor
+        covered = trips * factor
+        if ragged or (isinstance(covered, int) and covered != loop.extent):
+            body = If(value < loop.extent, body)
+        return For(outer, trips, For(inner, factor, body))
+
+    def _peeled(self, program: Program, loop: For, factor: int) -> Stmt:
+        if not isinstance(loop.extent, int) or loop.extent < factor:
+            raise Illegal(f"to peel, loop {loop.name} must have a constant extent of at least {factor}, got {loop.extent}",
+                          loop.name, 'use tail="guard"')
+        outer, inner = map(Var, self.names(program))
+        parts = loop.extent // factor
+        main = For(outer, parts, For(inner, factor, substitute_vars(loop.body, {loop.var: outer * factor + inner})))
+        rest = duplicate(program, replace(loop, extent=loop.extent - parts * factor), "_tail")
+        assert isinstance(rest, For)
+        body = rewrite(rest.body, lambda s: _continued(s, rest.var))
+        return seq(main, replace(rest, body=substitute_vars(body, {rest.var: rest.var + parts * factor})))
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[Split]:
+        for loop in loops(program.body).values():
+            if isinstance(loop.extent, int):
+                for factor in FACTORS:
+                    if factor < loop.extent:
+                        yield cls(loop.name, factor)
+                        if loop.extent % factor:
+                            yield cls(loop.name, factor, tail="peel")
+
+
+def _continued(s: Stmt, axis: Var) -> Stmt:
+    """A reduction whose first steps along `axis` were done before: it does not start again."""
+    if not isinstance(s, Update) or axis not in s.axes:
+        return s
+    if len(s.buffers) > 1:
+        raise Illegal("the tail of a reduction over several buffers cannot be peeled", hint='use tail="guard"')
+    return Store(s.buffers[0], s.indices, s.values[0])
+
+
+def _example() -> tuple[Any, Any]:
+    """The program of the docstring, before and after."""
+    a, b, i = Buffer("A", float32, (10,)), Buffer("B", float32, (10,)), Var("i")
+    before = Program("scale", (a,), (b,), For(i, 10, Store(b, (i,), a[i] * 2.0)))
+    return before, Split("i", 4).apply(before)

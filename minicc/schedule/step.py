@@ -1,0 +1,96 @@
+"""What every schedule primitive is: a frozen record that rewrites a loop program, or says why not.
+
+In: a `Program`. Out: a program of the same meaning. A primitive's file defines one `Step` with
+`transform`, which raises `Illegal` where the step would change the meaning, and `candidates`,
+from which `moves` keeps what is legal. `check` and `apply` add the four-part error and tidy the
+result. A step prints as the Python that applies it to a schedule called `s`.
+
+>>> from minicc.schedule.split import Split
+>>> str(Split("i", factor=4)), Split("i", factor=4).to_json()
+('s.split("i", factor=4)', {'step': 'split', 'loop': 'i', 'factor': 4, 'nparts': None, 'tail': 'guard'})
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar, TypeVar
+
+from minicc.errors import ScheduleError, caret
+from minicc.loop.program import Program
+from minicc.schedule.tidy import tidy
+
+S = TypeVar("S", bound="Step")
+
+
+class Illegal(Exception):
+    """A step cannot be done: why, the loop or buffer at fault, and the way out."""
+
+    def __init__(self, problem: str, culprit: str = "", hint: str = "") -> None:
+        super().__init__(problem)
+        self.problem, self.culprit, self.hint = problem, culprit, hint
+
+
+@dataclass(frozen=True)
+class Step:
+    """One move of a schedule."""
+
+    name: ClassVar[str]
+    positional: ClassVar[int] = 1  # how many fields are written without their name
+
+    def transform(self, program: Program) -> Program:
+        """The program after the step. Raises Illegal."""
+        raise NotImplementedError(self.name)
+
+    @classmethod
+    def candidates(cls: type[S], program: Program) -> Iterator[S]:
+        """Instances that are worth trying on `program`, legal or not."""
+        raise NotImplementedError(cls.name)
+
+    def check(self, program: Program) -> None:
+        """Raises ScheduleError when the step is not legal on `program`."""
+        self._transformed(program)
+
+    def apply(self, program: Program) -> Program:
+        """The program after the step, indices simplified. Raises ScheduleError when not legal."""
+        return tidy(self._transformed(program))
+
+    @classmethod
+    def moves(cls: type[S], program: Program) -> list[S]:
+        """Every legal instance on `program`, over a small set of factors."""
+        return [step for step in cls.candidates(program) if step.is_legal(program)]
+
+    def is_legal(self, program: Program) -> bool:
+        try:
+            self.transform(program)
+        except Illegal:
+            return False
+        return True
+
+    def _transformed(self, program: Program) -> Program:
+        try:
+            return self.transform(program)
+        except Illegal as illegal:
+            where = caret(str(program).rstrip(), illegal.culprit) if illegal.culprit else str(program).rstrip()
+            raise ScheduleError(str(self).removeprefix("s."), illegal.problem, where, illegal.hint) from None
+
+    def __str__(self) -> str:
+        parts = []
+        for number, field in enumerate(fields(self)):
+            value = getattr(self, field.name)
+            if number < self.positional:
+                parts += [json.dumps(v) for v in (value if isinstance(value, tuple) else (value,))]
+            elif field.default is MISSING or value != field.default:
+                parts.append(f"{field.name}={json.dumps(value)}")
+        return f"s.{self.name}({', '.join(parts)})"
+
+    def to_json(self) -> dict[str, Any]:
+        """The step as plain data; `Trace.from_json` reads it."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {"step": self.name, **{k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}}
+
+    @classmethod
+    def from_json(cls: type[S], data: dict[str, Any]) -> S:
+        """The step of these fields."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
