@@ -242,7 +242,7 @@ class Resize(Operator):
         op = cls(
             scales if by_scale else None,
             None if by_scale else sizes,
-            tuple(draw.number(-0.2, 0.4) for _ in axes) + tuple(draw.number(0.5, 1.2) for _ in axes),
+            tuple(draw.number(-0.25, 0.375) for _ in axes) + tuple(draw.number(0.5, 1.25) for _ in axes),
             mode,
             draw.choice([m for m in CHOICES["coordinate_transformation_mode"] if m != "tf_half_pixel_for_nn"]),
             draw.choice(CHOICES["nearest_mode"]),

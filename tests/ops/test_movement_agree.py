@@ -6,11 +6,9 @@ graph room only: its nodes are evaluated instead.
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 import pytest
-from test_ops_agree import RandomDraw, assert_agree, reference
+from op_cases import assert_agree, drawn, reference
 
 from minicc import te
 from minicc.graph.ir import Constant, constant
@@ -42,9 +40,7 @@ def by_loops(op, arrays, result):
 @pytest.mark.parametrize("name", OPERATORS)
 def test_type_reference_and_loops_agree(name: str) -> None:
     for case in range(12):
-        draw = RandomDraw(zlib.crc32(name.encode()) + case)
-        op, inputs = REGISTRY[name].draw(draw)
-        arrays = [draw.array(i) if isinstance(i, TensorType) else i for i in inputs]
+        op, arrays = drawn(name, case)
         types = [TensorType.of(a) for a in arrays]
         what = f"{op}({', '.join(map(str, types))}), case {case}"
         result = op.infer(*types)
