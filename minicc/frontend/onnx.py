@@ -39,13 +39,11 @@ def load(source: str | Path | bytes | ModelProto) -> Graph:
     Symbolic dimensions keep their names; one without a name is called INPUT_AXIS. Tensors that
     lie in files beside the model are read only from a model given by its path.
     """
-    folder = None
-    name = "model"
     if isinstance(source, (str, Path)):
         path = Path(source)
-        folder, name, source = path.parent, path.name, _read(path)
-    model = source if isinstance(source, ModelProto) else _parse(source, name)
-    return _Loader(name, folder, model).graph()
+        return _Loader(path.name, path.parent, _parse(_read(path), path.name)).graph()
+    model = source if isinstance(source, ModelProto) else _parse(source, "model")
+    return _Loader("model", None, model).graph()
 
 
 def _read(path: Path) -> bytes:

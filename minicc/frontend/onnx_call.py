@@ -158,8 +158,8 @@ class Call:
     def type(self, x: Node, why: str) -> TensorType:
         """The type of `x`; raises when it is not known yet."""
         if x.inferred is None:
-            raise self.error(f"{why} needs the shape of its input, which depends on a symbol or on a run-time value",
-                             "fix the model's input shapes before it is loaded")
+            raise self.error(f"{why} needs the rank of its input, which depends on a symbol or on a run-time value",
+                             "export the model with fixed shapes")
         return x.inferred
 
     # Checks

@@ -102,8 +102,9 @@ def _biased(call: Call, y: Node) -> Node:
     bias = call.input(2)
     if bias is None:
         return y
-    weights = call.type(call[1], "a bias")
-    return call(ops.Add, y, call(ops.Reshape, bias, shape=(1, -1, *[1] * (weights.rank - 2))))
+    known = call[1] if call[1].inferred is not None else call[0]
+    rank = call.type(known, "a bias").rank
+    return call(ops.Add, y, call(ops.Reshape, bias, shape=(1, -1, *[1] * (rank - 2))))
 
 
 def _check_kernel(call: Call) -> None:

@@ -12,6 +12,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from minicc.errors import LoadError, MiniccError
 from minicc.frontend import load
 from minicc.frontend.onnx import NEWEST
+from minicc.frontend.onnx_ops import TRANSLATIONS
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 
@@ -181,6 +182,18 @@ def test_a_translation_that_fails_names_the_node():
     with pytest.raises(MiniccError) as caught:
         load(model([node], [info("x", [1, 2, 4, 4])], initializers=[weights]))
     assert "'bad'" in caught.value.where
+
+
+def test_a_rank_that_is_not_known():
+    nodes = [helper.make_node("Reshape", ["x", "s"], ["r"]), helper.make_node("GlobalLpPool", ["r"], ["y"])]
+    refused(model(nodes, [*X, info("s", [4], INT64)]), "needs the rank of its input")
+
+
+def test_what_a_translation_does_not_know_is_not_ignored(monkeypatch):
+    monkeypatch.setitem(TRANSLATIONS, "LeakyRelu", lambda call: call[0])
+    refused(model([helper.make_node("LeakyRelu", ["x"], ["y"], alpha=0.5)], X), "attribute alpha is not supported")
+    monkeypatch.setitem(TRANSLATIONS, "Dropout", lambda call: call[0])
+    refused(model([helper.make_node("Dropout", ["x"], ["z", "y"])], X), "output 1 of Dropout is not supported")
 
 
 # External data
