@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from minicc.ops.base import Array, Draw, Example, Operator, dtype_of, operator
+from minicc.ops.base import Array, Draw, Example, Kind, Operator, dtype_of, operator
 from minicc.ops.elementwise import ANY, Elementwise
 from minicc.te.expr import Expr, cast
 from minicc.types import DType, TensorType, boolean
@@ -58,6 +58,9 @@ class Cast(Elementwise):
 @operator
 class CastLike(Operator):
     """x in the dtype of `like`, of which nothing else is read."""
+
+    kind: ClassVar[Kind] = Kind.ELEMENTWISE
+    composite: ClassVar[bool] = True
 
     def infer(self, x: TensorType, like: TensorType) -> TensorType:
         return TensorType(like.dtype, x.shape)
