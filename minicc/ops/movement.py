@@ -138,9 +138,20 @@ class Concat(Operator):
 _END = 2**63 - 1  # what ONNX writes for "to the end"
 
 
+def _taken(start: int, end: int, step: int, extent: int) -> range:
+    """The indices of an axis from `start` to `end`."""
+    start, end = (bound + extent if bound < 0 else bound for bound in (start, end))
+    low, high = (0, extent) if step > 0 else (-1, extent - 1)
+    return range(min(max(start, 0), high), min(max(end, low), high), step)
+
+
 @operator
 class Slice(Operator):
-    """`x[start:end:step]` along each of `axes`, as Python slices: clamped, negative from the end."""
+    """`x[start:end:step]` along each of `axes`; negative bounds count from the end, then all are clamped.
+
+    It differs from Python in one place: a start before the first element is clamped to it for a
+    negative step, too.
+    """
 
     kind: ClassVar[Kind] = Kind.INJECTIVE
     operands: ClassVar[tuple[str, ...]] = ("starts", "ends", "axes", "steps")
@@ -160,9 +171,9 @@ class Slice(Operator):
         if 0 in steps:
             raise self.error("a step must not be 0", x)
         found: list[Any] = [None] * x.rank
-        for axis, *bounds in zip(axes_of(self, axes, x, x.rank), starts, ends, steps, strict=True):
-            if bounds[0] != 0 or bounds[1] < 2**31 - 1 or bounds[2] != 1:  # else all, of a symbolic extent too
-                found[axis] = range(*slice(*bounds).indices(x.shape[axis]))
+        for axis, start, end, step in zip(axes_of(self, axes, x, x.rank), starts, ends, steps, strict=True):
+            if start != 0 or end < 2**31 - 1 or step != 1:  # else all, of a symbolic extent too
+                found[axis] = _taken(start, end, step, x.shape[axis])
         return found
 
     def infer(self, x: TensorType) -> TensorType:
