@@ -15,7 +15,7 @@ from minicc.testing.strategies import operators
 from minicc.types import TensorType
 
 assert minicc.ops
-EXAMPLES = max(5, settings().max_examples // 3)
+EXAMPLES = max(8, settings().max_examples // 3)
 
 
 def as_graph(op, arrays):
