@@ -49,7 +49,7 @@ MOST_NODES = 32  # of one kernel: more makes code that is slow to compile and sh
 MOST_INPUTS = 12
 LONGEST_LABEL = 60
 _GATHERING = (ops.Concat, ops.Pad)  # their result is larger than each input, and yet repeats no element
-_SPELLING = {"MatMul": "matmul", "IsNaN": "isnan", "IsInf": "isinf"}
+_ONE_WORD = re.compile("MatMul|NaN|ND")  # in CamelCase, yet no two words
 
 
 def fuse(graph: Graph) -> Graph:
@@ -228,9 +228,15 @@ def _with_literals(n: Node) -> list[Node]:
 
 def _label(order: list[Node]) -> str:
     """`conv_add_relu`: the operators in order, as many as fit."""
-    words = [_SPELLING.get(n.op.name) or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", n.op.name).lower() for n in order]
+    words = [_snake(n.op.name) for n in order]
     for count in range(len(words), 0, -1):
         label = "_".join(words[:count]) + (f"_and_{len(words) - count}_more" if count < len(words) else "")
         if len(label) <= LONGEST_LABEL:
             return label
     return words[0]
+
+
+def _snake(name: str) -> str:
+    """`ReduceSum` as `reduce_sum`."""
+    joined = _ONE_WORD.sub(lambda found: found[0].capitalize(), name)
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", joined).lower()

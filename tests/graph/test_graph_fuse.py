@@ -8,7 +8,7 @@ from hypothesis import given
 from minicc import ops
 from minicc.errors import GraphError
 from minicc.graph import Graph, Kernel, Node, Span, constant, evaluate, fuse, input, make
-from minicc.graph.fuse import MOST_INPUTS, MOST_NODES
+from minicc.graph.fuse import MOST_INPUTS, MOST_NODES, _snake
 from minicc.graph.ir import Constant
 from minicc.ops.base import Kind
 from minicc.types import Symbol, TensorType, boolean, float64
@@ -195,6 +195,14 @@ def test_labels() -> None:
         value = ops.HardSigmoid()(value)
     (label,) = kernels(value)
     assert label == "hard_sigmoid_hard_sigmoid_hard_sigmoid_and_17_more"
+
+
+@pytest.mark.parametrize(("name", "label"), [
+    ("MatMul", "matmul"), ("PackedMatMul", "packed_matmul"), ("IsNaN", "is_nan"), ("GatherND", "gather_nd"),
+    ("ReduceL1", "reduce_l1"), ("LRN", "lrn"), ("PRelu", "prelu"), ("TopK", "top_k"),
+])  # fmt: skip
+def test_spelling(name: str, label: str) -> None:
+    assert _snake(name) == label
 
 
 def test_a_kernel_has_the_span_of_its_heart() -> None:
