@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minicc.errors import LoopError
-from minicc.ir.node import postorder
+from minicc.ir.node import postorder, replace
 from minicc.loop.ir import Alloc, Buffer, For, If, Stmt, Store, Update, seq
 from minicc.loop.prelude import RESERVED
 from minicc.loop.program import Program
@@ -278,6 +278,8 @@ class _Lowering:
             start = self.compute(op.init.op, {op.init.index: result})
         else:
             start = self.copy(result, op.init)
+        if isinstance(extent, Expr) and isinstance(start, For):  # it may be shorter than `init`
+            start = replace(start, body=If(start.var < extent, start.body))
         time = Axis(Var("t"), extent - steps)
         variables = self.open([time], [tensor])
         now = variables[time.var] + steps

@@ -48,8 +48,9 @@ def kernel(x, s):
     n = x.shape[0]
     half = empty((n, 3), float32)
     for t in range(1):
-        for j in range(3):
-            s[t, j] = x[t, j]*0.5
+        if t < n:
+            for j in range(3):
+                s[t, j] = x[t, j]*0.5
     for t_1 in range(n - 1):
         for j_1 in range(3):
             half[t_1 + 1, j_1] = s[t_1 + 1 - 1, j_1]*0.5

@@ -1,0 +1,283 @@
+"""The rules of a loop program, checked: nothing undefined, nothing out of bounds, no race.
+
+In: a program. Out: nothing, or a LoopError that shows the culprit. Checked are
+
+- names: every loop and every buffer has its own, and every use is inside its scope;
+- types: one dtype on both sides of a store, as many indices as dimensions, conditions are bool;
+- definitions: nothing is read that no earlier statement has written, and inputs are not written;
+- bounds: every index lies in its buffer, whatever the loops do, as guards and selects allow;
+- races: iterations of a loop whose order does not matter touch distinct elements (`loop.races`).
+
+What cannot be proven is an error. Facts come from the extents of loops and from conditions.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import NoReturn
+
+from minicc.errors import LoopError, caret
+from minicc.loop.ir import (
+    PARALLEL,
+    SERIAL,
+    UNROLL,
+    VECTORIZE,
+    Alloc,
+    Buffer,
+    For,
+    If,
+    Seq,
+    Stmt,
+    Store,
+    Update,
+)
+from minicc.loop.program import Program
+from minicc.loop.races import Access, meeting
+from minicc.loop.ranges import Ranges, inside, size_vars, sizes
+from minicc.te.bounds import Bounds, assume
+from minicc.te.expr import Binary, Const, Expr, Load, Reduce, Select, Var, binary, children, const, free_vars
+from minicc.te.linear import Linear, combine
+from minicc.types import boolean, int64
+
+_KINDS = re.compile(rf"({SERIAL}|{PARALLEL}|{VECTORIZE}|{UNROLL}|(blockIdx|threadIdx)\.[xyz])$")
+_DEPTH = 3  # facts that are combined to prove one index in bounds: a bound on the work
+
+
+def verify(program: Program) -> None:
+    """Raise LoopError at the first rule that `program` breaks."""
+    _Verifier(program).run()
+
+
+class _Known:
+    """What holds at a place: intervals, and the very conditions that were tested."""
+
+    def __init__(self, ranges: Ranges, truths: frozenset[Expr] = frozenset()) -> None:
+        self.bounds, self.ranges, self.truths = Bounds(ranges), ranges, truths
+        self.branches: dict[tuple[Expr, bool], _Known] = {}
+
+    def where(self, cond: Expr, truth: bool = True) -> _Known:
+        """This, where `cond` is true, or false."""
+        if (cond, truth) not in self.branches:
+            tested = _conjuncts(cond) if truth else set()
+            self.branches[cond, truth] = _Known(assume(cond, self.ranges, truth), self.truths | tested)
+        return self.branches[cond, truth]
+
+    def may_be(self, cond: Expr, truth: bool) -> bool:
+        return bool(truth) in self.bounds.of(cond)
+
+
+class _Verifier:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.names: set[str] = set()
+        self.buffers: set[Buffer] = set()  # in scope
+        self.variables: set[Var] = set(size_vars(program))  # in scope
+        self.written: set[Buffer] = set(program.params)
+        self.accesses: list[Access] = []  # in program order, of the buffers in scope
+
+    def run(self) -> None:
+        for name in (*[v.name for v in self.variables], *[b.name for b in (*self.program.params, *self.program.outputs)]):
+            self.claim(name)
+        self.buffers.update(self.program.params, self.program.outputs)
+        self.visit(self.program.body, _Known(sizes(self.program)))
+        for buffer in self.program.outputs:
+            if buffer not in self.written and 0 not in buffer.shape:
+                self.fail(f"expected every output to be written, got no store to {buffer}", buffer.name)
+
+    def fail(self, problem: str, culprit: str, hint: str = "") -> NoReturn:
+        raise LoopError(f"verify({self.program.name})", problem, caret(str(self.program), culprit), hint)
+
+    def claim(self, name: str) -> None:
+        if name in self.names:
+            self.fail(f"names must be unique, got {name} twice", name)
+        self.names.add(name)
+
+    # ---- statements
+
+    def visit(self, s: Stmt, known: _Known) -> None:
+        match s:
+            case For():
+                self.loop(s, known)
+            case Seq(stmts):
+                for inner in stmts:
+                    self.visit(inner, known)
+            case If(cond, body):
+                self.guard(cond, body, known)
+            case Alloc(buffer, body):
+                self.claim(buffer.name)
+                self.buffers.add(buffer)
+                self.visit(body, known)
+                self.buffers.discard(buffer)
+                self.accesses = [a for a in self.accesses if a.buffer is not buffer]
+            case Store(buffer, indices, value):
+                self.exprs((*indices, value), known)
+                self.write(buffer, indices, value, known)
+            case Update():
+                self.update(s, known)
+
+    def loop(self, s: For, known: _Known) -> None:
+        self.claim(s.name)
+        if not _KINDS.match(s.kind):
+            self.fail(f"loop {s.name} has an unknown kind {s.kind}", s.name)
+        if isinstance(s.extent, Expr):
+            self.exprs((s.extent,), known)
+            if s.extent.dtype is not int64:
+                self.fail(f"the extent of loop {s.name} must be int64, got {s.extent.dtype}", s.name)
+        elif s.extent <= 0:
+            return  # nothing in it runs
+        before = len(self.accesses)
+        self.variables.add(s.var)
+        self.visit(s.body, _Known(inside(s, known.ranges), known.truths))
+        self.variables.discard(s.var)
+        if s.kind not in (SERIAL, UNROLL) and s.extent != 1:
+            self.race(s, self.accesses[before:])
+
+    def race(self, s: For, accesses: Sequence[Access]) -> None:
+        shared = {a.buffer for a in accesses if a.write and a.buffer.scope != "shared"}
+        if found := meeting(s, [a for a in accesses if a.buffer in shared]):
+            first, second = found if found[0].write else found[::-1]
+            verb = "writes" if second.write else "reads"
+            self.fail(f"iterations of the {s.kind} loop {s.name} must be independent, but one writes {first} and "
+                      f"another {verb} {second}", f"for {s.name} in", f"make {s.name} serial, or allocate {first.buffer.name} inside of it")
+
+    def guard(self, cond: Expr, body: Stmt, known: _Known) -> None:
+        self.exprs((cond,), known)
+        if cond.dtype is not boolean:
+            self.fail(f"a condition must be bool, got {cond.dtype}: {cond}", "if")
+        if known.may_be(cond, True):
+            self.visit(body, known.where(cond))
+
+    def update(self, s: Update, known: _Known) -> None:
+        target = Access(s.buffers[0], s.indices, known.bounds, True)
+        if not len(s.buffers) == len(s.values) == len(s.inits):
+            self.fail(f"an update of {len(s.buffers)} buffers needs as many values and inits, got {len(s.values)} and "
+                      f"{len(s.inits)}", target.buffer.name)
+        for axis in s.axes:
+            if axis not in self.variables:
+                self.fail(f"{target} is reduced over {axis}, which is no loop around it", axis.name)
+            if axis in free_vars(*s.indices):
+                self.fail(f"{target} is reduced over {axis}, so its indices must not depend on it", axis.name)
+        self.exprs((*s.indices, *s.inits), known)
+        for buffer, value in zip(s.buffers, s.inits, strict=True):
+            self.write(buffer, s.indices, value, known)
+        self.exprs(s.values, known)
+        for buffer, value in zip(s.buffers, s.values, strict=True):
+            self.write(buffer, s.indices, value, known)
+
+    def write(self, buffer: Buffer, indices: tuple[Expr, ...], value: Expr, known: _Known) -> None:
+        if buffer in self.program.params:
+            self.fail(f"inputs must not be written, got a store to {buffer}", buffer.name)
+        if value.dtype is not buffer.dtype:
+            self.fail(f"{buffer.name} holds {buffer.dtype}, got a value of {value.dtype}: {value}", buffer.name,
+                      f"cast it: x.astype({str(buffer.dtype)!r})")
+        self.access(buffer, indices, known, True)
+        self.written.add(buffer)
+
+    # ---- expressions
+
+    def exprs(self, exprs: Sequence[Expr], known: _Known) -> None:
+        """Check everything in `exprs`; the branches of a select are evaluated where its condition allows."""
+        pending = [(e, known) for e in exprs]
+        seen: set[tuple[Expr, _Known]] = set()
+        while pending:
+            x, here = pending.pop()
+            if (x, here) in seen:
+                continue
+            seen.add((x, here))
+            match x:
+                case Var() if x not in self.variables:
+                    self.fail(f"{x} is used outside of its loop", x.name)
+                case Load():
+                    self.access(x.source, x.indices, here, False)
+                case Reduce():
+                    self.fail(f"a loop program has no reductions in expressions, got {x}", x.combiner.name)
+                case Select(cond, then, other):
+                    pending.append((cond, here))
+                    sides = ((then, True), (other, False))
+                    pending += [(e, here.where(cond, truth)) for e, truth in sides if here.may_be(cond, truth)]
+                    continue
+            pending += [(c, here) for c in children(x)]
+
+    def access(self, buffer: Buffer, indices: tuple[Expr, ...], known: _Known, write: bool) -> None:
+        found = Access(buffer, indices, known.bounds, write)
+        if buffer not in self.buffers:
+            self.fail(f"{found} is outside of the scope of {buffer.name}", str(found))
+        if not write and buffer not in self.written:
+            self.fail(f"{found} is read before anything is written to {buffer.name}", str(found))
+        if len(indices) != len(buffer.shape):
+            self.fail(f"{buffer} has {len(buffer.shape)} dimensions, got {len(indices)} indices: {found}", str(found))
+        for var in free_vars(*indices) - self.variables:
+            self.fail(f"{var} is used outside of its loop", var.name)
+        for index, extent in zip(indices, buffer.shape, strict=True):
+            if index.dtype is not int64:
+                self.fail(f"indices must be int64, got {index.dtype}: {found}", str(found))
+            if not _within(index, extent if isinstance(extent, Expr) else const(extent), known):
+                low, high = known.bounds.of(index)
+                self.fail(f"expected an index in [0, {extent}) of {found}, got {index}, which may be in [{low}, {high}]",
+                          str(found), "guard it with a condition, or clamp it with te minimum and maximum")
+        self.accesses.append(found)
+
+
+def _conjuncts(cond: Expr) -> set[Expr]:
+    if isinstance(cond, Binary) and cond.op == "and":
+        return _conjuncts(cond.a) | _conjuncts(cond.b)
+    return {cond}
+
+
+def _within(index: Expr, extent: Expr, known: _Known) -> bool:
+    """Whether 0 <= index < extent is proven."""
+    bounds = known.bounds
+    form, limit = bounds.form(index), bounds.form(extent)
+    below = combine(limit, form, -1)
+    return (
+        (binary("le", const(0), index) in known.truths or _least(bounds, form) >= 0)
+        and (binary("lt", index, extent) in known.truths or _least(bounds, (below[0], below[1] - 1)) >= 0)
+    )  # fmt: skip
+
+
+def _least(bounds: Bounds, form: Linear, depth: int = _DEPTH) -> int | float:
+    """A lower bound of a sum: that of its terms, or a better one by what is known of sums and of terms."""
+    found = bounds.interval(form)[0]
+    if depth == 0 or found >= 0:
+        return found
+    ways = [*_by_facts(bounds, form, depth - 1), *[_by_term(bounds, form, t, depth - 1) for t in form[0]]]
+    return max([found, *ways])
+
+
+def _by_facts(bounds: Bounds, form: Linear, depth: int) -> Iterator[int | float]:
+    """Bounds by way of a known sum that has a term in common: one term less."""
+    for (terms, constant), given in bounds.sums:
+        shared = {Fraction(form[0][t], k) for t, k in terms.items() if t in form[0]}
+        for ratio in shared:
+            factor, scale = ratio.numerator, ratio.denominator
+            side = factor * given[0 if factor > 0 else 1]
+            if math.isfinite(side):
+                rest = combine(combine(({}, 0), form, scale), (terms, constant), -factor)
+                yield _divided(side + _least(bounds, rest, depth), scale)
+
+
+def _by_term(bounds: Bounds, form: Linear, term: Expr, depth: int) -> int | float:
+    """A bound by what a term is: the lesser or the greater of two, or a quotient."""
+    times = form[0][term]
+    rest = combine(form, ({term: 1}, 0), -times)
+    match term:
+        case Binary("min" | "max" as op, a, b):
+            both = [_least(bounds, combine(rest, bounds.form(x), times), depth) for x in (a, b)]
+            return min(both) if (op == "min") == (times > 0) else max(both)  # one of them; at least, or at most both
+        case Binary("floordiv", x, Const(d, _)) if d > 0:  # (x - d + 1) / d <= x//d <= x / d
+            low, constant = bounds.form(x)
+            near = (low, constant - d + 1) if times > 0 else (low, constant)
+            whole = combine(combine(({}, 0), rest, d), near, times)
+            return _divided(_least(bounds, whole, depth), d)
+    return -math.inf
+
+
+def _divided(least: int | float, by: int) -> int | float:
+    """The least integer that is not below `least / by`."""
+    return -(-int(least) // by) if math.isfinite(least) else least
+
+
+__all__ = ["verify"]
