@@ -1,0 +1,145 @@
+"""Imports point one way, and special libraries stay in their rooms: DESIGN made executable.
+
+Imports under `TYPE_CHECKING` count: a type is a dependency like any other.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "minicc"
+FILES = sorted(p for p in ROOT.rglob("*.py") if "digits" not in p.parts)
+
+DIRECT = {  # package: what stands directly below it; whatever stands below that is allowed, too
+    "errors": (),
+    "config": ("errors",),
+    "types": ("errors",),
+    "target": ("config", "types"),
+    "ir": ("target",),
+    "te": ("ir",),
+    "ops": ("te",),
+    "graph": ("ops",),
+    "loop": ("te",),
+    "schedule": ("loop",),
+    "recipes": ("schedule",),
+    "codegen": ("loop",),
+    "runtime": ("codegen",),
+    "tune": ("runtime", "recipes"),
+    "frontend": ("graph",),
+    "bridge": ("graph", "loop"),
+    "compile": ("graph", "frontend", "recipes", "runtime", "tune"),
+    "minicc": ("compile",),  # minicc/__init__.py, the public API
+    "testing": ("minicc", "bridge", "backend"),
+    "backend": ("minicc", "bridge"),
+    "compat": ("minicc", "bridge"),
+    "explain": ("minicc", "bridge"),
+    "course": ("testing", "explain", "compat"),
+    "cli": ("testing", "explain", "compat", "course"),
+    "__main__": ("cli",),
+}
+LIBRARIES = {  # library: the files that may import it
+    "llvmlite": ("codegen/", "runtime/", "target.py"),
+    "tvm": ("bridge/_tvm.py",),
+    "onnx": ("frontend/", "backend.py", "testing/backend_suite.py"),
+    "torch": ("frontend/",),
+    "hypothesis": ("testing/strategies.py",),
+}
+OPTIONAL = {"torch", "tvm", "onnxruntime", "sklearn", "matplotlib", "transformers", "PIL"}  # heavy: imported where used
+MOST_LINES = 500
+
+
+def below(package):
+    """Every package that `package` may import."""
+    found = {package}
+    for name in DIRECT[package]:
+        found |= below(name)
+    return found
+
+
+def room(path):
+    """The package a file belongs to: its folder in minicc/, or its name."""
+    parts = path.relative_to(ROOT).parts
+    return parts[0] if len(parts) > 1 else {"__init__": "minicc"}.get(path.stem, path.stem)
+
+
+def imports(tree):
+    """Every absolute module name that a file imports, with the node that does it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from ((f"{node.module}.{alias.name}", node) for alias in node.names)
+
+
+def imported_room(name):
+    """The package of minicc that a module name means; None outside of minicc."""
+    parts = name.split(".")
+    if parts[0] != "minicc":
+        return None
+    return parts[1] if len(parts) > 1 and parts[1] in DIRECT else "minicc"
+
+
+def inside_functions(tree):
+    """Every import inside a function."""
+    for function in ast.walk(tree):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield from imports(function)
+
+
+@pytest.fixture(params=FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def source(request):
+    text = request.param.read_text(encoding="utf-8")
+    return request.param, text, ast.parse(text)
+
+
+def test_imports_point_down(source):
+    path, _, tree = source
+    assert room(path) in DIRECT, f"{path.name} is in no room of the layout"
+    allowed = below(room(path))
+    for name, node in imports(tree):
+        target = imported_room(name)
+        assert target is None or target in allowed, f"{path}:{node.lineno}: {room(path)} may not import {name}"
+
+
+def test_libraries_stay_in_their_rooms(source):
+    path, _, tree = source
+    here = path.relative_to(ROOT).as_posix()
+    for name, node in imports(tree):
+        places = LIBRARIES.get(name.split(".")[0])
+        assert places is None or here.startswith(places), f"{path}:{node.lineno}: {name} belongs in {', '.join(places)}"
+
+
+def test_only_config_reads_the_environment(source):
+    path, _, tree = source
+    for node in ast.walk(tree):
+        read = isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv", "getenvb")
+        assert not read or path == ROOT / "config.py", f"{path}:{node.lineno}: the environment is read in config.py only"
+    names = {name for name, _ in imports(tree)}
+    assert path == ROOT / "config.py" or not names & {"os.environ", "os.getenv"}
+
+
+def test_no_import_hides_in_a_function(source):
+    path, _, tree = source
+    for name, node in inside_functions(tree):
+        assert name.split(".")[0] in OPTIONAL, f"{path}:{node.lineno}: import {name} at the top of the file"
+
+
+def test_names_and_sizes(source):
+    path, text, _ = source
+    assert path.stem not in ("utils", "util", "helpers", "helper", "common", "misc")
+    assert text.count("\n") <= MOST_LINES, f"{path} has {text.count(chr(10))} lines: it wants to be two files"
+
+
+def test_the_table_is_a_ladder():
+    for package in DIRECT:
+        assert package not in {name for lower in DIRECT[package] for name in below(lower)}
+
+
+def test_the_checks_see_what_they_should():
+    tree = ast.parse("import a.b\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from minicc.te import expr\n"
+                     "def f():\n    from minicc import graph\n")
+    assert [name for name, _ in imports(tree)][:2] == ["a.b", "typing.TYPE_CHECKING"]
+    assert {imported_room(name) for name, _ in imports(tree)} == {None, "te", "graph"}
+    assert [name for name, _ in inside_functions(tree)] == ["minicc.graph"]
