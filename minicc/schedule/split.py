@@ -6,35 +6,28 @@ Meaning: `i` takes the values `i_o*factor + i_i`. Where the factor does not divi
 Legality: always, for a serial loop. The tail of a reduction over several buffers cannot be
 peeled, and peeling needs a constant extent with at least one whole tile.
 
->>> from minicc.schedule.split import _example
 >>> before, after = _example()
 >>> print(before)
-def scale(A, B):
-    # A: float32[10] -> B: float32[10]
-    for i in range(10):
-        B[i] = A[i]*2.0
-<BLANKLINE>
+for i in range(10):
+    B[i] = A[i]*2.0
 >>> print(after)
-def scale(A, B):
-    # A: float32[10] -> B: float32[10]
-    for i_o in range(3):
-        for i_i in range(4):
-            if i_o*4 + i_i < 10:
-                B[i_o*4 + i_i] = A[i_o*4 + i_i]*2.0
-<BLANKLINE>
+for i_o in range(3):
+    for i_i in range(4):
+        if i_o*4 + i_i < 10:
+            B[i_o*4 + i_i] = A[i_o*4 + i_i]*2.0
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from minicc.ir.node import replace
 from minicc.loop.ir import SERIAL, Buffer, For, If, Stmt, Store, Update, loops, rewrite, seq, substitute_vars
 from minicc.loop.program import Program
 from minicc.schedule.nest import duplicate, fresh, get_loop, graft
-from minicc.schedule.step import Illegal, Step
+from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.te.expr import Var
 from minicc.types import float32
 
@@ -122,8 +115,8 @@ def _continued(s: Stmt, axis: Var) -> Stmt:
     return Store(s.buffers[0], s.indices, s.values[0])
 
 
-def _example() -> tuple[Any, Any]:
+def _example() -> tuple[str, str]:
     """The program of the docstring, before and after."""
     a, b, i = Buffer("A", float32, (10,)), Buffer("B", float32, (10,)), Var("i")
     before = Program("scale", (a,), (b,), For(i, 10, Store(b, (i,), a[i] * 2.0)))
-    return before, Split("i", 4).apply(before)
+    return loops_text(before), loops_text(Split("i", 4).apply(before))

@@ -13,6 +13,7 @@ result. A step prints as the Python that applies it to a schedule called `s`.
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, TypeVar
@@ -22,6 +23,11 @@ from minicc.loop.program import Program
 from minicc.schedule.tidy import tidy
 
 S = TypeVar("S", bound="Step")
+
+
+def loops_text(program: Program) -> str:
+    """The statements of a program as Python, without the lines that make it a function."""
+    return textwrap.dedent(str(program).partition("    # ")[2].partition("\n")[2]).rstrip()
 
 
 class Illegal(Exception):
@@ -72,7 +78,8 @@ class Step:
         try:
             return self.transform(program)
         except Illegal as illegal:
-            where = caret(str(program).rstrip(), illegal.culprit) if illegal.culprit else str(program).rstrip()
+            text = loops_text(program)
+            where = caret(text, illegal.culprit) if illegal.culprit else text
             raise ScheduleError(str(self).removeprefix("s."), illegal.problem, where, illegal.hint) from None
 
     def __str__(self) -> str:

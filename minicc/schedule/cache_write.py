@@ -1,0 +1,95 @@
+"""cache_write: a nest writes a buffer of its own, which is copied to the result afterwards.
+
+Meaning: the nest that fills `buffer` fills `<buffer>_<scope>` of the same shape instead, and a
+copy nest after it stores the original. With `compute_at(<buffer>_local, loop)` on a loop of the
+copy nest, results accumulate in registers and are stored once.
+
+Legality: one nest fills the buffer, and nothing else writes it.
+
+>>> before, after = _example()
+>>> print(before)
+for i in range(4):
+    for k in range(8):
+        if first(k):
+            B[i] = 0.0
+        B[i] = B[i] + A[i, k]
+>>> print(after)
+B_local = empty((4,), float32)  # local
+for i in range(4):
+    for k in range(8):
+        if first(k):
+            B_local[i] = 0.0
+        B_local[i] = B_local[i] + A[i, k]
+for i_copy in range(4):
+    B[i_copy] = B_local[i_copy]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from minicc.loop.ir import Alloc, Buffer, For, Seq, Stmt, Store, Update, seq
+from minicc.loop.program import Program
+from minicc.schedule.nest import (
+    allocations,
+    buffers_of,
+    fresh,
+    get_buffer,
+    graft,
+    path_to,
+    rename_buffers,
+    writes,
+)
+from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.te.expr import Expr, Var, const
+from minicc.types import float32
+
+
+@dataclass(frozen=True)
+class CacheWrite(Step):
+    """The nest of `buffer` writes a cache in `scope`."""
+
+    buffer: str
+    scope: str = "local"
+    name: ClassVar[str] = "cache_write"
+
+    def cache(self, program: Program) -> str:
+        """The name of the new buffer."""
+        return fresh(program, f"{self.buffer}_{self.scope}")[0]
+
+    def transform(self, program: Program) -> Program:
+        buffer = get_buffer(program, self.buffer)
+        if self.scope not in ("local", "global"):
+            raise Illegal(f"expected scope to be 'local' or 'global', got {self.scope!r}", self.buffer)
+        home = allocations(program)[self.buffer].body if buffer not in program.outputs else program.body
+        found = writes(home, buffer)
+        nest = home
+        for nest in path_to(home, found[0]):
+            if not isinstance(nest, (Alloc, Seq)):
+                break
+        if not all(path_to(nest, write) for write in found):
+            raise Illegal(f"one nest must fill {self.buffer}, but {len(found)} statements in several nests do", self.buffer)
+        cache = Buffer(self.cache(program), buffer.dtype, buffer.shape, self.scope)
+        names = [f"{i.name if isinstance(i, Var) else f'i{d}'}_copy" for d, i in enumerate(found[0].indices)]
+        variables = [Var(name) for name in fresh(program, *names)]
+        at: tuple[Expr, ...] = tuple(variables)
+        copy: Stmt = Store(buffer, at, cache[at])
+        for variable, extent in reversed(list(zip(variables, buffer.shape, strict=True))):
+            copy = For(variable, extent, copy)
+        return graft(program, nest, Alloc(cache, seq(rename_buffers(nest, {buffer: cache}), copy)))
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[CacheWrite]:
+        for name in buffers_of(program):
+            yield cls(name)
+            yield cls(name, "global")
+
+
+def _example() -> tuple[str, str]:
+    """The program of the docstring, before and after."""
+    a, b, i, k = Buffer("A", float32, (4, 8)), Buffer("B", float32, (4,)), Var("i"), Var("k")
+    step = Update((b,), (i,), (b[i] + a[i, k],), (const(0.0, float32),), (k,))
+    before = Program("total", (a,), (b,), For(i, 4, For(k, 8, step)))
+    return loops_text(before), loops_text(CacheWrite("B").apply(before))

@@ -1,0 +1,243 @@
+"""compute_at: a producer moves into a loop of its consumer, and computes there what is needed there.
+
+Meaning: the nest that fills `buffer` moves to the start of the body of `loop`. Its loops shrink
+to the box of elements that the body reads, and the buffer to that box, so it is smaller, warmer,
+and private to an iteration. Where the box may stick out of the buffer's domain, the producer's
+index is clamped into it: an element at the edge is computed again into a cell that nobody reads,
+which needs no branch.
+
+Legality: the buffer is inside of the program, filled by one statement over loops that are its
+axes, and read under `loop` only, later than its nest; what the nest reads is not written in
+between. `scope` is that of the smaller buffer: by default local up to 1,024 elements.
+
+>>> before, after = _example()
+>>> print(before)
+T = empty((8,), float32)
+for i in range(8):
+    T[i] = A[i]*2.0
+for j_o in range(4):
+    for j_i in range(2):
+        B[j_o*2 + j_i] = T[j_o*2 + j_i]
+>>> print(after)
+for j_o in range(4):
+    T = empty((2,), float32)  # local
+    for i in range(2):
+        T[i] = A[j_o*2 + i]*2.0
+    for j_i in range(2):
+        B[j_o*2 + j_i] = T[j_i]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from minicc.ir.node import replace
+from minicc.loop.ir import (
+    PARALLEL,
+    SERIAL,
+    VECTORIZE,
+    Alloc,
+    Buffer,
+    For,
+    If,
+    Seq,
+    Stmt,
+    Store,
+    loops,
+    rewrite,
+    seq,
+    substitute_vars,
+)
+from minicc.loop.program import Program
+from minicc.schedule.nest import (
+    Write,
+    all_reads,
+    allocations,
+    get_alloc,
+    get_loop,
+    graft,
+    in_order,
+    loops_around,
+    map_accesses,
+    path_to,
+    reads,
+    targets,
+    writes,
+)
+from minicc.schedule.region import box
+from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.tidy import ranges_of
+from minicc.te.bounds import assume
+from minicc.te.expr import Const, Expr, Var, const, maximum, minimum
+from minicc.te.simplify import Simplifier
+from minicc.types import float32
+
+LOCAL_ELEMENTS = 1024  # the largest box that is local by default
+
+
+@dataclass(frozen=True)
+class _Move:
+    """The parts of a program that take part."""
+
+    alloc: Alloc
+    write: Write
+    nest: Stmt  # the producer
+    loop: For  # the place
+
+
+@dataclass(frozen=True)
+class ComputeAt(Step):
+    """The nest of `buffer` moves into `loop`."""
+
+    buffer: str
+    loop: str
+    scope: str | None = None
+    name: ClassVar[str] = "compute_at"
+    positional: ClassVar[int] = 2
+
+    def transform(self, program: Program) -> Program:
+        move = self._find(program)
+        self._check_flow(program, move)
+        ranges = ranges_of(program.body)
+        guards: list[If] = []
+        inside = move.loop.body
+        while isinstance(inside, If) and not any(load.source is move.alloc.buffer for load in reads(inside)):
+            guards.append(inside)  # of the loop itself: known to hold for the producer as well
+            inside = inside.body
+        for guard in guards:
+            ranges = assume(guard.cond, ranges)
+        simplify = Simplifier(ranges)
+        inner = {f.var: ranges[f.var] for f in loops(inside).values()}
+        region = box(all_reads(inside, move.alloc.buffer), move.alloc.buffer.shape, inner, simplify)
+        shape = tuple(extent for _, extent in region)
+        buffer = replace(move.alloc.buffer, shape=shape, scope=self._scope(shape))
+        producer = self._producer(move, buffer, region, simplify)
+        starts = [start for start, _ in region]
+        consumers = map_accesses(inside, lambda b, at: (b, at) if b is not move.alloc.buffer else (
+            buffer, tuple(i - start for i, start in zip(at, starts, strict=True))))
+        body: Stmt = Alloc(buffer, seq(producer, consumers))
+        for guard in reversed(guards):
+            body = If(guard.cond, body)
+        new_loop = replace(move.loop, body=body)
+
+        def change(s: Stmt) -> Stmt:
+            return seq() if s is move.nest else new_loop if s is move.loop else s
+
+        return graft(program, move.alloc, _without_empty(rewrite(move.alloc.body, change)))
+
+    def _find(self, program: Program) -> _Move:
+        """The statements that take part, or why they cannot."""
+        alloc, loop = get_alloc(program, self.buffer), get_loop(program, self.loop)
+        found = writes(alloc.body, alloc.buffer)
+        if len(found) != 1 or len(targets(found[0])) != 1:
+            what = f"{len(found)} statements write it" if len(found) != 1 else "its reduction fills other buffers too"
+            raise Illegal(f"it must be filled by one statement of its own, but {what}", self.buffer)
+        write, way = found[0], path_to(alloc.body, loop)
+        if not way:
+            raise Illegal(f"loop {loop.name} is not where {self.buffer} lives", loop.name)
+        nest: Stmt = alloc.body
+        for s in path_to(alloc.body, write):
+            nest = s
+            if s not in way:
+                break
+        if nest is loop or path_to(loop, write):
+            raise Illegal(f"loop {loop.name} is around the nest of {self.buffer} itself", loop.name, "choose a loop of a reader")
+        shared = path_to(alloc.body, nest)[-2]
+        assert isinstance(shared, Seq)
+        if shared.stmts.index(nest) > [bool(path_to(s, loop)) for s in shared.stmts].index(True):
+            raise Illegal(f"loop {loop.name} comes before the nest of {self.buffer}", loop.name)
+        if any(f.kind == VECTORIZE for f in [*loops_around(program.body, loop), loop]):
+            raise Illegal(f"loop {loop.name} is vectorized", loop.name, "choose a loop around it")
+        return _Move(alloc, write, nest, loop)
+
+    def _check_flow(self, program: Program, move: _Move) -> None:
+        """The axes are plain, the readers are under the loop, and what the nest reads stays."""
+        buffer, body = move.alloc.buffer, move.alloc.body
+        around = {f.var: f for f in loops_around(move.nest, move.write)}
+        seen: set[Expr] = set()
+        for index, extent in zip(move.write.indices, buffer.shape, strict=True):
+            alone = isinstance(index, Const) and extent == 1
+            if not alone and (index in seen or not (isinstance(index, Var) and index in around and around[index].extent == extent)):
+                raise Illegal(f"{self.buffer} must be stored over loops that are its axes, but is stored at {index}",
+                              self.buffer, "use compute_at before splitting or fusing its loops")
+            seen.add(index)
+        if any(load.source is buffer and (isinstance(move.write, Store) or load.indices != move.write.indices)
+               for load in all_reads(move.nest)):
+            raise Illegal(f"the elements of {self.buffer} are computed from one another", self.buffer)
+        readers = [s for s in in_order(body) if any(load.source is buffer for load in reads(s)) and s is not move.write]
+        if not readers or not all(path_to(move.loop.body, s) for s in readers):
+            raise Illegal(f"{self.buffer} is read outside of loop {move.loop.name}" if readers else f"{self.buffer} is never read",
+                          self.buffer, "choose a loop that encloses every reader")
+        self._check_nest(program, move)
+
+    def _check_nest(self, program: Program, move: _Move) -> None:
+        own = {s.buffer for s in in_order(move.nest) if isinstance(s, Alloc)} | {move.alloc.buffer}
+        if others := {b for w in writes(move.nest) for b in targets(w)} - own:
+            raise Illegal(f"its nest also fills {next(iter(others)).name}", self.buffer)
+        needed = {load.source for load in all_reads(move.nest)} - own
+        later = False
+        for s in in_order(program.body):
+            later = later or s is move.nest
+            if later and (written := needed & set(targets(s))):
+                raise Illegal(f"it reads {next(iter(written)).name}, which is written later again", self.buffer)
+
+    def _scope(self, shape: tuple[Any, ...]) -> str:
+        if self.scope not in (None, "local", "global"):
+            raise Illegal(f"expected scope to be 'local' or 'global', got {self.scope!r}", self.buffer)
+        small = all(isinstance(d, int) for d in shape) and math.prod(shape) <= LOCAL_ELEMENTS
+        return self.scope or ("local" if small else "global")
+
+    def _producer(self, move: _Move, buffer: Buffer, region: list[tuple[Expr, Any]], simplify: Simplifier) -> Stmt:
+        """The nest over the box: its loops count from the start of the box, its indices are clamped."""
+        marks = tuple(Var(f"{i}'") if isinstance(i, Var) else i for i in move.write.indices)
+        old = move.alloc.buffer
+        nest = map_accesses(move.nest, lambda b, at: (buffer, marks) if b is old else (b, at))
+        values: dict[Expr, Expr] = {}
+        extents: dict[Expr, Any] = {}
+        for index, (start, size), limit in zip(move.write.indices, region, old.shape, strict=True):
+            if isinstance(index, Var):
+                extents[index] = size
+                values[index] = index if size == limit else _clamped(start, index, size, limit, simplify)
+        nest = substitute_vars(nest, values)
+        nest = substitute_vars(nest, {m: i for m, i in zip(marks, move.write.indices, strict=True) if isinstance(m, Var)})
+
+        def shrink(s: Stmt) -> Stmt:
+            if not isinstance(s, For):
+                return s
+            kind = SERIAL if s.kind == PARALLEL else s.kind
+            return replace(s, extent=extents.get(s.var, s.extent), kind=kind)
+
+        return rewrite(nest, shrink)
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[ComputeAt]:
+        for buffer, alloc in allocations(program).items():
+            for loop in loops(alloc.body):
+                yield cls(buffer, loop)
+
+
+def _clamped(start: Expr, index: Var, size: int, limit: Any, simplify: Simplifier) -> Expr:
+    """`start + index` within `[0, limit)`, with only the clamps that bounds cannot prove away."""
+    low, _ = simplify.bounds.of(start)
+    value = start + index
+    if low < 0:
+        value = maximum(value, 0)
+    apart = simplify.bounds.difference(simplify(start + (size - 1)), limit if isinstance(limit, Expr) else const(limit))
+    return minimum(value, limit - 1) if apart is None or apart[1] >= 0 else value
+
+
+def _without_empty(s: Stmt) -> Stmt:
+    """`s` without the holes that a moved nest leaves."""
+    return rewrite(s, lambda t: seq(*[x for x in t.stmts if x is not seq()]) if isinstance(t, Seq) and t.stmts else t)
+
+
+def _example() -> tuple[str, str]:
+    """The program of the docstring, before and after."""
+    a, t, b = Buffer("A", float32, (8,)), Buffer("T", float32, (8,)), Buffer("B", float32, (8,))
+    i, j = Var("i"), Var("j_o") * 2 + Var("j_i")
+    consumer = For(Var("j_o"), 4, For(Var("j_i"), 2, Store(b, (j,), t[j])))
+    before = Program("double", (a,), (b,), Alloc(t, seq(For(i, 8, Store(t, (i,), a[i] * 2.0)), consumer)))
+    return loops_text(before), loops_text(ComputeAt("T", "j_o").apply(before))

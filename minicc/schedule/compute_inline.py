@@ -1,0 +1,124 @@
+"""compute_inline: a buffer disappears; its readers compute its elements themselves.
+
+Meaning: every load of the buffer becomes the expression that was stored there, with its indices
+put in. The nest that filled the buffer goes, and so does its allocation.
+
+Legality: the buffer is inside of the program and filled by one store (no reduction), over loops
+that are its axes; what the expression reads is complete before that nest and not written later.
+
+>>> before, after = _example()
+>>> print(before)
+T = empty((4,), float32)
+for i in range(4):
+    T[i] = A[i]*2.0
+for j in range(4):
+    B[j] = T[3 - j]
+>>> print(after)
+for j in range(4):
+    B[j] = A[3 - j]*2.0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from minicc.loop.ir import Alloc, Buffer, For, If, Stmt, Store, map_expressions, rewrite, seq
+from minicc.loop.program import Program
+from minicc.schedule.nest import (
+    allocations,
+    get_alloc,
+    graft,
+    in_order,
+    path_to,
+    reads,
+    targets,
+    writes,
+)
+from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.te.expr import Const, Expr, Load, Var, loads, substitute, transform
+from minicc.types import float32
+
+
+@dataclass(frozen=True)
+class ComputeInline(Step):
+    """`buffer` is computed where it is read."""
+
+    buffer: str
+    name: ClassVar[str] = "compute_inline"
+
+    def transform(self, program: Program) -> Program:
+        alloc = get_alloc(program, self.buffer)
+        store = self._only_store(alloc)
+        nest = self._nest(alloc, store)
+        self._check_inputs(alloc, store, nest)
+        def change(e: Expr) -> Expr:
+            if not (isinstance(e, Load) and e.source is alloc.buffer):
+                return e
+            point: dict[Expr, Expr] = {a: i for a, i in zip(store.indices, e.indices, strict=True) if isinstance(a, Var)}
+            return substitute(store.value, point)
+
+        memo: dict[Expr, Expr] = {}
+        rest = rewrite(alloc.body, lambda s: seq() if s is nest else s)
+        return graft(program, alloc, map_expressions(rest, lambda e: transform(e, change, memo)))
+
+    def _only_store(self, alloc: Alloc) -> Store:
+        found = writes(alloc.body, alloc.buffer)
+        if len(found) != 1 or not isinstance(found[0], Store):
+            what = "a reduction" if len(found) == 1 else f"{len(found)} statements"
+            raise Illegal(f"it must be written by one store, but {what} writes it", self.buffer,
+                          f'use compute_at("{self.buffer}", loop)')
+        store = found[0]
+        if any(load.source is alloc.buffer for load in reads(store)):
+            raise Illegal("its elements are computed from one another", self.buffer)
+        return store
+
+    def _nest(self, alloc: Alloc, store: Store) -> Stmt:
+        """The nest that fills the buffer: loops over its axes around the store and nothing else."""
+        around = path_to(alloc.body, store)
+        if any(isinstance(s, If) for s in around):
+            raise Illegal("it is stored under a guard", self.buffer)
+        extents = {s.var: s.extent for s in around if isinstance(s, For)}
+        for index, extent in zip(store.indices, alloc.buffer.shape, strict=True):
+            alone = isinstance(index, Const) and extent == 1
+            if not alone and not (isinstance(index, Var) and extents.pop(index, None) == extent):
+                raise Illegal(f"it must be stored over loops that are its axes, but is stored at {index}", self.buffer,
+                              "inline before splitting or fusing its loops")
+        if extents:
+            raise Illegal(f"it is stored again in each iteration of loop {next(iter(extents)).name}", self.buffer)
+        nest: Stmt = store
+        for outer in reversed(around[:-1]):
+            if not isinstance(outer, For):
+                break
+            nest = outer
+        return nest
+
+    def _check_inputs(self, alloc: Alloc, store: Store, nest: Stmt) -> None:
+        """What the elements read is complete before the nest, and stays."""
+        needed = {load.source for load in loads(store.value)}
+        around = path_to(alloc.body, nest)[:-1]
+        readers = [s for s in in_order(alloc.body) if any(load.source is alloc.buffer for load in reads(s))]
+        for s in around:
+            if isinstance(s, Alloc) and s.buffer in needed and not all(path_to(s, reader) for reader in readers):
+                raise Illegal(f"it reads {s.buffer.name}, which does not live where it is read", self.buffer)
+        before = True
+        for s in in_order(alloc.body):
+            before = before and s is not nest
+            written = needed & set(targets(s))
+            shared = any(isinstance(loop, For) and path_to(loop, s) for loop in around)
+            if written and (not before or shared):
+                raise Illegal(f"it reads {next(iter(written)).name}, which is written later again", self.buffer)
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[ComputeInline]:
+        return map(cls, allocations(program))
+
+
+def _example() -> tuple[str, str]:
+    """The program of the docstring, before and after."""
+    a, t, b = Buffer("A", float32, (4,)), Buffer("T", float32, (4,)), Buffer("B", float32, (4,))
+    i, j = Var("i"), Var("j")
+    body = seq(For(i, 4, Store(t, (i,), a[i] * 2.0)), For(j, 4, Store(b, (j,), t[3 - j])))
+    before = Program("reverse", (a,), (b,), Alloc(t, body))
+    return loops_text(before), loops_text(ComputeInline("T").apply(before))

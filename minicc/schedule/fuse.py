@@ -1,0 +1,73 @@
+"""fuse: two nested loops become one over all their pairs.
+
+Meaning: `f` in `range(n*m)` stands for `i = f//m`, `j = f%m`. The order of execution is the same.
+
+Legality: `j` is directly inside `i`, both are serial, `m` is constant, and both or neither are
+loops of the reductions inside.
+
+>>> before, after = _example()
+>>> print(before)
+for i in range(4):
+    for j in range(8):
+        B[i, j] = A[i*8 + j]
+>>> print(after)
+for i_j_f in range(32):
+    B[i_j_f//8, i_j_f%8] = A[i_j_f]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from minicc.loop.ir import SERIAL, Buffer, For, Store, Update, loops, substitute_vars, walk
+from minicc.loop.program import Program
+from minicc.schedule.nest import fresh, get_loop, graft
+from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.te.expr import Expr, Var
+from minicc.types import float32
+
+
+@dataclass(frozen=True)
+class Fuse(Step):
+    """`outer` and the loop `inner` directly inside it become `outer_inner_f`."""
+
+    outer: str
+    inner: str
+    name: ClassVar[str] = "fuse"
+    positional: ClassVar[int] = 2
+
+    def fused(self, program: Program) -> str:
+        """The name of the new loop."""
+        return fresh(program, f"{self.outer}_{self.inner}_f")[0]
+
+    def transform(self, program: Program) -> Program:
+        outer, inner = get_loop(program, self.outer), get_loop(program, self.inner)
+        if outer.body is not inner:
+            raise Illegal(f"loop {inner.name} must be all that loop {outer.name} contains", outer.name, "reorder first")
+        for loop in (outer, inner):
+            if loop.kind != SERIAL:
+                raise Illegal(f"expected serial loops, got {loop.name} of kind {loop.kind}", loop.name, "fuse before")
+        if not isinstance(inner.extent, int):
+            raise Illegal(f"the extent of loop {inner.name} must be constant, got {inner.extent}", inner.name)
+        for s in walk(inner.body):
+            if isinstance(s, Update) and (outer.var in s.axes) != (inner.var in s.axes):
+                reduced, other = (outer, inner) if outer.var in s.axes else (inner, outer)
+                raise Illegal(f"{s.buffers[0].name} is reduced over {reduced.name} but not over {other.name}", other.name)
+        variable = Var(self.fused(program))
+        values: dict[Expr, Expr] = {outer.var: variable // inner.extent, inner.var: variable % inner.extent}
+        return graft(program, outer, For(variable, outer.extent * inner.extent, substitute_vars(inner.body, values)))
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[Fuse]:
+        for loop in loops(program.body).values():
+            if isinstance(loop.body, For):
+                yield cls(loop.name, loop.body.name)
+
+
+def _example() -> tuple[str, str]:
+    """The program of the docstring, before and after."""
+    a, b, i, j = Buffer("A", float32, (32,)), Buffer("B", float32, (4, 8)), Var("i"), Var("j")
+    before = Program("copy", (a,), (b,), For(i, 4, For(j, 8, Store(b, (i, j), a[i * 8 + j]))))
+    return loops_text(before), loops_text(Fuse("i", "j").apply(before))

@@ -1,0 +1,79 @@
+"""parallel: the iterations of a loop are shared out among threads.
+
+Meaning: the loop's kind becomes `parallel`; its iterations run in any order, or at once.
+
+Legality: the iterations are independent, so it is no loop of a reduction and nothing that it
+writes is touched in two iterations; buffers allocated inside belong to one iteration. Parallel
+and vectorized loops do not nest in either order, save a vectorized loop inside a parallel one.
+
+>>> before, after = _example()
+>>> print(before)
+for i in range(4):
+    B[i] = A[i]*2.0
+>>> print(after)
+for i in parallel(4):
+    B[i] = A[i]*2.0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from minicc.ir.node import replace
+from minicc.loop.ir import PARALLEL, SERIAL, VECTORIZE, Buffer, For, Store, Update, loops, walk
+from minicc.loop.program import Program
+from minicc.schedule.dependence import dependences
+from minicc.schedule.nest import get_loop, graft, loops_around
+from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.tidy import ranges_of
+from minicc.te.expr import Var
+from minicc.types import float32
+
+
+@dataclass(frozen=True)
+class Parallel(Step):
+    """`loop` runs in parallel."""
+
+    loop: str
+    name: ClassVar[str] = "parallel"
+
+    def transform(self, program: Program) -> Program:
+        loop = serial_loop(program, self.loop)
+        check_independent(program, loop)
+        for other in [*loops_around(program.body, loop), *loops(loop.body).values()]:
+            outside = other.name not in loops(loop.body)
+            if other.kind == PARALLEL or (other.kind == VECTORIZE and outside):
+                raise Illegal(f"loop {other.name} {'around' if outside else 'inside'} it is of kind {other.kind}", loop.name,
+                              f"fuse {other.name} and {loop.name} first")
+        return graft(program, loop, replace(loop, kind=PARALLEL))
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[Parallel]:
+        return map(cls, loops(program.body))
+
+
+def serial_loop(program: Program, name: str) -> For:
+    """The loop `name`, which must not have a kind yet. Raises Illegal."""
+    loop = get_loop(program, name)
+    if loop.kind != SERIAL:
+        raise Illegal(f"expected a serial loop, got one of kind {loop.kind}", name)
+    return loop
+
+
+def check_independent(program: Program, loop: For) -> None:
+    """Raises Illegal when two iterations of `loop` touch one element and one of them writes it."""
+    for s in walk(loop.body):
+        if isinstance(s, Update) and loop.var in s.axes:
+            raise Illegal(f"{s.buffers[0].name} is reduced over loop {loop.name}", loop.name,
+                          "choose a loop over an axis of the result")
+    for found in dependences(loop.body, [loop.var], ranges_of(program.body), reductions_commute=False):
+        raise Illegal(f"the iterations of loop {loop.name} depend on each other: {found}", loop.name)
+
+
+def _example() -> tuple[str, str]:
+    """The program of the docstring, before and after."""
+    a, b, i = Buffer("A", float32, (4,)), Buffer("B", float32, (4,)), Var("i")
+    before = Program("double", (a,), (b,), For(i, 4, Store(b, (i,), a[i] * 2.0)))
+    return loops_text(before), loops_text(Parallel("i").apply(before))

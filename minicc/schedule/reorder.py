@@ -1,0 +1,137 @@
+"""reorder: loops of one nest exchange places.
+
+Meaning: the named loops take, in the order given, the places that they hold together; loops
+between them stay. Guards between the loops move inwards until the variables they read are known.
+
+Legality: the loops are perfectly nested, and no dependence turns around: where an element is
+touched in two iterations that differ in several of the loops, those keep their order. The steps
+of a reduction commute (its sums may round differently), so the loops of one reduction go anywhere.
+
+>>> before, after = _example()
+>>> print(before)
+for i in range(4):
+    for k in range(8):
+        if first(k):
+            B[i] = 0.0
+        B[i] = B[i] + A[i, k]
+>>> print(after)
+for k in range(8):
+    for i in range(4):
+        if first(k):
+            B[i] = 0.0
+        B[i] = B[i] + A[i, k]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from minicc.ir.node import replace
+from minicc.loop.ir import VECTORIZE, Alloc, Buffer, For, If, Stmt, Update, loops
+from minicc.loop.program import Program
+from minicc.schedule.dependence import dependences
+from minicc.schedule.nest import get_loop, graft, path_to, targets, writes
+from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.tidy import ranges_of
+from minicc.te.expr import Expr, Var, const, free_vars, loads
+from minicc.types import float32
+
+
+@dataclass(frozen=True)
+class Reorder(Step):
+    """The loops `order`, outermost first."""
+
+    order: tuple[str, ...]
+    name: ClassVar[str] = "reorder"
+
+    def transform(self, program: Program) -> Program:
+        band, body = self._band(program)
+        chain = [s for s in band if isinstance(s, For)]
+        named = iter([get_loop(program, name) for name in self.order])
+        after = [next(named) if s.name in self.order else s for s in chain]
+        self._check(program, chain, after, body)
+        private = [s for s in band if isinstance(s, Alloc)]
+        if private and after != chain:
+            self._check_private(program, private, chain, body)
+        guards = [s for s in band if isinstance(s, If)]
+        written = {b for w in writes(body) for b in targets(w)}
+        for guard in guards:
+            if any(load.source in written for load in loads(guard.cond)):
+                raise Illegal(f"the guard {guard.cond} reads what its body writes", chain[-1].name)
+        for s in reversed(private):
+            body = replace(s, body=body)
+        return graft(program, band[0], _rebuilt(after, guards, body))
+
+    def _band(self, program: Program) -> tuple[list[Stmt], Stmt]:
+        """The statements from the outermost to the innermost of the loops, and what is inside."""
+        if len(set(self.order)) < len(self.order) or len(self.order) < 2:
+            raise Illegal(f"expected at least two different loops, got {', '.join(self.order)}")
+        paths = {name: path_to(program.body, get_loop(program, name)) for name in self.order}
+        longest = max(paths.values(), key=len)
+        for name, path in paths.items():
+            if path[-1] not in longest:
+                raise Illegal(f"loop {name} does not enclose loop {longest[-1].name}", name)  # type: ignore[attr-defined]
+        start = min(len(path) for path in paths.values()) - 1
+        band = longest[start:]
+        for s in band:
+            if not isinstance(s, (For, If, Alloc)):
+                raise Illegal(f"the loops {', '.join(self.order)} are not perfectly nested: statements stand between them",
+                              longest[-1].name, "reorder loops that have nothing but loops between them")  # type: ignore[attr-defined]
+        last = band[-1]
+        assert isinstance(last, For)
+        return band, last.body
+
+    def _check(self, program: Program, chain: Sequence[For], after: Sequence[For], body: Stmt) -> None:
+        for loop in chain:
+            if loop.kind == VECTORIZE:
+                raise Illegal(f"loop {loop.name} is vectorized", loop.name, "reorder before vectorize")
+            if isinstance(loop.extent, Expr) and free_vars(loop.extent) & {other.var for other in chain}:
+                raise Illegal(f"the extent of loop {loop.name} depends on another of the loops", loop.name)
+        for found in dependences(body, [loop.var for loop in chain], ranges_of(program.body)):
+            before = [loop.name for loop in chain if loop.var in found.along]
+            if before != [loop.name for loop in after if loop.var in found.along]:
+                raise Illegal(f"the order of {', '.join(before)} matters: {found}", before[-1])
+
+    def _check_private(self, program: Program, private: Sequence[Alloc], chain: Sequence[For], body: Stmt) -> None:
+        """A buffer allocated between the loops moves inside of all: nothing may flow through it."""
+        inside = {s.buffer for s in private}
+        for found in dependences(body, [loop.var for loop in chain], ranges_of(program.body), reductions_commute=False):
+            if found.first.buffer in inside:
+                raise Illegal(f"{found.first.buffer.name} is allocated between the loops, and carries values: {found}",
+                              found.first.buffer.name)
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[Reorder]:
+        for loop in loops(program.body).values():
+            inner = loop.body
+            while isinstance(inner, (If, Alloc)):
+                inner = inner.body
+            if isinstance(inner, For):
+                yield cls((inner.name, loop.name))
+
+
+def _rebuilt(chain: Sequence[For], guards: Sequence[If], body: Stmt) -> Stmt:
+    """The loops around `body`, each guard as far out as its variables allow."""
+    own = {loop.var for loop in chain}
+    waiting = list(guards)
+    for number in reversed(range(len(chain) + 1)):
+        known = {loop.var for loop in chain[:number]}
+        inner = chain[number - 1].var if number else None
+        here = [g for g in waiting if inner in free_vars(g.cond) or not number]
+        for guard in reversed(here):
+            assert free_vars(guard.cond) & own <= known
+            body = If(guard.cond, body)
+        waiting = [g for g in waiting if g not in here]
+        if number:
+            body = replace(chain[number - 1], body=body)
+    return body
+
+
+def _example() -> tuple[str, str]:
+    """The program of the docstring, before and after."""
+    a, b, i, k = Buffer("A", float32, (4, 8)), Buffer("B", float32, (4,)), Var("i"), Var("k")
+    step = Update((b,), (i,), (b[i] + a[i, k],), (const(0.0, float32),), (k,))
+    before = Program("total", (a,), (b,), For(i, 4, For(k, 8, step)))
+    return loops_text(before), loops_text(Reorder(("k", "i")).apply(before))

@@ -1,0 +1,67 @@
+"""vectorize: all iterations of a short loop run at once, in the lanes of vector registers.
+
+Meaning: the loop's kind becomes `vectorize`; every expression inside that depends on it is a
+vector of as many lanes as the loop has trips.
+
+Legality: as for `parallel`, and the extent is constant; no loop around or inside is vectorized,
+and none inside is parallel.
+
+>>> before, after = _example()
+>>> print(before)
+for i in range(8):
+    B[i] = A[i]*2.0
+>>> print(after)
+for i in vectorize(8):
+    B[i] = A[i]*2.0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from minicc.ir.node import replace
+from minicc.loop.ir import PARALLEL, VECTORIZE, Buffer, For, Store, loops
+from minicc.loop.program import Program
+from minicc.schedule.nest import graft, loops_around
+from minicc.schedule.parallel import check_independent, serial_loop
+from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.te.expr import Var
+from minicc.types import float32
+
+MOST_LANES = 64  # what moves tries; more is legal
+
+
+@dataclass(frozen=True)
+class Vectorize(Step):
+    """`loop` runs in vector lanes."""
+
+    loop: str
+    name: ClassVar[str] = "vectorize"
+
+    def transform(self, program: Program) -> Program:
+        loop = serial_loop(program, self.loop)
+        if not isinstance(loop.extent, int):
+            raise Illegal(f"the extent of loop {loop.name} must be constant, got {loop.extent}", loop.name,
+                          f'split it first: s.split("{loop.name}", factor=8)')
+        check_independent(program, loop)
+        for other in [*loops_around(program.body, loop), *loops(loop.body).values()]:
+            outside = other.name not in loops(loop.body)
+            if other.kind == VECTORIZE or (other.kind == PARALLEL and not outside):
+                raise Illegal(f"loop {other.name} {'around' if outside else 'inside'} it is of kind {other.kind}", loop.name,
+                              "one loop of a nest can be vectorized; unroll the other")
+        return graft(program, loop, replace(loop, kind=VECTORIZE))
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[Vectorize]:
+        for loop in loops(program.body).values():
+            if isinstance(loop.extent, int) and 1 < loop.extent <= MOST_LANES:
+                yield cls(loop.name)
+
+
+def _example() -> tuple[str, str]:
+    """The program of the docstring, before and after."""
+    a, b, i = Buffer("A", float32, (8,)), Buffer("B", float32, (8,)), Var("i")
+    before = Program("double", (a,), (b,), For(i, 8, Store(b, (i,), a[i] * 2.0)))
+    return loops_text(before), loops_text(Vectorize("i").apply(before))
