@@ -22,6 +22,8 @@ from minicc import config
 from minicc.errors import TargetError
 from minicc.types import DType
 
+LLVM_VERSION = ".".join(map(str, llvm.llvm_version_info))
+
 _SYS = Path("/sys")
 
 

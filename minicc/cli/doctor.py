@@ -5,13 +5,11 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 
-import llvmlite.binding as llvm
-
 from minicc.cli.options import console, megabytes
 from minicc.config import cache_dir
 from minicc.runtime.roofline import measure_bandwidth, measure_peak
 from minicc.runtime.threads import openmp_library
-from minicc.target import Target
+from minicc.target import LLVM_VERSION, Target
 
 PACKAGES = ("minicc", "numpy", "llvmlite", "networkx", "onnx", "typer", "rich")
 EXTRAS = ("apache-tvm", "apache-tvm-ffi", "torch", "onnxruntime", "transformers", "hypothesis", "pytest")
@@ -34,7 +32,7 @@ def doctor_command() -> None:
     target = Target.native()
     rows = {
         "python": platform.python_version(),
-        "llvm": ".".join(map(str, llvm.llvm_version_info)),
+        "llvm": LLVM_VERSION,
         **{name: _version(name) for name in PACKAGES},
         **{f"{name} (extra)": _version(name) for name in EXTRAS},
         "triple": target.triple,
