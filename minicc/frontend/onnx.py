@@ -41,9 +41,18 @@ def load(source: str | Path | bytes | ModelProto) -> Graph:
     """
     if isinstance(source, (str, Path)):
         path = Path(source)
-        return _Loader(path.name, path.parent, _parse(_read(path), path.name)).graph()
-    model = source if isinstance(source, ModelProto) else _parse(source, "model")
-    return _Loader("model", None, model).graph()
+        return _load(path.name, path.parent, _parse(_read(path), path.name))
+    return _load("model", None, source if isinstance(source, ModelProto) else _parse(source, "model"))
+
+
+def _load(name: str, folder: Path | None, model: ModelProto) -> Graph:
+    try:
+        return _Loader(name, folder, model).graph()
+    except MiniccError:
+        raise
+    except Exception as error:  # a damaged file may hold anything anywhere: names that are not text, for one
+        raise LoadError(f"load({name!r})", f"expected well-formed fields, got {type(error).__name__}: {error}", name,
+                        "the file is damaged") from error
 
 
 def _read(path: Path) -> bytes:
@@ -161,7 +170,7 @@ class _Loader:
         if dim.WhichOneof("value") == "dim_value" and dim.dim_value != -1:
             return int(dim.dim_value)
         named = re.search("[A-Za-z]", dim.dim_param) and dim.dim_param != "None"
-        return symbols.of(dim.dim_param if named else nameless)
+        return symbols.of(dim.dim_param) if named else symbols.of(nameless, given=False)
 
     def _sorted(self, items: Sequence[Item], values: dict[str, Node | None]) -> list[Item]:
         """The nodes with producers first, otherwise in the order of the file."""
@@ -219,10 +228,12 @@ class _Symbols:
     """Symbols by the name that the file gives; made fit for printing, and still distinct."""
 
     def __init__(self) -> None:
-        self.found: dict[str, Symbol] = {}
+        self.found: dict[tuple[str, bool], Symbol] = {}
 
-    def of(self, name: str) -> Symbol:
-        if name not in self.found:
+    def of(self, name: str, given: bool = True) -> Symbol:
+        """The symbol of a name that the file gives, or (`given` false) of one that we made up."""
+        key = name, given
+        if key not in self.found:
             plain = re.sub(r"\W", "_", name, flags=re.ASCII)
             plain = plain if plain[0].isalpha() else f"n{plain}"
             taken = {symbol.name for symbol in self.found.values()}
@@ -231,8 +242,8 @@ class _Symbols:
             while fresh in taken:
                 count += 1
                 fresh = f"{plain}_{count}"
-            self.found[name] = Symbol(fresh)
-        return self.found[name]
+            self.found[key] = Symbol(fresh)
+        return self.found[key]
 
 
 def _lacking(item: Item) -> str | None:

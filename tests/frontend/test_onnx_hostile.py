@@ -58,6 +58,11 @@ def test_garbage_and_truncated_files():
     refused(good[:-1])
 
 
+def test_names_that_are_not_text():
+    refused(model([relu()], X).SerializeToString().replace(b"net", b"\xff\xff\xff"), "well-formed")
+    refused(model([relu()], X).SerializeToString().replace(b"Relu", b"\xff\xff\xff\xff"))
+
+
 @given(st.data())
 def test_no_damage_to_a_file_gets_past_our_errors(data):
     good = model([relu(), helper.make_node("Reshape", ["y", "s"], ["z"])], X, ["z"],

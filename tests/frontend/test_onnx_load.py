@@ -52,8 +52,8 @@ def test_symbols_keep_their_name_and_nameless_dimensions_get_one():
     graph = load(model([helper.make_node("Relu", ["x"], ["y"])],
                        [info("x", ["batch", None, 3, "2*seq + 1", "2*seq - 1"])], ["y"]))
     assert graph.inputs[0].type.shape == (Symbol("batch"), Symbol("x_1"), 3, Symbol("n2_seq___1"), Symbol("n2_seq___1_2"))
-    graph = load(model([helper.make_node("Relu", ["x"], ["y"])], [info("x", ["?", "?", -1, "None"])], ["y"]))
-    assert graph.inputs[0].type.shape == tuple(Symbol(f"x_{axis}") for axis in range(4))
+    graph = load(model([helper.make_node("Relu", ["x"], ["y"])], [info("x", ["?", "?", -1, "None", "x_0"])], ["y"]))
+    assert graph.inputs[0].type.shape == (*[Symbol(f"x_{axis}") for axis in range(4)], Symbol("x_0_2"))
 
 
 def test_an_input_with_an_initializer_is_a_constant():
