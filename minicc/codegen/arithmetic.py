@@ -71,6 +71,7 @@ class Arithmetic:
 
     def __init__(self, builder: ir.IRBuilder) -> None:
         self.builder = builder
+        self.flags: tuple[str, ...] = FUSE
 
     @property
     def module(self) -> ir.Module:
@@ -177,7 +178,7 @@ class Arithmetic:
     def _float(self, op: str, a: ir.Value, b: ir.Value, numbers: tuple[bool, bool]) -> ir.Value:
         b_ = self.builder
         if op in _FLOAT_OPS:
-            return getattr(b_, _FLOAT_OPS[op])(a, b, flags=FUSE)
+            return getattr(b_, _FLOAT_OPS[op])(a, b, flags=self.flags)
         match op:
             case "div":
                 return b_.fdiv(a, b)
@@ -224,12 +225,12 @@ class Arithmetic:
         if natural and (dtype.kind == "uint" or (divisor is not None and divisor > 0)):
             if divisor is not None:
                 return self.builder.udiv(a, b) if op.endswith("div") else self.builder.urem(a, b)
-            return self._guarded(b, lambda safe: self._natural(op, a, safe))
+            return self._unless_zero(b, lambda safe: self._natural(op, a, safe))
         if divisor is not None and divisor > 0:
             return self._signed(op, a, b)
-        return self._guarded(b, lambda safe: self._signed_any(op, a, safe))
+        return self._unless_zero(b, lambda safe: self._signed_any(op, a, safe))
 
-    def _guarded(self, b: ir.Value, divide: Callable[[ir.Value], ir.Value]) -> ir.Value:
+    def _unless_zero(self, b: ir.Value, divide: Callable[[ir.Value], ir.Value]) -> ir.Value:
         """`divide(b)`, and 0 where `b` is 0."""
         zero = self.builder.icmp_unsigned("==", b, self.constant(0, b.type))
         result = divide(self.builder.select(zero, self.constant(1, b.type), b))
@@ -362,6 +363,14 @@ class Arithmetic:
         chosen = b_.select(b_.fcmp_unordered("uno", a, a), quiet, rounded)
         return b_.trunc(b_.lshr(chosen, half), _with_lanes(ir.IntType(16), a))
 
+    def _copysign(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """By bits: the intrinsic, narrowed to float16, makes LLVM call a function that is not in libm."""
+        b_ = self.builder
+        bits = _with_lanes(ir.IntType(64), a)
+        sign = self.constant(-(1 << 63), bits)
+        size = b_.and_(b_.bitcast(a, bits), self.constant((1 << 63) - 1, bits))
+        return b_.bitcast(b_.or_(size, b_.and_(b_.bitcast(b, bits), sign)), a.type)
+
     def primitive(self, name: str, source: DType, dtype: DType, args: Sequence[ir.Value]) -> ir.Value:
         """One of PRIMITIVES, on operands of dtype `source`."""
         args = self.alike(args)
@@ -381,4 +390,6 @@ class Arithmetic:
                 return self.builder.fcmp_ordered("==", self.intrinsic("llvm.fabs", args[0]), infinity)
             case "fmod":
                 return self.builder.frem(args[0], args[1])
+            case "copysign" if source is float64:
+                return self._copysign(args[0], args[1])
         return self.intrinsic(f"llvm.{name}", *args)

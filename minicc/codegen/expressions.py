@@ -71,9 +71,10 @@ class Facts:
         low, high = self.bounds.of(index)
         return isinstance(extent, int) and low >= 0 and high < extent
 
-    def guarded(self, e: Expr) -> bool:
-        """Whether `e` may only be evaluated where it is asked for."""
-        return bool(self._once(("guarded", e), lambda: any(not self.safe(load) for load in loads(e))))
+    def unsafe(self, e: Expr) -> tuple[Load, ...]:
+        """The loads for whose sake `e` may only be evaluated where it is asked for."""
+        found = self._once(("unsafe", e), lambda: tuple([load for load in loads(e) if not self.safe(load)]))
+        return found  # type: ignore[no-any-return]
 
     def number(self, e: Expr) -> bool:
         """Whether the float `e` is never NaN, by a look at the surface."""
@@ -229,6 +230,10 @@ class Expressions(Arithmetic):
                 return found
         return None
 
+    def _guarded(self, e: Expr) -> bool:
+        """Whether `e` loads what may be out of bounds here, other than what has been loaded already."""
+        return any(self._found(load) is None for load in self.facts.unsafe(e))
+
     def _needs(self, e: Expr) -> tuple[Expr, ...]:
         """The sub-expressions to evaluate before `e`; guarded ones wait for their guard."""
         if self._found(e) is not None:
@@ -237,8 +242,8 @@ class Expressions(Arithmetic):
             case Load():
                 return ()
             case Select(cond, then, other):
-                return (cond,) if self.facts.guarded(then) or self.facts.guarded(other) else (cond, then, other)
-            case Binary(op, a, b) if op in LOGICAL and self.facts.guarded(b):
+                return (cond,) if self._guarded(then) or self._guarded(other) else (cond, then, other)
+            case Binary(op, a, b) if op in LOGICAL and self._guarded(b):
                 return (a,)
         return children(e)
 
@@ -252,9 +257,9 @@ class Expressions(Arithmetic):
                 return self.load(e)
             case Unary(op, a):
                 return self.unary(op, a.dtype, self.value(a))
-            case Binary("and", a, b) if self.facts.guarded(b):
+            case Binary("and", a, b) if self._guarded(b):
                 return self._choose(a, b, const(False, boolean))
-            case Binary("or", a, b) if self.facts.guarded(b):
+            case Binary("or", a, b) if self._guarded(b):
                 return self._choose(a, const(True, boolean), b)
             case Binary(op, a, b):
                 numbers = self.facts.number(a), self.facts.number(b)
@@ -280,7 +285,7 @@ class Expressions(Arithmetic):
 
     def _choose(self, cond: Expr, then: Expr, other: Expr) -> ir.Value:
         chosen = self.value(cond)
-        if not self.facts.guarded(then) and not self.facts.guarded(other):
+        if not self._guarded(then) and not self._guarded(other):
             lanes = lanes_of(chosen)
             a, b = self.alike([self.broadcast(self.value(then), lanes), self.broadcast(self.value(other), lanes)])
             return self.builder.select(chosen, a, b)
@@ -310,11 +315,18 @@ class Expressions(Arithmetic):
                                hint="see te/intrinsics.py")
         dtype = e.args[0].dtype
         if dtype is float32 and INTRINSICS[e.name].expand is not None:
-            return self.value(self.facts.expansion(e))
+            return self._exactly(self.facts.expansion(e))
         if dtype in (float16, bfloat16):
             wide = Call(e.name, tuple([Cast(a, float32) for a in e.args]), float32)
             return self.cast(self.value(wide), float32, e.dtype)
         return self._libm(e, dtype)
+
+    def _exactly(self, e: Expr) -> ir.Value:
+        """The expansion of an intrinsic, whose error bound holds for its operations as they are."""
+        flags, self.flags = self.flags, ()
+        result = self.value(e)
+        self.flags = flags
+        return result
 
     def _libm(self, e: Call, dtype: DType) -> ir.Value:
         symbol = INTRINSICS[e.name].libm
