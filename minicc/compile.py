@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from minicc import frontend, te
 from minicc.errors import ConfigError
@@ -44,6 +44,7 @@ from minicc.target import Target
 from minicc.te.tensor import tensors_of
 from minicc.types import float32
 
+T = TypeVar("T")
 Progress = Callable[[str, int, int], None]  # what is being done, how many of how many
 
 GRAPH_PASSES: tuple[tuple[str, Callable[[Graph, Target], Graph]], ...] = (
@@ -213,16 +214,16 @@ class _Values:
 
     def table(self) -> Values:
         graph = self.graph
-        inputs = {n: Port(name, n.type) for n, name in zip(graph.inputs, graph.input_names, strict=True)}
+        inputs: dict[Hashable, Port] = {n: Port(name, n.type) for n, name in zip(graph.inputs, graph.input_names, strict=True)}
         outputs = [(self.id(n), Port(name, n.type)) for n, name in zip(graph.outputs, graph.output_names, strict=True)]
-        constants = {n: n.op.data.array for n in graph.nodes if isinstance(n.op, Constant)}
+        constants: dict[Hashable, Any] = {n: n.op.data.array for n in graph.nodes if isinstance(n.op, Constant)}
         return Values(inputs, outputs, constants)
 
 
 def _assemble_schedule(schedule: Schedule, target: Target) -> Executable:
     """A te schedule as an executable: its inputs in, its outputs out."""
     naive, program = schedule.trace.start, finish(schedule.program)
-    inputs = {b: Port(b.name, b.type) for b in program.params}
+    inputs: dict[Hashable, Port] = {b: Port(b.name, b.type) for b in program.params}
     outputs: list[tuple[Hashable, Port]] = [(b, Port(b.name, b.type)) for b in program.outputs]
     moved = sum(b.type.bytes for b in (*program.params, *program.outputs))
     call = KernelCall(program, program.name, (*inputs, *program.outputs), flops(naive), moved,
@@ -236,7 +237,7 @@ class _Clock:
     def __init__(self, times: dict[str, float]) -> None:
         self.times = times
 
-    def time(self, name: str, work: Callable[[], Any]) -> Any:
+    def time(self, name: str, work: Callable[[], T]) -> T:
         started = time.perf_counter()
         try:
             return work()

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import math
 
-from minicc.loop.ir import Buffer, For, Store
+from minicc.loop.ir import SERIAL, Buffer, For, Store
 from minicc.loop.program import Program
 from minicc.recipes.structure import (
+    WHOLE,
     Nest,
     arithmetic,
-    coefficient,
     depends,
     is_contraction,
     nests,
     readers,
-    stride_one,
+    run_length,
     writers,
 )
 from minicc.schedule import Schedule
 from minicc.target import Target
-from minicc.te.expr import Load, Var
+from minicc.te.expr import Expr, Var
 from minicc.types import float32
 
 PARALLEL_WORK = 20_000  # iterations under which starting threads costs more than it saves
@@ -37,8 +37,8 @@ def schedule(program: Program, target: Target) -> Schedule:
     inline_producers(s)
     done: set[str] = set()
     for nest in nests(s.program):
-        if nest.buffer.name not in done and is_contraction(nest) and tile_contraction(s, nest, target, done):
-            done.add(nest.buffer.name)
+        if nest.buffer.name not in done and is_contraction(nest):
+            done |= tile_contraction(s, nest, target)
     for nest in nests(s.program):
         if nest.buffer.name not in done:
             vectorize_nest(s, nest, target)
@@ -84,136 +84,109 @@ def _sources(nest: Nest) -> set[Buffer]:
 # ---- contractions -------------------------------------------------------------------------------
 
 
-def tile_contraction(s: Schedule, nest: Nest, target: Target, done: set[str]) -> bool:
-    """Accumulate a tile of `rows x vectors` in registers: the copy or epilogue drives, the sum follows.
+def tile_contraction(s: Schedule, nest: Nest, target: Target) -> set[str]:
+    """Accumulate a tile of rows by vectors in registers; what reads the sums drives the loops.
 
-    False when the contraction has no contiguous spatial loop to vectorize.
+    Gives the names of the buffers whose nests are scheduled now: none when no loop of the
+    contraction suits vectors.
     """
-    vector_axis = _vector_loop(nest)
-    if vector_axis is None or nest.iterations < 256:
-        return False
-    consumers = readers(s.program).get(nest.buffer, [])
-    accumulator = nest.buffer.name
-    if nest.buffer in s.program.outputs or len(consumers) != 1 or not _follows(consumers[0], nest):
-        drive = nest.buffer.name
-        accumulator = s.cache_write(drive, scope="local")
-    else:
-        drive = consumers[0].buffer.name
-    out = writers(s.program)[_buffer(s.program, drive)][0]
-    places = {place: loop for place, loop in zip(_spatial_places(nest), _driving_loops(out, accumulator), strict=True)}
     lanes = target.lanes(nest.buffer.dtype)
-    vector_loop = places[vector_axis.var]
-    width = vector_width(_extent(out, vector_loop), lanes, target.registers // 8)
-    row_axis = _row_loop(nest, vector_axis.var)
-    row_loop = places.get(row_axis.var) if row_axis is not None else None
-    rows = 1
-    if row_loop is not None:
-        rows = row_tile(_extent(out, row_loop), -(-width // lanes), target.registers)
-    _tile(s, out, accumulator, vector_loop, width, row_loop, rows)
-    done.update((drive, accumulator))
-    return True
+    found = _vector_loop(nest, lanes, target.registers)
+    if found is None or nest.iterations < 16 * lanes:
+        return set()
+    vector, width = found
+    driver, accumulator = _driver(s, nest)
+    loop_of = dict(zip(_plain_indices(nest.stmt.indices), _loops_that_read(driver, accumulator), strict=True))
+    row = _row_loop(nest, vector.var)
+    rows = 1 if row is None else row_tile(row.extent, -(-width // lanes), target.registers)
 
-
-def _tile(s: Schedule, out: Nest, accumulator: str, vector_loop: str, width: int, row_loop: str | None, rows: int) -> None:
-    """Split the driving nest, compute the accumulator in its tile, and vectorize both."""
-    drive = out.buffer.name
-    outer, inner = s.split(vector_loop, factor=width)
-    around = [f.name for f in out.loops if f.name not in (vector_loop, row_loop)]
-    order = _outer_order(out, around, vector_loop, outer)
-    at, tail = outer, [inner]
-    if row_loop is not None and rows > 1:
-        row_outer, row_inner = s.split(row_loop, factor=rows)
-        order, tail, at = [*order, row_outer], [row_inner, inner], row_outer
-    elif row_loop is not None:
-        order, at = [*order, row_loop], row_loop
-    else:
-        at = order[-1]
-    s.reorder(*order, *tail)
-    s.compute_at(accumulator, at, scope="local")
-    inner_names = s.loops_of(accumulator)
-    reductions = s.reduce_loops_of(accumulator)
-    spatial = [name for name in inner_names if name not in reductions and name not in order]
-    spatial = _vector_last(s, accumulator, spatial)
-    if len(reductions) + len(spatial) > 1:
-        s.reorder(*reductions, *spatial)
-    for name in spatial[:-1]:
-        s.unroll(name)
-    if spatial:
-        s.vectorize(spatial[-1])
-    if len(tail) > 1:
-        s.unroll(tail[0])
+    outer, inner = s.split(loop_of[vector.var], factor=width)
+    order = [outer if f.name == loop_of[vector.var] else f.name for f in driver.loops]
+    inside = [inner]
+    if row is not None:
+        order.remove(loop_of[row.var])
+        row_loop = loop_of[row.var]
+        if rows < row.extent:
+            row_loop, row_inner = s.split(row_loop, factor=rows)
+            inside.insert(0, row_inner)
+        order.append(row_loop)
+    s.reorder(*order, *inside)
+    s.compute_at(accumulator, order[-1], scope="local")
+    _schedule_tile(s, accumulator, set(order))
+    if len(inside) > 1:
+        s.unroll(inside[0])
     s.vectorize(inner)
-    _ = drive
+    return {driver.buffer.name, accumulator}
 
 
-def _outer_order(out: Nest, around: list[str], vector_loop: str, outer: str) -> list[str]:
-    """The outer loops with the vector blocks where the vector loop stood, batch loops first."""
-    names = [f.name for f in out.loops]
-    before = [n for n in around if names.index(n) < names.index(vector_loop)]
-    return [*before, outer, *[n for n in around if n not in before]]
+def _driver(s: Schedule, nest: Nest) -> tuple[Nest, str]:
+    """The nest that reads each sum once, and the name of the buffer of sums: a copy is made if need be."""
+    consumers = readers(s.program).get(nest.buffer, [])
+    if nest.buffer not in s.program.outputs and len(consumers) == 1 and _follows(consumers[0], nest):
+        return consumers[0], nest.buffer.name
+    name = nest.buffer.name
+    local = s.cache_write(name, scope="local")
+    return next(n for n in nests(s.program) if n.buffer.name == name), local
 
 
-def _vector_last(s: Schedule, buffer: str, spatial: list[str]) -> list[str]:
-    """The spatial loops with the one that walks the accumulator element by element last."""
-    nest = writers(s.program)[_buffer(s.program, buffer)][0]
-    for name in spatial:
-        if stride_one(nest.stmt.indices, Var(name)):
-            return [*[n for n in spatial if n != name], name]
-    return spatial
+def _schedule_tile(s: Schedule, accumulator: str, around: set[str]) -> None:
+    """Inside the tile: reductions outside, then rows unrolled, and the vector innermost."""
+    (nest,) = [n for n in nests(s.program) if n.buffer.name == accumulator]
+    spatial = [f.name for f in nest.spatial if f.name not in around]
+    reductions = [f.name for f in nest.reductions]
+    vectors = [name for name in spatial if run_length(nest.stmt.indices, Var(name)) == WHOLE]
+    rows = [name for name in spatial if name not in vectors]
+    if len(reductions) + len(spatial) > 1:
+        s.reorder(*reductions, *rows, *vectors)
+    for name in rows:
+        s.unroll(name)
+    for name in vectors:
+        s.vectorize(name)
 
 
-def _vector_loop(nest: Nest) -> For | None:
-    """The spatial loop along which the accumulator and one operand are contiguous and no operand is strided."""
+def _vector_loop(nest: Nest, lanes: int, registers: int) -> tuple[For, int] | None:
+    """A spatial loop along which the sums and all operands that move are contiguous, and the vector's width."""
     for loop in reversed(nest.spatial):
-        if loop.extent < 2 or not stride_one(nest.stmt.indices, loop.var):
+        moving = [load for load in nest.reads if depends(load.indices, loop.var)]
+        runs = [run_length(load.indices, loop.var) for load in moving]
+        if loop.extent < 2 or run_length(nest.stmt.indices, loop.var) != WHOLE or not moving:
             continue
-        steps = [coefficient(load.indices[-1], loop.var) for load in nest.reads if depends(load.indices, loop.var)]
-        if steps and all(stride_one(load.indices, loop.var) for load in nest.reads if depends(load.indices, loop.var)) or None in steps:
-            return loop
+        if min(runs) == WHOLE:
+            width = vector_width(loop.extent, lanes, registers // 8)
+        elif min(runs) > 1:
+            width = min(runs)
+        else:
+            continue
+        if loop.extent % width == 0:
+            return loop, width
     return None
 
 
 def _row_loop(nest: Nest, vector: Var) -> For | None:
-    """The spatial loop, last in order, that the operand read along `vector` does not depend on."""
-    shared = [load for load in nest.reads if depends(load.indices, vector)]
-    for loop in reversed(nest.spatial):
-        if loop.var is not vector and loop.extent > 1 and not any(depends(load.indices, loop.var) for load in shared):
-            return loop
-    for loop in reversed(nest.spatial):
-        if loop.var is not vector and loop.extent > 1:
-            return loop
-    return None
+    """The loop whose steps share the operands that move along `vector`: the last such, else the last of all."""
+    loops = [f for f in reversed(nest.spatial) if f.var is not vector and f.extent > 1]
+    moving = [load for load in nest.reads if depends(load.indices, vector)]
+    sharing = [f for f in loops if not any(depends(load.indices, f.var) for load in moving)]
+    return next(iter([*sharing, *loops]), None)
 
 
 def _follows(consumer: Nest, nest: Nest) -> bool:
-    """Whether `consumer` reads each element of the contraction once, at plain loop variables."""
+    """Whether `consumer` reads each sum at most once, each index of it a loop of its own."""
     if not isinstance(consumer.stmt, Store):
         return False
     found = [load for load in consumer.reads if load.source is nest.buffer]
-    if len(found) != 1:
-        return False
-    variables = {f.var for f in consumer.loops}
-    plain = [i for i in found[0].indices if i in variables]
-    constant = [i for i, dim in zip(found[0].indices, nest.buffer.shape, strict=True) if i not in variables and dim == 1]
-    return len(set(plain)) == len(plain) and len(plain) + len(constant) == len(found[0].indices)
+    return len(found) == 1 and len(consumer.loops) == len(_plain_indices(found[0].indices)) == len(_plain_indices(nest.stmt.indices))
 
 
-def _spatial_places(nest: Nest) -> list[Var]:
-    """The contraction's spatial variables in the order of its buffer's dimensions."""
-    return [i for i in nest.stmt.indices if isinstance(i, Var)]
+def _plain_indices(indices: tuple[Expr, ...]) -> list[Var]:
+    """The indices that are loop variables, each once."""
+    return list(dict.fromkeys(i for i in indices if isinstance(i, Var)))
 
 
-def _driving_loops(out: Nest, accumulator: str) -> list[str]:
-    (load,) = [x for x in out.reads if isinstance(x, Load) and x.source.name == accumulator]
-    return [i.name for i in load.indices if isinstance(i, Var)]
-
-
-def _buffer(program: Program, name: str) -> Buffer:
-    return next(b for b in writers(program) if b.name == name)
-
-
-def _extent(nest: Nest, name: str) -> int:
-    return next(int(f.extent) for f in nest.loops if f.name == name)
+def _loops_that_read(driver: Nest, accumulator: str) -> list[str]:
+    """The loops of `driver` that index the accumulator, in the order of its dimensions."""
+    (load,) = [x for x in driver.reads if x.source.name == accumulator]
+    return [i.name for i in _plain_indices(load.indices)]
 
 
 def vector_width(extent: int, lanes: int, most: int) -> int:
@@ -250,22 +223,21 @@ def row_tile(extent: int, vectors: int, registers: int) -> int:
 
 
 def vectorize_nest(s: Schedule, nest: Nest, target: Target) -> None:
-    """Vectorize the spatial loop that walks the written buffer element by element."""
-    candidates = [f for f in nest.spatial if stride_one(nest.stmt.indices, f.var)]
-    if not candidates or candidates[-1].kind != "serial" or candidates[-1].extent < 2:
+    """Vectorize the spatial loop that walks the written buffer element by element, as the innermost loop."""
+    candidates = [f for f in nest.spatial if run_length(nest.stmt.indices, f.var) == WHOLE and f.extent > 1]
+    if not candidates or any(f.kind != SERIAL for f in nest.loops):
         return
     loop = candidates[-1]
-    order = [f.name for f in nest.spatial if f is not loop] + [f.name for f in nest.reductions]
-    lanes = target.lanes(nest.buffer.dtype if nest.buffer.dtype.bits >= 16 else float32)
+    lanes = target.lanes(nest.buffer.dtype if nest.buffer.dtype.bits >= 32 else float32)
     width = vector_width(loop.extent, lanes, 4 if isinstance(nest.stmt, Store) else 2)
-    name = loop.name
-    outer = None
+    order = [f.name for f in nest.loops if f is not loop]
+    inner = loop.name
     if width < loop.extent:
-        outer, name = s.split(loop.name, factor=width)
-        order.insert(len(nest.spatial) - 1, outer)
-    if len(order) > 0 and nest.loops[-1] is not loop or outer is not None and nest.loops[-1] is not loop:
-        s.reorder(*order, name)
-    s.vectorize(name)
+        outer, inner = s.split(loop.name, factor=width)
+        order.insert([f.name for f in nest.loops].index(loop.name), outer)
+    if nest.loops[-1] is not loop:
+        s.reorder(*order, inner)
+    s.vectorize(inner)
 
 
 def _outermost(program: Program) -> list[Nest]:
@@ -285,7 +257,7 @@ def parallelize(s: Schedule, nest: Nest) -> None:
         return
     chosen: list[For] = []
     for loop in nest.loops:
-        if loop.kind != "serial" or loop not in nest.spatial or not s.is_perfect([f.name for f in (*chosen, loop)]):
+        if loop.kind != SERIAL or loop not in nest.spatial or (chosen and chosen[-1].body is not loop):
             break
         chosen.append(loop)
         if math.prod(f.extent for f in chosen) >= 64:

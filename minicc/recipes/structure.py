@@ -10,9 +10,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from minicc.loop.ir import Buffer, For, Stmt, Store, Update, bodies, expressions
+from minicc.loop.ir import Buffer, For, Stmt, Store, Update, bodies
 from minicc.loop.program import Program
 from minicc.te.expr import Binary, Call, Const, Expr, Load, Select, Unary, Var, loads, walk
+
+WHOLE = 1 << 62  # longer than any loop
 
 
 @dataclass(frozen=True)
@@ -145,11 +147,20 @@ def _parts(e: Expr) -> tuple[Expr, ...]:
     return getattr(e, "args", ()) or ((e.a,) if hasattr(e, "a") else ())
 
 
-def stride_one(index: tuple[Expr, ...], var: Var) -> bool:
-    """Whether `var` walks through memory element by element: last index `var + rest`, absent elsewhere."""
-    if not index or any(var in walk(e) for e in index[:-1]):
-        return False
-    return coefficient(index[-1], var) == 1
+def run_length(index: tuple[Expr, ...], var: Var) -> int:
+    """How many steps of `var` walk through memory element by element.
+
+    `WHOLE` where the last index is `var + rest`, and the block where the index is split as
+    `[..., var // block, ..., var % block]`; 0 where `var` jumps, or where it does not occur.
+    """
+    if not index or not depends(index, var):
+        return 0
+    last, others = index[-1], [e for e in index[:-1] if var in set(walk(e))]
+    match last:
+        case Binary("floormod", inner, Const(block, _)) if inner is var:
+            whole = all(e is Binary("floordiv", var, last.b) for e in others)
+            return int(block) if whole else 0
+    return WHOLE if not others and coefficient(last, var) == 1 else 0
 
 
 def coefficient(e: Expr, var: Var) -> int | None:
@@ -176,5 +187,6 @@ def depends(index: tuple[Expr, ...], var: Var) -> bool:
 
 
 __all__ = [
-    "Nest", "arithmetic", "coefficient", "depends", "flops", "is_contraction", "nests", "readers", "stride_one", "writers",
+    "WHOLE", "Nest", "arithmetic", "coefficient", "depends", "flops", "is_contraction", "nests", "readers",
+    "run_length", "writers",
 ]  # fmt: skip

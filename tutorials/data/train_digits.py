@@ -47,7 +47,7 @@ def train(model: nn.Sequential, images: torch.Tensor, labels: torch.Tensor, epoc
             print(f"epoch {epoch + 1}: loss {loss.item():.4f}")
 
 
-def to_onnx(model: nn.Sequential) -> onnx.ModelProto:
+def to_onnx(model: nn.Sequential) -> onnx.ModelProto:  # noqa: C901 - one flat choice over the layers
     """The network layer by layer, with a symbolic batch."""
     nodes, weights, value = [], [], "image"
 
