@@ -56,9 +56,6 @@ class Window:
         """The conditions under which `place` is an element; none where windows never leave the axis."""
         return [place >= 0] * (self.begin > 0) + [place < self.size] * (self.overhang > 0)
 
-    def __post_init__(self) -> None:
-        assert self.count >= 0
-
 
 @dataclass(frozen=True)
 class Sliding:
