@@ -4,11 +4,12 @@ In: a bound graph. Out: the graph without identities, with reshapes in one form,
 constants do to data gathered: BatchNormalization becomes a Mul and an Add, which move into the
 weights and the bias of the Conv or MatMul before them.
 
-Exactness. A rule either keeps every bit, or, named in `ROUNDING`, equals its left side but for
-the rounding of constants: a weight that was multiplied at run time is multiplied here, as every
-inference compiler does. Sums are regrouped only behind a contraction, whose own order of summing
-is free, and no product of constants that overflows or vanishes is taken. What changes more than
-that is marked `fast` and is off by default.
+Exactness. A rule keeps every bit, unless it is in `ROUNDING`: it then equals its left side but
+for the rounding of constants, as a weight that was multiplied at run time is multiplied here,
+which every inference compiler does; or in `NORMALIZATION`, which gives a formula its name and
+leaves to the operator in what order the mean is summed. Terms are regrouped only behind a
+contraction, whose own order of summing is free, and no product of constants that overflows or
+vanishes is taken. What changes more than that is marked `fast` and is off by default.
 
 Needs: bound types. Ensures: no rule of `RULES` matches.
 
@@ -201,6 +202,20 @@ def normalized(op: Any, x: Node, scale: Node, bias: Node, mean: Node, var: Node)
     return ops.Add()(product, offset.reshape(shape))  # type: ignore[no-any-return]
 
 
+def standardized(mean: Any, x: Node, e: Node) -> Node | None:
+    """LayerNormalization for its definition by a mean over the last axes; None over other axes."""
+    axes = mean.axes_of(x.type)
+    last = tuple(range(x.type.rank - len(axes), x.type.rank))
+    if not axes or tuple(sorted(axes)) != last or not mean.keepdims or e.type.size != 1 or x.dtype.bits < 32:
+        return None
+    op = ops.LayerNormalization(last[0], array_of(e).item())
+    return op(x, np.ones((), x.dtype.numpy))  # type: ignore[no-any-return]
+
+
+def _fits(x: Node, c: Node) -> bool:
+    return bool(np.broadcast_shapes(x.shape, c.shape) == x.shape)
+
+
 def holds(wide: DType, narrow: DType) -> bool:
     """Whether `wide` has every value of `narrow`, and converts further as `narrow` would."""
     if narrow.kind == "bool" or narrow is wide:
@@ -276,6 +291,27 @@ ROUNDING = (
               on(ops.Mul(), on(ops.Mul(), x, c), d), lambda x, c, d: multiplied(x, c, d), once=True),
 )  # fmt: skip
 
+_centered = on(ops.Sub(), x, on(Is("mean", (ops.ReduceMean,)), x))
+
+
+def _standardized(square: Any) -> Any:
+    """The pattern of `(x - mean(x)) / sqrt(mean(square) + e)`."""
+    return on(ops.Div(), _centered, on(ops.Sqrt(), on(ops.Add(), on(Is("mean", (ops.ReduceMean,)), square), Known("e"))))
+
+
+NORMALIZATION = (
+    GraphRule("layer normalization, by Pow",  # (x - mean(x)) / sqrt(mean((x - mean(x)) ** 2) + e) -> LayerNormalization(e)(x, 1)
+              _standardized(on(ops.Pow(), _centered, Filled("two", 2.0))), standardized),
+    GraphRule("layer normalization, by Mul",  # the same, the square as a product
+              _standardized(on(ops.Mul(), _centered, _centered)), standardized),
+    GraphRule("scale of a normalization",  # LayerNormalization(x, 1) * c -> LayerNormalization(x, c)
+              on(ops.Mul(), on(Is("op", (ops.LayerNormalization,)), x, Filled("one", 1.0)), c),
+              lambda op, x, c: op(x, c), _fits, once=True),
+    GraphRule("bias of a normalization",  # LayerNormalization(x, c) + d -> LayerNormalization(x, c, d)
+              on(ops.Add(), on(Is("op", (ops.LayerNormalization,)), x, c), d),
+              lambda op, x, c, d: op(x, c, d), lambda x, d: _fits(x, d), once=True),
+)  # fmt: skip
+
 INTEGERS = (
     GraphRule("two terms",  # (x + c) + d -> x + (c + d), of integers
               on(ops.Add(), on(ops.Add(), x, c), d), lambda x, c, d: added(x, c, d),
@@ -288,7 +324,7 @@ FAST = (
               on(ops.Add(), on(ops.Add(), x, c), d), lambda x, c, d: added(x, c, d), fast=True, once=True),
 )  # fmt: skip
 
-RULES: tuple[GraphRule, ...] = IDENTITIES + MOVEMENT + ROUNDING + INTEGERS + FAST
+RULES: tuple[GraphRule, ...] = IDENTITIES + MOVEMENT + ROUNDING + NORMALIZATION + INTEGERS + FAST
 
 
 # ---- the pass -----------------------------------------------------------------------------------

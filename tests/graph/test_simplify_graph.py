@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from minicc import ops
 from minicc.graph import Graph, Node, Span, constant, evaluate, input, make, simplify_graph
-from minicc.graph.simplify_graph import FAST, ROUNDING, RULES, GraphRule, combined, holds
+from minicc.graph.simplify_graph import FAST, NORMALIZATION, ROUNDING, RULES, GraphRule, combined, holds
 from minicc.types import DType, TensorType, float32, int8
 
 Draw = Callable[..., Any]
@@ -100,6 +100,19 @@ def unmoved(draw: Draw) -> Node:
     return op(value(draw))
 
 
+def by_hand(draw: Draw, square: Callable[[Node], Node]) -> Node:
+    """LayerNormalization without scale and bias, as exporters write it."""
+    x = input("x", TensorType(DType.of(draw(st.sampled_from(["float32", "float64"]))), (2, 3, 4)))
+    mean = ops.ReduceMean(draw(st.sampled_from([(-1,), (2,), (1, 2), (-1, -2), None])))
+    centered = ops.Sub()(x, mean(x))
+    epsilon = np.asarray(draw(st.sampled_from([1e-5, 0.1])), x.dtype.numpy)
+    return ops.Div()(centered, ops.Sqrt()(ops.Add()(mean(square(centered)), epsilon)))
+
+
+def normalization(draw: Draw, *vectors: Node) -> Node:
+    return ops.LayerNormalization(-1)(input("x", f32(2, 3, 4)), *vectors)
+
+
 EXAMPLES: dict[str, Callable[[Draw], Node]] = {
     "identity": lambda draw: ops.Identity()(value(draw)),
     "constant second": lambda draw: ops.Add()(filled(x := value(draw), 3, draw), x),
@@ -123,6 +136,10 @@ EXAMPLES: dict[str, Callable[[Draw], Node]] = {
     "scale of a biased contraction": scaled_biased,
     "two biases": two_biases,
     "two factors": lambda draw: chain(draw, ops.Mul(), DTYPES),
+    "layer normalization, by Pow": lambda draw: by_hand(draw, lambda d: ops.Pow()(d, np.asarray(2, d.dtype.numpy))),
+    "layer normalization, by Mul": lambda draw: by_hand(draw, lambda d: ops.Mul()(d, d)),
+    "scale of a normalization": lambda draw: ops.Mul()(normalization(draw, random(draw, 1, low=1, high=1)), random(draw, 4)),
+    "bias of a normalization": lambda draw: ops.Add()(normalization(draw, random(draw, 4)), random(draw, 4)),
     "two terms": lambda draw: chain(draw, ops.Add(), ["int8", "uint8", "int64"]),
     "two float terms": lambda draw: chain(draw, ops.Add(), ["float32", "float64"]),
 }
@@ -140,7 +157,7 @@ def test_both_sides_are_equal(rule: GraphRule, data: Any) -> None:
     after = simplify_graph(graph, [rule], fast=True)
     if rule.name not in ("nothing moved", "reshape stated", "two factors"):  # these may meet their own result
         assert after is not graph
-    exact = rule not in (*ROUNDING, *FAST)
+    exact = rule not in (*ROUNDING, *NORMALIZATION, *FAST)
     loose = graph.outputs[0].dtype.name == "float16"
     assert_same(graph, after, exact) if not loose or exact else assert_close_float16(graph, after)
 
@@ -171,6 +188,23 @@ def test_batch_normalization_moves_into_the_convolution() -> None:
     after = simplify_graph(graph)
     assert names(after) == ["Conv", "Add", "Relu"]
     assert_same(graph, after, exact=False)
+
+
+def test_a_layer_normalization_by_hand() -> None:
+    x = input("x", f32(2, 3, 4))
+    scale, offset = np.linspace(1, 2, 4, dtype=np.float32), np.linspace(0, 1, 4, dtype=np.float32)
+
+    def total(axes: tuple[int, ...], keepdims: bool = True) -> Graph:
+        mean = ops.ReduceMean(axes, keepdims)
+        centered = ops.Sub()(x, ops.ReduceMean(axes)(x))
+        root = ops.Sqrt()(ops.Add()(mean(ops.Mul()(centered, centered)), np.float32(1e-5)))
+        return graph_of(ops.Add()(ops.Mul()(ops.Div()(centered, root), scale), offset))
+
+    after = simplify_graph(total((-1,)))
+    assert names(after) == ["LayerNormalization"]
+    assert_same(total((-1,)), after, exact=False)
+    assert "LayerNormalization" not in names(simplify_graph(total((1,))))
+    assert "LayerNormalization" not in names(simplify_graph(total((0, 1, 2), False)))
 
 
 def test_a_convolution_that_others_read_keeps_its_weights() -> None:
