@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from minicc.loop.ir import Buffer, For, Seq
+from minicc.loop.ranges import DEPTH, least
 from minicc.te.bounds import Bounds, Interval
 from minicc.te.expr import Binary, Const, Expr, Var, binary, const, free_vars, loads, transform
 from minicc.te.linear import Linear, combine, linear
@@ -45,17 +46,21 @@ class Access:
     write: bool
 
     @cached_property
-    def forms(self) -> tuple[Linear, ...]:
-        """The indices as sums, without remainders; then the offset in memory, if the shape is known."""
+    def forms(self) -> list[Linear]:
+        """The indices as sums, and the offset in memory: as they stand, simplified, and without remainders."""
+        shorter = tuple([simplify(i, self.bounds.ranges) for i in self.indices])
         memo: dict[Expr, Expr] = {}
-        exprs = [transform(simplify(i, self.bounds.ranges), _quotients, memo) for i in self.indices]
-        found = [linear(e) for e in exprs]
+        plain = [tuple([transform(i, _quotients, memo) for i in part]) for part in (self.indices, shorter)]
+        return [form for part in (self.indices, shorter, *plain) for form in self.sums(part)]
+
+    def sums(self, indices: tuple[Expr, ...]) -> list[Linear]:
+        found = [linear(i) for i in indices]
         if all(isinstance(d, int) for d in self.buffer.shape):
             flat: Linear = ({}, 0)
             for form, extent in zip(found, self.buffer.shape, strict=True):
                 flat = combine(form, flat, extent)
             found.append(flat)
-        return tuple(found)
+        return found
 
     def __str__(self) -> str:
         return f"{self.buffer.name}[{', '.join(map(str, self.indices))}]"
@@ -120,36 +125,48 @@ class _Pair:
 
     def solve(self, f: Linear, g: Linear) -> bool:
         """Learn what `f = g` forces; true when it has no solution."""
-        differences: list[tuple[Expr | None, int, Interval]] = []
-        for term in {**f[0], **g[0]}:
-            a, b = f[0].get(term, 0), g[0].get(term, 0)
-            (low, high), (start, end) = self.first.bounds.of(term), self.second.bounds.of(term)
-            if self.same(term):
-                both = max(low, start), min(high, end)
-                differences.append((None, a - b, _scaled(a - b, both)))
-            elif a == b:
-                differences.append((term, a, _scaled(a, (low - end, high - start))))
-            else:
-                differences += [(None, a, _scaled(a, (low, high))), (None, b, _scaled(-b, (start, end)))]
-        constant = f[1] - g[1]
-        low = constant + sum(i[0] for _, _, i in differences)
-        high = constant + sum(i[1] for _, _, i in differences)
-        divisor = math.gcd(*[times for _, times, _ in differences])
-        if not low <= 0 <= high or (constant % divisor if divisor else constant):
+        low: int | float = f[1] - g[1]  # of what the terms that are the same in both contribute
+        high = low
+        steps: list[int] = []
+        mine, other = dict(f[0]), dict(g[0])
+        for term in [t for t in {**mine, **other} if self.same(t)]:
+            steps.append(mine.pop(term, 0) - other.pop(term, 0))
+            least, most = _scaled(steps[-1], self.first.bounds.of(term))
+            low, high = low + least, high + most
+        divisor = math.gcd(*steps, *mine.values(), *other.values())
+        if (f[1] - g[1]) % divisor if divisor else f[1] != g[1]:
             return True
-        for alike, times, (least, most) in sorted(differences, key=lambda d: -abs(d[1])):
-            if alike is not None and -abs(times) < low - least and high - most < abs(times):
-                self.equal.add(alike)
-                low, high = low - least, high - most
+        if not self.reaches(mine, other, low, high, 0):
+            return True
+        for term, times in sorted(mine.items(), key=lambda item: -abs(item[1])):
+            if other.get(term) == times:
+                fewer, less = ({t: k for t, k in part.items() if t is not term} for part in (mine, other))
+                if not self.reaches(fewer, less, low, high, abs(times)):
+                    self.equal.add(term)
+                    mine, other = fewer, less
         return False
 
+    def reaches(self, mine: dict[Expr, int], other: dict[Expr, int], low: int | float, high: int | float, size: int) -> bool:
+        """Whether the difference of two sums, of accesses of their own, can be 0, or as large as `size`."""
+        for depth in range(DEPTH):  # the least work that proves it
+            (a, b), (c, d) = _interval(self.first.bounds, mine, depth), _interval(self.second.bounds, other, depth)
+            start, end = low + a - d, high + b - c
+            if (-size < start and end < size) if size else not start <= 0 <= end:
+                return False
+        return True
+
     def products(self) -> list[tuple[Linear, Linear]]:
-        """Where x//n and x%n are the same in both, so is x: equations for x with a symbolic n."""
-        pairs = {(e.op, e.a, e.b) for e in self.equal if isinstance(e, Binary)}
-        known = {a for op, a, b in pairs if op == "floormod" and ("floordiv", a, b) in pairs and self.same(b)}
-        made = [(linear(a), linear(a)) for a in known - self.equal]
+        """Where x//n and x%n are the same in both, so is x: equations for such x."""
+        quotients = {_quotients(e) for e in self.equal if isinstance(e, Binary) and e.op == "floordiv"}
+        remainders = [e for e in self.equal if isinstance(e, Binary) and e.op == "floormod" and self.same(e.b)]
+        known = {e.a for e in remainders if _quotients(Binary("floordiv", e.a, e.b)) in quotients} - self.equal
         self.equal |= known
-        return made
+        return [(linear(x), linear(x)) for x in known]
+
+
+def _interval(bounds: Bounds, terms: dict[Expr, int], depth: int) -> Interval:
+    negative = {t: -k for t, k in terms.items()}
+    return least(bounds, (terms, 0), depth, math.inf), -least(bounds, (negative, 0), depth, math.inf)
 
 
 def _scaled(factor: int, interval: Interval) -> Interval:

@@ -1,7 +1,8 @@
 """What is known of the variables at a place of a loop program, as intervals for `te.bounds`.
 
 In: a program, or a loop and what is known around it. Out: the intervals of symbolic sizes, and of
-the loop variables in the body of the loop. What guards say is added by `te.bounds.assume`.
+the loop variables in the body of the loop. What guards say is added by `te.bounds.assume`. `least`
+proves more of a sum than its interval says, for the verifier, which may take its time.
 
 >>> from minicc.te.expr import Var
 >>> from minicc.loop.ir import Seq
@@ -11,13 +12,19 @@ the loop variables in the body of the loop. What guards say is added by `te.boun
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+
 from minicc.loop.ir import For
 from minicc.loop.program import Program
-from minicc.te.bounds import Interval, assume, bounds
-from minicc.te.expr import Expr, Var, free_vars
+from minicc.te.bounds import Bounds, Interval, assume, bounds
+from minicc.te.expr import Binary, Const, Expr, Var, free_vars
+from minicc.te.linear import Linear, combine
 
 Ranges = dict[Expr, Interval]
 
+DEPTH = 3  # facts that `least` combines: a bound on the work
 LARGEST = 1 << 40  # no symbolic size is larger, so that sums and small multiples of sizes do not wrap around
 
 
@@ -38,3 +45,45 @@ def inside(loop: For, ranges: Ranges) -> Ranges:
         return {**ranges, loop.var: (0, max(loop.extent - 1, 0))}
     _, most = bounds(loop.extent, ranges)
     return assume(loop.var < loop.extent, {**ranges, loop.var: (0, max(most - 1, 0))})
+
+
+def least(bounds: Bounds, form: Linear, depth: int = DEPTH, enough: int | float = 0) -> int | float:
+    """A lower bound of a sum: that of its terms, or if not `enough`, a better one by what is known of sums and terms."""
+    found = bounds.interval(form)[0]
+    if depth == 0 or found >= enough:
+        return found
+    ways = [*_by_facts(bounds, form, depth - 1), *[_by_term(bounds, form, t, depth - 1) for t in form[0]]]
+    return max([found, *ways])
+
+
+def _by_facts(bounds: Bounds, form: Linear, depth: int) -> Iterator[int | float]:
+    """Bounds by way of a known sum that has a term in common: one term less."""
+    for (terms, constant), given in bounds.sums:
+        shared = {Fraction(form[0][t], k) for t, k in terms.items() if t in form[0]}
+        for ratio in shared:
+            factor, scale = ratio.numerator, ratio.denominator
+            side = factor * given[0 if factor > 0 else 1]
+            if math.isfinite(side):
+                rest = combine(combine(({}, 0), form, scale), (terms, constant), -factor)
+                yield _divided(side + least(bounds, rest, depth, math.inf), scale)
+
+
+def _by_term(bounds: Bounds, form: Linear, term: Expr, depth: int) -> int | float:
+    """A bound by what a term is: the lesser or the greater of two, or a quotient."""
+    times = form[0][term]
+    rest = combine(form, ({term: 1}, 0), -times)
+    match term:
+        case Binary("min" | "max" as op, a, b):
+            both = [least(bounds, combine(rest, bounds.form(x), times), depth, math.inf) for x in (a, b)]
+            return min(both) if (op == "min") == (times > 0) else max(both)  # one of them; at least, or at most both
+        case Binary("floordiv", x, Const(d, _)) if d > 0:  # (x - d + 1) / d <= x//d <= x / d
+            low, constant = bounds.form(x)
+            near = (low, constant - d + 1) if times > 0 else (low, constant)
+            whole = combine(combine(({}, 0), rest, d), near, times)
+            return _divided(least(bounds, whole, depth, math.inf), d)
+    return -math.inf
+
+
+def _divided(least: int | float, by: int) -> int | float:
+    """The least integer that is not below `least / by`."""
+    return -(-int(least) // by) if math.isfinite(least) else least

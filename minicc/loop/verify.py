@@ -13,10 +13,8 @@ What cannot be proven is an error. Facts come from the extents of loops and from
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Sequence
 from typing import NoReturn
 
 from minicc.errors import LoopError, caret
@@ -36,14 +34,13 @@ from minicc.loop.ir import (
 )
 from minicc.loop.program import Program
 from minicc.loop.races import Access, meeting
-from minicc.loop.ranges import Ranges, inside, size_vars, sizes
+from minicc.loop.ranges import Ranges, inside, least, size_vars, sizes
 from minicc.te.bounds import Bounds, assume
-from minicc.te.expr import Binary, Const, Expr, Load, Reduce, Select, Var, binary, children, const, free_vars
-from minicc.te.linear import Linear, combine
+from minicc.te.expr import Binary, Expr, Load, Reduce, Select, Var, binary, children, const, free_vars
+from minicc.te.linear import combine
 from minicc.types import boolean, int64
 
 _KINDS = re.compile(rf"({SERIAL}|{PARALLEL}|{VECTORIZE}|{UNROLL}|(blockIdx|threadIdx)\.[xyz])$")
-_DEPTH = 3  # facts that are combined to prove one index in bounds: a bound on the work
 
 
 def verify(program: Program) -> None:
@@ -233,51 +230,9 @@ def _within(index: Expr, extent: Expr, known: _Known) -> bool:
     form, limit = bounds.form(index), bounds.form(extent)
     below = combine(limit, form, -1)
     return (
-        (binary("le", const(0), index) in known.truths or _least(bounds, form) >= 0)
-        and (binary("lt", index, extent) in known.truths or _least(bounds, (below[0], below[1] - 1)) >= 0)
+        (binary("le", const(0), index) in known.truths or least(bounds, form) >= 0)
+        and (binary("lt", index, extent) in known.truths or least(bounds, (below[0], below[1] - 1)) >= 0)
     )  # fmt: skip
-
-
-def _least(bounds: Bounds, form: Linear, depth: int = _DEPTH) -> int | float:
-    """A lower bound of a sum: that of its terms, or a better one by what is known of sums and of terms."""
-    found = bounds.interval(form)[0]
-    if depth == 0 or found >= 0:
-        return found
-    ways = [*_by_facts(bounds, form, depth - 1), *[_by_term(bounds, form, t, depth - 1) for t in form[0]]]
-    return max([found, *ways])
-
-
-def _by_facts(bounds: Bounds, form: Linear, depth: int) -> Iterator[int | float]:
-    """Bounds by way of a known sum that has a term in common: one term less."""
-    for (terms, constant), given in bounds.sums:
-        shared = {Fraction(form[0][t], k) for t, k in terms.items() if t in form[0]}
-        for ratio in shared:
-            factor, scale = ratio.numerator, ratio.denominator
-            side = factor * given[0 if factor > 0 else 1]
-            if math.isfinite(side):
-                rest = combine(combine(({}, 0), form, scale), (terms, constant), -factor)
-                yield _divided(side + _least(bounds, rest, depth), scale)
-
-
-def _by_term(bounds: Bounds, form: Linear, term: Expr, depth: int) -> int | float:
-    """A bound by what a term is: the lesser or the greater of two, or a quotient."""
-    times = form[0][term]
-    rest = combine(form, ({term: 1}, 0), -times)
-    match term:
-        case Binary("min" | "max" as op, a, b):
-            both = [_least(bounds, combine(rest, bounds.form(x), times), depth) for x in (a, b)]
-            return min(both) if (op == "min") == (times > 0) else max(both)  # one of them; at least, or at most both
-        case Binary("floordiv", x, Const(d, _)) if d > 0:  # (x - d + 1) / d <= x//d <= x / d
-            low, constant = bounds.form(x)
-            near = (low, constant - d + 1) if times > 0 else (low, constant)
-            whole = combine(combine(({}, 0), rest, d), near, times)
-            return _divided(_least(bounds, whole, depth), d)
-    return -math.inf
-
-
-def _divided(least: int | float, by: int) -> int | float:
-    """The least integer that is not below `least / by`."""
-    return -(-int(least) // by) if math.isfinite(least) else least
 
 
 __all__ = ["verify"]
