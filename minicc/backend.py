@@ -18,8 +18,9 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, defs, helper, numpy_helper
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
-import minicc
-from minicc.errors import RunError, TargetError
+from minicc.compile import compile as compile_model
+from minicc.errors import MiniccError, RunError, TargetError
+from minicc.frontend import load
 
 __all__ = ["MiniccBackend", "Rep", "is_compatible", "node_tests", "prepare", "run_model", "run_node", "supports_device"]
 
@@ -53,18 +54,18 @@ class MiniccBackend(Backend):
     def is_compatible(cls, model: ModelProto, device: str = "CPU", **_: Any) -> bool:
         """Whether the model loads."""
         try:
-            minicc.load(model)
-        except minicc.MiniccError:
+            load(model)
+        except MiniccError:
             return False
         return cls.supports_device(device)
 
     @classmethod
     def prepare(cls, model: ModelProto, device: str = "CPU", **options: Any) -> Rep:
-        """Compile `model`; `options` are those of `minicc.compile`."""
+        """Compile `model`; `options` are those of `compile`."""
         if not cls.supports_device(device):
             raise TargetError(f"prepare(device={device!r})", "expected the device CPU", hint='device="CPU"')
-        graph = minicc.load(model)
-        return Rep(minicc.compile(graph, **options), graph.input_names, graph.output_names)
+        graph = load(model)
+        return Rep(compile_model(graph, **options), graph.input_names, graph.output_names)
 
     @classmethod
     def run_model(cls, model: ModelProto, inputs: Any, device: str = "CPU", **options: Any) -> tuple[Any, ...]:
