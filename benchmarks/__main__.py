@@ -23,6 +23,7 @@ import onnxruntime
 
 import minicc
 from benchmarks.models import MODELS, sample_inputs
+from minicc.cli.options import kernel_rows
 from minicc.runtime.roofline import measure_bandwidth, measure_peak
 from minicc.target import Target
 
@@ -58,27 +59,27 @@ def measure(name: str, glue: bool, threads: int, runs: int, kernels: bool) -> No
     inputs = sample_inputs(model)
     session = peer(model, threads)
     exe = minicc.compile(model, threads=threads)
-    expected = dict(zip(exe.output_names, session.run(None, inputs), strict=True))
+    expected = dict(zip([port.name for port in exe.outputs], session.run(None, inputs), strict=True))
     error = worst(exe.run(inputs), expected)
     taken = interleaved({"minicc": lambda: exe.run(inputs), "onnxruntime": lambda: session.run(None, inputs)}, runs)
-    flops = sum(k.flops * k.count for k in exe.kernels)
+    flops = sum(k.flops for k in exe.kernels)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{name + (' glue' if glue else ''):22} {taken['minicc'] * 1e3:9.1f} {taken['onnxruntime'] * 1e3:9.1f} "
           f"{taken['minicc'] / taken['onnxruntime']:6.2f} {flops / taken['minicc'] / 1e9:8.1f} {exe.compile_seconds:8.1f} "
-          f"{len(exe.kernels):8d} {exe.arena_bytes / 1e6:8.1f} {memory:8.0f} {error:8.3f}", flush=True)
+          f"{len({k.symbol for k in exe.kernels}):8d} {exe.arena_bytes / 1e6:8.1f} {memory:8.0f} {error:8.3f}", flush=True)
     if kernels:
         print_kernels(exe, inputs, threads)
 
 
 def print_kernels(exe: Any, inputs: dict[str, Any], threads: int) -> None:
     peak, bandwidth = measure_peak(Target.native()) * threads, measure_bandwidth()
-    sizes = {k.label: k for k in exe.kernels}
     print(f"    {'kernel':44} {'calls':>5} {'us':>9} {'share':>6} {'GFLOP/s':>8} {'of roofline':>11}")
-    for label, seconds, share in exe.profile(inputs):
-        kernel = sizes[label]
-        limit = max(kernel.flops / peak, kernel.bytes / bandwidth) * kernel.count
-        print(f"    {label[:44]:44} {kernel.count:5d} {seconds * 1e6:9.0f} {share:6.1%} "
-              f"{kernel.flops * kernel.count / seconds / 1e9:8.1f} {limit / seconds:11.0%}")
+    rows = kernel_rows(exe, exe.profile(*[inputs[port.name] for port in exe.inputs]))
+    total = sum(k.seconds for k in rows)
+    for k in rows:
+        limit = max(k.flops / peak, k.bytes / bandwidth)
+        print(f"    {k.name[:44]:44} {k.calls:5d} {k.seconds * 1e6:9.0f} {k.seconds / total:6.1%} "
+              f"{k.flops / k.seconds / 1e9:8.1f} {limit / k.seconds:11.0%}")
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ unrolled and vectorized; the reduction is the only loop inside. Both operands ar
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from minicc.runtime.assemble import KernelCall, Values, assemble
 from minicc.runtime.executable import Port
 from minicc.runtime.roofline import measure_peak
 from minicc.target import Target
-from minicc.te.expr import Var, const
+from minicc.te.expr import Expr, Var, const
 from minicc.types import float32
 
 BLOCKS, DEPTH = 64, 256
@@ -31,7 +32,7 @@ def gemm(rows: int, vectors: int, lanes: int) -> Program:
     c, acc = Buffer("C", float32, (BLOCKS * rows, BLOCKS * wide)), Buffer("acc", float32, (rows, wide), "local")
     i, j, k = Var("i"), Var("j"), Var("k")
 
-    def tile(suffix: str, store) -> Stmt:
+    def tile(suffix: str, store: Callable[[Expr, Expr], Store]) -> Stmt:
         y, x, lane = Var(f"y{suffix}"), Var(f"x{suffix}"), Var(f"lane{suffix}")
         vector = For(lane, lanes, store(y, x * lanes + lane), VECTORIZE)
         return For(y, rows, For(x, vectors, vector, UNROLL), UNROLL)

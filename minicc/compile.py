@@ -222,7 +222,7 @@ class _Values:
 
 def _assemble_schedule(schedule: Schedule, target: Target) -> Executable:
     """A te schedule as an executable: its inputs in, its outputs out."""
-    naive, program = schedule.trace.start, finish(schedule.program)
+    naive, program = schedule.start, finish(schedule.program)
     inputs: dict[Hashable, Port] = {b: Port(b.name, b.type) for b in program.params}
     outputs: list[tuple[Hashable, Port]] = [(b, Port(b.name, b.type)) for b in program.outputs]
     moved = sum(b.type.bytes for b in (*program.params, *program.outputs))

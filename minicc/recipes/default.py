@@ -96,26 +96,35 @@ def tile_contraction(s: Schedule, nest: Nest, target: Target) -> set[str]:
         return set()
     vector, width = found
     driver, accumulator = _driver(s, nest)
-    loop_of = dict(zip(_plain_indices(nest.stmt.indices), _loops_that_read(driver, accumulator), strict=True))
+    loop_of = _loops_that_read(driver, accumulator, nest)
     row = _row_loop(nest, vector.var)
     rows = 1 if row is None else row_tile(row.extent, -(-width // lanes), target.registers)
 
-    outer, inner = s.split(loop_of[vector.var], factor=width)
-    order = [outer if f.name == loop_of[vector.var] else f.name for f in driver.loops]
+    inner = loop_of[vector.var]
+    extents = {f.name: int(f.extent) for f in driver.loops}
+    order = [f.name for f in driver.loops if f.name != inner]
+    lanes_used = min(extents[inner], width)
+    if width < extents[inner]:
+        place = [f.name for f in driver.loops].index(inner)
+        outer, inner = s.split(inner, factor=width)
+        order.insert(place, outer)
     inside = [inner]
     if row is not None:
-        order.remove(loop_of[row.var])
-        row_loop = loop_of[row.var]
+        row_inner = loop_of[row.var]
+        order.remove(row_inner)
         if rows < row.extent:
-            row_loop, row_inner = s.split(row_loop, factor=rows)
-            inside.insert(0, row_inner)
-        order.append(row_loop)
-    s.reorder(*order, *inside)
-    s.compute_at(accumulator, order[-1], scope="local")
+            row_outer, row_inner = s.split(row_inner, factor=rows)
+            order.append(row_outer)
+        inside.insert(0, row_inner)
+    if len(order) + len(inside) > 1:
+        s.reorder(*order, *inside)
+    if order:
+        s.compute_at(accumulator, order[-1], scope="local")
     _schedule_tile(s, accumulator, set(order))
     if len(inside) > 1:
         s.unroll(inside[0])
-    s.vectorize(inner)
+    if lanes_used > 1:
+        s.vectorize(inner)
     return {driver.buffer.name, accumulator}
 
 
@@ -183,10 +192,11 @@ def _plain_indices(indices: tuple[Expr, ...]) -> list[Var]:
     return list(dict.fromkeys(i for i in indices if isinstance(i, Var)))
 
 
-def _loops_that_read(driver: Nest, accumulator: str) -> list[str]:
-    """The loops of `driver` that index the accumulator, in the order of its dimensions."""
+def _loops_that_read(driver: Nest, accumulator: str, nest: Nest) -> dict[Var, str]:
+    """For each variable of the contraction the loop of `driver` that indexes the same dimension of the sums."""
     (load,) = [x for x in driver.reads if x.source.name == accumulator]
-    return [i.name for i in _plain_indices(load.indices)]
+    pairs = zip(nest.stmt.indices, load.indices, strict=True)
+    return {w: r.name for w, r in pairs if isinstance(w, Var) and isinstance(r, Var)}
 
 
 def vector_width(extent: int, lanes: int, most: int) -> int:

@@ -89,7 +89,7 @@ class Reorder(Step):
                 raise Illegal(f"loop {loop.name} is vectorized", loop.name, "reorder before vectorize")
             if isinstance(loop.extent, Expr) and free_vars(loop.extent) & {other.var for other in chain}:
                 raise Illegal(f"the extent of loop {loop.name} depends on another of the loops", loop.name)
-        for found in dependences(body, [loop.var for loop in chain], ranges_of(program.body)):
+        for found in dependences(body, _turning(chain), ranges_of(program.body)):
             before = [loop.name for loop in chain if loop.var in found.along]
             if before != [loop.name for loop in after if loop.var in found.along]:
                 raise Illegal(f"the order of {', '.join(before)} matters: {found}", before[-1])
@@ -97,7 +97,7 @@ class Reorder(Step):
     def _check_private(self, program: Program, private: Sequence[Alloc], chain: Sequence[For], body: Stmt) -> None:
         """A buffer allocated between the loops moves inside of all: nothing may flow through it."""
         inside = {s.buffer for s in private}
-        for found in dependences(body, [loop.var for loop in chain], ranges_of(program.body), reductions_commute=False):
+        for found in dependences(body, _turning(chain), ranges_of(program.body), reductions_commute=False):
             if found.first.buffer in inside:
                 raise Illegal(f"{found.first.buffer.name} is allocated between the loops, and carries values: {found}",
                               found.first.buffer.name)
@@ -110,6 +110,11 @@ class Reorder(Step):
                 inner = inner.body
             if isinstance(inner, For):
                 yield cls((inner.name, loop.name))
+
+
+def _turning(chain: Sequence[For]) -> list[Var]:
+    """The variables of the loops that run more than once: only their order can matter."""
+    return [loop.var for loop in chain if loop.extent != 1]
 
 
 def _rebuilt(chain: Sequence[For], guards: Sequence[If], body: Stmt) -> Stmt:
