@@ -73,8 +73,7 @@ class Facts:
 
     def unsafe(self, e: Expr) -> tuple[Load, ...]:
         """The loads for whose sake `e` may only be evaluated where it is asked for."""
-        found = self._once(("unsafe", e), lambda: tuple([load for load in loads(e) if not self.safe(load)]))
-        return found  # type: ignore[no-any-return]
+        return self._once(("unsafe", e), lambda: tuple([n for n in loads(e) if not self.safe(n)]))  # type: ignore[no-any-return]
 
     def number(self, e: Expr) -> bool:
         """Whether the float `e` is never NaN, by a look at the surface."""

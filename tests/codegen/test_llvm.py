@@ -207,6 +207,22 @@ def test_bfloat16_rounds_to_nearest_even_and_keeps_nan() -> None:
     np.testing.assert_array_equal(got, want)
 
 
+def test_float64_intrinsics_narrow_to_float16_without_help() -> None:
+    """LLVM may narrow the sign of a copysign from float64 at once, by a function that is not there."""
+    a, b, c = Buffer("A", float64, (8,)), Buffer("B", float64, (8,)), Buffer("C", float16, (8,))
+    value = cast(cast(call("copysign", a[i], b[i]), float32), float16)
+    check(Program("sign", (a, b), (c,), For(i, 8, Store(c, (i,), value))), sample(float64, (8,)), sample(float64, (8,), 1))
+
+
+def test_intrinsics_are_not_contracted() -> None:
+    """Their error bounds hold for the operations as they are written."""
+    program = elementwise(lambda x, y: call("exp", x) + x * y, float32, VECTORIZE)
+    module = ir.Module("exp")
+    emit(module, program, native())
+    contracted = re.findall(r"= (f\w+) contract", str(module))
+    assert sorted(contracted) == ["fadd", "fmul"]
+
+
 def test_float_to_integer_out_of_range_saturates() -> None:
     data = np.array([np.nan, np.inf, -np.inf, 1e30, -1e30, 2**31, -3.9, 3.9], np.float32)
     a, c = Buffer("A", float32, (8,)), Buffer("C", int32, (8,))
@@ -285,6 +301,14 @@ def test_select_evaluates_only_the_branch_it_takes(kind: str) -> None:
                          Store(c, (const(2), v), fixed)), kind)
     places = np.array([0, 10**12, 7, -(10**12), 3, 8, -1, 2])
     check(Program("choose", (a, b), (c,), body), sample(float32, (8,)), places)
+
+
+def test_a_choice_between_values_already_loaded_is_no_branch() -> None:
+    a, b, c = Buffer("A", float32, (8,)), Buffer("B", int64, (8,)), Buffer("C", float32, (8,))
+    x = Load(a, (b[i],))
+    program = Program("choose", (a, b), (c,), For(i, 8, Store(c, (i,), select(x < 0.0, x * 2.0, x))))
+    check(program, np.arange(-4, 4, dtype="f"), np.array([3, 1, 4, 1, 5, 2, 6, 0]))
+    assert "then" not in build(program).kernels[0].stages["llvm"]
 
 
 @pytest.mark.parametrize("kind", [SERIAL, VECTORIZE])

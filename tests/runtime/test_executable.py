@@ -182,6 +182,11 @@ def test_without_openmp_it_runs_serially(monkeypatch: pytest.MonkeyPatch) -> Non
     assert_right(serial(x, y), x, y)
 
 
+def test_the_openmp_library_is_known_by_its_file() -> None:
+    found = threads.openmp_library()
+    assert found is None or "omp" in found
+
+
 def test_a_library_without_the_symbols_is_passed_over() -> None:
     found = threads.find(iter(["/nonexistent.so", "libm.so.6"]))
     assert found is None
