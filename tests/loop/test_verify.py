@@ -14,7 +14,7 @@ from minicc.loop.place_init import place_init
 from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.verify import verify
 from minicc.loop.widen_floats import widen_floats
-from minicc.te.expr import Binary, Cast, Expr, Reduce, Select, Var, cast, const, maximum, minimum, text
+from minicc.te.expr import Binary, Cast, Expr, Reduce, Select, Var, cast, const, maximum, minimum, substitute, text
 from minicc.te.tensor import reducer
 from minicc.types import float32, float64, int32, int64
 
@@ -195,21 +195,15 @@ def reshaped(draw: st.DrawFn) -> tuple[list[tuple[Var, int]], list[Expr], list[E
             outer, inner = Var(f"o{step}"), Var(f"i{step}")
             value: dict[Expr, Expr] = {var: outer * factor + inner}
             loops[at : at + 1] = [(outer, -(-extent // factor)), (inner, factor)]
-            indices, guards = ([_subst(e, value) for e in part] for part in (indices, guards))
+            indices, guards = ([substitute(e, value) for e in part] for part in (indices, guards))
             if extent % factor:
                 guards.append(value[var] < extent)
         elif at + 1 < len(loops):
             (second, size), fused = loops[at + 1], Var(f"f{step}")
             value = {var: fused // size, second: fused % size}
             loops[at : at + 2] = [(fused, extent * size)]
-            indices, guards = ([_subst(e, value) for e in part] for part in (indices, guards))
+            indices, guards = ([substitute(e, value) for e in part] for part in (indices, guards))
     return draw(st.permutations(loops)), indices, guards
-
-
-def _subst(e: Expr, values: dict[Expr, Expr]) -> Expr:
-    from minicc.te.expr import substitute
-
-    return substitute(e, values)
 
 
 @given(reshaped(), st.data())
