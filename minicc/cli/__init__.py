@@ -16,14 +16,14 @@ from minicc.cli.doctor import doctor_command
 from minicc.cli.ops import ops_command
 from minicc.cli.run import run_command
 from minicc.cli.show import show_command
-from minicc.errors import MiniccError
+from minicc.errors import MiniccError, RunError
 
 app = typer.Typer(
     name="minicc",
     help="A tensor compiler to learn from: ONNX to machine code through IRs that print, verify and run.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("compile")(compile_command)
@@ -41,8 +41,6 @@ def main() -> None:
     except MiniccError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # `minicc show ... | head`
-        sys.stderr.close()
+    except MemoryError as error:
+        print(RunError("minicc", f"expected enough memory, got none: {error}", hint="use a smaller model or batch"), file=sys.stderr)
+        sys.exit(2)

@@ -16,14 +16,14 @@ from minicc.cli.options import (
     ThreadsOption,
     TimesOption,
     compile_model,
-    console,
     kernel_rows,
     megabytes,
     stage_text,
     table_text,
 )
 from minicc.errors import ConfigError
-from minicc.runtime.files import write_file
+from minicc.runtime.files import check_folder, write_file
+from minicc.runtime.specialize import SpecializingExecutable
 
 STAGE_OF = {".txt": "fused", ".py": "loop", ".ll": "llvm", ".s": "asm"}
 
@@ -42,19 +42,23 @@ def compile_command(
     Examples:
 
         minicc compile model.onnx
-
         minicc compile model.onnx --dim batch=4 --print-pass-times
-
         minicc compile model.onnx -o model.s
     """
-    if output is not None and output.suffix not in STAGE_OF:
-        raise ConfigError(f"--output {output}", f"expected a name that ends in {', '.join(STAGE_OF)}, got {output.name!r}")
-    made = compile_model(model, dim, input_shapes, target, threads, print_pass_times)
-    rows = [[k.name, k.calls, f"{k.flops / 1e6:.2f}", f"{k.bytes / 1e6:.2f}"] for k in kernel_rows(made)]
-    console.print(table_text(rows, ["kernel", "calls", "MFLOP", "MB"]))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    console.print(f"{len(rows)} kernels, arena {megabytes(made.arena_bytes)}, weights {megabytes(made.constant_bytes)}, "
-                  f"compiled in {made.compile_seconds:.2f} s, peak memory of the process {megabytes(peak)}", soft_wrap=True)
     if output is not None:
-        write_file(output, stage_text(made, STAGE_OF[output.suffix], None).encode())
-        console.print(f"wrote {output}")
+        if output.suffix not in STAGE_OF:
+            raise ConfigError(f"--output {output}", f"expected a name that ends in {', '.join(STAGE_OF)}, got {output.name!r}")
+        check_folder(output)
+    made = compile_model(model, dim, input_shapes, target, threads, print_pass_times)
+    if output is not None:
+        write_file(output, f"{stage_text(made, STAGE_OF[output.suffix])}\n".encode())
+    if isinstance(made, SpecializingExecutable):
+        print(f"shapes depend on the values of {', '.join(made.waiting)}: a run compiles when it brings them")
+        return
+    rows = [[k.name, k.calls, f"{k.flops / 1e6:.2f}", f"{k.bytes / 1e6:.2f}"] for k in kernel_rows(made)]
+    print(table_text(rows, ["kernel", "calls", "MFLOP", "MB"]))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(f"{len(rows)} kernels, arena {megabytes(made.arena_bytes)}, weights {megabytes(made.constant_bytes)}, "
+          f"compiled in {made.compile_seconds:.2f} s, peak memory of the process {megabytes(peak)}")
+    if output is not None:
+        print(f"wrote {output}")

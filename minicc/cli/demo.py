@@ -16,12 +16,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from minicc.cli.options import compile_model, console, kernel_rows, load_model, table_text
+from minicc.cli.options import compile_model, kernel_rows, table_text
+from minicc.frontend import load
 from minicc.graph.bind import bind
 from minicc.graph.evaluate import evaluate
 from minicc.ops.base import Array
 from minicc.runtime.executable import Executable
-from minicc.runtime.files import write_file
+from minicc.runtime.files import check_folder, write_file
 from minicc.runtime.roofline import measure_bandwidth, measure_peak
 from minicc.target import Target
 
@@ -43,6 +44,7 @@ def demo_command(
 
         minicc demo --picture digits.svg
     """
+    check_folder(picture)
     folder = resources.files("minicc.cli") / "digits"
     with resources.as_file(folder) as path:
         model = path / "digits.onnx"
@@ -50,20 +52,20 @@ def demo_command(
             images, labels = (held["images"] / np.float32(16)).astype(np.float32), held["labels"]
         made = compile_model(model, [f"batch={BATCH}"])
         one = compile_model(model, ["batch=1"], threads=1)
-        expected = evaluate(bind(load_model(model), {"batch": BATCH}), {"image": images})["probability"]
+        expected = evaluate(bind(load(model), {"batch": BATCH}), {"image": images})["probability"]
 
     (probability,) = made(images)
     answers, reference = probability.argmax(1), expected.argmax(1)
-    console.print(f"images      {len(images)} handwritten digits, 8x8, none of them seen in training")
-    console.print(f"accuracy    {np.mean(answers == labels):.2%} compiled, {np.mean(reference == labels):.2%} reference; "
+    print(f"images      {len(images)} handwritten digits, 8x8, none of them seen in training")
+    print(f"accuracy    {np.mean(answers == labels):.2%} compiled, {np.mean(reference == labels):.2%} reference; "
                   f"probabilities differ by at most {np.abs(probability - expected).max():.1e}")
-    console.print(f"compile     {one.compile_seconds * 1e3:.0f} ms for batch 1, {made.compile_seconds * 1e3:.0f} ms for batch {BATCH}")
-    console.print(f"latency     {_median_ms(one, images[:1]):.3f} ms for one image on one thread, "
+    print(f"compile     {one.compile_seconds * 1e3:.0f} ms for batch 1, {made.compile_seconds * 1e3:.0f} ms for batch {BATCH}")
+    print(f"latency     {_median_ms(one, images[:1]):.3f} ms for one image on one thread, "
                   f"{_median_ms(made, images):.2f} ms for {BATCH} images on {made.threads}")
     _print_kernels(made, images)
     write_file(picture, draw(images, labels, answers, probability.max(1)).encode())
-    console.print(f"picture     {picture}: the wrong and the least certain answers first")
-    console.print(NEXT.format(model=model, kernel=one.kernels[0].symbol))
+    print(f"picture     {picture}: the wrong and the least certain answers first")
+    print(NEXT.format(model=model, kernel=one.kernels[0].symbol))
 
 
 def _median_ms(made: Executable, images: Array) -> float:
@@ -85,9 +87,9 @@ def _print_kernels(made: Executable, images: Array) -> None:
         limit = max(k.flops / peak, k.bytes / bandwidth)
         rows.append([k.name, f"{k.seconds * 1e6:.0f}", f"{k.seconds / total:.0%}", f"{k.flops / k.seconds / 1e9:.1f}",
                      f"{limit / k.seconds:.0%}"])
-    console.print(f"roofline    {peak / 1e9:.0f} GFLOP/s on {made.threads} threads, {bandwidth / 1e9:.1f} GB/s, as measured; "
+    print(f"roofline    {peak / 1e9:.0f} GFLOP/s on {made.threads} threads, {bandwidth / 1e9:.1f} GB/s, as measured; "
                   f"kernels at batch {BATCH}:")
-    console.print(table_text(rows, ["kernel", "us", "share", "GFLOP/s", "of roofline"]))
+    print(table_text(rows, ["kernel", "us", "share", "GFLOP/s", "of roofline"]))
 
 
 def draw(images: Array, labels: Array, answers: Array, certainty: Array) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 
-from minicc.cli.options import console, megabytes
+from minicc.cli.options import megabytes
 from minicc.config import cache_dir
 from minicc.runtime.roofline import measure_bandwidth, measure_peak
 from minicc.runtime.threads import openmp_library
@@ -48,4 +48,4 @@ def doctor_command() -> None:
     }
     width = max(map(len, rows))
     for name, value in rows.items():
-        console.print(f"{name:{width}}  {value}", soft_wrap=True)
+        print(f"{name:{width}}  {value}")

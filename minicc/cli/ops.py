@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minicc.cli.options import console, table_text
+from minicc.cli.options import table_text
 from minicc.ops.base import REGISTRY
 
 
@@ -16,4 +16,4 @@ def ops_command() -> None:
     rows = []
     for name, made in sorted(REGISTRY.items()):
         rows.append([name, made.kind.name.lower(), ", ".join(made.__match_args__), (made.__doc__ or "").split("\n")[0]])  # type: ignore[attr-defined]
-    console.print(table_text(rows, ["operator", "kind", "attributes", "meaning"]), soft_wrap=True)
+    print(table_text(rows, ["operator", "kind", "attributes", "meaning"]))

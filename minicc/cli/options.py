@@ -16,21 +16,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from minicc.compile import compile
 from minicc.errors import ConfigError
 from minicc.frontend import load
-from minicc.graph.ir import Graph
 from minicc.ops.base import Array
 from minicc.runtime.executable import Executable, KernelInfo
+from minicc.runtime.specialize import SpecializingExecutable
 from minicc.types import TensorType
 
-console = Console(highlight=False)
 messages = Console(stderr=True, highlight=False)
 
 ModelArgument = Annotated[Path, typer.Argument(help="An ONNX model.", show_default=False)]
-DimOption = Annotated[list[str] | None, typer.Option("--dim", help="Bind a symbolic dimension: `batch=4`.")]
+DimOption = Annotated[list[str] | None, typer.Option("--dim", help="Bind a symbolic dimension, as in batch=4.")]
 ShapesOption = Annotated[
-    str | None, typer.Option("--input-shapes", help='Bind whole shapes: `"x:[1,3,224,224] mask:[1,77]"`.')
+    str | None, typer.Option("--input-shapes", help='Bind whole shapes, as in "x:[1,3,224,224] mask:[1,77]".')
 ]
 TargetOption = Annotated[str, typer.Option("--target", help="The machine to compile for.")]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Threads at run time; default: all cores.", min=1)]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Threads at run time; default: all that we may use.")]
 TimesOption = Annotated[bool, typer.Option("--print-pass-times", help="Print how long each pass took.")]
 
 
@@ -59,10 +58,6 @@ def read_shapes(text: str | None) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def load_model(path: Path) -> Graph:
-    return load(path)
-
-
 def compile_model(
     path: Path,
     dims: list[str] | None = None,
@@ -73,11 +68,11 @@ def compile_model(
 ) -> Executable:
     """Load and compile `path` under a progress bar; with `print_pass_times` a table follows."""
     bound, given = read_dims(dims), read_shapes(shapes)
-    graph = load_model(path)
+    graph = load(path)
     times: dict[str, float] = {}
     columns = (TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("eta"), TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=messages, transient=True) as progress:
+    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
         task = progress.add_task("compiling", total=None)
 
         def report(what: str, done: int, total: int) -> None:
@@ -120,16 +115,20 @@ def kernel_rows(made: Executable, seconds: Sequence[float] | None = None) -> lis
     return sorted(rows, key=lambda r: -r.seconds) if seconds else rows
 
 
-def stage_text(made: Executable, stage: str, kernel: str | None) -> str:
-    """A stage of the whole model, or of the kernels called `kernel`. Raises ConfigError when there is none."""
-    if kernel is None:
+def stage_text(made: Executable, stage: str, kernel: str | None = None) -> str:
+    """A stage of the whole model, or of one kernel. Raises ConfigError when there is no such kernel."""
+    if isinstance(made, SpecializingExecutable) and not made.kernels:
+        raise ConfigError(f"stage {stage}", "expected a model whose shapes are known, got one in which the values of "
+                          f"inputs decide them: {', '.join(made.waiting)}", hint="minicc run compiles it, with --inputs FILE.npz")
+    kernels = {k.symbol: k for k in made.kernels}
+    if kernel is None and stage in made.stages:
         return made.stages[stage]
-    stage = "graph" if stage == "fused" else stage
-    found = {k.symbol: k for k in made.kernels if kernel in (k.symbol, k.label)}
-    if not found:
-        names = ", ".join(dict.fromkeys(k.symbol for k in made.kernels))
-        raise ConfigError(f"--kernel {kernel}", "no kernel of this name", hint=f"the kernels are {names}")
-    return "\n\n".join(k.stages[stage] for k in found.values())
+    if kernel is None:
+        return "\n\n".join(f"# {name}\n{k.stages[stage]}" for name, k in kernels.items())
+    if kernel not in kernels:
+        raise ConfigError(f"--kernel {kernel}", f"expected the name of a kernel, got {kernel!r}",
+                          hint=f"the kernels are {', '.join(kernels) or 'none'}")
+    return kernels[kernel].stages["graph" if stage == "fused" else stage]
 
 
 def megabytes(count: float) -> str:

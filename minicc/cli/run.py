@@ -20,7 +20,6 @@ from minicc.cli.options import (
     ThreadsOption,
     TimesOption,
     compile_model,
-    console,
     kernel_rows,
     messages,
     random_input,
@@ -28,7 +27,9 @@ from minicc.cli.options import (
 )
 from minicc.errors import ConfigError, RunError
 from minicc.ops.base import Array
-from minicc.runtime.files import write_file
+from minicc.runtime.files import check_folder, write_file
+
+TICK = 1e-9  # seconds: the resolution of the clock
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
@@ -36,8 +37,8 @@ def read_arrays(path: Path) -> dict[str, Array]:
     try:
         loaded: Any = np.load(path, allow_pickle=False)
         return {path.stem: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (OSError, ValueError, EOFError) as error:
-        raise RunError(f"--inputs {path}", f"cannot read arrays: {error}",
+    except Exception as error:  # archives break in many ways, each with an exception of its own
+        raise RunError(f"--inputs {path}", f"expected arrays, got a file that cannot be read: {error}",
                        hint="give an .npz with one array per input, as numpy.savez writes it") from None
 
 
@@ -45,8 +46,8 @@ def run_command(
     model: ModelArgument,
     inputs: Annotated[Path | None, typer.Option(help="An .npz of inputs by name (or an .npy); default: random.")] = None,
     outputs: Annotated[Path | None, typer.Option(help="Write the outputs to this .npz.")] = None,
-    repeat: Annotated[int, typer.Option(help="Run so often and report the median.", min=1)] = 1,
-    profile: Annotated[bool, typer.Option(help="Print the time of each kernel.")] = False,
+    repeat: Annotated[int, typer.Option(help="Run so often and report the median.")] = 1,
+    profile: Annotated[bool, typer.Option("--profile", help="Print the time of each kernel.")] = False,
     seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
     dim: DimOption = None,
     input_shapes: ShapesOption = None,
@@ -59,11 +60,14 @@ def run_command(
     Examples:
 
         minicc run model.onnx --input-shapes "x:[1,3,224,224]" --repeat 20 --profile
-
         minicc run model.onnx --inputs images.npz --outputs answers.npz
     """
     if outputs is not None and outputs.suffix != ".npz":
         raise ConfigError(f"--outputs {outputs}", f"expected a name that ends in .npz, got {outputs.name!r}")
+    if repeat < 1:
+        raise ConfigError(f"--repeat {repeat}", f"expected 1 or more runs, got {repeat}")
+    if outputs is not None:
+        check_folder(outputs)
     made = compile_model(model, dim, input_shapes, target, threads, print_pass_times)
     given = read_arrays(inputs) if inputs is not None else {}
     if inputs is None:
@@ -74,29 +78,29 @@ def run_command(
         given = {made.inputs[0].name: next(iter(given.values()))}
     results = made.run(given)
     for name, array in results.items():
-        console.print(f"{name}: {array.dtype}{list(array.shape)} {_summary(array)}")
+        print(f"{name}: {array.dtype}{list(array.shape)} {_summary(array)}")
     if repeat > 1:
         _measure(made, given, repeat)
     if profile:
         kernels = kernel_rows(made, made.profile(*[given[port.name] for port in made.inputs]))
-        total = sum(k.seconds for k in kernels)
-        rows = [[k.name, k.calls, f"{k.seconds * 1e6:.1f}", f"{k.seconds / total:.1%}", f"{k.flops / k.seconds / 1e9:.1f}"] for k in kernels]
-        console.print(table_text(rows, ["kernel", "calls", "us", "share", "GFLOP/s"]))
+        total = max(sum(k.seconds for k in kernels), TICK)
+        rows = [[k.name, k.calls, f"{k.seconds * 1e6:.1f}", f"{k.seconds / total:.1%}", f"{k.flops / max(k.seconds, TICK) / 1e9:.1f}"]
+                for k in kernels]  # fmt: skip
+        print(table_text(rows, ["kernel", "calls", "us", "share", "GFLOP/s"]))
     if outputs is not None:
         held = io.BytesIO()
         np.savez(held, **results)  # type: ignore[arg-type] # no output is called allow_pickle
         write_file(outputs, held.getvalue())
-        console.print(f"wrote {outputs}")
+        print(f"wrote {outputs}")
 
 
 def _summary(array: Array) -> str:
     if array.size == 0:
         return "(empty)"
-    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
-        return ""
     wide = array.astype(np.float64)
     first = ", ".join(f"{v:.5g}" for v in wide.reshape(-1)[:4])
-    return f"min {wide.min():.5g} mean {wide.mean():.5g} max {wide.max():.5g}, first {first}"
+    with np.errstate(all="ignore"):
+        return f"min {wide.min():.5g} mean {wide.mean():.5g} max {wide.max():.5g}, first {first}"
 
 
 def _measure(made: Any, given: dict[str, Array], repeat: int) -> None:
@@ -105,4 +109,4 @@ def _measure(made: Any, given: dict[str, Array], repeat: int) -> None:
         start = time.perf_counter()
         made.run(given)
         seconds.append(time.perf_counter() - start)
-    console.print(f"latency: median {statistics.median(seconds) * 1e3:.3f} ms, best {min(seconds) * 1e3:.3f} ms of {repeat} runs")
+    print(f"latency: median {statistics.median(seconds) * 1e3:.3f} ms, best {min(seconds) * 1e3:.3f} ms of {repeat} runs")

@@ -10,7 +10,6 @@ from minicc.cli.options import DimOption, ModelArgument, ShapesOption, TargetOpt
 from minicc.errors import ConfigError
 
 STAGES = ("graph", "fused", "te", "naive", "trace", "loop", "llvm", "asm")
-OF_KERNELS = ("naive", "trace")
 
 
 def show_command(
@@ -21,19 +20,25 @@ def show_command(
     input_shapes: ShapesOption = None,
     target: TargetOption = "native",
 ) -> None:
-    """Print one stage of the compilation of a model: what to compute (graph), which operators run together
-    (fused), the mathematics of each kernel (te), its loops before (naive) and after (loop) the
-    schedule (trace), and the machine's language (llvm, asm).
+    """Print one stage of the compilation of a model.
+
+    Stages, in order:
+
+        graph   what to compute
+        fused   which operators run together, as kernels
+        te      the mathematics of each kernel
+        naive   its loops, before the schedule
+        trace   the steps of the schedule
+        loop    its loops, after the schedule
+        llvm    the optimized LLVM IR
+        asm     the machine's own language
 
     Examples:
 
         minicc show model.onnx --stage graph
-
         minicc show model.onnx --stage loop --kernel conv_add_relu
     """
     if stage not in STAGES:
         raise ConfigError(f"show --stage {stage}", f"expected one of {', '.join(STAGES)}, got {stage!r}")
     made = compile_model(model, dim, input_shapes, target)
-    names = dict.fromkeys(k.symbol for k in made.kernels) if kernel is None and stage in OF_KERNELS else [kernel]
-    for name in names:
-        print(stage_text(made, stage, name))
+    print(stage_text(made, stage, kernel))

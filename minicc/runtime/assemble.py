@@ -66,7 +66,7 @@ def compile_programs(programs: Sequence[Program], target: Target,
             symbol = _unique(program.name, symbols)
             module = jit.new_module(symbol, target)
             emit(module, replace(program, name=symbol), target)
-            compiled[key] = Kernel(symbol, program, jit.optimize(module, target))
+            compiled[key] = Kernel(symbol, replace(program, name=symbol), jit.optimize(module, target))
             if progress:
                 progress(symbol)
         found[program] = compiled[key]

@@ -26,6 +26,7 @@ class SpecializingExecutable(Executable):
                  make: Callable[[Mapping[str, Array]], Executable]) -> None:
         self.name, self.inputs, self.waiting, self.threads = name, list(inputs), tuple(waiting), threads
         self.outputs, self.kernels, self.stages, self.arena_bytes = [], [], Stages({}), 0
+        self._constants = []
         self._make = make
         self._made: dict[tuple[bytes, ...], Executable] = {}
         self._lock = threading.Lock()
