@@ -31,13 +31,14 @@ from minicc.schedule.nest import (
     get_alloc,
     graft,
     in_order,
+    loops_around,
     path_to,
     reads,
     targets,
     writes,
 )
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Const, Expr, Load, Var, loads, substitute, transform
+from minicc.te.expr import Const, Expr, Load, Var, const, loads, substitute, transform
 from minicc.types import float32
 
 
@@ -53,11 +54,13 @@ class ComputeInline(Step):
         store = self._only_store(alloc)
         nest = self._nest(alloc, store)
         self._check_inputs(alloc, store, nest)
+        once: dict[Expr, Expr] = {f.var: const(0) for f in loops_around(alloc.body, store) if f.extent == 1}
+
         def change(e: Expr) -> Expr:
             if not (isinstance(e, Load) and e.source is alloc.buffer):
                 return e
             point: dict[Expr, Expr] = {a: i for a, i in zip(store.indices, e.indices, strict=True) if isinstance(a, Var)}
-            return substitute(store.value, point)
+            return substitute(store.value, {**once, **point})
 
         memo: dict[Expr, Expr] = {}
         rest = rewrite(alloc.body, lambda s: seq() if s is nest else s)
@@ -66,8 +69,8 @@ class ComputeInline(Step):
     def _only_store(self, alloc: Alloc) -> Store:
         found = writes(alloc.body, alloc.buffer)
         if len(found) != 1 or not isinstance(found[0], Store):
-            what = "a reduction" if len(found) == 1 else f"{len(found)} statements"
-            raise Illegal(f"it must be written by one store, but {what} writes it", self.buffer,
+            what = "a reduction fills it" if len(found) == 1 else f"{len(found)} statements write it"
+            raise Illegal(f"it must be written by one store, but {what}", self.buffer,
                           f'use compute_at("{self.buffer}", loop)')
         store = found[0]
         if any(load.source is alloc.buffer for load in reads(store)):
@@ -79,9 +82,9 @@ class ComputeInline(Step):
         around = path_to(alloc.body, store)
         if any(isinstance(s, If) for s in around):
             raise Illegal("it is stored under a guard", self.buffer)
-        extents = {s.var: s.extent for s in around if isinstance(s, For)}
+        extents = {s.var: s.extent for s in around if isinstance(s, For) and s.extent != 1}
         for index, extent in zip(store.indices, alloc.buffer.shape, strict=True):
-            alone = isinstance(index, Const) and extent == 1
+            alone = extent == 1 and isinstance(index, (Const, Var))
             if not alone and not (isinstance(index, Var) and extents.pop(index, None) == extent):
                 raise Illegal(f"it must be stored over loops that are its axes, but is stored at {index}", self.buffer,
                               "inline before splitting or fusing its loops")

@@ -104,6 +104,11 @@ class Schedule:
         return self._programs[-1]
 
     @property
+    def start(self) -> Program:
+        """The program before all steps."""
+        return self._programs[0]
+
+    @property
     def trace(self) -> Trace:
         return Trace(tuple(self._steps))
 

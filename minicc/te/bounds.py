@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 from minicc.ir.node import postorder
 from minicc.te.expr import COMPARISONS, Binary, Call, Cast, Const, Expr, Load, Select, Unary, Var, children
@@ -29,6 +30,7 @@ Ranges = Mapping[Expr, Interval] | Mapping[Var, Interval]
 MAX_DEPTH = 16  # of nested guards that are taken into account: a bound on the work
 
 
+@cache
 def limits(dtype: DType) -> Interval:
     """The interval of every value of `dtype`."""
     low, high = dtype.range

@@ -57,6 +57,9 @@ class Hole(Wild, Expr):
         return value.dtype.kind in self.kinds.split()
 
 
+NUMBER_NAMES = {0: "zero", 1: "one"}  # 0, 0.0 and -0.0 never meet in one rule
+
+
 @node
 class Number(Wild, Expr):
     """Fits the constant `value` of any number dtype; 0.0 and -0.0 differ."""
@@ -68,7 +71,7 @@ class Number(Wild, Expr):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        return f"#{self.value!r}"
+        return NUMBER_NAMES[self.value]
 
     def accepts(self, value: Any) -> bool:
         return (
