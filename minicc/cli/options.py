@@ -33,14 +33,17 @@ ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Threads at
 TimesOption = Annotated[bool, typer.Option("--print-pass-times", help="Print how long each pass took.")]
 
 
+NUMBER = "[0-9]{1,18}"
+
+
 def read_dims(dims: list[str] | None) -> dict[str, int]:
     """`["batch=4"]` as `{"batch": 4}`. Raises ConfigError."""
     found: dict[str, int] = {}
     for text in dims or []:
-        match = re.fullmatch(r"([^=]+)=(\d+)", text.strip())
+        match = re.fullmatch(rf"(.+)=\s*({NUMBER})", text.strip())
         if match is None:
             raise ConfigError(f"--dim {text}", f"expected NAME=NUMBER, got {text!r}", hint="for example --dim batch=4")
-        found[match[1]] = int(match[2])
+        found[match[1].strip()] = int(match[2])
     return found
 
 
@@ -49,11 +52,12 @@ def read_shapes(text: str | None) -> dict[str, tuple[int, ...]]:
     found: dict[str, tuple[int, ...]] = {}
     rest = (text or "").strip()
     while rest:
-        match = re.match(r"([^:\[\]]+):\s*\[([\d,\s]*)\]\s*,?\s*", rest)
-        if match is None:
+        match = re.match(r"(.+?):\s*\[([^]]*)\][\s,]*", rest)
+        dims = [d.strip() for d in match[2].split(",") if match[2].strip()] if match else []
+        if match is None or not all(re.fullmatch(NUMBER, d) for d in dims):
             raise ConfigError(f"--input-shapes {text!r}", f"cannot read {rest!r}",
                               hint='write NAME:[DIM,DIM,...], for example "x:[1,3,224,224]"')
-        found[match[1].strip()] = tuple(int(d) for d in match[2].split(",") if d.strip())
+        found[match[1].strip()] = tuple(map(int, dims))
         rest = rest[match.end() :]
     return found
 
@@ -122,13 +126,13 @@ def stage_text(made: Executable, stage: str, kernel: str | None = None) -> str:
                           f"inputs decide them: {', '.join(made.waiting)}", hint="minicc run compiles it, with --inputs FILE.npz")
     kernels = {k.symbol: k for k in made.kernels}
     if kernel is None and stage in made.stages:
-        return made.stages[stage]
+        return made.stages[stage].rstrip("\n")
     if kernel is None:
-        return "\n\n".join(f"# {name}\n{k.stages[stage]}" for name, k in kernels.items())
+        return "\n\n".join(f"# {name}\n{k.stages[stage]}".rstrip("\n") for name, k in kernels.items())
     if kernel not in kernels:
         raise ConfigError(f"--kernel {kernel}", f"expected the name of a kernel, got {kernel!r}",
                           hint=f"the kernels are {', '.join(kernels) or 'none'}")
-    return kernels[kernel].stages["graph" if stage == "fused" else stage]
+    return kernels[kernel].stages["graph" if stage == "fused" else stage].rstrip("\n")
 
 
 def megabytes(count: float) -> str:

@@ -1,0 +1,17 @@
+from pathlib import Path
+
+import pytest
+from cli_cases import Minicc, saved, small_network
+
+
+@pytest.fixture
+def minicc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Minicc:
+    return Minicc(monkeypatch, capsys)
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    """The file of a small network, alone in a folder of its own."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    return saved(small_network(), folder / "small.onnx")
