@@ -101,7 +101,7 @@ class ComputeAt(Step):
     def transform(self, program: Program) -> Program:
         move = self._find(program)
         self._check_flow(program, move)
-        ranges = ranges_of(program.body)
+        ranges = ranges_of(program)
         guards: list[If] = []
         inside = move.loop.body
         while isinstance(inside, If) and not any(load.source is move.alloc.buffer for load in reads(inside)):

@@ -89,7 +89,7 @@ class Reorder(Step):
                 raise Illegal(f"loop {loop.name} is vectorized", loop.name, "reorder before vectorize")
             if isinstance(loop.extent, Expr) and free_vars(loop.extent) & {other.var for other in chain}:
                 raise Illegal(f"the extent of loop {loop.name} depends on another of the loops", loop.name)
-        for found in dependences(body, _turning(chain), ranges_of(program.body)):
+        for found in dependences(body, _turning(chain), ranges_of(program)):
             before = [loop.name for loop in chain if loop.var in found.along]
             if before != [loop.name for loop in after if loop.var in found.along]:
                 raise Illegal(f"the order of {', '.join(before)} matters: {found}", before[-1])
@@ -97,7 +97,7 @@ class Reorder(Step):
     def _check_private(self, program: Program, private: Sequence[Alloc], chain: Sequence[For], body: Stmt) -> None:
         """A buffer allocated between the loops moves inside of all: nothing may flow through it."""
         inside = {s.buffer for s in private}
-        for found in dependences(body, _turning(chain), ranges_of(program.body), reductions_commute=False):
+        for found in dependences(body, _turning(chain), ranges_of(program), reductions_commute=False):
             if found.first.buffer in inside:
                 raise Illegal(f"{found.first.buffer.name} is allocated between the loops, and carries values: {found}",
                               found.first.buffer.name)

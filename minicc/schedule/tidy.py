@@ -6,40 +6,30 @@ loops of one trip stay, because later steps address them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from minicc.ir.node import replace
 from minicc.loop.ir import For, If, Seq, Stmt, bodies, loops, map_bodies, map_expressions, seq
 from minicc.loop.program import Program
-from minicc.te.bounds import Interval, assume
-from minicc.te.expr import Const, Expr, free_vars
+from minicc.loop.ranges import Ranges, inside, sizes
+from minicc.te.bounds import assume
+from minicc.te.expr import Const, Expr
 from minicc.te.simplify import Simplifier
 
-SIZE_LIMIT = 1 << 31  # a symbolic size is below this, so that products of a few do not wrap around
 
-
-def extent_limit(extent: object) -> int:
-    """The largest value an extent may have."""
-    return extent if isinstance(extent, int) else SIZE_LIMIT
-
-
-def ranges_of(s: Stmt) -> dict[Expr, Interval]:
-    """The interval of every loop variable in `s`, and of the symbolic sizes of its loops."""
-    found: dict[Expr, Interval] = {}
-    for loop in loops(s).values():
-        found[loop.var] = (0, max(extent_limit(loop.extent) - 1, 0))
-        if isinstance(loop.extent, Expr):
-            found.update(dict.fromkeys(free_vars(loop.extent), (0, SIZE_LIMIT)))
+def ranges_of(program: Program) -> Ranges:
+    """What is known of every loop variable, and of the symbolic sizes."""
+    found = sizes(program)
+    for loop in loops(program.body).values():
+        found = inside(loop, found)
     return found
 
 
 def tidy(program: Program) -> Program:
     """`program` with short expressions."""
-    ranges = ranges_of(program.body)
+    ranges = ranges_of(program)
     return replace(program, body=_stmt(program.body, Simplifier(ranges), ranges))
 
 
-def _stmt(s: Stmt, simplify: Simplifier, ranges: Mapping[Expr, Interval]) -> Stmt:
+def _stmt(s: Stmt, simplify: Simplifier, ranges: Ranges) -> Stmt:
     match s:
         case If(cond, body):
             cond = simplify(cond)
