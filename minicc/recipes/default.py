@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from minicc.loop.ir import SERIAL, Buffer, For, Store
+from minicc.loop.ir import SERIAL, Buffer, For, Store, Update
 from minicc.loop.program import Program
 from minicc.recipes.structure import (
     WHOLE,
@@ -23,8 +23,10 @@ from minicc.recipes.structure import (
     writers,
 )
 from minicc.schedule import Schedule
+from minicc.schedule.parallel import check_independent
+from minicc.schedule.step import Illegal
 from minicc.target import Target
-from minicc.te.expr import Expr, Var
+from minicc.te.expr import Expr, Var, loads
 from minicc.types import float32
 
 PARALLEL_WORK = 20_000  # iterations under which starting threads costs more than it saves
@@ -234,7 +236,8 @@ def row_tile(extent: int, vectors: int, registers: int) -> int:
 
 def vectorize_nest(s: Schedule, nest: Nest, target: Target) -> None:
     """Vectorize the spatial loop that walks the written buffer element by element, as the innermost loop."""
-    candidates = [f for f in nest.spatial if run_length(nest.stmt.indices, f.var) == WHOLE and f.extent > 1]
+    contiguous = [f for f in nest.spatial if run_length(nest.stmt.indices, f.var) == WHOLE and f.extent > 1]
+    candidates = [f for f in contiguous if _independent(s, nest, f)]
     if not candidates or any(f.kind != SERIAL for f in nest.loops):
         return
     loop = candidates[-1]
@@ -248,6 +251,18 @@ def vectorize_nest(s: Schedule, nest: Nest, target: Target) -> None:
     if nest.loops[-1] is not loop:
         s.reorder(*order, inner)
     s.vectorize(inner)
+
+
+def _independent(s: Schedule, nest: Nest, loop: For) -> bool:
+    """Whether no iteration of a spatial loop needs another; only recurrences and scatters may have such."""
+    own = any(load.source is nest.buffer for load in loads(*nest.values))
+    if isinstance(nest.stmt, Update) or not (own or loads(*nest.stmt.indices)):
+        return True
+    try:
+        check_independent(s.program, loop)
+    except Illegal:
+        return False
+    return True
 
 
 def _outermost(program: Program) -> list[Nest]:
@@ -268,6 +283,8 @@ def parallelize(s: Schedule, nest: Nest) -> None:
     chosen: list[For] = []
     for loop in nest.loops:
         if loop.kind != SERIAL or loop not in nest.spatial or (chosen and chosen[-1].body is not loop):
+            break
+        if not _independent(s, nest, loop):
             break
         chosen.append(loop)
         if math.prod(f.extent for f in chosen) >= 64:
