@@ -36,6 +36,7 @@ from minicc.ops.base import Array, Operator
 from minicc.types import Unbound
 
 LARGEST = 4096  # elements of a result that is computed here; larger ones are not operands
+HUGE = 2**40  # elements of a tensor; no computer holds it, and sizes in bytes must not overflow
 
 NO_DIMS: Mapping[str, int] = {}
 NO_SHAPES: Mapping[str, Sequence[int]] = {}
@@ -67,6 +68,7 @@ def bind(
         if n not in replaced:
             made = _resolve(n, tuple([replaced[i] for i in n.inputs]))
             replaced[n] = _evaluated(made) if n in feeding else made
+        _check_size(call, replaced[n])
     return graph.rebuild(replaced, inputs)
 
 
@@ -123,6 +125,12 @@ def _numbers(
 def _check_number(call: str, what: str, number: Any) -> None:
     if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 0:
         raise GraphError(call, f"{what} must be an integer of at least 0, got {number!r}")
+
+
+def _check_size(call: str, n: Node) -> None:
+    if n.inferred is not None and n.type.size > HUGE:
+        raise GraphError(call, f"expected tensors of at most 2**40 elements, got {n.type}", where=str(n.span or ""),
+                         hint="bind smaller numbers to the symbols")
 
 
 def _resolve(n: Node, inputs: tuple[Node, ...]) -> Node:
