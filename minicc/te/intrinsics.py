@@ -169,22 +169,25 @@ def _log1p(x: Expr) -> Expr:
     return _keep_zero(x, _log_domain(x + 1.0, _log_sum(f, k), x))
 
 
+def _saturated(x: Expr, bound: float, value: Expr) -> Expr:
+    """`value` in [-1, 1], and exactly 1 or -1 where |x| is over `bound`: 1 - erf(x) is 0 there."""
+    return select(x > bound, 1.0, select(x < -bound, -1.0, _clamp(value, -1.0, 1.0)))
+
+
 def _tanh(x: Expr) -> Expr:
     """x P(x^2) / Q(x^2) on [-9.02, 9.02], beyond which float32 has only 1."""
-    x = _clamp(x, -9.02, 9.02)
     t = x * x
     p = _horner(t, (1.0, 0.13785362, 0.004008507, 3.1589023e-05, 5.07621e-08))
     q = _horner(t, (1.0, 0.47118695, 0.027737505, 0.00042074041, 1.6174827e-06, 7.3744127e-10))
-    return _clamp(x * p / q, -1.0, 1.0)
+    return _saturated(x, 9.02, x * p / q)
 
 
 def _erf(x: Expr) -> Expr:
     """x P(x^2) / Q(x^2) on [-3.93, 3.93], beyond which float32 has only 1."""
-    x = _clamp(x, -3.93, 3.93)
     t = x * x
     p = _horner(t, (1.1283791696, 0.19249087, 0.055593737, 0.0041967783, 0.00040609862, 6.6016687e-06))
     q = _horner(t, (1.0, 0.50392402, 0.11724276, 0.016218822, 0.0014084521, 7.1204284e-05, 2.4974407e-07))
-    return _clamp(x * p / q, -1.0, 1.0)
+    return _saturated(x, 3.93, x * p / q)
 
 
 # ---- float64 cores, accurate to about 1e-11 -----------------------------------------------------

@@ -101,6 +101,13 @@ def test_expansions_use_only_what_vectorizes(name):
             assert e.dtype.is_float or e.a.dtype.is_integer, e
 
 
+@pytest.mark.parametrize("name, bound", [("tanh", 9.03), ("erf", 3.94)])
+def test_saturation_is_exact(name, bound):
+    x = np.float32([bound, 10, 1e10, 3e38, np.inf])
+    got = evaluate_expr(INTRINSICS[name].expand(X), {X: np.concatenate([x, -x])})
+    assert got.tolist() == [1.0] * 5 + [-1.0] * 5
+
+
 def test_every_intrinsic_is_primitive_or_expands():
     assert all(i.primitive != (i.expand is not None) for i in INTRINSICS.values())
     assert all(i.name == name for name, i in INTRINSICS.items())
