@@ -11,7 +11,7 @@ from minicc.loop.ir import For, If, Seq, Stmt, bodies, loops, map_bodies, map_ex
 from minicc.loop.program import Program
 from minicc.loop.ranges import Ranges, inside, sizes
 from minicc.te.bounds import assume
-from minicc.te.expr import Const, Expr
+from minicc.te.expr import Const, Expr, Var
 from minicc.te.simplify import Simplifier
 
 
@@ -35,7 +35,8 @@ def _stmt(s: Stmt, simplify: Simplifier, ranges: Ranges) -> Stmt:
             cond = simplify(cond)
             if isinstance(cond, Const):
                 return _stmt(body, simplify, ranges) if cond.value else seq()
-            known = assume(cond, ranges)
+            # a variable stays itself, even where its guard leaves one value: indices keep their shape
+            known = {e: ranges.get(e, r) if isinstance(e, Var) else r for e, r in assume(cond, ranges).items()}
             return If(cond, _stmt(body, Simplifier(known), known))
         case Seq(stmts):
             made = [_stmt(inner, simplify, ranges) for inner in stmts]

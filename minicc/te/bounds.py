@@ -318,21 +318,35 @@ def _learn(known: dict[Expr, Interval], op: str, a: Expr, b: Expr, holds: bool) 
 def _narrow(
     known: dict[Expr, Interval], terms: dict[Expr, int], low: int | float, high: int | float, seen: Bounds
 ) -> None:
-    """Record that the sum of `terms` lies in [low, high]."""
-    if not terms:
-        return
-    if len(terms) == 1:
-        ((target, times),) = terms.items()
-        if times < 0:
-            low, high, times = -high, -low, -times
-        given: Interval = (_round(low, times, up=True), _round(high, times, up=False))
-    else:
+    """Record that the sum of `terms` lies in [low, high], and what that says of each term."""
+    if len(terms) > 1:
         if next(iter(terms.values())) < 0:
             terms, low, high = {t: -k for t, k in terms.items()}, -high, -low
-        target, given = from_linear(terms), (_round(low, 1, up=True), _round(high, 1, up=False))
-        if seen.fits((terms, 0)) is None:
+        if (found := seen.fits((terms, 0))) is None:
             return
-    known[target] = meet(given, known.get(target, seen.of(target)))
+        target = from_linear(terms)
+        known[target] = meet((low, high), known.get(target, found))
+    for term, times in terms.items():
+        start, end = seen.interval(({t: k for t, k in terms.items() if t is not term}, 0))
+        _narrow_term(known, term, times, low - end, high - start, seen)
+
+
+def _narrow_term(
+    known: dict[Expr, Interval], term: Expr, times: int, low: int | float, high: int | float, seen: Bounds
+) -> None:
+    """Record that `times * term` lies in [low, high]; of a quotient, what that says of the dividend."""
+    if times < 0:
+        low, high, times = -high, -low, -times
+    given = _round(low, times, up=True), _round(high, times, up=False)
+    before = known.get(term, seen.of(term))
+    if (found := meet(given, before)) == before:
+        return
+    known[term] = found
+    match term:
+        case Binary("floordiv", a, Const(c, _)) if c > 0:
+            terms, constant = form = seen.form(a)
+            if terms and seen.fits(form):
+                _narrow(known, terms, found[0] * c - constant, found[1] * c + c - 1 - constant, seen)
 
 
 def _round(value: int | float, times: int, up: bool) -> int | float:
