@@ -50,7 +50,7 @@ POINTER, INT64, INT32, BIT = ir.PointerType(), ir.IntType(64), ir.IntType(32), i
 class Facts:
     """What is known of a whole program, found once and shared by its functions."""
 
-    def __init__(self, ranges: Mapping[Var, Interval]) -> None:
+    def __init__(self, ranges: Mapping[Expr, Interval]) -> None:
         self.bounds = Bounds(ranges)
         self._memo: dict[Any, Any] = {}
 
@@ -69,7 +69,9 @@ class Facts:
 
     def _within(self, index: Expr, extent: Any) -> bool:
         low, high = self.bounds.of(index)
-        return isinstance(extent, int) and low >= 0 and high < extent
+        if low < 0:
+            return False
+        return high < extent if isinstance(extent, int) else self.bounds.compare("lt", index, extent) == (1, 1)
 
     def unsafe(self, e: Expr) -> tuple[Load, ...]:
         """The loads for whose sake `e` may only be evaluated where it is asked for."""
@@ -102,13 +104,10 @@ def _pairs(load: Load) -> list[tuple[Expr, Any]]:
 
 
 def offset(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
-    """The row-major position of an element. Raises CodegenError when the shape is symbolic."""
+    """The row-major position of an element."""
     total: Expr = const(0)
     for index, extent in zip(indices, buffer.shape, strict=True):
-        if not isinstance(extent, int):
-            raise CodegenError(f"address of {buffer.name}", f"every extent must be a number, got {buffer.type}",
-                               where=str(buffer), hint="bind the symbol before compiling")
-        total = binary("add", binary("mul", total, const(extent)), index)
+        total = binary("add", binary("mul", total, extent), index)
     return total
 
 
@@ -276,7 +275,7 @@ class Expressions(Arithmetic):
     def _variable(self, e: Var) -> ir.Value:
         if e not in self.env:
             raise CodegenError(f"codegen of {e}", "expected the variable of a loop around, got none of this name",
-                               where=str(e), hint="bind symbolic sizes before compiling")
+                               where=str(e), hint="a symbolic size must be an extent of a parameter")
         if self.lanes is not None and e is self.lanes.var:
             steps = ir.Constant(ir.VectorType(INT64, self.lanes.count), list(range(self.lanes.count)))
             return self.builder.add(self.broadcast(self.env[e], self.lanes.count), steps)

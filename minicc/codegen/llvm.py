@@ -5,12 +5,13 @@
 
 In: a program without `Update`s (loop/place_init.py ran), a target. Out: an LLVM function
 
-    void name(T0* p0, ..., i8* workspace, i64 threads)
+    void name(T0* p0, ..., i64 n, ..., i8* workspace, i64 threads)
 
-of the params, the outputs, `workspace_bytes` of scratch memory and the number of threads to use.
+of the params, the outputs, the symbolic sizes if there are any (`loop.ranges.size_vars` gives
+their order), `workspace_bytes` of scratch memory and the number of threads to use.
 Buffers never overlap, so all are `noalias`. Allocs of scope `global` that stand in no loop live
-in the workspace, as do those too big for the stack, the latter once per thread inside a
-parallel loop. All else is on the stack, and in registers if unrolling makes its indices constant.
+in the workspace, as do those of symbolic size or too big for the stack, the latter once per thread
+inside a parallel loop. All else is on the stack, and in registers if unrolling makes its indices constant.
 Parallel loops take contiguous chunks, one per thread; only the outermost is parallel.
 """
 
@@ -43,9 +44,9 @@ from minicc.loop.ir import (
     walk,
 )
 from minicc.loop.program import Program
+from minicc.loop.ranges import inside, size_vars, sizes
 from minicc.target import Target
-from minicc.te.bounds import Interval
-from minicc.te.expr import Expr, Var, free_vars, loads
+from minicc.te.expr import Const, Expr, Var, const, free_vars, loads, maximum, substitute
 from minicc.types import int64
 
 ALIGNMENT = 64  # of every Alloc: a cache line, and the widest vector
@@ -53,13 +54,16 @@ STACK_LIMIT = 64 << 10  # bytes; a bigger Alloc lives in the workspace
 MAX_LANES = 1024  # a longer vectorized loop is emitted as a loop: LLVM's time grows faster than the vector
 
 
-def round_up(size: int, to: int = ALIGNMENT) -> int:
-    return -(-size // to) * to
+def workspace_bytes(program: Program, threads: int = 1, sizes: Mapping[Var, int] | None = None) -> int:
+    """The scratch memory that the function of `program` needs to run on up to `threads` threads.
 
-
-def workspace_bytes(program: Program, threads: int = 1) -> int:
-    """The scratch memory that the function of `program` needs to run on up to `threads` threads."""
-    return _room(program.body, threads, _Place())
+    `sizes` gives each symbolic size. Raises CodegenError when one that matters is missing.
+    """
+    room = substitute(_room(program.body, threads, _Place()), {v: const(n) for v, n in (sizes or {}).items()})
+    if not isinstance(room, Const):
+        raise CodegenError(f"workspace_bytes({program.name})", f"expected a number of bytes, got {room}",
+                           where=str(program), hint="give a number for each symbolic size")
+    return int(room.value)
 
 
 class _Place:
@@ -79,7 +83,8 @@ class _Place:
         return loop.kind == PARALLEL and loop.extent != 1 and not self.in_parallel and self.lanes == 1
 
     def on_stack(self, buffer: Buffer) -> bool:
-        small = buffer_bytes(buffer) * self.lanes <= STACK_LIMIT
+        size = buffer_bytes(buffer)
+        small = isinstance(size, Const) and size.value * self.lanes <= STACK_LIMIT
         return small and (self.in_loop or buffer.scope != "global")
 
 
@@ -94,34 +99,41 @@ def _differs(s: Stmt, var: Var) -> bool:
     return isinstance(s, For) and isinstance(s.extent, Expr) and (var in free_vars(s.extent) or bool(loads(s.extent)))
 
 
-def buffer_bytes(buffer: Buffer) -> int:
-    """The size of a buffer. Raises CodegenError when its shape is symbolic."""
-    if not all(isinstance(extent, int) for extent in buffer.shape):
-        raise CodegenError(f"alloc of {buffer.name}", f"every extent must be a number, got {buffer.type}",
-                           where=str(buffer), hint="bind the symbol before compiling")
-    return int(buffer.type.bytes)
+def buffer_bytes(buffer: Buffer) -> Expr:
+    """The size of a buffer, an expression of the symbolic sizes."""
+    total: Expr = const(buffer.dtype.bytes)
+    for extent in buffer.shape:
+        total = total * extent
+    return total
 
 
-def _room(s: Stmt, threads: int, place: _Place) -> int:
+def _rounded(size: Expr) -> Expr:
+    return (size + (ALIGNMENT - 1)) // ALIGNMENT * ALIGNMENT
+
+
+def _room(s: Stmt, threads: int, place: _Place) -> Expr:
     """The bytes of workspace that `s` needs. Allocs stack up; those side by side share."""
     match s:
         case Alloc(buffer, body):
-            own = 0 if place.on_stack(buffer) else round_up(buffer_bytes(buffer) * place.lanes)
+            own = const(0) if place.on_stack(buffer) else _rounded(buffer_bytes(buffer) * place.lanes)
             return own + _room(body, threads, place)
         case For() if place.forks(s):
-            return threads * _room(s.body, threads, place.inside(s))
+            return _room(s.body, threads, place.inside(s)) * threads
         case For():
             return _room(s.body, threads, place.inside(s))
-    return max((_room(inner, threads, place) for inner in bodies(s)), default=0)
+    most: Expr = const(0)
+    for inner in bodies(s):
+        most = maximum(most, _room(inner, threads, place))
+    return most
 
 
 def emit(module: ir.Module, program: Program, target: Target) -> ir.Function:
     """Add the function of `program`, and those of its parallel loops, to `module`."""
-    found = loops(program.body).values()
-    ranges: dict[Var, Interval] = {
-        loop.var: (0, max(loop.extent - 1, 0) if isinstance(loop.extent, int) else math.inf) for loop in found}
-    buffers = (*program.params, *program.outputs)
-    kind = ir.FunctionType(ir.VoidType(), [POINTER] * (len(buffers) + 1) + [INT64])
+    ranges = sizes(program)
+    for loop in loops(program.body).values():
+        ranges = inside(loop, ranges)
+    buffers, symbols = (*program.params, *program.outputs), size_vars(program)
+    kind = ir.FunctionType(ir.VoidType(), [*[POINTER] * len(buffers), *[INT64] * len(symbols), POINTER, INT64])
     function = _function(module, kind, program.name, target)
     for argument, buffer in zip(function.args, buffers, strict=False):
         argument.name = _name(buffer.name)
@@ -132,6 +144,9 @@ def emit(module: ir.Module, program: Program, target: Target) -> ir.Function:
     function.args[-2].add_attribute("noalias")
     emitter = Statements(function, Facts(ranges), target, function.args[-2], function.args[-1])
     emitter.pointers.update(zip(buffers, function.args, strict=False))
+    for symbol, argument in zip(symbols, function.args[len(buffers):], strict=False):
+        emitter.sizes[symbol] = emitter.env[symbol] = argument
+        argument.name = _name(symbol.name)
     emitter.run(program.body)
     emitter.builder.ret_void()
     return function
@@ -161,6 +176,7 @@ class Statements(Expressions):
         self.allocas.position_before(entry.terminator)
         self.place = place or _Place()
         self.offset = 0  # of the workspace that is taken
+        self.sizes: dict[Var, ir.Value] = {}  # the symbolic sizes, which are in `env` as well
 
     def run(self, s: Stmt) -> None:
         """Emit `s`."""
@@ -274,7 +290,8 @@ class Statements(Expressions):
         """The loop variables and buffers from outside that the body uses."""
         inside = list(walk(loop.body))
         exprs = [e for s in inside for e in expressions(s)]
-        used: dict[Any, ir.Value] = {v: self.env[v] for v in self.env if v in free_vars(*exprs)}
+        needed = {*free_vars(*exprs), *self.sizes}
+        used: dict[Any, ir.Value] = {v: self.env[v] for v in self.env if v in needed}
         stored = [s.buffer for s in inside if isinstance(s, Store)]
         for buffer in dict.fromkeys([*[load.source for load in loads(*exprs)], *stored]):
             if buffer in self.pointers:
@@ -298,8 +315,9 @@ class Statements(Expressions):
             known_as = inner.env if isinstance(key, Var) else inner.pointers
             known_as[key] = argument
             argument.name = _name(key.name)
-        if size := _room(loop.body, 1, self.place):
-            start = inner.builder.mul(thread, INT64(size))
+        inner.sizes = {v: inner.env[v] for v in self.sizes}
+        if (room := _room(loop.body, 1, self.place)) is not const(0):
+            start = inner.builder.mul(thread, inner.value(room))
             inner.workspace = inner.builder.gep(workspace, [start], source_etype=ir.IntType(8))
         inner._serial(loop.var, begin, end, loop.body)
         inner.builder.ret_void()
@@ -332,13 +350,17 @@ class Statements(Expressions):
 
     def _alloc(self, buffer: Buffer, body: Stmt) -> None:
         size, lanes = buffer_bytes(buffer), self.place.lanes
-        offset = self.offset
+        offset, workspace = self.offset, self.workspace
         if self.place.on_stack(buffer):
             elements = max(math.prod(buffer.shape) * lanes, 1)
             pointer = self._stack(ir.ArrayType(memory_type(buffer.dtype), elements), buffer.name)
         else:
             pointer = self._taken()
-            self.offset += round_up(size * lanes)
+            taken = self._bytes(_rounded(size * lanes), buffer)
+            if (number := known(taken)) is not None:
+                self.offset += number
+            else:
+                self.workspace, self.offset = self.builder.gep(pointer, [taken], source_etype=ir.IntType(8)), 0
         self.pointers[buffer] = pointer
         self.addresses.append({})
         if lanes > 1:
@@ -348,7 +370,14 @@ class Statements(Expressions):
         self.addresses.pop()
         self.private.pop(buffer, None)
         del self.pointers[buffer]
-        self.offset = offset
+        self.offset, self.workspace = offset, workspace
+
+    def _bytes(self, size: Expr, buffer: Buffer) -> ir.Value:
+        """A number of bytes, which may depend on symbolic sizes and on nothing else."""
+        if other := sorted(v.name for v in free_vars(size) - set(self.sizes)):
+            raise CodegenError(f"alloc of {buffer.name}", f"its extents must be numbers or sizes of arrays, got {buffer.type}",
+                               where=str(buffer), hint=f"make {other[0]} the extent of a parameter")
+        return self.value(size)
 
     def _stack(self, type: ir.Type, name: str) -> ir.Value:
         """Room on the stack, taken once when the function starts."""
@@ -417,4 +446,4 @@ class Statements(Expressions):
         return put
 
 
-__all__ = ["Statements", "emit", "round_up", "workspace_bytes"]
+__all__ = ["Statements", "emit", "workspace_bytes"]
