@@ -210,6 +210,25 @@ def test_ops_lists_every_operator(minicc):
     assert re.search(r"^Softmax +\w+ +axis +\S", "\n".join(lines), re.MULTILINE)
 
 
+def test_ops_of_one_operator(minicc):
+    assert [line.split()[0] for line in minicc.good("ops", "--operator", "Relu").splitlines()] == ["operator", "Relu"]
+
+
+def test_ops_counts_what_passes_of_the_backend_tests(minicc):
+    text = minicc.good("ops", "--suite", "--operator", "Softmax", "--operator", "Xor", "--operator", "Xor")
+    assert [line.split() for line in text.splitlines()] == [
+        ["Softmax", "7", "of", "7"], ["Xor", "8", "of", "8"], ["all", "15", "of", "15"]]
+
+
+@pytest.mark.parametrize(("name", "hint"), [("Sofmax", "did you mean Softmax?"), ("?", "minicc ops lists them all")])
+@pytest.mark.parametrize("suite", [[], ["--suite"]])
+def test_ops_of_an_unknown_operator(minicc, name, hint, suite):
+    outcome = minicc("ops", "--operator", name, *suite)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == (f"ConfigError: --operator {name}: expected the name of an operator, got {name!r}\n"
+                           f"hint: {hint}\n")
+
+
 def test_doctor(minicc, monkeypatch, tmp_path):
     monkeypatch.setenv("MINICC_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("MINICC_THREADS", "3")
