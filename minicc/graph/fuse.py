@@ -41,6 +41,7 @@ from dataclasses import dataclass
 import networkx as nx
 
 from minicc import ops
+from minicc.errors import TypeInferenceError
 from minicc.graph.ir import Constant, Graph, Input, Kernel, Node, constant, input, make
 from minicc.ir.node import postorder
 from minicc.ops.base import Kind, infer
@@ -221,9 +222,17 @@ def _with_literals(n: Node) -> list[Node]:
     for position, i in enumerate(n.inputs):
         if _is_scalar(i) and n.op.kind <= Kind.BROADCAST:
             inputs[position] = constant(i.op.data.array.reshape(()))  # type: ignore[attr-defined]
-            if infer(n.op, [j.inferred for j in inputs]) != n.inferred:
+            if not _gives(n, inputs):
                 inputs[position] = i
     return inputs
+
+
+def _gives(n: Node, inputs: list[Node]) -> bool:
+    """Whether the operator of `n` gives its type on other inputs, too; BatchNormalization insists on vectors."""
+    try:
+        return infer(n.op, [i.inferred for i in inputs]) == n.inferred
+    except TypeInferenceError:
+        return False
 
 
 def _label(order: list[Node]) -> str:

@@ -205,6 +205,12 @@ def test_spelling(name: str, label: str) -> None:
     assert _snake(name) == label
 
 
+def test_a_vector_of_one_stays_a_vector_where_the_operator_insists() -> None:
+    one = input("v", f32(1))
+    value = ops.BatchNormalization()(input("w", f32(2, 1)), one, one, one, np.ones(1, np.float32))
+    assert kernels(value) == ["batch_normalization"]
+
+
 def test_a_kernel_has_the_span_of_its_heart() -> None:
     anchor = make(ops.MatMul(), (x, constant(np.full((3, 2), 7, np.float32))), Span("m.onnx", "fc"))
     fused = fuse(graph_of(ops.Relu()(anchor)))
