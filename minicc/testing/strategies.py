@@ -158,6 +158,9 @@ class Example:
     graph: ir.Graph
     inputs: dict[str, Array]
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))  # what hypothesis shows of a failing example
+
     def __repr__(self) -> str:
         arrays = "".join(f"\n{name} = {array!r}" for name, array in self.inputs.items())
         return f"{self.graph}{arrays}"
