@@ -1,13 +1,17 @@
 """Room 3: how a kernel is computed. Loops, guards and stores over buffers.
 
     program ::= Program(name, params, outputs, body)
-    stmt    ::= For(var, extent, kind, body)       for var in range(extent)
+    stmt    ::= For(var, extent, kind, notes, body)  for var in range(extent)
               | Seq(stmts)
               | Store(buffer, indices, value)      buffer[indices] = value
               | Update(buffers, indices, values, inits, axes)
               | If(cond, body)
               | Alloc(buffer, body)                buffer lives in body
-    kind    ::= serial | parallel | vectorize | unroll | a thread axis such as blockIdx.x
+              | Prefetch(buffer, indices)          buffer[indices] will be read soon
+    kind    ::= serial | parallel | vectorize | unroll | axis
+    axis    ::= blockIdx.x | blockIdx.y | ... | threadIdx.z | vthread
+    scope   ::= global | shared | local
+    notes   ::= (key, number or word), ...
 
 Semantics. Statements run in order; expressions are those of `te.expr` over buffers. A program
 writes its outputs completely. Distinct buffers never overlap. Every loop starts at 0, has a
@@ -16,7 +20,10 @@ of a `parallel` or `vectorize` loop are independent, or the verifier rejects the
 `Update` is one step of a reduction, over the loops whose variables are `axes`: it assigns all
 `values` at once, and where every axis is 0 it first stores `inits`. So a reduction is one
 statement however its loops are arranged, and a loop pass places the initialisation at the end.
-A buffer of scope `global` lives in memory, one of scope `local` in registers or on the stack.
+A buffer of scope `global` lives in memory, one of scope `local` in registers or on the stack, one
+of scope `shared` belongs to all threads of a block. Iterations of a loop over a thread axis are
+independent up to such buffers; on a CPU it is an ordinary loop. A `Prefetch` does nothing that
+can be seen: its indices may even be out of bounds. So do the notes of a loop.
 
 `Program` is in `loop.program`; `str(program)` is Python that runs, printed by `loop.python`.
 """
@@ -32,6 +39,8 @@ from minicc.te.expr import walk as walk_expr
 from minicc.types import DType, TensorType
 
 SERIAL, PARALLEL, VECTORIZE, UNROLL = "serial", "parallel", "vectorize", "unroll"
+THREAD_AXES = (*[f"{index}.{axis}" for index in ("blockIdx", "threadIdx") for axis in "xyz"], "vthread")
+SCOPES = ("local", "shared", "global")
 
 
 @node
@@ -68,6 +77,7 @@ class For(Stmt):
     extent: Any  # int, or an int64 Expr
     body: Stmt
     kind: str = SERIAL
+    notes: tuple[tuple[str, int | str], ...] = ()  # hints for what comes later
 
     @property
     def name(self) -> str:
@@ -116,6 +126,14 @@ class Alloc(Stmt):
     body: Stmt
 
 
+@node
+class Prefetch(Stmt):
+    """A hint that `buffer[indices]` will be read soon."""
+
+    buffer: Buffer
+    indices: tuple[Expr, ...]
+
+
 def seq(*stmts: Stmt) -> Stmt:
     """The statements in order, nested sequences flattened; a single one stays itself."""
     flat: list[Stmt] = []
@@ -145,6 +163,8 @@ def expressions(s: Stmt) -> tuple[Expr, ...]:
             return (*indices, *values, *inits)
         case If(cond, _):
             return (cond,)
+        case Prefetch(_, indices):
+            return indices
     return ()
 
 
@@ -173,8 +193,8 @@ def map_expressions(s: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
 
     def here(t: Stmt) -> Stmt:
         match t:
-            case For(var, extent, body, kind) if isinstance(extent, Expr):
-                return For(var, change(extent), body, kind)
+            case For(_, Expr() as extent):
+                return replace(t, extent=change(extent))
             case Store(buffer, indices, value):
                 return Store(buffer, tuple(map(change, indices)), change(value))
             case Update(buffers, indices, values, inits, axes):
@@ -182,6 +202,8 @@ def map_expressions(s: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
                               tuple(map(change, inits)), axes)
             case If(cond, body):
                 return If(change(cond), body)
+            case Prefetch(buffer, indices):
+                return Prefetch(buffer, tuple(map(change, indices)))
         return t
 
     return rewrite(s, here)
@@ -224,7 +246,8 @@ def loops(s: Stmt) -> dict[str, For]:
 
 
 __all__ = [
-    "PARALLEL", "SERIAL", "UNROLL", "VECTORIZE", "Alloc", "Buffer", "For", "If", "Seq", "Stmt", "Store",
+    "PARALLEL", "SCOPES", "SERIAL", "THREAD_AXES", "UNROLL", "VECTORIZE", "Alloc", "Buffer", "For", "If", "Prefetch",
+    "Seq", "Stmt", "Store",
     "Update", "bodies", "expressions", "loops", "map_bodies", "map_expressions", "rewrite", "seq", "sorted_vars",
     "substitute_vars", "walk",
 ]  # fmt: skip

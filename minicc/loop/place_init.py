@@ -23,7 +23,7 @@ from minicc.te.expr import Const, Expr, Var, const, free_vars, loads
 
 
 @dataclass
-class _Pending:
+class Pending:
     """An initialisation on its way up, out of the loops over `axes`."""
 
     axes: frozenset[Var]
@@ -38,11 +38,13 @@ def place_init(program: Program) -> Program:
     """
     if not any(isinstance(s, Update) for s in walk(program.body)):
         return program
-    body, _ = _Placing(program).visit(program.body, frozenset())
+    body, _ = Placing(program).visit(program.body, frozenset())
     return replace(program, body=body)
 
 
-class _Placing:
+class Placing:
+    """Moves initialisations in one program, under names that are free there."""
+
     def __init__(self, program: Program) -> None:
         self.program = program
         self.names = {b.name for b in (*program.params, *program.outputs)}
@@ -60,18 +62,15 @@ class _Placing:
         self.names.add(name)
         return name
 
-    def visit(self, s: Stmt, outer: frozenset[Var]) -> tuple[Stmt, list[_Pending]]:
+    def visit(self, s: Stmt, outer: frozenset[Var]) -> tuple[Stmt, list[Pending]]:
         """`s` in plain stores, and the initialisations that belong before a loop of `outer`."""
         match s:
-            case For(var, extent, body, kind):
+            case For(var, _, body):
                 made, pending = self.visit(body, outer | {var})
-                stay: list[_Pending] = []
-                go: list[_Pending] = []
+                stay: list[Pending] = []
+                go: list[Pending] = []
                 for item in pending:
-                    if var in item.axes:
-                        item.stmt = _at_zero(item.stmt, var)
-                    else:
-                        item.stmt = self.wrap(item.stmt, var, extent, kind)
+                    item.stmt = self.outside(item, s)
                     (go if item.axes & outer else stay).append(item)
                 return seq(*[item.stmt for item in stay], replace(s, body=made)), go
             case Seq(stmts):
@@ -80,18 +79,18 @@ class _Placing:
             case If(cond, body):
                 made, pending = self.visit(body, outer)
                 for item in pending:
-                    item.stmt = If(cond, item.stmt)
+                    item.stmt = self.outside(item, s)
                 return If(cond, made), pending
             case Alloc(buffer, body):
                 made, pending = self.visit(body, outer)
                 for item in pending:
-                    self.check_inside(buffer, item)
+                    self.outside(item, s)
                 return Alloc(buffer, made), pending
             case Update():
                 return self.update(s, outer)
         return s, []
 
-    def update(self, s: Update, outer: frozenset[Var]) -> tuple[Stmt, list[_Pending]]:
+    def update(self, s: Update, outer: frozenset[Var]) -> tuple[Stmt, list[Pending]]:
         axes = frozenset(s.axes)
         if moved := sorted(v.name for v in axes & free_vars(*s.indices)):
             where = ", ".join(map(str, s.indices))
@@ -99,14 +98,23 @@ class _Placing:
                             f"{moved[0]}, got {s.buffers[0].name}[{where}]", caret(str(self.program), moved[0]))
         start = seq(*[Store(b, s.indices, e) for b, e in zip(s.buffers, s.inits, strict=True)])
         step = self.assign(s)
-        return (step, [_Pending(axes, start)]) if axes & outer else (seq(start, step), [])
+        return (step, [Pending(axes, start)]) if axes & outer else (seq(start, step), [])
 
-    def wrap(self, s: Stmt, var: Var, extent: int | Expr, kind: str) -> Stmt:
-        """`s` in a copy of a spatial loop."""
-        copy = Var(self.fresh(f"{var.name}_init"))
-        return For(copy, extent, substitute_vars(s, {var: copy}), kind)
+    def outside(self, item: Pending, around: Stmt) -> Stmt:
+        """The statement of `item` moved out of the statement `around`: in a copy of a guard or of a spatial loop."""
+        match around:
+            case For(var) if var in item.axes:
+                return _at_zero(item.stmt, var)
+            case For(var):
+                copy = Var(self.fresh(f"{var.name}_init"))
+                return replace(around, var=copy, body=substitute_vars(item.stmt, {var: copy}))
+            case If(cond, _):
+                return If(cond, item.stmt)
+            case Alloc(buffer, _):
+                self.check_inside(buffer, item)
+        return item.stmt
 
-    def check_inside(self, buffer: Buffer, item: _Pending) -> None:
+    def check_inside(self, buffer: Buffer, item: Pending) -> None:
         if any(isinstance(s, Store) and s.buffer is buffer for s in walk(item.stmt)):
             raise LoopError(f"place_init({self.program.name})", f"expected {buffer.name} to live through the loops "
                             f"{', '.join(sorted(v.name for v in item.axes))}, got an allocation inside of them",
@@ -150,4 +158,4 @@ def _without_true(s: Stmt) -> Stmt:
     return s
 
 
-__all__ = ["place_init"]
+__all__ = ["Pending", "Placing", "place_init"]

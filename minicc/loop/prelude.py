@@ -50,6 +50,10 @@ def first(*axes: int) -> bool:
     return not any(axes)
 
 
+def prefetch(buffer: Array, *indices: int) -> None:
+    """A hint that an element, which need not exist, will be read soon."""
+
+
 def floordiv(a: Any, b: Any) -> Any:
     """Rounds towards minus infinity; 0 where b is 0."""
     return a // b if b else a * b
@@ -86,9 +90,9 @@ def _scalar(function: Callable[..., Any]) -> Callable[..., Any]:
 PRELUDE: dict[str, Any] = {
     **{name: _scalar(intrinsic.numpy) for name, intrinsic in INTRINSICS.items()},
     **{name: Scalar(dtype) for name, dtype in types.DType.table.items() if name != "bool"},  # Python's bool serves
-    **{f.__name__: f for f in (empty, first, floordiv, floormod, truncdiv, truncmod, bitcast)},
+    **{f.__name__: f for f in (empty, first, floordiv, floormod, truncdiv, truncmod, bitcast, prefetch)},
     "minimum": np.minimum, "maximum": np.maximum, "inf": math.inf, "nan": math.nan,
-    "parallel": range, "vectorize": range, "unroll": range,
+    "parallel": range, "vectorize": range, "unroll": range, "vthread": range,
     "blockIdx": SimpleNamespace(x=range, y=range, z=range),
     "threadIdx": SimpleNamespace(x=range, y=range, z=range),
 }  # fmt: skip

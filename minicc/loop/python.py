@@ -23,7 +23,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicc.loop.ir import SERIAL, Alloc, Buffer, For, If, Seq, Stmt, Store, Update
+from minicc.loop.ir import (
+    PARALLEL,
+    SERIAL,
+    THREAD_AXES,
+    UNROLL,
+    VECTORIZE,
+    Alloc,
+    Buffer,
+    For,
+    If,
+    Prefetch,
+    Seq,
+    Stmt,
+    Store,
+    Update,
+)
 from minicc.loop.prelude import PRELUDE, RESERVED
 from minicc.te.expr import Binary, Call, Const, Expr, Printer, Unary, Var
 from minicc.types import DType, bfloat16, boolean, float16, float32, int64
@@ -32,8 +47,7 @@ if TYPE_CHECKING:
     from minicc.loop.program import Program
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-_KINDS = re.compile(r"(parallel|vectorize|unroll|(blockIdx|threadIdx)\.[xyz])$")
+_ITERATORS = {kind: kind for kind in (PARALLEL, VECTORIZE, UNROLL, *THREAD_AXES)}
 
 
 def number(e: Const) -> str:
@@ -106,10 +120,9 @@ class PythonPrinter(Printer):
         match s:
             case For(var, extent, body, kind):
                 count = self.expr(extent) if isinstance(extent, Expr) else extent
-                if kind == SERIAL or not _KINDS.match(kind):
-                    head = f"for {var.name} in range({count}):" + ("" if kind == SERIAL else f"  # {kind}")
-                else:
-                    head = f"for {var.name} in {kind}({count}):"
+                unknown = [] if kind == SERIAL or kind in _ITERATORS else [kind]
+                notes = ", ".join([*unknown, *[f"{key}={value}" for key, value in s.notes]])
+                head = f"for {var.name} in {_ITERATORS.get(kind, 'range')}({count}):{'  # ' if notes else ''}{notes}"
                 return [tab + head, *self.block(body, depth + 1)]
             case If(cond, body):
                 return [f"{tab}if {self.expr(cond)}:", *self.block(body, depth + 1)]
@@ -125,6 +138,8 @@ class PythonPrinter(Printer):
                 start, after = (", ".join(map(self.value, part)) for part in (inits, values))
                 test = f"first({', '.join(a.name for a in axes)})"
                 return [f"{tab}if {test}:", f"{tab}    {target} = {start}", f"{tab}{target} = {after}"]
+            case Prefetch(buffer, indices):
+                return [f"{tab}prefetch({', '.join([buffer.name, *map(self.expr, indices)])})"]
         raise TypeError(s)
 
     def block(self, s: Stmt, depth: int) -> list[str]:
@@ -156,7 +171,7 @@ def to_python(program: Program) -> str:
         *_sizes(arrays),
         *PythonPrinter().block(program.body, 1),
     ]
-    words = set(re.findall(r"(?<![\w.])[A-Za-z]\w*", "\n".join([lines[0], *lines[2:]])))
+    words = set(re.findall(r"#.*|(?<![\w.])[A-Za-z]\w*", "\n".join([lines[0], *lines[2:]])))
     if used := sorted(words & PRELUDE.keys()):
         lines[:0] = [f"from minicc.loop.prelude import {', '.join(used)}", ""]
     return "\n".join(lines) + "\n"

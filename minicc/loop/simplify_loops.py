@@ -21,6 +21,7 @@ from minicc.loop.ir import (
     Alloc,
     For,
     If,
+    Prefetch,
     Seq,
     Stmt,
     Store,
@@ -86,7 +87,7 @@ def _nothing(s: Stmt) -> bool:
 
 def _touches(s: Stmt, buffer: object) -> bool:
     for t in walk(s):
-        if (isinstance(t, Store) and t.buffer is buffer) or (isinstance(t, Update) and buffer in t.buffers):
+        if (isinstance(t, (Store, Prefetch)) and t.buffer is buffer) or (isinstance(t, Update) and buffer in t.buffers):
             return True
         if any(isinstance(e, Load) and e.source is buffer for e in walk_expr(*expressions(t))):
             return True

@@ -13,7 +13,6 @@ What cannot be proven is an error. Facts come from the extents of loops and from
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -21,12 +20,14 @@ from minicc.errors import LoopError, caret
 from minicc.loop.ir import (
     PARALLEL,
     SERIAL,
+    THREAD_AXES,
     UNROLL,
     VECTORIZE,
     Alloc,
     Buffer,
     For,
     If,
+    Prefetch,
     Seq,
     Stmt,
     Store,
@@ -40,7 +41,7 @@ from minicc.te.expr import Binary, Expr, Load, Reduce, Select, Var, binary, chil
 from minicc.te.linear import combine
 from minicc.types import boolean, int64
 
-_KINDS = re.compile(rf"({SERIAL}|{PARALLEL}|{VECTORIZE}|{UNROLL}|(blockIdx|threadIdx)\.[xyz])$")
+_KINDS = (SERIAL, PARALLEL, VECTORIZE, UNROLL, *THREAD_AXES)
 
 
 def verify(program: Program) -> None:
@@ -114,10 +115,12 @@ class _Verifier:
                 self.write(buffer, indices, value, known)
             case Update():
                 self.update(s, known)
+            case Prefetch(buffer, indices):
+                self.prefetch(buffer, indices, known)
 
     def loop(self, s: For, known: _Known) -> None:
         self.claim(s.name)
-        if not _KINDS.match(s.kind):
+        if s.kind not in _KINDS:
             self.fail(f"loop {s.name} has an unknown kind {s.kind}", s.name)
         if isinstance(s.extent, Expr):
             self.exprs((s.extent,), known)
@@ -146,6 +149,13 @@ class _Verifier:
             self.fail(f"a condition must be bool, got {cond.dtype}: {cond}", "if")
         if known.may_be(cond, True):
             self.visit(body, known.where(cond))
+
+    def prefetch(self, buffer: Buffer, indices: tuple[Expr, ...], known: _Known) -> None:
+        if buffer not in self.buffers:
+            self.fail(f"prefetch of {buffer.name} is outside of its scope", buffer.name)
+        for var in free_vars(*indices) - self.variables:
+            self.fail(f"{var} is used outside of its loop", var.name)
+        self.exprs(indices, known)
 
     def update(self, s: Update, known: _Known) -> None:
         target = Access(s.buffers[0], s.indices, known.bounds, True)

@@ -10,7 +10,7 @@ Only an explicit cast to a narrow float still rounds, so the result is at least 
 from __future__ import annotations
 
 from minicc.ir.node import postorder, replace
-from minicc.loop.ir import Alloc, Buffer, For, If, Stmt, Store, Update, map_bodies
+from minicc.loop.ir import Alloc, Buffer, For, If, Prefetch, Stmt, Store, Update, map_bodies
 from minicc.loop.program import Program
 from minicc.te.expr import Call, Cast, Const, Expr, Load, cast, children, const, rebuild
 from minicc.types import DType, bfloat16, boolean, float16, float32, int8, uint8
@@ -43,6 +43,8 @@ class _Widening:
                     values=tuple(self.stored(v, t) for v, t in zip(values, targets, strict=True)),
                     inits=tuple(self.stored(v, t) for v, t in zip(inits, targets, strict=True)),
                 )  # fmt: skip
+            case Prefetch(buffer, indices):
+                return replace(s, buffer=self.wide.get(buffer, buffer), indices=self.exprs(indices))
             case For(_, Expr() as extent):
                 s = replace(s, extent=self.expr(extent))
             case If(cond):

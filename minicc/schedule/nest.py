@@ -14,6 +14,7 @@ from minicc.loop.ir import (
     Alloc,
     Buffer,
     For,
+    Prefetch,
     Stmt,
     Store,
     Update,
@@ -180,6 +181,8 @@ def map_accesses(s: Stmt, change: Callable[[Buffer, tuple[Expr, ...]], tuple[Buf
                 return Update(tuple(b for b, _ in changed), changed[0][1], tuple(map(expr, values)), inits, axes)
             case Alloc(buffer, body):
                 return Alloc(change(buffer, ())[0], body)
+            case Prefetch(buffer, indices):
+                return Prefetch(*change(buffer, tuple(map(expr, indices))))
         return map_here(t, expr)
 
     return rewrite(s, stmt)
