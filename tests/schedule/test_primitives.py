@@ -449,6 +449,25 @@ def test_the_whole_buffer_just_moves():
     assert text.startswith("for i in range(3):\n    T = empty((4,), float32)")
 
 
+def test_symbolic_sizes():
+    n, m = te.var("n"), te.var("m")
+    A = te.placeholder((n, m), name="A")
+    T = te.compute((n, m), lambda i, j: A[i, j] * 2.0, name="T")
+    s = lowered(A, te.compute((n, m), lambda i, j: T[i, j] + 1.0, name="D"))
+    i_o, i_i = s.split("i_1", factor=4)
+    j_o, j_i = s.split("j_1", factor=8)
+    s.reorder(i_o, j_o, i_i, j_i)
+    s.compute_at("T", j_o)
+    s.vectorize(j_i)
+    s.parallel(i_o)
+    verify(s.program)
+    assert "A[minimum(i_1_o*4 + i, n - 1), minimum(j_1_o*8 + j, m - 1)]" in str(s.program)
+    a = np.arange(70.0, dtype=np.float32).reshape(7, 10)
+    out = np.zeros_like(a)
+    run_python(s.program, a, out)
+    np.testing.assert_array_equal(out, a * 2 + 1)
+
+
 def test_compute_at_refuses():
     s = chain()
     refused(lambda: s.compute_at("D", "i"), "D is an output")
