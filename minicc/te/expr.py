@@ -21,7 +21,7 @@ i*4//2 < 10
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,15 +34,11 @@ LOGICAL = frozenset({"and", "or"})
 COMMUTATIVE = frozenset({"add", "mul", "min", "max", "eq", "ne", "and", "or", "bitand", "bitor", "bitxor"})
 
 
-class Source(Protocol):
-    """What a `Load` reads: a `te.Tensor`, or a `loop.Buffer` after lowering."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def dtype(self) -> DType: ...
-    @property
-    def shape(self) -> tuple[Any, ...]: ...
+def _infix(op: str, swap: bool = False) -> Callable[[Expr, Any], Expr]:
+    """The method of a Python operator; `swap` where the expression stands on its right."""
+    if swap:
+        return lambda self, other: binary(op, other, self)
+    return lambda self, other: binary(op, self, other)
 
 
 class Expr(Node):
@@ -51,41 +47,14 @@ class Expr(Node):
     __slots__ = ()
     dtype: DType
 
-    def __add__(self, other: Any) -> Expr:
-        return binary("add", self, other)
-
-    def __radd__(self, other: Any) -> Expr:
-        return binary("add", other, self)
-
-    def __sub__(self, other: Any) -> Expr:
-        return binary("sub", self, other)
-
-    def __rsub__(self, other: Any) -> Expr:
-        return binary("sub", other, self)
-
-    def __mul__(self, other: Any) -> Expr:
-        return binary("mul", self, other)
-
-    def __rmul__(self, other: Any) -> Expr:
-        return binary("mul", other, self)
-
-    def __truediv__(self, other: Any) -> Expr:
-        return binary("div", self, other)
-
-    def __rtruediv__(self, other: Any) -> Expr:
-        return binary("div", other, self)
-
-    def __floordiv__(self, other: Any) -> Expr:
-        return binary("floordiv", self, other)
-
-    def __rfloordiv__(self, other: Any) -> Expr:
-        return binary("floordiv", other, self)
-
-    def __mod__(self, other: Any) -> Expr:
-        return binary("floormod", self, other)
-
-    def __rmod__(self, other: Any) -> Expr:
-        return binary("floormod", other, self)
+    __add__, __radd__ = _infix("add"), _infix("add", swap=True)
+    __sub__, __rsub__ = _infix("sub"), _infix("sub", swap=True)
+    __mul__, __rmul__ = _infix("mul"), _infix("mul", swap=True)
+    __truediv__, __rtruediv__ = _infix("div"), _infix("div", swap=True)
+    __floordiv__, __rfloordiv__ = _infix("floordiv"), _infix("floordiv", swap=True)
+    __mod__, __rmod__ = _infix("floormod"), _infix("floormod", swap=True)
+    __lt__, __gt__ = _infix("lt"), _infix("lt", swap=True)
+    __le__, __ge__ = _infix("le"), _infix("le", swap=True)
 
     def __neg__(self) -> Expr:
         return unary("neg", self)
@@ -101,18 +70,6 @@ class Expr(Node):
 
     def __or__(self, other: Any) -> Expr:
         return binary("or" if self.dtype is boolean else "bitor", self, other)
-
-    def __lt__(self, other: Any) -> Expr:
-        return binary("lt", self, other)
-
-    def __le__(self, other: Any) -> Expr:
-        return binary("le", self, other)
-
-    def __gt__(self, other: Any) -> Expr:
-        return binary("lt", other, self)
-
-    def __ge__(self, other: Any) -> Expr:
-        return binary("le", other, self)
 
     def equal(self, other: Any) -> Expr:
         """`self == other` as an expression; `==` itself compares identity."""
@@ -214,7 +171,7 @@ class Select(Expr):
 class Load(Expr):
     """One element: `source[indices]`."""
 
-    source: Any  # a Source
+    source: Any  # a te.Tensor, or a loop.Buffer after lowering: it has a name, a dtype and a shape
     indices: tuple[Expr, ...]
 
     @property
