@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from minicc import frontend, te
-from minicc.errors import ConfigError
+from minicc.errors import ConfigError, ScheduleError
 from minicc.graph.bind import bind, runtime_operands
 from minicc.graph.eliminate_dead_code import eliminate_dead_code
 from minicc.graph.expand_composites import expand_composites
@@ -28,9 +28,11 @@ from minicc.graph.ir import Constant, Graph, Kernel, Node
 from minicc.graph.merge_common_subexpressions import merge_common_subexpressions
 from minicc.graph.pack_weights import pack_weights
 from minicc.graph.simplify_graph import simplify_graph
-from minicc.loop.lower import lower
+from minicc.ir.node import replace
+from minicc.loop.lower import lower as lower_tensors
 from minicc.loop.place_init import place_init
 from minicc.loop.program import Program
+from minicc.loop.serialize_threads import serialize_threads
 from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.widen_floats import widen_floats
 from minicc.ops import Reshape
@@ -38,8 +40,10 @@ from minicc.recipes import default
 from minicc.recipes.structure import flops
 from minicc.runtime.assemble import KernelCall, Values, assemble
 from minicc.runtime.executable import Executable, Port
+from minicc.runtime.function import Function
 from minicc.runtime.specialize import SpecializingExecutable
 from minicc.schedule import Schedule
+from minicc.schedule.te_schedule import TeSchedule
 from minicc.target import Target
 from minicc.te.tensor import tensors_of
 from minicc.types import float32
@@ -68,6 +72,8 @@ GRAPH_PASSES: tuple[tuple[str, Callable[[Graph, Target], Graph]], ...] = (
 )
 
 LOOP_PASSES: tuple[tuple[str, Callable[[Program], Program]], ...] = (
+    # a CPU has no thread axes: bound loops are ordinary ones from here on
+    ("serialize threads", serialize_threads),
     # a reduction is one statement while it is scheduled; now its initialisation gets a place
     ("place init", place_init),
     # 16-bit floats are a storage format: arithmetic on them is done in float32
@@ -137,6 +143,39 @@ def finish(program: Program) -> Program:
     return program
 
 
+# ---- schedules by hand --------------------------------------------------------------------------
+
+
+def lower(s: TeSchedule | Schedule, args: Sequence[te.Tensor] | None = None, name: str = "main") -> Program:
+    """The loop program that a schedule has come to, with `args` as its parameters and outputs.
+
+    Without `args` the placeholders come in order of first use, then the outputs. Raises
+    ScheduleError when a placeholder is missing.
+    """
+    if isinstance(s, TeSchedule) and args is not None:
+        return s.arrange(args, name)
+    if args is not None:
+        raise ScheduleError("lower(s, args)", "a schedule of a loop program has its arguments already, got others",
+                            where=str(s.program), hint="leave args out, or schedule with te.create_schedule")
+    return replace(s.program, name=name)
+
+
+def build(s: TeSchedule | Schedule | Program, args: Sequence[te.Tensor] | None = None, target: Target | str = "native",
+          name: str = "main") -> Function:
+    """Machine code of a schedule, called with NumPy arrays in the order of `args`.
+
+    Outputs are written in place. Loops that are bound to thread axes run as ordinary loops.
+    Raises ScheduleError when `args` do not fit the schedule, CodegenError when a symbolic size is
+    the extent of no argument.
+    """
+    machine = Target.of(target)
+    program = s if isinstance(s, Program) else lower(s, args, name)
+    order = [b.name for b in (*program.params, *program.outputs)]
+    if isinstance(s, TeSchedule) and args is not None:
+        order = [s[arg].name for arg in args]
+    return Function(program, finish(program), order, machine)
+
+
 # ---- kernels ------------------------------------------------------------------------------------
 
 
@@ -158,7 +197,7 @@ def lower_kernel(kernel: Kernel, target: Target) -> Lowered:
     """From sub-graph to scheduled loop program."""
     inputs = [te.placeholder(n.shape, n.dtype, name) for n, name in zip(kernel.body.inputs, kernel.body.input_names, strict=True)]
     output = kernel.compute(*inputs)
-    naive = lower([output], [*inputs, output], kernel.label).program
+    naive = lower_tensors([output], [*inputs, output], kernel.label).program
     schedule = default.schedule(naive, target)
     return Lowered(output, naive, schedule, finish(schedule.program))
 

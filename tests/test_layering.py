@@ -38,6 +38,7 @@ DIRECT = {  # package: what stands directly below it; whatever stands below that
     "cli": ("testing", "explain", "compat", "course"),
     "__main__": ("cli",),
 }
+FACES = {"te/__init__.py": ("schedule",)}  # the public face of a room, which shows names of a room above
 LIBRARIES = {  # library: the files that may import it
     "llvmlite": ("codegen/", "runtime/", "target.py"),
     "tvm": ("bridge/_tvm.py",),
@@ -97,7 +98,7 @@ def source(request):
 def test_imports_point_down(source):
     path, _, tree = source
     assert room(path) in DIRECT, f"{path.name} is in no room of the layout"
-    allowed = below(room(path))
+    allowed = below(room(path)).union(FACES.get(path.relative_to(ROOT).as_posix(), ()))
     for name, node in imports(tree):
         target = imported_room(name)
         assert target is None or target in allowed, f"{path}:{node.lineno}: {room(path)} may not import {name}"

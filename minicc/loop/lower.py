@@ -56,6 +56,11 @@ def lower(outputs: Sequence[Tensor], args: Sequence[Tensor], name: str = "kernel
     return _Lowering(outputs, args, name).run()
 
 
+def placeholders(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """The inputs that `outputs` are computed from, in order of first use."""
+    return [t for t in postorder(outputs, lambda t: _operation_reads(t.op)) if isinstance(t.op, Placeholder)]
+
+
 class _Names:
     """Names made unique, and legal in the printed Python."""
 

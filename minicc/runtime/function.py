@@ -1,0 +1,199 @@
+"""A built function: machine code of one program, called with NumPy arrays.
+
+In: a program ready for codegen, and the order of its arguments. Out: a `Function`. Its outputs
+come last, as in the call that built it, and are written in place. Symbolic sizes are taken from
+the shapes of the arrays. Every call checks its arguments; what would corrupt memory is an error.
+
+    f = minicc.build(s, [A, B, C])
+    f(a, b, c)                                       # c now holds the result
+    f.time_evaluator(number=10)(a, b, c).mean        # seconds of one call
+"""
+
+from __future__ import annotations
+
+import ctypes
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicc.codegen.llvm import workspace_bytes
+from minicc.errors import CodegenError, RunError
+from minicc.loop.ir import Buffer
+from minicc.loop.program import Program
+from minicc.loop.ranges import size_vars
+from minicc.runtime import jit, threads
+from minicc.runtime.assemble import Kernel, compile_programs
+from minicc.runtime.executable import Array, aligned
+from minicc.target import Target
+from minicc.te.expr import Const, Expr, Var, const, substitute
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a measurement found: seconds of one call, a mean over `number` calls, for each repetition."""
+
+    results: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.results)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.results)
+
+    @property
+    def min(self) -> float:
+        return min(self.results)
+
+    @property
+    def max(self) -> float:
+        return max(self.results)
+
+    def __str__(self) -> str:
+        return f"median {self.median * 1e6:.1f} us, from {self.min * 1e6:.1f} to {self.max * 1e6:.1f}"
+
+
+class Function:
+    """Machine code of `final`, called with arrays in the order of `buffers`; `program` is what was scheduled."""
+
+    def __init__(self, program: Program, final: Program, buffers: Sequence[str], target: Target) -> None:
+        self.program, self.target, self.name = program, target, program.name
+        named = {b.name: b for b in (*final.params, *final.outputs)}
+        self.buffers = tuple(named[name] for name in buffers)
+        self._outputs = tuple(n for n, b in enumerate(self.buffers) if b in final.outputs)
+        self._order = [self.buffers.index(b) for b in named.values()]  # from ours to that of the machine code
+        self.sizes = size_vars(final)
+        self._check_sizes()
+        self._kernel: Kernel = compile_programs([final], target)[final]
+        self._final = final
+        self._library = jit.load([self._kernel.code.object], [self._kernel.symbol], target)
+        pointers, numbers = [ctypes.c_void_p] * len(buffers), [ctypes.c_int64] * len(self.sizes)
+        kind = ctypes.CFUNCTYPE(None, *pointers, *numbers, ctypes.c_void_p, ctypes.c_int64)
+        self._entry = kind(self._library[self._kernel.symbol])
+        self._threads = target.threads if target.threads == 1 or threads.openmp() else 1
+
+    def __call__(self, *arrays: Array) -> None:
+        """Run; outputs are written in place. Raises RunError when an argument does not fit."""
+        run, _ = self._bound(arrays)
+        run()
+
+    def time_evaluator(self, number: int = 10, repeat: int = 3) -> Callable[..., Timing]:
+        """A function of the same arrays that calls the machine code `repeat` times `number` times, after a warm-up."""
+
+        def measure(*arrays: Array) -> Timing:
+            run, _ = self._bound(arrays)
+            run()
+            results = []
+            for _ in range(repeat):
+                started = time.perf_counter()
+                for _ in range(number):
+                    run()
+                results.append((time.perf_counter() - started) / number)
+            return Timing(tuple(results))
+
+        if number < 1 or repeat < 1:
+            raise RunError(f"{self.name}.time_evaluator(number={number}, repeat={repeat})",
+                           f"expected positive numbers, got {number} and {repeat}", hint="number=10, repeat=3")
+        return measure
+
+    def source(self, stage: str = "llvm") -> str:
+        """The text of a stage: `loop` (as scheduled), `final` (after the loop passes), `llvm` or `asm`."""
+        texts: dict[str, Callable[[], str]] = {
+            "loop": lambda: str(self.program), "final": lambda: str(self._final),
+            "llvm": lambda: self._kernel.code.optimized, "asm": lambda: self._kernel.code.assembly}
+        if stage not in texts:
+            raise RunError(f"{self.name}.source({stage!r})", f"expected a stage, got {stage!r}", hint=f"one of {', '.join(texts)}")
+        return texts[stage]()
+
+    # ---- arguments
+
+    def _bound(self, arrays: Sequence[Any]) -> tuple[Callable[[], None], list[Array]]:
+        """A call of the machine code on arrays that fit, and the arrays that it works on."""
+        if len(arrays) != len(self.buffers):
+            raise self._error(f"expected {len(self.buffers)} arrays, got {len(arrays)}",
+                              f"give {', '.join(b.name for b in self.buffers)}, in this order")
+        for buffer, array in zip(self.buffers, arrays, strict=True):
+            self._check_type(buffer, array)
+        sizes = self._bind(arrays)
+        held = [self._held(n, a) for n, a in enumerate(arrays)]
+        self._check_overlap(held)
+        pointers = [held[n].ctypes.data for n in self._order]
+        room = workspace_bytes(self._final, self._threads, sizes)
+        numbers = [sizes[v] for v in self.sizes]
+
+        def run() -> None:
+            arena = np.empty(room + 64, np.uint8)
+            self._entry(*pointers, *numbers, aligned(arena), self._threads)
+
+        return run, held
+
+    def _check_type(self, buffer: Buffer, array: Any) -> None:
+        if not isinstance(array, np.ndarray):
+            raise self._error(f"{buffer.name} must be a NumPy array, got {type(array).__name__}", "np.asarray(x)")
+        if array.dtype != buffer.dtype.numpy:
+            raise self._error(f"{buffer.name} must be of {buffer.dtype}, got {array.dtype}",
+                              f"convert it: x.astype({str(buffer.dtype)!r})")
+        if array.ndim != len(buffer.shape):
+            raise self._error(f"{buffer.name} must have {len(buffer.shape)} dimensions, got {array.ndim}: shape {array.shape}",
+                              "reshape the array")
+
+    def _bind(self, arrays: Sequence[Array]) -> dict[Var, int]:
+        """The symbolic sizes, by the shapes; every extent is checked."""
+        sizes: dict[Var, int] = {}
+        origin: dict[Var, str] = {}
+        dims = [(b, d, e, a.shape[d]) for b, a in zip(self.buffers, arrays, strict=True) for d, e in enumerate(b.shape)]
+        for buffer, dim, extent, got in dims:
+            if isinstance(extent, Var) and extent not in sizes:
+                sizes[extent], origin[extent] = got, f"{buffer.name}.shape[{dim}]"
+        values: dict[Expr, Expr] = {v: const(n) for v, n in sizes.items()}
+        for buffer, dim, extent, got in dims:
+            expected = substitute(extent, values) if isinstance(extent, Expr) else const(extent)
+            if not isinstance(expected, Const) or expected.value != got:
+                because = ", ".join(f"{v} is {n}, by {origin[v]}" for v, n in sizes.items()) if isinstance(extent, Expr) else ""
+                raise self._error(f"{buffer.name}.shape[{dim}] must be {extent}, got {got}"
+                                  + (f", but {because}" if because else ""), "give arrays of the shapes of the signature")
+        return sizes
+
+    def _held(self, number: int, array: Array) -> Array:
+        """The array itself, which an output must be; an input that is not contiguous is copied."""
+        if number not in self._outputs:
+            return np.require(array, requirements=["C", "A"])
+        name = self.buffers[number].name
+        if not array.flags.writeable:
+            raise self._error(f"{name} is an output and must be writable, got a read-only array", "give a copy: x.copy()")
+        if not array.flags.c_contiguous or not array.flags.aligned:
+            raise self._error(f"{name} is an output and must be C-contiguous, got strides {array.strides} for shape {array.shape}",
+                              "give np.empty(shape, dtype), and copy from it afterwards")
+        return array
+
+    def _check_overlap(self, held: Sequence[Array]) -> None:
+        for n in self._outputs:
+            for m, other in enumerate(held):
+                if m != n and np.may_share_memory(held[n], other):  # exact, as both are contiguous
+                    raise self._error(f"output {self.buffers[n].name} must not overlap {self.buffers[m].name}, got arrays "
+                                      "that share memory", "give the output an array of its own")
+
+    def _check_sizes(self) -> None:
+        """Every symbolic size can be read off a shape."""
+        bare = {extent for buffer in self.buffers for extent in buffer.shape if isinstance(extent, Var)}
+        for size in self.sizes:
+            if size not in bare:
+                raise CodegenError(f"build({self.name})", f"expected an array with {size} as an extent, got {self._signature()}",
+                                   where=str(self.program), hint=f"{size} must be known from a shape: give a tensor of extent {size}")
+
+    def _error(self, problem: str, hint: str) -> RunError:
+        return RunError(f"{self.name}(...)", problem, where=self._signature(), hint=hint)
+
+    def _signature(self) -> str:
+        return f"{self.name}({', '.join(map(str, self.buffers))})"
+
+    def __repr__(self) -> str:
+        return f"<Function {self._signature()}>"
+
+
+__all__ = ["Function", "Timing"]

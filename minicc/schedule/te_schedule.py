@@ -1,0 +1,355 @@
+"""The schedule surface of the literature: stages of tensors, axes of operations.
+
+In: the tensors, or operations, to compute. Out: a `TeSchedule`, whose stages `s[T]` have the
+classic methods. An axis is one of `T.op.axis` and `T.op.reduce_axis`, or a loop name that an
+earlier call returned. Every method is a primitive of `schedule.Schedule`, which is `s.schedule`;
+so the same schedule has a trace, moves and undo.
+
+>>> from minicc import te
+>>> A = te.placeholder((64,), name="A")
+>>> B = te.compute((64,), lambda i: A[i] * 2.0, name="B")
+>>> s = create_schedule(B.op)
+>>> outer, inner = s[B].split(B.op.axis[0], factor=16)
+>>> s[B].vectorize(inner)
+>>> print(s.trace)
+s.split("i", factor=16)
+s.vectorize("i_i")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from minicc.errors import ScheduleError, caret
+from minicc.loop.ir import Alloc, Buffer, loops
+from minicc.loop.lower import Lowered, lower, placeholders
+from minicc.loop.program import Program
+from minicc.schedule.nest import buffers_of
+from minicc.schedule.schedule import Schedule, Trace
+from minicc.schedule.step import Step
+from minicc.te.expr import Axis, Expr, Var
+from minicc.te.tensor import Compute, Operation, Scan, Tensor
+
+
+@dataclass(frozen=True)
+class ThreadAxis:
+    """A thread axis of a GPU, such as `threadIdx.x`; `extent` is its number of threads if that is given."""
+
+    tag: str
+    extent: Any = None
+
+
+def thread_axis(dom: Any, tag: str = "") -> ThreadAxis:
+    """`thread_axis("blockIdx.x")`, or with an extent: `thread_axis((0, 64), "threadIdx.x")`."""
+    if isinstance(dom, str):
+        return ThreadAxis(dom)
+    return ThreadAxis(tag, dom[1] if isinstance(dom, tuple) else dom)
+
+
+@dataclass(frozen=True)
+class StageOp:
+    """The axes of a stage as it is now: those of the tensor, or the names of loops that a step made."""
+
+    stage: str
+    axis: tuple[Axis | str, ...]
+    reduce_axis: tuple[Axis | str, ...] = ()
+    loops: dict[Axis, str] = field(default_factory=dict, repr=False)  # where the axes of the tensor went
+
+
+def create_schedule(outputs: Operation | Tensor | Sequence[Operation | Tensor]) -> TeSchedule:
+    """A schedule of what computes `outputs`: one stage per operation, in naive loops."""
+    given = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    tensors: list[Tensor] = []
+    for one in given:
+        tensors += [one] if isinstance(one, Tensor) else _tensors(one)
+    return TeSchedule(list(dict.fromkeys(tensors)))
+
+
+def _tensors(op: Any) -> list[Tensor]:
+    """Every output of an operation."""
+    if not isinstance(op, Operation):
+        raise ScheduleError(f"create_schedule({op!r})", f"expected operations or tensors, got {type(op).__name__}",
+                            hint="te.create_schedule(C.op)")
+    return [Tensor(op, index) for index in range(len(op.body) if isinstance(op, Compute) else 1)]
+
+
+class TeSchedule:
+    """A schedule by stages. `schedule` is the one by loops underneath."""
+
+    def __init__(self, outputs: Sequence[Tensor]) -> None:
+        self.outputs = tuple(outputs)
+        self.lowered: Lowered = lower(outputs, [*placeholders(outputs), *outputs], "main")
+        self.schedule = Schedule(self.lowered.program)
+        self._ops: dict[str, StageOp] = {}  # by buffer
+        self._past: list[tuple[int, dict[str, StageOp]]] = []  # the number of steps, and the stages then
+        for tensor, buffer in self.lowered.buffers.items():
+            found = {axis: name for (t, axis), name in self.lowered.loops.items() if t is tensor}
+            axes = [axis for axis in found if not axis.reduce]
+            self._ops[buffer.name] = StageOp(buffer.name, tuple(axes), tuple(a for a in found if a.reduce), found)
+
+    # ---- what it is now
+
+    @property
+    def program(self) -> Program:
+        return self.schedule.program
+
+    @property
+    def trace(self) -> Trace:
+        return self.schedule.trace
+
+    def moves(self) -> list[Step]:
+        """Every legal next step."""
+        return self.schedule.moves()
+
+    def apply(self, step: Step) -> None:
+        """Do a step, such as one of `moves`."""
+        self.schedule.apply(step)
+
+    def undo(self) -> Step:
+        """Take the last step back, and return it."""
+        step = self.schedule.undo()
+        if self._past and self._past[-1][0] == len(self.trace):
+            self._ops = self._past.pop()[1]
+        return step
+
+    def __getitem__(self, what: Any) -> Stage:
+        """The stage of a tensor or operation; of what `cache_write` and the like returned; or of a buffer, by name."""
+        if isinstance(what, Stage):
+            return what
+        if isinstance(what, Operation):
+            what = Tensor(what)
+        name, own = self._buffer(what)
+        return Stage(self, name, {a: n for (t, a), n in self.lowered.loops.items() if t is what} if own else {})
+
+    def _buffer(self, what: Any) -> tuple[str, bool]:
+        """The buffer of a stage, and whether its axes have loops of their own there (the steps of a scan)."""
+        if isinstance(what, (str, StageOp)):
+            name = what if isinstance(what, str) else what.stage
+            if name in self._ops:
+                return name, False
+        if what in self.lowered.buffers:
+            return self.lowered.buffers[what].name, False
+        for tensor in self.lowered.buffers:
+            if isinstance(tensor.op, Scan) and what in (tensor.op.init, tensor.op.update):
+                return self.lowered.buffers[tensor].name, True
+        raise ScheduleError(f"s[{what if isinstance(what, str) else getattr(what, 'name', what)}]",
+                            "expected a tensor of this schedule, got none that it computes or reads",
+                            where=str(self.program), hint=f"its stages are {', '.join(self._ops)}")
+
+    # ---- steps that make stages
+
+    def cache_write(self, tensor: Any, scope: str) -> Stage:
+        """The stage of a buffer in `scope` that is filled instead of `tensor`, which becomes a copy of it."""
+        return self._staged("cache_write", self[tensor].name, scope)
+
+    def cache_read(self, tensor: Any, scope: str, readers: Any = ()) -> Stage:
+        """The stage of a copy of `tensor` in `scope`, which `readers` read from then on."""
+        readers = readers if isinstance(readers, (list, tuple)) else [readers]
+        return self._staged("cache_read", self[tensor].name, scope, *([[self[r].name for r in readers]] if readers else []))
+
+    def rfactor(self, tensor: Any, axis: Axis | str) -> Stage:
+        """The stage of partial results, one for each value of `axis`, which `tensor` then reduces."""
+        stage = self[tensor]
+        return self._staged("rfactor", stage.name, stage.loop(axis))
+
+    def _staged(self, primitive: str, buffer: str, *args: Any) -> Stage:
+        """Do a step that returns the name of a new buffer, and find the loops of both."""
+        before = (len(self.trace), dict(self._ops))
+        made = self.primitive(primitive)(buffer, *args)
+        self._past.append(before)
+        self._ops[made] = self._op(made)
+        if buffer in buffers_of(self.program):
+            after = self._op(buffer)
+            spatial = tuple(axis for axis in self._ops[buffer].loops if not axis.reduce)
+            if len(spatial) == len(after.axis):  # the axes of the tensor mean these loops now
+                after = replace(after, axis=spatial, loops=dict(zip(spatial, map(str, after.axis), strict=True)))
+            self._ops[buffer] = after
+        return self[made]
+
+    def _op(self, buffer: str) -> StageOp:
+        """The loops of a buffer, by name."""
+        reduce = self.schedule.reduce_loops_of(buffer)
+        return StageOp(buffer, tuple(n for n in self.schedule.loops_of(buffer) if n not in reduce), reduce)
+
+    def primitive(self, name: str) -> Any:
+        """The method of the schedule that does `name`. Raises ScheduleError when there is none."""
+        found = getattr(self.schedule, name, None)
+        if found is None:
+            raise ScheduleError(f"{name}(...)", "expected a schedule primitive, got a name that has none",
+                                where=str(self.trace), hint="see minicc.schedule.STEPS for those there are")
+        return found
+
+    # ---- from a schedule to a program
+
+    def arrange(self, args: Sequence[Any], name: str = "main") -> Program:
+        """The program with `args` as its parameters and outputs, in this order within each.
+
+        An intermediate tensor among `args` becomes an output, and an output that is not among
+        them becomes internal. Raises ScheduleError when a placeholder is missing.
+        """
+        names = [self._argument(arg) for arg in args]
+        body, outside = self.program.body, {b.name: b for b in self.program.outputs}
+        chain: list[Buffer] = []
+        while isinstance(body, Alloc):
+            outside[body.buffer.name] = body.buffer
+            chain.append(body.buffer)
+            body = body.body
+        params = {b.name: b for b in self.program.params}
+        for wanted in names:
+            if wanted not in params and wanted not in outside:
+                raise ScheduleError(f"arrange({', '.join(names)})", f"expected {wanted} to live in the whole program, but "
+                                    "a step has moved it into a loop", where=caret(str(self.program), wanted),
+                                    hint=f"leave {wanted} out of args, or do not compute it at a loop")
+        if missing := [p for p in params if p not in names]:
+            raise ScheduleError(f"arrange({', '.join(names)})", f"expected every placeholder among args, got none for {missing[0]}",
+                                where=caret(str(self.program), missing[0]), hint=f"add {missing[0]} to args")
+        internal = [b for b in dict.fromkeys([*self.program.outputs, *chain]) if b.name not in names]
+        for buffer in reversed(internal):
+            body = Alloc(buffer, body)
+        return Program(name, tuple(params[n] for n in names if n in params),
+                       tuple(outside[n] for n in names if n not in params), body)
+
+    def _argument(self, arg: Any) -> str:
+        if not isinstance(arg, Tensor):
+            hint = "sizes are taken from the shapes of the arrays" if isinstance(arg, Expr) else "give tensors"
+            raise ScheduleError("arrange(...)", f"expected tensors among args, got {arg!r}", where=str(self.program), hint=hint)
+        return self[arg].name
+
+    def __str__(self) -> str:
+        return str(self.trace)
+
+
+class Stage:
+    """How one tensor is computed: its loops, and the steps that shape them."""
+
+    def __init__(self, schedule: TeSchedule, name: str, own: dict[Axis, str]) -> None:
+        self.schedule, self.name, self._own = schedule, name, own
+
+    @property
+    def op(self) -> StageOp:
+        """Its axes as they are now."""
+        if self._own:
+            axes = tuple(a for a in self._own if not a.reduce)
+            return StageOp(self.name, axes, tuple(a for a in self._own if a.reduce), self._own)
+        return self.schedule._ops[self.name]
+
+    def loop(self, axis: Any) -> str:
+        """The name of the loop that `axis` means. Raises ScheduleError when it is no axis of this stage."""
+        if isinstance(axis, str):
+            return axis
+        if isinstance(axis, Axis) and axis in self.op.loops:
+            return self.op.loops[axis]
+        if isinstance(axis, Var) and axis.name in loops(self.schedule.program.body):
+            return axis.name
+        raise ScheduleError(f"s[{self.name}]", f"expected an axis of {self.name} or the name of a loop, got {axis!r}",
+                            where=str(self.schedule.program), hint=f"its axes are {', '.join(map(str, self._axes()))}")
+
+    def _axes(self) -> tuple[Any, ...]:
+        return (*self.op.axis, *self.op.reduce_axis)
+
+    def _do(self, primitive: str, *args: Any, **options: Any) -> Any:
+        return self.schedule.primitive(primitive)(*args, **options)
+
+    def _on(self, primitive: str, axis: Any, *args: Any, **options: Any) -> Any:
+        return self._do(primitive, self.loop(axis), *args, **options)
+
+    # ---- loops
+
+    def split(self, parent: Any, factor: int | None = None, nparts: int | None = None, **options: Any) -> tuple[str, str]:
+        """Two loops of one: `factor` trips inside, or `nparts` outside. Returns the outer and the inner."""
+        made: tuple[str, str] = self._on("split", parent, factor, nparts, **options)
+        return made
+
+    def fuse(self, *axes: Any) -> str:
+        """One loop of several that follow each other, outermost first."""
+        if not axes:
+            raise ScheduleError("fuse()", "expected at least one axis, got none", where=str(self.schedule.program),
+                                hint="s[C].fuse(outer, inner)")
+        fused, *rest = map(self.loop, axes)
+        for inner in rest:
+            fused = self._do("fuse", fused, inner)
+        return fused
+
+    def reorder(self, *axes: Any) -> None:
+        """Put loops into this order, outermost first."""
+        if len(axes) > 1:
+            self._do("reorder", *map(self.loop, axes))
+
+    def tile(self, x_parent: Any, y_parent: Any, x_factor: int, y_factor: int) -> tuple[str, str, str, str]:
+        """Blocks of two loops: returns x outer, y outer, x inner, y inner, in the order they are in then."""
+        x_outer, x_inner = self.split(x_parent, factor=x_factor)
+        y_outer, y_inner = self.split(y_parent, factor=y_factor)
+        self.reorder(x_outer, y_outer, x_inner, y_inner)
+        return x_outer, y_outer, x_inner, y_inner
+
+    def vectorize(self, axis: Any) -> None:
+        """Run a loop in vector lanes."""
+        self._on("vectorize", axis)
+
+    def unroll(self, axis: Any) -> None:
+        """Repeat the body of a loop instead of looping."""
+        self._on("unroll", axis)
+
+    def parallel(self, axis: Any) -> None:
+        """Share out a loop among threads."""
+        self._on("parallel", axis)
+
+    def bind(self, axis: Any, thread: ThreadAxis) -> None:
+        """Make a loop a thread axis. On a CPU it runs as an ordinary loop."""
+        self._on("bind", axis, thread.tag)
+
+    def pragma(self, axis: Any, key: str, value: Any = None) -> None:
+        """Note something about a loop."""
+        self._on("pragma", axis, key, *([] if value is None else [value]))
+
+    def prefetch(self, tensor: Any, axis: Any, offset: int) -> None:
+        """Fetch what `tensor` will be read at, `offset` iterations of `axis` later."""
+        self._do("prefetch", self.schedule[tensor].name, self.loop(axis), offset)
+
+    def tensorize(self, axis: Any, intrinsic: Any) -> None:
+        """Replace the loop `axis` and all inside by an intrinsic that computes the same."""
+        self._on("tensorize", axis, intrinsic)
+
+    # ---- places
+
+    def compute_at(self, parent: Stage, axis: Any, **options: Any) -> None:
+        """Compute what an iteration of a loop of `parent` needs, in it."""
+        self._do("compute_at", self.name, parent.loop(axis), **options)
+
+    def reverse_compute_at(self, parent: Stage, axis: Any, **options: Any) -> None:
+        """Compute, in a loop of the producer `parent`, what its iteration has made possible."""
+        self._do("reverse_compute_at", self.name, parent.loop(axis), **options)
+
+    def compute_inline(self) -> None:
+        """Compute it where it is read."""
+        self._do("compute_inline", self.name)
+
+    def compute_root(self) -> None:
+        """Compute it before all loops of its readers."""
+        self._do("compute_root", self.name)
+
+    # ---- memory
+
+    def set_scope(self, scope: str) -> None:
+        """Keep it in a kind of memory."""
+        self._do("set_scope", self.name, scope)
+
+    def storage_align(self, axis: Any, factor: int, offset: int = 0) -> None:
+        """Pad rows, so that the stride of `axis` is a multiple of `factor`, plus `offset`."""
+        self._do("storage_align", self.name, self._dimension(axis), factor, offset)
+
+    def double_buffer(self) -> None:
+        """Keep two copies, so that one is filled while the other is read."""
+        self._do("double_buffer", self.name)
+
+    def _dimension(self, axis: Any) -> int:
+        """Which dimension of the buffer an axis runs over."""
+        return self.op.axis.index(axis) if axis in self.op.axis else int(axis)
+
+    def __repr__(self) -> str:
+        return f"Stage({self.name}: {', '.join(map(str, self._axes()))})"
+
+
+__all__ = ["Stage", "StageOp", "TeSchedule", "ThreadAxis", "create_schedule", "thread_axis"]
