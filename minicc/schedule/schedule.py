@@ -26,28 +26,40 @@ s.vectorize("j_i")
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from minicc.errors import ScheduleError
 from minicc.loop.ir import Update
 from minicc.loop.program import Program
+from minicc.schedule.bind import Bind
+from minicc.schedule.cache_read import CacheRead
 from minicc.schedule.cache_write import CacheWrite
 from minicc.schedule.compute_at import ComputeAt
 from minicc.schedule.compute_inline import ComputeInline
+from minicc.schedule.double_buffer import DoubleBuffer
 from minicc.schedule.fuse import Fuse
 from minicc.schedule.nest import buffers_of, loops_around, writes
 from minicc.schedule.parallel import Parallel
+from minicc.schedule.pragma import Pragma
+from minicc.schedule.prefetch import PrefetchStep
 from minicc.schedule.reorder import Reorder
+from minicc.schedule.set_scope import SetScope
 from minicc.schedule.split import Split
 from minicc.schedule.step import Step
+from minicc.schedule.storage_align import StorageAlign
 from minicc.schedule.unroll import Unroll
 from minicc.schedule.vectorize import Vectorize
 
+Scope = Literal["local", "shared", "global"]
+
 STEPS: dict[str, type[Step]] = {
     step.name: step
-    for step in (Split, Reorder, Fuse, Vectorize, Unroll, Parallel, ComputeInline, ComputeAt, CacheWrite)
+    for step in (
+        Split, Reorder, Fuse, Vectorize, Unroll, Parallel, Bind, ComputeInline, ComputeAt, CacheWrite, CacheRead,
+        SetScope, StorageAlign, DoubleBuffer, Pragma, PrefetchStep,
+    )
 }
 
 
@@ -193,6 +205,65 @@ class Schedule:
         name = step.cache(self.program)
         self.apply(step)
         return name
+
+    def cache_read(self, buffer: str, scope: Scope = "local", readers: Sequence[str] = ()) -> str:
+        """Let the nests of `readers`, or all, read a copy of a buffer. Returns the name of the copy."""
+        step = CacheRead(buffer, scope, tuple(readers))
+        name = step.cache(self.program)
+        self.apply(step)
+        return name
+
+    def set_scope(self, buffer: str, scope: Scope) -> None:
+        """Move a buffer to another kind of memory."""
+        self.apply(SetScope(buffer, scope))
+
+    def storage_align(self, buffer: str, axis: int, factor: int, offset: int = 0) -> None:
+        """Allocate a buffer wider, so that the stride of `axis` is `offset` modulo `factor`."""
+        self.apply(StorageAlign(buffer, axis, factor, offset))
+
+    def double_buffer(self, buffer: str) -> None:
+        """Let a buffer that is filled in a loop alternate between two copies."""
+        self.apply(DoubleBuffer(buffer))
+
+    def bind(self, loop: str, axis: str) -> None:
+        """Run a loop over a thread axis, such as `blockIdx.x`."""
+        self.apply(Bind(loop, axis))
+
+    def pragma(self, loop: str, key: str, value: int | str = 1) -> None:
+        """Note something on a loop."""
+        self.apply(Pragma(loop, key, value))
+
+    def prefetch(self, buffer: str, loop: str, offset: int = 1) -> None:
+        """Ask in each iteration of a loop for what it reads of a buffer `offset` iterations later."""
+        self.apply(PrefetchStep(buffer, loop, offset))
+
+    # ---- several steps at once
+
+    def tile(self, x: str, y: str, x_factor: int, y_factor: int) -> tuple[str, str, str, str]:
+        """Split two loops and put the inner parts inside: returns the outer names, then the inner ones.
+
+        >>> from minicc import te
+        >>> from minicc.loop.lower import lower
+        >>> A = te.placeholder((64, 64), name="A")
+        >>> B = te.compute((64, 64), lambda i, j: A[j, i], name="B")
+        >>> s = Schedule(lower([B], [A, B], "transpose").program)
+        >>> s.tile("i", "j", 8, 8)
+        ('i_o', 'j_o', 'i_i', 'j_i')
+        >>> print(s)
+        s.split("i", factor=8)
+        s.split("j", factor=8)
+        s.reorder("i_o", "j_o", "i_i", "j_i")
+        """
+        before = len(self._steps)
+        try:
+            x_outer, x_inner = self.split(x, factor=x_factor)
+            y_outer, y_inner = self.split(y, factor=y_factor)
+            self.reorder(x_outer, y_outer, x_inner, y_inner)
+        except ScheduleError:
+            while len(self._steps) > before:
+                self.undo()
+            raise
+        return x_outer, y_outer, x_inner, y_inner
 
     def __str__(self) -> str:
         return str(self.trace)

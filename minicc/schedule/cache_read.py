@@ -1,0 +1,119 @@
+"""cache_read: the readers of a buffer read a copy of it, in memory that is closer.
+
+Meaning: a nest copies `buffer` into `<buffer>_<scope>` of the same shape, right before the first
+nest that reads it, and the readers read the copy. With `compute_at(<buffer>_<scope>, loop)` an
+iteration of `loop` copies only the part that it needs: packed, contiguous and warm.
+
+Legality: the buffer, which may be an input, is complete before its readers start. `readers` are
+the buffers whose nests read the copy: all of them when empty.
+
+>>> before, after = _example()
+>>> print(before)
+for i in range(4):
+    for j in range(8):
+        B[i, j] = A[j, i]
+>>> print(after)
+A_local = empty((8, 4), float32)  # local
+for A_local_0 in range(8):
+    for A_local_1 in range(4):
+        A_local[A_local_0, A_local_1] = A[A_local_0, A_local_1]
+for i in range(4):
+    for j in range(8):
+        B[i, j] = A_local[j, i]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, map_expressions, rewrite, seq
+from minicc.loop.program import Program
+from minicc.schedule.nest import (
+    all_reads,
+    allocations,
+    fresh,
+    get_buffer,
+    graft,
+    in_order,
+    map_here,
+    reads,
+    targets,
+    writes,
+)
+from minicc.schedule.set_scope import check_scope
+from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.te.expr import Expr, Load, Var, transform
+from minicc.types import float32
+
+
+@dataclass(frozen=True)
+class CacheRead(Step):
+    """The nests of `readers` read `buffer` through a copy in `scope`."""
+
+    buffer: str
+    scope: str = "local"
+    readers: tuple[str, ...] = ()
+    name: ClassVar[str] = "cache_read"
+    positional: ClassVar[int] = 2
+
+    def cache(self, program: Program) -> str:
+        """The name of the new buffer."""
+        return fresh(program, f"{self.buffer}_{self.scope}")[0]
+
+    def transform(self, program: Program) -> Program:
+        buffer = {b.name: b for b in program.params}.get(self.buffer) or get_buffer(program, self.buffer)
+        check_scope(self.scope, self.buffer)
+        place: Stmt = allocations(program)[self.buffer].body if self.buffer in allocations(program) else program.body
+        while isinstance(place, Alloc):
+            place = place.body
+        parts = place.stmts if isinstance(place, Seq) else (place,)
+        reading = [n for n, part in enumerate(parts) if any(self._reads(s, buffer) for s in in_order(part))]
+        writing = [n for n, part in enumerate(parts) if writes(part, buffer)]
+        if not reading:
+            who = f"the nests of {', '.join(self.readers)} do not read" if self.readers else "nothing reads"
+            raise Illegal(f"{who} {self.buffer}", self.buffer)
+        if writing and writing[-1] >= reading[0]:
+            raise Illegal(f"{self.buffer} is not complete before it is read: one nest writes and reads it", self.buffer)
+        cache = Buffer(self.cache(program), buffer.dtype, buffer.shape, self.scope)
+
+        def expr(e: Any) -> Any:
+            return transform(e, lambda x: Load(cache, x.indices) if isinstance(x, Load) and x.source is buffer else x)
+
+        def change(s: Stmt) -> Stmt:
+            if not self._reads(s, buffer):
+                return s
+            return map_here(s, expr) if isinstance(s, (For, If)) else map_expressions(s, expr)
+
+        rest = [rewrite(part, change) for part in parts[reading[0] :]]
+        made = Alloc(cache, seq(_copy(program, buffer, cache), *rest))
+        return graft(program, place, seq(*parts[: reading[0]], made))
+
+    def _reads(self, s: Stmt, buffer: Buffer) -> bool:
+        """Whether `s` itself reads the buffer, and shall read the copy."""
+        if buffer in targets(s) or not any(load.source is buffer for load in reads(s)):
+            return False
+        return not self.readers or any(target.name in self.readers for target in targets(s))
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[CacheRead]:
+        for name in dict.fromkeys(load.source.name for load in all_reads(program.body)):
+            yield cls(name)
+
+
+def _copy(program: Program, buffer: Buffer, cache: Buffer) -> Stmt:
+    """The nest that copies all of `buffer`."""
+    variables = [Var(name) for name in fresh(program, *[f"{cache.name}_{d}" for d in range(len(buffer.shape))])]
+    at: tuple[Expr, ...] = tuple(variables)
+    made: Stmt = Store(cache, at, buffer[at])
+    for variable, extent in reversed(list(zip(variables, buffer.shape, strict=True))):
+        made = For(variable, extent, made)
+    return made
+
+
+def _example() -> tuple[str, str]:
+    """The program of the docstring, before and after."""
+    a, b, i, j = Buffer("A", float32, (8, 4)), Buffer("B", float32, (4, 8)), Var("i"), Var("j")
+    before = Program("transpose", (a,), (b,), For(i, 4, For(j, 8, Store(b, (i, j), a[j, i]))))
+    return loops_text(before), loops_text(CacheRead("A").apply(before))

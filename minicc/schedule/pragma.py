@@ -1,0 +1,62 @@
+"""pragma: a note on a loop, for what comes after scheduling.
+
+Meaning: none; the note stays on the loop, whatever else happens to it, and is printed as a
+comment. A second note with the same key takes the place of the first.
+
+Legality: the key is a word, the value a number or a word.
+
+>>> before, after = _example()
+>>> print(before)
+for i in range(8):
+    B[i] = A[i]*2.0
+>>> print(after)
+for i in range(8):  # unroll=4
+    B[i] = A[i]*2.0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from minicc.ir.node import replace
+from minicc.loop.ir import Buffer, For, Store, loops
+from minicc.loop.program import Program
+from minicc.schedule.nest import get_loop, graft
+from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.te.expr import Var
+from minicc.types import float32
+
+
+@dataclass(frozen=True)
+class Pragma(Step):
+    """`loop` notes that `key` is `value`."""
+
+    loop: str
+    key: str
+    value: int | str = 1
+    name: ClassVar[str] = "pragma"
+    positional: ClassVar[int] = 3
+
+    def transform(self, program: Program) -> Program:
+        loop = get_loop(program, self.loop)
+        if not self.key.isidentifier():
+            raise Illegal(f"expected a key that is a word, got {self.key!r}", loop.name)
+        if isinstance(self.value, bool) or not (isinstance(self.value, int) or str(self.value).isidentifier()):
+            raise Illegal(f"expected a value that is a number or a word, got {self.value!r}", loop.name)
+        others = tuple(note for note in loop.notes if note[0] != self.key)
+        return graft(program, loop, replace(loop, notes=(*others, (self.key, self.value))))
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[Pragma]:
+        for loop in loops(program.body).values():
+            if not loop.notes:
+                yield cls(loop.name, "unroll", 4)
+
+
+def _example() -> tuple[str, str]:
+    """The program of the docstring, before and after."""
+    a, b, i = Buffer("A", float32, (8,)), Buffer("B", float32, (8,)), Var("i")
+    before = Program("double", (a,), (b,), For(i, 8, Store(b, (i,), a[i] * 2.0)))
+    return loops_text(before), loops_text(Pragma("i", "unroll", 4).apply(before))

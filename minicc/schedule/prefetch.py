@@ -1,0 +1,82 @@
+"""prefetch: an iteration of a loop asks for what a later one will read.
+
+Meaning: for each load of `buffer` in `loop`, a hint at the start of the iteration names the first
+element that the iteration `offset` trips later reads through it, so that its cache line is there
+by then. Choose an inner loop for more lines. Hints beyond the end of the buffer do no harm.
+
+Legality: the loop reads the buffer, at places that move with the loop and are no loads
+themselves, and the buffer is not allocated in the loop. Neither the loop nor one around it is
+vectorized.
+
+>>> before, after = _example()
+>>> print(before)
+for i in range(64):
+    for j in range(16):
+        B[i, j] = A[i, j]*2.0
+>>> print(after)
+for i in range(64):
+    prefetch(A, i + 8, 0)
+    for j in range(16):
+        B[i, j] = A[i, j]*2.0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from minicc.ir.node import replace
+from minicc.loop.ir import VECTORIZE, Alloc, Buffer, For, Prefetch, Stmt, Store, loops, seq, walk
+from minicc.loop.program import Program
+from minicc.schedule.nest import all_reads, get_loop, graft, loops_around
+from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.te.expr import Expr, Load, Var, const, free_vars, loads, substitute
+from minicc.types import float32
+
+
+@dataclass(frozen=True)
+class PrefetchStep(Step):
+    """`loop` prefetches what it will read of `buffer` in `offset` iterations."""
+
+    buffer: str
+    loop: str
+    offset: int = 1
+    name: ClassVar[str] = "prefetch"
+    positional: ClassVar[int] = 2
+
+    def transform(self, program: Program) -> Program:
+        loop = get_loop(program, self.loop)
+        if self.offset < 1:
+            raise Illegal(f"expected an offset of at least 1, got {self.offset}", loop.name)
+        if vectorized := [f.name for f in (*loops_around(program.body, loop), loop) if f.kind == VECTORIZE]:
+            raise Illegal(f"loop {vectorized[0]} is vectorized", loop.name, "choose a loop around it")
+        if any(isinstance(s, Alloc) and s.buffer.name == self.buffer for s in walk(loop.body)):
+            raise Illegal(f"{self.buffer} is allocated in loop {loop.name}", self.buffer, "choose a loop inside of its scope")
+        found = [load for load in all_reads(loop.body) if load.source.name == self.buffer and loop.var in free_vars(load)]
+        if not found:
+            raise Illegal(f"no read of {self.buffer} moves with loop {loop.name}", loop.name, "choose another loop")
+        for load in found:
+            if loads(*load.indices):
+                raise Illegal(f"the place of {load} is read from memory itself", loop.name)
+        hints: dict[Stmt, None] = dict.fromkeys(self._hint(loop, load) for load in found)
+        return graft(program, loop, replace(loop, body=seq(*hints, loop.body)))
+
+    def _hint(self, loop: For, load: Load) -> Prefetch:
+        point: dict[Expr, Expr] = {inner.var: const(0) for inner in loops(loop.body).values()}
+        point[loop.var] = loop.var + self.offset
+        return Prefetch(load.source, tuple(substitute(i, point) for i in load.indices))
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[PrefetchStep]:
+        for loop in loops(program.body).values():
+            if not any(isinstance(s, Prefetch) for s in walk(loop.body)):
+                for name in dict.fromkeys(load.source.name for load in all_reads(loop.body)):
+                    yield cls(name, loop.name, 4)
+
+
+def _example() -> tuple[str, str]:
+    """The program of the docstring, before and after."""
+    a, b, i, j = Buffer("A", float32, (64, 16)), Buffer("B", float32, (64, 16)), Var("i"), Var("j")
+    before = Program("double", (a,), (b,), For(i, 64, For(j, 16, Store(b, (i, j), a[i, j] * 2.0))))
+    return loops_text(before), loops_text(PrefetchStep("A", "i", 8).apply(before))

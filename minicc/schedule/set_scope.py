@@ -1,0 +1,72 @@
+"""set_scope: a buffer moves to another kind of memory.
+
+Meaning: `local` is registers or the stack, `shared` the memory of a block of GPU threads,
+`global` main memory. What is computed is the same.
+
+Legality: the buffer is inside of the program: inputs and outputs are the caller's.
+
+>>> before, after = _example()
+>>> print(before)
+T = empty((4,), float32)
+for i in range(4):
+    T[i] = A[i]*2.0
+for j in range(4):
+    B[j] = T[3 - j]
+>>> print(after)
+T = empty((4,), float32)  # shared
+for i in range(4):
+    T[i] = A[i]*2.0
+for j in range(4):
+    B[j] = T[3 - j]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from minicc.ir.node import replace
+from minicc.loop.ir import SCOPES, Alloc, Buffer, For, Store, seq
+from minicc.loop.program import Program
+from minicc.schedule.nest import allocations, get_alloc, graft, rename_buffers
+from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.te.expr import Var
+from minicc.types import float32
+
+
+@dataclass(frozen=True)
+class SetScope(Step):
+    """`buffer` lives in `scope`."""
+
+    buffer: str
+    scope: str
+    name: ClassVar[str] = "set_scope"
+    positional: ClassVar[int] = 2
+
+    def transform(self, program: Program) -> Program:
+        alloc = get_alloc(program, self.buffer)
+        check_scope(self.scope, self.buffer)
+        return graft(program, alloc, rename_buffers(alloc, {alloc.buffer: replace(alloc.buffer, scope=self.scope)}))
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[SetScope]:
+        for name, alloc in allocations(program).items():
+            for scope in SCOPES:
+                if scope != alloc.buffer.scope:
+                    yield cls(name, scope)
+
+
+def check_scope(scope: str, culprit: str) -> None:
+    """Raises Illegal when `scope` is none."""
+    if scope not in SCOPES:
+        raise Illegal(f"expected a scope, got {scope!r}", culprit, f"one of {', '.join(SCOPES)}")
+
+
+def _example() -> tuple[str, str]:
+    """The program of the docstring, before and after."""
+    a, t, b = Buffer("A", float32, (4,)), Buffer("T", float32, (4,)), Buffer("B", float32, (4,))
+    i, j = Var("i"), Var("j")
+    body = seq(For(i, 4, Store(t, (i,), a[i] * 2.0)), For(j, 4, Store(b, (j,), t[3 - j])))
+    before = Program("reverse", (a,), (b,), Alloc(t, body))
+    return loops_text(before), loops_text(SetScope("T", "shared").apply(before))

@@ -1,0 +1,92 @@
+"""storage_align: the elements of a buffer lie wider apart along one of its axes.
+
+Meaning: the axis after `axis` is allocated longer, by elements that nobody touches, so that the
+stride of `axis` becomes `offset` modulo `factor`. A stride that is odd in vectors keeps columns
+out of one cache set, or out of one bank of shared memory.
+
+Legality: the buffer is inside of the program, `axis` is not its last, and the extents after
+`axis` are constant. Do it after `compute_at` and its like, which look for loops over whole axes.
+
+>>> before, after = _example()
+>>> print(before)
+T = empty((4, 16), float32)
+for i in range(4):
+    for j in range(16):
+        T[i, j] = A[i, j]
+for k in range(16):
+    for l in range(4):
+        B[k, l] = T[l, k]
+>>> print(after)
+T = empty((4, 17), float32)
+for i in range(4):
+    for j in range(16):
+        T[i, j] = A[i, j]
+for k in range(16):
+    for l in range(4):
+        B[k, l] = T[l, k]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from minicc.ir.node import replace
+from minicc.loop.ir import Alloc, Buffer, For, Store, seq
+from minicc.loop.program import Program
+from minicc.schedule.nest import allocations, get_alloc, graft, rename_buffers
+from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.te.expr import Var
+from minicc.types import float32
+
+
+@dataclass(frozen=True)
+class StorageAlign(Step):
+    """The stride of axis `axis` of `buffer` is `offset` modulo `factor`."""
+
+    buffer: str
+    axis: int
+    factor: int
+    offset: int = 0
+    name: ClassVar[str] = "storage_align"
+
+    def transform(self, program: Program) -> Program:
+        alloc = get_alloc(program, self.buffer)
+        shape = alloc.buffer.shape
+        if not 0 <= self.axis < len(shape) - 1:
+            raise Illegal(f"expected an axis before the last of {len(shape)}, got {self.axis}", self.buffer,
+                          "the last axis has stride 1")
+        if self.factor < 1 or not 0 <= self.offset < self.factor:
+            raise Illegal(f"expected 0 <= offset < factor, got offset {self.offset} and factor {self.factor}", self.buffer)
+        inner = shape[self.axis + 1 :]
+        if not all(isinstance(extent, int) for extent in inner):
+            raise Illegal(f"the extents after axis {self.axis} must be constant, got {inner}", self.buffer)
+        wider = (*shape[: self.axis + 1], self._widened(inner), *inner[1:])
+        return graft(program, alloc, rename_buffers(alloc, {alloc.buffer: replace(alloc.buffer, shape=wider)}))
+
+    def _widened(self, inner: tuple[int, ...]) -> int:
+        """The least extent, not below `inner[0]`, that gives the stride."""
+        step = math.prod(inner[1:])
+        for extent in range(inner[0], inner[0] + self.factor):
+            if extent * step % self.factor == self.offset:
+                return extent
+        raise Illegal(f"no stride that is a multiple of {step} is {self.offset} modulo {self.factor}", self.buffer,
+                      "align an axis further back")
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[StorageAlign]:
+        for name, alloc in allocations(program).items():
+            for axis in range(len(alloc.buffer.shape) - 1):
+                yield cls(name, axis, 16)
+                yield cls(name, axis, 16, 1)
+
+
+def _example() -> tuple[str, str]:
+    """The program of the docstring, before and after."""
+    a, t, b = Buffer("A", float32, (4, 16)), Buffer("T", float32, (4, 16)), Buffer("B", float32, (16, 4))
+    i, j, k, l = Var("i"), Var("j"), Var("k"), Var("l")  # noqa: E741 - the names of the loops
+    body = seq(For(i, 4, For(j, 16, Store(t, (i, j), a[i, j]))), For(k, 16, For(l, 4, Store(b, (k, l), t[l, k]))))
+    before = Program("transpose", (a,), (b,), Alloc(t, body))
+    return loops_text(before), loops_text(StorageAlign("T", 0, 16, 1).apply(before))
