@@ -20,7 +20,8 @@ The tolerance policy, the only one there is:
   terms that are slightly off, which is what cancellation needs). growth is sqrt(K) for a
   reduction of K terms, 1 for 16-bit floats, whose accumulator is wider, and 0 for all else.
 - An element that the disturbances make NaN, infinite, or (integers: `floor`, comparisons, `argmax`
-  of a rounded value) another number, is not decided by the program, and is passed over.
+  of a rounded value) another number, is not decided by the program, and is passed over. So is a sum
+  of terms whose magnitudes sum to infinity: it overflows in one order and not in another.
 
 A node whose every result is one of its inputs' values up to sign, or a small whole number, such as a
 Transpose, a Relu, a maximum or a Floor, does not round: nothing is disturbed, no tolerance added.
@@ -194,11 +195,19 @@ def _disturbed(graph: ir.Graph, inputs: Mapping[str, Array], noise: Noise, rando
         if _is_exact(n, arrays, probe):
             return probe
         growth = _growth_of(n, arrays, probe)
-        if growth:
-            arrays = [_disturb(a, growth, random) for a in arrays]
-        return _disturb(_exactly(n, arrays) if growth else probe, 2, noise)
+        if not growth:
+            return _disturb(probe, 2, noise)
+        result = _disturb(_exactly(n, [_disturb(a, growth, random) for a in arrays]), 2, noise)
+        return np.where(_may_overflow(n, arrays), np.array(np.nan).astype(result.dtype), result)
 
     return _run(graph, inputs, step)
+
+
+def _may_overflow(n: ir.Node, arrays: Sequence[Array]) -> Any:
+    """Where a sum overflows in some order of its terms: the sum of their magnitudes does."""
+    with np.errstate(all="ignore"):
+        sizes = [np.where(np.isfinite(a), np.abs(a), np.zeros_like(a)) if DType.of(a.dtype).is_float else a for a in arrays]
+        return np.isinf(_exactly(n, sizes).astype(np.float64))
 
 
 def reference(graph: ir.Graph, inputs: Mapping[str, Array]) -> tuple[list[Array], list[Array]]:

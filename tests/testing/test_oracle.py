@@ -54,6 +54,13 @@ def test_cancellation_is_not_an_error(monkeypatch):
         check_with_error(monkeypatch, ReduceSum(axes=(0,), keepdims=False), lambda a: a + np.float32(1e-1), x)
 
 
+def test_overflow_that_depends_on_the_order_is_passed_over(monkeypatch):
+    most, total = np.float32(3.4e38), ReduceSum(axes=(0,), keepdims=False)
+    check_with_error(monkeypatch, total, lambda a: a * np.float32(np.nan), np.float32([most, most, -most]))
+    with pytest.raises(Disagreement):
+        check_with_error(monkeypatch, total, lambda a: a * np.float32(np.nan), np.float32([np.inf, 1]))
+
+
 def test_integers_are_exact(monkeypatch):
     x = np.arange(6, dtype=np.int32)
     with pytest.raises(Disagreement, match="within 0, got"):
