@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from minicc import frontend, te
-from minicc.errors import ConfigError, ScheduleError
+from minicc.errors import CodegenError, ConfigError, ScheduleError
 from minicc.graph.bind import bind, runtime_operands
 from minicc.graph.eliminate_dead_code import eliminate_dead_code
 from minicc.graph.expand_composites import expand_composites
@@ -29,6 +29,7 @@ from minicc.graph.merge_common_subexpressions import merge_common_subexpressions
 from minicc.graph.pack_weights import pack_weights
 from minicc.graph.simplify_graph import simplify_graph
 from minicc.ir.node import replace
+from minicc.loop.ir import ExternCall, walk
 from minicc.loop.lower import lower as lower_tensors
 from minicc.loop.place_init import place_init
 from minicc.loop.program import Program
@@ -262,6 +263,9 @@ class _Values:
 def _assemble_schedule(schedule: Schedule, target: Target) -> Executable:
     """A te schedule as an executable: its inputs in, its outputs out."""
     naive, program = schedule.start, finish(schedule.program)
+    if calls := [s for s in walk(program.body) if isinstance(s, ExternCall)]:
+        raise CodegenError(f"compile({program.name})", f"expected a program without functions from outside, got {calls[0].function}",
+                           where=str(program), hint="minicc.build(s, args) makes a function that calls them")
     inputs: dict[Hashable, Port] = {b: Port(b.name, b.type) for b in program.params}
     outputs: list[tuple[Hashable, Port]] = [(b, Port(b.name, b.type)) for b in program.outputs]
     moved = sum(b.type.bytes for b in (*program.params, *program.outputs))

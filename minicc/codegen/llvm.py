@@ -33,6 +33,7 @@ from minicc.loop.ir import (
     VECTORIZE,
     Alloc,
     Buffer,
+    ExternCall,
     For,
     If,
     Seq,
@@ -46,7 +47,7 @@ from minicc.loop.ir import (
 from minicc.loop.program import Program
 from minicc.loop.ranges import inside, size_vars, sizes
 from minicc.target import Target
-from minicc.te.expr import Const, Expr, Var, const, free_vars, loads, maximum, substitute
+from minicc.te.expr import Const, Expr, Var, const, free_vars, loads, maximum, substitute, wrap
 from minicc.types import int64
 
 ALIGNMENT = 64  # of every Alloc: a cache line, and the widest vector
@@ -127,6 +128,11 @@ def _room(s: Stmt, threads: int, place: _Place) -> Expr:
     return most
 
 
+def extern_symbol(s: ExternCall) -> str:
+    """The symbol that a call of a function from outside is linked to: one for each signature."""
+    return ".".join(["extern", s.function.name, *[f"{b.dtype}x{len(b.shape)}" for b in (*s.inputs, s.output)]])
+
+
 def emit(module: ir.Module, program: Program, target: Target) -> ir.Function:
     """Add the function of `program`, and those of its parallel loops, to `module`."""
     ranges = sizes(program)
@@ -194,6 +200,9 @@ class Statements(Expressions):
                 self._if(cond, body)
             case Alloc(buffer, body):
                 self._alloc(buffer, body)
+            case ExternCall():
+                self._fresh()
+                self._extern(s)
             case _:
                 raise CodegenError(f"codegen of {type(s).__name__}", "expected loops, guards, stores and allocations",
                                    where=str(s), hint="run loop/place_init.py first")
@@ -292,7 +301,7 @@ class Statements(Expressions):
         exprs = [e for s in inside for e in expressions(s)]
         needed = {*free_vars(*exprs), *self.sizes}
         used: dict[Any, ir.Value] = {v: self.env[v] for v in self.env if v in needed}
-        stored = [s.buffer for s in inside if isinstance(s, Store)]
+        stored = [s.buffer if isinstance(s, Store) else s.output for s in inside if isinstance(s, (Store, ExternCall))]
         for buffer in dict.fromkeys([*[load.source for load in loads(*exprs)], *stored]):
             if buffer in self.pointers:
                 used[buffer] = self.pointers[buffer]
@@ -398,6 +407,17 @@ class Statements(Expressions):
         else:
             self.branch_of(chosen, lambda: self.run(body))
 
+    def _extern(self, s: ExternCall) -> None:
+        """function(input pointers..., output pointer, extents of all)"""
+        buffers = (*s.inputs, s.output)
+        extents = [self.value(wrap(extent)) for b in buffers for extent in b.shape]
+        table = self._stack(ir.ArrayType(INT64, max(len(extents), 1)), "extents")
+        for n, extent in enumerate(extents):
+            self.builder.store(extent, self.builder.gep(table, [INT64(n)], source_etype=INT64))
+        kind = ir.FunctionType(ir.VoidType(), [POINTER] * (len(buffers) + 1))
+        function = self.external(extern_symbol(s), kind)
+        self.builder.call(function, [*[self.pointers[b] for b in buffers], table])
+
     def _store(self, buffer: Buffer, indices: tuple[Expr, ...], value: Expr) -> None:
         if buffer not in self.pointers:
             raise CodegenError(f"codegen of {buffer.name}[...] = {value}", "expected a buffer that is defined here",
@@ -446,4 +466,4 @@ class Statements(Expressions):
         return put
 
 
-__all__ = ["Statements", "emit", "workspace_bytes"]
+__all__ = ["Statements", "emit", "extern_symbol", "workspace_bytes"]

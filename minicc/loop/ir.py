@@ -8,6 +8,7 @@
               | If(cond, body)
               | Alloc(buffer, body)                buffer lives in body
               | Prefetch(buffer, indices)          buffer[indices] will be read soon
+              | ExternCall(function, inputs, output)   function(*inputs, output), on whole buffers
     kind    ::= serial | parallel | vectorize | unroll | axis
     axis    ::= blockIdx.x | blockIdx.y | ... | threadIdx.z | vthread
     scope   ::= global | shared | local
@@ -23,7 +24,8 @@ statement however its loops are arranged, and a loop pass places the initialisat
 A buffer of scope `global` lives in memory, one of scope `local` in registers or on the stack, one
 of scope `shared` belongs to all threads of a block. Iterations of a loop over a thread axis are
 independent up to such buffers; on a CPU it is an ordinary loop. A `Prefetch` does nothing that
-can be seen: its indices may even be out of bounds. So do the notes of a loop.
+can be seen: its indices may even be out of bounds. So do the notes of a loop. An `ExternCall`
+reads all of its inputs and writes all of its output, nothing else.
 
 `Program` is in `loop.program`; `str(program)` is Python that runs, printed by `loop.python`.
 """
@@ -34,8 +36,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from minicc.ir.node import Node, node, postorder, replace
-from minicc.te.expr import Expr, Load, Var, transform, wrap
+from minicc.te.expr import Expr, Load, Var, const, transform, wrap
 from minicc.te.expr import walk as walk_expr
+from minicc.te.foreign import ExternFunction
 from minicc.types import DType, TensorType
 
 SERIAL, PARALLEL, VECTORIZE, UNROLL = "serial", "parallel", "vectorize", "unroll"
@@ -134,6 +137,15 @@ class Prefetch(Stmt):
     indices: tuple[Expr, ...]
 
 
+@node
+class ExternCall(Stmt):
+    """A call of a function that is not ours, which reads `inputs` and writes `output` as a whole."""
+
+    function: ExternFunction
+    inputs: tuple[Buffer, ...]
+    output: Buffer
+
+
 def seq(*stmts: Stmt) -> Stmt:
     """The statements in order, nested sequences flattened; a single one stays itself."""
     flat: list[Stmt] = []
@@ -165,6 +177,8 @@ def expressions(s: Stmt) -> tuple[Expr, ...]:
             return (cond,)
         case Prefetch(_, indices):
             return indices
+        case ExternCall(_, inputs, _):  # an element stands for the whole
+            return tuple(Load(b, (const(0),) * len(b.shape)) for b in inputs)
     return ()
 
 
@@ -246,7 +260,7 @@ def loops(s: Stmt) -> dict[str, For]:
 
 
 __all__ = [
-    "PARALLEL", "SCOPES", "SERIAL", "THREAD_AXES", "UNROLL", "VECTORIZE", "Alloc", "Buffer", "For", "If", "Prefetch",
+    "PARALLEL", "SCOPES", "SERIAL", "THREAD_AXES", "UNROLL", "VECTORIZE", "Alloc", "Buffer", "ExternCall", "For", "If", "Prefetch",
     "Seq", "Stmt", "Store",
     "Update", "bodies", "expressions", "loops", "map_bodies", "map_expressions", "rewrite", "seq", "sorted_vars",
     "substitute_vars", "walk",

@@ -18,7 +18,7 @@ from typing import Any
 
 from minicc.errors import LoopError
 from minicc.ir.node import postorder, replace
-from minicc.loop.ir import Alloc, Buffer, For, If, Stmt, Store, Update, seq
+from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Stmt, Store, Update, seq
 from minicc.loop.prelude import RESERVED
 from minicc.loop.program import Program
 from minicc.te.expr import (
@@ -35,7 +35,7 @@ from minicc.te.expr import (
     substitute,
     transform,
 )
-from minicc.te.tensor import Compute, Placeholder, Scan, Scatter, Tensor
+from minicc.te.tensor import Compute, Extern, Placeholder, Scan, Scatter, Tensor
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ def _operation_reads(op: Any) -> list[Tensor]:
             first = _operation_reads(init.op) if isinstance(init.op, Compute) else [init]
             found = [*first, *[t for i in (update, *inner) for t in _operation_reads(i.op)]]
             return [t for t in found if t is not state and t not in inner]
+        case Extern():
+            return list(op.inputs)
     return []
 
 
@@ -220,6 +222,8 @@ class _Lowering:
                 return self.scan(tensor, scan)
             case Scatter() as scatter:
                 return self.scatter(tensor, scatter)
+            case Extern(_, _, _, function, inputs):
+                return ExternCall(function, tuple(self.buffers[t] for t in inputs), self.target(tensor))
         return seq()
 
     def compute(self, op: Compute, targets: dict[int, Buffer], point: dict[Expr, Expr] | None = None) -> Stmt:

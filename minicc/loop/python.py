@@ -31,6 +31,7 @@ from minicc.loop.ir import (
     VECTORIZE,
     Alloc,
     Buffer,
+    ExternCall,
     For,
     If,
     Prefetch,
@@ -140,6 +141,8 @@ class PythonPrinter(Printer):
                 return [f"{tab}if {test}:", f"{tab}    {target} = {start}", f"{tab}{target} = {after}"]
             case Prefetch(buffer, indices):
                 return [f"{tab}prefetch({', '.join([buffer.name, *map(self.expr, indices)])})"]
+            case ExternCall(function, inputs, output):
+                return [f"{tab}{function}({', '.join(b.name for b in (*inputs, output))})"]
         raise TypeError(s)
 
     def block(self, s: Stmt, depth: int) -> list[str]:

@@ -19,6 +19,7 @@ from minicc.loop.ir import (
     UNROLL,
     VECTORIZE,
     Alloc,
+    ExternCall,
     For,
     If,
     Prefetch,
@@ -88,6 +89,8 @@ def _nothing(s: Stmt) -> bool:
 def _touches(s: Stmt, buffer: object) -> bool:
     for t in walk(s):
         if (isinstance(t, (Store, Prefetch)) and t.buffer is buffer) or (isinstance(t, Update) and buffer in t.buffers):
+            return True
+        if isinstance(t, ExternCall) and t.output is buffer:
             return True
         if any(isinstance(e, Load) and e.source is buffer for e in walk_expr(*expressions(t))):
             return True

@@ -25,6 +25,7 @@ from minicc.loop.ir import (
     VECTORIZE,
     Alloc,
     Buffer,
+    ExternCall,
     For,
     If,
     Prefetch,
@@ -117,6 +118,8 @@ class _Verifier:
                 self.update(s, known)
             case Prefetch(buffer, indices):
                 self.prefetch(buffer, indices, known)
+            case ExternCall():
+                self.extern(s, known)
 
     def loop(self, s: For, known: _Known) -> None:
         self.claim(s.name)
@@ -156,6 +159,19 @@ class _Verifier:
         for var in free_vars(*indices) - self.variables:
             self.fail(f"{var} is used outside of its loop", var.name)
         self.exprs(indices, known)
+
+    def extern(self, s: ExternCall, known: _Known) -> None:
+        if s.output in self.program.params:
+            self.fail(f"inputs must not be written, got a call of {s.function} that writes {s.output}", s.output.name)
+        if s.output in s.inputs:
+            self.fail(f"{s.function} must not read {s.output.name}, which it writes", s.output.name)
+        for buffer in (*s.inputs, s.output):
+            if buffer not in self.buffers:
+                self.fail(f"{buffer.name} is outside of its scope", f"{s.function}")
+            if buffer is not s.output and buffer not in self.written:
+                self.fail(f"{buffer.name} is read by {s.function} before anything is written to it", buffer.name)
+            self.accesses.append(Access(buffer, (const(0),) * len(buffer.shape), known.bounds, buffer is s.output))
+        self.written.add(s.output)
 
     def update(self, s: Update, known: _Known) -> None:
         target = Access(s.buffers[0], s.indices, known.bounds, True)

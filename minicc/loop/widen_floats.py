@@ -10,7 +10,7 @@ Only an explicit cast to a narrow float still rounds, so the result is at least 
 from __future__ import annotations
 
 from minicc.ir.node import postorder, replace
-from minicc.loop.ir import Alloc, Buffer, For, If, Prefetch, Stmt, Store, Update, map_bodies
+from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Stmt, Store, Update, map_bodies, walk
 from minicc.loop.program import Program
 from minicc.te.expr import Call, Cast, Const, Expr, Load, cast, children, const, rebuild
 from minicc.types import DType, bfloat16, boolean, float16, float32, int8, uint8
@@ -30,7 +30,7 @@ class _Widening:
 
     def stmt(self, s: Stmt) -> Stmt:
         match s:
-            case Alloc(buffer, body) if buffer.scope == "local" and buffer.dtype in NARROW:
+            case Alloc(buffer, body) if buffer.scope == "local" and buffer.dtype in NARROW and not _is_given(buffer, body):
                 self.wide[buffer] = replace(buffer, dtype=float32)
                 return Alloc(self.wide[buffer], self.stmt(body))
             case Store(buffer, indices, value):
@@ -90,3 +90,8 @@ def _narrow(e: Expr, dtype: DType) -> Expr:
     if isinstance(e, Cast) and e.a.dtype is dtype:
         return e.a
     return const(e.value, dtype) if isinstance(e, Const) else cast(e, dtype)
+
+
+def _is_given(buffer: Buffer, s: Stmt) -> bool:
+    """Whether a function from outside works on `buffer`, as it is."""
+    return any(isinstance(t, ExternCall) and buffer in (*t.inputs, t.output) for t in walk(s))

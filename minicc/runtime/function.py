@@ -28,6 +28,7 @@ from minicc.loop.ranges import size_vars
 from minicc.runtime import jit, threads
 from minicc.runtime.assemble import Kernel, compile_programs
 from minicc.runtime.executable import Array, aligned
+from minicc.runtime.externs import Externs
 from minicc.target import Target
 from minicc.te.expr import Const, Expr, Var, const, substitute
 
@@ -71,7 +72,8 @@ class Function:
         self._check_sizes()
         self._kernel: Kernel = compile_programs([final], target)[final]
         self._final = final
-        self._library = jit.load([self._kernel.code.object], [self._kernel.symbol], target)
+        self._externs = Externs(final)
+        self._library = jit.load([self._kernel.code.object], [self._kernel.symbol], target, self._externs.symbols)
         pointers, numbers = [ctypes.c_void_p] * len(buffers), [ctypes.c_int64] * len(self.sizes)
         kind = ctypes.CFUNCTYPE(None, *pointers, *numbers, ctypes.c_void_p, ctypes.c_int64)
         self._entry = kind(self._library[self._kernel.symbol])
@@ -129,6 +131,7 @@ class Function:
         def run() -> None:
             arena = np.empty(room + 64, np.uint8)
             self._entry(*pointers, *numbers, aligned(arena), self._threads)
+            self._externs.check(self._signature())
 
         return run, held
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -97,13 +98,13 @@ def _session(target: Target) -> Any:
     return llvm.create_lljit_compiler(target.machine(), use_jit_link=True)
 
 
-def load(objects: list[bytes], exports: list[str], target: Target) -> Library:
-    """Link objects with each other, the C library and the OpenMP runtime."""
+def load(objects: list[bytes], exports: list[str], target: Target, symbols: Mapping[str, int] | None = None) -> Library:
+    """Link objects with each other, the C library, the OpenMP runtime, and `symbols` at their addresses."""
     session = _session(target)
     builder = llvm.JITLibraryBuilder().add_current_process()
     for content in dict.fromkeys(objects):
         builder.add_object_img(content)
-    for name, address in _runtime_symbols().items():
+    for name, address in {**_runtime_symbols(), **(symbols or {})}.items():
         builder.import_symbol(name, address)
     for name in exports:
         builder.export_symbol(name)

@@ -65,6 +65,8 @@ class CacheWrite(Step):
             raise Illegal(f"expected scope to be 'local' or 'global', got {self.scope!r}", self.buffer)
         home = allocations(program)[self.buffer].body if buffer not in program.outputs else program.body
         found = writes(home, buffer)
+        if not found:
+            raise Illegal(f"no loops fill {self.buffer}, but a function from outside", self.buffer)
         nest = home
         for nest in path_to(home, found[0]):
             if not isinstance(nest, (Alloc, Seq)):

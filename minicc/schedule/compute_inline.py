@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from minicc.loop.ir import Alloc, Buffer, For, If, Prefetch, Stmt, Store, map_expressions, rewrite, seq
+from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Stmt, Store, map_expressions, rewrite, seq
 from minicc.loop.program import Program
 from minicc.schedule.nest import (
     allocations,
@@ -73,6 +73,8 @@ class ComputeInline(Step):
             what = "a reduction fills it" if len(found) == 1 else f"{len(found)} statements write it"
             raise Illegal(f"it must be written by one store, but {what}", self.buffer,
                           f'use compute_at("{self.buffer}", loop)')
+        if any(isinstance(s, ExternCall) and alloc.buffer in s.inputs for s in in_order(alloc.body)):
+            raise Illegal("a function from outside reads the whole of it", self.buffer)
         store = found[0]
         if any(load.source is alloc.buffer for load in reads(store)):
             raise Illegal("its elements are computed from one another", self.buffer)

@@ -13,6 +13,7 @@ from minicc.ir.node import replace
 from minicc.loop.ir import (
     Alloc,
     Buffer,
+    ExternCall,
     For,
     Prefetch,
     Stmt,
@@ -86,6 +87,8 @@ def targets(s: Stmt) -> tuple[Buffer, ...]:
             return (buffer,)
         case Update(buffers, _, _, _, _):
             return buffers
+        case ExternCall(_, _, output):
+            return (output,)
     return ()
 
 
@@ -181,11 +184,23 @@ def map_accesses(s: Stmt, change: Callable[[Buffer, tuple[Expr, ...]], tuple[Buf
                 return Update(tuple(b for b, _ in changed), changed[0][1], tuple(map(expr, values)), inits, axes)
             case Alloc(buffer, body):
                 return Alloc(change(buffer, ())[0], body)
+            case ExternCall(function, inputs, output):
+                return ExternCall(function, tuple(_whole(b, change) for b in inputs), _whole(output, change))
             case Prefetch(buffer, indices):
                 return Prefetch(*change(buffer, tuple(map(expr, indices))))
         return map_here(t, expr)
 
     return rewrite(s, stmt)
+
+
+def _whole(buffer: Buffer, change: Callable[[Buffer, tuple[Expr, ...]], tuple[Buffer, tuple[Expr, ...]]]) -> Buffer:
+    """What takes the place of a buffer that a function from outside works on. Raises Illegal when its layout changes."""
+    at = tuple(Var(f"{n}") for n in range(len(buffer.shape)))
+    made, indices = change(buffer, at)
+    if indices != at or made.shape != buffer.shape:
+        raise Illegal(f"a function from outside works on the whole of {buffer.name}, as it is", buffer.name,
+                      f'first s.cache_read or s.cache_write("{buffer.name}")')
+    return made
 
 
 def map_here(t: Stmt, change: Callable[[Any], Any]) -> Stmt:

@@ -18,9 +18,11 @@ from minicc.te.functions import (  # isort: skip
     abs, acos, acosh, asin, asinh, atan, atanh, ceil, cos, cosh, erf, exp, floor, fmod, isinf, isnan, log, log1p,
     max_value, min_value, power, round, rsqrt, sigmoid, sin, sinh, sqrt, tan, tanh, trunc,
 )
+from minicc.te.foreign import register_extern as register_extern
 from minicc.te.tensor import Tensor as Tensor
 from minicc.te.tensor import comm_reducer as comm_reducer
 from minicc.te.tensor import compute as compute
+from minicc.te.tensor import extern as extern
 from minicc.te.tensor import max as max
 from minicc.te.tensor import min as min
 from minicc.te.tensor import placeholder as placeholder
@@ -36,8 +38,8 @@ from minicc.schedule.te_schedule import thread_axis as thread_axis  # isort: ski
 
 __all__ = [
     "Axis", "Expr", "Tensor", "Var", "abs", "acos", "acosh", "all", "any", "asin", "asinh", "atan", "atanh", "ceil",
-    "comm_reducer", "compute", "const", "cos", "cosh", "create_schedule", "erf", "exp", "floor", "fmod",
+    "comm_reducer", "compute", "const", "cos", "cosh", "create_schedule", "erf", "exp", "extern", "floor", "fmod",
     "if_then_else", "isinf", "isnan", "log", "log1p", "max", "max_value", "maximum", "min", "min_value", "minimum",
-    "placeholder", "power", "prod", "reduce_axis", "round", "rsqrt", "scan", "scatter", "sigmoid", "sin", "sinh",
+    "placeholder", "power", "prod", "reduce_axis", "register_extern", "round", "rsqrt", "scan", "scatter", "sigmoid", "sin", "sinh",
     "sqrt", "sum", "tan", "tanh", "thread_axis", "trunc", "var",
 ]  # fmt: skip

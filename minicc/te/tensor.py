@@ -4,6 +4,7 @@
               | Compute(name, axes, body)               body over axes, or a Reduce of it
               | Scan(name, init, update, state)         a recurrence along the first axis
               | Scatter(name, data, axes, indices, value, combiner, where)
+              | Extern(name, shape, dtype, function, inputs)    what a function from outside computes
 
 `compute(shape, f)` is the tensor whose element at `(i, j, ...)` is `f(i, j, ...)`. A `Tensor` is
 one output of such an operation. Tensors are immutable and interned, like everything else.
@@ -41,6 +42,7 @@ from minicc.te.expr import (
     walk,
     wrap,
 )
+from minicc.te.foreign import ExternFunction, extern_function
 from minicc.types import DType, float32, int64
 
 
@@ -187,6 +189,20 @@ class Scatter(Operation):
     @property
     def dtype(self) -> DType:
         return self.data.dtype
+
+
+@node
+class Extern(Operation):
+    """What `function(*inputs, result)` writes, a function that is not ours."""
+
+    name: str
+    shape: tuple[Any, ...]
+    dtype: DType
+    function: ExternFunction
+    inputs: tuple[Tensor, ...]
+
+    def __repr__(self) -> str:
+        return f"{self.name} = {self.function}({', '.join(t.name for t in self.inputs)})"
 
 
 # ---- the surface --------------------------------------------------------------------------------
@@ -352,6 +368,21 @@ def scatter(
     return Tensor(Scatter(name, data, points, place, wrap(value(*variables)), combine, cond))
 
 
+def extern(
+    shape: Any, inputs: Tensor | Sequence[Tensor], function: Any, name: str = "extern", dtype: DType | str | None = None
+) -> Tensor:
+    """The tensor that `function(*inputs, result)` writes, called on whole arrays; see `te.foreign`.
+
+    `function` is a Python callable, a ctypes function, or the name of one. `dtype` is that of the
+    first input unless given. Raises TeError when there is no such function, or no dtype.
+    """
+    read = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    if dtype is None and not read:
+        raise TeError(f"extern({name!r})", "expected a dtype or an input, got neither", hint='dtype="float32"')
+    kind = read[0].dtype if dtype is None else DType.of(dtype)
+    return Tensor(Extern(name, _extents(shape), kind, extern_function(function), read))
+
+
 def inputs_of(tensor: Tensor) -> list[Tensor]:
     """The tensors that `tensor` reads directly, each once."""
     match tensor.op:
@@ -361,6 +392,8 @@ def inputs_of(tensor: Tensor) -> list[Tensor]:
             found = [t for part in (init, update) for t in inputs_of(part) if t is not state]
         case Scatter(_, data, _, indices, value, _, where):
             found = [data, *[load.source for load in loads(*indices, value, where)]]
+        case Extern():
+            found = list(tensor.op.inputs)
         case _:
             found = []
     return list(dict.fromkeys(found))
@@ -378,7 +411,7 @@ def inline(tensor: Tensor, indices: Sequence[Expr]) -> Expr:
 
 
 __all__ = [
-    "Axis", "Combiner", "Compute", "Operation", "Placeholder", "Scan", "Scatter", "Select", "Tensor", "comm_reducer",
-    "compute", "inline", "inputs_of", "max", "min", "placeholder", "prod", "reduce_axis", "reducer", "scan",
+    "Axis", "Combiner", "Compute", "Extern", "Operation", "Placeholder", "Scan", "Scatter", "Select", "Tensor", "comm_reducer",
+    "compute", "extern", "inline", "inputs_of", "max", "min", "placeholder", "prod", "reduce_axis", "reducer", "scan",
     "scatter", "select", "sum", "tensors_of", "var",
 ]  # fmt: skip
