@@ -28,6 +28,7 @@ class Pending:
 
     axes: frozenset[Var]
     stmt: Stmt
+    suffix: str = "_init"  # of the names of the loops that it copies
 
 
 def place_init(program: Program) -> Program:
@@ -106,7 +107,7 @@ class Placing:
             case For(var) if var in item.axes:
                 return _at_zero(item.stmt, var)
             case For(var):
-                copy = Var(self.fresh(f"{var.name}_init"))
+                copy = Var(self.fresh(var.name + item.suffix))
                 return replace(around, var=copy, body=substitute_vars(item.stmt, {var: copy}))
             case If(cond, _):
                 return If(cond, item.stmt)

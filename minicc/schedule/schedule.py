@@ -38,6 +38,7 @@ from minicc.schedule.cache_read import CacheRead
 from minicc.schedule.cache_write import CacheWrite
 from minicc.schedule.compute_at import ComputeAt
 from minicc.schedule.compute_inline import ComputeInline
+from minicc.schedule.decompose_reduction import DecomposeReduction, init_loops
 from minicc.schedule.double_buffer import DoubleBuffer
 from minicc.schedule.fuse import Fuse
 from minicc.schedule.nest import buffers_of, loops_around, writes
@@ -45,6 +46,7 @@ from minicc.schedule.parallel import Parallel
 from minicc.schedule.pragma import Pragma
 from minicc.schedule.prefetch import PrefetchStep
 from minicc.schedule.reorder import Reorder
+from minicc.schedule.rfactor import Rfactor
 from minicc.schedule.set_scope import SetScope
 from minicc.schedule.split import Split
 from minicc.schedule.step import Step
@@ -58,7 +60,7 @@ STEPS: dict[str, type[Step]] = {
     step.name: step
     for step in (
         Split, Reorder, Fuse, Vectorize, Unroll, Parallel, Bind, ComputeInline, ComputeAt, CacheWrite, CacheRead,
-        SetScope, StorageAlign, DoubleBuffer, Pragma, PrefetchStep,
+        SetScope, StorageAlign, DoubleBuffer, Pragma, PrefetchStep, DecomposeReduction, Rfactor,
     )
 }
 
@@ -210,6 +212,19 @@ class Schedule:
         """Let the nests of `readers`, or all, read a copy of a buffer. Returns the name of the copy."""
         step = CacheRead(buffer, scope, tuple(readers))
         name = step.cache(self.program)
+        self.apply(step)
+        return name
+
+    def decompose_reduction(self, buffer: str, loop: str) -> tuple[str, ...]:
+        """Initialise a reduction in a nest of its own, before a loop. Returns the names of the loops of that nest."""
+        before = self.program
+        self.apply(DecomposeReduction(buffer, loop))
+        return init_loops(before, self.program)
+
+    def rfactor(self, buffer: str, loop: str, factor_axis: int = 0) -> str:
+        """Collect a partial result for each trip of a reducing loop. Returns the name of their buffer."""
+        step = Rfactor(buffer, loop, factor_axis)
+        name = step.partial(self.program)
         self.apply(step)
         return name
 

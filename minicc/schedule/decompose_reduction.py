@@ -1,0 +1,123 @@
+"""decompose_reduction: the initialisation of a reduction becomes a nest of its own.
+
+Meaning: a nest before `loop` stores the initial values, over copies of the loops between `loop`
+and the reduction that are not reduced over, and the reduction becomes a plain store. It is what
+`loop.place_init` does to every reduction at the end, done earlier and at a place of choice.
+
+Legality: every loop that `buffer` is reduced over is `loop` or inside of it, and its other loops
+are axes of the result. Do it last: a plain store is no longer known to be a reduction, so its
+loops cannot be reordered freely.
+
+>>> before, after = _example()
+>>> print(before)
+for i in range(4):
+    for k in range(8):
+        if first(k):
+            B[i] = 0.0
+        B[i] = B[i] + A[i, k]
+>>> print(after)
+for i_init in range(4):
+    B[i_init] = 0.0
+for i in range(4):
+    for k in range(8):
+        B[i] = B[i] + A[i, k]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from minicc.loop.ir import Alloc, Buffer, For, If, Store, Update, loops, rewrite, seq
+from minicc.loop.place_init import Pending, Placing
+from minicc.loop.program import Program
+from minicc.schedule.dependence import dependences
+from minicc.schedule.nest import (
+    buffers_of,
+    get_buffer,
+    get_loop,
+    graft,
+    loops_around,
+    path_to,
+    targets,
+    writes,
+)
+from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.tidy import ranges_of
+from minicc.te.expr import Var, const, loads
+from minicc.types import float32
+
+
+@dataclass(frozen=True)
+class DecomposeReduction(Step):
+    """The reduction of `buffer` is initialised before `loop`."""
+
+    buffer: str
+    loop: str
+    name: ClassVar[str] = "decompose_reduction"
+    positional: ClassVar[int] = 2
+
+    def transform(self, program: Program) -> Program:
+        loop = get_loop(program, self.loop)
+        update = only_reduction(program, self.buffer)
+        path = path_to(loop, update)
+        if not path:
+            raise Illegal(f"loop {loop.name} is not around the reduction of {self.buffer}", loop.name)
+        self._check(program, loop, update)
+        placing = Placing(program)
+        item = Pending(frozenset(update.axes), seq(
+            *[Store(b, update.indices, init) for b, init in zip(update.buffers, update.inits, strict=True)]))
+        for s in reversed(path[:-1]):
+            item.stmt = placing.outside(item, s)
+        plain = placing.assign(update)
+        return graft(program, loop, seq(item.stmt, rewrite(loop, lambda s: plain if s is update else s)))
+
+    def _check(self, program: Program, loop: For, update: Update) -> None:
+        for outer in loops_around(program.body, loop):
+            if outer.var in update.axes:
+                raise Illegal(f"{self.buffer} is reduced over loop {outer.name}, which is around it", loop.name,
+                              f"choose {outer.name}, or a loop around that")
+        path = path_to(loop, update)
+        for s in path:
+            if isinstance(s, Alloc) and s.buffer in update.buffers:
+                raise Illegal(f"{s.buffer.name} is allocated in loop {loop.name}", loop.name, "choose a loop inside of its scope")
+        read = {load.source for load in loads(*update.inits, *[s.cond for s in path if isinstance(s, If)])}
+        for w in writes(loop):
+            if written := read & set(targets(w)):
+                raise Illegal(f"the initialisation reads {next(iter(written)).name}, which is written in loop {loop.name}", loop.name)
+        spatial = [s.var for s in path if isinstance(s, For) and s.var not in update.axes]
+        for found in dependences(update, spatial, ranges_of(program)):
+            along = ", ".join(sorted(v.name for v in found.along))
+            raise Illegal(f"{found.first} is reduced anew in each iteration of {along}", loop.name, "choose a loop inside of that")
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[DecomposeReduction]:
+        for name, buffer in buffers_of(program).items():
+            for update in writes(program.body, buffer)[:1]:
+                if isinstance(update, Update):
+                    for loop in loops_around(program.body, update):
+                        yield cls(name, loop.name)
+
+
+def only_reduction(program: Program, name: str) -> Update:
+    """The statement that reduces into the buffer called `name`. Raises Illegal when others write it before, or two do."""
+    buffer = get_buffer(program, name)
+    found = writes(program.body, buffer)
+    first = found[0]
+    if not isinstance(first, Update) or any(isinstance(w, Update) for w in found[1:]):
+        raise Illegal(f"{name} must be filled by one reduction, but is not", name)
+    return first
+
+
+def init_loops(before: Program, after: Program) -> tuple[str, ...]:
+    """The loops that a step made, outermost first."""
+    return tuple(name for name in loops(after.body) if name not in loops(before.body))
+
+
+def _example() -> tuple[str, str]:
+    """The program of the docstring, before and after."""
+    a, b, i, k = Buffer("A", float32, (4, 8)), Buffer("B", float32, (4,)), Var("i"), Var("k")
+    step = Update((b,), (i,), (b[i] + a[i, k],), (const(0.0, float32),), (k,))
+    before = Program("total", (a,), (b,), For(i, 4, For(k, 8, step)))
+    return loops_text(before), loops_text(DecomposeReduction("B", "i").apply(before))
