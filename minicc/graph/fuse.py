@@ -197,14 +197,11 @@ def _kernel(group: _Group, made: dict[Node, Node]) -> Node:
     parameters: dict[Node, Node] = {}
     body: dict[Node, Node] = {}
     for n in order:
-        inputs = _with_literals(n)
+        literals = _literals(n)
         for position, i in enumerate(n.inputs):
-            if inputs[position] is not i:
-                continue
-            if i not in body:
+            if position not in literals and i not in body:
                 body[i] = parameters[i] = input(f"p{len(parameters)}", i.type)
-            inputs[position] = body[i]
-        body[n] = make(n.op, inputs)
+        body[n] = make(n.op, [literals.get(position) or body[i] for position, i in enumerate(n.inputs)])
     label = _label(order)
     kernel = Kernel(label, Graph(label, tuple(parameters.values()), (body[output],), ("out",)))
     span = (group.heart or output).span
@@ -216,23 +213,16 @@ def _ordered(group: _Group) -> Iterator[Node]:
     return postorder([group.output], lambda n: [i for i in n.inputs if i in group.members])
 
 
-def _with_literals(n: Node) -> list[Node]:
-    """The inputs of `n`, with 0-d constants for those that may stand in the body of a kernel."""
-    inputs = list(n.inputs)
+def _literals(n: Node) -> dict[int, Node]:
+    """By position, the inputs of `n` that may stand in the body of a kernel, as 0-d constants."""
+    found: dict[int, Node] = {}
     for position, i in enumerate(n.inputs):
         if _is_scalar(i) and n.op.kind <= Kind.BROADCAST:
-            inputs[position] = constant(i.op.data.array.reshape(()))  # type: ignore[attr-defined]
-            if not _gives(n, inputs):
-                inputs[position] = i
-    return inputs
-
-
-def _gives(n: Node, inputs: list[Node]) -> bool:
-    """Whether the operator of `n` gives its type on other inputs, too; BatchNormalization insists on vectors."""
-    try:
-        return infer(n.op, [i.inferred for i in inputs]) == n.inferred
-    except TypeInferenceError:
-        return False
+            literal = constant(i.op.data.array.reshape(()))  # type: ignore[attr-defined]
+            types = [(literal if p == position else found.get(p, j)).inferred for p, j in enumerate(n.inputs)]
+            if infer(n.op, types) == n.inferred:
+                found[position] = literal
+    return found
 
 
 def _label(order: list[Node]) -> str:

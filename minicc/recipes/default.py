@@ -23,6 +23,7 @@ from minicc.recipes.structure import (
     writers,
 )
 from minicc.schedule import Schedule
+from minicc.schedule.compute_at import ComputeAt
 from minicc.schedule.parallel import check_independent
 from minicc.schedule.step import Illegal
 from minicc.target import Target
@@ -41,6 +42,7 @@ def schedule(program: Program, target: Target) -> Schedule:
     for nest in nests(s.program):
         if nest.buffer.name not in done and is_contraction(nest):
             done |= tile_contraction(s, nest, target)
+    sink_producers(s)
     for nest in nests(s.program):
         if nest.buffer.name not in done:
             vectorize_nest(s, nest, target)
@@ -63,6 +65,42 @@ def inline_producers(s: Schedule) -> None:
                 s.compute_inline(buffer.name)
                 changed = True
                 break
+
+
+def sink_producers(s: Schedule) -> None:
+    """Compute a part of each buffer right where it is used, if no element is computed twice by that.
+
+    Such are the rows of a softmax, or the padded plane of a depthwise convolution: they stay in
+    cache, and one parallel loop does for all.
+    """
+    for buffer in reversed(list(writers(s.program))):
+        made, read = writers(s.program).get(buffer, []), readers(s.program).get(buffer, [])
+        if buffer in s.program.outputs or len(made) != 1 or not read or buffer.scope != "global":
+            continue
+        at = _shared_loop(buffer, read)
+        step = ComputeAt(buffer.name, at.name, None) if at is not None else None
+        if step is not None and at not in made[0].loops and step.is_legal(s.program):
+            s.apply(step)
+
+
+def _shared_loop(buffer: Buffer, read: list[Nest]) -> For | None:
+    """The innermost of the outer loops that all readers share, and each of which picks its own part of `buffer`."""
+    found = None
+    for together in zip(*[nest.loops for nest in read], strict=False):
+        loop = together[0]
+        if any(other is not loop for other in together) or any(_is_vector(nest, loop) for nest in read):
+            break
+        accesses = [load for nest in read for load in nest.reads if load.source is buffer]
+        dimensions = range(len(buffer.shape))
+        if loop.extent != 1 and not any(all(load.indices[d] is loop.var for load in accesses) for d in dimensions):
+            break
+        found = loop
+    return found
+
+
+def _is_vector(nest: Nest, loop: For) -> bool:
+    """Whether `loop` walks what `nest` writes element by element: it is left for vectors."""
+    return loop.extent != 1 and run_length(nest.stmt.indices, loop.var) == WHOLE
 
 
 def _worth_inlining(buffer: Buffer, made: list[Nest], read: list[Nest]) -> bool:
@@ -186,7 +224,14 @@ def _follows(consumer: Nest, nest: Nest) -> bool:
     if not isinstance(consumer.stmt, Store):
         return False
     found = [load for load in consumer.reads if load.source is nest.buffer]
-    return len(found) == 1 and len(consumer.loops) == len(_plain_indices(found[0].indices)) == len(_plain_indices(nest.stmt.indices))
+    turning = {f.var for f in consumer.loops if f.extent != 1}
+    return len(found) == 1 and turning == turning & set(_plain_indices(found[0].indices)) and all(
+        isinstance(r, Var) for r, w in zip(found[0].indices, nest.stmt.indices, strict=True) if w in _turning(nest))
+
+
+def _turning(nest: Nest) -> set[Var]:
+    """The variables of the loops that run more than once."""
+    return {f.var for f in nest.loops if f.extent != 1}
 
 
 def _plain_indices(indices: tuple[Expr, ...]) -> list[Var]:
@@ -237,20 +282,24 @@ def row_tile(extent: int, vectors: int, registers: int) -> int:
 def vectorize_nest(s: Schedule, nest: Nest, target: Target) -> None:
     """Vectorize the spatial loop that walks the written buffer element by element, as the innermost loop."""
     contiguous = [f for f in nest.spatial if run_length(nest.stmt.indices, f.var) == WHOLE and f.extent > 1]
-    candidates = [f for f in contiguous if _independent(s, nest, f)]
+    candidates = [f for f in contiguous if _independent(s, nest, f) and _is_alone(s, f.name)]
     if not candidates or any(f.kind != SERIAL for f in nest.loops):
         return
     loop = candidates[-1]
     lanes = target.lanes(nest.buffer.dtype if nest.buffer.dtype.bits >= 32 else float32)
     width = vector_width(loop.extent, lanes, 4 if isinstance(nest.stmt, Store) else 2)
-    order = [f.name for f in nest.loops if f is not loop]
+    inside = [f.name for f in nest.loops[nest.loops.index(loop) + 1 :]]
     inner = loop.name
     if width < loop.extent:
-        outer, inner = s.split(loop.name, factor=width)
-        order.insert([f.name for f in nest.loops].index(loop.name), outer)
-    if nest.loops[-1] is not loop:
-        s.reorder(*order, inner)
+        _, inner = s.split(loop.name, factor=width)
+    if inside:
+        s.reorder(*inside, inner)
     s.vectorize(inner)
+
+
+def _is_alone(s: Schedule, loop: str) -> bool:
+    """Whether one nest only is inside of the loop."""
+    return sum(any(f.name == loop for f in nest.loops) for nest in nests(s.program)) == 1
 
 
 def _independent(s: Schedule, nest: Nest, loop: For) -> bool:

@@ -66,6 +66,7 @@ def _nests(stmt: Stmt, around: tuple[For, ...]) -> Iterator[Nest]:
 
 
 def writers(program: Program) -> dict[Buffer, list[Nest]]:
+    """The nests that write each buffer."""
     found: dict[Buffer, list[Nest]] = {}
     for nest in nests(program):
         found.setdefault(nest.buffer, []).append(nest)
