@@ -96,6 +96,8 @@ class Seq(Stmt):
 
 @node
 class Store(Stmt):
+    """Write one element; `value` has the dtype of `buffer`."""
+
     buffer: Buffer
     indices: tuple[Expr, ...]
     value: Expr
@@ -117,6 +119,8 @@ class Update(Stmt):
 
 @node
 class If(Stmt):
+    """Run `body` where `cond` holds; there is no other branch."""
+
     cond: Expr
     body: Stmt
 

@@ -56,6 +56,7 @@ class Placing:
                 self.names.add(s.buffer.name)
 
     def fresh(self, base: str) -> str:
+        """A name that nothing in the program has yet."""
         name, count = base, 0
         while name in self.names:
             count += 1
@@ -92,6 +93,7 @@ class Placing:
         return s, []
 
     def update(self, s: Update, outer: frozenset[Var]) -> tuple[Stmt, list[Pending]]:
+        """A reduction step as a plain store, and its initialisation, which waits for the loop it goes before."""
         axes = frozenset(s.axes)
         if moved := sorted(v.name for v in axes & free_vars(*s.indices)):
             where = ", ".join(map(str, s.indices))
@@ -116,6 +118,7 @@ class Placing:
         return item.stmt
 
     def check_inside(self, buffer: Buffer, item: Pending) -> None:
+        """Raises LoopError when `item` initialises a buffer that does not exist yet where it goes."""
         if any(isinstance(s, Store) and s.buffer is buffer for s in walk(item.stmt)):
             raise LoopError(f"place_init({self.program.name})", f"expected {buffer.name} to live through the loops "
                             f"{', '.join(sorted(v.name for v in item.axes))}, got an allocation inside of them",

@@ -104,6 +104,7 @@ class PythonPrinter(Printer):
         return None
 
     def literal(self, value: Any, dtype: DType) -> str:
+        """A number that stands alone: wrapped in its dtype, unless Python's own number serves."""
         small = dtype is int64 and abs(value) < 1 << 31
         shown = number(Const(value, dtype))
         return shown if small or dtype is boolean else f"{dtype}({shown})"

@@ -54,6 +54,7 @@ class Access:
         return [form for part in (self.indices, shorter, *plain) for form in self.sums(part)]
 
     def sums(self, indices: tuple[Expr, ...]) -> list[Linear]:
+        """Each index as a sum, and their offset in memory where the extents are numbers."""
         found = [linear(i) for i in indices]
         if all(isinstance(d, int) for d in self.buffer.shape):
             flat: Linear = ({}, 0)

@@ -68,6 +68,7 @@ class Step:
         return [step for step in cls.candidates(program) if step.is_legal(program)]
 
     def is_legal(self, program: Program) -> bool:
+        """Whether the step can be done on `program`."""
         try:
             self.transform(program)
         except Illegal:

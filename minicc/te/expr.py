@@ -5,13 +5,12 @@
     Binary ::= a (add sub mul div floordiv floormod truncdiv truncmod min max
                   bitand bitor bitxor shl shr eq ne lt le and or) b
 
-Semantics. Both operands of a `Binary` have one dtype; nothing is promoted silently. Integers wrap
-around. `floordiv` and `floormod` round towards minus infinity (Python), `truncdiv` and `truncmod`
-towards zero (C, ONNX); an integer divided by zero is 0, and so is its remainder. `div` is for floats. `min` and `max`
-return NaN when either operand is NaN. Comparisons with NaN are false, except `ne`. `Select`
-evaluates only the branch it takes, so a branch may load what would be out of bounds in the other.
-A `Cast` from float to integer truncates; out of range it wraps or saturates, as the machine does.
-Everything is pure, so evaluation order cannot be seen. Index arithmetic is `int64`.
+Semantics. Both operands of a `Binary` have one dtype; nothing is promoted silently. Integers wrap around. `floordiv`
+and `floormod` round towards minus infinity (Python), `truncdiv` and `truncmod` towards zero (C, ONNX); an integer
+divided by zero is 0, and so is its remainder. `div` is for floats. `min` and `max` return NaN when either operand is
+NaN. Comparisons with NaN are false, except `ne`. `Select` evaluates only the branch it takes, so a branch may load
+what would be out of bounds in the other. A `Cast` from float to integer truncates; out of range it wraps or
+saturates, as the machine does. Everything is pure, so evaluation order cannot be seen. Index arithmetic is `int64`.
 
 >>> i = Var("i")
 >>> (i * 4 + 0) // 2 < 10
@@ -36,9 +35,7 @@ COMMUTATIVE = frozenset({"add", "mul", "min", "max", "eq", "ne", "and", "or", "b
 
 def _infix(op: str, swap: bool = False) -> Callable[[Expr, Any], Expr]:
     """The method of a Python operator; `swap` where the expression stands on its right."""
-    if swap:
-        return lambda self, other: binary(op, other, self)
-    return lambda self, other: binary(op, self, other)
+    return (lambda self, other: binary(op, other, self)) if swap else (lambda self, other: binary(op, self, other))
 
 
 class Expr(Node):
@@ -109,6 +106,7 @@ class Const(Expr):
 
 @node
 class Unary(Expr):
+    """`neg`, `abs` or `not` of an operand."""
     op: str
     a: Expr
 
@@ -119,6 +117,7 @@ class Unary(Expr):
 
 @node
 class Binary(Expr):
+    """An operator of the grammar above between two operands of one dtype."""
     op: str
     a: Expr
     b: Expr
@@ -308,6 +307,7 @@ def _fold(op: str, a: Expr, b: Expr) -> Expr:  # noqa: C901 - one flat match ove
 
 
 def unary(op: str, a: Any) -> Expr:
+    """`op` of `a`, computed at once where `a` is an index."""
     a = wrap(a)
     if isinstance(a, Const) and op == "not":
         return const(not a.value, boolean)
@@ -317,6 +317,7 @@ def unary(op: str, a: Any) -> Expr:
 
 
 def cast(a: Any, dtype: DType) -> Expr:
+    """`a` converted to `dtype`."""
     e = wrap(a)
     if e.dtype is dtype:
         return e

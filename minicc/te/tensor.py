@@ -65,6 +65,7 @@ class Tensor(Node):
 
     @property
     def name(self) -> str:
+        """The name of the operation; with a number, where it has several outputs."""
         several = isinstance(self.op, Compute) and len(self.op.body) > 1
         return f"{self.op.name}_v{self.index}" if several else str(self.op.name)
 
@@ -137,6 +138,7 @@ class Compute(Operation):
 
     @property
     def reduce_axis(self) -> tuple[Axis, ...]:
+        """The axes that are reduced over; none when the body is no reduction."""
         first = self.body[0]
         return first.axes if isinstance(first, Reduce) else ()
 
@@ -303,6 +305,7 @@ def sum(value: Any, axis: Axis | Sequence[Axis]) -> Expr:
 
 
 def prod(value: Any, axis: Axis | Sequence[Axis]) -> Expr:
+    """The product; 1 over an empty axis."""
     return _reduce("prod", value, axis)
 
 
@@ -312,6 +315,7 @@ def max(value: Any, axis: Axis | Sequence[Axis]) -> Expr:
 
 
 def min(value: Any, axis: Axis | Sequence[Axis]) -> Expr:
+    """The least, NaN if any is; the greatest value of the dtype over an empty axis."""
     return _reduce("min", value, axis)
 
 
