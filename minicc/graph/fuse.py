@@ -35,7 +35,7 @@ graph main(x: float32[2]) {
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
@@ -45,6 +45,7 @@ from minicc.errors import TypeInferenceError
 from minicc.graph.ir import Constant, Graph, Input, Kernel, Node, constant, input, make
 from minicc.ir.node import postorder
 from minicc.ops.base import Kind, infer
+from minicc.types import TensorType
 
 MOST_NODES = 32  # of one kernel: more makes code that is slow to compile and short of registers
 MOST_INPUTS = 12
@@ -220,9 +221,17 @@ def _literals(n: Node) -> dict[int, Node]:
         if _is_scalar(i) and n.op.kind <= Kind.BROADCAST:
             literal = constant(i.op.data.array.reshape(()))  # type: ignore[attr-defined]
             types = [(literal if p == position else found.get(p, j)).inferred for p, j in enumerate(n.inputs)]
-            if infer(n.op, types) == n.inferred:
+            if _gives(n, types):
                 found[position] = literal
     return found
+
+
+def _gives(n: Node, types: Sequence[TensorType | None]) -> bool:
+    """Whether the operator of `n` gives its type on other inputs, too; BatchNormalization insists on vectors."""
+    try:
+        return infer(n.op, types) == n.inferred
+    except TypeInferenceError:
+        return False
 
 
 def _label(order: list[Node]) -> str:
