@@ -434,11 +434,11 @@ _TABLE = (
     Intrinsic("atan", _quiet(np.arctan), _atan, "atan", 0.51),
     Intrinsic("sinh", _quiet(np.sinh), _sinh, "sinh", 0.51),
     Intrinsic("cosh", _quiet(np.cosh), _cosh, "cosh", 0.51),
-    Intrinsic("tanh", _quiet(np.tanh), _tanh, "tanh", 5.0),
+    Intrinsic("tanh", _quiet(np.tanh), _tanh, "tanh", 6.0),
     Intrinsic("asinh", _quiet(np.arcsinh), _asinh, "asinh", 0.51),
     Intrinsic("acosh", _quiet(np.arccosh), _acosh, "acosh", 0.51),
     Intrinsic("atanh", _quiet(np.arctanh), _atanh, "atanh", 0.51),
-    Intrinsic("erf", _quiet(_numpy_erf), _erf, "erf", 5.5),
+    Intrinsic("erf", _quiet(_numpy_erf), _erf, "erf", 6.0),
     Intrinsic("pow", _quiet(np.power), _pow, "pow", 0.51),
     Intrinsic("fmod", _quiet(np.fmod), None, "fmod", primitive=True),  # LLVM's frem
     Intrinsic("sqrt", _quiet(np.sqrt), None, "sqrt", primitive=True),
