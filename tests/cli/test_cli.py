@@ -54,7 +54,7 @@ def test_no_arguments_print_the_help(minicc):
 @pytest.mark.parametrize("arguments", [["compile"], ["compute"], ["ops", "extra"], ["run", "m", "--threads", "many"]])
 def test_usage_errors_are_short(minicc, arguments):
     outcome = minicc(*arguments)
-    assert outcome.code == 2 and "Usage: minicc" in outcome.err and "Traceback" not in outcome.err
+    assert outcome.code == 2 and "Usage: " in outcome.err and "Traceback" not in outcome.err
 
 
 def test_python_m_minicc_is_the_same_program(network):
