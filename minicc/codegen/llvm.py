@@ -2,6 +2,7 @@
 
     serial     a loop               vectorize  its body once, on vectors `<n x T>`
     unroll     its body n times     parallel   a function, run by the threads of an OpenMP team
+    blockIdx.x and other thread axes: a loop, as a CPU has none of them
 
 In: a program without `Update`s (loop/place_init.py ran), a target. Out: an LLVM function
 
@@ -29,6 +30,7 @@ from minicc.errors import CodegenError
 from minicc.loop.ir import (
     PARALLEL,
     SERIAL,
+    THREAD_AXES,
     UNROLL,
     VECTORIZE,
     Alloc,
@@ -36,6 +38,7 @@ from minicc.loop.ir import (
     ExternCall,
     For,
     If,
+    Prefetch,
     Seq,
     Stmt,
     Store,
@@ -136,8 +139,8 @@ def extern_symbol(s: ExternCall) -> str:
 def emit(module: ir.Module, program: Program, target: Target) -> ir.Function:
     """Add the function of `program`, and those of its parallel loops, to `module`."""
     ranges = sizes(program)
-    for loop in loops(program.body).values():
-        ranges = inside(loop, ranges)
+    for loop in loops(program.body).values():  # what a loop says of other variables holds only inside of it
+        ranges[loop.var] = inside(loop, ranges)[loop.var]
     buffers, symbols = (*program.params, *program.outputs), size_vars(program)
     kind = ir.FunctionType(ir.VoidType(), [*[POINTER] * len(buffers), *[INT64] * len(symbols), POINTER, INT64])
     function = _function(module, kind, program.name, target)
@@ -203,6 +206,8 @@ class Statements(Expressions):
             case ExternCall():
                 self._fresh()
                 self._extern(s)
+            case Prefetch(buffer, indices):
+                self._prefetch(buffer, indices)
             case _:
                 raise CodegenError(f"codegen of {type(s).__name__}", "expected loops, guards, stores and allocations",
                                    where=str(s), hint="run loop/place_init.py first")
@@ -215,9 +220,9 @@ class Statements(Expressions):
 
     def _for(self, loop: For) -> None:
         extent, kind = loop.extent, loop.kind
-        if kind not in (SERIAL, PARALLEL, VECTORIZE, UNROLL):
-            raise CodegenError(f"codegen of loop {loop.name}", f"a CPU has no {kind}, got for {loop.name} in {kind}",
-                               where=str(loop.var), hint="use serial, parallel, vectorize or unroll")
+        if kind not in (SERIAL, PARALLEL, VECTORIZE, UNROLL, *THREAD_AXES):
+            raise CodegenError(f"codegen of loop {loop.name}", f"expected a known kind of loop, got {kind}",
+                               where=str(loop.var), hint="use serial, parallel, vectorize, unroll, or a thread axis")
         outer, self.place = self.place, self.place.inside(loop)
         if extent == 1:
             self._with(loop.var, INT64(0), loop.body)
@@ -446,6 +451,11 @@ class Statements(Expressions):
         else:
             mask = self.mask if step == 1 else self.reversed(self.mask)
             self.masked("llvm.masked.store", held.type, ir.VoidType(), held, pointer, mask)
+
+    def _prefetch(self, buffer: Buffer, indices: tuple[Expr, ...]) -> None:
+        """To read, into all levels of data cache. Lanes have no need of hints."""
+        if self.lanes is None:
+            self.named("llvm.prefetch.p0", ir.VoidType(), self.address(buffer, indices), INT32(0), INT32(3), INT32(1))
 
     def _scatter(self, buffer: Buffer, indices: tuple[Expr, ...], value: ir.Value) -> None:
         """Lane after lane, so that where two meet the last one wins, as in a loop."""

@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, map_expressions, rewrite, seq
+from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, rewrite, seq
 from minicc.loop.program import Program
 from minicc.schedule.nest import (
     all_reads,
@@ -39,6 +39,7 @@ from minicc.schedule.nest import (
     in_order,
     map_here,
     reads,
+    rename_buffers,
     targets,
     writes,
 )
@@ -84,7 +85,7 @@ class CacheRead(Step):
         def change(s: Stmt) -> Stmt:
             if not self._reads(s, buffer):
                 return s
-            return map_here(s, expr) if isinstance(s, (For, If)) else map_expressions(s, expr)
+            return map_here(s, expr) if isinstance(s, (For, If)) else rename_buffers(s, {buffer: cache})
 
         rest = [rewrite(part, change) for part in parts[reading[0] :]]
         made = Alloc(cache, seq(_copy(program, buffer, cache), *rest))

@@ -42,6 +42,7 @@ from minicc.schedule.nest import (
     rename_buffers,
     writes,
 )
+from minicc.schedule.set_scope import check_scope
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.te.expr import Expr, Var, const
 from minicc.types import float32
@@ -61,8 +62,7 @@ class CacheWrite(Step):
 
     def transform(self, program: Program) -> Program:
         buffer = get_buffer(program, self.buffer)
-        if self.scope not in ("local", "global"):
-            raise Illegal(f"expected scope to be 'local' or 'global', got {self.scope!r}", self.buffer)
+        check_scope(self.scope, self.buffer)
         home = allocations(program)[self.buffer].body if buffer not in program.outputs else program.body
         found = writes(home, buffer)
         if not found:

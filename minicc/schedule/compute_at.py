@@ -8,7 +8,8 @@ which needs no branch.
 
 Legality: the buffer is inside of the program, filled by one statement over loops that are its
 axes, and read under `loop` only, later than its nest; what the nest reads is not written in
-between. `scope` is that of the smaller buffer: by default local up to 1,024 elements.
+between. `scope` is that of the smaller buffer: by default local up to 1,024 elements; a
+shared buffer stays so.
 
 >>> before, after = _example()
 >>> print(before)
@@ -52,6 +53,7 @@ from minicc.loop.ir import (
     substitute_vars,
 )
 from minicc.loop.program import Program
+from minicc.loop.ranges import inside as inside_of
 from minicc.schedule.nest import (
     Write,
     all_reads,
@@ -68,6 +70,7 @@ from minicc.schedule.nest import (
     writes,
 )
 from minicc.schedule.region import box
+from minicc.schedule.set_scope import check_scope
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tidy import ranges_of
 from minicc.te.bounds import assume
@@ -102,6 +105,8 @@ class ComputeAt(Step):
         move = self._find(program)
         self._check_flow(program, move)
         ranges = ranges_of(program)
+        for around in [*loops_around(program.body, move.loop), move.loop]:
+            ranges = inside_of(around, ranges) if isinstance(around.extent, Expr) else ranges
         guards: list[If] = []
         inside = move.loop.body
         while isinstance(inside, If) and not any(load.source is move.alloc.buffer for load in reads(inside)):
@@ -113,7 +118,7 @@ class ComputeAt(Step):
         inner = {f.var: ranges[f.var] for f in loops(inside).values()}
         region = box(all_reads(inside, move.alloc.buffer), move.alloc.buffer.shape, inner, simplify)
         shape = tuple(extent for _, extent in region)
-        buffer = replace(move.alloc.buffer, shape=shape, scope=self._scope(shape))
+        buffer = replace(move.alloc.buffer, shape=shape, scope=self._scope(move.alloc.buffer.scope, shape))
         producer = self._producer(move, buffer, region, simplify)
         starts = [start for start, _ in region]
         consumers = map_accesses(inside, lambda b, at: (b, at) if b is not move.alloc.buffer else (
@@ -184,11 +189,11 @@ class ComputeAt(Step):
             if later and (written := needed & set(targets(s))):
                 raise Illegal(f"it reads {next(iter(written)).name}, which is written later again", self.buffer)
 
-    def _scope(self, shape: tuple[Any, ...]) -> str:
-        if self.scope not in (None, "local", "global"):
-            raise Illegal(f"expected scope to be 'local' or 'global', got {self.scope!r}", self.buffer)
+    def _scope(self, scope: str, shape: tuple[Any, ...]) -> str:
+        if self.scope is not None:
+            check_scope(self.scope, self.buffer)
         small = all(isinstance(d, int) for d in shape) and math.prod(shape) <= LOCAL_ELEMENTS
-        return self.scope or ("local" if small else "global")
+        return self.scope or ("shared" if scope == "shared" else "local" if small else "global")
 
     def _producer(self, move: _Move, buffer: Buffer, region: list[tuple[Expr, Any]], simplify: Simplifier) -> Stmt:
         """The nest over the box: its loops count from the start of the box, its indices are clamped."""

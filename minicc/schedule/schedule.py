@@ -51,6 +51,7 @@ from minicc.schedule.set_scope import SetScope
 from minicc.schedule.split import Split
 from minicc.schedule.step import Step
 from minicc.schedule.storage_align import StorageAlign
+from minicc.schedule.transform_layout import TransformLayout
 from minicc.schedule.unroll import Unroll
 from minicc.schedule.vectorize import Vectorize
 
@@ -61,6 +62,7 @@ STEPS: dict[str, type[Step]] = {
     for step in (
         Split, Reorder, Fuse, Vectorize, Unroll, Parallel, Bind, ComputeInline, ComputeAt, CacheWrite, CacheRead,
         SetScope, StorageAlign, DoubleBuffer, Pragma, PrefetchStep, DecomposeReduction, Rfactor,
+        TransformLayout,
     )
 }
 
@@ -144,13 +146,12 @@ class Schedule:
 
     def loops_of(self, buffer: str) -> tuple[str, ...]:
         """The loops around the statement that writes `buffer`, outermost first; the first such statement."""
-        body = self.program.body
-        return tuple(loop.name for loop in loops_around(body, self._writes(buffer)[0]))
+        found = self._writes(buffer)  # none where a function from outside writes it
+        return tuple(loop.name for loop in loops_around(self.program.body, found[0])) if found else ()
 
     def reduce_loops_of(self, buffer: str) -> tuple[str, ...]:
         """Those loops of `buffer` that are axes of its reduction, outermost first."""
-        write = self._writes(buffer)[0]
-        axes = {axis.name for axis in write.axes} if isinstance(write, Update) else set()
+        axes = {axis.name for write in self._writes(buffer)[:1] if isinstance(write, Update) for axis in write.axes}
         return tuple(name for name in self.loops_of(buffer) if name in axes)
 
     def _writes(self, buffer: str) -> list[Any]:
@@ -162,7 +163,7 @@ class Schedule:
     # ---- the primitives; each is documented in its own file
 
     def split(
-        self, loop: str, factor: int | None = None, nparts: int | None = None, tail: Literal["guard", "peel"] = "guard"
+        self, loop: str, factor: int | None = None, nparts: int | None = None, tail: Literal["guard", "mask", "peel"] = "guard"
     ) -> tuple[str, str]:
         """Split a loop in two: `factor` trips inside, or `nparts` outside. Returns the outer and the inner name."""
         step = Split(loop, factor, nparts, tail)
@@ -197,11 +198,11 @@ class Schedule:
         """Compute a buffer where it is read."""
         self.apply(ComputeInline(buffer))
 
-    def compute_at(self, buffer: str, loop: str, scope: Literal["local", "global"] | None = None) -> None:
+    def compute_at(self, buffer: str, loop: str, scope: Scope | None = None) -> None:
         """Compute the part of a buffer that an iteration of `loop` needs, in it."""
         self.apply(ComputeAt(buffer, loop, scope))
 
-    def cache_write(self, buffer: str, scope: Literal["local", "global"] = "local") -> str:
+    def cache_write(self, buffer: str, scope: Scope = "local") -> str:
         """Fill a buffer of its own first, then copy. Returns the name of the new buffer."""
         step = CacheWrite(buffer, scope)
         name = step.cache(self.program)
@@ -251,6 +252,10 @@ class Schedule:
     def prefetch(self, buffer: str, loop: str, offset: int = 1) -> None:
         """Ask in each iteration of a loop for what it reads of a buffer `offset` iterations later."""
         self.apply(PrefetchStep(buffer, loop, offset))
+
+    def transform_layout(self, buffer: str, *order: str) -> None:
+        """Lay a buffer out by new axes, each given by the old ones: `"1//16", "0", "1%16"`."""
+        self.apply(TransformLayout(buffer, order))
 
     # ---- several steps at once
 

@@ -128,7 +128,7 @@ def test_names_are_unique():
         ({}, "expected one of factor and nparts"),
         ({"factor": 2, "nparts": 2}, "expected one of factor and nparts"),
         ({"factor": 0}, "expected a positive number, got 0"),
-        ({"factor": 4, "tail": "drop"}, "expected tail to be 'guard' or 'peel', got 'drop'"),
+        ({"factor": 4, "tail": "drop"}, "expected tail to be one of guard, mask, peel, got 'drop'"),
         ({"factor": 16, "tail": "peel"}, "constant extent of at least 16, got 8"),
     ],
 )
@@ -473,7 +473,7 @@ def test_compute_at_refuses():
     refused(lambda: s.compute_at("D", "i"), "D is an output")
     refused(lambda: s.compute_at("T", "q"), "no loop is called 'q'")
     refused(lambda: s.compute_at("T", "i"), "loop i is around the nest of T itself", "reader")
-    refused(lambda: s.compute_at("T", "i_1", scope="shared"), "expected scope to be 'local' or 'global', got 'shared'")
+    refused(lambda: s.compute_at("T", "i_1", scope="far"), "expected a scope, got 'far'")
     s.vectorize("i_1")
     refused(lambda: s.compute_at("T", "i_1"), "loop i_1 is vectorized")
     s = chain()
@@ -512,7 +512,7 @@ def test_cache_write_of_an_inner_buffer_and_a_scalar():
 
 def test_cache_write_refuses():
     refused(lambda: recurrence().cache_write("S"), "one nest must fill S, but 2 statements in several nests do")
-    refused(lambda: chain().cache_write("D", scope="shared"), "expected scope to be 'local' or 'global', got 'shared'")
+    refused(lambda: chain().cache_write("D", scope="far"), "expected a scope, got 'far'")
     refused(lambda: chain().cache_write("A"), "no buffer called 'A' is written here")
 
 
