@@ -37,14 +37,25 @@ def _pack(lanes: int, n: Node, inputs: tuple[Node, ...]) -> Node:
 
 def _pack_conv(n: Node, op: Conv, lanes: int) -> Node:
     x, w = n.inputs
-    outputs = w.shape[0]
-    if op.groups != 1 or outputs % lanes or not isinstance(w.op, Constant) or n.type.size == 0:
+    channels = w.shape[0]
+    if op.groups != 1 or channels < lanes or not isinstance(w.op, Constant) or n.type.size == 0:
         return n
-    block = 2 * lanes if outputs % (2 * lanes) == 0 else lanes
+    block = 2 * lanes if channels > lanes else lanes
+    w = _padded(w, 0, -channels % block)
     rank = len(w.shape)
-    blocks = Reshape(shape=(outputs // block, block, *w.shape[1:]))(w)
+    blocks = Reshape(shape=(w.shape[0] // block, block, *w.shape[1:]))(w)
     packed = Transpose(perm=(0, *range(2, rank + 1), 1))(blocks)
-    made: Node = PackedConv(op.strides, op.padding, op.dilation, op.auto_pad)(x, packed)
+    made: Node = PackedConv(channels, op.strides, op.padding, op.dilation, op.auto_pad)(x, packed)
+    return made
+
+
+def _padded(n: Node, axis: int, count: int) -> Node:
+    """`n` with so many zeros after the end of `axis`."""
+    if not count:
+        return n
+    pads = [0] * (2 * len(n.shape))
+    pads[len(n.shape) + axis] = count
+    made: Node = Pad(pads=tuple(pads), value=0.0)(n)
     return made
 
 
@@ -56,12 +67,9 @@ def _pack_matmul(n: Node, lanes: int) -> Node:
         return n
     *batch, depth, columns = b.shape
     block = 2 * lanes if columns > lanes else lanes
-    blocks = -(-columns // block)
-    if short := blocks * block - columns:
-        rank = len(b.shape)
-        b = Pad(pads=(0,) * (2 * rank - 1) + (short,), value=0.0)(b)
+    b = _padded(b, len(batch) + 1, -columns % block)
     count = len(batch)
-    split = Reshape(shape=(*batch, depth, blocks, block))(b)
+    split = Reshape(shape=(*batch, depth, b.shape[-1] // block, block))(b)
     packed = Transpose(perm=(*range(count), count + 1, count, count + 2))(split)
     made: Node = PackedMatMul(columns=columns)(a, packed)
     return made

@@ -31,10 +31,11 @@ from minicc.types import TensorType, broadcast, float32
 
 @operator
 class PackedConv(Operator):
-    """A `Conv` of one group with weights `[O / block, C, *kernel, block]`."""
+    """A `Conv` of one group with weights `[blocks, C, *kernel, block]`, of which `channels` are real."""
 
     kind: ClassVar[Kind] = Kind.ANCHOR
 
+    channels: int
     strides: tuple[int, ...] = ()
     padding: tuple[int, ...] = ()
     dilation: tuple[int, ...] = ()
@@ -49,11 +50,13 @@ class PackedConv(Operator):
         if w.rank != x.rank + 1:
             raise self.error(f"weights must have rank {x.rank + 1}, got {w.rank}", x, w)
         blocks, inputs, *kernel, block = w.shape
-        return self.conv.infer(x, TensorType(w.dtype, (blocks * block, inputs, *kernel)))
+        if not 0 < self.channels <= blocks * block:
+            raise self.error(f"expected 1 to {blocks * block} channels, got {self.channels}", x, w)
+        return self.conv.infer(x, TensorType(w.dtype, (self.channels, inputs, *kernel)))
 
     def numpy(self, x: Array, w: Array) -> Array:
         moved = np.moveaxis(w, -1, 1)
-        return self.conv.numpy(x, moved.reshape(-1, *moved.shape[2:]))
+        return self.conv.numpy(x, moved.reshape(-1, *moved.shape[2:])[: self.channels])
 
     def compute(self, x: te.Tensor, w: te.Tensor) -> te.Tensor:
         out = self.infer(type_of(x), type_of(w))
@@ -69,10 +72,10 @@ class PackedConv(Operator):
             weight = w[(oc // block, ic.var, *[k.var for k in taps], oc % block)]
             return te.sum(x[(n, ic.var, *places)] * weight, axis=[ic, *taps])
 
-        batch, channels, *spatial = out.shape
+        batch, _, *spatial = out.shape
         n, oc, *points = result_names(len(windows))
         # channels last, so that a block of them is a vector of accumulators
-        conv = te.compute((batch, *spatial, channels), element, name="conv", names=[n, *points, oc])
+        conv = te.compute((batch, *spatial, w.shape[0] * block), element, name="conv", names=[n, *points, oc])
         return te.compute(  # type: ignore[no-any-return]
             out.shape, lambda n, oc, *o: conv[(n, *o, oc)], name="packed_conv", names=[n, oc, *points]
         )
@@ -81,10 +84,10 @@ class PackedConv(Operator):
     def draw(cls, draw: Draw) -> Example:
         rank, block = draw.integer(1, 2), draw.choice([2, 4])
         kernel = draw.shape(rank, 1, 3)
-        op = cls(*draw_sliding(draw, rank))
-        inputs = draw.integer(1, 3)
+        inputs, blocks = draw.integer(1, 3), draw.integer(1, 3)
+        op = cls(draw.integer((blocks - 1) * block + 1, blocks * block), *draw_sliding(draw, rank))
         x = TensorType(float32, (draw.integer(1, 2), inputs, *[2 * k + draw.integer(0, 3) for k in kernel]))
-        return op, (x, TensorType(float32, (draw.integer(1, 3), inputs, *kernel, block)))
+        return op, (x, TensorType(float32, (blocks, inputs, *kernel, block)))
 
 
 @operator
