@@ -68,7 +68,8 @@ def check_independent(program: Program, loop: For) -> None:
         if isinstance(s, Update) and loop.var in s.axes:
             raise Illegal(f"{s.buffers[0].name} is reduced over loop {loop.name}", loop.name,
                           "choose a loop over an axis of the result")
-    for found in dependences(loop.body, [loop.var], ranges_of(program), reductions_commute=False):
+    moving = [loop.var] if loop.extent != 1 else []  # one iteration depends on no other
+    for found in dependences(loop.body, moving, ranges_of(program), reductions_commute=False):
         raise Illegal(f"the iterations of loop {loop.name} depend on each other: {found}", loop.name)
 
 
