@@ -69,9 +69,7 @@ class Facts:
 
     def _within(self, index: Expr, extent: Any) -> bool:
         low, high = self.bounds.of(index)
-        if low < 0:
-            return False
-        return high < extent if isinstance(extent, int) else self.bounds.compare("lt", index, extent) == (1, 1)
+        return isinstance(extent, int) and low >= 0 and high < extent
 
     def unsafe(self, e: Expr) -> tuple[Load, ...]:
         """The loads for whose sake `e` may only be evaluated where it is asked for."""

@@ -19,14 +19,14 @@ s.vectorize("i_i")
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from minicc.errors import ScheduleError, caret
 from minicc.loop.ir import Alloc, Buffer, loops
 from minicc.loop.lower import Lowered, lower, placeholders
 from minicc.loop.program import Program
-from minicc.schedule.nest import buffers_of
+from minicc.schedule.nest import buffers_of, writes
 from minicc.schedule.schedule import Schedule, Trace
 from minicc.schedule.step import Step
 from minicc.te.expr import Axis, Expr, Var
@@ -149,29 +149,33 @@ class TeSchedule:
         readers = readers if isinstance(readers, (list, tuple)) else [readers]
         return self._staged("cache_read", self[tensor].name, scope, *([[self[r].name for r in readers]] if readers else []))
 
-    def rfactor(self, tensor: Any, axis: Axis | str) -> Stage:
+    def rfactor(self, tensor: Any, axis: Axis | str, factor_axis: int = 0) -> Stage:
         """The stage of partial results, one for each value of `axis`, which `tensor` then reduces."""
         stage = self[tensor]
-        return self._staged("rfactor", stage.name, stage.loop(axis))
+        return self._staged("rfactor", stage.name, stage.loop(axis), factor_axis)
 
     def _staged(self, primitive: str, buffer: str, *args: Any) -> Stage:
-        """Do a step that returns the name of a new buffer, and find the loops of both."""
+        """Do a step that returns the name of a new buffer, and find the loops of all that has changed."""
         before = (len(self.trace), dict(self._ops))
-        made = self.primitive(primitive)(buffer, *args)
+        loops_before = {name: self.schedule.loops_of(name) for name in buffers_of(self.program)}
+        made: str = self.primitive(primitive)(buffer, *args)
         self._past.append(before)
-        self._ops[made] = self._op(made)
-        if buffer in buffers_of(self.program):
-            after = self._op(buffer)
-            spatial = tuple(axis for axis in self._ops[buffer].loops if not axis.reduce)
-            if len(spatial) == len(after.axis):  # the axes of the tensor mean these loops now
-                after = replace(after, axis=spatial, loops=dict(zip(spatial, map(str, after.axis), strict=True)))
-            self._ops[buffer] = after
+        for name in buffers_of(self.program):
+            if loops_before.get(name) != self.schedule.loops_of(name):
+                known = self._ops.get(name)
+                self._ops[name] = self._op(name, tuple(a for a in known.loops if not a.reduce) if known else ())
         return self[made]
 
-    def _op(self, buffer: str) -> StageOp:
-        """The loops of a buffer, by name."""
+    def _op(self, buffer: str, spatial: tuple[Axis, ...]) -> StageOp:
+        """The loops of a buffer, in the order of its dimensions if these are loops; `spatial` axes mean them now."""
+        write = writes(self.program.body, buffers_of(self.program)[buffer])[0]
         reduce = self.schedule.reduce_loops_of(buffer)
-        return StageOp(buffer, tuple(n for n in self.schedule.loops_of(buffer) if n not in reduce), reduce)
+        found = [name for name in self.schedule.loops_of(buffer) if name not in reduce]
+        order = [i.name for i in write.indices if isinstance(i, Var)]
+        names = tuple(order if sorted(order) == sorted(found) else found)
+        if len(spatial) != len(names):
+            return StageOp(buffer, names, reduce)
+        return StageOp(buffer, spatial, reduce, dict(zip(spatial, names, strict=True)))
 
     def primitive(self, name: str) -> Any:
         """The method of the schedule that does `name`. Raises ScheduleError when there is none."""
@@ -279,10 +283,8 @@ class Stage:
 
     def tile(self, x_parent: Any, y_parent: Any, x_factor: int, y_factor: int) -> tuple[str, str, str, str]:
         """Blocks of two loops: returns x outer, y outer, x inner, y inner, in the order they are in then."""
-        x_outer, x_inner = self.split(x_parent, factor=x_factor)
-        y_outer, y_inner = self.split(y_parent, factor=y_factor)
-        self.reorder(x_outer, y_outer, x_inner, y_inner)
-        return x_outer, y_outer, x_inner, y_inner
+        made: tuple[str, str, str, str] = self._do("tile", self.loop(x_parent), self.loop(y_parent), x_factor, y_factor)
+        return made
 
     def vectorize(self, axis: Any) -> None:
         """Run a loop in vector lanes."""

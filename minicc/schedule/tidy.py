@@ -16,10 +16,14 @@ from minicc.te.simplify import Simplifier
 
 
 def ranges_of(program: Program) -> Ranges:
-    """What is known of every loop variable, and of the symbolic sizes."""
+    """The intervals of every loop variable, and of the symbolic sizes.
+
+    What a loop says of other variables holds inside of it only, and is left out: that a loop runs
+    at all says that its symbolic extent is positive.
+    """
     found = sizes(program)
     for loop in loops(program.body).values():
-        found = inside(loop, found)
+        found[loop.var] = inside(loop, found)[loop.var]
     return found
 
 
@@ -42,7 +46,8 @@ def _stmt(s: Stmt, simplify: Simplifier, ranges: Ranges) -> Stmt:
             made = [_stmt(inner, simplify, ranges) for inner in stmts]
             return seq(*[m for m in made if m != seq()]) if made else s
         case For(_, Expr() as extent, _, _):
-            return replace(s, extent=simplify(extent), body=_stmt(s.body, simplify, ranges))
+            within = inside(s, ranges)
+            return replace(s, extent=simplify(extent), body=_stmt(s.body, Simplifier(within), within))
     if bodies(s):
         return map_bodies(s, lambda inner: _stmt(inner, simplify, ranges))
     return map_expressions(s, simplify)
