@@ -38,6 +38,7 @@ from minicc.schedule.cache_read import CacheRead
 from minicc.schedule.cache_write import CacheWrite
 from minicc.schedule.compute_at import ComputeAt
 from minicc.schedule.compute_inline import ComputeInline
+from minicc.schedule.compute_root import ComputeRoot
 from minicc.schedule.decompose_reduction import DecomposeReduction, init_loops
 from minicc.schedule.double_buffer import DoubleBuffer
 from minicc.schedule.fuse import Fuse
@@ -46,6 +47,7 @@ from minicc.schedule.parallel import Parallel
 from minicc.schedule.pragma import Pragma
 from minicc.schedule.prefetch import PrefetchStep
 from minicc.schedule.reorder import Reorder
+from minicc.schedule.reverse_compute_at import ReverseComputeAt
 from minicc.schedule.rfactor import Rfactor
 from minicc.schedule.set_scope import SetScope
 from minicc.schedule.split import Split
@@ -62,6 +64,7 @@ STEPS: dict[str, type[Step]] = {
     for step in (
         Split, Reorder, Fuse, Vectorize, Unroll, Parallel, Bind, ComputeInline, ComputeAt, CacheWrite, CacheRead,
         SetScope, StorageAlign, DoubleBuffer, Pragma, PrefetchStep, DecomposeReduction, Rfactor,
+        ReverseComputeAt, ComputeRoot,
         TransformLayout,
     )
 }
@@ -201,6 +204,14 @@ class Schedule:
     def compute_at(self, buffer: str, loop: str, scope: Scope | None = None) -> None:
         """Compute the part of a buffer that an iteration of `loop` needs, in it."""
         self.apply(ComputeAt(buffer, loop, scope))
+
+    def reverse_compute_at(self, buffer: str, loop: str) -> None:
+        """Compute a buffer from what each iteration of `loop` produces, in it."""
+        self.apply(ReverseComputeAt(buffer, loop))
+
+    def compute_root(self, buffer: str) -> None:
+        """Compute a buffer before the loops that it is computed in."""
+        self.apply(ComputeRoot(buffer))
 
     def cache_write(self, buffer: str, scope: Scope = "local") -> str:
         """Fill a buffer of its own first, then copy. Returns the name of the new buffer."""

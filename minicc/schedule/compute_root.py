@@ -1,0 +1,133 @@
+"""compute_root: a buffer that iterations of loops fill anew is computed once, before these loops.
+
+Meaning: the nest that fills `buffer` moves out of all loops, and the buffer gets a dimension for
+each of those loops that the nest depends on: what every iteration needs lies ready, in the order
+in which it will be read. It undoes `compute_at`; where tiles overlap, their elements stay apart.
+A buffer outside of all loops stays as it is.
+
+Legality: the buffer is inside of the program, filled by one nest, and what that nest reads is not
+written in the loops; their extents do not depend on each other.
+
+>>> before, after = _example()
+>>> print(before)
+for j_o in range(4):
+    T = empty((2,), float32)  # local
+    for i in range(2):
+        T[i] = A[j_o*2 + i]*2.0
+    for j_i in range(2):
+        B[j_o*2 + j_i] = T[1 - j_i]
+>>> print(after)
+T = empty((4, 2), float32)
+for j_o_root in range(4):
+    for i in range(2):
+        T[j_o_root, i] = A[j_o_root*2 + i]*2.0
+for j_o in range(4):
+    for j_i in range(2):
+        B[j_o*2 + j_i] = T[j_o, 1 - j_i]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from minicc.ir.node import replace
+from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, expressions, rewrite, seq, substitute_vars, walk
+from minicc.loop.program import Program
+from minicc.schedule.nest import (
+    all_reads,
+    allocations,
+    fresh,
+    get_alloc,
+    graft,
+    in_order,
+    loops_around,
+    map_accesses,
+    path_to,
+    reads,
+    targets,
+    writes,
+)
+from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.te.expr import Expr, Var, free_vars
+from minicc.types import float32
+
+
+@dataclass(frozen=True)
+class ComputeRoot(Step):
+    """The nest of `buffer` moves out of all loops."""
+
+    buffer: str
+    name: ClassVar[str] = "compute_root"
+
+    def transform(self, program: Program) -> Program:
+        alloc = get_alloc(program, self.buffer)
+        around = loops_around(program.body, alloc)
+        if not around:
+            return program
+        nest = self._nest(alloc)
+        guards = [s for s in path_to(around[0], alloc) if isinstance(s, If)]
+        self._check_inputs(around[0], alloc.buffer, nest, guards)
+        used = free_vars(*[e for s in (*walk(nest), *guards) for e in expressions(s)])
+        needed = [loop for loop in around if loop.var in used]
+        for loop in needed:
+            if isinstance(loop.extent, Expr) and free_vars(loop.extent) & {other.var for other in around}:
+                raise Illegal(f"the extent of loop {loop.name} depends on another loop", loop.name)
+        scope = "shared" if alloc.buffer.scope == "shared" else "global"
+        buffer = replace(alloc.buffer, shape=(*[loop.extent for loop in needed], *alloc.buffer.shape), scope=scope)
+        inside = tuple(loop.var for loop in needed)
+        outside = tuple(Var(name) for name in fresh(program, *[f"{loop.name}_root" for loop in needed]))
+
+        def opened(s: Stmt) -> Stmt:
+            return seq() if s is nest else s.body if isinstance(s, Alloc) and s.buffer is alloc.buffer else s
+
+        rest = _widened(rewrite(around[0], opened), alloc.buffer, buffer, inside)
+        producer = _widened(nest, alloc.buffer, buffer, inside)
+        for guard in reversed(guards):
+            producer = If(guard.cond, producer)
+        producer = substitute_vars(producer, dict(zip(inside, outside, strict=True)))
+        for variable, loop in reversed(list(zip(outside, needed, strict=True))):
+            producer = For(variable, loop.extent, producer)
+        return graft(program, around[0], Alloc(buffer, seq(producer, rest)))
+
+    def _nest(self, alloc: Alloc) -> Stmt:
+        """The one nest that fills the buffer, and nothing else that outlives it."""
+        place = alloc.body
+        while isinstance(place, Alloc):
+            place = place.body
+        found = [s for s in (place.stmts if isinstance(place, Seq) else ()) if writes(s, alloc.buffer)]
+        if len(found) != 1:
+            raise Illegal(f"one nest must fill {self.buffer} before it is read, but {len(found) or 'none'} do", self.buffer)
+        own = {s.buffer for s in in_order(found[0]) if isinstance(s, Alloc)} | {alloc.buffer}
+        if others := {b for w in writes(found[0]) for b in targets(w)} - own:
+            raise Illegal(f"its nest also fills {min(b.name for b in others)}", self.buffer)
+        return found[0]
+
+    def _check_inputs(self, outermost: For, buffer: Buffer, nest: Stmt, guards: list[If]) -> None:
+        own = {s.buffer for s in in_order(nest) if isinstance(s, Alloc)} | {buffer}
+        found = [*all_reads(nest), *[load for guard in guards for load in reads(guard)]]
+        needed = {load.source for load in found} - own
+        for s in in_order(outermost):
+            if written := needed & set(targets(s)):
+                raise Illegal(f"it reads {next(iter(written)).name}, which is written in loop {outermost.name}", self.buffer)
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[ComputeRoot]:
+        for name, alloc in allocations(program).items():
+            if loops_around(program.body, alloc):
+                yield cls(name)
+
+
+def _widened(s: Stmt, old: Buffer, new: Buffer, prefix: tuple[Expr, ...]) -> Stmt:
+    """`s` with the accesses of `old` in the part of `new` that belongs to this iteration."""
+    return map_accesses(s, lambda b, at: (new, (*prefix, *at)) if b is old else (b, at))
+
+
+def _example() -> tuple[str, str]:
+    """The program of the docstring, before and after."""
+    a, b, t = Buffer("A", float32, (8,)), Buffer("B", float32, (8,)), Buffer("T", float32, (2,), "local")
+    i, j_o, j_i = Var("i"), Var("j_o"), Var("j_i")
+    body = seq(For(i, 2, Store(t, (i,), a[j_o * 2 + i] * 2.0)), For(j_i, 2, Store(b, (j_o * 2 + j_i,), t[1 - j_i])))
+    before = Program("double", (a,), (b,), For(j_o, 4, Alloc(t, body)))
+    return loops_text(before), loops_text(ComputeRoot("T").apply(before))

@@ -1,0 +1,276 @@
+"""reverse_compute_at: a consumer moves into a loop of its producer, and uses what each iteration made.
+
+Meaning: the nest that fills `buffer` moves to the end of the body of `loop`, and runs over the
+tile of its input that the iteration has just produced, while that is warm. If nobody else reads
+that input, and it is inside of the program, it shrinks to the tile.
+
+Legality: `buffer` is filled by one statement after `loop`. It reads, at plain loops of its own, one
+buffer that `loop` produces; one iteration completes a box of it, densely, and all else that the
+statement reads is complete before. The consumer reduces over no part of a tile.
+
+>>> before, after = _example()
+>>> print(before)
+T = empty((8,), float32)
+for i_o in range(4):
+    for i_i in range(2):
+        T[i_o*2 + i_i] = A[i_o*2 + i_i]*2.0
+for j in range(8):
+    B[j] = T[j] + 1.0
+>>> print(after)
+for i_o in range(4):
+    T = empty((2,), float32)  # local
+    for i_i in range(2):
+        T[i_i] = A[i_o*2 + i_i]*2.0
+    for j in range(2):
+        B[i_o*2 + j] = T[j] + 1.0
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from minicc.ir.node import replace
+from minicc.loop.ir import (
+    PARALLEL,
+    SERIAL,
+    UNROLL,
+    VECTORIZE,
+    Alloc,
+    Buffer,
+    For,
+    If,
+    Seq,
+    Stmt,
+    Store,
+    Update,
+    loops,
+    rewrite,
+    seq,
+    substitute_vars,
+)
+from minicc.loop.program import Program
+from minicc.schedule.compute_at import LOCAL_ELEMENTS
+from minicc.schedule.nest import (
+    Write,
+    all_reads,
+    allocations,
+    buffers_of,
+    get_buffer,
+    get_loop,
+    in_order,
+    loops_around,
+    map_accesses,
+    path_to,
+    targets,
+    writes,
+)
+from minicc.schedule.parallel import check_independent
+from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.te.expr import Const, Expr, Var, const, free_vars, loads
+from minicc.te.linear import from_linear, linear
+from minicc.types import float32
+
+Tile = list[tuple[Expr, Any]]  # for each dimension a start and an extent
+
+
+@dataclass(frozen=True)
+class _Move:
+    """The parts of a program that take part."""
+
+    loop: For
+    write: Write  # the consumer
+    nest: Stmt
+    source: Buffer  # what the loop produces and the consumer reads
+    producer: Write
+    tile: Tile
+
+
+@dataclass(frozen=True)
+class ReverseComputeAt(Step):
+    """The nest of `buffer` moves into `loop`."""
+
+    buffer: str
+    loop: str
+    name: ClassVar[str] = "reverse_compute_at"
+    positional: ClassVar[int] = 2
+
+    def transform(self, program: Program) -> Program:
+        move = self._find(program)
+        consumer = self._consumer(move)
+        private = self._is_private(program, move)
+        body = seq(move.loop.body, consumer)
+        if private:
+            body = _narrowed(body, move)
+        new_loop = replace(move.loop, body=body)
+
+        def change(s: Stmt) -> Stmt:
+            if s is move.nest:
+                return seq()
+            if private and isinstance(s, Alloc) and s.buffer is move.source:
+                return s.body
+            return new_loop if s is move.loop else s
+
+        made = replace(program, body=rewrite(program.body, change))
+        for loop in (*loops_around(made.body, new_loop), new_loop):
+            if loop.kind not in (SERIAL, UNROLL):
+                check_independent(made, loop)
+        return made
+
+    def _find(self, program: Program) -> _Move:
+        """The statements that take part, or why they cannot."""
+        buffer, loop = get_buffer(program, self.buffer), get_loop(program, self.loop)
+        found = writes(program.body, buffer)
+        if len(found) != 1 or not isinstance(found[0], (Store, Update)):
+            raise Illegal(f"it must be filled by one statement, but {len(found)} write it", self.buffer)
+        write, way = found[0], path_to(program.body, loop)
+        nest = next(s for s in path_to(program.body, write) if s not in way) if not path_to(loop, write) else None
+        if nest is None:
+            raise Illegal(f"{self.buffer} is computed in loop {loop.name} already", loop.name)
+        self._check_place(program, buffer, loop, nest)
+        source, producer = self._source(program, loop, nest)
+        self._check_inputs(program, loop, write, nest, source)
+        return _Move(loop, write, nest, source, producer, self._tile(loop, producer))
+
+    def _check_place(self, program: Program, buffer: Buffer, loop: For, nest: Stmt) -> None:
+        shared = path_to(program.body, nest)[-2] if nest is not program.body else None
+        if not isinstance(shared, Seq) or not any(path_to(s, loop) for s in shared.stmts[: shared.stmts.index(nest)]):
+            raise Illegal(f"loop {loop.name} does not come before the nest of {self.buffer}", loop.name)
+        for s in (*loops_around(program.body, loop), loop):
+            if s.kind == VECTORIZE:
+                raise Illegal(f"loop {s.name} is vectorized", loop.name, "choose a loop around it")
+        for alloc in allocations(program).values():
+            if alloc.buffer in {b for w in writes(nest) for b in targets(w)} and not path_to(nest, alloc) and not path_to(alloc, loop):
+                raise Illegal(f"{alloc.buffer.name} does not live in loop {loop.name}", alloc.buffer.name)
+
+    def _source(self, program: Program, loop: For, nest: Stmt) -> tuple[Buffer, Write]:
+        """The buffer that the loop produces and the nest reads, and the statement that fills it."""
+        made = list(dict.fromkeys(b for w in writes(loop) for b in targets(w)))
+        read = {load.source for load in all_reads(nest)}
+        found = [b for b in made if b in read]
+        if len(found) != 1:
+            what = f"{len(found)} buffers" if found else "nothing"
+            raise Illegal(f"{self.buffer} must read one buffer that loop {loop.name} produces, but reads {what}", loop.name)
+        producers = writes(program.body, found[0])
+        if len(producers) != 1 or not isinstance(producers[0], (Store, Update)) or len(targets(producers[0])) != 1:
+            raise Illegal(f"{found[0].name} must be filled by one statement of its own", found[0].name)
+        (producer,) = producers
+        for outer in (*loops_around(program.body, loop), loop):
+            if isinstance(producer, Update) and outer.var in producer.axes:
+                raise Illegal(f"{found[0].name} is not complete in an iteration of {loop.name}: it is reduced over {outer.name}",
+                              loop.name, "choose a loop around the reduction")
+        if any(load.source is found[0] and (isinstance(producer, Store) or load.indices != producer.indices)
+               for load in all_reads(loop)):
+            raise Illegal(f"{found[0].name} is read in loop {loop.name} itself", found[0].name)
+        return found[0], producer
+
+    def _check_inputs(self, program: Program, loop: For, write: Write, nest: Stmt, source: Buffer) -> None:
+        """All else that the nest reads is complete before the loops start, and it does not read what it writes."""
+        first = next(s for s in path_to(program.body, loop) if isinstance(s, For))
+        private = {s.buffer for s in in_order(nest) if isinstance(s, Alloc)}
+        own = private | set(targets(write))
+        needed = {load.source for load in all_reads(nest)} - own - {source}
+        later = False
+        for s in in_order(program.body):
+            later = later or s is first
+            if later and (written := needed & set(targets(s))):
+                raise Illegal(f"it reads {next(iter(written)).name}, which is not complete before loop {first.name}", self.buffer)
+        for w in writes(nest):
+            if others := set(targets(w)) - own:
+                raise Illegal(f"its nest also fills {min(b.name for b in others)}", self.buffer)
+            if isinstance(w, Store) and any(load.source in targets(w) for load in loads(w.value)):
+                raise Illegal("its elements are computed from one another", self.buffer)
+
+    def _tile(self, loop: For, producer: Write) -> Tile:
+        """The box that an iteration of the loop fills, each element of it."""
+        inner = {f.var: f for f in loops_around(loop, producer)[1:]}
+        used: set[Expr] = set()
+        tile: Tile = []
+        for index, limit in zip(producer.indices, targets(producer)[0].shape, strict=True):
+            tile.append(self._side(index, limit, inner, used))
+        limits = [i < d for i, d in zip(producer.indices, targets(producer)[0].shape, strict=True)]
+        for s in path_to(loop.body, producer):
+            if isinstance(s, If) and s.cond not in limits:
+                raise Illegal(f"{targets(producer)[0].name} is filled under the guard {s.cond}", loop.name)
+        return tile
+
+    def _side(self, index: Expr, limit: Any, inner: dict[Var, For], used: set[Expr]) -> tuple[Expr, Any]:
+        """Start and extent along one dimension: the inner loops count it through like the digits of a number."""
+        if isinstance(index, Var) and index in inner and index not in used and inner[index].extent == limit:
+            used.add(index)
+            return const(0), limit
+        terms, constant = linear(index)
+        moving = sorted(((times, v) for v, times in terms.items() if v in inner and inner[v].extent != 1), key=lambda t: t[0])
+        size = 1
+        for times, v in moving:
+            if times != size or v in used or not isinstance(inner[v].extent, int):
+                raise Illegal(f"the loops inside of {self.loop} do not fill a box: {index}", self.loop)
+            used.add(v)
+            size *= inner[v].extent
+        start = from_linear({v: times for v, times in terms.items() if v not in inner}, constant)
+        if any(v in inner for v in free_vars(start)):
+            raise Illegal(f"the loops inside of {self.loop} do not fill a box: {index}", self.loop)
+        return start, size
+
+    def _consumer(self, move: _Move) -> Stmt:
+        """The nest of the consumer over one tile."""
+        found = all_reads(move.nest, move.source)
+        around = {f.var: f for f in loops_around(move.nest, move.write)}
+        if len(found) != 1:
+            raise Illegal(f"{move.source.name} is read at {len(found)} places", self.buffer)
+        values: dict[Expr, Expr] = {}
+        extents: dict[Expr, Any] = {}
+        guards: dict[Expr, Expr] = {}
+        for index, (start, size), limit in zip(found[0].indices, move.tile, move.source.shape, strict=True):
+            if (isinstance(index, Const) and limit == 1) or size == limit:
+                continue
+            if not isinstance(index, Var) or index not in around or index in extents:
+                raise Illegal(f"{move.source.name} must be read at loops of its own, but is read as {found[0]}", self.buffer)
+            if isinstance(move.write, Update) and index in move.write.axes:
+                raise Illegal(f"{self.buffer} is reduced over {index}, and a tile has only a part of it", self.buffer)
+            values[index], extents[index] = start + index, size
+            guards[index] = start + index < around[index].extent
+        nest = substitute_vars(move.nest, values)
+
+        def shrink(s: Stmt) -> Stmt:
+            if not isinstance(s, For):
+                return s
+            body = If(guards[s.var], s.body) if s.var in guards else s.body
+            return replace(s, extent=extents.get(s.var, s.extent), body=body, kind=SERIAL if s.kind == PARALLEL else s.kind)
+
+        return rewrite(nest, shrink)
+
+    def _is_private(self, program: Program, move: _Move) -> bool:
+        """Whether only the consumer reads the source, so that it can shrink to a tile."""
+        if move.source in program.outputs:
+            return False
+        home = allocations(program)[move.source.name]
+        outside = rewrite(home.body, lambda s: seq() if s is move.nest or s is move.producer else s)
+        return not all_reads(outside, move.source)
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[ReverseComputeAt]:
+        for buffer in buffers_of(program):
+            for loop in loops(program.body):
+                yield cls(buffer, loop)
+
+
+def _narrowed(body: Stmt, move: _Move) -> Stmt:
+    """`body` with the source allocated in it, as large as the tile."""
+    shape = tuple(size for _, size in move.tile)
+    small = all(isinstance(d, int) for d in shape) and math.prod(shape) <= LOCAL_ELEMENTS
+    old, new = move.source, replace(move.source, shape=shape, scope="local" if small else move.source.scope)
+    starts = [start for start, _ in move.tile]
+    return Alloc(new, map_accesses(body, lambda b, at: (b, at) if b is not old else (
+        new, tuple(i - start for i, start in zip(at, starts, strict=True)))))
+
+
+def _example() -> tuple[str, str]:
+    """The program of the docstring, before and after."""
+    a, t, b = Buffer("A", float32, (8,)), Buffer("T", float32, (8,)), Buffer("B", float32, (8,))
+    i, j = Var("i_o") * 2 + Var("i_i"), Var("j")
+    producer = For(Var("i_o"), 4, For(Var("i_i"), 2, Store(t, (i,), a[i] * 2.0)))
+    before = Program("double", (a,), (b,), Alloc(t, seq(producer, For(j, 8, Store(b, (j,), t[j] + 1.0)))))
+    return loops_text(before), loops_text(ReverseComputeAt("B", "i_o").apply(before))
