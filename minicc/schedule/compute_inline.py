@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Stmt, Store, map_expressions, rewrite, seq
+from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Stmt, Store, map_expressions, rewrite, seq
 from minicc.loop.program import Program
 from minicc.schedule.nest import (
     allocations,
@@ -63,8 +63,7 @@ class ComputeInline(Step):
             return substitute(store.value, {**once, **point})
 
         memo: dict[Expr, Expr] = {}
-        gone = [nest, *[s for s in in_order(alloc.body) if isinstance(s, Prefetch) and s.buffer is alloc.buffer]]
-        rest = rewrite(alloc.body, lambda s: seq() if s in gone else s)
+        rest = rewrite(alloc.body, lambda s: seq() if s is nest else s)
         return graft(program, alloc, map_expressions(rest, lambda e: transform(e, change, memo)))
 
     def _only_store(self, alloc: Alloc) -> Store:

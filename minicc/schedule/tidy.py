@@ -1,13 +1,14 @@
 """Readable programs after every step: indices simplified, proven guards dropped.
 
-In: a program. Out: the same loops, by the same names, around shorter expressions. Loop names and
+In: a program. Out: the same loops, by the same names, around shorter expressions; hints about
+buffers that a step has moved away are gone. Loop names and
 loops of one trip stay, because later steps address them.
 """
 
 from __future__ import annotations
 
 from minicc.ir.node import replace
-from minicc.loop.ir import For, If, Seq, Stmt, bodies, loops, map_bodies, map_expressions, seq
+from minicc.loop.ir import Alloc, Buffer, For, If, Prefetch, Seq, Stmt, bodies, loops, map_bodies, map_expressions, seq, walk
 from minicc.loop.program import Program
 from minicc.loop.ranges import Ranges, inside, sizes
 from minicc.te.bounds import assume
@@ -30,7 +31,18 @@ def ranges_of(program: Program) -> Ranges:
 def tidy(program: Program) -> Program:
     """`program` with short expressions."""
     ranges = ranges_of(program)
-    return replace(program, body=_stmt(program.body, Simplifier(ranges), ranges))
+    body = program.body
+    if any(isinstance(s, Prefetch) for s in walk(body)):
+        body = _hints(body, frozenset((*program.params, *program.outputs)))
+    return replace(program, body=_stmt(body, Simplifier(ranges), ranges))
+
+
+def _hints(s: Stmt, live: frozenset[Buffer]) -> Stmt:
+    """`s` without hints about buffers that have gone elsewhere."""
+    if isinstance(s, Prefetch):
+        return s if s.buffer in live else seq()
+    inner = live | {s.buffer} if isinstance(s, Alloc) else live
+    return map_bodies(s, lambda t: _hints(t, inner))
 
 
 def _stmt(s: Stmt, simplify: Simplifier, ranges: Ranges) -> Stmt:
