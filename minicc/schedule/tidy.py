@@ -8,7 +8,21 @@ loops of one trip stay, because later steps address them.
 from __future__ import annotations
 
 from minicc.ir.node import replace
-from minicc.loop.ir import Alloc, Buffer, For, If, Prefetch, Seq, Stmt, bodies, loops, map_bodies, map_expressions, seq, walk
+from minicc.loop.ir import (
+    Alloc,
+    Buffer,
+    For,
+    If,
+    Prefetch,
+    Seq,
+    Stmt,
+    bodies,
+    loops,
+    map_bodies,
+    map_expressions,
+    seq,
+    walk,
+)
 from minicc.loop.program import Program
 from minicc.loop.ranges import Ranges, inside, sizes
 from minicc.te.bounds import assume
