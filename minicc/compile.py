@@ -33,7 +33,6 @@ from minicc.loop.ir import ExternCall, walk
 from minicc.loop.lower import lower as lower_tensors
 from minicc.loop.place_init import place_init
 from minicc.loop.program import Program
-from minicc.loop.serialize_threads import serialize_threads
 from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.widen_floats import widen_floats
 from minicc.ops import Reshape
@@ -73,8 +72,6 @@ GRAPH_PASSES: tuple[tuple[str, Callable[[Graph, Target], Graph]], ...] = (
 )
 
 LOOP_PASSES: tuple[tuple[str, Callable[[Program], Program]], ...] = (
-    # a CPU has no thread axes: bound loops are ordinary ones from here on
-    ("serialize threads", serialize_threads),
     # a reduction is one statement while it is scheduled; now its initialisation gets a place
     ("place init", place_init),
     # 16-bit floats are a storage format: arithmetic on them is done in float32

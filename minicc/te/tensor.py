@@ -236,7 +236,7 @@ def reduce_axis(dom: tuple[Any, Any], name: str = "k") -> Axis:
 def compute(shape: Any, f: Callable[..., Any], name: str = "compute", names: Sequence[str] | None = None) -> Any:
     """The tensor whose element at a point is `f(*point)`; a tuple of tensors if `f` gives a tuple.
 
-    Axes are called after the parameters of `f`, or `names`. Raises TeError when `f` takes another
+    Axes are called after the parameters of `f` that have no default, or `names`. Raises TeError when `f` takes another
     number of indices than the shape has, or a reduction is not at the top of the body.
     """
     extents = _extents(shape)
@@ -245,7 +245,7 @@ def compute(shape: Any, f: Callable[..., Any], name: str = "compute", names: Seq
         if parameters and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
             names = [f"i{d}" for d in range(len(extents))]
         else:
-            names = [p.name for p in parameters]
+            names = [p.name for p in parameters if p.default is inspect.Parameter.empty]
     if len(names) != len(extents):
         raise TeError(f"compute({name!r})", f"the body takes {len(names)} indices, the shape {extents} has {len(extents)}")
     axes = tuple(Axis(Var(n), e) for n, e in zip(names, extents, strict=True))
