@@ -109,6 +109,6 @@ def draw(images: Array, labels: Array, answers: Array, certainty: Array) -> str:
         colour = "#1a7f37" if right else "#cf222e"
         parts.append(f'<rect x="{left - 1}" y="{top - 1}" width="{8 * pixel + 2}" height="{8 * pixel + 2}" fill="none" '
                      f'stroke="{colour}" stroke-width="{1 if right else 3}"/>')
-        said = f"{answers[n]} ({certainty[n]:.0%})" + ("" if right else f" not {labels[n]}")
+        said = f"{answers[n]} ({certainty[n]:.0%})" if right else f"{answers[n]}, not {labels[n]}"
         parts.append(f'<text x="{left}" y="{top + 8 * pixel + 15}" fill="{colour}">{said}</text>')
     return "\n".join([*parts, "</svg>"])
