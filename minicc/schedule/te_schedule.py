@@ -86,8 +86,9 @@ class TeSchedule:
         self._past: list[tuple[int, dict[str, StageOp]]] = []  # the number of steps, and the stages then
         for tensor, buffer in self.lowered.buffers.items():
             found = {axis: name for (t, axis), name in self.lowered.loops.items() if t is tensor}
-            axes = [axis for axis in found if not axis.reduce]
-            self._ops[buffer.name] = StageOp(buffer.name, tuple(axes), tuple(a for a in found if a.reduce), found)
+            axes = tuple(axis for axis in found if not axis.reduce)
+            if found or buffer.name not in self._ops:  # the state of a scan shares its buffer
+                self._ops[buffer.name] = StageOp(buffer.name, axes, tuple(a for a in found if a.reduce), found)
 
     # ---- what it is now
 
@@ -272,8 +273,14 @@ class Stage:
             raise ScheduleError("fuse()", "expected at least one axis, got none", where=str(self.schedule.program),
                                 hint="s[C].fuse(outer, inner)")
         fused, *rest = map(self.loop, axes)
-        for inner in rest:
-            fused = self._do("fuse", fused, inner)
+        before = len(self.schedule.trace)
+        try:
+            for inner in rest:
+                fused = self._do("fuse", fused, inner)
+        except ScheduleError:
+            while len(self.schedule.trace) > before:  # all or nothing
+                self.schedule.undo()
+            raise
         return fused
 
     def reorder(self, *axes: Any) -> None:

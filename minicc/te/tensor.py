@@ -217,6 +217,10 @@ def var(name: str = "n", dtype: DType | str = int64) -> Var:
 
 def _extents(shape: Any) -> tuple[Any, ...]:
     dims = shape if isinstance(shape, (tuple, list)) else (shape,)
+    for dim in dims:
+        if isinstance(dim, Expr) and dim.dtype is not int64:
+            raise TeError(f"shape ({', '.join(map(str, dims))})", f"an extent must be int64, got {dim} of {dim.dtype}",
+                          hint='te.var("n"), or n.astype("int64")')
     return tuple(d if isinstance(d, Expr) else int(d) for d in dims)
 
 
