@@ -306,8 +306,9 @@ class Statements(Expressions):
         exprs = [e for s in inside for e in expressions(s)]
         needed = {*free_vars(*exprs), *self.sizes}
         used: dict[Any, ir.Value] = {v: self.env[v] for v in self.env if v in needed}
-        stored = [s.buffer if isinstance(s, Store) else s.output for s in inside if isinstance(s, (Store, ExternCall))]
-        for buffer in dict.fromkeys([*[load.source for load in loads(*exprs)], *stored]):
+        named = [s.buffer for s in inside if isinstance(s, (Store, Prefetch))]
+        written = [s.output for s in inside if isinstance(s, ExternCall)]
+        for buffer in dict.fromkeys([*[load.source for load in loads(*exprs)], *named, *written]):
             if buffer in self.pointers:
                 used[buffer] = self.pointers[buffer]
         return used
