@@ -100,7 +100,7 @@ def _shared_loop(buffer: Buffer, read: list[Nest]) -> For | None:
         dimensions = range(len(buffer.shape))
         if loop.extent != 1 and not any(all(load.indices[d] is loop.var for load in accesses) for d in dimensions):
             break
-        found = loop
+        found = loop if loop.extent != 1 else found
     return found
 
 
@@ -114,7 +114,8 @@ def _worth_inlining(buffer: Buffer, made: list[Nest], read: list[Nest]) -> bool:
     if len(made) != 1 or not isinstance(made[0].stmt, Store) or not read or made[0].buffer in _sources(made[0]):
         return False
     (producer,) = made
-    if len(producer.loops) != len(buffer.shape) or any(i is not f.var for i, f in zip(producer.stmt.indices, producer.loops, strict=True)):
+    places = zip(producer.stmt.indices, producer.loops, strict=True) if len(producer.loops) == len(buffer.shape) else [(None, None)]
+    if any(loop is None or (index is not loop.var and loop.extent != 1) for index, loop in places):
         return False
     again = sum(nest.iterations for nest in read) / max(producer.iterations, 1)
     cost = arithmetic(*producer.values)
