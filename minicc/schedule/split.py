@@ -1,10 +1,13 @@
 """split: one loop becomes two, an outer one over tiles and an inner one within a tile.
 
 Meaning: `i` takes the values `i_o*factor + i_i`. Where the factor does not divide the extent,
-`tail="guard"` puts the body under an `If`, and `tail="peel"` gives the rest a nest of its own.
+`tail="guard"` puts the body under an `If`, `tail="mask"` puts each store in it under one, inside
+of all loops, so that `loop_i` or a loop in it stays a whole vector, stored under a mask, and
+`tail="peel"` gives the rest a nest of its own.
 
 Legality: always, for a serial loop. The tail of a reduction over several buffers cannot be
-peeled, and peeling needs a constant extent with at least one whole tile.
+peeled, and peeling needs a constant extent with at least one whole tile. For a mask, no loop
+inside may be as long as an expression of the loop says.
 
 >>> before, after = _example()
 >>> print(before)
@@ -24,14 +27,31 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from minicc.ir.node import replace
-from minicc.loop.ir import SERIAL, Buffer, For, If, Stmt, Store, Update, loops, rewrite, seq, substitute_vars
+from minicc.loop.ir import (
+    SERIAL,
+    Alloc,
+    Buffer,
+    For,
+    If,
+    Seq,
+    Stmt,
+    Store,
+    Update,
+    bodies,
+    loops,
+    map_bodies,
+    rewrite,
+    seq,
+    substitute_vars,
+)
 from minicc.loop.program import Program
 from minicc.schedule.nest import duplicate, fresh, get_loop, graft
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Var
+from minicc.te.expr import Expr, Var, free_vars
 from minicc.types import float32
 
 FACTORS = (2, 3, 4, 8, 16, 32, 64)  # what moves tries
+TAILS = ("guard", "mask", "peel")
 
 
 @dataclass(frozen=True)
@@ -53,11 +73,11 @@ class Split(Step):
         loop = get_loop(program, self.loop)
         if loop.kind != SERIAL:
             raise Illegal(f"expected a serial loop, got one of kind {loop.kind}", loop.name, f"split {loop.name} before")
-        if self.tail not in ("guard", "peel"):
-            raise Illegal(f"expected tail to be 'guard' or 'peel', got {self.tail!r}", loop.name)
+        if self.tail not in TAILS:
+            raise Illegal(f"expected tail to be one of {', '.join(TAILS)}, got {self.tail!r}", loop.name)
         factor = self._factor(loop)
         whole = isinstance(loop.extent, int) and loop.extent % factor == 0
-        if whole or self.tail == "guard":
+        if whole or self.tail != "peel":
             return graft(program, loop, self._guarded(program, loop, factor, not whole))
         return graft(program, loop, self._peeled(program, loop, factor))
 
@@ -80,7 +100,7 @@ class Split(Step):
         trips = self.nparts if self.nparts is not None else (loop.extent + (factor - 1)) // factor
         covered = trips * factor
         if ragged or (isinstance(covered, int) and covered != loop.extent):
-            body = If(value < loop.extent, body)
+            body = _masked(body, value < loop.extent) if self.tail == "mask" else If(value < loop.extent, body)
         return For(outer, trips, For(inner, factor, body))
 
     def _peeled(self, program: Program, loop: For, factor: int) -> Stmt:
@@ -104,6 +124,17 @@ class Split(Step):
                         yield cls(loop.name, factor)
                         if loop.extent % factor:
                             yield cls(loop.name, factor, tail="peel")
+                            if any(isinstance(s, (For, Alloc, Seq)) for s in bodies(loop)):
+                                yield cls(loop.name, factor, tail="mask")
+
+
+def _masked(s: Stmt, cond: Expr) -> Stmt:
+    """`s` under a guard that stands as far inside as it can: what is stored depends on it, no loop does."""
+    if isinstance(s, For) and isinstance(s.extent, Expr) and free_vars(s.extent) & free_vars(cond):
+        raise Illegal(f"the extent of loop {s.name} depends on it", s.name, 'use tail="guard"')
+    if isinstance(s, (For, Alloc, Seq)):
+        return map_bodies(s, lambda inner: _masked(inner, cond))
+    return If(cond, s)
 
 
 def _continued(s: Stmt, axis: Var) -> Stmt:
