@@ -32,14 +32,14 @@ class Externs:
             if isinstance(s, ExternCall) and extern_symbol(s) not in self.symbols:
                 self.symbols[extern_symbol(s)] = s.function.address or self._callback(s)
 
-    def check(self, call: str) -> None:
+    def check(self, call: Callable[[], str]) -> None:
         """Raise RunError if a Python function has raised since the last check in this thread."""
         error = getattr(self._raised, "error", None)
         if error is None:
             return
         self._raised.error = None
         function, cause = error
-        raise RunError(call, f"expected {function} to return, but it raised {type(cause).__name__}: {cause}",
+        raise RunError(call(), f"expected {function} to return, but it raised {type(cause).__name__}: {cause}",
                        where=str(function), hint="see the exception that caused this one") from cause
 
     def _callback(self, s: ExternCall) -> int:

@@ -14,13 +14,14 @@ from __future__ import annotations
 import ctypes
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from minicc.codegen.llvm import workspace_bytes
+from minicc.codegen.llvm import ALIGNMENT, workspace_bytes
 from minicc.errors import CodegenError, RunError
 from minicc.loop.ir import Buffer
 from minicc.loop.program import Program
@@ -77,6 +78,8 @@ class Function:
         pointers, numbers = [ctypes.c_void_p] * len(buffers), [ctypes.c_int64] * len(self.sizes)
         kind = ctypes.CFUNCTYPE(None, *pointers, *numbers, ctypes.c_void_p, ctypes.c_int64)
         self._entry = kind(self._library[self._kernel.symbol])
+        self._arenas: deque[Array] = deque()
+        self._last_room: tuple[tuple[int, ...] | None, int] = (None, 0)
         self._threads = target.threads if target.threads == 1 or threads.openmp() else 1
 
     def __call__(self, *arrays: Array) -> None:
@@ -125,15 +128,34 @@ class Function:
         held = [self._held(n, a) for n, a in enumerate(arrays)]
         self._check_overlap(held)
         pointers = [held[n].ctypes.data for n in self._order]
-        room = workspace_bytes(self._final, self._threads, sizes)
         numbers = [sizes[v] for v in self.sizes]
+        room = self._room(tuple(numbers))
 
         def run() -> None:
-            arena = np.empty(room + 64, np.uint8)
-            self._entry(*pointers, *numbers, aligned(arena), self._threads)
-            self._externs.check(self._signature())
+            arena = self._take(room)
+            try:
+                self._entry(*pointers, *numbers, aligned(arena), self._threads)
+            finally:
+                self._arenas.append(arena)
+            self._externs.check(self._signature)
 
         return run, held
+
+    def _room(self, numbers: tuple[int, ...]) -> int:
+        """The bytes of workspace at these sizes; those of the last call are remembered."""
+        known, room = self._last_room
+        if known != numbers:
+            room = workspace_bytes(self._final, self._threads, dict(zip(self.sizes, numbers, strict=True)))
+            self._last_room = numbers, room
+        return room
+
+    def _take(self, room: int) -> Array:
+        """A free arena that is large enough, or a new one: memory that has been touched before is faster."""
+        try:
+            arena = self._arenas.pop()
+        except IndexError:
+            arena = np.empty(0, np.uint8)
+        return arena if arena.size >= room + ALIGNMENT else np.empty(room + ALIGNMENT, np.uint8)
 
     def _check_type(self, buffer: Buffer, array: Any) -> None:
         if not isinstance(array, np.ndarray):
@@ -153,10 +175,8 @@ class Function:
         for buffer, dim, extent, got in dims:
             if isinstance(extent, Var) and extent not in sizes:
                 sizes[extent], origin[extent] = got, f"{buffer.name}.shape[{dim}]"
-        values: dict[Expr, Expr] = {v: const(n) for v, n in sizes.items()}
         for buffer, dim, extent, got in dims:
-            expected = substitute(extent, values) if isinstance(extent, Expr) else const(extent)
-            if not isinstance(expected, Const) or expected.value != got:
+            if _value(extent, sizes) != got:
                 because = ", ".join(f"{v} is {n}, by {origin[v]}" for v, n in sizes.items()) if isinstance(extent, Expr) else ""
                 raise self._error(f"{buffer.name}.shape[{dim}] must be {extent}, got {got}"
                                   + (f", but {because}" if because else ""), "give arrays of the shapes of the signature")
@@ -197,6 +217,17 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<Function {self._signature()}>"
+
+
+def _value(extent: Any, sizes: Mapping[Var, int]) -> int:
+    """An extent at these sizes."""
+    if isinstance(extent, Var):
+        return sizes[extent]
+    if isinstance(extent, Expr):
+        found = substitute(extent, {v: const(n) for v, n in sizes.items()})
+        assert isinstance(found, Const)
+        return int(found.value)
+    return int(extent)
 
 
 __all__ = ["Function", "Timing"]
