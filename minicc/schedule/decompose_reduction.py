@@ -5,7 +5,8 @@ and the reduction that are not reduced over, and the reduction becomes a plain s
 `loop.place_init` does to every reduction at the end, done earlier and at a place of choice.
 
 Legality: every loop that `buffer` is reduced over is `loop` or inside of it, and its other loops
-are axes of the result. Do it last: a plain store is no longer known to be a reduction, so its
+are axes of the result; where an iteration of a parallel or bound loop around it initialises what it
+reduces, its loops must show that no other does. Do it last: a plain store is no longer known to be a reduction, so its
 loops cannot be reordered freely.
 
 >>> before, after = _example()
@@ -25,11 +26,11 @@ for i in range(4):
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from minicc.loop.ir import Alloc, Buffer, For, If, Store, Update, loops, rewrite, seq
+from minicc.loop.ir import SERIAL, UNROLL, Alloc, Buffer, For, If, Store, Update, loops, rewrite, seq
 from minicc.loop.place_init import Pending, Placing
 from minicc.loop.program import Program
 from minicc.schedule.dependence import dependences
@@ -71,7 +72,18 @@ class DecomposeReduction(Step):
         for s in reversed(path[:-1]):
             item.stmt = placing.outside(item, s)
         plain = placing.assign(update)
-        return graft(program, loop, seq(item.stmt, rewrite(loop, lambda s: plain if s is update else s)))
+        made = graft(program, loop, seq(item.stmt, rewrite(loop, lambda s: plain if s is update else s)))
+        self._check_shared_out(made, loops_around(made.body, get_loop(made, loop.name)), update)
+        return made
+
+    def _check_shared_out(self, made: Program, around: Sequence[For], update: Update) -> None:
+        """Where iterations run at once, none may seem to reduce into what another one initialises."""
+        moving = [s for s in around if s.kind not in (SERIAL, UNROLL) and s.extent != 1]
+        for outer in moving:
+            for found in dependences(outer.body, [outer.var], ranges_of(made), reductions_commute=False):
+                if found.first.buffer in update.buffers:
+                    raise Illegal(f"the iterations of the {outer.kind} loop {outer.name} would depend on each other: {found}", outer.name,
+                                  f"decompose first, or before loop {outer.name}")
 
     def _check(self, program: Program, loop: For, update: Update) -> None:
         for outer in loops_around(program.body, loop):

@@ -11,6 +11,17 @@ FOUND = {
         s.prefetch("C_local", "i_1", offset=4)
         s.cache_read("C_local", "local")
         s.parallel("i_1")"""),
+    "an initialisation whose place in a tile is not that of its reduction": ("pooling", (4, 4), "python", """
+        s.split("x_1", factor=2, tail="mask")
+        s.bind("x_1_i", "threadIdx.x")
+        s.reorder("x_1_i", "x_1_o")
+        s.decompose_reduction("D", "x_1_o")"""),
+    "an initialisation over fused loops in a parallel one": ("argmax", (3, 7), "python", """
+        s.rfactor("M_v0", "k")
+        s.fuse("i", "k")
+        s.split("i_k_f", factor=16)
+        s.parallel("i_k_f_o")
+        s.decompose_reduction("M_v0_rf", "i_k_f_i")"""),
 }  # fmt: skip
 
 
@@ -21,6 +32,16 @@ def test_found_failures_stay_repaired(what):
     for step in steps.split("\n")[1:]:
         try:
             exec(step.strip(), {"s": s})
-        except ScheduleError:
-            break  # to refuse it is a repair, too
+        except ScheduleError as refused:  # a repair, too
+            assert refused.hint or refused.problem
+            break
     check(s.program, workload, extents, stage)
+
+
+def test_an_initialisation_that_another_thread_might_reduce_is_refused():
+    s = start("pooling", (4, 4))
+    s.split("x_1", factor=2)
+    s.bind("x_1_i", "threadIdx.x")
+    s.reorder("x_1_i", "x_1_o")
+    with pytest.raises(ScheduleError, match="iterations of the threadIdx.x loop x_1_i would depend on each other"):
+        s.decompose_reduction("D", "x_1_o")
