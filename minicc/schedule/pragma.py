@@ -43,7 +43,8 @@ class Pragma(Step):
         loop = get_loop(program, self.loop)
         if not self.key.isidentifier():
             raise Illegal(f"expected a key that is a word, got {self.key!r}", loop.name)
-        if isinstance(self.value, bool) or not (isinstance(self.value, int) or str(self.value).isidentifier()):
+        word = isinstance(self.value, str) and self.value.isidentifier()
+        if not word and type(self.value) is not int:
             raise Illegal(f"expected a value that is a number or a word, got {self.value!r}", loop.name)
         others = tuple(note for note in loop.notes if note[0] != self.key)
         return graft(program, loop, replace(loop, notes=(*others, (self.key, self.value))))
