@@ -44,6 +44,7 @@ from minicc.schedule.double_buffer import DoubleBuffer
 from minicc.schedule.fuse import Fuse
 from minicc.schedule.nest import buffers_of, loops_around, writes
 from minicc.schedule.parallel import Parallel
+from minicc.schedule.partition_loop import PartitionLoop
 from minicc.schedule.pragma import Pragma
 from minicc.schedule.prefetch import PrefetchStep
 from minicc.schedule.reorder import Reorder
@@ -65,7 +66,7 @@ STEPS: dict[str, type[Step]] = {
         Split, Reorder, Fuse, Vectorize, Unroll, Parallel, Bind, ComputeInline, ComputeAt, CacheWrite, CacheRead,
         SetScope, StorageAlign, DoubleBuffer, Pragma, PrefetchStep, DecomposeReduction, Rfactor,
         ReverseComputeAt, ComputeRoot,
-        TransformLayout,
+        TransformLayout, PartitionLoop,
     )
 }
 
@@ -267,6 +268,10 @@ class Schedule:
     def transform_layout(self, buffer: str, *order: str) -> None:
         """Lay a buffer out by new axes, each given by the old ones: `"1//16", "0", "1%16"`."""
         self.apply(TransformLayout(buffer, order))
+
+    def partition_loop(self, loop: str) -> None:
+        """Cut a loop where its guards and selects begin or cease to hold: the loop in the middle loses them."""
+        self.apply(PartitionLoop(loop))
 
     # ---- several steps at once
 

@@ -112,7 +112,7 @@ class Split(Step):
         main = For(outer, parts, For(inner, factor, substitute_vars(loop.body, {loop.var: outer * factor + inner})))
         rest = duplicate(program, replace(loop, extent=loop.extent - parts * factor), "_tail")
         assert isinstance(rest, For)
-        body = rewrite(rest.body, lambda s: _continued(s, rest.var))
+        body = rewrite(rest.body, lambda s: continued(s, rest.var))
         return seq(main, replace(rest, body=substitute_vars(body, {rest.var: rest.var + parts * factor})))
 
     @classmethod
@@ -137,7 +137,7 @@ def _masked(s: Stmt, cond: Expr) -> Stmt:
     return If(cond, s)
 
 
-def _continued(s: Stmt, axis: Var) -> Stmt:
+def continued(s: Stmt, axis: Var) -> Stmt:
     """A reduction whose first steps along `axis` were done before: it does not start again."""
     if not isinstance(s, Update) or axis not in s.axes:
         return s
