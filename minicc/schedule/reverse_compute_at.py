@@ -129,21 +129,18 @@ class ReverseComputeAt(Step):
         nest = next(s for s in path_to(program.body, write) if s not in way) if not path_to(loop, write) else None
         if nest is None:
             raise Illegal(f"{self.buffer} is computed in loop {loop.name} already", loop.name)
-        self._check_place(program, buffer, loop, nest)
+        self._check_place(program, loop, nest)
         source, producer = self._source(program, loop, nest)
         self._check_inputs(program, loop, write, nest, source)
         return _Move(loop, write, nest, source, producer, self._tile(loop, producer))
 
-    def _check_place(self, program: Program, buffer: Buffer, loop: For, nest: Stmt) -> None:
+    def _check_place(self, program: Program, loop: For, nest: Stmt) -> None:
         shared = path_to(program.body, nest)[-2] if nest is not program.body else None
         if not isinstance(shared, Seq) or not any(path_to(s, loop) for s in shared.stmts[: shared.stmts.index(nest)]):
             raise Illegal(f"loop {loop.name} does not come before the nest of {self.buffer}", loop.name)
         for s in (*loops_around(program.body, loop), loop):
             if s.kind == VECTORIZE:
                 raise Illegal(f"loop {s.name} is vectorized", loop.name, "choose a loop around it")
-        for alloc in allocations(program).values():
-            if alloc.buffer in {b for w in writes(nest) for b in targets(w)} and not path_to(nest, alloc) and not path_to(alloc, loop):
-                raise Illegal(f"{alloc.buffer.name} does not live in loop {loop.name}", alloc.buffer.name)
 
     def _source(self, program: Program, loop: For, nest: Stmt) -> tuple[Buffer, Write]:
         """The buffer that the loop produces and the nest reads, and the statement that fills it."""

@@ -2,6 +2,7 @@
 
 from schedule_cases import (
     chain,
+    copied,
     every_move_keeps_the_meaning,
     lowered,
     matmul,
@@ -100,3 +101,12 @@ ScheduleError: cache_read("C", "local"): C is not complete before it is read: on
         ^ here
         for i_1 in range(1):
             D[i] = C[i]*2.0"""
+
+
+def test_tile_is_three_steps_or_none():
+    s = copied()
+    assert s.tile("i", "j", 2, 3) == ("i_o", "j_o", "i_i", "j_i")
+    assert len(s.trace) == 3
+    s = copied()
+    assert 'split("q", factor=3): no loop is called' in message(lambda: s.tile("i", "q", 2, 3))
+    assert len(s.trace) == 0

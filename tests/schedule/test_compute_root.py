@@ -12,8 +12,13 @@ from schedule_cases import (
 )
 
 from minicc import te
+from minicc.loop.ir import Alloc, Buffer, For, Store, seq
+from minicc.loop.program import Program
+from minicc.schedule import Schedule
 from minicc.schedule.compute_at import ComputeAt
 from minicc.schedule.compute_root import ComputeRoot
+from minicc.te.expr import Var, const
+from minicc.types import float32
 
 
 def test_the_example_of_the_docstring():
@@ -104,3 +109,24 @@ ScheduleError: compute_root("U"): it reads T, which is written in loop i_2
         for i_1 in range(1):
             U[0] = T[0]*2.0
         D[i_2] = U[0] + 3.0"""
+
+
+A, B, C, T = (Buffer(name, float32, (4,)) for name in "ABCT")
+i, j, k = Var("i"), Var("j"), Var("k")
+
+
+def program(body, *inside, outputs=(B,)):
+    """A program that reads A."""
+    for buffer in inside:
+        body = Alloc(buffer, body)
+    return Schedule(Program("f", (A,), outputs, body))
+
+
+def test_other_refusals():
+    s = program(For(i, 4, Alloc(T, seq(Store(T, (const(0),), A[i]), Store(T, (const(1),), A[i]), Store(B, (i,), T[0] + T[1])))))
+    assert "one nest must fill T before it is read, but 2 do" in message(lambda: s.compute_root("T"))
+    both = For(j, 4, seq(Store(T, (j,), A[i]), Store(C, (j,), A[i])))
+    s = program(For(i, 4, Alloc(T, seq(both, Store(B, (i,), T[0] + C[1])))), C)
+    assert "its nest also fills C" in message(lambda: s.compute_root("T"))
+    triangle = For(j, i + 1, Alloc(T, seq(Store(T, (const(0),), A[j]), Store(B, (j,), T[0]))))
+    assert "the extent of loop j depends on another loop" in message(lambda: program(For(i, 4, triangle)).compute_root("T"))

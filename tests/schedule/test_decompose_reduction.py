@@ -13,7 +13,12 @@ from schedule_cases import (
     unchanged,
 )
 
+from minicc.loop.ir import Alloc, Buffer, For, Store, Update, seq
+from minicc.loop.program import Program
+from minicc.schedule import Schedule
 from minicc.schedule.decompose_reduction import DecomposeReduction
+from minicc.te.expr import Var, const
+from minicc.types import float32
 
 
 def test_the_example_of_the_docstring():
@@ -113,3 +118,26 @@ ScheduleError: decompose_reduction("C", "i_1"): C is allocated in loop i_1
         for j_1 in range(4):
             D[i_1, j_1] = maximum(C[0, j_1], bias[j_1])
 hint: choose a loop inside of its scope"""
+
+
+A, B, C, T = (Buffer(name, float32, (4,)) for name in "ABCT")
+i, j, k = Var("i"), Var("j"), Var("k")
+
+
+def program(body, *inside, outputs=(B,)):
+    """A program that reads A."""
+    for buffer in inside:
+        body = Alloc(buffer, body)
+    return Schedule(Program("f", (A,), outputs, body))
+
+
+def test_other_refusals():
+    one = (const(0.0, float32),)
+    shared = Update((T,), (const(0),), (T[0] + A[k],), one, (k,))
+    s = program(For(i, 4, seq(For(k, 4, shared), Store(B, (i,), T[0]))), T)
+    assert "T[0] is reduced anew in each iteration of i" in message(lambda: s.decompose_reduction("T", "i"))
+    unchanged(s, lambda s: s.decompose_reduction("T", "k"))
+    begun = Update((B,), (i,), (B[i] + A[k],), (C[i],), (k,))
+    s = program(For(i, 4, seq(Store(C, (i,), A[i]), For(k, 4, begun))), outputs=(B, C))
+    assert "the initialisation reads C, which is written in loop i" in message(lambda: s.decompose_reduction("B", "i"))
+    unchanged(s, lambda s: s.decompose_reduction("B", "k"))

@@ -13,8 +13,12 @@ from schedule_cases import (
 )
 
 from minicc import te
-from minicc.loop.ir import loops
+from minicc.loop.ir import Alloc, Buffer, For, If, Store, loops, seq
+from minicc.loop.program import Program
+from minicc.schedule import Schedule
 from minicc.schedule.reverse_compute_at import ReverseComputeAt
+from minicc.te.expr import Var
+from minicc.types import float32
 
 
 def test_the_example_of_the_docstring():
@@ -172,3 +176,43 @@ ScheduleError: reverse_compute_at("D", "i"): D must read one buffer that loop i 
         T[i] = A[i] + 1.0
     for i_1 in range(6):
         D[i_1] = A[i_1]*2.0"""
+
+
+A, B, C, T = (Buffer(name, float32, (4,)) for name in "ABCT")
+i, j, k = Var("i"), Var("j"), Var("k")
+
+
+def program(body, *inside, outputs=(B,)):
+    """A program that reads A."""
+    for buffer in inside:
+        body = Alloc(buffer, body)
+    return Schedule(Program("f", (A,), outputs, body))
+
+
+def consumer(value, index=j):
+    """B, filled after loop i has filled T."""
+    return For(j, 4, Store(B, (index,), value))
+
+
+def refused(s, problem, loop="i"):
+    assert problem in message(lambda: s.reverse_compute_at("B", loop))
+
+
+def test_other_refusals():
+    fill = For(i, 4, Store(T, (i,), A[i] * 2.0))
+    refused(program(seq(fill, consumer(T[3 - j])), T), "T must be read at loops of its own, but is read as T[3 - j]")
+    refused(program(seq(fill, For(j, 4, seq(Store(B, (j,), T[j]), Store(B, (j,), A[j])))), T), "but 2 write it")
+    refused(program(seq(fill, For(j, 4, seq(Store(B, (j,), T[j]), Store(C, (j,), T[j])))), T, C), "its nest also fills C")
+    refused(program(seq(fill, For(k, 4, Store(B, (k,), A[k])), consumer(T[j])), T), "but 2 write it")
+    refused(program(seq(fill, Alloc(B, seq(consumer(T[j]), For(k, 4, Store(C, (k,), B[k]))))), T, outputs=(C,)), "its nest also fills C")
+    refused(program(seq(fill, consumer(T[j] + B[0])), T), "its elements are computed from one another")
+    twice = For(i, 4, seq(Store(T, (i,), A[i]), Store(T, (i,), A[i] * 2.0)))
+    refused(program(seq(twice, consumer(T[j])), T), "T must be filled by one statement of its own")
+    used = For(i, 4, seq(Store(T, (i,), A[i]), Store(C, (i,), T[i])))
+    refused(program(seq(used, consumer(T[j])), T, outputs=(B, C)), "T is read in loop i itself")
+    guarded = For(i, 1, For(k, 4, If(A[k] < 3.0, Store(T, (k,), A[k]))))
+    refused(program(seq(guarded, consumer(T[j])), T), "T is filled under the guard A[k] < 3.0")
+    wide = For(i, 2, For(k, 2, Store(T, (k * 2 + i,), A[k])))
+    refused(program(seq(wide, consumer(T[j])), T), "the loops inside of i do not fill a box: k*2 + i")
+    halves = For(i, 2, For(k, 4, Store(T, ((i * 4 + k) // 2,), A[k])))
+    refused(program(seq(halves, consumer(T[j])), T), "do not fill a box: (i*4 + k)//2")
