@@ -8,7 +8,7 @@ vectors once, broadcasts an element of each row, and multiplies each with each (
 Geijn 2008, Anatomy of High-Performance Matrix Multiplication). `B` is packed in panels, as wide
 as a tile, so that these loads walk through memory; a block of panels fits the L2 cache, and is
 packed right where it is used, by the thread that uses it. Tiles may stick out of the matrices:
-panels are filled up with zeros, and rows are read twice, so that only the stores are guarded.
+panels are filled up with zeros, and rows are read twice, so that only the stores are guarded. A long `k` is cut, so that a panel stays in the L1 cache.
 
 >>> from minicc.target import Target, Caches
 >>> print(gemm(1000, 777, 512, Target("x86_64", "haswell", "+avx2,+fma", 256, 16, Caches(), threads=2)))
@@ -18,6 +18,7 @@ s.split("j_o", factor=4)
 s.reorder("j_o_o", "i_o", "j_o_i", "i_i", "j_i")
 s.compute_at("sums", "j_o_i", scope="local")
 s.compute_at("panels", "j_o_o", scope="global")
+s.prefetch("B", "line", offset=8)
 s.reorder("k", "row", "column")
 s.unroll("row")
 s.vectorize("column")
@@ -39,6 +40,8 @@ from minicc.types import float32
 
 FEW_ROWS = 4  # below, every element of B is used too seldom to be packed
 VECTORS = 2  # of a tile, beside each other
+DEEPEST = 512  # steps of a panel, when k is cut
+AHEAD = 8  # how many rows of B before it is packed one is fetched
 STREAMS = 8  # rows of B that are read at once, each a stream for the prefetcher
 
 
@@ -52,15 +55,18 @@ def gemm(m: int, n: int, k: int, target: Target) -> Schedule:
 
 def tiles(m: int, n: int, k: int, target: Target) -> Schedule:
     """Register tiles on packed panels."""
-    width = min(VECTORS * target.lanes(float32), n)
+    width, depth = min(VECTORS * target.lanes(float32), n), depth_of_panel(k)
     rows = rows_of_tile(m, target)
-    s = Schedule(tiled_product(m, n, k, rows, width))
+    s = Schedule(tiled_product(m, n, k, rows, width, depth))
     i_outer, row = s.split("i", factor=rows)
     panel, column = s.split("j", factor=width)
-    block, panel = s.split(panel, factor=panels_of_block(-(-n // width), 4 * k * width, target))
-    s.reorder(block, i_outer, panel, row, column)
+    block, panel = s.split(panel, factor=panels_of_block(-(-n // width), 4 * depth * width, target))
+    around = ["k_block"] if depth < k else []
+    s.reorder(block, *around, i_outer, panel, row, column)
     s.compute_at("sums", panel, scope="local")
-    s.compute_at("panels", block, scope="global")
+    s.compute_at("panels", around[0] if around else block, scope="global")
+    if depth > AHEAD:
+        s.prefetch("B", "line", AHEAD)
     s.reorder("k", "row", "column")
     s.unroll("row")
     s.vectorize("column")
@@ -72,24 +78,37 @@ def tiles(m: int, n: int, k: int, target: Target) -> Schedule:
     return s
 
 
-def tiled_product(m: int, n: int, k: int, rows: int, width: int) -> Program:
-    """The naive program: B in zero-filled panels, sums in tiles of `rows` by `width`, and C out of the tiles."""
+def tiled_product(m: int, n: int, k: int, rows: int, width: int, depth: int) -> Program:
+    """The naive program: B in zero-filled panels, sums in tiles of `rows` by `width`, and C out of the tiles.
+
+    Panels are `depth` deep, a divisor of k; where that is less than k, C adds up what they give.
+    """
     a, b = te.placeholder((m, k), name="A"), te.placeholder((k, n), name="B")
-    axis = te.reduce_axis((0, k), name="k")
+    axis, block = te.reduce_axis((0, depth), name="k"), te.reduce_axis((0, k // depth), name="k_block")
     grid = -(-m // rows), -(-n // width)
 
-    def packed(panel: Expr, depth: Expr, lane: Expr) -> Expr:
-        at = panel * width + lane
-        return b[depth, at] if n % width == 0 else te.if_then_else(at < n, b[depth, at], 0.0)
+    def packed(part: Expr, panel: Expr, line: Expr, lane: Expr) -> Expr:
+        row, at = part * depth + line, panel * width + lane
+        return b[row, at] if n % width == 0 else te.if_then_else(at < n, b[row, at], 0.0)
 
-    def product(tile: Expr, panel: Expr, row: Expr, column: Expr) -> Expr:
+    def product(part: Expr, tile: Expr, panel: Expr, row: Expr, column: Expr) -> Expr:
         at = tile * rows + row
-        return te.sum(a[at if m % rows == 0 else te.minimum(at, m - 1), axis] * panels[panel, axis, column], axis=axis)
+        left = a[at if m % rows == 0 else te.minimum(at, m - 1), part * depth + axis]
+        return te.sum(left * panels[part, panel, axis, column], axis=axis)
 
-    panels = te.compute((grid[1], k, width), packed, name="panels")
-    sums = te.compute((*grid, rows, width), product, name="sums")
-    c = te.compute((m, n), lambda i, j: sums[i // rows, j // width, i % rows, j % width], name="C")
+    def result(i: Expr, j: Expr) -> Expr:
+        part: Expr = sums[0 if depth == k else block, i // rows, j // width, i % rows, j % width]
+        return part if depth == k else te.sum(part, axis=block)
+
+    panels = te.compute((k // depth, grid[1], depth, width), packed, name="panels")
+    sums = te.compute((k // depth, *grid, rows, width), product, name="sums")
+    c = te.compute((m, n), result, name="C")
     return lower([c], [a, b, c], "gemm").program
+
+
+def depth_of_panel(k: int) -> int:
+    """All of k if that is short: adding up in C costs time. Else a divisor, so that a panel stays in the first cache."""
+    return k if k <= 2 * DEEPEST else max((d for d in range(DEEPEST // 4, DEEPEST + 1) if k % d == 0), default=k)
 
 
 def rows_of_tile(m: int, target: Target) -> int:

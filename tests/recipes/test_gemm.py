@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import minicc
 from minicc.loop.verify import verify
-from minicc.recipes.gemm import gemm, panels_of_block, rows_of_tile
+from minicc.recipes.gemm import DEEPEST, depth_of_panel, gemm, panels_of_block, rows_of_tile
 from minicc.schedule import Trace
 from minicc.target import Caches, Target
 
@@ -27,7 +27,8 @@ def check(m: int, n: int, k: int, target: Target) -> None:
     np.testing.assert_allclose(c, a.astype(np.float64) @ b.astype(np.float64), rtol=1e-4, atol=1e-4 * k**0.5)
 
 
-@pytest.mark.parametrize("m, n, k, threads", [(12, 32, 16, 1), (49, 100, 64, 2), (6, 16, 1, 2), (5, 1, 7, 1), (1, 64, 64, 2), (3, 41, 24, 2)])
+@pytest.mark.parametrize("m, n, k, threads", [(12, 32, 16, 1), (49, 100, 64, 2), (6, 16, 1, 2), (5, 1, 7, 1), (1, 64, 64, 2), (3, 41, 24, 2),
+                                              (7, 20, 2048, 1), (5, 16, 1031, 1)])
 def test_is_numpys_product(m: int, n: int, k: int, threads: int) -> None:
     check(m, n, k, SMALL.with_threads(threads))
 
@@ -62,3 +63,10 @@ def test_blocks_share_out_evenly() -> None:
 def test_tiles_leave_little_over() -> None:
     assert rows_of_tile(49, replace(SMALL, registers=16)) == 5
     assert rows_of_tile(1024, replace(SMALL, registers=16)) == 6
+
+
+def test_long_sums_are_cut_where_they_divide() -> None:
+    assert depth_of_panel(1024) == 1024
+    assert depth_of_panel(2048) == DEEPEST
+    assert depth_of_panel(1031) == 1031  # a prime
+    assert 3000 % depth_of_panel(3000) == 0
