@@ -118,14 +118,15 @@ class Split(Step):
     @classmethod
     def candidates(cls, program: Program) -> Iterator[Split]:
         for loop in loops(program.body).values():
-            if isinstance(loop.extent, int):
-                for factor in FACTORS:
-                    if factor < loop.extent:
-                        yield cls(loop.name, factor)
-                        if loop.extent % factor:
-                            yield cls(loop.name, factor, tail="peel")
-                            if any(isinstance(s, (For, Alloc, Seq)) for s in bodies(loop)):
-                                yield cls(loop.name, factor, tail="mask")
+            for factor in FACTORS:
+                if isinstance(loop.extent, Expr):
+                    yield cls(loop.name, factor)
+                elif factor < loop.extent:
+                    yield cls(loop.name, factor)
+                    if loop.extent % factor:
+                        yield cls(loop.name, factor, tail="peel")
+                        if any(isinstance(s, (For, Alloc, Seq)) for s in bodies(loop)):
+                            yield cls(loop.name, factor, tail="mask")
 
 
 def _masked(s: Stmt, cond: Expr) -> Stmt:

@@ -73,7 +73,9 @@ def _stmt(s: Stmt, simplify: Simplifier, ranges: Ranges) -> Stmt:
             return seq(*[m for m in made if m != seq()]) if made else s
         case For(_, Expr() as extent, _, _):
             within = inside(s, ranges)
-            return replace(s, extent=simplify(extent), body=_stmt(s.body, Simplifier(within), within))
+            trips = simplify(extent)
+            return replace(s, extent=int(trips.value) if isinstance(trips, Const) else trips,
+                           body=_stmt(s.body, Simplifier(within), within))
     if bodies(s):
         return map_bodies(s, lambda inner: _stmt(inner, simplify, ranges))
     return map_expressions(s, simplify)
