@@ -20,6 +20,7 @@ i*4//2 < 10
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -107,33 +108,26 @@ class Const(Expr):
 @node
 class Unary(Expr):
     """`neg`, `abs` or `not` of an operand."""
+
     op: str
     a: Expr
+    dtype: DType = field(init=False)  # held, as a chain of operators may be long
 
-    @property
-    def dtype(self) -> DType:  # type: ignore[override]
-        return _dtype_of_first(self.a)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", self.a.dtype)
 
 
 @node
 class Binary(Expr):
     """An operator of the grammar above between two operands of one dtype."""
+
     op: str
     a: Expr
     b: Expr
+    dtype: DType = field(init=False)
 
-    @property
-    def dtype(self) -> DType:  # type: ignore[override]
-        return boolean if self.op in COMPARISONS else _dtype_of_first(self.a)
-
-
-def _dtype_of_first(e: Expr) -> DType:
-    """The dtype of a chain of operators is that of its first operand; a loop, as chains may be long."""
-    while isinstance(e, (Unary, Binary)):
-        if isinstance(e, Binary) and e.op in COMPARISONS:
-            return boolean
-        e = e.a
-    return e.dtype
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", boolean if self.op in COMPARISONS else self.a.dtype)
 
 
 @node

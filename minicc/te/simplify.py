@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -47,6 +47,8 @@ from minicc.types import DType, boolean, float32, float64, int64
 class Hole(Wild, Expr):
     """Fits an expression of the dtypes in `kinds` ("int uint float bool"), or only a constant."""
 
+    dtype: ClassVar[Any] = None  # type: ignore[misc] # it fits several
+
     name: str
     kinds: str = "int uint float bool"
     only_const: bool = False
@@ -65,6 +67,7 @@ class Number(Wild, Expr):
     """Fits the constant `value` of any number dtype; 0.0 and -0.0 differ."""
 
     exact_key = True
+    dtype: ClassVar[Any] = None  # type: ignore[misc] # it fits several
 
     value: Any
     kinds: str = "int uint float"
