@@ -44,6 +44,7 @@ from minicc.loop.ir import (
     Buffer,
     For,
     If,
+    Prefetch,
     Seq,
     Stmt,
     Store,
@@ -199,7 +200,8 @@ class ComputeAt(Step):
         """The nest over the box: its loops count from the start of the box, its indices are clamped."""
         marks = tuple(Var(f"{i}'") if isinstance(i, Var) else i for i in move.write.indices)
         old = move.alloc.buffer
-        nest = map_accesses(move.nest, lambda b, at: (buffer, marks) if b is old else (b, at))
+        hinted = rewrite(move.nest, lambda s: seq() if isinstance(s, Prefetch) and s.buffer is old else s)
+        nest = map_accesses(_without_empty(hinted), lambda b, at: (buffer, marks) if b is old else (b, at))
         values: dict[Expr, Expr] = {}
         extents: dict[Expr, Any] = {}
         for index, (start, size), limit in zip(move.write.indices, region, old.shape, strict=True):

@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from minicc.loop.ranges import least
 from minicc.te.bounds import Interval
 from minicc.te.expr import Binary, Const, Expr, Load, Var, binary, const, free_vars, loads
-from minicc.te.linear import is_linear, linear
+from minicc.te.linear import combine, is_linear, linear
 from minicc.te.simplify import Simplifier
 
 Span = tuple[Expr, int]  # a start, and by how much values may exceed it
@@ -44,7 +45,14 @@ def _side(indices: Sequence[Expr], extent: Any, inner: Mapping[Var, Interval], s
     size = above - below + 1
     if size >= (extent if isinstance(extent, int) else LARGEST) or size < 1:
         return const(0), extent
-    return simplify(start + below), size
+    start = simplify(start + below)
+    return (start, size) if all(_shown(simplify(i - start), size, simplify) for i in indices) else (const(0), extent)
+
+
+def _shown(place: Expr, size: int, simplify: Simplifier) -> bool:
+    """Whether the verifier can tell that a place in the box is one."""
+    form = simplify.bounds.form(place)
+    return least(simplify.bounds, form) >= 0 and least(simplify.bounds, combine(({}, size - 1), form, -1)) >= 0
 
 
 def span(e: Expr, inner: Mapping[Var, Interval], simplify: Simplifier) -> Span:

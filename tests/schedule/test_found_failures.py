@@ -26,6 +26,21 @@ FOUND = {
         s.split("i_1", factor=32)
         s.partition_loop("i_1_o")
         s.partition_loop("i_1_o_tail")"""),
+    "a nest that prefetches what it fills moves": ("conv2d", (7, 3), "python", """
+        s.prefetch("conv", "y_1", offset=4)
+        s.compute_at("conv", "f_1")"""),
+    "a prefetch outside of the loop that it is for": ("pooling", (5, 3), "python", """
+        s.fuse("ky", "kx")
+        s.rfactor("D", "ky_kx_f")
+        s.prefetch("D_rf", "x_1", offset=4)
+        s.compute_at("D_rf", "x_1_combine")"""),
+    "a box around indices that are hard to compare": ("pooling", (7, 5), "python", """
+        s.compute_inline("T")
+        s.fuse("y_1", "x_1")
+        s.split("y_1_x_1_f", factor=3)
+        s.split("y_1_x_1_f_o", factor=2)
+        s.cache_read("A", "local")
+        s.compute_at("A_local", "y_1_x_1_f_o_o")"""),
 }  # fmt: skip
 
 
@@ -47,5 +62,5 @@ def test_an_initialisation_that_another_thread_might_reduce_is_refused():
     s.split("x_1", factor=2)
     s.bind("x_1_i", "threadIdx.x")
     s.reorder("x_1_i", "x_1_o")
-    with pytest.raises(ScheduleError, match="iterations of the threadIdx.x loop x_1_i would depend on each other"):
+    with pytest.raises(ScheduleError, match=r"iterations of the threadIdx\.x loop x_1_i would depend on each other"):
         s.decompose_reduction("D", "x_1_o")
