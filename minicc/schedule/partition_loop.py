@@ -155,7 +155,8 @@ class PartitionLoop(Step):
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[PartitionLoop]:
-        return map(cls, loops(program.body))
+        # where the cuts are symbolic, later steps may lead to indices that nobody can prove in bounds
+        return (cls(name) for name, loop in loops(program.body).items() if isinstance(loop.extent, int))
 
 
 def _conditions(s: Stmt, var: Var) -> Iterator[Expr]:
