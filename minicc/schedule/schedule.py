@@ -54,6 +54,8 @@ from minicc.schedule.set_scope import SetScope
 from minicc.schedule.split import Split
 from minicc.schedule.step import Step
 from minicc.schedule.storage_align import StorageAlign
+from minicc.schedule.tensor_intrinsic import TensorIntrinsic
+from minicc.schedule.tensorize import Tensorize
 from minicc.schedule.transform_layout import TransformLayout
 from minicc.schedule.unroll import Unroll
 from minicc.schedule.vectorize import Vectorize
@@ -66,7 +68,7 @@ STEPS: dict[str, type[Step]] = {
         Split, Reorder, Fuse, Vectorize, Unroll, Parallel, Bind, ComputeInline, ComputeAt, CacheWrite, CacheRead,
         SetScope, StorageAlign, DoubleBuffer, Pragma, PrefetchStep, DecomposeReduction, Rfactor,
         ReverseComputeAt, ComputeRoot,
-        TransformLayout, PartitionLoop,
+        TransformLayout, PartitionLoop, Tensorize,
     )
 }
 
@@ -272,6 +274,10 @@ class Schedule:
     def partition_loop(self, loop: str) -> None:
         """Cut a loop where its guards and selects begin or cease to hold: the loop in the middle loses them."""
         self.apply(PartitionLoop(loop))
+
+    def tensorize(self, loop: str, intrinsic: str | TensorIntrinsic) -> None:
+        """Do the nest of a loop as a declared intrinsic that means the same does it."""
+        self.apply(Tensorize(loop, intrinsic if isinstance(intrinsic, str) else intrinsic.name))
 
     # ---- several steps at once
 

@@ -1,0 +1,294 @@
+"""tensorize: a nest that means what an intrinsic means is computed the intrinsic's way.
+
+Meaning: the nest of `loop` is replaced by the implementation of a declared intrinsic
+(`schedule.tensor_intrinsic`), over the parts of buffers that the nest works on. Its loops take the
+name of the intrinsic along. A reduction that goes on in loops around starts and goes on as before.
+
+Legality: the nest equals the meaning of the intrinsic, when its loops and buffers take the names
+there and the start of each part is subtracted from the indices: the same loops in the same order,
+and equal values (the operands of a sum or product may stand either way). The parts lie inside of
+their buffers. In a reduction that goes on around, the implementation adds to its output.
+
+>>> before, after = _example()
+>>> print(before)
+for r in range(2):
+    for c in range(4):
+        for i in range(4):
+            for k in range(4):
+                if first(c, k):
+                    B[r*4 + i] = 0.0
+                B[r*4 + i] = B[r*4 + i] + A[r*4 + i, c*4 + k]*V[c*4 + k]
+>>> print(after)
+for r in range(2):
+    for c in range(4):
+        for k_gemv_4x4_float32 in unroll(4):
+            for i_gemv_4x4_float32 in vectorize(4):
+                if first(c, k_gemv_4x4_float32):
+                    B[r*4 + i_gemv_4x4_float32] = 0.0
+                B[r*4 + i_gemv_4x4_float32] = B[r*4 + i_gemv_4x4_float32] + A[r*4 + i_gemv_4x4_float32, c*4 + k_gemv_4x4_float32]*V[c*4 + k_gemv_4x4_float32]
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from minicc.ir.node import replace
+from minicc.loop.ir import PARALLEL, VECTORIZE, Buffer, For, If, Seq, Stmt, Store, Update, loops, rewrite
+from minicc.loop.program import Program
+from minicc.loop.python import PythonPrinter
+from minicc.loop.ranges import Ranges, least
+from minicc.schedule.nest import duplicate, get_loop, graft, loops_around, map_accesses, path_to, targets
+from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.tensor_intrinsic import TENSOR_INTRINSICS, TensorIntrinsic
+from minicc.schedule.tidy import ranges_of
+from minicc.te.bounds import Bounds, assume
+from minicc.te.expr import COMMUTATIVE, Binary, Const, Expr, Load, Var, children, const, free_vars, substitute
+from minicc.te.linear import combine, from_linear, linear
+from minicc.types import float32
+
+Indices = tuple[Expr, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a buffer of the meaning is in the program: a box of `buffer` that starts at `start`.
+
+    `dims` are the dimensions of `buffer` that those of the meaning's run along.
+    """
+
+    buffer: Buffer
+    dims: tuple[int, ...]
+    start: Indices
+
+    def at(self, indices: Indices) -> Indices:
+        """Where in the buffer an element of the part lies."""
+        found = list(self.start)
+        for dim, index in zip(self.dims, indices, strict=True):
+            found[dim] = found[dim] + index
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Tensorize(Step):
+    """The nest of `loop` is done by `intrinsic`."""
+
+    loop: str
+    intrinsic: str
+    name: ClassVar[str] = "tensorize"
+    positional: ClassVar[int] = 2
+
+    def transform(self, program: Program) -> Program:
+        loop = get_loop(program, self.loop)
+        if self.intrinsic not in TENSOR_INTRINSICS:
+            raise Illegal(f"no intrinsic is called {self.intrinsic!r}", loop.name,
+                          f"the intrinsics are {', '.join(TENSOR_INTRINSICS)}; declare_intrinsic makes more")
+        intrinsic = TENSOR_INTRINSICS[self.intrinsic]
+        match = _Match()
+        meaning = f"{self.intrinsic} means\n{loops_text(intrinsic.meaning)}"
+        if not match.stmt(intrinsic.meaning.body, loop):
+            raise Illegal(f"loop {loop.name} does not compute what {self.intrinsic} means: {match.mismatch}", loop.name, meaning)
+        parts = {b: self._part(b, match, loop, meaning) for b in (*intrinsic.meaning.params, *intrinsic.meaning.outputs)}
+        known: Ranges = ranges_of(program)
+        for s in path_to(program.body, loop):
+            known = assume(s.cond, known) if isinstance(s, If) else known
+        for buffer, part in parts.items():
+            _check_inside(buffer, part, Bounds(known))
+        for output in intrinsic.meaning.outputs:
+            if any(p.buffer is parts[output].buffer for b, p in parts.items() if b is not output):
+                raise Illegal(f"{parts[output].buffer.name} is read and written, but {self.intrinsic} works on "
+                              "distinct buffers", loop.name)
+        return graft(program, loop, self._implementation(program, intrinsic, match, parts))
+
+    def _part(self, buffer: Buffer, match: _Match, loop: For, meaning: str) -> Part:
+        if part := match.part(buffer):
+            return part
+        pattern, actual = match.accesses[buffer][0]
+        raise Illegal(f"loop {loop.name} does not compute what {self.intrinsic} means: no part of "
+                      f"{match.buffers[buffer].name} is read or written at [{_list(actual)}] as {buffer.name} is at "
+                      f"[{_list(pattern)}]", loop.name, meaning)
+
+    def _implementation(
+        self, program: Program, intrinsic: TensorIntrinsic, match: _Match, parts: dict[Buffer, Part]
+    ) -> Stmt:
+        """The body of the implementation, over the parts of the program's buffers."""
+        goes_on = bool(match.outer) or match.started
+        if goes_on and not intrinsic.accumulates:
+            why = f"around, over {', '.join(v.name for v in match.outer)}" if match.outer else "on"
+            raise Illegal(f"the reduction goes {why}, but {self.intrinsic} does not add to its output", self.loop,
+                          "an implementation whose stores to its output are reductions adds to it")
+        inner = {f.kind for f in loops(intrinsic.implementation.body).values()}
+        for around in loops_around(program.body, get_loop(program, self.loop)):
+            if around.kind == VECTORIZE and inner & {VECTORIZE, PARALLEL}:
+                raise Illegal(f"loop {around.name} around it is vectorized, and {self.intrinsic} has vectors of its own",
+                              self.loop)
+        body = duplicate(program, intrinsic.implementation.body, f"_{self.intrinsic}")
+        outputs = set(intrinsic.implementation.outputs)
+
+        def go_on(s: Stmt) -> Stmt:
+            if isinstance(s, Update) and set(targets(s)) & outputs:
+                if match.started:
+                    return Store(s.buffers[0], s.indices, s.values[0])
+                return replace(s, axes=(*match.outer, *s.axes))
+            return s
+
+        mine = (*intrinsic.implementation.params, *intrinsic.implementation.outputs)
+        by_position = dict(zip(mine, parts.values(), strict=True))
+
+        def change(buffer: Buffer, indices: Indices) -> tuple[Buffer, Indices]:
+            part = by_position.get(buffer)
+            return (part.buffer, part.at(indices)) if part else (buffer, indices)
+
+        return map_accesses(rewrite(body, go_on), change)
+
+    @classmethod
+    def candidates(cls, program: Program) -> Iterator[Tensorize]:
+        for loop in loops(program.body):
+            for intrinsic in TENSOR_INTRINSICS:
+                yield cls(loop, intrinsic)
+
+
+class _Match:
+    """Compares the statement of a meaning with one of a program, and learns how names correspond."""
+
+    def __init__(self) -> None:
+        self.variables: dict[Expr, Expr] = {}  # of the meaning, in the program
+        self.buffers: dict[Buffer, Buffer] = {}
+        self.accesses: dict[Buffer, list[tuple[Indices, Indices]]] = {}
+        self.outer: tuple[Var, ...] = ()  # what the program reduces over besides
+        self.started = False  # whether the program has stored the initial values before
+        self.ways: set[tuple[tuple[Var, ...], bool]] = set()
+        self.mismatch = ""
+
+    def stmt(self, pattern: Stmt, actual: Stmt) -> bool:
+        """Whether `actual` is `pattern` by other names, as far as one can see before `part`."""
+        match pattern, actual:
+            case For(), For() if pattern.extent == actual.extent:
+                self.variables[pattern.var] = actual.var
+                return self.stmt(pattern.body, actual.body)
+            case Seq(mine), Seq(other) if len(mine) == len(other):
+                return all(map(self.stmt, mine, other))
+            case If(), If() if self.expr(pattern.cond, actual.cond):
+                return self.stmt(pattern.body, actual.body)
+            case Store(), Store() if self.write(pattern, (pattern.value,), actual, (actual.value,)):
+                return True
+            case Update(), Update() if self.update(pattern, actual):
+                return True
+            case Update(), Store() if self.write(pattern, pattern.values, actual, (actual.value,)):
+                return len(pattern.buffers) == 1 and self.goes_on((), True)
+        self.mismatch = f"expected {_line(pattern)}, got {_line(actual)}"
+        return False
+
+    def update(self, pattern: Update, actual: Update) -> bool:
+        inner = {self.variables[axis] for axis in pattern.axes}
+        outer = tuple(axis for axis in actual.axes if axis not in inner)
+        within = inner <= set(actual.axes) and set(outer).isdisjoint(self.variables.values())
+        return within and self.goes_on(outer, False) and all(map(self.expr, pattern.inits, actual.inits)) and self.write(
+            pattern, pattern.values, actual, actual.values)
+
+    def goes_on(self, outer: tuple[Var, ...], started: bool) -> bool:
+        """Note how the reduction of the program stands to that of the meaning; false where two differ in it."""
+        self.ways.add((outer, started))
+        self.outer, self.started = outer, started
+        return len(self.ways) == 1
+
+    def write(self, pattern: Stmt, mine: Sequence[Expr], actual: Stmt, other: Sequence[Expr]) -> bool:
+        first, second = targets(pattern), targets(actual)
+        if len(first) != len(second):
+            return False
+        where: tuple[Any, Any] = (pattern, actual)
+        ends = [self.access(b, where[0].indices, c, where[1].indices) for b, c in zip(first, second, strict=True)]
+        return all(ends) and all(map(self.expr, mine, other))
+
+    def access(self, mine: Buffer, at: Indices, other: Buffer, there: Indices) -> bool:
+        """Note that an element of `mine` is one of `other`; false when `mine` is another buffer, or of another dtype."""
+        if mine.dtype is not other.dtype or self.buffers.setdefault(mine, other) is not other:
+            return False
+        self.accesses.setdefault(mine, []).append((at, there))
+        return True
+
+    def expr(self, pattern: Expr, actual: Expr) -> bool:
+        """Whether two values are equal, by other names."""
+        match pattern, actual:
+            case Load(), Load():
+                return self.access(pattern.source, pattern.indices, actual.source, actual.indices)
+            case Var(), _:
+                return self.variables.get(pattern) is actual
+            case Const(), _:
+                return pattern is actual
+        if type(pattern) is not type(actual) or pattern.dtype is not actual.dtype or _label(pattern) != _label(actual):
+            return False
+        mine, other = children(pattern), children(actual)
+        if len(mine) != len(other):
+            return False
+        orders = [other]
+        if isinstance(pattern, Binary) and pattern.op in COMMUTATIVE:
+            orders.append(other[::-1])
+        return any(self.tried(mine, order) for order in orders)
+
+    def tried(self, mine: Sequence[Expr], other: Sequence[Expr]) -> bool:
+        """Whether all correspond; nothing is learned when they do not."""
+        before = dict(self.buffers), {b: list(found) for b, found in self.accesses.items()}
+        if all(map(self.expr, mine, other)):
+            return True
+        self.buffers, self.accesses = before
+        return False
+
+    def part(self, buffer: Buffer) -> Part | None:
+        """Where `buffer` of the meaning lies in the program: one start for all accesses."""
+        actual = self.buffers[buffer]
+        choices = itertools.combinations(range(len(actual.shape)), len(buffer.shape))
+        for dims in reversed(list(choices)):  # the last dimensions are the likely ones
+            starts = {self._start(dims, mine, other) for mine, other in self.accesses[buffer]}
+            start = starts.pop()
+            if not starts and start is not None:
+                return Part(actual, dims, start)
+        return None
+
+    def _start(self, dims: tuple[int, ...], mine: Indices, other: Indices) -> Indices | None:
+        """The indices `other` without those of the meaning, if no loop of the nest is left in them."""
+        start = list(other)
+        for dim, index in zip(dims, mine, strict=True):
+            own = substitute(index, self.variables)
+            start[dim] = from_linear(*combine(linear(other[dim]), linear(own), -1))
+        inner = {v for v in self.variables.values() if isinstance(v, Var)}
+        return tuple(start) if free_vars(*start).isdisjoint(inner) else None
+
+
+def _check_inside(buffer: Buffer, part: Part, bounds: Bounds) -> None:
+    """The box of a part lies in its buffer. Raises Illegal."""
+    for dim, extent in zip(part.dims, buffer.shape, strict=True):
+        start = linear(part.start[dim])
+        total = part.buffer.shape[dim]
+        room = combine(linear(total if isinstance(total, Expr) else const(total)), start, -1)
+        if least(bounds, start) < 0 or least(bounds, (room[0], room[1] - extent)) < 0:
+            raise Illegal(f"{extent} elements from {part.start[dim]} on may not lie in axis {dim} of {part.buffer}",
+                          part.buffer.name)
+
+
+def _label(e: Expr) -> str:
+    return str(getattr(e, "op", getattr(e, "name", "")))
+
+
+def _line(s: Stmt) -> str:
+    """What a statement itself does, in one line."""
+    return PythonPrinter().block(s, 0)[-1 if isinstance(s, Update) else 0].rstrip(":")
+
+
+def _list(indices: Indices) -> str:
+    return ", ".join(map(str, indices))
+
+
+def _example() -> tuple[str, str]:
+    """The program of the docstring, before and after."""
+    a, v, b = Buffer("A", float32, (8, 16)), Buffer("V", float32, (16,)), Buffer("B", float32, (8,))
+    r, c, i, k = Var("r"), Var("c"), Var("i"), Var("k")
+    row, column = r * 4 + i, c * 4 + k
+    step = Update((b,), (row,), (b[row] + a[row, column] * v[column],), (const(0.0, float32),), (c, k))
+    before = Program("gemv", (a, v), (b,), For(r, 2, For(c, 4, For(i, 4, For(k, 4, step)))))
+    return loops_text(before), loops_text(Tensorize("i", "gemv_4x4_float32").apply(before))
+
+
+__all__ = ["Part", "Tensorize"]
