@@ -65,7 +65,8 @@ class _Known:
         return self.branches[cond, truth]
 
     def may_be(self, cond: Expr, truth: bool) -> bool:
-        return bool(truth) in self.bounds.of(cond)
+        """Whether `cond` may have that value, by what is known and by what it says itself: `1 <= i and i < 1` does not."""
+        return truth in self.bounds.of(cond) and truth in self.where(cond, truth).bounds.of(cond)
 
 
 class _Verifier:

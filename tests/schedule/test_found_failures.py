@@ -26,6 +26,9 @@ FOUND = {
         s.split("i_1", factor=32)
         s.partition_loop("i_1_o")
         s.partition_loop("i_1_o_tail")"""),
+    "a condition that contradicts itself": ("conv2d", (3, 7), "python", """
+        s.split("y", factor=4)
+        s.partition_loop("y_i")"""),
     "a nest that prefetches what it fills moves": ("conv2d", (7, 3), "python", """
         s.prefetch("conv", "y_1", offset=4)
         s.compute_at("conv", "f_1")"""),
