@@ -43,6 +43,7 @@ from minicc.schedule.decompose_reduction import DecomposeReduction, init_loops
 from minicc.schedule.double_buffer import DoubleBuffer
 from minicc.schedule.fuse import Fuse
 from minicc.schedule.nest import buffers_of, loops_around, writes
+from minicc.schedule.pad_einsum import PadEinsum
 from minicc.schedule.parallel import Parallel
 from minicc.schedule.partition_loop import PartitionLoop
 from minicc.schedule.pragma import Pragma
@@ -68,7 +69,7 @@ STEPS: dict[str, type[Step]] = {
         Split, Reorder, Fuse, Vectorize, Unroll, Parallel, Bind, ComputeInline, ComputeAt, CacheWrite, CacheRead,
         SetScope, StorageAlign, DoubleBuffer, Pragma, PrefetchStep, DecomposeReduction, Rfactor,
         ReverseComputeAt, ComputeRoot,
-        TransformLayout, PartitionLoop, Tensorize,
+        TransformLayout, PartitionLoop, Tensorize, PadEinsum,
     )
 }
 
@@ -278,6 +279,10 @@ class Schedule:
     def tensorize(self, loop: str, intrinsic: str | TensorIntrinsic) -> None:
         """Do the nest of a loop as a declared intrinsic that means the same does it."""
         self.apply(Tensorize(loop, intrinsic if isinstance(intrinsic, str) else intrinsic.name))
+
+    def pad_einsum(self, buffer: str, padding: Sequence[int]) -> None:
+        """Lengthen the loops of a sum of products to multiples, with zeros in copies of the operands."""
+        self.apply(PadEinsum(buffer, tuple(padding)))
 
     # ---- several steps at once
 
