@@ -206,9 +206,10 @@ def _shrunk(workload: str, extents: Extents, seed: int, steps: Sequence[Step], e
 def _fewer(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
     """`steps` without some, most of them first."""
     size = len(steps)
-    while size := size // 2:
+    while size:
         for first in range(0, len(steps), size):
             yield [*steps[:first], *steps[first + size :]]
+        size //= 2
 
 
 def _others(workload: str, extents: Extents, steps: Sequence[Step]) -> Iterator[Sequence[Step]]:

@@ -8,6 +8,7 @@ from minicc.loop.ir import For
 from minicc.schedule import STEPS, Trace, compute_at
 from minicc.schedule.reorder import Reorder
 from minicc.schedule.split import Split
+from minicc.schedule.tensorize import Tensorize
 from minicc.testing import schedules
 from minicc.testing.schedules import ScheduleFailure, campaign, check, random_schedule, start
 from minicc.testing.workloads import WORKLOADS
@@ -33,7 +34,7 @@ def test_the_nightly_campaign():
 
 
 def test_every_kind_of_step_comes_up():
-    missing = set(STEPS.values())
+    missing = set(STEPS.values()) - {Tensorize}  # which has no instance until an intrinsic is declared
     for number in range(12 * EACH):
         missing -= {type(step) for step in random_schedule(list(WORKLOADS)[number % 12], number)}
         if not missing:
