@@ -130,12 +130,15 @@ def replace(old: N, **changes: Any) -> N:
 def postorder(roots: Iterable[T], children: Callable[[T], Iterable[T]]) -> Iterator[T]:
     """Every object reachable from `roots` once, children first. Iterative: depth is no limit."""
     done: set[int] = set()
-    stack: list[tuple[T, bool]] = [(root, False) for root in reversed(list(roots))]
+    stack: list[T | None] = []
+    stack += list(roots)[::-1]
     while stack:
-        item, ready = stack.pop()
-        if ready:
-            yield item
+        item = stack.pop()
+        if item is None:  # stands above a node whose children are done
+            yield stack.pop()  # type: ignore[misc]
         elif id(item) not in done:
             done.add(id(item))
-            stack.append((item, True))
-            stack.extend((child, False) for child in reversed(list(children(item))) if id(child) not in done)
+            if waiting := [child for child in children(item) if id(child) not in done]:
+                stack += (item, None, *waiting[::-1])
+            else:
+                yield item

@@ -28,7 +28,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from minicc.ir.node import Node, node
@@ -93,23 +94,56 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
 
 def match(pattern: Any, value: Any, bindings: Bindings) -> bool:
     """Whether `value` is an instance of `pattern`; fills `bindings`. A name twice means one node twice."""
+    return _matcher(pattern)(value, bindings)
+
+
+Matcher = Callable[[Any, Bindings], bool]
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _matcher(pattern: Any) -> Matcher:
+    """`match` of one pattern, as a function: which of the cases below holds is decided once."""
     if isinstance(pattern, Wild):
-        if pattern.name in bindings:
-            return bindings[pattern.name] is value
-        if not pattern.accepts(value):
-            return False
-        bindings[pattern.name] = value
-        return True
-    if pattern is value:
-        return True
-    if type(pattern) is not type(value):
-        return False
+        return _wild(pattern)
     if isinstance(pattern, tuple):
-        return len(pattern) == len(value) and all(match(p, v, bindings) for p, v in zip(pattern, value, strict=True))
-    if isinstance(pattern, Node):
+        return _parts(tuple, [_matcher(p) for p in pattern], lambda value: value)
+    if isinstance(pattern, Node) and pattern.__match_args__:  # type: ignore[attr-defined]
         names: tuple[str, ...] = pattern.__match_args__  # type: ignore[attr-defined]
-        return all(match(getattr(pattern, n), getattr(value, n), bindings) for n in names)
-    return bool(pattern == value)
+        fields = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
+        whole = _parts(type(pattern), [_matcher(getattr(pattern, n)) for n in names], fields)
+        return lambda value, bindings: pattern is value or whole(value, bindings)
+    return lambda value, bindings: pattern is value or (type(pattern) is type(value) and bool(pattern == value))
+
+
+def _wild(pattern: Wild) -> Matcher:
+    name, accepts = pattern.name, pattern.accepts
+
+    def run(value: Any, bindings: Bindings) -> bool:
+        if name in bindings:
+            return bindings[name] is value
+        if not accepts(value):
+            return False
+        bindings[name] = value
+        return True
+
+    return run
+
+
+def _parts(kind: type, matchers: Sequence[Matcher], fields: Callable[[Any], Sequence[Any]]) -> Matcher:
+    """Of a value of one class, whose fields all match."""
+
+    def run(value: Any, bindings: Bindings) -> bool:
+        if type(value) is not kind:
+            return False
+        found = fields(value)
+        if len(found) != len(matchers):
+            return False
+        for matcher, part in zip(matchers, found, strict=True):  # noqa: SIM110 - a generator would take longer than the rest
+            if not matcher(part, bindings):
+                return False
+        return True
+
+    return run
 
 
 def instantiate(pattern: Any, bindings: Bindings, root: Any) -> Any:

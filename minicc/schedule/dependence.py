@@ -21,7 +21,7 @@ from minicc.loop.ir import Alloc, Buffer, For, Stmt, Store, Update, walk
 from minicc.schedule.nest import in_order, reads, targets
 from minicc.te.bounds import Bounds, Interval
 from minicc.te.expr import Binary, Const, Expr, Var, free_vars, loads
-from minicc.te.linear import Linear, linear
+from minicc.te.linear import Linear
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,12 @@ def forced_equal(f: tuple[Expr, ...], g: tuple[Expr, ...], free: Collection[Var]
     while True:
         before = len(equal)
         for a, b in zip(f, g, strict=True):
-            if _solve(linear(a), linear(b), free, equal, seen):
+            if _solve(seen.form(a), seen.form(b), free, equal, seen):
                 return set(free)
         _close(equal)
         for term in list(equal):
             if not isinstance(term, Var):  # a sum, such as the x that x//c and x%c were made of
-                _solve(linear(term), linear(term), free, equal, seen)
+                _solve(seen.form(term), seen.form(term), free, equal, seen)
         if len(equal) == before:
             return {e for e in equal if isinstance(e, Var)} & set(free)
 
@@ -107,6 +107,8 @@ def _is_fixed(term: Expr, free: Collection[Var], equal: set[Expr]) -> bool:
     """Whether a term has one value in both iterations."""
     if term in equal:
         return True
+    if isinstance(term, Var):
+        return term not in free
     return not loads(term) and all(v in equal or v not in free for v in free_vars(term))
 
 

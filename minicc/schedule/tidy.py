@@ -7,6 +7,9 @@ loops of one trip stay, because later steps address them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 from minicc.ir.node import replace
 from minicc.loop.ir import (
     Alloc,
@@ -17,6 +20,7 @@ from minicc.loop.ir import (
     Seq,
     Stmt,
     bodies,
+    expressions,
     loops,
     map_bodies,
     map_expressions,
@@ -25,9 +29,9 @@ from minicc.loop.ir import (
 )
 from minicc.loop.program import Program
 from minicc.loop.ranges import Ranges, inside, sizes
-from minicc.te.bounds import assume
-from minicc.te.expr import Const, Expr, Var
-from minicc.te.simplify import Simplifier
+from minicc.te.bounds import Interval, assume
+from minicc.te.expr import Const, Expr, Var, free_vars
+from minicc.te.simplify import Simplifier, simplify
 
 
 def ranges_of(program: Program) -> Ranges:
@@ -48,7 +52,7 @@ def tidy(program: Program) -> Program:
     body = program.body
     if any(isinstance(s, Prefetch) for s in walk(body)):
         body = _hints(body, frozenset((*program.params, *program.outputs)))
-    return replace(program, body=_stmt(body, Simplifier(ranges), ranges))
+    return replace(program, body=_stmt(body, ranges))
 
 
 def _hints(s: Stmt, live: frozenset[Buffer]) -> Stmt:
@@ -59,23 +63,42 @@ def _hints(s: Stmt, live: frozenset[Buffer]) -> Stmt:
     return map_bodies(s, lambda t: _hints(t, inner))
 
 
-def _stmt(s: Stmt, simplify: Simplifier, ranges: Ranges) -> Stmt:
+def _stmt(s: Stmt, ranges: Ranges) -> Stmt:
     match s:
         case If(cond, body):
-            cond = simplify(cond)
+            cond = _simpler(cond, ranges)
             if isinstance(cond, Const):
-                return _stmt(body, simplify, ranges) if cond.value else seq()
+                return _stmt(body, ranges) if cond.value else seq()
             # a variable stays itself, even where its guard leaves one value: indices keep their shape
             known = {e: ranges.get(e, r) if isinstance(e, Var) else r for e, r in assume(cond, ranges).items()}
-            return If(cond, _stmt(body, Simplifier(known), known))
+            return If(cond, _stmt(body, known))
         case Seq(stmts):
-            made = [_stmt(inner, simplify, ranges) for inner in stmts]
+            made = [_stmt(inner, ranges) for inner in stmts]
             return seq(*[m for m in made if m != seq()]) if made else s
         case For(_, Expr() as extent, _, _):
-            within = inside(s, ranges)
-            trips = simplify(extent)
+            trips = _simpler(extent, ranges)
             return replace(s, extent=int(trips.value) if isinstance(trips, Const) else trips,
-                           body=_stmt(s.body, Simplifier(within), within))
+                           body=_stmt(s.body, inside(s, ranges)))
     if bodies(s):
-        return map_bodies(s, lambda inner: _stmt(inner, simplify, ranges))
-    return map_expressions(s, simplify)
+        return map_bodies(s, lambda inner: _stmt(inner, ranges))
+    return _leaf(s, tuple(_relevant(expressions(s), ranges).items()))
+
+
+@lru_cache(maxsize=1 << 12)
+def _leaf(s: Stmt, known: tuple[tuple[Expr, Interval], ...]) -> Stmt:
+    """A statement without others inside. Most are as they were before the step, and so is what is known of them."""
+    return map_expressions(s, Simplifier(dict(known)))
+
+
+def _simpler(e: Expr, ranges: Ranges) -> Expr:
+    return simplify(e, _relevant((e,), ranges))
+
+
+def _relevant(exprs: Sequence[Expr], ranges: Ranges) -> Ranges:
+    """What is known of the variables in `exprs`; of all variables, where more is known than their intervals."""
+    if any(not isinstance(e, Var) for e in ranges):
+        return ranges
+    return {v: ranges[v] for v in sorted(free_vars(*exprs), key=lambda v: v.name) if v in ranges}
+
+
+__all__ = ["ranges_of", "tidy"]

@@ -75,9 +75,10 @@ def step(e: Expr, known: Mapping[Expr, Linear]) -> Linear:
 def linear(e: Expr, memo: dict[Expr, Linear] | None = None) -> Linear:
     """The linear form of an `int64` expression."""
     memo = {} if memo is None else memo
-    if e not in memo:
-        for item in postorder([e], lambda x: [p for p in parts(x) if p not in memo]):
-            memo[item] = step(item, memo)
+    if (known := memo.get(e)) is not None:
+        return known
+    for item in postorder([e], lambda x: [p for p in parts(x) if p not in memo]) if parts(e) else (e,):
+        memo[item] = step(item, memo)
     return memo[e]
 
 
