@@ -158,7 +158,7 @@ def _dot(lanes: int) -> TensorIntrinsic:
     return TensorIntrinsic(name, Program(name, (a, b), (c,), meaning), Program(name, (a, b), (c,), Alloc(products, seq(*steps))))
 
 
-TENSOR_INTRINSICS.update({made.name: made for made in (_gemv(4), _dot(16))})
+TENSOR_INTRINSICS.update({made.name: made for made in (_gemv(4), _dot(4), _dot(16))})
 
 
 __all__ = ["TENSOR_INTRINSICS", "TensorIntrinsic", "declare_intrinsic"]

@@ -207,7 +207,7 @@ ScheduleError: tensorize("i", "gemm"): no intrinsic is called 'gemm'
             if first(k):
                 y[i] = 0.0
             y[i] = y[i] + W[i, k]*x[k]
-hint: the intrinsics are gemv_4x4_float32, dot_16_float32; declare_intrinsic makes more"""
+hint: the intrinsics are gemv_4x4_float32, dot_4_float32, dot_16_float32; declare_intrinsic makes more"""
 
 
 def test_other_places_values_and_starts():
