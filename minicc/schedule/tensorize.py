@@ -87,10 +87,9 @@ class Tensorize(Step):
                           f"the intrinsics are {', '.join(TENSOR_INTRINSICS)}; declare_intrinsic makes more")
         intrinsic = TENSOR_INTRINSICS[self.intrinsic]
         match = _Match()
-        meaning = f"{self.intrinsic} means\n{loops_text(intrinsic.meaning)}"
         if not match.stmt(intrinsic.meaning.body, loop):
-            raise Illegal(f"loop {loop.name} does not compute what {self.intrinsic} means: {match.mismatch}", loop.name, meaning)
-        parts = {b: self._part(b, match, loop, meaning) for b in (*intrinsic.meaning.params, *intrinsic.meaning.outputs)}
+            raise self._differs(intrinsic, match.mismatch())
+        parts = {b: self._part(b, match, intrinsic) for b in (*intrinsic.meaning.params, *intrinsic.meaning.outputs)}
         known: Ranges = ranges_of(program)
         for s in path_to(program.body, loop):
             known = assume(s.cond, known) if isinstance(s, If) else known
@@ -102,13 +101,16 @@ class Tensorize(Step):
                               "distinct buffers", loop.name)
         return graft(program, loop, self._implementation(program, intrinsic, match, parts))
 
-    def _part(self, buffer: Buffer, match: _Match, loop: For, meaning: str) -> Part:
+    def _differs(self, intrinsic: TensorIntrinsic, how: str) -> Illegal:
+        return Illegal(f"loop {self.loop} does not compute what {self.intrinsic} means: {how}", self.loop,
+                       f"{self.intrinsic} means\n{loops_text(intrinsic.meaning)}")
+
+    def _part(self, buffer: Buffer, match: _Match, intrinsic: TensorIntrinsic) -> Part:
         if part := match.part(buffer):
             return part
         pattern, actual = match.accesses[buffer][0]
-        raise Illegal(f"loop {loop.name} does not compute what {self.intrinsic} means: no part of "
-                      f"{match.buffers[buffer].name} is read or written at [{_list(actual)}] as {buffer.name} is at "
-                      f"[{_list(pattern)}]", loop.name, meaning)
+        raise self._differs(intrinsic, f"no part of {match.buffers[buffer].name} is read or written at "
+                            f"[{_list(actual)}] as {buffer.name} is at [{_list(pattern)}]")
 
     def _implementation(
         self, program: Program, intrinsic: TensorIntrinsic, match: _Match, parts: dict[Buffer, Part]
@@ -160,7 +162,7 @@ class _Match:
         self.outer: tuple[Var, ...] = ()  # what the program reduces over besides
         self.started = False  # whether the program has stored the initial values before
         self.ways: set[tuple[tuple[Var, ...], bool]] = set()
-        self.mismatch = ""
+        self.different: tuple[Stmt, Stmt] | None = None
 
     def stmt(self, pattern: Stmt, actual: Stmt) -> bool:
         """Whether `actual` is `pattern` by other names, as far as one can see before `part`."""
@@ -176,10 +178,16 @@ class _Match:
                 return True
             case Update(), Update() if self.update(pattern, actual):
                 return True
-            case Update(), Store() if self.write(pattern, pattern.values, actual, (actual.value,)):
-                return len(pattern.buffers) == 1 and self.goes_on((), True)
-        self.mismatch = f"expected {_line(pattern)}, got {_line(actual)}"
+            case Update(values=(value,)), Store() if self.write(pattern, (value,), actual, (actual.value,)):
+                if self.goes_on((), True):
+                    return True
+        self.different = pattern, actual
         return False
+
+    def mismatch(self) -> str:
+        """The first statements that differ."""
+        assert self.different
+        return f"expected {_line(self.different[0])}, got {_line(self.different[1])}"
 
     def update(self, pattern: Update, actual: Update) -> bool:
         inner = {self.variables[axis] for axis in pattern.axes}
