@@ -147,9 +147,10 @@ class Tensorize(Step):
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[Tensorize]:
-        for loop in loops(program.body):
-            for intrinsic in TENSOR_INTRINSICS:
-                yield cls(loop, intrinsic)
+        wanted = {name: _extents(intrinsic.meaning.body) for name, intrinsic in TENSOR_INTRINSICS.items()}
+        for loop in loops(program.body).values():
+            found = _extents(loop)
+            yield from (cls(loop.name, name) for name, extents in wanted.items() if extents == found)
 
 
 class _Match:
@@ -274,6 +275,15 @@ def _check_inside(buffer: Buffer, part: Part, bounds: Bounds) -> None:
         if least(bounds, start) < 0 or least(bounds, (room[0], room[1] - extent)) < 0:
             raise Illegal(f"{extent} elements from {part.start[dim]} on may not lie in axis {dim} of {part.buffer}",
                           part.buffer.name)
+
+
+def _extents(s: Stmt) -> list[Any]:
+    """Those of the loops that are perfectly nested in `s`, itself included."""
+    found: list[Any] = []
+    while isinstance(s, For):
+        found.append(s.extent)
+        s = s.body
+    return found
 
 
 def _label(e: Expr) -> str:
