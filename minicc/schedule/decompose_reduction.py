@@ -116,7 +116,7 @@ def only_reduction(program: Program, name: str) -> Update:
     """The statement that reduces into the buffer called `name`. Raises Illegal when others write it before, or two do."""
     buffer = get_buffer(program, name)
     found = writes(program.body, buffer)
-    first = found[0]
+    first = found[0] if found else None  # a function from outside may fill it
     if not isinstance(first, Update) or any(isinstance(w, Update) for w in found[1:]):
         raise Illegal(f"{name} must be filled by one reduction, but is not", name)
     return first
