@@ -77,14 +77,23 @@ def sink_producers(s: Schedule) -> None:
     Such are the rows of a softmax, or the padded plane of a depthwise convolution: they stay in
     cache, and one parallel loop does for all.
     """
-    for buffer in reversed(list(writers(s.program))):
-        made, read = writers(s.program).get(buffer, []), readers(s.program).get(buffer, [])
-        if buffer in s.program.outputs or len(made) != 1 or not read or buffer.scope != "global":
-            continue
-        at = _shared_loop(buffer, read)
-        step = ComputeAt(buffer.name, at.name, None) if at is not None else None
-        if step is not None and at not in made[0].loops and step.is_legal(s.program):
-            s.apply(step)
+    moved = True
+    while moved:  # moving a reader may give the readers of another buffer a loop to share
+        moved = any(_sink(s, buffer.name) for buffer in writers(s.program) if buffer not in s.program.outputs)
+
+
+def _sink(s: Schedule, name: str) -> bool:
+    """Compute the buffer called `name` in the loop that its readers share; False when that is not possible."""
+    (buffer,) = [b for b in writers(s.program) if b.name == name]
+    made, read = writers(s.program)[buffer], readers(s.program).get(buffer, [])
+    at = _shared_loop(buffer, read) if len(made) == 1 and read and buffer.scope == "global" else None
+    if at is None or at in made[0].loops:
+        return False
+    step = ComputeAt(name, at.name, None)
+    if not step.is_legal(s.program):
+        return False
+    s.apply(step)
+    return True
 
 
 def _shared_loop(buffer: Buffer, read: list[Nest]) -> For | None:
