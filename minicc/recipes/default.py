@@ -43,10 +43,11 @@ def schedule(program: Program, target: Target) -> Schedule:
     for nest in nests(s.program):
         if nest.buffer.name not in done and is_contraction(nest):
             done |= tile_contraction(s, nest, target)
+    partials: set[str] = set()
     for nest in nests(s.program):
         if nest.buffer.name not in done:
-            factor_row(s, nest, target)
-    sink_producers(s)
+            partials |= factor_row(s, nest, target)
+    sink_producers(s, partials)
     for nest in nests(s.program):
         if nest.buffer.name not in done:
             vectorize_nest(s, nest, target)
@@ -71,15 +72,19 @@ def inline_producers(s: Schedule) -> None:
                 break
 
 
-def sink_producers(s: Schedule) -> None:
+def sink_producers(s: Schedule, partials: set[str]) -> None:
     """Compute a part of each buffer right where it is used, if no element is computed twice by that.
 
     Such are the rows of a softmax, or the padded plane of a depthwise convolution: they stay in
     cache, and one parallel loop does for all.
     """
-    moved = True
-    while moved:  # moving a reader may give the readers of another buffer a loop to share
-        moved = any(_sink(s, buffer.name) for buffer in writers(s.program) if buffer not in s.program.outputs)
+    names = [b.name for b in writers(s.program) if b not in s.program.outputs]
+    for name in names:  # the partial results of a row are part of what combines them, and move with it
+        if name in partials:
+            _sink(s, name)
+    for name in reversed(names):  # consumers first: what moves takes nothing along that was sunk less deep
+        if name not in partials:
+            _sink(s, name)
 
 
 def _sink(s: Schedule, name: str) -> bool:
@@ -295,14 +300,15 @@ def row_tile(extent: int, vectors: int, registers: int) -> int:
 # ---- everything else ----------------------------------------------------------------------------
 
 
-def factor_row(s: Schedule, nest: Nest, target: Target) -> None:
+def factor_row(s: Schedule, nest: Nest, target: Target) -> set[str]:
     """Reduce a contiguous row in vector lanes that are combined at the end.
 
     This sums in another order than one by one, with a smaller error bound: the partial sums are shorter.
+    Gives the name of the buffer of partial results, if it was done.
     """
     lanes = target.lanes(nest.buffer.dtype)
     if not isinstance(nest.stmt, Update) or len(nest.reductions) != 1 or nest.buffer.dtype.bits < 32:
-        return
+        return set()
     (row,) = nest.reductions
     moving = [load for load in nest.reads if depends(load.indices, row.var)]
     if row is nest.loops[-1] and row.extent >= 4 * lanes and moving and all(
@@ -310,9 +316,9 @@ def factor_row(s: Schedule, nest: Nest, target: Target) -> None:
     ):
         _, inner = s.split(row.name, factor=lanes)
         if Rfactor(nest.buffer.name, inner, -1).is_legal(s.program):
-            s.rfactor(nest.buffer.name, inner, factor_axis=-1)
-        else:
-            s.undo()
+            return {s.rfactor(nest.buffer.name, inner, factor_axis=-1)}
+        s.undo()
+    return set()
 
 
 def vectorize_nest(s: Schedule, nest: Nest, target: Target) -> None:

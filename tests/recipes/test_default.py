@@ -21,6 +21,7 @@ KERNELS = {
     "mean": (ReduceMean(axes=(1,)), [(5, 999)]),
     "matmul": (MatMul(), [(33, 50), (50, 48)]),
     "conv": (Conv(padding=(1, 1, 1, 1)), [(1, 8, 14, 14), (16, 8, 3, 3)]),
+    "depthwise of stride 2": (Conv((2, 2), (1, 1, 1, 1), groups=8), [(1, 8, 112, 112), (8, 1, 3, 3)]),
     "depthwise": (Conv(padding=(1, 1, 1, 1), groups=32), [(1, 32, 14, 14), (32, 1, 3, 3)]),
 }
 
