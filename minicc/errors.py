@@ -71,6 +71,10 @@ class RunError(MiniccError):
     """A compiled model was called with the wrong inputs."""
 
 
+class BridgeError(MiniccError):
+    """TVM, CUDA or a device cannot do what was asked: it is absent, of another version, or lacks an operator."""
+
+
 class ConfigError(MiniccError):
     """An option or an environment variable has no valid value."""
 

@@ -26,6 +26,7 @@ class Add(Binary):
     """a + b."""
 
     reference = staticmethod(np.add)
+    relax_name: ClassVar[str] = "add"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a + b
@@ -36,6 +37,7 @@ class Sub(Binary):
     """a - b."""
 
     reference = staticmethod(np.subtract)
+    relax_name: ClassVar[str] = "subtract"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a - b
@@ -46,6 +48,7 @@ class Mul(Binary):
     """a * b."""
 
     reference = staticmethod(np.multiply)
+    relax_name: ClassVar[str] = "multiply"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a * b

@@ -62,6 +62,7 @@ class Elementwise(Operator):
     arity: ClassVar[int] = 1
     accepts: ClassVar[tuple[str, ...]] = NUMERIC
     widens: ClassVar[bool] = False  # whether 16-bit floats must be float32 inside `scalar`
+    relax_name: ClassVar[str] = ""  # of the TVM operator that means the same, such as nn.relu, if there is one
 
     def reference(self, *arrays: Any, **_: Any) -> Any:
         """The result on arrays, where no 16-bit float occurs; cast to the result's dtype afterwards."""
@@ -110,6 +111,9 @@ class Elementwise(Operator):
             return cast(self.scalar(*map(widened, operands) if self.widens else operands), dtype)
 
         return te.compute(shape, element, name=self.name.lower())  # type: ignore[no-any-return]
+
+    def relax(self, R: Any, *values: Any, **_: Any) -> Any:
+        return R[self.relax_name](*values) if self.relax_name else super().relax(R, *values)
 
     @classmethod
     def attributes(cls, draw: Draw) -> dict[str, Any]:

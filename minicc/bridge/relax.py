@@ -1,0 +1,285 @@
+"""From a graph to TVM's graph IR: every operator by its `relax`, in topological order.
+
+In: graphs with bound operands. Out: an IRModule with one Relax function per graph, which takes the
+graph's inputs in order and gives the tuple of its outputs; and functions on NumPy arrays, compiled
+by TVM for the CPU. The variables that node k of a graph becomes are called `nk_`, `nk_1`, ...
+
+    module = to_relax(graph)
+    print(module.script())
+    run_relax(graph, {"x": numpy.zeros((2, 3), "float32")})
+
+Source of the interface: TVM's Relax, the successor of Relay (Lai et al., "Relax: Composable
+Abstractions for End-to-End Dynamic Machine Learning", ASPLOS 2025).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicc.bridge import _tvm
+from minicc.errors import BridgeError, MiniccError
+from minicc.graph.evaluate import checked_inputs
+from minicc.graph.ir import Constant, Graph, Kernel, Node
+from minicc.ops.base import Array, Operator
+from minicc.types import DType, Symbol, TensorType
+
+TVM_FAILURES = (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError, IndexError)  # what TVM raises
+NODE_OF = re.compile(r"n(\d+)_\d*")  # of the name of a Relax variable
+
+# ---- values, and what an operator may do with them ----------------------------------------------
+
+
+class Value:
+    """A tensor in a Relax function under construction; its type is written as minicc writes it."""
+
+    __slots__ = ("expr", "room", "type")
+
+    def __init__(self, room: Relax, expr: Any) -> None:
+        self.room, self.expr = room, expr
+        self.type = type_of_relax(expr.ty)
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self.type.dtype
+
+    def apply(self, op: Operator, values: Sequence[Any]) -> Value:
+        """The operator in this room: by its `relax`."""
+        return self.room.apply(op, values)
+
+    def constant(self, array: Any) -> Value:
+        return self.room.constant(array)
+
+
+def type_of_relax(ty: Any) -> TensorType:
+    """A Relax tensor type as a TensorType; a TIR variable in its shape as a Symbol."""
+    dims = [int(d) if hasattr(d, "value") else Symbol(str(d)) for d in ty.shape.values]
+    return TensorType(DType.of(str(ty.dtype)), tuple(dims))
+
+
+class Relax:
+    """What `Operator.relax` is handed: TVM's operators, as methods on values.
+
+    `R.add(x, y)`, `R.nn.conv2d(x, w, padding=1)`, `R.image.resize2d(...)` emit one binding each and
+    give a Value, or a tuple of them. Arrays among the arguments become constants, a DType its name.
+    `emitted` collects the names of the operators used.
+    """
+
+    def __init__(self, builder: Any) -> None:
+        self.builder = builder
+        self.name = ""  # of the variables: that of the node being lowered
+        self.emitted: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return _Namespace(self, _tvm.load().relax.op, "").find(name)
+
+    def __getitem__(self, path: str) -> Any:
+        """The operator of a dotted name: `R["nn.relu"]` is `R.nn.relu`."""
+        return functools.reduce(getattr, path.split("."), self)
+
+    def apply(self, op: Operator, values: Sequence[Any]) -> Value:
+        """`op` on values; arrays among them become constants. Raises BridgeError where TVM has no form of it."""
+        made = [v if isinstance(v, Value) else self.constant(v) for v in values]
+        if isinstance(op, Constant):
+            return self.constant(op.data.array)
+        if isinstance(op, Kernel):
+            return self.inline(op.body, made)[0]
+        if op.pending:
+            raise BridgeError(f"relax({op})", f"expected known operands, got {', '.join(op.pending)} as inputs",
+                              hint="compile with fixed shapes and values, so that binding moves them into the operator")
+        return op.relax(self, *made)  # type: ignore[no-any-return]
+
+    def inline(self, graph: Graph, inputs: Sequence[Value], label: Callable[[int], str] | None = None) -> list[Value]:
+        """The outputs of `graph` on `inputs`; `label(k)` names the variables of node k."""
+        values: dict[Node, Value] = dict(zip(graph.inputs, inputs, strict=True))
+        for k, n in enumerate(graph.nodes):
+            if n in values:
+                continue
+            if label:
+                self.name = label(k)
+            try:
+                values[n] = self._checked(n, self.apply(n.op, [values[i] for i in n.inputs]))
+            except MiniccError as error:
+                error.where = error.where or f"node {k}: {n.op}" + (f"    # {n.span}" if n.span else "")
+                raise
+        return [values[n] for n in graph.outputs]
+
+    def _checked(self, n: Node, value: Value) -> Value:
+        """`value`, which must be of the type that was inferred for the node."""
+        if n.inferred is not None and n.inferred.is_bound and value.type != n.inferred:
+            raise BridgeError(f"relax({n.op})", f"expected {n.inferred}, got {value.type} from TVM",
+                              hint="the operator's relax method and its infer method must agree")
+        return value
+
+    def constant(self, array: Any) -> Value:
+        """A literal tensor."""
+        relax = _tvm.load().relax
+        held = np.array(array, order="C", copy=None)
+        return Value(self, relax.const(held, DType.of(held.dtype).name))
+
+    def refuse(self, op: Operator, why: str, hint: str = "") -> BridgeError:
+        """The error that says why `op` has no form in TVM; raise it."""
+        return BridgeError(f"relax({op})", f"expected an operator that TVM has, got one it has not: {why}", hint=hint)
+
+    def call(self, function: Callable[..., Any], name: str, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
+        """Emit `function(*args, **options)`: a Value, or a tuple of them. Raises BridgeError when TVM refuses."""
+        tvm = _tvm.load()
+        try:
+            made = function(*map(self.plain, args), **{k: self.plain(v) for k, v in options.items()})
+            var = self.builder.emit(made, name_hint=self.name)
+        except TVM_FAILURES as error:
+            reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+            raise BridgeError(f"relax.op.{name}", f"TVM refuses: {reason}") from error
+        self.emitted.append(name)
+        if isinstance(var.ty, tvm.relax.TupleType):
+            parts = [self.builder.emit(var[k], name_hint=self.name) for k in range(len(var.ty.fields))]
+            return tuple(Value(self, p) for p in parts)
+        return Value(self, var)
+
+    def plain(self, argument: Any) -> Any:
+        """An argument as TVM takes it."""
+        if isinstance(argument, Value):
+            return argument.expr
+        if isinstance(argument, (np.ndarray, np.generic)):
+            return self.constant(argument).expr
+        if isinstance(argument, DType):
+            return argument.name
+        if isinstance(argument, (list, tuple)):
+            return type(argument)(map(self.plain, argument))
+        return argument
+
+
+class _Namespace:
+    """A module of TVM's operators whose functions emit: `R.nn`, `R.image`."""
+
+    def __init__(self, room: Relax, module: Any, path: str) -> None:
+        self.room, self.module, self.path = room, module, path
+
+    def find(self, name: str) -> Any:
+        found = getattr(self.module, name, None)
+        path = f"{self.path}{name}"
+        if found is None:
+            raise BridgeError(f"relax.op.{path}", "TVM has no such operator", hint="see minicc ops --tvm")
+        if not callable(found):
+            return _Namespace(self.room, found, f"{path}.")
+        return lambda *args, **options: self.room.call(found, path, args, options)
+
+    def __getattr__(self, name: str) -> Any:
+        return self.find(name)
+
+
+# ---- modules ------------------------------------------------------------------------------------
+
+
+def to_relax(*graphs: Graph) -> Any:
+    """An IRModule with a Relax function for each graph: `main`, or `main`, `main1`, ... of several.
+
+    A symbol in an input's shape becomes a TIR variable. Raises BridgeError where an operator has no
+    form in TVM, naming the node.
+    """
+    tvm = _tvm.load()
+    builder = tvm.relax.BlockBuilder()
+    for k, graph in enumerate(graphs):
+        _function(builder, graph, function_name(k))
+    return builder.finalize()
+
+
+def function_name(k: int) -> str:
+    """The name of graph number k in its module."""
+    return f"main{k or ''}"
+
+
+def _function(builder: Any, graph: Graph, name: str) -> None:
+    tvm = _tvm.load()
+    symbols: dict[str, Any] = {}
+
+    def dim(d: Any) -> Any:
+        return symbols.setdefault(d.name, tvm.tirx.Var(d.name, "int64")) if isinstance(d, Symbol) else d
+
+    params = [tvm.relax.Var(f"p{k}", tvm.relax.TensorType([dim(d) for d in n.type.shape], n.type.dtype.name))
+              for k, n in enumerate(graph.inputs)]  # fmt: skip
+    with builder.function(name, params):
+        try:
+            with builder.dataflow():
+                room = Relax(builder)
+                outputs = room.inline(graph, [Value(room, p) for p in params], lambda k: f"n{k}_")
+                result = builder.emit_output(tvm.relax.Tuple([v.expr for v in outputs]))
+            builder.emit_func_output(result)
+        except MiniccError:
+            builder.emit_func_output(tvm.relax.Tuple([]))  # so that TVM does not complain of an open block
+            raise
+
+
+def operators_used(name: str, example: tuple[Operator, Sequence[TensorType]]) -> list[str]:
+    """The Relax operators that an operator becomes on inputs of these types. Raises BridgeError."""
+    op, types = example
+    tvm = _tvm.load()
+    builder = tvm.relax.BlockBuilder()
+    params = [tvm.relax.Var(f"p{k}", tvm.relax.TensorType(list(t.shape), t.dtype.name)) for k, t in enumerate(types)]
+    with builder.function(name, params):
+        room = Relax(builder)
+        try:
+            room.apply(op, [Value(room, p) for p in params])
+        finally:
+            builder.emit_func_output(tvm.relax.Tuple([]))
+    return list(dict.fromkeys(room.emitted))
+
+
+# ---- running on the CPU -------------------------------------------------------------------------
+
+
+def build_relax(module: Any, fast: bool = False) -> Any:
+    """The module compiled by TVM for this CPU, as a virtual machine whose functions take TVM tensors.
+
+    TVM fuses, and gives CPU code no schedule: loops are naive. `fast` asks LLVM to optimise and use
+    all of this machine's instructions; without it, compiling is quicker, and no multiplication and
+    addition are contracted.
+    """
+    tvm = _tvm.load()
+    machine = {"mcpu": tvm.target.codegen.llvm_get_system_cpu()} if fast else {"opt-level": 0}
+    with tvm.transform.PassContext(config={} if fast else {"tirx.disable_assert": True}):
+        code = tvm.compile(module, target=tvm.target.Target({"kind": "llvm", **machine}), relax_pipeline=cpu_pipeline())
+    return tvm.relax.VirtualMachine(code, tvm.cpu())
+
+
+def cpu_pipeline() -> Any:
+    """The shortest sequence of TVM's passes from Relax, fused, to what its virtual machine takes."""
+    tvm = _tvm.load()
+    passes = tvm.relax.transform
+    return tvm.transform.Sequential([
+        passes.LegalizeOps(), passes.AnnotateTIROpPattern(), passes.FoldConstant(), passes.FuseOps(), passes.FuseTIR(),
+        passes.RewriteDataflowReshape(), passes.ToNonDataflow(), passes.RemovePurityChecking(), passes.CallTIRRewrite(),
+        passes.LowerAllocTensor(), passes.LowerRuntimeBuiltin(), passes.ComputePrimValue(), passes.VMShapeLower(),
+        passes.AttachGlobalSymbol()])  # fmt: skip
+
+
+def call_relax(machine: Any, k: int, graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The outputs by name of graph number k of a compiled module."""
+    tensor = _tvm.load().runtime.tensor  # copies: TVM's code needs 64-byte alignment, which NumPy does not give
+    arrays = checked_inputs(f"call_relax({graph.name})", graph, inputs)
+    results = machine[function_name(k)](*[tensor(np.array(arrays[name], order="C", copy=None)) for name in graph.input_names])
+    return {name: np.asarray(r.numpy()) for name, r in zip(graph.output_names, results, strict=True)}
+
+
+def run_relax(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The outputs by name, computed by TVM in this process.
+
+    Raises BridgeError when TVM cannot compile the graph. A crash of TVM ends this process:
+    `testing.worker` runs it in another.
+    """
+    try:
+        return call_relax(build_relax(to_relax(graph)), 0, graph, inputs)
+    except TVM_FAILURES as error:
+        raise BridgeError(f"run_relax({graph.name})", f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}",
+                          where=str(graph)) from error
+
+
+__all__ = ["NODE_OF", "Relax", "Value", "build_relax", "call_relax", "function_name", "operators_used", "run_relax", "to_relax"]
