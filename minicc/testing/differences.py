@@ -1,0 +1,139 @@
+"""The known differences in meaning between TVM and NumPy or ONNX, in one table.
+
+In: an operator, its attributes bound, and the arrays that it is applied to. Out: the differences
+that apply: on those very values TVM may give another answer than the reference, or die. The
+oracle excuses stage `tvm` from what such a node computes, and from all that depends on it, and
+from nothing else. `example` is the smallest instance that shows the difference; the tests run it,
+so an entry that TVM's next version repairs is found.
+
+>>> op, arrays = BY_NAME["maximum of NaN"].example()
+>>> op, *arrays
+(Max, array([nan,  1.], dtype=float32), array([1., 2.], dtype=float32))
+>>> [d.name for d in differences_of(op, arrays)]
+['maximum of NaN']
+>>> differences_of(op, [np.float32([1, 2]), np.float32([3, 4])])
+[]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicc import ops
+from minicc.ops.base import Array, Operator
+from minicc.types import DType, uint8
+
+Applies = Callable[[Any, Sequence[Array]], bool]
+Example = Callable[[], tuple[Operator, list[Array]]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference: which operators, on which values, what the reference gives and what TVM does."""
+
+    name: str
+    operators: tuple[str, ...]
+    applies: Applies  # (operator, arrays) -> whether TVM may give another answer on these arrays
+    ours: str
+    tvm: str
+    example: Example  # an operator and arrays that show it
+    kills: bool = False  # whether the process of TVM dies of it
+
+
+def differences_of(op: Operator, arrays: Sequence[Array]) -> list[Difference]:
+    """The differences that apply to an operator on these arrays."""
+    return [d for d in BY_OPERATOR.get(op.name, ()) if d.applies(op, arrays)]
+
+
+# ---- conditions ---------------------------------------------------------------------------------
+
+
+def has_nan(op: Operator, arrays: Sequence[Array]) -> bool:
+    """Whether a NaN is among the values."""
+    return any(bool(np.isnan(a.astype(np.float64)).any()) for a in arrays if DType.of(a.dtype).is_float)
+
+
+def has_infinity(op: Operator, arrays: Sequence[Array]) -> bool:
+    """Whether an infinity is among the values."""
+    return any(bool(np.isinf(a.astype(np.float64)).any()) for a in arrays if DType.of(a.dtype).is_float)
+
+
+def has_zero_divisor(op: Operator, arrays: Sequence[Array]) -> bool:
+    """Whether an integer is divided by zero."""
+    return DType.of(arrays[1].dtype).is_integer and bool((arrays[1] == 0).any())
+
+
+def out_of_range(op: Any, arrays: Sequence[Array]) -> bool:
+    """Whether a float is cast to an integer that does not hold it."""
+    source, target = arrays[0], op.dtype if hasattr(op, "dtype") else DType.of(arrays[1].dtype)
+    if not (DType.of(source.dtype).is_float and target.is_integer):
+        return False
+    low, high = target.range
+    with np.errstate(all="ignore"):
+        whole = np.trunc(source.astype(np.float64))
+        return not bool(((whole >= low) & (whole <= high)).all())
+
+
+def reflects_again(op: Any, arrays: Sequence[Array]) -> bool:
+    """Whether a mirror image is wider than what it mirrors."""
+    extents = arrays[0].shape
+    widths = op.widths(ops.base.type_of(arrays[0]))
+    kept = [d + min(before, 0) + min(after, 0) for d, (before, after) in zip(extents, widths, strict=True)]
+    return op.mode == "reflect" and any(max(w) >= max(k, 1) for w, k in zip(widths, kept, strict=True))
+
+
+# ---- the table ----------------------------------------------------------------------------------
+
+
+def f32(*values: Any) -> Array:
+    """A float32 array."""
+    return np.array(values, np.float32)
+
+
+def i32(*values: Any) -> Array:
+    """An int32 array."""
+    return np.array(values, np.int32)
+
+
+NAN, INF = np.nan, np.inf
+
+MAXIMA = (
+    Difference("maximum of NaN", ("Max", "Min"), has_nan, "NaN", "the second operand (a > b ? a : b)",
+               lambda: (ops.Max(), [f32(NAN, 1), f32(1, 2)])),
+    Difference("activation of NaN", ("Relu", "Clip", "HardSigmoid", "HardSwish", "ThresholdedRelu"), has_nan, "NaN",
+               "a bound of the interval", lambda: (ops.Relu(), [f32(NAN, 1)])),
+    Difference("greatest of NaN", ("ReduceMax", "ReduceMin", "GlobalMaxPool", "MaxPool"), has_nan,
+               "NaN", "NaN only if it comes last", lambda: (ops.ReduceMax(axes=(0,)), [f32(NAN, 1, 2)])),
+    Difference("greatest of infinities", ("ReduceMax", "ReduceMin", "GlobalMaxPool", "MaxPool"), has_infinity,
+               "-inf where all are (the least: inf)", "the lowest finite number (the greatest)",
+               lambda: (ops.ReduceMax(axes=(0,)), [f32(-INF, -INF)])),
+    Difference("position of NaN", ("ArgMax", "ArgMin", "Hardmax"), has_nan, "the first NaN", "NaN is passed over",
+               lambda: (ops.ArgMax(axis=0), [f32(NAN, 1, 2)])),
+    Difference("position of infinities", ("ArgMax", "ArgMin", "Hardmax"), has_infinity, "0 where all are -inf", "-1",
+               lambda: (ops.ArgMax(axis=0), [f32(-INF, -INF)])),
+    Difference("order of NaN", ("TopK", "TopKIndices"), has_nan, "NaN is greater than every number", "NaN stays where it is",
+               lambda: (ops.TopK(k=2, axis=0), [f32(1, NAN, 2)])),
+)  # fmt: skip
+
+ARITHMETIC = (
+    Difference("integer division by zero", ("Div", "Mod"), has_zero_divisor, "0", "SIGFPE",
+               lambda: (ops.Div(), [i32(1, 2), i32(0, 1)]), kills=True),
+    Difference("sign of NaN", ("Sign",), has_nan, "NaN", "0", lambda: (ops.Sign(), [f32(NAN, -2)])),
+    Difference("cast out of range", ("Cast", "CastLike"), out_of_range, "as the machine has it: wraps", "saturates, or wraps: "
+               "it depends on the target", lambda: (ops.Cast(uint8), [f32(-1, 256, 300.7)])),
+)  # fmt: skip
+
+SHAPES = (
+    Difference("reflection of a reflection", ("Pad",), reflects_again, "forth and back as often as it takes", "zeros",
+               lambda: (ops.Pad(pads=(3, 3), mode="reflect"), [f32(1, 2, 3)])),
+)  # fmt: skip
+
+DIFFERENCES: tuple[Difference, ...] = (*MAXIMA, *ARITHMETIC, *SHAPES)
+BY_NAME = {d.name: d for d in DIFFERENCES}
+BY_OPERATOR = {name: [d for d in DIFFERENCES if name in d.operators] for d in DIFFERENCES for name in d.operators}
+
+__all__ = ["BY_NAME", "BY_OPERATOR", "DIFFERENCES", "Difference", "differences_of", "has_infinity", "has_nan"]
