@@ -35,7 +35,10 @@ NODE_OF = re.compile(r"n(\d+)_\d*")  # of the name of a Relax variable
 
 
 class Value:
-    """A tensor in a Relax function under construction; its type is written as minicc writes it."""
+    """A tensor in a Relax function under construction; its type is written as minicc writes it.
+
+    `+ - * /` emit TVM's operators; a number on the right becomes a constant of the value's dtype.
+    """
 
     __slots__ = ("expr", "room", "type")
 
@@ -57,6 +60,27 @@ class Value:
 
     def constant(self, array: Any) -> Value:
         return self.room.constant(array)
+
+    def astype(self, dtype: Any) -> Value:
+        """The value in another dtype; like the method of an array."""
+        wanted = DType.of(dtype)
+        return self if wanted is self.dtype else self.room.astype(self, wanted)  # type: ignore[no-any-return]
+
+    def __add__(self, other: Any) -> Value:
+        return self.room.add(self, self._operand(other))  # type: ignore[no-any-return]
+
+    def __sub__(self, other: Any) -> Value:
+        return self.room.subtract(self, self._operand(other))  # type: ignore[no-any-return]
+
+    def __mul__(self, other: Any) -> Value:
+        return self.room.multiply(self, self._operand(other))  # type: ignore[no-any-return]
+
+    def __truediv__(self, other: Any) -> Value:
+        return self.room.divide(self, self._operand(other))  # type: ignore[no-any-return]
+
+    def _operand(self, other: Any) -> Value:
+        """The other side of an operator; a number is of this value's dtype."""
+        return other if isinstance(other, Value) else self.constant(np.asarray(other).astype(self.dtype.numpy))
 
 
 def type_of_relax(ty: Any) -> TensorType:
