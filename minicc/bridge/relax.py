@@ -25,7 +25,7 @@ from minicc.bridge import _tvm
 from minicc.errors import BridgeError, MiniccError
 from minicc.graph.evaluate import checked_inputs
 from minicc.graph.ir import Constant, Graph, Kernel, Node
-from minicc.ops.base import Array, Operator
+from minicc.ops.base import Array, Operator, infer
 from minicc.types import DType, Symbol, TensorType
 
 TVM_FAILURES = (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError, IndexError)  # what TVM raises
@@ -119,6 +119,9 @@ class Relax:
         if op.pending:
             raise BridgeError(f"relax({op})", f"expected known operands, got {', '.join(op.pending)} as inputs",
                               hint="compile with fixed shapes and values, so that binding moves them into the operator")
+        result = infer(op, [v.type for v in made])
+        if result is not None and 0 in result.shape:  # many of TVM's operators divide by an extent of 0, or take it for "as it was"
+            return self.zeros(result.shape, result.dtype)  # type: ignore[no-any-return]
         return op.relax(self, *made)  # type: ignore[no-any-return]
 
     def inline(self, graph: Graph, inputs: Sequence[Value], label: Callable[[int], str] | None = None) -> list[Value]:
