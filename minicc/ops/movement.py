@@ -68,6 +68,9 @@ class Transpose(Operator):
             name="transpose",
         )
 
+    def relax(self, R: Any, x: Any) -> Any:
+        return R.permute_dims(x, list(self.axes(len(x.shape))))
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         x = draw.type(("float", "int"))
@@ -123,6 +126,9 @@ class Concat(Operator):
             return pick(parts)
 
         return te.compute(result.shape, element, name="concat")
+
+    def relax(self, R: Any, *xs: Any) -> Any:
+        return R.concat(list(xs), self.axis)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -197,6 +203,14 @@ class Slice(Operator):
             lambda *i: x[tuple(i[a] if r is None else i[a] * r.step + r.start for a, r in enumerate(taken))],
             name="slice",
         )
+
+    def relax(self, R: Any, x: Any) -> Any:
+        taken = [(a, r) for a, r in enumerate(self.ranges(x.type)) if r is not None]
+        if not taken:
+            return x
+        # TVM counts a negative end from the end, too: what ends before the first element ends far before it
+        ends = [r.stop if r.stop >= 0 else -x.shape[a] - 1 for a, r in taken]
+        return R.strided_slice(x, [a for a, _ in taken], [r.start for _, r in taken], ends, [r.step for _, r in taken])
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -280,6 +294,9 @@ class Tile(Operator):
             lambda *i: x[tuple(i[a] if d == shape[a] else i[a] % d for a, d in enumerate(x.shape))],
             name="tile",
         )
+
+    def relax(self, R: Any, x: Any) -> Any:
+        return R.tile(x, list(ints(self.repeats)))
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -384,6 +401,9 @@ class Trilu(Operator):
             return select(above >= k if self.upper else above <= k, x[i], const(0, x.dtype))
 
         return te.compute(self.infer(type_of(x)).shape, element, name="trilu")
+
+    def relax(self, R: Any, x: Any) -> Any:
+        return R.triu(x, int(number(self.k))) if self.upper else R.tril(x, int(number(self.k)))
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

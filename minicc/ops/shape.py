@@ -119,6 +119,9 @@ class Reshape(Operator):
     def compute(self, x: Any) -> Any:
         return reshaped(x, self.infer(type_of(x)).shape)
 
+    def relax(self, R: Any, x: Any) -> Any:
+        return R.reshape(x, self.infer(x.type).shape)
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         x = draw.type(("float", "int"))
@@ -153,6 +156,9 @@ class Flatten(Operator):
     def compute(self, x: Any) -> Any:
         return reshaped(x, self.infer(type_of(x)).shape)
 
+    def relax(self, R: Any, x: Any) -> Any:
+        return R.reshape(x, self.infer(x.type).shape)
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         x = draw.type()
@@ -184,6 +190,9 @@ class Squeeze(Operator):
     def compute(self, x: Any) -> Any:
         return reshaped(x, self.infer(type_of(x)).shape, "squeeze")
 
+    def relax(self, R: Any, x: Any) -> Any:
+        return R.squeeze(x, None if self.axes is None else list(axes_of(self, self.axes, x.type, len(x.shape))))
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         x = draw.type()
@@ -213,6 +222,9 @@ class Unsqueeze(Operator):
 
     def compute(self, x: Any) -> Any:
         return reshaped(x, self.infer(type_of(x)).shape, "unsqueeze")
+
+    def relax(self, R: Any, x: Any) -> Any:
+        return R.expand_dims(x, list(axes_of(self, self.axes, x.type, len(x.shape) + len(ints(self.axes)))))
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -246,6 +258,9 @@ class Expand(Operator):
             lambda *i: x[tuple(const(0) if dim == 1 else i[skip + a] for a, dim in enumerate(x.shape))],
             name="expand",
         )
+
+    def relax(self, R: Any, x: Any) -> Any:
+        return R.broadcast_to(x, self.infer(x.type).shape)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -284,6 +299,12 @@ class Shape(Operator):
 
         return te.compute((len(dims),), dim, name="shape")
 
+    def relax(self, R: Any, x: Any) -> Any:
+        known = self.fold(x.type)
+        if known is None:
+            raise R.refuse(self, f"the shape of {x.type} is not known before it runs", hint="compile with fixed shapes")
+        return R.constant(known)
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         return cls(draw.integer(-3, 3), draw.choice([None, -2, -1, 0, 1, 3])), (draw.type(),)
@@ -306,6 +327,12 @@ class Size(Operator):
 
     def compute(self, x: Any) -> Any:
         return filled((), math.prod(x.shape), int64, "size")
+
+    def relax(self, R: Any, x: Any) -> Any:
+        known = self.fold(x.type)
+        if known is None:
+            raise R.refuse(self, f"the shape of {x.type} is not known before it runs", hint="compile with fixed shapes")
+        return R.constant(known)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
