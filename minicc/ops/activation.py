@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc.ops.base import Array, Draw, Example, Kind, operator
-from minicc.ops.elementwise import NUMERIC, SIGNED, Elementwise, Erf
+from minicc.ops.base import Array, Draw, Example, Kind, like, operator
+from minicc.ops.elementwise import NUMERIC, SIGNED, Elementwise, Erf, widened
 from minicc.te.expr import Expr, call, cast, maximum, minimum, select
 from minicc.types import TensorType, broadcast, float64
 
@@ -27,6 +27,9 @@ class Activation(Elementwise):
     __slots__ = ()
     accepts: ClassVar[tuple[str, ...]] = ("float",)
     widens: ClassVar[bool] = True
+
+
+FLOAT32_SELU = 1.67326319217681884765625, 1.05070102214813232421875  # alpha and gamma, rounded as ONNX has them
 
 
 def _softplus(x: Expr) -> Expr:
@@ -48,6 +51,7 @@ class Relu(Elementwise):
     """max(x, 0); NaN stays."""
 
     accepts: ClassVar[tuple[str, ...]] = SIGNED
+    relax_name: ClassVar[str] = "nn.relu"
 
     def reference(self, x: Array) -> Any:
         return np.maximum(x, 0)
@@ -59,6 +63,8 @@ class Relu(Elementwise):
 @operator
 class Sigmoid(Activation):
     """1 / (1 + exp(-x))."""
+
+    relax_name: ClassVar[str] = "sigmoid"
 
     def reference(self, x: Array) -> Any:
         return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.absolute(x)))
@@ -72,6 +78,8 @@ class Softplus(Activation):
     """log(1 + exp(x))."""
 
     reference = staticmethod(_softplus_reference)
+
+    relax_name: ClassVar[str] = "nn.softplus"
 
     def scalar(self, x: Expr) -> Expr:
         return _softplus(x)
@@ -87,6 +95,9 @@ class Softsign(Activation):
     def scalar(self, x: Expr) -> Expr:
         return x / (1.0 + abs(x))
 
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return x / (R.abs(x) + 1)
+
 
 @operator
 class Mish(Activation):
@@ -97,6 +108,9 @@ class Mish(Activation):
 
     def scalar(self, x: Expr) -> Expr:
         return x * call("tanh", _softplus(x))
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return x * R.tanh(R.nn.softplus(x))
 
 
 @operator
@@ -112,6 +126,9 @@ class HardSigmoid(Activation):
     def scalar(self, x: Expr) -> Expr:
         return maximum(minimum(x * self.alpha + self.beta, 1.0), 0.0)
 
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return R.clip(x * self.alpha + self.beta, 0, 1)
+
     @classmethod
     def attributes(cls, draw: Draw) -> dict[str, Any]:
         return {"alpha": draw.number(0.0, 1.0), "beta": draw.number(0.0, 1.0)}
@@ -126,6 +143,9 @@ class HardSwish(Activation):
 
     def scalar(self, x: Expr) -> Expr:
         return x * maximum(minimum(x * (1 / 6) + 0.5, 1.0), 0.0)
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return x * R.clip(x * (1 / 6) + 0.5, 0, 1)
 
 
 @operator
@@ -149,6 +169,9 @@ class Gelu(Activation):
             return 0.5 * x * (1.0 + call("tanh", math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
         return 0.5 * x * (1.0 + call("erf", x * math.sqrt(0.5)))
 
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return R.nn.gelu_tanh(x) if self.approximate == "tanh" else R.nn.gelu(x)
+
     @classmethod
     def attributes(cls, draw: Draw) -> dict[str, Any]:
         return {"approximate": draw.choice(("none", "tanh"))}
@@ -166,6 +189,9 @@ class LeakyRelu(Activation):
     def scalar(self, x: Expr) -> Expr:
         return select(x < 0.0, x * self.alpha, x)
 
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return R.nn.leakyrelu(x, self.alpha)
+
     @classmethod
     def attributes(cls, draw: Draw) -> dict[str, Any]:
         return {"alpha": draw.number(-2.0, 2.0)}
@@ -182,6 +208,9 @@ class Elu(Activation):
 
     def scalar(self, x: Expr) -> Expr:
         return select(x > 0.0, x, self.alpha * _expm1(x))
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return R.where(R.greater(x, like(x, 0)), x, (R.exp(x) - 1) * self.alpha)
 
     @classmethod
     def attributes(cls, draw: Draw) -> dict[str, Any]:
@@ -201,6 +230,11 @@ class Selu(Activation):
     def scalar(self, x: Expr) -> Expr:
         return self.gamma * select(x > 0.0, x, self.alpha * _expm1(x))
 
+    def relaxed(self, R: Any, x: Any) -> Any:
+        if (self.alpha, self.gamma) == FLOAT32_SELU and x.dtype is not float64:
+            return R.nn.selu(x)
+        return R.where(R.greater(x, like(x, 0)), x, (R.exp(x) - 1) * self.alpha) * self.gamma
+
     @classmethod
     def attributes(cls, draw: Draw) -> dict[str, Any]:
         return {"alpha": draw.number(0.0, 2.0), "gamma": draw.number(0.0, 2.0)}
@@ -218,6 +252,10 @@ class Celu(Activation):
     def scalar(self, x: Expr) -> Expr:
         return maximum(x, 0.0) + minimum(self.alpha * (call("exp", x / self.alpha) - 1.0), 0.0)
 
+    def relaxed(self, R: Any, x: Any) -> Any:
+        zero = like(x, 0)
+        return R.where(R.less(x, zero), zero, x) + R.minimum((R.exp(x / self.alpha) - 1) * self.alpha, zero)
+
     @classmethod
     def attributes(cls, draw: Draw) -> dict[str, Any]:
         return {"alpha": draw.number(0.25, 2.0)}
@@ -234,6 +272,9 @@ class ThresholdedRelu(Activation):
 
     def scalar(self, x: Expr) -> Expr:
         return select(x > self.alpha, x, 0.0)
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return R.where(R.greater(x, like(x, self.alpha)), x, like(x, 0))
 
     @classmethod
     def attributes(cls, draw: Draw) -> dict[str, Any]:
@@ -257,6 +298,11 @@ class Shrink(Elementwise):
         wide = x if x.dtype.is_float else cast(x, float64)
         above = select(wide > self.lambd, wide - self.bias, 0.0)
         return select(wide < -self.lambd, wide + self.bias, above)
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        wide = x if x.dtype.is_float else x.astype(float64)
+        above = R.where(R.greater(wide, like(wide, self.lambd)), wide - self.bias, like(wide, 0))
+        return R.where(R.less(wide, like(wide, -self.lambd)), wide + self.bias, above).astype(x.dtype)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -283,6 +329,13 @@ class PRelu(Elementwise):
     def scalar(self, x: Expr, slope: Expr) -> Expr:
         return select(x > 0, x, x * slope)
 
+    def relaxed(self, R: Any, x: Any, slope: Any) -> Any:
+        """TVM's own takes floats, and a slope for each index of one axis."""
+        axes = [d - slope.type.rank for d, n in enumerate(slope.shape) if n != 1]
+        if len(axes) == 1 and x.dtype.is_float:
+            return R.nn.prelu(widened(x), R.reshape(widened(slope), (slope.shape[axes[0]],)), axes[0] + x.type.rank)
+        return R.where(R.greater(x, like(x, 0)), x, x * slope)
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         x = draw.type(NUMERIC)
@@ -306,6 +359,9 @@ class Clip(Elementwise):
 
     def scalar(self, x: Expr, low: Expr, high: Expr) -> Expr:
         return minimum(maximum(x, low), high)
+
+    def relaxed(self, R: Any, x: Any, low: Any, high: Any) -> Any:
+        return R.minimum(R.maximum(x, low), high)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

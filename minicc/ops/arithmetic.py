@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import te
-from minicc.ops.base import Array, Draw, Example, operator
+from minicc.ops.base import Array, Draw, Example, like, operator
 from minicc.ops.elementwise import INTEGER, NUMERIC, Binary, Elementwise
 from minicc.te.expr import Const, Expr, binary, call, cast, const, maximum, minimum, select
 from minicc.types import TensorType, float64
@@ -58,6 +58,8 @@ class Mul(Binary):
 class Div(Binary):
     """a / b. Integers truncate, and divided by zero are 0."""
 
+    relax_name: ClassVar[str] = "divide"
+
     def reference(self, a: Array, b: Array) -> Any:
         exact = a if a.dtype.kind == "f" else a - np.fmod(a, b)  # the multiple of b that truncation divides
         return exact / b if a.dtype.kind == "f" else exact // b
@@ -98,6 +100,15 @@ class Pow(Binary):
         whole = cast(call("round", power), x.dtype)  # an error of one unit in the last place must not truncate
         return select(te.all(x.equal(0), y < 0), 0, whole) if y.dtype.kind == "int" else whole
 
+    def relaxed(self, R: Any, x: Any, y: Any) -> Any:
+        """TVM raises floats only: integers are powers of float64, rounded; 0 to a negative power is 0."""
+        wide = float64 if not x.dtype.is_float or y.dtype is float64 else x.dtype
+        base, exponent = x.astype(wide), y.astype(wide)
+        if x.dtype.is_float or y.dtype.is_float:
+            return R.power(base, exponent).astype(x.dtype)
+        endless = R.logical_and(R.equal(base, like(base, 0)), R.less(exponent, like(exponent, 0)))
+        return R.where(endless, like(base, 0), R.round(R.power(base, exponent))).astype(x.dtype)
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         shape = draw.shape()
@@ -129,6 +140,9 @@ class Mod(Binary):
             return call("fmod", a, b)
         return binary("truncmod" if self.fmod else "floormod", a, b)
 
+    def relaxed(self, R: Any, a: Any, b: Any) -> Any:
+        return R.mod(a, b) if self.fmod else R.floor_mod(a, b)
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         first = draw.type(NUMERIC)
@@ -141,6 +155,7 @@ class Min(Binary):
     """The lesser, NaN if either is."""
 
     reference = staticmethod(np.minimum)
+    relax_name: ClassVar[str] = "minimum"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return minimum(a, b)
@@ -151,6 +166,7 @@ class Max(Binary):
     """The greater, NaN if either is."""
 
     reference = staticmethod(np.maximum)
+    relax_name: ClassVar[str] = "maximum"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return maximum(a, b)
@@ -171,6 +187,7 @@ class BitwiseAnd(Bitwise):
     """Bits set in both."""
 
     reference = staticmethod(np.bitwise_and)
+    relax_name: ClassVar[str] = "bitwise_and"
 
 
 @operator
@@ -178,6 +195,7 @@ class BitwiseOr(Bitwise):
     """Bits set in either."""
 
     reference = staticmethod(np.bitwise_or)
+    relax_name: ClassVar[str] = "bitwise_or"
 
 
 @operator
@@ -185,6 +203,7 @@ class BitwiseXor(Bitwise):
     """Bits set in one of the two."""
 
     reference = staticmethod(np.bitwise_xor)
+    relax_name: ClassVar[str] = "bitwise_xor"
 
 
 @operator
@@ -214,6 +233,18 @@ class BitShift(Binary):
             return select(inside, binary("shl", a, b), 0)
         emptied = select(a < 0, -1, const(0, a.dtype)) if signed else const(0, a.dtype)
         return select(inside, binary("shr", a, b), emptied)
+
+    def relaxed(self, R: Any, a: Any, b: Any) -> Any:
+        """TVM leaves a shift by the width or more undefined."""
+        zero = like(a, 0)
+        inside = R.less(b, like(b, a.dtype.bits))
+        if signed := a.dtype.kind == "int":
+            inside = R.logical_and(R.greater_equal(b, zero), inside)
+        shift = R.where(inside, b, zero)
+        if self.direction == "LEFT":
+            return R.where(inside, R.left_shift(a, shift), zero)
+        emptied = R.where(R.less(a, zero), like(a, -1), zero) if signed else zero
+        return R.where(inside, R.right_shift(a, shift), emptied)
 
     @classmethod
     def attributes(cls, draw: Draw) -> dict[str, Any]:

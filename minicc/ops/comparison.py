@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc.ops.base import Array, Draw, Example, Kind, operator
-from minicc.ops.elementwise import ANY, Binary, Elementwise
+from minicc.ops.base import Array, Draw, Example, Kind, like, operator
+from minicc.ops.elementwise import ANY, Binary, Elementwise, widened
 from minicc.te.expr import Expr, binary, call, select
 from minicc.types import DType, TensorType, boolean
 
@@ -39,12 +39,17 @@ class Equal(Comparison):
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a.equal(b)
 
+    def relaxed(self, R: Any, a: Any, b: Any) -> Any:
+        """TVM makes a comparison of floats of one of booleans, which LLVM refuses."""
+        return R.logical_not(R.logical_xor(a, b)) if a.dtype is boolean else R.equal(a, b)
+
 
 @operator
 class Greater(Comparison):
     """a > b."""
 
     reference = staticmethod(np.greater)
+    relax_name: ClassVar[str] = "greater"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a > b
@@ -55,6 +60,7 @@ class GreaterOrEqual(Comparison):
     """a >= b."""
 
     reference = staticmethod(np.greater_equal)
+    relax_name: ClassVar[str] = "greater_equal"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a >= b
@@ -65,6 +71,7 @@ class Less(Comparison):
     """a < b."""
 
     reference = staticmethod(np.less)
+    relax_name: ClassVar[str] = "less"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a < b
@@ -75,6 +82,7 @@ class LessOrEqual(Comparison):
     """a <= b."""
 
     reference = staticmethod(np.less_equal)
+    relax_name: ClassVar[str] = "less_equal"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a <= b
@@ -86,6 +94,7 @@ class And(Binary):
 
     accepts: ClassVar[tuple[str, ...]] = ("bool",)
     reference = staticmethod(np.logical_and)
+    relax_name: ClassVar[str] = "logical_and"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a & b
@@ -97,6 +106,7 @@ class Or(Binary):
 
     accepts: ClassVar[tuple[str, ...]] = ("bool",)
     reference = staticmethod(np.logical_or)
+    relax_name: ClassVar[str] = "logical_or"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a | b
@@ -108,6 +118,7 @@ class Xor(Binary):
 
     accepts: ClassVar[tuple[str, ...]] = ("bool",)
     reference = staticmethod(np.logical_xor)
+    relax_name: ClassVar[str] = "logical_xor"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return binary("ne", a, b)
@@ -119,6 +130,7 @@ class Not(Elementwise):
 
     accepts: ClassVar[tuple[str, ...]] = ("bool",)
     reference = staticmethod(np.logical_not)
+    relax_name: ClassVar[str] = "logical_not"
 
     def scalar(self, x: Expr) -> Expr:
         return ~x
@@ -136,6 +148,9 @@ class IsNaN(Elementwise):
 
     def scalar(self, x: Expr) -> Expr:
         return x.not_equal(x)
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return R.isnan(widened(x))
 
 
 @operator
@@ -163,6 +178,16 @@ class IsInf(Elementwise):
                 return x.equal(np.inf)
         return x.not_equal(x) & x.equal(x)  # false, as an expression of x
 
+    def relaxed(self, R: Any, x: Any) -> Any:
+        match self.detect_negative, self.detect_positive:
+            case True, True:
+                return R.isinf(widened(x))
+            case True, False:
+                return R.equal(x, like(x, -np.inf))
+            case False, True:
+                return R.equal(x, like(x, np.inf))
+        return R.less(x, x)  # false
+
     @classmethod
     def attributes(cls, draw: Draw) -> dict[str, Any]:
         return {"detect_negative": draw.boolean(), "detect_positive": draw.boolean()}
@@ -175,6 +200,7 @@ class Where(Elementwise):
     kind: ClassVar[Kind] = Kind.BROADCAST
     arity: ClassVar[int] = 3
     accepts: ClassVar[tuple[str, ...]] = ANY
+    relax_name: ClassVar[str] = "where"
 
     def result_dtype(self, *dtypes: DType) -> DType:
         return dtypes[1]

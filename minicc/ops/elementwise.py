@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import te
-from minicc.ops.base import Array, Draw, Example, Kind, Operator, dtype_of, operator
+from minicc.ops.base import Array, Draw, Example, Kind, Operator, dtype_of, like, operator
 from minicc.te.expr import Const, Expr, binary, call, cast, const, select
 from minicc.te.intrinsics import INTRINSICS
 from minicc.types import DType, TensorType, broadcast, float32
@@ -36,7 +36,7 @@ def accumulator(dtype: DType) -> DType:
 
 
 def widened(value: Any) -> Any:
-    """An array or an expression, in the dtype to compute in."""
+    """An array, an expression or a value of TVM's, in the dtype to compute in."""
     dtype = dtype_of(value)
     wide = accumulator(dtype)
     if wide is dtype:
@@ -54,15 +54,30 @@ def at(tensor: te.Tensor, indices: Sequence[Any], shape: Sequence[Any]) -> Expr:
     return tensor[tuple(0 if dim == 1 != extent else index for dim, extent, index in pairs)]
 
 
-class Elementwise(Operator):
+class Widening(Operator):
+    """Base of what computes 16-bit floats in float32 and rounds once, here on its way to TVM."""
+
+    __slots__ = ()
+    widens: ClassVar[bool] = True  # whether 16-bit floats must be float32 inside the definition
+    relax_name: ClassVar[str] = ""  # of the TVM operator that means the same, such as nn.relu, if there is one
+
+    def relaxed(self, R: Any, *values: Any, **_: Any) -> Any:
+        """The form in TVM, where no 16-bit float occurs if the operator widens; rounded afterwards."""
+        return R[self.relax_name](*values) if self.relax_name else super().relax(R, *values)
+
+    def relax(self, R: Any, *values: Any, **_: Any) -> Any:
+        result = self.relaxed(R, *(map(widened, values) if self.widens else values))
+        return result.astype(values[0].dtype) if result.dtype.is_float and values[0].dtype.is_float else result
+
+
+class Elementwise(Widening):
     """Base: one input unless `arity` says otherwise, all of one dtype whose kind is in `accepts`."""
 
     __slots__ = ()
     kind: ClassVar[Kind] = Kind.ELEMENTWISE
     arity: ClassVar[int] = 1
     accepts: ClassVar[tuple[str, ...]] = NUMERIC
-    widens: ClassVar[bool] = False  # whether 16-bit floats must be float32 inside `scalar`
-    relax_name: ClassVar[str] = ""  # of the TVM operator that means the same, such as nn.relu, if there is one
+    widens: ClassVar[bool] = False
 
     def reference(self, *arrays: Any, **_: Any) -> Any:
         """The result on arrays, where no 16-bit float occurs; cast to the result's dtype afterwards."""
@@ -112,9 +127,6 @@ class Elementwise(Operator):
 
         return te.compute(shape, element, name=self.name.lower())  # type: ignore[no-any-return]
 
-    def relax(self, R: Any, *values: Any, **_: Any) -> Any:
-        return R[self.relax_name](*values) if self.relax_name else super().relax(R, *values)
-
     @classmethod
     def attributes(cls, draw: Draw) -> dict[str, Any]:
         """Random values for the fields."""
@@ -136,7 +148,7 @@ class Binary(Elementwise):
 
 
 class Intrinsic(Elementwise):
-    """Base of the functions that `te.intrinsics` knows by the operator's name in lower case."""
+    """Base of the functions that `te.intrinsics`, and TVM, know by the operator's name in lower case."""
 
     __slots__ = ()
     accepts: ClassVar[tuple[str, ...]] = ("float",)
@@ -144,6 +156,9 @@ class Intrinsic(Elementwise):
 
     def scalar(self, x: Expr) -> Expr:
         return call(self.name.lower(), x)
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return R[self.name.lower()](x)
 
 
 @operator
@@ -158,6 +173,9 @@ class Identity(Elementwise):
     def scalar(self, x: Expr) -> Expr:
         return x
 
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return x
+
 
 @operator
 class Neg(Elementwise):
@@ -165,6 +183,7 @@ class Neg(Elementwise):
 
     accepts: ClassVar[tuple[str, ...]] = SIGNED
     reference = staticmethod(np.negative)
+    relax_name: ClassVar[str] = "negative"
 
     def scalar(self, x: Expr) -> Expr:
         return -x
@@ -179,6 +198,9 @@ class Abs(Elementwise):
     def scalar(self, x: Expr) -> Expr:
         return x if x.dtype.kind == "uint" else abs(x)
 
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return x if x.dtype.kind == "uint" else R.abs(x)
+
 
 @operator
 class Sign(Elementwise):
@@ -190,6 +212,9 @@ class Sign(Elementwise):
         below = const(0, x.dtype) if x.dtype.kind == "uint" else select(x < 0, -1, const(0, x.dtype))
         sign = select(x > 0, 1, below)
         return select(x.not_equal(x), x, sign) if x.dtype.is_float else sign
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return R.minimum(x, like(x, 1)) if x.dtype.kind == "uint" else R.sign(x)
 
 
 @operator
@@ -203,6 +228,9 @@ class Reciprocal(Elementwise):
 
     def scalar(self, x: Expr) -> Expr:
         return 1.0 / x
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return R.divide(like(x, 1), x)
 
 
 @operator
@@ -345,6 +373,7 @@ class BitwiseNot(Elementwise):
 
     accepts: ClassVar[tuple[str, ...]] = INTEGER
     reference = staticmethod(np.invert)
+    relax_name: ClassVar[str] = "bitwise_not"
 
     def scalar(self, x: Expr) -> Expr:
         return binary("bitxor", x, -1)
@@ -352,5 +381,6 @@ class BitwiseNot(Elementwise):
 __all__ = [
     "ANY", "INTEGER", "NUMERIC", "SIGNED", "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Binary",
     "BitwiseNot", "Ceil", "Cos", "Cosh", "Elementwise", "Erf", "Exp", "Floor", "Identity", "Intrinsic", "Log", "Neg",
-    "Reciprocal", "Round", "Sign", "Sin", "Sinh", "Sqrt", "Tan", "Tanh", "accumulator", "at", "widened",
+    "Reciprocal", "Round", "Sign", "Sin", "Sinh", "Sqrt", "Tan", "Tanh",
+    "Widening", "accumulator", "at", "widened",
 ]  # fmt: skip
