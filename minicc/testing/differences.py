@@ -86,6 +86,18 @@ def reflects_again(op: Any, arrays: Sequence[Array]) -> bool:
     return op.mode == "reflect" and any(max(w) >= max(k, 1) for w, k in zip(widths, kept, strict=True))
 
 
+def is_tiny(op: Operator, arrays: Sequence[Array]) -> bool:
+    """Whether every result is below 1/4: an error of one unit of 1 is none of theirs."""
+    sizes = np.abs(op(*arrays).astype(np.float64))
+    return bool(0 < sizes[np.isfinite(sizes)].max(initial=0.0) < 0.25)
+
+
+def divides_least(op: Operator, arrays: Sequence[Array]) -> bool:
+    """Whether the least integer is divided by -1, which has no result."""
+    dtype = DType.of(arrays[0].dtype)
+    return dtype.kind == "int" and bool(((arrays[0] == dtype.range[0]) & (arrays[1] == -1)).any())
+
+
 # ---- the table ----------------------------------------------------------------------------------
 
 
@@ -104,7 +116,7 @@ NAN, INF = np.nan, np.inf
 MAXIMA = (
     Difference("maximum of NaN", ("Max", "Min"), has_nan, "NaN", "the second operand (a > b ? a : b)",
                lambda: (ops.Max(), [f32(NAN, 1), f32(1, 2)])),
-    Difference("activation of NaN", ("Relu", "Clip", "HardSigmoid", "HardSwish", "ThresholdedRelu"), has_nan, "NaN",
+    Difference("activation of NaN", ("Relu", "Clip", "HardSigmoid"), has_nan, "NaN",
                "a bound of the interval", lambda: (ops.Relu(), [f32(NAN, 1)])),
     Difference("greatest of NaN", ("ReduceMax", "ReduceMin", "GlobalMaxPool", "MaxPool"), has_nan,
                "NaN", "NaN only if it comes last", lambda: (ops.ReduceMax(axes=(0,)), [f32(NAN, 1, 2)])),
@@ -122,7 +134,11 @@ MAXIMA = (
 ARITHMETIC = (
     Difference("integer division by zero", ("Div", "Mod"), has_zero_divisor, "0", "SIGFPE",
                lambda: (ops.Div(), [i32(1, 2), i32(0, 1)]), kills=True),
+    Difference("least integer divided by -1", ("Div", "Mod"), divides_least, "the least integer; as remainder 0", "SIGFPE",
+               lambda: (ops.Div(), [i32(-(2**31)), i32(-1)]), kills=True),
     Difference("sign of NaN", ("Sign",), has_nan, "NaN", "0", lambda: (ops.Sign(), [f32(NAN, -2)])),
+    Difference("digits of small results", ("Tanh", "Atanh", "Softplus", "Mish", "Elu", "Selu", "Celu"), is_tiny,
+               "as many digits as of others", "those of exp(x) - 1, or of log(1 + x)", lambda: (ops.Elu(), [f32(-1e-5)])),
     Difference("cast out of range", ("Cast", "CastLike"), out_of_range, "as the machine has it: wraps", "saturates, or wraps: "
                "it depends on the target", lambda: (ops.Cast(uint8), [f32(-1, 256, 300.7)])),
 )  # fmt: skip
