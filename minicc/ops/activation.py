@@ -43,7 +43,7 @@ def _softplus_reference(x: Array) -> Array:
 
 def _expm1(x: Expr) -> Expr:
     """exp(x) - 1 for the negative side: 0 above, where the value is not used and must not overflow."""
-    return call("exp", minimum(x, 0.0)) - 1.0
+    return call("expm1", minimum(x, 0.0))
 
 
 @operator
@@ -250,7 +250,7 @@ class Celu(Activation):
         return np.maximum(x, 0) + np.minimum(self.alpha * np.expm1(x / self.alpha), 0)
 
     def scalar(self, x: Expr) -> Expr:
-        return maximum(x, 0.0) + minimum(self.alpha * (call("exp", x / self.alpha) - 1.0), 0.0)
+        return maximum(x, 0.0) + minimum(self.alpha * call("expm1", x / self.alpha), 0.0)
 
     def relaxed(self, R: Any, x: Any) -> Any:
         zero = like(x, 0)

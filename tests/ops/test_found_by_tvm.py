@@ -1,0 +1,25 @@
+"""Mistakes of minicc that came to light when its operators were compared with TVM's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minicc import ops
+from minicc.graph import ir
+from minicc.testing.oracle import agree
+from minicc.types import TensorType
+
+
+def single(op, *arrays):
+    """The graph of one operator on these arrays, and its inputs by name."""
+    nodes = [ir.input(f"x{k}", TensorType.of(a)) for k, a in enumerate(arrays)]
+    return ir.Graph(op.name, tuple(nodes), (ir.make(op, nodes),), ("y",)), {f"x{k}": a for k, a in enumerate(arrays)}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("op", [ops.Elu(), ops.Selu(), ops.Celu(alpha=0.5)], ids=str)
+def test_exponential_units_keep_their_digits_near_zero(op, dtype):
+    """exp(x) - 1 loses all that expm1(x) keeps: 5 of 7 digits at -1e-5."""
+    agree(*single(op, np.full((), -1e-5, dtype)))
+    agree(*single(op, np.array([-1e-3, -1e-6, -1e-20, -0.0, 1e-20, -1e3, 1e3, -np.inf, np.inf, np.nan], dtype)))
