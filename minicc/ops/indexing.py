@@ -53,6 +53,18 @@ def safe_array(indices: Array, extent: int) -> Array:
     return result
 
 
+def relax_from_front(R: Any, indices: Any, extents: Any) -> Any:
+    """`from_front` in Relax; `extents` is a number, or one for each column of the indices."""
+    wide = indices.astype(int64)
+    return R.where(R.less(wide, np.int64(0)), R.add(wide, np.array(extents, np.int64)), wide)
+
+
+def relax_safe(R: Any, indices: Any, extents: Any) -> Any:
+    """`safe` in Relax: TVM's gathers take a negative index for a place before the tensor."""
+    last = np.maximum(np.array(extents, np.int64) - 1, 0)
+    return R.minimum(R.maximum(relax_from_front(R, indices, extents), np.int64(0)), last)
+
+
 def check_indices(call: Operator, indices: TensorType, *types: TensorType) -> None:
     """Raise unless `indices` holds integers."""
     if not indices.dtype.is_integer:
@@ -105,6 +117,9 @@ class Gather(Operator):
 
         return te.compute(shape, element, name="gather")
 
+    def relax(self, R: Any, x: Any, indices: Any) -> Any:
+        return R.take(x, relax_safe(R, indices, x.shape[self.axis]), axis=self.axis)
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         x = draw.type(("float", "int"), rank=(1, 4), low=1)
@@ -146,6 +161,9 @@ class GatherElements(Operator):
             lambda *i: x[(*i[:axis], safe(indices[i], x.shape[axis]), *i[axis + 1 :])],
             name="gather_elements",
         )
+
+    def relax(self, R: Any, x: Any, indices: Any) -> Any:
+        return R.gather_elements(x, relax_safe(R, indices, x.shape[self.axis]), axis=self.axis)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -198,6 +216,10 @@ class GatherND(Operator):
 
         return te.compute(shape, element, name="gather_nd")
 
+    def relax(self, R: Any, x: Any, indices: Any) -> Any:
+        extents = x.shape[self.batch_dims : self.batch_dims + indices.shape[-1]]
+        return R.gather_nd(x, relax_safe(R, indices, extents), batch_dims=self.batch_dims)
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         x = draw.type(("float", "int"), rank=(1, 4), low=1)
@@ -243,6 +265,12 @@ class OneHot(Operator):
             return select(place.equal(i[axis]), values[1], values[0])
 
         return te.compute(self.infer(type_of(indices), type_of(values)).shape, element, name="one_hot")
+
+    def relax(self, R: Any, indices: Any, values: Any) -> Any:
+        depth = int(number(self.depth))
+        hot = R.one_hot(relax_from_front(R, indices, depth), 1, 0, depth, self.axis % (len(indices.shape) + 1))
+        off, on = R.split(values, 2)
+        return R.where(R.astype(hot, "bool"), on, off)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

@@ -21,6 +21,7 @@ from minicc.te.expr import Expr, all_of, const, maximum, minimum, select
 from minicc.types import TensorType
 
 MODES = ("constant", "reflect", "edge", "wrap")
+RELAX_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}  # any other name is zeros to TVM
 
 
 @operator
@@ -90,6 +91,17 @@ class Pad(Operator):
                 name="pad",
             )
         return padded_with(x, widths, value)
+
+    def relax(self, R: Any, x: Any) -> Any:
+        widths = self.widths(x.type)
+        axes = [a for a, width in enumerate(widths) if min(width) < 0]
+        if axes:  # TVM's pads do not crop
+            x = R.strided_slice(x, axes, [max(-widths[a][0], 0) for a in axes], [x.shape[a] + min(widths[a][1], 0) for a in axes])
+        around = [max(side, 0) for width in widths for side in width]
+        value = np.asarray(number(self.value)).astype(x.dtype.numpy).item() if self.mode == "constant" else 0
+        if value == value and float(value) != value:
+            raise R.refuse(self, f"TVM holds the value of a pad as a float64, which {value} does not fit")
+        return R.nn.pad(x, around, RELAX_MODES[self.mode], float(value)) if any(around) else x
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

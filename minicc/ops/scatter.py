@@ -18,10 +18,11 @@ import numpy as np
 
 from minicc import te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, axis_of, operator, same_dim
-from minicc.ops.indexing import check_indices, draw_indices, from_front
+from minicc.ops.indexing import check_indices, draw_indices, from_front, relax_from_front
 from minicc.te.expr import Expr
-from minicc.types import TensorType
+from minicc.types import TensorType, int64
 
+RELAX_REDUCTIONS = {"none": "update", "add": "add", "mul": "mul", "max": "max", "min": "min"}
 COMBINERS = {"none": None, "add": "sum", "mul": "prod", "max": "max", "min": "min"}
 _UFUNCS = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
@@ -89,6 +90,20 @@ class ScatterElements(Operator):
             name="scatter_elements",
         )
 
+    def relax(self, R: Any, x: Any, indices: Any, updates: Any) -> Any:
+        if 0 in indices.shape:  # TVM divides by their extents
+            return x
+        axis, extent = self.axis % len(x.shape), np.int64(x.shape[self.axis])
+        if any(a != axis and d != x.shape[a] for a, d in enumerate(indices.shape)):  # TVM takes the one for the other
+            columns = [np.expand_dims(grid, -1) for grid in np.indices(indices.shape)]
+            columns[axis] = R.expand_dims(indices.astype(int64), -1)
+            return ScatterND(self.reduction)(x, R.concat(columns, -1), updates)
+        place = relax_from_front(R, indices, extent)
+        inside = R.logical_and(R.greater_equal(place, np.int64(0)), R.less(place, extent))
+        longer = R.nn.pad(x, [int(a == axis and side) for a in range(len(x.shape)) for side in (0, 1)])
+        written = R.scatter_elements(longer, R.where(inside, place, extent), updates, axis, RELAX_REDUCTIONS[self.reduction])
+        return R.strided_slice(written, [axis], [0], [int(extent)])  # without what was out of range
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         x = draw.type(("float", "int"), rank=(1, 3), low=1)
@@ -132,6 +147,16 @@ class ScatterND(Operator):
         return te.scatter(
             x, updates.shape, place, lambda *p: updates[p], COMBINERS[self.reduction], name="scatter_nd"
         )
+
+    def relax(self, R: Any, x: Any, indices: Any, updates: Any) -> Any:
+        extents = np.array(x.shape[: indices.shape[-1]], np.int64)
+        place = relax_from_front(R, indices, extents)
+        inside = R.logical_and(R.greater_equal(place, np.int64(0)), R.less(place, extents))
+        whole = R.astype(R.min(R.astype(inside, "int32"), [-1], keepdims=True), "bool")
+        outside = np.array([extents[0]] + [0] * (len(extents) - 1))
+        longer = R.nn.pad(x, [0, 1] + [0] * (2 * len(x.shape) - 2))
+        written = R.scatter_nd(longer, R.where(whole, place, outside), updates, RELAX_REDUCTIONS[self.reduction])
+        return R.strided_slice(written, [0], [0], [x.shape[0]])  # without what was out of range
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
