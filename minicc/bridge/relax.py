@@ -64,7 +64,7 @@ class Value:
     def astype(self, dtype: Any) -> Value:
         """The value in another dtype; like the method of an array."""
         wanted = DType.of(dtype)
-        return self if wanted is self.dtype else self.room.astype(self, wanted)  # type: ignore[no-any-return]
+        return self if wanted is self.dtype else self.room.astype(self, wanted)
 
     def __add__(self, other: Any) -> Value:
         return self.room.add(self, self._operand(other))  # type: ignore[no-any-return]
@@ -219,6 +219,11 @@ def to_relax(*graphs: Graph) -> Any:
     return builder.finalize()
 
 
+def merge(modules: Sequence[Any]) -> Any:
+    """One module of many that `to_relax` made of a graph each, so that TVM compiles them all at once."""
+    return _tvm.load().IRModule({function_name(k): m["main"].with_attr("global_symbol", function_name(k)) for k, m in enumerate(modules)})
+
+
 def function_name(k: int) -> str:
     """The name of graph number k in its module."""
     return f"main{k or ''}"
@@ -278,11 +283,14 @@ def build_relax(module: Any, fast: bool = False) -> Any:
 
 
 def cpu_pipeline() -> Any:
-    """The shortest sequence of TVM's passes from Relax, fused, to what its virtual machine takes."""
+    """The shortest sequence of TVM's passes from Relax, fused, to what its virtual machine takes.
+
+    Constants are not folded: minicc has done it, and TVM cannot store one without elements.
+    """
     tvm = _tvm.load()
     passes = tvm.relax.transform
     return tvm.transform.Sequential([
-        passes.LegalizeOps(), passes.AnnotateTIROpPattern(), passes.FoldConstant(), passes.FuseOps(), passes.FuseTIR(),
+        tvm.relax.backend.DispatchSortScan(), passes.LegalizeOps(), passes.AnnotateTIROpPattern(), passes.FuseOps(), passes.FuseTIR(),
         passes.RewriteDataflowReshape(), passes.ToNonDataflow(), passes.RemovePurityChecking(), passes.CallTIRRewrite(),
         passes.LowerAllocTensor(), passes.LowerRuntimeBuiltin(), passes.ComputePrimValue(), passes.VMShapeLower(),
         passes.AttachGlobalSymbol()])  # fmt: skip
@@ -309,4 +317,4 @@ def run_relax(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
                           where=str(graph)) from error
 
 
-__all__ = ["NODE_OF", "Relax", "Value", "build_relax", "call_relax", "function_name", "operators_used", "run_relax", "to_relax"]
+__all__ = ["NODE_OF", "Relax", "Value", "build_relax", "call_relax", "function_name", "merge", "operators_used", "run_relax", "to_relax"]
