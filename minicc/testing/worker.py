@@ -1,0 +1,330 @@
+"""TVM in a process of its own, which may crash or hang and is then replaced.
+
+In: jobs, that is graphs with arrays for their inputs. Out: for each the outputs by name, or a
+`Finding` that says how TVM failed: crash, timeout, error (TVM raises), or unsupported (an operator
+of the graph has no form in TVM). Many graphs are compiled as one module, as that takes a fraction of the
+time; a batch that fails is bisected, so a bad graph costs the others nothing but time. What
+TVM writes to its standard error goes into the finding.
+
+    with Worker() as worker:
+        for outcome in worker.run([(graph, {"x": array})]):
+            print(outcome)
+
+The protocol: frames of eight bytes of length and a pickle, on the standard input and output of the child. A
+request is a list of jobs; the replies are `("unsupported" | "error", k, detail)` or
+`("outputs", k, arrays)` for job k, `("running", k, "")` before it is lowered or called, `("running", -1, "")` before
+the rest is compiled together, `("failed", -1, detail)` when it cannot be, and `("end", -1, "")`. The child is ours,
+so pickles are safe.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import importlib
+import os
+import pickle
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import IO, Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+
+from minicc.bridge.relax import build_relax, call_relax, merge, to_relax
+from minicc.errors import BridgeError, MiniccError
+from minicc.graph.ir import Graph
+from minicc.graph.text import parse
+from minicc.ops.base import Array
+
+Inputs: TypeAlias = Mapping[str, Array]
+Job: TypeAlias = tuple[Graph, Inputs]
+FindingKind = Literal["crash", "timeout", "error", "unsupported"]
+Run: TypeAlias = Callable[[Graph, Inputs], dict[str, Array]]
+
+BATCH = 64  # jobs that are compiled as one module
+TIMEOUT = 60.0  # seconds
+MOST_JOBS = 5000  # of one process, whose memory grows by what it compiles
+DETAIL = 4000  # characters of standard error in a finding: the top of a backtrace, which names the culprit, is its end
+NO_FORM = ("expected an operator that TVM has", "expected known operands")  # of a BridgeError
+ENGINE = "minicc.testing.worker:Tvm"
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """How TVM failed on a graph: a crash (`detail` begins with the signal), a timeout, an error, or no form."""
+
+    kind: FindingKind
+    detail: str
+    graph: Graph
+    inputs: Inputs
+
+    def __str__(self) -> str:
+        arrays = "".join(f"\n{name} = {array!r}" for name, array in self.inputs.items())
+        return f"{self.kind}: {self.detail}\n{self.graph}{arrays}"
+
+
+Outcome: TypeAlias = dict[str, Array] | Finding
+
+# ---- the parent's side --------------------------------------------------------------------------
+
+
+class Worker:
+    """A child process that runs jobs; started at the first one, and again after a crash. A context manager.
+
+    `engine` names what runs there, as "module:class" of an `Engine`. `starts` counts processes.
+    """
+
+    def __init__(self, engine: str = ENGINE) -> None:
+        self.engine, self.starts = engine, 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._jobs = 0
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child. The worker may be used again: then another is started."""
+        process, self._process = self._process, None
+        if process:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                with suppress(OSError):  # what was not sent is of no use
+                    pipe.close()  # type: ignore[union-attr]
+
+    def run(self, jobs: Sequence[Job], timeout: float = TIMEOUT) -> list[Outcome]:
+        """An outcome for each job, in order.
+
+        `timeout` is how many seconds TVM may take to compile a batch, and again to run each job. When
+        a call ends early, by Ctrl-C for instance, the child is killed.
+        """
+        outcomes: dict[int, Outcome] = {}
+        waiting = [list(range(first, min(first + BATCH, len(jobs)))) for first in range(0, len(jobs), BATCH)][::-1]
+        try:
+            while waiting:
+                waiting += reversed(self._batch(jobs, waiting.pop(), outcomes, timeout))
+        except BaseException:
+            self.close()
+            raise
+        return [outcomes[k] for k in range(len(jobs))]
+
+    def _batch(self, jobs: Sequence[Job], batch: list[int], outcomes: dict[int, Outcome], timeout: float) -> list[list[int]]:
+        """Run a batch: put what is known into `outcomes`, and give the batches that are still to run."""
+        running: int | None = None  # the job that is lowered or called
+        failed = ""
+
+        def rest() -> list[int]:
+            return [k for k in batch if k not in outcomes]
+
+        try:
+            for what, place, payload in self._replies([jobs[k] for k in batch], timeout):
+                k = batch[place] if place >= 0 else None
+                if what == "running":
+                    running = k
+                elif what == "outputs" and k is not None:
+                    outcomes[k], running = payload, None
+                elif k is not None:
+                    outcomes[k], running = Finding(what, payload, *jobs[k]), None
+                else:
+                    failed = payload
+            if failed:
+                raise _Stopped("error", failed)
+        except _Stopped as stop:
+            if running is None and len(rest()) > 1:
+                middle = len(rest()) // 2
+                return [rest()[:middle], rest()[middle:]]
+            guilty = rest()[0] if running is None else running
+            outcomes[guilty] = Finding(stop.kind, stop.detail, *jobs[guilty])
+        return [rest()] if rest() else []
+
+    def _replies(self, jobs: Sequence[Job], timeout: float) -> Iterator[tuple[Any, int, Any]]:
+        """Send jobs, and give the replies up to the end. Raises _Stopped when the child crashes or hangs."""
+        process = self._started()
+        self._messages.seek(0)  # the child's position, too: both share the open file
+        self._messages.truncate()
+        self._jobs += len(jobs)
+        sent = [(str(graph), graph.constants, dict(inputs)) for graph, inputs in jobs]
+        stream = _Frames(process.stdin.fileno(), process.stdout.fileno())  # type: ignore[union-attr]
+        try:
+            stream.write((timeout, sent))
+            while (reply := stream.read(timeout))[0] != "end":
+                yield reply
+        except TimeoutError:
+            self.close()
+            raise _Stopped("timeout", f"no answer within {timeout:g} seconds{self._stderr()}") from None
+        except (EOFError, BrokenPipeError):
+            status = process.wait()
+            self.close()
+            name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+            raise _Stopped("crash", name + self._stderr()) from None
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        """The child; another when it has run many jobs."""
+        if self._process and self._jobs >= MOST_JOBS:
+            self.close()
+        if not self._process:
+            # A session of its own, so that Ctrl-C reaches the parent only, which then ends the child.
+            self._process = subprocess.Popen([sys.executable, "-m", __name__, self.engine], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                             stderr=self._messages, start_new_session=True)
+            self.starts, self._jobs = self.starts + 1, 0
+        return self._process
+
+    def _stderr(self) -> str:
+        """The end of what the child wrote to its standard error, on lines of its own."""
+        self._messages.seek(0)
+        text = self._messages.read().decode(errors="replace").strip()
+        return f"\n{text[-DETAIL:]}" if text else ""
+
+
+@functools.cache
+def shared_worker() -> Worker:
+    """One worker for this whole process, ended with it."""
+    worker = Worker()
+    atexit.register(worker.close)
+    return worker
+
+
+class _Stopped(Exception):
+    """The child gave no more replies, or could not compile the batch."""
+
+    def __init__(self, kind: FindingKind, detail: str) -> None:
+        super().__init__(kind, detail)
+        self.kind, self.detail = kind, detail
+
+
+@dataclass
+class _Frames:
+    """Pickles with their lengths, to and from the other process."""
+
+    out: int
+    into: int
+    held: bytes = field(default=b"")
+
+    def write(self, message: Any) -> None:
+        body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+        left = memoryview(struct.pack("<Q", len(body)) + body)
+        while left:
+            left = left[os.write(self.out, left) :]
+
+    def read(self, timeout: float | None = None) -> Any:
+        """The next message. Raises TimeoutError, and EOFError when the other end is closed."""
+        until = None if timeout is None else time.monotonic() + timeout
+        (size,) = struct.unpack("<Q", self._take(8, until))
+        return pickle.loads(self._take(size, until))
+
+    def _take(self, size: int, until: float | None) -> bytes:
+        while len(self.held) < size:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            if not select.select([self.into], [], [], left)[0]:
+                raise TimeoutError
+            block = os.read(self.into, 1 << 20)
+            if not block:
+                raise EOFError
+            self.held += block
+        taken, self.held = self.held[:size], self.held[size:]
+        return taken
+
+
+# ---- the child's side ---------------------------------------------------------------------------
+
+
+class Engine(Protocol):
+    """What runs in the child: another compiler, which is the judge of ours."""
+
+    def lower(self, graph: Graph) -> Any:
+        """The graph as the compiler takes it. Raises BridgeError where it has no form."""
+
+    def compile(self, lowered: list[Any]) -> list[Run]:
+        """A function for each."""
+
+
+class Tvm:
+    """TVM."""
+
+    def lower(self, graph: Graph) -> Any:
+        return to_relax(graph)
+
+    def compile(self, lowered: list[Any]) -> list[Run]:
+        machine = build_relax(merge(lowered))
+        return [functools.partial(call_relax, machine, k) for k in range(len(lowered))]
+
+
+def reason(error: Exception) -> str:
+    """An error as a finding's detail."""
+    text = str(error).strip()
+    return (text if isinstance(error, MiniccError) else f"{type(error).__name__}: {text}")[-DETAIL:]
+
+
+def serve(engine: Engine, stream: _Frames) -> None:
+    """Answer requests until the parent closes the pipe."""
+    while True:
+        try:
+            timeout, jobs = stream.read()
+        except EOFError:
+            return
+        _answer(engine, jobs, stream, timeout)
+        stream.write(("end", -1, ""))
+        _watch(None)
+
+
+def _answer(engine: Engine, sent: Sequence[tuple[str, dict[str, Array], Inputs]], stream: _Frames, timeout: float) -> None:
+    """Lower every job by itself, compile all together, run each."""
+    ready: list[tuple[int, Graph, Inputs, Any]] = []
+    for k, (text, constants, inputs) in enumerate(sent):
+        stream.write(("running", k, ""))
+        try:
+            graph = parse(text, constants)
+            ready.append((k, graph, inputs, engine.lower(graph)))
+        except Exception as error:
+            no_form = isinstance(error, BridgeError) and error.problem.startswith(NO_FORM)
+            stream.write(("unsupported" if no_form else "error", k, reason(error)))
+    if not ready:
+        return
+    stream.write(("running", -1, ""))
+    _watch(timeout)
+    try:
+        compiled = engine.compile([lowered for *_, lowered in ready])
+    except Exception as error:
+        stream.write(("failed", -1, reason(error)))
+        return
+    for (k, graph, inputs, _), run in zip(ready, compiled, strict=True):
+        stream.write(("running", k, ""))
+        _watch(timeout)
+        try:
+            stream.write(("outputs", k, run(graph, inputs)))
+        except Exception as error:
+            stream.write(("error", k, reason(error)))
+
+
+def _watch(timeout: float | None) -> None:
+    """Let the operating system end this process if it hangs and no parent is left to do so."""
+    signal.setitimer(signal.ITIMER_REAL, 0 if timeout is None else timeout + 10)
+
+
+def main(engine: str = ENGINE) -> None:
+    """Be the child."""
+    out = os.dup(1)
+    os.dup2(2, 1)  # what the compiler prints must not mix with the frames
+    module, name = engine.split(":")
+    with np.errstate(all="ignore"):
+        serve(getattr(importlib.import_module(module), name)(), _Frames(out, 0))
+    os._exit(0)  # no destructors: they are of no use, and may crash
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+
+__all__ = ["ENGINE", "TIMEOUT", "Engine", "Finding", "Inputs", "Job", "Outcome", "Worker", "reason", "shared_worker"]

@@ -1,0 +1,130 @@
+"""The worker survives whatever runs in it, and says what happened; one bad job costs the others nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minicc.graph import ir
+from minicc.ops import Add, Mul
+from minicc.testing.worker import Finding, Worker, shared_worker
+from minicc.types import TensorType
+
+HERE = str(Path(__file__).parent)
+X = np.float32([1, 2, 3])
+
+
+def job(name="x", value=X):
+    x = ir.input(name, TensorType.of(value))
+    return ir.Graph("g", (x,), (Add()(x, x),), ("y",)), {name: value}
+
+
+@pytest.fixture
+def faulty(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", HERE)
+    with Worker("worker_engines:Faulty") as worker:
+        yield worker
+
+
+def kinds(outcomes):
+    return [o.kind if isinstance(o, Finding) else "ok" for o in outcomes]
+
+
+@pytest.mark.parametrize("how, stage, kind, detail", [
+    ("crash", "lower", "crash", "SIGSEGV\nabout to crash"), ("crash", "compile", "crash", "SIGSEGV\nabout to crash"),
+    ("crash", "run", "crash", "SIGSEGV\nabout to crash"), ("divide", "run", "crash", "SIGFPE"), ("exit", "run", "crash", "exit status 3"),
+    ("raise", "lower", "error", "ValueError: a fault"), ("raise", "compile", "error", "ValueError: a fault"),
+    ("raise", "run", "error", "ValueError: a fault")])  # fmt: skip
+def test_one_bad_job_among_many_is_found(faulty, how, stage, kind, detail):
+    jobs = [job(value=X * k) for k in range(7)]
+    jobs[3] = job(f"{how}_{stage}")
+    outcomes = faulty.run(jobs)
+    assert kinds(outcomes) == ["ok"] * 3 + [kind] + ["ok"] * 3
+    assert outcomes[3].detail.startswith(detail)
+    assert outcomes[3].graph is jobs[3][0] and outcomes[3].inputs is jobs[3][1]
+    for k in (0, 1, 2, 4, 5, 6):
+        np.testing.assert_array_equal(outcomes[k]["y"], 2 * k * X)
+
+
+@pytest.mark.parametrize("stage", ["compile", "run"])
+def test_a_job_that_hangs_is_ended(faulty, stage):
+    faulty.run([job()])  # starting takes longer than the time that is given here
+    start = time.monotonic()
+    outcomes = faulty.run([job(), job(f"hang_{stage}")], timeout=3)
+    assert kinds(outcomes) == ["ok", "timeout"]
+    assert outcomes[1].detail.startswith("no answer within 3 seconds\nabout to hang")
+    assert time.monotonic() - start < 30
+
+
+def test_what_has_no_form_is_unsupported(faulty):
+    outcomes = faulty.run([job("refuse_lower"), job()])
+    assert kinds(outcomes) == ["unsupported", "ok"]
+    assert "for the test" in outcomes[0].detail
+
+
+def test_the_process_is_kept_between_calls_and_replaced_after_a_crash(faulty):
+    first, second = faulty.run([job()])[0]["process"], faulty.run([job()])[0]["process"]
+    assert first == second != os.getpid()
+    assert kinds(faulty.run([job("crash_run")])) == ["crash"]
+    assert faulty.run([job()])[0]["process"] != first
+    assert faulty.starts == 2
+
+
+def test_many_jobs_are_several_batches(faulty):
+    outcomes = faulty.run([job(value=np.float32([k])) for k in range(150)])
+    assert [float(o["y"][0]) for o in outcomes] == [2.0 * k for k in range(150)]
+
+
+def test_no_jobs_start_no_process(faulty):
+    assert faulty.run([]) == [] and faulty.starts == 0
+
+
+def test_a_finding_says_everything(faulty):
+    text = str(faulty.run([job("raise_run")])[0])
+    assert text.splitlines()[0] == "error: ValueError: a fault"
+    assert "graph g(raise_run: float32[3]) {" in text and "raise_run = array([1., 2., 3.], dtype=float32)" in text
+
+
+def test_ctrl_c_ends_the_worker(tmp_path):
+    """The parent gets KeyboardInterrupt at once, and no child is left."""
+    script = tmp_path / "interrupted.py"
+    script.write_text("""
+from test_worker import Worker, job
+with Worker("worker_engines:Faulty") as worker:
+    print(worker.run([job()])[0]["process"], flush=True)
+    try:
+        worker.run([job("hang_run")])
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+""")
+    environment = {**os.environ, "PYTHONPATH": HERE}
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    child = int(process.stdout.readline())
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert out == "interrupted\n" and err == "" and process.returncode == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+
+
+def test_tvm_computes_in_the_worker():
+    graph, inputs = job()
+    x, y = ir.input("x", TensorType.of(X)), ir.input("y", TensorType.of(X))
+    product = ir.Graph("h", (x, y), (Mul()(Add()(x, y), y),), ("z",))
+    outcomes = shared_worker().run([(graph, inputs), (product, {"x": X, "y": X})])
+    np.testing.assert_array_equal(outcomes[0]["y"], 2 * X)
+    np.testing.assert_array_equal(outcomes[1]["z"], 2 * X * X)
+
+
+def test_constants_travel():
+    weights = np.arange(100, dtype=np.float32)
+    x = ir.input("x", TensorType.of(weights))
+    outcomes = shared_worker().run([(ir.Graph("g", (x,), (Mul()(x, weights),), ("y",)), {"x": weights})])
+    np.testing.assert_array_equal(outcomes[0]["y"], weights * weights)
+
