@@ -20,7 +20,7 @@ import numpy as np
 from minicc import te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator, same_dim, type_of
 from minicc.ops.elementwise import accumulator
-from minicc.ops.padding import padded_with
+from minicc.ops.padding import Pad, padded_with
 from minicc.ops.window import AUTO_PADS, LETTERS, Sliding, Window, views
 from minicc.te.expr import Expr, all_of, cast, const, select
 from minicc.types import DType, TensorType
@@ -51,6 +51,12 @@ def _check(op: Any, x: TensorType, w: TensorType, channels: int) -> None:
         problem = f"expected {channels} input channels, and channels that {op.groups} groups divide"
     if problem:
         raise op.error(problem, x, w)
+
+
+def relax_attributes(windows: Sequence[Window]) -> tuple[list[int], list[int], list[int]]:
+    """Strides, padding (all begins, then all ends) and dilation, as TVM takes them."""
+    padding = [v.begin for v in windows] + [v.end for v in windows]
+    return [v.stride for v in windows], padding, [v.dilation for v in windows]
 
 
 @operator
@@ -109,6 +115,12 @@ class Conv(Operator):
 
         conv = te.compute(result.shape, element, name="conv", names=result_names(len(windows)))
         return rounded(conv, result.dtype)
+
+    def relax(self, R: Any, x: Any, w: Any) -> Any:
+        windows, wide = self.sliding.windows(x.shape[2:], w.shape[2:]), accumulator(x.dtype)
+        convolve = R[f"nn.conv{len(windows)}d"]
+        strides, padding, dilation = relax_attributes(windows)
+        return convolve(x.astype(wide), w.astype(wide), strides, padding, dilation, self.groups).astype(x.dtype)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -220,6 +232,14 @@ class ConvTranspose(Operator):
 
         conv = te.compute(result.shape, element, name="conv_transpose", names=result_names(len(windows)))
         return rounded(conv, result.dtype)
+
+    def relax(self, R: Any, x: Any, w: Any) -> Any:
+        windows, wide = self.windows(x.shape[2:], w.shape[2:]), accumulator(x.dtype)
+        strides, _, dilation = relax_attributes(windows)
+        convolve = R[f"nn.conv{len(windows)}d_transpose"]
+        ends = [(v.count - 1) * v.stride + v.reach - v.begin - v.size for v in windows]  # what is cropped there
+        full = convolve(x.astype(wide), w.astype(wide), strides, dilation=dilation, groups=self.groups).astype(x.dtype)
+        return Pad((0, 0, *[-v.begin for v in windows], 0, 0, *[-end for end in ends]))(full)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

@@ -19,7 +19,7 @@ import numpy as np
 
 from minicc import te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator, type_of
-from minicc.ops.conv import draw_sliding, rounded
+from minicc.ops.conv import draw_sliding, relax_attributes, rounded
 from minicc.ops.elementwise import accumulator
 from minicc.ops.generate import filled
 from minicc.ops.reduction import ReduceMax, ReduceMean
@@ -41,6 +41,20 @@ def _pooled(op: Any, x: TensorType) -> TensorType:
     if x.dtype.kind == "bool":
         raise op.error("expected numbers, got bool", x)
     return TensorType(x.dtype, (*x.shape[:2], *[w.count for w in _windows(op, x)]))
+
+
+def _relax_pool(R: Any, name: str, op: Any, x: Any, **options: Any) -> Any:
+    """The pooling operator `name` of TVM, with a kernel that is too large clipped to the padded data."""
+    windows, result = _windows(op, x.type), op.infer(x.type)
+    strides, padding, dilation = relax_attributes(windows)
+    kernel = [min(w.kernel, (w.begin + w.size + w.end - 1) // w.dilation + 1) for w in windows]
+    pool = R[f"nn.{name}_pool{len(windows)}d"]
+    wide = x.astype(accumulator(x.dtype))
+    pooled = pool(wide, kernel, strides, padding, dilation, op.ceil_mode, **options).astype(x.dtype)
+    if pooled.shape == result.shape:
+        return pooled
+    rank = len(result.shape)  # TVM counts a last window that lies in the padding
+    return R.strided_slice(pooled, list(range(rank)), [0] * rank, list(result.shape))
 
 
 def _names(rank: int) -> list[str]:
@@ -127,6 +141,9 @@ class MaxPool(Operator):
             return filled(result.shape, 0, x.dtype, "max_pool")
         return _maximum(x, result.shape, _Taps(_windows(self, type_of(x))))
 
+    def relax(self, R: Any, x: Any) -> Any:
+        return _relax_pool(R, "max", self, x)
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         fields, x = _draw_pool(draw)
@@ -209,6 +226,23 @@ class MaxPoolIndices(Operator):
 
         return te.compute(result.shape, index, name="max_pool_indices", names=names)
 
+    def relax(self, R: Any, x: Any) -> Any:
+        """TVM's pooling gives no indices: the elements of each window, their ArgMax, and where that lies."""
+        result, spatial = self.infer(x.type), x.shape[2:]
+        size, rank = math.prod(spatial), len(spatial)
+        # [windows, taps]: which element; outside of the tensor the first of the window again, of a window with none -1
+        under = views(np.arange(size).reshape(1, 1, *spatial), _windows(self, x.type), -1).reshape(math.prod(result.shape[2:]), -1)
+        first = np.take_along_axis(under, np.argmax(under >= 0, axis=1, keepdims=True), axis=1)
+        under = np.where(under < 0, first, under)
+        seen = R.take(R.reshape(x.astype(accumulator(x.dtype)), (*x.shape[:2], size)), np.maximum(under, 0), axis=2)
+        best = R.maximum(R.argmax(seen, axis=3), np.int64(0))  # TVM finds none, -1, among nothing but -inf
+        axes = list(range(rank)) if self.storage_order == 0 else list(reversed(range(rank)))
+        stored = np.arange(size).reshape([spatial[a] for a in axes]).transpose(axes).reshape(-1)
+        places = np.where(under < 0, -1, stored[under]).reshape(-1)
+        place = R.take(R.constant(places), R.add(best, np.arange(len(under)) * under.shape[1]), axis=0)
+        begin = np.arange(math.prod(x.shape[:2])).reshape(*x.shape[:2], 1) * size
+        return R.reshape(R.where(R.less(place, np.int64(0)), place, R.add(place, begin)), result.shape)
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         fields, x = _draw_pool(draw)
@@ -285,6 +319,9 @@ class AveragePool(Operator):
             return total[(n, c, *o)] / cast(count, wide)  # type: ignore[no-any-return]
 
         return rounded(te.compute(result.shape, mean, name="average_pool", names=names), x.dtype)
+
+    def relax(self, R: Any, x: Any) -> Any:
+        return _relax_pool(R, "avg", self, x, count_include_pad=self.count_include_pad)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

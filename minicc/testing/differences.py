@@ -98,6 +98,17 @@ def divides_least(op: Operator, arrays: Sequence[Array]) -> bool:
     return dtype.kind == "int" and bool(((arrays[0] == dtype.range[0]) & (arrays[1] == -1)).any())
 
 
+def has_special(op: Operator, arrays: Sequence[Array]) -> bool:
+    """Whether a NaN or an infinity is among the values."""
+    return has_nan(op, arrays) or has_infinity(op, arrays)
+
+
+def sees_padding_alone(op: Any, arrays: Sequence[Array]) -> bool:
+    """Whether a window has no element of the tensor under it."""
+    inside = ops.MaxPoolIndices(op.kernel, op.strides, op.padding, op.dilation, op.ceil_mode, op.auto_pad)
+    return DType.of(arrays[0].dtype).is_float and bool((inside(np.zeros_like(arrays[0])) < 0).any())
+
+
 # ---- the table ----------------------------------------------------------------------------------
 
 
@@ -118,17 +129,22 @@ MAXIMA = (
                lambda: (ops.Max(), [f32(NAN, 1), f32(1, 2)])),
     Difference("activation of NaN", ("Relu", "Clip", "HardSigmoid"), has_nan, "NaN",
                "a bound of the interval", lambda: (ops.Relu(), [f32(NAN, 1)])),
-    Difference("greatest of NaN", ("ReduceMax", "ReduceMin", "GlobalMaxPool", "MaxPool"), has_nan,
+    Difference("greatest of NaN", ("ReduceMax", "ReduceMin", "GlobalMaxPool", "MaxPool", "ScatterElements", "ScatterND"), has_nan,
                "NaN", "NaN only if it comes last", lambda: (ops.ReduceMax(axes=(0,)), [f32(NAN, 1, 2)])),
     Difference("greatest of infinities", ("ReduceMax", "ReduceMin", "GlobalMaxPool", "MaxPool"), has_infinity,
                "-inf where all are (the least: inf)", "the lowest finite number (the greatest)",
                lambda: (ops.ReduceMax(axes=(0,)), [f32(-INF, -INF)])),
-    Difference("position of NaN", ("ArgMax", "ArgMin", "Hardmax"), has_nan, "the first NaN", "NaN is passed over",
+    Difference("position of NaN", ("ArgMax", "ArgMin", "Hardmax", "MaxPoolIndices"), has_nan, "the first NaN", "NaN is passed over",
                lambda: (ops.ArgMax(axis=0), [f32(NAN, 1, 2)])),
-    Difference("position of infinities", ("ArgMax", "ArgMin", "Hardmax"), has_infinity, "0 where all are -inf", "-1",
+    Difference("position of infinities", ("ArgMax", "ArgMin", "Hardmax", "MaxPoolIndices"), has_infinity, "0 where all are -inf", "-1",
                lambda: (ops.ArgMax(axis=0), [f32(-INF, -INF)])),
     Difference("order of NaN", ("TopK", "TopKIndices"), has_nan, "NaN is greater than every number", "NaN stays where it is",
                lambda: (ops.TopK(k=2, axis=0), [f32(1, NAN, 2)])),
+    Difference("greatest of padding alone", ("MaxPool",), sees_padding_alone, "-inf", "the lowest finite number",
+               lambda: (ops.MaxPool(kernel=(2,), padding=(1, 0), dilation=(2,)), [f32(5).reshape(1, 1, 1)])),
+    Difference("infinite weights of a ConvTranspose", ("ConvTranspose",), has_special, "reach as far as their taps",
+               "meet the zeros between and around the elements: NaN there, too",
+               lambda: (ops.ConvTranspose(), [f32(1, 2).reshape(1, 1, 2), f32(INF, 1).reshape(1, 1, 2)])),
 )  # fmt: skip
 
 ARITHMETIC = (
