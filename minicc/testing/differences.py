@@ -25,7 +25,7 @@ import numpy as np
 
 from minicc import ops
 from minicc.ops.base import Array, Operator
-from minicc.types import DType, uint8
+from minicc.types import DType, float64, uint8
 
 Applies = Callable[[Any, Sequence[Array]], bool]
 Example = Callable[[], tuple[Operator, list[Array]]]
@@ -92,6 +92,29 @@ def is_tiny(op: Operator, arrays: Sequence[Array]) -> bool:
     return bool(0 < sizes[np.isfinite(sizes)].max(initial=0.0) < 0.25)
 
 
+def all_lowest(op: Any, arrays: Sequence[Array]) -> bool:
+    """Whether a vector along the axis has only the lowest number, or -inf; for ArgMin the highest."""
+    x, dtype = arrays[0], DType.of(arrays[0].dtype)
+    if not x.ndim:
+        return False
+    low, high = dtype.range if dtype.is_integer else (-greatest_float(dtype), greatest_float(dtype))
+    wide = x.astype(np.float64) if dtype.is_float else x
+    lowest = wide >= high if op.name == "ArgMin" else wide <= low
+    return bool(lowest.all(axis=op.axis).any())
+
+
+def greatest_float(dtype: DType) -> float:
+    """The greatest number of a float's dtype; of the 16-bit floats that of float32, in which they are computed."""
+    return float(np.finfo(np.float64 if dtype is float64 else np.float32).max)
+
+
+def times_zero(op: Any, arrays: Sequence[Array]) -> bool:
+    """Whether a number that may be a literal 0 meets NaN, infinity or, as a dividend, 0."""
+    scalars = (getattr(op, "alpha", 1), getattr(op, "gamma", 1), *(a for a in arrays if a.size == 1))
+    odd = has_nan(op, arrays) or has_infinity(op, arrays) or (op.name == "Div" and not np.all(arrays[1]))
+    return odd and any(bool(np.all(s == 0)) for s in scalars)
+
+
 def divides_least(op: Operator, arrays: Sequence[Array]) -> bool:
     """Whether the least integer is divided by -1, which has no result."""
     dtype = DType.of(arrays[0].dtype)
@@ -136,8 +159,10 @@ MAXIMA = (
                lambda: (ops.ReduceMax(axes=(0,)), [f32(-INF, -INF)])),
     Difference("position of NaN", ("ArgMax", "ArgMin", "Hardmax", "MaxPoolIndices"), has_nan, "the first NaN", "NaN is passed over",
                lambda: (ops.ArgMax(axis=0), [f32(NAN, 1, 2)])),
-    Difference("position of infinities", ("ArgMax", "ArgMin", "Hardmax", "MaxPoolIndices"), has_infinity, "0 where all are -inf", "-1",
-               lambda: (ops.ArgMax(axis=0), [f32(-INF, -INF)])),
+    Difference("position of infinities", ("MaxPoolIndices",), has_infinity, "the first where all are -inf", "-1",
+               lambda: (ops.MaxPoolIndices(kernel=(2,)), [f32([[-INF, -INF]])])),
+    Difference("position of the lowest", ("ArgMax", "ArgMin", "Hardmax"), all_lowest,
+               "0 where all are the lowest number, or -inf", "-1", lambda: (ops.ArgMax(axis=0), [np.zeros(3, np.uint8)])),
     Difference("order of NaN", ("TopK", "TopKIndices"), has_nan, "NaN is greater than every number", "NaN stays where it is",
                lambda: (ops.TopK(k=2, axis=0), [f32(1, NAN, 2)])),
     Difference("greatest of padding alone", ("MaxPool",), sees_padding_alone, "-inf", "the lowest finite number",
@@ -152,6 +177,8 @@ ARITHMETIC = (
                lambda: (ops.Div(), [i32(1, 2), i32(0, 1)]), kills=True),
     Difference("least integer divided by -1", ("Div", "Mod"), divides_least, "the least integer; as remainder 0", "SIGFPE",
                lambda: (ops.Div(), [i32(-(2**31)), i32(-1)]), kills=True),
+    Difference("literal zero times NaN", ("Mul", "Div", "Gemm", "LeakyRelu", "Elu", "Selu", "Celu", "HardSigmoid", "LRN"), times_zero,
+               "NaN, also for infinity", "0: x * 0 and 0 / x are simplified", lambda: (ops.LeakyRelu(alpha=0.0), [f32(NAN, 1)])),
     Difference("sign of NaN", ("Sign",), has_nan, "NaN", "0", lambda: (ops.Sign(), [f32(NAN, -2)])),
     Difference("digits of small results", ("Tanh", "Atanh", "Softplus", "Mish", "Elu", "Selu", "Celu"), is_tiny,
                "as many digits as of others", "those of exp(x) - 1, or of log(1 + x)", lambda: (ops.Elu(), [f32(-1e-5)])),
