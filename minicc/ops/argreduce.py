@@ -73,6 +73,14 @@ class ArgReduce(Operator):
         combine = te.max if self.select_last_index else te.min
         return reduce(combine, x.shape, (axis,), position, self.name.lower(), self.keepdims)
 
+    def relax(self, R: Any, x: Any) -> Any:
+        if not x.type.rank:
+            return x.constant(np.zeros((), np.int64))
+        axis, find = axis_of(self, self.axis, x.type), R[f"arg{self.combine}"]
+        if not self.select_last_index:
+            return find(widened(x), axis, self.keepdims)
+        return R.subtract(x.constant(np.int64(x.shape[axis] - 1)), find(R.flip(widened(x), axis), axis, self.keepdims))
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         x = TensorType(draw.dtype(NUMERIC), draw.shape((0, 4), low=1))

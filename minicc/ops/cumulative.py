@@ -18,14 +18,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import te
-from minicc.ops.base import Array, Draw, Example, Operand, Operator, axis_of, number, operator, type_of
-from minicc.ops.elementwise import NUMERIC, widened
+from minicc.ops.base import Array, Draw, Example, Operand, axis_of, number, operator, type_of
+from minicc.ops.elementwise import NUMERIC, Widening, widened
 from minicc.te.expr import Expr, cast, const, select
 from minicc.types import TensorType
 
 
 @operator
-class CumSum(Operator):
+class CumSum(Widening):
     """result[t] = x[0] + ... + x[t] along `axis`."""
 
     operands: ClassVar[tuple[str, ...]] = ("axis",)
@@ -83,6 +83,12 @@ class CumSum(Operator):
             return select(step > 0, cast(total[(step - 1, *others)], x.dtype), const(0, x.dtype))
 
         return te.compute(x.shape, element, name="cumsum")  # type: ignore[no-any-return]
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        axis = self._axis(x.type)
+        if self.reverse:
+            return R.flip(R.cumsum(R.flip(x, axis), axis, x.dtype, self.exclusive), axis)
+        return R.cumsum(x, axis, x.dtype, self.exclusive)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

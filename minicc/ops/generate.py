@@ -91,6 +91,12 @@ class Range(Operator):
             name="range",
         )
 
+    def relax(self, R: Any) -> Any:
+        result = self.infer()
+        start, _, delta = self._numbers
+        wide = float64 if result.dtype.is_float else int64
+        return (R.arange(0, result.size, 1, int64).astype(wide) * delta + start).astype(result.dtype)
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         if draw.boolean():
@@ -121,6 +127,10 @@ class ConstantOfShape(Operator):
 
     def compute(self) -> Any:
         return filled(self.infer().shape, number(self.value), self.dtype)
+
+    def relax(self, R: Any) -> Any:
+        """TVM's `full` stumbles over infinity and NaN."""
+        return R.broadcast_to(np.array(number(self.value), self.dtype.numpy), ints(self.shape))
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

@@ -18,7 +18,7 @@ from minicc import te
 from minicc.ops.arithmetic import Add, Mul
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, dtype_of, like, operator, same_dim
 from minicc.ops.cast import Cast
-from minicc.ops.elementwise import NUMERIC, accumulator, at, widened
+from minicc.ops.elementwise import NUMERIC, Widening, accumulator, at, widened
 from minicc.ops.movement import Transpose
 from minicc.te.expr import Expr, cast
 from minicc.types import DType, TensorType, broadcast
@@ -38,13 +38,14 @@ def rounded(tensor: te.Tensor, dtype: DType) -> te.Tensor:
 
 
 @operator
-class MatMul(Operator):
+class MatMul(Widening):
     """The product of matrices, over all leading axes, which broadcast.
 
     As in NumPy, a vector is a row on the left and a column on the right, and that axis is dropped.
     """
 
     kind: ClassVar[Kind] = Kind.ANCHOR
+    relax_name: ClassVar[str] = "matmul"
 
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
         _check_dtypes(self, a, b)

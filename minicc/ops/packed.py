@@ -58,6 +58,13 @@ class PackedConv(Operator):
         moved = np.moveaxis(w, -1, 1)
         return self.conv.numpy(x, moved.reshape(-1, *moved.shape[2:])[: self.channels])
 
+    def relax(self, R: Any, x: Any, w: Any) -> Any:
+        """TVM's convolution takes the weights unpacked."""
+        blocks, inputs, *kernel, block = w.shape
+        moved = R.permute_dims(w, [0, w.type.rank - 1, *range(1, w.type.rank - 1)])
+        whole = R.reshape(moved, (blocks * block, inputs, *kernel))
+        return self.conv(x, R.strided_slice(whole, [0], [0], [self.channels]))
+
     def compute(self, x: te.Tensor, w: te.Tensor) -> te.Tensor:
         out = self.infer(type_of(x), type_of(w))
         inputs, *kernel, block = w.shape[1:]
@@ -110,6 +117,13 @@ class PackedMatMul(Operator):
         moved = np.moveaxis(b, -3, -2)
         whole = moved.reshape(*moved.shape[:-2], moved.shape[-2] * moved.shape[-1])[..., : self.columns]
         return MatMul().numpy(a, whole)
+
+    def relax(self, R: Any, a: Any, b: Any) -> Any:
+        """TVM's product takes the weights unpacked."""
+        *batch, blocks, depth, block = b.shape
+        order = [*range(len(batch)), *(len(batch) + d for d in (1, 0, 2))]
+        whole = R.reshape(R.permute_dims(b, order), (*batch, depth, blocks * block))
+        return MatMul()(a, R.strided_slice(whole, [b.type.rank - 2], [0], [self.columns]))
 
     def compute(self, a: te.Tensor, b: te.Tensor) -> te.Tensor:
         out = self.infer(TensorType(a.dtype, a.shape), TensorType(b.dtype, b.shape))

@@ -22,10 +22,10 @@ import numpy as np
 
 from minicc import te
 from minicc.ir.node import node
-from minicc.ops.base import Array, Draw, Example, Kind, Operand, Operator, axis_of, dtype_of, operator, type_of
-from minicc.ops.elementwise import NUMERIC, accumulator, widened
+from minicc.ops.base import Array, Draw, Example, Kind, Operand, axis_of, dtype_of, like, operator, type_of
+from minicc.ops.elementwise import NUMERIC, Abs, Widening, accumulator, widened
 from minicc.te.expr import Expr, binary, call, cast, const, select
-from minicc.types import TensorType, boolean, float64
+from minicc.types import TensorType, boolean, float64, uint8
 
 Place = Callable[[Sequence[Any]], Expr]  # from the indices of a result to the element there
 
@@ -51,7 +51,7 @@ def reduce(
 
 
 @node
-class Reduction(Operator):
+class Reduction(Widening):
     """Base of the reductions."""
 
     kind: ClassVar[Kind] = Kind.REDUCTION
@@ -117,6 +117,16 @@ class Reduction(Operator):
             return total
         return te.compute(total.shape, lambda *i: cast(self.after(total[i], count), x.dtype), name=name)  # type: ignore[no-any-return]
 
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return self.total(R, x)
+
+    def total(self, R: Any, x: Any) -> Any:
+        """TVM's reduction over the axes; its greatest and its least of nothing are not defined."""
+        axes = self.axes_of(x.type)
+        if self.combine in ("max", "min") and not all(x.shape[d] for d in axes):
+            return R.broadcast_to(like(x, self._identity(x.dtype)), reduced(x.shape, axes, self.keepdims))
+        return R[self.combine](x, list(axes), self.keepdims) if axes else x
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         x = draw.type(cls.accepts)
@@ -166,21 +176,37 @@ class ReduceMean(Reduction):
             return binary("truncdiv", total, count)
         return (total - np.fmod(total, count)) // count if count else total
 
+    def relaxed(self, R: Any, x: Any) -> Any:
+        """TVM's own gives integers the dtype int64, and refuses the mean of nothing."""
+        axes = self.axes_of(x.type)
+        count = math.prod(x.shape[d] for d in axes)
+        if x.dtype.is_float and count and axes:
+            return R.mean(x, list(axes), self.keepdims)
+        return self.total(R, x) / count if count or x.dtype.is_float else self.total(R, x)
+
+
+class Extreme(Reduction):
+    """Base of the greatest and the least."""
+
+    __slots__ = ()
+    accepts: ClassVar[tuple[str, ...]] = (*NUMERIC, "bool")
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return self.total(R, x.astype(uint8)).astype(boolean) if x.dtype is boolean else self.total(R, x)
+
 
 @operator
-class ReduceMax(Reduction):
+class ReduceMax(Extreme):
     """The greatest, NaN if any is; the least value of the dtype over nothing."""
 
-    accepts: ClassVar[tuple[str, ...]] = (*NUMERIC, "bool")
     ufunc: ClassVar[np.ufunc] = np.maximum
     combine: ClassVar[str] = "max"
 
 
 @operator
-class ReduceMin(Reduction):
+class ReduceMin(Extreme):
     """The least, NaN if any is; the greatest value of the dtype over nothing."""
 
-    accepts: ClassVar[tuple[str, ...]] = (*NUMERIC, "bool")
     ufunc: ClassVar[np.ufunc] = np.minimum
     combine: ClassVar[str] = "min"
 
@@ -200,6 +226,9 @@ class ReduceL1(Reduction):
     def before(self, x: Any) -> Any:
         return _abs(x)
 
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return self.total(R, Abs()(x))
+
 
 @operator
 class ReduceL2(Reduction):
@@ -210,6 +239,10 @@ class ReduceL2(Reduction):
 
     def after(self, total: Any, count: int) -> Any:
         return _sqrt(total)
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        total = self.total(R, x * x)
+        return R.sqrt(total) if x.dtype.is_float else R.sqrt(total.astype(float64)).astype(x.dtype)
 
     @classmethod
     def inputs(cls, draw: Draw, x: TensorType) -> Any:
@@ -223,6 +256,9 @@ class ReduceSumSquare(Reduction):
     def before(self, x: Any) -> Any:
         return x * x
 
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return self.total(R, x * x)
+
 
 @operator
 class ReduceLogSum(Reduction):
@@ -232,6 +268,9 @@ class ReduceLogSum(Reduction):
 
     def after(self, total: Any, count: int) -> Any:
         return _log(total)
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return R.log(self.total(R, x))
 
 
 @operator
@@ -270,6 +309,13 @@ class ReduceLogSumExp(Reduction):
 
         shape = reduced(x.shape, axes, self.keepdims)
         return te.compute(shape, element, name=self.name.lower())  # type: ignore[no-any-return]
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        axes = self.axes_of(x.type)
+        greatest = ReduceMax(axes, noop_with_empty_axes=True)(x)
+        shift = R.where(R.isinf(greatest), like(x, 0), greatest)
+        total = ReduceSum(axes, noop_with_empty_axes=True)(R.exp(x - shift))
+        return R.reshape(R.log(total) + shift, reduced(x.shape, axes, self.keepdims))
 
 
 __all__ = [

@@ -18,15 +18,15 @@ import numpy as np
 from minicc import te
 from minicc.ir.node import node
 from minicc.ops.argreduce import ArgMax
-from minicc.ops.base import Array, Draw, Example, Kind, Operator, axis_of, operator, type_of
-from minicc.ops.elementwise import widened
+from minicc.ops.base import Array, Draw, Example, Kind, axis_of, operator, type_of
+from minicc.ops.elementwise import Widening, widened
 from minicc.ops.reduction import reduce
 from minicc.te.expr import Expr, call, cast, const, select
 from minicc.types import TensorType
 
 
 @node
-class AlongAxis(Operator):
+class AlongAxis(Widening):
     """Base of the operators that map each vector along `axis` to a vector."""
 
     kind: ClassVar[Kind] = Kind.REDUCTION
@@ -38,6 +38,14 @@ class AlongAxis(Operator):
             raise self.error(f"expected floats, got {x.dtype}", x, hint="insert a Cast")
         axis_of(self, self.axis, x)
         return x
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        """A scalar is a vector of one."""
+        return self.vectors(R, x, self.axis) if x.type.rank else R.reshape(self.vectors(R, R.reshape(x, (1,)), 0), ())
+
+    def vectors(self, R: Any, x: Any, axis: int) -> Any:
+        """The form in TVM on a tensor with axes."""
+        return R[self.relax_name](x, axis)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -60,6 +68,8 @@ def _shifted(x: te.Tensor, axis: int) -> tuple[Any, Any]:
 class Softmax(AlongAxis):
     """exp(x) / sum(exp(x))."""
 
+    relax_name: ClassVar[str] = "nn.softmax"
+
     def numpy(self, x: Array) -> Array:
         if not x.size:
             return x
@@ -80,6 +90,8 @@ class Softmax(AlongAxis):
 @operator
 class LogSoftmax(AlongAxis):
     """x - log(sum(exp(x)))."""
+
+    relax_name: ClassVar[str] = "nn.log_softmax"
 
     def numpy(self, x: Array) -> Array:
         if not x.size:
@@ -121,6 +133,10 @@ class Hardmax(AlongAxis):
             return select(indices[axis].equal(best), 1.0, const(0, x.dtype))
 
         return te.compute(x.shape, element, name="hardmax")  # type: ignore[no-any-return]
+
+    def vectors(self, R: Any, x: Any, axis: int) -> Any:
+        places = np.arange(x.shape[axis]).reshape([-1 if d == axis % x.type.rank else 1 for d in range(x.type.rank)])
+        return R.equal(ArgMax(axis)(x), x.constant(places)).astype(x.dtype) if x.type.size else x
 
 
 __all__ = ["AlongAxis", "Hardmax", "LogSoftmax", "Softmax"]
