@@ -3,7 +3,13 @@
 In: a graph and arrays for its inputs. Out: nothing, or a `Disagreement` that names the stage, the
 output, the element, both values and the tolerance. Stages: `numpy` evaluates the graph by the
 operators' references; `loop` lowers each kernel to its naive loop program and runs that as
-Python; `llvm` compiles the graph and runs machine code.
+Python; `llvm` compiles the graph and runs machine code; `tvm` has TVM compile and run it, in a
+process of its own.
+
+Stage `tvm` is excused where TVM is known to mean something else: what a node computes from values
+to which one of `testing.differences` applies, and all that depends on it, is not compared; and
+TVM is not run where it would die of that. When TVM crashes, hangs, raises or has no form of an
+operator, a `TvmFailure` says so: the graph is not judged.
 
 The tolerance policy, the only one there is:
 
@@ -32,8 +38,10 @@ Transpose, a Relu, a maximum or a Floor, does not round: nothing is disturbed, n
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,13 +54,27 @@ from minicc.graph.evaluate import compute, evaluate
 from minicc.loop.lower import Lowered, lower
 from minicc.loop.python import run_python
 from minicc.ops.base import Array, Kind, Operator
+from minicc.testing.differences import BY_OPERATOR, Difference, differences_of
+from minicc.testing.worker import Finding, Outcome, shared_worker
 from minicc.types import DType, TensorType, bfloat16, float32, float64
 
-__all__ = ["STAGES", "Disagreement", "agree", "assert_close", "float32", "run_loops"]
+__all__ = ["STAGES", "Disagreement", "Excuses", "TvmFailure", "agree", "assert_close", "excuses", "float32", "reference", "run_loops"]
 
 
 class Disagreement(MiniccError, AssertionError):
     """A stage gave another answer than the reference."""
+
+
+class TvmFailure(MiniccError):
+    """TVM gave no answer; `finding` says whether it crashed, hung, raised, or lacks an operator."""
+
+    def __init__(self, call: str, finding: Finding) -> None:
+        super().__init__(call, f"TVM gave no answer: {finding.kind}: {finding.detail}", where=str(finding.graph),
+                         hint="tell TVM's authors, or choose stages without tvm")
+        self.finding = finding
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.call, self.finding)
 
 
 # ---- the stages ---------------------------------------------------------------------------------
@@ -71,8 +93,7 @@ def run_operator(op: Operator, arrays: Sequence[Array]) -> Array:
     """One operator as the naive loop program of its tensor expression, run as Python."""
     if isinstance(op, ir.Constant):
         return op.data.array
-    if pending := len(op.pending):
-        op, arrays = op.bind(arrays[-pending:]), arrays[:-pending]
+    op, arrays = _bound(op, arrays)
     types = tuple(map(TensorType.of, arrays))
     folded = op.fold(*types)
     if folded is not None:
@@ -100,8 +121,78 @@ def run_machine_code(graph: ir.Graph, inputs: Mapping[str, Array]) -> Mapping[st
     return result
 
 
+def run_tvm(graph: ir.Graph, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The outputs by name, computed by TVM in a process of its own. Raises TvmFailure."""
+    return answer(graph, shared_worker().run([(graph, inputs)])[0])
+
+
+def answer(graph: ir.Graph, outcome: Outcome) -> Mapping[str, Array]:
+    """The outputs among the outcomes. Raises TvmFailure on the others."""
+    if isinstance(outcome, Finding):
+        raise TvmFailure(f"agree({graph.name}), stage tvm", outcome)
+    return outcome
+
+
 Stage = Callable[[ir.Graph, Mapping[str, Array]], Mapping[str, Array]]
-STAGES: dict[str, Stage] = {"numpy": evaluate, "loop": run_loops, "llvm": run_machine_code}
+STAGES: dict[str, Stage] = {"numpy": evaluate, "loop": run_loops, "llvm": run_machine_code, "tvm": run_tvm}
+
+
+# ---- what TVM is excused from -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Excuses:
+    """The known differences that show in a graph on some inputs."""
+
+    of: dict[str, tuple[str, ...]]  # the name of an output: the names of the differences that reach it
+    kills: tuple[str, ...]  # those that TVM would die of
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every difference that shows in an output or kills."""
+        return tuple(dict.fromkeys([*self.kills, *itertools.chain(*self.of.values())]))
+
+
+NOTHING = Excuses({}, ())
+Reached = tuple[Difference, ...]  # by these differences a value is another one in TVM
+
+
+def excuses(graph: ir.Graph, inputs: Mapping[str, Array]) -> Excuses:
+    """Which differences apply to the values that NumPy computes, and what they reach."""
+    arrays = {n: np.asarray(inputs[name]) for n, name in zip(graph.inputs, graph.input_names, strict=True)}
+    reached, kills = _reached(graph, arrays, {})
+    of = {name: tuple(d.name for d in reached[n]) for name, n in zip(graph.output_names, graph.outputs, strict=True)}
+    return Excuses(of, tuple(dict.fromkeys(d.name for d in kills)))
+
+
+def _reached(graph: ir.Graph, values: dict[ir.Node, Array], reached: dict[ir.Node, Reached]) -> tuple[dict[ir.Node, Reached], Reached]:
+    """For every node of a graph the differences that reach it, and those that kill.
+
+    A difference that kills counts, too, where an operator that has it works on values that are others in TVM.
+    """
+    kills: Reached = ()
+    for n in graph.nodes:
+        arrays = [values[i] for i in n.inputs]
+        before = tuple(dict.fromkeys(itertools.chain(*(reached.get(i, ()) for i in n.inputs))))
+        if isinstance(n.op, ir.Kernel):
+            body = n.op.body
+            within, deadly = _reached(body, dict(zip(body.inputs, arrays, strict=True)),
+                                      {p: reached.get(i, ()) for p, i in zip(body.inputs, n.inputs, strict=True)})
+            before, kills = within[body.outputs[0]], (*kills, *deadly)
+        if n not in values:
+            op, data = _bound(n.op, arrays)
+            own = tuple(differences_of(op, data))
+            kills += tuple(d for d in BY_OPERATOR.get(op.name, ()) if d.kills and (before or d in own))
+            reached[n] = tuple(dict.fromkeys((*before, *own)))
+            values[n] = compute(n.op, arrays)
+        reached.setdefault(n, before)
+    return reached, kills
+
+
+def _bound(op: Operator, arrays: Sequence[Array]) -> tuple[Operator, Sequence[Array]]:
+    """The operator with its operands bound, and its data."""
+    pending = len(op.pending)
+    return (op.bind(arrays[-pending:]), arrays[:-pending]) if pending else (op, arrays)
 
 
 # ---- the reference and how sure it is -----------------------------------------------------------
@@ -292,13 +383,28 @@ def assert_close(got: Any, expected: Any, dtype: DType | None = None, reduction:
 
 
 def agree(graph: ir.Graph, inputs: Mapping[str, Array], stages: Sequence[str] = ("numpy", "loop", "llvm")) -> None:
-    """Run every stage and raise Disagreement on the first that is not the reference within the policy."""
-    expected, tolerances = reference(graph, inputs)
+    """Run every stage and raise Disagreement on the first that is not the reference within the policy.
+
+    Raises TvmFailure when stage `tvm` gives no answer.
+    """
+    known = reference(graph, inputs)
     for stage in stages:
-        got = STAGES[stage](graph, inputs)
-        for label, wanted, tolerance in zip(graph.output_names, expected, tolerances, strict=True):
-            try:
-                assert_close(got[label], wanted, None, 1, tolerance, f"agree({graph.name}), stage {stage}", label)
-            except Disagreement as error:
-                error.where = str(graph)
-                raise
+        excused = excuses(graph, inputs) if stage == "tvm" else NOTHING
+        if not excused.kills:
+            compare(graph, STAGES[stage](graph, inputs), known, stage, excused)
+
+
+def compare(graph: ir.Graph, got: Mapping[str, Array], known: tuple[list[Array], list[Array]], stage: str,
+            excused: Excuses = NOTHING) -> int:
+    """Raise Disagreement where a stage's outputs are not the reference; gives how many were compared, not excused."""
+    compared = 0
+    for label, wanted, tolerance in zip(graph.output_names, *known, strict=True):
+        if excused.of.get(label):
+            continue
+        compared += 1
+        try:
+            assert_close(got[label], wanted, None, 1, tolerance, f"agree({graph.name}), stage {stage}", label)
+        except Disagreement as error:
+            error.where = str(graph)
+            raise
+    return compared

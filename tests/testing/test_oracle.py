@@ -1,14 +1,17 @@
 """The oracle accepts what rounding explains and nothing else, on every stage and through random graphs."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
 
 from minicc.graph import ir
-from minicc.ops import Add, ArgMax, Cast, Exp, Floor, MatMul, ReduceMax, ReduceSum, Relu, Transpose
+from minicc.ops import Abs, Add, ArgMax, Cast, Div, Exp, Floor, MatMul, Max, ReduceMax, ReduceSum, Relu, Transpose
 from minicc.testing import oracle
-from minicc.testing.oracle import Disagreement, agree, assert_close
+from minicc.testing.oracle import Disagreement, TvmFailure, agree, assert_close, excuses
 from minicc.testing.strategies import graphs
+from minicc.testing.worker import Finding
 from minicc.types import TensorType, bfloat16, float16, float32, float64, int32
 
 RANDOM = np.random.default_rng(0)
@@ -121,3 +124,74 @@ def test_assert_close_grows_with_the_reduction():
 @given(graphs())
 def test_random_graphs_agree(example):
     agree(example.graph, example.inputs, ("numpy", "loop"))
+
+
+# ---- stage tvm ----------------------------------------------------------------------------------
+
+
+def test_tvm_agrees():
+    agree(*graph_of(lambda x, y: MatMul()(Exp()(x), y), floats(3, 5), floats(5, 2)), ("numpy", "loop", "llvm", "tvm"))
+
+
+def test_a_wrong_answer_of_tvm_is_a_disagreement(monkeypatch):
+    graph, inputs = graph_of(lambda x: Abs()(x), floats(3))
+    monkeypatch.setattr(oracle, "shared_worker", lambda: fake({"y": inputs["x0"]}))
+    with pytest.raises(Disagreement, match="stage tvm"):
+        agree(graph, {"x0": -np.abs(inputs["x0"])}, ("tvm",))
+
+
+def fake(outcome):
+    """A worker with this outcome, or one that must not be called."""
+    class Fake:
+        def run(self, jobs):
+            assert outcome is not None, "TVM is run"
+            return [outcome]
+    return Fake()
+
+
+@pytest.mark.parametrize("kind", ["crash", "timeout", "error", "unsupported"])
+def test_a_failure_of_tvm_is_no_disagreement(monkeypatch, kind):
+    graph, inputs = graph_of(lambda x: Abs()(x), floats(3))
+    finding = Finding(kind, "SIGSEGV", graph, inputs)
+    monkeypatch.setattr(oracle, "shared_worker", lambda: fake(finding))
+    with pytest.raises(TvmFailure, match=f"stage tvm: TVM gave no answer: {kind}: SIGSEGV\n    graph main") as caught:
+        agree(graph, inputs, ("numpy", "tvm"))
+    assert caught.value.finding is finding and not isinstance(caught.value, Disagreement)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_a_known_difference_excuses_what_depends_on_it_and_nothing_else():
+    """The maximum of NaN is another one in TVM, and so is what is computed from it; the rest is compared."""
+    x, y = ir.input("x", TensorType(float32, (2,))), ir.input("y", TensorType(float32, (2,)))
+    top = Max()(x, y)
+    graph = ir.Graph("main", (x, y), (Abs()(top), Add()(y, y), top), ("a", "b", "c"))
+    nan, fine = {"x": np.float32([np.nan, 1]), "y": np.float32([1, 2])}, {"x": np.float32([3, 1]), "y": np.float32([1, 2])}
+    assert excuses(graph, nan).of == {"a": ("maximum of NaN",), "b": (), "c": ("maximum of NaN",)}
+    assert excuses(graph, nan).names == ("maximum of NaN",)
+    assert excuses(graph, fine).names == ()
+    agree(graph, nan, ("tvm",))
+    agree(graph, fine, ("tvm",))
+    known = oracle.reference(graph, nan)
+    assert oracle.compare(graph, oracle.run_tvm(graph, nan), known, "tvm", excuses(graph, nan)) == 1
+    with pytest.raises(Disagreement, match=r"stage tvm: a\[0\] must be .*nan"):
+        oracle.compare(graph, oracle.run_tvm(graph, nan), known, "tvm")
+
+
+def test_excuses_reach_into_kernels_and_out_of_them():
+    x = ir.input("x", TensorType(float32, (2,)))
+    p = ir.input("p", TensorType(float32, (2,)))
+    body = ir.Graph("k", (p,), (Abs()(Max()(p, p)),), ("out",))
+    graph = ir.Graph("main", (x,), (Exp()(ir.make(ir.Kernel("k", body), [x])),), ("y",))
+    assert excuses(graph, {"x": np.float32([np.nan, 1])}).names == ("maximum of NaN",)
+    assert excuses(graph, {"x": np.float32([0, 1])}).names == ()
+
+
+def test_tvm_is_not_run_where_it_would_die(monkeypatch):
+    monkeypatch.setattr(oracle, "shared_worker", lambda: fake(None))
+    by_zero = graph_of(lambda x, y: Div()(x, y), np.int32([1]), np.int32([0]))
+    assert excuses(*by_zero).kills == ("integer division by zero",)
+    agree(*by_zero, ("numpy", "tvm"))
+    divisor = Cast(int32)(ir.constant(np.float32([1])))
+    assert excuses(*graph_of(lambda x: Div()(x, divisor), np.int32([1]))).kills == ()
+    unknown = graph_of(lambda x, y: Div()(y, Cast(int32)(Max()(x, x))), np.float32([np.nan]), np.int32([1]))
+    assert "integer division by zero" in excuses(*unknown).kills, "what TVM divides by is not known"
