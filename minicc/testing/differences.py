@@ -159,8 +159,6 @@ MAXIMA = (
                lambda: (ops.ReduceMax(axes=(0,)), [f32(-INF, -INF)])),
     Difference("position of NaN", ("ArgMax", "ArgMin", "Hardmax", "MaxPoolIndices"), has_nan, "the first NaN", "NaN is passed over",
                lambda: (ops.ArgMax(axis=0), [f32(NAN, 1, 2)])),
-    Difference("position of infinities", ("MaxPoolIndices",), has_infinity, "the first where all are -inf", "-1",
-               lambda: (ops.MaxPoolIndices(kernel=(2,)), [f32([[-INF, -INF]])])),
     Difference("position of the lowest", ("ArgMax", "ArgMin", "Hardmax"), all_lowest,
                "0 where all are the lowest number, or -inf", "-1", lambda: (ops.ArgMax(axis=0), [np.zeros(3, np.uint8)])),
     Difference("order of NaN", ("TopK", "TopKIndices"), has_nan, "NaN is greater than every number", "NaN stays where it is",
