@@ -25,7 +25,7 @@ import numpy as np
 
 from minicc import ops
 from minicc.ops.base import Array, Operator
-from minicc.types import DType, float64, uint8
+from minicc.types import DType, float64, uint64
 
 Applies = Callable[[Any, Sequence[Array]], bool]
 Example = Callable[[], tuple[Operator, list[Array]]]
@@ -126,6 +126,11 @@ def has_special(op: Operator, arrays: Sequence[Array]) -> bool:
     return has_nan(op, arrays) or has_infinity(op, arrays)
 
 
+def samples_specials(op: Any, arrays: Sequence[Array]) -> bool:
+    """Whether a NaN or an infinity is among values that are weighted."""
+    return op.mode != "nearest" and has_special(op, arrays)
+
+
 def sees_padding_alone(op: Any, arrays: Sequence[Array]) -> bool:
     """Whether a window has no element of the tensor under it."""
     inside = ops.MaxPoolIndices(op.kernel, op.strides, op.padding, op.dilation, op.ceil_mode, op.auto_pad)
@@ -165,6 +170,8 @@ MAXIMA = (
                lambda: (ops.TopK(k=2, axis=0), [f32(1, NAN, 2)])),
     Difference("greatest of padding alone", ("MaxPool",), sees_padding_alone, "-inf", "the lowest finite number",
                lambda: (ops.MaxPool(kernel=(2,), padding=(1, 0), dilation=(2,)), [f32(5).reshape(1, 1, 1)])),
+    Difference("samples of weight 0", ("Resize",), samples_specials, "count for nothing", "make NaN of an infinity: 0 * inf",
+               lambda: (ops.Resize(scales=(2.0,), mode="linear", coordinate_transformation_mode="asymmetric"), [f32(1, INF)])),
     Difference("infinite weights of a ConvTranspose", ("ConvTranspose",), has_special, "reach as far as their taps",
                "meet the zeros between and around the elements: NaN there, too",
                lambda: (ops.ConvTranspose(), [f32(1, 2).reshape(1, 1, 2), f32(INF, 1).reshape(1, 1, 2)])),
@@ -180,8 +187,8 @@ ARITHMETIC = (
     Difference("sign of NaN", ("Sign",), has_nan, "NaN", "0", lambda: (ops.Sign(), [f32(NAN, -2)])),
     Difference("digits of small results", ("Tanh", "Atanh", "Softplus", "Mish", "Elu", "Selu", "Celu"), is_tiny,
                "as many digits as of others", "those of exp(x) - 1, or of log(1 + x)", lambda: (ops.Elu(), [f32(-1e-5)])),
-    Difference("cast out of range", ("Cast", "CastLike"), out_of_range, "as the machine has it: wraps", "saturates, or wraps: "
-               "it depends on the target", lambda: (ops.Cast(uint8), [f32(-1, 256, 300.7)])),
+    Difference("cast out of range", ("Cast", "CastLike"), out_of_range, "as the machine has it: mostly wraps",
+               "wraps or saturates: it depends on the target", lambda: (ops.Cast(uint64), [f32(INF)])),
 )  # fmt: skip
 
 SHAPES = (

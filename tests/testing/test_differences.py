@@ -1,0 +1,64 @@
+"""Every known difference is one: TVM gives another answer than the reference on the example, and on benign values the same."""
+
+import numpy as np
+import pytest
+
+from minicc.graph import ir
+from minicc.ops.base import REGISTRY
+from minicc.testing.differences import BY_OPERATOR, DIFFERENCES, differences_of
+from minicc.testing.oracle import Disagreement, agree, assert_close, excuses, reference
+from minicc.testing.worker import Finding, Worker, shared_worker
+from minicc.types import DType, TensorType
+
+
+def graph_of(op, arrays):
+    inputs = tuple(ir.input(f"x{k}", TensorType.of(a)) for k, a in enumerate(arrays))
+    return ir.Graph("main", inputs, (ir.make(op, inputs),), ("y",)), {f"x{k}": a for k, a in enumerate(arrays)}
+
+
+def benign(arrays):
+    """Arrays of the same types with moderate values, no two equal."""
+    return [(2 + np.arange(a.size).reshape(a.shape)).astype(a.dtype) for a in arrays]
+
+
+@pytest.mark.parametrize("difference", DIFFERENCES, ids=lambda d: d.name)
+def test_tvm_differs_on_the_example(difference):
+    op, arrays = difference.example()
+    assert op.name in difference.operators and difference.applies(op, arrays)
+    graph, inputs = graph_of(op, arrays)
+    assert difference.name in excuses(graph, inputs).names
+    agree(graph, inputs, ("numpy", "tvm"))
+    if difference.kills:
+        with Worker() as worker:
+            outcome = worker.run([(graph, inputs)])[0]
+        assert isinstance(outcome, Finding) and outcome.kind == "crash"
+        return
+    outcome = shared_worker().run([(graph, inputs)])[0]
+    assert not isinstance(outcome, Finding), outcome
+    (expected,), (tolerance,) = reference(graph, inputs)
+    with pytest.raises(Disagreement):
+        assert_close(outcome["y"], expected, tolerance=tolerance)
+
+
+SHAPE_ONLY = {"reflection of a reflection", "greatest of padding alone"}  # differ for every value
+
+
+@pytest.mark.parametrize("difference", [d for d in DIFFERENCES if d.name not in SHAPE_ONLY], ids=lambda d: d.name)
+def test_a_benign_example_is_not_excused(difference):
+    op, arrays = difference.example()
+    arrays = benign(arrays)
+    assert not differences_of(op, arrays)
+    agree(*graph_of(op, arrays), ("numpy", "tvm"))
+
+
+def test_names_are_unique_and_operators_exist():
+    assert len({d.name for d in DIFFERENCES}) == len(DIFFERENCES)
+    assert set(BY_OPERATOR) <= set(REGISTRY)
+    assert all(d.ours != d.tvm for d in DIFFERENCES)
+
+
+def test_integers_have_no_nan():
+    for difference in DIFFERENCES:
+        op, arrays = difference.example()
+        if difference.name.endswith("NaN"):
+            assert not difference.applies(op, [np.ones(a.shape, DType.of("int32").numpy) for a in arrays])
