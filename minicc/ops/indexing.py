@@ -118,7 +118,7 @@ class Gather(Operator):
         return te.compute(shape, element, name="gather")
 
     def relax(self, R: Any, x: Any, indices: Any) -> Any:
-        return R.take(x, relax_safe(R, indices, x.shape[self.axis]), axis=self.axis)
+        return R.take(x, relax_from_front(R, indices, x.shape[self.axis]), axis=self.axis, mode="clip")
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

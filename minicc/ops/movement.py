@@ -235,8 +235,8 @@ class Split(Operator):
     parts: int = 1
     index: int = 0
 
-    def slice(self, x: TensorType) -> Slice:
-        """The Slice that this is."""
+    def extents(self, x: TensorType) -> tuple[int, ...]:
+        """The extent of each part."""
         axis = axis_of(self, self.axis, x)
         if not 0 <= self.index < self.parts or x.rank == 0:
             raise self.error(f"expected a tensor to split, and part {self.index} in [0, {self.parts - 1}]", x)
@@ -248,14 +248,25 @@ class Split(Operator):
             sizes = ints(self.sizes)
         if len(sizes) != self.parts or min(sizes) < 0 or not same_dim(sum(sizes), extent):
             raise self.error(f"expected {self.parts} sizes >= 0 that add up to {extent}, got {sizes}", x)
+        return sizes
+
+    def slice(self, x: TensorType) -> Slice:
+        """The Slice that this is."""
+        sizes = self.extents(x)
         start = sum(sizes[: self.index])
-        return Slice((start,), (start + sizes[self.index],), (axis,))
+        return Slice((start,), (start + sizes[self.index],), (axis_of(self, self.axis, x),))
 
     def infer(self, x: TensorType) -> TensorType:
         return self.slice(x).infer(x)
 
     def expand(self, x: Any) -> Any:
         return self.slice(type_of(x))(x)
+
+    def relax(self, R: Any, x: Any) -> Any:
+        sizes = self.extents(x.type)
+        if self.parts == 1 or 0 in sizes:  # TVM splits off no part without elements
+            return self.expand(x)
+        return R.split(x, [sum(sizes[:n]) for n in range(1, self.parts)], self.axis)[self.index]
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

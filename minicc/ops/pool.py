@@ -234,12 +234,12 @@ class MaxPoolIndices(Operator):
         under = views(np.arange(size).reshape(1, 1, *spatial), _windows(self, x.type), -1).reshape(math.prod(result.shape[2:]), -1)
         first = np.take_along_axis(under, np.argmax(under >= 0, axis=1, keepdims=True), axis=1)
         under = np.where(under < 0, first, under)
-        seen = R.take(R.reshape(x.astype(accumulator(x.dtype)), (*x.shape[:2], size)), np.maximum(under, 0), axis=2)
+        seen = R.take(R.reshape(x.astype(accumulator(x.dtype)), (*x.shape[:2], size)), np.maximum(under, 0), axis=2, mode="clip")
         best = R.maximum(R.argmax(seen, axis=3), np.int64(0))  # TVM finds none, -1, among nothing but -inf
         axes = list(range(rank)) if self.storage_order == 0 else list(reversed(range(rank)))
         stored = np.arange(size).reshape([spatial[a] for a in axes]).transpose(axes).reshape(-1)
         places = np.where(under < 0, -1, stored[under]).reshape(-1)
-        place = R.take(R.constant(places), R.add(best, np.arange(len(under)) * under.shape[1]), axis=0)
+        place = R.take(R.constant(places), R.add(best, np.arange(len(under)) * under.shape[1]), axis=0, mode="clip")
         begin = np.arange(math.prod(x.shape[:2])).reshape(*x.shape[:2], 1) * size
         return R.reshape(R.where(R.less(place, np.int64(0)), place, R.add(place, begin)), result.shape)
 

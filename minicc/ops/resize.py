@@ -230,6 +230,31 @@ class Resize(Operator):
             weights /= np.where(total == 0, 1.0, total)
         return np.clip(indices, 0, s.size - 1), weights
 
+    def relax(self, R: Any, x: Any) -> Any:
+        """By TVM's resize2d where that means the same, else by definition."""
+        mode = self.coordinate_transformation_mode
+        if not self._is_resize2d(x.type):
+            return self.expand(x)
+        shape = self.infer(x.type).shape
+        image = R.reshape(x.astype(float32), (1, math.prod(shape[:-2]), *((1, *x.shape)[-2:])))
+        method = "nearest_neighbor" if self.mode == "nearest" else self.mode
+        options = {"cubic_alpha": self.cubic_coeff_a, "cubic_exclude": int(self.exclude_outside)}
+        resized = R.image.resize2d(image, (1, *shape)[-2:], None, "NCHW", method, mode, self.nearest_mode, **options)
+        return R.reshape(resized, shape).astype(x.dtype)
+
+    def _is_resize2d(self, x: TensorType) -> bool:
+        """Whether TVM's operator for images gives the samples of ONNX: it knows sizes, not scales, and works in float32."""
+        mode = self.coordinate_transformation_mode
+        samplings = [s for s in self.samplings(x) if not s.is_identity(mode)]
+        known = mode in ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric") and not self.antialias
+        image = x.dtype.is_float and x.dtype.bits <= 32 and all(s.axis >= x.rank - 2 for s in samplings)
+        by_size = all(s.width == s.count and s.size > 1 for s in samplings)
+        if mode == "align_corners":  # TVM divides by count - 1
+            image = image and x.rank > 1 and 1 not in self.infer(x).shape[-2:]
+        if self.mode == "nearest":  # where two elements are equally near, rounding must not decide
+            by_size = by_size and mode != "align_corners" and all(np.float32(s.size / s.count) == s.size / s.count for s in samplings)
+        return bool(samplings) and known and image and by_size and (self.mode == "cubic" or not self.exclude_outside)
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         mode = draw.choice(CHOICES["mode"])
