@@ -1,0 +1,103 @@
+"""A fault planted in the compiler is found by random graphs, reduced to a few nodes, and written as a test."""
+
+import functools
+import importlib
+import runpy
+from dataclasses import replace as changed
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from minicc import te
+from minicc.graph.simplify_graph import RULES, simplify_graph
+from minicc.ir.node import replace
+from minicc.ops import Add, Transpose
+from minicc.ops.base import type_of
+from minicc.schedule.nest import graft
+from minicc.schedule.parallel import serial_loop
+from minicc.schedule.vectorize import Vectorize
+from minicc.testing.oracle import Disagreement, agree
+from minicc.testing.reduce import fails_like, failure, operators, pytest_source, reduce
+from minicc.testing.strategies import graphs
+
+STAGES = ("numpy", "llvm")
+NAMES = ("Add", "Sub", "Mul", "Neg", "Relu", "Abs", "Transpose", "Reshape", "Concat", "ReduceSum", "MatMul", "Softmax")
+
+
+def subtract_forgets_the_sign(patch):
+    """Simplification makes x + c of x - c."""
+    rules = [changed(rule, rhs=lambda x, c: Add()(x, c)) if rule.name == "subtract" else rule for rule in RULES]
+    patch.setattr(importlib.import_module("minicc.compile"), "simplify_graph", functools.partial(simplify_graph, rules=rules))
+
+
+def vectors_are_a_lane_short(patch):
+    """A vectorized loop stops one before its extent; memory that nobody writes holds garbage."""
+
+    def transform(self, program):
+        loop = serial_loop(program, self.loop)
+        return graft(program, loop, replace(loop, kind="vectorize", extent=loop.extent - 1))
+
+    patch.setattr(Vectorize, "transform", transform)
+    empty = np.empty
+    patch.setattr(np, "empty", lambda shape, dtype=float, **more: filled(empty(shape, dtype, **more)))
+
+
+def filled(array):
+    if array.flags.c_contiguous and array.dtype.kind != "O":
+        array.reshape(-1).view(np.uint8).fill(0x5A)
+    return array
+
+
+def transpose_reads_its_first_axis_backwards(patch):
+    """One index of the expression of Transpose is turned round."""
+
+    def compute(self, x):
+        perm = self.axes(len(x.shape))
+
+        def element(*i):
+            first, *rest = (i[perm.index(a)] for a in range(len(perm)))
+            return x[(x.shape[0] - 1 - first, *rest)]
+
+        return te.compute(self.infer(type_of(x)).shape, element if perm else lambda: x[()], name="transpose")
+
+    patch.setattr(Transpose, "compute", compute)
+
+
+def first_failure():
+    """The first of the random graphs on which the stages disagree; None when they agree on all."""
+    found = []
+
+    @settings(max_examples=400, phases=[Phase.generate], derandomize=True, database=None, deadline=None,
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(graphs(max_nodes=8, names=NAMES))
+    def search(example):
+        wrong = failure(example.graph, example.inputs, STAGES).startswith("Disagreement")
+        found.extend([example] if wrong and not found else [])
+        assert not found
+
+    try:
+        search()
+    except AssertionError:
+        return found[0]
+    return None
+
+
+@pytest.mark.parametrize("plant, guilty", [
+    (subtract_forgets_the_sign, "Sub"), (vectors_are_a_lane_short, ""), (transpose_reads_its_first_axis_backwards, "Transpose"),
+], ids=["simplification", "vectorize", "transpose"])  # fmt: skip
+def test_a_planted_fault_is_found_and_reduced(monkeypatch, tmp_path, plant, guilty):
+    file = tmp_path / "test_reduced.py"
+    with monkeypatch.context() as patch:
+        plant(patch)
+        example = first_failure()
+        assert example is not None, "the harness does not see the fault"
+        graph, inputs = reduce(example.graph, example.inputs, fails_like(example.graph, example.inputs, STAGES))
+        assert len(operators(graph)) <= 3, str(graph)
+        assert guilty in [n.op.name for n in operators(graph)] or not guilty
+        file.write_text(pytest_source(graph, inputs, STAGES))
+        test = runpy.run_path(str(file))["test_stages_agree"]
+        with pytest.raises(Disagreement, match="stage llvm"):
+            test()
+    test()
+    agree(graph, inputs, (*STAGES, "tvm"))

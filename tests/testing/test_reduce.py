@@ -1,0 +1,191 @@
+"""Delta debugging gives the smallest graph that still fails, with inputs, and writes it as a test that runs."""
+
+import runpy
+
+import numpy as np
+import pytest
+
+from minicc.errors import ConfigError
+from minicc.graph import evaluate, ir, parse
+from minicc.graph.verify import verify
+from minicc.ops import Add, Concat, Exp, MatMul, Mul, Relu, Reshape, Softmax, Transpose
+from minicc.testing import oracle
+from minicc.testing.oracle import Disagreement, TvmFailure
+from minicc.testing.reduce import arrays_of, fails_like, failure, operators, pytest_source, reduce, with_every_value
+from minicc.testing.worker import Finding
+from minicc.types import TensorType, float32
+
+RANDOM = np.random.default_rng(0)
+
+
+def tower():
+    """Twelve operators around a Softmax, two outputs, a constant."""
+    x, w = ir.input("x", TensorType(float32, (6, 8))), ir.input("w", TensorType(float32, (8, 8)))
+    h = Add()(Relu()(MatMul()(x, w)), RANDOM.standard_normal(8).astype(np.float32))
+    h = Transpose()(Reshape((8, 6))(Mul()(h, x)))
+    middle = Softmax(axis=-1)(Concat(axis=1)(h, Exp()(h)))
+    y = Relu()(Transpose()(Add()(middle, middle)))
+    inputs = {"x": RANDOM.standard_normal((6, 8)).astype(np.float32), "w": RANDOM.standard_normal((8, 8)).astype(np.float32)}
+    return ir.Graph("tower", (x, w), (y, Exp()(h)), ("y", "z")), inputs
+
+
+def has(name):
+    return lambda graph, inputs: name in [n.op.name for n in graph.nodes]
+
+
+@pytest.mark.parametrize("name", ["MatMul", "Softmax", "Reshape", "Concat", "Exp", "Mul"])
+def test_what_fails_is_left_alone(name):
+    graph, inputs = reduce(*tower(), has(name))
+    verify(graph)
+    evaluate(graph, inputs)
+    assert [n.op.name for n in operators(graph)] == [name]
+    assert len(graph.outputs) == 1 and len(inputs) == len(graph.inputs) <= 2
+    assert all(not array.any() for array in inputs.values())
+
+
+def test_two_operators_that_fail_together_stay():
+    graph, _ = reduce(*tower(), lambda g, x: has("MatMul")(g, x) and has("Softmax")(g, x))
+    assert sorted(n.op.name for n in operators(graph) if n.op.name in ("MatMul", "Softmax")) == ["MatMul", "Softmax"]
+    assert len(operators(graph)) <= 6  # what leads from one to the other changes the shape
+
+
+def test_axes_and_numbers_shrink_as_far_as_the_failure_allows():
+    def fails(graph, inputs):
+        result, = evaluate(graph, inputs).values()
+        return bool(result.ndim == 2 and result.shape[1] >= 3 and result.max() > 2) and has("Add")(graph, inputs)
+
+    x = ir.input("x", TensorType(float32, (4, 9)))
+    graph, inputs = reduce(ir.Graph("g", (x,), (Add()(x, x),), ("y",)), {"x": RANDOM.standard_normal((4, 9)).astype(np.float32) * 3}, fails)
+    assert graph.outputs[0].shape == (1, 3)
+    assert sorted(inputs["x"].flat)[:2] == [0, 0] and inputs["x"].max() <= 9 and inputs["x"].max() == np.rint(inputs["x"].max())
+
+
+def test_a_constant_that_matters_stays_and_others_become_inputs():
+    graph, inputs = reduce(*tower(), lambda g, x: has("Constant")(g, x) and has("Add")(g, x))
+    assert [n.op.name for n in graph.nodes if n.op.name != "Input"] in (["Constant", "Add"], ["Add", "Constant"])
+    graph, inputs = reduce(*tower(), lambda g, x: has("Add")(g, x))
+    assert not graph.constants and not has("Constant")(graph, inputs)
+
+
+def test_candidates_without_a_value_are_not_tried():
+    seen = []
+
+    def fails(graph, inputs):
+        seen.append(evaluate(graph, inputs))  # raises where a candidate makes no sense
+        return has("Reshape")(graph, inputs)
+
+    reduce(*tower(), fails)
+    assert seen
+
+
+def test_ctrl_c_keeps_the_best(capsys):
+    lines, count = [], [0]
+
+    def fails(graph, inputs):
+        count[0] += 1
+        if count[0] == 6:
+            raise KeyboardInterrupt
+        return has("Softmax")(graph, inputs)
+
+    graph, inputs = reduce(*tower(), fails, lines.append)
+    assert len(operators(graph)) < len(operators(tower()[0])) and has("Softmax")(graph, inputs)
+    assert lines[-1] == "stopped at " + lines[-2]
+
+
+def test_a_graph_that_does_not_fail_is_refused():
+    with pytest.raises(ConfigError, match=r"reduce\(tower\): expected a graph that fails, got one that does not"):
+        reduce(*tower(), lambda graph, inputs: False)
+    with pytest.raises(ConfigError, match=r"expected a graph on which the stages numpy disagree, got one on which they agree\nhint"):
+        fails_like(*tower(), ("numpy",))
+    with pytest.raises(ConfigError, match="stage nympy: expected one of numpy, loop, llvm, tvm, got 'nympy'"):
+        failure(*tower(), ("nympy",))
+
+
+def broken(graph, inputs):
+    """A stage that doubles what comes out of every Softmax."""
+    return {name: value * (2 if has("Softmax")(graph, inputs) else 1) for name, value in evaluate(graph, inputs).items()}
+
+
+def test_the_written_test_fails_as_the_graph_does(monkeypatch, tmp_path):
+    monkeypatch.setitem(oracle.STAGES, "broken", broken)
+    graph, inputs = tower()
+    assert failure(graph, inputs, ("numpy", "broken")) == "Disagreement: agree(tower), stage broken"
+    graph, inputs = reduce(graph, inputs, fails_like(graph, inputs, ("numpy", "broken")))
+    file = tmp_path / "test_it.py"
+    file.write_text(pytest_source(graph, inputs, ("numpy", "broken")))
+    test = runpy.run_path(str(file))["test_stages_agree"]
+    with pytest.raises(Disagreement, match="stage broken"):
+        test()
+    monkeypatch.setitem(oracle.STAGES, "broken", evaluate)
+    test()
+
+
+def test_only_the_same_failure_counts(monkeypatch):
+    def stage(graph, inputs):
+        if not has("MatMul")(graph, inputs):
+            raise ValueError("another failure")
+        return broken(graph, inputs)
+
+    monkeypatch.setitem(oracle.STAGES, "broken", stage)
+    graph, _ = reduce(*tower(), fails_like(*tower(), ("broken",)))
+    assert {"MatMul", "Softmax"} <= {n.op.name for n in operators(graph)}
+    monkeypatch.setitem(oracle.STAGES, "broken", lambda g, x: 1 / 0)
+    graph, _ = reduce(*tower(), fails_like(*tower(), ("broken",)))
+    assert len(operators(graph)) == 1
+
+
+def test_a_crash_of_tvm_is_told_by_its_signal(monkeypatch):
+    def stage(graph, inputs):
+        raise TvmFailure(f"agree({graph.name}), stage tvm", Finding("crash", "SIGFPE\nlast words", graph, inputs))
+
+    monkeypatch.setitem(oracle.STAGES, "broken", stage)
+    assert failure(*tower(), ("broken",)) == "agree(tower), stage tvm: crash SIGFPE"
+
+
+SPECIAL = [np.float32([np.nan, np.inf, -np.inf, -0.0, 1e-45, 0.1]), np.float64([0.1, 5e-324]), np.float16([0.1, -0.0]),
+           TensorType.of(np.float32([0])).dtype.numpy.type(3), np.zeros((0, 3), np.int8), np.zeros((3, 0), bool), np.uint64([2**64 - 1, 0]),
+           np.bool_([[True, False]]), np.full((4, 5), -0.0, np.float32), np.int64([-(2**63)])]  # fmt: skip
+
+
+def made_by(source):
+    names = {}
+    exec(source, names)
+    return names
+
+
+@pytest.mark.parametrize("array", [*map(np.asarray, SPECIAL), np.float32([1.5, np.nan, 3e38]).astype(ir.DType.of("bfloat16").numpy)], ids=str)
+def test_arrays_are_written_bit_by_bit(array):
+    x = ir.input("x", TensorType.of(array))
+    graph = ir.Graph("g", (x,), (Concat(axis=0)(x, x) if array.ndim else x,), ("y",))
+    names = made_by(pytest_source(graph, {"x": array}, ("numpy",)))
+    got = names["INPUTS"]["x"]
+    assert got.dtype == array.dtype and got.shape == array.shape and got.tobytes() == array.tobytes()
+    assert parse(names["TEXT"], names["CONSTANTS"]).same_as(graph)
+    names["test_stages_agree"]()
+
+
+def test_constants_and_odd_names_are_written(tmp_path):
+    x = ir.input("a \"\"\" \\ 'name'", TensorType(float32, (40,)))
+    graph = ir.Graph("g", (x,), (Add()(x, np.arange(40, dtype=np.float32)),), ("y",))
+    inputs = {"a \"\"\" \\ 'name'": np.ones(40, np.float32)}
+    names = made_by(pytest_source(graph, inputs, ("numpy",)))
+    assert parse(names["TEXT"], names["CONSTANTS"]).same_as(graph)
+    names["test_stages_agree"]()
+
+
+def test_large_arrays_lie_in_a_file_beside(tmp_path):
+    x = ir.input("x", TensorType(float32, (40,)))
+    graph = ir.Graph("g", (x,), (Add()(x, np.arange(40, dtype=np.float32)),), ("y",))
+    inputs = {"x": np.ones(40, np.float32)}
+    np.savez(tmp_path / "test_it.npz", **arrays_of(graph, inputs))
+    file = tmp_path / "test_it.py"
+    file.write_text(pytest_source(graph, inputs, ("numpy",), "test_it.npz"))
+    assert len(file.read_text()) < 900
+    runpy.run_path(str(file))["test_stages_agree"]()
+
+
+def test_every_value_is_an_output():
+    graph, inputs = tower()
+    every = with_every_value(graph)
+    assert every.outputs == tuple(operators(graph)) and every.output_names[0] == "n0"
+    assert len(evaluate(every, inputs)) == len(operators(graph))
