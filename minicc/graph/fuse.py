@@ -35,7 +35,7 @@ graph main(x: float32[2]) {
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import networkx as nx
@@ -56,16 +56,21 @@ _ONE_WORD = re.compile("MatMul|NaN|ND")  # in CamelCase, yet no two words
 
 def fuse(graph: Graph) -> Graph:
     """The graph of kernels."""
-    groups = _Groups(graph)
+    return _as_kernels(graph, partition(graph))
+
+
+def partition(graph: Graph) -> Partition:
+    """Which operators of the graph are in one kernel."""
+    groups = Partition(graph)
     groups.take_epilogues(Kind.ANCHOR)
     groups.take_epilogues(Kind.REDUCTION)
     groups.join_readers()
     groups.release_reshapes()
-    return _as_kernels(graph, groups)
+    return groups
 
 
 @dataclass(eq=False)
-class _Group:
+class Group:
     """The nodes of a kernel to be. Every path from a member leads through members to `output`."""
 
     members: set[Node]
@@ -73,18 +78,28 @@ class _Group:
     heart: Node | None  # the anchor or reduction, if any
     before: set[Node]  # the members that the heart reads, and itself
 
+    @property
+    def nodes(self) -> list[Node]:
+        """The members, producers first, in an order that their structure alone decides."""
+        return list(postorder([self.output], lambda n: [i for i in n.inputs if i in self.members]))
 
-class _Groups:
+    @property
+    def label(self) -> str:
+        """`conv_add_relu`: the operators in order, as many as fit."""
+        return _label(self.nodes)
+
+
+class Partition:
     """A partition of the operators of a graph, coarsened step by step."""
 
     def __init__(self, graph: Graph) -> None:
         self.nodes = [n for n in graph.nodes if not isinstance(n.op, (Input, Constant, Kernel))]
         self.users = graph.users()
         self.kept = set(graph.outputs)
-        self.of: dict[Node, _Group] = {}
+        self.of: dict[Node, Group] = {}
         for n in self.nodes:
             heavy = n.op.kind in (Kind.REDUCTION, Kind.ANCHOR)
-            self.of[n] = _Group({n}, n, n if heavy else None, {n} if heavy else set())
+            self.of[n] = Group({n}, n, n if heavy else None, {n} if heavy else set())
         self.after = self._post_dominators(graph)
 
     def _post_dominators(self, graph: Graph) -> dict[Node, Node | None]:
@@ -104,7 +119,7 @@ class _Groups:
             group = self.of[n]
             while (sink := self.after[group.output]) is not None:
                 path = self._path(group.output, sink, n)
-                if path is None or not self._has_room(group.members | path):
+                if path is None or not self.has_room(group.members | path):
                     break
                 group.members |= path
                 group.output = sink
@@ -138,7 +153,7 @@ class _Groups:
             into = self.of.get(readers[0])
             if into is None or any(self.of.get(r) is not into for r in readers):
                 continue
-            if all(_may_read(r, n, into) for r in readers) and self._has_room(into.members | group.members):
+            if all(may_read(r, n, into) for r in readers) and self.has_room(into.members | group.members):
                 into.members |= group.members
                 if any(r in into.before for r in readers):
                     into.before |= group.members
@@ -150,13 +165,13 @@ class _Groups:
             group = self.of[n]
             if isinstance(n.op, ops.Reshape) and len(group.members) > 1 and n.inputs[0] not in group.members:
                 group.members.discard(n)
-                self.of[n] = _Group({n}, n, None, set())
+                self.of[n] = Group({n}, n, None, set())
 
-    def _has_room(self, members: set[Node]) -> bool:
+    def has_room(self, members: set[Node]) -> bool:
         return len(members) <= MOST_NODES and len(_outside(members)) <= MOST_INPUTS
 
 
-def _may_read(reader: Node, n: Node, into: _Group) -> bool:
+def may_read(reader: Node, n: Node, into: Group) -> bool:
     """Whether `n` may be computed in the group of `reader`, where `reader` needs it."""
     kind = reader.op.kind
     if reader is into.heart:
@@ -178,7 +193,7 @@ def _is_scalar(n: Node) -> bool:
     return isinstance(n.op, Constant) and n.type.size == 1
 
 
-def _as_kernels(graph: Graph, groups: _Groups) -> Graph:
+def _as_kernels(graph: Graph, groups: Partition) -> Graph:
     made: dict[Node, Node] = {}
     for n in graph.nodes:
         group = groups.of.get(n)
@@ -189,12 +204,12 @@ def _as_kernels(graph: Graph, groups: _Groups) -> Graph:
     return graph.rebuild(made)
 
 
-def _kernel(group: _Group, made: dict[Node, Node]) -> Node:
+def _kernel(group: Group, made: dict[Node, Node]) -> Node:
     """The node that computes `group`: a Kernel on what it reads, or the Reshape itself."""
     output = group.output
     if len(group.members) == 1 and isinstance(output.op, ops.Reshape):
         return make(output.op, [made[i] for i in output.inputs], output.span)
-    order = list(_ordered(group))
+    order = group.nodes
     parameters: dict[Node, Node] = {}
     body: dict[Node, Node] = {}
     for n in order:
@@ -207,11 +222,6 @@ def _kernel(group: _Group, made: dict[Node, Node]) -> Node:
     kernel = Kernel(label, Graph(label, tuple(parameters.values()), (body[output],), ("out",)))
     span = (group.heart or output).span
     return make(kernel, [made[i] for i in parameters], span)
-
-
-def _ordered(group: _Group) -> Iterator[Node]:
-    """The members, producers first, in an order that their structure alone decides."""
-    return postorder([group.output], lambda n: [i for i in n.inputs if i in group.members])
 
 
 def _literals(n: Node) -> dict[int, Node]:
