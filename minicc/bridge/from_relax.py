@@ -1,0 +1,218 @@
+"""From TVM's graph IR to a graph: bring a Relax module over.
+
+In: an IRModule (or one of its functions), and perhaps the values of some parameters. Out: a `Graph` whose inputs are the
+other parameters and whose outputs are the fields of what the function returns. Only Relax operators are read; none of the
+module's TIR functions is run, and calls of them are not supported. All that is not supported is reported at once.
+
+    module = tvm.relax.frontend.torch.from_exported_program(program)
+    graph = from_relax(module)
+    minicc.compile(graph)
+
+Dataflow blocks, tuples, constants, symbolic shapes and calls between the functions of the module come over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicc.bridge import _tvm
+from minicc.bridge.relax import type_of_relax
+from minicc.bridge.relax_calls import COMPOSED, ELEMENTWISE, INDEXING, MOVEMENT, Call, Unsupported, plainly
+from minicc.bridge.relax_layers import LAYERS
+from minicc.errors import BridgeError, GraphError, TypeInferenceError
+from minicc.graph.ir import Graph, Node, Span, constant, input, spanned
+from minicc.ops.base import Array
+from minicc.types import Symbol, TensorType, Unbound
+
+TRANSLATIONS: dict[str, Callable[[Call], Any]] = {
+    **{name: plainly(op) for name, op in ELEMENTWISE.items()}, **COMPOSED, **MOVEMENT, **INDEXING, **LAYERS,
+}  # fmt: skip
+DEEPEST = 16  # calls of functions within calls
+MOST_NAMES = 3  # of variables that a report lists
+
+
+def from_relax(module: Any, function: str = "main", params: Mapping[str, Array] | None = None) -> Graph:
+    """The graph of a function of `module`; `params` are values of parameters by name, which become constants.
+
+    Inputs are called as the parameters, outputs `out`, or `out0`, `out1`, ... of several. Raises BridgeError when there is no
+    such function or parameter, or when operators are not supported: all of them at once.
+    """
+    tvm = _tvm.load()
+    call = f'from_relax("{function}")'
+    if isinstance(module, tvm.relax.Function):
+        module = tvm.IRModule({function: module})
+    if not isinstance(module, tvm.IRModule):
+        raise BridgeError(call, f"expected an IRModule or a relax.Function, got {type(module).__name__}")
+    functions = {var.name_hint: f for var, f in module.functions_items() if isinstance(f, tvm.relax.Function)}
+    if function not in functions:
+        raise BridgeError(call, f"expected one of the Relax functions {', '.join(functions) or '(none)'}, got {function!r}",
+                          hint="TIR functions have no graph")
+    reader = _Reader(functions, function)
+    main = functions[function]
+    inputs, arguments = _parameters(call, main, params or {})
+    result = reader.run(main, arguments, 0)
+    reader.report(call)
+    outputs = _flat(result)
+    if not outputs or any(not isinstance(n, Node) for n in outputs):
+        raise BridgeError(call, f"expected a result of tensors, got {len(outputs)} values, not all of them tensors")
+    names = ("out",) if len(outputs) == 1 else tuple(f"out{k}" for k in range(len(outputs)))
+    return Graph(function, tuple(inputs), tuple(outputs), names)
+
+
+def _parameters(call: str, function: Any, values: Mapping[str, Array]) -> tuple[list[Node], list[Node]]:
+    """The inputs of the graph, and the value of every parameter."""
+    known = [p.name for p in function.params]
+    for name in values:
+        if name not in known:
+            raise BridgeError(call, f"expected values of the parameters {', '.join(known)}, got one of {name!r}")
+    inputs, arguments = [], []
+    for param in function.params:
+        if not hasattr(param.ty, "dtype") or getattr(param.ty, "shape", None) is None:
+            raise BridgeError(call, f"expected tensors of known rank as parameters, got {param.name}: {param.ty}",
+                              hint="give its value in params, or the module its shapes")
+        wanted = type_of_relax(param.ty)
+        if param.name not in values:
+            arguments.append(input(param.name, wanted))
+            inputs.append(arguments[-1])
+            continue
+        given = np.asarray(values[param.name])
+        if not _fits(TensorType.of(given), wanted):
+            raise BridgeError(call, f"expected {wanted} for the parameter {param.name}, got {TensorType.of(given)}")
+        arguments.append(constant(given, Span(call, param.name)))
+    return inputs, arguments
+
+
+def _fits(given: TensorType, wanted: TensorType) -> bool:
+    same_rank = given.dtype is wanted.dtype and given.rank == wanted.rank
+    return same_rank and all(isinstance(w, Symbol) or g == w for g, w in zip(given.shape, wanted.shape, strict=True))
+
+
+def _flat(value: Any) -> list[Any]:
+    """The fields of a tuple of tuples, in order."""
+    return [leaf for field in value for leaf in _flat(field)] if isinstance(value, tuple) else [value]
+
+
+class _Unknown:
+    """The value of what is not supported; what reads it is passed over."""
+
+
+UNKNOWN = _Unknown()
+
+
+def _is_unknown(value: Any) -> bool:
+    return value is UNKNOWN or (isinstance(value, tuple) and any(map(_is_unknown, value)))
+
+
+class _Reader:
+    """Reads functions binding by binding, and collects what it cannot read."""
+
+    def __init__(self, functions: Mapping[str, Any], name: str) -> None:
+        self.functions, self.name = functions, name
+        self.relax = _tvm.load().relax
+        self.lacking: dict[str, list[str]] = {}  # what is not supported -> the variables that hold it
+
+    def run(self, function: Any, arguments: Sequence[Any], depth: int) -> Any:
+        """The value that `function` gives for `arguments`."""
+        values: dict[Any, Any] = dict(zip(function.params, arguments, strict=True))
+        body = function.body
+        for block in getattr(body, "blocks", ()):
+            for k, binding in enumerate(block.bindings):
+                values[binding.var] = self.bound(binding, values, depth, k)
+        return self.value(getattr(body, "body", body) if hasattr(body, "blocks") else body, values, "result", depth)
+
+    def bound(self, binding: Any, values: dict[Any, Any], depth: int, position: int) -> Any:
+        name = binding.var.name
+        operator = getattr(getattr(binding.value, "op", None), "name", "")
+        try:
+            with spanned(Span(self.name, name, operator, position)):
+                return self.value(binding.value, values, name, depth)
+        except Unsupported as reason:
+            self.lack(operator or type(binding.value).__name__, name, str(reason))
+        except TypeInferenceError as error:
+            self.lack(operator, name, f"where {error.problem}")
+        except (GraphError, Unbound):
+            self.lack(operator, name, "on a tensor of a shape that is not known")
+        return UNKNOWN
+
+    def lack(self, what: str, name: str, reason: str = "") -> None:
+        self.lacking.setdefault(f"{what} {reason}".strip(), []).append(name)
+
+    def value(self, expr: Any, values: dict[Any, Any], name: str, depth: int) -> Any:
+        """What an expression is: a node, a tuple, a shape as a tuple of numbers and symbols, a number."""
+        relax = self.relax
+        if isinstance(expr, relax.Var):
+            return values[expr] if expr in values else Symbol(expr.name)  # else a dimension
+        if isinstance(expr, relax.Call):
+            return self.call(expr, values, name, depth)
+        if isinstance(expr, relax.Tuple):
+            return tuple(self.value(field, values, name, depth) for field in expr.fields)
+        if isinstance(expr, relax.TupleGetItem):
+            whole = self.value(expr.tuple_value, values, name, depth)
+            return UNKNOWN if whole is UNKNOWN else whole[expr.index]
+        return self.literal(expr)
+
+    def literal(self, expr: Any) -> Any:
+        """A constant, a shape or a number."""
+        if isinstance(expr, self.relax.ShapeExpr):
+            return tuple(int(d) if hasattr(d, "value") else Symbol(str(d)) for d in expr.values)
+        value: Any = getattr(expr, "value", None)
+        if hasattr(value, "numpy"):
+            return constant(np.asarray(value.numpy()))
+        if isinstance(value, (int, float)):
+            return value
+        raise Unsupported(f"({type(expr).__name__})")
+
+    def call(self, expr: Any, values: dict[Any, Any], name: str, depth: int) -> Any:
+        tvm = _tvm.load()
+        arguments = [self.value(argument, values, name, depth) for argument in expr.args] if _reads(expr.op) else []
+        if isinstance(expr.op, tvm.ir.GlobalVar):
+            return self.enter(expr.op.name_hint, arguments, depth)
+        full = getattr(expr.op, "name", type(expr.op).__name__)
+        translation = TRANSLATIONS.get(full.removeprefix("relax."))
+        if translation is None:
+            called = expr.args[0].name_hint if full.startswith("relax.call_tir") else ""
+            raise Unsupported(f"of the TIR function {called}" if called else "")
+        if any(map(_is_unknown, arguments)):
+            return UNKNOWN
+        expected = type_of_relax(expr.ty) if isinstance(expr.ty, self.relax.TensorType) and expr.ty.shape is not None else None
+        made = translation(Call(full.removeprefix("relax."), arguments, expr.attrs, expected))
+        if isinstance(made, Node) and not _agrees(made, expected):
+            raise Unsupported(f"whose result is {expected} for TVM, {made.inferred} for minicc")
+        return made
+
+    def enter(self, name: str, arguments: Sequence[Any], depth: int) -> Any:
+        """A call of another function of the module."""
+        if name not in self.functions or depth >= DEEPEST:
+            raise Unsupported(f"of {name}, " + ("which is no Relax function" if depth < DEEPEST else "too deep in other calls"))
+        return self.run(self.functions[name], arguments, depth + 1)
+
+    def report(self, call: str) -> None:
+        """Raise BridgeError if something was not supported."""
+        if not self.lacking:
+            return
+        order = sorted(self.lacking.items(), key=lambda item: -len(item[1]))
+        lines = [f"{what}: {len(names)} x ({', '.join(names[:MOST_NAMES])}{', ...' if len(names) > MOST_NAMES else ''})"
+                 for what, names in order]  # fmt: skip
+        count = sum(len(names) for names in self.lacking.values())
+        raise BridgeError(call, f"operators that are not supported: {len(lines)}, on {count} variables", "\n".join(lines),
+                          f"{len(TRANSLATIONS)} Relax operators are supported; legalize a module after it is brought over, not before")
+
+
+def _reads(op: Any) -> bool:
+    """Whether the arguments of `op` are values; those of a call into TIR are functions."""
+    return not getattr(op, "name", "").startswith("relax.call_")
+
+
+def _agrees(made: Node, expected: TensorType | None) -> bool:
+    """Whether a type that is known on both sides is one."""
+    if expected is None or made.inferred is None:
+        return True
+    same = made.dtype is expected.dtype and made.type.rank == expected.rank
+    return same and all(a == b or isinstance(a, Symbol) or isinstance(b, Symbol)
+                        for a, b in zip(made.shape, expected.shape, strict=True))
+
+
+__all__ = ["TRANSLATIONS", "from_relax"]

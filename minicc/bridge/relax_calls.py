@@ -1,0 +1,384 @@
+"""What each operator of TVM's graph IR is in minicc: a table from its name to a function that calls `ops.*`.
+
+In: a `Call`, which is one Relax call whose arguments are graph nodes, tuples of them, shapes or numbers already. Out: a
+node, or a tuple of nodes. What minicc cannot express raises `Unsupported` with the reason; `from_relax` collects these.
+
+Layouts other than NCHW and OIHW become a Transpose before and one after. An integer argument that TVM leaves unchecked
+(an index out of range) means here what it means in ONNX.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicc import ops
+from minicc.graph.ir import Node, constant
+from minicc.ops.base import Operator
+from minicc.types import DType, Symbol, TensorType
+
+END = 2**63 - 1  # of a Slice: all that is left
+
+
+class Unsupported(Exception):
+    """A call has no form in minicc, for the reason that is its text."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a Relax operator. `type` is TVM's type of the result; None of a tuple."""
+
+    name: str
+    args: Sequence[Any]  # Node, tuple, int, float, Symbol
+    attributes: Any
+    type: TensorType | None
+
+    def __getitem__(self, name: str) -> Any:
+        """An attribute as Python writes it; None where TVM says so."""
+        return plain(getattr(self.attributes, name))
+
+    @property
+    def x(self) -> Node:
+        """The first argument."""
+        return self.args[0]  # type: ignore[no-any-return]
+
+    @property
+    def result(self) -> TensorType:
+        """The type of the result, all dimensions numbers."""
+        if self.type is None or not self.type.is_bound:
+            raise Unsupported("of a shape that is not known")
+        return self.type
+
+    def axis(self, name: str = "axis", of: Node | None = None) -> int:
+        """An axis, counted from the front."""
+        return int(self[name]) % max((of or self.x).type.rank, 1)
+
+
+def plain(value: Any) -> Any:
+    """An attribute of TVM as Python numbers, strings and tuples."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if hasattr(value, "value"):
+        return value.value
+    if hasattr(value, "__iter__"):
+        return tuple(plain(v) for v in value)
+    raise Unsupported(f"with an attribute that is no number: {value}")
+
+
+def numbers(values: Any, what: str) -> tuple[int, ...]:
+    """A shape or a tuple of numbers that must be known."""
+    if any(not isinstance(v, (int, np.integer)) for v in values):
+        raise Unsupported(f"with {what} that are not known: {', '.join(map(str, values))}")
+    return tuple(map(int, values))
+
+
+def like(x: Node, value: Any) -> Node:
+    """A scalar constant of the dtype of `x`."""
+    return constant(np.asarray(value).astype(x.dtype.numpy))
+
+
+def filled(type: TensorType, value: Any) -> Node:
+    """A tensor of one value."""
+    scalar = constant(np.asarray(value).astype(type.dtype.numpy))
+    return ops.Expand(type.shape)(scalar) if type.shape else scalar
+
+
+# ---- element by element -------------------------------------------------------------------------
+
+
+def plainly(op: Operator) -> Callable[[Call], Node]:
+    """The operator on the arguments as they are."""
+    return lambda call: op(*call.args)
+
+
+def _floor_divide(call: Call) -> Node:
+    a, b = call.args
+    if a.dtype.is_float:
+        return ops.Floor()(ops.Div()(a, b))  # type: ignore[no-any-return]
+    return ops.Div()(ops.Sub()(a, ops.Mod()(a, b)), b)  # type: ignore[no-any-return]
+
+
+def _floor_mod(call: Call) -> Node:
+    a, b = call.args
+    if not a.dtype.is_float:
+        return ops.Mod()(a, b)  # type: ignore[no-any-return]
+    return ops.Sub()(a, ops.Mul()(ops.Floor()(ops.Div()(a, b)), b))  # type: ignore[no-any-return]
+
+
+def _clip(call: Call) -> Node:
+    x, low, high = call.args
+    least, most = x.dtype.range
+    return ops.Clip()(x, like(x, max(low, least)), like(x, min(high, most)))  # type: ignore[no-any-return]
+
+
+def _softplus(call: Call) -> Node:
+    if call["beta"] != 1:
+        scaled = ops.Mul()(call.x, like(call.x, call["beta"]))
+        return ops.Div()(ops.Softplus()(scaled), like(call.x, call["beta"]))  # type: ignore[no-any-return]
+    return ops.Softplus()(call.x)  # type: ignore[no-any-return]
+
+
+def _prelu(call: Call) -> Node:
+    x, slope = call.args
+    if slope.type.rank == 1:
+        slope = ops.Reshape((-1, *[1] * (x.type.rank - 1 - call.axis())))(slope)
+    return ops.PRelu()(x, slope)  # type: ignore[no-any-return]
+
+
+def _square_root_of(call: Call) -> Node:
+    return ops.Reciprocal()(ops.Sqrt()(call.x))  # type: ignore[no-any-return]
+
+
+def _trunc(call: Call) -> Node:
+    x = call.x
+    return ops.Where()(ops.Less()(x, like(x, 0)), ops.Ceil()(x), ops.Floor()(x))  # type: ignore[no-any-return]
+
+
+ELEMENTWISE: dict[str, Operator] = {
+    "abs": ops.Abs(), "acos": ops.Acos(), "acosh": ops.Acosh(), "add": ops.Add(), "asin": ops.Asin(), "asinh": ops.Asinh(),
+    "atan": ops.Atan(), "atanh": ops.Atanh(), "bitwise_and": ops.BitwiseAnd(), "bitwise_not": ops.BitwiseNot(),
+    "bitwise_or": ops.BitwiseOr(), "bitwise_xor": ops.BitwiseXor(), "ceil": ops.Ceil(), "cos": ops.Cos(), "cosh": ops.Cosh(),
+    "divide": ops.Div(), "equal": ops.Equal(), "erf": ops.Erf(), "exp": ops.Exp(), "floor": ops.Floor(),
+    "greater": ops.Greater(), "greater_equal": ops.GreaterOrEqual(), "isinf": ops.IsInf(), "isnan": ops.IsNaN(),
+    "left_shift": ops.BitShift("LEFT"), "less": ops.Less(), "less_equal": ops.LessOrEqual(), "log": ops.Log(),
+    "logical_and": ops.And(), "logical_not": ops.Not(), "logical_or": ops.Or(), "logical_xor": ops.Xor(),
+    "matmul": ops.MatMul(), "maximum": ops.Max(), "minimum": ops.Min(), "mod": ops.Mod(fmod=True), "multiply": ops.Mul(),
+    "negative": ops.Neg(), "nn.gelu": ops.Gelu(), "nn.gelu_tanh": ops.Gelu("tanh"), "nn.relu": ops.Relu(),
+    "nn.selu": ops.Selu(), "power": ops.Pow(), "right_shift": ops.BitShift("RIGHT"), "round": ops.Round(),
+    "sigmoid": ops.Sigmoid(), "sign": ops.Sign(), "sin": ops.Sin(), "sinh": ops.Sinh(), "sqrt": ops.Sqrt(),
+    "subtract": ops.Sub(), "tan": ops.Tan(), "tanh": ops.Tanh(), "where": ops.Where(),
+}  # fmt: skip
+
+
+# ---- movement -----------------------------------------------------------------------------------
+
+
+def reshaped(x: Node, shape: Sequence[Any]) -> Node:
+    """`x` in another shape; a symbol in it must stay where it is, or be the only one."""
+    wanted: list[int] = []
+    for axis, dim in enumerate(shape):
+        if isinstance(dim, (int, np.integer)):
+            wanted.append(int(dim))
+        else:
+            wanted.append(0 if axis < x.type.rank and x.shape[axis] == dim else -1)
+    known = all(isinstance(dim, (int, np.integer)) for dim in shape)
+    if wanted.count(-1) > 1 or (not known and 0 in [d for d in shape if isinstance(d, int)]):
+        raise Unsupported(f"to a shape that is not known: {', '.join(map(str, shape))}")
+    return ops.Reshape(tuple(wanted), allow_zero=known)(x)  # type: ignore[no-any-return]
+
+
+def flat(x: Node) -> Node:
+    return ops.Reshape((-1,))(x) if x.type.rank != 1 else x
+
+
+def _broadcast_to(call: Call) -> Node:
+    x, shape = call.args
+    kept = len(shape) - x.type.rank
+    # an Expand broadcasts both ways, so a symbol that the input has need not be known
+    wanted = [1 if isinstance(d, Symbol) and a >= kept and x.shape[a - kept] == d else d for a, d in enumerate(shape)]
+    return ops.Expand(numbers(wanted, "dimensions"))(x)  # type: ignore[no-any-return]
+
+
+def _permute_dims(call: Call) -> Node:
+    return ops.Transpose(tuple(a % call.x.type.rank for a in call["axes"] or ()))(call.x)  # type: ignore[no-any-return]
+
+
+def _split(call: Call) -> tuple[Node, ...]:
+    cuts, axis = call["indices_or_sections"], call.axis()
+    if isinstance(cuts, int):
+        return tuple(ops.Split(axis, None, cuts, k)(call.x) for k in range(cuts))
+    ends = (*cuts, END)
+    return tuple(ops.Slice((start,), (max(start, end),), (axis,))(call.x) for start, end in zip((0, *cuts), ends, strict=True))
+
+
+def _stack(call: Call) -> Node:
+    parts = call.args[0]
+    axis = int(call["axis"] or 0) % (parts[0].type.rank + 1)
+    return ops.Concat(axis)(*[ops.Unsqueeze((axis,))(part) for part in parts])  # type: ignore[no-any-return]
+
+
+def _tile(call: Call) -> Node:
+    repeats, x = numbers(call["repeats"], "repeats"), call.x
+    repeats = (1,) * (x.type.rank - len(repeats)) + repeats
+    if len(repeats) > x.type.rank:
+        x = ops.Unsqueeze(tuple(range(len(repeats) - x.type.rank)))(x)
+    return ops.Tile(repeats)(x)  # type: ignore[no-any-return]
+
+
+def _repeat(call: Call) -> Node:
+    x, count = call.x, int(call["repeats"])
+    if call["axis"] is None:
+        x = flat(x)
+    axis = 0 if call["axis"] is None else call.axis()
+    shape = numbers(x.shape, "dimensions")
+    wide = ops.Expand((*shape[: axis + 1], count, *shape[axis + 1 :]))(ops.Unsqueeze((axis + 1,))(x))
+    return ops.Reshape((*shape[:axis], shape[axis] * count, *shape[axis + 1 :]), True)(wide)  # type: ignore[no-any-return]
+
+
+def _pad(call: Call) -> Node:
+    modes = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    if call["pad_mode"] not in modes:
+        raise Unsupported(f'with pad_mode="{call["pad_mode"]}", which TVM takes for zero padding')
+    widths = numbers(call["pad_width"], "widths")
+    return ops.Pad(widths[0::2] + widths[1::2], float(call["pad_value"]), None, modes[call["pad_mode"]])(call.x)  # type: ignore[no-any-return]
+
+
+def _strided_slice(call: Call) -> Node:
+    axes, begin, end = (numbers(v, "bounds") for v in call.args[1:4])
+    steps = numbers(call.args[4], "steps") if len(call.args) > 4 else (1,) * len(axes)
+    if any(s < 0 and b < -dim for s, b, dim in zip(steps, begin, [call.x.shape[a] for a in axes], strict=True)):
+        raise Unsupported("that starts before the first element and goes backwards")
+    return ops.Slice(begin, end, axes, steps)(call.x)  # type: ignore[no-any-return]
+
+
+def _arange(call: Call) -> Node:
+    bounds = [v for v in call.args if not isinstance(v, Symbol)]
+    if len(bounds) < 3:
+        raise Unsupported("with bounds that are not known")
+    return constant(np.arange(*bounds).astype(DType.of(str(call["dtype"])).numpy))
+
+
+def _full(call: Call) -> Node:
+    value = call.args[1]
+    if value.dtype is not call.result.dtype:
+        value = ops.Cast(call.result.dtype, False)(value)
+    return ops.Expand(call.result.shape)(value)  # type: ignore[no-any-return]
+
+
+def _flip(call: Call) -> Node:
+    return ops.Slice((END,), (-END,), (call.axis(),), (-1,))(call.x)  # type: ignore[no-any-return]
+
+
+MOVEMENT: dict[str, Callable[[Call], Any]] = {
+    "astype": lambda c: ops.Cast(DType.of(str(c["dtype"])), False)(c.x),
+    "arange": _arange,
+    "broadcast_to": _broadcast_to,
+    "concat": lambda c: ops.Concat(c.axis(of=c.args[0][0]) if c["axis"] is not None else 0)(*c.args[0]),
+    "expand_dims": lambda c: ops.Unsqueeze(c["axis"])(c.x),
+    "flatten": lambda c: ops.Reshape((-1,))(c.x),
+    "nn.batch_flatten": lambda c: ops.Flatten(1)(c.x),
+    "flip": _flip,
+    "full": _full,
+    "full_like": _full,
+    "nn.pad": _pad,
+    "nn.pixel_shuffle": lambda c: ops.DepthToSpace(int(c["upscale_factor"]), "CRD")(c.x),
+    "ones": lambda c: filled(c.result, 1),
+    "ones_like": lambda c: filled(c.result, 1),
+    "permute_dims": _permute_dims,
+    "repeat": _repeat,
+    "reshape": lambda c: reshaped(c.x, c.args[1]),
+    "split": _split,
+    "squeeze": lambda c: ops.Squeeze(c["axis"])(c.x),
+    "stack": _stack,
+    "strided_slice": _strided_slice,
+    "tile": _tile,
+    "tril": lambda c: ops.Trilu(int(c.args[1]), False)(c.x),
+    "triu": lambda c: ops.Trilu(int(c.args[1]), True)(c.x),
+    "zeros": lambda c: filled(c.result, 0),
+    "zeros_like": lambda c: filled(c.result, 0),
+}
+
+
+# ---- indexing -----------------------------------------------------------------------------------
+
+
+def _take(call: Call) -> Node:
+    x, indices = call.args
+    if call["axis"] is None:
+        x = flat(x)
+    axis = call.axis() if call["axis"] is not None else 0
+    return ops.Gather(axis)(x, _in_range(indices, x.shape[axis], call["mode"]))  # type: ignore[no-any-return]
+
+
+def _in_range(indices: Node, extent: Any, mode: str) -> Node:
+    """Indices after what TVM does to those out of range; "fast" leaves that open."""
+    if mode == "fast":
+        return indices
+    if mode not in ("clip", "wrap"):
+        raise Unsupported(f'with mode="{mode}"')
+    if isinstance(extent, Symbol):
+        raise Unsupported(f'with mode="{mode}" along an axis that is not known')
+    if mode == "clip":
+        return ops.Clip()(indices, like(indices, 0), like(indices, extent - 1))  # type: ignore[no-any-return]
+    return ops.Mod()(indices, like(indices, extent))  # type: ignore[no-any-return]
+
+
+def _scatter(call: Call) -> Any:
+    reduction = {"update": "none"}.get(call["reduction"], call["reduction"])
+    if reduction not in ("none", "add", "mul", "min", "max"):
+        raise Unsupported(f'with reduction="{reduction}"')
+    nd = call.name == "scatter_nd"
+    return (ops.ScatterND(reduction) if nd else ops.ScatterElements(call.axis(), reduction))(*call.args)
+
+
+def _one_hot(call: Call) -> Node:
+    indices, on, off = call.args
+    if indices.dtype.kind == "int":  # a negative index is out of range for TVM, one from the end for minicc
+        indices = ops.Where()(ops.Less()(indices, like(indices, 0)), like(indices, call["depth"]), indices)
+    values = constant(np.asarray([off, on], call.result.dtype.numpy))
+    return ops.OneHot(int(call["axis"]), int(call["depth"]))(indices, values)  # type: ignore[no-any-return]
+
+
+def _cumsum(call: Call) -> Node:
+    x = call.x if call["axis"] is not None else flat(call.x)
+    if call["dtype"] is not None:
+        x = ops.Cast(DType.of(str(call["dtype"])), False)(x)
+    axis = call.axis() if call["axis"] is not None else 0
+    return ops.CumSum(axis, bool(call["exclusive"]))(x)  # type: ignore[no-any-return]
+
+
+def _top(call: Call, k: int, axis: int, largest: bool, kind: str, dtype: DType) -> Any:
+    x = call.x
+    extent = x.shape[axis]
+    if isinstance(extent, Symbol):
+        raise Unsupported("along an axis that is not known")
+    k = extent if k < 1 else min(k, extent)
+    values, indices = ops.TopK(k, axis, largest)(x), ops.Cast(dtype)(ops.TopKIndices(k, axis, largest)(x))
+    return {"both": (values, indices), "values": values, "indices": indices}[kind]
+
+
+def _topk(call: Call) -> Any:
+    return _top(call, int(call["k"]), call.axis(), bool(call["largest"]), call["ret_type"], DType.of(str(call["dtype"])))
+
+
+def _argsort(call: Call) -> Any:
+    return _top(call, 0, call.axis(), bool(call["descending"]), "indices", call.result.dtype)
+
+
+INDEXING: dict[str, Callable[[Call], Any]] = {
+    "argsort": _argsort,
+    "cumsum": _cumsum,
+    "gather_elements": lambda c: ops.GatherElements(c.axis())(*c.args),
+    "gather_nd": lambda c: ops.GatherND(int(c["batch_dims"]))(*c.args),
+    "one_hot": _one_hot,
+    "scatter_elements": _scatter,
+    "scatter_nd": _scatter,
+    "sort": lambda c: _top(c, 0, c.axis(), bool(c["descending"]), "values", DType.of("int64")),
+    "take": _take,
+    "topk": _topk,
+}
+
+# ---- element by element, by more than one operator ----------------------------------------------
+
+COMPOSED: dict[str, Callable[[Call], Any]] = {
+    "clip": _clip,
+    "einsum": lambda c: ops.Einsum(str(c["subscripts"]))(*c.args[0]),
+    "floor_divide": _floor_divide,
+    "floor_mod": _floor_mod,
+    "isfinite": lambda c: ops.Not()(ops.Or()(ops.IsInf()(c.x), ops.IsNaN()(c.x))),
+    "nn.leakyrelu": lambda c: ops.LeakyRelu(float(c["alpha"]))(c.x),
+    "nn.prelu": _prelu,
+    "nn.silu": lambda c: ops.Mul()(c.x, ops.Sigmoid()(c.x)),
+    "nn.softplus": _softplus,
+    "not_equal": lambda c: ops.Not()(ops.Equal()(*c.args)),
+    "rsqrt": _square_root_of,
+    "square": lambda c: ops.Mul()(c.x, c.x),
+    "trunc": _trunc,
+}
+
+
+__all__ = ["COMPOSED", "ELEMENTWISE", "INDEXING", "MOVEMENT", "Call", "Unsupported", "filled", "flat", "like", "numbers",
+           "plain", "plainly", "reshaped"]

@@ -1,0 +1,239 @@
+"""What the layers of a network are in minicc: contractions, pools, normalisations, reductions, resizing.
+
+The second half of the table of `relax_calls`; see there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from minicc import ops
+from minicc.bridge.relax_calls import Call, Unsupported, flat, like, numbers
+from minicc.graph.ir import Node
+from minicc.ops.base import Operator
+from minicc.types import DType, Symbol
+
+# ---- layouts ------------------------------------------------------------------------------------
+
+SPATIAL = {1: "W", 2: "HW", 3: "DHW"}
+
+
+def _order(layout: str, wanted: str) -> tuple[int, ...]:
+    """The axes of `layout` in the order of `wanted`."""
+    if sorted(layout) != sorted(wanted):
+        raise Unsupported(f'with the layout "{layout}"')
+    return tuple(layout.index(letter) for letter in wanted)
+
+
+def _transposed(x: Node, order: tuple[int, ...]) -> Node:
+    return x if order == tuple(range(len(order))) else ops.Transpose(order)(x)
+
+
+def _laid_out(call: Call, layout: str, out_layout: str, rank: int, work: Callable[[Node], Node]) -> Node:
+    """`work` on the first argument in NCHW; its result in `out_layout`."""
+    canonical = "NC" + SPATIAL[rank]
+    made = work(_transposed(call.x, _order(layout, canonical)))
+    return _transposed(made, _order(canonical, out_layout or layout))
+
+
+def _accumulated(call: Call) -> tuple[list[Node], DType]:
+    """The arguments in the dtype that the result asks for."""
+    dtype = DType.of(str(call["out_dtype"])) if call["out_dtype"] not in (None, "", "void") else call.x.dtype
+    return [a if a.dtype is dtype else ops.Cast(dtype, False)(a) for a in call.args], dtype
+
+
+def _windowed(call: Call) -> dict[str, Any]:
+    """Strides, padding and dilation; both write padding as begins, then ends."""
+    return {"strides": tuple(call["strides"]), "padding": tuple(call["padding"]), "dilation": tuple(call["dilation"])}
+
+
+def _conv(call: Call) -> Node:
+    (x, w), _ = _accumulated(call)
+    rank = x.type.rank - 2
+    w = _transposed(w, _order(call["kernel_layout"], "OI" + SPATIAL[rank]))
+    op = ops.Conv(**_windowed(call), groups=int(call["groups"]))
+    call = Call(call.name, (x, w), call.attributes, call.type)
+    return _laid_out(call, call["data_layout"], call["out_layout"], rank, lambda data: op(data, w))
+
+
+def _conv_transpose(call: Call) -> Node:
+    (x, w), _ = _accumulated(call)
+    rank = x.type.rank - 2
+    w = _transposed(w, _order(call["kernel_layout"], "IO" + SPATIAL[rank]))
+    op = ops.ConvTranspose(**_windowed(call), groups=int(call["groups"]), output_padding=tuple(call["output_padding"]))
+    call = Call(call.name, (x, w), call.attributes, call.type)
+    return _laid_out(call, call["data_layout"], call["out_layout"], rank, lambda data: op(data, w))
+
+
+def _matmul(call: Call) -> Node:
+    arguments, _ = _accumulated(call)
+    return ops.MatMul()(*arguments)  # type: ignore[no-any-return]
+
+
+# ---- pools --------------------------------------------------------------------------------------
+
+
+def _pool(call: Call) -> Node:
+    fields: dict[str, Any] = {"kernel": tuple(call["pool_size"]), "ceil_mode": bool(call["ceil_mode"]), **_windowed(call)}
+    op: Operator = ops.MaxPool(**fields)
+    if call.name.startswith("nn.avg"):
+        op = ops.AveragePool(**fields, count_include_pad=bool(call["count_include_pad"]))
+    return _laid_out(call, call["layout"], call["out_layout"], call.x.type.rank - 2, op)
+
+
+def _adaptive_pool(call: Call) -> Node:
+    rank = call.x.type.rank - 2
+
+    def work(x: Node) -> Node:
+        spatial = x.shape[2:]
+        wanted = tuple(call["output_size"] or spatial)
+        if wanted == (1,) * rank:
+            return ops.ReduceMean(tuple(range(2, rank + 2)))(x)  # type: ignore[no-any-return]
+        if any(isinstance(d, Symbol) or d % o for d, o in zip(spatial, wanted, strict=True)):
+            raise Unsupported(f"from {spatial} to {wanted}: windows of unequal size")
+        kernel = tuple(d // o for d, o in zip(spatial, wanted, strict=True))
+        return ops.AveragePool(kernel, kernel)(x)  # type: ignore[no-any-return]
+
+    return _laid_out(call, call["layout"], call["out_layout"], rank, work)
+
+
+# ---- reductions ---------------------------------------------------------------------------------
+
+
+def _reduction(make: Callable[..., Operator]) -> Callable[[Call], Node]:
+    def reduce(call: Call) -> Node:
+        axes = call["axis"]  # None: all; empty: none
+        return make(axes, bool(call["keepdims"]), axes is not None)(call.x)  # type: ignore[no-any-return]
+
+    return reduce
+
+
+def _spread(call: Call) -> Node:
+    """The mean of squared distances from the mean, or its root."""
+    x, axes = call.x, call["axis"]
+    centred = ops.Sub()(x, ops.ReduceMean(axes, True, axes is not None)(x))
+    variance = ops.ReduceMean(axes, bool(call["keepdims"]), axes is not None)(ops.Mul()(centred, centred))
+    return ops.Sqrt()(variance) if call.name == "std" else variance  # type: ignore[no-any-return]
+
+
+def _extreme(make: Callable[..., Operator]) -> Callable[[Call], Node]:
+    def place(call: Call) -> Node:
+        if call["axis"] is not None:
+            return make(call.axis(), bool(call["keepdims"]))(call.x)  # type: ignore[no-any-return]
+        found = make(0, False)(flat(call.x))
+        return ops.Reshape((1,) * call.x.type.rank)(found) if call["keepdims"] else found  # type: ignore[no-any-return]
+
+    return place
+
+
+# ---- normalisations -----------------------------------------------------------------------------
+
+
+def _vectors(call: Call) -> list[Node]:
+    """Scale and bias; 1 and 0 where the call says that they take no part."""
+    x, scale, bias = call.args[:3]
+    if not call["scale"]:
+        scale = ops.Expand(numbers(scale.shape, "dimensions"))(like(x, 1))
+    if not call["center"]:
+        bias = ops.Expand(numbers(bias.shape, "dimensions"))(like(x, 0))
+    return [scale, bias]
+
+
+def _batch_norm(call: Call) -> tuple[Node, Node, Node]:
+    """The result, and the statistics as they were."""
+    if call["training"]:
+        raise Unsupported("in training (training=True is TVM's default)")
+    x, _, _, mean, variance = call.args
+    rank, axis = x.type.rank, call.axis()
+    order = (0, axis, *[a for a in range(1, rank) if a != axis]) if axis else (*range(1, rank), 0)
+    if axis == 0:
+        raise Unsupported("along the first axis")
+    back = tuple(order.index(a) for a in range(rank))
+    made = ops.BatchNormalization(float(call["epsilon"]))(_transposed(x, order), *_vectors(call), mean, variance)
+    return _transposed(made, back), mean, variance
+
+
+def _trailing(call: Call) -> int:
+    """The first of the axes, which must be the last ones in order."""
+    rank = call.x.type.rank
+    axes = sorted(a % rank for a in call["axes"])
+    if axes != list(range(rank - len(axes), rank)):
+        raise Unsupported(f"over the axes {tuple(axes)} of {rank}, which are not the last ones")
+    return int(axes[0]) - rank
+
+
+def _layer_norm(call: Call) -> Node:
+    return ops.LayerNormalization(_trailing(call), float(call["epsilon"]))(call.x, *_vectors(call))  # type: ignore[no-any-return]
+
+
+def _rms_norm(call: Call) -> Node:
+    return ops.RMSNormalization(_trailing(call), float(call["epsilon"]))(*call.args[:2])  # type: ignore[no-any-return]
+
+
+def _spatial_norm(call: Call) -> Node:
+    rank = call.x.type.rank
+    if call.axis("channel_axis") != 1 or sorted(a % rank for a in call["axes"]) != list(range(2, rank)):
+        raise Unsupported("with channels elsewhere than on axis 1, or over other axes than the spatial ones")
+    epsilon = float(call["epsilon"])
+    groups = call.name == "nn.group_norm"
+    op = ops.GroupNormalization(int(call["num_groups"]), epsilon) if groups else ops.InstanceNormalization(epsilon)
+    return op(call.x, *_vectors(call))  # type: ignore[no-any-return]
+
+
+# ---- resizing -----------------------------------------------------------------------------------
+
+METHODS = {"nearest_neighbor": "nearest", "linear": "linear", "cubic": "cubic"}
+ROUNDINGS = {"round": "round_prefer_ceil", "round_prefer_floor": "round_prefer_floor", "round_prefer_ceil": "round_prefer_ceil",
+             "floor": "floor", "ceil": "ceil"}  # fmt: skip
+COORDINATES = ("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel", "tf_half_pixel_for_nn")
+
+
+def _resize(call: Call) -> Node:
+    method, where, rounding = call["method"], call["coordinate_transformation_mode"], call["rounding_method"]
+    if method not in METHODS or where not in COORDINATES or rounding not in ("", *ROUNDINGS):
+        raise Unsupported(f'with method="{method}", coordinates "{where}", rounding "{rounding}"')
+    op = ops.Resize(sizes=numbers(call.args[1], "sizes"), mode=METHODS[method], coordinate_transformation_mode=where,
+                    nearest_mode=ROUNDINGS.get(rounding, "round_prefer_ceil"), cubic_coeff_a=float(call["cubic_alpha"]),
+                    exclude_outside=bool(call["cubic_exclude"]), axes=(2, 3))  # fmt: skip
+    return _laid_out(call, call["layout"], "", 2, op)
+
+
+LAYERS: dict[str, Callable[[Call], Any]] = {
+    "argmax": _extreme(ops.ArgMax),
+    "argmin": _extreme(ops.ArgMin),
+    "image.resize2d": _resize,
+    "matmul": _matmul,
+    "max": _reduction(ops.ReduceMax),
+    "mean": _reduction(ops.ReduceMean),
+    "min": _reduction(ops.ReduceMin),
+    "nn.adaptive_avg_pool1d": _adaptive_pool,
+    "nn.adaptive_avg_pool2d": _adaptive_pool,
+    "nn.adaptive_avg_pool3d": _adaptive_pool,
+    "nn.avg_pool1d": _pool,
+    "nn.avg_pool2d": _pool,
+    "nn.avg_pool3d": _pool,
+    "nn.batch_norm": _batch_norm,
+    "nn.conv1d": _conv,
+    "nn.conv1d_transpose": _conv_transpose,
+    "nn.conv2d": _conv,
+    "nn.conv2d_transpose": _conv_transpose,
+    "nn.conv3d": _conv,
+    "nn.conv3d_transpose": _conv_transpose,
+    "nn.group_norm": _spatial_norm,
+    "nn.instance_norm": _spatial_norm,
+    "nn.layer_norm": _layer_norm,
+    "nn.log_softmax": lambda c: ops.LogSoftmax(int(c["axis"]))(c.x),
+    "nn.max_pool1d": _pool,
+    "nn.max_pool2d": _pool,
+    "nn.max_pool3d": _pool,
+    "nn.rms_norm": _rms_norm,
+    "nn.softmax": lambda c: ops.Softmax(int(c["axis"]))(c.x),
+    "prod": _reduction(ops.ReduceProd),
+    "std": _spread,
+    "sum": _reduction(ops.ReduceSum),
+    "variance": _spread,
+}
+
+
+__all__ = ["LAYERS"]
