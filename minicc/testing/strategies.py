@@ -1,45 +1,39 @@
-"""Random operators and random graphs, as hypothesis strategies.
+"""Random dtypes, shapes, operators, graphs and schedules, as hypothesis strategies.
 
-In: the operators' own `draw`. Out: `operators("Conv")` gives a valid Conv with arrays to call it
-on, `graphs()` a graph of several operators with arrays for its inputs. Shapes hold 0, 1 and odd
+In: nothing, or what to choose from. Out: strategies for hypothesis. `operators("Conv")` gives a valid Conv
+with arrays to call it on, `graphs()` a graph of several operators with arrays for its inputs, and
+`schedules(program)` steps that are legal on a program. Shapes hold 0, 1, primes and other odd
 numbers; most numbers are moderate, and some arrays have NaN, infinities, signed zeros, denormals
 and extremes among them. Values are derived from a drawn seed, so an example is small to store.
 
-    @given(operators("Add"))
-    def test(example):
-        op, arrays = example
-        assert TensorType.of(op(*arrays)) == op.infer(*map(TensorType.of, arrays))
+A test that one's own layer means the same in minicc and in TVM:
+
+    @given(dtypes("float"), shapes(rank=(1, 4)), st.data())
+    def test_swish(dtype, shape, data):
+        x = input("x", TensorType(dtype, shape))
+        graph = Graph("swish", (x,), (Mul()(x, Sigmoid()(x)),), ("y",))
+        agree(graph, {"x": data.draw(arrays(x.type))}, ("numpy", "llvm", "tvm"))
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from minicc.graph import ir
-from minicc.ops.base import REGISTRY, Array, Operator
+from minicc.loop.program import Program
+from minicc.ops.base import Array, Operator
+from minicc.schedule import STEPS, Schedule, Trace
+from minicc.testing.draws import DTYPES, Example, RandomDraw, graph_from, operator_from
 from minicc.types import DType, TensorType
 
-MOST_ELEMENTS = 256  # of one drawn array: programs run as Python at a microsecond per operation
-DTYPES = {
-    "float": ("float32", "float64", "float16", "bfloat16"),
-    "int": ("int64", "int32", "int8", "int16"),
-    "uint": ("uint8", "uint32", "uint64", "uint16"),
-    "bool": ("bool",),
-}
+ATTEMPTS = 4  # at finding a legal step, as most instances of most kinds are not
 
 
-class HypothesisDraw:
-    """The `Draw` that an operator's `draw` asks, answered by hypothesis.
-
-    `values` are the types of the values already in a random graph, of which `type` prefers one.
-    """
+class HypothesisDraw(RandomDraw):
+    """The `Draw` that an operator's `draw` asks, answered by hypothesis, which shrinks what fails."""
 
     def __init__(self, draw: Callable[[Any], Any], values: Sequence[TensorType] = ()) -> None:
         self.draw, self.values = draw, values
@@ -55,162 +49,55 @@ class HypothesisDraw:
     def boolean(self) -> bool:
         return bool(self.draw(st.booleans()))
 
-    def number(self, low: float, high: float) -> float:
-        """A number in [low, high], one of 65 with few digits."""
-        return low + (high - low) * (self.integer(0, 64) / 64)
 
-    def shape(self, rank: int | tuple[int, int] = (0, 4), low: int = 0, high: int = 7) -> tuple[int, ...]:
-        """Dimensions from `low` to `high`, with at most MOST_ELEMENTS elements unless `low` forces more."""
-        count = rank if isinstance(rank, int) else self.integer(*rank)
-        least, dims = max(low, min(1, high)), list[int]()
-        for _ in range(count):
-            dims.append(self.integer(least, max(least, min(high, MOST_ELEMENTS // max(1, math.prod(dims))))))
-        if low == 0 and dims and self.integer(0, 9) == 9:
-            dims[self.integer(0, count - 1)] = 0
-        return tuple(dims)
-
-    def dtype(self, kinds: Sequence[str] = ("float",)) -> DType:
-        return DType.of(self.choice([name for kind in kinds for name in DTYPES[kind]]))
-
-    def type(self, kinds: Sequence[str] = ("float",), rank: int | tuple[int, int] = (0, 4), low: int = 0) -> TensorType:
-        """The type of an input."""
-        least, most = (rank, rank) if isinstance(rank, int) else rank
-        fitting = [t for t in self.values if t.dtype.kind in kinds and least <= t.rank <= most and min(t.shape, default=low) >= low]
-        if fitting and self.integer(0, 3):
-            return self.choice(fitting)  # type: ignore[no-any-return]
-        return TensorType(self.dtype(kinds), self.shape(rank, low))
-
-    def array(self, type: TensorType, low: float | None = None, high: float | None = None) -> Array:
-        """An array of values in [low, high]; where neither is given, moderate ones and a few special ones."""
-        random = np.random.default_rng(self.integer(0, 2**32 - 1))
-        bounded = low is not None or high is not None
-        if type.dtype.is_float and bounded:
-            least, most = _interval(low, high)
-            return np.clip(random.uniform(least, most, type.shape), least, most).astype(type.dtype.numpy)
-        special = not bounded and self.integer(0, 3) == 3
-        if type.dtype.is_float:
-            return _floats(random, type, special)
-        return _integers(random, type, low, high, special)
-
-    def broadcastable(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """A shape that broadcasts with `shape` to `shape`."""
-        kept = shape[self.integer(0, len(shape)) :] if self.integer(0, 2) == 2 else shape
-        return tuple(1 if self.integer(0, 3) == 3 else dim for dim in kept)
+def dtypes(*kinds: str) -> st.SearchStrategy[DType]:
+    """A dtype of one of these kinds (float, int, uint, bool), by default of any."""
+    return st.sampled_from([DType.of(name) for kind in kinds or DTYPES for name in DTYPES[kind]])
 
 
-def _interval(low: float | None, high: float | None) -> tuple[float, float]:
-    least = low if low is not None else min(-3.0, high or 0.0)
-    return least, high if high is not None else max(3.0, least)
+@st.composite
+def shapes(draw: Any, rank: int | tuple[int, int] = (0, 4), low: int = 0, high: int = 7) -> tuple[int, ...]:
+    """A shape of that rank, or a rank in that range, with dimensions from `low` to `high`; few have a 0."""
+    return HypothesisDraw(draw).shape(rank, low, high)
 
 
-def special_values(dtype: DType) -> Array:
-    """Zeros, infinities, NaN, denormals and extremes of a float dtype."""
-    tiny, most = np.array([1], f"uint{dtype.bits}").view(dtype.numpy)[0], largest(dtype)
-    return np.array([0.0, -0.0, np.inf, -np.inf, np.nan, tiny, -tiny, most, -most, 1.0, -1.0]).astype(dtype.numpy)
-
-
-def largest(dtype: DType) -> float:
-    """The largest finite number of a float dtype."""
-    infinity = np.array([np.inf]).astype(dtype.numpy).view(f"uint{dtype.bits}")
-    return float((infinity - infinity.dtype.type(1)).view(dtype.numpy)[0])
-
-
-def _floats(random: np.random.Generator, type: TensorType, special: bool) -> Array:
-    array = (2 * random.standard_normal(type.shape)).astype(type.dtype.numpy)
-    if not special:
-        return array
-    return np.where(random.random(type.shape) < 0.1, random.choice(special_values(type.dtype), type.shape), array)
-
-
-def _integers(random: np.random.Generator, type: TensorType, low: Any, high: Any, special: bool) -> Array:
-    least, most = type.dtype.range
-    if special:
-        low, high = least, most
-    elif low is None and high is None:
-        low, high = -10, 10
-    low, high = max(int(least), math.ceil(_interval(low, high)[0])), min(int(most), math.floor(_interval(low, high)[1]))
-    if type.dtype.kind == "bool":
-        return random.integers(low, high, type.shape, endpoint=True).astype(bool)
-    return random.integers(low, high, type.shape, type.dtype.numpy, endpoint=True)
-
-
-# ---- operators ----------------------------------------------------------------------------------
+@st.composite
+def arrays(draw: Any, type: TensorType, low: float | None = None, high: float | None = None) -> Array:
+    """An array of that type with values in [low, high]; without bounds moderate ones and a few special ones."""
+    return HypothesisDraw(draw).array(type, low, high)
 
 
 @st.composite
 def operators(draw: Any, name: str) -> tuple[Operator, list[Array]]:
     """A valid instance of the operator `name`, its operands bound, and arrays to call it on."""
-    source = HypothesisDraw(draw)
-    op, inputs = REGISTRY[name].draw(source)
-    arrays = [source.array(i) if isinstance(i, TensorType) else np.asarray(i) for i in inputs]
-    if pending := len(op.pending):
-        op, arrays = op.bind(arrays[-pending:]), arrays[:-pending]
-    return op, arrays
-
-
-# ---- graphs -------------------------------------------------------------------------------------
-
-
-@dataclass
-class Example:
-    """A graph, and an array for each of its inputs by name."""
-
-    graph: ir.Graph
-    inputs: dict[str, Array]
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(repr(self))  # what hypothesis shows of a failing example
-
-    def __repr__(self) -> str:
-        arrays = "".join(f"\n{name} = {array!r}" for name, array in self.inputs.items())
-        return f"{self.graph}{arrays}"
-
-
-class _Growing:
-    """A graph under construction."""
-
-    def __init__(self, draw: Any) -> None:
-        self.draw = draw
-        self.nodes: list[ir.Node] = []
-        self.inputs: dict[ir.Node, Array] = {}
-
-    def value(self, source: HypothesisDraw, wanted: Any) -> ir.Node:
-        """A node for one input of an operator: one that is there, a new graph input, or a constant."""
-        if isinstance(wanted, TensorType):
-            fitting = [n for n in self.nodes if n.inferred == wanted]
-            if fitting and source.integer(0, 3):
-                return source.choice(fitting)  # type: ignore[no-any-return]
-            array = source.array(wanted)
-        else:
-            array = np.asarray(wanted)
-        if source.integer(0, 4) == 4:
-            return ir.constant(array)
-        made = ir.input(f"x{len(self.inputs)}", TensorType.of(array))
-        self.inputs[made] = array
-        self.nodes.append(made)
-        return made
-
-    def grow(self, names: Sequence[str]) -> None:
-        """One operator more, unless its result would be too large."""
-        source = HypothesisDraw(self.draw, [n.type for n in self.nodes])
-        op, wanted = REGISTRY[source.choice(names)].draw(source)
-        if pending := len(op.pending):
-            op, wanted = op.bind([np.asarray(w) for w in wanted[-pending:]]), wanted[:-pending]
-        made = ir.make(op, [self.value(source, w) for w in wanted])
-        if made.inferred is not None and made.type.size <= 8 * MOST_ELEMENTS and made not in self.nodes:
-            self.nodes.append(made)
+    return operator_from(HypothesisDraw(draw), name)
 
 
 @st.composite
 def graphs(draw: Any, max_nodes: int = 6, names: Sequence[str] | None = None) -> Example:
     """A random graph of up to `max_nodes` operators, by default any that are registered."""
-    growing = _Growing(draw)
-    chosen = sorted(REGISTRY) if names is None else list(names)
-    for _ in range(draw(st.integers(1, max_nodes))):
-        growing.grow(chosen)
-    read = {i for n in growing.nodes for i in n.inputs}
-    results = [n for n in growing.nodes if n not in growing.inputs and n not in read]
-    assume(results)
-    inputs = {n.op.label: array for n, array in growing.inputs.items() if isinstance(n.op, ir.Input)}
-    graph = ir.Graph("main", tuple(growing.inputs), tuple(results), tuple(f"y{k}" for k in range(len(results))))
-    return Example(graph, inputs)
+    example = graph_from(HypothesisDraw(draw), max_nodes, names)
+    assume(example is not None)
+    assert example
+    return example
+
+
+@st.composite
+def schedules(draw: Any, program: Program, max_steps: int = 6) -> Trace:
+    """Up to `max_steps` steps that are legal one after the other; `trace.replay(program)` does them.
+
+        @given(schedules(program))
+        def test_any_schedule_means_the_same(trace):
+            run_python(trace.replay(program).program, *arrays)
+    """
+    schedule = Schedule(program)
+    for _ in range(draw(st.integers(0, max_steps))):
+        for _ in range(ATTEMPTS):
+            candidates = list(draw(st.sampled_from(list(STEPS.values()))).candidates(schedule.program))
+            if candidates and (step := draw(st.sampled_from(candidates))).is_legal(schedule.program):
+                schedule.apply(step)
+                break
+    return schedule.trace
+
+
+__all__ = ["Example", "HypothesisDraw", "arrays", "dtypes", "graphs", "operators", "schedules", "shapes"]
