@@ -17,6 +17,7 @@ so an entry that TVM's next version repairs is found.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -94,13 +95,18 @@ def is_tiny(op: Operator, arrays: Sequence[Array]) -> bool:
 
 
 def cancels(op: Any, arrays: Sequence[Array]) -> bool:
-    """Whether the mean of what is standardised exceeds the deviation from it; float64 is not left to TVM's operator."""
+    """Whether the mean of what is standardised is far from 0 for its deviation, or a square overflows.
+
+    float64 is not left to TVM's operator.
+    """
     x = arrays[0].astype(np.float64)
     groups = op.num_groups if hasattr(op, "num_groups") else x.shape[1]
-    grouped = x.reshape(x.shape[0], groups, -1)
+    grouped = x.reshape(x.shape[0], groups, math.prod(x.shape[1:]) // max(groups, 1))
     with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-        mean, variance = grouped.mean(axis=2), grouped.var(axis=2)
-    return arrays[0].dtype != np.float64 and bool((mean * mean > variance + op.epsilon).any())
+        squares, variances = grouped.mean(axis=2) ** 2, grouped.var(axis=2)
+        far = (squares > 8 * (variances + op.epsilon)) & (grouped.shape[2] > 1)
+        overflows = np.isinf((x * x).astype(np.float32)) & np.isfinite(x)
+    return arrays[0].dtype != np.float64 and bool(far.any() or overflows.any())
 
 
 def all_lowest(op: Any, arrays: Sequence[Array]) -> bool:
@@ -200,7 +206,7 @@ ARITHMETIC = (
                "as many digits as of others", "those of exp(x) - 1, or of log(1 + x)", lambda: (ops.Elu(), [f32(-1e-5)])),
     Difference("variance that cancels", ("InstanceNormalization", "GroupNormalization"), cancels, "the mean of squared distances",
                "E[x * x] - E[x] * E[x], of which nothing may be left", lambda: (ops.InstanceNormalization(),
-               [f32(1000, 1001, 1002).reshape(1, 1, 3), f32(1), f32(0)])),
+               [1000 + np.arange(9, dtype=np.float32).reshape(1, 1, 9), f32(1), f32(0)])),
     Difference("cast out of range", ("Cast", "CastLike"), out_of_range, "as the machine has it: mostly wraps",
                "wraps or saturates: it depends on the target", lambda: (ops.Cast(uint64), [f32(INF)])),
 )  # fmt: skip
