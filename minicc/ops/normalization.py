@@ -18,16 +18,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import te
-from minicc.ops.base import Array, Draw, Example, Kind, Operator, axis_of, operator, same_dim, type_of
-from minicc.ops.elementwise import accumulator, at, widened
-from minicc.ops.reduction import Place, reduce
+from minicc.ops.base import Array, Draw, Example, Kind, Operator, axis_of, like, operator, same_dim, type_of
+from minicc.ops.elementwise import Widening, accumulator, at, widened
+from minicc.ops.reduction import Place, ReduceL1, ReduceL2, ReduceMean, reduce
 from minicc.te.expr import Expr, call, cast, const, select
-from minicc.types import TensorType, broadcast
+from minicc.types import TensorType, broadcast, float64
 
 Axes = tuple[int, ...]
 
 
-class Normalization(Operator):
+class Normalization(Widening):
     """Base: floats in, the type of the first input out."""
 
     __slots__ = ()
@@ -58,6 +58,10 @@ class Normalization(Operator):
     def compute(self, *tensors: te.Tensor) -> te.Tensor:
         x, place = tensors[0], self.point(*tensors)
         return te.compute(x.shape, lambda *i: cast(place(i), x.dtype), name=self.name.lower())  # type: ignore[no-any-return]
+
+    def relax(self, R: Any, *values: Any, **_: Any) -> Any:
+        wide = accumulator(values[0].dtype)
+        return self.relaxed(R, *[v.astype(wide) for v in values]).astype(values[0].dtype)
 
     def _channels(self, *types: TensorType, least_rank: int = 2) -> None:
         """Raise unless x has channels and all other inputs are vectors of their number."""
@@ -102,6 +106,18 @@ def _standard(shape: Sequence[Any], axes: Axes, value: Place, epsilon: float) ->
 def _standard_reference(x: Array, axes: Axes, epsilon: float) -> Any:
     centered = x - np.mean(x, axis=axes, keepdims=True)
     return centered / np.sqrt(np.mean(centered * centered, axis=axes, keepdims=True) + x.dtype.type(epsilon))
+
+
+def _standard_relax(R: Any, x: Any, axes: Sequence[int], epsilon: float) -> Any:
+    """The same in TVM, whose own operators know neither float64 nor any scale that broadcasts."""
+    mean = ReduceMean(tuple(axes), noop_with_empty_axes=True)
+    centered = x - mean(x)
+    return centered / R.sqrt(mean(centered * centered) + epsilon)
+
+
+def _columns_relax(R: Any, vector: Any, x: Any) -> Any:
+    """A vector of channels, shaped to broadcast with `x`."""
+    return R.reshape(vector, (-1, *(1,) * (x.type.rank - 2)))
 
 
 def _columns(vector: Array, x: Array) -> Array:
@@ -149,6 +165,15 @@ class LayerNormalization(Normalization):
 
         return element
 
+    def relaxed(self, R: Any, x: Any, *vectors: Any) -> Any:
+        axes = _last_axes(self, self.axis, x.type)
+        shape = [x.shape[d] for d in axes]
+        scale, bias = vectors if len(vectors) > 1 else (*vectors, like(x, 0))
+        if x.dtype is float64 or max(scale.type.rank, bias.type.rank) > len(axes):
+            return _standard_relax(R, x, axes, self.epsilon) * scale + bias
+        given = [R.broadcast_to(v, shape) for v in (scale, bias)]
+        return R.nn.layer_norm(x, *given, list(axes), self.epsilon)
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         x = TensorType(draw.dtype(("float",)), draw.shape((1, 4), low=1))
@@ -181,6 +206,13 @@ class RMSNormalization(Normalization):
         wide = accumulator(x.dtype)
         return lambda p: load(*p) * factor[_flat(p, axes)] * cast(at(scale, p, x.shape), wide)
 
+    def relaxed(self, R: Any, x: Any, scale: Any) -> Any:
+        axes = _last_axes(self, self.axis, x.type)
+        shape = [x.shape[d] for d in axes]
+        if x.dtype is float64 or scale.type.rank > len(axes) or len(axes) == x.type.rank:
+            return x / R.sqrt(ReduceMean(axes)(x * x) + self.epsilon) * scale
+        return R.nn.rms_norm(x, R.broadcast_to(scale, shape), list(axes), self.epsilon)
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         x = TensorType(draw.dtype(("float",)), draw.shape((1, 4), low=1))
@@ -211,6 +243,11 @@ class BatchNormalization(Normalization):
 
         return element
 
+    def relaxed(self, R: Any, x: Any, *vectors: Any) -> Any:
+        table = x if x.type.rank > 1 else R.reshape(x, (*x.shape, 1))
+        result = R.nn.batch_norm(table, *vectors, axis=1, epsilon=self.epsilon, training=False)[0]
+        return R.reshape(result, x.shape)
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         inputs = _channel_types(draw, _draw_images(draw), 4)
@@ -233,6 +270,11 @@ class InstanceNormalization(Normalization):
     def point(self, x: te.Tensor, scale: te.Tensor, bias: te.Tensor) -> Place:
         standard = _standard(x.shape, tuple(range(2, x.rank)), lambda p: _wide(x, x)(*p), self.epsilon)
         return lambda p: standard(p) * _wide(scale, x)(p[1]) + _wide(bias, x)(p[1])
+
+    def relaxed(self, R: Any, x: Any, scale: Any, bias: Any) -> Any:
+        if x.dtype is float64 or x.type.rank == 2:
+            return _standard_relax(R, x, range(2, x.type.rank), self.epsilon) * _columns_relax(R, scale, x) + _columns_relax(R, bias, x)
+        return R.nn.instance_norm(x, scale, bias, 1, list(range(2, x.type.rank)), self.epsilon)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -275,6 +317,14 @@ class GroupNormalization(Normalization):
 
         return element
 
+    def relaxed(self, R: Any, x: Any, scale: Any, bias: Any) -> Any:
+        if x.dtype is float64:
+            batch, channels, *space = x.shape
+            grouped = R.reshape(x, (batch, self.num_groups, channels // self.num_groups, *space))
+            standard = R.reshape(_standard_relax(R, grouped, range(2, grouped.type.rank), self.epsilon), x.shape)
+            return standard * _columns_relax(R, scale, x) + _columns_relax(R, bias, x)
+        return R.nn.group_norm(x, scale, bias, self.num_groups, 1, list(range(2, x.type.rank)), self.epsilon)
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         x = _draw_images(draw)
@@ -308,6 +358,11 @@ class MeanVarianceNormalization(Normalization):
 
         variance = _mean(x.shape, axes, lambda p: centered(p) * centered(p), "variance")
         return lambda p: centered(p) / (call("sqrt", variance[_flat(p, axes)]) + 1e-9)
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        axes = self._axes(x.type)
+        centered = x - ReduceMean(axes, noop_with_empty_axes=True)(x)
+        return centered / (R.sqrt(ReduceMean(axes, noop_with_empty_axes=True)(centered * centered)) + 1e-9)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -348,6 +403,11 @@ class LpNormalization(Normalization):
             return select(divisor.equal(0.0), 0.0, load(*point) / divisor)
 
         return element
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        norms = ReduceL1 if self.p == 1 else ReduceL2
+        norm = norms((axis_of(self, self.axis, x.type),))(x)
+        return R.where(R.equal(norm, like(x, 0)), like(x, 0), x / norm)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -391,6 +451,16 @@ class LRN(Normalization):
 
         total = te.compute(x.shape, window, name="square_sum")
         return lambda p: load(*p) / call("pow", self.bias + self.alpha / self.size * total[tuple(p)], const(self.beta, total.dtype))
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        """TVM has the operator in its tensor expressions only."""
+        before, channels = (self.size - 1) // 2, x.shape[1]
+        widths = [0, 0, before, self.size - 1 - before, *[0] * (2 * x.type.rank - 4)]
+        squares = R.nn.pad(x * x, widths)
+        total = like(x, 0)
+        for offset in range(self.size):
+            total = R.add(total, R.strided_slice(squares, [1], [offset], [offset + channels]))
+        return x / R.power(total * (self.alpha / self.size) + self.bias, like(x, self.beta))
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
