@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from minicc.cli.device import CUDA, ArchOption, CubinOption, compile_bundle
 from minicc.cli.options import (
     DimOption,
     ModelArgument,
@@ -30,12 +31,14 @@ STAGE_OF = {".txt": "fused", ".py": "loop", ".ll": "llvm", ".s": "asm"}
 
 def compile_command(
     model: ModelArgument,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a stage: .txt fused graph, .py loops, .ll LLVM, .s assembly.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a stage: .txt fused graph, .py loops, .ll LLVM, .s assembly; with --target cuda the bundle, .tar.")] = None,
     dim: DimOption = None,
     input_shapes: ShapesOption = None,
     target: TargetOption = "native",
     threads: ThreadsOption = None,
     print_pass_times: TimesOption = False,
+    arch: Annotated[list[str] | None, ArchOption] = None,
+    cubin: Annotated[bool, CubinOption] = True,
 ) -> None:
     """Compile a model; print its kernels, the memory it needs and the time it took.
 
@@ -44,7 +47,11 @@ def compile_command(
         minicc compile model.onnx
         minicc compile model.onnx --dim batch=4 --print-pass-times
         minicc compile model.onnx -o model.s
+        minicc compile model.onnx --target cuda --arch sm_80 --arch sm_90 -o bundle.tar
     """
+    if target == CUDA:
+        compile_bundle(model, output, arch, cubin, dim, input_shapes)
+        return
     if output is not None:
         if output.suffix not in STAGE_OF:
             raise ConfigError(f"--output {output}", f"expected a name that ends in {', '.join(STAGE_OF)}, got {output.name!r}")

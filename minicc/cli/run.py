@@ -12,6 +12,7 @@ import numpy as np
 import typer
 from rich.progress import track
 
+from minicc.cli.device import BundleRunner, DeviceName, DeviceOption, check_device
 from minicc.cli.options import (
     DimOption,
     ModelArgument,
@@ -54,6 +55,7 @@ def run_command(
     target: TargetOption = "native",
     threads: ThreadsOption = None,
     print_pass_times: TimesOption = False,
+    device: Annotated[DeviceName, DeviceOption] = DeviceName.cpu,
 ) -> None:
     """Compile a model, run it, and print a summary of each output.
 
@@ -61,14 +63,11 @@ def run_command(
 
         minicc run model.onnx --input-shapes "x:[1,3,224,224]" --repeat 20 --profile
         minicc run model.onnx --inputs images.npz --outputs answers.npz
+        minicc run bundle.tar --device cuda --repeat 100
     """
-    if outputs is not None and outputs.suffix != ".npz":
-        raise ConfigError(f"--outputs {outputs}", f"expected a name that ends in .npz, got {outputs.name!r}")
-    if repeat < 1:
-        raise ConfigError(f"--repeat {repeat}", f"expected 1 or more runs, got {repeat}")
-    if outputs is not None:
-        check_folder(outputs)
-    made = compile_model(model, dim, input_shapes, target, threads, print_pass_times)
+    check_device(model, device)
+    _check_options(outputs, repeat)
+    made: Any = compile_model(model, dim, input_shapes, target, threads, print_pass_times) if device is DeviceName.cpu else BundleRunner(model, device)
     given = read_arrays(inputs) if inputs is not None else {}
     if inputs is None:
         messages.print("random inputs; give real ones with --inputs")
@@ -76,12 +75,14 @@ def run_command(
         given = {spec.name: random_input(spec.type, random) for spec in made.inputs}
     elif len(given) == 1 and len(made.inputs) == 1:
         given = {made.inputs[0].name: next(iter(given.values()))}
-    results = made.run(given)
+    results: dict[str, Array] = made.run(given)
     for name, array in results.items():
         print(f"{name}: {array.dtype}{list(array.shape)} {_summary(array)}")
     if repeat > 1:
         _measure(made, given, repeat)
-    if profile:
+    if profile and isinstance(made, BundleRunner):
+        print(made.profile_text())
+    elif profile:
         kernels = kernel_rows(made, made.profile(*[given[port.name] for port in made.inputs]))
         total = max(sum(k.seconds for k in kernels), TICK)
         rows = [[k.name, k.calls, f"{k.seconds * 1e6:.1f}", f"{k.seconds / total:.1%}", f"{k.flops / max(k.seconds, TICK) / 1e9:.1f}"]
@@ -92,6 +93,15 @@ def run_command(
         np.savez(held, **results)  # type: ignore[arg-type] # no output is called allow_pickle
         write_file(outputs, held.getvalue())
         print(f"wrote {outputs}")
+
+
+def _check_options(outputs: Path | None, repeat: int) -> None:
+    if outputs is not None and outputs.suffix != ".npz":
+        raise ConfigError(f"--outputs {outputs}", f"expected a name that ends in .npz, got {outputs.name!r}")
+    if repeat < 1:
+        raise ConfigError(f"--repeat {repeat}", f"expected 1 or more runs, got {repeat}")
+    if outputs is not None:
+        check_folder(outputs)
 
 
 def _summary(array: Array) -> str:
@@ -110,3 +120,5 @@ def _measure(made: Any, given: dict[str, Array], repeat: int) -> None:
         made.run(given)
         seconds.append(time.perf_counter() - start)
     print(f"latency: median {statistics.median(seconds) * 1e3:.3f} ms, best {min(seconds) * 1e3:.3f} ms of {repeat} runs")
+    if isinstance(made, BundleRunner):
+        print(f"in kernels, by the device's clock: median {made.kernel_seconds(repeat) * 1e3:.3f} ms")

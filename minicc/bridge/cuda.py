@@ -1,0 +1,282 @@
+"""Models and programs as bundles for CUDA devices, by TVM's GPU schedules and its CUDA generator.
+
+In: a graph with known shapes; or a loop program whose loops are bound to thread axes. Out: a
+Bundle: CUDA source, machine code from nvcc, the plan of launches, the constants. A graph takes
+TVM's way (Relax, legalized, fused by FuseOps, scheduled by the default rules for GPUs, which are
+named dlight); a program keeps the schedule that it was given here.
+
+    bundle = bundle_of_graph(graph, ["sm_80", "sm_90"])
+    Path("model.tar").write_bytes(bundle.save())
+
+Give the graph after binding, constant folding and simplification, and before fusion and packing of
+weights: TVM groups operators itself. An operator that TVM computes by a call of its runtime library
+(sort, topk, cumsum) has no kernel, and is an error that names the node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minicc.bridge import _tvm
+from minicc.bridge.bundle import Buffer, Bundle, KernelLaunch, Number, Port, Step, capability_of, share
+from minicc.bridge.device_code import DeviceCode, Launch, Size, cuda_target, device_code, known
+from minicc.bridge.nvcc import ARCHITECTURES, cubin, ptx
+from minicc.bridge.relax import NODE_OF, TVM_FAILURES, to_relax
+from minicc.bridge.tir import cuda_source
+from minicc.errors import BridgeError
+from minicc.graph.ir import Data, Graph
+from minicc.loop.program import Program
+from minicc.ops.base import Array
+from minicc.types import DType, TensorType
+
+Progress = Callable[[str, int, int], None]  # what is being done, how many of how many
+
+
+# ---- the plan under construction --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Storage:
+    """Device memory to be."""
+
+    size: int
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A tensor in it. Views share storage."""
+
+    type: TensorType
+    storage: Storage
+
+    @staticmethod
+    def new(type: TensorType) -> Value:
+        return Value(type, Storage(type.bytes))
+
+
+@dataclass
+class Plan:
+    """What to launch on which values; inputs and constants are there before the first launch."""
+
+    inputs: list[tuple[str, Value]] = field(default_factory=list)
+    outputs: list[tuple[str, Value]] = field(default_factory=list)
+    constants: dict[str, tuple[Value, Array]] = field(default_factory=dict)  # by digest of the content
+    calls: list[tuple[str, list[tuple[Launch, list[Value]]]]] = field(default_factory=list)  # a name, launches on buffers
+
+    def constant(self, array: Array) -> Value:
+        """A value that holds the array; equal arrays are one."""
+        value = Value.new(TensorType.of(array))
+        return self.constants.setdefault(Data(array).digest, (value, array))[0]
+
+    def call(self, name: str, launches: Sequence[Launch], buffers: Mapping[str, Value]) -> None:
+        """Launch on buffers by name. A launch over an empty grid is none."""
+        self.calls.append((name, [(k, [buffers[b] for b in k.buffers]) for k in launches if 0 not in k.grid]))
+
+    def bundle(self, name: str, source: str) -> Bundle:
+        """The plan with device memory for every value: that of dead values is used again."""
+        number = {value.storage: k for k, (value, _) in enumerate(self.constants.values())}
+        own = list(dict.fromkeys([*(v.storage for _, v in self.inputs), *number]))
+        lives = self._lives(set(own))
+        chosen, sizes = share([s.size for s in lives], list(lives.values()))
+        place = {s: k for k, s in enumerate(own)} | {s: len(own) + b for s, b in zip(lives, chosen, strict=True)}
+        buffers = [Buffer(s.size, number.get(s)) for s in own] + [Buffer(size) for size in sizes]
+
+        def launch(k: Launch, values: Sequence[Value]) -> KernelLaunch:
+            numbers = [Number(known(value, {}), dtype) for dtype, value in k.scalars]
+            grid, block = (tuple(known(n, {}) for n in part) for part in (k.grid, k.block))
+            return KernelLaunch(k.kernel, grid, block, known(k.shared_bytes, {}), (*(place[v.storage] for v in values), *numbers))  # type: ignore[arg-type]
+
+        def ports(values: Sequence[tuple[str, Value]]) -> tuple[Port, ...]:
+            return tuple(Port(n, v.type, place[v.storage]) for n, v in values)
+
+        steps = tuple(Step(label, tuple(launch(k, values) for k, values in launches)) for label, launches in self.calls)
+        return Bundle(name, ports(self.inputs), ports(self.outputs), tuple(buffers), steps, source,
+                      tuple(array for _, array in self.constants.values()))  # fmt: skip
+
+    def _lives(self, own: set[Storage]) -> dict[Storage, tuple[int, int]]:
+        """For each storage but those in `own`, the first and last launch that uses it; outputs live to the end."""
+        lives: dict[Storage, tuple[int, int]] = {}
+        uses = [values for _, launches in self.calls for _, values in launches]
+        for time, values in enumerate([*uses, [v for _, v in self.outputs]]):
+            for v in values:
+                if v.storage not in own:
+                    lives[v.storage] = (lives.get(v.storage, (time, time))[0], time)
+        return lives
+
+
+# ---- graphs -----------------------------------------------------------------------------------------------------
+
+
+def bundle_of_graph(graph: Graph, architectures: Sequence[str] = ARCHITECTURES, binaries: bool = True, progress: Progress | None = None) -> Bundle:
+    """The graph as a bundle for these architectures; without `binaries` it holds source only, and nvcc is not needed.
+
+    Raises BridgeError when TVM or nvcc is absent, an operator has no kernel, or a shape is not known.
+    """
+    _tvm.load()
+    call = f"bundle_of_graph({graph.name})"
+    for n in graph.nodes:
+        if n.inferred is None or not n.inferred.is_bound:
+            raise BridgeError(call, f"expected known shapes, got {n.inferred or '?'} of {n.op}", where=str(n.span or ""),
+                              hint="bind the graph first: --input-shapes or --dim")
+    target = cuda_target(oldest(architectures))
+    module = fused(to_relax(graph), target)
+    code = device_code(scheduled(module, target), target)
+    return with_binaries(_MainReader(graph, module, code).read_main().bundle(graph.name, code.source), architectures, binaries, progress)
+
+
+def oldest(architectures: Sequence[str]) -> str:
+    """The one whose features all the others have: the source is made for it. Raises BridgeError when there is none."""
+    if not architectures:
+        raise BridgeError("bundle", "expected one or more architectures, got none", hint=f"for example {', '.join(ARCHITECTURES)}")
+    return min(architectures, key=lambda arch: (capability_of(arch), arch.endswith("a")))
+
+
+def with_binaries(bundle: Bundle, architectures: Sequence[str], binaries: bool = True, progress: Progress | None = None) -> Bundle:
+    """The bundle with a cubin for each architecture and PTX of the oldest, from nvcc. Raises BridgeError without nvcc."""
+    if not binaries or not bundle.launches:
+        return bundle
+    first = oldest(architectures).rstrip("a")  # PTX of sm_90a runs nowhere else
+    made: dict[str, bytes] = {}
+    for k, arch in enumerate(dict.fromkeys(architectures)):
+        if progress:
+            progress(f"nvcc {arch}", k, len(architectures) + 1)
+        made[arch] = cubin(bundle.source, arch)
+    if progress:
+        progress("nvcc ptx", len(architectures), len(architectures) + 1)
+    return Bundle(bundle.name, bundle.inputs, bundle.outputs, bundle.buffers, bundle.steps, bundle.source, bundle.constants, made,
+                  ptx(bundle.source, first), first)  # fmt: skip
+
+
+def fused(module: Any, target: Any) -> Any:
+    """A Relax module whose operators are TIR functions, one per group that TVM fuses; reshapes are views."""
+    tvm = _tvm.load()
+    passes = tvm.relax.transform
+    sequence = [passes.LegalizeOps(), passes.AnnotateTIROpPattern(), passes.FoldConstant(), passes.FuseOps(), passes.FuseTIR(),
+                passes.RewriteDataflowReshape(), passes.CanonicalizeBindings(), passes.DeadCodeElimination()]  # fmt: skip
+    try:
+        with target:
+            return with_distinct_names(tvm.transform.Sequential(sequence)(module))
+    except TVM_FAILURES as error:
+        raise BridgeError("fused", f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}") from error
+
+
+def with_distinct_names(module: Any) -> Any:
+    """The module with parameters of distinct names in each TIR function: launches refer to them by name.
+
+    `matmul(x, x)` gives a function of two parameters `x`, and the next call of an equal function shares it.
+    The printer tells them apart, so a function is printed and parsed.
+    """
+    tvm = _tvm.load()
+    for variable, function in list(module.functions_items()):
+        if not isinstance(function, tvm.tirx.PrimFunc) or len({p.name for p in function.params}) == len(function.params):
+            continue
+        single = tvm.IRModule({"f": function.with_attr("global_symbol", "f")})
+        parsed = tvm.script.from_source(single.script(show_meta=True))["f"].without_attr("global_symbol")
+        tvm.ir.assert_structural_equal(parsed, function)
+        module.update_func(variable, parsed)
+    return module
+
+
+def scheduled(module: Any, target: Any) -> Any:
+    """The TIR functions of a module with TVM's default schedules for GPUs; a new module."""
+    tvm = _tvm.load()
+    dlight = tvm.s_tir.dlight
+    rules = (dlight.gpu.Matmul(), dlight.gpu.GEMV(), dlight.gpu.Reduction(), dlight.gpu.GeneralReduction(), dlight.gpu.Fallback())
+    functions = {gv: f for gv, f in module.functions_items() if isinstance(f, tvm.tirx.PrimFunc)}
+    try:
+        with target:
+            return dlight.ApplyDefaultSchedule(*rules)(tvm.IRModule(functions))
+    except TVM_FAILURES as error:
+        raise BridgeError("scheduled", f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}") from error
+
+
+class _MainReader:
+    """Walks the bindings of a fused Relax function: calls of TIR functions, views, tuples, constants."""
+
+    def __init__(self, graph: Graph, module: Any, code: DeviceCode) -> None:
+        self.graph, self.module, self.code = graph, module, code
+        self.plan = Plan()
+        self.values: dict[Any, Any] = {}  # by Relax variable: a Value, or a list of them for a tuple
+        self.relax = _tvm.load().relax
+
+    def read_main(self) -> Plan:
+        main = self.module["main"]
+        for name, parameter in zip(self.graph.input_names, main.params, strict=True):
+            self.values[parameter] = value = Value.new(type_of(parameter.ty))
+            self.plan.inputs.append((name, value))
+        for block in main.body.blocks:
+            for binding in block.bindings:
+                self.values[binding.var] = self.bound(binding.var, binding.value)
+        self.plan.outputs += zip(self.graph.output_names, self.read(main.body.body), strict=True)
+        return self.plan
+
+    def bound(self, var: Any, made: Any) -> Any:
+        if not isinstance(made, self.relax.Call):
+            return self.read(made)
+        name = getattr(made.op, "name", "")
+        if name == "relax.call_tir":
+            return self.call(made.args[0], [self.read(a) for a in made.args[1].fields], var.ty)
+        if name == "relax.reshape":
+            return Value(type_of(var.ty), self.read(made.args[0]).storage)
+        raise self.refuse(var, name)
+
+    def read(self, e: Any) -> Any:
+        if isinstance(e, self.relax.Var):
+            return self.values[e]
+        if isinstance(e, self.relax.Tuple):
+            return [self.read(f) for f in e.fields]
+        if isinstance(e, self.relax.TupleGetItem):
+            return self.read(e.tuple_value)[e.index]
+        return self.plan.constant(np.asarray(e.value.numpy()))
+
+    def call(self, variable: Any, arguments: list[Value], ty: Any) -> Any:
+        several = isinstance(ty, self.relax.TupleType)
+        outputs = [Value.new(type_of(f)) for f in (ty.fields if several else [ty])]
+        name = variable.name_hint
+        names = [p.name for p in self.module[variable].params]
+        buffers = dict(zip(names, [*arguments, *outputs], strict=True))
+        workspaces = {w.name: Value.new(TensorType(w.dtype, w.shape)) for w in self.code.workspaces.get(name, [])}
+        self.plan.call(name, self.code.launches[name], workspaces | buffers)
+        return outputs if several else outputs[0]
+
+    def refuse(self, var: Any, name: str) -> BridgeError:
+        """The error about an operator that is no TIR function: TVM's runtime library computes it."""
+        found = NODE_OF.fullmatch(var.name)
+        n = self.graph.nodes[int(found[1])] if found else None
+        where = f"node {found[1]}: {n.op}" + (f"    # {n.span}" if n.span else "") if found and n else f"variable {var.name}"
+        return BridgeError(f"bundle_of_graph({self.graph.name})", f"expected operators that become kernels, got {name}, which TVM leaves "
+                           "to a function of its runtime library", where=where, hint="run this model on the CPU: minicc run MODEL")
+
+
+def type_of(ty: Any) -> TensorType:
+    """A Relax tensor type of known shape as ours."""
+    return TensorType(DType.of(str(ty.dtype)), tuple(int(d) for d in ty.shape.values))
+
+
+# ---- programs ---------------------------------------------------------------------------------------------------
+
+
+def bundle_of_program(program: Program, architectures: Sequence[str] = ARCHITECTURES, binaries: bool = True,
+                      sizes: Mapping[str, int] | None = None, progress: Progress | None = None) -> Bundle:  # fmt: skip
+    """A loop program whose loops are bound to thread axes, as it is scheduled, as a bundle of one step.
+
+    `sizes` gives numbers for symbolic sizes. Raises BridgeError when one is missing, when the program
+    has no form on a GPU, or TVM or nvcc is absent.
+    """
+    code, numbers, plan = cuda_source(program, oldest(architectures)), sizes or {}, Plan()
+
+    def value(dtype: DType, shape: Sequence[Size]) -> Value:
+        return Value.new(TensorType(dtype, tuple(known(d, numbers) for d in shape)))
+
+    plan.inputs += [(b.name, value(b.dtype, b.shape)) for b in program.params]
+    plan.outputs += [(b.name, value(b.dtype, b.shape)) for b in program.outputs]
+    workspaces = {w.name: value(w.dtype, w.shape) for w in code.workspaces}
+    plan.call(program.name, [k.known(numbers) for k in code.launches], workspaces | dict([*plan.inputs, *plan.outputs]))
+    return with_binaries(plan.bundle(program.name, code.source), architectures, binaries, progress)
+
+
+__all__ = ["bundle_of_graph", "bundle_of_program", "with_binaries"]

@@ -1,0 +1,386 @@
+// CUDA C++ on a CPU: what kernels.cu needs in order to compile with an ordinary C++ compiler, and to run.
+//
+// The threads of a block are coroutines on one thread of the machine; blocks run one after another. A
+// coroutine runs until it waits: at a barrier, at a warp shuffle, or at the end of its thread, when it goes on
+// with the next thread (so that a kernel without barriers never switches). When all threads of the block wait
+// or have ended, `Block::release` decides who goes on; where CUDA would hang or is undefined it is an error:
+//
+//   - a __syncthreads that not all threads of the block reach, or that they reach at different lines;
+//   - a warp operation with a mask that names lanes which never come;
+//   - more than the shared memory, the threads or the arguments that the launch gives.
+//
+// Shared memory holds NaN (bytes of 0xff) when a block starts, and a shuffle from a lane that takes no part
+// gives NaN, so that results which depend on them show. kernels.cu is prepared by emulate.py: includes of CUDA
+// are dropped, and `extern __shared__ T name[]` becomes a pointer to `dynamic_shared`.
+#pragma once
+#include <algorithm>
+#include <climits>
+#include <cmath>
+#include <csetjmp>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "cuda_types_on_cpu.h"
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __noinline__ __attribute__((noinline))
+#define __constant__ static
+#define __align__(n) alignas(n)
+#define __launch_bounds__(...)
+#define __shared__ static __attribute__((section("minicc_shared")))  // one section, so that it can be poisoned
+
+// ---- indices ---------------------------------------------------------------------------------------------
+
+struct dim3 {
+  unsigned x, y, z;
+  dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+static uint3 threadIdx, blockIdx;
+static dim3 blockDim, gridDim;
+static const int warpSize = 32;
+
+// ---- threads of a block ----------------------------------------------------------------------------------
+
+extern "C" unsigned char __start_minicc_shared[] __attribute__((weak));
+extern "C" unsigned char __stop_minicc_shared[] __attribute__((weak));
+
+namespace minicc {
+
+constexpr size_t STACK_BYTES = 256 << 10, MOST_SHARED = 227 << 10, CANARY = 64;
+constexpr unsigned char POISON = 0xff;
+alignas(1024) static unsigned char dynamic_shared[MOST_SHARED + CANARY];
+
+enum class Wait { none, block, warp, active, ended };
+
+struct Thread {
+  Wait wait = Wait::none;
+  int line = 0;              // of kernels.cu, where it waits
+  unsigned mask = 0;         // of the warp operation that it waits at; then what __activemask gives
+  int parity = 0;            // which slot the next shuffle uses
+  unsigned long long slot[2][2] = {};
+  int coroutine = -1;
+};
+
+struct Coroutine {
+  void* stack;
+  ucontext_t start;
+  jmp_buf state;
+  bool running = false;      // it has begun, so that `state` holds where it is
+  int thread = -1;           // whose body it is in; -1 between threads
+};
+
+struct Block {
+  std::vector<Thread> threads;
+  std::vector<Coroutine*> coroutines;
+  std::vector<int> idle;
+  std::function<void()> body;
+  jmp_buf scheduler;
+  int begun = 0, current = -1;
+  std::string error;
+  unsigned shared_bytes = 0;
+
+  int size() const { return (int)threads.size(); }
+
+  void enter(int t) {
+    current = t;
+    threadIdx = {t % blockDim.x, t / blockDim.x % blockDim.y, t / (blockDim.x * blockDim.y)};
+  }
+
+  // Run threads on this coroutine, one after another, until one waits in its body or none is left to begin.
+  void work(Coroutine* self, int id) {
+    for (;;) {
+      while (begun < size()) {
+        self->thread = begun++;
+        threads[self->thread].coroutine = id;
+        enter(self->thread);
+        body();
+        threads[self->thread].wait = Wait::ended;
+      }
+      self->thread = -1;
+      idle.push_back(id);
+      if (!_setjmp(self->state)) _longjmp(scheduler, 1);
+    }
+  }
+
+  static void entry(unsigned high, unsigned low);
+
+  void resume(int id) {
+    Coroutine* c = coroutines[id];
+    if (_setjmp(scheduler)) return;
+    if (c->running) _longjmp(c->state, 1);
+    c->running = true;
+    setcontext(&c->start);
+  }
+
+  int free_coroutine() {
+    if (!idle.empty()) {
+      int id = idle.back();
+      idle.pop_back();
+      return id;
+    }
+    Coroutine* c = new Coroutine;
+    int id = (int)coroutines.size();
+    c->stack = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (c->stack == MAP_FAILED) return -1;
+    getcontext(&c->start);
+    c->start.uc_stack.ss_sp = c->stack;
+    c->start.uc_stack.ss_size = STACK_BYTES - id % 61 * 192;  // so that stacks do not share cache sets
+    c->start.uc_link = nullptr;
+    makecontext(&c->start, (void (*)())entry, 2, (unsigned)((uintptr_t)id >> 16), (unsigned)(id & 0xffff));
+    coroutines.push_back(c);
+    return id;
+  }
+
+  // Called in a thread: wait, and come back when released.
+  void wait(Wait kind, int line, unsigned mask) {
+    int me = current;
+    Thread& t = threads[me];
+    t.wait = kind, t.line = line, t.mask = mask;
+    Coroutine* c = coroutines[t.coroutine];
+    if (!_setjmp(c->state)) _longjmp(scheduler, 1);
+    enter(me);
+  }
+
+  std::string name(int t) const {
+    return "(" + std::to_string(t % blockDim.x) + ", " + std::to_string(t / blockDim.x % blockDim.y) + ", " +
+           std::to_string(t / (blockDim.x * blockDim.y)) + ")";
+  }
+
+  // All threads wait or have ended: the ones that may go on, in order; none after an error.
+  std::vector<int> release() {
+    std::vector<int> go;
+    for (int first = 0; first < size(); first += 32) release_warp(first, std::min(size() - first, 32), go);
+    if (!go.empty()) return go;
+    int waiting = -1, away = -1;
+    for (int t = 0; t < size(); t++) {
+      if (threads[t].wait == Wait::block && waiting < 0) waiting = t;
+      if (threads[t].wait != Wait::block) away = t;
+    }
+    if (waiting >= 0 && away >= 0) {
+      bool ended = threads[away].wait == Wait::ended;
+      return fail("thread " + name(waiting) + " waits at the barrier of line " + std::to_string(threads[waiting].line) + ", thread " +
+                  name(away) + (ended ? " has left the kernel" : " at the warp operation of line " + std::to_string(threads[away].line)));
+    }
+    if (waiting < 0) return fail("a warp operation waits for lanes that never come, line " + stuck());
+    for (int t = 0; t < size(); t++) {
+      if (threads[t].line != threads[waiting].line)
+        return fail("thread " + name(waiting) + " is at the barrier of line " + std::to_string(threads[waiting].line) + ", thread " +
+                    name(t) + " at that of line " + std::to_string(threads[t].line));
+      go.push_back(t);
+    }
+    return go;
+  }
+
+  std::string stuck() const {
+    for (int t = 0; t < size(); t++)
+      if (threads[t].wait == Wait::warp) return std::to_string(threads[t].line) + ", thread " + name(t);
+    return "?";
+  }
+
+  void release_warp(int first, int lanes, std::vector<int>& go) {
+    for (int k = 0; k < lanes; k++) {
+      Thread& t = threads[first + k];
+      if (t.wait == Wait::active) {  // the lanes that have come to the same __activemask
+        t.mask = 0;
+        for (int j = 0; j < lanes; j++)
+          if (threads[first + j].wait == Wait::active && threads[first + j].line == t.line) t.mask |= 1u << j;
+        go.push_back(first + k);
+      } else if (t.wait == Wait::warp && complete(first, lanes, t)) {
+        go.push_back(first + k);
+      }
+    }
+  }
+
+  bool complete(int first, int lanes, const Thread& t) const {
+    for (int j = 0; j < lanes; j++) {
+      const Thread& other = threads[first + j];
+      if ((t.mask >> j & 1) && !(other.wait == Wait::warp && other.mask == t.mask && other.line == t.line)) return false;
+    }
+    return true;
+  }
+
+  std::vector<int> fail(std::string problem) {
+    error = std::move(problem);
+    return {};
+  }
+
+  void give_up() {
+    for (Coroutine* c : coroutines) {
+      munmap(c->stack, STACK_BYTES);
+      delete c;
+    }
+    coroutines.clear();
+    idle.clear();
+  }
+
+  void run(int count) {
+    threads.assign(count, Thread());
+    begun = 0;
+    if (__start_minicc_shared) memset(__start_minicc_shared, POISON, __stop_minicc_shared - __start_minicc_shared);
+    memset(dynamic_shared, POISON, shared_bytes + CANARY);
+    while (begun < size()) {
+      int id = free_coroutine();
+      if (id < 0) { error = "no memory for the stacks of the threads"; return; }
+      resume(id);
+    }
+    for (;;) {
+      bool all = true;
+      for (const Thread& t : threads) all = all && t.wait == Wait::ended;
+      if (all) break;
+      std::vector<int> go = release();
+      if (go.empty()) return give_up();  // an error: the waiting threads never end
+      for (int t : go) threads[t].wait = Wait::none;
+      for (int t : go) resume(threads[t].coroutine);
+    }
+    for (size_t k = 0; k < CANARY; k++)
+      if (dynamic_shared[shared_bytes + k] != POISON) error = "it writes beyond its " + std::to_string(shared_bytes) + " bytes of dynamic shared memory";
+  }
+};
+
+static Block block;
+
+inline void Block::entry(unsigned high, unsigned low) {
+  int id = (int)(high << 16 | low);
+  block.work(block.coroutines[id], id);
+}
+
+template <class T>
+T exchange(unsigned mask, T value, int source, int line) {
+  static_assert(sizeof(T) <= sizeof(Thread::slot[0]), "a shuffle of so wide a type is not emulated");
+  Thread& me = block.threads[block.current];
+  int first = block.current / 32 * 32, parity = me.parity;
+  me.parity ^= 1;
+  memcpy(me.slot[parity], &value, sizeof(T));
+  block.wait(Wait::warp, line, mask);
+  T result;
+  memset((void*)&result, POISON, sizeof(T));
+  if ((mask >> source & 1) && first + source < block.size()) memcpy((void*)&result, block.threads[first + source].slot[parity], sizeof(T));
+  return result;
+}
+
+template <class T>
+T shuffle(unsigned mask, T value, int source, int width, bool inside, int line) {
+  int lane = block.current % 32;
+  return exchange(mask, value, inside ? lane / width * width + source % width : lane, line);
+}
+
+inline unsigned gather(unsigned mask, bool bit, int line) {
+  Thread& me = block.threads[block.current];
+  int first = block.current / 32 * 32, parity = me.parity;
+  exchange(mask, (unsigned)bit, 0, line);
+  unsigned found = 0;
+  for (int k = 0; k < 32 && first + k < block.size(); k++)
+    if (mask >> k & 1) found |= (unsigned)(block.threads[first + k].slot[parity][0] & 1) << k;
+  return found;
+}
+
+inline unsigned active(int line) {
+  block.wait(Wait::active, line, 0);
+  return block.threads[block.current].mask;
+}
+
+// ---- launching ---------------------------------------------------------------------------------------------
+
+template <class... A, size_t... K>
+void apply(void (*kernel)(A...), void** arguments, std::index_sequence<K...>) {
+  kernel(*(std::remove_cv_t<A>*)arguments[K]...);
+}
+
+// Runs a kernel over its grid; the error, or null. `sizes[k]` is the bytes of argument k, 0 for a pointer.
+template <class... A>
+const char* launch(void (*kernel)(A...), void** arguments, const int* sizes, int count, const unsigned* grid, const unsigned* threads, unsigned shared) {
+  static std::string message;
+  const int wanted[] = {(std::is_pointer<A>::value ? 0 : (int)sizeof(A))..., -1};
+  block.error.clear();
+  if (count != (int)sizeof...(A)) {
+    message = "expected " + std::to_string(sizeof...(A)) + " arguments, got " + std::to_string(count);
+    return message.c_str();
+  }
+  for (int k = 0; k < count; k++)
+    if (sizes[k] != wanted[k]) {
+      auto word = [](int size) { return size ? "a number of " + std::to_string(size) + " bytes" : std::string("a pointer"); };
+      message = "expected " + word(wanted[k]) + " as argument " + std::to_string(k) + ", got " + word(sizes[k]);
+      return message.c_str();
+    }
+  if (shared > MOST_SHARED) return "expected at most 227 KiB of shared memory";
+  gridDim = dim3(grid[0], grid[1], grid[2]);
+  blockDim = dim3(threads[0], threads[1], threads[2]);
+  block.shared_bytes = shared;
+  block.body = [&] { apply(kernel, arguments, std::index_sequence_for<A...>()); };
+  for (unsigned z = 0; z < grid[2]; z++)
+    for (unsigned y = 0; y < grid[1]; y++)
+      for (unsigned x = 0; x < grid[0]; x++) {
+        blockIdx = {x, y, z};
+        block.run((int)(threads[0] * threads[1] * threads[2]));
+        if (!block.error.empty()) {
+          message = "block (" + std::to_string(x) + ", " + std::to_string(y) + ", " + std::to_string(z) + "): " + block.error;
+          return message.c_str();
+        }
+      }
+  return nullptr;
+}
+
+}  // namespace minicc
+
+extern "C" void minicc_close() { minicc::block.give_up(); }
+
+#define __syncthreads() minicc::block.wait(minicc::Wait::block, __LINE__, 0)
+#define __syncwarp(...) (void)minicc::exchange(minicc::mask_or_all(__VA_ARGS__), 0, 0, __LINE__)
+#define __activemask() minicc::active(__LINE__)
+#define __shfl_sync(mask, value, ...) minicc::shuffle_to(mask, value, __LINE__, __VA_ARGS__)
+#define __shfl_up_sync(mask, value, ...) minicc::shuffle_up(mask, value, __LINE__, __VA_ARGS__)
+#define __shfl_down_sync(mask, value, ...) minicc::shuffle_down(mask, value, __LINE__, __VA_ARGS__)
+#define __shfl_xor_sync(mask, value, ...) minicc::shuffle_xor(mask, value, __LINE__, __VA_ARGS__)
+#define __ballot_sync(mask, bit) minicc::gather(mask, bit, __LINE__)
+#define __any_sync(mask, bit) (minicc::gather(mask, bit, __LINE__) != 0)
+#define __all_sync(mask, bit) minicc::all_of(mask, bit, __LINE__)
+
+namespace minicc {
+inline unsigned mask_or_all(unsigned mask = 0xffffffffu) { return mask; }
+inline bool all_of(unsigned mask, bool bit, int line) {
+  unsigned here = 0;
+  for (int k = 0; k < 32 && block.current / 32 * 32 + k < block.size(); k++) here |= 1u << k;
+  return gather(mask, bit, line) == (mask & here);
+}
+template <class T> T shuffle_to(unsigned mask, T value, int line, int source, int width = 32) {
+  return shuffle(mask, value, source, width, true, line);
+}
+template <class T> T shuffle_up(unsigned mask, T value, int line, unsigned delta, int width = 32) {
+  int source = block.current % width - (int)delta;
+  return shuffle(mask, value, source, width, source >= 0, line);
+}
+template <class T> T shuffle_down(unsigned mask, T value, int line, unsigned delta, int width = 32) {
+  int source = block.current % width + (int)delta;
+  return shuffle(mask, value, source, width, source < width, line);
+}
+template <class T> T shuffle_xor(unsigned mask, T value, int line, int bits, int width = 32) {
+  int lane = block.current % 32, source = lane ^ bits;
+  return exchange(mask, value, source / width <= lane / width ? source : lane, line);
+}
+}  // namespace minicc
+
+inline void __threadfence() {}
+inline void __threadfence_block() {}
+inline void __threadfence_system() {}
+template <class T> T __ldg(const T* p) { return *p; }
+template <class T> T atomicAdd(T* p, std::common_type_t<T> v) { T old = *p; *p = old + v; return old; }
+template <class T> T atomicSub(T* p, std::common_type_t<T> v) { T old = *p; *p = old - v; return old; }
+template <class T> T atomicMax(T* p, std::common_type_t<T> v) { T old = *p; *p = old < v ? v : old; return old; }
+template <class T> T atomicMin(T* p, std::common_type_t<T> v) { T old = *p; *p = v < old ? v : old; return old; }
+template <class T> T atomicAnd(T* p, std::common_type_t<T> v) { T old = *p; *p = old & v; return old; }
+template <class T> T atomicOr(T* p, std::common_type_t<T> v) { T old = *p; *p = old | v; return old; }
+template <class T> T atomicExch(T* p, std::common_type_t<T> v) { T old = *p; *p = v; return old; }
+template <class T> T atomicCAS(T* p, std::common_type_t<T> c, std::common_type_t<T> v) { T old = *p; if (old == c) *p = v; return old; }

@@ -1,0 +1,199 @@
+"""Where a bundle runs: a CUDA device through cuda-bindings or CuPy, or the CPU in its place.
+
+In: a bundle and arrays. Out: arrays. A `Device` can allocate, copy, launch and measure; `Session`
+holds the memory of a bundle on a device and replays its plan, and is the same for all three.
+
+    replay(bundle, Emulated(), {"x": image})        # {"y": array}
+    with Session(bundle, open_device()) as session:
+        session.run({"x": image})
+        session.seconds()                           # of one more pass over all kernels
+
+A bundle is a program: run those that you trust.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from minicc.bridge.bundle import Bundle, KernelLaunch, Number, Port
+from minicc.bridge.emulate import EmulatedCode
+from minicc.errors import BridgeError, RunError
+from minicc.ops.base import Array
+
+
+class Device(Protocol):
+    """What replaying a plan needs. `Memory` is whatever `allocate` returns."""
+
+    name: str
+
+    def load(self, bundle: Bundle) -> None:
+        """Make the kernels ready. Raises BridgeError when they are not for this device."""
+
+    def allocate(self, size: int) -> Any:
+        """So many bytes of device memory, with arbitrary content."""
+
+    def upload(self, memory: Any, array: Array) -> None:
+        """Copy an array to the begin of `memory`."""
+
+    def launch(self, launch: KernelLaunch, arguments: Sequence[Any]) -> None:
+        """Start a kernel; each argument is memory or a Number."""
+
+    def download(self, memory: Any, array: Array) -> None:
+        """Wait for the kernels, then fill the array from the begin of `memory`."""
+
+    def seconds(self, work: Callable[[], None]) -> float:
+        """How long the kernels that `work` starts take, by the device's clock."""
+
+    def free(self, memory: Any) -> None:
+        """Give memory back."""
+
+    def close(self) -> None:
+        """Give the kernels back."""
+
+
+class Session:
+    """A bundle on a device: its memory, with the constants in place. A context manager; not re-entrant."""
+
+    def __init__(self, bundle: Bundle, device: Device) -> None:
+        self.bundle, self.device = bundle, device
+        self.memory: list[Any] = []
+        try:
+            device.load(bundle)
+            for buffer in bundle.buffers:
+                self.memory.append(device.allocate(max(buffer.size, 1)))
+                if buffer.constant is not None and buffer.size:
+                    device.upload(self.memory[-1], bundle.constants[buffer.constant])
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs by name. Raises RunError when an input is missing or of another type."""
+        for port, array in zip(self.bundle.inputs, checked(self.bundle, inputs), strict=True):
+            if array.nbytes:
+                self.device.upload(self.memory[port.buffer], array)
+        self.launch()
+        return {port.name: self._download(port) for port in self.bundle.outputs}
+
+    def launch(self) -> None:
+        """Start every kernel of the plan in order."""
+        self._start(self.bundle.launches)
+
+    def _start(self, launches: Sequence[KernelLaunch]) -> None:
+        for launch in launches:
+            self.device.launch(launch, [a if isinstance(a, Number) else self.memory[a] for a in launch.arguments])
+
+    def seconds(self) -> float:
+        """The time of one pass over all kernels, on what the buffers hold."""
+        return self.device.seconds(self.launch)
+
+    def profile(self) -> list[tuple[str, float]]:
+        """The time of each step, by name."""
+        return [(step.name, self.device.seconds(lambda step=step: self._start(step.launches))) for step in self.bundle.steps]  # type: ignore[misc]
+
+    def _download(self, port: Port) -> Array:
+        array = np.empty(port.type.shape, port.type.dtype.numpy)
+        if array.nbytes:
+            self.device.download(self.memory[port.buffer], array)
+        return array
+
+    def close(self) -> None:
+        memory, self.memory = self.memory, []
+        for held in memory:
+            self.device.free(held)
+        self.device.close()
+
+
+def replay(bundle: Bundle, device: Device, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The outputs by name of one run of the plan on the device."""
+    with Session(bundle, device) as session:
+        return session.run(inputs)
+
+
+def checked(bundle: Bundle, inputs: Mapping[str, Array]) -> list[Array]:
+    """The inputs in order, contiguous. Raises RunError when names, dtypes or shapes are not the bundle's."""
+    call = f"run({bundle.name})"
+    names = [port.name for port in bundle.inputs]
+    if set(inputs) != set(names):
+        raise RunError(call, f"expected the inputs {', '.join(names) or 'none'}, got {', '.join(inputs) or 'none'}",
+                       hint="give each input of the model by its name")
+    arrays = []
+    for port in bundle.inputs:
+        array = np.asarray(inputs[port.name])
+        got = f"{array.dtype}{list(array.shape)}"
+        if array.dtype != port.type.dtype.numpy or array.shape != port.type.shape:
+            raise RunError(call, f"expected {port.name}: {port.type}, got {got}", hint="a bundle is made for one dtype and shape of each input")
+        arrays.append(np.ascontiguousarray(array).reshape(array.shape))
+    return arrays
+
+
+# ---- the CPU in place of a device -------------------------------------------------------------------------------
+
+
+class Emulated:
+    """The kernels run on the CPU, one thread after another: for checking plans, not for speed.
+
+    Fresh memory holds bytes of 0xff (NaN), and each piece stands between guards: a kernel that
+    writes beside its buffers is an error.
+    """
+
+    name = "emulated"
+    GUARD = 256  # bytes on either side, and the alignment
+    POISON = 0xFF
+
+    def __init__(self) -> None:
+        self.code: EmulatedCode | None = None
+        self.pieces: list[tuple[Array, int, int]] = []
+
+    def load(self, bundle: Bundle) -> None:
+        self.code = EmulatedCode(bundle.source, bundle.kernels)
+
+    def allocate(self, size: int) -> int:
+        try:
+            held = np.full(size + 3 * self.GUARD, self.POISON, np.uint8)
+        except (MemoryError, ValueError) as error:
+            raise BridgeError("allocate", f"expected {size} bytes of memory, got {type(error).__name__}", hint="use a smaller model") from None
+        start = self.GUARD + -(held.ctypes.data + self.GUARD) % self.GUARD
+        self.pieces.append((held, start, size))
+        return int(held.ctypes.data + start)
+
+    def upload(self, memory: int, array: Array) -> None:
+        ctypes.memmove(memory, array.ctypes.data, array.nbytes)
+
+    def launch(self, launch: KernelLaunch, arguments: Sequence[Any]) -> None:
+        assert self.code is not None, "load comes first"
+        self.code.launch(launch.kernel, launch.grid, launch.block, launch.shared_bytes, arguments)
+        for held, start, size in self.pieces:
+            if (held[:start] != self.POISON).any() or (held[start + size :] != self.POISON).any():
+                raise BridgeError(f"launch({launch.kernel})", f"expected writes to its buffers, got one beside a buffer of {size} bytes",
+                                  where="kernels.cu", hint="the buffer is too small, or the kernel's index is out of bounds")
+
+    def download(self, memory: int, array: Array) -> None:
+        ctypes.memmove(array.ctypes.data, memory, array.nbytes)
+
+    def seconds(self, work: Callable[[], None]) -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    def free(self, memory: int) -> None:
+        self.pieces = [(held, start, size) for held, start, size in self.pieces if held.ctypes.data + start != memory]
+
+    def close(self) -> None:
+        if self.code is not None:
+            self.code.close()
+            self.code = None
+
+
+__all__ = ["Device", "Emulated", "Session", "checked", "replay"]

@@ -1,0 +1,126 @@
+"""Bundles for CUDA devices: what `minicc compile --target cuda` and `minicc run --device` do.
+
+In: the path of a model or of a bundle, and the options of those commands. Out: a bundle file; or
+the outputs of a run on a CUDA device, or on the CPU in its place.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from minicc.bridge.bundle import Bundle, Port, load
+from minicc.bridge.cuda import bundle_of_graph
+from minicc.bridge.cuda_device import open_device
+from minicc.bridge.device import Device, Emulated, Session
+from minicc.bridge.nvcc import known_architectures
+from minicc.cli.options import megabytes, messages, read_dims, read_shapes, table_text
+from minicc.compile import GRAPH_PASSES
+from minicc.errors import ConfigError
+from minicc.frontend import load as load_model
+from minicc.graph.bind import bind
+from minicc.graph.ir import Graph
+from minicc.ops.base import Array
+from minicc.runtime.files import check_folder, write_file
+from minicc.target import Target
+
+CUDA = "cuda"  # the --target that makes a bundle
+
+
+class DeviceName(StrEnum):
+    """Where a run happens."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+    emulated = "emulated"
+
+
+ArchOption = typer.Option("--arch", help="With --target cuda: a GPU architecture, as in sm_90. May be repeated; default: all that nvcc knows.")
+CubinOption = typer.Option("--cubin/--no-cubin", help="With --target cuda: whether nvcc compiles; without, the bundle holds source only.")
+DeviceOption = typer.Option("--device", help="cpu, or cuda or emulated (the CPU in its place) for a bundle of minicc compile --target cuda.")
+
+# ---- compiling --------------------------------------------------------------------------------------------------
+
+
+def prepared(graph: Graph, dims: list[str] | None = None, shapes: str | None = None) -> Graph:
+    """A bound graph, folded and simplified, and neither packed nor fused, for TVM does that itself."""
+    graph = bind(graph, read_dims(dims), read_shapes(shapes))
+    machine = Target.native()
+    for _, run in itertools.takewhile(lambda p: p[0] != "pack weights", GRAPH_PASSES):
+        graph = run(graph, machine)
+    return graph
+
+
+def compile_bundle(model: Path, output: Path | None, architectures: list[str] | None, binaries: bool, dims: list[str] | None,
+                   shapes: str | None) -> None:  # fmt: skip
+    """Compile a model for CUDA devices, write the bundle and say what is in it."""
+    if output is not None:
+        if output.suffix != ".tar":
+            raise ConfigError(f"--output {output}", f"expected a name that ends in .tar, got {output.name!r}", hint="a bundle is a tar file")
+        check_folder(output)
+    archs = architectures or (list(known_architectures()) if binaries else ["sm_75"])
+    graph = prepared(load_model(model), dims, shapes)
+    columns = (TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
+        task = progress.add_task("lowering", total=None)
+        bundle = bundle_of_graph(graph, archs, binaries, lambda what, done, total: progress.update(
+            task, description=what, completed=done, total=total))
+    content = bundle.save()
+    if output is not None:
+        write_file(output, content)
+    print(summary(bundle, len(content)))
+    print(f"wrote {output}" if output is not None else "nothing is written: give --output FILE.tar")
+
+
+def summary(bundle: Bundle, size: int) -> str:
+    """What a bundle holds, as text."""
+    rows = [[step.name, len(step.launches), "x".join(map(str, k.grid)), "x".join(map(str, k.block)), k.shared_bytes]
+            for step in bundle.steps for k in step.launches]  # fmt: skip
+    code = [*bundle.cubins, *([f"PTX of {bundle.ptx_arch}"] if bundle.ptx else [])]
+    return (f"{table_text(rows, ['step', 'launches', 'grid', 'block', 'dynamic shared'])}\n{len(bundle.kernels)} kernels, "
+            f"{len(rows)} launches, device memory {megabytes(bundle.memory_bytes)}, code for {', '.join(code) or 'no device: source only'}, "
+            f"bundle {megabytes(size)}")  # fmt: skip
+
+
+# ---- running ----------------------------------------------------------------------------------------------------
+
+
+class BundleRunner:
+    """A bundle on a device, with what `minicc run` asks of an executable."""
+
+    def __init__(self, path: Path, device: DeviceName) -> None:
+        bundle = load(path)
+        chosen: Device = Emulated() if device is DeviceName.emulated else open_device()
+        messages.print(f"{bundle.name} on {chosen.name}")
+        self.session = Session(bundle, chosen)
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        return self.session.bundle.inputs
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return self.session.run(inputs)
+
+    def kernel_seconds(self, repeat: int) -> float:
+        """The median over `repeat` passes of the time in kernels, by the device's clock."""
+        return statistics.median(self.session.seconds() for _ in range(repeat))
+
+    def profile_text(self) -> str:
+        """The time of each step as a table, the slowest first."""
+        steps = sorted(self.session.profile(), key=lambda row: -row[1])
+        total = max(sum(seconds for _, seconds in steps), 1e-9)
+        return table_text([[name, f"{seconds * 1e6:.1f}", f"{seconds / total:.1%}"] for name, seconds in steps], ["step", "us", "share"])
+
+
+def check_device(model: Path, device: DeviceName) -> None:
+    """Raise ConfigError when a bundle is to run on the CPU, or a model on a device."""
+    if (model.suffix == ".tar") == (device is DeviceName.cpu):
+        wanted = "--device cuda or --device emulated for a bundle" if device is DeviceName.cpu else "a bundle, a .tar file,"
+        raise ConfigError(f"minicc run {model} --device {device}", f"expected {wanted}, got {model.name} and --device {device}",
+                          hint="minicc compile MODEL --target cuda --output FILE.tar makes a bundle")
