@@ -224,7 +224,7 @@ class BitShift(Binary):
         shift = np.where(inside, b, 0)
         if self.direction == "LEFT":
             return np.where(inside, np.left_shift(a, shift), 0)
-        return np.where(inside, np.right_shift(a, shift), np.where(a < 0, -1, 0))
+        return np.where(inside, np.right_shift(a, shift), np.where(a < 0, -1, 0).astype(a.dtype))
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         signed = a.dtype.kind == "int"

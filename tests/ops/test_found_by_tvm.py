@@ -23,3 +23,11 @@ def test_exponential_units_keep_their_digits_near_zero(op, dtype):
     """exp(x) - 1 loses all that expm1(x) keeps: 5 of 7 digits at -1e-5."""
     agree(*single(op, np.full((), -1e-5, dtype)))
     agree(*single(op, np.array([-1e-3, -1e-6, -1e-20, -0.0, 1e-20, -1e3, 1e3, -np.inf, np.inf, np.nan], dtype)))
+
+
+def test_shifts_of_64_bits_are_exact():
+    """The reference went through float64, which holds 53 bits."""
+    a, b = np.array([5016590570097497610, 2**64 - 1], np.uint64), np.array([9, 1], np.uint64)
+    assert list(ops.BitShift(direction="RIGHT")(a, b)) == [5016590570097497610 >> 9, 2**63 - 1]
+    agree(*single(ops.BitShift(direction="RIGHT"), a, b))
+    agree(*single(ops.BitShift(direction="LEFT"), a, b))
