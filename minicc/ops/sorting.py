@@ -20,7 +20,14 @@ from minicc.ops.elementwise import accumulator
 from minicc.ops.generate import filled
 from minicc.ops.indexing import GatherElements
 from minicc.te.expr import Expr, any_of, cast
-from minicc.types import TensorType, int64
+from minicc.types import TensorType, int64, uint64
+
+
+def _sortable(R: Any, op: Operator, x: Any) -> Any:
+    """`x` in Relax, in a dtype that TVM sorts by value: it misses some integers, and misplaces bfloat16."""
+    if x.dtype is uint64:
+        raise R.refuse(op, "its sorts have no uint64")
+    return x.astype(accumulator(x.dtype) if x.dtype.is_float else int64)
 
 
 @operator
@@ -89,7 +96,7 @@ class TopKIndices(Operator):
         return any_of(first, tie & (i < j))
 
     def relax(self, R: Any, x: Any) -> Any:
-        return R.topk(x.astype(accumulator(x.dtype)), int(number(self.k)), self.axis, "indices", self.largest, "int64")
+        return R.topk(_sortable(R, self, x), int(number(self.k)), self.axis, "indices", self.largest, "int64")
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -123,8 +130,7 @@ class TopK(Operator):
         return GatherElements(self.axis)(x, self._indices(x))
 
     def relax(self, R: Any, x: Any) -> Any:
-        wide = x.astype(accumulator(x.dtype))  # TVM sorts 16-bit floats by something else than their value
-        return R.topk(wide, int(number(self.k)), self.axis, "values", self.largest).astype(x.dtype)
+        return R.topk(_sortable(R, self, x), int(number(self.k)), self.axis, "values", self.largest).astype(x.dtype)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

@@ -294,7 +294,7 @@ def scatters():
 
 
 def orders():
-    for dtype in ("float32", "int32", "float16", "bfloat16", "float64", "int64", "uint8"):
+    for dtype in ("float32", "int32", "float16", "bfloat16", "float64", "int64", "uint8", "int16", "uint32"):
         x = np.array([[3, 1, 3, 2, 1], [0, 5, 4, 5, 5]]).astype(DType.of(dtype).numpy)
         yield ops.TopK(3), (x,), [[3, 3, 2], [5, 5, 5]]
         yield ops.TopKIndices(3), (x,), [[0, 2, 3], [1, 3, 4]]  # of equal ones the first
@@ -383,6 +383,12 @@ def test_an_unknown_shape_is_refused(op):
     with pytest.raises(BridgeError, match=r"shape of float32\[n\] is not known") as caught:
         to_relax(graph_of(op, [TensorType(float32, (Symbol("n"),))]))
     assert "fixed shapes" in caught.value.hint
+
+
+@pytest.mark.parametrize("op", [ops.TopK(1), ops.TopKIndices(1)])
+def test_a_dtype_that_tvm_cannot_sort_is_refused(op):
+    with pytest.raises(BridgeError, match="its sorts have no uint64"):
+        to_relax(graph_of(op, [TensorType(DType.of("uint64"), (2,))]))
 
 
 def test_a_value_that_no_float64_holds_is_refused():
