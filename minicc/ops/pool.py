@@ -53,7 +53,7 @@ def _relax_pool(R: Any, name: str, op: Any, x: Any, **options: Any) -> Any:
     pooled = pool(wide, kernel, strides, padding, dilation, op.ceil_mode, **options).astype(x.dtype)
     if pooled.shape == result.shape:
         return pooled
-    rank = len(result.shape)  # TVM counts a last window that lies in the padding
+    rank = len(result.shape)  # what is left of a clipped kernel may fit more than once
     return R.strided_slice(pooled, list(range(rank)), [0] * rank, list(result.shape))
 
 
