@@ -12,17 +12,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, defs, helper, numpy_helper
 from onnx.backend.base import Backend, BackendRep, namedtupledict
+from onnx.reference import ReferenceEvaluator
 
 from minicc.compile import compile as compile_model
 from minicc.errors import MiniccError, RunError, TargetError
 from minicc.frontend import load
 
-__all__ = ["MiniccBackend", "Rep", "is_compatible", "node_tests", "prepare", "run_model", "run_node", "supports_device"]
+__all__ = ["MiniccBackend", "Rep", "expose", "is_compatible", "node_tests", "prepare", "read_model", "run_model", "run_node",
+           "run_reference", "supports_device"]  # fmt: skip
 
 
 class Rep(BackendRep):
@@ -115,6 +119,31 @@ def _arrays(data_sets: Any) -> list[Any]:
     """Data sets of (inputs, outputs) with arrays in place of scalars and protos; sequences stay what they are."""
     return [tuple([value if isinstance(value, list) else array(value) for value in part] for part in pair)
             for pair in data_sets]
+
+
+# ---- what peers need of a model -----------------------------------------------------------------
+
+
+def read_model(path: Path) -> ModelProto:
+    """The model in a file, with the tensors that lie beside it. `frontend.load` must have found it sound."""
+    return onnx.load(path)
+
+
+def expose(model: ModelProto) -> ModelProto:
+    """The model with the results of all its nodes as outputs, after those that it has."""
+    made = ModelProto()
+    made.CopyFrom(model)
+    results = dict.fromkeys(name for node in model.graph.node for name in node.output if name)
+    known = {output.name for output in model.graph.output}
+    made.graph.output.extend(ValueInfoProto(name=name) for name in results if name not in known)
+    return made
+
+
+def run_reference(model: ModelProto, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs by name, as ONNX's own reference evaluator gives them."""
+    with np.errstate(all="ignore"):
+        results = ReferenceEvaluator(model).run(None, dict(inputs))
+    return dict(zip([output.name for output in model.graph.output], results, strict=True))
 
 
 is_compatible = MiniccBackend.is_compatible

@@ -1,4 +1,4 @@
-"""The command line: `minicc compile | run | show | ops | doctor | demo`, one file per command.
+"""The command line: `minicc compile | run | show | ops | doctor | demo | ...`, one file per command.
 
 An error a user can cause is printed in its four parts on stderr, without a traceback, and the
 exit code is 2. `python -m minicc` is the same program.
@@ -10,10 +10,12 @@ import sys
 
 import typer
 
+from minicc.cli.compare import compare_command
 from minicc.cli.compile import compile_command
 from minicc.cli.demo import demo_command
 from minicc.cli.doctor import doctor_command
 from minicc.cli.ops import ops_command
+from minicc.cli.reduce import reduce_command
 from minicc.cli.run import run_command
 from minicc.cli.show import show_command
 from minicc.errors import MiniccError, RunError
@@ -32,6 +34,8 @@ app.command("show")(show_command)
 app.command("ops")(ops_command)
 app.command("doctor")(doctor_command)
 app.command("demo")(demo_command)
+app.command("compare")(compare_command)
+app.command("reduce")(reduce_command)
 
 
 def main() -> None:

@@ -1,0 +1,126 @@
+"""`minicc compare`: a model's outputs beside those of other compilers, and the first node that diverges."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from minicc import backend
+from minicc.cli.options import (
+    DimOption,
+    ModelArgument,
+    ShapesOption,
+    messages,
+    random_input,
+    read_dims,
+    read_shapes,
+    table_text,
+)
+from minicc.cli.run import read_arrays
+from minicc.errors import ConfigError
+from minicc.frontend import load
+from minicc.graph import Graph, bind, runtime_operands
+from minicc.graph.evaluate import checked_inputs
+from minicc.ops.base import Array
+from minicc.testing.compare import PEERS, Comparison, Row, Subject, check_peers, installed_peers
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A graph with arrays for its inputs; `bind` binds another graph of the same inputs likewise."""
+
+    graph: Graph
+    inputs: dict[str, Array]
+    bind: Callable[[Graph], Graph]
+
+
+def bind_inputs(graph: Graph, given: Mapping[str, Array] | None, seed: int, dims: list[str] | None, shapes: str | None) -> Bound:
+    """The graph bound to the arrays that are given, or to random ones, and these.
+
+    Raises ConfigError when an input decides a shape, and none is given.
+    """
+    numbers, stated = read_dims(dims), read_shapes(shapes)
+    if given is None:
+        whole = bind(graph, numbers, stated)
+        if waiting := runtime_operands(whole):
+            raise ConfigError("random inputs", "expected a model whose shapes are known, got one in which the values of inputs "
+                              f"decide them: {', '.join(waiting)}", hint="give all inputs with --inputs FILE.npz")
+        messages.print("random inputs; give real ones with --inputs")
+        random = np.random.default_rng(seed)
+        inputs = {name: random_input(n.type, random) for name, n in zip(whole.input_names, whole.inputs, strict=True)}
+        return Bound(whole, inputs, partial(bind, dims=numbers, shapes=stated))
+    if len(given) == 1 and len(graph.inputs) == 1:
+        given = dict.fromkeys(graph.input_names, next(iter(given.values())))
+    inputs = checked_inputs("--inputs", graph, given)
+    known = {name: array.shape for name, array in inputs.items()} | stated
+    values = {name: inputs[name] for name in runtime_operands(bind(graph, numbers, known))}
+    again = partial(bind, dims=numbers, shapes=known, values=values)
+    return Bound(again(graph), inputs, again)
+
+
+def compare_command(
+    model: ModelArgument,
+    peers: Annotated[str | None, typer.Option("--with", help=f"Which of {', '.join(PEERS)}; default: all that are installed.")] = None,
+    inputs: Annotated[Path | None, typer.Option(help="An .npz of inputs by name (or an .npy); default: random.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
+    dim: DimOption = None,
+    input_shapes: ShapesOption = None,
+) -> None:
+    """Run a model by minicc and by its peers, and compare every output.
+
+    The tolerance is that of the tests: how far rounding can move an element, around a reference in float64. Both
+    sides may be off by it, so 100% of the tolerance is twice that. On disagreement the first node that diverges
+    is printed, and the exit code is 1; a peer that gives no answer counts as one that disagrees. Differences
+    of TVM that are known do not.
+
+    Examples:
+
+        minicc compare model.onnx --with tvm,onnxruntime,reference
+        minicc compare model.onnx --with onnxruntime --inputs images.npz
+        minicc compare model.onnx --dim batch=2 --seed 7
+    """
+    names = installed_peers() if peers is None else list(dict.fromkeys(filter(None, map(str.strip, peers.split(",")))))
+    if not names:
+        raise ConfigError(f"--with {peers!r}", "expected the name of a peer, got none", hint=f"one or more of {', '.join(PEERS)}")
+    check_peers(names)
+    graph = load(model)
+    bound = bind_inputs(graph, None if inputs is None else read_arrays(inputs), seed, dim, input_shapes)
+    subject = Subject(bound.graph, bound.inputs, backend.read_model(model), bound.bind)
+    with messages.status("reading") as status:
+        comparison = Comparison(subject, status.update)
+        rows = {name: comparison.rows(name) for name in names}
+        found = {name: _divergence(comparison, rows[name]) for name in names}
+    made = [row for k in range(len(graph.output_names)) for row in (rows[name][k] for name in names)]
+    print(table_text([[r.output, r.peer, _number(r.absolute), _number(r.relative), _percent(r.share), r.verdict] for r in made],
+                     ["output", "peer", "greatest difference", "relative", "of tolerance", "verdict"]))
+    for text in filter(None, found.values()):
+        print(f"\n{text}")
+    if any(row.disagrees for row in made):
+        raise typer.Exit(1)
+
+
+def _divergence(comparison: Comparison, rows: list[Row]) -> str:
+    """Where the first output that differs parts from the peer; "" where none does."""
+    wrong = [row for row in rows if row.disagrees and not math.isnan(row.share)]
+    if not wrong:
+        return ""
+    found = comparison.divergence(wrong[0].peer, wrong[0].output)
+    return str(found) if found else (f"no node diverges from {wrong[0].peer} where the values of nodes are looked at: "
+                                     "what minicc or the peer fuses is at fault")
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3g}"
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else "over" if math.isinf(share) else f"{share:.1%}"
+
+

@@ -1,0 +1,108 @@
+"""`minicc reduce`: shrink a graph on which stages disagree to a minimal one, and write it as a test."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from minicc.cli.compare import Bound, bind_inputs
+from minicc.cli.options import DimOption, ShapesOption, messages
+from minicc.cli.run import read_arrays
+from minicc.errors import ConfigError, LoadError
+from minicc.frontend import load
+from minicc.graph import Graph, parse
+from minicc.ops.base import Array
+from minicc.runtime.files import check_folder, write_file
+from minicc.testing.oracle import STAGES
+from minicc.testing.reduce import Inputs, arrays_of, fails_like, operators, pytest_source, reduce
+
+INLINE = 4096  # elements that a test holds; more go into a file beside it
+
+
+def read_graph(path: Path, inputs: Path | None, seed: int, dims: list[str] | None, shapes: str | None) -> Bound:
+    """The graph of a model (`.onnx`) or of a text file, bound to the arrays of `inputs` or to random ones.
+
+    A text file's arrays hold its large constants, too, by digest. Raises LoadError when the file cannot be read.
+    """
+    given = None if inputs is None else read_arrays(inputs)
+    if path.suffix == ".onnx":
+        return bind_inputs(load(path), given, seed, dims, shapes)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise LoadError(f"reduce {path}", f"expected an .onnx model or the text of a graph, got a file that cannot be read: {error}",
+                        hint="minicc show model.onnx --stage graph prints the text of a graph") from None
+    graph = parse(text, given)
+    if given is not None:
+        given = {name: array for name, array in given.items() if name not in graph.constants}
+    return bind_inputs(graph, given, seed, dims, shapes)
+
+
+def reduce_command(
+    source: Annotated[Path, typer.Argument(help="An ONNX model, or a file with the text of a graph.", show_default=False)],
+    stages: Annotated[str, typer.Option(help=f"What must agree: of {', '.join(STAGES)}.")] = "numpy,llvm",
+    inputs: Annotated[Path | None, typer.Option(help="An .npz of inputs by name, and of constants by digest; default: random.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The test to write.")] = Path("test_reduced.py"),
+    seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
+    dim: DimOption = None,
+    input_shapes: ShapesOption = None,
+) -> None:
+    """Find the smallest graph that fails as this one does, and write it as a pytest file.
+
+    A graph fails when its stages disagree, or one of them raises or crashes. It is cut before and behind the fault,
+    bypassed, its axes shortened and its numbers simplified, as long as it fails in the same way. Ctrl-C
+    ends the search and keeps the smallest graph so far.
+
+    Examples:
+
+        minicc reduce graph.txt --inputs arrays.npz --stages numpy,llvm
+        minicc reduce model.onnx --stages numpy,tvm --seed 7 --output tests/test_conv.py
+    """
+    if output.suffix != ".py":
+        raise ConfigError(f"--output {output}", f"expected a name that ends in .py, got {output.name!r}",
+                          hint="pytest finds files that are called test_*.py")
+    check_folder(output)
+    named = tuple(dict.fromkeys(filter(None, map(str.strip, stages.split(",")))))
+    if not named:
+        raise ConfigError(f"--stages {stages!r}", "expected the name of a stage, got none", hint=f"one or more of {', '.join(STAGES)}")
+    bound = read_graph(source, inputs, seed, dim, input_shapes)
+    graph, arrays = _reduced(bound, named)
+    _write(output, graph, arrays, named)
+    print(graph)
+    count = len(operators(graph))
+    print(f"wrote {output}: {count} operator{'' if count == 1 else 's'}; run it with pytest {output}")
+
+
+def _reduced(bound: Bound, stages: tuple[str, ...]) -> tuple[Graph, dict[str, Array]]:
+    """The smallest graph, under a spinner that counts the graphs tried."""
+    arrays = {name: bound.inputs[name] for name in bound.graph.input_names}
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} graphs tried"), TimeElapsedColumn())
+    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
+        task = progress.add_task("does it fail", total=None)
+        fails = fails_like(bound.graph, arrays, stages)
+
+        def counted(graph: Graph, inputs: Inputs) -> bool:
+            progress.advance(task)
+            return fails(graph, inputs)
+
+        def report(text: str) -> None:
+            progress.update(task, description=text)
+            messages.print(text)
+
+        return reduce(bound.graph, arrays, counted, report)
+
+
+def _write(path: Path, graph: Graph, inputs: dict[str, Array], stages: tuple[str, ...]) -> None:
+    """The test, and beside it the arrays if they are many."""
+    arrays = arrays_of(graph, inputs)
+    beside = path.with_suffix(".npz") if sum(a.size for a in arrays.values()) > INLINE else None
+    if beside is not None:
+        held = io.BytesIO()
+        np.savez(held, **arrays)  # type: ignore[arg-type] # no input is called allow_pickle
+        write_file(beside, held.getvalue())
+    write_file(path, pytest_source(graph, inputs, stages, beside.name if beside else "").encode())

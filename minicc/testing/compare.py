@@ -1,0 +1,337 @@
+"""A model compared with its peers: how far apart are the answers, and which node is the first to part.
+
+In: a `Subject`, that is a bound graph with inputs, and the ONNX model it comes from; names of peers.
+Out: a `Row` for each output and peer, and a `Divergence` for a peer that disagrees. Ours is the
+machine code; the peers are TVM, onnxruntime, ONNX's reference evaluator, and our own NumPy reference.
+
+The tolerance is the oracle's, around the float64 reference. Either side may be off by it, so two
+that agree may be twice as far apart, and an element that rounding decides is passed over.
+
+>>> from minicc.graph import parse
+>>> text = "graph main(x: float32[2]) {\\n  %0 = Relu(x) : float32[2]\\n  return y=%0\\n}"
+>>> comparison = Comparison(Subject(parse(text), {"x": np.float32([-1, 2])}))
+>>> [(row.output, row.peer, row.absolute, row.verdict) for row in comparison.rows("numpy")]
+[('y', 'numpy', 0.0, 'agrees')]
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicc import backend, frontend
+from minicc.bridge import _tvm
+from minicc.bridge.relax import build_relax, call_relax, merge
+from minicc.errors import ConfigError, MiniccError
+from minicc.graph.evaluate import evaluate
+from minicc.graph.ir import Graph, Node
+from minicc.ops.base import Array
+from minicc.testing.oracle import answer, excuses, reference, run_machine_code
+from minicc.testing.reduce import operators, with_every_value
+from minicc.testing.worker import Run, Tvm, Worker
+from minicc.types import DType, TensorType
+
+__all__ = ["PEERS", "Comparison", "Divergence", "Peer", "Row", "Subject", "check_peers", "installed_peers"]
+
+Values = Mapping[Node, Array]
+NAN = float("nan")
+PATIENCE = 600.0  # seconds that TVM may take to compile a whole model, and to run it
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is compared. `bind` makes of the graph of `model` one with the nodes of `graph`."""
+
+    graph: Graph
+    inputs: Mapping[str, Array]  # those of the model, some of which the graph may have as constants
+    model: Any = None  # an onnx.ModelProto
+    bind: Callable[[Graph], Graph] = lambda graph: graph
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """The arrays of the graph's inputs."""
+        return {name: self.inputs[name] for name in self.graph.input_names}
+
+    def cut(self, n: Node) -> Graph:
+        """The graph with one node as its output."""
+        return Graph(self.graph.name, self.graph.inputs, (n,), ("value",))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One output beside that of a peer. Differences are the greatest ones of any element."""
+
+    output: str
+    peer: str
+    absolute: float = 0.0
+    relative: float = 0.0
+    share: float = 0.0  # of what rounding allows
+    verdict: str = "agrees"
+    disagrees: bool = False
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first node, producers first, whose values are too far apart."""
+
+    peer: str
+    node: Node
+    text: str  # of the node, in the text of the graph
+    index: tuple[int, ...]
+    ours: Any
+    theirs: Any
+    expected: Any  # by the float64 reference
+    tolerance: float
+    how: str  # how the values of nodes were got
+
+    def __str__(self) -> str:
+        types = ", ".join(f"{n.op.name}: {n.type}" for n in self.node.inputs)
+        return "\n".join([
+            f"the first node that diverges from {self.peer}:",
+            f"    {self.text}",
+            f"    at [{', '.join(map(str, self.index))}]: minicc {self.ours!r}, {self.peer} {self.theirs!r}, "
+            f"float64 reference {self.expected!r} within {self.tolerance:.3g}",
+            f"    inputs: {types or 'none'}",
+            f"    {self.how}"])  # fmt: skip
+
+
+# ---- the peers ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One that computes a subject: its outputs by name, and as many values of nodes as it shows."""
+
+    name: str
+    outputs: Callable[[Subject], Mapping[str, Array]]
+    values: Callable[[Subject], Values]
+    how: str  # how it shows the values of nodes
+
+
+class FastTvm(Tvm):
+    """TVM, that takes its time to compile code that takes little to run."""
+
+    def compile(self, lowered: list[Any]) -> list[Run]:
+        """A function for each module."""
+        machine = build_relax(merge(lowered), fast=True)
+        return [functools.partial(call_relax, machine, k) for k in range(len(lowered))]
+
+
+@functools.cache
+def _worker() -> Worker:
+    """One worker for this whole process, ended with it."""
+    made = Worker(f"{FastTvm.__module__}:{FastTvm.__name__}")
+    atexit.register(made.close)
+    return made
+
+
+def run_tvm(graph: Graph, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The outputs by name, computed by TVM in a process of its own. Raises TvmFailure."""
+    return answer(graph, _worker().run([(graph, inputs)], PATIENCE)[0])
+
+
+def run_onnxruntime(model: Any, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The outputs by name, computed by onnxruntime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # its errors are raised as well
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+RunGraph = Callable[[Graph, Mapping[str, Array]], Mapping[str, Array]]
+RunModel = Callable[[Any, Mapping[str, Array]], Mapping[str, Array]]
+
+
+def _of_graph(name: str, run: RunGraph, how: str) -> Peer:
+    """A peer that is handed our graph."""
+
+    def values(subject: Subject) -> Values:
+        every = with_every_value(subject.graph)
+        found = run(every, subject.arrays)
+        return {n: found[label] for label, n in zip(every.output_names, every.outputs, strict=True)}
+
+    return Peer(name, lambda subject: run(subject.graph, subject.arrays), values, how)
+
+
+def _of_model(name: str, run: RunModel) -> Peer:
+    """A peer that is handed the ONNX model."""
+
+    def values(subject: Subject) -> Values:
+        exposed = backend.expose(subject.model)
+        graph = subject.bind(frontend.load(exposed))
+        found = run(exposed, subject.inputs)
+        return {n: found[label] for label, n in zip(graph.output_names, graph.outputs, strict=True)}
+
+    return Peer(name, lambda subject: run(subject.model, subject.inputs), values, "ran the model with every ONNX value as an output")
+
+
+OURS = _of_graph("minicc", run_machine_code, "compiled the graph with every node as an output")
+PEERS: dict[str, Peer] = {p.name: p for p in (
+    _of_graph("tvm", run_tvm, "compiled the graph with every node as an output"),
+    _of_model("onnxruntime", run_onnxruntime),
+    _of_model("reference", backend.run_reference),
+    _of_graph("numpy", evaluate, "evaluated the graph node by node"),
+)}  # fmt: skip
+LIBRARIES = {"onnxruntime": "onnxruntime"}  # peer: the package it needs, beside TVM
+
+
+def check_peers(names: Sequence[str]) -> None:
+    """Raise ConfigError when a peer is unknown or not installed, BridgeError when TVM is not as it must be."""
+    for name in names:
+        if name not in PEERS:
+            raise ConfigError(f"--with {name}", f"expected one of {', '.join(PEERS)}, got {name!r}",
+                              hint="for example --with tvm,onnxruntime")
+        if name == "tvm":
+            _tvm.check(_tvm.installed())
+        elif name in LIBRARIES and importlib.util.find_spec(LIBRARIES[name]) is None:
+            raise ConfigError(f"--with {name}", f"expected {name} to be installed, found no package {LIBRARIES[name]}",
+                              hint=f"pip install {LIBRARIES[name]}")
+
+
+def installed_peers() -> list[str]:
+    """The names of the peers that are there."""
+    found = []
+    for name in PEERS:
+        try:
+            check_peers([name])
+        except MiniccError:
+            continue
+        found.append(name)
+    return found
+
+
+# ---- the comparison -----------------------------------------------------------------------------
+
+
+class Comparison:
+    """Ours and the reference are computed once, for all peers. `report(what)` is told what is being done."""
+
+    def __init__(self, subject: Subject, report: Callable[[str], None] = lambda text: None) -> None:
+        self.subject, self.report = subject, report
+        report("minicc compiles and runs")
+        self.ours = OURS.outputs(subject)
+        report("the float64 reference, and how sure it is")
+        self.known = reference(subject.graph, subject.arrays)
+
+    def rows(self, name: str) -> list[Row]:
+        """Each output beside that of the peer. A peer that gives no answer disagrees."""
+        names = self.subject.graph.output_names
+        self.report(f"{name} runs")
+        try:
+            theirs = PEERS[name].outputs(self.subject)
+        except Exception as error:  # a peer may raise anything
+            return [Row(output, name, NAN, NAN, NAN, f"no answer: {_first_line(error)}", True) for output in names]
+        made = [_row(output, name, self.ours[output], theirs[output], tolerance)
+                for output, tolerance in zip(names, self.known[1], strict=True)]  # fmt: skip
+        return self._excused(made) if name == "tvm" and any(row.disagrees for row in made) else made
+
+    def _excused(self, rows: list[Row]) -> list[Row]:
+        """Outputs that a known difference of TVM reaches are no disagreement."""
+        reaching = excuses(self.subject.graph, self.subject.arrays).of
+        return [Row(r.output, r.peer, r.absolute, r.relative, r.share, f"known difference: {', '.join(reaching[r.output])}")
+                if r.disagrees and reaching.get(r.output) else r for r in rows]  # fmt: skip
+
+    @functools.cached_property
+    def _values(self) -> Values:
+        self.report("minicc compiles every node")
+        return OURS.values(self.subject)
+
+    @functools.cached_property
+    def _reference(self) -> dict[Node, tuple[Array, Array]]:
+        """The reference and the tolerance of every node."""
+        self.report("the float64 reference of every node")
+        every = with_every_value(self.subject.graph)
+        return dict(zip(every.outputs, zip(*reference(every, self.subject.arrays), strict=True), strict=True))
+
+    def divergence(self, name: str, output: str) -> Divergence | None:
+        """The first of the nodes behind an output at which ours and the peer's values are too far apart.
+
+        None when both agree as soon as they are looked at: then what one of them fuses is at fault.
+        """
+        peer, graph = PEERS[name], self.subject.graph
+        self.report(f"{name} runs every node")
+        theirs = peer.values(self.subject)
+        behind = operators(self.subject.cut(graph.outputs[graph.output_names.index(output)]))
+        shown = [n for n in behind if n in theirs]
+        for n in shown:
+            if self._too_far(n, self._values[n], theirs[n]):
+                return self._divergence(peer, n, self._values[n], theirs[n], f"minicc {OURS.how}; {name} {peer.how}")
+        return self._cut(peer, shown, theirs)
+
+    def _cut(self, peer: Peer, nodes: list[Node], theirs: Values) -> Divergence | None:
+        """Bisection: our graph is compiled up to one node, so that all before it is optimised as in the whole."""
+        low, high, found = 0, len(nodes), None
+        while low < high:
+            k = (low + high) // 2 if found else high - 1
+            self.report(f"minicc compiles up to node {k} of {len(nodes)}")
+            ours = run_machine_code(self.subject.cut(nodes[k]), self.subject.arrays)["value"]
+            if self._too_far(nodes[k], ours, theirs[nodes[k]]):
+                how = f"minicc compiled the graph up to this node, which bisection found; {peer.name} {peer.how}"
+                high, found = k, self._divergence(peer, nodes[k], ours, theirs[nodes[k]], how)
+            elif found:
+                low = k + 1
+            else:
+                return None
+        return found
+
+    def _too_far(self, n: Node, ours: Array, theirs: Array) -> bool:
+        """Whether values differ by more than rounding explains. A peer's value of another type is one that it does not show."""
+        if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
+            return False
+        return _row("", "", ours, theirs, self._reference[n][1]).disagrees
+
+    def _divergence(self, peer: Peer, n: Node, ours: Array, theirs: Array, how: str) -> Divergence:
+        expected, tolerance = self._reference[n]
+        share = _share(_distance(ours, theirs), tolerance)
+        index = tuple(int(i) for i in np.unravel_index(int(np.argmax(share > 1)), share.shape))
+        return Divergence(peer.name, n, _line(self.subject.graph, n), index, ours[index], theirs[index], expected[index],
+                          float(tolerance[index]), how)
+
+
+def _row(output: str, peer: str, ours: Array, theirs: Array, tolerance: Array) -> Row:
+    theirs = np.asarray(theirs)
+    if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):
+        return Row(output, peer, NAN, NAN, NAN, f"differs: {TensorType.of(ours)} is {TensorType.of(theirs)} there", True)
+    distance = _distance(ours, theirs)
+    with np.errstate(all="ignore"):
+        relative = np.where(distance == 0, 0.0, distance / np.abs(theirs.astype(np.float64)))
+    share = float(_share(distance, tolerance).max(initial=0))
+    wrong = share > 1
+    return Row(output, peer, float(distance.max(initial=0)), float(relative.max(initial=0)), share,
+               "differs" if wrong else "agrees", wrong)
+
+
+def _distance(a: Array, b: Array) -> Array:
+    """|a - b|; 0 for two NaNs or equal infinities, inf for a NaN or an infinity beside a number."""
+    with np.errstate(all="ignore"):
+        same = (a == b) | ((a != a) & (b != b))
+        distance = np.abs(a.astype(np.float64) - b.astype(np.float64))
+        if not DType.of(a.dtype).is_float:
+            distance = np.maximum(distance, 1.0)  # a 64-bit integer does not fit a float64
+    return np.where(same, 0.0, np.where(np.isnan(distance), np.inf, distance))
+
+
+def _share(distance: Array, tolerance: Array) -> Array:
+    """Of twice the tolerance, how much: inf where there is none, 0 where it is infinite."""
+    with np.errstate(all="ignore"):
+        return np.where((distance == 0) | np.isposinf(tolerance), 0.0, distance / (2 * tolerance))
+
+
+def _line(graph: Graph, n: Node) -> str:
+    """The line of a node in the text of its graph."""
+    number = [m for m in graph.nodes if m not in set(graph.inputs)].index(n)
+    return next(line.strip() for line in str(graph).splitlines() if line.startswith(f"  %{number} = "))
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines() or [""]
+    return text[0] if isinstance(error, MiniccError) else f"{type(error).__name__}: {text[0]}"[:160]
