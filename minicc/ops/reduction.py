@@ -25,7 +25,7 @@ from minicc.ir.node import node
 from minicc.ops.base import Array, Draw, Example, Kind, Operand, axis_of, dtype_of, like, operator, type_of
 from minicc.ops.elementwise import NUMERIC, Abs, Widening, accumulator, widened
 from minicc.te.expr import Expr, binary, call, cast, const, select
-from minicc.types import TensorType, boolean, float64, uint8
+from minicc.types import DType, TensorType, boolean, float64, int64, uint8
 
 Place = Callable[[Sequence[Any]], Expr]  # from the indices of a result to the element there
 
@@ -160,6 +160,11 @@ def _abs(x: Any) -> Any:
     return x if unsigned else abs(x)
 
 
+def _counting(x: Any) -> DType:
+    """The dtype in which an integer is divided by the count of elements, which 8 bits may not hold."""
+    return int64 if dtype_of(x).bits < 32 else dtype_of(x)
+
+
 @operator
 class ReduceSum(Reduction):
     """The sum."""
@@ -173,16 +178,19 @@ class ReduceMean(Reduction):
         if dtype_of(total).is_float:
             return total / (const(count, total.dtype) if isinstance(total, Expr) else dtype_of(total).numpy.type(count))
         if isinstance(total, Expr):
-            return binary("truncdiv", total, count)
-        return (total - np.fmod(total, count)) // count if count else total
+            return binary("truncdiv", cast(total, _counting(total)), count)
+        wide = total.astype(_counting(total).numpy)
+        return (wide - np.fmod(wide, count)) // count if count else total
 
     def relaxed(self, R: Any, x: Any) -> Any:
         """TVM's own gives integers the dtype int64, and refuses the mean of nothing."""
         axes = self.axes_of(x.type)
         count = math.prod(x.shape[d] for d in axes)
-        if x.dtype.is_float and count and axes:
-            return R.mean(x, list(axes), self.keepdims)
-        return self.total(R, x) / count if count or x.dtype.is_float else self.total(R, x)
+        if not count:
+            return R.broadcast_to(like(x, np.nan if x.dtype.is_float else 0), reduced(x.shape, axes, self.keepdims))
+        if x.dtype.is_float:
+            return R.mean(x, list(axes), self.keepdims) if axes else x
+        return (self.total(R, x).astype(_counting(x)) / count).astype(x.dtype)
 
 
 class Extreme(Reduction):
