@@ -221,7 +221,8 @@ def npy(array: Array) -> bytes:
     held = io.BytesIO()
     dtype = DType.of(array.dtype)
     known = np.dtype(array.dtype).isbuiltin == 1
-    np.lib.format.write_array(held, np.ascontiguousarray(array if known else array.view(f"uint{dtype.bits}")), (1, 0), allow_pickle=False)
+    plain = np.array(array, order="C", copy=None)
+    np.lib.format.write_array(held, plain if known else plain.view(f"uint{dtype.bits}"), (1, 0), allow_pickle=False)
     return held.getvalue()
 
 

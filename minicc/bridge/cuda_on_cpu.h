@@ -13,14 +13,12 @@
 // gives NaN, so that results which depend on them show. kernels.cu is prepared by emulate.py: includes of CUDA
 // are dropped, and `extern __shared__ T name[]` becomes a pointer to `dynamic_shared`.
 #pragma once
-#include <algorithm>
 #include <climits>
 #include <cmath>
 #include <csetjmp>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <functional>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -86,7 +84,8 @@ struct Block {
   std::vector<Thread> threads;
   std::vector<Coroutine*> coroutines;
   std::vector<int> idle;
-  std::function<void()> body;
+  void (*body)(void** arguments) = nullptr;  // one thread of the kernel
+  void** arguments = nullptr;
   jmp_buf scheduler;
   int begun = 0, current = -1;
   std::string error;
@@ -106,7 +105,7 @@ struct Block {
         self->thread = begun++;
         threads[self->thread].coroutine = id;
         enter(self->thread);
-        body();
+        body(arguments);
         threads[self->thread].wait = Wait::ended;
       }
       self->thread = -1;
@@ -162,7 +161,7 @@ struct Block {
   // All threads wait or have ended: the ones that may go on, in order; none after an error.
   std::vector<int> release() {
     std::vector<int> go;
-    for (int first = 0; first < size(); first += 32) release_warp(first, std::min(size() - first, 32), go);
+    for (int first = 0; first < size(); first += 32) release_warp(first, (size() - first < 32 ? size() - first : 32), go);
     if (!go.empty()) return go;
     int waiting = -1, away = -1;
     for (int t = 0; t < size(); t++) {
@@ -299,6 +298,12 @@ void apply(void (*kernel)(A...), void** arguments, std::index_sequence<K...>) {
   kernel(*(std::remove_cv_t<A>*)arguments[K]...);
 }
 
+// One thread of the kernel, its function in front of its arguments.
+template <class... A>
+void run_thread(void** arguments) {
+  apply((void (*)(A...))arguments[0], arguments + 1, std::index_sequence_for<A...>());
+}
+
 // Runs a kernel over its grid; the error, or null. `sizes[k]` is the bytes of argument k, 0 for a pointer.
 template <class... A>
 const char* launch(void (*kernel)(A...), void** arguments, const int* sizes, int count, const unsigned* grid, const unsigned* threads, unsigned shared) {
@@ -319,7 +324,10 @@ const char* launch(void (*kernel)(A...), void** arguments, const int* sizes, int
   gridDim = dim3(grid[0], grid[1], grid[2]);
   blockDim = dim3(threads[0], threads[1], threads[2]);
   block.shared_bytes = shared;
-  block.body = [&] { apply(kernel, arguments, std::index_sequence_for<A...>()); };
+  void* held[sizeof...(A) + 1] = {(void*)kernel};
+  for (int k = 0; k < count; k++) held[k + 1] = arguments[k];
+  block.body = run_thread<A...>;
+  block.arguments = held;
   for (unsigned z = 0; z < grid[2]; z++)
     for (unsigned y = 0; y < grid[1]; y++)
       for (unsigned x = 0; x < grid[0]; x++) {

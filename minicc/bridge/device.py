@@ -134,7 +134,7 @@ def checked(bundle: Bundle, inputs: Mapping[str, Array]) -> list[Array]:
         got = f"{array.dtype}{list(array.shape)}"
         if array.dtype != port.type.dtype.numpy or array.shape != port.type.shape:
             raise RunError(call, f"expected {port.name}: {port.type}, got {got}", hint="a bundle is made for one dtype and shape of each input")
-        arrays.append(np.ascontiguousarray(array).reshape(array.shape))
+        arrays.append(np.array(array, order="C", copy=None))
     return arrays
 
 
@@ -144,27 +144,28 @@ def checked(bundle: Bundle, inputs: Mapping[str, Array]) -> list[Array]:
 class Emulated:
     """The kernels run on the CPU, one thread after another: for checking plans, not for speed.
 
-    Fresh memory holds bytes of 0xff (NaN), and each piece stands between guards: a kernel that
-    writes beside its buffers is an error.
+    Fresh memory holds bytes of 0xff (NaN), and each piece stands between guards (a signalling NaN,
+    which arithmetic changes): a kernel that writes beside its buffers is an error.
     """
 
     name = "emulated"
     GUARD = 256  # bytes on either side, and the alignment
-    POISON = 0xFF
+    POISON, GUARDS = 0xFF, np.array([0x7FA5A5A5], "<u4").view(np.uint8)
 
     def __init__(self) -> None:
         self.code: EmulatedCode | None = None
-        self.pieces: list[tuple[Array, int, int]] = []
+        self.pieces: list[tuple[Array, int, int]] = []  # all bytes, where the piece starts, its size
 
     def load(self, bundle: Bundle) -> None:
         self.code = EmulatedCode(bundle.source, bundle.kernels)
 
     def allocate(self, size: int) -> int:
         try:
-            held = np.full(size + 3 * self.GUARD, self.POISON, np.uint8)
+            held = np.resize(self.GUARDS, size + 3 * self.GUARD)
         except (MemoryError, ValueError) as error:
             raise BridgeError("allocate", f"expected {size} bytes of memory, got {type(error).__name__}", hint="use a smaller model") from None
         start = self.GUARD + -(held.ctypes.data + self.GUARD) % self.GUARD
+        held[start : start + size] = self.POISON
         self.pieces.append((held, start, size))
         return int(held.ctypes.data + start)
 
@@ -175,7 +176,9 @@ class Emulated:
         assert self.code is not None, "load comes first"
         self.code.launch(launch.kernel, launch.grid, launch.block, launch.shared_bytes, arguments)
         for held, start, size in self.pieces:
-            if (held[:start] != self.POISON).any() or (held[start + size :] != self.POISON).any():
+            before, after = held[:start], held[start + size :]
+            guard = np.resize(self.GUARDS, before.size + after.size + 4)
+            if (before != guard[: before.size]).any() or (after != guard[(start + size) % 4 :][: after.size]).any():
                 raise BridgeError(f"launch({launch.kernel})", f"expected writes to its buffers, got one beside a buffer of {size} bytes",
                                   where="kernels.cu", hint="the buffer is too small, or the kernel's index is out of bounds")
 

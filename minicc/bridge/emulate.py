@@ -16,10 +16,12 @@ Inline assembly (tensor cores, `cp.async`) and headers of CUDA beyond the 16-bit
 from __future__ import annotations
 
 import ctypes
+import functools
 import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +35,7 @@ DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:(?:__align__|alignas)\s*\(\s*\d+
 ALIGNED_SHARED = re.compile(r"(__shared__)\s+((?:__align__|alignas)\s*\(\s*\d+\s*\))")
 BOUNDS = re.compile(r"__global__\s+void\s+__launch_bounds__\s*\(\s*(\d+)[^)]*\)\s*(\w+)\s*\(")
 ASSEMBLY = re.compile(r"\b(?:asm|__asm__)\b\s*(?:volatile|__volatile__)?\s*\(")
+ONE_AT_A_TIME = threading.Lock()  # a library has one set of stacks
 SECONDS = 600  # that the compiler may take
 HEADER = Path(__file__).parent / "cuda_on_cpu.h"
 
@@ -52,8 +55,8 @@ def for_cpu(source: str, kernels: Sequence[str]) -> str:
         line = source[: source.index(found[0])].count("\n") + 1
         raise BridgeError("emulate", "expected CUDA C++, got inline assembly, which only a device runs",
                           where=source.splitlines()[line - 1].strip(), hint="run on a device: --device cuda")
-    text = ALIGNED_SHARED.sub(r"\2 \1", INCLUDE.sub("", source))
-    text = DYNAMIC.sub(r"\1* \2 = (\1*)minicc::dynamic_shared;", text)
+    text = DYNAMIC.sub(r"\1* \2 = (\1*)minicc::dynamic_shared;", INCLUDE.sub("", source))
+    text = ALIGNED_SHARED.sub(r"\2 \1", text)
     launchers = "\n".join(
         f'extern "C" const char* minicc_launch_{k}(void** a, const int* s, int n, const unsigned* g, const unsigned* b, unsigned m)'
         f" {{ return minicc::launch({k}, a, s, n, g, b, m); }}" for k in kernels)  # fmt: skip
@@ -64,11 +67,9 @@ class EmulatedCode:
     """Compiled kernels. Raises BridgeError without a C++ compiler, or when it refuses the source."""
 
     def __init__(self, source: str, kernels: Sequence[str]) -> None:
+        self.source = source.splitlines()
         self.bounds = {name: int(threads) for threads, name in BOUNDS.findall(source)}
-        with tempfile.TemporaryDirectory() as folder:
-            library = Path(folder) / "kernels.so"
-            compile_library(for_cpu(source, kernels), library)
-            self.library = ctypes.CDLL(str(library))
+        self.library = compiled(for_cpu(source, kernels), find_compiler())
         self.functions = {name: self.library[f"minicc_launch_{name}"] for name in kernels}
         for function in self.functions.values():
             function.restype = ctypes.c_char_p
@@ -85,14 +86,21 @@ class EmulatedCode:
         places = (ctypes.c_void_p * count)(*map(ctypes.addressof, held))
         sizes = (ctypes.c_int * count)(*(ctypes.sizeof(h) if isinstance(a, Number) else 0 for h, a in zip(held, arguments, strict=True)))
         three = ctypes.c_uint * 3
-        problem = self.functions[kernel](places, sizes, count, three(*grid), three(*block), ctypes.c_uint(shared_bytes))
+        with ONE_AT_A_TIME:
+            problem = self.functions[kernel](places, sizes, count, three(*grid), three(*block), ctypes.c_uint(shared_bytes))
         if problem is not None:
-            raise BridgeError(call, f"the kernel fails: {problem.decode()}", where="kernels.cu",
+            raise BridgeError(call, f"the kernel fails: {problem.decode()}", where=self._lines(problem.decode()),
                               hint="the source, or its grid, block and arguments in the plan, are wrong")
+
+    def _lines(self, problem: str) -> str:
+        """The lines of the source that a message names."""
+        numbers = dict.fromkeys(int(n) for n in re.findall(r"line (\d+)", problem))
+        return "\n".join(f"kernels.cu:{n}: {self.source[n - 1].strip()}" for n in numbers) or "kernels.cu"
 
     def close(self) -> None:
         """Give back the stacks of the threads."""
-        self.library.minicc_close()
+        with ONE_AT_A_TIME:
+            self.library.minicc_close()
 
 
 def number_of(number: Number) -> ctypes._SimpleCData[int]:
@@ -101,20 +109,22 @@ def number_of(number: Number) -> ctypes._SimpleCData[int]:
     return made
 
 
-def compile_library(text: str, library: Path) -> None:
-    """C++ to a shared library. Raises BridgeError with the compiler's first complaint."""
-    compiler = find_compiler()
-    file = library.with_suffix(".cpp")
-    file.write_text(text)
-    command = [compiler, *FLAGS, "-I", str(HEADER.parent), "-o", str(library), str(file)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BridgeError("emulate", f"expected the C++ compiler to work, got {error}", hint="run on a device: --device cuda") from None
-    if done.returncode:
-        first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[:200])
-        raise BridgeError("emulate", f"expected CUDA C++ that {Path(compiler).name} can compile against {HEADER.name}, got an error",
-                          where=first, hint="the source uses something of CUDA that is not emulated: run on a device")
+@functools.lru_cache(maxsize=32)
+def compiled(text: str, compiler: str) -> ctypes.CDLL:
+    """C++ as a library in this process. Raises BridgeError with the compiler's first complaint."""
+    with tempfile.TemporaryDirectory() as folder:
+        file, library = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"
+        file.write_text(text)
+        command = [compiler, *FLAGS, "-I", str(HEADER.parent), "-o", str(library), str(file)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise BridgeError("emulate", f"expected the C++ compiler to work, got {error}", hint="run on a device: --device cuda") from None
+        if done.returncode:
+            first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[:200])
+            raise BridgeError("emulate", f"expected CUDA C++ that {Path(compiler).name} can compile against {HEADER.name}, got an error",
+                              where=first, hint="the source uses something of CUDA that is not emulated: run on a device")
+        return ctypes.CDLL(str(library))
 
 
 __all__ = ["EmulatedCode", "find_compiler", "for_cpu"]

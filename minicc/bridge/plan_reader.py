@@ -77,10 +77,11 @@ class Entry:
         return found
 
     def dtype(self, name: str) -> DType:
+        text = self.text(name)
         try:
-            return DType.of(self.text(name))
+            return DType.of(text)
         except MiniccError:
-            raise self.wrong(name, "the name of a dtype", self.value[name]) from None
+            raise self.wrong(name, "the name of a dtype", text) from None
 
     def tensor_type(self) -> TensorType:
         return TensorType(self.dtype("dtype"), self.integers("shape", 0, MOST_DIM, MOST_RANK))

@@ -121,6 +121,6 @@ class BundleRunner:
 def check_device(model: Path, device: DeviceName) -> None:
     """Raise ConfigError when a bundle is to run on the CPU, or a model on a device."""
     if (model.suffix == ".tar") == (device is DeviceName.cpu):
-        wanted = "--device cuda or --device emulated for a bundle" if device is DeviceName.cpu else "a bundle, a .tar file,"
+        wanted = "--device cuda or --device emulated for a bundle" if device is DeviceName.cpu else "a bundle, which ends in .tar"
         raise ConfigError(f"minicc run {model} --device {device}", f"expected {wanted}, got {model.name} and --device {device}",
                           hint="minicc compile MODEL --target cuda --output FILE.tar makes a bundle")
