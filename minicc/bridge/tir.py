@@ -1,0 +1,229 @@
+"""From a loop program to TIR, TVM's loops: our schedules drive TVM's generators for LLVM and CUDA.
+
+In: any loop program, scheduled or not. Out: a PrimFunc whose parameters are the program's inputs and
+outputs; a function on NumPy arrays, compiled by TVM for this CPU; or the CUDA C++ of its kernels.
+Symbolic sizes become variables in the shapes of the parameters. Notes and prefetches are left out.
+
+    s = te.create_schedule(C.op)                       # split, bind, cache_read ...
+    program = minicc.lower(s, [A, B, C])
+    print(to_tir(program).script())
+    build_tir(program)(a, b, c)                        # as run_python(program, a, b, c)
+    cuda_source(program).source
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicc.bridge import _tvm
+from minicc.bridge.device_code import Launch, Workspace, cuda_target, device_code
+from minicc.bridge.kernels import device_form
+from minicc.bridge.relax import TVM_FAILURES
+from minicc.bridge.tir_expressions import Expressions
+from minicc.errors import BridgeError
+from minicc.loop.ir import (
+    PARALLEL,
+    THREAD_AXES,
+    VECTORIZE,
+    Alloc,
+    Buffer,
+    ExternCall,
+    For,
+    If,
+    Prefetch,
+    Seq,
+    Stmt,
+    Store,
+    walk,
+)
+from minicc.loop.place_init import place_init
+from minicc.loop.program import Program
+from minicc.loop.ranges import size_vars
+from minicc.loop.simplify_loops import simplify_loops
+from minicc.loop.widen_floats import widen_floats
+from minicc.te.expr import Expr
+from minicc.te.foreign import ExternFunction
+
+Array = np.ndarray[Any, np.dtype[Any]]
+MOST_LANES = 64  # a longer vectorized loop is an ordinary one: TVM makes one vector of all lanes
+MOST_COPIES = 256  # a longer unrolled loop is an ordinary one: TVM has no limit of its own
+
+# ---- programs as TIR ----------------------------------------------------------------------------
+
+
+def finish(program: Program) -> Program:
+    """A scheduled program in plain stores, without arithmetic on 16-bit floats."""
+    return simplify_loops(widen_floats(place_init(program)))
+
+
+def to_tir(program: Program, device: bool = False) -> Any:
+    """The PrimFunc of `program`, by its name.
+
+    Loops over thread axes are ordinary loops, or with `device` thread bindings, launched around
+    each kernel; then every other rule of a kernel holds, too: see `bridge.kernels`. Raises
+    BridgeError where TIR has no form of it.
+    """
+    plain = finish(program)
+    return _Function(device_form(plain) if device else plain, device).function()
+
+
+class _Function:
+    """One PrimFunc under construction."""
+
+    def __init__(self, program: Program, device: bool) -> None:
+        self.program, self.device = program, device
+        self.tir = _tvm.load().tirx
+        self.expr = Expressions({v: self.tir.Var(v.name, "int64") for v in size_vars(program)})
+
+    def function(self) -> Any:
+        arrays = (*self.program.params, *self.program.outputs)
+        params = [self.declare(b) for b in arrays]
+        made = self.tir.PrimFunc(params, self.stmt(self.program.body, frozenset()))
+        return made.with_attrs({"global_symbol": self.program.name, "s_tir": True, "tirx.noalias": True})
+
+    def declare(self, buffer: Buffer, scope: str = "global") -> Any:
+        """The TIR buffer that stands for `buffer` from here on."""
+        made = self.tir.decl_buffer([self.size(d) for d in buffer.shape], buffer.dtype.name, buffer.name, scope=scope)
+        self.expr.buffers[buffer] = made
+        return made
+
+    def size(self, d: Any) -> Any:
+        return self.expr(d) if isinstance(d, Expr) else self.tir.const(int(d), "int64")
+
+    def stmt(self, s: Stmt, kinds: frozenset[str]) -> Any:
+        """A statement inside of loops of these kinds."""
+        tir, expr = self.tir, self.expr
+        expr.forget()  # what a statement shares is its own
+        match s:
+            case For():
+                return self.loop(s, kinds)
+            case Seq(stmts):
+                return self.sequence([self.stmt(t, kinds) for t in stmts])
+            case If(cond, body):
+                return tir.IfThenElse(expr(cond), self.stmt(body, kinds), None)
+            case Alloc(buffer, body):
+                held = self.declare(buffer, buffer.scope if self.device else "global")
+                return tir.SeqStmt([tir.AllocBuffer(held), self.stmt(body, kinds)])
+            case Store(buffer, indices, value):
+                return tir.BufferStore(expr.buffers[buffer], expr(value), [expr(i) for i in indices])
+            case Prefetch():
+                return self.sequence([])
+            case ExternCall(function, inputs, output):
+                return tir.Evaluate(tir.call_packed(_symbol(function), *[expr.buffers[b] for b in (*inputs, output)]))
+        raise TypeError(s)
+
+    def sequence(self, stmts: Sequence[Any]) -> Any:
+        if not stmts:
+            return self.tir.Evaluate(self.tir.const(0, "int32"))
+        return stmts[0] if len(stmts) == 1 else self.tir.SeqStmt(list(stmts))
+
+    def loop(self, s: For, kinds: frozenset[str]) -> Any:
+        tir = self.tir
+        extent = self.size(s.extent)
+        variable = tir.Var(s.name, "int64")
+        self.expr.variables[s.var] = variable
+        kind = self.kind(s, kinds)
+        body = self.stmt(s.body, kinds | {s.kind})
+        binding = None
+        if kind == tir.ForKind.THREAD_BINDING:
+            tag = "vthread.x" if s.kind == "vthread" else s.kind
+            binding = tir.IterVar(None, tir.Var(tag, "int64"), tir.IterVar.ThreadIndex, tag)
+        return tir.For(variable, tir.const(0, "int64"), extent, kind, body, binding)
+
+    def kind(self, s: For, kinds: frozenset[str]) -> Any:
+        """How TVM runs the loop; where it could not, as an ordinary loop, which means the same."""
+        kind, count = self.tir.ForKind, s.extent if isinstance(s.extent, int) else None
+        match s.kind:
+            case "vectorize" if count and count <= MOST_LANES and VECTORIZE not in kinds and _is_flat(s.body):
+                return kind.VECTORIZED
+            case "unroll" if count and count <= MOST_COPIES and VECTORIZE not in kinds:
+                return kind.UNROLLED
+            case "parallel" if not kinds & {PARALLEL, VECTORIZE}:
+                return kind.PARALLEL
+        return kind.THREAD_BINDING if self.device and s.kind in THREAD_AXES else kind.SERIAL
+
+
+def _is_flat(s: Stmt) -> bool:
+    """Whether TVM can vectorize around `s`: it allocates nothing."""
+    return not any(isinstance(t, (Alloc, ExternCall)) for t in walk(s))
+
+
+# ---- this CPU -----------------------------------------------------------------------------------
+
+
+def build_tir(program: Program, fast: bool = True) -> Callable[..., None]:
+    """Machine code of the program by TVM and LLVM, called like `run_python`: inputs, then outputs, written in place.
+
+    Loops over thread axes run as ordinary loops. `fast` uses all of this machine's instructions and
+    optimises; without it compiling is quicker. Raises BridgeError when TVM refuses the program.
+    """
+    tvm = _tvm.load()
+    function = to_tir(program).with_attr("global_symbol", "main")
+    for s in walk(program.body):
+        if isinstance(s, ExternCall):
+            tvm.register_global_func(_symbol(s.function), functools.partial(_call_outside, s.function), override=True)
+    machine = {"mcpu": tvm.target.codegen.llvm_get_system_cpu()} if fast else {"opt-level": 0}
+    try:
+        code = tvm.compile(tvm.IRModule({"main": function}), target=tvm.target.Target({"kind": "llvm", **machine}))
+    except TVM_FAILURES as error:
+        raise refusal("build_tir", program, error) from error
+    tensor = tvm.runtime.tensor  # copies: TVM's code needs 64-byte alignment, which NumPy does not give
+
+    def run(*arrays: Array) -> None:
+        tensors = [tensor(np.array(a, order="C", copy=None)) for a in arrays]
+        code(*tensors)
+        for array, made in list(zip(arrays, tensors, strict=True))[len(program.params) :]:
+            array[...] = made.numpy()
+
+    return run
+
+
+def refusal(call: str, program: Program, error: BaseException) -> BridgeError:
+    """The error that TVM cannot compile `program`."""
+    return BridgeError(f"{call}({program.name})", f"TVM refuses: {type(error).__name__}: {str(error).strip()[-400:]}", where=str(program))
+
+
+def _symbol(function: ExternFunction) -> str:
+    """The name by which TVM calls a function from outside."""
+    return f"minicc.{function!r}"
+
+
+def _call_outside(function: ExternFunction, *tensors: Any) -> None:
+    function(*[np.from_dlpack(t) for t in tensors])
+
+
+# ---- CUDA ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CudaProgram:
+    """The CUDA C++ of a program, and what to launch, in order: see `bridge.device_code`."""
+
+    source: str
+    launches: tuple[Launch, ...]
+    workspaces: tuple[Workspace, ...]
+    parameters: tuple[Buffer, ...]  # inputs, then outputs; launches name them
+
+
+def cuda_source(program: Program, arch: str = "sm_90") -> CudaProgram:
+    """CUDA C++ of a program whose loops are bound to thread axes.
+
+    Symbolic sizes remain: `launch.known(sizes)` gives the grid. Raises BridgeError when the
+    program has no form on a GPU: see `bridge.kernels`.
+    """
+    tvm = _tvm.load()
+    target = cuda_target(arch)
+    try:
+        code = device_code(tvm.IRModule({program.name: to_tir(program, device=True)}), target)
+    except TVM_FAILURES as error:
+        raise refusal("cuda_source", program, error) from error
+    return CudaProgram(code.source, tuple(code.launches[program.name]), tuple(code.workspaces.get(program.name, ())),
+                       (*program.params, *program.outputs))
+
+
+__all__ = ["CudaProgram", "build_tir", "cuda_source", "finish", "to_tir"]
