@@ -1,0 +1,308 @@
+"""Why two operators are in one kernel, or not: sentences from the rules of minicc and from those of TVM.
+
+In: an edge, as its producer and its consumer, and the partition that they are in. Out: one clause. The rules of minicc are those
+of `graph/fuse.py`, on the kinds of operators; TVM's are those of its GraphPartitioner, on the patterns of its steps. Each
+list below is read in order: the first rule that applies is the reason.
+
+    minicc_keeps_apart(relu, conv, partition(graph))     # 'nothing joins what an anchor reads, here Conv'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from minicc import ops
+from minicc.bridge.groups import MAX_DEPTH, Group, Grouping, Pattern, Step
+from minicc.graph.fuse import MOST_INPUTS, MOST_NODES, Partition, may_read
+from minicc.graph.fuse import Group as Kernel
+from minicc.graph.ir import Node
+from minicc.ops.base import Kind
+
+Rule = Callable[["Edge"], str | None]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A producer and a consumer, in both partitions."""
+
+    producer: Node
+    consumer: Node
+    kernels: Partition
+    grouping: Grouping
+
+    @property
+    def before(self) -> Kernel:
+        return self.kernels.of[self.producer]
+
+    @property
+    def after(self) -> Kernel:
+        return self.kernels.of[self.consumer]
+
+    @property
+    def in_minicc(self) -> bool:
+        """Whether minicc has both in one kernel."""
+        return self.before is self.after
+
+    @property
+    def in_tvm(self) -> bool:
+        """Whether TVM has both in one group; what TVM has no step for is in none."""
+        home = self.grouping.home
+        return self.producer in home and home[self.producer] is home.get(self.consumer)
+
+    @property
+    def step_before(self) -> Step | None:
+        """The step of TVM that makes the producer's value."""
+        return self.grouping.steps.get(self.producer, (None,))[-1]
+
+    @property
+    def step_after(self) -> Step | None:
+        """The first step of the consumer that reads it."""
+        steps = self.grouping.steps.get(self.consumer, ())
+        return next((s for s in steps if self.producer in s.reads), steps[0] if steps else None)
+
+    def why(self) -> str:
+        """Why one has fused the two and the other has not; why both did the same, if they did."""
+        texts = []
+        for name, fused, grant, refuse in (("minicc", self.in_minicc, MINICC_FUSES, MINICC_KEEPS_APART),
+                                           ("TVM", self.in_tvm, TVM_FUSES, TVM_KEEPS_APART)):  # fmt: skip
+            reason = next(text for rule in (grant if fused else refuse) if (text := rule(self)))
+            texts.append(f"{name} {'fuses them' if fused else 'does not'}: {reason}.")
+        return " ".join(texts if self.in_minicc else reversed(texts))
+
+
+def name(n: Node) -> str:
+    return n.op.name
+
+
+def kind(n: Node) -> str:
+    return n.op.kind.name.lower()
+
+
+# ---- minicc -------------------------------------------------------------------------------------
+
+
+def _stands_alone(e: Edge) -> str | None:
+    for n in (e.consumer, e.producer):
+        if n.op.kind is Kind.OPAQUE:
+            return f"{name(n)} is of the kind opaque, and stands alone"
+    return None
+
+
+def _reshape_leaves(e: Edge) -> str | None:
+    for n in (e.consumer, e.producer):
+        if isinstance(n.op, ops.Reshape) and len(e.kernels.of[n].members) == 1:
+            return "a Reshape at the edge of a kernel moves nothing, and leaves it"
+    return None
+
+
+def _is_output(e: Edge) -> str | None:
+    if e.producer in e.kernels.kept:
+        return f"the value of {name(e.producer)} is an output of the graph, and a kernel gives one value"
+    return None
+
+
+def _feeds_anchor(e: Edge) -> str | None:
+    if e.consumer is e.after.heart and e.consumer.op.kind is Kind.ANCHOR:
+        return f"nothing joins what an anchor reads, here {name(e.consumer)}"
+    return None
+
+
+def _two_hearts(e: Edge) -> str | None:
+    first, second = e.before.heart, e.after.heart
+    if first is None or second is None:
+        return None
+    if e.consumer is second:
+        return f"{name(second)} is the heart of a kernel of its own, and {name(first)} of that before"
+    return (f"a kernel has one heart, and the kernels of {name(first)} and {name(second)} meet in {name(e.consumer)}: it runs with "
+            "the later of the two in order")
+
+
+def _no_epilogue(e: Edge) -> str | None:
+    heart = e.before.heart
+    if heart is None:
+        return None
+    if e.consumer.op.kind > Kind.BROADCAST:
+        return f"the epilogue of {name(heart)} is elementwise or broadcast, and {name(e.consumer)} is of the kind {kind(e.consumer)}"
+    if e.consumer.type.shape != heart.type.shape:
+        return f"the epilogue of {name(heart)} keeps its shape, and {name(e.consumer)} does not"
+    sink = e.kernels.after[e.before.output]
+    if sink is None:
+        return f"the readers of {name(e.before.output)} meet nowhere before the outputs, and a kernel gives one value"
+    if sink is not e.consumer:
+        return (f"the epilogue of {name(heart)} would go up to {name(sink)}, where all readers of {name(e.before.output)} meet, and "
+                "not all on the way is elementwise or broadcast")
+    return None
+
+
+def _read_elsewhere(e: Edge) -> str | None:
+    if any(e.kernels.of.get(r) is not e.after for r in e.kernels.users[e.producer]):
+        return f"{name(e.producer)} is read outside of the kernel of {name(e.consumer)}, too, and a kernel gives one value"
+    return None
+
+
+def _would_repeat(e: Edge) -> str | None:
+    if may_read(e.consumer, e.producer, e.after):
+        return None
+    if isinstance(e.consumer.op, ops.Reshape) and e.consumer is e.after.output:
+        return "a Reshape at the end of a kernel takes nothing in"
+    if e.after.heart is not None and e.consumer not in e.after.before and e.producer.op.kind > Kind.BROADCAST:
+        return (f"{name(e.consumer)} is in the epilogue of {name(e.after.heart)}, which no data movement joins, and "
+                f"{name(e.producer)} is {kind(e.producer)}")
+    return f"{name(e.consumer)} needs elements of {name(e.producer)} more than once, and they would be computed as often"
+
+
+def _is_full(e: Edge) -> str | None:
+    if e.kernels.has_room(e.before.members | e.after.members):
+        return None
+    return f"together they would be more than {MOST_NODES} operators, or read more than {MOST_INPUTS} tensors"
+
+
+def _other_kernel(e: Edge) -> str:
+    return f"no rule joins {name(e.producer)} ({kind(e.producer)}) and {name(e.consumer)} ({kind(e.consumer)}) here"
+
+
+MINICC_KEEPS_APART: tuple[Rule, ...] = (
+    _stands_alone, _reshape_leaves, _is_output, _feeds_anchor, _two_hearts, _no_epilogue, _read_elsewhere, _would_repeat, _is_full,
+    _other_kernel,
+)  # fmt: skip
+
+
+def _in_epilogue(e: Edge) -> str | None:
+    heart = e.after.heart
+    if heart is not None and e.consumer not in e.after.before:
+        return f"{name(e.consumer)} is in the epilogue of {name(heart)}, which is elementwise or broadcast and keeps the shape"
+    return None
+
+
+def _reduced(e: Edge) -> str | None:
+    if e.consumer is e.after.heart:
+        return f"{name(e.consumer)} is a reduction, which computes what it reads on the way"
+    return None
+
+
+def _with_reader(e: Edge) -> str:
+    return f"{name(e.producer)} is {kind(e.producer)}, and runs with all that reads it"
+
+
+MINICC_FUSES: tuple[Rule, ...] = (_in_epilogue, _reduced, _with_reader)
+
+
+# ---- TVM ----------------------------------------------------------------------------------------
+
+
+def _heavy(group: Group) -> Step | None:
+    """The step of a group that is more than elementwise or injective, if any."""
+    return next((s for s in group.steps if Pattern.COMM_REDUCE <= s.pattern <= Pattern.OUT_ELEMENTWISE_FUSABLE), None)
+
+
+def _has_no_step(e: Edge) -> str | None:
+    for n in (e.consumer, e.producer):
+        if n not in e.grouping.home:
+            return f"{name(n)} is no step at all: it moves and computes nothing, or was folded"
+    return None
+
+
+def _cut_within(e: Edge) -> str | None:
+    here = e.grouping.home[e.producer]
+    steps = e.grouping.steps[e.consumer]
+    inside = [s for s in steps if s in here.steps]
+    if not inside:
+        return None
+    rest = next(s for s in steps if s not in here.steps)
+    return (f"{name(e.consumer)} is {len(steps)} steps, of which {inside[-1].function} ({inside[-1].pattern}) runs with "
+            f"{name(e.producer)}, and {rest.function} does not follow it")
+
+
+def _pattern_stands_alone(e: Edge) -> str | None:
+    for n, step in ((e.consumer, e.step_after), (e.producer, e.step_before)):
+        if step and step.pattern is Pattern.LIBRARY:
+            return f"{name(n)} is a call of a library ({step.function}), which stands alone"
+        if step and step.pattern is Pattern.OPAQUE:
+            return f"the pattern of {name(n)} ({step.function}) is opaque: it stands alone"
+    return None
+
+
+def _after_reduction(e: Edge) -> str | None:
+    if e.step_before and e.step_before.pattern is Pattern.COMM_REDUCE:
+        return f"nothing follows {name(e.producer)} in its group, as its pattern is comm-reduce"
+    return None
+
+
+def _before_heavy(e: Edge) -> str | None:
+    if e.step_after and e.step_after.pattern is Pattern.OUT_ELEMENTWISE_FUSABLE:
+        return (f"the pattern of {name(e.consumer)} ({e.step_after.function}) is out-elementwise-fusable: it takes what follows, never "
+                "what comes before")
+    return None
+
+
+def _follows_heavy(e: Edge) -> str | None:
+    heavy = _heavy(e.grouping.home[e.producer])
+    if not heavy or not e.step_after:
+        return None
+    if e.step_after.pattern > Pattern.ELEMENTWISE:
+        return (f"what follows {name(heavy.node)} in its group is elementwise, and the pattern of {name(e.consumer)} "
+                f"({e.step_after.function}) is {e.step_after.pattern}")
+    other = _heavy(e.grouping.home[e.consumer])
+    if other:
+        return (f"a group has one step that is heavy, and those of {name(heavy.node)} and {name(other.node)} meet in "
+                f"{name(e.consumer)}: it runs with the first of the two in order")
+    return None
+
+
+def _injective_before(e: Edge) -> str | None:
+    heavy = _heavy(e.grouping.home[e.consumer])
+    if e.step_before and e.step_before.pattern is Pattern.INJECTIVE and heavy:
+        return (f"{name(e.producer)} is injective, and the group of {name(e.consumer)} has {name(heavy.node)} ({heavy.pattern}), which "
+                "only elementwise and broadcast producers join")
+    return None
+
+
+def _meet(e: Edge) -> str | None:
+    if e.producer in e.kernels.kept:
+        return f"the value of {name(e.producer)} is an output of the graph, so no node dominates it"
+    sink = e.kernels.after[e.producer]
+    if sink is None:
+        return f"the readers of {name(e.producer)} meet nowhere before the outputs"
+    if sink is not e.consumer:
+        return f"{name(e.producer)} could only join {name(sink)}, where all its readers meet, with all that is between"
+    return None
+
+
+def _is_deep(e: Edge) -> str | None:
+    if len(e.grouping.home[e.producer].steps) + len(e.grouping.home[e.consumer].steps) > MAX_DEPTH:
+        return f"a group has at most {MAX_DEPTH} steps"
+    return None
+
+
+def _other_group(e: Edge) -> str:
+    return f"no rule joins the patterns {e.step_before and e.step_before.pattern} and {e.step_after and e.step_after.pattern} here"
+
+
+TVM_KEEPS_APART: tuple[Rule, ...] = (
+    _has_no_step, _cut_within, _pattern_stands_alone, _after_reduction, _before_heavy, _follows_heavy, _injective_before, _meet, _is_deep,
+    _other_group,
+)  # fmt: skip
+
+
+def _follows(e: Edge) -> str | None:
+    heavy = _heavy(e.grouping.home[e.producer])
+    if heavy and heavy.pattern is Pattern.OUT_ELEMENTWISE_FUSABLE:
+        return f"{name(heavy.node)} is out-elementwise-fusable, and {name(e.consumer)} is elementwise"
+    return None
+
+
+def _is_reduced(e: Edge) -> str | None:
+    if e.step_after and e.step_after.pattern is Pattern.COMM_REDUCE:
+        return f"{name(e.consumer)} is comm-reduce, and takes elementwise and broadcast producers"
+    return None
+
+
+def _is_light(e: Edge) -> str:
+    assert e.step_before, "what is in a group has a step"
+    return f"{name(e.producer)} ({e.step_before.function}) is {e.step_before.pattern}, and runs with what reads it"
+
+
+TVM_FUSES: tuple[Rule, ...] = (_follows, _is_reduced, _is_light)
+
+__all__ = ["MINICC_FUSES", "MINICC_KEEPS_APART", "TVM_FUSES", "TVM_KEEPS_APART", "Edge", "kind", "name"]

@@ -1,0 +1,161 @@
+"""Fusion side by side: what is the same is found to be, and every difference has a reason from the rules."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from minicc import ops
+from minicc.bridge.groups import operators
+from minicc.compile import GRAPH_PASSES
+from minicc.explain import fusion
+from minicc.explain.fusion import MARKS, before_fusion, compare_fusion
+from minicc.graph import Graph, constant, fuse, input
+from minicc.graph.fuse import MOST_NODES
+from minicc.graph.ir import Kernel
+from minicc.testing.strategies import graphs
+from minicc.types import TensorType, float16, float32
+
+x, y = (input(name, TensorType(float32, (4, 6))) for name in "xy")
+w = input("w", TensorType(float32, (6, 6)))
+half = input("half", TensorType(float16, (4, 6)))
+image = input("image", TensorType(float32, (1, 8, 12, 12)))
+KERNEL, OTHER = (constant(np.linspace(a, 1, 8 * 8 * 9, dtype=np.float32).reshape(8, 8, 3, 3)) for a in (-1, -2))
+relu, exp, neg, add, mul, matmul = ops.Relu(), ops.Exp(), ops.Neg(), ops.Add(), ops.Mul(), ops.MatMul()
+conv, pool, total = ops.Conv(padding=(1, 1, 1, 1)), ops.MaxPool((2, 2), (2, 2)), ops.ReduceSum((1,))
+
+
+def graph_of(*outputs):
+    inputs = [n for n in Graph("main", (), outputs, ("",) * len(outputs)).nodes if n.op.name == "Input"]
+    return Graph("main", tuple(inputs), outputs, tuple(f"out{k}" for k in range(len(outputs))))
+
+
+def chain(count, value):
+    for _ in range(count):
+        value = relu(neg(value))
+    return value
+
+
+SAME = {
+    "conv, relu": relu(conv(image, KERNEL)), "diamond": add(exp(relu(x)), neg(relu(x))), "exp, sum": total(exp(x)),
+    "relu, pool": pool(relu(image)), "transpose, add": add(ops.Transpose()(x), y.apply(ops.Transpose(), [y])),
+    "concat": ops.Concat(1)(relu(x), exp(y)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_what_is_the_same_has_no_differences(name):
+    made = compare_fusion(graph_of(SAME[name]))
+    assert {r.mark for r in made.regions} == {"same"} and not made.differences
+    assert "Where they differ" not in str(made)
+
+
+DIFFERENT = {  # mark; what is said of the first edge that differs
+    "sum, exp": (exp(total(x)), "split", "minicc fuses them: Exp is in the epilogue of ReduceSum",
+                 "TVM does not: nothing follows ReduceSum in its group, as its pattern is comm-reduce."),
+    "relu, softmax": (ops.Softmax()(relu(x)), "split", "minicc fuses them: Softmax is a reduction, which computes what it reads",
+                      "the pattern of Softmax (softmax) is out-elementwise-fusable: it takes what follows, never what comes before."),
+    "take, relu": (relu(ops.Gather(0)(x, np.array([2, 0]))), "split", "minicc fuses them: Gather is injective",
+                   "the pattern of Gather (take) is opaque: it stands alone."),
+    "transpose, sum": (total(ops.Transpose()(w)), "split", "minicc fuses them: ReduceSum is a reduction",
+                       "Transpose is injective, and the group of ReduceSum has ReduceSum (comm-reduce), which only elementwise and"),
+    "argmax, neg": (neg(ops.ArgMax(1)(x)), "merged", "TVM fuses them: ArgMax is out-elementwise-fusable, and Neg is elementwise.",
+                    "minicc does not: ArgMax is of the kind opaque, and stands alone."),
+    "reshape, relu": (relu(ops.Reshape((24,))(matmul(x, w))), "merged", "TVM fuses them: Reshape (reshape) is injective",
+                      "minicc does not: a Reshape at the edge of a kernel moves nothing, and leaves it."),
+    "two convs meet": (add(conv(image, KERNEL), conv(image, OTHER)), "regrouped", "TVM fuses them: Conv is out-elementwise-fusable",
+                       "the kernels of Conv and Conv meet in Add: it runs with the later of the two in order."),
+    "sum of halves": (total(exp(half)), "split", "minicc fuses them", "ReduceSum is 3 steps, of which sum (comm-reduce) runs with Exp"),
+    "identity": (relu(ops.Identity()(x)), "same", "minicc fuses them", "TVM does not: Identity is no step at all"),
+    "long chain": (chain(MOST_NODES, x), "merged", "TVM fuses them: ", f"together they would be more than {MOST_NODES} operators"),
+    "repeats": (ops.Concat(0)(exp(x), ops.Expand((4, 6))(exp(input("r", TensorType(float32, (1, 6)))))), "merged",
+                "TVM fuses them: Exp", "minicc does not: Expand needs elements of Exp more than once"),
+    "read by a product": (add(neg(exp(x)), matmul(exp(x), w)), "same", "", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_a_difference_says_why(name):
+    output, mark, first, second = DIFFERENT[name]
+    made = compare_fusion(graph_of(output))
+    assert mark in {r.mark for r in made.regions}
+    if first:
+        why = made.differences[0].why()
+        assert first in why and second in why
+
+
+OURS = {
+    "an output of the graph": lambda: graph_of(exp(relu(x)), relu(x)),
+    "read outside of the kernel": lambda: graph_of(add(neg(relu(x)), x), matmul(relu(x), w)),
+    "which no data movement joins": lambda: graph_of(add(matmul(x, w), ops.Transpose()(input("t", TensorType(float32, (6, 4)))))),
+    "keeps its shape": lambda: graph_of(add(ops.ReduceSum((0,))(x), y)),
+}
+
+
+@pytest.mark.parametrize("reason", OURS)
+def test_reasons_of_minicc(reason):
+    made = compare_fusion(OURS[reason]())
+    edges = [fusion.Edge(i, n, made.partition, made.grouping) for n in operators(made.graph) for i in n.inputs if i in made.partition.of]
+    assert any(reason in e.why() for e in edges if not e.in_minicc), [e.why() for e in edges]
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(graphs(max_nodes=8, names=[
+    "Relu", "Exp", "Add", "Mul", "Transpose", "Reshape", "ReduceSum", "ReduceMax", "Softmax", "MatMul", "Concat", "Slice", "Expand"]))
+def test_both_partitions_cover_every_operator_once_and_every_difference_has_a_reason(example):
+    graph = before_fusion(example.graph)
+    made = compare_fusion(graph)
+    wanted = {made.index[n] for n in operators(graph)}
+    ours = [made.index[n] for k in made.kernels for n in k.nodes]
+    theirs = [made.index[n] for g in made.grouping.groups for n in made.grouping.nodes(g)]
+    assert sorted(ours) == sorted(wanted) == sorted([*theirs, *(made.index[n] for n in made.grouping.absent)])
+    assert all(edge.why() and "no rule" not in edge.why() for edge in made.differences)
+    assert all(r.mark in MARKS for r in made.regions)
+    assert {r.mark for r in made.regions} <= {"same", "absent"} or made.differences
+    json.dumps(made.as_json())
+
+
+def test_the_kernels_are_those_of_the_pipeline():
+    graph = before_fusion(graph_of(relu(conv(image, KERNEL)), pool(exp(image))))
+    made = compare_fusion(graph)
+    assert [k.label for k in made.kernels] == [n.op.label for n in fuse(graph).nodes if isinstance(n.op, Kernel)]
+    assert set(fusion.LEFT_OUT) < {name for name, _ in GRAPH_PASSES}
+    assert [n.op.name for n in operators(graph)].count("PackedConv") == 0
+
+
+def test_the_text_has_both_columns_and_the_reasons():
+    text = str(compare_fusion(graph_of(exp(total(relu(x))), ops.Reshape((36,))(w))))
+    assert text == """\
+4 operators: 1 kernel and 1 view of minicc, 3 groups of TVM; 1 same, 1 split
+
+              minicc                                                    TVM
+split         relu_reduce_sum_exp                                       fused_relu_sum
+                n2 Relu, n3 ReduceSum, n4 Exp                             n2 Relu, n3 ReduceSum
+                                                                        tir_exp
+                                                                          n4 Exp
+same          (a view)                                                  reshape
+                n5 Reshape                                                n5 Reshape
+
+Where they differ:
+  1. n3 ReduceSum -> n4 Exp
+     minicc fuses them: Exp is in the epilogue of ReduceSum, which is elementwise or broadcast and keeps the shape.
+     TVM does not: nothing follows ReduceSum in its group, as its pattern is comm-reduce."""
+
+
+def test_regions_that_are_alike_stand_once_unless_all_are_asked_for():
+    made = compare_fusion(graph_of(*[exp(total(ops.LeakyRelu(k / 8)(x))) for k in range(6)]))
+    assert made.text().count("leaky_relu_reduce_sum_exp") == 1 and "split 6x" in made.text() and "and 2 more" in made.text()
+    assert made.text(all_regions=True).count("leaky_relu_reduce_sum_exp") == 6 and "more" not in made.text(all_regions=True)
+
+
+def test_json_has_every_node_and_every_reason():
+    made = compare_fusion(graph_of(exp(total(x))))
+    found = made.as_json()
+    assert [n["operator"] for n in found["nodes"]] == ["ReduceSum", "Exp"]
+    assert found["kernels"] == [{"name": "reduce_sum_exp", "nodes": [1, 2]}]
+    assert [g["nodes"] for g in found["groups"]] == [[1], [2]]
+    assert found["groups"][0]["steps"] == [{"node": 1, "function": "sum", "pattern": "comm-reduce"}]
+    assert found["regions"] == [{"mark": "split", "kernels": [0], "groups": [0, 1]}]
+    (edge,) = found["differences"]
+    assert (edge["from"], edge["to"], edge["minicc"], edge["tvm"]) == (1, 2, True, False) and edge["why"]
