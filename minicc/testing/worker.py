@@ -88,6 +88,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._jobs = 0
+        self._interrupted = False
 
     def __enter__(self) -> Worker:
         return self
@@ -105,16 +106,25 @@ class Worker:
                 with suppress(OSError):  # what was not sent is of no use
                     pipe.close()  # type: ignore[union-attr]
 
+    def interrupt(self) -> None:
+        """End a `run` of another thread, which then raises InterruptedError."""
+        self._interrupted = True
+        if process := self._process:
+            process.kill()
+
     def run(self, jobs: Sequence[Job], timeout: float = TIMEOUT) -> list[Outcome]:
         """An outcome for each job, in order.
 
         `timeout` is how many seconds TVM may take to compile a batch, and again to run each job. When
         a call ends early, by Ctrl-C for instance, the child is killed.
         """
+        self._interrupted = False
         outcomes: dict[int, Outcome] = {}
         waiting = [list(range(first, min(first + BATCH, len(jobs)))) for first in range(0, len(jobs), BATCH)][::-1]
         try:
             while waiting:
+                if self._interrupted:
+                    raise InterruptedError("interrupt() was called")
                 waiting += reversed(self._batch(jobs, waiting.pop(), outcomes, timeout))
         except BaseException:
             self.close()

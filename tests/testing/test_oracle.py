@@ -7,7 +7,23 @@ import pytest
 from hypothesis import given
 
 from minicc.graph import ir
-from minicc.ops import Abs, Add, ArgMax, Cast, Div, Exp, Floor, MatMul, Max, ReduceMax, ReduceSum, Relu, Transpose
+from minicc.ops import (
+    Abs,
+    Add,
+    ArgMax,
+    Atan,
+    Cast,
+    Div,
+    Equal,
+    Exp,
+    Floor,
+    MatMul,
+    Max,
+    ReduceMax,
+    ReduceSum,
+    Relu,
+    Transpose,
+)
 from minicc.testing import oracle
 from minicc.testing.oracle import Disagreement, TvmFailure, agree, assert_close, excuses
 from minicc.testing.strategies import graphs
@@ -75,6 +91,14 @@ def test_a_number_that_rounding_decides_is_passed_over(monkeypatch):
     check_with_error(monkeypatch, lambda x: Floor()(Exp()(x)), lambda a: np.float32([5 - a[0], 3]), x)
     with pytest.raises(Disagreement):
         check_with_error(monkeypatch, lambda x: Floor()(Exp()(x)), lambda a: a - np.float32([0, 1]), x)
+
+
+def test_a_function_that_is_nearly_the_identity_rounds(monkeypatch):
+    """The tangent of a small number is the number, to the digits of bfloat16; a compiler may keep more of them."""
+    x = np.array([-0.0393066], bfloat16.numpy)
+    check_with_error(monkeypatch, lambda x: Equal()(Atan()(x), x), lambda a: ~a, x)
+    with pytest.raises(Disagreement):
+        check_with_error(monkeypatch, lambda x: Equal()(Relu()(x), x), lambda a: ~a, x)
 
 
 def test_ties_are_decided(monkeypatch):

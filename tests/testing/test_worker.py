@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,17 @@ def test_a_finding_says_everything(faulty):
     text = str(faulty.run([job("raise_run")])[0])
     assert text.splitlines()[0] == "error: ValueError: a fault"
     assert "graph g(raise_run: float32[3]) {" in text and "raise_run = array([1., 2., 3.], dtype=float32)" in text
+
+
+def test_another_thread_may_end_a_run(faulty):
+    faulty.run([job()])
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(faulty.run, [job("hang_run"), job()])
+        time.sleep(0.5)
+        faulty.interrupt()
+        with pytest.raises(InterruptedError, match="interrupt"):
+            running.result(timeout=20)
+    assert kinds(faulty.run([job()])) == ["ok"]
 
 
 def test_ctrl_c_ends_the_worker(tmp_path):

@@ -1,0 +1,201 @@
+"""Many random examples through every stage: what agrees, what is excused, what TVM cannot do, what is wrong.
+
+In: examples, that is graphs with arrays for their inputs. Out: a `Verdict` on each, and a `Report` that
+counts them. TVM compiles a batch of examples as one module in its own process, while this one
+computes the references and runs minicc. `testing.operators` and `testing.graphs` are the campaigns.
+
+    with Worker() as worker:
+        verdicts = judge([drawn_graph(k) for k in range(20)], ("numpy", "llvm", "tvm"), worker)
+    report = Report(); report.extend(verdicts); print(report)
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from minicc.errors import ConfigError
+from minicc.graph.text import parse
+from minicc.ops.base import Array
+from minicc.runtime.files import write_file
+from minicc.testing.draws import Example
+from minicc.testing.oracle import NOTHING, STAGES, Disagreement, Excuses, compare, excuses, reference
+from minicc.testing.worker import TIMEOUT, Finding, Worker
+from minicc.types import DType, bfloat16
+
+LOOPS = 2000  # elements that a graph's values may have for stage loop, a microsecond or more for each operation
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A stage that disagrees with the reference, or failed."""
+
+    stage: str
+    problem: str
+    wrong: bool = True  # whether it gave an answer
+
+
+@dataclass
+class Verdict:
+    """What came of one example."""
+
+    example: Example
+    compared: dict[str, int] = field(default_factory=dict)  # stage: how many outputs were compared
+    excused: tuple[str, ...] = ()  # the names of the differences that excuse TVM from an output, or from running
+    finding: Finding | None = None  # how TVM failed
+    troubles: list[Trouble] = field(default_factory=list)
+
+    @property
+    def fine(self) -> bool:
+        """Whether all that was compared agrees; TVM may have failed."""
+        return not self.troubles
+
+    def __str__(self) -> str:
+        problems = [f"stage {t.stage}: {t.problem}" for t in self.troubles]
+        problems += [f"TVM: {self.finding.kind}: {self.finding.detail}"] if self.finding else []
+        return "\n".join([*problems, str(self.example)])
+
+
+# ---- one batch ----------------------------------------------------------------------------------
+
+
+def judge(examples: Sequence[Example], stages: Sequence[str], worker: Worker, timeout: float = TIMEOUT) -> list[Verdict]:
+    """A verdict on each example. Stage `loop` passes over graphs of more than LOOPS elements."""
+    verdicts = [Verdict(example) for example in examples]
+    excused = [excuses(e.graph, e.inputs) if "tvm" in stages else NOTHING for e in examples]
+    asked = [k for k in range(len(examples)) if "tvm" in stages and not excused[k].kills]
+    with ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(worker.run, [(examples[k].graph, examples[k].inputs) for k in asked], timeout)
+        try:
+            known = [reference(e.graph, e.inputs) for e in examples]
+            for verdict, expected in zip(verdicts, known, strict=True):
+                _judge_minicc(verdict, [stage for stage in stages if stage != "tvm"], expected)
+            outcomes = answers.result()
+        except BaseException:
+            worker.interrupt()
+            raise
+    for verdict, excuse in zip(verdicts, excused, strict=True):
+        verdict.excused = excuse.names
+    for k, outcome in zip(asked, outcomes, strict=True):
+        if isinstance(outcome, Finding):
+            verdicts[k].finding = outcome
+        else:
+            _compare(verdicts[k], "tvm", outcome, known[k], excused[k])
+    return verdicts
+
+
+Known = tuple[list[Array], list[Array]]  # what the reference gives, and the tolerances
+
+
+def _judge_minicc(verdict: Verdict, stages: Sequence[str], known: Known) -> None:
+    graph, inputs = verdict.example.graph, verdict.example.inputs
+    for stage in stages:
+        if stage == "loop" and sum(n.type.size for n in graph.nodes) > LOOPS:
+            continue
+        try:
+            got = STAGES[stage](graph, inputs)
+        except Exception as error:
+            verdict.troubles.append(Trouble(stage, f"{type(error).__name__}: {error}", wrong=False))
+        else:
+            _compare(verdict, stage, got, known, NOTHING)
+
+
+def _compare(verdict: Verdict, stage: str, got: Mapping[str, Array], known: Known, excused: Excuses) -> None:
+    try:
+        verdict.compared[stage] = compare(verdict.example.graph, got, known, stage, excused)
+    except Disagreement as error:
+        verdict.compared[stage] = 1
+        error.where = ""  # the example is shown beside it
+        verdict.troubles.append(Trouble(stage, str(error)))
+
+
+# ---- all of them --------------------------------------------------------------------------------
+
+
+@dataclass
+class Report:
+    """Counts, and the examples with which something is wrong."""
+
+    examples: int = 0
+    compared: Counter[str] = field(default_factory=Counter)  # by stage: examples of which an output was compared
+    excused: Counter[str] = field(default_factory=Counter)  # by difference: examples
+    findings: Counter[str] = field(default_factory=Counter)  # by kind: examples on which TVM failed
+    wrong: Counter[str] = field(default_factory=Counter)  # by stage: examples with a wrong answer, or where minicc failed
+    shown: list[Verdict] = field(default_factory=list)
+
+    def extend(self, verdicts: Iterable[Verdict]) -> None:
+        """Count these, too."""
+        for verdict in verdicts:
+            self.examples += 1
+            self.compared.update(stage for stage, outputs in verdict.compared.items() if outputs)
+            self.excused.update(verdict.excused)
+            self.wrong.update(trouble.stage for trouble in verdict.troubles)
+            if verdict.finding:
+                self.findings[verdict.finding.kind] += 1
+            if not verdict.fine or (verdict.finding and verdict.finding.kind != "unsupported"):
+                self.shown.append(verdict)
+
+    @property
+    def fine(self) -> bool:
+        """Whether nothing disagrees, unexcused, and minicc failed nowhere."""
+        return not self.wrong
+
+    def rows(self) -> list[tuple[str, int]]:
+        """What was counted, in words."""
+        rows = [("examples", self.examples)]
+        rows += [(f"compared: {stage}", self.compared[stage]) for stage in STAGES if self.compared[stage]]
+        rows += [(f"excused: {name}", count) for name, count in self.excused.most_common()]
+        rows += [(f"TVM: {kind}", count) for kind, count in self.findings.most_common()]
+        rows += [("TVM: wrong answer", self.wrong["tvm"]), ("minicc: wrong or failed", sum(self.wrong.values()) - self.wrong["tvm"])]
+        return rows
+
+    def __str__(self) -> str:
+        width = max(len(name) for name, _ in self.rows())
+        return "\n".join(f"{name:<{width}}  {count:>6}" for name, count in self.rows())
+
+
+# ---- files --------------------------------------------------------------------------------------
+
+
+def save(verdict: Verdict, folder: Path, name: str) -> None:
+    """Write the graph's text to NAME.txt, what is wrong to NAME.problem, and its inputs by name and constants by digest to NAME.npz."""
+    arrays = {**verdict.example.graph.constants, **verdict.example.inputs}
+    content = io.BytesIO()
+    np.savez(content, **{key: _plain(array) for key, array in arrays.items()})  # type: ignore[arg-type]
+    write_file(folder / f"{name}.npz", content.getvalue())
+    write_file(folder / f"{name}.problem", f"{verdict}\n".encode())
+    write_file(folder / f"{name}.txt", f"{verdict.example.graph}\n".encode())
+
+
+def load(path: Path) -> Example:
+    """The example of a NAME.txt with the NAME.npz beside it. Raises GraphError where the text is no graph, ConfigError where a file is amiss."""
+    try:
+        text = path.read_text()
+        with np.load(path.with_suffix(".npz"), allow_pickle=False) as held:
+            arrays = dict(held)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"load({path})", f"expected the text of a graph and {path.with_suffix('.npz').name} beside it, got {error}",
+                          hint="both are written by --save") from None
+    dtypes = {digest: DType.of(name) for name, digest in re.findall(r"Constant\[(\w+)\[[^\]]*\] @(\w+)\]", text)}
+    graph = parse(text, {key: _typed(array, dtypes[key]) for key, array in arrays.items() if key in dtypes})
+    return Example(graph, {name: _typed(arrays[name], n.dtype) for name, n in zip(graph.input_names, graph.inputs, strict=True)})
+
+
+def _plain(array: Array) -> Array:
+    """An array as NumPy stores it: bfloat16, which its files have not, as the bits."""
+    return array.view(np.uint16) if DType.of(array.dtype) is bfloat16 else array
+
+
+def _typed(array: Array, dtype: DType) -> Array:
+    """The inverse of `_plain`."""
+    return array.view(dtype.numpy) if dtype is bfloat16 else array
+
+
+__all__ = ["LOOPS", "Report", "Trouble", "Verdict", "judge", "load", "save"]
