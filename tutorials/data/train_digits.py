@@ -84,7 +84,8 @@ def to_onnx(model: nn.Sequential) -> onnx.ModelProto:  # noqa: C901 - one flat c
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 8, 8])],
         [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["batch", 10])], weights,
     )  # fmt: skip
-    model_proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="minicc")
+    model_proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="minicc",
+                                    ir_version=8)  # the one that came with opset 17
     onnx.checker.check_model(model_proto)
     return model_proto
 
