@@ -109,6 +109,15 @@ def cancels(op: Any, arrays: Sequence[Array]) -> bool:
     return arrays[0].dtype != np.float64 and bool(far.any() or overflows.any())
 
 
+def overflows_before_scale(op: Any, arrays: Sequence[Array]) -> bool:
+    """Whether what is standardised overflows before the scale has made it small."""
+    x, *vectors = (a.astype(np.float64) for a in arrays)
+    mean, variance = (v.reshape(-1, *(1,) * (x.ndim - 2)) for v in vectors[2:])
+    with np.errstate(all="ignore"):
+        standardised = ((x - mean) / np.sqrt(variance + op.epsilon)).astype(arrays[0].dtype)
+        return bool((np.isinf(standardised) & np.isfinite(x)).any())
+
+
 def all_lowest(op: Any, arrays: Sequence[Array]) -> bool:
     """Whether a vector along the axis has only the lowest number, or -inf; for ArgMin the highest."""
     x, dtype = arrays[0], DType.of(arrays[0].dtype)
@@ -207,6 +216,9 @@ ARITHMETIC = (
     Difference("variance that cancels", ("InstanceNormalization", "GroupNormalization"), cancels, "the mean of squared distances",
                "E[x * x] - E[x] * E[x], of which nothing may be left", lambda: (ops.InstanceNormalization(),
                [1000 + np.arange(9, dtype=np.float32).reshape(1, 1, 9), f32(1), f32(0)])),
+    Difference("overflow before the scale", ("BatchNormalization",), overflows_before_scale, "scale / sqrt(variance) first",
+               "the scale last, when all is infinite", lambda: (ops.BatchNormalization(),
+               [f32(3e38).reshape(1, 1), f32(0.1), f32(0), f32(0), f32(0.25)])),
     Difference("cast out of range", ("Cast", "CastLike"), out_of_range, "as the machine has it: mostly wraps",
                "wraps or saturates: it depends on the target", lambda: (ops.Cast(uint64), [f32(INF)])),
 )  # fmt: skip

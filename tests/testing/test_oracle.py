@@ -17,11 +17,14 @@ from minicc.ops import (
     Equal,
     Exp,
     Floor,
+    Gelu,
     MatMul,
     Max,
+    MaxPool,
     ReduceMax,
     ReduceSum,
     Relu,
+    Slice,
     Transpose,
 )
 from minicc.testing import oracle
@@ -80,6 +83,12 @@ def test_overflow_that_depends_on_the_order_is_passed_over(monkeypatch):
         check_with_error(monkeypatch, total, lambda a: a * np.float32(np.nan), np.float32([np.inf, 1]))
 
 
+def test_no_overflow_makes_minus_infinity_of_a_maximum(monkeypatch):
+    pool = MaxPool(kernel=(1,), padding=(1, 0))
+    with pytest.raises(Disagreement, match=r"must be .*-inf"):
+        check_with_error(monkeypatch, pool, lambda a: np.maximum(a, np.float32(-3.4e38)), np.float32([[[5]]]))
+
+
 def test_integers_are_exact(monkeypatch):
     x = np.arange(6, dtype=np.int32)
     with pytest.raises(Disagreement, match="within 0, got"):
@@ -99,6 +108,15 @@ def test_a_function_that_is_nearly_the_identity_rounds(monkeypatch):
     check_with_error(monkeypatch, lambda x: Equal()(Atan()(x), x), lambda a: ~a, x)
     with pytest.raises(Disagreement):
         check_with_error(monkeypatch, lambda x: Equal()(Relu()(x), x), lambda a: ~a, x)
+
+
+def test_an_exact_node_passes_on_what_it_is_given(monkeypatch):
+    """1 + tanh(x) cancels, whatever is done with the result; a Slice that leaves small results only is as sure as the Gelu."""
+    x = np.linspace(-3, 3, 13, dtype=np.float32)
+    for last in (Abs(), Slice(starts=(0,), ends=(3,), axes=(0,), steps=(1,))):
+        check_with_error(monkeypatch, lambda x, last=last: last(Gelu("tanh")(x)), lambda a: a + np.float32(3e-7), x)
+        with pytest.raises(Disagreement):
+            check_with_error(monkeypatch, lambda x, last=last: last(Gelu("tanh")(x)), lambda a: a + np.float32(3e-6), x)
 
 
 def test_ties_are_decided(monkeypatch):
