@@ -121,7 +121,7 @@ COMPARE = {ops.Equal(): np.equal, ops.Less(): np.less, ops.LessOrEqual(): np.les
 BITS = {ops.BitwiseAnd(): np.bitwise_and, ops.BitwiseOr(): np.bitwise_or, ops.BitwiseXor(): np.bitwise_xor}
 LOGIC = {ops.And(): np.logical_and, ops.Or(): np.logical_or, ops.Xor(): np.logical_xor, ops.Equal(): np.equal}
 
-for (binary, formula), of in product([*BINARY.items(), (ops.Div(), np.divide), (ops.Mod(fmod=True), np.fmod)], FLOATS):
+for (binary, formula), of in product([*BINARY.items(), (ops.Div(), np.divide), (ops.Mod(fmod=True), np.fmod)], FLOATS[::2]):
     case(binary, [some(2, 3, dtype=of), some(3, dtype=of, low=1)], formula)
 for (binary, formula), of in product([*BINARY.items(), *BITS.items()], ("int8", "int64", "uint64")):
     case(binary, [whole(3, 1, dtype=of, low=-99, high=99), whole(1, 4, dtype=of, low=-99, high=99)], formula)
@@ -157,7 +157,7 @@ for slope_shape in ((3, 1), (), (2, 1, 4), (1,), (4,), (2, 1, 1)):
     case(ops.PRelu(), [some(2, 3, 4), some(*slope_shape)], lambda x, slope: np.where(x > 0, x, x * slope))
 case(ops.PRelu(), [some(2, 3, dtype="bfloat16"), some(3, dtype="bfloat16")], lambda x, slope: np.where(x > 0, x, x * slope))
 
-for source, target in product(("float32", "bfloat16", "float16", "float64", "int8", "uint64", "bool"), repeat=2):
+for source, target in product(("float32", "bfloat16", "float64", "int8", "uint64", "bool"), repeat=2):
     values = np.array([0, 1, 2.75, 100]).astype(DType.of(source).numpy)
     case(ops.Cast(DType.of(target)), [values], values.astype(DType.of(target).numpy), target)
 case(ops.Cast(bfloat16), [array(1 + 2**-8, 1 + 3 * 2**-8, 3.4e38, NAN)], array(1, 1 + 2**-6, INF, NAN))
@@ -180,7 +180,7 @@ FLOAT_ONLY = (ops.ReduceLogSum, ops.ReduceLogSumExp)
 EMPTY = {ops.ReduceMean: NAN, ops.ReduceMax: -INF, ops.ReduceMin: INF, ops.ReduceProd: 1.0, ops.ReduceLogSum: -INF, ops.ReduceLogSumExp: -INF}
 
 for reduce, formula in REDUCE.items():
-    for of in FLOATS:
+    for of in FLOATS[::2]:
         case(reduce(axes=(-1, 0), keepdims=False), [some(2, 3, 4, dtype=of, low=0.5)], lambda x, f=formula: f(x, axis=(0, 2)))
     case(reduce(), [some(2, 3, low=0.5)], lambda x, f=formula: f(x, axis=(0, 1), keepdims=True), "all")
     case(reduce(axes=(), noop_with_empty_axes=True), [some(2, 3, low=0.5)], lambda x, f=formula: f(x, axis=()), "none")
@@ -188,7 +188,7 @@ for reduce, formula in REDUCE.items():
     case(reduce(axes=(1,)), [some(2, 0, 3)], np.full((2, 1, 3), EMPTY.get(reduce, 0.0)), "of-nothing")
     case(reduce(axes=(0,)), [some(2, 0, 3)], np.zeros((1, 0, 3)), "to-nothing")
     if reduce not in FLOAT_ONLY:
-        for of in ("int32", "int64", "uint8"):
+        for of in ("int32", "uint8"):
             case(reduce(axes=(1,)), [whole(3, 4, dtype=of, low=0, high=3)],
                  lambda x, f=formula: np.trunc(f(x.astype(np.int64), axis=1, keepdims=True)))  # fmt: skip
 case(ops.ReduceMean(), [array(-7, 2, 1, dtype="int32")], array(-1, dtype="int32"))
@@ -219,7 +219,7 @@ def softmax(x, axis):
 
 
 for of in FLOATS:
-    for along in (-1, 1, 0):
+    for along in (-1, 0):
         case(ops.Softmax(along), [some(2, 3, 4, dtype=of)], lambda x, a=along: softmax(x, a))
         case(ops.LogSoftmax(along), [some(2, 3, 4, dtype=of)], lambda x, a=along: np.log(softmax(x, a)))
     case(ops.Hardmax(1), [array([1, 3, 3], [2, 2, 1], dtype=of)], array([0, 1, 0], [1, 0, 0]))
@@ -271,7 +271,7 @@ def columns(v, x):
     return v.reshape(-1, *(1,) * (x.ndim - 2))
 
 
-for of in FLOATS:
+for of in (float32, bfloat16, float64):
     x, v = some(2, 4, 3, dtype=of), [some(4, dtype=of) for _ in range(3)]
     positive = some(4, dtype=of, low=0.5)
     case(ops.LayerNormalization(), [x, some(3, dtype=of), some(3, dtype=of)], lambda x, s, b: standard(x, (2,)) * s + b)
