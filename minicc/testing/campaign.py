@@ -11,6 +11,7 @@ computes the references and runs minicc. `testing.operators` and `testing.graphs
 
 from __future__ import annotations
 
+import difflib
 import io
 import re
 from collections import Counter
@@ -18,12 +19,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from minicc.errors import ConfigError
 from minicc.graph.text import parse
-from minicc.ops.base import Array
+from minicc.ops.base import REGISTRY, Array
 from minicc.runtime.files import write_file
 from minicc.testing.draws import Example
 from minicc.testing.oracle import NOTHING, STAGES, Disagreement, Excuses, compare, excuses, reference
@@ -56,6 +61,11 @@ class Verdict:
     def fine(self) -> bool:
         """Whether all that was compared agrees; TVM may have failed."""
         return not self.troubles
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a person should see it: something is wrong, or TVM failed on what it has a form for."""
+        return not self.fine or (self.finding is not None and self.finding.kind != "unsupported")
 
     def __str__(self) -> str:
         problems = [f"stage {t.stage}: {t.problem}" for t in self.troubles]
@@ -126,6 +136,7 @@ class Report:
     examples: int = 0
     compared: Counter[str] = field(default_factory=Counter)  # by stage: examples of which an output was compared
     excused: Counter[str] = field(default_factory=Counter)  # by difference: examples
+    with_excuse: int = 0  # examples with any
     findings: Counter[str] = field(default_factory=Counter)  # by kind: examples on which TVM failed
     wrong: Counter[str] = field(default_factory=Counter)  # by stage: examples with a wrong answer, or where minicc failed
     shown: list[Verdict] = field(default_factory=list)
@@ -136,10 +147,11 @@ class Report:
             self.examples += 1
             self.compared.update(stage for stage, outputs in verdict.compared.items() if outputs)
             self.excused.update(verdict.excused)
+            self.with_excuse += bool(verdict.excused)
             self.wrong.update(trouble.stage for trouble in verdict.troubles)
             if verdict.finding:
                 self.findings[verdict.finding.kind] += 1
-            if not verdict.fine or (verdict.finding and verdict.finding.kind != "unsupported"):
+            if verdict.is_shown:
                 self.shown.append(verdict)
 
     @property
@@ -159,6 +171,66 @@ class Report:
     def __str__(self) -> str:
         width = max(len(name) for name, _ in self.rows())
         return "\n".join(f"{name:<{width}}  {count:>6}" for name, count in self.rows())
+
+
+# ---- the command ---------------------------------------------------------------------------------
+
+
+def check_names(operators: str) -> list[str]:
+    """The operators of a comma-separated list; all where it is empty. Raises typer.BadParameter on others."""
+    names = [name.strip() for name in operators.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in REGISTRY]:
+        near = difflib.get_close_matches(unknown[0], REGISTRY)
+        raise typer.BadParameter(f"expected operators, got {', '.join(unknown)}{f'; did you mean {near[0]}?' if near else ''}",
+                                 param_hint="--operators")
+    return names or sorted(REGISTRY)
+
+
+class Show:
+    """A running campaign on the console: progress, what is found as it is found, and the report. A context
+    manager that takes Ctrl-C for an early end."""
+
+    def __init__(self, console: Console, what: str, total: int, folder: Path | None = None) -> None:
+        self.console, self.total, self.folder, self.report, self.stopped = console, total, folder, Report(), False
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[found]} found"), TimeElapsedColumn(),
+                   TimeRemainingColumn())  # fmt: skip
+        self._bar = Progress(*columns, console=console)
+        try:
+            if folder:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise typer.BadParameter(f"expected a folder to write in, got {folder}: {error.strerror}", param_hint="--save") from None
+
+    def __enter__(self) -> Show:
+        self._bar.start()
+        self._task = self._bar.add_task("", total=self.total, found=0)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        self._bar.stop()
+        self.stopped = kind is KeyboardInterrupt
+        return self.stopped
+
+    def add(self, verdicts: Sequence[Verdict]) -> None:
+        """Count these; show and save what is found."""
+        self.report.extend(verdicts)
+        for verdict in filter(lambda v: v.is_shown, verdicts):
+            self.console.print(f"\n{verdict}", markup=False, highlight=False, soft_wrap=True)
+            if self.folder:
+                self._save(verdict, self.folder)
+        self._bar.update(self._task, advance=len(verdicts), found=len(self.report.shown))
+
+    def _save(self, verdict: Verdict, folder: Path) -> None:
+        what = verdict.troubles[0].stage if verdict.troubles else f"tvm-{verdict.finding.kind}" if verdict.finding else ""
+        number = sum(1 for _ in folder.glob("*.txt")) + 1
+        save(verdict, folder, f"{number:04}-{what}")
+
+    def finish(self) -> None:
+        """Print the report and end: 1 when something is wrong, 130 after Ctrl-C."""
+        self.console.print(f"\n{self.report}", markup=False, highlight=False)
+        if self.stopped:
+            self.console.print(f"stopped after {self.report.examples} of {self.total}")
+        raise typer.Exit(130 if self.stopped else 0 if self.report.fine else 1)
 
 
 # ---- files --------------------------------------------------------------------------------------
@@ -198,4 +270,4 @@ def _typed(array: Array, dtype: DType) -> Array:
     return array.view(dtype.numpy) if dtype is bfloat16 else array
 
 
-__all__ = ["LOOPS", "Report", "Trouble", "Verdict", "judge", "load", "save"]
+__all__ = ["LOOPS", "Report", "Show", "Trouble", "Verdict", "check_names", "judge", "load", "save"]

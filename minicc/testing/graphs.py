@@ -1,0 +1,63 @@
+"""The campaign of graphs: random ones of up to ten operators, through every stage.
+
+In: how many, and the first seed. Out: what was compared, excused and found, and every graph on which a stage
+is wrong or fails, as text. Loop programs are run as Python where the graph is small.
+
+    python -m minicc.testing.graphs --count 10000 --seed 0 --operators MatMul,Softmax,Add --save found
+
+>>> [e.graph.name for e in examples(2)]
+['main', 'main']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from minicc.testing.campaign import Show, Verdict, check_names, judge
+from minicc.testing.draws import Example, drawn_graph
+from minicc.testing.worker import Worker
+
+COUNT = 300
+MOST_NODES = 10
+BATCH = 50  # graphs judged at a time
+STAGES = ("numpy", "loop", "llvm", "tvm")
+
+
+def examples(count: int, seed: int = 0, names: Sequence[str] = (), max_nodes: int = MOST_NODES) -> list[Example]:
+    """The random graphs of `count` seeds: the same in every run."""
+    return [drawn_graph(seed + k, max_nodes, names or None) for k in range(count)]
+
+
+def campaign(count: int = COUNT, seed: int = 0, names: Sequence[str] = (), stages: Sequence[str] = STAGES,
+             max_nodes: int = MOST_NODES) -> Iterator[list[Verdict]]:  # fmt: skip
+    """The verdicts on `count` random graphs, batch after batch."""
+    with Worker() as worker:
+        for first in range(0, count, BATCH):
+            yield judge(examples(min(BATCH, count - first), seed + first, names, max_nodes), stages, worker)
+
+
+def main(
+    count: Annotated[int, typer.Option(help="How many graphs.", min=1)] = COUNT,
+    seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
+    operators: Annotated[str, typer.Option(help="Of these operators only, separated by commas.")] = "",
+    max_nodes: Annotated[int, typer.Option(help="Operators in a graph, at most.", min=1)] = MOST_NODES,
+    save: Annotated[Path | None, typer.Option(help="Write what is found to this folder.")] = None,
+) -> None:
+    """Run random graphs through NumPy, loop programs, machine code and TVM, and compare."""
+    show = Show(Console(), "graphs", count, save)
+    names = check_names(operators)
+    with show:
+        for verdicts in campaign(count, seed, names, max_nodes=max_nodes):
+            show.add(verdicts)
+    show.finish()
+
+
+if __name__ == "__main__":
+    typer.run(main)
+
+__all__ = ["BATCH", "COUNT", "MOST_NODES", "STAGES", "campaign", "examples"]
