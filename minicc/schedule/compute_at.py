@@ -4,7 +4,8 @@ Meaning: the nest that fills `buffer` moves to the start of the body of `loop`. 
 to the box of elements that the body reads, and the buffer to that box, so it is smaller, warmer,
 and private to an iteration. Where the box may stick out of the buffer's domain, the producer's
 index is clamped into it: an element at the edge is computed again into a cell that nobody reads,
-which needs no branch.
+which needs no branch. A shared buffer belongs to all threads of a block: its box is what the
+iterations of the thread loops around need together, so that threads can fill it together.
 
 Legality: the buffer is inside of the program, filled by one statement over loops that are its
 axes, and read under `loop` only, later than its nest; what the nest reads is not written in
@@ -75,7 +76,7 @@ from minicc.schedule.set_scope import check_scope
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tidy import ranges_of
 from minicc.te.bounds import assume
-from minicc.te.expr import Const, Expr, Var, const, maximum, minimum
+from minicc.te.expr import Const, Expr, Var, const, free_vars, maximum, minimum
 from minicc.te.simplify import Simplifier
 from minicc.types import float32
 
@@ -106,17 +107,21 @@ class ComputeAt(Step):
         move = self._find(program)
         self._check_flow(program, move)
         ranges = ranges_of(program)
-        for around in [*loops_around(program.body, move.loop), move.loop]:
-            ranges = inside_of(around, ranges) if isinstance(around.extent, Expr) else ranges
+        around = [*loops_around(program.body, move.loop), move.loop]
+        for outer in around:
+            ranges = inside_of(outer, ranges) if isinstance(outer.extent, Expr) else ranges
+        together = {f.var for f in around if self._is_shared(move.alloc.buffer) and f.kind.startswith("threadIdx")}
         guards: list[If] = []
         inside = move.loop.body
         while isinstance(inside, If) and not any(load.source is move.alloc.buffer for load in reads(inside)):
+            if together & free_vars(inside.cond):  # it holds for some of the threads that fill the box
+                break
             guards.append(inside)  # of the loop itself: known to hold for the producer as well
             inside = inside.body
         for guard in guards:
             ranges = assume(guard.cond, ranges)
         simplify = Simplifier(ranges)
-        inner = {f.var: ranges[f.var] for f in loops(inside).values()}
+        inner = {var: ranges[var] for var in [*[f.var for f in loops(inside).values()], *together]}
         region = box(all_reads(inside, move.alloc.buffer), move.alloc.buffer.shape, inner, simplify)
         shape = tuple(extent for _, extent in region)
         buffer = replace(move.alloc.buffer, shape=shape, scope=self._scope(move.alloc.buffer.scope, shape))
@@ -189,6 +194,9 @@ class ComputeAt(Step):
             later = later or s is move.nest
             if later and (written := needed & set(targets(s))):
                 raise Illegal(f"it reads {next(iter(written)).name}, which is written later again", self.buffer)
+
+    def _is_shared(self, buffer: Buffer) -> bool:
+        return (self.scope or buffer.scope) == "shared"
 
     def _scope(self, scope: str, shape: tuple[Any, ...]) -> str:
         if self.scope is not None:
