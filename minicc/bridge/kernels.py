@@ -86,7 +86,7 @@ class _Host:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.crossed: dict[Buffer, set[str]] = {}  # local buffers, by the axes of loops inside of which they are used
+        self.crossed: dict[Buffer, set[str]] = {}  # local buffers, by the axes of the loops inside that fill them
 
     def fail(self, problem: str, culprit: str, hint: str) -> BridgeError:
         return BridgeError(_call(self.program), problem, caret(str(self.program), culprit), hint)
@@ -244,7 +244,7 @@ class _Kernel:
         if buffer.scope == "shared":
             self.check_same(buffer, body, {f.var for f in place.axes if is_thread(f.kind)})
             place = _Place(place.axes, place.guards, {**place.shared, buffer: (len(place.axes), len(place.guards))})
-        elif axes := {f.kind for f in loops(body).values() if f.kind in self.index and _uses(f, buffer)}:
+        elif axes := {f.kind for f in loops(body).values() if f.kind in self.index and _fills(f, buffer)}:
             self.host.crossed[buffer] = axes
         return Alloc(buffer, self.visit(body, place))
 
@@ -288,9 +288,9 @@ def _stores(s: Stmt, around: tuple[Expr, ...]) -> Iterator[tuple[Store, tuple[Ex
         yield from _stores(inner, own)
 
 
-def _uses(s: Stmt, buffer: Buffer) -> bool:
-    """Whether `s` writes or reads an element of `buffer`."""
-    return any((isinstance(t, Store) and t.buffer is buffer) or any(e.source is buffer for e in loads(*expressions(t))) for t in walk(s))
+def _fills(s: Stmt, buffer: Buffer) -> bool:
+    """Whether `s` writes elements of `buffer`."""
+    return any(isinstance(t, Store) and t.buffer is buffer for t in walk(s))
 
 
 def _touches_shared(s: Stmt) -> bool:

@@ -10,8 +10,7 @@ never overflowed. So here
 - integers other than int64 are added, subtracted and multiplied so that they wrap: in a wider type;
 - an integer divided by 0 is 0, and by -1 its negative, with no instruction that traps.
 
->>> text(var("n") + 1)                                                     # doctest: +SKIP
-'n + T.int64(1)'
+    Expressions({Var("n"): tvm.tirx.Var("n", "int64")})(Var("n") + 1)       # n + T.int64(1)
 """
 
 from __future__ import annotations
@@ -85,6 +84,7 @@ class Expressions:
         return self.memo.pop(e) if e in self.binding else self.memo[e]
 
     def translate(self, e: Expr) -> Any:
+        """One operator, whose operands have been translated."""
         match e:
             case Var():
                 return self.variable(e)
@@ -106,12 +106,14 @@ class Expressions:
                           hint="lower reductions to loops first")
 
     def variable(self, e: Var) -> Any:
+        """The TIR variable. Raises BridgeError when there is none."""
         if e not in self.variables:
             raise BridgeError(f"to_tir of {e}", f"expected the variable of a loop around or an extent of a parameter, got {e.name}",
                               where=str(e), hint="a symbolic size must be an extent of a parameter")
         return self.variables[e]
 
     def literal(self, value: Any, dtype: DType) -> Any:
+        """A number of `dtype`."""
         if dtype is bfloat16:
             return self.tir.Cast("bfloat16", self.tir.const(value, "float32"))
         if dtype.is_integer and value >= 1 << 63:
@@ -129,6 +131,7 @@ class Expressions:
     # ---- choices
 
     def select(self, cond: Expr, then: Expr, other: Expr) -> Any:
+        """A choice, lazy where a branch loads what `cond` does not."""
         if isinstance(cond, Unary) and cond.op == "not":
             cond, then, other = cond.a, other, then
         if e := _of_booleans(cond, then, other):
@@ -139,6 +142,7 @@ class Expressions:
         return choose(self(cond), self(then), self(other))
 
     def compare(self, op: str, a: Expr, b: Expr) -> Any:
+        """A comparison, false for NaN but for `ne`."""
         tir, x, y = self.tir, self(a), self(b)
         if a.dtype is boolean:
             x, y = tir.Cast("int8", x), tir.Cast("int8", y)
@@ -155,6 +159,7 @@ class Expressions:
         return tir.Or(tir.Or(less, tir.LT(y, x)), tir.Or(tir.isnan(x), tir.isnan(y)))
 
     def unary(self, e: Expr, op: str, a: Expr) -> Any:
+        """`op` of `a`, which is `e`."""
         tir, x = self.tir, self(a)
         if op == "not":
             if a.dtype is not boolean:
@@ -171,6 +176,7 @@ class Expressions:
     # ---- arithmetic
 
     def binary(self, e: Expr, op: str, a: Expr, b: Expr) -> Any:
+        """`a op b`, which is `e`, unless it is a comparison."""
         x, y = self(a), self(b)
         if a.dtype is boolean:
             return self.logical(op, a, b, x, y)
@@ -193,6 +199,7 @@ class Expressions:
         return self.indices[e]
 
     def logical(self, op: str, a: Expr, b: Expr, x: Any, y: Any) -> Any:
+        """`a op b` of booleans."""
         tir = self.tir
         if op in LOGICAL and any(load not in loads(a) for load in loads(b)):  # b may only be evaluated where a allows it
             return tir.if_then_else(x, y, tir.const(False, "bool")) if op == "and" else tir.if_then_else(x, tir.const(True, "bool"), y)
@@ -252,6 +259,7 @@ class Expressions:
         return self.tir.reinterpret(dtype.name, x)
 
     def signed(self, x: Any, dtype: DType) -> Any:
+        """The bits of the unsigned `x` as a number of `dtype`, which is as wide."""
         return self.bits(x, DType.of(f"uint{dtype.bits}"), dtype) if dtype.kind == "int" else x
 
     def shift(self, op: str, dtype: DType, b: Expr, x: Any, y: Any) -> Any:
@@ -282,6 +290,7 @@ class Expressions:
         return tir.if_then_else(tir.EQ(y, zero), zero, other)
 
     def float(self, op: str, a: Expr, b: Expr, x: Any, y: Any) -> Any:
+        """`a op b` of floats."""
         tir = self.tir
         if op in ("min", "max"):
             return self.held(x, lambda x: self.held(y, lambda y: self.extremum(op, x, y)))
@@ -337,6 +346,7 @@ class Expressions:
         return self.signed(bits if source.bits == dtype.bits else tir.Cast(f"uint{dtype.bits}", bits), dtype)
 
     def call(self, name: str, args: list[Any], source: DType, dtype: DType) -> Any:
+        """An intrinsic. Raises BridgeError where it has no form."""
         tir = self.tir
         if name == "bitcast":
             return args[0] if source is dtype else self.bits(args[0], source, dtype)
@@ -350,6 +360,7 @@ class Expressions:
                           hint="cast the operands; see te/intrinsics.py")
 
     def libm(self, name: str, args: list[Any], dtype: DType) -> Any:
+        """A function of the C library, which CUDA has, too."""
         return self.tir.call_pure_extern(dtype.name, name if dtype is float64 else f"{name}f", *args)
 
 
