@@ -1,0 +1,182 @@
+"""Campaigns: what is counted as what, what is shown and saved, and that Ctrl-C ends with the report."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import typer
+from rich.console import Console
+
+from minicc.errors import ConfigError
+from minicc.graph import ir
+from minicc.ops import Add, Div, Max, Neg
+from minicc.testing import campaign, graphs, operators, oracle
+from minicc.testing.campaign import Report, Show, Trouble, Verdict, check_names, judge, load, save
+from minicc.testing.draws import Example, drawn_graph, graph_of
+from minicc.testing.worker import Finding
+from minicc.types import TensorType, bfloat16
+
+X = np.float32([1, 2])
+GOOD = graph_of(Neg(), [X])
+EXCUSED = graph_of(Max(), [np.float32([np.nan, 1]), X])
+DEADLY = graph_of(Div(), [np.int32([1, 2]), np.int32([0, 1])])
+
+
+class FakeWorker:
+    """Gives these answers; -x where there is none."""
+
+    def __init__(self, *answers):
+        self.answers, self.asked, self.interrupted = list(answers), [], False
+
+    def run(self, jobs, timeout):
+        self.asked += jobs
+        return [self.answers.pop(0) if self.answers else {"y": -inputs["x0"]} for _, inputs in jobs]
+
+    def interrupt(self):
+        self.interrupted = True
+
+
+def test_what_agrees_is_compared():
+    (verdict,) = judge([GOOD], ("numpy", "loop", "llvm", "tvm"), FakeWorker())
+    assert verdict.fine and not verdict.is_shown and verdict.compared == {"numpy": 1, "loop": 1, "llvm": 1, "tvm": 1}
+
+
+def test_a_wrong_answer_of_tvm_is_found():
+    verdicts = judge([GOOD, GOOD], ("numpy", "tvm"), FakeWorker({"y": -X}, {"y": X}))
+    report = Report()
+    report.extend(verdicts)
+    assert [v.fine for v in verdicts] == [True, False] and report.wrong == {"tvm": 1} and not report.fine
+    assert "stage tvm: Disagreement" in str(verdicts[1]) and "x0 = array([1., 2.], dtype=float32)" in str(verdicts[1])
+
+
+@pytest.mark.parametrize("kind, shown", [("crash", True), ("timeout", True), ("error", True), ("unsupported", False)])
+def test_a_failure_of_tvm_is_a_finding_and_nothing_wrong(kind, shown):
+    verdicts = judge([GOOD], ("tvm",), FakeWorker(Finding(kind, "SIGSEGV", GOOD.graph, GOOD.inputs)))
+    report = Report()
+    report.extend(verdicts)
+    assert report.fine and report.findings == {kind: 1} and bool(report.shown) == shown and report.compared["tvm"] == 0
+
+
+def test_known_differences_are_excused_and_counted():
+    worker = FakeWorker({"y": X})
+    report = Report()
+    report.extend(judge([EXCUSED, DEADLY], ("tvm",), worker))
+    assert report.fine and report.with_excuse == 2 and report.compared["tvm"] == 0
+    assert report.excused == {"maximum of NaN": 1, "integer division by zero": 1}
+    assert [graph for graph, _ in worker.asked] == [EXCUSED.graph], "TVM would die of the other"
+
+
+def test_what_minicc_does_wrong_is_told_from_what_tvm_does(monkeypatch):
+    def fails(graph, inputs):
+        raise RuntimeError("no registers left")
+
+    monkeypatch.setitem(oracle.STAGES, "llvm", fails)
+    monkeypatch.setitem(oracle.STAGES, "loop", lambda graph, inputs: {"y": X})
+    report = Report()
+    report.extend(judge([GOOD], ("loop", "llvm", "tvm"), FakeWorker()))
+    assert report.wrong == {"loop": 1, "llvm": 1} and "RuntimeError: no registers left" in str(report.shown[0])
+    assert dict(report.rows())["minicc: wrong or failed"] == 2 and dict(report.rows())["TVM: wrong answer"] == 0
+
+
+def test_loop_programs_of_large_graphs_are_not_run():
+    large = graph_of(Neg(), [np.zeros(campaign.LOOPS, np.float32)])
+    assert judge([large], ("numpy", "loop"), FakeWorker())[0].compared == {"numpy": 1}
+
+
+def test_tvm_is_ended_when_the_judge_fails(monkeypatch):
+    worker = FakeWorker()
+    monkeypatch.setattr(campaign, "reference", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        judge([GOOD], ("tvm",), worker)
+    assert worker.interrupted
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_saved_is_loaded(tmp_path, seed):
+    example = drawn_graph(seed)
+    save(Verdict(example, troubles=[Trouble("llvm", "wrong")]), tmp_path, "one")
+    assert (tmp_path / "one.problem").read_text().startswith("stage llvm: wrong\ngraph main(")
+    again = load(tmp_path / "one.txt")
+    assert again.graph.same_as(example.graph)
+    assert again.inputs.keys() == example.inputs.keys()
+    for name, array in example.inputs.items():
+        assert again.inputs[name].dtype == array.dtype and again.inputs[name].tobytes() == array.tobytes()
+
+
+def test_large_constants_of_every_float_are_saved(tmp_path):
+    x = ir.input("x", TensorType(bfloat16, (40,)))
+    graph = ir.Graph("g", (x,), (Add()(x, np.arange(40).astype(bfloat16.numpy)),), ("y",))
+    save(Verdict(Example(graph, {"x": np.ones(40, bfloat16.numpy)})), tmp_path, "one")
+    assert load(tmp_path / "one.txt").graph.same_as(graph)
+
+
+def test_a_pair_that_is_not_whole_is_refused(tmp_path):
+    save(Verdict(GOOD), tmp_path, "one")
+    (tmp_path / "one.npz").write_bytes(b"PK")
+    with pytest.raises(ConfigError, match=r"expected the text of a graph and one.npz beside it, got"):
+        load(tmp_path / "one.txt")
+    with pytest.raises(ConfigError, match="No such file"):
+        load(tmp_path / "two.txt")
+
+
+def test_what_is_found_is_shown_and_saved(tmp_path, capsys):
+    show = Show(Console(width=100), "graphs", 3, tmp_path / "a" / "found")
+    with show:
+        show.add([Verdict(GOOD), Verdict(GOOD, troubles=[Trouble("tvm", "y must be 1, got 2")])])
+        show.add([Verdict(GOOD, finding=Finding("crash", "SIGFPE", GOOD.graph, GOOD.inputs))])
+    with pytest.raises(typer.Exit) as end:
+        show.finish()
+    out = capsys.readouterr().out
+    assert end.value.exit_code == 1 and "stage tvm: y must be 1, got 2\ngraph main(x0: float32[2]) {" in out and "TVM: crash: SIGFPE" in out
+    names = sorted(p.name for p in (tmp_path / "a" / "found").iterdir())
+    assert names == [f"{stem}.{end}" for stem in ("0001-tvm", "0002-tvm-crash") for end in ("npz", "problem", "txt")]
+
+
+def test_a_folder_that_cannot_be_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(typer.BadParameter, match=r"expected a folder to write in, got .*file"):
+        Show(Console(), "graphs", 1, tmp_path / "file")
+
+
+def test_names_of_operators():
+    assert check_names(" Add, Neg ") == ["Add", "Neg"] and len(check_names("")) > 100
+    with pytest.raises(typer.BadParameter, match="did you mean Relu"):
+        check_names("Add,Rleu")
+
+
+def run(*arguments, **options):
+    return subprocess.Popen([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_the_command_of_operators(capsys):
+    with pytest.raises(typer.Exit) as end:
+        operators.main(count=3, seed=0, operators="Add,Max", save=None)
+    out = capsys.readouterr().out
+    assert end.value.exit_code == 0 and re.search(r"Add +3 +3 +0 +0 +0", out) and re.search(r"^examples +6$", out, re.MULTILINE)
+
+
+def test_the_command_of_graphs_ends_early_with_its_report(monkeypatch, capsys):
+    def interrupted(*_, **options):
+        yield [Verdict(GOOD, {"tvm": 1})] * 5
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(graphs, "campaign", interrupted)
+    with pytest.raises(typer.Exit) as end:
+        graphs.main(count=9, seed=0, operators="", max_nodes=3, save=None)
+    out = capsys.readouterr().out
+    assert end.value.exit_code == 130 and re.search(r"compared: tvm +5", out) and "stopped after 5 of 9" in out
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_command_of_graphs_with_the_report():
+    process = run("minicc.testing.graphs", "--count", "100000", "--operators", "Add,Neg", start_new_session=True)
+    time.sleep(12)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and re.search(r"stopped after \d+ of 100000", out) and "TVM: wrong answer  " in out
+    assert "Traceback" not in err

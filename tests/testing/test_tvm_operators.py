@@ -1,0 +1,25 @@
+"""Every operator over random attributes, shapes and dtypes: TVM, the independent judge, gives what the reference gives."""
+
+import pytest
+
+from minicc.ops.base import REGISTRY
+from minicc.testing.campaign import Report, judge
+from minicc.testing.operators import COUNT, examples
+from minicc.testing.worker import shared_worker
+
+SHARE = 0.7  # of the examples, at least, that must really be compared: neither excused nor without an answer
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_tvm_gives_what_the_reference_gives(name):
+    report = Report()
+    report.extend(judge(examples(name), ("tvm",), shared_worker()))
+    assert report.fine, "\n\n".join(map(str, report.shown))
+    assert report.compared["tvm"] >= SHARE * COUNT, f"{report}\n" + "\n\n".join(map(str, report.shown[:3]))
+
+
+def test_shapes_and_dtypes_are_varied():
+    """Empty axes, ones, odd and prime extents, scalars; every dtype that an operator takes."""
+    drawn = [n.type for e in examples("Add", 200) for n in e.graph.inputs]
+    assert {0, 1, 2, 3, 5, 7} <= {d for t in drawn for d in t.shape} and () in {t.shape for t in drawn}
+    assert len({t.dtype for t in drawn}) == 12
