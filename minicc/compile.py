@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from minicc import frontend, te
+from minicc.bridge.function import DEVICES, CudaFunction
 from minicc.errors import CodegenError, ConfigError, ScheduleError
 from minicc.graph.bind import bind, runtime_operands
 from minicc.graph.eliminate_dead_code import eliminate_dead_code
@@ -159,18 +160,21 @@ def lower(s: TeSchedule | Schedule, args: Sequence[te.Tensor] | None = None, nam
 
 
 def build(s: TeSchedule | Schedule | Program, args: Sequence[te.Tensor] | None = None, target: Target | str = "native",
-          name: str = "main") -> Function:
+          name: str = "main") -> Function | CudaFunction:
     """Machine code of a schedule, called with NumPy arrays in the order of `args`.
 
-    Outputs are written in place. Loops that are bound to thread axes run as ordinary loops.
+    Outputs are written in place. Loops that are bound to thread axes run as ordinary loops, or for
+    `target="cuda"` as the blocks and threads of a device (`"emulated"` runs those kernels on the CPU).
     Raises ScheduleError when `args` do not fit the schedule, CodegenError when a symbolic size is
     the extent of no argument.
     """
-    machine = Target.of(target)
     program = s if isinstance(s, Program) else lower(s, args, name)
     order = [b.name for b in (*program.params, *program.outputs)]
     if isinstance(s, TeSchedule) and args is not None:
         order = [s[arg].name for arg in args]
+    if isinstance(target, str) and target in DEVICES:
+        return CudaFunction(program, order, target)
+    machine = Target.of(target)
     return Function(program, finish(program), order, machine)
 
 

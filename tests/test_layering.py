@@ -28,7 +28,7 @@ DIRECT = {  # package: what stands directly below it; whatever stands below that
     "tune": ("runtime", "recipes"),
     "frontend": ("graph",),
     "bridge": ("graph", "loop"),
-    "compile": ("graph", "frontend", "recipes", "runtime", "tune"),
+    "compile": ("graph", "frontend", "recipes", "runtime", "tune", "bridge"),
     "minicc": ("compile",),  # minicc/__init__.py, the public API
     "testing": ("minicc", "bridge", "backend"),
     "backend": ("minicc", "bridge"),
