@@ -1,0 +1,127 @@
+"""Where the nodes of a graph stand in a picture: in layers, every edge downwards, with few crossings.
+
+In: nodes in topological order, edges, and the width of each node. Out: for each node its layer and its horizontal centre, and for
+each edge the points between its ends. An edge over several layers gets a place in each, so that nodes stand aside for it; edges from one
+node share it.
+
+>>> layout = place(["a", "b", "c"], [("a", "b"), ("b", "c"), ("a", "c")], width=10, gap=2)
+>>> layout.layer
+{'a': 0, 'b': 1, 'c': 2}
+>>> len(layout.between["a", "c"])
+1
+
+The method is Sugiyama's (Sugiyama, Tagawa and Toda, 1981): layers by longest paths, order by barycentres, then the positions
+that are nearest to the mean of the neighbours and yet apart (isotonic regression).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+SWEEPS = 12
+NARROW = 0.35  # the width of an edge that passes a layer, in widths of a node
+
+Item = Hashable  # a node, or (producer, layer) where edges of a producer pass
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`x` is a centre; `between[edge]` are the (x, layer) that an edge passes, downwards."""
+
+    layer: dict[Any, int]
+    x: dict[Any, float]
+    between: dict[tuple[Any, Any], list[tuple[float, int]]]
+    left: float
+    right: float
+
+    @property
+    def layers(self) -> int:
+        return max(self.layer.values(), default=-1) + 1
+
+
+def place(nodes: Sequence[Any], edges: Sequence[tuple[Any, Any]], width: float, gap: float) -> Layout:
+    """The layout of a graph; `nodes` come producers first."""
+    layer = _layers(nodes, edges)
+    rows: list[list[Item]] = [[] for _ in range(max(layer.values(), default=-1) + 1)]
+    for n in nodes:
+        rows[layer[n]].append(n)
+    links: dict[tuple[Item, Item], None] = {}  # in order
+    seen: set[Item] = set()
+    for a, b in edges:
+        passed = [(a, k) for k in range(layer[a] + 1, layer[b])]
+        for stop in passed:
+            if stop not in seen:
+                rows[stop[1]].append(stop)
+                seen.add(stop)
+        stops: list[Item] = [a, *passed, b]
+        links.update(dict.fromkeys(pairwise(stops)))
+    wide = {item: width if item in layer else NARROW * width for row in rows for item in row}
+    x = _positions(rows, list(links), wide, gap)
+    between = {(a, b): [(x[a, k], k) for k in range(layer[a] + 1, layer[b])] for a, b in edges}
+    left = min((x[i] - wide[i] / 2 for i in wide), default=0.0)
+    right = max((x[i] + wide[i] / 2 for i in wide), default=0.0)
+    return Layout(layer, {n: x[n] for n in nodes}, between, left, right)
+
+
+def _layers(nodes: Sequence[Any], edges: Sequence[tuple[Any, Any]]) -> dict[Any, int]:
+    """The longest path to each node; what has as many readers as inputs, or more, stands right above its first reader."""
+    before: dict[Any, list[Any]] = {n: [] for n in nodes}
+    after: dict[Any, list[Any]] = {n: [] for n in nodes}
+    for a, b in edges:
+        before[b].append(a)
+        after[a].append(b)
+    layer: dict[Any, int] = {}
+    for n in nodes:
+        layer[n] = max((layer[i] + 1 for i in before[n]), default=0)
+    for n in reversed(nodes):
+        if after[n] and len(after[n]) >= len(before[n]):
+            layer[n] = min(layer[r] for r in after[n]) - 1
+    return layer
+
+
+def _positions(rows: list[list[Item]], links: Sequence[tuple[Item, Item]], wide: Mapping[Item, float], gap: float) -> dict[Item, float]:
+    """The centre of every item: rows are swept down and up, each item drawn to the mean of its neighbours there."""
+    up: dict[Item, list[Item]] = {item: [] for item in wide}
+    down: dict[Item, list[Item]] = {item: [] for item in wide}
+    for a, b in links:
+        down[a].append(b)
+        up[b].append(a)
+    x: dict[Item, float] = {}
+    for row in rows:
+        x.update(zip(row, _apart([0.0] * len(row), [wide[i] for i in row], gap), strict=True))
+    for sweep in range(SWEEPS):
+        neighbours = up if sweep % 2 == 0 else down
+        for row in rows if sweep % 2 == 0 else reversed(rows):
+            wished = {i: _mean([x[n] for n in neighbours[i]], x[i]) for i in row}
+            row.sort(key=lambda i, wished=wished: wished[i])  # type: ignore[misc] # the lambda is used at once
+            x.update(zip(row, _apart([wished[i] for i in row], [wide[i] for i in row], gap), strict=True))
+    return x
+
+
+def _mean(values: Sequence[float], otherwise: float) -> float:
+    return sum(values) / len(values) if values else otherwise
+
+
+def _apart(wished: Sequence[float], wide: Sequence[float], gap: float) -> list[float]:
+    """The positions in this order that are nearest to those wished for, in squares, and do not overlap.
+
+    Less the room that the items before it need, positions must only not decrease: neighbours that would are averaged.
+    """
+    offsets = [0.0]
+    for a, b in pairwise(wide):
+        offsets.append(offsets[-1] + (a + b) / 2 + gap)
+    blocks: list[tuple[float, int]] = []  # the sum and the number of what is averaged
+    for wish, offset in zip(wished, offsets, strict=False):
+        total, count = wish - offset, 1
+        while blocks and blocks[-1][0] / blocks[-1][1] > total / count:
+            total, count = total + blocks[-1][0], count + blocks[-1][1]
+            blocks.pop()
+        blocks.append((total, count))
+    levels = [total / count for total, count in blocks for _ in range(count)]
+    return [level + offset for level, offset in zip(levels, offsets, strict=False)]
+
+
+__all__ = ["Layout", "place"]

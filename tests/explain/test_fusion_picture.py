@@ -1,0 +1,70 @@
+"""The picture of a comparison is a well-formed file in which everything stands twice."""
+
+import xml.etree.ElementTree as xml
+
+import numpy as np
+
+from minicc import ops
+from minicc.explain.fusion import compare_fusion
+from minicc.explain.fusion_picture import AGREED, CUT, FUSED, picture
+from minicc.graph import Graph, constant, input
+from minicc.types import TensorType, float32
+
+SVG = "{http://www.w3.org/2000/svg}"
+KERNELS = [constant(np.linspace(a, 1, 4 * 4 * 9, dtype=np.float32).reshape(4, 4, 3, 3)) for a in (-1, -2)]
+
+
+def two_convolutions(name="x"):
+    """relu(conv(x) + conv(x)) and exp(sum(x)): one region that is regrouped, one that is split."""
+    image = input(name, TensorType(float32, (1, 4, 8, 8)))
+    convs = [ops.Conv(padding=(1, 1, 1, 1))(image, k) for k in KERNELS]
+    outputs = (ops.Relu()(ops.Add()(*convs)), ops.Exp()(ops.ReduceSum((1,))(image)), ops.Neg()(ops.Sqrt()(image)))
+    return compare_fusion(Graph("net", (image,), outputs, ("a", "b", "c")))
+
+
+def texts(tree):
+    return [t.text for t in tree.iter(f"{SVG}text")]
+
+
+def test_every_operator_stands_on_both_sides():
+    made = two_convolutions()
+    tree = xml.fromstring(picture(made))
+    words = texts(tree)
+    for n in (n for n in made.graph.nodes if n in made.partition.of):
+        assert words.count(f"n{made.index[n]}") == 2
+    assert words.count("Conv") == 4 and words.count("x") == 2 and "1x4x8x8" in [w.replace("\u00d7", "x") for w in words]
+    assert "minicc: 4 kernels" in words and f"TVM: {len(made.grouping.groups)} groups" in words
+
+
+def test_an_edge_that_differs_is_fused_on_one_side_and_cut_on_the_other():
+    made = two_convolutions()
+    tree = xml.fromstring(picture(made))
+    lines = [p.get("stroke") for p in tree.iter(f"{SVG}path")]
+    assert lines.count(FUSED) == lines.count(CUT) == len(made.differences) + 1  # and one of each in the legend
+    numbers = [int(t) for t in texts(tree) if t.isdigit()]
+    assert set(numbers) == set(range(1, len(made.reasons) + 1))
+    assert len(numbers) == len(made.reasons) + 2 * len(made.differences)
+
+
+def test_hulls_are_named_and_grey_where_both_agree():
+    text = picture(two_convolutions())
+    titles = [t.text for t in xml.fromstring(text).iter(f"{SVG}title")]
+    assert titles.count("sqrt_neg") == 1 and "conv_add_relu" in titles and "conv" in titles
+    assert text.count(f'fill="{AGREED}"') == 2 * 2 + 1  # two nodes that run together on both sides; the legend
+
+
+def test_where_nothing_differs_the_picture_says_so():
+    x = input("x", TensorType(float32, (2, 3)))
+    made = compare_fusion(Graph("net", (x,), (ops.Identity()(ops.Exp()(x)),), ("y",)))
+    assert "They are the same" not in texts(xml.fromstring(picture(made)))
+    same = compare_fusion(Graph("net", (x,), (ops.Relu()(ops.Exp()(x)),), ("y",)))
+    assert "They are the same" in texts(xml.fromstring(picture(same)))
+
+
+def test_names_are_written_as_text():
+    text = picture(two_convolutions("a<b>&c and more than fits"))
+    assert "a<b>&c and mor…" in texts(xml.fromstring(text))
+
+
+def test_the_picture_is_the_same_each_time():
+    assert picture(two_convolutions()) == picture(two_convolutions())
