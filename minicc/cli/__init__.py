@@ -14,6 +14,7 @@ from minicc.cli.compare import compare_command
 from minicc.cli.compile import compile_command
 from minicc.cli.demo import demo_command
 from minicc.cli.doctor import doctor_command
+from minicc.cli.fusion import fusion_command
 from minicc.cli.ops import ops_command
 from minicc.cli.reduce import reduce_command
 from minicc.cli.run import run_command
@@ -36,6 +37,7 @@ app.command("doctor")(doctor_command)
 app.command("demo")(demo_command)
 app.command("compare")(compare_command)
 app.command("reduce")(reduce_command)
+app.command("fusion")(fusion_command)
 
 
 def main() -> None:
