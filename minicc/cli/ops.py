@@ -11,23 +11,33 @@ from rich.progress import track
 
 from minicc import backend
 from minicc.cli.options import messages, table_text
-from minicc.errors import ConfigError
+from minicc.bridge.relax import operators_used
+from minicc.errors import BridgeError, ConfigError
 from minicc.ops.base import REGISTRY
 from minicc.testing.backend_suite import listed, run_suite, table
+from minicc.testing.differences import DIFFERENCES
+from minicc.testing.draws import drawn
+from minicc.types import TensorType
 
 
 def ops_command(
     operator: Annotated[list[str] | None, typer.Option("--operator", help="Only this operator; may be repeated.")] = None,
     suite: Annotated[bool, typer.Option("--suite", help="Run the ONNX backend tests, and count what passes.")] = False,
+    tvm: Annotated[bool, typer.Option("--tvm", help="The form of each operator in TVM's graph IR, and where TVM differs.")] = False,
 ) -> None:
-    """List every operator with its attributes and its fusion kind, or what it passes of the ONNX backend tests.
+    """List every operator with its attributes and its fusion kind, its form in TVM, or what it passes of the ONNX backend tests.
 
     Examples:
 
         minicc ops
         minicc ops --suite
         minicc ops --suite --operator Conv --operator Gemm
+        minicc ops --tvm
     """
+    if tvm:
+        names = sorted(_chosen(operator, REGISTRY))
+        print(table_text([[name, *tvm_form(name)] for name in names], ["operator", "in TVM's Relax", "known differences"]))
+        return
     if suite:
         chosen = _chosen(operator, {test.operator for test in listed()})
         tests = [test for test in listed() if test.operator in chosen]
@@ -41,6 +51,22 @@ def ops_command(
         made = REGISTRY[name]
         rows.append([name, made.kind.name.lower(), ", ".join(made.__match_args__), (made.__doc__ or "").split("\n")[0]])  # type: ignore[attr-defined]
     print(table_text(rows, ["operator", "kind", "attributes", "meaning"]))
+
+
+def tvm_form(name: str, examples: int = 5) -> tuple[str, str]:
+    """The Relax operators that drawn examples of an operator become, or why there are none; and the known differences."""
+    used: dict[str, None] = {}
+    refused: dict[str, None] = {}
+    for seed in range(examples):
+        op, arrays = drawn(name, seed)
+        try:
+            used |= dict.fromkeys(operators_used(name, (op, [TensorType.of(a) for a in arrays])))
+        except BridgeError as error:
+            if error.call == "import tvm":
+                raise
+            refused[error.problem] = None
+    known = ", ".join(d.name for d in DIFFERENCES if name in d.operators)
+    return ", ".join(used) or next(iter(refused), "a constant, or its input"), known
 
 
 def _chosen(asked: list[str] | None, known: Collection[str]) -> set[str]:
