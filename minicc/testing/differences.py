@@ -120,9 +120,7 @@ def overflows_before_scale(op: Any, arrays: Sequence[Array]) -> bool:
 
 def all_lowest(op: Any, arrays: Sequence[Array]) -> bool:
     """Whether a vector along the axis has only the lowest number, or -inf; for ArgMin the highest."""
-    x, dtype = arrays[0], DType.of(arrays[0].dtype)
-    if not x.ndim:
-        return False
+    x, dtype = np.atleast_1d(arrays[0]), DType.of(arrays[0].dtype)
     low, high = dtype.range if dtype.is_integer else (-greatest_float(dtype), greatest_float(dtype))
     wide = x.astype(np.float64) if dtype.is_float else x
     lowest = wide >= high if op.name == "ArgMin" else wide <= low
@@ -132,6 +130,17 @@ def all_lowest(op: Any, arrays: Sequence[Array]) -> bool:
 def greatest_float(dtype: DType) -> float:
     """The greatest number of a float's dtype; of the 16-bit floats that of float32, in which they are computed."""
     return float(np.finfo(np.float64 if dtype is float64 else np.float32).max)
+
+
+def meets_itself(op: Any, arrays: Sequence[Array]) -> bool:
+    """Whether what is no finite number may be subtracted from itself: as the mean of one, for instance."""
+    x = arrays[0]
+    if op.name == "Sub":
+        with np.errstate(all="ignore"):
+            left, right = (a.astype(np.float64) for a in arrays)
+            return DType.of(x.dtype).is_float and bool((~np.isfinite(left) & ~np.isfinite(right) & ~(left == -right)).any())
+    axes = range(2, x.ndim) if op.name == "InstanceNormalization" else op.axes
+    return has_special(op, [x]) and math.prod(x.shape[d] for d in axes) == 1
 
 
 def times_zero(op: Any, arrays: Sequence[Array]) -> bool:
@@ -210,6 +219,9 @@ ARITHMETIC = (
                lambda: (ops.Div(), [i32(-(2**31)), i32(-1)]), kills=True),
     Difference("literal zero times NaN", ("Mul", "Div", "Gemm", "LeakyRelu", "Elu", "Selu", "Celu", "HardSigmoid", "LRN"), times_zero,
                "NaN, also for infinity", "0: x * 0 and 0 / x are simplified", lambda: (ops.LeakyRelu(alpha=0.0), [f32(NAN, 1)])),
+    Difference("difference of itself", ("Sub", "MeanVarianceNormalization", "InstanceNormalization"), meets_itself,
+               "NaN, of infinity and of NaN", "0 where TVM sees that both operands are one expression: x - x is simplified",
+               lambda: (ops.MeanVarianceNormalization(axes=()), [f32(INF, NAN)])),
     Difference("sign of NaN", ("Sign",), has_nan, "NaN", "0", lambda: (ops.Sign(), [f32(NAN, -2)])),
     Difference("digits of small results", ("Tanh", "Atanh", "Softplus", "Mish", "Elu", "Selu", "Celu"), is_tiny,
                "as many digits as of others", "those of exp(x) - 1, or of log(1 + x)", lambda: (ops.Elu(), [f32(-1e-5)])),
