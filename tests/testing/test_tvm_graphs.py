@@ -8,6 +8,8 @@ from minicc.testing.worker import shared_worker
 
 BATCH = 60
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("first", range(0, 300, BATCH))
 def test_random_graphs_agree(first):

@@ -9,6 +9,8 @@ from minicc.testing.worker import shared_worker
 
 SHARE = 0.7  # of the examples, at least, that must really be compared: neither excused nor without an answer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_tvm_gives_what_the_reference_gives(name):
