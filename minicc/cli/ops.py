@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
+from itertools import islice
 from typing import Annotated
 
 import typer
 from rich.progress import track
 
 from minicc import backend
-from minicc.cli.options import messages, table_text
 from minicc.bridge.relax import operators_used
+from minicc.cli.options import messages, table_text
 from minicc.errors import BridgeError, ConfigError
-from minicc.ops.base import REGISTRY
+from minicc.ops.base import REGISTRY, Array, Operator, infer
 from minicc.testing.backend_suite import listed, run_suite, table
 from minicc.testing.differences import DIFFERENCES
 from minicc.testing.draws import drawn
@@ -57,8 +58,7 @@ def tvm_form(name: str, examples: int = 5) -> tuple[str, str]:
     """The Relax operators that drawn examples of an operator become, or why there are none; and the known differences."""
     used: dict[str, None] = {}
     refused: dict[str, None] = {}
-    for seed in range(examples):
-        op, arrays = drawn(name, seed)
+    for op, arrays in islice(filter(_has_elements, (drawn(name, case) for case in range(10 * examples))), examples):
         try:
             used |= dict.fromkeys(operators_used(name, (op, [TensorType.of(a) for a in arrays])))
         except BridgeError as error:
@@ -66,7 +66,16 @@ def tvm_form(name: str, examples: int = 5) -> tuple[str, str]:
                 raise
             refused[error.problem] = None
     known = ", ".join(d.name for d in DIFFERENCES if name in d.operators)
-    return ", ".join(used) or next(iter(refused), "a constant, or its input"), known
+    form = ", ".join(used) or ("" if refused else "a constant, or its input")
+    partly = "; of some attributes " if used and refused else ""
+    return form + partly + (f"no form: {next(iter(refused))}" if refused else ""), known
+
+
+def _has_elements(example: tuple[Operator, list[Array]]) -> bool:
+    """Whether the result has any: one without becomes zeros, whatever the operator."""
+    op, arrays = example
+    result = infer(op, [TensorType.of(a) for a in arrays])
+    return result is not None and 0 not in result.shape
 
 
 def _chosen(asked: list[str] | None, known: Collection[str]) -> set[str]:

@@ -4,7 +4,9 @@ from typer.testing import CliRunner
 
 from minicc import cli
 from minicc.bridge import _tvm
+from minicc.cli import ops
 from minicc.cli.ops import tvm_form
+from minicc.errors import BridgeError
 from minicc.ops.base import REGISTRY
 
 
@@ -19,6 +21,26 @@ def test_every_operator_is_listed_and_none_is_blank():
 def test_forms_and_differences():
     assert tvm_form("Relu") == ("nn.relu", "activation of NaN")
     assert "conv2d" in tvm_form("Conv")[0]
+
+
+def test_empty_results_are_no_form():
+    """A result without elements becomes zeros, whatever the operator."""
+    assert tvm_form("Add")[0] == "add" and tvm_form("Shape")[0] == "a constant, or its input"
+
+
+def test_what_tvm_has_not_says_why(monkeypatch):
+    calls = []
+
+    def refusing(name, example):
+        calls.append(name)
+        if name == "Conv" or len(calls) > 1:
+            raise BridgeError(f"relax({name})", "expected an operator that TVM has")
+        return ["multiply"]
+
+    monkeypatch.setattr(ops, "operators_used", refusing)
+    assert tvm_form("Conv")[0] == "no form: expected an operator that TVM has"
+    calls.clear()
+    assert tvm_form("Mul")[0] == "multiply; of some attributes no form: expected an operator that TVM has"
 
 
 def test_without_tvm_the_error_says_what_to_install(monkeypatch):
