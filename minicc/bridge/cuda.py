@@ -15,6 +15,7 @@ weights: TVM groups operators itself. An operator that TVM computes by a call of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,7 @@ from minicc.loop.program import Program
 from minicc.ops.base import Array
 from minicc.types import DType, TensorType
 
+SHORT, MANY = 64, 4096  # terms of a sum, and results
 Progress = Callable[[str, int, int], None]  # what is being done, how many of how many
 
 
@@ -184,14 +186,34 @@ def with_distinct_names(module: Any) -> Any:
 def scheduled(module: Any, target: Any) -> Any:
     """The TIR functions of a module with TVM's default schedules for GPUs; a new module."""
     tvm = _tvm.load()
-    dlight = tvm.s_tir.dlight
-    rules = (dlight.gpu.Matmul(), dlight.gpu.GEMV(), dlight.gpu.Reduction(), dlight.gpu.GeneralReduction(), dlight.gpu.Fallback())
+    gpu = tvm.s_tir.dlight.gpu
+    contractions = (gpu.Matmul(), gpu.GEMV())
+    reductions = (gpu.Reduction(), gpu.GeneralReduction())
     functions = {gv: f for gv, f in module.functions_items() if isinstance(f, tvm.tirx.PrimFunc)}
+    made: dict[Any, Any] = {}
     try:
         with target:
-            return dlight.ApplyDefaultSchedule(*rules)(tvm.IRModule(functions))
+            for gv, f in functions.items():
+                rules = (*contractions, *(() if is_many_short_sums(f) else reductions), gpu.Fallback())
+                made[gv] = tvm.s_tir.dlight.ApplyDefaultSchedule(*rules)(tvm.IRModule({gv: f}))[gv]
     except TVM_FAILURES as error:
         raise BridgeError("scheduled", f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}") from error
+    return tvm.IRModule(made)
+
+
+def is_many_short_sums(function: Any) -> bool:
+    """Whether one thread per result is the better schedule of a reduction.
+
+    TVM's rules for reductions give each result a block of 256 threads, the nine terms of a depthwise
+    3x3 convolution too: of its 100 million threads, 247 of 256 add zeros.
+    """
+    tvm = _tvm.load()
+    blocks = tvm.s_tir.dlight.analysis.normalize_prim_func(tvm.s_tir.Schedule(function)) or []
+    sums = [b for b in blocks if b.is_reduction()]
+    if len(sums) != 1 or not all(isinstance(d, int) for d in sums[0].dom()):
+        return False
+    terms, results = (math.prod(i.dom for i in sums[0].iters if (i.kind == "R") == summed) for summed in (True, False))
+    return bool(terms < SHORT and results >= MANY)
 
 
 class _MainReader:

@@ -7,23 +7,19 @@
 //
 //   - a __syncthreads that not all threads of the block reach, or that they reach at different lines;
 //   - a warp operation with a mask that names lanes which never come;
-//   - more than the shared memory, the threads or the arguments that the launch gives.
+//   - more shared memory, threads or arguments than the launch gives.
 //
 // Shared memory holds NaN (bytes of 0xff) when a block starts, and a shuffle from a lane that takes no part
 // gives NaN, so that results which depend on them show. kernels.cu is prepared by emulate.py: includes of CUDA
 // are dropped, and `extern __shared__ T name[]` becomes a pointer to `dynamic_shared`.
 #pragma once
-#include <climits>
 #include <cmath>
 #include <csetjmp>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <limits>
-#include <string>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -57,7 +53,8 @@ extern "C" unsigned char __stop_minicc_shared[] __attribute__((weak));
 
 namespace minicc {
 
-constexpr size_t STACK_BYTES = 256 << 10, MOST_SHARED = 227 << 10, CANARY = 64;
+constexpr size_t STACK_BYTES = 256 << 10, MOST_SHARED = 227 << 10, CANARY = 64, MESSAGE = 512;
+constexpr int MOST_THREADS = 1024;
 constexpr unsigned char POISON = 0xff;
 alignas(1024) static unsigned char dynamic_shared[MOST_SHARED + CANARY];
 
@@ -77,21 +74,20 @@ struct Coroutine {
   ucontext_t start;
   jmp_buf state;
   bool running = false;      // it has begun, so that `state` holds where it is
-  int thread = -1;           // whose body it is in; -1 between threads
 };
 
+struct Name { char text[40]; };  // of a thread: "(1, 0, 0)"
+
 struct Block {
-  std::vector<Thread> threads;
-  std::vector<Coroutine*> coroutines;
-  std::vector<int> idle;
+  Thread threads[MOST_THREADS];
+  Coroutine* coroutines[MOST_THREADS];
+  int idle[MOST_THREADS];            // coroutines between threads
+  int size = 0, made = 0, resting = 0, begun = 0, current = -1;  // how many threads, coroutines, idle ones; threads begun; the one that runs
   void (*body)(void** arguments) = nullptr;  // one thread of the kernel
   void** arguments = nullptr;
   jmp_buf scheduler;
-  int begun = 0, current = -1;
-  std::string error;
   unsigned shared_bytes = 0;
-
-  int size() const { return (int)threads.size(); }
+  char error[MESSAGE] = "";
 
   void enter(int t) {
     current = t;
@@ -101,20 +97,19 @@ struct Block {
   // Run threads on this coroutine, one after another, until one waits in its body or none is left to begin.
   void work(Coroutine* self, int id) {
     for (;;) {
-      while (begun < size()) {
-        self->thread = begun++;
-        threads[self->thread].coroutine = id;
-        enter(self->thread);
+      while (begun < size) {
+        int t = begun++;
+        threads[t].coroutine = id;
+        enter(t);
         body(arguments);
-        threads[self->thread].wait = Wait::ended;
+        threads[current].wait = Wait::ended;
       }
-      self->thread = -1;
-      idle.push_back(id);
+      idle[resting++] = id;
       if (!_setjmp(self->state)) _longjmp(scheduler, 1);
     }
   }
 
-  static void entry(unsigned high, unsigned low);
+  static void entry(int id);
 
   void resume(int id) {
     Coroutine* c = coroutines[id];
@@ -124,23 +119,20 @@ struct Block {
     setcontext(&c->start);
   }
 
+  // A coroutine between threads; -1 when there is no memory for another.
   int free_coroutine() {
-    if (!idle.empty()) {
-      int id = idle.back();
-      idle.pop_back();
-      return id;
-    }
+    if (resting) return idle[--resting];
+    void* stack = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (stack == MAP_FAILED) return -1;
     Coroutine* c = new Coroutine;
-    int id = (int)coroutines.size();
-    c->stack = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (c->stack == MAP_FAILED) return -1;
+    c->stack = stack;
     getcontext(&c->start);
-    c->start.uc_stack.ss_sp = c->stack;
-    c->start.uc_stack.ss_size = STACK_BYTES - id % 61 * 192;  // so that stacks do not share cache sets
+    c->start.uc_stack.ss_sp = stack;
+    c->start.uc_stack.ss_size = STACK_BYTES - made % 61 * 192;  // so that stacks do not share cache sets
     c->start.uc_link = nullptr;
-    makecontext(&c->start, (void (*)())entry, 2, (unsigned)((uintptr_t)id >> 16), (unsigned)(id & 0xffff));
-    coroutines.push_back(c);
-    return id;
+    makecontext(&c->start, (void (*)())entry, 1, made);
+    coroutines[made] = c;
+    return made++;
   }
 
   // Called in a thread: wait, and come back when released.
@@ -153,54 +145,63 @@ struct Block {
     enter(me);
   }
 
-  std::string name(int t) const {
-    return "(" + std::to_string(t % blockDim.x) + ", " + std::to_string(t / blockDim.x % blockDim.y) + ", " +
-           std::to_string(t / (blockDim.x * blockDim.y)) + ")";
+  Name name(int t) const {
+    Name n;
+    snprintf(n.text, sizeof n.text, "(%u, %u, %u)", t % blockDim.x, t / blockDim.x % blockDim.y, t / (blockDim.x * blockDim.y));
+    return n;
   }
 
-  // All threads wait or have ended: the ones that may go on, in order; none after an error.
-  std::vector<int> release() {
-    std::vector<int> go;
-    for (int first = 0; first < size(); first += 32) release_warp(first, (size() - first < 32 ? size() - first : 32), go);
-    if (!go.empty()) return go;
+  // All threads wait or have ended: the ones that may go on, in order, and how many; 0 after an error.
+  int release(int* go) {
+    int count = 0;
+    for (int first = 0; first < size; first += 32) count = release_warp(first, size - first < 32 ? size - first : 32, go, count);
+    if (count) return count;
     int waiting = -1, away = -1;
-    for (int t = 0; t < size(); t++) {
+    for (int t = 0; t < size; t++) {
       if (threads[t].wait == Wait::block && waiting < 0) waiting = t;
       if (threads[t].wait != Wait::block) away = t;
     }
-    if (waiting >= 0 && away >= 0) {
-      bool ended = threads[away].wait == Wait::ended;
-      return fail("thread " + name(waiting) + " waits at the barrier of line " + std::to_string(threads[waiting].line) + ", thread " +
-                  name(away) + (ended ? " has left the kernel" : " at the warp operation of line " + std::to_string(threads[away].line)));
+    if (waiting < 0) return never_come();
+    if (away >= 0) return barrier_missed(waiting, away);
+    for (int t = 0; t < size; t++) {
+      if (threads[t].line != threads[waiting].line) {
+        snprintf(error, MESSAGE, "thread %s is at the barrier of line %d, thread %s at that of line %d", name(waiting).text,
+                 threads[waiting].line, name(t).text, threads[t].line);
+        return 0;
+      }
+      go[count++] = t;
     }
-    if (waiting < 0) return fail("a warp operation waits for lanes that never come, line " + stuck());
-    for (int t = 0; t < size(); t++) {
-      if (threads[t].line != threads[waiting].line)
-        return fail("thread " + name(waiting) + " is at the barrier of line " + std::to_string(threads[waiting].line) + ", thread " +
-                    name(t) + " at that of line " + std::to_string(threads[t].line));
-      go.push_back(t);
-    }
-    return go;
+    return count;
   }
 
-  std::string stuck() const {
-    for (int t = 0; t < size(); t++)
-      if (threads[t].wait == Wait::warp) return std::to_string(threads[t].line) + ", thread " + name(t);
-    return "?";
+  int barrier_missed(int waiting, int away) {
+    char where[80] = "has left the kernel";
+    if (threads[away].wait != Wait::ended) snprintf(where, sizeof where, "waits at the warp operation of line %d", threads[away].line);
+    snprintf(error, MESSAGE, "thread %s waits at the barrier of line %d, thread %s %s", name(waiting).text, threads[waiting].line,
+             name(away).text, where);
+    return 0;
   }
 
-  void release_warp(int first, int lanes, std::vector<int>& go) {
+  int never_come() {
+    int t = 0;
+    while (threads[t].wait != Wait::warp) t++;
+    snprintf(error, MESSAGE, "a warp operation waits for lanes that never come, line %d, thread %s", threads[t].line, name(t).text);
+    return 0;
+  }
+
+  int release_warp(int first, int lanes, int* go, int count) {
     for (int k = 0; k < lanes; k++) {
       Thread& t = threads[first + k];
       if (t.wait == Wait::active) {  // the lanes that have come to the same __activemask
         t.mask = 0;
         for (int j = 0; j < lanes; j++)
           if (threads[first + j].wait == Wait::active && threads[first + j].line == t.line) t.mask |= 1u << j;
-        go.push_back(first + k);
+        go[count++] = first + k;
       } else if (t.wait == Wait::warp && complete(first, lanes, t)) {
-        go.push_back(first + k);
+        go[count++] = first + k;
       }
     }
+    return count;
   }
 
   bool complete(int first, int lanes, const Thread& t) const {
@@ -211,50 +212,50 @@ struct Block {
     return true;
   }
 
-  std::vector<int> fail(std::string problem) {
-    error = std::move(problem);
-    return {};
-  }
-
+  // Give all stacks back; threads that wait never end.
   void give_up() {
-    for (Coroutine* c : coroutines) {
-      munmap(c->stack, STACK_BYTES);
-      delete c;
+    for (int k = 0; k < made; k++) {
+      munmap(coroutines[k]->stack, STACK_BYTES);
+      delete coroutines[k];
     }
-    coroutines.clear();
-    idle.clear();
+    made = resting = 0;
   }
 
+  // Run the block of `blockIdx`. Afterwards `error` says what went wrong, if anything did.
   void run(int count) {
-    threads.assign(count, Thread());
-    begun = 0;
+    static int go[MOST_THREADS];
+    size = count, begun = 0;
+    for (int t = 0; t < size; t++) threads[t] = Thread();
     if (__start_minicc_shared) memset(__start_minicc_shared, POISON, __stop_minicc_shared - __start_minicc_shared);
     memset(dynamic_shared, POISON, shared_bytes + CANARY);
-    while (begun < size()) {
+    while (begun < size) {
       int id = free_coroutine();
-      if (id < 0) { error = "no memory for the stacks of the threads"; return; }
+      if (id < 0) {
+        snprintf(error, MESSAGE, "no memory for the stacks of its threads");
+        return give_up();
+      }
       resume(id);
     }
-    for (;;) {
-      bool all = true;
-      for (const Thread& t : threads) all = all && t.wait == Wait::ended;
-      if (all) break;
-      std::vector<int> go = release();
-      if (go.empty()) return give_up();  // an error: the waiting threads never end
-      for (int t : go) threads[t].wait = Wait::none;
-      for (int t : go) resume(threads[t].coroutine);
+    while (!ended()) {
+      int released = release(go);
+      if (!released) return give_up();
+      for (int k = 0; k < released; k++) threads[go[k]].wait = Wait::none;
+      for (int k = 0; k < released; k++) resume(threads[go[k]].coroutine);
     }
     for (size_t k = 0; k < CANARY; k++)
-      if (dynamic_shared[shared_bytes + k] != POISON) error = "it writes beyond its " + std::to_string(shared_bytes) + " bytes of dynamic shared memory";
+      if (dynamic_shared[shared_bytes + k] != POISON) snprintf(error, MESSAGE, "it writes beyond its %u bytes of dynamic shared memory", shared_bytes);
+  }
+
+  bool ended() const {
+    for (int t = 0; t < size; t++)
+      if (threads[t].wait != Wait::ended) return false;
+    return true;
   }
 };
 
 static Block block;
 
-inline void Block::entry(unsigned high, unsigned low) {
-  int id = (int)(high << 16 | low);
-  block.work(block.coroutines[id], id);
-}
+inline void Block::entry(int id) { block.work(block.coroutines[id], id); }
 
 template <class T>
 T exchange(unsigned mask, T value, int source, int line) {
@@ -266,7 +267,7 @@ T exchange(unsigned mask, T value, int source, int line) {
   block.wait(Wait::warp, line, mask);
   T result;
   memset((void*)&result, POISON, sizeof(T));
-  if ((mask >> source & 1) && first + source < block.size()) memcpy((void*)&result, block.threads[first + source].slot[parity], sizeof(T));
+  if ((mask >> source & 1) && first + source < block.size) memcpy((void*)&result, block.threads[first + source].slot[parity], sizeof(T));
   return result;
 }
 
@@ -281,7 +282,7 @@ inline unsigned gather(unsigned mask, bool bit, int line) {
   int first = block.current / 32 * 32, parity = me.parity;
   exchange(mask, (unsigned)bit, 0, line);
   unsigned found = 0;
-  for (int k = 0; k < 32 && first + k < block.size(); k++)
+  for (int k = 0; k < 32 && first + k < block.size; k++)
     if (mask >> k & 1) found |= (unsigned)(block.threads[first + k].slot[parity][0] & 1) << k;
   return found;
 }
@@ -304,38 +305,41 @@ void run_thread(void** arguments) {
   apply((void (*)(A...))arguments[0], arguments + 1, std::index_sequence_for<A...>());
 }
 
+inline const char* kind(int size) { return size ? "a number" : "a pointer"; }
+
 // Runs a kernel over its grid; the error, or null. `sizes[k]` is the bytes of argument k, 0 for a pointer.
 template <class... A>
 const char* launch(void (*kernel)(A...), void** arguments, const int* sizes, int count, const unsigned* grid, const unsigned* threads, unsigned shared) {
-  static std::string message;
+  static char message[MESSAGE + 64];
   const int wanted[] = {(std::is_pointer<A>::value ? 0 : (int)sizeof(A))..., -1};
-  block.error.clear();
+  void* held[sizeof...(A) + 1] = {(void*)kernel};
   if (count != (int)sizeof...(A)) {
-    message = "expected " + std::to_string(sizeof...(A)) + " arguments, got " + std::to_string(count);
-    return message.c_str();
+    snprintf(message, sizeof message, "expected %d arguments, got %d", (int)sizeof...(A), count);
+    return message;
   }
-  for (int k = 0; k < count; k++)
-    if (sizes[k] != wanted[k]) {
-      auto word = [](int size) { return size ? "a number of " + std::to_string(size) + " bytes" : std::string("a pointer"); };
-      message = "expected " + word(wanted[k]) + " as argument " + std::to_string(k) + ", got " + word(sizes[k]);
-      return message.c_str();
-    }
-  if (shared > MOST_SHARED) return "expected at most 227 KiB of shared memory";
+  for (int k = 0; k < count; k++) {
+    held[k + 1] = arguments[k];
+    if (sizes[k] == wanted[k]) continue;
+    snprintf(message, sizeof message, "expected %s of %d bytes as argument %d, got %s of %d bytes", kind(wanted[k]), wanted[k] ? wanted[k] : 8, k,
+             kind(sizes[k]), sizes[k] ? sizes[k] : 8);
+    return message;
+  }
   gridDim = dim3(grid[0], grid[1], grid[2]);
   blockDim = dim3(threads[0], threads[1], threads[2]);
+  if (shared > MOST_SHARED) return "expected at most 227 KiB of shared memory";
+  if (threads[0] * threads[1] * threads[2] > (unsigned)MOST_THREADS) return "expected at most 1024 threads";
   block.shared_bytes = shared;
-  void* held[sizeof...(A) + 1] = {(void*)kernel};
-  for (int k = 0; k < count; k++) held[k + 1] = arguments[k];
   block.body = run_thread<A...>;
   block.arguments = held;
+  block.error[0] = 0;
   for (unsigned z = 0; z < grid[2]; z++)
     for (unsigned y = 0; y < grid[1]; y++)
       for (unsigned x = 0; x < grid[0]; x++) {
         blockIdx = {x, y, z};
         block.run((int)(threads[0] * threads[1] * threads[2]));
-        if (!block.error.empty()) {
-          message = "block (" + std::to_string(x) + ", " + std::to_string(y) + ", " + std::to_string(z) + "): " + block.error;
-          return message.c_str();
+        if (block.error[0]) {
+          snprintf(message, sizeof message, "block (%u, %u, %u): %s", x, y, z, block.error);
+          return message;
         }
       }
   return nullptr;
@@ -360,7 +364,7 @@ namespace minicc {
 inline unsigned mask_or_all(unsigned mask = 0xffffffffu) { return mask; }
 inline bool all_of(unsigned mask, bool bit, int line) {
   unsigned here = 0;
-  for (int k = 0; k < 32 && block.current / 32 * 32 + k < block.size(); k++) here |= 1u << k;
+  for (int k = 0; k < 32 && block.current / 32 * 32 + k < block.size; k++) here |= 1u << k;
   return gather(mask, bit, line) == (mask & here);
 }
 template <class T> T shuffle_to(unsigned mask, T value, int line, int source, int width = 32) {

@@ -146,10 +146,10 @@ MINICC_BOTH(MINICC_EXTRA)
 
 // ---- numbers -------------------------------------------------------------------------------------------------
 
-#define CUDART_INF_F std::numeric_limits<float>::infinity()
-#define CUDART_INF std::numeric_limits<double>::infinity()
-#define CUDART_NAN_F std::numeric_limits<float>::quiet_NaN()
-#define CUDART_NAN std::numeric_limits<double>::quiet_NaN()
+#define CUDART_INF_F __builtin_inff()
+#define CUDART_INF __builtin_inf()
+#define CUDART_NAN_F __builtin_nanf("")
+#define CUDART_NAN __builtin_nan("")
 
 inline float max(float a, float b) { return fmaxf(a, b); }
 inline float min(float a, float b) { return fminf(a, b); }

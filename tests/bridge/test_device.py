@@ -137,9 +137,9 @@ def test_arguments_must_fit_the_kernel(code):
     data = np.zeros(64, np.int32)
     with pytest.raises(BridgeError, match="expected 3 arguments, got 2"):
         launch(code, "turn", (1, 1, 1), (64, 1, 1), [data, data], 256)
-    with pytest.raises(BridgeError, match="expected a number of 4 bytes as argument 2, got a pointer"):
+    with pytest.raises(BridgeError, match="expected a number of 4 bytes as argument 2, got a pointer of 8"):
         launch(code, "turn", (1, 1, 1), (64, 1, 1), [data, data, data], 256)
-    with pytest.raises(BridgeError, match="expected a pointer as argument 0, got a number of 8 bytes"):
+    with pytest.raises(BridgeError, match="expected a pointer of 8 bytes as argument 0, got a number of 8 bytes"):
         launch(code, "turn", (1, 1, 1), (64, 1, 1), [Number(1, DType.of("int64")), data, data], 256)
     with pytest.raises(BridgeError, match="at most the 64 threads of its launch bounds, got 65"):
         launch(code, "turn", (1, 1, 1), (65, 1, 1), [data, data, Number(65, int32)], 260)

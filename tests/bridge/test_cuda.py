@@ -1,0 +1,355 @@
+"""Graphs and scheduled programs as CUDA: nvcc takes them, and their plans, emulated, give NumPy's answers."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from typer.testing import CliRunner
+
+import minicc
+from benchmarks.models import MODELS, sample_inputs
+from minicc import frontend, ops, te
+from minicc.bridge import _tvm, nvcc
+from minicc.bridge.bundle import load
+from minicc.bridge.cuda import bundle_of_graph, bundle_of_program, with_binaries
+from minicc.bridge.device import Emulated, Session, replay
+from minicc.bridge.nvcc import ARCHITECTURES, cubin, known_architectures, ptx
+from minicc.cli import app
+from minicc.cli.device import prepared
+from minicc.errors import BridgeError, ConfigError
+from minicc.graph.ir import Graph, constant, input
+from minicc.testing.oracle import assert_close, reference
+from minicc.types import Symbol, TensorType, float16, float32, int64
+
+needs_nvcc = pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
+RANDOM = np.random.default_rng(0)
+
+
+def normal(*shape):
+    return RANDOM.standard_normal(shape).astype(np.float32)
+
+
+def of(name, *shape, dtype=float32):
+    return input(name, TensorType(dtype, shape))
+
+
+def graph_of(inputs, *outputs):
+    return Graph("g", tuple(inputs), outputs, tuple(f"y{k}" for k in range(len(outputs))))
+
+
+def arrays_for(graph):
+    return {name: (RANDOM.integers(0, 4, n.shape) if n.dtype is int64 else RANDOM.standard_normal(n.shape)).astype(n.dtype.numpy)
+            for name, n in zip(graph.input_names, graph.inputs, strict=True)}  # fmt: skip
+
+
+def emulate(graph):
+    """Raises Disagreement unless the bundle of the graph gives the reference's outputs, within the policy of the oracle."""
+    bundle = bundle_of_graph(graph, ["sm_75"], binaries=False)
+    inputs = arrays_for(graph)
+    got = replay(bundle, Emulated(), inputs)
+    for name, wanted, tolerance in zip(graph.output_names, *reference(graph, inputs), strict=True):
+        assert_close(got[name], wanted, None, 1, tolerance, "emulate", name)
+    return bundle
+
+
+def network():
+    """A graph whose kernels come from every scheduling rule: matrix products, reductions, elementwise ones."""
+    x, wide = of("x", 1, 4, 9, 9), of("wide", 5, 300)
+    hidden = ops.Relu()(ops.Add()(ops.Conv(padding=(1, 1, 1, 1))(x, normal(6, 4, 3, 3)), normal(1, 6, 1, 1)))
+    pooled = ops.ReduceMean(axes=(2, 3), keepdims=False)(hidden)
+    return graph_of([x, wide], ops.MatMul()(pooled, normal(6, 7)), ops.Softmax(axis=-1)(wide), ops.ArgMax(axis=1, keepdims=False)(wide),
+                    ops.LayerNormalization(axis=-1, epsilon=1e-5)(wide, normal(300), normal(300)))  # fmt: skip
+
+
+# ---- graphs -----------------------------------------------------------------------------------------------------
+
+
+def test_a_network():
+    bundle = emulate(network())
+    assert len(bundle.kernels) >= 5 and not bundle.cubins
+    assert "use_fast_math" not in bundle.source
+
+
+def test_a_value_twice_among_the_operands():
+    """TVM gives both parameters one name, and shares the function with the next product."""
+    a, b = of("a", 4, 4), of("b", 4, 4)
+    bundle = emulate(graph_of([a, b], ops.MatMul()(ops.MatMul()(a, a), b)))
+    assert len(bundle.kernels) == 1 and len(bundle.launches) == 2
+
+
+def test_results_that_no_kernel_computes():
+    a = of("a", 4, 4)
+    bundle = emulate(graph_of([a], ops.Reshape(shape=(2, 8))(a), a, constant(normal(3)), ops.Relu()(a)))
+    assert len(bundle.launches) == 1
+    assert bundle.outputs[0].buffer == bundle.inputs[0].buffer == bundle.outputs[1].buffer
+
+
+def test_odd_tensors():
+    """No dimensions, no elements, 16-bit floats, integers that index."""
+    scalar, empty, half = of("scalar"), of("empty", 0, 3), of("half", 16, 40, dtype=float16)
+    table, index = of("table", 4, 24), of("index", 6, dtype=int64)
+    bundle = emulate(graph_of([scalar, empty, half, table, index], ops.Add()(scalar, np.float32(2)), ops.Relu()(empty), ops.Exp()(ops.Relu()(half)),
+                              ops.Gather(axis=0)(table, index)))  # fmt: skip
+    assert all(0 not in k.grid for k in bundle.launches)
+
+
+def test_dead_memory_is_used_again():
+    x = of("x", 1, 64)
+    y = x
+    for _ in range(6):
+        y = ops.MatMul()(y, normal(64, 64))
+    bundle = bundle_of_graph(graph_of([x], y), ["sm_75"], binaries=False)
+    assert len(bundle.launches) == 6
+    assert sum(b.constant is None for b in bundle.buffers) == 3  # the input, and two that take turns
+
+
+def test_many_short_sums_get_a_thread_each():
+    """A depthwise convolution: not a block of threads for each result."""
+    x = of("x", 1, 32, 16, 16)
+    bundle = emulate(graph_of([x], ops.Relu()(ops.Conv(padding=(1, 1, 1, 1), groups=32)(x, normal(32, 1, 3, 3)))))
+    assert all(np.prod(k.grid) * np.prod(k.block) <= 8192 for k in bundle.launches)
+
+
+def test_equal_constants_are_one():
+    x, weight = of("x", 8, 8), normal(8, 8)
+    bundle = bundle_of_graph(graph_of([x], ops.MatMul()(ops.Relu()(ops.MatMul()(x, weight)), weight.copy())), ["sm_75"], binaries=False)
+    assert len(bundle.constants) == 1
+
+
+def test_lowering_twice_gives_one_file():
+    graph = network()
+    assert bundle_of_graph(graph, ["sm_75"], False).save() == bundle_of_graph(graph, ["sm_75"], False).save()
+
+
+def test_an_operator_without_a_kernel_names_its_node():
+    x = of("x", 4, 30)
+    with pytest.raises(BridgeError, match=r"expected operators that become kernels, got relax\.\w+, which TVM leaves[\s\S]*node \d+: CumSum[\s\S]*hint: "):
+        bundle_of_graph(graph_of([x], ops.Relu()(ops.CumSum(axis=1)(ops.Relu()(x)))), ["sm_75"], binaries=False)
+
+
+def test_a_shape_that_is_not_known():
+    x = input("x", TensorType(float32, (Symbol("n"), 3)))
+    with pytest.raises(BridgeError, match=r"expected known shapes, got .*[\s\S]*hint: bind the graph first"):
+        bundle_of_graph(graph_of([x], ops.Relu()(x)), ["sm_75"], binaries=False)
+
+
+def test_architectures():
+    graph = graph_of([of("x", 4)], ops.Relu()(of("x", 4)))
+    with pytest.raises(BridgeError, match="expected one or more architectures, got none"):
+        bundle_of_graph(graph, [])
+    with pytest.raises(BridgeError, match="expected a name such as sm_90, got 'turing'"):
+        bundle_of_graph(graph, ["turing"])
+
+
+@pytest.mark.parametrize("make", [lambda: bundle_of_graph(graph_of([of("x", 4)], ops.Relu()(of("x", 4)))), lambda: bundle_of_program(vector_add(64))])
+def test_no_tvm(monkeypatch, make):
+    monkeypatch.setattr(_tvm, "installed", lambda: dict.fromkeys(_tvm.PAIR))
+    _tvm.load.cache_clear()
+    try:
+        with pytest.raises(BridgeError, match=r"import tvm: expected apache-tvm .*, got no apache-tvm[\s\S]*hint: pip install"):
+            make()
+    finally:
+        _tvm.load.cache_clear()
+
+
+# ---- programs that are scheduled here ---------------------------------------------------------------------------
+
+
+def vector_add(n):
+    a, b = te.placeholder((n,), name="A"), te.placeholder((n,), name="B")
+    c = te.compute(a.shape, lambda i: a[i] + b[i], name="C")
+    s = te.create_schedule(c.op)
+    outer, inner = s[c].split(c.op.axis[0], factor=64)
+    s[c].bind(outer, te.thread_axis("blockIdx.x"))
+    s[c].bind(inner, te.thread_axis("threadIdx.x"))
+    return minicc.lower(s, [a, b, c], name="vector_add")
+
+
+def tiled_matmul(m, n, k, tile):
+    a, b, r = te.placeholder((m, k), name="A"), te.placeholder((k, n), name="B"), te.reduce_axis((0, k), name="k")
+    c = te.compute((m, n), lambda i, j: te.sum(a[i, r] * b[r, j], axis=r), name="C")
+    s = te.create_schedule(c.op)
+    shared = [s.cache_read(t, "shared", [c]) for t in (a, b)]
+    (bi, ti), (bj, tj) = (s[c].split(axis, factor=tile) for axis in s[c].op.axis)
+    outer, inner = s[c].split(s[c].op.reduce_axis[0], factor=tile)
+    s[c].reorder(bi, bj, ti, tj, outer, inner)
+    x, y = te.thread_axis("threadIdx.x"), te.thread_axis("threadIdx.y")
+    for loop, axis in ((bi, te.thread_axis("blockIdx.y")), (bj, te.thread_axis("blockIdx.x")), (ti, y), (tj, x)):
+        s[c].bind(loop, axis)
+    for t in shared:
+        s[t].compute_at(s[c], outer)
+        for loop, axis in zip(s[t].op.axis, (y, x), strict=True):
+            s[t].bind(loop, axis)
+    return minicc.lower(s, [a, b, c], name="tiled_matmul")
+
+
+def test_vector_add_of_any_length():
+    bundle = bundle_of_program(vector_add(te.var("n")), ["sm_75"], binaries=False, sizes={"n": 777})
+    a, b = normal(777), normal(777)
+    np.testing.assert_array_equal(replay(bundle, Emulated(), {"A": a, "B": b})["C"], a + b)
+    assert bundle.launches[0].grid == (13, 1, 1)
+
+
+def test_a_size_that_is_missing():
+    with pytest.raises(BridgeError, match="expected a number for each symbolic size"):
+        bundle_of_program(vector_add(te.var("n")), ["sm_75"], binaries=False)
+
+
+def test_tiled_matmul_with_shared_memory():
+    bundle = bundle_of_program(tiled_matmul(32, 48, 64, 16), ["sm_75"], binaries=False)
+    assert bundle.source.count("__shared__") == 2 and "__syncthreads" in bundle.source
+    a, b = normal(32, 64), normal(64, 48)
+    given, wanted = {"A": a, "B": b}, (a.astype(np.float64) @ b).astype(np.float32)
+    tolerance = 64 * np.finfo(np.float32).eps * (np.abs(a) @ np.abs(b))  # of a sum in any order
+    assert_close(replay(bundle, Emulated(), given)["C"], wanted, tolerance=tolerance)
+    # the check has teeth: without its barriers the source gives another answer, and half of a barrier is an error
+    without = bundle_of(bundle, bundle.source.replace("__syncthreads();", ""))
+    assert not np.allclose(replay(without, Emulated(), given)["C"], wanted, rtol=1e-3)
+    half = bundle_of(bundle, bundle.source.replace("__syncthreads();", "if (threadIdx.x < 8) __syncthreads();", 1))
+    with pytest.raises(BridgeError, match=r"(waits|is) at the barrier"):
+        replay(half, Emulated(), given)
+
+
+def bundle_of(bundle, source):
+    """The bundle with another source."""
+    return type(bundle)(bundle.name, bundle.inputs, bundle.outputs, bundle.buffers, bundle.steps, source)
+
+
+# ---- nvcc -------------------------------------------------------------------------------------------------------
+
+
+@needs_nvcc
+def test_nvcc_takes_the_kernels_of_graphs():
+    bundle = bundle_of_graph(network(), ["sm_90a", "sm_75"])
+    assert sorted(bundle.cubins) == ["sm_75", "sm_90a"] and bundle.ptx_arch == "sm_75"
+    for code in bundle.cubins.values():
+        assert code.startswith(b"\x7fELF") and all(name.encode() in code for name in bundle.kernels)
+    assert ".target sm_75" in bundle.ptx and all(f".entry {name}(" in bundle.ptx for name in bundle.kernels)
+
+
+@needs_nvcc
+def test_nvcc_takes_the_kernels_of_programs():
+    programs = (vector_add(te.var("n")), tiled_matmul(32, 48, 64, 16))
+    source = "".join(bundle_of_program(p, ["sm_75"], binaries=False, sizes={"n": 100}).source for p in programs)
+    for arch in ("sm_75", "sm_90a"):
+        code = cubin(source, arch)
+        assert b"vector_add_kernel" in code and b"tiled_matmul_kernel" in code
+
+
+@needs_nvcc
+def test_what_nvcc_refuses():
+    with pytest.raises(BridgeError, match=r"nvcc -cubin -arch=sm_90: expected source that nvcc accepts, got an error\n.*error[\s\S]*hint: "):
+        cubin("this is no C++", "sm_90")
+    with pytest.raises(BridgeError, match=r"got an error[\s\S]*hint: is sm_20 known to this nvcc"):
+        ptx("", "sm_20")
+    with pytest.raises(BridgeError, match="expected an architecture such as sm_90, got 'sm_90 -x'"):
+        cubin("", "sm_90 -x")
+
+
+@needs_nvcc
+def test_architectures_that_nvcc_knows():
+    assert set(known_architectures()) <= set(ARCHITECTURES) and "sm_90a" in known_architectures()
+
+
+def test_no_nvcc(monkeypatch):
+    monkeypatch.setattr(nvcc.shutil, "which", lambda name: None)
+    monkeypatch.setattr(nvcc, "PLACES", ())
+    assert known_architectures() == ("sm_90",)
+    graph = graph_of([of("x", 4)], ops.Relu()(of("x", 4)))
+    with pytest.raises(BridgeError, match=r"nvcc: expected NVIDIA's compiler, got none: .*[\s\S]*hint: install the CUDA toolkit.*--no-cubin"):
+        bundle_of_graph(graph, ["sm_90"])
+    assert bundle_of_graph(graph, ["sm_90"], binaries=False).source
+
+
+def test_nvcc_that_cannot_start(monkeypatch):
+    monkeypatch.setattr(nvcc.shutil, "which", lambda name: "/nowhere/nvcc")
+    with pytest.raises(BridgeError, match=r"expected nvcc to work, got .*nowhere"):
+        cubin("", "sm_90")
+
+
+@needs_nvcc
+def test_nvcc_that_is_not_on_the_path(monkeypatch):
+    there = shutil.which("nvcc")
+    monkeypatch.setattr(nvcc.shutil, "which", lambda name: None)
+    monkeypatch.setattr(nvcc, "PLACES", (nvcc.Path("/nowhere"), nvcc.Path(there)))
+    assert nvcc.find_nvcc() == there
+
+
+# ---- the command line -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def model(tmp_path):
+    """`y = softmax(relu(x w))` as an ONNX file."""
+    weight = onnx.numpy_helper.from_array(normal(8, 5), "w")
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["r"]), helper.make_node("Softmax", ["r"], ["y"])]
+    graph = helper.make_graph(nodes, "small", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 8])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 5])], [weight])  # fmt: skip
+    path = tmp_path / "small.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
+    return path
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@needs_nvcc
+def test_compile_and_run_a_bundle(model, tmp_path):
+    bundle, given, answers = tmp_path / "small.tar", tmp_path / "x.npz", tmp_path / "y.npz"
+    done = invoke("compile", model, "--dim", "n=3", "--target", "cuda", "--arch", "sm_80", "-o", bundle)
+    assert done.exit_code == 0 and "code for sm_80, PTX of sm_80" in done.output and f"wrote {bundle}" in done.output
+    x = normal(3, 8)
+    np.savez(given, x=x)
+    done = invoke("run", bundle, "--device", "emulated", "--inputs", given, "--outputs", answers, "--repeat", 2, "--profile")
+    assert done.exit_code == 0 and "y: float32[3, 5]" in done.output and "by the device's clock" in done.output and "share" in done.output
+    np.testing.assert_allclose(np.load(answers)["y"], minicc.compile(model, dims={"n": 3}).run({"x": x})["y"], rtol=1e-5, atol=1e-6)
+
+
+def test_compile_to_source_only(model, tmp_path):
+    done = invoke("compile", model, "--dim", "n=3", "--target", "cuda", "--no-cubin", "-o", tmp_path / "small.tar")
+    assert done.exit_code == 0 and "source only" in done.output
+    assert not load(tmp_path / "small.tar").cubins
+    assert "nothing is written" in invoke("compile", model, "--dim", "n=3", "--target", "cuda", "--no-cubin").output
+    assert invoke("run", tmp_path / "small.tar", "--device", "emulated").exit_code == 0
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (("compile", "MODEL", "--target", "cuda", "-o", "x.so"), "expected a name that ends in .tar"),
+    (("run", "MODEL", "--device", "cuda"), "expected a bundle, which ends in .tar, got small.onnx"),
+    (("run", "bundle.tar",), "expected --device cuda or --device emulated for a bundle"),
+])  # fmt: skip
+def test_files_of_the_wrong_kind(model, arguments, said):
+    done = invoke(*(model if a == "MODEL" else a for a in arguments))
+    assert isinstance(done.exception, ConfigError) and said in str(done.exception) and "hint: " in str(done.exception)
+
+
+# ---- a whole network --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, glue", [("resnet18", False), ("resnet18", True)], ids=["resnet18", "resnet18-glue"])
+def test_resnet18(name, glue):
+    model = MODELS[name](glue)
+    graph = prepared(frontend.load(model))
+    bundle = bundle_of_graph(graph, ["sm_75"], binaries=False)
+    inputs = sample_inputs(model)
+    with Session(bundle, Emulated()) as session:
+        got = session.run(inputs)
+    for label, wanted, tolerance in zip(graph.output_names, *reference(graph, inputs), strict=True):
+        assert_close(got[label], wanted, None, 1, tolerance, name, label)
+
+
+@pytest.mark.slow
+@needs_nvcc
+def test_nvcc_takes_all_of_resnet18():
+    graph = prepared(frontend.load(MODELS["resnet18"]()))
+    bundle = with_binaries(bundle_of_graph(graph, ["sm_75"], binaries=False), known_architectures())
+    assert set(bundle.cubins) == set(known_architectures()) and len(bundle.kernels) == 18
+    assert all(name.encode() in code for code in bundle.cubins.values() for name in bundle.kernels)
+
+
