@@ -5,7 +5,9 @@ Out: a `Row` for each output and peer, and a `Divergence` for a peer that disagr
 machine code; the peers are TVM, onnxruntime, ONNX's reference evaluator, and our own NumPy reference.
 
 The tolerance is the oracle's, around the float64 reference. Either side may be off by it, so two
-that agree may be twice as far apart, and an element that rounding decides is passed over.
+that agree may be twice as far apart, and an element that rounding decides is passed over. A difference of
+exactly 0 from TVM is common and no accident: its plain loops and our kernels both add the terms of a
+convolution or a matrix product in the order of the sum, with fused multiply-add.
 
 >>> from minicc.graph import parse
 >>> text = "graph main(x: float32[2]) {\\n  %0 = Relu(x) : float32[2]\\n  return y=%0\\n}"
