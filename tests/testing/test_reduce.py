@@ -1,6 +1,7 @@
 """Delta debugging gives the smallest graph that still fails, with inputs, and writes it as a test that runs."""
 
 import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from minicc.ops import Add, Concat, Exp, MatMul, Mul, Relu, Reshape, Softmax, Tr
 from minicc.testing import oracle
 from minicc.testing.oracle import Disagreement, TvmFailure
 from minicc.testing.reduce import arrays_of, fails_like, failure, operators, pytest_source, reduce, with_every_value
-from minicc.testing.worker import Finding
+from minicc.testing.worker import Finding, Worker
 from minicc.types import TensorType, float32
 
 RANDOM = np.random.default_rng(0)
@@ -140,6 +141,20 @@ def test_a_crash_of_tvm_is_told_by_its_signal(monkeypatch):
 
     monkeypatch.setitem(oracle.STAGES, "broken", stage)
     assert failure(*tower(), ("broken",)) == "agree(tower), stage tvm: crash SIGFPE"
+
+
+def test_a_crash_in_another_process_is_reduced(monkeypatch):
+    """The judge dies of SIGFPE on each graph that reads one input: that input is what is left."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    x, guilty = ir.input("x", TensorType(float32, (1,))), ir.input("divide_run", TensorType(float32, (1,)))
+    graph = ir.Graph("g", (x, guilty), (Add()(x, Relu()(guilty)),), ("y",))
+    inputs = {"x": np.zeros(1, np.float32), "divide_run": np.zeros(1, np.float32)}
+    with Worker("worker_engines:Faulty") as worker:
+        monkeypatch.setitem(oracle.STAGES, "faulty", lambda g, x: oracle.answer(g, worker.run([(g, x)])[0]))
+        graph, inputs = reduce(graph, inputs, fails_like(graph, inputs, ("numpy", "faulty")))
+        assert worker.starts > 2
+        assert failure(graph, inputs, ("numpy", "faulty")) == "agree(g), stage tvm: crash SIGFPE"
+    assert graph.input_names == ("divide_run",) and [n.op.name for n in operators(graph)] == ["Relu"]
 
 
 SPECIAL = [np.float32([np.nan, np.inf, -np.inf, -0.0, 1e-45, 0.1]), np.float64([0.1, 5e-324]), np.float16([0.1, -0.0]),
