@@ -48,7 +48,7 @@ def _import(module: str, name: str) -> Any:
         raise BridgeError(f"import {module}", f"expected the package {name}, got {type(error).__name__}: {error}", hint=INSTALL) from None
 
 
-class CudaBindings:
+class CudaBindings(Device):
     """A device through `cuda.bindings.driver`, on the primary context."""
 
     name = "cuda-bindings"
@@ -131,7 +131,7 @@ class CudaBindings:
             self.module = None
 
 
-class Cupy:
+class Cupy(Device):
     """A device through CuPy."""
 
     name = "cupy"

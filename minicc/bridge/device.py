@@ -109,6 +109,7 @@ class Session:
         return array
 
     def close(self) -> None:
+        """Give the memory back, and close the device."""
         memory, self.memory = self.memory, []
         for held in memory:
             self.device.free(held)
@@ -141,7 +142,7 @@ def checked(bundle: Bundle, inputs: Mapping[str, Array]) -> list[Array]:
 # ---- the CPU in place of a device -------------------------------------------------------------------------------
 
 
-class Emulated:
+class Emulated(Device):
     """The kernels run on the CPU, one thread after another: for checking plans, not for speed.
 
     Fresh memory holds bytes of 0xff (NaN), and each piece stands between guards (a signalling NaN,

@@ -64,6 +64,7 @@ class Entry:
         return [(k, Entry(self.reader, v, f"{self.place}.{name}.{k}".lstrip("."))) for k, v in self.get(name, dict, "an object").items()]
 
     def integers(self, name: str, low: int, high: int, most: int) -> tuple[int, ...]:
+        """The list of whole numbers under `name`, each from `low` to `high`, at most `most` of them."""
         found = self.get(name, list, "a list of integers")
         if len(found) > most or not all(type(v) is int for v in found):
             raise self.wrong(name, f"at most {most} integers", f"{found!r:.60}")
@@ -77,6 +78,7 @@ class Entry:
         return found
 
     def dtype(self, name: str) -> DType:
+        """The dtype that is named under `name`."""
         text = self.text(name)
         try:
             return DType.of(text)

@@ -103,6 +103,7 @@ class Comparison:
 
     @property
     def summary(self) -> str:
+        """One line: how many operators, kernels and groups, and how many of them are the same."""
         """How many operators, kernels and groups there are, and regions of each mark."""
         marks = Counter(r.mark for r in self.regions)
         counted = ", ".join(f"{marks[m]} {m}" for m in MARKS if marks[m])

@@ -1,4 +1,4 @@
-"""TVM in a process of its own, which may crash or hang and is then replaced.
+"""A compiler in a process of its own, which may crash or hang and is then replaced: TVM, or minicc.
 
 In: jobs, that is graphs with arrays for their inputs. Out: for each the outputs by name, or a
 `Finding` that says how TVM failed: crash, timeout, error (TVM raises), or unsupported (an operator
@@ -39,6 +39,7 @@ from typing import IO, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
+import minicc
 from minicc.bridge.relax import build_relax, call_relax, merge, to_relax
 from minicc.errors import BridgeError, MiniccError
 from minicc.graph.ir import Graph
@@ -52,10 +53,10 @@ Run: TypeAlias = Callable[[Graph, Inputs], dict[str, Array]]
 
 BATCH = 64  # jobs that are compiled as one module
 TIMEOUT = 60.0  # seconds
-MOST_JOBS = 5000  # of one process, whose memory grows by what it compiles
+MOST_JOBS = 1000  # of one process: LLVM keeps some memory of all that it compiles
 DETAIL = 4000  # characters of standard error in a finding: the top of a backtrace, which names the culprit, is its end
 NO_FORM = ("expected an operator that TVM has", "expected known operands")  # of a BridgeError
-ENGINE = "minicc.testing.worker:Tvm"
+TVM, MINICC = "minicc.testing.worker:Tvm", "minicc.testing.worker:Minicc"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,7 @@ class Worker:
     `engine` names what runs there, as "module:class" of an `Engine`. `starts` counts processes.
     """
 
-    def __init__(self, engine: str = ENGINE) -> None:
+    def __init__(self, engine: str = TVM) -> None:
         self.engine, self.starts = engine, 0
         self._process: subprocess.Popen[bytes] | None = None
         self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
@@ -252,7 +253,7 @@ class _Frames:
 
 
 class Engine(Protocol):
-    """What runs in the child: another compiler, which is the judge of ours."""
+    """What runs in the child: a compiler."""
 
     def lower(self, graph: Graph) -> Any:
         """The graph as the compiler takes it. Raises BridgeError where it has no form."""
@@ -268,8 +269,23 @@ class Tvm:
         return to_relax(graph)
 
     def compile(self, lowered: list[Any]) -> list[Run]:
+        """What runs each of the lowered graphs."""
         machine = build_relax(merge(lowered))
         return [functools.partial(call_relax, machine, k) for k in range(len(lowered))]
+
+
+class Minicc:
+    """The whole of minicc."""
+
+    def lower(self, graph: Graph) -> Any:
+        return minicc.compile(graph)
+
+    def compile(self, lowered: list[Any]) -> list[Run]:
+        """What runs each of the lowered graphs."""
+        return [functools.partial(self.run, executable) for executable in lowered]
+
+    def run(self, executable: Any, graph: Graph, inputs: Inputs) -> dict[str, Array]:
+        return {name: np.asarray(array) for name, array in executable.run(dict(inputs)).items()}
 
 
 def reason(error: Exception) -> str:
@@ -324,7 +340,7 @@ def _watch(timeout: float | None) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0 if timeout is None else timeout + 10)
 
 
-def main(engine: str = ENGINE) -> None:
+def main(engine: str = TVM) -> None:
     """Be the child."""
     out = os.dup(1)
     os.dup2(2, 1)  # what the compiler prints must not mix with the frames
@@ -337,4 +353,4 @@ def main(engine: str = ENGINE) -> None:
 if __name__ == "__main__":
     main(*sys.argv[1:])
 
-__all__ = ["ENGINE", "TIMEOUT", "Engine", "Finding", "Inputs", "Job", "Outcome", "Worker", "reason", "shared_worker"]
+__all__ = ["MINICC", "TIMEOUT", "TVM", "Engine", "Finding", "Inputs", "Job", "Outcome", "Worker", "reason", "shared_worker"]
