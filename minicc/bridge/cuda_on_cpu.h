@@ -189,27 +189,29 @@ struct Block {
     return 0;
   }
 
+  // The lanes of one warp that may go on: those at the same __activemask, and those whose whole mask has come.
   int release_warp(int first, int lanes, int* go, int count) {
+    unsigned checked = 0, free = 0;  // lanes that a look at another lane has decided
     for (int k = 0; k < lanes; k++) {
       Thread& t = threads[first + k];
-      if (t.wait == Wait::active) {  // the lanes that have come to the same __activemask
-        t.mask = 0;
-        for (int j = 0; j < lanes; j++)
-          if (threads[first + j].wait == Wait::active && threads[first + j].line == t.line) t.mask |= 1u << j;
-        go[count++] = first + k;
-      } else if (t.wait == Wait::warp && complete(first, lanes, t)) {
-        go[count++] = first + k;
+      if (t.wait != Wait::active && t.wait != Wait::warp) continue;
+      if (!(checked >> k & 1)) {
+        unsigned here = 1u << k;
+        for (int j = k + 1; j < lanes; j++) here |= (unsigned)together(t, threads[first + j]) << j;
+        unsigned exist = lanes < 32 ? (1u << lanes) - 1 : ~0u;
+        checked |= here;
+        if (t.wait == Wait::active || (t.mask & exist & ~here) == 0) free |= here;
+        if (t.wait == Wait::active)
+          for (int j = k; j < lanes; j++)
+            if (here >> j & 1) threads[first + j].mask = here;
       }
+      if (free >> k & 1) go[count++] = first + k;
     }
     return count;
   }
 
-  bool complete(int first, int lanes, const Thread& t) const {
-    for (int j = 0; j < lanes; j++) {
-      const Thread& other = threads[first + j];
-      if ((t.mask >> j & 1) && !(other.wait == Wait::warp && other.mask == t.mask && other.line == t.line)) return false;
-    }
-    return true;
+  static bool together(const Thread& a, const Thread& b) {
+    return a.wait == b.wait && a.line == b.line && (a.wait == Wait::active || a.mask == b.mask);
   }
 
   // Give all stacks back; threads that wait never end.

@@ -173,7 +173,7 @@ class _Reader:
         full = getattr(expr.op, "name", type(expr.op).__name__)
         translation = TRANSLATIONS.get(full.removeprefix("relax."))
         if translation is None:
-            called = expr.args[0].name_hint if full.startswith("relax.call_tir") else ""
+            called = expr.args[0].name_hint.rstrip("0123456789") if full.startswith("relax.call_tir") else ""
             raise Unsupported(f"of the TIR function {called}" if called else "")
         if any(map(_is_unknown, arguments)):
             return UNKNOWN

@@ -59,10 +59,12 @@ MOST_SHARED = 49152  # bytes of a block that need no special launch
 
 
 def is_block(kind: str) -> bool:
+    """Whether a loop of this kind runs over blocks."""
     return kind.startswith("blockIdx")
 
 
 def is_thread(kind: str) -> bool:
+    """Whether a loop of this kind runs over the threads of a block."""
     return kind.startswith("threadIdx")
 
 
@@ -89,6 +91,7 @@ class _Host:
         self.crossed: dict[Buffer, set[str]] = {}  # local buffers, by the axes of the loops inside that fill them
 
     def fail(self, problem: str, culprit: str, hint: str) -> BridgeError:
+        """The error about `culprit`; raise it."""
         return BridgeError(_call(self.program), problem, caret(str(self.program), culprit), hint)
 
     def visit(self, s: Stmt) -> Stmt:
@@ -165,6 +168,7 @@ class _Kernel:
         self.values[loop.var] = self.index[loop.kind]
 
     def check_size(self) -> None:
+        """Raises BridgeError when a block has more threads or shared memory than any device grants."""
         known = [self.extents[kind] for kind in self.kinds if is_thread(kind) and isinstance(self.extents[kind], int)]
         if math.prod(known) > MOST_THREADS:
             raise self.host.fail(f"expected at most {MOST_THREADS} threads in a block, got {' * '.join(map(str, known))}",
@@ -186,6 +190,7 @@ class _Kernel:
     # ---- the body, from the outside in
 
     def visit(self, s: Stmt, place: _Place) -> Stmt:
+        """A statement of the kernel without loops over axes, its conditions where no barrier is inside of them."""
         if place.guards and not _touches_shared(s):  # no barrier will be inside: test here, once
             conds = [g.cond for g in place.guards]
             return If(all_of(*conds), self.visit(s, _Place(place.axes)))
@@ -193,14 +198,14 @@ class _Kernel:
             case Seq(stmts):
                 return seq(*[self.visit(t, place) for t in stmts])
             case If(cond, body):
-                return self.guarded(s, cond, body, place)
+                return self.guarded(cond, body, place)
             case For() if s.kind in self.index:
                 return self.bound(s, place)
             case For(_, extent):
                 extent = self.expr(extent) if isinstance(extent, Expr) else extent
                 return replace(s, extent=extent, body=self.visit(s.body, place), kind=s.kind)
             case Alloc(buffer, body):
-                return self.alloc(s, buffer, body, place)
+                return self.alloc(buffer, body, place)
             case Store():
                 return self.store(s, place)
             case ExternCall(function, _, _):
@@ -208,26 +213,28 @@ class _Kernel:
         return seq()
 
     def expr(self, e: Expr) -> Expr:
+        """`e` with the index of the axis for each variable of a bound loop."""
         return substitute(e, self.values)
 
     def bound(self, s: For, place: _Place) -> Stmt:
         """A loop over an axis: its variable is the index of the axis."""
-        if any(f.kind == s.kind for f in place.axes):
-            self.check_shares(s)
+        for outer in place.axes:
+            if outer.kind == s.kind:
+                self.check_together(outer, s)
         guards = place.guards
         if s.extent is not self.extents[s.kind] and s.extent != self.extents[s.kind]:
             guards = (*guards, _Guard(self.index[s.kind] < s.extent, is_thread(s.kind)))
         return self.visit(s.body, _Place((*place.axes, s), guards, place.shared))
 
-    def check_shares(self, s: For) -> None:
-        """Raises BridgeError when a loop over the axis of a loop around fills anything that is a thread's own."""
-        own = {t.buffer for t in walk(s) if isinstance(t, Alloc)}
-        for t in walk(s):
-            if isinstance(t, Store) and t.buffer.scope != "shared" and t.buffer not in own:
-                raise self.host.fail(f"expected loop {s.name}, inside of another over {s.kind}, to fill shared buffers only, got {t.buffer.name}",
-                               f"for {s.name} in", "choose another axis")
+    def check_together(self, outer: For, inner: For) -> None:
+        """Raises BridgeError unless `inner`, over the axis of `outer`, fills what every iteration of `outer` fills alike."""
+        own, around = ({t.buffer for t in walk(loop) if isinstance(t, Alloc)} for loop in (inner, outer))
+        for t in walk(inner):
+            if isinstance(t, Store) and t.buffer not in own and not (t.buffer.scope == "shared" and t.buffer in around):
+                raise self.host.fail(f"expected loop {inner.name}, inside of {outer.name} and over {inner.kind} like it, to fill shared "
+                                     f"buffers that live in {outer.name}, got {t.buffer.name}", inner.name, "choose another axis")
 
-    def guarded(self, s: Stmt, cond: Expr, body: Stmt, place: _Place) -> Stmt:
+    def guarded(self, cond: Expr, body: Stmt, place: _Place) -> Stmt:
         """The condition waits until it meets the stores; it must be the same there."""
         written = {t.buffer for t in walk(body) if isinstance(t, Store)}
         if _touches_shared(body) and any(load.source in written for load in loads(cond)):
@@ -237,7 +244,8 @@ class _Kernel:
         own = bool(free_vars(made) & self.threads) or any(load.source.scope != "global" for load in loads(made))
         return self.visit(body, _Place(place.axes, (*place.guards, _Guard(made, own)), place.shared))
 
-    def alloc(self, s: Stmt, buffer: Buffer, body: Stmt, place: _Place) -> Stmt:
+    def alloc(self, buffer: Buffer, body: Stmt, place: _Place) -> Stmt:
+        """A buffer of the block, or of each thread."""
         if buffer.scope == "global":
             raise self.host.fail(f"expected {buffer.name}, inside of a kernel, to be shared or local, got global", buffer.name,
                            f's.set_scope("{buffer.name}", "shared")')

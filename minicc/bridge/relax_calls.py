@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minicc import ops
-from minicc.graph.ir import Node, constant
+from minicc.graph.ir import Constant, Node, constant
 from minicc.ops.base import Operator
 from minicc.types import DType, Symbol, TensorType
 
@@ -248,6 +248,12 @@ def _full(call: Call) -> Node:
     return ops.Expand(call.result.shape)(value)  # type: ignore[no-any-return]
 
 
+def _tensor_to_shape(call: Call) -> tuple[int, ...]:
+    if not isinstance(call.x.op, Constant):
+        raise Unsupported("of a tensor that is computed")
+    return tuple(map(int, call.x.op.data.array))
+
+
 def _flip(call: Call) -> Node:
     return ops.Slice((END,), (-END,), (call.axis(),), (-1,))(call.x)  # type: ignore[no-any-return]
 
@@ -270,10 +276,13 @@ MOVEMENT: dict[str, Callable[[Call], Any]] = {
     "permute_dims": _permute_dims,
     "repeat": _repeat,
     "reshape": lambda c: reshaped(c.x, c.args[1]),
+    "shape_of": lambda c: tuple(c.x.shape),
+    "shape_to_tensor": lambda c: constant(np.asarray(numbers(c.args[0], "dimensions"), np.int64)),
     "split": _split,
     "squeeze": lambda c: ops.Squeeze(c["axis"])(c.x),
     "stack": _stack,
     "strided_slice": _strided_slice,
+    "tensor_to_shape": _tensor_to_shape,
     "tile": _tile,
     "tril": lambda c: ops.Trilu(int(c.args[1]), False)(c.x),
     "triu": lambda c: ops.Trilu(int(c.args[1]), True)(c.x),

@@ -51,6 +51,7 @@ from minicc.te.foreign import ExternFunction
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MOST_LANES = 64  # a longer vectorized loop is an ordinary one: TVM makes one vector of all lanes
+SKIPPED = ["s_tir.CompactBufferAllocation"]  # our buffers are as large as they must be, and it moves loop variables out of their loops
 MOST_COPIES = 256  # a longer unrolled loop is an ordinary one: TVM has no limit of its own
 
 # ---- programs as TIR ----------------------------------------------------------------------------
@@ -81,6 +82,7 @@ class _Function:
         self.expr = Expressions({v: self.tir.Var(v.name, "int64") for v in size_vars(program)})
 
     def function(self) -> Any:
+        """The whole function."""
         arrays = (*self.program.params, *self.program.outputs)
         params = [self.declare(b) for b in arrays]
         made = self.tir.PrimFunc(params, self.stmt(self.program.body, frozenset()))
@@ -93,6 +95,7 @@ class _Function:
         return made
 
     def size(self, d: Any) -> Any:
+        """An extent."""
         return self.expr(d) if isinstance(d, Expr) else self.tir.const(int(d), "int64")
 
     def stmt(self, s: Stmt, kinds: frozenset[str]) -> Any:
@@ -118,11 +121,13 @@ class _Function:
         raise TypeError(s)
 
     def sequence(self, stmts: Sequence[Any]) -> Any:
+        """The statements in order; one that does nothing for none."""
         if not stmts:
             return self.tir.Evaluate(self.tir.const(0, "int32"))
         return stmts[0] if len(stmts) == 1 else self.tir.SeqStmt(list(stmts))
 
     def loop(self, s: For, kinds: frozenset[str]) -> Any:
+        """A loop, inside of loops of these kinds."""
         tir = self.tir
         extent = self.size(s.extent)
         variable = tir.Var(s.name, "int64")
@@ -131,8 +136,7 @@ class _Function:
         body = self.stmt(s.body, kinds | {s.kind})
         binding = None
         if kind == tir.ForKind.THREAD_BINDING:
-            tag = "vthread.x" if s.kind == "vthread" else s.kind
-            binding = tir.IterVar(None, tir.Var(tag, "int64"), tir.IterVar.ThreadIndex, tag)
+            binding = tir.IterVar(None, tir.Var(s.kind, "int64"), tir.IterVar.ThreadIndex, s.kind)
         return tir.For(variable, tir.const(0, "int64"), extent, kind, body, binding)
 
     def kind(self, s: For, kinds: frozenset[str]) -> Any:
@@ -141,11 +145,13 @@ class _Function:
         match s.kind:
             case "vectorize" if count and count <= MOST_LANES and VECTORIZE not in kinds and _is_flat(s.body):
                 return kind.VECTORIZED
-            case "unroll" if count and count <= MOST_COPIES and VECTORIZE not in kinds:
+            case "unroll" | "vthread" if count and count <= MOST_COPIES and VECTORIZE not in kinds:
                 return kind.UNROLLED
             case "parallel" if not kinds & {PARALLEL, VECTORIZE}:
                 return kind.PARALLEL
-        return kind.THREAD_BINDING if self.device and s.kind in THREAD_AXES else kind.SERIAL
+        # a virtual thread is a loop: where TVM's own nest, or share an allocation, it loses iterations
+        bound = self.device and s.kind in THREAD_AXES and s.kind != "vthread"
+        return kind.THREAD_BINDING if bound else kind.SERIAL
 
 
 def _is_flat(s: Stmt) -> bool:
@@ -163,13 +169,14 @@ def build_tir(program: Program, fast: bool = True) -> Callable[..., None]:
     optimises; without it compiling is quicker. Raises BridgeError when TVM refuses the program.
     """
     tvm = _tvm.load()
-    function = to_tir(program).with_attr("global_symbol", "main")
     for s in walk(program.body):
         if isinstance(s, ExternCall):
             tvm.register_global_func(_symbol(s.function), functools.partial(_call_outside, s.function), override=True)
     machine = {"mcpu": tvm.target.codegen.llvm_get_system_cpu()} if fast else {"opt-level": 0}
+    target = tvm.target.Target({"kind": "llvm", **machine})
     try:
-        code = tvm.compile(tvm.IRModule({"main": function}), target=tvm.target.Target({"kind": "llvm", **machine}))
+        with tvm.transform.PassContext(disabled_pass=SKIPPED):
+            code = tvm.compile(tvm.IRModule({"main": to_tir(program).with_attr("global_symbol", "main")}), target=target)
     except TVM_FAILURES as error:
         raise refusal("build_tir", program, error) from error
     tensor = tvm.runtime.tensor  # copies: TVM's code needs 64-byte alignment, which NumPy does not give
@@ -219,7 +226,8 @@ def cuda_source(program: Program, arch: str = "sm_90") -> CudaProgram:
     tvm = _tvm.load()
     target = cuda_target(arch)
     try:
-        code = device_code(tvm.IRModule({program.name: to_tir(program, device=True)}), target)
+        with tvm.transform.PassContext(disabled_pass=SKIPPED):
+            code = device_code(tvm.IRModule({program.name: to_tir(program, device=True)}), target)
     except TVM_FAILURES as error:
         raise refusal("cuda_source", program, error) from error
     return CudaProgram(code.source, tuple(code.launches[program.name]), tuple(code.workspaces.get(program.name, ())),

@@ -109,6 +109,9 @@ class _Pair:
 
     def apart(self) -> bool:
         """Whether they are proven not to meet in different iterations."""
+        low, high = self.first.bounds.of(self.var)
+        if low == high and self.second.bounds.of(self.var) == (low, high):
+            return True  # both happen in one iteration only
         while True:
             before = len(self.equal)
             for f, g in self.equations:

@@ -5,9 +5,9 @@ Meaning: the loop's kind becomes a thread axis: `blockIdx.x` to `blockIdx.z`, `t
 
 Legality: as for `parallel`. Around and inside of the loop, no other is bound to the same axis
 (`vthread` may repeat), none is parallel, none around is vectorized, and blocks are around threads.
-An inner loop that fills shared memory and nothing else may be bound to the thread axis of a loop
-around it: the threads of a block then fill together what each of them reads. On a CPU each
-iteration of the outer loop fills it for itself, which is redundant, and right.
+An inner loop that fills shared buffers of the body of a loop around it, and nothing else, may be
+bound to the thread axis of that loop: the threads of a block then fill together what each of them reads.
+On a CPU each iteration of the outer loop fills its own for itself, which is redundant, and right.
 
 >>> before, after = _example()
 >>> print(before)
@@ -51,16 +51,16 @@ class Bind(Step):
         loop = serial_loop(program, self.loop)
         check_independent(program, loop)
         for other in loops_around(program.body, loop):
-            self._check_other(other, "around", (PARALLEL, VECTORIZE), "threadIdx" if self.axis.startswith("blockIdx") else "", loop)
+            self._check_other(other, "around", (PARALLEL, VECTORIZE), "threadIdx" if self.axis.startswith("blockIdx") else "", (other, loop))
         for other in loops(loop.body).values():
-            self._check_other(other, "inside", (PARALLEL,), "blockIdx" if self.axis.startswith("threadIdx") else "", other)
+            self._check_other(other, "inside", (PARALLEL,), "blockIdx" if self.axis.startswith("threadIdx") else "", (loop, other))
         return graft(program, loop, replace(loop, kind=self.axis))
 
-    def _check_other(self, other: For, where: str, kinds: tuple[str, ...], index: str, inner: For) -> None:
+    def _check_other(self, other: For, where: str, kinds: tuple[str, ...], index: str, nest: tuple[For, For]) -> None:
         """Raises Illegal when a loop around or inside is of one of `kinds`, of the same axis, or of axes of `index`."""
         if other.kind in kinds:
             raise Illegal(f"loop {other.name} {where} it is of kind {other.kind}", self.loop, f"bind {self.loop} instead of it")
-        if other.kind == self.axis != "vthread" and not (self.axis.startswith("threadIdx") and fills_shared_only(inner)):
+        if other.kind == self.axis != "vthread" and not (self.axis.startswith("threadIdx") and fills_together(*nest)):
             raise Illegal(f"loop {other.name} {where} it is bound to {self.axis}", self.loop, "choose another axis, or fuse the loops")
         if index and other.kind.startswith(index):
             raise Illegal(f"loop {other.name} {where} it is bound to {other.kind}", self.loop, "blocks are around threads")
@@ -73,10 +73,10 @@ class Bind(Step):
                 yield cls(loop.name, "threadIdx.x")
 
 
-def fills_shared_only(loop: For) -> bool:
-    """Whether all that `loop` writes is shared memory, or lives inside of it."""
-    own = {s.buffer for s in walk(loop) if isinstance(s, Alloc)}
-    return all(b.scope == "shared" or b in own for s in walk(loop) for b in targets(s))
+def fills_together(outer: For, inner: For) -> bool:
+    """Whether all that `inner` writes lives inside of it, or is shared memory that lives inside of `outer`."""
+    own, around = ({s.buffer for s in walk(loop) if isinstance(s, Alloc)} for loop in (inner, outer))
+    return all(b in own or (b.scope == "shared" and b in around) for s in walk(inner) for b in targets(s))
 
 
 def _example() -> tuple[str, str]:

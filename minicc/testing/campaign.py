@@ -1,11 +1,11 @@
 """Many random examples through every stage: what agrees, what is excused, what TVM cannot do, what is wrong.
 
 In: examples, that is graphs with arrays for their inputs. Out: a `Verdict` on each, and a `Report` that
-counts them. TVM compiles a batch of examples as one module in its own process, while this one
-computes the references and runs minicc. `testing.operators` and `testing.graphs` are the campaigns.
+counts them. TVM compiles a batch of examples as one module in its own process, and so may minicc, while this one
+computes the references. `testing.operators` and `testing.graphs` are the campaigns.
 
     with Worker() as worker:
-        verdicts = judge([drawn_graph(k) for k in range(20)], ("numpy", "llvm", "tvm"), worker)
+        verdicts = judge([drawn_graph(k) for k in range(20)], ("numpy", "llvm", "tvm"), {"tvm": worker})
     report = Report(); report.extend(verdicts); print(report)
 """
 
@@ -32,7 +32,7 @@ from minicc.ops.base import REGISTRY, Array
 from minicc.runtime.files import write_file
 from minicc.testing.draws import Example
 from minicc.testing.oracle import NOTHING, STAGES, Disagreement, Excuses, compare, excuses, reference
-from minicc.testing.worker import TIMEOUT, Finding, Worker
+from minicc.testing.worker import TIMEOUT, Finding, Outcome, Worker
 from minicc.types import DType, bfloat16
 
 LOOPS = 2000  # elements that a graph's values may have for stage loop, a microsecond or more for each operation
@@ -44,7 +44,6 @@ class Trouble:
 
     stage: str
     problem: str
-    wrong: bool = True  # whether it gave an answer
 
 
 @dataclass
@@ -76,35 +75,36 @@ class Verdict:
 # ---- one batch ----------------------------------------------------------------------------------
 
 
-def judge(examples: Sequence[Example], stages: Sequence[str], worker: Worker, timeout: float = TIMEOUT) -> list[Verdict]:
-    """A verdict on each example. Stage `loop` passes over graphs of more than LOOPS elements."""
-    verdicts = [Verdict(example) for example in examples]
+def judge(examples: Sequence[Example], stages: Sequence[str], workers: Mapping[str, Worker], timeout: float = TIMEOUT) -> list[Verdict]:
+    """A verdict on each example. The stages that have a worker run there, all at the same time as the others here.
+
+    Stage `loop` passes over graphs of more than LOOPS elements. Raises KeyError when `tvm` is a stage without a worker.
+    """
     excused = [excuses(e.graph, e.inputs) if "tvm" in stages else NOTHING for e in examples]
-    asked = [k for k in range(len(examples)) if "tvm" in stages and not excused[k].kills]
-    with ThreadPoolExecutor(1) as pool:
-        answers = pool.submit(worker.run, [(examples[k].graph, examples[k].inputs) for k in asked], timeout)
+    verdicts = [Verdict(e, excused=excuse.names) for e, excuse in zip(examples, excused, strict=True)]
+    asked = {stage: [k for k in range(len(examples)) if stage != "tvm" or not excused[k].kills] for stage in stages if stage in workers}
+    with ThreadPoolExecutor(len(workers)) as pool:
+        answers = {stage: pool.submit(workers[stage].run, [(examples[k].graph, examples[k].inputs) for k in which], timeout)
+                   for stage, which in asked.items()}  # fmt: skip
         try:
             known = [reference(e.graph, e.inputs) for e in examples]
             for verdict, expected in zip(verdicts, known, strict=True):
-                _judge_minicc(verdict, [stage for stage in stages if stage != "tvm"], expected)
-            outcomes = answers.result()
+                _run_here(verdict, [stage for stage in stages if stage not in workers], expected)
+            outcomes = {stage: answer.result() for stage, answer in answers.items()}
         except BaseException:
-            worker.interrupt()
+            for worker in workers.values():
+                worker.interrupt()
             raise
-    for verdict, excuse in zip(verdicts, excused, strict=True):
-        verdict.excused = excuse.names
-    for k, outcome in zip(asked, outcomes, strict=True):
-        if isinstance(outcome, Finding):
-            verdicts[k].finding = outcome
-        else:
-            _compare(verdicts[k], "tvm", outcome, known[k], excused[k])
+    for stage, which in asked.items():
+        for k, outcome in zip(which, outcomes[stage], strict=True):
+            _hear(verdicts[k], stage, outcome, known[k], excused[k] if stage == "tvm" else NOTHING)
     return verdicts
 
 
 Known = tuple[list[Array], list[Array]]  # what the reference gives, and the tolerances
 
 
-def _judge_minicc(verdict: Verdict, stages: Sequence[str], known: Known) -> None:
+def _run_here(verdict: Verdict, stages: Sequence[str], known: Known) -> None:
     graph, inputs = verdict.example.graph, verdict.example.inputs
     for stage in stages:
         if stage == "loop" and sum(n.type.size for n in graph.nodes) > LOOPS:
@@ -112,9 +112,19 @@ def _judge_minicc(verdict: Verdict, stages: Sequence[str], known: Known) -> None
         try:
             got = STAGES[stage](graph, inputs)
         except Exception as error:
-            verdict.troubles.append(Trouble(stage, f"{type(error).__name__}: {error}", wrong=False))
+            verdict.troubles.append(Trouble(stage, f"{type(error).__name__}: {error}"))
         else:
             _compare(verdict, stage, got, known, NOTHING)
+
+
+def _hear(verdict: Verdict, stage: str, outcome: Outcome, known: Known, excused: Excuses) -> None:
+    """Take down what a worker answers: when TVM fails that is a finding, when minicc does it is wrong."""
+    if not isinstance(outcome, Finding):
+        _compare(verdict, stage, outcome, known, excused)
+    elif stage == "tvm":
+        verdict.finding = outcome
+    else:
+        verdict.troubles.append(Trouble(stage, f"{outcome.kind}: {outcome.detail}"))
 
 
 def _compare(verdict: Verdict, stage: str, got: Mapping[str, Array], known: Known, excused: Excuses) -> None:

@@ -152,8 +152,8 @@ def times_zero(op: Any, arrays: Sequence[Array]) -> bool:
 
 def subtracts_itself(op: Any, arrays: Sequence[Array]) -> bool:
     """Whether what is subtracted is NaN, or the same infinity, and may be the same expression."""
-    if op.name == "MeanVarianceNormalization":  # from which its own mean is subtracted
-        return not op.axes and has_special(op, arrays)
+    if op.name != "Sub":  # the mean over no axes is the value
+        return not (op.axes if op.name == "MeanVarianceNormalization" else arrays[0].shape[2:]) and has_special(op, arrays[:1])
     return DType.of(arrays[0].dtype).is_float and has_nan(op, [op(*arrays)])
 
 
@@ -174,7 +174,9 @@ def samples_specials(op: Any, arrays: Sequence[Array]) -> bool:
 
 
 def sees_padding_alone(op: Any, arrays: Sequence[Array]) -> bool:
-    """Whether a window has no element of the tensor under it."""
+    """Whether a window has no element of the tensor under it, nor zeros around it that count."""
+    if getattr(op, "count_include_pad", False):
+        return False
     inside = ops.MaxPoolIndices(op.kernel, op.strides, op.padding, op.dilation, op.ceil_mode, op.auto_pad)
     return DType.of(arrays[0].dtype).is_float and bool((inside(np.zeros_like(arrays[0])) < 0).any())
 
@@ -212,6 +214,8 @@ MAXIMA = (
                lambda: (ops.TopK(k=2, axis=0), [f32(1, NAN, 2)])),
     Difference("greatest of padding alone", ("MaxPool",), sees_padding_alone, "-inf", "the lowest finite number",
                lambda: (ops.MaxPool(kernel=(2,), padding=(1, 0), dilation=(2,)), [f32(5).reshape(1, 1, 1)])),
+    Difference("average of padding alone", ("AveragePool",), sees_padding_alone, "NaN: 0 / 0", "0",
+               lambda: (ops.AveragePool(kernel=(2,), padding=(1, 1), dilation=(2,)), [f32(5).reshape(1, 1, 1)])),
     Difference("samples of weight 0", ("Resize",), samples_specials, "count for nothing", "make NaN of an infinity: 0 * inf",
                lambda: (ops.Resize(scales=(2.0,), mode="linear", coordinate_transformation_mode="asymmetric"), [f32(1, INF)])),
     Difference("infinite weights of a ConvTranspose", ("ConvTranspose",), has_special, "reach as far as their taps",
@@ -229,7 +233,7 @@ ARITHMETIC = (
     Difference("difference of itself", ("Sub", "MeanVarianceNormalization", "InstanceNormalization"), meets_itself,
                "NaN, of infinity and of NaN", "0 where TVM sees that both operands are one expression: x - x is simplified",
                lambda: (ops.MeanVarianceNormalization(axes=()), [f32(INF, NAN)])),
-    Difference("a value minus itself", ("Sub", "MeanVarianceNormalization"), subtracts_itself, "NaN, of NaN and infinity",
+    Difference("a value minus itself", ("Sub", "MeanVarianceNormalization", "InstanceNormalization"), subtracts_itself, "NaN, of NaN and infinity",
                "0: x - x is simplified", lambda: (ops.MeanVarianceNormalization(axes=()), [f32(INF, 1)])),
     Difference("sign of NaN", ("Sign",), has_nan, "NaN", "0", lambda: (ops.Sign(), [f32(NAN, -2)])),
     Difference("digits of small results", ("Tanh", "Atanh", "Softplus", "Mish", "Elu", "Selu", "Celu"), is_tiny,

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from minicc.testing.campaign import Show, Verdict, check_names, judge
 from minicc.testing.draws import Example, drawn_graph
-from minicc.testing.worker import Worker
+from minicc.testing.worker import MINICC, Worker
 
 COUNT = 300
 MOST_NODES = 10
@@ -36,9 +36,9 @@ def examples(count: int, seed: int = 0, names: Sequence[str] = (), max_nodes: in
 def campaign(count: int = COUNT, seed: int = 0, names: Sequence[str] = (), stages: Sequence[str] = STAGES,
              max_nodes: int = MOST_NODES) -> Iterator[list[Verdict]]:  # fmt: skip
     """The verdicts on `count` random graphs, batch after batch."""
-    with Worker() as worker:
+    with Worker() as tvm, Worker(MINICC) as llvm:
         for first in range(0, count, BATCH):
-            yield judge(examples(min(BATCH, count - first), seed + first, names, max_nodes), stages, worker)
+            yield judge(examples(min(BATCH, count - first), seed + first, names, max_nodes), stages, {"tvm": tvm, "llvm": llvm})
 
 
 def main(

@@ -36,7 +36,7 @@ def campaign(count: int = COUNT, seed: int = 0, names: Sequence[str] = (), stage
     """The verdicts on `count` examples of each operator, by default of all that are registered."""
     with Worker() as worker:
         for name in names or sorted(REGISTRY):
-            yield name, judge(examples(name, count, seed), stages, worker)
+            yield name, judge(examples(name, count, seed), stages, {"tvm": worker})
 
 
 def table(reports: dict[str, Report]) -> Table:

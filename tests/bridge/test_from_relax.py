@@ -159,6 +159,7 @@ MODULES = {
     "filled": (lambda bb, x: [bb.emit(op.full((2, 3), relax.const(1.5, "float32"))), bb.emit(op.zeros((2,), "int32")), bb.emit(op.ones_like(x)), bb.emit(op.zeros_like(x)), bb.emit(op.arange(1, 8, 3, "int64"))], MATRIX),
     "products": (lambda bb, x: [bb.emit(op.matmul(x, op.permute_dims(x))), bb.emit(op.einsum([x, x], "ij,kj->ik"))], MATRIX),
     "resize": (lambda bb, x: [bb.emit(op.image.resize2d(x, (12, 9))), bb.emit(op.image.resize2d(x, (3, 12), method="nearest_neighbor", coordinate_transformation_mode="asymmetric", rounding_method="floor")), bb.emit(op.image.resize2d(x, (9, 9), method="cubic", coordinate_transformation_mode="align_corners"))], IMAGE),
+    "shapes": (lambda bb, x: (lambda shape: [shape, bb.emit(op.reshape(x, bb.emit(op.tensor_to_shape(bb.emit(op.flip(shape, 0))))))] and [shape])(bb.emit(op.shape_to_tensor(bb.emit(op.shape_of(x))))), MATRIX),
     "prelu": (lambda bb, x, s: nn.prelu(x, s, 1), IMAGE, f32(4)),
     "scatter": (lambda bb, x, i: op.scatter_elements(x, i, x, 0, "add"), f32(3), INDICES),
 }  # fmt: skip
@@ -252,6 +253,7 @@ REFUSED = {
     "channels elsewhere": (lambda bb, x: nn.instance_norm(x, relax.const(np.ones(6, np.float32)), relax.const(np.ones(6, np.float32)), 3, [1, 2]), IMAGE),
     'reduction="mean"': (lambda bb, x, i: op.scatter_elements(x, i, x, 0, "mean"), f32(3), INDICES),
     'mode="nan"': (lambda bb, x, i: op.take(x, i, 0, mode="nan"), MATRIX, INDICES),
+    "of a tensor that is computed": (lambda bb, i: bb.emit(op.zeros(bb.emit(op.tensor_to_shape(bb.emit(op.add(i, i)))), "float32")), INDICES),
     "tf_crop_and_resize": (lambda bb, x: op.image.resize2d(x, (3, 3), roi=(0.0, 0.0, 1.0, 1.0), coordinate_transformation_mode="tf_crop_and_resize"), IMAGE),
 }  # fmt: skip
 

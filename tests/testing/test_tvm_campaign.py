@@ -18,7 +18,7 @@ from minicc.ops import Add, Div, Max, Neg
 from minicc.testing import campaign, graphs, operators, oracle
 from minicc.testing.campaign import Report, Show, Trouble, Verdict, check_names, judge, load, save
 from minicc.testing.draws import Example, drawn_graph, graph_of
-from minicc.testing.worker import Finding
+from minicc.testing.worker import MINICC, Finding, Worker
 from minicc.types import TensorType, bfloat16
 
 X = np.float32([1, 2])
@@ -42,12 +42,12 @@ class FakeWorker:
 
 
 def test_what_agrees_is_compared():
-    (verdict,) = judge([GOOD], ("numpy", "loop", "llvm", "tvm"), FakeWorker())
+    (verdict,) = judge([GOOD], ("numpy", "loop", "llvm", "tvm"), {"tvm": FakeWorker()})
     assert verdict.fine and not verdict.is_shown and verdict.compared == {"numpy": 1, "loop": 1, "llvm": 1, "tvm": 1}
 
 
 def test_a_wrong_answer_of_tvm_is_found():
-    verdicts = judge([GOOD, GOOD], ("numpy", "tvm"), FakeWorker({"y": -X}, {"y": X}))
+    verdicts = judge([GOOD, GOOD], ("numpy", "tvm"), {"tvm": FakeWorker({"y": -X}, {"y": X})})
     report = Report()
     report.extend(verdicts)
     assert [v.fine for v in verdicts] == [True, False] and report.wrong == {"tvm": 1} and not report.fine
@@ -56,7 +56,7 @@ def test_a_wrong_answer_of_tvm_is_found():
 
 @pytest.mark.parametrize("kind, shown", [("crash", True), ("timeout", True), ("error", True), ("unsupported", False)])
 def test_a_failure_of_tvm_is_a_finding_and_nothing_wrong(kind, shown):
-    verdicts = judge([GOOD], ("tvm",), FakeWorker(Finding(kind, "SIGSEGV", GOOD.graph, GOOD.inputs)))
+    verdicts = judge([GOOD], ("tvm",), {"tvm": FakeWorker(Finding(kind, "SIGSEGV", GOOD.graph, GOOD.inputs))})
     report = Report()
     report.extend(verdicts)
     assert report.fine and report.findings == {kind: 1} and bool(report.shown) == shown and report.compared["tvm"] == 0
@@ -65,7 +65,7 @@ def test_a_failure_of_tvm_is_a_finding_and_nothing_wrong(kind, shown):
 def test_known_differences_are_excused_and_counted():
     worker = FakeWorker({"y": X})
     report = Report()
-    report.extend(judge([EXCUSED, DEADLY], ("tvm",), worker))
+    report.extend(judge([EXCUSED, DEADLY], ("tvm",), {"tvm": worker}))
     assert report.fine and report.with_excuse == 2 and report.compared["tvm"] == 0
     assert report.excused == {"maximum of NaN": 1, "integer division by zero": 1}
     assert [graph for graph, _ in worker.asked] == [EXCUSED.graph], "TVM would die of the other"
@@ -78,21 +78,21 @@ def test_what_minicc_does_wrong_is_told_from_what_tvm_does(monkeypatch):
     monkeypatch.setitem(oracle.STAGES, "llvm", fails)
     monkeypatch.setitem(oracle.STAGES, "loop", lambda graph, inputs: {"y": X})
     report = Report()
-    report.extend(judge([GOOD], ("loop", "llvm", "tvm"), FakeWorker()))
+    report.extend(judge([GOOD], ("loop", "llvm", "tvm"), {"tvm": FakeWorker()}))
     assert report.wrong == {"loop": 1, "llvm": 1} and "RuntimeError: no registers left" in str(report.shown[0])
     assert dict(report.rows())["minicc: wrong or failed"] == 2 and dict(report.rows())["TVM: wrong answer"] == 0
 
 
 def test_loop_programs_of_large_graphs_are_not_run():
     large = graph_of(Neg(), [np.zeros(campaign.LOOPS, np.float32)])
-    assert judge([large], ("numpy", "loop"), FakeWorker())[0].compared == {"numpy": 1}
+    assert judge([large], ("numpy", "loop"), {"tvm": FakeWorker()})[0].compared == {"numpy": 1}
 
 
 def test_tvm_is_ended_when_the_judge_fails(monkeypatch):
     worker = FakeWorker()
     monkeypatch.setattr(campaign, "reference", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        judge([GOOD], ("tvm",), worker)
+        judge([GOOD], ("tvm",), {"tvm": worker})
     assert worker.interrupted
 
 
@@ -180,3 +180,14 @@ def test_ctrl_c_ends_the_command_of_graphs_with_the_report():
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and re.search(r"stopped after \d+ of 100000", out) and "TVM: wrong answer  " in out
     assert "Traceback" not in err
+
+
+def test_minicc_may_run_in_a_process_of_its_own():
+    with Worker(MINICC) as llvm:
+        (verdict,) = judge([GOOD], ("llvm",), {"llvm": llvm})
+    assert verdict.fine and verdict.compared == {"llvm": 1}
+
+
+def test_a_crash_of_minicc_is_wrong():
+    (verdict,) = judge([GOOD], ("llvm",), {"llvm": FakeWorker(Finding("crash", "SIGSEGV", GOOD.graph, GOOD.inputs))})
+    assert verdict.finding is None and verdict.troubles == [Trouble("llvm", "crash: SIGSEGV")]

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_tvm_gives_what_the_reference_gives(name):
     report = Report()
-    report.extend(judge(examples(name), ("tvm",), shared_worker()))
+    report.extend(judge(examples(name), ("tvm",), {"tvm": shared_worker()}))
     assert report.fine, "\n\n".join(map(str, report.shown))
     assert report.compared["tvm"] >= SHARE * COUNT, f"{report}\n" + "\n\n".join(map(str, report.shown[:3]))
 
