@@ -150,13 +150,6 @@ def times_zero(op: Any, arrays: Sequence[Array]) -> bool:
     return odd and any(bool(np.all(s == 0)) for s in scalars)
 
 
-def subtracts_itself(op: Any, arrays: Sequence[Array]) -> bool:
-    """Whether what is subtracted is NaN, or the same infinity, and may be the same expression."""
-    if op.name != "Sub":  # the mean over no axes is the value
-        return not (op.axes if op.name == "MeanVarianceNormalization" else arrays[0].shape[2:]) and has_special(op, arrays[:1])
-    return DType.of(arrays[0].dtype).is_float and has_nan(op, [op(*arrays)])
-
-
 def divides_least(op: Operator, arrays: Sequence[Array]) -> bool:
     """Whether the least integer is divided by -1, which has no result."""
     dtype = DType.of(arrays[0].dtype)
@@ -233,8 +226,6 @@ ARITHMETIC = (
     Difference("difference of itself", ("Sub", "MeanVarianceNormalization", "InstanceNormalization"), meets_itself,
                "NaN, of infinity and of NaN", "0 where TVM sees that both operands are one expression: x - x is simplified",
                lambda: (ops.MeanVarianceNormalization(axes=()), [f32(INF, NAN)])),
-    Difference("a value minus itself", ("Sub", "MeanVarianceNormalization", "InstanceNormalization"), subtracts_itself, "NaN, of NaN and infinity",
-               "0: x - x is simplified", lambda: (ops.MeanVarianceNormalization(axes=()), [f32(INF, 1)])),
     Difference("sign of NaN", ("Sign",), has_nan, "NaN", "0", lambda: (ops.Sign(), [f32(NAN, -2)])),
     Difference("digits of small results", ("Tanh", "Atanh", "Softplus", "Mish", "Elu", "Selu", "Celu"), is_tiny,
                "as many digits as of others", "those of exp(x) - 1, or of log(1 + x)", lambda: (ops.Elu(), [f32(-1e-5)])),
