@@ -70,7 +70,7 @@ def _parameters(call: str, function: Any, values: Mapping[str, Array]) -> tuple[
             raise BridgeError(call, f"expected values of the parameters {', '.join(known)}, got one of {name!r}")
     inputs, arguments = [], []
     for param in function.params:
-        if not hasattr(param.ty, "dtype") or getattr(param.ty, "shape", None) is None:
+        if not _has_shape(param.ty):
             raise BridgeError(call, f"expected tensors of known rank as parameters, got {param.name}: {param.ty}",
                               hint="give its value in params, or the module its shapes")
         wanted = type_of_relax(param.ty)
@@ -177,7 +177,7 @@ class _Reader:
             raise Unsupported(f"of the TIR function {called}" if called else "")
         if any(map(_is_unknown, arguments)):
             return UNKNOWN
-        expected = type_of_relax(expr.ty) if isinstance(expr.ty, self.relax.TensorType) and expr.ty.shape is not None else None
+        expected = type_of_relax(expr.ty) if _has_shape(expr.ty) else None
         made = translation(Call(full.removeprefix("relax."), arguments, expr.attrs, expected))
         if isinstance(made, Node) and not _agrees(made, expected):
             raise Unsupported(f"whose result is {expected} for TVM, {made.inferred} for minicc")
@@ -204,6 +204,11 @@ class _Reader:
 def _reads(op: Any) -> bool:
     """Whether the arguments of `op` are values; those of a call into TIR are functions."""
     return not getattr(op, "name", "").startswith("relax.call_")
+
+
+def _has_shape(ty: Any) -> bool:
+    """Whether it is the type of a tensor whose dimensions are named; a shape may also be another variable, or unknown."""
+    return isinstance(getattr(ty, "shape", None), _tvm.load().relax.ShapeExpr)
 
 
 def _agrees(made: Node, expected: TensorType | None) -> bool:

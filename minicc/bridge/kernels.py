@@ -227,10 +227,12 @@ class _Kernel:
         return self.visit(s.body, _Place((*place.axes, s), guards, place.shared))
 
     def check_together(self, outer: For, inner: For) -> None:
-        """Raises BridgeError unless `inner`, over the axis of `outer`, fills what every iteration of `outer` fills alike."""
+        """Raises BridgeError unless `inner`, over the thread axis of `outer`, fills what every iteration of `outer` fills alike."""
         own, around = ({t.buffer for t in walk(loop) if isinstance(t, Alloc)} for loop in (inner, outer))
         for t in walk(inner):
-            if isinstance(t, Store) and t.buffer not in own and not (t.buffer.scope == "shared" and t.buffer in around):
+            if isinstance(t, Store) and t.buffer not in own and not (
+                is_thread(inner.kind) and t.buffer.scope == "shared" and t.buffer in around
+            ):
                 raise self.host.fail(f"expected loop {inner.name}, inside of {outer.name} and over {inner.kind} like it, to fill shared "
                                      f"buffers that live in {outer.name}, got {t.buffer.name}", inner.name, "choose another axis")
 
@@ -249,6 +251,9 @@ class _Kernel:
         if buffer.scope == "global":
             raise self.host.fail(f"expected {buffer.name}, inside of a kernel, to be shared or local, got global", buffer.name,
                            f's.set_scope("{buffer.name}", "shared")')
+        if parted := [f for f in loops(body).values() if is_block(f.kind) and _fills(f, buffer)]:
+            raise self.host.fail(f"expected {buffer.name}, which each block has its own of, to be filled by every block, got parts of it "
+                                 f"filled by the blocks of {parted[0].name}", buffer.name, f"bind {parted[0].name} to threadIdx")
         if buffer.scope == "shared":
             self.check_same(buffer, body, {f.var for f in place.axes if is_thread(f.kind)})
             place = _Place(place.axes, place.guards, {**place.shared, buffer: (len(place.axes), len(place.guards))})

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import minicc
 from benchmarks.models import MODELS, sample_inputs
-from minicc import frontend, ops, te
+from minicc import frontend, ops
 from minicc.bridge import _tvm, nvcc
 from minicc.bridge.bundle import load
 from minicc.bridge.cuda import bundle_of_graph, bundle_of_program, with_binaries
@@ -22,6 +22,7 @@ from minicc.cli import app
 from minicc.cli.device import prepared
 from minicc.errors import BridgeError, ConfigError
 from minicc.graph.ir import Graph, constant, input
+from minicc.testing import gpu_kernels
 from minicc.testing.oracle import assert_close, reference
 from minicc.types import Symbol, TensorType, float16, float32, int64
 
@@ -145,7 +146,7 @@ def test_architectures():
         bundle_of_graph(graph, ["turing"])
 
 
-@pytest.mark.parametrize("make", [lambda: bundle_of_graph(graph_of([of("x", 4)], ops.Relu()(of("x", 4)))), lambda: bundle_of_program(vector_add(64))])
+@pytest.mark.parametrize("make", [lambda: bundle_of_graph(graph_of([of("x", 4)], ops.Relu()(of("x", 4)))), lambda: bundle_of_program(gpu_kernels.vector_add(64))])
 def test_no_tvm(monkeypatch, make):
     monkeypatch.setattr(_tvm, "installed", lambda: dict.fromkeys(_tvm.PAIR))
     _tvm.load.cache_clear()
@@ -159,59 +160,54 @@ def test_no_tvm(monkeypatch, make):
 # ---- programs that are scheduled here ---------------------------------------------------------------------------
 
 
-def vector_add(n):
-    a, b = te.placeholder((n,), name="A"), te.placeholder((n,), name="B")
-    c = te.compute(a.shape, lambda i: a[i] + b[i], name="C")
-    s = te.create_schedule(c.op)
-    outer, inner = s[c].split(c.op.axis[0], factor=64)
-    s[c].bind(outer, te.thread_axis("blockIdx.x"))
-    s[c].bind(inner, te.thread_axis("threadIdx.x"))
-    return minicc.lower(s, [a, b, c], name="vector_add")
+def convolved(x, weight):
+    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, weight.shape[2:], axis=(2, 3))
+    return np.maximum(np.einsum("nchwij,fcij->nfhw", windows, weight), 0)
 
 
-def tiled_matmul(m, n, k, tile):
-    a, b, r = te.placeholder((m, k), name="A"), te.placeholder((k, n), name="B"), te.reduce_axis((0, k), name="k")
-    c = te.compute((m, n), lambda i, j: te.sum(a[i, r] * b[r, j], axis=r), name="C")
-    s = te.create_schedule(c.op)
-    shared = [s.cache_read(t, "shared", [c]) for t in (a, b)]
-    (bi, ti), (bj, tj) = (s[c].split(axis, factor=tile) for axis in s[c].op.axis)
-    outer, inner = s[c].split(s[c].op.reduce_axis[0], factor=tile)
-    s[c].reorder(bi, bj, ti, tj, outer, inner)
-    x, y = te.thread_axis("threadIdx.x"), te.thread_axis("threadIdx.y")
-    for loop, axis in ((bi, te.thread_axis("blockIdx.y")), (bj, te.thread_axis("blockIdx.x")), (ti, y), (tj, x)):
-        s[c].bind(loop, axis)
-    for t in shared:
-        s[t].compute_at(s[c], outer)
-        for loop, axis in zip(s[t].op.axis, (y, x), strict=True):
-            s[t].bind(loop, axis)
-    return minicc.lower(s, [a, b, c], name="tiled_matmul")
+def softmax_of(x):
+    powers = np.exp(x.astype(np.float64) - x.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
 
 
-def test_vector_add_of_any_length():
-    bundle = bundle_of_program(vector_add(te.var("n")), ["sm_75"], binaries=False, sizes={"n": 777})
-    a, b = normal(777), normal(777)
-    np.testing.assert_array_equal(replay(bundle, Emulated(), {"A": a, "B": b})["C"], a + b)
-    assert bundle.launches[0].grid == (13, 1, 1)
+PROGRAMS = {
+    "vector_add": (gpu_kernels.vector_add(), {"n": 777}, [(777,), (777,)], lambda a, b: a.astype(np.float64) + b),
+    "tiled_matmul": (gpu_kernels.tiled_matmul(72, 100, 40), {}, [(72, 40), (40, 100)], lambda a, b: a.astype(np.float64) @ b),
+    "softmax": (gpu_kernels.softmax(6, 300), {}, [(6, 300)], softmax_of),
+    "conv2d_relu": (gpu_kernels.conv2d_relu(1, 5, 18, 20, 9), {}, [(1, 5, 18, 20), (9, 5, 3, 3)], convolved),
+}
+
+
+def emulated_program(bundle, shapes):
+    """The one output of the bundle of a program on normal inputs, and these."""
+    arrays = [normal(*shape) for shape in shapes]
+    (result,) = replay(bundle, Emulated(), dict(zip([p.name for p in bundle.inputs], arrays, strict=True))).values()
+    return result, arrays
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs_scheduled_by_hand(name):
+    program, sizes, shapes, meaning = PROGRAMS[name]
+    bundle = bundle_of_program(program, ["sm_75"], binaries=False, sizes=sizes)
+    result, arrays = emulated_program(bundle, shapes)
+    np.testing.assert_allclose(result, meaning(*arrays), rtol=1e-5, atol=1e-5)
+    assert name == "vector_add" or "__syncthreads" in bundle.source
 
 
 def test_a_size_that_is_missing():
     with pytest.raises(BridgeError, match="expected a number for each symbolic size"):
-        bundle_of_program(vector_add(te.var("n")), ["sm_75"], binaries=False)
+        bundle_of_program(gpu_kernels.vector_add(), ["sm_75"], binaries=False)
 
 
-def test_tiled_matmul_with_shared_memory():
-    bundle = bundle_of_program(tiled_matmul(32, 48, 64, 16), ["sm_75"], binaries=False)
-    assert bundle.source.count("__shared__") == 2 and "__syncthreads" in bundle.source
-    a, b = normal(32, 64), normal(64, 48)
-    given, wanted = {"A": a, "B": b}, (a.astype(np.float64) @ b).astype(np.float32)
-    tolerance = 64 * np.finfo(np.float32).eps * (np.abs(a) @ np.abs(b))  # of a sum in any order
-    assert_close(replay(bundle, Emulated(), given)["C"], wanted, tolerance=tolerance)
-    # the check has teeth: without its barriers the source gives another answer, and half of a barrier is an error
-    without = bundle_of(bundle, bundle.source.replace("__syncthreads();", ""))
-    assert not np.allclose(replay(without, Emulated(), given)["C"], wanted, rtol=1e-3)
-    half = bundle_of(bundle, bundle.source.replace("__syncthreads();", "if (threadIdx.x < 8) __syncthreads();", 1))
+def test_the_check_of_a_plan_has_teeth():
+    """Without its barriers the source gives another answer; a barrier for half of the threads is an error."""
+    program, _, shapes, meaning = PROGRAMS["tiled_matmul"]
+    bundle = bundle_of_program(program, ["sm_75"], binaries=False)
+    result, arrays = emulated_program(bundle_of(bundle, bundle.source.replace("__syncthreads();", "")), shapes)
+    assert not np.allclose(result, meaning(*arrays), rtol=1e-3)
     with pytest.raises(BridgeError, match=r"(waits|is) at the barrier"):
-        replay(half, Emulated(), given)
+        emulated_program(bundle_of(bundle, bundle.source.replace("__syncthreads();", "if (threadIdx.x < 8) __syncthreads();", 1)), shapes)
 
 
 def bundle_of(bundle, source):
@@ -233,11 +229,10 @@ def test_nvcc_takes_the_kernels_of_graphs():
 
 @needs_nvcc
 def test_nvcc_takes_the_kernels_of_programs():
-    programs = (vector_add(te.var("n")), tiled_matmul(32, 48, 64, 16))
-    source = "".join(bundle_of_program(p, ["sm_75"], binaries=False, sizes={"n": 100}).source for p in programs)
+    source = "".join(bundle_of_program(program, ["sm_75"], binaries=False, sizes=sizes).source for program, sizes, *_ in PROGRAMS.values())
     for arch in ("sm_75", "sm_90a"):
         code = cubin(source, arch)
-        assert b"vector_add_kernel" in code and b"tiled_matmul_kernel" in code
+        assert all(f"{name}_kernel".encode() in code for name in PROGRAMS)
 
 
 @needs_nvcc
