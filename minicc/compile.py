@@ -34,6 +34,7 @@ from minicc.loop.ir import ExternCall, walk
 from minicc.loop.lower import lower as lower_tensors
 from minicc.loop.place_init import place_init
 from minicc.loop.program import Program
+from minicc.loop.remove_unread import remove_unread
 from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.widen_floats import widen_floats
 from minicc.ops import Reshape
@@ -45,6 +46,7 @@ from minicc.runtime.function import Function
 from minicc.runtime.specialize import SpecializingExecutable
 from minicc.schedule import Schedule
 from minicc.schedule.te_schedule import TeSchedule
+from minicc.schedule.tidy import tidy
 from minicc.target import Target
 from minicc.te.tensor import tensors_of
 from minicc.types import float32
@@ -199,7 +201,7 @@ def lower_kernel(kernel: Kernel, target: Target) -> Lowered:
     """From sub-graph to scheduled loop program."""
     inputs = [te.placeholder(n.shape, n.dtype, name) for n, name in zip(kernel.body.inputs, kernel.body.input_names, strict=True)]
     output = kernel.compute(*inputs)
-    naive = lower_tensors([output], [*inputs, output], kernel.label).program
+    naive = remove_unread(tidy(lower_tensors([output], [*inputs, output], kernel.label).program))
     schedule = default.schedule(naive, target)
     return Lowered(output, naive, schedule, finish(schedule.program))
 
