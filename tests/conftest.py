@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -9,3 +10,13 @@ settings.register_profile("dev", max_examples=25, deadline=None, suppress_health
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, suppress_health_check=QUIET)
 settings.register_profile("nightly", max_examples=5000, deadline=None, suppress_health_check=QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_is_left():
+    """The process that runs TVM for the tests ends with them."""
+    yield
+    from minicc.testing.worker import shared_worker
+
+    if shared_worker.cache_info().currsize:
+        shared_worker().close()

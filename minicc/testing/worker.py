@@ -87,7 +87,7 @@ class Worker:
     def __init__(self, engine: str = TVM) -> None:
         self.engine, self.starts = engine, 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._messages: IO[bytes]  # the standard error of the child
         self._jobs = 0
         self._interrupted = False
 
@@ -103,7 +103,7 @@ class Worker:
         if process:
             process.kill()
             process.wait()
-            for pipe in (process.stdin, process.stdout):
+            for pipe in (process.stdin, process.stdout, self._messages):
                 with suppress(OSError):  # what was not sent is of no use
                     pipe.close()  # type: ignore[union-attr]
 
@@ -174,19 +174,21 @@ class Worker:
             while (reply := stream.read(timeout))[0] != "end":
                 yield reply
         except TimeoutError:
+            text = self._stderr()
             self.close()
-            raise _Stopped("timeout", f"no answer within {timeout:g} seconds{self._stderr()}") from None
+            raise _Stopped("timeout", f"no answer within {timeout:g} seconds{text}") from None
         except (EOFError, BrokenPipeError):
-            status = process.wait()
+            status, text = process.wait(), self._stderr()
             self.close()
             name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-            raise _Stopped("crash", name + self._stderr()) from None
+            raise _Stopped("crash", name + text) from None
 
     def _started(self) -> subprocess.Popen[bytes]:
         """The child; another when it has run many jobs."""
         if self._process and self._jobs >= MOST_JOBS:
             self.close()
         if not self._process:
+            self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
             # A session of its own, so that Ctrl-C reaches the parent only, which then ends the child.
             self._process = subprocess.Popen([sys.executable, "-m", __name__, self.engine], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                              stderr=self._messages, start_new_session=True)
