@@ -13,7 +13,9 @@ Symbolic sizes become variables in the shapes of the parameters. Notes and prefe
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +49,6 @@ from minicc.loop.ranges import size_vars
 from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.widen_floats import widen_floats
 from minicc.te.expr import Expr
-from minicc.te.foreign import ExternFunction
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MOST_LANES = 64  # a longer vectorized loop is an ordinary one: TVM makes one vector of all lanes
@@ -116,8 +117,9 @@ class _Function:
                 return tir.BufferStore(expr.buffers[buffer], expr(value), [expr(i) for i in indices])
             case Prefetch():
                 return self.sequence([])
-            case ExternCall(function, inputs, output):
-                return tir.Evaluate(tir.call_packed(_symbol(function), *[expr.buffers[b] for b in (*inputs, output)]))
+            case ExternCall(_, inputs, output):  # addresses and extents: TVM's own views of arrays cannot be read in Python
+                arrays = [expr.buffers[b] for b in (*inputs, output)]
+                return tir.Evaluate(tir.call_packed(_symbol(s), *[part for b in arrays for part in (b.data, *b.shape)]))
         raise TypeError(s)
 
     def sequence(self, stmts: Sequence[Any]) -> Any:
@@ -171,7 +173,7 @@ def build_tir(program: Program, fast: bool = True) -> Callable[..., None]:
     tvm = _tvm.load()
     for s in walk(program.body):
         if isinstance(s, ExternCall):
-            tvm.register_global_func(_symbol(s.function), functools.partial(_call_outside, s.function), override=True)
+            tvm.register_global_func(_symbol(s), functools.partial(_call_outside, s), override=True)
     machine = {"mcpu": tvm.target.codegen.llvm_get_system_cpu()} if fast else {"opt-level": 0}
     target = tvm.target.Target({"kind": "llvm", **machine})
     try:
@@ -195,13 +197,19 @@ def refusal(call: str, program: Program, error: BaseException) -> BridgeError:
     return BridgeError(f"{call}({program.name})", f"TVM refuses: {type(error).__name__}: {str(error).strip()[-400:]}", where=str(program))
 
 
-def _symbol(function: ExternFunction) -> str:
-    """The name by which TVM calls a function from outside."""
-    return f"minicc.{function!r}"
+def _symbol(s: ExternCall) -> str:
+    """The name by which TVM calls a function from outside on arrays of these dtypes and ranks."""
+    return f"minicc.{s.function!r}." + "_".join(f"{b.dtype.name}x{len(b.shape)}" for b in (*s.inputs, s.output))
 
 
-def _call_outside(function: ExternFunction, *tensors: Any) -> None:
-    function(*[np.from_dlpack(t) for t in tensors])
+def _call_outside(s: ExternCall, *values: Any) -> None:
+    """Call the function of `s` on arrays at the addresses, of the extents, that `values` are."""
+    left, arrays = list(values), []
+    for buffer in (*s.inputs, s.output):
+        address, *shape = [left.pop(0) for _ in range(1 + len(buffer.shape))]
+        held = (ctypes.c_byte * (math.prod(shape) * buffer.dtype.bytes)).from_address(address.value or 0)
+        arrays.append(np.ndarray(shape, buffer.dtype.numpy, held))
+    s.function(*arrays)
 
 
 # ---- CUDA ---------------------------------------------------------------------------------------

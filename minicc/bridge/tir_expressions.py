@@ -279,15 +279,15 @@ class Expressions:
 
     def divide(self, op: str, dtype: DType, x: Any, y: Any) -> Any:
         """Quotient or remainder by a divisor that may be 0 or negative."""
-        tir, zero = self.tir, self.literal(0, dtype)
-        if type(y).__name__ == "IntImm" and y.value == 0:
-            return zero
-        # if_then_else, not Select: TVM may divide where a Select does not choose to
+        tir, zero, one = self.tir, self.literal(0, dtype), self.literal(1, dtype)
+        none = tir.EQ(y, zero)
         if dtype.kind == "uint":
-            return tir.if_then_else(tir.EQ(y, zero), zero, getattr(tir, NATURAL.get(op, INTEGER[op]))(x, y))
+            return tir.Select(none, zero, getattr(tir, NATURAL.get(op, INTEGER[op]))(x, tir.Select(none, one, y)))
+        back = tir.EQ(y, self.literal(-1, dtype))
         opposite = self.wrapping("Sub", zero, x, dtype) if op.endswith("div") else zero
-        other = tir.if_then_else(tir.EQ(y, self.literal(-1, dtype)), opposite, getattr(tir, INTEGER[op])(x, y))
-        return tir.if_then_else(tir.EQ(y, zero), zero, other)
+        # a divisor that traps nowhere: TVM may divide where a choice is made, or a loop run, for a known divisor
+        safe = tir.Select(tir.Or(none, back), one, y)
+        return tir.Select(none, zero, tir.Select(back, opposite, getattr(tir, INTEGER[op])(x, safe)))
 
     def float(self, op: str, a: Expr, b: Expr, x: Any, y: Any) -> Any:
         """`a op b` of floats."""
@@ -300,16 +300,22 @@ class Expressions:
             case "add" | "sub" | "mul":
                 return getattr(tir, WRAPPING[op])(x, y)
             case "div":
-                return tir.Div(x, y)
+                return self.quotient(b, x, y)
             case "floordiv":
-                return tir.floor(tir.Div(x, y))
+                return tir.floor(self.quotient(b, x, y))
             case "truncdiv":
-                return tir.trunc(tir.Div(x, y))
+                return tir.trunc(self.quotient(b, x, y))
             case "truncmod":
                 return self.libm("fmod", [x, y], a.dtype)
         rest = call("fmod", a, b)
         differ = binary("ne", rest < 0.0, b < 0.0)
         return self(Select(all_of(differ, rest.not_equal(0.0)), rest + b, rest))
+
+    def quotient(self, b: Expr, x: Any, y: Any) -> Any:
+        """x / y, where y is `b`; TVM stops at a literal 0, and refuses the program where it has made one itself."""
+        if _is_zero(b):
+            return self.tir.Mul(x, self.literal(float("inf" if _is_plus(b) else "-inf"), b.dtype))
+        return self.tir.Div(x, y)
 
     def extremum(self, op: str, x: Any, y: Any) -> Any:
         """NaN where either is."""

@@ -13,7 +13,21 @@ writes them.
 from __future__ import annotations
 
 from minicc.ir.node import replace
-from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Stmt, Store, Update, expressions, rewrite, seq, walk
+from minicc.loop.ir import (
+    Alloc,
+    Buffer,
+    ExternCall,
+    For,
+    If,
+    Prefetch,
+    Stmt,
+    Store,
+    Update,
+    expressions,
+    rewrite,
+    seq,
+    walk,
+)
 from minicc.loop.program import Program
 from minicc.te.expr import loads
 

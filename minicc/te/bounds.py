@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 
 from minicc.ir.node import postorder
-from minicc.te.expr import COMPARISONS, Binary, Call, Cast, Const, Expr, Load, Select, Unary, Var, children
+from minicc.te.expr import COMPARISONS, Binary, Call, Cast, Const, Expr, Load, Select, Unary, Var, children, truncdiv
 from minicc.te.linear import Linear, combine, from_linear, linear, parts
 from minicc.types import DType, boolean, int64
 
@@ -56,10 +56,6 @@ def _corners(a: Interval, b: Interval, f: object) -> Interval:
 
 def _floordiv(x: int, y: int) -> int:
     return x // y
-
-
-def _truncdiv(x: int, y: int) -> int:
-    return abs(x) // abs(y) * (1 if (x < 0) == (y < 0) else -1)
 
 
 def _divide(a: Interval, b: Interval, f: object) -> Interval:
@@ -181,7 +177,7 @@ class Bounds:
             case "floordiv":
                 return _divide(a, b, _floordiv)
             case "truncdiv":
-                return _divide(a, b, _truncdiv)
+                return _divide(a, b, truncdiv)
             case "floormod":
                 return _floormod(a, b)
             case "truncmod":

@@ -245,12 +245,26 @@ def wrap(value: Any, dtype: DType | None = None) -> Expr:
     raise TeError(f"wrap({value!r})", f"expected an expression or a number, got {type(value).__name__}")
 
 
-_FOLD: dict[str, Callable[[Any, Any], Any]] = {
+def truncdiv(a: int, b: int) -> int:
+    """The quotient rounded towards zero; 0 by 0."""
+    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1) if b else 0
+
+
+FOLDS: dict[str, Callable[[Any, Any], Any]] = {
     "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b,
     "floordiv": lambda a, b: a // b if b else 0, "floormod": lambda a, b: a % b if b else 0,
+    "truncdiv": truncdiv, "truncmod": lambda a, b: a - truncdiv(a, b) * b if b else 0,
     "min": min, "max": max, "eq": lambda a, b: a == b, "ne": lambda a, b: a != b,
     "lt": lambda a, b: a < b, "le": lambda a, b: a <= b, "and": lambda a, b: a and b, "or": lambda a, b: a or b,
+    "bitand": lambda a, b: a & b, "bitor": lambda a, b: a | b, "bitxor": lambda a, b: a ^ b,
+    "shl": lambda a, b: a << b if 0 <= b < 64 else 0, "shr": lambda a, b: a >> b if 0 <= b < 64 else -(a < 0),
 }  # fmt: skip
+"""What each operator computes of integers and booleans, before the result is wrapped into the dtype."""
+
+
+def fold_integers(op: str, a: int, b: int, dtype: DType) -> Const:
+    """`a op b` of two integers of `dtype`."""
+    return const(FOLDS[op](a, b), boolean if op in COMPARISONS else dtype)
 
 
 def binary(op: str, a: Any, b: Any) -> Expr:
@@ -275,8 +289,8 @@ def binary(op: str, a: Any, b: Any) -> Expr:
 def _fold(op: str, a: Expr, b: Expr) -> Expr:  # noqa: C901 - one flat match over the identities
     """Integer and boolean identities that keep index arithmetic short."""
     known_a, known_b = isinstance(a, Const), isinstance(b, Const)
-    if known_a and known_b and op in _FOLD:
-        return const(_FOLD[op](a.value, b.value), boolean if op in COMPARISONS else a.dtype)  # type: ignore[attr-defined]
+    if known_a and known_b and op in FOLDS:
+        return fold_integers(op, a.value, b.value, a.dtype)  # type: ignore[attr-defined]
     if known_a and op in COMMUTATIVE:
         a, b, known_a, known_b = b, a, known_b, known_a
     if not isinstance(b, Const):
@@ -304,7 +318,7 @@ def unary(op: str, a: Any) -> Expr:
     """`op` of `a`, computed at once where `a` is an index."""
     a = wrap(a)
     if isinstance(a, Const) and op == "not":
-        return const(not a.value, boolean)
+        return const(not a.value if a.dtype is boolean else ~a.value, a.dtype)
     if isinstance(a, Const) and op == "neg" and a.dtype is int64:
         return const(-a.value)
     return Unary(op, a)

@@ -19,6 +19,7 @@ extern.twice
 from __future__ import annotations
 
 import ctypes
+import keyword
 import re
 import weakref
 from collections.abc import Callable
@@ -63,7 +64,7 @@ def register_extern(name: str, function: Any = None) -> Any:
     """Let `te.extern` and printed programs find `function` by `name`; a decorator when it is left out."""
     if function is None:
         return lambda f: register_extern(name, f)
-    if not name.isidentifier():
+    if not name.isidentifier() or keyword.iskeyword(name):
         raise TeError(f"register_extern({name!r})", f"expected a name, got {name!r}", hint="letters, digits and _")
     _registered[name] = _alive[name] = _made(name, function)
     return function
@@ -103,10 +104,10 @@ def _symbol(name: str) -> ExternFunction:
 
 
 def _free(wanted: str) -> str:
-    """A name like `wanted` that no living function has."""
+    """A name like `wanted` that no living function has, and that Python can read."""
     base = re.sub(r"\W+", "_", wanted, flags=re.ASCII).strip("_") or "function"
     name, count = base, 0
-    while name in _alive:
+    while name in _alive or keyword.iskeyword(name):
         count += 1
         name = f"{base}_{count}"
     return name

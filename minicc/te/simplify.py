@@ -25,7 +25,7 @@ from minicc.ir.rewrite import Bindings, Rule, Wild, fixpoint, indexed
 from minicc.te.bounds import Bounds, Ranges
 from minicc.te.expr import (
     COMPARISONS,
-    LOGICAL,
+    FOLDS,
     Binary,
     Cast,
     Const,
@@ -36,8 +36,10 @@ from minicc.te.expr import (
     binary,
     children,
     const,
+    fold_integers,
     loads,
     rebuild,
+    unary,
 )
 from minicc.te.linear import Linear, combine, from_linear, is_linear, name_of
 from minicc.types import DType, boolean, float32, float64, int64
@@ -221,7 +223,6 @@ FAST = (
 RULES: tuple[Rule, ...] = ARITHMETIC + EXTREMA + LOGIC + SELECTION
 
 _apply_rules = indexed(RULES)
-_FOLDED = frozenset({"add", "sub", "mul", "floordiv", "floormod", "min", "max", "and", "or"}) | COMPARISONS
 
 
 class Simplifier:
@@ -388,30 +389,33 @@ def _factors(form: Linear, c: int) -> list[int]:
 def _fold(e: Expr) -> Expr | None:
     """An operator on constants, where the result does not depend on the machine."""
     match e:
-        case Binary(op, Const(a, kind), Const(b, _)) if op in _FOLDED and not kind.is_float:
-            return _fold_integers(op, a, b, kind)
-        case Binary("add" | "sub" | "mul" as op, Const(a, kind), Const(b, _)) if kind in (float32, float64):
+        case Binary(op, Const(a, kind), Const(b, _)) if op in FOLDS and not kind.is_float:
+            return fold_integers(op, a, b, kind)
+        case Binary("floordiv" | "floormod" | "truncdiv" | "truncmod", Const(0, kind), _) if kind.is_integer:
+            return const(0, kind)
+        case Binary("floordiv" | "floormod" | "truncdiv" | "truncmod", _, Const(0, kind)) if kind.is_integer:
+            return const(0, kind)
+        case Binary("floormod" | "truncmod", _, Const(1 | -1, kind)) if kind.is_integer:
+            return const(0, kind)
+        case Binary("add" | "sub" | "mul" | "div" as op, Const(a, kind), Const(b, _)) if kind in (float32, float64):
             return _fold_floats(op, a, b, kind)
-        case Unary("neg", Const(a, kind)) if not kind.is_float:
+        case Unary("neg", Const(a, kind)):
             return const(-a, kind)
-        case Unary("abs", Const(a, kind)) if not kind.is_float:
+        case Unary("abs", Const(a, kind)):
             return const(abs(a), kind)
+        case Unary("not", Const()):
+            return unary("not", e.a)
+        case Cast(Const(a, kind), dtype) if not kind.is_float and not dtype.is_float:
+            return const(a, dtype)
         case Cast(Const(a, kind), dtype) if kind.is_float and dtype.is_float and kind.bits < dtype.bits:
             return const(a, dtype)
     return None
 
 
-def _fold_integers(op: str, a: Any, b: Any, kind: DType) -> Expr:
-    wide: Any = binary(op, const(a, boolean if op in LOGICAL else int64), const(b, boolean if op in LOGICAL else int64))
-    if kind is boolean or kind is int64 or op in COMPARISONS:
-        return wide  # type: ignore[no-any-return]
-    return const(wide.value, kind)
-
-
 def _fold_floats(op: str, a: float, b: float, kind: DType) -> Expr | None:
     scalar = kind.numpy.type
     with np.errstate(all="ignore"):
-        result = {"add": np.add, "sub": np.subtract, "mul": np.multiply}[op](scalar(a), scalar(b))
+        result = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}[op](scalar(a), scalar(b))
     return None if np.isnan(result) else const(float(result), kind)
 
 

@@ -3,11 +3,11 @@
 In: how many schedules, and a seed. Each takes a workload of `testing.workloads` and up to twelve
 steps of `Schedule.moves()`: first a kind of step, all alike, then an instance, so that rare
 primitives come up as often as common ones. The verifier runs after every step; the scheduled
-program is run as Python, and for a part of them as machine code, and must give what the
-unscheduled one gives. Out: `ScheduleFailure`s, shrunk to the fewest steps that still fail and
-printed as Python that reproduces them.
+program is run as Python, and for a part of them as machine code, ours or TVM's, and must give what
+the unscheduled one gives. Out: `ScheduleFailure`s, shrunk to the fewest steps that still fail and
+printed as Python that reproduces them. With `--tvm-every` TVM compiles some, too, in this process.
 
-    python -m minicc.testing.schedules --count 20000 --seed 0 --workload gemm
+    python -m minicc.testing.schedules --count 20000 --seed 0 --workload gemm --tvm-every 10
 
 >>> len(random_schedule("transpose", seed=1)) <= 12
 True
@@ -26,6 +26,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from minicc.bridge.tir import build_tir
 from minicc.compile import build
 from minicc.loop.program import Program
 from minicc.loop.python import run_python
@@ -88,8 +89,8 @@ def check(program: Program, workload: str, extents: Extents, stage: str = "pytho
 
 def _compare(program: Program, workload: str, extents: Extents, stage: str = "python") -> None:
     made = WORKLOADS[workload]
-    run: Callable[..., None] = build(program) if stage == "llvm" else partial(run_python, program)
-    terms = made.terms(*extents) + (LIBRARY_TERMS if stage == "llvm" else 0)
+    run = BUILDERS[stage](program)
+    terms = made.terms(*extents) + (0 if stage == "python" else LIBRARY_TERMS)
     for size in made.sizes:
         inputs, wanted = _expected(made, extents, size)
         outputs = made.outputs(program, size)
@@ -104,9 +105,15 @@ def _moves(program: Program, workload: str, extents: Extents) -> None:
     Schedule(program).moves()
 
 
+BUILDERS: dict[str, Callable[[Program], Callable[..., None]]] = {
+    "python": lambda program: partial(run_python, program),
+    "llvm": build,
+    "tvm": partial(build_tir, fast=False),
+}
 STAGES: dict[str, Callable[[Program, str, Extents], None]] = {
     "python": _compare,  # the result of the program run as Python
     "llvm": partial(_compare, stage="llvm"),  # the result of its machine code
+    "tvm": partial(_compare, stage="tvm"),  # the result of TVM's machine code, by way of TIR
     "moves": _moves,  # the list of its legal next steps
 }
 
@@ -146,7 +153,7 @@ def _extend(walk: _Walk, rng: random.Random) -> bool:
     return False
 
 
-def random_schedule(workload: str, seed: int, llvm: bool = False, most: int = MOST_STEPS) -> Trace:
+def random_schedule(workload: str, seed: int, stages: Sequence[str] = ("python",), most: int = MOST_STEPS) -> Trace:
     """Draw up to `most` steps, and check what they do. Raises ScheduleFailure, shrunk, when anything is wrong."""
     rng = random.Random(f"{workload} {seed}")
     extents = rng.choice(EXTENTS), rng.choice(EXTENTS)
@@ -155,10 +162,10 @@ def random_schedule(workload: str, seed: int, llvm: bool = False, most: int = MO
         for _ in range(rng.randint(1, most)):
             if not _extend(walk, rng):
                 break
-        for stage in ("python", "llvm") if llvm else ("python",):
+        for stage in stages:
             STAGES[stage](walk.program, workload, extents)
     except Exception as error:
-        raise _shrunk(workload, extents, seed, walk.steps, error) from error
+        raise _shrunk(workload, extents, seed, walk.steps, error, stages) from error
     return Trace(tuple(walk.steps))
 
 
@@ -188,18 +195,18 @@ def _attempt(workload: str, extents: Extents, steps: Sequence[Step], stages: Seq
     return None
 
 
-def _shrunk(workload: str, extents: Extents, seed: int, steps: Sequence[Step], error: Exception) -> ScheduleFailure:
+def _shrunk(workload: str, extents: Extents, seed: int, steps: Sequence[Step], error: Exception, stages: Sequence[str]) -> ScheduleFailure:
     """The failure with steps dropped for as long as something is wrong without them."""
     tried = partial(_attempt, workload, extents)
-    found = next((a for stage in STAGES if (a := tried(steps, [stage]))), None)
+    found = next((a for stage in dict.fromkeys((*stages, "llvm", "moves")) if (a := tried(steps, [stage]))), None)
     if found is None:  # it depends on what ran before
         return ScheduleFailure(workload, extents, seed, Trace(tuple(steps)), f"only once: {_text(error)}")
-    stages = [found.stage]
+    where = [found.stage]
     smaller: _Attempt | None = found
     while smaller:
         found = smaller
-        smaller = next((a for fewer in _fewer(found.steps) if (a := tried(fewer, stages))), None)
-    smaller = next((a for other in _others(workload, extents, found.steps) if (a := tried(other, stages))), found)
+        smaller = next((a for fewer in _fewer(found.steps) if (a := tried(fewer, where))), None)
+    smaller = next((a for other in _others(workload, extents, found.steps) if (a := tried(other, where))), found)
     return ScheduleFailure(workload, extents, seed, Trace(smaller.steps), smaller.problem, smaller.stage)
 
 
@@ -229,14 +236,18 @@ def _text(error: Exception) -> str:
 # ---- the campaign
 
 
-def campaign(count: int, seed: int = 0, workloads: Sequence[str] = (), llvm_every: int = LLVM_EVERY) -> Iterator[ScheduleFailure | None]:
-    """Try `count` schedules, workload after workload, every `llvm_every`-th as machine code, too; yields failures as found."""
+def campaign(count: int, seed: int = 0, workloads: Sequence[str] = (), llvm_every: int = LLVM_EVERY,
+             tvm_every: int = 0) -> Iterator[ScheduleFailure | None]:
+    """Try `count` schedules, workload after workload, and yield failures as found.
+
+    Every `llvm_every`-th is run as machine code, too, and every `tvm_every`-th as TVM's; 0 is none.
+    """
     names = list(workloads) or list(WORKLOADS)
     for number in range(count):
-        name = names[number % len(names)]
-        llvm = bool(llvm_every) and (number // len(names)) % llvm_every == 0
+        name, turn = names[number % len(names)], number // len(names)
+        some = [stage for stage, every in (("llvm", llvm_every), ("tvm", tvm_every)) if every and turn % every == 0]
         try:
-            random_schedule(name, seed + number // len(names), llvm)
+            random_schedule(name, seed + turn, ("python", *some))
         except ScheduleFailure as failure:
             yield failure
         else:
@@ -252,7 +263,8 @@ def main(
     count: Annotated[int, typer.Option(help="How many schedules to try.", min=1)] = 1000,
     seed: Annotated[int, typer.Option(help="The first seed; each workload takes the ones after it in turn.")] = 0,
     workload: Annotated[list[str] | None, typer.Option(help="Only this workload; may be repeated.")] = None,
-    llvm_every: Annotated[int, typer.Option(help="Run every so-manieth schedule as machine code, too; 0 for none.")] = LLVM_EVERY,
+    llvm_every: Annotated[int, typer.Option(help="Run every so-manieth schedule as machine code, too; 0 for none.", min=0)] = LLVM_EVERY,
+    tvm_every: Annotated[int, typer.Option(help="Let TVM compile every so-manieth schedule, too; 0 for none.", min=0)] = 0,
 ) -> None:
     """Try random legal schedules, and print each failure as Python that reproduces it."""
     if unknown := [name for name in workload or () if name not in WORKLOADS]:
@@ -261,7 +273,7 @@ def main(
     with _bar(console) as bar:
         task = bar.add_task("", total=count, failures=0)
         try:
-            for failure in campaign(count, seed, workload or (), llvm_every):
+            for failure in campaign(count, seed, workload or (), llvm_every, tvm_every):
                 done += 1
                 if failure:
                     failures.append(failure)

@@ -1,4 +1,4 @@
-"""Random dtypes, shapes, operators, graphs and schedules, as hypothesis strategies.
+"""Random dtypes, shapes, operators, graphs, expressions and schedules, as hypothesis strategies.
 
 In: nothing, or what to choose from. Out: strategies for hypothesis. `operators("Conv")` gives a valid Conv
 with arrays to call it on, `graphs()` a graph of several operators with arrays for its inputs, and
@@ -26,8 +26,9 @@ from hypothesis import strategies as st
 from minicc.loop.program import Program
 from minicc.ops.base import Array, Operator
 from minicc.schedule import STEPS, Schedule, Trace
+from minicc.te.expr import COMPARISONS, LOGICAL, Expr, binary, cast, const, select, unary
 from minicc.testing.draws import DTYPES, Example, RandomDraw, graph_from, operator_from
-from minicc.types import DType, TensorType
+from minicc.types import DType, TensorType, boolean, int64
 
 ATTEMPTS = 4  # at finding a legal step, as most instances of most kinds are not
 
@@ -83,6 +84,43 @@ def graphs(draw: Any, max_nodes: int = 6, names: Sequence[str] | None = None) ->
 
 
 @st.composite
+def expressions(draw: Any, dtype: DType, leaves: Sequence[Expr], depth: int = 3) -> Expr:
+    """A scalar expression of `dtype`, up to `depth` operators deep, over `leaves` of any dtypes and small literals.
+
+    No float becomes an integer, and int64 is not shifted to the left: what leaves the range has no meaning there.
+    """
+
+    def part(of: DType = dtype) -> Expr:
+        return draw(expressions(of, leaves, depth - 1))  # type: ignore[no-any-return]
+
+    own = [leaf for leaf in leaves if leaf.dtype is dtype]
+    if depth == 0 or draw(st.integers(0, 5)) == 0:
+        return draw(st.sampled_from([*own, const(0, dtype), const(1, dtype)]))  # type: ignore[no-any-return]
+    if dtype is boolean:
+        other = draw(st.sampled_from([leaf.dtype for leaf in leaves if leaf.dtype is not boolean]))
+        kind = draw(st.sampled_from(["not", *sorted(LOGICAL), *sorted(COMPARISONS)]))
+        return unary("not", part()) if kind == "not" else binary(kind, *[part(other if kind in COMPARISONS else dtype) for _ in "ab"])
+    match draw(st.integers(0, 4)):
+        case 0:
+            return unary(draw(st.sampled_from(["neg", "abs", *(["not"] if dtype.is_integer else [])])), part())
+        case 1:
+            return select(part(boolean), part(), part())
+        case 2 if dtype.is_float or all(leaf.dtype.is_integer for leaf in leaves):
+            return cast(part(draw(st.sampled_from([leaf.dtype for leaf in leaves]))), dtype)
+        case 3:
+            return binary(draw(st.sampled_from(_operators(dtype))), part(), part())
+    return binary(draw(st.sampled_from(["add", "sub", "mul", "min", "max"])), part(), part())
+
+
+def _operators(dtype: DType) -> list[str]:
+    """The operators of a dtype beside those that every number has."""
+    if dtype.is_float:
+        return ["div"]
+    shifts = ["shr"] if dtype is int64 else ["shl", "shr"]
+    return ["floordiv", "floormod", "truncdiv", "truncmod", "bitand", "bitor", "bitxor", *shifts]
+
+
+@st.composite
 def schedules(draw: Any, program: Program, max_steps: int = 6) -> Trace:
     """Up to `max_steps` steps that are legal one after the other; `trace.replay(program)` does them.
 
@@ -100,4 +138,4 @@ def schedules(draw: Any, program: Program, max_steps: int = 6) -> Trace:
     return schedule.trace
 
 
-__all__ = ["Example", "HypothesisDraw", "arrays", "dtypes", "graphs", "operators", "schedules", "shapes"]
+__all__ = ["Example", "HypothesisDraw", "arrays", "dtypes", "expressions", "graphs", "operators", "schedules", "shapes"]

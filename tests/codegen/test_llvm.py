@@ -48,6 +48,7 @@ from minicc.te.expr import (
     select,
 )
 from minicc.te.tensor import reduce_axis, reducer
+from minicc.testing.strategies import expressions
 from minicc.types import (
     DType,
     bfloat16,
@@ -400,36 +401,18 @@ def test_dynamic_extents() -> None:
 # ---- random expressions -------------------------------------------------------------------------
 
 
-@st.composite
-def exprs(draw: st.DrawFn, dtype: DType, depth: int = 3) -> Expr:
-    """An expression of A[v] and B[v] and literals."""
-    a, b = Buffer("A", dtype, (8,)), Buffer("B", dtype, (8,))
-    if depth == 0 or draw(st.integers(0, 5)) == 0:
-        return draw(st.sampled_from([a[v], b[v], a[7 - v], a[const(2)], const(3, dtype), const(1, dtype)]))
-    part = exprs(dtype, depth - 1)
-    match draw(st.integers(0, 3)):
-        case 0:
-            return Unary(draw(st.sampled_from(["neg", "abs"])), draw(part))
-        case 1:
-            return select(Binary(draw(st.sampled_from(["lt", "ne"])), draw(part), draw(part)), draw(part), draw(part))
-        case 2 if dtype.is_integer:
-            op = draw(st.sampled_from(["floordiv", "floormod", "truncdiv", "truncmod", "bitand", "bitxor"]))
-            return Binary(op, draw(part), draw(part))
-    return Binary(draw(st.sampled_from(["add", "sub", "mul", "min", "max"])), draw(part), draw(part))
-
-
 @settings(max_examples=25, deadline=None)
 @given(st.data(), st.sampled_from([int8, int32, uint8, int64, float64]), st.sampled_from(KINDS), st.booleans())
 def test_random_expressions(data: st.DataObject, dtype: DType, kind: str, guarded: bool) -> None:
-    c = Buffer("C", dtype, (8,))
-    store: Stmt = Store(c, (v,), data.draw(exprs(dtype)))
+    a, b, c = (Buffer(name, dtype, (8,)) for name in "ABC")
+    store: Stmt = Store(c, (v,), data.draw(expressions(dtype, [a[v], b[v], a[7 - v], a[const(2)]])))
     if guarded:
         fill = For(j, 8, Store(c, (j,), const(0, dtype)))
         store = If((v * 5) % 8 < 4, store)
         body = seq(fill, For(v, 8, store, kind))
     else:
         body = For(v, 8, store, kind)
-    program = Program("random", (Buffer("A", dtype, (8,)), Buffer("B", dtype, (8,))), (c,), body)
+    program = Program("random", (a, b), (c,), body)
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     arrays = [rng.integers(0 if dtype.kind == "uint" else -9, 9, 8).astype(dtype.numpy) for _ in range(2)]
     check(program, *arrays)

@@ -134,6 +134,7 @@ def test_errors_of_te():
         (lambda: te.extern((4,), [], "no_such_function_anywhere", dtype="float32"), "neither registered nor a C symbol"),
         (lambda: te.extern((4,), [], 3, dtype="float32"), "expected a function or the name of one, got int"),
         (lambda: te.register_extern("not a name", print), "expected a name"),
+        (lambda: te.register_extern("lambda", print), "expected a name"),
         (lambda: te.placeholder((te.var("n", "int32"),)), "an extent must be int64, got n of int32"),
     ):
         with pytest.raises(TeError, match=match) as caught:

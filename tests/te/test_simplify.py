@@ -31,7 +31,9 @@ from minicc.te.expr import (
 )
 from minicc.te.linear import from_linear, linear
 from minicc.te.simplify import FAST, RULES, Hole, Number, Simplifier, simplify
-from minicc.types import boolean, float32, float64, int8, int64, uint8
+from minicc.testing.expression import evaluate_expr
+from minicc.testing.strategies import expressions
+from minicc.types import boolean, float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64
 
 PYTHON = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "eq": operator.eq, "ne": operator.ne,
@@ -231,6 +233,20 @@ def integer_expressions():
         )
 
     return st.recursive(leaves, grow, max_leaves=10)
+
+
+INTEGERS = [int8, int16, int32, int64, uint8, uint16, uint32, uint64]
+
+
+@given(st.data(), st.sampled_from(INTEGERS))
+@settings(deadline=None, max_examples=300)
+def test_constants_fold_to_what_numpy_computes(data, dtype):
+    low, high = dtype.range
+    literals = [const(value, dtype) for value in (low, high, high - 1, high // 2 + 1, 7)]
+    e = data.draw(expressions(dtype, literals))
+    folded = simplify(e)
+    assert isinstance(folded, Const) and folded.dtype is dtype
+    assert folded.value == evaluate_expr(e, {}).item()
 
 
 VALUES = st.fixed_dictionaries({
