@@ -386,7 +386,7 @@ def _factors(form: Linear, c: int) -> list[int]:
     return sorted({math.gcd(v, c) for v in form[0].values()} - {1}, reverse=True)
 
 
-def _fold(e: Expr) -> Expr | None:
+def _fold(e: Expr) -> Expr | None:  # noqa: C901 - one flat match over the operators
     """An operator on constants, where the result does not depend on the machine."""
     match e:
         case Binary(op, Const(a, kind), Const(b, _)) if op in FOLDS and not kind.is_float:
