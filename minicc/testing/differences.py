@@ -143,6 +143,11 @@ def meets_itself(op: Any, arrays: Sequence[Array]) -> bool:
     return has_special(op, [x]) and math.prod(x.shape[d] for d in axes) == 1
 
 
+def compares_itself(op: Operator, arrays: Sequence[Array]) -> bool:
+    """Whether NaN may be compared with itself."""
+    return has_nan(op, arrays[:1]) and has_nan(op, arrays[1:]) and bool((np.isnan(arrays[0]) & np.isnan(arrays[1])).any())
+
+
 def times_zero(op: Any, arrays: Sequence[Array]) -> bool:
     """Whether a number that may be a literal 0 meets NaN, infinity or, as a dividend, 0."""
     scalars = (getattr(op, "alpha", 1), getattr(op, "gamma", 1), *(a for a in arrays if a.size == 1))
@@ -226,6 +231,9 @@ ARITHMETIC = (
     Difference("difference of itself", ("Sub", "MeanVarianceNormalization", "InstanceNormalization"), meets_itself,
                "NaN, of infinity and of NaN", "0 where TVM sees that both operands are one expression: x - x is simplified",
                lambda: (ops.MeanVarianceNormalization(axes=()), [f32(INF, NAN)])),
+    Difference("comparison with itself", ("Equal", "LessOrEqual", "GreaterOrEqual"), compares_itself, "false, of NaN",
+               "true where it is fused with what computes the operands, and sees that both are one expression",
+               lambda: (ops.Equal(), [f32(NAN), f32(NAN)])),
     Difference("sign of NaN", ("Sign",), has_nan, "NaN", "0", lambda: (ops.Sign(), [f32(NAN, -2)])),
     Difference("digits of small results", ("Tanh", "Atanh", "Softplus", "Mish", "Elu", "Selu", "Celu"), is_tiny,
                "as many digits as of others", "those of exp(x) - 1, or of log(1 + x)", lambda: (ops.Elu(), [f32(-1e-5)])),
