@@ -174,7 +174,7 @@ def capability_of(arch: str) -> tuple[int, int]:
     """(9, 0) of `sm_90` and of `sm_90a`."""
     found = ARCH.fullmatch(arch)
     if found is None:
-        raise BridgeError(f"architecture {arch!r}", f"expected a name such as sm_90, got {arch!r}", hint="give --arch sm_90")
+        raise BridgeError(f"architecture {arch!r}", f"expected a name such as sm_90, got {arch!r}", hint="give --arch sm_90, again for each architecture")
     return int(found[1][:-1]), int(found[1][-1])
 
 
