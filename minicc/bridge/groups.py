@@ -53,7 +53,7 @@ class Step:
     reads: tuple[Node, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # two that call the same function for the same node are two
 class Group:
     """The steps that TVM runs as one function, in order."""
 
@@ -80,6 +80,15 @@ class Grouping:
         for step in (step for group in self.groups for step in group.steps):
             found[step.node] = (*found.get(step.node, ()), step)
         return found
+
+    @cached_property
+    def parts(self) -> dict[Node, tuple[Group, ...]]:
+        """For each node the groups that hold a step of it, in order: one, unless TVM does not fuse its steps."""
+        found: dict[Node, dict[Group, None]] = {}
+        for group in self.groups:
+            for step in group.steps:
+                found.setdefault(step.node, {})[group] = None
+        return {n: tuple(groups) for n, groups in found.items()}
 
     @property
     def absent(self) -> tuple[Node, ...]:

@@ -75,10 +75,9 @@ class Comparison:
     @cached_property
     def regions(self) -> list[Region]:
         """The kernels and groups, joined where they share an operator."""
-        home = self.grouping.home
         shared = nx.Graph()
         shared.add_nodes_from(self.kernels)
-        shared.add_edges_from((kernel, home[n]) for kernel in self.kernels for n in kernel.members if n in home)
+        shared.add_edges_from((self.partition.of[n], group) for n, groups in self.grouping.parts.items() for group in groups)
         found = []
         for part in nx.connected_components(shared):
             kernels = tuple(k for k in self.kernels if k in part)
@@ -88,9 +87,10 @@ class Comparison:
 
     @cached_property
     def differences(self) -> list[Edge]:
-        """The edges that one has fused and the other has not."""
+        """The edges that one has fused and the other has not; then the operators that TVM does not compute in one group, as edges within."""
         edges = [Edge(i, n, self.partition, self.grouping) for n in operators(self.graph) for i in dict.fromkeys(n.inputs)
                  if i in self.partition.of]  # fmt: skip
+        edges += [Edge(n, n, self.partition, self.grouping) for n in operators(self.graph) if n in self.grouping.parts]
         return [e for e in edges if e.in_minicc != e.in_tvm]
 
     @cached_property
@@ -103,8 +103,7 @@ class Comparison:
 
     @property
     def summary(self) -> str:
-        """One line: how many operators, kernels and groups, and how many of them are the same."""
-        """How many operators, kernels and groups there are, and regions of each mark."""
+        """One line: how many operators, kernels and groups there are, and regions of each mark."""
         marks = Counter(r.mark for r in self.regions)
         counted = ", ".join(f"{marks[m]} {m}" for m in MARKS if marks[m])
         views = sum(map(is_view, self.kernels))
@@ -189,7 +188,7 @@ def _lines(made: Comparison, all_regions: bool = False) -> Iterator[str]:
         yield "Where they differ:"
     for k, (why, edges) in enumerate(made.reasons.items(), 1):
         shown = edges if all_regions else edges[:FEW]
-        where = ", ".join(f"{made.label(e.producer)} -> {made.label(e.consumer)}" for e in shown)
+        where = ", ".join(made.label(e.producer) + ("" if e.is_within else f" -> {made.label(e.consumer)}") for e in shown)
         where += f", and {len(edges) - len(shown)} more" if len(edges) > len(shown) else ""
         yield from textwrap.wrap(f"{k:3}. {where}", 2 * COLUMN, subsequent_indent="     ")
         yield from textwrap.wrap(why, 2 * COLUMN, initial_indent="     ", subsequent_indent="     ")
@@ -217,10 +216,12 @@ def _row(mark: str, left: str, right: str) -> str:
 
 
 def _contents(made: Comparison, group: Group) -> list[str]:
-    """The operators of a group; of those whose value another group makes, the step."""
+    """The operators of a group; of those whose value another group makes, the steps."""
     home = made.grouping.home
-    found = [made.label(s.node) if home[s.node] is group else f"{s.function} of {made.label(s.node)}" for s in group.steps]
-    return list(dict.fromkeys(found))
+    steps: dict[Node, list[str]] = {}
+    for s in group.steps:
+        steps.setdefault(s.node, []).append(s.function)
+    return [made.label(n) if home[n] is group else f"{', '.join(functions)} of {made.label(n)}" for n, functions in steps.items()]
 
 
 def _block(name: str, contents: Sequence[str]) -> list[str]:

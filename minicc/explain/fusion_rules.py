@@ -24,7 +24,7 @@ Rule = Callable[["Edge"], str | None]
 
 @dataclass(frozen=True)
 class Edge:
-    """A producer and a consumer, in both partitions."""
+    """A producer and a consumer, in both partitions; of an operator with itself, what is between its own steps in TVM."""
 
     producer: Node
     consumer: Node
@@ -40,6 +40,11 @@ class Edge:
         return self.kernels.of[self.consumer]
 
     @property
+    def is_within(self) -> bool:
+        """Whether it is within one operator."""
+        return self.producer is self.consumer
+
+    @property
     def in_minicc(self) -> bool:
         """Whether minicc has both in one kernel."""
         return self.before is self.after
@@ -48,6 +53,8 @@ class Edge:
     def in_tvm(self) -> bool:
         """Whether TVM has both in one group; what TVM has no step for is in none."""
         home = self.grouping.home
+        if self.is_within:
+            return len(self.grouping.parts.get(self.producer, ())) == 1
         return self.producer in home and home[self.producer] is home.get(self.consumer)
 
     @property
@@ -67,7 +74,7 @@ class Edge:
         for name, fused, grant, refuse in (("minicc", self.in_minicc, MINICC_FUSES, MINICC_KEEPS_APART),
                                            ("TVM", self.in_tvm, TVM_FUSES, TVM_KEEPS_APART)):  # fmt: skip
             reason = next(text for rule in (grant if fused else refuse) if (text := rule(self)))
-            texts.append(f"{name} {'fuses them' if fused else 'does not'}: {reason}.")
+            texts.append(f"{name} {('keeps it whole' if self.is_within else 'fuses them') if fused else 'does not'}: {reason}.")
         return " ".join(texts if self.in_minicc else reversed(texts))
 
 
@@ -77,6 +84,27 @@ def name(n: Node) -> str:
 
 def kind(n: Node) -> str:
     return n.op.kind.name.lower()
+
+
+# ---- within one operator ------------------------------------------------------------------------
+
+
+def _one_operator(e: Edge) -> str | None:
+    return f"{name(e.producer)} is one operator, and in one kernel" if e.is_within else None
+
+
+def _in_parts(e: Edge) -> str | None:
+    if not e.is_within:
+        return None
+    steps = e.grouping.steps[e.producer]
+    parts = ", ".join(_span([s for s in g.steps if s.node is e.producer]) for g in e.grouping.parts[e.producer])
+    return f"it computes {name(e.producer)} in {len(steps)} steps that it does not fuse into one group: {parts}"
+
+
+def _span(steps: list[Step]) -> str:
+    """The steps of one operator in one group, from the first to the last, with the greatest of their patterns."""
+    functions = list(dict.fromkeys((steps[0].function, steps[-1].function)))
+    return f"{' to '.join(functions)} ({max(s.pattern for s in steps)})"
 
 
 # ---- minicc -------------------------------------------------------------------------------------
@@ -185,7 +213,7 @@ def _with_reader(e: Edge) -> str:
     return f"{name(e.producer)} is {kind(e.producer)}, and runs with all that reads it"
 
 
-MINICC_FUSES: tuple[Rule, ...] = (_in_epilogue, _reduced, _with_reader)
+MINICC_FUSES: tuple[Rule, ...] = (_one_operator, _in_epilogue, _reduced, _with_reader)
 
 
 # ---- TVM ----------------------------------------------------------------------------------------
@@ -280,7 +308,7 @@ def _other_group(e: Edge) -> str:
 
 
 TVM_KEEPS_APART: tuple[Rule, ...] = (
-    _has_no_step, _cut_within, _pattern_stands_alone, _after_reduction, _before_heavy, _follows_heavy, _injective_before, _meet, _is_deep,
+    _in_parts, _has_no_step, _cut_within, _pattern_stands_alone, _after_reduction, _before_heavy, _follows_heavy, _injective_before, _meet, _is_deep,
     _other_group,
 )  # fmt: skip
 

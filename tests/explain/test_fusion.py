@@ -14,8 +14,9 @@ from minicc.explain.fusion import MARKS, before_fusion, compare_fusion
 from minicc.graph import Graph, constant, fuse, input
 from minicc.graph.fuse import MOST_NODES
 from minicc.graph.ir import Kernel
+from minicc.testing.draws import drawn_graph
 from minicc.testing.strategies import graphs
-from minicc.types import TensorType, float16, float32
+from minicc.types import TensorType, float16, float32, int64
 
 x, y = (input(name, TensorType(float32, (4, 6))) for name in "xy")
 w = input("w", TensorType(float32, (6, 6)))
@@ -98,6 +99,42 @@ def test_reasons_of_minicc(reason):
     made = compare_fusion(OURS[reason]())
     edges = [fusion.Edge(i, n, made.partition, made.grouping) for n in operators(made.graph) for i in n.inputs if i in made.partition.of]
     assert any(reason in e.why() for e in edges if not e.in_minicc), [e.why() for e in edges]
+
+
+IN_PARTS = {
+    "gather elements": ops.GatherElements(0)(x, input("i", TensorType(int64, (2, 6)))),
+    "the same step twice": ops.GatherElements(0)(ops.GatherElements(0)(x, input("i", TensorType(int64, (2, 6)))), input("j", TensorType(int64, (2, 6)))),
+}
+
+
+@pytest.mark.parametrize("name", IN_PARTS)
+def test_an_operator_that_tvm_computes_in_several_groups_is_split(name):
+    made = compare_fusion(graph_of(IN_PARTS[name]))
+    assert {r.mark for r in made.regions} == {"split"}
+    assert {e.producer for e in made.differences if e.is_within} == set(operators(made.graph))
+    assert ("minicc keeps it whole: GatherElements is one operator, and in one kernel. TVM does not: it computes GatherElements in "
+            "6 steps that it does not fuse into one group: less to minimum (elementwise), gather (opaque).") in made.reasons
+
+
+def test_the_text_shows_groups_that_end_no_operator():
+    text = str(compare_fusion(graph_of(IN_PARTS["gather elements"])))
+    assert text.startswith("1 operator: 1 kernel of minicc, 2 groups of TVM; 1 split")
+    assert "\n  1. n2 GatherElements\n" in text and "less, add, where, maximum, minimum of n2" in " ".join(text.split())
+
+
+def test_every_group_is_in_one_region():
+    """On random graphs, of which many have operators that TVM computes in several groups."""
+    several = 0
+    for seed in range(36):
+        made = compare_fusion(before_fusion(drawn_graph(seed, 14).graph))
+        regions = made.as_json()["regions"]
+        found = [g for r in regions for g in r["groups"]]
+        assert sorted(found) == list(range(len(made.grouping.groups)))
+        kernels = [k for r in regions for k in r["kernels"]]
+        assert sorted(kernels) == list(range(len(made.kernels)))
+        assert {r.mark for r in made.regions} <= {"same", "absent"} or made.differences
+        several += any(e.is_within for e in made.differences)
+    assert several > 10
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
