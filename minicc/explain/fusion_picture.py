@@ -2,15 +2,17 @@
 
 In: a `Comparison`. Out: the text of an SVG file that needs nothing else. What runs together stands in one hull: grey where both
 agree, coloured where they differ, and what shares most has one colour on both sides. An edge that only one has fused carries the
-number of its reason, which is written beside the picture.
+number of its reason, which is written beside the picture. An operator stands in the hull of the group that makes its value; groups
+that compute other parts of it are tabs on its upper side.
 
     write_file(Path("fusion.svg"), picture(compare_fusion(graph)).encode())
 """
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
@@ -21,6 +23,7 @@ from minicc.graph.ir import Input, Node
 
 BOX, HEIGHT, PITCH, GAP = 190, 24, 46, 26  # of a node: width and height; from layer to layer; between nodes
 PAD, BAND = 6, 60  # of a hull: around a node; the width along an edge
+TAB, TAB_HEIGHT = 26, 9  # of a part of an operator
 MARGIN, TOP, SIDE = 28, 128, 400  # around the picture; above the graphs; of the column of reasons
 LINE = 15  # from line to line of text
 LETTER = 6.1  # a letter of the font, about
@@ -28,6 +31,7 @@ ROOM = 140  # of a box, for an operator and its shape
 COLOURS = ("#f6b26b", "#c9a7eb", "#8fd3c1", "#f2a6b8", "#ffe08a", "#9dc3f0", "#d2c29b", "#b8dd8a")
 AGREED, AGREED_EDGE = "#e4e8ee", "#c3cad6"
 CUT, FUSED, PLAIN = "#c62828", "#2e7d32", "#7a828e"
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # Source: XML 1.0, production 2, Char
 STYLE = """
   text { font: 12px "DejaVu Sans", "Segoe UI", Helvetica, Arial, sans-serif; fill: #1d2430; }
   .title { font-size: 20px; font-weight: bold; } .head { font-size: 15px; font-weight: bold; }
@@ -43,7 +47,7 @@ class _Side:
     home: Mapping[Node, object]
     names: Mapping[object, str]
     colours: Mapping[object, str]
-    shapes: list[str] = field(default_factory=list)
+    parts: Mapping[Node, Sequence[object]] = field(default_factory=dict)
 
 
 def picture(made: Comparison) -> str:
@@ -59,7 +63,7 @@ def picture(made: Comparison) -> str:
     home = made.grouping.home
     sides = [
         _Side(MARGIN - layout.left, made.partition.of, {k: k.label for k in made.kernels}, kernels),
-        _Side(MARGIN - layout.left + step, home, {g: g.name for g in made.grouping.groups}, groups),
+        _Side(MARGIN - layout.left + step, home, {g: g.name for g in made.grouping.groups}, groups, made.grouping.parts),
     ]
     reasons = list(_reasons(made, 2 * step + MARGIN))
     width = 2 * step + MARGIN + SIDE
@@ -79,6 +83,7 @@ def _colours(made: Comparison) -> tuple[dict[object, str], dict[object, str]]:
     """A colour for each kernel and group of the regions that differ; a group takes that of the kernel it shares most with."""
     kernels: dict[object, str] = {}
     groups: dict[object, str] = {}
+    parts = {g: {s.node for s in g.steps} for g in made.grouping.groups}
     turn = 0
     for region in made.regions:
         if region.mark in ("same", "absent"):
@@ -87,8 +92,8 @@ def _colours(made: Comparison) -> tuple[dict[object, str], dict[object, str]]:
             kernels[kernel] = COLOURS[turn % len(COLOURS)]
             turn += 1
         left = list(region.kernels)
-        for group in sorted(region.groups, key=lambda g: -len(made.grouping.nodes(g))):
-            nodes = set(made.grouping.nodes(group))
+        for group in sorted(region.groups, key=lambda g: (-len(made.grouping.nodes(g)), -len(parts[g]))):
+            nodes = set(made.grouping.nodes(group)) or parts[group]
             best = max(left, key=lambda k: len(k.members & nodes), default=None)
             if best is not None and best.members & nodes:
                 groups[group] = kernels[best]
@@ -102,9 +107,14 @@ def _colours(made: Comparison) -> tuple[dict[object, str], dict[object, str]]:
 # ---- text ---------------------------------------------------------------------------------------
 
 
+def _escaped(text: str) -> str:
+    """Text as XML has it. A character that XML cannot hold becomes U+FFFD."""
+    return escape(NOT_XML.sub("\ufffd", text))
+
+
 def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
     style = f' class="{kind}"' if kind else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}"{style} text-anchor="{anchor}">{escape(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}"{style} text-anchor="{anchor}">{_escaped(text)}</text>'
 
 
 def _heading(made: Comparison, step: float) -> Iterator[str]:
@@ -123,6 +133,9 @@ def _heading(made: Comparison, step: float) -> Iterator[str]:
             yield f'<path d="M{x} 77h22" stroke="{line}" stroke-width="2.4"{dash}/>'
         yield _text(x + 28, 81, words, "small")
         x += 48 + LETTER * len(words)
+    if any(e.is_within for e in made.differences):
+        yield _tab(x, 73, COLOURS[1])
+        yield _text(x + 6 + TAB, 81, "a part of an operator", "small")
 
 
 def _reasons(made: Comparison, x: float) -> Iterator[str]:
@@ -170,7 +183,11 @@ def _panel(made: Comparison, layout: Layout, edges: list[tuple[Node, Node]], sid
         x, y = (sum(values) / 2 for values in zip(*points[-2:], strict=True))
         badges.append(_badge(x + 14, y, numbers[edge]))
     for n in layout.x:
-        yield from _box(made, n, side.offset + layout.x[n], _y(layout.layer[n]), side)
+        x, y = side.offset + layout.x[n], _y(layout.layer[n])
+        yield from _tabs(n, x, y, side)
+        yield from _box(made, n, x, y, side)
+        if (n, n) in numbers:
+            badges.append(_badge(x + BOX / 2, y, numbers[n, n]))
     yield from badges
 
 
@@ -211,7 +228,7 @@ def _hulls(made: Comparison, layout: Layout, edges: Iterable[tuple[Node, Node]],
         colour = side.colours.get(group, AGREED)
         if colour == AGREED and len(nodes) == 1:
             continue
-        yield f"<g><title>{escape(side.names[group])}</title>"
+        yield f"<g><title>{_escaped(side.names[group])}</title>"
         for grow, paint in ((1.2, _edge_of(colour)), (0.0, colour)):
             for edge in inside.get(group, ()):
                 straight = not layout.between[edge] and abs(layout.x[edge[0]] - layout.x[edge[1]]) < 0.5
@@ -224,6 +241,20 @@ def _hulls(made: Comparison, layout: Layout, edges: Iterable[tuple[Node, Node]],
         yield "</g>"
 
 
+def _tabs(n: Node, x: float, y: float, side: _Side) -> Iterator[str]:
+    """On the box of a node, one tab for each group that computes a part of it, but not its value; as close as needed."""
+    others = [g for g in side.parts.get(n, ()) if g is not side.home[n]]
+    apart = min(TAB + 4.0, (BOX - TAB - 16) / max(len(others) - 1, 1))
+    for k, group in enumerate(others):
+        left, top = x - BOX / 2 + 8 + k * apart, y - HEIGHT / 2 - TAB_HEIGHT
+        yield _tab(left, top, side.colours.get(group, AGREED), f"<title>{_escaped(side.names[group])}</title>")
+
+
+def _tab(left: float, top: float, colour: str, inner: str = "") -> str:
+    return (f'<rect x="{left:.1f}" y="{top:.1f}" width="{TAB}" height="{TAB_HEIGHT}" rx="3" fill="{colour}" '
+            f'stroke="{_edge_of(colour)}">{inner}</rect>')
+
+
 def _box(made: Comparison, n: Node, x: float, y: float, side: _Side) -> Iterator[str]:
     shape = "\u00d7".join(map(str, n.type.shape)) or "scalar"
     if isinstance(n.op, Input):
@@ -234,7 +265,7 @@ def _box(made: Comparison, n: Node, x: float, y: float, side: _Side) -> Iterator
     left, absent = x - BOX / 2, n not in side.home
     dash = ' stroke-dasharray="3 3"' if absent else ""
     yield (f'<rect x="{left:.1f}" y="{y - HEIGHT / 2:.1f}" width="{BOX}" height="{HEIGHT}" rx="5" fill="#ffffff" stroke="#8b94a3"{dash}>'
-           f"<title>{escape(str(n.op))} : {n.inferred}</title></rect>")
+           f"<title>{_escaped(str(n.op))} : {_escaped(str(n.inferred))}</title></rect>")
     yield _text(left + 6, y + 4, f"n{made.index[n]}", "grey")
     yield _text(left + 38, y + 4, n.op.name)
     if (1.2 * len(n.op.name) + len(shape)) * LETTER <= ROOM:

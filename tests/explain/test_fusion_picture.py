@@ -6,9 +6,9 @@ import numpy as np
 
 from minicc import ops
 from minicc.explain.fusion import compare_fusion
-from minicc.explain.fusion_picture import AGREED, CUT, FUSED, picture
+from minicc.explain.fusion_picture import AGREED, COLOURS, CUT, FUSED, picture
 from minicc.graph import Graph, constant, input
-from minicc.types import TensorType, float32
+from minicc.types import TensorType, float32, int64
 
 SVG = "{http://www.w3.org/2000/svg}"
 KERNELS = [constant(np.linspace(a, 1, 4 * 4 * 9, dtype=np.float32).reshape(4, 4, 3, 3)) for a in (-1, -2)]
@@ -51,6 +51,18 @@ def test_hulls_are_named_and_grey_where_both_agree():
     titles = [t.text for t in xml.fromstring(text).iter(f"{SVG}title")]
     assert titles.count("sqrt_neg") == 1 and "conv_add_relu" in titles and "conv" in titles
     assert text.count(f'fill="{AGREED}"') == 2 * 2 + 1  # two nodes that run together on both sides; the legend
+
+
+def test_a_group_that_ends_no_operator_is_a_tab_on_what_it_computes_a_part_of():
+    x, at = input("x", TensorType(float32, (4, 6))), input("at", TensorType(int64, (2, 6)))
+    made = compare_fusion(Graph("net", (x, at), (ops.GatherElements(0)(x, at),), ("y",)))
+    tree = xml.fromstring(picture(made))
+    titles = [t.text for t in tree.iter(f"{SVG}title")]
+    assert titles.count("fused_less_add_where_maximum_minimum") == titles.count("gather") == 1
+    tabs = [r for r in tree.iter(f"{SVG}rect") if "fused_less" in "".join(t.text for t in r.iter(f"{SVG}title"))]
+    assert len(tabs) == 1 and tabs[0].get("fill") in COLOURS
+    numbers = [t for t in texts(tree) if t.isdigit()]
+    assert numbers == ["1"] * 3 and "a part of an operator" in texts(tree)
 
 
 def test_where_nothing_differs_the_picture_says_so():
