@@ -7,7 +7,8 @@
 //
 //   - a __syncthreads that not all threads of the block reach, or that they reach at different lines;
 //   - a warp operation with a mask that names lanes which never come;
-//   - more shared memory, threads or arguments than the launch gives.
+//   - more shared memory, threads or arguments than the launch gives;
+//   - what ends a process: an address that is no memory, a stack that overflows (cuda_faults_on_cpu.h).
 //
 // Shared memory holds NaN (bytes of 0xff) when a block starts, and a shuffle from a lane that takes no part
 // gives NaN, so that results which depend on them show. kernels.cu is prepared by emulate.py: includes of CUDA
@@ -17,6 +18,7 @@
 #include <csetjmp>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <type_traits>
 #include <utility>
@@ -24,6 +26,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include "cuda_faults_on_cpu.h"
 #include "cuda_types_on_cpu.h"
 
 #define __global__
@@ -53,7 +56,8 @@ extern "C" unsigned char __stop_minicc_shared[] __attribute__((weak));
 
 namespace minicc {
 
-constexpr size_t STACK_BYTES = 256 << 10, MOST_SHARED = 227 << 10, CANARY = 64, MESSAGE = 512;
+constexpr size_t GUARD_BYTES = 64 << 10, STACK_BYTES = (640 << 10) + GUARD_BYTES;  // a device has 512 KiB of local memory
+constexpr size_t MOST_SHARED = 227 << 10, CANARY = 64, MESSAGE = 512;
 constexpr int MOST_THREADS = 1024;
 constexpr unsigned char POISON = 0xff;
 alignas(1024) static unsigned char dynamic_shared[MOST_SHARED + CANARY];
@@ -124,6 +128,7 @@ struct Block {
     if (resting) return idle[--resting];
     void* stack = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (stack == MAP_FAILED) return -1;
+    mprotect(stack, GUARD_BYTES, PROT_NONE);  // stacks grow down, to here
     Coroutine* c = new Coroutine;
     c->stack = stack;
     getcontext(&c->start);
@@ -212,6 +217,16 @@ struct Block {
 
   static bool together(const Thread& a, const Thread& b) {
     return a.wait == b.wait && a.line == b.line && (a.wait == Wait::active || a.mask == b.mask);
+  }
+
+  // After a fault of the thread that runs: what happened.
+  void describe_fault() {
+    const char* what = "it reads or writes at an address that is no memory of this process";
+    if (Faults::signal == SIGABRT) what = "it aborts";
+    if (Faults::signal == SIGFPE || Faults::signal == SIGILL) what = "it runs an instruction that the CPU refuses";
+    for (int k = 0; k < made; k++)
+      if ((size_t)((char*)Faults::address - (char*)coroutines[k]->stack) < GUARD_BYTES) what = "its stack overflows: it needs more than the 640 KiB of a thread";
+    snprintf(error, MESSAGE, "thread %s: %s", name(current).text, what);
   }
 
   // Give all stacks back; threads that wait never end.
@@ -307,6 +322,22 @@ void run_thread(void** arguments) {
   apply((void (*)(A...))arguments[0], arguments + 1, std::index_sequence_for<A...>());
 }
 
+// Runs all blocks of a grid, up to the first in which something is wrong, which `block.error` then says.
+inline void run_grid(const unsigned* grid, int threads) {
+  Faults faults;
+  if (_setjmp(Faults::escape)) {
+    block.describe_fault();
+    return block.give_up();
+  }
+  for (unsigned z = 0; z < grid[2]; z++)
+    for (unsigned y = 0; y < grid[1]; y++)
+      for (unsigned x = 0; x < grid[0]; x++) {
+        blockIdx = {x, y, z};
+        block.run(threads);
+        if (block.error[0]) return;
+      }
+}
+
 inline const char* kind(int size) { return size ? "a number" : "a pointer"; }
 
 // Runs a kernel over its grid; the error, or null. `sizes[k]` is the bytes of argument k, 0 for a pointer.
@@ -334,17 +365,10 @@ const char* launch(void (*kernel)(A...), void** arguments, const int* sizes, int
   block.body = run_thread<A...>;
   block.arguments = held;
   block.error[0] = 0;
-  for (unsigned z = 0; z < grid[2]; z++)
-    for (unsigned y = 0; y < grid[1]; y++)
-      for (unsigned x = 0; x < grid[0]; x++) {
-        blockIdx = {x, y, z};
-        block.run((int)(threads[0] * threads[1] * threads[2]));
-        if (block.error[0]) {
-          snprintf(message, sizeof message, "block (%u, %u, %u): %s", x, y, z, block.error);
-          return message;
-        }
-      }
-  return nullptr;
+  run_grid(grid, (int)(threads[0] * threads[1] * threads[2]));
+  if (!block.error[0]) return nullptr;
+  snprintf(message, sizeof message, "block (%u, %u, %u): %s", blockIdx.x, blockIdx.y, blockIdx.z, block.error);
+  return message;
 }
 
 }  // namespace minicc

@@ -3,9 +3,10 @@
 In: CUDA C++ and the names of its kernels. Out: functions that launch them over arrays in ordinary
 memory. The source is compiled with a C++ compiler against `cuda_on_cpu.h`, in which the threads of
 a block are coroutines: barriers, shuffles and shared memory do what they do on a device, and what a
-device would answer with a hang (a barrier that some threads miss) is an error. It checks grids,
-blocks, the order of arguments, barriers, workspaces and constants; it says nothing of speed, nor of
-races between threads that no barrier separates, as threads run one after another.
+device would answer with a hang (a barrier that some threads miss) is an error, and so is what would
+end this process, such as an address that is no memory. It checks grids, blocks, the order of
+arguments, barriers, workspaces and constants; it says nothing of speed, nor of races between threads
+that no barrier separates, as threads run one after another.
 
     code = EmulatedCode(bundle.source, bundle.kernels)
     code.launch("add_kernel", (4, 1, 1), (256, 1, 1), 0, [address_of_a, address_of_b])
@@ -29,7 +30,8 @@ from minicc.bridge.bundle import Number
 from minicc.errors import BridgeError
 
 COMPILERS = ("g++", "clang++", "c++")
-FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-w", "-fno-strict-aliasing", "-ffp-contract=off", "-U_FORTIFY_SOURCE")
+FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-w", "-fno-strict-aliasing", "-ffp-contract=off", "-U_FORTIFY_SOURCE",
+         "-fstack-clash-protection")  # fmt: skip
 INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*<(?:cuda|mma|math_constants|device_|sm_|cooperative_groups|vector_)[^>]*>", re.M)
 DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:(?:__align__|alignas)\s*\(\s*\d+\s*\)\s*)?(\w[\w ]*?)\s+(\w+)\s*\[\s*\]\s*;")
 ALIGNED_SHARED = re.compile(r"(__shared__)\s+((?:__align__|alignas)\s*\(\s*\d+\s*\))")

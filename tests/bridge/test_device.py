@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import re
+import signal
 import types
 from pathlib import Path
 
@@ -127,6 +129,110 @@ def test_what_would_hang_or_corrupt_a_device_is_an_error(code, kernel, threads, 
     with pytest.raises(BridgeError, match=rf"launch\({kernel}.*block \(0, 0, 0\): .*{said}"):
         launch(code, kernel, (2, 1, 1), (threads, 1, 1), [np.zeros(64, np.int32)], 16)
     test_barriers_shared_memory_and_numbers(code)  # and the next launch is as good as ever
+
+
+FAULTS = r"""
+template <class T> __device__ void divide(T* out, T* a, T* b, int n) {
+  for (int i = 0; i < n; i++) {
+    out[2 * i] = a[i] / b[i];
+    out[2 * i + 1] = a[i] % b[i];
+  }
+}
+extern "C" __global__ void divide_int8(signed char* out, signed char* a, signed char* b, int n) { divide(out, a, b, n); }
+extern "C" __global__ void divide_uint8(unsigned char* out, unsigned char* a, unsigned char* b, int n) { divide(out, a, b, n); }
+extern "C" __global__ void divide_int16(short* out, short* a, short* b, int n) { divide(out, a, b, n); }
+extern "C" __global__ void divide_uint16(unsigned short* out, unsigned short* a, unsigned short* b, int n) { divide(out, a, b, n); }
+extern "C" __global__ void divide_int32(int* out, int* a, int* b, int n) { divide(out, a, b, n); }
+extern "C" __global__ void divide_uint32(unsigned* out, unsigned* a, unsigned* b, int n) { divide(out, a, b, n); }
+extern "C" __global__ void divide_int64(long long* out, long long* a, long long* b, int n) { divide(out, a, b, n); }
+extern "C" __global__ void divide_uint64(unsigned long long* out, unsigned long long* a, unsigned long long* b, int n) { divide(out, a, b, n); }
+extern "C" __global__ void divide_block(int* out, int* a, int* b) {
+  __syncthreads();
+  out[threadIdx.x] = a[threadIdx.x] / b[threadIdx.x];
+}
+extern "C" __global__ void far_away(int* out) { out[(1ll << 45) + threadIdx.x] = 1; }
+extern "C" __global__ void of_nothing(int* out) {
+  __syncthreads();
+  if (threadIdx.x == 5) out = nullptr;
+  out[0] = 1;
+}
+extern "C" __global__ void much_memory(int* out, int n) {
+  volatile int held[100 << 10];
+  for (int i = 0; i < 100 << 10; i++) held[i] = i;
+  __syncthreads();
+  out[threadIdx.x] = held[n];
+}
+extern "C" __global__ void too_much_memory(int* out, int n) {
+  volatile int held[1 << 20];
+  held[n] = 1;
+  __syncthreads();
+  out[0] = held[n];
+}
+__device__ int deeper(int n) { volatile int held[64]; held[n % 64] = n; return deeper(n + 1) + held[(n + 1) % 64]; }
+extern "C" __global__ void without_end(int* out, int n) { out[0] = deeper(n); }
+extern "C" __global__ void gives_up(int* out) { if (threadIdx.x == 3) abort(); }
+"""
+
+
+@pytest.fixture(scope="module")
+def faulty():
+    made = EmulatedCode(FAULTS, re.findall(r"__global__ void (\w+)", FAULTS))
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+def test_integer_division_that_traps_on_a_cpu_goes_on(faulty, dtype):
+    """By zero a device gives a value that is not specified; the least number by -1 wraps."""
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    a = np.array([7, 7, low, low, high, 100, 0], dtype)
+    b = np.array([0, 3, 0, -1 if low else 1, 0, 9, 0], dtype)
+    out = launch(faulty, f"divide_{dtype}", (1, 1, 1), (1, 1, 1), [np.zeros(14, dtype), a, b, Number(7, int32)]).reshape(7, 2)
+    np.testing.assert_array_equal(out[[1, 3, 5]], [[2, 1], [low, 0], [11, 1]])
+
+
+def test_threads_that_divide_by_zero_do_not_disturb_others(faulty):
+    a = np.arange(-512, 512, dtype=np.int32)
+    b = (np.arange(1024) % 3).astype(np.int32)
+    out = launch(faulty, "divide_block", (1, 1, 1), (1024, 1, 1), [np.zeros(1024, np.int32), a, b])
+    some = b != 0
+    np.testing.assert_array_equal(out[some], np.fix(a[some] / b[some]))
+
+
+@pytest.mark.parametrize("kernel, thread, said", [
+    ("far_away", 0, "it reads or writes at an address that is no memory of this process"),
+    ("of_nothing", 5, "it reads or writes at an address that is no memory of this process"),
+    ("too_much_memory", 0, "its stack overflows: it needs more than the 640 KiB of a thread"),
+    ("without_end", 0, "its stack overflows: it needs more than the 640 KiB of a thread"),
+    ("gives_up", 3, "it aborts"),
+])  # fmt: skip
+def test_a_kernel_that_would_kill_the_process_is_an_error(faulty, kernel, thread, said):
+    numbers = [Number(3, int32)] if kernel in ("too_much_memory", "without_end") else []
+    for _ in range(2):
+        with pytest.raises(BridgeError, match=rf"launch\({kernel}.*block \(0, 0, 0\): thread \({thread}, 0, 0\): {said}[\s\S]*hint: "):
+            launch(faulty, kernel, (1, 1, 1), (8, 1, 1), [np.zeros(64, np.int32), *numbers])
+    test_threads_that_divide_by_zero_do_not_disturb_others(faulty)
+
+
+def test_a_thread_has_the_local_memory_of_a_device(faulty):
+    out = launch(faulty, "much_memory", (1, 1, 1), (16, 1, 1), [np.zeros(16, np.int32), Number(102399, int32)])
+    np.testing.assert_array_equal(out, np.full(16, 102399))
+
+
+def test_signals_are_handled_as_before_a_launch(faulty):
+    before = [signal_handler(number) for number in FATAL]
+    test_a_thread_has_the_local_memory_of_a_device(faulty)
+    assert [signal_handler(number) for number in FATAL] == before
+
+
+FATAL = (signal.SIGFPE, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT)
+
+
+def signal_handler(number):
+    """The address of the C function that handles a signal."""
+    action = ctypes.create_string_buffer(256)
+    assert ctypes.CDLL(None).sigaction(int(number), None, action) == 0
+    return action.raw[:8]
 
 
 def test_shared_memory_starts_unknown(code):
