@@ -79,10 +79,11 @@ class Softplus(Activation):
 
     reference = staticmethod(_softplus_reference)
 
-    relax_name: ClassVar[str] = "nn.softplus"
-
     def scalar(self, x: Expr) -> Expr:
         return _softplus(x)
+
+    def relaxed(self, R: Any, x: Any) -> Any:
+        return R.nn.softplus(x, threshold=40.0)  # x above, where float64 has no digit of exp(-x) left
 
 
 @operator
@@ -110,7 +111,9 @@ class Mish(Activation):
         return x * call("tanh", _softplus(x))
 
     def relaxed(self, R: Any, x: Any) -> Any:
-        return x * R.tanh(R.nn.softplus(x))
+        power = R.exp(R.minimum(x, like(x, 20)))  # of x as it is above, where the quotient is 1
+        raised = power * (power + 2)  # tanh(log(1 + p)) is ((1 + p)**2 - 1) / ((1 + p)**2 + 1)
+        return x * (raised / (raised + 2))
 
 
 @operator

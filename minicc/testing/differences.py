@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from minicc import ops
+from minicc.ir.node import replace
 from minicc.ops.base import Array, Operator
 from minicc.types import DType, float64, uint64
 
@@ -152,7 +153,20 @@ def times_zero(op: Any, arrays: Sequence[Array]) -> bool:
     """Whether a number that may be a literal 0 meets NaN, infinity or, as a dividend, 0."""
     scalars = (getattr(op, "alpha", 1), getattr(op, "gamma", 1), *(a for a in arrays if a.size == 1))
     odd = has_nan(op, arrays) or has_infinity(op, arrays) or (op.name == "Div" and not np.all(arrays[1]))
+    if op.name == "Gemm":
+        with np.errstate(all="ignore"):
+            odd = not np.isfinite(replace(op, alpha=1.0)(*[a.astype(np.float64) for a in arrays[:2]])).all() or odd
     return odd and any(bool(np.all(s == 0)) for s in scalars)
+
+
+def wraps(op: Operator, arrays: Sequence[Array]) -> bool:
+    """Whether a result is too large for its 32 or 64 bits."""
+    dtype = DType.of(arrays[0].dtype)
+    if dtype.kind != "int" or dtype.bits < 32:
+        return False
+    with np.errstate(all="ignore"):
+        sizes = np.abs(op(*[a.astype(np.float64) if DType.of(a.dtype) is dtype else a for a in arrays]))
+    return bool((sizes >= 2.0 ** (dtype.bits - 1)).any())
 
 
 def divides_least(op: Operator, arrays: Sequence[Array]) -> bool:
@@ -226,6 +240,9 @@ ARITHMETIC = (
                lambda: (ops.Div(), [i32(1, 2), i32(0, 1)]), kills=True),
     Difference("least integer divided by -1", ("Div", "Mod"), divides_least, "the least integer; as remainder 0", "SIGFPE",
                lambda: (ops.Div(), [i32(-(2**31)), i32(-1)]), kills=True),
+    Difference("overflow of signed integers", ("Add", "Sub", "Mul", "ReduceSum", "ReduceSumSquare", "ReduceProd"), wraps, "wraps around",
+               "has no meaning: LLVM takes a square to be no less than 0, which shows in what is fused with it",
+               lambda: (ops.Mul(), [np.int64([-2302884128204360087])] * 2)),
     Difference("literal zero times NaN", ("Mul", "Div", "Gemm", "LeakyRelu", "Elu", "Selu", "Celu", "HardSigmoid", "LRN"), times_zero,
                "NaN, also for infinity", "0: x * 0 and 0 / x are simplified", lambda: (ops.LeakyRelu(alpha=0.0), [f32(NAN, 1)])),
     Difference("difference of itself", ("Sub", "MeanVarianceNormalization", "InstanceNormalization"), meets_itself,
@@ -235,7 +252,7 @@ ARITHMETIC = (
                "true where it is fused with what computes the operands, and sees that both are one expression",
                lambda: (ops.Equal(), [f32(NAN), f32(NAN)])),
     Difference("sign of NaN", ("Sign",), has_nan, "NaN", "0", lambda: (ops.Sign(), [f32(NAN, -2)])),
-    Difference("digits of small results", ("Tanh", "Atanh", "Softplus", "Mish", "Elu", "Selu", "Celu"), is_tiny,
+    Difference("digits of small results", ("Tanh", "Atanh", "Softplus", "Elu", "Selu", "Celu"), is_tiny,
                "as many digits as of others", "those of exp(x) - 1, or of log(1 + x)", lambda: (ops.Elu(), [f32(-1e-5)])),
     Difference("variance that cancels", ("InstanceNormalization", "GroupNormalization"), cancels, "the mean of squared distances",
                "E[x * x] - E[x] * E[x], of which nothing may be left", lambda: (ops.InstanceNormalization(),
