@@ -19,8 +19,9 @@ writes its outputs completely. Distinct buffers never overlap. Every loop starts
 unique name, and runs in order unless its kind says that order does not matter: the iterations
 of a `parallel` or `vectorize` loop are independent, or the verifier rejects the program. An
 `Update` is one step of a reduction, over the loops whose variables are `axes`: it assigns all
-`values` at once, and where every axis is 0 it first stores `inits`. So a reduction is one
-statement however its loops are arranged, and a loop pass places the initialisation at the end.
+`values` at once, and where every axis is 0 it first stores `inits`, which are the result where
+there is no step. So a reduction is one statement however its loops are arranged, and a loop pass
+places the initialisation at the end.
 A buffer of scope `global` lives in memory, one of scope `local` in registers or on the stack, one
 of scope `shared` belongs to all threads of a block. Iterations of a loop over a thread axis are
 independent up to such buffers; on a CPU it is an ordinary loop. A `Prefetch` does nothing that

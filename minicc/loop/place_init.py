@@ -3,6 +3,7 @@
 In: a program with `Update`s. Out: plain stores, the initial ones in a loop nest of their own
 right before the outermost loop that reduces. That nest copies the loops and the guards which
 stand between that loop and the update, without the reducing ones, under names ending in `_init`.
+So a reduction of no step at all, over a symbolic extent that is 0, leaves the initial values.
 
     for k in range(8):                              for i_init in range(4):
         for i in range(4):                  ->          C[i_init] = 0.0
@@ -14,12 +15,15 @@ stand between that loop and the update, without the reducing ones, under names e
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from minicc.errors import LoopError, caret
 from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, Update, seq, substitute_vars, walk
-from minicc.loop.program import Program
-from minicc.te.expr import Const, Expr, Var, const, free_vars, loads
+from minicc.te.expr import Binary, Const, Expr, Var, all_of, const, free_vars, loads
+
+if TYPE_CHECKING:
+    from minicc.loop.program import Program
 
 
 @dataclass
@@ -49,9 +53,11 @@ class Placing:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.names = {b.name for b in (*program.params, *program.outputs)}
+        self.loops: set[Var] = set()
         for s in walk(program.body):
             if isinstance(s, For):
                 self.names.add(s.name)
+                self.loops.add(s.var)
             elif isinstance(s, Alloc):
                 self.names.add(s.buffer.name)
 
@@ -112,10 +118,16 @@ class Placing:
                 copy = Var(self.fresh(var.name + item.suffix))
                 return replace(around, var=copy, body=substitute_vars(item.stmt, {var: copy}))
             case If(cond, _):
-                return If(cond, item.stmt)
+                kept = [c for c in _conjuncts(cond) if not self.is_about_steps(c, item.axes)]
+                return If(all_of(*kept), item.stmt) if kept else item.stmt
             case Alloc(buffer, _):
                 self.check_inside(buffer, item)
         return item.stmt
+
+    def is_about_steps(self, cond: Expr, axes: frozenset[Var]) -> bool:
+        """Whether `cond` tells steps of the reduction apart and no elements: there may be none for which it holds."""
+        found = free_vars(cond) & self.loops
+        return bool(found) and found <= axes
 
     def check_inside(self, buffer: Buffer, item: Pending) -> None:
         """Raises LoopError when `item` initialises a buffer that does not exist yet where it goes."""
@@ -147,6 +159,13 @@ class Placing:
 
 def _reads(e: Expr, buffer: Buffer) -> bool:
     return any(load.source is buffer for load in loads(e))
+
+
+def _conjuncts(cond: Expr) -> list[Expr]:
+    """The conditions that hold where `cond` does, and only there."""
+    if isinstance(cond, Binary) and cond.op == "and":
+        return [*_conjuncts(cond.a), *_conjuncts(cond.b)]
+    return [cond]
 
 
 def _at_zero(s: Stmt, var: Var) -> Stmt:

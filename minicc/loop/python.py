@@ -39,9 +39,11 @@ from minicc.loop.ir import (
     Stmt,
     Store,
     Update,
+    walk,
 )
+from minicc.loop.place_init import place_init
 from minicc.loop.prelude import PRELUDE, RESERVED
-from minicc.te.expr import Binary, Call, Const, Expr, Printer, Unary, Var
+from minicc.te.expr import Binary, Call, Const, Expr, Printer, Unary, Var, const, substitute
 from minicc.types import DType, bfloat16, boolean, float16, float32, int64
 
 if TYPE_CHECKING:
@@ -184,9 +186,24 @@ def to_python(program: Program) -> str:
 def run_python(program: Program, *arrays: Array) -> None:
     """Run a program on arrays, first its inputs, then its outputs, which are written in place."""
     names: dict[str, Any] = {}
+    if _is_without_steps(program, arrays):  # where no step is the first, none initialises
+        program = place_init(program)
     exec(compile(to_python(program), f"<{program.name}>", "exec"), names)
     with np.errstate(all="ignore"):
         names[program.name](*arrays)
+
+
+def _is_without_steps(program: Program, arrays: Sequence[Array]) -> bool:
+    """Whether a loop that reduces may have no iteration at the sizes of these arrays."""
+    extents = zip((*program.params, *program.outputs), arrays, strict=False)
+    sizes: dict[Expr, Expr] = {d: const(n) for b, a in extents for d, n in zip(b.shape, np.shape(a), strict=False) if isinstance(d, Var)}
+    axes = {axis for s in walk(program.body) if isinstance(s, Update) for axis in s.axes}
+    for s in walk(program.body):
+        if isinstance(s, For) and s.var in axes:
+            trips = substitute(s.extent, sizes) if isinstance(s.extent, Expr) else const(s.extent)
+            if not isinstance(trips, Const) or trips.value <= 0:
+                return True
+    return False
 
 
 __all__ = ["RESERVED", "PythonPrinter", "run_python", "to_python"]

@@ -1,19 +1,25 @@
 """Initialisation is placed where the first step of each reduction would have done it."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from loop_cases import CASES, check, draw, run
 
+import minicc
+from minicc import te
 from minicc.errors import LoopError
 from minicc.loop import Buffer, Program
 from minicc.loop.ir import Alloc, For, If, Stmt, Store, Update, seq, walk
 from minicc.loop.place_init import place_init
+from minicc.loop.python import run_python
 from minicc.te.expr import Var, const
 from minicc.types import float32
 
 A, B, C = Buffer("A", float32, (8, 6)), Buffer("B", float32, (6, 8)), Buffer("C", float32, (8, 8))
 D = Buffer("D", float32, (8,))
 i, j, k, ko, ki, jo, ji = (Var(n) for n in ["i", "j", "k", "ko", "ki", "jo", "ji"])
+n = te.var("n")
 ZERO = (const(0.0, float32),)
 
 
@@ -115,6 +121,46 @@ def test_fresh_names() -> None:
     taken = For(Var("i_init"), 8, Store(D, (Var("i_init"),), const(1.0, float32)))
     rows = For(k, 6, For(i, 8, Update((D,), (i,), (D[i] + A[i, k],), ZERO, (k,))))
     assert "i_init_1" in str(same(Program("rows", (A,), (D,), seq(taken, rows))))
+
+
+EMPTY_AXIS = {  # steps on s[C], whose axes are i and k, or on the stage that a step has made
+    "as it is": lambda s, c, i, k: None,
+    "split": lambda s, c, i, k: s[c].split(k, factor=4),
+    "split twice": lambda s, c, i, k: s[c].split(s[c].split(k, factor=3)[0], factor=2),
+    "split, outside": lambda s, c, i, k: s[c].reorder(*s[c].split(k, factor=4), i),
+    "cache": lambda s, c, i, k: s.cache_write(c, "local"),
+    "split cache": lambda s, c, i, k: (local := s.cache_write(c, "local")).split(local.op.reduce_axis[0], factor=4),
+    "split both": lambda s, c, i, k: (s[c].split(k, factor=4), s[c].split(i, factor=2)),
+    "partial": lambda s, c, i, k: s.rfactor(c, s[c].split(k, factor=4)[1]),
+}
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (3, 1), (3, 7), (0, 0), (0, 3)])
+@pytest.mark.parametrize("steps", EMPTY_AXIS)
+def test_reduction_over_an_empty_axis(steps: str, shape: tuple[int, int]) -> None:
+    a = te.placeholder((n, te.var("m")), name="A")
+    axis = te.reduce_axis((0, a.shape[1]), name="k")
+    c = te.compute((n,), lambda i: te.sum(a[i, axis], axis=axis), name="C")
+    s = te.create_schedule(c.op)
+    EMPTY_AXIS[steps](s, c, s[c].op.axis[0], s[c].op.reduce_axis[0])
+    program = minicc.lower(s, [a, c])
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    for call in (minicc.build(s, [a, c]), *[partial(run_python, p) for p in (program, place_init(program))]):
+        out = np.full(shape[0], 7, np.float32)
+        call(values, out)
+        np.testing.assert_array_equal(out, values.sum(1))
+
+
+def test_guards_of_elements_stay_and_guards_of_steps_go() -> None:
+    body = If((jo * 3 + ji < 8) & (ko * 4 + ki < n), If(i + ki < n, product(i, jo * 3 + ji, ko * 4 + ki, ko, ki)))
+    placed = place_init(Program("matmul", (A, B), (C,), nest((i, 8), (jo, 3), (ko, (n + 3) // 4), (ji, 3), (ki, 4), body=body)))
+    assert str(placed).split("            for ko")[0].split("for jo")[1] == """\
+ in range(3):
+            for ji_init in range(3):
+                if jo*3 + ji_init < 8:
+                    if i < n:
+                        C[i, jo*3 + ji_init] = 0.0
+"""
 
 
 def test_accumulator_that_moves_with_the_reduction() -> None:
