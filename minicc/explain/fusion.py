@@ -108,8 +108,9 @@ class Comparison:
         counted = ", ".join(f"{marks[m]} {m}" for m in MARKS if marks[m])
         views = sum(map(is_view, self.kernels))
         ours = _counted(len(self.kernels) - views, "kernel") + (f" and {_counted(views, 'view')}" if views else "")
-        return (f"{_counted(len(operators(self.graph)), 'operator')}: {ours} of minicc, {_counted(len(self.grouping.groups), 'group')} of "
-                f"TVM; {counted}")
+        theirs = _counted(len(self.grouping.groups), "group")
+        parts = (f"{_counted(len(operators(self.graph)), 'operator')}: {ours} of minicc, {theirs} of TVM", counted)
+        return "; ".join(filter(None, parts))
 
     def __str__(self) -> str:
         """Two columns, regions that are alike once; then the reasons."""

@@ -141,7 +141,8 @@ def _heading(made: Comparison, step: float) -> Iterator[str]:
 def _reasons(made: Comparison, x: float) -> Iterator[str]:
     """The column beside the graphs: each reason with its number."""
     y = TOP - 20.0
-    yield _text(x, y, "Where they differ" if made.reasons else "They are the same", "head")
+    agreed = "They are the same" if made.kernels else "There are no operators"
+    yield _text(x, y, "Where they differ" if made.reasons else agreed, "head")
     for number, (why, edges) in enumerate(made.reasons.items(), 1):
         y += LINE * 1.6
         yield _badge(x + 8, y - 4, number)

@@ -122,6 +122,11 @@ def test_the_text_shows_groups_that_end_no_operator():
     assert "\n  1. n2 GatherElements\n" in text and "less, add, where, maximum, minimum of n2" in " ".join(text.split())
 
 
+def test_without_operators_the_summary_ends_after_the_counts():
+    made = compare_fusion(graph_of(x))
+    assert made.summary == "0 operators: 0 kernels of minicc, 0 groups of TVM" and not made.regions
+
+
 def test_every_group_is_in_one_region():
     """On random graphs, of which many have operators that TVM computes in several groups."""
     several = 0

@@ -78,5 +78,19 @@ def test_names_are_written_as_text():
     assert "a<b>&c and mor…" in texts(xml.fromstring(text))
 
 
+def test_characters_that_xml_has_not_are_replaced():
+    text = picture(two_convolutions("a\x01b\ud800\ufffe\n"))
+    assert "a\ufffdb\ufffd\ufffd\n" in texts(xml.fromstring(text.encode("utf-8")))
+    made = two_convolutions()
+    named = Graph("n\x00t", made.graph.inputs, made.graph.outputs, made.graph.output_names)
+    assert "n\ufffdt: kernels of minicc, groups of TVM" in texts(xml.fromstring(picture(compare_fusion(named))))
+
+
+def test_without_operators_the_picture_says_so():
+    x = input("x", TensorType(float32, (2, 3)))
+    words = texts(xml.fromstring(picture(compare_fusion(Graph("net", (x,), (x,), ("y",))))))
+    assert "There are no operators" in words and "They are the same" not in words
+
+
 def test_the_picture_is_the_same_each_time():
     assert picture(two_convolutions()) == picture(two_convolutions())
