@@ -151,7 +151,7 @@ def lower(s: TeSchedule | Schedule, args: Sequence[te.Tensor] | None = None, nam
     """The loop program that a schedule has come to, with `args` as its parameters and outputs.
 
     Without `args` the placeholders come in order of first use, then the outputs. Raises
-    ScheduleError when a placeholder is missing.
+    ScheduleError when a placeholder is missing, or a tensor is given twice.
     """
     if isinstance(s, TeSchedule) and args is not None:
         return s.arrange(args, name)

@@ -192,9 +192,13 @@ class TeSchedule:
         """The program with `args` as its parameters and outputs, in this order within each.
 
         An intermediate tensor among `args` becomes an output, and an output that is not among
-        them becomes internal. Raises ScheduleError when a placeholder is missing.
+        them becomes internal. Raises ScheduleError when a placeholder is missing, or a tensor is given twice.
         """
         names = [self._argument(arg) for arg in args]
+        if twice := [n for k, n in enumerate(names) if n in names[:k]]:
+            raise ScheduleError(f"arrange({', '.join(names)})", f"expected each tensor once among args, got {twice[0]} twice",
+                                where=caret(str(self.program), twice[0]),
+                                hint="placeholders of one name, shape and dtype are one tensor: give each a name of its own")
         body, outside = self.program.body, {b.name: b for b in self.program.outputs}
         chain: list[Buffer] = []
         while isinstance(body, Alloc):

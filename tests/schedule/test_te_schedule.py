@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import minicc
@@ -30,6 +31,25 @@ def test_stages_are_found_by_tensor_operation_name_or_stage():
     assert s[C].name == s[C.op].name == s["C"].name == s[s[C]].name == s[s[C].op].name == "C"
     assert s[C].op.axis == C.op.axis and repr(s[B]) == "Stage(B: i in range(8), j in range(8))"
     assert s[C].loop(C.op.axis[0]) == "i_1" and s[C].loop("i") == "i" and s[C].loop(te.var("i_1")) == "i_1"
+
+
+def test_a_tensor_twice_among_the_arguments():
+    A, _, C = chain()
+    same = te.placeholder((8, 8), name="A")  # of one name, shape and dtype: one tensor
+    s = te.create_schedule(C.op)
+    for args, name in (([A, A, C], "A"), ([A, same, C], "A"), ([A, C, C], "C")):
+        for make in (minicc.lower, minicc.build):
+            refused(lambda make=make, args=args: make(s, args), rf"expected each tensor once among args, got {name} twice")
+
+
+def test_placeholders_of_one_name_and_different_shapes():
+    A, B = te.placeholder((4,), name="A"), te.placeholder((5,), name="A")
+    C = te.compute((4,), lambda i: A[i] - B[i], name="C")
+    s = te.create_schedule(C.op)
+    assert [b.name for b in minicc.lower(s, [B, A, C]).params] == ["A_1", "A"]
+    a, b, c = np.arange(4, dtype="f"), np.ones(5, "f"), np.empty(4, "f")
+    minicc.build(s, [B, A, C])(b, a, c)
+    np.testing.assert_array_equal(c, a - 1)
 
 
 def test_several_outputs():
