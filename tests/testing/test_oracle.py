@@ -18,13 +18,18 @@ from minicc.ops import (
     Exp,
     Floor,
     Gelu,
+    Hardmax,
     MatMul,
     Max,
     MaxPool,
+    MeanVarianceNormalization,
+    Mul,
     ReduceMax,
     ReduceSum,
     Relu,
+    Sign,
     Slice,
+    Sqrt,
     Transpose,
 )
 from minicc.testing import oracle
@@ -123,6 +128,34 @@ def test_ties_are_decided(monkeypatch):
     x = np.float32([1, 2, 2])
     with pytest.raises(Disagreement):
         check_with_error(monkeypatch, ArgMax(keepdims=False), lambda a: a + 1, x)
+
+
+def test_a_tie_that_rounding_makes_is_not_decided(monkeypatch):
+    """Both products are 3 as bfloat16, and are not where they are not rounded in between."""
+    x, y = np.array([1.0078125, 1, 0], bfloat16.numpy), np.array([2.984375, 3, 0], bfloat16.numpy)
+    first, second, _ = x.astype(np.float64) * y.astype(np.float64)
+    assert first > second and (x * y)[0] == (x * y)[1]
+    for choice in ([1, 0, 0], [0, 1, 0]):
+        check_with_error(monkeypatch, lambda x, y: Hardmax(axis=0)(Mul()(x, y)), lambda a, c=choice: np.array(c, a.dtype), x, y)
+    with pytest.raises(Disagreement):
+        check_with_error(monkeypatch, lambda x, y: Hardmax(axis=0)(Mul()(x, y)), lambda a: np.array([0, 0, 1], a.dtype), x, y)
+
+
+def test_a_sign_that_rounding_decides_is_passed_over(monkeypatch):
+    """1 + tanh(x) may be 0 or a little more."""
+    x = np.float32([-40, 2])
+    check_with_error(monkeypatch, lambda x: Sign()(Gelu("tanh")(x)), lambda a: np.float32([0, 1]), x)
+    check_with_error(monkeypatch, lambda x: Sqrt()(Gelu("tanh")(x)), lambda a: np.float32([np.nan, a[1]]), x)
+    with pytest.raises(Disagreement):
+        check_with_error(monkeypatch, lambda x: Sign()(Gelu("tanh")(x)), lambda a: np.float32([0, 0]), x)
+
+
+def test_two_numbers_standardised_round(monkeypatch):
+    """They are 1 and -1 whatever they are, but not exactly."""
+    x = floats(3, 2)
+    check_with_error(monkeypatch, MeanVarianceNormalization(axes=(1,)), lambda a: np.nextafter(a, np.float32(2)), x)
+    with pytest.raises(Disagreement):
+        check_with_error(monkeypatch, MeanVarianceNormalization(axes=(1,)), lambda a: a + np.float32(1e-5), x)
 
 
 @pytest.mark.parametrize("value", [0, np.inf, -np.inf])
