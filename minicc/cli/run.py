@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import statistics
 import time
 from pathlib import Path
@@ -26,21 +25,11 @@ from minicc.cli.options import (
     random_input,
     table_text,
 )
-from minicc.errors import ConfigError, RunError
+from minicc.errors import ConfigError
 from minicc.ops.base import Array
-from minicc.runtime.files import check_folder, write_file
+from minicc.runtime.files import check_folder, read_arrays, write_arrays
 
 TICK = 1e-9  # seconds: the resolution of the clock
-
-
-def read_arrays(path: Path) -> dict[str, Array]:
-    """The arrays of an `.npz` file by name, or of an `.npy` file under its stem; never unpickles."""
-    try:
-        loaded: Any = np.load(path, allow_pickle=False)
-        return {path.stem: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except Exception as error:  # archives break in many ways, each with an exception of its own
-        raise RunError(f"--inputs {path}", f"expected arrays, got a file that cannot be read: {error}",
-                       hint="give an .npz with one array per input, as numpy.savez writes it") from None
 
 
 def run_command(
@@ -68,7 +57,7 @@ def run_command(
     check_device(model, device)
     _check_options(outputs, repeat)
     made: Any = compile_model(model, dim, input_shapes, target, threads, print_pass_times) if device is DeviceName.cpu else BundleRunner(model, device)
-    given = read_arrays(inputs) if inputs is not None else {}
+    given = read_arrays(inputs, {spec.name: spec.type.dtype for spec in made.inputs}) if inputs is not None else {}
     if inputs is None:
         messages.print("random inputs; give real ones with --inputs")
         random = np.random.default_rng(seed)
@@ -89,9 +78,7 @@ def run_command(
                 for k in kernels]  # fmt: skip
         print(table_text(rows, ["kernel", "calls", "us", "share", "GFLOP/s"]))
     if outputs is not None:
-        held = io.BytesIO()
-        np.savez(held, **results)  # type: ignore[arg-type] # no output is called allow_pickle
-        write_file(outputs, held.getvalue())
+        write_arrays(outputs, results)
         print(f"wrote {outputs}")
 
 
@@ -122,3 +109,6 @@ def _measure(made: Any, given: dict[str, Array], repeat: int) -> None:
     print(f"latency: median {statistics.median(seconds) * 1e3:.3f} ms, best {min(seconds) * 1e3:.3f} ms of {repeat} runs")
     if isinstance(made, BundleRunner):
         print(f"in kernels, by the device's clock: median {made.kernel_seconds(repeat) * 1e3:.3f} ms")
+
+
+__all__ = ["read_arrays", "run_command"]

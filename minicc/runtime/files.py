@@ -1,12 +1,28 @@
-"""Files that are whole or not there: written under a temporary name, then renamed."""
+"""Files that are whole or not there: written under a temporary name, then renamed. And files of arrays.
+
+In: a path, and bytes or arrays by name. Out: the file; and arrays by name again, of any name that a
+model may use and of every dtype, bfloat16 included, which NumPy's files have not.
+
+    write_arrays(Path("y.npz"), {"y": array})
+    read_arrays(Path("y.npz"), {"y": bfloat16})     # {"y": array}
+"""
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from minicc.errors import ConfigError
+import numpy as np
+
+from minicc.errors import ConfigError, RunError
+from minicc.ops.base import Array
+from minicc.types import DType, bfloat16
+
+LONGEST_NAME = 60_000  # bytes; the format of archives ends at 65,535
 
 
 def check_folder(path: Path) -> None:
@@ -34,3 +50,58 @@ def write_file(path: Path, content: bytes) -> None:
         if isinstance(error, OSError):
             raise ConfigError(f"write {path}", str(error.strerror), hint="is it a folder, or the disk full?") from None
         raise
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write an .npz that `read_arrays` and NumPy read; bfloat16 as its bits, uint16.
+
+    Raises ConfigError when a name has no form in an archive, an array holds objects, or the file cannot be written.
+    """
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        for name, array in arrays.items():
+            encoded = name.encode(errors="replace")
+            if "\0" in name or encoded.decode() != name or len(encoded) > LONGEST_NAME:
+                raise ConfigError(f"write {path}", f"expected names that an archive can hold, got {name!r:.60}", hint="rename it in the model")
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                try:
+                    np.lib.format.write_array(member, _storable(np.asarray(array)), allow_pickle=False)
+                except ValueError as error:
+                    raise ConfigError(f"write {path}", f"expected arrays of numbers, got {name}: {error}", hint="objects are not written") from None
+    write_file(path, held.getvalue())
+
+
+def _storable(array: Array) -> Array:
+    return array.view(np.uint16) if array.dtype == bfloat16.numpy else array
+
+
+def read_arrays(path: Path, dtypes: Mapping[str, DType] | None = None, option: str = "--inputs") -> dict[str, Array]:
+    """The arrays of an .npz by name, or of an .npy under its stem; never unpickles, never extracts to disk.
+
+    An array for which `dtypes` wants bfloat16 is read from its bits; a single array is taken for the single
+    name in `dtypes`. Raises RunError, which names `option`, when the file cannot be read.
+    """
+    wanted = dtypes or {}
+    try:
+        if not zipfile.is_zipfile(path):
+            arrays: dict[str, Array] = {path.stem: np.load(path, allow_pickle=False)}
+        else:
+            with zipfile.ZipFile(path) as archive:
+                arrays = {name.removesuffix(".npy"): _member(archive, name) for name in archive.namelist()}
+    except Exception as error:  # archives break in many ways, each with an exception of its own
+        raise RunError(f"{option} {path}", f"expected arrays, got a file that cannot be read: {error}",
+                       hint="give an .npz with one array per input, as numpy.savez writes it") from None
+    if len(arrays) == len(wanted) == 1:
+        wanted = dict(zip(arrays, wanted.values(), strict=True))
+    return {name: _restored(array, wanted.get(name)) for name, array in arrays.items()}
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> Array:
+    with archive.open(name) as member:
+        found: Array = np.lib.format.read_array(member, allow_pickle=False)
+        return found
+
+
+def _restored(array: Array, wanted: DType | None) -> Array:
+    """The array as bfloat16 if that is wanted and it may be the bits of one: uint16, or the two bytes without a type of numpy.savez."""
+    return array.view(bfloat16.numpy) if wanted is bfloat16 and array.dtype in (np.dtype("u2"), np.dtype("V2")) else array
