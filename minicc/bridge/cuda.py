@@ -23,7 +23,21 @@ from typing import Any
 import numpy as np
 
 from minicc.bridge import _tvm
-from minicc.bridge.bundle import Buffer, Bundle, KernelLaunch, Number, Port, Step, capability_of, share
+from minicc.bridge.bundle import (
+    MOST_BLOCK,
+    MOST_BYTES,
+    MOST_GRID,
+    MOST_SHARED,
+    MOST_THREADS,
+    Buffer,
+    Bundle,
+    KernelLaunch,
+    Number,
+    Port,
+    Step,
+    capability_of,
+    share,
+)
 from minicc.bridge.device_code import DeviceCode, Launch, Size, cuda_target, device_code, known
 from minicc.bridge.nvcc import ARCHITECTURES, cubin, ptx
 from minicc.bridge.relax import NODE_OF, TVM_FAILURES, to_relax
@@ -75,22 +89,30 @@ class Plan:
         return self.constants.setdefault(Data(array).digest, (value, array))[0]
 
     def call(self, name: str, launches: Sequence[Launch], buffers: Mapping[str, Value]) -> None:
-        """Launch on buffers by name. A launch over an empty grid is none."""
-        self.calls.append((name, [(k, [buffers[b] for b in k.buffers]) for k in launches if 0 not in k.grid]))
+        """Launch on buffers by name. A launch without threads is none."""
+        some = [k for k in launches if all(known(n, {}) > 0 for n in (*k.grid, *k.block))]
+        self.calls.append((name, [(k, [buffers[b] for b in k.buffers]) for k in some]))
 
     def bundle(self, name: str, source: str) -> Bundle:
-        """The plan with device memory for every value: that of dead values is used again."""
+        """The plan with device memory for every value: that of dead values is used again.
+
+        Raises BridgeError when a launch or a buffer is larger than devices have.
+        """
         number = {value.storage: k for k, (value, _) in enumerate(self.constants.values())}
         own = list(dict.fromkeys([*(v.storage for _, v in self.inputs), *number]))
         lives = self._lives(set(own))
         chosen, sizes = share([s.size for s in lives], list(lives.values()))
         place = {s: k for k, s in enumerate(own)} | {s: len(own) + b for s, b in zip(lives, chosen, strict=True)}
         buffers = [Buffer(s.size, number.get(s)) for s in own] + [Buffer(size) for size in sizes]
+        if (largest := max((b.size for b in buffers), default=0)) > MOST_BYTES:
+            raise BridgeError(f"bundle({name})", f"expected at most {MOST_BYTES} bytes in a buffer, got {largest}", hint="use smaller sizes")
 
         def launch(k: Launch, values: Sequence[Value]) -> KernelLaunch:
             numbers = [Number(known(value, {}), dtype) for dtype, value in k.scalars]
             grid, block = (tuple(known(n, {}) for n in part) for part in (k.grid, k.block))
-            return KernelLaunch(k.kernel, grid, block, known(k.shared_bytes, {}), (*(place[v.storage] for v in values), *numbers))  # type: ignore[arg-type]
+            made = KernelLaunch(k.kernel, grid, block, known(k.shared_bytes, {}), (*(place[v.storage] for v in values), *numbers))  # type: ignore[arg-type]
+            check_launch(name, made)
+            return made
 
         def ports(values: Sequence[tuple[str, Value]]) -> tuple[Port, ...]:
             return tuple(Port(n, v.type, place[v.storage]) for n, v in values)
@@ -108,6 +130,21 @@ class Plan:
                 if v.storage not in own:
                     lives[v.storage] = (lives.get(v.storage, (time, time))[0], time)
         return lives
+
+
+def check_launch(name: str, launch: KernelLaunch) -> None:
+    """Raises BridgeError when a launch in the bundle called `name` exceeds what every device can.
+
+    (CUDA C++ Programming Guide, 16: technical specifications per compute capability.)
+    """
+    extents = [(f"{index}.{axis}", got, most) for index, of, limits in (("blockIdx", launch.grid, MOST_GRID), ("threadIdx", launch.block, MOST_BLOCK))
+               for axis, got, most in zip("xyz", of, limits, strict=True)]  # fmt: skip
+    extents += [("a block's threads", math.prod(launch.block), MOST_THREADS), ("shared memory's bytes", launch.shared_bytes, MOST_SHARED)]
+    for what, got, most in extents:
+        if got > most:
+            raise BridgeError(f"bundle({name})", f"expected {what} to be at most {most}, got {got}",
+                              where=f"{launch.kernel}: grid {launch.grid}, block {launch.block}, {launch.shared_bytes} bytes of shared memory",
+                              hint="split the loop by a number, bind the inner part to threadIdx.x and the outer one to blockIdx.x")
 
 
 # ---- graphs -----------------------------------------------------------------------------------------------------
@@ -286,10 +323,11 @@ def bundle_of_program(program: Program, architectures: Sequence[str] = ARCHITECT
                       sizes: Mapping[str, int] | None = None, progress: Progress | None = None) -> Bundle:  # fmt: skip
     """A loop program whose loops are bound to thread axes, as it is scheduled, as a bundle of one step.
 
-    `sizes` gives numbers for symbolic sizes. Raises BridgeError when one is missing, when the program
-    has no form on a GPU, or TVM or nvcc is absent.
+    `sizes` gives numbers for symbolic sizes. Raises BridgeError when one is missing or is none, when
+    the program has no form on a GPU or is larger than one at these sizes, or TVM or nvcc is absent.
     """
-    code, numbers, plan = cuda_source(program, oldest(architectures)), sizes or {}, Plan()
+    numbers, plan = checked_sizes(program, sizes or {}), Plan()
+    code = cuda_source(program, oldest(architectures))
 
     def value(dtype: DType, shape: Sequence[Size]) -> Value:
         return Value.new(TensorType(dtype, tuple(known(d, numbers) for d in shape)))
@@ -301,4 +339,13 @@ def bundle_of_program(program: Program, architectures: Sequence[str] = ARCHITECT
     return with_binaries(plan.bundle(program.name, code.source), architectures, binaries, progress)
 
 
-__all__ = ["bundle_of_graph", "bundle_of_program", "with_binaries"]
+def checked_sizes(program: Program, sizes: Mapping[str, Any]) -> dict[str, int]:
+    """The symbolic sizes as Python's numbers. Raises BridgeError when one is no number of elements."""
+    for name, value in sizes.items():
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 0 <= value <= MOST_BYTES:
+            raise BridgeError(f"bundle_of_program({program.name})", f"expected an integer from 0 to {MOST_BYTES} for {name}, got {value!r}",
+                              where=", ".join(map(repr, (*program.params, *program.outputs))), hint=f"give the extent of an array, as {name}=1000")
+    return {name: int(value) for name, value in sizes.items()}
+
+
+__all__ = ["bundle_of_graph", "bundle_of_program", "check_launch", "checked_sizes", "with_binaries"]

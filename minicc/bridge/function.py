@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicc.bridge.bundle import Bundle
-from minicc.bridge.cuda import bundle_of_program
+from minicc.bridge.cuda import bundle_of_program, checked_sizes
 from minicc.bridge.cuda_device import open_device
 from minicc.bridge.device import Device, Emulated, replay
 from minicc.bridge.tir import cuda_source
@@ -43,7 +43,8 @@ class CudaFunction:
         return self._source.source
 
     def bundle(self, **sizes: int) -> Bundle:
-        """What a device needs to run it; `sizes` are numbers for the symbolic sizes. Raises BridgeError without nvcc."""
+        """What a device needs to run it; `sizes` are numbers for the symbolic sizes. Raises BridgeError where they are none, or without nvcc."""
+        sizes = checked_sizes(self.program, sizes)
         key = tuple(sorted(sizes.items()))
         if key not in self._bundles:
             self._bundles[key] = bundle_of_program(self.program, binaries=self.where == "cuda", sizes=sizes)

@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from minicc.bridge.bundle import MOST_BLOCK, MOST_GRID, MOST_THREADS
 from minicc.errors import BridgeError, LoopError, caret
 from minicc.ir.node import replace
 from minicc.loop.ir import (
@@ -54,7 +55,6 @@ from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.verify import verify
 from minicc.te.expr import Expr, Var, all_of, free_vars, loads, maximum, substitute
 
-MOST_THREADS = 1024  # of a block
 MOST_SHARED = 49152  # bytes of a block that need no special launch
 
 
@@ -173,6 +173,11 @@ class _Kernel:
         if math.prod(known) > MOST_THREADS:
             raise self.host.fail(f"expected at most {MOST_THREADS} threads in a block, got {' * '.join(map(str, known))}",
                            next(s.name for s in loops(self.root).values() if is_thread(s.kind)), "split the loop, and bind the inner one")
+        for kind in self.kinds:
+            extent, most = self.extents[kind], (MOST_BLOCK if is_thread(kind) else MOST_GRID)["xyz".index(kind[-1])]
+            if isinstance(extent, int) and extent > most:
+                raise self.host.fail(f"expected at most {most} for {kind}, got {extent}", self.index[kind].name,
+                               "split the loop, or bind it to another axis: of blocks, blockIdx.x takes the most")
         shared = [s.buffer for s in walk(self.root) if isinstance(s, Alloc) and s.buffer.scope == "shared"]
         for buffer in shared:
             if not all(isinstance(d, int) for d in buffer.shape):
@@ -334,4 +339,4 @@ def _apart(s: Stmt, crossed: dict[Buffer, set[str]]) -> Stmt:
     return nest(s, {t.buffer for t in walk(s) if isinstance(t, Alloc)} & crossed.keys())
 
 
-__all__ = ["MOST_SHARED", "MOST_THREADS", "device_form"]
+__all__ = ["MOST_SHARED", "device_form"]

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import minicc
 from benchmarks.models import MODELS, sample_inputs
-from minicc import frontend, ops
+from minicc import frontend, ops, te
 from minicc.bridge import _tvm, nvcc
 from minicc.bridge.bundle import load
 from minicc.bridge.cuda import bundle_of_graph, bundle_of_program, with_binaries
@@ -198,6 +198,50 @@ def test_programs_scheduled_by_hand(name):
 def test_a_size_that_is_missing():
     with pytest.raises(BridgeError, match="expected a number for each symbolic size"):
         bundle_of_program(gpu_kernels.vector_add(), ["sm_75"], binaries=False)
+
+
+def bound_copy(*extents):
+    """A program that copies an array whose loops are bound to these axes: `(extent, axis)`."""
+    shape = tuple(te.var(e) if isinstance(e, str) else e for e, _ in extents)
+    a = te.placeholder(shape, name="A")
+    c = te.compute(shape, lambda *at: a[at], name="C", names=[f"i{k}" for k in range(len(shape))])
+    s = te.create_schedule(c.op)
+    for axis, (_, tag) in zip(s[c].op.axis, extents, strict=True):
+        s[c].bind(axis, te.thread_axis(tag))
+    return minicc.lower(s, [a, c], name="copy")
+
+
+@pytest.mark.parametrize("extents, sizes, said", [
+    ([(4, "blockIdx.x"), (128, "threadIdx.z")], {}, "expected at most 64 for threadIdx.z, got 128"),
+    ([(70000, "blockIdx.y"), (32, "threadIdx.x")], {}, "expected at most 65535 for blockIdx.y, got 70000"),
+    ([(64, "blockIdx.x"), ("n", "threadIdx.x")], {"n": 2048}, "expected threadIdx.x to be at most 1024, got 2048"),
+    ([("n", "threadIdx.y"), (64, "threadIdx.x")], {"n": 17}, "expected a block's threads to be at most 1024, got 1088"),
+    ([("n", "threadIdx.z"), (2, "threadIdx.x")], {"n": 65}, "expected threadIdx.z to be at most 64, got 65"),
+    ([("n", "blockIdx.z"), (2, "threadIdx.x")], {"n": 65536}, "expected blockIdx.z to be at most 65535, got 65536"),
+    ([("n", "blockIdx.x"), (2, "threadIdx.x")], {"n": 1 << 31}, "expected blockIdx.x to be at most 2147483647, got 2147483648"),
+    ([("n", "blockIdx.x"), (2, "threadIdx.x")], {"n": 1 << 39}, "expected at most 1099511627776 bytes in a buffer, got 4398046511104"),
+    ([("n", "blockIdx.x"), (2, "threadIdx.x")], {"n": 1 << 62}, "expected an integer from 0 to 1099511627776 for n, got 4611686018427387904"),
+    ([("n", "blockIdx.x"), (2, "threadIdx.x")], {"n": -5}, "expected an integer from 0 to 1099511627776 for n, got -5"),
+    ([("n", "blockIdx.x"), (2, "threadIdx.x")], {"n": 2.5}, "for n, got 2.5"),
+    ([("n", "blockIdx.x"), (2, "threadIdx.x")], {"n": True}, "for n, got True"),
+    ([("n", "blockIdx.x"), (2, "threadIdx.x")], {"n": "a"}, "for n, got 'a'"),
+])  # fmt: skip
+def test_launches_beyond_the_limits_of_devices(extents, sizes, said):
+    with pytest.raises(BridgeError) as caught:
+        bundle_of_program(bound_copy(*extents), ["sm_75"], binaries=False, sizes=sizes)
+    assert said in caught.value.problem and caught.value.hint and (caught.value.where or "bytes in a buffer" in said)
+
+
+@pytest.mark.parametrize("extents, size", [
+    ([("n", "blockIdx.x"), (2, "threadIdx.x")], 0),
+    ([(2, "blockIdx.x"), ("n", "threadIdx.x")], 0),
+    ([(2, "blockIdx.x"), ("n", "threadIdx.x")], np.int64(1024)),
+])  # fmt: skip
+def test_launches_at_the_limits_of_devices(extents, size):
+    bundle = bundle_of_program(bound_copy(*extents), ["sm_75"], binaries=False, sizes={"n": size})
+    assert bool(bundle.launches) == bool(size)
+    got, (given,) = emulated_program(bundle, [bundle.inputs[0].type.shape])
+    np.testing.assert_array_equal(got, given)
 
 
 def test_the_check_of_a_plan_has_teeth():
