@@ -30,10 +30,10 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, Literal, Protocol, TypeAlias
 
@@ -81,7 +81,8 @@ Outcome: TypeAlias = dict[str, Array] | Finding
 class Worker:
     """A child process that runs jobs; started at the first one, and again after a crash. A context manager.
 
-    `engine` names what runs there, as "module:class" of an `Engine`. `starts` counts processes.
+    `engine` names what runs there, as "module:class" of an `Engine`. `starts` counts processes. Threads may
+    share a worker: their runs take turns.
     """
 
     def __init__(self, engine: str = TVM) -> None:
@@ -89,6 +90,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._messages: IO[bytes]  # the standard error of the child
         self._jobs = 0
+        self._turn = threading.Lock()
         self._interrupted = False
 
     def __enter__(self) -> Worker:
@@ -108,10 +110,17 @@ class Worker:
                     pipe.close()  # type: ignore[union-attr]
 
     def interrupt(self) -> None:
-        """End a `run` of another thread, which then raises InterruptedError."""
+        """End a `run` of another thread, or the next one if it has not begun: it raises InterruptedError."""
         self._interrupted = True
         if process := self._process:
             process.kill()
+
+    def resume(self) -> None:
+        """Forget an interrupt that came too late to end a run: the next one goes on, in another process."""
+        with self._turn:
+            if self._interrupted:
+                self.close()
+                self._interrupted = False
 
     def run(self, jobs: Sequence[Job], timeout: float = TIMEOUT) -> list[Outcome]:
         """An outcome for each job, in order.
@@ -119,18 +128,24 @@ class Worker:
         `timeout` is how many seconds TVM may take to compile a batch, and again to run each job. When
         a call ends early, by Ctrl-C for instance, the child is killed.
         """
-        self._interrupted = False
         outcomes: dict[int, Outcome] = {}
         waiting = [list(range(first, min(first + BATCH, len(jobs)))) for first in range(0, len(jobs), BATCH)][::-1]
-        try:
-            while waiting:
-                if self._interrupted:
-                    raise InterruptedError("interrupt() was called")
-                waiting += reversed(self._batch(jobs, waiting.pop(), outcomes, timeout))
-        except BaseException:
-            self.close()
-            raise
+        with self._turn:
+            try:
+                self._check()
+                while waiting:
+                    waiting += reversed(self._batch(jobs, waiting.pop(), outcomes, timeout))
+                    self._check()
+            except BaseException:
+                self.close()
+                raise
+            finally:
+                self._interrupted = False
         return [outcomes[k] for k in range(len(jobs))]
+
+    def _check(self) -> None:
+        if self._interrupted:
+            raise InterruptedError("interrupt() was called")
 
     def _batch(self, jobs: Sequence[Job], batch: list[int], outcomes: dict[int, Outcome], timeout: float) -> list[list[int]]:
         """Run a batch: put what is known into `outcomes`, and give the batches that are still to run."""
@@ -170,7 +185,7 @@ class Worker:
         sent = [(str(graph), graph.constants, dict(inputs)) for graph, inputs in jobs]
         stream = _Frames(process.stdin.fileno(), process.stdout.fileno())  # type: ignore[union-attr]
         try:
-            stream.write((timeout, sent))
+            stream.write((timeout, sent), timeout)
             while (reply := stream.read(timeout))[0] != "end":
                 yield reply
         except TimeoutError:
@@ -192,7 +207,9 @@ class Worker:
             # A session of its own, so that Ctrl-C reaches the parent only, which then ends the child.
             self._process = subprocess.Popen([sys.executable, "-m", __name__, self.engine], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                              stderr=self._messages, start_new_session=True)
+            os.set_blocking(self._process.stdin.fileno(), False)  # type: ignore[union-attr] # it may not read
             self.starts, self._jobs = self.starts + 1, 0
+            self._check()  # interrupt() found no process to end
         return self._process
 
     def _stderr(self) -> str:
@@ -220,34 +237,36 @@ class _Stopped(Exception):
 
 @dataclass
 class _Frames:
-    """Pickles with their lengths, to and from the other process."""
+    """Pickles with their lengths, to and from the other process. A timeout is for how long that may do nothing."""
 
     out: int
     into: int
-    held: bytes = field(default=b"")
 
-    def write(self, message: Any) -> None:
+    def write(self, message: Any, timeout: float | None = None) -> None:
+        """Send a message. Raises TimeoutError where the pipe does not block, and BrokenPipeError when the other end is closed."""
         body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-        left = memoryview(struct.pack("<Q", len(body)) + body)
-        while left:
-            left = left[os.write(self.out, left) :]
+        for part in (struct.pack("<Q", len(body)), body):
+            left = memoryview(part)
+            while left:
+                if not select.select([], [self.out], [], timeout)[1]:
+                    raise TimeoutError
+                left = left[os.write(self.out, left) :]
 
     def read(self, timeout: float | None = None) -> Any:
         """The next message. Raises TimeoutError, and EOFError when the other end is closed."""
-        until = None if timeout is None else time.monotonic() + timeout
-        (size,) = struct.unpack("<Q", self._take(8, until))
-        return pickle.loads(self._take(size, until))
+        (size,) = struct.unpack("<Q", self._take(8, timeout))
+        return pickle.loads(self._take(size, timeout))
 
-    def _take(self, size: int, until: float | None) -> bytes:
-        while len(self.held) < size:
-            left = None if until is None else max(0.0, until - time.monotonic())
-            if not select.select([self.into], [], [], left)[0]:
+    def _take(self, size: int, timeout: float | None) -> bytearray:
+        taken = bytearray(size)
+        left = memoryview(taken)
+        while left:
+            if not select.select([self.into], [], [], timeout)[0]:
                 raise TimeoutError
-            block = os.read(self.into, 1 << 20)
-            if not block:
+            count = os.readv(self.into, [left])
+            if not count:
                 raise EOFError
-            self.held += block
-        taken, self.held = self.held[:size], self.held[size:]
+            left = left[count:]
         return taken
 
 
@@ -305,7 +324,6 @@ def serve(engine: Engine, stream: _Frames) -> None:
             return
         _answer(engine, jobs, stream, timeout)
         stream.write(("end", -1, ""))
-        _watch(None)
 
 
 def _answer(engine: Engine, sent: Sequence[tuple[str, dict[str, Array], Inputs]], stream: _Frames, timeout: float) -> None:
@@ -314,32 +332,42 @@ def _answer(engine: Engine, sent: Sequence[tuple[str, dict[str, Array], Inputs]]
     for k, (text, constants, inputs) in enumerate(sent):
         stream.write(("running", k, ""))
         try:
-            graph = parse(text, constants)
-            ready.append((k, graph, inputs, engine.lower(graph)))
+            with _watched(timeout):
+                graph = parse(text, constants)
+                ready.append((k, graph, inputs, engine.lower(graph)))
         except Exception as error:
             no_form = isinstance(error, BridgeError) and error.problem.startswith(NO_FORM)
             stream.write(("unsupported" if no_form else "error", k, reason(error)))
     if not ready:
         return
     stream.write(("running", -1, ""))
-    _watch(timeout)
     try:
-        compiled = engine.compile([lowered for *_, lowered in ready])
+        with _watched(timeout):
+            compiled = engine.compile([lowered for *_, lowered in ready])
     except Exception as error:
         stream.write(("failed", -1, reason(error)))
         return
     for (k, graph, inputs, _), run in zip(ready, compiled, strict=True):
         stream.write(("running", k, ""))
-        _watch(timeout)
         try:
-            stream.write(("outputs", k, run(graph, inputs)))
+            with _watched(timeout):
+                outputs = run(graph, inputs)
+            stream.write(("outputs", k, outputs))
         except Exception as error:
             stream.write(("error", k, reason(error)))
 
 
-def _watch(timeout: float | None) -> None:
-    """Let the operating system end this process if it hangs and no parent is left to do so."""
-    signal.setitimer(signal.ITIMER_REAL, 0 if timeout is None else timeout + 10)
+@contextmanager
+def _watched(timeout: float) -> Iterator[None]:
+    """Let the operating system end this process if it hangs here and no parent is left to do so.
+
+    Sending and receiving are not watched: without a parent they end by themselves.
+    """
+    signal.setitimer(signal.ITIMER_REAL, timeout + 10)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def main(engine: str = TVM) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from minicc.graph import ir
 from minicc.ops import Add, Mul
+from minicc.testing import worker as module
 from minicc.testing.worker import Finding, Worker, shared_worker
 from minicc.types import TensorType
 
@@ -100,6 +102,101 @@ def test_another_thread_may_end_a_run(faulty):
         with pytest.raises(InterruptedError, match="interrupt"):
             running.result(timeout=20)
     assert kinds(faulty.run([job()])) == ["ok"]
+
+
+def test_a_run_that_is_ended_in_its_last_job_raises(faulty):
+    faulty.run([job()])
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(faulty.run, [job("hang_run")])
+        time.sleep(0.5)
+        faulty.interrupt()
+        with pytest.raises(InterruptedError, match="interrupt"):
+            running.result(timeout=20)
+
+
+def test_an_early_interrupt_ends_the_next_run(faulty):
+    """What another thread ends may not have begun: the interrupt is kept for it, and for no later one."""
+    faulty.interrupt()
+    with pytest.raises(InterruptedError, match="interrupt"):
+        faulty.run([job()])
+    assert faulty.starts == 0
+    assert kinds(faulty.run([job()])) == ["ok"]
+    faulty.interrupt()
+    faulty.resume()
+    assert kinds(faulty.run([job()])) == ["ok"]
+
+
+def test_threads_share_a_worker(faulty):
+    """Each gets the answers to its own jobs."""
+
+    def run(k):
+        return [float(outcome["y"][0]) for outcome in faulty.run([job(value=np.float32([10 * k + i])) for i in range(5)])]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(run, range(24))) == [[2.0 * (10 * k + i) for i in range(5)] for k in range(24)]
+    assert faulty.starts == 1
+
+
+def test_large_arrays_travel(faulty):
+    large = np.arange(2**24, dtype=np.float32)  # 64 MB
+    outcome, = faulty.run([job(value=large)])
+    np.testing.assert_array_equal(outcome["y"], 2 * large)
+
+
+def test_a_child_that_does_not_read_is_ended(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", HERE)
+    with Worker("worker_engines:Deaf") as worker:
+        outcome, = worker.run([job(value=np.zeros(10**6, np.float32))], timeout=2)
+    assert outcome.kind == "timeout" and outcome.detail.startswith("no answer within 2 seconds")
+
+
+def test_the_watch_is_set_while_something_is_computed_and_not_while_it_is_sent(monkeypatch):
+    """A child without a parent ends itself when it hangs; one that sends for long does not."""
+    watch, seen = [0.0], []
+    monkeypatch.setattr(module.signal, "setitimer", lambda which, seconds: watch.__setitem__(0, seconds))
+
+    class Stream:
+        def write(self, message):
+            seen.append((message[0], watch[0]))
+
+    class Engine:
+        def lower(self, graph):
+            seen.append(("lower", watch[0]))
+            return graph
+
+        def compile(self, lowered):
+            seen.append(("compile", watch[0]))
+            return [self.run]
+
+        def run(self, graph, inputs):
+            seen.append(("run", watch[0]))
+            return {}
+
+    graph, inputs = job()
+    module._answer(Engine(), [(str(graph), {}, inputs)], Stream(), 5)
+    assert seen == [("running", 0), ("lower", 15), ("running", 0), ("compile", 15), ("running", 0), ("run", 15), ("outputs", 0)]
+    Engine.run = lambda self, graph, inputs: 1 / 0
+    module._answer(Engine(), [(str(graph), {}, inputs)], Stream(), 5)
+    assert seen[-1] == ("error", 0)
+
+
+def test_frames_are_read_as_they_come():
+    """Frames that come in pieces, and several at once."""
+    out, into = os.pipe()
+    writer, reader = module._Frames(into, -1), module._Frames(-1, out)
+    messages = [b"", np.arange(10**6), "text", {"x": X}]
+    thread = threading.Thread(target=lambda: [writer.write(message) for message in messages])
+    thread.start()
+    got = [reader.read(10) for _ in messages]
+    thread.join()
+    np.testing.assert_array_equal(got[1], messages[1])
+    assert got[0] == b"" and got[2] == "text" and got[3]["x"].tolist() == [1, 2, 3]
+    with pytest.raises(TimeoutError):
+        reader.read(0.01)
+    os.close(into)
+    with pytest.raises(EOFError):
+        reader.read(10)
+    os.close(out)
 
 
 def test_ctrl_c_ends_the_worker(tmp_path):

@@ -23,6 +23,13 @@ class Faulty:
         return [functools.partial(run) for _ in lowered]
 
 
+class Deaf(Faulty):
+    """Never reads what it is sent."""
+
+    def __init__(self):
+        time.sleep(100)
+
+
 def run(graph, inputs):
     fail(graph, "run")
     return {**evaluate(graph, inputs), "process": os.getpid()}
