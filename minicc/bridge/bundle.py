@@ -184,6 +184,31 @@ def runs_on(arch: str, capability: tuple[int, int]) -> bool:
     return own == capability if arch.endswith("a") else own[0] == capability[0] and own[1] <= capability[1]
 
 
+def launch_problem(grid: Sequence[int], block: Sequence[int], shared_bytes: int) -> tuple[str, str, str] | None:
+    """Which field of a launch CUDA does not take, what it takes, and what it got instead; None when all are well.
+
+    Source: CUDA C++ Programming Guide, technical specifications per compute capability: what all from 5.0 on take, and
+    the shared memory of the newest.
+    """
+    for name, numbers, most in (("grid", grid, MOST_GRID), ("block", block, MOST_BLOCK)):
+        if len(numbers) != 3 or any(not 1 <= n <= m for n, m in zip(numbers, most, strict=True)):
+            return name, f"three positive integers of at most {most}", str(tuple(numbers))
+    if (threads := math.prod(block)) > MOST_THREADS:
+        return "block", f"at most {MOST_THREADS} threads", str(threads)
+    if not 0 <= shared_bytes <= MOST_SHARED:
+        return "shared_bytes", f"at most {MOST_SHARED >> 10} KiB of shared memory", f"{shared_bytes} bytes"
+    return None
+
+
+def check_launch(kernel: str, grid: Sequence[int], block: Sequence[int], shared_bytes: int) -> str:
+    """The launch as text, for errors about it. Raises BridgeError when CUDA does not take it."""
+    call = f"launch({kernel}, grid={tuple(grid)}, block={tuple(block)})"
+    if problem := launch_problem(grid, block, shared_bytes):
+        name, wanted, got = problem
+        raise BridgeError(call, f"expected {wanted}, got {got}", where=name, hint=REBUILD)
+    return call
+
+
 def share(sizes: Sequence[int], lives: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
     """Which buffer each value uses, and the sizes of the buffers, when dead values' memory is used again.
 
@@ -351,11 +376,12 @@ def _read_step(entry: Any, buffers: int) -> Step:
 
 
 def _read_launch(entry: Any, buffers: int) -> KernelLaunch:
-    grid, block = entry.three("grid", MOST_GRID), entry.three("block", MOST_BLOCK)
-    if math.prod(block) > MOST_THREADS:
-        raise entry.wrong("block", f"at most {MOST_THREADS} threads", math.prod(block))
+    grid, block = entry.integers("grid", -MOST_BYTES, MOST_BYTES, 3), entry.integers("block", -MOST_BYTES, MOST_BYTES, 3)
+    shared_bytes = entry.integer("shared_bytes", -MOST_BYTES, MOST_BYTES)
+    if problem := launch_problem(grid, block, shared_bytes):
+        raise entry.wrong(*problem)
     arguments = tuple(_read_argument(a, buffers) for a in entry.items("arguments"))
-    return KernelLaunch(entry.text("kernel", NAME), grid, block, entry.integer("shared_bytes", 0, MOST_SHARED), arguments)
+    return KernelLaunch(entry.text("kernel", NAME), grid, block, shared_bytes, arguments)
 
 
 def _read_argument(entry: Any, buffers: int) -> Argument:
@@ -368,4 +394,4 @@ def _read_argument(entry: Any, buffers: int) -> Argument:
     return Number(entry.integer("number", int(low), int(high)), dtype)
 
 
-__all__ = ["Buffer", "Bundle", "KernelLaunch", "Number", "Port", "Step", "load", "share"]
+__all__ = ["Buffer", "Bundle", "KernelLaunch", "Number", "Port", "Step", "check_launch", "load", "share"]

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from minicc.bridge.bundle import Bundle, KernelLaunch, Number
+from minicc.bridge.bundle import Bundle, KernelLaunch, Number, check_launch
 from minicc.bridge.device import Device
 from minicc.bridge.emulate import number_of
 from minicc.errors import BridgeError
@@ -101,6 +101,7 @@ class CudaBindings(Device):
         self._call("cuMemcpyHtoD", memory, array.ctypes.data, array.nbytes)
 
     def launch(self, launch: KernelLaunch, arguments: Sequence[Any]) -> None:
+        check_launch(launch.kernel, launch.grid, launch.block, launch.shared_bytes)
         held = [number_of(a) if isinstance(a, Number) else ctypes.c_void_p(int(a)) for a in arguments]
         places = (ctypes.c_void_p * max(len(held), 1))(*map(ctypes.addressof, held))  # read before the call returns
         self._call("cuLaunchKernel", self.functions[launch.kernel], *launch.grid, *launch.block, launch.shared_bytes, 0,
@@ -175,6 +176,7 @@ class Cupy(Device):
         memory[: array.nbytes].set(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
 
     def launch(self, launch: KernelLaunch, arguments: Sequence[Any]) -> None:
+        check_launch(launch.kernel, launch.grid, launch.block, launch.shared_bytes)
         passed = tuple(a.dtype.numpy.type(a.value) if isinstance(a, Number) else a for a in arguments)
         self.functions[launch.kernel](launch.grid, launch.block, passed, shared_mem=launch.shared_bytes)
 

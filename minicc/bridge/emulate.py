@@ -26,7 +26,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from minicc.bridge.bundle import Number
+from minicc.bridge.bundle import Number, check_launch
 from minicc.errors import BridgeError
 
 COMPILERS = ("g++", "clang++", "c++")
@@ -78,7 +78,7 @@ class EmulatedCode:
 
     def launch(self, kernel: str, grid: Sequence[int], block: Sequence[int], shared_bytes: int, arguments: Sequence[int | Number]) -> None:
         """Run a kernel over its whole grid; an int among the arguments is an address. Raises BridgeError where CUDA would fail."""
-        call = f"launch({kernel}, grid={tuple(grid)}, block={tuple(block)})"
+        call = check_launch(kernel, grid, block, shared_bytes)
         threads = block[0] * block[1] * block[2]
         if threads > self.bounds.get(kernel, threads):
             raise BridgeError(call, f"expected at most the {self.bounds[kernel]} threads of its launch bounds, got {threads}",

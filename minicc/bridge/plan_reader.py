@@ -70,13 +70,6 @@ class Entry:
             raise self.wrong(name, f"at most {most} integers", f"{found!r:.60}")
         return tuple(self._range(name, v, low, high) for v in found)
 
-    def three(self, name: str, most: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Three positive integers, each with a greatest value."""
-        found = self.integers(name, 1, max(most), 3)
-        if len(found) != 3 or any(v > m for v, m in zip(found, most, strict=True)):
-            raise self.wrong(name, f"three integers of at most {most}", found)
-        return found
-
     def dtype(self, name: str) -> DType:
         """The dtype that is named under `name`."""
         text = self.text(name)

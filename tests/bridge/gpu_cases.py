@@ -18,6 +18,20 @@ extern "C" __global__ void __launch_bounds__(32) add_kernel(float* __restrict__ 
 }
 """
 LENGTH = TensorType(float32, (100,))
+IMPOSSIBLE = {  # launches that CUDA refuses, and what is said of them
+    "no threads": ({"block": (0, 1, 1)}, "block", r"three positive integers of at most \(1024, 1024, 64\), got \(0, 1, 1\)"),
+    "a product that is 0 in 32 bits": ({"block": (65536, 65536, 1)}, "block", r"three positive integers of at most \(1024, 1024, 64\), got \(65536, 65536, 1\)"),
+    "threads along z": ({"block": (1, 1, 65)}, "block", r"three positive integers of at most \(1024, 1024, 64\), got \(1, 1, 65\)"),
+    "negative threads": ({"block": (32, -1, 1)}, "block", "three positive integers"),
+    "a block of two": ({"block": (32, 1)}, "block", "three positive integers"),
+    "too many threads": ({"block": (32, 33, 1)}, "block", "at most 1024 threads, got 1056"),
+    "no blocks": ({"grid": (4, 0, 1)}, "grid", "three positive integers"),
+    "blocks along x": ({"grid": (1 << 31, 1, 1)}, "grid", r"three positive integers of at most \(2147483647, 65535, 65535\), got \(2147483648, 1, 1\)"),
+    "blocks along y": ({"grid": (1, 65536, 1)}, "grid", r"three positive integers of at most \(2147483647, 65535, 65535\)"),
+    "blocks along z": ({"grid": (1, 1, 65536)}, "grid", r"three positive integers of at most \(2147483647, 65535, 65535\)"),
+    "negative shared memory": ({"shared_bytes": -1}, "shared_bytes", "at most 227 KiB of shared memory, got -1 bytes"),
+    "much shared memory": ({"shared_bytes": (227 << 10) + 1}, "shared_bytes", "at most 227 KiB of shared memory, got 232449 bytes"),
+}  # fmt: skip
 WEIGHT = np.arange(100, dtype=np.float32)
 
 

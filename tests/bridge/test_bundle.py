@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -12,7 +13,7 @@ import tarfile
 import ml_dtypes
 import numpy as np
 import pytest
-from gpu_cases import ADD, add_bundle, members_of, tar_of, with_plan
+from gpu_cases import ADD, IMPOSSIBLE, add_bundle, members_of, tar_of, with_plan
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -172,7 +173,7 @@ def test_a_member_that_the_plan_needs_and_does_not_list(content, refused):
 CHANGES = {
     "grid of nothing": (lambda p: p["steps"][0]["launches"][0].update(grid=[0, 1, 1]), "steps[0].launches[0].grid"),
     "grid too large": (lambda p: p["steps"][0]["launches"][0].update(grid=[1, 1 << 17, 1]), "grid"),
-    "grid of two": (lambda p: p["steps"][0]["launches"][0].update(grid=[1, 1]), "three integers"),
+    "grid of two": (lambda p: p["steps"][0]["launches"][0].update(grid=[1, 1]), "three positive integers"),
     "grid of text": (lambda p: p["steps"][0]["launches"][0].update(grid=["1", 1, 1]), "integers"),
     "grid of true": (lambda p: p["steps"][0]["launches"][0].update(grid=[True, 1, 1]), "integers"),
     "grid is a number": (lambda p: p["steps"][0]["launches"][0].update(grid=4), "a list of integers"),
@@ -206,6 +207,12 @@ def test_a_plan_with_a_wrong_field(content, refused, name):
     change, said = CHANGES[name]
     message = refused(with_plan(content, change))
     assert said in message and "expected" in message and "got" in message
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_a_launch_that_no_device_does_is_not_loaded(refused, name):
+    change, place, said = IMPOSSIBLE[name]
+    assert re.search(rf"expected {said}[\s\S]*plan.json: steps\[0\].launches\[0\].{place}", refused(add_bundle(**change).save()))
 
 
 @pytest.mark.parametrize("bad", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\x05\x00{}   ", npy(np.ones(3, np.float32))[:-1],

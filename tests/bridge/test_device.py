@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gpu_cases import ADD, add_bundle
+from gpu_cases import ADD, IMPOSSIBLE, add_bundle
 
 from minicc.bridge import cuda_device, emulate
 from minicc.bridge.bundle import Buffer, Bundle, KernelLaunch, Number, Port, Step
@@ -363,6 +363,13 @@ def test_wrong_plans_show():
         replay(add_bundle(arguments=(0, 1)), Emulated(), {"x": X})
 
 
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_a_launch_that_no_device_does_is_refused(name):
+    change, place, said = IMPOSSIBLE[name]
+    with pytest.raises(BridgeError, match=rf"launch\(add_kernel, .*: expected {said}\n    {place}\nhint: "):
+        replay(add_bundle(**change), Emulated(), {"x": X})
+
+
 def test_a_write_beside_a_buffer_is_an_error():
     source = ADD.replace("if (i < 100)", "")
     with pytest.raises(BridgeError, match="expected writes to its buffers, got one beside a buffer of 400 bytes"):
@@ -577,6 +584,13 @@ def test_a_bundle_on_a_device(device):
         assert session.seconds() == 2.5e-3
     with Session(bundle, device) as session:  # and again, after all was given back
         session.run({"x": X})
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_a_launch_that_no_device_does_is_refused_before_the_driver_sees_it(device, name):
+    change, place, said = IMPOSSIBLE[name]
+    with pytest.raises(BridgeError, match=rf"launch\(add_kernel, .*: expected {said}\n    {place}\nhint: "):
+        replay(add_bundle(cubins={"sm_90": b"code"}, **change), device, {"x": X})
 
 
 def test_numbers_and_much_shared_memory_on_a_device(device):
