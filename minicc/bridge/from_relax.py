@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from minicc.bridge import _tvm
-from minicc.bridge.relax import type_of_relax
+from minicc.bridge.relax import Dimensions, is_variable
 from minicc.bridge.relax_calls import COMPOSED, ELEMENTWISE, INDEXING, MOVEMENT, Call, Unsupported, plainly
 from minicc.bridge.relax_layers import LAYERS
 from minicc.errors import BridgeError, GraphError, TypeInferenceError
@@ -42,45 +42,59 @@ def from_relax(module: Any, function: str = "main", params: Mapping[str, Array] 
     """
     tvm = _tvm.load()
     call = f'from_relax("{function}")'
+    if not isinstance(params or {}, Mapping):
+        raise BridgeError(call, f"expected params as a mapping from names to arrays, got {type(params).__name__}",
+                          hint='params={"name": array}')
     if isinstance(module, tvm.relax.Function):
         module = tvm.IRModule({function: module})
     if not isinstance(module, tvm.IRModule):
-        raise BridgeError(call, f"expected an IRModule or a relax.Function, got {type(module).__name__}")
+        raise BridgeError(call, f"expected an IRModule or a relax.Function, got {type(module).__name__}",
+                          hint="tvm.relax.frontend.torch.from_exported_program makes one of a PyTorch program, to_relax of a graph")
     functions = {var.name_hint: f for var, f in module.functions_items() if isinstance(f, tvm.relax.Function)}
     if function not in functions:
         raise BridgeError(call, f"expected one of the Relax functions {', '.join(functions) or '(none)'}, got {function!r}",
                           hint="TIR functions have no graph")
     reader = _Reader(functions, function)
     main = functions[function]
-    inputs, arguments = _parameters(call, main, params or {})
+    inputs, arguments = _parameters(call, main, params or {}, reader.dimensions)
     result = reader.run(main, arguments, 0)
     reader.report(call)
     outputs = _flat(result)
     if not outputs or any(not isinstance(n, Node) for n in outputs):
-        raise BridgeError(call, f"expected a result of tensors, got {len(outputs)} values, not all of them tensors")
+        raise BridgeError(call, f"expected a result of tensors, got {len(outputs)} values, not all of them tensors",
+                          hint="return tensors only, or tuples of them")
     names = ("out",) if len(outputs) == 1 else tuple(f"out{k}" for k in range(len(outputs)))
     return Graph(function, tuple(inputs), tuple(outputs), names)
 
 
-def _parameters(call: str, function: Any, values: Mapping[str, Array]) -> tuple[list[Node], list[Node]]:
+def _parameters(call: str, function: Any, values: Mapping[str, Array], dimensions: Dimensions) -> tuple[list[Node], list[Node]]:
     """The inputs of the graph, and the value of every parameter."""
     known = [p.name for p in function.params]
     for name in values:
         if name not in known:
-            raise BridgeError(call, f"expected values of the parameters {', '.join(known)}, got one of {name!r}")
+            expected = f"one of the parameters {', '.join(known)}" if known else "no values of parameters, as there are none"
+            raise BridgeError(call, f"expected {expected}, got a value for {name!r}", hint=f"leave {name!r} out of params")
     inputs, arguments = [], []
     for param in function.params:
         if not _has_shape(param.ty):
             raise BridgeError(call, f"expected tensors of known rank as parameters, got {param.name}: {param.ty}",
                               hint="give its value in params, or the module its shapes")
-        wanted = type_of_relax(param.ty)
+        try:
+            wanted = dimensions.type(param.ty)
+        except TypeInferenceError as error:
+            raise BridgeError(call, f"expected parameters of the dtypes of minicc, got {param.name}: {param.ty}",
+                              hint=error.hint or "convert it before, to float32 for example") from error
         if param.name not in values:
+            if computed := [d for d in param.ty.shape.values if not hasattr(d, "value") and not is_variable(d)]:
+                raise BridgeError(call, f"expected parameters whose dimensions are numbers or variables, got {param.name} with "
+                                  f"{', '.join(map(str, computed))}", hint="give its value in params, or the module its shapes")
             arguments.append(input(param.name, wanted))
             inputs.append(arguments[-1])
             continue
         given = np.asarray(values[param.name])
         if not _fits(TensorType.of(given), wanted):
-            raise BridgeError(call, f"expected {wanted} for the parameter {param.name}, got {TensorType.of(given)}")
+            raise BridgeError(call, f"expected {wanted} for the parameter {param.name}, got {TensorType.of(given)}",
+                              hint="numpy.asarray(value, dtype).reshape(shape) makes one of the type that is expected")
         arguments.append(constant(given, Span(call, param.name)))
     return inputs, arguments
 
@@ -112,25 +126,36 @@ class _Reader:
     def __init__(self, functions: Mapping[str, Any], name: str) -> None:
         self.functions, self.name = functions, name
         self.relax = _tvm.load().relax
+        self.dimensions = Dimensions()
         self.lacking: dict[str, list[str]] = {}  # what is not supported -> the variables that hold it
 
     def run(self, function: Any, arguments: Sequence[Any], depth: int) -> Any:
         """The value that `function` gives for `arguments`."""
         values: dict[Any, Any] = dict(zip(function.params, arguments, strict=True))
+        self.meet(function.params, arguments)
         body = function.body
         for block in getattr(body, "blocks", ()):
             for k, binding in enumerate(block.bindings):
                 values[binding.var] = self.bound(binding, values, depth, k)
-        return self.value(getattr(body, "body", body) if hasattr(body, "blocks") else body, values, "result", depth)
+        return self.read(getattr(body, "body", body) if hasattr(body, "blocks") else body, values, "result", depth, 0)
+
+    def meet(self, params: Sequence[Any], arguments: Sequence[Any]) -> None:
+        """The variables in the shapes of parameters are the dimensions of the arguments of this call."""
+        for param, argument in zip(params, arguments, strict=True):
+            if isinstance(argument, Node) and argument.inferred is not None and _has_shape(param.ty):
+                self.dimensions.symbols |= {d: a for d, a in zip(param.ty.shape.values, argument.shape, strict=True) if is_variable(d)}
 
     def bound(self, binding: Any, values: dict[Any, Any], depth: int, position: int) -> Any:
-        name = binding.var.name
-        operator = getattr(getattr(binding.value, "op", None), "name", "")
+        return self.read(binding.value, values, binding.var.name, depth, position)
+
+    def read(self, expr: Any, values: dict[Any, Any], name: str, depth: int, position: int) -> Any:
+        """The value of an expression that is called `name`; UNKNOWN if it is not supported, which is noted."""
+        operator = getattr(getattr(expr, "op", None), "name", "")
         try:
             with spanned(Span(self.name, name, operator, position)):
-                return self.value(binding.value, values, name, depth)
+                return self.value(expr, values, name, depth)
         except Unsupported as reason:
-            self.lack(operator or type(binding.value).__name__, name, str(reason))
+            self.lack(operator or type(expr).__name__, name, str(reason))
         except TypeInferenceError as error:
             self.lack(operator, name, f"where {error.problem}")
         except (GraphError, Unbound):
@@ -144,7 +169,7 @@ class _Reader:
         """What an expression is: a node, a tuple, a shape as a tuple of numbers and symbols, a number."""
         relax = self.relax
         if isinstance(expr, relax.Var):
-            return values[expr] if expr in values else Symbol(expr.name)  # else a dimension
+            return values[expr] if expr in values else self.dimensions.dim(expr)
         if isinstance(expr, relax.Call):
             return self.call(expr, values, name, depth)
         if isinstance(expr, relax.Tuple):
@@ -157,7 +182,7 @@ class _Reader:
     def literal(self, expr: Any) -> Any:
         """A constant, a shape or a number."""
         if isinstance(expr, self.relax.ShapeExpr):
-            return tuple(int(d) if hasattr(d, "value") else Symbol(str(d)) for d in expr.values)
+            return tuple(map(self.dimensions.dim, expr.values))
         value: Any = getattr(expr, "value", None)
         if hasattr(value, "numpy"):
             return constant(np.asarray(value.numpy()))
@@ -177,7 +202,7 @@ class _Reader:
             raise Unsupported(f"of the TIR function {called}" if called else "")
         if any(map(_is_unknown, arguments)):
             return UNKNOWN
-        expected = type_of_relax(expr.ty) if _has_shape(expr.ty) else None
+        expected = self.dimensions.type(expr.ty) if _has_shape(expr.ty) else None
         made = translation(Call(full.removeprefix("relax."), arguments, expr.attrs, expected))
         if isinstance(made, Node) and not _agrees(made, expected):
             raise Unsupported(f"whose result is {expected} for TVM, {made.inferred} for minicc")
@@ -187,7 +212,10 @@ class _Reader:
         """A call of another function of the module."""
         if name not in self.functions or depth >= DEEPEST:
             raise Unsupported(f"of {name}, " + ("which is no Relax function" if depth < DEEPEST else "too deep in other calls"))
-        return self.run(self.functions[name], arguments, depth + 1)
+        symbols = dict(self.dimensions.symbols)
+        result = self.run(self.functions[name], arguments, depth + 1)
+        self.dimensions.symbols = symbols
+        return result
 
     def report(self, call: str) -> None:
         """Raise BridgeError if something was not supported."""

@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import Any
 
 from minicc.bridge import _tvm
-from minicc.bridge.relax import NODE_OF, TVM_FAILURES, to_relax
+from minicc.bridge.relax import HINT, NODE_OF, TVM_FAILURES, to_relax
 from minicc.errors import BridgeError
 from minicc.graph.ir import Constant, Graph, Input, Node
 
@@ -115,7 +115,7 @@ def tvm_groups(graph: Graph) -> Grouping:
         fused = passes.FuseOps()(module)
     except TVM_FAILURES as error:
         raise BridgeError(f"tvm_groups({graph.name})", f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}",
-                          where=str(graph)) from error
+                          str(graph), HINT) from error
     return Grouping(graph, tuple(_read(graph, module, fused)))
 
 

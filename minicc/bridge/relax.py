@@ -26,9 +26,10 @@ from minicc.errors import BridgeError, MiniccError
 from minicc.graph.evaluate import checked_inputs
 from minicc.graph.ir import Constant, Graph, Kernel, Node
 from minicc.ops.base import Array, Operator, infer
-from minicc.types import DType, Symbol, TensorType
+from minicc.types import DType, Symbol, TensorType, Unbound
 
 TVM_FAILURES = (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError, IndexError)  # what TVM raises
+HINT = "minicc.compile needs no TVM; minicc reduce finds the operators that TVM fails on"
 NODE_OF = re.compile(r"n(\d+)_\d*")  # of the name of a Relax variable
 
 # ---- values, and what an operator may do with them ----------------------------------------------
@@ -44,7 +45,7 @@ class Value:
 
     def __init__(self, room: Relax, expr: Any) -> None:
         self.room, self.expr = room, expr
-        self.type = type_of_relax(expr.ty)
+        self.type = room.dimensions.type(expr.ty)
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -83,10 +84,59 @@ class Value:
         return other if isinstance(other, Value) else self.constant(np.asarray(other).astype(self.dtype.numpy))
 
 
-def type_of_relax(ty: Any) -> TensorType:
-    """A Relax tensor type as a TensorType; a TIR variable in its shape as a Symbol."""
-    dims = [int(d) if hasattr(d, "value") else Symbol(str(d)) for d in ty.shape.values]
-    return TensorType(DType.of(str(ty.dtype)), tuple(dims))
+class Dimensions:
+    """The symbols of minicc for the TIR variables of shapes, and back; two variables of one name are two symbols.
+
+    A dimension that is computed from variables is a symbol of its own, which says nothing of them.
+    """
+
+    def __init__(self) -> None:
+        self.symbols: dict[Any, Any] = {}  # of TIR expressions, which are known by identity
+        self.exprs: dict[str, Any] = {}  # of names
+
+    def expr(self, dim: Any) -> Any:
+        """A dimension as TVM takes it; a symbol that is new becomes a variable."""
+        if not isinstance(dim, Symbol):
+            return dim
+        if dim.name not in self.exprs:
+            self.exprs[dim.name] = _tvm.load().tirx.Var(dim.name, "int64")
+            self.symbols[self.exprs[dim.name]] = dim
+        return self.exprs[dim.name]
+
+    def dim(self, expr: Any) -> Any:
+        """A dimension as minicc writes it; an expression that is new becomes a symbol of a name that is free."""
+        if hasattr(expr, "value"):
+            return int(expr)
+        if expr in self.symbols:
+            return self.symbols[expr]
+        known = None if is_variable(expr) else next((e for e in self.symbols if _are_equal(e, expr)), None)
+        if known is None:
+            name = wanted = expr.name if is_variable(expr) else str(expr)
+            count = 0
+            while name in self.exprs:
+                count += 1
+                name = f"{wanted}_{count}"
+            self.exprs[name] = expr
+        self.symbols[expr] = Symbol(name) if known is None else self.symbols[known]
+        return self.symbols[expr]
+
+    def type(self, ty: Any) -> TensorType:
+        """A Relax tensor type of known rank as a TensorType. Raises TypeInferenceError for a dtype that minicc has not."""
+        return TensorType(DType.of(str(ty.dtype)), tuple([self.dim(d) for d in ty.shape.values]))
+
+
+def _are_equal(a: Any, b: Any) -> bool:
+    """Whether two expressions of TVM are written alike, on the same variables."""
+    try:
+        _tvm.load().ir.assert_structural_equal(a, b)
+    except ValueError:
+        return False
+    return True
+
+
+def is_variable(dim: Any) -> bool:
+    """Whether a dimension of TVM is a variable, neither a number nor computed."""
+    return isinstance(dim, _tvm.load().tirx.Var)
 
 
 class Relax:
@@ -99,6 +149,7 @@ class Relax:
 
     def __init__(self, builder: Any) -> None:
         self.builder = builder
+        self.dimensions = Dimensions()
         self.name = ""  # of the variables: that of the node being lowered
         self.emitted: list[str] = []
 
@@ -132,10 +183,14 @@ class Relax:
                 continue
             if label:
                 self.name = label(k)
+            where = f"node {k}: {n.op}" + (f"    # {n.span}" if n.span else "")
             try:
                 values[n] = self._checked(n, self.apply(n.op, [values[i] for i in n.inputs]))
+            except Unbound as error:
+                raise BridgeError(f"relax({n.op})", f"expected known dimensions, got the symbol {error}, on which the result or how it is "
+                                  "computed depends", where, "bind the dimensions first, with minicc.graph.bind") from error
             except MiniccError as error:
-                error.where = error.where or f"node {k}: {n.op}" + (f"    # {n.span}" if n.span else "")
+                error.where = error.where or where
                 raise
         return [values[n] for n in graph.outputs]
 
@@ -164,7 +219,8 @@ class Relax:
             var = self.builder.emit(made, name_hint=self.name)
         except TVM_FAILURES as error:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-            raise BridgeError(f"relax.op.{name}", f"TVM refuses: {reason}") from error
+            raise BridgeError(f"relax.op.{name}", f"TVM refuses: {reason}",
+                              hint="minicc.compile needs no TVM; of some attributes TVM has no form: see minicc ops --tvm") from error
         self.emitted.append(name)
         if isinstance(var.ty, tvm.relax.TupleType):
             parts = [self.builder.emit(var[k], name_hint=self.name) for k in range(len(var.ty.fields))]
@@ -179,6 +235,8 @@ class Relax:
             return self.constant(argument).expr
         if isinstance(argument, DType):
             return argument.name
+        if isinstance(argument, Symbol):
+            return self.dimensions.expr(argument)
         if isinstance(argument, (list, tuple)):
             return type(argument)(map(self.plain, argument))
         return argument
@@ -231,21 +289,16 @@ def function_name(k: int) -> str:
 
 def _function(builder: Any, graph: Graph, name: str) -> None:
     tvm = _tvm.load()
-    symbols: dict[str, Any] = {}
-
-    def dim(d: Any) -> Any:
-        return symbols.setdefault(d.name, tvm.tirx.Var(d.name, "int64")) if isinstance(d, Symbol) else d
-
-    params = [tvm.relax.Var(f"p{k}", tvm.relax.TensorType([dim(d) for d in n.type.shape], n.type.dtype.name))
+    room = Relax(builder)
+    params = [tvm.relax.Var(f"p{k}", tvm.relax.TensorType([room.dimensions.expr(d) for d in n.type.shape], n.type.dtype.name))
               for k, n in enumerate(graph.inputs)]  # fmt: skip
     with builder.function(name, params):
         try:
             with builder.dataflow():
-                room = Relax(builder)
                 outputs = room.inline(graph, [Value(room, p) for p in params], lambda k: f"n{k}_")
                 result = builder.emit_output(tvm.relax.Tuple([v.expr for v in outputs]))
             builder.emit_func_output(result)
-        except MiniccError:
+        except Exception:
             builder.emit_func_output(tvm.relax.Tuple([]))  # so that TVM does not complain of an open block
             raise
 
@@ -307,14 +360,14 @@ def call_relax(machine: Any, k: int, graph: Graph, inputs: Mapping[str, Array]) 
 def run_relax(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """The outputs by name, computed by TVM in this process.
 
-    Raises BridgeError when TVM cannot compile the graph. A crash of TVM ends this process:
+    Raises BridgeError when TVM cannot compile or run the graph. A crash of TVM ends this process:
     `testing.worker` runs it in another.
     """
     try:
         return call_relax(build_relax(to_relax(graph)), 0, graph, inputs)
     except TVM_FAILURES as error:
         raise BridgeError(f"run_relax({graph.name})", f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}",
-                          where=str(graph)) from error
+                          str(graph), HINT) from error
 
 
 __all__ = ["NODE_OF", "Relax", "Value", "build_relax", "call_relax", "function_name", "merge", "operators_used", "run_relax", "to_relax"]

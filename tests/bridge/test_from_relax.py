@@ -316,14 +316,81 @@ def test_wrong_calls_are_refused():
     for wrong, said in [
         (lambda: from_relax("module"), "expected an IRModule or a relax.Function, got str"),
         (lambda: from_relax(module, "other"), "expected one of the Relax functions main, got 'other'"),
-        (lambda: from_relax(module, params={"w": ONES}), "expected values of the parameters x0, got one of 'w'"),
+        (lambda: from_relax(module, params={"w": ONES}), "expected one of the parameters x0, got a value for 'w'"),
+        (lambda: from_relax(module_of(lambda bb: relax.const(ONES)), params={"x": ONES}), "expected no values of parameters, as there are none"),
+        (lambda: from_relax(module, params=["x0"]), "expected params as a mapping from names to arrays, got list"),
+        (lambda: from_relax(5), "expected an IRModule or a relax.Function, got int"),
+        *((lambda dtype=dtype: from_relax(module_of(lambda bb, x: x, relax.TensorType([4], dtype))), "of the dtypes of minicc, got x0: ")
+          for dtype in ("float8_e4m3fn", "int4")),
         (lambda: from_relax(module, params={"x0": np.ones(5, np.float32)}), "expected float32[4] for the parameter x0, got float32[5]"),
         (lambda: from_relax(module_of(lambda bb, x: bb.emit(nn.relu(x)), relax.TensorType(dtype="float32", ndim=2))), "known rank"),
         (lambda: from_relax(module_of(lambda bb, x: bb.emit(relax.ShapeExpr([2])), f32(1))), "expected a result of tensors"),
     ]:
         with pytest.raises(BridgeError) as caught:
             wrong()
-        assert said in caught.value.problem
+        assert said in caught.value.problem and caught.value.hint and caught.value.call.startswith("from_relax(")
+
+
+def test_two_variables_of_one_name_are_two_symbols():
+    first, second = (tvm.tirx.Var("n", "int64") for _ in range(2))
+    taken = tvm.tirx.Var("n_1", "int64")
+    shapes = [relax.TensorType([n, 6], "float32") for n in (first, taken, second, first)]
+    graph = from_relax(module_of(lambda bb, *xs: [bb.emit(nn.relu(x)) for x in xs], *shapes))
+    names = [n.type.shape[0].name for n in graph.inputs]
+    assert names[0] == names[3] == "n" and names[1] == "n_1" and len(set(names)) == 3
+    arrays = [np.full((size, 6), -1, np.float32) for size in (2, 3, 4, 2)]
+    assert [out.shape[0] for out in evaluate(graph, dict(zip(graph.input_names, arrays, strict=True))).values()] == [2, 3, 4, 2]
+
+
+def test_a_computed_dimension_is_no_symbol():
+    shapes = [relax.TensorType([N, 6], "float32"), relax.TensorType([N * 2, 6], "float32")]
+    module = module_of(lambda bb, x, y: bb.emit(op.add(bb.emit(op.concat([x, x])), y)), *shapes)
+    with pytest.raises(BridgeError, match=r"numbers or variables, got x1 with n \* T.int64\(2\)") as caught:
+        from_relax(module)
+    assert "give its value in params" in caught.value.hint
+    graph = from_relax(module, params={"x1": np.ones((4, 6), np.float32)})
+    assert list(graph.input_names) == ["x0"]
+    (got,) = evaluate(graph, {"x0": np.ones((2, 6), np.float32)}).values()
+    assert got.shape == (4, 6) and (got == 2).all()
+
+
+def test_a_computed_dimension_inside_may_be_unknown():
+    module = module_of(lambda bb, x: bb.emit(op.reshape(x, (N * 2, 3))), relax.TensorType([N, 6], "float32"))
+    (got,) = evaluate(from_relax(module), {"x0": np.ones((2, 6), np.float32)}).values()
+    assert got.shape == (4, 3)
+    with pytest.raises(BridgeError, match="not supported") as caught:
+        from_relax(module_of(lambda bb, x: bb.emit(op.reshape(x, (N * 2, 3, N - N + 1, N * 4))), relax.TensorType([N * 1, 6], "float32")))
+    assert "to a shape that is not known" in caught.value.where
+
+
+def test_a_called_function_has_the_dimensions_of_its_arguments():
+    module = tvm.script.from_source("""
+@I.ir_module
+class Module:
+    @R.function
+    def rows(x: R.Tensor(("n", "k"), "float32")) -> R.Tensor(("n", "k", 1), "float32"):
+        n, k = T.int64(), T.int64()
+        y: R.Tensor((n, k, 1), "float32") = R.reshape(x, R.shape([n, k, 1]))
+        return y
+    @R.function
+    def main(a: R.Tensor(("n", 6), "float32"), b: R.Tensor(("m", 4), "float32")):
+        n, m = T.int64(), T.int64()
+        cls = Module
+        y: R.Tensor((n, 6, 1), "float32") = cls.rows(a)
+        z: R.Tensor((m, 4, 1), "float32") = cls.rows(b)
+        return (y, z)
+""")
+    graph = from_relax(module)
+    assert [str(n.type) for n in graph.inputs] == ["float32[n,6]", "float32[m,4]"]
+    arrays = {"a": np.ones((2, 6), np.float32), "b": np.ones((3, 4), np.float32)}
+    assert [o.shape for o in evaluate(graph, arrays).values()] == [(2, 6, 1), (3, 4, 1)]
+
+
+def test_a_result_that_is_not_supported_is_reported():
+    x = relax.Var("x", f32(2))
+    with pytest.raises(BridgeError, match="not supported") as caught:
+        from_relax(relax.Function([x], relax.Call(tvm.ir.Op.get("relax.unique"), [x]), ret_ty=f32(2)))
+    assert "relax.unique: 1 x (result)" in caught.value.where
 
 
 def test_a_function_that_calls_itself_ends():
