@@ -366,7 +366,7 @@ def test_wrong_plans_show():
 @pytest.mark.parametrize("name", IMPOSSIBLE)
 def test_a_launch_that_no_device_does_is_refused(name):
     change, place, said = IMPOSSIBLE[name]
-    with pytest.raises(BridgeError, match=rf"launch\(add_kernel, .*: expected {said}\n    {place}\nhint: "):
+    with pytest.raises(BridgeError, match=rf"launch\(add_kernel, .*: expected {said}.*\n    {place}\nhint: "):
         replay(add_bundle(**change), Emulated(), {"x": X})
 
 
@@ -589,7 +589,7 @@ def test_a_bundle_on_a_device(device):
 @pytest.mark.parametrize("name", IMPOSSIBLE)
 def test_a_launch_that_no_device_does_is_refused_before_the_driver_sees_it(device, name):
     change, place, said = IMPOSSIBLE[name]
-    with pytest.raises(BridgeError, match=rf"launch\(add_kernel, .*: expected {said}\n    {place}\nhint: "):
+    with pytest.raises(BridgeError, match=rf"launch\(add_kernel, .*: expected {said}.*\n    {place}\nhint: "):
         replay(add_bundle(cubins={"sm_90": b"code"}, **change), device, {"x": X})
 
 
