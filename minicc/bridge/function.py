@@ -13,17 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from minicc.bridge.bundle import Bundle
 from minicc.bridge.cuda import bundle_of_program, checked_sizes
 from minicc.bridge.cuda_device import open_device
 from minicc.bridge.device import Device, Emulated, replay
 from minicc.bridge.tir import cuda_source
-from minicc.errors import RunError
+from minicc.loop.arguments import Arguments
 from minicc.loop.program import Program
 from minicc.ops.base import Array
-from minicc.te.expr import Var
 
 DEVICES = ("cuda", "emulated")
 
@@ -33,8 +30,8 @@ class CudaFunction:
 
     def __init__(self, program: Program, buffers: Sequence[str], where: str) -> None:
         self.program, self.where, self.name = program, where, program.name
-        named = {b.name: b for b in (*program.params, *program.outputs)}
-        self.buffers = tuple(named[name] for name in buffers)
+        self._arguments = Arguments(program, buffers)
+        self.buffers = self._arguments.buffers
         self._bundles: dict[tuple[tuple[str, int], ...], Bundle] = {}
         self._source = cuda_source(program)  # so that what has no form on a GPU is refused when it is built
 
@@ -52,20 +49,10 @@ class CudaFunction:
 
     def __call__(self, *arrays: Array) -> None:
         """Run; outputs are written in place. Raises RunError for unfit arrays, BridgeError without a device."""
-        call = f"{self.name}({len(arrays)} arrays)"
-        if len(arrays) != len(self.buffers):
-            raise RunError(call, f"expected {len(self.buffers)} arrays, got {len(arrays)}", hint=f"they are {', '.join(map(repr, self.buffers))}")
-        sizes: dict[str, int] = {}
-        for buffer, array in zip(self.buffers, arrays, strict=True):
-            if array.ndim != len(buffer.shape) or array.dtype != buffer.dtype.numpy:
-                raise RunError(call, f"expected {buffer}, got {array.dtype}{list(array.shape)}", hint="convert it with astype or reshape")
-            sizes |= {d.name: int(n) for d, n in zip(buffer.shape, array.shape, strict=True) if isinstance(d, Var)}
-        bundle = self.bundle(**sizes)
-        given = dict(zip((b.name for b in self.buffers), arrays, strict=True))
-        for port in bundle.outputs:
-            if given[port.name].shape != port.type.shape:
-                raise RunError(call, f"expected {port.name}: {port.type}, got {list(given[port.name].shape)}", hint="outputs are written in place")
+        held, sizes = self._arguments.checked(arrays)
+        bundle = self.bundle(**{v.name: n for v, n in sizes.items()})
+        given = dict(zip((b.name for b in self.buffers), held, strict=True))
         device: Device = Emulated() if self.where == "emulated" else open_device()
-        results = replay(bundle, device, {b.name: np.asarray(given[b.name]) for b in self.program.params})
+        results = replay(bundle, device, {b.name: given[b.name] for b in self.program.params})
         for name, result in results.items():
             given[name][...] = result

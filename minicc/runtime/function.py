@@ -15,23 +15,21 @@ import ctypes
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from minicc.codegen.llvm import ALIGNMENT, workspace_bytes
-from minicc.errors import CodegenError, RunError
-from minicc.loop.ir import Buffer
+from minicc.errors import RunError
+from minicc.loop.arguments import Arguments
 from minicc.loop.program import Program
-from minicc.loop.ranges import size_vars
 from minicc.runtime import jit, threads
 from minicc.runtime.assemble import Kernel, compile_programs
 from minicc.runtime.executable import Array, aligned
 from minicc.runtime.externs import Externs
 from minicc.target import Target
-from minicc.te.expr import Const, Expr, Var, const, substitute
 
 
 @dataclass(frozen=True)
@@ -65,12 +63,9 @@ class Function:
 
     def __init__(self, program: Program, final: Program, buffers: Sequence[str], target: Target) -> None:
         self.program, self.target, self.name = program, target, program.name
-        named = {b.name: b for b in (*final.params, *final.outputs)}
-        self.buffers = tuple(named[name] for name in buffers)
-        self._outputs = tuple(n for n, b in enumerate(self.buffers) if b in final.outputs)
-        self._order = [self.buffers.index(b) for b in named.values()]  # from ours to that of the machine code
-        self.sizes = size_vars(final)
-        self._check_sizes()
+        self._arguments = Arguments(final, buffers)
+        self.buffers, self.sizes = self._arguments.buffers, self._arguments.sizes
+        self._order = [self.buffers.index(b) for b in (*final.params, *final.outputs)]  # from ours to that of the machine code
         self._kernel: Kernel = compile_programs([final], target)[final]
         self._final = final
         self._externs = Externs(final)
@@ -119,14 +114,7 @@ class Function:
 
     def _bound(self, arrays: Sequence[Any]) -> tuple[Callable[[], None], list[Array]]:
         """A call of the machine code on arrays that fit, and the arrays that it works on."""
-        if len(arrays) != len(self.buffers):
-            raise self._error(f"expected {len(self.buffers)} arrays, got {len(arrays)}",
-                              f"give {', '.join(b.name for b in self.buffers)}, in this order")
-        for buffer, array in zip(self.buffers, arrays, strict=True):
-            self._check_type(buffer, array)
-        sizes = self._bind(arrays)
-        held = [self._held(n, a) for n, a in enumerate(arrays)]
-        self._check_overlap(held)
+        held, sizes = self._arguments.checked(arrays)
         pointers = [held[n].ctypes.data for n in self._order]
         numbers = [sizes[v] for v in self.sizes]
         room = self._room(tuple(numbers))
@@ -137,7 +125,7 @@ class Function:
                 self._entry(*pointers, *numbers, aligned(arena), self._threads)
             finally:
                 self._arenas.append(arena)
-            self._externs.check(self._signature)
+            self._externs.check(self._arguments.signature)
 
         return run, held
 
@@ -157,77 +145,8 @@ class Function:
             arena = np.empty(0, np.uint8)
         return arena if arena.size >= room + ALIGNMENT else np.empty(room + ALIGNMENT, np.uint8)
 
-    def _check_type(self, buffer: Buffer, array: Any) -> None:
-        if not isinstance(array, np.ndarray):
-            raise self._error(f"{buffer.name} must be a NumPy array, got {type(array).__name__}", "np.asarray(x)")
-        if array.dtype != buffer.dtype.numpy:
-            raise self._error(f"{buffer.name} must be of {buffer.dtype}, got {array.dtype}",
-                              f"convert it: x.astype({str(buffer.dtype)!r})")
-        if array.ndim != len(buffer.shape):
-            raise self._error(f"{buffer.name} must have {len(buffer.shape)} dimensions, got {array.ndim}: shape {array.shape}",
-                              "reshape the array")
-
-    def _bind(self, arrays: Sequence[Array]) -> dict[Var, int]:
-        """The symbolic sizes, by the shapes; every extent is checked."""
-        sizes: dict[Var, int] = {}
-        origin: dict[Var, str] = {}
-        dims = [(b, d, e, a.shape[d]) for b, a in zip(self.buffers, arrays, strict=True) for d, e in enumerate(b.shape)]
-        for buffer, dim, extent, got in dims:
-            if isinstance(extent, Var) and extent not in sizes:
-                sizes[extent], origin[extent] = got, f"{buffer.name}.shape[{dim}]"
-        for buffer, dim, extent, got in dims:
-            if _value(extent, sizes) != got:
-                because = ", ".join(f"{v} is {n}, by {origin[v]}" for v, n in sizes.items()) if isinstance(extent, Expr) else ""
-                raise self._error(f"{buffer.name}.shape[{dim}] must be {extent}, got {got}"
-                                  + (f", but {because}" if because else ""), "give arrays of the shapes of the signature")
-        return sizes
-
-    def _held(self, number: int, array: Array) -> Array:
-        """The array itself, which an output must be; an input that is not contiguous is copied."""
-        if number not in self._outputs:
-            return np.require(array, requirements=["C", "A"])
-        name = self.buffers[number].name
-        if not array.flags.writeable:
-            raise self._error(f"{name} is an output and must be writable, got a read-only array", "give a copy: x.copy()")
-        if not array.flags.c_contiguous or not array.flags.aligned:
-            raise self._error(f"{name} is an output and must be C-contiguous, got strides {array.strides} for shape {array.shape}",
-                              "give np.empty(shape, dtype), and copy from it afterwards")
-        return array
-
-    def _check_overlap(self, held: Sequence[Array]) -> None:
-        for n in self._outputs:
-            for m, other in enumerate(held):
-                if m != n and np.may_share_memory(held[n], other):  # exact, as both are contiguous
-                    raise self._error(f"output {self.buffers[n].name} must not overlap {self.buffers[m].name}, got arrays "
-                                      "that share memory", "give the output an array of its own")
-
-    def _check_sizes(self) -> None:
-        """Every symbolic size can be read off a shape."""
-        bare = {extent for buffer in self.buffers for extent in buffer.shape if isinstance(extent, Var)}
-        for size in self.sizes:
-            if size not in bare:
-                raise CodegenError(f"build({self.name})", f"expected an array with {size} as an extent, got {self._signature()}",
-                                   where=str(self.program), hint=f"{size} must be known from a shape: give a tensor of extent {size}")
-
-    def _error(self, problem: str, hint: str) -> RunError:
-        return RunError(f"{self.name}(...)", problem, where=self._signature(), hint=hint)
-
-    def _signature(self) -> str:
-        return f"{self.name}({', '.join(map(str, self.buffers))})"
-
     def __repr__(self) -> str:
-        return f"<Function {self._signature()}>"
-
-
-def _value(extent: Any, sizes: Mapping[Var, int]) -> int:
-    """An extent at these sizes."""
-    if isinstance(extent, Var):
-        return sizes[extent]
-    if isinstance(extent, Expr):
-        found = substitute(extent, {v: const(n) for v, n in sizes.items()})
-        assert isinstance(found, Const)
-        return int(found.value)
-    return int(extent)
+        return f"<Function {self._arguments.signature()}>"
 
 
 __all__ = ["Function", "Timing"]

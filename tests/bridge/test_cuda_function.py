@@ -7,7 +7,7 @@ import pytest
 
 import minicc
 from minicc import te
-from minicc.errors import BridgeError, RunError
+from minicc.errors import BridgeError, CodegenError, RunError
 
 BLOCK, THREAD = te.thread_axis("blockIdx.x"), te.thread_axis("threadIdx.x")
 
@@ -43,13 +43,46 @@ def test_a_program_without_threads_is_refused_when_it_is_built():
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("arrays", [
-    [np.ones(4, np.float32)] * 2,
-    [np.ones(4, np.float64)] * 3,
-    [np.ones((4, 1), np.float32)] * 3,
-    [np.ones(4, np.float32), np.ones(4, np.float32), np.ones(5, np.float32)],
+def read_only(array):
+    array.flags.writeable = False
+    return array
+
+
+def ones(*shape):
+    return np.ones(shape, np.float32)
+
+
+@pytest.mark.parametrize("arrays, said", [
+    ([ones(4), ones(4)], "expected 3 arrays, got 2"),
+    ([ones(4), ones(4), ones(4), ones(4)], "expected 3 arrays, got 4"),
+    ([np.ones(4), ones(4), ones(4)], "A must be of float32, got float64"),
+    ([ones(4, 1), ones(4), ones(4)], "A must have 1 dimensions, got 2"),
+    ([ones(4), [1.0] * 4, ones(4)], "B must be a NumPy array, got list"),
+    ([ones(4), None, ones(4)], "B must be a NumPy array, got NoneType"),
+    ([ones(4), ones(4), [0.0] * 4], "C must be a NumPy array, got list"),
+    ([ones(4), ones(5), ones(4)], "B.shape[0] must be n, got 5, but n is 4, by A.shape[0]"),
+    ([ones(4), ones(4), ones(5)], "C.shape[0] must be n, got 5, but n is 4, by A.shape[0]"),
+    ([ones(4), ones(4), read_only(ones(4))], "C is an output and must be writable, got a read-only array"),
+    ([ones(4), shared := ones(4), shared], "output C must not overlap B"),
 ])  # fmt: skip
-def test_unfit_arrays_are_refused(arrays):
+@pytest.mark.parametrize("target", ["emulated", "native"])
+def test_unfit_arrays_are_refused(target, arrays, said):
     with pytest.raises(RunError) as caught:
-        vector_add("emulated")(*arrays)
-    assert caught.value.hint
+        vector_add(target)(*arrays)
+    assert said in caught.value.problem and caught.value.where and caught.value.hint
+    assert all(isinstance(a, list) or a is None or (a == 1).all() for a in arrays)
+
+
+def test_a_size_that_no_array_tells():
+    n = te.var("n")
+    A = te.placeholder((n * 2,), name="A")
+    C = te.compute((n * 2,), lambda i: A[i], name="C")
+    s = te.create_schedule(C.op)
+    s[C].bind(C.op.axis[0], BLOCK)
+    with pytest.raises(CodegenError, match="expected an array with n as an extent"):
+        minicc.build(s, [A, C], target="emulated")
+
+
+def test_sizes_that_are_none():
+    with pytest.raises(BridgeError, match=r"expected an integer from 0 to \d+ for n, got 'a'"):
+        vector_add("emulated").bundle(n="a")
