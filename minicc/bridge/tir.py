@@ -28,6 +28,7 @@ from minicc.bridge.kernels import device_form
 from minicc.bridge.relax import TVM_FAILURES
 from minicc.bridge.tir_expressions import Expressions
 from minicc.errors import BridgeError
+from minicc.loop.arguments import Arguments
 from minicc.loop.ir import (
     PARALLEL,
     THREAD_AXES,
@@ -168,8 +169,10 @@ def build_tir(program: Program, fast: bool = True) -> Callable[..., None]:
     """Machine code of the program by TVM and LLVM, called like `run_python`: inputs, then outputs, written in place.
 
     Loops over thread axes run as ordinary loops. `fast` uses all of this machine's instructions and
-    optimises; without it compiling is quicker. Raises BridgeError when TVM refuses the program.
+    optimises; without it compiling is quicker. Raises BridgeError when TVM refuses the program, and
+    CodegenError when a symbolic size is the extent of no array. A call raises RunError for unfit arrays.
     """
+    arguments = Arguments(program)
     tvm = _tvm.load()
     for s in walk(program.body):
         if isinstance(s, ExternCall):
@@ -184,9 +187,10 @@ def build_tir(program: Program, fast: bool = True) -> Callable[..., None]:
     tensor = tvm.runtime.tensor  # copies: TVM's code needs 64-byte alignment, which NumPy does not give
 
     def run(*arrays: Array) -> None:
-        tensors = [tensor(np.array(a, order="C", copy=None)) for a in arrays]
+        held, _ = arguments.checked(arrays)
+        tensors = [tensor(a) for a in held]
         code(*tensors)
-        for array, made in list(zip(arrays, tensors, strict=True))[len(program.params) :]:
+        for array, made in list(zip(held, tensors, strict=True))[len(program.params) :]:
             array[...] = made.numpy()
 
     return run

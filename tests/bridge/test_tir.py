@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import minicc
 from minicc import te
 from minicc.bridge.tir import build_tir, cuda_source, to_tir
-from minicc.errors import BridgeError
+from minicc.errors import BridgeError, RunError
 from minicc.loop.ir import (
     PARALLEL,
     SERIAL,
@@ -123,6 +123,36 @@ def test_symbolic_sizes_are_variables_of_the_shapes():
         got = np.ones(3, np.float32)
         run(array, got)
         np.testing.assert_allclose(got, array.sum(0), rtol=1e-5, atol=1e-6)
+
+
+def sums():
+    """The program of the sums of the rows of a matrix of any size, summed in pieces of 4."""
+    x = te.placeholder((te.var("n"), te.var("m")), name="x")
+    axis = te.reduce_axis((0, x.shape[1]), "r")
+    total = te.compute((x.shape[0],), lambda p: te.sum(x[p, axis], axis=axis), name="total")
+    s = te.create_schedule(total.op)
+    s[total].split(axis, factor=4)
+    return minicc.lower(s, [x, total], name="sums")
+
+
+@pytest.mark.parametrize("columns", [0, 1, 6])
+def test_sums_of_no_term(columns):
+    assert_same(sums(), np.random.default_rng(0).normal(size=(3, columns)).astype("f"), terms=8)
+
+
+@pytest.mark.parametrize("arrays, said", [
+    ([np.ones((2, 3), "f")], "expected 2 arrays, got 1"),
+    ([np.ones((2, 3), "f"), np.ones(2)], "total must be of float32, got float64"),
+    ([np.ones(3, "f"), np.ones(3, "f")], "x must have 2 dimensions, got 1"),
+    ([[[1.0, 2.0]], np.ones(1, "f")], "x must be a NumPy array, got list"),
+    ([np.ones((2, 3), "f"), np.ones(3, "f")], "total.shape[0] must be n, got 3, but n is 2, by x.shape[0]"),
+    ([np.ones((2, 3), "f"), np.broadcast_to(np.float32(1), 2)], "total is an output and must be writable"),
+])  # fmt: skip
+def test_unfit_arrays_are_refused_before_anything_runs(arrays, said):
+    with pytest.raises(RunError) as caught:
+        build_tir(sums(), fast=False)(*arrays)
+    assert said in caught.value.problem and "sums(x: float32[n,m], total: float32[n])" in caught.value.where and caught.value.hint
+    assert all((np.asarray(a) == 1).all() for a in arrays[1:])
 
 
 @pytest.mark.parametrize("rows", [3, 0])
