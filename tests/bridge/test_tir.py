@@ -137,7 +137,9 @@ def sums():
 
 @pytest.mark.parametrize("columns", [0, 1, 6])
 def test_sums_of_no_term(columns):
-    assert_same(sums(), np.random.default_rng(0).normal(size=(3, columns)).astype("f"), terms=8)
+    x, total = np.random.default_rng(0).normal(size=(3, columns)).astype("f"), np.ones(3, np.float32)
+    build_tir(sums(), fast=False)(x, total)
+    np.testing.assert_allclose(total, x.sum(1), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("arrays, said", [
