@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from minicc.bridge.plan_reader import PlanReader
+from minicc.bridge.plan_reader import MOST_BYTES, PlanReader, is_printable
 from minicc.errors import BridgeError
 from minicc.ops.base import Array
 from minicc.types import DType, TensorType
@@ -43,7 +43,6 @@ ARCH = re.compile(r"sm_([0-9]{2,3})(a?)")
 MEMBER = re.compile(r"plan\.json|kernels\.cu|kernels\.ptx|kernels\.sm_[0-9]{2,3}a?\.cubin|constants/[0-9]{1,6}\.npy")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 MOST_GRID, MOST_BLOCK, MOST_THREADS, MOST_SHARED = (2**31 - 1, 65535, 65535), (1024, 1024, 64), 1024, 227 << 10
-MOST_BYTES = 1 << 40  # of one buffer
 REBUILD = "make it again: minicc compile MODEL --target cuda --output FILE.tar"
 
 
@@ -143,7 +142,10 @@ class Bundle:
                           f"{', '.join(held) or 'source only'}", hint=f"compile with --arch sm_{major}{minor}")
 
     def save(self) -> bytes:
-        """The tar file: members in a fixed order, without times or owners."""
+        """The tar file: members in a fixed order, without times or owners. Raises BridgeError when a name in it cannot be printed."""
+        names = [self.name, *(p.name for p in (*self.inputs, *self.outputs)), *(s.name for s in self.steps)]
+        if wrong := [name for name in names if not is_printable(name)]:
+            raise BridgeError(f"save({self.name!a:.60})", f"expected printable names, got {wrong[0]!a:.60}", hint="rename it in the model")
         members = {"kernels.cu": self.source.encode()}
         if self.ptx:
             members["kernels.ptx"] = self.ptx.encode()
@@ -289,7 +291,7 @@ def load(path: Path) -> Bundle:
     constants = tuple(read_npy(call, f"constants/{k}.npy", members[f"constants/{k}.npy"], t) for k, t in enumerate(types))
     buffers = tuple(_read_buffer(b, constants) for b in plan.items("buffers"))
     return Bundle(
-        plan.text("name"), _read_ports(plan.items("inputs"), buffers), _read_ports(plan.items("outputs"), buffers), buffers,
+        plan.text("name"), _read_inputs(plan.items("inputs"), buffers), _read_ports(plan.items("outputs"), buffers), buffers,
         tuple(_read_step(s, len(buffers)) for s in plan.items("steps")), _text(call, "kernels.cu", members["kernels.cu"]), constants,
         {a: members[f"kernels.{a}.cubin"] for a in archs}, _text(call, "kernels.ptx", members["kernels.ptx"]) if ptx_arch else "", ptx_arch)  # fmt: skip
 
@@ -367,8 +369,23 @@ def _read_ports(entries: Sequence[Any], buffers: Sequence[Buffer]) -> tuple[Port
         port = Port(entry.text("name"), entry.tensor_type(), entry.integer("buffer", 0, len(buffers) - 1))
         if port.type.bytes > buffers[port.buffer].size:
             raise entry.wrong("buffer", f"one of at least {port.type.bytes} bytes", f"one of {buffers[port.buffer].size}")
+        if port.name in {p.name for p in ports}:
+            raise entry.wrong("name", "another name than those before it", port.name)
         ports.append(port)
     return tuple(ports)
+
+
+def _read_inputs(entries: Sequence[Any], buffers: Sequence[Buffer]) -> tuple[Port, ...]:
+    """Ports whose buffers a run may overwrite: neither one another's nor those that the first run finds filled."""
+    ports = _read_ports(entries, buffers)
+    taken: set[int] = set()
+    for entry, port in zip(entries, ports, strict=True):
+        if (constant := buffers[port.buffer].constant) is not None:
+            raise entry.wrong("buffer", "a buffer without a constant", f"one that holds constant {constant}")
+        if port.buffer in taken:
+            raise entry.wrong("buffer", "a buffer of its own", f"that of another input, {port.buffer}")
+        taken.add(port.buffer)
+    return ports
 
 
 def _read_step(entry: Any, buffers: int) -> Step:
@@ -394,4 +411,4 @@ def _read_argument(entry: Any, buffers: int) -> Argument:
     return Number(entry.integer("number", int(low), int(high)), dtype)
 
 
-__all__ = ["Buffer", "Bundle", "KernelLaunch", "Number", "Port", "Step", "check_launch", "load", "share"]
+__all__ = ["MOST_BYTES", "Buffer", "Bundle", "KernelLaunch", "Number", "Port", "Step", "check_launch", "load", "share"]

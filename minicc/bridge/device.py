@@ -151,7 +151,7 @@ class Emulated(Device):
 
     name = "emulated"
     GUARD = 256  # bytes on either side, and the alignment
-    POISON, GUARDS = 0xFF, np.array([0x7FA5A5A5], "<u4").view(np.uint8)
+    POISON = 0xFF
 
     def __init__(self) -> None:
         self.code: EmulatedCode | None = None
@@ -162,7 +162,7 @@ class Emulated(Device):
 
     def allocate(self, size: int) -> int:
         try:
-            held = np.resize(self.GUARDS, size + 3 * self.GUARD)
+            held = guards(size + 3 * self.GUARD)
         except (MemoryError, ValueError) as error:
             raise BridgeError("allocate", f"expected {size} bytes of memory, got {type(error).__name__}", hint="use a smaller model") from None
         start = self.GUARD + -(held.ctypes.data + self.GUARD) % self.GUARD
@@ -178,7 +178,7 @@ class Emulated(Device):
         self.code.launch(launch.kernel, launch.grid, launch.block, launch.shared_bytes, arguments)
         for held, start, size in self.pieces:
             before, after = held[:start], held[start + size :]
-            guard = np.resize(self.GUARDS, before.size + after.size + 4)
+            guard = guards(before.size + after.size + 4)
             if (before != guard[: before.size]).any() or (after != guard[(start + size) % 4 :][: after.size]).any():
                 raise BridgeError(f"launch({launch.kernel})", f"expected writes to its buffers, got one beside a buffer of {size} bytes",
                                   where="kernels.cu", hint="the buffer is too small, or the kernel's index is out of bounds")
@@ -198,6 +198,11 @@ class Emulated(Device):
         if self.code is not None:
             self.code.close()
             self.code = None
+
+
+def guards(count: int) -> Array:
+    """So many bytes of signalling NaNs."""
+    return np.full(-(-count // 4), 0x7FA5A5A5, "<u4").view(np.uint8)[:count]
 
 
 __all__ = ["Device", "Emulated", "Session", "checked", "replay"]

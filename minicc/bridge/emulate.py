@@ -56,7 +56,7 @@ def for_cpu(source: str, kernels: Sequence[str]) -> str:
     if found := ASSEMBLY.search(INCLUDE.sub("", source)):
         line = source[: source.index(found[0])].count("\n") + 1
         raise BridgeError("emulate", "expected CUDA C++, got inline assembly, which only a device runs",
-                          where=source.splitlines()[line - 1].strip(), hint="run on a device: --device cuda")
+                          where=source.split("\n")[line - 1].strip(), hint="run on a device: --device cuda")
     text = DYNAMIC.sub(r"\1* \2 = (\1*)minicc::dynamic_shared;", INCLUDE.sub("", source))
     text = ALIGNED_SHARED.sub(r"\2 \1", text)
     launchers = "\n".join(
@@ -69,7 +69,7 @@ class EmulatedCode:
     """Compiled kernels. Raises BridgeError without a C++ compiler, or when it refuses the source."""
 
     def __init__(self, source: str, kernels: Sequence[str]) -> None:
-        self.source = source.splitlines()
+        self.source = source.split("\n")
         self.bounds = {name: int(threads) for threads, name in BOUNDS.findall(source)}
         self.library = compiled(for_cpu(source, kernels), find_compiler())
         self.functions = {name: self.library[f"minicc_launch_{name}"] for name in kernels}
@@ -95,8 +95,8 @@ class EmulatedCode:
                               hint="the source, or its grid, block and arguments in the plan, are wrong")
 
     def _lines(self, problem: str) -> str:
-        """The lines of the source that a message names."""
-        numbers = dict.fromkeys(int(n) for n in re.findall(r"line (\d+)", problem))
+        """The lines of the source that a message names; a #line in it may have given them numbers that are none."""
+        numbers = [n for n in dict.fromkeys(int(n) for n in re.findall(r"line (\d+)", problem)) if 1 <= n <= len(self.source)]
         return "\n".join(f"kernels.cu:{n}: {self.source[n - 1].strip()}" for n in numbers) or "kernels.cu"
 
     def close(self) -> None:

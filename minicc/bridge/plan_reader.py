@@ -10,6 +10,7 @@ that they ask for, or raise a BridgeError that names the place, as `steps[3].lau
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -17,6 +18,12 @@ from minicc.errors import BridgeError, MiniccError
 from minicc.types import DType, TensorType
 
 MOST_RANK, MOST_DIM, MOST_TEXT = 64, 1 << 40, 4096
+MOST_BYTES = 1 << 40  # of one buffer, and of a tensor whose dimensions of 0 were 1
+
+
+def is_printable(value: object) -> bool:
+    """Whether it is text, not too long, that prints as itself: no control characters, no halves of surrogate pairs."""
+    return isinstance(value, str) and len(value) <= MOST_TEXT and value.isprintable()
 
 
 class Entry:
@@ -34,7 +41,7 @@ class Entry:
             raise self.reader.wrong(self.place or "the plan", "an object", type(self.value).__name__)
         value = self.value.get(name)
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise self.wrong(name, word, "nothing" if value is None else f"{value!r:.60}")
+            raise self.wrong(name, word, "nothing" if value is None else f"{value!a:.60}")
         return value
 
     def has(self, name: str) -> bool:
@@ -52,22 +59,25 @@ class Entry:
         return Entry(self.reader, self.get(name, str, "text"), f"{self.place}.{name}".lstrip(".")).as_text(pattern)
 
     def as_text(self, pattern: re.Pattern[str] | None = None) -> str:
-        """This entry itself as text that `pattern` matches."""
-        if not isinstance(self.value, str) or len(self.value) > MOST_TEXT or (pattern and not pattern.fullmatch(self.value)):
-            raise self.reader.wrong(self.place, f"text like {pattern.pattern}" if pattern else "text", f"{self.value!r:.60}")
+        """This entry itself as text that can be printed, and that `pattern` matches."""
+        if not is_printable(self.value) or (pattern and not pattern.fullmatch(self.value)):
+            raise self.reader.wrong(self.place, f"text like {pattern.pattern}" if pattern else "printable text", f"{self.value!a:.60}")
         return self.value
 
     def items(self, name: str) -> list[Entry]:
         return [Entry(self.reader, v, f"{self.place}.{name}[{k}]".lstrip(".")) for k, v in enumerate(self.get(name, list, "a list"))]
 
     def fields(self, name: str) -> list[tuple[str, Entry]]:
-        return [(k, Entry(self.reader, v, f"{self.place}.{name}.{k}".lstrip("."))) for k, v in self.get(name, dict, "an object").items()]
+        found = self.get(name, dict, "an object")
+        if wrong := [k for k in found if not is_printable(k)]:
+            raise self.wrong(name, "printable names", f"{wrong[0]!a:.60}")
+        return [(k, Entry(self.reader, v, f"{self.place}.{name}.{k}".lstrip("."))) for k, v in found.items()]
 
     def integers(self, name: str, low: int, high: int, most: int) -> tuple[int, ...]:
         """The list of whole numbers under `name`, each from `low` to `high`, at most `most` of them."""
         found = self.get(name, list, "a list of integers")
         if len(found) > most or not all(type(v) is int for v in found):
-            raise self.wrong(name, f"at most {most} integers", f"{found!r:.60}")
+            raise self.wrong(name, f"at most {most} integers", f"{found!a:.60}")
         return tuple(self._range(name, v, low, high) for v in found)
 
     def dtype(self, name: str) -> DType:
@@ -76,10 +86,13 @@ class Entry:
         try:
             return DType.of(text)
         except MiniccError:
-            raise self.wrong(name, "the name of a dtype", text) from None
+            raise self.wrong(name, "the name of a dtype", f"{text:.60}") from None
 
     def tensor_type(self) -> TensorType:
-        return TensorType(self.dtype("dtype"), self.integers("shape", 0, MOST_DIM, MOST_RANK))
+        dtype, shape = self.dtype("dtype"), self.integers("shape", 0, MOST_DIM, MOST_RANK)
+        if (size := dtype.bytes * math.prod(max(dim, 1) for dim in shape)) > MOST_BYTES:  # NumPy refuses these even when one is 0
+            raise self.wrong("shape", f"dimensions that, but for those of 0, make at most {MOST_BYTES} bytes", f"{size:.3g} bytes")
+        return TensorType(dtype, shape)
 
 
 class PlanReader:

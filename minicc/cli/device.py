@@ -66,7 +66,7 @@ def compile_bundle(model: Path, output: Path | None, architectures: list[str] | 
         check_folder(output)
     archs = architectures or (list(known_architectures()) if binaries else ["sm_75"])
     graph = prepared(load_model(model), dims, shapes)
-    columns = (TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description:28}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
         task = progress.add_task("lowering", total=None)
         bundle = bundle_of_graph(graph, archs, binaries, lambda what, done, total: progress.update(
@@ -97,7 +97,7 @@ class BundleRunner:
     def __init__(self, path: Path, device: DeviceName) -> None:
         bundle = load(path)
         chosen: Device = Emulated() if device is DeviceName.emulated else open_device()
-        messages.print(f"{bundle.name} on {chosen.name}")
+        messages.print(f"{bundle.name} on {chosen.name}", markup=False)
         self.session = Session(bundle, chosen)
 
     @property

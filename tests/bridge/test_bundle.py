@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 
 import ml_dtypes
 import numpy as np
@@ -32,6 +33,9 @@ from minicc.bridge.bundle import (
 )
 from minicc.errors import BridgeError
 from minicc.types import DType, TensorType, float32
+
+
+float32_100 = TensorType(float32, (100,))
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +203,18 @@ CHANGES = {
     "steps are text": (lambda p: p.update(steps="none"), "steps"),
     "a step is a list": (lambda p: p.update(steps=[[]]), "steps[0]"),
     "a long name": (lambda p: p.update(name="n" * 5000), "name"),
+    "an empty output too large for any address": (lambda p: p["outputs"][0].update(shape=[1 << 40] * 3 + [0]), "outputs[0].shape"),
+    "a constant too large for any address": (lambda p: p["constants"][0].update(shape=[1 << 40, 1 << 40, 0]), "constants[0].shape"),
+    "a name that colours the terminal": (lambda p: p.update(name="\x1b[31mred"), "expected printable text, got '\\x1b[31mred'"),
+    "a name of two lines": (lambda p: p["steps"][0].update(name="a\nb"), "steps[0].name"),
+    "a name that is no text": (lambda p: p.update(name="\ud800"), "expected printable text, got '\\ud800'"),
+    "an input that is no text": (lambda p: p["inputs"][0].update(name="\udfff"), "inputs[0].name"),
+    "an output that turns the text": (lambda p: p["outputs"][0].update(name="\u202ex"), "outputs[0].name"),
+    "a member that colours the terminal": (lambda p: p["members"].update({"\x1b[31m": {}}), "printable"),
+    "two inputs of one name": (lambda p: p.update(inputs=p["inputs"] + [p["inputs"][0] | {"buffer": 2}]), "inputs[1].name"),
+    "two outputs of one name": (lambda p: p["outputs"].append(p["outputs"][0]), "outputs[1].name"),
+    "an input over a constant": (lambda p: p["inputs"][0].update(buffer=1), "expected a buffer without a constant, got one that holds constant 0"),
+    "two inputs in one buffer": (lambda p: p["inputs"].append(p["inputs"][0] | {"name": "z"}), "inputs[1].buffer"),
 }  # fmt: skip
 
 
@@ -227,6 +243,15 @@ def test_a_constant_is_never_unpickled():
     np.save(held, np.array([{}], object), allow_pickle=True)
     with pytest.raises(BridgeError, match=r"expected float32\[1\]"):
         read_npy("load", "constants/0.npy", held.getvalue(), TensorType(float32, (1,)))
+
+
+def test_names_that_would_not_load_are_not_saved():
+    bundle = add_bundle()
+    wrong = [replace(bundle, name="a\nb"), replace(bundle, steps=(Step("\x1b[31m", ()),)), replace(bundle, inputs=(Port("\ud800", float32_100, 0),)),
+             replace(bundle, outputs=(Port("y\u202e", float32_100, 2),))]  # fmt: skip
+    for made in wrong:
+        with pytest.raises(BridgeError, match=r"save\(.*expected printable names, got '[ -~]*'\nhint: rename"):
+            made.save()
 
 
 def test_text_that_is_none(refused):

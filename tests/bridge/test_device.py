@@ -235,6 +235,13 @@ def signal_handler(number):
     return action.raw[:8]
 
 
+def test_lines_that_the_source_does_not_have():
+    source = '#line 1000000 "other.cu"\nextern "C" __global__ void k() { if (threadIdx.x) __syncthreads(); }\n'
+    made = EmulatedCode(source, ["k"])
+    with pytest.raises(BridgeError, match=r"waits at the barrier of line 1000000, .*\n    kernels.cu\nhint: "):
+        made.launch("k", (1, 1, 1), (2, 1, 1), 0, [])
+
+
 def test_shared_memory_starts_unknown(code):
     assert np.isnan(launch(code, "uninitialised", (1, 1, 1), (64, 1, 1), [np.zeros(64, np.float32)])).all()
 
