@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minicc import te
+from minicc.errors import ScheduleError
 from minicc.loop.program import Program
 from minicc.schedule.te_schedule import Stage, TeSchedule, create_schedule, thread_axis
 from minicc.te.expr import maximum
@@ -24,6 +25,8 @@ THREAD_X, THREAD_Y = (thread_axis(f"threadIdx.{axis}") for axis in "xy")
 
 def vector_add(n: int | None = None, threads: int = 256) -> Program:
     """`C = A + B` of n elements, or of a number that is known at the call only: one thread per element, guarded."""
+    if n is not None:
+        _check("vector_add", n)
     size = te.var("n") if n is None else n
     A, B = te.placeholder((size,), name="A"), te.placeholder((size,), name="B")
     C = te.compute((size,), lambda i: A[i] + B[i], name="C")
@@ -35,13 +38,14 @@ def vector_add(n: int | None = None, threads: int = 256) -> Program:
 
 
 def tiled_matmul(m: int, n: int, k: int, tile: int = 64, depth: int = 16, threads: int = 16) -> Program:
-    """`C[m, n] = A[m, k] @ B[k, n]`, for any extents.
+    """`C[m, n] = A[m, k] @ B[k, n]`, for any extents from 1; an axis of one element has one thread.
 
     A block computes a tile of `tile` by `tile` elements with `threads` by `threads` threads. Step by step
     of `depth` along k, they copy tiles of A and B to shared memory together; each then multiplies its
     own part of them, in registers. After Volkov and Demmel, "Benchmarking GPUs to tune dense linear
     algebra", SC 2008.
     """
+    _check("tiled_matmul", m, n, k)
     A, B = te.placeholder((m, k), name="A"), te.placeholder((k, n), name="B")
     kk = te.reduce_axis((0, k), "k")
     C = te.compute((m, n), lambda i, j: te.sum(A[i, kk] * B[kk, j], axis=kk), name="C")
@@ -49,10 +53,11 @@ def tiled_matmul(m: int, n: int, k: int, tile: int = 64, depth: int = 16, thread
     sums = s.cache_write(C, "local")
     tiles = [s.cache_read(X, "shared", [sums]) for X in (A, B)]
     i, j = s[C].op.axis
-    block_i, i = s[C].split(i, factor=tile)
-    block_j, j = s[C].split(j, factor=tile)
-    thread_i, i = s[C].split(i, nparts=threads)
-    thread_j, j = s[C].split(j, nparts=threads)
+    rows, columns = alone(m, threads), alone(n, threads)
+    block_i, i = s[C].split(i, factor=alone(m, tile))
+    block_j, j = s[C].split(j, factor=alone(n, tile))
+    thread_i, i = s[C].split(i, nparts=rows)
+    thread_j, j = s[C].split(j, nparts=columns)
     s[C].reorder(block_i, block_j, thread_i, thread_j, i, j)
     for loop, axis in ((block_i, BLOCK_Y), (block_j, BLOCK_X), (thread_i, THREAD_Y), (thread_j, THREAD_X)):
         s[C].bind(loop, axis)
@@ -62,8 +67,13 @@ def tiled_matmul(m: int, n: int, k: int, tile: int = 64, depth: int = 16, thread
     s[sums].reorder(step, k_in, i, j)
     for shared in tiles:
         s[shared].compute_at(s[sums], step)
-        fill_together(s, s[shared], threads, threads)
+        fill_together(s, s[shared], rows, columns)
     return s.arrange([A, B, C], "tiled_matmul")
+
+
+def alone(extent: int, count: int) -> int:
+    """`count` threads or elements, or 1 along an axis of one element: the index of that is 0, so that further threads would write it, too."""
+    return count if extent > 1 else 1
 
 
 def fill_together(s: TeSchedule, stage: Stage, rows: int, columns: int) -> None:
@@ -75,8 +85,16 @@ def fill_together(s: TeSchedule, stage: Stage, rows: int, columns: int) -> None:
     stage.bind(column, THREAD_X)
 
 
+def _check(name: str, *extents: int) -> None:
+    if min(extents) < 1:
+        raise ScheduleError(f"{name}({', '.join(map(str, extents))})", f"expected extents of at least 1, got {min(extents)}",
+                            hint="a result without elements needs no kernel")
+
+
 def softmax(rows: int, columns: int, threads: int = 128) -> Program:
     """Softmax of each row: a block per row. Each thread reduces every `threads`-th element, then all combine the parts."""
+    _check("softmax", rows, columns)
+    threads = alone(columns, threads)
     A = te.placeholder((rows, columns), name="A")
     k, r = te.reduce_axis((0, columns), "k"), te.reduce_axis((0, columns), "r")
     top = te.compute((rows,), lambda i: te.max(A[i, k], axis=k), name="top")
@@ -103,9 +121,10 @@ def softmax(rows: int, columns: int, threads: int = 128) -> Program:
 def conv2d_relu(batch: int, channels: int, height: int, width: int, filters: int, size: int = 3) -> Program:
     """`relu(conv2d(x, w))` of NCHW, stride 1, as large as its input: a block per patch of 8 by 16 and 4 filters.
 
-    Channel by channel the threads copy the patch and its border to shared memory together.
+    Channel by channel the threads copy the patch and its border to shared memory together. An axis of one element has one thread.
     """
-    border, (rows, columns, group) = size // 2, (8, 16, 4)
+    _check("conv2d_relu", batch, channels, height, width, filters, size)
+    border, rows, columns, group = size // 2, alone(height, 8), alone(width, 16), 4
     x, w = te.placeholder((batch, channels, height, width), name="x"), te.placeholder((filters, channels, size, size), name="w")
 
     def padded(b: Any, c: Any, i: Any, j: Any) -> Any:
