@@ -75,7 +75,9 @@ def device_form(program: Program) -> Program:
     try:
         verify(replace(program, body=_apart(body, made.crossed)))
     except LoopError as error:
-        raise BridgeError(_call(program), f"{error.problem}, by threads of a GPU", error.where, error.hint) from error
+        race = "must be independent" in error.problem
+        raise BridgeError(_call(program), f"{error.problem}{', by threads of a GPU' if race else ''}", error.where,
+                          error.hint or "the program as it is scheduled is not valid: change it there") from error
     return simplify_loops(replace(program, body=body))
 
 

@@ -20,7 +20,21 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 
 from minicc.ir.node import postorder
-from minicc.te.expr import COMPARISONS, Binary, Call, Cast, Const, Expr, Load, Select, Unary, Var, children, truncdiv
+from minicc.te.expr import (
+    COMPARISONS,
+    Binary,
+    Call,
+    Cast,
+    Const,
+    Expr,
+    Load,
+    Select,
+    Unary,
+    Var,
+    cast,
+    children,
+    truncdiv,
+)
 from minicc.te.linear import Linear, combine, from_linear, linear, parts
 from minicc.types import DType, boolean, int64
 
@@ -281,8 +295,8 @@ def assume(cond: Expr, ranges: Ranges, truth: bool = True) -> dict[Expr, Interva
                 pending += [(b, True), (a, True)]
             case Binary("or", a, b) if not holds:
                 pending += [(b, False), (a, False)]
-            case Binary(op, a, b) if op in COMPARISONS and a.dtype is int64:
-                _learn(known, op, a, b, holds)
+            case Binary(op, a, b) if op in COMPARISONS and a.dtype.is_integer and limits(a.dtype)[1] <= limits(int64)[1]:
+                _learn(known, op, cast(a, int64), cast(b, int64), holds)  # converted, the numbers are the same
     return known
 
 

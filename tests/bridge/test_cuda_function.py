@@ -33,6 +33,23 @@ def test_an_emulated_function_is_the_same_function(n):
     np.testing.assert_array_equal(c, a + b)
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="the emulation needs a C++ compiler")
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint8"])
+def test_a_guarded_gather(dtype):
+    """As on the CPU: the guard tests the index in its own dtype, and holds for the converted one."""
+    A, at = te.placeholder((20,), name="A"), te.placeholder((10,), dtype=dtype, name="index")
+    C = te.compute((10,), lambda i: te.if_then_else(te.all(at[i] >= 0, at[i] < 20), A[at[i].astype("int64")], -1.0), name="C")
+    s = te.create_schedule(C.op)
+    block, thread = s[C].split(C.op.axis[0], factor=4)
+    s[C].bind(block, BLOCK)
+    s[C].bind(thread, THREAD)
+    a, index = np.arange(20, dtype=np.float32), np.array([0, 19, 20, 127, -1, -128, 7, 3, 1, 20]).astype(dtype)
+    for target in ("emulated", "native"):
+        c = np.zeros(10, np.float32)
+        minicc.build(s, [A, at, C], target=target)(a, index, c)
+        np.testing.assert_array_equal(c, [a[n] if 0 <= n < 20 else -1 for n in index.tolist()])
+
+
 def test_the_source_needs_no_device():
     assert "blockIdx.x" in vector_add("cuda").source()
 

@@ -4,8 +4,8 @@ import pytest
 
 from minicc.loop.ir import Buffer
 from minicc.te.bounds import assume, bounds
-from minicc.te.expr import Var, binary, const, maximum, minimum, select
-from minicc.types import float32, int8, int32, int64, uint8
+from minicc.te.expr import Var, binary, cast, const, maximum, minimum, select
+from minicc.types import float32, int8, int32, int64, uint8, uint64
 
 i, j, n = Var("i"), Var("j"), Var("n")
 RANGES = {i: (0, 7), j: (0, 3)}
@@ -80,6 +80,9 @@ def test_intervals(e, expected):
         (i * 4 + j < 10, i * 8 + j * 2 + 1, (1, 19)),
         (i < j, i - j, (-3, -1)),
         (i < j, j - i, (1, 3)),
+        (Buffer("A", int32, (4,))[i] < 5, cast(Buffer("A", int32, (4,))[i], int64), (-(1 << 31), 4)),
+        (Buffer("A", uint8, (4,))[i] > 5, cast(Buffer("A", uint8, (4,))[i], int64), (6, 255)),
+        (Buffer("A", uint64, (4,))[i] > 5, cast(Buffer("A", uint64, (4,))[i], int64), WHOLE),  # it may wrap around
         (Buffer("A", int64, (4,))[i] < 5, maximum(Buffer("A", int64, (4,))[i], 0), (0, 4)),
     ],
     ids=str,
