@@ -35,6 +35,8 @@ def ops_command(
         minicc ops --suite --operator Conv --operator Gemm
         minicc ops --tvm
     """
+    if tvm and suite:
+        raise ConfigError("--suite --tvm", "expected one of the two tables, got both", hint="call minicc ops twice")
     if tvm:
         names = sorted(_chosen(operator, REGISTRY))
         print(table_text([[name, *tvm_form(name)] for name in names], ["operator", "in TVM's Relax", "known differences"]))

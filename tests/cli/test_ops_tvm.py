@@ -6,7 +6,7 @@ from minicc import cli
 from minicc.bridge import _tvm
 from minicc.cli import ops
 from minicc.cli.ops import tvm_form
-from minicc.errors import BridgeError
+from minicc.errors import BridgeError, ConfigError
 from minicc.ops.base import REGISTRY
 
 
@@ -16,6 +16,12 @@ def test_every_operator_is_listed_and_none_is_blank():
     rows = [line.split() for line in done.stdout.splitlines()[1:]]
     assert {row[0] for row in rows if row} >= set(REGISTRY) - {"Input", "Constant", "Kernel"}
     assert all(len(row) > 1 for row in rows if row)
+
+
+def test_two_tables_at_once_are_refused():
+    done = CliRunner().invoke(cli.app, ["ops", "--tvm", "--suite", "--operator", "Relu"])
+    assert isinstance(done.exception, ConfigError) and done.stdout == ""
+    assert "expected one of the two tables, got both" in str(done.exception) and done.exception.hint
 
 
 def test_forms_and_differences():
