@@ -24,11 +24,7 @@ import numpy as np
 
 from minicc.bridge import _tvm
 from minicc.bridge.bundle import (
-    MOST_BLOCK,
     MOST_BYTES,
-    MOST_GRID,
-    MOST_SHARED,
-    MOST_THREADS,
     Buffer,
     Bundle,
     KernelLaunch,
@@ -36,6 +32,7 @@ from minicc.bridge.bundle import (
     Port,
     Step,
     capability_of,
+    launch_problem,
     share,
 )
 from minicc.bridge.device_code import DeviceCode, Launch, Size, cuda_target, device_code, known
@@ -110,9 +107,8 @@ class Plan:
         def launch(k: Launch, values: Sequence[Value]) -> KernelLaunch:
             numbers = [Number(known(value, {}), dtype) for dtype, value in k.scalars]
             grid, block = (tuple(known(n, {}) for n in part) for part in (k.grid, k.block))
-            made = KernelLaunch(k.kernel, grid, block, known(k.shared_bytes, {}), (*(place[v.storage] for v in values), *numbers))  # type: ignore[arg-type]
-            check_launch(name, made)
-            return made
+            arguments = (*(place[v.storage] for v in values), *numbers)
+            return _fitting(name, KernelLaunch(k.kernel, grid, block, known(k.shared_bytes, {}), arguments))  # type: ignore[arg-type]
 
         def ports(values: Sequence[tuple[str, Value]]) -> tuple[Port, ...]:
             return tuple(Port(n, v.type, place[v.storage]) for n, v in values)
@@ -132,19 +128,13 @@ class Plan:
         return lives
 
 
-def check_launch(name: str, launch: KernelLaunch) -> None:
-    """Raises BridgeError when a launch in the bundle called `name` exceeds what every device can.
-
-    (CUDA C++ Programming Guide, 16: technical specifications per compute capability.)
-    """
-    extents = [(f"{index}.{axis}", got, most) for index, of, limits in (("blockIdx", launch.grid, MOST_GRID), ("threadIdx", launch.block, MOST_BLOCK))
-               for axis, got, most in zip("xyz", of, limits, strict=True)]  # fmt: skip
-    extents += [("a block's threads", math.prod(launch.block), MOST_THREADS), ("shared memory's bytes", launch.shared_bytes, MOST_SHARED)]
-    for what, got, most in extents:
-        if got > most:
-            raise BridgeError(f"bundle({name})", f"expected {what} to be at most {most}, got {got}",
-                              where=f"{launch.kernel}: grid {launch.grid}, block {launch.block}, {launch.shared_bytes} bytes of shared memory",
-                              hint="split the loop by a number, bind the inner part to threadIdx.x and the outer one to blockIdx.x")
+def _fitting(name: str, launch: KernelLaunch) -> KernelLaunch:
+    """The launch. Raises BridgeError when CUDA does not take it, for the bundle called `name`."""
+    if problem := launch_problem(launch.grid, launch.block, launch.shared_bytes):
+        part, wanted, got = problem
+        raise BridgeError(f"bundle({name})", f"expected {wanted}, got {got}", where=f"{part} of {launch.kernel}, one number for each of x, y and z",
+                          hint="split the loop by a number, bind the inner part to threadIdx.x and the outer one to blockIdx.x")
+    return launch
 
 
 # ---- graphs -----------------------------------------------------------------------------------------------------
@@ -348,4 +338,4 @@ def checked_sizes(program: Program, sizes: Mapping[str, Any]) -> dict[str, int]:
     return {name: int(value) for name, value in sizes.items()}
 
 
-__all__ = ["bundle_of_graph", "bundle_of_program", "check_launch", "checked_sizes", "with_binaries"]
+__all__ = ["bundle_of_graph", "bundle_of_program", "checked_sizes", "with_binaries"]
