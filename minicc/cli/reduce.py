@@ -19,8 +19,9 @@ from minicc.graph import Graph, parse
 from minicc.ops.base import Array
 from minicc.runtime.files import check_folder, write_file
 from minicc.testing.oracle import STAGES
-from minicc.testing.reduce import Inputs, arrays_of, fails_like, operators, pytest_source, reduce
+from minicc.testing.reduce import Inputs, arrays_of, fails_like, operators, pytest_source, reduce, run_apart
 
+RUNS = {**STAGES, "llvm": run_apart}  # machine code may crash, and is then to be reduced
 INLINE = 4096  # elements that a test holds; more go into a file beside it
 
 
@@ -84,7 +85,7 @@ def _reduced(bound: Bound, stages: tuple[str, ...]) -> tuple[Graph, dict[str, Ar
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} graphs tried"), TimeElapsedColumn())
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
         task = progress.add_task("does it fail", total=None)
-        fails = fails_like(bound.graph, arrays, stages)
+        fails = fails_like(bound.graph, arrays, stages, RUNS)
 
         def counted(graph: Graph, inputs: Inputs) -> bool:
             progress.advance(task)

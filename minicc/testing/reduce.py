@@ -32,14 +32,27 @@ from minicc.graph.evaluate import evaluate
 from minicc.graph.ir import Constant, Data, Graph, Input, Node, constant, input, make
 from minicc.ir.node import postorder
 from minicc.ops.base import Array
-from minicc.testing.oracle import STAGES, TvmFailure, agree
+from minicc.testing.oracle import (
+    NOTHING,
+    STAGES,
+    Disagreement,
+    Excuses,
+    Stage,
+    TvmFailure,
+    assert_close,
+    excuses,
+    reference,
+)
+from minicc.testing.worker import MINICC, Finding, general, origin, shared_worker
 from minicc.types import DType, TensorType
 
-__all__ = ["Fails", "arrays_of", "fails_like", "failure", "operators", "pytest_source", "reduce", "with_every_value"]
+__all__ = ["Fails", "MiniccFailure", "arrays_of", "fails_like", "failure", "operators", "pytest_source", "reduce", "run_apart",
+           "with_every_value"]  # fmt: skip
 
 Inputs: TypeAlias = Mapping[str, Array]
 Fails: TypeAlias = Callable[[Graph, Inputs], bool]
 INVALID = (MiniccError, ArithmeticError, LookupError, TypeError, ValueError)  # what a graph that makes no sense raises
+PATIENCE = 300.0  # seconds that machine code may take to be made, and to run
 ELEMENTWISE = 16  # elements of an array that are simplified one by one
 SMALL = 9  # the greatest of the numbers that are easy to read
 
@@ -58,32 +71,100 @@ def with_every_value(graph: Graph) -> Graph:
 # ---- what fails ---------------------------------------------------------------------------------
 
 
-def failure(graph: Graph, inputs: Inputs, stages: Sequence[str]) -> str:
-    """In what way the stages fail on a graph: "" when they agree, else the error's class and call.
+class MiniccFailure(MiniccError):
+    """Machine code gave no answer; `finding` says whether minicc crashed, hung or raised."""
 
-    Raises ConfigError when there is no such stage.
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(f"run({finding.graph.name})", f"minicc gave no answer: {finding.kind}: {finding.detail}",
+                         hint="minicc reduce finds the smallest graph that does this")
+        self.finding = finding
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.finding,)
+
+
+def run_apart(graph: Graph, inputs: Inputs) -> dict[str, Array]:
+    """The outputs by name, of machine code that runs in a process of its own, which is kept. Raises MiniccFailure."""
+    outcome = shared_worker(MINICC).run([(graph, inputs)], PATIENCE)[0]
+    if isinstance(outcome, Finding):
+        raise MiniccFailure(outcome)
+    return outcome
+
+
+def failure(graph: Graph, inputs: Inputs, stages: Sequence[str], runs: Mapping[str, Stage] = STAGES) -> str:
+    """In what way the stages fail on a graph: "" when they agree, else words that a smaller graph shares.
+
+    They say which stage, and whether dtypes or shapes, special values or other values disagree; of an error its
+    class and the function that raised it; of a process its signal. `runs` are the stages: those of the oracle run
+    machine code in this process. Raises ConfigError when there is no such stage.
     """
     for stage in stages:
-        if stage not in STAGES:
-            raise ConfigError(f"stage {stage}", f"expected one of {', '.join(STAGES)}, got {stage!r}", hint="for example numpy,llvm")
+        if stage not in runs:
+            raise ConfigError(f"stage {stage}", f"expected one of {', '.join(runs)}, got {stage!r}", hint="for example numpy,llvm")
+    stage = "reference"
     try:
-        agree(graph, inputs, stages)
-    except TvmFailure as error:  # a crash by one signal is not one by another
-        return f"{error.call}: {error.finding.kind} {error.finding.detail.splitlines()[0]}"
-    except MiniccError as error:
-        return f"{type(error).__name__}: {error.call}"
+        known = reference(graph, inputs)
+        for stage in stages:
+            excused = excuses(graph, inputs) if stage == "tvm" else NOTHING
+            if not excused.kills and (kind := _disagreement(graph, runs[stage](graph, inputs), known, excused)):
+                return f"Disagreement: stage {stage}: {kind}"
+    except (TvmFailure, MiniccFailure) as error:
+        return f"stage {stage}: {_of_finding(error.finding)}"
     except Exception as error:  # a fault of ours may raise anything
-        return type(error).__name__
+        return f"stage {stage}: {origin(error)}"
     return ""
 
 
-def fails_like(graph: Graph, inputs: Inputs, stages: Sequence[str]) -> Fails:
+def _disagreement(graph: Graph, got: Inputs, known: tuple[list[Array], list[Array]], excused: Excuses) -> str:
+    """In what the first output that is wrong, and not excused, disagrees; "" when none is."""
+    for label, wanted, tolerance in zip(graph.output_names, *known, strict=True):
+        if excused.of.get(label):
+            continue
+        try:
+            assert_close(got[label], wanted, None, 1, tolerance)
+        except Disagreement:
+            return _kind(np.asarray(got[label]), wanted, tolerance)
+    return ""
+
+
+def _kind(got: Array, wanted: Array, tolerance: Array) -> str:
+    """In what two arrays that disagree do so."""
+    if got.dtype != wanted.dtype or got.shape != wanted.shape:
+        return "dtype or shape"
+    a, b = got.astype(np.float64), wanted.astype(np.float64)
+    special = ~(np.isfinite(a) & np.isfinite(b)) & ~((a == b) | (np.isnan(a) & np.isnan(b)))
+    return "NaN or infinity" if (special & np.isfinite(tolerance)).any() else "value"
+
+
+def _of_finding(finding: Finding) -> str:
+    """A crash by one signal is not one by another."""
+    first = finding.detail.partition("\n")[0]
+    match finding.kind:
+        case "crash":
+            return f"crash {first}"
+        case "timeout":
+            return "timeout"
+        case kind:  # TVM's own errors all come from one function of ours: their text tells them apart
+            return f"{kind} {general(first) if '.bridge.' in finding.origin or not finding.origin else finding.origin}"
+
+
+def fails_like(graph: Graph, inputs: Inputs, stages: Sequence[str], runs: Mapping[str, Stage] = STAGES) -> Fails:
     """The predicate that a graph fails in the way that this one does. Raises ConfigError when this one does not fail."""
-    wanted = failure(graph, inputs, stages)
+    wanted = failure(graph, inputs, stages, runs)
     if not wanted:
         raise ConfigError(f"reduce({graph.name})", f"expected a graph on which the stages {', '.join(stages)} disagree, got one "
-                          "on which they agree", hint="give the inputs on which it fails with --inputs, or name other --stages")
-    return lambda other, arrays: failure(other, arrays, stages) == wanted
+                          f"on which they agree{_excused(graph, inputs) if 'tvm' in stages else ''}",
+                          hint="give the inputs on which it fails with --inputs, or name other --stages")
+    return lambda other, arrays: failure(other, arrays, stages, runs) == wanted
+
+
+def _excused(graph: Graph, inputs: Inputs) -> str:
+    """What was not compared with TVM, in words."""
+    found = excuses(graph, inputs)
+    if found.kills:
+        return f"; TVM was not run, as it dies of a known difference: {', '.join(found.kills)}"
+    reached = [f"{name} ({', '.join(names)})" for name, names in found.of.items() if names]
+    return f"; TVM was excused by known differences from {', '.join(reached)}" if reached else ""
 
 
 # ---- the engine ---------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ TVM writes to its standard error goes into the finding.
             print(outcome)
 
 The protocol: frames of eight bytes of length and a pickle, on the standard input and output of the child. A
-request is a list of jobs; the replies are `("unsupported" | "error", k, detail)` or
+request is a list of jobs; the replies are `("unsupported" | "error", k, (detail, origin))` or
 `("outputs", k, arrays)` for job k, `("running", k, "")` before it is lowered or called, `("running", -1, "")` before
-the rest is compiled together, `("failed", -1, detail)` when it cannot be, and `("end", -1, "")`. The child is ours,
+the rest is compiled together, `("failed", -1, (detail, origin))` when it cannot be, and `("end", -1, "")`. The child is ours,
 so pickles are safe.
 """
 
@@ -24,6 +24,7 @@ import functools
 import importlib
 import os
 import pickle
+import re
 import select
 import signal
 import struct
@@ -31,6 +32,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -67,6 +69,7 @@ class Finding:
     detail: str
     graph: Graph
     inputs: Inputs
+    origin: str = ""  # of an error: what raised it, in words that a smaller graph shares
 
     def __str__(self) -> str:
         arrays = "".join(f"\n{name} = {array!r}" for name, array in self.inputs.items())
@@ -150,7 +153,7 @@ class Worker:
     def _batch(self, jobs: Sequence[Job], batch: list[int], outcomes: dict[int, Outcome], timeout: float) -> list[list[int]]:
         """Run a batch: put what is known into `outcomes`, and give the batches that are still to run."""
         running: int | None = None  # the job that is lowered or called
-        failed = ""
+        failed: tuple[str, str] | None = None
 
         def rest() -> list[int]:
             return [k for k in batch if k not in outcomes]
@@ -163,17 +166,17 @@ class Worker:
                 elif what == "outputs" and k is not None:
                     outcomes[k], running = payload, None
                 elif k is not None:
-                    outcomes[k], running = Finding(what, payload, *jobs[k]), None
+                    outcomes[k], running = Finding(what, payload[0], *jobs[k], payload[1]), None
                 else:
                     failed = payload
             if failed:
-                raise _Stopped("error", failed)
+                raise _Stopped("error", *failed)
         except _Stopped as stop:
             if running is None and len(rest()) > 1:
                 middle = len(rest()) // 2
                 return [rest()[:middle], rest()[middle:]]
             guilty = rest()[0] if running is None else running
-            outcomes[guilty] = Finding(stop.kind, stop.detail, *jobs[guilty])
+            outcomes[guilty] = Finding(stop.kind, stop.detail, *jobs[guilty], stop.origin)
         return [rest()] if rest() else []
 
     def _replies(self, jobs: Sequence[Job], timeout: float) -> Iterator[tuple[Any, int, Any]]:
@@ -220,9 +223,9 @@ class Worker:
 
 
 @functools.cache
-def shared_worker() -> Worker:
-    """One worker for this whole process, ended with it."""
-    worker = Worker()
+def shared_worker(engine: str = TVM) -> Worker:
+    """One worker for this whole process and this engine, ended with it."""
+    worker = Worker(engine)
     atexit.register(worker.close)
     return worker
 
@@ -230,9 +233,9 @@ def shared_worker() -> Worker:
 class _Stopped(Exception):
     """The child gave no more replies, or could not compile the batch."""
 
-    def __init__(self, kind: FindingKind, detail: str) -> None:
+    def __init__(self, kind: FindingKind, detail: str, origin: str = "") -> None:
         super().__init__(kind, detail)
-        self.kind, self.detail = kind, detail
+        self.kind, self.detail, self.origin = kind, detail, origin
 
 
 @dataclass
@@ -315,6 +318,26 @@ def reason(error: Exception) -> str:
     return (text if isinstance(error, MiniccError) else f"{type(error).__name__}: {text}")[-DETAIL:]
 
 
+def origin(error: BaseException) -> str:
+    """An error's class, and the function called or the innermost of minicc's: the same for a smaller graph.
+
+    >>> origin(MiniccError('bind("j_1_i", 3)', "no such loop"))
+    'MiniccError in bind'
+    """
+    name = type(error).__name__
+    if isinstance(error, MiniccError):
+        return f"{name} in {general(error.call.partition('(')[0])}"
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if str(frame.f_globals.get("__name__")).startswith("minicc.")]
+    if not frames or isinstance(error, RecursionError):  # whichever function was the last one
+        return name
+    return f"{name} in {frames[-1].f_globals['__name__']}.{frames[-1].f_code.co_qualname}"
+
+
+def general(text: str) -> str:
+    """Words without quoted names, shapes and numbers, which differ from graph to graph."""
+    return re.sub(r"\"[^\"]*\"|'[^']*'|\[[^\]]*\]|\d+", "", text).strip()
+
+
 def serve(engine: Engine, stream: _Frames) -> None:
     """Answer requests until the parent closes the pipe."""
     while True:
@@ -337,7 +360,7 @@ def _answer(engine: Engine, sent: Sequence[tuple[str, dict[str, Array], Inputs]]
                 ready.append((k, graph, inputs, engine.lower(graph)))
         except Exception as error:
             no_form = isinstance(error, BridgeError) and error.problem.startswith(NO_FORM)
-            stream.write(("unsupported" if no_form else "error", k, reason(error)))
+            stream.write(("unsupported" if no_form else "error", k, (reason(error), origin(error))))
     if not ready:
         return
     stream.write(("running", -1, ""))
@@ -345,7 +368,7 @@ def _answer(engine: Engine, sent: Sequence[tuple[str, dict[str, Array], Inputs]]
         with _watched(timeout):
             compiled = engine.compile([lowered for *_, lowered in ready])
     except Exception as error:
-        stream.write(("failed", -1, reason(error)))
+        stream.write(("failed", -1, (reason(error), origin(error))))
         return
     for (k, graph, inputs, _), run in zip(ready, compiled, strict=True):
         stream.write(("running", k, ""))
@@ -354,7 +377,7 @@ def _answer(engine: Engine, sent: Sequence[tuple[str, dict[str, Array], Inputs]]
                 outputs = run(graph, inputs)
             stream.write(("outputs", k, outputs))
         except Exception as error:
-            stream.write(("error", k, reason(error)))
+            stream.write(("error", k, (reason(error), origin(error))))
 
 
 @contextmanager
@@ -383,4 +406,5 @@ def main(engine: str = TVM) -> None:
 if __name__ == "__main__":
     main(*sys.argv[1:])
 
-__all__ = ["MINICC", "TIMEOUT", "TVM", "Engine", "Finding", "Inputs", "Job", "Outcome", "Worker", "reason", "shared_worker"]
+__all__ = ["MINICC", "TIMEOUT", "TVM", "Engine", "Finding", "Inputs", "Job", "Outcome", "Worker", "general", "origin", "reason",
+           "shared_worker"]  # fmt: skip

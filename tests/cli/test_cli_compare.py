@@ -21,6 +21,7 @@ from minicc.graph import bind
 from minicc.graph.simplify_graph import RULES, simplify_graph
 from minicc.ops import Add
 from minicc.testing import compare
+from minicc.testing.oracle import STAGES, run_machine_code
 
 FLOAT = TensorProto.FLOAT
 
@@ -28,6 +29,8 @@ FLOAT = TensorProto.FLOAT
 @pytest.fixture
 def wrong_subtraction(monkeypatch):
     """Simplification makes x + c of x - c."""
+    monkeypatch.setattr(compare, "run_apart", run_machine_code)  # in the process that has the fault
+    monkeypatch.setattr("minicc.cli.reduce.RUNS", STAGES)
     rules = [changed(rule, rhs=lambda x, c: Add()(x, c)) if rule.name == "subtract" else rule for rule in RULES]
     monkeypatch.setattr(importlib.import_module("minicc.compile"), "simplify_graph", functools.partial(simplify_graph, rules=rules))
 
@@ -99,7 +102,44 @@ def test_compare_counts_a_peer_without_an_answer(minicc, network, monkeypatch):
     assert outcome.code == 1 and "no answer: RuntimeError: it is out of order" in outcome.out and "diverges" not in outcome.out
 
 
-def test_compare_says_when_fusing_is_at_fault(minicc, network, monkeypatch):
+FAULTY = str(Path(__file__).parents[1] / "testing")  # where the engines are that fail on purpose
+
+
+def test_compare_and_reduce_live_on_when_machine_code_crashes(minicc, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", FAULTY)
+    monkeypatch.setattr("minicc.testing.reduce.MINICC", "worker_engines:Faulty")
+    nodes = [helper.make_node("Abs", ["crash_run"], ["a"]), helper.make_node("Exp", ["a"], ["y"])]
+    path, file = saved(model(nodes, [("crash_run", FLOAT, [2])], ["y"], {}), tmp_path / "c.onnx"), tmp_path / "test_it.py"
+    outcome = minicc("compare", path, "--with", "numpy,reference")
+    assert outcome.code == 1 and outcome.out.count("minicc gave no answer: crash: SIGSEGV") == 3 and "hint: minicc reduce" in outcome.out
+    out = minicc.good("reduce", path, "--output", file)
+    assert "wrote" in out and "crash_run" in file.read_text() and ": 1 operator;" in out
+
+
+def test_compare_and_reduce_name_what_tvm_would_die_of(minicc, tmp_path):
+    path = saved(model([helper.make_node("Div", ["a", "b"], ["y"])], [(n, TensorProto.INT32, [2]) for n in "ab"], ["y"], {}), tmp_path / "d.onnx")
+    np.savez(tmp_path / "x.npz", a=np.int32([1, 2]), b=np.int32([0, 1]))
+    out = minicc.good("compare", path, "--with", "tvm", "--inputs", tmp_path / "x.npz")
+    assert out.splitlines()[1].endswith("known difference: integer division by zero")
+    four_parts(minicc("reduce", path, "--stages", "numpy,tvm", "--inputs", tmp_path / "x.npz", "--output", tmp_path / "test_it.py"),
+               "they agree; TVM was not run, as it dies of a known difference: integer division by zero")
+
+
+def test_compare_prints_the_table_though_the_nodes_cannot_be_had(minicc, network, monkeypatch):
+    wrong = changed(compare.PEERS["numpy"], outputs=lambda s: {"y": np.ones((1, 5), np.float32), "r": np.ones((1, 5), np.float32)},
+                    values=lambda s: {}["a"])
+    monkeypatch.setitem(compare.PEERS, "numpy", wrong)
+    outcome = minicc("compare", network, "--dim", "batch=1", "--with", "numpy")
+    assert outcome.code == 1 and outcome.out.splitlines()[0].startswith("output")
+    assert outcome.out.endswith("\n\nthe values of the nodes cannot be had from numpy: KeyError: 'a'\n")
+
+
+def test_compare_reads_a_model_of_any_suffix(minicc, network, tmp_path):
+    (tmp_path / "m.json").write_bytes(Path(network).read_bytes())
+    assert "agrees" in minicc.good("compare", tmp_path / "m.json", "--dim", "batch=1", "--with", "reference")
+
+
+def test_compare_says_when_the_whole_is_at_fault(minicc, network, monkeypatch):
     wrong = changed(compare.PEERS["numpy"], outputs=lambda s: {"y": np.ones((1, 5), np.float32), "r": np.ones((1, 5), np.float32)})
     monkeypatch.setitem(compare.PEERS, "numpy", wrong)
     outcome = minicc("compare", network, "--dim", "batch=1", "--with", "numpy")

@@ -6,14 +6,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicc.errors import ConfigError
+from minicc.errors import ConfigError, LoopError
 from minicc.graph import evaluate, ir, parse
 from minicc.graph.verify import verify
-from minicc.ops import Add, Concat, Exp, MatMul, Mul, Relu, Reshape, Softmax, Transpose
+from minicc.ops import Add, Concat, Div, Exp, MatMul, Mul, Relu, Reshape, Softmax, Transpose
 from minicc.testing import oracle
 from minicc.testing.oracle import Disagreement, TvmFailure
-from minicc.testing.reduce import arrays_of, fails_like, failure, operators, pytest_source, reduce, with_every_value
-from minicc.testing.worker import Finding, Worker
+from minicc.testing.reduce import (
+    MiniccFailure,
+    arrays_of,
+    fails_like,
+    failure,
+    operators,
+    pytest_source,
+    reduce,
+    run_apart,
+    with_every_value,
+)
+from minicc.testing.worker import Finding, Worker, general, origin
 from minicc.types import TensorType, float32
 
 RANDOM = np.random.default_rng(0)
@@ -110,7 +120,7 @@ def broken(graph, inputs):
 def test_the_written_test_fails_as_the_graph_does(monkeypatch, tmp_path):
     monkeypatch.setitem(oracle.STAGES, "broken", broken)
     graph, inputs = tower()
-    assert failure(graph, inputs, ("numpy", "broken")) == "Disagreement: agree(tower), stage broken"
+    assert failure(graph, inputs, ("numpy", "broken")) == "Disagreement: stage broken: value"
     graph, inputs = reduce(graph, inputs, fails_like(graph, inputs, ("numpy", "broken")))
     file = tmp_path / "test_it.py"
     file.write_text(pytest_source(graph, inputs, ("numpy", "broken")))
@@ -140,7 +150,86 @@ def test_a_crash_of_tvm_is_told_by_its_signal(monkeypatch):
         raise TvmFailure(f"agree({graph.name}), stage tvm", Finding("crash", "SIGFPE\nlast words", graph, inputs))
 
     monkeypatch.setitem(oracle.STAGES, "broken", stage)
-    assert failure(*tower(), ("broken",)) == "agree(tower), stage tvm: crash SIGFPE"
+    assert failure(*tower(), ("broken",)) == "stage broken: crash SIGFPE"
+
+
+def test_the_text_of_an_error_of_tvm_tells_it_from_others(monkeypatch):
+    def stage(graph, inputs):
+        detail = "InternalError: no variable 'v_17' of shape [3, 4]\n  at line 5"
+        raise TvmFailure("agree", Finding("error", detail, graph, inputs, "InternalError in minicc.bridge.relax.build_relax"))
+
+    monkeypatch.setitem(oracle.STAGES, "broken", stage)
+    assert failure(*tower(), ("broken",)) == "stage broken: error InternalError: no variable  of shape"
+
+
+def test_an_error_is_told_by_its_class_and_the_function_that_raised_it(monkeypatch):
+    """What differs from graph to graph, names and shapes, does not count; where it was raised does."""
+    calls = iter(['bind("j_1_i", 3)', 'bind("k", 4)', "lower(relu_float32[4,5])", "lower(add_int8[])", "fuse(x)"])
+
+    def stage(graph, inputs):
+        raise LoopError(next(calls), "expected another")
+
+    monkeypatch.setitem(oracle.STAGES, "broken", stage)
+    assert [failure(*tower(), ("broken",)) for _ in range(5)] == [
+        f"stage broken: LoopError in {name}" for name in ("bind", "bind", "lower", "lower", "fuse")]
+    monkeypatch.setitem(oracle.STAGES, "broken", lambda g, x: Relu().infer(3))
+    assert "Error in minicc.ops." in failure(*tower(), ("broken",))
+    assert failure(*tower(), ("numpy", "broken")).startswith("stage broken: ")
+    assert general("no loop 'i_3' in [4, 5] \"x\"") == "no loop  in"
+
+    def deep():
+        return deep()
+
+    monkeypatch.setitem(oracle.STAGES, "broken", lambda g, x: deep())
+    assert failure(*tower(), ("broken",)) == "stage broken: RecursionError"
+    assert origin(ValueError("never raised")) == "ValueError"
+
+
+@pytest.mark.parametrize("spoil, kind", [
+    (lambda y: y * 2, "value"), (lambda y: y * np.float32(np.nan), "NaN or infinity"), (lambda y: np.full_like(y, np.inf), "NaN or infinity"),
+    (lambda y: y.astype(np.float64), "dtype or shape"), (lambda y: y[None], "dtype or shape")])  # fmt: skip
+def test_disagreements_are_told_apart(monkeypatch, spoil, kind):
+    monkeypatch.setitem(oracle.STAGES, "broken", lambda g, x: {name: spoil(y) for name, y in evaluate(g, x).items()})
+    assert failure(*tower(), ("broken",)) == f"Disagreement: stage broken: {kind}"
+
+
+def test_nan_is_not_reduced_to_another_value(monkeypatch):
+    """Exp gives NaN and Relu twice the value: what is left of the NaN is the Exp."""
+
+    def stage(graph, inputs):
+        factor = np.float32(np.nan if has("Exp")(graph, inputs) else 2)
+        return {name: value * factor for name, value in evaluate(graph, inputs).items()}
+
+    monkeypatch.setitem(oracle.STAGES, "broken", stage)
+    x = ir.input("x", TensorType(float32, (2,)))
+    graph, _ = reduce(ir.Graph("g", (x,), (Relu()(Exp()(Relu()(x))),), ("y",)), {"x": np.ones(2, np.float32)},
+                      fails_like(ir.Graph("g", (x,), (Relu()(Exp()(Relu()(x))),), ("y",)), {"x": np.ones(2, np.float32)}, ("broken",)))
+    assert [n.op.name for n in operators(graph)] == ["Exp"]
+
+
+@pytest.mark.parametrize("name, kind", [("crash_run", "crash SIGSEGV"), ("raise_run", "error ValueError"), ("refuse_lower", "unsupported BridgeError")])
+def test_machine_code_runs_in_a_process_of_its_own(monkeypatch, name, kind):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setattr("minicc.testing.reduce.MINICC", "worker_engines:Faulty")
+    x = ir.input(name, TensorType(float32, (1,)))
+    graph, inputs = ir.Graph("g", (x,), (Relu()(x),), ("y",)), {name: np.zeros(1, np.float32)}
+    with pytest.raises(MiniccFailure, match=r"run\(g\): minicc gave no answer: "):
+        run_apart(graph, inputs)
+    assert failure(graph, inputs, ("numpy", "llvm"), {**oracle.STAGES, "llvm": run_apart}).startswith(f"stage llvm: {kind}")
+
+
+def test_machine_code_of_that_process_is_minicc(tmp_path):
+    graph, inputs = tower()
+    assert failure(graph, inputs, ("llvm",), {"llvm": run_apart}) == ""
+
+
+def test_what_tvm_is_excused_from_is_named():
+    a, b = ir.input("a", TensorType.of(np.int32([1]))), ir.input("b", TensorType.of(np.int32([1])))
+    with pytest.raises(ConfigError, match="they agree; TVM was not run, as it dies of a known difference: integer division by zero\nhint"):
+        fails_like(ir.Graph("g", (a, b), (Div()(a, b),), ("y",)), {"a": np.int32([1]), "b": np.int32([0])}, ("numpy", "tvm"))
+    x = ir.input("x", TensorType(float32, (1,)))
+    with pytest.raises(ConfigError, match=r"they agree; TVM was excused by known differences from y \(activation of NaN\)\nhint"):
+        fails_like(ir.Graph("g", (x,), (Relu()(x),), ("y",)), {"x": np.float32([np.nan])}, ("numpy", "tvm"))
 
 
 def test_a_crash_in_another_process_is_reduced(monkeypatch):
@@ -153,7 +242,7 @@ def test_a_crash_in_another_process_is_reduced(monkeypatch):
         monkeypatch.setitem(oracle.STAGES, "faulty", lambda g, x: oracle.answer(g, worker.run([(g, x)])[0]))
         graph, inputs = reduce(graph, inputs, fails_like(graph, inputs, ("numpy", "faulty")))
         assert worker.starts > 2
-        assert failure(graph, inputs, ("numpy", "faulty")) == "agree(g), stage tvm: crash SIGFPE"
+        assert failure(graph, inputs, ("numpy", "faulty")) == "stage faulty: crash SIGFPE"
     assert graph.input_names == ("divide_run",) and [n.op.name for n in operators(graph)] == ["Relu"]
 
 
