@@ -126,7 +126,7 @@ def _arrays(data_sets: Any) -> list[Any]:
 
 def read_model(path: Path) -> ModelProto:
     """The model in a file, with the tensors that lie beside it. `frontend.load` must have found it sound."""
-    return onnx.load(path)
+    return onnx.load(path, format="protobuf")  # whatever its suffix, as frontend.load does
 
 
 def expose(model: ModelProto) -> ModelProto:

@@ -18,11 +18,11 @@ convolution or a matrix product in the order of the sum, with fused multiply-add
 
 from __future__ import annotations
 
-import atexit
 import functools
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,14 +32,14 @@ from minicc.bridge import _tvm
 from minicc.bridge.relax import build_relax, call_relax, merge
 from minicc.errors import ConfigError, MiniccError
 from minicc.graph.evaluate import evaluate
-from minicc.graph.ir import Graph, Node
+from minicc.graph.ir import Graph, Input, Node
 from minicc.ops.base import Array
-from minicc.testing.oracle import answer, excuses, reference, run_machine_code
-from minicc.testing.reduce import operators, with_every_value
-from minicc.testing.worker import Run, Tvm, Worker
+from minicc.testing.oracle import Disagreement, Excuses, answer, assert_close, excuses, reference
+from minicc.testing.reduce import MiniccFailure, operators, run_apart, with_every_value
+from minicc.testing.worker import Run, Tvm, reason, shared_worker
 from minicc.types import DType, TensorType
 
-__all__ = ["PEERS", "Comparison", "Divergence", "Peer", "Row", "Subject", "check_peers", "installed_peers"]
+__all__ = ["PEERS", "Comparison", "Divergence", "NoValues", "Peer", "Row", "Subject", "check_peers", "installed_peers"]
 
 Values = Mapping[Node, Array]
 NAN = float("nan")
@@ -76,6 +76,8 @@ class Row:
     share: float = 0.0  # of what rounding allows
     verdict: str = "agrees"
     disagrees: bool = False
+    answered: bool = True  # whether there are two answers
+    excused: bool = False  # whether a known difference of TVM shows, so that only ours is judged, beside the float64 reference
 
 
 @dataclass(frozen=True)
@@ -125,17 +127,10 @@ class FastTvm(Tvm):
         return [functools.partial(call_relax, machine, k) for k in range(len(lowered))]
 
 
-@functools.cache
-def _worker() -> Worker:
-    """One worker for this whole process, ended with it."""
-    made = Worker(f"{FastTvm.__module__}:{FastTvm.__name__}")
-    atexit.register(made.close)
-    return made
-
-
 def run_tvm(graph: Graph, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
     """The outputs by name, computed by TVM in a process of its own. Raises TvmFailure."""
-    return answer(graph, _worker().run([(graph, inputs)], PATIENCE)[0])
+    worker = shared_worker(f"{FastTvm.__module__}:{FastTvm.__name__}")
+    return answer(graph, worker.run([(graph, inputs)], PATIENCE)[0])
 
 
 def run_onnxruntime(model: Any, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -176,7 +171,7 @@ def _of_model(name: str, run: RunModel) -> Peer:
     return Peer(name, lambda subject: run(subject.model, subject.inputs), values, "ran the model with every ONNX value as an output")
 
 
-OURS = _of_graph("minicc", run_machine_code, "compiled the graph with every node as an output")
+OURS = _of_graph("minicc", lambda graph, inputs: run_apart(graph, inputs), "compiled the graph with every node as an output")
 PEERS: dict[str, Peer] = {p.name: p for p in (
     _of_graph("tvm", run_tvm, "compiled the graph with every node as an output"),
     _of_model("onnxruntime", run_onnxruntime),
@@ -214,33 +209,70 @@ def installed_peers() -> list[str]:
 # ---- the comparison -----------------------------------------------------------------------------
 
 
+class NoValues(MiniccError):
+    """The values of nodes, in which the first one that diverges is looked for, cannot be had."""
+
+
+@contextmanager
+def _values_from(name: str) -> Iterator[None]:
+    """Raise NoValues in place of whatever is raised within."""
+    try:
+        yield
+    except Exception as error:  # a peer may raise anything
+        raise NoValues(f"compare with {name}", f"the values of the nodes cannot be had from {name}: {_first_line(error)}",
+                       hint="the table of outputs holds nevertheless") from error
+
+
 class Comparison:
-    """Ours and the reference are computed once, for all peers. `report(what)` is told what is being done."""
+    """Ours and the reference are computed once, for all peers. `report(what)` is told what is being done.
+
+    When minicc itself gives no answer, `failed` says why, and every row disagrees.
+    """
 
     def __init__(self, subject: Subject, report: Callable[[str], None] = lambda text: None) -> None:
-        self.subject, self.report = subject, report
-        report("minicc compiles and runs")
-        self.ours = OURS.outputs(subject)
-        report("the float64 reference, and how sure it is")
-        self.known = reference(subject.graph, subject.arrays)
+        self.subject, self.report, self.failed = subject, report, ""
+        self.ours: Mapping[str, Array] = {}
+        self.known: tuple[list[Array], list[Array]] = [], []
+        self._theirs: dict[str, Values] = {}  # by peer
+        try:
+            report("minicc compiles and runs")
+            self.ours = OURS.outputs(subject)
+            report("the float64 reference, and how sure it is")
+            self.known = reference(subject.graph, subject.arrays)
+        except Exception as error:  # a fault of ours may raise anything
+            what = error.problem if isinstance(error, MiniccFailure) else f"minicc gave no answer: {reason(error)}"
+            self.failed = f"{what}\nhint: minicc reduce finds the smallest graph that does this"
 
     def rows(self, name: str) -> list[Row]:
-        """Each output beside that of the peer. A peer that gives no answer disagrees."""
+        """Each output beside that of the peer. A peer that gives no answer disagrees, unless TVM is known to die of this."""
         names = self.subject.graph.output_names
+        if self.failed:
+            return [_no_answer(output, name, self.failed.splitlines()[0]) for output in names]
+        if name == "tvm" and (deadly := self._excuses.kills):
+            return [self._excused(Row(output, name, NAN, NAN, NAN), deadly) for output in names]
         self.report(f"{name} runs")
         try:
             theirs = PEERS[name].outputs(self.subject)
+            made = [_row(output, name, self.ours[output], theirs[output], tolerance)
+                    for output, tolerance in zip(names, self.known[1], strict=True)]  # fmt: skip
         except Exception as error:  # a peer may raise anything
-            return [Row(output, name, NAN, NAN, NAN, f"no answer: {_first_line(error)}", True) for output in names]
-        made = [_row(output, name, self.ours[output], theirs[output], tolerance)
-                for output, tolerance in zip(names, self.known[1], strict=True)]  # fmt: skip
-        return self._excused(made) if name == "tvm" and any(row.disagrees for row in made) else made
+            return [_no_answer(output, name, f"no answer: {_first_line(error)}") for output in names]
+        reaching = self._excuses.of if name == "tvm" else {}
+        return [self._excused(row, reaching[row.output]) if row.disagrees and reaching.get(row.output) else row for row in made]
 
-    def _excused(self, rows: list[Row]) -> list[Row]:
-        """Outputs that a known difference of TVM reaches are no disagreement."""
-        reaching = excuses(self.subject.graph, self.subject.arrays).of
-        return [Row(r.output, r.peer, r.absolute, r.relative, r.share, f"known difference: {', '.join(reaching[r.output])}")
-                if r.disagrees and reaching.get(r.output) else r for r in rows]  # fmt: skip
+    @functools.cached_property
+    def _excuses(self) -> Excuses:
+        return excuses(self.subject.graph, self.subject.arrays)
+
+    def _excused(self, row: Row, differences: Sequence[str]) -> Row:
+        """An output that known differences of TVM reach is no disagreement if ours is what the reference gives."""
+        expected, tolerance = (part[self.subject.graph.output_names.index(row.output)] for part in self.known)
+        text = f"known difference: {', '.join(differences)}"
+        try:
+            assert_close(self.ours[row.output], expected, None, 1, tolerance)
+        except Disagreement:
+            return replace(row, verdict=f"minicc differs from the float64 reference; {text}", disagrees=True, excused=True)
+        return replace(row, verdict=text, disagrees=False, excused=True)
 
     @functools.cached_property
     def _values(self) -> Values:
@@ -254,20 +286,56 @@ class Comparison:
         every = with_every_value(self.subject.graph)
         return dict(zip(every.outputs, zip(*reference(every, self.subject.arrays), strict=True), strict=True))
 
+    def explain(self, rows: Sequence[Row]) -> str:
+        """Where the first output that disagrees parts from the peer, or why that cannot be said; "" where all agree."""
+        row = next((r for r in rows if r.disagrees and r.answered), None)
+        if row is None:
+            return ""
+        peer = "numpy" if row.excused else row.peer  # TVM means something else, and minicc is off the reference
+        graph = self.subject.graph
+        source = graph.outputs[graph.output_names.index(row.output)]
+        if not operators(self.subject.cut(source)):
+            what = "an input" if isinstance(source.op, Input) else "a constant"
+            return f"no node diverges from {peer}: {row.output} is {what} of the model, which no node computes"
+        try:
+            return str(self.divergence(peer, row.output) or self._nowhere(peer, row))
+        except NoValues as error:
+            return error.problem
+
+    def _nowhere(self, name: str, row: Row) -> str:
+        """What is true where no node diverges."""
+        graph, theirs = self.subject.graph, self._theirs[name]
+        source = graph.outputs[graph.output_names.index(row.output)]
+        behind = operators(self.subject.cut(source))
+        if np.isnan(row.share):
+            guilty = next((n for n in behind if n in theirs and TensorType.of(theirs[n]) != TensorType.of(self._values[n])), source)
+            return f"the first node of another type than in {name}:\n    {_line(graph, guilty)}"
+        looked = f"no node diverges from {name} where the values of nodes are looked at"
+        if source not in theirs:
+            return f"{looked}, but {name} does not show what computes {row.output}:\n    {_line(graph, source)}"
+        if len(behind) == 1:
+            return f"{looked}: what computes {row.output} agrees when it is run again, alone:\n    {_line(graph, source)}"
+        return f"{looked}: minicc or {name} makes another thing of the whole than of its parts, for instance by what it fuses or simplifies"
+
     def divergence(self, name: str, output: str) -> Divergence | None:
         """The first of the nodes behind an output at which ours and the peer's values are too far apart.
 
-        None when both agree as soon as they are looked at: then what one of them fuses is at fault.
+        None when both agree as soon as they are looked at: then what one of them makes of the whole is at
+        fault. Raises NoValues when one of them gives no values.
         """
         peer, graph = PEERS[name], self.subject.graph
         self.report(f"{name} runs every node")
-        theirs = peer.values(self.subject)
+        with _values_from(name):
+            theirs = self._theirs[name] = peer.values(self.subject)
+        with _values_from("minicc"):
+            ours, _ = self._values, self._reference
         behind = operators(self.subject.cut(graph.outputs[graph.output_names.index(output)]))
         shown = [n for n in behind if n in theirs]
         for n in shown:
-            if self._too_far(n, self._values[n], theirs[n]):
-                return self._divergence(peer, n, self._values[n], theirs[n], f"minicc {OURS.how}; {name} {peer.how}")
-        return self._cut(peer, shown, theirs)
+            if self._too_far(n, ours[n], theirs[n]):
+                return self._divergence(peer, n, ours[n], theirs[n], f"minicc {OURS.how}; {name} {peer.how}")
+        with _values_from("minicc"):
+            return self._cut(peer, shown, theirs)
 
     def _cut(self, peer: Peer, nodes: list[Node], theirs: Values) -> Divergence | None:
         """Bisection: our graph is compiled up to one node, so that all before it is optimised as in the whole."""
@@ -275,7 +343,7 @@ class Comparison:
         while low < high:
             k = (low + high) // 2 if found else high - 1
             self.report(f"minicc compiles up to node {k} of {len(nodes)}")
-            ours = run_machine_code(self.subject.cut(nodes[k]), self.subject.arrays)["value"]
+            ours = run_apart(self.subject.cut(nodes[k]), self.subject.arrays)["value"]
             if self._too_far(nodes[k], ours, theirs[nodes[k]]):
                 how = f"minicc compiled the graph up to this node, which bisection found; {peer.name} {peer.how}"
                 high, found = k, self._divergence(peer, nodes[k], ours, theirs[nodes[k]], how)
@@ -297,6 +365,10 @@ class Comparison:
         index = tuple(int(i) for i in np.unravel_index(int(np.argmax(share > 1)), share.shape))
         return Divergence(peer.name, n, _line(self.subject.graph, n), index, ours[index], theirs[index], expected[index],
                           float(tolerance[index]), how)
+
+
+def _no_answer(output: str, peer: str, verdict: str) -> Row:
+    return Row(output, peer, NAN, NAN, NAN, verdict, disagrees=True, answered=False)
 
 
 def _row(output: str, peer: str, ours: Array, theirs: Array, tolerance: Array) -> Row:

@@ -3,6 +3,7 @@
 import functools
 import importlib
 from dataclasses import replace as changed
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,9 +15,10 @@ from minicc.bridge import _tvm
 from minicc.errors import BridgeError, ConfigError
 from minicc.graph import ir
 from minicc.graph.simplify_graph import RULES, simplify_graph
-from minicc.ops import Add, Exp, MatMul, Mul, ReduceSum, Relu, Sigmoid, Softmax, Sub
+from minicc.ops import Add, Div, Exp, MatMul, Mul, ReduceSum, Relu, Sigmoid, Softmax, Sub
 from minicc.testing import compare
-from minicc.testing.compare import Comparison, Peer, Subject, check_peers, installed_peers
+from minicc.testing.compare import Comparison, NoValues, Peer, Subject, check_peers, installed_peers
+from minicc.testing.oracle import run_machine_code
 from minicc.testing.reduce import operators
 from minicc.types import TensorType, float32
 
@@ -52,6 +54,7 @@ def graph_subject(f, *arrays):
 @pytest.fixture
 def wrong_relu(monkeypatch):
     """Our machine code computes relu(x) + x / 2."""
+    monkeypatch.setattr(compare, "run_apart", run_machine_code)  # in the process that has the fault
     plain = Relu.compute
     monkeypatch.setattr(Relu, "compute", lambda self, x: Add()(plain(self, x), Mul()(x, np.float32([0.5]))))
 
@@ -59,6 +62,7 @@ def wrong_relu(monkeypatch):
 @pytest.fixture
 def wrong_subtraction(monkeypatch):
     """Simplification makes x + c of x - c."""
+    monkeypatch.setattr(compare, "run_apart", run_machine_code)
     rules = [changed(rule, rhs=lambda x, c: Add()(x, c)) if rule.name == "subtract" else rule for rule in RULES]
     monkeypatch.setattr(importlib.import_module("minicc.compile"), "simplify_graph", functools.partial(simplify_graph, rules=rules))
 
@@ -161,6 +165,104 @@ def test_known_differences_of_tvm_are_named():
     nothing = graph_subject(lambda x: Softmax(axis=-1)(Relu()(x)), np.float32([1, np.nan]))
     row, = Comparison(nothing).rows("tvm")
     assert not row.disagrees and row.verdict == "known difference: activation of NaN"
+
+
+def division():
+    return graph_subject(lambda a, b: Div()(a, b), np.int32([1, 2]), np.int32([0, 1]))
+
+
+def test_what_tvm_would_die_of_is_not_run(monkeypatch):
+    monkeypatch.setattr(compare, "run_tvm", None)
+    comparison = Comparison(division())
+    row, = comparison.rows("tvm")
+    assert not row.disagrees and row.verdict == "known difference: integer division by zero" and np.isnan(row.share)
+    assert comparison.explain([row]) == ""
+
+
+def test_a_known_difference_of_tvm_excuses_no_fault_of_minicc(monkeypatch):
+    """What TVM means otherwise is judged by the float64 reference, and the node is found beside NumPy."""
+
+    def wrong(graph, inputs):
+        return {name: value + value.dtype.type(1) for name, value in run_machine_code(graph, inputs).items()}
+
+    monkeypatch.setattr(compare, "run_apart", wrong)
+    for one, name, node in ((division(), "integer division by zero", "Div"),
+                            (graph_subject(Relu(), np.float32([1, np.nan])), "activation of NaN", "Relu")):
+        comparison = Comparison(one)
+        row, = comparison.rows("tvm")
+        assert row.disagrees and row.verdict == f"minicc differs from the float64 reference; known difference: {name}"
+        assert f"diverges from numpy:\n    %0 = {node}(" in comparison.explain([row])
+
+
+def test_a_crash_of_minicc_is_a_row(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setattr("minicc.testing.reduce.MINICC", "worker_engines:Faulty")
+    x = np.float32([1])
+    graph = ir.Graph("main", (n := ir.input("crash_run", TensorType.of(x)),), (Exp()(n),), ("y",))
+    comparison = Comparison(Subject(graph, {"crash_run": x}))
+    row, = comparison.rows("numpy")
+    assert row.disagrees and not row.answered and row.verdict == "minicc gave no answer: crash: SIGSEGV"
+    assert "about to crash" in comparison.failed and "hint: minicc reduce" in comparison.failed and comparison.explain([row]) == ""
+
+
+@pytest.mark.parametrize("name", ["run_apart", "reference"])
+def test_whatever_minicc_raises_is_a_row(monkeypatch, name):
+    monkeypatch.setattr(compare, name, lambda *_: {}["a"])
+    row, = Comparison(division()).rows("numpy")
+    assert row.disagrees and row.verdict == "minicc gave no answer: KeyError: 'a'"
+
+
+def test_without_values_of_nodes_the_rows_hold(monkeypatch):
+    def fails(subject):
+        raise ValueError("out of memory")
+
+    wrong = changed(compare.PEERS["numpy"], outputs=lambda s: {"y": np.zeros((3, 5), np.float32), "z": np.zeros((3, 5), np.float32)})
+    monkeypatch.setitem(compare.PEERS, "numpy", changed(wrong, values=fails))
+    comparison = Comparison(subject())
+    rows = comparison.rows("numpy")
+    assert comparison.explain(rows) == "the values of the nodes cannot be had from numpy: ValueError: out of memory"
+    with pytest.raises(NoValues, match=r"compare with numpy: .* ValueError: out of memory\nhint: the table"):
+        comparison.divergence("numpy", "y")
+    monkeypatch.setitem(compare.PEERS, "numpy", wrong)
+    monkeypatch.setattr(compare, "OURS", changed(compare.OURS, values=fails))
+    assert comparison.explain(rows) == "the values of the nodes cannot be had from minicc: ValueError: out of memory"
+
+
+def explained(monkeypatch, one, answer, values=None):
+    monkeypatch.setitem(compare.PEERS, "numpy", changed(compare.PEERS["numpy"], outputs=lambda s: answer, **({"values": values} if values else {})))
+    comparison = Comparison(one)
+    return comparison.explain(comparison.rows("numpy"))
+
+
+def test_where_no_node_diverges_what_is_true_is_said(monkeypatch):
+    zeros = {"y": np.zeros((3, 5), np.float32), "z": np.zeros((3, 5), np.float32)}
+    looked = "no node diverges from numpy where the values of nodes are looked at"
+    assert explained(monkeypatch, subject(), zeros).startswith(f"{looked}: minicc or numpy makes another thing of the whole")
+    alone = graph_subject(Exp(), np.float32([1]))
+    assert explained(monkeypatch, alone, {"y": np.float32([0])}) == (
+        f"{looked}: what computes y agrees when it is run again, alone:\n    %0 = Exp(x0) : float32[1]")
+    assert explained(monkeypatch, alone, {"y": np.float32([0])}, lambda s: {}) == (
+        f"{looked}, but numpy does not show what computes y:\n    %0 = Exp(x0) : float32[1]")
+    through = graph_subject(lambda x: x, np.float32([1]))
+    assert explained(monkeypatch, through, {"y": np.float32([0])}) == "no node diverges from numpy: y is an input of the model, which no node computes"
+    held = Subject(ir.Graph("main", (), (ir.constant(np.float32([1])),), ("y",)), {})
+    assert explained(monkeypatch, held, {"y": np.float32([0])}) == "no node diverges from numpy: y is a constant of the model, which no node computes"
+
+
+def test_the_node_of_another_type_is_named(monkeypatch):
+    one = graph_subject(lambda x: Exp()(Relu()(x)), np.float32([1]))
+    values = compare.PEERS["numpy"].values
+    for wide, line in ((operators(one.graph), "%0 = Relu(x0)"), (operators(one.graph)[1:], "%1 = Exp(%0)"), ([], "%1 = Exp(%0)")):
+        text = explained(monkeypatch, one, {"y": np.float64([2])},
+                         lambda s, wide=wide: {n: v.astype(np.float64) if n in wide else v for n, v in values(s).items()})
+        assert text == f"the first node of another type than in numpy:\n    {line} : float32[1]"
+
+
+@pytest.mark.parametrize("suffix", ["json", "textproto", "onnx", "bin"])
+def test_models_are_read_whatever_their_suffix(tmp_path, suffix):
+    path = tmp_path / f"m.{suffix}"
+    path.write_bytes(model().SerializeToString())
+    assert load(backend.read_model(path)).same_as(load(path))
 
 
 def test_the_answer_of_tvm_is_its_own():
