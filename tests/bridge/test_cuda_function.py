@@ -1,5 +1,6 @@
 """`minicc.build(target="cuda")`: the kernels of a scheduled program, here with the CPU in place of a device."""
 
+import gc
 import shutil
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 import minicc
 from minicc import te
+from minicc.bridge import function
+from minicc.bridge.device import Emulated
 from minicc.errors import BridgeError, CodegenError, RunError
 
 BLOCK, THREAD = te.thread_axis("blockIdx.x"), te.thread_axis("threadIdx.x")
@@ -48,6 +51,67 @@ def test_a_guarded_gather(dtype):
         c = np.zeros(10, np.float32)
         minicc.build(s, [A, at, C], target=target)(a, index, c)
         np.testing.assert_array_equal(c, [a[n] if 0 <= n < 20 else -1 for n in index.tolist()])
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """The devices that are opened from here on, each with its number of loads, runs and closings."""
+    opened = []
+
+    class Counted(Emulated):
+        def __init__(self):
+            super().__init__()
+            self.loads, self.closings, self.fails = 0, 0, False
+            opened.append(self)
+
+        def load(self, bundle):
+            self.loads += 1
+
+        def launch(self, launch, arguments):
+            if self.fails:
+                raise BridgeError("launch", "expected success, got a failure")
+
+        def close(self):
+            self.closings += 1
+
+    monkeypatch.setattr(function, "Emulated", Counted)
+    return opened
+
+
+def call(f, n):
+    f(*[np.zeros(n, np.float32) for _ in "abc"])
+
+
+def test_a_device_is_opened_once_for_each_size(devices):
+    f = vector_add("emulated")
+    for n in (4, 4, 5, 4, 5):
+        call(f, n)
+    assert [(d.loads, d.closings) for d in devices] == [(1, 0)] * 2
+    f.close()
+    assert [d.closings for d in devices] == [1, 1] and not any(d.pieces for d in devices)
+    call(f, 4)
+    assert len(devices) == 3
+    del f
+    gc.collect()
+    assert [d.closings for d in devices] == [1, 1, 1]
+
+
+def test_the_sizes_that_were_used_last_are_kept(devices):
+    f = vector_add("emulated")
+    for n in (1, 2, 3, 4, 1, 5, 1):
+        call(f, n)
+    assert [d.closings for d in devices] == [0, 1, 0, 0, 0]
+
+
+def test_a_device_that_failed_is_closed(devices):
+    f = vector_add("emulated")
+    call(f, 4)
+    devices[0].fails = True
+    with pytest.raises(BridgeError, match="got a failure"):
+        call(f, 4)
+    assert devices[0].closings == 1
+    call(f, 4)
+    assert len(devices) == 2
 
 
 def test_the_source_needs_no_device():
