@@ -146,7 +146,7 @@ class Bundle:
         names = [self.name, *(p.name for p in (*self.inputs, *self.outputs)), *(s.name for s in self.steps)]
         if wrong := [name for name in names if not is_printable(name)]:
             raise BridgeError(f"save({self.name!a:.60})", f"expected printable names, got {wrong[0]!a:.60}", hint="rename it in the model")
-        members = {"kernels.cu": self.source.encode()}
+        members = {"kernels.cu": encoded(f"save({self.name})", self.source)}
         if self.ptx:
             members["kernels.ptx"] = self.ptx.encode()
         members |= {f"kernels.{arch}.cubin": code for arch, code in sorted(self.cubins.items())}
@@ -241,6 +241,15 @@ def share(sizes: Sequence[int], lives: Sequence[tuple[int, int]]) -> tuple[list[
 
 
 # ---- writing ----------------------------------------------------------------------------------------------------
+
+
+def encoded(call: str, source: str) -> bytes:
+    """Source as UTF-8. Raises BridgeError where it holds half of a surrogate pair."""
+    try:
+        return source.encode()
+    except UnicodeEncodeError as error:
+        raise BridgeError(call, f"expected source as text, got {source[error.start]!a} in it, which is no character",
+                          hint="was it read with errors='surrogateescape'?") from None
 
 
 def npy(array: Array) -> bytes:
@@ -364,7 +373,7 @@ def _read_buffer(entry: Any, constants: Sequence[Array]) -> Buffer:
 
 
 def _read_ports(entries: Sequence[Any], buffers: Sequence[Buffer]) -> tuple[Port, ...]:
-    ports = []
+    ports: list[Port] = []
     for entry in entries:
         port = Port(entry.text("name"), entry.tensor_type(), entry.integer("buffer", 0, len(buffers) - 1))
         if port.type.bytes > buffers[port.buffer].size:

@@ -26,7 +26,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from minicc.bridge.bundle import Number, check_launch
+from minicc.bridge.bundle import Number, check_launch, encoded
 from minicc.errors import BridgeError
 
 COMPILERS = ("g++", "clang++", "c++")
@@ -72,7 +72,10 @@ class EmulatedCode:
         self.source = source.split("\n")
         self.bounds = {name: int(threads) for threads, name in BOUNDS.findall(source)}
         self.library = compiled(for_cpu(source, kernels), find_compiler())
-        self.functions = {name: self.library[f"minicc_launch_{name}"] for name in kernels}
+        try:
+            self.functions = {name: self.library[f"minicc_launch_{name}"] for name in kernels}
+        except AttributeError as error:
+            raise _no_library(error) from None
         for function in self.functions.values():
             function.restype = ctypes.c_char_p
 
@@ -116,17 +119,25 @@ def compiled(text: str, compiler: str) -> ctypes.CDLL:
     """C++ as a library in this process. Raises BridgeError with the compiler's first complaint."""
     with tempfile.TemporaryDirectory() as folder:
         file, library = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"
-        file.write_text(text)
+        file.write_bytes(encoded("emulate", text))
         command = [compiler, *FLAGS, "-I", str(HEADER.parent), "-o", str(library), str(file)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+            done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise BridgeError("emulate", f"expected the C++ compiler to work, got {error}", hint="run on a device: --device cuda") from None
         if done.returncode:
-            first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[:200])
+            said = done.stderr.decode(errors="replace")
+            first = next((line for line in said.splitlines() if "error" in line), said[:200])
             raise BridgeError("emulate", f"expected CUDA C++ that {Path(compiler).name} can compile against {HEADER.name}, got an error",
                               where=first, hint="the source uses something of CUDA that is not emulated: run on a device")
-        return ctypes.CDLL(str(library))
+        try:
+            return ctypes.CDLL(str(library))
+        except OSError as error:
+            raise _no_library(error) from None
+
+
+def _no_library(error: Exception) -> BridgeError:
+    return BridgeError("emulate", f"expected the C++ compiler to write a library, got {error}", hint="reinstall g++, or run on a device: --device cuda")
 
 
 __all__ = ["EmulatedCode", "find_compiler", "for_cpu"]

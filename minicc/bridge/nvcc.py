@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from minicc.bridge.bundle import ARCH
+from minicc.bridge.bundle import ARCH, encoded
 from minicc.errors import BridgeError
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_90a")  # Turing, Ampere, Ampere, Ada, Hopper, Hopper's own
@@ -38,13 +38,30 @@ def find_nvcc() -> str:
 
 
 def known_architectures() -> tuple[str, ...]:
-    """Those of ARCHITECTURES that the nvcc of this machine compiles for; `("sm_90",)` without nvcc."""
+    """Those of ARCHITECTURES that the nvcc of this machine compiles for; `("sm_90",)` without nvcc.
+
+    Raises BridgeError when nvcc is there and does not say, or knows none of them.
+    """
     try:
-        listed = _run([find_nvcc(), "--list-gpu-code"], "nvcc --list-gpu-code").stdout.decode()
+        compiler = find_nvcc()
     except BridgeError:
         return ("sm_90",)
-    codes = set(re.findall(r"sm_\d+", listed))
-    return tuple(arch for arch in ARCHITECTURES if arch.rstrip("a") in codes)
+    call = "nvcc --list-gpu-code"
+    done = _run([compiler, "--list-gpu-code"], call)
+    if done.returncode:
+        raise BridgeError(call, "expected the architectures that nvcc compiles for, got an error",
+                          where="\n".join(done.stderr.decode(errors="replace").splitlines()[:4]), hint="reinstall the CUDA toolkit")
+    codes = re.findall(r"sm_\d+", done.stdout.decode(errors="replace"))
+    found = tuple(arch for arch in ARCHITECTURES if arch in codes or (arch.rstrip("a") in codes and _accepts(compiler, arch)))
+    if not found:
+        raise BridgeError(call, f"expected one or more of {', '.join(ARCHITECTURES)}, got {', '.join(codes) or 'none'}",
+                          hint="give --arch, again for each architecture")
+    return found
+
+
+def _accepts(compiler: str, arch: str) -> bool:
+    """Whether nvcc takes an architecture that it does not list, as those that end in `a` (CUDA 12.0 is the first)."""
+    return _run([compiler, "--dryrun", "-cubin", f"-arch={arch}", "kernels.cu"], f"nvcc --dryrun -arch={arch}").returncode == 0
 
 
 def cubin(source: str, arch: str) -> bytes:
@@ -55,7 +72,7 @@ def cubin(source: str, arch: str) -> bytes:
 def ptx(source: str, arch: str) -> str:
     """NVIDIA's virtual assembly, which a driver compiles for any device from `arch` on. Raises BridgeError."""
     virtual = arch.replace("sm_", "compute_")
-    return _compile(source, arch, ["-ptx", f"-arch={virtual}"]).decode()
+    return _compile(source, arch, ["-ptx", f"-arch={virtual}"]).decode(errors="replace")
 
 
 def _compile(source: str, arch: str, flags: list[str]) -> bytes:
@@ -64,13 +81,16 @@ def _compile(source: str, arch: str, flags: list[str]) -> bytes:
     compiler = find_nvcc()
     with tempfile.TemporaryDirectory() as folder:
         file, made = Path(folder) / "kernels.cu", Path(folder) / "kernels.out"
-        file.write_text(source)
-        done = _run([compiler, *FLAGS, *flags, "-o", str(made), str(file)], f"nvcc {' '.join(flags)}")
+        call = f"nvcc {' '.join(flags)}"
+        file.write_bytes(encoded(call, source))
+        done = _run([compiler, *FLAGS, *flags, "-o", str(made), str(file)], call)
         if done.returncode:
             complaint = done.stderr.decode(errors="replace").replace(folder, "").strip()
-            raise BridgeError(f"nvcc {' '.join(flags)}", "expected source that nvcc accepts, got an error",
+            raise BridgeError(call, "expected source that nvcc accepts, got an error",
                               where="\n".join(complaint.splitlines()[:4]), hint=f"is {arch} known to this nvcc? see nvcc --list-gpu-code")
-        return made.read_bytes()
+        if not made.is_file() or not (code := made.read_bytes()):
+            raise BridgeError(call, "expected nvcc to write a file, got none, or an empty one", where=compiler, hint="reinstall the CUDA toolkit")
+        return code
 
 
 def _run(command: list[str], call: str) -> subprocess.CompletedProcess[bytes]:

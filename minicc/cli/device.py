@@ -19,7 +19,7 @@ from minicc.bridge.bundle import Bundle, Port, load
 from minicc.bridge.cuda import bundle_of_graph
 from minicc.bridge.cuda_device import open_device
 from minicc.bridge.device import Device, Emulated, Session
-from minicc.bridge.nvcc import known_architectures
+from minicc.bridge.nvcc import ARCHITECTURES, known_architectures
 from minicc.cli.options import megabytes, messages, read_dims, read_shapes, table_text
 from minicc.compile import GRAPH_PASSES
 from minicc.errors import ConfigError
@@ -41,7 +41,8 @@ class DeviceName(StrEnum):
     emulated = "emulated"
 
 
-ArchOption = typer.Option("--arch", help="With --target cuda: a GPU architecture, as in sm_90. May be repeated; default: all that nvcc knows.")
+ArchOption = typer.Option("--arch", help="With --target cuda: a GPU architecture, as in sm_90. May be repeated; "
+                          f"default: those of {', '.join(ARCHITECTURES)} that nvcc compiles for.")
 CubinOption = typer.Option("--cubin/--no-cubin", help="With --target cuda: whether nvcc compiles; without, the bundle holds source only.")
 DeviceOption = typer.Option("--device", help="cpu, or cuda or emulated (the CPU in its place) for a bundle of minicc compile --target cuda.")
 

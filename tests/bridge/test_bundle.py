@@ -34,7 +34,6 @@ from minicc.bridge.bundle import (
 from minicc.errors import BridgeError
 from minicc.types import DType, TensorType, float32
 
-
 float32_100 = TensorType(float32, (100,))
 
 
