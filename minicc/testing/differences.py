@@ -242,7 +242,7 @@ ARITHMETIC = (
                lambda: (ops.Div(), [i32(-(2**31)), i32(-1)]), kills=True),
     Difference("overflow of signed integers", ("Add", "Sub", "Mul", "ReduceSum", "ReduceSumSquare", "ReduceProd"), wraps, "wraps around",
                "has no meaning: LLVM takes a square to be no less than 0, which shows in what is fused with it",
-               lambda: (ops.Mul(), [np.int64([-2302884128204360087])] * 2)),
+               lambda: (ops.Mul(), [np.array([-2302884128204360087])] * 2)),
     Difference("literal zero times NaN", ("Mul", "Div", "Gemm", "LeakyRelu", "Elu", "Selu", "Celu", "HardSigmoid", "LRN"), times_zero,
                "NaN, also for infinity", "0: x * 0 and 0 / x are simplified", lambda: (ops.LeakyRelu(alpha=0.0), [f32(NAN, 1)])),
     Difference("difference of itself", ("Sub", "MeanVarianceNormalization", "InstanceNormalization"), meets_itself,
