@@ -23,12 +23,12 @@ from minicc.cli.options import (
     read_shapes,
     table_text,
 )
-from minicc.cli.run import read_arrays
 from minicc.errors import ConfigError
 from minicc.frontend import load
 from minicc.graph import Graph, bind, runtime_operands
 from minicc.graph.evaluate import checked_inputs
 from minicc.ops.base import Array
+from minicc.runtime.files import read_arrays
 from minicc.testing.compare import PEERS, Comparison, Subject, check_peers, installed_peers
 
 
@@ -65,6 +65,11 @@ def bind_inputs(graph: Graph, given: Mapping[str, Array] | None, seed: int, dims
     return Bound(again(graph), inputs, again)
 
 
+def read_inputs(path: Path, graph: Graph) -> dict[str, Array]:
+    """The arrays of a file, in the dtypes of the inputs that are named so. Raises RunError when it cannot be read."""
+    return read_arrays(path, {name: n.dtype for name, n in zip(graph.input_names, graph.inputs, strict=True)})
+
+
 def compare_command(
     model: ModelArgument,
     peers: Annotated[str | None, typer.Option("--with", help=f"Which of {', '.join(PEERS)}; default: all that are installed.")] = None,
@@ -92,7 +97,7 @@ def compare_command(
         raise ConfigError(f"--with {peers!r}", "expected the name of a peer, got none", hint=f"one or more of {', '.join(PEERS)}")
     check_peers(names)
     graph = load(model)
-    bound = bind_inputs(graph, None if inputs is None else read_arrays(inputs), seed, dim, input_shapes)
+    bound = bind_inputs(graph, None if inputs is None else read_inputs(inputs, graph), seed, dim, input_shapes)
     subject = Subject(bound.graph, bound.inputs, backend.read_model(model), bound.bind)
     with messages.status("reading") as status:
         comparison = Comparison(subject, status.update)

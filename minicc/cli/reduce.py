@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from minicc.cli.compare import Bound, bind_inputs
+from minicc.cli.compare import Bound, bind_inputs, read_inputs
 from minicc.cli.options import DimOption, ShapesOption, messages
-from minicc.cli.run import read_arrays
 from minicc.errors import ConfigError, LoadError
 from minicc.frontend import load
 from minicc.graph import Graph, parse
 from minicc.ops.base import Array
-from minicc.runtime.files import check_folder, write_file
+from minicc.runtime.files import check_folder, write_arrays, write_file
 from minicc.testing.oracle import STAGES
-from minicc.testing.reduce import Inputs, arrays_of, fails_like, operators, pytest_source, reduce, run_apart
+from minicc.testing.reduce import (
+    TITLE,
+    Inputs,
+    arrays_of,
+    fails_like,
+    operators,
+    pytest_source,
+    read_case,
+    reduce,
+    run_apart,
+)
 
 RUNS = {**STAGES, "llvm": run_apart}  # machine code may crash, and is then to be reduced
 INLINE = 4096  # elements that a test holds; more go into a file beside it
@@ -30,18 +37,30 @@ def read_graph(path: Path, inputs: Path | None, seed: int, dims: list[str] | Non
 
     A text file's arrays hold its large constants, too, by digest. Raises LoadError when the file cannot be read.
     """
-    given = None if inputs is None else read_arrays(inputs)
     if path.suffix == ".onnx":
-        return bind_inputs(load(path), given, seed, dims, shapes)
+        graph = load(path)
+        return bind_inputs(graph, None if inputs is None else read_inputs(inputs, graph), seed, dims, shapes)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise LoadError(f"reduce {path}", f"expected an .onnx model or the text of a graph, got a file that cannot be read: {error}",
                         hint="minicc show model.onnx --stage graph prints the text of a graph") from None
-    graph = parse(text, given)
-    if given is not None:
-        given = {name: array for name, array in given.items() if name not in graph.constants}
+    graph, given = (parse(text), None) if inputs is None else read_case(text, inputs)
     return bind_inputs(graph, given, seed, dims, shapes)
+
+
+def check_output(path: Path) -> None:
+    """Raise ConfigError when a test, and arrays beside it, cannot be written, or would replace files that `reduce` did not write."""
+    if path.suffix != ".py":
+        raise ConfigError(f"--output {path}", f"expected a name that ends in .py, got {path.name!r}",
+                          hint="pytest finds files that are called test_*.py")
+    check_folder(path)
+    text = path.read_text(errors="replace") if path.exists() else ""
+    beside = path.with_suffix(".npz")
+    for file, ours in ((path, text.startswith(TITLE)), (beside, text.startswith(TITLE) and repr(beside.name) in text)):
+        if file.exists() and not ours:
+            raise ConfigError(f"--output {path}", f"expected a new file, or a test that minicc reduce wrote, got one that is there: {file}",
+                              hint="name another test with --output, or remove that file")
 
 
 def reduce_command(
@@ -64,17 +83,14 @@ def reduce_command(
         minicc reduce graph.txt --inputs arrays.npz --stages numpy,llvm
         minicc reduce model.onnx --stages numpy,tvm --seed 7 --output tests/test_conv.py
     """
-    if output.suffix != ".py":
-        raise ConfigError(f"--output {output}", f"expected a name that ends in .py, got {output.name!r}",
-                          hint="pytest finds files that are called test_*.py")
-    check_folder(output)
+    check_output(output)
     named = tuple(dict.fromkeys(filter(None, map(str.strip, stages.split(",")))))
     if not named:
         raise ConfigError(f"--stages {stages!r}", "expected the name of a stage, got none", hint=f"one or more of {', '.join(STAGES)}")
     bound = read_graph(source, inputs, seed, dim, input_shapes)
     graph, arrays = _reduced(bound, named)
+    print(graph)  # first: it took long to find
     _write(output, graph, arrays, named)
-    print(graph)
     count = len(operators(graph))
     print(f"wrote {output}: {count} operator{'' if count == 1 else 's'}; run it with pytest {output}")
 
@@ -100,10 +116,10 @@ def _reduced(bound: Bound, stages: tuple[str, ...]) -> tuple[Graph, dict[str, Ar
 
 def _write(path: Path, graph: Graph, inputs: dict[str, Array], stages: tuple[str, ...]) -> None:
     """The test, and beside it the arrays if they are many."""
-    arrays = arrays_of(graph, inputs)
-    beside = path.with_suffix(".npz") if sum(a.size for a in arrays.values()) > INLINE else None
-    if beside is not None:
-        held = io.BytesIO()
-        np.savez(held, **arrays)  # type: ignore[arg-type] # no input is called allow_pickle
-        write_file(beside, held.getvalue())
-    write_file(path, pytest_source(graph, inputs, stages, beside.name if beside else "").encode())
+    arrays, beside = arrays_of(graph, inputs), path.with_suffix(".npz")
+    many = sum(a.size for a in arrays.values()) > INLINE
+    if many:
+        write_arrays(beside, arrays)
+    write_file(path, pytest_source(graph, inputs, stages, beside.name if many else "").encode())
+    if not many:
+        beside.unlink(missing_ok=True)  # of the test that was replaced

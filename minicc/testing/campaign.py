@@ -12,8 +12,6 @@ computes the references. `testing.operators` and `testing.graphs` are the campai
 from __future__ import annotations
 
 import difflib
-import io
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,19 +19,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from minicc.errors import ConfigError
-from minicc.graph.text import parse
+from minicc.errors import ConfigError, RunError
 from minicc.ops.base import REGISTRY, Array
-from minicc.runtime.files import write_file
+from minicc.runtime.files import write_arrays, write_file
 from minicc.testing.draws import Example
 from minicc.testing.oracle import NOTHING, STAGES, Disagreement, Excuses, compare, excuses, reference
-from minicc.testing.worker import TIMEOUT, Finding, Outcome, Worker
-from minicc.types import DType, bfloat16
+from minicc.testing.reduce import arrays_of, read_case
+from minicc.testing.worker import TIMEOUT, Finding, Outcome, Worker, reason
 
 LOOPS = 2000  # elements that a graph's values may have for stage loop, a microsecond or more for each operation
 
@@ -248,36 +244,20 @@ class Show:
 
 def save(verdict: Verdict, folder: Path, name: str) -> None:
     """Write the graph's text to NAME.txt, what is wrong to NAME.problem, and its inputs by name and constants by digest to NAME.npz."""
-    arrays = {**verdict.example.graph.constants, **verdict.example.inputs}
-    content = io.BytesIO()
-    np.savez(content, **{key: _plain(array) for key, array in arrays.items()})  # type: ignore[arg-type]
-    write_file(folder / f"{name}.npz", content.getvalue())
+    write_arrays(folder / f"{name}.npz", arrays_of(verdict.example.graph, verdict.example.inputs))
     write_file(folder / f"{name}.problem", f"{verdict}\n".encode())
     write_file(folder / f"{name}.txt", f"{verdict.example.graph}\n".encode())
 
 
 def load(path: Path) -> Example:
     """The example of a NAME.txt with the NAME.npz beside it. Raises GraphError where the text is no graph, ConfigError where a file is amiss."""
+    beside = path.with_suffix(".npz")
     try:
-        text = path.read_text()
-        with np.load(path.with_suffix(".npz"), allow_pickle=False) as held:
-            arrays = dict(held)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"load({path})", f"expected the text of a graph and {path.with_suffix('.npz').name} beside it, got {error}",
+        graph, inputs = read_case(path.read_text(), beside)
+        return Example(graph, {name: inputs[name] for name in graph.input_names})
+    except (OSError, ValueError, LookupError, RunError) as error:
+        raise ConfigError(f"load({path})", f"expected the text of a graph and {beside.name} beside it, got {reason(error)}",
                           hint="both are written by --save") from None
-    dtypes = {digest: DType.of(name) for name, digest in re.findall(r"Constant\[(\w+)\[[^\]]*\] @(\w+)\]", text)}
-    graph = parse(text, {key: _typed(array, dtypes[key]) for key, array in arrays.items() if key in dtypes})
-    return Example(graph, {name: _typed(arrays[name], n.dtype) for name, n in zip(graph.input_names, graph.inputs, strict=True)})
-
-
-def _plain(array: Array) -> Array:
-    """An array as NumPy stores it: bfloat16, which its files have not, as the bits."""
-    return array.view(np.uint16) if DType.of(array.dtype) is bfloat16 else array
-
-
-def _typed(array: Array, dtype: DType) -> Array:
-    """The inverse of `_plain`."""
-    return array.view(dtype.numpy) if dtype is bfloat16 else array
 
 
 __all__ = ["LOOPS", "Report", "Show", "Trouble", "Verdict", "check_names", "judge", "load", "save"]

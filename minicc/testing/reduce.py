@@ -22,7 +22,9 @@ Source of the method: Zeller and Hildebrandt, "Simplifying and Isolating Failure
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -30,8 +32,10 @@ import numpy as np
 from minicc.errors import ConfigError, MiniccError
 from minicc.graph.evaluate import evaluate
 from minicc.graph.ir import Constant, Data, Graph, Input, Node, constant, input, make
+from minicc.graph.text import parse
 from minicc.ir.node import postorder
 from minicc.ops.base import Array
+from minicc.runtime.files import read_arrays
 from minicc.testing.oracle import (
     NOTHING,
     STAGES,
@@ -44,15 +48,16 @@ from minicc.testing.oracle import (
     reference,
 )
 from minicc.testing.worker import MINICC, Finding, general, origin, shared_worker
-from minicc.types import DType, TensorType
+from minicc.types import DType, TensorType, bfloat16
 
-__all__ = ["Fails", "MiniccFailure", "arrays_of", "fails_like", "failure", "operators", "pytest_source", "reduce", "run_apart",
-           "with_every_value"]  # fmt: skip
+__all__ = ["Fails", "MiniccFailure", "arrays_of", "fails_like", "failure", "operators", "pytest_source", "read_case", "reduce",
+           "run_apart", "with_every_value"]  # fmt: skip
 
 Inputs: TypeAlias = Mapping[str, Array]
 Fails: TypeAlias = Callable[[Graph, Inputs], bool]
 INVALID = (MiniccError, ArithmeticError, LookupError, TypeError, ValueError)  # what a graph that makes no sense raises
 PATIENCE = 300.0  # seconds that machine code may take to be made, and to run
+TITLE = '"""A graph, reduced, on which these stages did not agree: '  # of a test that is written
 ELEMENTWISE = 16  # elements of an array that are simplified one by one
 SMALL = 9  # the greatest of the numbers that are easy to read
 
@@ -139,13 +144,11 @@ def _kind(got: Array, wanted: Array, tolerance: Array) -> str:
 def _of_finding(finding: Finding) -> str:
     """A crash by one signal is not one by another."""
     first = finding.detail.partition("\n")[0]
-    match finding.kind:
-        case "crash":
-            return f"crash {first}"
-        case "timeout":
-            return "timeout"
-        case kind:  # TVM's own errors all come from one function of ours: their text tells them apart
-            return f"{kind} {general(first) if '.bridge.' in finding.origin or not finding.origin else finding.origin}"
+    if finding.kind == "crash":
+        return f"crash {first}"
+    if not finding.origin or ".bridge." in finding.origin:  # TVM's errors all come from one function of ours: their text tells them apart
+        return f"{finding.kind} {general(first)}"
+    return f"{finding.kind} {finding.origin}"
 
 
 def fails_like(graph: Graph, inputs: Inputs, stages: Sequence[str], runs: Mapping[str, Stage] = STAGES) -> Fails:
@@ -436,25 +439,40 @@ def pytest_source(graph: Graph, inputs: Inputs, stages: Sequence[str], arrays: s
     """A pytest file in which the stages must agree on the graph.
 
     Arrays stand in it, or are read from the `.npz` file named `arrays` beside it: the inputs by name, constants by
-    digest, as `arrays_of` gives them.
+    digest, as `arrays_of` gives them and `write_arrays` writes them.
     """
     constants = graph.constants
-    head = ['"""A graph, reduced, on which these stages did not agree: ' + ", ".join(stages) + '."""', ""]
+    head = [f'{TITLE}{", ".join(stages)}."""', ""]
     if arrays:
         head += ["from pathlib import Path", ""]
-        body = [f"ARRAYS = dict(np.load(Path(__file__).with_name({arrays!r}), allow_pickle=False))",
+        typed = ", ".join(f'{name!r}: DType.of("bfloat16")' for name, array in arrays_of(graph, inputs).items() if DType.of(array.dtype) is bfloat16)
+        body = [f"ARRAYS = read_arrays(Path(__file__).with_name({arrays!r}), {{{typed}}})",
                 f"CONSTANTS = {{digest: ARRAYS[digest] for digest in {sorted(constants)!r}}}",
                 f"INPUTS = {{name: ARRAYS[name] for name in {list(inputs)!r}}}"]  # fmt: skip
     else:
         body = [_dict_source("CONSTANTS", constants), _dict_source("INPUTS", inputs)]
     text = "\n".join(body)
-    names = [name for name in ("inf", "nan") if name in text]
-    head += ["import numpy as np", f"from numpy import {', '.join(names)}"] if names else ["import numpy as np"]
-    head += ["", "from minicc.graph import parse", "from minicc.testing.oracle import agree"]
-    head += ["from minicc.types import DType"] if "DType" in text else []
+    names = [] if arrays else [name for name in ("inf", "nan") if name in text]
+    head += ["import numpy as np"] if "np." in text else []
+    head += [f"from numpy import {', '.join(names)}"] if names else []
+    head += ["", "from minicc.graph import parse"]
+    head += ["from minicc.runtime.files import read_arrays"] if arrays else []
+    head += ["from minicc.testing.oracle import agree"]
+    head += ["from minicc.types import DType"] if "DType.of(" in text else []
     quoted = str(graph).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     return "\n".join([*head, "", f'TEXT = """\\\n{quoted}\n"""', text, "", "", "def test_stages_agree():",
                       f"    agree(parse(TEXT, CONSTANTS), INPUTS, {tuple(stages)!r})", ""])  # fmt: skip
+
+
+def read_case(text: str, path: Path) -> tuple[Graph, dict[str, Array]]:
+    """A graph from its text, with its large constants from a file of arrays, and the other arrays of that file.
+
+    Raises GraphError where the text is no graph, RunError where the file holds no arrays.
+    """
+    held = {digest: DType.of(name) for name, digest in re.findall(r"Constant\[(\w+)\[[^\]]*\] @(\w+)\]", text)}
+    graph = parse(text, {name: array for name, array in read_arrays(path, held).items() if name in held})
+    arrays = read_arrays(path, {name: n.dtype for name, n in zip(graph.input_names, graph.inputs, strict=True)})
+    return graph, {name: array for name, array in arrays.items() if name not in held}
 
 
 def arrays_of(graph: Graph, inputs: Inputs) -> dict[str, Array]:

@@ -17,9 +17,11 @@ from onnx import TensorProto, helper
 
 from minicc import load
 from minicc.bridge import _tvm
+from minicc.errors import ConfigError
 from minicc.graph import bind
 from minicc.graph.simplify_graph import RULES, simplify_graph
 from minicc.ops import Add
+from minicc.runtime.files import write_arrays
 from minicc.testing import compare
 from minicc.testing.oracle import STAGES, run_machine_code
 
@@ -225,6 +227,51 @@ def test_arrays_that_are_many_lie_beside_the_test(minicc, tmp_path, monkeypatch,
     assert (tmp_path / "test_it.npz").exists() and "ARRAYS" in file.read_text()
     with pytest.raises(AssertionError, match="stage llvm"):
         run_written(file)()
+
+
+@pytest.mark.parametrize("inline", [0, 4096])
+@pytest.mark.parametrize("name, dtype", [("file", FLOAT), ("allow_pickle", FLOAT), ("x", TensorProto.BFLOAT16)])
+def test_inputs_of_any_name_and_dtype_are_written(minicc, tmp_path, monkeypatch, wrong_subtraction, inline, name, dtype):
+    monkeypatch.setattr("minicc.cli.reduce.INLINE", inline)
+    one = np.ones(20, np.float32).astype(helper.tensor_dtype_to_np_dtype(dtype))
+    nodes = [helper.make_node("Sub", [name, "one"], ["d"]), helper.make_node("Relu", ["d"], ["y"])]
+    path, file = saved(model(nodes, [(name, dtype, [20])], ["y"], {"one": one}), tmp_path / "s.onnx"), tmp_path / "test_it.py"
+    write_arrays(tmp_path / "x.npz", {name: 3 * one})
+    minicc.good("reduce", path, "--inputs", tmp_path / "x.npz", "--output", file)
+    assert (tmp_path / "test_it.npz").exists() is (inline == 0)
+    with pytest.raises(AssertionError, match="stage llvm"):
+        run_written(file)()
+    monkeypatch.undo()
+    run_written(file)()
+    assert "agrees" in minicc.good("compare", path, "--inputs", tmp_path / "x.npz", "--with", "numpy")
+
+
+def test_reduce_replaces_only_what_it_wrote(minicc, tmp_path, monkeypatch, wrong_subtraction):
+    path, file, arrays = saved(subtracting_network(), tmp_path / "s.onnx"), tmp_path / "test_it.py", tmp_path / "test_it.npz"
+    file.write_text("# mine\n")
+    four_parts(minicc("reduce", path, "--dim", "n=3", "--output", file), f"a test that minicc reduce wrote, got one that is there: {file}")
+    assert file.read_text() == "# mine\n"
+    file.unlink()
+    arrays.write_bytes(b"mine")
+    four_parts(minicc("reduce", path, "--dim", "n=3", "--output", file), f"got one that is there: {arrays}")
+    assert arrays.read_bytes() == b"mine"
+    arrays.unlink()
+    for inline in (0, 4096, 4096):
+        monkeypatch.setattr("minicc.cli.reduce.INLINE", inline)
+        minicc.good("reduce", path, "--dim", "n=3", "--output", file)
+        assert arrays.exists() is (inline == 0), "the arrays of the test that was replaced are of no use"
+    arrays.write_bytes(b"mine")
+    four_parts(minicc("reduce", path, "--dim", "n=3", "--output", file), f"got one that is there: {arrays}")
+
+
+def test_reduce_shows_what_it_found_before_it_writes(minicc, tmp_path, monkeypatch, wrong_subtraction):
+    def full(path, content):
+        raise ConfigError(f"write {path}", "No space left on device", hint="is it a folder, or the disk full?")
+
+    monkeypatch.setattr("minicc.cli.reduce.write_file", full)
+    path, file = saved(subtracting_network(), tmp_path / "s.onnx"), tmp_path / "test_it.py"
+    outcome = minicc("reduce", path, "--dim", "n=3", "--output", file)
+    assert outcome.code == 2 and "= Sub(" in outcome.out and "No space left" in outcome.err
 
 
 def test_pytest_runs_what_is_written(minicc, tmp_path, wrong_subtraction):

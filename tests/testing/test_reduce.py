@@ -10,6 +10,7 @@ from minicc.errors import ConfigError, LoopError
 from minicc.graph import evaluate, ir, parse
 from minicc.graph.verify import verify
 from minicc.ops import Add, Concat, Div, Exp, MatMul, Mul, Relu, Reshape, Softmax, Transpose
+from minicc.runtime.files import write_arrays
 from minicc.testing import oracle
 from minicc.testing.oracle import Disagreement, TvmFailure
 from minicc.testing.reduce import (
@@ -19,6 +20,7 @@ from minicc.testing.reduce import (
     failure,
     operators,
     pytest_source,
+    read_case,
     reduce,
     run_apart,
     with_every_value,
@@ -281,11 +283,26 @@ def test_large_arrays_lie_in_a_file_beside(tmp_path):
     x = ir.input("x", TensorType(float32, (40,)))
     graph = ir.Graph("g", (x,), (Add()(x, np.arange(40, dtype=np.float32)),), ("y",))
     inputs = {"x": np.ones(40, np.float32)}
-    np.savez(tmp_path / "test_it.npz", **arrays_of(graph, inputs))
+    write_arrays(tmp_path / "test_it.npz", arrays_of(graph, inputs))
     file = tmp_path / "test_it.py"
     file.write_text(pytest_source(graph, inputs, ("numpy",), "test_it.npz"))
     assert len(file.read_text()) < 900
     runpy.run_path(str(file))["test_stages_agree"]()
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "self", "a/b"])
+def test_arrays_of_any_name_and_of_bfloat16_lie_in_a_file_beside(tmp_path, name):
+    bfloat16 = ir.DType.of("bfloat16").numpy
+    x, y = ir.input(name, TensorType.of(held := np.ones(40, bfloat16))), ir.input("y", TensorType(float32, (40,)))
+    graph = ir.Graph("g", (x, y), (Add()(x, np.arange(40).astype(bfloat16)), Relu()(y)), ("p", "q"))
+    inputs = {name: held, "y": np.full(40, np.nan, np.float32)}
+    write_arrays(tmp_path / "test_it.npz", arrays_of(graph, inputs))
+    (tmp_path / "test_it.py").write_text(pytest_source(graph, inputs, ("numpy",), "test_it.npz"))
+    names = runpy.run_path(str(tmp_path / "test_it.py"))
+    assert names["INPUTS"][name].dtype == bfloat16 and parse(names["TEXT"], names["CONSTANTS"]).same_as(graph)
+    names["test_stages_agree"]()
+    again, arrays = read_case(str(graph), tmp_path / "test_it.npz")
+    assert again.same_as(graph) and {key: array.dtype for key, array in arrays.items()} == {key: array.dtype for key, array in inputs.items()}
 
 
 def test_every_value_is_an_output():

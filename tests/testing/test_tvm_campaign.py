@@ -115,6 +115,14 @@ def test_large_constants_of_every_float_are_saved(tmp_path):
     assert load(tmp_path / "one.txt").graph.same_as(graph)
 
 
+@pytest.mark.parametrize("name", ["file", "allow_pickle"])
+def test_inputs_of_any_name_are_saved(tmp_path, name):
+    x = ir.input(name, TensorType(bfloat16, (2,)))
+    save(Verdict(Example(ir.Graph("g", (x,), (Neg()(x),), ("y",)), {name: np.ones(2, bfloat16.numpy)})), tmp_path, "one")
+    again = load(tmp_path / "one.txt").inputs
+    assert again[name].dtype == bfloat16.numpy and again[name].tolist() == [1, 1]
+
+
 def test_a_pair_that_is_not_whole_is_refused(tmp_path):
     save(Verdict(GOOD), tmp_path, "one")
     (tmp_path / "one.npz").write_bytes(b"PK")
@@ -122,6 +130,10 @@ def test_a_pair_that_is_not_whole_is_refused(tmp_path):
         load(tmp_path / "one.txt")
     with pytest.raises(ConfigError, match="No such file"):
         load(tmp_path / "two.txt")
+    save(Verdict(GOOD), tmp_path, "one")
+    (tmp_path / "one.npz").write_bytes((tmp_path / "one.npz").read_bytes().replace(b"x0.npy", b"x1.npy"))
+    with pytest.raises(ConfigError, match=r"expected the text of a graph and one.npz beside it, got KeyError: 'x0'"):
+        load(tmp_path / "one.txt")
 
 
 def test_what_is_found_is_shown_and_saved(tmp_path, capsys):
