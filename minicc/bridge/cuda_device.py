@@ -15,13 +15,15 @@ import ctypes
 import importlib
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minicc.bridge.bundle import Bundle, KernelLaunch, Number, check_launch
-from minicc.bridge.device import Device
+from minicc.bridge.device import Device, do_all, finally_do
 from minicc.bridge.emulate import number_of
 from minicc.errors import BridgeError
 from minicc.ops.base import Array
@@ -56,14 +58,13 @@ class CudaBindings(Device):
     def __init__(self, ordinal: int = 0) -> None:
         self.driver = _import("cuda.bindings.driver", "cuda-bindings")
         self.module: Any = None
+        self.context: Any = None  # held from load to close
         self.functions: dict[str, Any] = {}
         self._call("cuInit", 0)
         count = self._call("cuDeviceGetCount")
         if ordinal >= count:
             raise BridgeError(f"CUDA device {ordinal}", f"expected a device of this number, got {count} devices", hint=INSTALL)
         self.device = self._call("cuDeviceGet", ordinal)
-        self.context = self._call("cuDevicePrimaryCtxRetain", self.device)
-        self._call("cuCtxSetCurrent", self.context)
         attribute = self.driver.CUdevice_attribute
         kinds = (attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)
         self.capability = tuple(int(self._call("cuDeviceGetAttribute", kind, self.device)) for kind in kinds)
@@ -79,7 +80,19 @@ class CudaBindings(Device):
         return results[0] if results else None
 
     def load(self, bundle: Bundle) -> None:
+        self.refuse_if_in_use(bundle)
         arch, code = bundle.code_for(self.capability)  # type: ignore[arg-type]
+        try:
+            self.context = self._call("cuDevicePrimaryCtxRetain", self.device)
+            self._call("cuCtxSetCurrent", self.context)
+            self._load(bundle, arch, code)
+        except BaseException:
+            with suppress(Exception):
+                self.close()
+            raise
+        self.bundle = bundle
+
+    def _load(self, bundle: Bundle, arch: str, code: bytes) -> None:
         try:
             self.module = self._call("cuModuleLoadData", code)
             for launch in bundle.launches:
@@ -112,24 +125,24 @@ class CudaBindings(Device):
         self._call("cuMemcpyDtoH", array.ctypes.data, memory, array.nbytes)
 
     def seconds(self, work: Callable[[], None]) -> float:
-        begin, end = self._call("cuEventCreate", 0), self._call("cuEventCreate", 0)
-        self._call("cuEventRecord", begin, 0)
-        work()
-        self._call("cuEventRecord", end, 0)
-        self._call("cuEventSynchronize", end)
-        milliseconds = float(self._call("cuEventElapsedTime", begin, end))
-        for event in (begin, end):
-            self._call("cuEventDestroy", event)
-        return milliseconds / 1e3
+        events: list[Any] = []
+        with finally_do(lambda: do_all(partial(self._call, "cuEventDestroy", event) for event in events)):
+            events += [self._call("cuEventCreate", 0)]
+            events += [self._call("cuEventCreate", 0)]
+            begin, end = events
+            self._call("cuEventRecord", begin, 0)
+            work()
+            self._call("cuEventRecord", end, 0)
+            self._call("cuEventSynchronize", end)
+            return float(self._call("cuEventElapsedTime", begin, end)) / 1e3
 
     def free(self, memory: Any) -> None:
         self._call("cuMemFree", memory)
 
     def close(self) -> None:
-        self.functions.clear()
-        if self.module is not None:
-            self._call("cuModuleUnload", self.module)
-            self.module = None
+        held = [("cuModuleUnload", self.module, self.module), ("cuDevicePrimaryCtxRelease", self.device, self.context)]
+        self.functions, self.module, self.context, self.bundle = {}, None, None, None
+        do_all(partial(self._call, function, argument) for function, argument, taken in held if taken is not None)
 
 
 class Cupy(Device):
@@ -153,6 +166,7 @@ class Cupy(Device):
         self.capability = int(text[:-1]), int(text[-1])
 
     def load(self, bundle: Bundle) -> None:
+        self.refuse_if_in_use(bundle)
         arch, code = bundle.code_for(self.capability)
         try:
             with tempfile.TemporaryDirectory() as folder:  # RawModule reads machine code from a file only
@@ -164,7 +178,9 @@ class Cupy(Device):
                 if launch.shared_bytes > PLAIN_SHARED:
                     self.functions[launch.kernel].max_dynamic_shared_size_bytes = launch.shared_bytes
         except Exception as error:
+            self.close()
             raise _unusable(bundle, arch, f"{type(error).__name__}: {error}") from None
+        self.bundle = bundle
 
     def allocate(self, size: int) -> Any:
         try:
@@ -195,7 +211,7 @@ class Cupy(Device):
         """CuPy's pool takes memory back when nothing refers to it."""
 
     def close(self) -> None:
-        self.functions = {}
+        self.functions, self.bundle = {}, None
 
 
 def _unusable(bundle: Bundle, arch: str, problem: str) -> BridgeError:

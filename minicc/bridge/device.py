@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,12 +29,16 @@ from minicc.ops.base import Array
 
 
 class Device(Protocol):
-    """What replaying a plan needs. `Memory` is whatever `allocate` returns."""
+    """What replaying a plan needs. Memory is whatever `allocate` returns; the kernels are those of one bundle."""
 
     name: str
+    bundle: Bundle | None = None  # whose kernels are ready
 
     def load(self, bundle: Bundle) -> None:
-        """Make the kernels ready. Raises BridgeError when they are not for this device."""
+        """Make the kernels ready, up to `close`.
+
+        Raises BridgeError, and holds nothing, when they are not for this device; or when it is in use.
+        """
 
     def allocate(self, size: int) -> Any:
         """So many bytes of device memory, with arbitrary content."""
@@ -55,31 +61,68 @@ class Device(Protocol):
     def close(self) -> None:
         """Give the kernels back."""
 
+    def refuse_if_in_use(self, bundle: Bundle) -> None:
+        """Raise BridgeError when the kernels of a bundle are loaded."""
+        if self.bundle is not None:
+            raise BridgeError(f"load({bundle.name})", f"expected a device that no other session uses, got one that runs {self.bundle.name}",
+                              hint="close that session, or open the device once more")
+
+
+def do_all(actions: Iterable[Callable[[], object]]) -> None:
+    """Do each of them, also after one that fails; then raise the first error."""
+    errors: list[Exception] = []
+    for action in actions:
+        try:
+            action()
+        except Exception as error:  # whatever it is, the others are to be done
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+@contextmanager
+def finally_do(give_back: Callable[[], object]) -> Iterator[None]:
+    """Do it after the block. When the block fails, its exception is the one that is seen, whatever comes after it."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            give_back()
+        raise
+    give_back()
+
 
 class Session:
-    """A bundle on a device: its memory, with the constants in place. A context manager; not re-entrant."""
+    """A bundle on a device: its memory, with the constants in place. A context manager; not re-entrant.
+
+    Raises BridgeError when the device cannot run the bundle, or another session uses it.
+    """
 
     def __init__(self, bundle: Bundle, device: Device) -> None:
         self.bundle, self.device = bundle, device
         self.memory: list[Any] = []
+        device.load(bundle)
+        self.is_open = True
         try:
-            device.load(bundle)
             for buffer in bundle.buffers:
                 self.memory.append(device.allocate(max(buffer.size, 1)))
                 if buffer.constant is not None and buffer.size:
                     device.upload(self.memory[-1], bundle.constants[buffer.constant])
         except BaseException:
-            self.close()
+            with suppress(Exception):
+                self.close()
             raise
 
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        with suppress(Exception) if kind else nullcontext():  # what ends the block is what is seen
+            self.close()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs by name. Raises RunError when an input is missing or of another type."""
+        """The outputs by name. Raises RunError when an input is missing or of another type, BridgeError when the session is closed."""
+        self._check_open("run")
         for port, array in zip(self.bundle.inputs, checked(self.bundle, inputs), strict=True):
             if array.nbytes:
                 self.device.upload(self.memory[port.buffer], array)
@@ -91,15 +134,18 @@ class Session:
         self._start(self.bundle.launches)
 
     def _start(self, launches: Sequence[KernelLaunch]) -> None:
+        self._check_open("launch")
         for launch in launches:
             self.device.launch(launch, [a if isinstance(a, Number) else self.memory[a] for a in launch.arguments])
 
     def seconds(self) -> float:
         """The time of one pass over all kernels, on what the buffers hold."""
+        self._check_open("seconds")
         return self.device.seconds(self.launch)
 
     def profile(self) -> list[tuple[str, float]]:
         """The time of each step, by name."""
+        self._check_open("profile")
         return [(step.name, self.device.seconds(lambda step=step: self._start(step.launches))) for step in self.bundle.steps]  # type: ignore[misc]
 
     def _download(self, port: Port) -> Array:
@@ -109,11 +155,14 @@ class Session:
         return array
 
     def close(self) -> None:
-        """Give the memory back, and close the device."""
-        memory, self.memory = self.memory, []
-        for held in memory:
-            self.device.free(held)
-        self.device.close()
+        """Give all memory back and close the device, whatever of that fails; then raise the first error. Again does nothing."""
+        if self.is_open:
+            memory, self.memory, self.is_open = self.memory, [], False
+            do_all([*(partial(self.device.free, held) for held in memory), self.device.close])
+
+    def _check_open(self, what: str) -> None:
+        if not self.is_open:
+            raise BridgeError(f"{what}({self.bundle.name})", "expected an open session, got a closed one", hint="make another Session")
 
 
 def replay(bundle: Bundle, device: Device, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -158,7 +207,9 @@ class Emulated(Device):
         self.pieces: list[tuple[Array, int, int]] = []  # all bytes, where the piece starts, its size
 
     def load(self, bundle: Bundle) -> None:
+        self.refuse_if_in_use(bundle)
         self.code = EmulatedCode(bundle.source, bundle.kernels)
+        self.bundle = bundle
 
     def allocate(self, size: int) -> int:
         try:
@@ -195,9 +246,9 @@ class Emulated(Device):
         self.pieces = [(held, start, size) for held, start, size in self.pieces if held.ctypes.data + start != memory]
 
     def close(self) -> None:
-        if self.code is not None:
-            self.code.close()
-            self.code = None
+        code, self.code, self.bundle = self.code, None, None
+        if code is not None:
+            code.close()
 
 
 def guards(count: int) -> Array:

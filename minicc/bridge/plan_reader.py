@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 from minicc.errors import BridgeError, MiniccError
 from minicc.types import DType, TensorType
@@ -21,7 +21,7 @@ MOST_RANK, MOST_DIM, MOST_TEXT = 64, 1 << 40, 4096
 MOST_BYTES = 1 << 40  # of one buffer, and of a tensor whose dimensions of 0 were 1
 
 
-def is_printable(value: object) -> bool:
+def is_printable(value: object) -> TypeGuard[str]:
     """Whether it is text, not too long, that prints as itself: no control characters, no halves of surrogate pairs."""
     return isinstance(value, str) and len(value) <= MOST_TEXT and value.isprintable()
 

@@ -400,18 +400,19 @@ class FakeDriver(types.ModuleType):
     CUdevice_attribute = types.SimpleNamespace(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR=75, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR=76)
     CUfunction_attribute = types.SimpleNamespace(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES=8)
 
-    def __init__(self, capability=(9, 0), devices=1, fails=None):
+    def __init__(self, capability=(9, 0), devices=1, fails=()):
         super().__init__("driver")
-        self.capability, self.devices, self.fails = capability, devices, fails
+        self.capability, self.devices, self.fails = capability, devices, {fails} if isinstance(fails, str) else set(fails)
         self.memory, self.loaded, self.limits, self.calls = {}, [], {}, []
+        self.modules = self.contexts = self.events = 0  # alive
 
     def __getattribute__(self, name):
         found = super().__getattribute__(name)
         if not name.startswith("cu"):
             return found
         self.calls.append(name)
-        if self.fails == name:
-            return lambda *_: (types.SimpleNamespace(name="CUDA_ERROR_UNKNOWN", __int__=None) and Status(999),)
+        if name in self.fails:
+            return lambda *_: (Status(999),)
         return found
 
     def cuInit(self, flags):
@@ -424,10 +425,16 @@ class FakeDriver(types.ModuleType):
         return Status(0), ordinal
 
     def cuDevicePrimaryCtxRetain(self, device):
+        self.contexts += 1
         return Status(0), "context"
 
+    def cuDevicePrimaryCtxRelease(self, device):
+        self.contexts -= 1
+        assert self.contexts >= 0
+        return (Status(0),)
+
     def cuCtxSetCurrent(self, context):
-        assert context == "context"
+        assert context == "context" and self.contexts
         return (Status(0),)
 
     def cuDeviceGetAttribute(self, attribute, device):
@@ -436,6 +443,7 @@ class FakeDriver(types.ModuleType):
     def cuModuleLoadData(self, image):
         self.loaded.append(image)
         self.code = EmulatedCode(SOURCE + ADD, ["add_kernel", "turn"])
+        self.modules += 1
         return Status(0), "module"
 
     def cuModuleGetFunction(self, module, name):
@@ -475,6 +483,7 @@ class FakeDriver(types.ModuleType):
         return (Status(0),)
 
     def cuEventCreate(self, flags):
+        self.events += 1
         return Status(0), "event"
 
     def cuEventRecord(self, event, stream):
@@ -487,9 +496,11 @@ class FakeDriver(types.ModuleType):
         return Status(0), 2.5
 
     def cuEventDestroy(self, event):
+        self.events -= 1
         return (Status(0),)
 
     def cuModuleUnload(self, module):
+        self.modules -= 1
         return (Status(0),)
 
 
@@ -611,7 +622,7 @@ def test_the_driver_gets_what_it_needs(packages):
     packages(cuda=driver)
     replay(turn_bundle(ptx="ptx", ptx_arch="sm_80"), CudaBindings(), {"x": np.zeros((3, 64), np.int32)})
     assert driver.loaded == [b"ptx\0"] and driver.limits == {"turn": 64 << 10} and not driver.memory
-    assert driver.calls[-1] == "cuModuleUnload"
+    assert driver.calls[-2:] == ["cuModuleUnload", "cuDevicePrimaryCtxRelease"] and not driver.contexts
 
 
 def test_cupy_reads_a_file_of_the_right_kind(packages):
@@ -676,3 +687,100 @@ def test_device_memory_that_is_not_there(packages, monkeypatch):
     packages(cupy=cupy)
     with pytest.raises(BridgeError, match="expected 400 bytes of device memory"):
         replay(add_bundle(cubins={"sm_90": b"code"}), Cupy(), {"x": X})
+
+
+# ---- giving back ------------------------------------------------------------------------------------------------
+
+FAILING = ["cuCtxSynchronize", "cuMemFree", "cuModuleUnload", "cuDevicePrimaryCtxRelease"]
+
+
+@pytest.fixture
+def driver(packages):
+    made = FakeDriver()
+    packages(cuda=made)
+    return made
+
+
+def alive(driver):
+    return len(driver.memory), driver.modules, driver.contexts, driver.events
+
+
+@pytest.mark.parametrize("function", ["cuModuleLoadData", "cuModuleGetFunction", "cuMemAlloc", "cuMemcpyHtoD", "cuLaunchKernel", "cuMemcpyDtoH",
+                                      "cuCtxSynchronize", "cuCtxSetCurrent"])  # fmt: skip
+def test_all_is_given_back_after_a_failure(driver, function):
+    driver.fails = {function}
+    device = CudaBindings()
+    with pytest.raises(BridgeError, match="CUDA_ERROR_UNKNOWN"):
+        replay(add_bundle(cubins={"sm_90": b"code"}), device, {"x": X})
+    assert alive(driver) == (0, 0, 0, 0)
+    driver.fails = set()
+    np.testing.assert_array_equal(replay(add_bundle(cubins={"sm_90": b"code"}), device, {"x": X})["y"], X + np.arange(100, dtype=np.float32))
+
+
+@pytest.mark.parametrize("first", range(len(FAILING)))
+def test_the_first_error_is_the_one_that_is_seen(driver, first):
+    """A device that has failed fails in all that gives back, too; that hides nothing, and stops nothing."""
+    driver.fails = set(FAILING[first:])
+    with pytest.raises(BridgeError, match=f"{FAILING[first]}: expected success"):
+        replay(add_bundle(cubins={"sm_90": b"code"}), CudaBindings(), {"x": X})
+    assert [driver.calls.count(f) for f in FAILING[1:]] == [3, 1, 1]
+
+
+def test_an_exception_of_the_caller_is_not_replaced(driver):
+    with pytest.raises(KeyboardInterrupt), Session(add_bundle(cubins={"sm_90": b"code"}), CudaBindings()):
+        driver.fails = set(FAILING)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("function", ["cuEventCreate", "cuEventRecord", "cuEventSynchronize", "cuEventElapsedTime", "cuLaunchKernel", "cuEventDestroy"])
+def test_events_are_given_back(driver, function):
+    with Session(add_bundle(cubins={"sm_90": b"code"}), CudaBindings()) as session:
+        session.run({"x": X})
+        driver.fails = {function}
+        with pytest.raises(BridgeError, match=f"{function}: expected success"):
+            session.seconds()
+        assert function == "cuEventDestroy" or not driver.events
+        driver.fails = {"cuLaunchKernel", "cuEventDestroy"}
+        with pytest.raises(BridgeError, match="cuLaunchKernel: expected success"):
+            session.seconds()
+        assert driver.calls.count("cuEventDestroy") >= 2
+        driver.fails = set()
+
+
+def test_the_context_is_given_back_as_often_as_it_is_taken(driver):
+    device = CudaBindings()
+    for _ in range(2):
+        with Session(add_bundle(cubins={"sm_90": b"code"}), device) as session:
+            assert driver.contexts == 1
+            session.close()
+            session.close()
+    assert driver.calls.count("cuDevicePrimaryCtxRetain") == driver.calls.count("cuDevicePrimaryCtxRelease") == 2
+
+
+@pytest.fixture(params=["cuda-bindings", "cupy", "emulated"])
+def any_device(request, packages):
+    packages(**({"cuda": FakeDriver()} if request.param == "cuda-bindings" else {"cupy": FakeCupy()}))
+    return Emulated() if request.param == "emulated" else open_device()
+
+
+def test_a_closed_session_says_so(any_device):
+    session = Session(add_bundle(cubins={"sm_90": b"code"}), any_device)
+    session.close()
+    for use in (lambda: session.run({"x": X}), session.launch, session.seconds, session.profile):
+        with pytest.raises(BridgeError, match=r"add.*: expected an open session, got a closed one\nhint: make another"):
+            use()
+
+
+def test_a_device_in_use_is_refused_and_stays_in_use(any_device):
+    bundle = add_bundle(cubins={"sm_90": b"code"})
+    with Session(bundle, any_device) as session:
+        with pytest.raises(BridgeError, match=r"load\(add\): expected a device that no other session uses, got one that runs add\nhint: "):
+            Session(bundle, any_device)
+        np.testing.assert_array_equal(session.run({"x": X})["y"], X + np.arange(100, dtype=np.float32))
+    replay(bundle, any_device, {"x": X})
+
+
+def test_what_cannot_be_loaded_leaves_the_device_free(any_device):
+    with pytest.raises(BridgeError):
+        Session(add_bundle(cubins={"sm_75": b"code"}, source="this is no C++"), any_device)
+    replay(add_bundle(cubins={"sm_90": b"code"}), any_device, {"x": X})
