@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -74,12 +74,14 @@ class Verdict:
 def judge(examples: Sequence[Example], stages: Sequence[str], workers: Mapping[str, Worker], timeout: float = TIMEOUT) -> list[Verdict]:
     """A verdict on each example. The stages that have a worker run there, all at the same time as the others here.
 
-    Stage `loop` passes over graphs of more than LOOPS elements. Raises KeyError when `tvm` is a stage without a worker.
+    Stage `loop` passes over graphs of more than LOOPS elements. Raises ConfigError when there is no such stage, and when
+    `tvm` is a stage without a worker: only there it is excused from its known differences.
     """
+    _check_stages(stages, workers)
     excused = [excuses(e.graph, e.inputs) if "tvm" in stages else NOTHING for e in examples]
     verdicts = [Verdict(e, excused=excuse.names) for e, excuse in zip(examples, excused, strict=True)]
     asked = {stage: [k for k in range(len(examples)) if stage != "tvm" or not excused[k].kills] for stage in stages if stage in workers}
-    with ThreadPoolExecutor(len(workers)) as pool:
+    with ThreadPoolExecutor(max(1, len(asked))) as pool:
         answers = {stage: pool.submit(workers[stage].run, [(examples[k].graph, examples[k].inputs) for k in which], timeout)
                    for stage, which in asked.items()}  # fmt: skip
         try:
@@ -88,13 +90,24 @@ def judge(examples: Sequence[Example], stages: Sequence[str], workers: Mapping[s
                 _run_here(verdict, [stage for stage in stages if stage not in workers], expected)
             outcomes = {stage: answer.result() for stage, answer in answers.items()}
         except BaseException:
-            for worker in workers.values():
-                worker.interrupt()
+            for stage in asked:
+                workers[stage].interrupt()
+            wait(answers.values())
+            for stage in asked:  # a run may have ended before
+                workers[stage].resume()
             raise
     for stage, which in asked.items():
         for k, outcome in zip(which, outcomes[stage], strict=True):
             _hear(verdicts[k], stage, outcome, known[k], excused[k] if stage == "tvm" else NOTHING)
     return verdicts
+
+
+def _check_stages(stages: Sequence[str], workers: Mapping[str, Worker]) -> None:
+    call = f"judge({', '.join(stages)})"
+    if unknown := [stage for stage in stages if stage not in STAGES]:
+        raise ConfigError(call, f"expected stages of {', '.join(STAGES)}, got {', '.join(unknown)}", hint="for example numpy, llvm")
+    if "tvm" in stages and "tvm" not in workers:
+        raise ConfigError(call, f"expected a worker for stage tvm, got workers for {', '.join(workers) or 'none'}", hint='{"tvm": Worker()}')
 
 
 Known = tuple[list[Array], list[Array]]  # what the reference gives, and the tolerances

@@ -40,6 +40,9 @@ class FakeWorker:
     def interrupt(self):
         self.interrupted = True
 
+    def resume(self):
+        self.resumed = self.interrupted
+
 
 def test_what_agrees_is_compared():
     (verdict,) = judge([GOOD], ("numpy", "loop", "llvm", "tvm"), {"tvm": FakeWorker()})
@@ -93,7 +96,33 @@ def test_tvm_is_ended_when_the_judge_fails(monkeypatch):
     monkeypatch.setattr(campaign, "reference", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         judge([GOOD], ("tvm",), {"tvm": worker})
-    assert worker.interrupted
+    assert worker.interrupted and worker.resumed, "the next run is not to be ended"
+
+
+def test_a_judge_that_fails_leaves_its_worker_fit_for_the_next(monkeypatch):
+    """Whether the run had ended by then or not."""
+    with Worker(MINICC) as llvm:
+        for seconds in (0, 0.05, 3):
+            with monkeypatch.context() as patch:
+                patch.setattr(campaign, "reference", lambda *_, seconds=seconds: time.sleep(seconds) or 1 / 0)
+                with pytest.raises(ZeroDivisionError):
+                    judge([GOOD], ("llvm",), {"llvm": llvm})
+            assert judge([GOOD], ("llvm",), {"llvm": llvm})[0].compared == {"llvm": 1}
+
+
+@pytest.mark.parametrize("workers", [{}, {"llvm": FakeWorker()}])
+def test_tvm_is_judged_in_a_worker_only(workers):
+    with pytest.raises(ConfigError, match=r"judge\(tvm\): expected a worker for stage tvm, got workers for (none|llvm)\nhint: "):
+        judge([GOOD], ("tvm",), workers)
+
+
+def test_unknown_stages_are_refused():
+    with pytest.raises(ConfigError, match="expected stages of numpy, loop, llvm, tvm, got nympy"):
+        judge([GOOD], ("numpy", "nympy"), {})
+
+
+def test_without_workers_all_runs_here():
+    assert judge([GOOD], ("numpy", "llvm"), {})[0].compared == {"numpy": 1, "llvm": 1}
 
 
 @pytest.mark.parametrize("seed", range(20))
