@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from minicc.cli.device import CUDA, ArchOption, CubinOption, compile_bundle
+from minicc.cli.device import CUDA, ArchOption, CubinOption, compile_bundle, refuse_options
 from minicc.cli.options import (
     DimOption,
     ModelArgument,
@@ -49,9 +49,13 @@ def compile_command(
         minicc compile model.onnx -o model.s
         minicc compile model.onnx --target cuda --arch sm_80 --arch sm_90 -o bundle.tar
     """
+    call = f"minicc compile {model} --target {target}"
     if target == CUDA:
+        refuse_options(call, {"--threads": threads is not None, "--print-pass-times": print_pass_times}, "TVM compiles for a device, which has its own threads",
+                       "leave them out")  # fmt: skip
         compile_bundle(model, output, arch, cubin, dim, input_shapes)
         return
+    refuse_options(call, {"--arch": arch, "--no-cubin": not cubin}, "they are for a GPU", "add --target cuda, or leave them out")
     if output is not None:
         if output.suffix not in STAGE_OF:
             raise ConfigError(f"--output {output}", f"expected a name that ends in {', '.join(STAGE_OF)}, got {output.name!r}")

@@ -46,6 +46,12 @@ ArchOption = typer.Option("--arch", help="With --target cuda: a GPU architecture
 CubinOption = typer.Option("--cubin/--no-cubin", help="With --target cuda: whether nvcc compiles; without, the bundle holds source only.")
 DeviceOption = typer.Option("--device", help="cpu, or cuda or emulated (the CPU in its place) for a bundle of minicc compile --target cuda.")
 
+def refuse_options(call: str, given: Mapping[str, object], why: str, hint: str) -> None:
+    """Raise ConfigError when one of these options, by name, is given: it would be ignored."""
+    if names := [name for name, value in given.items() if value]:
+        raise ConfigError(call, f"expected no {', '.join(names)}: {why}", hint=hint)
+
+
 # ---- compiling --------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from rich.progress import track
 
-from minicc.cli.device import BundleRunner, DeviceName, DeviceOption, check_device
+from minicc.cli.device import BundleRunner, DeviceName, DeviceOption, check_device, refuse_options
 from minicc.cli.options import (
     DimOption,
     ModelArgument,
@@ -29,6 +29,7 @@ from minicc.errors import ConfigError
 from minicc.ops.base import Array
 from minicc.runtime.files import check_folder, read_arrays, write_arrays
 
+NATIVE = "native"  # the --target that is the default
 TICK = 1e-9  # seconds: the resolution of the clock
 
 
@@ -41,7 +42,7 @@ def run_command(
     seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
     dim: DimOption = None,
     input_shapes: ShapesOption = None,
-    target: TargetOption = "native",
+    target: TargetOption = NATIVE,
     threads: ThreadsOption = None,
     print_pass_times: TimesOption = False,
     device: Annotated[DeviceName, DeviceOption] = DeviceName.cpu,
@@ -55,6 +56,10 @@ def run_command(
         minicc run bundle.tar --device cuda --repeat 100
     """
     check_device(model, device)
+    if device is not DeviceName.cpu:
+        refuse_options(f"minicc run {model} --device {device}", {
+            "--dim": dim, "--input-shapes": input_shapes is not None, "--target": target != NATIVE, "--threads": threads is not None,
+            "--print-pass-times": print_pass_times}, "a bundle is compiled already", "give them to minicc compile, or run the model: --device cpu")  # fmt: skip
     _check_options(outputs, repeat)
     made: Any = compile_model(model, dim, input_shapes, target, threads, print_pass_times) if device is DeviceName.cpu else BundleRunner(model, device)
     given = read_arrays(inputs, {spec.name: spec.type.dtype for spec in made.inputs}) if inputs is not None else {}
