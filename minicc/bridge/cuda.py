@@ -161,6 +161,8 @@ def oldest(architectures: Sequence[str]) -> str:
     """The one whose features all the others have: the source is made for it. Raises BridgeError when there is none."""
     if not architectures:
         raise BridgeError("bundle", "expected one or more architectures, got none", hint=f"for example {', '.join(ARCHITECTURES)}")
+    if isinstance(architectures, str) or not all(isinstance(arch, str) for arch in architectures):
+        raise BridgeError("bundle", f"expected a list of names of architectures, got {architectures!r}", hint=f"for example {list(ARCHITECTURES)}")
     return min(architectures, key=lambda arch: (capability_of(arch), arch.endswith("a")))
 
 
@@ -190,7 +192,12 @@ def fused(module: Any, target: Any) -> Any:
         with target:
             return with_distinct_names(tvm.transform.Sequential(sequence)(module))
     except TVM_FAILURES as error:
-        raise BridgeError("fused", f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}") from error
+        raise failure("fused", error) from error
+
+
+def failure(call: str, error: BaseException) -> BridgeError:
+    """The error that TVM cannot take a module."""
+    return BridgeError(call, f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}", hint="run this model on the CPU: minicc run MODEL")
 
 
 def with_distinct_names(module: Any) -> Any:
@@ -216,15 +223,15 @@ def scheduled(module: Any, target: Any) -> Any:
     gpu = tvm.s_tir.dlight.gpu
     contractions = (gpu.Matmul(), gpu.GEMV())
     reductions = (gpu.Reduction(), gpu.GeneralReduction())
-    functions = {gv: f for gv, f in module.functions_items() if isinstance(f, tvm.tirx.PrimFunc)}
     made: dict[Any, Any] = {}
     try:
+        functions = {gv: f for gv, f in module.functions_items() if isinstance(f, tvm.tirx.PrimFunc)}
         with target:
             for gv, f in functions.items():
                 rules = (*contractions, *(() if is_many_short_sums(f) else reductions), gpu.Fallback())
                 made[gv] = tvm.s_tir.dlight.ApplyDefaultSchedule(*rules)(tvm.IRModule({gv: f}))[gv]
     except TVM_FAILURES as error:
-        raise BridgeError("scheduled", f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}") from error
+        raise failure("scheduled", error) from error
     return tvm.IRModule(made)
 
 

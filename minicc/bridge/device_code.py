@@ -15,23 +15,23 @@ turns these into numbers.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from minicc.bridge import _tvm
+from minicc.bridge.bundle import capability_of
 from minicc.bridge.relax import TVM_FAILURES
 from minicc.errors import BridgeError
 from minicc.te.expr import Const, Expr, Var, binary, const, substitute
 from minicc.types import DType
 
 Size = int | Expr  # a number, or an int64 expression of the symbolic sizes of a function
-ARCH = re.compile(r"sm_\d{2,3}[a-z]?")
 OPERATORS = {  # TVM's classes of integer arithmetic
     "Add": "add", "Sub": "sub", "Mul": "mul", "FloorDiv": "floordiv", "FloorMod": "floormod",
     "Div": "truncdiv", "Mod": "truncmod", "Min": "min", "Max": "max",
 }  # fmt: skip
+BYTE_OFFSET = 8  # TVMStructFieldKind::kDLTensorByteOffset of tvm/tirx/builtin.h
 DYNAMIC_SHARED = "tirx.use_dyn_shared_memory"
 
 
@@ -87,8 +87,9 @@ def cuda_target(arch: str = "sm_90") -> Any:
 
     The limits are those that every such device grants: 1,024 threads and 48 KiB of shared memory per block.
     """
-    if not ARCH.fullmatch(arch):
-        raise BridgeError(f"cuda_target({arch!r})", f"expected an architecture such as sm_90, got {arch!r}")
+    if not isinstance(arch, str):
+        raise BridgeError(f"cuda_target({arch!r})", f"expected a name such as sm_90, got {type(arch).__name__}", hint='cuda_target("sm_90")')
+    capability_of(arch)
     target = _tvm.load().target.Target
     limits = {"max_shared_memory_per_block": 49152, "max_threads_per_block": 1024, "thread_warp_size": 32}
     return target({"kind": "cuda", "arch": arch, **limits}, host="llvm")
@@ -111,7 +112,8 @@ def device_code(module: Any, target: Any) -> DeviceCode:
         kernels = finalize()(tvm.tirx.transform.Filter(_on_device)(lowered))
         source = tvm.get_global_func("target.build.cuda")(kernels, target).inspect_source("cuda")
     except TVM_FAILURES as error:
-        raise BridgeError(f"device_code({', '.join(named)})", f"TVM refuses: {_reason(error)}") from error
+        raise BridgeError(f"device_code({', '.join(named)})", f"TVM refuses: {_reason(error)}",
+                          where=", ".join(named), hint="change what it names, or run it on the CPU, which takes all") from error
     found = {gv.name_hint: _Host(gv.name_hint, f) for gv, f in lowered.functions_items() if not _on_device(f)}
     launches = {name: found[name].launches if name in found else [] for name in named}
     return DeviceCode(source, launches, {name: h.workspaces for name, h in found.items() if h.workspaces})
@@ -172,13 +174,21 @@ class _Host:
         if kind == "IntImm":
             return const(int(e.value))
         if kind == "Var":
-            return self.expr(self.bound[e.name]) if type(self.bound.get(e.name)).__name__ in (*OPERATORS, "Cast") else Var(e.name)
+            value = self.bound.get(e.name)
+            return self.expr(value) if type(value).__name__ in (*OPERATORS, "Cast") or is_byte_offset(value) else Var(e.name)
+        if is_byte_offset(e):
+            return const(0)  # every buffer starts where its memory does
         if kind == "Cast":
             return self.expr(e.value)
         if kind in OPERATORS:
             return binary(OPERATORS[kind], self.expr(e.a), self.expr(e.b))
         raise BridgeError(f"device_code({self.name})", f"expected launch sizes that are arithmetic on shapes, got {e}",
                           hint="give the loops numbers of trips that depend on shapes only")
+
+
+def is_byte_offset(e: Any) -> bool:
+    """Whether `e` reads, off an argument of the host, where in its memory the first element is."""
+    return getattr(getattr(e, "op", None), "name", "") == "tirx.tvm_struct_get" and int(e.args[2]) == BYTE_OFFSET
 
 
 def statements(s: Any, certain: bool) -> Iterator[tuple[Any, bool]]:

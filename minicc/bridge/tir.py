@@ -198,7 +198,8 @@ def build_tir(program: Program, fast: bool = True) -> Callable[..., None]:
 
 def refusal(call: str, program: Program, error: BaseException) -> BridgeError:
     """The error that TVM cannot compile `program`."""
-    return BridgeError(f"{call}({program.name})", f"TVM refuses: {type(error).__name__}: {str(error).strip()[-400:]}", where=str(program))
+    return BridgeError(f"{call}({program.name})", f"TVM refuses: {type(error).__name__}: {str(error).strip()[-400:]}", where=str(program),
+                       hint="change what it names; minicc.build compiles programs for the CPU without TVM")
 
 
 def _symbol(s: ExternCall) -> str:

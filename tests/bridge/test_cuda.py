@@ -14,9 +14,10 @@ import minicc
 from benchmarks.models import MODELS, sample_inputs
 from minicc import frontend, ops, te
 from minicc.bridge import _tvm, nvcc
-from minicc.bridge.bundle import load
-from minicc.bridge.cuda import bundle_of_graph, bundle_of_program, with_binaries
+from minicc.bridge.bundle import Number, load
+from minicc.bridge.cuda import bundle_of_graph, bundle_of_program, fused, scheduled, with_binaries
 from minicc.bridge.device import Emulated, Session, replay
+from minicc.bridge.device_code import cuda_target
 from minicc.bridge.nvcc import ARCHITECTURES, cubin, known_architectures, ptx
 from minicc.cli import app
 from minicc.cli.device import prepared
@@ -98,6 +99,28 @@ def test_odd_tensors():
     assert all(0 not in k.grid for k in bundle.launches)
 
 
+@pytest.mark.parametrize("reduction", ["none", "add", "max"])
+def test_scatters(reduction):
+    """TVM passes their kernels where in its memory a buffer starts."""
+    data, rows, places = of("data", 4, 5), constant(np.array([[1], [-1], [0]])), constant(np.array([[0, 1, -1, 2, 3], [4, 3, 2, 1, 0]]))
+    bundle = emulate(graph_of([data, of("some", 3, 5), of("few", 2, 5)], ops.ScatterND(reduction=reduction)(data, rows, of("some", 3, 5)),
+                              ops.ScatterElements(axis=1, reduction=reduction)(data, places, of("few", 2, 5))))  # fmt: skip
+    assert {a.value for k in bundle.launches for a in k.arguments if isinstance(a, Number)} == {0}
+
+
+@pytest.mark.parametrize("passes", [fused, scheduled])
+def test_modules_that_tvm_does_not_take(passes):
+    with pytest.raises(BridgeError, match=r"TVM fails: [\s\S]*hint: run this model on the CPU"):
+        passes(Unfit(), cuda_target())
+
+
+class Unfit:
+    """What is no module."""
+
+    def functions_items(self):
+        raise ValueError("no module")
+
+
 def test_dead_memory_is_used_again():
     x = of("x", 1, 64)
     y = x
@@ -142,8 +165,12 @@ def test_architectures():
     graph = graph_of([of("x", 4)], ops.Relu()(of("x", 4)))
     with pytest.raises(BridgeError, match="expected one or more architectures, got none"):
         bundle_of_graph(graph, [])
-    with pytest.raises(BridgeError, match="expected a name such as sm_90, got 'turing'"):
-        bundle_of_graph(graph, ["turing"])
+    for wrong in ("turing", "sm_90z", "sm_9", "sm_90 ", "sm_\u0669\u0660"):
+        with pytest.raises(BridgeError, match=f"expected a name such as sm_90, got {wrong!r}[\\s\\S]*hint: "):
+            bundle_of_graph(graph, [wrong])
+    for wrongs in ([None], [90], "sm_90", ["sm_90", b"sm_80"]):
+        with pytest.raises(BridgeError, match=r"expected a list of names of architectures, got [\s\S]*hint: "):
+            bundle_of_program(gpu_kernels.vector_add(64), wrongs)
 
 
 @pytest.mark.parametrize("make", [lambda: bundle_of_graph(graph_of([of("x", 4)], ops.Relu()(of("x", 4)))), lambda: bundle_of_program(gpu_kernels.vector_add(64))])

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 import minicc
 from minicc import te
+from minicc.bridge._tvm import load as tvm
+from minicc.bridge.device_code import cuda_target, device_code
 from minicc.bridge.tir import build_tir, cuda_source, to_tir
 from minicc.errors import BridgeError, RunError
 from minicc.loop.ir import (
@@ -26,7 +28,7 @@ from minicc.loop.ir import (
 )
 from minicc.loop.program import Program
 from minicc.loop.python import run_python
-from minicc.te.expr import Var, call, const
+from minicc.te.expr import Var, binary, call, const
 from minicc.te.intrinsics import INTRINSICS
 from minicc.testing.gpu_kernels import KERNELS, tiled_matmul, vector_add
 from minicc.testing.oracle import assert_close
@@ -285,3 +287,31 @@ def test_calls_of_python_have_no_form_on_a_gpu():
     y = te.extern((8,), [x], lambda ins, outs: None, name="outside")
     with pytest.raises(BridgeError, match="statements that a GPU can run"):
         cuda_source(minicc.lower(te.create_schedule(y.op), [x, y]))
+
+
+@pytest.mark.parametrize("make", [build_tir, cuda_source])
+def test_what_tvm_refuses(make):
+    """It finds a divisor of 0 in the first copy of the unrolled loop."""
+    a, c = Buffer("A", int64, (8, 8)), Buffer("C", int64, (8, 8))
+    body = For(i, 8, For(j, 8, Store(c, (i, j), binary("floordiv", a[i, j], j)), UNROLL), "blockIdx.x")
+    with pytest.raises(BridgeError, match=r"TVM refuses: .*Divide by zero") as caught:
+        make(Program("divide", (a,), (c,), body))
+    assert caught.value.where and caught.value.hint
+
+
+def test_a_function_that_tvm_refuses():
+    tir = tvm().tirx
+    x = tir.decl_buffer([8], "float32", "x")
+    store = tir.BufferStore(x, tir.const(1.0, "float32"), [tir.Var("unknown", "int64")])
+    thread = tir.IterVar(None, tir.Var("threadIdx.x", "int64"), tir.IterVar.ThreadIndex, "threadIdx.x")
+    loop = tir.For(tir.Var("v", "int64"), tir.const(0, "int64"), tir.const(8, "int64"), tir.ForKind.THREAD_BINDING, store, thread)
+    function = tir.PrimFunc([x], loop).with_attrs({"global_symbol": "f", "s_tir": True})
+    with pytest.raises(BridgeError, match=r"device_code\(f\): TVM refuses: [\s\S]*unknown[\s\S]*hint: "):
+        device_code(tvm().IRModule({"f": function}), cuda_target())
+
+
+@pytest.mark.parametrize("arch", ["sm_90z", "sm_9", "90", "", None, 90, ["sm_90"]])
+def test_names_that_are_no_architecture(arch):
+    with pytest.raises(BridgeError, match="expected a name such as sm_90, got ") as caught:
+        cuda_source(vector_add(), arch)
+    assert caught.value.hint
