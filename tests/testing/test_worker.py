@@ -78,9 +78,30 @@ def test_the_process_is_kept_between_calls_and_replaced_after_a_crash(faulty):
     assert faulty.starts == 2
 
 
-def test_many_jobs_are_several_batches(faulty):
+def batches_of(worker, monkeypatch):
+    """The jobs of every batch that the worker runs, from now on."""
+    seen, batch = [], worker._batch
+    monkeypatch.setattr(worker, "_batch", lambda jobs, places, *rest: seen.append(list(places)) or batch(jobs, places, *rest))
+    return seen
+
+
+def test_many_jobs_are_several_batches(faulty, monkeypatch):
+    seen = batches_of(faulty, monkeypatch)
     outcomes = faulty.run([job(value=np.float32([k])) for k in range(150)])
     assert [float(o["y"][0]) for o in outcomes] == [2.0 * k for k in range(150)]
+    assert seen == [list(range(64)), list(range(64, 128)), list(range(128, 150))] and faulty.starts == 1
+
+
+def test_a_batch_that_cannot_be_compiled_is_bisected(faulty, monkeypatch):
+    seen = batches_of(faulty, monkeypatch)
+    assert kinds(faulty.run([job("raise_compile" if k == 5 else "x") for k in range(8)])) == ["ok"] * 5 + ["error"] + ["ok"] * 2
+    assert seen == [[0, 1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3], [4, 5, 6, 7], [4, 5], [4], [5], [6, 7]]
+
+
+def test_a_process_that_has_run_many_jobs_is_replaced(faulty, monkeypatch):
+    monkeypatch.setattr(module, "MOST_JOBS", 3)
+    processes = [outcome["process"] for size in (2, 2, 1) for outcome in faulty.run([job()] * size)]
+    assert processes[:4] == [processes[0]] * 4 and processes[4] != processes[0] and faulty.starts == 2
 
 
 def test_no_jobs_start_no_process(faulty):
