@@ -114,6 +114,3 @@ def _measure(made: Any, given: dict[str, Array], repeat: int) -> None:
     print(f"latency: median {statistics.median(seconds) * 1e3:.3f} ms, best {min(seconds) * 1e3:.3f} ms of {repeat} runs")
     if isinstance(made, BundleRunner):
         print(f"in kernels, by the device's clock: median {made.kernel_seconds(repeat) * 1e3:.3f} ms")
-
-
-__all__ = ["read_arrays", "run_command"]

@@ -314,5 +314,11 @@ def test_a_chain_needs_two_buffers():
     assert share([16] * 10, [(k, k + 1) for k in range(10)])[1] == [16, 16]
 
 
-def test_ports_have_types():
-    assert Port("x", TensorType(float32, (2,)), 0).type.bytes == 8
+@given(st.lists(st.tuples(st.sampled_from(list(DType.table.values())), st.lists(st.integers(0, 3), max_size=3)), max_size=4))
+def test_ports_come_back_in_order_with_their_names_types_and_buffers(tmp_path_factory, types):
+    ports = tuple(Port(f"x {k}", TensorType(dtype, tuple(shape)), len(types) - 1 - k) for k, (dtype, shape) in enumerate(types))
+    buffers = tuple(Buffer(p.type.bytes) for p in reversed(ports))
+    path = tmp_path_factory.mktemp("ports") / "p.tar"
+    path.write_bytes(Bundle("p", ports, ports[::-1], buffers, (), "").save())
+    back = load(path)
+    assert (back.inputs, back.outputs) == (ports, ports[::-1])
