@@ -107,6 +107,10 @@ class CudaBindings(Device):
             limit = self.driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
             self._call("cuFuncSetAttribute", self.functions[launch.kernel], limit, launch.shared_bytes)
 
+    def use(self) -> None:
+        if self.context is not None:  # each thread has a current context of its own
+            self._call("cuCtxSetCurrent", self.context)
+
     def allocate(self, size: int) -> Any:
         return self._call("cuMemAlloc", size)
 
@@ -181,6 +185,9 @@ class Cupy(Device):
             self.close()
             raise _unusable(bundle, arch, f"{type(error).__name__}: {error}") from None
         self.bundle = bundle
+
+    def use(self) -> None:
+        self.device.use()
 
     def allocate(self, size: int) -> Any:
         try:

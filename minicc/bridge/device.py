@@ -40,6 +40,9 @@ class Device(Protocol):
         Raises BridgeError, and holds nothing, when they are not for this device; or when it is in use.
         """
 
+    def use(self) -> None:
+        """Get ready for calls from this thread, which may be another than the one that loaded the bundle."""
+
     def allocate(self, size: int) -> Any:
         """So many bytes of device memory, with arbitrary content."""
 
@@ -122,7 +125,7 @@ class Session:
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name. Raises RunError when an input is missing or of another type, BridgeError when the session is closed."""
-        self._check_open("run")
+        self._enter("run")
         for port, array in zip(self.bundle.inputs, checked(self.bundle, inputs), strict=True):
             if array.nbytes:
                 self.device.upload(self.memory[port.buffer], array)
@@ -134,18 +137,18 @@ class Session:
         self._start(self.bundle.launches)
 
     def _start(self, launches: Sequence[KernelLaunch]) -> None:
-        self._check_open("launch")
+        self._enter("launch")
         for launch in launches:
             self.device.launch(launch, [a if isinstance(a, Number) else self.memory[a] for a in launch.arguments])
 
     def seconds(self) -> float:
         """The time of one pass over all kernels, on what the buffers hold."""
-        self._check_open("seconds")
+        self._enter("seconds")
         return self.device.seconds(self.launch)
 
     def profile(self) -> list[tuple[str, float]]:
         """The time of each step, by name."""
-        self._check_open("profile")
+        self._enter("profile")
         return [(step.name, self.device.seconds(lambda step=step: self._start(step.launches))) for step in self.bundle.steps]  # type: ignore[misc]
 
     def _download(self, port: Port) -> Array:
@@ -158,11 +161,12 @@ class Session:
         """Give all memory back and close the device, whatever of that fails; then raise the first error. Again does nothing."""
         if self.is_open:
             memory, self.memory, self.is_open = self.memory, [], False
-            do_all([*(partial(self.device.free, held) for held in memory), self.device.close])
+            do_all([self.device.use, *(partial(self.device.free, held) for held in memory), self.device.close])
 
-    def _check_open(self, what: str) -> None:
+    def _enter(self, what: str) -> None:
         if not self.is_open:
             raise BridgeError(f"{what}({self.bundle.name})", "expected an open session, got a closed one", hint="make another Session")
+        self.device.use()
 
 
 def replay(bundle: Bundle, device: Device, inputs: Mapping[str, Array]) -> dict[str, Array]:

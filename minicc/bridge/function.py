@@ -20,9 +20,8 @@ from contextlib import suppress
 from minicc.bridge.bundle import Bundle
 from minicc.bridge.cuda import bundle_of_program, checked_sizes
 from minicc.bridge.cuda_device import open_device
-from minicc.bridge.device import Emulated, Session
+from minicc.bridge.device import Emulated, Session, do_all
 from minicc.bridge.tir import cuda_source
-from minicc.errors import BridgeError
 from minicc.loop.arguments import Arguments
 from minicc.loop.program import Program
 from minicc.ops.base import Array
@@ -77,7 +76,7 @@ class CudaFunction:
             try:
                 results = session.run(inputs)
             except BaseException:  # a kernel that fails leaves nothing to go on with
-                with suppress(BridgeError):
+                with suppress(Exception):
                     session.close()
                 raise
             self._sessions[bundle] = session  # behind all others: the first is the one that was not used for longest
@@ -87,5 +86,5 @@ class CudaFunction:
 
 def _close(sessions: dict[Bundle, Session], most: int = 0) -> None:
     """Close the first sessions, until there are at most so many."""
-    while len(sessions) > most:
-        sessions.pop(next(iter(sessions))).close()
+    first = list(sessions)[: max(len(sessions) - most, 0)]
+    do_all([sessions.pop(bundle).close for bundle in first])

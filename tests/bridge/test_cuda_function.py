@@ -2,6 +2,8 @@
 
 import gc
 import shutil
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 import minicc
 from minicc import te
 from minicc.bridge import function
+from minicc.bridge.cuda_device import CudaBindings, Cupy
 from minicc.bridge.device import Emulated
 from minicc.errors import BridgeError, CodegenError, RunError
 
@@ -73,9 +76,37 @@ def devices(monkeypatch):
 
         def close(self):
             self.closings += 1
+            if self.fails:
+                raise BridgeError("close", "expected success, got another failure")
 
     monkeypatch.setattr(function, "Emulated", Counted)
     return opened
+
+
+def test_a_session_may_move_to_another_thread(devices):
+    f, used = vector_add("emulated"), []
+    call(f, 4)
+    (session,) = f._sessions.values()
+    session.device.use = lambda: used.append(threading.get_ident())
+    for work in (lambda: call(f, 4), session.seconds, session.profile, f.close):
+        used.clear()
+        other = threading.Thread(target=work)
+        other.start()
+        other.join()
+        assert used and set(used) == {other.ident}
+
+
+def test_devices_get_ready_for_a_thread(monkeypatch):
+    """Each thread has a current context, and a current device, of its own."""
+    bindings, used = CudaBindings.__new__(CudaBindings), []
+    monkeypatch.setattr(bindings, "_call", lambda *what: used.append(what), raising=False)
+    for bindings.context in (None, "context"):
+        bindings.use()
+    assert used == [("cuCtxSetCurrent", "context")]
+    cupy = Cupy.__new__(Cupy)
+    cupy.device = SimpleNamespace(use=lambda: used.append("cupy"))
+    cupy.use()
+    assert used[1:] == ["cupy"]
 
 
 def call(f, n):
@@ -114,6 +145,17 @@ def test_a_device_that_failed_is_closed(devices):
     assert len(devices) == 2
 
 
+def test_all_sessions_are_closed_whatever_fails(devices):
+    f = vector_add("emulated")
+    for n in (1, 2, 3):
+        call(f, n)
+    devices[0].fails = True
+    with pytest.raises(BridgeError, match="got another failure"):
+        f.close()
+    assert [d.closings for d in devices] == [1, 1, 1]
+    f.close()
+
+
 def test_the_source_needs_no_device():
     assert "blockIdx.x" in vector_add("cuda").source()
 
@@ -122,6 +164,16 @@ def test_a_program_without_threads_is_refused_when_it_is_built():
     with pytest.raises(BridgeError) as caught:
         vector_add("cuda", bound=False)
     assert caught.value.hint
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="the emulation needs a C++ compiler")
+def test_sizes_that_come_and_go():
+    f = vector_add("emulated")
+    for n in (1, 70, 2, 130, 1, 3, 4, 5, 70, 1, 4):
+        a, b = np.random.default_rng(n).standard_normal((2, n), np.float32)
+        c = np.empty_like(a)
+        f(a, b, c)
+        np.testing.assert_array_equal(c, a + b)
 
 
 def read_only(array):
