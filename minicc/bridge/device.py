@@ -215,6 +215,9 @@ class Emulated(Device):
         self.code = EmulatedCode(bundle.source, bundle.kernels)
         self.bundle = bundle
 
+    def use(self) -> None:
+        """Threads are all alike."""
+
     def allocate(self, size: int) -> int:
         try:
             held = guards(size + 3 * self.GUARD)
