@@ -256,7 +256,11 @@ class Expressions:
         if type(x).__name__ in ("IntImm", "FloatImm"):
             value = np.array(x.value, source.numpy).reshape(1).view(dtype.numpy)[0]
             return self.literal(value.item(), dtype)
-        return self.tir.reinterpret(dtype.name, x)
+        made = self.tir.reinterpret(dtype.name, x)
+        if source.is_float or dtype.is_float:
+            return made
+        # TVM cannot lower the bits of what it finds to be 0; LLVM drops the choice again
+        return self.tir.Select(self.tir.EQ(x, self.literal(0, source)), self.literal(0, dtype), made)
 
     def signed(self, x: Any, dtype: DType) -> Any:
         """The bits of the unsigned `x` as a number of `dtype`, which is as wide."""

@@ -15,13 +15,14 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from minicc.errors import ConfigError, RunError
-from minicc.ops.base import Array
 from minicc.types import DType, bfloat16
 
+Array = np.ndarray[Any, np.dtype[Any]]
 LONGEST_NAME = 60_000  # bytes; the format of archives ends at 65,535
 
 

@@ -33,8 +33,8 @@ from minicc.te.expr import (
     Var,
     cast,
     children,
-    truncdiv,
 )
+from minicc.te.integers import truncdiv
 from minicc.te.linear import Linear, combine, from_linear, linear, parts
 from minicc.types import DType, boolean, int64
 

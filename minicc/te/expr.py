@@ -27,6 +27,7 @@ import numpy as np
 
 from minicc.errors import TeError
 from minicc.ir.node import Node, node, postorder
+from minicc.te.integers import FOLDS
 from minicc.types import DType, boolean, float32, int64
 
 COMPARISONS = frozenset({"eq", "ne", "lt", "le"})
@@ -243,23 +244,6 @@ def wrap(value: Any, dtype: DType | None = None) -> Expr:
     if hasattr(value, "scalar"):  # a 0-d tensor stands for its element
         return value.scalar()  # type: ignore[no-any-return]
     raise TeError(f"wrap({value!r})", f"expected an expression or a number, got {type(value).__name__}")
-
-
-def truncdiv(a: int, b: int) -> int:
-    """The quotient rounded towards zero; 0 by 0."""
-    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1) if b else 0
-
-
-FOLDS: dict[str, Callable[[Any, Any], Any]] = {
-    "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b,
-    "floordiv": lambda a, b: a // b if b else 0, "floormod": lambda a, b: a % b if b else 0,
-    "truncdiv": truncdiv, "truncmod": lambda a, b: a - truncdiv(a, b) * b if b else 0,
-    "min": min, "max": max, "eq": lambda a, b: a == b, "ne": lambda a, b: a != b,
-    "lt": lambda a, b: a < b, "le": lambda a, b: a <= b, "and": lambda a, b: a and b, "or": lambda a, b: a or b,
-    "bitand": lambda a, b: a & b, "bitor": lambda a, b: a | b, "bitxor": lambda a, b: a ^ b,
-    "shl": lambda a, b: a << b if 0 <= b < 64 else 0, "shr": lambda a, b: a >> b if 0 <= b < 64 else -(a < 0),
-}  # fmt: skip
-"""What each operator computes of integers and booleans, before the result is wrapped into the dtype."""
 
 
 def fold_integers(op: str, a: int, b: int, dtype: DType) -> Const:

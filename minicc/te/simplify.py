@@ -25,7 +25,6 @@ from minicc.ir.rewrite import Bindings, Rule, Wild, fixpoint, indexed
 from minicc.te.bounds import Bounds, Ranges
 from minicc.te.expr import (
     COMPARISONS,
-    FOLDS,
     Binary,
     Cast,
     Const,
@@ -41,6 +40,7 @@ from minicc.te.expr import (
     rebuild,
     unary,
 )
+from minicc.te.integers import FOLDS
 from minicc.te.linear import Linear, combine, from_linear, is_linear, name_of
 from minicc.types import DType, boolean, float32, float64, int64
 
