@@ -68,6 +68,7 @@ class Entry:
         return [Entry(self.reader, v, f"{self.place}.{name}[{k}]".lstrip(".")) for k, v in enumerate(self.get(name, list, "a list"))]
 
     def fields(self, name: str) -> list[tuple[str, Entry]]:
+        """The entries of an object by their names, in order."""
         found = self.get(name, dict, "an object")
         if wrong := [k for k in found if not is_printable(k)]:
             raise self.wrong(name, "printable names", f"{wrong[0]!a:.60}")
@@ -89,6 +90,7 @@ class Entry:
             raise self.wrong(name, "the name of a dtype", f"{text:.60}") from None
 
     def tensor_type(self) -> TensorType:
+        """The dtype and shape that `dtype` and `shape` say."""
         dtype, shape = self.dtype("dtype"), self.integers("shape", 0, MOST_DIM, MOST_RANK)
         if (size := dtype.bytes * math.prod(max(dim, 1) for dim in shape)) > MOST_BYTES:  # NumPy refuses these even when one is 0
             raise self.wrong("shape", f"dimensions that, but for those of 0, make at most {MOST_BYTES} bytes", f"{size:.3g} bytes")
