@@ -104,7 +104,7 @@ class BundleRunner:
     def __init__(self, path: Path, device: DeviceName) -> None:
         bundle = load(path)
         chosen: Device = Emulated() if device is DeviceName.emulated else open_device()
-        messages.print(f"{bundle.name} on {chosen.name}", markup=False)
+        messages.print(f"{bundle.name} on {chosen.name}")
         self.session = Session(bundle, chosen)
 
     @property

@@ -21,7 +21,7 @@ from minicc.runtime.executable import Executable, KernelInfo
 from minicc.runtime.specialize import SpecializingExecutable
 from minicc.types import TensorType
 
-messages = Console(stderr=True, highlight=False)
+messages = Console(stderr=True, highlight=False, markup=False)
 
 ModelArgument = Annotated[Path, typer.Argument(help="An ONNX model.", show_default=False)]
 DimOption = Annotated[list[str] | None, typer.Option("--dim", help="Bind a symbolic dimension, as in batch=4.")]
@@ -74,7 +74,7 @@ def compile_model(
     bound, given = read_dims(dims), read_shapes(shapes)
     graph = load(path)
     times: dict[str, float] = {}
-    columns = (TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+    columns = (TextColumn("{task.description:28}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("eta"), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
         task = progress.add_task("compiling", total=None)

@@ -98,7 +98,7 @@ def reduce_command(
 def _reduced(bound: Bound, stages: tuple[str, ...]) -> tuple[Graph, dict[str, Array]]:
     """The smallest graph, under a spinner that counts the graphs tried."""
     arrays = {name: bound.inputs[name] for name in bound.graph.input_names}
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} graphs tried"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TextColumn("{task.completed} graphs tried"), TimeElapsedColumn())
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
         task = progress.add_task("does it fail", total=None)
         fails = fails_like(bound.graph, arrays, stages, RUNS)

@@ -225,7 +225,7 @@ def _extents(shape: Any) -> tuple[Any, ...]:
 
 
 def placeholder(shape: Any, dtype: DType | str = float32, name: str = "placeholder") -> Tensor:
-    """An input of the given extents."""
+    """An input of the given extents. Placeholders of one name, shape and dtype are one tensor: name them apart."""
     return Tensor(Placeholder(name, _extents(shape), DType.of(dtype)))
 
 
