@@ -229,6 +229,7 @@ def _exactly(n: ir.Node, arrays: Sequence[Array]) -> Array:
 
 
 Noise = Callable[[tuple[int, ...]], Any]
+OVERFLOWS_SQUARED = math.sqrt(np.finfo(np.float64).max)
 
 
 def _disturb(array: Array, size: float, noise: Noise, floor: float = 0.0) -> Array:
@@ -288,23 +289,28 @@ def _disturbed(graph: ir.Graph, inputs: Mapping[str, Array], noise: Noise, rando
     def step(n: ir.Node, arrays: list[Array]) -> Array:
         if isinstance(n.op, ir.Constant):
             return n.op.data.array
-        probe = _exactly(n, arrays)
-        if _is_exact(n, arrays, probe):
-            return probe
-        growth = _growth_of(n, arrays, probe)
+        result = _exactly(n, arrays)
+        growth = _growth_of(n, arrays, result)
+        if not _is_exact(n, arrays, result):
+            floor = _floor(result)
+            if growth:
+                result = _exactly(n, [_disturb(a, growth, random) for a in arrays])
+            result = _disturb(result, 2, noise, floor)
         if not growth:
-            return _disturb(probe, 2, noise, _floor(probe))
-        result = _disturb(_exactly(n, [_disturb(a, growth, random) for a in arrays]), 2, noise, _floor(probe))
-        return np.where(_may_overflow(n, arrays), np.array(np.nan).astype(result.dtype), result)
+            return result
+        other = np.where(np.isnan(result), 0.0, np.nan).astype(result.dtype)  # than it is, whatever that is
+        return np.where(_may_overflow(n, arrays), other, result)
 
     return _run(graph, inputs, step)
 
 
 def _may_overflow(n: ir.Node, arrays: Sequence[Array]) -> Any:
-    """Where a sum overflows in some order of its terms: the sum of their magnitudes does."""
+    """Where a sum overflows in some order of its terms: the sum of their magnitudes does, or of large ones is no number."""
     with np.errstate(all="ignore"):
         sizes = [np.where(np.isfinite(a), np.abs(a), np.zeros_like(a)) if DType.of(a.dtype).is_float else a for a in arrays]
-        return np.isposinf(_exactly(n, sizes).astype(np.float64))
+        result = _exactly(n, sizes).astype(np.float64)
+        large = any(DType.of(a.dtype) is float64 and a.max(initial=0.0) > OVERFLOWS_SQUARED for a in sizes)
+        return np.isposinf(result) | (large & np.isnan(result))
 
 
 def reference(graph: ir.Graph, inputs: Mapping[str, Array]) -> tuple[list[Array], list[Array]]:

@@ -18,6 +18,7 @@ from minicc.ops import (
     Exp,
     Floor,
     Gelu,
+    Gemm,
     Hardmax,
     MatMul,
     Max,
@@ -86,6 +87,14 @@ def test_overflow_that_depends_on_the_order_is_passed_over(monkeypatch):
     check_with_error(monkeypatch, total, lambda a: a * np.float32(np.nan), np.float32([most, most, -most]))
     with pytest.raises(Disagreement):
         check_with_error(monkeypatch, total, lambda a: a * np.float32(np.nan), np.float32([np.inf, 1]))
+
+
+def test_an_overflow_before_a_scale_of_0_is_passed_over(monkeypatch):
+    """0 times an infinite sum is NaN; a compiler may scale the terms first."""
+    x, y = np.float64([[1e200, 1]]), np.float64([[1e200, 0], [1, 1]])
+    check_with_error(monkeypatch, Gemm(alpha=0.0), lambda a: np.float64([[0, 0]]), x, y)
+    with pytest.raises(Disagreement):
+        check_with_error(monkeypatch, Gemm(alpha=0.0), lambda a: np.float64([[np.nan, 1]]), x, y)
 
 
 def test_no_overflow_makes_minus_infinity_of_a_maximum(monkeypatch):
