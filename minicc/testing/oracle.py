@@ -341,7 +341,7 @@ def reference(graph: ir.Graph, inputs: Mapping[str, Array]) -> tuple[list[Array]
 
 
 def _either(seed: int, sign: float = 1.0) -> Noise:
-    """Noise of either direction, half as large at least; the opposite one for another `sign`: so a tie is broken both ways."""
+    """Noise of either direction, half as large at least; the opposite one for another `sign`: a tie that one breaks, it breaks the other way."""
     random = np.random.default_rng(seed)
 
     def noise(shape: tuple[int, ...]) -> Any:

@@ -28,7 +28,7 @@ from minicc.loop.ir import (
 )
 from minicc.loop.program import Program
 from minicc.loop.python import run_python
-from minicc.te.expr import Var, binary, call, const
+from minicc.te.expr import COMPARISONS, Var, binary, call, const
 from minicc.te.intrinsics import INTRINSICS
 from minicc.testing.gpu_kernels import KERNELS, tiled_matmul, vector_add
 from minicc.testing.oracle import assert_close
@@ -91,6 +91,16 @@ def test_random_expressions(data, dtype, kind):
     except BridgeError as error:  # of a divisor in which TVM finds a literal 0
         assume("Divide by zero" not in error.problem)
         raise
+
+
+@pytest.mark.parametrize("op", [*sorted(COMPARISONS), "min", "max", "add", "sub", "mul"])
+@pytest.mark.parametrize("dtype", [int8, int32, uint8, int64, uint64, float32, float64], ids=str)
+def test_every_pair_of_small_numbers(op, dtype):
+    a, b = (Buffer(name, dtype, (5,)) for name in "AB")
+    value = binary(op, a[i], b[j])
+    out = Buffer("C", value.dtype, (5, 5))
+    values = np.array([0, 1, 2, 3, np.nan if dtype.is_float else 127]).astype(dtype.numpy)
+    assert_same(Program("pairs", (a, b), (out,), For(i, 5, For(j, 5, Store(out, (i, j), value)))), values, values)
 
 
 @pytest.mark.parametrize("name", INTRINSICS)
@@ -189,7 +199,7 @@ def test_integers_wrap(dtype):
 def test_integers_divide_by_everything(op):
     a, b, c = (Buffer(name, int32, (8,)) for name in "ABC")
     values = np.array([-(2**31), 2**31 - 1, -7, 7, -1, 0, 1, 5], np.int32)
-    body = For(i, 8, Store(c, (i,), te.expr.binary(op, a[i], b[i])))
+    body = For(i, 8, Store(c, (i,), binary(op, a[i], b[i])))
     for shift in range(8):
         assert_same(Program("divide", (a, b), (c,), body), values, np.roll(values, shift))
 

@@ -150,6 +150,10 @@ def test_a_tie_that_rounding_makes_is_not_decided(monkeypatch):
         check_with_error(monkeypatch, lambda x, y: Hardmax(axis=0)(Mul()(x, y)), lambda a: np.array([0, 0, 1], a.dtype), x, y)
 
 
+def test_noise_comes_in_opposite_pairs():
+    np.testing.assert_array_equal(oracle._either(3)((4, 5)), -oracle._either(3, -1.0)((4, 5)))
+
+
 def test_a_sign_that_rounding_decides_is_passed_over(monkeypatch):
     """1 + tanh(x) may be 0 or a little more."""
     x = np.float32([-40, 2])
