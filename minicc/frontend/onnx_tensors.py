@@ -123,7 +123,9 @@ def _external(tensor: TensorProto, dtype: DType, size: int, folder: Path | None,
     if offset + length > available:
         raise LoadError(f"load({source!r})", f"{what} needs bytes {offset} to {offset + length} of {path.name}, "
                         f"which has {available}", where=what, hint="the data file is cut off, or belongs to another model")
-    return np.fromfile(path, _storage(dtype), count=size, offset=offset)
+    with path.open("rb") as file:
+        file.seek(offset)
+        return np.frombuffer(file.read(length), _storage(dtype))
 
 
 def _count(entries: dict[str, str], key: str, default: int, source: str, what: str) -> int:

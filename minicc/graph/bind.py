@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import GraphError
-from minicc.graph.evaluate import check_dtype, compute, match_shape
+from minicc.graph.evaluate import compute, given_array, match_shape
 from minicc.graph.ir import Constant, Graph, Input, Node, constant, input, make
 from minicc.graph.transform import same
 from minicc.ops.base import Array, Operator
@@ -60,7 +60,7 @@ def bind(
     replaced: dict[Node, Node] = {}
     for name, n in zip(graph.input_names, graph.inputs, strict=True):
         bound = n.type.bind(numbers)
-        replaced[n] = constant(np.asarray(values[name]), n.span) if name in values else (
+        replaced[n] = constant(values[name], n.span) if name in values else (
             n if bound is n.type else input(name, bound, n.span))
     inputs = [replaced[n] for n in graph.inputs if not isinstance(replaced[n].op, Constant)]
     feeding = _feeding_operands(graph)
@@ -112,9 +112,7 @@ def _numbers(
                 _check_number(call, f"each dimension of input {name}", number)
             match_shape(call, name, n.type, tuple(shapes[name]), numbers)
         if name in values:
-            array = np.asarray(values[name])
-            check_dtype(call, name, n.type, array)
-            match_shape(call, name, n.type, array.shape, numbers)
+            match_shape(call, name, n.type, given_array(call, name, n.type, values[name]).shape, numbers)
     if left := {symbol: name for symbol, name in graph.symbols.items() if symbol not in numbers}:
         raise GraphError(call, "no number for the symbol" + ("s " if len(left) > 1 else " ")
                          + ", ".join(f"{symbol} (of input {name})" for symbol, name in left.items()),

@@ -16,13 +16,14 @@ so a graph evaluates before it is bound and after, fused or not.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minicc.errors import GraphError
 from minicc.graph.ir import Graph, Node
+from minicc.ir.arrays import plain
 from minicc.ops.base import Array, Operator
 from minicc.types import Symbol, TensorType
 
@@ -30,7 +31,7 @@ from minicc.types import Symbol, TensorType
 def evaluate(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
     """The outputs by name. Raises GraphError when an input is missing, unknown or of another type.
 
-    A value is dropped after its last use, so memory is that of the live values.
+    A value is dropped after its last use, so memory is that of the live values. Results are the caller's own.
     """
     arrays = checked_inputs(f"evaluate({graph.name})", graph, inputs)
     values: dict[Node, Array] = {n: arrays[name] for n, name in zip(graph.inputs, graph.input_names, strict=True)}
@@ -44,7 +45,18 @@ def evaluate(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
             reads[i] -= 1
             if not reads[i]:
                 values.pop(i, None)
-    return {name: values[n] for name, n in zip(graph.output_names, graph.outputs, strict=True)}
+    results = {name: values[n] for name, n in zip(graph.output_names, graph.outputs, strict=True)}
+    return _apart(results, arrays.values())
+
+
+def _apart(results: Mapping[str, Array], inputs: Iterable[Array]) -> dict[str, Array]:
+    """The results, each in memory of its own: none shows an input, a constant or another result."""
+    taken = {id(array) for array in inputs}
+    made: dict[str, Array] = {}
+    for name, array in results.items():
+        made[name] = array if array.flags.owndata and array.flags.writeable and id(array) not in taken else array.copy()
+        taken.add(id(array))
+    return made
 
 
 def compute(op: Operator, arrays: Sequence[Array]) -> Array:
@@ -62,19 +74,22 @@ def checked_inputs(call: str, graph: Graph, inputs: Mapping[str, Any]) -> dict[s
         raise GraphError(call, f"no such input: {', '.join(unknown)}", hint=f"the inputs are {', '.join(known) or 'none'}")
     if missing := [name for name in known if name not in inputs]:
         raise GraphError(call, f"no array for input {', '.join(missing)}", hint=f"the inputs are {', '.join(known)}")
-    arrays, dims = {n: np.asarray(inputs[n]) for n in known}, dict[str, int]()
+    arrays: dict[str, Array] = {}
+    dims: dict[str, int] = {}
     for name, n in zip(known, graph.inputs, strict=True):
-        check_dtype(call, name, n.type, arrays[name])
+        arrays[name] = given_array(call, name, n.type, inputs[name])
         match_shape(call, name, n.type, arrays[name].shape, dims)
     return arrays
 
 
-def check_dtype(call: str, name: str, declared: TensorType, array: Array) -> None:
-    """Raise GraphError unless `array` is of the declared dtype."""
+def given_array(call: str, name: str, declared: TensorType, value: Any) -> Array:
+    """The array that a caller gives for an input. Raises GraphError when it is none, or not of the declared dtype."""
+    array = plain(value, lambda problem, hint: GraphError(call, f"input {name} must be {declared}: {problem}", hint=hint))
     if array.dtype != declared.dtype.numpy:
         shape = ",".join(map(str, array.shape))
         raise GraphError(call, f"input {name} must be {declared}, got {array.dtype}[{shape}]",
                          hint=f"x.astype({str(declared.dtype)!r})")
+    return array
 
 
 def match_shape(call: str, name: str, declared: TensorType, shape: Sequence[Any], dims: dict[str, int]) -> None:

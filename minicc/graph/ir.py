@@ -32,6 +32,7 @@ import numpy as np
 
 from minicc.errors import GraphError, TypeInferenceError
 from minicc.ir import node as kit
+from minicc.ir.arrays import frozen, plain
 from minicc.ir.node import node, postorder
 from minicc.ops.base import Array, Kind, Operator, infer
 from minicc.types import DType, Symbol, TensorType, float32
@@ -54,15 +55,12 @@ class Span:
 
 
 class Data:
-    """A read-only array that compares by content: dtype, shape and bits."""
+    """An array that compares by content: dtype, shape and bits. Its memory is its own, and nobody can write it."""
 
     __slots__ = ("array", "digest")
 
     def __init__(self, array: Any) -> None:
-        held = np.array(array, copy=None, order="C")
-        if held.flags.writeable:
-            held = held.copy() if held is array else held
-            held.flags.writeable = False
+        held = frozen(plain(array, lambda problem, hint: GraphError("constant(array)", problem, hint=hint)))
         self.array: Array = held
         content = hashlib.blake2b(f"{held.dtype}{held.shape}".encode(), digest_size=12)
         content.update(held.reshape(-1).view(np.uint8).data)
@@ -73,6 +71,9 @@ class Data:
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Data, (self.array,)
 
     def __repr__(self) -> str:
         return f"@{self.digest}"

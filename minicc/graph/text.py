@@ -270,7 +270,7 @@ def _constant(line: _Line, constants: dict[str, Any]) -> Constant:
         line.expect("]")
         if digest not in constants:
             raise line.error(f"no constant has the digest {digest}", at=at, hint="pass graph.constants to parse")
-        data = Data(np.asarray(constants[digest]))
+        data = Data(constants[digest])
         if data.digest != digest or TensorType.of(data.array) != type:
             raise line.error(f"the constant {digest} must be {type} with that digest, got {TensorType.of(data.array)} "
                       f"with {data.digest}", at=at)

@@ -1,0 +1,108 @@
+"""Arrays from outside: what a caller hands over, as a NumPy array of a dtype that minicc has, or an error.
+
+In: an array, a number, a list, or an object of another library that speaks `__array__` or
+`__dlpack__`. Out: an `ndarray` of its values in the byte order of this machine, which may share the
+caller's memory. What has no such form is refused: objects, text, times, complex numbers, records,
+lists of unequal lengths, a mask (its loss would be silent), and whatever its library cannot convert.
+
+>>> plain([1, 2], lambda problem, hint: MiniccError("f(x)", problem, hint=hint))
+array([1, 2])
+>>> plain([[1], [2, 3]], lambda problem, hint: MiniccError("f(x)", problem, hint=hint))
+Traceback (most recent call last):
+minicc.errors.MiniccError: MiniccError: f(x): expected an array, got lists of unequal lengths
+hint: give every row the same length
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from minicc.errors import MiniccError
+from minicc.types import DType
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Refusal = Callable[[str, str], MiniccError]  # from the problem and a hint
+
+_NATIVE = frozenset(dtype.numpy for dtype in DType.table.values())
+_HINTS = {
+    "O": "give numbers: of a table or a sparse matrix x.to_numpy('float32') or x.toarray()",
+    "S": "give numbers",
+    "U": "give numbers: of text that spells them x.astype('float32')",
+    "M": "give a number of days or seconds: x.astype('int64')",
+    "m": "give a number of days or seconds: x.astype('int64')",
+    "c": "give the parts as arrays of their own: x.real, x.imag",
+    "V": "give one field, x['name'], or its bits as what they mean: x.view(ml_dtypes.bfloat16)",
+}
+
+
+def plain(value: Any, refuse: Refusal) -> Array:
+    """`value` as an array, its memory shared where that is possible. Raises what `refuse(problem, hint)` makes."""
+    if type(value) is np.ndarray and value.dtype in _NATIVE:
+        return value
+    if _is_masked(value):
+        raise refuse("expected an array without a mask, got a masked array", "say what stands in the masked places: x.filled(0)")
+    found = _converted(value, refuse)
+    if found.dtype.newbyteorder("=") not in _NATIVE:
+        what = f"{type(value).__name__} that is no array" if found.dtype == object and found.ndim == 0 else f"elements of {found.dtype}"
+        raise refuse(f"expected an array of numbers, got {what}",
+                     _HINTS.get(found.dtype.kind, f"the dtypes are {', '.join(DType.table)}: x.astype('float32')"))
+    return found.astype(found.dtype.newbyteorder("="), copy=False)
+
+
+def frozen(array: Array) -> Array:
+    """`array` in memory that nobody can write: as it is where that is so already, else a copy.
+
+    A read-only flag says nothing of the owner, who may still write. Only the memory of `bytes` is
+    certain, so that is where a copy lives.
+    """
+    if array.flags.c_contiguous and isinstance(_owner(array), bytes):
+        return array
+    return np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)
+
+
+def _owner(array: Array) -> Any:
+    """The object whose memory the array shows."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray) and owner.base is not None:
+        owner = owner.base
+    return owner
+
+
+def _is_masked(value: Any) -> bool:
+    """Whether a mask stands anywhere in `value`, inside lists, too."""
+    waiting: list[Iterable[Any]] = [(value,)]
+    while waiting:
+        for item in waiting.pop():
+            if isinstance(item, np.ma.MaskedArray):
+                return True
+            if isinstance(item, (list, tuple)):
+                waiting.append(item)
+    return False
+
+
+def _converted(value: Any, refuse: Refusal) -> Array:
+    foreign = hasattr(type(value), "__dlpack__") and not hasattr(type(value), "__array__")
+    try:
+        return np.from_dlpack(value) if foreign else np.asarray(value)
+    except Exception as error:  # the protocols run code of other libraries, which may raise anything
+        if isinstance(value, (list, tuple)) and "inhomogeneous" in str(error):
+            raise refuse("expected an array, got lists of unequal lengths", "give every row the same length") from None
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise refuse(f"expected what NumPy can read, got {type(value).__name__}: {reason}", _way_out(value)) from error
+
+
+def _way_out(value: Any) -> str:
+    """How an object that does not convert becomes an array; tensors of PyTorch are what people bring."""
+    dtype, layout = str(getattr(value, "dtype", "")), str(getattr(value, "layout", ""))
+    if "sparse" in layout:
+        return "make it dense: x.to_dense()"
+    if "bfloat16" in dtype:
+        return "give its bits: x.view(torch.int16).numpy().view(ml_dtypes.bfloat16), or x.float() for float32"
+    if getattr(value, "requires_grad", False) is True:
+        return "leave its gradient behind: x.detach()"
+    if str(getattr(value, "device", "cpu")) != "cpu":
+        return "bring it to the CPU: x.cpu()"
+    return "convert it to a NumPy array first"
