@@ -1,6 +1,7 @@
 """What the environment says: the only reader of `os.environ`.
 
     MINICC_THREADS     how many threads a compiled model uses; else OMP_NUM_THREADS; else all that we may use
+    MINICC_TARGET      the target that is meant by "native", by name, as in haswell; else the machine we run on
     MINICC_CACHE_DIR   where compiled kernels are kept; else XDG_CACHE_HOME/minicc; else ~/.cache/minicc
 
 >>> threads({"MINICC_THREADS": "2", "OMP_NUM_THREADS": "8"})
@@ -30,6 +31,13 @@ def threads(environ: Mapping[str, str] | None = None) -> int | None:
                               where=f"environment variable {name}", hint=f"unset {name}, or set it to 1 or more")
         return int(given)
     return None
+
+
+def target(environ: Mapping[str, str] | None = None) -> str | None:
+    """The name of the target that stands for the machine we run on, or None."""
+    environ = os.environ if environ is None else environ
+    given = environ.get("MINICC_TARGET", "").strip()
+    return given if given not in ("", "native") else None
 
 
 def cache_dir(environ: Mapping[str, str] | None = None) -> Path:

@@ -6,6 +6,8 @@ vector width, registers, caches and threads, and codegen for the name and featur
 >>> target = Target("x86_64-unknown-linux-gnu", "haswell", "+avx2,+fma", 256, 16, Caches(), 4)
 >>> target.lanes("float32"), target.lanes("float64"), target.vector_bytes
 (8, 4, 32)
+>>> Target.of("skylake-avx512").lanes("float32")
+16
 """
 
 from __future__ import annotations
@@ -19,12 +21,22 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from minicc import config
-from minicc.errors import TargetError
+from minicc.errors import ConfigError, TargetError
 from minicc.types import DType
 
 LLVM_VERSION = ".".join(map(str, llvm.llvm_version_info))
 
 _SYS = Path("/sys")
+
+# What the levels of the x86-64 psABI add, and the vector registers that they have. A level is the same on every
+# machine, so what is compiled for it is, too.
+_V2 = "+cx16,+popcnt,+sahf,+sse3,+sse4.1,+sse4.2,+ssse3"
+_V3 = f"{_V2},+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+xsave"
+_V4 = f"{_V3},+avx512bw,+avx512cd,+avx512dq,+avx512f,+avx512vl,-prefer-256-bit"
+NAMED = {
+    "x86-64-v2": (_V2, 128, 16), "x86-64-v3": (_V3, 256, 16), "x86-64-v4": (_V4, 512, 32),
+    "haswell": (_V3, 256, 16), "skylake-avx512": (_V4, 512, 32),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,29 +79,45 @@ class Target:
                               where=str(self), hint=f"this machine offers {available_threads()}")
         return replace(self, threads=threads)
 
+    def lacking(self) -> tuple[str, ...]:
+        """What its code needs and the machine we run on does not have."""
+        return _lacking(self.triple, self.features)
+
     def machine(self) -> Any:
-        """A new LLVM code generator for this target, for position-independent code."""
+        """A new LLVM code generator for this target, for position-independent code. Raises TargetError without one."""
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         llvm.initialize_native_asmparser()
-        found = llvm.Target.from_triple(self.triple)
+        try:
+            found = llvm.Target.from_triple(self.triple)
+        except RuntimeError as error:
+            raise TargetError(f"Target({self.triple!r}, {self.cpu!r})", f"expected a triple that LLVM has a generator for, got {error}",
+                              where=str(self), hint=f"this machine is {llvm.get_process_triple()}") from error
         return found.create_target_machine(cpu=self.cpu, features=self.features, opt=2, reloc="pic", codemodel="small")
 
     @staticmethod
     def native() -> Target:
-        """The machine we run on, with the threads that we may use on it."""
-        asked = config.threads()
-        return replace(_native(), threads=available_threads() if asked is None else asked)
+        """The machine we run on, with the threads that we may use on it; MINICC_TARGET names another for it.
+
+        Raises ConfigError when that is no name of a target, or one whose code this machine cannot run.
+        """
+        asked, name = config.threads(), config.target()
+        return replace(_native() if name is None else _stand_in(name), threads=available_threads() if asked is None else asked)
 
     @staticmethod
     def of(what: Target | str) -> Target:
-        """A target, or the name of one: `native`."""
+        """A target, or the name of one: `native`, or one of NAMED, with one thread and usual caches.
+
+        Raises TargetError when there is none of the name.
+        """
         if isinstance(what, Target):
             return what
         if what == "native":
             return Target.native()
+        if what in NAMED:
+            return Target("x86_64-unknown-linux-gnu", what, *NAMED[what])
         raise TargetError(f"Target.of({what!r})", f"expected a target or its name, got {what!r}",
-                          where="known targets: native", hint='use target="native", or build a Target yourself')
+                          where=f"known targets: native, {', '.join(NAMED)}", hint='use target="native", or build a Target yourself')
 
     def __str__(self) -> str:
         return (f"{self.cpu} ({self.triple}): {self.vector_bits}-bit vectors, {self.registers} vector registers, "
@@ -105,6 +133,27 @@ def _native() -> Target:
     bits, registers = _vectors(flags, triple)
     features = ",".join(f"{'+' if on else '-'}{name}" for name, on in sorted(flags.items()))
     return Target(triple, llvm.get_host_cpu_name(), features, bits, registers, read_caches())
+
+
+def _stand_in(name: str) -> Target:
+    """The target of NAMED that stands for the machine we run on, whose caches it keeps."""
+    call = f"MINICC_TARGET={name}"
+    if name not in NAMED:
+        raise ConfigError(call, f"expected the name of a target, got {name!r}", where="environment variable MINICC_TARGET",
+                          hint=f"unset it, or set it to native, {', '.join(NAMED)}")
+    target = replace(Target.of(name), triple=llvm.get_process_triple(), caches=read_caches())
+    if lacking := target.lacking():
+        raise ConfigError(call, f"expected a target whose code runs here, got one that needs {', '.join(lacking)}",
+                          where=str(_native()), hint="unset MINICC_TARGET, or name an older processor")
+    return target
+
+
+@lru_cache(maxsize=64)
+def _lacking(triple: str, features: str) -> tuple[str, ...]:
+    if triple.split("-")[0] != llvm.get_process_triple().split("-")[0]:
+        return (triple.split("-")[0],)
+    host = llvm.get_host_cpu_features()
+    return tuple(f[1:] for f in features.split(",") if f.startswith("+") and host.get(f[1:]) is False)
 
 
 def _vectors(flags: dict[str, bool], triple: str) -> tuple[int, int]:

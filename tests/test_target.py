@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from minicc import config
 from minicc.errors import ConfigError, TargetError
-from minicc.target import Caches, Target, _vectors, available_threads, cgroup_cpus, read_caches
+from minicc.runtime.jit import Library
+from minicc.target import Caches, Target, _lacking, _vectors, available_threads, cgroup_cpus, read_caches
 
 
 def test_native() -> None:
@@ -86,6 +88,61 @@ def test_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_thread_counts(value: str) -> None:
     with pytest.raises(ConfigError, match="expected a positive integer") as caught:
         config.threads({"MINICC_THREADS": value})
+    assert caught.value.where and caught.value.hint
+
+
+@pytest.mark.parametrize(("name", "lanes", "registers", "fma"), [
+    ("x86-64-v2", 4, 16, False), ("haswell", 8, 16, True), ("x86-64-v3", 8, 16, True), ("skylake-avx512", 16, 32, True),
+    ("x86-64-v4", 16, 32, True)])  # fmt: skip
+def test_named_targets_are_the_same_everywhere(name: str, lanes: int, registers: int, fma: bool) -> None:
+    target = Target.of(name)
+    assert (target.lanes("float32"), target.registers, target.has("fma"), target.threads) == (lanes, registers, fma, 1)
+    assert target.caches == Caches() and target.triple == "x86_64-unknown-linux-gnu" and target == Target.of(name)
+
+
+def test_the_environment_names_the_target_that_native_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config.target({}) is None and config.target({"MINICC_TARGET": "native"}) is None
+    monkeypatch.delenv("MINICC_TARGET", raising=False)
+    real = Target.native()
+    if real.lacking() or not real.has("sse4.2"):
+        assert not real.triple.startswith("x86_64"), "every x86-64 processor of today has SSE 4.2, and all that it has"
+        return
+    monkeypatch.setenv("MINICC_TARGET", "x86-64-v2")
+    level = Target.native()
+    assert (level.cpu, level.vector_bits, level.caches) == ("x86-64-v2", 128, real.caches) and not level.lacking()
+
+
+def test_the_environment_names_no_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINICC_TARGET", "sparc")
+    with pytest.raises(ConfigError, match=r"MINICC_TARGET=sparc: expected the name of a target, got 'sparc'") as caught:
+        Target.native()
+    assert caught.value.where and "haswell" in caught.value.hint
+
+
+def test_code_for_another_processor_is_made_and_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacks = {"avx512f": False, "avx2": True}
+    monkeypatch.setattr("minicc.target.llvm.get_host_cpu_features", lambda: lacks)
+    monkeypatch.setattr("minicc.target.llvm.get_process_triple", lambda: "x86_64-unknown-linux-gnu")
+    _lacking.cache_clear()
+    try:
+        target = Target.of("skylake-avx512")
+        assert target.lacking() == ("avx512f",) and Target.of("haswell").lacking() == ()
+        assert replace(target, triple="aarch64-unknown-linux-gnu").lacking() == ("aarch64",)
+        library = Library({"f": 0}, target)
+        with pytest.raises(TargetError, match="expected a processor with avx512f, got one without") as caught:
+            library.function("f", None)()
+        assert caught.value.where and caught.value.hint
+        monkeypatch.setenv("MINICC_TARGET", "skylake-avx512")
+        with pytest.raises(ConfigError, match="expected a target whose code runs here, got one that needs avx512f") as refused:
+            Target.native()
+        assert refused.value.where and refused.value.hint
+    finally:
+        _lacking.cache_clear()
+
+
+def test_no_generator_for_a_triple() -> None:
+    with pytest.raises(TargetError, match="expected a triple that LLVM has a generator for") as caught:
+        Target("no-such-machine", "", "", 128, 16).machine()
     assert caught.value.where and caught.value.hint
 
 

@@ -25,7 +25,7 @@ from minicc.types import DType, TensorType
 Array = np.ndarray[Any, np.dtype[Any]]
 Text = str | Callable[[], str]
 
-_ENTRY = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_void_p)
+ENTRY_TYPE = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_void_p)
 
 
 @dataclass(frozen=True)
@@ -83,19 +83,19 @@ class KernelInfo:
 class Executable:
     """A compiled model: `exe(*arrays) -> tuple of arrays`, `exe.run({name: array}) -> {name: array}`.
 
-    `entry` is the address of the entry function and `keep` what must stay alive for it.
+    `entry` is the entry function, of ENTRY_TYPE, and `keep` what must stay alive for it.
     """
 
     compile_seconds = 0.0  # what making it took
 
-    def __init__(self, name: str, inputs: Sequence[Port], outputs: Sequence[Port], entry: int, keep: Any,
+    def __init__(self, name: str, inputs: Sequence[Port], outputs: Sequence[Port], entry: Callable[..., Any], keep: Any,
                  constants: Sequence[Array], arena: int, threads: int, kernels: Sequence[KernelInfo],
                  stages: Mapping[str, Text]) -> None:
         self.name, self.inputs, self.outputs = name, list(inputs), list(outputs)
         self.kernels, self.stages = list(kernels), Stages(stages)
         self.arena_bytes, self.threads = arena, threads
         self._keep = keep
-        self._entry = _ENTRY(entry)
+        self._entry = entry
         self._constants = [np.require(c, requirements=["C", "A"]) for c in constants]
         self._constant_pointers = _pointers(self._constants)
         self._arenas: deque[Array] = deque()

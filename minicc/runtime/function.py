@@ -72,7 +72,7 @@ class Function:
         self._library = jit.load([self._kernel.code.object], [self._kernel.symbol], target, self._externs.symbols)
         pointers, numbers = [ctypes.c_void_p] * len(buffers), [ctypes.c_int64] * len(self.sizes)
         kind = ctypes.CFUNCTYPE(None, *pointers, *numbers, ctypes.c_void_p, ctypes.c_int64)
-        self._entry = kind(self._library[self._kernel.symbol])
+        self._entry = self._library.function(self._kernel.symbol, kind)
         self._arenas: deque[Array] = deque()
         self._last_room: tuple[tuple[int, ...] | None, int] = (None, 0)
         self._threads = target.threads if target.threads == 1 or threads.openmp() else 1

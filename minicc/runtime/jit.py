@@ -1,7 +1,7 @@
 """From LLVM IR to machine code in this process.
 
     module --optimize--> Machine code of one module: IR text, object bytes, assembly on demand
-    objects --load--> Library: addresses of functions, alive as long as the Library is
+    objects --load--> Library: functions, alive as long as the Library is
 
 LLVM's own loop vectorization, SLP and unrolling are off: the schedule decided, codegen did it.
 Objects are ordinary relocatable files, so they can be kept on disk and loaded again.
@@ -19,8 +19,9 @@ from typing import Any
 import llvmlite.binding as llvm
 import llvmlite.ir as ir
 
-from minicc.errors import CodegenError
+from minicc.errors import CodegenError, TargetError
 from minicc.runtime import threads
+from minicc.runtime.half import CONVERSIONS
 from minicc.target import Target
 from minicc.te.intrinsics import INTRINSICS
 
@@ -82,13 +83,22 @@ def optimize(module: ir.Module | str, target: Target) -> Code:
 
 @dataclass
 class Library:
-    """Loaded machine code; `library["name"]` is the address of an exported function."""
+    """Loaded machine code of a target, alive as long as this is."""
 
     addresses: dict[str, int]
+    target: Target
     keep: list[Any] = field(default_factory=list)
 
-    def __getitem__(self, name: str) -> int:
-        return self.addresses[name]
+    def function(self, name: str, kind: Any) -> Any:
+        """The exported function `name`, of a ctypes type. Where this machine cannot run it, a call raises TargetError."""
+        if not (lacking := self.target.lacking()):
+            return kind(self.addresses[name])
+
+        def refuse(*_: Any) -> None:
+            raise TargetError(f"{name}(...)", f"expected a processor with {', '.join(lacking)}, got one without",
+                              where=f"compiled for {self.target}", hint='read its stages, or compile with target="native" to run it')
+
+        return refuse
 
 
 @lru_cache(maxsize=8)
@@ -102,14 +112,22 @@ def load(objects: list[bytes], exports: list[str], target: Target, symbols: Mapp
     """Link objects with each other, the C library, the OpenMP runtime, and `symbols` at their addresses."""
     session = _session(target)
     builder = llvm.JITLibraryBuilder().add_current_process()
-    for content in dict.fromkeys(objects):
+    for content in dict.fromkeys((*objects, *_conversions(target))):
         builder.add_object_img(content)
     for name, address in {**_runtime_symbols(), **(symbols or {})}.items():
         builder.import_symbol(name, address)
     for name in exports:
         builder.export_symbol(name)
     tracker = builder.link(session, f"minicc.{next(_names)}")
-    return Library({name: tracker[name] for name in exports}, [tracker, session])
+    return Library({name: tracker[name] for name in exports}, target, [tracker, session])
+
+
+@lru_cache(maxsize=8)
+def _conversions(target: Target) -> tuple[bytes, ...]:
+    """The object of `half.CONVERSIONS` where the processor has no instructions for them."""
+    if target.has("f16c") or not target.triple.startswith("x86_64"):
+        return ()
+    return (optimize(CONVERSIONS, target).object,)
 
 
 @lru_cache(maxsize=1)

@@ -224,6 +224,8 @@ def test_ctrl_c_ends_the_worker(tmp_path):
     """The parent gets KeyboardInterrupt at once, and no child is left."""
     script = tmp_path / "interrupted.py"
     script.write_text("""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it
 from test_worker import Worker, job
 with Worker("worker_engines:Faulty") as worker:
     print(worker.run([job()])[0]["process"], flush=True)
