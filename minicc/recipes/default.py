@@ -20,6 +20,7 @@ from minicc.recipes.structure import (
     nests,
     readers,
     run_length,
+    work,
     writers,
 )
 from minicc.schedule import Schedule
@@ -97,7 +98,11 @@ def _sink(s: Schedule, name: str) -> bool:
     step = ComputeAt(name, at.name, None)
     if not step.is_legal(s.program):
         return False
+    before = work(s.program)
     s.apply(step)
+    if work(s.program) > before:  # a loop inside of the nest that moved is not narrowed by that, and runs again each time
+        s.undo()
+        return False
     return True
 
 
@@ -131,11 +136,16 @@ def _worth_inlining(buffer: Buffer, made: list[Nest], read: list[Nest]) -> bool:
     places = zip(producer.stmt.indices, producer.loops, strict=True) if len(producer.loops) == len(buffer.shape) else [(None, None)]
     if any(loop is None or (index is not loop.var and loop.extent != 1) for index, loop in places):
         return False
-    again = sum(nest.iterations for nest in read) / max(producer.iterations, 1)
+    again = sum(nest.iterations * _places(nest, buffer) for nest in read) / max(producer.iterations, 1)
     cost = arithmetic(*producer.values)
     if again <= 1:
         return not any(is_contraction(nest) for nest in read) or cost == 0
     return cost <= CHEAP and not any(is_contraction(nest) for nest in read)
+
+
+def _places(nest: Nest, buffer: Buffer) -> int:
+    """How many elements of `buffer` one iteration reads."""
+    return len({load for load in nest.reads if load.source is buffer})
 
 
 def _sources(nest: Nest) -> set[Buffer]:
@@ -324,7 +334,7 @@ def factor_row(s: Schedule, nest: Nest, target: Target) -> set[str]:
 def vectorize_nest(s: Schedule, nest: Nest, target: Target) -> None:
     """Vectorize the spatial loop that walks the written buffer element by element, as the innermost loop."""
     contiguous = [f for f in nest.spatial if run_length(nest.stmt.indices, f.var) == WHOLE and f.extent > 1]
-    candidates = [f for f in contiguous if _independent(s, nest, f) and _is_alone(s, f.name)]
+    candidates = [f for f in contiguous if _independent(s, f) and _is_alone(s, f.name)]
     if not candidates or any(f.kind != SERIAL for f in nest.loops):
         return
     loop = candidates[-1]
@@ -344,16 +354,22 @@ def _is_alone(s: Schedule, loop: str) -> bool:
     return sum(any(f.name == loop for f in nest.loops) for nest in nests(s.program)) == 1
 
 
-def _independent(s: Schedule, nest: Nest, loop: For) -> bool:
-    """Whether no iteration of a spatial loop needs another; only recurrences and scatters may have such."""
-    own = any(load.source is nest.buffer for load in loads(*nest.values))
-    if isinstance(nest.stmt, Update) or not (own or loads(*nest.stmt.indices)):
+def _independent(s: Schedule, loop: For) -> bool:
+    """Whether no iteration of a loop needs another, whatever nests are inside of it."""
+    inside = [nest for nest in nests(s.program) if loop in nest.loops]
+    if len(inside) == 1 and loop in inside[0].spatial and _is_plain(inside[0]):
         return True
     try:
         check_independent(s.program, loop)
     except Illegal:
         return False
     return True
+
+
+def _is_plain(nest: Nest) -> bool:
+    """Whether each iteration of its spatial loops writes an element of its own; only recurrences and scatters may not."""
+    own = any(load.source is nest.buffer for load in loads(*nest.values))
+    return isinstance(nest.stmt, Update) or not (own or loads(*nest.stmt.indices))
 
 
 def _outermost(program: Program) -> list[Nest]:
@@ -375,7 +391,7 @@ def parallelize(s: Schedule, nest: Nest) -> None:
     for loop in nest.loops:
         if loop.kind != SERIAL or loop not in nest.spatial or (chosen and chosen[-1].body is not loop):
             break
-        if not _independent(s, nest, loop):
+        if not _independent(s, loop):
             break
         chosen.append(loop)
         if math.prod(f.extent for f in chosen) >= 64:

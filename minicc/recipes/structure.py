@@ -123,6 +123,11 @@ def flops(program: Program) -> int:
     return total
 
 
+def work(program: Program) -> int:
+    """What a program executes: arithmetic and stores of every iteration, guards taken to hold."""
+    return sum((1 + arithmetic(*nest.values)) * nest.iterations for nest in nests(program))
+
+
 def _value_nodes(*roots: Expr) -> Iterator[Expr]:
     stack = list(roots)
     seen: set[Expr] = set()
@@ -189,5 +194,5 @@ def depends(index: tuple[Expr, ...], var: Var) -> bool:
 
 __all__ = [
     "WHOLE", "Nest", "arithmetic", "coefficient", "depends", "flops", "is_contraction", "nests", "readers",
-    "run_length", "writers",
+    "run_length", "work", "writers",
 ]  # fmt: skip
