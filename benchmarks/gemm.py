@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -101,7 +102,8 @@ def main() -> None:
             continue
         command = [sys.executable, "-m", "benchmarks.gemm", "--here", "--threads", str(threads), "--runs", str(options.runs),
                    "--sizes", *options.sizes, *(["--trace"] if options.trace else [])]
-        subprocess.run(command, env={**os.environ, **dict.fromkeys(COUNTS, str(threads))}, check=True)
+        subprocess.run(command, cwd=Path(__file__).parent.parent, env={**os.environ, **dict.fromkeys(COUNTS, str(threads))},
+                       check=True)
 
 
 if __name__ == "__main__":

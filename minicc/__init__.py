@@ -3,7 +3,15 @@
 >>> import minicc
 >>> exe = minicc.compile("model.onnx", input_shapes={"x": (1, 3, 224, 224)})  # doctest: +SKIP
 >>> y, = exe(x)  # doctest: +SKIP
+
+`python -m minicc` leaves the current folder out of `sys.path`, as the program `minicc` does: a `random.py` there is
+not Python's. Of a few modules, such as `types`, Python itself needs the true one before: `python -P -m minicc`.
 """
+
+import sys
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and sys.orig_argv[sys.orig_argv.index("-m") + 1 :][0].split(".")[0] == "minicc":
+    del sys.path[0]  # `python -m` put the current folder there; what it runs is found by the path of this package
 
 from minicc import te as te  # isort: skip - first: its face imports rooms above it
 from minicc.compile import build as build

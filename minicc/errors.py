@@ -75,6 +75,10 @@ class BridgeError(MiniccError):
     """TVM, CUDA or a device cannot do what was asked: it is absent, of another version, or lacks an operator."""
 
 
+class WorkerError(MiniccError):
+    """A process that is needed did not start: no answer of any kind, so never a wrong one."""
+
+
 class ConfigError(MiniccError):
     """An option or an environment variable has no valid value."""
 

@@ -30,7 +30,7 @@ import numpy as np
 from minicc import backend, frontend
 from minicc.bridge import _tvm
 from minicc.bridge.relax import build_relax, call_relax, merge
-from minicc.errors import ConfigError, MiniccError
+from minicc.errors import ConfigError, MiniccError, WorkerError
 from minicc.graph.evaluate import evaluate
 from minicc.graph.ir import Graph, Input, Node
 from minicc.ops.base import Array
@@ -218,6 +218,8 @@ def _values_from(name: str) -> Iterator[None]:
     """Raise NoValues in place of whatever is raised within."""
     try:
         yield
+    except WorkerError:
+        raise
     except Exception as error:  # a peer may raise anything
         raise NoValues(f"compare with {name}", f"the values of the nodes cannot be had from {name}: {_first_line(error)}",
                        hint="the table of outputs holds nevertheless") from error
@@ -226,7 +228,7 @@ def _values_from(name: str) -> Iterator[None]:
 class Comparison:
     """Ours and the reference are computed once, for all peers. `report(what)` is told what is being done.
 
-    When minicc itself gives no answer, `failed` says why, and every row disagrees.
+    When minicc itself gives no answer, `failed` says why, and every row disagrees. Raises WorkerError when a process does not start.
     """
 
     def __init__(self, subject: Subject, report: Callable[[str], None] = lambda text: None) -> None:
@@ -239,6 +241,8 @@ class Comparison:
             self.ours = OURS.outputs(subject)
             report("the float64 reference, and how sure it is")
             self.known = reference(subject.graph, subject.arrays)
+        except WorkerError:
+            raise
         except Exception as error:  # a fault of ours may raise anything
             what = error.problem if isinstance(error, MiniccFailure) else f"minicc gave no answer: {reason(error)}"
             self.failed = f"{what}\nhint: minicc reduce finds the smallest graph that does this"
@@ -255,6 +259,8 @@ class Comparison:
             theirs = PEERS[name].outputs(self.subject)
             made = [_row(output, name, self.ours[output], theirs[output], tolerance)
                     for output, tolerance in zip(names, self.known[1], strict=True)]  # fmt: skip
+        except WorkerError:
+            raise
         except Exception as error:  # a peer may raise anything
             return [_no_answer(output, name, f"no answer: {_first_line(error)}") for output in names]
         reaching = self._excuses.of if name == "tvm" else {}

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from minicc.errors import ConfigError, MiniccError
+from minicc.errors import ConfigError, MiniccError, WorkerError
 from minicc.graph.evaluate import evaluate
 from minicc.graph.ir import Constant, Data, Graph, Input, Node, constant, input, make
 from minicc.graph.text import parse
@@ -101,7 +101,7 @@ def failure(graph: Graph, inputs: Inputs, stages: Sequence[str], runs: Mapping[s
 
     They say which stage, and whether dtypes or shapes, special values or other values disagree; of an error its
     class and the function that raised it; of a process its signal. `runs` are the stages: those of the oracle run
-    machine code in this process. Raises ConfigError when there is no such stage.
+    machine code in this process. Raises ConfigError when there is no such stage, WorkerError when a process does not start.
     """
     for stage in stages:
         if stage not in runs:
@@ -115,6 +115,8 @@ def failure(graph: Graph, inputs: Inputs, stages: Sequence[str], runs: Mapping[s
                 return f"Disagreement: stage {stage}: {kind}"
     except (TvmFailure, MiniccFailure) as error:
         return f"stage {stage}: {_of_finding(error.finding)}"
+    except WorkerError:
+        raise
     except Exception as error:  # a fault of ours may raise anything
         return f"stage {stage}: {origin(error)}"
     return ""
@@ -272,8 +274,7 @@ def _used(graph: Graph, arrays: Inputs) -> _Case:
     """The graph with the inputs that it reads, in the order of the arrays."""
     found = {n.op.label: n for n in graph.nodes if isinstance(n.op, Input)}
     names = [name for name in arrays if name in found]
-    return _Case(Graph(graph.name, tuple(found[name] for name in names), graph.outputs, graph.output_names),
-                 {name: arrays[name] for name in names})
+    return _Case(Graph(graph.name, tuple(found[name] for name in names), graph.outputs, graph.output_names), {name: arrays[name] for name in names})
 
 
 def _fresh(case: _Case) -> Iterator[str]:

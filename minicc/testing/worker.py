@@ -13,8 +13,9 @@ TVM writes to its standard error goes into the finding.
 The protocol: frames of eight bytes of length and a pickle, on the standard input and output of the child. A
 request is a list of jobs; the replies are `("unsupported" | "error", k, (detail, origin))` or
 `("outputs", k, arrays)` for job k, `("running", k, "")` before it is lowered or called, `("running", -1, "")` before
-the rest is compiled together, `("failed", -1, (detail, origin))` when it cannot be, and `("end", -1, "")`. The child is ours,
-so pickles are safe.
+the rest is compiled together, `("failed", -1, (detail, origin))` when it cannot be, and `("end", -1, "")`. First of all the child
+says `("ready", -1, "")`; one that does not is a `WorkerError` and no finding. The child is ours, so pickles are safe. It runs this
+very package, wherever that lies, and looks for modules in PYTHONPATH and among what is installed, never in the current folder.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ from typing import IO, Any, Literal, Protocol, TypeAlias
 import numpy as np
 
 import minicc
+from minicc.bridge import _tvm
 from minicc.bridge.relax import build_relax, call_relax, merge, to_relax
-from minicc.errors import BridgeError, MiniccError
+from minicc.errors import BridgeError, MiniccError, WorkerError
 from minicc.graph.ir import Graph
 from minicc.graph.text import parse
 from minicc.ops.base import Array
@@ -55,10 +57,20 @@ Run: TypeAlias = Callable[[Graph, Inputs], dict[str, Array]]
 
 BATCH = 64  # jobs that are compiled as one module
 TIMEOUT = 60.0  # seconds
+START = 300.0  # seconds that a process may take to start: TVM is large, and the machine may be busy
 MOST_JOBS = 1000  # of one process: LLVM keeps some memory of all that it compiles
+LAST_LINES = 8  # of standard error in a WorkerError: the innermost frames of a traceback, and what was raised
 DETAIL = 4000  # characters of standard error in a finding: the top of a backtrace, which names the culprit, is its end
 NO_FORM = ("expected an operator that TVM has", "expected known operands")  # of a BridgeError
 TVM, MINICC = "minicc.testing.worker:Tvm", "minicc.testing.worker:Minicc"
+# Of `minicc` the parent's, by its file: a folder of that name in the current folder, or another one that is installed, is not it.
+BOOT = """\
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("minicc", sys.argv[1])
+sys.modules["minicc"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["minicc"])
+importlib.import_module("minicc.testing.worker").main(sys.argv[2])
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +138,7 @@ class Worker:
                 self._interrupted = False
 
     def run(self, jobs: Sequence[Job], timeout: float = TIMEOUT) -> list[Outcome]:
-        """An outcome for each job, in order.
+        """An outcome for each job, in order. Raises WorkerError when the child does not start.
 
         `timeout` is how many seconds TVM may take to compile a batch, and again to run each job. When
         a call ends early, by Ctrl-C for instance, the child is killed.
@@ -198,28 +210,50 @@ class Worker:
         except (EOFError, BrokenPipeError):
             status, text = process.wait(), self._stderr()
             self.close()
-            name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-            raise _Stopped("crash", name + text) from None
+            raise _Stopped("crash", _end_of(status) + text) from None
 
     def _started(self) -> subprocess.Popen[bytes]:
         """The child; another when it has run many jobs."""
         if self._process and self._jobs >= MOST_JOBS:
             self.close()
-        if not self._process:
-            self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        return self._process or self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        """Start a child, and wait until it is ready. Raises WorkerError."""
+        self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        command = [sys.executable, "-P", "-c", BOOT, minicc.__file__, self.engine]
+        try:
             # A session of its own, so that Ctrl-C reaches the parent only, which then ends the child.
-            self._process = subprocess.Popen([sys.executable, "-m", __name__, self.engine], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                             stderr=self._messages, start_new_session=True)
-            os.set_blocking(self._process.stdin.fileno(), False)  # type: ignore[union-attr] # it may not read
-            self.starts, self._jobs = self.starts + 1, 0
-            self._check()  # interrupt() found no process to end
-        return self._process
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._messages, start_new_session=True)
+        except OSError as error:
+            raise self._no_start(str(error)) from None
+        self._process = process
+        self.starts, self._jobs = self.starts + 1, 0
+        self._check()  # interrupt() found no process to end
+        try:
+            _Frames(-1, process.stdout.fileno()).read(START)  # type: ignore[union-attr]
+        except TimeoutError:
+            raise self._no_start(f"one that is not ready within {START:g} seconds") from None
+        except EOFError:
+            self._check()
+            raise self._no_start(_end_of(process.wait())) from None
+        os.set_blocking(process.stdin.fileno(), False)  # type: ignore[union-attr] # it may not read
+        return process
+
+    def _no_start(self, got: str) -> WorkerError:
+        return WorkerError(f"start {self.engine}", f"expected a process that imports it, got {got}", where="\n".join(self._stderr().split("\n")[-LAST_LINES:]),
+                           hint="what it says is at fault: a module on PYTHONPATH, a package that is missing or damaged, too little memory")
 
     def _stderr(self) -> str:
         """The end of what the child wrote to its standard error, on lines of its own."""
         self._messages.seek(0)
         text = self._messages.read().decode(errors="replace").strip()
         return f"\n{text[-DETAIL:]}" if text else ""
+
+
+def _end_of(status: int) -> str:
+    """How a process ended: its signal, or its exit status."""
+    return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
 
 @functools.cache
@@ -288,6 +322,9 @@ class Engine(Protocol):
 
 class Tvm:
     """TVM."""
+
+    def __init__(self) -> None:
+        _tvm.load()
 
     def lower(self, graph: Graph) -> Any:
         return to_relax(graph)
@@ -398,13 +435,13 @@ def main(engine: str = TVM) -> None:
     out = os.dup(1)
     os.dup2(2, 1)  # what the compiler prints must not mix with the frames
     module, name = engine.split(":")
+    made: Engine = getattr(importlib.import_module(module), name)()
+    stream = _Frames(out, 0)
+    stream.write(("ready", -1, ""))
     with np.errstate(all="ignore"):
-        serve(getattr(importlib.import_module(module), name)(), _Frames(out, 0))
+        serve(made, stream)
     os._exit(0)  # no destructors: they are of no use, and may crash
 
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
 
 __all__ = ["MINICC", "TIMEOUT", "TVM", "Engine", "Finding", "Inputs", "Job", "Outcome", "Worker", "general", "origin", "reason",
            "shared_worker"]  # fmt: skip

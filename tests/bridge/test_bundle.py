@@ -103,7 +103,7 @@ def test_a_bundle_is_read_without_tvm_and_without_cuda():
     """The modules that run a bundle import neither."""
     code = ("import sys; import minicc.bridge.device, minicc.bridge.cuda_device, minicc.bridge.bundle;"
             "print([m for m in ('tvm', 'cuda', 'cupy') if m in sys.modules])")  # fmt: skip
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 # ---- broken files -----------------------------------------------------------------------------------------------

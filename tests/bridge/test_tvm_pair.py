@@ -50,12 +50,12 @@ def test_an_absent_package_has_no_version(monkeypatch):
 
 
 def test_a_damaged_installation_is_one_clear_error():
-    done = subprocess.run([sys.executable, "-c", BROKEN], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", BROKEN], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("BridgeError: import tvm: expected a working installation, got ")
     assert "hint: pip install" in done.stdout
 
 
 def test_minicc_does_not_import_tvm_by_itself():
-    done = subprocess.run([sys.executable, "-c", "import sys, minicc, minicc.cli; print('tvm' in sys.modules)"],
+    done = subprocess.run([sys.executable, "-P", "-c", "import sys, minicc, minicc.cli; print('tvm' in sys.modules)"],
                           capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -58,7 +58,7 @@ def test_usage_errors_are_short(minicc, arguments):
 
 
 def test_python_m_minicc_is_the_same_program(network):
-    program = [sys.executable, "-m", "minicc"]
+    program = [sys.executable, "-P", "-m", "minicc"]
     done = subprocess.run([*program, "compile", network, "--dim", "batch=1"], capture_output=True, text=True)
     assert done.returncode == 0 and "2 kernels" in done.stdout and done.stderr == ""
     failed = subprocess.run([*program, "compile", network], capture_output=True, text=True)
@@ -195,7 +195,7 @@ def test_the_default_stage_is_fused(minicc, network):
 
 
 def test_show_stops_quietly_when_nobody_reads(network):
-    program = f"'{sys.executable}' -m minicc show '{network}' --dim batch=1 --stage asm | head -n 1"
+    program = f"'{sys.executable}' -P -m minicc show '{network}' --dim batch=1 --stage asm | head -n 1"
     done = subprocess.run(program, shell=True, capture_output=True, text=True)
     assert done.stderr == "" and len(done.stdout.splitlines()) == 1
 

@@ -191,7 +191,7 @@ def test_names_of_operators():
 
 
 def run(*arguments, **options):
-    return subprocess.Popen([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen([sys.executable, "-P", "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
 def test_the_command_of_operators(capsys):
