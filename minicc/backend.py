@@ -24,6 +24,7 @@ from onnx.reference import ReferenceEvaluator
 from minicc.compile import compile as compile_model
 from minicc.errors import MiniccError, RunError, TargetError
 from minicc.frontend import load
+from minicc.ir.arrays import plain
 
 __all__ = ["MiniccBackend", "Rep", "expose", "is_compatible", "node_tests", "prepare", "read_model", "run_model", "run_node",
            "run_reference", "supports_device"]  # fmt: skip
@@ -39,7 +40,7 @@ class Rep(BackendRep):
     def run(self, inputs: Any, **_: Any) -> tuple[Any, ...]:
         """The outputs, as a tuple that also answers to their names. `inputs` go by position or by name."""
         named = inputs if isinstance(inputs, Mapping) else self._named(inputs)
-        results: Mapping[str, Any] = self.executable.run({name: array(value) for name, value in named.items()})
+        results: Mapping[str, Any] = self.executable.run({name: _unpacked(value) for name, value in named.items()})
         made: tuple[Any, ...] = self._result(*results.values())
         return made
 
@@ -102,8 +103,12 @@ def single_node(node: NodeProto, arrays: Sequence[Any], version: int) -> ModelPr
 
 
 def array(value: Any) -> np.ndarray[Any, Any]:
-    """An array of a test or a caller: an array, a scalar or a `TensorProto`."""
-    return numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.asarray(value)
+    """An array of a test or a caller: an array, a scalar or a `TensorProto`. Raises RunError on what is none."""
+    return plain(_unpacked(value), lambda problem, hint: RunError("backend.array(x)", problem, hint=hint))
+
+
+def _unpacked(value: Any) -> Any:
+    return numpy_helper.to_array(value) if isinstance(value, TensorProto) else value
 
 
 @cache
@@ -117,7 +122,7 @@ def node_tests() -> dict[str, Any]:
 
 def _arrays(data_sets: Any) -> list[Any]:
     """Data sets of (inputs, outputs) with arrays in place of scalars and protos; sequences stay what they are."""
-    return [tuple([value if isinstance(value, list) else array(value) for value in part] for part in pair)
+    return [tuple([value if isinstance(value, list) else np.asarray(_unpacked(value)) for value in part] for part in pair)
             for pair in data_sets]
 
 

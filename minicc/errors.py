@@ -13,7 +13,9 @@ hint: tail="guard"
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Collection, Iterable
 
 
 class MiniccError(Exception):
@@ -81,6 +83,25 @@ class WorkerError(MiniccError):
 
 class ConfigError(MiniccError):
     """An option or an environment variable has no valid value."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The one of `known` that `name` was meant to be, by its spelling, upper and lower case aside; "" if none is near."""
+    folded = {k.casefold(): k for k in known}
+    found = difflib.get_close_matches(str(name).casefold(), folded, 1)
+    return folded[found[0]] if found else ""
+
+
+def misnamed(given: Collection[str], known: Collection[str], hint: str = "") -> tuple[str, str]:
+    """How the names in a call differ from those that it must have, and a hint; two empty texts if they do not.
+
+    >>> misnamed(["X", "y"], ["x", "y"])
+    ("missing: 'x'; unknown: 'X'", "did you mean 'x' by 'X'?")
+    """
+    missing, unknown = [k for k in known if k not in given], [g for g in given if g not in known]
+    parts = [f"{what}: {', '.join(map(repr, names))}" for what, names in (("missing", missing), ("unknown", unknown)) if names]
+    near = [f"{found!r} by {name!r}" for name in unknown if (found := nearest(name, missing or known))]
+    return "; ".join(parts), f"did you mean {', '.join(near)}?" if near else hint
 
 
 def caret(text: str, name: str) -> str:

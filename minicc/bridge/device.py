@@ -24,7 +24,8 @@ import numpy as np
 
 from minicc.bridge.bundle import Bundle, KernelLaunch, Number, Port
 from minicc.bridge.emulate import EmulatedCode
-from minicc.errors import BridgeError, RunError
+from minicc.errors import BridgeError, RunError, misnamed
+from minicc.ir.arrays import plain
 from minicc.ops.base import Array
 
 
@@ -179,17 +180,19 @@ def checked(bundle: Bundle, inputs: Mapping[str, Array]) -> list[Array]:
     """The inputs in order, contiguous. Raises RunError when names, dtypes or shapes are not the bundle's."""
     call = f"run({bundle.name})"
     names = [port.name for port in bundle.inputs]
-    if set(inputs) != set(names):
-        raise RunError(call, f"expected the inputs {', '.join(names) or 'none'}, got {', '.join(inputs) or 'none'}",
-                       hint="give each input of the model by its name")
-    arrays = []
-    for port in bundle.inputs:
-        array = np.asarray(inputs[port.name])
-        got = f"{array.dtype}{list(array.shape)}"
-        if array.dtype != port.type.dtype.numpy or array.shape != port.type.shape:
-            raise RunError(call, f"expected {port.name}: {port.type}, got {got}", hint="a bundle is made for one dtype and shape of each input")
-        arrays.append(np.array(array, order="C", copy=None))
-    return arrays
+    problem, hint = misnamed(inputs, names, "give each input of the model by its name")
+    if problem:
+        raise RunError(call, f"expected the inputs {', '.join(names) or 'none'}, got {', '.join(map(str, inputs)) or 'none'}",
+                       where=problem, hint=hint)
+    return [_fit(call, port, inputs[port.name]) for port in bundle.inputs]
+
+
+def _fit(call: str, port: Port, value: Any) -> Array:
+    array = plain(value, lambda problem, hint: RunError(call, f"{port.name}: {problem}", hint=hint))
+    if array.dtype != port.type.dtype.numpy or array.shape != port.type.shape:
+        raise RunError(call, f"expected {port.name}: {port.type}, got {array.dtype}{list(array.shape)}",
+                       hint="a bundle is made for one dtype and shape of each input")
+    return np.array(array, order="C", copy=None)
 
 
 # ---- the CPU in place of a device -------------------------------------------------------------------------------

@@ -56,8 +56,6 @@ def bind_inputs(graph: Graph, given: Mapping[str, Array] | None, seed: int, dims
         random = np.random.default_rng(seed)
         inputs = {name: random_input(n.type, random) for name, n in zip(whole.input_names, whole.inputs, strict=True)}
         return Bound(whole, inputs, partial(bind, dims=numbers, shapes=stated))
-    if len(given) == 1 and len(graph.inputs) == 1:
-        given = dict.fromkeys(graph.input_names, next(iter(given.values())))
     inputs = checked_inputs("--inputs", graph, given)
     known = {name: array.shape for name, array in inputs.items()} | stated
     values = {name: inputs[name] for name in runtime_operands(bind(graph, numbers, known))}

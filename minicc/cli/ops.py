@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from itertools import islice
 from typing import Annotated
@@ -13,7 +12,7 @@ from rich.progress import track
 from minicc import backend
 from minicc.bridge.relax import operators_used
 from minicc.cli.options import messages, table_text
-from minicc.errors import BridgeError, ConfigError
+from minicc.errors import BridgeError, ConfigError, nearest
 from minicc.ops.base import REGISTRY, Array, Operator, infer
 from minicc.testing.backend_suite import listed, run_suite, table
 from minicc.testing.differences import DIFFERENCES
@@ -84,7 +83,7 @@ def _chosen(asked: list[str] | None, known: Collection[str]) -> set[str]:
     """The operators asked for, or all. Raises ConfigError."""
     for name in asked or []:
         if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
+            close = nearest(name, known)
             raise ConfigError(f"--operator {name}", f"expected the name of an operator, got {name!r}",
-                              hint=f"did you mean {close[0]}?" if close else "minicc ops lists them all")
+                              hint=f"did you mean {close}?" if close else "minicc ops lists them all")
     return set(asked or known)

@@ -67,8 +67,6 @@ def run_command(
         messages.print("random inputs; give real ones with --inputs")
         random = np.random.default_rng(seed)
         given = {spec.name: random_input(spec.type, random) for spec in made.inputs}
-    elif len(given) == 1 and len(made.inputs) == 1:
-        given = {made.inputs[0].name: next(iter(given.values()))}
     results: dict[str, Array] = made.run(given)
     for name, array in results.items():
         print(f"{name}: {array.dtype}{list(array.shape)} {_summary(array)}")

@@ -23,12 +23,12 @@ hint: --dim n=1, or dims={'n': 1}
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from minicc.errors import GraphError
+from minicc.errors import GraphError, nearest
 from minicc.graph.evaluate import compute, given_array, match_shape
 from minicc.graph.ir import Constant, Graph, Input, Node, constant, input, make
 from minicc.graph.transform import same
@@ -99,10 +99,11 @@ def _numbers(
 ) -> dict[str, int]:
     """A number for each symbol of the graph, all sources checked against each other."""
     if unknown := [name for name in (*shapes, *values) if name not in graph.input_names]:
-        raise GraphError(call, f"no such input: {', '.join(unknown)}", hint=f"the inputs are {', '.join(graph.input_names)}")
+        raise GraphError(call, f"no such input: {', '.join(unknown)}",
+                         hint=_meant(unknown, graph.input_names, f"the inputs are {', '.join(graph.input_names)}"))
     if unknown := [name for name in dims if name not in graph.symbols]:
         raise GraphError(call, f"no such symbol: {', '.join(unknown)}",
-                         hint=f"the symbols are {', '.join(graph.symbols) or 'none: every shape is fixed'}")
+                         hint=_meant(unknown, graph.symbols, f"the symbols are {', '.join(graph.symbols) or 'none: every shape is fixed'}"))
     for name, number in dims.items():
         _check_number(call, f"symbol {name}", number)
     numbers = dict(dims)
@@ -118,6 +119,12 @@ def _numbers(
                          + ", ".join(f"{symbol} (of input {name})" for symbol, name in left.items()),
                          hint=" ".join(f"--dim {symbol}=1" for symbol in left) + f", or dims={dict.fromkeys(left, 1)}")
     return numbers
+
+
+def _meant(unknown: Sequence[str], known: Iterable[str], otherwise: str) -> str:
+    """A hint that names what `unknown` was meant to be, if that can be told."""
+    near = nearest(unknown[0], known)
+    return f"did you mean {near}? {otherwise}" if near else otherwise
 
 
 def _check_number(call: str, what: str, number: Any) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from minicc.errors import GraphError
+from minicc.errors import GraphError, misnamed
 from minicc.graph.ir import Graph, Node
 from minicc.ir.arrays import plain
 from minicc.ops.base import Array, Operator
@@ -70,10 +70,11 @@ def compute(op: Operator, arrays: Sequence[Array]) -> Array:
 def checked_inputs(call: str, graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
     """The arrays of all inputs, checked against the declared types and each other."""
     known = graph.input_names
-    if unknown := [name for name in inputs if name not in known]:
-        raise GraphError(call, f"no such input: {', '.join(unknown)}", hint=f"the inputs are {', '.join(known) or 'none'}")
+    problem, hint = misnamed(inputs, known, f"the inputs are {', '.join(known) or 'none'}")
+    if unknown := [str(name) for name in inputs if name not in known]:
+        raise GraphError(call, f"no such input: {', '.join(unknown)}", where=problem, hint=hint)
     if missing := [name for name in known if name not in inputs]:
-        raise GraphError(call, f"no array for input {', '.join(missing)}", hint=f"the inputs are {', '.join(known)}")
+        raise GraphError(call, f"no array for input {', '.join(missing)}", where=problem, hint=hint)
     arrays: dict[str, Array] = {}
     dims: dict[str, int] = {}
     for name, n in zip(known, graph.inputs, strict=True):

@@ -17,7 +17,6 @@ hint: did you mean Relu?
 from __future__ import annotations
 
 import ast
-import difflib
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 
 import minicc.ops  # noqa: F401 - registers the operators
-from minicc.errors import GraphError, TypeInferenceError
+from minicc.errors import GraphError, TypeInferenceError, nearest
 from minicc.graph.ir import Constant, Data, Graph, Kernel, Node, Span, constant, input, make
 from minicc.graph.verify import verify
 from minicc.ops.base import OPERAND, REGISTRY, Operator
@@ -230,8 +229,8 @@ def _operator(line: _Line, lines: list[_Line], constants: dict[str, Any], depth:
     if name == "Constant":
         return _constant(line, constants)
     if (found := REGISTRY.get(name)) is None:
-        near = difflib.get_close_matches(name, REGISTRY, 1)
-        raise line.error(f"no operator is called {name}", at=at, hint=f"did you mean {near[0]}?" if near else "")
+        near = nearest(name, REGISTRY)
+        raise line.error(f"no operator is called {name}", at=at, hint=f"did you mean {near}?" if near else "")
     fields: dict[str, Any] = {}
     if line.peek() == "(" and found.__match_args__:  # type: ignore[attr-defined]
         offset = line.at

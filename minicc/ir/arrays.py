@@ -1,8 +1,7 @@
 """Arrays from outside: what a caller hands over, as a NumPy array of a dtype that minicc has, or an error.
 
 In: an array, a number, a list, or an object of another library that speaks `__array__` or
-`__dlpack__`. Out: an `ndarray` of its values in the byte order of this machine, which may share the
-caller's memory. What has no such form is refused: objects, text, times, complex numbers, records,
+`__dlpack__`. Out: an `ndarray` of its values, which may share the caller's memory. What has no such form is refused: objects, text, times, complex numbers, records,
 lists of unequal lengths, a mask (its loss would be silent), and whatever its library cannot convert.
 
 >>> plain([1, 2], lambda problem, hint: MiniccError("f(x)", problem, hint=hint))
@@ -49,15 +48,16 @@ def plain(value: Any, refuse: Refusal) -> Array:
         what = f"{type(value).__name__} that is no array" if found.dtype == object and found.ndim == 0 else f"elements of {found.dtype}"
         raise refuse(f"expected an array of numbers, got {what}",
                      _HINTS.get(found.dtype.kind, f"the dtypes are {', '.join(DType.table)}: x.astype('float32')"))
-    return found.astype(found.dtype.newbyteorder("="), copy=False)
+    return found
 
 
 def frozen(array: Array) -> Array:
-    """`array` in memory that nobody can write: as it is where that is so already, else a copy.
+    """`array` in the byte order of this machine, in memory that nobody can write: as it is if so, else a copy.
 
     A read-only flag says nothing of the owner, who may still write. Only the memory of `bytes` is
     certain, so that is where a copy lives.
     """
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.flags.c_contiguous and isinstance(_owner(array), bytes):
         return array
     return np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)

@@ -53,6 +53,8 @@ class Arguments:
     def _check_type(self, buffer: Buffer, array: Any) -> None:
         if not isinstance(array, np.ndarray):
             raise self._error(f"{buffer.name} must be a NumPy array, got {type(array).__name__}", "np.asarray(x)")
+        if isinstance(array, np.ma.MaskedArray):
+            raise self._error(f"{buffer.name} must be an array without a mask, got a masked array", "x.filled(0)")
         if array.dtype != buffer.dtype.numpy:
             raise self._error(f"{buffer.name} must be of {buffer.dtype}, got {array.dtype}",
                               f"convert it: x.astype({str(buffer.dtype)!r})")

@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from minicc.errors import RunError
+from minicc.errors import RunError, misnamed
+from minicc.ir.arrays import Array as Array
+from minicc.ir.arrays import plain
 from minicc.types import DType, TensorType
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Text = str | Callable[[], str]
 
 ENTRY_TYPE = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_void_p)
@@ -112,12 +113,13 @@ class Executable:
     def run(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
         """Run on the inputs, by name; the outputs by name. Raises RunError when one is missing or does not fit."""
         names = [port.name for port in self.inputs]
-        for problem, odd in (("missing", [n for n in names if n not in feeds]),
-                             ("unknown", [n for n in feeds if n not in names])):
-            if odd:
-                raise RunError(f"{self.name}.run", f"expected the inputs {_list(names)}, got {_list(feeds)}",
-                               where=f"{problem}: {_list(odd)}\n{self._signature()}",
-                               hint="give every input of the signature, and nothing else")
+        if not isinstance(feeds, Mapping):
+            raise RunError(f"{self.name}.run", f"expected arrays by the names {_list(names)}, got {type(feeds).__name__}",
+                           where=self._signature(), hint="run({name: array}), or call it with the arrays in order")
+        problem, hint = misnamed(feeds, names, "give every input of the signature, and nothing else")
+        if problem:
+            raise RunError(f"{self.name}.run", f"expected the inputs {_list(names)}, got {_list(feeds)}",
+                           where=f"{problem}\n{self._signature()}", hint=hint)
         results = self(*[feeds[name] for name in names])
         return {port.name: result for port, result in zip(self.outputs, results, strict=True)}
 
@@ -135,23 +137,25 @@ class Executable:
 
     def _fit(self, port: Port, value: Any) -> Array:
         """`value` as a contiguous array; a Python number or list is converted if that loses nothing."""
-        array = np.asarray(value)
+        array = plain(value, lambda problem, hint: self._error(port, f"{port.type}: {problem}", hint))
         if array.dtype != port.dtype.numpy and not isinstance(value, (np.ndarray, np.generic)):
             array = self._exact(port, array)
         if array.dtype != port.dtype.numpy:
-            raise self._error(port, f"{port.dtype}, got {array.dtype}", f"convert it: x.astype({str(port.dtype)!r})")
+            convert = "x.astype" if isinstance(value, (np.ndarray, np.generic)) else "np.asarray(x).astype"
+            raise self._error(port, f"{port.dtype}, got {array.dtype}", f"convert it: {convert}({str(port.dtype)!r})")
         if array.shape != port.shape:
             raise self._error(port, f"shape {port.shape}, got {array.shape}",
                               "compile for this shape with input_shapes, or reshape the array")
         return np.require(array, requirements=["C", "A"])
 
     def _exact(self, port: Port, array: Array) -> Array:
-        try:
-            with np.errstate(all="ignore"):
-                made = array.astype(port.dtype.numpy)
-                same = np.array_equal(made.astype(array.dtype), array, equal_nan=array.dtype.kind == "f")
-        except (TypeError, ValueError):
-            return array
+        """`array` in the dtype of the port, if every element keeps its value; else as it is."""
+        with np.errstate(all="ignore"):
+            made = array.astype(port.dtype.numpy)
+        if array.dtype.kind == "f":
+            same = np.array_equal(made.astype(array.dtype), array, equal_nan=True)
+        else:  # by Python's integers: a float64 does not tell 64-bit integers apart
+            same = np.isfinite(made).all() and all(int(a) == int(b) for a, b in zip(made.flat, array.flat, strict=True))
         return made if same else array
 
     def _error(self, port: Port, problem: str, hint: str) -> RunError:

@@ -77,23 +77,22 @@ def _storable(array: Array) -> Array:
 
 
 def read_arrays(path: Path, dtypes: Mapping[str, DType] | None = None, option: str = "--inputs") -> dict[str, Array]:
-    """The arrays of an .npz by name, or of an .npy under its stem; never unpickles, never extracts to disk.
+    """The arrays of an .npz by name, or of an .npy; never unpickles, never extracts to disk.
 
-    An array for which `dtypes` wants bfloat16 is read from its bits; a single array is taken for the single
-    name in `dtypes`. Raises RunError, which names `option`, when the file cannot be read.
+    An .npy has no name: where `dtypes` has a single one, it is that. An array for which `dtypes` wants bfloat16
+    is read from its bits. Raises RunError, which names `option`, when the file cannot be read.
     """
     wanted = dtypes or {}
     try:
         if not zipfile.is_zipfile(path):
-            arrays: dict[str, Array] = {path.stem: np.load(path, allow_pickle=False)}
+            name = next(iter(wanted)) if len(wanted) == 1 else path.stem
+            arrays: dict[str, Array] = {name: np.load(path, allow_pickle=False)}
         else:
             with zipfile.ZipFile(path) as archive:
                 arrays = {name.removesuffix(".npy"): _member(archive, name) for name in archive.namelist()}
     except Exception as error:  # archives break in many ways, each with an exception of its own
         raise RunError(f"{option} {path}", f"expected arrays, got a file that cannot be read: {error}",
                        hint="give an .npz with one array per input, as numpy.savez writes it") from None
-    if len(arrays) == len(wanted) == 1:
-        wanted = dict(zip(arrays, wanted.values(), strict=True))
     return {name: _restored(array, wanted.get(name)) for name, array in arrays.items()}
 
 

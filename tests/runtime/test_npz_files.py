@@ -60,8 +60,9 @@ def test_bfloat16_is_restored_only_where_it_is_wanted(tmp_path):
     for name in ("numpy.npz", "bits.npz", "x.npy"):
         back = read_arrays(tmp_path / name, {"x": bfloat16, "y": float32})["x"]
         assert back.dtype == ml_dtypes.bfloat16 and (back == 1).all()
-        assert read_arrays(tmp_path / name, {"only": bfloat16})["x"].dtype == ml_dtypes.bfloat16, "one array is for the one input, of any name"
         assert read_arrays(tmp_path / name, {"z": bfloat16, "y": float32})["x"].dtype != ml_dtypes.bfloat16
+    assert read_arrays(tmp_path / "x.npy", {"only": bfloat16})["only"].dtype == ml_dtypes.bfloat16, "an .npy has no name"
+    assert list(read_arrays(tmp_path / "bits.npz", {"only": bfloat16})) == ["x"], "an .npz has"
     assert read_arrays(tmp_path / "bits.npz", {"x": uint16})["x"].dtype == np.uint16
     write_arrays(tmp_path / "floats.npz", {"x": np.ones(3, np.float16)})
     assert read_arrays(tmp_path / "floats.npz", {"x": bfloat16})["x"].dtype == np.float16, "another type is not reinterpreted"
