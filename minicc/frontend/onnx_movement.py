@@ -81,12 +81,19 @@ def eye_like(call: Call) -> Node:
 
 
 def resize(call: Call) -> Node:
-    """Opset 10 has scales only, and the coordinates of Upsample."""
+    """Opset 10 has scales only, and the coordinates of Upsample.
+
+    Exporters write `nearest_mode` into every Resize; the files that pin the ONNX reference's own
+    meaning of align_corners do not (`ops.resize`).
+    """
     if call.version < 11:
         return _upsample(call, call.vector(1))
     mode = call["coordinate_transformation_mode"]
     roi = call.vector(1) if mode == "tf_crop_and_resize" else None
     scales, sizes = (_unless_empty(call, i) for i in (2, 3))
+    exported = any(attribute.name == "nearest_mode" for attribute in call.proto.attribute)
+    if mode == "align_corners" and call["mode"] != "nearest" and not exported and sizes is None:
+        mode = "align_corners_by_scale"
     fields: dict[str, Any] = {name: call[name] for name in (
         "mode", "nearest_mode", "cubic_coeff_a", "exclude_outside", "extrapolation_value", "antialias", "axes",
         "keep_aspect_ratio_policy")}

@@ -5,7 +5,17 @@ so where each sample lies and what its neighbours weigh are tables, computed her
 a Gather with the table as its indices, linear and cubic are a Gather of the neighbours and a
 weighted sum over them. As tables are constants, this is a composite of the graph room.
 
-The coordinates follow the ONNX specification of Resize-19.
+The coordinates follow the ONNX specification of Resize-19, but where its reference disagrees with
+what exporters mean, that is PyTorch and TensorFlow, they follow the exporters:
+
+- `align_corners` and `tf_crop_and_resize` spread the samples that there are; the reference spreads
+  scale * size of them, a fraction. `align_corners_by_scale` is the reference's meaning where a scale
+  is below 1: the ONNX backend tests ask for it, in files that no exporter writes.
+- A linear resize to the size that is there changes nothing, whatever the scale, nor does `nearest` of
+  images, which have four axes (PyTorch copies there, and samples series and volumes).
+- A scale is the decimal number that its author wrote, not the float32 next to it: `nearest` of 7
+  elements and 0.6 takes number 5 = 3 / 0.6, not number 4. Where float32 decides which element is the
+  nearest, `asymmetric` computes as PyTorch and TensorFlow do it, and the others as if it were exact.
 
 >>> import numpy as np
 >>> Resize(scales=(2.0,), mode="linear")(np.array([1.0, 3.0]))
@@ -35,8 +45,8 @@ from minicc.types import DType, TensorType, float32, float64
 CHOICES = {
     "mode": ("nearest", "linear", "cubic"),
     "coordinate_transformation_mode": (
-        "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
-        "tf_half_pixel_for_nn", "tf_crop_and_resize",
+        "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
+        "align_corners_by_scale", "asymmetric", "tf_half_pixel_for_nn", "tf_crop_and_resize",
     ),
     "nearest_mode": ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"),
     "keep_aspect_ratio_policy": ("stretch", "not_larger", "not_smaller"),
@@ -64,10 +74,12 @@ class Sampling:
         """Where each sample lies, in elements of the input."""
         x, last = np.arange(self.count, dtype=np.float64), self.size - 1
         match mode:
-            case "align_corners":
-                return x * last / (self.width - 1) if self.width != 1 else x * 0
+            case "align_corners_by_scale" if self.scale < 1 and self.width != 1:
+                return x * last / (self.width - 1)
+            case "align_corners" | "align_corners_by_scale":
+                return x * last / max(self.count - 1, 1)
             case "asymmetric":
-                return x / self.scale
+                return (x.astype(np.float32) * np.float32(1 / self.scale)).astype(np.float64)
             case "tf_half_pixel_for_nn":
                 return (x + 0.5) / self.scale
             case "pytorch_half_pixel" if self.count <= 1:
@@ -76,16 +88,16 @@ class Sampling:
                 start, end = self.roi
                 if self.count <= 1:
                     return x * 0 + 0.5 * (start + end) * last
-                return start * last + x * (end - start) * last / (self.width - 1)
+                return start * last + x * (end - start) * last / (self.count - 1)
             case "half_pixel_symmetric":
                 offset = self.size / 2 * (1 - self.count / self.width)
                 return offset + (x + 0.5) / self.scale - 0.5
         return (x + 0.5) / self.scale - 0.5
 
-    def is_identity(self, mode: str) -> bool:
-        """Whether every sample is the element it started from."""
+    def is_identity(self, mode: str, copies: bool) -> bool:
+        """Whether every sample is the element it started from; `copies`: of an axis that keeps its size it is."""
         whole = mode != "tf_crop_and_resize" or self.roi == (0.0, 1.0)
-        return whole and self.size == self.count and math.isclose(self.scale, 1.0)
+        return whole and self.size == self.count and (copies or math.isclose(self.scale, 1.0))
 
 
 @operator
@@ -136,10 +148,11 @@ class Resize(Operator):
         """Count, width and scale along each axis, from the scales."""
         grids = []
         for axis, scale in zip(axes, scales, strict=True):
-            width = x.shape[axis] if scale == 1 else scale * x.shape[axis]  # a symbol may keep its extent
+            single = np.float32(scale)
+            width = x.shape[axis] if scale == 1 else float(single) * x.shape[axis]  # a symbol may keep its extent
             # rounded down in float32, as the shape inference of ONNX does it
-            count = width if scale == 1 else math.floor(np.float32(scale) * np.float32(x.shape[axis]))
-            grids.append((count, width, scale))
+            count = width if scale == 1 else math.floor(single * np.float32(x.shape[axis]))
+            grids.append((count, width, float(str(single))))
         return grids
 
     def _sized(self, x: TensorType, axes: tuple[int, ...], sizes: tuple[int, ...]) -> list[tuple[int, float, float]]:
@@ -164,9 +177,14 @@ class Resize(Operator):
             shape[s.axis] = s.count
         return TensorType(x.dtype, tuple(shape))
 
+    def _changing(self, x: TensorType) -> list[Sampling]:
+        """The axes along which anything happens."""
+        copies = self.mode == "linear" or (self.mode == "nearest" and x.rank == 4)
+        return [s for s in self.samplings(x) if not s.is_identity(self.coordinate_transformation_mode, copies)]
+
     def expand(self, x: Any) -> Any:
-        mode, dtype = self.coordinate_transformation_mode, dtype_of(x)
-        samplings = [s for s in self.samplings(type_of(x)) if not s.is_identity(mode)]
+        dtype = dtype_of(x)
+        samplings = self._changing(type_of(x))
         for s in samplings:
             if s.count == 0:
                 x = Slice((0,), (0,), (s.axis,))(x)
@@ -201,6 +219,9 @@ class Resize(Operator):
         return result
 
     def _nearest(self, where: Array, size: int) -> Array:
+        if self.coordinate_transformation_mode != "asymmetric":
+            half, unit = np.round(2 * where) / 2, np.finfo(np.float32).eps
+            where = np.where(np.abs(where - half) <= unit * np.maximum(np.abs(where), 1), half, where)
         match self.nearest_mode:
             case "floor":
                 found = np.floor(where)
@@ -245,7 +266,7 @@ class Resize(Operator):
     def _is_resize2d(self, x: TensorType) -> bool:
         """Whether TVM's operator for images gives the samples of ONNX: it knows sizes, not scales, and works in float32."""
         mode = self.coordinate_transformation_mode
-        samplings = [s for s in self.samplings(x) if not s.is_identity(mode)]
+        samplings = self._changing(x)
         known = mode in ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric") and not self.antialias
         image = x.dtype.is_float and x.dtype.bits <= 32 and all(s.axis >= x.rank - 2 for s in samplings)
         by_size = all(s.width == s.count and s.size > 1 for s in samplings)

@@ -115,7 +115,10 @@ def departs(op, arrays) -> bool:  # noqa: C901 - one flat match over the operato
         case Resize():
             mode = op.coordinate_transformation_mode  # one sample lies in the middle, by the specification
             one = 1 in op.infer(*types).shape
-            return not np.isfinite(arrays[0]).all() or (one and mode.startswith(("tf", "pytorch")))
+            grids = op.samplings(types[0])
+            fraction = mode in ("align_corners", "tf_crop_and_resize") and any(s.width != s.count for s in grids)
+            same = any(s.size == s.count and s.scale != 1 for s in grids)  # exporters mean something else by these two
+            return fraction or same or not np.isfinite(arrays[0]).all() or (one and mode.startswith(("tf", "pytorch")))
         case Range():
             return op.infer().dtype in (float16, bfloat16)
     return False
