@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -121,11 +122,16 @@ def compile(
         graph = clock.time("bind", lambda: bind(graph, dims or {}, input_shapes or {}))
         if waiting := runtime_operands(graph):
             inputs = [Port(name, n.type) for name, n in zip(graph.input_names, graph.inputs, strict=True)]
-            return SpecializingExecutable(graph.name, inputs, waiting, machine.threads, lambda values: compile(
-                bind(graph, values=values), machine, progress=progress, pass_times=clock.times))
+            return SpecializingExecutable(graph.name, inputs, waiting, machine.threads,
+                                          partial(_specialized, graph, machine, progress, clock.times))
         made = _compile_graph(graph, machine, clock, progress)
     made.compile_seconds = time.perf_counter() - started
     return made
+
+
+def _specialized(graph: Graph, target: Target, progress: Progress | None, pass_times: dict[str, float],
+                 values: Mapping[str, Any]) -> Executable:
+    return compile(bind(graph, values=values), target, progress=progress, pass_times=pass_times)
 
 
 def optimize(graph: Graph, target: Target | str = "native", pass_times: dict[str, float] | None = None) -> Graph:

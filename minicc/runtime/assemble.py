@@ -22,7 +22,7 @@ from minicc.errors import CodegenError
 from minicc.ir.node import replace
 from minicc.loop.program import Program
 from minicc.runtime import jit, threads
-from minicc.runtime.executable import ENTRY_TYPE, Array, Executable, KernelInfo, Port, Text
+from minicc.runtime.executable import Array, Executable, KernelInfo, Port, Text
 from minicc.runtime.executable import Stages as LazyTexts
 from minicc.runtime.plan import Lifetime, Plan, plan
 from minicc.target import Target
@@ -112,8 +112,8 @@ def assemble(name: str, calls: Sequence[KernelCall], values: Values, target: Tar
     for stage in ("loop", "llvm", "asm"):
         whole.setdefault(stage, _joined([by_symbol[s] for s in distinct], code, stage))
     team = target.threads if target.threads == 1 or threads.openmp() else 1
-    return Executable(name, list(values.inputs.values()), [port for _, port in values.outputs],
-                      library.function(jit.ENTRY, ENTRY_TYPE), library, list(values.constants.values()), arena, team, infos, whole)
+    return Executable(name, list(values.inputs.values()), [port for _, port in values.outputs], library,
+                      list(values.constants.values()), arena, team, infos, whole)
 
 
 def _joined(kernels: list[Kernel], entry: jit.Code, stage: str) -> Callable[[], str]:

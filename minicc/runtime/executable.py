@@ -1,6 +1,6 @@
 """A compiled model that can be called.
 
-In: the address of an entry function with the data that it works on. Out: an `Executable`, called
+In: a library with an entry function, and the data that it works on. Out: an `Executable`, called
 with NumPy arrays, which gives new NumPy arrays. The entry function is
 
     i32 main(i8** inputs, i8** outputs, i8** constants, i8* arena, i64 threads, i64* times)
@@ -22,11 +22,10 @@ import numpy as np
 from minicc.errors import RunError, misnamed
 from minicc.ir.arrays import Array as Array
 from minicc.ir.arrays import plain
+from minicc.runtime import jit, threads
 from minicc.types import DType, TensorType
 
 Text = str | Callable[[], str]
-
-ENTRY_TYPE = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_void_p)
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,9 @@ class Stages(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self._texts)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Stages, (dict(self),)
+
     def __repr__(self) -> str:
         return f"Stages({', '.join(self._texts)})"
 
@@ -84,19 +86,18 @@ class KernelInfo:
 class Executable:
     """A compiled model: `exe(*arrays) -> tuple of arrays`, `exe.run({name: array}) -> {name: array}`.
 
-    `entry` is the entry function, of ENTRY_TYPE, and `keep` what must stay alive for it.
+    It never changes, so a copy of it is itself; pickled, it takes its machine code and its texts along.
     """
 
     compile_seconds = 0.0  # what making it took
 
-    def __init__(self, name: str, inputs: Sequence[Port], outputs: Sequence[Port], entry: Callable[..., Any], keep: Any,
+    def __init__(self, name: str, inputs: Sequence[Port], outputs: Sequence[Port], library: jit.Library,
                  constants: Sequence[Array], arena: int, threads: int, kernels: Sequence[KernelInfo],
                  stages: Mapping[str, Text]) -> None:
         self.name, self.inputs, self.outputs = name, list(inputs), list(outputs)
         self.kernels, self.stages = list(kernels), Stages(stages)
         self.arena_bytes, self.threads = arena, threads
-        self._keep = keep
-        self._entry = entry
+        self._library, self._entry = library, library.function(jit.ENTRY, jit.ENTRY_TYPE)
         self._constants = [np.require(c, requirements=["C", "A"]) for c in constants]
         self._constant_pointers = _pointers(self._constants)
         self._arenas: deque[Array] = deque()
@@ -104,6 +105,16 @@ class Executable:
     def __call__(self, *arrays: Any) -> tuple[Array, ...]:
         """Run on the inputs, in order. Raises RunError when one does not fit."""
         return self._run(self._positional(arrays), None)
+
+    def __copy__(self) -> Executable:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Executable:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Executable, (self.name, self.inputs, self.outputs, self._library, self._constants, self.arena_bytes,
+                            self.threads, self.kernels, self.stages), {"compile_seconds": self.compile_seconds}
 
     @property
     def constant_bytes(self) -> int:
@@ -165,8 +176,8 @@ class Executable:
         outputs = tuple(np.empty(port.shape, port.dtype.numpy) for port in self.outputs)
         arena = self._take()
         try:
-            self._entry(_pointers(arrays), _pointers(outputs), self._constant_pointers, aligned(arena), self.threads,
-                        None if times is None else times.ctypes.data)
+            threads.run(lambda: self._entry(_pointers(arrays), _pointers(outputs), self._constant_pointers, aligned(arena),
+                                            self.threads, None if times is None else times.ctypes.data), self.threads)
         finally:
             self._arenas.append(arena)
         return outputs

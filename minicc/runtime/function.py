@@ -101,6 +101,15 @@ class Function:
                            f"expected positive numbers, got {number} and {repeat}", hint="number=10, repeat=3")
         return measure
 
+    def __copy__(self) -> Function:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Function:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Function, (self.program, self._final, [b.name for b in self.buffers], self.target)
+
     def source(self, stage: str = "llvm") -> str:
         """The text of a stage: `loop` (as scheduled), `final` (after the loop passes), `llvm` or `asm`."""
         texts: dict[str, Callable[[], str]] = {
@@ -119,7 +128,7 @@ class Function:
         numbers = [sizes[v] for v in self.sizes]
         room = self._room(tuple(numbers))
 
-        def run() -> None:
+        def call() -> None:
             arena = self._take(room)
             try:
                 self._entry(*pointers, *numbers, aligned(arena), self._threads)
@@ -127,7 +136,7 @@ class Function:
                 self._arenas.append(arena)
             self._externs.check(self._arguments.signature)
 
-        return run, held
+        return lambda: threads.run(call, self._threads), held
 
     def _room(self, numbers: tuple[int, ...]) -> int:
         """The bytes of workspace at these sizes; those of the last call are remembered."""

@@ -27,6 +27,7 @@ from minicc.te.intrinsics import INTRINSICS
 
 SPEED_LEVEL = 2
 ENTRY = "minicc_main"  # the symbol of an entry function
+ENTRY_TYPE = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_void_p)
 RESERVED = frozenset({ENTRY, "stamp", "memcpy", "memset", "memmove", "clock_gettime", "abort", *threads.SYMBOLS,
                       *[f"{i.libm}{suffix}" for i in INTRINSICS.values() if i.libm for suffix in ("", "f")]})
 _names = itertools.count()
@@ -83,11 +84,15 @@ def optimize(module: ir.Module | str, target: Target) -> Code:
 
 @dataclass
 class Library:
-    """Loaded machine code of a target, alive as long as this is."""
+    """Loaded machine code of a target, alive as long as this is. Copied to another process, it is loaded anew."""
 
     addresses: dict[str, int]
     target: Target
+    objects: list[bytes] = field(default_factory=list)
     keep: list[Any] = field(default_factory=list)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load, (self.objects, list(self.addresses), self.target)
 
     def function(self, name: str, kind: Any) -> Any:
         """The exported function `name`, of a ctypes type. Where this machine cannot run it, a call raises TargetError."""
@@ -119,7 +124,7 @@ def load(objects: list[bytes], exports: list[str], target: Target, symbols: Mapp
     for name in exports:
         builder.export_symbol(name)
     tracker = builder.link(session, f"minicc.{next(_names)}")
-    return Library({name: tracker[name] for name in exports}, target, [tracker, session])
+    return Library({name: tracker[name] for name in exports}, target, objects, [tracker, session])
 
 
 @lru_cache(maxsize=8)

@@ -44,6 +44,9 @@ class SpecializingExecutable(Executable):
             self.arena_bytes, self.compile_seconds = made.arena_bytes, made.compile_seconds
         return made
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SpecializingExecutable, (self.name, self.inputs, self.waiting, self.threads, self._make)
+
     def profile(self, *arrays: Any) -> tuple[float, ...]:
         made, rest = self._split(self._positional(arrays))
         return made.profile(*rest)

@@ -6,15 +6,22 @@ need not know which it is. Without one, parallel loops run serially, and one war
 >>> runtime = openmp()
 >>> runtime is None or sorted(runtime.symbols)
 ['GOMP_parallel', 'omp_get_num_threads', 'omp_get_thread_num']
+
+A runtime keeps a team for each thread that has started a parallel region. A forked child has a copy of
+the forking thread only, and libgomp waits there for the rest of its team for ever; so in a child that
+thread leaves parallel calls to one which was made in the child, and whose team is whole (`run`).
 """
 
 from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import os
 import sys
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -71,3 +78,32 @@ def openmp_library() -> str | None:
         warnings.simplefilter("ignore")
         found = openmp()
     return found.path if found else None
+
+
+class _Here(threading.local):
+    """What a thread knows of itself: whether its team was left behind in a fork."""
+
+    forked = False
+
+
+_here = _Here()
+_instead: list[ThreadPoolExecutor] = []  # the thread that makes the parallel calls of one whose team is gone
+
+
+def _forked() -> None:
+    _here.forked = True
+    _instead.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_forked)
+
+
+def run(call: Callable[[], None], team: int) -> None:
+    """`call()`, which uses `team` threads."""
+    if team == 1 or not _here.forked:
+        call()
+        return
+    if not _instead:
+        _instead.append(ThreadPoolExecutor(1, "minicc"))
+    _instead[0].submit(call).result()
