@@ -35,8 +35,10 @@ from minicc.loop.ir import ExternCall, walk
 from minicc.loop.lower import lower as lower_tensors
 from minicc.loop.place_init import place_init
 from minicc.loop.program import Program
+from minicc.loop.ranges import size_vars
 from minicc.loop.remove_unread import remove_unread
 from minicc.loop.simplify_loops import simplify_loops
+from minicc.loop.verify import verify
 from minicc.loop.widen_floats import widen_floats
 from minicc.ops import Reshape
 from minicc.recipes import default
@@ -86,7 +88,7 @@ LOOP_PASSES: tuple[tuple[str, Callable[[Program], Program]], ...] = (
 
 
 def compile(
-    model: Graph | Schedule | str | Path | bytes | Any,
+    model: Graph | TeSchedule | Schedule | str | Path | bytes | Any,
     target: Target | str = "native",
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     *,
@@ -105,8 +107,8 @@ def compile(
     An input whose value decides a shape (the shape of a Reshape, say) is bound when a call brings
     its first value: the executable then specialises itself, and keeps what it made.
 
-    Raises LoadError, GraphError or TypeInferenceError when the model is not valid, ConfigError
-    when `threads` is not a positive number.
+    Raises LoadError, GraphError or TypeInferenceError when the model is not valid, LoopError when a
+    schedule's program breaks a rule, ConfigError when `threads` is not a positive number.
     """
     started = time.perf_counter()
     machine = Target.of(target)
@@ -115,8 +117,8 @@ def compile(
             raise ConfigError(f"compile(threads={threads})", f"expected 1 or more threads, got {threads}")
         machine = machine.with_threads(threads)
     clock = _Clock({} if pass_times is None else pass_times)
-    if isinstance(model, Schedule):
-        made = _assemble_schedule(model, machine)
+    if isinstance(model, (TeSchedule, Schedule)):
+        made = _assemble_schedule(model.schedule if isinstance(model, TeSchedule) else model, machine)
     else:
         graph = model if isinstance(model, Graph) else clock.time("load", lambda: frontend.load(model))
         graph = clock.time("bind", lambda: bind(graph, dims or {}, input_shapes or {}))
@@ -156,9 +158,11 @@ def finish(program: Program) -> Program:
 def lower(s: TeSchedule | Schedule, args: Sequence[te.Tensor] | None = None, name: str = "main") -> Program:
     """The loop program that a schedule has come to, with `args` as its parameters and outputs.
 
-    Without `args` the placeholders come in order of first use, then the outputs. Raises
+    Without `args` the placeholders come in order of first use, then the outputs. Raises LoopError
+    when the program that was scheduled breaks a rule, such as an index outside of its buffer, and
     ScheduleError when a placeholder is missing, or a tensor is given twice.
     """
+    verify(s.schedule.start if isinstance(s, TeSchedule) else s.start)
     if isinstance(s, TeSchedule) and args is not None:
         return s.arrange(args, name)
     if args is not None:
@@ -173,9 +177,11 @@ def build(s: TeSchedule | Schedule | Program, args: Sequence[te.Tensor] | None =
 
     Outputs are written in place. Loops that are bound to thread axes run as ordinary loops, or for
     `target="cuda"` as the blocks and threads of a device (`"emulated"` runs those kernels on the CPU).
-    Raises ScheduleError when `args` do not fit the schedule, CodegenError when a symbolic size is
-    the extent of no argument.
+    Raises LoopError when the program, before it was scheduled, breaks a rule, ScheduleError when
+    `args` do not fit the schedule, CodegenError when a symbolic size is the extent of no argument.
     """
+    if isinstance(s, Program):
+        verify(s)
     program = s if isinstance(s, Program) else lower(s, args, name)
     order = [b.name for b in (*program.params, *program.outputs)]
     if isinstance(s, TeSchedule) and args is not None:
@@ -271,6 +277,10 @@ class _Values:
 
 def _assemble_schedule(schedule: Schedule, target: Target) -> Executable:
     """A te schedule as an executable: its inputs in, its outputs out."""
+    verify(schedule.start)
+    if symbols := size_vars(schedule.start):
+        raise CodegenError(f"compile({schedule.start.name})", f"expected extents that are numbers, got {', '.join(map(str, symbols))}",
+                           where=str(schedule.start), hint="minicc.build(s, args) makes a function that takes sizes from its arrays")
     naive, program = schedule.start, finish(schedule.program)
     if calls := [s for s in walk(program.body) if isinstance(s, ExternCall)]:
         raise CodegenError(f"compile({program.name})", f"expected a program without functions from outside, got {calls[0].function}",

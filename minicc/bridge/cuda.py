@@ -42,6 +42,8 @@ from minicc.bridge.tir import cuda_source
 from minicc.errors import BridgeError
 from minicc.graph.ir import Data, Graph
 from minicc.loop.program import Program
+from minicc.loop.python import check_sizes
+from minicc.loop.ranges import size_vars
 from minicc.ops.base import Array
 from minicc.types import DType, TensorType
 
@@ -324,6 +326,7 @@ def bundle_of_program(program: Program, architectures: Sequence[str] = ARCHITECT
     the program has no form on a GPU or is larger than one at these sizes, or TVM or nvcc is absent.
     """
     numbers, plan = checked_sizes(program, sizes or {}), Plan()
+    check_sizes(program, {v: numbers[v.name] for v in size_vars(program) if v.name in numbers})
     code = cuda_source(program, oldest(architectures))
 
     def value(dtype: DType, shape: Sequence[Size]) -> Value:

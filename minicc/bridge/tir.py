@@ -48,6 +48,7 @@ from minicc.loop.place_init import place_init
 from minicc.loop.program import Program
 from minicc.loop.ranges import size_vars
 from minicc.loop.simplify_loops import simplify_loops
+from minicc.loop.verify import verify
 from minicc.loop.widen_floats import widen_floats
 from minicc.te.expr import Expr
 
@@ -169,9 +170,11 @@ def build_tir(program: Program, fast: bool = True) -> Callable[..., None]:
     """Machine code of the program by TVM and LLVM, called like `run_python`: inputs, then outputs, written in place.
 
     Loops over thread axes run as ordinary loops. `fast` uses all of this machine's instructions and
-    optimises; without it compiling is quicker. Raises BridgeError when TVM refuses the program, and
-    CodegenError when a symbolic size is the extent of no array. A call raises RunError for unfit arrays.
+    optimises; without it compiling is quicker. Raises LoopError when the program breaks a rule,
+    BridgeError when TVM refuses it, and CodegenError when a symbolic size is the extent of no array.
+    A call raises RunError for unfit arrays.
     """
+    verify(program)
     arguments = Arguments(program)
     tvm = _tvm.load()
     for s in walk(program.body):

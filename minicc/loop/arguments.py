@@ -18,6 +18,7 @@ import numpy as np
 from minicc.errors import CodegenError, RunError
 from minicc.loop.ir import Buffer
 from minicc.loop.program import Program
+from minicc.loop.python import check_sizes
 from minicc.loop.ranges import size_vars
 from minicc.te.expr import Const, Expr, Var, const, substitute
 
@@ -46,6 +47,7 @@ class Arguments:
         for buffer, array in zip(self.buffers, arrays, strict=True):
             self._check_type(buffer, array)
         sizes = self._bind(arrays)
+        check_sizes(self.program, sizes)
         held = [self._held(n, a) for n, a in enumerate(arrays)]
         self._check_overlap(held)
         return held, sizes

@@ -1,6 +1,6 @@
 """Room 3: how a kernel is computed. Loops, guards and stores over buffers.
 
-    program ::= Program(name, params, outputs, body)
+    program ::= Program(name, params, outputs, body, requires)
     stmt    ::= For(var, extent, kind, notes, body)  for var in range(extent)
               | Seq(stmts)
               | Store(buffer, indices, value)      buffer[indices] = value
@@ -13,6 +13,7 @@
     axis    ::= blockIdx.x | blockIdx.y | ... | threadIdx.z | vthread
     scope   ::= global | shared | local
     notes   ::= (key, number or word), ...
+    requires ::= (condition on sizes, element), ...   assert condition, "element"
 
 Semantics. Statements run in order; expressions are those of `te.expr` over buffers. A program
 writes its outputs completely. Distinct buffers never overlap. Every loop starts at 0, has a
@@ -27,6 +28,14 @@ of scope `shared` belongs to all threads of a block. Iterations of a loop over a
 independent up to such buffers; on a CPU it is an ordinary loop. A `Prefetch` does nothing that
 can be seen: its indices may even be out of bounds. So do the notes of a loop. An `ExternCall`
 reads all of its inputs and writes all of its output, nothing else.
+
+An index outside of its buffer has no meaning: the verifier refuses the program before machine code
+exists, unless it proves every index to be inside. What only a call can know is of two sorts. Where
+the sizes of a call decide (`B[i]` for `i` in `range(n)`, and `B` has `m` elements), `requires` says
+how (`n <= m`), and every call checks it before it runs. Where data decide, as in `T[I[i]]`, lowering
+clamps the index into its buffer, in the program, so that it is the same at every stage: what is
+negative becomes 0, what is too large the last index. It is left out where it is proven inside.
+A scatter leaves out the points that lie outside.
 
 `Program` is in `loop.program`; `str(program)` is Python that runs, printed by `loop.python`.
 """

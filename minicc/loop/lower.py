@@ -3,6 +3,8 @@
 In: output tensors, and the tensors of the call in order. Out: `Lowered`, a program with one nest
 of serial loops per operation, producers first, and the map from tensors and axes to its buffers
 and loops. Nothing is inlined, fused or reordered here: all that is a schedule.
+An index that data decide is clamped into its buffer, unless it is proven inside: see `loop.ir`. And
+the program says what it requires of symbolic sizes.
 
     C = compute((4,), lambda i: sum(A[i, k], axis=k))      for i in range(4):
                                                       ->       for k in range(8):
@@ -21,6 +23,9 @@ from minicc.ir.node import postorder, replace
 from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Stmt, Store, Update, seq
 from minicc.loop.prelude import RESERVED
 from minicc.loop.program import Program
+from minicc.loop.ranges import LARGEST, Ranges, least, lies_within, size_vars
+from minicc.loop.verify import required
+from minicc.te.bounds import Bounds, Interval
 from minicc.te.expr import (
     Axis,
     Const,
@@ -32,8 +37,11 @@ from minicc.te.expr import (
     const,
     free_vars,
     loads,
+    maximum,
+    minimum,
     substitute,
     transform,
+    walk,
 )
 from minicc.te.tensor import Compute, Extern, Placeholder, Scan, Scatter, Tensor
 
@@ -76,6 +84,10 @@ class _Names:
             candidate = f"{base}_{count}"
         self.taken.add(candidate)
         return candidate
+
+
+def _range(axis: Axis) -> Interval:
+    return 0, LARGEST if isinstance(axis.extent, Expr) else max(axis.extent - 1, 0)
 
 
 def _reads(*exprs: Expr) -> list[Tensor]:
@@ -123,6 +135,7 @@ class _Lowering:
         self.buffers: dict[Tensor, Buffer] = {}
         self.loops: dict[tuple[Tensor, Axis], str] = {}
         self.internal: list[Buffer] = []
+        self.ranges: Ranges = {}  # of the loop variables
 
     def check(self, args: Sequence[Tensor]) -> None:
         known = ", ".join(t.name for t in args)
@@ -155,6 +168,8 @@ class _Lowering:
         for buffer in reversed(self.internal):
             body = Alloc(buffer, body)
         program = Program(_Names()(self.name), params, tuple(results), body)
+        if size_vars(program):
+            program = replace(program, requires=required(program))
         return Lowered(program, self.buffers, self.loops)
 
     # ---- buffers and loops
@@ -178,6 +193,7 @@ class _Lowering:
         for axis in axes:
             name = self.unique(axis.var.name)
             made[axis.var] = Var(name)
+            self.ranges[Var(name)] = _range(axis)
             for tensor in tensors:
                 self.loops[tensor, axis] = name
         return made
@@ -189,10 +205,17 @@ class _Lowering:
 
         def change(x: Expr) -> Expr:
             if isinstance(x, Load) and isinstance(x.source, Tensor):
-                return Load(self.buffers[x.source], x.indices)
+                buffer = self.buffers[x.source]
+                return Load(buffer, tuple([self.clamped(i, d) for i, d in zip(x.indices, buffer.shape, strict=True)]))
             return variables.get(x, x)
 
         return transform(e, change)
+
+    def clamped(self, index: Expr, extent: Any) -> Expr:
+        """An index that data decide, moved into `[0, extent)` unless it is proven there."""
+        if not loads(index) or lies_within(Bounds(self.ranges), index, extent):
+            return index
+        return minimum(maximum(index, 0), extent - 1)
 
     def nest(self, axes: Sequence[Axis], variables: dict[Expr, Expr], body: Stmt) -> Stmt:
         """`body` in a loop for each of the axes, the first outermost."""
@@ -301,8 +324,23 @@ class _Lowering:
                 raise LoopError(self.call, f"each step of the scan {op.name} must be a te.compute whose first axis is "
                                 f"time, of extent {extent}, got {step!r}",
                                 hint="give it the time axis, and read the state at t - 1")
+            self.check_times(op, step, inside, steps)
         body = [self.compute(step, targets, {step.axes[0].var: now}) for step, targets in inside.items()]
         return seq(start, self.nest([time], variables, seq(*body)))
+
+    def check_times(self, op: Scan, step: Compute, inside: Iterable[Any], first: Any) -> None:
+        """Raise LoopError where a step reads what is not computed yet: the state at its own time or later, or what a
+        step computes at another time."""
+        t = step.axes[0].var
+        axes = [*step.axes, *[a for e in walk(*step.body) if isinstance(e, Reduce) for a in e.axes]]
+        known = Bounds({a.var: _range(a) for a in axes})
+        for load in loads(*step.body):
+            if load.source is op.state and least(known, known.form(t - 1 - load.indices[0])) < 0:
+                raise LoopError(self.call, f"expected {step.name} to read the state before time {t}, got {load}",
+                                where=str(step), hint=f"read {load.source.name} at {t} - 1")
+            if load.source.op in inside and load.indices[0] is not t:
+                raise LoopError(self.call, f"expected {step.name} to read {load.source.name}, which is computed beside it, at time "
+                                f"{t}, got {load}", where=str(step), hint=f"only {op.state.name} is kept from {first} on: read that")
 
     def scatter(self, tensor: Tensor, op: Scatter) -> Stmt:
         """A copy of the data, then its points in order, each under its condition and within bounds."""

@@ -17,12 +17,14 @@ promoted. The names it imports are in `loop.prelude`.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicc.errors import RunError
 from minicc.loop.ir import (
     PARALLEL,
     SERIAL,
@@ -43,7 +45,8 @@ from minicc.loop.ir import (
 )
 from minicc.loop.place_init import place_init
 from minicc.loop.prelude import PRELUDE, RESERVED
-from minicc.te.expr import Binary, Call, Const, Expr, Printer, Unary, Var, const, substitute
+from minicc.te.expr import Binary, Call, Const, Expr, Printer, Unary, Var, const, free_vars, substitute
+from minicc.te.simplify import simplify
 from minicc.types import DType, bfloat16, boolean, float16, float32, int64
 
 if TYPE_CHECKING:
@@ -175,6 +178,7 @@ def to_python(program: Program) -> str:
         f"def {program.name}({', '.join(b.name for b in arrays)}):",
         f"    # {inputs} -> {outputs}" if inputs else f"    # -> {outputs}",
         *_sizes(arrays),
+        *[f"    assert {PythonPrinter().expr(cond)}, {json.dumps(element)}" for cond, element in program.requires],
         *PythonPrinter().block(program.body, 1),
     ]
     words = set(re.findall(r"#.*|(?<![\w.])[A-Za-z]\w*", "\n".join([lines[0], *lines[2:]])))
@@ -186,17 +190,35 @@ def to_python(program: Program) -> str:
 def run_python(program: Program, *arrays: Array) -> None:
     """Run a program on arrays, first its inputs, then its outputs, which are written in place."""
     names: dict[str, Any] = {}
-    if _is_without_steps(program, arrays):  # where no step is the first, none initialises
+    sizes = _given_sizes(program, arrays)
+    check_sizes(program, sizes)
+    if _is_without_steps(program, sizes):  # where no step is the first, none initialises
         program = place_init(program)
     exec(compile(to_python(program), f"<{program.name}>", "exec"), names)
     with np.errstate(all="ignore"):
         names[program.name](*arrays)
 
 
-def _is_without_steps(program: Program, arrays: Sequence[Array]) -> bool:
-    """Whether a loop that reduces may have no iteration at the sizes of these arrays."""
+def check_sizes(program: Program, sizes: Mapping[Var, int]) -> None:
+    """Raise RunError where a call's sizes break what the program requires."""
+    values: dict[Expr, Expr] = {v: const(n) for v, n in sizes.items()}
+    for cond, element in program.requires:
+        if isinstance(holds := simplify(substitute(cond, values)), Const) and not holds.value:
+            given = ", ".join(f"{v} = {sizes[v]}" for v in sorted(free_vars(cond), key=str))
+            signature = ", ".join(map(repr, (*program.params, *program.outputs)))
+            raise RunError(f"{program.name}(...)", f"expected sizes with {cond}, so that {element} stays inside, got {given}",
+                           where=f"{program.name}({signature})", hint="give arrays whose sizes fit each other")
+
+
+def _given_sizes(program: Program, arrays: Sequence[Array]) -> dict[Var, int]:
+    """The symbolic sizes, by the shapes of the arrays."""
     extents = zip((*program.params, *program.outputs), arrays, strict=False)
-    sizes: dict[Expr, Expr] = {d: const(n) for b, a in extents for d, n in zip(b.shape, np.shape(a), strict=False) if isinstance(d, Var)}
+    return {d: n for b, a in extents for d, n in zip(b.shape, np.shape(a), strict=False) if isinstance(d, Var)}
+
+
+def _is_without_steps(program: Program, given: Mapping[Var, int]) -> bool:
+    """Whether a loop that reduces may have no iteration at these sizes."""
+    sizes: dict[Expr, Expr] = {v: const(n) for v, n in given.items()}
     axes = {axis for s in walk(program.body) if isinstance(s, Update) for axis in s.axes}
     for s in walk(program.body):
         if isinstance(s, For) and s.var in axes:
@@ -206,4 +228,4 @@ def _is_without_steps(program: Program, arrays: Sequence[Array]) -> bool:
     return False
 
 
-__all__ = ["RESERVED", "PythonPrinter", "run_python", "to_python"]
+__all__ = ["RESERVED", "PythonPrinter", "check_sizes", "run_python", "to_python"]

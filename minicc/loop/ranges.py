@@ -19,7 +19,7 @@ from fractions import Fraction
 from minicc.loop.ir import For
 from minicc.loop.program import Program
 from minicc.te.bounds import Bounds, Interval, assume, bounds
-from minicc.te.expr import Binary, Const, Expr, Var, free_vars
+from minicc.te.expr import Binary, Const, Expr, Var, const, free_vars
 from minicc.te.linear import Linear, combine
 
 Ranges = dict[Expr, Interval]
@@ -54,6 +54,18 @@ def least(bounds: Bounds, form: Linear, depth: int = DEPTH, enough: int | float 
         return found
     ways = [*_by_facts(bounds, form, depth - 1), *[_by_term(bounds, form, t, depth - 1) for t in form[0]]]
     return max([found, *ways])
+
+
+def within(bounds: Bounds, index: Expr, extent: int | Expr) -> tuple[Linear, Linear]:
+    """Two sums that are not negative where `0 <= index < extent`."""
+    form = bounds.form(index)
+    terms, constant = combine(bounds.form(extent if isinstance(extent, Expr) else const(extent)), form, -1)
+    return form, (terms, constant - 1)
+
+
+def lies_within(bounds: Bounds, index: Expr, extent: int | Expr) -> bool:
+    """Whether `0 <= index < extent` is proven."""
+    return all(least(bounds, form) >= 0 for form in within(bounds, index, extent))
 
 
 def _by_facts(bounds: Bounds, form: Linear, depth: int) -> Iterator[int | float]:

@@ -5,15 +5,18 @@ In: a program. Out: nothing, or a LoopError that shows the culprit. Checked are
 - names: every loop and every buffer has its own, and every use is inside its scope;
 - types: one dtype on both sides of a store, as many indices as dimensions, conditions are bool;
 - definitions: nothing is read that no earlier statement has written, and inputs are not written;
-- bounds: every index lies in its buffer, whatever the loops do, as guards and selects allow;
+- bounds: every index lies in its buffer, whatever the loops do, as guards and selects allow, and
+  for all symbolic sizes that the program's `requires` allows;
 - races: iterations of a loop whose order does not matter touch distinct elements (`loop.races`).
 
 What cannot be proven is an error. Facts come from the extents of loops and from conditions.
+`required` finds what a program must require of its sizes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NoReturn
 
 from minicc.errors import LoopError, caret
@@ -36,18 +39,44 @@ from minicc.loop.ir import (
 )
 from minicc.loop.program import Program
 from minicc.loop.races import Access, meeting
-from minicc.loop.ranges import Ranges, inside, least, size_vars, sizes
+from minicc.loop.ranges import Ranges, inside, least, size_vars, sizes, within
+from minicc.loop.requirements import FALSE, condition
 from minicc.te.bounds import Bounds, assume
-from minicc.te.expr import Binary, Expr, Load, Reduce, Select, Var, binary, children, const, free_vars
-from minicc.te.linear import combine
+from minicc.te.expr import (
+    Binary,
+    Const,
+    Expr,
+    Load,
+    Reduce,
+    Select,
+    Var,
+    all_of,
+    any_of,
+    binary,
+    children,
+    const,
+    free_vars,
+)
 from minicc.types import boolean, int64
 
 _KINDS = (SERIAL, PARALLEL, VECTORIZE, UNROLL, *THREAD_AXES)
 
 
+@lru_cache(maxsize=16)  # a schedule is lowered and built, often more than once
 def verify(program: Program) -> None:
     """Raise LoopError at the first rule that `program` breaks."""
     _Verifier(program).run()
+
+
+def required(program: Program) -> tuple[tuple[Expr, str], ...]:
+    """Conditions on the sizes that keep every index in its buffer, each with an element; nothing where a rule is broken."""
+    verifier = _Verifier(program)
+    verifier.needs = {}
+    try:
+        verifier.run()
+    except LoopError:
+        return ()  # verify will say it
+    return tuple(verifier.needs.items())
 
 
 class _Known:
@@ -60,9 +89,15 @@ class _Known:
     def where(self, cond: Expr, truth: bool = True) -> _Known:
         """This, where `cond` is true, or false."""
         if (cond, truth) not in self.branches:
-            tested = _conjuncts(cond) if truth else set()
+            tested = conjuncts(cond) if truth else set()
             self.branches[cond, truth] = _Known(assume(cond, self.ranges, truth), self.truths | tested)
         return self.branches[cond, truth]
+
+    def within(self, index: Expr, extent: int | Expr) -> bool:
+        """Whether 0 <= index < extent is proven."""
+        tests = binary("le", const(0), index), binary("lt", index, extent)
+        return all(test in self.truths or least(self.bounds, form) >= 0
+                   for test, form in zip(tests, within(self.bounds, index, extent), strict=True))
 
     def may_be(self, cond: Expr, truth: bool) -> bool:
         """Whether `cond` may have that value, by what is known and by what it says itself: `1 <= i and i < 1` does not."""
@@ -77,18 +112,27 @@ class _Verifier:
         self.variables: set[Var] = set(size_vars(program))  # in scope
         self.written: set[Buffer] = set(program.params)
         self.accesses: list[Access] = []  # in program order, of the buffers in scope
+        self.sizes, self.trips = frozenset(self.variables), list[Expr]()  # symbolic extents of the loops around
+        self.needs: dict[Expr, str] | None = None  # collected, unless the program must state them
+        self.requires = conjuncts(*[cond for cond, _ in program.requires])
 
     def run(self) -> None:
         for name in (*[v.name for v in self.variables], *[b.name for b in (*self.program.params, *self.program.outputs)]):
             self.claim(name)
         self.buffers.update(self.program.params, self.program.outputs)
-        self.visit(self.program.body, _Known(sizes(self.program)))
+        self.visit(self.program.body, _Known(self.as_required(sizes(self.program))))
         for buffer in self.program.outputs:
             if buffer not in self.written and 0 not in buffer.shape:
                 self.fail(f"expected every output to be written, got no store to {buffer}", buffer.name)
 
     def fail(self, problem: str, culprit: str, hint: str = "") -> NoReturn:
         raise LoopError(f"verify({self.program.name})", problem, caret(str(self.program), culprit), hint)
+
+    def as_required(self, ranges: Ranges) -> Ranges:
+        """`ranges`, and what the program requires."""
+        for cond, _ in self.program.requires:
+            ranges = assume(cond, ranges)
+        return ranges
 
     def claim(self, name: str) -> None:
         if name in self.names:
@@ -132,10 +176,15 @@ class _Verifier:
                 self.fail(f"the extent of loop {s.name} must be int64, got {s.extent.dtype}", s.name)
         elif s.extent <= 0:
             return  # nothing in it runs
-        before = len(self.accesses)
+        before, around = len(self.accesses), self.trips
         self.variables.add(s.var)
-        self.visit(s.body, _Known(inside(s, known.ranges), known.truths))
+        if isinstance(s.extent, Expr):
+            self.trips = [*around, s.extent]
+            self.visit(s.body, _Known(self.as_required(inside(s, known.ranges)), known.truths))
+        else:
+            self.visit(s.body, _Known(inside(s, known.ranges), known.truths))
         self.variables.discard(s.var)
+        self.trips = around
         if s.kind not in (SERIAL, UNROLL) and s.extent != 1:
             self.race(s, self.accesses[before:])
 
@@ -238,28 +287,43 @@ class _Verifier:
         for index, extent in zip(indices, buffer.shape, strict=True):
             if index.dtype is not int64:
                 self.fail(f"indices must be int64, got {index.dtype}: {found}", str(found))
-            if not _within(index, extent if isinstance(extent, Expr) else const(extent), known):
-                low, high = known.bounds.of(index)
-                self.fail(f"expected an index in [0, {extent}) of {found}, got {index}, which may be in [{low}, {high}]",
-                          str(found), "guard it with a condition, or clamp it with te minimum and maximum")
+            if not known.within(index, extent):
+                self.require(found, index, extent, known)
         self.accesses.append(found)
 
+    def require(self, found: Access, index: Expr, extent: int | Expr, known: _Known) -> None:
+        """Refuse an index that is not proven inside, unless what the program requires of its sizes keeps it there."""
+        cond = self.condition(index, extent, known) if self.sizes else FALSE
+        if cond is FALSE or not (self.needs is not None or conjuncts(cond) <= self.requires):
+            low, high = known.bounds.of(index)
+            limit = f"0 <= {index}" if low < 0 else f"{index} < {extent}"
+            way = "store" if found.write else "read"
+            self.fail(f"expected an index in [0, {extent}) of {found}, got {index}, which may be in [{low}, {high}]", str(found),
+                      f"{way} it only where {limit} holds (te.if_then_else), pad {found.buffer.name}, or make the loops shorter")
+        elif self.needs is not None:
+            for part in sorted(conjuncts(cond), key=str):
+                self.needs.setdefault(part, str(found))
 
-def _conjuncts(cond: Expr) -> set[Expr]:
-    if isinstance(cond, Binary) and cond.op == "and":
-        return _conjuncts(cond.a) | _conjuncts(cond.b)
-    return {cond}
+    def condition(self, index: Expr, extent: int | Expr, known: _Known) -> Expr:
+        """What the sizes must be for `index` to be inside, if they decide it, and if the loops around run at all."""
+        growing = isinstance(extent, Expr)
+        cond = all_of(*[condition(known.bounds, form, self.sizes, growing) for form in within(known.bounds, index, extent)])
+        for trips in self.trips:
+            never = binary("lt", trips, 1)
+            if cond is not FALSE and free_vars(trips) <= self.sizes and not Bounds(assume(never, sizes(self.program))).of(cond)[0]:
+                cond = all_of(*[any_of(part, never) for part in sorted(conjuncts(cond), key=str)])
+        return cond
 
 
-def _within(index: Expr, extent: Expr, known: _Known) -> bool:
-    """Whether 0 <= index < extent is proven."""
-    bounds = known.bounds
-    form, limit = bounds.form(index), bounds.form(extent)
-    below = combine(limit, form, -1)
-    return (
-        (binary("le", const(0), index) in known.truths or least(bounds, form) >= 0)
-        and (binary("lt", index, extent) in known.truths or least(bounds, (below[0], below[1] - 1)) >= 0)
-    )  # fmt: skip
+def conjuncts(*conds: Expr) -> set[Expr]:
+    """The conditions that hold where all of these do; one that is always true is none."""
+    found: set[Expr] = set()
+    for cond in conds:
+        if isinstance(cond, Binary) and cond.op == "and":
+            found |= conjuncts(cond.a, cond.b)
+        elif not (isinstance(cond, Const) and cond.value):
+            found.add(cond)
+    return found
 
 
-__all__ = ["verify"]
+__all__ = ["required", "verify"]

@@ -218,7 +218,7 @@ class TeSchedule:
         for buffer in reversed(internal):
             body = Alloc(buffer, body)
         return Program(name, tuple(params[n] for n in names if n in params),
-                       tuple(outside[n] for n in names if n not in params), body)
+                       tuple(outside[n] for n in names if n not in params), body, self.program.requires)
 
     def _argument(self, arg: Any) -> str:
         if not isinstance(arg, Tensor):

@@ -1,5 +1,9 @@
 """Room 2: the mathematics of one kernel, under the names the literature gives it.
 
+An index must lie inside of its tensor, wherever it is evaluated: `te.if_then_else(i < 7, A[i + 1], 0.0)`
+reads only what it takes. `minicc.build` refuses what may lie outside. Where symbolic sizes decide, each call
+is checked; an index that data decide, as in `T[I[i]]`, is clamped: below 0 it is 0, too large the last.
+
 `create_schedule` and `thread_axis` belong to the schedule room, and stand here because lessons
 write `te.create_schedule(C.op)`. They are imported last: rooms above import the submodules of this one.
 """

@@ -295,6 +295,9 @@ def assume(cond: Expr, ranges: Ranges, truth: bool = True) -> dict[Expr, Interva
                 pending += [(b, True), (a, True)]
             case Binary("or", a, b) if not holds:
                 pending += [(b, False), (a, False)]
+            case Binary("or", a, b):
+                seen = Bounds(known, MAX_DEPTH)
+                pending += [(other, True) for one, other in ((a, b), (b, a)) if seen.of(one) == (0, 0)]
             case Binary(op, a, b) if op in COMPARISONS and a.dtype.is_integer and limits(a.dtype)[1] <= limits(int64)[1]:
                 _learn(known, op, cast(a, int64), cast(b, int64), holds)  # converted, the numbers are the same
     return known

@@ -66,7 +66,7 @@ LoopError: verify(f): expected an index in [0, 100) of A[i + 1], got i + 1, whic
         for i in range(100):
             B[i] = A[i + 1]
                    ^ here
-hint: guard it with a condition, or clamp it with te minimum and maximum"""
+hint: read it only where i + 1 < 100 holds (te.if_then_else), pad A, or make the loops shorter"""
 
 
 @pytest.mark.parametrize("index", [i - 1, i * 2, i + j, i // 2 * 3 + 60, IDX[i], maximum(i - 5, -1), (i + 50) % 101], ids=text)
