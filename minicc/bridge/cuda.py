@@ -151,7 +151,7 @@ def bundle_of_graph(graph: Graph, architectures: Sequence[str] = ARCHITECTURES, 
     call = f"bundle_of_graph({graph.name})"
     for n in graph.nodes:
         if n.inferred is None or not n.inferred.is_bound:
-            raise BridgeError(call, f"expected known shapes, got {n.inferred or '?'} of {n.op}", where=str(n.span or ""),
+            raise BridgeError(call, f"expected known shapes, got {n.inferred or '?'} of {n.op}", where=graph.where(n),
                               hint="bind the graph first: --input-shapes or --dim")
     target = cuda_target(oldest(architectures))
     module = fused(to_relax(graph), target)
@@ -305,7 +305,7 @@ class _MainReader:
         """The error about an operator that is no TIR function: TVM's runtime library computes it."""
         found = NODE_OF.fullmatch(var.name)
         n = self.graph.nodes[int(found[1])] if found else None
-        where = f"node {found[1]}: {n.op}" + (f"    # {n.span}" if n.span else "") if found and n else f"variable {var.name}"
+        where = f"node {found[1]}: {n.op}" + (f"    # {self.graph.spans[n]}" if n in self.graph.spans else "") if found and n else f"variable {var.name}"
         return BridgeError(f"bundle_of_graph({self.graph.name})", f"expected operators that become kernels, got {name}, which TVM leaves "
                            "to a function of its runtime library", where=where, hint="run this model on the CPU: minicc run MODEL")
 

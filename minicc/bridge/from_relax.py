@@ -56,7 +56,7 @@ def from_relax(module: Any, function: str = "main", params: Mapping[str, Array] 
                           hint="TIR functions have no graph")
     reader = _Reader(functions, function)
     main = functions[function]
-    inputs, arguments = _parameters(call, main, params or {}, reader.dimensions)
+    inputs, arguments = _parameters(call, main, params or {}, reader)
     result = reader.run(main, arguments, 0)
     reader.report(call)
     outputs = _flat(result)
@@ -64,10 +64,10 @@ def from_relax(module: Any, function: str = "main", params: Mapping[str, Array] 
         raise BridgeError(call, f"expected a result of tensors, got {len(outputs)} values, not all of them tensors",
                           hint="return tensors only, or tuples of them")
     names = ("out",) if len(outputs) == 1 else tuple(f"out{k}" for k in range(len(outputs)))
-    return Graph(function, tuple(inputs), tuple(outputs), names)
+    return Graph(function, tuple(inputs), tuple(outputs), names).located(reader.spans)
 
 
-def _parameters(call: str, function: Any, values: Mapping[str, Array], dimensions: Dimensions) -> tuple[list[Node], list[Node]]:
+def _parameters(call: str, function: Any, values: Mapping[str, Array], reader: _Reader) -> tuple[list[Node], list[Node]]:
     """The inputs of the graph, and the value of every parameter."""
     known = [p.name for p in function.params]
     for name in values:
@@ -80,7 +80,7 @@ def _parameters(call: str, function: Any, values: Mapping[str, Array], dimension
             raise BridgeError(call, f"expected tensors of known rank as parameters, got {param.name}: {param.ty}",
                               hint="give its value in params, or the module its shapes")
         try:
-            wanted = dimensions.type(param.ty)
+            wanted = reader.dimensions.type(param.ty)
         except TypeInferenceError as error:
             raise BridgeError(call, f"expected parameters of the dtypes of minicc, got {param.name}: {param.ty}",
                               hint=error.hint or "convert it before, to float32 for example") from error
@@ -95,7 +95,8 @@ def _parameters(call: str, function: Any, values: Mapping[str, Array], dimension
         if not _fits(TensorType.of(given), wanted):
             raise BridgeError(call, f"expected {wanted} for the parameter {param.name}, got {TensorType.of(given)}",
                               hint="numpy.asarray(value, dtype).reshape(shape) makes one of the type that is expected")
-        arguments.append(constant(given, Span(call, param.name)))
+        with spanned(reader.spans, Span(call, param.name)):
+            arguments.append(constant(given))
     return inputs, arguments
 
 
@@ -127,6 +128,7 @@ class _Reader:
         self.functions, self.name = functions, name
         self.relax = _tvm.load().relax
         self.dimensions = Dimensions()
+        self.spans: dict[Node, Span] = {}
         self.lacking: dict[str, list[str]] = {}  # what is not supported -> the variables that hold it
 
     def run(self, function: Any, arguments: Sequence[Any], depth: int) -> Any:
@@ -152,7 +154,7 @@ class _Reader:
         """The value of an expression that is called `name`; UNKNOWN if it is not supported, which is noted."""
         operator = getattr(getattr(expr, "op", None), "name", "")
         try:
-            with spanned(Span(self.name, name, operator, position)):
+            with spanned(self.spans, Span(self.name, name, operator, position)):
                 return self.value(expr, values, name, depth)
         except Unsupported as reason:
             self.lack(operator or type(expr).__name__, name, str(reason))

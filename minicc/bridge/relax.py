@@ -183,7 +183,7 @@ class Relax:
                 continue
             if label:
                 self.name = label(k)
-            where = f"node {k}: {n.op}" + (f"    # {n.span}" if n.span else "")
+            where = f"node {k}: {n.op}" + (f"    # {graph.spans[n]}" if n in graph.spans else "")
             try:
                 values[n] = self._checked(n, self.apply(n.op, [values[i] for i in n.inputs]))
             except Unbound as error:

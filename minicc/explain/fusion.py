@@ -129,7 +129,7 @@ class Comparison:
             "graph": self.graph.name,
             "summary": self.summary,
             "nodes": [{"node": at[n], "operator": n.op.name, "kind": n.op.kind.name.lower(), "type": str(n.inferred),
-                       "span": str(n.span or "")} for n in operators(self.graph)],
+                       "span": self.graph.where(n)} for n in operators(self.graph)],
             "kernels": [{"name": k.label, "nodes": [at[n] for n in k.nodes]} for k in self.kernels],
             "groups": [{"name": g.name, "nodes": [at[n] for n in grouping.nodes(g)], "steps": [
                 {"node": at[s.node], "function": s.function, "pattern": str(s.pattern)} for s in g.steps]} for g in grouping.groups],

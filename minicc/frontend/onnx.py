@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import networkx
@@ -26,7 +26,7 @@ from minicc.frontend.onnx_call import Call
 from minicc.frontend.onnx_functions import Item, flatten
 from minicc.frontend.onnx_ops import TRANSLATIONS
 from minicc.frontend.onnx_tensors import array, checked_dims, dtype_of
-from minicc.graph.ir import Graph, Node, Span, constant, input
+from minicc.graph.ir import Graph, Node, Span, constant, input, spanned
 from minicc.types import Dim, Symbol, TensorType
 
 OLDEST = 7
@@ -77,6 +77,7 @@ class _Loader:
     name: str
     folder: Path | None
     model: ModelProto
+    spans: dict[Node, Span] = field(default_factory=dict)
 
     def error(self, problem: str, where: str, hint: str) -> LoadError:
         return LoadError(f"load({self.name!r})", problem, where, hint)
@@ -88,14 +89,15 @@ class _Loader:
         self._check_supported(items)
         values: dict[str, Node | None] = {}
         for tensor in proto.initializer:
-            self._define(values, tensor.name, constant(array(tensor, self.folder, self.name), Span(self.name, tensor.name)))
+            with spanned(self.spans, Span(self.name, tensor.name)):
+                self._define(values, tensor.name, constant(array(tensor, self.folder, self.name)))
         inputs = tuple(self._inputs(proto, values))
         for item in self._sorted(items, values):
             self._translate(item, values)
         names = tuple(output.name for output in proto.output)
         self._check_outputs(names, values)
         outputs = tuple(node for name in names if (node := values[name]) is not None)
-        return Graph(re.sub(r"\W", "_", proto.name) or "main", inputs, outputs, names)
+        return Graph(re.sub(r"\W", "_", proto.name) or "main", inputs, outputs, names).located(self.spans)
 
     # Checks of the whole model
 
@@ -151,7 +153,8 @@ class _Loader:
             if info.name in initial:
                 initial.remove(info.name)  # so that a second input of this name is found
                 continue
-            node = input(info.name, self._type(info, symbols), Span(self.name, info.name, "input"))
+            with spanned(self.spans, Span(self.name, info.name, "input")):
+                node = input(info.name, self._type(info, symbols))
             self._define(values, info.name, node)
             yield node
 
@@ -207,7 +210,8 @@ class _Loader:
         span = item.span(self.name)
         try:
             call = Call(item.node, item.version, [values[name] if name else None for name in item.node.input], span)
-            result = TRANSLATIONS[item.node.op_type](call)
+            with spanned(self.spans, span):
+                result = TRANSLATIONS[item.node.op_type](call)
             call.finish()
         except MiniccError:
             raise

@@ -102,7 +102,7 @@ class Call:
         if found is None or (found.inferred is not None and found.inferred.rank == len(shape)):
             return found
         if isinstance(found.op, Constant):
-            return constant(found.op.data.array.reshape(shape), self.span)
+            return constant(found.op.data.array.reshape(shape))
         return self(Reshape, found, shape=shape)
 
     def known(self, position: int) -> Array | None:
@@ -129,14 +129,14 @@ class Call:
             elif value is not None:
                 plain[name] = bool(value) if name in _flags(operator) else value
         op = operator(**plain)
-        made = make(op, [*data, *[pending[name] for name in op.pending]], self.span)
+        made = make(op, [*data, *[pending[name] for name in op.pending]])
         if made.inferred is not None and made.inferred.is_bound and made.inferred.size > LARGEST:
             raise self.error(f"a result of {made.inferred} is more than 2**40 elements", "the model is not an honest one")
         return made
 
     def constant(self, value: Any, dtype: DType | str = "float32") -> Node:
         """A constant node."""
-        return constant(np.asarray(value, DType.of(dtype).numpy), self.span)
+        return constant(np.asarray(value, DType.of(dtype).numpy))
 
     def like(self, value: float, x: Node) -> Node:
         """The scalar `value` in the dtype of `x`, known or not."""

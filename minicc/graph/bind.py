@@ -30,7 +30,7 @@ import numpy as np
 
 from minicc.errors import GraphError, nearest
 from minicc.graph.evaluate import compute, given_array, match_shape
-from minicc.graph.ir import Constant, Graph, Input, Node, constant, input, make
+from minicc.graph.ir import Constant, Graph, Input, Node, Span, constant, here, input, make, spanned
 from minicc.graph.transform import same
 from minicc.ops.base import Array, Operator
 from minicc.types import Unbound
@@ -58,18 +58,20 @@ def bind(
     call = f"bind({graph.name})"
     numbers = _numbers(call, graph, dims, shapes, values)
     replaced: dict[Node, Node] = {}
+    spans: dict[Node, Span] = {}
     for name, n in zip(graph.input_names, graph.inputs, strict=True):
         bound = n.type.bind(numbers)
-        replaced[n] = constant(values[name], n.span) if name in values else (
-            n if bound is n.type else input(name, bound, n.span))
+        with spanned(spans, graph.spans.get(n)):
+            replaced[n] = constant(values[name]) if name in values else n if bound is n.type else input(name, bound)
     inputs = [replaced[n] for n in graph.inputs if not isinstance(replaced[n].op, Constant)]
     feeding = _feeding_operands(graph)
     for n in graph.nodes:
-        if n not in replaced:
-            made = _resolve(n, tuple([replaced[i] for i in n.inputs]))
-            replaced[n] = _evaluated(made) if n in feeding else made
-        _check_size(call, replaced[n])
-    return graph.rebuild(replaced, inputs)
+        with spanned(spans, graph.spans.get(n)):
+            if n not in replaced:
+                made = _resolve(n, tuple([replaced[i] for i in n.inputs]))
+                replaced[n] = _evaluated(made) if n in feeding else made
+            _check_size(call, replaced[n])
+    return graph.rebuild(replaced, spans, inputs)
 
 
 def runtime_operands(graph: Graph) -> list[str]:
@@ -134,7 +136,7 @@ def _check_number(call: str, what: str, number: Any) -> None:
 
 def _check_size(call: str, n: Node) -> None:
     if n.inferred is not None and n.type.size > HUGE:
-        raise GraphError(call, f"expected tensors of at most 2**40 elements, got {n.type}", where=str(n.span or ""),
+        raise GraphError(call, f"expected tensors of at most 2**40 elements, got {n.type}", where=here(),
                          hint="bind smaller numbers to the symbols")
 
 
@@ -143,14 +145,14 @@ def _resolve(n: Node, inputs: tuple[Node, ...]) -> Node:
     pending = len(n.op.pending)
     if pending and all(isinstance(i.op, Constant) for i in inputs[-pending:]):
         operands = [i.op.data.array for i in inputs[-pending:]]  # type: ignore[attr-defined]
-        return make(n.op.bind(operands), inputs[:-pending], n.span)
+        return make(n.op.bind(operands), inputs[:-pending])
     if _by_type(n.op) and all(i.inferred is not None for i in inputs):
         try:
             value = n.op.fold(*[i.inferred for i in inputs])
         except Unbound:
             value = None
         if value is not None:
-            return constant(value, n.span)
+            return constant(value)
     return same(n, inputs)
 
 
@@ -163,11 +165,11 @@ def _evaluated(n: Node) -> Node:
         return n
     if n.type.size > LARGEST:
         raise GraphError(f"bind: {n.op}", f"an operand is computed from {n.type}, expected at most {LARGEST} elements",
-                         where=str(n.span or ""))
+                         where=here())
     try:
-        return constant(compute(n.op, arrays), n.span)
+        return constant(compute(n.op, arrays))
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise GraphError(f"bind: {n.op}", f"cannot compute an operand: {error}", where=str(n.span or "")) from error
+        raise GraphError(f"bind: {n.op}", f"cannot compute an operand: {error}", where=here()) from error
 
 
 

@@ -35,4 +35,4 @@ def _eliminate(n: Node, inputs: tuple[Node, ...]) -> Node:
     if len(kept) == len(inputs):
         return same(n, inputs)
     smaller = Graph(body.name, tuple(body.inputs[k] for k in kept), body.outputs, body.output_names)
-    return make(Kernel(n.op.label, smaller), [inputs[k] for k in kept], n.span)
+    return make(Kernel(n.op.label, smaller), [inputs[k] for k in kept])

@@ -109,4 +109,4 @@ def _check_result(graph: Graph, n: Node, array: Array) -> None:
     got = TensorType.of(array)
     if n.inferred is not None and n.inferred.is_bound and got != n.inferred:
         raise GraphError(f"evaluate({graph.name})", f"{n.op} must give {n.inferred}, its reference gave {got}",
-                         where=str(n.span or ""))
+                         where=graph.where(n))

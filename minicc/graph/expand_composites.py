@@ -16,7 +16,7 @@ Needs: the types of a composite's inputs. Ensures: no composite whose inputs hav
 
 from __future__ import annotations
 
-from minicc.graph.ir import Graph, Node, spanned
+from minicc.graph.ir import Graph, Node
 from minicc.graph.transform import same, transform
 
 DEEPEST = 8  # composites within composites
@@ -34,6 +34,5 @@ def expand_composites(graph: Graph) -> Graph:
 def _expand(n: Node, inputs: tuple[Node, ...]) -> Node:
     if not n.op.composite or n.op.pending or any(i.inferred is None for i in inputs):
         return same(n, inputs)
-    with spanned(n.span):
-        expanded: Node = n.op.expand(*inputs)
+    expanded: Node = n.op.expand(*inputs)
     return expanded

@@ -42,7 +42,7 @@ import networkx as nx
 
 from minicc import ops
 from minicc.errors import TypeInferenceError
-from minicc.graph.ir import Constant, Graph, Input, Kernel, Node, constant, input, make
+from minicc.graph.ir import Constant, Graph, Input, Kernel, Node, Span, constant, input, make, spanned
 from minicc.ir.node import postorder
 from minicc.ops.base import Kind, infer
 from minicc.types import TensorType
@@ -195,20 +195,23 @@ def _is_scalar(n: Node) -> bool:
 
 def _as_kernels(graph: Graph, groups: Partition) -> Graph:
     made: dict[Node, Node] = {}
+    spans: dict[Node, Span] = {}
     for n in graph.nodes:
         group = groups.of.get(n)
         if group is None:  # an input, a constant, or a kernel already
-            made[n] = n if all(made[i] is i for i in n.inputs) else make(n.op, [made[i] for i in n.inputs], n.span)
+            with spanned(spans, graph.spans.get(n)):
+                made[n] = n if all(made[i] is i for i in n.inputs) else make(n.op, [made[i] for i in n.inputs])
         elif n is group.output:
-            made[n] = _kernel(group, made)
-    return graph.rebuild(made)
+            with spanned(spans, graph.spans.get(group.heart or n)):
+                made[n] = _kernel(group, made)
+    return graph.rebuild(made, spans)
 
 
 def _kernel(group: Group, made: dict[Node, Node]) -> Node:
     """The node that computes `group`: a Kernel on what it reads, or the Reshape itself."""
     output = group.output
     if len(group.members) == 1 and isinstance(output.op, ops.Reshape):
-        return make(output.op, [made[i] for i in output.inputs], output.span)
+        return make(output.op, [made[i] for i in output.inputs])
     order = group.nodes
     parameters: dict[Node, Node] = {}
     body: dict[Node, Node] = {}
@@ -220,8 +223,7 @@ def _kernel(group: Group, made: dict[Node, Node]) -> Node:
         body[n] = make(n.op, [literals.get(position) or body[i] for position, i in enumerate(n.inputs)])
     label = _label(order)
     kernel = Kernel(label, Graph(label, tuple(parameters.values()), (body[output],), ("out",)))
-    span = (group.heart or output).span
-    return make(kernel, [made[i] for i in parameters], span)
+    return make(kernel, [made[i] for i in parameters])
 
 
 def _literals(n: Node) -> dict[int, Node]:

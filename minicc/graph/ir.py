@@ -7,7 +7,8 @@
 
 Semantics. Values are immutable tensors; an operator is a pure function, so order is only
 dataflow, and a node used twice is computed once. Nodes are interned by (op, inputs): equal
-computations are one node, and the span of the first one made is kept. A type is `?` while it
+computations are one node, in every graph of the process. Where a node comes from, its span, is
+therefore kept by each graph. A type is `?` while it
 depends on a symbol or on an operand that is still an input; binding resolves it. The meaning of
 a graph is `evaluate`: the NumPy reference of every operator, in topological order.
 
@@ -24,7 +25,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -110,20 +111,19 @@ class Node(kit.Node):
     op: Operator
     inputs: tuple[Node, ...]
     inferred: TensorType | None  # None while a symbol or an operand leaves it open
-    span: Span | None = None
 
     exact_key: ClassVar[bool] = True
 
     @classmethod
     def intern_key(cls, args: tuple[Any, ...]) -> Any:
-        return cls, args[0], args[1]  # the type follows from these, and the span says nothing of the value
+        return cls, args[0], args[1]  # the type follows from these
 
     @property
     def type(self) -> TensorType:
         """The inferred type. Raises GraphError while it is not known."""
         if self.inferred is None:
             raise GraphError(f"type of {self.op}", "not known before every symbol and operand is bound",
-                             where=str(self.span or ""), hint='bind it: input_shapes={"x": (1, 3, 224, 224)} or --dim n=1')
+                             where=here(), hint='bind it: input_shapes={"x": (1, 3, 224, 224)} or --dim n=1')
         return self.inferred
 
     @property
@@ -145,50 +145,63 @@ class Node(kit.Node):
         return f"<{self.op.name}: {self.inferred or '?'}>"
 
 
-_span: ContextVar[Span | None] = ContextVar("span", default=None)
+_place: ContextVar[tuple[dict[Node, Span], Span | None]] = ContextVar("place")
 
 
 @contextmanager
-def spanned(span: Span | None) -> Iterator[None]:
-    """Nodes made in this context without a span of their own get `span`."""
-    token = _span.set(span)
+def spanned(spans: dict[Node, Span], span: Span | None) -> Iterator[None]:
+    """Nodes made in this context come from `span`: noted in `spans`, where they have none there. Errors name it."""
+    token = _place.set((spans, span))
     try:
         yield
     finally:
-        _span.reset(token)
+        _place.reset(token)
 
 
-def make(op: Operator, values: Sequence[Any], span: Span | None = None) -> Node:
+def here() -> str:
+    """The span of what is being made, as text for an error."""
+    _, span = _place.get(({}, None))
+    return str(span or "")
+
+
+def _noted(n: Node) -> Node:
+    spans, span = _place.get(({}, None))
+    if span is not None:
+        spans.setdefault(n, span)
+    return n
+
+
+def make(op: Operator, values: Sequence[Any]) -> Node:
     """The node `op(*values)`, its type inferred. An inference error gains the span."""
-    span = span or _span.get()
     inputs = tuple(v if isinstance(v, Node) else constant(v) for v in values)
     try:
         inferred = infer(op, [v.inferred for v in inputs])
     except TypeInferenceError as error:
-        error.where = error.where or str(span or "")
+        error.where = error.where or here()
         raise
-    return Node(op, inputs, inferred, span)
+    return _noted(Node(op, inputs, inferred))
 
 
-def input(name: str, type: TensorType, span: Span | None = None) -> Node:
+def input(name: str, type: TensorType) -> Node:
     """A graph input."""
-    return Node(Input(name, type), (), type, span)
+    return _noted(Node(Input(name, type), (), type))
 
 
-def constant(array: Any, span: Span | None = None) -> Node:
+def constant(array: Any) -> Node:
     """A node that holds `array`."""
     data = array if isinstance(array, Data) else Data(array)
-    return Node(Constant(data), (), TensorType.of(data.array), span or _span.get())
+    return _noted(Node(Constant(data), (), TensorType.of(data.array)))
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Inputs in order, outputs in order, and the names of the outputs."""
+    """Inputs in order, outputs in order, the names of the outputs, and where the nodes come from, as far as that is known."""
 
     name: str
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
     output_names: tuple[str, ...]
+    spans: dict[Node, Span] = field(default_factory=dict, repr=False)
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -222,13 +235,27 @@ class Graph:
         return (self.name, self.inputs, self.outputs, self.output_names) == (
             other.name, other.inputs, other.outputs, other.output_names)
 
-    def rebuild(self, replaced: Mapping[Node, Node], inputs: Sequence[Node] | None = None) -> Graph:
-        """The same graph with the outputs looked up in `replaced`; itself when nothing changed."""
+    def where(self, n: Node) -> str:
+        """Where a node of this graph comes from, as text for an error."""
+        return str(self.spans.get(n, ""))
+
+    def located(self, spans: Mapping[Node, Span]) -> Graph:
+        """This graph, with those of `spans` noted that are of its nodes and have no other."""
+        for n in self.nodes:  # of its nodes only: a span of a dead one would keep it, and its array, alive
+            if (span := spans.get(n)) is not None:
+                self.spans.setdefault(n, span)
+        return self
+
+    def rebuild(self, replaced: Mapping[Node, Node], spans: Mapping[Node, Span], inputs: Sequence[Node] | None = None) -> Graph:
+        """The same graph with the outputs looked up in `replaced`; itself when nothing changed.
+
+        `spans` are those of the nodes that were made for it; a node that was there before keeps its own.
+        """
         outputs = tuple(replaced.get(n, n) for n in self.outputs)
         kept = self.inputs if inputs is None else tuple(inputs)
         if outputs == self.outputs and kept == self.inputs:
             return self
-        return Graph(self.name, kept, outputs, self.output_names)
+        return Graph(self.name, kept, outputs, self.output_names).located(self.spans).located(spans)
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
@@ -268,7 +295,7 @@ def _lines(graph: Graph) -> Iterator[str]:
             continue
         names[n] = f"%{len(names) - len(graph.inputs)}"
         call = f"{_head(n.op)}({', '.join(names[i] for i in n.inputs)})"
-        yield f"  {names[n]} = {call} : {n.inferred or '?'}" + (f"    # {n.span}".replace("\n", " ") if n.span else "")
+        yield f"  {names[n]} = {call} : {n.inferred or '?'}" + (f"    # {graph.spans[n]}".replace("\n", " ") if n in graph.spans else "")
         if isinstance(n.op, Kernel):
             yield from (f"  | {line}" for line in _lines(n.op.body))
     results = ", ".join(f"{_quoted(label)}={names[n]}" for label, n in zip(graph.output_names, graph.outputs, strict=True))
@@ -299,7 +326,7 @@ class Kernel(Operator):
     @classmethod
     def intern_key(cls, args: tuple[Any, ...]) -> Any:
         body: Graph = args[1]
-        return cls, args[0], body.inputs, body.outputs
+        return cls, args[0], body.name, body.inputs, body.outputs, body.output_names
 
     def infer(self, *types: TensorType) -> TensorType:
         return self.body.outputs[0].type

@@ -33,7 +33,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import ops
-from minicc.graph.ir import Constant, Graph, Node, make, spanned
+from minicc.graph.ir import Constant, Graph, Node, Span, make, spanned
 from minicc.graph.merge_common_subexpressions import COMMUTATIVE
 from minicc.ir.node import node
 from minicc.ir.rewrite import Rule, Wild, fixpoint
@@ -103,7 +103,7 @@ _unnamed = map("_{}".format, itertools.count())
 
 def on(op: Any, *inputs: Any) -> Any:
     """The pattern of a node: `op` is an operator, perhaps with wilds as fields, or an `Is`."""
-    return Node(op, inputs, Anything(next(_unnamed)), Anything(next(_unnamed)))  # type: ignore[arg-type]
+    return Node(op, inputs, Anything(next(_unnamed)))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -337,15 +337,18 @@ def simplify_graph(graph: Graph, rules: Iterable[GraphRule] = RULES, fast: bool 
         for kind in rule.classes if fast or not rule.fast else ():
             table.setdefault(kind, []).append(rule)
     shared = _shared(graph)
+    spans: dict[Node, Span] = {}  # of the nodes that are made here
 
     def step(n: Node) -> Node | None:
-        found = _first(table.get(type(n.op), ()), n, shared)
+        with spanned(spans, graph.spans.get(n) or spans.get(n)):
+            found = _first(table.get(type(n.op), ()), n, shared)
         if found is not None and n in shared:
             shared.add(found)
         return found
 
     def rebuild(n: Node, inputs: tuple[Node, ...]) -> Node:
-        made = make(n.op, inputs, n.span)
+        with spanned(spans, graph.spans.get(n) or spans.get(n)):
+            made = make(n.op, inputs)
         if n in shared:
             shared.add(made)
         return made
@@ -353,7 +356,7 @@ def simplify_graph(graph: Graph, rules: Iterable[GraphRule] = RULES, fast: bool 
     done: dict[Node, Node] = {}
     for n in graph.outputs:
         fixpoint(n, step, lambda m: m.inputs, rebuild, done)
-    return graph.rebuild(done)
+    return graph.rebuild(done, spans)
 
 
 def _shared(graph: Graph) -> set[Node]:
@@ -368,8 +371,7 @@ def _first(rules: Iterable[GraphRule], n: Node, shared: set[Node]) -> Node | Non
     if n.inferred is None or not n.inferred.is_bound:
         return None
     for rule in rules:
-        with spanned(n.span):
-            found: Node | None = rule.apply(n)
+        found: Node | None = rule.apply(n)
         if found is None or found is n or found.inferred != n.inferred:
             continue
         if not (rule.once and any(i in shared for i in _inner(rule.lhs, n))):

@@ -27,7 +27,7 @@ import numpy as np
 
 import minicc.ops  # noqa: F401 - registers the operators
 from minicc.errors import GraphError, TypeInferenceError, nearest
-from minicc.graph.ir import Constant, Data, Graph, Kernel, Node, Span, constant, input, make
+from minicc.graph.ir import Constant, Data, Graph, Kernel, Node, Span, constant, input, make, spanned
 from minicc.graph.verify import verify
 from minicc.ops.base import OPERAND, REGISTRY, Operator
 from minicc.types import DType, Symbol, TensorType
@@ -140,20 +140,22 @@ def _graph(lines: list[_Line], constants: dict[str, Any], depth: int) -> Graph:
         raise line.error(f"kernels are nested deeper than {_DEEPEST}")
     name, values = _header(line)
     inputs = tuple(values.values())
+    spans: dict[Node, Span] = {}
     while True:
         if not lines:
             raise line.error("the graph does not end", hint="its last lines are `return NAME=VALUE` and `}`")
         line = lines.pop(0)
         if line.peek() == "return":
             break
-        _define(line, lines, values, constants, depth)
+        _define(line, lines, values, spans, constants, depth)
     outputs = _results(line, values)
     if not lines:
         raise line.error("the graph does not end", hint="its last line is `}`")
     lines.pop(0).expect("}", "")
     if lines:
         raise lines[0].error("expected the end of the graph")
-    return Graph(name, inputs, tuple(outputs.values()), tuple(outputs))
+    made = Graph(name, inputs, tuple(outputs.values()), tuple(outputs))
+    return made if depth else made.located(spans)  # equal kernels of several graphs are one, so its nodes have none
 
 
 def _header(line: _Line) -> tuple[str, dict[str, Node]]:
@@ -191,7 +193,8 @@ def _results(line: _Line, values: dict[str, Node]) -> dict[str, Node]:
     return outputs
 
 
-def _define(line: _Line, lines: list[_Line], values: dict[str, Node], constants: dict[str, Any], depth: int) -> None:
+def _define(line: _Line, lines: list[_Line], values: dict[str, Node], spans: dict[Node, Span], constants: dict[str, Any],
+            depth: int) -> None:
     """`%N = Operator(...)(...) : type    # span`, and the body below it if it is a kernel."""
     start = line.at
     result = line.peek()
@@ -207,9 +210,9 @@ def _define(line: _Line, lines: list[_Line], values: dict[str, Node], constants:
     operands = [_read(line, values) for _ in line.listed(")")]
     line.expect(":")
     stated = _type(line)
-    span = _span(line)
     try:
-        made = constant(op.data, span) if isinstance(op, Constant) else make(op, operands, span)
+        with spanned(spans, _span(line)):
+            made = constant(op.data) if isinstance(op, Constant) else make(op, operands)
     except TypeInferenceError as error:
         raise line.error(error.problem, at=at, hint=error.hint) from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # fields of a wrong kind

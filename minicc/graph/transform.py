@@ -19,20 +19,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from minicc.graph.ir import Graph, Node, make
+from minicc.graph.ir import Graph, Node, Span, make, spanned
 
 Change = Callable[[Node, tuple[Node, ...]], Node]
 
 
 def same(n: Node, inputs: tuple[Node, ...]) -> Node:
     """`n` on other inputs, its type inferred again; `n` itself when they are its own."""
-    return n if inputs == n.inputs else make(n.op, inputs, n.span)
+    return n if inputs == n.inputs else make(n.op, inputs)
 
 
 def transform(graph: Graph, change: Change) -> Graph:
-    """The graph with each node, producers first, replaced by `change(node, rebuilt inputs)`."""
+    """The graph with each node, producers first, replaced by `change(node, rebuilt inputs)`.
+
+    What `change` makes comes from where the node came from.
+    """
+    spans: dict[Node, Span] = {}
     made: dict[Node, Node] = {n: n for n in graph.inputs}
     for n in graph.nodes:
         if n not in made:
-            made[n] = change(n, tuple([made[i] for i in n.inputs]))
-    return graph.rebuild(made)
+            with spanned(spans, graph.spans.get(n)):
+                made[n] = change(n, tuple([made[i] for i in n.inputs]))
+    return graph.rebuild(made, spans)

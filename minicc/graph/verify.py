@@ -15,7 +15,7 @@ hint: list it in Graph.inputs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from minicc.errors import GraphError, TypeInferenceError
 from minicc.graph.ir import Graph, Input, Kernel, Node
@@ -27,7 +27,7 @@ def verify(graph: Graph) -> None:
     call = f"verify({graph.name})"
     for n in graph.inputs:
         if not isinstance(n.op, Input):
-            raise GraphError(call, f"an input must be an Input node, got {n.op}", where=_where(n))
+            raise GraphError(call, f"an input must be an Input node, got {n.op}", where=graph.where(n))
     _check_unique(call, "input", graph.input_names)
     _check_unique(call, "output", graph.output_names)
     if len(graph.outputs) != len(graph.output_names):
@@ -36,9 +36,9 @@ def verify(graph: Graph) -> None:
     for n in graph.nodes:
         for i in n.inputs:
             if i not in seen:
-                raise GraphError(call, f"{n.op} depends on itself, through {i.op}", where=_where(n))
+                raise GraphError(call, f"{n.op} depends on itself, through {i.op}", where=graph.where(n))
         seen.add(n)
-        _check_node(call, n, graph.inputs)
+        _check_node(call, graph, n)
 
 
 def _check_unique(call: str, what: str, names: Iterable[str]) -> None:
@@ -49,36 +49,32 @@ def _check_unique(call: str, what: str, names: Iterable[str]) -> None:
         seen.add(name)
 
 
-def _check_node(call: str, n: Node, inputs: Sequence[Node]) -> None:
+def _check_node(call: str, graph: Graph, n: Node) -> None:
     op = n.op
     if isinstance(op, Input):
-        if n not in inputs:
-            raise GraphError(call, f"input {op.label} is read but not declared", where=_where(n),
+        if n not in graph.inputs:
+            raise GraphError(call, f"input {op.label} is read but not declared", where=graph.where(n),
                              hint="list it in Graph.inputs")
         return
     if len(op.pending) > len(n.inputs):
         raise GraphError(call, f"{op} awaits {len(op.pending)} operands ({', '.join(op.pending)}) but has "
-                         f"{len(n.inputs)} inputs", where=_where(n))
+                         f"{len(n.inputs)} inputs", where=graph.where(n))
     if isinstance(op, Kernel):
-        _check_kernel(call, n, op)
+        _check_kernel(call, graph, n, op)
     try:
         inferred = infer(op, [i.inferred for i in n.inputs])
     except TypeInferenceError as error:
-        raise GraphError(call, str(error), where=_where(n)) from error
+        raise GraphError(call, str(error), where=graph.where(n)) from error
     except TypeError as error:  # the number of inputs does not fit the signature of `infer`
-        raise GraphError(call, f"{op} does not take {len(n.inputs)} inputs: {error}", where=_where(n)) from error
+        raise GraphError(call, f"{op} does not take {len(n.inputs)} inputs: {error}", where=graph.where(n)) from error
     if inferred != n.inferred:
-        raise GraphError(call, f"the type of {op} must be {inferred or '?'}, got {n.inferred or '?'}", where=_where(n))
+        raise GraphError(call, f"the type of {op} must be {inferred or '?'}, got {n.inferred or '?'}", where=graph.where(n))
 
 
-def _check_kernel(call: str, n: Node, kernel: Kernel) -> None:
+def _check_kernel(call: str, graph: Graph, n: Node, kernel: Kernel) -> None:
     if len(kernel.body.outputs) != 1:
-        raise GraphError(call, f"kernel {kernel.label} must have one output, got {len(kernel.body.outputs)}", where=_where(n))
+        raise GraphError(call, f"kernel {kernel.label} must have one output, got {len(kernel.body.outputs)}", where=graph.where(n))
     expected, got = [p.inferred for p in kernel.body.inputs], [i.inferred for i in n.inputs]
     if expected != got:
-        raise GraphError(call, f"kernel {kernel.label} takes {expected}, got {got}", where=_where(n))
+        raise GraphError(call, f"kernel {kernel.label} takes {expected}, got {got}", where=graph.where(n))
     verify(kernel.body)
-
-
-def _where(n: Node) -> str:
-    return str(n.span or "")

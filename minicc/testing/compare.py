@@ -62,7 +62,7 @@ class Subject:
 
     def cut(self, n: Node) -> Graph:
         """The graph with one node as its output."""
-        return Graph(self.graph.name, self.graph.inputs, (n,), ("value",))
+        return Graph(self.graph.name, self.graph.inputs, (n,), ("value",)).located(self.graph.spans)
 
 
 @dataclass(frozen=True)

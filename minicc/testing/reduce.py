@@ -70,7 +70,7 @@ def operators(graph: Graph) -> list[Node]:
 def with_every_value(graph: Graph) -> Graph:
     """The graph with the result of every operator as an output; that of `operators(graph)[k]` is called `nk`."""
     found = operators(graph)
-    return Graph(graph.name, graph.inputs, tuple(found), tuple(f"n{k}" for k in range(len(found))))
+    return Graph(graph.name, graph.inputs, tuple(found), tuple(f"n{k}" for k in range(len(found)))).located(graph.spans)
 
 
 # ---- what fails ---------------------------------------------------------------------------------
@@ -261,20 +261,20 @@ def _rebuilt(case: _Case, replaced: Mapping[Node, Node], arrays: Inputs, outputs
         for n in postorder([graph.outputs[k] for k in kept], lambda n: () if n in replaced else n.inputs):
             if n not in done:
                 parts = tuple([done[i] for i in n.inputs])
-                done[n] = n if parts == n.inputs else make(n.op, parts, n.span)
+                done[n] = n if parts == n.inputs else make(n.op, parts)
     except INVALID:
         return
-    results = tuple(done[graph.outputs[k]] for k in kept)
     if any(n.inferred is None or not n.inferred.is_bound for n in done.values()):
         return
-    yield _used(Graph(graph.name, (), results, tuple(graph.output_names[k] for k in kept)), {**case.inputs, **arrays})
+    made = Graph(graph.name, (), tuple(done[graph.outputs[k]] for k in kept), tuple(graph.output_names[k] for k in kept))
+    yield _used(made.located({done[n]: span for n, span in graph.spans.items() if n in done}), {**case.inputs, **arrays})
 
 
 def _used(graph: Graph, arrays: Inputs) -> _Case:
     """The graph with the inputs that it reads, in the order of the arrays."""
     found = {n.op.label: n for n in graph.nodes if isinstance(n.op, Input)}
     names = [name for name in arrays if name in found]
-    return _Case(Graph(graph.name, tuple(found[name] for name in names), graph.outputs, graph.output_names), {name: arrays[name] for name in names})
+    return _Case(Graph(graph.name, tuple(found[name] for name in names), graph.outputs, graph.output_names, graph.spans), {name: arrays[name] for name in names})
 
 
 def _fresh(case: _Case) -> Iterator[str]:
@@ -299,7 +299,7 @@ def cut_behind(case: _Case) -> Iterator[_Case]:
     """A node amid the graph is the output: halves first, then quarters, ..."""
     graph, nodes = case.graph, operators(case.graph)
     for k in _bisecting(len(nodes)):
-        yield _used(Graph(graph.name, (), (nodes[k],), graph.output_names[:1]), case.inputs)
+        yield _used(Graph(graph.name, (), (nodes[k],), graph.output_names[:1]).located(graph.spans), case.inputs)
 
 
 def _bisecting(count: int) -> Iterator[int]:
@@ -471,8 +471,7 @@ def read_case(text: str, path: Path) -> tuple[Graph, dict[str, Array]]:
     Raises GraphError where the text is no graph, RunError where the file holds no arrays.
     """
     held = {digest: DType.of(name) for name, digest in re.findall(r"Constant\[(\w+)\[[^\]]*\] @(\w+)\]", text)}
-    stored = read_arrays(path, held) if path.suffix != ".npy" else {}  # which holds an input
-    graph = parse(text, {name: array for name, array in stored.items() if name in held})
+    graph = parse(text, {name: array for name, array in read_arrays(path, held).items() if name in held and path.suffix != ".npy"})
     arrays = read_arrays(path, {name: n.dtype for name, n in zip(graph.input_names, graph.inputs, strict=True)})
     return graph, {name: array for name, array in arrays.items() if name not in held}
 

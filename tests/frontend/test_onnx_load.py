@@ -39,7 +39,8 @@ def test_names_types_spans_and_order_of_a_file(tmp_path):
         assert graph.name == "net"
         assert graph.input_names == ("x",) and graph.output_names == ("y", "h")
         assert [str(n.type) for n in graph.outputs] == ["float32[2,3]"] * 2
-    span = load(path).outputs[1].span
+    graph = load(path)
+    span = graph.spans[graph.outputs[1]]
     assert (span.source, span.name, span.op, span.index) == ("m.onnx", "act", "Relu", 0)
 
 
@@ -144,7 +145,8 @@ def test_local_functions_are_inlined():
                   functions=[outer, scale_function()], opsets=[("local", 1)])
     graph = load(proto)
     np.testing.assert_array_equal(evaluate(graph, {"x": np.float32([1, 2])})["y"], [12, 24])
-    assert graph.outputs[0].span.index == 0 and graph.outputs[0].span.name.startswith("t/")
+    span = graph.spans[graph.outputs[0]]
+    assert span.index == 0 and span.name.startswith("t/")
 
 
 def test_an_attribute_left_out_of_a_call_is_left_out_of_the_body():

@@ -109,7 +109,8 @@ def test_bad_bindings(arguments: dict[str, Any], message: str) -> None:
 
 def test_an_inference_error_shows_the_node_of_the_model() -> None:
     x = input("x", f32(N, 3))
-    graph = graph_of(make(ops.Reshape((7,)), (x,), Span("m.onnx", "flat", "Reshape", 4)))
+    flat = make(ops.Reshape((7,)), (x,))
+    graph = graph_of(flat).located({flat: Span("m.onnx", "flat", "Reshape", 4)})
     with pytest.raises(TypeInferenceError, match=r"m\.onnx:4 Reshape 'flat'"):
         bind(graph, {"n": 2})
 
@@ -126,9 +127,9 @@ class Failing(Operator):
 
 
 def test_an_operand_that_cannot_be_computed() -> None:
-    shape = make(Failing(), (constant(ints(1, 2)),), Span("m.onnx", "bad"))
+    shape = make(Failing(), (constant(ints(1, 2)),))
     with pytest.raises(GraphError, match="cannot compute an operand: not today") as error:
-        bind(graph_of(ops.Reshape(OPERAND)(input("x", f32(2)), shape)))
+        bind(graph_of(ops.Reshape(OPERAND)(input("x", f32(2)), shape)).located({shape: Span("m.onnx", "bad")}))
     assert "m.onnx 'bad'" in str(error.value)
 
 

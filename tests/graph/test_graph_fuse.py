@@ -212,10 +212,10 @@ def test_a_vector_of_one_stays_a_vector_where_the_operator_insists() -> None:
 
 
 def test_a_kernel_has_the_span_of_its_heart() -> None:
-    anchor = make(ops.MatMul(), (x, constant(np.full((3, 2), 7, np.float32))), Span("m.onnx", "fc"))
-    fused = fuse(graph_of(ops.Relu()(anchor)))
-    assert fused.outputs[0].span == Span("m.onnx", "fc")
-    assert all(n.span is None for n in fused.outputs[0].op.body.nodes)
+    anchor = make(ops.MatMul(), (x, constant(np.full((3, 2), 7, np.float32))))
+    fused = fuse(graph_of(ops.Relu()(anchor)).located({anchor: Span("m.onnx", "fc")}))
+    assert fused.spans == {fused.outputs[0]: Span("m.onnx", "fc")}
+    assert not fused.outputs[0].op.body.spans
 
 
 def test_an_unbound_graph_is_refused() -> None:

@@ -118,8 +118,9 @@ def test_composites(graph: Graph) -> None:
 
 
 def test_definitions_keep_the_span() -> None:
-    graph = graph_of(make(ops.DepthToSpace(2), (input("a", f32(1, 4, 5, 3)),), Span("m.onnx", "shuffle")))
-    assert {n.span.name for n in expand_composites(graph).nodes if n.span} == {"shuffle"}
+    made = make(ops.DepthToSpace(2), (input("a", f32(1, 4, 5, 3)),))
+    after = expand_composites(graph_of(made).located({made: Span("m.onnx", "shuffle")}))
+    assert {after.spans[n].name for n in after.nodes[1:]} == {"shuffle"}
 
 
 def test_graphs_do_not_grow_inputs() -> None:

@@ -22,13 +22,14 @@ def kernel(*outputs: Node) -> Kernel:
     return Kernel("k", Graph("k", (x,), outputs, tuple("abc"[: len(outputs)])))
 
 
+WRONG = Node(ops.Exp(), (x,), f32(3))
 BROKEN = [
     (Graph("g", (constant(np.zeros(2)),), (x,), ("y",)), "an input must be an Input node"),
     (Graph("g", (x, input("broken", f32(3))), (x,), ("y",)), "the input name 'broken' is used twice"),
     (Graph("g", (x,), (x, x), ("y", "y")), "the output name 'y' is used twice"),
     (Graph("g", (x,), (x,), ("y", "z")), "1 outputs have 2 names"),
     (Graph("g", (), (ops.Relu()(x),), ("y",)), "input broken is read but not declared"),
-    (graph_of(Node(ops.Exp(), (x,), f32(3), Span("m.onnx", "a"))), "the type of Exp must be float32[2], got float32[3]"),
+    (graph_of(WRONG).located({WRONG: Span("m.onnx", "a")}), "the type of Exp must be float32[2], got float32[3]"),
     (graph_of(Node(ops.Sin(), (x,), None)), "the type of Sin must be float32[2], got ?"),
     (graph_of(Node(ops.Cos(), (x, x), f32(2))), "expected 1 inputs, got 2"),
     (graph_of(Node(ops.Squeeze(), (x, x), f32(2))), "does not take 2 inputs"),
