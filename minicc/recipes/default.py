@@ -7,15 +7,19 @@ move is a public schedule primitive, so the resulting trace can be printed, edit
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 
 from minicc.loop.ir import SERIAL, Buffer, For, Store, Update
 from minicc.loop.program import Program
+from minicc.recipes.cascade import factor_sum, is_long_sum, nest_of, place_level
 from minicc.recipes.structure import (
     WHOLE,
     Nest,
     arithmetic,
     depends,
+    is_alone,
     is_contraction,
     nests,
     readers,
@@ -26,6 +30,7 @@ from minicc.recipes.structure import (
 from minicc.schedule import Schedule
 from minicc.schedule.compute_at import ComputeAt
 from minicc.schedule.parallel import check_independent
+from minicc.schedule.partition_loop import PartitionLoop
 from minicc.schedule.rfactor import Rfactor
 from minicc.schedule.step import Illegal
 from minicc.target import Target
@@ -33,6 +38,7 @@ from minicc.te.expr import Expr, Var, loads
 from minicc.types import float32
 
 PARALLEL_WORK = 20_000  # iterations under which starting threads costs more than it saves
+TILE_TERMS = 256  # that a tile of a contraction adds up in registers, before it goes to memory
 CHEAP = 2  # operations that are recomputed rather than stored, when read by one nest
 
 
@@ -41,20 +47,26 @@ def schedule(program: Program, target: Target) -> Schedule:
     s = Schedule(program)
     inline_producers(s)
     done: set[str] = set()
-    for nest in nests(s.program):
-        if nest.buffer.name not in done and is_contraction(nest):
-            done |= tile_contraction(s, nest, target)
+    for nest in filter(is_contraction, _without(s, done)):
+        done |= tile_contraction(s, nest, target)
+    for nest in filter(is_long_sum, _without(s, done)):
+        _separate_output(s, nest)
     partials: set[str] = set()
-    for nest in nests(s.program):
-        if nest.buffer.name not in done:
-            partials |= factor_row(s, nest, target)
+    for nest in _without(s, done):
+        partials |= factor_row(s, nest, target)
     sink_producers(s, partials)
-    for nest in nests(s.program):
-        if nest.buffer.name not in done:
-            vectorize_nest(s, nest, target)
+    for nest in filter(is_long_sum, _without(s, done)):
+        cascade(s, nest, target)
+    for nest in _without(s, done):
+        vectorize_nest(s, nest, target)
     for nest in _outermost(s.program):
         parallelize(s, nest)
     return s
+
+
+def _without(s: Schedule, done: set[str]) -> Iterator[Nest]:
+    """The nests of now, but those that are done when their turn comes."""
+    return (nest for nest in nests(s.program) if nest.buffer.name not in done)
 
 
 # ---- where to compute ---------------------------------------------------------------------------
@@ -191,12 +203,12 @@ def tile_contraction(s: Schedule, nest: Nest, target: Target) -> set[str]:
         s.reorder(*order, *inside)
     if order:
         s.compute_at(accumulator, order[-1], scope="local")
-    _schedule_tile(s, accumulator, set(order))
+    levels = _cascade_tile(s, accumulator, set(order))
     if len(inside) > 1:
         s.unroll(inside[0])
     if lanes_used > 1:
         s.vectorize(inner)
-    return {driver.buffer.name, accumulator}
+    return {driver.buffer.name, accumulator, *levels}
 
 
 def _driver(s: Schedule, nest: Nest) -> tuple[Nest, str]:
@@ -209,11 +221,23 @@ def _driver(s: Schedule, nest: Nest) -> tuple[Nest, str]:
     return next(n for n in nests(s.program) if n.buffer.name == name), local
 
 
+def _cascade_tile(s: Schedule, accumulator: str, around: set[str]) -> list[str]:
+    """Schedule a tile and, if its sums are long, the tiles of partial sums that it adds up: their buffers are given."""
+    levels = factor_sum(s, accumulator, TILE_TERMS) if is_long_sum(nest_of(s, accumulator), TILE_TERMS) else []
+    for whole, partial in itertools.pairwise([accumulator, *levels]):
+        inside = [f.name for f in nest_of(s, whole).spatial if f.name not in around]
+        place_level(s, whole, partial, inside)
+        around |= set(s.reduce_loops_of(whole))
+    for name in [accumulator, *levels]:
+        _schedule_tile(s, name, around)
+    return levels
+
+
 def _schedule_tile(s: Schedule, accumulator: str, around: set[str]) -> None:
     """Inside the tile: reductions outside, then rows unrolled, and the vector innermost."""
-    (nest,) = [n for n in nests(s.program) if n.buffer.name == accumulator]
+    nest = nest_of(s, accumulator)
     spatial = [f.name for f in nest.spatial if f.name not in around]
-    reductions = [f.name for f in nest.reductions]
+    reductions = [f.name for f in nest.reductions if f.name not in around]
     vectors = [name for name in spatial if run_length(nest.stmt.indices, Var(name)) == WHOLE]
     rows = [name for name in spatial if name not in vectors]
     if len(reductions) + len(spatial) > 1:
@@ -317,9 +341,9 @@ def factor_row(s: Schedule, nest: Nest, target: Target) -> set[str]:
     Gives the name of the buffer of partial results, if it was done.
     """
     lanes = target.lanes(nest.buffer.dtype)
-    if not isinstance(nest.stmt, Update) or len(nest.reductions) != 1 or nest.buffer.dtype.bits < 32:
+    if not isinstance(nest.stmt, Update) or not nest.reductions or nest.buffer.dtype.bits < 32:
         return set()
-    (row,) = nest.reductions
+    row = nest.reductions[-1]
     moving = [load for load in nest.reads if depends(load.indices, row.var)]
     if row is nest.loops[-1] and row.extent >= 4 * lanes and moving and all(
         run_length(load.indices, row.var) == WHOLE for load in moving
@@ -331,15 +355,34 @@ def factor_row(s: Schedule, nest: Nest, target: Target) -> set[str]:
     return set()
 
 
+def _separate_output(s: Schedule, nest: Nest) -> None:
+    """Sum what reads other buffers of the program in one of its own: they can move into the loops that copy it."""
+    if nest.buffer in s.program.outputs and _sources(nest) & {*writers(s.program)}:
+        s.cache_write(nest.buffer.name, scope="global")
+
+
+def cascade(s: Schedule, nest: Nest, target: Target) -> None:
+    """Make a long sum in levels, each of which adds the elements of a vector together where there is one."""
+    whole = nest.buffer.name
+    levels = factor_sum(s, whole)
+    outer = None
+    for partial in levels:
+        loop = _vector_candidate(s, nest_of(s, whole))
+        inner = None if loop is None else loop.name
+        if loop is not None and (width := _width(nest, loop, target)) < loop.extent:
+            outer, inner = s.split(loop.name, factor=width)
+        place_level(s, whole, partial, () if inner is None else (inner,))
+        whole = partial
+    if outer is not None and PartitionLoop(outer).is_legal(s.program):
+        s.partition_loop(outer)
+
+
 def vectorize_nest(s: Schedule, nest: Nest, target: Target) -> None:
     """Vectorize the spatial loop that walks the written buffer element by element, as the innermost loop."""
-    contiguous = [f for f in nest.spatial if run_length(nest.stmt.indices, f.var) == WHOLE and f.extent > 1]
-    candidates = [f for f in contiguous if _independent(s, f) and _is_alone(s, f.name)]
-    if not candidates or any(f.kind != SERIAL for f in nest.loops):
+    loop = _vector_candidate(s, nest)
+    if loop is None or any(f.kind != SERIAL for f in nest.loops):
         return
-    loop = candidates[-1]
-    lanes = target.lanes(nest.buffer.dtype if nest.buffer.dtype.bits >= 32 else float32)
-    width = vector_width(loop.extent, lanes, 4 if isinstance(nest.stmt, Store) else 2)
+    width = _width(nest, loop, target)
     inside = [f.name for f in nest.loops[nest.loops.index(loop) + 1 :]]
     inner = loop.name
     if width < loop.extent:
@@ -349,9 +392,16 @@ def vectorize_nest(s: Schedule, nest: Nest, target: Target) -> None:
     s.vectorize(inner)
 
 
-def _is_alone(s: Schedule, loop: str) -> bool:
-    """Whether one nest only is inside of the loop."""
-    return sum(any(f.name == loop for f in nest.loops) for nest in nests(s.program)) == 1
+def _vector_candidate(s: Schedule, nest: Nest) -> For | None:
+    """The innermost spatial loop that walks the written buffer element by element, and holds nothing else."""
+    contiguous = [f for f in nest.spatial if run_length(nest.stmt.indices, f.var) == WHOLE and f.extent > 1]
+    return next((f for f in reversed(contiguous) if _independent(s, f) and is_alone(s.program, f.name)), None)
+
+
+def _width(nest: Nest, loop: For, target: Target) -> int:
+    """How many elements of the buffer that a nest writes to take at once."""
+    lanes = target.lanes(nest.buffer.dtype if nest.buffer.dtype.bits >= 32 else float32)
+    return vector_width(loop.extent, lanes, 4 if isinstance(nest.stmt, Store) else 2)
 
 
 def _independent(s: Schedule, loop: For) -> bool:

@@ -84,6 +84,11 @@ def readers(program: Program) -> dict[Buffer, list[Nest]]:
     return found
 
 
+def is_alone(program: Program, loop: str) -> bool:
+    """Whether one nest only is inside of the loop."""
+    return sum(any(f.name == loop for f in nest.loops) for nest in nests(program)) == 1
+
+
 def arithmetic(*exprs: Expr) -> int:
     """A rough cost of evaluating expressions once: 1 an operation, 10 a call; index arithmetic is free."""
     inside: set[Expr] = set()
@@ -193,6 +198,6 @@ def depends(index: tuple[Expr, ...], var: Var) -> bool:
 
 
 __all__ = [
-    "WHOLE", "Nest", "arithmetic", "coefficient", "depends", "flops", "is_contraction", "nests", "readers",
+    "WHOLE", "Nest", "arithmetic", "coefficient", "depends", "flops", "is_alone", "is_contraction", "nests", "readers",
     "run_length", "work", "writers",
 ]  # fmt: skip

@@ -4,13 +4,16 @@ In: an `Update`, whose values are `combine(accumulators, new values)`, written o
 `Combiner`: the new values are the parts that read no accumulator, and which part is which component
 of the result is found by trying: the initial values must be its identity, and it must be
 associative, on samples. So `C[i] + A[i, k]*2` gives `left + right`, and a step that has no such
-form gives None.
+form gives None. A step that keeps its accumulators where a condition fails combines as where it holds.
 
 >>> from minicc.loop.ir import Buffer
 >>> from minicc.te.expr import const
 >>> from minicc.types import float32
 >>> C, A, i, k = Buffer("C", float32, (4,)), Buffer("A", float32, (4, 8)), Var("i"), Var("k")
 >>> combiner_of(Update((C,), (i,), (C[i] + A[i, k] * 2.0,), (const(0.0, float32),), (k,))).result
+(left_0 + right_0,)
+>>> from minicc.te.expr import select
+>>> combiner_of(Update((C,), (i,), (select(k < 5, C[i] + A[i, k], C[i]),), (const(0.0, float32),), (k,))).result
 (left_0 + right_0,)
 >>> combiner_of(Update((C,), (i,), (C[i] * 2.0 + A[i, k],), (const(0.0, float32),), (k,)))
 """
@@ -27,7 +30,20 @@ import numpy as np
 from minicc.loop.ir import Update
 from minicc.loop.prelude import PRELUDE
 from minicc.loop.python import PythonPrinter
-from minicc.te.expr import Binary, Combiner, Const, Expr, Load, Var, children, free_vars, loads, rebuild, transform
+from minicc.te.expr import (
+    Binary,
+    Combiner,
+    Const,
+    Expr,
+    Load,
+    Select,
+    Var,
+    children,
+    free_vars,
+    loads,
+    rebuild,
+    transform,
+)
 from minicc.te.linear import linear
 from minicc.types import DType, boolean, int64
 
@@ -44,7 +60,7 @@ def combiner_of(update: Update) -> Combiner | None:
         here = isinstance(e, Load) and e.source in known and e.indices == update.indices
         return known[e.source] if here else e  # type: ignore[attr-defined]
 
-    values = [transform(value, accumulator) for value in update.values]
+    values = _unguarded([transform(value, accumulator) for value in update.values], left)
     inits = update.inits
     if any(load.source in known for load in loads(*values)) or not all(isinstance(e, Const) for e in inits):
         return None
@@ -53,6 +69,15 @@ def combiner_of(update: Update) -> Combiner | None:
         if _holds(made):
             return made
     return None
+
+
+def _unguarded(values: Sequence[Expr], left: Sequence[Var]) -> list[Expr]:
+    """What the values are where all conditions hold under which they change, each one for all of them."""
+    found = [v for v in values if isinstance(v, Select)]
+    kept = len(found) == len(values) and all(v.other is a and v.cond is found[0].cond for v, a in zip(found, left, strict=True))
+    if not kept or free_vars(found[0].cond) & {*left}:
+        return list(values)
+    return _unguarded([v.then for v in found], left)
 
 
 def _results(values: Sequence[Expr], left: Sequence[Var], right: Sequence[Var]) -> Iterator[tuple[Expr, ...]]:
