@@ -4,7 +4,7 @@ Meaning: `<buffer>_rf`, one dimension richer, collects for each trip of `loop` w
 contributes, so `loop` is no longer reduced over and may be vectorized, bound or made parallel. A
 nest after it combines these partial results, over copies of the spatial loops (`_combine`).
 `factor_axis` is the place of the new dimension: 0 is the first, -1 the last. All components of a
-reduction of tuples are factored together.
+reduction of tuples are factored together. In a recurrence all of this happens in each step of time.
 
 Legality: `buffer` is reduced over `loop`, by a combiner that is found in its step, with the initial
 values as its identity; the extent of `loop` is constant. The user asks for another order of
@@ -99,14 +99,16 @@ class Rfactor(Step):
         return combiner
 
     def _nest(self, program: Program, update: Update) -> Stmt:
-        """The largest statement around the reduction that is inside of the scope of its buffers, and no sequence."""
+        """The largest statement around the reduction that is inside of the scope of its buffers, no sequence, and reads
+        them nowhere else: in a recurrence, it is a nest inside of the loop over time."""
         path = path_to(program.body, update)
         start = max((n + 1 for n, s in enumerate(path) if isinstance(s, Alloc) and s.buffer in update.buffers), default=0)
-        nest = next(s for s in path[start:] if not isinstance(s, (Alloc, Seq)))
         own = set(update.buffers)
-        if any(load.source in own for s in [nest] for load in all_reads(rewrite(s, lambda t: seq() if t is update else t))):
-            raise Illegal(f"{self.buffer} is read in its own nest", self.buffer, "use rfactor before reverse_compute_at")
-        return nest
+        for nest in path[start:-1]:
+            others = rewrite(nest, lambda t: seq() if t is update else t)
+            if not isinstance(nest, (Alloc, Seq)) and not any(load.source in own for load in all_reads(others)):
+                return nest
+        raise Illegal(f"{self.buffer} is read in its own nest", self.buffer, "use rfactor before reverse_compute_at")
 
     def _factored(self, nest: Stmt, loop: For, update: Update, partial: dict[Buffer, Buffer], place: int) -> Stmt:
         """The nest that fills the partial results. Guards that depend on `loop` choose values instead, so that all are filled."""

@@ -18,7 +18,9 @@ from schedule_cases import (
 import minicc
 from minicc import te
 from minicc.loop.ir import Buffer, For, Update
+from minicc.loop.lower import lower
 from minicc.loop.program import Program
+from minicc.loop.python import run_python
 from minicc.loop.verify import verify
 from minicc.schedule import Schedule
 from minicc.schedule.rfactor import Rfactor
@@ -179,3 +181,23 @@ ScheduleError: rfactor("C", "k"): expected a serial loop of constant extent, got
                 C[i] = 0.0
             C[i] = C[i] + A[i, k]
 hint: split it first: s.split("k", factor=16)"""
+
+
+def test_a_reduction_in_a_recurrence():
+    """Its partial results belong to a step of time, as what it reads is computed in the step before."""
+    A, state = te.placeholder((12,), name="A"), te.placeholder((4,), name="state")
+    k = te.reduce_axis((0, 12), name="k")
+    first = te.compute((1,), lambda t: A[t], name="first")
+    least = te.compute((4,), lambda t: te.min(A[k] + state[t - 1], axis=k), name="least")
+    update = te.compute((4,), lambda t: least[t] * 2.0, name="update")
+    result = te.scan(first, update, state, name="result")
+    naive = lower([result], [A, result], "f").program
+    s = Schedule(naive)
+    _, inner = s.split("k", factor=4)
+    s.rfactor("least", inner, factor_axis=-1)
+    verify(s.program)
+    assert s.loops_of("least_rf") == ("t_1", "k_o", "k_i")
+    x, want, got = np.arange(12, dtype=np.float32) + 3, np.zeros(4, np.float32), np.zeros(4, np.float32)
+    run_python(naive, x, want)
+    run_python(s.program, x, got)
+    assert want.tolist() == got.tolist() == [3.0, 12.0, 30.0, 66.0]
