@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from minicc import te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator, same_dim, type_of
 from minicc.ops.elementwise import accumulator
 from minicc.ops.padding import Pad, padded_with
-from minicc.ops.window import AUTO_PADS, LETTERS, Sliding, Window, views
+from minicc.ops.window import AUTO_PADS, LETTERS, LONGEST, Sliding, Window, longest, views
 from minicc.te.expr import Expr, all_of, cast, const, select
 from minicc.types import DType, TensorType
 
@@ -75,9 +76,18 @@ class Conv(Operator):
     def sliding(self) -> Sliding:
         return Sliding(self.strides, self.padding, self.dilation, self.auto_pad)
 
+    def _cut(self, x: Any, w: Any) -> list[Window]:
+        return [window.cut() for window in self.sliding.windows(x.shape[2:], w.shape[2:])]
+
+    def is_whole(self, x: Any, w: Any) -> bool:
+        """Whether every tap of the weights meets data, and the padding is small."""
+        return all(v.kernel == taps and not v.far for v, taps in zip(self._cut(x, w), w.shape[2:], strict=True))
+
     def infer(self, x: TensorType, w: TensorType) -> TensorType:
         _check(self, x, w, w.shape[1] * self.groups if w.rank > 1 else 0)
         windows = self.sliding.windows(x.shape[2:], w.shape[2:])
+        if problem := longest(windows):
+            raise self.error(problem, x, w, hint="pad by less")
         if any(window.count == 0 for window in windows):
             raise self.error(f"the kernel {w.shape[2:]} is larger than the padded data", x, w)
         return TensorType(x.dtype, (x.shape[0], w.shape[0], *[window.count for window in windows]))
@@ -85,7 +95,8 @@ class Conv(Operator):
     def numpy(self, x: Array, w: Array) -> Array:
         result = self.infer(type_of(x), type_of(w))
         wide = accumulator(result.dtype).numpy
-        windows = self.sliding.windows(x.shape[2:], w.shape[2:])
+        windows = self._cut(x, w)
+        w = w[(slice(None), slice(None), *[slice(v.first, v.first + v.kernel) for v in windows])]
         seen = views(x.astype(wide, copy=False), windows, 0)
         groups, rank, points = self.groups, x.ndim - 2, math.prod(result.shape[2:])
         seen = seen.reshape(x.shape[0], groups, w.shape[1], *seen.shape[2:])
@@ -101,23 +112,31 @@ class Conv(Operator):
 
     def compute(self, x: Any, w: Any) -> Any:
         result = self.infer(type_of(x), type_of(w))
-        windows, wide = self.sliding.windows(x.shape[2:], w.shape[2:]), accumulator(x.dtype)
-        if any(window.begin or window.overhang > 0 for window in windows):
-            x = padded_with(x, [(0, 0), (0, 0), *[(v.begin, max(v.overhang, 0)) for v in windows]], 0)
-        ic, taps = reduce_axes(w.shape[1], w.shape[2:])
+        windows, wide = self._cut(x, w), accumulator(x.dtype)
+        far = any(v.far for v in windows)  # then padding is a condition
+        if not far and any(v.begin > 0 or v.overhang > 0 for v in windows):
+            x = padded_with(x, [(0, 0), (0, 0), *[(max(v.begin, 0), max(v.overhang, 0)) for v in windows]], 0)
+            windows = [replace(v, begin=min(v.begin, 0)) for v in windows]
+        ic, taps = reduce_axes(w.shape[1], [v.kernel for v in windows])
         per_group = w.shape[0] // self.groups
 
         def element(n: Expr, oc: Expr, *o: Expr) -> Expr:
             channel = ic.var if self.groups == 1 else oc // per_group * w.shape[1] + ic.var
-            places = [i * v.stride + k.var * v.dilation for i, k, v in zip(o, taps, windows, strict=True)]
-            left, right = x[(n, channel, *places)], w[(oc, ic.var, *[k.var for k in taps])]
-            return te.sum(cast(left, wide) * cast(right, wide), axis=[ic, *taps])
+            places = [v.place(i, k.var) for i, k, v in zip(o, taps, windows, strict=True)]
+            left, right = x[(n, channel, *places)], w[(oc, ic.var, *[k.var + v.first for k, v in zip(taps, windows, strict=True)])]
+            product = cast(left, wide) * cast(right, wide)
+            if far:
+                inside = [cond for i, p, v in zip(o, places, windows, strict=True) for cond in v.inside(i, p)]
+                product = select(all_of(*inside), product, const(0, wide))
+            return te.sum(product, axis=[ic, *taps])
 
         conv = te.compute(result.shape, element, name="conv", names=result_names(len(windows)))
         return rounded(conv, result.dtype)
 
     def relax(self, R: Any, x: Any, w: Any) -> Any:
         windows, wide = self.sliding.windows(x.shape[2:], w.shape[2:]), accumulator(x.dtype)
+        if any(v.far for v in windows):
+            raise R.refuse(self, "TVM stores the padding")
         convolve = R[f"nn.conv{len(windows)}d"]
         strides, padding, dilation = relax_attributes(windows)
         return convolve(x.astype(wide), w.astype(wide), strides, padding, dilation, self.groups).astype(x.dtype)
@@ -140,6 +159,16 @@ def draw_sliding(draw: Draw, rank: int, dilations: int = 2) -> tuple[Any, Any, A
     padding = draw.shape(2 * rank, 0, 2) if auto_pad == "NOTSET" and draw.boolean() else ()
     strides = draw.shape(rank, 1, 3) if draw.boolean() else ()
     return strides, padding, draw.shape(rank, 1, dilations) if draw.boolean() else (), auto_pad
+
+
+def _falls(v: Window, tap: int) -> tuple[int, slice, slice] | None:
+    """The tap, which elements it spreads onto the result, and where they fall; None where none does."""
+    ahead = v.begin - tap * v.dilation
+    low, high = max(0, -(-ahead // v.stride)), min(v.count - 1, (v.size - 1 + ahead) // v.stride)
+    if low > high:
+        return None
+    start = low * v.stride - ahead
+    return tap, slice(low, high + 1), slice(start, start + (high - low) * v.stride + 1, v.stride)
 
 
 @operator
@@ -179,17 +208,34 @@ class ConvTranspose(Operator):
                 size = self.output_shape[a - rank] if self.output_shape else count * strides[a]
                 total = max(full - size, 0)
                 begin = total // 2 if self.auto_pad == "SAME_UPPER" else total - total // 2
-            found.append(Window(size, taps, strides[a], dilation[a], begin, 0, count))
+            # of one element or one tap the distance means nothing, however large it is
+            found.append(Window(size, taps, strides[a] if count > 1 else 1, dilation[a] if taps > 1 else 1, begin, 0, count))
         return tuple(found)
+
+    def _problem(self, x: TensorType, w: TensorType) -> str:
+        """What is wrong with the attributes that Conv does not have; empty when nothing is."""
+        rank = x.rank - 2
+        if len(self.output_padding) not in (0, rank) or len(self.output_shape) not in (0, rank, rank + 2):
+            return f"expected {rank} of output_padding and of output_shape, got {self.output_padding} and {self.output_shape}"
+        whole = (x.shape[0], w.shape[1] * self.groups)
+        if len(self.output_shape) > rank and not all(map(same_dim, whole, self.output_shape)):
+            return f"output_shape must begin with batch and channels, {whole}, got {self.output_shape}"
+        strides, _, dilation = self.sliding.attributes(rank)
+        limits = [max(pair) for pair in zip(strides, dilation, strict=True)]
+        if any(not 0 <= extra < limit for extra, limit in zip(self.output_padding, limits, strict=False)):
+            return f"output_padding must be at least 0 and less than stride or dilation, {tuple(limits)}, got {self.output_padding}"
+        return ""
 
     def infer(self, x: TensorType, w: TensorType) -> TensorType:
         _check(self, x, w, w.shape[0] if w.rank else 0)
-        rank = x.rank - 2
-        if len(self.output_padding) not in (0, rank) or len(self.output_shape) not in (0, rank, rank + 2):
-            raise self.error(f"expected {rank} of output_padding and of output_shape", x, w)
-        shape = tuple(window.size for window in self.windows(x.shape[2:], w.shape[2:]))
+        if problem := self._problem(x, w):
+            raise self.error(problem, x, w)
+        windows = self.windows(x.shape[2:], w.shape[2:])
+        shape = tuple(window.size for window in windows)
         if min(shape) < 0:
             raise self.error(f"the padding leaves nothing: {shape}", x, w)
+        if max(max(v.size, v.begin + v.size, (v.count - 1) * v.stride + v.reach) for v in windows) > LONGEST:
+            raise self.error(f"an axis of the result, before it is cropped to {shape}, is more than 2**48 elements", x, w)
         return TensorType(x.dtype, (x.shape[0], w.shape[1] * self.groups, *shape))
 
     def numpy(self, x: Array, w: Array) -> Array:
@@ -201,15 +247,14 @@ class ConvTranspose(Operator):
         inner = x.shape[1] // self.groups
         columns = x.astype(wide).reshape(x.shape[0], self.groups, inner, math.prod(spatial)).swapaxes(2, 3)
         weights: Any = w.astype(wide).reshape(self.groups, inner, w.shape[1], *kernel)
-        full = [max((v.count - 1) * v.stride + v.reach, v.begin + v.size, 0) for v in windows]
-        total: Any = np.zeros((*result.shape[:2], *full), wide)
+        total: Any = np.zeros(result.shape, wide)
+        falls = [[where for k in range(v.kernel) if (where := _falls(v, k))] for v in windows]
         with np.errstate(all="ignore"):
-            for taps in itertools.product(*map(range, kernel)) if x.size and w.size else ():
+            for hits in itertools.product(*falls) if x.size and w.size else ():
+                taps, sources, targets = zip(*hits, strict=True)
                 part = np.matmul(columns, weights[(..., *taps)]).swapaxes(2, 3).reshape(*result.shape[:2], *spatial)
-                start = [k * v.dilation for k, v in zip(taps, windows, strict=True)]
-                where = [slice(s, s + (v.count - 1) * v.stride + 1, v.stride) for s, v in zip(start, windows, strict=True)]
-                total[(..., *where)] += part
-            rows: Array = total[(..., *[slice(v.begin, v.begin + v.size) for v in windows])].astype(result.dtype.numpy)
+                total[(..., *targets)] += part[(..., *sources)]
+        rows: Array = total.astype(result.dtype.numpy)
         return rows
 
     def compute(self, x: Any, w: Any) -> Any:
@@ -235,6 +280,8 @@ class ConvTranspose(Operator):
 
     def relax(self, R: Any, x: Any, w: Any) -> Any:
         windows, wide = self.windows(x.shape[2:], w.shape[2:]), accumulator(x.dtype)
+        if any(v.far for v in windows):
+            raise R.refuse(self, "TVM stores what is cropped")
         strides, _, dilation = relax_attributes(windows)
         convolve = R[f"nn.conv{len(windows)}d_transpose"]
         ends = [(v.count - 1) * v.stride + v.reach - v.begin - v.size for v in windows]  # what is cropped there

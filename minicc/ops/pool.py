@@ -23,8 +23,8 @@ from minicc.ops.conv import draw_sliding, relax_attributes, rounded
 from minicc.ops.elementwise import accumulator
 from minicc.ops.generate import filled
 from minicc.ops.reduction import ReduceMax, ReduceMean
-from minicc.ops.window import LETTERS, Sliding, Window, views
-from minicc.te.expr import Expr, all_of, cast, const, maximum, minimum, select
+from minicc.ops.window import LETTERS, Sliding, Window, longest, views
+from minicc.te.expr import Expr, all_of, cast, const, select
 from minicc.types import TensorType, int64
 
 
@@ -33,7 +33,10 @@ def _windows(op: Any, x: TensorType) -> tuple[Window, ...]:
     sliding = Sliding(op.strides, op.padding, op.dilation, op.auto_pad, op.ceil_mode, clip=True)
     if problem := sliding.problem(x.rank - 2, op.kernel):
         raise op.error(problem, x)
-    return sliding.windows(x.shape[2:], op.kernel)
+    windows = sliding.windows(x.shape[2:], op.kernel)
+    if problem := longest(windows):
+        raise op.error(problem, x, hint="pad by less")
+    return windows
 
 
 def _pooled(op: Any, x: TensorType) -> TensorType:
@@ -47,7 +50,9 @@ def _relax_pool(R: Any, name: str, op: Any, x: Any, **options: Any) -> Any:
     """The pooling operator `name` of TVM, with a kernel that is too large clipped to the padded data."""
     windows, result = _windows(op, x.type), op.infer(x.type)
     strides, padding, dilation = relax_attributes(windows)
-    kernel = [min(w.kernel, (w.begin + w.size + w.end - 1) // w.dilation + 1) for w in windows]
+    if any(w.cut().far for w in windows):
+        raise R.refuse(op, "TVM stores the padding")
+    kernel = [w.kernel for w in windows]
     pool = R[f"nn.{name}_pool{len(windows)}d"]
     wide = x.astype(accumulator(x.dtype))
     pooled = pool(wide, kernel, strides, padding, dilation, op.ceil_mode, **options).astype(x.dtype)
@@ -61,21 +66,25 @@ def _names(rank: int) -> list[str]:
     return ["n", "c", *[f"o{letter}" for letter in LETTERS[rank]]]
 
 
+def _cut(windows: tuple[Window, ...]) -> tuple[Window, ...]:
+    return tuple(w.cut(own=True) for w in windows)
+
+
 class _Taps:
-    """The taps of a window in te: reduction axes, and the elements under them."""
+    """The taps of a window in te, cut to the data: reduction axes, and the elements under them."""
 
     def __init__(self, windows: tuple[Window, ...]) -> None:
         letters = LETTERS[len(windows)]
-        self.windows = windows
-        self.axes = [te.reduce_axis((0, w.kernel), name=f"k{n}") for w, n in zip(windows, letters, strict=True)]
+        self.windows = _cut(windows)
+        self.axes = [te.reduce_axis((0, w.kernel), name=f"k{n}") for w, n in zip(self.windows, letters, strict=True)]
 
     def places(self, o: tuple[Expr, ...]) -> list[Expr]:
         return [w.place(i, k.var) for w, i, k in zip(self.windows, o, self.axes, strict=True)]
 
     def inside(self, o: tuple[Expr, ...]) -> Expr:
         """Whether the element under the tap exists."""
-        pairs = zip(self.windows, self.places(o), strict=True)
-        return all_of(*[cond for w, place in pairs for cond in w.inside(place)])
+        triples = zip(self.windows, o, self.places(o), strict=True)
+        return all_of(*[cond for w, i, place in triples for cond in w.inside(i, place)])
 
     def element(self, x: Any, n: Expr, c: Expr, o: tuple[Expr, ...], fill: Any) -> Expr:
         return select(self.inside(o), x[(n, c, *self.places(o))], const(fill, x.dtype))
@@ -131,7 +140,7 @@ class MaxPool(Operator):
         result = self.infer(type_of(x))
         if 0 in result.shape:
             return np.zeros(result.shape, x.dtype)
-        seen = views(x, _windows(self, type_of(x)), _lowest(result.dtype))
+        seen = views(x, _cut(_windows(self, type_of(x))), _lowest(result.dtype))
         with np.errstate(invalid="ignore"):
             return np.asarray(np.max(seen, axis=tuple(range(x.ndim, seen.ndim))))
 
@@ -181,17 +190,18 @@ class MaxPoolIndices(Operator):
         return flat + inner
 
     def numpy(self, x: Array) -> Array:
-        windows, result = _windows(self, type_of(x)), self.infer(type_of(x))
+        windows, result = _cut(_windows(self, type_of(x))), self.infer(type_of(x))
+        kernel = tuple(w.kernel for w in windows)
         if 0 in result.shape:
             return np.zeros(result.shape, np.int64)
         taps = (*result.shape, -1)
         seen = views(x, windows, 0).reshape(taps)
         inside = np.broadcast_to(views(np.ones((1, 1, *x.shape[2:]), bool), windows, False),
-                                 (*result.shape, *self.kernel)).reshape(taps)  # fmt: skip
+                                 (*result.shape, *kernel)).reshape(taps)  # fmt: skip
         with np.errstate(invalid="ignore"):
             greatest = np.max(seen, axis=-1, keepdims=True, where=inside, initial=_lowest(type_of(x).dtype))
         hit = inside & ((seen == greatest) | ((seen != seen) & (greatest != greatest)))
-        first = np.unravel_index(np.argmax(hit, axis=-1), self.kernel)
+        first = np.unravel_index(np.argmax(hit, axis=-1), kernel)
         n, c, *o = np.indices(result.shape, sparse=True)
         places = [w.place(i, k) for w, i, k in zip(windows, o, first, strict=True)]
         flat: Array = np.where(hit.any(-1), self._flat(x.shape, n, c, places), -1)
@@ -202,7 +212,8 @@ class MaxPoolIndices(Operator):
         if 0 in result.shape:
             return filled(result.shape, 0, int64, "max_pool_indices")
         greatest = _maximum(x, result.shape, _Taps(windows))
-        taps, names, none = _Taps(windows), _names(len(windows)), math.prod(self.kernel)
+        taps, names = _Taps(windows), _names(len(windows))
+        windows, none = taps.windows, math.prod(w.kernel for w in taps.windows)
 
         def first(n: Expr, c: Expr, *o: Expr) -> Expr:
             # nested selects, as a tap outside of the tensor must not be loaded
@@ -231,7 +242,7 @@ class MaxPoolIndices(Operator):
         result, spatial = self.infer(x.type), x.shape[2:]
         size, rank = math.prod(spatial), len(spatial)
         # [windows, taps]: which element; outside of the tensor the first of the window again, of a window with none -1
-        under = views(np.arange(size).reshape(1, 1, *spatial), _windows(self, x.type), -1).reshape(math.prod(result.shape[2:]), -1)
+        under = views(np.arange(size).reshape(1, 1, *spatial), _cut(_windows(self, x.type)), -1).reshape(math.prod(result.shape[2:]), -1)
         first = np.take_along_axis(under, np.argmax(under >= 0, axis=1, keepdims=True), axis=1)
         under = np.where(under < 0, first, under)
         seen = R.take(R.reshape(x.astype(accumulator(x.dtype)), (*x.shape[:2], size)), np.maximum(under, 0), axis=2, mode="clip")
@@ -277,12 +288,10 @@ class AveragePool(Operator):
         if 0 in result.shape:
             return np.zeros(result.shape, x.dtype)
         wide = accumulator(result.dtype).numpy
-        seen = views(x.astype(wide), windows, 0)
+        seen = views(x.astype(wide), _cut(windows), 0)
         count = np.ones((), wide)
         for axis, w in enumerate(windows):
-            low, high = self._range(w)
-            place = w.place(np.arange(w.count)[:, None], np.arange(w.kernel))
-            here = ((place >= low) & (place < high)).sum(1)
+            here = w.taps(np.arange(w.count), *self._range(w))
             count = count * here.reshape((-1,) + (1,) * (len(windows) - 1 - axis)).astype(wide)
         with np.errstate(all="ignore"):
             mean: Array = (seen.sum(axis=tuple(range(x.ndim, seen.ndim)), dtype=wide) / count).astype(x.dtype)
@@ -293,12 +302,8 @@ class AveragePool(Operator):
         low, high = self._range(w)
         if w.begin + low <= 0 and (w.count - 1) * w.stride + w.reach - w.begin <= high:
             return const(w.kernel)
-
-        def taps_below(bound: int) -> Expr:
-            number: Expr = (const(bound + w.begin + w.dilation - 1) - i * w.stride) // w.dilation
-            return minimum(maximum(number, 0), w.kernel)
-
-        return taps_below(high) - taps_below(low)
+        taps: Expr = w.taps(i, low, high)
+        return taps
 
     def compute(self, x: Any) -> Any:
         result, windows = self.infer(type_of(x)), _windows(self, type_of(x))
@@ -313,10 +318,10 @@ class AveragePool(Operator):
         )
 
         def mean(n: Expr, c: Expr, *o: Expr) -> Expr:
-            count: Expr = const(1)
+            count: Expr = const(1, wide)
             for w, i in zip(windows, o, strict=True):
-                count = count * self._count(w, i)
-            return total[(n, c, *o)] / cast(count, wide)  # type: ignore[no-any-return]
+                count = count * cast(self._count(w, i), wide)  # as an integer the product might not fit
+            return total[(n, c, *o)] / count  # type: ignore[no-any-return]
 
         return rounded(te.compute(result.shape, mean, name="average_pool", names=names), x.dtype)
 

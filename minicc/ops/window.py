@@ -3,6 +3,10 @@
 In: the attributes as ONNX writes them, the spatial shape, the kernel. Out: begin and end padding,
 and the number of windows. It serves every operator that slides a window.
 
+Work follows the data, not the attributes: a window is cut to the taps that some window has on the
+axis (`Window.cut`), however much larger the kernel is, and padding that outweighs the data is a
+condition instead of memory (`Window.far`).
+
 >>> auto = Sliding(strides=(2,), auto_pad="SAME_UPPER").windows((5,), (3,))
 >>> auto
 (Window(size=5, kernel=3, stride=2, dilation=1, begin=1, end=1, count=3),)
@@ -17,17 +21,20 @@ from typing import Any
 import numpy as np
 
 from minicc.ops.base import Array
-from minicc.te.expr import Expr
+from minicc.te.expr import Expr, maximum, minimum
 
 AUTO_PADS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
 LETTERS = {1: "w", 2: "hw", 3: "dhw"}  # names of the spatial axes, by their number
+LONGEST = 2**48  # elements of a padded axis: places are far from where 64 bits end
 
 
 @dataclass(frozen=True)
 class Window:
     """Along one axis: `count` windows of `kernel` taps, `dilation` apart, every `stride` elements.
 
-    The axis has `size` elements with `begin` of padding before and `end` after.
+    The axis has `size` elements with `begin` of padding before and `end` after. Of a kernel that was
+    cut, `first` taps were dropped before those here. Where `own` is not 0 it is the number of all taps,
+    and every window counts its taps from the first one that it has on the axis.
     """
 
     size: int
@@ -37,6 +44,8 @@ class Window:
     begin: int
     end: int
     count: int
+    first: int = 0
+    own: int = 0
 
     @property
     def reach(self) -> int:
@@ -48,13 +57,53 @@ class Window:
         """How many elements after the last of the axis the last window reaches; may be negative."""
         return (self.count - 1) * self.stride + self.reach - self.begin - self.size
 
+    @property
+    def far(self) -> bool:
+        """Whether the padding outweighs the data."""
+        return max(self.begin, self.overhang) > 4 * self.size + 64
+
     def place(self, window: Any, tap: Any) -> Any:
         """The element under a tap of a window: an index of the axis, or outside of it when padding."""
-        return window * self.stride + tap * self.dilation - self.begin
+        start = window * self.stride - self.begin
+        if self.own:
+            start = start + at_least(-start + (self.dilation - 1), 0) // self.dilation * self.dilation
+        return start + tap * self.dilation
 
-    def inside(self, place: Expr) -> list[Expr]:
+    def inside(self, window: Any, place: Any) -> list[Any]:
         """The conditions under which `place` is an element; none where windows never leave the axis."""
+        if self.own:
+            behind = at_most(window * self.stride + ((self.own - 1) * self.dilation + 1 - self.begin), self.size)
+            return [place >= 0, place < self.size, place < behind]
         return [place >= 0] * (self.begin > 0) + [place < self.size] * (self.overhang > 0)
+
+    def taps(self, window: Any, low: int, high: int) -> Any:
+        """How many taps of a window are at places from `low` to `high - 1`."""
+
+        def below(bound: int) -> Any:
+            ahead = -window * self.stride + (bound + self.begin + self.dilation - 1)
+            return at_most(at_least(ahead // self.dilation, 0), self.kernel)
+
+        return below(high) - below(low)
+
+    def cut(self, own: bool = False) -> Window:
+        """The same windows without the taps that no window has on the axis.
+
+        With `own` every window may count its own taps, where windows that lie far apart leave most of
+        the kernel to all of them.
+        """
+        if self.count < 1 or self.size < 1:
+            return self
+        earliest = max(0, -(((self.kernel - 1) * self.dilation - self.begin) // self.stride))  # the window that touches the axis
+        latest = min(self.count - 1, (self.size - 1 + self.begin) // self.stride)
+        low = max(0, -((latest * self.stride - self.begin) // self.dilation))
+        high = min(self.kernel - 1, (self.size - 1 + self.begin - earliest * self.stride) // self.dilation)
+        low = min(low, self.kernel - 1)
+        kernel, stride = max(high - low, 0) + 1, self.stride if self.count > 1 else 1
+        dilation = self.dilation if kernel > 1 else 1
+        most = (self.size - 1) // self.dilation + 1
+        if own and kernel > 2 * most + 8:
+            return Window(self.size, most, stride, dilation, self.begin, self.end, self.count, 0, self.kernel)
+        return Window(self.size, kernel, stride, dilation, self.begin - low * self.dilation, self.end, self.count, low)
 
 
 @dataclass(frozen=True)
@@ -96,7 +145,11 @@ class Sliding:
             stride, reach = strides[axis], (kernel[axis] - 1) * dilation[axis] + 1
             begin, end = self._padding(size, stride, reach, padding[axis], padding[axis + rank])
             count = self._count(size, stride, reach, begin, end)
-            found.append(Window(size, kernel[axis], stride, dilation[axis], begin, end, count))
+            taps, apart = kernel[axis], dilation[axis]
+            if self.clip and size + begin + end > 0:  # what is behind the end padding never counts
+                apart = min(apart, size + begin + end)
+                taps = min(taps, (size + begin + end - 1) // apart + 1)
+            found.append(Window(size, taps, stride, apart, begin, end, count))
         return tuple(found)
 
     def _padding(self, size: int, stride: int, reach: int, begin: int, end: int) -> tuple[int, int]:
@@ -118,8 +171,16 @@ class Sliding:
         return max(count, 0)
 
 
+def longest(windows: Sequence[Window]) -> str:
+    """What is wrong with the padded axes; empty when nothing is."""
+    lengths = [w.begin + w.size + w.end for w in windows if isinstance(w.size, int)]
+    return f"a padded axis has {max(lengths)} elements, more than 2**48" if max(lengths, default=0) > LONGEST else ""
+
+
 def views(x: Array, windows: Sequence[Window], fill: Any) -> Array:
     """All windows of `x[N, C, spatial...]` as an array `[N, C, window..., tap...]`; `fill` is the padding."""
+    if any(w.far or w.own or w.begin < 0 for w in windows) and 0 not in x.shape:
+        return _gathered(x, windows, fill)
     widths = [(0, 0), (0, 0), *[(w.begin, max(w.overhang, 0)) for w in windows]]
     padded = np.pad(x, widths, constant_values=fill)
     axes = tuple(range(2, x.ndim))
@@ -129,4 +190,26 @@ def views(x: Array, windows: Sequence[Window], fill: Any) -> Array:
     return slid[(slice(None), slice(None), *starts, *taps)]
 
 
-__all__ = ["AUTO_PADS", "LETTERS", "Sliding", "Window", "views"]
+def _gathered(x: Array, windows: Sequence[Window], fill: Any) -> Array:
+    """The same, element by element, where the padding is too large to be stored."""
+    rank, seen = len(windows), x
+    for a, w in enumerate(windows):
+        window = np.arange(w.count)[:, None]
+        places = w.place(window, np.arange(w.kernel))
+        seen = np.take(seen, np.clip(places, 0, w.size - 1), axis=2 + 2 * a)
+        here = np.logical_and.reduce([np.ones(places.shape, bool), *w.inside(window, places)])
+        seen = np.where(here.reshape(here.shape + (1,) * (rank - 1 - a)), seen, np.asarray(fill, x.dtype))
+    return seen.transpose(0, 1, *range(2, 2 + 2 * rank, 2), *range(3, 3 + 2 * rank, 2))
+
+
+def at_least(value: Any, bound: int) -> Any:
+    """The greater one, of expressions or of arrays."""
+    return maximum(value, bound) if isinstance(value, Expr) else np.maximum(value, bound)
+
+
+def at_most(value: Any, bound: int) -> Any:
+    """The lesser one, of expressions or of arrays."""
+    return minimum(value, bound) if isinstance(value, Expr) else np.minimum(value, bound)
+
+
+__all__ = ["AUTO_PADS", "LETTERS", "LONGEST", "Sliding", "Window", "longest", "views"]
