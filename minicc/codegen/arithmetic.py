@@ -5,9 +5,9 @@ an `i1`, a bfloat16 its bits as `i16`, float16 is `half`; all other dtypes are w
 
 Where C leaves a hole, this does not: integers wrap around, an integer divided by 0 is 0, a shift
 by more than the width shifts everything out, and a float out of the range of an integer saturates
-(int32, int64, uint64; NaN gives 0), the shorter integers take the low bits of that. Additions and
-multiplications carry the flag `contract`, so that LLVM may make a fused multiply-add of them, and
-no other liberty.
+(int32, int64, uint64; NaN gives 0), the shorter integers take the low bits of that. LLVM may take no
+liberty with floats but one: the product and the sum of a reduction's update (`flags`) carry the flag
+`contract`, so that it may make a fused multiply-add of them.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Arithmetic:
 
     def __init__(self, builder: ir.IRBuilder) -> None:
         self.builder = builder
-        self.flags: tuple[str, ...] = FUSE
+        self.flags: tuple[str, ...] = ()  # of the next addition or multiplication of floats
 
     @property
     def module(self) -> ir.Module:

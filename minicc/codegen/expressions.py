@@ -19,7 +19,7 @@ from typing import Any
 
 import llvmlite.ir as ir
 
-from minicc.codegen.arithmetic import PRIMITIVES, Arithmetic, known, lanes_of, memory_type, register_type
+from minicc.codegen.arithmetic import FUSE, PRIMITIVES, Arithmetic, known, lanes_of, memory_type, register_type
 from minicc.errors import CodegenError
 from minicc.ir.node import postorder
 from minicc.loop.ir import Buffer
@@ -131,6 +131,7 @@ class Expressions(Arithmetic):
         self.memo: list[dict[Expr, ir.Value]] = [{}]  # one layer per region that not every path enters
         self.addresses: list[dict[Any, ir.Value]] = [{}]
         self.varying_memo: dict[Expr, bool] = {}
+        self.fused: frozenset[Expr] = frozenset()  # the sum and the product of the update that is emitted
 
     # ---- regions --------------------------------------------------------------------------------
 
@@ -260,7 +261,9 @@ class Expressions(Arithmetic):
             case Binary(op, a, b):
                 numbers = self.facts.number(a), self.facts.number(b)
                 natural = op.startswith("floor") and a.dtype.is_integer and self.facts.natural(a)
-                return self.binary(op, a.dtype, self.value(a), self.value(b), numbers, natural)
+                left, right = self.value(a), self.value(b)
+                self.flags = FUSE if e in self.fused else ()
+                return self.binary(op, a.dtype, left, right, numbers, natural)
             case Cast(a, dtype):
                 return self.cast(self.value(a), a.dtype, dtype)
             case Select(cond, then, other):
@@ -311,18 +314,11 @@ class Expressions(Arithmetic):
                                hint="see te/intrinsics.py")
         dtype = e.args[0].dtype
         if dtype is float32 and INTRINSICS[e.name].expand is not None:
-            return self._exactly(self.facts.expansion(e))
+            return self.value(self.facts.expansion(e))
         if dtype in (float16, bfloat16):
             wide = Call(e.name, tuple([Cast(a, float32) for a in e.args]), float32)
             return self.cast(self.value(wide), float32, e.dtype)
         return self._libm(e, dtype)
-
-    def _exactly(self, e: Expr) -> ir.Value:
-        """The expansion of an intrinsic, whose error bound holds for its operations as they are."""
-        flags, self.flags = self.flags, ()
-        result = self.value(e)
-        self.flags = flags
-        return result
 
     def _libm(self, e: Call, dtype: DType) -> ir.Value:
         symbol = INTRINSICS[e.name].libm

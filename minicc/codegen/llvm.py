@@ -45,12 +45,13 @@ from minicc.loop.ir import (
     bodies,
     expressions,
     loops,
+    summand,
     walk,
 )
 from minicc.loop.program import Program
 from minicc.loop.ranges import inside, size_vars, sizes
 from minicc.target import Target
-from minicc.te.expr import Const, Expr, Var, const, free_vars, loads, maximum, substitute, wrap
+from minicc.te.expr import Binary, Const, Expr, Var, const, free_vars, loads, maximum, substitute, wrap
 from minicc.types import int64
 
 ALIGNMENT = 64  # of every Alloc: a cache line, and the widest vector
@@ -428,6 +429,8 @@ class Statements(Expressions):
         if buffer not in self.pointers:
             raise CodegenError(f"codegen of {buffer.name}[...] = {value}", "expected a buffer that is defined here",
                                where=str(buffer), hint="allocate it around the store, or make it an output")
+        product = summand(buffer, indices, value)
+        self.fused = frozenset((value, product)) if isinstance(product, Binary) and product.op == "mul" else frozenset()
         result = self.value(value)
         if self.lanes is None:
             self._put(buffer, indices, result)

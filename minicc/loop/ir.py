@@ -23,6 +23,9 @@ of a `parallel` or `vectorize` loop are independent, or the verifier rejects the
 `values` at once, and where every axis is 0 it first stores `inits`, which are the result where
 there is no step. So a reduction is one statement however its loops are arranged, and a loop pass
 places the initialisation at the end.
+A store that adds a product of floats to the very element that it writes, `C[i] = C[i] + a*b`, may round
+once instead of twice: a machine may fuse the two. Nothing else is fused, and the product of another
+stage stands as `float32(a*b)` there (`te.rounding`).
 A buffer of scope `global` lives in memory, one of scope `local` in registers or on the stack, one
 of scope `shared` belongs to all threads of a block. Iterations of a loop over a thread axis are
 independent up to such buffers; on a CPU it is an ordinary loop. A `Prefetch` does nothing that
@@ -46,7 +49,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from minicc.ir.node import Node, node, postorder, replace
-from minicc.te.expr import Expr, Load, Var, const, transform, wrap
+from minicc.te.expr import Binary, Expr, Load, Var, const, transform, wrap
 from minicc.te.expr import walk as walk_expr
 from minicc.te.foreign import ExternFunction
 from minicc.types import DType, TensorType
@@ -158,6 +161,15 @@ class ExternCall(Stmt):
     function: ExternFunction
     inputs: tuple[Buffer, ...]
     output: Buffer
+
+
+def summand(buffer: Buffer, indices: tuple[Expr, ...], value: Expr) -> Expr | None:
+    """What `buffer[indices] = value` adds to the element; None where it is no such sum."""
+    own = Load(buffer, indices)
+    match value:
+        case Binary("add", a, b) if a is own or b is own:
+            return b if a is own else a
+    return None
 
 
 def seq(*stmts: Stmt) -> Stmt:
@@ -277,5 +289,5 @@ __all__ = [
     "PARALLEL", "SCOPES", "SERIAL", "THREAD_AXES", "UNROLL", "VECTORIZE", "Alloc", "Buffer", "ExternCall", "For", "If", "Prefetch",
     "Seq", "Stmt", "Store",
     "Update", "bodies", "expressions", "loops", "map_bodies", "map_expressions", "rewrite", "seq", "sorted_vars",
-    "substitute_vars", "walk",
+    "substitute_vars", "summand", "walk",
 ]  # fmt: skip

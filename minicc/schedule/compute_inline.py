@@ -1,7 +1,8 @@
 """compute_inline: a buffer disappears; its readers compute its elements themselves.
 
 Meaning: every load of the buffer becomes the expression that was stored there, with its indices
-put in. The nest that filled the buffer goes, and so does its allocation.
+put in. The nest that filled the buffer goes, and so does its allocation. The element stays the value of
+a stage of its own: where a sum adds it, a product is marked (`te.rounding`).
 
 Legality: the buffer is inside of the program and filled by one store (no reduction), over loops
 that are its axes; what the expression reads is complete before that nest and not written later.
@@ -22,9 +23,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import starmap
 from typing import ClassVar
 
-from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Stmt, Store, map_expressions, rewrite, seq
+from minicc.loop.ir import (
+    Alloc,
+    Buffer,
+    ExternCall,
+    For,
+    If,
+    Stmt,
+    Store,
+    Update,
+    map_expressions,
+    rewrite,
+    seq,
+    summand,
+    walk,
+)
 from minicc.loop.program import Program
 from minicc.schedule.nest import (
     allocations,
@@ -39,6 +55,7 @@ from minicc.schedule.nest import (
 )
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.te.expr import Const, Expr, Load, Var, const, loads, substitute, transform
+from minicc.te.rounding import heads, marked
 from minicc.types import float32
 
 
@@ -56,15 +73,17 @@ class ComputeInline(Step):
         self._check_inputs(alloc, store, nest)
         once: dict[Expr, Expr] = {f.var: const(0) for f in loops_around(alloc.body, store) if f.extent == 1}
 
-        def change(e: Expr) -> Expr:
+        def element(e: Expr) -> Expr:
             if not (isinstance(e, Load) and e.source is alloc.buffer):
                 return e
             point: dict[Expr, Expr] = {a: i for a, i in zip(store.indices, e.indices, strict=True) if isinstance(a, Var)}
             return substitute(store.value, {**once, **point})
 
+        added = {e for s in walk(alloc.body) for e in _added(s) if e.source is alloc.buffer}
         memo: dict[Expr, Expr] = {}
         rest = rewrite(alloc.body, lambda s: seq() if s is nest else s)
-        return graft(program, alloc, map_expressions(rest, lambda e: transform(e, change, memo)))
+        return graft(program, alloc, map_expressions(rest, lambda e: transform(
+            e, lambda x: marked(element(x)) if x in added else element(x), memo)))
 
     def _only_store(self, alloc: Alloc) -> Store:
         found = writes(alloc.body, alloc.buffer)
@@ -118,6 +137,19 @@ class ComputeInline(Step):
     @classmethod
     def candidates(cls, program: Program) -> Iterator[ComputeInline]:
         return map(cls, allocations(program))
+
+
+def _added(s: Stmt) -> Iterator[Load]:
+    """The elements that `s`, a step of a sum, may add as they are."""
+    match s:
+        case Store(buffer, indices, value):
+            sums = [(buffer, indices, value)]
+        case Update(buffers, indices, values):
+            sums = [(buffer, indices, value) for buffer, value in zip(buffers, values, strict=True)]
+        case _:
+            sums = []
+    for term in [found for found in starmap(summand, sums) if found is not None]:
+        yield from [part for part in heads(term) if isinstance(part, Load)]
 
 
 def _example() -> tuple[str, str]:

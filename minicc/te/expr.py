@@ -10,7 +10,8 @@ and `floormod` round towards minus infinity (Python), `truncdiv` and `truncmod` 
 divided by zero is 0, and so is its remainder. `div` is for floats. `min` and `max` return NaN when either operand is
 NaN. Comparisons with NaN are false, except `ne`. `Select` evaluates only the branch it takes, so a branch may load
 what would be out of bounds in the other. A `Cast` from float to integer truncates; out of range it wraps or
-saturates, as the machine does. Everything is pure, so evaluation order cannot be seen. Index arithmetic is `int64`.
+saturates, as the machine does; one to its own dtype marks the value of a stage (`te.rounding`). Everything is pure, so
+evaluation order cannot be seen. Index arithmetic is `int64`.
 
 >>> i = Var("i")
 >>> (i * 4 + 0) // 2 < 10
@@ -389,8 +390,8 @@ def rebuild(e: Expr, parts: tuple[Expr, ...]) -> Expr:
             return binary(op, *parts)
         case Unary(op, _):
             return unary(op, *parts)
-        case Cast(_, dtype):
-            return cast(parts[0], dtype)
+        case Cast(a, dtype):
+            return Cast(parts[0], dtype) if a.dtype is dtype else cast(parts[0], dtype)
         case Call(name, _, dtype):
             return Call(name, parts, dtype)
         case Load(source, _):

@@ -42,6 +42,7 @@ from minicc.te.expr import (
 )
 from minicc.te.integers import FOLDS
 from minicc.te.linear import Linear, combine, from_linear, is_linear, name_of
+from minicc.te.rounding import marked
 from minicc.types import DType, boolean, float32, float64, int64
 
 
@@ -399,6 +400,8 @@ def _fold(e: Expr) -> Expr | None:  # noqa: C901 - one flat match over the opera
             return const(0, kind)
         case Binary("add" | "sub" | "mul" | "div" as op, Const(a, kind), Const(b, _)) if kind in (float32, float64):
             return _fold_floats(op, a, b, kind)
+        case Cast(a, dtype) if a.dtype is dtype:
+            return marked(a)
         case Unary("neg", Const(a, kind)):
             return const(-a, kind)
         case Unary("abs", Const(a, kind)):

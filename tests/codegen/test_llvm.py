@@ -48,6 +48,7 @@ from minicc.te.expr import (
     minimum,
     select,
 )
+from minicc.te.rounding import marked
 from minicc.te.tensor import reduce_axis, reducer
 from minicc.testing.strategies import expressions
 from minicc.types import (
@@ -216,13 +217,21 @@ def test_float64_intrinsics_narrow_to_float16_without_help() -> None:
     check(Program("sign", (a, b), (c,), For(i, 8, Store(c, (i,), value))), sample(float64, (8,)), sample(float64, (8,), 1))
 
 
-def test_intrinsics_are_not_contracted() -> None:
-    """Their error bounds hold for the operations as they are written."""
-    program = elementwise(lambda x, y: call("exp", x) + x * y, float32, VECTORIZE)
-    module = ir.Module("exp")
-    emit(module, program, native())
-    contracted = re.findall(r"= (f\w+) contract", str(module))
-    assert sorted(contracted) == ["fadd", "fmul"]
+def test_only_the_update_of_a_reduction_is_contracted() -> None:
+    """Its sum and the product that stands in it; not the rest of what it adds, and no product of another stage."""
+
+    def contracted(value: Expr) -> list[str]:
+        module = ir.Module("contracted")
+        emit(module, Program("p", (A, B), (C,), For(i, 8, Store(C, (i,), value))), native())
+        return sorted(re.findall(r"= (f\w+) contract", str(module)))
+
+    A, B, C = (Buffer(name, float32, (8,)) for name in "ABC")
+    product = A[i] * B[i]
+    assert contracted(C[i] + product) == contracted(product + C[i]) == ["fadd", "fmul"]
+    assert contracted(C[i] + product * A[i]) == ["fadd", "fmul"]
+    for value in (C[i] + marked(product), C[i - 1] + product, A[i] + product, call("exp", A[i]) + product,
+                  C[i] + (A[i] + product), C[i] + call("exp", product), C[i] + A[i]):
+        assert contracted(value) == []
 
 
 def test_float_to_integer_out_of_range_saturates() -> None:
