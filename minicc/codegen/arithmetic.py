@@ -28,7 +28,7 @@ _COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<="}
 _FLOATS: dict[DType, ir.Type] = {float16: ir.HalfType(), float32: ir.FloatType(), float64: ir.DoubleType()}
 _ROUNDING = {"floor": "llvm.floor", "ceil": "llvm.ceil", "round": "llvm.roundeven", "trunc": "llvm.trunc"}
 
-PRIMITIVES = frozenset({"sqrt", "fabs", "fma", "copysign", "isnan", "isinf", "fmod", "bitcast", *_ROUNDING})
+PRIMITIVES = frozenset({"sqrt", "fabs", "fma", "copysign", "isnan", "isinf", "fmod", "bitcast", "int_pow", *_ROUNDING})
 
 
 def register_type(dtype: DType, lanes: int = 0) -> ir.Type:
@@ -371,6 +371,18 @@ class Arithmetic:
         size = b_.and_(b_.bitcast(a, bits), self.constant((1 << 63) - 1, bits))
         return b_.bitcast(b_.or_(size, b_.and_(b_.bitcast(b, bits), sign)), a.type)
 
+    def _integer_power(self, dtype: DType, x: ir.Value, y: ir.Value) -> ir.Value:
+        """x**y by squaring, with a step for each bit of `y`, an unsigned number."""
+        b_, exponent = self.builder, known(y)
+        bits = dtype.bits if exponent is None else (int(exponent) % (1 << dtype.bits)).bit_length()
+        result, square = self.constant(1, x.type), x
+        for n in range(bits):
+            bit = b_.and_(y, self.constant(_signed(1 << n, dtype.bits), y.type))
+            taken = b_.icmp_unsigned("!=", bit, self.constant(0, y.type))
+            result = b_.select(taken, b_.mul(result, square), result)
+            square = b_.mul(square, square)
+        return result
+
     def primitive(self, name: str, source: DType, dtype: DType, args: Sequence[ir.Value]) -> ir.Value:
         """One of PRIMITIVES, on operands of dtype `source`."""
         args = self.alike(args)
@@ -390,6 +402,8 @@ class Arithmetic:
                 return self.builder.fcmp_ordered("==", self.intrinsic("llvm.fabs", args[0]), infinity)
             case "fmod":
                 return self.builder.frem(args[0], args[1])
+            case "int_pow":
+                return self._integer_power(dtype, args[0], args[1])
             case "copysign" if source is float64:
                 return self._copysign(args[0], args[1])
         return self.intrinsic(f"llvm.{name}", *args)

@@ -18,7 +18,8 @@ from minicc import te
 from minicc.ops.base import Array, Draw, Example, like, operator
 from minicc.ops.elementwise import INTEGER, NUMERIC, Binary, Elementwise
 from minicc.te.expr import Const, Expr, binary, call, cast, const, maximum, minimum, select
-from minicc.types import TensorType, float64
+from minicc.te.functions import integer_power
+from minicc.types import DType, TensorType, float64
 
 
 @operator
@@ -72,9 +73,9 @@ class Div(Binary):
 class Pow(Binary):
     """x to the power y, in the dtype of x.
 
-    An integer to an integer power wraps in the reference, as multiplication would. The expression
-    goes through float64, so beyond 2**53 only literal exponents up to 4 are exact. 0 to a
-    negative power is 0.
+    An integer to an integer power is exact, and wraps around as products do. To a negative power it is
+    1 / x**-y rounded towards zero, as Div rounds: 0, but for x = 1 and x = -1; and 0 for x = 0, as by Div. An
+    integer to a power of floats is computed in float64 and cast, as onnxruntime does it.
     """
 
     widens: ClassVar[bool] = True
@@ -83,31 +84,44 @@ class Pow(Binary):
         self.accept(*types)
 
     def reference(self, x: Array, y: Array) -> Any:
-        if x.dtype.kind == "f":
-            return np.power(x, y)
-        if y.dtype.kind == "f":
-            return np.power(x.astype(np.float64), y)
+        if x.dtype.kind == "f" or y.dtype.kind == "f":
+            return np.power(x if x.dtype.kind == "f" else x.astype(np.float64), y)
         wrapped = np.power(x.astype(np.uint64), np.where(y < 0, 0, y).astype(np.uint64)).astype(x.dtype)
-        return np.where(y < 0, np.where(np.absolute(x) == 1, np.power(x.astype(np.float64), y), 0).astype(x.dtype), wrapped)
+        unit = np.where(y % 2 == 0, np.ones_like(x), x)
+        return np.where(y < 0, np.where(np.absolute(x) == 1, unit, np.zeros_like(x)), wrapped)
 
     def scalar(self, x: Expr, y: Expr) -> Expr:
-        if isinstance(y, Const) and y.value in (1, 2, 3, 4):
+        whole = x.dtype.is_integer and y.dtype.is_integer
+        if isinstance(y, Const) and y.value in (1, 2, 3, 4) and (whole or x.dtype.is_float):
             return {1: x, 2: x * x, 3: x * x * x, 4: (x * x) * (x * x)}[int(y.value)]
-        wide = float64 if not x.dtype.is_float or y.dtype is float64 else x.dtype
-        power = call("pow", cast(x, wide), cast(y, wide))
-        if x.dtype.is_float or y.dtype.is_float:
-            return power
-        whole = cast(call("round", power), x.dtype)  # an error of one unit in the last place must not truncate
-        return select(te.all(x.equal(0), y < 0), 0, whole) if y.dtype.kind == "int" else whole
+        if whole:
+            return integer_power(x, y)
+        wide = _power_dtype(x.dtype, y.dtype)
+        return call("pow", cast(x, wide), cast(y, wide))
 
     def relaxed(self, R: Any, x: Any, y: Any) -> Any:
-        """TVM raises floats only: integers are powers of float64, rounded; 0 to a negative power is 0."""
-        wide = float64 if not x.dtype.is_float or y.dtype is float64 else x.dtype
-        base, exponent = x.astype(wide), y.astype(wide)
-        if x.dtype.is_float or y.dtype.is_float:
-            return R.power(base, exponent).astype(x.dtype)
-        endless = R.logical_and(R.equal(base, like(base, 0)), R.less(exponent, like(exponent, 0)))
-        return R.where(endless, like(base, 0), R.round(R.power(base, exponent))).astype(x.dtype)
+        """TVM raises floats only: integers are products of squares, one for each bit of the exponent."""
+        if x.dtype.is_integer and y.dtype.is_integer:
+            return self.whole(R, x, y)
+        wide = _power_dtype(x.dtype, y.dtype)
+        return R.power(x.astype(wide), y.astype(wide)).astype(x.dtype)
+
+    def whole(self, R: Any, x: Any, y: Any) -> Any:
+        """The power of integers in TVM."""
+        wide = x.dtype if x.dtype.bits >= y.dtype.bits else y.dtype
+        square, exponent = x.astype(wide), y.astype(wide)
+        zero, one = like(square, 0), like(square, 1)
+        odd = R.equal(R.bitwise_and(exponent, one), one)
+        result = R.where(odd, square, one)
+        for _ in range(wide.bits - 1):
+            square, exponent = square * square, R.right_shift(exponent, one)
+            result = result * R.where(R.equal(R.bitwise_and(exponent, one), one), square, one)
+        result = result.astype(x.dtype)
+        if y.dtype.kind == "uint":
+            return result
+        zero, one = like(x, 0), like(x, 1)
+        unit = R.equal(x if x.dtype.kind == "uint" else R.abs(x), one)
+        return R.where(R.less(y, like(y, 0)), R.where(unit, R.where(odd, x, one), zero), result)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -117,6 +131,11 @@ class Pow(Binary):
         low = 0 if base.dtype.kind == "uint" else -4
         x = draw.array(base) if base.dtype.is_float else draw.array(base, low, 3)
         return cls(), [x, draw.array(exponent, 0, 3)]
+
+
+def _power_dtype(base: DType, exponent: DType) -> DType:
+    """The dtype in which a power with a float in it is computed: the base's if it holds every exponent, as in NumPy."""
+    return base if base.is_float and (exponent.bits < base.bits or exponent is base) else float64
 
 
 @operator

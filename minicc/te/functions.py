@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minicc.te.expr import Const, Expr, binary, call, const, unary, wrap
+from minicc.te.expr import Const, Expr, binary, call, cast, const, select, unary, wrap
 from minicc.types import DType, boolean
 
 
@@ -55,9 +55,23 @@ def sigmoid(x: Any) -> Expr:
 
 
 def power(x: Any, y: Any) -> Expr:
-    """`x` to the power of `y`; a number becomes a literal of the other's dtype."""
+    """`x` to the power of `y`; a number becomes a literal of the other's dtype. Of integers, `integer_power`."""
     first = x if isinstance(x, Expr) else wrap(x, y.dtype if isinstance(y, Expr) else None)
-    return call("pow", first, wrap(y, first.dtype))
+    second = wrap(y, first.dtype)
+    return integer_power(first, second) if first.dtype.is_integer and second.dtype.is_integer else call("pow", first, second)
+
+
+def integer_power(x: Expr, y: Expr) -> Expr:
+    """The integer `x` to the power of the integer `y`, in the dtype of `x`: exact, and wraps around as products do.
+
+    To a negative power it is `1 / x**-y` rounded towards zero: 0 but for x = 1 and x = -1. 0 gives 0, too.
+    """
+    wide = x.dtype if x.dtype.bits >= y.dtype.bits else y.dtype
+    raised = cast(call("int_pow", cast(x, wide), cast(y, wide)), x.dtype)
+    if y.dtype.kind == "uint":
+        return raised
+    unit = binary("eq", unary("abs", x), 1)
+    return select(binary("lt", y, 0), select(unit, select(binary("eq", binary("bitand", y, 1), 0), 1, x), 0), raised)
 
 
 def fmod(x: Any, y: Any) -> Expr:

@@ -417,6 +417,12 @@ def _numpy_fma(x: Array, y: Array, z: Array) -> Any:
     return np.where(np.isfinite(error) & (error != 0), total + error, total)  # a zero total keeps its sign
 
 
+def _numpy_int_pow(x: Any, y: Any) -> Any:
+    """x to the power of y by squaring, modulo 2**64; the exponent is read as an unsigned number."""
+    exponent = np.asarray(y).astype(f"u{np.asarray(y).dtype.itemsize}").astype(np.uint64)
+    return np.power(np.asarray(x).astype(np.uint64), exponent).astype(np.asarray(x).dtype)
+
+
 def _numpy_bitcast(x: Any, dtype: DType | str) -> Any:
     return np.asarray(x).view(DType.of(dtype).numpy)
 
@@ -440,6 +446,7 @@ _TABLE = (
     Intrinsic("atanh", _quiet(np.arctanh), _atanh, "atanh", 0.51),
     Intrinsic("erf", _quiet(_numpy_erf), _erf, "erf", 6.0),
     Intrinsic("pow", _quiet(np.power), _pow, "pow", 0.51),
+    Intrinsic("int_pow", _quiet(_numpy_int_pow), primitive=True),  # of two integers of one dtype; wraps around
     Intrinsic("fmod", _quiet(np.fmod), None, "fmod", primitive=True),  # LLVM's frem
     Intrinsic("sqrt", _quiet(np.sqrt), None, "sqrt", primitive=True),
     Intrinsic("floor", _quiet(np.floor), None, "floor", primitive=True),
