@@ -12,18 +12,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, defs, helper, numpy_helper
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 from onnx.reference import ReferenceEvaluator
 
 from minicc.compile import compile as compile_model
 from minicc.errors import MiniccError, RunError, TargetError
-from minicc.frontend import load
+from minicc.frontend.onnx import load, read_model
 from minicc.ir.arrays import plain
 
 __all__ = ["MiniccBackend", "Rep", "expose", "is_compatible", "node_tests", "prepare", "read_model", "run_model", "run_node",
@@ -127,11 +125,6 @@ def _arrays(data_sets: Any) -> list[Any]:
 
 
 # ---- what peers need of a model -----------------------------------------------------------------
-
-
-def read_model(path: Path) -> ModelProto:
-    """The model in a file, with the tensors that lie beside it. `frontend.load` must have found it sound."""
-    return onnx.load(path, format="protobuf")  # whatever its suffix, as frontend.load does
 
 
 def expose(model: ModelProto) -> ModelProto:

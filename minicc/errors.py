@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import difflib
 import re
+import stat
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 
 class MiniccError(Exception):
@@ -83,6 +85,15 @@ class WorkerError(MiniccError):
 
 class ConfigError(MiniccError):
     """An option or an environment variable has no valid value."""
+
+
+def endless(path: Path) -> str:
+    """What stands at `path`, if reading it may never end: "a pipe", "a socket", "a device"; "" otherwise."""
+    kinds = {stat.S_IFREG: "", stat.S_IFDIR: "", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    try:
+        return kinds.get(stat.S_IFMT(path.stat().st_mode), "a device")
+    except (OSError, ValueError):  # nothing is there; who reads it says so
+        return ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

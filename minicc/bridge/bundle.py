@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 from minicc.bridge.plan_reader import MOST_BYTES, PlanReader, is_printable
-from minicc.errors import BridgeError
+from minicc.errors import BridgeError, endless
 from minicc.ops.base import Array
 from minicc.types import DType, TensorType
 
@@ -308,6 +308,8 @@ def load(path: Path) -> Bundle:
 def read_members(path: Path, call: str) -> dict[str, bytes]:
     """The content of each member of a tar, which must be plain files with the names of a bundle's. Raises BridgeError."""
     members: dict[str, bytes] = {}
+    if kind := endless(path):
+        raise BridgeError(call, f"expected a bundle, got {kind}", hint=REBUILD)
     try:
         with tarfile.open(path, "r:") as tar:
             for info in tar:

@@ -19,14 +19,15 @@ from pathlib import Path
 import networkx
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import GraphProto, ModelProto, TensorShapeProto, ValueInfoProto, defs
+from onnx import GraphProto, ModelProto, SparseTensorProto, TensorProto, TensorShapeProto, ValueInfoProto, defs
 
-from minicc.errors import LoadError, MiniccError
+from minicc.errors import LoadError, MiniccError, endless
 from minicc.frontend.onnx_call import Call
 from minicc.frontend.onnx_functions import Item, flatten
 from minicc.frontend.onnx_ops import TRANSLATIONS
-from minicc.frontend.onnx_tensors import array, checked_dims, dtype_of
+from minicc.frontend.onnx_tensors import array, checked_dims, dense, dtype_of
 from minicc.graph.ir import Graph, Node, Span, constant, input, spanned
+from minicc.ops.base import Array
 from minicc.types import Dim, Symbol, TensorType
 
 OLDEST = 7
@@ -41,13 +42,31 @@ def load(source: str | Path | bytes | ModelProto) -> Graph:
     """
     if isinstance(source, (str, Path)):
         path = Path(source)
-        return _load(path.name, path.parent, _parse(_read(path), path.name))
-    return _load("model", None, source if isinstance(source, ModelProto) else _parse(source, "model"))
+        model = _parse(_read(path), path.name)
+        return _load(path.name, _folders(path), model)
+    return _load("model", (), source if isinstance(source, ModelProto) else _parse(source, "model"))
 
 
-def _load(name: str, folder: Path | None, model: ModelProto) -> Graph:
+def read_model(path: Path) -> ModelProto:
+    """The model in a file, with the tensors put in that lie beside it, for other tools. `load` must have found it sound."""
+    model = _parse(_read(path), path.name)
+    for tensor in model.graph.initializer:
+        if tensor.data_location == TensorProto.EXTERNAL:
+            content = array(tensor, _folders(path), path.name).tobytes()
+            del tensor.external_data[:]
+            tensor.ClearField("data_location")
+            tensor.raw_data = content
+    return model
+
+
+def _folders(path: Path) -> tuple[Path, ...]:
+    """Where data beside the model may lie: in the folder of its path, and of the path that this leads to."""
+    return path.parent, path.resolve().parent
+
+
+def _load(name: str, folders: tuple[Path, ...], model: ModelProto) -> Graph:
     try:
-        return _Loader(name, folder, model).graph()
+        return _Loader(name, folders, model).graph()
     except MiniccError:
         raise
     except Exception as error:  # a damaged file may hold anything anywhere: names that are not text, for one
@@ -56,6 +75,8 @@ def _load(name: str, folder: Path | None, model: ModelProto) -> Graph:
 
 
 def _read(path: Path) -> bytes:
+    if kind := endless(path):
+        raise LoadError(f"load({str(path)!r})", f"expected a file, got {kind}", hint="save the model in a file, and load that")
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:
@@ -75,7 +96,7 @@ def _parse(content: bytes, name: str) -> ModelProto:
 @dataclass
 class _Loader:
     name: str
-    folder: Path | None
+    folders: tuple[Path, ...]
     model: ModelProto
     spans: dict[Node, Span] = field(default_factory=dict)
 
@@ -85,16 +106,16 @@ class _Loader:
     def graph(self) -> Graph:
         opset = self._opset()
         proto = self.model.graph
-        items = flatten(self.model, opset, self.name)
+        names = tuple(output.name for output in proto.output)
+        items, read = self._needed(flatten(self.model, opset, self.name), names)
         self._check_supported(items)
         values: dict[str, Node | None] = {}
-        for tensor in proto.initializer:
-            with spanned(self.spans, Span(self.name, tensor.name)):
-                self._define(values, tensor.name, constant(array(tensor, self.folder, self.name)))
+        for name, tensor in self._initializers(proto):
+            with spanned(self.spans, Span(self.name, name)):
+                self._define(values, name, constant(self._array(tensor)) if name in read else None)
         inputs = tuple(self._inputs(proto, values))
         for item in self._sorted(items, values):
             self._translate(item, values)
-        names = tuple(output.name for output in proto.output)
         self._check_outputs(names, values)
         outputs = tuple(node for name in names if (node := values[name]) is not None)
         return Graph(re.sub(r"\W", "_", proto.name) or "main", inputs, outputs, names).located(self.spans)
@@ -145,6 +166,32 @@ class _Loader:
 
     # Parts of the graph
 
+    def _needed(self, items: Sequence[Item], outputs: Iterable[str]) -> tuple[list[Item], set[str]]:
+        """The nodes that the outputs depend on, in the order of the file, and the names that these and the outputs read."""
+        producer: dict[str, int] = {}
+        for position, item in enumerate(items):
+            for name in filter(None, item.node.output):
+                if name in producer:
+                    raise self.error(f"value {name!r} must be defined once", str(item.span(self.name)), "the file is damaged")
+                producer[name] = position
+        read, live = set(outputs), set[int]()
+        waiting = list(read)
+        while waiting:
+            position = producer.get(waiting.pop(), -1)
+            if position >= 0 and position not in live:
+                live.add(position)
+                fresh = set(items[position].node.input) - read
+                read |= fresh
+                waiting += fresh
+        return [items[position] for position in sorted(live)], read
+
+    def _initializers(self, proto: GraphProto) -> Iterator[tuple[str, TensorProto | SparseTensorProto]]:
+        yield from ((tensor.name, tensor) for tensor in proto.initializer)
+        yield from ((sparse.values.name, sparse) for sparse in proto.sparse_initializer)
+
+    def _array(self, tensor: TensorProto | SparseTensorProto) -> Array:
+        return (array if isinstance(tensor, TensorProto) else dense)(tensor, self.folders, self.name)
+
     def _inputs(self, proto: GraphProto, values: dict[str, Node | None]) -> Iterator[Node]:
         """The inputs; one that has an initializer is that constant."""
         initial = set(values)
@@ -177,12 +224,10 @@ class _Loader:
 
     def _sorted(self, items: Sequence[Item], values: dict[str, Node | None]) -> list[Item]:
         """The nodes with producers first, otherwise in the order of the file."""
-        producer: dict[str, int] = {}
-        for position, item in enumerate(items):
-            for name in filter(None, item.node.output):
-                if name in producer or name in values:
-                    raise self.error(f"value {name!r} must be defined once", str(item.span(self.name)), "the file is damaged")
-                producer[name] = position
+        producer = {name: position for position, item in enumerate(items) for name in item.node.output if name}
+        for name in producer:
+            if name in values:
+                raise self.error(f"value {name!r} must be defined once", str(items[producer[name]].span(self.name)), "the file is damaged")
         edges: list[tuple[int, int]] = []
         for position, item in enumerate(items):
             for name in filter(None, item.node.input):

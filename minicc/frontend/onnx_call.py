@@ -85,7 +85,7 @@ class Call:
         value = self[name]
         if value is None:
             return None
-        return array(value, None, self.span.source, f"attribute {name} of {self.span}")
+        return array(value, (), self.span.source, f"attribute {name} of {self.span}")
 
     # Operands: inputs that become fields. `apply` puts the value into the field where it is known.
 

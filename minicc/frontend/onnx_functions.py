@@ -1,20 +1,22 @@
-"""Model-local functions, put in place of their calls.
+"""Model-local functions put in place of their calls, and decided branches in place of their If.
 
 In: a model. Out: its nodes as a flat list of `Item`, each with the opset it is written in. A
 function may call others; recursion and bodies that explode are refused, because the file is not
-trusted.
+trusted. An If is decided where its condition is an initializer or a Constant, perhaps through
+Identity, Cast or Not; any other stays what it is.
 
     items = flatten(model, 18, "model.onnx")
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from minicc.errors import LoadError
+from minicc.frontend.onnx_tensors import DTYPES, array
 from minicc.graph.ir import Span
 
 MOST = 100_000
@@ -23,13 +25,17 @@ DEEPEST = 64
 Key = tuple[str, str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
-    """A node, the opset of its ai.onnx operators, and the position in the file of the node it comes from."""
+    """A node, the opset of its ai.onnx operators, and the position in the file of the node it comes from.
+
+    `scope` says what the names are called here that the node's own graphs (the branches of an If) take from around it.
+    """
 
     node: NodeProto
     version: int
     index: int
+    scope: Callable[[str], str] = str
 
     def span(self, source: str) -> Span:
         return Span(source, self.node.name, self.node.op_type, self.index)
@@ -40,6 +46,7 @@ def flatten(model: ModelProto, opset: int, source: str) -> list[Item]:
     functions = {_key(f.domain, f.name, f.overload): f for f in model.functions}
     result: list[Item] = []
     made = 0  # nodes that calls have put in; also makes their names unique
+    known = _Known(model.graph.initializer, source)
     # A stack of iterators, for calls inside calls.
     stack = [iter([Item(node, opset, index) for index, node in enumerate(model.graph.node)])]
     while stack:
@@ -47,16 +54,83 @@ def flatten(model: ModelProto, opset: int, source: str) -> list[Item]:
         if item is None:
             stack.pop()
             continue
-        function = functions.get(_key(item.node.domain, item.node.op_type, item.node.overload))
-        if function is None:
+        body = functions.get(_key(item.node.domain, item.node.op_type, item.node.overload)) if functions else None
+        body = body or known.branch(item)
+        if body is None:
+            known.note(item.node)
             result.append(item)
             continue
-        made += 1 + len(function.node)
+        made += 1 + len(body.node)
         if len(stack) > DEEPEST or made > MOST:
-            raise LoadError(f"load({source!r})", f"calls of local functions may be {DEEPEST} levels deep and give {MOST} nodes, "
-                            f"those of {function.name!r} go beyond", str(item.span(source)), "a function must not call itself")
-        stack.append(iter(_body(item, function, made)))
+            raise LoadError(f"load({source!r})", f"calls of local functions and branches may be {DEEPEST} levels deep and give {MOST} "
+                            f"nodes, those of {body.name!r} go beyond", str(item.span(source)), "a function must not call itself")
+        stack.append(iter(_body(item, body, made) if isinstance(body, FunctionProto) else _branch(item, body, made)))
     return result
+
+
+class _Known:
+    """What is known before anything is computed: initializers, Constants, and what merely passes them on."""
+
+    PASSING = ("Identity", "Cast", "Not")
+
+    def __init__(self, initializers: Iterable[TensorProto], source: str) -> None:
+        self.source = source
+        self.made: dict[str, TensorProto | NodeProto] = {tensor.name: tensor for tensor in initializers}
+
+    def note(self, node: NodeProto) -> None:
+        """Remember who computes the results of `node`, if it may be known."""
+        if node.op_type == "Constant" or node.op_type in self.PASSING:
+            self.made.update((name, node) for name in node.output)
+
+    def branch(self, item: Item) -> GraphProto | None:
+        """The branch that an If takes; None where it is not decided, or the node is no If."""
+        node = item.node
+        if node.op_type != "If" or node.domain not in ("", "ai.onnx") or not node.input:
+            return None
+        if (truth := self._truth(node.input[0])) is None:
+            return None
+        wanted = "then_branch" if truth else "else_branch"
+        found: GraphProto | None = next((a.g for a in node.attribute if a.name == wanted), None)
+        return found
+
+    def _truth(self, name: str) -> bool | None:
+        """Whether the single value `name` is true; None where it is not known."""
+        negated, passed = False, set[str]()
+        maker = self.made.get(name)
+        while isinstance(maker, NodeProto) and maker.op_type in self.PASSING and maker.input and name not in passed:
+            passed.add(name)
+            negated ^= maker.op_type == "Not"
+            name = maker.input[0]
+            maker = self.made.get(name)
+        if isinstance(maker, NodeProto):
+            maker = next((a.t for a in maker.attribute if maker.op_type == "Constant" and a.name == "value"), None)
+        if maker is None or maker.data_type not in DTYPES or list(maker.dims) not in ([], [1]):
+            return None
+        return bool(array(maker, (), self.source).any()) != negated
+
+
+def _branch(item: Item, branch: GraphProto, number: int) -> Sequence[Item]:
+    """The nodes of a branch under names of their own; what it does not define comes from around it."""
+    prefix = f"{item.node.name or item.node.op_type}/{item.index}.{number}/"
+    inside = {tensor.name for tensor in branch.initializer}.union(*(node.output for node in branch.node))
+    results = {inner.name: outer for inner, outer in zip(branch.output, item.node.output, strict=False) if outer}
+
+    def rename(name: str) -> str:
+        return (results.get(name) or prefix + name) if name in inside else item.scope(name) if name else name
+
+    constants = [helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in branch.initializer]
+    items = []
+    for inner in (*constants, *branch.node):
+        node = NodeProto()
+        node.CopyFrom(inner)
+        node.name = prefix + inner.name
+        node.input[:] = [rename(name) for name in inner.input]
+        node.output[:] = [rename(name) for name in inner.output]
+        items.append(Item(node, item.version, item.index, rename))
+    for inner, outer in zip(branch.output, item.node.output, strict=False):
+        if outer and rename(inner.name) != outer:  # a value from around, or one that is two results
+            items.append(Item(NodeProto(op_type="Identity", input=[rename(inner.name)], output=[outer]), item.version, item.index))
+    return items
 
 
 def _key(domain: str, name: str, overload: str) -> Key:
@@ -85,7 +159,7 @@ def _body(call: Item, function: FunctionProto, number: int) -> Sequence[Item]:
         node.output[:] = [results.get(name) or (prefix + name if name else "") for name in inner.output]
         del node.attribute[:]
         node.attribute.extend(_attributes(inner, given))
-        items.append(Item(node, version, call.index))
+        items.append(Item(node, version, call.index, rename))
     for formal, name in results.items():  # an output that is an input goes through by an Identity
         if name and formal in actual and not any(formal in inner.output for inner in function.node):
             items.append(Item(NodeProto(op_type="Identity", input=[actual[formal]], output=[name]), version, call.index))

@@ -15,6 +15,7 @@ from functools import reduce
 from minicc import ops
 from minicc.frontend.onnx_call import Call, Result, Translation
 from minicc.frontend.onnx_movement import MOVEMENT
+from minicc.frontend.onnx_tensors import dense
 from minicc.graph.ir import Node
 from minicc.ops.base import Operator
 from minicc.types import DType
@@ -73,10 +74,13 @@ def cast_like(call: Call) -> Node:
 def constant(call: Call) -> Node:
     if (value := call.tensor("value")) is not None:
         return call.constant(value, DType.of(value.dtype))
+    if (sparse := call["sparse_value"]) is not None:
+        value = dense(sparse, (), call.span.source, f"attribute sparse_value of {call.span}")
+        return call.constant(value, DType.of(value.dtype))
     for name, dtype in (("value_float", "float32"), ("value_floats", "float32"), ("value_int", "int64"), ("value_ints", "int64")):
         if (number := call[name]) is not None:
             return call.constant(number, dtype)
-    raise call.error("expected a tensor or a number as value", "text and sparse constants are not supported")
+    raise call.error("expected a tensor or a number as value", "text constants are not supported")
 
 
 def dropout(call: Call) -> Result:

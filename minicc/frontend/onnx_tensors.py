@@ -1,31 +1,34 @@
 """Tensors of an ONNX file as NumPy arrays, read with suspicion.
 
-In: a `TensorProto` and the folder of the model. Out: an array, or a LoadError that names the
-tensor. Data in a file beside the model is read here and not by the onnx package: the file must
-lie inside the model's folder after every symbolic link is followed, and must hold the bytes that
-the tensor claims.
+In: a `TensorProto` and the folders of the model. Out: an array, or a LoadError that names the
+tensor. Data in a file beside the model is read here and not by the onnx package: after every
+symbolic link is followed, the file must lie inside the model's folder, or beside the file that the
+model's own path is a link to (as in the cache of Hugging Face, where both are links to one folder
+of blobs), and must hold the bytes that the tensor claims.
 
 >>> from onnx import helper
->>> array(helper.make_tensor("w", 1, [2], [1.0, 2.0]), None, "m.onnx")
+>>> array(helper.make_tensor("w", 1, [2], [1.0, 2.0]), (), "m.onnx")
 array([1., 2.], dtype=float32)
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import ml_dtypes
 import numpy as np
-from onnx import TensorProto
+from onnx import SparseTensorProto, TensorProto
 
 from minicc.errors import LoadError
 from minicc.ops.base import Array
 from minicc.types import DType
 
 LARGEST = 2**40  # elements; no tensor of an honest model has more
+
+LARGEST_DENSE = 2**30  # bytes of a sparse tensor with its zeros, which the file need not hold
 
 DTYPES: dict[int, DType] = {
     TensorProto.FLOAT: DType.of("float32"),
@@ -72,8 +75,8 @@ def checked_dims(dims: Iterable[int], what: str, source: str) -> tuple[int, ...]
     return shape
 
 
-def array(tensor: TensorProto, folder: Path | None, source: str, what: str = "") -> Array:
-    """The values of `tensor`. `folder` is where its external data may lie; None: nowhere."""
+def array(tensor: TensorProto, folders: Sequence[Path], source: str, what: str = "") -> Array:
+    """The values of `tensor`. `folders` is where its external data may lie: the model's, and that of its real path."""
     what = what or f"initializer {tensor.name!r}"
     dtype = dtype_of(tensor.data_type, what, source)
     shape = checked_dims(tensor.dims, what, source)
@@ -81,7 +84,7 @@ def array(tensor: TensorProto, folder: Path | None, source: str, what: str = "")
     if tensor.HasField("segment"):
         raise LoadError(f"load({source!r})", f"{what} is stored in segments", what, "save the model in one piece")
     if tensor.data_location == TensorProto.EXTERNAL:
-        values = _external(tensor, dtype, size, folder, source, what)
+        values = _external(tensor, dtype, size, folders, source, what)
     elif tensor.HasField("raw_data"):
         _match(len(tensor.raw_data), size * dtype.bytes, "bytes of data", shape, what, source)
         values = np.frombuffer(tensor.raw_data, _storage(dtype))
@@ -90,6 +93,29 @@ def array(tensor: TensorProto, folder: Path | None, source: str, what: str = "")
     if dtype.kind == "bool":  # a byte of a bool may be anything in a hostile file
         values = values != 0
     return values.reshape(shape)
+
+
+def dense(sparse: SparseTensorProto, folders: Sequence[Path], source: str, what: str = "") -> Array:
+    """The values of a sparse tensor, with zeros between them. Its indices are positions, or one row of coordinates each."""
+    what = what or f"sparse initializer {sparse.values.name!r}"
+
+    def error(problem: str) -> LoadError:
+        return LoadError(f"load({source!r})", f"{what} {problem}", where=what, hint="the file is damaged, or not an honest model")
+
+    values = array(sparse.values, folders, source, f"the values of {what}")
+    indices = array(sparse.indices, folders, source, f"the indices of {what}")
+    shape = checked_dims(sparse.dims, what, source)
+    if math.prod(shape) * values.itemsize > LARGEST_DENSE:
+        raise error(f"must have at most {LARGEST_DENSE} bytes with its zeros, got shape {list(shape)}")
+    if values.ndim != 1 or indices.dtype != np.int64 or indices.shape not in ((values.size,), (values.size, len(shape))):
+        raise error(f"must have a list of values and int64 indices for each, got {values.dtype}{list(values.shape)} and "
+                    f"{indices.dtype}{list(indices.shape)}")
+    limits = np.array(shape if indices.ndim == 2 else math.prod(shape), np.int64)
+    if np.any((indices < 0) | (indices >= limits)):
+        raise error(f"must have indices within {list(shape)}, got {indices.min()} to {indices.max()}")
+    result = np.zeros(shape, values.dtype)
+    result[tuple(indices.T) if indices.ndim == 2 else np.unravel_index(indices, shape)] = values
+    return result
 
 
 def _storage(dtype: DType) -> np.dtype[Any]:
@@ -113,9 +139,9 @@ def _typed(tensor: TensorProto, dtype: DType, size: int, shape: tuple[int, ...],
     return np.array(field, np.uint64 if dtype.kind == "uint" else np.int64).astype(_storage(dtype))
 
 
-def _external(tensor: TensorProto, dtype: DType, size: int, folder: Path | None, source: str, what: str) -> Array:
+def _external(tensor: TensorProto, dtype: DType, size: int, folders: Sequence[Path], source: str, what: str) -> Array:
     entries = {entry.key: entry.value for entry in tensor.external_data}
-    path = inside(folder, entries.get("location", ""), source, what)
+    path = inside(folders, entries.get("location", ""), source, what)
     available = path.stat().st_size
     offset = _count(entries, "offset", 0, source, what)
     length = _count(entries, "length", max(available - offset, 0), source, what)
@@ -136,29 +162,31 @@ def _count(entries: dict[str, str], key: str, default: int, source: str, what: s
     return int(text)
 
 
-def inside(folder: Path | None, location: str, source: str, what: str) -> Path:
-    """The real path of `location` in `folder`; raises when it is anywhere else."""
-    if folder is None:
+def inside(folders: Sequence[Path], location: str, source: str, what: str) -> Path:
+    """The real path of `location` in the model's folder or that of its real path; raises when it is anywhere else."""
+    if not folders:
         raise LoadError(f"load({source!r})", f"{what} keeps its data in the file {location!r}, and the model has no folder",
                         where=what, hint="load the model from its path, not from bytes")
     parts = {*PurePosixPath(location).parts, *PureWindowsPath(location).parts}
     absolute = PurePosixPath(location).is_absolute() or bool(PureWindowsPath(location).anchor)
     if not location or "\0" in location or absolute or ".." in parts:
-        raise _outside(location, folder, source, what)
+        raise _outside(location, folders, source, what)
     try:
-        root = folder.resolve()
-        path = (root / location).resolve()  # follows symbolic links
-        found = path.is_file()
+        beyond, real = False, folders[-1].resolve()
+        for root in dict.fromkeys((folders[0].resolve(), real)):
+            path = (root / location).resolve()  # follows symbolic links
+            if not (path.is_relative_to(root) or path.parent == real):
+                beyond = True
+            elif path.is_file():
+                return path
     except (OSError, RuntimeError):  # a name too long, links in a circle
-        raise _outside(location, folder, source, what) from None
-    if not path.is_relative_to(root):
-        raise _outside(location, folder, source, what)
-    if not found:
-        raise LoadError(f"load({source!r})", f"data file {location!r} of {what} is not there",
-                        where=what, hint=f"put it into {folder} beside the model")
-    return path
+        beyond = True
+    if beyond:
+        raise _outside(location, folders, source, what)
+    raise LoadError(f"load({source!r})", f"data file {location!r} of {what} is not there",
+                    where=what, hint=f"put it into {folders[0]} beside the model")
 
 
-def _outside(location: str, folder: Path, source: str, what: str) -> LoadError:
-    return LoadError(f"load({source!r})", f"data file of {what} must lie in the model's folder {folder}, got {location!r}",
+def _outside(location: str, folders: Sequence[Path], source: str, what: str) -> LoadError:
+    return LoadError(f"load({source!r})", f"data file of {what} must lie in the model's folder {folders[0]}, got {location!r}",
                      where=what, hint="a model from a stranger may try to read your files; save it with its data beside it")

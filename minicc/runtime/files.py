@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from minicc.errors import ConfigError, RunError
+from minicc.errors import ConfigError, RunError, endless
 from minicc.types import DType, bfloat16
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -28,8 +28,9 @@ LONGEST_NAME = 60_000  # bytes; the format of archives ends at 65,535
 
 def check_folder(path: Path) -> None:
     """Raise ConfigError, before any work is done, when `path` has no folder that we may write in, or is one."""
-    if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
-        problem = f"{path} is a folder" if path.is_dir() else f"cannot write in {path.parent}"
+    kind = "a folder" if path.is_dir() else endless(path)
+    if kind or not os.access(path.parent, os.W_OK | os.X_OK):
+        problem = f"{path} is {kind}" if kind else f"cannot write in {path.parent}"
         raise ConfigError(f"write {path}", f"expected the name of a new file, got one that cannot be written: {problem}",
                           hint="name a file in a folder that exists and is yours")
 
@@ -83,6 +84,8 @@ def read_arrays(path: Path, dtypes: Mapping[str, DType] | None = None, option: s
     is read from its bits. Raises RunError, which names `option`, when the file cannot be read.
     """
     wanted = dtypes or {}
+    if kind := endless(path):
+        raise RunError(f"{option} {path}", f"expected a file of arrays, got {kind}", hint="save the arrays in a file: numpy.savez")
     try:
         if not zipfile.is_zipfile(path):
             name = next(iter(wanted)) if len(wanted) == 1 else path.stem

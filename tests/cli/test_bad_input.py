@@ -98,7 +98,7 @@ def test_paths_without_a_file(refused, tmp_path, command):
 def malformed() -> dict[str, tuple[onnx.ModelProto, str]]:
     clip = helper.make_node("Clip", ["x"], ["y"], no_such=1)
     many = [helper.make_node("Blargh", ["x"], [f"b{n}"], name=f"blargh{n}") for n in range(4)]
-    many += [helper.make_node("Frob", ["b0"], ["y"], name="frob", domain="com.acme")]
+    many += [helper.make_node("Frob", ["b0", "b1", "b2", "b3"], ["y"], name="frob", domain="com.acme")]
     strings = helper.make_node("Identity", ["x"], ["y"])
     return {
         "cycle": (model([relu("b", "a"), relu("a", "b"), relu("a", "y")], X, ["y"]), "LoadError|cycle|bad.onnx:0 Relu"),
