@@ -24,7 +24,6 @@ import numpy as np
 
 from minicc.bridge.bundle import Bundle, KernelLaunch, Number, check_launch
 from minicc.bridge.device import Device, do_all, finally_do
-from minicc.bridge.emulate import number_of
 from minicc.errors import BridgeError
 from minicc.ops.base import Array
 
@@ -41,6 +40,12 @@ def open_device(ordinal: int = 0) -> Device:
         except BridgeError as error:
             tried.append(f"{kind.name}: {error.problem}")
     raise BridgeError("open a CUDA device", "expected an NVIDIA GPU with a driver, got none", where="\n".join(tried), hint=INSTALL)
+
+
+def number_of(number: Number) -> ctypes._SimpleCData[int]:
+    """The number as C holds it."""
+    made: ctypes._SimpleCData[int] = getattr(ctypes, f"c_{number.dtype.name}")(number.value)
+    return made
 
 
 def _import(module: str, name: str) -> Any:

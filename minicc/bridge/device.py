@@ -8,12 +8,12 @@ holds the memory of a bundle on a device and replays its plan, and is the same f
         session.run({"x": image})
         session.seconds()                           # of one more pass over all kernels
 
-A bundle is a program: run those that you trust.
+A bundle is a program. In place of a device it runs in a process without rights (`emulate`), whoever made it; on a
+device it can do what kernels can, so run there only bundles that you trust.
 """
 
 from __future__ import annotations
 
-import ctypes
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -23,10 +23,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from minicc.bridge.bundle import Bundle, KernelLaunch, Number, Port
-from minicc.bridge.emulate import EmulatedCode
+from minicc.bridge.emulate import EmulatedCode, Piece
 from minicc.errors import BridgeError, RunError, misnamed
 from minicc.ir.arrays import plain
 from minicc.ops.base import Array
+
+SPARE = 16 << 10  # bytes of address space that a buffer needs beside its own
 
 
 class Device(Protocol):
@@ -206,54 +208,65 @@ class Emulated(Device):
     """
 
     name = "emulated"
-    GUARD = 256  # bytes on either side, and the alignment
+    GUARD = 256  # bytes on either side
     POISON = 0xFF
 
-    def __init__(self) -> None:
+    def __init__(self, trusted: bool = False) -> None:
+        """`trusted`: the kernels are of this process's own making, so that they may run where nothing can be isolated."""
+        self.trusted = trusted
         self.code: EmulatedCode | None = None
-        self.pieces: list[tuple[Array, int, int]] = []  # all bytes, where the piece starts, its size
+        self.pieces: list[Piece] = []
 
     def load(self, bundle: Bundle) -> None:
         self.refuse_if_in_use(bundle)
-        self.code = EmulatedCode(bundle.source, bundle.kernels)
+        self.code = EmulatedCode(bundle.source, bundle.kernels, sum(b.size + SPARE for b in bundle.buffers), self.trusted)
         self.bundle = bundle
 
     def use(self) -> None:
         """Threads are all alike."""
 
-    def allocate(self, size: int) -> int:
+    def allocate(self, size: int) -> Piece:
         try:
-            held = guards(size + 3 * self.GUARD)
+            held = guards(size + 2 * self.GUARD)
         except (MemoryError, ValueError) as error:
             raise BridgeError("allocate", f"expected {size} bytes of memory, got {type(error).__name__}", hint="use a smaller model") from None
-        start = self.GUARD + -(held.ctypes.data + self.GUARD) % self.GUARD
-        held[start : start + size] = self.POISON
-        self.pieces.append((held, start, size))
-        return int(held.ctypes.data + start)
+        piece = Piece(held, self.GUARD)
+        self._content(piece)[:] = self.POISON
+        self.pieces.append(piece)
+        return piece
 
-    def upload(self, memory: int, array: Array) -> None:
-        ctypes.memmove(memory, array.ctypes.data, array.nbytes)
+    def _content(self, memory: Piece) -> Array:
+        """The bytes between the guards."""
+        content: Array = memory.held[self.GUARD : memory.held.size - self.GUARD]
+        return content
+
+    def upload(self, memory: Piece, array: Array) -> None:
+        self._content(memory)[: array.nbytes] = array.reshape(-1).view(np.uint8)
 
     def launch(self, launch: KernelLaunch, arguments: Sequence[Any]) -> None:
         assert self.code is not None, "load comes first"
         self.code.launch(launch.kernel, launch.grid, launch.block, launch.shared_bytes, arguments)
-        for held, start, size in self.pieces:
-            before, after = held[:start], held[start + size :]
-            guard = guards(before.size + after.size + 4)
-            if (before != guard[: before.size]).any() or (after != guard[(start + size) % 4 :][: after.size]).any():
-                raise BridgeError(f"launch({launch.kernel})", f"expected writes to its buffers, got one beside a buffer of {size} bytes",
-                                  where="kernels.cu", hint="the buffer is too small, or the kernel's index is out of bounds")
+        for piece in arguments:
+            if isinstance(piece, Piece) and not self._is_guarded(piece):
+                raise BridgeError(f"launch({launch.kernel})", "expected writes to its buffers, got one beside a buffer of "
+                                  f"{self._content(piece).size} bytes", where="kernels.cu",
+                                  hint="the buffer is too small, or the kernel's index is out of bounds")
 
-    def download(self, memory: int, array: Array) -> None:
-        ctypes.memmove(array.ctypes.data, memory, array.nbytes)
+    def _is_guarded(self, piece: Piece) -> bool:
+        after = piece.held.size - self.GUARD
+        guard = guards(self.GUARD + 4)
+        return bool((piece.held[: self.GUARD] == guard[: self.GUARD]).all() and (piece.held[after:] == guard[after % 4 :][: self.GUARD]).all())
+
+    def download(self, memory: Piece, array: Array) -> None:
+        array.reshape(-1).view(np.uint8)[:] = self._content(memory)[: array.nbytes]
 
     def seconds(self, work: Callable[[], None]) -> float:
         start = time.perf_counter()
         work()
         return time.perf_counter() - start
 
-    def free(self, memory: int) -> None:
-        self.pieces = [(held, start, size) for held, start, size in self.pieces if held.ctypes.data + start != memory]
+    def free(self, memory: Piece) -> None:
+        self.pieces = [piece for piece in self.pieces if piece is not memory]
 
     def close(self) -> None:
         code, self.code, self.bundle = self.code, None, None

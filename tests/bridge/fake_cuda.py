@@ -149,7 +149,7 @@ class FakeDriver(types.ModuleType):
     def cuLaunchKernel(self, function, gx, gy, gz, bx, by, bz, shared, stream, parameters, extra):
         kinds = {"add_kernel": "ppp", "turn": "ppi"}[function]
         places = (ctypes.c_void_p * 3).from_address(parameters)
-        read = [ctypes.c_void_p.from_address(p).value if k == "p" else Number(ctypes.c_int.from_address(p).value, int32)
+        read = [self.memory[ctypes.c_void_p.from_address(p).value] if k == "p" else Number(ctypes.c_int.from_address(p).value, int32)
                 for k, p in zip(kinds, places, strict=True)]  # fmt: skip
         self.code.launch(function, (gx, gy, gz), (bx, by, bz), shared, read)
         return (Status(0),)
@@ -235,5 +235,5 @@ class FakeKernel:
 
     def __call__(self, grid, block, args, *, shared_mem):
         assert shared_mem <= self.max_dynamic_shared_size_bytes
-        given = [a.held.ctypes.data if isinstance(a, FakeArray) else Number(int(a), DType.of(a.dtype)) for a in args]
+        given = [a.held if isinstance(a, FakeArray) else Number(int(a), DType.of(a.dtype)) for a in args]
         self.code.launch(self.name, grid, block, shared_mem, given)

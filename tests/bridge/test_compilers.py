@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from gpu_cases import ADD, add_bundle
@@ -29,18 +31,20 @@ MAKE
 
 
 @pytest.fixture
-def compiler(tmp_path, monkeypatch):
+def compiler(monkeypatch):
     """Installs a stand-in: a shell command that makes "$OUT", and one that lists architectures."""
 
     def install(make="exit 0", listing="printf 'sm_80\\nsm_90\\n'; exit 0"):
-        script = tmp_path / "compiler"
         script.write_text(SCRIPT.replace("MAKE", make).replace("LIST", listing))
         script.chmod(0o755)
         for module in (nvcc, emulate):
             monkeypatch.setattr(module.shutil, "which", lambda name: str(script))
         emulate.compiled.cache_clear()
 
-    return install
+    with tempfile.TemporaryDirectory() as folder:  # that others may read, which those of pytest are not
+        Path(folder).chmod(0o755)
+        script = Path(folder) / "compiler"
+        yield install
 
 
 @pytest.mark.parametrize("make", ["exit 0", ': > "$OUT"'])
@@ -95,8 +99,9 @@ def test_the_architectures_of_this_nvcc_are_accepted():
     ("exit 0", r"expected the C\+\+ compiler to write a library, got .*kernels.so"),
     ("""echo garbage > "$OUT" """, r"expected the C\+\+ compiler to write a library, got .*kernels.so"),
     ("""g++ -shared -x c++ /dev/null -o "$OUT" """, r"expected the C\+\+ compiler to write a library, got .*minicc_launch_add_kernel"),
-    (r"printf 'x: error: \377\n' >&2; exit 1", "got an error\n    x: error: \ufffd"),
-    (r"printf '\377' >&2; exit 1", "got an error\n    \ufffd"),
+    (r"printf 'kernels.cu:1: error: \377\n' >&2; exit 1", "got an error\n    kernels.cu:1: error: \ufffd"),
+    (r"printf '/etc/passwd:1: error: root\n' >&2; exit 1", "got an error\n    kernels.cu\n"),
+    (r"printf '\377' >&2; exit 1", "got an error\n    kernels.cu\n"),
     ("exit 1", "got an error"),
 ])  # fmt: skip
 def test_a_compiler_of_the_cpu_that_misbehaves(compiler, make, said):

@@ -62,8 +62,8 @@ def devices(monkeypatch):
     opened = []
 
     class Counted(Emulated):
-        def __init__(self):
-            super().__init__()
+        def __init__(self, trusted):
+            super().__init__(trusted)
             self.loads, self.closings, self.fails = 0, 0, False
             opened.append(self)
 

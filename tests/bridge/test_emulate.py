@@ -27,7 +27,7 @@ def code():
 
 
 def launch(code, kernel, grid, block, arrays, shared_bytes=0):
-    code.launch(kernel, grid, block, shared_bytes, [a.ctypes.data if isinstance(a, np.ndarray) else a for a in arrays])
+    code.launch(kernel, grid, block, shared_bytes, arrays)
     return arrays[0]
 
 
