@@ -26,6 +26,7 @@ from minicc.target import Target
 from minicc.te.intrinsics import INTRINSICS
 
 SPEED_LEVEL = 2
+LIBRARIES = 16  # that one session links
 ENTRY = "minicc_main"  # the symbol of an entry function
 ENTRY_TYPE = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_void_p)
 RESERVED = frozenset({ENTRY, "stamp", "memcpy", "memset", "memmove", "clock_gettime", "abort", *threads.SYMBOLS,
@@ -78,7 +79,9 @@ def optimize(module: ir.Module | str, target: Target) -> Code:
     options.loop_vectorization = options.slp_vectorization = False
     options.loop_unrolling = options.loop_interleaving = False
     builder = llvm.create_pass_builder(generator, options)
-    builder.getModulePassManager().run(parsed, builder)
+    passes = builder.getModulePassManager()
+    passes.run(parsed, builder)
+    llvm.NewPassManager._dispose(passes)  # llvmlite's own `_dispose` of this class does nothing, and leaves 60 KiB
     return Code(source, str(parsed), generator.emit_object(parsed), target)
 
 
@@ -106,16 +109,18 @@ class Library:
         return refuse
 
 
-@lru_cache(maxsize=8)
-def _session(target: Target) -> Any:
-    """The linker of a target, which owns a code generator of its own. JITLink keeps an object in one piece of
+@lru_cache(maxsize=2)
+def _session(target: Target, generation: int) -> Any:
+    """A linker for a target, which owns a code generator of its own. It keeps some KiB of each library that it has
+    linked, even of those that are gone, so after LIBRARIES of them comes the next generation. JITLink keeps an object in one piece of
     memory, so that code reaches its constants however full the address space is."""
     return llvm.create_lljit_compiler(target.machine(), use_jit_link=True)
 
 
 def load(objects: list[bytes], exports: list[str], target: Target, symbols: Mapping[str, int] | None = None) -> Library:
     """Link objects with each other, the C library, the OpenMP runtime, and `symbols` at their addresses."""
-    session = _session(target)
+    number = next(_names)
+    session = _session(target, number // LIBRARIES)
     builder = llvm.JITLibraryBuilder().add_current_process()
     for content in dict.fromkeys((*objects, *_conversions(target))):
         builder.add_object_img(content)
@@ -123,7 +128,7 @@ def load(objects: list[bytes], exports: list[str], target: Target, symbols: Mapp
         builder.import_symbol(name, address)
     for name in exports:
         builder.export_symbol(name)
-    tracker = builder.link(session, f"minicc.{next(_names)}")
+    tracker = builder.link(session, f"minicc.{number}")
     return Library({name: tracker[name] for name in exports}, target, objects, [tracker, session])
 
 

@@ -84,7 +84,7 @@ def _stmt(s: Stmt, ranges: Ranges) -> Stmt:
     return _leaf(s, tuple(_relevant(expressions(s), ranges).items()))
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 8)
 def _leaf(s: Stmt, known: tuple[tuple[Expr, Interval], ...]) -> Stmt:
     """A statement without others inside. Most are as they were before the step, and so is what is known of them."""
     return map_expressions(s, Simplifier(dict(known)))

@@ -82,7 +82,7 @@ def linear(e: Expr, memo: dict[Expr, Linear] | None = None) -> Linear:
     return memo[e]
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 10)
 def name_of(e: Expr) -> str:
     """What `e` is sorted by."""
     return e.name if isinstance(e, Var) else text(e)
