@@ -137,6 +137,7 @@ MOVEMENT: dict[str, Translation] = {
     "Range": range_,
     "Reshape": reshape,
     "Resize": resize,
+    "ReverseSequence": lambda call: call(ops.ReverseSequence, *call.data, batch_axis=call["batch_axis"], time_axis=call["time_axis"]),
     "Scatter": lambda call: call(ops.ScatterElements, *call.data, axis=call["axis"]),
     "ScatterElements": lambda call: call(ops.ScatterElements, *call.data, axis=call["axis"], reduction=call["reduction"]),
     "ScatterND": lambda call: call(ops.ScatterND, *call.data, reduction=call["reduction"]),

@@ -120,6 +120,7 @@ from minicc.ops.reduction import ReduceProd as ReduceProd
 from minicc.ops.reduction import ReduceSum as ReduceSum
 from minicc.ops.reduction import ReduceSumSquare as ReduceSumSquare
 from minicc.ops.resize import Resize as Resize
+from minicc.ops.reverse_sequence import ReverseSequence as ReverseSequence
 from minicc.ops.scatter import ScatterElements as ScatterElements
 from minicc.ops.scatter import ScatterND as ScatterND
 from minicc.ops.shape import Expand as Expand

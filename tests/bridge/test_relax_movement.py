@@ -301,6 +301,9 @@ def orders():
         yield ops.TopKIndices(4, largest=False), (x,), [[1, 4, 3, 0], [0, 2, 1, 3]]
     yield ops.TopK(1, 0, False), (x,), [[0, 1, 3, 2, 1]]
     yield ops.TopKIndices(0), (x,), np.zeros((2, 0))
+    y = np.arange(6, dtype=np.float32).reshape(2, 3)
+    yield ops.ReverseSequence(0, 1), (y, np.array([2, 3])), [[1, 0, 2], [5, 4, 3]]
+    yield ops.ReverseSequence(1, 0), (y, np.array([2, 1, 0])), [[3, 1, 2], [0, 4, 5]]
 
 
 def resizes():

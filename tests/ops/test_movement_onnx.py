@@ -42,8 +42,8 @@ OPERANDS = {
 NAMES = (
     "AveragePool", "Concat", "ConstantOfShape", "Conv", "ConvTranspose", "DepthToSpace", "Expand", "Flatten", "Gather",
     "GatherElements", "GatherND", "GlobalAveragePool", "GlobalMaxPool", "MaxPool", "MaxPoolIndices", "OneHot", "Pad",
-    "Range", "Reshape", "Resize", "ScatterElements", "ScatterND", "Shape", "Size", "Slice", "SpaceToDepth", "Split",
-    "Squeeze", "Tile", "TopK", "TopKIndices", "Transpose", "Trilu", "Unsqueeze",
+    "Range", "Reshape", "Resize", "ReverseSequence", "ScatterElements", "ScatterND", "Shape", "Size", "Slice", "SpaceToDepth",
+    "Split", "Squeeze", "Tile", "TopK", "TopKIndices", "Transpose", "Trilu", "Unsqueeze",
 )  # fmt: skip
 
 
