@@ -1,8 +1,8 @@
 """Einstein summation: products of elements, summed over the letters that the output lacks.
 
-In: tensors of one numeric dtype, one for each term of the equation. Out: that dtype. A repeated
-letter is a diagonal, "..." stands for leading axes that broadcast, and without "->" the output
-has the axes of "..." and then, in alphabetical order, the letters that occur once.
+In: tensors of one numeric dtype, one for each term of the equation. Out: that dtype. A letter
+repeated in a term is a diagonal, "..." stands for leading axes that broadcast, and without "->" the
+output has the axes of "..." and then, in alphabetical order (A before a), the letters that occur once.
 
 >>> import numpy as np
 >>> Einsum("ij,ij->i")(np.ones((2, 3)), np.ones((2, 3)))
@@ -76,15 +76,18 @@ class Einsum(Widening):
             raise self.error('the output drops the axes of "..."', *types, hint='write "..." after "->", too')
 
     def _extents(self, inputs: list[Labels], types: Sequence[TensorType]) -> dict[str, Any]:
-        """The extent of each label; only the axes of "..." broadcast."""
+        """The extent of each label: between terms 1 broadcasts, as NumPy, PyTorch and onnxruntime have it; in a diagonal it does not."""
         extents: dict[str, Any] = {}
         for labels, t in zip(inputs, types, strict=True):
+            mine: dict[str, Any] = {}
             for label, dim in zip(labels, t.shape, strict=True):
+                if not same_dim(mine.setdefault(label, dim), dim):
+                    raise self.error(f"axis {label} must have one extent, got {mine[label]} and {dim}", *types)
+            for label, dim in mine.items():
                 known = extents.setdefault(label, dim)
-                if len(label) > 1:
-                    extents[label] = broadcast(str(self), (known,), (dim,))[0]
-                elif not same_dim(known, dim):
+                if len(label) == 1 and 1 not in (known, dim) and not same_dim(known, dim):
                     raise self.error(f"axis {label} must have one extent, got {known} and {dim}", *types)
+                extents[label] = broadcast(str(self), (known,), (dim,))[0]
         return extents
 
     def infer(self, *types: TensorType) -> TensorType:
@@ -121,8 +124,13 @@ class Einsum(Widening):
         return rounded(te.compute(shape, element, name="einsum", names=list(output)), tensors[0].dtype)
 
     def relaxed(self, R: Any, *xs: Any) -> Any:
-        """TVM's sum of nothing is not 0, but what the memory holds."""
+        """TVM's sum of nothing is not 0, but what the memory holds; and it broadcasts no letters."""
         if all(x.type.size for x in xs):
+            inputs, _ = self._parse(*[x.type for x in xs])
+            extents = self._extents(inputs, [x.type for x in xs])
+            shapes = [tuple(extents[label] if len(label) == 1 else dim for label, dim in zip(labels, x.type.shape, strict=True))
+                      for labels, x in zip(inputs, xs, strict=True)]  # fmt: skip
+            xs = tuple(x if shape == x.type.shape else R.broadcast_to(x, shape) for x, shape in zip(xs, shapes, strict=True))
             return R.einsum(list(xs), self.equation)
         return R.broadcast_to(like(xs[0], 0), self.infer(*[x.type for x in xs]).shape)
 
@@ -130,18 +138,20 @@ class Einsum(Widening):
     def draw(cls, draw: Draw) -> Example:
         dtype = draw.dtype(NUMERIC)
         equation = draw.choice(_EXAMPLES)
-        extents = {letter: draw.integer(0, 5) for letter in "abcijk"}
+        extents = {letter: draw.integer(0, 5) for letter in "abcijkA"}
         more = draw.shape((0, 2))
-        shapes = [
-            tuple(dim for part in term.replace("...", ".") for dim in (more if part == "." else (extents[part],)))
-            for term in equation.partition("->")[0].split(",")
-        ]
+        shapes = []
+        for term in equation.replace(" ", "").partition("->")[0].split(","):
+            stretched = {letter: 1 if draw.integer(0, 5) == 5 else extent for letter, extent in extents.items()}
+            parts = term.replace("...", ".")
+            shapes.append(tuple(dim for part in parts for dim in (more if part == "." else (stretched[part],))))
         return cls(equation), [TensorType(dtype, shape) for shape in shapes]
 
 
 _EXAMPLES = (
     "ij->ji", "ii", "ii->i", "i,i", "i,j->ij", "ij,jk", "ij,jk->ik", "bij,bjk->bik", "...ij,...jk->...ik", "a...->...a",
     "i,ij,j", "ij,ij->i", "bi,bj,bk->ijk", "...,...", "ij->", "abi,abj->abij", "ik,k...->i...",
+    "i,i->i", "Ai,ia", "i j , j -> i", ",i->i", "...i,...i->...", "iij->j",
 )  # fmt: skip
 
 
