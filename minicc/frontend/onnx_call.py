@@ -67,6 +67,10 @@ class Call:
         """The input at this position; None when it is absent."""
         return self.inputs[position] if position < len(self.inputs) else None
 
+    def given(self, name: str) -> bool:
+        """Whether the model says this attribute, be it the default."""
+        return any(attribute.name == name for attribute in self.proto.attribute)
+
     def ignore(self, *names: str) -> None:
         """Attributes that change nothing here."""
         self._unread.difference_update(names)

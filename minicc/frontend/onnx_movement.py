@@ -91,8 +91,7 @@ def resize(call: Call) -> Node:
     mode = call["coordinate_transformation_mode"]
     roi = call.vector(1) if mode == "tf_crop_and_resize" else None
     scales, sizes = (_unless_empty(call, i) for i in (2, 3))
-    exported = any(attribute.name == "nearest_mode" for attribute in call.proto.attribute)
-    if mode == "align_corners" and call["mode"] != "nearest" and not exported and sizes is None:
+    if mode == "align_corners" and call["mode"] != "nearest" and not call.given("nearest_mode") and sizes is None:
         mode = "align_corners_by_scale"
     fields: dict[str, Any] = {name: call[name] for name in (
         "mode", "nearest_mode", "cubic_coeff_a", "exclude_outside", "extrapolation_value", "antialias", "axes",

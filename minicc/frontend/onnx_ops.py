@@ -145,8 +145,19 @@ def max_pool(call: Call) -> Result:
     return (y, call(ops.MaxPoolIndices, call[0], storage_order=order, **fields)) if len(call.asked) > 1 else y
 
 
+def _norm(call: Call) -> int:
+    if call["p"] < 1:
+        raise call.error(f"p must be at least 1, got {call['p']}")
+    return int(call["p"])
+
+
+def lp_pool(call: Call) -> Node:
+    fields = {field: call[name] for field, name in _POOL.items()}
+    return call(ops.LpPool, call[0], p=_norm(call), dilation=call["dilations"], auto_pad=call["auto_pad"], **fields)
+
+
 def global_lp_pool(call: Call) -> Node:
-    x, p = call[0], call["p"]
+    x, p = call[0], _norm(call)
     axes = tuple(range(2, call.type(x, "GlobalLpPool").rank))
     if p in (1, 2):
         return call(ops.ReduceL1 if p == 1 else ops.ReduceL2, x, axes=axes)
@@ -158,10 +169,16 @@ def global_lp_pool(call: Call) -> Node:
 
 
 def batch_normalization(call: Call) -> Node:
+    """Without `spatial`, before opset 9, every element of an image is a channel with statistics of its own."""
     call.ignore("momentum")
-    if call["training_mode"] or call["spatial"] == 0 or len(call.asked) > 1:
-        raise call.error("training mode and per-activation statistics are not supported", "export the model for inference")
-    return call(ops.BatchNormalization, *call.data, epsilon=call["epsilon"])
+    if call["training_mode"] or any(call.asked[1:]):
+        raise call.error("training mode is not supported", "export the model for inference")
+    if call["spatial"] != 0:
+        return call(ops.BatchNormalization, *call.data, epsilon=call["epsilon"])
+    x, *statistics = call.data
+    vectors = [call(ops.Reshape, v, shape=(-1,)) for v in statistics]
+    flat = call(ops.BatchNormalization, call(ops.Flatten, x, axis=1), *vectors, epsilon=call["epsilon"])
+    return call(ops.Reshape, flat, shape=call.shape(x))
 
 
 def group_normalization(call: Call) -> Node:
@@ -275,6 +292,7 @@ TRANSLATIONS: dict[str, Translation] = {
     "LayerNormalization": layer_normalization,
     "LeakyRelu": direct(ops.LeakyRelu, "alpha"),
     "LogSoftmax": softmax(ops.LogSoftmax),
+    "LpPool": lp_pool,
     "LpNormalization": direct(ops.LpNormalization, "axis", "p"),
     "Max": variadic(ops.Max),
     "MaxPool": max_pool,

@@ -107,6 +107,7 @@ from minicc.ops.padding import Pad as Pad
 from minicc.ops.pool import AveragePool as AveragePool
 from minicc.ops.pool import GlobalAveragePool as GlobalAveragePool
 from minicc.ops.pool import GlobalMaxPool as GlobalMaxPool
+from minicc.ops.pool import LpPool as LpPool
 from minicc.ops.pool import MaxPool as MaxPool
 from minicc.ops.pool import MaxPoolIndices as MaxPoolIndices
 from minicc.ops.reduction import ReduceL1 as ReduceL1

@@ -1,4 +1,4 @@
-"""Pooling: the greatest or the mean element of each window.
+"""Pooling: the greatest element, the mean or the norm of each window.
 
 In: `[N, C, spatial...]`. Out: the same with one element per window. Padding never takes part in a
 maximum; AveragePool counts it when `count_include_pad`. With `ceil_mode` a last window that is
@@ -18,13 +18,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import te
-from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator, type_of
+from minicc.ops.base import Array, Draw, Example, Kind, Operator, like, operator, type_of
 from minicc.ops.conv import draw_sliding, relax_attributes, rounded
 from minicc.ops.elementwise import accumulator
 from minicc.ops.generate import filled
 from minicc.ops.reduction import ReduceMax, ReduceMean
 from minicc.ops.window import LETTERS, Sliding, Window, longest, views
-from minicc.te.expr import Expr, all_of, cast, const, select
+from minicc.te.expr import Expr, all_of, call, cast, const, select
 from minicc.types import TensorType, int64
 
 
@@ -334,6 +334,78 @@ class AveragePool(Operator):
         return cls(**fields, count_include_pad=draw.boolean()), (x,)
 
 
+@operator
+class LpPool(Operator):
+    """The p-norm of each window: the root of the sum of |element| ** p. Padding adds nothing."""
+
+    kind: ClassVar[Kind] = Kind.ANCHOR
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    ceil_mode: bool = False
+    auto_pad: str = "NOTSET"
+    p: int = 2
+
+    def infer(self, x: TensorType) -> TensorType:
+        if not x.dtype.is_float or self.p < 1:
+            raise self.error(f"expected floats and a p of at least 1, got {x.dtype} and {self.p}", x)
+        return _pooled(self, x)
+
+    def numpy(self, x: Array) -> Array:
+        result = self.infer(type_of(x))
+        if 0 in result.shape:
+            return np.zeros(result.shape, x.dtype)
+        seen = views(np.abs(x.astype(accumulator(result.dtype).numpy)), _cut(_windows(self, type_of(x))), 0)
+        with np.errstate(all="ignore"):
+            total = np.sum(seen**self.p, axis=tuple(range(x.ndim, seen.ndim)))
+            return np.asarray(total ** (1 / self.p)).astype(x.dtype)
+
+    def _raised(self, value: Any, power: float, room: Any) -> Any:
+        """`value ** power`, by what the power stands for where there is such a thing; `room(name, *values)` applies a function."""
+        if power == 1:
+            return value
+        if power == 2:
+            return value * value
+        return room("sqrt", value) if power == 0.5 else room("pow", value, power)
+
+    def compute(self, x: Any) -> Any:
+        result = self.infer(type_of(x))
+        if 0 in result.shape:
+            return filled(result.shape, 0, x.dtype, "lp_pool")
+        taps, wide = _Taps(_windows(self, type_of(x))), accumulator(x.dtype)
+
+        def room(name: str, value: Expr, *powers: float) -> Expr:
+            return call(name, value, *[const(power, wide) for power in powers])
+
+        total = te.compute(
+            result.shape,
+            lambda n, c, *o: te.sum(self._raised(abs(cast(taps.element(x, n, c, o, 0), wide)), self.p, room), axis=taps.axes),
+            name="pool_sum",
+            names=_names(len(taps.windows)),
+        )
+        root = te.compute(result.shape, lambda *i: self._raised(total[i], 1 / self.p, room), name="lp_pool", names=_names(len(taps.windows)))
+        return rounded(root, x.dtype)
+
+    def relax(self, R: Any, x: Any) -> Any:
+        """TVM has means: a sum is the mean times the number of elements."""
+        windows, wide = _windows(self, x.type), accumulator(x.dtype)
+
+        def room(name: str, value: Any, *powers: float) -> Any:
+            return R[{"pow": "power"}.get(name, name)](value, *[like(value, power) for power in powers])
+
+        mean = AveragePool(self.kernel, self.strides, self.padding, self.dilation, self.ceil_mode, False, self.auto_pad)
+        count = math.prod(np.meshgrid(*[w.taps(np.arange(w.count), 0, w.size) for w in windows], indexing="ij"), start=np.ones((), np.int64))
+        total = mean.relax(R, self._raised(R.abs(x.astype(wide)), self.p, room)) * count.astype(wide.numpy)
+        return self._raised(total, 1 / self.p, room).astype(x.dtype)
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        fields, x = _draw_pool(draw)
+        return cls(**fields, p=draw.integer(1, 4)), (x,)
+
+
 def _spatial(op: Operator, x: Any) -> tuple[int, ...]:
     if len(x.shape) < 3:
         raise op.error(f"expected spatial axes after N and C, got rank {len(x.shape)}", type_of(x))
@@ -376,4 +448,4 @@ class GlobalMaxPool(Operator):
         return cls(), (TensorType(draw.dtype(("float",)), draw.shape(2) + draw.shape((1, 2), 1, 5)),)
 
 
-__all__ = ["AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool", "MaxPoolIndices"]
+__all__ = ["AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "MaxPool", "MaxPoolIndices"]
