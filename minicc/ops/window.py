@@ -9,7 +9,7 @@ condition instead of memory (`Window.far`).
 
 >>> auto = Sliding(strides=(2,), auto_pad="SAME_UPPER").windows((5,), (3,))
 >>> auto
-(Window(size=5, kernel=3, stride=2, dilation=1, begin=1, end=1, count=3),)
+(Window(size=5, kernel=3, stride=2, dilation=1, begin=1, end=1, count=3, first=0, own=0),)
 """
 
 from __future__ import annotations
