@@ -35,7 +35,8 @@ from minicc.graph.transform import same
 from minicc.ops.base import Array, Operator
 from minicc.types import Unbound
 
-LARGEST = 4096  # elements of a result that is computed here; larger ones are not operands
+LARGEST = 2**30  # bytes of a result that is computed here, on the way to an operand
+LONGEST = 4096  # numbers of an operand: a shape, axes, the sizes of parts
 HUGE = 2**40  # elements of a tensor; no computer holds it, and sizes in bytes must not overflow
 
 NO_DIMS: Mapping[str, int] = {}
@@ -145,6 +146,9 @@ def _resolve(n: Node, inputs: tuple[Node, ...]) -> Node:
     pending = len(n.op.pending)
     if pending and all(isinstance(i.op, Constant) for i in inputs[-pending:]):
         operands = [i.op.data.array for i in inputs[-pending:]]  # type: ignore[attr-defined]
+        if (longest := max(operand.size for operand in operands)) > LONGEST:
+            raise GraphError(f"bind: {n.op}", f"expected an operand of at most {LONGEST:,} numbers, got {longest:,}", where=here(),
+                             hint="shapes, axes and sizes are operands; data is not")
         return make(n.op.bind(operands), inputs[:-pending])
     if _by_type(n.op) and all(i.inferred is not None for i in inputs):
         try:
@@ -163,9 +167,9 @@ def _evaluated(n: Node) -> Node:
     arrays: list[Array] = [i.op.data.array for i in n.inputs if isinstance(i.op, Constant)]
     if len(arrays) < len(n.inputs):
         return n
-    if n.type.size > LARGEST:
-        raise GraphError(f"bind: {n.op}", f"an operand is computed from {n.type}, expected at most {LARGEST} elements",
-                         where=here())
+    if n.type.bytes > LARGEST:
+        raise GraphError(f"bind: {n.op}", f"an operand is computed from {n.type}, expected at most {LARGEST:,} bytes, got "
+                         f"{n.type.bytes:,}", where=here(), hint="compute the operand from fewer elements")
     try:
         return constant(compute(n.op, arrays))
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:

@@ -134,6 +134,10 @@ def test_an_operand_that_cannot_be_computed() -> None:
 
 
 def test_an_operand_that_is_too_large() -> None:
-    huge = make(ops.Range(0, 10**12, 1), ())
-    with pytest.raises(GraphError, match="expected at most 4096 elements"):
+    long = make(ops.Range(0, 10**6, 1), ())
+    with pytest.raises(GraphError, match="expected an operand of at most 4,096 numbers, got 1,000,000"):
+        bind(graph_of(ops.Reshape(OPERAND)(input("x", f32(2)), long)))
+    huge = ops.ReduceSum((0,))(make(ops.Range(0, 10**12, 1), ()))
+    with pytest.raises(GraphError, match="expected at most 1,073,741,824 bytes, got 8,000,000,000,000") as error:
         bind(graph_of(ops.Reshape(OPERAND)(input("x", f32(2)), huge)))
+    assert "hint: compute the operand from fewer elements" in str(error.value)
