@@ -17,17 +17,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from minicc.errors import ConfigError, RunError
 from minicc.ops.base import REGISTRY, Array
 from minicc.runtime.files import write_arrays, write_file
 from minicc.testing.draws import Example
 from minicc.testing.oracle import NOTHING, STAGES, Disagreement, Excuses, compare, excuses, reference
+from minicc.testing.progress import Running
 from minicc.testing.reduce import arrays_of, read_case
 from minicc.testing.worker import TIMEOUT, Finding, Outcome, Worker, reason
 
@@ -205,30 +204,17 @@ def check_names(operators: str) -> list[str]:
     return names or sorted(REGISTRY)
 
 
-class Show:
-    """A running campaign on the console: progress, what is found as it is found, and the report. A context
-    manager that takes Ctrl-C for an early end."""
+class Show(Running):
+    """A running campaign on the console: progress, what is found as it is found, and the report."""
 
     def __init__(self, console: Console, what: str, total: int, folder: Path | None = None) -> None:
-        self.console, self.total, self.folder, self.report, self.stopped = console, total, folder, Report(), False
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[found]} found"), TimeElapsedColumn(),
-                   TimeRemainingColumn())  # fmt: skip
-        self._bar = Progress(*columns, console=console)
+        super().__init__(console, what, total)
+        self.folder, self.report = folder, Report()
         try:
             if folder:
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise typer.BadParameter(f"expected a folder to write in, got {folder}: {error.strerror}", param_hint="--save") from None
-
-    def __enter__(self) -> Show:
-        self._bar.start()
-        self._task = self._bar.add_task("", total=self.total, found=0)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
-        self._bar.stop()
-        self.stopped = kind is KeyboardInterrupt
-        return self.stopped
 
     def add(self, verdicts: Sequence[Verdict]) -> None:
         """Count these; show and save what is found."""
@@ -237,7 +223,7 @@ class Show:
             self.console.print(f"\n{verdict}", markup=False, highlight=False, soft_wrap=True)
             if self.folder:
                 self._save(verdict, self.folder)
-        self._bar.update(self._task, advance=len(verdicts), found=len(self.report.shown))
+        self.advance(len(verdicts), len(self.report.shown))
 
     def _save(self, verdict: Verdict, folder: Path) -> None:
         what = verdict.troubles[0].stage if verdict.troubles else f"tvm-{verdict.finding.kind}" if verdict.finding else ""

@@ -20,11 +20,12 @@ from rich.console import Console
 
 from minicc.testing.campaign import Show, Verdict, check_names, judge
 from minicc.testing.draws import Example, drawn_graph
+from minicc.testing.progress import batches, run
 from minicc.testing.worker import MINICC, Worker
 
 COUNT = 300
 MOST_NODES = 10
-BATCH = 50  # graphs judged at a time
+BATCH = 50  # graphs judged at a time, at most
 STAGES = ("numpy", "loop", "llvm", "tvm")
 
 
@@ -37,8 +38,8 @@ def campaign(count: int = COUNT, seed: int = 0, names: Sequence[str] = (), stage
              max_nodes: int = MOST_NODES) -> Iterator[list[Verdict]]:  # fmt: skip
     """The verdicts on `count` random graphs, batch after batch."""
     with Worker() as tvm, Worker(MINICC) as llvm:
-        for first in range(0, count, BATCH):
-            yield judge(examples(min(BATCH, count - first), seed + first, names, max_nodes), stages, {"tvm": tvm, "llvm": llvm})
+        for first, size in batches(count, BATCH):
+            yield judge(examples(size, seed + first, names, max_nodes), stages, {"tvm": tvm, "llvm": llvm})
 
 
 def main(
@@ -58,6 +59,6 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)
 
 __all__ = ["BATCH", "COUNT", "MOST_NODES", "STAGES", "campaign", "examples"]

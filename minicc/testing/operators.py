@@ -22,7 +22,8 @@ from rich.table import Table
 from minicc.ops.base import REGISTRY
 from minicc.testing.campaign import Report, Show, Verdict, check_names, judge
 from minicc.testing.draws import Example, drawn, graph_of
-from minicc.testing.worker import Worker
+from minicc.testing.progress import batches, run
+from minicc.testing.worker import BATCH, Worker
 
 COUNT = 50
 
@@ -33,10 +34,14 @@ def examples(name: str, count: int = COUNT, seed: int = 0) -> list[Example]:
 
 
 def campaign(count: int = COUNT, seed: int = 0, names: Sequence[str] = (), stages: Sequence[str] = ("tvm",)) -> Iterator[tuple[str, list[Verdict]]]:
-    """The verdicts on `count` examples of each operator, by default of all that are registered."""
+    """The verdicts on `count` examples of each operator, by default of all that are registered.
+
+    A batch of each operator in turn, small ones first: there is something to see of all of them soon.
+    """
     with Worker() as worker:
-        for name in names or sorted(REGISTRY):
-            yield name, judge(examples(name, count, seed), stages, {"tvm": worker})
+        for first, size in batches(count, BATCH):
+            for name in names or sorted(REGISTRY):
+                yield name, judge(examples(name, size, seed + first), stages, {"tvm": worker})
 
 
 def table(reports: dict[str, Report]) -> Table:
@@ -61,14 +66,13 @@ def main(
     show, reports = Show(Console(), "operators", len(names) * count, save), dict[str, Report]()
     with show:
         for name, verdicts in campaign(count, seed, names):
-            reports[name] = Report()
-            reports[name].extend(verdicts)
+            reports.setdefault(name, Report()).extend(verdicts)
             show.add(verdicts)
     show.console.print(table(reports))
     show.finish()
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)
 
 __all__ = ["COUNT", "campaign", "examples", "table"]

@@ -24,7 +24,6 @@ from typing import Annotated
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from minicc.bridge.tir import build_tir
 from minicc.compile import build
@@ -35,6 +34,7 @@ from minicc.schedule import STEPS, Schedule, Step, Trace
 from minicc.schedule.step import Illegal
 from minicc.schedule.tidy import tidy
 from minicc.testing.oracle import assert_close
+from minicc.testing.progress import Running, interrupted, run
 from minicc.testing.workloads import EXTENTS, WORKLOADS, Array, Workload
 
 MOST_STEPS = 12
@@ -165,6 +165,8 @@ def random_schedule(workload: str, seed: int, stages: Sequence[str] = ("python",
         for stage in stages:
             STAGES[stage](walk.program, workload, extents)
     except Exception as error:
+        if interrupted():  # TVM makes an error of its own of Ctrl-C
+            raise KeyboardInterrupt from error
         raise _shrunk(workload, extents, seed, walk.steps, error, stages) from error
     return Trace(tuple(walk.steps))
 
@@ -191,6 +193,8 @@ def _attempt(workload: str, extents: Extents, steps: Sequence[Step], stages: Seq
         for stage in stages:
             STAGES[stage](walk.program, workload, extents)
     except Exception as error:
+        if interrupted():
+            raise KeyboardInterrupt from error
         return _Attempt(tuple(walk.steps), _text(error), stage)
     return None
 
@@ -254,11 +258,6 @@ def campaign(count: int, seed: int = 0, workloads: Sequence[str] = (), llvm_ever
             yield None
 
 
-def _bar(console: Console) -> Progress:
-    return Progress(TextColumn("schedules"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failures]} failures"),
-                    TimeElapsedColumn(), TimeRemainingColumn(), console=console)
-
-
 def main(
     count: Annotated[int, typer.Option(help="How many schedules to try.", min=1)] = 1000,
     seed: Annotated[int, typer.Option(help="The first seed; each workload takes the ones after it in turn.")] = 0,
@@ -269,23 +268,19 @@ def main(
     """Try random legal schedules, and print each failure as Python that reproduces it."""
     if unknown := [name for name in workload or () if name not in WORKLOADS]:
         raise typer.BadParameter(f"expected one of {', '.join(WORKLOADS)}, got {', '.join(unknown)}", param_hint="--workload")
-    console, failures, done, stopped = Console(), list[ScheduleFailure](), 0, False
-    with _bar(console) as bar:
-        task = bar.add_task("", total=count, failures=0)
-        try:
-            for failure in campaign(count, seed, workload or (), llvm_every, tvm_every):
-                done += 1
-                if failure:
-                    failures.append(failure)
-                    console.print(f"\n{failure}", markup=False, highlight=False, soft_wrap=True)
-                bar.update(task, advance=1, failures=len(failures))
-        except KeyboardInterrupt:
-            stopped = True
-    console.print(f"{done} of {count} schedules {'tried before you stopped' if stopped else 'tried'}, {len(failures)} failures")
-    raise typer.Exit(1 if failures else 130 if stopped else 0)
+    console, failures = Console(), list[ScheduleFailure]()
+    with Running(console, "schedules", count) as running:
+        for failure in campaign(count, seed, workload or (), llvm_every, tvm_every):
+            if failure:
+                failures.append(failure)
+                console.print(f"\n{failure}", markup=False, highlight=False, soft_wrap=True)
+            running.advance(1, len(failures))
+    tried = "tried before you stopped" if running.stopped else "tried"
+    console.print(f"{running.done} of {count} schedules {tried}, {len(failures)} failures")
+    raise typer.Exit(130 if running.stopped else 1 if failures else 0)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)
 
 __all__ = ["STAGES", "ScheduleFailure", "campaign", "check", "random_schedule", "start"]
