@@ -7,9 +7,9 @@ weights and the bias of the Conv or MatMul before them.
 Exactness. A rule keeps every bit, unless it is in `ROUNDING`: it then equals its left side but
 for the rounding of constants, as a weight that was multiplied at run time is multiplied here,
 which every inference compiler does; or in `NORMALIZATION`, which gives a formula its name and
-leaves to the operator in what order the mean is summed. Terms are regrouped only behind a
-contraction, whose own order of summing is free, and no product of constants that overflows or
-vanishes is taken. What changes more than that is marked `fast` and is off by default.
+leaves to the operator in what order the mean is summed. Only a scale or a BatchNormalization behind a
+contraction moves into its weights, and only if no product of constants overflows or vanishes. What
+changes more than that, such as (x * c) * d to x * (c * d), is marked `fast` and is off by default.
 
 Needs: bound types. Ensures: no rule of `RULES` matches.
 
@@ -33,7 +33,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import ops
-from minicc.graph.ir import Constant, Graph, Node, Span, make, spanned
+from minicc.graph.ir import Constant, Graph, Node, Span, constant, make, spanned
 from minicc.graph.merge_common_subexpressions import COMMUTATIVE
 from minicc.ir.node import node
 from minicc.ir.rewrite import Rule, Wild, fixpoint
@@ -189,17 +189,29 @@ def scaled_sum(op: Operator, x: Node, w: Node, c: Node, d: Node) -> Node | None:
     return None if contraction is None or bias is None else ops.Add()(contraction, bias)
 
 
-def normalized(op: Any, x: Node, scale: Node, bias: Node, mean: Node, var: Node) -> Node | None:
-    """BatchNormalization of known statistics as `x * a + b`; a and b are rounded once, from float64."""
-    s, o, m, v = (array_of(n).astype(np.float64) for n in (scale, bias, mean, var))
-    with np.errstate(all="ignore"):
-        a = s / np.sqrt(v + op.epsilon)
-        factor, offset = a.astype(x.dtype.numpy), (o - m * a).astype(x.dtype.numpy)
-    if not (np.isfinite(factor).all() and np.isfinite(offset).all()):
-        return None
+def affine(norm: Any, x: Node, statistics: Sequence[Node], shift: Any = 0.0) -> tuple[Array, Array] | None:
+    """a and b such that x * a + b is BatchNormalization of x + shift, each rounded once, from float64; None unless finite."""
     shape = (-1, *[1] * (x.type.rank - 2))
-    product: Node = ops.Mul()(x, factor.reshape(shape))
-    return ops.Add()(product, offset.reshape(shape))  # type: ignore[no-any-return]
+    s, o, m, v = (array_of(n).astype(np.float64).reshape(shape) for n in statistics)
+    with np.errstate(all="ignore"):
+        a = s / np.sqrt(v + norm.epsilon)
+        factor, offset = (value.astype(x.dtype.numpy) for value in (a, (shift - m) * a + o))
+    return (factor, offset) if np.isfinite(factor).all() and np.isfinite(offset).all() else None
+
+
+def normalized(norm: Any, x: Node, scale: Node, bias: Node, mean: Node, var: Node) -> Node | None:
+    """BatchNormalization of known statistics as `x * a + b`."""
+    found = affine(norm, x, (scale, bias, mean, var))
+    return None if found is None else ops.Add()(ops.Mul()(x, found[0]), found[1])
+
+
+def normalized_sum(norm: Any, op: Operator, x: Node, w: Node, c: Node, scale: Node, bias: Node, mean: Node, var: Node) -> Node | None:
+    """BatchNormalization of `op(x, w) + c` as `op(x, w * a) + b`."""
+    found = affine(norm, op(x, w), (scale, bias, mean, var), array_of(c).astype(np.float64))
+    if found is None or found[1].size > max(found[0].size, array_of(c).size):
+        return None
+    contraction = scaled(op, x, w, constant(found[0]))
+    return None if contraction is None else ops.Add()(contraction, found[1])
 
 
 def standardized(mean: Any, x: Node, e: Node) -> Node | None:
@@ -279,16 +291,14 @@ MOVEMENT = (
 )  # fmt: skip
 
 ROUNDING = (
+    GraphRule("batch normalization of a biased contraction",  # the same, of Conv(x, w) + c -> Conv(x, w * a) + b
+              on(Is("norm", (ops.BatchNormalization,)), on(ops.Add(), _contraction, c), *_statistics), normalized_sum, once=True),
     GraphRule("batch normalization",  # (x - mean) / sqrt(var + e) * scale + bias -> x * a + b
-              on(Is("op", (ops.BatchNormalization,)), Anything("x"), *_statistics), normalized),
+              on(Is("norm", (ops.BatchNormalization,)), Anything("x"), *_statistics), normalized),
     GraphRule("scale of a contraction",  # Conv(x, w) * c -> Conv(x, w * c); MatMul likewise
               on(ops.Mul(), _contraction, c), lambda op, x, w, c: scaled(op, x, w, c), once=True),
     GraphRule("scale of a biased contraction",  # (Conv(x, w) + c) * d -> Conv(x, w * d) + c * d
               on(ops.Mul(), on(ops.Add(), _contraction, c), d), scaled_sum, once=True),
-    GraphRule("two biases",  # (Conv(x, w) + c) + d -> Conv(x, w) + (c + d)
-              on(ops.Add(), on(ops.Add(), _contraction, c), d), lambda op, x, w, c, d: added(op(x, w), c, d), once=True),
-    GraphRule("two factors",  # (x * c) * d -> x * (c * d)
-              on(ops.Mul(), on(ops.Mul(), x, c), d), lambda x, c, d: multiplied(x, c, d), once=True),
 )  # fmt: skip
 
 _centered = on(ops.Sub(), x, on(Is("mean", (ops.ReduceMean,)), x))
@@ -322,6 +332,10 @@ FAST = (
     GraphRule("add positive zero", on(ops.Add(), x, Filled("c", 0.0)), x, fast=True),  # x + 0.0 -> x; wrong for x = -0.0
     GraphRule("two float terms",  # (x + c) + d -> x + (c + d); wrong where c and d cancel
               on(ops.Add(), on(ops.Add(), x, c), d), lambda x, c, d: added(x, c, d), fast=True, once=True),
+    GraphRule("two biases",  # (Conv(x, w) + c) + d -> Conv(x, w) + (c + d); wrong where they cancel
+              on(ops.Add(), on(ops.Add(), _contraction, c), d), lambda op, x, w, c, d: added(op(x, w), c, d), fast=True, once=True),
+    GraphRule("two factors",  # (x * c) * d -> x * (c * d); wrong where x * c overflows or vanishes
+              on(ops.Mul(), on(ops.Mul(), x, c), d), lambda x, c, d: multiplied(x, c, d), fast=True, once=True),
 )  # fmt: skip
 
 RULES: tuple[GraphRule, ...] = IDENTITIES + MOVEMENT + ROUNDING + NORMALIZATION + INTEGERS + FAST

@@ -63,6 +63,14 @@ def batch_normalization(draw: Draw) -> Node:
         input("x", f32(*shape)), *statistics, random(draw, 3, low=0.1))
 
 
+def biased_normalization(draw: Draw) -> Node:
+    conv = ops.Conv(groups=draw(st.sampled_from([1, 2])))
+    product = conv(input("x", f32(2, 4, 5, 5)), random(draw, 6, 4 // conv.groups, 3, 3))
+    total = ops.Add()(product, random(draw, *draw(st.sampled_from([(6, 1, 1), (), (1, 6, 1, 1), (6, 3, 3)]))))
+    statistics = [random(draw, 6) for _ in range(3)]
+    return ops.BatchNormalization()(total, *statistics, random(draw, 6, low=0.1))
+
+
 def cast_chain(draw: Draw) -> Node:
     first, last = (DType.of(draw(st.sampled_from(DTYPES))) for _ in range(2))
     wide = draw(st.sampled_from([d for d in DType.table.values() if holds(d, first)]))
@@ -132,6 +140,7 @@ EXAMPLES: dict[str, Callable[[Draw], Node]] = {
     "nothing moved": unmoved,
     "everything sliced": lambda draw: ops.Slice((0, -9), (9, 3), (1, 0))(value(draw)),
     "batch normalization": batch_normalization,
+    "batch normalization of a biased contraction": biased_normalization,
     "scale of a contraction": scaled_contraction,
     "scale of a biased contraction": scaled_biased,
     "two biases": two_biases,
@@ -218,13 +227,14 @@ def test_a_convolution_that_others_read_keeps_its_weights() -> None:
     assert names(simplify_graph(graph)) == ["Conv", "Mul", "Relu"]
 
 
-def test_factors_that_overflow_or_vanish_stay_apart() -> None:
+def test_factors_stay_apart_unless_fast_and_even_then_where_they_overflow_or_vanish() -> None:
     x = input("x", f32(2))
     for first, second in [(1e30, 1e30), (1e-30, 1e-30), (np.inf, 2), (np.nan, 2)]:
         graph = graph_of(ops.Mul()(ops.Mul()(x, np.float32(first)), np.float32(second)))
-        assert names(simplify_graph(graph)) == ["Mul", "Mul"]
+        assert names(simplify_graph(graph, fast=True)) == ["Mul", "Mul"]
     graph = graph_of(ops.Mul()(ops.Mul()(x, np.float32(0)), np.float32(2)))
-    assert names(simplify_graph(graph)) == ["Mul"]
+    assert simplify_graph(graph) is graph
+    assert names(simplify_graph(graph, fast=True)) == ["Mul"]
 
 
 def test_sums_that_cancel_stay_apart() -> None:
@@ -233,6 +243,9 @@ def test_sums_that_cancel_stay_apart() -> None:
     graph = graph_of(ops.Sub()(ops.Add()(input("x", f32(3)), magic), magic))
     after = simplify_graph(graph)
     assert evaluate(after, {"x": np.float32([0.6, 1.4, -2.7])})["out0"].tolist() == [1, 1, -3]
+    product = ops.MatMul()(input("x", f32(3, 1)), np.ones((1, 1), np.float32))
+    graph = graph_of(ops.Sub()(ops.Add()(product, magic), magic))
+    assert evaluate(simplify_graph(graph), {"x": np.float32([[0.6], [1.4], [-2.7]])})["out0"].ravel().tolist() == [1, 1, -3]
 
 
 def test_zeros_keep_their_sign() -> None:
