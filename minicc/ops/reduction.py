@@ -25,7 +25,7 @@ from minicc.ir.node import node
 from minicc.ops.base import Array, Draw, Example, Kind, Operand, axis_of, dtype_of, like, operator, type_of
 from minicc.ops.elementwise import NUMERIC, Abs, Widening, accumulator, widened
 from minicc.te.expr import Expr, binary, call, cast, const, select
-from minicc.types import DType, TensorType, boolean, float64, int64, uint8
+from minicc.types import TensorType, boolean, float64, int64, uint8
 
 Place = Callable[[Sequence[Any]], Expr]  # from the indices of a result to the element there
 
@@ -160,9 +160,12 @@ def _abs(x: Any) -> Any:
     return x if unsigned else abs(x)
 
 
-def _counting(x: Any) -> DType:
-    """The dtype in which an integer is divided by the count of elements, which 8 bits may not hold."""
-    return int64 if dtype_of(x).bits < 32 else dtype_of(x)
+def _counted(x: Any) -> Any:
+    """`x`, an integer in 64 bits, as a mean fits its dtype where the sum, or the count, does not."""
+    dtype = dtype_of(x)
+    if dtype.is_float or dtype.bits == 64:
+        return x
+    return cast(x, int64) if isinstance(x, Expr) else x.astype(int64.numpy)
 
 
 @operator
@@ -172,15 +175,17 @@ class ReduceSum(Reduction):
 
 @operator
 class ReduceMean(Reduction):
-    """The arithmetic mean; of integers truncated, and 0 over nothing."""
+    """The arithmetic mean; of integers, which are summed in 64 bits, truncated, and 0 over nothing."""
+
+    def before(self, x: Any) -> Any:
+        return _counted(x)
 
     def after(self, total: Any, count: int) -> Any:
         if dtype_of(total).is_float:
             return total / (const(count, total.dtype) if isinstance(total, Expr) else dtype_of(total).numpy.type(count))
         if isinstance(total, Expr):
-            return binary("truncdiv", cast(total, _counting(total)), count)
-        wide = total.astype(_counting(total).numpy)
-        return (wide - np.fmod(wide, count)) // count if count else total
+            return binary("truncdiv", total, count)
+        return (total - np.fmod(total, count)) // count if count else total
 
     def relaxed(self, R: Any, x: Any) -> Any:
         """TVM's own gives integers the dtype int64, and refuses the mean of nothing."""
@@ -190,7 +195,7 @@ class ReduceMean(Reduction):
             return R.broadcast_to(like(x, np.nan if x.dtype.is_float else 0), reduced(x.shape, axes, self.keepdims))
         if x.dtype.is_float:
             return R.mean(x, list(axes), self.keepdims) if axes else x
-        return (self.total(R, x).astype(_counting(x)) / count).astype(x.dtype)
+        return (self.total(R, _counted(x)) / count).astype(x.dtype)
 
 
 class Extreme(Reduction):
@@ -240,16 +245,17 @@ class ReduceL1(Reduction):
 
 @operator
 class ReduceL2(Reduction):
-    """The square root of the sum of squares."""
+    """The square root of the sum of squares; of integers, which are summed in 64 bits, truncated."""
 
     def before(self, x: Any) -> Any:
+        x = _counted(x)
         return x * x
 
     def after(self, total: Any, count: int) -> Any:
         return _sqrt(total)
 
     def relaxed(self, R: Any, x: Any) -> Any:
-        total = self.total(R, x * x)
+        total = self.total(R, self.before(x))
         return R.sqrt(total) if x.dtype.is_float else R.sqrt(total.astype(float64)).astype(x.dtype)
 
     @classmethod
