@@ -2,7 +2,8 @@
 
 In: a path, the bytes of a file, or a `ModelProto`. Out: a `Graph`, or a LoadError. Opset 7 to the
 newest one that the installed onnx package knows. Every operator that minicc lacks is reported at
-once. The file is not trusted: no size, name, order or path in it is believed before it is checked.
+once. A model of more than `MOST_NODES` nodes is refused before any is looked at. The file is not
+trusted: no size, name, order or path in it is believed before it is checked.
 
     graph = load("model.onnx")
     print(graph)
@@ -32,6 +33,7 @@ from minicc.types import Dim, Symbol, TensorType
 
 OLDEST = 7
 NEWEST: int = defs.onnx_opset_version()
+MOST_NODES = 200_000  # of a model: some ten times those of the largest in use; each takes 0.1 ms to load and as long to optimize
 
 
 def load(source: str | Path | bytes | ModelProto) -> Graph:
@@ -106,6 +108,9 @@ class _Loader:
     def graph(self) -> Graph:
         opset = self._opset()
         proto = self.model.graph
+        if len(proto.node) > MOST_NODES:
+            raise self.error(f"expected at most {MOST_NODES:,} nodes, got {len(proto.node):,}", self.name,
+                             "split the model, or export its loops as loops of the calling program")
         names = tuple(output.name for output in proto.output)
         items, read = self._needed(flatten(self.model, opset, self.name), names)
         self._check_supported(items)
@@ -278,6 +283,8 @@ class _Symbols:
 
     def __init__(self) -> None:
         self.found: dict[tuple[str, bool], Symbol] = {}
+        self.taken: set[str] = set()
+        self.counts: Counter[str] = Counter()
 
     def of(self, name: str, given: bool = True) -> Symbol:
         """The symbol of a name that the file gives, or (`given` false) of one that we made up."""
@@ -285,12 +292,11 @@ class _Symbols:
         if key not in self.found:
             plain = re.sub(r"\W", "_", name, flags=re.ASCII)
             plain = plain if plain[0].isalpha() else f"n{plain}"
-            taken = {symbol.name for symbol in self.found.values()}
-            count = 1
             fresh = plain
-            while fresh in taken:
-                count += 1
-                fresh = f"{plain}_{count}"
+            while fresh in self.taken:
+                self.counts[plain] += 1
+                fresh = f"{plain}_{self.counts[plain] + 1}"
+            self.taken.add(fresh)
             self.found[key] = Symbol(fresh)
         return self.found[key]
 

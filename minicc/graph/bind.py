@@ -101,12 +101,12 @@ def _numbers(
     call: str, graph: Graph, dims: Mapping[str, int], shapes: Mapping[str, Sequence[int]], values: Mapping[str, Any]
 ) -> dict[str, int]:
     """A number for each symbol of the graph, all sources checked against each other."""
-    if unknown := [name for name in (*shapes, *values) if name not in graph.input_names]:
-        raise GraphError(call, f"no such input: {', '.join(unknown)}",
-                         hint=_meant(unknown, graph.input_names, f"the inputs are {', '.join(graph.input_names)}"))
-    if unknown := [name for name in dims if name not in graph.symbols]:
+    names, symbols = dict.fromkeys(graph.input_names), graph.symbols
+    if unknown := [name for name in (*shapes, *values) if name not in names]:
+        raise GraphError(call, f"no such input: {', '.join(unknown)}", hint=_meant(unknown, names, f"the inputs are {', '.join(names)}"))
+    if unknown := [name for name in dims if name not in symbols]:
         raise GraphError(call, f"no such symbol: {', '.join(unknown)}",
-                         hint=_meant(unknown, graph.symbols, f"the symbols are {', '.join(graph.symbols) or 'none: every shape is fixed'}"))
+                         hint=_meant(unknown, symbols, f"the symbols are {', '.join(symbols) or 'none: every shape is fixed'}"))
     for name, number in dims.items():
         _check_number(call, f"symbol {name}", number)
     numbers = dict(dims)
@@ -117,7 +117,7 @@ def _numbers(
             match_shape(call, name, n.type, tuple(shapes[name]), numbers)
         if name in values:
             match_shape(call, name, n.type, given_array(call, name, n.type, values[name]).shape, numbers)
-    if left := {symbol: name for symbol, name in graph.symbols.items() if symbol not in numbers}:
+    if left := {symbol: name for symbol, name in symbols.items() if symbol not in numbers}:
         raise GraphError(call, "no number for the symbol" + ("s " if len(left) > 1 else " ")
                          + ", ".join(f"{symbol} (of input {name})" for symbol, name in left.items()),
                          hint=" ".join(f"--dim {symbol}=1" for symbol in left) + f", or dims={dict.fromkeys(left, 1)}")

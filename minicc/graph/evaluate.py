@@ -71,7 +71,7 @@ def checked_inputs(call: str, graph: Graph, inputs: Mapping[str, Any]) -> dict[s
     """The arrays of all inputs, checked against the declared types and each other."""
     known = graph.input_names
     problem, hint = misnamed(inputs, known, f"the inputs are {', '.join(known) or 'none'}")
-    if unknown := [str(name) for name in inputs if name not in known]:
+    if unknown := [str(name) for name in inputs if problem and name not in known]:
         raise GraphError(call, f"no such input: {', '.join(unknown)}", where=problem, hint=hint)
     if missing := [name for name in known if name not in inputs]:
         raise GraphError(call, f"no array for input {', '.join(missing)}", where=problem, hint=hint)

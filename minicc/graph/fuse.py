@@ -168,7 +168,7 @@ class Partition:
                 self.of[n] = Group({n}, n, None, set())
 
     def has_room(self, members: set[Node]) -> bool:
-        return len(members) <= MOST_NODES and len(_outside(members)) <= MOST_INPUTS
+        return len(members) <= MOST_NODES and len(_outside(members, MOST_INPUTS + 1)) <= MOST_INPUTS
 
 
 def may_read(reader: Node, n: Node, into: Group) -> bool:
@@ -184,9 +184,15 @@ def may_read(reader: Node, n: Node, into: Group) -> bool:
     return not repeats or isinstance(n.op, (ops.Reshape, ops.Transpose))
 
 
-def _outside(members: set[Node]) -> list[Node]:
-    """The values that `members` read from elsewhere, scalars known at compile time left aside."""
-    return list(dict.fromkeys(i for n in members for i in n.inputs if i not in members and not _is_scalar(i)))
+def _outside(members: set[Node], most: int) -> set[Node]:
+    """Up to `most` values that `members` read from elsewhere, scalars known at compile time left aside."""
+    found: set[Node] = set()
+    for i in (i for n in members for i in n.inputs if i not in members):
+        if not _is_scalar(i):
+            found.add(i)
+            if len(found) == most:  # a Concat may read thousands
+                break
+    return found
 
 
 def _is_scalar(n: Node) -> bool:

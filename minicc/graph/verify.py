@@ -32,13 +32,13 @@ def verify(graph: Graph) -> None:
     _check_unique(call, "output", graph.output_names)
     if len(graph.outputs) != len(graph.output_names):
         raise GraphError(call, f"{len(graph.outputs)} outputs have {len(graph.output_names)} names")
-    seen: set[Node] = set()
+    seen, inputs = set[Node](), frozenset(graph.inputs)
     for n in graph.nodes:
         for i in n.inputs:
             if i not in seen:
                 raise GraphError(call, f"{n.op} depends on itself, through {i.op}", where=graph.where(n))
         seen.add(n)
-        _check_node(call, graph, n)
+        _check_node(call, graph, n, inputs)
 
 
 def _check_unique(call: str, what: str, names: Iterable[str]) -> None:
@@ -49,10 +49,10 @@ def _check_unique(call: str, what: str, names: Iterable[str]) -> None:
         seen.add(name)
 
 
-def _check_node(call: str, graph: Graph, n: Node) -> None:
+def _check_node(call: str, graph: Graph, n: Node, inputs: frozenset[Node]) -> None:
     op = n.op
     if isinstance(op, Input):
-        if n not in graph.inputs:
+        if n not in inputs:
             raise GraphError(call, f"input {op.label} is read but not declared", where=graph.where(n),
                              hint="list it in Graph.inputs")
         return
