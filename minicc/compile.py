@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from minicc import frontend, te
 from minicc.bridge.function import DEVICES, CudaFunction
+from minicc.config import MOST_THREADS
 from minicc.errors import CodegenError, ConfigError, ScheduleError
 from minicc.graph.bind import bind, runtime_operands
 from minicc.graph.eliminate_dead_code import eliminate_dead_code
@@ -43,6 +44,7 @@ from minicc.loop.widen_floats import widen_floats
 from minicc.ops import Reshape
 from minicc.recipes import default
 from minicc.recipes.structure import flops
+from minicc.runtime import memory
 from minicc.runtime.assemble import KernelCall, Values, assemble
 from minicc.runtime.executable import Executable, Port
 from minicc.runtime.function import Function
@@ -113,8 +115,8 @@ def compile(
     started = time.perf_counter()
     machine = Target.of(target)
     if threads is not None:
-        if threads < 1:
-            raise ConfigError(f"compile(threads={threads})", f"expected 1 or more threads, got {threads}")
+        if not 1 <= threads <= MOST_THREADS:
+            raise ConfigError(f"compile(threads={threads})", f"expected 1 to {MOST_THREADS} threads, got {threads}")
         machine = machine.with_threads(threads)
     clock = _Clock({} if pass_times is None else pass_times)
     if isinstance(model, (TeSchedule, Schedule)):
@@ -122,6 +124,7 @@ def compile(
     else:
         graph = model if isinstance(model, Graph) else clock.time("load", lambda: frontend.load(model))
         graph = clock.time("bind", lambda: bind(graph, dims or {}, input_shapes or {}))
+        _check_memory(graph)
         if waiting := runtime_operands(graph):
             inputs = [Port(name, n.type) for name, n in zip(graph.input_names, graph.inputs, strict=True)]
             return SpecializingExecutable(graph.name, inputs, waiting, machine.threads,
@@ -129,6 +132,15 @@ def compile(
         made = _compile_graph(graph, machine, clock, progress)
     made.compile_seconds = time.perf_counter() - started
     return made
+
+
+def _check_memory(graph: Graph) -> None:
+    """Refuse, before any work is done, a model whose own inputs, outputs and weights could never be here at once."""
+    needs = dict.fromkeys(("inputs", "outputs", "weights"), 0)
+    for kind, nodes in (("inputs", graph.inputs), ("outputs", graph.outputs),
+                        ("weights", [n for n in graph.nodes if isinstance(n.op, Constant)])):
+        needs[kind] = sum(n.inferred.bytes for n in nodes if n.inferred is not None and n.inferred.is_bound)
+    memory.check(f"compile({graph.name})", needs, memory.installed())
 
 
 def _specialized(graph: Graph, target: Target, progress: Progress | None, pass_times: dict[str, float],

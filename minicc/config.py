@@ -18,16 +18,18 @@ from pathlib import Path
 
 from minicc.errors import ConfigError
 
+MOST_THREADS = 1024  # many more cannot be started on any machine, and an OpenMP runtime ends the process then
+
 
 def threads(environ: Mapping[str, str] | None = None) -> int | None:
-    """The number of threads asked for, or None. Raises ConfigError when it is not a positive integer."""
+    """The number of threads asked for, or None. Raises ConfigError when it is not an integer from 1 to MOST_THREADS."""
     environ = os.environ if environ is None else environ
     for name in ("MINICC_THREADS", "OMP_NUM_THREADS"):
         given = environ.get(name, "").split(",")[0].strip()  # OMP_NUM_THREADS may list one per nesting level
         if not given:
             continue
-        if not given.isdecimal() or int(given) < 1:
-            raise ConfigError(f"{name}={environ[name]}", f"expected a positive integer, got {given!r}",
+        if not (given.isdecimal() and 1 <= int(given[:9]) <= MOST_THREADS):
+            raise ConfigError(f"{name}={environ[name]}", f"expected a positive integer of at most {MOST_THREADS}, got {given!r}",
                               where=f"environment variable {name}", hint=f"unset {name}, or set it to 1 or more")
         return int(given)
     return None

@@ -75,6 +75,14 @@ class RunError(MiniccError):
     """A compiled model was called with the wrong inputs."""
 
 
+class TooLargeError(MiniccError):
+    """A program needs more memory than there is."""
+
+
+class SerialWarning(MiniccError, RuntimeWarning):
+    """Parallel loops run serially. A warning; an error of four parts where warnings are errors."""
+
+
 class BridgeError(MiniccError):
     """TVM, CUDA or a device cannot do what was asked: it is absent, of another version, or lacks an operator."""
 

@@ -21,6 +21,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from minicc import config
+from minicc.config import MOST_THREADS
 from minicc.errors import ConfigError, TargetError
 from minicc.types import DType
 
@@ -60,6 +61,11 @@ class Target:
     caches: Caches = field(default_factory=Caches)
     threads: int = 1
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise TargetError(f"Target(..., threads={self.threads})", f"expected 1 to {MOST_THREADS} threads, got {self.threads}",
+                              where=f"{self.cpu} ({self.triple})", hint=f"this machine offers {available_threads()}")
+
     @property
     def vector_bytes(self) -> int:
         return self.vector_bits // 8
@@ -74,9 +80,6 @@ class Target:
 
     def with_threads(self, threads: int) -> Target:
         """The same machine, used by so many threads."""
-        if threads < 1:
-            raise TargetError(f"Target.with_threads({threads})", f"expected 1 or more threads, got {threads}",
-                              where=str(self), hint=f"this machine offers {available_threads()}")
         return replace(self, threads=threads)
 
     def lacking(self) -> tuple[str, ...]:

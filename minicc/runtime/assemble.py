@@ -21,7 +21,7 @@ from minicc.codegen.llvm import emit, workspace_bytes
 from minicc.errors import CodegenError
 from minicc.ir.node import replace
 from minicc.loop.program import Program
-from minicc.runtime import jit, threads
+from minicc.runtime import jit, memory, threads
 from minicc.runtime.executable import Array, Executable, KernelInfo, Port, Text
 from minicc.runtime.executable import Stages as LazyTexts
 from minicc.runtime.plan import Lifetime, Plan, plan
@@ -98,11 +98,16 @@ def assemble(name: str, calls: Sequence[KernelCall], values: Values, target: Tar
     """The executable that makes `calls` in order. `stages` are texts of the whole model, to go with ours.
 
     `progress` is called with the name of each kernel when it is compiled. Raises CodegenError when
-    a value is read before it is written.
+    a value is read before it is written, TooLargeError when a call would need more memory than this machine has.
     """
+    direct, places, placed = _memory(calls, values, target)
+    memory.check(f"compile({name})", {"inputs": sum(p.type.bytes for p in values.inputs.values()),
+                                      "outputs": sum(p.type.bytes for _, p in values.outputs),
+                                      "weights": sum(c.nbytes for c in values.constants.values()),
+                                      "intermediate values": placed.size}, memory.installed())
     kernels = compile_programs([c.program for c in calls], target, progress)
     steps = [(call, kernels[call.program]) for call in calls]
-    entry, arena = _entry(name, steps, values, target)
+    entry = _entry(steps, values, _Entry(jit.new_module(name, target), values, direct, places, placed))
     code = jit.optimize(entry, target)
     distinct = list(dict.fromkeys(kernel.symbol for _, kernel in steps))
     by_symbol = {kernel.symbol: kernel for kernel in kernels.values()}
@@ -113,7 +118,7 @@ def assemble(name: str, calls: Sequence[KernelCall], values: Values, target: Tar
         whole.setdefault(stage, _joined([by_symbol[s] for s in distinct], code, stage))
     team = target.threads if target.threads == 1 or threads.openmp() else 1
     return Executable(name, list(values.inputs.values()), [port for _, port in values.outputs], library,
-                      list(values.constants.values()), arena, team, infos, whole)
+                      list(values.constants.values()), placed.size, team, infos, whole)
 
 
 def _joined(kernels: list[Kernel], entry: jit.Code, stage: str) -> Callable[[], str]:
@@ -130,45 +135,43 @@ def _joined(kernels: list[Kernel], entry: jit.Code, stage: str) -> Callable[[], 
 # ---- the entry function -------------------------------------------------------------------------
 
 
-def _entry(name: str, steps: Sequence[tuple[KernelCall, Kernel]], values: Values, target: Target) -> tuple[ir.Module, int]:
-    """The module of the entry function, and the bytes of its arena."""
-    direct: dict[Hashable, int] = {}  # values that kernels write straight to an output
-    written = {v for call, kernel in steps for v in call.arguments[len(kernel.program.params):]}
-    for n, (value, _) in enumerate(values.outputs):
-        if value in written:
-            direct.setdefault(value, n)
-    kept = {*values.inputs, *values.constants, *direct}
-    places, placed = _memory(steps, kept, target)
-    module = jit.new_module(name, target)
-    builder = _Entry(module, values, direct, places, placed)
+def _entry(steps: Sequence[tuple[KernelCall, Kernel]], values: Values, builder: _Entry) -> ir.Module:
+    """The module of the entry function."""
     for n, (call, kernel) in enumerate(steps):
         builder.clock(n)
         builder.call(n, call, kernel)
     builder.clock(len(steps))
     for n, (value, port) in enumerate(values.outputs):
-        if direct.get(value) != n:
+        if builder.direct.get(value) != n:
             builder.copy(value, n, port)
     builder.end()
-    return module, placed.size
+    return builder.module
 
 
-def _memory(steps: Sequence[tuple[KernelCall, Kernel]], kept: set[Hashable], target: Target) -> tuple[dict[Any, int], Plan]:
-    """The position in the plan of every intermediate value, and of the workspace of every step."""
+def _memory(calls: Sequence[KernelCall], values: Values, target: Target) -> tuple[dict[Hashable, int], dict[Any, int], Plan]:
+    """The values that kernels write straight to an output, with its number; and the place in the plan of every
+    other intermediate value, and of the workspace of every call."""
+    direct: dict[Hashable, int] = {}
+    written = {v for call in calls for v in call.arguments[len(call.program.params):]}
+    for n, (value, _) in enumerate(values.outputs):
+        if value in written:
+            direct.setdefault(value, n)
+    kept = {*values.inputs, *values.constants, *direct}
     spans: dict[Any, list[int]] = {}
-    for n, (call, kernel) in enumerate(steps):
-        buffers = (*kernel.program.params, *kernel.program.outputs)
-        for position, (value, buffer) in enumerate(zip(call.arguments, buffers, strict=True)):
+    for n, call in enumerate(calls):
+        program = call.program
+        for position, (value, buffer) in enumerate(zip(call.arguments, (*program.params, *program.outputs), strict=True)):
             if value in kept:
                 continue
-            if value not in spans and position < len(kernel.program.params):
+            if value not in spans and position < len(program.params):
                 raise CodegenError(f"assemble {call.label}", f"expected value {value!r} to be written before it is read",
                                    where=f"argument {position} of kernel {n}, {call.label}",
                                    hint="give it as an input or a constant, or order the calls")
             span = spans.setdefault(value, [0, n, n])
             span[0], span[2] = max(span[0], buffer.type.bytes), n
-        if size := workspace_bytes(kernel.program, target.threads):
+        if size := workspace_bytes(program, target.threads):
             spans["workspace", n] = [size, n, n]
-    return {key: n for n, key in enumerate(spans)}, plan([Lifetime(*span) for span in spans.values()])
+    return direct, {key: n for n, key in enumerate(spans)}, plan([Lifetime(*span) for span in spans.values()])
 
 
 class _Entry:

@@ -22,7 +22,7 @@ import numpy as np
 from minicc.errors import RunError, misnamed
 from minicc.ir.arrays import Array as Array
 from minicc.ir.arrays import plain
-from minicc.runtime import jit, threads
+from minicc.runtime import jit, memory, threads
 from minicc.types import DType, TensorType
 
 Text = str | Callable[[], str]
@@ -100,6 +100,7 @@ class Executable:
         self._library, self._entry = library, library.function(jit.ENTRY, jit.ENTRY_TYPE)
         self._constants = [np.require(c, requirements=["C", "A"]) for c in constants]
         self._constant_pointers = _pointers(self._constants)
+        self._output_bytes = sum(port.type.bytes for port in self.outputs)
         self._arenas: deque[Array] = deque()
 
     def __call__(self, *arrays: Any) -> tuple[Array, ...]:
@@ -173,6 +174,7 @@ class Executable:
         return RunError(f"{self.name}(...)", f"input {port.name!r} must have {problem}", where=self._signature(), hint=hint)
 
     def _run(self, arrays: list[Array], times: Array | None) -> tuple[Array, ...]:
+        memory.check(f"{self.name}(...)", {"outputs": self._output_bytes, "intermediate values": 0 if self._arenas else self.arena_bytes})
         outputs = tuple(np.empty(port.shape, port.dtype.numpy) for port in self.outputs)
         arena = self._take()
         try:

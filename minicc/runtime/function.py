@@ -25,7 +25,7 @@ from minicc.codegen.llvm import ALIGNMENT, workspace_bytes
 from minicc.errors import RunError
 from minicc.loop.arguments import Arguments
 from minicc.loop.program import Program
-from minicc.runtime import jit, threads
+from minicc.runtime import jit, memory, threads
 from minicc.runtime.assemble import Kernel, compile_programs
 from minicc.runtime.executable import Array, aligned
 from minicc.runtime.externs import Externs
@@ -143,6 +143,7 @@ class Function:
         known, room = self._last_room
         if known != numbers:
             room = workspace_bytes(self._final, self._threads, dict(zip(self.sizes, numbers, strict=True)))
+            memory.check(self._arguments.signature(), {"workspace": room})
             self._last_room = numbers, room
         return room
 

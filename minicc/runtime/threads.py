@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from minicc.errors import SerialWarning
+
 SYMBOLS = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
 
 
@@ -67,8 +69,8 @@ def openmp() -> OpenMP | None:
     """The OpenMP runtime, loaded once; None, with a warning, when there is none."""
     found = find(candidates())
     if found is None:
-        warnings.warn("no OpenMP runtime found, so parallel loops run serially; install libgomp1 or the wheel "
-                      "intel-openmp", RuntimeWarning, stacklevel=2)
+        warnings.warn(SerialWarning("parallel loops", "expected an OpenMP runtime, found none: they run serially",
+                                    where=", ".join(candidates()), hint="install libgomp1, or the wheel intel-openmp"), stacklevel=2)
     return found
 
 
