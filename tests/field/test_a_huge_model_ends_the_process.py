@@ -37,7 +37,7 @@ def refused_at_once(make, match):
 def test_a_model_larger_than_the_machine(text, what):
     graph = parse(text)
     start = time.process_time()
-    with pytest.raises(TooLargeError, match="expected a need of at most .* of memory, got") as caught:
+    with pytest.raises(TooLargeError, match=r"expected a need of at most .* of memory, got") as caught:
         minicc.compile(graph)
     assert what in caught.value.where and caught.value.hint and time.process_time() - start < 5
 
