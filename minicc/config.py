@@ -2,6 +2,7 @@
 
     MINICC_THREADS     how many threads a compiled model uses; else OMP_NUM_THREADS; else all that we may use
     MINICC_TARGET      the target that is meant by "native", by name, as in haswell; else the machine we run on
+    OMP_WAIT_POLICY    how idle threads wait, or GOMP_SPINCOUNT or KMP_BLOCKTIME; else passively
     MINICC_CACHE_DIR   where compiled kernels are kept; else XDG_CACHE_HOME/minicc; else ~/.cache/minicc
 
 >>> threads({"MINICC_THREADS": "2", "OMP_NUM_THREADS": "8"})
@@ -13,7 +14,8 @@ True
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from minicc.errors import ConfigError
@@ -40,6 +42,27 @@ def target(environ: Mapping[str, str] | None = None) -> str | None:
     environ = os.environ if environ is None else environ
     given = environ.get("MINICC_TARGET", "").strip()
     return given if given not in ("", "native") else None
+
+
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # what says how idle threads wait
+
+
+@contextmanager
+def passive_waiting(environ: MutableMapping[str, str] | None = None) -> Iterator[None]:
+    """While an OpenMP runtime reads the environment: its idle threads sleep, unless that says how they wait.
+
+    By default they spin first, which saves some microseconds a kernel; but where other work takes a
+    core, that keeps the very thread from it that they wait for, and a call takes a thousand times as long.
+    """
+    environ = os.environ if environ is None else environ
+    silent = not any(name in environ for name in WAITING)
+    if silent:
+        environ[WAITING[0]] = "passive"
+    try:
+        yield
+    finally:
+        if silent:
+            del environ[WAITING[0]]
 
 
 def cache_dir(environ: Mapping[str, str] | None = None) -> Path:

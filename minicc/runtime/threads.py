@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from minicc import config
 from minicc.errors import SerialWarning
 
 SYMBOLS = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
@@ -53,7 +54,9 @@ def find(paths: Iterator[str]) -> OpenMP | None:
     """The first of `paths` that loads and has all symbols."""
     for path in paths:
         try:
-            library = ctypes.CDLL(path)
+            with config.passive_waiting():
+                library = ctypes.CDLL(path)
+                library.omp_get_max_threads()  # LLVM's and Intel's read the environment when first called
             return OpenMP(path, {name: _address(library, name) for name in SYMBOLS})
         except (OSError, AttributeError):
             continue
