@@ -24,7 +24,8 @@ import onnxruntime
 
 import minicc
 from benchmarks.models import MODELS, sample_inputs
-from minicc.cli.options import kernel_rows
+from minicc.cli.options import profile
+from minicc.runtime.load import Watch
 from minicc.runtime.roofline import measure_bandwidth, measure_peak
 from minicc.target import Target
 
@@ -70,24 +71,27 @@ def measure(name: str, glue: bool, threads: int, runs: int, kernels: bool) -> No
     session = peer(model, threads)
     expected = dict(zip([port.name for port in exe.outputs], session.run(None, inputs), strict=True))
     error = worst(exe.run(inputs), expected)
+    watch = Watch()
     taken = interleaved({"minicc": lambda: exe.run(inputs), "onnxruntime": lambda: session.run(None, inputs)}, runs)
-    flops = sum(k.flops for k in exe.kernels)
+    note, flops = watch.note(), sum(k.flops for k in exe.kernels)
     print(f"{name + (' glue' if glue else ''):22} {taken['minicc'] * 1e3:9.1f} {taken['onnxruntime'] * 1e3:9.1f} "
           f"{taken['minicc'] / taken['onnxruntime']:6.2f} {flops / taken['minicc'] / 1e9:8.1f} {exe.compile_seconds:8.1f} "
           f"{len({k.symbol for k in exe.kernels}):8d} {exe.arena_bytes / 1e6:8.1f} {compiling:8.0f} {running:8.0f} {error:8.3f}", flush=True)
+    if note:
+        print(f"    {note}", flush=True)
     if kernels:
-        print_kernels(exe, inputs, threads)
+        print_kernels(exe, inputs)
 
 
-def print_kernels(exe: Any, inputs: dict[str, Any], threads: int) -> None:
-    peak, bandwidth = measure_peak(Target.native()) * threads, measure_bandwidth()
+def print_kernels(exe: Any, inputs: dict[str, Any]) -> None:
+    found = profile(exe, [inputs[port.name] for port in exe.inputs])
     print(f"    {'kernel':44} {'calls':>5} {'us':>9} {'share':>6} {'GFLOP/s':>8} {'of roofline':>11}")
-    rows = kernel_rows(exe, exe.profile(*[inputs[port.name] for port in exe.inputs]))
-    total = sum(k.seconds for k in rows)
-    for k in rows:
-        limit = max(k.flops / peak, k.bytes / bandwidth)
+    total = sum(k.seconds for k in found.rows)
+    for k, share in zip(found.rows, found.shares, strict=True):
         print(f"    {k.name[:44]:44} {k.calls:5d} {k.seconds * 1e6:9.0f} {k.seconds / total:6.1%} "
-              f"{k.flops / k.seconds / 1e9:8.1f} {limit / k.seconds:11.0%}")
+              f"{k.flops / k.seconds / 1e9:8.1f} {share:11.0%}")
+    for note in found.notes:
+        print(f"    {note}")
 
 
 def main() -> None:
@@ -103,7 +107,7 @@ def main() -> None:
     if unknown := [name for name in names if name not in MODELS]:
         parser.error(f"no such model: {', '.join(unknown)}")
     print(f"batch 1, {options.threads} thread(s), one core peaks at {measure_peak(Target.native()) / 1e9:.0f} GFLOP/s, "
-          f"{measure_bandwidth() / 1e9:.1f} GB/s; error: 1 is the tolerance")
+          f"reads {measure_bandwidth(Target.native().with_threads(1)) / 1e9:.1f} GB/s; error: 1 is the tolerance")
     print(f"{'model':22} {'minicc ms':>9} {'ort ms':>9} {'ratio':>6} {'GFLOP/s':>8} {'build s':>8} {'kernels':>8} "
           f"{'arena MB':>8} {'build MB':>8} {'run MB':>8} {'error':>8}")
     for name in names:

@@ -26,7 +26,8 @@ import numpy as np
 
 import minicc
 from minicc.recipes.gemm import FEW_ROWS, gemm
-from minicc.runtime.roofline import measure_bandwidth, measure_peak
+from minicc.runtime.load import Watch
+from minicc.runtime.roofline import Roofline
 from minicc.target import Target
 
 SIZES = ("1024x1024x1024", "1000x1000x1000", "777x777x777", "49x1000x2048", "1x4096x4096")
@@ -67,14 +68,10 @@ def measure(m: int, n: int, k: int, target: Target, runs: int) -> dict[str, list
     return seconds
 
 
-def limit(m: int, n: int, k: int, threads: int) -> float:
-    """The least seconds: of the arithmetic at the measured peak, and of one trip through memory of each matrix."""
-    return max(2 * m * n * k / (measure_peak(Target.native()) * threads), 4 * (m * k + k * n + m * n) / measure_bandwidth())
-
-
 def report(sizes: list[str], threads: int, runs: int, trace: bool) -> None:
-    target = Target.native().with_threads(threads)
-    print(f"{threads} thread(s); one core peaks at {measure_peak(Target.native()) / 1e9:.1f} GFLOP/s, copies {measure_bandwidth() / 1e9:.1f} GB/s")
+    target, watch = Target.native().with_threads(threads), Watch()
+    roofline = Roofline(target, [touched_by(*map(int, size.split("x"))) for size in sizes])
+    print(f"{threads} thread(s), which peak at {roofline.peak / 1e9:.1f} GFLOP/s")
     print(f"{'m x n x k':16} {'minicc':>8} {'numpy':>8} {'tvm':>8} GFLOP/s {'to numpy':>9} {'to tvm':>7} {'of limit':>9}")
     for size in sizes:
         m, n, k = map(int, size.split("x"))
@@ -83,9 +80,16 @@ def report(sizes: list[str], threads: int, runs: int, trace: bool) -> None:
         rates = {name: f"{2 * m * n * k / taken / 1e9:.1f}" for name, taken in middle.items()}
         versus = {name: f"{taken / middle['minicc']:.2f}" for name, taken in middle.items()}
         print(f"{size:16} {rates['minicc']:>8} {rates['numpy']:>8} {rates.get('tvm', '-'):>8} {'':7} {versus['numpy']:>9} "
-              f"{versus.get('tvm', '-'):>7} {limit(m, n, k, threads) / min(seconds['minicc']):>9.1%}", flush=True)
+              f"{versus.get('tvm', '-'):>7} {roofline.share(2 * m * n * k, touched_by(m, n, k), min(seconds['minicc'])):>9.1%}", flush=True)
         if trace:
             print(gemm(m, n, k, target).trace)
+    for note in filter(None, (roofline.settle([]), watch.note())):
+        print(note)
+
+
+def touched_by(m: int, n: int, k: int) -> int:
+    """The bytes of the three matrices."""
+    return 4 * (m * k + k * n + m * n)
 
 
 def main() -> None:

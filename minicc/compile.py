@@ -32,6 +32,7 @@ from minicc.graph.merge_common_subexpressions import merge_common_subexpressions
 from minicc.graph.pack_weights import pack_weights
 from minicc.graph.simplify_graph import simplify_graph
 from minicc.ir.node import replace
+from minicc.loop.cost import operations, touched
 from minicc.loop.ir import ExternCall, walk
 from minicc.loop.lower import lower as lower_tensors
 from minicc.loop.place_init import place_init
@@ -43,7 +44,6 @@ from minicc.loop.verify import verify
 from minicc.loop.widen_floats import widen_floats
 from minicc.ops import Reshape
 from minicc.recipes import default
-from minicc.recipes.structure import flops
 from minicc.runtime import memory
 from minicc.runtime.assemble import KernelCall, Values, assemble
 from minicc.runtime.executable import Executable, Port
@@ -257,14 +257,13 @@ def _compile_graph(graph: Graph, target: Target, clock: _Clock, progress: Progre
 
 def _call(n: Node, kernel: Kernel, made: Lowered, values: _Values) -> KernelCall:
     arguments = tuple(values.id(i) for i in (*n.inputs, n))
-    moved = sum(i.type.bytes for i in n.inputs) + n.type.bytes
     texts = {
         "graph": lambda: str(kernel.body),
         "te": lambda: made.expressions,
         "naive": lambda: str(made.naive),
         "trace": lambda: str(made.schedule.trace),
     }
-    return KernelCall(made.program, kernel.label, arguments, flops(made.naive), moved, texts)
+    return KernelCall(made.program, kernel.label, arguments, operations(made.naive), touched(made.naive), texts)
 
 
 class _Values:
@@ -299,8 +298,7 @@ def _assemble_schedule(schedule: Schedule, target: Target) -> Executable:
                            where=str(program), hint="minicc.build(s, args) makes a function that calls them")
     inputs: dict[Hashable, Port] = {b: Port(b.name, b.type) for b in program.params}
     outputs: list[tuple[Hashable, Port]] = [(b, Port(b.name, b.type)) for b in program.outputs]
-    moved = sum(b.type.bytes for b in (*program.params, *program.outputs))
-    call = KernelCall(program, program.name, (*inputs, *program.outputs), flops(naive), moved,
+    call = KernelCall(program, program.name, (*inputs, *program.outputs), operations(naive), touched(naive),
                       {"trace": lambda: str(schedule.trace)})
     return assemble(program.name, [call], Values(inputs, outputs, {}), target)
 

@@ -16,15 +16,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from minicc.cli.options import compile_model, kernel_rows, table_text
+from minicc.cli.options import compile_model, messages, profile, table_text
 from minicc.frontend import load
 from minicc.graph.bind import bind
 from minicc.graph.evaluate import evaluate
 from minicc.ops.base import Array
 from minicc.runtime.executable import Executable
 from minicc.runtime.files import check_folder, write_file
-from minicc.runtime.roofline import measure_bandwidth, measure_peak
-from minicc.target import Target
 
 BATCH = 360
 SHOWN = 60  # digits in the picture
@@ -79,17 +77,14 @@ def _median_ms(made: Executable, images: Array) -> float:
 
 def _print_kernels(made: Executable, images: Array) -> None:
     """Each kernel's time beside what the machine's measured limits allow."""
-    peak, bandwidth = measure_peak(Target.native()) * made.threads, measure_bandwidth()
-    kernels = kernel_rows(made, made.profile(images))
-    total = sum(k.seconds for k in kernels)
-    rows = []
-    for k in kernels:
-        limit = max(k.flops / peak, k.bytes / bandwidth)
-        rows.append([k.name, f"{k.seconds * 1e6:.0f}", f"{k.seconds / total:.0%}", f"{k.flops / k.seconds / 1e9:.1f}",
-                     f"{limit / k.seconds:.0%}"])
-    print(f"roofline    {peak / 1e9:.0f} GFLOP/s on {made.threads} threads, {bandwidth / 1e9:.1f} GB/s, as measured; "
-                  f"kernels at batch {BATCH}:")
+    found = profile(made, [images])
+    total = sum(k.seconds for k in found.rows)
+    rows = [[k.name, f"{k.seconds * 1e6:.0f}", f"{k.seconds / total:.0%}", f"{k.flops / k.seconds / 1e9:.1f}", f"{share:.0%}"]
+            for k, share in zip(found.rows, found.shares, strict=True)]  # fmt: skip
+    print(f"roofline    {found.roofline.peak / 1e9:.0f} GFLOP/s on {made.threads} threads, as measured; kernels at batch {BATCH}:")
     print(table_text(rows, ["kernel", "us", "share", "GFLOP/s", "of roofline"]))
+    for note in found.notes:
+        messages.print(note)
 
 
 def draw(images: Array, labels: Array, answers: Array, certainty: Array) -> str:

@@ -44,7 +44,7 @@ def doctor_command() -> None:
         "openmp": openmp_library() or "none found: parallel loops run serially",
         "kernel cache": str(cache_dir()),
         "peak float32": f"{measure_peak(target) / 1e9:.0f} GFLOP/s on one core",
-        "memory": f"{megabytes(measure_bandwidth())}/s on one core",
+        "memory": f"{megabytes(measure_bandwidth(target.with_threads(1)))}/s on one core",
     }
     width = max(map(len, rows))
     for name, value in rows.items():

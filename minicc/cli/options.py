@@ -18,7 +18,10 @@ from minicc.errors import ConfigError
 from minicc.frontend import load
 from minicc.ops.base import Array
 from minicc.runtime.executable import Executable, KernelInfo
+from minicc.runtime.load import Watch
+from minicc.runtime.roofline import Roofline
 from minicc.runtime.specialize import SpecializingExecutable
+from minicc.target import Target
 from minicc.types import TensorType, float32, float64
 
 messages = Console(stderr=True, highlight=False, markup=False)
@@ -119,6 +122,26 @@ def kernel_rows(made: Executable, seconds: Sequence[float] | None = None) -> lis
     rows = [KernelRow(name, len(calls), sum(k.flops for k, _ in calls), sum(k.bytes for k, _ in calls), sum(t for _, t in calls))
             for name, calls in found.items()]  # fmt: skip
     return sorted(rows, key=lambda r: -r.seconds) if seconds else rows
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The kernels of an executable, the slowest first, each one's share of the roofline, and what makes the figures doubtful."""
+
+    rows: list[KernelRow]
+    shares: list[float]
+    roofline: Roofline
+    notes: list[str]
+
+
+def profile(made: Executable, arrays: Sequence[Any]) -> Profile:
+    """Time each kernel of `made`, between two measurements of what the machine can do."""
+    made(*arrays)  # kernels may be made by the first call
+    watch, roofline = Watch(), Roofline(Target.native().with_threads(made.threads), [k.bytes for k in made.kernels])
+    rows = kernel_rows(made, made.profile(*arrays))
+    each = [(k.flops // k.calls, k.bytes // k.calls, k.seconds / k.calls) for k in rows]
+    notes = [note for note in (roofline.settle(each), watch.note()) if note]
+    return Profile(rows, [roofline.share(*k) for k in each], roofline, notes)
 
 
 def stage_text(made: Executable, stage: str, kernel: str | None = None) -> str:

@@ -20,14 +20,15 @@ from minicc.cli.options import (
     ThreadsOption,
     TimesOption,
     compile_model,
-    kernel_rows,
     messages,
     random_input,
     table_text,
 )
+from minicc.cli.options import profile as measure_kernels
 from minicc.errors import ConfigError
 from minicc.ops.base import Array
 from minicc.runtime.files import check_folder, read_arrays, write_arrays
+from minicc.runtime.load import Watch
 
 NATIVE = "native"  # the --target that is the default
 TICK = 1e-9  # seconds: the resolution of the clock
@@ -75,11 +76,7 @@ def run_command(
     if profile and isinstance(made, BundleRunner):
         print(made.profile_text())
     elif profile:
-        kernels = kernel_rows(made, made.profile(*[given[port.name] for port in made.inputs]))
-        total = max(sum(k.seconds for k in kernels), TICK)
-        rows = [[k.name, k.calls, f"{k.seconds * 1e6:.1f}", f"{k.seconds / total:.1%}", f"{k.flops / max(k.seconds, TICK) / 1e9:.1f}"]
-                for k in kernels]  # fmt: skip
-        print(table_text(rows, ["kernel", "calls", "us", "share", "GFLOP/s"]))
+        _print_profile(made, given)
     if outputs is not None:
         write_arrays(outputs, results)
         print(f"wrote {outputs}")
@@ -103,12 +100,25 @@ def _summary(array: Array) -> str:
         return f"min {wide.min():.5g} mean {wide.mean():.5g} max {wide.max():.5g}, first {first}"
 
 
+def _print_profile(made: Any, given: dict[str, Array]) -> None:
+    found = measure_kernels(made, [given[port.name] for port in made.inputs])
+    total = max(sum(k.seconds for k in found.rows), TICK)
+    rows = [[k.name, k.calls, f"{k.seconds * 1e6:.1f}", f"{k.seconds / total:.1%}", f"{k.flops / max(k.seconds, TICK) / 1e9:.1f}", f"{share:.0%}"]
+            for k, share in zip(found.rows, found.shares, strict=True)]  # fmt: skip
+    print(table_text(rows, ["kernel", "calls", "us", "share", "GFLOP/s", "of roofline"]))
+    print(f"medians of repeated runs after a first one; {total * 1e6:.1f} us in kernels together")
+    for note in found.notes:
+        messages.print(note)
+
+
 def _measure(made: Any, given: dict[str, Array], repeat: int) -> None:
-    seconds = []
+    watch, seconds = Watch(), []
     for _ in track(range(repeat), "running", console=messages, transient=True):
         start = time.perf_counter()
         made.run(given)
         seconds.append(time.perf_counter() - start)
     print(f"latency: median {statistics.median(seconds) * 1e3:.3f} ms, best {min(seconds) * 1e3:.3f} ms of {repeat} runs")
+    if note := watch.note():
+        messages.print(note)
     if isinstance(made, BundleRunner):
         print(f"in kernels, by the device's clock: median {made.kernel_seconds(repeat) * 1e3:.3f} ms")

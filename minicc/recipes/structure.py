@@ -117,45 +117,9 @@ def is_contraction(nest: Nest) -> bool:
     return False
 
 
-def flops(program: Program) -> int:
-    """Arithmetic operations of a program, multiply and add counted apart, index arithmetic left out."""
-    total = 0
-    for nest in nests(program):
-        per_point = sum(
-            1 for e in _value_nodes(*nest.values) if isinstance(e, (Binary, Unary, Call)) and e.dtype.is_float
-        )
-        total += per_point * nest.iterations
-    return total
-
-
 def work(program: Program) -> int:
     """What a program executes: arithmetic and stores of every iteration, guards taken to hold."""
     return sum((1 + arithmetic(*nest.values)) * nest.iterations for nest in nests(program))
-
-
-def _value_nodes(*roots: Expr) -> Iterator[Expr]:
-    stack = list(roots)
-    seen: set[Expr] = set()
-    while stack:
-        e = stack.pop()
-        if e in seen or isinstance(e, (Load, Var)):
-            continue
-        seen.add(e)
-        yield e
-        stack.extend(_parts(e))
-
-
-def _parts(e: Expr) -> tuple[Expr, ...]:
-    match e:
-        case Binary(_, a, b):
-            return a, b
-        case Unary(_, a):
-            return (a,)
-        case Call(_, args, _):
-            return args
-        case Select(_, then, other):
-            return then, other
-    return getattr(e, "args", ()) or ((e.a,) if hasattr(e, "a") else ())
 
 
 def run_length(index: tuple[Expr, ...], var: Var) -> int:
@@ -198,6 +162,6 @@ def depends(index: tuple[Expr, ...], var: Var) -> bool:
 
 
 __all__ = [
-    "WHOLE", "Nest", "arithmetic", "coefficient", "depends", "flops", "is_alone", "is_contraction", "nests", "readers",
+    "WHOLE", "Nest", "arithmetic", "coefficient", "depends", "is_alone", "is_contraction", "nests", "readers",
     "run_length", "work", "writers",
 ]  # fmt: skip

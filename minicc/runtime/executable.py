@@ -12,6 +12,7 @@ every call takes an arena of its own from a pool, so threads may run one executa
 from __future__ import annotations
 
 import ctypes
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from minicc.runtime import jit, memory, threads
 from minicc.types import DType, TensorType
 
 Text = str | Callable[[], str]
+
+PROFILE_SECONDS, LEAST_RUNS, MOST_RUNS = 0.5, 3, 100  # of a profile: as many runs as fit, but at least and at most so many
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Stages(Mapping[str, str]):
 
 @dataclass(frozen=True)
 class KernelInfo:
-    """One call of a kernel: floating point operations, bytes read and written, and its texts."""
+    """One call of a kernel: the floating point operations and the bytes that it needs at least, and its texts."""
 
     label: str
     flops: int = 0
@@ -136,10 +139,15 @@ class Executable:
         return {port.name: result for port, result in zip(self.outputs, results, strict=True)}
 
     def profile(self, *arrays: Any) -> tuple[float, ...]:
-        """Run once; the seconds that each kernel of `kernels` took."""
-        times = np.zeros(len(self.kernels) + 1, np.int64)
-        self._run(self._positional(arrays), times)
-        return tuple((np.diff(times) / 1e9).tolist())
+        """The median seconds of each kernel of `kernels`, over several runs after one that warms up."""
+        given = self._positional(arrays)
+        self._run(given, None)
+        times: list[Array] = []
+        until = time.perf_counter() + PROFILE_SECONDS
+        while len(times) < LEAST_RUNS or (len(times) < MOST_RUNS and time.perf_counter() < until):
+            times.append(np.zeros(len(self.kernels) + 1, np.int64))
+            self._run(given, times[-1])
+        return tuple((np.median(np.diff(times), axis=0) / 1e9).tolist())
 
     def _positional(self, arrays: Sequence[Any]) -> list[Array]:
         if len(arrays) != len(self.inputs):
