@@ -84,7 +84,7 @@ def _print_kernels(made: Executable, images: Array) -> None:
     print(f"roofline    {found.roofline.peak / 1e9:.0f} GFLOP/s on {made.threads} threads, as measured; kernels at batch {BATCH}:")
     print(table_text(rows, ["kernel", "us", "share", "GFLOP/s", "of roofline"]))
     for note in found.notes:
-        messages.print(note)
+        messages.print(note, soft_wrap=True)
 
 
 def draw(images: Array, labels: Array, answers: Array, certainty: Array) -> str:

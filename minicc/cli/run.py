@@ -108,7 +108,7 @@ def _print_profile(made: Any, given: dict[str, Array]) -> None:
     print(table_text(rows, ["kernel", "calls", "us", "share", "GFLOP/s", "of roofline"]))
     print(f"medians of repeated runs after a first one; {total * 1e6:.1f} us in kernels together")
     for note in found.notes:
-        messages.print(note)
+        messages.print(note, soft_wrap=True)
 
 
 def _measure(made: Any, given: dict[str, Array], repeat: int) -> None:
@@ -119,6 +119,6 @@ def _measure(made: Any, given: dict[str, Array], repeat: int) -> None:
         seconds.append(time.perf_counter() - start)
     print(f"latency: median {statistics.median(seconds) * 1e3:.3f} ms, best {min(seconds) * 1e3:.3f} ms of {repeat} runs")
     if note := watch.note():
-        messages.print(note)
+        messages.print(note, soft_wrap=True)
     if isinstance(made, BundleRunner):
         print(f"in kernels, by the device's clock: median {made.kernel_seconds(repeat) * 1e3:.3f} ms")
