@@ -55,7 +55,7 @@ class Cast(Elementwise):
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         dtype = draw.dtype(ANY)
-        return cls(dtype), [_values(draw, draw.type(ANY), dtype)]
+        return cls(dtype, draw.boolean()), [_values(draw, draw.type(ANY), dtype)]
 
 
 @operator

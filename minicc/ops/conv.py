@@ -297,7 +297,9 @@ class ConvTranspose(Operator):
         dtype = draw.dtype(("float",))
         x = TensorType(dtype, (draw.integer(0, 2), groups * inner, *draw.shape(rank, 3, 4)))
         extra = tuple(draw.integer(0, s - 1) for s in strides)
-        op = cls(strides, padding, dilation, groups, auto_pad, extra)
+        full = [s * d + draw.integer(-1, 1) for s, d in zip(strides or (1,) * rank, x.shape[2:], strict=True)]
+        shape = tuple(full) if draw.integer(0, 3) == 3 else ()
+        op = cls(strides, padding, dilation, groups, auto_pad, extra, shape)
         return op, (x, TensorType(dtype, (groups * inner, outer, *kernel)))
 
 

@@ -272,10 +272,15 @@ class Split(Operator):
     def draw(cls, draw: Draw) -> Example:
         x = draw.type(("float", "int"), rank=(1, 4))
         axis = draw.integer(0, x.rank - 1)
-        cut = draw.integer(0, x.shape[axis])
+        sizes, left = [], x.shape[axis]
+        for _ in range(draw.integer(0, 2)):
+            sizes.append(draw.integer(0, left))
+            left -= sizes[-1]
+        sizes.append(left)
         if x.shape[axis] and draw.boolean():
-            return cls(axis, None, 2, draw.integer(0, 1)), (x,)
-        return cls(axis - draw.choice([0, x.rank]), (cut, x.shape[axis] - cut), 2, draw.integer(0, 1)), (x,)
+            parts = draw.choice([n for n in (1, 2, 3) if (n - 1) * -(-x.shape[axis] // n) <= x.shape[axis]])
+            return cls(axis, None, parts, draw.integer(0, parts - 1)), (x,)
+        return cls(axis - draw.choice([0, x.rank]), tuple(sizes), len(sizes), draw.integer(0, len(sizes) - 1)), (x,)
 
 
 @operator

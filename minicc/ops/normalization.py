@@ -133,6 +133,12 @@ def _draw_images(draw: Draw) -> TensorType:
     return TensorType(draw.dtype(("float",)), draw.shape((2, 4), low=1))
 
 
+def _draw_epsilon(draw: Draw) -> float:
+    """The usual one, or one that no result can hide."""
+    chosen: float = draw.choice((1e-5, 1e-3, 0.5))
+    return chosen
+
+
 def _last_axes(op: Operator, axis: int, x: TensorType) -> Axes:
     return tuple(range(axis_of(op, axis, x), x.rank))
 
@@ -179,7 +185,7 @@ class LayerNormalization(Normalization):
         x = TensorType(draw.dtype(("float",)), draw.shape((1, 4), low=1))
         axis = draw.integer(-x.rank, x.rank - 1)
         vector = TensorType(x.dtype, x.shape[axis % x.rank :])
-        return cls(axis), [x, vector, vector] if draw.boolean() else [x, vector]
+        return cls(axis, _draw_epsilon(draw)), [x, vector, vector] if draw.boolean() else [x, vector]
 
 
 @operator
@@ -217,7 +223,7 @@ class RMSNormalization(Normalization):
     def draw(cls, draw: Draw) -> Example:
         x = TensorType(draw.dtype(("float",)), draw.shape((1, 4), low=1))
         axis = draw.integer(-x.rank, x.rank - 1)
-        return cls(axis), [x, TensorType(x.dtype, x.shape[axis % x.rank :])]
+        return cls(axis, _draw_epsilon(draw)), [x, TensorType(x.dtype, x.shape[axis % x.rank :])]
 
 
 @operator
@@ -252,7 +258,7 @@ class BatchNormalization(Normalization):
     def draw(cls, draw: Draw) -> Example:
         inputs = _channel_types(draw, _draw_images(draw), 4)
         inputs[4] = draw.array(inputs[4], 0.25, 4.0)
-        return cls(), inputs
+        return cls(_draw_epsilon(draw)), inputs
 
 
 @operator
@@ -278,7 +284,7 @@ class InstanceNormalization(Normalization):
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
-        return cls(), _channel_types(draw, _draw_images(draw), 2)
+        return cls(_draw_epsilon(draw)), _channel_types(draw, _draw_images(draw), 2)
 
 
 @operator
@@ -329,7 +335,7 @@ class GroupNormalization(Normalization):
     def draw(cls, draw: Draw) -> Example:
         x = _draw_images(draw)
         groups = draw.choice([g for g in range(1, x.shape[1] + 1) if x.shape[1] % g == 0])
-        return cls(groups), _channel_types(draw, x, 2)
+        return cls(groups, _draw_epsilon(draw)), _channel_types(draw, x, 2)
 
 
 @operator
@@ -464,7 +470,7 @@ class LRN(Normalization):
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
-        return cls(draw.integer(1, 5), draw.number(0.0, 0.1), draw.number(0.25, 1.0)), [_draw_images(draw)]
+        return cls(draw.integer(1, 5), draw.number(0.0, 0.1), draw.number(0.25, 1.0), draw.number(0.5, 2.5)), [_draw_images(draw)]
 
 
 __all__ = [

@@ -292,13 +292,14 @@ class Resize(Operator):
             mode,
             draw.choice([m for m in CHOICES["coordinate_transformation_mode"] if m != "tf_half_pixel_for_nn"]),
             draw.choice(CHOICES["nearest_mode"]),
+            cubic_coeff_a=draw.choice([-0.75, -0.5]),
             exclude_outside=mode == "cubic" and draw.boolean(),
             extrapolation_value=draw.number(-1, 1),
             antialias=mode != "nearest" and draw.boolean(),
             axes=axes,
             keep_aspect_ratio_policy=draw.choice(CHOICES["keep_aspect_ratio_policy"]),
         )
-        return op, (TensorType(draw.dtype(("float",)), shape),)
+        return op, (TensorType(draw.dtype(("float", "int", "uint") if mode == "nearest" else ("float",)), shape),)
 
 
 def _wide(dtype: DType) -> DType:

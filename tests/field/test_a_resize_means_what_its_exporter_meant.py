@@ -181,3 +181,20 @@ def test_the_loop_program_of_a_resize_agrees():
         op = ops.Resize(scales=(1.5, 0.7), roi=(0.1, 0.0, 0.9, 1.2), mode="linear", coordinate_transformation_mode=where)
         made = graph_of(op, [x])
         np.testing.assert_allclose(STAGES["loop"](made.graph, made.inputs)["y"], op(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("rounding", "expected"), [
+    ("round_prefer_floor", [0, 0, 1, 1, 2, 2]), ("round_prefer_ceil", [0, 1, 1, 2, 2, 2]), ("floor", [0, 0, 1, 1, 2, 2]), ("ceil", [0, 1, 1, 2, 2, 2]),
+])  # fmt: skip
+def test_in_the_middle_the_rounding_decides(rounding, expected):
+    got = resized(np.float32([0, 1, 2]), scales=[2.0], coordinate_transformation_mode="asymmetric", nearest_mode=rounding)
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(("rounding", "expected"), [
+    ("round_prefer_floor", [0, 0, 1, 1]), ("round_prefer_ceil", [0, 0, 1, 1]), ("floor", [0, 0, 0, 1]), ("ceil", [0, 1, 1, 1]),
+])  # fmt: skip
+def test_elsewhere_the_nearest_is_taken(rounding, expected):
+    """Samples at 0, 1/3, 2/3 and 1."""
+    got = resized(np.float32([0, 1, 2]), scales=[3.0], coordinate_transformation_mode="asymmetric", nearest_mode=rounding)
+    np.testing.assert_array_equal(got[:4], expected)
