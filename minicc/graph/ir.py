@@ -342,5 +342,7 @@ class Kernel(Operator):
         values: dict[Node, Any] = dict(zip(self.body.inputs, tensors, strict=True))
         for n in self.body.nodes:
             if n not in values:
-                values[n] = n.op(*[values[i] for i in n.inputs])
+                operands = [values[i] for i in n.inputs]
+                # what reads nothing (a Range) is computed in the kernel, as it was too large to be an array here
+                values[n] = n.op(*operands) if operands or isinstance(n.op, Constant) else n.op.compute()
         return values[self.body.outputs[0]]

@@ -71,7 +71,11 @@ class Range(Operator):
         if isinstance(start, int) and isinstance(limit, int) and isinstance(delta, int):
             count = -((start - limit) // delta)
         else:
-            count = math.ceil((limit - start) / delta)
+            steps = (limit - start) / delta
+            if not math.isfinite(steps):
+                raise self.error(f"expected a number of elements that is finite, got {start} to {limit} in steps of {delta}",
+                                 hint="give a larger delta")
+            count = math.ceil(steps)
         return TensorType(self._dtype, (max(count, 0),))
 
     def numpy(self) -> Array:

@@ -245,7 +245,10 @@ class Expand(Operator):
     shape: tuple[int, ...] | Operand = OPERAND
 
     def infer(self, x: TensorType) -> TensorType:
-        return TensorType(x.dtype, broadcast(f"{self}({x})", x.shape, ints(self.shape)))
+        shape = ints(self.shape)
+        if any(dim < 0 for dim in shape):
+            raise self.error(f"dimensions must not be negative, got {shape}", x, hint="1 keeps a dimension as it is")
+        return TensorType(x.dtype, broadcast(f"{self}({x})", x.shape, shape))
 
     def numpy(self, x: Array) -> Array:
         return np.broadcast_to(x, self.infer(type_of(x)).shape)
