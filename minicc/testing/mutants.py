@@ -1,0 +1,282 @@
+"""Do the tests notice? Small faults, planted one by one in a copy of the project, and the quick suite run on each.
+
+In: the checkout, a seed, a count. Out: for each mutant where it is, what was changed, and the first test
+that failed, or that none did. The rooms take turns, so every one of them is drawn from.
+
+    python -m minicc.testing.mutants --count 60 --seed 1 --jobs 2
+
+A mutant changes one place of a syntax tree: a comparison or its limit, an operator, a constant, a
+condition, the sides of a choice, the order of two arguments (DeMillo, Lipton and Sayward, Hints on test
+data selection, 1978). What a test cannot see is left alone: annotations, docstrings, texts of errors.
+The tests of its own room run first, then all others: a mutant that survives has passed the whole suite.
+
+>>> source = "def f(a, b):\\n    return a if a < b else b\\n"
+>>> [str(m) for m in mutants("f.py", source)]
+['f.py:2: a if a < b else b -> b if a < b else a', 'f.py:2: a < b -> a <= b']
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import copy
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from minicc.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("minicc", "tests", "tutorials", "benchmarks", ".ci", "pyproject.toml", "README.md", "Makefile", "LICENSE")
+LIMIT = 1800  # seconds of one run of pytest; a mutant that loops for ever is noticed so
+QUIET = ("-q", "-x", "-n", "0", "-p", "no:cacheprovider", "--no-header", "--tb=no")
+
+_LESS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+         ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In}  # fmt: skip
+_OTHER = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.FloorDiv: ast.Mult, ast.Div: ast.Mult, ast.Mod: ast.FloorDiv,
+          ast.LShift: ast.RShift, ast.RShift: ast.LShift, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd}  # fmt: skip
+_NAMES = {"min": "max", "max": "min", "any": "all", "all": "any"}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A file with one place changed, from `old` to `new`."""
+
+    path: str
+    line: int
+    old: str
+    new: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {' '.join(self.old.split())} -> {' '.join(self.new.split())}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`test` is the first that failed; None where none did."""
+
+    mutant: Mutant
+    test: str | None
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{'survives' if self.test is None else 'noticed '} {self.seconds:5.0f} s  {self.mutant}{'' if self.test is None else f'  [{self.test}]'}"
+
+
+# ---- drawing ------------------------------------------------------------------------------------
+
+
+def mutants(path: str, source: str) -> Iterator[Mutant]:
+    """Every mutant of a file, in the order of its text."""
+    lines = source.encode().splitlines(keepends=True)
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
+    whole = source.encode()
+    for found in _seen(ast.parse(source)):
+        for changed in _changes(found):
+            first = starts[found.lineno - 1] + found.col_offset
+            last = starts[(found.end_lineno or found.lineno) - 1] + (found.end_col_offset or 0)
+            old, new = whole[first:last].decode(), ast.unparse(ast.fix_missing_locations(changed))
+            made = whole[:first] + (f"({new})" if isinstance(found, (ast.BinOp, ast.BoolOp, ast.IfExp)) else new).encode() + whole[last:]
+            yield Mutant(path, found.lineno, old, new, made.decode())
+
+
+def _seen(tree: ast.AST) -> Iterator[ast.expr]:
+    """The expressions of which a test may see something, those that stand inside others after them."""
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, ast.JoinedStr | ast.Raise | ast.Import | ast.ImportFrom | ast.arg):
+            continue
+        if isinstance(tree, ast.AnnAssign | ast.FunctionDef) and child in (getattr(tree, "annotation", None), getattr(tree, "returns", None)):
+            continue
+        if isinstance(tree, ast.FunctionDef | ast.ClassDef) and child in tree.decorator_list:
+            continue
+        if isinstance(child, ast.expr):
+            yield child
+        yield from _seen(child)
+
+
+def _changes(e: ast.expr) -> Iterator[ast.expr]:
+    match e:
+        case ast.Compare(ops=[op]) if type(op) in _LESS:
+            yield _with(e, "ops", [_LESS[type(op)]()])
+        case ast.BinOp(op=op) if type(op) in _OTHER and not _of_text_or_types(e):
+            yield _with(e, "op", _OTHER[type(op)]())
+        case ast.BoolOp(op=op):
+            yield _with(e, "op", ast.Or() if isinstance(op, ast.And) else ast.And())
+        case ast.UnaryOp(op=ast.Not() | ast.USub(), operand=operand):
+            yield operand
+        case ast.IfExp(test, body, orelse):
+            yield ast.IfExp(test, orelse, body)
+        case ast.Constant(value=bool() as value):
+            yield ast.Constant(not value)
+        case ast.Constant(value=int() | float() as value):
+            yield ast.Constant(value + 1)
+        case ast.Call(func=ast.Name(id=name)) if name in _NAMES:
+            yield _with(e, "func", ast.Name(_NAMES[name]))
+        case ast.Call(args=[first, second], keywords=[]) if _may_change_places(e, first, second):
+            yield _with(e, "args", [second, first])
+
+
+def _may_change_places(call: ast.Call, first: ast.expr, second: ast.expr) -> bool:
+    """Not those whose order every caller knows, and not two that are the same."""
+    known = isinstance(call.func, ast.Name) and call.func.id in ("isinstance", "getattr", "hasattr", "map", "filter")
+    starred = isinstance(first, ast.Starred) or isinstance(second, ast.Starred)
+    return not known and not starred and ast.dump(first) != ast.dump(second)
+
+
+def _with(e: ast.expr, field: str, value: object) -> ast.expr:
+    made = copy.copy(e)
+    setattr(made, field, value)
+    return made
+
+
+def _of_text_or_types(e: ast.BinOp) -> bool:
+    sides = [side for side in ast.walk(e) if isinstance(side, ast.expr)]
+    types = isinstance(e.op, ast.BitOr) and any(isinstance(s, ast.Name) and (s.id[0].isupper() or s.id in dir(builtins)) for s in sides)
+    return types or any(isinstance(s, ast.JoinedStr) or (isinstance(s, ast.Constant) and isinstance(s.value, str)) for s in sides)
+
+
+def draw(count: int, seed: int, root: Path = ROOT) -> list[Mutant]:
+    """`count` mutants, of each room in turn; the same for a seed and a checkout."""
+    rng = random.Random(seed)
+    rooms: dict[str, list[Path]] = {}
+    for path in sorted((root / "minicc").rglob("*.py")):
+        rooms.setdefault(path.relative_to(root / "minicc").parts[0], []).append(path)
+    of_rooms = {room: [m for path in paths for m in mutants(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8"))]
+                for room, paths in rooms.items()}
+    turns = [room for room, found in of_rooms.items() if found]
+    rng.shuffle(turns)
+    if not turns:
+        raise ConfigError("mutants", f"expected a checkout with the folder minicc, got {root}", hint="run it from a clone of the project")
+    for found in of_rooms.values():
+        rng.shuffle(found)
+    places = [(k // len(turns), of_rooms[turns[k % len(turns)]]) for k in range(count)]
+    return [found[turn] for turn, found in places if turn < len(found)]
+
+
+# ---- running ------------------------------------------------------------------------------------
+
+
+def suites(path: str, root: Path = ROOT) -> list[list[str]]:
+    """What pytest is given, run by run: the tests of the room that `path` is in, then all others."""
+    room = Path(path).parts[1].removesuffix(".py")
+    first = [f"tests/{name}" for name in (room, f"test_{room}.py", "field") if (root / "tests" / name).exists()]
+    return [*([first] if first else []), ["tests", *[f"--ignore={name}" for name in first]]]
+
+
+def judge(mutant: Mutant, folder: Path) -> Outcome:
+    """Plant the mutant in the copy of the project in `folder`, run the tests until one fails, and take it out again."""
+    started = time.monotonic()
+    path = folder / mutant.path
+    sound = path.read_text(encoding="utf-8")
+    path.write_text(mutant.source, encoding="utf-8")
+    try:
+        failed = next((test for suite in suites(mutant.path, folder) if (test := _first_failure(suite, folder))), None)
+    finally:
+        path.write_text(sound, encoding="utf-8")
+    return Outcome(mutant, failed, time.monotonic() - started)
+
+
+def _first_failure(suite: list[str], folder: Path) -> str | None:
+    command = [sys.executable, "-m", "pytest", *QUIET, *suite]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        return "no end"
+    if done.returncode in (0, 5):  # passed, or there were no tests
+        return None
+    if done.returncode == 4:
+        raise ConfigError(" ".join(command), f"expected tests, got {done.stderr.strip()}", hint="make test")
+    named = [line.split(" - ")[0].split(" ", 1)[1] for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    return named[0] if named else f"pytest ended with {done.returncode}"
+
+
+def campaign(drawn: list[Mutant], jobs: int, show: Callable[[Outcome], None]) -> list[Outcome]:
+    """The outcome of each mutant, shown as it comes; `jobs` run at once, each in a copy of the project."""
+    with tempfile.TemporaryDirectory(prefix="mutants-") as temporary, ThreadPoolExecutor(jobs) as pool:
+        free = [_copied(Path(temporary) / str(k)) for k in range(jobs)]
+        lock = Lock()
+        outcomes: list[Outcome] = []
+
+        def work(mutant: Mutant) -> None:
+            with lock:
+                folder = free.pop()
+            try:
+                outcome = judge(mutant, folder)
+            finally:
+                free.append(folder)
+            with lock:
+                outcomes.append(outcome)
+                show(outcome)
+
+        try:
+            for done in [pool.submit(work, mutant) for mutant in drawn]:
+                done.result()
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+        return outcomes
+
+
+def _copied(folder: Path) -> Path:
+    folder.mkdir()
+    for name in COPIED:
+        with suppress(FileNotFoundError):
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def main(
+    count: Annotated[int, typer.Option(help="How many mutants.", min=1)] = 60,
+    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
+    jobs: Annotated[int, typer.Option(help="How many at once, each on a core.", min=1)] = 1,
+    listed: Annotated[bool, typer.Option("--list", help="Print the mutants, and run none.")] = False,
+) -> None:
+    """Plant small faults in a copy of the project, and see whether its tests notice. Takes hours; Ctrl-C ends it with what is known.
+
+    Example:
+
+        python -m minicc.testing.mutants --count 60 --seed 1 --jobs 2
+    """
+    drawn, console = draw(count, seed), Console(highlight=False, markup=False, soft_wrap=True)
+    if listed:
+        for mutant in drawn:
+            console.print(str(mutant))
+        return
+    started, done = time.monotonic(), 0
+
+    def show(outcome: Outcome) -> None:
+        nonlocal done
+        done += 1
+        left = (time.monotonic() - started) / done * (count - done)
+        console.print(f"{done}/{count}  eta {left / 60:.0f} min  {outcome}")
+
+    outcomes = campaign(drawn, jobs, show)
+    survivors = [o for o in outcomes if o.test is None]
+    console.print(f"{len(outcomes)} mutants of {count}: {len(outcomes) - len(survivors)} noticed, {len(survivors)} survive")
+    for outcome in survivors:
+        console.print(f"  {outcome.mutant}")
+    raise typer.Exit(130 if len(outcomes) < count else int(bool(survivors)))
+
+
+if __name__ == "__main__":
+    typer.run(main)
+
+__all__ = ["Mutant", "Outcome", "campaign", "draw", "judge", "mutants", "suites"]
