@@ -48,7 +48,7 @@ from minicc.runtime import memory
 from minicc.runtime.assemble import KernelCall, Values, assemble
 from minicc.runtime.executable import Executable, Port
 from minicc.runtime.function import Function
-from minicc.runtime.specialize import SpecializingExecutable
+from minicc.runtime.specialize import SpecializingExecutable, Variants
 from minicc.schedule import Schedule
 from minicc.schedule.te_schedule import TeSchedule
 from minicc.schedule.tidy import tidy
@@ -122,14 +122,14 @@ def compile(
     if isinstance(model, (TeSchedule, Schedule)):
         made = _assemble_schedule(model.schedule if isinstance(model, TeSchedule) else model, machine)
     else:
-        graph = model if isinstance(model, Graph) else clock.time("load", lambda: frontend.load(model))
-        graph = clock.time("bind", lambda: bind(graph, dims or {}, input_shapes or {}))
+        loaded = model if isinstance(model, Graph) else clock.time("load", lambda: frontend.load(model))
+        graph = clock.time("bind", lambda: bind(loaded, dims or {}, input_shapes or {}))
         _check_memory(graph)
-        if waiting := runtime_operands(graph):
-            inputs = [Port(name, n.type) for name, n in zip(graph.input_names, graph.inputs, strict=True)]
-            return SpecializingExecutable(graph.name, inputs, waiting, machine.threads,
-                                          partial(_specialized, graph, machine, progress, clock.times))
-        made = _compile_graph(graph, machine, clock, progress)
+        waiting = runtime_operands(graph)
+        variant = partial(_specializing, loaded, graph, machine, progress, clock.times, dims or {}, input_shapes or {}, waiting)
+        made = variant(()) if waiting else _compile_graph(graph, machine, clock, progress)
+        if loaded.defaults:
+            made.defaults, made.variant = tuple(loaded.defaults.types), Variants(variant)
     made.compile_seconds = time.perf_counter() - started
     return made
 
@@ -143,9 +143,20 @@ def _check_memory(graph: Graph) -> None:
     memory.check(f"compile({graph.name})", needs, memory.installed())
 
 
-def _specialized(graph: Graph, target: Target, progress: Progress | None, pass_times: dict[str, float],
-                 values: Mapping[str, Any]) -> Executable:
-    return compile(bind(graph, values=values), target, progress=progress, pass_times=pass_times)
+def _specializing(loaded: Graph, bound: Graph, target: Target, progress: Progress | None, pass_times: dict[str, float],
+                  dims: Mapping[str, int], shapes: Mapping[str, Sequence[int]], waiting: Sequence[str],
+                  given: tuple[str, ...]) -> SpecializingExecutable:
+    """What compiles when a call brings the values of `waiting`, and of the defaults named `given`."""
+    types = loaded.defaults.types if loaded.defaults else {}
+    inputs = [Port(name, n.type) for name, n in zip(bound.input_names, bound.inputs, strict=True)]
+    inputs += [Port(name, types[name]) for name in given]
+    make = partial(_specialized, loaded if given else bound, target, progress, pass_times, dims if given else {}, shapes if given else {})
+    return SpecializingExecutable(bound.name, inputs, (*waiting, *given), target.threads, make)
+
+
+def _specialized(graph: Graph, target: Target, progress: Progress | None, pass_times: dict[str, float], dims: Mapping[str, int],
+                 shapes: Mapping[str, Sequence[int]], values: Mapping[str, Any]) -> Executable:
+    return compile(bind(graph, dims, shapes, values), target, progress=progress, pass_times=pass_times)
 
 
 def optimize(graph: Graph, target: Target | str = "native", pass_times: dict[str, float] | None = None) -> Graph:

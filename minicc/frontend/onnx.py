@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import networkx
 import onnx
@@ -27,7 +29,8 @@ from minicc.frontend.onnx_call import Call
 from minicc.frontend.onnx_functions import Item, flatten
 from minicc.frontend.onnx_ops import TRANSLATIONS
 from minicc.frontend.onnx_tensors import array, checked_dims, dense, dtype_of
-from minicc.graph.ir import Graph, Node, Span, constant, input, spanned
+from minicc.graph.evaluate import given_array, match_shape
+from minicc.graph.ir import Defaults, Graph, Node, Span, constant, input, spanned
 from minicc.ops.base import Array
 from minicc.types import Dim, Symbol, TensorType
 
@@ -40,7 +43,9 @@ def load(source: str | Path | bytes | ModelProto) -> Graph:
     """The graph of an ONNX model.
 
     Symbolic dimensions keep their names; one without a name is called INPUT_AXIS. Tensors that
-    lie in files beside the model are read only from a model given by its path.
+    lie in files beside the model are read only from a model given by its path. An initializer that is
+    listed as an input, too, is a constant that callers may replace by an array of its type (from IR
+    version 4 on, as the ONNX text says).
     """
     if isinstance(source, (str, Path)):
         path = Path(source)
@@ -59,6 +64,18 @@ def read_model(path: Path) -> ModelProto:
             tensor.ClearField("data_location")
             tensor.raw_data = content
     return model
+
+
+def _replaced(name: str, folders: tuple[Path, ...], model: ModelProto, types: Mapping[str, TensorType], values: Mapping[str, Any]) -> Graph:
+    """The graph of `model` with other arrays for some initializers."""
+    made = ModelProto()
+    made.CopyFrom(model)
+    for tensor in made.graph.initializer:
+        if tensor.name in values:
+            value = given_array(f"load({name!r})", tensor.name, types[tensor.name], values[tensor.name])
+            match_shape(f"load({name!r})", tensor.name, types[tensor.name], value.shape, {})
+            tensor.CopyFrom(TensorProto(name=tensor.name, data_type=tensor.data_type, dims=value.shape, raw_data=value.tobytes()))
+    return _load(name, folders, made)
 
 
 def _folders(path: Path) -> tuple[Path, ...]:
@@ -123,7 +140,7 @@ class _Loader:
             self._translate(item, values)
         self._check_outputs(names, values)
         outputs = tuple(node for name in names if (node := values[name]) is not None)
-        return Graph(re.sub(r"\W", "_", proto.name) or "main", inputs, outputs, names).located(self.spans)
+        return Graph(re.sub(r"\W", "_", proto.name) or "main", inputs, outputs, names, {}, self._defaults(values)).located(self.spans)
 
     # Checks of the whole model
 
@@ -209,6 +226,12 @@ class _Loader:
                 node = input(info.name, self._type(info, symbols))
             self._define(values, info.name, node)
             yield node
+
+    def _defaults(self, values: Mapping[str, Node | None]) -> Defaults | None:
+        """The inputs that are initializers, too, if there are any."""
+        listed = {info.name for info in self.model.graph.input} if self.model.ir_version >= 4 else set()
+        types = {t.name: node.type for t in self.model.graph.initializer if t.name in listed and (node := values[t.name]) is not None}
+        return Defaults(types, partial(_replaced, self.name, self.folders, self.model, types)) if types else None
 
     def _type(self, info: ValueInfoProto, symbols: _Symbols) -> TensorType:
         what = f"input {info.name!r}"

@@ -57,6 +57,7 @@ def bind(
     symbol is left without a number.
     """
     call = f"bind({graph.name})"
+    graph, values = graph.overridden(values)
     numbers = _numbers(call, graph, dims, shapes, values)
     replaced: dict[Node, Node] = {}
     spans: dict[Node, Span] = {}

@@ -33,6 +33,7 @@ def evaluate(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
 
     A value is dropped after its last use, so memory is that of the live values. Results are the caller's own.
     """
+    graph, inputs = graph.overridden(inputs)
     arrays = checked_inputs(f"evaluate({graph.name})", graph, inputs)
     values: dict[Node, Array] = {n: arrays[name] for n, name in zip(graph.inputs, graph.input_names, strict=True)}
     reads = Counter(i for n in graph.nodes for i in n.inputs)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ from minicc.ir.node import node, postorder
 from minicc.ops.base import Array, Kind, Operator, infer
 from minicc.types import DType, Symbol, TensorType, float32
 
-__all__ = ["Constant", "Data", "Graph", "Input", "Kernel", "Node", "Span", "constant", "float32", "input", "make", "spanned"]
+__all__ = ["Constant", "Data", "Defaults", "Graph", "Input", "Kernel", "Node", "Span", "constant", "float32", "input", "make", "spanned"]
 
 
 @dataclass(frozen=True)
@@ -193,15 +193,27 @@ def constant(array: Any) -> Node:
     return _noted(Node(Constant(data), (), TensorType.of(data.array)))
 
 
+@dataclass(frozen=True)
+class Defaults:
+    """Inputs that have a value of their own unless a caller gives another: `load(values)` is the graph with other values."""
+
+    types: Mapping[str, TensorType]
+    load: Callable[[Mapping[str, Array]], Graph]
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Inputs in order, outputs in order, the names of the outputs, and where the nodes come from, as far as that is known."""
+    """Inputs in order, outputs in order, the names of the outputs, and where the nodes come from, as far as that is known.
+
+    In a graph as it was loaded, `defaults` are the inputs that need not be given; in its nodes they are constants.
+    """
 
     name: str
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
     output_names: tuple[str, ...]
     spans: dict[Node, Span] = field(default_factory=dict, repr=False)
+    defaults: Defaults | None = field(default=None, repr=False)
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -234,6 +246,13 @@ class Graph:
         """Structural equality: the same nodes under the same names."""
         return (self.name, self.inputs, self.outputs, self.output_names) == (
             other.name, other.inputs, other.outputs, other.output_names)
+
+    def overridden(self, given: Mapping[str, Any]) -> tuple[Graph, dict[str, Any]]:
+        """The graph with those of its defaults replaced that stand among `given`, and the rest of `given`."""
+        types = self.defaults.types if self.defaults else {}
+        values = {name: value for name, value in given.items() if name in types}
+        graph = self.defaults.load(values) if self.defaults and values else self
+        return graph, {name: value for name, value in given.items() if name not in types}
 
     def where(self, n: Node) -> str:
         """Where a node of this graph comes from, as text for an error."""

@@ -93,6 +93,8 @@ class Executable:
     """
 
     compile_seconds = 0.0  # what making it took
+    defaults: tuple[str, ...] = ()  # inputs that have a value of their own; `run` may be given others
+    variant: Callable[[tuple[str, ...]], Executable]  # the executable that takes these of them, too
 
     def __init__(self, name: str, inputs: Sequence[Port], outputs: Sequence[Port], library: jit.Library,
                  constants: Sequence[Array], arena: int, threads: int, kernels: Sequence[KernelInfo],
@@ -118,7 +120,12 @@ class Executable:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Executable, (self.name, self.inputs, self.outputs, self._library, self._constants, self.arena_bytes,
-                            self.threads, self.kernels, self.stages), {"compile_seconds": self.compile_seconds}
+                            self.threads, self.kernels, self.stages), self._kept()
+
+    def _kept(self) -> dict[str, Any]:
+        """What is told to an executable after it is made."""
+        kept: dict[str, Any] = {"compile_seconds": self.compile_seconds}
+        return {**kept, "defaults": self.defaults, "variant": self.variant} if self.defaults else kept
 
     @property
     def constant_bytes(self) -> int:
@@ -131,6 +138,8 @@ class Executable:
         if not isinstance(feeds, Mapping):
             raise RunError(f"{self.name}.run", f"expected arrays by the names {_list(names)}, got {type(feeds).__name__}",
                            where=self._signature(), hint="run({name: array}), or call it with the arrays in order")
+        if given := tuple(name for name in feeds if name in self.defaults):
+            return self.variant(given).run(feeds)
         problem, hint = misnamed(feeds, names, "give every input of the signature, and nothing else")
         if problem:
             raise RunError(f"{self.name}.run", f"expected the inputs {_list(names)}, got {_list(feeds)}",

@@ -45,7 +45,7 @@ class SpecializingExecutable(Executable):
         return made
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SpecializingExecutable, (self.name, self.inputs, self.waiting, self.threads, self._make)
+        return SpecializingExecutable, (self.name, self.inputs, self.waiting, self.threads, self._make), self._kept()
 
     def profile(self, *arrays: Any) -> tuple[float, ...]:
         made, rest = self._split(self._positional(arrays))
@@ -60,3 +60,19 @@ class SpecializingExecutable(Executable):
         values = {port.name: array for port, array in zip(self.inputs, arrays, strict=True)}
         made = self.specialize({name: values[name] for name in self.waiting})
         return made, [values[port.name] for port in made.inputs]
+
+
+class Variants:
+    """For the names of inputs that have defaults, the executable that takes these, too: `make(names)`, kept."""
+
+    def __init__(self, make: Callable[[tuple[str, ...]], Executable]) -> None:
+        self._make = make
+        self._made: dict[tuple[str, ...], Executable] = {}
+
+    def __call__(self, names: tuple[str, ...]) -> Executable:
+        if names not in self._made:
+            self._made[names] = self._make(names)
+        return self._made[names]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Variants, (self._make,)
