@@ -124,6 +124,9 @@ class ConstantOfShape(Operator):
         shape = ints(self.shape)
         if any(dim < 0 for dim in shape):
             raise self.error(f"dimensions must not be negative, got {shape}")
+        low, high = self.dtype.range
+        if not self.dtype.is_float and not low <= number(self.value) <= high:
+            raise self.error(f"expected a value from {low} to {high}, as {self.dtype} has it, got {self.value}")
         return TensorType(self.dtype, shape)
 
     def numpy(self) -> Array:

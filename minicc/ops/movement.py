@@ -223,6 +223,9 @@ class Slice(Operator):
         return cls(starts, ends, tuple(a - draw.choice([0, x.rank]) for a in axes), steps), (x,)
 
 
+MOST_PARTS = 2**16  # a part is an output of a node, and its size an entry of a list
+
+
 @operator
 class Split(Operator):
     """Part `index` of `parts` along `axis`: of the `sizes`, or equal with the last one smaller."""
@@ -243,6 +246,8 @@ class Split(Operator):
         extent = x.shape[axis]
         if self.sizes is None:
             chunk = -(-extent // self.parts)
+            if self.parts > max(MOST_PARTS, extent + 1):
+                raise self.error(f"expected at most {max(MOST_PARTS, extent + 1)} parts of an axis of {extent}, got {self.parts}", x)
             sizes = (*[chunk] * (self.parts - 1), extent - chunk * (self.parts - 1))
         else:
             sizes = ints(self.sizes)
@@ -299,7 +304,8 @@ class Tile(Operator):
         return TensorType(x.dtype, tuple(d if r == 1 else d * r for d, r in zip(x.shape, repeats, strict=True)))
 
     def numpy(self, x: Array) -> Array:
-        return np.tile(x, ints(self.repeats))
+        result = self.infer(type_of(x))
+        return np.tile(x, ints(self.repeats)) if result.size else np.zeros(result.shape, x.dtype)  # NumPy multiplies axis by axis
 
     def compute(self, x: Any) -> Any:
         shape = self.infer(type_of(x)).shape

@@ -345,7 +345,10 @@ class MeanVarianceNormalization(Normalization):
     axes: tuple[int, ...] = (0, 2, 3)
 
     def _axes(self, x: TensorType) -> Axes:
-        return tuple(sorted({axis_of(self, axis, x) for axis in self.axes}))
+        axes = tuple(sorted(axis_of(self, axis, x) for axis in self.axes))
+        if len(set(axes)) < len(axes):
+            raise self.error(f"axes must be distinct, got {self.axes}", x)
+        return axes
 
     def check(self, x: TensorType) -> None:
         self._axes(x)
@@ -437,17 +440,22 @@ class LRN(Normalization):
         if self.size < 1:
             raise self.error(f"size must be at least 1, got {self.size}", x)
 
+    def _reach(self, channels: int) -> tuple[int, int]:
+        """How many neighbours before and after a channel there can be in its window."""
+        before = (self.size - 1) // 2
+        return min(before, max(channels - 1, 0)), min(self.size - 1 - before, max(channels - 1, 0))
+
     def reference(self, x: Array) -> Any:
-        before, channels = (self.size - 1) // 2, x.shape[1]
+        (before, after), channels = self._reach(x.shape[1]), x.shape[1]
         padding = [(0, 0)] * x.ndim
-        padding[1] = (before, self.size - 1 - before)
+        padding[1] = (before, after)
         squares = np.pad(x * x, padding)
-        total = sum(squares[:, offset : offset + channels] for offset in range(self.size))
+        total = sum(squares[:, offset : offset + channels] for offset in range(before + 1 + after))
         return x / (self.bias + self.alpha / self.size * total) ** self.beta
 
     def point(self, x: te.Tensor) -> Place:
-        before, channels = (self.size - 1) // 2, x.shape[1]
-        k = te.reduce_axis((0, self.size), name="k")
+        (before, after), channels = self._reach(x.shape[1]), x.shape[1]
+        k = te.reduce_axis((0, before + 1 + after), name="k")
         load = _wide(x, x)
 
         def window(*indices: Expr) -> Expr:
@@ -460,11 +468,11 @@ class LRN(Normalization):
 
     def relaxed(self, R: Any, x: Any) -> Any:
         """TVM has the operator in its tensor expressions only."""
-        before, channels = (self.size - 1) // 2, x.shape[1]
-        widths = [0, 0, before, self.size - 1 - before, *[0] * (2 * x.type.rank - 4)]
+        (before, after), channels = self._reach(x.shape[1]), x.shape[1]
+        widths = [0, 0, before, after, *[0] * (2 * x.type.rank - 4)]
         squares = R.nn.pad(x * x, widths)
         total = like(x, 0)
-        for offset in range(self.size):
+        for offset in range(before + 1 + after):
             total = R.add(total, R.strided_slice(squares, [1], [offset], [offset + channels]))
         return x / R.power(total * (self.alpha / self.size) + self.bias, like(x, self.beta))
 

@@ -178,6 +178,8 @@ class MaxPoolIndices(Operator):
     storage_order: int = 0
 
     def infer(self, x: TensorType) -> TensorType:
+        if self.storage_order not in (0, 1):
+            raise self.error(f"storage_order must be 0, row by row, or 1, column by column, got {self.storage_order}", x)
         return TensorType(int64, _pooled(self, x).shape)
 
     def _flat(self, shape: tuple[int, ...], n: Any, c: Any, places: Any) -> Any:

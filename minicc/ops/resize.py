@@ -135,9 +135,10 @@ class Resize(Operator):
             raise self.error(f"expected {len(axes)} scales or {len(axes)} sizes, got {scales} and {sizes}", x)
         if min(given, default=1) < 0 or (scales and not all(0 < s < math.inf for s in scales)):
             raise self.error(f"scales must be positive and finite, sizes not negative, got {given}", x)
-        if self.coordinate_transformation_mode == "tf_crop_and_resize" and len(roi or ()) != 2 * len(axes):
+        roi = roi if self.coordinate_transformation_mode == "tf_crop_and_resize" else (0.0,) * len(axes) + (1.0,) * len(axes)
+        if len(roi or ()) != 2 * len(axes):
             raise self.error(f"expected a roi of {2 * len(axes)} numbers, got {roi}", x)
-        rois = list(zip(roi[: len(axes)], roi[len(axes) :], strict=True)) if roi else [(0.0, 1.0)] * len(axes)
+        rois = list(zip((roi or ())[: len(axes)], (roi or ())[len(axes) :], strict=True))
         grids = self._scaled(x, axes, scales) if sizes is None else self._sized(x, axes, ints(sizes))
         return [
             Sampling(axis, x.shape[axis], *grid, (float(start), float(end)))

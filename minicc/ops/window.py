@@ -179,7 +179,10 @@ def longest(windows: Sequence[Window]) -> str:
 
 def views(x: Array, windows: Sequence[Window], fill: Any) -> Array:
     """All windows of `x[N, C, spatial...]` as an array `[N, C, window..., tap...]`; `fill` is the padding."""
-    if any(w.far or w.own or w.begin < 0 for w in windows) and 0 not in x.shape:
+    if 0 in x.shape:
+        shape = (*x.shape[:2], *[w.count for w in windows], *[w.kernel for w in windows])
+        return np.broadcast_to(np.asarray(fill, x.dtype), shape)
+    if any(w.far or w.own or w.begin < 0 for w in windows):
         return _gathered(x, windows, fill)
     widths = [(0, 0), (0, 0), *[(w.begin, max(w.overhang, 0)) for w in windows]]
     padded = np.pad(x, widths, constant_values=fill)
