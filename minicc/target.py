@@ -78,6 +78,11 @@ class Target:
         """Whether the CPU has `feature`, by LLVM's name: `avx2`, `fma`, `f16c`."""
         return f"+{feature}" in self.features.split(",")
 
+    @property
+    def fuses(self) -> bool:
+        """Whether it has an instruction that multiplies and adds and rounds once: all do but old x86 and WebAssembly."""
+        return self.has("fma") or not self.triple.startswith(("x86_64", "i386", "i686", "wasm"))
+
     def with_threads(self, threads: int) -> Target:
         """The same machine, used by so many threads."""
         return replace(self, threads=threads)

@@ -40,7 +40,7 @@ from minicc.te.expr import (
     const,
     loads,
 )
-from minicc.te.intrinsics import INTRINSICS
+from minicc.te.intrinsics import INTRINSICS, unfused
 from minicc.te.linear import linear
 from minicc.types import DType, bfloat16, boolean, float16, float32, float64
 
@@ -48,10 +48,10 @@ POINTER, INT64, INT32, BIT = ir.PointerType(), ir.IntType(64), ir.IntType(32), i
 
 
 class Facts:
-    """What is known of a whole program, found once and shared by its functions."""
+    """What is known of a whole program and its target, found once and shared by its functions."""
 
-    def __init__(self, ranges: Mapping[Expr, Interval]) -> None:
-        self.bounds = Bounds(ranges)
+    def __init__(self, ranges: Mapping[Expr, Interval], fuses: bool) -> None:
+        self.bounds, self.fuses = Bounds(ranges), fuses
         self._memo: dict[Any, Any] = {}
 
     def _once(self, key: Any, find: Callable[[], Any]) -> Any:
@@ -91,8 +91,8 @@ class Facts:
         return self._once((buffer, indices), lambda: linear(offset(buffer, indices)))  # type: ignore[no-any-return]
 
     def expansion(self, e: Call) -> Expr:
-        """The arithmetic that a float32 intrinsic stands for."""
-        expand = INTRINSICS[e.name].expand
+        """The arithmetic that a float32 intrinsic stands for, or a multiply-add that is no instruction."""
+        expand = unfused if e.name == "fma" else INTRINSICS[e.name].expand
         assert expand is not None
         return self._once(e, lambda: expand(*e.args))  # type: ignore[no-any-return]
 
@@ -307,6 +307,8 @@ class Expressions(Arithmetic):
     # ---- calls ----------------------------------------------------------------------------------
 
     def _call(self, e: Call) -> ir.Value:
+        if e.name == "fma" and not self.facts.fuses:  # LLVM would call libm, for each lane
+            return self.value(self.facts.expansion(e))
         if e.name in PRIMITIVES:
             return self.primitive(e.name, e.args[0].dtype, e.dtype, [self.value(a) for a in e.args])
         if e.name not in INTRINSICS:

@@ -152,7 +152,7 @@ def emit(module: ir.Module, program: Program, target: Target) -> ir.Function:
             set.add(argument.attributes, "readonly")  # llvmlite does not know it
     function.args[-2].name, function.args[-1].name = "workspace", "threads"
     function.args[-2].add_attribute("noalias")
-    emitter = Statements(function, Facts(ranges), target, function.args[-2], function.args[-1])
+    emitter = Statements(function, Facts(ranges, target.fuses), target, function.args[-2], function.args[-1])
     emitter.pointers.update(zip(buffers, function.args, strict=False))
     for symbol, argument in zip(symbols, function.args[len(buffers):], strict=False):
         emitter.sizes[symbol] = emitter.env[symbol] = argument

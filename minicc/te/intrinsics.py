@@ -401,10 +401,8 @@ def _numpy_erf(x: Array) -> Any:
     return np.asarray(_scalar_erf(x.astype(np.float64))).astype(x.dtype)
 
 
-def _numpy_fma(x: Array, y: Array, z: Array) -> Any:
-    """x * y + z, rounded once; for float64 the rounding errors are found and added back (Dekker)."""
-    if x.dtype != np.float64:
-        return (x.astype(np.float64) * y + z).astype(x.dtype)
+def _in_parts(x: Any, y: Any, z: Any) -> tuple[Any, Any]:
+    """The sum x * y + z of arrays or expressions of float64, and what rounding took from it (Dekker)."""
     split = 134217729.0  # 2**27 + 1
     x_high = x * split - (x * split - x)
     y_high = y * split - (y * split - y)
@@ -413,8 +411,23 @@ def _numpy_fma(x: Array, y: Array, z: Array) -> Any:
     error = ((x_high * y_high - product) + x_high * y_low + x_low * y_high) + x_low * y_low
     total = product + z
     back = total - product
-    error = error + ((product - (total - back)) + (z - back))
-    return np.where(np.isfinite(error) & (error != 0), total + error, total)  # a zero total keeps its sign
+    return total, error + ((product - (total - back)) + (z - back))
+
+
+def _numpy_fma(x: Array, y: Array, z: Array) -> Any:
+    """x * y + z, rounded once; a zero keeps its sign."""
+    if x.dtype != np.float64:
+        return (x.astype(np.float64) * y + z).astype(x.dtype)
+    total, error = _in_parts(x, y, z)
+    return np.where(np.isfinite(error) & (error != 0), total + error, total)
+
+
+def unfused(x: Expr, y: Expr, z: Expr) -> Expr:
+    """`fma` by multiplications and additions: what a machine without such an instruction can do in vectors."""
+    if x.dtype is not float64:
+        return cast(cast(x, float64) * cast(y, float64) + cast(z, float64), x.dtype)
+    total, error = _in_parts(x, y, z)
+    return select(all_of(abs(error) < INFINITY, binary("ne", error, 0.0)), total + error, total)
 
 
 def _numpy_int_pow(x: Any, y: Any) -> Any:

@@ -8,7 +8,7 @@ import warnings
 import llvmlite.ir as ir
 import numpy as np
 import pytest
-from codegen_cases import build, check, native
+from codegen_cases import build, check, expected, native
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -215,6 +215,17 @@ def test_float64_intrinsics_narrow_to_float16_without_help() -> None:
     a, b, c = Buffer("A", float64, (8,)), Buffer("B", float64, (8,)), Buffer("C", float16, (8,))
     value = cast(cast(call("copysign", a[i], b[i]), float32), float16)
     check(Program("sign", (a, b), (c,), For(i, 8, Store(c, (i,), value))), sample(float64, (8,)), sample(float64, (8,), 1))
+
+
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_where_fma_is_no_instruction_it_still_rounds_once_and_calls_nothing(dtype: DType) -> None:
+    a, b, c = (Buffer(name, dtype, (64,)) for name in "ABC")
+    program = Program("kernel", (a, b), (c,), For(i, 64, Store(c, (i,), call("fma", a[i], b[i], -a[i] * b[i])), VECTORIZE))
+    target = Target.of("x86-64-v2")
+    exe = build(program, target)
+    assert "call" not in exe.kernels[0].stages["asm"] and "fma" not in exe.kernels[0].stages["asm"]
+    arrays = [np.random.default_rng(n).normal(size=64).astype(dtype.numpy) for n in range(2)]
+    np.testing.assert_array_equal(exe(*arrays)[0], expected(program, *arrays)[0])
 
 
 def test_only_the_update_of_a_reduction_is_contracted() -> None:
