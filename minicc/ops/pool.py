@@ -25,7 +25,7 @@ from minicc.ops.generate import filled
 from minicc.ops.reduction import ReduceMax, ReduceMean
 from minicc.ops.window import LETTERS, Sliding, Window, longest, views
 from minicc.te.expr import Expr, all_of, call, cast, const, select
-from minicc.types import TensorType, int64
+from minicc.types import TensorType, float64, int64
 
 
 def _windows(op: Any, x: TensorType) -> tuple[Window, ...]:
@@ -264,7 +264,10 @@ class MaxPoolIndices(Operator):
 
 @operator
 class AveragePool(Operator):
-    """The mean of each window: over its elements, or over padding too when `count_include_pad`."""
+    """The mean of each window: over its elements, or over padding too when `count_include_pad`.
+
+    It is summed in float64 and rounded once, as that of ReduceMean.
+    """
 
     kind: ClassVar[Kind] = Kind.ANCHOR
 
@@ -289,7 +292,7 @@ class AveragePool(Operator):
         result, windows = self.infer(type_of(x)), _windows(self, type_of(x))
         if 0 in result.shape:
             return np.zeros(result.shape, x.dtype)
-        wide = accumulator(result.dtype).numpy
+        wide = np.float64
         seen = views(x.astype(wide), _cut(windows), 0)
         count = np.ones((), wide)
         for axis, w in enumerate(windows):
@@ -311,7 +314,7 @@ class AveragePool(Operator):
         result, windows = self.infer(type_of(x)), _windows(self, type_of(x))
         if 0 in result.shape:
             return filled(result.shape, 0, x.dtype, "average_pool")
-        taps, names, wide = _Taps(windows), _names(len(windows)), accumulator(x.dtype)
+        taps, names, wide = _Taps(windows), _names(len(windows)), float64
         total = te.compute(
             result.shape,
             lambda n, c, *o: te.sum(cast(taps.element(x, n, c, o, 0), wide), axis=taps.axes),

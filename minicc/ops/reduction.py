@@ -161,11 +161,10 @@ def _abs(x: Any) -> Any:
 
 
 def _counted(x: Any) -> Any:
-    """`x`, an integer in 64 bits, as a mean fits its dtype where the sum, or the count, does not."""
+    """`x`, a 32-bit number or a shorter one, in 64 bits, where a sum fits that leaves the dtype of `x`."""
     dtype = dtype_of(x)
-    if dtype.is_float or dtype.bits == 64:
-        return x
-    return cast(x, int64) if isinstance(x, Expr) else x.astype(int64.numpy)
+    wide = float64 if dtype.is_float else dtype if dtype.bits == 64 else int64
+    return x if dtype is wide else cast(x, wide) if isinstance(x, Expr) else x.astype(wide.numpy)
 
 
 @operator
@@ -175,7 +174,10 @@ class ReduceSum(Reduction):
 
 @operator
 class ReduceMean(Reduction):
-    """The arithmetic mean; of integers, which are summed in 64 bits, truncated, and 0 over nothing."""
+    """The arithmetic mean, rounded once: the sum is one in 64 bits. Of integers truncated, and 0 over nothing.
+
+    So the mean of equal numbers is that number, and E[x*x] - E[x]*E[x] of them is 0, not some rounding below.
+    """
 
     def before(self, x: Any) -> Any:
         return _counted(x)
@@ -248,7 +250,7 @@ class ReduceL2(Reduction):
     """The square root of the sum of squares; of integers, which are summed in 64 bits, truncated."""
 
     def before(self, x: Any) -> Any:
-        x = _counted(x)
+        x = x if dtype_of(x).is_float else _counted(x)
         return x * x
 
     def after(self, total: Any, count: int) -> Any:

@@ -36,10 +36,10 @@ VARIANCES = {
 }
 
 
-@pytest.mark.parametrize("size", [2, 3, 4, 5])
+@pytest.mark.parametrize("size", [2, 5, 25, 49, 100, 1000])
 @pytest.mark.parametrize("form", VARIANCES)
 def test_the_deviation_of_a_constant_patch_is_that_of_epsilon(form: str, size: int) -> None:
-    """E[x*x] - E[x]*E[x] is 0: so few elements are summed exactly enough in every order."""
+    """E[x*x] - E[x]*E[x] is 0, as the mean of equal numbers is that number."""
 
     def deviation(x: Node) -> Node:
         def mean(v: Node) -> Node:
@@ -48,26 +48,28 @@ def test_the_deviation_of_a_constant_patch_is_that_of_epsilon(form: str, size: i
         e = mean(x)
         return ops.Sqrt()(eps(ops.Sub()(VARIANCES[form](x, mean), ops.Mul()(e, e)), 1e-5))
 
-    got = run(deviation, np.full((3, size), 585.9, F32))
-    np.testing.assert_array_equal(got, np.sqrt(F32(1e-5)))
+    values = F32([585.9, 0.1, 1e12, -3.3333])
+    got = run(deviation, np.repeat(values[:, None], size, axis=1))
+    np.testing.assert_array_equal(got, np.full((4, 1), np.sqrt(F32(1e-5))))
 
 
-@pytest.mark.parametrize("window", [2, 4])
-@pytest.mark.parametrize("image", [8, 12])
+@pytest.mark.parametrize("window", [2, 3, 5, 7, 11])
+@pytest.mark.parametrize("image", [14, 16])
 def test_the_deviation_in_a_window_is_that_of_epsilon(window: int, image: int) -> None:
     def deviation(x: Node) -> Node:
         pool = ops.AveragePool((window, window), (1, 1))
         e = pool(x)
         return ops.Sqrt()(eps(ops.Sub()(pool(ops.Mul()(x, x)), ops.Mul()(e, e)), 1e-5))
 
-    got = run(deviation, np.full((1, 2, image, image), 585.9, F32))
+    patches = np.full((1, 2, image, image), 585.9, F32) * F32([1.0, 0.37]).reshape(1, 2, 1, 1)
+    got = run(deviation, patches)
     np.testing.assert_array_equal(got, np.sqrt(F32(1e-5)))
 
 
 def test_the_deviation_in_a_padded_window_is_no_nan() -> None:
     """The guard of the padding is around the product, and is proven away inside of the image."""
     def deviation(x: Node) -> Node:
-        pool = ops.AveragePool((2, 2), (2, 2), (1, 1, 1, 1))
+        pool = ops.AveragePool((3, 3), (2, 2), (1, 1, 1, 1))
         e = pool(x)
         return ops.Sqrt()(eps(ops.Sub()(pool(ops.Mul()(x, x)), ops.Mul()(e, e)), 1e-5))
 

@@ -104,3 +104,24 @@ def test_products_beside_sums(dtype: DType, target: Target) -> None:
     for out in (add(xx, y), add(xy, row), sub(xx, xy), sub(y, xy), sub(xx, ops.Mul()(y, y)), ops.Sqrt()(sub(xx, xy)),
                 add(mul(x, constant(np.asarray(1.1, dtype.numpy))), x), add(add(xy, xx), mul(xy, row)), mul(add(xy, x), xx)):
         same(Graph("g", (x, y, row), (out,), ("out",)), 0, target)
+
+
+FUNCTIONS = [ops.Exp(), ops.Log(), ops.Tanh(), ops.Sigmoid(), ops.Erf(), ops.Gelu(), ops.Softplus(), ops.Sin(), ops.HardSwish()]
+
+
+@pytest.mark.parametrize("dtype", [float32, float16, bfloat16], ids=str)
+def test_functions_are_what_they_are_alone(dtype: DType) -> None:
+    """Between products and sums, against each node compiled on its own: NumPy's functions have other last bits."""
+    arrays = data(dtype, 1)[:2]
+    x, y = (input(name, TensorType(dtype, SHAPE)) for name in "xy")
+
+    def alone(op: Operator, *values: np.ndarray) -> np.ndarray:
+        inputs = [input(f"v{n}", TensorType.of(v)) for n, v in enumerate(values)]
+        return minicc.compile(Graph("node", tuple(inputs), (op(*inputs),), ("out",)))(*values)[0]
+
+    product, square = alone(ops.Mul(), *arrays), alone(ops.Mul(), arrays[0], arrays[0])
+    fused = [ops.Sub()(ops.Mul()(op(ops.Mul()(x, y)), y), ops.Mul()(x, x)) for op in FUNCTIONS]
+    exe = minicc.compile(Graph("chains", (x, y), tuple(fused), tuple(op.name for op in FUNCTIONS)))
+    for op, got in zip(FUNCTIONS, exe(*arrays), strict=True):
+        expected = alone(ops.Sub(), alone(ops.Mul(), alone(op, product), arrays[1]), square)
+        np.testing.assert_array_equal(bits(got), bits(expected), err_msg=op.name)
