@@ -3,6 +3,10 @@
 In: a tensor. Out: `k` elements (TopK) or their indices (TopKIndices) along the axis, in order. Of
 equal elements the one with the smaller index comes first; NaN is greater than every number.
 
+Both are found from integers that are ordered as the elements are to be. Up to 8 log2(n) of n elements are
+selected one after the other, each in one pass over the axis (n * k steps, but in vectors); more of
+them come from a merge sort (n * log2(n) steps, and as many numbers of memory).
+
 >>> import numpy as np
 >>> TopKIndices(k=2)(np.array([3.0, 9.0, 9.0, 1.0]))
 array([1, 2])
