@@ -25,7 +25,11 @@ Kind = Literal["float", "int", "uint", "bool"]
 
 
 class DType:
-    """A scalar type: `name`, `bits` in memory, `kind`. Compared by identity."""
+    """A scalar type: `name`, `bits` in memory, `kind`. There is one object of each, so `is` compares them.
+
+    It equals its name and hashes like it, and equals the NumPy dtype and scalar type that it is; NumPy takes it for
+    a dtype, as in `np.zeros(8, dtype=A.dtype)`.
+    """
 
     __slots__ = ("bits", "kind", "name", "numpy")
     table: ClassVar[dict[str, DType]] = {}
@@ -45,6 +49,19 @@ class DType:
         except (KeyError, TypeError):
             known = ", ".join(DType.table)
             raise TypeInferenceError(f"DType.of({what!r})", "no such dtype", hint=f"use one of {known}") from None
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, (str, np.dtype, type)):
+            return other == (self.name if isinstance(other, str) else self.numpy if isinstance(other, np.dtype) else self.numpy.type)
+        return self is other
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """By this NumPy knows it for a dtype."""
+        return self.numpy
 
     @property
     def bytes(self) -> int:

@@ -27,6 +27,7 @@ from minicc.loop.ranges import LARGEST, Ranges, least, lies_within, size_vars
 from minicc.loop.verify import required
 from minicc.te.bounds import Bounds, Interval
 from minicc.te.expr import (
+    OF_TE,
     Axis,
     Const,
     Expr,
@@ -35,7 +36,6 @@ from minicc.te.expr import (
     Var,
     all_of,
     const,
-    free_vars,
     loads,
     maximum,
     minimum,
@@ -43,7 +43,9 @@ from minicc.te.expr import (
     transform,
     walk,
 )
+from minicc.te.extents import same_shape
 from minicc.te.tensor import Compute, Extern, Placeholder, Scan, Scatter, Tensor
+from minicc.types import int64
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def _operation_reads(op: Any) -> list[Tensor]:
             inner = _recurrent(op)
             first = _operation_reads(init.op) if isinstance(init.op, Compute) else [init]
             found = [*first, *[t for i in (update, *inner) for t in _operation_reads(i.op)]]
-            return [t for t in found if t is not state and t not in inner]
+            return [t for t in found if t is not state and t not in set(inner)]
         case Extern():
             return list(op.inputs)
     return []
@@ -130,8 +132,10 @@ class _Lowering:
         self.params = tuple(dict.fromkeys(t for t in args if isinstance(t.op, Placeholder)))
         self.order = list(postorder(outputs, lambda t: _operation_reads(t.op)))
         self.check(args)
-        sizes = {v.name for t in self.order for e in t.shape if isinstance(e, Expr) for v in free_vars(e)}
-        self.unique = _Names(sizes)
+        self.unique = _Names()
+        shapes = (*self.order, *self.params)
+        symbols = dict.fromkeys(v for t in shapes for e in t.shape if isinstance(e, Expr) for v in walk(e) if isinstance(v, Var))
+        self.sizes: dict[Expr, Expr] = {v: Var(self.unique(v.name), v.dtype) for v in symbols}
         self.buffers: dict[Tensor, Buffer] = {}
         self.loops: dict[tuple[Tensor, Axis], str] = {}
         self.internal: list[Buffer] = []
@@ -140,11 +144,11 @@ class _Lowering:
     def check(self, args: Sequence[Tensor]) -> None:
         known = ", ".join(t.name for t in args)
         for tensor in self.order:
-            if isinstance(tensor.op, Placeholder) and tensor not in self.params:
+            if isinstance(tensor.op, Placeholder) and tensor not in set(self.params):
                 raise LoopError(self.call, f"expected every placeholder among args ({known}), got none for {tensor}",
                                 hint=f"add {tensor.name} to args")
         for tensor in args:
-            if tensor not in self.outputs and not isinstance(tensor.op, Placeholder):
+            if tensor not in set(self.outputs) and not isinstance(tensor.op, Placeholder):
                 raise LoopError(self.call, f"args must be placeholders and outputs, got {tensor}",
                                 hint=f"add {tensor.name} to the outputs, or leave it out of args")
 
@@ -175,7 +179,11 @@ class _Lowering:
     # ---- buffers and loops
 
     def buffer(self, tensor: Tensor, name: str) -> Buffer:
-        return Buffer(self.unique(name), tensor.dtype, tuple(tensor.shape))
+        return Buffer(self.unique(name), tensor.dtype, self.extents(tensor.shape))
+
+    def extents(self, shape: Sequence[Any]) -> tuple[Any, ...]:
+        """A shape in the sizes of the program."""
+        return tuple(substitute(e, self.sizes) if isinstance(e, Expr) else e for e in shape)
 
     def declare(self, tensor: Tensor) -> Buffer:
         self.buffers[tensor] = self.buffer(tensor, tensor.name)
@@ -207,7 +215,7 @@ class _Lowering:
             if isinstance(x, Load) and isinstance(x.source, Tensor):
                 buffer = self.buffers[x.source]
                 return Load(buffer, tuple([self.clamped(i, d) for i, d in zip(x.indices, buffer.shape, strict=True)]))
-            return variables.get(x, x)
+            return variables[x] if x in variables else self.sizes.get(x, x)
 
         return transform(e, change)
 
@@ -222,14 +230,14 @@ class _Lowering:
         for axis in reversed(axes):
             loop = variables[axis.var]
             assert isinstance(loop, Var)
-            body = For(loop, axis.extent, body)
+            body = For(loop, self.extents([axis.extent])[0], body)
         return body
 
     def copy(self, buffer: Buffer, tensor: Tensor) -> Stmt:
         """The nest that copies a tensor to the front of another buffer."""
         named = tensor.op.axes if isinstance(tensor.op, Compute) else ()
         names = [a.var.name for a in named] or [f"i{d}" for d in range(tensor.rank)]
-        axes = [Axis(Var(n), e) for n, e in zip(names, tensor.shape, strict=True)]
+        axes = [Axis(Var(n, int64, OF_TE), e) for n, e in zip(names, tensor.shape, strict=True)]
         variables = self.open(axes)
         indices = tuple(variables.values())
         return self.nest(axes, variables, Store(buffer, indices, Load(self.buffers[tensor], indices)))
@@ -240,7 +248,7 @@ class _Lowering:
         match tensor.op:
             case Compute() as op:
                 tensors = [Tensor(op, index) for index in range(len(op.body))]
-                return self.compute(op, {t.index: self.target(t) for t in tensors if t in self.order})
+                return self.compute(op, {t.index: self.target(t) for t in tensors if t in set(self.order)})
             case Scan() as scan:
                 return self.scan(tensor, scan)
             case Scatter() as scatter:
@@ -264,7 +272,7 @@ class _Lowering:
             else:
                 body.append(Store(buffer, indices, self.into(e, variables)))
         for axes, parts in reductions.items():
-            empty = any(axis.extent == 0 for axis in axes)
+            empty = any(isinstance(axis.extent, int) and axis.extent == 0 for axis in axes)
             inside = variables if empty else {**variables, **self.open(axes, tensors)}
             updates = [self.update(e, buffers, indices, inside) for e, buffers in self.accumulators(op, parts)]
             if empty:  # no step would ever set the identity
@@ -278,14 +286,14 @@ class _Lowering:
         groups: list[tuple[Reduce, dict[int, Buffer]]] = []
         for e, buffer in parts:
             for first, found in groups:
-                if (e.combiner, e.values) == (first.combiner, first.values) and e.index not in found:
+                if replace(e, index=first.index) is first and e.index not in found:
                     found[e.index] = buffer
                     break
             else:
                 groups.append((e, {e.index: buffer}))
         for e, found in groups:
             for n in set(range(len(e.values))) - set(found):
-                found[n] = Buffer(self.unique(f"{op.name}_{n}"), e.values[n].dtype, tuple(a.extent for a in op.axes))
+                found[n] = Buffer(self.unique(f"{op.name}_{n}"), e.values[n].dtype, self.extents([a.extent for a in op.axes]))
                 self.internal.append(found[n])
         return [(e, tuple(found[n] for n in range(len(e.values)))) for e, found in groups]
 
@@ -298,9 +306,9 @@ class _Lowering:
             **{left: Load(b, indices) for left, b in zip(combiner.left, buffers, strict=True)},
             **{right: self.into(v, variables) for right, v in zip(combiner.right, e.values, strict=True)},
         }
-        results = tuple(substitute(r, parts) for r in combiner.result)
+        results = tuple(self.into(substitute(r, parts), {}) for r in combiner.result)
         loops = tuple(v for a in e.axes if isinstance(v := variables.get(a.var), Var))
-        return Update(buffers, indices, results, combiner.identity, loops)
+        return Update(buffers, indices, results, tuple(self.into(e, {}) for e in combiner.identity), loops)
 
     def scan(self, tensor: Tensor, op: Scan) -> Stmt:
         """The first steps from `init`, then a serial loop over time with the update in it."""
@@ -311,16 +319,16 @@ class _Lowering:
         else:
             start = self.copy(result, op.init)
         if isinstance(extent, Expr) and isinstance(start, For):  # it may be shorter than `init`
-            start = replace(start, body=If(start.var < extent, start.body))
-        time = Axis(Var("t"), extent - steps)
+            start = replace(start, body=If(start.var < self.extents([extent])[0], start.body))
+        time = Axis(Var("t", int64, OF_TE), extent - steps)
         variables = self.open([time], [tensor])
-        now = variables[time.var] + steps
+        now = variables[time.var] + self.extents([steps])[0]
         inside: dict[Any, dict[int, Buffer]] = {}
         for inner in _recurrent(op):
             inside.setdefault(inner.op, {})[inner.index] = self.target(inner)
         inside[op.update.op] = {op.update.index: result}
         for step in inside:
-            if not isinstance(step, Compute) or not step.axes or step.axes[0].extent != extent:
+            if not isinstance(step, Compute) or not step.axes or not same_shape((step.axes[0].extent,), (extent,)):
                 raise LoopError(self.call, f"each step of the scan {op.name} must be a te.compute whose first axis is "
                                 f"time, of extent {extent}, got {step!r}",
                                 hint="give it the time axis, and read the state at t - 1")
@@ -353,7 +361,7 @@ class _Lowering:
             old = Load(result, indices)
             value = substitute(op.combiner.result[0], {op.combiner.left[0]: old, op.combiner.right[0]: value})
         step: Stmt = Store(result, indices, value)
-        within = all_of(*[c for i, extent in zip(indices, op.shape, strict=True) for c in (const(0) <= i, i < extent)])
+        within = all_of(*[c for i, extent in zip(indices, self.extents(op.shape), strict=True) for c in (const(0) <= i, i < extent)])
         for cond in (within, self.into(op.where, variables)):
             if not (isinstance(cond, Const) and cond.value):
                 step = If(cond, step)

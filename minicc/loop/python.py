@@ -83,6 +83,7 @@ class PythonPrinter(Printer):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.bare: Const | None = None  # the literal of the operator being printed that needs no wrapping
 
     def expr(self, e: Expr, level: int = 0) -> str:

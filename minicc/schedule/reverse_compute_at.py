@@ -199,7 +199,8 @@ class ReverseComputeAt(Step):
             used.add(index)
             return const(0), limit
         terms, constant = linear(index)
-        moving = sorted(((times, v) for v, times in terms.items() if v in inner and inner[v].extent != 1), key=lambda t: t[0])
+        moving = sorted(((times, v) for v, times in terms.items() if isinstance(v, Var) and v in inner and inner[v].extent != 1),
+                        key=lambda t: t[0])
         size = 1
         for times, v in moving:
             if times != size or v in used or not isinstance(inner[v].extent, int):

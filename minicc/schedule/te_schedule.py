@@ -133,7 +133,7 @@ class TeSchedule:
         if what in self.lowered.buffers:
             return self.lowered.buffers[what].name, False
         for tensor in self.lowered.buffers:
-            if isinstance(tensor.op, Scan) and what in (tensor.op.init, tensor.op.update):
+            if isinstance(tensor.op, Scan) and (what is tensor.op.init or what is tensor.op.update):
                 return self.lowered.buffers[tensor].name, True
         raise ScheduleError(f"s[{what if isinstance(what, str) else getattr(what, 'name', what)}]",
                             "expected a tensor of this schedule, got none that it computes or reads",
@@ -359,7 +359,8 @@ class Stage:
 
     def _dimension(self, axis: Any) -> int:
         """Which dimension of the buffer an axis runs over."""
-        return self.op.axis.index(axis) if axis in self.op.axis else int(axis)
+        places = {own: n for n, own in enumerate(self.op.axis)}
+        return places[axis] if axis in places else int(axis)
 
     def __repr__(self) -> str:
         return f"Stage({self.name}: {', '.join(map(str, self._axes()))})"

@@ -13,7 +13,7 @@ from minicc.te.expr import Expr as Expr
 from minicc.te.expr import Var as Var
 from minicc.te.expr import all_of as all
 from minicc.te.expr import any_of as any
-from minicc.te.expr import const as const
+from minicc.te.expr import literal as const
 from minicc.te.expr import maximum as maximum
 from minicc.te.expr import minimum as minimum
 from minicc.te.expr import select as if_then_else

@@ -1,17 +1,9 @@
-"""The expression language that tensor expressions and loop programs share.
+"""How expressions are built, walked and rebuilt; the language is in `te.nodes`.
 
-    expr   ::= Var | Const | Unary | Binary | Call | Cast | Select | Load | Reduce
-    Unary  ::= neg a | abs a | not a
-    Binary ::= a (add sub mul div floordiv floormod truncdiv truncmod min max
-                  bitand bitor bitxor shl shr eq ne lt le and or) b
-
-Semantics. Both operands of a `Binary` have one dtype; nothing is promoted silently. Integers wrap around. `floordiv`
-and `floormod` round towards minus infinity (Python), `truncdiv` and `truncmod` towards zero (C, ONNX); an integer
-divided by zero is 0, and so is its remainder. `div` is for floats. `min` and `max` return NaN when either operand is
-NaN. Comparisons with NaN are false, except `ne`. `Select` evaluates only the branch it takes, so a branch may load
-what would be out of bounds in the other. A `Cast` from float to integer truncates; out of range it wraps or
-saturates, as the machine does; one to its own dtype marks the value of a stage (`te.rounding`). Everything is pure, so
-evaluation order cannot be seen. Index arithmetic is `int64`.
+In: expressions, and numbers beside them. Out: an expression, whose operands have been brought to one dtype by the
+rules of NumPy (`te.promote`): `I[i] * 0.5` of an int32 is a float64, `H[i] * 0.5` of a float16 a float16. What has no
+meaning is refused: a number out of the range of the integer beside it, `+` on booleans, a shift of floats. Integers
+divide by `/` as float64; `//` rounds down. A comparison with an integer out of range is decided at once.
 
 >>> i = Var("i")
 >>> (i * 4 + 0) // 2 < 10
@@ -20,198 +12,42 @@ i*4//2 < 10
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from operator import is_
+from typing import Any
 
 import numpy as np
 
 from minicc.errors import TeError
-from minicc.ir.node import Node, node, postorder
+from minicc.ir.node import postorder
 from minicc.te.integers import FOLDS
-from minicc.types import DType, boolean, float32, int64
+from minicc.te.nodes import COMMUTATIVE as COMMUTATIVE
+from minicc.te.nodes import COMPARISONS as COMPARISONS
+from minicc.te.nodes import LOGICAL as LOGICAL
+from minicc.te.nodes import OF_TE as OF_TE
+from minicc.te.nodes import Axis as Axis
+from minicc.te.nodes import Binary as Binary
+from minicc.te.nodes import Call as Call
+from minicc.te.nodes import Cast as Cast
+from minicc.te.nodes import Combiner as Combiner
+from minicc.te.nodes import Const as Const
+from minicc.te.nodes import Expr as Expr
+from minicc.te.nodes import Load as Load
+from minicc.te.nodes import Mark as Mark
+from minicc.te.nodes import Printer as Printer
+from minicc.te.nodes import Reduce as Reduce
+from minicc.te.nodes import Select as Select
+from minicc.te.nodes import Unary as Unary
+from minicc.te.nodes import Var as Var
+from minicc.te.nodes import children as children
+from minicc.te.nodes import of_te as of_te
+from minicc.te.nodes import text as text
+from minicc.te.operators import BUILDERS, Operators, refusal, shown
+from minicc.te.promote import WEAK, Kind, fits, kind_of, meet, number
+from minicc.types import DType, boolean, float64, int64
 
-COMPARISONS = frozenset({"eq", "ne", "lt", "le"})
-LOGICAL = frozenset({"and", "or"})
-COMMUTATIVE = frozenset({"add", "mul", "min", "max", "eq", "ne", "and", "or", "bitand", "bitor", "bitxor"})
-
-
-def _infix(op: str, swap: bool = False) -> Callable[[Expr, Any], Expr]:
-    """The method of a Python operator; `swap` where the expression stands on its right."""
-    return (lambda self, other: binary(op, other, self)) if swap else (lambda self, other: binary(op, self, other))
-
-
-class Expr(Node):
-    """Base of every expression; `dtype` is the type of its value."""
-
-    __slots__ = ()
-    dtype: DType
-
-    __add__, __radd__ = _infix("add"), _infix("add", swap=True)
-    __sub__, __rsub__ = _infix("sub"), _infix("sub", swap=True)
-    __mul__, __rmul__ = _infix("mul"), _infix("mul", swap=True)
-    __truediv__, __rtruediv__ = _infix("div"), _infix("div", swap=True)
-    __floordiv__, __rfloordiv__ = _infix("floordiv"), _infix("floordiv", swap=True)
-    __mod__, __rmod__ = _infix("floormod"), _infix("floormod", swap=True)
-    __lt__, __gt__ = _infix("lt"), _infix("lt", swap=True)
-    __le__, __ge__ = _infix("le"), _infix("le", swap=True)
-
-    def __neg__(self) -> Expr:
-        return unary("neg", self)
-
-    def __abs__(self) -> Expr:
-        return unary("abs", self)
-
-    def __invert__(self) -> Expr:
-        return unary("not", self)
-
-    def __and__(self, other: Any) -> Expr:
-        return binary("and" if self.dtype is boolean else "bitand", self, other)
-
-    def __or__(self, other: Any) -> Expr:
-        return binary("or" if self.dtype is boolean else "bitor", self, other)
-
-    def equal(self, other: Any) -> Expr:
-        """`self == other` as an expression; `==` itself compares identity."""
-        return binary("eq", self, other)
-
-    def not_equal(self, other: Any) -> Expr:
-        return binary("ne", self, other)
-
-    def astype(self, dtype: DType | str) -> Expr:
-        return cast(self, DType.of(dtype))
-
-    def __bool__(self) -> bool:
-        raise TeError(f"bool({self})", "an expression has no truth value before it runs",
-                      hint="use te.if_then_else, te.all, te.any, or .equal(...)")
-
-    def __repr__(self) -> str:
-        return text(self)
-
-
-@node
-class Var(Expr):
-    """A scalar variable; a loop index when `int64`. Two of one name and dtype are the same."""
-
-    name: str
-    dtype: DType = int64
-
-
-@node
-class Const(Expr):
-    """A literal, keyed by dtype and bits. Make one with `const`."""
-
-    exact_key: ClassVar[bool] = True
-
-    value: Any  # bool, int, or float
-    dtype: DType
-
-
-@node
-class Unary(Expr):
-    """`neg`, `abs` or `not` of an operand."""
-
-    op: str
-    a: Expr
-    dtype: DType = field(init=False)  # held, as a chain of operators may be long
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "dtype", self.a.dtype)
-
-
-@node
-class Binary(Expr):
-    """An operator of the grammar above between two operands of one dtype."""
-
-    op: str
-    a: Expr
-    b: Expr
-    dtype: DType = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "dtype", boolean if self.op in COMPARISONS else self.a.dtype)
-
-
-@node
-class Call(Expr):
-    """An intrinsic of `te.intrinsics`, by name."""
-
-    name: str
-    args: tuple[Expr, ...]
-    dtype: DType
-
-
-@node
-class Cast(Expr):
-    """The value converted; `Call("bitcast", ...)` keeps the bits instead."""
-
-    a: Expr
-    dtype: DType
-
-
-@node
-class Select(Expr):
-    """`then` if `cond` else `other`; only the branch that is taken is evaluated."""
-
-    cond: Expr
-    then: Expr
-    other: Expr
-
-    @property
-    def dtype(self) -> DType:  # type: ignore[override]
-        return self.then.dtype
-
-
-@node
-class Load(Expr):
-    """One element: `source[indices]`."""
-
-    source: Any  # a te.Tensor, or a loop.Buffer after lowering: it has a name, a dtype and a shape
-    indices: tuple[Expr, ...]
-
-    @property
-    def dtype(self) -> DType:  # type: ignore[override]
-        return self.source.dtype  # type: ignore[no-any-return]
-
-
-@node
-class Axis(Node):
-    """An iteration variable `var` over `range(extent)`; `reduce` tells a reduction axis."""
-
-    var: Var
-    extent: Any  # int, or an int64 Expr
-    reduce: bool = False
-
-    def __repr__(self) -> str:
-        return f"{self.var.name} in range({self.extent})"
-
-
-@node
-class Combiner(Node):
-    """A commutative, associative reduction of tuples: `result` combines `left` with `right`."""
-
-    name: str
-    left: tuple[Var, ...]
-    right: tuple[Var, ...]
-    result: tuple[Expr, ...]
-    identity: tuple[Expr, ...]
-
-
-@node
-class Reduce(Expr):
-    """`combiner` over all points of `axes`, of the tuple `values`; its value is component `index`.
-
-    Stands only at the top of a `te.compute` body; lowering makes a loop nest of it.
-    """
-
-    combiner: Combiner
-    values: tuple[Expr, ...]
-    axes: tuple[Axis, ...]
-    index: int = 0
-
-    @property
-    def dtype(self) -> DType:  # type: ignore[override]
-        return self.values[self.index].dtype
+# ---- building -----------------------------------------------------------------------------------
 
 
 def const(value: Any, dtype: DType | str = int64) -> Const:
@@ -229,22 +65,53 @@ def const(value: Any, dtype: DType | str = int64) -> Const:
     return Const(value, kind)
 
 
+def literal(value: Any, dtype: DType | str | None = None) -> Const:
+    """The number `value`, of its own dtype or of one that holds it: what `te.const` is. Raises TeError."""
+    known = number(value)
+    if known is None:
+        raise TeError(f"const({shown(value)}, {dtype})", f"expected a number, got {type(value).__name__}",
+                      where=shown(value), hint='te.const(0.5, "float32")')
+    kind = meet(kind_of(value)) if dtype is None else DType.of(dtype)
+    assert kind is not None  # a number has a dtype
+    if not fits(known, kind):
+        low, high = kind.range
+        raise TeError(f"const({shown(value)}, {kind})", f"expected an integer from {low} to {high}, got {known}",
+                      where=f"{known}: {type(value).__name__}", hint="round it, or take a dtype that holds it")
+    return const(known, kind)
+
+
 def wrap(value: Any, dtype: DType | None = None) -> Expr:
-    """`value` as an expression: a Python or NumPy scalar becomes a literal of `dtype`."""
+    """`value` as an expression: a number becomes a literal, one of Python of `dtype` if that is given."""
     if isinstance(value, Expr):
         return value
     if isinstance(value, Axis):
         return value.var
-    if isinstance(value, (bool, int, float, np.generic)):
-        if dtype is None:
-            dtype = (
-                DType.of(value.dtype) if isinstance(value, np.generic)
-                else boolean if isinstance(value, bool) else int64 if isinstance(value, int) else float32
-            )
-        return const(value, dtype)
     if hasattr(value, "scalar"):  # a 0-d tensor stands for its element
         return value.scalar()  # type: ignore[no-any-return]
-    raise TeError(f"wrap({value!r})", f"expected an expression or a number, got {type(value).__name__}")
+    if number(value) is None:
+        raise TeError(f"wrap({shown(value)})", f"expected an expression or a number, got {type(value).__name__}",
+                      where=shown(value), hint="A[i] is an element of a tensor, 0.5 a number; arrays are passed when it is called")
+    return literal(value, dtype)
+
+
+def together(call: str, *values: Any) -> tuple[Expr, ...]:
+    """The operands of `call` in the dtype they meet in (`te.promote`). Raises TeError when there is none."""
+    parts = [value if isinstance(value, Expr) or type(value) in WEAK else wrap(value) for value in values]
+    kinds: list[Kind] = [part.dtype if isinstance(part, Expr) else type(part) for part in parts]
+    dtype = meet(*kinds)
+    if dtype is None:
+        raise refusal(_called(call, values), f"expected operands that have a dtype in common, got {' and '.join(map(str, kinds))}",
+                      "convert one: x.astype('int64')", *parts)
+    for part in parts:
+        if not isinstance(part, Expr) and not fits(part, dtype):
+            low, high = dtype.range
+            raise refusal(_called(call, values), f"expected a number from {low} to {high} beside {dtype}, got {part}",
+                          "convert the expression first: x.astype('int64')", *parts)
+    return tuple([cast(part, dtype) if isinstance(part, Expr) else const(part, dtype) for part in parts])
+
+
+def _called(op: str, values: Sequence[Any]) -> str:
+    return f"{op}({', '.join(map(shown, values))})"
 
 
 def fold_integers(op: str, a: int, b: int, dtype: DType) -> Const:
@@ -253,22 +120,57 @@ def fold_integers(op: str, a: int, b: int, dtype: DType) -> Const:
 
 
 def binary(op: str, a: Any, b: Any) -> Expr:
-    """`Binary(op, a, b)`, with numbers lifted to the other's dtype and integer identities applied.
+    """`Binary(op, a, b)`, with operands brought to one dtype and integer identities applied.
 
     Only integers and booleans are folded here, so that index arithmetic stays readable; all else
-    is `te.simplify`. Raises TeError when the dtypes differ.
+    is `te.simplify`. Raises TeError when the dtypes have none in common, or the operator none of that kind.
     """
-    if not isinstance(a, Expr):
-        a = wrap(a, b.dtype if isinstance(b, Expr) else None)
-    if not isinstance(b, Expr):
-        b = wrap(b, a.dtype)
+    if not (isinstance(a, Expr) and isinstance(b, Expr) and a.dtype is b.dtype):
+        a, b = (wrap(x) if isinstance(x, Operators) else x for x in (a, b))
+        if op in COMPARISONS and (decided := _decided(op, a, b)) is not None:
+            return decided
+        a, b = together(op, a, b)
     kind = a.dtype
-    if b.dtype is not kind:
-        raise TeError(f"{op}({a}, {b})", f"operands must have one dtype, got {kind} and {b.dtype}",
-                      hint=f"cast one: x.astype({str(kind)!r})")
-    if kind is int64 or kind is boolean:
+    if not ACCEPTS.get(op, _any_kind)(kind):
+        return _of_other_kind(op, a, b)
+    if kind is int64 or kind is boolean or (op in COMPARISONS and isinstance(a, Const) and isinstance(b, Const)):
         return _fold(op, a, b)
     return Binary(op, a, b)
+
+
+def _any_kind(kind: DType) -> bool:
+    return True
+
+
+ACCEPTS: dict[str, Callable[[DType], bool]] = {  # the dtypes of operands, where not all will do
+    "div": lambda kind: kind.is_float,
+    **dict.fromkeys(("and", "or"), lambda kind: kind is boolean),
+    **dict.fromkeys(("bitand", "bitor", "bitxor", "shl", "shr"), lambda kind: kind.is_integer),
+    **dict.fromkeys(("add", "sub", "mul", "floordiv", "floormod", "truncdiv", "truncmod", "min", "max"),
+                    lambda kind: kind is not boolean),
+}
+OF_BOOLEANS = {"bitand": "and", "bitor": "or", "bitxor": "ne", "min": "and", "max": "or"}
+
+
+def _of_other_kind(op: str, a: Expr, b: Expr) -> Expr:
+    """What an operator means on a dtype that it is not for: integers divide as float64, `&` of booleans is `and`."""
+    kind = a.dtype
+    if op == "div":
+        return Binary(op, cast(a, float64), cast(b, float64))
+    if kind is boolean and op in OF_BOOLEANS:
+        return _fold(OF_BOOLEANS[op], a, b)
+    wanted = "booleans" if op in LOGICAL else "integers" if kind.is_float else "numbers"
+    raise refusal(_called(op, (a, b)), f"expected {wanted}, got {kind}",
+                  "compare to get booleans: x != 0" if op in LOGICAL else 'convert first: x.astype("int32")', a, b)
+
+
+def _decided(op: str, a: Any, b: Any) -> Expr | None:
+    """A comparison of an integer with a Python integer that its dtype cannot hold: it is the same for all values."""
+    for value, other in ((a, b), (b, a)):
+        if type(value) is int and isinstance(other, Expr) and other.dtype.is_integer and not fits(value, other.dtype):
+            middle = other.dtype.range[value < 0]
+            return const(FOLDS[op](*((value, middle) if value is a else (middle, value))), boolean)
+    return None
 
 
 def _fold(op: str, a: Expr, b: Expr) -> Expr:  # noqa: C901 - one flat match over the identities
@@ -299,9 +201,20 @@ def _fold(op: str, a: Expr, b: Expr) -> Expr:  # noqa: C901 - one flat match ove
     return Binary(op, a, b)
 
 
+def compare(op: str, a: Any, b: Any) -> Any:
+    """`==` or `!=`: an expression; of two dtypes in a loop program, whether they are one object."""
+    apart = isinstance(a, Expr) and isinstance(b, Expr) and a.dtype is not b.dtype
+    return op == "ne" if apart and not of_te(a) and not of_te(b) else binary(op, a, b)
+
+
 def unary(op: str, a: Any) -> Expr:
     """`op` of `a`, computed at once where `a` is an index."""
-    a = wrap(a)
+    a = made = wrap(a)
+    if (op == "not" and a.dtype.is_float) or (op == "neg" and a.dtype is boolean):
+        raise refusal(_called(op, (a,)), f"expected {'a bool or an integer' if op == 'not' else 'a number'}, got {a.dtype}",
+                      "te.if_then_else(x, -1, 0) is a number" if op == "neg" else "x == 0 tells whether it is zero", a)
+    if op == "abs" and a.dtype.kind in ("uint", "bool"):
+        return made
     if isinstance(a, Const) and op == "not":
         return const(not a.value if a.dtype is boolean else ~a.value, a.dtype)
     if isinstance(a, Const) and op == "neg" and a.dtype is int64:
@@ -321,13 +234,12 @@ def cast(a: Any, dtype: DType) -> Expr:
 
 def select(cond: Any, then: Any, other: Any) -> Expr:
     """`then` where `cond` holds, else `other`. TVM calls it `te.if_then_else`."""
-    cond = wrap(cond, boolean)
-    if not isinstance(then, Expr):
-        then = wrap(then, other.dtype if isinstance(other, Expr) else None)
-    other = wrap(other, then.dtype)
-    if cond.dtype is not boolean or other.dtype is not then.dtype:
-        raise TeError(f"select({cond}, {then}, {other})",
-                      f"expected a bool and two of one dtype, got {cond.dtype}, {then.dtype}, {other.dtype}")
+    cond = wrap(cond) if isinstance(cond, Operators) else wrap(bool(cond) if number(cond) is not None else cond)
+    if not (isinstance(then, Expr) and isinstance(other, Expr) and then.dtype is other.dtype):
+        then, other = together("select", then, other)
+    if cond.dtype is not boolean:
+        raise refusal(_called("select", (cond, then, other)), f"expected a bool as the condition, got {cond.dtype}",
+                      "compare: x != 0", cond, then, other)
     if isinstance(cond, Const):
         taken: Expr = then if cond.value else other
         return taken
@@ -364,23 +276,14 @@ def any_of(*conds: Any) -> Expr:
     return result
 
 
+BUILDERS.update(
+    {op: partial(binary, op) for op in (*ACCEPTS, *COMPARISONS)}, eq=partial(compare, "eq"), ne=partial(compare, "ne"), cast=cast,
+    gt=lambda a, b: binary("lt", b, a), ge=lambda a, b: binary("le", b, a), select=select,
+    divmod=lambda a, b: (binary("floordiv", a, b), binary("floormod", a, b)),
+    **{op: partial(unary, op) for op in ("neg", "abs", "not")},
+)
+
 # ---- walking and rebuilding ---------------------------------------------------------------------
-
-
-def children(e: Expr) -> tuple[Expr, ...]:
-    """The direct sub-expressions."""
-    match e:
-        case Binary(_, a, b):
-            return a, b
-        case Unary(_, a) | Cast(a, _):
-            return (a,)
-        case Call(_, args, _) | Load(_, args):
-            return args
-        case Select(cond, then, other):
-            return cond, then, other
-        case Reduce(_, values, _, _):
-            return values
-    return ()
 
 
 def rebuild(e: Expr, parts: tuple[Expr, ...]) -> Expr:
@@ -416,7 +319,7 @@ def transform(e: Expr, change: Callable[[Expr], Expr], memo: dict[Expr, Expr] | 
     for item in postorder([e], lambda x: [c for c in children(x) if c not in memo]):
         old = children(item)
         new = tuple([memo[c] for c in old])
-        memo[item] = change(item if new == old else rebuild(item, new))
+        memo[item] = change(item if all(map(is_, new, old)) else rebuild(item, new))
     return memo[e]
 
 
@@ -432,62 +335,3 @@ def free_vars(*roots: Expr) -> set[Var]:
 def loads(*roots: Expr) -> list[Load]:
     """Every distinct load, children first."""
     return [e for e in walk(*roots) if isinstance(e, Load)]
-
-
-# ---- printing -----------------------------------------------------------------------------------
-
-
-class Printer:
-    """Expressions as Python source. The loop room extends it; what it prints can be evaluated."""
-
-    SYMBOLS: ClassVar[dict[str, tuple[str, int]]] = {
-        "or": (" or ", 1), "and": (" and ", 2),
-        "eq": (" == ", 4), "ne": (" != ", 4), "lt": (" < ", 4), "le": (" <= ", 4),
-        "bitor": (" | ", 5), "bitxor": (" ^ ", 6), "bitand": (" & ", 7), "shl": (" << ", 8), "shr": (" >> ", 8),
-        "add": (" + ", 9), "sub": (" - ", 9), "mul": ("*", 10), "div": ("/", 10),
-        "floordiv": ("//", 10), "floormod": ("%", 10),
-    }  # fmt: skip
-
-    def expr(self, e: Expr, level: int = 0) -> str:  # noqa: C901 - one flat match over the grammar
-        """`e`, in parentheses if it binds less tightly than `level`."""
-        match e:
-            case Var(name, _):
-                return name
-            case Const(value, dtype):
-                return self.literal(value, dtype)
-            case Binary(op, a, b) if op in self.SYMBOLS:
-                symbol, rank = self.SYMBOLS[op]
-                left, right = (rank + 1, rank + 1) if rank == 4 else (rank, rank + 1)
-                out = f"{self.expr(a, left)}{symbol}{self.expr(b, right)}"
-                return f"({out})" if rank < level else out
-            case Binary(op, a, b):
-                return f"{ {'min': 'minimum', 'max': 'maximum'}.get(op, op)}({self.expr(a)}, {self.expr(b)})".strip()
-            case Unary("neg", a):
-                return f"(-{self.expr(a, 12)})" if level > 11 else f"-{self.expr(a, 12)}"
-            case Unary("not", a):
-                return f"(not {self.expr(a, 4)})" if level > 3 else f"not {self.expr(a, 4)}"
-            case Unary(op, a):
-                return f"{op}({self.expr(a)})"
-            case Cast(a, dtype):
-                return f"{dtype}({self.expr(a)})"
-            case Call("bitcast", (a,), dtype):
-                return f"bitcast({self.expr(a)}, {dtype})"
-            case Call(name, args, _):
-                return f"{name}({', '.join(map(self.expr, args))})"
-            case Load(source, indices):
-                return f"{source.name}[{', '.join(map(self.expr, indices)) or '()'}]"
-            case Select(cond, then, other):
-                out = f"{self.expr(then, 1)} if {self.expr(cond, 1)} else {self.expr(other)}"
-                return f"({out})" if level > 0 else out
-            case Reduce(combiner, values, axes, index):
-                inner = ", ".join(self.expr(v, 1) for v in values)
-                loops = " ".join(f"for {axis}" for axis in axes)
-                return f"{combiner.name}({inner} {loops})" + (f"[{index}]" if len(values) > 1 else "")
-        return str(getattr(e, "name", type(e).__name__))  # the hole of a pattern
-
-    def literal(self, value: Any, dtype: DType) -> str:
-        return f"{value!r}" if dtype in (int64, boolean, float32) else f"{dtype}({value!r})"
-
-
-def text(e: Expr) -> str:
-    return Printer().expr(e)

@@ -6,6 +6,9 @@
               | Scatter(name, data, axes, indices, value, combiner, where)
               | Extern(name, shape, dtype, function, inputs)    what a function from outside computes
 
+A placeholder, a `te.var` and a reduce axis are new at each call, whatever their names; where two of one name meet in
+a text, the second has a number.
+
 `compute(shape, f)` is the tensor whose element at `(i, j, ...)` is `f(i, j, ...)`. A `Tensor` is
 one output of such an operation. Tensors are immutable and interned, like everything else.
 
@@ -19,20 +22,24 @@ B[i in range(4)] = sum(A[i, k] for k in range(8))
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from minicc.errors import TeError
 from minicc.ir.node import Node, node, postorder
 from minicc.te.expr import (
+    OF_TE,
     Axis,
     Combiner,
     Expr,
     Load,
+    Mark,
+    Printer,
     Reduce,
     Select,
     Var,
     binary,
+    cast,
     const,
     loads,
     maximum,
@@ -42,8 +49,11 @@ from minicc.te.expr import (
     walk,
     wrap,
 )
+from minicc.te.extents import extent_of, extents_of, index_of, same_shape
 from minicc.te.foreign import ExternFunction, extern_function
-from minicc.types import DType, float32, int64
+from minicc.te.operators import Operators, shown
+from minicc.te.promote import extent
+from minicc.types import DType, boolean, float32, int64
 
 
 class Operation(Node):
@@ -57,7 +67,7 @@ class Operation(Node):
 
 
 @node
-class Tensor(Node):
+class Tensor(Node, Operators):
     """Output `index` of an operation. Index it for an element: `A[i, j]`."""
 
     op: Any  # an Operation
@@ -85,16 +95,27 @@ class Tensor(Node):
 
     def __getitem__(self, indices: Any) -> Expr:
         indices = indices if isinstance(indices, tuple) else (indices,)
+        call = f"{self.name}[{', '.join(map(shown, indices))}]"
         if len(indices) != len(self.shape):
-            raise TeError(f"{self.name}[{', '.join(map(str, indices))}]",
-                          f"expected {len(self.shape)} indices for shape {self.shape}, got {len(indices)}")
-        return Load(self, tuple([wrap(i) for i in indices]))
+            raise TeError(call, f"expected {len(self.shape)} indices for shape {self.shape}, got {len(indices)}", where=repr(self),
+                          hint="give an index for each dimension, as in A[i, j]")
+        return Load(self, tuple([index_of(call, i) for i in indices]))
 
     def __call__(self, *indices: Any) -> Expr:
         return self[indices]
 
     def scalar(self) -> Expr:
+        """The element of a 0-d tensor. Raises TeError for any other."""
+        if self.rank:
+            raise TeError(f"wrap({self.name})", f"expected an element, got the whole tensor, of shape {self.shape}", where=repr(self),
+                          hint=f"te.compute({self.name}.shape, lambda *i: {self.name}[i] + 1) computes for each element; `is` compares tensors")
         return self[()]
+
+    def __len__(self) -> int:
+        if not self.rank or isinstance(self.shape[0], Expr):
+            raise TeError(f"len({self.name})", f"expected a tensor with a known number of rows, got shape {self.shape}", where=repr(self),
+                          hint=f"{self.name}.shape holds its extents")
+        return int(self.shape[0])
 
     def apply(self, op: Any, values: Sequence[Any]) -> Tensor:
         """An operator on tensors is its TE; scalar arrays among the values become constants."""
@@ -104,20 +125,18 @@ class Tensor(Node):
         """A 0-d tensor of the scalar `array`."""
         return compute((), lambda: const(array.item(), DType.of(array.dtype)), name="constant")  # type: ignore[no-any-return]
 
-    def __iter__(self) -> Iterator[Expr]:
-        raise TeError(f"iter({self.name})", "a tensor is not iterable", hint="index it inside te.compute")
-
     def __repr__(self) -> str:
         return f"Tensor({self.name}: {self.dtype}[{','.join(map(str, self.shape))}])"
 
 
 @node
 class Placeholder(Operation):
-    """An input."""
+    """An input. The `mark` makes each another, whatever its name."""
 
     name: str
     shape: tuple[Any, ...]
     dtype: DType
+    mark: Mark | None = None
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.dtype}[{','.join(map(str, self.shape))}]"
@@ -143,8 +162,12 @@ class Compute(Operation):
         return first.axes if isinstance(first, Reduce) else ()
 
     def __repr__(self) -> str:
-        body = ", ".join(map(str, self.body))
-        return f"{self.name}[{', '.join(map(str, self.axes))}] = {body}"
+        return self.text(Printer())
+
+    def text(self, printer: Printer) -> str:
+        """One line, in the names of `printer`."""
+        axes, body = ", ".join(map(printer.axis, self.axes)), ", ".join(map(printer.expr, self.body))
+        return f"{self.name}[{axes}] = {body}"
 
 
 @node
@@ -211,30 +234,24 @@ class Extern(Operation):
 
 
 def var(name: str = "n", dtype: DType | str = int64) -> Var:
-    """A symbolic size, bound from the arrays when the built function is called."""
-    return Var(name, DType.of(dtype))
-
-
-def _extents(shape: Any) -> tuple[Any, ...]:
-    dims = shape if isinstance(shape, (tuple, list)) else (shape,)
-    for dim in dims:
-        if isinstance(dim, Expr) and dim.dtype is not int64:
-            raise TeError(f"shape ({', '.join(map(str, dims))})", f"an extent must be int64, got {dim} of {dim.dtype}",
-                          hint='te.var("n"), or n.astype("int64")')
-    return tuple(d if isinstance(d, Expr) else int(d) for d in dims)
+    """A new symbolic size, bound from the arrays when the built function is called."""
+    return Var(name, DType.of(dtype), Mark())
 
 
 def placeholder(shape: Any, dtype: DType | str = float32, name: str = "placeholder") -> Tensor:
-    """An input of the given extents. Placeholders of one name, shape and dtype are one tensor: name them apart."""
-    return Tensor(Placeholder(name, _extents(shape), DType.of(dtype)))
+    """A new input of the given extents."""
+    return Tensor(Placeholder(name, extents_of(shape), DType.of(dtype), Mark()))
 
 
 def reduce_axis(dom: tuple[Any, Any], name: str = "k") -> Axis:
-    """An axis to reduce over; `dom` is `(0, extent)`."""
+    """A new axis to reduce over; `dom` is `(0, extent)`."""
+    call = f"reduce_axis({shown(dom)})"
+    if not isinstance(dom, (tuple, list)) or len(dom) != 2:
+        raise TeError(call, f"expected (0, extent), got {shown(dom)}", where=shown(dom), hint="te.reduce_axis((0, 8))")
     low, high = dom
-    if not (isinstance(low, int) and low == 0):
-        raise TeError(f"reduce_axis({dom})", f"the domain must start at 0, got {low}", hint="shift the index instead")
-    return Axis(Var(name), high if isinstance(high, Expr) else int(high), True)
+    if extent(low) != 0:
+        raise TeError(call, f"the domain must start at 0, got {low}", where=shown(dom), hint="shift the index instead")
+    return Axis(Var(name, int64, Mark()), extent_of(call, high), True)
 
 
 def compute(shape: Any, f: Callable[..., Any], name: str = "compute", names: Sequence[str] | None = None) -> Any:
@@ -243,7 +260,7 @@ def compute(shape: Any, f: Callable[..., Any], name: str = "compute", names: Seq
     Axes are called after the parameters of `f` that have no default, or `names`. Raises TeError when `f` takes another
     number of indices than the shape has, or a reduction is not at the top of the body.
     """
-    extents = _extents(shape)
+    extents = extents_of(shape)
     if names is None:
         parameters = list(inspect.signature(f).parameters.values())
         if parameters and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
@@ -251,8 +268,9 @@ def compute(shape: Any, f: Callable[..., Any], name: str = "compute", names: Seq
         else:
             names = [p.name for p in parameters if p.default is inspect.Parameter.empty]
     if len(names) != len(extents):
-        raise TeError(f"compute({name!r})", f"the body takes {len(names)} indices, the shape {extents} has {len(extents)}")
-    axes = tuple(Axis(Var(n), e) for n, e in zip(names, extents, strict=True))
+        raise TeError(f"compute({name!r})", f"the body takes {len(names)} indices, the shape {extents} has {len(extents)}",
+                      where=f"lambda {', '.join(names)}: ...", hint="give the function one parameter for each extent")
+    axes = tuple(Axis(Var(n, int64, OF_TE), e) for n, e in zip(names, extents, strict=True))
     result = f(*[axis.var for axis in axes])
     several = isinstance(result, (tuple, list))
     body = tuple(wrap(r) for r in (result if several else [result]))
@@ -268,13 +286,14 @@ def _check_body(name: str, axes: tuple[Axis, ...], body: Expr) -> None:
         if isinstance(e, Reduce):
             raise TeError(f"compute({name!r})", "a reduction must be the whole body", where=str(body),
                           hint="put the reduction in a te.compute of its own")
-    used = [a.var.name for a in axes] + ([a.var.name for a in body.axes] if isinstance(body, Reduce) else [])
+    used = [a.var for a in (*axes, *(body.axes if isinstance(body, Reduce) else ()))]
     if len(set(used)) < len(used):
-        raise TeError(f"compute({name!r})", f"axes must have distinct names, got {', '.join(used)}", where=str(body))
+        raise TeError(f"compute({name!r})", f"axes must be distinct, got {', '.join(map(str, used))}", where=str(body),
+                      hint="a te.reduce_axis for each axis of a sum, and for each index a name of its own")
 
 
 def _combiner(name: str, dtype: DType, f: Callable[[Expr, Expr], Expr], identity: Any) -> Combiner:
-    left, right = Var("left", dtype), Var("right", dtype)
+    left, right = Var("left", dtype, OF_TE), Var("right", dtype, OF_TE)
     return Combiner(name, (left,), (right,), (f(left, right),), (const(identity, dtype),))
 
 
@@ -294,17 +313,29 @@ def reducer(name: str, dtype: DType) -> Combiner:
             return _combiner(name, dtype, lambda a, b: a & b, True)
         case "any":
             return _combiner(name, dtype, lambda a, b: a | b, False)
-    raise TeError(f"reducer({name!r})", "no such reduction", hint="sum, prod, max, min, all, any or te.comm_reducer")
+    raise TeError(f"reducer({name!r})", f"expected a reduction, got {name!r}", where=str(dtype), hint="sum, prod, max, min, all, any or te.comm_reducer")
 
 
 def _reduce(name: str, value: Any, axis: Axis | Sequence[Axis]) -> Expr:
-    value = wrap(value)
-    axes = (axis,) if isinstance(axis, Axis) else tuple(axis)
+    axes, value = _axes(name, value, axis), wrap(value)
+    if value.dtype is boolean:  # a count, or one of two values
+        value = cast(value, int64)
     return Reduce(reducer(name, value.dtype), (value,), axes)
 
 
+def _axes(name: str, value: Any, axis: Any) -> tuple[Axis, ...]:
+    """The axes of a reduction. Raises TeError for what is none, such as the second value of a `max`."""
+    axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    for one in axes:
+        if not (isinstance(one, Axis) and one.reduce):
+            other = {"max": "te.maximum(a, b) is the greater of two; ", "min": "te.minimum(a, b) is the less of two; "}.get(name, "")
+            raise TeError(f"{name}({shown(value)}, {shown(axis)})", f"expected a te.reduce_axis to reduce over, got {shown(one)}",
+                          where=f"{shown(one)}: {type(one).__name__}", hint=f"{other}k = te.reduce_axis((0, n)); te.{name}(A[i, k], axis=k)")
+    return axes
+
+
 def sum(value: Any, axis: Axis | Sequence[Axis]) -> Expr:
-    """The sum over reduction axes; 0 over an empty one."""
+    """The sum over reduction axes, in the dtype of the value (of booleans, how many hold); 0 over an empty one."""
     return _reduce("sum", value, axis)
 
 
@@ -334,25 +365,31 @@ def comm_reducer(
     def reduce(values: Any, axis: Axis | Sequence[Axis]) -> Any:
         several = isinstance(values, (tuple, list))
         exprs = tuple(wrap(v) for v in (values if several else [values]))
-        left = tuple(Var(f"left{n}", e.dtype) for n, e in enumerate(exprs))
-        right = tuple(Var(f"right{n}", e.dtype) for n, e in enumerate(exprs))
+        axes = _axes(name, values, axis)
+        left = tuple(Var(f"left{n}", e.dtype, OF_TE) for n, e in enumerate(exprs))
+        right = tuple(Var(f"right{n}", e.dtype, OF_TE) for n, e in enumerate(exprs))
         result = combine(left, right) if several else (combine(left[0], right[0]),)
         start = identity(*[e.dtype for e in exprs])
-        start = start if several else (start,)
-        combiner = Combiner(
-            name, left, right, tuple(wrap(r) for r in result),
-            tuple(wrap(s, e.dtype) for s, e in zip(start, exprs, strict=True)),
-        )  # fmt: skip
-        axes = (axis,) if isinstance(axis, Axis) else tuple(axis)
+        combiner = Combiner(name, left, right, _alike(name, exprs, result), _alike(name, exprs, start if several else (start,)))
         made = tuple(Reduce(combiner, exprs, axes, n) for n in range(len(exprs)))
         return made if several else made[0]
 
     return reduce
 
 
+def _alike(call: str, wanted: Sequence[Any], values: Any) -> tuple[Expr, ...]:
+    """`values` as expressions of the dtypes of `wanted`, in the same order."""
+    made = tuple(wrap(v, w.dtype) for w, v in zip(wanted, values, strict=True))
+    for value, w in zip(made, wanted, strict=True):
+        if value.dtype is not w.dtype:
+            raise TeError(call, f"expected a value of {w.dtype}, got {value} of {value.dtype}", where=f"{value}: {value.dtype}",
+                          hint=f"convert it: x.astype({str(w.dtype)!r})")
+    return made
+
+
 def scan(init: Tensor, update: Tensor, state: Tensor, name: str = "scan") -> Tensor:
     """A recurrence along the first axis; see `Scan`."""
-    if init.shape[1:] != state.shape[1:] or update.shape != state.shape:
+    if not same_shape(init.shape[1:], state.shape[1:]) or not same_shape(update.shape, state.shape):
         raise TeError(f"scan({name!r})", f"update must have the shape of the state {state.shape} and init that of "
                       f"its first steps, got {update.shape} and {init.shape}")
     return Tensor(Scan(name, init, update, state))
@@ -368,12 +405,13 @@ def scatter(
     name: str = "scatter",
 ) -> Tensor:
     """Write `value(*point)` to `indices(*point)` for each point of `range(axes[0]) x ...`; see `Scatter`."""
-    points = tuple(Axis(Var(f"p{n}"), e) for n, e in enumerate(_extents(axes)))
+    points = tuple(Axis(Var(f"p{n}", int64, OF_TE), e) for n, e in enumerate(extents_of(axes)))
     variables = [p.var for p in points]
     combine = reducer(combiner, data.dtype) if combiner else None
     cond = wrap(where(*variables)) if where else wrap(True)
-    place = tuple(wrap(i) for i in indices(*variables))
-    return Tensor(Scatter(name, data, points, place, wrap(value(*variables)), combine, cond))
+    place = tuple(index_of(f"scatter({name!r})", i) for i in indices(*variables))
+    (element,) = _alike(f"scatter({name!r})", (data,), (value(*variables),))
+    return Tensor(Scatter(name, data, points, place, element, combine, cond))
 
 
 def extern(
@@ -388,7 +426,7 @@ def extern(
     if dtype is None and not read:
         raise TeError(f"extern({name!r})", "expected a dtype or an input, got neither", hint='dtype="float32"')
     kind = read[0].dtype if dtype is None else DType.of(dtype)
-    return Tensor(Extern(name, _extents(shape), kind, extern_function(function), read))
+    return Tensor(Extern(name, extents_of(shape), kind, extern_function(function), read))
 
 
 def inputs_of(tensor: Tensor) -> list[Tensor]:

@@ -35,9 +35,8 @@ def test_stages_are_found_by_tensor_operation_name_or_stage():
 
 def test_a_tensor_twice_among_the_arguments():
     A, _, C = chain()
-    same = te.placeholder((8, 8), name="A")  # of one name, shape and dtype: one tensor
     s = te.create_schedule(C.op)
-    for args, name in (([A, A, C], "A"), ([A, same, C], "A"), ([A, C, C], "C")):
+    for args, name in (([A, A, C], "A"), ([A, C, C], "C")):
         for make in (minicc.lower, minicc.build):
             refused(lambda make=make, args=args: make(s, args), rf"expected each tensor once among args, got {name} twice")
 
