@@ -208,7 +208,7 @@ def build(s: TeSchedule | Schedule | Program, args: Sequence[te.Tensor] | None =
     program = s if isinstance(s, Program) else lower(s, args, name)
     order = [b.name for b in (*program.params, *program.outputs)]
     if isinstance(s, TeSchedule) and args is not None:
-        order = [s[arg].name for arg in args]
+        order = [s.argument(arg) for arg in args]
     if isinstance(target, str) and target in DEVICES:
         return CudaFunction(program, order, target)
     machine = Target.of(target)

@@ -31,12 +31,17 @@ class DType:
     a dtype, as in `np.zeros(8, dtype=A.dtype)`.
     """
 
-    __slots__ = ("bits", "kind", "name", "numpy")
+    __slots__ = ("bits", "is_float", "is_integer", "kind", "name", "numpy", "range")
     table: ClassVar[dict[str, DType]] = {}
 
     def __init__(self, name: str, bits: int, kind: Kind) -> None:
         self.name, self.bits, self.kind = name, bits, kind
         self.numpy: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+        self.is_float, self.is_integer = kind == "float", kind in ("int", "uint")
+        low, high = (-math.inf, math.inf) if self.is_float else (False, True)
+        if self.is_integer:
+            low, high = int(np.iinfo(self.numpy).min), int(np.iinfo(self.numpy).max)
+        self.range: tuple[Any, Any] = low, high  # the least and the greatest value; for floats the infinities
         DType.table[name] = self
 
     @staticmethod
@@ -66,24 +71,6 @@ class DType:
     @property
     def bytes(self) -> int:
         return self.bits // 8
-
-    @property
-    def is_float(self) -> bool:
-        return self.kind == "float"
-
-    @property
-    def is_integer(self) -> bool:
-        return self.kind in ("int", "uint")
-
-    @property
-    def range(self) -> tuple[Any, Any]:
-        """The least and the greatest value; for floats the infinities."""
-        if self.is_float:
-            return -math.inf, math.inf
-        if self.kind == "bool":
-            return False, True
-        limits = np.iinfo(self.numpy)
-        return int(limits.min), int(limits.max)
 
     def __repr__(self) -> str:
         return self.name

@@ -59,7 +59,9 @@ def exact(value: Any) -> Any:
 class _Interned(type):
     def __call__(cls: type[T], *args: Any, **kwargs: Any) -> T:
         names: tuple[str, ...] = cls.__match_args__  # type: ignore[attr-defined]
-        if kwargs or len(args) != len(names):
+        if not kwargs and len(args) in cls._tails:  # type: ignore[attr-defined]
+            args = args + cls._tails[len(args)]  # type: ignore[attr-defined]
+        elif kwargs or len(args) != len(names):
             defaults: dict[str, Any] = cls._defaults  # type: ignore[attr-defined]
             rest = names[len(args) :]
             if set(kwargs) - set(rest) or any(n not in kwargs and n not in defaults for n in rest):
@@ -90,6 +92,7 @@ class Node(metaclass=_Interned):
     __slots__ = ("__weakref__",)
     exact_key: ClassVar[bool] = False
     _defaults: ClassVar[dict[str, Any]] = {}
+    _tails: ClassVar[dict[int, tuple[Any, ...]]] = {}  # how many fields are given: the defaults of the rest, where all have one
 
     @classmethod
     def intern_key(cls, args: tuple[Any, ...]) -> Any:
@@ -116,6 +119,11 @@ def node(cls: type[T]) -> type[T]:
         for f in fields(made)  # type: ignore[arg-type]
         if f.default is not MISSING or f.default_factory is not MISSING
     }
+    names: tuple[str, ...] = made.__match_args__  # type: ignore[attr-defined]
+    made._tails = {  # type: ignore[attr-defined]
+        n: tuple([made._defaults[name] for name in names[n:]])  # type: ignore[attr-defined]
+        for n in range(len(names)) if all(name in made._defaults for name in names[n:])  # type: ignore[attr-defined]
+    }  # fmt: skip
     return made
 
 

@@ -14,7 +14,7 @@ the program says what it requires of symbolic sizes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,7 @@ class Lowered:
     program: Program
     buffers: dict[Tensor, Buffer]
     loops: dict[tuple[Tensor, Axis], str]
+    declare: Callable[[Tensor], Buffer]  # a buffer for a placeholder that the program does not read
 
 
 def lower(outputs: Sequence[Tensor], args: Sequence[Tensor], name: str = "kernel") -> Lowered:
@@ -174,7 +175,7 @@ class _Lowering:
         program = Program(_Names()(self.name), params, tuple(results), body)
         if size_vars(program):
             program = replace(program, requires=required(program))
-        return Lowered(program, self.buffers, self.loops)
+        return Lowered(program, dict(self.buffers), self.loops, self.declare)
 
     # ---- buffers and loops
 
@@ -186,6 +187,9 @@ class _Lowering:
         return tuple(substitute(e, self.sizes) if isinstance(e, Expr) else e for e in shape)
 
     def declare(self, tensor: Tensor) -> Buffer:
+        for v in [v for e in tensor.shape if isinstance(e, Expr) for v in walk(e) if isinstance(v, Var)]:
+            if v not in self.sizes:
+                self.sizes[v] = Var(self.unique(v.name), v.dtype)
         self.buffers[tensor] = self.buffer(tensor, tensor.name)
         return self.buffers[tensor]
 

@@ -376,7 +376,7 @@ class BitwiseNot(Elementwise):
     relax_name: ClassVar[str] = "bitwise_not"
 
     def scalar(self, x: Expr) -> Expr:
-        return binary("bitxor", x, -1)
+        return binary("bitxor", x, const(-1, x.dtype))
 
 __all__ = [
     "ANY", "INTEGER", "NUMERIC", "SIGNED", "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Binary",

@@ -30,7 +30,7 @@ from minicc.schedule.nest import buffers_of, writes
 from minicc.schedule.schedule import Schedule, Trace
 from minicc.schedule.step import Step
 from minicc.te.expr import Axis, Expr, Var
-from minicc.te.tensor import Compute, Operation, Scan, Tensor
+from minicc.te.tensor import Compute, Operation, Placeholder, Scan, Tensor
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class TeSchedule:
         self.outputs = tuple(outputs)
         self.lowered: Lowered = lower(outputs, [*placeholders(outputs), *outputs], "main")
         self.schedule = Schedule(self.lowered.program)
+        self._unread: dict[Tensor, Buffer] = {}  # arguments that the program does not need
         self._ops: dict[str, StageOp] = {}  # by buffer
         self._past: list[tuple[int, dict[str, StageOp]]] = []  # the number of steps, and the stages then
         for tensor, buffer in self.lowered.buffers.items():
@@ -194,24 +195,24 @@ class TeSchedule:
         An intermediate tensor among `args` becomes an output, and an output that is not among
         them becomes internal. Raises ScheduleError when a placeholder is missing, or a tensor is given twice.
         """
-        names = [self._argument(arg) for arg in args]
+        names = [self.argument(arg) for arg in args]
         if twice := [n for k, n in enumerate(names) if n in names[:k]]:
             raise ScheduleError(f"arrange({', '.join(names)})", f"expected each tensor once among args, got {twice[0]} twice",
                                 where=caret(str(self.program), twice[0]),
-                                hint="placeholders of one name, shape and dtype are one tensor: give each a name of its own")
+                                hint="an array that is read twice is one tensor")
         body, outside = self.program.body, {b.name: b for b in self.program.outputs}
         chain: list[Buffer] = []
         while isinstance(body, Alloc):
             outside[body.buffer.name] = body.buffer
             chain.append(body.buffer)
             body = body.body
-        params = {b.name: b for b in self.program.params}
+        params = {b.name: b for b in (*self.program.params, *self._unread.values())}
         for wanted in names:
             if wanted not in params and wanted not in outside:
                 raise ScheduleError(f"arrange({', '.join(names)})", f"expected {wanted} to live in the whole program, but "
                                     "a step has moved it into a loop", where=caret(str(self.program), wanted),
                                     hint=f"leave {wanted} out of args, or do not compute it at a loop")
-        if missing := [p for p in params if p not in names]:
+        if missing := [b.name for b in self.program.params if b.name not in names]:
             raise ScheduleError(f"arrange({', '.join(names)})", f"expected every placeholder among args, got none for {missing[0]}",
                                 where=caret(str(self.program), missing[0]), hint=f"add {missing[0]} to args")
         internal = [b for b in dict.fromkeys([*self.program.outputs, *chain]) if b.name not in names]
@@ -220,10 +221,15 @@ class TeSchedule:
         return Program(name, tuple(params[n] for n in names if n in params),
                        tuple(outside[n] for n in names if n not in params), body, self.program.requires)
 
-    def _argument(self, arg: Any) -> str:
+    def argument(self, arg: Any) -> str:
+        """The name of an argument in the program; that of a placeholder which nothing reads is made here."""
         if not isinstance(arg, Tensor):
             hint = "sizes are taken from the shapes of the arrays" if isinstance(arg, Expr) else "give tensors"
             raise ScheduleError("arrange(...)", f"expected tensors among args, got {arg!r}", where=str(self.program), hint=hint)
+        if isinstance(arg.op, Placeholder) and arg not in self.lowered.buffers:
+            if arg not in self._unread:
+                self._unread[arg] = self.lowered.declare(arg)
+            return self._unread[arg].name
         return self[arg].name
 
     def __str__(self) -> str:

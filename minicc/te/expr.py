@@ -126,16 +126,28 @@ def binary(op: str, a: Any, b: Any) -> Expr:
     is `te.simplify`. Raises TeError when the dtypes have none in common, or the operator none of that kind.
     """
     if not (isinstance(a, Expr) and isinstance(b, Expr) and a.dtype is b.dtype):
-        a, b = (wrap(x) if isinstance(x, Operators) else x for x in (a, b))
+        a, b = wrap(a) if isinstance(a, Operators) else a, wrap(b) if isinstance(b, Operators) else b
         if op in COMPARISONS and (decided := _decided(op, a, b)) is not None:
             return decided
-        a, b = together(op, a, b)
+        a, b = _beside(a, b) or together(op, a, b)
     kind = a.dtype
     if not ACCEPTS.get(op, _any_kind)(kind):
         return _of_other_kind(op, a, b)
     if kind is int64 or kind is boolean or (op in COMPARISONS and isinstance(a, Const) and isinstance(b, Const)):
         return _fold(op, a, b)
     return Binary(op, a, b)
+
+
+def _beside(a: Any, b: Any) -> tuple[Expr, Expr] | None:
+    """`together` for its most frequent case: an expression and a Python number that its dtype holds."""
+    e, value = (a, b) if isinstance(a, Expr) else (b, a)
+    kind = e.dtype if isinstance(e, Expr) else boolean
+    if type(value) is not int and not (type(value) is float and kind.is_float):
+        return None
+    if kind is boolean or (not kind.range[0] <= value <= kind.range[1] and kind.is_integer):
+        return None
+    made = const(value, kind)
+    return (e, made) if e is a else (made, e)
 
 
 def _any_kind(kind: DType) -> bool:

@@ -314,8 +314,10 @@ class Printer:
 
     def axis(self, axis: Axis) -> str:
         """An axis as the head of a loop."""
-        extent = axis.extent
-        return f"{self.name_of(axis.var)} in range({self.expr(extent) if isinstance(extent, Expr) else extent})"
+        return f"{self.name_of(axis.var)} in range({self.shape((axis.extent,))})"
+
+    def shape(self, extents: tuple[Any, ...]) -> str:
+        return ",".join([self.expr(e) if isinstance(e, Expr) else str(e) for e in extents])
 
     def literal(self, value: Any, dtype: DType) -> str:
         return f"{value!r}" if dtype in (int64, boolean, float32) else f"{dtype}({value!r})"

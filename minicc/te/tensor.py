@@ -126,7 +126,7 @@ class Tensor(Node, Operators):
         return compute((), lambda: const(array.item(), DType.of(array.dtype)), name="constant")  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
-        return f"Tensor({self.name}: {self.dtype}[{','.join(map(str, self.shape))}])"
+        return f"Tensor({self.name}: {self.dtype}[{Printer().shape(self.shape)}])"
 
 
 @node
@@ -139,7 +139,7 @@ class Placeholder(Operation):
     mark: Mark | None = None
 
     def __repr__(self) -> str:
-        return f"{self.name}: {self.dtype}[{','.join(map(str, self.shape))}]"
+        return f"{self.name}: {self.dtype}[{Printer().shape(self.shape)}]"
 
 
 @node
@@ -392,6 +392,9 @@ def scan(init: Tensor, update: Tensor, state: Tensor, name: str = "scan") -> Ten
     if not same_shape(init.shape[1:], state.shape[1:]) or not same_shape(update.shape, state.shape):
         raise TeError(f"scan({name!r})", f"update must have the shape of the state {state.shape} and init that of "
                       f"its first steps, got {update.shape} and {init.shape}")
+    if state in set(tensors_of(init)):
+        raise TeError(f"scan({name!r})", f"the first steps must not read the state, which they begin, got {init} of {state}",
+                      where=repr(init.op), hint="compute them from other tensors, as in te.compute((1, n), lambda _, i: X[0, i])")
     return Tensor(Scan(name, init, update, state))
 
 
