@@ -192,7 +192,7 @@ for reduce, formula in REDUCE.items():
             case(reduce(axes=(1,)), [whole(3, 4, dtype=of, low=0, high=3)],
                  lambda x, f=formula: np.trunc(f(x.astype(np.int64), axis=1, keepdims=True)))  # fmt: skip
 case(ops.ReduceMean(), [array(-7, 2, 1, dtype="int32")], array(-1, dtype="int32"))
-case(ops.ReduceMean(keepdims=False), [np.full(300, -1, np.int8)], np.int8(0))
+case(ops.ReduceMean(keepdims=False), [np.full(300, -1, np.int8)], np.int8(-1))
 case(ops.ReduceMean(), [np.zeros((0,), np.int32)], array(0, dtype="int32"))
 case(ops.ReduceMax(), [np.zeros((0,), np.int8)], array(-128, dtype="int8"))
 case(ops.ReduceMin(), [np.zeros((0,), np.uint8)], array(255, dtype="uint8"))
