@@ -18,9 +18,10 @@ from fractions import Fraction
 
 from minicc.loop.ir import For
 from minicc.loop.program import Program
-from minicc.te.bounds import Bounds, Interval, assume, bounds
-from minicc.te.expr import Binary, Const, Expr, Var, const, free_vars
+from minicc.te.bounds import Bounds, Interval, assume, bounds, quotient_of
+from minicc.te.expr import Binary, Const, Expr, Var, binary, const, free_vars
 from minicc.te.linear import Linear, combine
+from minicc.te.simplify import simplify
 
 Ranges = dict[Expr, Interval]
 
@@ -53,7 +54,7 @@ def least(bounds: Bounds, form: Linear, depth: int = DEPTH, enough: int | float 
     if depth == 0 or found >= enough:
         return found
     ways = [*_by_facts(bounds, form, depth - 1), *[_by_term(bounds, form, t, depth - 1) for t in form[0]]]
-    return max([found, *ways])
+    return max([found, *ways, *[way for t in form[0] for way in _by_digits(bounds, form, t, depth - 1)]])
 
 
 def within(bounds: Bounds, index: Expr, extent: int | Expr) -> tuple[Linear, Linear]:
@@ -92,8 +93,31 @@ def _by_term(bounds: Bounds, form: Linear, term: Expr, depth: int) -> int | floa
             low, constant = bounds.form(x)
             near = (low, constant - d + 1) if times > 0 else (low, constant)
             whole = combine(combine(({}, 0), rest, d), near, times)
-            return _divided(least(bounds, whole, depth, math.inf), d)
+            return max(_divided(least(bounds, whole, depth, math.inf), d), _as_quotient(bounds, rest, times, (low, constant), d, depth))
     return -math.inf
+
+
+def _by_digits(bounds: Bounds, form: Linear, term: Expr, depth: int) -> Iterator[int | float]:
+    """Bounds by way of digits that `term` is a digit of, of which something is known: `x//4%6` is `x//2%12//2`."""
+    found = {e: c for (terms, _), _ in bounds.sums for e in terms if (c := quotient_of(term, e))}
+    match term:
+        case Binary("floormod", Binary("floordiv", x, Const(c, _)), Const(d, _)) if c > 0 and d > 0:
+            found[simplify(x % (c * d), bounds.ranges)] = c
+    rest = combine(form, ({term: 1}, 0), -form[0][term])
+    for whole, c in found.items():
+        quotient = bounds.form(binary("floordiv", whole, c))
+        yield least(bounds, combine(rest, quotient, form[0][term]), depth, math.inf)
+
+
+def _as_quotient(bounds: Bounds, rest: Linear, times: int, inner: Linear, d: int, depth: int) -> int | float:
+    """A bound of `rest + times * (inner // d)`: what `times` divides in `rest` belongs to the quotient, rounded with it."""
+    within = {t: k // times for t, k in rest[0].items() if k % times == 0}
+    if not within:
+        return -math.inf
+    grown = combine(inner, (within, 0), d)
+    end = least(bounds, grown, depth, math.inf) if times > 0 else -least(bounds, combine(({}, 0), grown, -1), depth, math.inf)
+    beside = least(bounds, combine(rest, (within, 0), -times), depth, math.inf)
+    return times * (int(end) // d) + beside if math.isfinite(end) and math.isfinite(beside) else -math.inf
 
 
 def _divided(least: int | float, by: int) -> int | float:

@@ -31,6 +31,7 @@ from minicc.te.expr import (
     Select,
     Unary,
     Var,
+    binary,
     cast,
     children,
 )
@@ -107,6 +108,19 @@ def _bits(op: str, a: Interval, b: Interval, whole: Interval) -> Interval:
     if op == "shl" and b[1] < 64:
         return int(a[0]) << int(b[0]), int(a[1]) << int(b[1])
     return whole
+
+
+def quotient_of(e: Expr, known: Expr) -> int | None:
+    """The `c` for which `e` is `known // c`, both being digits of one number: `x//4` of `x//2`, `x//4%6` of `x//2%12`."""
+    match e, known:
+        case Binary("floormod", a, Const(d, _)), Binary("floormod", b, Const(m, _)) if d > 0:
+            c = quotient_of(a, b)
+            return c if c is not None and m == c * d else None
+        case Binary("floordiv", x, Const(c, _)), Binary("floordiv", y, Const(a, _)) if x is y and 0 < a < c and c % a == 0:
+            return int(c // a)
+        case Binary("floordiv", x, Const(c, _)), _ if x is known and c > 0:
+            return int(c)
+    return None
 
 
 class Bounds:
@@ -193,11 +207,19 @@ class Bounds:
             case "truncdiv":
                 return _divide(a, b, truncdiv)
             case "floormod":
-                return _floormod(a, b)
+                return meet(self._digit(e), _floormod(a, b))
             case "truncmod":
                 return _truncmod(a, b)
             case _:
                 return _bits(e.op, a, b, whole)
+
+    def _digit(self, e: Binary) -> Interval:
+        """What is known of digits that `e` is a digit of: `x//4%6` is `x//2%12//2`."""
+        found = limits(e.dtype)
+        for known, (low, high) in self.ranges.items():
+            if (c := quotient_of(e, known)) is not None:
+                found = meet(found, (low // c, high // c))
+        return found
 
     def _select(self, cond: Expr, then: Expr, other: Expr) -> Interval:
         low, high = self.memo[cond]
@@ -347,7 +369,7 @@ def _narrow(
 def _narrow_term(
     known: dict[Expr, Interval], term: Expr, times: int, low: int | float, high: int | float, seen: Bounds
 ) -> None:
-    """Record that `times * term` lies in [low, high]; of a quotient, what that says of the dividend."""
+    """Record that `times * term` lies in [low, high]; of a quotient or a digit, what that says of the dividend."""
     if times < 0:
         low, high, times = -high, -low, -times
     given = _round(low, times, up=True), _round(high, times, up=False)
@@ -360,6 +382,8 @@ def _narrow_term(
             terms, constant = form = seen.form(a)
             if terms and seen.fits(form):
                 _narrow(known, terms, found[0] * c - constant, found[1] * c + c - 1 - constant, seen)
+        case Binary("floormod", Binary("floordiv", x, Const(c, _)), Const(d, _)) if c > 0 and d > 0:  # it is x % (c*d) // c
+            _narrow(known, {binary("floormod", x, c * d): 1}, found[0] * c, found[1] * c + c - 1, seen)
 
 
 def _round(value: int | float, times: int, up: bool) -> int | float:

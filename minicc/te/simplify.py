@@ -22,7 +22,7 @@ import numpy as np
 
 from minicc.ir.node import node
 from minicc.ir.rewrite import Bindings, Rule, Wild, fixpoint, indexed
-from minicc.te.bounds import Bounds, Ranges
+from minicc.te.bounds import Bounds, Ranges, quotient_of
 from minicc.te.expr import (
     COMPARISONS,
     Binary,
@@ -268,16 +268,67 @@ class Simplifier:
         return const(low) if low == high else None
 
     def _join(self, terms: dict[Expr, int]) -> dict[Expr, int]:
-        """x//c*c + x%c -> x, and x//c%d*c + x%c -> x%(c*d)."""
-        for low, times in terms.items():
-            if not (isinstance(low, Binary) and low.op == "floormod" and isinstance(low.b, Const) and low.b.value > 0):
-                continue
-            x, c = low.a, low.b.value
-            for high, more in terms.items():
-                if more == times * c and (joined := _joined(high, x, c)) is not None:
+        """x//c*c + x%c -> x, and x//c%d*c + x%c -> x%(c*d); of x = y//a, too, where x//c stands as y//(a*c)."""
+        digits = [t for t in terms if isinstance(t, Binary) and t.op in ("floordiv", "floormod")]
+        for low in digits:
+            times = terms[low]
+            for high in digits:
+                if (joined := self._merged(high, terms[high], low, times)) is not None:
                     rest = {t: v for t, v in terms.items() if t is not low and t is not high}
                     return combine((rest, 0), self.bounds.form(joined), times)[0]
         return terms
+
+    def _merged(self, high: Expr, more: int, low: Expr, times: int) -> Expr | None:
+        """What times `times` is `high*more + low*times`; None when that is no single term."""
+        match low:
+            case Binary("floormod", x, Const(c, _)) if c > 0 and more == times * c:
+                return self._joined(high, x, c)
+            case Binary("floordiv", a, Const(c, _)) if c > 0 and more % times == 0:  # (x//d*v*d + x%d*v + r) // c
+                terms, constant = self.bounds.form(a)
+                for digit, v in terms.items():
+                    match digit:
+                        case Binary("floormod", x, Const(d, _)) if d > 0 and v * d == more // times * c:
+                            if (joined := self._joined(high, x, d)) is not None:
+                                whole = self._replaced((terms, constant), digit, joined)
+                                return None if whole is None else binary("floordiv", from_linear(*whole), c)
+        return None
+
+    def _joined(self, high: Expr, x: Expr, c: int) -> Expr | None:
+        """What `high` and `x % c` are digits of; None when `high` is no digit above `x % c`."""
+        if (whole := self._dividend(high, x, c)) is not None:
+            return whole
+        match high:
+            case Binary("floormod", quotient, Const(d, _)) if d > 0 and c * d < 1 << 63:
+                if (whole := self._dividend(quotient, x, c)) is not None:
+                    return Binary("floormod", whole, const(c * d))
+        return None
+
+    def _dividend(self, e: Expr, x: Expr, c: int) -> Expr | None:
+        """The `y` of which `e` is `y // c`, and whose remainder is that of `x`; a quotient of a quotient may stand as one."""
+        match e:
+            case Binary("floordiv", y, Const(value, _)) if value == c and (y is x or self._congruent(y, x, c)):
+                return y
+        return x if e is not x and quotient_of(e, x) == c else None
+
+    def _congruent(self, a: Expr, b: Expr, c: int) -> bool:
+        """Whether `a % c` is `b % c`, as `n % d` counts like `n` where `c` divides the multiple of `d`."""
+        first, second = self.bounds.form(a), self.bounds.form(b)
+        if self.bounds.fits(first) is None or self.bounds.fits(second) is None:
+            return False
+        terms, constant = combine(first, second, -1)
+        left: Linear = {}, constant
+        for term, times in terms.items():
+            match term:
+                case Binary("floormod", n, Const(d, _)) if d > 0 and times * d % c == 0:
+                    left = combine(left, self.bounds.form(n), times)
+                case _:
+                    left = combine(left, ({term: 1}, 0), times)
+        return not any(v % c for v in (left[1], *left[0].values()))
+
+    def _replaced(self, form: Linear, old: Expr, new: Expr) -> Linear | None:
+        """`form` with another term instead of `old`; None when it may wrap around."""
+        made = combine(combine(form, ({old: 1}, 0), -form[0][old]), self.bounds.form(new), form[0][old])
+        return made if self.bounds.fits(made) is not None else None
 
     def _split(self, a: Expr, c: int) -> tuple[Linear, Linear] | None:
         """`a` as `c * quotient + rest`, when neither `a` nor the rest wraps around."""
@@ -371,15 +422,6 @@ class Simplifier:
         if self.bounds.fits(left) is None or self.bounds.fits(right) is None:
             return None
         return Binary(op, from_linear(*left), from_linear(*right))
-
-
-def _joined(high: Expr, x: Expr, c: int) -> Expr | None:
-    match high:
-        case Binary("floordiv", a, Const(value, _)) if a is x and value == c:
-            return x
-        case Binary("floormod", Binary("floordiv", a, Const(value, _)), Const(d, _)) if a is x and value == c and d > 0:
-            return Binary("floormod", x, const(c * d)) if c * d < 1 << 63 else None
-    return None
 
 
 def _factors(form: Linear, c: int) -> list[int]:
