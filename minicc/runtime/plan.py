@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import networkx as nx
+import numpy as np
 
 ALIGNMENT = 64
 
@@ -37,30 +37,18 @@ class Plan:
     size: int
 
 
-def interference(lifetimes: Sequence[Lifetime]) -> nx.Graph:
-    """The graph of what lives at the same time, over the positions in `lifetimes`."""
-    graph = nx.Graph()
-    graph.add_nodes_from(range(len(lifetimes)))
-    alive: list[int] = []
-    for n in sorted(range(len(lifetimes)), key=lambda n: lifetimes[n].first):
-        alive = [m for m in alive if lifetimes[m].last >= lifetimes[n].first]
-        graph.add_edges_from((n, m) for m in alive)
-        alive.append(n)
-    return graph
-
-
 def plan(lifetimes: Sequence[Lifetime]) -> Plan:
     """Offsets such that tensors alive at the same time are apart."""
-    graph = interference(lifetimes)
     rooms = [-(-life.size // ALIGNMENT) * ALIGNMENT for life in lifetimes]
-    offsets: dict[int, int] = {}
-    for n in sorted(graph, key=lambda n: (-rooms[n], lifetimes[n].first, n)):
-        taken = sorted((offsets[m], rooms[m]) for m in graph[n] if m in offsets)
-        offset = 0
-        for start, room in taken:
-            if start >= offset + rooms[n]:
-                break
-            offset = max(offset, start + room)
-        offsets[n] = offset
-    size = max((offsets[n] + rooms[n] for n in offsets), default=0)
-    return Plan(tuple(offsets[n] for n in range(len(lifetimes))), size)
+    offsets = [0] * len(lifetimes)
+    # Who is whose neighbour is asked of the lifetimes: a graph of thousands that live at once has millions of edges.
+    placed = np.zeros((4, 0), np.int64)  # start, end, first and last of what has a place, in the order of start
+    for n in sorted(range(len(lifetimes)), key=lambda n: (-rooms[n], lifetimes[n].first, n)):
+        life = lifetimes[n]
+        starts, ends, _, _ = placed[:, (placed[2] <= life.last) & (placed[3] >= life.first)]
+        gaps = np.maximum.accumulate(np.concatenate([[0], ends]))  # where the gap before each neighbour begins, and the last
+        wide = np.flatnonzero(starts >= gaps[:-1] + rooms[n])
+        offsets[n] = int(gaps[wide[0]] if wide.size else gaps[-1])
+        at = np.searchsorted(placed[0], offsets[n])
+        placed = np.insert(placed, at, (offsets[n], offsets[n] + rooms[n], life.first, life.last), axis=1)
+    return Plan(tuple(offsets), int(placed[1].max(initial=0)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cProfile
 import pstats
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from minicc.frontend.onnx import MOST_NODES
 from minicc.graph import bind, constant, evaluate, input, verify
 from minicc.graph.ir import Graph
 from minicc.ops import Concat, Identity
+from minicc.runtime.plan import Lifetime, plan
 from minicc.types import TensorType, float32
 
 
@@ -120,3 +122,12 @@ def test_a_million_nodes_are_refused_at_once(tmp_path):
         load(tmp_path / "m.onnx")
     assert pstats.Stats(profile).total_calls < 1000, "no node is looked at"
     assert caught.value.problem == f"expected at most {MOST_NODES:,} nodes, got 1,000,000" and caught.value.hint
+
+
+def test_thousands_of_tensors_that_live_at_once_have_a_plan():
+    tracemalloc.start()
+    made = plan([Lifetime(64 * (1 + n % 3), n, 3000) for n in range(3000)])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert made.size == 64 * (1 + 2 + 3) * 1000 and len(set(made.offsets)) == 3000
+    assert peak < 10**7, "no list of who lives beside whom"
