@@ -154,7 +154,9 @@ class Operator(Node):
         return replace(self, **{name: _plain(value) for name, value in zip(self.pending, values, strict=True)})
 
     def error(self, problem: str, *types: TensorType, hint: str = "") -> TypeInferenceError:
-        """An inference error whose call is this operator on `types`."""
+        """An inference error whose call is this operator on `types`; without a hint it is what the operator is."""
+        meaning = " ".join((type(self).__doc__ or "").partition("\n\n")[0].split())
+        hint = hint or f"{self.name} is: {meaning}" * bool(meaning)
         return TypeInferenceError(f"{self}({', '.join(map(str, types))})", problem, hint=hint)
 
     def __repr__(self) -> str:
