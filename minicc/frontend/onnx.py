@@ -51,7 +51,12 @@ def load(source: str | Path | bytes | ModelProto) -> Graph:
         path = Path(source)
         model = _parse(_read(path), path.name)
         return _load(path.name, _folders(path), model)
-    return _load("model", (), source if isinstance(source, ModelProto) else _parse(source, "model"))
+    if isinstance(source, ModelProto):
+        return _load("model", (), source)
+    if not isinstance(source, (bytes, bytearray, memoryview)):
+        raise LoadError("load(model)", f"expected a path, bytes or a ModelProto, got {type(source).__name__}",
+                        hint="load('model.onnx'); torch.onnx.export writes one of a PyTorch module")
+    return _load("model", (), _parse(bytes(source), "model"))
 
 
 def read_model(path: Path) -> ModelProto:

@@ -102,12 +102,7 @@ def _numbers(
     call: str, graph: Graph, dims: Mapping[str, int], shapes: Mapping[str, Sequence[int]], values: Mapping[str, Any]
 ) -> dict[str, int]:
     """A number for each symbol of the graph, all sources checked against each other."""
-    names, symbols = dict.fromkeys(graph.input_names), graph.symbols
-    if unknown := [name for name in (*shapes, *values) if name not in names]:
-        raise GraphError(call, f"no such input: {', '.join(unknown)}", hint=_meant(unknown, names, f"the inputs are {', '.join(names)}"))
-    if unknown := [name for name in dims if name not in symbols]:
-        raise GraphError(call, f"no such symbol: {', '.join(unknown)}",
-                         hint=_meant(unknown, symbols, f"the symbols are {', '.join(symbols) or 'none: every shape is fixed'}"))
+    _check_names(call, graph, dims, shapes, values)
     for name, number in dims.items():
         _check_number(call, f"symbol {name}", number)
     numbers = dict(dims)
@@ -118,11 +113,29 @@ def _numbers(
             match_shape(call, name, n.type, tuple(shapes[name]), numbers)
         if name in values:
             match_shape(call, name, n.type, given_array(call, name, n.type, values[name]).shape, numbers)
-    if left := {symbol: name for symbol, name in symbols.items() if symbol not in numbers}:
+    if left := {symbol: name for symbol, name in graph.symbols.items() if symbol not in numbers}:
         raise GraphError(call, "no number for the symbol" + ("s " if len(left) > 1 else " ")
                          + ", ".join(f"{symbol} (of input {name})" for symbol, name in left.items()),
                          hint=" ".join(f"--dim {symbol}=1" for symbol in left) + f", or dims={dict.fromkeys(left, 1)}")
     return numbers
+
+
+def _check_names(
+    call: str, graph: Graph, dims: Mapping[str, int], shapes: Mapping[str, Sequence[int]], values: Mapping[str, Any]
+) -> None:
+    """Raise GraphError unless all are given by the names of inputs or symbols."""
+    for what, mapping in (("dims", dims), ("shapes", shapes)):
+        if not isinstance(mapping, Mapping):
+            raise GraphError(call, f"expected {what} by name, got {type(mapping).__name__}", hint="give a dictionary: {name: ...}")
+    names, symbols = dict.fromkeys(graph.input_names), graph.symbols
+    if unknown := [name for name in (*shapes, *values) if name not in names]:
+        raise GraphError(call, f"no such input: {', '.join(map(str, unknown))}", hint=_meant(unknown, names, f"the inputs are {', '.join(names)}"))
+    if unknown := [name for name in dims if name not in symbols]:
+        raise GraphError(call, f"no such symbol: {', '.join(map(str, unknown))}",
+                         hint=_meant(unknown, symbols, f"the symbols are {', '.join(symbols) or 'none: every shape is fixed'}"))
+    for name, shape in shapes.items():
+        if not isinstance(shape, Iterable):
+            raise GraphError(call, f"expected the dimensions of input {name} as a tuple, got {shape!r}", hint="shapes={'x': (2, 3)}")
 
 
 def _meant(unknown: Sequence[str], known: Iterable[str], otherwise: str) -> str:

@@ -249,6 +249,9 @@ class Graph:
 
     def overridden(self, given: Mapping[str, Any]) -> tuple[Graph, dict[str, Any]]:
         """The graph with those of its defaults replaced that stand among `given`, and the rest of `given`."""
+        if not isinstance(given, Mapping):
+            raise GraphError(f"values for {self.name}", f"expected arrays by the names of inputs, got {type(given).__name__}",
+                             hint="give a dictionary: {name: array}")
         types = self.defaults.types if self.defaults else {}
         values = {name: value for name, value in given.items() if name in types}
         graph = self.defaults.load(values) if self.defaults and values else self

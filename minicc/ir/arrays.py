@@ -27,7 +27,7 @@ Refusal = Callable[[str, str], MiniccError]  # from the problem and a hint
 
 _NATIVE = frozenset(dtype.numpy for dtype in DType.table.values())
 _HINTS = {
-    "O": "give numbers: of a table or a sparse matrix x.to_numpy('float32') or x.toarray()",
+    "O": "give an array or numbers: of a table or a sparse matrix x.to_numpy('float32') or x.toarray()",
     "S": "give numbers",
     "U": "give numbers: of text that spells them x.astype('float32')",
     "M": "give a number of days or seconds: x.astype('int64')",

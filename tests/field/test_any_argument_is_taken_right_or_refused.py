@@ -14,7 +14,7 @@ import pytest
 
 import minicc
 from minicc import ops, te
-from minicc.errors import GraphError, RunError
+from minicc.errors import GraphError, MiniccError, RunError
 from minicc.graph import Graph, bind, constant, evaluate, input
 from minicc.types import TensorType, bfloat16, boolean, float16, float32, int8, int64, uint64
 
@@ -240,3 +240,21 @@ def test_tensors_of_torch():
     assert made.op.data.array.tolist() == [1, 2]
     bits = torch.tensor([1.5]).bfloat16().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
     assert minicc.compile(doubled(bfloat16, (1,)))(bits)[0].tolist() == [3]
+
+
+@pytest.mark.parametrize("call", [
+    lambda: bind(GRAPH, shapes={"x": 5}), lambda: bind(GRAPH, shapes={"x": None}), lambda: bind(GRAPH, shapes={"x": "ab"}),
+    lambda: bind(GRAPH, shapes=[("x", (2,))]), lambda: bind(GRAPH, dims=[("n", 2)]), lambda: bind(GRAPH, dims={1: 2}),
+    lambda: bind(GRAPH, values=[ONE_TWO]), lambda: evaluate(GRAPH, [ONE_TWO]), lambda: evaluate(GRAPH, None),
+    lambda: minicc.compile(GRAPH, input_shapes=[2]), lambda: minicc.load(None), lambda: minicc.load(5), lambda: minicc.compile(ONE_TWO),
+])
+def test_arguments_of_a_wrong_kind_are_named(call):
+    with pytest.raises(MiniccError, match=r"got|no such") as caught:
+        call()
+    assert caught.value.call and caught.value.problem
+
+
+def test_bytes_of_any_kind_are_a_model():
+    for source in (bytearray(), memoryview(b"")):
+        with pytest.raises(MiniccError, match="got no graph"):
+            minicc.load(source)
