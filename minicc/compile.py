@@ -116,7 +116,8 @@ def compile(
     machine = Target.of(target)
     if threads is not None:
         if not 1 <= threads <= MOST_THREADS:
-            raise ConfigError(f"compile(threads={threads})", f"expected 1 to {MOST_THREADS} threads, got {threads}")
+            raise ConfigError(f"compile(threads={threads})", f"expected 1 to {MOST_THREADS} threads, got {threads}",
+                              hint="leave it out for all that we may use")
         machine = machine.with_threads(threads)
     clock = _Clock({} if pass_times is None else pass_times)
     if isinstance(model, (TeSchedule, Schedule)):
