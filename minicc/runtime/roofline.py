@@ -46,7 +46,7 @@ def peak_program(lanes: int) -> Program:
     total = Buffer("total", float32, (CHAINS, lanes), "local")
     body = seq(
         _chains("0", total, (), lambda c, v: x[c, v], lanes),
-        For(Var("step"), STEPS, _chains("1", total, (), lambda c, v: total[c, v] + total[c, v] * x[c, v], lanes)),
+        For(Var("step"), STEPS, _chains("1", total, (), lambda c, v: total[c, v] + total[c, v] * x[0, v], lanes)),
         _chains("2", y, (), lambda c, v: total[c, v], lanes),
     )
     return Program("peak", (x,), (y,), Alloc(total, body))
