@@ -9,6 +9,9 @@ ScheduleError: split("i", factor=7): factor must divide the extent of loop i (12
     for i in range(128):
         ^ here
 hint: tail="guard"
+
+What a file brings (names, paths, texts) may hold anything: `printable` makes one line of it that a terminal shows and
+does not obey, `plain_lines` leaves the ends of lines. Errors do so themselves.
 """
 
 from __future__ import annotations
@@ -20,6 +23,21 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 
+def printable(text: object) -> str:
+    r"""Text as one line, with an escape for each character that a terminal may obey or hide, or cannot show.
+
+    >>> print(printable("a\x1b[31m\nok: 1\u202e"))
+    a\x1b[31m\nok: 1\u202e
+    """
+    shown = str(text)
+    return shown if shown.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
+
+
+def plain_lines(text: object) -> str:
+    """Text of several lines, each of them `printable`; tabs stay, as assembly has them."""
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in str(text).split("\n"))
+
+
 class MiniccError(Exception):
     """Base of every error that minicc raises on purpose.
 
@@ -27,15 +45,18 @@ class MiniccError(Exception):
     printed IR or the node of the model (may be several lines), `hint` is the way out.
     """
 
+    has_lines = False  # whether `problem` ends with what another program said, which may be several lines
+
     def __init__(self, call: str, problem: str, where: str = "", hint: str = "") -> None:
         super().__init__(call, problem, where, hint)
         self.call, self.problem, self.where, self.hint = call, problem, where, hint
 
     def __str__(self) -> str:
-        lines = [f"{type(self).__name__}: {self.call}: {self.problem}"]
-        lines += [f"    {line}" for line in self.where.splitlines()]
+        problem = (plain_lines if self.has_lines else printable)(self.problem)
+        lines = [f"{type(self).__name__}: {printable(self.call)}: {problem}"]
+        lines += [f"    {line}" for line in plain_lines(self.where.rstrip("\n")).split("\n") if self.where]
         if self.hint:
-            lines.append(f"hint: {self.hint}")
+            lines.append(f"hint: {printable(self.hint)}")
         return "\n".join(lines)
 
 

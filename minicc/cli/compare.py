@@ -23,7 +23,7 @@ from minicc.cli.options import (
     read_shapes,
     table_text,
 )
-from minicc.errors import ConfigError
+from minicc.errors import ConfigError, plain_lines
 from minicc.frontend import load
 from minicc.graph import Graph, bind, runtime_operands
 from minicc.graph.evaluate import checked_inputs
@@ -104,12 +104,12 @@ def compare_command(
     print(table_text([[r.output, r.peer, _number(r.absolute), _number(r.relative), _percent(r.share), r.verdict] for r in made],
                      ["output", "peer", "greatest difference", "relative", "of tolerance", "verdict"]))
     if comparison.failed:
-        print(f"\n{comparison.failed}")
+        print(f"\n{plain_lines(comparison.failed)}")
     with messages.status("looking for the first node that diverges") as status:
         comparison.report = status.update
         texts = [comparison.explain(rows[name]) for name in names]
     for text in filter(None, texts):
-        print(f"\n{text}")
+        print(f"\n{plain_lines(text)}")
     if any(row.disagrees for row in made):
         raise typer.Exit(1)
 

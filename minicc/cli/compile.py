@@ -22,7 +22,7 @@ from minicc.cli.options import (
     stage_text,
     table_text,
 )
-from minicc.errors import ConfigError
+from minicc.errors import ConfigError, printable
 from minicc.runtime.files import check_folder, write_file
 from minicc.runtime.specialize import SpecializingExecutable
 
@@ -64,7 +64,7 @@ def compile_command(
     if output is not None:
         write_file(output, f"{stage_text(made, STAGE_OF[output.suffix])}\n".encode())
     if isinstance(made, SpecializingExecutable):
-        print(f"shapes depend on the values of {', '.join(made.waiting)}: a run compiles when it brings them")
+        print(f"shapes depend on the values of {', '.join(map(printable, made.waiting))}: a run compiles when it brings them")
         return
     rows = [[k.name, k.calls, f"{k.flops / 1e6:.2f}", f"{k.bytes / 1e6:.2f}"] for k in kernel_rows(made)]
     print(table_text(rows, ["kernel", "calls", "MFLOP", "MB"]))
@@ -72,4 +72,4 @@ def compile_command(
     print(f"{len(rows)} kernels, arena {megabytes(made.arena_bytes)}, weights {megabytes(made.constant_bytes)}, "
           f"compiled in {made.compile_seconds:.2f} s, peak memory of the process {megabytes(peak)}")
     if output is not None:
-        print(f"wrote {output}")
+        print(f"wrote {printable(output)}")

@@ -22,7 +22,7 @@ from minicc.bridge.device import Device, Emulated, Session
 from minicc.bridge.nvcc import ARCHITECTURES, known_architectures
 from minicc.cli.options import megabytes, messages, read_dims, read_shapes, table_text
 from minicc.compile import GRAPH_PASSES
-from minicc.errors import ConfigError
+from minicc.errors import ConfigError, printable
 from minicc.frontend import load as load_model
 from minicc.graph.bind import bind
 from minicc.graph.ir import Graph
@@ -82,7 +82,7 @@ def compile_bundle(model: Path, output: Path | None, architectures: list[str] | 
     if output is not None:
         write_file(output, content)
     print(summary(bundle, len(content)))
-    print(f"wrote {output}" if output is not None else "nothing is written: give --output FILE.tar")
+    print(f"wrote {printable(output)}" if output is not None else "nothing is written: give --output FILE.tar")
 
 
 def summary(bundle: Bundle, size: int) -> str:
@@ -104,7 +104,7 @@ class BundleRunner:
     def __init__(self, path: Path, device: DeviceName) -> None:
         bundle = load(path)
         chosen: Device = Emulated() if device is DeviceName.emulated else open_device()
-        messages.print(f"{bundle.name} on {chosen.name}")
+        messages.print(f"{printable(bundle.name)} on {chosen.name}")
         self.session = Session(bundle, chosen)
 
     @property

@@ -7,6 +7,7 @@ from importlib import metadata
 
 from minicc.cli.options import megabytes
 from minicc.config import cache_dir
+from minicc.errors import printable
 from minicc.runtime.roofline import measure_bandwidth, measure_peak
 from minicc.runtime.threads import openmp_library
 from minicc.target import LLVM_VERSION, Target
@@ -48,4 +49,4 @@ def doctor_command() -> None:
     }
     width = max(map(len, rows))
     for name, value in rows.items():
-        print(f"{name:{width}}  {value}")
+        print(f"{name:{width}}  {printable(value)}")

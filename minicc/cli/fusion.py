@@ -10,7 +10,7 @@ import typer
 
 from minicc.bridge import _tvm
 from minicc.cli.options import DimOption, ModelArgument, ShapesOption, TargetOption, messages, read_dims, read_shapes
-from minicc.errors import ConfigError
+from minicc.errors import ConfigError, plain_lines, printable
 from minicc.explain.fusion import before_fusion, compare_fusion
 from minicc.explain.fusion_picture import picture
 from minicc.frontend import load
@@ -51,5 +51,5 @@ def fusion_command(
     made = compare_fusion(before_fusion(graph, target))
     if into is not None:
         write_file(into, picture(made).encode())
-        messages.print(f"wrote {into}")
-    print(json.dumps(made.as_json(), indent=1) if as_json else made.text(every))
+        messages.print(f"wrote {printable(into)}")
+    print(json.dumps(made.as_json(), indent=1) if as_json else plain_lines(made.text(every)))

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from minicc.compile import compile
-from minicc.errors import ConfigError
+from minicc.errors import ConfigError, printable
 from minicc.frontend import load
 from minicc.ops.base import Array
 from minicc.runtime.executable import Executable, KernelInfo
@@ -55,7 +55,7 @@ def read_shapes(text: str | None) -> dict[str, tuple[int, ...]]:
     found: dict[str, tuple[int, ...]] = {}
     rest = (text or "").strip()
     while rest:
-        match = re.match(r"(.+?):\s*\[([^]]*)\][\s,]*", rest)
+        match = re.match(r"(.+?):\s*\[([^]]*)\][\s,]*", rest, re.DOTALL)
         dims = [d.strip() for d in match[2].split(",") if match[2].strip()] if match else []
         if match is None or not all(re.fullmatch(NUMBER, d) for d in dims):
             raise ConfigError(f"--input-shapes {text!r}", f"expected NAME:[DIM,DIM,...], got {rest!r}",
@@ -166,7 +166,7 @@ def megabytes(count: float) -> str:
 
 def table_text(rows: list[list[Any]], head: list[str]) -> str:
     """Rows in aligned columns: text to the left, numbers to the right."""
-    cells = [[str(c) for c in row] for row in [head, *rows]]
+    cells = [[printable(c) for c in row] for row in [head, *rows]]
     widths = [max(len(row[k]) for row in cells) for k in range(len(head))]
     numeric = [all(isinstance(row[k], (int, float)) or str(row[k])[:1].isdigit() for row in rows) for k in range(len(head))]
     lines = ["  ".join(c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True)).rstrip()

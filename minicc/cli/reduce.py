@@ -10,7 +10,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from minicc.cli.compare import Bound, bind_inputs, read_inputs
 from minicc.cli.options import DimOption, ShapesOption, messages
-from minicc.errors import ConfigError, LoadError, endless
+from minicc.errors import ConfigError, LoadError, endless, plain_lines, printable
 from minicc.frontend import load
 from minicc.graph import Graph, parse
 from minicc.ops.base import Array
@@ -91,10 +91,10 @@ def reduce_command(
         raise ConfigError(f"--stages {stages!r}", "expected the name of a stage, got none", hint=f"one or more of {', '.join(STAGES)}")
     bound = read_graph(source, inputs, seed, dim, input_shapes)
     graph, arrays = _reduced(bound, named)
-    print(graph)  # first: it took long to find
+    print(plain_lines(graph))  # first: it took long to find
     _write(output, graph, arrays, named)
     count = len(operators(graph))
-    print(f"wrote {output}: {count} operator{'' if count == 1 else 's'}; run it with pytest {output}")
+    print(f"wrote {printable(output)}: {count} operator{'' if count == 1 else 's'}; run it with pytest {printable(output)}")
 
 
 def _reduced(bound: Bound, stages: tuple[str, ...]) -> tuple[Graph, dict[str, Array]]:

@@ -25,7 +25,7 @@ from minicc.cli.options import (
     table_text,
 )
 from minicc.cli.options import profile as measure_kernels
-from minicc.errors import ConfigError
+from minicc.errors import ConfigError, printable
 from minicc.ops.base import Array
 from minicc.runtime.files import check_folder, read_arrays, write_arrays
 from minicc.runtime.load import Watch
@@ -70,7 +70,7 @@ def run_command(
         given = {spec.name: random_input(spec.type, random) for spec in made.inputs}
     results: dict[str, Array] = made.run(given)
     for name, array in results.items():
-        print(f"{name}: {array.dtype}{list(array.shape)} {_summary(array)}")
+        print(f"{printable(name)}: {array.dtype}{list(array.shape)} {_summary(array)}")
     if repeat > 1:
         _measure(made, given, repeat)
     if profile and isinstance(made, BundleRunner):
@@ -79,7 +79,7 @@ def run_command(
         _print_profile(made, given)
     if outputs is not None:
         write_arrays(outputs, results)
-        print(f"wrote {outputs}")
+        print(f"wrote {printable(outputs)}")
 
 
 def _check_options(outputs: Path | None, repeat: int) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from minicc.cli.options import DimOption, ModelArgument, ShapesOption, TargetOption, compile_model, stage_text
-from minicc.errors import ConfigError
+from minicc.errors import ConfigError, plain_lines
 
 STAGES = ("graph", "fused", "te", "naive", "trace", "loop", "llvm", "asm")
 
@@ -41,4 +41,4 @@ def show_command(
     if stage not in STAGES:
         raise ConfigError(f"show --stage {stage}", f"expected one of {', '.join(STAGES)}, got {stage!r}")
     made = compile_model(model, dim, input_shapes, target)
-    print(stage_text(made, stage, kernel))
+    print(plain_lines(stage_text(made, stage, kernel)))

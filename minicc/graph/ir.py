@@ -31,7 +31,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc.errors import GraphError, TypeInferenceError
+from minicc.errors import GraphError, TypeInferenceError, printable
 from minicc.ir import node as kit
 from minicc.ir.arrays import frozen, plain
 from minicc.ir.node import node, postorder
@@ -51,8 +51,8 @@ class Span:
     index: int = -1
 
     def __str__(self) -> str:
-        what = " ".join(filter(None, [self.op, repr(self.name) if self.name else ""]))
-        return f"{self.source}{f':{self.index}' if self.index >= 0 else ''}{f' {what}' if what else ''}"
+        what = " ".join(filter(None, [printable(self.op), repr(self.name) if self.name else ""]))
+        return f"{printable(self.source)}{f':{self.index}' if self.index >= 0 else ''}{f' {what}' if what else ''}"
 
 
 class Data:

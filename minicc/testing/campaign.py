@@ -21,7 +21,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from minicc.errors import ConfigError, RunError
+from minicc.errors import ConfigError, RunError, plain_lines
 from minicc.ops.base import REGISTRY, Array
 from minicc.runtime.files import write_arrays, write_file
 from minicc.testing.draws import Example
@@ -220,7 +220,7 @@ class Show(Running):
         """Count these; show and save what is found."""
         self.report.extend(verdicts)
         for verdict in filter(lambda v: v.is_shown, verdicts):
-            self.console.print(f"\n{verdict}", markup=False, highlight=False, soft_wrap=True)
+            self.console.print(f"\n{plain_lines(verdict)}", markup=False, highlight=False, soft_wrap=True)
             if self.folder:
                 self._save(verdict, self.folder)
         self.advance(len(verdicts), len(self.report.shown))

@@ -70,6 +70,8 @@ class Disagreement(MiniccError, AssertionError):
 class TvmFailure(MiniccError):
     """TVM gave no answer; `finding` says whether it crashed, hung, raised, or lacks an operator."""
 
+    has_lines = True
+
     def __init__(self, call: str, finding: Finding) -> None:
         super().__init__(call, f"TVM gave no answer: {finding.kind}: {finding.detail}", where=str(finding.graph),
                          hint="tell TVM's authors, or choose stages without tvm")

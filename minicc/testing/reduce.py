@@ -50,8 +50,7 @@ from minicc.testing.oracle import (
 from minicc.testing.worker import MINICC, Finding, general, origin, shared_worker
 from minicc.types import DType, TensorType, bfloat16
 
-__all__ = ["Fails", "MiniccFailure", "arrays_of", "fails_like", "failure", "operators", "pytest_source", "read_case", "reduce",
-           "run_apart", "with_every_value"]  # fmt: skip
+__all__ = ["Fails", "MiniccFailure", "arrays_of", "fails_like", "failure", "operators", "pytest_source", "read_case", "reduce", "run_apart", "with_every_value"]
 
 Inputs: TypeAlias = Mapping[str, Array]
 Fails: TypeAlias = Callable[[Graph, Inputs], bool]
@@ -79,6 +78,7 @@ def with_every_value(graph: Graph) -> Graph:
 class MiniccFailure(MiniccError):
     """Machine code gave no answer; `finding` says whether minicc crashed, hung or raised."""
 
+    has_lines = True
     def __init__(self, finding: Finding) -> None:
         super().__init__(f"run({finding.graph.name})", f"minicc gave no answer: {finding.kind}: {finding.detail}",
                          hint="minicc reduce finds the smallest graph that does this")
