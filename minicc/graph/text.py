@@ -158,10 +158,10 @@ def _graph(lines: list[_Line], constants: dict[str, Any], depth: int) -> Graph:
     return made if depth else made.located(spans)  # equal kernels of several graphs are one, so its nodes have none
 
 
-def _header(line: _Line) -> tuple[str, dict[str, Node]]:
+def _header(line: _Line) -> tuple[str, dict[Any, Node]]:
     """`graph NAME(NAME: type, ...) {`: the name of the graph, and its inputs by name."""
     line.expect("graph")
-    name, values = line.name("the name of the graph"), dict[str, Node]()
+    name, values = line.name("the name of the graph"), dict[Any, Node]()
     line.expect("(")
     for _ in line.listed(")"):
         line.peek()
@@ -177,7 +177,7 @@ def _header(line: _Line) -> tuple[str, dict[str, Node]]:
     return name, values
 
 
-def _results(line: _Line, values: dict[str, Node]) -> dict[str, Node]:
+def _results(line: _Line, values: dict[Any, Node]) -> dict[str, Node]:
     """`return NAME=value, ...`: the outputs by name."""
     line.expect("return")
     outputs: dict[str, Node] = {}
@@ -193,14 +193,14 @@ def _results(line: _Line, values: dict[str, Node]) -> dict[str, Node]:
     return outputs
 
 
-def _define(line: _Line, lines: list[_Line], values: dict[str, Node], spans: dict[Node, Span], constants: dict[str, Any],
+def _define(line: _Line, lines: list[_Line], values: dict[Any, Node], spans: dict[Node, Span], constants: dict[str, Any],
             depth: int) -> None:
     """`%N = Operator(...)(...) : type    # span`, and the body below it if it is a kernel."""
     start = line.at
     result = line.peek()
     if not re.fullmatch(r"%\d+", result):
         raise line.error(f"expected a node like %{len(values)} = ..., or return, got {result!r}")
-    if result in values:
+    if (result,) in values:
         raise line.error(f"{result} is defined twice")
     line.expect(result, "=")
     line.peek()
@@ -219,7 +219,7 @@ def _define(line: _Line, lines: list[_Line], values: dict[str, Node], spans: dic
         raise line.error(f"{op} does not fit its {len(operands)} inputs: {error}", at=at) from error
     if made.inferred != stated:
         raise line.error(f"the type of {result} is {made.inferred or '?'}, the text says {stated or '?'}", at=start)
-    values[result] = made
+    values[result,] = made  # no name of an input, which may be %0, too
 
 
 def _operator(line: _Line, lines: list[_Line], constants: dict[str, Any], depth: int) -> Operator:
@@ -289,12 +289,13 @@ def _constant(line: _Line, constants: dict[str, Any]) -> Constant:
         raise line.error(f"the elements do not make {type}: {error}", at=at) from error
 
 
-def _read(line: _Line, values: dict[str, Node]) -> Node:
+def _read(line: _Line, values: dict[Any, Node]) -> Node:
     token = line.peek()
-    at, label = line.at, line.next() if token.startswith("%") else line.name("a value")
-    if label not in values:
-        raise line.error(f"{label} is used but not defined before", at=at)
-    return values[label]
+    at = line.at
+    key: Any = (line.next(),) if token.startswith("%") else line.name("a value")
+    if key not in values:
+        raise line.error(f"{token} is used but not defined before", at=at)
+    return values[key]
 
 
 def _type(line: _Line) -> TensorType | None:
