@@ -34,7 +34,7 @@ from minicc.te.expr import (
     wrap,
 )
 from minicc.te.operators import BUILDERS, refusal, shown
-from minicc.te.promote import floating
+from minicc.te.promote import WEAK, floating
 from minicc.types import DType, boolean, int64
 
 WHOLE = ("floor", "ceil", "trunc", "round")  # of an integer, the integer itself
@@ -81,9 +81,10 @@ def sigmoid(x: Any) -> Expr:
 def power(x: Any, y: Any) -> Expr:
     """`x` to the power of `y`; of integers, `integer_power`. Raises TeError for booleans, and an integer to a number below 0."""
     base, exponent = together("power", x, y)
-    if base.dtype.is_float:
+    of_booleans = any(getattr(v, "dtype", None) is boolean for v in (x, y, base))
+    if base.dtype.is_float and not of_booleans:
         return call("pow", base, exponent)
-    if base.dtype is boolean or (isinstance(exponent, Const) and exponent.value < 0):
+    if of_booleans or (isinstance(exponent, Const) and exponent.value < 0):
         raise refusal(f"power({shown(x)}, {shown(y)})", f"expected a float, or an integer to a power that is not negative, got {shown(y)}",
                       'convert one: x.astype("float64")', base, exponent)
     return integer_power(base, exponent)
@@ -110,6 +111,8 @@ def fmod(x: Any, y: Any) -> Expr:
 
 def copysign(x: Any, y: Any) -> Expr:
     """`x` with the sign of `y`."""
+    if type(x) not in WEAK and type(y) not in WEAK:  # each becomes a float on its own
+        x, y = (cast(v, floating(wrap(v).dtype)) for v in (x, y))
     a, b = together("copysign", x, y)
     kind = floating(a.dtype)
     return call("copysign", cast(a, kind), cast(b, kind))
@@ -165,7 +168,7 @@ _NAMED = (exp, expm1, log, log1p, sqrt, erf, sin, cos, tan, tanh, sinh, cosh, as
           floor, ceil, trunc, round, isnan, isinf, copysign, fmod)  # fmt: skip
 BUILDERS.update(
     {f.__name__: f for f in _NAMED}, pow=power, whole=_whole, sign=_sign, reciprocal=_reciprocal, clip=_clip, matmul=_matmul,
-    pos=lambda x: wrap(x), square=lambda x: binary("mul", x, x), fabs=lambda x: unary("abs", cast(x, floating(wrap(x).dtype))),
+    pos=lambda x: wrap(x), rint=lambda x: round(cast(x, floating(wrap(x).dtype))), square=lambda x: binary("mul", x, x), fabs=lambda x: unary("abs", cast(x, floating(wrap(x).dtype))),
     isfinite=lambda x: all_of(~isnan(x), ~isinf(x)), logical_not=lambda x: unary("not", _truth(x)),
     **{f"logical_{op}": lambda a, b, op=op: binary(op, _truth(a), _truth(b)) for op in ("and", "or")},
     logical_xor=lambda a, b: binary("ne", _truth(a), _truth(b)),
