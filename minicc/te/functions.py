@@ -75,7 +75,8 @@ def rsqrt(x: Any) -> Expr:
 
 def sigmoid(x: Any) -> Expr:
     """`1 / (1 + exp(-x))`."""
-    return binary("div", 1, binary("add", 1, exp(unary("neg", x))))
+    e = wrap(x)
+    return binary("div", 1, binary("add", 1, exp(unary("neg", cast(e, floating(e.dtype))))))
 
 
 def power(x: Any, y: Any) -> Expr:

@@ -136,6 +136,11 @@ class Operators:
     def __complex__(self) -> complex:
         raise self._valueless("complex", "te has no complex numbers")
 
+    def __format__(self, spec: str) -> str:
+        if spec:
+            raise self._valueless("format", f"leave out {spec!r} to see the expression")
+        return str(self)
+
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         raise self._valueless("numpy.asarray", "build the program with minicc.build and call it with arrays")
 

@@ -42,6 +42,10 @@ def test_elements_of_two_dtypes():
         assert got.dtype == expected.dtype and np.array_equal(got, expected), (one, two)
 
 
+def test_a_function_of_an_unsigned_integer_is_one_of_its_value():
+    assert np.allclose(run(te.sigmoid, x["uint8"]).astype(float), 1 / (1 + np.exp(-x["float64"])), rtol=2e-3)
+
+
 def test_branches_meet_too():
     assert run(lambda a: te.if_then_else(a > 2, 1, 0.5), x["int32"]).tolist() == [0.5, 0.5, 0.5, 1, 1, 1]
     assert run(lambda a: te.if_then_else(a > 2, a, 0.5), x["int32"]).dtype == "float64"
