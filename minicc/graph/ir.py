@@ -193,6 +193,15 @@ def constant(array: Any) -> Node:
     return _noted(Node(Constant(data), (), TensorType.of(data.array)))
 
 
+def _from_rows(name: str, rows: Sequence[tuple[Operator, tuple[int, ...], TensorType | None, Span | None]],
+               inputs: Sequence[int], outputs: Sequence[int], output_names: tuple[str, ...]) -> Graph:
+    nodes: list[Node] = []
+    for op, sources, inferred, _ in rows:
+        nodes.append(Node(op, tuple([nodes[k] for k in sources]), inferred))
+    spans = {n: span for n, (_, _, _, span) in zip(nodes, rows, strict=True) if span is not None}
+    return Graph(name, tuple([nodes[k] for k in inputs]), tuple([nodes[k] for k in outputs]), output_names, spans)
+
+
 @dataclass(frozen=True)
 class Defaults:
     """Inputs that have a value of their own unless a caller gives another: `load(values)` is the graph with other values."""
@@ -214,6 +223,12 @@ class Graph:
     output_names: tuple[str, ...]
     spans: dict[Node, Span] = field(default_factory=dict, repr=False)
     defaults: Defaults | None = field(default=None, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as a flat list, so that depth is no limit; without `defaults`, which are constants then."""
+        at = {n: k for k, n in enumerate(self.nodes)}
+        rows = [(n.op, tuple([at[i] for i in n.inputs]), n.inferred, self.spans.get(n)) for n in self.nodes]
+        return _from_rows, (self.name, rows, [at[n] for n in self.inputs], [at[n] for n in self.outputs], self.output_names)
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:

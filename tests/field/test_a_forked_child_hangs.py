@@ -13,7 +13,7 @@ import pytest
 import minicc
 from minicc import ops, te
 from minicc.graph import parse
-from minicc.graph.ir import Graph, input
+from minicc.graph.ir import Graph, Span, input
 from minicc.ops.base import OPERAND
 from minicc.types import TensorType, float32, int64
 
@@ -138,3 +138,14 @@ def test_a_model_that_specialises_itself_is_pickled():
     data = np.arange(12, dtype=np.float32).reshape(2, 6)
     for one in (exe, pickle.loads(pickle.dumps(exe)), copy.deepcopy(exe)):
         assert one(data, np.array([3, 4]))[0].shape == (3, 4)
+
+
+def test_a_graph_of_any_depth_is_pickled_and_copied_with_its_spans():
+    x = input("x", TensorType(float32, (4,)))
+    n, spans = x, {}
+    for k in range(3000):
+        n = (ops.Neg() if k % 2 else ops.Exp())(n)
+        spans[n] = Span("m.onnx", f"node{k}", n.op.name, k)
+    graph = Graph("deep", (x,), (n, x), ("y", "z"), spans)
+    for back in (pickle.loads(pickle.dumps(graph)), copy.deepcopy(graph)):
+        assert (back.inputs, back.outputs, back.output_names, back.spans) == (graph.inputs, graph.outputs, ("y", "z"), spans)
