@@ -7,14 +7,14 @@ the sum goes. All of it is `split`, `rfactor`, `reorder` and `compute_at`.
 
 >>> from minicc import te
 >>> from minicc.loop.lower import lower
->>> x, k = te.placeholder((6000, 8), name="x"), te.reduce_axis((0, 6000), name="k")
+>>> x, k = te.placeholder((60000, 8), name="x"), te.reduce_axis((0, 60000), name="k")
 >>> y = te.compute((8,), lambda j: te.sum(x[k, j], axis=k), name="y")
 >>> s = Schedule(lower([y], [x, y], "columns").program)
 >>> levels = factor_sum(s, "y", 64)
 >>> place_level(s, "y", levels[0], inside=("j_combine",))
 >>> print(s.trace)
-s.split("k", nparts=100)
-s.split("k_o", nparts=2)
+s.split("k", nparts=1000)
+s.split("k_o", nparts=8)
 s.rfactor("y", "k_o_o")
 s.rfactor("y_rf", "k_o_i")
 s.reorder("k_o_o_combine", "j_combine")
@@ -33,24 +33,30 @@ from minicc.schedule.rfactor import Rfactor
 from minicc.te.expr import Binary, Load, Select
 
 MOST = 64  # terms that one accumulator adds up
-WORTHWHILE = 2  # times as many terms: fewer are summed one by one
+SHORT = 32  # so many are added up one by one
 
 
-def is_long_sum(nest: Nest, most: int = MOST) -> bool:
-    """Whether a nest adds up floats, and many of them for one result."""
+def is_long_sum(nest: Nest, short: int = SHORT) -> bool:
+    """Whether a nest adds up floats, and more than so many for one result."""
     stmt = nest.stmt
     if not isinstance(stmt, Update) or len(stmt.values) != 1 or not nest.buffer.dtype.is_float:
         return False
     match stmt.values[0]:
         case Binary("add", Load(buffer, _), _) | Select(_, Binary("add", Load(buffer, _), _), _) if buffer is nest.buffer:
             extents = [f.extent for f in nest.reductions]
-            return all(isinstance(n, int) for n in extents) and math.prod(extents) > WORTHWHILE * most
+            return all(isinstance(n, int) for n in extents) and math.prod(extents) > short
     return False
 
 
-def factor_sum(s: Schedule, name: str, most: int = MOST) -> list[str]:
-    """Sum `name` by way of partial sums: their buffers, each summed from the next, are given."""
+def factor_sum(s: Schedule, name: str, most: int | None = None) -> list[str]:
+    """Sum `name` by way of partial sums of `most` terms: their buffers, each summed from the next, are given.
+
+    By default the two levels of a sum that is not very long are of about one length.
+    """
     levels: list[str] = []
+    if most is None:
+        terms = math.prod(int(f.extent) for f in nest_of(s, name).reductions)
+        most = min(MOST, math.isqrt(terms) + 1)
     if Rfactor(name, s.reduce_loops_of(name)[0]).is_legal(s.program):
         for loop in _cut(s, name, most):
             levels.append(s.rfactor(levels[-1] if levels else name, loop))
@@ -73,7 +79,7 @@ def place_level(s: Schedule, name: str, partial: str, inside: Sequence[str] = ()
 
 
 def _cut(s: Schedule, name: str, most: int) -> list[str]:
-    """Split the reducing loops of `name` until none takes more than `most` trips, nor the innermost ones together.
+    """Split the reducing loops of `name` until the innermost take `most` trips together at most, and any other 2 * `most`.
 
     Gives all but those innermost ones, outermost first.
     """
@@ -85,13 +91,13 @@ def _cut(s: Schedule, name: str, most: int) -> list[str]:
             steps *= trips
             continue
         shared = not levels and steps <= most // 2  # a part of the loop belongs to the innermost ones
-        limit = most // steps if shared else most
+        limit = most // steps if shared else 2 * most
         pieces: list[str] = []
         while trips > limit:
             trips = _parts(trips, limit)
             outer, inner = s.split(outer, nparts=trips)
             pieces.insert(0, inner)
-            limit = most
+            limit = 2 * most
         levels = [outer, *(pieces[:-1] if shared else pieces), *levels]
     return levels
 
@@ -101,7 +107,7 @@ def _parts(extent: int, most: int) -> int:
 
     Else one part is shorter, and the number of parts can be cut again.
     """
-    for size in range(most, most // 4, -1):
+    for size in range(most, most // 2, -1):
         if extent % size == 0:
             return extent // size
     least, unit = -(-extent // most), 1

@@ -38,7 +38,7 @@ from minicc.te.expr import Expr, Var, loads
 from minicc.types import float32
 
 PARALLEL_WORK = 20_000  # iterations under which starting threads costs more than it saves
-TILE_TERMS = 256  # that a tile of a contraction adds up in registers, before it goes to memory
+TILE_TERMS = 128  # that a tile of a contraction adds up in registers, before it goes to memory
 CHEAP = 2  # operations that are recomputed rather than stored, when read by one nest
 
 
@@ -223,7 +223,7 @@ def _driver(s: Schedule, nest: Nest) -> tuple[Nest, str]:
 
 def _cascade_tile(s: Schedule, accumulator: str, around: set[str]) -> list[str]:
     """Schedule a tile and, if its sums are long, the tiles of partial sums that it adds up: their buffers are given."""
-    levels = factor_sum(s, accumulator, TILE_TERMS) if is_long_sum(nest_of(s, accumulator), TILE_TERMS) else []
+    levels = factor_sum(s, accumulator, TILE_TERMS) if is_long_sum(nest_of(s, accumulator), 2 * TILE_TERMS) else []
     for whole, partial in itertools.pairwise([accumulator, *levels]):
         inside = [f.name for f in nest_of(s, whole).spatial if f.name not in around]
         place_level(s, whole, partial, inside)
