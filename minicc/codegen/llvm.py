@@ -51,7 +51,7 @@ from minicc.loop.ir import (
 from minicc.loop.program import Program
 from minicc.loop.ranges import inside, size_vars, sizes
 from minicc.target import Target
-from minicc.te.expr import Binary, Const, Expr, Var, const, free_vars, loads, maximum, substitute, wrap
+from minicc.te.expr import Binary, Const, Expr, Load, Select, Var, const, free_vars, loads, maximum, substitute, wrap
 from minicc.types import int64
 
 ALIGNMENT = 64  # of every Alloc: a cache line, and the widest vector
@@ -429,17 +429,20 @@ class Statements(Expressions):
         if buffer not in self.pointers:
             raise CodegenError(f"codegen of {buffer.name}[...] = {value}", "expected a buffer that is defined here",
                                where=str(buffer), hint="allocate it around the store, or make it an output")
-        product = summand(buffer, indices, value)
-        self.fused = frozenset((value, product)) if isinstance(product, Binary) and product.op == "mul" else frozenset()
+        step = value
+        while isinstance(step, Select) and step.other is Load(buffer, indices):  # an update under a guard
+            step = step.then
+        product = summand(buffer, indices, step)
+        self.fused = frozenset((step, product)) if isinstance(product, Binary) and product.op == "mul" else frozenset()
         result = self.value(value)
         if self.lanes is None:
             self._put(buffer, indices, result)
             return
-        step = self.stride(buffer, indices)
-        if step == 0 and self.mask is None and not lanes_of(result):
+        stride = self.stride(buffer, indices)
+        if stride == 0 and self.mask is None and not lanes_of(result):
             self._put(buffer, indices, result)
-        elif step in (1, -1):
-            self._put_lanes(buffer, indices, self.broadcast(result, self.lanes.count), step)
+        elif stride in (1, -1):
+            self._put_lanes(buffer, indices, self.broadcast(result, self.lanes.count), stride)
         else:
             self._scatter(buffer, indices, self.broadcast(result, self.lanes.count))
 
