@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from minicc.loop.ir import SERIAL, Buffer, For, Store, Update, loops, substitute_vars, walk
+from minicc.loop.ir import SERIAL, Buffer, For, If, Store, Update, loops, substitute_vars, walk
 from minicc.loop.program import Program
 from minicc.schedule.nest import fresh, get_loop, graft
 from minicc.schedule.step import Illegal, Step, loops_text
@@ -45,7 +45,7 @@ class Fuse(Step):
     def transform(self, program: Program) -> Program:
         outer, inner = get_loop(program, self.outer), get_loop(program, self.inner)
         if outer.body is not inner:
-            raise Illegal(f"loop {inner.name} must be all that loop {outer.name} contains", outer.name, "reorder first")
+            raise Illegal(f"loop {inner.name} must be all that loop {outer.name} contains", outer.name, _way(outer, inner))
         for loop in (outer, inner):
             if loop.kind != SERIAL:
                 raise Illegal(f"expected serial loops, got {loop.name} of kind {loop.kind}", loop.name, "fuse before")
@@ -64,6 +64,17 @@ class Fuse(Step):
         for loop in loops(program.body).values():
             if isinstance(loop.body, For):
                 yield cls(loop.name, loop.body.name)
+
+
+def _way(outer: For, inner: For) -> str:
+    """What helps where `inner` is not directly inside `outer`."""
+    if outer.name in loops(inner.body):
+        return f'give the outer one first: s.fuse("{inner.name}", "{outer.name}")'
+    if inner.name not in loops(outer.body):
+        return "fuse loops of one nest, of which one is inside the other"
+    if isinstance(outer.body, If):
+        return 'the guard of a ragged tile stands between them: fuse before you split, or split with tail="mask" or by a factor that divides'
+    return "reorder first, so that nothing stands between them"
 
 
 def _example() -> tuple[str, str]:

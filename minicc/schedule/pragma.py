@@ -37,6 +37,7 @@ class Pragma(Step):
     key: str
     value: int | str = 1
     name: ClassVar[str] = "pragma"
+    checked_here: ClassVar[tuple[str, ...]] = ("value",)
     positional: ClassVar[int] = 3
 
     def transform(self, program: Program) -> Program:

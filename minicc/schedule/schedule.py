@@ -33,6 +33,7 @@ from typing import Any, Literal
 from minicc.errors import ScheduleError
 from minicc.loop.ir import Update
 from minicc.loop.program import Program
+from minicc.schedule.arguments import Face
 from minicc.schedule.bind import Bind
 from minicc.schedule.cache_read import CacheRead
 from minicc.schedule.cache_write import CacheWrite
@@ -114,7 +115,7 @@ def _step(data: dict[str, Any]) -> Step:
     return STEPS[data["step"]].from_json({k: v for k, v in data.items() if k != "step"})
 
 
-class Schedule:
+class Schedule(Face):
     """A program under transformation. `program` is what it has become, `trace` is how."""
 
     def __init__(self, program: Program) -> None:
@@ -137,6 +138,8 @@ class Schedule:
 
     def apply(self, step: Step) -> None:
         """Do one step. Raises ScheduleError, and changes nothing, when it is not legal."""
+        if not isinstance(step, Step):
+            raise ScheduleError("apply(...)", f"expected a step, got {step!r}", where=str(self.trace), hint="one of s.moves()")
         self._programs.append(step.apply(self.program))
         self._steps.append(step)
 
@@ -163,7 +166,7 @@ class Schedule:
 
     def _writes(self, buffer: str) -> list[Any]:
         found = buffers_of(self.program)
-        if buffer not in found:
+        if not isinstance(buffer, str) or buffer not in found:
             raise ScheduleError(f"loops_of({buffer!r})", "no such buffer is written here", hint=f"one of {', '.join(found)}")
         return writes(self.program.body, found[buffer])
 
@@ -226,7 +229,7 @@ class Schedule:
 
     def cache_read(self, buffer: str, scope: Scope = "local", readers: Sequence[str] = ()) -> str:
         """Let the nests of `readers`, or all, read a copy of a buffer. Returns the name of the copy."""
-        step = CacheRead(buffer, scope, tuple(readers))
+        step = CacheRead(buffer, scope, readers)  # type: ignore[arg-type] # made a tuple
         name = step.cache(self.program)
         self.apply(step)
         return name
@@ -278,11 +281,11 @@ class Schedule:
 
     def tensorize(self, loop: str, intrinsic: str | TensorIntrinsic) -> None:
         """Do the nest of a loop as a declared intrinsic that means the same does it."""
-        self.apply(Tensorize(loop, intrinsic if isinstance(intrinsic, str) else intrinsic.name))
+        self.apply(Tensorize(loop, intrinsic.name if isinstance(intrinsic, TensorIntrinsic) else intrinsic))
 
     def pad_einsum(self, buffer: str, padding: Sequence[int]) -> None:
         """Lengthen the loops of a sum of products to multiples, with zeros in copies of the operands."""
-        self.apply(PadEinsum(buffer, tuple(padding)))
+        self.apply(PadEinsum(buffer, padding))  # type: ignore[arg-type] # made a tuple
 
     # ---- several steps at once
 

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, TypeVar
 
 from minicc.errors import ScheduleError, caret
 from minicc.loop.program import Program
+from minicc.schedule.arguments import check_fields
 from minicc.schedule.tidy import tidy
 
 S = TypeVar("S", bound="Step")
@@ -44,6 +45,10 @@ class Step:
 
     name: ClassVar[str]
     positional: ClassVar[int] = 1  # how many fields are written without their name
+    checked_here: ClassVar[tuple[str, ...]] = ()  # fields whose kind `transform` checks
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def transform(self, program: Program) -> Program:
         """The program after the step. Raises Illegal."""
@@ -88,9 +93,9 @@ class Step:
         for number, field in enumerate(fields(self)):
             value = getattr(self, field.name)
             if number < self.positional:
-                parts += [json.dumps(v) for v in (value if isinstance(value, tuple) else (value,))]
+                parts += [json.dumps(v, default=repr) for v in (value if isinstance(value, tuple) else (value,))]
             elif field.default is MISSING or value != field.default:
-                parts.append(f"{field.name}={json.dumps(value)}")
+                parts.append(f"{field.name}={json.dumps(value, default=repr)}")
         return f"s.{self.name}({', '.join(parts)})"
 
     def to_json(self) -> dict[str, Any]:

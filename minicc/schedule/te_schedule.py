@@ -22,15 +22,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from minicc.errors import ScheduleError, caret
-from minicc.loop.ir import Alloc, Buffer, loops
+from minicc.loop.ir import THREAD_AXES, Alloc, Buffer, loops
 from minicc.loop.lower import Lowered, lower, placeholders
 from minicc.loop.program import Program
+from minicc.schedule.arguments import Face
 from minicc.schedule.nest import buffers_of, writes
 from minicc.schedule.schedule import Schedule, Trace
 from minicc.schedule.step import Step
-from minicc.te.expr import Axis, Expr, Var
+from minicc.te.expr import Axis, Const, Expr, Var, const, substitute
+from minicc.te.simplify import simplify
 from minicc.te.tensor import Compute, Operation, Placeholder, Scan, Tensor
+from minicc.types import int64
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,22 @@ class ThreadAxis:
 
 def thread_axis(dom: Any, tag: str = "") -> ThreadAxis:
     """`thread_axis("blockIdx.x")`, or with an extent: `thread_axis((0, 64), "threadIdx.x")`."""
-    if isinstance(dom, str):
-        return ThreadAxis(dom)
-    return ThreadAxis(tag, dom[1] if isinstance(dom, tuple) else dom)
+    if isinstance(dom, str) and not tag:
+        return _axis(dom)
+    low, extent = dom if isinstance(dom, (tuple, list)) and len(dom) == 2 else (0, dom)
+    extent = int(extent) if isinstance(extent, np.integer) else extent
+    whole = extent is None or (isinstance(extent, Expr) and extent.dtype is int64) or (type(extent) is int and extent > 0)
+    if not (whole and isinstance(low, (int, np.integer)) and low == 0):
+        raise ScheduleError(f"thread_axis({dom!r}, {tag!r})", f"expected a domain (0, number of threads), got {dom!r}",
+                            where="thread_axis(dom, tag)", hint='te.thread_axis((0, 64), "threadIdx.x")')
+    return _axis(tag, extent)
+
+
+def _axis(tag: Any, extent: Any = None) -> ThreadAxis:
+    if not isinstance(tag, str) or tag not in THREAD_AXES:
+        raise ScheduleError(f"thread_axis({tag!r})", f"expected the name of a thread axis, got {tag!r}", where="thread_axis(dom, tag)",
+                            hint=f"one of {', '.join(THREAD_AXES)}")
+    return ThreadAxis(tag, extent)
 
 
 @dataclass(frozen=True)
@@ -75,7 +93,7 @@ def _tensors(op: Any) -> list[Tensor]:
     return [Tensor(op, index) for index in range(len(op.body) if isinstance(op, Compute) else 1)]
 
 
-class TeSchedule:
+class TeSchedule(Face):
     """A schedule by stages. `schedule` is the one by loops underneath."""
 
     def __init__(self, outputs: Sequence[Tensor]) -> None:
@@ -131,14 +149,19 @@ class TeSchedule:
             name = what if isinstance(what, str) else what.stage
             if name in self._ops:
                 return name, False
-        if what in self.lowered.buffers:
+        if isinstance(what, Tensor) and what in self.lowered.buffers:
             return self.lowered.buffers[what].name, False
         for tensor in self.lowered.buffers:
             if isinstance(tensor.op, Scan) and (what is tensor.op.init or what is tensor.op.update):
                 return self.lowered.buffers[tensor].name, True
-        raise ScheduleError(f"s[{what if isinstance(what, str) else getattr(what, 'name', what)}]",
+        raise ScheduleError(f"s[{getattr(what, 'name', what) if isinstance(what, Tensor) else what}]",
                             "expected a tensor of this schedule, got none that it computes or reads",
                             where=str(self.program), hint=f"its stages are {', '.join(self._ops)}")
+
+    def in_sizes(self, extent: Any) -> Any:
+        """An extent of the text in the sizes of the program."""
+        pairs = [p for t, b in self.lowered.buffers.items() for p in zip(t.shape, b.shape, strict=True)]
+        return substitute(extent, {d: e for d, e in pairs if isinstance(d, Var)}) if isinstance(extent, Expr) else extent
 
     # ---- steps that make stages
 
@@ -181,7 +204,7 @@ class TeSchedule:
 
     def primitive(self, name: str) -> Any:
         """The method of the schedule that does `name`. Raises ScheduleError when there is none."""
-        found = getattr(self.schedule, name, None)
+        found = getattr(self.schedule, name, None) if isinstance(name, str) else None
         if found is None:
             raise ScheduleError(f"{name}(...)", "expected a schedule primitive, got a name that has none",
                                 where=str(self.trace), hint="see minicc.schedule.STEPS for those there are")
@@ -195,6 +218,8 @@ class TeSchedule:
         An intermediate tensor among `args` becomes an output, and an output that is not among
         them becomes internal. Raises ScheduleError when a placeholder is missing, or a tensor is given twice.
         """
+        if not isinstance(args, (list, tuple)):
+            raise ScheduleError("arrange(...)", f"expected a list of tensors, got {args!r}", where=str(self.program), hint="[A, B, C]")
         names = [self.argument(arg) for arg in args]
         if twice := [n for k, n in enumerate(names) if n in names[:k]]:
             raise ScheduleError(f"arrange({', '.join(names)})", f"expected each tensor once among args, got {twice[0]} twice",
@@ -236,7 +261,13 @@ class TeSchedule:
         return str(self.trace)
 
 
-class Stage:
+def _same(extent: Any, threads: Any) -> bool:
+    """Whether two extents are one number, whatever the symbolic sizes are."""
+    difference = simplify((extent if isinstance(extent, Expr) else const(extent)) - threads)
+    return isinstance(difference, Const) and difference.value == 0
+
+
+class Stage(Face):
     """How one tensor is computed: its loops, and the steps that shape them."""
 
     def __init__(self, schedule: TeSchedule, name: str, own: dict[Axis, str]) -> None:
@@ -258,8 +289,17 @@ class Stage:
             return self.op.loops[axis]
         if isinstance(axis, Var) and axis.name in loops(self.schedule.program.body):
             return axis.name
+        if isinstance(axis, Axis) and (name := self._moved(axis)):
+            return name
         raise ScheduleError(f"s[{self.name}]", f"expected an axis of {self.name} or the name of a loop, got {axis!r}",
                             where=str(self.schedule.program), hint=f"its axes are {', '.join(map(str, self._axes()))}")
+
+    def _moved(self, axis: Axis) -> str | None:
+        """The loop of an axis of a reduction that another stage, such as a write cache, does now."""
+        names = [name for (_, a), name in self.schedule.lowered.loops.items() if a is axis and axis.reduce]
+        there = [name for name in names if name in loops(self.schedule.program.body)]
+        own = [name for name in there if name in self.schedule.schedule.reduce_loops_of(self.name)]
+        return next(iter(own or there), None)
 
     def _axes(self) -> tuple[Any, ...]:
         return (*self.op.axis, *self.op.reduce_axis)
@@ -315,9 +355,18 @@ class Stage:
         """Share out a loop among threads."""
         self._on("parallel", axis)
 
-    def bind(self, axis: Any, thread: ThreadAxis) -> None:
-        """Make a loop a thread axis. On a CPU it runs as an ordinary loop."""
-        self._on("bind", axis, thread.tag)
+    def bind(self, axis: Any, thread: ThreadAxis | str) -> None:
+        """Make a loop a thread axis, which has as many threads as the loop iterations. On a CPU it runs as an ordinary loop."""
+        name = self.loop(axis)
+        thread = thread if isinstance(thread, ThreadAxis) else _axis(thread)
+        program = self.schedule.program
+        found = loops(program.body).get(name)
+        threads = self.schedule.in_sizes(thread.extent)
+        if found is not None and threads is not None and not _same(found.extent, threads):
+            raise ScheduleError(f'bind("{name}", "{thread.tag}")', f"expected a loop of the {thread.extent} iterations that the thread axis "
+                                f"has, got {name} of {found.extent}", where=caret(str(program), name),
+                                hint=f"split {name} by {thread.extent} first, or leave the extent out: te.thread_axis({thread.tag!r})")
+        self._do("bind", name, thread.tag)
 
     def pragma(self, axis: Any, key: str, value: Any = None) -> None:
         """Note something about a loop."""
@@ -333,13 +382,13 @@ class Stage:
 
     # ---- places
 
-    def compute_at(self, parent: Stage, axis: Any, **options: Any) -> None:
+    def compute_at(self, parent: Any, axis: Any, **options: Any) -> None:
         """Compute what an iteration of a loop of `parent` needs, in it."""
-        self._do("compute_at", self.name, parent.loop(axis), **options)
+        self._do("compute_at", self.name, self.schedule[parent].loop(axis), **options)
 
-    def reverse_compute_at(self, parent: Stage, axis: Any, **options: Any) -> None:
+    def reverse_compute_at(self, parent: Any, axis: Any, **options: Any) -> None:
         """Compute, in a loop of the producer `parent`, what its iteration has made possible."""
-        self._do("reverse_compute_at", self.name, parent.loop(axis), **options)
+        self._do("reverse_compute_at", self.name, self.schedule[parent].loop(axis), **options)
 
     def compute_inline(self) -> None:
         """Compute it where it is read."""
@@ -365,8 +414,13 @@ class Stage:
 
     def _dimension(self, axis: Any) -> int:
         """Which dimension of the buffer an axis runs over."""
-        places = {own: n for n, own in enumerate(self.op.axis)}
-        return places[axis] if axis in places else int(axis)
+        for n, own in enumerate(self.op.axis):
+            if axis is own or (isinstance(axis, str) and axis == own):
+                return n
+        if isinstance(axis, (int, np.integer)) and not isinstance(axis, bool):
+            return int(axis)
+        raise ScheduleError(f"s[{self.name}]", f"expected an axis of {self.name} or the number of a dimension, got {axis!r}",
+                            where=str(self.schedule.program), hint=f"its axes are {', '.join(map(str, self.op.axis))}")
 
     def __repr__(self) -> str:
         return f"Stage({self.name}: {', '.join(map(str, self._axes()))})"

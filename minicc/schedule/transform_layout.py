@@ -70,6 +70,7 @@ class TransformLayout(Step):
     buffer: str
     order: tuple[str, ...]
     name: ClassVar[str] = "transform_layout"
+    checked_here: ClassVar[tuple[str, ...]] = ("order",)
     positional: ClassVar[int] = 2
 
     def transform(self, program: Program) -> Program:

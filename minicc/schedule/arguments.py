@@ -1,0 +1,96 @@
+"""The arguments of a schedule's methods, checked: what is no schedule is told in four parts, never by a bare TypeError.
+
+In: a call. Out: the call, with NumPy's integers as Python's; or a ScheduleError, which shows the
+signature. A `Face` is a class whose public methods are checked so, and which suggests a name for one
+that it does not have.
+
+>>> from minicc.schedule.split import Split
+>>> Split("i", 2.5)
+Traceback (most recent call last):
+minicc.errors.ScheduleError: ScheduleError: split(...): expected factor to be int | None, got 2.5
+    split(loop: str, factor: int | None, nparts: int | None, tail: str)
+hint: give an integer
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from minicc.errors import ScheduleError
+
+WORDS = {"int": "an integer", "str": "a name", "None": "None"}  # of the kinds that fields of steps have
+
+
+class UnknownMethod(ScheduleError, AttributeError):
+    """A name that a schedule or a stage does not have."""
+
+
+def normal(value: Any) -> Any:
+    """NumPy's integers as Python's, and lists as tuples."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(normal, value))
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def fits(value: Any, kind: str) -> bool:
+    """Whether a value is of the kind that an annotation names."""
+    if kind.startswith("tuple["):
+        return isinstance(value, tuple) and all(fits(v, kind[6:].partition(",")[0]) for v in value)
+    return any(value is None if k == "None" else type(value) is {"int": int, "str": str}[k] for k in kind.split(" | "))
+
+
+def check_fields(step: Any) -> None:
+    """Make the fields of a step plain values. Raises ScheduleError where one is of another kind."""
+    for field in fields(step):
+        value, kind = normal(getattr(step, field.name)), str(field.type)
+        if field.name not in step.checked_here and not fits(value, kind):
+            inner = kind.removeprefix("tuple[").partition(",")[0] if kind.startswith("tuple[") else kind
+            many = "names" if inner == "str" else "integers"
+            hint = f"give {many}" if kind.startswith("tuple[") else "give " + " or ".join(WORDS[k] for k in inner.split(" | ") if k != "None")
+            raise ScheduleError(f"{step.name}(...)", f"expected {field.name} to be {kind}, got {value!r}",
+                                where=f"{step.name}({', '.join(f'{f.name}: {f.type}' for f in fields(step))})", hint=hint)
+        object.__setattr__(step, field.name, value)
+
+
+def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
+    """`method`, which says in four parts that it was called with other arguments than it has."""
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def call(*args: Any, **options: Any) -> Any:
+        try:
+            signature.bind(*args, **options)
+        except TypeError as error:
+            shown = ", ".join(str(p.replace(annotation=p.empty)) for p in list(signature.parameters.values())[1:])
+            raise ScheduleError(f"{method.__name__}(...)", f"expected other arguments: {error}", where=f"{method.__name__}({shown})",
+                                hint=(method.__doc__ or "").partition("\n")[0]) from None
+        return method(*args, **options)
+
+    return call
+
+
+class Face:
+    """A class whose public methods check what they are called with."""
+
+    def __init_subclass__(cls) -> None:
+        for name, method in list(vars(cls).items()):
+            if inspect.isfunction(method) and not name.startswith("_"):
+                setattr(cls, name, _checked(method))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        known = [n for n in dir(type(self)) if not n.startswith("_")]
+        close = difflib.get_close_matches(name, known, 1)
+        raise UnknownMethod(f"{type(self).__name__}.{name}", f"expected a method of a {type(self).__name__}, got {name!r}",
+                            where=", ".join(known), hint=f"did you mean {close[0]}?" if close else "one of these")
+
+
+__all__ = ["Face", "UnknownMethod", "check_fields"]
