@@ -6,6 +6,7 @@ kind, as a `float` beside an integer, which meet in float64. Alone, an `int` is 
 is float32. Values of two dtypes meet in the smallest that holds both. uint64 and a signed integer
 have none (NumPy takes float64, which loses bits). A NumPy scalar is not weak: it keeps its dtype.
 
+>>> from minicc.types import int8, int32, uint8
 >>> meet(int32, float), meet(float16, float), meet(uint8, int), meet(int8, uint8), meet(float32, int64)
 (float64, float16, uint8, int16, float64)
 """
