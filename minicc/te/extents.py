@@ -19,6 +19,7 @@ from minicc.types import int64
 
 
 def extents_of(shape: Any) -> tuple[Any, ...]:
+    """The extents of a shape, or of one that is a single number."""
     dims = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
     return tuple(extent_of(f"shape ({', '.join(map(shown, dims))})", dim) for dim in dims)
 
