@@ -207,9 +207,14 @@ def _first_failure(suite: list[str], folder: Path) -> str | None:
 
 
 def campaign(drawn: list[Mutant], jobs: int, show: Callable[[Outcome], None]) -> list[Outcome]:
-    """The outcome of each mutant, shown as it comes; `jobs` run at once, each in a copy of the project."""
+    """The outcome of each mutant, shown as it comes; `jobs` run at once, each in a copy of the project.
+
+    Raises ConfigError when a test fails without any mutant: then nothing could be said of them.
+    """
     with tempfile.TemporaryDirectory(prefix="mutants-") as temporary, ThreadPoolExecutor(jobs) as pool:
         free = [_copied(Path(temporary) / str(k)) for k in range(jobs)]
+        if (failed := _first_failure(["tests"], free[0])) is not None:
+            raise ConfigError("mutants", f"expected tests that pass without a mutant, got a failure of {failed}", hint="make test")
         lock = Lock()
         outcomes: list[Outcome] = []
 

@@ -107,3 +107,11 @@ def test_copies_of_the_project_work_side_by_side(project, monkeypatch):
     outcomes = campaign(draw(10, 0, project), 2, shown.append)
     assert {(o.mutant.path, o.test is None) for o in outcomes} == {("minicc/room/a.py", False), ("minicc/room/b.py", True)}
     assert len(shown) == len(outcomes) == 2
+
+
+def test_tests_that_fail_anyway_tell_nothing(project, monkeypatch):
+    monkeypatch.setattr(module, "ROOT", project)
+    (project / "tests/test_rest.py").write_text("def test_rest():\n    assert False\n")
+    with pytest.raises(ConfigError, match=r"expected tests that pass without a mutant, got a failure of tests/test_rest.py::test_rest") as caught:
+        campaign(draw(1, 0, project), 1, print)
+    assert caught.value.hint
