@@ -47,7 +47,7 @@ def test_an_axis_of_a_given_extent_fits_every_loop_that_is_bound_to_it() -> None
     refused(lambda: s[two].bind(two.op.axis[0], te.thread_axis((0, 4), "vthread")), "expected a loop of the 4 iterations", "split")
 
 
-@pytest.mark.parametrize("domain", [(0, 0), (1, 8), (0, -4), (0, 2.5), (0, True), 2.5, "x", (0, "n"), (0, 1, 2), object()], ids=str)
+@pytest.mark.parametrize("domain", [(0, 0), (1, 8), (0, -4), (0, 2.5), (0, True), 2.5, "x", (0, "n"), (0, 1, 2), object()], ids=lambda v: type(v).__name__)
 def test_domains_of_thread_axes(domain: Any) -> None:
     with pytest.raises(ScheduleError, match=r"expected (a domain|the name of a thread axis)") as error:
         te.thread_axis(domain, "threadIdx.x")
