@@ -1,13 +1,13 @@
 """The arguments of a schedule's methods, checked: what is no schedule is told in four parts, never by a bare TypeError.
 
 In: a call. Out: the call, with NumPy's integers as Python's; or a ScheduleError, which shows the
-signature. A `Face` is a class whose public methods are checked so, and which suggests a name for one
-that it does not have.
+signature, or the program where there is one. A `Face` is a class whose public methods are checked so, and which
+suggests a name for one that it does not have.
 
 >>> from minicc.schedule.split import Split
 >>> Split("i", 2.5)
 Traceback (most recent call last):
-minicc.errors.ScheduleError: ScheduleError: split(...): expected factor to be int | None, got 2.5
+minicc.schedule.arguments.KindError: KindError: split(...): expected factor to be int | None, got 2.5
     split(loop: str, factor: int | None, nparts: int | None, tail: str)
 hint: give an integer
 """
@@ -24,8 +24,13 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import ScheduleError
+from minicc.te.arguments import checked
 
 WORDS = {"int": "an integer", "str": "a name", "None": "None"}  # of the kinds that fields of steps have
+
+
+class KindError(ScheduleError):
+    """A field of a step has a value of another kind than it takes."""
 
 
 class UnknownMethod(ScheduleError, AttributeError):
@@ -54,24 +59,20 @@ def check_fields(step: Any) -> None:
             inner = kind.removeprefix("tuple[").partition(",")[0] if kind.startswith("tuple[") else kind
             many = "names" if inner == "str" else "integers"
             hint = f"give {many}" if kind.startswith("tuple[") else "give " + " or ".join(WORDS[k] for k in inner.split(" | ") if k != "None")
-            raise ScheduleError(f"{step.name}(...)", f"expected {field.name} to be {kind}, got {value!r}",
+            raise KindError(f"{step.name}(...)", f"expected {field.name} to be {kind}, got {value!r}",
                                 where=f"{step.name}({', '.join(f'{f.name}: {f.type}' for f in fields(step))})", hint=hint)
         object.__setattr__(step, field.name, value)
 
 
-def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
-    """`method`, which says in four parts that it was called with other arguments than it has."""
-    signature = inspect.signature(method)
+def _placed(method: Callable[..., Any]) -> Callable[..., Any]:
+    """`method`, whose errors about the kinds of its arguments show the program."""
 
     @functools.wraps(method)
-    def call(*args: Any, **options: Any) -> Any:
+    def call(self: Face, *args: Any, **options: Any) -> Any:
         try:
-            signature.bind(*args, **options)
-        except TypeError as error:
-            shown = ", ".join(str(p.replace(annotation=p.empty)) for p in list(signature.parameters.values())[1:])
-            raise ScheduleError(f"{method.__name__}(...)", f"expected other arguments: {error}", where=f"{method.__name__}({shown})",
-                                hint=(method.__doc__ or "").partition("\n")[0]) from None
-        return method(*args, **options)
+            return method(self, *args, **options)
+        except KindError as error:
+            raise ScheduleError(error.call, error.problem, self._where(args) or error.where, error.hint) from None
 
     return call
 
@@ -82,7 +83,11 @@ class Face:
     def __init_subclass__(cls) -> None:
         for name, method in list(vars(cls).items()):
             if inspect.isfunction(method) and not name.startswith("_"):
-                setattr(cls, name, _checked(method))
+                setattr(cls, name, _placed(checked(ScheduleError)(method)))
+
+    def _where(self, args: tuple[Any, ...]) -> str:
+        """The program that a method was called on with `args`, a caret under the name among them; "" if it is not at hand."""
+        return ""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -74,9 +74,11 @@ class CacheRead(Step):
         writing = [n for n, part in enumerate(parts) if writes(part, buffer)]
         if not reading:
             who = f"the nests of {', '.join(self.readers)} do not read" if self.readers else "nothing reads"
-            raise Illegal(f"{who} {self.buffer}", self.buffer)
+            seen = dict.fromkeys(load.source.name for load in all_reads(program.body))
+            raise Illegal(f"{who} {self.buffer}", self.buffer, f"what is read: {', '.join(seen) or 'nothing'}" + (f"; readers are buffers that are computed from {self.buffer}" if self.readers else ""))
         if writing and writing[-1] >= reading[0]:
-            raise Illegal(f"{self.buffer} is not complete before it is read: one nest writes and reads it", self.buffer)
+            raise Illegal(f"{self.buffer} is not complete before it is read: one nest writes and reads it", self.buffer,
+                          f'give it a cache where it is written: s.cache_write("{self.buffer}")')
         cache = Buffer(self.cache(program), buffer.dtype, buffer.shape, self.scope)
 
         def expr(e: Any) -> Any:

@@ -145,10 +145,12 @@ class ComputeAt(Step):
         found = writes(alloc.body, alloc.buffer)
         if len(found) != 1 or len(targets(found[0])) != 1:
             what = f"{len(found)} statements write it" if len(found) != 1 else "its reduction fills other buffers too"
-            raise Illegal(f"it must be filled by one statement of its own, but {what}", self.buffer)
+            raise Illegal(f"it must be filled by one statement of its own, but {what}", self.buffer,
+                          "use compute_at before peeling or decomposing; buffers that are reduced together stay where they are")
         write, way = found[0], path_to(alloc.body, loop)
         if not way:
-            raise Illegal(f"loop {loop.name} is not where {self.buffer} lives", loop.name)
+            raise Illegal(f"loop {loop.name} is not where {self.buffer} lives", loop.name,
+                          f"choose one of {', '.join(loops(alloc.body))}")
         nest: Stmt = alloc.body
         for s in path_to(alloc.body, write):
             nest = s
@@ -159,7 +161,8 @@ class ComputeAt(Step):
         shared = path_to(alloc.body, nest)[-2]
         assert isinstance(shared, Seq)
         if shared.stmts.index(nest) > [bool(path_to(s, loop)) for s in shared.stmts].index(True):
-            raise Illegal(f"loop {loop.name} comes before the nest of {self.buffer}", loop.name)
+            raise Illegal(f"loop {loop.name} comes before the nest of {self.buffer}", loop.name,
+                          f"choose a loop that reads {self.buffer}, and comes after it")
         if any(f.kind == VECTORIZE for f in [*loops_around(program.body, loop), loop]):
             raise Illegal(f"loop {loop.name} is vectorized", loop.name, "choose a loop around it")
         return _Move(alloc, write, nest, loop)
@@ -177,7 +180,8 @@ class ComputeAt(Step):
             seen.add(index)
         if any(load.source is buffer and (isinstance(move.write, Store) or load.indices != move.write.indices)
                for load in all_reads(move.nest)):
-            raise Illegal(f"the elements of {self.buffer} are computed from one another", self.buffer)
+            raise Illegal(f"the elements of {self.buffer} are computed from one another", self.buffer,
+                          f"a recurrence stays in its nest: leave {self.buffer} where it is")
         readers = [s for s in in_order(body) if any(load.source is buffer for load in reads(s)) and s is not move.write]
         if not readers or not all(path_to(move.loop.body, s) for s in readers):
             raise Illegal(f"{self.buffer} is read outside of loop {move.loop.name}" if readers else f"{self.buffer} is never read",
@@ -187,13 +191,15 @@ class ComputeAt(Step):
     def _check_nest(self, program: Program, move: _Move) -> None:
         own = {s.buffer for s in in_order(move.nest) if isinstance(s, Alloc)} | {move.alloc.buffer}
         if others := {b for w in writes(move.nest) for b in targets(w)} - own:
-            raise Illegal(f"its nest also fills {next(iter(others)).name}", self.buffer)
+            raise Illegal(f"its nest also fills {next(iter(others)).name}", self.buffer,
+                          f"move {self.buffer} before you compute another buffer in its loops")
         needed = {load.source for load in all_reads(move.nest)} - own
         later = False
         for s in in_order(program.body):
             later = later or s is move.nest
             if later and (written := needed & set(targets(s))):
-                raise Illegal(f"it reads {next(iter(written)).name}, which is written later again", self.buffer)
+                raise Illegal(f"it reads {next(iter(written)).name}, which is written later again", self.buffer,
+                              f'keep a copy of what it reads: s.cache_read("{next(iter(written)).name}", readers=["{self.buffer}"])')
 
     def _is_shared(self, buffer: Buffer) -> bool:
         return (self.scope or buffer.scope) == "shared"

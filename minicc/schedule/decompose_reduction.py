@@ -64,7 +64,8 @@ class DecomposeReduction(Step):
         update = only_reduction(program, self.buffer)
         path = path_to(loop, update)
         if not path:
-            raise Illegal(f"loop {loop.name} is not around the reduction of {self.buffer}", loop.name)
+            raise Illegal(f"loop {loop.name} is not around the reduction of {self.buffer}", loop.name,
+                          f"choose one of {', '.join(f.name for f in loops_around(program.body, update)) or 'none: no loop is around it'}")
         self._check(program, loop, update)
         placing = Placing(program)
         item = Pending(frozenset(update.axes), seq(
@@ -97,7 +98,8 @@ class DecomposeReduction(Step):
         read = {load.source for load in loads(*update.inits, *[s.cond for s in path if isinstance(s, If)])}
         for w in writes(loop):
             if written := read & set(targets(w)):
-                raise Illegal(f"the initialisation reads {next(iter(written)).name}, which is written in loop {loop.name}", loop.name)
+                raise Illegal(f"the initialisation reads {next(iter(written)).name}, which is written in loop {loop.name}", loop.name,
+                              f"choose a loop inside of {loop.name}, after {next(iter(written)).name} is written")
         spatial = [s.var for s in path if isinstance(s, For) and s.var not in update.axes]
         for found in dependences(update, spatial, ranges_of(program)):
             along = ", ".join(sorted(v.name for v in found.along))
@@ -118,8 +120,15 @@ def only_reduction(program: Program, name: str) -> Update:
     found = writes(program.body, buffer)
     first = found[0] if found else None  # a function from outside may fill it
     if not isinstance(first, Update) or any(isinstance(w, Update) for w in found[1:]):
-        raise Illegal(f"{name} must be filled by one reduction, but is not", name)
+        raise Illegal(f"{name} must be filled by one reduction, but is not", name, _reductions(program))
     return first
+
+
+def _reductions(program: Program) -> str:
+    """Which buffers have one reduction each."""
+    found = [w.buffers[0].name for w in writes(program.body) if isinstance(w, Update)]
+    once = [name for name in found if found.count(name) == 1]
+    return f"those that are: {', '.join(once)}" if once else "no buffer here is; take this step before decomposing, peeling or tensorizing"
 
 
 def init_loops(before: Program, after: Program) -> tuple[str, ...]:

@@ -57,8 +57,9 @@ class Dependence:
     second: Access
 
     def __str__(self) -> str:
-        verb = "written" if self.second.write else "read"
-        return f"{self.first} is written" + ("" if self.first == self.second else f" and {self.second} is {verb}")
+        if self.first == self.second:
+            return f"{self.first} is written in several iterations"
+        return f"{self.first} is written and {self.second} is {'written' if self.second.write else 'read'}"
 
 
 def dependences(

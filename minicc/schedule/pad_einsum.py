@@ -70,7 +70,8 @@ class PadEinsum(Step):
         after: Extents = {f.var: _multiple(f.extent, p) for f, p in zip(chain, self.padding, strict=True)}
         longer = {v for v in before if after[v] is not before[v] and after[v] != before[v]}
         if not longer:
-            raise Illegal("every loop is a multiple of its padding already", self.buffer)
+            extents = ", ".join(f"{f.name} of {f.extent}" for f in chain)
+            raise Illegal("every loop is a multiple of its padding already", self.buffer, f"leave it out, or give larger numbers: the loops are {extents}")
         operands = self._operands(update, before, longer)
         padded = list(dict.fromkeys(load for load in operands if longer & set(load.indices)))
         names = _names(program, update, padded)
@@ -98,7 +99,8 @@ class PadEinsum(Step):
                           "1 leaves a loop as long as it is")
         for loop, multiple in zip(chain, self.padding, strict=True):
             if not isinstance(multiple, int) or multiple < 1:
-                raise Illegal(f"expected a positive number for loop {loop.name}, got {multiple}", loop.name)
+                raise Illegal(f"expected a positive number for loop {loop.name}, got {multiple}", loop.name,
+                              "1 leaves a loop as long as it is")
             if loop.kind != SERIAL:
                 raise Illegal(f"expected serial loops, got {loop.name} of kind {loop.kind}", loop.name, "pad before")
 
@@ -107,7 +109,7 @@ class PadEinsum(Step):
         found = _product(update)
         if found is None:
             raise Illegal(f"expected a sum from 0 of products of elements, got {self.buffer} = {update.values[0]} from "
-                          f"{update.inits[0]}", self.buffer)
+                          f"{update.inits[0]}", self.buffer, "only zeros can be added to such a sum; split with tail=\"mask\" takes any loop")
         for indices in (update.indices, *[load.indices for load in found]):
             if foreign := [index for index in indices if index not in loops]:
                 raise Illegal(f"expected every index to be a loop of the nest, got {foreign[0]}", self.buffer,
@@ -155,7 +157,8 @@ def _chain(program: Program, update: Update) -> list[For]:
             break
         chain.insert(0, s)
     if not chain:
-        raise Illegal(f"no loop is right around the reduction into {update.buffers[0].name}", update.buffers[0].name)
+        raise Illegal(f"no loop is right around the reduction into {update.buffers[0].name}", update.buffers[0].name,
+                      "pad before splitting, so that no guard stands between")
     return chain
 
 

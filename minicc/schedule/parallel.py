@@ -24,7 +24,8 @@ from typing import ClassVar
 from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, SERIAL, VECTORIZE, Buffer, For, Store, Update, loops, walk
 from minicc.loop.program import Program
-from minicc.schedule.dependence import dependences
+from minicc.schedule.compute_at import ComputeAt
+from minicc.schedule.dependence import Dependence, dependences
 from minicc.schedule.nest import get_loop, graft, loops_around
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tidy import ranges_of
@@ -58,7 +59,8 @@ def serial_loop(program: Program, name: str) -> For:
     """The loop `name`, which must not have a kind yet. Raises Illegal."""
     loop = get_loop(program, name)
     if loop.kind != SERIAL:
-        raise Illegal(f"expected a serial loop, got one of kind {loop.kind}", name)
+        raise Illegal(f"expected a serial loop, got one of kind {loop.kind}", name,
+                      f"a loop has one kind: undo that step, or split {name} before it and take the other part")
     return loop
 
 
@@ -67,10 +69,22 @@ def check_independent(program: Program, loop: For) -> None:
     for s in walk(loop.body):
         if isinstance(s, Update) and loop.var in s.axes:
             raise Illegal(f"{s.buffers[0].name} is reduced over loop {loop.name}", loop.name,
-                          "choose a loop over an axis of the result")
+                          f'choose a loop over an axis of the result, or s.rfactor("{s.buffers[0].name}", "{loop.name}") first')
     moving = [loop.var] if loop.extent != 1 else []  # one iteration depends on no other
     for found in dependences(loop.body, moving, ranges_of(program), reductions_commute=False):
-        raise Illegal(f"the iterations of loop {loop.name} depend on each other: {found}", loop.name)
+        raise Illegal(f"the iterations of loop {loop.name} depend on each other: {found}", loop.name,
+                      lambda found=found: _way(program, loop, found))  # type: ignore[misc]
+
+
+def _way(program: Program, loop: For, found: Dependence) -> str:
+    """What helps where iterations of `loop` share elements of a buffer: loops of its nest that do not."""
+    ranges = ranges_of(program)
+    nest = [*loops_around(program.body, loop), *loops(loop.body).values()]
+    free = [f.name for f in nest if f.kind == SERIAL and not dependences(f.body, [f.var], ranges, reductions_commute=False)]
+    own = f's.compute_at("{found.first.buffer.name}", "{loop.name}") gives each iteration its own {found.first.buffer.name}'
+    ways = [f"the iterations of {' and of '.join(free)} are independent: choose such a loop"] if free else []
+    ways += [own] if ComputeAt(found.first.buffer.name, loop.name).is_legal(program) else []
+    return "; or ".join(ways) or f"leave {loop.name} serial: its iterations may need those before them"
 
 
 def _example() -> tuple[str, str]:

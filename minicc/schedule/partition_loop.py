@@ -111,7 +111,8 @@ class PartitionLoop(Step):
         else:
             begin, end, known = self._symbolic(program, loop, conditions)
             if reduced:
-                raise Illegal(f"{reduced[0].buffers[0].name} is reduced over loop {loop.name}, of symbolic extent", loop.name)
+                raise Illegal(f"{reduced[0].buffers[0].name} is reduced over loop {loop.name}, of symbolic extent", loop.name,
+                              "choose a loop over an axis of the result, or give the sum a constant extent")
         steady = map_expressions(_moved(loop, begin, end).body, lambda e: transform(e, lambda x: known.get(x, x)))
         parts: list[Stmt] = [replace(loop, extent=_minus(end, begin), body=steady)]
         if begin != 0:

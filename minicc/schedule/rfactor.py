@@ -72,7 +72,7 @@ class Rfactor(Step):
         rank = len(update.indices)
         place = self.factor_axis if self.factor_axis >= 0 else rank + 1 + self.factor_axis
         if not 0 <= place <= rank:
-            raise Illegal(f"expected a factor_axis from {-rank - 1} to {rank}, got {self.factor_axis}", self.buffer)
+            raise Illegal(f"expected a factor_axis from {-rank - 1} to {rank}, got {self.factor_axis}", self.buffer, "0 is the outermost axis of the partial results, -1 the innermost")
         names = fresh(program, *[f"{b.name}_rf" for b in update.buffers])
         partial = [replace(b, name=name, shape=(*b.shape[:place], loop.extent, *b.shape[place:]))
                    for b, name in zip(update.buffers, names, strict=True)]
@@ -117,7 +117,8 @@ class Rfactor(Step):
         guards = [s for s in path if isinstance(s, If) and loop.var in free_vars(s.cond)]
         for s in path[path.index(guards[0]) :] if guards else ():
             if isinstance(s, (Seq, Alloc)):
-                raise Illegal(f"the guard {guards[0].cond} is around other statements as well", loop.name)
+                raise Illegal(f"the guard {guards[0].cond} is around other statements as well", loop.name,
+                              f'split {loop.name} with tail="mask" or by a factor that divides')
         cond = all_of(*[s.cond for s in guards])
 
         def moved(e: Expr) -> Expr:

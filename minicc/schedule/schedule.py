@@ -30,7 +30,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from minicc.errors import ScheduleError
+from minicc.errors import ScheduleError, caret
 from minicc.loop.ir import Update
 from minicc.loop.program import Program
 from minicc.schedule.arguments import Face
@@ -54,7 +54,7 @@ from minicc.schedule.reverse_compute_at import ReverseComputeAt
 from minicc.schedule.rfactor import Rfactor
 from minicc.schedule.set_scope import SetScope
 from minicc.schedule.split import Split
-from minicc.schedule.step import Step
+from minicc.schedule.step import Step, loops_text
 from minicc.schedule.storage_align import StorageAlign
 from minicc.schedule.tensor_intrinsic import TensorIntrinsic
 from minicc.schedule.tensorize import Tensorize
@@ -98,7 +98,7 @@ class Trace:
         try:
             return Trace(tuple(_step(data) for data in json.loads(text)))
         except (TypeError, ValueError, KeyError) as error:
-            raise ScheduleError("Trace.from_json", f"expected a list of steps, got {text[:80]!r} ({error})",
+            raise ScheduleError("Trace.from_json", f"expected a list of steps, got {str(text)[:80]!r} ({error})", where=str(text)[:80],
                                 hint=f"a step is an object with a field step, one of {', '.join(STEPS)}") from None
 
     def __iter__(self) -> Iterator[Step]:
@@ -136,17 +136,21 @@ class Schedule(Face):
     def trace(self) -> Trace:
         return Trace(tuple(self._steps))
 
+    def _where(self, args: tuple[Any, ...]) -> str:
+        text = loops_text(self.program)
+        return next((marked for a in args if isinstance(a, str) and (marked := caret(text, a)) != text), text)
+
     def apply(self, step: Step) -> None:
         """Do one step. Raises ScheduleError, and changes nothing, when it is not legal."""
         if not isinstance(step, Step):
-            raise ScheduleError("apply(...)", f"expected a step, got {step!r}", where=str(self.trace), hint="one of s.moves()")
+            raise ScheduleError("apply(...)", f"expected a step, got {step!r}", where=loops_text(self.program), hint="one of s.moves()")
         self._programs.append(step.apply(self.program))
         self._steps.append(step)
 
     def undo(self) -> Step:
         """Take the last step back, and return it."""
         if not self._steps:
-            raise ScheduleError("undo()", "expected at least one step, got an empty trace", hint="apply a step first")
+            raise ScheduleError("undo()", "expected at least one step, got an empty trace", loops_text(self.program), "apply a step first")
         self._programs.pop()
         return self._steps.pop()
 
@@ -167,7 +171,7 @@ class Schedule(Face):
     def _writes(self, buffer: str) -> list[Any]:
         found = buffers_of(self.program)
         if not isinstance(buffer, str) or buffer not in found:
-            raise ScheduleError(f"loops_of({buffer!r})", "no such buffer is written here", hint=f"one of {', '.join(found)}")
+            raise ScheduleError(f"loops_of({buffer!r})", "no such buffer is written here", loops_text(self.program), hint=f"one of {', '.join(found)}")
         return writes(self.program.body, found[buffer])
 
     # ---- the primitives; each is documented in its own file

@@ -74,7 +74,7 @@ class Split(Step):
         if loop.kind != SERIAL:
             raise Illegal(f"expected a serial loop, got one of kind {loop.kind}", loop.name, f"split {loop.name} before")
         if self.tail not in TAILS:
-            raise Illegal(f"expected tail to be one of {', '.join(TAILS)}, got {self.tail!r}", loop.name)
+            raise Illegal(f"expected tail to be one of {', '.join(TAILS)}, got {self.tail!r}", loop.name, f's.split("{loop.name}", factor=8, tail="guard")')
         factor = self._factor(loop)
         whole = isinstance(loop.extent, int) and loop.extent % factor == 0
         if whole or self.tail != "peel":
@@ -86,7 +86,7 @@ class Split(Step):
         if (self.factor is None) == (self.nparts is None):
             raise Illegal("expected one of factor and nparts", loop.name, "for example factor=8")
         if not isinstance(given, int) or given < 1:
-            raise Illegal(f"expected a positive number, got {given}", loop.name)
+            raise Illegal(f"expected a positive number, got {given}", loop.name, f'1 or more, as in s.split("{loop.name}", factor=8)')
         if self.nparts is None:
             return given
         if not isinstance(loop.extent, int):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
@@ -32,11 +32,12 @@ def loops_text(program: Program) -> str:
 
 
 class Illegal(Exception):
-    """A step cannot be done: why, the loop or buffer at fault, and the way out."""
+    """A step cannot be done: why, the loop or buffer at fault, and the way out (a function where that takes a search),
+    and what to show beside the program."""
 
-    def __init__(self, problem: str, culprit: str = "", hint: str = "") -> None:
+    def __init__(self, problem: str, culprit: str = "", hint: str | Callable[[], str] = "", beside: str = "") -> None:
         super().__init__(problem)
-        self.problem, self.culprit, self.hint = problem, culprit, hint
+        self.problem, self.culprit, self.hint, self.beside = problem, culprit, hint, beside
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,9 @@ class Step:
         except Illegal as illegal:
             text = loops_text(program)
             where = caret(text, illegal.culprit) if illegal.culprit else text
-            raise ScheduleError(str(self).removeprefix("s."), illegal.problem, where, illegal.hint) from None
+            where = f"{where}\n{illegal.beside}" if illegal.beside else where
+            hint = illegal.hint() if callable(illegal.hint) else illegal.hint
+            raise ScheduleError(str(self).removeprefix("s."), illegal.problem, where, hint) from None
 
     def __str__(self) -> str:
         parts = []

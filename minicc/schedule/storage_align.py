@@ -59,10 +59,12 @@ class StorageAlign(Step):
             raise Illegal(f"expected an axis before the last of {len(shape)}, got {self.axis}", self.buffer,
                           "the last axis has stride 1")
         if self.factor < 1 or not 0 <= self.offset < self.factor:
-            raise Illegal(f"expected 0 <= offset < factor, got offset {self.offset} and factor {self.factor}", self.buffer)
+            raise Illegal(f"expected 0 <= offset < factor, got offset {self.offset} and factor {self.factor}", self.buffer,
+                          "factor=32, offset=1 makes the stride 1 modulo 32")
         inner = shape[self.axis + 1 :]
         if not all(isinstance(extent, int) for extent in inner):
-            raise Illegal(f"the extents after axis {self.axis} must be constant, got {inner}", self.buffer)
+            raise Illegal(f"the extents after axis {self.axis} must be constant, got {inner}", self.buffer,
+                          f'first compute_at("{self.buffer}", loop), in a loop that needs a part of constant size')
         wider = (*shape[: self.axis + 1], self._widened(inner), *inner[1:])
         return graft(program, alloc, rename_buffers(alloc, {alloc.buffer: replace(alloc.buffer, shape=wider)}))
 

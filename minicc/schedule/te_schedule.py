@@ -30,7 +30,7 @@ from minicc.loop.lower import Lowered, lower, placeholders
 from minicc.loop.program import Program
 from minicc.schedule.arguments import Face
 from minicc.schedule.nest import buffers_of, writes
-from minicc.schedule.schedule import Schedule, Trace
+from minicc.schedule.schedule import STEPS, Schedule, Trace
 from minicc.schedule.step import Step
 from minicc.te.expr import Axis, Const, Expr, Var, const, substitute
 from minicc.te.simplify import simplify
@@ -207,7 +207,7 @@ class TeSchedule(Face):
         found = getattr(self.schedule, name, None) if isinstance(name, str) else None
         if found is None:
             raise ScheduleError(f"{name}(...)", "expected a schedule primitive, got a name that has none",
-                                where=str(self.trace), hint="see minicc.schedule.STEPS for those there are")
+                                where=str(self.program), hint=f"one of {', '.join(STEPS)}")
         return found
 
     # ---- from a schedule to a program

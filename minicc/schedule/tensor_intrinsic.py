@@ -79,13 +79,13 @@ def _check_form(intrinsic: TensorIntrinsic) -> None:
     """The programs are sound, of constant shapes that correspond, and the meaning is one nest."""
     name, meaning, implementation = intrinsic.name, intrinsic.meaning, intrinsic.implementation
     if not name.isidentifier():
-        raise ScheduleError(_call(name), "expected a name made of letters, digits and _", str(meaning))
+        raise ScheduleError(_call(name), "expected a name made of letters, digits and _", str(meaning), 'for example "gemv_4x4"')
     if not isinstance(meaning.body, For):
         raise ScheduleError(_call(name), "expected one loop nest as its meaning, got something around it", str(meaning),
                             "a meaning has no buffers of its own, and one statement")
     if unused := [b for b in meaning.params if not all_reads(meaning.body, b)]:
         raise ScheduleError(_call(name), f"expected a meaning that reads all of its inputs, got none of {unused[0].name}",
-                            str(meaning))
+                            str(meaning), f"leave {unused[0].name} out of its parameters, or use it")
     _check_shapes(intrinsic)
     for program in (meaning, implementation):
         try:
@@ -100,9 +100,10 @@ def _check_shapes(intrinsic: TensorIntrinsic) -> None:
     if mine != other:
         got = ", ".join(map(repr, (*implementation.params, *implementation.outputs)))
         raise ScheduleError(_call(name), f"expected an implementation over buffers like those of its meaning, got {got}",
-                            str(meaning))
+                            str(meaning), "the same dtypes and shapes, in the same order")
     if symbolic := [b for b in (*meaning.params, *meaning.outputs) if any(isinstance(d, Expr) for d in b.shape)]:
-        raise ScheduleError(_call(name), f"expected constant shapes, got {symbolic[0]}", str(meaning))
+        raise ScheduleError(_call(name), f"expected constant shapes, got {symbolic[0]}", str(meaning),
+                            "declare one for each size; split makes nests of that size")
 
 
 def _check_agreement(intrinsic: TensorIntrinsic) -> None:
@@ -119,7 +120,7 @@ def _check_agreement(intrinsic: TensorIntrinsic) -> None:
             if not np.allclose(got.astype(np.float64), want.astype(np.float64), rtol=1e-3, equal_nan=True):
                 raise ScheduleError(_call(intrinsic.name), f"expected the implementation to compute {buffer.name} as its "
                                     f"meaning does, {want.ravel()[:4]}..., got {got.ravel()[:4]}...",
-                                    str(intrinsic.implementation))
+                                    str(intrinsic.implementation), "run both with minicc.loop.python.run_python on small arrays")
 
 
 def _combiner(program: Program) -> Combiner | None:

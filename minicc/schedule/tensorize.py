@@ -98,12 +98,13 @@ class Tensorize(Step):
         for output in intrinsic.meaning.outputs:
             if any(p.buffer is parts[output].buffer for b, p in parts.items() if b is not output):
                 raise Illegal(f"{parts[output].buffer.name} is read and written, but {self.intrinsic} works on "
-                              "distinct buffers", loop.name)
+                              "distinct buffers", loop.name,
+                              f'let it write a buffer of its own first: s.cache_write("{parts[output].buffer.name}")')
         return graft(program, loop, self._implementation(program, intrinsic, match, parts))
 
     def _differs(self, intrinsic: TensorIntrinsic, how: str) -> Illegal:
         return Illegal(f"loop {self.loop} does not compute what {self.intrinsic} means: {how}", self.loop,
-                       f"{self.intrinsic} means\n{loops_text(intrinsic.meaning)}")
+                       "the loops and the statement must be those of the meaning, over any buffers", f"{self.intrinsic} means\n{loops_text(intrinsic.meaning)}")
 
     def _part(self, buffer: Buffer, match: _Match, intrinsic: TensorIntrinsic) -> Part:
         if part := match.part(buffer):
@@ -125,7 +126,7 @@ class Tensorize(Step):
         for around in loops_around(program.body, get_loop(program, self.loop)):
             if around.kind == VECTORIZE and inner & {VECTORIZE, PARALLEL}:
                 raise Illegal(f"loop {around.name} around it is vectorized, and {self.intrinsic} has vectors of its own",
-                              self.loop)
+                              self.loop, f"do not vectorize {around.name}")
         body = duplicate(program, intrinsic.implementation.body, f"_{self.intrinsic}")
         outputs = set(intrinsic.implementation.outputs)
 
@@ -274,7 +275,7 @@ def _check_inside(buffer: Buffer, part: Part, bounds: Bounds) -> None:
         room = combine(linear(total if isinstance(total, Expr) else const(total)), start, -1)
         if least(bounds, start) < 0 or least(bounds, (room[0], room[1] - extent)) < 0:
             raise Illegal(f"{extent} elements from {part.start[dim]} on may not lie in axis {dim} of {part.buffer}",
-                          part.buffer.name)
+                          part.buffer.name, "split by factors that divide, or pad_einsum first")
 
 
 def _extents(s: Stmt) -> list[Any]:

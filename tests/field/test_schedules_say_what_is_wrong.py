@@ -96,6 +96,51 @@ def test_the_guard_of_a_ragged_tile_and_fuse() -> None:
     refused(lambda: s["B"].fuse("i", "k"), "must be all that loop", "one nest")
 
 
+# ---- iterations that depend on each other
+
+
+def recurrence() -> TeSchedule:
+    x, state = te.placeholder((9, 8), name="X"), te.placeholder((9, 8), name="S")
+    first = te.compute((1, 8), lambda _, i: x[0, i], name="first")
+    step = te.compute((9, 8), lambda t, i: state[t - 1, i] + x[t, i], name="step")
+    return te.create_schedule(te.scan(first, step, state, name="R").op)
+
+
+@pytest.mark.parametrize("step", ["parallel", "vectorize", "bind"])
+def test_a_recurrence_names_its_accesses_and_the_loop_that_is_free(step: str) -> None:
+    s = recurrence().schedule
+    axis = ("blockIdx.x",) if step == "bind" else ()
+    refused(lambda: getattr(s, step)("t", *axis), r"loop t depend on each other: R\[t \+ 1, i_1\] is written and R\[t \+ 1 - 1, i_1\] is read",
+            "the iterations of i_1 are independent")
+    getattr(s, step)("i_1", *axis)
+
+
+def test_what_helps_a_reduction_a_scatter_and_a_buffer_that_is_shared() -> None:
+    s = product()[3]
+    refused(lambda: s.schedule.parallel("k"), "C is reduced over loop k", 's.rfactor("C", "k") first')
+    s.schedule.rfactor("C", "k")
+    s.schedule.parallel("k")
+    s = product()[3]
+    s.schedule.decompose_reduction("C", "k")
+    refused(lambda: s.schedule.parallel("k"), r"C\[i_1, j_1\] is written and C\[i_1, j_1\] is read", "the iterations of i_1 and of j_1 are")
+    where = te.placeholder((20,), "int32", name="I")
+    s = te.create_schedule(te.scatter(te.placeholder((8,)), (20,), lambda p: (where[p],), lambda p: 1.0, "sum", name="Q").op)
+    refused(lambda: s.schedule.parallel("p0"), "depend on each other", "leave p0 serial")
+
+
+def test_the_order_that_a_value_needs() -> None:
+    x, state = te.placeholder((9, 8), name="X"), te.placeholder((9, 8), name="S")
+    first = te.compute((1, 8), lambda _, i: x[0, i], name="first")
+    step = te.compute((9, 8), lambda t, i: te.if_then_else(i < 7, state[t - 1, i + 1], x[t, i]), name="step")
+    s = te.create_schedule(te.scan(first, step, state, name="R").op).schedule
+    refused(lambda: s.reorder("i_1", "t"), "the order of t, i_1 matters: R", "keep t, i_1 in this order")
+    refused(lambda: s.reorder("t"), "two different loops, got t", 's.reorder("i", "_")')
+    refused(lambda: s.split("t", 2.5), "expected factor to be int", "give an integer")
+    with pytest.raises(ScheduleError) as error:
+        s.split("t", 2.5)
+    assert "for t in range(8):\n    ^ here" in error.value.where
+
+
 # ---- all of them
 
 
@@ -123,4 +168,4 @@ def _outcome(target: Any, name: str, args: tuple[Any, ...], options: dict[str, A
     try:
         getattr(target, name)(*args, **options)
     except MiniccError as error:
-        assert error.call and error.problem and (error.hint or error.where), error
+        assert error.call and error.problem and error.where and error.hint, error

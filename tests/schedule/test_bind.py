@@ -57,7 +57,7 @@ ScheduleError: bind("k", "threadIdx.x"): C is reduced over loop k
                 if first(k):
                     C[i, j] = 0.0
                 C[i, j] = C[i, j] + A[i, k]*B[k, j]
-hint: choose a loop over an axis of the result"""
+hint: choose a loop over an axis of the result, or s.rfactor("C", "k") first"""
 
 
 def test_an_unknown_axis():

@@ -61,7 +61,8 @@ ScheduleError: cache_read("D", "local"): nothing reads D
         T[i] = A[i]*2.0
     for i_1 in range(10):
         D[i_1] = T[i_1] + 1.0
-        ^ here"""
+        ^ here
+hint: what is read: A, T"""
 
 
 def test_the_readers_do_not():
@@ -73,7 +74,8 @@ ScheduleError: cache_read("A", "local", readers=["D"]): the nests of D do not re
         T[i] = A[i]*2.0
                ^ here
     for i_1 in range(10):
-        D[i_1] = T[i_1] + 1.0"""
+        D[i_1] = T[i_1] + 1.0
+hint: what is read: A, T; readers are buffers that are computed from A"""
 
 
 def test_an_unknown_scope():
@@ -100,7 +102,8 @@ ScheduleError: cache_read("C", "local"): C is not complete before it is read: on
         C[i] = A[i] + 1.0
         ^ here
         for i_1 in range(1):
-            D[i] = C[i]*2.0"""
+            D[i] = C[i]*2.0
+hint: give it a cache where it is written: s.cache_write("C")"""
 
 
 def test_tile_is_three_steps_or_none():

@@ -108,7 +108,8 @@ ScheduleError: compute_root("U"): it reads T, which is written in loop i_2
         ^ here
         for i_1 in range(1):
             U[0] = T[0]*2.0
-        D[i_2] = U[0] + 3.0"""
+        D[i_2] = U[0] + 3.0
+hint: first s.compute_root("T"), so that it is complete before"""
 
 
 A, B, C, T = (Buffer(name, float32, (4,)) for name in "ABCT")

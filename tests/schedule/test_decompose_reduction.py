@@ -66,7 +66,8 @@ ScheduleError: decompose_reduction("D", "i_1"): D must be filled by one reductio
         T[i] = A[i]*2.0
     for i_1 in range(10):
         D[i_1] = T[i_1] + 1.0
-        ^ here"""
+        ^ here
+hint: no buffer here is; take this step before decomposing, peeling or tensorizing"""
 
 
 def test_inside_of_a_reducing_loop():
@@ -98,7 +99,8 @@ ScheduleError: decompose_reduction("C", "i_1"): loop i_1 is not around the reduc
     for i_1 in range(6):
         ^ here
         for j_1 in range(4):
-            D[i_1, j_1] = maximum(C[i_1, j_1], bias[j_1])"""
+            D[i_1, j_1] = maximum(C[i_1, j_1], bias[j_1])
+hint: choose one of i, j, k"""
 
 
 def test_a_buffer_of_the_iteration():

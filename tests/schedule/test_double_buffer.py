@@ -65,4 +65,5 @@ ScheduleError: double_buffer("T"): expected T in a serial loop, but loop i_1 is 
         T = empty((1,), float32)  # local
         for i in range(1):
             T[0] = A[i_1]*2.0
-        D[i_1] = T[0] + 1.0"""
+        D[i_1] = T[0] + 1.0
+hint: compute it in a serial loop: s.compute_at("T", loop)"""

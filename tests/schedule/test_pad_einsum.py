@@ -126,7 +126,8 @@ ScheduleError: pad_einsum("C", padding=[4, 4]): every loop is a multiple of its 
             if first(k):
                 C[i] = 0.0
                 ^ here
-            C[i] = C[i] + A[i, k]"""
+            C[i] = C[i] + A[i, k]
+hint: leave it out, or give larger numbers: the loops are i of 4, k of 8"""
 
 
 @pytest.mark.parametrize(

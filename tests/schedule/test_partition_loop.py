@@ -194,7 +194,8 @@ ScheduleError: partition_loop("i"): expected a serial loop, got one of kind unro
         ^ here
         T[i] = A[i]*2.0
     for i_1 in range(4):
-        D[i_1] = T[i_1] + 1.0"""
+        D[i_1] = T[i_1] + 1.0
+hint: a loop has one kind: undo that step, or split i before it and take the other part"""
 
 
 def test_it_refuses_reductions_that_cannot_go_on():

@@ -33,7 +33,8 @@ ScheduleError: pragma("i", "not a word", 1): expected a key that is a word, got 
         ^ here
         T[i] = A[i]*2.0
     for i_1 in range(10):
-        D[i_1] = T[i_1] + 1.0"""
+        D[i_1] = T[i_1] + 1.0
+hint: letters, digits and _, as in s.pragma("i", "unroll", 4)"""
 
 
 def test_a_value_is_a_number_or_a_word():
@@ -45,4 +46,5 @@ ScheduleError: pragma("i", "unroll", true): expected a value that is a number or
         ^ here
         T[i] = A[i]*2.0
     for i_1 in range(10):
-        D[i_1] = T[i_1] + 1.0"""
+        D[i_1] = T[i_1] + 1.0
+hint: an integer, or letters, digits and _, as in s.pragma("i", "unroll", 4)"""

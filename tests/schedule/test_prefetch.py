@@ -70,7 +70,8 @@ ScheduleError: prefetch("B", "k", offset=0): expected an offset of at least 1, g
                 ^ here
                 if first(k):
                     C[i, j] = 0.0
-                C[i, j] = C[i, j] + A[i, k]*B[k, j]"""
+                C[i, j] = C[i, j] + A[i, k]*B[k, j]
+hint: 1 asks for what the next iteration reads"""
 
 
 def test_a_place_that_is_read():
@@ -80,7 +81,8 @@ ScheduleError: prefetch("A", "i"): the place of A[minimum(maximum(index[i], 0), 
     for i in range(5):
         ^ here
         for j in range(4):
-            D[i, j] = A[minimum(maximum(index[i], 0), 5), j]"""
+            D[i, j] = A[minimum(maximum(index[i], 0), 5), j]
+hint: prefetch index, which says where, or a buffer whose place the loops tell"""
 
 
 def test_a_vectorized_loop():

@@ -161,7 +161,7 @@ def test_the_error_has_four_parts():
     lines = str(error.value).splitlines()
     assert lines[0] == 'ScheduleError: parallel("k"): C is reduced over loop k'
     assert lines[3:5] == ["            for k in range(6):", "                ^ here"]
-    assert lines[-1] == "hint: choose a loop over an axis of the result"
+    assert lines[-1] == 'hint: choose a loop over an axis of the result, or s.rfactor("C", "k") first'
 
 
 # ---- reorder

@@ -72,7 +72,8 @@ ScheduleError: reverse_compute_at("T", "i_1"): loop i_1 does not come before the
         T[i] = A[i]*2.0
     for i_1 in range(10):
         ^ here
-        D[i_1] = T[i_1] + 1.0"""
+        D[i_1] = T[i_1] + 1.0
+hint: choose a loop that fills what T reads; compute_at moves a buffer to its readers"""
 
 
 def test_a_part_of_a_reduction():
@@ -88,7 +89,8 @@ ScheduleError: reverse_compute_at("S", "j"): S is reduced over k, and a tile has
             if first(k):
                 S[i_1] = 0.0
                 ^ here
-            S[i_1] = S[i_1] + T[i_1, k]"""
+            S[i_1] = S[i_1] + T[i_1, k]
+hint: choose a loop in which all of k is computed, outside of the loops over it"""
 
 
 def test_what_is_not_complete():
@@ -118,7 +120,8 @@ ScheduleError: reverse_compute_at("D", "i"): T is read at 2 places
         T[i] = A[i]*3.0
     for i_1 in range(7):
         D[i_1] = T[i_1] + T[i_1 + 2]
-        ^ here"""
+        ^ here
+hint: move the producer to its reader: s.compute_at("T", loop)"""
 
 
 def test_its_own_loop():
@@ -130,7 +133,8 @@ ScheduleError: reverse_compute_at("D", "i_1"): D is computed in loop i_1 already
         T[i] = A[i]*2.0
     for i_1 in range(10):
         ^ here
-        D[i_1] = T[i_1] + 1.0"""
+        D[i_1] = T[i_1] + 1.0
+hint: choose a loop of another nest: one that fills what it reads"""
 
 
 def test_a_vectorized_loop():
@@ -162,7 +166,8 @@ ScheduleError: reverse_compute_at("D", "i"): it reads U, which is not complete b
         U[i_1] = A[i_1]*2.0
     for i_2 in range(6):
         D[i_2] = T[i_2] + U[i_2]
-        ^ here"""
+        ^ here
+hint: inline U first, if it can be, or use compute_at("T", loop) at a loop of D"""
 
 
 def test_nothing_of_the_loop():
@@ -175,7 +180,8 @@ ScheduleError: reverse_compute_at("D", "i"): D must read one buffer that loop i 
         ^ here
         T[i] = A[i] + 1.0
     for i_1 in range(6):
-        D[i_1] = A[i_1]*2.0"""
+        D[i_1] = A[i_1]*2.0
+hint: choose a loop that fills what it reads: nothing here"""
 
 
 A, B, C, T = (Buffer(name, float32, (4,)) for name in "ABCT")

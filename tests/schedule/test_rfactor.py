@@ -134,7 +134,8 @@ ScheduleError: rfactor("C", "k", factor_axis=3): expected a factor_axis from -2 
             if first(k):
                 C[i] = 0.0
                 ^ here
-            C[i] = C[i] + A[i, k]"""
+            C[i] = C[i] + A[i, k]
+hint: 0 is the outermost axis of the partial results, -1 the innermost"""
 
 
 def test_after_peeling():

@@ -58,7 +58,8 @@ ScheduleError: storage_align("T", axis=0, factor=4, offset=4): expected 0 <= off
         for k in range(6):
             if first(k):
                 S[i_1] = 0.0
-            S[i_1] = S[i_1] + T[i_1, k]"""
+            S[i_1] = S[i_1] + T[i_1, k]
+hint: factor=32, offset=1 makes the stride 1 modulo 32"""
 
 
 def test_an_impossible_stride():
@@ -95,4 +96,5 @@ ScheduleError: storage_align("T", axis=0, factor=16): the extents after axis 0 m
             T[i, j] = A[i, j] + 1.0
     for i_1 in range(4):
         for j_1 in range(n):
-            D[i_1, j_1] = T[i_1, j_1]*2.0"""
+            D[i_1, j_1] = T[i_1, j_1]*2.0
+hint: first compute_at("T", loop), in a loop that needs a part of constant size"""

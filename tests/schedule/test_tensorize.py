@@ -190,12 +190,13 @@ expected for k in range(4), got for k in range(8)
             if first(k):
                 y[i] = 0.0
             y[i] = y[i] + W[i, k]*x[k]
-hint: gemv_4x4_float32 means
-for i in range(4):
-    for k in range(4):
-        if first(k):
-            y[i] = 0.0
-        y[i] = y[i] + w[i, k]*x[k]"""
+    gemv_4x4_float32 means
+    for i in range(4):
+        for k in range(4):
+            if first(k):
+                y[i] = 0.0
+            y[i] = y[i] + w[i, k]*x[k]
+hint: the loops and the statement must be those of the meaning, over any buffers"""
 
 
 def test_the_message_of_an_unknown_name():
@@ -313,7 +314,8 @@ ScheduleError: declare_intrinsic('twice', ...): expected the implementation to c
     def doubled(a, b):
         # a: float32[4] -> b: float32[4]
         for i in range(4):
-            b[i] = a[i]*3.0"""
+            b[i] = a[i]*3.0
+hint: run both with minicc.loop.python.run_python on small arrays"""
 
 
 def test_declarations_that_are_refused():
