@@ -13,7 +13,8 @@ SOURCES = [(p, text := p.read_text(encoding="utf-8"), ast.parse(text)) for p in 
 
 DIRECT = {  # package: what stands directly below it; whatever stands below that is allowed, too
     "errors": (),
-    "config": ("errors",),
+    "paths": ("errors",),  # what stands at a path, for errors
+    "config": ("paths",),
     "types": ("errors",),
     "target": ("config", "types"),
     "ir": ("target",),

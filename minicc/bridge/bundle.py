@@ -34,8 +34,9 @@ from typing import Any
 import numpy as np
 
 from minicc.bridge.plan_reader import MOST_BYTES, PlanReader, is_printable
-from minicc.errors import BridgeError, endless
+from minicc.errors import BridgeError
 from minicc.ops.base import Array
+from minicc.paths import unreadable
 from minicc.types import DType, TensorType
 
 FORMAT, VERSION = "minicc-cuda-bundle", 1
@@ -308,8 +309,8 @@ def load(path: Path) -> Bundle:
 def read_members(path: Path, call: str) -> dict[str, bytes]:
     """The content of each member of a tar, which must be plain files with the names of a bundle's. Raises BridgeError."""
     members: dict[str, bytes] = {}
-    if kind := endless(path):
-        raise BridgeError(call, f"expected a bundle, got {kind}", hint=REBUILD)
+    if refused := unreadable(path, ".tar"):
+        raise BridgeError(call, f"expected a bundle, got {refused[0]}", hint=f"{refused[1]}; {REBUILD}")
     try:
         with tarfile.open(path, "r:") as tar:
             for info in tar:
@@ -321,8 +322,6 @@ def read_members(path: Path, call: str) -> dict[str, bytes]:
                 if len(content) != info.size:
                     raise EOFError(f"{info.name} is cut short")
                 members[info.name] = content
-    except FileNotFoundError:
-        raise BridgeError(call, "expected a bundle, got no such file", hint=REBUILD) from None
     except (tarfile.TarError, OSError, EOFError, ValueError, MemoryError, OverflowError) as error:
         raise BridgeError(call, f"expected a bundle, got a file that is none or is cut short: {error}", hint=REBUILD) from None
     if "plan.json" not in members:

@@ -1,14 +1,16 @@
 """The command line: `minicc compile | run | show | ops | doctor | demo | ...`, one file per command.
 
 An error a user can cause is printed in its four parts on stderr, without a traceback, and the
-exit code is 2. `python -m minicc` is the same program.
+exit code is 2; Ctrl-C is one line, and 130. `python -m minicc` is the same program.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from minicc.cli.compare import compare_command
 from minicc.cli.compile import compile_command
@@ -21,7 +23,20 @@ from minicc.cli.run import run_command
 from minicc.cli.show import show_command
 from minicc.errors import MiniccError, RunError
 
+
+class Commands(TyperGroup):
+    """The commands, each of which Ctrl-C ends with one line and exit code 130."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print(f"minicc {ctx.invoked_subcommand}: stopped by Ctrl-C; no file is left half-written", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=Commands,
     name="minicc",
     help="A tensor compiler to learn from: ONNX to machine code through IRs that print, verify and run.",
     no_args_is_help=True,

@@ -58,7 +58,8 @@ def compile_command(
     refuse_options(call, {"--arch": arch, "--no-cubin": not cubin}, "they are for a GPU", "add --target cuda, or leave them out")
     if output is not None:
         if output.suffix not in STAGE_OF:
-            raise ConfigError(f"--output {output}", f"expected a name that ends in {', '.join(STAGE_OF)}, got {output.name!r}")
+            raise ConfigError(f"--output {output}", f"expected a name that ends in {', '.join(STAGE_OF)}, got {output.name!r}",
+                              hint=f"--output {output.with_suffix('.s') if output.name else 'model.s'} for assembly; the end of the name chooses the stage")
         check_folder(output)
     made = compile_model(model, dim, input_shapes, target, threads, print_pass_times)
     if output is not None:

@@ -10,10 +10,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from minicc.cli.compare import Bound, bind_inputs, read_inputs
 from minicc.cli.options import DimOption, ShapesOption, messages
-from minicc.errors import ConfigError, LoadError, endless, plain_lines, printable
+from minicc.errors import ConfigError, LoadError, plain_lines, printable
 from minicc.frontend import load
 from minicc.graph import Graph, parse
 from minicc.ops.base import Array
+from minicc.paths import unreadable
 from minicc.runtime.files import check_folder, write_arrays, write_file
 from minicc.testing.oracle import STAGES
 from minicc.testing.reduce import (
@@ -40,8 +41,8 @@ def read_graph(path: Path, inputs: Path | None, seed: int, dims: list[str] | Non
     if path.suffix == ".onnx":
         graph = load(path)
         return bind_inputs(graph, None if inputs is None else read_inputs(inputs, graph), seed, dims, shapes)
-    if kind := endless(path):
-        raise LoadError(f"reduce {path}", f"expected an .onnx model or the text of a graph, got {kind}", hint="save it in a file")
+    if refused := unreadable(path, ".onnx"):
+        raise LoadError(f"reduce {path}", f"expected an .onnx model or the text of a graph, got {refused[0]}", hint=refused[1])
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

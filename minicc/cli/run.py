@@ -84,9 +84,10 @@ def run_command(
 
 def _check_options(outputs: Path | None, repeat: int) -> None:
     if outputs is not None and outputs.suffix != ".npz":
-        raise ConfigError(f"--outputs {outputs}", f"expected a name that ends in .npz, got {outputs.name!r}")
+        raise ConfigError(f"--outputs {outputs}", f"expected a name that ends in .npz, got {outputs.name!r}",
+                          hint=f"--outputs {outputs.with_suffix('.npz') if outputs.name else 'answers.npz'}")
     if repeat < 1:
-        raise ConfigError(f"--repeat {repeat}", f"expected 1 or more runs, got {repeat}")
+        raise ConfigError(f"--repeat {repeat}", f"expected 1 or more runs, got {repeat}", hint="--repeat 100, for example")
     if outputs is not None:
         check_folder(outputs)
 
@@ -113,11 +114,15 @@ def _print_profile(made: Any, given: dict[str, Array]) -> None:
 
 def _measure(made: Any, given: dict[str, Array], repeat: int) -> None:
     watch, seconds = Watch(), []
-    for _ in track(range(repeat), "running", console=messages, transient=True):
-        start = time.perf_counter()
-        made.run(given)
-        seconds.append(time.perf_counter() - start)
-    print(f"latency: median {statistics.median(seconds) * 1e3:.3f} ms, best {min(seconds) * 1e3:.3f} ms of {repeat} runs")
+    try:
+        for _ in track(range(repeat), "running", console=messages, transient=True):
+            start = time.perf_counter()
+            made.run(given)
+            seconds.append(time.perf_counter() - start)
+    finally:  # after Ctrl-C, too
+        if seconds:
+            count = f"{repeat} runs" if len(seconds) == repeat else f"the {len(seconds)} runs of {repeat} that ended"
+            print(f"latency: median {statistics.median(seconds) * 1e3:.3f} ms, best {min(seconds) * 1e3:.3f} ms of {count}")
     if note := watch.note():
         messages.print(note, soft_wrap=True)
     if isinstance(made, BundleRunner):

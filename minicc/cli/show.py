@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from minicc.cli.options import DimOption, ModelArgument, ShapesOption, TargetOption, compile_model, stage_text
-from minicc.errors import ConfigError, plain_lines
+from minicc.errors import ConfigError, nearest, plain_lines
 
 STAGES = ("graph", "fused", "te", "naive", "trace", "loop", "llvm", "asm")
 
@@ -39,6 +39,7 @@ def show_command(
         minicc show model.onnx --stage loop --kernel conv_add_relu
     """
     if stage not in STAGES:
-        raise ConfigError(f"show --stage {stage}", f"expected one of {', '.join(STAGES)}, got {stage!r}")
+        raise ConfigError(f"show --stage {stage}", f"expected one of {', '.join(STAGES)}, got {stage!r}",
+                          hint=f"did you mean {near}?" if (near := nearest(stage, STAGES)) else "--stage loop, for example")
     made = compile_model(model, dim, input_shapes, target)
     print(plain_lines(stage_text(made, stage, kernel)))

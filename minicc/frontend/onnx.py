@@ -11,6 +11,7 @@ trusted: no size, name, order or path in it is believed before it is checked.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,7 +25,8 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, SparseTensorProto, TensorProto, TensorShapeProto, ValueInfoProto, defs
 
-from minicc.errors import LoadError, MiniccError, endless
+from minicc.errors import LoadError, MiniccError
+from minicc.frontend.formats import HEAD, foreign, named
 from minicc.frontend.onnx_call import Call
 from minicc.frontend.onnx_functions import Item, flatten
 from minicc.frontend.onnx_ops import TRANSLATIONS
@@ -32,10 +34,12 @@ from minicc.frontend.onnx_tensors import array, checked_dims, dense, dtype_of
 from minicc.graph.evaluate import given_array, match_shape
 from minicc.graph.ir import Defaults, Graph, Node, Span, constant, input, spanned
 from minicc.ops.base import Array
+from minicc.paths import unreadable
 from minicc.types import Dim, Symbol, TensorType
 
 OLDEST = 7
 NEWEST: int = defs.onnx_opset_version()
+LARGEST = 2**31 - 1  # bytes of a protobuf
 MOST_NODES = 200_000  # of a model: some ten times those of the largest in use; each takes 0.1 ms to load and as long to optimize
 
 
@@ -99,21 +103,39 @@ def _load(name: str, folders: tuple[Path, ...], model: ModelProto) -> Graph:
 
 
 def _read(path: Path) -> bytes:
-    if kind := endless(path):
-        raise LoadError(f"load({str(path)!r})", f"expected a file, got {kind}", hint="save the model in a file, and load that")
+    call = f"load({str(path)!r})"
+    if refused := unreadable(path, ".onnx"):
+        raise LoadError(call, f"expected a file, got {refused[0]}", str(path), refused[1])
     try:
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise LoadError(f"load({str(path)!r})", f"cannot read the file: {error}", hint="check the path") from None
+        with path.open("rb") as file:
+            _check_format(file.read(HEAD), path.name)  # before the rest is read: archives of weights are large
+            if (size := file.seek(0, os.SEEK_END)) > LARGEST:
+                raise LoadError(call, f"expected at most {LARGEST:,} bytes, the most that a protobuf has, got {size:,}", str(path),
+                                "keep the tensors beside the model: onnx.save(model, path, save_as_external_data=True)")
+            file.seek(0)
+            return file.read()
+    except OSError as error:
+        raise LoadError(call, f"expected a file, got one that cannot be read: {error.strerror}", str(path), "copy the file to a disk of yours") from None
+
+
+def _check_format(head: bytes, name: str) -> None:
+    if not head:
+        raise LoadError(f"load({name!r})", "expected an ONNX model, got an empty file", name, "copy, download or export the model again")
+    if found := foreign(head):
+        raise LoadError(f"load({name!r})", f"expected an ONNX model, got {found[0]}", name, found[1])
 
 
 def _parse(content: bytes, name: str) -> ModelProto:
+    _check_format(content[:HEAD], name)
     model = ModelProto()
     try:
         model.ParseFromString(content)
     except DecodeError as error:
-        raise LoadError(f"load({name!r})", f"expected an ONNX protobuf, got {len(content)} bytes that do not parse ({error})",
-                        where=name, hint="the file is cut off, or is not an ONNX model") from None
+        found = named(content[:HEAD], name)
+        begins = content[:1] == b"\x08"  # the version that models begin with
+        what, hint = found or (f"{len(content):,} bytes that do not parse ({error})", "the file begins as a model does, and is cut off or damaged: "
+                               "copy, download or export it again" if begins else "the file is no ONNX model, or is damaged")
+        raise LoadError(f"load({name!r})", f"expected an ONNX protobuf, got {what}", name, hint) from None
     return model
 
 
@@ -153,9 +175,9 @@ class _Loader:
         versions = {entry.domain or "ai.onnx": entry.version for entry in self.model.opset_import}
         inner = [e.version for f in self.model.functions for e in f.opset_import if e.domain in ("", "ai.onnx")]
         if not self.model.HasField("graph") or "ai.onnx" not in versions:
-            raise self.error("expected a model with a graph and an opset of ai.onnx, got "
-                             f"{'one' if self.model.HasField('graph') else 'no graph'} with opsets {versions}",
-                             self.name, "the file is empty or damaged, or is not an ONNX model")
+            what, hint = named(b"", self.name) or ("one" if self.model.HasField("graph") else "no graph", "the file is damaged, or is no ONNX model; "
+                                                   "torch.onnx.export and tf2onnx write one")
+            raise self.error(f"expected a model with a graph and an opset of ai.onnx, got {what} with opsets {versions}", self.name, hint)
         opset = int(versions["ai.onnx"])
         for version in (opset, *inner):
             if not 1 <= version <= NEWEST or self.model.ir_version > onnx.IR_VERSION:

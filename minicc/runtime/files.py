@@ -9,6 +9,7 @@ model may use and of every dtype, bfloat16 included, which NumPy's files have no
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tempfile
@@ -19,38 +20,38 @@ from typing import Any
 
 import numpy as np
 
-from minicc.errors import ConfigError, RunError, endless
+from minicc.errors import ConfigError, RunError
+from minicc.paths import unreadable, unwritable
 from minicc.types import DType, bfloat16
 
 Array = np.ndarray[Any, np.dtype[Any]]
+_REMEDIES = {errno.ENOSPC: "the disk is full: make room, or name a file on another disk", errno.EDQUOT: "your quota is used up: make room",
+             errno.EROFS: "the disk is read-only: name a file on another one", errno.ENAMETOOLONG: "give the file a shorter name"}
 LONGEST_NAME = 60_000  # bytes; the format of archives ends at 65,535
 
 
 def check_folder(path: Path) -> None:
     """Raise ConfigError, before any work is done, when `path` has no folder that we may write in, or is one."""
-    kind = "a folder" if path.is_dir() else endless(path)
-    if kind or not os.access(path.parent, os.W_OK | os.X_OK):
-        problem = f"{path} is {kind}" if kind else f"cannot write in {path.parent}"
-        raise ConfigError(f"write {path}", f"expected the name of a new file, got one that cannot be written: {problem}",
-                          hint="name a file in a folder that exists and is yours")
+    if refused := unwritable(path):
+        raise ConfigError(f"write {path}", f"expected the name of a new file, got one that cannot be written: {refused[0]}", hint=refused[1])
 
 
 def write_file(path: Path, content: bytes) -> None:
     """Write `content` to `path`, replacing it at once. Raises ConfigError when that is not possible."""
+    check_folder(path)
+    temporary = ""
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise ConfigError(f"write {path}", f"cannot write in {path.parent}: {error.strerror}",
-                          hint="name a folder that exists and is yours") from None
-    try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise ConfigError(f"write {path}", str(error.strerror), hint="is it a folder, or the disk full?") from None
+            raise ConfigError(f"write {path}", f"expected to write {len(content):,} bytes in {path.parent.resolve()}, got: {error.strerror}",
+                              hint=_REMEDIES.get(error.errno or 0, "name a file in another folder")) from None
         raise
 
 
@@ -84,8 +85,8 @@ def read_arrays(path: Path, dtypes: Mapping[str, DType] | None = None, option: s
     is read from its bits. Raises RunError, which names `option`, when the file cannot be read.
     """
     wanted = dtypes or {}
-    if kind := endless(path):
-        raise RunError(f"{option} {path}", f"expected a file of arrays, got {kind}", hint="save the arrays in a file: numpy.savez")
+    if refused := unreadable(path, ".npz"):
+        raise RunError(f"{option} {path}", f"expected a file of arrays, got {refused[0]}", hint=f"{refused[1]}; numpy.savez writes one")
     try:
         if not zipfile.is_zipfile(path):
             name = next(iter(wanted)) if len(wanted) == 1 else path.stem

@@ -75,7 +75,7 @@ EVERY = pytest.mark.parametrize("command", ["compile", "run", "show"])
         (GOOD[: len(GOOD) // 2], "LoadError: load('bad.onnx'): expected an ONNX protobuf|cut off"),
         (GOOD[:-1], "LoadError: load('bad.onnx')"),
         (b"\xff\xfe\x00garbage" * 50, "LoadError: load('bad.onnx'): expected an ONNX protobuf"),
-        (b"", "LoadError: load('bad.onnx')|no graph"),
+        (b"", "LoadError: load('bad.onnx')|an empty file"),
         (b"PK\x03\x04", "LoadError: load('bad.onnx')"),
         (GOOD.replace(b"MatMul", b"\xff\xff\xff\xff\xff\xff"), "LoadError: load('bad.onnx')"),
     ],
@@ -89,10 +89,10 @@ def test_files_that_are_no_models(refused, tmp_path, command, content, words):
 
 @EVERY
 def test_paths_without_a_file(refused, tmp_path, command):
-    refused("LoadError|cannot read the file|No such file|hint: check the path", command, tmp_path / "absent.onnx")
-    refused("LoadError|cannot read the file|directory", command, tmp_path)
+    refused("LoadError|nothing called 'absent.onnx'|hint: no .onnx file is in", command, tmp_path / "absent.onnx")
+    refused("LoadError|expected a file, got a folder|is empty", command, tmp_path)
     (tmp_path / "loop.onnx").symlink_to("loop.onnx")
-    refused("LoadError|cannot read the file", command, tmp_path / "loop.onnx")
+    refused("LoadError|a link to 'loop.onnx', which leads to no file", command, tmp_path / "loop.onnx")
 
 
 def malformed() -> dict[str, tuple[onnx.ModelProto, str]]:
