@@ -9,7 +9,8 @@ In: a program. Out: nothing, or a LoopError that shows the culprit. Checked are
   for all symbolic sizes that the program's `requires` allows;
 - races: iterations of a loop whose order does not matter touch distinct elements (`loop.races`).
 
-What cannot be proven is an error. Facts come from the extents of loops and from conditions.
+What cannot be proven is an error. Facts come from the extents of loops and from conditions; an
+index that their intervals do not keep inside is looked at point by point (`loop.points`).
 `required` finds what a program must require of its sizes.
 """
 
@@ -37,6 +38,7 @@ from minicc.loop.ir import (
     Store,
     Update,
 )
+from minicc.loop.points import outside
 from minicc.loop.program import Program
 from minicc.loop.races import Access, meeting
 from minicc.loop.ranges import Ranges, inside, least, size_vars, sizes, within
@@ -56,6 +58,7 @@ from minicc.te.expr import (
     children,
     const,
     free_vars,
+    unary,
 )
 from minicc.types import boolean, int64
 
@@ -89,7 +92,7 @@ class _Known:
     def where(self, cond: Expr, truth: bool = True) -> _Known:
         """This, where `cond` is true, or false."""
         if (cond, truth) not in self.branches:
-            tested = conjuncts(cond) if truth else set()
+            tested = conjuncts(cond if truth else unary("not", cond))
             self.branches[cond, truth] = _Known(assume(cond, self.ranges, truth), self.truths | tested)
         return self.branches[cond, truth]
 
@@ -180,7 +183,7 @@ class _Verifier:
         self.variables.add(s.var)
         if isinstance(s.extent, Expr):
             self.trips = [*around, s.extent]
-            self.visit(s.body, _Known(self.as_required(inside(s, known.ranges)), known.truths))
+            self.visit(s.body, _Known(self.as_required(inside(s, known.ranges)), known.truths | {binary("lt", s.var, s.extent)}))
         else:
             self.visit(s.body, _Known(inside(s, known.ranges), known.truths))
         self.variables.discard(s.var)
@@ -292,13 +295,17 @@ class _Verifier:
         self.accesses.append(found)
 
     def require(self, found: Access, index: Expr, extent: int | Expr, known: _Known) -> None:
-        """Refuse an index that is not proven inside, unless what the program requires of its sizes keeps it there."""
+        """Refuse an index that is not proven inside, unless no point is outside, or what the program requires of its sizes keeps it there."""
+        points = outside(index, extent, known.bounds, known.truths)
+        if points == []:
+            return
         cond = self.condition(index, extent, known) if self.sizes else FALSE
         if cond is FALSE or not (self.needs is not None or conjuncts(cond) <= self.requires):
             low, high = known.bounds.of(index)
             limit = f"0 <= {index}" if low < 0 else f"{index} < {extent}"
             way = "store" if found.write else "read"
-            self.fail(f"expected an index in [0, {extent}) of {found}, got {index}, which may be in [{low}, {high}]", str(found),
+            at = "".join([f", {n} where {', '.join([f'{v} = {x}' for v, x in at.items()])}" for n, at in points or () if at])
+            self.fail(f"expected an index in [0, {extent}) of {found}, got {index}, which may be in [{low}, {high}]{at}", str(found),
                       f"{way} it only where {limit} holds (te.if_then_else), pad {found.buffer.name}, or make the loops shorter")
         elif self.needs is not None:
             for part in sorted(conjuncts(cond), key=str):

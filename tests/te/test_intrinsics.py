@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from minicc.te.evaluate import evaluate_expr
 from minicc.te.expr import Binary, Call, Cast, Const, Select, Unary, Var, const, walk
 from minicc.te.intrinsics import INTRINSICS
-from minicc.testing.expression import evaluate_expr
 from minicc.types import bfloat16, float16, float32, float64, int32
 
 X, Y = Var("x", float32), Var("y", float32)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from minicc import te
 from minicc.ir.rewrite import Rule, Wild, instantiate
 from minicc.te.bounds import assume, bounds
+from minicc.te.evaluate import evaluate_expr
 from minicc.te.expr import (
     Binary,
     Cast,
@@ -31,7 +32,6 @@ from minicc.te.expr import (
 )
 from minicc.te.linear import from_linear, linear
 from minicc.te.simplify import FAST, RULES, Hole, Number, Simplifier, simplify
-from minicc.testing.expression import evaluate_expr
 from minicc.testing.strategies import expressions
 from minicc.types import boolean, float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64
 

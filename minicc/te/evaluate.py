@@ -3,6 +3,7 @@
 In: an expression without loads, and an array for each of its variables. Out: an array. A whole
 array is evaluated at a time and shared sub-expressions once, so millions of points are cheap.
 
+>>> from minicc.types import float32
 >>> x = Var("x", float32)
 >>> evaluate_expr(x * x + 1.0, {x: np.float32([1, 2, 3])})
 array([ 2.,  5., 10.], dtype=float32)
@@ -17,11 +18,9 @@ import numpy as np
 
 from minicc.te.expr import Binary, Call, Cast, Const, Expr, Select, Unary, Var, children, walk
 from minicc.te.intrinsics import INTRINSICS
-from minicc.types import DType, float32
+from minicc.types import DType
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-__all__ = ["Var", "evaluate_expr", "float32"]
 
 
 def _guarded(divide: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
