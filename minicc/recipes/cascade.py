@@ -94,7 +94,7 @@ def _cut(s: Schedule, name: str, most: int) -> list[str]:
         limit = most // steps if shared else 2 * most
         pieces: list[str] = []
         while trips > limit:
-            trips = _parts(trips, limit)
+            trips = _parts(trips, limit, 2 * most)
             outer, inner = s.split(outer, nparts=trips)
             pieces.insert(0, inner)
             limit = 2 * most
@@ -102,15 +102,15 @@ def _cut(s: Schedule, name: str, most: int) -> list[str]:
     return levels
 
 
-def _parts(extent: int, most: int) -> int:
-    """In how many parts of at most `most` to cut a loop: equal ones if they need not be small.
+def _parts(extent: int, size: int, most: int) -> int:
+    """In how many parts of at most `size` to cut a loop: equal ones if they need not be small.
 
-    Else one part is shorter, and the number of parts can be cut again.
+    Else one part is shorter, and more than `most` parts are so many that they can be cut again.
     """
-    for size in range(most, most // 2, -1):
-        if extent % size == 0:
-            return extent // size
-    least, unit = -(-extent // most), 1
+    for equal in range(size, max(size // 2, 2) - 1, -1):
+        if extent % equal == 0:
+            return extent // equal
+    least, unit = -(-extent // size), 1
     while least > most * unit:
         unit *= most // 2
     return -(-least // unit) * unit

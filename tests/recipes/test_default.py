@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from minicc import te
 from minicc.loop.lower import lower
 from minicc.loop.verify import verify
 from minicc.ops import Conv, LayerNormalization, LogSoftmax, MatMul, ReduceMean, Softmax
-from minicc.recipes import default
+from minicc.recipes import cascade, default
+from minicc.recipes.cascade import nest_of
 from minicc.recipes.structure import nests
+from minicc.schedule import Schedule
 from minicc.target import Caches, Target
 
 AVX2 = Target("x86_64-unknown-linux-gnu", "haswell", "+avx2,+fma", 256, 16, Caches())
@@ -43,3 +47,23 @@ def test_small_loops_are_not_worth_threads():
     x = te.placeholder((4, 4), name="x")
     y = te.compute((4, 4), lambda i, j: x[i, j] + 1.0, name="y")
     assert "parallel" not in str(default.schedule(lower([y], [x, y], "kernel").program, AVX2).trace)
+
+
+def test_sums_over_two_loops_of_any_length_are_cut_into_levels():
+    for outer in (1, 2, 3, 8, 19, 23, 37):
+        for inner in (1, 2, 5, 13, 32, 37):
+            x = te.placeholder((outer, inner), name="x")
+            a, b = te.reduce_axis((0, outer), name="a"), te.reduce_axis((0, inner), name="b")
+            y = te.compute((1,), lambda i, x=x, a=a, b=b: te.sum(x[a, b], axis=(a, b)), name="y")
+            s = Schedule(lower([y], [x, y], "total").program)
+            if cascade.is_long_sum(nest_of(s, "y")):
+                levels = cascade.factor_sum(s, "y")
+                trips = [math.prod(f.extent for f in nest_of(s, name).reductions) for name in ("y", *levels)]
+                assert levels and max(trips) <= 2 * (math.isqrt(outer * inner) + 1), (outer, inner, trips)
+
+
+@pytest.mark.parametrize("size, most", [(2, 12), (3, 12), (7, 14), (33, 66), (64, 128), (128, 256)])
+def test_a_loop_of_any_length_is_cut_into_fewer_parts(size, most):
+    for extent in [*range(size + 1, 2000), 99991, 10**6 + 3, 10**9 + 7]:
+        parts = cascade._parts(extent, size, most)
+        assert -(-extent // size) <= parts < extent and -(-extent // parts) <= size
