@@ -6,6 +6,8 @@ exit code is 2; Ctrl-C is one line, and 130. `python -m minicc` is the same prog
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Any
 
@@ -21,7 +23,9 @@ from minicc.cli.ops import ops_command
 from minicc.cli.reduce import reduce_command
 from minicc.cli.run import run_command
 from minicc.cli.show import show_command
-from minicc.errors import MiniccError, RunError
+from minicc.errors import ConfigError, MiniccError, RunError
+
+LOST = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)  # the output has no reader, or no room
 
 
 class Commands(TyperGroup):
@@ -58,10 +62,21 @@ app.command("fusion")(fusion_command)
 def main() -> None:
     """The entry point of the `minicc` program."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # what cannot be written is told here, not while Python ends
     except MiniccError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     except MemoryError as error:
         print(RunError("minicc", f"expected enough memory, got none: {error}", hint="use a smaller model or batch"), file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if error.errno not in LOST:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again while it ends
+        if error.errno != errno.EPIPE:  # whoever reads less than there is means it, as head does
+            print(ConfigError("minicc", f"expected to write all of the output, got: {error.strerror}",
+                              hint="is the disk full? send the output elsewhere"), file=sys.stderr)
+        sys.exit(1 if error.errno == errno.EPIPE else 2)
