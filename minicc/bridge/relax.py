@@ -209,7 +209,7 @@ class Relax:
 
     def refuse(self, op: Operator, why: str, hint: str = "") -> BridgeError:
         """The error that says why `op` has no form in TVM; raise it."""
-        return BridgeError(f"relax({op})", f"expected an operator that TVM has, got one it has not: {why}", hint=hint)
+        return BridgeError(f"relax({op})", f"expected an operator that TVM has, got one it has not: {why}", hint=hint or "run it by minicc, or export the model without it")
 
     def call(self, function: Callable[..., Any], name: str, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
         """Emit `function(*args, **options)`: a Value, or a tuple of them. Raises BridgeError when TVM refuses."""

@@ -146,7 +146,7 @@ def _meant(unknown: Sequence[str], known: Iterable[str], otherwise: str) -> str:
 
 def _check_number(call: str, what: str, number: Any) -> None:
     if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 0:
-        raise GraphError(call, f"{what} must be an integer of at least 0, got {number!r}")
+        raise GraphError(call, f"{what} must be an integer of at least 0, got {number!r}", hint=f"give the number of elements: {int(abs(number)) if isinstance(number, (int, float)) and 0 < abs(number) < HUGE else 1}, for example")
 
 
 def _check_size(call: str, n: Node) -> None:
@@ -187,7 +187,8 @@ def _evaluated(n: Node) -> Node:
     try:
         return constant(compute(n.op, arrays))
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise GraphError(f"bind: {n.op}", f"cannot compute an operand: {error}", where=here()) from error
+        raise GraphError(f"bind: {n.op}", f"cannot compute an operand: {error}", where=here(),
+                         hint="compute it once from good numbers, and store the result in the model as an initializer") from error
 
 
 

@@ -101,8 +101,9 @@ def match_shape(call: str, name: str, declared: TensorType, shape: Sequence[Any]
         fits = fits and got == (dims.setdefault(expected.name, got) if isinstance(expected, Symbol) else expected)
     if not fits:
         bound = ", ".join(f"{d} is {dims[d.name]}" for d in declared.shape if isinstance(d, Symbol) and d.name in dims)
-        raise GraphError(call, f"input {name} must be {declared}{f' where {bound}' if bound else ''}, "
-                         f"got shape {tuple(shape)}")
+        way = "each symbol has one size in all inputs, and numbers stand for themselves: pad, cut or reshape the array"
+        raise GraphError(call, f"input {name} must be {declared}{f' where {bound}' if bound else ''}, got shape {tuple(shape)}",
+                         hint=way if len(shape) == declared.rank else f"give {declared.rank} dimensions: x[None] adds one, x.reshape(...) changes them")
 
 
 def _check_result(graph: Graph, n: Node, array: Array) -> None:
@@ -110,4 +111,4 @@ def _check_result(graph: Graph, n: Node, array: Array) -> None:
     got = TensorType.of(array)
     if n.inferred is not None and n.inferred.is_bound and got != n.inferred:
         raise GraphError(f"evaluate({graph.name})", f"{n.op} must give {n.inferred}, its reference gave {got}",
-                         where=graph.where(n))
+                         where=graph.where(n), hint=f"infer and numpy of {n.op.name} disagree: correct one of them")

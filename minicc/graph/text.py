@@ -65,10 +65,11 @@ class _Line:
     hidden: int = field(default=0)  # how much of the margin belongs to the kernels around
 
     def error(self, problem: str, at: int | None = None, hint: str = "") -> GraphError:
-        """An error that underlines column `at`, or where the line is read to."""
+        """An error that underlines column `at`, or where the line is read to; without a hint it shows the grammar."""
         column = self.at if at is None else at
         return GraphError("parse(text)", f"line {self.number}: {problem}",
-                          where=f"{self.content}\n{' ' * column}^ here", hint=hint)
+                          where=f"{self.content}\n{' ' * column}^ here",
+                          hint=hint or "write it as a graph prints: graph NAME(x: float32[2]) { / %0 = Relu(x) : float32[2] / return y=%0 / }")
 
     def peek(self) -> str:
         """The next token, "" at the end."""

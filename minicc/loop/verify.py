@@ -126,9 +126,10 @@ class _Verifier:
         self.visit(self.program.body, _Known(self.as_required(sizes(self.program))))
         for buffer in self.program.outputs:
             if buffer not in self.written and 0 not in buffer.shape:
-                self.fail(f"expected every output to be written, got no store to {buffer}", buffer.name)
+                self.fail(f"expected every output to be written, got no store to {buffer}", buffer.name,
+                          f"store to each element of {buffer.name}, or leave it out of the outputs")
 
-    def fail(self, problem: str, culprit: str, hint: str = "") -> NoReturn:
+    def fail(self, problem: str, culprit: str, hint: str) -> NoReturn:
         raise LoopError(f"verify({self.program.name})", problem, caret(str(self.program), culprit), hint)
 
     def as_required(self, ranges: Ranges) -> Ranges:
@@ -139,7 +140,7 @@ class _Verifier:
 
     def claim(self, name: str) -> None:
         if name in self.names:
-            self.fail(f"names must be unique, got {name} twice", name)
+            self.fail(f"names must be unique, got {name} twice", name, f"rename one {name}")
         self.names.add(name)
 
     # ---- statements
@@ -172,11 +173,11 @@ class _Verifier:
     def loop(self, s: For, known: _Known) -> None:
         self.claim(s.name)
         if s.kind not in _KINDS:
-            self.fail(f"loop {s.name} has an unknown kind {s.kind}", s.name)
+            self.fail(f"loop {s.name} has an unknown kind {s.kind}", s.name, f"one of {', '.join(_KINDS)}")
         if isinstance(s.extent, Expr):
             self.exprs((s.extent,), known)
             if s.extent.dtype is not int64:
-                self.fail(f"the extent of loop {s.name} must be int64, got {s.extent.dtype}", s.name)
+                self.fail(f"the extent of loop {s.name} must be int64, got {s.extent.dtype}", s.name, "cast it: x.astype(int64)")
         elif s.extent <= 0:
             return  # nothing in it runs
         before, around = len(self.accesses), self.trips
@@ -202,27 +203,29 @@ class _Verifier:
     def guard(self, cond: Expr, body: Stmt, known: _Known) -> None:
         self.exprs((cond,), known)
         if cond.dtype is not boolean:
-            self.fail(f"a condition must be bool, got {cond.dtype}: {cond}", "if")
+            self.fail(f"a condition must be bool, got {cond.dtype}: {cond}", "if", f"compare it: {cond} != 0")
         if known.may_be(cond, True):
             self.visit(body, known.where(cond))
 
     def prefetch(self, buffer: Buffer, indices: tuple[Expr, ...], known: _Known) -> None:
         if buffer not in self.buffers:
-            self.fail(f"prefetch of {buffer.name} is outside of its scope", buffer.name)
+            self.fail(f"prefetch of {buffer.name} is outside of its scope", buffer.name, f"prefetch inside of the allocation of {buffer.name}")
         for var in free_vars(*indices) - self.variables:
-            self.fail(f"{var} is used outside of its loop", var.name)
+            self.fail(f"{var} is used outside of its loop", var.name, f"move the statement into the loop {var.name}")
         self.exprs(indices, known)
 
     def extern(self, s: ExternCall, known: _Known) -> None:
         if s.output in self.program.params:
-            self.fail(f"inputs must not be written, got a call of {s.function} that writes {s.output}", s.output.name)
+            self.fail(f"inputs must not be written, got a call of {s.function} that writes {s.output}", s.output.name,
+                      "write to a buffer of its own, and copy")
         if s.output in s.inputs:
-            self.fail(f"{s.function} must not read {s.output.name}, which it writes", s.output.name)
+            self.fail(f"{s.function} must not read {s.output.name}, which it writes", s.output.name, "write to a buffer of its own, and copy")
         for buffer in (*s.inputs, s.output):
             if buffer not in self.buffers:
-                self.fail(f"{buffer.name} is outside of its scope", f"{s.function}")
+                self.fail(f"{buffer.name} is outside of its scope", f"{s.function}", f"move the call into the allocation of {buffer.name}")
             if buffer is not s.output and buffer not in self.written:
-                self.fail(f"{buffer.name} is read by {s.function} before anything is written to it", buffer.name)
+                self.fail(f"{buffer.name} is read by {s.function} before anything is written to it", buffer.name,
+                          f"fill {buffer.name} before the call")
             self.accesses.append(Access(buffer, (const(0),) * len(buffer.shape), known.bounds, buffer is s.output))
         self.written.add(s.output)
 
@@ -230,12 +233,14 @@ class _Verifier:
         target = Access(s.buffers[0], s.indices, known.bounds, True)
         if not len(s.buffers) == len(s.values) == len(s.inits):
             self.fail(f"an update of {len(s.buffers)} buffers needs as many values and inits, got {len(s.values)} and "
-                      f"{len(s.inits)}", target.buffer.name)
+                      f"{len(s.inits)}", target.buffer.name, "one value and one init for each buffer")
         for axis in s.axes:
             if axis not in self.variables:
-                self.fail(f"{target} is reduced over {axis}, which is no loop around it", axis.name)
+                self.fail(f"{target} is reduced over {axis}, which is no loop around it", axis.name,
+                          f"put the update into a loop {axis.name}, or leave it out of the axes")
             if axis in free_vars(*s.indices):
-                self.fail(f"{target} is reduced over {axis}, so its indices must not depend on it", axis.name)
+                self.fail(f"{target} is reduced over {axis}, so its indices must not depend on it", axis.name,
+                          f"leave {axis.name} out of the axes, or out of the indices")
         self.exprs((*s.indices, *s.inits), known)
         for buffer, value in zip(s.buffers, s.inits, strict=True):
             self.write(buffer, s.indices, value, known)
@@ -245,7 +250,7 @@ class _Verifier:
 
     def write(self, buffer: Buffer, indices: tuple[Expr, ...], value: Expr, known: _Known) -> None:
         if buffer in self.program.params:
-            self.fail(f"inputs must not be written, got a store to {buffer}", buffer.name)
+            self.fail(f"inputs must not be written, got a store to {buffer}", buffer.name, "store to a buffer of its own: an allocation or an output")
         if value.dtype is not buffer.dtype:
             self.fail(f"{buffer.name} holds {buffer.dtype}, got a value of {value.dtype}: {value}", buffer.name,
                       f"cast it: x.astype({str(buffer.dtype)!r})")
@@ -265,11 +270,12 @@ class _Verifier:
             seen.add((x, here))
             match x:
                 case Var() if x not in self.variables:
-                    self.fail(f"{x} is used outside of its loop", x.name)
+                    self.fail(f"{x} is used outside of its loop", x.name, f"move the statement into the loop {x.name}")
                 case Load():
                     self.access(x.source, x.indices, here, False)
                 case Reduce():
-                    self.fail(f"a loop program has no reductions in expressions, got {x}", x.combiner.name)
+                    self.fail(f"a loop program has no reductions in expressions, got {x}", x.combiner.name,
+                              "lower it: a reduction is an Update of a buffer")
                 case Select(cond, then, other):
                     pending.append((cond, here))
                     sides = ((then, True), (other, False))
@@ -280,16 +286,17 @@ class _Verifier:
     def access(self, buffer: Buffer, indices: tuple[Expr, ...], known: _Known, write: bool) -> None:
         found = Access(buffer, indices, known.bounds, write)
         if buffer not in self.buffers:
-            self.fail(f"{found} is outside of the scope of {buffer.name}", str(found))
+            self.fail(f"{found} is outside of the scope of {buffer.name}", str(found), f"move the statement into the allocation of {buffer.name}")
         if not write and buffer not in self.written:
-            self.fail(f"{found} is read before anything is written to {buffer.name}", str(found))
+            self.fail(f"{found} is read before anything is written to {buffer.name}", str(found), f"fill {buffer.name} before it is read")
         if len(indices) != len(buffer.shape):
-            self.fail(f"{buffer} has {len(buffer.shape)} dimensions, got {len(indices)} indices: {found}", str(found))
+            self.fail(f"{buffer} has {len(buffer.shape)} dimensions, got {len(indices)} indices: {found}", str(found),
+                      f"give {len(buffer.shape)} indices")
         for var in free_vars(*indices) - self.variables:
-            self.fail(f"{var} is used outside of its loop", var.name)
+            self.fail(f"{var} is used outside of its loop", var.name, f"move the statement into the loop {var.name}")
         for index, extent in zip(indices, buffer.shape, strict=True):
             if index.dtype is not int64:
-                self.fail(f"indices must be int64, got {index.dtype}: {found}", str(found))
+                self.fail(f"indices must be int64, got {index.dtype}: {found}", str(found), "cast it: x.astype(int64)")
             if not known.within(index, extent):
                 self.require(found, index, extent, known)
         self.accesses.append(found)

@@ -391,7 +391,8 @@ def scan(init: Tensor, update: Tensor, state: Tensor, name: str = "scan") -> Ten
     """A recurrence along the first axis; see `Scan`."""
     if not same_shape(init.shape[1:], state.shape[1:]) or not same_shape(update.shape, state.shape):
         raise TeError(f"scan({name!r})", f"update must have the shape of the state {state.shape} and init that of "
-                      f"its first steps, got {update.shape} and {init.shape}")
+                      f"its first steps, got {update.shape} and {init.shape}",
+                      hint="state = te.placeholder((steps, ...)), update = te.compute(state.shape, ...), init = te.compute((1, *state.shape[1:]), ...)")
     if state in set(tensors_of(init)):
         raise TeError(f"scan({name!r})", f"the first steps must not read the state, which they begin, got {init} of {state}",
                       where=repr(init.op), hint="compute them from other tensors, as in te.compute((1, n), lambda _, i: X[0, i])")
