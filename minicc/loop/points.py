@@ -1,9 +1,9 @@
-"""Does an index leave its buffer? Decided point by point, where loops are short.
+"""Where loops are short, point by point: does an index leave its buffer, do two accesses meet?
 
-In: an index and its limit, and what is known at its place: the intervals of its variables, and the conditions that
-were tested around it. Out: a point where it is outside, or that there is none. It is for what intervals do not prove,
-such as digits of a number in two mixed radices. The points are those of all loops that the index or a condition
-depends on; where they are too many, of fewer loops, and then of fewer conditions. One that reads data is taken to hold.
+In: indices, and what is known at their place: the intervals of the variables, and the conditions that were tested
+around it. Out: a point that breaks the rule, or that there is none. It is for what intervals do not prove, such as
+digits of a number in two mixed radices. The points are those of all loops that the index or a condition depends on;
+where they are too many, of fewer loops, and then of fewer conditions. One that reads data is taken to hold.
 Integers wrap and divide as everywhere (`te.evaluate`).
 
 >>> i, j = Var("i"), Var("j")
@@ -12,6 +12,8 @@ Integers wrap and divide as everywhere (`te.evaluate`).
 []
 >>> outside(digits // 20, 8, Bounds({i: (0, 59)}), [])
 [(8, {i: 7})]
+>>> meet(i, set(), *[(i * 7 + j, Bounds({i: (0, 5), j: (0, last)}), []) for last in (6, 6)])
+False
 """
 
 from __future__ import annotations
@@ -22,37 +24,62 @@ from collections.abc import Collection
 import numpy as np
 
 from minicc.te.bounds import Bounds
-from minicc.te.evaluate import evaluate_expr
+from minicc.te.evaluate import Array, evaluate_expr
 from minicc.te.expr import Binary, Cast, Const, Expr, Select, Unary, Var, binary, free_vars, walk
 from minicc.types import boolean
 
 MOST_POINTS = 1 << 18  # a few milliseconds
 
 Point = tuple[int, dict[Var, int]]  # the value of an index, and of the variables
+Place = tuple[Expr, Bounds, Collection[Expr]]  # an offset in memory, and what is known where it is used
 
 
 def outside(index: Expr, extent: int | Expr, known: Bounds, truths: Collection[Expr]) -> list[Point] | None:
     """At most one point where `0 <= index < extent` does not hold, of the variables that matter; None where undecided."""
     inside = binary("and", binary("le", 0, index), binary("lt", index, extent))
-    if not _computable(inside):
+    if (points := _points(inside, free_vars(inside), known, truths)) is None:
         return None
-    own = free_vars(inside)
+    count, env = points
+    leaves = np.broadcast_to(~evaluate_expr(inside, env), (count,))
+    if not leaves.any():
+        return []
+    at = {v: x[int(leaves.argmax())] for v, x in env.items()}
+    tied = _tied(free_vars(inside), truths)
+    return [(int(evaluate_expr(index, at)), {v: int(n) for v, n in at.items() if v in tied})]
+
+
+def meet(var: Var, fixed: Collection[Var], first: Place, second: Place) -> bool | None:
+    """Whether two offsets are equal for different values of `var` and the same of `fixed`; None where undecided."""
+    found = [_points(offset, {var, *free_vars(offset)}, known, truths) for offset, known, truths in (first, second)]
+    if (here := found[0]) is None or (there := found[1]) is None:
+        return None
+    same = [v for v in fixed if v in here[1] and v in there[1]]
+    rows = [np.stack([np.broadcast_to(x, (count,)) for x in (evaluate_expr(place[0], env), *[env[v] for v in same])], axis=1)
+            for place, (count, env) in ((first, here), (second, there))]
+    elements, which = np.unique(np.concatenate(rows), axis=0, return_inverse=True)
+    least, most = np.full((2, len(elements)), np.iinfo(np.int64).max), np.full((2, len(elements)), -1)
+    for side, (at, (_, env)) in enumerate(zip(np.split(which.ravel(), [here[0]]), (here, there), strict=True)):
+        np.minimum.at(least[side], at, env[var])
+        np.maximum.at(most[side], at, env[var])
+    return bool(((most >= 0).all(axis=0) & (least.min(axis=0) < most.max(axis=0))).any())
+
+
+def _points(e: Expr, own: set[Var], known: Bounds, truths: Collection[Expr]) -> tuple[int, dict[Var, Array]] | None:
+    """How many points there are for `e`, and the variables at each; None where they are too many, or `e` needs more than these."""
+    if not _computable(e):
+        return None
     computable = [t for t in truths if _computable(t)]
-    tied = _tied(own, computable)
-    for names in (own.union(*map(free_vars, computable)), tied, own):
+    for names in (own.union(*map(free_vars, computable)), _tied(own, computable), own):
         axes = sorted(names, key=lambda v: v.name)
         ends = [known.of(v) for v in axes]
         if math.prod(high - low + 1 for low, high in ends) <= MOST_POINTS:
             ranges = [np.arange(int(low), int(high) + 1) for low, high in ends]
-            env = dict(zip(axes, np.ix_(*ranges), strict=True))
-            leaves = ~evaluate_expr(inside, env)
+            env: dict[Var, Array] = dict(zip(axes, np.ix_(*ranges), strict=True))
+            holds: Array = np.ones([len(r) for r in ranges], bool)
             for cond in [t for t in computable if free_vars(t) <= names]:
-                leaves = leaves & evaluate_expr(cond, env)
-            if not leaves.any():
-                return []
-            at = np.unravel_index(int(leaves.argmax()), leaves.shape)
-            point = {v: int(r[n]) for v, r, n in zip(axes, ranges, at, strict=True)}
-            return [(_value(index, point), {v: n for v, n in point.items() if v in tied})]
+                holds &= evaluate_expr(cond, env)
+            at = np.argwhere(holds)
+            return len(at), {v: r[at[:, n]] for n, (v, r) in enumerate(zip(axes, ranges, strict=True))}
     return None
 
 
@@ -65,7 +92,3 @@ def _tied(names: set[Var], truths: Collection[Expr]) -> set[Var]:
     """`names`, and the variables that a condition ties to these."""
     grown = names.union(*[found for t in truths if (found := free_vars(t)) & names])
     return grown if grown == names else _tied(grown, truths)
-
-
-def _value(e: Expr, point: dict[Var, int]) -> int:
-    return int(evaluate_expr(e, {v: np.asarray(n) for v, n in point.items()}))

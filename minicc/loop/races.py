@@ -8,7 +8,8 @@ equal, one by one and also as the offset of the element in memory. Each equation
 differences: of loop variables, and of terms such as `f//7`. A difference whose coefficient
 outweighs all the rest of its equation must be 0. Where this ends at p - p' = 0, or an equation
 has no solution, the accesses never meet in different iterations. It is exact for indices that are
-digits of a number: `i_o*16 + i_i`, or `f//7` with `f%7`.
+digits of a number: `i_o*16 + i_i`, or `f//7` with `f%7`. For accesses whose conditions are given,
+short loops are looked at point by point where this proves nothing.
 
 >>> from minicc.te.expr import Var
 >>> from minicc.types import float32
@@ -28,6 +29,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from minicc.loop.ir import Buffer, For, Seq
+from minicc.loop.points import Place, meet
 from minicc.loop.ranges import DEPTH, least
 from minicc.te.bounds import Bounds, Interval
 from minicc.te.expr import Binary, Const, Expr, Var, binary, const, free_vars, loads, transform
@@ -44,6 +46,7 @@ class Access:
     indices: tuple[Expr, ...]
     bounds: Bounds = field(repr=False)
     write: bool
+    truths: frozenset[Expr] | None = field(default=None, repr=False)  # the conditions tested around it; None: unknown
 
     @cached_property
     def forms(self) -> list[Linear]:
@@ -62,6 +65,15 @@ class Access:
                 flat = combine(form, flat, extent)
             found.append(flat)
         return found
+
+    def place(self) -> Place | None:
+        """The offset in memory, and what is known there; None where that is no number, or too little is known."""
+        if self.truths is None or not all(isinstance(d, int) for d in self.buffer.shape):
+            return None
+        offset: Expr = const(0)
+        for index, extent in zip(self.indices, self.buffer.shape, strict=True):
+            offset = offset * extent + index
+        return offset, self.bounds, self.truths
 
     def __str__(self) -> str:
         return f"{self.buffer.name}[{', '.join(map(str, self.indices))}]"
@@ -83,9 +95,17 @@ def meeting(loop: For, accesses: Sequence[Access]) -> tuple[Access, Access] | No
     for n, first in enumerate(accesses):
         for second in accesses[n:]:
             either = first.write or second.write
-            if either and first.buffer is second.buffer and not _Pair(loop.var, outside, first, second).apart():
+            if either and first.buffer is second.buffer and not _apart(loop.var, outside, first, second):
                 return first, second
     return None
+
+
+def _apart(var: Var, fixed: set[Var], first: Access, second: Access) -> bool:
+    """Whether two accesses are proven not to meet in different iterations."""
+    if _Pair(var, fixed, first, second).apart():
+        return True
+    here, there = first.place(), second.place()
+    return here is not None and there is not None and meet(var, fixed, here, there) is False
 
 
 def _varying(loop: For) -> set[Var]:

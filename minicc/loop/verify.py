@@ -9,8 +9,8 @@ In: a program. Out: nothing, or a LoopError that shows the culprit. Checked are
   for all symbolic sizes that the program's `requires` allows;
 - races: iterations of a loop whose order does not matter touch distinct elements (`loop.races`).
 
-What cannot be proven is an error. Facts come from the extents of loops and from conditions; an
-index that their intervals do not keep inside is looked at point by point (`loop.points`).
+What cannot be proven is an error. Facts come from the extents of loops and from conditions; where
+their intervals prove nothing, short loops are looked at point by point (`loop.points`).
 `required` finds what a program must require of its sizes.
 """
 
@@ -284,7 +284,7 @@ class _Verifier:
             pending += [(c, here) for c in children(x)]
 
     def access(self, buffer: Buffer, indices: tuple[Expr, ...], known: _Known, write: bool) -> None:
-        found = Access(buffer, indices, known.bounds, write)
+        found = Access(buffer, indices, known.bounds, write, known.truths)
         if buffer not in self.buffers:
             self.fail(f"{found} is outside of the scope of {buffer.name}", str(found), f"move the statement into the allocation of {buffer.name}")
         if not write and buffer not in self.written:

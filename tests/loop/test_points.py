@@ -70,6 +70,28 @@ def test_exactly_what_leaves_is_refused(seed: int) -> None:
         assert all(0 <= index < size for _, index in reads)
 
 
+@given(st.integers(0, 1 << 32))
+def test_exactly_the_races_are_refused(seed: int) -> None:
+    rng = random.Random(seed)
+    n, m, around = rng.randint(1, 6), rng.randint(1, 6), rng.randint(1, 3)
+    B = Buffer("B", float32, (rng.randint(1, 3), rng.choice([8, 40])))
+    index = (k % B.shape[0], (number(rng, 2, (i, j, k)) + rng.choice([i * 7 + j, j * 6 + i, i])) % B.shape[1])
+    guard = condition(rng, 1, (i, j))
+    body = For(k, around, For(i, n, For(j, m, If(guard, Store(B, index, const(0.0, float32)))), rng.choice(["parallel", "vectorize"])))
+    writers: dict[tuple[int, ...], set[int]] = {}
+    for r, p, q in itertools.product(range(around), range(n), range(m)):
+        at = {k: r, i: p, j: q}
+        if value(guard, at):
+            writers.setdefault((r, *[value(e, at) for e in index]), set()).add(p)
+    racing = any(len(iterations) > 1 for iterations in writers.values())
+    try:
+        verify(Program("f", (), (B,), seq(body, Store(B, (const(0), const(0)), const(0.0, float32)))))
+    except LoopError as refused:
+        assert racing and "must be independent" in str(refused)
+    else:
+        assert not racing
+
+
 def test_digits_in_two_mixed_radices() -> None:
     f = Var("f")
     index, known = (f % 8 * 24 + f // 8) // 20, Bounds({f: (0, 59)})
