@@ -11,6 +11,7 @@ float32[1,4]
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,9 +52,11 @@ class DType:
             return what
         try:
             return DType.table[what if isinstance(what, str) else np.dtype(what).name]
-        except (KeyError, TypeError):
-            known = ", ".join(DType.table)
-            raise TypeInferenceError(f"DType.of({what!r})", "no such dtype", hint=f"use one of {known}") from None
+        except (KeyError, TypeError, ValueError):  # NumPy raises ValueError of what has an attribute dtype of another kind
+            near = difflib.get_close_matches(what.casefold(), DType.table, 3) if isinstance(what, str) else []
+            known = f"did you mean {' or '.join(near)}?" if near else f"use one of {', '.join(DType.table)}"
+            text = repr(what) if len(repr(what)) <= 60 else f"{repr(what)[:57]}..."
+            raise TypeInferenceError(f"DType.of({text})", "no such dtype", where=f"{text}: {type(what).__name__}", hint=known) from None
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, (str, np.dtype, type)):

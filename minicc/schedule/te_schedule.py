@@ -89,7 +89,7 @@ def _tensors(op: Any) -> list[Tensor]:
     """Every output of an operation."""
     if not isinstance(op, Operation):
         raise ScheduleError(f"create_schedule({op!r})", f"expected operations or tensors, got {type(op).__name__}",
-                            hint="te.create_schedule(C.op)")
+                            where=f"{op!r}: {type(op).__name__}", hint="te.create_schedule(C.op)")
     return [Tensor(op, index) for index in range(len(op.body) if isinstance(op, Compute) else 1)]
 
 

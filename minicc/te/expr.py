@@ -70,7 +70,7 @@ def literal(value: Any, dtype: DType | str | None = None) -> Const:
     known = number(value)
     if known is None:
         raise TeError(f"const({shown(value)}, {dtype})", f"expected a number, got {type(value).__name__}",
-                      where=shown(value), hint='te.const(0.5, "float32")')
+                      where=f"{shown(value)}: {type(value).__name__}", hint='te.const(0.5, "float32")')
     kind = meet(kind_of(value)) if dtype is None else DType.of(dtype)
     assert kind is not None  # a number has a dtype
     if not fits(known, kind):
@@ -90,7 +90,7 @@ def wrap(value: Any, dtype: DType | None = None) -> Expr:
         return value.scalar()  # type: ignore[no-any-return]
     if number(value) is None:
         raise TeError(f"wrap({shown(value)})", f"expected an expression or a number, got {type(value).__name__}",
-                      where=shown(value), hint="A[i] is an element of a tensor, 0.5 a number; arrays are passed when it is called")
+                      where=f"{shown(value)}: {type(value).__name__}", hint="A[i] is an element of a tensor, 0.5 a number; arrays are passed when it is called")
     return literal(value, dtype)
 
 

@@ -27,6 +27,7 @@ from typing import Any
 
 from minicc.errors import TeError
 from minicc.ir.node import Node, node, postorder
+from minicc.te.arguments import applied, parameters_of
 from minicc.te.expr import (
     OF_TE,
     Axis,
@@ -247,7 +248,7 @@ def reduce_axis(dom: tuple[Any, Any], name: str = "k") -> Axis:
     """A new axis to reduce over; `dom` is `(0, extent)`."""
     call = f"reduce_axis({shown(dom)})"
     if not isinstance(dom, (tuple, list)) or len(dom) != 2:
-        raise TeError(call, f"expected (0, extent), got {shown(dom)}", where=shown(dom), hint="te.reduce_axis((0, 8))")
+        raise TeError(call, f"expected (0, extent), got {shown(dom)}", where=f"{shown(dom)}: {type(dom).__name__}", hint="te.reduce_axis((0, 8))")
     low, high = dom
     if extent(low) != 0:
         raise TeError(call, f"the domain must start at 0, got {low}", where=shown(dom), hint="shift the index instead")
@@ -262,11 +263,14 @@ def compute(shape: Any, f: Callable[..., Any], name: str = "compute", names: Seq
     """
     extents = extents_of(shape)
     if names is None:
-        parameters = list(inspect.signature(f).parameters.values())
-        if parameters and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
+        parameters = parameters_of(f)
+        if parameters is None or (parameters and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL):
             names = [f"i{d}" for d in range(len(extents))]
         else:
             names = [p.name for p in parameters if p.default is inspect.Parameter.empty]
+    if not isinstance(names, (tuple, list)) or not all(isinstance(n, str) for n in names):
+        raise TeError(f"compute({name!r})", f"expected names of axes, got {shown(names)}", where=f"{shown(names)}: {type(names).__name__}",
+                      hint='names=["i", "j"]')
     if len(names) != len(extents):
         raise TeError(f"compute({name!r})", f"the body takes {len(names)} indices, the shape {extents} has {len(extents)}",
                       where=f"lambda {', '.join(names)}: ...", hint="give the function one parameter for each extent")
@@ -368,9 +372,11 @@ def comm_reducer(
         axes = _axes(name, values, axis)
         left = tuple(Var(f"left{n}", e.dtype, OF_TE) for n, e in enumerate(exprs))
         right = tuple(Var(f"right{n}", e.dtype, OF_TE) for n, e in enumerate(exprs))
-        result = combine(left, right) if several else (combine(left[0], right[0]),)
-        start = identity(*[e.dtype for e in exprs])
-        combiner = Combiner(name, left, right, _alike(name, exprs, result), _alike(name, exprs, start if several else (start,)))
+        first, second = (left, right) if several else (left[0], right[0])
+        result = applied(f"{name}(...)", "combine", combine, first, second)
+        start = applied(f"{name}(...)", "identity", identity, *[e.dtype for e in exprs])
+        combiner = Combiner(name, left, right, _alike(name, exprs, result if several else (result,)),
+                            _alike(name, exprs, start if several else (start,)))
         made = tuple(Reduce(combiner, exprs, axes, n) for n in range(len(exprs)))
         return made if several else made[0]
 
@@ -379,6 +385,9 @@ def comm_reducer(
 
 def _alike(call: str, wanted: Sequence[Any], values: Any) -> tuple[Expr, ...]:
     """`values` as expressions of the dtypes of `wanted`, in the same order."""
+    if not isinstance(values, (tuple, list)) or len(values) != len(wanted):
+        raise TeError(call, f"expected {len(wanted)} values, got {shown(values)}", where=f"{shown(values)}: {type(values).__name__}",
+                      hint="combine and identity give as many values as are reduced together, in a tuple")
     made = tuple(wrap(v, w.dtype) for w, v in zip(wanted, values, strict=True))
     for value, w in zip(made, wanted, strict=True):
         if value.dtype is not w.dtype:
@@ -392,6 +401,7 @@ def scan(init: Tensor, update: Tensor, state: Tensor, name: str = "scan") -> Ten
     if not same_shape(init.shape[1:], state.shape[1:]) or not same_shape(update.shape, state.shape):
         raise TeError(f"scan({name!r})", f"update must have the shape of the state {state.shape} and init that of "
                       f"its first steps, got {update.shape} and {init.shape}",
+                      where=f"{init!r}\n{update!r}\n{state!r}",
                       hint="state = te.placeholder((steps, ...)), update = te.compute(state.shape, ...), init = te.compute((1, *state.shape[1:]), ...)")
     if state in set(tensors_of(init)):
         raise TeError(f"scan({name!r})", f"the first steps must not read the state, which they begin, got {init} of {state}",
@@ -412,9 +422,14 @@ def scatter(
     points = tuple(Axis(Var(f"p{n}", int64, OF_TE), e) for n, e in enumerate(extents_of(axes)))
     variables = [p.var for p in points]
     combine = reducer(combiner, data.dtype) if combiner else None
-    cond = wrap(where(*variables)) if where else wrap(True)
-    place = tuple(index_of(f"scatter({name!r})", i) for i in indices(*variables))
-    (element,) = _alike(f"scatter({name!r})", (data,), (value(*variables),))
+    called = f"scatter({name!r})"
+    cond = wrap(applied(called, "where", where, *variables)) if where else wrap(True)
+    at = applied(called, "indices", indices, *variables)
+    if not isinstance(at, (tuple, list)) or len(at) != data.rank:
+        raise TeError(called, f"expected {data.rank} indices, one for each dimension of {data.name}, got {shown(at)}", where=repr(data),
+                      hint="indices gives a tuple, as in lambda p: (I[p],)")
+    place = tuple(index_of(called, i) for i in at)
+    (element,) = _alike(called, (data,), (applied(called, "value", value, *variables),))
     return Tensor(Scatter(name, data, points, place, element, combine, cond))
 
 
@@ -426,9 +441,12 @@ def extern(
     `function` is a Python callable, a ctypes function, or the name of one. `dtype` is that of the
     first input unless given. Raises TeError when there is no such function, or no dtype.
     """
-    read = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    read = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
+    if foreign := [t for t in read if not isinstance(t, Tensor)]:
+        raise TeError(f"extern({name!r})", f"expected tensors as inputs, got {shown(foreign[0])}",
+                      where=f"{shown(foreign[0])}: {type(foreign[0]).__name__}", hint="te.extern(A.shape, [A, B], f)")
     if dtype is None and not read:
-        raise TeError(f"extern({name!r})", "expected a dtype or an input, got neither", hint='dtype="float32"')
+        raise TeError(f"extern({name!r})", "expected a dtype or an input, got neither", where=f"shape {shown(shape)}", hint='dtype="float32"')
     kind = read[0].dtype if dtype is None else DType.of(dtype)
     return Tensor(Extern(name, extents_of(shape), kind, extern_function(function), read))
 
