@@ -25,7 +25,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, SparseTensorProto, TensorProto, TensorShapeProto, ValueInfoProto, defs
 
-from minicc.errors import LoadError, MiniccError
+from minicc.errors import LoadError, MiniccError, nearest
 from minicc.frontend.formats import HEAD, foreign, named
 from minicc.frontend.onnx_call import Call
 from minicc.frontend.onnx_functions import Item, flatten
@@ -201,17 +201,25 @@ class _Loader:
 
     def _check_outputs(self, names: Sequence[str], values: dict[str, Node | None]) -> None:
         if not names:
-            raise self.error("expected at least one output, got none", f"graph {self.model.graph.name!r}", "the file is damaged")
+            raise self.error("expected at least one output, got none", f"graph {self.model.graph.name!r}",
+                             "list the results among the outputs of the graph, and export or save the model again")
         for name, count in Counter(names).items():
             if values.get(name) is None or count > 1:
-                raise self.error(f"output {name!r} must be computed once and listed once", f"graph {self.model.graph.name!r}",
-                                 "the file is damaged")
+                raise self.error(f"output {name!r} must be computed once and listed once, got it {'listed ' + str(count) + ' times' if count > 1 else 'nowhere'}",
+                                 f"graph {self.model.graph.name!r}",
+                                 "list it once; Identity makes another output of it" if count > 1 else self._meant(name, values))
 
     def _define(self, values: dict[str, Node | None], name: str, value: Node | None) -> None:
         if name in values or not name:
             raise self.error(f"value {name!r} must have a name of its own", f"{name!r} is defined twice" if name else "no name",
-                             "the file is damaged; names of inputs, initializers and results are unique")
+                             "names of inputs, initializers and results are unique: rename one, and what reads it" if name else "give it a name")
         values[name] = value
+
+    @staticmethod
+    def _meant(name: str, known: Iterable[str]) -> str:
+        """A hint for a name that nothing has."""
+        near = nearest(name, filter(None, known))
+        return f"did you mean {near!r}?" if near else "the node that makes it is missing, or a name is misspelt: export the model again"
 
     # Parts of the graph
 
@@ -221,7 +229,8 @@ class _Loader:
         for position, item in enumerate(items):
             for name in filter(None, item.node.output):
                 if name in producer:
-                    raise self.error(f"value {name!r} must be defined once", str(item.span(self.name)), "the file is damaged")
+                    raise self.error(f"value {name!r} must be defined once", str(item.span(self.name)),
+                                     f"the result of {items[producer[name]].span(self.name)} has this name, too: rename one, and what reads it")
                 producer[name] = position
         read, live = set(outputs), set[int]()
         waiting = list(read)
@@ -282,13 +291,14 @@ class _Loader:
         producer = {name: position for position, item in enumerate(items) for name in item.node.output if name}
         for name in producer:
             if name in values:
-                raise self.error(f"value {name!r} must be defined once", str(items[producer[name]].span(self.name)), "the file is damaged")
+                raise self.error(f"value {name!r} must be defined once", str(items[producer[name]].span(self.name)),
+                                 "an input or an initializer has this name, too: rename one, and what reads it")
         edges: list[tuple[int, int]] = []
         for position, item in enumerate(items):
             for name in filter(None, item.node.input):
                 if name not in values and name not in producer:
                     raise self.error(f"input {name!r} must be an input, an initializer or the result of a node, got nothing "
-                                     "of that name", str(item.span(self.name)), "the file is damaged")
+                                     "of that name", str(item.span(self.name)), self._meant(name, [*values, *producer]))
                 if name in producer:
                     edges.append((producer[name], position))
         if all(a < b for a, b in edges):
@@ -304,7 +314,8 @@ class _Loader:
         except networkx.NetworkXUnfeasible:
             cycle = [a for a, _ in networkx.find_cycle(order)]
             where = "\n".join(str(items[i].span(self.name)) for i in cycle[:8])
-            raise self.error(f"a graph must have no cycle, got one of {len(cycle)} nodes", where, "the file is damaged") from None
+            raise self.error(f"a graph must have no cycle, got one of {len(cycle)} nodes", where, "let one of these nodes read another value; recurrences are exported "
+                             "unrolled") from None
 
     def _translate(self, item: Item, values: dict[str, Node | None]) -> None:
         span = item.span(self.name)
@@ -317,7 +328,7 @@ class _Loader:
             raise
         except Exception as error:  # attributes of a hostile model may break any assumption of an operator
             raise self.error(f"{item.node.op_type} cannot be translated: {type(error).__name__}: {error}", str(span),
-                             "the node is malformed") from error
+                             f"compare the node with {item.node.op_type} in the ONNX operator reference; onnx.checker may say more") from error
         results = (result,) if isinstance(result, Node) else tuple(result)
         for position, name in enumerate(item.node.output):
             if not name:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from onnx import AttributeProto, NodeProto, defs, helper
 
-from minicc.errors import LoadError
+from minicc.errors import LoadError, nearest
 from minicc.frontend.onnx_tensors import LARGEST, array, dtype_of
 from minicc.graph.ir import Constant, Node, Span, constant, make
 from minicc.ops import CastLike, Reshape, Shape
@@ -58,7 +58,7 @@ class Call:
         if isinstance(key, int):
             found = self.input(key)
             if found is None:
-                raise self.error(f"input {key} is required")
+                raise self.error(f"input {key} is required", self._takes("inputs", self.schema.inputs))
             return found
         self._unread.discard(key)
         return self._given.get(key)
@@ -78,7 +78,7 @@ class Call:
     def finish(self) -> None:
         """Raise when an attribute was given that the translation does not know."""
         if self._unread:
-            raise self.error(f"attribute {', '.join(sorted(self._unread))} is not supported")
+            raise self.error(f"attribute {', '.join(sorted(self._unread))} is not supported", "export the model without it")
 
     def dtype(self, name: str) -> DType:
         """The attribute `name`, an element type."""
@@ -135,7 +135,7 @@ class Call:
         op = operator(**plain)
         made = make(op, [*data, *[pending[name] for name in op.pending]])
         if made.inferred is not None and made.inferred.is_bound and made.inferred.size > LARGEST:
-            raise self.error(f"a result of {made.inferred} is more than 2**40 elements", "the model is not an honest one")
+            raise self.error(f"a result of {made.inferred} is more than 2**40 elements", "choose a smaller shape, axis size or number of repeats")
         return made
 
     def constant(self, value: Any, dtype: DType | str = "float32") -> Node:
@@ -169,13 +169,17 @@ class Call:
     # Checks
 
     def _check_arity(self) -> None:
-        for what, got, low, high in (
-            ("inputs", len(self.inputs), self.schema.min_input, self.schema.max_input),
-            ("outputs", len(self.asked), self.schema.min_output, self.schema.max_output),
+        for what, formal, got, low, high in (
+            ("inputs", self.schema.inputs, len(self.inputs), self.schema.min_input, self.schema.max_input),
+            ("outputs", self.schema.outputs, len(self.asked), self.schema.min_output, self.schema.max_output),
         ):
             if not low <= got <= high:
                 expected = f"at least {low}" if high > 10**6 else f"{low}" if low == high else f"{low} to {high}"
-                raise self.error(f"expected {expected} {what}, got {got}")
+                raise self.error(f"expected {expected} {what}, got {got}", self._takes(what, formal))
+
+    def _takes(self, what: str, formal: Sequence[Any]) -> str:
+        """A hint that names the inputs or outputs of the operator."""
+        return f"the {what} of {self.proto.op_type} are {', '.join(f.name for f in formal) or 'none'}, in this order"
 
     def _read_attributes(self) -> None:
         for name, declared in self.schema.attributes.items():
@@ -184,15 +188,18 @@ class Call:
         for proto in self.proto.attribute:
             allowed = self.schema.attributes.get(proto.name)
             if allowed is None:
-                raise self.error(f"attribute {proto.name!r} does not exist in opset {self.version}")
+                raise self.error(f"attribute {proto.name!r} does not exist in opset {self.version}",
+                                 f"did you mean {near}?" if (near := nearest(proto.name, self.schema.attributes)) else "leave it out; the attributes "
+                                 f"of {self.proto.op_type} are {', '.join(self.schema.attributes) or 'none'}")
             kind = AttributeProto.AttributeType.Name(proto.type)
             if kind != allowed.type.name:  # type: ignore[attr-defined] # the stubs do not know it as an enum
-                raise self.error(f"attribute {proto.name!r} must be {allowed.type.name}, got {kind}")  # type: ignore[attr-defined]
+                raise self.error(f"attribute {proto.name!r} must be {allowed.type.name}, got {kind}",  # type: ignore[attr-defined]
+                                 "onnx.helper.make_node writes 1 as INT, 1.0 as FLOAT, 'x' as STRING, [1] as INTS and [1.0] as FLOATS")
             self._given[proto.name] = _plain(helper.get_attribute_value(proto))
             self._unread.add(proto.name)
         for name, declared in self.schema.attributes.items():
             if declared.required and name not in self._given:
-                raise self.error(f"attribute {name!r} is required")
+                raise self.error(f"attribute {name!r} is required", f"it has no default: give {name} to the node")
 
 
 @cache

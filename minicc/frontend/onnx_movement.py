@@ -34,7 +34,7 @@ def split(call: Call) -> Result:
     parts = len(call.asked)
     sizes = call.vector(1) if call.version >= 13 else call["split"]
     if call["num_outputs"] not in (None, parts):
-        raise call.error(f"num_outputs must be the number of outputs, {parts}, got {call['num_outputs']}")
+        raise call.error(f"num_outputs must be the number of outputs, {parts}, got {call['num_outputs']}", f"num_outputs={parts}, or leave it out")
     return [call(ops.Split, call[0], axis=call["axis"], sizes=sizes, parts=parts, index=i) for i in range(parts)]
 
 
@@ -66,7 +66,7 @@ def constant_of_shape(call: Call) -> Node:
     if value is None:
         return call(ops.ConstantOfShape, shape=call.vector(0))
     if value.size != 1:
-        raise call.error(f"value must have one element, got {value.size}")
+        raise call.error(f"value must have one element, got {value.size}", "value=onnx.numpy_helper.from_array(numpy.float32([0]))")
     return call(ops.ConstantOfShape, shape=call.vector(0), value=numbers(value.reshape(())), dtype=DType.of(value.dtype))
 
 

@@ -115,7 +115,7 @@ def _check_kernel(call: Call) -> None:
     """`kernel_shape` repeats what the weights say."""
     given, weights = call["kernel_shape"], call[1].inferred
     if given is not None and weights is not None and weights.is_bound and weights.shape[2:] != given:
-        raise call.error(f"kernel_shape must be that of the weights, {weights.shape[2:]}, got {given}")
+        raise call.error(f"kernel_shape must be that of the weights, {weights.shape[2:]}, got {given}", "leave kernel_shape out: the weights say it")
 
 
 _WINDOW = {"strides": "strides", "padding": "pads", "dilation": "dilations"}
@@ -147,7 +147,7 @@ def max_pool(call: Call) -> Result:
 
 def _norm(call: Call) -> int:
     if call["p"] < 1:
-        raise call.error(f"p must be at least 1, got {call['p']}")
+        raise call.error(f"p must be at least 1, got {call['p']}", "p=1 sums absolute values, p=2 is the Euclidean length")
     return int(call["p"])
 
 

@@ -71,7 +71,7 @@ def checked_dims(dims: Iterable[int], what: str, source: str) -> tuple[int, ...]
     if any(dim < 0 for dim in shape) or math.prod(max(dim, 1) for dim in shape) > LARGEST:
         raise LoadError(f"load({source!r})",
                         f"{what} must have dimensions >= 0 and at most 2**40 elements, got {list(shape)}",
-                        where=what, hint="the file is damaged, or not an honest model")
+                        where=what, hint="give real sizes; a dimension that is not known yet has a name, dim_param, in place of a number")
     return shape
 
 
@@ -100,7 +100,7 @@ def dense(sparse: SparseTensorProto, folders: Sequence[Path], source: str, what:
     what = what or f"sparse initializer {sparse.values.name!r}"
 
     def error(problem: str) -> LoadError:
-        return LoadError(f"load({source!r})", f"{what} {problem}", where=what, hint="the file is damaged, or not an honest model")
+        return LoadError(f"load({source!r})", f"{what} {problem}", where=what, hint="store it as a dense initializer, or export the model again")
 
     values = array(sparse.values, folders, source, f"the values of {what}")
     indices = array(sparse.indices, folders, source, f"the indices of {what}")
@@ -125,7 +125,7 @@ def _storage(dtype: DType) -> np.dtype[Any]:
 def _match(got: int, expected: int, unit: str, shape: tuple[int, ...], what: str, source: str) -> None:
     if got != expected:
         raise LoadError(f"load({source!r})", f"{what} of shape {list(shape)} must have {expected} {unit}, got {got}",
-                        where=what, hint="the file is damaged, or was cut off")
+                        where=what, hint="make it by onnx.numpy_helper.from_array; a file that was sound is damaged or cut off: copy it again")
 
 
 def _typed(tensor: TensorProto, dtype: DType, size: int, shape: tuple[int, ...], source: str, what: str) -> Array:
@@ -158,7 +158,7 @@ def _count(entries: dict[str, str], key: str, default: int, source: str, what: s
     text = entries.get(key, str(default))
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise LoadError(f"load({source!r})", f"{key} of the external data of {what} must be a number of bytes, got {text!r}",
-                        where=what, hint="the file is damaged, or not an honest model")
+                        where=what, hint="write the model again: onnx.save(model, path, save_as_external_data=True)")
     return int(text)
 
 
