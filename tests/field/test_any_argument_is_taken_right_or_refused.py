@@ -256,5 +256,5 @@ def test_arguments_of_a_wrong_kind_are_named(call):
 
 def test_bytes_of_any_kind_are_a_model():
     for source in (bytearray(), memoryview(b"")):
-        with pytest.raises(MiniccError, match="got no graph"):
+        with pytest.raises(MiniccError, match="got an empty file"):
             minicc.load(source)
