@@ -73,6 +73,18 @@ def test_digits_are_put_together(long: Expr, short: str) -> None:
         assert eval(str(long), {"f": x, "i": y}) == eval(short, {"f": x, "i": y})
 
 
+def digits(n: int, m: int, rng: random.Random) -> Program:
+    """A flat tensor transposed twice, in two ways, one of them a guard: the input has just the rows that are read."""
+    total = n * m
+    by, other = (rng.choice([c for c in range(1, total + 1) if total % c == 0]) for _ in range(2))
+    columns, limit = rng.randint(1, total), rng.randint(1, total)
+    row = lambda p: (p % by * (total // by) + p // by) // columns  # noqa: E731
+    taken = lambda p: p % other * (total // other) + p // other  # noqa: E731
+    a = te.placeholder((1 + max(row(p) for p in range(total) if taken(p) < limit), 2), name="A")
+    b = te.compute((n, m), lambda i, j: te.if_then_else(taken(i * m + j) < limit, a[row(i * m + j), 0], 1.0), name="B")
+    return lower([b], [a, b], "f").program
+
+
 def program(rng: random.Random, kind: str) -> Program:
     """A small program of a kind."""
     n, m, k = (rng.randint(1, 7) for _ in range(3))
@@ -81,6 +93,8 @@ def program(rng: random.Random, kind: str) -> Program:
             return elementwise(*(n + 5, m + 5, k)[: rng.randint(1, 3)])
         case "pooling":
             return pooling(min(n, 4), m, k, rng.randint(1, 3), rng.randint(1, 2))
+        case "digits":
+            return digits(n + k, m + k, rng)
     a, b = te.placeholder((n, m), name="A"), te.placeholder((k, m), name="B")
     r, t = te.reduce_axis((0, 3), "r"), te.reduce_axis((0, 3), "t")
     padded = te.compute((n + 2, m + k + 1), lambda i, j: te.if_then_else(te.all(i >= 1, i <= n, j < m), a[i - 1, j], 0.0), name="P")
@@ -96,7 +110,7 @@ def program(rng: random.Random, kind: str) -> Program:
     return lower([made], [a, *([b] if kind == "concat" else []), made], "f").program
 
 
-KINDS = ("elementwise", "pooling", "padding", "windows", "transpose", "swap", "reshape", "concat")
+KINDS = ("elementwise", "pooling", "padding", "windows", "transpose", "swap", "reshape", "concat", "digits")
 
 
 def step(program: Program, rng: random.Random) -> Step | None:
