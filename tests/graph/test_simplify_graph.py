@@ -291,3 +291,25 @@ def test_new_nodes_keep_the_span() -> None:
     after = simplify_graph(graph_of(flat).located({flat: Span("m.onnx", "flat")}))
     (reshape,) = [n for n in after.nodes if n.op.name == "Reshape"]
     assert after.spans[reshape] == Span("m.onnx", "flat")
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (4, 1), (1, 1, 4), (4, 1, 1), (1, 4, 1), (1, 1, 1, 4), (1, 4, 1, 1), (1, 1, 4, 1), (4, 4)])
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_scale_goes_along_the_channels_where_all_axes_are_as_long(shape: tuple[int, ...], biased: bool) -> None:
+    """Four channels, four rows, four columns: only one of these factors is one for each channel."""
+    rng = np.random.default_rng(0)
+    conv = ops.Conv()(input("x", f32(1, 4, 6, 6)), rng.normal(size=(4, 4, 3, 3)).astype(np.float32))
+    if biased:
+        conv = ops.Add()(conv, rng.normal(size=(4, 1, 1)).astype(np.float32))
+    graph = graph_of(ops.Mul()(conv, (rng.normal(size=shape) + 2).astype(np.float32)))
+    x = {"x": rng.normal(size=(1, 4, 6, 6)).astype(np.float32)}
+    np.testing.assert_allclose(evaluate(simplify_graph(graph), x)["out0"], evaluate(graph, x)["out0"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (4, 1), (1, 1, 4), (1, 4, 1), (4, 1, 1), (4, 4)])
+def test_a_scale_goes_along_the_columns_of_a_square_product(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(1)
+    product = ops.MatMul()(input("x", f32(4, 4, 4)), rng.normal(size=(4, 4)).astype(np.float32))
+    graph = graph_of(ops.Mul()(product, (rng.normal(size=shape) + 2).astype(np.float32)))
+    x = {"x": rng.normal(size=(4, 4, 4)).astype(np.float32)}
+    np.testing.assert_allclose(evaluate(simplify_graph(graph), x)["out0"], evaluate(graph, x)["out0"], rtol=1e-4, atol=1e-5)
