@@ -236,7 +236,7 @@ class BitShift(Binary):
     def check(self, *types: TensorType) -> None:
         Elementwise.check(self, *types)
         if self.direction not in ("LEFT", "RIGHT"):
-            raise self.error(f"direction must be LEFT or RIGHT, got {self.direction!r}", *types)
+            raise self.error(f"direction must be LEFT or RIGHT, got {self.direction!r}", *types, hint='direction="LEFT"')
 
     def reference(self, a: Array, b: Array) -> Any:
         inside = (b >= 0) & (b < 8 * a.dtype.itemsize)

@@ -89,7 +89,8 @@ class Conv(Operator):
         if problem := longest(windows):
             raise self.error(problem, x, w, hint="pad by less")
         if any(window.count == 0 for window in windows):
-            raise self.error(f"the kernel {w.shape[2:]} is larger than the padded data", x, w)
+            raise self.error(f"the kernel {w.shape[2:]} is larger than the padded data", x, w,
+                             hint="choose a smaller kernel or dilation, or larger pads")
         return TensorType(x.dtype, (x.shape[0], w.shape[0], *[window.count for window in windows]))
 
     def numpy(self, x: Array, w: Array) -> Array:
@@ -233,9 +234,10 @@ class ConvTranspose(Operator):
         windows = self.windows(x.shape[2:], w.shape[2:])
         shape = tuple(window.size for window in windows)
         if min(shape) < 0:
-            raise self.error(f"the padding leaves nothing: {shape}", x, w)
+            raise self.error(f"the padding leaves nothing: {shape}", x, w, hint="choose smaller pads, or a larger output_padding or stride")
         if max(max(v.size, v.begin + v.size, (v.count - 1) * v.stride + v.reach) for v in windows) > LONGEST:
-            raise self.error(f"an axis of the result, before it is cropped to {shape}, is more than 2**48 elements", x, w)
+            raise self.error(f"an axis of the result, before it is cropped to {shape}, is more than 2**48 elements", x, w,
+                             hint="choose smaller strides or dilations")
         return TensorType(x.dtype, (x.shape[0], w.shape[1] * self.groups, *shape))
 
     def numpy(self, x: Array, w: Array) -> Array:

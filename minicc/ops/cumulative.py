@@ -41,7 +41,7 @@ class CumSum(Widening):
         if x.dtype.kind not in NUMERIC:
             raise self.error(f"expected a numeric dtype, got {x.dtype}", x, hint="insert a Cast")
         if not x.rank:
-            raise self.error("expected at least one axis, got a scalar", x)
+            raise self.error("expected at least one axis, got a scalar", x, hint="add an axis before: Unsqueeze")
         self._axis(x)
         return x
 

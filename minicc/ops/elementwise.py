@@ -108,7 +108,7 @@ class Elementwise(Widening):
 
     def infer(self, *types: TensorType) -> TensorType:
         if len(types) != self.arity:
-            raise self.error(f"expected {self.arity} inputs, got {len(types)}", *types)
+            raise self.error(f"expected {self.arity} inputs, got {len(types)}", *types, hint=f"give {self.arity} inputs")
         self.check(*types)
         return TensorType(self.result_dtype(*[t.dtype for t in types]), broadcast(str(self), *[t.shape for t in types]))
 

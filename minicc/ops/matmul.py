@@ -53,7 +53,8 @@ class MatMul(Widening):
             raise self.error("expected at least one axis each, got a scalar", a, b, hint="use Mul")
         inner = a.shape[-1], b.shape[-2] if b.rank > 1 else b.shape[0]
         if not same_dim(*inner):
-            raise self.error(f"inner dimensions must be equal, got {inner[0]} and {inner[1]}", a, b)
+            raise self.error(f"inner dimensions must be equal, got {inner[0]} and {inner[1]}", a, b,
+                             hint="transpose one of them: the last axis of the left meets the last but one of the right")
         batch = broadcast(str(self), a.shape[:-2], b.shape[:-2])
         return TensorType(a.dtype, (*batch, *a.shape[-2:-1], *(b.shape[-1:] if b.rank > 1 else ())))
 
@@ -103,17 +104,19 @@ class Gemm(Operator):
         types = (a, b) if c is None else (a, b, c)
         _check_dtypes(self, *types)
         if a.rank != 2 or b.rank != 2:
-            raise self.error(f"a and b must be matrices, got ranks {a.rank} and {b.rank}", *types)
+            raise self.error(f"a and b must be matrices, got ranks {a.rank} and {b.rank}", *types,
+                             hint="use MatMul for more or fewer dimensions, or Flatten first")
         if a.dtype.is_integer and (self.alpha % 1 or self.beta % 1):
             raise self.error(f"integers need whole alpha and beta, got {self.alpha} and {self.beta}", *types,
                              hint="insert a Cast")
         rows, inner = a.shape[::-1] if self.trans_a else a.shape
         inner_b, columns = b.shape[::-1] if self.trans_b else b.shape
         if not same_dim(inner, inner_b):
-            raise self.error(f"inner dimensions must be equal, got {inner} and {inner_b}", *types)
+            raise self.error(f"inner dimensions must be equal, got {inner} and {inner_b}", *types,
+                             hint="set transA or transB, or transpose the data")
         result = TensorType(a.dtype, (rows, columns))
         if c is not None and broadcast(str(self), result.shape, c.shape) != result.shape:
-            raise self.error(f"c must broadcast to {result.shape}, got {c.shape}", *types)
+            raise self.error(f"c must broadcast to {result.shape}, got {c.shape}", *types, hint="give c one value for each column, or one for all")
         return result
 
     def expand(self, a: Any, b: Any, c: Any = None) -> Any:

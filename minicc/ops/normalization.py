@@ -67,11 +67,12 @@ class Normalization(Widening):
         """Raise unless x has channels and all other inputs are vectors of their number."""
         x, *vectors = types
         if x.rank < least_rank:
-            raise self.error(f"x must have shape (batch, channels, ...), got {x.shape}", *types)
+            raise self.error(f"x must have shape (batch, channels, ...), got {x.shape}", *types, hint="add axes before: Unsqueeze")
         channels = x.shape[1] if x.rank > 1 else 1
         for vector in vectors:
             if vector.rank != 1 or not same_dim(vector.shape[0], channels):
-                raise self.error(f"expected vectors of {channels} channels, got shape {vector.shape}", *types)
+                raise self.error(f"expected vectors of {channels} channels, got shape {vector.shape}", *types,
+                                 hint="give one number for each channel")
 
 
 def _wide(tensor: te.Tensor, x: te.Tensor) -> Callable[..., Expr]:
@@ -153,10 +154,12 @@ class LayerNormalization(Normalization):
     def check(self, x: TensorType, *vectors: TensorType) -> None:
         axis_of(self, self.axis, x)
         if not 1 <= len(vectors) <= 2:
-            raise self.error(f"expected a scale and perhaps a bias, got {len(vectors)} inputs beside x", x, *vectors)
+            raise self.error(f"expected a scale and perhaps a bias, got {len(vectors)} inputs beside x", x, *vectors,
+                             hint="give x, scale and at most one bias")
         for vector in vectors:
             if broadcast(str(self), x.shape, vector.shape) != x.shape:
-                raise self.error(f"scale and bias must broadcast to {x.shape}, got {vector.shape}", x, *vectors)
+                raise self.error(f"scale and bias must broadcast to {x.shape}, got {vector.shape}", x, *vectors,
+                                 hint="give one number for each element of the normalized axes")
 
     def reference(self, x: Array, scale: Array, bias: Array | None = None) -> Any:
         result = _standard_reference(x, _last_axes(self, self.axis, type_of(x)), self.epsilon) * scale
@@ -198,7 +201,8 @@ class RMSNormalization(Normalization):
     def check(self, x: TensorType, scale: TensorType) -> None:
         axis_of(self, self.axis, x)
         if broadcast(str(self), x.shape, scale.shape) != x.shape:
-            raise self.error(f"scale must broadcast to {x.shape}, got {scale.shape}", x, scale)
+            raise self.error(f"scale must broadcast to {x.shape}, got {scale.shape}", x, scale,
+                             hint="give one scale for each element of the normalized axes")
 
     def reference(self, x: Array, scale: Array) -> Any:
         axes = _last_axes(self, self.axis, type_of(x))
@@ -297,7 +301,8 @@ class GroupNormalization(Normalization):
     def check(self, x: TensorType, scale: TensorType, bias: TensorType) -> None:
         self._channels(x, scale, bias)
         if self.num_groups < 1 or x.shape[1] % self.num_groups:
-            raise self.error(f"num_groups must divide {x.shape[1]} channels, got {self.num_groups}", x, scale, bias)
+            raise self.error(f"num_groups must divide {x.shape[1]} channels, got {self.num_groups}", x, scale, bias,
+                             hint="choose a divisor of the channels")
 
     def reference(self, x: Array, scale: Array, bias: Array) -> Any:
         batch, channels, *space = x.shape
@@ -347,7 +352,7 @@ class MeanVarianceNormalization(Normalization):
     def _axes(self, x: TensorType) -> Axes:
         axes = tuple(sorted(axis_of(self, axis, x) for axis in self.axes))
         if len(set(axes)) < len(axes):
-            raise self.error(f"axes must be distinct, got {self.axes}", x)
+            raise self.error(f"axes must be distinct, got {self.axes}", x, hint="name each axis once, counted from 0 or from -1")
         return axes
 
     def check(self, x: TensorType) -> None:
@@ -389,7 +394,7 @@ class LpNormalization(Normalization):
     def check(self, x: TensorType) -> None:
         axis_of(self, self.axis, x)
         if self.p not in (1, 2):
-            raise self.error(f"p must be 1 or 2, got {self.p}", x)
+            raise self.error(f"p must be 1 or 2, got {self.p}", x, hint="p=1 sums absolute values, p=2 is the Euclidean length")
 
     def reference(self, x: Array) -> Any:
         powers = np.absolute(x) if self.p == 1 else x * x
@@ -438,7 +443,7 @@ class LRN(Normalization):
     def check(self, x: TensorType) -> None:
         self._channels(x)
         if self.size < 1:
-            raise self.error(f"size must be at least 1, got {self.size}", x)
+            raise self.error(f"size must be at least 1, got {self.size}", x, hint="size=5, for example")
 
     def _reach(self, channels: int) -> tuple[int, int]:
         """How many neighbours before and after a channel there can be in its window."""

@@ -45,7 +45,8 @@ class Pad(Operator):
         pads = ints(self.pads)
         axes = tuple(range(x.rank)) if self.axes is None else axes_of(self, self.axes, x, x.rank)
         if len(pads) != 2 * len(axes):
-            raise self.error(f"expected {2 * len(axes)} pads for {len(axes)} axes, got {len(pads)}", x)
+            raise self.error(f"expected {2 * len(axes)} pads for {len(axes)} axes, got {len(pads)}", x,
+                             hint="first a number before each axis, then one behind each: [0, 0, 1, 1] for two axes")
         found = [(0, 0)] * x.rank
         for n, axis in enumerate(axes):
             found[axis] = pads[n], pads[n + len(axes)]
@@ -58,7 +59,7 @@ class Pad(Operator):
         for dim, (before, after) in zip(x.shape, self.widths(x), strict=True):
             extent = dim if before == after == 0 else dim + before + after
             if (before or after) and (extent < 0 or (self.mode != "constant" and 0 >= _kept(dim, before, after) < extent)):
-                raise self.error(f"pads {before}, {after} leave nothing of an axis of {dim}", x)
+                raise self.error(f"pads {before}, {after} leave nothing of an axis of {dim}", x, hint="cut less: negative pads take elements away")
             shape.append(extent)
         return TensorType(x.dtype, tuple(shape))
 

@@ -42,7 +42,7 @@ def _windows(op: Any, x: TensorType) -> tuple[Window, ...]:
 def _pooled(op: Any, x: TensorType) -> TensorType:
     """The type of a pooled `x`."""
     if x.dtype.kind == "bool":
-        raise op.error("expected numbers, got bool", x)
+        raise op.error("expected numbers, got bool", x, hint="cast it to float32")
     return TensorType(x.dtype, (*x.shape[:2], *[w.count for w in _windows(op, x)]))
 
 
@@ -179,7 +179,7 @@ class MaxPoolIndices(Operator):
 
     def infer(self, x: TensorType) -> TensorType:
         if self.storage_order not in (0, 1):
-            raise self.error(f"storage_order must be 0, row by row, or 1, column by column, got {self.storage_order}", x)
+            raise self.error(f"storage_order must be 0, row by row, or 1, column by column, got {self.storage_order}", x, hint="storage_order=0")
         return TensorType(int64, _pooled(self, x).shape)
 
     def _flat(self, shape: tuple[int, ...], n: Any, c: Any, places: Any) -> Any:
@@ -281,7 +281,7 @@ class AveragePool(Operator):
 
     def infer(self, x: TensorType) -> TensorType:
         if not x.dtype.is_float:
-            raise self.error(f"expected floats, got {x.dtype}", x)
+            raise self.error(f"expected floats, got {x.dtype}", x, hint="cast it to float32")
         return _pooled(self, x)
 
     def _range(self, w: Window) -> tuple[int, int]:
@@ -355,7 +355,8 @@ class LpPool(Operator):
 
     def infer(self, x: TensorType) -> TensorType:
         if not x.dtype.is_float or self.p < 1:
-            raise self.error(f"expected floats and a p of at least 1, got {x.dtype} and {self.p}", x)
+            raise self.error(f"expected floats and a p of at least 1, got {x.dtype} and {self.p}", x,
+                             hint="cast it to float32; p=2 is the Euclidean length")
         return _pooled(self, x)
 
     def numpy(self, x: Array) -> Array:
@@ -413,7 +414,7 @@ class LpPool(Operator):
 
 def _spatial(op: Operator, x: Any) -> tuple[int, ...]:
     if len(x.shape) < 3:
-        raise op.error(f"expected spatial axes after N and C, got rank {len(x.shape)}", type_of(x))
+        raise op.error(f"expected spatial axes after N and C, got rank {len(x.shape)}", type_of(x), hint="add axes before: Unsqueeze")
     return tuple(range(2, len(x.shape)))
 
 

@@ -80,7 +80,7 @@ class Reduction(Widening):
             return () if self.noop_with_empty_axes else tuple(range(x.rank))
         found = sorted(axis_of(self, axis, x) for axis in axes)
         if len(set(found)) < len(found):
-            raise self.error(f"axes must be distinct, got {axes}", x)
+            raise self.error(f"axes must be distinct, got {axes}", x, hint="name each axis once, counted from 0 or from -1")
         return tuple(found) if x.rank else ()
 
     def infer(self, x: TensorType) -> TensorType:

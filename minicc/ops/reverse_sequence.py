@@ -38,7 +38,8 @@ class ReverseSequence(Operator):
             raise self.error(f"expected data of rank 2 or more, and batch_axis and time_axis to be 0 and 1 or 1 and 0, got rank "
                              f"{x.rank}, {self.batch_axis} and {self.time_axis}", x, lengths, hint="insert a Transpose")
         if lengths.rank != 1 or not same_dim(lengths.shape[0], x.shape[self.batch_axis]):
-            raise self.error(f"expected a length for each of {x.shape[self.batch_axis]} sequences, got {lengths}", x, lengths)
+            raise self.error(f"expected a length for each of {x.shape[self.batch_axis]} sequences, got {lengths}", x, lengths,
+                             hint="sequence_lens has one integer for each sequence of the batch axis")
         return x
 
     def numpy(self, x: Array, lengths: Array) -> Array:

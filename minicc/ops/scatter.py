@@ -33,7 +33,7 @@ def _check(call: Operator, reduction: str, x: TensorType, indices: TensorType, u
         raise call.error(f"no reduction {reduction!r} on {x.dtype}", x, indices, updates,
                          hint=f"one of {', '.join(COMBINERS)}, on numbers")
     if updates.dtype is not x.dtype:
-        raise call.error(f"updates must be {x.dtype} as the data, got {updates.dtype}", x, indices, updates)
+        raise call.error(f"updates must be {x.dtype} as the data, got {updates.dtype}", x, indices, updates, hint="cast the updates")
 
 
 def _written(x: Array, places: list[Array], updates: Array, reduction: str) -> Array:
@@ -69,7 +69,8 @@ class ScatterElements(Operator):
         same = x.rank == indices.rank == updates.rank > 0 and all(map(same_dim, indices.shape, updates.shape))
         if not same:
             raise self.error("expected data, indices and updates of one rank, 1 or more, and updates of the shape "
-                             "of the indices", x, indices, updates)
+                             "of the indices", x, indices, updates,
+                             hint="reshape indices and updates to one shape, with as many dimensions as the data")
         axis_of(self, self.axis, x)
         return x
 
@@ -125,10 +126,12 @@ class ScatterND(Operator):
         _check(self, self.reduction, x, indices, updates)
         width = indices.shape[-1] if indices.rank else 0
         if not 0 < width <= x.rank:
-            raise self.error(f"an index tuple has 1 to {x.rank} entries here, got {width}", x, indices, updates)
+            raise self.error(f"an index tuple has 1 to {x.rank} entries here, got {width}", x, indices, updates,
+                             hint="the last axis of the indices is as long as the tuple: reshape them")
         expected = indices.shape[:-1] + x.shape[width:]
         if len(expected) != updates.rank or not all(map(same_dim, expected, updates.shape)):
-            raise self.error(f"updates must have the shape {expected}, got {updates.shape}", x, indices, updates)
+            raise self.error(f"updates must have the shape {expected}, got {updates.shape}", x, indices, updates,
+                             hint="one slice of the data for each index tuple: reshape the updates")
         return x
 
     def numpy(self, x: Array, indices: Array, updates: Array) -> Array:

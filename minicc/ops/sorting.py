@@ -142,10 +142,10 @@ class TopKIndices(Operator):
     def infer(self, x: TensorType) -> TensorType:
         k = int(number(self.k))
         if x.rank == 0:
-            raise self.error("expected a tensor of rank 1 or more", x)
+            raise self.error("expected a tensor of rank 1 or more", x, hint="add an axis before: Unsqueeze")
         axis = axis_of(self, self.axis, x)
         if k < 0 or k > x.shape[axis]:
-            raise self.error(f"k must be in [0, {x.shape[axis]}], got {k}", x)
+            raise self.error(f"k must be in [0, {x.shape[axis]}], got {k}", x, hint="choose a smaller k, or another axis")
         return TensorType(int64, (*x.shape[:axis], k, *x.shape[axis + 1 :]))
 
     def numpy(self, x: Array) -> Array:
