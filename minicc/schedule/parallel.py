@@ -27,6 +27,7 @@ from minicc.loop.program import Program
 from minicc.schedule.compute_at import ComputeAt
 from minicc.schedule.dependence import Dependence, dependences
 from minicc.schedule.nest import get_loop, graft, loops_around
+from minicc.schedule.rfactor import Rfactor
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tidy import ranges_of
 from minicc.te.expr import Var
@@ -69,11 +70,17 @@ def check_independent(program: Program, loop: For) -> None:
     for s in walk(loop.body):
         if isinstance(s, Update) and loop.var in s.axes:
             raise Illegal(f"{s.buffers[0].name} is reduced over loop {loop.name}", loop.name,
-                          f'choose a loop over an axis of the result, or s.rfactor("{s.buffers[0].name}", "{loop.name}") first')
+                          lambda name=s.buffers[0].name: _way_of_reduction(program, name, loop.name))  # type: ignore[misc]
     moving = [loop.var] if loop.extent != 1 else []  # one iteration depends on no other
     for found in dependences(loop.body, moving, ranges_of(program), reductions_commute=False):
         raise Illegal(f"the iterations of loop {loop.name} depend on each other: {found}", loop.name,
                       lambda found=found: _way(program, loop, found))  # type: ignore[misc]
+
+
+def _way_of_reduction(program: Program, buffer: str, loop: str) -> str:
+    """What helps where a buffer is reduced over the loop."""
+    first = f', or s.rfactor("{buffer}", "{loop}") first' if Rfactor(buffer, loop).is_legal(program) else ""
+    return f"choose a loop over an axis of the result{first}"
 
 
 def _way(program: Program, loop: For, found: Dependence) -> str:

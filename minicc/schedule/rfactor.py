@@ -89,7 +89,7 @@ class Rfactor(Step):
                           f"one of {', '.join(axis.name for axis in update.axes)}")
         if loop.kind != SERIAL or not isinstance(loop.extent, int):
             raise Illegal(f"expected a serial loop of constant extent, got one of kind {loop.kind} and extent {loop.extent}",
-                          loop.name, f'split it first: s.split("{loop.name}", factor=16)')
+                          loop.name, f'split it first: s.split("{loop.name}", factor=16)' if loop.kind == SERIAL else f"rfactor before {loop.kind}")
         if len(writes(program.body, update.buffers[0])) > 1:
             raise Illegal(f"other statements write {self.buffer} as well", self.buffer, "use rfactor before peeling")
         combiner = combiner_of(update)

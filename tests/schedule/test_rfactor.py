@@ -181,7 +181,7 @@ ScheduleError: rfactor("C", "k"): expected a serial loop of constant extent, got
             if first(k):
                 C[i] = 0.0
             C[i] = C[i] + A[i, k]
-hint: split it first: s.split("k", factor=16)"""
+hint: rfactor before unroll"""
 
 
 def test_a_reduction_in_a_recurrence():
