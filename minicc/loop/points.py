@@ -54,11 +54,13 @@ def meet(var: Var, fixed: Collection[Var], first: Place, second: Place) -> bool 
     if (here := found[0]) is None or (there := found[1]) is None:
         return None
     same = [v for v in fixed if v in here[1] and v in there[1]]
-    rows = [np.stack([np.broadcast_to(x, (count,)) for x in (evaluate_expr(place[0], env), *[env[v] for v in same])], axis=1)
-            for place, (count, env) in ((first, here), (second, there))]
-    elements, which = np.unique(np.concatenate(rows), axis=0, return_inverse=True)
+    keys = [np.broadcast_to(evaluate_expr(place[0], env), (count,)) for place, (count, env) in ((first, here), (second, there))]
+    for v in same:
+        size = 1 + max(int(env[v].max(initial=0)) for _, env in (here, there))
+        keys = [key * size + env[v] for key, (_, env) in zip(keys, (here, there), strict=True)]
+    elements, which = np.unique(np.concatenate(keys), return_inverse=True)
     least, most = np.full((2, len(elements)), np.iinfo(np.int64).max), np.full((2, len(elements)), -1)
-    for side, (at, (_, env)) in enumerate(zip(np.split(which.ravel(), [here[0]]), (here, there), strict=True)):
+    for side, (at, (_, env)) in enumerate(zip(np.split(which, [here[0]]), (here, there), strict=True)):
         np.minimum.at(least[side], at, env[var])
         np.maximum.at(most[side], at, env[var])
     return bool(((most >= 0).all(axis=0) & (least.min(axis=0) < most.max(axis=0))).any())
