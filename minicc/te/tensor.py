@@ -322,7 +322,7 @@ def reducer(name: str, dtype: DType) -> Combiner:
 
 def _reduce(name: str, value: Any, axis: Axis | Sequence[Axis]) -> Expr:
     axes, value = _axes(name, value, axis), wrap(value)
-    if value.dtype is boolean:  # a count, or one of two values
+    if value.dtype is boolean and name in ("sum", "prod"):  # a count
         value = cast(value, int64)
     return Reduce(reducer(name, value.dtype), (value,), axes)
 
