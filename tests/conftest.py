@@ -12,6 +12,12 @@ settings.register_profile("nightly", max_examples=5000, deadline=None, suppress_
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
+def pytest_collection_modifyitems(items):
+    """Tests are called alike in every process, or they could not be shared between two."""
+    if addresses := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"expected names without addresses, got {addresses[0]}; give the parameters ids")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_process_is_left():
     """The process that runs TVM for the tests ends with them."""

@@ -67,7 +67,7 @@ def test_functions_that_users_give() -> None:
 
 
 @pytest.mark.parametrize(("given", "near"), [("foo", "use one of float16"), ("flaot32", "did you mean float32"), ("Float32", "did you mean float32"),
-                                             ("int23", "int32"), (A, "use one of"), (object(), "use one of"), ("uint46", "uint64")], ids=str)
+                                             ("int23", "int32"), (A, "use one of"), (object(), "use one of"), ("uint46", "uint64")], ids=lambda v: v if isinstance(v, str) else type(v).__name__)
 def test_dtypes_that_are_none(given: Any, near: str) -> None:
     with pytest.raises(TypeInferenceError) as error:
         DType.of(given)
