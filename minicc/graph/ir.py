@@ -194,12 +194,12 @@ def constant(array: Any) -> Node:
 
 
 def _from_rows(name: str, rows: Sequence[tuple[Operator, tuple[int, ...], TensorType | None, Span | None]],
-               inputs: Sequence[int], outputs: Sequence[int], output_names: tuple[str, ...]) -> Graph:
+               inputs: Sequence[int], outputs: Sequence[int], output_names: tuple[str, ...], defaults: Defaults | None) -> Graph:
     nodes: list[Node] = []
     for op, sources, inferred, _ in rows:
         nodes.append(Node(op, tuple([nodes[k] for k in sources]), inferred))
     spans = {n: span for n, (_, _, _, span) in zip(nodes, rows, strict=True) if span is not None}
-    return Graph(name, tuple([nodes[k] for k in inputs]), tuple([nodes[k] for k in outputs]), output_names, spans)
+    return Graph(name, tuple([nodes[k] for k in inputs]), tuple([nodes[k] for k in outputs]), output_names, spans, defaults)
 
 
 @dataclass(frozen=True)
@@ -225,10 +225,11 @@ class Graph:
     defaults: Defaults | None = field(default=None, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as a flat list, so that depth is no limit; without `defaults`, which are constants then."""
+        """Pickled as a flat list, so that depth is no limit."""
         at = {n: k for k, n in enumerate(self.nodes)}
         rows = [(n.op, tuple([at[i] for i in n.inputs]), n.inferred, self.spans.get(n)) for n in self.nodes]
-        return _from_rows, (self.name, rows, [at[n] for n in self.inputs], [at[n] for n in self.outputs], self.output_names)
+        ends = [[at[n] for n in nodes] for nodes in (self.inputs, self.outputs)]
+        return _from_rows, (self.name, rows, *ends, self.output_names, self.defaults)
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:

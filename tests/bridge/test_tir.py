@@ -103,7 +103,7 @@ def test_every_pair_of_small_numbers(op, dtype):
     assert_same(Program("pairs", (a, b), (out,), For(i, 5, For(j, 5, Store(out, (i, j), value)))), values, values)
 
 
-@pytest.mark.parametrize("name", INTRINSICS)
+@pytest.mark.parametrize("name", [name for name in INTRINSICS if name != "int_pow"])  # that one is of integers
 @pytest.mark.parametrize("dtype", [float32, float64, float16, bfloat16], ids=str)
 def test_intrinsics(name, dtype):
     arity = ARITY.get(name, 1)
@@ -260,7 +260,7 @@ REFUSED = {
     "blocks that fill one buffer": (bound(seq(For(k, 4, Store(SHARED, (k,), X[k, const(0)]), "blockIdx.x"), Store(Y, (i, j), SHARED[const(1)])), SHARED),
                                     "filled by"),
     "a race": (bound(Store(Y, (i, const(0)), X[i, j])), "must be independent.*, by threads of a GPU$"),
-    "an index out of bounds": (bound(Store(Y, (i, j), X[i, j + 1])), r"which may be in \[1, 8\]$"),
+    "an index out of bounds": (bound(Store(Y, (i, j), X[i, j + 1])), r"which may be in \[1, 8\], 8 where j = 7$"),
     "an element that is not written": (bound(Store(Y, (i, j), LOCAL[const(0)]), LOCAL), "is read before anything is written to T$"),
 }
 

@@ -103,7 +103,7 @@ def test_a_size_that_is_no_extent():
 @pytest.mark.parametrize("parallel", [False, True])
 def test_workspace_of_symbolic_size(parallel):
     """Two rows of scratch memory per thread, whose size is known only when the function is called."""
-    n, m = te.var("n"), te.var("m")
+    n, m = Var("n"), Var("m")
     a, c = Buffer("A", float32, (n, m)), Buffer("C", float32, (n, m))
     t, u = Buffer("T", float32, (m,)), Buffer("U", float32, (m + 1,))
     i, j, k, x = Var("i"), Var("j"), Var("k"), Var("x")
