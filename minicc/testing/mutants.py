@@ -8,7 +8,8 @@ that failed, or that none did. The rooms take turns, so every one of them is dra
 A mutant changes one place of a syntax tree: a comparison or its limit, an operator, a constant, a
 condition, the sides of a choice, the order of two arguments (DeMillo, Lipton and Sayward, Hints on test
 data selection, 1978). What a test cannot see is left alone: annotations, docstrings, texts of errors.
-The tests of its own room run first, then all others: a mutant that survives has passed the whole suite.
+The tests of its own room run first, then those of faults that users met, then all others, each on the
+mutants that are left: one that survives has passed the whole suite.
 
 >>> source = "def f(a, b):\\n    return a if a < b else b\\n"
 >>> [str(m) for m in mutants("f.py", source)]
@@ -27,11 +28,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Annotated
 
 import typer
@@ -42,7 +42,8 @@ from minicc.errors import ConfigError
 ROOT = Path(__file__).parents[2]
 COPIED = ("minicc", "tests", "tutorials", "benchmarks", ".ci", "pyproject.toml", "README.md", "Makefile", "LICENSE")
 LIMIT = 1800  # seconds of one run of pytest; a mutant that loops for ever is noticed so
-QUIET = ("-q", "-x", "-n", "0", "-p", "no:cacheprovider", "--no-header", "--tb=no")
+STAGES = ("own tests", "tests/field", "all others")
+QUIET = ("-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=no")
 
 _LESS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
          ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In}  # fmt: skip
@@ -53,13 +54,19 @@ _NAMES = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 @dataclass(frozen=True)
 class Mutant:
-    """A file with one place changed, from `old` to `new`."""
+    """A file with one place changed: its bytes from `first` to `last`, which are `old`, to `new`."""
 
     path: str
     line: int
     old: str
     new: str
-    source: str
+    first: int
+    last: int
+
+    def planted(self, source: str) -> str:
+        """`source`, the text of the file, with the fault in it."""
+        text = source.encode()
+        return (text[: self.first] + f"({self.new})".encode() + text[self.last :]).decode()
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {' '.join(self.old.split())} -> {' '.join(self.new.split())}"
@@ -91,9 +98,8 @@ def mutants(path: str, source: str) -> Iterator[Mutant]:
         for changed in _changes(found):
             first = starts[found.lineno - 1] + found.col_offset
             last = starts[(found.end_lineno or found.lineno) - 1] + (found.end_col_offset or 0)
-            old, new = whole[first:last].decode(), ast.unparse(ast.fix_missing_locations(changed))
-            made = whole[:first] + (f"({new})" if isinstance(found, (ast.BinOp, ast.BoolOp, ast.IfExp)) else new).encode() + whole[last:]
-            yield Mutant(path, found.lineno, old, new, made.decode())
+            new = ast.unparse(ast.fix_missing_locations(changed))
+            yield Mutant(path, found.lineno, whole[first:last].decode(), new, first, last)
 
 
 def _seen(tree: ast.AST) -> Iterator[ast.expr]:
@@ -173,27 +179,27 @@ def draw(count: int, seed: int, root: Path = ROOT) -> list[Mutant]:
 
 
 def suites(path: str, root: Path = ROOT) -> list[list[str]]:
-    """What pytest is given, run by run: the tests of the room that `path` is in, then all others."""
+    """What pytest is given, run by run: the tests of the room that `path` is in, those in tests/field, all others."""
     room = Path(path).parts[1].removesuffix(".py")
-    first = [f"tests/{name}" for name in (room, f"test_{room}.py", "field") if (root / "tests" / name).exists()]
-    return [*([first] if first else []), ["tests", *[f"--ignore={name}" for name in first]]]
+    own = [f"tests/{name}" for name in (room, f"test_{room}.py") if (root / "tests" / name).exists()]
+    field = ["tests/field"] if (root / "tests/field").exists() else []
+    return [own, field, ["tests", *[f"--ignore={name}" for name in (*own, *field)]]]
 
 
-def judge(mutant: Mutant, folder: Path) -> Outcome:
-    """Plant the mutant in the copy of the project in `folder`, run the tests until one fails, and take it out again."""
+def judge(mutant: Mutant, folder: Path, tests: list[str]) -> Outcome:
+    """Plant the mutant in the copy of the project in `folder`, run `tests` until one fails, and take it out again."""
     started = time.monotonic()
     path = folder / mutant.path
     sound = path.read_text(encoding="utf-8")
-    path.write_text(mutant.source, encoding="utf-8")
+    path.write_text(mutant.planted(sound), encoding="utf-8")
     try:
-        failed = next((test for suite in suites(mutant.path, folder) if (test := _first_failure(suite, folder))), None)
+        return Outcome(mutant, _first_failure(tests, folder) if tests else None, time.monotonic() - started)
     finally:
         path.write_text(sound, encoding="utf-8")
-    return Outcome(mutant, failed, time.monotonic() - started)
 
 
-def _first_failure(suite: list[str], folder: Path) -> str | None:
-    command = [sys.executable, "-m", "pytest", *QUIET, *suite]
+def _first_failure(tests: list[str], folder: Path, processes: int = 0) -> str | None:
+    command = [sys.executable, "-m", "pytest", *QUIET, "-n", str(processes), *tests]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
@@ -206,35 +212,38 @@ def _first_failure(suite: list[str], folder: Path) -> str | None:
     return named[0] if named else f"pytest ended with {done.returncode}"
 
 
-def campaign(drawn: list[Mutant], jobs: int, show: Callable[[Outcome], None]) -> list[Outcome]:
-    """The outcome of each mutant, shown as it comes; `jobs` run at once, each in a copy of the project.
+def campaign(drawn: list[Mutant], jobs: int, show: Callable[[str, int, int, Outcome], None], passed: bool = False) -> dict[Mutant, str | None]:
+    """For each mutant the test that noticed it, or None; `jobs` run at once, each in a copy of the project.
 
-    Raises ConfigError when a test fails without any mutant: then nothing could be said of them.
+    `show(what, done, total, outcome)` is told of each run. After Ctrl-C the mutants that are not decided are left out.
+    Raises ConfigError when a test fails without any mutant, unless they have `passed` already: then nothing could be said.
     """
+    noticed: dict[Mutant, str | None] = {}
     with tempfile.TemporaryDirectory(prefix="mutants-") as temporary, ThreadPoolExecutor(jobs) as pool:
         free = [_copied(Path(temporary) / str(k)) for k in range(jobs)]
-        if (failed := _first_failure(["tests"], free[0])) is not None:
+        if not passed and (failed := _first_failure(["tests"], free[0], jobs)) is not None:
             raise ConfigError("mutants", f"expected tests that pass without a mutant, got a failure of {failed}", hint="make test")
-        lock = Lock()
-        outcomes: list[Outcome] = []
 
-        def work(mutant: Mutant) -> None:
-            with lock:
-                folder = free.pop()
+        def work(mutant: Mutant, stage: int) -> Outcome:
+            folder = free.pop()
             try:
-                outcome = judge(mutant, folder)
+                return judge(mutant, folder, suites(mutant.path, folder)[stage])
             finally:
                 free.append(folder)
-            with lock:
-                outcomes.append(outcome)
-                show(outcome)
 
+        alive = drawn
         try:
-            for done in [pool.submit(work, mutant) for mutant in drawn]:
-                done.result()
+            for stage, what in enumerate(STAGES):
+                for done, ended in enumerate(as_completed([pool.submit(work, m, stage) for m in alive]), 1):
+                    outcome = ended.result()
+                    if outcome.test is not None:
+                        noticed[outcome.mutant] = outcome.test
+                    show(what, done, len(alive), outcome)
+                alive = [m for m in alive if m not in noticed]
+            noticed.update(dict.fromkeys(alive))
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
-        return outcomes
+    return noticed
 
 
 def _copied(folder: Path) -> Path:
@@ -252,6 +261,7 @@ def main(
     count: Annotated[int, typer.Option(help="How many mutants.", min=1)] = 60,
     seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
     jobs: Annotated[int, typer.Option(help="How many at once, each on a core.", min=1)] = 1,
+    passed: Annotated[bool, typer.Option("--passed", help="The tests have passed without a mutant: do not run them so again.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Print the mutants, and run none.")] = False,
 ) -> None:
     """Plant small faults in a copy of the project, and see whether its tests notice. Takes hours; Ctrl-C ends it with what is known.
@@ -265,20 +275,19 @@ def main(
         for mutant in drawn:
             console.print(str(mutant))
         return
-    started, done = time.monotonic(), 0
+    started = dict.fromkeys(STAGES, 0.0)
 
-    def show(outcome: Outcome) -> None:
-        nonlocal done
-        done += 1
-        left = (time.monotonic() - started) / done * (count - done)
-        console.print(f"{done}/{count}  eta {left / 60:.0f} min  {outcome}")
+    def show(what: str, done: int, total: int, outcome: Outcome) -> None:
+        started[what] = started[what] or time.monotonic() - outcome.seconds
+        left = (time.monotonic() - started[what]) / done * (total - done)
+        console.print(f"{what} {done}/{total}  eta {left / 60:.0f} min  {outcome}")
 
-    outcomes = campaign(drawn, jobs, show)
-    survivors = [o for o in outcomes if o.test is None]
-    console.print(f"{len(outcomes)} mutants of {count}: {len(outcomes) - len(survivors)} noticed, {len(survivors)} survive")
-    for outcome in survivors:
-        console.print(f"  {outcome.mutant}")
-    raise typer.Exit(130 if len(outcomes) < count else int(bool(survivors)))
+    noticed = campaign(drawn, jobs, show, passed)
+    survivors = [mutant for mutant, test in noticed.items() if test is None]
+    console.print(f"{len(noticed)} mutants of {len(drawn)}: {len(noticed) - len(survivors)} noticed, {len(survivors)} survive")
+    for mutant in survivors:
+        console.print(f"  {mutant}")
+    raise typer.Exit(130 if len(noticed) < len(drawn) else int(bool(survivors)))
 
 
 if __name__ == "__main__":
