@@ -8,8 +8,8 @@ that failed, or that none did. The rooms take turns, so every one of them is dra
 A mutant changes one place of a syntax tree: a comparison or its limit, an operator, a constant, a
 condition, the sides of a choice, the order of two arguments (DeMillo, Lipton and Sayward, Hints on test
 data selection, 1978). What a test cannot see is left alone: annotations, docstrings, texts of errors.
-The tests of its own room run first, then those of faults that users met, then all others, each on the
-mutants that are left: one that survives has passed the whole suite.
+The tests of its own room run first, then those that name its file, then those of faults that users met,
+then all others, each on the mutants that are left: one that survives has passed the whole suite.
 
 >>> source = "def f(a, b):\\n    return a if a < b else b\\n"
 >>> [str(m) for m in mutants("f.py", source)]
@@ -22,6 +22,7 @@ import ast
 import builtins
 import copy
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -42,7 +43,7 @@ from minicc.errors import ConfigError
 ROOT = Path(__file__).parents[2]
 COPIED = ("minicc", "tests", "tutorials", "benchmarks", ".ci", "pyproject.toml", "README.md", "Makefile", "LICENSE")
 LIMIT = 1800  # seconds of one run of pytest; a mutant that loops for ever is noticed so
-STAGES = ("own tests", "tests/field", "all others")
+STAGES = ("own tests", "tests that name it", "tests/field", "all others")
 QUIET = ("-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=no")
 
 _LESS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -179,11 +180,14 @@ def draw(count: int, seed: int, root: Path = ROOT) -> list[Mutant]:
 
 
 def suites(path: str, root: Path = ROOT) -> list[list[str]]:
-    """What pytest is given, run by run: the tests of the room that `path` is in, those in tests/field, all others."""
-    room = Path(path).parts[1].removesuffix(".py")
-    own = [f"tests/{name}" for name in (room, f"test_{room}.py") if (root / "tests" / name).exists()]
+    """What pytest is given, run by run, as STAGES says; nothing where there are no such tests."""
+    parts = Path(path).with_suffix("").parts
+    names = re.compile(rf"\b{re.escape('.'.join(parts))}\b|from {re.escape('.'.join(parts[:-1]))} import [^\n]*\b{parts[-1]}\b")
+    own = [f"tests/{name}" for name in (parts[1], f"test_{parts[1]}.py") if (root / "tests" / name).exists()]
     field = ["tests/field"] if (root / "tests/field").exists() else []
-    return [own, field, ["tests", *[f"--ignore={name}" for name in (*own, *field)]]]
+    named = [test.relative_to(root).as_posix() for test in sorted((root / "tests").rglob("test_*.py")) if names.search(test.read_text(encoding="utf-8"))]
+    named = [test for test in named if not test.startswith((*[f"{folder}/" for folder in (*own, *field)], *own))]
+    return [own, named, field, ["tests", *[f"--ignore={name}" for name in (*own, *named, *field)]]]
 
 
 def judge(mutant: Mutant, folder: Path, tests: list[str]) -> Outcome:

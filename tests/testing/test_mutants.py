@@ -58,9 +58,11 @@ def test_a_mutant_is_noticed_or_survives_and_the_copy_is_mended(project):
     assert outcomes["minicc/room/a.py"].test == "tests/room/test_a.py::test_it" and "noticed" in str(outcomes["minicc/room/a.py"])
     assert outcomes["minicc/room/b.py"].test is None and "survives" in str(outcomes["minicc/room/b.py"])
     assert (project / "minicc/room/a.py").read_text() == "def seen(a, b):\n    return a - b\n"
-    assert suites("minicc/room/a.py", project) == [["tests/room"], [], ["tests", "--ignore=tests/room"]]
+    assert suites("minicc/room/a.py", project) == [["tests/room"], [], [], ["tests", "--ignore=tests/room"]]
     (project / "tests/field").mkdir()
-    assert suites("minicc/other.py", project) == [[], ["tests/field"], ["tests", "--ignore=tests/field"]]
+    assert suites("minicc/other.py", project) == [[], [], ["tests/field"], ["tests", "--ignore=tests/field"]]
+    (project / "tests/test_rest.py").write_text("from minicc import other\n\n\ndef test_rest():\n    pass\n")
+    assert suites("minicc/other.py", project)[1:] == [["tests/test_rest.py"], ["tests/field"], ["tests", "--ignore=tests/test_rest.py", "--ignore=tests/field"]]
 
 
 def test_a_loop_without_end_is_noticed(project, monkeypatch):
@@ -108,7 +110,7 @@ def test_copies_of_the_project_work_side_by_side(project, monkeypatch):
     noticed = campaign(draw(10, 0, project), 2, lambda *run: shown.append(run), passed=True)
     assert {(m.path, test is None) for m, test in noticed.items()} == {("minicc/room/a.py", False), ("minicc/room/b.py", True)}
     assert [(what, done, total) for what, done, total, _ in shown] == [
-        ("own tests", 1, 2), ("own tests", 2, 2), ("tests/field", 1, 1), ("all others", 1, 1)]
+        ("own tests", 1, 2), ("own tests", 2, 2), ("tests that name it", 1, 1), ("tests/field", 1, 1), ("all others", 1, 1)]
 
 
 def test_ctrl_c_keeps_what_is_known(project, monkeypatch):
