@@ -34,6 +34,7 @@ def test_vector_registers() -> None:
 
 
 def test_caches(tmp_path: Path) -> None:
+    assert Caches() == Caches(32 << 10, 256 << 10, 8 << 20)  # what every machine of today has at least
     assert read_caches(tmp_path) == Caches()
     for n, (kind, level, size) in enumerate([("Data", 1, "48K"), ("Instruction", 1, "64K"), ("Unified", 2, "2M"),
                                              ("Unified", 3, "odd"), ("Unified", 4, "1G")]):

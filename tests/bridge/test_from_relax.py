@@ -293,6 +293,14 @@ def test_what_minicc_cannot_express_says_why(reason):
     assert reason in caught.value.where
 
 
+@pytest.mark.parametrize(("channels", "axes"), [(1, [2]), (3, [1, 2])])
+def test_a_spatial_norm_needs_its_channels_and_its_axes_where_they_are(channels, axes):
+    ones = relax.const(np.ones((2, 4, 6, 6)[channels], np.float32))
+    with pytest.raises(BridgeError) as caught:
+        from_relax(module_of(lambda bb, x: bb.emit(nn.instance_norm(x, ones, ones, channels, axes)), f32(2, 4, 6, 6)))
+    assert "channels elsewhere" in caught.value.where
+
+
 N = tvm.tirx.Var("n", "int64")
 UNKNOWN_SHAPES = {
     "dimensions that are not known": lambda bb, x: op.repeat(x, 2, 0),

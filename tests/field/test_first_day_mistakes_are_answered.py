@@ -1,10 +1,15 @@
 """Fifteen mistakes of a first day: each answer says what, where and what to do."""
 
+import bz2
+import gzip
+import lzma
 import os
 import pickle
 import re
+import sqlite3
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import numpy as np
@@ -185,3 +190,28 @@ def test_ctrl_c_while_repeating_prints_the_timings_so_far(folder):
     assert done.returncode == 130, done.stderr
     assert re.search(r"latency: median [\d.]+ ms, best [\d.]+ ms of the 3 runs of 1000 that ended\n", done.stdout), done.stdout
     assert "minicc run: stopped by Ctrl-C" in done.stderr and "Traceback" not in done.stderr
+
+
+def _real_files(folder):
+    """Files as the tools that make them write them, by what they are called in an error."""
+    by_hand = {"PDF": b"%PDF-1.7\n1 0 obj\n", "zstd": b"\x28\xb5\x2f\xfd\x24\x00", "7z": b"7z\xbc\xaf\x27\x1c\x00\x04", "RAR": b"Rar!\x1a\x07\x00"}
+    made = {name: content + bytes(600) for name, content in by_hand.items()}
+    made |= {"gzip": gzip.compress(b"model"), "bzip2": bz2.compress(b"model"), "an xz": lzma.compress(b"model")}
+    with tarfile.open(folder / "t.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("model.onnx"))
+    made["tar archive"] = (folder / "t.tar").read_bytes()
+    made["program or a library"] = b"\x7fELF\x02\x01\x01" + bytes(600)
+    connection = sqlite3.connect(folder / "d.db")
+    connection.execute("create table t (x)")
+    connection.commit()
+    connection.close()
+    made["database"] = (folder / "d.db").read_bytes()
+    return made
+
+
+def test_archives_and_documents_are_recognised_by_what_their_tools_write(tmp_path):
+    for name, content in _real_files(tmp_path).items():
+        (tmp_path / "model.onnx").write_bytes(content)
+        with pytest.raises(LoadError, match=name) as caught:
+            load(tmp_path / "model.onnx")
+        assert caught.value.hint

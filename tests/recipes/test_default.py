@@ -67,3 +67,15 @@ def test_a_loop_of_any_length_is_cut_into_fewer_parts(size, most):
     for extent in [*range(size + 1, 2000), 99991, 10**6 + 3, 10**9 + 7]:
         parts = cascade._parts(extent, size, most)
         assert -(-extent // size) <= parts < extent and -(-extent // parts) <= size
+
+
+@pytest.mark.parametrize("registers", [16, 32])
+@pytest.mark.parametrize("vectors", [1, 2, 3, 4])
+@pytest.mark.parametrize("extent", [1, 5, 7, 14, 49, 56, 197, 1000])
+def test_rows_of_a_tile_cost_the_fewest_issue_slots(extent: int, vectors: int, registers: int) -> None:
+    """By the cost model of its docstring, over all numbers of rows that fit into the registers."""
+    rows = default.row_tile(extent, vectors, registers)
+    assert 1 <= rows <= extent and rows * vectors + vectors + 1 <= max(registers, 2 * vectors + 1)
+    cost = {r: -(-extent // r) * max(r * vectors / 2, 4, (r + vectors) / 2)
+            for r in range(1, min(extent, max(1, (registers - vectors - 1) // vectors)) + 1)}
+    assert cost[rows] == min(cost.values())

@@ -39,6 +39,12 @@ def test_any_size(m: int, n: int, k: int) -> None:
     check(m, n, k, SMALL)
 
 
+@pytest.mark.parametrize("m", range(1, 14))
+@pytest.mark.parametrize("n", [31, 32, 33])
+def test_every_remainder_of_a_tile(m: int, n: int) -> None:
+    check(m, n, 5, replace(SMALL, registers=16, vector_bits=128))
+
+
 def test_wide_registers() -> None:
     """The schedule for 32 registers of 16 lanes is legal and equal, whatever this machine has."""
     wide = replace(SMALL, registers=32, vector_bits=512)
