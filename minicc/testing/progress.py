@@ -32,6 +32,7 @@ from minicc.errors import MiniccError
 
 EVERY = 5.0  # seconds between lines
 FIRST, GROWTH = 4, 4  # examples of the first batch, so that there is soon something to see, and how batches grow
+DEAF = ("__del__", "_forget")  # of an object, and of a weak reference to a node
 _pressed, _inside = threading.Event(), threading.Event()
 
 
@@ -114,8 +115,17 @@ class Running:
 
 def _press(number: int, frame: FrameType | None) -> None:
     _pressed.set()
-    if _inside.is_set():  # else whoever asks next is told
+    if _inside.is_set() and not _is_deaf(frame):  # else whoever asks next is told
         raise KeyboardInterrupt
+
+
+def _is_deaf(frame: FrameType | None) -> bool:
+    """Whether Python is in what it calls when an object dies: it prints what is raised there, and goes on."""
+    while frame is not None:
+        if frame.f_code.co_name in DEAF:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _clock(seconds: float) -> str:

@@ -133,3 +133,20 @@ def test_ctrl_c_ends_the_command_with_its_summary():
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130 and "of 1000000 schedules tried before you stopped, 0 failures" in out and "Traceback" not in err
+
+
+def test_ctrl_c_while_an_object_dies_is_heard_afterwards():
+    """Python prints what is raised in `__del__` and goes on, so nothing is raised there; the next progress ends the campaign."""
+    class Dying:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(1000):  # the handler runs in here
+                pass
+
+    ended = False
+    with progress.Running(Console(file=io.StringIO()), "graphs", 9) as running:
+        Dying()
+        ended = progress.interrupted()
+        running.advance(1, found=0)
+        ended = False
+    assert ended and running.stopped
