@@ -38,7 +38,7 @@ from minicc.te.expr import Expr, Var, loads
 from minicc.types import float32
 
 PARALLEL_WORK = 20_000  # iterations under which starting threads costs more than it saves
-TILE_TERMS = 128  # that a tile of a contraction adds up in registers, before it goes to memory
+TILE_TERMS = 256  # that a tile of a contraction adds up in registers, before it goes to memory
 CHEAP = 2  # operations that are recomputed rather than stored, when read by one nest
 
 
