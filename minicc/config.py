@@ -2,7 +2,7 @@
 
     MINICC_THREADS     how many threads a compiled model uses; else OMP_NUM_THREADS; else all that we may use
     MINICC_TARGET      the target that is meant by "native", by name, as in haswell; else the machine we run on
-    OMP_WAIT_POLICY    how idle threads wait, or GOMP_SPINCOUNT or KMP_BLOCKTIME; else passively
+    OMP_WAIT_POLICY    how idle threads wait, or GOMP_SPINCOUNT or KMP_BLOCKTIME; else they spin shortly, then sleep
     MINICC_CACHE_DIR   where compiled kernels are kept; else XDG_CACHE_HOME/minicc; else ~/.cache/minicc
 
 >>> threads({"MINICC_THREADS": "2", "OMP_NUM_THREADS": "8"})
@@ -44,25 +44,28 @@ def target(environ: Mapping[str, str] | None = None) -> str | None:
     return given if given not in ("", "native") else None
 
 
-WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # what says how idle threads wait
+SHORTLY = {"GOMP_SPINCOUNT": "100000", "KMP_BLOCKTIME": "5"}  # milliseconds, for GCC's runtime and for LLVM's and Intel's
+WAITING = ("OMP_WAIT_POLICY", *SHORTLY)  # what says how idle threads wait
 
 
 @contextmanager
-def passive_waiting(environ: MutableMapping[str, str] | None = None) -> Iterator[None]:
-    """While an OpenMP runtime reads the environment: its idle threads sleep, unless that says how they wait.
+def short_waiting(environ: MutableMapping[str, str] | None = None) -> Iterator[None]:
+    """While an OpenMP runtime reads the environment: its idle threads spin shortly, unless that says how they wait.
 
-    By default they spin first, which saves some microseconds a kernel; but where other work takes a
-    core, that keeps the very thread from it that they wait for, and a call takes a thousand times as long.
+    Threads that sleep at once cost a small kernel more than it takes itself: waking them is slow. Those that spin as
+    long as the runtimes like keep a core, where other work takes some, from the very thread they wait for. So they
+    spin for longer than a model is serial, and for less than a turn of the scheduler.
     """
     environ = os.environ if environ is None else environ
     silent = not any(name in environ for name in WAITING)
     if silent:
-        environ[WAITING[0]] = "passive"
+        environ.update(SHORTLY)
     try:
         yield
     finally:
         if silent:
-            del environ[WAITING[0]]
+            for name in SHORTLY:
+                del environ[name]
 
 
 def cache_dir(environ: Mapping[str, str] | None = None) -> Path:

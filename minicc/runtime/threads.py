@@ -54,7 +54,7 @@ def find(paths: Iterator[str]) -> OpenMP | None:
     """The first of `paths` that loads and has all symbols."""
     for path in paths:
         try:
-            with config.passive_waiting():
+            with config.short_waiting():
                 library = ctypes.CDLL(path)
                 library.omp_get_max_threads()  # LLVM's and Intel's read the environment when first called
             return OpenMP(path, {name: _address(library, name) for name in SYMBOLS})

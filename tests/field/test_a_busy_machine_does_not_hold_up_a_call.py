@@ -10,20 +10,20 @@ from minicc import config
 from minicc.runtime import threads
 
 
-def test_idle_threads_sleep_unless_the_environment_says_how_they_wait():
+def test_idle_threads_spin_shortly_unless_the_environment_says_how_they_wait():
     environ = {"PATH": "/bin"}
-    with config.passive_waiting(environ):
-        assert environ == {"PATH": "/bin", "OMP_WAIT_POLICY": "passive"}
+    with config.short_waiting(environ):
+        assert environ == {"PATH": "/bin", **config.SHORTLY}
     assert environ == {"PATH": "/bin"}
     for name in config.WAITING:
         environ = {name: "active"}
-        with config.passive_waiting(environ):
+        with config.short_waiting(environ):
             assert environ == {name: "active"}
         assert environ == {name: "active"}
 
 
 def test_the_runtime_hears_of_it():
-    command = [sys.executable, "-c", "import os; from minicc.runtime import threads; threads.openmp(); print('OMP_WAIT_POLICY' in os.environ)"]
+    command = [sys.executable, "-c", "import os; from minicc.runtime import threads; threads.openmp(); print('GOMP_SPINCOUNT' in os.environ)"]
     environ = {k: v for k, v in os.environ.items() if k not in config.WAITING}
-    done = subprocess.run(command, env={**environ, "OMP_DISPLAY_ENV": "TRUE"}, capture_output=True, text=True, check=True)
-    assert ("OMP_WAIT_POLICY = 'PASSIVE'" in done.stderr) == ("gomp" in (threads.openmp_library() or "")) and done.stdout == "False\n"
+    done = subprocess.run(command, env={**environ, "OMP_DISPLAY_ENV": "VERBOSE"}, capture_output=True, text=True, check=True)
+    assert (f"GOMP_SPINCOUNT = '{config.SHORTLY['GOMP_SPINCOUNT']}'" in done.stderr) == ("gomp" in (threads.openmp_library() or "")) and done.stdout == "False\n"
