@@ -248,8 +248,8 @@ def vit_small(glue: bool = False) -> onnx.ModelProto:
     return m.finish(m.linear(first, width, 1000))
 
 
-def bert_base(glue: bool = False, length: int = 128) -> onnx.ModelProto:
-    """Devlin et al. 2018, BERT-base: 12 layers of width 768 with 12 heads, with its mask."""
+def bert_base(glue: bool = False, length: int = 128, layers: int = 12) -> onnx.ModelProto:
+    """Devlin et al. 2018, BERT-base: layers of width 768 with 12 heads, with its mask."""
     m = Builder("bert_base", glue)
     width = 768
     ids = m.input("input_ids", (1, length), TensorProto.INT64)
@@ -260,7 +260,7 @@ def bert_base(glue: bool = False, length: int = 128) -> onnx.ModelProto:
     if glue:
         wide = m.emit("Expand", wide, m.const([1, 1, length, length]))
     penalty = m.emit("Mul", m.emit("Sub", m.const(1.0, "float32"), wide), m.const(-10000.0, "float32"))
-    for _ in range(12):
+    for _ in range(layers):
         x = m.layer_norm(m.emit("Add", x, m.attention(x, length, width, 12, penalty)), width, 1e-12)
         hidden = m.gelu(m.linear(x, width, 4 * width, gain=2.0))
         x = m.layer_norm(m.emit("Add", x, m.linear(hidden, 4 * width, width)), width, 1e-12)
