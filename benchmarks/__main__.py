@@ -74,9 +74,12 @@ def measure(name: str, glue: bool, threads: int, runs: int, kernels: bool) -> No
     watch = Watch()
     taken = interleaved({"minicc": lambda: exe.run(inputs), "onnxruntime": lambda: session.run(None, inputs)}, runs)
     note, flops = watch.note(), sum(k.flops for k in exe.kernels)
-    print(f"{name + (' glue' if glue else ''):22} {taken['minicc'] * 1e3:9.1f} {taken['onnxruntime'] * 1e3:9.1f} "
-          f"{taken['minicc'] / taken['onnxruntime']:6.2f} {flops / taken['minicc'] / 1e9:8.1f} {exe.compile_seconds:8.1f} "
-          f"{len({k.symbol for k in exe.kernels}):8d} {exe.arena_bytes / 1e6:8.1f} {compiling:8.0f} {running:8.0f} {error:8.3f}", flush=True)
+    print(
+        f"{name + (' glue' if glue else ''):22} {taken['minicc'] * 1e3:9.1f} {taken['onnxruntime'] * 1e3:9.1f} "
+        f"{taken['minicc'] / taken['onnxruntime']:6.2f} {flops / taken['minicc'] / 1e9:8.1f} {exe.compile_seconds:8.1f} "
+        f"{len({k.symbol for k in exe.kernels}):8d} {exe.arena_bytes / 1e6:8.1f} {compiling:8.0f} {running:8.0f} {error:8.3f}",
+        flush=True,
+    )
     if note:
         print(f"    {note}", flush=True)
     if kernels:
@@ -88,28 +91,40 @@ def print_kernels(exe: Any, inputs: dict[str, Any]) -> None:
     print(f"    {'kernel':44} {'calls':>5} {'us':>9} {'share':>6} {'GFLOP/s':>8} {'of roofline':>11}")
     total = sum(k.seconds for k in found.rows)
     for k, share in zip(found.rows, found.shares, strict=True):
-        print(f"    {k.name[:44]:44} {k.calls:5d} {k.seconds * 1e6:9.0f} {k.seconds / total:6.1%} "
-              f"{k.flops / k.seconds / 1e9:8.1f} {share:11.0%}")
+        print(
+            f"    {k.name[:44]:44} {k.calls:5d} {k.seconds * 1e6:9.0f} {k.seconds / total:6.1%} "
+            f"{k.flops / k.seconds / 1e9:8.1f} {share:11.0%}"
+        )
     for note in found.notes:
         print(f"    {note}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("models", nargs="*", metavar="model", help=f"default: all of {', '.join(MODELS)}")
-    parser.add_argument("--glue", action="store_true", help="graphs as exporters leave them, BatchNorm and shape glue kept")
+    parser.add_argument(
+        "--glue", action="store_true", help="graphs as exporters leave them, BatchNorm and shape glue kept"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--kernels", action="store_true", help="print each kernel's time, GFLOP/s and share of the roofline")
+    parser.add_argument(
+        "--kernels", action="store_true", help="print each kernel's time, GFLOP/s and share of the roofline"
+    )
     parser.add_argument("--smoke", action="store_true", help="one small model, three runs")
     options = parser.parse_args()
     names = options.models or (["resnet18"] if options.smoke else list(MODELS))
     if unknown := [name for name in names if name not in MODELS]:
         parser.error(f"no such model: {', '.join(unknown)}")
-    print(f"batch 1, {options.threads} thread(s), one core peaks at {measure_peak(Target.native()) / 1e9:.0f} GFLOP/s, "
-          f"reads {measure_bandwidth(Target.native().with_threads(1)) / 1e9:.1f} GB/s; error: 1 is the tolerance")
-    print(f"{'model':22} {'minicc ms':>9} {'ort ms':>9} {'ratio':>6} {'GFLOP/s':>8} {'build s':>8} {'kernels':>8} "
-          f"{'arena MB':>8} {'build MB':>8} {'run MB':>8} {'error':>8}")
+    print(
+        f"batch 1, {options.threads} thread(s), one core peaks at {measure_peak(Target.native()) / 1e9:.0f} GFLOP/s, "
+        f"reads {measure_bandwidth(Target.native().with_threads(1)) / 1e9:.1f} GB/s; error: 1 is the tolerance"
+    )
+    print(
+        f"{'model':22} {'minicc ms':>9} {'ort ms':>9} {'ratio':>6} {'GFLOP/s':>8} {'build s':>8} {'kernels':>8} "
+        f"{'arena MB':>8} {'build MB':>8} {'run MB':>8} {'error':>8}"
+    )
     for name in names:
         measure(name, options.glue, options.threads, 3 if options.smoke else options.runs, options.kernels)
 

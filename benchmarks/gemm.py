@@ -35,7 +35,9 @@ COUNTS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "TVM_NUM
 Call = Callable[[], object]
 
 
-def peer(m: int, n: int, k: int, target: Target, a: np.ndarray, b: np.ndarray) -> tuple[Call, Callable[[], np.ndarray]] | None:
+def peer(
+    m: int, n: int, k: int, target: Target, a: np.ndarray, b: np.ndarray
+) -> tuple[Call, Callable[[], np.ndarray]] | None:
     """A call of TVM and its result, where TVM is installed and has this schedule."""
     try:
         from benchmarks.tvm_gemm import tvm_gemm
@@ -72,15 +74,20 @@ def report(sizes: list[str], threads: int, runs: int, trace: bool) -> None:
     target, watch = Target.native().with_threads(threads), Watch()
     roofline = Roofline(target, [touched_by(*map(int, size.split("x"))) for size in sizes])
     print(f"{threads} thread(s), which peak at {roofline.peak / 1e9:.1f} GFLOP/s")
-    print(f"{'m x n x k':16} {'minicc':>8} {'numpy':>8} {'tvm':>8} GFLOP/s {'to numpy':>9} {'to tvm':>7} {'of limit':>9}")
+    print(
+        f"{'m x n x k':16} {'minicc':>8} {'numpy':>8} {'tvm':>8} GFLOP/s {'to numpy':>9} {'to tvm':>7} {'of limit':>9}"
+    )
     for size in sizes:
         m, n, k = map(int, size.split("x"))
         seconds = measure(m, n, k, target, runs)
         middle = {name: statistics.median(taken) for name, taken in seconds.items()}
         rates = {name: f"{2 * m * n * k / taken / 1e9:.1f}" for name, taken in middle.items()}
         versus = {name: f"{taken / middle['minicc']:.2f}" for name, taken in middle.items()}
-        print(f"{size:16} {rates['minicc']:>8} {rates['numpy']:>8} {rates.get('tvm', '-'):>8} {'':7} {versus['numpy']:>9} "
-              f"{versus.get('tvm', '-'):>7} {roofline.share(2 * m * n * k, touched_by(m, n, k), min(seconds['minicc'])):>9.1%}", flush=True)
+        print(
+            f"{size:16} {rates['minicc']:>8} {rates['numpy']:>8} {rates.get('tvm', '-'):>8} {'':7} {versus['numpy']:>9} "
+            f"{versus.get('tvm', '-'):>7} {roofline.share(2 * m * n * k, touched_by(m, n, k), min(seconds['minicc'])):>9.1%}",
+            flush=True,
+        )
         if trace:
             print(gemm(m, n, k, target).trace)
     for note in filter(None, (roofline.settle([]), watch.note())):
@@ -93,7 +100,9 @@ def touched_by(m: int, n: int, k: int) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gemm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gemm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", nargs="*", default=list(SIZES), metavar="MxNxK")
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--runs", type=int, default=25)
@@ -104,10 +113,25 @@ def main() -> None:
         if options.here:
             report(options.sizes, threads, options.runs, options.trace)
             continue
-        command = [sys.executable, "-m", "benchmarks.gemm", "--here", "--threads", str(threads), "--runs", str(options.runs),
-                   "--sizes", *options.sizes, *(["--trace"] if options.trace else [])]
-        subprocess.run(command, cwd=Path(__file__).parent.parent, env={**os.environ, **dict.fromkeys(COUNTS, str(threads))},
-                       check=True)
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.gemm",
+            "--here",
+            "--threads",
+            str(threads),
+            "--runs",
+            str(options.runs),
+            "--sizes",
+            *options.sizes,
+            *(["--trace"] if options.trace else []),
+        ]
+        subprocess.run(
+            command,
+            cwd=Path(__file__).parent.parent,
+            env={**os.environ, **dict.fromkeys(COUNTS, str(threads))},
+            check=True,
+        )
 
 
 if __name__ == "__main__":

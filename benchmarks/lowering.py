@@ -110,7 +110,9 @@ def table(runs: list[dict[str, float]], python: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.lowering", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.lowering", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--functions", action="store_true", help="print where Python spends its time")
     options = parser.parse_args()
     target = Target.native()

@@ -37,11 +37,14 @@ def gemm(rows: int, vectors: int, lanes: int) -> Program:
         vector = For(lane, lanes, store(y, x * lanes + lane), VECTORIZE)
         return For(y, rows, For(x, vectors, vector, UNROLL), UNROLL)
 
-    body = Alloc(acc, seq(
-        tile("_init", lambda y, x: Store(acc, (y, x), const(0.0, float32))),
-        For(k, DEPTH, tile("", lambda y, x: Store(acc, (y, x), acc[y, x] + a[i, k, y] * b[j, k, x]))),
-        tile("_out", lambda y, x: Store(c, (i * rows + y, j * wide + x), acc[y, x])),
-    ))
+    body = Alloc(
+        acc,
+        seq(
+            tile("_init", lambda y, x: Store(acc, (y, x), const(0.0, float32))),
+            For(k, DEPTH, tile("", lambda y, x: Store(acc, (y, x), acc[y, x] + a[i, k, y] * b[j, k, x]))),
+            tile("_out", lambda y, x: Store(c, (i * rows + y, j * wide + x), acc[y, x])),
+        ),
+    )
     return Program("gemm", (a, b), (c,), For(i, BLOCKS, For(j, BLOCKS, body), PARALLEL))
 
 
@@ -53,15 +56,21 @@ def main() -> None:
     peak = measure_peak(target)
     for threads in sorted({1, target.threads}):
         started = time.perf_counter()
-        made = assemble("gemm", [KernelCall(program, "gemm", tuple(ports))],
-                        Values({n: ports[n] for n in "AB"}, [("C", ports["C"])], {}), target.with_threads(threads))
+        made = assemble(
+            "gemm",
+            [KernelCall(program, "gemm", tuple(ports))],
+            Values({n: ports[n] for n in "AB"}, [("C", ports["C"])], {}),
+            target.with_threads(threads),
+        )
         compiled = time.perf_counter() - started
         rng = np.random.default_rng(0)
         arrays = [rng.random(b.shape, np.float32) for b in program.params]
         seconds = min(made.profile(*arrays)[0] for _ in range(20))  # whatever else runs only adds
         rate = 2 * program.outputs[0].type.size * DEPTH / seconds
-        print(f"{threads} thread(s): {rate / 1e9:.1f} GFLOP/s, {rate / peak / threads:.0%} of the measured peak, "
-              f"compiled in {compiled * 1e3:.0f} ms")
+        print(
+            f"{threads} thread(s): {rate / 1e9:.1f} GFLOP/s, {rate / peak / threads:.0%} of the measured peak, "
+            f"compiled in {compiled * 1e3:.0f} ms"
+        )
 
 
 if __name__ == "__main__":

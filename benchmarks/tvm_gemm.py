@@ -23,9 +23,14 @@ def tvm_gemm(m: int, n: int, k: int, target: Target) -> Callable[..., Any]:
     a, b = te.placeholder((m, k), name="A"), te.placeholder((k, n), name="B")
     axis = te.reduce_axis((0, k), name="k")
     grid = -(-m // rows), -(-n // width)
-    panels = te.compute((grid[1], k, width), lambda p, d, w: te.if_then_else(p * width + w < n, b[d, p * width + w], 0.0), name="panels")
-    sums = te.compute((*grid, rows, width), lambda t, p, y, x: te.sum(
-        a[te.min(t * rows + y, m - 1), axis] * panels[p, axis, x], axis=axis), name="sums")
+    panels = te.compute(
+        (grid[1], k, width), lambda p, d, w: te.if_then_else(p * width + w < n, b[d, p * width + w], 0.0), name="panels"
+    )
+    sums = te.compute(
+        (*grid, rows, width),
+        lambda t, p, y, x: te.sum(a[te.min(t * rows + y, m - 1), axis] * panels[p, axis, x], axis=axis),
+        name="sums",
+    )
     c = te.compute((m, n), lambda i, j: sums[i // rows, j // width, i % rows, j % width], name="C")
     s = tvm.s_tir.Schedule(te.create_prim_func([a, b, c]).with_attr("global_symbol", "main"))
     result, product, packing = (s.get_sblock(name) for name in ("C", "sums", "panels"))

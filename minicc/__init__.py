@@ -10,7 +10,11 @@ not Python's. Of a few modules, such as `types`, Python itself needs the true on
 
 import sys
 
-if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and sys.orig_argv[sys.orig_argv.index("-m") + 1 :][0].split(".")[0] == "minicc":
+if (
+    sys.argv[:1] == ["-m"]
+    and not sys.flags.safe_path
+    and sys.orig_argv[sys.orig_argv.index("-m") + 1 :][0].split(".")[0] == "minicc"
+):
     del sys.path[0]  # `python -m` put the current folder there; what it runs is found by the path of this package
 
 from minicc import te as te  # isort: skip - first: its face imports rooms above it

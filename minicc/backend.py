@@ -45,8 +45,11 @@ class Rep(BackendRep):
     def _named(self, inputs: Any) -> dict[str, Any]:
         given = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
         if len(given) != len(self.inputs):
-            raise RunError("Rep.run", f"expected {len(self.inputs)} inputs ({', '.join(self.inputs)}), got {len(given)}",
-                           hint="the inputs of the model that have no initializer, in order")
+            raise RunError(
+                "Rep.run",
+                f"expected {len(self.inputs)} inputs ({', '.join(self.inputs)}), got {len(given)}",
+                hint="the inputs of the model that have no initializer, in order",
+            )
         return dict(zip(self.inputs, given, strict=True))
 
 
@@ -93,8 +96,10 @@ class MiniccBackend(Backend):
 def single_node(node: NodeProto, arrays: Sequence[Any], version: int) -> ModelProto:
     """A model of this node alone; absent inputs have no array."""
     names = [name for name in node.input if name]
-    infos = [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
-             for name, a in zip(names, arrays, strict=True)]
+    infos = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
+        for name, a in zip(names, arrays, strict=True)
+    ]
     outputs = [ValueInfoProto(name=name) for name in node.output if name]
     graph = GraphProto(name="node", node=[node], input=infos, output=outputs)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid(node.domain, version)])
@@ -115,13 +120,17 @@ def node_tests() -> dict[str, Any]:
     from onnx.backend.test import loader  # heavy: imports every test
 
     with np.errstate(all="ignore"):
-        return {case.name: replace(case, data_sets=_arrays(case.data_sets)) for case in loader.load_model_tests(kind="node")}
+        return {
+            case.name: replace(case, data_sets=_arrays(case.data_sets)) for case in loader.load_model_tests(kind="node")
+        }
 
 
 def _arrays(data_sets: Any) -> list[Any]:
     """Data sets of (inputs, outputs) with arrays in place of scalars and protos; sequences stay what they are."""
-    return [tuple([value if isinstance(value, list) else np.asarray(_unpacked(value)) for value in part] for part in pair)
-            for pair in data_sets]
+    return [
+        tuple([value if isinstance(value, list) else np.asarray(_unpacked(value)) for value in part] for part in pair)
+        for pair in data_sets
+    ]
 
 
 # ---- what peers need of a model -----------------------------------------------------------------

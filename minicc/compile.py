@@ -116,8 +116,11 @@ def compile(
     machine = Target.of(target)
     if threads is not None:
         if not 1 <= threads <= MOST_THREADS:
-            raise ConfigError(f"compile(threads={threads})", f"expected 1 to {MOST_THREADS} threads, got {threads}",
-                              hint="leave it out for all that we may use")
+            raise ConfigError(
+                f"compile(threads={threads})",
+                f"expected 1 to {MOST_THREADS} threads, got {threads}",
+                hint="leave it out for all that we may use",
+            )
         machine = machine.with_threads(threads)
     clock = _Clock({} if pass_times is None else pass_times)
     if isinstance(model, (TeSchedule, Schedule)):
@@ -127,7 +130,9 @@ def compile(
         graph = clock.time("bind", lambda: bind(loaded, dims or {}, input_shapes or {}))
         _check_memory(graph)
         waiting = runtime_operands(graph)
-        variant = partial(_specializing, loaded, graph, machine, progress, clock.times, dims or {}, input_shapes or {}, waiting)
+        variant = partial(
+            _specializing, loaded, graph, machine, progress, clock.times, dims or {}, input_shapes or {}, waiting
+        )
         made = variant(()) if waiting else _compile_graph(graph, machine, clock, progress)
         if loaded.defaults:
             made.defaults, made.variant = tuple(loaded.defaults.types), Variants(variant)
@@ -138,25 +143,51 @@ def compile(
 def _check_memory(graph: Graph) -> None:
     """Refuse, before any work is done, a model whose own inputs, outputs and weights could never be here at once."""
     needs = dict.fromkeys(("inputs", "outputs", "weights"), 0)
-    for kind, nodes in (("inputs", graph.inputs), ("outputs", graph.outputs),
-                        ("weights", [n for n in graph.nodes if isinstance(n.op, Constant)])):
+    for kind, nodes in (
+        ("inputs", graph.inputs),
+        ("outputs", graph.outputs),
+        ("weights", [n for n in graph.nodes if isinstance(n.op, Constant)]),
+    ):
         needs[kind] = sum(n.inferred.bytes for n in nodes if n.inferred is not None and n.inferred.is_bound)
     memory.check(f"compile({graph.name})", needs, memory.installed())
 
 
-def _specializing(loaded: Graph, bound: Graph, target: Target, progress: Progress | None, pass_times: dict[str, float],
-                  dims: Mapping[str, int], shapes: Mapping[str, Sequence[int]], waiting: Sequence[str],
-                  given: tuple[str, ...]) -> SpecializingExecutable:
+def _specializing(
+    loaded: Graph,
+    bound: Graph,
+    target: Target,
+    progress: Progress | None,
+    pass_times: dict[str, float],
+    dims: Mapping[str, int],
+    shapes: Mapping[str, Sequence[int]],
+    waiting: Sequence[str],
+    given: tuple[str, ...],
+) -> SpecializingExecutable:
     """What compiles when a call brings the values of `waiting`, and of the defaults named `given`."""
     types = loaded.defaults.types if loaded.defaults else {}
     inputs = [Port(name, n.type) for name, n in zip(bound.input_names, bound.inputs, strict=True)]
     inputs += [Port(name, types[name]) for name in given]
-    make = partial(_specialized, loaded if given else bound, target, progress, pass_times, dims if given else {}, shapes if given else {})
+    make = partial(
+        _specialized,
+        loaded if given else bound,
+        target,
+        progress,
+        pass_times,
+        dims if given else {},
+        shapes if given else {},
+    )
     return SpecializingExecutable(bound.name, inputs, (*waiting, *given), target.threads, make)
 
 
-def _specialized(graph: Graph, target: Target, progress: Progress | None, pass_times: dict[str, float], dims: Mapping[str, int],
-                 shapes: Mapping[str, Sequence[int]], values: Mapping[str, Any]) -> Executable:
+def _specialized(
+    graph: Graph,
+    target: Target,
+    progress: Progress | None,
+    pass_times: dict[str, float],
+    dims: Mapping[str, int],
+    shapes: Mapping[str, Sequence[int]],
+    values: Mapping[str, Any],
+) -> Executable:
     return compile(bind(graph, dims, shapes, values), target, progress=progress, pass_times=pass_times)
 
 
@@ -190,13 +221,21 @@ def lower(s: TeSchedule | Schedule, args: Sequence[te.Tensor] | None = None, nam
     if isinstance(s, TeSchedule) and args is not None:
         return s.arrange(args, name)
     if args is not None:
-        raise ScheduleError("lower(s, args)", "a schedule of a loop program has its arguments already, got others",
-                            where=str(s.program), hint="leave args out, or schedule with te.create_schedule")
+        raise ScheduleError(
+            "lower(s, args)",
+            "a schedule of a loop program has its arguments already, got others",
+            where=str(s.program),
+            hint="leave args out, or schedule with te.create_schedule",
+        )
     return replace(s.program, name=name)
 
 
-def build(s: TeSchedule | Schedule | Program, args: Sequence[te.Tensor] | None = None, target: Target | str = "native",
-          name: str = "main") -> Function | CudaFunction:
+def build(
+    s: TeSchedule | Schedule | Program,
+    args: Sequence[te.Tensor] | None = None,
+    target: Target | str = "native",
+    name: str = "main",
+) -> Function | CudaFunction:
     """Machine code of a schedule, called with NumPy arrays in the order of `args`.
 
     Outputs are written in place. Loops that are bound to thread axes run as ordinary loops, or for
@@ -235,7 +274,10 @@ class Lowered:
 
 def lower_kernel(kernel: Kernel, target: Target) -> Lowered:
     """From sub-graph to scheduled loop program."""
-    inputs = [te.placeholder(n.shape, n.dtype, name) for n, name in zip(kernel.body.inputs, kernel.body.input_names, strict=True)]
+    inputs = [
+        te.placeholder(n.shape, n.dtype, name)
+        for n, name in zip(kernel.body.inputs, kernel.body.input_names, strict=True)
+    ]
     output = kernel.compute(*inputs)
     naive = remove_unread(tidy(lower_tensors([output], [*inputs, output], kernel.label).program))
     schedule = default.schedule(naive, target)
@@ -292,7 +334,9 @@ class _Values:
 
     def table(self) -> Values:
         graph = self.graph
-        inputs: dict[Hashable, Port] = {n: Port(name, n.type) for n, name in zip(graph.inputs, graph.input_names, strict=True)}
+        inputs: dict[Hashable, Port] = {
+            n: Port(name, n.type) for n, name in zip(graph.inputs, graph.input_names, strict=True)
+        }
         outputs = [(self.id(n), Port(name, n.type)) for n, name in zip(graph.outputs, graph.output_names, strict=True)]
         constants: dict[Hashable, Any] = {n: n.op.data.array for n in graph.nodes if isinstance(n.op, Constant)}
         return Values(inputs, outputs, constants)
@@ -302,16 +346,30 @@ def _assemble_schedule(schedule: Schedule, target: Target) -> Executable:
     """A te schedule as an executable: its inputs in, its outputs out."""
     verify(schedule.start)
     if symbols := size_vars(schedule.start):
-        raise CodegenError(f"compile({schedule.start.name})", f"expected extents that are numbers, got {', '.join(map(str, symbols))}",
-                           where=str(schedule.start), hint="minicc.build(s, args) makes a function that takes sizes from its arrays")
+        raise CodegenError(
+            f"compile({schedule.start.name})",
+            f"expected extents that are numbers, got {', '.join(map(str, symbols))}",
+            where=str(schedule.start),
+            hint="minicc.build(s, args) makes a function that takes sizes from its arrays",
+        )
     naive, program = schedule.start, finish(schedule.program)
     if calls := [s for s in walk(program.body) if isinstance(s, ExternCall)]:
-        raise CodegenError(f"compile({program.name})", f"expected a program without functions from outside, got {calls[0].function}",
-                           where=str(program), hint="minicc.build(s, args) makes a function that calls them")
+        raise CodegenError(
+            f"compile({program.name})",
+            f"expected a program without functions from outside, got {calls[0].function}",
+            where=str(program),
+            hint="minicc.build(s, args) makes a function that calls them",
+        )
     inputs: dict[Hashable, Port] = {b: Port(b.name, b.type) for b in program.params}
     outputs: list[tuple[Hashable, Port]] = [(b, Port(b.name, b.type)) for b in program.outputs]
-    call = KernelCall(program, program.name, (*inputs, *program.outputs), operations(naive), touched(naive),
-                      {"trace": lambda: str(schedule.trace)})
+    call = KernelCall(
+        program,
+        program.name,
+        (*inputs, *program.outputs),
+        operations(naive),
+        touched(naive),
+        {"trace": lambda: str(schedule.trace)},
+    )
     return assemble(program.name, [call], Values(inputs, outputs, {}), target)
 
 

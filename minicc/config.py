@@ -31,8 +31,12 @@ def threads(environ: Mapping[str, str] | None = None) -> int | None:
         if not given:
             continue
         if not (given.isdecimal() and 1 <= int(given[:9]) <= MOST_THREADS):
-            raise ConfigError(f"{name}={environ[name]}", f"expected a positive integer of at most {MOST_THREADS}, got {given!r}",
-                              where=f"environment variable {name}", hint=f"unset {name}, or set it to 1 or more")
+            raise ConfigError(
+                f"{name}={environ[name]}",
+                f"expected a positive integer of at most {MOST_THREADS}, got {given!r}",
+                where=f"environment variable {name}",
+                hint=f"unset {name}, or set it to 1 or more",
+            )
         return int(given)
     return None
 
@@ -44,7 +48,10 @@ def target(environ: Mapping[str, str] | None = None) -> str | None:
     return given if given not in ("", "native") else None
 
 
-SHORTLY = {"GOMP_SPINCOUNT": "100000", "KMP_BLOCKTIME": "5"}  # milliseconds, for GCC's runtime and for LLVM's and Intel's
+SHORTLY = {
+    "GOMP_SPINCOUNT": "100000",
+    "KMP_BLOCKTIME": "5",
+}  # milliseconds, for GCC's runtime and for LLVM's and Intel's
 WAITING = ("OMP_WAIT_POLICY", *SHORTLY)  # what says how idle threads wait
 
 

@@ -63,8 +63,12 @@ class Target:
 
     def __post_init__(self) -> None:
         if not 1 <= self.threads <= MOST_THREADS:
-            raise TargetError(f"Target(..., threads={self.threads})", f"expected 1 to {MOST_THREADS} threads, got {self.threads}",
-                              where=f"{self.cpu} ({self.triple})", hint=f"this machine offers {available_threads()}")
+            raise TargetError(
+                f"Target(..., threads={self.threads})",
+                f"expected 1 to {MOST_THREADS} threads, got {self.threads}",
+                where=f"{self.cpu} ({self.triple})",
+                hint=f"this machine offers {available_threads()}",
+            )
 
     @property
     def vector_bytes(self) -> int:
@@ -99,8 +103,12 @@ class Target:
         try:
             found = llvm.Target.from_triple(self.triple)
         except RuntimeError as error:
-            raise TargetError(f"Target({self.triple!r}, {self.cpu!r})", f"expected a triple that LLVM has a generator for, got {error}",
-                              where=str(self), hint=f"this machine is {llvm.get_process_triple()}") from error
+            raise TargetError(
+                f"Target({self.triple!r}, {self.cpu!r})",
+                f"expected a triple that LLVM has a generator for, got {error}",
+                where=str(self),
+                hint=f"this machine is {llvm.get_process_triple()}",
+            ) from error
         return found.create_target_machine(cpu=self.cpu, features=self.features, opt=2, reloc="pic", codemodel="small")
 
     @staticmethod
@@ -110,7 +118,9 @@ class Target:
         Raises ConfigError when that is no name of a target, or one whose code this machine cannot run.
         """
         asked, name = config.threads(), config.target()
-        return replace(_native() if name is None else _stand_in(name), threads=available_threads() if asked is None else asked)
+        return replace(
+            _native() if name is None else _stand_in(name), threads=available_threads() if asked is None else asked
+        )
 
     @staticmethod
     def of(what: Target | str) -> Target:
@@ -124,12 +134,18 @@ class Target:
             return Target.native()
         if what in NAMED:
             return Target("x86_64-unknown-linux-gnu", what, *NAMED[what])
-        raise TargetError(f"Target.of({what!r})", f"expected a target or its name, got {what!r}",
-                          where=f"known targets: native, {', '.join(NAMED)}", hint='use target="native", or build a Target yourself')
+        raise TargetError(
+            f"Target.of({what!r})",
+            f"expected a target or its name, got {what!r}",
+            where=f"known targets: native, {', '.join(NAMED)}",
+            hint='use target="native", or build a Target yourself',
+        )
 
     def __str__(self) -> str:
-        return (f"{self.cpu} ({self.triple}): {self.vector_bits}-bit vectors, {self.registers} vector registers, "
-                f"caches {self.caches.l1 >> 10}/{self.caches.l2 >> 10}/{self.caches.l3 >> 10} KiB, {self.threads} threads")
+        return (
+            f"{self.cpu} ({self.triple}): {self.vector_bits}-bit vectors, {self.registers} vector registers, "
+            f"caches {self.caches.l1 >> 10}/{self.caches.l2 >> 10}/{self.caches.l3 >> 10} KiB, {self.threads} threads"
+        )
 
 
 @lru_cache(maxsize=1)
@@ -147,12 +163,20 @@ def _stand_in(name: str) -> Target:
     """The target of NAMED that stands for the machine we run on, whose caches it keeps."""
     call = f"MINICC_TARGET={name}"
     if name not in NAMED:
-        raise ConfigError(call, f"expected the name of a target, got {name!r}", where="environment variable MINICC_TARGET",
-                          hint=f"unset it, or set it to native, {', '.join(NAMED)}")
+        raise ConfigError(
+            call,
+            f"expected the name of a target, got {name!r}",
+            where="environment variable MINICC_TARGET",
+            hint=f"unset it, or set it to native, {', '.join(NAMED)}",
+        )
     target = replace(Target.of(name), triple=llvm.get_process_triple(), caches=read_caches())
     if lacking := target.lacking():
-        raise ConfigError(call, f"expected a target whose code runs here, got one that needs {', '.join(lacking)}",
-                          where=str(_native()), hint="unset MINICC_TARGET, or name an older processor")
+        raise ConfigError(
+            call,
+            f"expected a target whose code runs here, got one that needs {', '.join(lacking)}",
+            where=str(_native()),
+            hint="unset MINICC_TARGET, or name an older processor",
+        )
     return target
 
 
@@ -219,8 +243,9 @@ def cgroup_cpus(sys: Path, cgroup: Path) -> int | None:
             limits += [_quota(folder / "cpu.max") for folder in _upwards(sys / "fs/cgroup", path)]
         elif "cpu" in controllers.split(","):
             for root in (sys / "fs/cgroup/cpu", sys / "fs/cgroup/cpu,cpuacct"):
-                limits += [_quota(folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us")
-                           for folder in _upwards(root, path)]
+                limits += [
+                    _quota(folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us") for folder in _upwards(root, path)
+                ]
     least = min(limits)
     return None if least >= 1e9 else max(1, int(least))
 

@@ -57,15 +57,18 @@ def test_table_counts_per_operator():
     assert lines[-1].split() == ["all", "725", "of", "725"]
 
 
-@pytest.mark.parametrize(("outputs", "problem"), [
-    (lambda x: [abs(x)], ""),
-    (lambda x: [x], "AssertionError: Not equal to tolerance"),
-    (lambda x: [], "AssertionError: expected 1 outputs, got 0"),
-    (lambda x: [abs(x).astype("float64")], "AssertionError: expected float32[3, 4, 5], got float64[3, 4, 5]"),
-    (lambda x: [abs(x)[0]], "AssertionError: expected float32[3, 4, 5], got float32[4, 5]"),
-])
+@pytest.mark.parametrize(
+    ("outputs", "problem"),
+    [
+        (lambda x: [abs(x)], ""),
+        (lambda x: [x], "AssertionError: Not equal to tolerance"),
+        (lambda x: [], "AssertionError: expected 1 outputs, got 0"),
+        (lambda x: [abs(x).astype("float64")], "AssertionError: expected float32[3, 4, 5], got float64[3, 4, 5]"),
+        (lambda x: [abs(x)[0]], "AssertionError: expected float32[3, 4, 5], got float32[4, 5]"),
+    ],
+)
 def test_a_wrong_result_is_a_failure(outputs, problem):
     entry = listed()[0]
-    result, = run_suite(lambda model, inputs: outputs(*inputs), backend.node_tests(), [entry])
+    (result,) = run_suite(lambda model, inputs: outputs(*inputs), backend.node_tests(), [entry])
     assert result.problem.startswith(problem) and result.passed == (not problem)
     assert ("not: test_abs" in table([result])) == bool(problem)

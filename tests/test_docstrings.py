@@ -16,7 +16,10 @@ import pytest
 
 import minicc
 
-MODULES = ["minicc", *(m.name for m in pkgutil.walk_packages(minicc.__path__, "minicc.") if not m.name.endswith("__main__"))]
+MODULES = [
+    "minicc",
+    *(m.name for m in pkgutil.walk_packages(minicc.__path__, "minicc.") if not m.name.endswith("__main__")),
+]
 TABLES = ("minicc.frontend.onnx_movement", "minicc.frontend.onnx_ops")
 LAZY = {"torch", "tvm"}  # optional packages: a module that needs one is tested where it is installed
 
@@ -82,5 +85,7 @@ def test_the_check_sees_what_it_should():
         C = Derived
 
     text = "class C:\n    def known(self):\n        a = 1\n        return a\n    def new(self):\n        a = 1\n        return a\n"
-    text += "def one():\n    return 1\ndef _private():\n    pass\ndef two():\n    '''Is two.'''\n    a = 2\n    return a\n"
+    text += (
+        "def one():\n    return 1\ndef _private():\n    pass\ndef two():\n    '''Is two.'''\n    a = 2\n    return a\n"
+    )
     assert list(undocumented(ast.parse(text).body, Module)) == ["C", "C.new"]

@@ -13,7 +13,11 @@ from minicc.schedule.step import Illegal
 
 ROOT = Path(minicc.__file__).parent
 SOURCES = {p.relative_to(ROOT).as_posix(): ast.parse(p.read_text(encoding="utf-8")) for p in sorted(ROOT.rglob("*.py"))}
-KINDS = {c.__name__: c for c in (*vars(errors).values(), Illegal) if inspect.isclass(c) and issubclass(c, (MiniccError, Illegal))}
+KINDS = {
+    c.__name__: c
+    for c in (*vars(errors).values(), Illegal)
+    if inspect.isclass(c) and issubclass(c, (MiniccError, Illegal))
+}
 
 
 def called(node):
@@ -36,20 +40,31 @@ def errors_in(tree):
 def test_no_error_is_built_without_a_hint(file):
     for call in errors_in(SOURCES[file]):
         hint = hint_of(call)
-        assert hint is not None and not (isinstance(hint, ast.Constant) and not hint.value), f"{file}:{call.lineno}: {ast.unparse(call)}"
+        assert hint is not None and not (isinstance(hint, ast.Constant) and not hint.value), (
+            f"{file}:{call.lineno}: {ast.unparse(call)}"
+        )
 
 
 def makes_up_a_hint(function):
     """Whether a function has words of its own where it is given no hint: `hint or "..."`."""
-    return any(isinstance(n, ast.BoolOp) and isinstance(n.op, ast.Or) and ast.unparse(n.values[0]) == "hint" for n in ast.walk(function))
+    return any(
+        isinstance(n, ast.BoolOp) and isinstance(n.op, ast.Or) and ast.unparse(n.values[0]) == "hint"
+        for n in ast.walk(function)
+    )
 
 
 @pytest.mark.parametrize("file", SOURCES)
 def test_what_builds_errors_takes_a_hint_or_has_one(file):
     for function in [n for n in ast.walk(SOURCES[file]) if isinstance(n, ast.FunctionDef) and errors_in(n)]:
         arguments = [*function.args.args, *function.args.kwonlyargs]
-        defaults = [None] * (len(function.args.args) - len(function.args.defaults)) + function.args.defaults + function.args.kw_defaults
+        defaults = (
+            [None] * (len(function.args.args) - len(function.args.defaults))
+            + function.args.defaults
+            + function.args.kw_defaults
+        )
         for argument, default in zip(arguments, defaults, strict=True):
             if argument.arg == "hint" and isinstance(default, ast.Constant) and not default.value:
                 passed_on = any(ast.unparse(hint_of(e)) == "hint" for e in errors_in(function))
-                assert not passed_on or makes_up_a_hint(function), f"{file}:{function.lineno}: {function.name} may build an error without a hint"
+                assert not passed_on or makes_up_a_hint(function), (
+                    f"{file}:{function.lineno}: {function.name} may build an error without a hint"
+                )

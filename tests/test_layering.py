@@ -117,7 +117,9 @@ def test_only_config_reads_the_environment(source):
     path, _, tree = source
     for node in ast.walk(tree):
         read = isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv", "getenvb")
-        assert not read or path == ROOT / "config.py", f"{path}:{node.lineno}: the environment is read in config.py only"
+        assert not read or path == ROOT / "config.py", (
+            f"{path}:{node.lineno}: the environment is read in config.py only"
+        )
     names = {name for name, _ in imports(tree)}
     assert path == ROOT / "config.py" or not names & {"os.environ", "os.getenv"}
 
@@ -141,8 +143,10 @@ def test_the_table_is_a_ladder():
 
 
 def test_the_checks_see_what_they_should():
-    tree = ast.parse("import a.b\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from minicc.te import expr\n"
-                     "def f():\n    from minicc import graph\n")
+    tree = ast.parse(
+        "import a.b\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from minicc.te import expr\n"
+        "def f():\n    from minicc import graph\n"
+    )
     assert [name for name, _ in imports(tree)][:2] == ["a.b", "typing.TYPE_CHECKING"]
     assert {imported_room(name) for name, _ in imports(tree)} == {None, "te", "graph"}
     assert [name for name, _ in inside_functions(tree)] == ["minicc.graph"]

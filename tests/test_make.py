@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize(("python", "says"), [("exit 1", "minicc needs Python 3.11 or newer"), ("exit 127", "minicc needs Python 3.11")])
+@pytest.mark.parametrize(
+    ("python", "says"), [("exit 1", "minicc needs Python 3.11 or newer"), ("exit 127", "minicc needs Python 3.11")]
+)
 def test_an_old_python_is_named_in_one_line(tmp_path, python, says):
     """A stand-in that answers as Python 3.10 does when it is asked whether it is new enough."""
     shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
@@ -22,6 +24,8 @@ def test_an_old_python_is_named_in_one_line(tmp_path, python, says):
     old.write_text(f"#!/bin/sh\n{python}\n")
     old.chmod(0o755)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}  # the tests may run under make
-    made = subprocess.run(["make", f"PYTHON={old}", "test"], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    made = subprocess.run(
+        ["make", f"PYTHON={old}", "test"], cwd=tmp_path, capture_output=True, text=True, env=environment
+    )
     assert made.returncode != 0 and made.stdout.splitlines() == [made.stdout.strip()] and says in made.stdout
     assert "PYTHON=python3.11 test" in made.stdout and not (tmp_path / ".venv").exists()

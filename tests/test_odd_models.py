@@ -81,7 +81,9 @@ def test_an_output_that_is_an_input_and_one_that_is_computed():
 
 
 def test_an_output_that_is_a_constant():
-    proto = model([node("Add", "a b", "c"), node("Neg", "x", "y")], X, ["a", "c", "y"], a=normal(4), b=normal(4, seed=1))
+    proto = model(
+        [node("Add", "a b", "c"), node("Neg", "x", "y")], X, ["a", "c", "y"], a=normal(4), b=normal(4, seed=1)
+    )
     first = right(proto, normal(3, 5))
     made = minicc.compile(proto)
     a, *_ = made(normal(3, 5))
@@ -136,7 +138,15 @@ def test_scalars():
 def test_any_batch(batch):
     nodes = [node("MatMul", "x w", "m"), node("Add", "m b", "a"), node("Softmax", "a", "s", axis=-1), node("ReduceMax", "s k", "y"),
              node("ReduceSum", "x all", "z", keepdims=0)]  # fmt: skip
-    proto = model(nodes, [("x", FLOAT, ["batch", 6])], ["s", "y", "z"], w=normal(6, 4), b=normal(4), k=np.int64([1]), all=np.int64([0]))
+    proto = model(
+        nodes,
+        [("x", FLOAT, ["batch", 6])],
+        ["s", "y", "z"],
+        w=normal(6, 4),
+        b=normal(4),
+        k=np.int64([1]),
+        all=np.int64([0]),
+    )
     right(proto, normal(batch, 6), dims={"batch": batch})
 
 
@@ -148,13 +158,25 @@ def test_no_pictures():
 
 def test_a_reduction_of_nothing():
     nodes = [node("ReduceSum", "x a", "s"), node("ReduceProd", "x a", "p"), node("MatMul", "z x", "m")]
-    s, p, m = right(model(nodes, [("x", FLOAT, [0, 3]), ("z", FLOAT, [2, 0])], ["s", "p", "m"], a=np.int64([0])), normal(0, 3), normal(2, 0))
+    s, p, m = right(
+        model(nodes, [("x", FLOAT, [0, 3]), ("z", FLOAT, [2, 0])], ["s", "p", "m"], a=np.int64([0])),
+        normal(0, 3),
+        normal(2, 0),
+    )
     assert not s.any() and (p == 1).all() and m.shape == (2, 3) and not m.any()
 
 
 def test_the_same_array_twice():
     x = normal(4, 4)
-    right(model([node("MatMul", "x z", "m"), node("Sub", "m z", "y")], [("x", FLOAT, [4, 4]), ("z", FLOAT, [4, 4])], ["y", "x", "z"]), x, x)
+    right(
+        model(
+            [node("MatMul", "x z", "m"), node("Sub", "m z", "y")],
+            [("x", FLOAT, [4, 4]), ("z", FLOAT, [4, 4])],
+            ["y", "x", "z"],
+        ),
+        x,
+        x,
+    )
 
 
 ODD_ARRAYS = {
@@ -230,19 +252,43 @@ def test_a_model_of_truth_values():
 
 def test_nan_and_infinity_pass_through():
     x = np.float32([[np.nan, np.inf, -np.inf, -0.0, 1e-45], [3e38, -3e38, 0, 1, -1], [88, 89, -104, 1e-20, 5]])
-    nodes = [node("Relu", "x", "r"), node("Exp", "x", "e"), node("Sigmoid", "x", "s"), node("Max", "x e", "m"), node("ArgMax", "x", "i", axis=1)]
+    nodes = [
+        node("Relu", "x", "r"),
+        node("Exp", "x", "e"),
+        node("Sigmoid", "x", "s"),
+        node("Max", "x e", "m"),
+        node("ArgMax", "x", "i", axis=1),
+    ]
     right(model(nodes, X, ["r", "e", "s", "m", "i"]), x)
 
 
 # ---- names --------------------------------------------------------------------------------------
 
-NAMES = ["a b", "größe", "数", "x/y:0", "'; drop", "\\n\"%s{0}", "def", "0", "float32", "[bold]", "a\nb", "i0", "main", "memcpy"]
+NAMES = [
+    "a b",
+    "größe",
+    "数",
+    "x/y:0",
+    "'; drop",
+    '\\n"%s{0}',
+    "def",
+    "0",
+    "float32",
+    "[bold]",
+    "a\nb",
+    "i0",
+    "main",
+    "memcpy",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_odd_names(name):
     out = f"{name} out"
-    nodes = [helper.make_node("Exp", [name], [f"{name} 1"], name=name), helper.make_node("MatMul", [f"{name} 1", "w"], [out])]
+    nodes = [
+        helper.make_node("Exp", [name], [f"{name} 1"], name=name),
+        helper.make_node("MatMul", [f"{name} 1", "w"], [out]),
+    ]
     proto = model(nodes, [(name, FLOAT, [3, 5])], [out], w=normal(5, 2))
     proto.graph.name = name
     right(proto, normal(3, 5))
@@ -263,7 +309,12 @@ def test_a_symbol_with_an_odd_name():
 
 
 def network() -> onnx.ModelProto:
-    nodes = [node("MatMul", "x w", "m"), node("Relu", "m", "r"), node("MatMul", "r v", "n"), node("Softmax", "n", "y", axis=-1)]
+    nodes = [
+        node("MatMul", "x w", "m"),
+        node("Relu", "m", "r"),
+        node("MatMul", "r v", "n"),
+        node("Softmax", "n", "y", axis=-1),
+    ]
     return model(nodes, [("x", FLOAT, [16, 32])], ["y", "r"], w=normal(32, 64), v=normal(64, 48))
 
 
@@ -309,7 +360,11 @@ def test_threads_compile_at_once():
 
 
 def test_threads_specialise_at_once():
-    proto = model([node("Reshape", "x s", "r"), node("Softmax", "r", "y", axis=-1)], [("x", FLOAT, [12]), ("s", INT64, [2])], ["y"])
+    proto = model(
+        [node("Reshape", "x s", "r"), node("Softmax", "r", "y", axis=-1)],
+        [("x", FLOAT, [12]), ("s", INT64, [2])],
+        ["y"],
+    )
     made = minicc.compile(proto)
     shapes = [(3, 4), (4, 3), (12, 1), (2, 6)]
 

@@ -154,13 +154,19 @@ def outcomes() -> list[tuple[Example, str]]:
 
 
 @pytest.mark.skipif(not NATIVE, reason="the example is compiled for x86-64")
-@pytest.mark.parametrize("number", range(len(list(examples(TEXT)))),
-                         ids=[f"line {e.line}: {e.source.strip().splitlines()[0][:40]}" for e in examples(TEXT)])
+@pytest.mark.parametrize(
+    "number",
+    range(len(list(examples(TEXT)))),
+    ids=[f"line {e.line}: {e.source.strip().splitlines()[0][:40]}" for e in examples(TEXT)],
+)
 def test_example(number):
     example, printed = outcomes()[number]
     if not matches(example.shown, printed):
-        pytest.fail(f"README.md:{example.line}: {example.source.strip()}\nshown:\n{example.shown}\nprinted:\n{printed}\n"
-                    "python tests/test_readme.py --regenerate", pytrace=False)
+        pytest.fail(
+            f"README.md:{example.line}: {example.source.strip()}\nshown:\n{example.shown}\nprinted:\n{printed}\n"
+            "python tests/test_readme.py --regenerate",
+            pytrace=False,
+        )
 
 
 def test_every_block_is_of_a_known_kind():
@@ -181,7 +187,9 @@ def test_commands_of_the_shell_exist():
                         assert target in targets, line
                     case ["python", "-m", module, *_]:
                         place = ROOT / module.replace(".", "/")
-                        assert (place / "__main__.py").exists() or place.with_suffix(".py").exists() or module == "pytest", line
+                        assert (
+                            (place / "__main__.py").exists() or place.with_suffix(".py").exists() or module == "pytest"
+                        ), line
                     case ["python", file, *_]:
                         assert (ROOT / file).exists(), line
                     case _:

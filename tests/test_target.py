@@ -36,8 +36,15 @@ def test_vector_registers() -> None:
 def test_caches(tmp_path: Path) -> None:
     assert Caches() == Caches(32 << 10, 256 << 10, 8 << 20)  # what every machine of today has at least
     assert read_caches(tmp_path) == Caches()
-    for n, (kind, level, size) in enumerate([("Data", 1, "48K"), ("Instruction", 1, "64K"), ("Unified", 2, "2M"),
-                                             ("Unified", 3, "odd"), ("Unified", 4, "1G")]):
+    for n, (kind, level, size) in enumerate(
+        [
+            ("Data", 1, "48K"),
+            ("Instruction", 1, "64K"),
+            ("Unified", 2, "2M"),
+            ("Unified", 3, "odd"),
+            ("Unified", 4, "1G"),
+        ]
+    ):
         folder = tmp_path / f"devices/system/cpu/cpu0/cache/index{n}"
         folder.mkdir(parents=True)
         for name, content in (("type", kind), ("level", level), ("size", size)):
@@ -134,7 +141,9 @@ def test_code_for_another_processor_is_made_and_not_run(monkeypatch: pytest.Monk
             library.function("f", None)()
         assert caught.value.where and caught.value.hint
         monkeypatch.setenv("MINICC_TARGET", "skylake-avx512")
-        with pytest.raises(ConfigError, match="expected a target whose code runs here, got one that needs avx512f") as refused:
+        with pytest.raises(
+            ConfigError, match="expected a target whose code runs here, got one that needs avx512f"
+        ) as refused:
             Target.native()
         assert refused.value.where and refused.value.hint
     finally:

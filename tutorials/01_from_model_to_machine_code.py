@@ -120,7 +120,9 @@ print(kernel.body)
 # result, and so does a kernel. There are no loops here, and no order: only what each element is.
 
 # %%
-inputs = [placeholder(n.shape, n.dtype, name) for n, name in zip(kernel.body.inputs, kernel.body.input_names, strict=True)]
+inputs = [
+    placeholder(n.shape, n.dtype, name) for n, name in zip(kernel.body.inputs, kernel.body.input_names, strict=True)
+]
 output = kernel.compute(*inputs)
 naive = lower([output], [*inputs, output], kernel.label).program
 
@@ -174,7 +176,7 @@ runs = {}
 def measure(title):
     """Compile the schedule as it is, compare its answer, and note its time."""
     compiled = minicc.compile(schedule, threads=1)
-    answer, = compiled(*arrays)
+    (answer,) = compiled(*arrays)
     assert np.allclose(answer, expected, atol=1e-3)
     runs[title] = best_microseconds(lambda: compiled(*arrays))
     print(f"{title}: {runs[title]:.1f} us, {compiled.kernels[0].flops / runs[title] / 1e3:.1f} GFLOP/s")

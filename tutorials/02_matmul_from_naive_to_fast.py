@@ -58,7 +58,9 @@ def measure(title, s, tensors, target=one_core):
         taken.append(max(clock() - start, 1e-6))
     np.testing.assert_allclose(c, expected, rtol=1e-4)
     results[title] = 2 * n**3 / min(taken)
-    print(f"---- {results[title] / 1e9:.1f} GFLOP/s, {results[title] / (peak * target.threads):.1%} of the measured peak")
+    print(
+        f"---- {results[title] / 1e9:.1f} GFLOP/s, {results[title] / (peak * target.threads):.1%} of the measured peak"
+    )
     return f
 
 
@@ -268,23 +270,32 @@ assert s.trace.replay(s.schedule.start).program is s.program
 def text_chart(rates):
     """A line of blocks for each bar."""
     most = max(rates.values())
-    return "\n".join(f"{name:20} {'█' * max(1, round(40 * rate / most)):40} {rate / 1e9:6.1f} GFLOP/s" for name, rate in rates.items())
+    return "\n".join(
+        f"{name:20} {'█' * max(1, round(40 * rate / most)):40} {rate / 1e9:6.1f} GFLOP/s"
+        for name, rate in rates.items()
+    )
 
 
 def svg_chart(rates, line, step=34, left=170, width=420):
     """The bars as SVG, and a dashed line at `line`."""
     scale = width / max(*rates.values(), line)
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 130}" height="{len(rates) * step + 40}" '
-           'font-family="sans-serif" font-size="14"><rect width="100%" height="100%" fill="white"/>']
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 130}" height="{len(rates) * step + 40}" '
+        'font-family="sans-serif" font-size="14"><rect width="100%" height="100%" fill="white"/>'
+    ]
     x, bottom = left + line * scale, len(rates) * step + 10
-    out.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{bottom}" stroke="#b03030" stroke-dasharray="5 4"/>'
-               f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle" fill="#b03030">peak of one core</text>')
+    out.append(
+        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{bottom}" stroke="#b03030" stroke-dasharray="5 4"/>'
+        f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle" fill="#b03030">peak of one core</text>'
+    )
     for at, (name, rate) in enumerate(rates.items()):
         y = at * step + 10
-        out.append(f'<text x="{left - 10}" y="{y + 18}" text-anchor="end">{name}</text>'
-                   f'<rect x="{left}" y="{y}" width="{max(rate * scale, 1):.1f}" height="{step - 8}" fill="#4878a8"/>'
-                   f'<text x="{left + rate * scale + 8:.1f}" y="{y + 18}" stroke="white" stroke-width="5" paint-order="stroke">'
-                   f'{rate / 1e9:.1f} GFLOP/s</text>')
+        out.append(
+            f'<text x="{left - 10}" y="{y + 18}" text-anchor="end">{name}</text>'
+            f'<rect x="{left}" y="{y}" width="{max(rate * scale, 1):.1f}" height="{step - 8}" fill="#4878a8"/>'
+            f'<text x="{left + rate * scale + 8:.1f}" y="{y + 18}" stroke="white" stroke-width="5" paint-order="stroke">'
+            f"{rate / 1e9:.1f} GFLOP/s</text>"
+        )
     out.append("</svg>")
     return "\n".join(out)
 

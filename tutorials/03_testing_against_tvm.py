@@ -80,7 +80,9 @@ print("all four agree")
 # %%
 back = from_relax(module)
 print(back)
-np.testing.assert_array_equal(evaluate(back, dict(zip(back.input_names, inputs.values(), strict=True)))["out"], by_numpy)
+np.testing.assert_array_equal(
+    evaluate(back, dict(zip(back.input_names, inputs.values(), strict=True)))["out"], by_numpy
+)
 
 # %% [markdown]
 # ## 2. A difference of opinion
@@ -107,7 +109,12 @@ for difference in differences.DIFFERENCES[:5]:
     print(f"{difference.name:24} ours: {difference.ours}; TVM: {difference.tvm}")
 print(f"... and {len(differences.DIFFERENCES) - 5} more\n")
 known = differences.differences_of(ops.Max(), [a, b])
-print("for these arrays:", [d.name for d in known], "- without the NaN:", differences.differences_of(ops.Max(), [a[2:], b[2:]]))
+print(
+    "for these arrays:",
+    [d.name for d in known],
+    "- without the NaN:",
+    differences.differences_of(ops.Max(), [a[2:], b[2:]]),
+)
 assert [d.name for d in known] == ["maximum of NaN"]
 agree(maximum, {"a": a, "b": b}, stages=("llvm", "tvm"))  # excused, and so nothing is raised
 
@@ -144,7 +151,14 @@ right = vars(ops.Relu)["scalar"]
 ops.Relu.scalar = lambda self, x: select(x > -0.5, x, 0.0)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck), verbosity=Verbosity.quiet)
+@settings(
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    verbosity=Verbosity.quiet,
+)
 @given(graphs(max_nodes=3, names=["Relu", "Add"]))
 def test_machine_code(example):
     agree(example.graph, example.inputs, stages=["llvm"])

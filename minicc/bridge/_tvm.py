@@ -38,7 +38,9 @@ def check(found: dict[str, str | None]) -> None:
     if found != PAIR:
         wanted = " with ".join(f"{name} {v}" for name, v in PAIR.items())
         got = " and ".join(f"{name} {v}" if v else f"no {name}" for name, v in found.items())
-        raise BridgeError("import tvm", f"expected {wanted}, got {got}", where="other pairs crash, some of them late", hint=INSTALL)
+        raise BridgeError(
+            "import tvm", f"expected {wanted}, got {got}", where="other pairs crash, some of them late", hint=INSTALL
+        )
 
 
 @functools.cache
@@ -51,5 +53,7 @@ def load() -> Any:
         for part in PARTS:
             importlib.import_module(f"tvm.{part}")
     except (ImportError, OSError) as error:
-        raise BridgeError("import tvm", f"expected a working installation, got {type(error).__name__}: {error}", hint=INSTALL) from error
+        raise BridgeError(
+            "import tvm", f"expected a working installation, got {type(error).__name__}: {error}", hint=INSTALL
+        ) from error
     return tvm

@@ -139,14 +139,22 @@ class Bundle:
         if self.ptx and capability_of(self.ptx_arch) <= capability:
             return self.ptx_arch, self.ptx.encode() + b"\0"
         held = [*self.cubins, *([f"PTX of {self.ptx_arch}"] if self.ptx else [])]
-        raise BridgeError(f"run({self.name})", f"expected a bundle for sm_{major}{minor}, got one for another architecture: "
-                          f"{', '.join(held) or 'source only'}", hint=f"compile with --arch sm_{major}{minor}")
+        raise BridgeError(
+            f"run({self.name})",
+            f"expected a bundle for sm_{major}{minor}, got one for another architecture: "
+            f"{', '.join(held) or 'source only'}",
+            hint=f"compile with --arch sm_{major}{minor}",
+        )
 
     def save(self) -> bytes:
         """The tar file: members in a fixed order, without times or owners. Raises BridgeError when a name in it cannot be printed."""
         names = [self.name, *(p.name for p in (*self.inputs, *self.outputs)), *(s.name for s in self.steps)]
         if wrong := [name for name in names if not is_printable(name)]:
-            raise BridgeError(f"save({self.name!a:.60})", f"expected printable names, got {wrong[0]!a:.60}", hint="rename it in the model")
+            raise BridgeError(
+                f"save({self.name!a:.60})",
+                f"expected printable names, got {wrong[0]!a:.60}",
+                hint="rename it in the model",
+            )
         members = {"kernels.cu": encoded(f"save({self.name})", self.source)}
         if self.ptx:
             members["kernels.ptx"] = self.ptx.encode()
@@ -177,7 +185,11 @@ def capability_of(arch: str) -> tuple[int, int]:
     """(9, 0) of `sm_90` and of `sm_90a`."""
     found = ARCH.fullmatch(arch)
     if found is None:
-        raise BridgeError(f"architecture {arch!r}", f"expected a name such as sm_90, got {arch!r}", hint="give --arch sm_90, again for each architecture")
+        raise BridgeError(
+            f"architecture {arch!r}",
+            f"expected a name such as sm_90, got {arch!r}",
+            hint="give --arch sm_90, again for each architecture",
+        )
     return int(found[1][:-1]), int(found[1][-1])
 
 
@@ -249,8 +261,11 @@ def encoded(call: str, source: str) -> bytes:
     try:
         return source.encode()
     except UnicodeEncodeError as error:
-        raise BridgeError(call, f"expected source as text, got {source[error.start]!a} in it, which is no character",
-                          hint="was it read with errors='surrogateescape'?") from None
+        raise BridgeError(
+            call,
+            f"expected source as text, got {source[error.start]!a} in it, which is no character",
+            hint="was it read with errors='surrogateescape'?",
+        ) from None
 
 
 def npy(array: Array) -> bytes:
@@ -272,8 +287,16 @@ def _port(p: Port) -> dict[str, Any]:
 
 
 def _launch(k: KernelLaunch) -> dict[str, Any]:
-    arguments = [{"number": a.value, "dtype": a.dtype.name} if isinstance(a, Number) else {"buffer": a} for a in k.arguments]
-    return {"kernel": k.kernel, "grid": list(k.grid), "block": list(k.block), "shared_bytes": k.shared_bytes, "arguments": arguments}
+    arguments = [
+        {"number": a.value, "dtype": a.dtype.name} if isinstance(a, Number) else {"buffer": a} for a in k.arguments
+    ]
+    return {
+        "kernel": k.kernel,
+        "grid": list(k.grid),
+        "block": list(k.block),
+        "shared_bytes": k.shared_bytes,
+        "arguments": arguments,
+    }
 
 
 # ---- reading ----------------------------------------------------------------------------------------------------
@@ -288,7 +311,9 @@ def load(path: Path) -> Bundle:
     if plan.text("format") != FORMAT:
         raise reader.wrong("format", repr(FORMAT), repr(plan.text("format")))
     if (version := plan.integer("version", 0, 1 << 31)) != VERSION:
-        raise BridgeError(call, f"expected a bundle of version {VERSION}, got version {version}", where="plan.json", hint=REBUILD)
+        raise BridgeError(
+            call, f"expected a bundle of version {VERSION}, got version {version}", where="plan.json", hint=REBUILD
+        )
     _check_members(call, plan, members)
     archs = [a.as_text(ARCH) for a in plan.items("architectures")]
     ptx_arch = plan.text("ptx", ARCH) if plan.has("ptx") else ""
@@ -297,8 +322,12 @@ def load(path: Path) -> Bundle:
     wanted += [f"constants/{k}.npy" for k in range(len(types))]
     for name in wanted:
         if name not in members:
-            raise BridgeError(call, f"expected the member {name}, got a file without it", where="plan.json", hint=REBUILD)
-    constants = tuple(read_npy(call, f"constants/{k}.npy", members[f"constants/{k}.npy"], t) for k, t in enumerate(types))
+            raise BridgeError(
+                call, f"expected the member {name}, got a file without it", where="plan.json", hint=REBUILD
+            )
+    constants = tuple(
+        read_npy(call, f"constants/{k}.npy", members[f"constants/{k}.npy"], t) for k, t in enumerate(types)
+    )
     buffers = tuple(_read_buffer(b, constants) for b in plan.items("buffers"))
     return Bundle(
         plan.text("name"), _read_inputs(plan.items("inputs"), buffers), _read_ports(plan.items("outputs"), buffers), buffers,
@@ -315,30 +344,52 @@ def read_members(path: Path, call: str) -> dict[str, bytes]:
         with tarfile.open(path, "r:") as tar:
             for info in tar:
                 if not MEMBER.fullmatch(info.name) or info.name in members or not info.isreg() or info.issparse():
-                    raise BridgeError(call, f"expected the members of a bundle, each once, got {info.name!r}", where="the tar file",
-                                      hint="use bundles that you trust, as minicc compile --target cuda writes them")
+                    raise BridgeError(
+                        call,
+                        f"expected the members of a bundle, each once, got {info.name!r}",
+                        where="the tar file",
+                        hint="use bundles that you trust, as minicc compile --target cuda writes them",
+                    )
                 file = tar.extractfile(info)
                 content = file.read() if file else b""
                 if len(content) != info.size:
                     raise EOFError(f"{info.name} is cut short")
                 members[info.name] = content
     except (tarfile.TarError, OSError, EOFError, ValueError, MemoryError, OverflowError) as error:
-        raise BridgeError(call, f"expected a bundle, got a file that is none or is cut short: {error}", hint=REBUILD) from None
+        raise BridgeError(
+            call, f"expected a bundle, got a file that is none or is cut short: {error}", hint=REBUILD
+        ) from None
     if "plan.json" not in members:
-        raise BridgeError(call, f"expected a bundle, got a tar without plan.json: {', '.join(members) or 'empty'}", hint=REBUILD)
+        raise BridgeError(
+            call, f"expected a bundle, got a tar without plan.json: {', '.join(members) or 'empty'}", hint=REBUILD
+        )
     return members
 
 
 def _check_members(call: str, plan: Any, members: Mapping[str, bytes]) -> None:
     for name, entry in plan.fields("members"):
         if name not in members:
-            raise BridgeError(call, f"expected the member {name}, got a file without it: it is cut short", where="plan.json", hint=REBUILD)
+            raise BridgeError(
+                call,
+                f"expected the member {name}, got a file without it: it is cut short",
+                where="plan.json",
+                hint=REBUILD,
+            )
         size, digest = entry.integer("bytes", 0, MOST_BYTES), entry.text("sha256")
         if len(members[name]) != size or hashlib.sha256(members[name]).hexdigest() != digest:
-            raise BridgeError(call, f"expected {name} as it was written, {size} bytes, got other content of {len(members[name])} bytes",
-                              where=f"member {name}", hint=REBUILD)
+            raise BridgeError(
+                call,
+                f"expected {name} as it was written, {size} bytes, got other content of {len(members[name])} bytes",
+                where=f"member {name}",
+                hint=REBUILD,
+            )
     if extra := set(members) - {"plan.json", *(name for name, _ in plan.fields("members"))}:
-        raise BridgeError(call, f"expected the members that the plan names, got {', '.join(sorted(extra))} too", where="plan.json", hint=REBUILD)
+        raise BridgeError(
+            call,
+            f"expected the members that the plan names, got {', '.join(sorted(extra))} too",
+            where="plan.json",
+            hint=REBUILD,
+        )
 
 
 def read_npy(call: str, name: str, content: bytes, wanted: TensorType) -> Array:
@@ -378,7 +429,9 @@ def _read_ports(entries: Sequence[Any], buffers: Sequence[Buffer]) -> tuple[Port
     for entry in entries:
         port = Port(entry.text("name"), entry.tensor_type(), entry.integer("buffer", 0, len(buffers) - 1))
         if port.type.bytes > buffers[port.buffer].size:
-            raise entry.wrong("buffer", f"one of at least {port.type.bytes} bytes", f"one of {buffers[port.buffer].size}")
+            raise entry.wrong(
+                "buffer", f"one of at least {port.type.bytes} bytes", f"one of {buffers[port.buffer].size}"
+            )
         if port.name in {p.name for p in ports}:
             raise entry.wrong("name", "another name than those before it", port.name)
         ports.append(port)
@@ -403,7 +456,10 @@ def _read_step(entry: Any, buffers: int) -> Step:
 
 
 def _read_launch(entry: Any, buffers: int) -> KernelLaunch:
-    grid, block = entry.integers("grid", -MOST_BYTES, MOST_BYTES, 3), entry.integers("block", -MOST_BYTES, MOST_BYTES, 3)
+    grid, block = (
+        entry.integers("grid", -MOST_BYTES, MOST_BYTES, 3),
+        entry.integers("block", -MOST_BYTES, MOST_BYTES, 3),
+    )
     shared_bytes = entry.integer("shared_bytes", -MOST_BYTES, MOST_BYTES)
     if problem := launch_problem(grid, block, shared_bytes):
         raise entry.wrong(*problem)

@@ -23,18 +23,8 @@ from typing import Any
 import numpy as np
 
 from minicc.bridge import _tvm
-from minicc.bridge.bundle import (
-    MOST_BYTES,
-    Buffer,
-    Bundle,
-    KernelLaunch,
-    Number,
-    Port,
-    Step,
-    capability_of,
-    launch_problem,
-    share,
-)
+from minicc.bridge.bundle import MOST_BYTES, Buffer, Bundle, KernelLaunch, Number, Port, Step, capability_of
+from minicc.bridge.bundle import launch_problem, share
 from minicc.bridge.device_code import DeviceCode, Launch, Size, cuda_target, device_code, known
 from minicc.bridge.nvcc import ARCHITECTURES, cubin, ptx
 from minicc.bridge.relax import NODE_OF, TVM_FAILURES, to_relax
@@ -80,7 +70,9 @@ class Plan:
     inputs: list[tuple[str, Value]] = field(default_factory=list)
     outputs: list[tuple[str, Value]] = field(default_factory=list)
     constants: dict[str, tuple[Value, Array]] = field(default_factory=dict)  # by digest of the content
-    calls: list[tuple[str, list[tuple[Launch, list[Value]]]]] = field(default_factory=list)  # a name, launches on buffers
+    calls: list[tuple[str, list[tuple[Launch, list[Value]]]]] = field(
+        default_factory=list
+    )  # a name, launches on buffers
 
     def constant(self, array: Array) -> Value:
         """A value that holds the array; equal arrays are one."""
@@ -104,7 +96,11 @@ class Plan:
         place = {s: k for k, s in enumerate(own)} | {s: len(own) + b for s, b in zip(lives, chosen, strict=True)}
         buffers = [Buffer(s.size, number.get(s)) for s in own] + [Buffer(size) for size in sizes]
         if (largest := max((b.size for b in buffers), default=0)) > MOST_BYTES:
-            raise BridgeError(f"bundle({name})", f"expected at most {MOST_BYTES} bytes in a buffer, got {largest}", hint="use smaller sizes")
+            raise BridgeError(
+                f"bundle({name})",
+                f"expected at most {MOST_BYTES} bytes in a buffer, got {largest}",
+                hint="use smaller sizes",
+            )
 
         def launch(k: Launch, values: Sequence[Value]) -> KernelLaunch:
             numbers = [Number(known(value, {}), dtype) for dtype, value in k.scalars]
@@ -134,15 +130,21 @@ def _fitting(name: str, launch: KernelLaunch) -> KernelLaunch:
     """The launch. Raises BridgeError when CUDA does not take it, for the bundle called `name`."""
     if problem := launch_problem(launch.grid, launch.block, launch.shared_bytes):
         part, wanted, got = problem
-        raise BridgeError(f"bundle({name})", f"expected {wanted}, got {got}", where=f"{part} of {launch.kernel}, one number for each of x, y and z",
-                          hint="split the loop by a number, bind the inner part to threadIdx.x and the outer one to blockIdx.x")
+        raise BridgeError(
+            f"bundle({name})",
+            f"expected {wanted}, got {got}",
+            where=f"{part} of {launch.kernel}, one number for each of x, y and z",
+            hint="split the loop by a number, bind the inner part to threadIdx.x and the outer one to blockIdx.x",
+        )
     return launch
 
 
 # ---- graphs -----------------------------------------------------------------------------------------------------
 
 
-def bundle_of_graph(graph: Graph, architectures: Sequence[str] = ARCHITECTURES, binaries: bool = True, progress: Progress | None = None) -> Bundle:
+def bundle_of_graph(
+    graph: Graph, architectures: Sequence[str] = ARCHITECTURES, binaries: bool = True, progress: Progress | None = None
+) -> Bundle:
     """The graph as a bundle for these architectures; without `binaries` it holds source only, and nvcc is not needed.
 
     Raises BridgeError when TVM or nvcc is absent, an operator has no kernel, or a shape is not known.
@@ -151,24 +153,38 @@ def bundle_of_graph(graph: Graph, architectures: Sequence[str] = ARCHITECTURES, 
     call = f"bundle_of_graph({graph.name})"
     for n in graph.nodes:
         if n.inferred is None or not n.inferred.is_bound:
-            raise BridgeError(call, f"expected known shapes, got {n.inferred or '?'} of {n.op}", where=graph.where(n),
-                              hint="bind the graph first: --input-shapes or --dim")
+            raise BridgeError(
+                call,
+                f"expected known shapes, got {n.inferred or '?'} of {n.op}",
+                where=graph.where(n),
+                hint="bind the graph first: --input-shapes or --dim",
+            )
     target = cuda_target(oldest(architectures))
     module = fused(to_relax(graph), target)
     code = device_code(scheduled(module, target), target)
-    return with_binaries(_MainReader(graph, module, code).read_main().bundle(graph.name, code.source), architectures, binaries, progress)
+    return with_binaries(
+        _MainReader(graph, module, code).read_main().bundle(graph.name, code.source), architectures, binaries, progress
+    )
 
 
 def oldest(architectures: Sequence[str]) -> str:
     """The one whose features all the others have: the source is made for it. Raises BridgeError when there is none."""
     if not architectures:
-        raise BridgeError("bundle", "expected one or more architectures, got none", hint=f"for example {', '.join(ARCHITECTURES)}")
+        raise BridgeError(
+            "bundle", "expected one or more architectures, got none", hint=f"for example {', '.join(ARCHITECTURES)}"
+        )
     if isinstance(architectures, str) or not all(isinstance(arch, str) for arch in architectures):
-        raise BridgeError("bundle", f"expected a list of names of architectures, got {architectures!r}", hint=f"for example {list(ARCHITECTURES)}")
+        raise BridgeError(
+            "bundle",
+            f"expected a list of names of architectures, got {architectures!r}",
+            hint=f"for example {list(ARCHITECTURES)}",
+        )
     return min(architectures, key=lambda arch: (capability_of(arch), arch.endswith("a")))
 
 
-def with_binaries(bundle: Bundle, architectures: Sequence[str], binaries: bool = True, progress: Progress | None = None) -> Bundle:
+def with_binaries(
+    bundle: Bundle, architectures: Sequence[str], binaries: bool = True, progress: Progress | None = None
+) -> Bundle:
     """The bundle with a cubin for each architecture and PTX of the oldest, from nvcc. Raises BridgeError without nvcc."""
     if not binaries or not bundle.launches:
         return bundle
@@ -199,7 +215,11 @@ def fused(module: Any, target: Any) -> Any:
 
 def failure(call: str, error: BaseException) -> BridgeError:
     """The error that TVM cannot take a module."""
-    return BridgeError(call, f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}", hint="run this model on the CPU: minicc run MODEL")
+    return BridgeError(
+        call,
+        f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}",
+        hint="run this model on the CPU: minicc run MODEL",
+    )
 
 
 def with_distinct_names(module: Any) -> Any:
@@ -210,7 +230,9 @@ def with_distinct_names(module: Any) -> Any:
     """
     tvm = _tvm.load()
     for variable, function in list(module.functions_items()):
-        if not isinstance(function, tvm.tirx.PrimFunc) or len({p.name for p in function.params}) == len(function.params):
+        if not isinstance(function, tvm.tirx.PrimFunc) or len({p.name for p in function.params}) == len(
+            function.params
+        ):
             continue
         single = tvm.IRModule({"f": function.with_attr("global_symbol", "f")})
         parsed = tvm.script.from_source(single.script(show_meta=True))["f"].without_attr("global_symbol")
@@ -305,9 +327,18 @@ class _MainReader:
         """The error about an operator that is no TIR function: TVM's runtime library computes it."""
         found = NODE_OF.fullmatch(var.name)
         n = self.graph.nodes[int(found[1])] if found else None
-        where = f"node {found[1]}: {n.op}" + (f"    # {self.graph.spans[n]}" if n in self.graph.spans else "") if found and n else f"variable {var.name}"
-        return BridgeError(f"bundle_of_graph({self.graph.name})", f"expected operators that become kernels, got {name}, which TVM leaves "
-                           "to a function of its runtime library", where=where, hint="run this model on the CPU: minicc run MODEL")
+        where = (
+            f"node {found[1]}: {n.op}" + (f"    # {self.graph.spans[n]}" if n in self.graph.spans else "")
+            if found and n
+            else f"variable {var.name}"
+        )
+        return BridgeError(
+            f"bundle_of_graph({self.graph.name})",
+            f"expected operators that become kernels, got {name}, which TVM leaves "
+            "to a function of its runtime library",
+            where=where,
+            hint="run this model on the CPU: minicc run MODEL",
+        )
 
 
 def type_of(ty: Any) -> TensorType:
@@ -343,8 +374,12 @@ def checked_sizes(program: Program, sizes: Mapping[str, Any]) -> dict[str, int]:
     """The symbolic sizes as Python's numbers. Raises BridgeError when one is no number of elements."""
     for name, value in sizes.items():
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 0 <= value <= MOST_BYTES:
-            raise BridgeError(f"bundle_of_program({program.name})", f"expected an integer from 0 to {MOST_BYTES} for {name}, got {value!r}",
-                              where=", ".join(map(repr, (*program.params, *program.outputs))), hint=f"give the extent of an array, as {name}=1000")
+            raise BridgeError(
+                f"bundle_of_program({program.name})",
+                f"expected an integer from 0 to {MOST_BYTES} for {name}, got {value!r}",
+                where=", ".join(map(repr, (*program.params, *program.outputs))),
+                hint=f"give the extent of an array, as {name}=1000",
+            )
     return {name: int(value) for name, value in sizes.items()}
 
 

@@ -39,7 +39,9 @@ def open_device(ordinal: int = 0) -> Device:
             return kind(ordinal)
         except BridgeError as error:
             tried.append(f"{kind.name}: {error.problem}")
-    raise BridgeError("open a CUDA device", "expected an NVIDIA GPU with a driver, got none", where="\n".join(tried), hint=INSTALL)
+    raise BridgeError(
+        "open a CUDA device", "expected an NVIDIA GPU with a driver, got none", where="\n".join(tried), hint=INSTALL
+    )
 
 
 def number_of(number: Number) -> ctypes._SimpleCData[int]:
@@ -52,7 +54,9 @@ def _import(module: str, name: str) -> Any:
     try:
         return importlib.import_module(module)
     except Exception as error:  # what a package raises that finds no driver is its own
-        raise BridgeError(f"import {module}", f"expected the package {name}, got {type(error).__name__}: {error}", hint=INSTALL) from None
+        raise BridgeError(
+            f"import {module}", f"expected the package {name}, got {type(error).__name__}: {error}", hint=INSTALL
+        ) from None
 
 
 class CudaBindings(Device):
@@ -68,10 +72,15 @@ class CudaBindings(Device):
         self._call("cuInit", 0)
         count = self._call("cuDeviceGetCount")
         if ordinal >= count:
-            raise BridgeError(f"CUDA device {ordinal}", f"expected a device of this number, got {count} devices", hint=INSTALL)
+            raise BridgeError(
+                f"CUDA device {ordinal}", f"expected a device of this number, got {count} devices", hint=INSTALL
+            )
         self.device = self._call("cuDeviceGet", ordinal)
         attribute = self.driver.CUdevice_attribute
-        kinds = (attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)
+        kinds = (
+            attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+            attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+        )
         self.capability = tuple(int(self._call("cuDeviceGetAttribute", kind, self.device)) for kind in kinds)
 
     def _call(self, function: str, *arguments: Any) -> Any:
@@ -79,7 +88,9 @@ class CudaBindings(Device):
         try:
             status, *results = getattr(self.driver, function)(*arguments)
         except RuntimeError as error:  # no driver library on this machine
-            raise BridgeError(function, f"expected a CUDA driver, got {type(error).__name__}: {error}", hint=INSTALL) from None
+            raise BridgeError(
+                function, f"expected a CUDA driver, got {type(error).__name__}: {error}", hint=INSTALL
+            ) from None
         if int(status) != 0:
             raise BridgeError(function, f"expected success, got {getattr(status, 'name', status)}", hint=INSTALL)
         return results[0] if results else None
@@ -169,9 +180,13 @@ class Cupy(Device):
                 self.device.use()
                 text = self.device.compute_capability  # "90"
         except Exception as error:  # CuPy's exceptions come from its compiled modules
-            raise BridgeError("cupy", f"expected a CUDA driver, got {type(error).__name__}: {error}", hint=INSTALL) from None
+            raise BridgeError(
+                "cupy", f"expected a CUDA driver, got {type(error).__name__}: {error}", hint=INSTALL
+            ) from None
         if ordinal >= count:
-            raise BridgeError(f"CUDA device {ordinal}", f"expected a device of this number, got {count} devices", hint=INSTALL)
+            raise BridgeError(
+                f"CUDA device {ordinal}", f"expected a device of this number, got {count} devices", hint=INSTALL
+            )
         self.capability = int(text[:-1]), int(text[-1])
 
     def load(self, bundle: Bundle) -> None:
@@ -198,7 +213,11 @@ class Cupy(Device):
         try:
             return self.cupy.empty(size, np.uint8)
         except Exception as error:
-            raise BridgeError("allocate", f"expected {size} bytes of device memory, got {type(error).__name__}: {error}", hint="use a smaller model") from None
+            raise BridgeError(
+                "allocate",
+                f"expected {size} bytes of device memory, got {type(error).__name__}: {error}",
+                hint="use a smaller model",
+            ) from None
 
     def upload(self, memory: Any, array: Array) -> None:
         memory[: array.nbytes].set(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
@@ -227,8 +246,12 @@ class Cupy(Device):
 
 
 def _unusable(bundle: Bundle, arch: str, problem: str) -> BridgeError:
-    return BridgeError(f"load({bundle.name})", f"expected machine code that the driver takes, got {problem}", where=f"code of {arch}",
-                       hint="is the driver as new as the CUDA toolkit that made the bundle? compile with --arch of this device")
+    return BridgeError(
+        f"load({bundle.name})",
+        f"expected machine code that the driver takes, got {problem}",
+        where=f"code of {arch}",
+        hint="is the driver as new as the CUDA toolkit that made the bundle? compile with --arch of this device",
+    )
 
 
 __all__ = ["CudaBindings", "Cupy", "open_device"]

@@ -70,8 +70,11 @@ class Device(Protocol):
     def refuse_if_in_use(self, bundle: Bundle) -> None:
         """Raise BridgeError when the kernels of a bundle are loaded."""
         if self.bundle is not None:
-            raise BridgeError(f"load({bundle.name})", f"expected a device that no other session uses, got one that runs {self.bundle.name}",
-                              hint="close that session, or open the device once more")
+            raise BridgeError(
+                f"load({bundle.name})",
+                f"expected a device that no other session uses, got one that runs {self.bundle.name}",
+                hint="close that session, or open the device once more",
+            )
 
 
 def do_all(actions: Iterable[Callable[[], object]]) -> None:
@@ -152,7 +155,9 @@ class Session:
     def profile(self) -> list[tuple[str, float]]:
         """The time of each step, by name."""
         self._enter("profile")
-        return [(step.name, self.device.seconds(lambda step=step: self._start(step.launches))) for step in self.bundle.steps]  # type: ignore[misc]
+        return [
+            (step.name, self.device.seconds(lambda step=step: self._start(step.launches))) for step in self.bundle.steps
+        ]  # type: ignore[misc]
 
     def _download(self, port: Port) -> Array:
         array = np.empty(port.type.shape, port.type.dtype.numpy)
@@ -168,7 +173,9 @@ class Session:
 
     def _enter(self, what: str) -> None:
         if not self.is_open:
-            raise BridgeError(f"{what}({self.bundle.name})", "expected an open session, got a closed one", hint="make another Session")
+            raise BridgeError(
+                f"{what}({self.bundle.name})", "expected an open session, got a closed one", hint="make another Session"
+            )
         self.device.use()
 
 
@@ -184,16 +191,23 @@ def checked(bundle: Bundle, inputs: Mapping[str, Array]) -> list[Array]:
     names = [port.name for port in bundle.inputs]
     problem, hint = misnamed(inputs, names, "give each input of the model by its name")
     if problem:
-        raise RunError(call, f"expected the inputs {', '.join(names) or 'none'}, got {', '.join(map(str, inputs)) or 'none'}",
-                       where=problem, hint=hint)
+        raise RunError(
+            call,
+            f"expected the inputs {', '.join(names) or 'none'}, got {', '.join(map(str, inputs)) or 'none'}",
+            where=problem,
+            hint=hint,
+        )
     return [_fit(call, port, inputs[port.name]) for port in bundle.inputs]
 
 
 def _fit(call: str, port: Port, value: Any) -> Array:
     array = plain(value, lambda problem, hint: RunError(call, f"{port.name}: {problem}", hint=hint))
     if array.dtype != port.type.dtype.numpy or array.shape != port.type.shape:
-        raise RunError(call, f"expected {port.name}: {port.type}, got {array.dtype}{list(array.shape)}",
-                       hint="a bundle is made for one dtype and shape of each input")
+        raise RunError(
+            call,
+            f"expected {port.name}: {port.type}, got {array.dtype}{list(array.shape)}",
+            hint="a bundle is made for one dtype and shape of each input",
+        )
     return np.array(array, order="C", copy=None)
 
 
@@ -219,7 +233,9 @@ class Emulated(Device):
 
     def load(self, bundle: Bundle) -> None:
         self.refuse_if_in_use(bundle)
-        self.code = EmulatedCode(bundle.source, bundle.kernels, sum(b.size + SPARE for b in bundle.buffers), self.trusted)
+        self.code = EmulatedCode(
+            bundle.source, bundle.kernels, sum(b.size + SPARE for b in bundle.buffers), self.trusted
+        )
         self.bundle = bundle
 
     def use(self) -> None:
@@ -229,7 +245,9 @@ class Emulated(Device):
         try:
             held = guards(size + 2 * self.GUARD)
         except (MemoryError, ValueError) as error:
-            raise BridgeError("allocate", f"expected {size} bytes of memory, got {type(error).__name__}", hint="use a smaller model") from None
+            raise BridgeError(
+                "allocate", f"expected {size} bytes of memory, got {type(error).__name__}", hint="use a smaller model"
+            ) from None
         piece = Piece(held, self.GUARD)
         self._content(piece)[:] = self.POISON
         self.pieces.append(piece)
@@ -248,14 +266,20 @@ class Emulated(Device):
         self.code.launch(launch.kernel, launch.grid, launch.block, launch.shared_bytes, arguments)
         for piece in arguments:
             if isinstance(piece, Piece) and not self._is_guarded(piece):
-                raise BridgeError(f"launch({launch.kernel})", "expected writes to its buffers, got one beside a buffer of "
-                                  f"{self._content(piece).size} bytes", where="kernels.cu",
-                                  hint="the buffer is too small, or the kernel's index is out of bounds")
+                raise BridgeError(
+                    f"launch({launch.kernel})",
+                    f"expected writes to its buffers, got one beside a buffer of {self._content(piece).size} bytes",
+                    where="kernels.cu",
+                    hint="the buffer is too small, or the kernel's index is out of bounds",
+                )
 
     def _is_guarded(self, piece: Piece) -> bool:
         after = piece.held.size - self.GUARD
         guard = guards(self.GUARD + 4)
-        return bool((piece.held[: self.GUARD] == guard[: self.GUARD]).all() and (piece.held[after:] == guard[after % 4 :][: self.GUARD]).all())
+        return bool(
+            (piece.held[: self.GUARD] == guard[: self.GUARD]).all()
+            and (piece.held[after:] == guard[after % 4 :][: self.GUARD]).all()
+        )
 
     def download(self, memory: Piece, array: Array) -> None:
         array.reshape(-1).view(np.uint8)[:] = self._content(memory)[: array.nbytes]

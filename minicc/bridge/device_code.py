@@ -76,8 +76,11 @@ def known(size: Size, sizes: Mapping[str, int]) -> int:
     if isinstance(size, Expr):
         made = substitute(size, {Var(name): const(value) for name, value in sizes.items()})
         if not isinstance(made, Const):
-            raise BridgeError(f"launch({size})", f"expected a number for each symbolic size, got {dict(sizes)}",
-                              hint="sizes come from the shapes of the arguments")
+            raise BridgeError(
+                f"launch({size})",
+                f"expected a number for each symbolic size, got {dict(sizes)}",
+                hint="sizes come from the shapes of the arguments",
+            )
         return int(made.value)
     return size
 
@@ -88,7 +91,11 @@ def cuda_target(arch: str = "sm_90") -> Any:
     The limits are those that every such device grants: 1,024 threads and 48 KiB of shared memory per block.
     """
     if not isinstance(arch, str):
-        raise BridgeError(f"cuda_target({arch!r})", f"expected a name such as sm_90, got {type(arch).__name__}", hint='cuda_target("sm_90")')
+        raise BridgeError(
+            f"cuda_target({arch!r})",
+            f"expected a name such as sm_90, got {type(arch).__name__}",
+            hint='cuda_target("sm_90")',
+        )
     capability_of(arch)
     target = _tvm.load().target.Target
     limits = {"max_shared_memory_per_block": 49152, "max_threads_per_block": 1024, "thread_warp_size": 32}
@@ -112,8 +119,12 @@ def device_code(module: Any, target: Any) -> DeviceCode:
         kernels = finalize()(tvm.tirx.transform.Filter(_on_device)(lowered))
         source = tvm.get_global_func("target.build.cuda")(kernels, target).inspect_source("cuda")
     except TVM_FAILURES as error:
-        raise BridgeError(f"device_code({', '.join(named)})", f"TVM refuses: {_reason(error)}",
-                          where=", ".join(named), hint="change what it names, or run it on the CPU, which takes all") from error
+        raise BridgeError(
+            f"device_code({', '.join(named)})",
+            f"TVM refuses: {_reason(error)}",
+            where=", ".join(named),
+            hint="change what it names, or run it on the CPU, which takes all",
+        ) from error
     found = {gv.name_hint: _Host(gv.name_hint, f) for gv, f in lowered.functions_items() if not _on_device(f)}
     launches = {name: found[name].launches if name in found else [] for name in named}
     return DeviceCode(source, launches, {name: h.workspaces for name, h in found.items() if h.workspaces})
@@ -145,11 +156,17 @@ class _Host:
             self.bound[s.var.name] = s.value
         elif kind == "AllocBuffer":
             made = s.buffer.ty
-            self.workspaces.append(Workspace(s.buffer.name, DType.of(str(made.dtype)), tuple(map(self.size, made.shape))))
+            self.workspaces.append(
+                Workspace(s.buffer.name, DType.of(str(made.dtype)), tuple(map(self.size, made.shape)))
+            )
         elif kind == "Evaluate" and getattr(getattr(s.value, "op", None), "name", "") == "tirx.call_ffi_kernel":
             if not certain:
-                raise BridgeError(f"device_code({self.name})", f"expected launches that always happen once, got {s.value.args[0]} "
-                                  "in a loop or a condition of the host", hint="bind the loops around it to blockIdx axes")
+                raise BridgeError(
+                    f"device_code({self.name})",
+                    f"expected launches that always happen once, got {s.value.args[0]} "
+                    "in a loop or a condition of the host",
+                    hint="bind the loops around it to blockIdx axes",
+                )
             self.launches.append(self.launch(s.value))
 
     def launch(self, call: Any) -> Launch:
@@ -161,7 +178,9 @@ class _Host:
         values = arguments[1:split]
         buffers = [a.args[0].name for a in values if hasattr(a, "args")]
         scalars = [(DType.of(str(a.ty)), self.size(a)) for a in values[len(buffers) :]]
-        grid, block = (tuple(extents.get(f"{index}.{axis}", 1) for axis in "xyz") for index in ("blockIdx", "threadIdx"))
+        grid, block = (
+            tuple(extents.get(f"{index}.{axis}", 1) for axis in "xyz") for index in ("blockIdx", "threadIdx")
+        )
         return Launch(arguments[0].value, tuple(buffers), grid, block, extents.get(DYNAMIC_SHARED, 0), tuple(scalars))  # type: ignore[arg-type]
 
     def size(self, e: Any) -> Size:
@@ -175,15 +194,22 @@ class _Host:
             return const(int(e.value))
         if kind == "Var":
             value = self.bound.get(e.name)
-            return self.expr(value) if type(value).__name__ in (*OPERATORS, "Cast") or is_byte_offset(value) else Var(e.name)
+            return (
+                self.expr(value)
+                if type(value).__name__ in (*OPERATORS, "Cast") or is_byte_offset(value)
+                else Var(e.name)
+            )
         if is_byte_offset(e):
             return const(0)  # every buffer starts where its memory does
         if kind == "Cast":
             return self.expr(e.value)
         if kind in OPERATORS:
             return binary(OPERATORS[kind], self.expr(e.a), self.expr(e.b))
-        raise BridgeError(f"device_code({self.name})", f"expected launch sizes that are arithmetic on shapes, got {e}",
-                          hint="give the loops numbers of trips that depend on shapes only")
+        raise BridgeError(
+            f"device_code({self.name})",
+            f"expected launch sizes that are arithmetic on shapes, got {e}",
+            hint="give the loops numbers of trips that depend on shapes only",
+        )
 
 
 def is_byte_offset(e: Any) -> bool:
@@ -195,7 +221,9 @@ def statements(s: Any, certain: bool) -> Iterator[tuple[Any, bool]]:
     """Every statement in `s` in order; whether it runs exactly once."""
     yield s, certain
     again = certain and type(s).__name__ not in ("For", "While", "IfThenElse")
-    parts = list(s.seq) if hasattr(s, "seq") else [getattr(s, name, None) for name in ("body", "then_case", "else_case")]
+    parts = (
+        list(s.seq) if hasattr(s, "seq") else [getattr(s, name, None) for name in ("body", "then_case", "else_case")]
+    )
     for part in parts:
         if part is not None:
             yield from statements(part, again)

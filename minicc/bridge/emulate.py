@@ -52,15 +52,23 @@ FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-w", "-fno-strict-aliasing", 
          "-fstack-clash-protection")  # fmt: skip
 INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*<(?:(?:cuda|mma|math_constants|device_|sm_|cooperative_groups|vector_)[^>\n]*"
                      r"|cstdint|stdint\.h|cmath|math\.h|cstring|climits|cfloat|type_traits)>[ \t]*$", re.M)  # fmt: skip
-PREAMBLE = ("// NVRTC uses asm/volatile instead of __asm__/__volatile__ (gcc extension).", "#ifndef __asm__", "#define __asm__ asm")  # TVM's
-DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:(?:__align__|alignas)\s*\(\s*\d+\s*\)\s*)?(\w[\w ]*?)\s+(\w+)\s*\[\s*\]\s*;")
+PREAMBLE = (
+    "// NVRTC uses asm/volatile instead of __asm__/__volatile__ (gcc extension).",
+    "#ifndef __asm__",
+    "#define __asm__ asm",
+)  # TVM's
+DYNAMIC = re.compile(
+    r"extern\s+__shared__\s+(?:(?:__align__|alignas)\s*\(\s*\d+\s*\)\s*)?(\w[\w ]*?)\s+(\w+)\s*\[\s*\]\s*;"
+)
 ALIGNED_SHARED = re.compile(r"(__shared__)\s+((?:__align__|alignas)\s*\(\s*\d+\s*\))")
 BOUNDS = re.compile(r"__global__\s+void\s+__launch_bounds__\s*\(\s*(\d+)[^)]*\)\s*(\w+)\s*\(")
 HOST = re.compile(r"\b(?:asm|__asm|__asm__|include|include_next|import|embed|__has_include|__has_include_next|__has_embed|_Pragma|pragma\s+GCC)\b"
                   r"|\.incbin")  # fmt: skip
 SECONDS = 600  # that the compiler may take
 LAUNCH_SECONDS = 120  # that a launch may take
-STACKS = 4 << 30  # bytes of address space beside the arrays: what keeps them apart, the stacks of 1024 threads, the process
+STACKS = (
+    4 << 30
+)  # bytes of address space beside the arrays: what keeps them apart, the stacks of 1024 threads, the process
 ANSWER = 64 << 10  # bytes of the longest answer
 FOLDER = Path(__file__).parent
 HEADER, SANDBOX = FOLDER / "cuda_on_cpu.h", FOLDER / "sandbox.py"
@@ -73,8 +81,11 @@ def find_compiler() -> str:
     for name in COMPILERS:
         if path := shutil.which(name):
             return path
-    raise BridgeError("emulate", f"expected a C++ compiler, got none: {', '.join(COMPILERS)} are not on the PATH",
-                      hint="apt install g++, or run on a device: --device cuda")
+    raise BridgeError(
+        "emulate",
+        f"expected a C++ compiler, got none: {', '.join(COMPILERS)} are not on the PATH",
+        hint="apt install g++, or run on a device: --device cuda",
+    )
 
 
 def for_cpu(source: str, kernels: Sequence[str]) -> str:
@@ -86,8 +97,17 @@ def for_cpu(source: str, kernels: Sequence[str]) -> str:
     own = "\n".join(line for line in plain.split("\n") if line.strip() not in PREAMBLE)
     if found := HOST.search(own.replace("\\\n", "")):
         line = next((text.strip() for text in own.split("\n") if found[0] in text), found[0])
-        what = "inline assembly, which only a device runs" if "asm" in found[0] else f"{found[0]}, which reads files or speaks to the compiler"
-        raise BridgeError("emulate", f"expected CUDA C++ that stands for itself, got {what}", where=line, hint="run on a device: --device cuda")
+        what = (
+            "inline assembly, which only a device runs"
+            if "asm" in found[0]
+            else f"{found[0]}, which reads files or speaks to the compiler"
+        )
+        raise BridgeError(
+            "emulate",
+            f"expected CUDA C++ that stands for itself, got {what}",
+            where=line,
+            hint="run on a device: --device cuda",
+        )
     text = DYNAMIC.sub(r"\1* \2 = (\1*)minicc::dynamic_shared;", plain)
     text = ALIGNED_SHARED.sub(r"\2 \1", text)
     launchers = "\n".join(
@@ -123,26 +143,39 @@ class EmulatedCode:
         with self._turn:
             self._child()
 
-    def launch(self, kernel: str, grid: Sequence[int], block: Sequence[int], shared_bytes: int, arguments: Sequence[Argument]) -> None:
+    def launch(
+        self, kernel: str, grid: Sequence[int], block: Sequence[int], shared_bytes: int, arguments: Sequence[Argument]
+    ) -> None:
         """Run a kernel over its whole grid; arrays among the arguments are changed in place. Raises BridgeError where CUDA would fail."""
         call = check_launch(kernel, grid, block, shared_bytes)
         threads = block[0] * block[1] * block[2]
         if threads > self.bounds.get(kernel, threads):
-            raise BridgeError(call, f"expected at most the {self.bounds[kernel]} threads of its launch bounds, got {threads}",
-                              hint="the plan and the source do not belong together")
+            raise BridgeError(
+                call,
+                f"expected at most the {self.bounds[kernel]} threads of its launch bounds, got {threads}",
+                hint="the plan and the source do not belong together",
+            )
         with self._turn:
             child = self._child()
             try:
                 problem = child.launch(kernel, grid, block, shared_bytes, arguments)
             except Gone as gone:
-                raise BridgeError(call, f"expected the kernel to end, got {gone}, and the process in which it ran is gone", where="kernels.cu",
-                                  hint="the kernel is wrong: a loop without end, memory that is not its own, or more than a kernel may use") from None
+                raise BridgeError(
+                    call,
+                    f"expected the kernel to end, got {gone}, and the process in which it ran is gone",
+                    where="kernels.cu",
+                    hint="the kernel is wrong: a loop without end, memory that is not its own, or more than a kernel may use",
+                ) from None
             finally:
                 if child.pending:  # it may go on to compute, and to answer
                     _end(self._children)
         if problem is not None:
-            raise BridgeError(call, f"the kernel fails: {problem}", where=self._lines(problem),
-                              hint="the source, or its grid, block and arguments in the plan, are wrong")
+            raise BridgeError(
+                call,
+                f"the kernel fails: {problem}",
+                where=self._lines(problem),
+                hint="the source, or its grid, block and arguments in the plan, are wrong",
+            )
 
     def _child(self) -> Child:
         """The process; another one when it has ended, or is that of the parent of a fork."""
@@ -153,7 +186,11 @@ class EmulatedCode:
 
     def _lines(self, problem: str) -> str:
         """The lines of the source that a message names; a #line in it may have given them numbers that are none."""
-        numbers = [n for n in dict.fromkeys(int(n) for n in re.findall(r"line (\d{1,9})", problem)) if 1 <= n <= len(self.source)]
+        numbers = [
+            n
+            for n in dict.fromkeys(int(n) for n in re.findall(r"line (\d{1,9})", problem))
+            if 1 <= n <= len(self.source)
+        ]
         return "\n".join(f"kernels.cu:{n}: {self.source[n - 1].strip()}" for n in numbers) or "kernels.cu"
 
     def close(self) -> None:
@@ -194,7 +231,9 @@ class Child:
         """Whether it waits for a launch of this process."""
         return self.owner == os.getpid() and self.process.poll() is None
 
-    def launch(self, kernel: str, grid: Sequence[int], block: Sequence[int], shared: int, arguments: Sequence[Argument]) -> str | None:
+    def launch(
+        self, kernel: str, grid: Sequence[int], block: Sequence[int], shared: int, arguments: Sequence[Argument]
+    ) -> str | None:
         """What is wrong, if anything. Raises Gone."""
         places: dict[int, tuple[memoryview, int]] = {}  # by address: bytes, and where they are in the file
         request: list[tuple[object, ...]] = []
@@ -299,7 +338,9 @@ def compiled(text: str, compiler: str, trusted: bool) -> bytes:
         command = [*python("compile", folder, trusted), compiler, *FLAGS, "-I", ".", "-o", "kernels.so", "kernels.cpp"]
         environment = {"PATH": f"{Path(compiler).parent}{os.pathsep}{os.defpath}", "TMPDIR": ".", "LC_ALL": "C"}
         try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False, env=environment)
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False, env=environment
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise _no_compiler(error) from None
         said = done.stderr.decode(errors="replace")
@@ -308,9 +349,15 @@ def compiled(text: str, compiler: str, trusted: bool) -> bytes:
         if done.returncode == NO_COMPILER:
             raise _no_compiler(said.strip())
         if done.returncode:
-            first = next((line for line in said.splitlines() if line.startswith("kernels.cu:") and "error" in line), "kernels.cu")
-            raise BridgeError("emulate", f"expected CUDA C++ that {Path(compiler).name} can compile against {HEADER.name}, got an error",
-                              where=first, hint="the source uses something of CUDA that is not emulated: run on a device")
+            first = next(
+                (line for line in said.splitlines() if line.startswith("kernels.cu:") and "error" in line), "kernels.cu"
+            )
+            raise BridgeError(
+                "emulate",
+                f"expected CUDA C++ that {Path(compiler).name} can compile against {HEADER.name}, got an error",
+                where=first,
+                hint="the source uses something of CUDA that is not emulated: run on a device",
+            )
         try:
             return (folder / "kernels.so").read_bytes()
         except OSError as error:
@@ -318,15 +365,25 @@ def compiled(text: str, compiler: str, trusted: bool) -> bytes:
 
 
 def _no_compiler(error: object) -> BridgeError:
-    return BridgeError("emulate", f"expected the C++ compiler to work, got {error}", hint="run on a device: --device cuda")
+    return BridgeError(
+        "emulate", f"expected the C++ compiler to work, got {error}", hint="run on a device: --device cuda"
+    )
 
 
 def _no_library(error: object) -> BridgeError:
-    return BridgeError("emulate", f"expected the C++ compiler to write a library, got {error}", hint="reinstall g++, or run on a device: --device cuda")
+    return BridgeError(
+        "emulate",
+        f"expected the C++ compiler to write a library, got {error}",
+        hint="reinstall g++, or run on a device: --device cuda",
+    )
 
 
 def _not_isolated(reason: str) -> BridgeError:
-    return BridgeError("emulate", f"expected a process that is isolated, as a bundle may come from anywhere, got none: {reason}", hint=UNIX)
+    return BridgeError(
+        "emulate",
+        f"expected a process that is isolated, as a bundle may come from anywhere, got none: {reason}",
+        hint=UNIX,
+    )
 
 
 __all__ = ["EmulatedCode", "Piece", "find_compiler", "for_cpu"]

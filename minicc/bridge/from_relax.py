@@ -43,17 +43,26 @@ def from_relax(module: Any, function: str = "main", params: Mapping[str, Array] 
     tvm = _tvm.load()
     call = f'from_relax("{function}")'
     if not isinstance(params or {}, Mapping):
-        raise BridgeError(call, f"expected params as a mapping from names to arrays, got {type(params).__name__}",
-                          hint='params={"name": array}')
+        raise BridgeError(
+            call,
+            f"expected params as a mapping from names to arrays, got {type(params).__name__}",
+            hint='params={"name": array}',
+        )
     if isinstance(module, tvm.relax.Function):
         module = tvm.IRModule({function: module})
     if not isinstance(module, tvm.IRModule):
-        raise BridgeError(call, f"expected an IRModule or a relax.Function, got {type(module).__name__}",
-                          hint="tvm.relax.frontend.torch.from_exported_program makes one of a PyTorch program, to_relax of a graph")
+        raise BridgeError(
+            call,
+            f"expected an IRModule or a relax.Function, got {type(module).__name__}",
+            hint="tvm.relax.frontend.torch.from_exported_program makes one of a PyTorch program, to_relax of a graph",
+        )
     functions = {var.name_hint: f for var, f in module.functions_items() if isinstance(f, tvm.relax.Function)}
     if function not in functions:
-        raise BridgeError(call, f"expected one of the Relax functions {', '.join(functions) or '(none)'}, got {function!r}",
-                          hint="TIR functions have no graph")
+        raise BridgeError(
+            call,
+            f"expected one of the Relax functions {', '.join(functions) or '(none)'}, got {function!r}",
+            hint="TIR functions have no graph",
+        )
     reader = _Reader(functions, function)
     main = functions[function]
     inputs, arguments = _parameters(call, main, params or {}, reader)
@@ -61,40 +70,62 @@ def from_relax(module: Any, function: str = "main", params: Mapping[str, Array] 
     reader.report(call)
     outputs = _flat(result)
     if not outputs or any(not isinstance(n, Node) for n in outputs):
-        raise BridgeError(call, f"expected a result of tensors, got {len(outputs)} values, not all of them tensors",
-                          hint="return tensors only, or tuples of them")
+        raise BridgeError(
+            call,
+            f"expected a result of tensors, got {len(outputs)} values, not all of them tensors",
+            hint="return tensors only, or tuples of them",
+        )
     names = ("out",) if len(outputs) == 1 else tuple(f"out{k}" for k in range(len(outputs)))
     return Graph(function, tuple(inputs), tuple(outputs), names).located(reader.spans)
 
 
-def _parameters(call: str, function: Any, values: Mapping[str, Array], reader: _Reader) -> tuple[list[Node], list[Node]]:
+def _parameters(
+    call: str, function: Any, values: Mapping[str, Array], reader: _Reader
+) -> tuple[list[Node], list[Node]]:
     """The inputs of the graph, and the value of every parameter."""
     known = [p.name for p in function.params]
     for name in values:
         if name not in known:
-            expected = f"one of the parameters {', '.join(known)}" if known else "no values of parameters, as there are none"
-            raise BridgeError(call, f"expected {expected}, got a value for {name!r}", hint=f"leave {name!r} out of params")
+            expected = (
+                f"one of the parameters {', '.join(known)}" if known else "no values of parameters, as there are none"
+            )
+            raise BridgeError(
+                call, f"expected {expected}, got a value for {name!r}", hint=f"leave {name!r} out of params"
+            )
     inputs, arguments = [], []
     for param in function.params:
         if not _has_shape(param.ty):
-            raise BridgeError(call, f"expected tensors of known rank as parameters, got {param.name}: {param.ty}",
-                              hint="give its value in params, or the module its shapes")
+            raise BridgeError(
+                call,
+                f"expected tensors of known rank as parameters, got {param.name}: {param.ty}",
+                hint="give its value in params, or the module its shapes",
+            )
         try:
             wanted = reader.dimensions.type(param.ty)
         except TypeInferenceError as error:
-            raise BridgeError(call, f"expected parameters of the dtypes of minicc, got {param.name}: {param.ty}",
-                              hint=error.hint or "convert it before, to float32 for example") from error
+            raise BridgeError(
+                call,
+                f"expected parameters of the dtypes of minicc, got {param.name}: {param.ty}",
+                hint=error.hint or "convert it before, to float32 for example",
+            ) from error
         if param.name not in values:
             if computed := [d for d in param.ty.shape.values if not hasattr(d, "value") and not is_variable(d)]:
-                raise BridgeError(call, f"expected parameters whose dimensions are numbers or variables, got {param.name} with "
-                                  f"{', '.join(map(str, computed))}", hint="give its value in params, or the module its shapes")
+                raise BridgeError(
+                    call,
+                    f"expected parameters whose dimensions are numbers or variables, got {param.name} with "
+                    f"{', '.join(map(str, computed))}",
+                    hint="give its value in params, or the module its shapes",
+                )
             arguments.append(input(param.name, wanted))
             inputs.append(arguments[-1])
             continue
         given = np.asarray(values[param.name])
         if not _fits(TensorType.of(given), wanted):
-            raise BridgeError(call, f"expected {wanted} for the parameter {param.name}, got {TensorType.of(given)}",
-                              hint="numpy.asarray(value, dtype).reshape(shape) makes one of the type that is expected")
+            raise BridgeError(
+                call,
+                f"expected {wanted} for the parameter {param.name}, got {TensorType.of(given)}",
+                hint="numpy.asarray(value, dtype).reshape(shape) makes one of the type that is expected",
+            )
         with spanned(reader.spans, Span(call, param.name)):
             arguments.append(constant(given))
     return inputs, arguments
@@ -145,7 +176,9 @@ class _Reader:
         """The variables in the shapes of parameters are the dimensions of the arguments of this call."""
         for param, argument in zip(params, arguments, strict=True):
             if isinstance(argument, Node) and argument.inferred is not None and _has_shape(param.ty):
-                self.dimensions.symbols |= {d: a for d, a in zip(param.ty.shape.values, argument.shape, strict=True) if is_variable(d)}
+                self.dimensions.symbols |= {
+                    d: a for d, a in zip(param.ty.shape.values, argument.shape, strict=True) if is_variable(d)
+                }
 
     def bound(self, binding: Any, values: dict[Any, Any], depth: int, position: int) -> Any:
         return self.read(binding.value, values, binding.var.name, depth, position)
@@ -213,7 +246,9 @@ class _Reader:
     def enter(self, name: str, arguments: Sequence[Any], depth: int) -> Any:
         """A call of another function of the module."""
         if name not in self.functions or depth >= DEEPEST:
-            raise Unsupported(f"of {name}, " + ("which is no Relax function" if depth < DEEPEST else "too deep in other calls"))
+            raise Unsupported(
+                f"of {name}, " + ("which is no Relax function" if depth < DEEPEST else "too deep in other calls")
+            )
         symbols = dict(self.dimensions.symbols)
         result = self.run(self.functions[name], arguments, depth + 1)
         self.dimensions.symbols = symbols
@@ -227,8 +262,12 @@ class _Reader:
         lines = [f"{what}: {len(names)} x ({', '.join(names[:MOST_NAMES])}{', ...' if len(names) > MOST_NAMES else ''})"
                  for what, names in order]  # fmt: skip
         count = sum(len(names) for names in self.lacking.values())
-        raise BridgeError(call, f"operators that are not supported: {len(lines)}, on {count} variables", "\n".join(lines),
-                          f"{len(TRANSLATIONS)} Relax operators are supported; legalize a module after it is brought over, not before")
+        raise BridgeError(
+            call,
+            f"operators that are not supported: {len(lines)}, on {count} variables",
+            "\n".join(lines),
+            f"{len(TRANSLATIONS)} Relax operators are supported; legalize a module after it is brought over, not before",
+        )
 
 
 def _reads(op: Any) -> bool:
@@ -246,8 +285,10 @@ def _agrees(made: Node, expected: TensorType | None) -> bool:
     if expected is None or made.inferred is None:
         return True
     same = made.dtype is expected.dtype and made.type.rank == expected.rank
-    return same and all(a == b or isinstance(a, Symbol) or isinstance(b, Symbol)
-                        for a, b in zip(made.shape, expected.shape, strict=True))
+    return same and all(
+        a == b or isinstance(a, Symbol) or isinstance(b, Symbol)
+        for a, b in zip(made.shape, expected.shape, strict=True)
+    )
 
 
 __all__ = ["TRANSLATIONS", "from_relax"]

@@ -72,7 +72,9 @@ class CudaFunction:
     def _run(self, bundle: Bundle, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name, from the session of this bundle."""
         with self._lock:  # a session is not re-entrant
-            session = self._sessions.pop(bundle, None) or Session(bundle, Emulated(trusted=True) if self.where == "emulated" else open_device())
+            session = self._sessions.pop(bundle, None) or Session(
+                bundle, Emulated(trusted=True) if self.where == "emulated" else open_device()
+            )
             try:
                 results = session.run(inputs)
             except BaseException:  # a kernel that fails leaves nothing to go on with

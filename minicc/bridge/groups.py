@@ -114,8 +114,12 @@ def tvm_groups(graph: Graph) -> Grouping:
             module = run(module)
         fused = passes.FuseOps()(module)
     except TVM_FAILURES as error:
-        raise BridgeError(f"tvm_groups({graph.name})", f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}",
-                          str(graph), HINT) from error
+        raise BridgeError(
+            f"tvm_groups({graph.name})",
+            f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}",
+            str(graph),
+            HINT,
+        ) from error
     return Grouping(graph, tuple(_read(graph, module, fused)))
 
 

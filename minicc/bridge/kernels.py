@@ -30,25 +30,8 @@ from typing import Any
 from minicc.bridge.bundle import MOST_BLOCK, MOST_GRID, MOST_THREADS
 from minicc.errors import BridgeError, LoopError, caret
 from minicc.ir.node import replace
-from minicc.loop.ir import (
-    PARALLEL,
-    Alloc,
-    Buffer,
-    ExternCall,
-    For,
-    If,
-    Prefetch,
-    Seq,
-    Stmt,
-    Store,
-    bodies,
-    expressions,
-    loops,
-    map_bodies,
-    rewrite,
-    seq,
-    walk,
-)
+from minicc.loop.ir import PARALLEL, Alloc, Buffer, ExternCall, For, If, Prefetch, Seq, Stmt, Store, bodies, expressions
+from minicc.loop.ir import loops, map_bodies, rewrite, seq, walk
 from minicc.loop.program import Program
 from minicc.loop.ranges import size_vars
 from minicc.loop.simplify_loops import simplify_loops
@@ -76,8 +59,12 @@ def device_form(program: Program) -> Program:
         verify(replace(program, body=_apart(body, made.crossed)))
     except LoopError as error:
         race = "must be independent" in error.problem
-        raise BridgeError(_call(program), f"{error.problem}{', by threads of a GPU' if race else ''}", error.where,
-                          error.hint or "the program as it is scheduled is not valid: change it there") from error
+        raise BridgeError(
+            _call(program),
+            f"{error.problem}{', by threads of a GPU' if race else ''}",
+            error.where,
+            error.hint or "the program as it is scheduled is not valid: change it there",
+        ) from error
     return simplify_loops(replace(program, body=body))
 
 
@@ -100,14 +87,21 @@ class _Host:
         """A statement outside of kernels."""
         match s:
             case Alloc(buffer, _) if buffer.scope != "global":
-                raise self.fail(f"expected {buffer.name}, which is {buffer.scope}, inside of the loops of one kernel, got it outside of them",
-                          buffer.name, f's.compute_at("{buffer.name}", loop), or s.set_scope("{buffer.name}", "global")')
+                raise self.fail(
+                    f"expected {buffer.name}, which is {buffer.scope}, inside of the loops of one kernel, got it outside of them",
+                    buffer.name,
+                    f's.compute_at("{buffer.name}", loop), or s.set_scope("{buffer.name}", "global")',
+                )
             case Alloc() | Seq():
                 return map_bodies(s, self.visit)
             case Prefetch() | For(_, 0):
                 return seq()
             case ExternCall(function, _, _):
-                raise self.fail(f"expected statements that a GPU can run, got a call of {function}", f"{function}", "build it for the CPU")
+                raise self.fail(
+                    f"expected statements that a GPU can run, got a call of {function}",
+                    f"{function}",
+                    "build it for the CPU",
+                )
         return self.kernel(s)
 
     def kernel(self, s: Stmt) -> Stmt:
@@ -117,8 +111,11 @@ class _Host:
         if inner and (s in inner or isinstance(s, If)):
             return _Kernel(self, s).form()
         what = f"the {s.kind} loop {name}" if isinstance(s, For) else f"a statement that writes {name}"
-        raise self.fail(f"expected loops bound to blockIdx or threadIdx around everything, got {what} outside of them", name,
-                  f's.bind("{name}", "blockIdx.x")' if not inner else f'reorder {name} inside of {inner[0].name}')
+        raise self.fail(
+            f"expected loops bound to blockIdx or threadIdx around everything, got {what} outside of them",
+            name,
+            f's.bind("{name}", "blockIdx.x")' if not inner else f"reorder {name} inside of {inner[0].name}",
+        )
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,9 @@ class _Place:
 
     axes: tuple[For, ...] = ()
     guards: tuple[_Guard, ...] = ()
-    shared: dict[Buffer, tuple[int, int]] = field(default_factory=dict)  # how many axes and guards are around its allocation
+    shared: dict[Buffer, tuple[int, int]] = field(
+        default_factory=dict
+    )  # how many axes and guards are around its allocation
 
 
 class _Kernel:
@@ -150,8 +149,11 @@ class _Kernel:
             if is_block(loop.kind) or is_thread(loop.kind):
                 self.add(loop)
             elif loop.kind == PARALLEL:
-                raise self.host.fail(f"expected no parallel loop inside of a kernel, got {loop.name}", f"for {loop.name} in",
-                               f'leave it serial, or s.bind("{loop.name}", "threadIdx.x")')
+                raise self.host.fail(
+                    f"expected no parallel loop inside of a kernel, got {loop.name}",
+                    f"for {loop.name} in",
+                    f'leave it serial, or s.bind("{loop.name}", "threadIdx.x")',
+                )
         self.kinds = sorted(self.index, key=lambda kind: (is_thread(kind), kind))  # blocks first
         self.threads = {self.index[kind] for kind in self.kinds if is_thread(kind)}
         self.check_size()
@@ -160,8 +162,11 @@ class _Kernel:
         """Launch at least as many of an axis as this loop has iterations."""
         outside = set(size_vars(self.program))
         if isinstance(loop.extent, Expr) and not free_vars(loop.extent) <= outside:
-            raise self.host.fail(f"expected a number of trips of {loop.name} that is known at the launch, got {loop.extent}",
-                           f"for {loop.name} in", "bind another loop")
+            raise self.host.fail(
+                f"expected a number of trips of {loop.name} that is known at the launch, got {loop.extent}",
+                f"for {loop.name} in",
+                "bind another loop",
+            )
         before = self.extents.get(loop.kind, loop.extent)
         both = isinstance(before, int) and isinstance(loop.extent, int)
         same = before is loop.extent or before == loop.extent
@@ -173,19 +178,33 @@ class _Kernel:
         """Raises BridgeError when a block has more threads or shared memory than any device grants."""
         known = [self.extents[kind] for kind in self.kinds if is_thread(kind) and isinstance(self.extents[kind], int)]
         if math.prod(known) > MOST_THREADS:
-            raise self.host.fail(f"expected at most {MOST_THREADS} threads in a block, got {' * '.join(map(str, known))}",
-                           next(s.name for s in loops(self.root).values() if is_thread(s.kind)), "split the loop, and bind the inner one")
+            raise self.host.fail(
+                f"expected at most {MOST_THREADS} threads in a block, got {' * '.join(map(str, known))}",
+                next(s.name for s in loops(self.root).values() if is_thread(s.kind)),
+                "split the loop, and bind the inner one",
+            )
         for kind in self.kinds:
             extent, most = self.extents[kind], (MOST_BLOCK if is_thread(kind) else MOST_GRID)["xyz".index(kind[-1])]
             if isinstance(extent, int) and extent > most:
-                raise self.host.fail(f"expected at most {most} for {kind}, got {extent}", self.index[kind].name,
-                               "split the loop, or bind it to another axis: of blocks, blockIdx.x takes the most")
+                raise self.host.fail(
+                    f"expected at most {most} for {kind}, got {extent}",
+                    self.index[kind].name,
+                    "split the loop, or bind it to another axis: of blocks, blockIdx.x takes the most",
+                )
         shared = [s.buffer for s in walk(self.root) if isinstance(s, Alloc) and s.buffer.scope == "shared"]
         for buffer in shared:
             if not all(isinstance(d, int) for d in buffer.shape):
-                raise self.host.fail(f"expected a shared buffer of known size, got {buffer}", buffer.name, "split by a number, and compute it inside")
+                raise self.host.fail(
+                    f"expected a shared buffer of known size, got {buffer}",
+                    buffer.name,
+                    "split by a number, and compute it inside",
+                )
         if (total := sum(b.type.bytes for b in shared)) > MOST_SHARED:
-            raise self.host.fail(f"expected at most {MOST_SHARED} bytes of shared memory in a block, got {total}", shared[0].name, "use smaller tiles")
+            raise self.host.fail(
+                f"expected at most {MOST_SHARED} bytes of shared memory in a block, got {total}",
+                shared[0].name,
+                "use smaller tiles",
+            )
 
     def form(self) -> Stmt:
         """The nest of the axes around the body."""
@@ -216,7 +235,11 @@ class _Kernel:
             case Store():
                 return self.store(s, place)
             case ExternCall(function, _, _):
-                raise self.host.fail(f"expected statements that a GPU can run, got a call of {function}", f"{function}", "build it for the CPU")
+                raise self.host.fail(
+                    f"expected statements that a GPU can run, got a call of {function}",
+                    f"{function}",
+                    "build it for the CPU",
+                )
         return seq()
 
     def expr(self, e: Expr) -> Expr:
@@ -237,18 +260,27 @@ class _Kernel:
         """Raises BridgeError unless `inner`, over the thread axis of `outer`, fills what every iteration of `outer` fills alike."""
         own, around = ({t.buffer for t in walk(loop) if isinstance(t, Alloc)} for loop in (inner, outer))
         for t in walk(inner):
-            if isinstance(t, Store) and t.buffer not in own and not (
-                is_thread(inner.kind) and t.buffer.scope == "shared" and t.buffer in around
+            if (
+                isinstance(t, Store)
+                and t.buffer not in own
+                and not (is_thread(inner.kind) and t.buffer.scope == "shared" and t.buffer in around)
             ):
-                raise self.host.fail(f"expected loop {inner.name}, inside of {outer.name} and over {inner.kind} like it, to fill shared "
-                                     f"buffers that live in {outer.name}, got {t.buffer.name}", inner.name, "choose another axis")
+                raise self.host.fail(
+                    f"expected loop {inner.name}, inside of {outer.name} and over {inner.kind} like it, to fill shared "
+                    f"buffers that live in {outer.name}, got {t.buffer.name}",
+                    inner.name,
+                    "choose another axis",
+                )
 
     def guarded(self, cond: Expr, body: Stmt, place: _Place) -> Stmt:
         """The condition waits until it meets the stores; it must be the same there."""
         written = {t.buffer for t in walk(body) if isinstance(t, Store)}
         if _touches_shared(body) and any(load.source in written for load in loads(cond)):
-            raise self.host.fail(f"expected a condition that its body does not change, got {cond} around shared memory", "if",
-                           "compute the condition into a buffer of its own first")
+            raise self.host.fail(
+                f"expected a condition that its body does not change, got {cond} around shared memory",
+                "if",
+                "compute the condition into a buffer of its own first",
+            )
         made = self.expr(cond)
         own = bool(free_vars(made) & self.threads) or any(load.source.scope != "global" for load in loads(made))
         return self.visit(body, _Place(place.axes, (*place.guards, _Guard(made, own)), place.shared))
@@ -256,11 +288,18 @@ class _Kernel:
     def alloc(self, buffer: Buffer, body: Stmt, place: _Place) -> Stmt:
         """A buffer of the block, or of each thread."""
         if buffer.scope == "global":
-            raise self.host.fail(f"expected {buffer.name}, inside of a kernel, to be shared or local, got global", buffer.name,
-                           f's.set_scope("{buffer.name}", "shared")')
+            raise self.host.fail(
+                f"expected {buffer.name}, inside of a kernel, to be shared or local, got global",
+                buffer.name,
+                f's.set_scope("{buffer.name}", "shared")',
+            )
         if parted := [f for f in loops(body).values() if is_block(f.kind) and _fills(f, buffer)]:
-            raise self.host.fail(f"expected {buffer.name}, which each block has its own of, to be filled by every block, got parts of it "
-                                 f"filled by the blocks of {parted[0].name}", buffer.name, f"bind {parted[0].name} to threadIdx")
+            raise self.host.fail(
+                f"expected {buffer.name}, which each block has its own of, to be filled by every block, got parts of it "
+                f"filled by the blocks of {parted[0].name}",
+                buffer.name,
+                f"bind {parted[0].name} to threadIdx",
+            )
         if buffer.scope == "shared":
             self.check_same(buffer, body, {f.var for f in place.axes if is_thread(f.kind)})
             place = _Place(place.axes, place.guards, {**place.shared, buffer: (len(place.axes), len(place.guards))})
@@ -292,11 +331,19 @@ class _Kernel:
         size = -1
         while outer and size != len(own):
             size = len(own)
-            own |= {s.buffer for s, exprs in stores if free_vars(*exprs) & outer or any(e.source in own for e in loads(*exprs))}
+            own |= {
+                s.buffer
+                for s, exprs in stores
+                if free_vars(*exprs) & outer or any(e.source in own for e in loads(*exprs))
+            }
         if outer and buffer in own:
             names = ", ".join(sorted(v.name for v in outer))
-            raise self.host.fail(f"expected the shared {buffer.name} to hold the same for every thread of a block, got elements that depend on "
-                           f"the threads of {names}", buffer.name, "compute it outside of the thread loops, or keep it local")
+            raise self.host.fail(
+                f"expected the shared {buffer.name} to hold the same for every thread of a block, got elements that depend on "
+                f"the threads of {names}",
+                buffer.name,
+                "compute it outside of the thread loops, or keep it local",
+            )
 
 
 def _stores(s: Stmt, around: tuple[Expr, ...]) -> Iterator[tuple[Store, tuple[Expr, ...]]]:

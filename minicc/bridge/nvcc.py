@@ -20,7 +20,14 @@ from pathlib import Path
 from minicc.bridge.bundle import ARCH, encoded
 from minicc.errors import BridgeError
 
-ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_90a")  # Turing, Ampere, Ampere, Ada, Hopper, Hopper's own
+ARCHITECTURES = (
+    "sm_75",
+    "sm_80",
+    "sm_86",
+    "sm_89",
+    "sm_90",
+    "sm_90a",
+)  # Turing, Ampere, Ampere, Ada, Hopper, Hopper's own
 PLACES = (Path("/usr/local/cuda/bin/nvcc"), Path("/opt/cuda/bin/nvcc"))
 FLAGS = ("-std=c++17", "-O3", "-w")
 SECONDS = 600
@@ -33,8 +40,11 @@ def find_nvcc() -> str:
     for place in PLACES:
         if place.exists():
             return str(place)
-    raise BridgeError("nvcc", "expected NVIDIA's compiler, got none: nvcc is neither on the PATH nor in /usr/local/cuda/bin",
-                      hint="install the CUDA toolkit, or write a bundle of source only: minicc compile ... --no-cubin")
+    raise BridgeError(
+        "nvcc",
+        "expected NVIDIA's compiler, got none: nvcc is neither on the PATH nor in /usr/local/cuda/bin",
+        hint="install the CUDA toolkit, or write a bundle of source only: minicc compile ... --no-cubin",
+    )
 
 
 def known_architectures() -> tuple[str, ...]:
@@ -49,19 +59,31 @@ def known_architectures() -> tuple[str, ...]:
     call = "nvcc --list-gpu-code"
     done = _run([compiler, "--list-gpu-code"], call)
     if done.returncode:
-        raise BridgeError(call, "expected the architectures that nvcc compiles for, got an error",
-                          where="\n".join(done.stderr.decode(errors="replace").splitlines()[:4]), hint="reinstall the CUDA toolkit")
+        raise BridgeError(
+            call,
+            "expected the architectures that nvcc compiles for, got an error",
+            where="\n".join(done.stderr.decode(errors="replace").splitlines()[:4]),
+            hint="reinstall the CUDA toolkit",
+        )
     codes = re.findall(r"sm_\d+", done.stdout.decode(errors="replace"))
-    found = tuple(arch for arch in ARCHITECTURES if arch in codes or (arch.rstrip("a") in codes and _accepts(compiler, arch)))
+    found = tuple(
+        arch for arch in ARCHITECTURES if arch in codes or (arch.rstrip("a") in codes and _accepts(compiler, arch))
+    )
     if not found:
-        raise BridgeError(call, f"expected one or more of {', '.join(ARCHITECTURES)}, got {', '.join(codes) or 'none'}",
-                          hint="give --arch, again for each architecture")
+        raise BridgeError(
+            call,
+            f"expected one or more of {', '.join(ARCHITECTURES)}, got {', '.join(codes) or 'none'}",
+            hint="give --arch, again for each architecture",
+        )
     return found
 
 
 def _accepts(compiler: str, arch: str) -> bool:
     """Whether nvcc takes an architecture that it does not list, as those that end in `a` (CUDA 12.0 is the first)."""
-    return _run([compiler, "--dryrun", "-cubin", f"-arch={arch}", "kernels.cu"], f"nvcc --dryrun -arch={arch}").returncode == 0
+    return (
+        _run([compiler, "--dryrun", "-cubin", f"-arch={arch}", "kernels.cu"], f"nvcc --dryrun -arch={arch}").returncode
+        == 0
+    )
 
 
 def cubin(source: str, arch: str) -> bytes:
@@ -77,7 +99,9 @@ def ptx(source: str, arch: str) -> str:
 
 def _compile(source: str, arch: str, flags: list[str]) -> bytes:
     if not ARCH.fullmatch(arch):
-        raise BridgeError("nvcc", f"expected an architecture such as sm_90, got {arch!r}", hint=f"one of {', '.join(ARCHITECTURES)}")
+        raise BridgeError(
+            "nvcc", f"expected an architecture such as sm_90, got {arch!r}", hint=f"one of {', '.join(ARCHITECTURES)}"
+        )
     compiler = find_nvcc()
     with tempfile.TemporaryDirectory() as folder:
         file, made = Path(folder) / "kernels.cu", Path(folder) / "kernels.out"
@@ -86,10 +110,19 @@ def _compile(source: str, arch: str, flags: list[str]) -> bytes:
         done = _run([compiler, *FLAGS, *flags, "-o", str(made), str(file)], call)
         if done.returncode:
             complaint = done.stderr.decode(errors="replace").replace(folder, "").strip()
-            raise BridgeError(call, "expected source that nvcc accepts, got an error",
-                              where="\n".join(complaint.splitlines()[:4]), hint=f"is {arch} known to this nvcc? see nvcc --list-gpu-code")
+            raise BridgeError(
+                call,
+                "expected source that nvcc accepts, got an error",
+                where="\n".join(complaint.splitlines()[:4]),
+                hint=f"is {arch} known to this nvcc? see nvcc --list-gpu-code",
+            )
         if not made.is_file() or not (code := made.read_bytes()):
-            raise BridgeError(call, "expected nvcc to write a file, got none, or an empty one", where=compiler, hint="reinstall the CUDA toolkit")
+            raise BridgeError(
+                call,
+                "expected nvcc to write a file, got none, or an empty one",
+                where=compiler,
+                hint="reinstall the CUDA toolkit",
+            )
         return code
 
 

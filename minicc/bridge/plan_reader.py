@@ -61,11 +61,16 @@ class Entry:
     def as_text(self, pattern: re.Pattern[str] | None = None) -> str:
         """This entry itself as text that can be printed, and that `pattern` matches."""
         if not is_printable(self.value) or (pattern and not pattern.fullmatch(self.value)):
-            raise self.reader.wrong(self.place, f"text like {pattern.pattern}" if pattern else "printable text", f"{self.value!a:.60}")
+            raise self.reader.wrong(
+                self.place, f"text like {pattern.pattern}" if pattern else "printable text", f"{self.value!a:.60}"
+            )
         return self.value
 
     def items(self, name: str) -> list[Entry]:
-        return [Entry(self.reader, v, f"{self.place}.{name}[{k}]".lstrip(".")) for k, v in enumerate(self.get(name, list, "a list"))]
+        return [
+            Entry(self.reader, v, f"{self.place}.{name}[{k}]".lstrip("."))
+            for k, v in enumerate(self.get(name, list, "a list"))
+        ]
 
     def fields(self, name: str) -> list[tuple[str, Entry]]:
         """The entries of an object by their names, in order."""
@@ -92,8 +97,12 @@ class Entry:
     def tensor_type(self) -> TensorType:
         """The dtype and shape that `dtype` and `shape` say."""
         dtype, shape = self.dtype("dtype"), self.integers("shape", 0, MOST_DIM, MOST_RANK)
-        if (size := dtype.bytes * math.prod(max(dim, 1) for dim in shape)) > MOST_BYTES:  # NumPy refuses these even when one is 0
-            raise self.wrong("shape", f"dimensions that, but for those of 0, make at most {MOST_BYTES} bytes", f"{size:.3g} bytes")
+        if (
+            size := dtype.bytes * math.prod(max(dim, 1) for dim in shape)
+        ) > MOST_BYTES:  # NumPy refuses these even when one is 0
+            raise self.wrong(
+                "shape", f"dimensions that, but for those of 0, make at most {MOST_BYTES} bytes", f"{size:.3g} bytes"
+            )
         return TensorType(dtype, shape)
 
 

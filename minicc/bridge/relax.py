@@ -168,10 +168,15 @@ class Relax:
         if isinstance(op, Kernel):
             return self.inline(op.body, made)[0]
         if op.pending:
-            raise BridgeError(f"relax({op})", f"expected known operands, got {', '.join(op.pending)} as inputs",
-                              hint="compile with fixed shapes and values, so that binding moves them into the operator")
+            raise BridgeError(
+                f"relax({op})",
+                f"expected known operands, got {', '.join(op.pending)} as inputs",
+                hint="compile with fixed shapes and values, so that binding moves them into the operator",
+            )
         result = infer(op, [v.type for v in made])
-        if result is not None and 0 in result.shape:  # many of TVM's operators divide by an extent of 0, or take it for "as it was"
+        if (
+            result is not None and 0 in result.shape
+        ):  # many of TVM's operators divide by an extent of 0, or take it for "as it was"
             return self.zeros(result.shape, result.dtype)  # type: ignore[no-any-return]
         return op.relax(self, *made)  # type: ignore[no-any-return]
 
@@ -187,8 +192,13 @@ class Relax:
             try:
                 values[n] = self._checked(n, self.apply(n.op, [values[i] for i in n.inputs]))
             except Unbound as error:
-                raise BridgeError(f"relax({n.op})", f"expected known dimensions, got the symbol {error}, on which the result or how it is "
-                                  "computed depends", where, "bind the dimensions first, with minicc.graph.bind") from error
+                raise BridgeError(
+                    f"relax({n.op})",
+                    f"expected known dimensions, got the symbol {error}, on which the result or how it is "
+                    "computed depends",
+                    where,
+                    "bind the dimensions first, with minicc.graph.bind",
+                ) from error
             except MiniccError as error:
                 error.where = error.where or where
                 raise
@@ -197,8 +207,11 @@ class Relax:
     def _checked(self, n: Node, value: Value) -> Value:
         """`value`, which must be of the type that was inferred for the node."""
         if n.inferred is not None and n.inferred.is_bound and value.type != n.inferred:
-            raise BridgeError(f"relax({n.op})", f"expected {n.inferred}, got {value.type} from TVM",
-                              hint="the operator's relax method and its infer method must agree")
+            raise BridgeError(
+                f"relax({n.op})",
+                f"expected {n.inferred}, got {value.type} from TVM",
+                hint="the operator's relax method and its infer method must agree",
+            )
         return value
 
     def constant(self, array: Any) -> Value:
@@ -209,7 +222,11 @@ class Relax:
 
     def refuse(self, op: Operator, why: str, hint: str = "") -> BridgeError:
         """The error that says why `op` has no form in TVM; raise it."""
-        return BridgeError(f"relax({op})", f"expected an operator that TVM has, got one it has not: {why}", hint=hint or "run it by minicc, or export the model without it")
+        return BridgeError(
+            f"relax({op})",
+            f"expected an operator that TVM has, got one it has not: {why}",
+            hint=hint or "run it by minicc, or export the model without it",
+        )
 
     def call(self, function: Callable[..., Any], name: str, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
         """Emit `function(*args, **options)`: a Value, or a tuple of them. Raises BridgeError when TVM refuses."""
@@ -219,8 +236,11 @@ class Relax:
             var = self.builder.emit(made, name_hint=self.name)
         except TVM_FAILURES as error:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-            raise BridgeError(f"relax.op.{name}", f"TVM refuses: {reason}",
-                              hint="minicc.compile needs no TVM; of some attributes TVM has no form: see minicc ops --tvm") from error
+            raise BridgeError(
+                f"relax.op.{name}",
+                f"TVM refuses: {reason}",
+                hint="minicc.compile needs no TVM; of some attributes TVM has no form: see minicc ops --tvm",
+            ) from error
         self.emitted.append(name)
         if isinstance(var.ty, tvm.relax.TupleType):
             parts = [self.builder.emit(var[k], name_hint=self.name) for k in range(len(var.ty.fields))]
@@ -279,7 +299,9 @@ def to_relax(*graphs: Graph) -> Any:
 
 def merge(modules: Sequence[Any]) -> Any:
     """One module of many that `to_relax` made of a graph each, so that TVM compiles them all at once."""
-    return _tvm.load().IRModule({function_name(k): m["main"].with_attr("global_symbol", function_name(k)) for k, m in enumerate(modules)})
+    return _tvm.load().IRModule(
+        {function_name(k): m["main"].with_attr("global_symbol", function_name(k)) for k, m in enumerate(modules)}
+    )
 
 
 def function_name(k: int) -> str:
@@ -353,7 +375,9 @@ def call_relax(machine: Any, k: int, graph: Graph, inputs: Mapping[str, Array]) 
     """The outputs by name of graph number k of a compiled module."""
     tensor = _tvm.load().runtime.tensor  # copies: TVM's code needs 64-byte alignment, which NumPy does not give
     arrays = checked_inputs(f"call_relax({graph.name})", graph, inputs)
-    results = machine[function_name(k)](*[tensor(np.array(arrays[name], order="C", copy=None)) for name in graph.input_names])
+    results = machine[function_name(k)](
+        *[tensor(np.array(arrays[name], order="C", copy=None)) for name in graph.input_names]
+    )
     return {name: np.asarray(r.numpy()) for name, r in zip(graph.output_names, results, strict=True)}
 
 
@@ -366,8 +390,23 @@ def run_relax(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
     try:
         return call_relax(build_relax(to_relax(graph)), 0, graph, inputs)
     except TVM_FAILURES as error:
-        raise BridgeError(f"run_relax({graph.name})", f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}",
-                          str(graph), HINT) from error
+        raise BridgeError(
+            f"run_relax({graph.name})",
+            f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}",
+            str(graph),
+            HINT,
+        ) from error
 
 
-__all__ = ["NODE_OF", "Relax", "Value", "build_relax", "call_relax", "function_name", "merge", "operators_used", "run_relax", "to_relax"]
+__all__ = [
+    "NODE_OF",
+    "Relax",
+    "Value",
+    "build_relax",
+    "call_relax",
+    "function_name",
+    "merge",
+    "operators_used",
+    "run_relax",
+    "to_relax",
+]

@@ -191,7 +191,9 @@ def _split(call: Call) -> tuple[Node, ...]:
     if isinstance(cuts, int):
         return tuple(ops.Split(axis, None, cuts, k)(call.x) for k in range(cuts))
     ends = (*cuts, END)
-    return tuple(ops.Slice((start,), (max(start, end),), (axis,))(call.x) for start, end in zip((0, *cuts), ends, strict=True))
+    return tuple(
+        ops.Slice((start,), (max(start, end),), (axis,))(call.x) for start, end in zip((0, *cuts), ends, strict=True)
+    )
 
 
 def _stack(call: Call) -> Node:
@@ -350,7 +352,9 @@ def _top(call: Call, k: int, axis: int, largest: bool, kind: str, dtype: DType) 
 
 
 def _topk(call: Call) -> Any:
-    return _top(call, int(call["k"]), call.axis(), bool(call["largest"]), call["ret_type"], DType.of(str(call["dtype"])))
+    return _top(
+        call, int(call["k"]), call.axis(), bool(call["largest"]), call["ret_type"], DType.of(str(call["dtype"]))
+    )
 
 
 def _argsort(call: Call) -> Any:
@@ -389,5 +393,18 @@ COMPOSED: dict[str, Callable[[Call], Any]] = {
 }
 
 
-__all__ = ["COMPOSED", "ELEMENTWISE", "INDEXING", "MOVEMENT", "Call", "Unsupported", "filled", "flat", "like", "numbers",
-           "plain", "plainly", "reshaped"]
+__all__ = [
+    "COMPOSED",
+    "ELEMENTWISE",
+    "INDEXING",
+    "MOVEMENT",
+    "Call",
+    "Unsupported",
+    "filled",
+    "flat",
+    "like",
+    "numbers",
+    "plain",
+    "plainly",
+    "reshaped",
+]

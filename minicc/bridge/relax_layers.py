@@ -75,7 +75,11 @@ def _matmul(call: Call) -> Node:
 
 
 def _pool(call: Call) -> Node:
-    fields: dict[str, Any] = {"kernel": tuple(call["pool_size"]), "ceil_mode": bool(call["ceil_mode"]), **_windowed(call)}
+    fields: dict[str, Any] = {
+        "kernel": tuple(call["pool_size"]),
+        "ceil_mode": bool(call["ceil_mode"]),
+        **_windowed(call),
+    }
     op: Operator = ops.MaxPool(**fields)
     if call.name.startswith("nn.avg"):
         op = ops.AveragePool(**fields, count_include_pad=bool(call["count_include_pad"]))

@@ -48,8 +48,74 @@ LIBRARIES = ("libc.so.6", "libm.so.6", "libgcc_s.so.1", "libstdc++.so.6")  # loa
 # read write close fstat lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask rt_sigreturn pread64 sched_yield mremap
 # madvise getpid exit gettid futex exit_group openat newfstatat sigaltstack getrandom clock_gettime rseq restart_syscall
 CALLS = {
-    "x86_64": (0xC000003E, (0, 1, 3, 5, 8, 9, 10, 11, 12, 13, 14, 15, 17, 24, 25, 28, 39, 60, 186, 202, 231, 257, 262, 131, 318, 228, 334, 219), 234),
-    "aarch64": (0xC00000B7, (63, 64, 57, 80, 62, 222, 226, 215, 214, 134, 135, 139, 67, 124, 216, 233, 172, 93, 178, 98, 94, 56, 79, 132, 278, 113, 293, 128), 131),
+    "x86_64": (
+        0xC000003E,
+        (
+            0,
+            1,
+            3,
+            5,
+            8,
+            9,
+            10,
+            11,
+            12,
+            13,
+            14,
+            15,
+            17,
+            24,
+            25,
+            28,
+            39,
+            60,
+            186,
+            202,
+            231,
+            257,
+            262,
+            131,
+            318,
+            228,
+            334,
+            219,
+        ),
+        234,
+    ),
+    "aarch64": (
+        0xC00000B7,
+        (
+            63,
+            64,
+            57,
+            80,
+            62,
+            222,
+            226,
+            215,
+            214,
+            134,
+            135,
+            139,
+            67,
+            124,
+            216,
+            233,
+            172,
+            93,
+            178,
+            98,
+            94,
+            56,
+            79,
+            132,
+            278,
+            113,
+            293,
+            128,
+        ),
+        131,
+    ),
 }
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -111,7 +177,13 @@ def filter_calls() -> None:
     code = [(load, 0, 0, 4), (equal, 1, 0, machine), (give, 0, 0, kill), (load, 0, 0, 0)]
     for number in numbers:
         code += [(equal, 0, 1, number), (give, 0, 0, allow)]
-    code += [(equal, 0, 3, tgkill), (load, 0, 0, 16), (equal, 0, 1, os.getpid()), (give, 0, 0, allow), (give, 0, 0, refuse)]
+    code += [
+        (equal, 0, 3, tgkill),
+        (load, 0, 0, 16),
+        (equal, 0, 1, os.getpid()),
+        (give, 0, 0, allow),
+        (give, 0, 0, refuse),
+    ]
     held = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *instruction) for instruction in code))
     program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code), ctypes.addressof(held)))
     checked(libc.prctl(SECCOMP, FILTER, ctypes.byref(program), 0, 0))
@@ -159,7 +231,10 @@ class Piece:
         self.whole = pages + 2 * FAR
         self.base = libc.mmap(None, self.whole, PROT_NONE, PRIVATE | ANONYMOUS, -1, 0)
         failed = ctypes.c_void_p(-1).value
-        if self.base == failed or libc.mmap(self.base + FAR, pages, PROT_READ_WRITE, SHARED | FIXED, file, offset) == failed:
+        if (
+            self.base == failed
+            or libc.mmap(self.base + FAR, pages, PROT_READ_WRITE, SHARED | FIXED, file, offset) == failed
+        ):
             raise MemoryError(f"no memory for {size} bytes")
         self.address = self.base + FAR + place + start
 
@@ -191,7 +266,9 @@ def launch(library: ctypes.CDLL, file: int, request: dict[str, Any]) -> str | No
         sizes = (ctypes.c_int * count)(*(0 if isinstance(h, ctypes.c_void_p) else ctypes.sizeof(h) for h in held))
         function = library[f"minicc_launch_{request['kernel']}"]
         function.restype = ctypes.c_char_p
-        problem: bytes | None = function(places, sizes, count, three(*request["grid"]), three(*request["block"]), ctypes.c_uint(request["shared"]))
+        problem: bytes | None = function(
+            places, sizes, count, three(*request["grid"]), three(*request["block"]), ctypes.c_uint(request["shared"])
+        )
         return None if problem is None else problem.decode(errors="replace")
     except MemoryError as error:
         return str(error)

@@ -29,21 +29,8 @@ from minicc.bridge.relax import TVM_FAILURES
 from minicc.bridge.tir_expressions import Expressions
 from minicc.errors import BridgeError
 from minicc.loop.arguments import Arguments
-from minicc.loop.ir import (
-    PARALLEL,
-    THREAD_AXES,
-    VECTORIZE,
-    Alloc,
-    Buffer,
-    ExternCall,
-    For,
-    If,
-    Prefetch,
-    Seq,
-    Stmt,
-    Store,
-    walk,
-)
+from minicc.loop.ir import PARALLEL, THREAD_AXES, VECTORIZE, Alloc, Buffer, ExternCall, For, If, Prefetch, Seq, Stmt
+from minicc.loop.ir import Store, walk
 from minicc.loop.place_init import place_init
 from minicc.loop.program import Program
 from minicc.loop.ranges import size_vars
@@ -54,7 +41,9 @@ from minicc.te.expr import Expr
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MOST_LANES = 64  # a longer vectorized loop is an ordinary one: TVM makes one vector of all lanes
-SKIPPED = ["s_tir.CompactBufferAllocation"]  # our buffers are as large as they must be, and it moves loop variables out of their loops
+SKIPPED = [
+    "s_tir.CompactBufferAllocation"
+]  # our buffers are as large as they must be, and it moves loop variables out of their loops
 MOST_COPIES = 256  # a longer unrolled loop is an ordinary one: TVM has no limit of its own
 
 # ---- programs as TIR ----------------------------------------------------------------------------
@@ -119,7 +108,9 @@ class _Function:
                 return tir.BufferStore(expr.buffers[buffer], expr(value), [expr(i) for i in indices])
             case Prefetch():
                 return self.sequence([])
-            case ExternCall(_, inputs, output):  # addresses and extents: TVM's own views of arrays cannot be read in Python
+            case ExternCall(
+                _, inputs, output
+            ):  # addresses and extents: TVM's own views of arrays cannot be read in Python
                 arrays = [expr.buffers[b] for b in (*inputs, output)]
                 return tir.Evaluate(tir.call_packed(_symbol(s), *[part for b in arrays for part in (b.data, *b.shape)]))
         raise TypeError(s)
@@ -184,7 +175,9 @@ def build_tir(program: Program, fast: bool = True) -> Callable[..., None]:
     target = tvm.target.Target({"kind": "llvm", **machine})
     try:
         with tvm.transform.PassContext(disabled_pass=SKIPPED):
-            code = tvm.compile(tvm.IRModule({"main": to_tir(program).with_attr("global_symbol", "main")}), target=target)
+            code = tvm.compile(
+                tvm.IRModule({"main": to_tir(program).with_attr("global_symbol", "main")}), target=target
+            )
     except TVM_FAILURES as error:
         raise refusal("build_tir", program, error) from error
     tensor = tvm.runtime.tensor  # copies: TVM's code needs 64-byte alignment, which NumPy does not give
@@ -201,8 +194,12 @@ def build_tir(program: Program, fast: bool = True) -> Callable[..., None]:
 
 def refusal(call: str, program: Program, error: BaseException) -> BridgeError:
     """The error that TVM cannot compile `program`."""
-    return BridgeError(f"{call}({program.name})", f"TVM refuses: {type(error).__name__}: {str(error).strip()[-400:]}", where=str(program),
-                       hint="change what it names; minicc.build compiles programs for the CPU without TVM")
+    return BridgeError(
+        f"{call}({program.name})",
+        f"TVM refuses: {type(error).__name__}: {str(error).strip()[-400:]}",
+        where=str(program),
+        hint="change what it names; minicc.build compiles programs for the CPU without TVM",
+    )
 
 
 def _symbol(s: ExternCall) -> str:
@@ -246,8 +243,12 @@ def cuda_source(program: Program, arch: str = "sm_90") -> CudaProgram:
             code = device_code(tvm.IRModule({program.name: to_tir(program, device=True)}), target)
     except TVM_FAILURES as error:
         raise refusal("cuda_source", program, error) from error
-    return CudaProgram(code.source, tuple(code.launches[program.name]), tuple(code.workspaces.get(program.name, ())),
-                       (*program.params, *program.outputs))
+    return CudaProgram(
+        code.source,
+        tuple(code.launches[program.name]),
+        tuple(code.workspaces.get(program.name, ())),
+        (*program.params, *program.outputs),
+    )
 
 
 __all__ = ["CudaProgram", "build_tir", "cuda_source", "finish", "to_tir"]

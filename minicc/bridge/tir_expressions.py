@@ -24,27 +24,8 @@ from minicc.bridge import _tvm
 from minicc.errors import BridgeError
 from minicc.ir.node import postorder
 from minicc.loop.ir import Buffer
-from minicc.te.expr import (
-    COMPARISONS,
-    LOGICAL,
-    Binary,
-    Call,
-    Cast,
-    Const,
-    Expr,
-    Load,
-    Select,
-    Unary,
-    Var,
-    all_of,
-    any_of,
-    binary,
-    call,
-    children,
-    const,
-    loads,
-    unary,
-)
+from minicc.te.expr import COMPARISONS, LOGICAL, Binary, Call, Cast, Const, Expr, Load, Select, Unary, Var, all_of
+from minicc.te.expr import any_of, binary, call, children, const, loads, unary
 from minicc.types import DType, bfloat16, boolean, float32, float64, int8, int32, int64, uint8, uint16, uint64
 
 INTEGER = {"bitand": "BitwiseAnd", "bitor": "BitwiseOr", "bitxor": "BitwiseXor", "min": "Min", "max": "Max",
@@ -75,7 +56,9 @@ class Expressions:
 
     def __call__(self, e: Expr) -> Any:
         """`e` in TIR; what is shared in `e` is shared in the result, but for what binds names of its own."""
-        for item in postorder([e], lambda x: [c for c in children(x) if c not in self.memo] if x not in self.memo else []):
+        for item in postorder(
+            [e], lambda x: [c for c in children(x) if c not in self.memo] if x not in self.memo else []
+        ):
             if item not in self.memo:
                 before = self.names
                 self.memo[item] = self.translate(item)
@@ -102,14 +85,22 @@ class Expressions:
                 return self.unary(e, op, a)
             case Binary(op, a, b):
                 return self.compare(op, a, b) if op in COMPARISONS else self.binary(e, op, a, b)
-        raise BridgeError(f"to_tir of {e}", f"expected a scalar expression, got {type(e).__name__}", where=str(e),
-                          hint="lower reductions to loops first")
+        raise BridgeError(
+            f"to_tir of {e}",
+            f"expected a scalar expression, got {type(e).__name__}",
+            where=str(e),
+            hint="lower reductions to loops first",
+        )
 
     def variable(self, e: Var) -> Any:
         """The TIR variable. Raises BridgeError when there is none."""
         if e not in self.variables:
-            raise BridgeError(f"to_tir of {e}", f"expected the variable of a loop around or an extent of a parameter, got {e.name}",
-                              where=str(e), hint="a symbolic size must be an extent of a parameter")
+            raise BridgeError(
+                f"to_tir of {e}",
+                f"expected the variable of a loop around or an extent of a parameter, got {e.name}",
+                where=str(e),
+                hint="a symbolic size must be an extent of a parameter",
+            )
         return self.variables[e]
 
     def literal(self, value: Any, dtype: DType) -> Any:
@@ -201,8 +192,14 @@ class Expressions:
     def logical(self, op: str, a: Expr, b: Expr, x: Any, y: Any) -> Any:
         """`a op b` of booleans."""
         tir = self.tir
-        if op in LOGICAL and any(load not in loads(a) for load in loads(b)):  # b may only be evaluated where a allows it
-            return tir.if_then_else(x, y, tir.const(False, "bool")) if op == "and" else tir.if_then_else(x, tir.const(True, "bool"), y)
+        if op in LOGICAL and any(
+            load not in loads(a) for load in loads(b)
+        ):  # b may only be evaluated where a allows it
+            return (
+                tir.if_then_else(x, y, tir.const(False, "bool"))
+                if op == "and"
+                else tir.if_then_else(x, tir.const(True, "bool"), y)
+            )
         if op == "bitxor":
             return tir.NE(tir.Cast("int8", x), tir.Cast("int8", y))
         return tir.And(x, y) if op in ("and", "bitand", "min", "mul") else tir.Or(x, y)
@@ -227,7 +224,9 @@ class Expressions:
         dtype = DType.of(f"uint{bits}")
         if name != "Sub":
             return getattr(self.tir, name)(x, y)
-        return self.tir.Add(self.tir.Add(x, self.tir.BitwiseXor(y, self.literal((1 << bits) - 1, dtype))), self.literal(1, dtype))
+        return self.tir.Add(
+            self.tir.Add(x, self.tir.BitwiseXor(y, self.literal((1 << bits) - 1, dtype))), self.literal(1, dtype)
+        )
 
     def halves(self, name: str, x: Any, y: Any) -> Any:
         """Arithmetic on uint64 by halves of 32 bits, as with pencil and paper: no step overflows."""
@@ -238,7 +237,10 @@ class Expressions:
             cross = tir.Add(tir.BitwiseAnd(tir.Mul(low_x, high_y), mask), tir.BitwiseAnd(tir.Mul(high_x, low_y), mask))
             return self.joined(tir.Mul(low_x, low_y), cross)
         if name == "Sub":  # x + not y + 1
-            low_y, high_y = (tir.Add(tir.BitwiseXor(low_y, mask), self.literal(1, uint64)), tir.BitwiseXor(high_y, mask))
+            low_y, high_y = (
+                tir.Add(tir.BitwiseXor(low_y, mask), self.literal(1, uint64)),
+                tir.BitwiseXor(high_y, mask),
+            )
         return self.joined(tir.Add(low_x, low_y), tir.Add(high_x, high_y))
 
     def joined(self, low: Any, high: Any) -> Any:
@@ -278,7 +280,9 @@ class Expressions:
         if op == "shr":
             made = tir.RShift(x, amount)
         else:
-            made = self.signed(tir.LShift(*[self.unsigned(v, dtype) if dtype.kind == "int" else v for v in (x, amount)]), dtype)
+            made = self.signed(
+                tir.LShift(*[self.unsigned(v, dtype) if dtype.kind == "int" else v for v in (x, amount)]), dtype
+            )
         return made if known else tir.Select(fits, made, self.literal(0, dtype))
 
     def divide(self, op: str, dtype: DType, x: Any, y: Any) -> Any:
@@ -346,7 +350,12 @@ class Expressions:
         tir = self.tir
         if dtype is boolean and source.is_integer:  # TVM keeps the lowest bit
             return tir.NE(x, self.literal(0, source))
-        if source.is_float and dtype in (int8, uint8, DType.of("int16"), uint16):  # by way of int32: C leaves the rest open
+        if source.is_float and dtype in (
+            int8,
+            uint8,
+            DType.of("int16"),
+            uint16,
+        ):  # by way of int32: C leaves the rest open
             return self.cast(tir.Cast("int32", x), int32, dtype)
         if not (source.is_integer and dtype.is_integer) or _contains(dtype, source):
             return tir.Cast(dtype.name, x)
@@ -366,8 +375,11 @@ class Expressions:
             return self.libm(name, args, source)
         if name in SAME_NAME and source in (float32, float64):
             return getattr(tir, name)(*args)
-        raise BridgeError(f"to_tir of {name}", f"expected an intrinsic on float32 or float64, got {name} on {source}",
-                          hint="cast the operands; see te/intrinsics.py")
+        raise BridgeError(
+            f"to_tir of {name}",
+            f"expected an intrinsic on float32 or float64, got {name} on {source}",
+            hint="cast the operands; see te/intrinsics.py",
+        )
 
     def libm(self, name: str, args: list[Any], dtype: DType) -> Any:
         """A function of the C library, which CUDA has, too."""

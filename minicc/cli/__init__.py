@@ -70,13 +70,22 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(2)
     except MemoryError as error:
-        print(RunError("minicc", f"expected enough memory, got none: {error}", hint="use a smaller model or batch"), file=sys.stderr)
+        print(
+            RunError("minicc", f"expected enough memory, got none: {error}", hint="use a smaller model or batch"),
+            file=sys.stderr,
+        )
         sys.exit(2)
     except OSError as error:
         if error.errno not in LOST:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again while it ends
         if error.errno != errno.EPIPE:  # whoever reads less than there is means it, as head does
-            print(ConfigError("minicc", f"expected to write all of the output, got: {error.strerror}",
-                              hint="is the disk full? send the output elsewhere"), file=sys.stderr)
+            print(
+                ConfigError(
+                    "minicc",
+                    f"expected to write all of the output, got: {error.strerror}",
+                    hint="is the disk full? send the output elsewhere",
+                ),
+                file=sys.stderr,
+            )
         sys.exit(1 if error.errno == errno.EPIPE else 2)

@@ -13,16 +13,8 @@ import numpy as np
 import typer
 
 from minicc import backend
-from minicc.cli.options import (
-    DimOption,
-    ModelArgument,
-    ShapesOption,
-    messages,
-    random_input,
-    read_dims,
-    read_shapes,
-    table_text,
-)
+from minicc.cli.options import DimOption, ModelArgument, ShapesOption, messages, random_input, read_dims, read_shapes
+from minicc.cli.options import table_text
 from minicc.errors import ConfigError, plain_lines
 from minicc.frontend import load
 from minicc.graph import Graph, bind, runtime_operands
@@ -41,7 +33,9 @@ class Bound:
     bind: Callable[[Graph], Graph]
 
 
-def bind_inputs(graph: Graph, given: Mapping[str, Array] | None, seed: int, dims: list[str] | None, shapes: str | None) -> Bound:
+def bind_inputs(
+    graph: Graph, given: Mapping[str, Array] | None, seed: int, dims: list[str] | None, shapes: str | None
+) -> Bound:
     """The graph bound to the arrays that are given, or to random ones, and these.
 
     Raises ConfigError when an input decides a shape, and none is given.
@@ -50,8 +44,12 @@ def bind_inputs(graph: Graph, given: Mapping[str, Array] | None, seed: int, dims
     if given is None:
         whole = bind(graph, numbers, stated)
         if waiting := runtime_operands(whole):
-            raise ConfigError("random inputs", "expected a model whose shapes are known, got one in which the values of inputs "
-                              f"decide them: {', '.join(waiting)}", hint="give all inputs with --inputs FILE.npz")
+            raise ConfigError(
+                "random inputs",
+                "expected a model whose shapes are known, got one in which the values of inputs "
+                f"decide them: {', '.join(waiting)}",
+                hint="give all inputs with --inputs FILE.npz",
+            )
         messages.print("random inputs; give real ones with --inputs")
         random = np.random.default_rng(seed)
         inputs = {name: random_input(n.type, random) for name, n in zip(whole.input_names, whole.inputs, strict=True)}
@@ -70,8 +68,12 @@ def read_inputs(path: Path, graph: Graph) -> dict[str, Array]:
 
 def compare_command(
     model: ModelArgument,
-    peers: Annotated[str | None, typer.Option("--with", help=f"Which of {', '.join(PEERS)}; default: all that are installed.")] = None,
-    inputs: Annotated[Path | None, typer.Option(help="An .npz of inputs by name (or an .npy); default: random.")] = None,
+    peers: Annotated[
+        str | None, typer.Option("--with", help=f"Which of {', '.join(PEERS)}; default: all that are installed.")
+    ] = None,
+    inputs: Annotated[
+        Path | None, typer.Option(help="An .npz of inputs by name (or an .npy); default: random.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
     dim: DimOption = None,
     input_shapes: ShapesOption = None,
@@ -92,7 +94,9 @@ def compare_command(
     """
     names = installed_peers() if peers is None else list(dict.fromkeys(filter(None, map(str.strip, peers.split(",")))))
     if not names:
-        raise ConfigError(f"--with {peers!r}", "expected the name of a peer, got none", hint=f"one or more of {', '.join(PEERS)}")
+        raise ConfigError(
+            f"--with {peers!r}", "expected the name of a peer, got none", hint=f"one or more of {', '.join(PEERS)}"
+        )
     check_peers(names)
     graph = load(model)
     bound = bind_inputs(graph, None if inputs is None else read_inputs(inputs, graph), seed, dim, input_shapes)
@@ -101,8 +105,12 @@ def compare_command(
         comparison = Comparison(subject, status.update)
         rows = {name: comparison.rows(name) for name in names}
     made = [row for k in range(len(graph.output_names)) for row in (rows[name][k] for name in names)]
-    print(table_text([[r.output, r.peer, _number(r.absolute), _number(r.relative), _percent(r.share), r.verdict] for r in made],
-                     ["output", "peer", "greatest difference", "relative", "of tolerance", "verdict"]))
+    print(
+        table_text(
+            [[r.output, r.peer, _number(r.absolute), _number(r.relative), _percent(r.share), r.verdict] for r in made],
+            ["output", "peer", "greatest difference", "relative", "of tolerance", "verdict"],
+        )
+    )
     if comparison.failed:
         print(f"\n{plain_lines(comparison.failed)}")
     with messages.status("looking for the first node that diverges") as status:
@@ -120,5 +128,3 @@ def _number(value: float) -> str:
 
 def _percent(share: float) -> str:
     return "-" if math.isnan(share) else "over" if math.isinf(share) else f"{share:.1%}"
-
-

@@ -9,19 +9,8 @@ from typing import Annotated
 import typer
 
 from minicc.cli.device import CUDA, ArchOption, CubinOption, compile_bundle, refuse_options
-from minicc.cli.options import (
-    DimOption,
-    ModelArgument,
-    ShapesOption,
-    TargetOption,
-    ThreadsOption,
-    TimesOption,
-    compile_model,
-    kernel_rows,
-    megabytes,
-    stage_text,
-    table_text,
-)
+from minicc.cli.options import DimOption, ModelArgument, ShapesOption, TargetOption, ThreadsOption, TimesOption
+from minicc.cli.options import compile_model, kernel_rows, megabytes, stage_text, table_text
 from minicc.errors import ConfigError, printable
 from minicc.runtime.files import check_folder, write_file
 from minicc.runtime.specialize import SpecializingExecutable
@@ -31,7 +20,14 @@ STAGE_OF = {".txt": "fused", ".py": "loop", ".ll": "llvm", ".s": "asm"}
 
 def compile_command(
     model: ModelArgument,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a stage: .txt fused graph, .py loops, .ll LLVM, .s assembly; with --target cuda the bundle, .tar.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write a stage: .txt fused graph, .py loops, .ll LLVM, .s assembly; with --target cuda the bundle, .tar.",
+        ),
+    ] = None,
     dim: DimOption = None,
     input_shapes: ShapesOption = None,
     target: TargetOption = "native",
@@ -55,22 +51,31 @@ def compile_command(
                        "leave them out")  # fmt: skip
         compile_bundle(model, output, arch, cubin, dim, input_shapes)
         return
-    refuse_options(call, {"--arch": arch, "--no-cubin": not cubin}, "they are for a GPU", "add --target cuda, or leave them out")
+    refuse_options(
+        call, {"--arch": arch, "--no-cubin": not cubin}, "they are for a GPU", "add --target cuda, or leave them out"
+    )
     if output is not None:
         if output.suffix not in STAGE_OF:
-            raise ConfigError(f"--output {output}", f"expected a name that ends in {', '.join(STAGE_OF)}, got {output.name!r}",
-                              hint=f"--output {output.with_suffix('.s') if output.name else 'model.s'} for assembly; the end of the name chooses the stage")
+            raise ConfigError(
+                f"--output {output}",
+                f"expected a name that ends in {', '.join(STAGE_OF)}, got {output.name!r}",
+                hint=f"--output {output.with_suffix('.s') if output.name else 'model.s'} for assembly; the end of the name chooses the stage",
+            )
         check_folder(output)
     made = compile_model(model, dim, input_shapes, target, threads, print_pass_times)
     if output is not None:
         write_file(output, f"{stage_text(made, STAGE_OF[output.suffix])}\n".encode())
     if isinstance(made, SpecializingExecutable):
-        print(f"shapes depend on the values of {', '.join(map(printable, made.waiting))}: a run compiles when it brings them")
+        print(
+            f"shapes depend on the values of {', '.join(map(printable, made.waiting))}: a run compiles when it brings them"
+        )
         return
     rows = [[k.name, k.calls, f"{k.flops / 1e6:.2f}", f"{k.bytes / 1e6:.2f}"] for k in kernel_rows(made)]
     print(table_text(rows, ["kernel", "calls", "MFLOP", "MB"]))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(f"{len(rows)} kernels, arena {megabytes(made.arena_bytes)}, weights {megabytes(made.constant_bytes)}, "
-          f"compiled in {made.compile_seconds:.2f} s, peak memory of the process {megabytes(peak)}")
+    print(
+        f"{len(rows)} kernels, arena {megabytes(made.arena_bytes)}, weights {megabytes(made.constant_bytes)}, "
+        f"compiled in {made.compile_seconds:.2f} s, peak memory of the process {megabytes(peak)}"
+    )
     if output is not None:
         print(f"wrote {printable(output)}")

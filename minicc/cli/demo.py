@@ -55,11 +55,17 @@ def demo_command(
     (probability,) = made(images)
     answers, reference = probability.argmax(1), expected.argmax(1)
     print(f"images      {len(images)} handwritten digits, 8x8, none of them seen in training")
-    print(f"accuracy    {np.mean(answers == labels):.2%} compiled, {np.mean(reference == labels):.2%} reference; "
-                  f"probabilities differ by at most {np.abs(probability - expected).max():.1e}")
-    print(f"compile     {one.compile_seconds * 1e3:.0f} ms for batch 1, {made.compile_seconds * 1e3:.0f} ms for batch {BATCH}")
-    print(f"latency     {_median_ms(one, images[:1]):.3f} ms for one image on one thread, "
-                  f"{_median_ms(made, images):.2f} ms for {BATCH} images on {made.threads}")
+    print(
+        f"accuracy    {np.mean(answers == labels):.2%} compiled, {np.mean(reference == labels):.2%} reference; "
+        f"probabilities differ by at most {np.abs(probability - expected).max():.1e}"
+    )
+    print(
+        f"compile     {one.compile_seconds * 1e3:.0f} ms for batch 1, {made.compile_seconds * 1e3:.0f} ms for batch {BATCH}"
+    )
+    print(
+        f"latency     {_median_ms(one, images[:1]):.3f} ms for one image on one thread, "
+        f"{_median_ms(made, images):.2f} ms for {BATCH} images on {made.threads}"
+    )
     _print_kernels(made, images)
     write_file(picture, draw(images, labels, answers, probability.max(1)).encode())
     print(f"picture     {picture}: the wrong and the least certain answers first")
@@ -81,7 +87,9 @@ def _print_kernels(made: Executable, images: Array) -> None:
     total = sum(k.seconds for k in found.rows)
     rows = [[k.name, f"{k.seconds * 1e6:.0f}", f"{k.seconds / total:.0%}", f"{k.flops / k.seconds / 1e9:.1f}", f"{share:.0%}"]
             for k, share in zip(found.rows, found.shares, strict=True)]  # fmt: skip
-    print(f"roofline    {found.roofline.peak / 1e9:.0f} GFLOP/s on {made.threads} threads, as measured; kernels at batch {BATCH}:")
+    print(
+        f"roofline    {found.roofline.peak / 1e9:.0f} GFLOP/s on {made.threads} threads, as measured; kernels at batch {BATCH}:"
+    )
     print(table_text(rows, ["kernel", "us", "share", "GFLOP/s", "of roofline"]))
     for note in found.notes:
         messages.print(note, soft_wrap=True)
@@ -99,11 +107,15 @@ def draw(images: Array, labels: Array, answers: Array, certainty: Array) -> str:
         right = answers[n] == labels[n]
         for (y, x), value in np.ndenumerate(images[n, 0]):
             shade = round(255 * (1 - float(value)))
-            parts.append(f'<rect x="{left + x * pixel}" y="{top + y * pixel}" width="{pixel}" height="{pixel}" '
-                         f'fill="rgb({shade},{shade},{shade})"/>')
+            parts.append(
+                f'<rect x="{left + x * pixel}" y="{top + y * pixel}" width="{pixel}" height="{pixel}" '
+                f'fill="rgb({shade},{shade},{shade})"/>'
+            )
         colour = "#1a7f37" if right else "#cf222e"
-        parts.append(f'<rect x="{left - 1}" y="{top - 1}" width="{8 * pixel + 2}" height="{8 * pixel + 2}" fill="none" '
-                     f'stroke="{colour}" stroke-width="{1 if right else 3}"/>')
+        parts.append(
+            f'<rect x="{left - 1}" y="{top - 1}" width="{8 * pixel + 2}" height="{8 * pixel + 2}" fill="none" '
+            f'stroke="{colour}" stroke-width="{1 if right else 3}"/>'
+        )
         said = f"{answers[n]} ({certainty[n]:.0%})" if right else f"{answers[n]}, not {labels[n]}"
         parts.append(f'<text x="{left}" y="{top + 8 * pixel + 15}" fill="{colour}">{said}</text>')
     return "\n".join([*parts, "</svg>"])

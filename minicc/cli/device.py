@@ -41,10 +41,18 @@ class DeviceName(StrEnum):
     emulated = "emulated"
 
 
-ArchOption = typer.Option("--arch", help="With --target cuda: a GPU architecture, as in sm_90. May be repeated; "
-                          f"default: those of {', '.join(ARCHITECTURES)} that nvcc compiles for.")
-CubinOption = typer.Option("--cubin/--no-cubin", help="With --target cuda: whether nvcc compiles; without, the bundle holds source only.")
-DeviceOption = typer.Option("--device", help="cpu, or cuda or emulated (the CPU in its place) for a bundle of minicc compile --target cuda.")
+ArchOption = typer.Option(
+    "--arch",
+    help="With --target cuda: a GPU architecture, as in sm_90. May be repeated; "
+    f"default: those of {', '.join(ARCHITECTURES)} that nvcc compiles for.",
+)
+CubinOption = typer.Option(
+    "--cubin/--no-cubin", help="With --target cuda: whether nvcc compiles; without, the bundle holds source only."
+)
+DeviceOption = typer.Option(
+    "--device", help="cpu, or cuda or emulated (the CPU in its place) for a bundle of minicc compile --target cuda."
+)
+
 
 def refuse_options(call: str, given: Mapping[str, object], why: str, hint: str) -> None:
     """Raise ConfigError when one of these options, by name, is given: it would be ignored."""
@@ -69,15 +77,28 @@ def compile_bundle(model: Path, output: Path | None, architectures: list[str] | 
     """Compile a model for CUDA devices, write the bundle and say what is in it."""
     if output is not None:
         if output.suffix != ".tar":
-            raise ConfigError(f"--output {output}", f"expected a name that ends in .tar, got {output.name!r}", hint="a bundle is a tar file")
+            raise ConfigError(
+                f"--output {output}",
+                f"expected a name that ends in .tar, got {output.name!r}",
+                hint="a bundle is a tar file",
+            )
         check_folder(output)
     archs = architectures or (list(known_architectures()) if binaries else ["sm_75"])
     graph = prepared(load_model(model), dims, shapes)
-    columns = (TextColumn("{task.description:28}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:28}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
         task = progress.add_task("lowering", total=None)
-        bundle = bundle_of_graph(graph, archs, binaries, lambda what, done, total: progress.update(
-            task, description=what, completed=done, total=total))
+        bundle = bundle_of_graph(
+            graph,
+            archs,
+            binaries,
+            lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
+        )
     content = bundle.save()
     if output is not None:
         write_file(output, content)
@@ -122,12 +143,22 @@ class BundleRunner:
         """The time of each step as a table, the slowest first."""
         steps = sorted(self.session.profile(), key=lambda row: -row[1])
         total = max(sum(seconds for _, seconds in steps), 1e-9)
-        return table_text([[name, f"{seconds * 1e6:.1f}", f"{seconds / total:.1%}"] for name, seconds in steps], ["step", "us", "share"])
+        return table_text(
+            [[name, f"{seconds * 1e6:.1f}", f"{seconds / total:.1%}"] for name, seconds in steps],
+            ["step", "us", "share"],
+        )
 
 
 def check_device(model: Path, device: DeviceName) -> None:
     """Raise ConfigError when a bundle is to run on the CPU, or a model on a device."""
     if (model.suffix == ".tar") == (device is DeviceName.cpu):
-        wanted = "--device cuda or --device emulated for a bundle" if device is DeviceName.cpu else "a bundle, which ends in .tar"
-        raise ConfigError(f"minicc run {model} --device {device}", f"expected {wanted}, got {model.name} and --device {device}",
-                          hint="minicc compile MODEL --target cuda --output FILE.tar makes a bundle")
+        wanted = (
+            "--device cuda or --device emulated for a bundle"
+            if device is DeviceName.cpu
+            else "a bundle, which ends in .tar"
+        )
+        raise ConfigError(
+            f"minicc run {model} --device {device}",
+            f"expected {wanted}, got {model.name} and --device {device}",
+            hint="minicc compile MODEL --target cuda --output FILE.tar makes a bundle",
+        )

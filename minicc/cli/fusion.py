@@ -25,7 +25,9 @@ def fusion_command(
     target: TargetOption = "native",
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Print every region, those that are alike too.")] = False,
-    into: Annotated[Path | None, typer.Option("--picture", help="Draw both as an SVG file.", show_default=False)] = None,
+    into: Annotated[
+        Path | None, typer.Option("--picture", help="Draw both as an SVG file.", show_default=False)
+    ] = None,
 ) -> None:
     """Print which operators minicc runs together, beside what TVM does with the same graph, and why they differ.
 
@@ -40,14 +42,21 @@ def fusion_command(
     _tvm.load()  # before any work
     if into is not None:
         if into.suffix != ".svg":
-            raise ConfigError(f"--picture {into}", f"expected a name that ends in .svg, got {into.name!r}",
-                              hint=f"write it to {into.with_suffix('.svg').name}" if into.name else "give the name of a file")
+            raise ConfigError(
+                f"--picture {into}",
+                f"expected a name that ends in .svg, got {into.name!r}",
+                hint=f"write it to {into.with_suffix('.svg').name}" if into.name else "give the name of a file",
+            )
         check_folder(into)
     dims, shapes = read_dims(dim), read_shapes(input_shapes)
     graph = bind(load(model), dims, shapes)
     if waiting := runtime_operands(graph):
-        raise ConfigError(f"fusion {model}", "expected a model whose shapes are known, got one in which the values of inputs decide "
-                          f"them: {', '.join(waiting)}", hint="export the model with fixed shapes")
+        raise ConfigError(
+            f"fusion {model}",
+            "expected a model whose shapes are known, got one in which the values of inputs decide "
+            f"them: {', '.join(waiting)}",
+            hint="export the model with fixed shapes",
+        )
     made = compare_fusion(before_fusion(graph, target))
     if into is not None:
         write_file(into, picture(made).encode())

@@ -32,7 +32,9 @@ ShapesOption = Annotated[
     str | None, typer.Option("--input-shapes", help='Bind whole shapes, as in "x:[1,3,224,224] mask:[1,77]".')
 ]
 TargetOption = Annotated[str, typer.Option("--target", help="The machine to compile for.")]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Threads at run time; default: all that we may use.")]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", help="Threads at run time; default: all that we may use.")
+]
 TimesOption = Annotated[bool, typer.Option("--print-pass-times", help="Print how long each pass took.")]
 
 
@@ -58,8 +60,11 @@ def read_shapes(text: str | None) -> dict[str, tuple[int, ...]]:
         match = re.match(r"(.+?):\s*\[([^]]*)\][\s,]*", rest, re.DOTALL)
         dims = [d.strip() for d in match[2].split(",") if match[2].strip()] if match else []
         if match is None or not all(re.fullmatch(NUMBER, d) for d in dims):
-            raise ConfigError(f"--input-shapes {text!r}", f"expected NAME:[DIM,DIM,...], got {rest!r}",
-                              hint='for example --input-shapes "x:[1,3,224,224]"')
+            raise ConfigError(
+                f"--input-shapes {text!r}",
+                f"expected NAME:[DIM,DIM,...], got {rest!r}",
+                hint='for example --input-shapes "x:[1,3,224,224]"',
+            )
         found[match[1].strip()] = tuple(map(int, dims))
         rest = rest[match.end() :]
     return found
@@ -147,16 +152,23 @@ def profile(made: Executable, arrays: Sequence[Any]) -> Profile:
 def stage_text(made: Executable, stage: str, kernel: str | None = None) -> str:
     """A stage of the whole model, or of one kernel. Raises ConfigError when there is no such kernel."""
     if isinstance(made, SpecializingExecutable) and not made.kernels:
-        raise ConfigError(f"stage {stage}", "expected a model whose shapes are known, got one in which the values of "
-                          f"inputs decide them: {', '.join(made.waiting)}", hint="minicc run compiles it, with --inputs FILE.npz")
+        raise ConfigError(
+            f"stage {stage}",
+            "expected a model whose shapes are known, got one in which the values of "
+            f"inputs decide them: {', '.join(made.waiting)}",
+            hint="minicc run compiles it, with --inputs FILE.npz",
+        )
     kernels = {k.symbol: k for k in made.kernels}
     if kernel is None and stage in made.stages:
         return made.stages[stage].rstrip("\n")
     if kernel is None:
         return "\n\n".join(f"# {name}\n{k.stages[stage]}".rstrip("\n") for name, k in kernels.items())
     if kernel not in kernels:
-        raise ConfigError(f"--kernel {kernel}", f"expected the name of a kernel, got {kernel!r}",
-                          hint=f"the kernels are {', '.join(kernels) or 'none'}")
+        raise ConfigError(
+            f"--kernel {kernel}",
+            f"expected the name of a kernel, got {kernel!r}",
+            hint=f"the kernels are {', '.join(kernels) or 'none'}",
+        )
     return kernels[kernel].stages["graph" if stage == "fused" else stage].rstrip("\n")
 
 
@@ -168,7 +180,9 @@ def table_text(rows: list[list[Any]], head: list[str]) -> str:
     """Rows in aligned columns: text to the left, numbers to the right."""
     cells = [[printable(c) for c in row] for row in [head, *rows]]
     widths = [max(len(row[k]) for row in cells) for k in range(len(head))]
-    numeric = [all(isinstance(row[k], (int, float)) or str(row[k])[:1].isdigit() for row in rows) for k in range(len(head))]
+    numeric = [
+        all(isinstance(row[k], (int, float)) or str(row[k])[:1].isdigit() for row in rows) for k in range(len(head))
+    ]
     lines = ["  ".join(c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True)).rstrip()
              for row in cells]  # fmt: skip
     return "\n".join(lines)

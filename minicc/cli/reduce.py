@@ -17,17 +17,8 @@ from minicc.ops.base import Array
 from minicc.paths import unreadable
 from minicc.runtime.files import check_folder, write_arrays, write_file
 from minicc.testing.oracle import STAGES
-from minicc.testing.reduce import (
-    TITLE,
-    Inputs,
-    arrays_of,
-    fails_like,
-    operators,
-    pytest_source,
-    read_case,
-    reduce,
-    run_apart,
-)
+from minicc.testing.reduce import TITLE, Inputs, arrays_of, fails_like, operators, pytest_source, read_case, reduce
+from minicc.testing.reduce import run_apart
 
 RUNS = {**STAGES, "llvm": run_apart}  # machine code may crash, and is then to be reduced
 INLINE = 4096  # elements that a test holds; more go into a file beside it
@@ -42,12 +33,17 @@ def read_graph(path: Path, inputs: Path | None, seed: int, dims: list[str] | Non
         graph = load(path)
         return bind_inputs(graph, None if inputs is None else read_inputs(inputs, graph), seed, dims, shapes)
     if refused := unreadable(path, ".onnx"):
-        raise LoadError(f"reduce {path}", f"expected an .onnx model or the text of a graph, got {refused[0]}", hint=refused[1])
+        raise LoadError(
+            f"reduce {path}", f"expected an .onnx model or the text of a graph, got {refused[0]}", hint=refused[1]
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise LoadError(f"reduce {path}", f"expected an .onnx model or the text of a graph, got a file that cannot be read: {error}",
-                        hint="minicc show model.onnx --stage graph prints the text of a graph") from None
+        raise LoadError(
+            f"reduce {path}",
+            f"expected an .onnx model or the text of a graph, got a file that cannot be read: {error}",
+            hint="minicc show model.onnx --stage graph prints the text of a graph",
+        ) from None
     graph, given = (parse(text), None) if inputs is None else read_case(text, inputs)
     return bind_inputs(graph, given, seed, dims, shapes)
 
@@ -55,21 +51,31 @@ def read_graph(path: Path, inputs: Path | None, seed: int, dims: list[str] | Non
 def check_output(path: Path) -> None:
     """Raise ConfigError when a test, and arrays beside it, cannot be written, or would replace files that `reduce` did not write."""
     if path.suffix != ".py":
-        raise ConfigError(f"--output {path}", f"expected a name that ends in .py, got {path.name!r}",
-                          hint="pytest finds files that are called test_*.py")
+        raise ConfigError(
+            f"--output {path}",
+            f"expected a name that ends in .py, got {path.name!r}",
+            hint="pytest finds files that are called test_*.py",
+        )
     check_folder(path)
     text = path.read_text(errors="replace") if path.exists() else ""
     beside = path.with_suffix(".npz")
     for file, ours in ((path, text.startswith(TITLE)), (beside, text.startswith(TITLE) and repr(beside.name) in text)):
         if file.exists() and not ours:
-            raise ConfigError(f"--output {path}", f"expected a new file, or a test that minicc reduce wrote, got one that is there: {file}",
-                              hint="name another test with --output, or remove that file")
+            raise ConfigError(
+                f"--output {path}",
+                f"expected a new file, or a test that minicc reduce wrote, got one that is there: {file}",
+                hint="name another test with --output, or remove that file",
+            )
 
 
 def reduce_command(
-    source: Annotated[Path, typer.Argument(help="An ONNX model, or a file with the text of a graph.", show_default=False)],
+    source: Annotated[
+        Path, typer.Argument(help="An ONNX model, or a file with the text of a graph.", show_default=False)
+    ],
     stages: Annotated[str, typer.Option(help=f"What must agree: of {', '.join(STAGES)}.")] = "numpy,llvm",
-    inputs: Annotated[Path | None, typer.Option(help="An .npz of inputs by name, and of constants by digest; default: random.")] = None,
+    inputs: Annotated[
+        Path | None, typer.Option(help="An .npz of inputs by name, and of constants by digest; default: random.")
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The test to write.")] = Path("test_reduced.py"),
     seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
     dim: DimOption = None,
@@ -89,19 +95,28 @@ def reduce_command(
     check_output(output)
     named = tuple(dict.fromkeys(filter(None, map(str.strip, stages.split(",")))))
     if not named:
-        raise ConfigError(f"--stages {stages!r}", "expected the name of a stage, got none", hint=f"one or more of {', '.join(STAGES)}")
+        raise ConfigError(
+            f"--stages {stages!r}", "expected the name of a stage, got none", hint=f"one or more of {', '.join(STAGES)}"
+        )
     bound = read_graph(source, inputs, seed, dim, input_shapes)
     graph, arrays = _reduced(bound, named)
     print(plain_lines(graph))  # first: it took long to find
     _write(output, graph, arrays, named)
     count = len(operators(graph))
-    print(f"wrote {printable(output)}: {count} operator{'' if count == 1 else 's'}; run it with pytest {printable(output)}")
+    print(
+        f"wrote {printable(output)}: {count} operator{'' if count == 1 else 's'}; run it with pytest {printable(output)}"
+    )
 
 
 def _reduced(bound: Bound, stages: tuple[str, ...]) -> tuple[Graph, dict[str, Array]]:
     """The smallest graph, under a spinner that counts the graphs tried."""
     arrays = {name: bound.inputs[name] for name in bound.graph.input_names}
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TextColumn("{task.completed} graphs tried"), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.completed} graphs tried"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
         task = progress.add_task("does it fail", total=None)
         fails = fails_like(bound.graph, arrays, stages, RUNS)

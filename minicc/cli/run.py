@@ -12,18 +12,8 @@ import typer
 from rich.progress import track
 
 from minicc.cli.device import BundleRunner, DeviceName, DeviceOption, check_device, refuse_options
-from minicc.cli.options import (
-    DimOption,
-    ModelArgument,
-    ShapesOption,
-    TargetOption,
-    ThreadsOption,
-    TimesOption,
-    compile_model,
-    messages,
-    random_input,
-    table_text,
-)
+from minicc.cli.options import DimOption, ModelArgument, ShapesOption, TargetOption, ThreadsOption, TimesOption
+from minicc.cli.options import compile_model, messages, random_input, table_text
 from minicc.cli.options import profile as measure_kernels
 from minicc.errors import ConfigError, printable
 from minicc.ops.base import Array
@@ -36,7 +26,9 @@ TICK = 1e-9  # seconds: the resolution of the clock
 
 def run_command(
     model: ModelArgument,
-    inputs: Annotated[Path | None, typer.Option(help="An .npz of inputs by name (or an .npy); default: random.")] = None,
+    inputs: Annotated[
+        Path | None, typer.Option(help="An .npz of inputs by name (or an .npy); default: random.")
+    ] = None,
     outputs: Annotated[Path | None, typer.Option(help="Write the outputs to this .npz.")] = None,
     repeat: Annotated[int, typer.Option(help="Run so often and report the median.")] = 1,
     profile: Annotated[bool, typer.Option("--profile", help="Print the time of each kernel.")] = False,
@@ -62,7 +54,11 @@ def run_command(
             "--dim": dim, "--input-shapes": input_shapes is not None, "--target": target != NATIVE, "--threads": threads is not None,
             "--print-pass-times": print_pass_times}, "a bundle is compiled already", "give them to minicc compile, or run the model: --device cpu")  # fmt: skip
     _check_options(outputs, repeat)
-    made: Any = compile_model(model, dim, input_shapes, target, threads, print_pass_times) if device is DeviceName.cpu else BundleRunner(model, device)
+    made: Any = (
+        compile_model(model, dim, input_shapes, target, threads, print_pass_times)
+        if device is DeviceName.cpu
+        else BundleRunner(model, device)
+    )
     given = read_arrays(inputs, {spec.name: spec.type.dtype for spec in made.inputs}) if inputs is not None else {}
     if inputs is None:
         messages.print("random inputs; give real ones with --inputs")
@@ -84,10 +80,15 @@ def run_command(
 
 def _check_options(outputs: Path | None, repeat: int) -> None:
     if outputs is not None and outputs.suffix != ".npz":
-        raise ConfigError(f"--outputs {outputs}", f"expected a name that ends in .npz, got {outputs.name!r}",
-                          hint=f"--outputs {outputs.with_suffix('.npz') if outputs.name else 'answers.npz'}")
+        raise ConfigError(
+            f"--outputs {outputs}",
+            f"expected a name that ends in .npz, got {outputs.name!r}",
+            hint=f"--outputs {outputs.with_suffix('.npz') if outputs.name else 'answers.npz'}",
+        )
     if repeat < 1:
-        raise ConfigError(f"--repeat {repeat}", f"expected 1 or more runs, got {repeat}", hint="--repeat 100, for example")
+        raise ConfigError(
+            f"--repeat {repeat}", f"expected 1 or more runs, got {repeat}", hint="--repeat 100, for example"
+        )
     if outputs is not None:
         check_folder(outputs)
 
@@ -122,7 +123,9 @@ def _measure(made: Any, given: dict[str, Array], repeat: int) -> None:
     finally:  # after Ctrl-C, too
         if seconds:
             count = f"{repeat} runs" if len(seconds) == repeat else f"the {len(seconds)} runs of {repeat} that ended"
-            print(f"latency: median {statistics.median(seconds) * 1e3:.3f} ms, best {min(seconds) * 1e3:.3f} ms of {count}")
+            print(
+                f"latency: median {statistics.median(seconds) * 1e3:.3f} ms, best {min(seconds) * 1e3:.3f} ms of {count}"
+            )
     if note := watch.note():
         messages.print(note, soft_wrap=True)
     if isinstance(made, BundleRunner):

@@ -39,7 +39,10 @@ def show_command(
         minicc show model.onnx --stage loop --kernel conv_add_relu
     """
     if stage not in STAGES:
-        raise ConfigError(f"show --stage {stage}", f"expected one of {', '.join(STAGES)}, got {stage!r}",
-                          hint=f"did you mean {near}?" if (near := nearest(stage, STAGES)) else "--stage loop, for example")
+        raise ConfigError(
+            f"show --stage {stage}",
+            f"expected one of {', '.join(STAGES)}, got {stage!r}",
+            hint=f"did you mean {near}?" if (near := nearest(stage, STAGES)) else "--stage loop, for example",
+        )
     made = compile_model(model, dim, input_shapes, target)
     print(plain_lines(stage_text(made, stage, kernel)))

@@ -112,8 +112,10 @@ class Arithmetic:
     def intrinsic(self, name: str, *args: ir.Value, result: ir.Type | None = None) -> ir.Value:
         """A call of an LLVM intrinsic that is overloaded on its result and first argument."""
         types = [args[0].type] if result is None else [result, args[0].type]
-        suffix = ".".join(t.intrinsic_name if not isinstance(t, ir.VectorType)
-                          else f"v{t.count}{t.element.intrinsic_name}" for t in types)
+        suffix = ".".join(
+            t.intrinsic_name if not isinstance(t, ir.VectorType) else f"v{t.count}{t.element.intrinsic_name}"
+            for t in types
+        )
         kind = ir.FunctionType(args[0].type if result is None else result, [a.type for a in args])
         return self.builder.call(self.external(f"{name}.{suffix}", kind), args)
 
@@ -123,8 +125,15 @@ class Arithmetic:
 
     # ---- binary ---------------------------------------------------------------------------------
 
-    def binary(self, op: str, dtype: DType, a: ir.Value, b: ir.Value, numbers: tuple[bool, bool] = (False, False),
-               natural: bool = False) -> ir.Value:
+    def binary(
+        self,
+        op: str,
+        dtype: DType,
+        a: ir.Value,
+        b: ir.Value,
+        numbers: tuple[bool, bool] = (False, False),
+        natural: bool = False,
+    ) -> ir.Value:
         """`a op b`. `numbers` tells which operands are never NaN, `natural` that `a` is never negative."""
         a, b = self.alike([a, b])
         if dtype is bfloat16:

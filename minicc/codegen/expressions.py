@@ -24,22 +24,8 @@ from minicc.errors import CodegenError
 from minicc.ir.node import postorder
 from minicc.loop.ir import Buffer
 from minicc.te.bounds import Bounds, Interval
-from minicc.te.expr import (
-    LOGICAL,
-    Binary,
-    Call,
-    Cast,
-    Const,
-    Expr,
-    Load,
-    Select,
-    Unary,
-    Var,
-    binary,
-    children,
-    const,
-    loads,
-)
+from minicc.te.expr import LOGICAL, Binary, Call, Cast, Const, Expr, Load, Select, Unary, Var, binary, children, const
+from minicc.te.expr import loads
 from minicc.te.intrinsics import INTRINSICS, unfused
 from minicc.te.linear import linear
 from minicc.types import DType, bfloat16, boolean, float16, float32, float64
@@ -270,13 +256,21 @@ class Expressions(Arithmetic):
                 return self._choose(cond, then, other)
             case Call():
                 return self._call(e)
-        raise CodegenError(f"codegen of {e}", f"expected a scalar expression, got {type(e).__name__}", where=str(e),
-                           hint="lower reductions to loops first")
+        raise CodegenError(
+            f"codegen of {e}",
+            f"expected a scalar expression, got {type(e).__name__}",
+            where=str(e),
+            hint="lower reductions to loops first",
+        )
 
     def _variable(self, e: Var) -> ir.Value:
         if e not in self.env:
-            raise CodegenError(f"codegen of {e}", "expected the variable of a loop around, got none of this name",
-                               where=str(e), hint="a symbolic size must be an extent of a parameter")
+            raise CodegenError(
+                f"codegen of {e}",
+                "expected the variable of a loop around, got none of this name",
+                where=str(e),
+                hint="a symbolic size must be an extent of a parameter",
+            )
         if self.lanes is not None and e is self.lanes.var:
             steps = ir.Constant(ir.VectorType(INT64, self.lanes.count), list(range(self.lanes.count)))
             return self.builder.add(self.broadcast(self.env[e], self.lanes.count), steps)
@@ -293,8 +287,9 @@ class Expressions(Arithmetic):
         if lanes_of(chosen):
             return self._blend(chosen, then, other)
         count = self.lanes.count if self.lanes and (self.varying(then) or self.varying(other)) else 0
-        return self.branch_of(chosen, lambda: self.broadcast(self.value(then), count),
-                              lambda: self.broadcast(self.value(other), count))
+        return self.branch_of(
+            chosen, lambda: self.broadcast(self.value(then), count), lambda: self.broadcast(self.value(other), count)
+        )
 
     def _blend(self, chosen: ir.Value, then: Expr, other: Expr) -> ir.Value:
         """Both branches, each for the lanes that take it."""
@@ -312,8 +307,12 @@ class Expressions(Arithmetic):
         if e.name in PRIMITIVES:
             return self.primitive(e.name, e.args[0].dtype, e.dtype, [self.value(a) for a in e.args])
         if e.name not in INTRINSICS:
-            raise CodegenError(f"codegen of {e.name}", f"expected an intrinsic, got {e.name!r}", where=str(e),
-                               hint="see te/intrinsics.py")
+            raise CodegenError(
+                f"codegen of {e.name}",
+                f"expected an intrinsic, got {e.name!r}",
+                where=str(e),
+                hint="see te/intrinsics.py",
+            )
         dtype = e.args[0].dtype
         if dtype is float32 and INTRINSICS[e.name].expand is not None:
             return self.value(self.facts.expansion(e))
@@ -325,8 +324,12 @@ class Expressions(Arithmetic):
     def _libm(self, e: Call, dtype: DType) -> ir.Value:
         symbol = INTRINSICS[e.name].libm
         if symbol is None or dtype not in (float32, float64):
-            raise CodegenError(f"codegen of {e.name}", f"expected floats, got {dtype}", where=str(e),
-                               hint="cast the operands to float32 or float64")
+            raise CodegenError(
+                f"codegen of {e.name}",
+                f"expected floats, got {dtype}",
+                where=str(e),
+                hint="cast the operands to float32 or float64",
+            )
         scalar = memory_type(dtype)
         kind = ir.FunctionType(scalar, [scalar] * len(e.args))
         function = self.external(symbol if dtype is float64 else f"{symbol}f", kind)
@@ -334,8 +337,11 @@ class Expressions(Arithmetic):
         lanes = lanes_of(args[0])
         if not lanes:
             return self.builder.call(function, args)
-        return self.gathered(lanes, scalar, lambda n: self.builder.call(
-            function, [self.builder.extract_element(a, INT32(n)) for a in args]))
+        return self.gathered(
+            lanes,
+            scalar,
+            lambda n: self.builder.call(function, [self.builder.extract_element(a, INT32(n)) for a in args]),
+        )
 
     def gathered(self, lanes: int, scalar: ir.Type, make: Callable[[int], ir.Value]) -> ir.Value:
         """The vector of `make(n)` for each lane n."""
@@ -395,8 +401,12 @@ class Expressions(Arithmetic):
         """The element, or those of all lanes. Lanes outside of the mask are not read unless it is safe."""
         buffer: Buffer = e.source
         if buffer not in self.pointers:
-            raise CodegenError(f"codegen of {e}", f"expected a buffer that is defined here, got {buffer.name}",
-                               where=str(e), hint="allocate it around the load, or make it a parameter")
+            raise CodegenError(
+                f"codegen of {e}",
+                f"expected a buffer that is defined here, got {buffer.name}",
+                where=str(e),
+                hint="allocate it around the load, or make it a parameter",
+            )
         mask = None if self.facts.safe(e) else self.mask
         step = self.stride(buffer, e.indices)
         if self.lanes is None or (step == 0 and mask is None):

@@ -27,27 +27,8 @@ import llvmlite.ir as ir
 from minicc.codegen.arithmetic import known, lanes_of, memory_type
 from minicc.codegen.expressions import INT32, INT64, POINTER, Expressions, Facts, Lanes
 from minicc.errors import CodegenError
-from minicc.loop.ir import (
-    PARALLEL,
-    SERIAL,
-    THREAD_AXES,
-    UNROLL,
-    VECTORIZE,
-    Alloc,
-    Buffer,
-    ExternCall,
-    For,
-    If,
-    Prefetch,
-    Seq,
-    Stmt,
-    Store,
-    bodies,
-    expressions,
-    loops,
-    summand,
-    walk,
-)
+from minicc.loop.ir import PARALLEL, SERIAL, THREAD_AXES, UNROLL, VECTORIZE, Alloc, Buffer, ExternCall, For, If
+from minicc.loop.ir import Prefetch, Seq, Stmt, Store, bodies, expressions, loops, summand, walk
 from minicc.loop.program import Program
 from minicc.loop.ranges import inside, size_vars, sizes
 from minicc.target import Target
@@ -66,8 +47,12 @@ def workspace_bytes(program: Program, threads: int = 1, sizes: Mapping[Var, int]
     """
     room = substitute(_room(program.body, threads, _Place()), {v: const(n) for v, n in (sizes or {}).items()})
     if not isinstance(room, Const):
-        raise CodegenError(f"workspace_bytes({program.name})", f"expected a number of bytes, got {room}",
-                           where=str(program), hint="give a number for each symbolic size")
+        raise CodegenError(
+            f"workspace_bytes({program.name})",
+            f"expected a number of bytes, got {room}",
+            where=str(program),
+            hint="give a number for each symbolic size",
+        )
     return int(room.value)
 
 
@@ -154,7 +139,7 @@ def emit(module: ir.Module, program: Program, target: Target) -> ir.Function:
     function.args[-2].add_attribute("noalias")
     emitter = Statements(function, Facts(ranges, target.fuses), target, function.args[-2], function.args[-1])
     emitter.pointers.update(zip(buffers, function.args, strict=False))
-    for symbol, argument in zip(symbols, function.args[len(buffers):], strict=False):
+    for symbol, argument in zip(symbols, function.args[len(buffers) :], strict=False):
         emitter.sizes[symbol] = emitter.env[symbol] = argument
         argument.name = _name(symbol.name)
     emitter.run(program.body)
@@ -176,8 +161,15 @@ def _name(name: str) -> str:
 class Statements(Expressions):
     """Emits the statements of one function."""
 
-    def __init__(self, function: ir.Function, facts: Facts, target: Target, workspace: ir.Value, threads: ir.Value,
-                 place: _Place | None = None) -> None:
+    def __init__(
+        self,
+        function: ir.Function,
+        facts: Facts,
+        target: Target,
+        workspace: ir.Value,
+        threads: ir.Value,
+        place: _Place | None = None,
+    ) -> None:
         entry = function.append_basic_block("entry")
         super().__init__(ir.IRBuilder(function.append_basic_block("start")), facts)
         self.function, self.target, self.workspace, self.threads = function, target, workspace, threads
@@ -210,8 +202,12 @@ class Statements(Expressions):
             case Prefetch(buffer, indices):
                 self._prefetch(buffer, indices)
             case _:
-                raise CodegenError(f"codegen of {type(s).__name__}", "expected loops, guards, stores and allocations",
-                                   where=str(s), hint="run loop/place_init.py first")
+                raise CodegenError(
+                    f"codegen of {type(s).__name__}",
+                    "expected loops, guards, stores and allocations",
+                    where=str(s),
+                    hint="run loop/place_init.py first",
+                )
 
     def _fresh(self) -> None:
         """Forget values, as memory may have changed; addresses do not depend on memory."""
@@ -222,8 +218,12 @@ class Statements(Expressions):
     def _for(self, loop: For) -> None:
         extent, kind = loop.extent, loop.kind
         if kind not in (SERIAL, PARALLEL, VECTORIZE, UNROLL, *THREAD_AXES):
-            raise CodegenError(f"codegen of loop {loop.name}", f"expected a known kind of loop, got {kind}",
-                               where=str(loop.var), hint="use serial, parallel, vectorize, unroll, or a thread axis")
+            raise CodegenError(
+                f"codegen of loop {loop.name}",
+                f"expected a known kind of loop, got {kind}",
+                where=str(loop.var),
+                hint="use serial, parallel, vectorize, unroll, or a thread axis",
+            )
         outer, self.place = self.place, self.place.inside(loop)
         if extent == 1:
             self._with(loop.var, INT64(0), loop.body)
@@ -349,11 +349,14 @@ class Statements(Expressions):
         task = _function(self.module, kind, self.module.get_unique_name(f"{body.name}.task"), self.target)
         task.linkage = "internal"
         b = ir.IRBuilder(task.append_basic_block("entry"))
-        fields = [b.load(b.gep(task.args[0], [INT32(0), INT32(n)], source_etype=struct), typ=v.type)
-                  for n, v in enumerate(values)]
+        fields = [
+            b.load(b.gep(task.args[0], [INT32(0), INT32(n)], source_etype=struct), typ=v.type)
+            for n, v in enumerate(values)
+        ]
         thread, threads = [
             b.sext(b.call(self.external(f"omp_get_{what}", ir.FunctionType(INT32, [])), []), INT64)
-            for what in ("thread_num", "num_threads")]
+            for what in ("thread_num", "num_threads")
+        ]
         extent = fields.pop()
         begin = b.sdiv(b.mul(extent, thread), threads)
         end = b.sdiv(b.mul(extent, b.add(thread, INT64(1))), threads)
@@ -391,8 +394,12 @@ class Statements(Expressions):
     def _bytes(self, size: Expr, buffer: Buffer) -> ir.Value:
         """A number of bytes, which may depend on symbolic sizes and on nothing else."""
         if other := sorted(v.name for v in free_vars(size) - set(self.sizes)):
-            raise CodegenError(f"alloc of {buffer.name}", f"its extents must be numbers or sizes of arrays, got {buffer.type}",
-                               where=str(buffer), hint=f"make {other[0]} the extent of a parameter")
+            raise CodegenError(
+                f"alloc of {buffer.name}",
+                f"its extents must be numbers or sizes of arrays, got {buffer.type}",
+                where=str(buffer),
+                hint=f"make {other[0]} the extent of a parameter",
+            )
         return self.value(size)
 
     def _stack(self, type: ir.Type, name: str) -> ir.Value:
@@ -427,8 +434,12 @@ class Statements(Expressions):
 
     def _store(self, buffer: Buffer, indices: tuple[Expr, ...], value: Expr) -> None:
         if buffer not in self.pointers:
-            raise CodegenError(f"codegen of {buffer.name}[...] = {value}", "expected a buffer that is defined here",
-                               where=str(buffer), hint="allocate it around the store, or make it an output")
+            raise CodegenError(
+                f"codegen of {buffer.name}[...] = {value}",
+                "expected a buffer that is defined here",
+                where=str(buffer),
+                hint="allocate it around the store, or make it an output",
+            )
         step = value
         while isinstance(step, Select) and step.other is Load(buffer, indices):  # an update under a guard
             step = step.then

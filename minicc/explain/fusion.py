@@ -77,7 +77,9 @@ class Comparison:
         """The kernels and groups, joined where they share an operator."""
         shared = nx.Graph()
         shared.add_nodes_from(self.kernels)
-        shared.add_edges_from((self.partition.of[n], group) for n, groups in self.grouping.parts.items() for group in groups)
+        shared.add_edges_from(
+            (self.partition.of[n], group) for n, groups in self.grouping.parts.items() for group in groups
+        )
         found = []
         for part in nx.connected_components(shared):
             kernels = tuple(k for k in self.kernels if k in part)
@@ -189,7 +191,9 @@ def _lines(made: Comparison, all_regions: bool = False) -> Iterator[str]:
         yield "Where they differ:"
     for k, (why, edges) in enumerate(made.reasons.items(), 1):
         shown = edges if all_regions else edges[:FEW]
-        where = ", ".join(made.label(e.producer) + ("" if e.is_within else f" -> {made.label(e.consumer)}") for e in shown)
+        where = ", ".join(
+            made.label(e.producer) + ("" if e.is_within else f" -> {made.label(e.consumer)}") for e in shown
+        )
         where += f", and {len(edges) - len(shown)} more" if len(edges) > len(shown) else ""
         yield from textwrap.wrap(f"{k:3}. {where}", 2 * COLUMN, subsequent_indent="     ")
         yield from textwrap.wrap(why, 2 * COLUMN, initial_indent="     ", subsequent_indent="     ")
@@ -197,12 +201,16 @@ def _lines(made: Comparison, all_regions: bool = False) -> Iterator[str]:
 
 def _shape(made: Comparison, region: Region) -> Any:
     """What two regions that say the same have in common: the operators of their kernels and of their groups."""
-    groups = tuple(tuple((s.node.op.name, s.pattern, made.grouping.home[s.node] is g) for s in g.steps) for g in region.groups)
+    groups = tuple(
+        tuple((s.node.op.name, s.pattern, made.grouping.home[s.node] is g) for s in g.steps) for g in region.groups
+    )
     return region.mark, tuple(tuple(n.op.name for n in k.nodes) for k in region.kernels), groups
 
 
 def _side_by_side(made: Comparison, region: Region, times: int) -> Iterator[str]:
-    left: list[list[str]] = [_block("(a view)" if is_view(k) else k.label, [made.label(n) for n in k.nodes]) for k in region.kernels]
+    left: list[list[str]] = [
+        _block("(a view)" if is_view(k) else k.label, [made.label(n) for n in k.nodes]) for k in region.kernels
+    ]
     right = [_block(g.name, _contents(made, g)) for g in region.groups] or [["-"]]
     mark = f"{region.mark} {times}x" if times > 1 else region.mark
     nothing: list[str] = []
@@ -222,11 +230,17 @@ def _contents(made: Comparison, group: Group) -> list[str]:
     steps: dict[Node, list[str]] = {}
     for s in group.steps:
         steps.setdefault(s.node, []).append(s.function)
-    return [made.label(n) if home[n] is group else f"{', '.join(functions)} of {made.label(n)}" for n, functions in steps.items()]
+    return [
+        made.label(n) if home[n] is group else f"{', '.join(functions)} of {made.label(n)}"
+        for n, functions in steps.items()
+    ]
 
 
 def _block(name: str, contents: Sequence[str]) -> list[str]:
-    return [*textwrap.wrap(name, COLUMN - 2), *textwrap.wrap(", ".join(contents), COLUMN - 2, initial_indent="  ", subsequent_indent="  ")]
+    return [
+        *textwrap.wrap(name, COLUMN - 2),
+        *textwrap.wrap(", ".join(contents), COLUMN - 2, initial_indent="  ", subsequent_indent="  "),
+    ]
 
 
 __all__ = ["MARKS", "Comparison", "Region", "before_fusion", "compare_fusion"]

@@ -63,7 +63,9 @@ def picture(made: Comparison) -> str:
     home = made.grouping.home
     sides = [
         _Side(MARGIN - layout.left, made.partition.of, {k: k.label for k in made.kernels}, kernels),
-        _Side(MARGIN - layout.left + step, home, {g: g.name for g in made.grouping.groups}, groups, made.grouping.parts),
+        _Side(
+            MARGIN - layout.left + step, home, {g: g.name for g in made.grouping.groups}, groups, made.grouping.parts
+        ),
     ]
     reasons = list(_reasons(made, 2 * step + MARGIN))
     width = 2 * step + MARGIN + SIDE
@@ -155,7 +157,9 @@ def _reasons(made: Comparison, x: float) -> Iterator[str]:
 
 
 def _badge(x: float, y: float, number: int) -> str:
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="8" fill="#1d2430"/>{_text(x, y + 3.5, str(number), "badge", "middle")}'
+    return (
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="8" fill="#1d2430"/>{_text(x, y + 3.5, str(number), "badge", "middle")}'
+    )
 
 
 # ---- graphs -------------------------------------------------------------------------------------
@@ -178,7 +182,11 @@ def _panel(made: Comparison, layout: Layout, edges: list[tuple[Node, Node]], sid
         if edge not in numbers:
             yield f'<path d="{path}" fill="none" stroke="{PLAIN}" stroke-width="1.2"/>'
             continue
-        style = f'stroke="{FUSED}" stroke-width="2.4"' if together else f'stroke="{CUT}" stroke-width="2.4" stroke-dasharray="5 3"'
+        style = (
+            f'stroke="{FUSED}" stroke-width="2.4"'
+            if together
+            else f'stroke="{CUT}" stroke-width="2.4" stroke-dasharray="5 3"'
+        )
         yield f'<path d="{path}" fill="none" {style}/>'
         points = _points(layout, edge, side.offset)
         x, y = (sum(values) / 2 for values in zip(*points[-2:], strict=True))
@@ -200,7 +208,11 @@ def _points(layout: Layout, edge: tuple[Node, Node], offset: float) -> list[tupl
     """From the lower side of the producer to the upper side of the consumer."""
     a, b = edge
     inner = [(offset + x, _y(k)) for x, k in layout.between[edge]]
-    return [(offset + layout.x[a], _y(layout.layer[a]) + HEIGHT / 2), *inner, (offset + layout.x[b], _y(layout.layer[b]) - HEIGHT / 2)]
+    return [
+        (offset + layout.x[a], _y(layout.layer[a]) + HEIGHT / 2),
+        *inner,
+        (offset + layout.x[b], _y(layout.layer[b]) - HEIGHT / 2),
+    ]
 
 
 def _path(layout: Layout, edge: tuple[Node, Node], offset: float) -> str:
@@ -210,7 +222,11 @@ def _path(layout: Layout, edge: tuple[Node, Node], offset: float) -> str:
     made = f"M{x:.1f} {y:.1f}"
     for to_x, to_y in points[1:]:
         middle = (y + to_y) / 2
-        made += f"V{to_y:.1f}" if abs(to_x - x) < 0.5 else f"C{x:.1f} {middle:.1f} {to_x:.1f} {middle:.1f} {to_x:.1f} {to_y:.1f}"
+        made += (
+            f"V{to_y:.1f}"
+            if abs(to_x - x) < 0.5
+            else f"C{x:.1f} {middle:.1f} {to_x:.1f} {middle:.1f} {to_x:.1f} {to_y:.1f}"
+        )
         x, y = to_x, to_y
     return made
 
@@ -237,8 +253,10 @@ def _hulls(made: Comparison, layout: Layout, edges: Iterable[tuple[Node, Node]],
                 yield f'<path d="{_path(layout, edge, side.offset)}" fill="none" stroke="{paint}" stroke-width="{broad:.1f}"/>'
             for n in nodes:
                 x, y = side.offset + layout.x[n] - BOX / 2 - PAD - grow, _y(layout.layer[n]) - HEIGHT / 2 - PAD - grow
-                yield (f'<rect x="{x:.1f}" y="{y:.1f}" width="{BOX + 2 * (PAD + grow):.1f}" height="{HEIGHT + 2 * (PAD + grow):.1f}" '
-                       f'rx="10" fill="{paint}"/>')
+                yield (
+                    f'<rect x="{x:.1f}" y="{y:.1f}" width="{BOX + 2 * (PAD + grow):.1f}" height="{HEIGHT + 2 * (PAD + grow):.1f}" '
+                    f'rx="10" fill="{paint}"/>'
+                )
         yield "</g>"
 
 
@@ -252,8 +270,10 @@ def _tabs(n: Node, x: float, y: float, side: _Side) -> Iterator[str]:
 
 
 def _tab(left: float, top: float, colour: str, inner: str = "") -> str:
-    return (f'<rect x="{left:.1f}" y="{top:.1f}" width="{TAB}" height="{TAB_HEIGHT}" rx="3" fill="{colour}" '
-            f'stroke="{_edge_of(colour)}">{inner}</rect>')
+    return (
+        f'<rect x="{left:.1f}" y="{top:.1f}" width="{TAB}" height="{TAB_HEIGHT}" rx="3" fill="{colour}" '
+        f'stroke="{_edge_of(colour)}">{inner}</rect>'
+    )
 
 
 def _box(made: Comparison, n: Node, x: float, y: float, side: _Side) -> Iterator[str]:
@@ -265,8 +285,10 @@ def _box(made: Comparison, n: Node, x: float, y: float, side: _Side) -> Iterator
         return
     left, absent = x - BOX / 2, n not in side.home
     dash = ' stroke-dasharray="3 3"' if absent else ""
-    yield (f'<rect x="{left:.1f}" y="{y - HEIGHT / 2:.1f}" width="{BOX}" height="{HEIGHT}" rx="5" fill="#ffffff" stroke="#8b94a3"{dash}>'
-           f"<title>{_escaped(str(n.op))} : {_escaped(str(n.inferred))}</title></rect>")
+    yield (
+        f'<rect x="{left:.1f}" y="{y - HEIGHT / 2:.1f}" width="{BOX}" height="{HEIGHT}" rx="5" fill="#ffffff" stroke="#8b94a3"{dash}>'
+        f"<title>{_escaped(str(n.op))} : {_escaped(str(n.inferred))}</title></rect>"
+    )
     yield _text(left + 6, y + 4, f"n{made.index[n]}", "grey")
     yield _text(left + 38, y + 4, n.op.name)
     if (1.2 * len(n.op.name) + len(shape)) * LETTER <= ROOM:

@@ -74,7 +74,9 @@ class Edge:
         for name, fused, grant, refuse in (("minicc", self.in_minicc, MINICC_FUSES, MINICC_KEEPS_APART),
                                            ("TVM", self.in_tvm, TVM_FUSES, TVM_KEEPS_APART)):  # fmt: skip
             reason = next(text for rule in (grant if fused else refuse) if (text := rule(self)))
-            texts.append(f"{name} {('keeps it whole' if self.is_within else 'fuses them') if fused else 'does not'}: {reason}.")
+            texts.append(
+                f"{name} {('keeps it whole' if self.is_within else 'fuses them') if fused else 'does not'}: {reason}."
+            )
         return " ".join(texts if self.in_minicc else reversed(texts))
 
 
@@ -142,8 +144,10 @@ def _two_hearts(e: Edge) -> str | None:
         return None
     if e.consumer is second:
         return f"{name(second)} is the heart of a kernel of its own, and {name(first)} of that before"
-    return (f"a kernel has one heart, and the kernels of {name(first)} and {name(second)} meet in {name(e.consumer)}: it runs with "
-            "the later of the two in order")
+    return (
+        f"a kernel has one heart, and the kernels of {name(first)} and {name(second)} meet in {name(e.consumer)}: it runs with "
+        "the later of the two in order"
+    )
 
 
 def _no_epilogue(e: Edge) -> str | None:
@@ -158,14 +162,18 @@ def _no_epilogue(e: Edge) -> str | None:
     if sink is None:
         return f"the readers of {name(e.before.output)} meet nowhere before the outputs, and a kernel gives one value"
     if sink is not e.consumer:
-        return (f"the epilogue of {name(heart)} would go up to {name(sink)}, where all readers of {name(e.before.output)} meet, and "
-                "not all on the way is elementwise or broadcast")
+        return (
+            f"the epilogue of {name(heart)} would go up to {name(sink)}, where all readers of {name(e.before.output)} meet, and "
+            "not all on the way is elementwise or broadcast"
+        )
     return None
 
 
 def _read_elsewhere(e: Edge) -> str | None:
     if any(e.kernels.of.get(r) is not e.after for r in e.kernels.users[e.producer]):
-        return f"{name(e.producer)} is read outside of the kernel of {name(e.consumer)}, too, and a kernel gives one value"
+        return (
+            f"{name(e.producer)} is read outside of the kernel of {name(e.consumer)}, too, and a kernel gives one value"
+        )
     return None
 
 
@@ -175,9 +183,13 @@ def _would_repeat(e: Edge) -> str | None:
     if isinstance(e.consumer.op, ops.Reshape) and e.consumer is e.after.output:
         return "a Reshape at the end of a kernel takes nothing in"
     if e.after.heart is not None and e.consumer not in e.after.before and e.producer.op.kind > Kind.BROADCAST:
-        return (f"{name(e.consumer)} is in the epilogue of {name(e.after.heart)}, which no data movement joins, and "
-                f"{name(e.producer)} is {kind(e.producer)}")
-    return f"{name(e.consumer)} needs elements of {name(e.producer)} more than once, and they would be computed as often"
+        return (
+            f"{name(e.consumer)} is in the epilogue of {name(e.after.heart)}, which no data movement joins, and "
+            f"{name(e.producer)} is {kind(e.producer)}"
+        )
+    return (
+        f"{name(e.consumer)} needs elements of {name(e.producer)} more than once, and they would be computed as often"
+    )
 
 
 def _is_full(e: Edge) -> str | None:
@@ -238,8 +250,10 @@ def _cut_within(e: Edge) -> str | None:
     if not inside:
         return None
     rest = next(s for s in steps if s not in here.steps)
-    return (f"{name(e.consumer)} is {len(steps)} steps, of which {inside[-1].function} ({inside[-1].pattern}) runs with "
-            f"{name(e.producer)}, and {rest.function} does not follow it")
+    return (
+        f"{name(e.consumer)} is {len(steps)} steps, of which {inside[-1].function} ({inside[-1].pattern}) runs with "
+        f"{name(e.producer)}, and {rest.function} does not follow it"
+    )
 
 
 def _pattern_stands_alone(e: Edge) -> str | None:
@@ -259,8 +273,10 @@ def _after_reduction(e: Edge) -> str | None:
 
 def _before_heavy(e: Edge) -> str | None:
     if e.step_after and e.step_after.pattern is Pattern.OUT_ELEMENTWISE_FUSABLE:
-        return (f"the pattern of {name(e.consumer)} ({e.step_after.function}) is out-elementwise-fusable: it takes what follows, never "
-                "what comes before")
+        return (
+            f"the pattern of {name(e.consumer)} ({e.step_after.function}) is out-elementwise-fusable: it takes what follows, never "
+            "what comes before"
+        )
     return None
 
 
@@ -269,20 +285,26 @@ def _follows_heavy(e: Edge) -> str | None:
     if not heavy or not e.step_after:
         return None
     if e.step_after.pattern > Pattern.ELEMENTWISE:
-        return (f"what follows {name(heavy.node)} in its group is elementwise, and the pattern of {name(e.consumer)} "
-                f"({e.step_after.function}) is {e.step_after.pattern}")
+        return (
+            f"what follows {name(heavy.node)} in its group is elementwise, and the pattern of {name(e.consumer)} "
+            f"({e.step_after.function}) is {e.step_after.pattern}"
+        )
     other = _heavy(e.grouping.home[e.consumer])
     if other:
-        return (f"a group has one step that is heavy, and those of {name(heavy.node)} and {name(other.node)} meet in "
-                f"{name(e.consumer)}: it runs with the first of the two in order")
+        return (
+            f"a group has one step that is heavy, and those of {name(heavy.node)} and {name(other.node)} meet in "
+            f"{name(e.consumer)}: it runs with the first of the two in order"
+        )
     return None
 
 
 def _injective_before(e: Edge) -> str | None:
     heavy = _heavy(e.grouping.home[e.consumer])
     if e.step_before and e.step_before.pattern is Pattern.INJECTIVE and heavy:
-        return (f"{name(e.producer)} is injective, and the group of {name(e.consumer)} has {name(heavy.node)} ({heavy.pattern}), which "
-                "only elementwise and broadcast producers join")
+        return (
+            f"{name(e.producer)} is injective, and the group of {name(e.consumer)} has {name(heavy.node)} ({heavy.pattern}), which "
+            "only elementwise and broadcast producers join"
+        )
     return None
 
 

@@ -82,7 +82,9 @@ def _layers(nodes: Sequence[Any], edges: Sequence[tuple[Any, Any]]) -> dict[Any,
     return layer
 
 
-def _positions(rows: list[list[Item]], links: Sequence[tuple[Item, Item]], wide: Mapping[Item, float], gap: float) -> dict[Item, float]:
+def _positions(
+    rows: list[list[Item]], links: Sequence[tuple[Item, Item]], wide: Mapping[Item, float], gap: float
+) -> dict[Item, float]:
     """The centre of every item: rows are swept down and up, each item drawn to the mean of its neighbours there."""
     up: dict[Item, list[Item]] = {item: [] for item in wide}
     down: dict[Item, list[Item]] = {item: [] for item in wide}

@@ -40,7 +40,9 @@ from minicc.types import Dim, Symbol, TensorType
 OLDEST = 7
 NEWEST: int = defs.onnx_opset_version()
 LARGEST = 2**31 - 1  # bytes of a protobuf
-MOST_NODES = 200_000  # of a model: some ten times those of the largest in use; each takes 0.1 ms to load and as long to optimize
+MOST_NODES = (
+    200_000  # of a model: some ten times those of the largest in use; each takes 0.1 ms to load and as long to optimize
+)
 
 
 def load(source: str | Path | bytes | ModelProto) -> Graph:
@@ -58,8 +60,11 @@ def load(source: str | Path | bytes | ModelProto) -> Graph:
     if isinstance(source, ModelProto):
         return _load("model", (), source)
     if not isinstance(source, (bytes, bytearray, memoryview)):
-        raise LoadError("load(model)", f"expected a path, bytes or a ModelProto, got {type(source).__name__}",
-                        hint="load('model.onnx'); torch.onnx.export writes one of a PyTorch module")
+        raise LoadError(
+            "load(model)",
+            f"expected a path, bytes or a ModelProto, got {type(source).__name__}",
+            hint="load('model.onnx'); torch.onnx.export writes one of a PyTorch module",
+        )
     return _load("model", (), _parse(bytes(source), "model"))
 
 
@@ -75,7 +80,9 @@ def read_model(path: Path) -> ModelProto:
     return model
 
 
-def _replaced(name: str, folders: tuple[Path, ...], model: ModelProto, types: Mapping[str, TensorType], values: Mapping[str, Any]) -> Graph:
+def _replaced(
+    name: str, folders: tuple[Path, ...], model: ModelProto, types: Mapping[str, TensorType], values: Mapping[str, Any]
+) -> Graph:
     """The graph of `model` with other arrays for some initializers."""
     made = ModelProto()
     made.CopyFrom(model)
@@ -83,7 +90,9 @@ def _replaced(name: str, folders: tuple[Path, ...], model: ModelProto, types: Ma
         if tensor.name in values:
             value = given_array(f"load({name!r})", tensor.name, types[tensor.name], values[tensor.name])
             match_shape(f"load({name!r})", tensor.name, types[tensor.name], value.shape, {})
-            tensor.CopyFrom(TensorProto(name=tensor.name, data_type=tensor.data_type, dims=value.shape, raw_data=value.tobytes()))
+            tensor.CopyFrom(
+                TensorProto(name=tensor.name, data_type=tensor.data_type, dims=value.shape, raw_data=value.tobytes())
+            )
     return _load(name, folders, made)
 
 
@@ -98,8 +107,12 @@ def _load(name: str, folders: tuple[Path, ...], model: ModelProto) -> Graph:
     except MiniccError:
         raise
     except Exception as error:  # a damaged file may hold anything anywhere: names that are not text, for one
-        raise LoadError(f"load({name!r})", f"expected well-formed fields, got {type(error).__name__}: {error}", name,
-                        "the file is damaged") from error
+        raise LoadError(
+            f"load({name!r})",
+            f"expected well-formed fields, got {type(error).__name__}: {error}",
+            name,
+            "the file is damaged",
+        ) from error
 
 
 def _read(path: Path) -> bytes:
@@ -110,17 +123,31 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             _check_format(file.read(HEAD), path.name)  # before the rest is read: archives of weights are large
             if (size := file.seek(0, os.SEEK_END)) > LARGEST:
-                raise LoadError(call, f"expected at most {LARGEST:,} bytes, the most that a protobuf has, got {size:,}", str(path),
-                                "keep the tensors beside the model: onnx.save(model, path, save_as_external_data=True)")
+                raise LoadError(
+                    call,
+                    f"expected at most {LARGEST:,} bytes, the most that a protobuf has, got {size:,}",
+                    str(path),
+                    "keep the tensors beside the model: onnx.save(model, path, save_as_external_data=True)",
+                )
             file.seek(0)
             return file.read()
     except OSError as error:
-        raise LoadError(call, f"expected a file, got one that cannot be read: {error.strerror}", str(path), "copy the file to a disk of yours") from None
+        raise LoadError(
+            call,
+            f"expected a file, got one that cannot be read: {error.strerror}",
+            str(path),
+            "copy the file to a disk of yours",
+        ) from None
 
 
 def _check_format(head: bytes, name: str) -> None:
     if not head:
-        raise LoadError(f"load({name!r})", "expected an ONNX model, got an empty file", name, "copy, download or export the model again")
+        raise LoadError(
+            f"load({name!r})",
+            "expected an ONNX model, got an empty file",
+            name,
+            "copy, download or export the model again",
+        )
     if found := foreign(head):
         raise LoadError(f"load({name!r})", f"expected an ONNX model, got {found[0]}", name, found[1])
 
@@ -133,8 +160,12 @@ def _parse(content: bytes, name: str) -> ModelProto:
     except DecodeError as error:
         found = named(content[:HEAD], name)
         begins = content[:1] == b"\x08"  # the version that models begin with
-        what, hint = found or (f"{len(content):,} bytes that do not parse ({error})", "the file begins as a model does, and is cut off or damaged: "
-                               "copy, download or export it again" if begins else "the file is no ONNX model, or is damaged")
+        what, hint = found or (
+            f"{len(content):,} bytes that do not parse ({error})",
+            "the file begins as a model does, and is cut off or damaged: copy, download or export it again"
+            if begins
+            else "the file is no ONNX model, or is damaged",
+        )
         raise LoadError(f"load({name!r})", f"expected an ONNX protobuf, got {what}", name, hint) from None
     return model
 
@@ -153,8 +184,11 @@ class _Loader:
         opset = self._opset()
         proto = self.model.graph
         if len(proto.node) > MOST_NODES:
-            raise self.error(f"expected at most {MOST_NODES:,} nodes, got {len(proto.node):,}", self.name,
-                             "split the model, or export its loops as loops of the calling program")
+            raise self.error(
+                f"expected at most {MOST_NODES:,} nodes, got {len(proto.node):,}",
+                self.name,
+                "split the model, or export its loops as loops of the calling program",
+            )
         names = tuple(output.name for output in proto.output)
         items, read = self._needed(flatten(self.model, opset, self.name), names)
         self._check_supported(items)
@@ -167,7 +201,9 @@ class _Loader:
             self._translate(item, values)
         self._check_outputs(names, values)
         outputs = tuple(node for name in names if (node := values[name]) is not None)
-        return Graph(re.sub(r"\W", "_", proto.name) or "main", inputs, outputs, names, {}, self._defaults(values)).located(self.spans)
+        return Graph(
+            re.sub(r"\W", "_", proto.name) or "main", inputs, outputs, names, {}, self._defaults(values)
+        ).located(self.spans)
 
     # Checks of the whole model
 
@@ -175,15 +211,24 @@ class _Loader:
         versions = {entry.domain or "ai.onnx": entry.version for entry in self.model.opset_import}
         inner = [e.version for f in self.model.functions for e in f.opset_import if e.domain in ("", "ai.onnx")]
         if not self.model.HasField("graph") or "ai.onnx" not in versions:
-            what, hint = named(b"", self.name) or ("one" if self.model.HasField("graph") else "no graph", "the file is damaged, or is no ONNX model; "
-                                                   "torch.onnx.export and tf2onnx write one")
-            raise self.error(f"expected a model with a graph and an opset of ai.onnx, got {what} with opsets {versions}", self.name, hint)
+            what, hint = named(b"", self.name) or (
+                "one" if self.model.HasField("graph") else "no graph",
+                "the file is damaged, or is no ONNX model; torch.onnx.export and tf2onnx write one",
+            )
+            raise self.error(
+                f"expected a model with a graph and an opset of ai.onnx, got {what} with opsets {versions}",
+                self.name,
+                hint,
+            )
         opset = int(versions["ai.onnx"])
         for version in (opset, *inner):
             if not 1 <= version <= NEWEST or self.model.ir_version > onnx.IR_VERSION:
-                raise self.error(f"opset must be {OLDEST} to {NEWEST} and the IR version at most {int(onnx.IR_VERSION)}, got "
-                                 f"opset {version} and IR version {self.model.ir_version}", self.name,
-                                 "export the model with an older opset, or install a newer onnx package")
+                raise self.error(
+                    f"opset must be {OLDEST} to {NEWEST} and the IR version at most {int(onnx.IR_VERSION)}, got "
+                    f"opset {version} and IR version {self.model.ir_version}",
+                    self.name,
+                    "export the model with an older opset, or install a newer onnx package",
+                )
         return opset
 
     def _check_supported(self, items: Sequence[Item]) -> None:
@@ -194,32 +239,51 @@ class _Loader:
                 lacking.setdefault(reason, []).append(item.node.name or f"node {item.index}")
         if lacking:
             counts = Counter({reason: len(nodes) for reason, nodes in lacking.items()})
-            lines = [f"{reason}: {count} x ({', '.join(lacking[reason][:3])}{', ...' if count > 3 else ''})"
-                     for reason, count in counts.most_common()]
-            raise self.error(f"operators that are not supported: {len(lacking)}, on {counts.total()} nodes", "\n".join(lines),
-                             f"{len(TRANSLATIONS)} operators are supported; export the model without these")
+            lines = [
+                f"{reason}: {count} x ({', '.join(lacking[reason][:3])}{', ...' if count > 3 else ''})"
+                for reason, count in counts.most_common()
+            ]
+            raise self.error(
+                f"operators that are not supported: {len(lacking)}, on {counts.total()} nodes",
+                "\n".join(lines),
+                f"{len(TRANSLATIONS)} operators are supported; export the model without these",
+            )
 
     def _check_outputs(self, names: Sequence[str], values: dict[str, Node | None]) -> None:
         if not names:
-            raise self.error("expected at least one output, got none", f"graph {self.model.graph.name!r}",
-                             "list the results among the outputs of the graph, and export or save the model again")
+            raise self.error(
+                "expected at least one output, got none",
+                f"graph {self.model.graph.name!r}",
+                "list the results among the outputs of the graph, and export or save the model again",
+            )
         for name, count in Counter(names).items():
             if values.get(name) is None or count > 1:
-                raise self.error(f"output {name!r} must be computed once and listed once, got it {'listed ' + str(count) + ' times' if count > 1 else 'nowhere'}",
-                                 f"graph {self.model.graph.name!r}",
-                                 "list it once; Identity makes another output of it" if count > 1 else self._meant(name, values))
+                raise self.error(
+                    f"output {name!r} must be computed once and listed once, got it {'listed ' + str(count) + ' times' if count > 1 else 'nowhere'}",
+                    f"graph {self.model.graph.name!r}",
+                    "list it once; Identity makes another output of it" if count > 1 else self._meant(name, values),
+                )
 
     def _define(self, values: dict[str, Node | None], name: str, value: Node | None) -> None:
         if name in values or not name:
-            raise self.error(f"value {name!r} must have a name of its own", f"{name!r} is defined twice" if name else "no name",
-                             "names of inputs, initializers and results are unique: rename one, and what reads it" if name else "give it a name")
+            raise self.error(
+                f"value {name!r} must have a name of its own",
+                f"{name!r} is defined twice" if name else "no name",
+                "names of inputs, initializers and results are unique: rename one, and what reads it"
+                if name
+                else "give it a name",
+            )
         values[name] = value
 
     @staticmethod
     def _meant(name: str, known: Iterable[str]) -> str:
         """A hint for a name that nothing has."""
         near = nearest(name, filter(None, known))
-        return f"did you mean {near!r}?" if near else "the node that makes it is missing, or a name is misspelt: export the model again"
+        return (
+            f"did you mean {near!r}?"
+            if near
+            else "the node that makes it is missing, or a name is misspelt: export the model again"
+        )
 
     # Parts of the graph
 
@@ -229,8 +293,11 @@ class _Loader:
         for position, item in enumerate(items):
             for name in filter(None, item.node.output):
                 if name in producer:
-                    raise self.error(f"value {name!r} must be defined once", str(item.span(self.name)),
-                                     f"the result of {items[producer[name]].span(self.name)} has this name, too: rename one, and what reads it")
+                    raise self.error(
+                        f"value {name!r} must be defined once",
+                        str(item.span(self.name)),
+                        f"the result of {items[producer[name]].span(self.name)} has this name, too: rename one, and what reads it",
+                    )
                 producer[name] = position
         read, live = set(outputs), set[int]()
         waiting = list(read)
@@ -266,15 +333,22 @@ class _Loader:
     def _defaults(self, values: Mapping[str, Node | None]) -> Defaults | None:
         """The inputs that are initializers, too, if there are any."""
         listed = {info.name for info in self.model.graph.input} if self.model.ir_version >= 4 else set()
-        types = {t.name: node.type for t in self.model.graph.initializer if t.name in listed and (node := values[t.name]) is not None}
+        types = {
+            t.name: node.type
+            for t in self.model.graph.initializer
+            if t.name in listed and (node := values[t.name]) is not None
+        }
         return Defaults(types, partial(_replaced, self.name, self.folders, self.model, types)) if types else None
 
     def _type(self, info: ValueInfoProto, symbols: _Symbols) -> TensorType:
         what = f"input {info.name!r}"
         tensor = info.type.tensor_type
         if info.type.WhichOneof("value") != "tensor_type" or not tensor.HasField("shape"):
-            raise self.error(f"{what} must be a tensor with a shape, got {info.type.WhichOneof('value') or 'no type'}",
-                             what, "sequences, optionals and tensors of unknown rank are not supported")
+            raise self.error(
+                f"{what} must be a tensor with a shape, got {info.type.WhichOneof('value') or 'no type'}",
+                what,
+                "sequences, optionals and tensors of unknown rank are not supported",
+            )
         dims = [self._dim(d, f"{info.name}_{axis}", symbols) for axis, d in enumerate(tensor.shape.dim)]
         checked_dims([d for d in dims if isinstance(d, int)], what, self.name)
         return TensorType(dtype_of(tensor.elem_type, what, self.name), tuple(dims))
@@ -291,14 +365,21 @@ class _Loader:
         producer = {name: position for position, item in enumerate(items) for name in item.node.output if name}
         for name in producer:
             if name in values:
-                raise self.error(f"value {name!r} must be defined once", str(items[producer[name]].span(self.name)),
-                                 "an input or an initializer has this name, too: rename one, and what reads it")
+                raise self.error(
+                    f"value {name!r} must be defined once",
+                    str(items[producer[name]].span(self.name)),
+                    "an input or an initializer has this name, too: rename one, and what reads it",
+                )
         edges: list[tuple[int, int]] = []
         for position, item in enumerate(items):
             for name in filter(None, item.node.input):
                 if name not in values and name not in producer:
-                    raise self.error(f"input {name!r} must be an input, an initializer or the result of a node, got nothing "
-                                     "of that name", str(item.span(self.name)), self._meant(name, [*values, *producer]))
+                    raise self.error(
+                        f"input {name!r} must be an input, an initializer or the result of a node, got nothing "
+                        "of that name",
+                        str(item.span(self.name)),
+                        self._meant(name, [*values, *producer]),
+                    )
                 if name in producer:
                     edges.append((producer[name], position))
         if all(a < b for a, b in edges):
@@ -314,8 +395,11 @@ class _Loader:
         except networkx.NetworkXUnfeasible:
             cycle = [a for a, _ in networkx.find_cycle(order)]
             where = "\n".join(str(items[i].span(self.name)) for i in cycle[:8])
-            raise self.error(f"a graph must have no cycle, got one of {len(cycle)} nodes", where, "let one of these nodes read another value; recurrences are exported "
-                             "unrolled") from None
+            raise self.error(
+                f"a graph must have no cycle, got one of {len(cycle)} nodes",
+                where,
+                "let one of these nodes read another value; recurrences are exported unrolled",
+            ) from None
 
     def _translate(self, item: Item, values: dict[str, Node | None]) -> None:
         span = item.span(self.name)
@@ -327,15 +411,21 @@ class _Loader:
         except MiniccError:
             raise
         except Exception as error:  # attributes of a hostile model may break any assumption of an operator
-            raise self.error(f"{item.node.op_type} cannot be translated: {type(error).__name__}: {error}", str(span),
-                             f"compare the node with {item.node.op_type} in the ONNX operator reference; onnx.checker may say more") from error
+            raise self.error(
+                f"{item.node.op_type} cannot be translated: {type(error).__name__}: {error}",
+                str(span),
+                f"compare the node with {item.node.op_type} in the ONNX operator reference; onnx.checker may say more",
+            ) from error
         results = (result,) if isinstance(result, Node) else tuple(result)
         for position, name in enumerate(item.node.output):
             if not name:
                 continue
             if position >= len(results) or results[position] is None:
-                raise self.error(f"output {position} of {item.node.op_type} is not supported", str(span),
-                                 "export the model without it")
+                raise self.error(
+                    f"output {position} of {item.node.op_type} is not supported",
+                    str(span),
+                    "export the model without it",
+                )
             values[name] = results[position]
 
 

@@ -48,8 +48,12 @@ class Call:
 
     def error(self, problem: str, hint: str = "") -> LoadError:
         """A LoadError whose place is this node."""
-        return LoadError(f"load({self.span.source!r})", f"{self.proto.op_type}: {problem}", str(self.span),
-                         hint or f"see {self.proto.op_type}-{self.schema.since_version} in the ONNX operator reference")
+        return LoadError(
+            f"load({self.span.source!r})",
+            f"{self.proto.op_type}: {problem}",
+            str(self.span),
+            hint or f"see {self.proto.op_type}-{self.schema.since_version} in the ONNX operator reference",
+        )
 
     # What the node says
 
@@ -78,7 +82,9 @@ class Call:
     def finish(self) -> None:
         """Raise when an attribute was given that the translation does not know."""
         if self._unread:
-            raise self.error(f"attribute {', '.join(sorted(self._unread))} is not supported", "export the model without it")
+            raise self.error(
+                f"attribute {', '.join(sorted(self._unread))} is not supported", "export the model without it"
+            )
 
     def dtype(self, name: str) -> DType:
         """The attribute `name`, an element type."""
@@ -135,7 +141,10 @@ class Call:
         op = operator(**plain)
         made = make(op, [*data, *[pending[name] for name in op.pending]])
         if made.inferred is not None and made.inferred.is_bound and made.inferred.size > LARGEST:
-            raise self.error(f"a result of {made.inferred} is more than 2**40 elements", "choose a smaller shape, axis size or number of repeats")
+            raise self.error(
+                f"a result of {made.inferred} is more than 2**40 elements",
+                "choose a smaller shape, axis size or number of repeats",
+            )
         return made
 
     def constant(self, value: Any, dtype: DType | str = "float32") -> Node:
@@ -162,8 +171,10 @@ class Call:
     def type(self, x: Node, why: str) -> TensorType:
         """The type of `x`; raises when it is not known yet."""
         if x.inferred is None:
-            raise self.error(f"{why} needs the rank of its input, which depends on a symbol or on a run-time value",
-                             "export the model with fixed shapes")
+            raise self.error(
+                f"{why} needs the rank of its input, which depends on a symbol or on a run-time value",
+                "export the model with fixed shapes",
+            )
         return x.inferred
 
     # Checks
@@ -188,13 +199,19 @@ class Call:
         for proto in self.proto.attribute:
             allowed = self.schema.attributes.get(proto.name)
             if allowed is None:
-                raise self.error(f"attribute {proto.name!r} does not exist in opset {self.version}",
-                                 f"did you mean {near}?" if (near := nearest(proto.name, self.schema.attributes)) else "leave it out; the attributes "
-                                 f"of {self.proto.op_type} are {', '.join(self.schema.attributes) or 'none'}")
+                raise self.error(
+                    f"attribute {proto.name!r} does not exist in opset {self.version}",
+                    f"did you mean {near}?"
+                    if (near := nearest(proto.name, self.schema.attributes))
+                    else "leave it out; the attributes "
+                    f"of {self.proto.op_type} are {', '.join(self.schema.attributes) or 'none'}",
+                )
             kind = AttributeProto.AttributeType.Name(proto.type)
             if kind != allowed.type.name:  # type: ignore[attr-defined] # the stubs do not know it as an enum
-                raise self.error(f"attribute {proto.name!r} must be {allowed.type.name}, got {kind}",  # type: ignore[attr-defined]
-                                 "onnx.helper.make_node writes 1 as INT, 1.0 as FLOAT, 'x' as STRING, [1] as INTS and [1.0] as FLOATS")
+                raise self.error(
+                    f"attribute {proto.name!r} must be {allowed.type.name}, got {kind}",  # type: ignore[attr-defined]
+                    "onnx.helper.make_node writes 1 as INT, 1.0 as FLOAT, 'x' as STRING, [1] as INTS and [1.0] as FLOATS",
+                )
             self._given[proto.name] = _plain(helper.get_attribute_value(proto))
             self._unread.add(proto.name)
         for name, declared in self.schema.attributes.items():

@@ -62,8 +62,13 @@ def flatten(model: ModelProto, opset: int, source: str) -> list[Item]:
             continue
         made += 1 + len(body.node)
         if len(stack) > DEEPEST or made > MOST:
-            raise LoadError(f"load({source!r})", f"calls of local functions and branches may be {DEEPEST} levels deep and give {MOST} "
-                            f"nodes, those of {body.name!r} go beyond", str(item.span(source)), "a function must not call itself")
+            raise LoadError(
+                f"load({source!r})",
+                f"calls of local functions and branches may be {DEEPEST} levels deep and give {MOST} "
+                f"nodes, those of {body.name!r} go beyond",
+                str(item.span(source)),
+                "a function must not call itself",
+            )
         stack.append(iter(_body(item, body, made) if isinstance(body, FunctionProto) else _branch(item, body, made)))
     return result
 
@@ -129,7 +134,11 @@ def _branch(item: Item, branch: GraphProto, number: int) -> Sequence[Item]:
         items.append(Item(node, item.version, item.index, rename))
     for inner, outer in zip(branch.output, item.node.output, strict=False):
         if outer and rename(inner.name) != outer:  # a value from around, or one that is two results
-            items.append(Item(NodeProto(op_type="Identity", input=[rename(inner.name)], output=[outer]), item.version, item.index))
+            items.append(
+                Item(
+                    NodeProto(op_type="Identity", input=[rename(inner.name)], output=[outer]), item.version, item.index
+                )
+            )
     return items
 
 
@@ -162,7 +171,9 @@ def _body(call: Item, function: FunctionProto, number: int) -> Sequence[Item]:
         items.append(Item(node, version, call.index, rename))
     for formal, name in results.items():  # an output that is an input goes through by an Identity
         if name and formal in actual and not any(formal in inner.output for inner in function.node):
-            items.append(Item(NodeProto(op_type="Identity", input=[actual[formal]], output=[name]), version, call.index))
+            items.append(
+                Item(NodeProto(op_type="Identity", input=[actual[formal]], output=[name]), version, call.index)
+            )
     return items
 
 

@@ -34,7 +34,10 @@ def split(call: Call) -> Result:
     parts = len(call.asked)
     sizes = call.vector(1) if call.version >= 13 else call["split"]
     if call["num_outputs"] not in (None, parts):
-        raise call.error(f"num_outputs must be the number of outputs, {parts}, got {call['num_outputs']}", f"num_outputs={parts}, or leave it out")
+        raise call.error(
+            f"num_outputs must be the number of outputs, {parts}, got {call['num_outputs']}",
+            f"num_outputs={parts}, or leave it out",
+        )
     return [call(ops.Split, call[0], axis=call["axis"], sizes=sizes, parts=parts, index=i) for i in range(parts)]
 
 
@@ -66,8 +69,12 @@ def constant_of_shape(call: Call) -> Node:
     if value is None:
         return call(ops.ConstantOfShape, shape=call.vector(0))
     if value.size != 1:
-        raise call.error(f"value must have one element, got {value.size}", "value=onnx.numpy_helper.from_array(numpy.float32([0]))")
-    return call(ops.ConstantOfShape, shape=call.vector(0), value=numbers(value.reshape(())), dtype=DType.of(value.dtype))
+        raise call.error(
+            f"value must have one element, got {value.size}", "value=onnx.numpy_helper.from_array(numpy.float32([0]))"
+        )
+    return call(
+        ops.ConstantOfShape, shape=call.vector(0), value=numbers(value.reshape(())), dtype=DType.of(value.dtype)
+    )
 
 
 def eye_like(call: Call) -> Node:
@@ -93,9 +100,19 @@ def resize(call: Call) -> Node:
     scales, sizes = (_unless_empty(call, i) for i in (2, 3))
     if mode == "align_corners" and call["mode"] != "nearest" and not call.given("nearest_mode") and sizes is None:
         mode = "align_corners_by_scale"
-    fields: dict[str, Any] = {name: call[name] for name in (
-        "mode", "nearest_mode", "cubic_coeff_a", "exclude_outside", "extrapolation_value", "antialias", "axes",
-        "keep_aspect_ratio_policy")}
+    fields: dict[str, Any] = {
+        name: call[name]
+        for name in (
+            "mode",
+            "nearest_mode",
+            "cubic_coeff_a",
+            "exclude_outside",
+            "extrapolation_value",
+            "antialias",
+            "axes",
+            "keep_aspect_ratio_policy",
+        )
+    }
     return call(ops.Resize, call[0], scales=scales, sizes=sizes, roi=roi, coordinate_transformation_mode=mode, **fields)
 
 
@@ -110,15 +127,23 @@ def upsample(call: Call) -> Node:
 
 
 def _upsample(call: Call, scales: Any) -> Node:
-    return call(ops.Resize, call[0], scales=scales, mode=call["mode"], coordinate_transformation_mode="asymmetric",
-                nearest_mode="floor")
+    return call(
+        ops.Resize,
+        call[0],
+        scales=scales,
+        mode=call["mode"],
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
 
 
 def top_k(call: Call) -> Result:
     k = call["k"] if call.version < 10 else call.scalar(1)
     fields = {name: call[name] for name in ("axis", "largest", "sorted")}
-    return tuple(call(operator, call[0], k=k, **fields) if asked else None
-                 for operator, asked in zip((ops.TopK, ops.TopKIndices), call.asked, strict=True))
+    return tuple(
+        call(operator, call[0], k=k, **fields) if asked else None
+        for operator, asked in zip((ops.TopK, ops.TopKIndices), call.asked, strict=True)
+    )
 
 
 MOVEMENT: dict[str, Translation] = {
@@ -136,9 +161,13 @@ MOVEMENT: dict[str, Translation] = {
     "Range": range_,
     "Reshape": reshape,
     "Resize": resize,
-    "ReverseSequence": lambda call: call(ops.ReverseSequence, *call.data, batch_axis=call["batch_axis"], time_axis=call["time_axis"]),
+    "ReverseSequence": lambda call: call(
+        ops.ReverseSequence, *call.data, batch_axis=call["batch_axis"], time_axis=call["time_axis"]
+    ),
     "Scatter": lambda call: call(ops.ScatterElements, *call.data, axis=call["axis"]),
-    "ScatterElements": lambda call: call(ops.ScatterElements, *call.data, axis=call["axis"], reduction=call["reduction"]),
+    "ScatterElements": lambda call: call(
+        ops.ScatterElements, *call.data, axis=call["axis"], reduction=call["reduction"]
+    ),
     "ScatterND": lambda call: call(ops.ScatterND, *call.data, reduction=call["reduction"]),
     "Shape": lambda call: call(ops.Shape, call[0], start=call["start"], end=call["end"]),
     "Size": lambda call: call(ops.Size, call[0]),

@@ -77,7 +77,12 @@ def constant(call: Call) -> Node:
     if (sparse := call["sparse_value"]) is not None:
         value = dense(sparse, (), call.span.source, f"attribute sparse_value of {call.span}")
         return call.constant(value, DType.of(value.dtype))
-    for name, dtype in (("value_float", "float32"), ("value_floats", "float32"), ("value_int", "int64"), ("value_ints", "int64")):
+    for name, dtype in (
+        ("value_float", "float32"),
+        ("value_floats", "float32"),
+        ("value_int", "int64"),
+        ("value_ints", "int64"),
+    ):
         if (number := call[name]) is not None:
             return call.constant(number, dtype)
     raise call.error("expected a tensor or a number as value", "text constants are not supported")
@@ -115,7 +120,10 @@ def _check_kernel(call: Call) -> None:
     """`kernel_shape` repeats what the weights say."""
     given, weights = call["kernel_shape"], call[1].inferred
     if given is not None and weights is not None and weights.is_bound and weights.shape[2:] != given:
-        raise call.error(f"kernel_shape must be that of the weights, {weights.shape[2:]}, got {given}", "leave kernel_shape out: the weights say it")
+        raise call.error(
+            f"kernel_shape must be that of the weights, {weights.shape[2:]}, got {given}",
+            "leave kernel_shape out: the weights say it",
+        )
 
 
 _WINDOW = {"strides": "strides", "padding": "pads", "dilation": "dilations"}
@@ -147,7 +155,9 @@ def max_pool(call: Call) -> Result:
 
 def _norm(call: Call) -> int:
     if call["p"] < 1:
-        raise call.error(f"p must be at least 1, got {call['p']}", "p=1 sums absolute values, p=2 is the Euclidean length")
+        raise call.error(
+            f"p must be at least 1, got {call['p']}", "p=1 sums absolute values, p=2 is the Euclidean length"
+        )
     return int(call["p"])
 
 
@@ -189,7 +199,9 @@ def group_normalization(call: Call) -> Node:
     # Opset 18 has one scale per group: the groups are then the channels of an instance normalization.
     x, scale, bias = call.data
     grouped = call(ops.Reshape, x, shape=(0, groups, -1))
-    return call(ops.Reshape, call(ops.InstanceNormalization, grouped, scale, bias, epsilon=epsilon), shape=call.shape(x))
+    return call(
+        ops.Reshape, call(ops.InstanceNormalization, grouped, scale, bias, epsilon=epsilon), shape=call.shape(x)
+    )
 
 
 def layer_normalization(call: Call) -> Result:
@@ -222,8 +234,9 @@ def reduction(operator: type[Operator], since: int) -> Translation:
 
     def translate(call: Call) -> Node:
         axes = call.vector(1) if call.version >= since else call["axes"]
-        return call(operator, call[0], axes=axes, keepdims=call["keepdims"],
-                    noop_with_empty_axes=call["noop_with_empty_axes"])
+        return call(
+            operator, call[0], axes=axes, keepdims=call["keepdims"], noop_with_empty_axes=call["noop_with_empty_axes"]
+        )
 
     return translate
 
@@ -247,16 +260,70 @@ def cumulative_sum(call: Call) -> Node:
 
 
 _PLAIN = (
-    ops.Abs, ops.Acos, ops.Acosh, ops.Add, ops.And, ops.Asin, ops.Asinh, ops.Atan, ops.Atanh, ops.BitwiseAnd, ops.BitwiseNot,
-    ops.BitwiseOr, ops.BitwiseXor, ops.Ceil, ops.Cos, ops.Cosh, ops.Div, ops.Equal, ops.Erf, ops.Exp, ops.Floor,
-    ops.GlobalAveragePool, ops.GlobalMaxPool, ops.Greater, ops.GreaterOrEqual, ops.HardSwish, ops.IsNaN, ops.Less,
-    ops.LessOrEqual, ops.Log, ops.MatMul, ops.Mish, ops.Mul, ops.Neg, ops.Not, ops.Or, ops.PRelu, ops.Pow, ops.Reciprocal,
-    ops.Relu, ops.Round, ops.Sigmoid, ops.Sign, ops.Sin, ops.Sinh, ops.Softplus, ops.Softsign, ops.Sqrt, ops.Sub, ops.Tan,
-    ops.Tanh, ops.Where, ops.Xor,
+    ops.Abs,
+    ops.Acos,
+    ops.Acosh,
+    ops.Add,
+    ops.And,
+    ops.Asin,
+    ops.Asinh,
+    ops.Atan,
+    ops.Atanh,
+    ops.BitwiseAnd,
+    ops.BitwiseNot,
+    ops.BitwiseOr,
+    ops.BitwiseXor,
+    ops.Ceil,
+    ops.Cos,
+    ops.Cosh,
+    ops.Div,
+    ops.Equal,
+    ops.Erf,
+    ops.Exp,
+    ops.Floor,
+    ops.GlobalAveragePool,
+    ops.GlobalMaxPool,
+    ops.Greater,
+    ops.GreaterOrEqual,
+    ops.HardSwish,
+    ops.IsNaN,
+    ops.Less,
+    ops.LessOrEqual,
+    ops.Log,
+    ops.MatMul,
+    ops.Mish,
+    ops.Mul,
+    ops.Neg,
+    ops.Not,
+    ops.Or,
+    ops.PRelu,
+    ops.Pow,
+    ops.Reciprocal,
+    ops.Relu,
+    ops.Round,
+    ops.Sigmoid,
+    ops.Sign,
+    ops.Sin,
+    ops.Sinh,
+    ops.Softplus,
+    ops.Softsign,
+    ops.Sqrt,
+    ops.Sub,
+    ops.Tan,
+    ops.Tanh,
+    ops.Where,
+    ops.Xor,
 )
 _REDUCTIONS = (
-    ops.ReduceL1, ops.ReduceL2, ops.ReduceLogSum, ops.ReduceLogSumExp, ops.ReduceMax, ops.ReduceMean, ops.ReduceMin,
-    ops.ReduceProd, ops.ReduceSumSquare,
+    ops.ReduceL1,
+    ops.ReduceL2,
+    ops.ReduceLogSum,
+    ops.ReduceLogSumExp,
+    ops.ReduceMax,
+    ops.ReduceMean,
+    ops.ReduceMin,
+    ops.ReduceProd,
+    ops.ReduceSumSquare,
 )
 
 TRANSLATIONS: dict[str, Translation] = {

@@ -61,17 +61,24 @@ def dtype_of(code: int, what: str, source: str) -> DType:
     if code in DTYPES:
         return DTYPES[code]
     known = {number: name.lower() for name, number in TensorProto.DataType.items()}
-    raise LoadError(f"load({source!r})", f"{what} has element type {known.get(code, code)}, which is not supported",
-                    where=what, hint=f"use one of {', '.join(map(str, DTYPES.values()))}")
+    raise LoadError(
+        f"load({source!r})",
+        f"{what} has element type {known.get(code, code)}, which is not supported",
+        where=what,
+        hint=f"use one of {', '.join(map(str, DTYPES.values()))}",
+    )
 
 
 def checked_dims(dims: Iterable[int], what: str, source: str) -> tuple[int, ...]:
     """`dims` as a shape; negative and absurd ones are refused before anything is allocated."""
     shape = tuple(dims)
     if any(dim < 0 for dim in shape) or math.prod(max(dim, 1) for dim in shape) > LARGEST:
-        raise LoadError(f"load({source!r})",
-                        f"{what} must have dimensions >= 0 and at most 2**40 elements, got {list(shape)}",
-                        where=what, hint="give real sizes; a dimension that is not known yet has a name, dim_param, in place of a number")
+        raise LoadError(
+            f"load({source!r})",
+            f"{what} must have dimensions >= 0 and at most 2**40 elements, got {list(shape)}",
+            where=what,
+            hint="give real sizes; a dimension that is not known yet has a name, dim_param, in place of a number",
+        )
     return shape
 
 
@@ -100,16 +107,27 @@ def dense(sparse: SparseTensorProto, folders: Sequence[Path], source: str, what:
     what = what or f"sparse initializer {sparse.values.name!r}"
 
     def error(problem: str) -> LoadError:
-        return LoadError(f"load({source!r})", f"{what} {problem}", where=what, hint="store it as a dense initializer, or export the model again")
+        return LoadError(
+            f"load({source!r})",
+            f"{what} {problem}",
+            where=what,
+            hint="store it as a dense initializer, or export the model again",
+        )
 
     values = array(sparse.values, folders, source, f"the values of {what}")
     indices = array(sparse.indices, folders, source, f"the indices of {what}")
     shape = checked_dims(sparse.dims, what, source)
     if math.prod(shape) * values.itemsize > LARGEST_DENSE:
         raise error(f"must have at most {LARGEST_DENSE} bytes with its zeros, got shape {list(shape)}")
-    if values.ndim != 1 or indices.dtype != np.int64 or indices.shape not in ((values.size,), (values.size, len(shape))):
-        raise error(f"must have a list of values and int64 indices for each, got {values.dtype}{list(values.shape)} and "
-                    f"{indices.dtype}{list(indices.shape)}")
+    if (
+        values.ndim != 1
+        or indices.dtype != np.int64
+        or indices.shape not in ((values.size,), (values.size, len(shape)))
+    ):
+        raise error(
+            f"must have a list of values and int64 indices for each, got {values.dtype}{list(values.shape)} and "
+            f"{indices.dtype}{list(indices.shape)}"
+        )
     limits = np.array(shape if indices.ndim == 2 else math.prod(shape), np.int64)
     if np.any((indices < 0) | (indices >= limits)):
         raise error(f"must have indices within {list(shape)}, got {indices.min()} to {indices.max()}")
@@ -124,8 +142,12 @@ def _storage(dtype: DType) -> np.dtype[Any]:
 
 def _match(got: int, expected: int, unit: str, shape: tuple[int, ...], what: str, source: str) -> None:
     if got != expected:
-        raise LoadError(f"load({source!r})", f"{what} of shape {list(shape)} must have {expected} {unit}, got {got}",
-                        where=what, hint="make it by onnx.numpy_helper.from_array; a file that was sound is damaged or cut off: copy it again")
+        raise LoadError(
+            f"load({source!r})",
+            f"{what} of shape {list(shape)} must have {expected} {unit}, got {got}",
+            where=what,
+            hint="make it by onnx.numpy_helper.from_array; a file that was sound is damaged or cut off: copy it again",
+        )
 
 
 def _typed(tensor: TensorProto, dtype: DType, size: int, shape: tuple[int, ...], source: str, what: str) -> Array:
@@ -147,8 +169,12 @@ def _external(tensor: TensorProto, dtype: DType, size: int, folders: Sequence[Pa
     length = _count(entries, "length", max(available - offset, 0), source, what)
     _match(length, size * dtype.bytes, "bytes of data", tuple(tensor.dims), what, source)
     if offset + length > available:
-        raise LoadError(f"load({source!r})", f"{what} needs bytes {offset} to {offset + length} of {path.name}, "
-                        f"which has {available}", where=what, hint="the data file is cut off, or belongs to another model")
+        raise LoadError(
+            f"load({source!r})",
+            f"{what} needs bytes {offset} to {offset + length} of {path.name}, which has {available}",
+            where=what,
+            hint="the data file is cut off, or belongs to another model",
+        )
     with path.open("rb") as file:
         file.seek(offset)
         return np.frombuffer(file.read(length), _storage(dtype))
@@ -157,16 +183,24 @@ def _external(tensor: TensorProto, dtype: DType, size: int, folders: Sequence[Pa
 def _count(entries: dict[str, str], key: str, default: int, source: str, what: str) -> int:
     text = entries.get(key, str(default))
     if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise LoadError(f"load({source!r})", f"{key} of the external data of {what} must be a number of bytes, got {text!r}",
-                        where=what, hint="write the model again: onnx.save(model, path, save_as_external_data=True)")
+        raise LoadError(
+            f"load({source!r})",
+            f"{key} of the external data of {what} must be a number of bytes, got {text!r}",
+            where=what,
+            hint="write the model again: onnx.save(model, path, save_as_external_data=True)",
+        )
     return int(text)
 
 
 def inside(folders: Sequence[Path], location: str, source: str, what: str) -> Path:
     """The real path of `location` in the model's folder or that of its real path; raises when it is anywhere else."""
     if not folders:
-        raise LoadError(f"load({source!r})", f"{what} keeps its data in the file {location!r}, and the model has no folder",
-                        where=what, hint="load the model from its path, not from bytes")
+        raise LoadError(
+            f"load({source!r})",
+            f"{what} keeps its data in the file {location!r}, and the model has no folder",
+            where=what,
+            hint="load the model from its path, not from bytes",
+        )
     parts = {*PurePosixPath(location).parts, *PureWindowsPath(location).parts}
     absolute = PurePosixPath(location).is_absolute() or bool(PureWindowsPath(location).anchor)
     if not location or "\0" in location or absolute or ".." in parts:
@@ -183,10 +217,18 @@ def inside(folders: Sequence[Path], location: str, source: str, what: str) -> Pa
         beyond = True
     if beyond:
         raise _outside(location, folders, source, what)
-    raise LoadError(f"load({source!r})", f"data file {location!r} of {what} is not there",
-                    where=what, hint=f"put it into {folders[0]} beside the model")
+    raise LoadError(
+        f"load({source!r})",
+        f"data file {location!r} of {what} is not there",
+        where=what,
+        hint=f"put it into {folders[0]} beside the model",
+    )
 
 
 def _outside(location: str, folders: Sequence[Path], source: str, what: str) -> LoadError:
-    return LoadError(f"load({source!r})", f"data file of {what} must lie in the model's folder {folders[0]}, got {location!r}",
-                     where=what, hint="a model from a stranger may try to read your files; save it with its data beside it")
+    return LoadError(
+        f"load({source!r})",
+        f"data file of {what} must lie in the model's folder {folders[0]}, got {location!r}",
+        where=what,
+        hint="a model from a stranger may try to read your files; save it with its data beside it",
+    )

@@ -114,9 +114,13 @@ def _numbers(
         if name in values:
             match_shape(call, name, n.type, given_array(call, name, n.type, values[name]).shape, numbers)
     if left := {symbol: name for symbol, name in graph.symbols.items() if symbol not in numbers}:
-        raise GraphError(call, "no number for the symbol" + ("s " if len(left) > 1 else " ")
-                         + ", ".join(f"{symbol} (of input {name})" for symbol, name in left.items()),
-                         hint=" ".join(f"--dim {symbol}=1" for symbol in left) + f", or dims={dict.fromkeys(left, 1)}")
+        raise GraphError(
+            call,
+            "no number for the symbol"
+            + ("s " if len(left) > 1 else " ")
+            + ", ".join(f"{symbol} (of input {name})" for symbol, name in left.items()),
+            hint=" ".join(f"--dim {symbol}=1" for symbol in left) + f", or dims={dict.fromkeys(left, 1)}",
+        )
     return numbers
 
 
@@ -126,16 +130,27 @@ def _check_names(
     """Raise GraphError unless all are given by the names of inputs or symbols."""
     for what, mapping in (("dims", dims), ("shapes", shapes)):
         if not isinstance(mapping, Mapping):
-            raise GraphError(call, f"expected {what} by name, got {type(mapping).__name__}", hint="give a dictionary: {name: ...}")
+            raise GraphError(
+                call, f"expected {what} by name, got {type(mapping).__name__}", hint="give a dictionary: {name: ...}"
+            )
     names, symbols = dict.fromkeys(graph.input_names), graph.symbols
     if unknown := [name for name in (*shapes, *values) if name not in names]:
-        raise GraphError(call, f"no such input: {', '.join(map(str, unknown))}", hint=_meant(unknown, names, f"the inputs are {', '.join(names)}"))
+        raise GraphError(
+            call,
+            f"no such input: {', '.join(map(str, unknown))}",
+            hint=_meant(unknown, names, f"the inputs are {', '.join(names)}"),
+        )
     if unknown := [name for name in dims if name not in symbols]:
-        raise GraphError(call, f"no such symbol: {', '.join(map(str, unknown))}",
-                         hint=_meant(unknown, symbols, f"the symbols are {', '.join(symbols) or 'none: every shape is fixed'}"))
+        raise GraphError(
+            call,
+            f"no such symbol: {', '.join(map(str, unknown))}",
+            hint=_meant(unknown, symbols, f"the symbols are {', '.join(symbols) or 'none: every shape is fixed'}"),
+        )
     for name, shape in shapes.items():
         if not isinstance(shape, Iterable):
-            raise GraphError(call, f"expected the dimensions of input {name} as a tuple, got {shape!r}", hint="shapes={'x': (2, 3)}")
+            raise GraphError(
+                call, f"expected the dimensions of input {name} as a tuple, got {shape!r}", hint="shapes={'x': (2, 3)}"
+            )
 
 
 def _meant(unknown: Sequence[str], known: Iterable[str], otherwise: str) -> str:
@@ -146,13 +161,21 @@ def _meant(unknown: Sequence[str], known: Iterable[str], otherwise: str) -> str:
 
 def _check_number(call: str, what: str, number: Any) -> None:
     if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 0:
-        raise GraphError(call, f"{what} must be an integer of at least 0, got {number!r}", hint=f"give the number of elements: {int(abs(number)) if isinstance(number, (int, float)) and 0 < abs(number) < HUGE else 1}, for example")
+        raise GraphError(
+            call,
+            f"{what} must be an integer of at least 0, got {number!r}",
+            hint=f"give the number of elements: {int(abs(number)) if isinstance(number, (int, float)) and 0 < abs(number) < HUGE else 1}, for example",
+        )
 
 
 def _check_size(call: str, n: Node) -> None:
     if n.inferred is not None and n.type.size > HUGE:
-        raise GraphError(call, f"expected tensors of at most 2**40 elements, got {n.type}", where=here(),
-                         hint="bind smaller numbers to the symbols")
+        raise GraphError(
+            call,
+            f"expected tensors of at most 2**40 elements, got {n.type}",
+            where=here(),
+            hint="bind smaller numbers to the symbols",
+        )
 
 
 def _resolve(n: Node, inputs: tuple[Node, ...]) -> Node:
@@ -161,8 +184,12 @@ def _resolve(n: Node, inputs: tuple[Node, ...]) -> Node:
     if pending and all(isinstance(i.op, Constant) for i in inputs[-pending:]):
         operands = [i.op.data.array for i in inputs[-pending:]]  # type: ignore[attr-defined]
         if (longest := max(operand.size for operand in operands)) > LONGEST:
-            raise GraphError(f"bind: {n.op}", f"expected an operand of at most {LONGEST:,} numbers, got {longest:,}", where=here(),
-                             hint="shapes, axes and sizes are operands; data is not")
+            raise GraphError(
+                f"bind: {n.op}",
+                f"expected an operand of at most {LONGEST:,} numbers, got {longest:,}",
+                where=here(),
+                hint="shapes, axes and sizes are operands; data is not",
+            )
         return make(n.op.bind(operands), inputs[:-pending])
     if _by_type(n.op) and all(i.inferred is not None for i in inputs):
         try:
@@ -182,13 +209,18 @@ def _evaluated(n: Node) -> Node:
     if len(arrays) < len(n.inputs):
         return n
     if n.type.bytes > LARGEST:
-        raise GraphError(f"bind: {n.op}", f"an operand is computed from {n.type}, expected at most {LARGEST:,} bytes, got "
-                         f"{n.type.bytes:,}", where=here(), hint="compute the operand from fewer elements")
+        raise GraphError(
+            f"bind: {n.op}",
+            f"an operand is computed from {n.type}, expected at most {LARGEST:,} bytes, got {n.type.bytes:,}",
+            where=here(),
+            hint="compute the operand from fewer elements",
+        )
     try:
         return constant(compute(n.op, arrays))
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise GraphError(f"bind: {n.op}", f"cannot compute an operand: {error}", where=here(),
-                         hint="compute it once from good numbers, and store the result in the model as an initializer") from error
-
-
-
+        raise GraphError(
+            f"bind: {n.op}",
+            f"cannot compute an operand: {error}",
+            where=here(),
+            hint="compute it once from good numbers, and store the result in the model as an initializer",
+        ) from error

@@ -86,11 +86,16 @@ def checked_inputs(call: str, graph: Graph, inputs: Mapping[str, Any]) -> dict[s
 
 def given_array(call: str, name: str, declared: TensorType, value: Any) -> Array:
     """The array that a caller gives for an input. Raises GraphError when it is none, or not of the declared dtype."""
-    array = plain(value, lambda problem, hint: GraphError(call, f"input {name} must be {declared}: {problem}", hint=hint))
+    array = plain(
+        value, lambda problem, hint: GraphError(call, f"input {name} must be {declared}: {problem}", hint=hint)
+    )
     if array.dtype != declared.dtype.numpy:
         shape = ",".join(map(str, array.shape))
-        raise GraphError(call, f"input {name} must be {declared}, got {array.dtype}[{shape}]",
-                         hint=f"x.astype({str(declared.dtype)!r})")
+        raise GraphError(
+            call,
+            f"input {name} must be {declared}, got {array.dtype}[{shape}]",
+            hint=f"x.astype({str(declared.dtype)!r})",
+        )
     return array
 
 
@@ -102,13 +107,22 @@ def match_shape(call: str, name: str, declared: TensorType, shape: Sequence[Any]
     if not fits:
         bound = ", ".join(f"{d} is {dims[d.name]}" for d in declared.shape if isinstance(d, Symbol) and d.name in dims)
         way = "each symbol has one size in all inputs, and numbers stand for themselves: pad, cut or reshape the array"
-        raise GraphError(call, f"input {name} must be {declared}{f' where {bound}' if bound else ''}, got shape {tuple(shape)}",
-                         hint=way if len(shape) == declared.rank else f"give {declared.rank} dimensions: x[None] adds one, x.reshape(...) changes them")
+        raise GraphError(
+            call,
+            f"input {name} must be {declared}{f' where {bound}' if bound else ''}, got shape {tuple(shape)}",
+            hint=way
+            if len(shape) == declared.rank
+            else f"give {declared.rank} dimensions: x[None] adds one, x.reshape(...) changes them",
+        )
 
 
 def _check_result(graph: Graph, n: Node, array: Array) -> None:
     """The reference must keep what inference promised: both define the operator."""
     got = TensorType.of(array)
     if n.inferred is not None and n.inferred.is_bound and got != n.inferred:
-        raise GraphError(f"evaluate({graph.name})", f"{n.op} must give {n.inferred}, its reference gave {got}",
-                         where=graph.where(n), hint=f"infer and numpy of {n.op.name} disagree: correct one of them")
+        raise GraphError(
+            f"evaluate({graph.name})",
+            f"{n.op} must give {n.inferred}, its reference gave {got}",
+            where=graph.where(n),
+            hint=f"infer and numpy of {n.op.name} disagree: correct one of them",
+        )

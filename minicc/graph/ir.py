@@ -38,7 +38,21 @@ from minicc.ir.node import node, postorder
 from minicc.ops.base import Array, Kind, Operator, infer
 from minicc.types import DType, Symbol, TensorType, float32
 
-__all__ = ["Constant", "Data", "Defaults", "Graph", "Input", "Kernel", "Node", "Span", "constant", "float32", "input", "make", "spanned"]
+__all__ = [
+    "Constant",
+    "Data",
+    "Defaults",
+    "Graph",
+    "Input",
+    "Kernel",
+    "Node",
+    "Span",
+    "constant",
+    "float32",
+    "input",
+    "make",
+    "spanned",
+]
 
 
 @dataclass(frozen=True)
@@ -122,8 +136,12 @@ class Node(kit.Node):
     def type(self) -> TensorType:
         """The inferred type. Raises GraphError while it is not known."""
         if self.inferred is None:
-            raise GraphError(f"type of {self.op}", "not known before every symbol and operand is bound",
-                             where=here(), hint='bind it: input_shapes={"x": (1, 3, 224, 224)} or --dim n=1')
+            raise GraphError(
+                f"type of {self.op}",
+                "not known before every symbol and operand is bound",
+                where=here(),
+                hint='bind it: input_shapes={"x": (1, 3, 224, 224)} or --dim n=1',
+            )
         return self.inferred
 
     @property
@@ -193,13 +211,21 @@ def constant(array: Any) -> Node:
     return _noted(Node(Constant(data), (), TensorType.of(data.array)))
 
 
-def _from_rows(name: str, rows: Sequence[tuple[Operator, tuple[int, ...], TensorType | None, Span | None]],
-               inputs: Sequence[int], outputs: Sequence[int], output_names: tuple[str, ...], defaults: Defaults | None) -> Graph:
+def _from_rows(
+    name: str,
+    rows: Sequence[tuple[Operator, tuple[int, ...], TensorType | None, Span | None]],
+    inputs: Sequence[int],
+    outputs: Sequence[int],
+    output_names: tuple[str, ...],
+    defaults: Defaults | None,
+) -> Graph:
     nodes: list[Node] = []
     for op, sources, inferred, _ in rows:
         nodes.append(Node(op, tuple([nodes[k] for k in sources]), inferred))
     spans = {n: span for n, (_, _, _, span) in zip(nodes, rows, strict=True) if span is not None}
-    return Graph(name, tuple([nodes[k] for k in inputs]), tuple([nodes[k] for k in outputs]), output_names, spans, defaults)
+    return Graph(
+        name, tuple([nodes[k] for k in inputs]), tuple([nodes[k] for k in outputs]), output_names, spans, defaults
+    )
 
 
 @dataclass(frozen=True)
@@ -261,13 +287,20 @@ class Graph:
     def same_as(self, other: Graph) -> bool:
         """Structural equality: the same nodes under the same names."""
         return (self.name, self.inputs, self.outputs, self.output_names) == (
-            other.name, other.inputs, other.outputs, other.output_names)
+            other.name,
+            other.inputs,
+            other.outputs,
+            other.output_names,
+        )
 
     def overridden(self, given: Mapping[str, Any]) -> tuple[Graph, dict[str, Any]]:
         """The graph with those of its defaults replaced that stand among `given`, and the rest of `given`."""
         if not isinstance(given, Mapping):
-            raise GraphError(f"values for {self.name}", f"expected arrays by the names of inputs, got {type(given).__name__}",
-                             hint="give a dictionary: {name: array}")
+            raise GraphError(
+                f"values for {self.name}",
+                f"expected arrays by the names of inputs, got {type(given).__name__}",
+                hint="give a dictionary: {name: array}",
+            )
         types = self.defaults.types if self.defaults else {}
         values = {name: value for name, value in given.items() if name in types}
         graph = self.defaults.load(values) if self.defaults and values else self
@@ -284,7 +317,9 @@ class Graph:
                 self.spans.setdefault(n, span)
         return self
 
-    def rebuild(self, replaced: Mapping[Node, Node], spans: Mapping[Node, Span], inputs: Sequence[Node] | None = None) -> Graph:
+    def rebuild(
+        self, replaced: Mapping[Node, Node], spans: Mapping[Node, Span], inputs: Sequence[Node] | None = None
+    ) -> Graph:
         """The same graph with the outputs looked up in `replaced`; itself when nothing changed.
 
         `spans` are those of the nodes that were made for it; a node that was there before keeps its own.
@@ -333,10 +368,14 @@ def _lines(graph: Graph) -> Iterator[str]:
             continue
         names[n] = f"%{len(names) - len(graph.inputs)}"
         call = f"{_head(n.op)}({', '.join(names[i] for i in n.inputs)})"
-        yield f"  {names[n]} = {call} : {n.inferred or '?'}" + (f"    # {graph.spans[n]}".replace("\n", " ") if n in graph.spans else "")
+        yield f"  {names[n]} = {call} : {n.inferred or '?'}" + (
+            f"    # {graph.spans[n]}".replace("\n", " ") if n in graph.spans else ""
+        )
         if isinstance(n.op, Kernel):
             yield from (f"  | {line}" for line in _lines(n.op.body))
-    results = ", ".join(f"{_quoted(label)}={names[n]}" for label, n in zip(graph.output_names, graph.outputs, strict=True))
+    results = ", ".join(
+        f"{_quoted(label)}={names[n]}" for label, n in zip(graph.output_names, graph.outputs, strict=True)
+    )
     yield f"  return {results}"
     yield "}"
 

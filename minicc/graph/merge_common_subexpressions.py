@@ -26,7 +26,15 @@ from minicc.graph.transform import same, transform
 from minicc.ops.base import Operator
 
 COMMUTATIVE = (
-    ops.Add, ops.Mul, ops.And, ops.Or, ops.Xor, ops.Equal, ops.BitwiseAnd, ops.BitwiseOr, ops.BitwiseXor
+    ops.Add,
+    ops.Mul,
+    ops.And,
+    ops.Or,
+    ops.Xor,
+    ops.Equal,
+    ops.BitwiseAnd,
+    ops.BitwiseOr,
+    ops.BitwiseXor,
 )  # not Min and Max: they tell -0.0 from 0.0 by order
 
 

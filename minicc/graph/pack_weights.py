@@ -38,7 +38,13 @@ def _pack(lanes: int, n: Node, inputs: tuple[Node, ...]) -> Node:
 def _pack_conv(n: Node, op: Conv, lanes: int) -> Node:
     x, w = n.inputs
     channels = w.shape[0]
-    if op.groups != 1 or channels < lanes or not isinstance(w.op, Constant) or n.type.size == 0 or not op.is_whole(x, w):
+    if (
+        op.groups != 1
+        or channels < lanes
+        or not isinstance(w.op, Constant)
+        or n.type.size == 0
+        or not op.is_whole(x, w)
+    ):
         return n
     block = 2 * lanes if channels > lanes else lanes
     w = _padded(w, 0, -channels % block)

@@ -205,7 +205,9 @@ def normalized(norm: Any, x: Node, scale: Node, bias: Node, mean: Node, var: Nod
     return None if found is None else ops.Add()(ops.Mul()(x, found[0]), found[1])
 
 
-def normalized_sum(norm: Any, op: Operator, x: Node, w: Node, c: Node, scale: Node, bias: Node, mean: Node, var: Node) -> Node | None:
+def normalized_sum(
+    norm: Any, op: Operator, x: Node, w: Node, c: Node, scale: Node, bias: Node, mean: Node, var: Node
+) -> Node | None:
     """BatchNormalization of `op(x, w) + c` as `op(x, w * a) + b`."""
     found = affine(norm, op(x, w), (scale, bias, mean, var), array_of(c).astype(np.float64))
     if found is None or found[1].size > max(found[0].size, array_of(c).size):
@@ -233,8 +235,12 @@ def holds(wide: DType, narrow: DType) -> bool:
     if narrow.kind == "bool" or narrow is wide:
         return True
     if narrow.is_float or wide.is_float:
-        return narrow.is_float and wide.is_float and {narrow.name, wide.name} != {"float16", "bfloat16"} and (
-            narrow.bits < wide.bits)
+        return (
+            narrow.is_float
+            and wide.is_float
+            and {narrow.name, wide.name} != {"float16", "bfloat16"}
+            and (narrow.bits < wide.bits)
+        )
     return bool(wide.range[0] <= narrow.range[0] and narrow.range[1] <= wide.range[1])
 
 
@@ -306,7 +312,9 @@ _centered = on(ops.Sub(), x, on(Is("mean", (ops.ReduceMean,)), x))
 
 def _standardized(square: Any) -> Any:
     """The pattern of `(x - mean(x)) / sqrt(mean(square) + e)`."""
-    return on(ops.Div(), _centered, on(ops.Sqrt(), on(ops.Add(), on(Is("mean", (ops.ReduceMean,)), square), Known("e"))))
+    return on(
+        ops.Div(), _centered, on(ops.Sqrt(), on(ops.Add(), on(Is("mean", (ops.ReduceMean,)), square), Known("e")))
+    )
 
 
 NORMALIZATION = (

@@ -67,9 +67,13 @@ class _Line:
     def error(self, problem: str, at: int | None = None, hint: str = "") -> GraphError:
         """An error that underlines column `at`, or where the line is read to; without a hint it shows the grammar."""
         column = self.at if at is None else at
-        return GraphError("parse(text)", f"line {self.number}: {problem}",
-                          where=f"{self.content}\n{' ' * column}^ here",
-                          hint=hint or "write it as a graph prints: graph NAME(x: float32[2]) { / %0 = Relu(x) : float32[2] / return y=%0 / }")
+        return GraphError(
+            "parse(text)",
+            f"line {self.number}: {problem}",
+            where=f"{self.content}\n{' ' * column}^ here",
+            hint=hint
+            or "write it as a graph prints: graph NAME(x: float32[2]) { / %0 = Relu(x) : float32[2] / return y=%0 / }",
+        )
 
     def peek(self) -> str:
         """The next token, "" at the end."""
@@ -194,8 +198,14 @@ def _results(line: _Line, values: dict[Any, Node]) -> dict[str, Node]:
     return outputs
 
 
-def _define(line: _Line, lines: list[_Line], values: dict[Any, Node], spans: dict[Node, Span], constants: dict[str, Any],
-            depth: int) -> None:
+def _define(
+    line: _Line,
+    lines: list[_Line],
+    values: dict[Any, Node],
+    spans: dict[Node, Span],
+    constants: dict[str, Any],
+    depth: int,
+) -> None:
     """`%N = Operator(...)(...) : type    # span`, and the body below it if it is a kernel."""
     start = line.at
     result = line.peek()
@@ -245,8 +255,11 @@ def _operator(line: _Line, lines: list[_Line], constants: dict[str, Any], depth:
     try:
         return found(**fields)
     except TypeError as error:
-        raise line.error(f"{name} does not have these fields: {error}", at=at,
-                         hint=f"its fields are {', '.join(found.__match_args__)}") from error  # type: ignore[attr-defined]
+        raise line.error(
+            f"{name} does not have these fields: {error}",
+            at=at,
+            hint=f"its fields are {', '.join(found.__match_args__)}",
+        ) from error  # type: ignore[attr-defined]
 
 
 def _body(line: _Line, lines: list[_Line]) -> list[_Line]:
@@ -275,8 +288,11 @@ def _constant(line: _Line, constants: dict[str, Any]) -> Constant:
             raise line.error(f"no constant has the digest {digest}", at=at, hint="pass graph.constants to parse")
         data = Data(constants[digest])
         if data.digest != digest or TensorType.of(data.array) != type:
-            raise line.error(f"the constant {digest} must be {type} with that digest, got {TensorType.of(data.array)} "
-                      f"with {data.digest}", at=at)
+            raise line.error(
+                f"the constant {digest} must be {type} with that digest, got {TensorType.of(data.array)} "
+                f"with {data.digest}",
+                at=at,
+            )
         return Constant(data)
     line.peek()
     at = line.at

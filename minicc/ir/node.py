@@ -92,7 +92,9 @@ class Node(metaclass=_Interned):
     __slots__ = ("__weakref__",)
     exact_key: ClassVar[bool] = False
     _defaults: ClassVar[dict[str, Any]] = {}
-    _tails: ClassVar[dict[int, tuple[Any, ...]]] = {}  # how many fields are given: the defaults of the rest, where all have one
+    _tails: ClassVar[
+        dict[int, tuple[Any, ...]]
+    ] = {}  # how many fields are given: the defaults of the rest, where all have one
 
     @classmethod
     def intern_key(cls, args: tuple[Any, ...]) -> Any:

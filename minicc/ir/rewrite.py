@@ -223,10 +223,7 @@ def fixpoint(
 
 
 def rewrite(
-    root: T,
-    rules: Iterable[Rule],
-    children: Callable[[T], Sequence[T]],
-    rebuild: Callable[[T, tuple[T, ...]], T],
+    root: T, rules: Iterable[Rule], children: Callable[[T], Sequence[T]], rebuild: Callable[[T, tuple[T, ...]], T]
 ) -> T:
     """Apply `rules` everywhere, bottom-up, until none matches; the rules must make progress."""
     return fixpoint(root, indexed(rules), children, rebuild)

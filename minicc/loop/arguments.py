@@ -42,8 +42,10 @@ class Arguments:
     def checked(self, arrays: Sequence[Any]) -> tuple[list[Array], dict[Var, int]]:
         """The arrays to work on, an input copied where it is not contiguous, and the sizes. Raises RunError."""
         if len(arrays) != len(self.buffers):
-            raise self._error(f"expected {len(self.buffers)} arrays, got {len(arrays)}",
-                              f"give {', '.join(b.name for b in self.buffers)}, in this order")
+            raise self._error(
+                f"expected {len(self.buffers)} arrays, got {len(arrays)}",
+                f"give {', '.join(b.name for b in self.buffers)}, in this order",
+            )
         for buffer, array in zip(self.buffers, arrays, strict=True):
             self._check_type(buffer, array)
         sizes = self._bind(arrays)
@@ -58,11 +60,15 @@ class Arguments:
         if isinstance(array, np.ma.MaskedArray):
             raise self._error(f"{buffer.name} must be an array without a mask, got a masked array", "x.filled(0)")
         if array.dtype != buffer.dtype.numpy:
-            raise self._error(f"{buffer.name} must be of {buffer.dtype}, got {array.dtype}",
-                              f"convert it: x.astype({str(buffer.dtype)!r})")
+            raise self._error(
+                f"{buffer.name} must be of {buffer.dtype}, got {array.dtype}",
+                f"convert it: x.astype({str(buffer.dtype)!r})",
+            )
         if array.ndim != len(buffer.shape):
-            raise self._error(f"{buffer.name} must have {len(buffer.shape)} dimensions, got {array.ndim}: shape {array.shape}",
-                              "reshape the array")
+            raise self._error(
+                f"{buffer.name} must have {len(buffer.shape)} dimensions, got {array.ndim}: shape {array.shape}",
+                "reshape the array",
+            )
 
     def _bind(self, arrays: Sequence[Array]) -> dict[Var, int]:
         """The symbolic sizes, by the shapes; every extent is checked."""
@@ -74,9 +80,15 @@ class Arguments:
                 sizes[extent], origin[extent] = got, f"{buffer.name}.shape[{dim}]"
         for buffer, dim, extent, got in dims:
             if _value(extent, sizes) != got:
-                because = ", ".join(f"{v} is {n}, by {origin[v]}" for v, n in sizes.items()) if isinstance(extent, Expr) else ""
-                raise self._error(f"{buffer.name}.shape[{dim}] must be {extent}, got {got}"
-                                  + (f", but {because}" if because else ""), "give arrays of the shapes of the signature")
+                because = (
+                    ", ".join(f"{v} is {n}, by {origin[v]}" for v, n in sizes.items())
+                    if isinstance(extent, Expr)
+                    else ""
+                )
+                raise self._error(
+                    f"{buffer.name}.shape[{dim}] must be {extent}, got {got}" + (f", but {because}" if because else ""),
+                    "give arrays of the shapes of the signature",
+                )
         return sizes
 
     def _held(self, number: int, array: Array) -> Array:
@@ -85,26 +97,37 @@ class Arguments:
             return np.require(array, requirements=["C", "A"])
         name = self.buffers[number].name
         if not array.flags.writeable:
-            raise self._error(f"{name} is an output and must be writable, got a read-only array", "give a copy: x.copy()")
+            raise self._error(
+                f"{name} is an output and must be writable, got a read-only array", "give a copy: x.copy()"
+            )
         if not array.flags.c_contiguous or not array.flags.aligned:
-            raise self._error(f"{name} is an output and must be C-contiguous, got strides {array.strides} for shape {array.shape}",
-                              "give np.empty(shape, dtype), and copy from it afterwards")
+            raise self._error(
+                f"{name} is an output and must be C-contiguous, got strides {array.strides} for shape {array.shape}",
+                "give np.empty(shape, dtype), and copy from it afterwards",
+            )
         return array
 
     def _check_overlap(self, held: Sequence[Array]) -> None:
         for n in self._outputs:
             for m, other in enumerate(held):
                 if m != n and np.may_share_memory(held[n], other):  # exact, as both are contiguous
-                    raise self._error(f"output {self.buffers[n].name} must not overlap {self.buffers[m].name}, got arrays "
-                                      "that share memory", "give the output an array of its own")
+                    raise self._error(
+                        f"output {self.buffers[n].name} must not overlap {self.buffers[m].name}, got arrays "
+                        "that share memory",
+                        "give the output an array of its own",
+                    )
 
     def _check_sizes(self) -> None:
         """Every symbolic size can be read off a shape."""
         bare = {extent for buffer in self.buffers for extent in buffer.shape if isinstance(extent, Var)}
         for size in self.sizes:
             if size not in bare:
-                raise CodegenError(f"build({self.name})", f"expected an array with {size} as an extent, got {self.signature()}",
-                                   where=str(self.program), hint=f"{size} must be known from a shape: give a tensor of extent {size}")
+                raise CodegenError(
+                    f"build({self.name})",
+                    f"expected an array with {size} as an extent, got {self.signature()}",
+                    where=str(self.program),
+                    hint=f"{size} must be known from a shape: give a tensor of extent {size}",
+                )
 
     def _error(self, problem: str, hint: str) -> RunError:
         return RunError(f"{self.name}(...)", problem, where=self.signature(), hint=hint)

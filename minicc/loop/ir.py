@@ -238,8 +238,9 @@ def map_expressions(s: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
             case Store(buffer, indices, value):
                 return Store(buffer, tuple(map(change, indices)), change(value))
             case Update(buffers, indices, values, inits, axes):
-                return Update(buffers, tuple(map(change, indices)), tuple(map(change, values)),
-                              tuple(map(change, inits)), axes)
+                return Update(
+                    buffers, tuple(map(change, indices)), tuple(map(change, values)), tuple(map(change, inits)), axes
+                )
             case If(cond, body):
                 return If(change(cond), body)
             case Prefetch(buffer, indices):

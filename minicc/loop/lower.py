@@ -26,23 +26,8 @@ from minicc.loop.program import Program
 from minicc.loop.ranges import LARGEST, Ranges, least, lies_within, size_vars
 from minicc.loop.verify import required
 from minicc.te.bounds import Bounds, Interval
-from minicc.te.expr import (
-    OF_TE,
-    Axis,
-    Const,
-    Expr,
-    Load,
-    Reduce,
-    Var,
-    all_of,
-    const,
-    loads,
-    maximum,
-    minimum,
-    substitute,
-    transform,
-    walk,
-)
+from minicc.te.expr import OF_TE, Axis, Const, Expr, Load, Reduce, Var, all_of, const, loads, maximum, minimum
+from minicc.te.expr import substitute, transform, walk
 from minicc.te.extents import same_shape
 from minicc.te.tensor import Compute, Extern, Placeholder, Scan, Scatter, Tensor
 from minicc.types import int64
@@ -135,7 +120,9 @@ class _Lowering:
         self.check(args)
         self.unique = _Names()
         shapes = (*self.order, *self.params)
-        symbols = dict.fromkeys(v for t in shapes for e in t.shape if isinstance(e, Expr) for v in walk(e) if isinstance(v, Var))
+        symbols = dict.fromkeys(
+            v for t in shapes for e in t.shape if isinstance(e, Expr) for v in walk(e) if isinstance(v, Var)
+        )
         self.sizes: dict[Expr, Expr] = {v: Var(self.unique(v.name), v.dtype) for v in symbols}
         self.buffers: dict[Tensor, Buffer] = {}
         self.loops: dict[tuple[Tensor, Axis], str] = {}
@@ -146,12 +133,18 @@ class _Lowering:
         known = ", ".join(t.name for t in args)
         for tensor in self.order:
             if isinstance(tensor.op, Placeholder) and tensor not in set(self.params):
-                raise LoopError(self.call, f"expected every placeholder among args ({known}), got none for {tensor}",
-                                hint=f"add {tensor.name} to args")
+                raise LoopError(
+                    self.call,
+                    f"expected every placeholder among args ({known}), got none for {tensor}",
+                    hint=f"add {tensor.name} to args",
+                )
         for tensor in args:
             if tensor not in set(self.outputs) and not isinstance(tensor.op, Placeholder):
-                raise LoopError(self.call, f"args must be placeholders and outputs, got {tensor}",
-                                hint=f"add {tensor.name} to the outputs, or leave it out of args")
+                raise LoopError(
+                    self.call,
+                    f"args must be placeholders and outputs, got {tensor}",
+                    hint=f"add {tensor.name} to the outputs, or leave it out of args",
+                )
 
     def run(self) -> Lowered:
         params = tuple(self.declare(t) for t in self.params)
@@ -297,7 +290,9 @@ class _Lowering:
                 groups.append((e, {e.index: buffer}))
         for e, found in groups:
             for n in set(range(len(e.values))) - set(found):
-                found[n] = Buffer(self.unique(f"{op.name}_{n}"), e.values[n].dtype, self.extents([a.extent for a in op.axes]))
+                found[n] = Buffer(
+                    self.unique(f"{op.name}_{n}"), e.values[n].dtype, self.extents([a.extent for a in op.axes])
+                )
                 self.internal.append(found[n])
         return [(e, tuple(found[n] for n in range(len(e.values)))) for e, found in groups]
 
@@ -333,9 +328,12 @@ class _Lowering:
         inside[op.update.op] = {op.update.index: result}
         for step in inside:
             if not isinstance(step, Compute) or not step.axes or not same_shape((step.axes[0].extent,), (extent,)):
-                raise LoopError(self.call, f"each step of the scan {op.name} must be a te.compute whose first axis is "
-                                f"time, of extent {extent}, got {step!r}",
-                                hint="give it the time axis, and read the state at t - 1")
+                raise LoopError(
+                    self.call,
+                    f"each step of the scan {op.name} must be a te.compute whose first axis is "
+                    f"time, of extent {extent}, got {step!r}",
+                    hint="give it the time axis, and read the state at t - 1",
+                )
             self.check_times(op, step, inside, steps)
         body = [self.compute(step, targets, {step.axes[0].var: now}) for step, targets in inside.items()]
         return seq(start, self.nest([time], variables, seq(*body)))
@@ -348,11 +346,20 @@ class _Lowering:
         known = Bounds({a.var: _range(a) for a in axes})
         for load in loads(*step.body):
             if load.source is op.state and least(known, known.form(t - 1 - load.indices[0])) < 0:
-                raise LoopError(self.call, f"expected {step.name} to read the state before time {t}, got {load}",
-                                where=str(step), hint=f"read {load.source.name} at {t} - 1")
+                raise LoopError(
+                    self.call,
+                    f"expected {step.name} to read the state before time {t}, got {load}",
+                    where=str(step),
+                    hint=f"read {load.source.name} at {t} - 1",
+                )
             if load.source.op in inside and load.indices[0] is not t:
-                raise LoopError(self.call, f"expected {step.name} to read {load.source.name}, which is computed beside it, at time "
-                                f"{t}, got {load}", where=str(step), hint=f"only {op.state.name} is kept from {first} on: read that")
+                raise LoopError(
+                    self.call,
+                    f"expected {step.name} to read {load.source.name}, which is computed beside it, at time "
+                    f"{t}, got {load}",
+                    where=str(step),
+                    hint=f"only {op.state.name} is kept from {first} on: read that",
+                )
 
     def scatter(self, tensor: Tensor, op: Scatter) -> Stmt:
         """A copy of the data, then its points in order, each under its condition and within bounds."""
@@ -365,7 +372,9 @@ class _Lowering:
             old = Load(result, indices)
             value = substitute(op.combiner.result[0], {op.combiner.left[0]: old, op.combiner.right[0]: value})
         step: Stmt = Store(result, indices, value)
-        within = all_of(*[c for i, extent in zip(indices, self.extents(op.shape), strict=True) for c in (const(0) <= i, i < extent)])
+        within = all_of(
+            *[c for i, extent in zip(indices, self.extents(op.shape), strict=True) for c in (const(0) <= i, i < extent)]
+        )
         for cond in (within, self.into(op.where, variables)):
             if not (isinstance(cond, Const) and cond.value):
                 step = If(cond, step)

@@ -103,9 +103,12 @@ class Placing:
         axes = frozenset(s.axes)
         if moved := sorted(v.name for v in axes & free_vars(*s.indices)):
             where = ", ".join(map(str, s.indices))
-            raise LoopError(f"place_init({self.program.name})", f"expected an accumulator that stays over loop "
-                            f"{moved[0]}, got {s.buffers[0].name}[{where}]", caret(str(self.program), moved[0]),
-                            f"leave {moved[0]} out of the axes of the reduction, or out of the place that it adds to")
+            raise LoopError(
+                f"place_init({self.program.name})",
+                f"expected an accumulator that stays over loop {moved[0]}, got {s.buffers[0].name}[{where}]",
+                caret(str(self.program), moved[0]),
+                f"leave {moved[0]} out of the axes of the reduction, or out of the place that it adds to",
+            )
         start = seq(*[Store(b, s.indices, e) for b, e in zip(s.buffers, s.inits, strict=True)])
         step = self.assign(s)
         return (step, [Pending(axes, start)]) if axes & outer else (seq(start, step), [])
@@ -133,9 +136,13 @@ class Placing:
     def check_inside(self, buffer: Buffer, item: Pending) -> None:
         """Raises LoopError when `item` initialises a buffer that does not exist yet where it goes."""
         if any(isinstance(s, Store) and s.buffer is buffer for s in walk(item.stmt)):
-            raise LoopError(f"place_init({self.program.name})", f"expected {buffer.name} to live through the loops "
-                            f"{', '.join(sorted(v.name for v in item.axes))}, got an allocation inside of them",
-                            caret(str(self.program), buffer.name), "allocate it outside of the reduction")
+            raise LoopError(
+                f"place_init({self.program.name})",
+                f"expected {buffer.name} to live through the loops "
+                f"{', '.join(sorted(v.name for v in item.axes))}, got an allocation inside of them",
+                caret(str(self.program), buffer.name),
+                "allocate it outside of the reduction",
+            )
 
     def assign(self, s: Update) -> Stmt:
         """All components at once: each is stored after the others have read it, through a temporary if need be."""

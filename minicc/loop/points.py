@@ -54,7 +54,10 @@ def meet(var: Var, fixed: Collection[Var], first: Place, second: Place) -> bool 
     if (here := found[0]) is None or (there := found[1]) is None:
         return None
     same = [v for v in fixed if v in here[1] and v in there[1]]
-    keys = [np.broadcast_to(evaluate_expr(place[0], env), (count,)) for place, (count, env) in ((first, here), (second, there))]
+    keys = [
+        np.broadcast_to(evaluate_expr(place[0], env), (count,))
+        for place, (count, env) in ((first, here), (second, there))
+    ]
     for v in same:
         size = 1 + max(int(env[v].max(initial=0)) for _, env in (here, there))
         keys = [key * size + env[v] for key, (_, env) in zip(keys, (here, there), strict=True)]
@@ -87,7 +90,10 @@ def _points(e: Expr, own: set[Var], known: Bounds, truths: Collection[Expr]) -> 
 
 def _computable(e: Expr) -> bool:
     """Whether variables decide its value, the same on every machine."""
-    return all(isinstance(x, Var | Const | Binary | Unary | Cast | Select) and (x.dtype.is_integer or x.dtype is boolean) for x in walk(e))
+    return all(
+        isinstance(x, Var | Const | Binary | Unary | Cast | Select) and (x.dtype.is_integer or x.dtype is boolean)
+        for x in walk(e)
+    )
 
 
 def _tied(names: set[Var], truths: Collection[Expr]) -> set[Var]:

@@ -25,24 +25,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicc.errors import RunError
-from minicc.loop.ir import (
-    PARALLEL,
-    SERIAL,
-    THREAD_AXES,
-    UNROLL,
-    VECTORIZE,
-    Alloc,
-    Buffer,
-    ExternCall,
-    For,
-    If,
-    Prefetch,
-    Seq,
-    Stmt,
-    Store,
-    Update,
-    walk,
-)
+from minicc.loop.ir import PARALLEL, SERIAL, THREAD_AXES, UNROLL, VECTORIZE, Alloc, Buffer, ExternCall, For, If
+from minicc.loop.ir import Prefetch, Seq, Stmt, Store, Update, walk
 from minicc.loop.place_init import place_init
 from minicc.loop.prelude import PRELUDE, RESERVED
 from minicc.te.expr import Binary, Call, Const, Expr, Printer, Unary, Var, const, free_vars, substitute
@@ -207,8 +191,12 @@ def check_sizes(program: Program, sizes: Mapping[Var, int]) -> None:
         if isinstance(holds := simplify(substitute(cond, values)), Const) and not holds.value:
             given = ", ".join(f"{v} = {sizes[v]}" for v in sorted(free_vars(cond), key=str))
             signature = ", ".join(map(repr, (*program.params, *program.outputs)))
-            raise RunError(f"{program.name}(...)", f"expected sizes with {cond}, so that {element} stays inside, got {given}",
-                           where=f"{program.name}({signature})", hint="give arrays whose sizes fit each other")
+            raise RunError(
+                f"{program.name}(...)",
+                f"expected sizes with {cond}, so that {element} stays inside, got {given}",
+                where=f"{program.name}({signature})",
+                hint="give arrays whose sizes fit each other",
+            )
 
 
 def _given_sizes(program: Program, arrays: Sequence[Array]) -> dict[Var, int]:

@@ -170,7 +170,9 @@ class _Pair:
                     mine, other = fewer, less
         return False
 
-    def reaches(self, mine: dict[Expr, int], other: dict[Expr, int], low: int | float, high: int | float, size: int) -> bool:
+    def reaches(
+        self, mine: dict[Expr, int], other: dict[Expr, int], low: int | float, high: int | float, size: int
+    ) -> bool:
         """Whether the difference of two sums, of accesses of their own, can be 0, or as large as `size`."""
         for depth in range(DEPTH):  # the least work that proves it
             (a, b), (c, d) = _interval(self.first.bounds, mine, depth), _interval(self.second.bounds, other, depth)

@@ -93,7 +93,10 @@ def _by_term(bounds: Bounds, form: Linear, term: Expr, depth: int) -> int | floa
             low, constant = bounds.form(x)
             near = (low, constant - d + 1) if times > 0 else (low, constant)
             whole = combine(combine(({}, 0), rest, d), near, times)
-            return max(_divided(least(bounds, whole, depth, math.inf), d), _as_quotient(bounds, rest, times, (low, constant), d, depth))
+            return max(
+                _divided(least(bounds, whole, depth, math.inf), d),
+                _as_quotient(bounds, rest, times, (low, constant), d, depth),
+            )
     return -math.inf
 
 
@@ -115,7 +118,11 @@ def _as_quotient(bounds: Bounds, rest: Linear, times: int, inner: Linear, d: int
     if not within:
         return -math.inf
     grown = combine(inner, (within, 0), d)
-    end = least(bounds, grown, depth, math.inf) if times > 0 else -least(bounds, combine(({}, 0), grown, -1), depth, math.inf)
+    end = (
+        least(bounds, grown, depth, math.inf)
+        if times > 0
+        else -least(bounds, combine(({}, 0), grown, -1), depth, math.inf)
+    )
     beside = least(bounds, combine(rest, (within, 0), -times), depth, math.inf)
     return times * (int(end) // d) + beside if math.isfinite(end) and math.isfinite(beside) else -math.inf
 

@@ -13,21 +13,8 @@ writes them.
 from __future__ import annotations
 
 from minicc.ir.node import replace
-from minicc.loop.ir import (
-    Alloc,
-    Buffer,
-    ExternCall,
-    For,
-    If,
-    Prefetch,
-    Stmt,
-    Store,
-    Update,
-    expressions,
-    rewrite,
-    seq,
-    walk,
-)
+from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Stmt, Store, Update, expressions, rewrite, seq
+from minicc.loop.ir import walk
 from minicc.loop.program import Program
 from minicc.te.expr import loads
 

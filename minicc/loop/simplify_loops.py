@@ -13,27 +13,8 @@ buffers that nobody touches.
 from __future__ import annotations
 
 from minicc.ir.node import replace
-from minicc.loop.ir import (
-    PARALLEL,
-    SERIAL,
-    UNROLL,
-    VECTORIZE,
-    Alloc,
-    ExternCall,
-    For,
-    If,
-    Prefetch,
-    Seq,
-    Stmt,
-    Store,
-    Update,
-    expressions,
-    map_bodies,
-    map_expressions,
-    seq,
-    substitute_vars,
-    walk,
-)
+from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, ExternCall, For, If, Prefetch, Seq, Stmt, Store
+from minicc.loop.ir import Update, expressions, map_bodies, map_expressions, seq, substitute_vars, walk
 from minicc.loop.program import Program
 from minicc.loop.ranges import Ranges, inside, sizes
 from minicc.te.bounds import assume

@@ -21,45 +21,16 @@ from functools import lru_cache
 from typing import NoReturn
 
 from minicc.errors import LoopError, caret
-from minicc.loop.ir import (
-    PARALLEL,
-    SERIAL,
-    THREAD_AXES,
-    UNROLL,
-    VECTORIZE,
-    Alloc,
-    Buffer,
-    ExternCall,
-    For,
-    If,
-    Prefetch,
-    Seq,
-    Stmt,
-    Store,
-    Update,
-)
+from minicc.loop.ir import PARALLEL, SERIAL, THREAD_AXES, UNROLL, VECTORIZE, Alloc, Buffer, ExternCall, For, If
+from minicc.loop.ir import Prefetch, Seq, Stmt, Store, Update
 from minicc.loop.points import outside
 from minicc.loop.program import Program
 from minicc.loop.races import Access, meeting
 from minicc.loop.ranges import Ranges, inside, least, size_vars, sizes, within
 from minicc.loop.requirements import FALSE, condition
 from minicc.te.bounds import Bounds, assume
-from minicc.te.expr import (
-    Binary,
-    Const,
-    Expr,
-    Load,
-    Reduce,
-    Select,
-    Var,
-    all_of,
-    any_of,
-    binary,
-    children,
-    const,
-    free_vars,
-    unary,
-)
+from minicc.te.expr import Binary, Const, Expr, Load, Reduce, Select, Var, all_of, any_of, binary, children, const
+from minicc.te.expr import free_vars, unary
 from minicc.types import boolean, int64
 
 _KINDS = (SERIAL, PARALLEL, VECTORIZE, UNROLL, *THREAD_AXES)
@@ -99,8 +70,10 @@ class _Known:
     def within(self, index: Expr, extent: int | Expr) -> bool:
         """Whether 0 <= index < extent is proven."""
         tests = binary("le", const(0), index), binary("lt", index, extent)
-        return all(test in self.truths or least(self.bounds, form) >= 0
-                   for test, form in zip(tests, within(self.bounds, index, extent), strict=True))
+        return all(
+            test in self.truths or least(self.bounds, form) >= 0
+            for test, form in zip(tests, within(self.bounds, index, extent), strict=True)
+        )
 
     def may_be(self, cond: Expr, truth: bool) -> bool:
         """Whether `cond` may have that value, by what is known and by what it says itself: `1 <= i and i < 1` does not."""
@@ -120,14 +93,20 @@ class _Verifier:
         self.requires = conjuncts(*[cond for cond, _ in program.requires])
 
     def run(self) -> None:
-        for name in (*[v.name for v in self.variables], *[b.name for b in (*self.program.params, *self.program.outputs)]):
+        for name in (
+            *[v.name for v in self.variables],
+            *[b.name for b in (*self.program.params, *self.program.outputs)],
+        ):
             self.claim(name)
         self.buffers.update(self.program.params, self.program.outputs)
         self.visit(self.program.body, _Known(self.as_required(sizes(self.program))))
         for buffer in self.program.outputs:
             if buffer not in self.written and 0 not in buffer.shape:
-                self.fail(f"expected every output to be written, got no store to {buffer}", buffer.name,
-                          f"store to each element of {buffer.name}, or leave it out of the outputs")
+                self.fail(
+                    f"expected every output to be written, got no store to {buffer}",
+                    buffer.name,
+                    f"store to each element of {buffer.name}, or leave it out of the outputs",
+                )
 
     def fail(self, problem: str, culprit: str, hint: str) -> NoReturn:
         raise LoopError(f"verify({self.program.name})", problem, caret(str(self.program), culprit), hint)
@@ -177,14 +156,21 @@ class _Verifier:
         if isinstance(s.extent, Expr):
             self.exprs((s.extent,), known)
             if s.extent.dtype is not int64:
-                self.fail(f"the extent of loop {s.name} must be int64, got {s.extent.dtype}", s.name, "cast it: x.astype(int64)")
+                self.fail(
+                    f"the extent of loop {s.name} must be int64, got {s.extent.dtype}",
+                    s.name,
+                    "cast it: x.astype(int64)",
+                )
         elif s.extent <= 0:
             return  # nothing in it runs
         before, around = len(self.accesses), self.trips
         self.variables.add(s.var)
         if isinstance(s.extent, Expr):
             self.trips = [*around, s.extent]
-            self.visit(s.body, _Known(self.as_required(inside(s, known.ranges)), known.truths | {binary("lt", s.var, s.extent)}))
+            self.visit(
+                s.body,
+                _Known(self.as_required(inside(s, known.ranges)), known.truths | {binary("lt", s.var, s.extent)}),
+            )
         else:
             self.visit(s.body, _Known(inside(s, known.ranges), known.truths))
         self.variables.discard(s.var)
@@ -197,8 +183,12 @@ class _Verifier:
         if found := meeting(s, [a for a in accesses if a.buffer in shared]):
             first, second = found if found[0].write else found[::-1]
             verb = "writes" if second.write else "reads"
-            self.fail(f"iterations of the {s.kind} loop {s.name} must be independent, but one writes {first} and "
-                      f"another {verb} {second}", f"for {s.name} in", f"make {s.name} serial, or allocate {first.buffer.name} inside of it")
+            self.fail(
+                f"iterations of the {s.kind} loop {s.name} must be independent, but one writes {first} and "
+                f"another {verb} {second}",
+                f"for {s.name} in",
+                f"make {s.name} serial, or allocate {first.buffer.name} inside of it",
+            )
 
     def guard(self, cond: Expr, body: Stmt, known: _Known) -> None:
         self.exprs((cond,), known)
@@ -209,38 +199,66 @@ class _Verifier:
 
     def prefetch(self, buffer: Buffer, indices: tuple[Expr, ...], known: _Known) -> None:
         if buffer not in self.buffers:
-            self.fail(f"prefetch of {buffer.name} is outside of its scope", buffer.name, f"prefetch inside of the allocation of {buffer.name}")
+            self.fail(
+                f"prefetch of {buffer.name} is outside of its scope",
+                buffer.name,
+                f"prefetch inside of the allocation of {buffer.name}",
+            )
         for var in free_vars(*indices) - self.variables:
             self.fail(f"{var} is used outside of its loop", var.name, f"move the statement into the loop {var.name}")
         self.exprs(indices, known)
 
     def extern(self, s: ExternCall, known: _Known) -> None:
         if s.output in self.program.params:
-            self.fail(f"inputs must not be written, got a call of {s.function} that writes {s.output}", s.output.name,
-                      "write to a buffer of its own, and copy")
+            self.fail(
+                f"inputs must not be written, got a call of {s.function} that writes {s.output}",
+                s.output.name,
+                "write to a buffer of its own, and copy",
+            )
         if s.output in s.inputs:
-            self.fail(f"{s.function} must not read {s.output.name}, which it writes", s.output.name, "write to a buffer of its own, and copy")
+            self.fail(
+                f"{s.function} must not read {s.output.name}, which it writes",
+                s.output.name,
+                "write to a buffer of its own, and copy",
+            )
         for buffer in (*s.inputs, s.output):
             if buffer not in self.buffers:
-                self.fail(f"{buffer.name} is outside of its scope", f"{s.function}", f"move the call into the allocation of {buffer.name}")
+                self.fail(
+                    f"{buffer.name} is outside of its scope",
+                    f"{s.function}",
+                    f"move the call into the allocation of {buffer.name}",
+                )
             if buffer is not s.output and buffer not in self.written:
-                self.fail(f"{buffer.name} is read by {s.function} before anything is written to it", buffer.name,
-                          f"fill {buffer.name} before the call")
+                self.fail(
+                    f"{buffer.name} is read by {s.function} before anything is written to it",
+                    buffer.name,
+                    f"fill {buffer.name} before the call",
+                )
             self.accesses.append(Access(buffer, (const(0),) * len(buffer.shape), known.bounds, buffer is s.output))
         self.written.add(s.output)
 
     def update(self, s: Update, known: _Known) -> None:
         target = Access(s.buffers[0], s.indices, known.bounds, True)
         if not len(s.buffers) == len(s.values) == len(s.inits):
-            self.fail(f"an update of {len(s.buffers)} buffers needs as many values and inits, got {len(s.values)} and "
-                      f"{len(s.inits)}", target.buffer.name, "one value and one init for each buffer")
+            self.fail(
+                f"an update of {len(s.buffers)} buffers needs as many values and inits, got {len(s.values)} and "
+                f"{len(s.inits)}",
+                target.buffer.name,
+                "one value and one init for each buffer",
+            )
         for axis in s.axes:
             if axis not in self.variables:
-                self.fail(f"{target} is reduced over {axis}, which is no loop around it", axis.name,
-                          f"put the update into a loop {axis.name}, or leave it out of the axes")
+                self.fail(
+                    f"{target} is reduced over {axis}, which is no loop around it",
+                    axis.name,
+                    f"put the update into a loop {axis.name}, or leave it out of the axes",
+                )
             if axis in free_vars(*s.indices):
-                self.fail(f"{target} is reduced over {axis}, so its indices must not depend on it", axis.name,
-                          f"leave {axis.name} out of the axes, or out of the indices")
+                self.fail(
+                    f"{target} is reduced over {axis}, so its indices must not depend on it",
+                    axis.name,
+                    f"leave {axis.name} out of the axes, or out of the indices",
+                )
         self.exprs((*s.indices, *s.inits), known)
         for buffer, value in zip(s.buffers, s.inits, strict=True):
             self.write(buffer, s.indices, value, known)
@@ -250,10 +268,17 @@ class _Verifier:
 
     def write(self, buffer: Buffer, indices: tuple[Expr, ...], value: Expr, known: _Known) -> None:
         if buffer in self.program.params:
-            self.fail(f"inputs must not be written, got a store to {buffer}", buffer.name, "store to a buffer of its own: an allocation or an output")
+            self.fail(
+                f"inputs must not be written, got a store to {buffer}",
+                buffer.name,
+                "store to a buffer of its own: an allocation or an output",
+            )
         if value.dtype is not buffer.dtype:
-            self.fail(f"{buffer.name} holds {buffer.dtype}, got a value of {value.dtype}: {value}", buffer.name,
-                      f"cast it: x.astype({str(buffer.dtype)!r})")
+            self.fail(
+                f"{buffer.name} holds {buffer.dtype}, got a value of {value.dtype}: {value}",
+                buffer.name,
+                f"cast it: x.astype({str(buffer.dtype)!r})",
+            )
         self.access(buffer, indices, known, True)
         self.written.add(buffer)
 
@@ -274,8 +299,11 @@ class _Verifier:
                 case Load():
                     self.access(x.source, x.indices, here, False)
                 case Reduce():
-                    self.fail(f"a loop program has no reductions in expressions, got {x}", x.combiner.name,
-                              "lower it: a reduction is an Update of a buffer")
+                    self.fail(
+                        f"a loop program has no reductions in expressions, got {x}",
+                        x.combiner.name,
+                        "lower it: a reduction is an Update of a buffer",
+                    )
                 case Select(cond, then, other):
                     pending.append((cond, here))
                     sides = ((then, True), (other, False))
@@ -286,12 +314,23 @@ class _Verifier:
     def access(self, buffer: Buffer, indices: tuple[Expr, ...], known: _Known, write: bool) -> None:
         found = Access(buffer, indices, known.bounds, write, known.truths)
         if buffer not in self.buffers:
-            self.fail(f"{found} is outside of the scope of {buffer.name}", str(found), f"move the statement into the allocation of {buffer.name}")
+            self.fail(
+                f"{found} is outside of the scope of {buffer.name}",
+                str(found),
+                f"move the statement into the allocation of {buffer.name}",
+            )
         if not write and buffer not in self.written:
-            self.fail(f"{found} is read before anything is written to {buffer.name}", str(found), f"fill {buffer.name} before it is read")
+            self.fail(
+                f"{found} is read before anything is written to {buffer.name}",
+                str(found),
+                f"fill {buffer.name} before it is read",
+            )
         if len(indices) != len(buffer.shape):
-            self.fail(f"{buffer} has {len(buffer.shape)} dimensions, got {len(indices)} indices: {found}", str(found),
-                      f"give {len(buffer.shape)} indices")
+            self.fail(
+                f"{buffer} has {len(buffer.shape)} dimensions, got {len(indices)} indices: {found}",
+                str(found),
+                f"give {len(buffer.shape)} indices",
+            )
         for var in free_vars(*indices) - self.variables:
             self.fail(f"{var} is used outside of its loop", var.name, f"move the statement into the loop {var.name}")
         for index, extent in zip(indices, buffer.shape, strict=True):
@@ -311,9 +350,14 @@ class _Verifier:
             low, high = known.bounds.of(index)
             limit = f"0 <= {index}" if low < 0 else f"{index} < {extent}"
             way = "store" if found.write else "read"
-            at = "".join([f", {n} where {', '.join([f'{v} = {x}' for v, x in at.items()])}" for n, at in points or () if at])
-            self.fail(f"expected an index in [0, {extent}) of {found}, got {index}, which may be in [{low}, {high}]{at}", str(found),
-                      f"{way} it only where {limit} holds (te.if_then_else), pad {found.buffer.name}, or make the loops shorter")
+            at = "".join(
+                [f", {n} where {', '.join([f'{v} = {x}' for v, x in at.items()])}" for n, at in points or () if at]
+            )
+            self.fail(
+                f"expected an index in [0, {extent}) of {found}, got {index}, which may be in [{low}, {high}]{at}",
+                str(found),
+                f"{way} it only where {limit} holds (te.if_then_else), pad {found.buffer.name}, or make the loops shorter",
+            )
         elif self.needs is not None:
             for part in sorted(conjuncts(cond), key=str):
                 self.needs.setdefault(part, str(found))
@@ -321,10 +365,16 @@ class _Verifier:
     def condition(self, index: Expr, extent: int | Expr, known: _Known) -> Expr:
         """What the sizes must be for `index` to be inside, if they decide it, and if the loops around run at all."""
         growing = isinstance(extent, Expr)
-        cond = all_of(*[condition(known.bounds, form, self.sizes, growing) for form in within(known.bounds, index, extent)])
+        cond = all_of(
+            *[condition(known.bounds, form, self.sizes, growing) for form in within(known.bounds, index, extent)]
+        )
         for trips in self.trips:
             never = binary("lt", trips, 1)
-            if cond is not FALSE and free_vars(trips) <= self.sizes and not Bounds(assume(never, sizes(self.program))).of(cond)[0]:
+            if (
+                cond is not FALSE
+                and free_vars(trips) <= self.sizes
+                and not Bounds(assume(never, sizes(self.program))).of(cond)[0]
+            ):
                 cond = all_of(*[any_of(part, never) for part in sorted(conjuncts(cond), key=str)])
         return cond
 

@@ -23,7 +23,9 @@ from minicc.te.expr import Binary, Call, Cast, Const, Expr, Load, binary, cast, 
 from minicc.types import DType, bfloat16, boolean, float16, float32, int8, uint8
 
 NARROW = (float16, bfloat16)
-EXACT = frozenset({"min", "max", "truncmod", "fmod", "floor", "ceil", "round", "trunc", "fabs", "copysign"})  # no rounding
+EXACT = frozenset(
+    {"min", "max", "truncmod", "fmod", "floor", "ceil", "round", "trunc", "fabs", "copysign"}
+)  # no rounding
 
 
 def widen_floats(program: Program) -> Program:
@@ -40,7 +42,9 @@ class _Widening:
     def stmt(self, s: Stmt) -> Stmt:
         self.reads()
         match s:
-            case Alloc(buffer, body) if buffer.scope == "local" and buffer.dtype in NARROW and not _is_given(buffer, body):
+            case Alloc(buffer, body) if (
+                buffer.scope == "local" and buffer.dtype in NARROW and not _is_given(buffer, body)
+            ):
                 self.wide[buffer] = replace(buffer, dtype=float32)
                 return Alloc(self.wide[buffer], self.stmt(body))
             case Store(buffer, indices, value):

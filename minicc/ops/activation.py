@@ -160,7 +160,9 @@ class Gelu(Activation):
     def check(self, *types: TensorType) -> None:
         Elementwise.check(self, *types)
         if self.approximate not in ("none", "tanh"):
-            raise self.error(f'approximate must be "none" or "tanh", got {self.approximate!r}', *types, hint='approximate="none"')
+            raise self.error(
+                f'approximate must be "none" or "tanh", got {self.approximate!r}', *types, hint='approximate="none"'
+            )
 
     def reference(self, x: Array) -> Any:
         if self.approximate == "tanh":
@@ -324,8 +326,12 @@ class PRelu(Elementwise):
     def check(self, x: TensorType, slope: TensorType) -> None:
         Elementwise.check(self, x, slope)
         if broadcast(str(self), x.shape, slope.shape) != x.shape:
-            raise self.error(f"slope must broadcast to {x.shape}, got {slope.shape}", x, slope,
-                             hint="one slope for all, or one for each channel: reshape it to (C, 1, 1)")
+            raise self.error(
+                f"slope must broadcast to {x.shape}, got {slope.shape}",
+                x,
+                slope,
+                hint="one slope for all, or one for each channel: reshape it to (C, 1, 1)",
+            )
 
     def reference(self, x: Array, slope: Array) -> Any:
         return np.where(x > 0, x, x * slope)
@@ -356,8 +362,13 @@ class Clip(Elementwise):
     def check(self, x: TensorType, low: TensorType, high: TensorType) -> None:
         Elementwise.check(self, x, low, high)
         if low.shape or high.shape:
-            raise self.error(f"limits must be scalars, got shapes {low.shape} and {high.shape}", x, low, high,
-                             hint="give numbers, or arrays of shape ()")
+            raise self.error(
+                f"limits must be scalars, got shapes {low.shape} and {high.shape}",
+                x,
+                low,
+                high,
+                hint="give numbers, or arrays of shape ()",
+            )
 
     def reference(self, x: Array, low: Array, high: Array) -> Any:
         return np.minimum(np.maximum(x, low), high)

@@ -149,7 +149,9 @@ class Mod(Binary):
     def check(self, *types: TensorType) -> None:
         Elementwise.check(self, *types)
         if types[0].dtype.is_float and not self.fmod:
-            raise self.error(f"floats are only defined for fmod=True, got {types[0].dtype}", *types, hint="set fmod=True")
+            raise self.error(
+                f"floats are only defined for fmod=True, got {types[0].dtype}", *types, hint="set fmod=True"
+            )
 
     def reference(self, a: Array, b: Array) -> Any:
         return np.fmod(a, b) if self.fmod else np.mod(a, b)
@@ -236,7 +238,9 @@ class BitShift(Binary):
     def check(self, *types: TensorType) -> None:
         Elementwise.check(self, *types)
         if self.direction not in ("LEFT", "RIGHT"):
-            raise self.error(f"direction must be LEFT or RIGHT, got {self.direction!r}", *types, hint='direction="LEFT"')
+            raise self.error(
+                f"direction must be LEFT or RIGHT, got {self.direction!r}", *types, hint='direction="LEFT"'
+            )
 
     def reference(self, a: Array, b: Array) -> Any:
         inside = (b >= 0) & (b < 8 * a.dtype.itemsize)

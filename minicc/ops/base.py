@@ -72,10 +72,9 @@ class Draw(Protocol):
     def number(self, low: float, high: float) -> float: ...
     def shape(self, rank: int | tuple[int, int] = (0, 4), low: int = 0, high: int = 7) -> tuple[int, ...]: ...
     def dtype(self, kinds: Sequence[str] = ("float",)) -> DType: ...
-    def type(
-        self, kinds: Sequence[str] = ("float",), rank: int | tuple[int, int] = (0, 4), low: int = 0
-    ) -> TensorType:
+    def type(self, kinds: Sequence[str] = ("float",), rank: int | tuple[int, int] = (0, 4), low: int = 0) -> TensorType:
         """The type of an input; in a random graph preferably that of a value already there."""
+
     def array(self, type: TensorType, low: float | None = None, high: float | None = None) -> Array: ...
     def broadcastable(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """A shape that broadcasts with `shape` to `shape`."""
@@ -230,5 +229,9 @@ def axis_of(call: Operator, axis: int, type: TensorType, rank: int | None = None
     rank = type.rank if rank is None else rank
     extent = max(rank, 1)  # a scalar is taken as a vector of one
     if not -extent <= axis < extent:
-        raise call.error(f"axis must be in [{-extent}, {extent - 1}], got {axis}", type, hint="axes count from 0, or back from -1, the last one")
+        raise call.error(
+            f"axis must be in [{-extent}, {extent - 1}], got {axis}",
+            type,
+            hint="axes count from 0, or back from -1, the last one",
+        )
     return axis % rank if rank else 0

@@ -208,8 +208,11 @@ class Where(Elementwise):
     def check(self, *types: TensorType) -> None:
         condition, a, b = types
         if condition.dtype is not boolean or a.dtype is not b.dtype:
-            raise self.error("expected a bool and two of one dtype, got "
-                             f"{condition.dtype}, {a.dtype} and {b.dtype}", *types, hint="insert a Cast")
+            raise self.error(
+                f"expected a bool and two of one dtype, got {condition.dtype}, {a.dtype} and {b.dtype}",
+                *types,
+                hint="insert a Cast",
+            )
 
     def reference(self, condition: Array, a: Array, b: Array) -> Any:
         return np.where(condition, a, b)

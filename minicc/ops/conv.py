@@ -45,7 +45,9 @@ def result_names(rank: int) -> list[str]:
 
 def _check(op: Any, x: TensorType, w: TensorType, channels: int) -> None:
     """What Conv and ConvTranspose ask alike; `channels` are those of `x` that `w` says."""
-    problem = op.sliding.problem(x.rank - 2, w.shape[2:]) if x.rank == w.rank else "expected data and weights of one rank"
+    problem = (
+        op.sliding.problem(x.rank - 2, w.shape[2:]) if x.rank == w.rank else "expected data and weights of one rank"
+    )
     if not problem and x.dtype is not w.dtype:
         problem = f"expected weights of {x.dtype} as the data, got {w.dtype}"
     if not problem and (op.groups < 1 or not same_dim(x.shape[1], channels) or w.shape[0] % op.groups):
@@ -89,8 +91,12 @@ class Conv(Operator):
         if problem := longest(windows):
             raise self.error(problem, x, w, hint="pad by less")
         if any(window.count == 0 for window in windows):
-            raise self.error(f"the kernel {w.shape[2:]} is larger than the padded data", x, w,
-                             hint="choose a smaller kernel or dilation, or larger pads")
+            raise self.error(
+                f"the kernel {w.shape[2:]} is larger than the padded data",
+                x,
+                w,
+                hint="choose a smaller kernel or dilation, or larger pads",
+            )
         return TensorType(x.dtype, (x.shape[0], w.shape[0], *[window.count for window in windows]))
 
     def numpy(self, x: Array, w: Array) -> Array:
@@ -124,7 +130,10 @@ class Conv(Operator):
         def element(n: Expr, oc: Expr, *o: Expr) -> Expr:
             channel = ic.var if self.groups == 1 else oc // per_group * w.shape[1] + ic.var
             places = [v.place(i, k.var) for i, k, v in zip(o, taps, windows, strict=True)]
-            left, right = x[(n, channel, *places)], w[(oc, ic.var, *[k.var + v.first for k, v in zip(taps, windows, strict=True)])]
+            left, right = (
+                x[(n, channel, *places)],
+                w[(oc, ic.var, *[k.var + v.first for k, v in zip(taps, windows, strict=True)])],
+            )
             product = cast(left, wide) * cast(right, wide)
             if far:
                 inside = [cond for i, p, v in zip(o, places, windows, strict=True) for cond in v.inside(i, p)]
@@ -210,7 +219,9 @@ class ConvTranspose(Operator):
                 total = max(full - size, 0)
                 begin = total // 2 if self.auto_pad == "SAME_UPPER" else total - total // 2
             # of one element or one tap the distance means nothing, however large it is
-            found.append(Window(size, taps, strides[a] if count > 1 else 1, dilation[a] if taps > 1 else 1, begin, 0, count))
+            found.append(
+                Window(size, taps, strides[a] if count > 1 else 1, dilation[a] if taps > 1 else 1, begin, 0, count)
+            )
         return tuple(found)
 
     def _problem(self, x: TensorType, w: TensorType) -> str:
@@ -234,10 +245,19 @@ class ConvTranspose(Operator):
         windows = self.windows(x.shape[2:], w.shape[2:])
         shape = tuple(window.size for window in windows)
         if min(shape) < 0:
-            raise self.error(f"the padding leaves nothing: {shape}", x, w, hint="choose smaller pads, or a larger output_padding or stride")
+            raise self.error(
+                f"the padding leaves nothing: {shape}",
+                x,
+                w,
+                hint="choose smaller pads, or a larger output_padding or stride",
+            )
         if max(max(v.size, v.begin + v.size, (v.count - 1) * v.stride + v.reach) for v in windows) > LONGEST:
-            raise self.error(f"an axis of the result, before it is cropped to {shape}, is more than 2**48 elements", x, w,
-                             hint="choose smaller strides or dilations")
+            raise self.error(
+                f"an axis of the result, before it is cropped to {shape}, is more than 2**48 elements",
+                x,
+                w,
+                hint="choose smaller strides or dilations",
+            )
         return TensorType(x.dtype, (x.shape[0], w.shape[1] * self.groups, *shape))
 
     def numpy(self, x: Array, w: Array) -> Array:

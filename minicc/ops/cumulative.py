@@ -72,7 +72,9 @@ class CumSum(Widening):
 
         first = te.compute((1, *rest), lambda t, *i: source(t, i), name="cumsum_first", names=names)
         state = te.placeholder((extent, *rest), first.dtype, name="cumsum_state")
-        update = te.compute(state.shape, lambda t, *i: state[(t - 1, *i)] + source(t, i), name="cumsum_step", names=names)
+        update = te.compute(
+            state.shape, lambda t, *i: state[(t - 1, *i)] + source(t, i), name="cumsum_step", names=names
+        )
         total = te.scan(first, update, state, name="cumsum_scan")
 
         def element(*indices: Expr) -> Expr:

@@ -41,18 +41,27 @@ class Einsum(Widening):
         left, arrow, right = self.equation.replace(" ", "").partition("->")
         terms = left.split(",")
         if len(terms) != len(types):
-            raise self.error(f"the equation has {len(terms)} terms for {len(types)} inputs", *types,
-                             hint="write one term for each input, with commas between: ij,jk->ik")
+            raise self.error(
+                f"the equation has {len(terms)} terms for {len(types)} inputs",
+                *types,
+                hint="write one term for each input, with commas between: ij,jk->ik",
+            )
         for term in [*terms, right]:
             rest = term.replace("...", "", 1)
             if rest and not (rest.isascii() and rest.isalpha()):
-                raise self.error(f'a term is letters and at most one "...", got {term!r}', *types,
-                                 hint="for example ij,jk->ik or ...ij,...jk->...ik")
+                raise self.error(
+                    f'a term is letters and at most one "...", got {term!r}',
+                    *types,
+                    hint="for example ij,jk->ik or ...ij,...jk->...ik",
+                )
         spare = [t.rank - len(term.replace("...", "")) for term, t in zip(terms, types, strict=True)]
         for term, t, count in zip(terms, types, spare, strict=True):
             if count < 0 or (count and "..." not in term):
-                raise self.error(f"term {term!r} does not describe rank {t.rank}", *types,
-                                 hint="write one letter for each dimension, or ... for the leading ones")
+                raise self.error(
+                    f"term {term!r} does not describe rank {t.rank}",
+                    *types,
+                    hint="write one letter for each dimension, or ... for the leading ones",
+                )
         widest = max(spare, default=0)
         inputs = [self._labels(term, count, widest) for term, count in zip(terms, spare, strict=True)]
         if not arrow:
@@ -71,10 +80,15 @@ class Einsum(Widening):
     def _check_output(self, right: str, inputs: list[Labels], output: Labels, types: Sequence[TensorType]) -> None:
         known = {label for labels in inputs for label in labels}
         if unknown := [label for label in output if label not in known]:
-            raise self.error(f"the output has {', '.join(unknown)}, which no input has", *types,
-                             hint="every letter of the output stands in an input")
+            raise self.error(
+                f"the output has {', '.join(unknown)}, which no input has",
+                *types,
+                hint="every letter of the output stands in an input",
+            )
         if len(set(output)) < len(output):
-            raise self.error(f"the output repeats a letter: {right!r}", *types, hint="use each letter of the output once")
+            raise self.error(
+                f"the output repeats a letter: {right!r}", *types, hint="use each letter of the output once"
+            )
         dropped = {label for label in known - set(output) if label not in right and len(label) > 1}
         if dropped:
             raise self.error('the output drops the axes of "..."', *types, hint='write "..." after "->", too')
@@ -86,13 +100,19 @@ class Einsum(Widening):
             mine: dict[str, Any] = {}
             for label, dim in zip(labels, t.shape, strict=True):
                 if not same_dim(mine.setdefault(label, dim), dim):
-                    raise self.error(f"axis {label} must have one extent, got {mine[label]} and {dim}", *types,
-                                     hint="use another letter, or make the extents equal")
+                    raise self.error(
+                        f"axis {label} must have one extent, got {mine[label]} and {dim}",
+                        *types,
+                        hint="use another letter, or make the extents equal",
+                    )
             for label, dim in mine.items():
                 known = extents.setdefault(label, dim)
                 if len(label) == 1 and 1 not in (known, dim) and not same_dim(known, dim):
-                    raise self.error(f"axis {label} must have one extent, got {known} and {dim}", *types,
-                                     hint="use another letter, or make the extents equal")
+                    raise self.error(
+                        f"axis {label} must have one extent, got {known} and {dim}",
+                        *types,
+                        hint="use another letter, or make the extents equal",
+                    )
                 extents[label] = broadcast(str(self), (known,), (dim,))[0]
         return extents
 
@@ -136,7 +156,9 @@ class Einsum(Widening):
             extents = self._extents(inputs, [x.type for x in xs])
             shapes = [tuple(extents[label] if len(label) == 1 else dim for label, dim in zip(labels, x.type.shape, strict=True))
                       for labels, x in zip(inputs, xs, strict=True)]  # fmt: skip
-            xs = tuple(x if shape == x.type.shape else R.broadcast_to(x, shape) for x, shape in zip(xs, shapes, strict=True))
+            xs = tuple(
+                x if shape == x.type.shape else R.broadcast_to(x, shape) for x, shape in zip(xs, shapes, strict=True)
+            )
             return R.einsum(list(xs), self.equation)
         return R.broadcast_to(like(xs[0], 0), self.infer(*[x.type for x in xs]).shape)
 

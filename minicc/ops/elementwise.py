@@ -95,20 +95,26 @@ class Elementwise(Widening):
         """Raise TypeInferenceError unless the types are acceptable."""
         first = types[0].dtype
         if any(t.dtype is not first for t in types):
-            raise self.error(f"inputs must have one dtype, got {' and '.join(str(t.dtype) for t in types)}", *types,
-                             hint="insert a Cast")
+            raise self.error(
+                f"inputs must have one dtype, got {' and '.join(str(t.dtype) for t in types)}",
+                *types,
+                hint="insert a Cast",
+            )
         self.accept(*types)
 
     def accept(self, *types: TensorType) -> None:
         """Raise TypeInferenceError unless every dtype is of an accepted kind."""
         for t in types:
             if t.dtype.kind not in self.accepts:
-                raise self.error(f"expected a dtype of kind {' or '.join(self.accepts)}, got {t.dtype}", *types,
-                                 hint="insert a Cast")
+                raise self.error(
+                    f"expected a dtype of kind {' or '.join(self.accepts)}, got {t.dtype}", *types, hint="insert a Cast"
+                )
 
     def infer(self, *types: TensorType) -> TensorType:
         if len(types) != self.arity:
-            raise self.error(f"expected {self.arity} inputs, got {len(types)}", *types, hint=f"give {self.arity} inputs")
+            raise self.error(
+                f"expected {self.arity} inputs, got {len(types)}", *types, hint=f"give {self.arity} inputs"
+            )
         self.check(*types)
         return TensorType(self.result_dtype(*[t.dtype for t in types]), broadcast(str(self), *[t.shape for t in types]))
 
@@ -377,6 +383,7 @@ class BitwiseNot(Elementwise):
 
     def scalar(self, x: Expr) -> Expr:
         return binary("bitxor", x, const(-1, x.dtype))
+
 
 __all__ = [
     "ANY", "INTEGER", "NUMERIC", "SIGNED", "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Binary",

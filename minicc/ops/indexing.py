@@ -16,20 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import te
-from minicc.ops.base import (
-    OPERAND,
-    Array,
-    Draw,
-    Example,
-    Kind,
-    Operand,
-    Operator,
-    axis_of,
-    number,
-    operator,
-    same_dim,
-    type_of,
-)
+from minicc.ops.base import OPERAND, Array, Draw, Example, Kind, Operand, Operator, axis_of, number, operator, same_dim
+from minicc.ops.base import type_of
 from minicc.ops.generate import filled
 from minicc.te.expr import Expr, cast, maximum, minimum, select
 from minicc.types import DType, TensorType, int32, int64
@@ -74,7 +62,9 @@ def check_indices(call: Operator, indices: TensorType, *types: TensorType) -> No
 def check_extents(call: Operator, extents: tuple[Any, ...], result: tuple[Any, ...], *types: TensorType) -> None:
     """Raise when elements of the result would come from an empty axis."""
     if 0 in extents and 0 not in result:
-        raise call.error("cannot take elements from an empty axis", *types, hint="give data that has elements along the axis")
+        raise call.error(
+            "cannot take elements from an empty axis", *types, hint="give data that has elements along the axis"
+        )
 
 
 def draw_indices(draw: Draw, shape: tuple[int, ...], extent: int) -> Array:
@@ -138,12 +128,20 @@ class GatherElements(Operator):
     def infer(self, x: TensorType, indices: TensorType) -> TensorType:
         check_indices(self, indices, x, indices)
         if x.rank != indices.rank or x.rank == 0:
-            raise self.error("expected data and indices of one rank, 1 or more", x, indices,
-                             hint="reshape the indices: one dimension for each of the data")
+            raise self.error(
+                "expected data and indices of one rank, 1 or more",
+                x,
+                indices,
+                hint="reshape the indices: one dimension for each of the data",
+            )
         axis = axis_of(self, self.axis, x)
         if any(i != d and i > d for a, (d, i) in enumerate(zip(x.shape, indices.shape, strict=True)) if a != axis):
-            raise self.error(f"indices must not be longer than the data, except along axis {axis}", x, indices,
-                             hint="cut the indices along the other axes")
+            raise self.error(
+                f"indices must not be longer than the data, except along axis {axis}",
+                x,
+                indices,
+                hint="cut the indices along the other axes",
+            )
         check_extents(self, (x.shape[axis],), indices.shape, x, indices)
         return TensorType(x.dtype, indices.shape)
 
@@ -189,12 +187,20 @@ class GatherND(Operator):
         if not 0 <= batch < min(x.rank, indices.rank) or not all(
             same_dim(d, e) for d, e in zip(x.shape[:batch], indices.shape[:batch], strict=True)
         ):
-            raise self.error(f"expected {batch} equal leading dimensions, fewer than either rank", x, indices,
-                             hint="choose a smaller batch_dims, or reshape the indices")
+            raise self.error(
+                f"expected {batch} equal leading dimensions, fewer than either rank",
+                x,
+                indices,
+                hint="choose a smaller batch_dims, or reshape the indices",
+            )
         width = indices.shape[-1]
         if not 0 < width <= x.rank - batch:
-            raise self.error(f"an index tuple has 1 to {x.rank - batch} entries here, got {width}", x, indices,
-                             hint="the last axis of the indices is as long as the tuple: reshape them")
+            raise self.error(
+                f"an index tuple has 1 to {x.rank - batch} entries here, got {width}",
+                x,
+                indices,
+                hint="the last axis of the indices is as long as the tuple: reshape them",
+            )
         shape = indices.shape[:-1] + x.shape[batch + width :]
         check_extents(self, x.shape[batch : batch + width], shape, x, indices)
         return TensorType(x.dtype, shape)
@@ -250,8 +256,12 @@ class OneHot(Operator):
     def infer(self, indices: TensorType, values: TensorType) -> TensorType:
         depth = int(number(self.depth))
         if values.shape != (2,) or depth < 0:
-            raise self.error(f"expected two values and a depth >= 0, got {values} and {depth}", indices, values,
-                             hint="values=[off, on], depth=10, for example")
+            raise self.error(
+                f"expected two values and a depth >= 0, got {values} and {depth}",
+                indices,
+                values,
+                hint="values=[off, on], depth=10, for example",
+            )
         axis = axis_of(self, self.axis, indices, indices.rank + 1)
         return TensorType(values.dtype, (*indices.shape[:axis], depth, *indices.shape[axis:]))
 

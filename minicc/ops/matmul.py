@@ -28,8 +28,9 @@ def _check_dtypes(op: Operator, *types: TensorType) -> None:
     """Raise unless all are of one numeric dtype."""
     dtypes = [t.dtype for t in types]
     if len(set(dtypes)) > 1 or dtypes[0].kind not in NUMERIC:
-        raise op.error(f"expected tensors of one numeric dtype, got {' and '.join(map(str, dtypes))}", *types,
-                       hint="insert a Cast")
+        raise op.error(
+            f"expected tensors of one numeric dtype, got {' and '.join(map(str, dtypes))}", *types, hint="insert a Cast"
+        )
 
 
 def rounded(tensor: te.Tensor, dtype: DType) -> te.Tensor:
@@ -53,8 +54,12 @@ class MatMul(Widening):
             raise self.error("expected at least one axis each, got a scalar", a, b, hint="use Mul")
         inner = a.shape[-1], b.shape[-2] if b.rank > 1 else b.shape[0]
         if not same_dim(*inner):
-            raise self.error(f"inner dimensions must be equal, got {inner[0]} and {inner[1]}", a, b,
-                             hint="transpose one of them: the last axis of the left meets the last but one of the right")
+            raise self.error(
+                f"inner dimensions must be equal, got {inner[0]} and {inner[1]}",
+                a,
+                b,
+                hint="transpose one of them: the last axis of the left meets the last but one of the right",
+            )
         batch = broadcast(str(self), a.shape[:-2], b.shape[:-2])
         return TensorType(a.dtype, (*batch, *a.shape[-2:-1], *(b.shape[-1:] if b.rank > 1 else ())))
 
@@ -72,7 +77,9 @@ class MatMul(Widening):
             outer, rest = indices[: len(batch)], list(indices[len(batch) :])
             row = (rest.pop(0),) if rows else ()
             left = at(a, (*(outer if a.rank > 1 else ()), *row, k.var), (*(batch if a.rank > 1 else ()), *rows, extent))
-            right = at(b, (*(outer if b.rank > 1 else ()), k.var, *rest), (*(batch if b.rank > 1 else ()), extent, *columns))
+            right = at(
+                b, (*(outer if b.rank > 1 else ()), k.var, *rest), (*(batch if b.rank > 1 else ()), extent, *columns)
+            )
             return te.sum(widened(left) * widened(right), axis=k)
 
         names = [*[f"b{d}" for d in range(len(batch))], *("i" for _ in rows), *("j" for _ in columns)]
@@ -104,19 +111,30 @@ class Gemm(Operator):
         types = (a, b) if c is None else (a, b, c)
         _check_dtypes(self, *types)
         if a.rank != 2 or b.rank != 2:
-            raise self.error(f"a and b must be matrices, got ranks {a.rank} and {b.rank}", *types,
-                             hint="use MatMul for more or fewer dimensions, or Flatten first")
+            raise self.error(
+                f"a and b must be matrices, got ranks {a.rank} and {b.rank}",
+                *types,
+                hint="use MatMul for more or fewer dimensions, or Flatten first",
+            )
         if a.dtype.is_integer and (self.alpha % 1 or self.beta % 1):
-            raise self.error(f"integers need whole alpha and beta, got {self.alpha} and {self.beta}", *types,
-                             hint="insert a Cast")
+            raise self.error(
+                f"integers need whole alpha and beta, got {self.alpha} and {self.beta}", *types, hint="insert a Cast"
+            )
         rows, inner = a.shape[::-1] if self.trans_a else a.shape
         inner_b, columns = b.shape[::-1] if self.trans_b else b.shape
         if not same_dim(inner, inner_b):
-            raise self.error(f"inner dimensions must be equal, got {inner} and {inner_b}", *types,
-                             hint="set transA or transB, or transpose the data")
+            raise self.error(
+                f"inner dimensions must be equal, got {inner} and {inner_b}",
+                *types,
+                hint="set transA or transB, or transpose the data",
+            )
         result = TensorType(a.dtype, (rows, columns))
         if c is not None and broadcast(str(self), result.shape, c.shape) != result.shape:
-            raise self.error(f"c must broadcast to {result.shape}, got {c.shape}", *types, hint="give c one value for each column, or one for all")
+            raise self.error(
+                f"c must broadcast to {result.shape}, got {c.shape}",
+                *types,
+                hint="give c one value for each column, or one for all",
+            )
         return result
 
     def expand(self, a: Any, b: Any, c: Any = None) -> Any:
@@ -138,7 +156,10 @@ class Gemm(Operator):
         rows, inner, columns = (draw.integer(0, 7) for _ in range(3))
         alpha, beta = (draw.choice((1.0, 0.0, 2.0) if dtype.is_integer else (1.0, 0.0, -0.5)) for _ in range(2))
         op = cls(alpha, beta, draw.boolean(), draw.boolean())
-        shapes: list[tuple[int, ...]] = [(inner, rows) if op.trans_a else (rows, inner), (columns, inner) if op.trans_b else (inner, columns)]
+        shapes: list[tuple[int, ...]] = [
+            (inner, rows) if op.trans_a else (rows, inner),
+            (columns, inner) if op.trans_b else (inner, columns),
+        ]
         if draw.boolean():
             shapes.append(draw.broadcastable((rows, columns)))
         return op, [TensorType(dtype, shape) for shape in shapes]

@@ -54,7 +54,9 @@ class Transpose(Operator):
     def infer(self, x: TensorType) -> TensorType:
         perm = self.axes(x.rank)
         if sorted(perm) != list(range(x.rank)):
-            raise self.error(f"perm must be a permutation of 0..{x.rank - 1}, got {perm}", x, hint="name each axis once")
+            raise self.error(
+                f"perm must be a permutation of 0..{x.rank - 1}, got {perm}", x, hint="name each axis once"
+            )
         return TensorType(x.dtype, tuple(x.shape[a] for a in perm))
 
     def numpy(self, x: Array) -> Array:
@@ -88,7 +90,9 @@ class Concat(Operator):
 
     def infer(self, *xs: TensorType) -> TensorType:
         if not xs or any(x.rank == 0 for x in xs):
-            raise self.error("expected one or more tensors of rank 1 or more", *xs, hint="add an axis before: Unsqueeze")
+            raise self.error(
+                "expected one or more tensors of rank 1 or more", *xs, hint="add an axis before: Unsqueeze"
+            )
         first = xs[0]
         axis = axis_of(self, self.axis, first)
         for x in xs[1:]:
@@ -96,8 +100,11 @@ class Concat(Operator):
                 same_dim(d, e) for a, (d, e) in enumerate(zip(first.shape, x.shape, strict=True)) if a != axis
             )
             if x.dtype is not first.dtype or not alike:
-                raise self.error(f"inputs may differ only along axis {axis}, got {first} and {x}", *xs,
-                                 hint="choose another axis, or make the other extents equal")
+                raise self.error(
+                    f"inputs may differ only along axis {axis}, got {first} and {x}",
+                    *xs,
+                    hint="choose another axis, or make the other extents equal",
+                )
         extent = xs[0].shape[axis] if len(xs) == 1 else sum(x.shape[axis] for x in xs)
         return TensorType(first.dtype, (*first.shape[:axis], extent, *first.shape[axis + 1 :]))
 
@@ -174,7 +181,11 @@ class Slice(Operator):
         axes = tuple(range(len(starts))) if self.axes is None else ints(self.axes)
         steps = (1,) * len(starts) if self.steps is None else ints(self.steps)
         if not len(starts) == len(ends) == len(axes) == len(steps):
-            raise self.error("starts, ends, axes and steps must have one length", x, hint="give a number for each of the axes in every list")
+            raise self.error(
+                "starts, ends, axes and steps must have one length",
+                x,
+                hint="give a number for each of the axes in every list",
+            )
         if 0 in steps:
             raise self.error("a step must not be 0", x, hint="use 1 for every element, -1 for the reverse order")
         found: list[Any] = [None] * x.rank
@@ -243,20 +254,29 @@ class Split(Operator):
         """The extent of each part."""
         axis = axis_of(self, self.axis, x)
         if not 0 <= self.index < self.parts or x.rank == 0:
-            raise self.error(f"expected a tensor to split, and part {self.index} in [0, {self.parts - 1}]", x,
-                             hint="choose an index of a part, and add an axis to a scalar")
+            raise self.error(
+                f"expected a tensor to split, and part {self.index} in [0, {self.parts - 1}]",
+                x,
+                hint="choose an index of a part, and add an axis to a scalar",
+            )
         extent = x.shape[axis]
         if self.sizes is None:
             chunk = -(-extent // self.parts)
             if self.parts > max(MOST_PARTS, extent + 1):
-                raise self.error(f"expected at most {max(MOST_PARTS, extent + 1)} parts of an axis of {extent}, got {self.parts}", x,
-                                 hint="choose fewer parts")
+                raise self.error(
+                    f"expected at most {max(MOST_PARTS, extent + 1)} parts of an axis of {extent}, got {self.parts}",
+                    x,
+                    hint="choose fewer parts",
+                )
             sizes = (*[chunk] * (self.parts - 1), extent - chunk * (self.parts - 1))
         else:
             sizes = ints(self.sizes)
         if len(sizes) != self.parts or min(sizes) < 0 or not same_dim(sum(sizes), extent):
-            raise self.error(f"expected {self.parts} sizes >= 0 that add up to {extent}, got {sizes}", x,
-                             hint="give sizes that add up to the extent, or leave them out for equal parts")
+            raise self.error(
+                f"expected {self.parts} sizes >= 0 that add up to {extent}, got {sizes}",
+                x,
+                hint="give sizes that add up to the extent, or leave them out for equal parts",
+            )
         return sizes
 
     def slice(self, x: TensorType) -> Slice:
@@ -304,21 +324,25 @@ class Tile(Operator):
     def infer(self, x: TensorType) -> TensorType:
         repeats = ints(self.repeats)
         if len(repeats) != x.rank or min(repeats, default=0) < 0:
-            raise self.error(f"expected {x.rank} repeats >= 0, got {repeats}", x, hint="give one number for each axis, 1 where nothing is repeated")
+            raise self.error(
+                f"expected {x.rank} repeats >= 0, got {repeats}",
+                x,
+                hint="give one number for each axis, 1 where nothing is repeated",
+            )
         return TensorType(x.dtype, tuple(d if r == 1 else d * r for d, r in zip(x.shape, repeats, strict=True)))
 
     def numpy(self, x: Array) -> Array:
         result = self.infer(type_of(x))
-        return np.tile(x, ints(self.repeats)) if result.size else np.zeros(result.shape, x.dtype)  # NumPy multiplies axis by axis
+        return (
+            np.tile(x, ints(self.repeats)) if result.size else np.zeros(result.shape, x.dtype)
+        )  # NumPy multiplies axis by axis
 
     def compute(self, x: Any) -> Any:
         shape = self.infer(type_of(x)).shape
         if 0 in shape:
             return filled(shape, 0, x.dtype, "tile")
         return te.compute(
-            shape,
-            lambda *i: x[tuple(i[a] if d == shape[a] else i[a] % d for a, d in enumerate(x.shape))],
-            name="tile",
+            shape, lambda *i: x[tuple(i[a] if d == shape[a] else i[a] % d for a, d in enumerate(x.shape))], name="tile"
         )
 
     def relax(self, R: Any, x: Any) -> Any:
@@ -343,8 +367,11 @@ class DepthToSpace(Operator):
     def infer(self, x: TensorType) -> TensorType:
         block = self.blocksize
         if x.rank != 4 or block < 1 or x.shape[1] % (block * block) or self.mode not in ("DCR", "CRD"):
-            raise self.error(f"expected [N,C,H,W] with C a multiple of {block * block}, and mode DCR or CRD", x,
-                             hint="choose a blocksize whose square divides the channels")
+            raise self.error(
+                f"expected [N,C,H,W] with C a multiple of {block * block}, and mode DCR or CRD",
+                x,
+                hint="choose a blocksize whose square divides the channels",
+            )
         n, c, h, w = x.shape
         return TensorType(x.dtype, (n, c // (block * block), h * block, w * block))
 
@@ -381,8 +408,11 @@ class SpaceToDepth(Operator):
         block = self.blocksize
         divides = x.rank == 4 and block >= 1 and x.shape[2] % block == 0 and x.shape[3] % block == 0
         if not divides or self.mode not in ("DCR", "CRD"):
-            raise self.error(f"expected [N,C,H,W] with H and W multiples of {block}, and mode DCR or CRD", x,
-                             hint="choose a blocksize that divides height and width, or pad")
+            raise self.error(
+                f"expected [N,C,H,W] with H and W multiples of {block}, and mode DCR or CRD",
+                x,
+                hint="choose a blocksize that divides height and width, or pad",
+            )
         n, c, h, w = x.shape
         return TensorType(x.dtype, (n, c * block * block, h // block, w // block))
 

@@ -67,12 +67,17 @@ class Normalization(Widening):
         """Raise unless x has channels and all other inputs are vectors of their number."""
         x, *vectors = types
         if x.rank < least_rank:
-            raise self.error(f"x must have shape (batch, channels, ...), got {x.shape}", *types, hint="add axes before: Unsqueeze")
+            raise self.error(
+                f"x must have shape (batch, channels, ...), got {x.shape}", *types, hint="add axes before: Unsqueeze"
+            )
         channels = x.shape[1] if x.rank > 1 else 1
         for vector in vectors:
             if vector.rank != 1 or not same_dim(vector.shape[0], channels):
-                raise self.error(f"expected vectors of {channels} channels, got shape {vector.shape}", *types,
-                                 hint="give one number for each channel")
+                raise self.error(
+                    f"expected vectors of {channels} channels, got shape {vector.shape}",
+                    *types,
+                    hint="give one number for each channel",
+                )
 
 
 def _wide(tensor: te.Tensor, x: te.Tensor) -> Callable[..., Expr]:
@@ -154,12 +159,20 @@ class LayerNormalization(Normalization):
     def check(self, x: TensorType, *vectors: TensorType) -> None:
         axis_of(self, self.axis, x)
         if not 1 <= len(vectors) <= 2:
-            raise self.error(f"expected a scale and perhaps a bias, got {len(vectors)} inputs beside x", x, *vectors,
-                             hint="give x, scale and at most one bias")
+            raise self.error(
+                f"expected a scale and perhaps a bias, got {len(vectors)} inputs beside x",
+                x,
+                *vectors,
+                hint="give x, scale and at most one bias",
+            )
         for vector in vectors:
             if broadcast(str(self), x.shape, vector.shape) != x.shape:
-                raise self.error(f"scale and bias must broadcast to {x.shape}, got {vector.shape}", x, *vectors,
-                                 hint="give one number for each element of the normalized axes")
+                raise self.error(
+                    f"scale and bias must broadcast to {x.shape}, got {vector.shape}",
+                    x,
+                    *vectors,
+                    hint="give one number for each element of the normalized axes",
+                )
 
     def reference(self, x: Array, scale: Array, bias: Array | None = None) -> Any:
         result = _standard_reference(x, _last_axes(self, self.axis, type_of(x)), self.epsilon) * scale
@@ -201,8 +214,12 @@ class RMSNormalization(Normalization):
     def check(self, x: TensorType, scale: TensorType) -> None:
         axis_of(self, self.axis, x)
         if broadcast(str(self), x.shape, scale.shape) != x.shape:
-            raise self.error(f"scale must broadcast to {x.shape}, got {scale.shape}", x, scale,
-                             hint="give one scale for each element of the normalized axes")
+            raise self.error(
+                f"scale must broadcast to {x.shape}, got {scale.shape}",
+                x,
+                scale,
+                hint="give one scale for each element of the normalized axes",
+            )
 
     def reference(self, x: Array, scale: Array) -> Any:
         axes = _last_axes(self, self.axis, type_of(x))
@@ -283,7 +300,9 @@ class InstanceNormalization(Normalization):
 
     def relaxed(self, R: Any, x: Any, scale: Any, bias: Any) -> Any:
         if x.dtype is float64 or x.type.rank == 2:
-            return _standard_relax(R, x, range(2, x.type.rank), self.epsilon) * _columns_relax(R, scale, x) + _columns_relax(R, bias, x)
+            return _standard_relax(R, x, range(2, x.type.rank), self.epsilon) * _columns_relax(
+                R, scale, x
+            ) + _columns_relax(R, bias, x)
         return R.nn.instance_norm(x, scale, bias, 1, list(range(2, x.type.rank)), self.epsilon)
 
     @classmethod
@@ -301,8 +320,13 @@ class GroupNormalization(Normalization):
     def check(self, x: TensorType, scale: TensorType, bias: TensorType) -> None:
         self._channels(x, scale, bias)
         if self.num_groups < 1 or x.shape[1] % self.num_groups:
-            raise self.error(f"num_groups must divide {x.shape[1]} channels, got {self.num_groups}", x, scale, bias,
-                             hint="choose a divisor of the channels")
+            raise self.error(
+                f"num_groups must divide {x.shape[1]} channels, got {self.num_groups}",
+                x,
+                scale,
+                bias,
+                hint="choose a divisor of the channels",
+            )
 
     def reference(self, x: Array, scale: Array, bias: Array) -> Any:
         batch, channels, *space = x.shape
@@ -352,7 +376,9 @@ class MeanVarianceNormalization(Normalization):
     def _axes(self, x: TensorType) -> Axes:
         axes = tuple(sorted(axis_of(self, axis, x) for axis in self.axes))
         if len(set(axes)) < len(axes):
-            raise self.error(f"axes must be distinct, got {self.axes}", x, hint="name each axis once, counted from 0 or from -1")
+            raise self.error(
+                f"axes must be distinct, got {self.axes}", x, hint="name each axis once, counted from 0 or from -1"
+            )
         return axes
 
     def check(self, x: TensorType) -> None:
@@ -394,7 +420,9 @@ class LpNormalization(Normalization):
     def check(self, x: TensorType) -> None:
         axis_of(self, self.axis, x)
         if self.p not in (1, 2):
-            raise self.error(f"p must be 1 or 2, got {self.p}", x, hint="p=1 sums absolute values, p=2 is the Euclidean length")
+            raise self.error(
+                f"p must be 1 or 2, got {self.p}", x, hint="p=1 sums absolute values, p=2 is the Euclidean length"
+            )
 
     def reference(self, x: Array) -> Any:
         powers = np.absolute(x) if self.p == 1 else x * x
@@ -469,7 +497,9 @@ class LRN(Normalization):
             return te.sum(select(te.all(channel >= 0, channel < channels), value * value, 0.0), axis=k)
 
         total = te.compute(x.shape, window, name="square_sum")
-        return lambda p: load(*p) / call("pow", self.bias + self.alpha / self.size * total[tuple(p)], const(self.beta, total.dtype))
+        return lambda p: (
+            load(*p) / call("pow", self.bias + self.alpha / self.size * total[tuple(p)], const(self.beta, total.dtype))
+        )
 
     def relaxed(self, R: Any, x: Any) -> Any:
         """TVM has the operator in its tensor expressions only."""
@@ -483,7 +513,9 @@ class LRN(Normalization):
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
-        return cls(draw.integer(1, 5), draw.number(0.0, 0.1), draw.number(0.25, 1.0), draw.number(0.5, 2.5)), [_draw_images(draw)]
+        return cls(draw.integer(1, 5), draw.number(0.0, 0.1), draw.number(0.25, 1.0), draw.number(0.5, 2.5)), [
+            _draw_images(draw)
+        ]
 
 
 __all__ = [

@@ -21,7 +21,12 @@ from minicc.te.expr import Expr, all_of, const, maximum, minimum, select
 from minicc.types import TensorType
 
 MODES = ("constant", "reflect", "edge", "wrap")
-RELAX_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}  # any other name is zeros to TVM
+RELAX_MODES = {
+    "constant": "constant",
+    "reflect": "reflect",
+    "edge": "replicate",
+    "wrap": "circular",
+}  # any other name is zeros to TVM
 
 
 @operator
@@ -45,8 +50,11 @@ class Pad(Operator):
         pads = ints(self.pads)
         axes = tuple(range(x.rank)) if self.axes is None else axes_of(self, self.axes, x, x.rank)
         if len(pads) != 2 * len(axes):
-            raise self.error(f"expected {2 * len(axes)} pads for {len(axes)} axes, got {len(pads)}", x,
-                             hint="first a number before each axis, then one behind each: [0, 0, 1, 1] for two axes")
+            raise self.error(
+                f"expected {2 * len(axes)} pads for {len(axes)} axes, got {len(pads)}",
+                x,
+                hint="first a number before each axis, then one behind each: [0, 0, 1, 1] for two axes",
+            )
         found = [(0, 0)] * x.rank
         for n, axis in enumerate(axes):
             found[axis] = pads[n], pads[n + len(axes)]
@@ -58,8 +66,14 @@ class Pad(Operator):
         shape = []
         for dim, (before, after) in zip(x.shape, self.widths(x), strict=True):
             extent = dim if before == after == 0 else dim + before + after
-            if (before or after) and (extent < 0 or (self.mode != "constant" and 0 >= _kept(dim, before, after) < extent)):
-                raise self.error(f"pads {before}, {after} leave nothing of an axis of {dim}", x, hint="cut less: negative pads take elements away")
+            if (before or after) and (
+                extent < 0 or (self.mode != "constant" and 0 >= _kept(dim, before, after) < extent)
+            ):
+                raise self.error(
+                    f"pads {before}, {after} leave nothing of an axis of {dim}",
+                    x,
+                    hint="cut less: negative pads take elements away",
+                )
             shape.append(extent)
         return TensorType(x.dtype, tuple(shape))
 
@@ -97,7 +111,9 @@ class Pad(Operator):
         widths = self.widths(x.type)
         axes = [a for a, width in enumerate(widths) if min(width) < 0]
         if axes:  # TVM's pads do not crop
-            x = R.strided_slice(x, axes, [max(-widths[a][0], 0) for a in axes], [x.shape[a] + min(widths[a][1], 0) for a in axes])
+            x = R.strided_slice(
+                x, axes, [max(-widths[a][0], 0) for a in axes], [x.shape[a] + min(widths[a][1], 0) for a in axes]
+            )
         around = [max(side, 0) for width in widths for side in width]
         value = np.asarray(number(self.value)).astype(x.dtype.numpy).item() if self.mode == "constant" else 0
         if value == value and float(value) != value:

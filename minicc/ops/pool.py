@@ -179,7 +179,11 @@ class MaxPoolIndices(Operator):
 
     def infer(self, x: TensorType) -> TensorType:
         if self.storage_order not in (0, 1):
-            raise self.error(f"storage_order must be 0, row by row, or 1, column by column, got {self.storage_order}", x, hint="storage_order=0")
+            raise self.error(
+                f"storage_order must be 0, row by row, or 1, column by column, got {self.storage_order}",
+                x,
+                hint="storage_order=0",
+            )
         return TensorType(int64, _pooled(self, x).shape)
 
     def _flat(self, shape: tuple[int, ...], n: Any, c: Any, places: Any) -> Any:
@@ -244,10 +248,14 @@ class MaxPoolIndices(Operator):
         result, spatial = self.infer(x.type), x.shape[2:]
         size, rank = math.prod(spatial), len(spatial)
         # [windows, taps]: which element; outside of the tensor the first of the window again, of a window with none -1
-        under = views(np.arange(size).reshape(1, 1, *spatial), _cut(_windows(self, x.type)), -1).reshape(math.prod(result.shape[2:]), -1)
+        under = views(np.arange(size).reshape(1, 1, *spatial), _cut(_windows(self, x.type)), -1).reshape(
+            math.prod(result.shape[2:]), -1
+        )
         first = np.take_along_axis(under, np.argmax(under >= 0, axis=1, keepdims=True), axis=1)
         under = np.where(under < 0, first, under)
-        seen = R.take(R.reshape(x.astype(accumulator(x.dtype)), (*x.shape[:2], size)), np.maximum(under, 0), axis=2, mode="clip")
+        seen = R.take(
+            R.reshape(x.astype(accumulator(x.dtype)), (*x.shape[:2], size)), np.maximum(under, 0), axis=2, mode="clip"
+        )
         best = R.maximum(R.argmax(seen, axis=3), np.int64(0))  # TVM finds none, -1, among nothing but -inf
         axes = list(range(rank)) if self.storage_order == 0 else list(reversed(range(rank)))
         stored = np.arange(size).reshape([spatial[a] for a in axes]).transpose(axes).reshape(-1)
@@ -355,8 +363,11 @@ class LpPool(Operator):
 
     def infer(self, x: TensorType) -> TensorType:
         if not x.dtype.is_float or self.p < 1:
-            raise self.error(f"expected floats and a p of at least 1, got {x.dtype} and {self.p}", x,
-                             hint="cast it to float32; p=2 is the Euclidean length")
+            raise self.error(
+                f"expected floats and a p of at least 1, got {x.dtype} and {self.p}",
+                x,
+                hint="cast it to float32; p=2 is the Euclidean length",
+            )
         return _pooled(self, x)
 
     def numpy(self, x: Array) -> Array:
@@ -387,11 +398,18 @@ class LpPool(Operator):
 
         total = te.compute(
             result.shape,
-            lambda n, c, *o: te.sum(self._raised(abs(cast(taps.element(x, n, c, o, 0), wide)), self.p, room), axis=taps.axes),
+            lambda n, c, *o: te.sum(
+                self._raised(abs(cast(taps.element(x, n, c, o, 0), wide)), self.p, room), axis=taps.axes
+            ),
             name="pool_sum",
             names=_names(len(taps.windows)),
         )
-        root = te.compute(result.shape, lambda *i: self._raised(total[i], 1 / self.p, room), name="lp_pool", names=_names(len(taps.windows)))
+        root = te.compute(
+            result.shape,
+            lambda *i: self._raised(total[i], 1 / self.p, room),
+            name="lp_pool",
+            names=_names(len(taps.windows)),
+        )
         return rounded(root, x.dtype)
 
     def relax(self, R: Any, x: Any) -> Any:
@@ -402,7 +420,10 @@ class LpPool(Operator):
             return R[{"pow": "power"}.get(name, name)](value, *[like(value, power) for power in powers])
 
         mean = AveragePool(self.kernel, self.strides, self.padding, self.dilation, self.ceil_mode, False, self.auto_pad)
-        count = math.prod(np.meshgrid(*[w.taps(np.arange(w.count), 0, w.size) for w in windows], indexing="ij"), start=np.ones((), np.int64))
+        count = math.prod(
+            np.meshgrid(*[w.taps(np.arange(w.count), 0, w.size) for w in windows], indexing="ij"),
+            start=np.ones((), np.int64),
+        )
         total = mean.relax(R, self._raised(R.abs(x.astype(wide)), self.p, room)) * count.astype(wide.numpy)
         return self._raised(total, 1 / self.p, room).astype(x.dtype)
 
@@ -414,7 +435,11 @@ class LpPool(Operator):
 
 def _spatial(op: Operator, x: Any) -> tuple[int, ...]:
     if len(x.shape) < 3:
-        raise op.error(f"expected spatial axes after N and C, got rank {len(x.shape)}", type_of(x), hint="add axes before: Unsqueeze")
+        raise op.error(
+            f"expected spatial axes after N and C, got rank {len(x.shape)}",
+            type_of(x),
+            hint="add axes before: Unsqueeze",
+        )
     return tuple(range(2, len(x.shape)))
 
 

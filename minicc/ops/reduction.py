@@ -36,7 +36,12 @@ def reduced(shape: Sequence[Any], axes: Sequence[int], keepdims: bool) -> tuple[
 
 
 def reduce(
-    combine: Callable[..., Expr], shape: Sequence[Any], axes: Sequence[int], value: Place, name: str, keepdims: bool = True
+    combine: Callable[..., Expr],
+    shape: Sequence[Any],
+    axes: Sequence[int],
+    value: Place,
+    name: str,
+    keepdims: bool = True,
 ) -> te.Tensor:
     """The tensor `combine(value(point))` over `axes` of `range(shape)`."""
     loops = {d: te.reduce_axis((0, shape[d]), name=f"k{d}") for d in axes}
@@ -80,12 +85,16 @@ class Reduction(Widening):
             return () if self.noop_with_empty_axes else tuple(range(x.rank))
         found = sorted(axis_of(self, axis, x) for axis in axes)
         if len(set(found)) < len(found):
-            raise self.error(f"axes must be distinct, got {axes}", x, hint="name each axis once, counted from 0 or from -1")
+            raise self.error(
+                f"axes must be distinct, got {axes}", x, hint="name each axis once, counted from 0 or from -1"
+            )
         return tuple(found) if x.rank else ()
 
     def infer(self, x: TensorType) -> TensorType:
         if x.dtype.kind not in self.accepts:
-            raise self.error(f"expected a dtype of kind {' or '.join(self.accepts)}, got {x.dtype}", x, hint="insert a Cast")
+            raise self.error(
+                f"expected a dtype of kind {' or '.join(self.accepts)}, got {x.dtype}", x, hint="insert a Cast"
+            )
         return TensorType(x.dtype, reduced(x.shape, self.axes_of(x), self.keepdims))
 
     def numpy(self, x: Array) -> Array:

@@ -132,13 +132,28 @@ class Resize(Operator):
         axes = axes_of(self, self.axes, x, x.rank) if self.axes else tuple(range(x.rank))
         given = scales if sizes is None else sizes
         if given is None or (scales and sizes) or len(given) != len(axes):
-            raise self.error(f"expected {len(axes)} scales or {len(axes)} sizes, got {scales} and {sizes}", x,
-                             hint="give one number for each axis, 1.0 (or the size it has) where nothing changes")
+            raise self.error(
+                f"expected {len(axes)} scales or {len(axes)} sizes, got {scales} and {sizes}",
+                x,
+                hint="give one number for each axis, 1.0 (or the size it has) where nothing changes",
+            )
         if min(given, default=1) < 0 or (scales and not all(0 < s < math.inf for s in scales)):
-            raise self.error(f"scales must be positive and finite, sizes not negative, got {given}", x, hint="2.0 doubles an axis, 0.5 halves it")
-        roi = roi if self.coordinate_transformation_mode == "tf_crop_and_resize" else (0.0,) * len(axes) + (1.0,) * len(axes)
+            raise self.error(
+                f"scales must be positive and finite, sizes not negative, got {given}",
+                x,
+                hint="2.0 doubles an axis, 0.5 halves it",
+            )
+        roi = (
+            roi
+            if self.coordinate_transformation_mode == "tf_crop_and_resize"
+            else (0.0,) * len(axes) + (1.0,) * len(axes)
+        )
         if len(roi or ()) != 2 * len(axes):
-            raise self.error(f"expected a roi of {2 * len(axes)} numbers, got {roi}", x, hint="first the starts of all axes, then the ends")
+            raise self.error(
+                f"expected a roi of {2 * len(axes)} numbers, got {roi}",
+                x,
+                hint="first the starts of all axes, then the ends",
+            )
         rois = list(zip((roi or ())[: len(axes)], (roi or ())[len(axes) :], strict=True))
         grids = self._scaled(x, axes, scales) if sizes is None else self._sized(x, axes, ints(sizes))
         return [
@@ -171,11 +186,15 @@ class Resize(Operator):
             if getattr(self, name) not in options:
                 raise self.error(f"no {name} {getattr(self, name)!r}", x, hint=f"one of {', '.join(options)}")
         if x.dtype.kind == "bool" and self.mode != "nearest":
-            raise self.error(f"bool has no {self.mode} interpolation", x, hint='cast it to float32, or use mode="nearest"')
+            raise self.error(
+                f"bool has no {self.mode} interpolation", x, hint='cast it to float32, or use mode="nearest"'
+            )
         shape = list(x.shape)
         for s in self.samplings(x):
             if s.size == 0 and s.count != 0:
-                raise self.error(f"axis {s.axis} is empty and cannot become {s.count}", x, hint="give data that has elements")
+                raise self.error(
+                    f"axis {s.axis} is empty and cannot become {s.count}", x, hint="give data that has elements"
+                )
             shape[s.axis] = s.count
         return TensorType(x.dtype, tuple(shape))
 
@@ -275,7 +294,11 @@ class Resize(Operator):
         if mode == "align_corners":  # TVM divides by count - 1
             image = image and x.rank > 1 and 1 not in self.infer(x).shape[-2:]
         if self.mode == "nearest":  # where two elements are equally near, rounding must not decide
-            by_size = by_size and mode != "align_corners" and all(np.float32(s.size / s.count) == s.size / s.count for s in samplings)
+            by_size = (
+                by_size
+                and mode != "align_corners"
+                and all(np.float32(s.size / s.count) == s.size / s.count for s in samplings)
+            )
         return bool(samplings) and known and image and by_size and (self.mode == "cubic" or not self.exclude_outside)
 
     @classmethod

@@ -35,17 +35,31 @@ class ReverseSequence(Operator):
     def infer(self, x: TensorType, lengths: TensorType) -> TensorType:
         check_indices(self, lengths, x, lengths)
         if sorted((self.batch_axis, self.time_axis)) != [0, 1] or x.rank < 2:
-            raise self.error(f"expected data of rank 2 or more, and batch_axis and time_axis to be 0 and 1 or 1 and 0, got rank "
-                             f"{x.rank}, {self.batch_axis} and {self.time_axis}", x, lengths, hint="insert a Transpose")
+            raise self.error(
+                f"expected data of rank 2 or more, and batch_axis and time_axis to be 0 and 1 or 1 and 0, got rank "
+                f"{x.rank}, {self.batch_axis} and {self.time_axis}",
+                x,
+                lengths,
+                hint="insert a Transpose",
+            )
         if lengths.rank != 1 or not same_dim(lengths.shape[0], x.shape[self.batch_axis]):
-            raise self.error(f"expected a length for each of {x.shape[self.batch_axis]} sequences, got {lengths}", x, lengths,
-                             hint="sequence_lens has one integer for each sequence of the batch axis")
+            raise self.error(
+                f"expected a length for each of {x.shape[self.batch_axis]} sequences, got {lengths}",
+                x,
+                lengths,
+                hint="sequence_lens has one integer for each sequence of the batch axis",
+            )
         return x
 
     def numpy(self, x: Array, lengths: Array) -> Array:
         result = x.copy()
-        rows, turned = np.moveaxis(x, self.batch_axis, 0), np.moveaxis(result, self.batch_axis, 0)  # time is their first axis
-        for row, out, length in zip(rows, turned, np.clip(lengths.astype(np.int64), 0, x.shape[self.time_axis]), strict=True):
+        rows, turned = (
+            np.moveaxis(x, self.batch_axis, 0),
+            np.moveaxis(result, self.batch_axis, 0),
+        )  # time is their first axis
+        for row, out, length in zip(
+            rows, turned, np.clip(lengths.astype(np.int64), 0, x.shape[self.time_axis]), strict=True
+        ):
             out[:length] = row[:length][::-1]
         return result
 

@@ -30,10 +30,17 @@ _UFUNCS = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minim
 def _check(call: Operator, reduction: str, x: TensorType, indices: TensorType, updates: TensorType) -> None:
     check_indices(call, indices, x, indices, updates)
     if reduction not in COMBINERS or (reduction != "none" and x.dtype.kind == "bool"):
-        raise call.error(f"no reduction {reduction!r} on {x.dtype}", x, indices, updates,
-                         hint=f"one of {', '.join(COMBINERS)}, on numbers")
+        raise call.error(
+            f"no reduction {reduction!r} on {x.dtype}",
+            x,
+            indices,
+            updates,
+            hint=f"one of {', '.join(COMBINERS)}, on numbers",
+        )
     if updates.dtype is not x.dtype:
-        raise call.error(f"updates must be {x.dtype} as the data, got {updates.dtype}", x, indices, updates, hint="cast the updates")
+        raise call.error(
+            f"updates must be {x.dtype} as the data, got {updates.dtype}", x, indices, updates, hint="cast the updates"
+        )
 
 
 def _written(x: Array, places: list[Array], updates: Array, reduction: str) -> Array:
@@ -68,9 +75,13 @@ class ScatterElements(Operator):
         _check(self, self.reduction, x, indices, updates)
         same = x.rank == indices.rank == updates.rank > 0 and all(map(same_dim, indices.shape, updates.shape))
         if not same:
-            raise self.error("expected data, indices and updates of one rank, 1 or more, and updates of the shape "
-                             "of the indices", x, indices, updates,
-                             hint="reshape indices and updates to one shape, with as many dimensions as the data")
+            raise self.error(
+                "expected data, indices and updates of one rank, 1 or more, and updates of the shape of the indices",
+                x,
+                indices,
+                updates,
+                hint="reshape indices and updates to one shape, with as many dimensions as the data",
+            )
         axis_of(self, self.axis, x)
         return x
 
@@ -102,7 +113,9 @@ class ScatterElements(Operator):
         place = relax_from_front(R, indices, extent)
         inside = R.logical_and(R.greater_equal(place, np.int64(0)), R.less(place, extent))
         longer = R.nn.pad(x, [int(a == axis and side) for a in range(len(x.shape)) for side in (0, 1)])
-        written = R.scatter_elements(longer, R.where(inside, place, extent), updates, axis, RELAX_REDUCTIONS[self.reduction])
+        written = R.scatter_elements(
+            longer, R.where(inside, place, extent), updates, axis, RELAX_REDUCTIONS[self.reduction]
+        )
         return R.strided_slice(written, [axis], [0], [int(extent)])  # without what was out of range
 
     @classmethod
@@ -126,18 +139,30 @@ class ScatterND(Operator):
         _check(self, self.reduction, x, indices, updates)
         width = indices.shape[-1] if indices.rank else 0
         if not 0 < width <= x.rank:
-            raise self.error(f"an index tuple has 1 to {x.rank} entries here, got {width}", x, indices, updates,
-                             hint="the last axis of the indices is as long as the tuple: reshape them")
+            raise self.error(
+                f"an index tuple has 1 to {x.rank} entries here, got {width}",
+                x,
+                indices,
+                updates,
+                hint="the last axis of the indices is as long as the tuple: reshape them",
+            )
         expected = indices.shape[:-1] + x.shape[width:]
         if len(expected) != updates.rank or not all(map(same_dim, expected, updates.shape)):
-            raise self.error(f"updates must have the shape {expected}, got {updates.shape}", x, indices, updates,
-                             hint="one slice of the data for each index tuple: reshape the updates")
+            raise self.error(
+                f"updates must have the shape {expected}, got {updates.shape}",
+                x,
+                indices,
+                updates,
+                hint="one slice of the data for each index tuple: reshape the updates",
+            )
         return x
 
     def numpy(self, x: Array, indices: Array, updates: Array) -> Array:
         width, rank = indices.shape[-1], indices.ndim - 1
         inner = (1,) * (updates.ndim - rank)
-        places: list[Array] = [indices[..., n].astype(np.int64).reshape(indices.shape[:-1] + inner) for n in range(width)]
+        places: list[Array] = [
+            indices[..., n].astype(np.int64).reshape(indices.shape[:-1] + inner) for n in range(width)
+        ]
         places += list(np.indices(updates.shape, sparse=True))[rank:]
         return _written(x, places, updates, self.reduction)
 
@@ -147,9 +172,7 @@ class ScatterND(Operator):
         def place(*p: Expr) -> list[Expr]:
             return [*[from_front(indices[(*p[:rank], n)], x.shape[n]) for n in range(width)], *p[rank:]]
 
-        return te.scatter(
-            x, updates.shape, place, lambda *p: updates[p], COMBINERS[self.reduction], name="scatter_nd"
-        )
+        return te.scatter(x, updates.shape, place, lambda *p: updates[p], COMBINERS[self.reduction], name="scatter_nd")
 
     def relax(self, R: Any, x: Any, indices: Any, updates: Any) -> Any:
         if 0 in updates.shape:  # TVM divides by their extents

@@ -41,7 +41,9 @@ def axes_of(call: Operator, axes: int | tuple[int, ...] | Operand, type: TensorT
     """Axes counted from the front, in the order given; raises when out of range or named twice."""
     found = tuple(axis_of(call, axis, type, rank) for axis in ints(axes))
     if len(set(found)) < len(found):
-        raise call.error(f"axes must be distinct, got {ints(axes)}", type, hint="name each axis once, counted from 0 or from -1")
+        raise call.error(
+            f"axes must be distinct, got {ints(axes)}", type, hint="name each axis once, counted from 0 or from -1"
+        )
     return found
 
 
@@ -97,8 +99,11 @@ class Reshape(Operator):
     def infer(self, x: TensorType) -> TensorType:
         wanted = ints(self.shape)
         if min(wanted, default=0) < -1 or wanted.count(-1) > 1 or (self.allow_zero and -1 in wanted and 0 in wanted):
-            raise self.error(f"a shape has dimensions >= 0 and at most one -1, got {wanted}", x,
-                             hint="write -1 once, for the dimension that the others decide")
+            raise self.error(
+                f"a shape has dimensions >= 0 and at most one -1, got {wanted}",
+                x,
+                hint="write -1 once, for the dimension that the others decide",
+            )
         if not self.allow_zero and any(dim == 0 and axis >= x.rank for axis, dim in enumerate(wanted)):
             raise self.error(f"0 copies a dimension that the input does not have: {wanted}", x, hint="allow_zero=True")
         kept = set() if self.allow_zero else {a for a, dim in enumerate(wanted) if dim == 0}
@@ -108,11 +113,18 @@ class Reshape(Operator):
         size = math.prod(dim for a, dim in enumerate(x.shape) if a not in kept)
         if -1 in wanted:
             if given == 0 or size % given:
-                raise self.error(f"{size} elements do not fill {wanted}", x, hint="choose dimensions whose product divides the elements")
+                raise self.error(
+                    f"{size} elements do not fill {wanted}",
+                    x,
+                    hint="choose dimensions whose product divides the elements",
+                )
             shape[wanted.index(-1)] = size // given
         elif given != size:
-            raise self.error(f"expected a shape of {size} elements beside those copied, got {tuple(shape)}", x,
-                             hint="choose dimensions whose product is the number of elements, or write -1 for one of them")
+            raise self.error(
+                f"expected a shape of {size} elements beside those copied, got {tuple(shape)}",
+                x,
+                hint="choose dimensions whose product is the number of elements, or write -1 for one of them",
+            )
         return TensorType(x.dtype, tuple(shape))
 
     def numpy(self, x: Array) -> Array:
@@ -148,7 +160,11 @@ class Flatten(Operator):
 
     def infer(self, x: TensorType) -> TensorType:
         if not -x.rank <= self.axis <= x.rank:
-            raise self.error(f"axis must be in [{-x.rank}, {x.rank}], got {self.axis}", x, hint="axes count from 0, or back from -1, the last one")
+            raise self.error(
+                f"axis must be in [{-x.rank}, {x.rank}], got {self.axis}",
+                x,
+                hint="axes count from 0, or back from -1, the last one",
+            )
         axis = self.axis + x.rank if self.axis < 0 else self.axis
         return TensorType(x.dtype, (math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
 
@@ -183,8 +199,11 @@ class Squeeze(Operator):
             return TensorType(x.dtype, tuple(dim for dim in x.shape if dim != 1))
         gone = axes_of(self, self.axes, x, x.rank)
         if any(isinstance(x.shape[a], int) and x.shape[a] != 1 for a in gone):
-            raise self.error(f"axes must have extent 1, got {tuple(x.shape[a] for a in gone)}", x,
-                             hint="name axes of extent 1, or leave the axes out for all of them")
+            raise self.error(
+                f"axes must have extent 1, got {tuple(x.shape[a] for a in gone)}",
+                x,
+                hint="name axes of extent 1, or leave the axes out for all of them",
+            )
         return TensorType(x.dtype, tuple(dim for a, dim in enumerate(x.shape) if a not in gone))
 
     def numpy(self, x: Array) -> Array:

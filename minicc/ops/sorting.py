@@ -36,7 +36,9 @@ def _key(e: Expr, largest: bool) -> Expr:
         wide = cast(e, accumulator(e.dtype))
         bits = call("bitcast", wide, dtype=int64 if wide.dtype.bits == 64 else int32)
         greatest = int(bits.dtype.range[1])
-        key = select(bits < 0, binary("bitxor", bits, greatest), bits)  # the bits of a negative number grow with its magnitude
+        key = select(
+            bits < 0, binary("bitxor", bits, greatest), bits
+        )  # the bits of a negative number grow with its magnitude
         key = select(wide.equal(0), const(0, bits.dtype), key)
         key = select(wide.not_equal(wide), const(greatest, bits.dtype), key)
     else:
@@ -145,7 +147,9 @@ class TopKIndices(Operator):
             raise self.error("expected a tensor of rank 1 or more", x, hint="add an axis before: Unsqueeze")
         axis = axis_of(self, self.axis, x)
         if k < 0 or k > x.shape[axis]:
-            raise self.error(f"k must be in [0, {x.shape[axis]}], got {k}", x, hint="choose a smaller k, or another axis")
+            raise self.error(
+                f"k must be in [0, {x.shape[axis]}], got {k}", x, hint="choose a smaller k, or another axis"
+            )
         return TensorType(int64, (*x.shape[:axis], k, *x.shape[axis + 1 :]))
 
     def numpy(self, x: Array) -> Array:

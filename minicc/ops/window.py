@@ -93,7 +93,9 @@ class Window:
         """
         if self.count < 1 or self.size < 1:
             return self
-        earliest = max(0, -(((self.kernel - 1) * self.dilation - self.begin) // self.stride))  # the window that touches the axis
+        earliest = max(
+            0, -(((self.kernel - 1) * self.dilation - self.begin) // self.stride)
+        )  # the window that touches the axis
         latest = min(self.count - 1, (self.size - 1 + self.begin) // self.stride)
         low = max(0, -((latest * self.stride - self.begin) // self.dilation))
         high = min(self.kernel - 1, (self.size - 1 + self.begin - earliest * self.stride) // self.dilation)

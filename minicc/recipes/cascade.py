@@ -42,7 +42,9 @@ def is_long_sum(nest: Nest, short: int = SHORT) -> bool:
     if not isinstance(stmt, Update) or len(stmt.values) != 1 or not nest.buffer.dtype.is_float:
         return False
     match stmt.values[0]:
-        case Binary("add", Load(buffer, _), _) | Select(_, Binary("add", Load(buffer, _), _), _) if buffer is nest.buffer:
+        case Binary("add", Load(buffer, _), _) | Select(_, Binary("add", Load(buffer, _), _), _) if (
+            buffer is nest.buffer
+        ):
             extents = [f.extent for f in nest.reductions]
             return all(isinstance(n, int) for n in extents) and math.prod(extents) > short
     return False

@@ -14,19 +14,8 @@ from collections.abc import Iterator
 from minicc.loop.ir import SERIAL, Buffer, For, Store, Update
 from minicc.loop.program import Program
 from minicc.recipes.cascade import factor_sum, is_long_sum, nest_of, place_level
-from minicc.recipes.structure import (
-    WHOLE,
-    Nest,
-    arithmetic,
-    depends,
-    is_alone,
-    is_contraction,
-    nests,
-    readers,
-    run_length,
-    work,
-    writers,
-)
+from minicc.recipes.structure import WHOLE, Nest, arithmetic, depends, is_alone, is_contraction, nests, readers
+from minicc.recipes.structure import run_length, work, writers
 from minicc.schedule import Schedule
 from minicc.schedule.compute_at import ComputeAt
 from minicc.schedule.parallel import check_independent
@@ -112,7 +101,9 @@ def _sink(s: Schedule, name: str) -> bool:
         return False
     before = work(s.program)
     s.apply(step)
-    if work(s.program) > before:  # a loop inside of the nest that moved is not narrowed by that, and runs again each time
+    if (
+        work(s.program) > before
+    ):  # a loop inside of the nest that moved is not narrowed by that, and runs again each time
         s.undo()
         return False
     return True
@@ -145,7 +136,11 @@ def _worth_inlining(buffer: Buffer, made: list[Nest], read: list[Nest]) -> bool:
     if len(made) != 1 or not isinstance(made[0].stmt, Store) or not read or made[0].buffer in _sources(made[0]):
         return False
     (producer,) = made
-    places = zip(producer.stmt.indices, producer.loops, strict=True) if len(producer.loops) == len(buffer.shape) else [(None, None)]
+    places = (
+        zip(producer.stmt.indices, producer.loops, strict=True)
+        if len(producer.loops) == len(buffer.shape)
+        else [(None, None)]
+    )
     if any(loop is None or (index is not loop.var and loop.extent != 1) for index, loop in places):
         return False
     again = sum(nest.iterations * _places(nest, buffer) for nest in read) / max(producer.iterations, 1)
@@ -280,8 +275,13 @@ def _follows(consumer: Nest, nest: Nest) -> bool:
         return False
     found = [load for load in consumer.reads if load.source is nest.buffer]
     turning = {f.var for f in consumer.loops if f.extent != 1}
-    return len(found) == 1 and turning == turning & set(_plain_indices(found[0].indices)) and all(
-        isinstance(r, Var) for r, w in zip(found[0].indices, nest.stmt.indices, strict=True) if w in _turning(nest))
+    return (
+        len(found) == 1
+        and turning == turning & set(_plain_indices(found[0].indices))
+        and all(
+            isinstance(r, Var) for r, w in zip(found[0].indices, nest.stmt.indices, strict=True) if w in _turning(nest)
+        )
+    )
 
 
 def _turning(nest: Nest) -> set[Var]:
@@ -345,8 +345,11 @@ def factor_row(s: Schedule, nest: Nest, target: Target) -> set[str]:
         return set()
     row = nest.reductions[-1]
     moving = [load for load in nest.reads if depends(load.indices, row.var)]
-    if row is nest.loops[-1] and row.extent >= 4 * lanes and moving and all(
-        run_length(load.indices, row.var) == WHOLE for load in moving
+    if (
+        row is nest.loops[-1]
+        and row.extent >= 4 * lanes
+        and moving
+        and all(run_length(load.indices, row.var) == WHOLE for load in moving)
     ):
         _, inner = s.split(row.name, factor=lanes)
         if Rfactor(nest.buffer.name, inner, -1).is_legal(s.program):

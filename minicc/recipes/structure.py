@@ -112,7 +112,9 @@ def is_contraction(nest: Nest) -> bool:
     if not isinstance(stmt, Update) or len(stmt.values) != 1:
         return False
     match stmt.values[0]:
-        case Binary("add", Load(buffer, _), Binary("mul", a, b) | Cast(Binary("mul", a, b), _)) if buffer is nest.buffer:
+        case Binary("add", Load(buffer, _), Binary("mul", a, b) | Cast(Binary("mul", a, b), _)) if (
+            buffer is nest.buffer
+        ):
             return bool(loads(a)) and bool(loads(b))
     return False
 

@@ -54,8 +54,9 @@ class Kernel:
         return {"loop": lambda: str(self.program), "llvm": self.code.optimized, "asm": lambda: self.code.assembly}
 
 
-def compile_programs(programs: Sequence[Program], target: Target,
-                     progress: Callable[[str], None] | None = None) -> dict[Program, Kernel]:
+def compile_programs(
+    programs: Sequence[Program], target: Target, progress: Callable[[str], None] | None = None
+) -> dict[Program, Kernel]:
     """Each distinct program compiled once, in a module of its own; names aside, equal is equal."""
     compiled: dict[Program, Kernel] = {}
     symbols: set[str] = set()
@@ -92,19 +93,30 @@ class Values:
     constants: Mapping[Hashable, Array]
 
 
-def assemble(name: str, calls: Sequence[KernelCall], values: Values, target: Target,
-             stages: Mapping[str, Text] | None = None,
-             progress: Callable[[str], None] | None = None) -> Executable:
+def assemble(
+    name: str,
+    calls: Sequence[KernelCall],
+    values: Values,
+    target: Target,
+    stages: Mapping[str, Text] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Executable:
     """The executable that makes `calls` in order. `stages` are texts of the whole model, to go with ours.
 
     `progress` is called with the name of each kernel when it is compiled. Raises CodegenError when
     a value is read before it is written, TooLargeError when a call would need more memory than this machine has.
     """
     direct, places, placed = _memory(calls, values, target)
-    memory.check(f"compile({name})", {"inputs": sum(p.type.bytes for p in values.inputs.values()),
-                                      "outputs": sum(p.type.bytes for _, p in values.outputs),
-                                      "weights": sum(c.nbytes for c in values.constants.values()),
-                                      "intermediate values": placed.size}, memory.installed())
+    memory.check(
+        f"compile({name})",
+        {
+            "inputs": sum(p.type.bytes for p in values.inputs.values()),
+            "outputs": sum(p.type.bytes for _, p in values.outputs),
+            "weights": sum(c.nbytes for c in values.constants.values()),
+            "intermediate values": placed.size,
+        },
+        memory.installed(),
+    )
     kernels = compile_programs([c.program for c in calls], target, progress)
     steps = [(call, kernels[call.program]) for call in calls]
     entry = _entry(steps, values, _Entry(jit.new_module(name, target), values, direct, places, placed))
@@ -117,8 +129,17 @@ def assemble(name: str, calls: Sequence[KernelCall], values: Values, target: Tar
     for stage in ("loop", "llvm", "asm"):
         whole.setdefault(stage, _joined([by_symbol[s] for s in distinct], code, stage))
     team = target.threads if target.threads == 1 or threads.openmp() else 1
-    return Executable(name, list(values.inputs.values()), [port for _, port in values.outputs], library,
-                      list(values.constants.values()), placed.size, team, infos, whole)
+    return Executable(
+        name,
+        list(values.inputs.values()),
+        [port for _, port in values.outputs],
+        library,
+        list(values.constants.values()),
+        placed.size,
+        team,
+        infos,
+        whole,
+    )
 
 
 def _joined(kernels: list[Kernel], entry: jit.Code, stage: str) -> Callable[[], str]:
@@ -148,11 +169,13 @@ def _entry(steps: Sequence[tuple[KernelCall, Kernel]], values: Values, builder: 
     return builder.module
 
 
-def _memory(calls: Sequence[KernelCall], values: Values, target: Target) -> tuple[dict[Hashable, int], dict[Any, int], Plan]:
+def _memory(
+    calls: Sequence[KernelCall], values: Values, target: Target
+) -> tuple[dict[Hashable, int], dict[Any, int], Plan]:
     """The values that kernels write straight to an output, with its number; and the place in the plan of every
     other intermediate value, and of the workspace of every call."""
     direct: dict[Hashable, int] = {}
-    written = {v for call in calls for v in call.arguments[len(call.program.params):]}
+    written = {v for call in calls for v in call.arguments[len(call.program.params) :]}
     for n, (value, _) in enumerate(values.outputs):
         if value in written:
             direct.setdefault(value, n)
@@ -160,13 +183,18 @@ def _memory(calls: Sequence[KernelCall], values: Values, target: Target) -> tupl
     spans: dict[Any, list[int]] = {}
     for n, call in enumerate(calls):
         program = call.program
-        for position, (value, buffer) in enumerate(zip(call.arguments, (*program.params, *program.outputs), strict=True)):
+        for position, (value, buffer) in enumerate(
+            zip(call.arguments, (*program.params, *program.outputs), strict=True)
+        ):
             if value in kept:
                 continue
             if value not in spans and position < len(program.params):
-                raise CodegenError(f"assemble {call.label}", f"expected value {value!r} to be written before it is read",
-                                   where=f"argument {position} of kernel {n}, {call.label}",
-                                   hint="give it as an input or a constant, or order the calls")
+                raise CodegenError(
+                    f"assemble {call.label}",
+                    f"expected value {value!r} to be written before it is read",
+                    where=f"argument {position} of kernel {n}, {call.label}",
+                    hint="give it as an input or a constant, or order the calls",
+                )
             span = spans.setdefault(value, [0, n, n])
             span[0], span[2] = max(span[0], buffer.type.bytes), n
         if size := workspace_bytes(program, target.threads):
@@ -177,12 +205,14 @@ def _memory(calls: Sequence[KernelCall], values: Values, target: Target) -> tupl
 class _Entry:
     """Emits the entry function."""
 
-    def __init__(self, module: ir.Module, values: Values, direct: Mapping[Hashable, int], places: Mapping[Any, int],
-                 placed: Plan) -> None:
+    def __init__(
+        self, module: ir.Module, values: Values, direct: Mapping[Hashable, int], places: Mapping[Any, int], placed: Plan
+    ) -> None:
         kind = ir.FunctionType(INT32, [POINTER] * 4 + [INT64, POINTER])
         function = ir.Function(module, kind, jit.ENTRY)
-        for argument, name in zip(function.args, ("inputs", "outputs", "constants", "arena", "threads", "times"),
-                                  strict=True):
+        for argument, name in zip(
+            function.args, ("inputs", "outputs", "constants", "arena", "threads", "times"), strict=True
+        ):
             argument.name = name
         self.module, self.function = module, function
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))

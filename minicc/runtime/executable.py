@@ -28,7 +28,11 @@ from minicc.types import DType, TensorType
 
 Text = str | Callable[[], str]
 
-PROFILE_SECONDS, LEAST_RUNS, MOST_RUNS = 0.5, 3, 100  # of a profile: as many runs as fit, but at least and at most so many
+PROFILE_SECONDS, LEAST_RUNS, MOST_RUNS = (
+    0.5,
+    3,
+    100,
+)  # of a profile: as many runs as fit, but at least and at most so many
 
 
 @dataclass(frozen=True)
@@ -96,9 +100,18 @@ class Executable:
     defaults: tuple[str, ...] = ()  # inputs that have a value of their own; `run` may be given others
     variant: Callable[[tuple[str, ...]], Executable]  # the executable that takes these of them, too
 
-    def __init__(self, name: str, inputs: Sequence[Port], outputs: Sequence[Port], library: jit.Library,
-                 constants: Sequence[Array], arena: int, threads: int, kernels: Sequence[KernelInfo],
-                 stages: Mapping[str, Text]) -> None:
+    def __init__(
+        self,
+        name: str,
+        inputs: Sequence[Port],
+        outputs: Sequence[Port],
+        library: jit.Library,
+        constants: Sequence[Array],
+        arena: int,
+        threads: int,
+        kernels: Sequence[KernelInfo],
+        stages: Mapping[str, Text],
+    ) -> None:
         self.name, self.inputs, self.outputs = name, list(inputs), list(outputs)
         self.kernels, self.stages = list(kernels), Stages(stages)
         self.arena_bytes, self.threads = arena, threads
@@ -119,8 +132,21 @@ class Executable:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Executable, (self.name, self.inputs, self.outputs, self._library, self._constants, self.arena_bytes,
-                            self.threads, self.kernels, self.stages), self._kept()
+        return (
+            Executable,
+            (
+                self.name,
+                self.inputs,
+                self.outputs,
+                self._library,
+                self._constants,
+                self.arena_bytes,
+                self.threads,
+                self.kernels,
+                self.stages,
+            ),
+            self._kept(),
+        )
 
     def _kept(self) -> dict[str, Any]:
         """What is told to an executable after it is made."""
@@ -136,14 +162,22 @@ class Executable:
         """Run on the inputs, by name; the outputs by name. Raises RunError when one is missing or does not fit."""
         names = [port.name for port in self.inputs]
         if not isinstance(feeds, Mapping):
-            raise RunError(f"{self.name}.run", f"expected arrays by the names {_list(names)}, got {type(feeds).__name__}",
-                           where=self._signature(), hint="run({name: array}), or call it with the arrays in order")
+            raise RunError(
+                f"{self.name}.run",
+                f"expected arrays by the names {_list(names)}, got {type(feeds).__name__}",
+                where=self._signature(),
+                hint="run({name: array}), or call it with the arrays in order",
+            )
         if given := tuple(name for name in feeds if name in self.defaults):
             return self.variant(given).run(feeds)
         problem, hint = misnamed(feeds, names, "give every input of the signature, and nothing else")
         if problem:
-            raise RunError(f"{self.name}.run", f"expected the inputs {_list(names)}, got {_list(feeds)}",
-                           where=f"{problem}\n{self._signature()}", hint=hint)
+            raise RunError(
+                f"{self.name}.run",
+                f"expected the inputs {_list(names)}, got {_list(feeds)}",
+                where=f"{problem}\n{self._signature()}",
+                hint=hint,
+            )
         results = self(*[feeds[name] for name in names])
         return {port.name: result for port, result in zip(self.outputs, results, strict=True)}
 
@@ -160,8 +194,12 @@ class Executable:
 
     def _positional(self, arrays: Sequence[Any]) -> list[Array]:
         if len(arrays) != len(self.inputs):
-            raise RunError(f"{self.name}(...)", f"expected {len(self.inputs)} inputs, got {len(arrays)}",
-                           where=self._signature(), hint="give the inputs in this order, or by name to run({...})")
+            raise RunError(
+                f"{self.name}(...)",
+                f"expected {len(self.inputs)} inputs, got {len(arrays)}",
+                where=self._signature(),
+                hint="give the inputs in this order, or by name to run({...})",
+            )
         return [self._fit(port, value) for port, value in zip(self.inputs, arrays, strict=True)]
 
     def _fit(self, port: Port, value: Any) -> Array:
@@ -173,8 +211,11 @@ class Executable:
             convert = "x.astype" if isinstance(value, (np.ndarray, np.generic)) else "np.asarray(x).astype"
             raise self._error(port, f"{port.dtype}, got {array.dtype}", f"convert it: {convert}({str(port.dtype)!r})")
         if array.shape != port.shape:
-            raise self._error(port, f"shape {port.shape}, got {array.shape}",
-                              "compile for this shape with input_shapes, or reshape the array")
+            raise self._error(
+                port,
+                f"shape {port.shape}, got {array.shape}",
+                "compile for this shape with input_shapes, or reshape the array",
+            )
         return np.require(array, requirements=["C", "A"])
 
     def _exact(self, port: Port, array: Array) -> Array:
@@ -188,15 +229,29 @@ class Executable:
         return made if same else array
 
     def _error(self, port: Port, problem: str, hint: str) -> RunError:
-        return RunError(f"{self.name}(...)", f"input {port.name!r} must have {problem}", where=self._signature(), hint=hint)
+        return RunError(
+            f"{self.name}(...)", f"input {port.name!r} must have {problem}", where=self._signature(), hint=hint
+        )
 
     def _run(self, arrays: list[Array], times: Array | None) -> tuple[Array, ...]:
-        memory.check(f"{self.name}(...)", {"outputs": self._output_bytes, "intermediate values": 0 if self._arenas else self.arena_bytes})
+        memory.check(
+            f"{self.name}(...)",
+            {"outputs": self._output_bytes, "intermediate values": 0 if self._arenas else self.arena_bytes},
+        )
         outputs = tuple(np.empty(port.shape, port.dtype.numpy) for port in self.outputs)
         arena = self._take()
         try:
-            threads.run(lambda: self._entry(_pointers(arrays), _pointers(outputs), self._constant_pointers, aligned(arena),
-                                            self.threads, None if times is None else times.ctypes.data), self.threads)
+            threads.run(
+                lambda: self._entry(
+                    _pointers(arrays),
+                    _pointers(outputs),
+                    self._constant_pointers,
+                    aligned(arena),
+                    self.threads,
+                    None if times is None else times.ctypes.data,
+                ),
+                self.threads,
+            )
         finally:
             self._arenas.append(arena)
         return outputs

@@ -39,8 +39,12 @@ class Externs:
             return
         self._raised.error = None
         function, cause = error
-        raise RunError(call(), f"expected {function} to return, but it raised {type(cause).__name__}: {cause}",
-                       where=str(function), hint="see the exception that caused this one") from cause
+        raise RunError(
+            call(),
+            f"expected {function} to return, but it raised {type(cause).__name__}: {cause}",
+            where=str(function),
+            hint="see the exception that caused this one",
+        ) from cause
 
     def _callback(self, s: ExternCall) -> int:
         buffers = (*s.inputs, s.output)

@@ -25,15 +25,23 @@ from minicc.paths import unreadable, unwritable
 from minicc.types import DType, bfloat16
 
 Array = np.ndarray[Any, np.dtype[Any]]
-_REMEDIES = {errno.ENOSPC: "the disk is full: make room, or name a file on another disk", errno.EDQUOT: "your quota is used up: make room",
-             errno.EROFS: "the disk is read-only: name a file on another one", errno.ENAMETOOLONG: "give the file a shorter name"}
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: make room, or name a file on another disk",
+    errno.EDQUOT: "your quota is used up: make room",
+    errno.EROFS: "the disk is read-only: name a file on another one",
+    errno.ENAMETOOLONG: "give the file a shorter name",
+}
 LONGEST_NAME = 60_000  # bytes; the format of archives ends at 65,535
 
 
 def check_folder(path: Path) -> None:
     """Raise ConfigError, before any work is done, when `path` has no folder that we may write in, or is one."""
     if refused := unwritable(path):
-        raise ConfigError(f"write {path}", f"expected the name of a new file, got one that cannot be written: {refused[0]}", hint=refused[1])
+        raise ConfigError(
+            f"write {path}",
+            f"expected the name of a new file, got one that cannot be written: {refused[0]}",
+            hint=refused[1],
+        )
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -50,8 +58,11 @@ def write_file(path: Path, content: bytes) -> None:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise ConfigError(f"write {path}", f"expected to write {len(content):,} bytes in {path.parent.resolve()}, got: {error.strerror}",
-                              hint=_REMEDIES.get(error.errno or 0, "name a file in another folder")) from None
+            raise ConfigError(
+                f"write {path}",
+                f"expected to write {len(content):,} bytes in {path.parent.resolve()}, got: {error.strerror}",
+                hint=_REMEDIES.get(error.errno or 0, "name a file in another folder"),
+            ) from None
         raise
 
 
@@ -65,12 +76,20 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
         for name, array in arrays.items():
             encoded = name.encode(errors="replace")
             if "\0" in name or encoded.decode() != name or len(encoded) > LONGEST_NAME:
-                raise ConfigError(f"write {path}", f"expected names that an archive can hold, got {name!r:.60}", hint="rename it in the model")
+                raise ConfigError(
+                    f"write {path}",
+                    f"expected names that an archive can hold, got {name!r:.60}",
+                    hint="rename it in the model",
+                )
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 try:
                     np.lib.format.write_array(member, _storable(np.asarray(array)), allow_pickle=False)
                 except ValueError as error:
-                    raise ConfigError(f"write {path}", f"expected arrays of numbers, got {name}: {error}", hint="objects are not written") from None
+                    raise ConfigError(
+                        f"write {path}",
+                        f"expected arrays of numbers, got {name}: {error}",
+                        hint="objects are not written",
+                    ) from None
     write_file(path, held.getvalue())
 
 
@@ -86,7 +105,11 @@ def read_arrays(path: Path, dtypes: Mapping[str, DType] | None = None, option: s
     """
     wanted = dtypes or {}
     if refused := unreadable(path, ".npz"):
-        raise RunError(f"{option} {path}", f"expected a file of arrays, got {refused[0]}", hint=f"{refused[1]}; numpy.savez writes one")
+        raise RunError(
+            f"{option} {path}",
+            f"expected a file of arrays, got {refused[0]}",
+            hint=f"{refused[1]}; numpy.savez writes one",
+        )
     try:
         if not zipfile.is_zipfile(path):
             name = next(iter(wanted)) if len(wanted) == 1 else path.stem
@@ -95,8 +118,11 @@ def read_arrays(path: Path, dtypes: Mapping[str, DType] | None = None, option: s
             with zipfile.ZipFile(path) as archive:
                 arrays = {name.removesuffix(".npy"): _member(archive, name) for name in archive.namelist()}
     except Exception as error:  # archives break in many ways, each with an exception of its own
-        raise RunError(f"{option} {path}", f"expected arrays, got a file that cannot be read: {error}",
-                       hint="give an .npz with one array per input, as numpy.savez writes it") from None
+        raise RunError(
+            f"{option} {path}",
+            f"expected arrays, got a file that cannot be read: {error}",
+            hint="give an .npz with one array per input, as numpy.savez writes it",
+        ) from None
     return {name: _restored(array, wanted.get(name)) for name, array in arrays.items()}
 
 
@@ -108,4 +134,6 @@ def _member(archive: zipfile.ZipFile, name: str) -> Array:
 
 def _restored(array: Array, wanted: DType | None) -> Array:
     """The array as bfloat16 if that is wanted and it may be the bits of one: uint16, or the two bytes without a type of numpy.savez."""
-    return array.view(bfloat16.numpy) if wanted is bfloat16 and array.dtype in (np.dtype("u2"), np.dtype("V2")) else array
+    return (
+        array.view(bfloat16.numpy) if wanted is bfloat16 and array.dtype in (np.dtype("u2"), np.dtype("V2")) else array
+    )

@@ -65,7 +65,9 @@ class Function:
         self.program, self.target, self.name = program, target, program.name
         self._arguments = Arguments(final, buffers)
         self.buffers, self.sizes = self._arguments.buffers, self._arguments.sizes
-        self._order = [self.buffers.index(b) for b in (*final.params, *final.outputs)]  # from ours to that of the machine code
+        self._order = [
+            self.buffers.index(b) for b in (*final.params, *final.outputs)
+        ]  # from ours to that of the machine code
         self._kernel: Kernel = compile_programs([final], target)[final]
         self._final = final
         self._externs = Externs(final)
@@ -97,8 +99,11 @@ class Function:
             return Timing(tuple(results))
 
         if number < 1 or repeat < 1:
-            raise RunError(f"{self.name}.time_evaluator(number={number}, repeat={repeat})",
-                           f"expected positive numbers, got {number} and {repeat}", hint="number=10, repeat=3")
+            raise RunError(
+                f"{self.name}.time_evaluator(number={number}, repeat={repeat})",
+                f"expected positive numbers, got {number} and {repeat}",
+                hint="number=10, repeat=3",
+            )
         return measure
 
     def __copy__(self) -> Function:
@@ -113,10 +118,15 @@ class Function:
     def source(self, stage: str = "llvm") -> str:
         """The text of a stage: `loop` (as scheduled), `final` (after the loop passes), `llvm` or `asm`."""
         texts: dict[str, Callable[[], str]] = {
-            "loop": lambda: str(self.program), "final": lambda: str(self._final),
-            "llvm": lambda: self._kernel.code.optimized, "asm": lambda: self._kernel.code.assembly}
+            "loop": lambda: str(self.program),
+            "final": lambda: str(self._final),
+            "llvm": lambda: self._kernel.code.optimized,
+            "asm": lambda: self._kernel.code.assembly,
+        }
         if stage not in texts:
-            raise RunError(f"{self.name}.source({stage!r})", f"expected a stage, got {stage!r}", hint=f"one of {', '.join(texts)}")
+            raise RunError(
+                f"{self.name}.source({stage!r})", f"expected a stage, got {stage!r}", hint=f"one of {', '.join(texts)}"
+            )
         return texts[stage]()
 
     # ---- arguments

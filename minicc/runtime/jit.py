@@ -29,8 +29,19 @@ SPEED_LEVEL = 2
 LIBRARIES = 16  # that one session links
 ENTRY = "minicc_main"  # the symbol of an entry function
 ENTRY_TYPE = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_void_p)
-RESERVED = frozenset({ENTRY, "stamp", "memcpy", "memset", "memmove", "clock_gettime", "abort", *threads.SYMBOLS,
-                      *[f"{i.libm}{suffix}" for i in INTRINSICS.values() if i.libm for suffix in ("", "f")]})
+RESERVED = frozenset(
+    {
+        ENTRY,
+        "stamp",
+        "memcpy",
+        "memset",
+        "memmove",
+        "clock_gettime",
+        "abort",
+        *threads.SYMBOLS,
+        *[f"{i.libm}{suffix}" for i in INTRINSICS.values() if i.libm for suffix in ("", "f")],
+    }
+)
 _names = itertools.count()
 
 
@@ -72,8 +83,12 @@ def optimize(module: ir.Module | str, target: Target) -> Code:
         parsed.verify()
     except RuntimeError as error:
         line = str(error).strip()
-        raise CodegenError("optimize", "expected valid LLVM IR, got an error of its parser", where=line,
-                           hint="this is a bug in codegen; please report it with the loop program") from error
+        raise CodegenError(
+            "optimize",
+            "expected valid LLVM IR, got an error of its parser",
+            where=line,
+            hint="this is a bug in codegen; please report it with the loop program",
+        ) from error
     generator = _generator(target)
     options = llvm.create_pipeline_tuning_options(speed_level=SPEED_LEVEL)
     options.loop_vectorization = options.slp_vectorization = False
@@ -103,8 +118,12 @@ class Library:
             return kind(self.addresses[name])
 
         def refuse(*_: Any) -> None:
-            raise TargetError(f"{name}(...)", f"expected a processor with {', '.join(lacking)}, got one without",
-                              where=f"compiled for {self.target}", hint='read its stages, or compile with target="native" to run it')
+            raise TargetError(
+                f"{name}(...)",
+                f"expected a processor with {', '.join(lacking)}, got one without",
+                where=f"compiled for {self.target}",
+                hint='read its stages, or compile with target="native" to run it',
+            )
 
         return refuse
 

@@ -39,8 +39,12 @@ def check(call: str, needs: Mapping[str, int], free: int | None = None, where: s
         free = sys.maxsize if total <= SMALL else available()
     if total > free:
         parts = ", ".join(f"{name} {size(number)}" for name, number in needs.items() if number)
-        raise TooLargeError(call, f"expected a need of at most {size(free)} of memory, got {size(total)}",
-                       where=f"{parts}\n{where}".rstrip(), hint="use smaller sizes (--dim, input_shapes), or a machine with more memory")
+        raise TooLargeError(
+            call,
+            f"expected a need of at most {size(free)} of memory, got {size(total)}",
+            where=f"{parts}\n{where}".rstrip(),
+            hint="use smaller sizes (--dim, input_shapes), or a machine with more memory",
+        )
 
 
 def size(count: int) -> str:
@@ -60,7 +64,14 @@ def installed(root: Path = _ROOT) -> int:
 def available(root: Path = _ROOT) -> int:
     """The bytes that we may have now: what is free or can be freed, within the limits of control groups and process."""
     found = _meminfo(root)
-    return max(0, min(found.get("MemAvailable", _pages()) + found.get("SwapFree", 0), *_limits(root, used=True), _address_space(root)))
+    return max(
+        0,
+        min(
+            found.get("MemAvailable", _pages()) + found.get("SwapFree", 0),
+            *_limits(root, used=True),
+            _address_space(root),
+        ),
+    )
 
 
 def _meminfo(root: Path) -> dict[str, int]:
@@ -81,8 +92,10 @@ def _pages() -> int:
 def _limits(root: Path, used: bool) -> list[int]:
     """The limits of the control groups we are in, versions 1 and 2, less what they use; a huge one where there is none."""
     found = [sys.maxsize]
-    for folder, limit, usage in ((root / "sys/fs/cgroup", "memory.max", "memory.current"),
-                                 (root / "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes")):
+    for folder, limit, usage in (
+        (root / "sys/fs/cgroup", "memory.max", "memory.current"),
+        (root / "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
         most = _number(folder / limit)
         if most is not None:
             cache = _number_of(folder / "memory.stat", "inactive_file") if used else 0

@@ -46,7 +46,9 @@ def plan(lifetimes: Sequence[Lifetime]) -> Plan:
     for n in sorted(range(len(lifetimes)), key=lambda n: (-rooms[n], lifetimes[n].first, n)):
         life = lifetimes[n]
         starts, ends, _, _ = placed[:, (placed[2] <= life.last) & (placed[3] >= life.first)]
-        gaps = np.maximum.accumulate(np.concatenate([[0], ends]))  # where the gap before each neighbour begins, and the last
+        gaps = np.maximum.accumulate(
+            np.concatenate([[0], ends])
+        )  # where the gap before each neighbour begins, and the last
         wide = np.flatnonzero(starts >= gaps[:-1] + rooms[n])
         offsets[n] = int(gaps[wide[0]] if wide.size else gaps[-1])
         at = np.searchsorted(placed[0], offsets[n])

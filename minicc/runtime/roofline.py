@@ -101,7 +101,9 @@ def measure_peak(target: Target) -> float:
 
 def measure_bandwidth(target: Target, size: int = MEMORY) -> float:
     """Bytes per second that the threads of a target read together, over and over from an array of `size` bytes."""
-    clock = time.thread_time if target.threads == 1 else time.perf_counter  # of one thread by CPU time, as with the peak
+    clock = (
+        time.thread_time if target.threads == 1 else time.perf_counter
+    )  # of one thread by CPU time, as with the peak
     _, held = _made(size, target)
     return held * max(1, READ // size) / _fastest(size, target, clock)
 
@@ -124,7 +126,10 @@ class Roofline:
 
     def _measure(self, sizes: Iterable[int]) -> dict[int, float]:
         """The bandwidth of each size; that of 0 is the peak."""
-        return {size: measure_bandwidth(self.target, size) if size else measure_peak(self.target) * self.target.threads for size in sizes}
+        return {
+            size: measure_bandwidth(self.target, size) if size else measure_peak(self.target) * self.target.threads
+            for size in sizes
+        }
 
     def share(self, flops: int, bytes: int, seconds: float) -> float:
         """Of the limits, what a kernel of so many operations on so many bytes reached."""

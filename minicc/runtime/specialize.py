@@ -22,8 +22,14 @@ class SpecializingExecutable(Executable):
     first one there are none.
     """
 
-    def __init__(self, name: str, inputs: Sequence[Port], waiting: Sequence[str], threads: int,
-                 make: Callable[[Mapping[str, Array]], Executable]) -> None:
+    def __init__(
+        self,
+        name: str,
+        inputs: Sequence[Port],
+        waiting: Sequence[str],
+        threads: int,
+        make: Callable[[Mapping[str, Array]], Executable],
+    ) -> None:
         self.name, self.inputs, self.waiting, self.threads = name, list(inputs), tuple(waiting), threads
         self.outputs, self.kernels, self.stages, self.arena_bytes = [], [], Stages({}), 0
         self._constants = []

@@ -72,8 +72,15 @@ def openmp() -> OpenMP | None:
     """The OpenMP runtime, loaded once; None, with a warning, when there is none."""
     found = find(candidates())
     if found is None:
-        warnings.warn(SerialWarning("parallel loops", "expected an OpenMP runtime, found none: they run serially",
-                                    where=", ".join(candidates()), hint="install libgomp1, or the wheel intel-openmp"), stacklevel=2)
+        warnings.warn(
+            SerialWarning(
+                "parallel loops",
+                "expected an OpenMP runtime, found none: they run serially",
+                where=", ".join(candidates()),
+                hint="install libgomp1, or the wheel intel-openmp",
+            ),
+            stacklevel=2,
+        )
     return found
 
 

@@ -58,9 +58,17 @@ def check_fields(step: Any) -> None:
         if field.name not in step.checked_here and not fits(value, kind):
             inner = kind.removeprefix("tuple[").partition(",")[0] if kind.startswith("tuple[") else kind
             many = "names" if inner == "str" else "integers"
-            hint = f"give {many}" if kind.startswith("tuple[") else "give " + " or ".join(WORDS[k] for k in inner.split(" | ") if k != "None")
-            raise KindError(f"{step.name}(...)", f"expected {field.name} to be {kind}, got {value!r}",
-                                where=f"{step.name}({', '.join(f'{f.name}: {f.type}' for f in fields(step))})", hint=hint)
+            hint = (
+                f"give {many}"
+                if kind.startswith("tuple[")
+                else "give " + " or ".join(WORDS[k] for k in inner.split(" | ") if k != "None")
+            )
+            raise KindError(
+                f"{step.name}(...)",
+                f"expected {field.name} to be {kind}, got {value!r}",
+                where=f"{step.name}({', '.join(f'{f.name}: {f.type}' for f in fields(step))})",
+                hint=hint,
+            )
         object.__setattr__(step, field.name, value)
 
 
@@ -94,8 +102,12 @@ class Face:
             raise AttributeError(name)
         known = [n for n in dir(type(self)) if not n.startswith("_")]
         close = difflib.get_close_matches(name, known, 1)
-        raise UnknownMethod(f"{type(self).__name__}.{name}", f"expected a method of a {type(self).__name__}, got {name!r}",
-                            where=", ".join(known), hint=f"did you mean {close[0]}?" if close else "one of these")
+        raise UnknownMethod(
+            f"{type(self).__name__}.{name}",
+            f"expected a method of a {type(self).__name__}, got {name!r}",
+            where=", ".join(known),
+            hint=f"did you mean {close[0]}?" if close else "one of these",
+        )
 
 
 __all__ = ["Face", "UnknownMethod", "check_fields"]

@@ -51,19 +51,35 @@ class Bind(Step):
         loop = serial_loop(program, self.loop)
         check_independent(program, loop)
         for other in loops_around(program.body, loop):
-            self._check_other(other, "around", (PARALLEL, VECTORIZE), "threadIdx" if self.axis.startswith("blockIdx") else "", (other, loop))
+            self._check_other(
+                other,
+                "around",
+                (PARALLEL, VECTORIZE),
+                "threadIdx" if self.axis.startswith("blockIdx") else "",
+                (other, loop),
+            )
         for other in loops(loop.body).values():
-            self._check_other(other, "inside", (PARALLEL,), "blockIdx" if self.axis.startswith("threadIdx") else "", (loop, other))
+            self._check_other(
+                other, "inside", (PARALLEL,), "blockIdx" if self.axis.startswith("threadIdx") else "", (loop, other)
+            )
         return graft(program, loop, replace(loop, kind=self.axis))
 
     def _check_other(self, other: For, where: str, kinds: tuple[str, ...], index: str, nest: tuple[For, For]) -> None:
         """Raises Illegal when a loop around or inside is of one of `kinds`, of the same axis, or of axes of `index`."""
         if other.kind in kinds:
-            raise Illegal(f"loop {other.name} {where} it is of kind {other.kind}", self.loop, f"bind {self.loop} instead of it")
+            raise Illegal(
+                f"loop {other.name} {where} it is of kind {other.kind}", self.loop, f"bind {self.loop} instead of it"
+            )
         if other.kind == self.axis != "vthread" and not (self.axis.startswith("threadIdx") and fills_together(*nest)):
-            raise Illegal(f"loop {other.name} {where} it is bound to {self.axis}", self.loop, "choose another axis, or fuse the loops")
+            raise Illegal(
+                f"loop {other.name} {where} it is bound to {self.axis}",
+                self.loop,
+                "choose another axis, or fuse the loops",
+            )
         if index and other.kind.startswith(index):
-            raise Illegal(f"loop {other.name} {where} it is bound to {other.kind}", self.loop, "blocks are around threads")
+            raise Illegal(
+                f"loop {other.name} {where} it is bound to {other.kind}", self.loop, "blocks are around threads"
+            )
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[Bind]:

@@ -30,19 +30,8 @@ from typing import Any, ClassVar
 
 from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, rewrite, seq
 from minicc.loop.program import Program
-from minicc.schedule.nest import (
-    all_reads,
-    allocations,
-    fresh,
-    get_buffer,
-    graft,
-    in_order,
-    map_here,
-    reads,
-    rename_buffers,
-    targets,
-    writes,
-)
+from minicc.schedule.nest import all_reads, allocations, fresh, get_buffer, graft, in_order, map_here, reads
+from minicc.schedule.nest import rename_buffers, targets, writes
 from minicc.schedule.set_scope import check_scope
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.te.expr import Expr, Load, Var, transform
@@ -75,10 +64,18 @@ class CacheRead(Step):
         if not reading:
             who = f"the nests of {', '.join(self.readers)} do not read" if self.readers else "nothing reads"
             seen = dict.fromkeys(load.source.name for load in all_reads(program.body))
-            raise Illegal(f"{who} {self.buffer}", self.buffer, f"what is read: {', '.join(seen) or 'nothing'}" + (f"; readers are buffers that are computed from {self.buffer}" if self.readers else ""))
+            raise Illegal(
+                f"{who} {self.buffer}",
+                self.buffer,
+                f"what is read: {', '.join(seen) or 'nothing'}"
+                + (f"; readers are buffers that are computed from {self.buffer}" if self.readers else ""),
+            )
         if writing and writing[-1] >= reading[0]:
-            raise Illegal(f"{self.buffer} is not complete before it is read: one nest writes and reads it", self.buffer,
-                          f'give it a cache where it is written: s.cache_write("{self.buffer}")')
+            raise Illegal(
+                f"{self.buffer} is not complete before it is read: one nest writes and reads it",
+                self.buffer,
+                f'give it a cache where it is written: s.cache_write("{self.buffer}")',
+            )
         cache = Buffer(self.cache(program), buffer.dtype, buffer.shape, self.scope)
 
         def expr(e: Any) -> Any:

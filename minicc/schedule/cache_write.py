@@ -32,16 +32,7 @@ from typing import ClassVar
 
 from minicc.loop.ir import Alloc, Buffer, For, Seq, Stmt, Store, Update, seq
 from minicc.loop.program import Program
-from minicc.schedule.nest import (
-    allocations,
-    buffers_of,
-    fresh,
-    get_buffer,
-    graft,
-    path_to,
-    rename_buffers,
-    writes,
-)
+from minicc.schedule.nest import allocations, buffers_of, fresh, get_buffer, graft, path_to, rename_buffers, writes
 from minicc.schedule.set_scope import check_scope
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.te.expr import Expr, Var, const
@@ -66,15 +57,21 @@ class CacheWrite(Step):
         home = allocations(program)[self.buffer].body if buffer not in program.outputs else program.body
         found = writes(home, buffer)
         if not found:
-            raise Illegal(f"no loops fill {self.buffer}, but a function from outside", self.buffer,
-                          f'copy it where it is read: s.cache_read("{self.buffer}")')
+            raise Illegal(
+                f"no loops fill {self.buffer}, but a function from outside",
+                self.buffer,
+                f'copy it where it is read: s.cache_read("{self.buffer}")',
+            )
         nest = home
         for nest in path_to(home, found[0]):
             if not isinstance(nest, (Alloc, Seq)):
                 break
         if not all(path_to(nest, write) for write in found):
-            raise Illegal(f"one nest must fill {self.buffer}, but {len(found)} statements in several nests do", self.buffer,
-                          "use cache_write before peeling, partitioning or decomposing its loops")
+            raise Illegal(
+                f"one nest must fill {self.buffer}, but {len(found)} statements in several nests do",
+                self.buffer,
+                "use cache_write before peeling, partitioning or decomposing its loops",
+            )
         cache = Buffer(self.cache(program), buffer.dtype, buffer.shape, self.scope)
         names = [f"{i.name if isinstance(i, Var) else f'i{d}'}_copy" for d, i in enumerate(found[0].indices)]
         variables = [Var(name) for name in fresh(program, *names)]

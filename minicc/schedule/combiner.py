@@ -30,20 +30,8 @@ import numpy as np
 from minicc.loop.ir import Update
 from minicc.loop.prelude import PRELUDE
 from minicc.loop.python import PythonPrinter
-from minicc.te.expr import (
-    Binary,
-    Combiner,
-    Const,
-    Expr,
-    Load,
-    Select,
-    Var,
-    children,
-    free_vars,
-    loads,
-    rebuild,
-    transform,
-)
+from minicc.te.expr import Binary, Combiner, Const, Expr, Load, Select, Var, children, free_vars, loads, rebuild
+from minicc.te.expr import transform
 from minicc.te.linear import linear
 from minicc.types import DType, boolean, int64
 
@@ -53,7 +41,9 @@ SAMPLES = 24
 
 def combiner_of(update: Update) -> Combiner | None:
     """The combiner of a reduction, or None when its step shows none."""
-    left, right = (tuple(Var(f"{side}_{n}", b.dtype) for n, b in enumerate(update.buffers)) for side in ("left", "right"))
+    left, right = (
+        tuple(Var(f"{side}_{n}", b.dtype) for n, b in enumerate(update.buffers)) for side in ("left", "right")
+    )
     known: dict[Any, Expr] = dict(zip(update.buffers, left, strict=True))
 
     def accumulator(e: Expr) -> Expr:
@@ -74,7 +64,9 @@ def combiner_of(update: Update) -> Combiner | None:
 def _unguarded(values: Sequence[Expr], left: Sequence[Var]) -> list[Expr]:
     """What the values are where all conditions hold under which they change, each one for all of them."""
     found = [v for v in values if isinstance(v, Select)]
-    kept = len(found) == len(values) and all(v.other is a and v.cond is found[0].cond for v, a in zip(found, left, strict=True))
+    kept = len(found) == len(values) and all(
+        v.other is a and v.cond is found[0].cond for v, a in zip(found, left, strict=True)
+    )
     if not kept or free_vars(found[0].cond) & {*left}:
         return list(values)
     return _unguarded([v.then for v in found], left)
@@ -84,8 +76,10 @@ def _results(values: Sequence[Expr], left: Sequence[Var], right: Sequence[Var]) 
     """What the combiner may be: each part that reads no accumulator stands for a component of its dtype."""
     values = [_as_sum(value, a, b) for value, a, b in zip(values, left, right, strict=True)]
     slots = [(n, part) for n, value in enumerate(values) for part in _parts(value, {*left, *right})]
-    choices = [sorted((m for m, r in enumerate(right) if r.dtype is part.dtype), key=lambda m, n=n: m != n)  # type: ignore[misc]
-               for n, part in slots]
+    choices = [
+        sorted((m for m, r in enumerate(right) if r.dtype is part.dtype), key=lambda m, n=n: m != n)  # type: ignore[misc]
+        for n, part in slots
+    ]
     for chosen in itertools.islice(itertools.product(*choices), MOST_TRIES):
         found: list[dict[Expr, Expr]] = [{} for _ in values]
         for (n, part), m in zip(slots, chosen, strict=True):
@@ -132,7 +126,9 @@ def _holds(combiner: Combiner) -> bool:
 
     def combine(a: Sequence[Any], b: Sequence[Any]) -> list[Any]:
         names = {v.name: x for v, x in zip((*combiner.left, *combiner.right), (*a, *b), strict=True)}
-        return [_number(v.dtype, eval(code, {**PRELUDE, **names})) for v, code in zip(combiner.left, codes, strict=True)]
+        return [
+            _number(v.dtype, eval(code, {**PRELUDE, **names})) for v, code in zip(combiner.left, codes, strict=True)
+        ]
 
     start = [_number(e.dtype, e.value) for e in combiner.identity if isinstance(e, Const)]
     with np.errstate(all="ignore"):
@@ -154,7 +150,9 @@ def _number(dtype: DType, value: Any) -> Any:
 
 
 def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
-    return all(bool(np.isclose(np.float64(x), np.float64(y), rtol=1e-2, equal_nan=True)) for x, y in zip(a, b, strict=True))
+    return all(
+        bool(np.isclose(np.float64(x), np.float64(y), rtol=1e-2, equal_nan=True)) for x, y in zip(a, b, strict=True)
+    )
 
 
 __all__ = ["combiner_of"]

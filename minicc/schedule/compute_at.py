@@ -37,40 +37,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from minicc.ir.node import replace
-from minicc.loop.ir import (
-    PARALLEL,
-    SERIAL,
-    VECTORIZE,
-    Alloc,
-    Buffer,
-    For,
-    If,
-    Prefetch,
-    Seq,
-    Stmt,
-    Store,
-    loops,
-    rewrite,
-    seq,
-    substitute_vars,
-)
+from minicc.loop.ir import PARALLEL, SERIAL, VECTORIZE, Alloc, Buffer, For, If, Prefetch, Seq, Stmt, Store, loops
+from minicc.loop.ir import rewrite, seq, substitute_vars
 from minicc.loop.program import Program
 from minicc.loop.ranges import inside as inside_of
-from minicc.schedule.nest import (
-    Write,
-    all_reads,
-    allocations,
-    get_alloc,
-    get_loop,
-    graft,
-    in_order,
-    loops_around,
-    map_accesses,
-    path_to,
-    reads,
-    targets,
-    writes,
-)
+from minicc.schedule.nest import Write, all_reads, allocations, get_alloc, get_loop, graft, in_order, loops_around
+from minicc.schedule.nest import map_accesses, path_to, reads, targets, writes
 from minicc.schedule.region import box
 from minicc.schedule.set_scope import check_scope
 from minicc.schedule.step import Illegal, Step, loops_text
@@ -127,8 +99,14 @@ class ComputeAt(Step):
         buffer = replace(move.alloc.buffer, shape=shape, scope=self._scope(move.alloc.buffer.scope, shape))
         producer = self._producer(move, buffer, region, simplify)
         starts = [start for start, _ in region]
-        consumers = map_accesses(inside, lambda b, at: (b, at) if b is not move.alloc.buffer else (
-            buffer, tuple(i - start for i, start in zip(at, starts, strict=True))))
+        consumers = map_accesses(
+            inside,
+            lambda b, at: (
+                (b, at)
+                if b is not move.alloc.buffer
+                else (buffer, tuple(i - start for i, start in zip(at, starts, strict=True)))
+            ),
+        )
         body: Stmt = Alloc(buffer, seq(producer, consumers))
         for guard in reversed(guards):
             body = If(guard.cond, body)
@@ -145,24 +123,35 @@ class ComputeAt(Step):
         found = writes(alloc.body, alloc.buffer)
         if len(found) != 1 or len(targets(found[0])) != 1:
             what = f"{len(found)} statements write it" if len(found) != 1 else "its reduction fills other buffers too"
-            raise Illegal(f"it must be filled by one statement of its own, but {what}", self.buffer,
-                          "use compute_at before peeling or decomposing; buffers that are reduced together stay where they are")
+            raise Illegal(
+                f"it must be filled by one statement of its own, but {what}",
+                self.buffer,
+                "use compute_at before peeling or decomposing; buffers that are reduced together stay where they are",
+            )
         write, way = found[0], path_to(alloc.body, loop)
         if not way:
-            raise Illegal(f"loop {loop.name} is not where {self.buffer} lives", loop.name,
-                          f"choose one of {', '.join(loops(alloc.body))}")
+            raise Illegal(
+                f"loop {loop.name} is not where {self.buffer} lives",
+                loop.name,
+                f"choose one of {', '.join(loops(alloc.body))}",
+            )
         nest: Stmt = alloc.body
         for s in path_to(alloc.body, write):
             nest = s
             if s not in way:
                 break
         if nest is loop or path_to(loop, write):
-            raise Illegal(f"loop {loop.name} is around the nest of {self.buffer} itself", loop.name, "choose a loop of a reader")
+            raise Illegal(
+                f"loop {loop.name} is around the nest of {self.buffer} itself", loop.name, "choose a loop of a reader"
+            )
         shared = path_to(alloc.body, nest)[-2]
         assert isinstance(shared, Seq)
         if shared.stmts.index(nest) > [bool(path_to(s, loop)) for s in shared.stmts].index(True):
-            raise Illegal(f"loop {loop.name} comes before the nest of {self.buffer}", loop.name,
-                          f"choose a loop that reads {self.buffer}, and comes after it")
+            raise Illegal(
+                f"loop {loop.name} comes before the nest of {self.buffer}",
+                loop.name,
+                f"choose a loop that reads {self.buffer}, and comes after it",
+            )
         if any(f.kind == VECTORIZE for f in [*loops_around(program.body, loop), loop]):
             raise Illegal(f"loop {loop.name} is vectorized", loop.name, "choose a loop around it")
         return _Move(alloc, write, nest, loop)
@@ -174,32 +163,53 @@ class ComputeAt(Step):
         seen: set[Expr] = set()
         for index, extent in zip(move.write.indices, buffer.shape, strict=True):
             alone = isinstance(index, Const) and extent == 1
-            if not alone and (index in seen or not (isinstance(index, Var) and index in around and around[index].extent == extent)):
-                raise Illegal(f"{self.buffer} must be stored over loops that are its axes, but is stored at {index}",
-                              self.buffer, "use compute_at before splitting or fusing its loops")
+            if not alone and (
+                index in seen or not (isinstance(index, Var) and index in around and around[index].extent == extent)
+            ):
+                raise Illegal(
+                    f"{self.buffer} must be stored over loops that are its axes, but is stored at {index}",
+                    self.buffer,
+                    "use compute_at before splitting or fusing its loops",
+                )
             seen.add(index)
-        if any(load.source is buffer and (isinstance(move.write, Store) or load.indices != move.write.indices)
-               for load in all_reads(move.nest)):
-            raise Illegal(f"the elements of {self.buffer} are computed from one another", self.buffer,
-                          f"a recurrence stays in its nest: leave {self.buffer} where it is")
+        if any(
+            load.source is buffer and (isinstance(move.write, Store) or load.indices != move.write.indices)
+            for load in all_reads(move.nest)
+        ):
+            raise Illegal(
+                f"the elements of {self.buffer} are computed from one another",
+                self.buffer,
+                f"a recurrence stays in its nest: leave {self.buffer} where it is",
+            )
         readers = [s for s in in_order(body) if any(load.source is buffer for load in reads(s)) and s is not move.write]
         if not readers or not all(path_to(move.loop.body, s) for s in readers):
-            raise Illegal(f"{self.buffer} is read outside of loop {move.loop.name}" if readers else f"{self.buffer} is never read",
-                          self.buffer, "choose a loop that encloses every reader")
+            raise Illegal(
+                f"{self.buffer} is read outside of loop {move.loop.name}"
+                if readers
+                else f"{self.buffer} is never read",
+                self.buffer,
+                "choose a loop that encloses every reader",
+            )
         self._check_nest(program, move)
 
     def _check_nest(self, program: Program, move: _Move) -> None:
         own = {s.buffer for s in in_order(move.nest) if isinstance(s, Alloc)} | {move.alloc.buffer}
         if others := {b for w in writes(move.nest) for b in targets(w)} - own:
-            raise Illegal(f"its nest also fills {next(iter(others)).name}", self.buffer,
-                          f"move {self.buffer} before you compute another buffer in its loops")
+            raise Illegal(
+                f"its nest also fills {next(iter(others)).name}",
+                self.buffer,
+                f"move {self.buffer} before you compute another buffer in its loops",
+            )
         needed = {load.source for load in all_reads(move.nest)} - own
         later = False
         for s in in_order(program.body):
             later = later or s is move.nest
             if later and (written := needed & set(targets(s))):
-                raise Illegal(f"it reads {next(iter(written)).name}, which is written later again", self.buffer,
-                              f'keep a copy of what it reads: s.cache_read("{next(iter(written)).name}", readers=["{self.buffer}"])')
+                raise Illegal(
+                    f"it reads {next(iter(written)).name}, which is written later again",
+                    self.buffer,
+                    f'keep a copy of what it reads: s.cache_read("{next(iter(written)).name}", readers=["{self.buffer}"])',
+                )
 
     def _is_shared(self, buffer: Buffer) -> bool:
         return (self.scope or buffer.scope) == "shared"
@@ -223,7 +233,9 @@ class ComputeAt(Step):
                 extents[index] = size
                 values[index] = index if size == limit else _clamped(start, index, size, limit, simplify)
         nest = substitute_vars(nest, values)
-        nest = substitute_vars(nest, {m: i for m, i in zip(marks, move.write.indices, strict=True) if isinstance(m, Var)})
+        nest = substitute_vars(
+            nest, {m: i for m, i in zip(marks, move.write.indices, strict=True) if isinstance(m, Var)}
+        )
 
         def shrink(s: Stmt) -> Stmt:
             if not isinstance(s, For):

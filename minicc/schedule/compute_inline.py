@@ -26,33 +26,10 @@ from dataclasses import dataclass
 from itertools import starmap
 from typing import ClassVar
 
-from minicc.loop.ir import (
-    Alloc,
-    Buffer,
-    ExternCall,
-    For,
-    If,
-    Stmt,
-    Store,
-    Update,
-    map_expressions,
-    rewrite,
-    seq,
-    summand,
-    walk,
-)
+from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Stmt, Store, Update, map_expressions, rewrite, seq
+from minicc.loop.ir import summand, walk
 from minicc.loop.program import Program
-from minicc.schedule.nest import (
-    allocations,
-    get_alloc,
-    graft,
-    in_order,
-    loops_around,
-    path_to,
-    reads,
-    targets,
-    writes,
-)
+from minicc.schedule.nest import allocations, get_alloc, graft, in_order, loops_around, path_to, reads, targets, writes
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.te.expr import Const, Expr, Load, Var, const, loads, substitute, transform
 from minicc.te.rounding import heads, marked
@@ -76,43 +53,68 @@ class ComputeInline(Step):
         def element(e: Expr) -> Expr:
             if not (isinstance(e, Load) and e.source is alloc.buffer):
                 return e
-            point: dict[Expr, Expr] = {a: i for a, i in zip(store.indices, e.indices, strict=True) if isinstance(a, Var)}
+            point: dict[Expr, Expr] = {
+                a: i for a, i in zip(store.indices, e.indices, strict=True) if isinstance(a, Var)
+            }
             return substitute(store.value, {**once, **point})
 
         added = {e for s in walk(alloc.body) for e in _added(s) if e.source is alloc.buffer}
         memo: dict[Expr, Expr] = {}
         rest = rewrite(alloc.body, lambda s: seq() if s is nest else s)
-        return graft(program, alloc, map_expressions(rest, lambda e: transform(
-            e, lambda x: marked(element(x)) if x in added else element(x), memo)))
+        return graft(
+            program,
+            alloc,
+            map_expressions(
+                rest, lambda e: transform(e, lambda x: marked(element(x)) if x in added else element(x), memo)
+            ),
+        )
 
     def _only_store(self, alloc: Alloc) -> Store:
         found = writes(alloc.body, alloc.buffer)
         if len(found) != 1 or not isinstance(found[0], Store):
             what = "a reduction fills it" if len(found) == 1 else f"{len(found)} statements write it"
-            raise Illegal(f"it must be written by one store, but {what}", self.buffer,
-                          f'use compute_at("{self.buffer}", loop)')
+            raise Illegal(
+                f"it must be written by one store, but {what}", self.buffer, f'use compute_at("{self.buffer}", loop)'
+            )
         if any(isinstance(s, ExternCall) and alloc.buffer in s.inputs for s in in_order(alloc.body)):
-            raise Illegal("a function from outside reads the whole of it", self.buffer,
-                          "leave it: such a function needs an array in memory")
+            raise Illegal(
+                "a function from outside reads the whole of it",
+                self.buffer,
+                "leave it: such a function needs an array in memory",
+            )
         store = found[0]
         if any(load.source is alloc.buffer for load in reads(store)):
-            raise Illegal("its elements are computed from one another", self.buffer, "leave it: a recurrence needs its earlier elements in memory")
+            raise Illegal(
+                "its elements are computed from one another",
+                self.buffer,
+                "leave it: a recurrence needs its earlier elements in memory",
+            )
         return store
 
     def _nest(self, alloc: Alloc, store: Store) -> Stmt:
         """The nest that fills the buffer: loops over its axes around the store and nothing else."""
         around = path_to(alloc.body, store)
         if any(isinstance(s, If) for s in around):
-            raise Illegal("it is stored under a guard", self.buffer, f'inline before splitting its loops, or use compute_at("{self.buffer}", loop)')
+            raise Illegal(
+                "it is stored under a guard",
+                self.buffer,
+                f'inline before splitting its loops, or use compute_at("{self.buffer}", loop)',
+            )
         extents = {s.var: s.extent for s in around if isinstance(s, For) and s.extent != 1}
         for index, extent in zip(store.indices, alloc.buffer.shape, strict=True):
             alone = extent == 1 and isinstance(index, (Const, Var))
             if not alone and not (isinstance(index, Var) and extents.pop(index, None) == extent):
-                raise Illegal(f"it must be stored over loops that are its axes, but is stored at {index}", self.buffer,
-                              "inline before splitting or fusing its loops")
+                raise Illegal(
+                    f"it must be stored over loops that are its axes, but is stored at {index}",
+                    self.buffer,
+                    "inline before splitting or fusing its loops",
+                )
         if extents:
-            raise Illegal(f"it is stored again in each iteration of loop {next(iter(extents)).name}", self.buffer,
-                          f'reorder first, so that loop {next(iter(extents)).name} is not around it, or use compute_root("{self.buffer}")')
+            raise Illegal(
+                f"it is stored again in each iteration of loop {next(iter(extents)).name}",
+                self.buffer,
+                f'reorder first, so that loop {next(iter(extents)).name} is not around it, or use compute_root("{self.buffer}")',
+            )
         nest: Stmt = store
         for outer in reversed(around[:-1]):
             if not isinstance(outer, For):
@@ -127,16 +129,22 @@ class ComputeInline(Step):
         readers = [s for s in in_order(alloc.body) if any(load.source is alloc.buffer for load in reads(s))]
         for s in around:
             if isinstance(s, Alloc) and s.buffer in needed and not all(path_to(s, reader) for reader in readers):
-                raise Illegal(f"it reads {s.buffer.name}, which does not live where it is read", self.buffer,
-                              f'first inline {s.buffer.name}, or s.compute_root("{s.buffer.name}")')
+                raise Illegal(
+                    f"it reads {s.buffer.name}, which does not live where it is read",
+                    self.buffer,
+                    f'first inline {s.buffer.name}, or s.compute_root("{s.buffer.name}")',
+                )
         before = True
         for s in in_order(alloc.body):
             before = before and s is not nest
             written = needed & set(targets(s))
             shared = any(isinstance(loop, For) and path_to(loop, s) for loop in around)
             if written and (not before or shared):
-                raise Illegal(f"it reads {next(iter(written)).name}, which is written later again", self.buffer,
-                              f'compute it at a loop that reads it: s.compute_at("{self.buffer}", loop)')
+                raise Illegal(
+                    f"it reads {next(iter(written)).name}, which is written later again",
+                    self.buffer,
+                    f'compute it at a loop that reads it: s.compute_at("{self.buffer}", loop)',
+                )
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[ComputeInline]:

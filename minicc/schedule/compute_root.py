@@ -35,20 +35,8 @@ from typing import ClassVar
 from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, expressions, rewrite, seq, substitute_vars, walk
 from minicc.loop.program import Program
-from minicc.schedule.nest import (
-    all_reads,
-    allocations,
-    fresh,
-    get_alloc,
-    graft,
-    in_order,
-    loops_around,
-    map_accesses,
-    path_to,
-    reads,
-    targets,
-    writes,
-)
+from minicc.schedule.nest import all_reads, allocations, fresh, get_alloc, graft, in_order, loops_around, map_accesses
+from minicc.schedule.nest import path_to, reads, targets, writes
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.te.expr import Expr, Var, free_vars
 from minicc.types import float32
@@ -73,8 +61,11 @@ class ComputeRoot(Step):
         needed = [loop for loop in around if loop.var in used]
         for loop in needed:
             if isinstance(loop.extent, Expr) and free_vars(loop.extent) & {other.var for other in around}:
-                raise Illegal(f"the extent of loop {loop.name} depends on another loop", loop.name,
-                              f"a box is stored, no triangle: leave {self.buffer} in its loop")
+                raise Illegal(
+                    f"the extent of loop {loop.name} depends on another loop",
+                    loop.name,
+                    f"a box is stored, no triangle: leave {self.buffer} in its loop",
+                )
         scope = "shared" if alloc.buffer.scope == "shared" else "global"
         buffer = replace(alloc.buffer, shape=(*[loop.extent for loop in needed], *alloc.buffer.shape), scope=scope)
         inside = tuple(loop.var for loop in needed)
@@ -99,12 +90,18 @@ class ComputeRoot(Step):
             place = place.body
         found = [s for s in (place.stmts if isinstance(place, Seq) else ()) if writes(s, alloc.buffer)]
         if len(found) != 1:
-            raise Illegal(f"one nest must fill {self.buffer} before it is read, but {len(found) or 'none'} do", self.buffer,
-                          "use compute_root before peeling, partitioning or decomposing its loops")
+            raise Illegal(
+                f"one nest must fill {self.buffer} before it is read, but {len(found) or 'none'} do",
+                self.buffer,
+                "use compute_root before peeling, partitioning or decomposing its loops",
+            )
         own = {s.buffer for s in in_order(found[0]) if isinstance(s, Alloc)} | {alloc.buffer}
         if others := {b for w in writes(found[0]) for b in targets(w)} - own:
-            raise Illegal(f"its nest also fills {min(b.name for b in others)}", self.buffer,
-                          f"first s.compute_root({min(b.name for b in others)!r}), if it is no output")
+            raise Illegal(
+                f"its nest also fills {min(b.name for b in others)}",
+                self.buffer,
+                f"first s.compute_root({min(b.name for b in others)!r}), if it is no output",
+            )
         return found[0]
 
     def _check_inputs(self, outermost: For, buffer: Buffer, nest: Stmt, guards: list[If]) -> None:
@@ -113,8 +110,11 @@ class ComputeRoot(Step):
         needed = {load.source for load in found} - own
         for s in in_order(outermost):
             if written := needed & set(targets(s)):
-                raise Illegal(f"it reads {next(iter(written)).name}, which is written in loop {outermost.name}", self.buffer,
-                              f'first s.compute_root("{next(iter(written)).name}"), so that it is complete before')
+                raise Illegal(
+                    f"it reads {next(iter(written)).name}, which is written in loop {outermost.name}",
+                    self.buffer,
+                    f'first s.compute_root("{next(iter(written)).name}"), so that it is complete before',
+                )
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[ComputeRoot]:

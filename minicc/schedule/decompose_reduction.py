@@ -34,16 +34,7 @@ from minicc.loop.ir import SERIAL, UNROLL, Alloc, Buffer, For, If, Store, Update
 from minicc.loop.place_init import Pending, Placing
 from minicc.loop.program import Program
 from minicc.schedule.dependence import dependences
-from minicc.schedule.nest import (
-    buffers_of,
-    get_buffer,
-    get_loop,
-    graft,
-    loops_around,
-    path_to,
-    targets,
-    writes,
-)
+from minicc.schedule.nest import buffers_of, get_buffer, get_loop, graft, loops_around, path_to, targets, writes
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tidy import ranges_of
 from minicc.te.expr import Var, const, loads
@@ -64,12 +55,17 @@ class DecomposeReduction(Step):
         update = only_reduction(program, self.buffer)
         path = path_to(loop, update)
         if not path:
-            raise Illegal(f"loop {loop.name} is not around the reduction of {self.buffer}", loop.name,
-                          f"choose one of {', '.join(f.name for f in loops_around(program.body, update)) or 'none: no loop is around it'}")
+            raise Illegal(
+                f"loop {loop.name} is not around the reduction of {self.buffer}",
+                loop.name,
+                f"choose one of {', '.join(f.name for f in loops_around(program.body, update)) or 'none: no loop is around it'}",
+            )
         self._check(program, loop, update)
         placing = Placing(program)
-        item = Pending(frozenset(update.axes), seq(
-            *[Store(b, update.indices, init) for b, init in zip(update.buffers, update.inits, strict=True)]))
+        item = Pending(
+            frozenset(update.axes),
+            seq(*[Store(b, update.indices, init) for b, init in zip(update.buffers, update.inits, strict=True)]),
+        )
         for s in reversed(path[:-1]):
             item.stmt = placing.outside(item, s)
         plain = placing.assign(update)
@@ -83,27 +79,40 @@ class DecomposeReduction(Step):
         for outer in moving:
             for found in dependences(outer.body, [outer.var], ranges_of(made), reductions_commute=False):
                 if found.first.buffer in update.buffers:
-                    raise Illegal(f"the iterations of the {outer.kind} loop {outer.name} would depend on each other: {found}", outer.name,
-                                  f"decompose first, or before loop {outer.name}")
+                    raise Illegal(
+                        f"the iterations of the {outer.kind} loop {outer.name} would depend on each other: {found}",
+                        outer.name,
+                        f"decompose first, or before loop {outer.name}",
+                    )
 
     def _check(self, program: Program, loop: For, update: Update) -> None:
         for outer in loops_around(program.body, loop):
             if outer.var in update.axes:
-                raise Illegal(f"{self.buffer} is reduced over loop {outer.name}, which is around it", loop.name,
-                              f"choose {outer.name}, or a loop around that")
+                raise Illegal(
+                    f"{self.buffer} is reduced over loop {outer.name}, which is around it",
+                    loop.name,
+                    f"choose {outer.name}, or a loop around that",
+                )
         path = path_to(loop, update)
         for s in path:
             if isinstance(s, Alloc) and s.buffer in update.buffers:
-                raise Illegal(f"{s.buffer.name} is allocated in loop {loop.name}", loop.name, "choose a loop inside of its scope")
+                raise Illegal(
+                    f"{s.buffer.name} is allocated in loop {loop.name}", loop.name, "choose a loop inside of its scope"
+                )
         read = {load.source for load in loads(*update.inits, *[s.cond for s in path if isinstance(s, If)])}
         for w in writes(loop):
             if written := read & set(targets(w)):
-                raise Illegal(f"the initialisation reads {next(iter(written)).name}, which is written in loop {loop.name}", loop.name,
-                              f"choose a loop inside of {loop.name}, after {next(iter(written)).name} is written")
+                raise Illegal(
+                    f"the initialisation reads {next(iter(written)).name}, which is written in loop {loop.name}",
+                    loop.name,
+                    f"choose a loop inside of {loop.name}, after {next(iter(written)).name} is written",
+                )
         spatial = [s.var for s in path if isinstance(s, For) and s.var not in update.axes]
         for found in dependences(update, spatial, ranges_of(program)):
             along = ", ".join(sorted(v.name for v in found.along))
-            raise Illegal(f"{found.first} is reduced anew in each iteration of {along}", loop.name, "choose a loop inside of that")
+            raise Illegal(
+                f"{found.first} is reduced anew in each iteration of {along}", loop.name, "choose a loop inside of that"
+            )
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[DecomposeReduction]:
@@ -128,7 +137,11 @@ def _reductions(program: Program) -> str:
     """Which buffers have one reduction each."""
     found = [w.buffers[0].name for w in writes(program.body) if isinstance(w, Update)]
     once = [name for name in found if found.count(name) == 1]
-    return f"those that are: {', '.join(once)}" if once else "no buffer here is; take this step before decomposing, peeling or tensorizing"
+    return (
+        f"those that are: {', '.join(once)}"
+        if once
+        else "no buffer here is; take this step before decomposing, peeling or tensorizing"
+    )
 
 
 def init_loops(before: Program, after: Program) -> tuple[str, ...]:

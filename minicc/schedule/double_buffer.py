@@ -49,15 +49,22 @@ class DoubleBuffer(Step):
         alloc = get_alloc(program, self.buffer)
         around = loops_around(program.body, alloc)
         if not around:
-            raise Illegal(f"{self.buffer} is computed once, in no loop", self.buffer, f'first compute_at("{self.buffer}", loop)')
+            raise Illegal(
+                f"{self.buffer} is computed once, in no loop", self.buffer, f'first compute_at("{self.buffer}", loop)'
+            )
         loop, old = around[-1], alloc.buffer
         if loop.kind != SERIAL:
-            raise Illegal(f"expected {self.buffer} in a serial loop, but loop {loop.name} is of kind {loop.kind}", loop.name,
-                          f'compute it in a serial loop: s.compute_at("{self.buffer}", loop)')
+            raise Illegal(
+                f"expected {self.buffer} in a serial loop, but loop {loop.name} is of kind {loop.kind}",
+                loop.name,
+                f'compute it in a serial loop: s.compute_at("{self.buffer}", loop)',
+            )
         new = replace(old, shape=(2, *old.shape))
         half = loop.var % 2
         opened = rewrite(loop, lambda s: s.body if isinstance(s, Alloc) and s.buffer is old else s)
-        return graft(program, loop, Alloc(new, map_accesses(opened, lambda b, at: (new, (half, *at)) if b is old else (b, at))))
+        return graft(
+            program, loop, Alloc(new, map_accesses(opened, lambda b, at: (new, (half, *at)) if b is old else (b, at)))
+        )
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[DoubleBuffer]:

@@ -10,22 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from minicc.ir.node import replace
-from minicc.loop.ir import (
-    Alloc,
-    Buffer,
-    ExternCall,
-    For,
-    Prefetch,
-    Stmt,
-    Store,
-    Update,
-    bodies,
-    expressions,
-    loops,
-    map_bodies,
-    rewrite,
-    walk,
-)
+from minicc.loop.ir import Alloc, Buffer, ExternCall, For, Prefetch, Stmt, Store, Update, bodies, expressions, loops
+from minicc.loop.ir import map_bodies, rewrite, walk
 from minicc.loop.ir import substitute_vars as substitute_vars
 from minicc.loop.program import Program
 from minicc.loop.python import RESERVED
@@ -118,7 +104,9 @@ def get_buffer(program: Program, name: str) -> Buffer:
     """The output or allocated buffer called `name`. Raises Illegal."""
     found = buffers_of(program)
     if name not in found:
-        raise Illegal(f"no buffer called {name!r} is written here", hint=f"the buffers are {', '.join(found) or 'none'}")
+        raise Illegal(
+            f"no buffer called {name!r} is written here", hint=f"the buffers are {', '.join(found) or 'none'}"
+        )
     return found[name]
 
 
@@ -133,7 +121,13 @@ def get_alloc(program: Program, name: str) -> Alloc:
 def fresh(program: Program, *wanted: str) -> tuple[str, ...]:
     """Names like those wanted that nothing in `program` has."""
     taken = set(loops(program.body)) | set(buffers_of(program)) | {b.name for b in program.params} | RESERVED
-    taken |= {v.name for b in (*program.params, *program.outputs) for d in b.shape if isinstance(d, Expr) for v in free_vars(d)}
+    taken |= {
+        v.name
+        for b in (*program.params, *program.outputs)
+        for d in b.shape
+        if isinstance(d, Expr)
+        for v in free_vars(d)
+    }
     made = []
     for base in wanted:
         name, count = base, 0
@@ -148,7 +142,9 @@ def fresh(program: Program, *wanted: str) -> tuple[str, ...]:
 def duplicate(program: Program, s: Stmt, suffix: str) -> Stmt:
     """A copy of `s` whose loops and allocations have names of their own."""
     names = list(loops(s))
-    variables: dict[Expr, Expr] = {Var(n): Var(f) for n, f in zip(names, fresh(program, *[n + suffix for n in names]), strict=True)}
+    variables: dict[Expr, Expr] = {
+        Var(n): Var(f) for n, f in zip(names, fresh(program, *[n + suffix for n in names]), strict=True)
+    }
     inside = [t.buffer for t in walk(s) if isinstance(t, Alloc)]
     renamed = fresh(program, *[b.name + suffix for b in inside])
     buffers = {b: replace(b, name=name) for b, name in zip(inside, renamed, strict=True)}
@@ -198,8 +194,11 @@ def _whole(buffer: Buffer, change: Callable[[Buffer, tuple[Expr, ...]], tuple[Bu
     at = tuple(Var(f"{n}") for n in range(len(buffer.shape)))
     made, indices = change(buffer, at)
     if indices != at or made.shape != buffer.shape:
-        raise Illegal(f"a function from outside works on the whole of {buffer.name}, as it is", buffer.name,
-                      f'first s.cache_read or s.cache_write("{buffer.name}")')
+        raise Illegal(
+            f"a function from outside works on the whole of {buffer.name}, as it is",
+            buffer.name,
+            f'first s.cache_read or s.cache_write("{buffer.name}")',
+        )
     return made
 
 

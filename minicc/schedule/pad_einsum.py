@@ -71,7 +71,11 @@ class PadEinsum(Step):
         longer = {v for v in before if after[v] is not before[v] and after[v] != before[v]}
         if not longer:
             extents = ", ".join(f"{f.name} of {f.extent}" for f in chain)
-            raise Illegal("every loop is a multiple of its padding already", self.buffer, f"leave it out, or give larger numbers: the loops are {extents}")
+            raise Illegal(
+                "every loop is a multiple of its padding already",
+                self.buffer,
+                f"leave it out, or give larger numbers: the loops are {extents}",
+            )
         operands = self._operands(update, before, longer)
         padded = list(dict.fromkeys(load for load in operands if longer & set(load.indices)))
         names = _names(program, update, padded)
@@ -95,12 +99,18 @@ class PadEinsum(Step):
     def _check_padding(self, chain: Sequence[For]) -> None:
         names = ", ".join(f.name for f in chain)
         if len(self.padding) != len(chain):
-            raise Illegal(f"expected a padding for each of the loops {names}, got {len(self.padding)}", self.buffer,
-                          "1 leaves a loop as long as it is")
+            raise Illegal(
+                f"expected a padding for each of the loops {names}, got {len(self.padding)}",
+                self.buffer,
+                "1 leaves a loop as long as it is",
+            )
         for loop, multiple in zip(chain, self.padding, strict=True):
             if not isinstance(multiple, int) or multiple < 1:
-                raise Illegal(f"expected a positive number for loop {loop.name}, got {multiple}", loop.name,
-                              "1 leaves a loop as long as it is")
+                raise Illegal(
+                    f"expected a positive number for loop {loop.name}, got {multiple}",
+                    loop.name,
+                    "1 leaves a loop as long as it is",
+                )
             if loop.kind != SERIAL:
                 raise Illegal(f"expected serial loops, got {loop.name} of kind {loop.kind}", loop.name, "pad before")
 
@@ -108,17 +118,28 @@ class PadEinsum(Step):
         """The factors of the product that is summed up. Raises Illegal when it is none, or padding could be seen."""
         found = _product(update)
         if found is None:
-            raise Illegal(f"expected a sum from 0 of products of elements, got {self.buffer} = {update.values[0]} from "
-                          f"{update.inits[0]}", self.buffer, "only zeros can be added to such a sum; split with tail=\"mask\" takes any loop")
+            raise Illegal(
+                f"expected a sum from 0 of products of elements, got {self.buffer} = {update.values[0]} from "
+                f"{update.inits[0]}",
+                self.buffer,
+                'only zeros can be added to such a sum; split with tail="mask" takes any loop',
+            )
         for indices in (update.indices, *[load.indices for load in found]):
             if foreign := [index for index in indices if index not in loops]:
-                raise Illegal(f"expected every index to be a loop of the nest, got {foreign[0]}", self.buffer,
-                              "pad before splitting or fusing its loops")
+                raise Illegal(
+                    f"expected every index to be a loop of the nest, got {foreign[0]}",
+                    self.buffer,
+                    "pad before splitting or fusing its loops",
+                )
         for axis in update.axes:
             outside = [load for load in found if axis not in load.indices]
             if axis in longer and outside and any(load.dtype.is_float for load in found):
-                raise Illegal(f"zeros behind the end of loop {axis.name} would meet elements of {outside[0].source.name}, and "
-                              "0 times an infinite one is NaN", outside[0].source.name, f"do not pad loop {axis.name}")
+                raise Illegal(
+                    f"zeros behind the end of loop {axis.name} would meet elements of {outside[0].source.name}, and "
+                    "0 times an infinite one is NaN",
+                    outside[0].source.name,
+                    f"do not pad loop {axis.name}",
+                )
         return found
 
     def _like(self, buffer: Buffer, indices: Sequence[Expr], name: str, extents: Extents) -> Buffer:
@@ -157,8 +178,11 @@ def _chain(program: Program, update: Update) -> list[For]:
             break
         chain.insert(0, s)
     if not chain:
-        raise Illegal(f"no loop is right around the reduction into {update.buffers[0].name}", update.buffers[0].name,
-                      "pad before splitting, so that no guard stands between")
+        raise Illegal(
+            f"no loop is right around the reduction into {update.buffers[0].name}",
+            update.buffers[0].name,
+            "pad before splitting, so that no guard stands between",
+        )
     return chain
 
 
@@ -166,8 +190,11 @@ def _names(program: Program, update: Update, padded: Sequence[Load]) -> Iterator
     """Names of the copies, of the loops that store the result, and of those that fill the copies, in this order."""
     result = [f"{index.name}_copy" for index in update.indices if isinstance(index, Var)]
     filling = [f"{load.source.name}_pad_{d}" for load in padded for d in range(len(load.indices))]
-    return iter(fresh(program, *[f"{b.name}_pad" for b in (*[load.source for load in padded], *update.buffers)],
-                      *result, *filling))
+    return iter(
+        fresh(
+            program, *[f"{b.name}_pad" for b in (*[load.source for load in padded], *update.buffers)], *result, *filling
+        )
+    )
 
 
 def _multiple(extent: Any, of: int) -> Any:

@@ -47,8 +47,11 @@ class Parallel(Step):
         for other in [*loops_around(program.body, loop), *loops(loop.body).values()]:
             outside = other.name not in loops(loop.body)
             if other.kind == PARALLEL or (other.kind == VECTORIZE and outside):
-                raise Illegal(f"loop {other.name} {'around' if outside else 'inside'} it is of kind {other.kind}", loop.name,
-                              f"fuse {other.name} and {loop.name} first")
+                raise Illegal(
+                    f"loop {other.name} {'around' if outside else 'inside'} it is of kind {other.kind}",
+                    loop.name,
+                    f"fuse {other.name} and {loop.name} first",
+                )
         return graft(program, loop, replace(loop, kind=PARALLEL))
 
     @classmethod
@@ -60,8 +63,11 @@ def serial_loop(program: Program, name: str) -> For:
     """The loop `name`, which must not have a kind yet. Raises Illegal."""
     loop = get_loop(program, name)
     if loop.kind != SERIAL:
-        raise Illegal(f"expected a serial loop, got one of kind {loop.kind}", name,
-                      f"a loop has one kind: undo that step, or split {name} before it and take the other part")
+        raise Illegal(
+            f"expected a serial loop, got one of kind {loop.kind}",
+            name,
+            f"a loop has one kind: undo that step, or split {name} before it and take the other part",
+        )
     return loop
 
 
@@ -69,12 +75,18 @@ def check_independent(program: Program, loop: For) -> None:
     """Raises Illegal when two iterations of `loop` touch one element and one of them writes it."""
     for s in walk(loop.body):
         if isinstance(s, Update) and loop.var in s.axes:
-            raise Illegal(f"{s.buffers[0].name} is reduced over loop {loop.name}", loop.name,
-                          lambda name=s.buffers[0].name: _way_of_reduction(program, name, loop.name))  # type: ignore[misc]
+            raise Illegal(
+                f"{s.buffers[0].name} is reduced over loop {loop.name}",
+                loop.name,
+                lambda name=s.buffers[0].name: _way_of_reduction(program, name, loop.name),
+            )  # type: ignore[misc]
     moving = [loop.var] if loop.extent != 1 else []  # one iteration depends on no other
     for found in dependences(loop.body, moving, ranges_of(program), reductions_commute=False):
-        raise Illegal(f"the iterations of loop {loop.name} depend on each other: {found}", loop.name,
-                      lambda found=found: _way(program, loop, found))  # type: ignore[misc]
+        raise Illegal(
+            f"the iterations of loop {loop.name} depend on each other: {found}",
+            loop.name,
+            lambda found=found: _way(program, loop, found),
+        )  # type: ignore[misc]
 
 
 def _way_of_reduction(program: Program, buffer: str, loop: str) -> str:
@@ -87,7 +99,9 @@ def _way(program: Program, loop: For, found: Dependence) -> str:
     """What helps where iterations of `loop` share elements of a buffer: loops of its nest that do not."""
     ranges = ranges_of(program)
     nest = [*loops_around(program.body, loop), *loops(loop.body).values()]
-    free = [f.name for f in nest if f.kind == SERIAL and not dependences(f.body, [f.var], ranges, reductions_commute=False)]
+    free = [
+        f.name for f in nest if f.kind == SERIAL and not dependences(f.body, [f.var], ranges, reductions_commute=False)
+    ]
     own = f's.compute_at("{found.first.buffer.name}", "{loop.name}") gives each iteration its own {found.first.buffer.name}'
     ways = [f"the iterations of {' and of '.join(free)} are independent: choose such a loop"] if free else []
     ways += [own] if ComputeAt(found.first.buffer.name, loop.name).is_legal(program) else []

@@ -43,22 +43,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from minicc.ir.node import replace
-from minicc.loop.ir import (
-    Alloc,
-    Buffer,
-    For,
-    If,
-    Seq,
-    Stmt,
-    Update,
-    expressions,
-    loops,
-    map_expressions,
-    rewrite,
-    seq,
-    substitute_vars,
-    walk,
-)
+from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Update, expressions, loops, map_expressions, rewrite, seq
+from minicc.loop.ir import substitute_vars, walk
 from minicc.loop.program import Program
 from minicc.loop.ranges import Ranges, least, size_vars
 from minicc.schedule.nest import duplicate, graft
@@ -67,23 +53,8 @@ from minicc.schedule.split import continued
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tidy import ranges_of, tidy
 from minicc.te.bounds import Bounds
-from minicc.te.expr import (
-    COMPARISONS,
-    Binary,
-    Expr,
-    Select,
-    Unary,
-    Var,
-    all_of,
-    binary,
-    const,
-    free_vars,
-    loads,
-    maximum,
-    minimum,
-    select,
-    transform,
-)
+from minicc.te.expr import COMPARISONS, Binary, Expr, Select, Unary, Var, all_of, binary, const, free_vars, loads
+from minicc.te.expr import maximum, minimum, select, transform
 from minicc.te.expr import walk as walk_expr
 from minicc.te.linear import Linear, combine, from_linear
 from minicc.te.simplify import simplify
@@ -102,8 +73,11 @@ class PartitionLoop(Step):
         conditions = list(dict.fromkeys(c for s in (loop.body, *walk(loop.body)) for c in _conditions(s, loop.var)))
         reduced = [s for s in walk(loop.body) if isinstance(s, Update) and loop.var in s.axes]
         if pairs := [s for s in reduced if len(s.buffers) > 1]:
-            raise Illegal(f"{', '.join(b.name for b in pairs[0].buffers)} are reduced together over loop {loop.name}",
-                          loop.name, "choose a loop over an axis of the result")
+            raise Illegal(
+                f"{', '.join(b.name for b in pairs[0].buffers)} are reduced together over loop {loop.name}",
+                loop.name,
+                "choose a loop over an axis of the result",
+            )
         known: dict[Expr, Expr] = {}
         end: Any
         if isinstance(loop.extent, int):
@@ -111,8 +85,11 @@ class PartitionLoop(Step):
         else:
             begin, end, known = self._symbolic(program, loop, conditions)
             if reduced:
-                raise Illegal(f"{reduced[0].buffers[0].name} is reduced over loop {loop.name}, of symbolic extent", loop.name,
-                              "choose a loop over an axis of the result, or give the sum a constant extent")
+                raise Illegal(
+                    f"{reduced[0].buffers[0].name} is reduced over loop {loop.name}, of symbolic extent",
+                    loop.name,
+                    "choose a loop over an axis of the result, or give the sum a constant extent",
+                )
         steady = map_expressions(_moved(loop, begin, end).body, lambda e: transform(e, lambda x: known.get(x, x)))
         parts: list[Stmt] = [replace(loop, extent=_minus(end, begin), body=steady)]
         if begin != 0:
@@ -151,8 +128,11 @@ class PartitionLoop(Step):
         return 0, simplify(end, ranges), dict.fromkeys(ends, const(True, boolean))
 
     def _nothing(self, loop: For) -> Illegal:
-        return Illegal(f"no condition inside changes at a point of loop {loop.name} that the other loops leave fixed",
-                       loop.name, "partition a loop with a guard or a select that is linear in it")
+        return Illegal(
+            f"no condition inside changes at a point of loop {loop.name} that the other loops leave fixed",
+            loop.name,
+            "partition a loop with a guard or a select that is linear in it",
+        )
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[PartitionLoop]:

@@ -48,18 +48,29 @@ class PrefetchStep(Step):
     def transform(self, program: Program) -> Program:
         loop = get_loop(program, self.loop)
         if self.offset < 1:
-            raise Illegal(f"expected an offset of at least 1, got {self.offset}", loop.name, "1 asks for what the next iteration reads")
+            raise Illegal(
+                f"expected an offset of at least 1, got {self.offset}",
+                loop.name,
+                "1 asks for what the next iteration reads",
+            )
         if vectorized := [f.name for f in (*loops_around(program.body, loop), loop) if f.kind == VECTORIZE]:
             raise Illegal(f"loop {vectorized[0]} is vectorized", loop.name, "choose a loop around it")
         if any(isinstance(s, Alloc) and s.buffer.name == self.buffer for s in walk(loop.body)):
-            raise Illegal(f"{self.buffer} is allocated in loop {loop.name}", self.buffer, "choose a loop inside of its scope")
-        found = [load for load in all_reads(loop.body) if load.source.name == self.buffer and loop.var in free_vars(load)]
+            raise Illegal(
+                f"{self.buffer} is allocated in loop {loop.name}", self.buffer, "choose a loop inside of its scope"
+            )
+        found = [
+            load for load in all_reads(loop.body) if load.source.name == self.buffer and loop.var in free_vars(load)
+        ]
         if not found:
             raise Illegal(f"no read of {self.buffer} moves with loop {loop.name}", loop.name, "choose another loop")
         for load in found:
             if loads(*load.indices):
-                raise Illegal(f"the place of {load} is read from memory itself", loop.name,
-                              f"prefetch {loads(*load.indices)[0].source.name}, which says where, or a buffer whose place the loops tell")
+                raise Illegal(
+                    f"the place of {load} is read from memory itself",
+                    loop.name,
+                    f"prefetch {loads(*load.indices)[0].source.name}, which says where, or a buffer whose place the loops tell",
+                )
         hints: dict[Stmt, None] = dict.fromkeys(self._hint(loop, load) for load in found)
         return graft(program, loop, replace(loop, body=seq(*hints, loop.body)))
 

@@ -30,12 +30,12 @@ def box(
     found: Sequence[Load], shape: Sequence[Any], inner: Mapping[Var, Interval], simplify: Simplifier
 ) -> list[tuple[Expr, Any]]:
     """For each dimension the start and the extent of the box around the loads of one buffer."""
-    return [
-        _side([load.indices[dim] for load in found], extent, inner, simplify) for dim, extent in enumerate(shape)
-    ]
+    return [_side([load.indices[dim] for load in found], extent, inner, simplify) for dim, extent in enumerate(shape)]
 
 
-def _side(indices: Sequence[Expr], extent: Any, inner: Mapping[Var, Interval], simplify: Simplifier) -> tuple[Expr, Any]:
+def _side(
+    indices: Sequence[Expr], extent: Any, inner: Mapping[Var, Interval], simplify: Simplifier
+) -> tuple[Expr, Any]:
     start, width = span(simplify(indices[0]), inner, simplify)
     below, above = 0, width
     for index in indices[1:]:
@@ -84,5 +84,3 @@ def _sum(e: Expr, inner: Mapping[Var, Interval], simplify: Simplifier) -> Span:
         start = start + (low + width) * times if times < 0 else start + low * times
         total += abs(times) * width
     return simplify(start), total
-
-

@@ -59,8 +59,11 @@ class Reorder(Step):
         written = {b for w in writes(body) for b in targets(w)}
         for guard in guards:
             if any(load.source in written for load in loads(guard.cond)):
-                raise Illegal(f"the guard {guard.cond} reads what its body writes", chain[-1].name,
-                              "reorder only loops around the guard, or only loops inside of it")
+                raise Illegal(
+                    f"the guard {guard.cond} reads what its body writes",
+                    chain[-1].name,
+                    "reorder only loops around the guard, or only loops inside of it",
+                )
         for s in reversed(private):
             body = replace(s, body=body)
         return graft(program, band[0], _rebuilt(after, guards, body))
@@ -70,20 +73,29 @@ class Reorder(Step):
         if len(set(self.order)) < len(self.order) or len(self.order) < 2:
             names = list(loops(program.body))
             example = ", ".join(f'"{name}"' for name in reversed(names[:2]))
-            raise Illegal(f"expected at least two different loops, got {', '.join(self.order) or 'none'}",
-                          hint=f"outermost first, as in s.reorder({example}); the loops are {', '.join(names) or 'none'}")
+            raise Illegal(
+                f"expected at least two different loops, got {', '.join(self.order) or 'none'}",
+                hint=f"outermost first, as in s.reorder({example}); the loops are {', '.join(names) or 'none'}",
+            )
         paths = {name: path_to(program.body, get_loop(program, name)) for name in self.order}
         longest = max(paths.values(), key=len)
         for name, path in paths.items():
             if path[-1] not in longest:
                 around = ", ".join(s.name for s in longest if isinstance(s, For))
-                raise Illegal(f"loop {name} does not enclose loop {longest[-1].name}", name, f"loops of one nest, such as {around}")  # type: ignore[attr-defined]
+                raise Illegal(
+                    f"loop {name} does not enclose loop {longest[-1].name}",
+                    name,
+                    f"loops of one nest, such as {around}",
+                )  # type: ignore[attr-defined]
         start = min(len(path) for path in paths.values()) - 1
         band = longest[start:]
         for s in band:
             if not isinstance(s, (For, If, Alloc)):
-                raise Illegal(f"the loops {', '.join(self.order)} are not perfectly nested: statements stand between them",
-                              longest[-1].name, "reorder loops that have nothing but loops between them")  # type: ignore[attr-defined]
+                raise Illegal(
+                    f"the loops {', '.join(self.order)} are not perfectly nested: statements stand between them",
+                    longest[-1].name,
+                    "reorder loops that have nothing but loops between them",
+                )  # type: ignore[attr-defined]
         last = band[-1]
         assert isinstance(last, For)
         return band, last.body
@@ -93,21 +105,30 @@ class Reorder(Step):
             if loop.kind == VECTORIZE:
                 raise Illegal(f"loop {loop.name} is vectorized", loop.name, "reorder before vectorize")
             if isinstance(loop.extent, Expr) and free_vars(loop.extent) & {other.var for other in chain}:
-                raise Illegal(f"the extent of loop {loop.name} depends on another of the loops", loop.name,
-                              f"leave {loop.name} where it is; loops that are all inside of it, or all outside of what its extent needs, can move")
+                raise Illegal(
+                    f"the extent of loop {loop.name} depends on another of the loops",
+                    loop.name,
+                    f"leave {loop.name} where it is; loops that are all inside of it, or all outside of what its extent needs, can move",
+                )
         for found in dependences(body, _turning(chain), ranges_of(program)):
             before = [loop.name for loop in chain if loop.var in found.along]
             if before != [loop.name for loop in after if loop.var in found.along]:
-                raise Illegal(f"the order of {', '.join(before)} matters: {found}", before[-1],
-                              f"keep {', '.join(before)} in this order, and move the other loops")
+                raise Illegal(
+                    f"the order of {', '.join(before)} matters: {found}",
+                    before[-1],
+                    f"keep {', '.join(before)} in this order, and move the other loops",
+                )
 
     def _check_private(self, program: Program, private: Sequence[Alloc], chain: Sequence[For], body: Stmt) -> None:
         """A buffer allocated between the loops moves inside of all: nothing may flow through it."""
         inside = {s.buffer for s in private}
         for found in dependences(body, _turning(chain), ranges_of(program), reductions_commute=False):
             if found.first.buffer in inside:
-                raise Illegal(f"{found.first.buffer.name} is allocated between the loops, and carries values: {found}",
-                              found.first.buffer.name, f'move it out first: s.compute_root("{found.first.buffer.name}")')
+                raise Illegal(
+                    f"{found.first.buffer.name} is allocated between the loops, and carries values: {found}",
+                    found.first.buffer.name,
+                    f'move it out first: s.compute_root("{found.first.buffer.name}")',
+                )
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[Reorder]:

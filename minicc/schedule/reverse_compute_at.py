@@ -33,40 +33,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from minicc.ir.node import replace
-from minicc.loop.ir import (
-    PARALLEL,
-    SERIAL,
-    UNROLL,
-    VECTORIZE,
-    Alloc,
-    Buffer,
-    For,
-    If,
-    Seq,
-    Stmt,
-    Store,
-    Update,
-    loops,
-    rewrite,
-    seq,
-    substitute_vars,
-)
+from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, Buffer, For, If, Seq, Stmt, Store, Update, loops
+from minicc.loop.ir import rewrite, seq, substitute_vars
 from minicc.loop.program import Program
 from minicc.schedule.compute_at import LOCAL_ELEMENTS
-from minicc.schedule.nest import (
-    Write,
-    all_reads,
-    allocations,
-    buffers_of,
-    get_buffer,
-    get_loop,
-    in_order,
-    loops_around,
-    map_accesses,
-    path_to,
-    targets,
-    writes,
-)
+from minicc.schedule.nest import Write, all_reads, allocations, buffers_of, get_buffer, get_loop, in_order, loops_around
+from minicc.schedule.nest import map_accesses, path_to, targets, writes
 from minicc.schedule.parallel import check_independent
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.te.expr import Const, Expr, Var, const, free_vars, loads
@@ -125,13 +97,19 @@ class ReverseComputeAt(Step):
         buffer, loop = get_buffer(program, self.buffer), get_loop(program, self.loop)
         found = writes(program.body, buffer)
         if len(found) != 1 or not isinstance(found[0], (Store, Update)):
-            raise Illegal(f"it must be filled by one statement, but {len(found)} write it", self.buffer,
-                          "use reverse_compute_at before peeling, partitioning or decomposing its loops")
+            raise Illegal(
+                f"it must be filled by one statement, but {len(found)} write it",
+                self.buffer,
+                "use reverse_compute_at before peeling, partitioning or decomposing its loops",
+            )
         write, way = found[0], path_to(program.body, loop)
         nest = next(s for s in path_to(program.body, write) if s not in way) if not path_to(loop, write) else None
         if nest is None:
-            raise Illegal(f"{self.buffer} is computed in loop {loop.name} already", loop.name,
-                          "choose a loop of another nest: one that fills what it reads")
+            raise Illegal(
+                f"{self.buffer} is computed in loop {loop.name} already",
+                loop.name,
+                "choose a loop of another nest: one that fills what it reads",
+            )
         self._check_place(program, loop, nest)
         source, producer = self._source(program, loop, nest)
         self._check_inputs(program, loop, write, nest, source)
@@ -140,8 +118,11 @@ class ReverseComputeAt(Step):
     def _check_place(self, program: Program, loop: For, nest: Stmt) -> None:
         shared = path_to(program.body, nest)[-2] if nest is not program.body else None
         if not isinstance(shared, Seq) or not any(path_to(s, loop) for s in shared.stmts[: shared.stmts.index(nest)]):
-            raise Illegal(f"loop {loop.name} does not come before the nest of {self.buffer}", loop.name,
-                          f"choose a loop that fills what {self.buffer} reads; compute_at moves a buffer to its readers")
+            raise Illegal(
+                f"loop {loop.name} does not come before the nest of {self.buffer}",
+                loop.name,
+                f"choose a loop that fills what {self.buffer} reads; compute_at moves a buffer to its readers",
+            )
         for s in (*loops_around(program.body, loop), loop):
             if s.kind == VECTORIZE:
                 raise Illegal(f"loop {s.name} is vectorized", loop.name, "choose a loop around it")
@@ -153,21 +134,35 @@ class ReverseComputeAt(Step):
         found = [b for b in made if b in read]
         if len(found) != 1:
             what = f"{len(found)} buffers" if found else "nothing"
-            raise Illegal(f"{self.buffer} must read one buffer that loop {loop.name} produces, but reads {what}", loop.name,
-                          f"choose a loop that fills what it reads: {', '.join(sorted(b.name for b in read if b.name in buffers_of(program))) or 'nothing here'}")
+            raise Illegal(
+                f"{self.buffer} must read one buffer that loop {loop.name} produces, but reads {what}",
+                loop.name,
+                f"choose a loop that fills what it reads: {', '.join(sorted(b.name for b in read if b.name in buffers_of(program))) or 'nothing here'}",
+            )
         producers = writes(program.body, found[0])
         if len(producers) != 1 or not isinstance(producers[0], (Store, Update)) or len(targets(producers[0])) != 1:
-            raise Illegal(f"{found[0].name} must be filled by one statement of its own", found[0].name,
-                          "use reverse_compute_at before peeling or decomposing its loops")
+            raise Illegal(
+                f"{found[0].name} must be filled by one statement of its own",
+                found[0].name,
+                "use reverse_compute_at before peeling or decomposing its loops",
+            )
         (producer,) = producers
         for outer in (*loops_around(program.body, loop), loop):
             if isinstance(producer, Update) and outer.var in producer.axes:
-                raise Illegal(f"{found[0].name} is not complete in an iteration of {loop.name}: it is reduced over {outer.name}",
-                              loop.name, "choose a loop around the reduction")
-        if any(load.source is found[0] and (isinstance(producer, Store) or load.indices != producer.indices)
-               for load in all_reads(loop)):
-            raise Illegal(f"{found[0].name} is read in loop {loop.name} itself", found[0].name,
-                          "choose a loop in which nothing else reads it")
+                raise Illegal(
+                    f"{found[0].name} is not complete in an iteration of {loop.name}: it is reduced over {outer.name}",
+                    loop.name,
+                    "choose a loop around the reduction",
+                )
+        if any(
+            load.source is found[0] and (isinstance(producer, Store) or load.indices != producer.indices)
+            for load in all_reads(loop)
+        ):
+            raise Illegal(
+                f"{found[0].name} is read in loop {loop.name} itself",
+                found[0].name,
+                "choose a loop in which nothing else reads it",
+            )
         return found[0], producer
 
     def _check_inputs(self, program: Program, loop: For, write: Write, nest: Stmt, source: Buffer) -> None:
@@ -180,14 +175,24 @@ class ReverseComputeAt(Step):
         for s in in_order(program.body):
             later = later or s is first
             if later and (written := needed & set(targets(s))):
-                raise Illegal(f"it reads {next(iter(written)).name}, which is not complete before loop {first.name}", self.buffer,
-                              f'inline {next(iter(written)).name} first, if it can be, or use compute_at("{source.name}", loop) at a loop of {self.buffer}')
+                raise Illegal(
+                    f"it reads {next(iter(written)).name}, which is not complete before loop {first.name}",
+                    self.buffer,
+                    f'inline {next(iter(written)).name} first, if it can be, or use compute_at("{source.name}", loop) at a loop of {self.buffer}',
+                )
         for w in writes(nest):
             if others := set(targets(w)) - own:
-                raise Illegal(f"its nest also fills {min(b.name for b in others)}", self.buffer,
-                              "move it before other buffers are computed in its nest")
+                raise Illegal(
+                    f"its nest also fills {min(b.name for b in others)}",
+                    self.buffer,
+                    "move it before other buffers are computed in its nest",
+                )
             if isinstance(w, Store) and any(load.source in targets(w) for load in loads(w.value)):
-                raise Illegal("its elements are computed from one another", self.buffer, "leave it: a recurrence runs over the whole of its nest")
+                raise Illegal(
+                    "its elements are computed from one another",
+                    self.buffer,
+                    "leave it: a recurrence runs over the whole of its nest",
+                )
 
     def _tile(self, loop: For, producer: Write) -> Tile:
         """The box that an iteration of the loop fills, each element of it."""
@@ -199,8 +204,11 @@ class ReverseComputeAt(Step):
         limits = [i < d for i, d in zip(producer.indices, targets(producer)[0].shape, strict=True)]
         for s in path_to(loop.body, producer):
             if isinstance(s, If) and s.cond not in limits:
-                raise Illegal(f"{targets(producer)[0].name} is filled under the guard {s.cond}", loop.name,
-                              "choose a loop outside of the guard, or a factor that divides")
+                raise Illegal(
+                    f"{targets(producer)[0].name} is filled under the guard {s.cond}",
+                    loop.name,
+                    "choose a loop outside of the guard, or a factor that divides",
+                )
         return tile
 
     def _side(self, index: Expr, limit: Any, inner: dict[Var, For], used: set[Expr]) -> tuple[Expr, Any]:
@@ -209,8 +217,10 @@ class ReverseComputeAt(Step):
             used.add(index)
             return const(0), limit
         terms, constant = linear(index)
-        moving = sorted(((times, v) for v, times in terms.items() if isinstance(v, Var) and v in inner and inner[v].extent != 1),
-                        key=lambda t: t[0])
+        moving = sorted(
+            ((times, v) for v, times in terms.items() if isinstance(v, Var) and v in inner and inner[v].extent != 1),
+            key=lambda t: t[0],
+        )
         size = 1
         for times, v in moving:
             if times != size or v in used or not isinstance(inner[v].extent, int):
@@ -227,8 +237,11 @@ class ReverseComputeAt(Step):
         found = all_reads(move.nest, move.source)
         around = {f.var: f for f in loops_around(move.nest, move.write)}
         if len(found) != 1:
-            raise Illegal(f"{move.source.name} is read at {len(found)} places", self.buffer,
-                          f'move the producer to its reader: s.compute_at("{move.source.name}", loop)')
+            raise Illegal(
+                f"{move.source.name} is read at {len(found)} places",
+                self.buffer,
+                f'move the producer to its reader: s.compute_at("{move.source.name}", loop)',
+            )
         values: dict[Expr, Expr] = {}
         extents: dict[Expr, Any] = {}
         guards: dict[Expr, Expr] = {}
@@ -236,11 +249,17 @@ class ReverseComputeAt(Step):
             if (isinstance(index, Const) and limit == 1) or size == limit:
                 continue
             if not isinstance(index, Var) or index not in around or index in extents:
-                raise Illegal(f"{move.source.name} must be read at loops of its own, but is read as {found[0]}", self.buffer,
-                              f'move the producer to its reader: s.compute_at("{move.source.name}", loop)')
+                raise Illegal(
+                    f"{move.source.name} must be read at loops of its own, but is read as {found[0]}",
+                    self.buffer,
+                    f'move the producer to its reader: s.compute_at("{move.source.name}", loop)',
+                )
             if isinstance(move.write, Update) and index in move.write.axes:
-                raise Illegal(f"{self.buffer} is reduced over {index}, and a tile has only a part of it", self.buffer,
-                              f"choose a loop in which all of {index} is computed, outside of the loops over it")
+                raise Illegal(
+                    f"{self.buffer} is reduced over {index}, and a tile has only a part of it",
+                    self.buffer,
+                    f"choose a loop in which all of {index} is computed, outside of the loops over it",
+                )
             values[index], extents[index] = start + index, size
             guards[index] = start + index < around[index].extent
         nest = substitute_vars(move.nest, values)
@@ -249,7 +268,9 @@ class ReverseComputeAt(Step):
             if not isinstance(s, For):
                 return s
             body = If(guards[s.var], s.body) if s.var in guards else s.body
-            return replace(s, extent=extents.get(s.var, s.extent), body=body, kind=SERIAL if s.kind == PARALLEL else s.kind)
+            return replace(
+                s, extent=extents.get(s.var, s.extent), body=body, kind=SERIAL if s.kind == PARALLEL else s.kind
+            )
 
         return rewrite(nest, shrink)
 
@@ -274,8 +295,15 @@ def _narrowed(body: Stmt, move: _Move) -> Stmt:
     small = all(isinstance(d, int) for d in shape) and math.prod(shape) <= LOCAL_ELEMENTS
     old, new = move.source, replace(move.source, shape=shape, scope="local" if small else move.source.scope)
     starts = [start for start, _ in move.tile]
-    return Alloc(new, map_accesses(body, lambda b, at: (b, at) if b is not old else (
-        new, tuple(i - start for i, start in zip(at, starts, strict=True)))))
+    return Alloc(
+        new,
+        map_accesses(
+            body,
+            lambda b, at: (
+                (b, at) if b is not old else (new, tuple(i - start for i, start in zip(at, starts, strict=True)))
+            ),
+        ),
+    )
 
 
 def _example() -> tuple[str, str]:

@@ -72,10 +72,16 @@ class Rfactor(Step):
         rank = len(update.indices)
         place = self.factor_axis if self.factor_axis >= 0 else rank + 1 + self.factor_axis
         if not 0 <= place <= rank:
-            raise Illegal(f"expected a factor_axis from {-rank - 1} to {rank}, got {self.factor_axis}", self.buffer, "0 is the outermost axis of the partial results, -1 the innermost")
+            raise Illegal(
+                f"expected a factor_axis from {-rank - 1} to {rank}, got {self.factor_axis}",
+                self.buffer,
+                "0 is the outermost axis of the partial results, -1 the innermost",
+            )
         names = fresh(program, *[f"{b.name}_rf" for b in update.buffers])
-        partial = [replace(b, name=name, shape=(*b.shape[:place], loop.extent, *b.shape[place:]))
-                   for b, name in zip(update.buffers, names, strict=True)]
+        partial = [
+            replace(b, name=name, shape=(*b.shape[:place], loop.extent, *b.shape[place:]))
+            for b, name in zip(update.buffers, names, strict=True)
+        ]
         nest = self._nest(program, update)
         factored = self._factored(nest, loop, update, dict(zip(update.buffers, partial, strict=True)), place)
         made = seq(factored, self._combined(program, nest, loop, update, partial, place, combiner))
@@ -85,24 +91,37 @@ class Rfactor(Step):
 
     def _check(self, program: Program, update: Update, loop: For) -> Combiner:
         if loop.var not in update.axes or not path_to(loop, update):
-            raise Illegal(f"{self.buffer} is not reduced over loop {loop.name}", loop.name,
-                          f"one of {', '.join(axis.name for axis in update.axes)}")
+            raise Illegal(
+                f"{self.buffer} is not reduced over loop {loop.name}",
+                loop.name,
+                f"one of {', '.join(axis.name for axis in update.axes)}",
+            )
         if loop.kind != SERIAL or not isinstance(loop.extent, int):
-            raise Illegal(f"expected a serial loop of constant extent, got one of kind {loop.kind} and extent {loop.extent}",
-                          loop.name, f'split it first: s.split("{loop.name}", factor=16)' if loop.kind == SERIAL else f"rfactor before {loop.kind}")
+            raise Illegal(
+                f"expected a serial loop of constant extent, got one of kind {loop.kind} and extent {loop.extent}",
+                loop.name,
+                f'split it first: s.split("{loop.name}", factor=16)'
+                if loop.kind == SERIAL
+                else f"rfactor before {loop.kind}",
+            )
         if len(writes(program.body, update.buffers[0])) > 1:
             raise Illegal(f"other statements write {self.buffer} as well", self.buffer, "use rfactor before peeling")
         combiner = combiner_of(update)
         if combiner is None:
-            raise Illegal(f"no combiner of partial results is seen in {', '.join(map(str, update.values))}", self.buffer,
-                          "it must be associative, and the initial values its identity")
+            raise Illegal(
+                f"no combiner of partial results is seen in {', '.join(map(str, update.values))}",
+                self.buffer,
+                "it must be associative, and the initial values its identity",
+            )
         return combiner
 
     def _nest(self, program: Program, update: Update) -> Stmt:
         """The largest statement around the reduction that is inside of the scope of its buffers, no sequence, and reads
         them nowhere else: in a recurrence, it is a nest inside of the loop over time."""
         path = path_to(program.body, update)
-        start = max((n + 1 for n, s in enumerate(path) if isinstance(s, Alloc) and s.buffer in update.buffers), default=0)
+        start = max(
+            (n + 1 for n, s in enumerate(path) if isinstance(s, Alloc) and s.buffer in update.buffers), default=0
+        )
         own = set(update.buffers)
         for nest in path[start:-1]:
             others = rewrite(nest, lambda t: seq() if t is update else t)
@@ -117,20 +136,35 @@ class Rfactor(Step):
         guards = [s for s in path if isinstance(s, If) and loop.var in free_vars(s.cond)]
         for s in path[path.index(guards[0]) :] if guards else ():
             if isinstance(s, (Seq, Alloc)):
-                raise Illegal(f"the guard {guards[0].cond} is around other statements as well", loop.name,
-                              f'split {loop.name} with tail="mask" or by a factor that divides')
+                raise Illegal(
+                    f"the guard {guards[0].cond} is around other statements as well",
+                    loop.name,
+                    f'split {loop.name} with tail="mask" or by a factor that divides',
+                )
         cond = all_of(*[s.cond for s in guards])
 
         def moved(e: Expr) -> Expr:
             return partial[e.source][at] if isinstance(e, Load) and e.source in partial else e
 
-        values = tuple(select(cond, transform(v, moved), partial[b][at]) for b, v in zip(update.buffers, update.values, strict=True))
+        values = tuple(
+            select(cond, transform(v, moved), partial[b][at])
+            for b, v in zip(update.buffers, update.values, strict=True)
+        )
         axes = tuple(axis for axis in update.axes if axis is not loop.var)
         step = Update(tuple(partial.values()), at, values, update.inits, axes)
-        return rewrite(nest, lambda s: step if s is update else s.body if isinstance(s, If) and _is_one(s, guards) else s)
+        return rewrite(
+            nest, lambda s: step if s is update else s.body if isinstance(s, If) and _is_one(s, guards) else s
+        )
 
     def _combined(
-        self, program: Program, nest: Stmt, loop: For, update: Update, partial: list[Buffer], place: int, combiner: Combiner
+        self,
+        program: Program,
+        nest: Stmt,
+        loop: For,
+        update: Update,
+        partial: list[Buffer],
+        place: int,
+        combiner: Combiner,
     ) -> Stmt:
         """The nest that combines them: copies of the spatial loops around one loop over the partial results."""
         placing = Placing(program)

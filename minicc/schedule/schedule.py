@@ -67,10 +67,30 @@ Scope = Literal["local", "shared", "global"]
 STEPS: dict[str, type[Step]] = {
     step.name: step
     for step in (
-        Split, Reorder, Fuse, Vectorize, Unroll, Parallel, Bind, ComputeInline, ComputeAt, CacheWrite, CacheRead,
-        SetScope, StorageAlign, DoubleBuffer, Pragma, PrefetchStep, DecomposeReduction, Rfactor,
-        ReverseComputeAt, ComputeRoot,
-        TransformLayout, PartitionLoop, Tensorize, PadEinsum,
+        Split,
+        Reorder,
+        Fuse,
+        Vectorize,
+        Unroll,
+        Parallel,
+        Bind,
+        ComputeInline,
+        ComputeAt,
+        CacheWrite,
+        CacheRead,
+        SetScope,
+        StorageAlign,
+        DoubleBuffer,
+        Pragma,
+        PrefetchStep,
+        DecomposeReduction,
+        Rfactor,
+        ReverseComputeAt,
+        ComputeRoot,
+        TransformLayout,
+        PartitionLoop,
+        Tensorize,
+        PadEinsum,
     )
 }
 
@@ -98,8 +118,12 @@ class Trace:
         try:
             return Trace(tuple(_step(data) for data in json.loads(text)))
         except (TypeError, ValueError, KeyError) as error:
-            raise ScheduleError("Trace.from_json", f"expected a list of steps, got {str(text)[:80]!r} ({error})", where=str(text)[:80],
-                                hint=f"a step is an object with a field step, one of {', '.join(STEPS)}") from None
+            raise ScheduleError(
+                "Trace.from_json",
+                f"expected a list of steps, got {str(text)[:80]!r} ({error})",
+                where=str(text)[:80],
+                hint=f"a step is an object with a field step, one of {', '.join(STEPS)}",
+            ) from None
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)
@@ -143,14 +167,21 @@ class Schedule(Face):
     def apply(self, step: Step) -> None:
         """Do one step. Raises ScheduleError, and changes nothing, when it is not legal."""
         if not isinstance(step, Step):
-            raise ScheduleError("apply(...)", f"expected a step, got {step!r}", where=loops_text(self.program), hint="one of s.moves()")
+            raise ScheduleError(
+                "apply(...)", f"expected a step, got {step!r}", where=loops_text(self.program), hint="one of s.moves()"
+            )
         self._programs.append(step.apply(self.program))
         self._steps.append(step)
 
     def undo(self) -> Step:
         """Take the last step back, and return it."""
         if not self._steps:
-            raise ScheduleError("undo()", "expected at least one step, got an empty trace", loops_text(self.program), "apply a step first")
+            raise ScheduleError(
+                "undo()",
+                "expected at least one step, got an empty trace",
+                loops_text(self.program),
+                "apply a step first",
+            )
         self._programs.pop()
         return self._steps.pop()
 
@@ -171,13 +202,22 @@ class Schedule(Face):
     def _writes(self, buffer: str) -> list[Any]:
         found = buffers_of(self.program)
         if not isinstance(buffer, str) or buffer not in found:
-            raise ScheduleError(f"loops_of({buffer!r})", "no such buffer is written here", loops_text(self.program), hint=f"one of {', '.join(found)}")
+            raise ScheduleError(
+                f"loops_of({buffer!r})",
+                "no such buffer is written here",
+                loops_text(self.program),
+                hint=f"one of {', '.join(found)}",
+            )
         return writes(self.program.body, found[buffer])
 
     # ---- the primitives; each is documented in its own file
 
     def split(
-        self, loop: str, factor: int | None = None, nparts: int | None = None, tail: Literal["guard", "mask", "peel"] = "guard"
+        self,
+        loop: str,
+        factor: int | None = None,
+        nparts: int | None = None,
+        tail: Literal["guard", "mask", "peel"] = "guard",
     ) -> tuple[str, str]:
         """Split a loop in two: `factor` trips inside, or `nparts` outside. Returns the outer and the inner name."""
         step = Split(loop, factor, nparts, tail)

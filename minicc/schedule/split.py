@@ -27,23 +27,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from minicc.ir.node import replace
-from minicc.loop.ir import (
-    SERIAL,
-    Alloc,
-    Buffer,
-    For,
-    If,
-    Seq,
-    Stmt,
-    Store,
-    Update,
-    bodies,
-    loops,
-    map_bodies,
-    rewrite,
-    seq,
-    substitute_vars,
-)
+from minicc.loop.ir import SERIAL, Alloc, Buffer, For, If, Seq, Stmt, Store, Update, bodies, loops, map_bodies, rewrite
+from minicc.loop.ir import seq, substitute_vars
 from minicc.loop.program import Program
 from minicc.schedule.nest import duplicate, fresh, get_loop, graft
 from minicc.schedule.step import Illegal, Step, loops_text
@@ -72,9 +57,15 @@ class Split(Step):
     def transform(self, program: Program) -> Program:
         loop = get_loop(program, self.loop)
         if loop.kind != SERIAL:
-            raise Illegal(f"expected a serial loop, got one of kind {loop.kind}", loop.name, f"split {loop.name} before")
+            raise Illegal(
+                f"expected a serial loop, got one of kind {loop.kind}", loop.name, f"split {loop.name} before"
+            )
         if self.tail not in TAILS:
-            raise Illegal(f"expected tail to be one of {', '.join(TAILS)}, got {self.tail!r}", loop.name, f's.split("{loop.name}", factor=8, tail="guard")')
+            raise Illegal(
+                f"expected tail to be one of {', '.join(TAILS)}, got {self.tail!r}",
+                loop.name,
+                f's.split("{loop.name}", factor=8, tail="guard")',
+            )
         factor = self._factor(loop)
         whole = isinstance(loop.extent, int) and loop.extent % factor == 0
         if whole or self.tail != "peel":
@@ -86,7 +77,11 @@ class Split(Step):
         if (self.factor is None) == (self.nparts is None):
             raise Illegal("expected one of factor and nparts", loop.name, "for example factor=8")
         if not isinstance(given, int) or given < 1:
-            raise Illegal(f"expected a positive number, got {given}", loop.name, f'1 or more, as in s.split("{loop.name}", factor=8)')
+            raise Illegal(
+                f"expected a positive number, got {given}",
+                loop.name,
+                f'1 or more, as in s.split("{loop.name}", factor=8)',
+            )
         if self.nparts is None:
             return given
         if not isinstance(loop.extent, int):
@@ -105,8 +100,11 @@ class Split(Step):
 
     def _peeled(self, program: Program, loop: For, factor: int) -> Stmt:
         if not isinstance(loop.extent, int) or loop.extent < factor:
-            raise Illegal(f"to peel, loop {loop.name} must have a constant extent of at least {factor}, got {loop.extent}",
-                          loop.name, 'use tail="guard"')
+            raise Illegal(
+                f"to peel, loop {loop.name} must have a constant extent of at least {factor}, got {loop.extent}",
+                loop.name,
+                'use tail="guard"',
+            )
         outer, inner = map(Var, self.names(program))
         parts = loop.extent // factor
         main = For(outer, parts, For(inner, factor, substitute_vars(loop.body, {loop.var: outer * factor + inner})))

@@ -52,17 +52,27 @@ def thread_axis(dom: Any, tag: str = "") -> ThreadAxis:
         return _axis(dom)
     low, extent = dom if isinstance(dom, (tuple, list)) and len(dom) == 2 else (0, dom)
     extent = int(extent) if isinstance(extent, np.integer) else extent
-    whole = extent is None or (isinstance(extent, Expr) and extent.dtype is int64) or (type(extent) is int and extent > 0)
+    whole = (
+        extent is None or (isinstance(extent, Expr) and extent.dtype is int64) or (type(extent) is int and extent > 0)
+    )
     if not (whole and isinstance(low, (int, np.integer)) and low == 0):
-        raise ScheduleError(f"thread_axis({dom!r}, {tag!r})", f"expected a domain (0, number of threads), got {dom!r}",
-                            where="thread_axis(dom, tag)", hint='te.thread_axis((0, 64), "threadIdx.x")')
+        raise ScheduleError(
+            f"thread_axis({dom!r}, {tag!r})",
+            f"expected a domain (0, number of threads), got {dom!r}",
+            where="thread_axis(dom, tag)",
+            hint='te.thread_axis((0, 64), "threadIdx.x")',
+        )
     return _axis(tag, extent)
 
 
 def _axis(tag: Any, extent: Any = None) -> ThreadAxis:
     if not isinstance(tag, str) or tag not in THREAD_AXES:
-        raise ScheduleError(f"thread_axis({tag!r})", f"expected the name of a thread axis, got {tag!r}", where="thread_axis(dom, tag)",
-                            hint=f"one of {', '.join(THREAD_AXES)}")
+        raise ScheduleError(
+            f"thread_axis({tag!r})",
+            f"expected the name of a thread axis, got {tag!r}",
+            where="thread_axis(dom, tag)",
+            hint=f"one of {', '.join(THREAD_AXES)}",
+        )
     return ThreadAxis(tag, extent)
 
 
@@ -88,8 +98,12 @@ def create_schedule(outputs: Operation | Tensor | Sequence[Operation | Tensor]) 
 def _tensors(op: Any) -> list[Tensor]:
     """Every output of an operation."""
     if not isinstance(op, Operation):
-        raise ScheduleError(f"create_schedule({op!r})", f"expected operations or tensors, got {type(op).__name__}",
-                            where=f"{op!r}: {type(op).__name__}", hint="te.create_schedule(C.op)")
+        raise ScheduleError(
+            f"create_schedule({op!r})",
+            f"expected operations or tensors, got {type(op).__name__}",
+            where=f"{op!r}: {type(op).__name__}",
+            hint="te.create_schedule(C.op)",
+        )
     return [Tensor(op, index) for index in range(len(op.body) if isinstance(op, Compute) else 1)]
 
 
@@ -154,14 +168,19 @@ class TeSchedule(Face):
         for tensor in self.lowered.buffers:
             if isinstance(tensor.op, Scan) and (what is tensor.op.init or what is tensor.op.update):
                 return self.lowered.buffers[tensor].name, True
-        raise ScheduleError(f"s[{getattr(what, 'name', what) if isinstance(what, Tensor) else what}]",
-                            "expected a tensor of this schedule, got none that it computes or reads",
-                            where=str(self.program), hint=f"its stages are {', '.join(self._ops)}")
+        raise ScheduleError(
+            f"s[{getattr(what, 'name', what) if isinstance(what, Tensor) else what}]",
+            "expected a tensor of this schedule, got none that it computes or reads",
+            where=str(self.program),
+            hint=f"its stages are {', '.join(self._ops)}",
+        )
 
     def in_sizes(self, extent: Any) -> Any:
         """An extent of the text in the sizes of the program."""
         pairs = [p for t, b in self.lowered.buffers.items() for p in zip(t.shape, b.shape, strict=True)]
-        return substitute(extent, {d: e for d, e in pairs if isinstance(d, Var)}) if isinstance(extent, Expr) else extent
+        return (
+            substitute(extent, {d: e for d, e in pairs if isinstance(d, Var)}) if isinstance(extent, Expr) else extent
+        )
 
     # ---- steps that make stages
 
@@ -172,7 +191,9 @@ class TeSchedule(Face):
     def cache_read(self, tensor: Any, scope: str, readers: Any = ()) -> Stage:
         """The stage of a copy of `tensor` in `scope`, which `readers` read from then on."""
         readers = readers if isinstance(readers, (list, tuple)) else [readers]
-        return self._staged("cache_read", self[tensor].name, scope, *([[self[r].name for r in readers]] if readers else []))
+        return self._staged(
+            "cache_read", self[tensor].name, scope, *([[self[r].name for r in readers]] if readers else [])
+        )
 
     def rfactor(self, tensor: Any, axis: Axis | str, factor_axis: int = 0) -> Stage:
         """The stage of partial results, one for each value of `axis`, which `tensor` then reduces."""
@@ -206,8 +227,12 @@ class TeSchedule(Face):
         """The method of the schedule that does `name`. Raises ScheduleError when there is none."""
         found = getattr(self.schedule, name, None) if isinstance(name, str) else None
         if found is None:
-            raise ScheduleError(f"{name}(...)", "expected a schedule primitive, got a name that has none",
-                                where=str(self.program), hint=f"one of {', '.join(STEPS)}")
+            raise ScheduleError(
+                f"{name}(...)",
+                "expected a schedule primitive, got a name that has none",
+                where=str(self.program),
+                hint=f"one of {', '.join(STEPS)}",
+            )
         return found
 
     # ---- from a schedule to a program
@@ -219,12 +244,17 @@ class TeSchedule(Face):
         them becomes internal. Raises ScheduleError when a placeholder is missing, or a tensor is given twice.
         """
         if not isinstance(args, (list, tuple)):
-            raise ScheduleError("arrange(...)", f"expected a list of tensors, got {args!r}", where=str(self.program), hint="[A, B, C]")
+            raise ScheduleError(
+                "arrange(...)", f"expected a list of tensors, got {args!r}", where=str(self.program), hint="[A, B, C]"
+            )
         names = [self.argument(arg) for arg in args]
         if twice := [n for k, n in enumerate(names) if n in names[:k]]:
-            raise ScheduleError(f"arrange({', '.join(names)})", f"expected each tensor once among args, got {twice[0]} twice",
-                                where=caret(str(self.program), twice[0]),
-                                hint="an array that is read twice is one tensor")
+            raise ScheduleError(
+                f"arrange({', '.join(names)})",
+                f"expected each tensor once among args, got {twice[0]} twice",
+                where=caret(str(self.program), twice[0]),
+                hint="an array that is read twice is one tensor",
+            )
         body, outside = self.program.body, {b.name: b for b in self.program.outputs}
         chain: list[Buffer] = []
         while isinstance(body, Alloc):
@@ -234,23 +264,37 @@ class TeSchedule(Face):
         params = {b.name: b for b in (*self.program.params, *self._unread.values())}
         for wanted in names:
             if wanted not in params and wanted not in outside:
-                raise ScheduleError(f"arrange({', '.join(names)})", f"expected {wanted} to live in the whole program, but "
-                                    "a step has moved it into a loop", where=caret(str(self.program), wanted),
-                                    hint=f"leave {wanted} out of args, or do not compute it at a loop")
+                raise ScheduleError(
+                    f"arrange({', '.join(names)})",
+                    f"expected {wanted} to live in the whole program, but a step has moved it into a loop",
+                    where=caret(str(self.program), wanted),
+                    hint=f"leave {wanted} out of args, or do not compute it at a loop",
+                )
         if missing := [b.name for b in self.program.params if b.name not in names]:
-            raise ScheduleError(f"arrange({', '.join(names)})", f"expected every placeholder among args, got none for {missing[0]}",
-                                where=caret(str(self.program), missing[0]), hint=f"add {missing[0]} to args")
+            raise ScheduleError(
+                f"arrange({', '.join(names)})",
+                f"expected every placeholder among args, got none for {missing[0]}",
+                where=caret(str(self.program), missing[0]),
+                hint=f"add {missing[0]} to args",
+            )
         internal = [b for b in dict.fromkeys([*self.program.outputs, *chain]) if b.name not in names]
         for buffer in reversed(internal):
             body = Alloc(buffer, body)
-        return Program(name, tuple(params[n] for n in names if n in params),
-                       tuple(outside[n] for n in names if n not in params), body, self.program.requires)
+        return Program(
+            name,
+            tuple(params[n] for n in names if n in params),
+            tuple(outside[n] for n in names if n not in params),
+            body,
+            self.program.requires,
+        )
 
     def argument(self, arg: Any) -> str:
         """The name of an argument in the program; that of a placeholder which nothing reads is made here."""
         if not isinstance(arg, Tensor):
             hint = "sizes are taken from the shapes of the arrays" if isinstance(arg, Expr) else "give tensors"
-            raise ScheduleError("arrange(...)", f"expected tensors among args, got {arg!r}", where=str(self.program), hint=hint)
+            raise ScheduleError(
+                "arrange(...)", f"expected tensors among args, got {arg!r}", where=str(self.program), hint=hint
+            )
         if isinstance(arg.op, Placeholder) and arg not in self.lowered.buffers:
             if arg not in self._unread:
                 self._unread[arg] = self.lowered.declare(arg)
@@ -291,8 +335,12 @@ class Stage(Face):
             return axis.name
         if isinstance(axis, Axis) and (name := self._moved(axis)):
             return name
-        raise ScheduleError(f"s[{self.name}]", f"expected an axis of {self.name} or the name of a loop, got {axis!r}",
-                            where=str(self.schedule.program), hint=f"its axes are {', '.join(map(str, self._axes()))}")
+        raise ScheduleError(
+            f"s[{self.name}]",
+            f"expected an axis of {self.name} or the name of a loop, got {axis!r}",
+            where=str(self.schedule.program),
+            hint=f"its axes are {', '.join(map(str, self._axes()))}",
+        )
 
     def _moved(self, axis: Axis) -> str | None:
         """The loop of an axis of a reduction that another stage, such as a write cache, does now."""
@@ -312,7 +360,9 @@ class Stage(Face):
 
     # ---- loops
 
-    def split(self, parent: Any, factor: int | None = None, nparts: int | None = None, **options: Any) -> tuple[str, str]:
+    def split(
+        self, parent: Any, factor: int | None = None, nparts: int | None = None, **options: Any
+    ) -> tuple[str, str]:
         """Two loops of one: `factor` trips inside, or `nparts` outside. Returns the outer and the inner."""
         made: tuple[str, str] = self._on("split", parent, factor, nparts, **options)
         return made
@@ -320,8 +370,12 @@ class Stage(Face):
     def fuse(self, *axes: Any) -> str:
         """One loop of several that follow each other, outermost first."""
         if not axes:
-            raise ScheduleError("fuse()", "expected at least one axis, got none", where=str(self.schedule.program),
-                                hint="s[C].fuse(outer, inner)")
+            raise ScheduleError(
+                "fuse()",
+                "expected at least one axis, got none",
+                where=str(self.schedule.program),
+                hint="s[C].fuse(outer, inner)",
+            )
         fused, *rest = map(self.loop, axes)
         before = len(self.schedule.trace)
         try:
@@ -363,9 +417,13 @@ class Stage(Face):
         found = loops(program.body).get(name)
         threads = self.schedule.in_sizes(thread.extent)
         if found is not None and threads is not None and not _same(found.extent, threads):
-            raise ScheduleError(f'bind("{name}", "{thread.tag}")', f"expected a loop of the {thread.extent} iterations that the thread axis "
-                                f"has, got {name} of {found.extent}", where=caret(str(program), name),
-                                hint=f"split {name} by {thread.extent} first, or leave the extent out: te.thread_axis({thread.tag!r})")
+            raise ScheduleError(
+                f'bind("{name}", "{thread.tag}")',
+                f"expected a loop of the {thread.extent} iterations that the thread axis "
+                f"has, got {name} of {found.extent}",
+                where=caret(str(program), name),
+                hint=f"split {name} by {thread.extent} first, or leave the extent out: te.thread_axis({thread.tag!r})",
+            )
         self._do("bind", name, thread.tag)
 
     def pragma(self, axis: Any, key: str, value: Any = None) -> None:
@@ -419,8 +477,12 @@ class Stage(Face):
                 return n
         if isinstance(axis, (int, np.integer)) and not isinstance(axis, bool):
             return int(axis)
-        raise ScheduleError(f"s[{self.name}]", f"expected an axis of {self.name} or the number of a dimension, got {axis!r}",
-                            where=str(self.schedule.program), hint=f"its axes are {', '.join(map(str, self.op.axis))}")
+        raise ScheduleError(
+            f"s[{self.name}]",
+            f"expected an axis of {self.name} or the number of a dimension, got {axis!r}",
+            where=str(self.schedule.program),
+            hint=f"its axes are {', '.join(map(str, self.op.axis))}",
+        )
 
     def __repr__(self) -> str:
         return f"Stage({self.name}: {', '.join(map(str, self._axes()))})"

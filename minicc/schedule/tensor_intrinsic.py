@@ -66,8 +66,12 @@ def declare_intrinsic(name: str, meaning: Program, implementation: Program) -> T
     _check_form(intrinsic)
     _check_agreement(intrinsic)
     if TENSOR_INTRINSICS.setdefault(name, intrinsic) != intrinsic:
-        raise ScheduleError(_call(name), "expected a name that is not taken, got that of another intrinsic",
-                            str(TENSOR_INTRINSICS[name].meaning), "choose another name")
+        raise ScheduleError(
+            _call(name),
+            "expected a name that is not taken, got that of another intrinsic",
+            str(TENSOR_INTRINSICS[name].meaning),
+            "choose another name",
+        )
     return intrinsic
 
 
@@ -79,13 +83,23 @@ def _check_form(intrinsic: TensorIntrinsic) -> None:
     """The programs are sound, of constant shapes that correspond, and the meaning is one nest."""
     name, meaning, implementation = intrinsic.name, intrinsic.meaning, intrinsic.implementation
     if not name.isidentifier():
-        raise ScheduleError(_call(name), "expected a name made of letters, digits and _", str(meaning), 'for example "gemv_4x4"')
+        raise ScheduleError(
+            _call(name), "expected a name made of letters, digits and _", str(meaning), 'for example "gemv_4x4"'
+        )
     if not isinstance(meaning.body, For):
-        raise ScheduleError(_call(name), "expected one loop nest as its meaning, got something around it", str(meaning),
-                            "a meaning has no buffers of its own, and one statement")
+        raise ScheduleError(
+            _call(name),
+            "expected one loop nest as its meaning, got something around it",
+            str(meaning),
+            "a meaning has no buffers of its own, and one statement",
+        )
     if unused := [b for b in meaning.params if not all_reads(meaning.body, b)]:
-        raise ScheduleError(_call(name), f"expected a meaning that reads all of its inputs, got none of {unused[0].name}",
-                            str(meaning), f"leave {unused[0].name} out of its parameters, or use it")
+        raise ScheduleError(
+            _call(name),
+            f"expected a meaning that reads all of its inputs, got none of {unused[0].name}",
+            str(meaning),
+            f"leave {unused[0].name} out of its parameters, or use it",
+        )
     _check_shapes(intrinsic)
     for program in (meaning, implementation):
         try:
@@ -96,14 +110,24 @@ def _check_form(intrinsic: TensorIntrinsic) -> None:
 
 def _check_shapes(intrinsic: TensorIntrinsic) -> None:
     name, meaning, implementation = intrinsic.name, intrinsic.meaning, intrinsic.implementation
-    mine, other = ([[(b.dtype, b.shape) for b in part] for part in (p.params, p.outputs)] for p in (meaning, implementation))
+    mine, other = (
+        [[(b.dtype, b.shape) for b in part] for part in (p.params, p.outputs)] for p in (meaning, implementation)
+    )
     if mine != other:
         got = ", ".join(map(repr, (*implementation.params, *implementation.outputs)))
-        raise ScheduleError(_call(name), f"expected an implementation over buffers like those of its meaning, got {got}",
-                            str(meaning), "the same dtypes and shapes, in the same order")
+        raise ScheduleError(
+            _call(name),
+            f"expected an implementation over buffers like those of its meaning, got {got}",
+            str(meaning),
+            "the same dtypes and shapes, in the same order",
+        )
     if symbolic := [b for b in (*meaning.params, *meaning.outputs) if any(isinstance(d, Expr) for d in b.shape)]:
-        raise ScheduleError(_call(name), f"expected constant shapes, got {symbolic[0]}", str(meaning),
-                            "declare one for each size; split makes nests of that size")
+        raise ScheduleError(
+            _call(name),
+            f"expected constant shapes, got {symbolic[0]}",
+            str(meaning),
+            "declare one for each size; split makes nests of that size",
+        )
 
 
 def _check_agreement(intrinsic: TensorIntrinsic) -> None:
@@ -118,9 +142,13 @@ def _check_agreement(intrinsic: TensorIntrinsic) -> None:
             results.append(outputs)
         for buffer, want, got in zip(intrinsic.meaning.outputs, *results, strict=True):
             if not np.allclose(got.astype(np.float64), want.astype(np.float64), rtol=1e-3, equal_nan=True):
-                raise ScheduleError(_call(intrinsic.name), f"expected the implementation to compute {buffer.name} as its "
-                                    f"meaning does, {want.ravel()[:4]}..., got {got.ravel()[:4]}...",
-                                    str(intrinsic.implementation), "run both with minicc.loop.python.run_python on small arrays")
+                raise ScheduleError(
+                    _call(intrinsic.name),
+                    f"expected the implementation to compute {buffer.name} as its "
+                    f"meaning does, {want.ravel()[:4]}..., got {got.ravel()[:4]}...",
+                    str(intrinsic.implementation),
+                    "run both with minicc.loop.python.run_python on small arrays",
+                )
 
 
 def _combiner(program: Program) -> Combiner | None:
@@ -156,7 +184,9 @@ def _dot(lanes: int) -> TensorIntrinsic:
         half //= 2
     steps.append(Update((c,), (), (c[()] + products[0],), zero, ()))
     name = f"dot_{lanes}_float32"
-    return TensorIntrinsic(name, Program(name, (a, b), (c,), meaning), Program(name, (a, b), (c,), Alloc(products, seq(*steps))))
+    return TensorIntrinsic(
+        name, Program(name, (a, b), (c,), meaning), Program(name, (a, b), (c,), Alloc(products, seq(*steps)))
+    )
 
 
 TENSOR_INTRINSICS.update({made.name: made for made in (_gemv(4), _dot(4), _dot(16))})

@@ -83,8 +83,11 @@ class Tensorize(Step):
     def transform(self, program: Program) -> Program:
         loop = get_loop(program, self.loop)
         if self.intrinsic not in TENSOR_INTRINSICS:
-            raise Illegal(f"no intrinsic is called {self.intrinsic!r}", loop.name,
-                          f"the intrinsics are {', '.join(TENSOR_INTRINSICS)}; declare_intrinsic makes more")
+            raise Illegal(
+                f"no intrinsic is called {self.intrinsic!r}",
+                loop.name,
+                f"the intrinsics are {', '.join(TENSOR_INTRINSICS)}; declare_intrinsic makes more",
+            )
         intrinsic = TENSOR_INTRINSICS[self.intrinsic]
         match = _Match()
         if not match.stmt(intrinsic.meaning.body, loop):
@@ -97,21 +100,30 @@ class Tensorize(Step):
             _check_inside(buffer, part, Bounds(known))
         for output in intrinsic.meaning.outputs:
             if any(p.buffer is parts[output].buffer for b, p in parts.items() if b is not output):
-                raise Illegal(f"{parts[output].buffer.name} is read and written, but {self.intrinsic} works on "
-                              "distinct buffers", loop.name,
-                              f'let it write a buffer of its own first: s.cache_write("{parts[output].buffer.name}")')
+                raise Illegal(
+                    f"{parts[output].buffer.name} is read and written, but {self.intrinsic} works on distinct buffers",
+                    loop.name,
+                    f'let it write a buffer of its own first: s.cache_write("{parts[output].buffer.name}")',
+                )
         return graft(program, loop, self._implementation(program, intrinsic, match, parts))
 
     def _differs(self, intrinsic: TensorIntrinsic, how: str) -> Illegal:
-        return Illegal(f"loop {self.loop} does not compute what {self.intrinsic} means: {how}", self.loop,
-                       "the loops and the statement must be those of the meaning, over any buffers", f"{self.intrinsic} means\n{loops_text(intrinsic.meaning)}")
+        return Illegal(
+            f"loop {self.loop} does not compute what {self.intrinsic} means: {how}",
+            self.loop,
+            "the loops and the statement must be those of the meaning, over any buffers",
+            f"{self.intrinsic} means\n{loops_text(intrinsic.meaning)}",
+        )
 
     def _part(self, buffer: Buffer, match: _Match, intrinsic: TensorIntrinsic) -> Part:
         if part := match.part(buffer):
             return part
         pattern, actual = match.accesses[buffer][0]
-        raise self._differs(intrinsic, f"no part of {match.buffers[buffer].name} is read or written at "
-                            f"[{_list(actual)}] as {buffer.name} is at [{_list(pattern)}]")
+        raise self._differs(
+            intrinsic,
+            f"no part of {match.buffers[buffer].name} is read or written at "
+            f"[{_list(actual)}] as {buffer.name} is at [{_list(pattern)}]",
+        )
 
     def _implementation(
         self, program: Program, intrinsic: TensorIntrinsic, match: _Match, parts: dict[Buffer, Part]
@@ -120,13 +132,19 @@ class Tensorize(Step):
         goes_on = bool(match.outer) or match.started
         if goes_on and not intrinsic.accumulates:
             why = f"around, over {', '.join(v.name for v in match.outer)}" if match.outer else "on"
-            raise Illegal(f"the reduction goes {why}, but {self.intrinsic} does not add to its output", self.loop,
-                          "an implementation whose stores to its output are reductions adds to it")
+            raise Illegal(
+                f"the reduction goes {why}, but {self.intrinsic} does not add to its output",
+                self.loop,
+                "an implementation whose stores to its output are reductions adds to it",
+            )
         inner = {f.kind for f in loops(intrinsic.implementation.body).values()}
         for around in loops_around(program.body, get_loop(program, self.loop)):
             if around.kind == VECTORIZE and inner & {VECTORIZE, PARALLEL}:
-                raise Illegal(f"loop {around.name} around it is vectorized, and {self.intrinsic} has vectors of its own",
-                              self.loop, f"do not vectorize {around.name}")
+                raise Illegal(
+                    f"loop {around.name} around it is vectorized, and {self.intrinsic} has vectors of its own",
+                    self.loop,
+                    f"do not vectorize {around.name}",
+                )
         body = duplicate(program, intrinsic.implementation.body, f"_{self.intrinsic}")
         outputs = set(intrinsic.implementation.outputs)
 
@@ -195,8 +213,12 @@ class _Match:
         inner = {self.variables[axis] for axis in pattern.axes}
         outer = tuple(axis for axis in actual.axes if axis not in inner)
         within = inner <= set(actual.axes) and set(outer).isdisjoint(self.variables.values())
-        return within and self.goes_on(outer, False) and all(map(self.expr, pattern.inits, actual.inits)) and self.write(
-            pattern, pattern.values, actual, actual.values)
+        return (
+            within
+            and self.goes_on(outer, False)
+            and all(map(self.expr, pattern.inits, actual.inits))
+            and self.write(pattern, pattern.values, actual, actual.values)
+        )
 
     def goes_on(self, outer: tuple[Var, ...], started: bool) -> bool:
         """Note how the reduction of the program stands to that of the meaning; false where two differ in it."""
@@ -274,8 +296,11 @@ def _check_inside(buffer: Buffer, part: Part, bounds: Bounds) -> None:
         total = part.buffer.shape[dim]
         room = combine(linear(total if isinstance(total, Expr) else const(total)), start, -1)
         if least(bounds, start) < 0 or least(bounds, (room[0], room[1] - extent)) < 0:
-            raise Illegal(f"{extent} elements from {part.start[dim]} on may not lie in axis {dim} of {part.buffer}",
-                          part.buffer.name, "split by factors that divide, or pad_einsum first")
+            raise Illegal(
+                f"{extent} elements from {part.start[dim]} on may not lie in axis {dim} of {part.buffer}",
+                part.buffer.name,
+                "split by factors that divide, or pad_einsum first",
+            )
 
 
 def _extents(s: Stmt) -> list[Any]:

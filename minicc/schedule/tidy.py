@@ -11,22 +11,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from minicc.ir.node import replace
-from minicc.loop.ir import (
-    Alloc,
-    Buffer,
-    For,
-    If,
-    Prefetch,
-    Seq,
-    Stmt,
-    bodies,
-    expressions,
-    loops,
-    map_bodies,
-    map_expressions,
-    seq,
-    walk,
-)
+from minicc.loop.ir import Alloc, Buffer, For, If, Prefetch, Seq, Stmt, bodies, expressions, loops, map_bodies
+from minicc.loop.ir import map_expressions, seq, walk
 from minicc.loop.program import Program
 from minicc.loop.ranges import Ranges, inside, sizes
 from minicc.te.bounds import Interval, assume
@@ -77,8 +63,9 @@ def _stmt(s: Stmt, ranges: Ranges) -> Stmt:
             return seq(*[m for m in made if m != seq()]) if made else s
         case For(_, Expr() as extent, _, _):
             trips = _simpler(extent, ranges)
-            return replace(s, extent=int(trips.value) if isinstance(trips, Const) else trips,
-                           body=_stmt(s.body, inside(s, ranges)))
+            return replace(
+                s, extent=int(trips.value) if isinstance(trips, Const) else trips, body=_stmt(s.body, inside(s, ranges))
+            )
     if bodies(s):
         return map_bodies(s, lambda inner: _stmt(inner, ranges))
     return _leaf(s, tuple(_relevant(expressions(s), ranges).items()))

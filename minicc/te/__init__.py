@@ -26,8 +26,36 @@ from minicc.te.expr import minimum as minimum
 from minicc.te.expr import select as if_then_else
 
 from minicc.te.functions import (  # isort: skip
-    abs, acos, acosh, asin, asinh, atan, atanh, ceil, cos, cosh, erf, exp, floor, fmod, isinf, isnan, log, log1p,
-    max_value, min_value, power, round, rsqrt, sigmoid, sin, sinh, sqrt, tan, tanh, trunc,
+    abs,
+    acos,
+    acosh,
+    asin,
+    asinh,
+    atan,
+    atanh,
+    ceil,
+    cos,
+    cosh,
+    erf,
+    exp,
+    floor,
+    fmod,
+    isinf,
+    isnan,
+    log,
+    log1p,
+    max_value,
+    min_value,
+    power,
+    round,
+    rsqrt,
+    sigmoid,
+    sin,
+    sinh,
+    sqrt,
+    tan,
+    tanh,
+    trunc,
 )
 from minicc.te.foreign import register_extern as register_extern
 from minicc.te.tensor import Tensor as Tensor
@@ -67,10 +95,22 @@ _EXAMPLES = {  # of calls; of those that are not here, te.f(A[i])
     "thread_axis": "te.thread_axis((0, 64), 'threadIdx.x')", "var": "te.var('n')",
     **{name: f"te.{name}(A[i], B[i])" for name in ("fmod", "maximum", "minimum", "power")},
 }  # fmt: skip
-_KINDS = {"name": str, "tag": str, "f": _Callable, "combine": _Callable, "identity": _Callable, "indices": _Callable,
-          "init": Tensor, "update": Tensor, "state": Tensor, "data": Tensor}
+_KINDS = {
+    "name": str,
+    "tag": str,
+    "f": _Callable,
+    "combine": _Callable,
+    "identity": _Callable,
+    "indices": _Callable,
+    "init": Tensor,
+    "update": Tensor,
+    "state": Tensor,
+    "data": Tensor,
+}
 _OF_SCATTER = {**_KINDS, "value": _Callable, "where": _Callable, "combiner": str}
 
 for _name in set(__all__) - {"Axis", "Expr", "Tensor", "Var"}:
     _error = _ScheduleError if _name in ("create_schedule", "thread_axis") else _TeError
-    globals()[_name] = _checked(_error, _EXAMPLES.get(_name, f"te.{_name}(A[i])"), _name, _OF_SCATTER if _name == "scatter" else _KINDS)(globals()[_name])
+    globals()[_name] = _checked(
+        _error, _EXAMPLES.get(_name, f"te.{_name}(A[i])"), _name, _OF_SCATTER if _name == "scatter" else _KINDS
+    )(globals()[_name])

@@ -26,7 +26,9 @@ from minicc.te.operators import shown
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def checked(error: type[MiniccError], hint: str = "", name: str = "", kinds: Mapping[str, Any] | None = None) -> Callable[[F], F]:
+def checked(
+    error: type[MiniccError], hint: str = "", name: str = "", kinds: Mapping[str, Any] | None = None
+) -> Callable[[F], F]:
     """A decorator: calls with other arguments raise `error`, and so do arguments that are not of the `kinds` of their parameters.
 
     The hint is an example of a call, or the first line of the docstring; `name` is what users call the function.
@@ -57,14 +59,20 @@ def checked(error: type[MiniccError], hint: str = "", name: str = "", kinds: Map
     return decorate
 
 
-def _of_other_kind(signature: inspect.Signature, kinds: Mapping[str, Any], args: tuple[Any, ...], options: dict[str, Any]) -> str:
+def _of_other_kind(
+    signature: inspect.Signature, kinds: Mapping[str, Any], args: tuple[Any, ...], options: dict[str, Any]
+) -> str:
     """What is wrong with the first argument that is not of the kind of its parameter; "" if all are, or do not fit the signature."""
     try:
         given = signature.bind(*args, **options).arguments
     except TypeError:  # the call says so
         return ""
     for parameter, value in given.items():
-        if parameter in kinds and not isinstance(value, kinds[parameter]) and signature.parameters[parameter].default is not value:
+        if (
+            parameter in kinds
+            and not isinstance(value, kinds[parameter])
+            and signature.parameters[parameter].default is not value
+        ):
             wanted = {str: "a name", Callable: "a function"}.get(kinds[parameter]) or f"a {kinds[parameter].__name__}"
             return f"expected {wanted} as {parameter}, got {shown(value)} of {type(value).__name__}"
     return ""
@@ -85,8 +93,14 @@ def applied(call: str, role: str, function: Callable[..., Any], *args: Any) -> A
     except TypeError:
         if parameters_of(function) is None or (problem := _misfit(inspect.signature(function), args, {})) is None:
             raise
-    raise TeError(call, f"expected {role} to be a function of {len(args)} arguments: {problem}", where=f"{role}: {function!r}",
-                  hint=f"lambda {', '.join('xyzuvw'[: len(args)])}: ..." if 0 < len(args) <= 6 else f"lambda *args: ... takes the {len(args)}")
+    raise TeError(
+        call,
+        f"expected {role} to be a function of {len(args)} arguments: {problem}",
+        where=f"{role}: {function!r}",
+        hint=f"lambda {', '.join('xyzuvw'[: len(args)])}: ..."
+        if 0 < len(args) <= 6
+        else f"lambda *args: ... takes the {len(args)}",
+    )
 
 
 def _misfit(signature: inspect.Signature, args: tuple[Any, ...], options: dict[str, Any]) -> str | None:

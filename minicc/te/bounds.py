@@ -20,21 +20,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 
 from minicc.ir.node import postorder
-from minicc.te.expr import (
-    COMPARISONS,
-    Binary,
-    Call,
-    Cast,
-    Const,
-    Expr,
-    Load,
-    Select,
-    Unary,
-    Var,
-    binary,
-    cast,
-    children,
-)
+from minicc.te.expr import COMPARISONS, Binary, Call, Cast, Const, Expr, Load, Select, Unary, Var, binary, cast
+from minicc.te.expr import children
 from minicc.te.integers import truncdiv
 from minicc.te.linear import Linear, combine, from_linear, linear, parts
 from minicc.types import DType, boolean, int64
@@ -116,7 +103,9 @@ def quotient_of(e: Expr, known: Expr) -> int | None:
         case Binary("floormod", a, Const(d, _)), Binary("floormod", b, Const(m, _)) if d > 0:
             c = quotient_of(a, b)
             return c if c is not None and m == c * d else None
-        case Binary("floordiv", x, Const(c, _)), Binary("floordiv", y, Const(a, _)) if x is y and 0 < a < c and c % a == 0:
+        case Binary("floordiv", x, Const(c, _)), Binary("floordiv", y, Const(a, _)) if (
+            x is y and 0 < a < c and c % a == 0
+        ):
             return int(c // a)
         case Binary("floordiv", x, Const(c, _)), _ if x is known and c > 0:
             return int(c)
@@ -320,7 +309,9 @@ def assume(cond: Expr, ranges: Ranges, truth: bool = True) -> dict[Expr, Interva
             case Binary("or", a, b):
                 seen = Bounds(known, MAX_DEPTH)
                 pending += [(other, True) for one, other in ((a, b), (b, a)) if seen.of(one) == (0, 0)]
-            case Binary(op, a, b) if op in COMPARISONS and a.dtype.is_integer and limits(a.dtype)[1] <= limits(int64)[1]:
+            case Binary(op, a, b) if (
+                op in COMPARISONS and a.dtype.is_integer and limits(a.dtype)[1] <= limits(int64)[1]
+            ):
                 _learn(known, op, cast(a, int64), cast(b, int64), holds)  # converted, the numbers are the same
     return known
 
@@ -382,7 +373,9 @@ def _narrow_term(
             terms, constant = form = seen.form(a)
             if terms and seen.fits(form):
                 _narrow(known, terms, found[0] * c - constant, found[1] * c + c - 1 - constant, seen)
-        case Binary("floormod", Binary("floordiv", x, Const(c, _)), Const(d, _)) if c > 0 and d > 0:  # it is x % (c*d) // c
+        case Binary("floormod", Binary("floordiv", x, Const(c, _)), Const(d, _)) if (
+            c > 0 and d > 0
+        ):  # it is x % (c*d) // c
             _narrow(known, {binary("floormod", x, c * d): 1}, found[0] * c, found[1] * c + c - 1, seen)
 
 

@@ -50,7 +50,11 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal,
     "and": np.logical_and, "or": np.logical_or,
 }  # fmt: skip
-UNARY: dict[str, Callable[[Any], Any]] = {"neg": np.negative, "abs": np.abs, "not": np.invert}  # of a bool the logical not
+UNARY: dict[str, Callable[[Any], Any]] = {
+    "neg": np.negative,
+    "abs": np.abs,
+    "not": np.invert,
+}  # of a bool the logical not
 
 
 def evaluate_expr(e: Expr, env: Mapping[Var, Array]) -> Array:

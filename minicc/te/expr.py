@@ -69,14 +69,22 @@ def literal(value: Any, dtype: DType | str | None = None) -> Const:
     """The number `value`, of its own dtype or of one that holds it: what `te.const` is. Raises TeError."""
     known = number(value)
     if known is None:
-        raise TeError(f"const({shown(value)}, {dtype})", f"expected a number, got {type(value).__name__}",
-                      where=f"{shown(value)}: {type(value).__name__}", hint='te.const(0.5, "float32")')
+        raise TeError(
+            f"const({shown(value)}, {dtype})",
+            f"expected a number, got {type(value).__name__}",
+            where=f"{shown(value)}: {type(value).__name__}",
+            hint='te.const(0.5, "float32")',
+        )
     kind = meet(kind_of(value)) if dtype is None else DType.of(dtype)
     assert kind is not None  # a number has a dtype
     if not fits(known, kind):
         low, high = kind.range
-        raise TeError(f"const({shown(value)}, {kind})", f"expected an integer from {low} to {high}, got {known}",
-                      where=f"{known}: {type(value).__name__}", hint="round it, or take a dtype that holds it")
+        raise TeError(
+            f"const({shown(value)}, {kind})",
+            f"expected an integer from {low} to {high}, got {known}",
+            where=f"{known}: {type(value).__name__}",
+            hint="round it, or take a dtype that holds it",
+        )
     return const(known, kind)
 
 
@@ -89,8 +97,12 @@ def wrap(value: Any, dtype: DType | None = None) -> Expr:
     if hasattr(value, "scalar"):  # a 0-d tensor stands for its element
         return value.scalar()  # type: ignore[no-any-return]
     if number(value) is None:
-        raise TeError(f"wrap({shown(value)})", f"expected an expression or a number, got {type(value).__name__}",
-                      where=f"{shown(value)}: {type(value).__name__}", hint="A[i] is an element of a tensor, 0.5 a number; arrays are passed when it is called")
+        raise TeError(
+            f"wrap({shown(value)})",
+            f"expected an expression or a number, got {type(value).__name__}",
+            where=f"{shown(value)}: {type(value).__name__}",
+            hint="A[i] is an element of a tensor, 0.5 a number; arrays are passed when it is called",
+        )
     return literal(value, dtype)
 
 
@@ -100,13 +112,21 @@ def together(call: str, *values: Any) -> tuple[Expr, ...]:
     kinds: list[Kind] = [part.dtype if isinstance(part, Expr) else type(part) for part in parts]
     dtype = meet(*kinds)
     if dtype is None:
-        raise refusal(_called(call, values), f"expected operands that have a dtype in common, got {' and '.join(map(str, kinds))}",
-                      "convert one: x.astype('int64')", *parts)
+        raise refusal(
+            _called(call, values),
+            f"expected operands that have a dtype in common, got {' and '.join(map(str, kinds))}",
+            "convert one: x.astype('int64')",
+            *parts,
+        )
     for part in parts:
         if not isinstance(part, Expr) and not fits(part, dtype):
             low, high = dtype.range
-            raise refusal(_called(call, values), f"expected a number from {low} to {high} beside {dtype}, got {part}",
-                          "convert the expression first: x.astype('int64')", *parts)
+            raise refusal(
+                _called(call, values),
+                f"expected a number from {low} to {high} beside {dtype}, got {part}",
+                "convert the expression first: x.astype('int64')",
+                *parts,
+            )
     return tuple([cast(part, dtype) if isinstance(part, Expr) else const(part, dtype) for part in parts])
 
 
@@ -158,8 +178,10 @@ ACCEPTS: dict[str, Callable[[DType], bool]] = {  # the dtypes of operands, where
     "div": lambda kind: kind.is_float,
     **dict.fromkeys(("and", "or"), lambda kind: kind is boolean),
     **dict.fromkeys(("bitand", "bitor", "bitxor", "shl", "shr"), lambda kind: kind.is_integer),
-    **dict.fromkeys(("add", "sub", "mul", "floordiv", "floormod", "truncdiv", "truncmod", "min", "max"),
-                    lambda kind: kind is not boolean),
+    **dict.fromkeys(
+        ("add", "sub", "mul", "floordiv", "floormod", "truncdiv", "truncmod", "min", "max"),
+        lambda kind: kind is not boolean,
+    ),
 }
 OF_BOOLEANS = {"bitand": "and", "bitor": "or", "bitxor": "ne", "min": "and", "max": "or"}
 
@@ -172,8 +194,13 @@ def _of_other_kind(op: str, a: Expr, b: Expr) -> Expr:
     if kind is boolean and op in OF_BOOLEANS:
         return _fold(OF_BOOLEANS[op], a, b)
     wanted = "booleans" if op in LOGICAL else "integers" if kind.is_float else "numbers"
-    raise refusal(_called(op, (a, b)), f"expected {wanted}, got {kind}",
-                  "compare to get booleans: x != 0" if op in LOGICAL else 'convert first: x.astype("int32")', a, b)
+    raise refusal(
+        _called(op, (a, b)),
+        f"expected {wanted}, got {kind}",
+        "compare to get booleans: x != 0" if op in LOGICAL else 'convert first: x.astype("int32")',
+        a,
+        b,
+    )
 
 
 def _decided(op: str, a: Any, b: Any) -> Expr | None:
@@ -223,8 +250,12 @@ def unary(op: str, a: Any) -> Expr:
     """`op` of `a`, computed at once where `a` is an index."""
     a = made = wrap(a)
     if (op == "not" and a.dtype.is_float) or (op == "neg" and a.dtype is boolean):
-        raise refusal(_called(op, (a,)), f"expected {'a bool or an integer' if op == 'not' else 'a number'}, got {a.dtype}",
-                      "te.if_then_else(x, -1, 0) is a number" if op == "neg" else "x == 0 tells whether it is zero", a)
+        raise refusal(
+            _called(op, (a,)),
+            f"expected {'a bool or an integer' if op == 'not' else 'a number'}, got {a.dtype}",
+            "te.if_then_else(x, -1, 0) is a number" if op == "neg" else "x == 0 tells whether it is zero",
+            a,
+        )
     if op == "abs" and a.dtype.kind in ("uint", "bool"):
         return made
     if isinstance(a, Const) and op == "not":
@@ -250,8 +281,14 @@ def select(cond: Any, then: Any, other: Any) -> Expr:
     if not (isinstance(then, Expr) and isinstance(other, Expr) and then.dtype is other.dtype):
         then, other = together("select", then, other)
     if cond.dtype is not boolean:
-        raise refusal(_called("select", (cond, then, other)), f"expected a bool as the condition, got {cond.dtype}",
-                      "compare: x != 0", cond, then, other)
+        raise refusal(
+            _called("select", (cond, then, other)),
+            f"expected a bool as the condition, got {cond.dtype}",
+            "compare: x != 0",
+            cond,
+            then,
+            other,
+        )
     if isinstance(cond, Const):
         taken: Expr = then if cond.value else other
         return taken
@@ -289,8 +326,13 @@ def any_of(*conds: Any) -> Expr:
 
 
 BUILDERS.update(
-    {op: partial(binary, op) for op in (*ACCEPTS, *COMPARISONS)}, eq=partial(compare, "eq"), ne=partial(compare, "ne"), cast=cast,
-    gt=lambda a, b: binary("lt", b, a), ge=lambda a, b: binary("le", b, a), select=select,
+    {op: partial(binary, op) for op in (*ACCEPTS, *COMPARISONS)},
+    eq=partial(compare, "eq"),
+    ne=partial(compare, "ne"),
+    cast=cast,
+    gt=lambda a, b: binary("lt", b, a),
+    ge=lambda a, b: binary("le", b, a),
+    select=select,
     divmod=lambda a, b: (binary("floordiv", a, b), binary("floormod", a, b)),
     **{op: partial(unary, op) for op in ("neg", "abs", "not")},
 )

@@ -29,13 +29,21 @@ def extent_of(call: str, dim: Any) -> Any:
     if isinstance(dim, Expr) and not isinstance(dim, Const):
         if dim.dtype is int64:
             return dim
-        raise TeError(call, f"an extent must be int64, got {dim} of {dim.dtype}", where=f"{dim}: {dim.dtype}",
-                      hint='te.var("n"), or n.astype("int64")')
+        raise TeError(
+            call,
+            f"an extent must be int64, got {dim} of {dim.dtype}",
+            where=f"{dim}: {dim.dtype}",
+            hint='te.var("n"), or n.astype("int64")',
+        )
     if isinstance(dim, Operators) and not isinstance(dim, Expr):
         return extent_of(call, wrap(dim))
     if (found := extent(dim)) is None:
-        raise TeError(call, f"an extent must be an integer and not negative, got {shown(dim)}", where=f"{shown(dim)}: {type(dim).__name__}",
-                      hint="round it, or divide by // to stay whole")
+        raise TeError(
+            call,
+            f"an extent must be an integer and not negative, got {shown(dim)}",
+            where=f"{shown(dim)}: {type(dim).__name__}",
+            hint="round it, or divide by // to stay whole",
+        )
     return found
 
 
@@ -44,15 +52,25 @@ def index_of(call: str, index: Any) -> Expr:
     if isinstance(index, int) and not isinstance(index, bool):
         return const(index)
     if isinstance(index, slice) or index is None or index is ...:
-        raise TeError(call, f"expected an index, got {index}", where=shown(index),
-                      hint="te.compute((n,), lambda i: A[begin + i]) is a part of a tensor")
+        raise TeError(
+            call,
+            f"expected an index, got {index}",
+            where=shown(index),
+            hint="te.compute((n,), lambda i: A[begin + i]) is a part of a tensor",
+        )
     e = wrap(index)
     if not e.dtype.is_integer:
-        raise TeError(call, f"expected an integer as index, got {e} of {e.dtype}", where=f"{e}: {e.dtype}",
-                      hint='divide by //, or convert it: x.astype("int64")')
+        raise TeError(
+            call,
+            f"expected an integer as index, got {e} of {e.dtype}",
+            where=f"{e}: {e.dtype}",
+            hint='divide by //, or convert it: x.astype("int64")',
+        )
     return cast(e, int64)
 
 
 def same_shape(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
     """Whether two shapes are equal for all sizes: an extent that is an expression equals itself."""
-    return len(a) == len(b) and all(x is y or (isinstance(x, int) and isinstance(y, int) and x == y) for x, y in zip(a, b, strict=True))
+    return len(a) == len(b) and all(
+        x is y or (isinstance(x, int) and isinstance(y, int) and x == y) for x, y in zip(a, b, strict=True)
+    )

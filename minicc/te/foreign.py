@@ -65,7 +65,12 @@ def register_extern(name: str, function: Any = None) -> Any:
     if function is None:
         return lambda f: register_extern(name, f)
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise TeError(f"register_extern({name!r})", f"expected a name, got {name!r}", where=f"{name!r}: {type(name).__name__}", hint="letters, digits and _")
+        raise TeError(
+            f"register_extern({name!r})",
+            f"expected a name, got {name!r}",
+            where=f"{name!r}: {type(name).__name__}",
+            hint="letters, digits and _",
+        )
     _registered[name] = _alive[name] = _made(name, function)
     return function
 
@@ -89,8 +94,12 @@ def _made(name: str, function: Any) -> ExternFunction:
         return ExternFunction(name, None, function)
     if callable(function):
         return ExternFunction(name, function)
-    raise TeError(f"extern({function!r})", f"expected a function or the name of one, got {type(function).__name__}", where=f"{function!r}: {type(function).__name__}",
-                  hint="a callable f(*inputs, output), a ctypes function, or a name given to te.register_extern")
+    raise TeError(
+        f"extern({function!r})",
+        f"expected a function or the name of one, got {type(function).__name__}",
+        where=f"{function!r}: {type(function).__name__}",
+        hint="a callable f(*inputs, output), a ctypes function, or a name given to te.register_extern",
+    )
 
 
 def _symbol(name: str) -> ExternFunction:
@@ -98,8 +107,13 @@ def _symbol(name: str) -> ExternFunction:
     try:
         made = _alive[name] = ExternFunction(name, None, ctypes.CDLL(None)[name])
     except AttributeError:
-        raise TeError(f"extern({name!r})", f"expected the name of a function, got {name!r}, which is neither registered "
-                      "nor a C symbol of this process", where=f"registered: {', '.join(_alive) or 'none'}", hint="te.register_extern(name, function)") from None
+        raise TeError(
+            f"extern({name!r})",
+            f"expected the name of a function, got {name!r}, which is neither registered "
+            "nor a C symbol of this process",
+            where=f"registered: {', '.join(_alive) or 'none'}",
+            hint="te.register_extern(name, function)",
+        ) from None
     return made
 
 

@@ -18,21 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minicc.te.expr import (
-    Const,
-    Expr,
-    all_of,
-    binary,
-    call,
-    cast,
-    const,
-    maximum,
-    minimum,
-    select,
-    together,
-    unary,
-    wrap,
-)
+from minicc.te.expr import Const, Expr, all_of, binary, call, cast, const, maximum, minimum, select, together, unary
+from minicc.te.expr import wrap
 from minicc.te.operators import BUILDERS, refusal, shown
 from minicc.te.promote import WEAK, floating
 from minicc.types import DType, boolean, int64
@@ -86,8 +73,13 @@ def power(x: Any, y: Any) -> Expr:
     if base.dtype.is_float and not of_booleans:
         return call("pow", base, exponent)
     if of_booleans or (isinstance(exponent, Const) and exponent.value < 0):
-        raise refusal(f"power({shown(x)}, {shown(y)})", f"expected a float, or an integer to a power that is not negative, got {shown(y)}",
-                      'convert one: x.astype("float64")', base, exponent)
+        raise refusal(
+            f"power({shown(x)}, {shown(y)})",
+            f"expected a float, or an integer to a power that is not negative, got {shown(y)}",
+            'convert one: x.astype("float64")',
+            base,
+            exponent,
+        )
     return integer_power(base, exponent)
 
 
@@ -149,8 +141,13 @@ def _clip(x: Any, low: Any, high: Any) -> Expr:
 
 
 def _matmul(a: Any, b: Any) -> Expr:
-    raise refusal(f"{shown(a)} @ {shown(b)}", "expected operators of elements, got a product of matrices",
-                  "k = te.reduce_axis((0, n)); te.sum(A[i, k] * B[k, j], axis=k)", a, b)
+    raise refusal(
+        f"{shown(a)} @ {shown(b)}",
+        "expected operators of elements, got a product of matrices",
+        "k = te.reduce_axis((0, n)); te.sum(A[i, k] * B[k, j], axis=k)",
+        a,
+        b,
+    )
 
 
 def max_value(dtype: DType | str) -> Const:
@@ -168,9 +165,19 @@ def min_value(dtype: DType | str) -> Const:
 _NAMED = (exp, expm1, log, log1p, sqrt, erf, sin, cos, tan, tanh, sinh, cosh, asin, acos, atan, asinh, acosh, atanh,
           floor, ceil, trunc, round, isnan, isinf, copysign, fmod)  # fmt: skip
 BUILDERS.update(
-    {f.__name__: f for f in _NAMED}, pow=power, whole=_whole, sign=_sign, reciprocal=_reciprocal, clip=_clip, matmul=_matmul,
-    pos=lambda x: wrap(x), rint=lambda x: round(cast(x, floating(wrap(x).dtype))), square=lambda x: binary("mul", x, x), fabs=lambda x: unary("abs", cast(x, floating(wrap(x).dtype))),
-    isfinite=lambda x: all_of(~isnan(x), ~isinf(x)), logical_not=lambda x: unary("not", _truth(x)),
+    {f.__name__: f for f in _NAMED},
+    pow=power,
+    whole=_whole,
+    sign=_sign,
+    reciprocal=_reciprocal,
+    clip=_clip,
+    matmul=_matmul,
+    pos=lambda x: wrap(x),
+    rint=lambda x: round(cast(x, floating(wrap(x).dtype))),
+    square=lambda x: binary("mul", x, x),
+    fabs=lambda x: unary("abs", cast(x, floating(wrap(x).dtype))),
+    isfinite=lambda x: all_of(~isnan(x), ~isinf(x)),
+    logical_not=lambda x: unary("not", _truth(x)),
     **{f"logical_{op}": lambda a, b, op=op: binary(op, _truth(a), _truth(b)) for op in ("and", "or")},
     logical_xor=lambda a, b: binary("ne", _truth(a), _truth(b)),
 )

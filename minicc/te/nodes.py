@@ -288,7 +288,7 @@ class Printer:
                 out = f"{self.expr(a, left)}{symbol}{self.expr(b, right)}"
                 return f"({out})" if rank < level else out
             case Binary(op, a, b):
-                return f"{ {'min': 'minimum', 'max': 'maximum'}.get(op, op)}({self.expr(a)}, {self.expr(b)})".strip()
+                return f"{ {'min': 'minimum', 'max': 'maximum'}.get(op, op) }({self.expr(a)}, {self.expr(b)})".strip()
             case Unary("neg", a):
                 return f"(-{self.expr(a, 12)})" if level > 11 else f"-{self.expr(a, 12)}"
             case Unary("not", a):

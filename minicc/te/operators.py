@@ -35,7 +35,9 @@ def shown(value: Any) -> str:
 def refusal(call: str, problem: str, hint: str, *operands: Any) -> TeError:
     """The error of an operator; where: its operands with their dtypes."""
     known = [(shown(x), x) for x in operands]
-    where = "\n".join(f"{text}: {dtype}" for text, x in known if (dtype := getattr(x, "dtype", None) or type(x).__name__))
+    where = "\n".join(
+        f"{text}: {dtype}" for text, x in known if (dtype := getattr(x, "dtype", None) or type(x).__name__)
+    )
     return TeError(call, problem, where=where, hint=hint)
 
 
@@ -98,8 +100,11 @@ class Operators:
 
     def __round__(self, digits: Any = None) -> Expr:
         if digits is not None:
-            raise self._refused(f"round({shown(self)}, {digits})", "expected no number of digits, got "
-                                f"{digits}", "te.round(x * 100) / 100 rounds to two digits")
+            raise self._refused(
+                f"round({shown(self)}, {digits})",
+                f"expected no number of digits, got {digits}",
+                "te.round(x * 100) / 100 rounds to two digits",
+            )
         return BUILDERS["whole"]("round", self)  # type: ignore[no-any-return]
 
     def __floor__(self) -> Expr:
@@ -117,12 +122,16 @@ class Operators:
         return refusal(call, problem, hint, self)
 
     def _valueless(self, function: str, hint: str) -> TeError:
-        return self._refused(f"{function}({shown(self)})", "expected a value, got an expression, which has none before it runs", hint)
+        return self._refused(
+            f"{function}({shown(self)})", "expected a value, got an expression, which has none before it runs", hint
+        )
 
     def __bool__(self) -> bool:
         raise self._valueless(
-            "bool", "for `if`, `and`, `or`, `not`, `a < b < c`, min and max: te.if_then_else, te.all, te.any, ~, "
-            "te.minimum, te.maximum; to ask whether two expressions are one object: `is`")
+            "bool",
+            "for `if`, `and`, `or`, `not`, `a < b < c`, min and max: te.if_then_else, te.all, te.any, ~, "
+            "te.minimum, te.maximum; to ask whether two expressions are one object: `is`",
+        )
 
     def __float__(self) -> float:
         raise self._valueless("float", 'x.astype("float32") converts it when it runs, and te.exp(x) is its exponential')
@@ -145,23 +154,39 @@ class Operators:
         raise self._valueless("numpy.asarray", "build the program with minicc.build and call it with arrays")
 
     def __iter__(self) -> Any:
-        raise self._refused(f"iter({shown(self)})", "expected something to iterate over, got a te value",
-                            "index a tensor inside te.compute; te.sum(x, axis=k) sums over an axis")
+        raise self._refused(
+            f"iter({shown(self)})",
+            "expected something to iterate over, got a te value",
+            "index a tensor inside te.compute; te.sum(x, axis=k) sums over an axis",
+        )
 
     def __len__(self) -> int:
-        raise self._refused(f"len({shown(self)})", "expected something of a length, got a scalar", "A.shape[0] is the extent of a tensor")
+        raise self._refused(
+            f"len({shown(self)})",
+            "expected something of a length, got a scalar",
+            "A.shape[0] is the extent of a tensor",
+        )
 
     def __contains__(self, item: Any) -> bool:
-        raise self._refused(f"{shown(item)} in {shown(self)}", "expected a container, got a te value",
-                            "te.any(x == 1, x == 2) asks whether x is one of several numbers")
+        raise self._refused(
+            f"{shown(item)} in {shown(self)}",
+            "expected a container, got a te value",
+            "te.any(x == 1, x == 2) asks whether x is one of several numbers",
+        )
 
     def __getitem__(self, indices: Any) -> Any:
-        raise self._refused(f"{shown(self)}[{shown(indices)}]", "expected a tensor to index, got a scalar",
-                            "give all indices of a tensor at once: A[i, j]")
+        raise self._refused(
+            f"{shown(self)}[{shown(indices)}]",
+            "expected a tensor to index, got a scalar",
+            "give all indices of a tensor at once: A[i, j]",
+        )
 
     def __setitem__(self, indices: Any, value: Any) -> NoReturn:
-        raise self._refused(f"{shown(self)}[{shown(indices)}] = {shown(value)}", "expected a tensor to be read, got an assignment: "
-                            "tensors do not change", "the function of te.compute returns the element; te.scatter writes at places")
+        raise self._refused(
+            f"{shown(self)}[{shown(indices)}] = {shown(value)}",
+            "expected a tensor to be read, got an assignment: tensors do not change",
+            "the function of te.compute returns the element; te.scatter writes at places",
+        )
 
     # ---- NumPy
 
@@ -170,20 +195,30 @@ class Operators:
         if op is None or method != "__call__" or options:
             what = f"numpy.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
             extra = "".join(f", {key}=..." for key in options)
-            raise refusal(f"{what}({', '.join(map(shown, operands))}{extra})", "expected a function that te has, got "
-                          f"{what}" + (f" with {', '.join(options)}" if options else ""), FUNCTIONS, *operands)
+            raise refusal(
+                f"{what}({', '.join(map(shown, operands))}{extra})",
+                f"expected a function that te has, got {what}" + (f" with {', '.join(options)}" if options else ""),
+                FUNCTIONS,
+                *operands,
+            )
         return BUILDERS[op](*operands)
 
     def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         op = {"where": "select", "clip": "clip", "round": "round", "around": "round"}.get(function.__name__)
         if op is None or options or (op != "round" and len(args) != 3) or (op == "round" and len(args) != 1):
             given = ", ".join([*map(shown, args), *[f"{key}={shown(value)}" for key, value in options.items()]])
-            raise refusal(f"numpy.{function.__name__}({given})", f"expected a function of elements, got numpy.{function.__name__}",
-                          FUNCTIONS, *args)
+            raise refusal(
+                f"numpy.{function.__name__}({given})",
+                f"expected a function of elements, got numpy.{function.__name__}",
+                FUNCTIONS,
+                *args,
+            )
         return BUILDERS[op](*args)
 
 
-FUNCTIONS = "of NumPy, te understands functions of one element or two, as in np.exp(A[i]); see te.exp, te.sum, te.if_then_else"
+FUNCTIONS = (
+    "of NumPy, te understands functions of one element or two, as in np.exp(A[i]); see te.exp, te.sum, te.if_then_else"
+)
 
 UFUNCS = {  # NumPy's function: its builder
     "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "floor_divide": "floordiv",

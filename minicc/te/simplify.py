@@ -23,23 +23,8 @@ import numpy as np
 from minicc.ir.node import node
 from minicc.ir.rewrite import Bindings, Rule, Wild, fixpoint, indexed
 from minicc.te.bounds import Bounds, Ranges, quotient_of
-from minicc.te.expr import (
-    COMPARISONS,
-    Binary,
-    Cast,
-    Const,
-    Expr,
-    Select,
-    Unary,
-    Var,
-    binary,
-    children,
-    const,
-    fold_integers,
-    loads,
-    rebuild,
-    unary,
-)
+from minicc.te.expr import COMPARISONS, Binary, Cast, Const, Expr, Select, Unary, Var, binary, children, const
+from minicc.te.expr import fold_integers, loads, rebuild, unary
 from minicc.te.integers import FOLDS
 from minicc.te.linear import Linear, combine, from_linear, is_linear, name_of
 from minicc.te.rounding import marked
@@ -112,7 +97,13 @@ f = Hole("f", "float")
 p, q, r = Hole("p", "bool"), Hole("q", "bool"), Hole("r", "bool")
 c, d = Hole("c", "int uint", True), Hole("d", "int uint", True)
 e = Hole("e", "float", True)
-ZERO, ONE, MINUS_ZERO, TRUE, FALSE = Number(0), Number(1), Number(-0.0, "float"), const(True, boolean), const(False, boolean)
+ZERO, ONE, MINUS_ZERO, TRUE, FALSE = (
+    Number(0),
+    Number(1),
+    Number(-0.0, "float"),
+    const(True, boolean),
+    const(False, boolean),
+)
 
 
 def _fits_product(c: Const, d: Const) -> bool:
@@ -163,8 +154,12 @@ ARITHMETIC = (
 EXTREMA = (
     Rule("min itself", Min(x, x), x),  # min(x, x) -> x
     Rule("max itself", Max(x, x), x),  # max(x, x) -> x
-    Rule("min min", Min(Min(n, c), d), lambda n, c, d: Min(n, binary("min", c, d))),  # min(min(n, c), d) -> min(n, min(c, d))
-    Rule("max max", Max(Max(n, c), d), lambda n, c, d: Max(n, binary("max", c, d))),  # max(max(n, c), d) -> max(n, max(c, d))
+    Rule(
+        "min min", Min(Min(n, c), d), lambda n, c, d: Min(n, binary("min", c, d))
+    ),  # min(min(n, c), d) -> min(n, min(c, d))
+    Rule(
+        "max max", Max(Max(n, c), d), lambda n, c, d: Max(n, binary("max", c, d))
+    ),  # max(max(n, c), d) -> max(n, max(c, d))
     Rule("min again", Min(Min(x, y), y), Min(x, y)),  # min(min(x, y), y) -> min(x, y)
     Rule("max again", Max(Max(x, y), y), Max(x, y)),  # max(max(x, y), y) -> max(x, y)
     Rule("min of max", Min(Max(n, m), m), m),  # min(max(n, m), m) -> m
@@ -209,8 +204,12 @@ SELECTION = (
     Rule("select not", Select(Not(p), x, y), Select(p, y, x)),  # x if not p else y -> y if p else x
     Rule("select cond", Select(p, TRUE, FALSE), p),  # true if p else false -> p
     Rule("select not cond", Select(p, FALSE, TRUE), Not(p)),  # false if p else true -> not p
-    Rule("select then again", Select(p, Select(p, x, y), z), Select(p, x, z)),  # (x if p else y) if p else z -> x if p else z
-    Rule("select other again", Select(p, x, Select(p, y, z)), Select(p, x, z)),  # x if p else (y if p else z) -> x if p else z
+    Rule(
+        "select then again", Select(p, Select(p, x, y), z), Select(p, x, z)
+    ),  # (x if p else y) if p else z -> x if p else z
+    Rule(
+        "select other again", Select(p, x, Select(p, y, z)), Select(p, x, z)
+    ),  # x if p else (y if p else z) -> x if p else z
     # x if p else (x if q else y) -> x if p or q else y, where q may be evaluated although p holds
     Rule("select merge", Select(p, x, Select(q, x, y)), Select(Or(p, q), x, y), lambda q: not loads(q)),
 )

@@ -28,28 +28,8 @@ from typing import Any
 from minicc.errors import TeError
 from minicc.ir.node import Node, node, postorder
 from minicc.te.arguments import applied, parameters_of
-from minicc.te.expr import (
-    OF_TE,
-    Axis,
-    Combiner,
-    Expr,
-    Load,
-    Mark,
-    Printer,
-    Reduce,
-    Select,
-    Var,
-    binary,
-    cast,
-    const,
-    loads,
-    maximum,
-    minimum,
-    select,
-    substitute,
-    walk,
-    wrap,
-)
+from minicc.te.expr import OF_TE, Axis, Combiner, Expr, Load, Mark, Printer, Reduce, Select, Var, binary, cast, const
+from minicc.te.expr import loads, maximum, minimum, select, substitute, walk, wrap
 from minicc.te.extents import extent_of, extents_of, index_of, same_shape
 from minicc.te.foreign import ExternFunction, extern_function
 from minicc.te.operators import Operators, shown
@@ -98,8 +78,12 @@ class Tensor(Node, Operators):
         indices = indices if isinstance(indices, tuple) else (indices,)
         call = f"{self.name}[{', '.join(map(shown, indices))}]"
         if len(indices) != len(self.shape):
-            raise TeError(call, f"expected {len(self.shape)} indices for shape {self.shape}, got {len(indices)}", where=repr(self),
-                          hint="give an index for each dimension, as in A[i, j]")
+            raise TeError(
+                call,
+                f"expected {len(self.shape)} indices for shape {self.shape}, got {len(indices)}",
+                where=repr(self),
+                hint="give an index for each dimension, as in A[i, j]",
+            )
         return Load(self, tuple([index_of(call, i) for i in indices]))
 
     def __call__(self, *indices: Any) -> Expr:
@@ -108,14 +92,22 @@ class Tensor(Node, Operators):
     def scalar(self) -> Expr:
         """The element of a 0-d tensor. Raises TeError for any other."""
         if self.rank:
-            raise TeError(f"wrap({self.name})", f"expected an element, got the whole tensor, of shape {self.shape}", where=repr(self),
-                          hint=f"te.compute({self.name}.shape, lambda *i: {self.name}[i] + 1) computes for each element; `is` compares tensors")
+            raise TeError(
+                f"wrap({self.name})",
+                f"expected an element, got the whole tensor, of shape {self.shape}",
+                where=repr(self),
+                hint=f"te.compute({self.name}.shape, lambda *i: {self.name}[i] + 1) computes for each element; `is` compares tensors",
+            )
         return self[()]
 
     def __len__(self) -> int:
         if not self.rank or isinstance(self.shape[0], Expr):
-            raise TeError(f"len({self.name})", f"expected a tensor with a known number of rows, got shape {self.shape}", where=repr(self),
-                          hint=f"{self.name}.shape holds its extents")
+            raise TeError(
+                f"len({self.name})",
+                f"expected a tensor with a known number of rows, got shape {self.shape}",
+                where=repr(self),
+                hint=f"{self.name}.shape holds its extents",
+            )
         return int(self.shape[0])
 
     def apply(self, op: Any, values: Sequence[Any]) -> Tensor:
@@ -248,7 +240,12 @@ def reduce_axis(dom: tuple[Any, Any], name: str = "k") -> Axis:
     """A new axis to reduce over; `dom` is `(0, extent)`."""
     call = f"reduce_axis({shown(dom)})"
     if not isinstance(dom, (tuple, list)) or len(dom) != 2:
-        raise TeError(call, f"expected (0, extent), got {shown(dom)}", where=f"{shown(dom)}: {type(dom).__name__}", hint="te.reduce_axis((0, 8))")
+        raise TeError(
+            call,
+            f"expected (0, extent), got {shown(dom)}",
+            where=f"{shown(dom)}: {type(dom).__name__}",
+            hint="te.reduce_axis((0, 8))",
+        )
     low, high = dom
     if extent(low) != 0:
         raise TeError(call, f"the domain must start at 0, got {low}", where=shown(dom), hint="shift the index instead")
@@ -269,11 +266,19 @@ def compute(shape: Any, f: Callable[..., Any], name: str = "compute", names: Seq
         else:
             names = [p.name for p in parameters if p.default is inspect.Parameter.empty]
     if not isinstance(names, (tuple, list)) or not all(isinstance(n, str) for n in names):
-        raise TeError(f"compute({name!r})", f"expected names of axes, got {shown(names)}", where=f"{shown(names)}: {type(names).__name__}",
-                      hint='names=["i", "j"]')
+        raise TeError(
+            f"compute({name!r})",
+            f"expected names of axes, got {shown(names)}",
+            where=f"{shown(names)}: {type(names).__name__}",
+            hint='names=["i", "j"]',
+        )
     if len(names) != len(extents):
-        raise TeError(f"compute({name!r})", f"the body takes {len(names)} indices, the shape {extents} has {len(extents)}",
-                      where=f"lambda {', '.join(names)}: ...", hint="give the function one parameter for each extent")
+        raise TeError(
+            f"compute({name!r})",
+            f"the body takes {len(names)} indices, the shape {extents} has {len(extents)}",
+            where=f"lambda {', '.join(names)}: ...",
+            hint="give the function one parameter for each extent",
+        )
     axes = tuple(Axis(Var(n, int64, OF_TE), e) for n, e in zip(names, extents, strict=True))
     result = f(*[axis.var for axis in axes])
     several = isinstance(result, (tuple, list))
@@ -288,12 +293,20 @@ def _check_body(name: str, axes: tuple[Axis, ...], body: Expr) -> None:
     from_top = body.values if isinstance(body, Reduce) else (body,)
     for e in walk(*from_top):
         if isinstance(e, Reduce):
-            raise TeError(f"compute({name!r})", "a reduction must be the whole body", where=str(body),
-                          hint="put the reduction in a te.compute of its own")
+            raise TeError(
+                f"compute({name!r})",
+                "a reduction must be the whole body",
+                where=str(body),
+                hint="put the reduction in a te.compute of its own",
+            )
     used = [a.var for a in (*axes, *(body.axes if isinstance(body, Reduce) else ()))]
     if len(set(used)) < len(used):
-        raise TeError(f"compute({name!r})", f"axes must be distinct, got {', '.join(map(str, used))}", where=str(body),
-                      hint="a te.reduce_axis for each axis of a sum, and for each index a name of its own")
+        raise TeError(
+            f"compute({name!r})",
+            f"axes must be distinct, got {', '.join(map(str, used))}",
+            where=str(body),
+            hint="a te.reduce_axis for each axis of a sum, and for each index a name of its own",
+        )
 
 
 def _combiner(name: str, dtype: DType, f: Callable[[Expr, Expr], Expr], identity: Any) -> Combiner:
@@ -317,7 +330,12 @@ def reducer(name: str, dtype: DType) -> Combiner:
             return _combiner(name, dtype, lambda a, b: a & b, True)
         case "any":
             return _combiner(name, dtype, lambda a, b: a | b, False)
-    raise TeError(f"reducer({name!r})", f"expected a reduction, got {name!r}", where=str(dtype), hint="sum, prod, max, min, all, any or te.comm_reducer")
+    raise TeError(
+        f"reducer({name!r})",
+        f"expected a reduction, got {name!r}",
+        where=str(dtype),
+        hint="sum, prod, max, min, all, any or te.comm_reducer",
+    )
 
 
 def _reduce(name: str, value: Any, axis: Axis | Sequence[Axis]) -> Expr:
@@ -332,9 +350,16 @@ def _axes(name: str, value: Any, axis: Any) -> tuple[Axis, ...]:
     axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     for one in axes:
         if not (isinstance(one, Axis) and one.reduce):
-            other = {"max": "te.maximum(a, b) is the greater of two; ", "min": "te.minimum(a, b) is the less of two; "}.get(name, "")
-            raise TeError(f"{name}({shown(value)}, {shown(axis)})", f"expected a te.reduce_axis to reduce over, got {shown(one)}",
-                          where=f"{shown(one)}: {type(one).__name__}", hint=f"{other}k = te.reduce_axis((0, n)); te.{name}(A[i, k], axis=k)")
+            other = {
+                "max": "te.maximum(a, b) is the greater of two; ",
+                "min": "te.minimum(a, b) is the less of two; ",
+            }.get(name, "")
+            raise TeError(
+                f"{name}({shown(value)}, {shown(axis)})",
+                f"expected a te.reduce_axis to reduce over, got {shown(one)}",
+                where=f"{shown(one)}: {type(one).__name__}",
+                hint=f"{other}k = te.reduce_axis((0, n)); te.{name}(A[i, k], axis=k)",
+            )
     return axes
 
 
@@ -375,8 +400,13 @@ def comm_reducer(
         first, second = (left, right) if several else (left[0], right[0])
         result = applied(f"{name}(...)", "combine", combine, first, second)
         start = applied(f"{name}(...)", "identity", identity, *[e.dtype for e in exprs])
-        combiner = Combiner(name, left, right, _alike(name, exprs, result if several else (result,)),
-                            _alike(name, exprs, start if several else (start,)))
+        combiner = Combiner(
+            name,
+            left,
+            right,
+            _alike(name, exprs, result if several else (result,)),
+            _alike(name, exprs, start if several else (start,)),
+        )
         made = tuple(Reduce(combiner, exprs, axes, n) for n in range(len(exprs)))
         return made if several else made[0]
 
@@ -386,26 +416,41 @@ def comm_reducer(
 def _alike(call: str, wanted: Sequence[Any], values: Any) -> tuple[Expr, ...]:
     """`values` as expressions of the dtypes of `wanted`, in the same order."""
     if not isinstance(values, (tuple, list)) or len(values) != len(wanted):
-        raise TeError(call, f"expected {len(wanted)} values, got {shown(values)}", where=f"{shown(values)}: {type(values).__name__}",
-                      hint="combine and identity give as many values as are reduced together, in a tuple")
+        raise TeError(
+            call,
+            f"expected {len(wanted)} values, got {shown(values)}",
+            where=f"{shown(values)}: {type(values).__name__}",
+            hint="combine and identity give as many values as are reduced together, in a tuple",
+        )
     made = tuple(wrap(v, w.dtype) for w, v in zip(wanted, values, strict=True))
     for value, w in zip(made, wanted, strict=True):
         if value.dtype is not w.dtype:
-            raise TeError(call, f"expected a value of {w.dtype}, got {value} of {value.dtype}", where=f"{value}: {value.dtype}",
-                          hint=f"convert it: x.astype({str(w.dtype)!r})")
+            raise TeError(
+                call,
+                f"expected a value of {w.dtype}, got {value} of {value.dtype}",
+                where=f"{value}: {value.dtype}",
+                hint=f"convert it: x.astype({str(w.dtype)!r})",
+            )
     return made
 
 
 def scan(init: Tensor, update: Tensor, state: Tensor, name: str = "scan") -> Tensor:
     """A recurrence along the first axis; see `Scan`."""
     if not same_shape(init.shape[1:], state.shape[1:]) or not same_shape(update.shape, state.shape):
-        raise TeError(f"scan({name!r})", f"update must have the shape of the state {state.shape} and init that of "
-                      f"its first steps, got {update.shape} and {init.shape}",
-                      where=f"{init!r}\n{update!r}\n{state!r}",
-                      hint="state = te.placeholder((steps, ...)), update = te.compute(state.shape, ...), init = te.compute((1, *state.shape[1:]), ...)")
+        raise TeError(
+            f"scan({name!r})",
+            f"update must have the shape of the state {state.shape} and init that of "
+            f"its first steps, got {update.shape} and {init.shape}",
+            where=f"{init!r}\n{update!r}\n{state!r}",
+            hint="state = te.placeholder((steps, ...)), update = te.compute(state.shape, ...), init = te.compute((1, *state.shape[1:]), ...)",
+        )
     if state in set(tensors_of(init)):
-        raise TeError(f"scan({name!r})", f"the first steps must not read the state, which they begin, got {init} of {state}",
-                      where=repr(init.op), hint="compute them from other tensors, as in te.compute((1, n), lambda _, i: X[0, i])")
+        raise TeError(
+            f"scan({name!r})",
+            f"the first steps must not read the state, which they begin, got {init} of {state}",
+            where=repr(init.op),
+            hint="compute them from other tensors, as in te.compute((1, n), lambda _, i: X[0, i])",
+        )
     return Tensor(Scan(name, init, update, state))
 
 
@@ -426,8 +471,12 @@ def scatter(
     cond = wrap(applied(called, "where", where, *variables)) if where else wrap(True)
     at = applied(called, "indices", indices, *variables)
     if not isinstance(at, (tuple, list)) or len(at) != data.rank:
-        raise TeError(called, f"expected {data.rank} indices, one for each dimension of {data.name}, got {shown(at)}", where=repr(data),
-                      hint="indices gives a tuple, as in lambda p: (I[p],)")
+        raise TeError(
+            called,
+            f"expected {data.rank} indices, one for each dimension of {data.name}, got {shown(at)}",
+            where=repr(data),
+            hint="indices gives a tuple, as in lambda p: (I[p],)",
+        )
     place = tuple(index_of(called, i) for i in at)
     (element,) = _alike(called, (data,), (applied(called, "value", value, *variables),))
     return Tensor(Scatter(name, data, points, place, element, combine, cond))
@@ -443,10 +492,19 @@ def extern(
     """
     read = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
     if foreign := [t for t in read if not isinstance(t, Tensor)]:
-        raise TeError(f"extern({name!r})", f"expected tensors as inputs, got {shown(foreign[0])}",
-                      where=f"{shown(foreign[0])}: {type(foreign[0]).__name__}", hint="te.extern(A.shape, [A, B], f)")
+        raise TeError(
+            f"extern({name!r})",
+            f"expected tensors as inputs, got {shown(foreign[0])}",
+            where=f"{shown(foreign[0])}: {type(foreign[0]).__name__}",
+            hint="te.extern(A.shape, [A, B], f)",
+        )
     if dtype is None and not read:
-        raise TeError(f"extern({name!r})", "expected a dtype or an input, got neither", where=f"shape {shown(shape)}", hint='dtype="float32"')
+        raise TeError(
+            f"extern({name!r})",
+            "expected a dtype or an input, got neither",
+            where=f"shape {shown(shape)}",
+            hint='dtype="float32"',
+        )
     kind = read[0].dtype if dtype is None else DType.of(dtype)
     return Tensor(Extern(name, extents_of(shape), kind, extern_function(function), read))
 

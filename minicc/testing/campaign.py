@@ -70,7 +70,9 @@ class Verdict:
 # ---- one batch ----------------------------------------------------------------------------------
 
 
-def judge(examples: Sequence[Example], stages: Sequence[str], workers: Mapping[str, Worker], timeout: float = TIMEOUT) -> list[Verdict]:
+def judge(
+    examples: Sequence[Example], stages: Sequence[str], workers: Mapping[str, Worker], timeout: float = TIMEOUT
+) -> list[Verdict]:
     """A verdict on each example. The stages that have a worker run there, all at the same time as the others here.
 
     Stage `loop` passes over graphs of more than LOOPS elements. Raises ConfigError when there is no such stage, and when
@@ -79,7 +81,11 @@ def judge(examples: Sequence[Example], stages: Sequence[str], workers: Mapping[s
     _check_stages(stages, workers)
     excused = [excuses(e.graph, e.inputs) if "tvm" in stages else NOTHING for e in examples]
     verdicts = [Verdict(e, excused=excuse.names) for e, excuse in zip(examples, excused, strict=True)]
-    asked = {stage: [k for k in range(len(examples)) if stage != "tvm" or not excused[k].kills] for stage in stages if stage in workers}
+    asked = {
+        stage: [k for k in range(len(examples)) if stage != "tvm" or not excused[k].kills]
+        for stage in stages
+        if stage in workers
+    }
     with ThreadPoolExecutor(max(1, len(asked))) as pool:
         answers = {stage: pool.submit(workers[stage].run, [(examples[k].graph, examples[k].inputs) for k in which], timeout)
                    for stage, which in asked.items()}  # fmt: skip
@@ -104,9 +110,15 @@ def judge(examples: Sequence[Example], stages: Sequence[str], workers: Mapping[s
 def _check_stages(stages: Sequence[str], workers: Mapping[str, Worker]) -> None:
     call = f"judge({', '.join(stages)})"
     if unknown := [stage for stage in stages if stage not in STAGES]:
-        raise ConfigError(call, f"expected stages of {', '.join(STAGES)}, got {', '.join(unknown)}", hint="for example numpy, llvm")
+        raise ConfigError(
+            call, f"expected stages of {', '.join(STAGES)}, got {', '.join(unknown)}", hint="for example numpy, llvm"
+        )
     if "tvm" in stages and "tvm" not in workers:
-        raise ConfigError(call, f"expected a worker for stage tvm, got workers for {', '.join(workers) or 'none'}", hint='{"tvm": Worker()}')
+        raise ConfigError(
+            call,
+            f"expected a worker for stage tvm, got workers for {', '.join(workers) or 'none'}",
+            hint='{"tvm": Worker()}',
+        )
 
 
 Known = tuple[list[Array], list[Array]]  # what the reference gives, and the tolerances
@@ -156,7 +168,9 @@ class Report:
     excused: Counter[str] = field(default_factory=Counter)  # by difference: examples
     with_excuse: int = 0  # examples with any
     findings: Counter[str] = field(default_factory=Counter)  # by kind: examples on which TVM failed
-    wrong: Counter[str] = field(default_factory=Counter)  # by stage: examples with a wrong answer, or where minicc failed
+    wrong: Counter[str] = field(
+        default_factory=Counter
+    )  # by stage: examples with a wrong answer, or where minicc failed
     shown: list[Verdict] = field(default_factory=list)
 
     def extend(self, verdicts: Iterable[Verdict]) -> None:
@@ -183,7 +197,10 @@ class Report:
         rows += [(f"compared: {stage}", self.compared[stage]) for stage in STAGES if self.compared[stage]]
         rows += [(f"excused: {name}", count) for name, count in self.excused.most_common()]
         rows += [(f"TVM: {kind}", count) for kind, count in self.findings.most_common()]
-        rows += [("TVM: wrong answer", self.wrong["tvm"]), ("minicc: wrong or failed", sum(self.wrong.values()) - self.wrong["tvm"])]
+        rows += [
+            ("TVM: wrong answer", self.wrong["tvm"]),
+            ("minicc: wrong or failed", sum(self.wrong.values()) - self.wrong["tvm"]),
+        ]
         return rows
 
     def __str__(self) -> str:
@@ -199,8 +216,10 @@ def check_names(operators: str) -> list[str]:
     names = [name.strip() for name in operators.split(",") if name.strip()]
     if unknown := [name for name in names if name not in REGISTRY]:
         near = difflib.get_close_matches(unknown[0], REGISTRY)
-        raise typer.BadParameter(f"expected operators, got {', '.join(unknown)}{f'; did you mean {near[0]}?' if near else ''}",
-                                 param_hint="--operators")
+        raise typer.BadParameter(
+            f"expected operators, got {', '.join(unknown)}{f'; did you mean {near[0]}?' if near else ''}",
+            param_hint="--operators",
+        )
     return names or sorted(REGISTRY)
 
 
@@ -214,7 +233,9 @@ class Show(Running):
             if folder:
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise typer.BadParameter(f"expected a folder to write in, got {folder}: {error.strerror}", param_hint="--save") from None
+            raise typer.BadParameter(
+                f"expected a folder to write in, got {folder}: {error.strerror}", param_hint="--save"
+            ) from None
 
     def add(self, verdicts: Sequence[Verdict]) -> None:
         """Count these; show and save what is found."""
@@ -226,7 +247,9 @@ class Show(Running):
         self.advance(len(verdicts), len(self.report.shown))
 
     def _save(self, verdict: Verdict, folder: Path) -> None:
-        what = verdict.troubles[0].stage if verdict.troubles else f"tvm-{verdict.finding.kind}" if verdict.finding else ""
+        what = (
+            verdict.troubles[0].stage if verdict.troubles else f"tvm-{verdict.finding.kind}" if verdict.finding else ""
+        )
         number = sum(1 for _ in folder.glob("*.txt")) + 1
         save(verdict, folder, f"{number:04}-{what}")
 
@@ -255,8 +278,11 @@ def load(path: Path) -> Example:
         graph, inputs = read_case(path.read_text(), beside)
         return Example(graph, {name: inputs[name] for name in graph.input_names})
     except (OSError, ValueError, LookupError, RunError) as error:
-        raise ConfigError(f"load({path})", f"expected the text of a graph and {beside.name} beside it, got {reason(error)}",
-                          hint="both are written by --save") from None
+        raise ConfigError(
+            f"load({path})",
+            f"expected the text of a graph and {beside.name} beside it, got {reason(error)}",
+            hint="both are written by --save",
+        ) from None
 
 
 __all__ = ["LOOPS", "Report", "Show", "Trouble", "Verdict", "check_names", "judge", "load", "save"]

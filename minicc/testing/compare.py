@@ -77,7 +77,9 @@ class Row:
     verdict: str = "agrees"
     disagrees: bool = False
     answered: bool = True  # whether there are two answers
-    excused: bool = False  # whether a known difference of TVM shows, so that only ours is judged, beside the float64 reference
+    excused: bool = (
+        False  # whether a known difference of TVM shows, so that only ours is judged, beside the float64 reference
+    )
 
 
 @dataclass(frozen=True)
@@ -168,10 +170,17 @@ def _of_model(name: str, run: RunModel) -> Peer:
         found = run(exposed, subject.inputs)
         return {n: found[label] for label, n in zip(graph.output_names, graph.outputs, strict=True)}
 
-    return Peer(name, lambda subject: run(subject.model, subject.inputs), values, "ran the model with every ONNX value as an output")
+    return Peer(
+        name,
+        lambda subject: run(subject.model, subject.inputs),
+        values,
+        "ran the model with every ONNX value as an output",
+    )
 
 
-OURS = _of_graph("minicc", lambda graph, inputs: run_apart(graph, inputs), "compiled the graph with every node as an output")
+OURS = _of_graph(
+    "minicc", lambda graph, inputs: run_apart(graph, inputs), "compiled the graph with every node as an output"
+)
 PEERS: dict[str, Peer] = {p.name: p for p in (
     _of_graph("tvm", run_tvm, "compiled the graph with every node as an output"),
     _of_model("onnxruntime", run_onnxruntime),
@@ -185,13 +194,19 @@ def check_peers(names: Sequence[str]) -> None:
     """Raise ConfigError when a peer is unknown or not installed, BridgeError when TVM is not as it must be."""
     for name in names:
         if name not in PEERS:
-            raise ConfigError(f"--with {name}", f"expected one of {', '.join(PEERS)}, got {name!r}",
-                              hint="for example --with tvm,onnxruntime")
+            raise ConfigError(
+                f"--with {name}",
+                f"expected one of {', '.join(PEERS)}, got {name!r}",
+                hint="for example --with tvm,onnxruntime",
+            )
         if name == "tvm":
             _tvm.check(_tvm.installed())
         elif name in LIBRARIES and importlib.util.find_spec(LIBRARIES[name]) is None:
-            raise ConfigError(f"--with {name}", f"expected {name} to be installed, found no package {LIBRARIES[name]}",
-                              hint=f"pip install {LIBRARIES[name]}")
+            raise ConfigError(
+                f"--with {name}",
+                f"expected {name} to be installed, found no package {LIBRARIES[name]}",
+                hint=f"pip install {LIBRARIES[name]}",
+            )
 
 
 def installed_peers() -> list[str]:
@@ -221,8 +236,11 @@ def _values_from(name: str) -> Iterator[None]:
     except WorkerError:
         raise
     except Exception as error:  # a peer may raise anything
-        raise NoValues(f"compare with {name}", f"the values of the nodes cannot be had from {name}: {_first_line(error)}",
-                       hint="the table of outputs holds nevertheless") from error
+        raise NoValues(
+            f"compare with {name}",
+            f"the values of the nodes cannot be had from {name}: {_first_line(error)}",
+            hint="the table of outputs holds nevertheless",
+        ) from error
 
 
 class Comparison:
@@ -264,7 +282,10 @@ class Comparison:
         except Exception as error:  # a peer may raise anything
             return [_no_answer(output, name, f"no answer: {_first_line(error)}") for output in names]
         reaching = self._excuses.of if name == "tvm" else {}
-        return [self._excused(row, reaching[row.output]) if row.disagrees and reaching.get(row.output) else row for row in made]
+        return [
+            self._excused(row, reaching[row.output]) if row.disagrees and reaching.get(row.output) else row
+            for row in made
+        ]
 
     @functools.cached_property
     def _excuses(self) -> Excuses:
@@ -277,7 +298,9 @@ class Comparison:
         try:
             assert_close(self.ours[row.output], expected, None, 1, tolerance)
         except Disagreement:
-            return replace(row, verdict=f"minicc differs from the float64 reference; {text}", disagrees=True, excused=True)
+            return replace(
+                row, verdict=f"minicc differs from the float64 reference; {text}", disagrees=True, excused=True
+            )
         return replace(row, verdict=text, disagrees=False, excused=True)
 
     @functools.cached_property
@@ -314,13 +337,18 @@ class Comparison:
         source = graph.outputs[graph.output_names.index(row.output)]
         behind = operators(self.subject.cut(source))
         if np.isnan(row.share):
-            guilty = next((n for n in behind if n in theirs and TensorType.of(theirs[n]) != TensorType.of(self._values[n])), source)
+            guilty = next(
+                (n for n in behind if n in theirs and TensorType.of(theirs[n]) != TensorType.of(self._values[n])),
+                source,
+            )
             return f"the first node of another type than in {name}:\n    {_line(graph, guilty)}"
         looked = f"no node diverges from {name} where the values of nodes are looked at"
         if source not in theirs:
             return f"{looked}, but {name} does not show what computes {row.output}:\n    {_line(graph, source)}"
         if len(behind) == 1:
-            return f"{looked}: what computes {row.output} agrees when it is run again, alone:\n    {_line(graph, source)}"
+            return (
+                f"{looked}: what computes {row.output} agrees when it is run again, alone:\n    {_line(graph, source)}"
+            )
         return f"{looked}: minicc or {name} makes another thing of the whole than of its parts, for instance by what it fuses or simplifies"
 
     def divergence(self, name: str, output: str) -> Divergence | None:
@@ -369,8 +397,17 @@ class Comparison:
         expected, tolerance = self._reference[n]
         share = _share(_distance(ours, theirs), tolerance)
         index = tuple(int(i) for i in np.unravel_index(int(np.argmax(share > 1)), share.shape))
-        return Divergence(peer.name, n, _line(self.subject.graph, n), index, ours[index], theirs[index], expected[index],
-                          float(tolerance[index]), how)
+        return Divergence(
+            peer.name,
+            n,
+            _line(self.subject.graph, n),
+            index,
+            ours[index],
+            theirs[index],
+            expected[index],
+            float(tolerance[index]),
+            how,
+        )
 
 
 def _no_answer(output: str, peer: str, verdict: str) -> Row:
@@ -380,14 +417,23 @@ def _no_answer(output: str, peer: str, verdict: str) -> Row:
 def _row(output: str, peer: str, ours: Array, theirs: Array, tolerance: Array) -> Row:
     theirs = np.asarray(theirs)
     if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):
-        return Row(output, peer, NAN, NAN, NAN, f"differs: {TensorType.of(ours)} is {TensorType.of(theirs)} there", True)
+        return Row(
+            output, peer, NAN, NAN, NAN, f"differs: {TensorType.of(ours)} is {TensorType.of(theirs)} there", True
+        )
     distance = _distance(ours, theirs)
     with np.errstate(all="ignore"):
         relative = np.where(distance == 0, 0.0, distance / np.abs(theirs.astype(np.float64)))
     share = float(_share(distance, tolerance).max(initial=0))
     wrong = share > 1
-    return Row(output, peer, float(distance.max(initial=0)), float(relative.max(initial=0)), share,
-               "differs" if wrong else "agrees", wrong)
+    return Row(
+        output,
+        peer,
+        float(distance.max(initial=0)),
+        float(relative.max(initial=0)),
+        share,
+        "differs" if wrong else "agrees",
+        wrong,
+    )
 
 
 def _distance(a: Array, b: Array) -> Array:

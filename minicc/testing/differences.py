@@ -139,14 +139,18 @@ def meets_itself(op: Any, arrays: Sequence[Array]) -> bool:
     if op.name == "Sub":
         with np.errstate(all="ignore"):
             left, right = (a.astype(np.float64) for a in arrays)
-            return DType.of(x.dtype).is_float and bool((~np.isfinite(left) & ~np.isfinite(right) & ~(left == -right)).any())
+            return DType.of(x.dtype).is_float and bool(
+                (~np.isfinite(left) & ~np.isfinite(right) & ~(left == -right)).any()
+            )
     axes = range(2, x.ndim) if op.name == "InstanceNormalization" else op.axes
     return has_special(op, [x]) and math.prod(x.shape[d] for d in axes) == 1
 
 
 def compares_itself(op: Operator, arrays: Sequence[Array]) -> bool:
     """Whether NaN may be compared with itself."""
-    return has_nan(op, arrays[:1]) and has_nan(op, arrays[1:]) and bool((np.isnan(arrays[0]) & np.isnan(arrays[1])).any())
+    return (
+        has_nan(op, arrays[:1]) and has_nan(op, arrays[1:]) and bool((np.isnan(arrays[0]) & np.isnan(arrays[1])).any())
+    )
 
 
 def times_zero(op: Any, arrays: Sequence[Array]) -> bool:

@@ -83,7 +83,11 @@ class RandomDraw:
     def type(self, kinds: Sequence[str] = ("float",), rank: int | tuple[int, int] = (0, 4), low: int = 0) -> TensorType:
         """The type of an input."""
         least, most = (rank, rank) if isinstance(rank, int) else rank
-        fitting = [t for t in self.values if t.dtype.kind in kinds and least <= t.rank <= most and min(t.shape, default=low) >= low]
+        fitting = [
+            t
+            for t in self.values
+            if t.dtype.kind in kinds and least <= t.rank <= most and min(t.shape, default=low) >= low
+        ]
         if fitting and self.integer(0, 3):
             return self.choice(fitting)  # type: ignore[no-any-return]
         return TensorType(self.dtype(kinds), self.shape(rank, low))
@@ -256,5 +260,16 @@ def drawn_graph(seed: int, max_nodes: int = 10, names: Sequence[str] | None = No
             return example
 
 
-__all__ = ["DTYPES", "Example", "RandomDraw", "SeededDraw", "drawn", "drawn_graph", "graph_from", "graph_of", "largest", "operator_from",
-           "special_values"]
+__all__ = [
+    "DTYPES",
+    "Example",
+    "RandomDraw",
+    "SeededDraw",
+    "drawn",
+    "drawn_graph",
+    "graph_from",
+    "graph_of",
+    "largest",
+    "operator_from",
+    "special_values",
+]

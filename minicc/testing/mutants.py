@@ -108,7 +108,10 @@ def _seen(tree: ast.AST) -> Iterator[ast.expr]:
     for child in ast.iter_child_nodes(tree):
         if isinstance(child, ast.JoinedStr | ast.Raise | ast.Import | ast.ImportFrom | ast.arg):
             continue
-        if isinstance(tree, ast.AnnAssign | ast.FunctionDef) and child in (getattr(tree, "annotation", None), getattr(tree, "returns", None)):
+        if isinstance(tree, ast.AnnAssign | ast.FunctionDef) and child in (
+            getattr(tree, "annotation", None),
+            getattr(tree, "returns", None),
+        ):
             continue
         if isinstance(tree, ast.FunctionDef | ast.ClassDef) and child in tree.decorator_list:
             continue
@@ -154,8 +157,12 @@ def _with(e: ast.expr, field: str, value: object) -> ast.expr:
 
 def _of_text_or_types(e: ast.BinOp) -> bool:
     sides = [side for side in ast.walk(e) if isinstance(side, ast.expr)]
-    types = isinstance(e.op, ast.BitOr) and any(isinstance(s, ast.Name) and (s.id[0].isupper() or s.id in dir(builtins)) for s in sides)
-    return types or any(isinstance(s, ast.JoinedStr) or (isinstance(s, ast.Constant) and isinstance(s.value, str)) for s in sides)
+    types = isinstance(e.op, ast.BitOr) and any(
+        isinstance(s, ast.Name) and (s.id[0].isupper() or s.id in dir(builtins)) for s in sides
+    )
+    return types or any(
+        isinstance(s, ast.JoinedStr) or (isinstance(s, ast.Constant) and isinstance(s.value, str)) for s in sides
+    )
 
 
 def draw(count: int, seed: int, root: Path = ROOT) -> list[Mutant]:
@@ -164,12 +171,20 @@ def draw(count: int, seed: int, root: Path = ROOT) -> list[Mutant]:
     rooms: dict[str, list[Path]] = {}
     for path in sorted((root / "minicc").rglob("*.py")):
         rooms.setdefault(path.relative_to(root / "minicc").parts[0], []).append(path)
-    of_rooms = {room: [m for path in paths for m in mutants(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8"))]
-                for room, paths in rooms.items()}
+    of_rooms = {
+        room: [
+            m for path in paths for m in mutants(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8"))
+        ]
+        for room, paths in rooms.items()
+    }
     turns = [room for room, found in of_rooms.items() if found]
     rng.shuffle(turns)
     if not turns:
-        raise ConfigError("mutants", f"expected a checkout with the folder minicc, got {root}", hint="run it from a clone of the project")
+        raise ConfigError(
+            "mutants",
+            f"expected a checkout with the folder minicc, got {root}",
+            hint="run it from a clone of the project",
+        )
     for found in of_rooms.values():
         rng.shuffle(found)
     places = [(k // len(turns), of_rooms[turns[k % len(turns)]]) for k in range(count)]
@@ -182,10 +197,16 @@ def draw(count: int, seed: int, root: Path = ROOT) -> list[Mutant]:
 def suites(path: str, root: Path = ROOT) -> list[list[str]]:
     """What pytest is given, run by run, as STAGES says; nothing where there are no such tests."""
     parts = Path(path).with_suffix("").parts
-    names = re.compile(rf"\b{re.escape('.'.join(parts))}\b|from {re.escape('.'.join(parts[:-1]))} import [^\n]*\b{parts[-1]}\b")
+    names = re.compile(
+        rf"\b{re.escape('.'.join(parts))}\b|from {re.escape('.'.join(parts[:-1]))} import [^\n]*\b{parts[-1]}\b"
+    )
     own = [f"tests/{name}" for name in (parts[1], f"test_{parts[1]}.py") if (root / "tests" / name).exists()]
     field = ["tests/field"] if (root / "tests/field").exists() else []
-    named = [test.relative_to(root).as_posix() for test in sorted((root / "tests").rglob("test_*.py")) if names.search(test.read_text(encoding="utf-8"))]
+    named = [
+        test.relative_to(root).as_posix()
+        for test in sorted((root / "tests").rglob("test_*.py"))
+        if names.search(test.read_text(encoding="utf-8"))
+    ]
     named = [test for test in named if not test.startswith((*[f"{folder}/" for folder in (*own, *field)], *own))]
     return [own, named, field, ["tests", *[f"--ignore={name}" for name in (*own, *named, *field)]]]
 
@@ -206,18 +227,26 @@ def _first_failure(tests: list[str], folder: Path, processes: int = 0) -> str | 
     # every process that the tests start finds the copy, too
     command = ["env", f"PYTHONPATH={folder}", sys.executable, "-m", "pytest", *QUIET, "-n", str(processes), *tests]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL
+        )
     except subprocess.TimeoutExpired:
         return "no end"
     if done.returncode in (0, 5):  # passed, or there were no tests
         return None
     if done.returncode == 4:
         raise ConfigError(" ".join(command), f"expected tests, got {done.stderr.strip()}", hint="make test")
-    named = [line.split(" - ")[0].split(" ", 1)[1] for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    named = [
+        line.split(" - ")[0].split(" ", 1)[1]
+        for line in done.stdout.splitlines()
+        if line.startswith(("FAILED ", "ERROR "))
+    ]
     return named[0] if named else f"pytest ended with {done.returncode}"
 
 
-def campaign(drawn: list[Mutant], jobs: int, show: Callable[[str, int, int, Outcome], None], passed: bool = False) -> dict[Mutant, str | None]:
+def campaign(
+    drawn: list[Mutant], jobs: int, show: Callable[[str, int, int, Outcome], None], passed: bool = False
+) -> dict[Mutant, str | None]:
     """For each mutant the test that noticed it, or None; `jobs` run at once, each in a copy of the project.
 
     `show(what, done, total, outcome)` is told of each run. After Ctrl-C the mutants that are not decided are left out.
@@ -227,7 +256,9 @@ def campaign(drawn: list[Mutant], jobs: int, show: Callable[[str, int, int, Outc
     with tempfile.TemporaryDirectory(prefix="mutants-") as temporary, ThreadPoolExecutor(jobs) as pool:
         free = [_copied(Path(temporary) / str(k)) for k in range(jobs)]
         if not passed and (failed := _first_failure(["tests"], free[0], jobs)) is not None:
-            raise ConfigError("mutants", f"expected tests that pass without a mutant, got a failure of {failed}", hint="make test")
+            raise ConfigError(
+                "mutants", f"expected tests that pass without a mutant, got a failure of {failed}", hint="make test"
+            )
 
         def work(mutant: Mutant, stage: int) -> Outcome:
             folder = free.pop()
@@ -266,7 +297,9 @@ def main(
     count: Annotated[int, typer.Option(help="How many mutants.", min=1)] = 60,
     seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
     jobs: Annotated[int, typer.Option(help="How many at once, each on a core.", min=1)] = 1,
-    passed: Annotated[bool, typer.Option("--passed", help="The tests have passed without a mutant: do not run them so again.")] = False,
+    passed: Annotated[
+        bool, typer.Option("--passed", help="The tests have passed without a mutant: do not run them so again.")
+    ] = False,
     listed: Annotated[bool, typer.Option("--list", help="Print the mutants, and run none.")] = False,
 ) -> None:
     """Plant small faults in a copy of the project, and see whether its tests notice. Takes hours; Ctrl-C ends it with what is known.
@@ -289,7 +322,9 @@ def main(
 
     noticed = campaign(drawn, jobs, show, passed)
     survivors = [mutant for mutant, test in noticed.items() if test is None]
-    console.print(f"{len(noticed)} mutants of {len(drawn)}: {len(noticed) - len(survivors)} noticed, {len(survivors)} survive")
+    console.print(
+        f"{len(noticed)} mutants of {len(drawn)}: {len(noticed) - len(survivors)} noticed, {len(survivors)} survive"
+    )
     for mutant in survivors:
         console.print(f"  {mutant}")
     raise typer.Exit(130 if len(noticed) < len(drawn) else int(bool(survivors)))

@@ -33,7 +33,9 @@ def examples(name: str, count: int = COUNT, seed: int = 0) -> list[Example]:
     return [graph_of(*drawn(name, seed + k)) for k in range(count)]
 
 
-def campaign(count: int = COUNT, seed: int = 0, names: Sequence[str] = (), stages: Sequence[str] = ("tvm",)) -> Iterator[tuple[str, list[Verdict]]]:
+def campaign(
+    count: int = COUNT, seed: int = 0, names: Sequence[str] = (), stages: Sequence[str] = ("tvm",)
+) -> Iterator[tuple[str, list[Verdict]]]:
     """The verdicts on `count` examples of each operator, by default of all that are registered.
 
     A batch of each operator in turn, small ones first: there is something to see of all of them soon.
@@ -50,7 +52,13 @@ def table(reports: dict[str, Report]) -> Table:
     for column in ("examples", "compared", "excused", "no answer", "wrong", "differences"):
         shown.add_column(column, justify="left" if column == "differences" else "right")
     for name, report in reports.items():
-        cells = (report.examples, report.compared["tvm"], report.with_excuse, sum(report.findings.values()), sum(report.wrong.values()))
+        cells = (
+            report.examples,
+            report.compared["tvm"],
+            report.with_excuse,
+            sum(report.findings.values()),
+            sum(report.wrong.values()),
+        )
         shown.add_row(name, *map(str, cells), ", ".join([*report.findings, *report.excused]))
     return shown
 

@@ -60,7 +60,18 @@ from minicc.testing.differences import BY_OPERATOR, Difference, differences_of
 from minicc.testing.worker import Finding, Outcome, shared_worker
 from minicc.types import DType, TensorType, bfloat16, float32, float64
 
-__all__ = ["STAGES", "Disagreement", "Excuses", "TvmFailure", "agree", "assert_close", "excuses", "float32", "reference", "run_loops"]
+__all__ = [
+    "STAGES",
+    "Disagreement",
+    "Excuses",
+    "TvmFailure",
+    "agree",
+    "assert_close",
+    "excuses",
+    "float32",
+    "reference",
+    "run_loops",
+]
 
 
 class Disagreement(MiniccError, AssertionError):
@@ -73,8 +84,12 @@ class TvmFailure(MiniccError):
     has_lines = True
 
     def __init__(self, call: str, finding: Finding) -> None:
-        super().__init__(call, f"TVM gave no answer: {finding.kind}: {finding.detail}", where=str(finding.graph),
-                         hint="tell TVM's authors, or choose stages without tvm")
+        super().__init__(
+            call,
+            f"TVM gave no answer: {finding.kind}: {finding.detail}",
+            where=str(finding.graph),
+            hint="tell TVM's authors, or choose stages without tvm",
+        )
         self.finding = finding
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -86,7 +101,9 @@ class TvmFailure(MiniccError):
 
 def run_loops(graph: ir.Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """The outputs by name; every node runs as the naive loop program of its tensor expression."""
-    values: dict[ir.Node, Array] = {n: np.asarray(inputs[name]) for n, name in zip(graph.inputs, graph.input_names, strict=True)}
+    values: dict[ir.Node, Array] = {
+        n: np.asarray(inputs[name]) for n, name in zip(graph.inputs, graph.input_names, strict=True)
+    }
     for n in graph.nodes:
         if n not in values:
             values[n] = run_operator(n.op, [values[i] for i in n.inputs])
@@ -169,7 +186,9 @@ def excuses(graph: ir.Graph, inputs: Mapping[str, Array]) -> Excuses:
     return Excuses(of, tuple(dict.fromkeys(d.name for d in kills)))
 
 
-def _reached(graph: ir.Graph, values: dict[ir.Node, Array], reached: dict[ir.Node, Reached]) -> tuple[dict[ir.Node, Reached], Reached]:
+def _reached(
+    graph: ir.Graph, values: dict[ir.Node, Array], reached: dict[ir.Node, Reached]
+) -> tuple[dict[ir.Node, Reached], Reached]:
     """For every node of a graph the differences that reach it, and those that kill.
 
     A difference that kills counts, too, where an operator that has it works on values that are others in TVM.
@@ -180,8 +199,11 @@ def _reached(graph: ir.Graph, values: dict[ir.Node, Array], reached: dict[ir.Nod
         before = tuple(dict.fromkeys(itertools.chain(*(reached.get(i, ()) for i in n.inputs))))
         if isinstance(n.op, ir.Kernel):
             body = n.op.body
-            within, deadly = _reached(body, dict(zip(body.inputs, arrays, strict=True)),
-                                      {p: reached.get(i, ()) for p, i in zip(body.inputs, n.inputs, strict=True)})
+            within, deadly = _reached(
+                body,
+                dict(zip(body.inputs, arrays, strict=True)),
+                {p: reached.get(i, ()) for p, i in zip(body.inputs, n.inputs, strict=True)},
+            )
             before, kills = within[body.outputs[0]], (*kills, *deadly)
         if n not in values:
             op, data = _bound(n.op, arrays)
@@ -264,8 +286,12 @@ def _is_exact(n: ir.Node, arrays: Sequence[Array], result: Array) -> bool:
         return False
     random = np.random.default_rng(0)
     moved = [_disturb(a, 8, lambda shape: random.uniform(-1, 1, shape)) for a in arrays]
-    others = [np.asarray(random.normal(0, 2, a.shape)).astype(a.dtype) if DType.of(a.dtype).is_float else a for a in arrays]
-    return _selects(moved, _exactly(n, moved), whole) and (bool(n.op.pending) or _selects(others, _exactly(n, others), whole))
+    others = [
+        np.asarray(random.normal(0, 2, a.shape)).astype(a.dtype) if DType.of(a.dtype).is_float else a for a in arrays
+    ]
+    return _selects(moved, _exactly(n, moved), whole) and (
+        bool(n.op.pending) or _selects(others, _exactly(n, others), whole)
+    )
 
 
 def _selects(arrays: Sequence[Array], result: Array, or_whole: bool) -> bool:
@@ -278,7 +304,9 @@ def _selects(arrays: Sequence[Array], result: Array, or_whole: bool) -> bool:
 
 
 def _run(graph: ir.Graph, inputs: Mapping[str, Array], step: Callable[[ir.Node, list[Array]], Array]) -> list[Array]:
-    values: dict[ir.Node, Array] = {n: np.asarray(inputs[name]) for n, name in zip(graph.inputs, graph.input_names, strict=True)}
+    values: dict[ir.Node, Array] = {
+        n: np.asarray(inputs[name]) for n, name in zip(graph.inputs, graph.input_names, strict=True)
+    }
     for n in graph.nodes:
         if n not in values:
             values[n] = step(n, [values[i] for i in n.inputs])
@@ -309,7 +337,9 @@ def _disturbed(graph: ir.Graph, inputs: Mapping[str, Array], noise: Noise, rando
 def _may_overflow(n: ir.Node, arrays: Sequence[Array]) -> Any:
     """Where a sum overflows in some order of its terms: the sum of their magnitudes does, or of large ones is no number."""
     with np.errstate(all="ignore"):
-        sizes = [np.where(np.isfinite(a), np.abs(a), np.zeros_like(a)) if DType.of(a.dtype).is_float else a for a in arrays]
+        sizes = [
+            np.where(np.isfinite(a), np.abs(a), np.zeros_like(a)) if DType.of(a.dtype).is_float else a for a in arrays
+        ]
         result = _exactly(n, sizes).astype(np.float64)
         large = any(DType.of(a.dtype) is float64 and a.max(initial=0.0) > OVERFLOWS_SQUARED for a in sizes)
         return np.isposinf(result) | (large & np.isnan(result))
@@ -408,8 +438,11 @@ def assert_close(got: Any, expected: Any, dtype: DType | None = None, reduction:
         return
     index = tuple(int(i) for i in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
     bound = float(np.broadcast_to(tolerance, wrong.shape)[index])
-    raise Disagreement(call, f"{label}[{', '.join(map(str, index))}] must be {expected[index]!r} within {bound:.3g}, "
-                       f"got {got[index]!r}", hint=f"{int(wrong.sum())} of {wrong.size} elements are wrong")
+    raise Disagreement(
+        call,
+        f"{label}[{', '.join(map(str, index))}] must be {expected[index]!r} within {bound:.3g}, got {got[index]!r}",
+        hint=f"{int(wrong.sum())} of {wrong.size} elements are wrong",
+    )
 
 
 def agree(graph: ir.Graph, inputs: Mapping[str, Array], stages: Sequence[str] = ("numpy", "loop", "llvm")) -> None:
@@ -424,8 +457,13 @@ def agree(graph: ir.Graph, inputs: Mapping[str, Array], stages: Sequence[str] = 
             compare(graph, STAGES[stage](graph, inputs), known, stage, excused)
 
 
-def compare(graph: ir.Graph, got: Mapping[str, Array], known: tuple[list[Array], list[Array]], stage: str,
-            excused: Excuses = NOTHING) -> int:
+def compare(
+    graph: ir.Graph,
+    got: Mapping[str, Array],
+    known: tuple[list[Array], list[Array]],
+    stage: str,
+    excused: Excuses = NOTHING,
+) -> int:
     """Raise Disagreement where a stage's outputs are not the reference; gives how many were compared, not excused."""
     compared = 0
     for label, wanted, tolerance in zip(graph.output_names, *known, strict=True):

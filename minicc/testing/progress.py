@@ -79,7 +79,9 @@ class Running:
         _inside.set()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
         _inside.clear()
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)

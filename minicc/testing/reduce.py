@@ -36,21 +36,24 @@ from minicc.graph.text import parse
 from minicc.ir.node import postorder
 from minicc.ops.base import Array
 from minicc.runtime.files import read_arrays
-from minicc.testing.oracle import (
-    NOTHING,
-    STAGES,
-    Disagreement,
-    Excuses,
-    Stage,
-    TvmFailure,
-    assert_close,
-    excuses,
-    reference,
-)
+from minicc.testing.oracle import NOTHING, STAGES, Disagreement, Excuses, Stage, TvmFailure, assert_close, excuses
+from minicc.testing.oracle import reference
 from minicc.testing.worker import MINICC, Finding, general, origin, shared_worker
 from minicc.types import DType, TensorType, bfloat16
 
-__all__ = ["Fails", "MiniccFailure", "arrays_of", "fails_like", "failure", "operators", "pytest_source", "read_case", "reduce", "run_apart", "with_every_value"]
+__all__ = [
+    "Fails",
+    "MiniccFailure",
+    "arrays_of",
+    "fails_like",
+    "failure",
+    "operators",
+    "pytest_source",
+    "read_case",
+    "reduce",
+    "run_apart",
+    "with_every_value",
+]
 
 Inputs: TypeAlias = Mapping[str, Array]
 Fails: TypeAlias = Callable[[Graph, Inputs], bool]
@@ -79,9 +82,13 @@ class MiniccFailure(MiniccError):
     """Machine code gave no answer; `finding` says whether minicc crashed, hung or raised."""
 
     has_lines = True
+
     def __init__(self, finding: Finding) -> None:
-        super().__init__(f"run({finding.graph.name})", f"minicc gave no answer: {finding.kind}: {finding.detail}",
-                         hint="minicc reduce finds the smallest graph that does this")
+        super().__init__(
+            f"run({finding.graph.name})",
+            f"minicc gave no answer: {finding.kind}: {finding.detail}",
+            hint="minicc reduce finds the smallest graph that does this",
+        )
         self.finding = finding
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -105,7 +112,9 @@ def failure(graph: Graph, inputs: Inputs, stages: Sequence[str], runs: Mapping[s
     """
     for stage in stages:
         if stage not in runs:
-            raise ConfigError(f"stage {stage}", f"expected one of {', '.join(runs)}, got {stage!r}", hint="for example numpy,llvm")
+            raise ConfigError(
+                f"stage {stage}", f"expected one of {', '.join(runs)}, got {stage!r}", hint="for example numpy,llvm"
+            )
     stage = "reference"
     try:
         known = reference(graph, inputs)
@@ -148,7 +157,9 @@ def _of_finding(finding: Finding) -> str:
     first = finding.detail.partition("\n")[0]
     if finding.kind == "crash":
         return f"crash {first}"
-    if not finding.origin or ".bridge." in finding.origin:  # TVM's errors all come from one function of ours: their text tells them apart
+    if (
+        not finding.origin or ".bridge." in finding.origin
+    ):  # TVM's errors all come from one function of ours: their text tells them apart
         return f"{finding.kind} {general(first)}"
     return f"{finding.kind} {finding.origin}"
 
@@ -157,9 +168,12 @@ def fails_like(graph: Graph, inputs: Inputs, stages: Sequence[str], runs: Mappin
     """The predicate that a graph fails in the way that this one does. Raises ConfigError when this one does not fail."""
     wanted = failure(graph, inputs, stages, runs)
     if not wanted:
-        raise ConfigError(f"reduce({graph.name})", f"expected a graph on which the stages {', '.join(stages)} disagree, got one "
-                          f"on which they agree{_excused(graph, inputs) if 'tvm' in stages else ''}",
-                          hint="give the inputs on which it fails with --inputs, or name other --stages")
+        raise ConfigError(
+            f"reduce({graph.name})",
+            f"expected a graph on which the stages {', '.join(stages)} disagree, got one "
+            f"on which they agree{_excused(graph, inputs) if 'tvm' in stages else ''}",
+            hint="give the inputs on which it fails with --inputs, or name other --stages",
+        )
     return lambda other, arrays: failure(other, arrays, stages, runs) == wanted
 
 
@@ -205,7 +219,9 @@ class _Case(NamedTuple):
         return ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items())
 
 
-def reduce(graph: Graph, inputs: Inputs, fails: Fails, report: Callable[[str], None] = lambda text: None) -> tuple[Graph, dict[str, Array]]:
+def reduce(
+    graph: Graph, inputs: Inputs, fails: Fails, report: Callable[[str], None] = lambda text: None
+) -> tuple[Graph, dict[str, Array]]:
     """The smallest graph found, with its inputs, on which `fails` holds.
 
     All shapes of `graph` are bound. `report` is told in words of each smaller one. Ctrl-C
@@ -213,8 +229,11 @@ def reduce(graph: Graph, inputs: Inputs, fails: Fails, report: Callable[[str], N
     """
     best = start = _Case(graph, {name: np.asarray(inputs[name]) for name in graph.input_names})
     if not fails(*start):
-        raise ConfigError(f"reduce({graph.name})", "expected a graph that fails, got one that does not",
-                          hint="fails(graph, inputs) must be true at the start")
+        raise ConfigError(
+            f"reduce({graph.name})",
+            "expected a graph that fails, got one that does not",
+            hint="fails(graph, inputs) must be true at the start",
+        )
     try:
         for found in _smaller_and_smaller(start, fails):
             if str(found) != str(best):
@@ -253,7 +272,9 @@ def _is_next(case: _Case, best: _Case, tried: set[Any]) -> bool:
     return True
 
 
-def _rebuilt(case: _Case, replaced: Mapping[Node, Node], arrays: Inputs, outputs: Collection[int] | None = None) -> Iterator[_Case]:
+def _rebuilt(
+    case: _Case, replaced: Mapping[Node, Node], arrays: Inputs, outputs: Collection[int] | None = None
+) -> Iterator[_Case]:
     """The case with nodes replaced and `arrays` for new inputs, of only some outputs; none if that is no graph."""
     graph, done = case.graph, dict(replaced)
     kept = [k for k in range(len(graph.outputs)) if outputs is None or k in outputs]
@@ -266,15 +287,22 @@ def _rebuilt(case: _Case, replaced: Mapping[Node, Node], arrays: Inputs, outputs
         return
     if any(n.inferred is None or not n.inferred.is_bound for n in done.values()):
         return
-    made = Graph(graph.name, (), tuple(done[graph.outputs[k]] for k in kept), tuple(graph.output_names[k] for k in kept))
-    yield _used(made.located({done[n]: span for n, span in graph.spans.items() if n in done}), {**case.inputs, **arrays})
+    made = Graph(
+        graph.name, (), tuple(done[graph.outputs[k]] for k in kept), tuple(graph.output_names[k] for k in kept)
+    )
+    yield _used(
+        made.located({done[n]: span for n, span in graph.spans.items() if n in done}), {**case.inputs, **arrays}
+    )
 
 
 def _used(graph: Graph, arrays: Inputs) -> _Case:
     """The graph with the inputs that it reads, in the order of the arrays."""
     found = {n.op.label: n for n in graph.nodes if isinstance(n.op, Input)}
     names = [name for name in arrays if name in found]
-    return _Case(Graph(graph.name, tuple(found[name] for name in names), graph.outputs, graph.output_names, graph.spans), {name: arrays[name] for name in names})
+    return _Case(
+        Graph(graph.name, tuple(found[name] for name in names), graph.outputs, graph.output_names, graph.spans),
+        {name: arrays[name] for name in names},
+    )
 
 
 def _fresh(case: _Case) -> Iterator[str]:
@@ -321,7 +349,9 @@ def cut_before(case: _Case) -> Iterator[_Case]:
         for first in range(0, len(nodes), size):
             chunk = [n for n in nodes[first : first + size] if n not in case.graph.outputs]
             names = dict(zip(chunk, _fresh(case), strict=False))
-            yield from _rebuilt(case, {n: input(name, n.type) for n, name in names.items()}, {names[n]: values[n] for n in chunk})
+            yield from _rebuilt(
+                case, {n: input(name, n.type) for n, name in names.items()}, {names[n]: values[n] for n in chunk}
+            )
             if size == 1 and chunk:
                 yield from _rebuilt(case, {n: constant(values[n]) for n in chunk}, {})
         if size == 1:
@@ -347,7 +377,9 @@ def constants_as_inputs(case: _Case) -> Iterator[_Case]:
     held = {n: n.op.data.array for n in case.graph.nodes if isinstance(n.op, Constant)}
     for chosen in [list(held), *([n] for n in held)]:
         names = dict(zip(chosen, _fresh(case), strict=False))
-        yield from _rebuilt(case, {n: input(name, n.type) for n, name in names.items()}, {names[n]: held[n] for n in chosen})
+        yield from _rebuilt(
+            case, {n: input(name, n.type) for n, name in names.items()}, {names[n]: held[n] for n in chosen}
+        )
 
 
 def shorter_axes(case: _Case) -> Iterator[_Case]:
@@ -446,7 +478,11 @@ def pytest_source(graph: Graph, inputs: Inputs, stages: Sequence[str], arrays: s
     head = [f'{TITLE}{", ".join(stages)}."""', ""]
     if arrays:
         head += ["from pathlib import Path", ""]
-        typed = ", ".join(f'{name!r}: DType.of("bfloat16")' for name, array in arrays_of(graph, inputs).items() if DType.of(array.dtype) is bfloat16)
+        typed = ", ".join(
+            f'{name!r}: DType.of("bfloat16")'
+            for name, array in arrays_of(graph, inputs).items()
+            if DType.of(array.dtype) is bfloat16
+        )
         body = [f"ARRAYS = read_arrays(Path(__file__).with_name({arrays!r}), {{{typed}}})",
                 f"CONSTANTS = {{digest: ARRAYS[digest] for digest in {sorted(constants)!r}}}",
                 f"INPUTS = {{name: ARRAYS[name] for name in {list(inputs)!r}}}"]  # fmt: skip
@@ -471,7 +507,9 @@ def read_case(text: str, path: Path) -> tuple[Graph, dict[str, Array]]:
     Raises GraphError where the text is no graph, RunError where the file holds no arrays.
     """
     held = {digest: DType.of(name) for name, digest in re.findall(r"Constant\[(\w+)\[[^\]]*\] @(\w+)\]", text)}
-    graph = parse(text, {name: array for name, array in read_arrays(path, held).items() if name in held and path.suffix != ".npy"})
+    graph = parse(
+        text, {name: array for name, array in read_arrays(path, held).items() if name in held and path.suffix != ".npy"}
+    )
     arrays = read_arrays(path, {name: n.dtype for name, n in zip(graph.input_names, graph.inputs, strict=True)})
     return graph, {name: array for name, array in arrays.items() if name not in held}
 

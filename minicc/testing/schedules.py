@@ -48,7 +48,9 @@ Extents = tuple[int, int]
 class ScheduleFailure(Exception):
     """Steps that change what a program means, break a rule, or crash. `stage` is where it shows: see `STAGES`."""
 
-    def __init__(self, workload: str, extents: Extents, seed: int, trace: Trace, problem: str, stage: str = "python") -> None:
+    def __init__(
+        self, workload: str, extents: Extents, seed: int, trace: Trace, problem: str, stage: str = "python"
+    ) -> None:
         super().__init__(workload, extents, seed, trace, problem, stage)
         self.workload, self.extents, self.seed = workload, extents, seed
         self.trace, self.problem, self.stage = trace, problem, stage
@@ -57,8 +59,9 @@ class ScheduleFailure(Exception):
         """Python that raises what was found."""
         where = f'"{self.workload}", {self.extents}'
         last = "s.moves()" if self.stage == "moves" else f'check(s.program, {where}, "{self.stage}")'
-        return "\n".join(["from minicc.testing.schedules import check, start", f"s = start({where})",
-                          *map(str, self.trace), last])
+        return "\n".join(
+            ["from minicc.testing.schedules import check, start", f"s = start({where})", *map(str, self.trace), last]
+        )
 
     def __str__(self) -> str:
         return f"{self.workload} {self.extents}, seed {self.seed}: {self.problem}\n{self.source()}"
@@ -97,7 +100,9 @@ def _compare(program: Program, workload: str, extents: Extents, stage: str = "py
         run(*inputs, *outputs)
         for buffer, got, want in zip(program.outputs, outputs, wanted, strict=True):
             if not np.array_equal(got, want):
-                assert_close(got, want, buffer.dtype, terms, call=f"check({workload!r}, {extents}, {stage!r})", label=buffer.name)
+                assert_close(
+                    got, want, buffer.dtype, terms, call=f"check({workload!r}, {extents}, {stage!r})", label=buffer.name
+                )
 
 
 def _moves(program: Program, workload: str, extents: Extents) -> None:
@@ -199,7 +204,9 @@ def _attempt(workload: str, extents: Extents, steps: Sequence[Step], stages: Seq
     return None
 
 
-def _shrunk(workload: str, extents: Extents, seed: int, steps: Sequence[Step], error: Exception, stages: Sequence[str]) -> ScheduleFailure:
+def _shrunk(
+    workload: str, extents: Extents, seed: int, steps: Sequence[Step], error: Exception, stages: Sequence[str]
+) -> ScheduleFailure:
     """The failure with steps dropped for as long as something is wrong without them."""
     tried = partial(_attempt, workload, extents)
     found = next((a for stage in dict.fromkeys((*stages, "llvm", "moves")) if (a := tried(steps, [stage]))), None)
@@ -240,8 +247,9 @@ def _text(error: Exception) -> str:
 # ---- the campaign
 
 
-def campaign(count: int, seed: int = 0, workloads: Sequence[str] = (), llvm_every: int = LLVM_EVERY,
-             tvm_every: int = 0) -> Iterator[ScheduleFailure | None]:
+def campaign(
+    count: int, seed: int = 0, workloads: Sequence[str] = (), llvm_every: int = LLVM_EVERY, tvm_every: int = 0
+) -> Iterator[ScheduleFailure | None]:
     """Try `count` schedules, workload after workload, and yield failures as found.
 
     Every `llvm_every`-th is run as machine code, too, and every `tvm_every`-th as TVM's; 0 is none.
@@ -262,12 +270,18 @@ def main(
     count: Annotated[int, typer.Option(help="How many schedules to try.", min=1)] = 1000,
     seed: Annotated[int, typer.Option(help="The first seed; each workload takes the ones after it in turn.")] = 0,
     workload: Annotated[list[str] | None, typer.Option(help="Only this workload; may be repeated.")] = None,
-    llvm_every: Annotated[int, typer.Option(help="Run every so-manieth schedule as machine code, too; 0 for none.", min=0)] = LLVM_EVERY,
-    tvm_every: Annotated[int, typer.Option(help="Let TVM compile every so-manieth schedule, too; 0 for none.", min=0)] = 0,
+    llvm_every: Annotated[
+        int, typer.Option(help="Run every so-manieth schedule as machine code, too; 0 for none.", min=0)
+    ] = LLVM_EVERY,
+    tvm_every: Annotated[
+        int, typer.Option(help="Let TVM compile every so-manieth schedule, too; 0 for none.", min=0)
+    ] = 0,
 ) -> None:
     """Try random legal schedules, and print each failure as Python that reproduces it."""
     if unknown := [name for name in workload or () if name not in WORKLOADS]:
-        raise typer.BadParameter(f"expected one of {', '.join(WORKLOADS)}, got {', '.join(unknown)}", param_hint="--workload")
+        raise typer.BadParameter(
+            f"expected one of {', '.join(WORKLOADS)}, got {', '.join(unknown)}", param_hint="--workload"
+        )
     console, failures = Console(), list[ScheduleFailure]()
     with Running(console, "schedules", count) as running:
         for failure in campaign(count, seed, workload or (), llvm_every, tvm_every):

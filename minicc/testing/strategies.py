@@ -99,7 +99,11 @@ def expressions(draw: Any, dtype: DType, leaves: Sequence[Expr], depth: int = 3)
     if dtype is boolean:
         other = draw(st.sampled_from([leaf.dtype for leaf in leaves if leaf.dtype is not boolean]))
         kind = draw(st.sampled_from(["not", *sorted(LOGICAL), *sorted(COMPARISONS)]))
-        return unary("not", part()) if kind == "not" else binary(kind, *[part(other if kind in COMPARISONS else dtype) for _ in "ab"])
+        return (
+            unary("not", part())
+            if kind == "not"
+            else binary(kind, *[part(other if kind in COMPARISONS else dtype) for _ in "ab"])
+        )
     match draw(st.integers(0, 4)):
         case 0:
             return unary(draw(st.sampled_from(["neg", "abs", *(["not"] if dtype.is_integer else [])])), part())
@@ -124,9 +128,9 @@ def _operators(dtype: DType) -> list[str]:
 def schedules(draw: Any, program: Program, max_steps: int = 6) -> Trace:
     """Up to `max_steps` steps that are legal one after the other; `trace.replay(program)` does them.
 
-        @given(schedules(program))
-        def test_any_schedule_means_the_same(trace):
-            run_python(trace.replay(program).program, *arrays)
+    @given(schedules(program))
+    def test_any_schedule_means_the_same(trace):
+        run_python(trace.replay(program).program, *arrays)
     """
     schedule = Schedule(program)
     for _ in range(draw(st.integers(0, max_steps))):

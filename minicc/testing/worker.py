@@ -111,7 +111,9 @@ class Worker:
     def __enter__(self) -> Worker:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -162,7 +164,9 @@ class Worker:
         if self._interrupted:
             raise InterruptedError("interrupt() was called")
 
-    def _batch(self, jobs: Sequence[Job], batch: list[int], outcomes: dict[int, Outcome], timeout: float) -> list[list[int]]:
+    def _batch(
+        self, jobs: Sequence[Job], batch: list[int], outcomes: dict[int, Outcome], timeout: float
+    ) -> list[list[int]]:
         """Run a batch: put what is known into `outcomes`, and give the batches that are still to run."""
         running: int | None = None  # the job that is lowered or called
         failed: tuple[str, str] | None = None
@@ -224,7 +228,9 @@ class Worker:
         command = [sys.executable, "-P", "-c", BOOT, minicc.__file__, self.engine]
         try:
             # A session of its own, so that Ctrl-C reaches the parent only, which then ends the child.
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._messages, start_new_session=True)
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._messages, start_new_session=True
+            )
         except OSError as error:
             raise self._no_start(str(error)) from None
         self._process = process
@@ -241,8 +247,12 @@ class Worker:
         return process
 
     def _no_start(self, got: str) -> WorkerError:
-        return WorkerError(f"start {self.engine}", f"expected a process that imports it, got {got}", where="\n".join(self._stderr().split("\n")[-LAST_LINES:]),
-                           hint="what it says is at fault: a module on PYTHONPATH, a package that is missing or damaged, too little memory")
+        return WorkerError(
+            f"start {self.engine}",
+            f"expected a process that imports it, got {got}",
+            where="\n".join(self._stderr().split("\n")[-LAST_LINES:]),
+            hint="what it says is at fault: a module on PYTHONPATH, a package that is missing or damaged, too little memory",
+        )
 
     def _stderr(self) -> str:
         """The end of what the child wrote to its standard error, on lines of its own."""
@@ -364,7 +374,11 @@ def origin(error: BaseException) -> str:
     name = type(error).__name__
     if isinstance(error, MiniccError):
         return f"{name} in {general(error.call.partition('(')[0])}"
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if str(frame.f_globals.get("__name__")).startswith("minicc.")]
+    frames = [
+        frame
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).startswith("minicc.")
+    ]
     if not frames or isinstance(error, RecursionError):  # whichever function was the last one
         return name
     return f"{name} in {frames[-1].f_globals['__name__']}.{frames[-1].f_code.co_qualname}"
@@ -386,7 +400,9 @@ def serve(engine: Engine, stream: _Frames) -> None:
         stream.write(("end", -1, ""))
 
 
-def _answer(engine: Engine, sent: Sequence[tuple[str, dict[str, Array], Inputs]], stream: _Frames, timeout: float) -> None:
+def _answer(
+    engine: Engine, sent: Sequence[tuple[str, dict[str, Array], Inputs]], stream: _Frames, timeout: float
+) -> None:
     """Lower every job by itself, compile all together, run each."""
     ready: list[tuple[int, Graph, Inputs, Any]] = []
     for k, (text, constants, inputs) in enumerate(sent):

@@ -66,18 +66,28 @@ extern "C" __global__ void vectors(float* out, float* in) {
   *(float4*)(out + threadIdx.x * 4) = make_float4(v.w, max(v.x, 0.5f), rsqrtf(v.y), in[at.x]);
 }
 """
-KERNELS = [line.split("(")[0].split()[-1] for line in SOURCE.replace("__launch_bounds__(64) ", "").splitlines() if "__global__" in line]
+KERNELS = [
+    line.split("(")[0].split()[-1]
+    for line in SOURCE.replace("__launch_bounds__(64) ", "").splitlines()
+    if "__global__" in line
+]
 
 
 class FakeDriver(types.ModuleType):
     """`cuda.bindings.driver` over ordinary memory, with its conventions: a tuple of a status and the results."""
 
-    CUdevice_attribute = types.SimpleNamespace(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR=75, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR=76)
+    CUdevice_attribute = types.SimpleNamespace(
+        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR=75, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR=76
+    )
     CUfunction_attribute = types.SimpleNamespace(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES=8)
 
     def __init__(self, capability=(9, 0), devices=1, fails=()):
         super().__init__("driver")
-        self.capability, self.devices, self.fails = capability, devices, {fails} if isinstance(fails, str) else set(fails)
+        self.capability, self.devices, self.fails = (
+            capability,
+            devices,
+            {fails} if isinstance(fails, str) else set(fails),
+        )
         self.memory, self.loaded, self.limits, self.calls = {}, [], {}, []
         self.modules = self.contexts = self.events = 0  # alive
 

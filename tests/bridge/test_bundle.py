@@ -18,19 +18,8 @@ from gpu_cases import ADD, IMPOSSIBLE, add_bundle, members_of, tar_of, with_plan
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minicc.bridge.bundle import (
-    Buffer,
-    Bundle,
-    KernelLaunch,
-    Number,
-    Port,
-    Step,
-    capability_of,
-    load,
-    npy,
-    read_npy,
-    share,
-)
+from minicc.bridge.bundle import Buffer, Bundle, KernelLaunch, Number, Port, Step, capability_of, load, npy, read_npy
+from minicc.bridge.bundle import share
 from minicc.errors import BridgeError
 from minicc.types import DType, TensorType, float32
 
@@ -39,7 +28,9 @@ float32_100 = TensorType(float32, (100,))
 
 @pytest.fixture(scope="module")
 def content():
-    return add_bundle(cubins={"sm_90": b"\x7fELF90", "sm_75": b"\x7fELF75"}, ptx=".version 8\n", ptx_arch="sm_75").save()
+    return add_bundle(
+        cubins={"sm_90": b"\x7fELF90", "sm_75": b"\x7fELF75"}, ptx=".version 8\n", ptx_arch="sm_75"
+    ).save()
 
 
 @pytest.fixture
@@ -65,7 +56,11 @@ def test_what_is_saved_is_loaded(content, tmp_path):
     path.write_bytes(content)
     bundle = load(path)
     assert bundle.save() == content
-    assert bundle.steps == add_bundle().steps and bundle.inputs == add_bundle().inputs and bundle.buffers == add_bundle().buffers
+    assert (
+        bundle.steps == add_bundle().steps
+        and bundle.inputs == add_bundle().inputs
+        and bundle.buffers == add_bundle().buffers
+    )
     assert bundle.source == ADD and bundle.cubins["sm_75"] == b"\x7fELF75" and bundle.ptx == ".version 8\n"
     np.testing.assert_array_equal(bundle.constants[0], np.arange(100, dtype=np.float32))
     assert bundle.kernels == ["add_kernel"] and bundle.memory_bytes == 1200
@@ -81,7 +76,9 @@ def test_members_have_no_times_and_no_owners(content, tmp_path):
 
 
 def test_numbers_among_the_arguments(tmp_path):
-    launch = KernelLaunch("k", (1, 1, 1), (1, 1, 1), 16, (0, Number(-5, DType.of("int64")), Number(7, DType.of("uint8"))))
+    launch = KernelLaunch(
+        "k", (1, 1, 1), (1, 1, 1), 16, (0, Number(-5, DType.of("int64")), Number(7, DType.of("uint8")))
+    )
     bundle = Bundle("n", (), (), (Buffer(4),), (Step("k", (launch,)),), "")
     path = tmp_path / "n.tar"
     path.write_bytes(bundle.save())
@@ -103,7 +100,10 @@ def test_a_bundle_is_read_without_tvm_and_without_cuda():
     """The modules that run a bundle import neither."""
     code = ("import sys; import minicc.bridge.device, minicc.bridge.cuda_device, minicc.bridge.bundle;"
             "print([m for m in ('tvm', 'cuda', 'cupy') if m in sys.modules])")  # fmt: skip
-    assert subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        == "[]"
+    )
 
 
 # ---- broken files -----------------------------------------------------------------------------------------------
@@ -121,7 +121,10 @@ def test_every_truncation_is_refused(content, refused):
             assert "BridgeError: load(" in refused(content[:length])
 
 
-@pytest.mark.parametrize("name", ["../plan.json", "/etc/passwd", "constants/../../x.npy", "kernels.sm_90.cubin/x", "notes.txt", "constants/x.npy"])
+@pytest.mark.parametrize(
+    "name",
+    ["../plan.json", "/etc/passwd", "constants/../../x.npy", "kernels.sm_90.cubin/x", "notes.txt", "constants/x.npy"],
+)
 def test_members_of_other_names_are_refused(content, refused, name):
     assert name in refused(tar_of([*members_of(content).items(), (name, b"x")]))
 
@@ -162,7 +165,9 @@ def test_a_missing_or_changed_member(content, refused, name):
     members = members_of(content)
     rest = {k: v for k, v in members.items() if k != name}
     assert name in refused(tar_of([*rest.items()]))
-    assert f"expected {name} as it was written" in refused(tar_of([*(members | {name: members[name][:-1] + b"?"}).items()]))
+    assert f"expected {name} as it was written" in refused(
+        tar_of([*(members | {name: members[name][:-1] + b"?"}).items()])
+    )
     assert f"got {name} too" in refused(with_plan(content, lambda p: p["members"].pop(name)))
 
 
@@ -170,7 +175,9 @@ def test_a_member_that_the_plan_needs_and_does_not_list(content, refused):
     members = members_of(content)
     plan = json.loads(members["plan.json"])
     del plan["members"]["constants/0.npy"], members["constants/0.npy"]
-    assert "expected the member constants/0.npy" in refused(tar_of([*(members | {"plan.json": json.dumps(plan).encode()}).items()]))
+    assert "expected the member constants/0.npy" in refused(
+        tar_of([*(members | {"plan.json": json.dumps(plan).encode()}).items()])
+    )
 
 
 CHANGES = {
@@ -227,7 +234,9 @@ def test_a_plan_with_a_wrong_field(content, refused, name):
 @pytest.mark.parametrize("name", IMPOSSIBLE)
 def test_a_launch_that_no_device_does_is_not_loaded(refused, name):
     change, place, said = IMPOSSIBLE[name]
-    assert re.search(rf"expected {said}[\s\S]*plan.json: steps\[0\].launches\[0\].{place}", refused(add_bundle(**change).save()))
+    assert re.search(
+        rf"expected {said}[\s\S]*plan.json: steps\[0\].launches\[0\].{place}", refused(add_bundle(**change).save())
+    )
 
 
 @pytest.mark.parametrize("bad", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\x05\x00{}   ", npy(np.ones(3, np.float32))[:-1],
@@ -287,7 +296,10 @@ def test_the_code_for_a_device():
     assert bundle.code_for((8, 9)) == ("sm_86", b"86")
     assert bundle.code_for((9, 0)) == ("sm_90a", b"90a")
     assert bundle.code_for((10, 0)) == ("sm_80", b"ptx\0")
-    with pytest.raises(BridgeError, match=r"expected a bundle for sm_75, got one for another architecture: sm_80, sm_86, .*PTX of sm_80[\s\S]*--arch sm_75"):
+    with pytest.raises(
+        BridgeError,
+        match=r"expected a bundle for sm_75, got one for another architecture: sm_80, sm_86, .*PTX of sm_80[\s\S]*--arch sm_75",
+    ):
         bundle.code_for((7, 5))
     with pytest.raises(BridgeError, match="source only"):
         add_bundle().code_for((9, 0))
@@ -314,9 +326,15 @@ def test_a_chain_needs_two_buffers():
     assert share([16] * 10, [(k, k + 1) for k in range(10)])[1] == [16, 16]
 
 
-@given(st.lists(st.tuples(st.sampled_from(list(DType.table.values())), st.lists(st.integers(0, 3), max_size=3)), max_size=4))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(list(DType.table.values())), st.lists(st.integers(0, 3), max_size=3)), max_size=4
+    )
+)
 def test_ports_come_back_in_order_with_their_names_types_and_buffers(tmp_path_factory, types):
-    ports = tuple(Port(f"x {k}", TensorType(dtype, tuple(shape)), len(types) - 1 - k) for k, (dtype, shape) in enumerate(types))
+    ports = tuple(
+        Port(f"x {k}", TensorType(dtype, tuple(shape)), len(types) - 1 - k) for k, (dtype, shape) in enumerate(types)
+    )
     buffers = tuple(Buffer(p.type.bytes) for p in reversed(ports))
     path = tmp_path_factory.mktemp("ports") / "p.tar"
     path.write_bytes(Bundle("p", ports, ports[::-1], buffers, (), "").save())

@@ -51,7 +51,10 @@ def compiler(monkeypatch):
 def test_nvcc_that_makes_nothing(compiler, make):
     compiler(make)
     for call in (cubin, ptx):
-        with pytest.raises(BridgeError, match=r"nvcc -(cubin|ptx) .*: expected nvcc to write a file, got none, or an empty one[\s\S]*hint: "):
+        with pytest.raises(
+            BridgeError,
+            match=r"nvcc -(cubin|ptx) .*: expected nvcc to write a file, got none, or an empty one[\s\S]*hint: ",
+        ):
             call("", "sm_80")
 
 
@@ -110,8 +113,13 @@ def test_a_compiler_of_the_cpu_that_misbehaves(compiler, make, said):
         EmulatedCode(ADD, ["add_kernel"])
 
 
-@pytest.mark.parametrize("use", [lambda s: cubin(s, "sm_80"), lambda s: EmulatedCode(s, []), lambda s: replace(add_bundle(), source=s).save()])
+@pytest.mark.parametrize(
+    "use",
+    [lambda s: cubin(s, "sm_80"), lambda s: EmulatedCode(s, []), lambda s: replace(add_bundle(), source=s).save()],
+)
 def test_source_that_is_no_text(compiler, use):
     compiler()
-    with pytest.raises(BridgeError, match=r"expected source as text, got '\\udcff' in it, which is no character[\s\S]*hint: "):
+    with pytest.raises(
+        BridgeError, match=r"expected source as text, got '\\udcff' in it, which is no character[\s\S]*hint: "
+    ):
         use("// caf\udcff")

@@ -102,7 +102,11 @@ def test_odd_tensors():
 @pytest.mark.parametrize("reduction", ["none", "add", "max"])
 def test_scatters(reduction):
     """TVM passes their kernels where in its memory a buffer starts."""
-    data, rows, places = of("data", 4, 5), constant(np.array([[1], [-1], [0]])), constant(np.array([[0, 1, -1, 2, 3], [4, 3, 2, 1, 0]]))
+    data, rows, places = (
+        of("data", 4, 5),
+        constant(np.array([[1], [-1], [0]])),
+        constant(np.array([[0, 1, -1, 2, 3], [4, 3, 2, 1, 0]])),
+    )
     bundle = emulate(graph_of([data, of("some", 3, 5), of("few", 2, 5)], ops.ScatterND(reduction=reduction)(data, rows, of("some", 3, 5)),
                               ops.ScatterElements(axis=1, reduction=reduction)(data, places, of("few", 2, 5))))  # fmt: skip
     assert {a.value for k in bundle.launches for a in k.arguments if isinstance(a, Number)} == {0}
@@ -140,7 +144,9 @@ def test_many_short_sums_get_a_thread_each():
 
 def test_equal_constants_are_one():
     x, weight = of("x", 8, 8), normal(8, 8)
-    bundle = bundle_of_graph(graph_of([x], ops.MatMul()(ops.Relu()(ops.MatMul()(x, weight)), weight.copy())), ["sm_75"], binaries=False)
+    bundle = bundle_of_graph(
+        graph_of([x], ops.MatMul()(ops.Relu()(ops.MatMul()(x, weight)), weight.copy())), ["sm_75"], binaries=False
+    )
     assert len(bundle.constants) == 1
 
 
@@ -151,7 +157,10 @@ def test_lowering_twice_gives_one_file():
 
 def test_an_operator_without_a_kernel_names_its_node():
     x = of("x", 4, 30)
-    with pytest.raises(BridgeError, match=r"expected operators that become kernels, got relax\.\w+, which TVM leaves[\s\S]*node \d+: CumSum[\s\S]*hint: "):
+    with pytest.raises(
+        BridgeError,
+        match=r"expected operators that become kernels, got relax\.\w+, which TVM leaves[\s\S]*node \d+: CumSum[\s\S]*hint: ",
+    ):
         bundle_of_graph(graph_of([x], ops.Relu()(ops.CumSum(axis=1)(ops.Relu()(x)))), ["sm_75"], binaries=False)
 
 
@@ -173,12 +182,20 @@ def test_architectures():
             bundle_of_program(gpu_kernels.vector_add(64), wrongs)
 
 
-@pytest.mark.parametrize("make", [lambda: bundle_of_graph(graph_of([of("x", 4)], ops.Relu()(of("x", 4)))), lambda: bundle_of_program(gpu_kernels.vector_add(64))])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: bundle_of_graph(graph_of([of("x", 4)], ops.Relu()(of("x", 4)))),
+        lambda: bundle_of_program(gpu_kernels.vector_add(64)),
+    ],
+)
 def test_no_tvm(monkeypatch, make):
     monkeypatch.setattr(_tvm, "installed", lambda: dict.fromkeys(_tvm.PAIR))
     _tvm.load.cache_clear()
     try:
-        with pytest.raises(BridgeError, match=r"import tvm: expected apache-tvm .*, got no apache-tvm[\s\S]*hint: pip install"):
+        with pytest.raises(
+            BridgeError, match=r"import tvm: expected apache-tvm .*, got no apache-tvm[\s\S]*hint: pip install"
+        ):
             make()
     finally:
         _tvm.load.cache_clear()
@@ -200,7 +217,12 @@ def softmax_of(x):
 
 PROGRAMS = {
     "vector_add": (gpu_kernels.vector_add(), {"n": 777}, [(777,), (777,)], lambda a, b: a.astype(np.float64) + b),
-    "tiled_matmul": (gpu_kernels.tiled_matmul(72, 100, 40), {}, [(72, 40), (40, 100)], lambda a, b: a.astype(np.float64) @ b),
+    "tiled_matmul": (
+        gpu_kernels.tiled_matmul(72, 100, 40),
+        {},
+        [(72, 40), (40, 100)],
+        lambda a, b: a.astype(np.float64) @ b,
+    ),
     "softmax": (gpu_kernels.softmax(6, 300), {}, [(6, 300)], softmax_of),
     "conv2d_relu": (gpu_kernels.conv2d_relu(1, 5, 18, 20, 9), {}, [(1, 5, 18, 20), (9, 5, 3, 3)], convolved),
 }
@@ -278,7 +300,10 @@ def test_the_check_of_a_plan_has_teeth():
     result, arrays = emulated_program(bundle_of(bundle, bundle.source.replace("__syncthreads();", "")), shapes)
     assert not np.allclose(result, meaning(*arrays), rtol=1e-3)
     with pytest.raises(BridgeError, match=r"(waits|is) at the barrier"):
-        emulated_program(bundle_of(bundle, bundle.source.replace("__syncthreads();", "if (threadIdx.x < 8) __syncthreads();", 1)), shapes)
+        emulated_program(
+            bundle_of(bundle, bundle.source.replace("__syncthreads();", "if (threadIdx.x < 8) __syncthreads();", 1)),
+            shapes,
+        )
 
 
 def bundle_of(bundle, source):
@@ -300,7 +325,10 @@ def test_nvcc_takes_the_kernels_of_graphs():
 
 @needs_nvcc
 def test_nvcc_takes_the_kernels_of_programs():
-    source = "".join(bundle_of_program(program, ["sm_75"], binaries=False, sizes=sizes).source for program, sizes, *_ in PROGRAMS.values())
+    source = "".join(
+        bundle_of_program(program, ["sm_75"], binaries=False, sizes=sizes).source
+        for program, sizes, *_ in PROGRAMS.values()
+    )
     for arch in ("sm_75", "sm_90a"):
         code = cubin(source, arch)
         assert all(f"{name}_kernel".encode() in code for name in PROGRAMS)
@@ -308,7 +336,10 @@ def test_nvcc_takes_the_kernels_of_programs():
 
 @needs_nvcc
 def test_what_nvcc_refuses():
-    with pytest.raises(BridgeError, match=r"nvcc -cubin -arch=sm_90: expected source that nvcc accepts, got an error\n.*error[\s\S]*hint: "):
+    with pytest.raises(
+        BridgeError,
+        match=r"nvcc -cubin -arch=sm_90: expected source that nvcc accepts, got an error\n.*error[\s\S]*hint: ",
+    ):
         cubin("this is no C++", "sm_90")
     with pytest.raises(BridgeError, match=r"got an error[\s\S]*hint: is sm_20 known to this nvcc"):
         ptx("", "sm_20")
@@ -326,7 +357,10 @@ def test_no_nvcc(monkeypatch):
     monkeypatch.setattr(nvcc, "PLACES", ())
     assert known_architectures() == ("sm_90",)
     graph = graph_of([of("x", 4)], ops.Relu()(of("x", 4)))
-    with pytest.raises(BridgeError, match=r"nvcc: expected NVIDIA's compiler, got none: .*[\s\S]*hint: install the CUDA toolkit.*--no-cubin"):
+    with pytest.raises(
+        BridgeError,
+        match=r"nvcc: expected NVIDIA's compiler, got none: .*[\s\S]*hint: install the CUDA toolkit.*--no-cubin",
+    ):
         bundle_of_graph(graph, ["sm_90"])
     assert bundle_of_graph(graph, ["sm_90"], binaries=False).source
 
@@ -352,7 +386,11 @@ def test_nvcc_that_is_not_on_the_path(monkeypatch):
 def model(tmp_path):
     """`y = softmax(relu(x w))` as an ONNX file."""
     weight = onnx.numpy_helper.from_array(normal(8, 5), "w")
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["r"]), helper.make_node("Softmax", ["r"], ["y"])]
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Softmax", ["r"], ["y"]),
+    ]
     graph = helper.make_graph(nodes, "small", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 8])],
                               [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 5])], [weight])  # fmt: skip
     path = tmp_path / "small.onnx"
@@ -371,9 +409,18 @@ def test_compile_and_run_a_bundle(model, tmp_path):
     assert done.exit_code == 0 and "code for sm_80, PTX of sm_80" in done.output and f"wrote {bundle}" in done.output
     x = normal(3, 8)
     np.savez(given, x=x)
-    done = invoke("run", bundle, "--device", "emulated", "--inputs", given, "--outputs", answers, "--repeat", 2, "--profile")
-    assert done.exit_code == 0 and "y: float32[3, 5]" in done.output and "by the device's clock" in done.output and "share" in done.output
-    np.testing.assert_allclose(np.load(answers)["y"], minicc.compile(model, dims={"n": 3}).run({"x": x})["y"], rtol=1e-5, atol=1e-6)
+    done = invoke(
+        "run", bundle, "--device", "emulated", "--inputs", given, "--outputs", answers, "--repeat", 2, "--profile"
+    )
+    assert (
+        done.exit_code == 0
+        and "y: float32[3, 5]" in done.output
+        and "by the device's clock" in done.output
+        and "share" in done.output
+    )
+    np.testing.assert_allclose(
+        np.load(answers)["y"], minicc.compile(model, dims={"n": 3}).run({"x": x})["y"], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_compile_to_source_only(model, tmp_path):
@@ -417,5 +464,3 @@ def test_nvcc_takes_all_of_resnet18():
     bundle = with_binaries(bundle_of_graph(graph, ["sm_75"], binaries=False), known_architectures())
     assert set(bundle.cubins) == set(known_architectures()) and len(bundle.kernels) == 18
     assert all(name.encode() in code for code in bundle.cubins.values() for name in bundle.kernels)
-
-

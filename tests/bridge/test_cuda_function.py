@@ -44,7 +44,9 @@ def test_an_emulated_function_is_the_same_function(n):
 def test_a_guarded_gather(dtype):
     """As on the CPU: the guard tests the index in its own dtype, and holds for the converted one."""
     A, at = te.placeholder((20,), name="A"), te.placeholder((10,), dtype=dtype, name="index")
-    C = te.compute((10,), lambda i: te.if_then_else(te.all(at[i] >= 0, at[i] < 20), A[at[i].astype("int64")], -1.0), name="C")
+    C = te.compute(
+        (10,), lambda i: te.if_then_else(te.all(at[i] >= 0, at[i] < 20), A[at[i].astype("int64")], -1.0), name="C"
+    )
     s = te.create_schedule(C.op)
     block, thread = s[C].split(C.op.axis[0], factor=4)
     s[C].bind(block, BLOCK)

@@ -35,7 +35,9 @@ def test_a_session_runs_many_times():
 def test_inputs_are_copied_in_order_whatever_their_strides():
     wide = np.zeros((100, 2), np.float32)
     wide[:, 1] = X
-    np.testing.assert_array_equal(replay(add_bundle(), Emulated(), {"x": wide[:, 1]})["y"], X + np.arange(100, dtype=np.float32))
+    np.testing.assert_array_equal(
+        replay(add_bundle(), Emulated(), {"x": wide[:, 1]})["y"], X + np.arange(100, dtype=np.float32)
+    )
 
 
 @pytest.mark.parametrize("inputs, said", [
@@ -114,7 +116,9 @@ def turn_bundle(**rest):
     """Reverses 3 rows of 64, with a number among its arguments and much shared memory."""
     rows = TensorType(int32, (3, 64))
     step = Step("turn", (KernelLaunch("turn", (3, 1, 1), (64, 1, 1), 64 << 10, (1, 0, Number(64, int32))),))
-    return Bundle("turn", (Port("x", rows, 0),), (Port("y", rows, 1),), (Buffer(768), Buffer(768)), (step,), SOURCE, **rest)
+    return Bundle(
+        "turn", (Port("x", rows, 0),), (Port("y", rows, 1),), (Buffer(768), Buffer(768)), (step,), SOURCE, **rest
+    )
 
 
 @pytest.fixture(params=["cuda-bindings", "cupy"])
@@ -165,13 +169,19 @@ def test_cupy_reads_a_file_of_the_right_kind(packages):
 
 
 def test_a_bundle_for_another_architecture(device):
-    with pytest.raises(BridgeError, match=r"expected a bundle for sm_90, got one for another architecture: sm_75[\s\S]*hint: compile with --arch sm_90"):
+    with pytest.raises(
+        BridgeError,
+        match=r"expected a bundle for sm_90, got one for another architecture: sm_75[\s\S]*hint: compile with --arch sm_90",
+    ):
         replay(add_bundle(cubins={"sm_75": b"code"}), device, {"x": X})
 
 
 def test_no_gpu_says_what_was_tried(packages):
     packages()
-    with pytest.raises(BridgeError, match=r"got none\n    cuda-bindings: .*No module named[\s\S]*cupy: .*No module named[\s\S]*hint: install the NVIDIA driver"):
+    with pytest.raises(
+        BridgeError,
+        match=r"got none\n    cuda-bindings: .*No module named[\s\S]*cupy: .*No module named[\s\S]*hint: install the NVIDIA driver",
+    ):
         open_device()
 
 
@@ -184,13 +194,18 @@ def test_no_driver(packages, monkeypatch):
     driver.__dict__["cuInit"] = broken
     cupy.cuda.runtime.getDeviceCount = broken
     packages(cuda=driver, cupy=cupy)
-    with pytest.raises(BridgeError, match=r"cuda-bindings: expected a CUDA driver, got RuntimeError: libcuda[\s\S]*cupy: expected a CUDA driver"):
+    with pytest.raises(
+        BridgeError,
+        match=r"cuda-bindings: expected a CUDA driver, got RuntimeError: libcuda[\s\S]*cupy: expected a CUDA driver",
+    ):
         open_device()
 
 
 def test_no_device(packages):
     packages(cuda=FakeDriver(devices=0), cupy=FakeCupy(devices=0))
-    with pytest.raises(BridgeError, match=r"cuda-bindings: expected a device of this number, got 0[\s\S]*cupy: .*got 0 devices"):
+    with pytest.raises(
+        BridgeError, match=r"cuda-bindings: expected a device of this number, got 0[\s\S]*cupy: .*got 0 devices"
+    ):
         open_device()
 
 
@@ -245,7 +260,9 @@ def test_all_is_given_back_after_a_failure(driver, function):
         replay(add_bundle(cubins={"sm_90": b"code"}), device, {"x": X})
     assert alive(driver) == (0, 0, 0, 0)
     driver.fails = set()
-    np.testing.assert_array_equal(replay(add_bundle(cubins={"sm_90": b"code"}), device, {"x": X})["y"], X + np.arange(100, dtype=np.float32))
+    np.testing.assert_array_equal(
+        replay(add_bundle(cubins={"sm_90": b"code"}), device, {"x": X})["y"], X + np.arange(100, dtype=np.float32)
+    )
 
 
 @pytest.mark.parametrize("first", range(len(FAILING)))
@@ -263,7 +280,10 @@ def test_an_exception_of_the_caller_is_not_replaced(driver):
         raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("function", ["cuEventCreate", "cuEventRecord", "cuEventSynchronize", "cuEventElapsedTime", "cuLaunchKernel", "cuEventDestroy"])
+@pytest.mark.parametrize(
+    "function",
+    ["cuEventCreate", "cuEventRecord", "cuEventSynchronize", "cuEventElapsedTime", "cuLaunchKernel", "cuEventDestroy"],
+)
 def test_events_are_given_back(driver, function):
     with Session(add_bundle(cubins={"sm_90": b"code"}), CudaBindings()) as session:
         session.run({"x": X})
@@ -305,7 +325,10 @@ def test_a_closed_session_says_so(any_device):
 def test_a_device_in_use_is_refused_and_stays_in_use(any_device):
     bundle = add_bundle(cubins={"sm_90": b"code"})
     with Session(bundle, any_device) as session:
-        with pytest.raises(BridgeError, match=r"load\(add\): expected a device that no other session uses, got one that runs add\nhint: "):
+        with pytest.raises(
+            BridgeError,
+            match=r"load\(add\): expected a device that no other session uses, got one that runs add\nhint: ",
+        ):
             Session(bundle, any_device)
         np.testing.assert_array_equal(session.run({"x": X})["y"], X + np.arange(100, dtype=np.float32))
     replay(bundle, any_device, {"x": X})

@@ -126,7 +126,9 @@ def test_integer_division_that_traps_on_a_cpu_goes_on(faulty, dtype):
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
     a = np.array([7, 7, low, low, high, 100, 0], dtype)
     b = np.array([0, 3, 0, -1 if low else 1, 0, 9, 0], dtype)
-    out = launch(faulty, f"divide_{dtype}", (1, 1, 1), (1, 1, 1), [np.zeros(14, dtype), a, b, Number(7, int32)]).reshape(7, 2)
+    out = launch(
+        faulty, f"divide_{dtype}", (1, 1, 1), (1, 1, 1), [np.zeros(14, dtype), a, b, Number(7, int32)]
+    ).reshape(7, 2)
     np.testing.assert_array_equal(out[[1, 3, 5]], [[2, 1], [low, 0], [11, 1]])
 
 
@@ -148,7 +150,9 @@ def test_threads_that_divide_by_zero_do_not_disturb_others(faulty):
 def test_a_kernel_that_would_kill_the_process_is_an_error(faulty, kernel, thread, said):
     numbers = [Number(3, int32)] if kernel in ("too_much_memory", "without_end") else []
     for _ in range(2):
-        with pytest.raises(BridgeError, match=rf"launch\({kernel}.*block \(0, 0, 0\): thread \({thread}, 0, 0\): {said}[\s\S]*hint: "):
+        with pytest.raises(
+            BridgeError, match=rf"launch\({kernel}.*block \(0, 0, 0\): thread \({thread}, 0, 0\): {said}[\s\S]*hint: "
+        ):
             launch(faulty, kernel, (1, 1, 1), (8, 1, 1), [np.zeros(64, np.int32), *numbers])
     test_threads_that_divide_by_zero_do_not_disturb_others(faulty)
 
@@ -229,7 +233,9 @@ def test_vector_types(code):
     x = np.linspace(0.1, 3, 32, dtype=np.float32)
     out = launch(code, "vectors", (1, 1, 1), (8, 1, 1), [np.zeros(32, np.float32), x]).reshape(8, 4)
     rows = x.reshape(8, 4)
-    np.testing.assert_allclose(out, np.stack([rows[:, 3], np.maximum(rows[:, 0], 0.5), rows[:, 1] ** -0.5, np.full(8, x[3])], 1), rtol=1e-6)
+    np.testing.assert_allclose(
+        out, np.stack([rows[:, 3], np.maximum(rows[:, 0], 0.5), rows[:, 1] ** -0.5, np.full(8, x[3])], 1), rtol=1e-6
+    )
 
 
 def test_source_that_only_a_device_runs():
@@ -244,7 +250,9 @@ def test_source_that_does_not_compile():
 
 def test_no_compiler(monkeypatch):
     monkeypatch.setattr(emulate.shutil, "which", lambda name: None)
-    with pytest.raises(BridgeError, match=r"expected a C\+\+ compiler, got none: g\+\+, clang\+\+[\s\S]*hint: apt install g\+\+"):
+    with pytest.raises(
+        BridgeError, match=r"expected a C\+\+ compiler, got none: g\+\+, clang\+\+[\s\S]*hint: apt install g\+\+"
+    ):
         Emulated().load(add_bundle())
 
 

@@ -109,7 +109,9 @@ def arrays_for(module, seed=0):
     for p in module["main"].params:
         shape = [int(d) for d in p.ty.shape.values]
         is_index = str(p.ty.dtype).startswith("int")
-        found.append((random.integers(0, 3, shape) if is_index else random.standard_normal(shape)).astype(str(p.ty.dtype)))
+        found.append(
+            (random.integers(0, 3, shape) if is_index else random.standard_normal(shape)).astype(str(p.ty.dtype))
+        )
     return found
 
 
@@ -206,7 +208,9 @@ class Module:
 
 
 def test_a_shape_may_be_a_constant_tensor():
-    module = module_of(lambda bb, x: bb.emit(op.reshape(x, bb.emit(op.tensor_to_shape(relax.const(np.array([3, 8])))))), MATRIX)
+    module = module_of(
+        lambda bb, x: bb.emit(op.reshape(x, bb.emit(op.tensor_to_shape(relax.const(np.array([3, 8])))))), MATRIX
+    )
     assert from_relax(module).outputs[0].type.shape == (3, 8)
 
 
@@ -230,7 +234,8 @@ def test_what_tvm_imported_comes_over():
 def test_symbolic_dimensions_stay_symbols():
     n = tvm.tirx.Var("n", "int64")
     module = module_of(
-        lambda bb, x: bb.emit(op.reshape(bb.emit(nn.relu(x)), (n, 2, 3))), relax.TensorType([n, 6], "float32"))
+        lambda bb, x: bb.emit(op.reshape(bb.emit(nn.relu(x)), (n, 2, 3))), relax.TensorType([n, 6], "float32")
+    )
     graph = from_relax(module)
     assert graph.inputs[0].type == TensorType(float32, (Symbol("n"), 6))
     assert graph.outputs[0].type == TensorType(float32, (Symbol("n"), 2, 3))
@@ -262,7 +267,9 @@ def test_all_that_is_not_supported_is_reported_at_once():
         from_relax(module_of(build, f32(4)))
     assert "not supported: 3, on 4 variables" in caught.value.problem
     assert "relax.log_add_exp: 2 x (odd, " in caught.value.where
-    assert "relax.unique" in caught.value.where and 'pad_mode="symmetric", which TVM takes for zero' in caught.value.where
+    assert (
+        "relax.unique" in caught.value.where and 'pad_mode="symmetric", which TVM takes for zero' in caught.value.where
+    )
     assert caught.value.hint
 
 
@@ -306,7 +313,9 @@ UNKNOWN_SHAPES = {
     "dimensions that are not known": lambda bb, x: op.repeat(x, 2, 0),
     "of a shape that is not known": lambda bb, x: op.ones_like(x),
     "to a shape that is not known": lambda bb, x: op.reshape(x, (2, N * 3, N - N + 1)),
-    "on a tensor of a shape that is not known": lambda bb, x: op.sum(bb.emit(op.reshape(bb.emit(op.concat([x, x])), (12, N))), [-1]),
+    "on a tensor of a shape that is not known": lambda bb, x: op.sum(
+        bb.emit(op.reshape(bb.emit(op.concat([x, x])), (12, N))), [-1]
+    ),
     "along an axis that is not known": lambda bb, x: op.sort(x, 0),
     "bounds that are not known": lambda bb, x: op.arange(N),
 }
@@ -325,14 +334,31 @@ def test_wrong_calls_are_refused():
         (lambda: from_relax("module"), "expected an IRModule or a relax.Function, got str"),
         (lambda: from_relax(module, "other"), "expected one of the Relax functions main, got 'other'"),
         (lambda: from_relax(module, params={"w": ONES}), "expected one of the parameters x0, got a value for 'w'"),
-        (lambda: from_relax(module_of(lambda bb: relax.const(ONES)), params={"x": ONES}), "expected no values of parameters, as there are none"),
+        (
+            lambda: from_relax(module_of(lambda bb: relax.const(ONES)), params={"x": ONES}),
+            "expected no values of parameters, as there are none",
+        ),
         (lambda: from_relax(module, params=["x0"]), "expected params as a mapping from names to arrays, got list"),
         (lambda: from_relax(5), "expected an IRModule or a relax.Function, got int"),
-        *((lambda dtype=dtype: from_relax(module_of(lambda bb, x: x, relax.TensorType([4], dtype))), "of the dtypes of minicc, got x0: ")
-          for dtype in ("float8_e4m3fn", "int4")),
-        (lambda: from_relax(module, params={"x0": np.ones(5, np.float32)}), "expected float32[4] for the parameter x0, got float32[5]"),
-        (lambda: from_relax(module_of(lambda bb, x: bb.emit(nn.relu(x)), relax.TensorType(dtype="float32", ndim=2))), "known rank"),
-        (lambda: from_relax(module_of(lambda bb, x: bb.emit(relax.ShapeExpr([2])), f32(1))), "expected a result of tensors"),
+        *(
+            (
+                lambda dtype=dtype: from_relax(module_of(lambda bb, x: x, relax.TensorType([4], dtype))),
+                "of the dtypes of minicc, got x0: ",
+            )
+            for dtype in ("float8_e4m3fn", "int4")
+        ),
+        (
+            lambda: from_relax(module, params={"x0": np.ones(5, np.float32)}),
+            "expected float32[4] for the parameter x0, got float32[5]",
+        ),
+        (
+            lambda: from_relax(module_of(lambda bb, x: bb.emit(nn.relu(x)), relax.TensorType(dtype="float32", ndim=2))),
+            "known rank",
+        ),
+        (
+            lambda: from_relax(module_of(lambda bb, x: bb.emit(relax.ShapeExpr([2])), f32(1))),
+            "expected a result of tensors",
+        ),
     ]:
         with pytest.raises(BridgeError) as caught:
             wrong()
@@ -347,7 +373,12 @@ def test_two_variables_of_one_name_are_two_symbols():
     names = [n.type.shape[0].name for n in graph.inputs]
     assert names[0] == names[3] == "n" and names[1] == "n_1" and len(set(names)) == 3
     arrays = [np.full((size, 6), -1, np.float32) for size in (2, 3, 4, 2)]
-    assert [out.shape[0] for out in evaluate(graph, dict(zip(graph.input_names, arrays, strict=True))).values()] == [2, 3, 4, 2]
+    assert [out.shape[0] for out in evaluate(graph, dict(zip(graph.input_names, arrays, strict=True))).values()] == [
+        2,
+        3,
+        4,
+        2,
+    ]
 
 
 def test_a_computed_dimension_is_no_symbol():
@@ -367,7 +398,12 @@ def test_a_computed_dimension_inside_may_be_unknown():
     (got,) = evaluate(from_relax(module), {"x0": np.ones((2, 6), np.float32)}).values()
     assert got.shape == (4, 3)
     with pytest.raises(BridgeError, match="not supported") as caught:
-        from_relax(module_of(lambda bb, x: bb.emit(op.reshape(x, (N * 2, 3, N - N + 1, N * 4))), relax.TensorType([N * 1, 6], "float32")))
+        from_relax(
+            module_of(
+                lambda bb, x: bb.emit(op.reshape(x, (N * 2, 3, N - N + 1, N * 4))),
+                relax.TensorType([N * 1, 6], "float32"),
+            )
+        )
     assert "to a shape that is not known" in caught.value.where
 
 

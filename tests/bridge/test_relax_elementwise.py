@@ -86,7 +86,14 @@ UNARY = {
 for (unary, formula), of in product(UNARY.items(), FLOATS):
     if of in (float16, float64) and unary.name not in ("Erf", "Gelu", "Selu", "Tanh"):
         continue
-    domain = {"Acosh": (1.25, 3), "Asin": (-0.9, 0.9), "Acos": (-0.9, 0.9), "Atanh": (-0.9, 0.9), "Log": (0.1, 3), "Sqrt": (0, 3)}
+    domain = {
+        "Acosh": (1.25, 3),
+        "Asin": (-0.9, 0.9),
+        "Acos": (-0.9, 0.9),
+        "Atanh": (-0.9, 0.9),
+        "Log": (0.1, 3),
+        "Sqrt": (0, 3),
+    }
     low, high = domain.get(unary.name, (-2, 2))
     case(unary, [some(2, 5, dtype=of, low=low, high=high)], formula)
 
@@ -115,18 +122,30 @@ for of in FLOATS:
 
 # ---- functions of several tensors -------------------------------------------------------------------
 
-BINARY = {ops.Add(): np.add, ops.Sub(): np.subtract, ops.Mul(): np.multiply, ops.Max(): np.maximum, ops.Min(): np.minimum}
+BINARY = {
+    ops.Add(): np.add,
+    ops.Sub(): np.subtract,
+    ops.Mul(): np.multiply,
+    ops.Max(): np.maximum,
+    ops.Min(): np.minimum,
+}
 COMPARE = {ops.Equal(): np.equal, ops.Less(): np.less, ops.LessOrEqual(): np.less_equal, ops.Greater(): np.greater,
            ops.GreaterOrEqual(): np.greater_equal}  # fmt: skip
 BITS = {ops.BitwiseAnd(): np.bitwise_and, ops.BitwiseOr(): np.bitwise_or, ops.BitwiseXor(): np.bitwise_xor}
 LOGIC = {ops.And(): np.logical_and, ops.Or(): np.logical_or, ops.Xor(): np.logical_xor, ops.Equal(): np.equal}
 
-for (binary, formula), of in product([*BINARY.items(), (ops.Div(), np.divide), (ops.Mod(fmod=True), np.fmod)], FLOATS[::2]):
+for (binary, formula), of in product(
+    [*BINARY.items(), (ops.Div(), np.divide), (ops.Mod(fmod=True), np.fmod)], FLOATS[::2]
+):
     case(binary, [some(2, 3, dtype=of), some(3, dtype=of, low=1)], formula)
 for (binary, formula), of in product([*BINARY.items(), *BITS.items()], ("int8", "int64", "uint64")):
     case(binary, [whole(3, 1, dtype=of, low=-99, high=99), whole(1, 4, dtype=of, low=-99, high=99)], formula)
 for (compare, formula), of in product(COMPARE.items(), ("float32", "bfloat16", "int8", "uint64")):
-    case(compare, [whole(3, 4, dtype="int8").astype(DType.of(of).numpy), whole(4, dtype="int8").astype(DType.of(of).numpy)], formula)
+    case(
+        compare,
+        [whole(3, 4, dtype="int8").astype(DType.of(of).numpy), whole(4, dtype="int8").astype(DType.of(of).numpy)],
+        formula,
+    )
 for compare, formula in COMPARE.items():
     case(compare, [array(NAN, 1, INF), array(NAN, NAN, INF)], formula)
 for logic, formula in LOGIC.items():
@@ -146,16 +165,36 @@ case(ops.Clip(), [array(-5, 0, 5), array(3).reshape(()), array(1).reshape(())], 
 case(ops.Pow(), [some(5, low=0), some(5)], np.power)
 case(ops.Pow(), [some(5, dtype="bfloat16", low=0), whole(5, dtype="int64", low=0, high=3)], np.power)
 case(ops.Pow(), [array(0, -2, -2, 0, NAN, 1), array(0, 0.5, 3, -1, 0, NAN)], array(1, NAN, -8, INF, 1, 1))
-case(ops.Pow(), [array(2, -3, 0, 0, -1, 2, dtype="int32"), array(10, 3, 0, -1, -3, -1, dtype="int32")], array(1024, -27, 1, 0, -1, 0, dtype="int32"))
+case(
+    ops.Pow(),
+    [array(2, -3, 0, 0, -1, 2, dtype="int32"), array(10, 3, 0, -1, -3, -1, dtype="int32")],
+    array(1024, -27, 1, 0, -1, 0, dtype="int32"),
+)
 case(ops.Pow(), [array(3, dtype="int64"), array(33, dtype="int64")], array(3**33, dtype="int64"))
 case(ops.Pow(), [array(4, 9, dtype="int32"), array(0.5, 1.5)], array(2, 27, dtype="int32"))
-case(ops.BitShift("LEFT"), [array(1, 255, 3, dtype="uint8"), array(7, 1, 8, dtype="uint8")], array(128, 254, 0, dtype="uint8"))
-case(ops.BitShift("RIGHT"), [array(-8, -8, 8, -8, dtype="int32"), array(1, 32, 99, -1, dtype="int32")], array(-4, -1, 0, -1, dtype="int32"))
-case(ops.BitShift("RIGHT"), [array(2**64 - 1, dtype="uint64"), array(1, dtype="uint64")], array(2**63 - 1, dtype="uint64"))
+case(
+    ops.BitShift("LEFT"),
+    [array(1, 255, 3, dtype="uint8"), array(7, 1, 8, dtype="uint8")],
+    array(128, 254, 0, dtype="uint8"),
+)
+case(
+    ops.BitShift("RIGHT"),
+    [array(-8, -8, 8, -8, dtype="int32"), array(1, 32, 99, -1, dtype="int32")],
+    array(-4, -1, 0, -1, dtype="int32"),
+)
+case(
+    ops.BitShift("RIGHT"),
+    [array(2**64 - 1, dtype="uint64"), array(1, dtype="uint64")],
+    array(2**63 - 1, dtype="uint64"),
+)
 
 for slope_shape in ((3, 1), (), (2, 1, 4), (1,), (4,), (2, 1, 1)):
     case(ops.PRelu(), [some(2, 3, 4), some(*slope_shape)], lambda x, slope: np.where(x > 0, x, x * slope))
-case(ops.PRelu(), [some(2, 3, dtype="bfloat16"), some(3, dtype="bfloat16")], lambda x, slope: np.where(x > 0, x, x * slope))
+case(
+    ops.PRelu(),
+    [some(2, 3, dtype="bfloat16"), some(3, dtype="bfloat16")],
+    lambda x, slope: np.where(x > 0, x, x * slope),
+)
 
 for source, target in product(("float32", "bfloat16", "float64", "int8", "uint64", "bool"), repeat=2):
     values = np.array([0, 1, 2.75, 100]).astype(DType.of(source).numpy)
@@ -177,11 +216,22 @@ REDUCE = {
     ops.ReduceLogSumExp: log_sum_exp,
 }  # fmt: skip
 FLOAT_ONLY = (ops.ReduceLogSum, ops.ReduceLogSumExp)
-EMPTY = {ops.ReduceMean: NAN, ops.ReduceMax: -INF, ops.ReduceMin: INF, ops.ReduceProd: 1.0, ops.ReduceLogSum: -INF, ops.ReduceLogSumExp: -INF}
+EMPTY = {
+    ops.ReduceMean: NAN,
+    ops.ReduceMax: -INF,
+    ops.ReduceMin: INF,
+    ops.ReduceProd: 1.0,
+    ops.ReduceLogSum: -INF,
+    ops.ReduceLogSumExp: -INF,
+}
 
 for reduce, formula in REDUCE.items():
     for of in FLOATS[::2]:
-        case(reduce(axes=(-1, 0), keepdims=False), [some(2, 3, 4, dtype=of, low=0.5)], lambda x, f=formula: f(x, axis=(0, 2)))
+        case(
+            reduce(axes=(-1, 0), keepdims=False),
+            [some(2, 3, 4, dtype=of, low=0.5)],
+            lambda x, f=formula: f(x, axis=(0, 2)),
+        )
     case(reduce(), [some(2, 3, low=0.5)], lambda x, f=formula: f(x, axis=(0, 1), keepdims=True), "all")
     case(reduce(axes=(), noop_with_empty_axes=True), [some(2, 3, low=0.5)], lambda x, f=formula: f(x, axis=()), "none")
     case(reduce(), [some(low=0.5)], formula, "scalar")
@@ -208,7 +258,12 @@ for find, of in product((ops.ArgMax, ops.ArgMin), (*FLOATS, "int8", "uint64")):
     ties = array([1, 3, 3, 2], [1, 3, 1, 3], dtype=of)
     first = np.argmax if find is ops.ArgMax else np.argmin
     case(find(axis=-1), [ties], lambda x, f=first: f(x, axis=1, keepdims=True))
-    case(find(axis=1, keepdims=False, select_last_index=True), [ties], lambda x, f=first: 3 - f(x[:, ::-1], axis=1), "last")
+    case(
+        find(axis=1, keepdims=False, select_last_index=True),
+        [ties],
+        lambda x, f=first: 3 - f(x[:, ::-1], axis=1),
+        "last",
+    )
 case(ops.ArgMax(axis=0), [some()], np.int64(0), "scalar")
 case(ops.ArgMax(axis=1), [some(0, 3)], np.zeros((0, 1), np.int64))
 
@@ -242,8 +297,14 @@ for left, right in SHAPES:
     case(ops.MatMul(), [some(*left), some(*right)], np.matmul)
 for of in FLOATS[1:]:
     case(ops.MatMul(), [some(2, 99, dtype=of), some(99, 3, dtype=of)], np.matmul)
-case(ops.MatMul(), [np.full((1, 200), 100, np.int8), np.full((200, 1), 99, np.int8)], array([96], dtype="int8"))  # 1,980,000 modulo 256
-case(ops.Gemm(alpha=0.5, beta=2.0, trans_a=True), [some(3, 2), some(3, 4), some(4)], lambda a, b, c: 0.5 * a.T @ b + 2 * c)
+case(
+    ops.MatMul(), [np.full((1, 200), 100, np.int8), np.full((200, 1), 99, np.int8)], array([96], dtype="int8")
+)  # 1,980,000 modulo 256
+case(
+    ops.Gemm(alpha=0.5, beta=2.0, trans_a=True),
+    [some(3, 2), some(3, 4), some(4)],
+    lambda a, b, c: 0.5 * a.T @ b + 2 * c,
+)
 case(ops.Gemm(trans_b=True), [some(2, 3, dtype="bfloat16"), some(4, 3, dtype="bfloat16")], lambda a, b: a @ b.T)
 case(PackedMatMul(columns=5), [some(2, 3), np.arange(24, dtype=np.float32).reshape(2, 3, 4) / 8],
      lambda a, b: (a @ b.transpose(1, 0, 2).reshape(3, 8))[:, :5])  # fmt: skip
@@ -276,24 +337,50 @@ for of in (float32, bfloat16, float64):
     positive = some(4, dtype=of, low=0.5)
     case(ops.LayerNormalization(), [x, some(3, dtype=of), some(3, dtype=of)], lambda x, s, b: standard(x, (2,)) * s + b)
     case(ops.LayerNormalization(axis=1), [x, some(4, 3, dtype=of)], lambda x, s: standard(x, (1, 2)) * s)
-    case(ops.RMSNormalization(), [x, some(3, dtype=of)], lambda x, s: x / np.sqrt((x * x).mean(2, keepdims=True) + 1e-5) * s)
-    case(ops.RMSNormalization(axis=0), [x, some(2, 4, 3, dtype=of)], lambda x, s: x / np.sqrt((x * x).mean() + 1e-5) * s)
+    case(
+        ops.RMSNormalization(),
+        [x, some(3, dtype=of)],
+        lambda x, s: x / np.sqrt((x * x).mean(2, keepdims=True) + 1e-5) * s,
+    )
+    case(
+        ops.RMSNormalization(axis=0), [x, some(2, 4, 3, dtype=of)], lambda x, s: x / np.sqrt((x * x).mean() + 1e-5) * s
+    )
     case(ops.BatchNormalization(), [x, *v, positive],
          lambda x, s, b, m, v: (x - columns(m, x)) / np.sqrt(columns(v, x) + 1e-5) * columns(s, x) + columns(b, x))  # fmt: skip
     case(ops.InstanceNormalization(), [x, *v[:2]], lambda x, s, b: standard(x, (2,)) * columns(s, x) + columns(b, x))
     case(ops.GroupNormalization(2), [x, *v[:2]],
          lambda x, s, b: standard(x.reshape(2, 2, 2, 3), (2, 3)).reshape(2, 4, 3) * columns(s, x) + columns(b, x))  # fmt: skip
-    case(ops.MeanVarianceNormalization(axes=(0, -1)), [x], lambda x: (x - x.mean((0, 2), keepdims=True)) / (x.std((0, 2), keepdims=True) + 1e-9))
+    case(
+        ops.MeanVarianceNormalization(axes=(0, -1)),
+        [x],
+        lambda x: (x - x.mean((0, 2), keepdims=True)) / (x.std((0, 2), keepdims=True) + 1e-9),
+    )
     case(ops.LpNormalization(axis=1), [x], lambda x: x / np.sqrt((x * x).sum(1, keepdims=True)))
     case(ops.LpNormalization(axis=-1, p=1), [x], lambda x: x / abs(x).sum(2, keepdims=True))
     case(ops.LRN(size=3, alpha=0.5, beta=0.75, bias=2.0), [x],
          lambda x: x / (2 + 0.5 / 3 * sum(np.pad(x * x, ((0, 0), (1, 1), (0, 0)))[:, k : k + 4] for k in range(3))) ** 0.75)  # fmt: skip
 for scale_shape, bias_shape in (((1,), ()), ((3, 1), (4,)), ((2, 3, 4), (1, 1))):
-    case(ops.LayerNormalization(), [some(2, 3, 4), some(*scale_shape), some(*bias_shape)], lambda x, s, b: standard(x, (2,)) * s + b)
+    case(
+        ops.LayerNormalization(),
+        [some(2, 3, 4), some(*scale_shape), some(*bias_shape)],
+        lambda x, s, b: standard(x, (2,)) * s + b,
+    )
 case(ops.LayerNormalization(), [some(2, 3), some(3, dtype="float64")], lambda x, s: standard(x, (1,)) * s)
-case(ops.LayerNormalization(), [array([10000, 10001, 10002, 10003]), np.ones(4, np.float32)], array([-1.341635, -0.4472119, 0.4472119, 1.341635]))
-case(ops.RMSNormalization(), [some(2, 3), some(2, 1)], lambda x, s: x / np.sqrt((x * x).mean(1, keepdims=True) + 1e-5) * s)
-case(ops.BatchNormalization(), [some(3), *[some(1, low=1) for _ in range(4)]], lambda x, s, b, m, v: (x - m) / np.sqrt(v + 1e-5) * s + b)
+case(
+    ops.LayerNormalization(),
+    [array([10000, 10001, 10002, 10003]), np.ones(4, np.float32)],
+    array([-1.341635, -0.4472119, 0.4472119, 1.341635]),
+)
+case(
+    ops.RMSNormalization(),
+    [some(2, 3), some(2, 1)],
+    lambda x, s: x / np.sqrt((x * x).mean(1, keepdims=True) + 1e-5) * s,
+)
+case(
+    ops.BatchNormalization(),
+    [some(3), *[some(1, low=1) for _ in range(4)]],
+    lambda x, s, b, m, v: (x - m) / np.sqrt(v + 1e-5) * s + b,
+)
 case(ops.InstanceNormalization(), [some(2, 3), some(3), some(3)], lambda x, s, b: np.zeros_like(x) + b)
 case(ops.GroupNormalization(1), [some(0, 2, 3), some(2), some(2)], np.zeros((0, 2, 3)))
 case(ops.LayerNormalization(), [some(3, 0), some(0)], np.zeros((3, 0)))

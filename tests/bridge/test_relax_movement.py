@@ -30,14 +30,19 @@ def some(*shape, dtype="float32"):
 
 def strided(position, strides, dilation, kernel):
     """The slices of the taps of a window."""
-    return tuple(slice(p * s, p * s + (k - 1) * d + 1, d) for p, s, d, k in zip(position, strides, dilation, kernel, strict=True))
+    return tuple(
+        slice(p * s, p * s + (k - 1) * d + 1, d) for p, s, d, k in zip(position, strides, dilation, kernel, strict=True)
+    )
 
 
 def convolution(x, w, strides, begin, end, dilation, groups=1):
     """ONNX's Conv, window by window in float64."""
     x, w = x.astype(np.float64), w.astype(np.float64)
     padded = np.pad(x, [(0, 0), (0, 0), *zip(begin, end, strict=True)])
-    counts = [(n - (k - 1) * d - 1) // s + 1 for n, k, d, s in zip(padded.shape[2:], w.shape[2:], dilation, strides, strict=True)]
+    counts = [
+        (n - (k - 1) * d - 1) // s + 1
+        for n, k, d, s in zip(padded.shape[2:], w.shape[2:], dilation, strides, strict=True)
+    ]
     result = np.zeros((x.shape[0], w.shape[0], *counts))
     inner, outer = w.shape[1], w.shape[0] // groups
     for position in itertools.product(*map(range, counts)):
@@ -45,21 +50,26 @@ def convolution(x, w, strides, begin, end, dilation, groups=1):
         for g in range(groups):
             of = slice(g * outer, (g + 1) * outer)
             result[(slice(None), of, *position)] = np.tensordot(
-                window[:, g * inner : (g + 1) * inner], w[of], (range(1, x.ndim), range(1, x.ndim)))
+                window[:, g * inner : (g + 1) * inner], w[of], (range(1, x.ndim), range(1, x.ndim))
+            )
     return result
 
 
 def transposed(x, w, strides, begin, end, dilation, groups=1):
     """ONNX's ConvTranspose: every element spreads the weights."""
     x, w = x.astype(np.float64), w.astype(np.float64)
-    shape = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(x.shape[2:], strides, w.shape[2:], dilation, strict=True)]
+    shape = [
+        (n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(x.shape[2:], strides, w.shape[2:], dilation, strict=True)
+    ]
     full = np.zeros((x.shape[0], w.shape[1] * groups, *[n + max(-e, 0) for n, e in zip(shape, end, strict=True)]))
     inner, outer = x.shape[1] // groups, w.shape[1]
     for position in itertools.product(*map(range, x.shape[2:])):
         for g in range(groups):
             of = slice(g * inner, (g + 1) * inner)
             where = strided(position, strides, dilation, w.shape[2:])
-            full[(slice(None), slice(g * outer, (g + 1) * outer), *where)] += np.tensordot(x[(slice(None), of, *position)], w[of], 1)
+            full[(slice(None), slice(g * outer, (g + 1) * outer), *where)] += np.tensordot(
+                x[(slice(None), of, *position)], w[of], 1
+            )
     return full[(..., *[slice(b, n - max(e, 0)) for b, e, n in zip(begin, end, full.shape[2:], strict=True)])]
 
 
@@ -67,8 +77,10 @@ def pooled(x, kernel, strides, begin, counts, dilation, function):
     """`function` of the elements under each window, as a list per row and channel, and of its taps' places."""
     result = np.zeros((*x.shape[:2], *counts))
     for n, c, *position in itertools.product(*map(range, result.shape)):
-        places = [[p * s + t * d - b for t in range(k)]
-                  for p, s, d, b, k in zip(position, strides, dilation, begin, kernel, strict=True)]
+        places = [
+            [p * s + t * d - b for t in range(k)]
+            for p, s, d, b, k in zip(position, strides, dilation, begin, kernel, strict=True)
+        ]
         taps = list(itertools.product(*places))
         inside = [t for t in taps if all(0 <= i < size for i, size in zip(t, x.shape[2:], strict=True))]
         result[(n, c, *position)] = function(x[n, c].astype(np.float64), inside, taps, (n, c))
@@ -85,10 +97,12 @@ def mean(x, inside, taps, row):
 
 def where_greatest(shape, order="C"):
     """The flat index of the greatest; columns first for order F."""
+
     def found(x, inside, taps, row):
         best = max(inside, key=lambda t: x[t])
         flat = np.ravel_multi_index(best, x.shape, order=order)
         return (row[0] * shape[1] + row[1]) * x.size + flat
+
     return found
 
 
@@ -153,14 +167,30 @@ def windows():
     yield ops.Conv(), (x2, w2), convolution(x2, w2, (1, 1), (0, 0), (0, 0), (1, 1))
     yield ops.Conv((2, 3), (2, 0, 1, 1)), (x2, w2), convolution(x2, w2, (2, 3), (2, 0), (1, 1), (1, 1))
     yield ops.Conv((2, 2), auto_pad="SAME_UPPER"), (x2, w2), convolution(x2, w2, (2, 2), (1, 0), (1, 0), (1, 1))
-    yield ops.Conv((2, 2), auto_pad="SAME_LOWER", dilation=(2, 3)), (x2, w2), convolution(x2, w2, (2, 2), (2, 1), (2, 1), (2, 3))
+    yield (
+        ops.Conv((2, 2), auto_pad="SAME_LOWER", dilation=(2, 3)),
+        (x2, w2),
+        convolution(x2, w2, (2, 2), (2, 1), (2, 1), (2, 3)),
+    )
     yield ops.Conv(groups=4), (x2, some(4, 1, 2, 2)), None
-    yield ops.Conv((1, 2, 1), (1, 0, 1, 0, 1, 0)), (x3, w3), convolution(x3, w3, (1, 2, 1), (1, 0, 1), (0, 1, 0), (1, 1, 1))
+    yield (
+        ops.Conv((1, 2, 1), (1, 0, 1, 0, 1, 0)),
+        (x3, w3),
+        convolution(x3, w3, (1, 2, 1), (1, 0, 1), (0, 1, 0), (1, 1, 1)),
+    )
     t1, t2, t3 = some(4, 2, 3), some(4, 3, 3, 2), some(2, 1, 2, 3, 2)
     yield ops.ConvTranspose((3,), (1, 2), (2,), 2), (x1, t1), transposed(x1, t1, (3,), (1,), (2,), (2,), 2)
     yield ops.ConvTranspose((2, 2), (1, 0, 0, 1)), (x2, t2), transposed(x2, t2, (2, 2), (1, 0), (0, 1), (1, 1))
-    yield ops.ConvTranspose((2, 2), output_padding=(1, 1)), (x2, t2), transposed(x2, t2, (2, 2), (0, 0), (-1, -1), (1, 1))
-    yield ops.ConvTranspose((2, 2), output_shape=(17, 14)), (x2, t2), transposed(x2, t2, (2, 2), (0, 0), (-2, -2), (1, 1))
+    yield (
+        ops.ConvTranspose((2, 2), output_padding=(1, 1)),
+        (x2, t2),
+        transposed(x2, t2, (2, 2), (0, 0), (-1, -1), (1, 1)),
+    )
+    yield (
+        ops.ConvTranspose((2, 2), output_shape=(17, 14)),
+        (x2, t2),
+        transposed(x2, t2, (2, 2), (0, 0), (-2, -2), (1, 1)),
+    )
     yield ops.ConvTranspose((2, 2), auto_pad="SAME_UPPER"), (x2, t2), transposed(x2, t2, (2, 2), (0, 0), (1, 0), (1, 1))
     yield ops.ConvTranspose((2, 1, 2)), (x3, t3), transposed(x3, t3, (2, 1, 2), (0, 0, 0), (0, 0, 0), (1, 1, 1))
     for dtype in ("float16", "bfloat16"):
@@ -175,8 +205,16 @@ def pools():
     one, two = (1,), (1, 1)
     yield ops.MaxPool((3,), (2,), (1, 0), (2,)), (x1,), pooled(x1, (3,), (2,), one, (3,), (2,), greatest)
     yield ops.MaxPool((2, 3), (2, 2), ceil_mode=True), (x2,), pooled(x2, (2, 3), (2, 2), (0, 0), (3, 2), two, greatest)
-    yield ops.MaxPool((2, 2), (3, 3), (1, 1, 1, 1), (), True), (x2,), pooled(x2, (2, 2), (3, 3), (1, 1), (3, 2), two, greatest)
-    yield ops.MaxPool((3, 3), auto_pad="SAME_LOWER", strides=(2, 2)), (x2,), pooled(x2, (3, 3), (2, 2), (1, 1), (3, 3), two, greatest)
+    yield (
+        ops.MaxPool((2, 2), (3, 3), (1, 1, 1, 1), (), True),
+        (x2,),
+        pooled(x2, (2, 2), (3, 3), (1, 1), (3, 2), two, greatest),
+    )
+    yield (
+        ops.MaxPool((3, 3), auto_pad="SAME_LOWER", strides=(2, 2)),
+        (x2,),
+        pooled(x2, (3, 3), (2, 2), (1, 1), (3, 3), two, greatest),
+    )
     yield ops.MaxPool((2, 2, 2)), (x3,), pooled(x3, (2, 2, 2), (1, 1, 1), (0, 0, 0), (3, 2, 4), (1, 1, 1), greatest)
     yield ops.MaxPool((9, 2)), (x2,), pooled(x2, (9, 2), (1, 1), (0, 0), (1, 4), two, greatest)  # clipped to the data
     for dtype in ("int8", "uint8", "int64", "bfloat16", "float64"):
@@ -190,9 +228,21 @@ def pools():
     last = [[[0.5, 2.5, 2.0]]]  # the last window has one element, one of padding, and one that is neither
     yield ops.AveragePool((3,), (2,), (1, 1), (), True, True), (np.float32([[[0.5, 1, 2, 4.5, 1, 3]]]),), None
     yield ops.AveragePool((2,), (2,), (0, 0), (), True), (np.float32([[[0, 1, 2, 3, 2]]]),), last
-    yield ops.MaxPoolIndices((2, 2), (2, 1), (1, 0, 0, 1)), (x2,), pooled(x2, (2, 2), (2, 1), (1, 0), (3, 5), two, where_greatest((2, 1)))
-    yield ops.MaxPoolIndices((2, 3), storage_order=1), (x2,), pooled(x2, (2, 3), two, (0, 0), (5, 3), two, where_greatest((2, 1), "F"))
-    yield ops.MaxPoolIndices((2,), (1,), (1, 1)), (np.zeros((1, 2, 2), np.uint8),), [[[0, 0, 1], [2, 2, 3]]]  # padding is never it
+    yield (
+        ops.MaxPoolIndices((2, 2), (2, 1), (1, 0, 0, 1)),
+        (x2,),
+        pooled(x2, (2, 2), (2, 1), (1, 0), (3, 5), two, where_greatest((2, 1))),
+    )
+    yield (
+        ops.MaxPoolIndices((2, 3), storage_order=1),
+        (x2,),
+        pooled(x2, (2, 3), two, (0, 0), (5, 3), two, where_greatest((2, 1), "F")),
+    )
+    yield (
+        ops.MaxPoolIndices((2,), (1,), (1, 1)),
+        (np.zeros((1, 2, 2), np.uint8),),
+        [[[0, 0, 1], [2, 2, 3]]],
+    )  # padding is never it
     yield ops.MaxPoolIndices((2,), (), (1, 0), (2,)), (some(1, 1, 1),), [[[-1]]]
     yield ops.GlobalMaxPool(), (x3,), x3.max((2, 3, 4), keepdims=True)
     yield ops.GlobalAveragePool(), (x3,), x3.mean((2, 3, 4), keepdims=True, dtype=np.float64)
@@ -288,8 +338,11 @@ def scatters():
     yield ops.ScatterElements(-1, "add"), (x, few, w), scattered(x, [(0, 3), (1, 1)], w.ravel(), np.add)
     yield ops.ScatterElements(0), (x, few, w), scattered(x, [(2, 0), (1, 0)], w.ravel(), COMBINE["none"])
     yield ops.ScatterElements(0), (x, np.zeros((0, 4), np.int64), np.zeros((0, 4), np.float32)), x
-    yield ops.ScatterND(), (x, np.int64([[0, -1], [3, 0], [-3, -4]]), np.float32([90, 80, 70])), scattered(
-        x, [(0, 3), (0, 0)], [90, 70], COMBINE["none"])
+    yield (
+        ops.ScatterND(),
+        (x, np.int64([[0, -1], [3, 0], [-3, -4]]), np.float32([90, 80, 70])),
+        scattered(x, [(0, 3), (0, 0)], [90, 70], COMBINE["none"]),
+    )
     yield ops.ScatterND(), (x, np.zeros((0, 1), np.int64), np.zeros((0, 4), np.float32)), x
 
 
@@ -309,7 +362,11 @@ def orders():
 def resizes():
     x = some(1, 2, 3, 4)
     doubled = x.repeat(2, 2).repeat(3, 3)
-    yield ops.Resize(scales=(1.0, 1.0, 2.0, 3.0), coordinate_transformation_mode="asymmetric", nearest_mode="floor"), (x,), doubled
+    yield (
+        ops.Resize(scales=(1.0, 1.0, 2.0, 3.0), coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+        (x,),
+        doubled,
+    )
     for name, coordinate in (("half_pixel", half_pixel), ("asymmetric", asymmetric), ("align_corners", align_corners)):
         for mode, weights in (("linear", linear), ("cubic", cubic)):
             op = ops.Resize(sizes=(1, 2, 5, 7), mode=mode, coordinate_transformation_mode=name)
@@ -337,8 +394,10 @@ def results():
     """The result of every case, by TVM."""
     graphs = [graph_of(op, map(TensorType.of, arrays)) for _, _, op, arrays, _ in CASES]
     machine = build_relax(to_relax(*graphs))
-    return [call_relax(machine, k, g, dict(zip(g.input_names, case[3], strict=True)))["y"]
-            for k, (g, case) in enumerate(zip(graphs, CASES, strict=True))]
+    return [
+        call_relax(machine, k, g, dict(zip(g.input_names, case[3], strict=True)))["y"]
+        for k, (g, case) in enumerate(zip(graphs, CASES, strict=True))
+    ]
 
 
 # without a definition it is the reference's word, which is compared with ONNX's elsewhere
@@ -400,5 +459,3 @@ def test_a_dtype_that_tvm_cannot_sort_is_refused(op):
 def test_a_value_that_no_float64_holds_is_refused():
     with pytest.raises(BridgeError, match="float64, which 9007199254740993 does not fit"):
         to_relax(graph_of(ops.Pad((1, 1), 2**53 + 1), [TensorType(DType.of("int64"), (2,))]))
-
-

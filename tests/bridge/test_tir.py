@@ -13,19 +13,7 @@ from minicc.bridge._tvm import load as tvm
 from minicc.bridge.device_code import cuda_target, device_code
 from minicc.bridge.tir import build_tir, cuda_source, to_tir
 from minicc.errors import BridgeError, RunError
-from minicc.loop.ir import (
-    PARALLEL,
-    SERIAL,
-    UNROLL,
-    VECTORIZE,
-    Alloc,
-    Buffer,
-    For,
-    If,
-    Prefetch,
-    Store,
-    seq,
-)
+from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, Buffer, For, If, Prefetch, Store, seq
 from minicc.loop.program import Program
 from minicc.loop.python import run_python
 from minicc.te.expr import COMPARISONS, Var, binary, call, const
@@ -40,7 +28,12 @@ from minicc.types import DType, bfloat16, boolean, float16, float32, float64, in
 i, j, k = Var("i"), Var("j"), Var("k")
 ARITY = {"pow": 2, "fmod": 2, "copysign": 2, "fma": 3}
 KINDS = [SERIAL, PARALLEL, VECTORIZE, UNROLL, "vthread", "blockIdx.x", "threadIdx.y"]
-SMALL = {"vector_add": (100,), "tiled_matmul": (20, 30, 10, 8, 4, 4), "softmax": (3, 40, 16), "conv2d_relu": (1, 2, 9, 10, 3)}
+SMALL = {
+    "vector_add": (100,),
+    "tiled_matmul": (20, 30, 10, 8, 4, 4),
+    "softmax": (3, 40, 16),
+    "conv2d_relu": (1, 2, 9, 10, 3),
+}
 A, B, C = (Buffer(name, float32, (8,)) for name in "ABC")
 
 
@@ -54,7 +47,9 @@ def outputs_of(program, run, *arrays):
 def assert_same(program, *arrays, terms=1):
     """TVM's machine code gives what Python gives: integers exactly, floats within the tolerance of `terms`."""
     wanted = outputs_of(program, lambda *all: run_python(program, *all), *arrays)
-    for got, want, buffer in zip(outputs_of(program, build_tir(program, fast=False), *arrays), wanted, program.outputs, strict=True):
+    for got, want, buffer in zip(
+        outputs_of(program, build_tir(program, fast=False), *arrays), wanted, program.outputs, strict=True
+    ):
         assert_close(got, want, buffer.dtype, terms, label=str(program))
 
 
@@ -77,17 +72,29 @@ def test_random_schedules_mean_the_same_to_tvm(workload):
 @pytest.mark.parametrize("name", KERNELS)
 def test_kernels_for_a_gpu_run_on_a_cpu(name):
     program = KERNELS[name](*SMALL[name])
-    assert_same(program, *[np.random.default_rng(n).normal(size=b.shape).astype("f") for n, b in enumerate(program.params)], terms=64)
+    assert_same(
+        program,
+        *[np.random.default_rng(n).normal(size=b.shape).astype("f") for n, b in enumerate(program.params)],
+        terms=64,
+    )
 
 
 @given(st.data(), st.sampled_from([int8, int32, uint8, int64, uint64, float32, float64]), st.sampled_from(KINDS))
 def test_random_expressions(data, dtype, kind):
-    a, b, c, mask = Buffer("A", dtype, (8,)), Buffer("B", dtype, (8,)), Buffer("C", dtype, (8,)), Buffer("M", boolean, (8,))
+    a, b, c, mask = (
+        Buffer("A", dtype, (8,)),
+        Buffer("B", dtype, (8,)),
+        Buffer("C", dtype, (8,)),
+        Buffer("M", boolean, (8,)),
+    )
     leaves = [a[i], b[i], a[7 - i], a[const(2)], mask[i]]  # not i: TVM refuses to divide by it
     body = For(i, 8, Store(c, (i,), data.draw(expressions(dtype, leaves))), kind)
     seed = data.draw(st.integers(0, 99))
     try:
-        assert_same(Program("random", (a, b, mask), (c,), body), *[draw(d, 8, seed + n) for n, d in enumerate((dtype, dtype, boolean))])
+        assert_same(
+            Program("random", (a, b, mask), (c,), body),
+            *[draw(d, 8, seed + n) for n, d in enumerate((dtype, dtype, boolean))],
+        )
     except BridgeError as error:  # of a divisor in which TVM finds a literal 0
         assume("Divide by zero" not in error.problem)
         raise
@@ -108,11 +115,18 @@ def test_every_pair_of_small_numbers(op, dtype):
 def test_intrinsics(name, dtype):
     arity = ARITY.get(name, 1)
     args = [Buffer(f"X{n}", dtype, (8,)) for n in range(arity)]
-    value = call(name, *[x[i] for x in args], dtype={"isnan": boolean, "isinf": boolean, "bitcast": DType.of(f"int{dtype.bits}")}.get(name))
+    value = call(
+        name,
+        *[x[i] for x in args],
+        dtype={"isnan": boolean, "isinf": boolean, "bitcast": DType.of(f"int{dtype.bits}")}.get(name),
+    )
     out = Buffer("C", value.dtype, (8,))
     values = np.array([0.5, -0.25, 1.0, 0.125, -0.0, np.nan, np.inf, 0.75])
-    assert_same(Program("apply", tuple(args), (out,), For(i, 8, Store(out, (i,), value))), *[np.roll(values, n).astype(dtype.numpy) for n in range(arity)],
-                terms=64)
+    assert_same(
+        Program("apply", tuple(args), (out,), For(i, 8, Store(out, (i,), value))),
+        *[np.roll(values, n).astype(dtype.numpy) for n in range(arity)],
+        terms=64,
+    )
 
 
 @pytest.mark.parametrize("outer", KINDS)
@@ -121,7 +135,12 @@ def test_every_kind_of_loop_inside_of_every_other(outer, inner):
     """With a guard, and a buffer that lives in the outer loop."""
     a, c, t = Buffer("A", float32, (6, 5)), Buffer("C", float32, (6, 5)), Buffer("T", float32, (5,))
     fill = For(j, 5, Store(t, (j,), a[i, j] * 2.0), inner)
-    body = For(i, 6, Alloc(t, seq(Prefetch(a, (i, const(0))), fill, For(k, 5, If(i + k < 8, Store(c, (i, k), t[4 - k])), inner))), outer)
+    body = For(
+        i,
+        6,
+        Alloc(t, seq(Prefetch(a, (i, const(0))), fill, For(k, 5, If(i + k < 8, Store(c, (i, k), t[4 - k])), inner))),
+        outer,
+    )
     assert_same(Program("nest", (a,), (c,), body), np.arange(30, dtype=np.float32).reshape(6, 5))
 
 
@@ -167,7 +186,11 @@ def test_sums_of_no_term(columns):
 def test_unfit_arrays_are_refused_before_anything_runs(arrays, said):
     with pytest.raises(RunError) as caught:
         build_tir(sums(), fast=False)(*arrays)
-    assert said in caught.value.problem and "sums(x: float32[n,m], total: float32[n])" in caught.value.where and caught.value.hint
+    assert (
+        said in caught.value.problem
+        and "sums(x: float32[n,m], total: float32[n])" in caught.value.where
+        and caught.value.hint
+    )
     assert all((np.asarray(a) == 1).all() for a in arrays[1:])
 
 
@@ -191,7 +214,16 @@ def test_integers_wrap(dtype):
     a, c = Buffer("A", dtype, (8,)), Buffer("C", dtype, (3, 8))
     most = np.iinfo(dtype.numpy)
     values = np.array([most.min, most.max, most.max - 1, 0, 1, 2, most.max // 2, 3], dtype.numpy)
-    body = For(i, 8, seq(*[Store(c, (const(n), i), value) for n, value in enumerate((a[i] + a[7 - i], a[i] - a[const(1)], a[i] * a[i]))]))
+    body = For(
+        i,
+        8,
+        seq(
+            *[
+                Store(c, (const(n), i), value)
+                for n, value in enumerate((a[i] + a[7 - i], a[i] - a[const(1)], a[i] * a[i]))
+            ]
+        ),
+    )
     assert_same(Program("wrap", (a,), (c,), body), values)
 
 
@@ -246,22 +278,41 @@ def bound(body, *allocated):
 
 
 X, Y = Buffer("X", float32, (4, 8)), Buffer("Y", float32, (4, 8))
-SHARED, LARGE, GLOBAL = Buffer("S", float32, (8,), "shared"), Buffer("S", float32, (20_000,), "shared"), Buffer("S", float32, (8,))
+SHARED, LARGE, GLOBAL = (
+    Buffer("S", float32, (8,), "shared"),
+    Buffer("S", float32, (20_000,), "shared"),
+    Buffer("S", float32, (8,)),
+)
 LOCAL = Buffer("T", float32, (1,), "local")
 copy = Store(Y, (i, j), X[i, j])
 REFUSED = {
     "a loop outside": (For(i, 4, For(j, 8, copy)), "bound to blockIdx or threadIdx around everything"),
     "a parallel loop inside": (For(i, 4, For(j, 8, copy, PARALLEL), "blockIdx.x"), "no parallel loop inside"),
-    "global memory inside": (bound(seq(Store(GLOBAL, (j,), X[i, j]), Store(Y, (i, j), GLOBAL[j])), GLOBAL), "to be shared or local, got global"),
-    "shared memory that differs": (bound(seq(Store(SHARED, (const(0),), X[i, j]), Store(Y, (i, j), SHARED[const(0)])), SHARED),
-                                   "to hold the same for every thread"),
-    "much shared memory": (bound(seq(Store(LARGE, (const(0),), X[i, const(0)]), Store(Y, (i, j), LARGE[const(0)])), LARGE),
-                           "at most 49152 bytes of shared memory"),
-    "blocks that fill one buffer": (bound(seq(For(k, 4, Store(SHARED, (k,), X[k, const(0)]), "blockIdx.x"), Store(Y, (i, j), SHARED[const(1)])), SHARED),
-                                    "filled by"),
+    "global memory inside": (
+        bound(seq(Store(GLOBAL, (j,), X[i, j]), Store(Y, (i, j), GLOBAL[j])), GLOBAL),
+        "to be shared or local, got global",
+    ),
+    "shared memory that differs": (
+        bound(seq(Store(SHARED, (const(0),), X[i, j]), Store(Y, (i, j), SHARED[const(0)])), SHARED),
+        "to hold the same for every thread",
+    ),
+    "much shared memory": (
+        bound(seq(Store(LARGE, (const(0),), X[i, const(0)]), Store(Y, (i, j), LARGE[const(0)])), LARGE),
+        "at most 49152 bytes of shared memory",
+    ),
+    "blocks that fill one buffer": (
+        bound(
+            seq(For(k, 4, Store(SHARED, (k,), X[k, const(0)]), "blockIdx.x"), Store(Y, (i, j), SHARED[const(1)])),
+            SHARED,
+        ),
+        "filled by",
+    ),
     "a race": (bound(Store(Y, (i, const(0)), X[i, j])), "must be independent.*, by threads of a GPU$"),
     "an index out of bounds": (bound(Store(Y, (i, j), X[i, j + 1])), r"which may be in \[1, 8\], 8 where j = 7$"),
-    "an element that is not written": (bound(Store(Y, (i, j), LOCAL[const(0)]), LOCAL), "is read before anything is written to T$"),
+    "an element that is not written": (
+        bound(Store(Y, (i, j), LOCAL[const(0)]), LOCAL),
+        "is read before anything is written to T$",
+    ),
 }
 
 
@@ -314,7 +365,9 @@ def test_a_function_that_tvm_refuses():
     x = tir.decl_buffer([8], "float32", "x")
     store = tir.BufferStore(x, tir.const(1.0, "float32"), [tir.Var("unknown", "int64")])
     thread = tir.IterVar(None, tir.Var("threadIdx.x", "int64"), tir.IterVar.ThreadIndex, "threadIdx.x")
-    loop = tir.For(tir.Var("v", "int64"), tir.const(0, "int64"), tir.const(8, "int64"), tir.ForKind.THREAD_BINDING, store, thread)
+    loop = tir.For(
+        tir.Var("v", "int64"), tir.const(0, "int64"), tir.const(8, "int64"), tir.ForKind.THREAD_BINDING, store, thread
+    )
     function = tir.PrimFunc([x], loop).with_attrs({"global_symbol": "f", "s_tir": True})
     with pytest.raises(BridgeError, match=r"device_code\(f\): TVM refuses: [\s\S]*unknown[\s\S]*hint: "):
         device_code(tvm().IRModule({"f": function}), cuda_target())

@@ -13,7 +13,10 @@ from minicc.types import Symbol, TensorType, float32
 
 N = Symbol("batch size")  # which TVM writes otherwise
 x, y = (input(name, TensorType(float32, (N, 6))) for name in "xy")
-BOUND = {"x": np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6), "y": np.linspace(2, 1, 24, dtype=np.float32).reshape(4, 6)}
+BOUND = {
+    "x": np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6),
+    "y": np.linspace(2, 1, 24, dtype=np.float32).reshape(4, 6),
+}
 OPEN = {
     "Reshape": ops.Reshape((-1, 3)), "Flatten": ops.Flatten(), "Slice": ops.Slice((0,), (2,), (0,)), "ReduceMean": ops.ReduceMean((0,)),
     "Gather": ops.Gather(0), "Split": ops.Split(0),
@@ -41,10 +44,16 @@ def test_a_shape_that_stays_open_is_an_error_at_the_node(name, function, capfd):
     graph = opened(name)
     with pytest.raises(BridgeError) as caught:
         function(graph)
-    assert "batch size" in caught.value.problem and f": {name}" in caught.value.where and "minicc.graph.bind" in caught.value.hint
+    assert (
+        "batch size" in caught.value.problem
+        and f": {name}" in caught.value.where
+        and "minicc.graph.bind" in caught.value.hint
+    )
     assert "BlockBuilder" not in capfd.readouterr().err
     inputs = {"x": BOUND["x"]}
-    for got, wanted in zip(*(list(f(bind(graph, {"batch size": 4}), inputs).values()) for f in (run_relax, evaluate)), strict=True):
+    for got, wanted in zip(
+        *(list(f(bind(graph, {"batch size": 4}), inputs).values()) for f in (run_relax, evaluate)), strict=True
+    ):
         np.testing.assert_allclose(got, wanted, rtol=1e-6)
 
 
@@ -52,7 +61,9 @@ def test_a_shape_that_stays_open_is_an_error_at_the_node(name, function, capfd):
 def test_what_works_on_symbols_works(name):
     graph = graph_of(WORKS[name])
     inputs = {n: BOUND[n] for n in graph.input_names}
-    (got,), (wanted,) = (list(f(g, inputs).values()) for f, g in ((run_relax, graph), (evaluate, bind(graph, {"batch size": 4}))))
+    (got,), (wanted,) = (
+        list(f(g, inputs).values()) for f, g in ((run_relax, graph), (evaluate, bind(graph, {"batch size": 4})))
+    )
     np.testing.assert_allclose(got, wanted, rtol=1e-6)
 
 

@@ -56,6 +56,10 @@ def test_a_damaged_installation_is_one_clear_error():
 
 
 def test_minicc_does_not_import_tvm_by_itself():
-    done = subprocess.run([sys.executable, "-P", "-c", "import sys, minicc, minicc.cli; print('tvm' in sys.modules)"],
-                          capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "import sys, minicc, minicc.cli; print('tvm' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == "False"

@@ -68,7 +68,10 @@ def model(
 def small_network() -> onnx.ModelProto:
     """y = softmax(relu(x @ w + b)) for x[batch, 6], and x comes out again: two kernels."""
     random = np.random.default_rng(0)
-    weights = {"w": random.standard_normal((6, 5)).astype(np.float32), "b": random.standard_normal(5).astype(np.float32)}
+    weights = {
+        "w": random.standard_normal((6, 5)).astype(np.float32),
+        "b": random.standard_normal(5).astype(np.float32),
+    }
     nodes = [helper.make_node("MatMul", ["x", "w"], ["m"]), helper.make_node("Add", ["m", "b"], ["a"]),
              helper.make_node("Relu", ["a"], ["r"]), helper.make_node("Softmax", ["r"], ["y"], axis=-1)]  # fmt: skip
     return model(nodes, [("x", TensorProto.FLOAT, ["batch", 6])], ["y", "r"], weights)

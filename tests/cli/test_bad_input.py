@@ -149,7 +149,9 @@ def test_inputs_that_do_not_fit_in_memory(refused, network, monkeypatch):
 
 def external(location: str, offset: int | None = None, length: int | None = None) -> onnx.ModelProto:
     """y = x + w, where w lies in the file `location`."""
-    proto = model([helper.make_node("Add", ["x", "w"], ["y"])], [("x", FLOAT, [4])], ["y"], {"w": np.zeros(4, np.float32)})
+    proto = model(
+        [helper.make_node("Add", ["x", "w"], ["y"])], [("x", FLOAT, [4])], ["y"], {"w": np.zeros(4, np.float32)}
+    )
     tensor = proto.graph.initializer[0]
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
@@ -169,7 +171,9 @@ def secret(tmp_path) -> Path:
 def test_external_data_in_the_folder_is_read(minicc, network, secret):
     folder = network.parent
     (folder / "w.bin").write_bytes(secret.read_bytes())
-    assert "max 7" in minicc.good("run", saved(external("w.bin"), folder / "good.onnx"), "--inputs", saved_array(folder, np.full(4, 4.0)))
+    assert "max 7" in minicc.good(
+        "run", saved(external("w.bin"), folder / "good.onnx"), "--inputs", saved_array(folder, np.full(4, 4.0))
+    )
 
 
 def saved_array(folder: Path, array) -> Path:
@@ -181,7 +185,15 @@ def test_external_data_outside_the_folder(refused, network, secret):
     folder = network.parent
     (folder / "link.bin").symlink_to(secret)
     (folder / "up").symlink_to(folder.parent)
-    for location in ("../secret.bin", str(secret), "link.bin", "up/secret.bin", "sub/../../secret.bin", "/dev/zero", ""):
+    for location in (
+        "../secret.bin",
+        str(secret),
+        "link.bin",
+        "up/secret.bin",
+        "sub/../../secret.bin",
+        "/dev/zero",
+        "",
+    ):
         text = refused("LoadError: load('bad.onnx')|'w'", "run", saved(external(location), folder / "bad.onnx"))
         assert "1.0" not in text and "2.0" not in text
 
@@ -216,7 +228,9 @@ def test_a_pipe_is_not_external_data(refused, network):
 )
 def test_arrays_that_do_not_fit(refused, network, tmp_path, arrays, words):
     np.savez(tmp_path / "in.npz", **arrays)
-    refused(words, "run", network, "--dim", "batch=2", "--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "out.npz")
+    refused(
+        words, "run", network, "--dim", "batch=2", "--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "out.npz"
+    )
 
 
 class Trap:
@@ -244,7 +258,11 @@ def test_archives_that_are_broken(refused, network, tmp_path):
     (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "flipped.npz").write_bytes(whole.replace(b"\x93NUMPY", b"\x93NUMPZ"))
     (tmp_path / "empty.npz").write_bytes(b"")
-    huge = b"\x93NUMPY\x01\x00\x76\x00" + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776, 16), }".ljust(117) + b"\n"
+    huge = (
+        b"\x93NUMPY\x01\x00\x76\x00"
+        + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776, 16), }".ljust(117)
+        + b"\n"
+    )
     with zipfile.ZipFile(tmp_path / "huge.npz", "w") as archive:
         archive.writestr("x.npy", huge)
     for name in ("half.npz", "flipped.npz", "empty.npz", "huge.npz", "absent.npz", "."):
@@ -254,7 +272,9 @@ def test_archives_that_are_broken(refused, network, tmp_path):
 def test_values_that_decide_an_impossible_shape(refused, tmp_path):
     waiting = saved(waiting_network(), tmp_path / "waiting.onnx")
     np.savez(tmp_path / "in.npz", x=np.zeros((2, 3), np.float32), s=np.int64([4, 2]))
-    refused("TypeInferenceError|(4, 2)|waiting.onnx:0 Reshape", "run", waiting, "--inputs", tmp_path / "in.npz", hint=False)
+    refused(
+        "TypeInferenceError|(4, 2)|waiting.onnx:0 Reshape", "run", waiting, "--inputs", tmp_path / "in.npz", hint=False
+    )
     refused("ConfigError|values of inputs decide them: s", "show", waiting)
     refused("ConfigError|values of inputs decide them: s", "compile", waiting, "-o", tmp_path / "made.s")
 
@@ -291,7 +311,15 @@ def test_bad_options(refused, network, command, options, words):
 @pytest.mark.parametrize("command", ["compile", "run"])
 @pytest.mark.parametrize("threads", [0, -3])
 def test_too_few_threads(refused, network, command, threads):
-    refused(f"ConfigError|threads={threads}|expected 1 to 1024 threads", command, network, "--dim", "batch=1", "--threads", threads)
+    refused(
+        f"ConfigError|threads={threads}|expected 1 to 1024 threads",
+        command,
+        network,
+        "--dim",
+        "batch=1",
+        "--threads",
+        threads,
+    )
 
 
 def test_a_bad_number_of_threads_in_the_environment(refused, network, monkeypatch):
@@ -319,7 +347,14 @@ def test_outputs_that_cannot_be_written(refused, network, tmp_path, arguments, s
     (tmp_path / "file").write_text("a file")
     for path in (f"absent/made{suffix}", f"file/made{suffix}", f"folder{suffix}"):
         refused("ConfigError: write|cannot be written", command, network, *options, tmp_path / path)
-    refused(f"ConfigError|expected a name that ends in|{suffix}", command, network, *options, tmp_path / "made.exe", hint=False)
+    refused(
+        f"ConfigError|expected a name that ends in|{suffix}",
+        command,
+        network,
+        *options,
+        tmp_path / "made.exe",
+        hint=False,
+    )
 
 
 def test_a_picture_that_cannot_be_written(refused, tmp_path):

@@ -76,7 +76,9 @@ def test_compile_lists_kernels_and_memory(minicc, network):
                      r"[\d.]+ MB$", text, re.MULTILINE)  # fmt: skip
 
 
-@pytest.mark.parametrize("option", [["--dim", "batch=2"], ["--input-shapes", "x:[2,6]"], ["--input-shapes", " x : [ 2, 6 ] "]])
+@pytest.mark.parametrize(
+    "option", [["--dim", "batch=2"], ["--input-shapes", "x:[2,6]"], ["--input-shapes", " x : [ 2, 6 ] "]]
+)
 def test_symbols_are_bound_by_name_or_by_shape(minicc, network, option):
     assert "x: float32[2,6]" in minicc.good("show", network, "--stage", "graph", *option)
 
@@ -132,7 +134,9 @@ def test_a_model_that_waits_for_values_says_so(minicc, tmp_path):
 def test_run_reads_inputs_and_writes_outputs(minicc, network, tmp_path):
     x = np.random.default_rng(3).standard_normal((4, 6)).astype(np.float32)
     np.savez(tmp_path / "in.npz", x=x)
-    text = minicc.good("run", network, "--dim", "batch=4", "--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "out.npz")
+    text = minicc.good(
+        "run", network, "--dim", "batch=4", "--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "out.npz"
+    )
     expected = small_network_reference(x)
     with np.load(tmp_path / "out.npz", allow_pickle=False) as found:
         assert list(found) == ["y", "r"]
@@ -142,7 +146,9 @@ def test_run_reads_inputs_and_writes_outputs(minicc, network, tmp_path):
     assert text.splitlines()[-1] == f"wrote {tmp_path / 'out.npz'}"
     y = re.search(r"^y: float32\[4, 5\] min (\S+) mean (\S+) max (\S+), first (\S+), ", text, re.MULTILINE)
     wanted = expected["y"]
-    np.testing.assert_allclose([float(v) for v in y.groups()], [wanted.min(), wanted.mean(), wanted.max(), wanted[0, 0]], rtol=1e-4)
+    np.testing.assert_allclose(
+        [float(v) for v in y.groups()], [wanted.min(), wanted.mean(), wanted.max(), wanted[0, 0]], rtol=1e-4
+    )
 
 
 def test_run_reads_a_single_array(minicc, network, tmp_path):
@@ -193,7 +199,9 @@ def test_show(minicc, network, stage):
 
 
 def test_the_default_stage_is_fused(minicc, network):
-    assert minicc.good("show", network, "--dim", "batch=1") == minicc.good("show", network, "--dim", "batch=1", "--stage", "fused")
+    assert minicc.good("show", network, "--dim", "batch=1") == minicc.good(
+        "show", network, "--dim", "batch=1", "--stage", "fused"
+    )
 
 
 def test_show_stops_quietly_when_nobody_reads(network):
@@ -219,7 +227,10 @@ def test_ops_of_one_operator(minicc):
 def test_ops_counts_what_passes_of_the_backend_tests(minicc):
     text = minicc.good("ops", "--suite", "--operator", "Softmax", "--operator", "Xor", "--operator", "Xor")
     assert [line.split() for line in text.splitlines()] == [
-        ["Softmax", "7", "of", "7"], ["Xor", "8", "of", "8"], ["all", "15", "of", "15"]]
+        ["Softmax", "7", "of", "7"],
+        ["Xor", "8", "of", "8"],
+        ["all", "15", "of", "15"],
+    ]
 
 
 @pytest.mark.parametrize(("name", "hint"), [("Sofmax", "did you mean Softmax?"), ("?", "minicc ops lists them all")])
@@ -227,8 +238,9 @@ def test_ops_counts_what_passes_of_the_backend_tests(minicc):
 def test_ops_of_an_unknown_operator(minicc, name, hint, suite):
     outcome = minicc("ops", "--operator", name, *suite)
     assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err == (f"ConfigError: --operator {name}: expected the name of an operator, got {name!r}\n"
-                           f"hint: {hint}\n")
+    assert outcome.err == (
+        f"ConfigError: --operator {name}: expected the name of an operator, got {name!r}\nhint: {hint}\n"
+    )
 
 
 def test_doctor(minicc, monkeypatch, tmp_path):

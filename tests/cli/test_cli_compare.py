@@ -34,7 +34,9 @@ def wrong_subtraction(monkeypatch):
     monkeypatch.setattr(compare, "run_apart", run_machine_code)  # in the process that has the fault
     monkeypatch.setattr("minicc.cli.reduce.RUNS", STAGES)
     rules = [changed(rule, rhs=lambda x, c: Add()(x, c)) if rule.name == "subtract" else rule for rule in RULES]
-    monkeypatch.setattr(importlib.import_module("minicc.compile"), "simplify_graph", functools.partial(simplify_graph, rules=rules))
+    monkeypatch.setattr(
+        importlib.import_module("minicc.compile"), "simplify_graph", functools.partial(simplify_graph, rules=rules)
+    )
 
 
 def subtracting_network():
@@ -59,7 +61,9 @@ def test_compare_prints_a_row_for_every_output_and_peer(minicc, network):
     assert outcome.code == 0 and outcome.err == "random inputs; give real ones with --inputs\n"
     head, *rows = outcome.out.splitlines()
     assert head.split("  ")[0] == "output" and "of tolerance" in head
-    assert [row.split()[:2] for row in rows] == [[o, p] for o in ("y", "r") for p in ("onnxruntime", "reference", "numpy")]
+    assert [row.split()[:2] for row in rows] == [
+        [o, p] for o in ("y", "r") for p in ("onnxruntime", "reference", "numpy")
+    ]
     assert all(row.endswith("agrees") for row in rows)
 
 
@@ -101,7 +105,11 @@ def test_compare_counts_a_peer_without_an_answer(minicc, network, monkeypatch):
 
     monkeypatch.setitem(compare.PEERS, "reference", changed(compare.PEERS["reference"], outputs=fails))
     outcome = minicc("compare", network, "--dim", "batch=1", "--with", "reference,numpy")
-    assert outcome.code == 1 and "no answer: RuntimeError: it is out of order" in outcome.out and "diverges" not in outcome.out
+    assert (
+        outcome.code == 1
+        and "no answer: RuntimeError: it is out of order" in outcome.out
+        and "diverges" not in outcome.out
+    )
 
 
 FAULTY = str(Path(__file__).parents[1] / "testing")  # where the engines are that fail on purpose
@@ -111,25 +119,42 @@ def test_compare_and_reduce_live_on_when_machine_code_crashes(minicc, tmp_path, 
     monkeypatch.setenv("PYTHONPATH", FAULTY)
     monkeypatch.setattr("minicc.testing.reduce.MINICC", "worker_engines:Faulty")
     nodes = [helper.make_node("Abs", ["crash_run"], ["a"]), helper.make_node("Exp", ["a"], ["y"])]
-    path, file = saved(model(nodes, [("crash_run", FLOAT, [2])], ["y"], {}), tmp_path / "c.onnx"), tmp_path / "test_it.py"
+    path, file = (
+        saved(model(nodes, [("crash_run", FLOAT, [2])], ["y"], {}), tmp_path / "c.onnx"),
+        tmp_path / "test_it.py",
+    )
     outcome = minicc("compare", path, "--with", "numpy,reference")
-    assert outcome.code == 1 and outcome.out.count("minicc gave no answer: crash: SIGSEGV") == 3 and "hint: minicc reduce" in outcome.out
+    assert (
+        outcome.code == 1
+        and outcome.out.count("minicc gave no answer: crash: SIGSEGV") == 3
+        and "hint: minicc reduce" in outcome.out
+    )
     out = minicc.good("reduce", path, "--output", file)
     assert "wrote" in out and "crash_run" in file.read_text() and ": 1 operator;" in out
 
 
 def test_compare_and_reduce_name_what_tvm_would_die_of(minicc, tmp_path):
-    path = saved(model([helper.make_node("Div", ["a", "b"], ["y"])], [(n, TensorProto.INT32, [2]) for n in "ab"], ["y"], {}), tmp_path / "d.onnx")
+    path = saved(
+        model([helper.make_node("Div", ["a", "b"], ["y"])], [(n, TensorProto.INT32, [2]) for n in "ab"], ["y"], {}),
+        tmp_path / "d.onnx",
+    )
     np.savez(tmp_path / "x.npz", a=np.int32([1, 2]), b=np.int32([0, 1]))
     out = minicc.good("compare", path, "--with", "tvm", "--inputs", tmp_path / "x.npz")
     assert out.splitlines()[1].endswith("known difference: integer division by zero")
-    four_parts(minicc("reduce", path, "--stages", "numpy,tvm", "--inputs", tmp_path / "x.npz", "--output", tmp_path / "test_it.py"),
-               "they agree; TVM was not run, as it dies of a known difference: integer division by zero")
+    four_parts(
+        minicc(
+            "reduce", path, "--stages", "numpy,tvm", "--inputs", tmp_path / "x.npz", "--output", tmp_path / "test_it.py"
+        ),
+        "they agree; TVM was not run, as it dies of a known difference: integer division by zero",
+    )
 
 
 def test_compare_prints_the_table_though_the_nodes_cannot_be_had(minicc, network, monkeypatch):
-    wrong = changed(compare.PEERS["numpy"], outputs=lambda s: {"y": np.ones((1, 5), np.float32), "r": np.ones((1, 5), np.float32)},
-                    values=lambda s: {}["a"])
+    wrong = changed(
+        compare.PEERS["numpy"],
+        outputs=lambda s: {"y": np.ones((1, 5), np.float32), "r": np.ones((1, 5), np.float32)},
+        values=lambda s: {}["a"],
+    )
     monkeypatch.setitem(compare.PEERS, "numpy", wrong)
     outcome = minicc("compare", network, "--dim", "batch=1", "--with", "numpy")
     assert outcome.code == 1 and outcome.out.splitlines()[0].startswith("output")
@@ -142,25 +167,41 @@ def test_compare_reads_a_model_of_any_suffix(minicc, network, tmp_path):
 
 
 def test_compare_says_when_the_whole_is_at_fault(minicc, network, monkeypatch):
-    wrong = changed(compare.PEERS["numpy"], outputs=lambda s: {"y": np.ones((1, 5), np.float32), "r": np.ones((1, 5), np.float32)})
+    wrong = changed(
+        compare.PEERS["numpy"], outputs=lambda s: {"y": np.ones((1, 5), np.float32), "r": np.ones((1, 5), np.float32)}
+    )
     monkeypatch.setitem(compare.PEERS, "numpy", wrong)
     outcome = minicc("compare", network, "--dim", "batch=1", "--with", "numpy")
     assert outcome.code == 1 and "no node diverges from numpy where the values of nodes are looked at" in outcome.out
 
 
 def test_compare_refuses_what_it_cannot_do(minicc, network, tmp_path, monkeypatch):
-    four_parts(minicc("compare", network, "--with", "pytorch"), "--with pytorch: expected one of tvm, onnxruntime, reference, numpy")
+    four_parts(
+        minicc("compare", network, "--with", "pytorch"),
+        "--with pytorch: expected one of tvm, onnxruntime, reference, numpy",
+    )
     four_parts(minicc("compare", network, "--with", " , "), "expected the name of a peer, got none")
     four_parts(minicc("compare", network, "--with", "numpy"), "no number for the symbol batch", "--dim batch=1")
     np.savez(tmp_path / "x.npz", other=np.ones((4, 6), np.float32), more=np.ones(3))
-    four_parts(minicc("compare", network, "--with", "numpy", "--inputs", tmp_path / "x.npz"), "no such input: other, more")
+    four_parts(
+        minicc("compare", network, "--with", "numpy", "--inputs", tmp_path / "x.npz"), "no such input: other, more"
+    )
     np.savez(tmp_path / "x.npz", x=np.ones((4, 6)))
-    four_parts(minicc("compare", network, "--with", "numpy", "--inputs", tmp_path / "x.npz"), "must be float32[batch,6], got float64[4,6]")
+    four_parts(
+        minicc("compare", network, "--with", "numpy", "--inputs", tmp_path / "x.npz"),
+        "must be float32[batch,6], got float64[4,6]",
+    )
     four_parts(minicc("compare", tmp_path / "no.onnx", "--with", "numpy"), "nothing called 'no.onnx'")
     monkeypatch.setattr(compare.importlib.util, "find_spec", lambda name: None)
-    four_parts(minicc("compare", network, "--with", "onnxruntime"), "expected onnxruntime to be installed", "pip install onnxruntime")
+    four_parts(
+        minicc("compare", network, "--with", "onnxruntime"),
+        "expected onnxruntime to be installed",
+        "pip install onnxruntime",
+    )
     monkeypatch.setattr(_tvm, "installed", lambda: {"apache-tvm": "0.20.0", "apache-tvm-ffi": None})
-    four_parts(minicc("compare", network, "--with", "tvm"), "got apache-tvm 0.20.0 and no apache-tvm-ffi", "pip install")
+    four_parts(
+        minicc("compare", network, "--with", "tvm"), "got apache-tvm 0.20.0 and no apache-tvm-ffi", "pip install"
+    )
 
 
 def test_help_has_examples(minicc):
@@ -215,9 +256,14 @@ def test_reduce_stopped_by_ctrl_c_writes_the_best(minicc, tmp_path, monkeypatch)
 
 def test_reduce_takes_a_text_without_arrays(minicc, tmp_path):
     (tmp_path / "g.txt").write_text("graph main(x: float32[n]) {\n  %0 = Relu(x) : float32[n]\n  return y=%0\n}")
-    four_parts(minicc("reduce", tmp_path / "g.txt", "--dim", "n=2"), "the stages numpy, llvm disagree, got one on which they agree")
+    four_parts(
+        minicc("reduce", tmp_path / "g.txt", "--dim", "n=2"),
+        "the stages numpy, llvm disagree, got one on which they agree",
+    )
     np.save(tmp_path / "x.npy", np.ones(3, np.float32))
-    four_parts(minicc("reduce", tmp_path / "g.txt", "--inputs", tmp_path / "x.npy"), "disagree, got one on which they agree")
+    four_parts(
+        minicc("reduce", tmp_path / "g.txt", "--inputs", tmp_path / "x.npy"), "disagree, got one on which they agree"
+    )
 
 
 def test_arrays_that_are_many_lie_beside_the_test(minicc, tmp_path, monkeypatch, wrong_subtraction):
@@ -231,11 +277,16 @@ def test_arrays_that_are_many_lie_beside_the_test(minicc, tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("inline", [0, 4096])
 @pytest.mark.parametrize("name, dtype", [("file", FLOAT), ("allow_pickle", FLOAT), ("x", TensorProto.BFLOAT16)])
-def test_inputs_of_any_name_and_dtype_are_written(minicc, tmp_path, monkeypatch, wrong_subtraction, inline, name, dtype):
+def test_inputs_of_any_name_and_dtype_are_written(
+    minicc, tmp_path, monkeypatch, wrong_subtraction, inline, name, dtype
+):
     monkeypatch.setattr("minicc.cli.reduce.INLINE", inline)
     one = np.ones(20, np.float32).astype(helper.tensor_dtype_to_np_dtype(dtype))
     nodes = [helper.make_node("Sub", [name, "one"], ["d"]), helper.make_node("Relu", ["d"], ["y"])]
-    path, file = saved(model(nodes, [(name, dtype, [20])], ["y"], {"one": one}), tmp_path / "s.onnx"), tmp_path / "test_it.py"
+    path, file = (
+        saved(model(nodes, [(name, dtype, [20])], ["y"], {"one": one}), tmp_path / "s.onnx"),
+        tmp_path / "test_it.py",
+    )
     write_arrays(tmp_path / "x.npz", {name: 3 * one})
     minicc.good("reduce", path, "--inputs", tmp_path / "x.npz", "--output", file)
     assert (tmp_path / "test_it.npz").exists() is (inline == 0)
@@ -247,9 +298,16 @@ def test_inputs_of_any_name_and_dtype_are_written(minicc, tmp_path, monkeypatch,
 
 
 def test_reduce_replaces_only_what_it_wrote(minicc, tmp_path, monkeypatch, wrong_subtraction):
-    path, file, arrays = saved(subtracting_network(), tmp_path / "s.onnx"), tmp_path / "test_it.py", tmp_path / "test_it.npz"
+    path, file, arrays = (
+        saved(subtracting_network(), tmp_path / "s.onnx"),
+        tmp_path / "test_it.py",
+        tmp_path / "test_it.npz",
+    )
     file.write_text("# mine\n")
-    four_parts(minicc("reduce", path, "--dim", "n=3", "--output", file), f"a test that minicc reduce wrote, got one that is there: {file}")
+    four_parts(
+        minicc("reduce", path, "--dim", "n=3", "--output", file),
+        f"a test that minicc reduce wrote, got one that is there: {file}",
+    )
     assert file.read_text() == "# mine\n"
     file.unlink()
     arrays.write_bytes(b"mine")
@@ -277,13 +335,21 @@ def test_reduce_shows_what_it_found_before_it_writes(minicc, tmp_path, monkeypat
 def test_pytest_runs_what_is_written(minicc, tmp_path, wrong_subtraction):
     path, file = saved(subtracting_network(), tmp_path / "s.onnx"), tmp_path / "test_it.py"
     minicc.good("reduce", path, "--dim", "n=3", "--output", file)
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
 
 
 def test_reduce_refuses_what_it_cannot_do(minicc, network, tmp_path):
     four_parts(minicc("reduce", network, "--dim", "batch=1"), "disagree, got one on which they agree", "--inputs")
-    four_parts(minicc("reduce", network, "--stages", "numpy,jax", "--dim", "batch=1"), "stage jax: expected one of numpy, loop, llvm, tvm")
+    four_parts(
+        minicc("reduce", network, "--stages", "numpy,jax", "--dim", "batch=1"),
+        "stage jax: expected one of numpy, loop, llvm, tvm",
+    )
     four_parts(minicc("reduce", network, "--stages", ","), "expected the name of a stage, got none")
     four_parts(minicc("reduce", network, "--output", tmp_path / "test.txt"), "expected a name that ends in .py")
     four_parts(minicc("reduce", network, "--output", tmp_path / "none" / "test.py"), "does not exist")

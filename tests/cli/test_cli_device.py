@@ -42,7 +42,9 @@ def test_names_are_printed_as_they_are(minicc, bundle, name):
 def test_options_of_compiling_do_not_go_with_a_bundle(minicc, bundle, tmp_path, options, said):
     outcome = minicc("run", bundle, "--device", "emulated", *options, "--outputs", tmp_path / "y.npz")
     assert outcome.code == 2 and outcome.out == "" and not (tmp_path / "y.npz").exists()
-    assert outcome.err.startswith(f"ConfigError: minicc run {bundle} --device emulated: expected no {said} is compiled already\nhint: ")
+    assert outcome.err.startswith(
+        f"ConfigError: minicc run {bundle} --device emulated: expected no {said} is compiled already\nhint: "
+    )
 
 
 @pytest.mark.parametrize("options, said", [
@@ -53,15 +55,25 @@ def test_options_of_compiling_do_not_go_with_a_bundle(minicc, bundle, tmp_path, 
 def test_options_for_cuda_do_not_go_with_the_cpu(minicc, network, options, said):
     outcome = minicc("compile", network, "--dim", "batch=2", *options)
     assert outcome.code == 2 and outcome.out == ""
-    assert outcome.err.startswith(f"ConfigError: minicc compile {network} --target native: expected no {said}: ") and "hint: add --target cuda" in outcome.err
+    assert (
+        outcome.err.startswith(f"ConfigError: minicc compile {network} --target native: expected no {said}: ")
+        and "hint: add --target cuda" in outcome.err
+    )
 
 
-@pytest.mark.parametrize("options, said", [(["--threads", 2], "--threads"), (["--print-pass-times"], "--print-pass-times")])
+@pytest.mark.parametrize(
+    "options, said", [(["--threads", 2], "--threads"), (["--print-pass-times"], "--print-pass-times")]
+)
 def test_options_for_the_cpu_do_not_go_with_cuda(minicc, network, options, said):
     outcome = minicc("compile", network, "--dim", "batch=2", "--target", "cuda", "--no-cubin", *options)
     assert outcome.code == 2 and outcome.out == ""
-    assert outcome.err.startswith(f"ConfigError: minicc compile {network} --target cuda: expected no {said}: ") and "hint: " in outcome.err
+    assert (
+        outcome.err.startswith(f"ConfigError: minicc compile {network} --target cuda: expected no {said}: ")
+        and "hint: " in outcome.err
+    )
 
 
 def test_the_help_says_which_architectures(minicc):
-    assert "sm_75, sm_80, sm_86, sm_89, sm_90, sm_90a that nvcc" in " ".join(minicc.good("compile", "--help").replace("│", " ").split())
+    assert "sm_75, sm_80, sm_86, sm_89, sm_90, sm_90a that nvcc" in " ".join(
+        minicc.good("compile", "--help").replace("│", " ").split()
+    )

@@ -12,8 +12,14 @@ from minicc.types import bfloat16
 
 
 def test_inputs_and_outputs_of_any_name(minicc, tmp_path):
-    nodes = [helper.make_node("Add", ["file", "../x"], ["allow_pickle"]), helper.make_node("Sub", ["file", "../x"], ["a/b"])]
-    network = saved(model(nodes, [("file", TensorProto.FLOAT, [2]), ("../x", TensorProto.FLOAT, [2])], ["allow_pickle", "a/b"]), tmp_path / "names.onnx")
+    nodes = [
+        helper.make_node("Add", ["file", "../x"], ["allow_pickle"]),
+        helper.make_node("Sub", ["file", "../x"], ["a/b"]),
+    ]
+    network = saved(
+        model(nodes, [("file", TensorProto.FLOAT, [2]), ("../x", TensorProto.FLOAT, [2])], ["allow_pickle", "a/b"]),
+        tmp_path / "names.onnx",
+    )
     write_arrays(tmp_path / "in.npz", {"file": np.float32([1, 2]), "../x": np.float32([3, 5])})
     minicc.good("run", network, "--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "out.npz")
     back = read_arrays(tmp_path / "out.npz")

@@ -43,5 +43,4 @@ def check(program: Program, *arrays: np.ndarray, rtol: float = 1e-5, target: Tar
             np.testing.assert_array_equal(got, want, err_msg=str(program))
         else:
             wide = np.asarray(want, np.float64)
-            np.testing.assert_allclose(np.asarray(got, np.float64), wide, rtol=rtol, atol=rtol,
-                                       err_msg=str(program))
+            np.testing.assert_allclose(np.asarray(got, np.float64), wide, rtol=rtol, atol=rtol, err_msg=str(program))

@@ -30,10 +30,15 @@ def test_extrema_keep_every_nan(dtype: DType, kind: str) -> None:
     left, right = Buffer("A", dtype, (n,)), Buffer("B", dtype, (n,))
     forms: list[tuple[Expr, Expr, np.ndarray, np.ndarray]] = [(left[i], right[i], a, b)]
     for number in EDGES:
-        forms += [(left[i], const(number, dtype), a, np.full_like(a, number)), (const(number, dtype), right[i], np.full_like(a, number), b)]
-    for (x, y, first, second), (ours, theirs) in itertools.product(forms, [(maximum, np.maximum), (minimum, np.minimum)]):
+        forms += [
+            (left[i], const(number, dtype), a, np.full_like(a, number)),
+            (const(number, dtype), right[i], np.full_like(a, number), b),
+        ]
+    for (x, y, first, second), (ours, theirs) in itertools.product(
+        forms, [(maximum, np.maximum), (minimum, np.minimum)]
+    ):
         out = Buffer("C", dtype, (n,))
-        got, = build(Program("edge", (left, right), (out,), For(i, n, Store(out, (i,), ours(x, y)), kind)))(a, b)
+        (got,) = build(Program("edge", (left, right), (out,), For(i, n, Store(out, (i,), ours(x, y)), kind)))(a, b)
         np.testing.assert_array_equal(got, theirs(first, second))
 
 
@@ -53,10 +58,36 @@ def test_a_nan_anywhere_in_a_row_is_its_extremum(op: type, length: int) -> None:
 @pytest.mark.parametrize("source", [float32, float64], ids=str)
 def test_a_short_integer_takes_the_low_bits_of_the_int32(source: DType, target: DType, kind: str) -> None:
     """By the rule of `codegen.arithmetic`: int32 saturates, and NaN gives 0."""
-    data = np.array([127, 128, 129.9, 255, 256, 300, -1, -128.9, -129, -300, 32768, 65535, 65537, -40000, 1e10, -1e10, np.inf, -np.inf, np.nan])
+    data = np.array(
+        [
+            127,
+            128,
+            129.9,
+            255,
+            256,
+            300,
+            -1,
+            -128.9,
+            -129,
+            -300,
+            32768,
+            65535,
+            65537,
+            -40000,
+            1e10,
+            -1e10,
+            np.inf,
+            -np.inf,
+            np.nan,
+        ]
+    )
     wide = [0 if np.isnan(v) else int(max(-(2**31), min(2**31 - 1, v))) for v in data]
     bits = target.bits
-    expected = [w % (1 << bits) - ((1 << bits) if target.kind == "int" and w % (1 << bits) >> (bits - 1) else 0) for w in wide]
+    expected = [
+        w % (1 << bits) - ((1 << bits) if target.kind == "int" and w % (1 << bits) >> (bits - 1) else 0) for w in wide
+    ]
     a, c = Buffer("A", source, (len(data),)), Buffer("C", target, (len(data),))
-    got, = build(Program("short", (a,), (c,), For(i, len(data), Store(c, (i,), cast(a[i], target)), kind)))(data.astype(source.numpy))
+    (got,) = build(Program("short", (a,), (c,), For(i, len(data), Store(c, (i,), cast(a[i], target)), kind)))(
+        data.astype(source.numpy)
+    )
     assert got.tolist() == expected

@@ -14,55 +14,15 @@ from hypothesis import strategies as st
 
 from minicc.codegen.llvm import emit, workspace_bytes
 from minicc.errors import CodegenError
-from minicc.loop.ir import (
-    PARALLEL,
-    SERIAL,
-    UNROLL,
-    VECTORIZE,
-    Alloc,
-    Buffer,
-    For,
-    If,
-    Stmt,
-    Store,
-    Update,
-    seq,
-)
+from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, Buffer, For, If, Stmt, Store, Update, seq
 from minicc.loop.program import Program
 from minicc.target import Target
-from minicc.te.expr import (
-    Binary,
-    Call,
-    Cast,
-    Expr,
-    Load,
-    Reduce,
-    Unary,
-    Var,
-    all_of,
-    any_of,
-    call,
-    cast,
-    const,
-    maximum,
-    minimum,
-    select,
-)
+from minicc.te.expr import Binary, Call, Cast, Expr, Load, Reduce, Unary, Var, all_of, any_of, call, cast, const
+from minicc.te.expr import maximum, minimum, select
 from minicc.te.rounding import marked
 from minicc.te.tensor import reduce_axis, reducer
 from minicc.testing.strategies import expressions
-from minicc.types import (
-    DType,
-    bfloat16,
-    boolean,
-    float16,
-    float32,
-    float64,
-    int8,
-    int32,
-    int64,
-    uint8,
-)
+from minicc.types import DType, bfloat16, boolean, float16, float32, float64, int8, int32, int64, uint8
 
 KINDS = (SERIAL, PARALLEL, VECTORIZE, UNROLL)
 INTEGERS = [d for d in DType.table.values() if d.is_integer]
@@ -77,7 +37,9 @@ def sample(dtype: DType, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
         return rng.random(shape) < 0.5
     if dtype.is_float:
         made = rng.normal(size=shape) * 3
-        made.flat[:: max(made.size // 5, 1)] = [np.nan, 0.0, -0.0, np.inf, 1.0, 2.0][: len(made.flat[:: max(made.size // 5, 1)])]
+        made.flat[:: max(made.size // 5, 1)] = [np.nan, 0.0, -0.0, np.inf, 1.0, 2.0][
+            : len(made.flat[:: max(made.size // 5, 1)])
+        ]
         return made.astype(dtype.numpy)
     low, high = dtype.range
     made = rng.integers(max(low, -9), min(high, 9), shape, dtype=dtype.numpy, endpoint=True)
@@ -87,7 +49,9 @@ def sample(dtype: DType, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     return made
 
 
-def elementwise(value, dtype: DType, kind: str, n: int = 8, out: DType | None = None, extra: DType | None = None) -> Program:
+def elementwise(
+    value, dtype: DType, kind: str, n: int = 8, out: DType | None = None, extra: DType | None = None
+) -> Program:
     """C[i] = value(A[i], B[i]) by a loop of a kind."""
     a, b, c = Buffer("A", dtype, (n,)), Buffer("B", extra or dtype, (n,)), Buffer("C", out or dtype, (n,))
     return Program("kernel", (a, b), (c,), For(i, n, Store(c, (i,), value(a[i], b[i])), kind))
@@ -106,7 +70,20 @@ def test_integer_operators(dtype: DType, kind: str) -> None:
     n = 32
     a, b = Buffer("A", dtype, (n,)), Buffer("B", dtype, (n,))
     x, y = a[i], b[i]
-    ops = ["add", "sub", "mul", "floordiv", "floormod", "truncdiv", "truncmod", "min", "max", "bitand", "bitor", "bitxor"]
+    ops = [
+        "add",
+        "sub",
+        "mul",
+        "floordiv",
+        "floormod",
+        "truncdiv",
+        "truncmod",
+        "min",
+        "max",
+        "bitand",
+        "bitor",
+        "bitxor",
+    ]
     values: list[Expr] = [Binary(op, x, y) for op in ops]
     for op in ("floordiv", "floormod", "truncdiv", "truncmod"):
         values += [Binary(op, x, const(number, dtype)) for number in (3, 4, 0, -1, -5)]
@@ -143,14 +120,26 @@ def test_fma_and_floored_remainder(dtype: DType) -> None:
     n = 8
     a, b = Buffer("A", dtype, (n,)), Buffer("B", dtype, (n,))
     x, y = a[i], b[i]
-    values = [call("fma", x, y, x), Binary("floormod", x, y), Binary("truncmod", x, y), call("fmod", x, y),
-              Binary("floordiv", x, y), Binary("truncdiv", x, y)]
+    values = [
+        call("fma", x, y, x),
+        Binary("floormod", x, y),
+        Binary("truncmod", x, y),
+        call("fmod", x, y),
+        Binary("floordiv", x, y),
+        Binary("truncdiv", x, y),
+    ]
     program = all_in_one(values, a, b, dtype, VECTORIZE, n)
     first = np.array([5.5, -5.5, 5.5, -5.5, 1, -1, 7, 9], dtype.numpy)
     second = np.array([2, 2, -2, -2, 3, 3, 7, -3], dtype.numpy)
     got = build(program)(first, second)[0]
-    want = [first * second + first, first % second, np.fmod(first, second), np.fmod(first, second), first // second,
-            np.trunc(first / second)]
+    want = [
+        first * second + first,
+        first % second,
+        np.fmod(first, second),
+        np.fmod(first, second),
+        first // second,
+        np.trunc(first / second),
+    ]
     np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
@@ -176,8 +165,11 @@ def test_casts(source: DType, kind: str) -> None:
     if source.is_float:
         data = (rng.normal(size=n) * 20).astype(source.numpy)
     a = Buffer("A", source, (n,))
-    outputs = [Buffer(f"C{n}", d, (16,)) for n, d in enumerate(DType.table.values())
-               if not (source.is_float and d.kind == "uint")]  # a negative float has no unsigned value
+    outputs = [
+        Buffer(f"C{n}", d, (16,))
+        for n, d in enumerate(DType.table.values())
+        if not (source.is_float and d.kind == "uint")
+    ]  # a negative float has no unsigned value
     body = seq(*[Store(c, (i,), cast(a[i], c.dtype)) for c in outputs])
     check(Program("casts", (a,), tuple(outputs), For(i, n, body, kind)), data)
 
@@ -200,8 +192,18 @@ def test_narrowing_rounds_once_to_nearest_even() -> None:
 
 def test_bfloat16_rounds_to_nearest_even_and_keeps_nan() -> None:
     bits = np.random.default_rng(0).integers(0, 1 << 32, 8192, dtype=np.uint32)
-    data = np.concatenate([bits, np.uint32([0x7F800000, 0x7FC00000, 0x7F800001, 0x3F808000, 0x3F818000, 0x7F7FFFFF,
-                                            0x80000000, 0xFF800000])]).view(np.float32).reshape(-1, 8)
+    data = (
+        np.concatenate(
+            [
+                bits,
+                np.uint32(
+                    [0x7F800000, 0x7FC00000, 0x7F800001, 0x3F808000, 0x3F818000, 0x7F7FFFFF, 0x80000000, 0xFF800000]
+                ),
+            ]
+        )
+        .view(np.float32)
+        .reshape(-1, 8)
+    )
     a, c = Buffer("A", float32, data.shape), Buffer("C", bfloat16, data.shape)
     body = For(j, len(data), For(i, 8, Store(c, (j, i), cast(a[j, i], bfloat16)), VECTORIZE))
     got = build(Program("narrow", (a,), (c,), body))(data)[0].astype(np.float32)
@@ -214,13 +216,17 @@ def test_float64_intrinsics_narrow_to_float16_without_help() -> None:
     """LLVM may narrow the sign of a copysign from float64 at once, by a function that is not there."""
     a, b, c = Buffer("A", float64, (8,)), Buffer("B", float64, (8,)), Buffer("C", float16, (8,))
     value = cast(cast(call("copysign", a[i], b[i]), float32), float16)
-    check(Program("sign", (a, b), (c,), For(i, 8, Store(c, (i,), value))), sample(float64, (8,)), sample(float64, (8,), 1))
+    check(
+        Program("sign", (a, b), (c,), For(i, 8, Store(c, (i,), value))), sample(float64, (8,)), sample(float64, (8,), 1)
+    )
 
 
 @pytest.mark.parametrize("dtype", [float32, float64], ids=str)
 def test_where_fma_is_no_instruction_it_still_rounds_once_and_calls_nothing(dtype: DType) -> None:
     a, b, c = (Buffer(name, dtype, (64,)) for name in "ABC")
-    program = Program("kernel", (a, b), (c,), For(i, 64, Store(c, (i,), call("fma", a[i], b[i], -a[i] * b[i])), VECTORIZE))
+    program = Program(
+        "kernel", (a, b), (c,), For(i, 64, Store(c, (i,), call("fma", a[i], b[i], -a[i] * b[i])), VECTORIZE)
+    )
     target = Target.of("x86-64-v2")
     exe = build(program, target)
     assert "call" not in exe.kernels[0].stages["asm"] and "fma" not in exe.kernels[0].stages["asm"]
@@ -240,8 +246,15 @@ def test_only_the_update_of_a_reduction_is_contracted() -> None:
     product = A[i] * B[i]
     assert contracted(C[i] + product) == contracted(product + C[i]) == ["fadd", "fmul"]
     assert contracted(C[i] + product * A[i]) == ["fadd", "fmul"]
-    for value in (C[i] + marked(product), C[i - 1] + product, A[i] + product, call("exp", A[i]) + product,
-                  C[i] + (A[i] + product), C[i] + call("exp", product), C[i] + A[i]):
+    for value in (
+        C[i] + marked(product),
+        C[i - 1] + product,
+        A[i] + product,
+        call("exp", A[i]) + product,
+        C[i] + (A[i] + product),
+        C[i] + call("exp", product),
+        C[i] + A[i],
+    ):
         assert contracted(value) == []
 
 
@@ -277,15 +290,33 @@ def test_bitcast() -> None:
 def indexed(index: Expr, n: int = 8, size: int = 32, store: Expr | None = None) -> Program:
     a, b, c = Buffer("A", float32, (size,)), Buffer("B", int64, (n,)), Buffer("C", float32, (size,))
     fill = For(j, size, Store(c, (j,), const(0.0, float32)))
-    body = For(k, 2, For(v, n, Store(c, (store if store is not None else v,), a[index] + cast(b[v], float32)), VECTORIZE))
+    body = For(
+        k, 2, For(v, n, Store(c, (store if store is not None else v,), a[index] + cast(b[v], float32)), VECTORIZE)
+    )
     return Program("indexed", (a, b), (c,), seq(fill, body))
 
 
 INDEX = Buffer("B", int64, (8,))[v]
 
 
-@pytest.mark.parametrize("index", [v, v * 3 + 1, 7 - v, const(5), k * 8 + v, k * 8 - v + 10, v // 2, v % 3, v * v // 2, INDEX,
-                                   minimum(v, 4), select(v < 4, v, v + 1)], ids=str)
+@pytest.mark.parametrize(
+    "index",
+    [
+        v,
+        v * 3 + 1,
+        7 - v,
+        const(5),
+        k * 8 + v,
+        k * 8 - v + 10,
+        v // 2,
+        v % 3,
+        v * v // 2,
+        INDEX,
+        minimum(v, 4),
+        select(v < 4, v, v + 1),
+    ],
+    ids=str,
+)
 def test_vector_loads_and_stores_at_any_index(index: Expr) -> None:
     data, places = sample(float32, (32,)), np.array([3, 1, 4, 1, 5, 9, 2, 6])
     check(indexed(index), data, places)
@@ -319,8 +350,16 @@ def test_select_evaluates_only_the_branch_it_takes(kind: str) -> None:
     far = Load(a, ((v - 3) * 10**12,))
     gathered = select(inside, Load(a, (b[v],)), const(-1.0, float32))
     fixed = select(b[const(0)] < 0, Load(a, (b[const(0)] * 10**12,)), const(2.0, float32))
-    body = For(v, 8, seq(Store(c, (const(0), v), gathered), Store(c, (const(1), v), select(v.equal(3), far, a[v])),
-                         Store(c, (const(2), v), fixed)), kind)
+    body = For(
+        v,
+        8,
+        seq(
+            Store(c, (const(0), v), gathered),
+            Store(c, (const(1), v), select(v.equal(3), far, a[v])),
+            Store(c, (const(2), v), fixed),
+        ),
+        kind,
+    )
     places = np.array([0, 10**12, 7, -(10**12), 3, 8, -1, 2])
     check(Program("choose", (a, b), (c,), body), sample(float32, (8,)), places)
 
@@ -338,8 +377,9 @@ def test_and_or_guard_their_right_side(kind: str) -> None:
     a, b, c = Buffer("A", float32, (8,)), Buffer("B", int64, (8,)), Buffer("C", boolean, (2, 8))
     positive = Load(a, (b[v] * 10**11,)) > 0.0
     ok = b[v].equal(0)
-    body = For(v, 8, seq(Store(c, (const(0), v), all_of(ok, positive)),
-                         Store(c, (const(1), v), any_of(~ok, positive))), kind)
+    body = For(
+        v, 8, seq(Store(c, (const(0), v), all_of(ok, positive)), Store(c, (const(1), v), any_of(~ok, positive))), kind
+    )
     check(Program("logic", (a, b), (c,), body), sample(float32, (8,)), np.array([0, 1, 0, 1, 5, 0, 0, 9]))
 
 
@@ -347,8 +387,16 @@ def test_uniform_load_under_a_mask() -> None:
     """With no lane active it must not happen."""
     a, b, c = Buffer("A", float32, (8,)), Buffer("B", int64, (2,)), Buffer("C", float32, (16,))
     at = i * 8 + v
-    body = For(i, 2, For(v, 8, seq(Store(c, (at,), const(0.0, float32)),
-                                   If(at < b[const(1)], Store(c, (at,), Load(a, (b[i] * 10**12,))))), VECTORIZE))
+    body = For(
+        i,
+        2,
+        For(
+            v,
+            8,
+            seq(Store(c, (at,), const(0.0, float32)), If(at < b[const(1)], Store(c, (at,), Load(a, (b[i] * 10**12,))))),
+            VECTORIZE,
+        ),
+    )
     check(Program("uniform", (a, b), (c,), body), sample(float32, (8,)), np.array([0, 7]))
 
 
@@ -374,7 +422,11 @@ def test_a_loop_whose_extent_differs_between_lanes_stays_a_loop() -> None:
 
 def test_long_vectors_and_odd_ones() -> None:
     for n in (1, 2, 3, 7, 100, 3000):
-        check(elementwise(lambda x, y: x * y + 1.0, float32, VECTORIZE, n), sample(float32, (n,)), sample(float32, (n,), 1))
+        check(
+            elementwise(lambda x, y: x * y + 1.0, float32, VECTORIZE, n),
+            sample(float32, (n,)),
+            sample(float32, (n,), 1),
+        )
 
 
 # ---- memory and threads -------------------------------------------------------------------------
@@ -394,8 +446,13 @@ def test_parallel_loops_and_their_workspace(threads: int, size: int) -> None:
     n = 7
     a, c = Buffer("A", float32, (n,)), Buffer("C", float32, (n, 2))
     t, whole = Buffer("t", float32, (size,)), Buffer("whole", float32, (n,))
-    inner = Alloc(t, seq(For(j, 8, Store(t, (j * (size // 8),), a[i] + cast(j, float32))),
-                         For(k, 2, Store(c, (i, k), t[(k + 3) * (size // 8)] + whole[i]))))
+    inner = Alloc(
+        t,
+        seq(
+            For(j, 8, Store(t, (j * (size // 8),), a[i] + cast(j, float32))),
+            For(k, 2, Store(c, (i, k), t[(k + 3) * (size // 8)] + whole[i])),
+        ),
+    )
     body = Alloc(whole, seq(For(v, n, Store(whole, (v,), a[v] * 2.0)), For(i, n, inner, PARALLEL)))
     program = Program("slices", (a,), (c,), body)
     expected = 64 + (threads * size * 4 if size > 8 else 0)
@@ -413,8 +470,11 @@ def test_only_the_outermost_parallel_loop_forks() -> None:
 
 def test_dynamic_extents() -> None:
     b, c = Buffer("B", int64, (2,)), Buffer("C", int64, (8,))
-    body = seq(For(j, 8, Store(c, (j,), const(0))),
-               For(i, b[const(0)], Store(c, (i,), i + 1), PARALLEL), For(k, b[const(1)], Store(c, (k,), c[k] + 10)))
+    body = seq(
+        For(j, 8, Store(c, (j,), const(0))),
+        For(i, b[const(0)], Store(c, (i,), i + 1), PARALLEL),
+        For(k, b[const(1)], Store(c, (k,), c[k] + 10)),
+    )
     for counts in ([3, 0], [8, 2], [0, -5]):
         check(Program("dynamic", (b,), (c,), body), np.array(counts))
 
@@ -444,17 +504,25 @@ def test_random_expressions(data: st.DataObject, dtype: DType, kind: str, guarde
 
 def tile(rows: int = 4, columns: int = 2, lanes: int = 8, depth: int = 32) -> Program:
     """C = A @ B on one register tile, as a schedule would make it."""
-    a, b, c = Buffer("A", float32, (depth, rows)), Buffer("B", float32, (depth, columns * lanes)), Buffer("C", float32, (rows, columns * lanes))
+    a, b, c = (
+        Buffer("A", float32, (depth, rows)),
+        Buffer("B", float32, (depth, columns * lanes)),
+        Buffer("C", float32, (rows, columns * lanes)),
+    )
     acc = Buffer("acc", float32, (rows, columns * lanes), "local")
 
     def nest(suffix: str, make) -> Stmt:
         y, x, lane = Var("y" + suffix), Var("x" + suffix), Var("lane" + suffix)
         return For(y, rows, For(x, columns, For(lane, lanes, make(y, x * lanes + lane), VECTORIZE), UNROLL), UNROLL)
 
-    body = Alloc(acc, seq(
-        nest("_init", lambda y, x: Store(acc, (y, x), const(0.0, float32))),
-        For(k, depth, nest("", lambda y, x: Store(acc, (y, x), acc[y, x] + a[k, y] * b[k, x]))),
-        nest("_out", lambda y, x: Store(c, (y, x), acc[y, x]))))
+    body = Alloc(
+        acc,
+        seq(
+            nest("_init", lambda y, x: Store(acc, (y, x), const(0.0, float32))),
+            For(k, depth, nest("", lambda y, x: Store(acc, (y, x), acc[y, x] + a[k, y] * b[k, x]))),
+            nest("_out", lambda y, x: Store(c, (y, x), acc[y, x])),
+        ),
+    )
     return Program("tile", (a, b), (c,), body)
 
 
@@ -510,5 +578,8 @@ def test_errors() -> None:
 def test_nothing_warns() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check(elementwise(lambda x, y: Cast(x, float64) + Cast(y, float64), float32, SERIAL, out=float64),
-              sample(float32, (8,)), sample(float32, (8,)))
+        check(
+            elementwise(lambda x, y: Cast(x, float64) + Cast(y, float64), float32, SERIAL, out=float64),
+            sample(float32, (8,)),
+            sample(float32, (8,)),
+        )

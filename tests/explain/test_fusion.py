@@ -89,7 +89,9 @@ def test_a_difference_says_why(name):
 OURS = {
     "an output of the graph": lambda: graph_of(exp(relu(x)), relu(x)),
     "read outside of the kernel": lambda: graph_of(add(neg(relu(x)), x), matmul(relu(x), w)),
-    "which no data movement joins": lambda: graph_of(add(matmul(x, w), ops.Transpose()(input("t", TensorType(float32, (6, 4)))))),
+    "which no data movement joins": lambda: graph_of(
+        add(matmul(x, w), ops.Transpose()(input("t", TensorType(float32, (6, 4)))))
+    ),
     "keeps its shape": lambda: graph_of(add(ops.ReduceSum((0,))(x), y)),
 }
 
@@ -97,7 +99,12 @@ OURS = {
 @pytest.mark.parametrize("reason", OURS)
 def test_reasons_of_minicc(reason):
     made = compare_fusion(OURS[reason]())
-    edges = [fusion.Edge(i, n, made.partition, made.grouping) for n in operators(made.graph) for i in n.inputs if i in made.partition.of]
+    edges = [
+        fusion.Edge(i, n, made.partition, made.grouping)
+        for n in operators(made.graph)
+        for i in n.inputs
+        if i in made.partition.of
+    ]
     assert any(reason in e.why() for e in edges if not e.in_minicc), [e.why() for e in edges]
 
 
@@ -113,8 +120,10 @@ def test_an_operator_that_tvm_computes_in_several_groups_is_split(name):
     made = compare_fusion(graph_of(IN_PARTS[name]))
     assert {r.mark for r in made.regions} == {"split"}
     assert {e.producer for e in made.differences if e.is_within} == set(operators(made.graph))
-    assert ("minicc keeps it whole: GatherElements is one operator, and in one kernel. TVM does not: it computes GatherElements in "
-            "6 steps that it does not fuse into one group: less to minimum (elementwise), gather (opaque).") in made.reasons
+    assert (
+        "minicc keeps it whole: GatherElements is one operator, and in one kernel. TVM does not: it computes GatherElements in "
+        "6 steps that it does not fuse into one group: less to minimum (elementwise), gather (opaque)."
+    ) in made.reasons
 
 
 def test_the_text_shows_groups_that_end_no_operator():
@@ -144,8 +153,26 @@ def test_every_group_is_in_one_region():
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(graphs(max_nodes=8, names=[
-    "Relu", "Exp", "Add", "Mul", "Transpose", "Reshape", "ReduceSum", "ReduceMax", "Softmax", "MatMul", "Concat", "Slice", "Expand"]))
+@given(
+    graphs(
+        max_nodes=8,
+        names=[
+            "Relu",
+            "Exp",
+            "Add",
+            "Mul",
+            "Transpose",
+            "Reshape",
+            "ReduceSum",
+            "ReduceMax",
+            "Softmax",
+            "MatMul",
+            "Concat",
+            "Slice",
+            "Expand",
+        ],
+    )
+)
 def test_both_partitions_cover_every_operator_once_and_every_difference_has_a_reason(example):
     graph = before_fusion(example.graph)
     made = compare_fusion(graph)
@@ -169,7 +196,9 @@ def test_the_kernels_are_those_of_the_pipeline():
 
 def test_the_text_has_both_columns_and_the_reasons():
     text = str(compare_fusion(graph_of(exp(total(relu(x))), ops.Reshape((36,))(w))))
-    assert text == """\
+    assert (
+        text
+        == """\
 4 operators: 1 kernel and 1 view of minicc, 3 groups of TVM; 1 same, 1 split
 
               minicc                                                    TVM
@@ -184,12 +213,19 @@ Where they differ:
   1. n3 ReduceSum -> n4 Exp
      minicc fuses them: Exp is in the epilogue of ReduceSum, which is elementwise or broadcast and keeps the shape.
      TVM does not: nothing follows ReduceSum in its group, as its pattern is comm-reduce."""
+    )
 
 
 def test_regions_that_are_alike_stand_once_unless_all_are_asked_for():
     made = compare_fusion(graph_of(*[exp(total(ops.LeakyRelu(k / 8)(x))) for k in range(6)]))
-    assert made.text().count("leaky_relu_reduce_sum_exp") == 1 and "split 6x" in made.text() and "and 2 more" in made.text()
-    assert made.text(all_regions=True).count("leaky_relu_reduce_sum_exp") == 6 and "more" not in made.text(all_regions=True)
+    assert (
+        made.text().count("leaky_relu_reduce_sum_exp") == 1
+        and "split 6x" in made.text()
+        and "and 2 more" in made.text()
+    )
+    assert made.text(all_regions=True).count("leaky_relu_reduce_sum_exp") == 6 and "more" not in made.text(
+        all_regions=True
+    )
 
 
 def test_json_has_every_node_and_every_reason():

@@ -49,12 +49,18 @@ def test_an_edge_that_differs_is_fused_on_one_side_and_cut_on_the_other():
 def test_every_operator_lies_in_a_hull_and_the_reasons_beside_both_sides():
     """By the coordinates: boxes of operators have a height of 24, hulls round corners of 10."""
     tree = xml.fromstring(picture(two_convolutions()))
-    rects = [(r.get("rx"), r.get("height"), *(float(r.get(k)) for k in ("x", "y", "width", "height"))) for r in tree.iter(f"{SVG}rect") if r.get("x")]
+    rects = [
+        (r.get("rx"), r.get("height"), *(float(r.get(k)) for k in ("x", "y", "width", "height")))
+        for r in tree.iter(f"{SVG}rect")
+        if r.get("x")
+    ]
     hulls, boxes = [r[2:] for r in rects if r[0] == "10"], [r[2:] for r in rects if r[1] == "24"]
     assert len(boxes) == 2 * 8
     for x, y, w, h in boxes:
-        assert any(left <= x and x + w <= left + wide and top <= y and y + h <= top + high for left, top, wide, high in hulls)
-    heading, = [t for t in tree.iter(f"{SVG}text") if t.text == "Where they differ"]
+        assert any(
+            left <= x and x + w <= left + wide and top <= y and y + h <= top + high for left, top, wide, high in hulls
+        )
+    (heading,) = [t for t in tree.iter(f"{SVG}text") if t.text == "Where they differ"]
     assert max(x + w for x, _, w, _ in hulls) < float(heading.get("x")) < float(tree.get("width"))
 
 

@@ -20,7 +20,7 @@ ATTACKS = {  # an expression of C++ that is 1 where an attack goes through
     "a file is made beside the library": 'fopen("made", "w") != nullptr',
     "a command runs": 'system("touch PATH") == 0',
     "a process starts": "fork() >= 0",
-    "another program takes its place": "execl(\"/bin/true\", \"true\", (char*)0) == 0",
+    "another program takes its place": 'execl("/bin/true", "true", (char*)0) == 0',
     "a socket opens": "socket(2, 1, 0) >= 0",
     "the network is reached": "connect_to(PORT)",
     "the parent is killed": "kill(getppid(), 9) == 0",
@@ -97,7 +97,9 @@ def test_source_that_reads_files_is_refused_and_shows_nothing_of_them(text):
 
 def test_headers_of_cuda_are_what_is_emulated():
     out = np.zeros(1, np.int32)
-    EmulatedCode(f"#include <cuda_fp16.h>\n#include <cstdint>\n{KERNEL}", ["k"]).launch("k", (1, 1, 1), (1, 1, 1), 0, [out])
+    EmulatedCode(f"#include <cuda_fp16.h>\n#include <cstdint>\n{KERNEL}", ["k"]).launch(
+        "k", (1, 1, 1), (1, 1, 1), 0, [out]
+    )
     assert out == [1]
 
 
@@ -106,9 +108,9 @@ ENDS = {
     "_Exit(0);": r"got the exit status 0",
     "_Exit(3);": r"got the exit status 3",
     "signal_itself();": r"got the signal SIGKILL|it aborts|exit status",
-    "say(\"garbage\\n\");": r"got an answer that is none",
-    "say(\"[[[[[[[[[[\\n\");": r"got an answer that is none",
-    "for (;;) say(\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\");": r"got none after 1 seconds",
+    'say("garbage\\n");': r"got an answer that is none",
+    'say("[[[[[[[[[[\\n");': r"got an answer that is none",
+    'for (;;) say("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");': r"got none after 1 seconds",
     "for (int k = 0; k < 64; k++) ((volatile char*)(some = malloc(1ul << 30)))[5] = 1;": r"address that is no memory",
 }
 
@@ -122,14 +124,20 @@ def test_a_kernel_that_ends_its_process_or_never_ends_is_an_error(body, monkeypa
               f'extern "C" __global__ void bad(int* out) {{ {body} }}\n{KERNEL}').replace("asm_free", "count")  # fmt: skip
     code = EmulatedCode(source, ["bad", "k"])
     out = np.zeros(1, np.int32)
-    with monkeypatch.context() as patch, pytest.raises(BridgeError, match=r"launch\(bad.*: .*" + f"({ENDS[body]})" + r"[\s\S]*\nhint: "):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(BridgeError, match=r"launch\(bad.*: .*" + f"({ENDS[body]})" + r"[\s\S]*\nhint: "),
+    ):
         patch.setattr(emulate, "LAUNCH_SECONDS", 1)
         code.launch("bad", (1, 1, 1), (1, 1, 1), 0, [out])
     code.launch("k", (1, 1, 1), (1, 1, 1), 0, [out])  # in another process
     assert out == [1]
 
 
-@pytest.mark.parametrize("far, said", [(2, "one beside a buffer of 8 bytes"), (1 << 10, "no memory"), (-(1 << 12), "no memory"), (1 << 20, "no memory")])
+@pytest.mark.parametrize(
+    "far, said",
+    [(2, "one beside a buffer of 8 bytes"), (1 << 10, "no memory"), (-(1 << 12), "no memory"), (1 << 20, "no memory")],
+)
 def test_a_buffer_that_is_too_small_for_its_kernel_is_an_error(far, said):
     source = f'extern "C" __global__ void k(float* out, float* x) {{ out[{far}] = x[0]; }}'
     ports = Port("y", TensorType(float32, (2,)), 0), Port("x", TensorType(float32, (2,)), 1)
@@ -141,9 +149,14 @@ def test_a_buffer_that_is_too_small_for_its_kernel_is_an_error(far, said):
 
 def test_what_cannot_be_isolated_is_refused_unless_it_is_our_own(tmp_path, monkeypatch):
     script = tmp_path / "sandbox.py"
-    script.write_text(emulate.SANDBOX.read_text().replace('"x86_64": (', '"none": (').replace('"aarch64": (', '"nothing": ('))
+    script.write_text(
+        emulate.SANDBOX.read_text().replace('"x86_64": (', '"none": (').replace('"aarch64": (', '"nothing": (')
+    )
     monkeypatch.setattr(emulate, "SANDBOX", script)
-    with pytest.raises(BridgeError, match=r"expected a process that is isolated.*got none: filter_calls: .*not known here\nhint: on Linux"):
+    with pytest.raises(
+        BridgeError,
+        match=r"expected a process that is isolated.*got none: filter_calls: .*not known here\nhint: on Linux",
+    ):
         EmulatedCode(KERNEL, ["k"])
     out = np.zeros(1, np.int32)
     EmulatedCode(KERNEL, ["k"], trusted=True).launch("k", (1, 1, 1), (1, 1, 1), 0, [out])
@@ -152,7 +165,9 @@ def test_what_cannot_be_isolated_is_refused_unless_it_is_our_own(tmp_path, monke
 
 def test_no_process_is_left_when_a_session_is_closed():
     port = Port("y", TensorType(float32, (2,)), 0)
-    bundle = Bundle("b", (), (port,), (Buffer(8),), (Step("k", (KernelLaunch("k", (1, 1, 1), (1, 1, 1), 0, (0,)),)),), KERNEL)
+    bundle = Bundle(
+        "b", (), (port,), (Buffer(8),), (Step("k", (KernelLaunch("k", (1, 1, 1), (1, 1, 1), 0, (0,)),)),), KERNEL
+    )
     device = Emulated()
     with Session(bundle, device):
         process = device.code._children[0].process

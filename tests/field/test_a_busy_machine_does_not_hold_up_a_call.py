@@ -23,7 +23,15 @@ def test_idle_threads_spin_shortly_unless_the_environment_says_how_they_wait():
 
 
 def test_the_runtime_hears_of_it():
-    command = [sys.executable, "-c", "import os; from minicc.runtime import threads; threads.openmp(); print('GOMP_SPINCOUNT' in os.environ)"]
+    command = [
+        sys.executable,
+        "-c",
+        "import os; from minicc.runtime import threads; threads.openmp(); print('GOMP_SPINCOUNT' in os.environ)",
+    ]
     environ = {k: v for k, v in os.environ.items() if k not in config.WAITING}
-    done = subprocess.run(command, env={**environ, "OMP_DISPLAY_ENV": "VERBOSE"}, capture_output=True, text=True, check=True)
-    assert (f"GOMP_SPINCOUNT = '{config.SHORTLY['GOMP_SPINCOUNT']}'" in done.stderr) == ("gomp" in (threads.openmp_library() or "")) and done.stdout == "False\n"
+    done = subprocess.run(
+        command, env={**environ, "OMP_DISPLAY_ENV": "VERBOSE"}, capture_output=True, text=True, check=True
+    )
+    assert (f"GOMP_SPINCOUNT = '{config.SHORTLY['GOMP_SPINCOUNT']}'" in done.stderr) == (
+        "gomp" in (threads.openmp_library() or "")
+    ) and done.stdout == "False\n"

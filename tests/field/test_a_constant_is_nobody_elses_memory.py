@@ -73,8 +73,11 @@ KINDS = {
 }
 
 
-@given(st.sampled_from(sorted(KINDS)), st.sampled_from(["float32", "float64", "int8", "int64", "bool"]),
-       st.sampled_from([(), (1,), (3,), (2, 3)]))
+@given(
+    st.sampled_from(sorted(KINDS)),
+    st.sampled_from(["float32", "float64", "int8", "int64", "bool"]),
+    st.sampled_from([(), (1,), (3,), (2, 3)]),
+)
 def test_writing_to_what_a_constant_was_made_of_changes_nothing(kind, dtype, shape):
     owner = np.ones(shape, dtype)
     made = constant(KINDS[kind](owner))
@@ -127,8 +130,10 @@ def test_bfloat16_and_the_other_byte_order_keep_their_values():
         assert made is constant(np.array([1, 300], np.dtype(dtype).newbyteorder("=")))
 
 
-@pytest.mark.parametrize("value", [np.ma.array([1.0, 2.0], mask=[0, 1]), [np.ma.array([1.0], mask=[1])], np.ma.masked,
-                                   np.ma.array([1.0, 2.0])])
+@pytest.mark.parametrize(
+    "value",
+    [np.ma.array([1.0, 2.0], mask=[0, 1]), [np.ma.array([1.0], mask=[1])], np.ma.masked, np.ma.array([1.0, 2.0])],
+)
 def test_a_mask_is_refused(value):
     with pytest.raises(GraphError, match="without a mask, got a masked array") as caught:
         constant(value)
@@ -143,7 +148,17 @@ def passing() -> Graph:
     x = input("x", TensorType(float32, (2, 2)))
     c = constant(np.float32([[5, 6], [7, 8]]))
     y = ops.Neg()(x)
-    outputs = (x, ops.Reshape((4,))(x), ops.Transpose()(x), c, ops.Reshape((4,))(c), y, y, ops.Reshape((4,))(y), ops.Identity()(x))
+    outputs = (
+        x,
+        ops.Reshape((4,))(x),
+        ops.Transpose()(x),
+        c,
+        ops.Reshape((4,))(c),
+        y,
+        y,
+        ops.Reshape((4,))(y),
+        ops.Identity()(x),
+    )
     return Graph("main", (x,), outputs, tuple(f"y{n}" for n in range(len(outputs))))
 
 
@@ -166,5 +181,13 @@ def test_writing_to_a_result_changes_no_other_array(how):
     for got, want in zip(run(x), wanted, strict=True):
         np.testing.assert_array_equal(got, want)
     assert [w.ravel().tolist() for w in wanted] == [
-        [1, 2, 3, 4], [1, 2, 3, 4], [1, 3, 2, 4], [5, 6, 7, 8], [5, 6, 7, 8],
-        [-1, -2, -3, -4], [-1, -2, -3, -4], [-1, -2, -3, -4], [1, 2, 3, 4]]
+        [1, 2, 3, 4],
+        [1, 2, 3, 4],
+        [1, 3, 2, 4],
+        [5, 6, 7, 8],
+        [5, 6, 7, 8],
+        [-1, -2, -3, -4],
+        [-1, -2, -3, -4],
+        [-1, -2, -3, -4],
+        [1, 2, 3, 4],
+    ]

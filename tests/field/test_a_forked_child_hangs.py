@@ -102,7 +102,12 @@ def test_a_pickled_model_gives_the_same_answers_and_texts(model):
     back = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(back(X, X.T)[0], np.maximum(X @ X.T, 0))
     assert dict(back.stages) == dict(model.stages) and back.kernels == model.kernels
-    assert (back.inputs, back.outputs, back.arena_bytes, back.threads) == (model.inputs, model.outputs, model.arena_bytes, model.threads)
+    assert (back.inputs, back.outputs, back.arena_bytes, back.threads) == (
+        model.inputs,
+        model.outputs,
+        model.arena_bytes,
+        model.threads,
+    )
     assert back.compile_seconds == model.compile_seconds
 
 
@@ -110,8 +115,10 @@ def test_a_pickled_model_is_loaded_in_another_process(model, tmp_path):
     (tmp_path / "model").write_bytes(pickle.dumps(model))
     np.save(tmp_path / "x.npy", X)
     script = tmp_path / "load.py"
-    script.write_text("import pickle, sys, numpy as np\nfrom pathlib import Path\nhere = Path(sys.argv[1])\n"
-                      "exe, x = pickle.loads((here / 'model').read_bytes()), np.load(here / 'x.npy')\nnp.save(here / 'y.npy', exe(x, x.T)[0])\n")
+    script.write_text(
+        "import pickle, sys, numpy as np\nfrom pathlib import Path\nhere = Path(sys.argv[1])\n"
+        "exe, x = pickle.loads((here / 'model').read_bytes()), np.load(here / 'x.npy')\nnp.save(here / 'y.npy', exe(x, x.T)[0])\n"
+    )
     subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, timeout=120)
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), np.maximum(X @ X.T, 0))
 
@@ -148,4 +155,9 @@ def test_a_graph_of_any_depth_is_pickled_and_copied_with_its_spans():
         spans[n] = Span("m.onnx", f"node{k}", n.op.name, k)
     graph = Graph("deep", (x,), (n, x), ("y", "z"), spans)
     for back in (pickle.loads(pickle.dumps(graph)), copy.deepcopy(graph)):
-        assert (back.inputs, back.outputs, back.output_names, back.spans) == (graph.inputs, graph.outputs, ("y", "z"), spans)
+        assert (back.inputs, back.outputs, back.output_names, back.spans) == (
+            graph.inputs,
+            graph.outputs,
+            ("y", "z"),
+            spans,
+        )

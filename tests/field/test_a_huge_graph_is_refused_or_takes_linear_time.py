@@ -22,13 +22,20 @@ from minicc.types import TensorType, float32
 
 
 def model(nodes, outputs, inputs=("x",), initializers=()):
-    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4] if "n" in name else [4]) for name in inputs]
-    graph = helper.make_graph(nodes, "net", infos, [helper.make_tensor_value_info(o, TensorProto.FLOAT, None) for o in outputs], initializers)
+    infos = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4] if "n" in name else [4]) for name in inputs
+    ]
+    graph = helper.make_graph(
+        nodes, "net", infos, [helper.make_tensor_value_info(o, TensorProto.FLOAT, None) for o in outputs], initializers
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def chain(n):
-    return model([helper.make_node(("Relu", "Neg", "Tanh")[k % 3], [f"v{k}" if k else "x"], [f"v{k + 1}"]) for k in range(n)], [f"v{n}"])
+    return model(
+        [helper.make_node(("Relu", "Neg", "Tanh")[k % 3], [f"v{k}" if k else "x"], [f"v{k + 1}"]) for k in range(n)],
+        [f"v{n}"],
+    )
 
 
 def reversed_chain(n):
@@ -53,17 +60,25 @@ def ladder(n):
 
 
 def many_outputs(n):
-    return model([helper.make_node("Elu", ["x"], [f"v{k}"], alpha=float(k)) for k in range(n)], [f"v{k}" for k in range(n)])
+    return model(
+        [helper.make_node("Elu", ["x"], [f"v{k}"], alpha=float(k)) for k in range(n)], [f"v{k}" for k in range(n)]
+    )
 
 
 def many_inputs(n):
     names = [f"x{k}" for k in range(n)]
-    return model([helper.make_node("Neg", [name], [f"y{name}"]) for name in names], [f"y{name}" for name in names], names)
+    return model(
+        [helper.make_node("Neg", [name], [f"y{name}"]) for name in names], [f"y{name}" for name in names], names
+    )
 
 
 def many_initializers(n):
     weights = [numpy_helper.from_array(np.full(4, k, np.float32), f"w{k}") for k in range(n)]
-    return model([helper.make_node("Add", [f"s{k}" if k else "x", f"w{k}"], [f"s{k + 1}"]) for k in range(n)], [f"s{n}"], initializers=weights)
+    return model(
+        [helper.make_node("Add", [f"s{k}" if k else "x", f"w{k}"], [f"s{k + 1}"]) for k in range(n)],
+        [f"s{n}"],
+        initializers=weights,
+    )
 
 
 def dead(n):
@@ -81,7 +96,9 @@ def work(proto) -> int:
     return pstats.Stats(profile).total_calls
 
 
-@pytest.mark.parametrize("make", [chain, reversed_chain, fan, ladder, many_outputs, many_inputs, many_initializers, dead])
+@pytest.mark.parametrize(
+    "make", [chain, reversed_chain, fan, ladder, many_outputs, many_inputs, many_initializers, dead]
+)
 def test_twice_the_nodes_take_twice_the_work(make):
     work(make(10))  # tables that are made once
     small, large = work(make(150)), work(make(300))
@@ -90,7 +107,12 @@ def test_twice_the_nodes_take_twice_the_work(make):
 
 def test_symbols_of_one_name_are_many_quickly():
     infos = [helper.make_tensor_value_info(f"x{k}", TensorProto.FLOAT, ["?" * (k + 1) + "n"]) for k in range(400)]
-    graph = helper.make_graph([helper.make_node("Neg", ["x0"], ["y"])], "net", infos, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
+    graph = helper.make_graph(
+        [helper.make_node("Neg", ["x0"], ["y"])],
+        "net",
+        infos,
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     assert len(load(proto).symbols) == 400
 
@@ -114,7 +136,9 @@ def encoded(field: int, content: bytes) -> bytes:
 def test_a_million_nodes_are_refused_at_once(tmp_path):
     node = encoded(1, helper.make_node("Neg", ["x"], ["y"]).SerializeToString())
     rest = model([], ["y"]).graph.SerializeToString()
-    whole = helper.make_model(helper.make_graph([], "net", [], []), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    whole = helper.make_model(
+        helper.make_graph([], "net", [], []), opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    )
     whole.ClearField("graph")
     (tmp_path / "m.onnx").write_bytes(whole.SerializeToString() + encoded(7, node * 10**6 + rest))
     profile = cProfile.Profile()

@@ -28,12 +28,24 @@ def refused_at_once(make, match):
     assert time.process_time() - start < 5  # no minutes of work before it
 
 
-@pytest.mark.parametrize(("text", "what"), [
-    (f"graph g(x: float32[{HUGE},4]) {{\n  %0 = Relu(x) : float32[{HUGE},4]\n  return y=%0\n}}", "inputs 1.6 TB, outputs 1.6 TB"),
-    (f"graph g(x: float32[1,4]) {{\n  %0 = Expand(shape=({HUGE}, 4))(x) : float32[{HUGE},4]\n  return y=%0\n}}", "outputs 1.6 TB"),
-    (f"graph g(x: float32[{10**6},1], y: float32[1,{10**6}]) {{\n  %0 = MatMul(x, y) : float32[{10**6},{10**6}]\n"
-     f"  %1 = Softmax(axis=1)(%0) : float32[{10**6},{10**6}]\n  return y=%1\n}}", "outputs 4 TB"),
-])
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (
+            f"graph g(x: float32[{HUGE},4]) {{\n  %0 = Relu(x) : float32[{HUGE},4]\n  return y=%0\n}}",
+            "inputs 1.6 TB, outputs 1.6 TB",
+        ),
+        (
+            f"graph g(x: float32[1,4]) {{\n  %0 = Expand(shape=({HUGE}, 4))(x) : float32[{HUGE},4]\n  return y=%0\n}}",
+            "outputs 1.6 TB",
+        ),
+        (
+            f"graph g(x: float32[{10**6},1], y: float32[1,{10**6}]) {{\n  %0 = MatMul(x, y) : float32[{10**6},{10**6}]\n"
+            f"  %1 = Softmax(axis=1)(%0) : float32[{10**6},{10**6}]\n  return y=%1\n}}",
+            "outputs 4 TB",
+        ),
+    ],
+)
 def test_a_model_larger_than_the_machine(text, what):
     graph = parse(text)
     start = time.process_time()
@@ -44,15 +56,21 @@ def test_a_model_larger_than_the_machine(text, what):
 
 def test_intermediate_values_count_too(monkeypatch):
     n = 2000
-    graph = parse(f"graph g(x: float32[{n},1], y: float32[1,{n}]) {{\n  %0 = MatMul(x, y) : float32[{n},{n}]\n"
-                  f"  %1 = MatMul(%0, x) : float32[{n},1]\n  return y=%1\n}}")
+    graph = parse(
+        f"graph g(x: float32[{n},1], y: float32[1,{n}]) {{\n  %0 = MatMul(x, y) : float32[{n},{n}]\n"
+        f"  %1 = MatMul(%0, x) : float32[{n},1]\n  return y=%1\n}}"
+    )
     monkeypatch.setattr(memory, "installed", lambda: 10**6)
     refused_at_once(lambda: minicc.compile(graph), "expected a need of at most 1 MB of memory, got 16")
 
 
 def test_a_call_needs_what_is_free_now(monkeypatch):
     n = 8192
-    exe = minicc.compile(parse(f"graph g(x: float32[1,{n}], y: float32[{n},1]) {{\n  %0 = Add(x, y) : float32[{n},{n}]\n  return y=%0\n}}"))
+    exe = minicc.compile(
+        parse(
+            f"graph g(x: float32[1,{n}], y: float32[{n},1]) {{\n  %0 = Add(x, y) : float32[{n},{n}]\n  return y=%0\n}}"
+        )
+    )
     monkeypatch.setattr(memory, "available", lambda: 100 << 20)
     x = np.zeros((1, n), np.float32)
     refused_at_once(lambda: exe(x, x.T), r"g\(\.\.\.\): expected a need of at most 104.9 MB of memory, got 268.4 MB")
@@ -74,8 +92,12 @@ def test_the_command_says_so_before_it_compiles(tmp_path):
     y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["batch", 64])
     model = onnx.helper.make_model(onnx.helper.make_graph([onnx.helper.make_node("Exp", ["x"], ["y"])], "g", [x], [y]))
     onnx.save(model, tmp_path / "m.onnx")
-    done = subprocess.run([sys.executable, "-m", "minicc", "run", str(tmp_path / "m.onnx"), "--dim", f"batch={HUGE // 10}"],
-                          capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-m", "minicc", "run", str(tmp_path / "m.onnx"), "--dim", f"batch={HUGE // 10}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 2 and done.stderr.startswith("TooLargeError: compile(g): expected a need of at most")
     assert "inputs 2.56 TB, outputs 2.56 TB" in done.stderr and "hint: " in done.stderr
 

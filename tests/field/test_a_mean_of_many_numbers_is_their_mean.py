@@ -36,7 +36,10 @@ def model(op, inputs, constants=(), **attributes):
     """A file of one node."""
     names = [f"x{n}" for n in range(len(inputs))]
     kept = [onnx.numpy_helper.from_array(np.asarray(c), f"c{n}") for n, c in enumerate(constants)]
-    kinds = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape) for n, x in zip(names, inputs, strict=True)]
+    kinds = [
+        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
+        for n, x in zip(names, inputs, strict=True)
+    ]
     result = helper.make_tensor_value_info("y", kinds[0].type.tensor_type.elem_type, None)
     node = helper.make_node(op, [*names, *[k.name for k in kept]], ["y"], **attributes)
     graph = helper.make_graph([node], "sum", kinds, [result], kept)
@@ -65,7 +68,9 @@ def test_instance_normalization_of_a_bright_image():
 def test_layer_normalization_over_three_axes():
     x = near(100, 16, 256, 256)
     inputs = [x, np.ones(x.shape, np.float32)]
-    np.testing.assert_allclose(run(model("LayerNormalization", inputs, axis=0), inputs), standardised(x, (0, 1, 2)), atol=2e-4)
+    np.testing.assert_allclose(
+        run(model("LayerNormalization", inputs, axis=0), inputs), standardised(x, (0, 1, 2)), atol=2e-4
+    )
 
 
 @pytest.mark.parametrize("shape", [(2, 10, 1000, 100), (1999993,)])
@@ -145,7 +150,9 @@ def judge(proto, inputs):
     graph = load(proto)
     (expected,), (bound,) = reference(graph, named)
     exact = expected.astype(np.float64)
-    (peer,) = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, named)
+    (peer,) = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"]).run(
+        None, named
+    )
     ours, theirs = (np.abs(y.astype(np.float64) - exact) for y in (run(proto, inputs), peer))
     last = epsilon(float32) * np.abs(exact)  # `expected` itself is rounded
     assert np.all((ours <= bound / 4) | (ours <= 2 * theirs.max() + last)), (ours / bound).max()
@@ -192,4 +199,10 @@ def test_every_set_of_axes_and_size_and_offset(data):
     for d in data.draw(st.permutations(range(rank))):
         shape[d] = data.draw(st.integers(1, room))
         room //= shape[d]
-    reduction(data.draw(st.sampled_from(REDUCTIONS)), shape, sorted(axes), data.draw(st.sampled_from((0, 1, 100, 1e4))), data.draw(st.booleans()))
+    reduction(
+        data.draw(st.sampled_from(REDUCTIONS)),
+        shape,
+        sorted(axes),
+        data.draw(st.sampled_from((0, 1, 100, 1e4))),
+        data.draw(st.booleans()),
+    )

@@ -25,7 +25,9 @@ def model(shape, scales=None, sizes=None, roi=None, opset=19, **attributes) -> b
     tensors = [helper.make_tensor(name, kind, [len(v)], v) for name, (kind, v) in given.items() if v is not None]
     names = ["x", *[name if v is not None else "" for name, (_, v) in given.items()]]
     info = [helper.make_tensor_value_info(name, 1, dims) for name, dims in (("x", shape), ("y", None))]
-    graph = helper.make_graph([helper.make_node("Resize", names, ["y"], **attributes)], "g", info[:1], info[1:], tensors)
+    graph = helper.make_graph(
+        [helper.make_node("Resize", names, ["y"], **attributes)], "g", info[:1], info[1:], tensors
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10).SerializeToString()
 
 
@@ -50,7 +52,9 @@ def exported(mode, align_corners=False, antialias=False):
 
 @pytest.mark.parametrize("attributes", [{}, {"nearest_mode": "floor"}])
 def test_the_last_sample_of_aligned_corners_is_the_last_element(attributes):
-    got = resized(np.float32([0, 1, 2]), mode="linear", coordinate_transformation_mode="align_corners", scales=[1.5], **attributes)
+    got = resized(
+        np.float32([0, 1, 2]), mode="linear", coordinate_transformation_mode="align_corners", scales=[1.5], **attributes
+    )
     np.testing.assert_allclose(got, [0, 2 / 3, 4 / 3, 2], rtol=1e-6)
 
 
@@ -83,7 +87,9 @@ IMAGES = [
 
 @pytest.mark.parametrize(("mode", "align_corners", "grid", "expected"), LINES)
 def test_a_line_is_resized_as_torch_does_it(mode, align_corners, grid, expected):
-    np.testing.assert_allclose(resized(SQUARES, **exported(mode, align_corners), **grid), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        resized(SQUARES, **exported(mode, align_corners), **grid), expected, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(("mode", "align_corners", "antialias", "grid", "expected"), IMAGES)
@@ -92,7 +98,9 @@ def test_an_image_is_resized_as_torch_does_it(mode, align_corners, antialias, gr
     np.testing.assert_allclose(got.ravel(), expected, rtol=1e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize(("size", "count", "number", "element"), [(2, 82, 41, 0), (3, 123, 82, 1), (4, 82, 41, 1), (3, 9, 3, 1)])
+@pytest.mark.parametrize(
+    ("size", "count", "number", "element"), [(2, 82, 41, 0), (3, 123, 82, 1), (4, 82, 41, 1), (3, 9, 3, 1)]
+)
 def test_the_nearest_element_is_that_of_torch_where_float32_decides(size, count, number, element):
     got = resized(np.arange(size, dtype=np.float32), sizes=[count], **exported("nearest"))
     assert got[number] == element
@@ -112,7 +120,14 @@ def test_the_reference_of_onnx_is_followed_where_its_tests_pin_it():
 
 # ---- a sweep beside onnxruntime ------------------------------------------------------------------
 
-TRANSFORMS = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize")
+TRANSFORMS = (
+    "half_pixel",
+    "half_pixel_symmetric",
+    "pytorch_half_pixel",
+    "align_corners",
+    "asymmetric",
+    "tf_crop_and_resize",
+)
 SCALES = (0.3, 0.5, 0.6, 0.7, 0.8, 1.0, 1.1, 1.3, 1.5, 1.7, 2.0, 2.6, 3.0, 3.3)
 
 
@@ -128,7 +143,10 @@ def draw(source: random.Random):
     if mode == "cubic":
         drawn |= {"exclude_outside": source.randint(0, 1), "cubic_coeff_a": source.choice([-0.75, -0.5, -0.6])}
     if where == "tf_crop_and_resize":
-        starts, ends = [source.choice([0, 0.1, 0.25, -0.2]) for _ in spatial], [source.choice([1, 0.8, 0.6, 1.3]) for _ in spatial]
+        starts, ends = (
+            [source.choice([0, 0.1, 0.25, -0.2]) for _ in spatial],
+            [source.choice([1, 0.8, 0.6, 1.3]) for _ in spatial],
+        )
         drawn |= {"roi": starts + ends, "extrapolation_value": 7.0}
     if source.random() < 0.5:
         drawn["scales"] = [max(source.choice(SCALES), 1.001 / d) for d in spatial]
@@ -167,7 +185,7 @@ def test_any_resize_agrees_with_onnxruntime(seed):
         if departs(op, graph.inputs[0].type):
             continue
         try:
-            expected, = runtime.InferenceSession(content).run(None, {"x": x})
+            (expected,) = runtime.InferenceSession(content).run(None, {"x": x})
         except runtime.capi.onnxruntime_pybind11_state.Fail:
             continue  # it has no kernel for some ranks
         np.testing.assert_allclose(op(x), expected, rtol=2e-4, atol=2e-4, err_msg=f"{op} of {shape}")
@@ -178,7 +196,9 @@ def test_any_resize_agrees_with_onnxruntime(seed):
 def test_the_loop_program_of_a_resize_agrees():
     x = np.random.default_rng(0).standard_normal((2, 5)).astype(np.float32)
     for where in TRANSFORMS:
-        op = ops.Resize(scales=(1.5, 0.7), roi=(0.1, 0.0, 0.9, 1.2), mode="linear", coordinate_transformation_mode=where)
+        op = ops.Resize(
+            scales=(1.5, 0.7), roi=(0.1, 0.0, 0.9, 1.2), mode="linear", coordinate_transformation_mode=where
+        )
         made = graph_of(op, [x])
         np.testing.assert_allclose(STAGES["loop"](made.graph, made.inputs)["y"], op(x), rtol=1e-5, atol=1e-5)
 
@@ -187,7 +207,9 @@ def test_the_loop_program_of_a_resize_agrees():
     ("round_prefer_floor", [0, 0, 1, 1, 2, 2]), ("round_prefer_ceil", [0, 1, 1, 2, 2, 2]), ("floor", [0, 0, 1, 1, 2, 2]), ("ceil", [0, 1, 1, 2, 2, 2]),
 ])  # fmt: skip
 def test_in_the_middle_the_rounding_decides(rounding, expected):
-    got = resized(np.float32([0, 1, 2]), scales=[2.0], coordinate_transformation_mode="asymmetric", nearest_mode=rounding)
+    got = resized(
+        np.float32([0, 1, 2]), scales=[2.0], coordinate_transformation_mode="asymmetric", nearest_mode=rounding
+    )
     np.testing.assert_array_equal(got, expected)
 
 
@@ -196,5 +218,7 @@ def test_in_the_middle_the_rounding_decides(rounding, expected):
 ])  # fmt: skip
 def test_elsewhere_the_nearest_is_taken(rounding, expected):
     """Samples at 0, 1/3, 2/3 and 1."""
-    got = resized(np.float32([0, 1, 2]), scales=[3.0], coordinate_transformation_mode="asymmetric", nearest_mode=rounding)
+    got = resized(
+        np.float32([0, 1, 2]), scales=[3.0], coordinate_transformation_mode="asymmetric", nearest_mode=rounding
+    )
     np.testing.assert_array_equal(got[:4], expected)

@@ -68,6 +68,7 @@ def test_the_deviation_in_a_window_is_that_of_epsilon(window: int, image: int) -
 
 def test_the_deviation_in_a_padded_window_is_no_nan() -> None:
     """The guard of the padding is around the product, and is proven away inside of the image."""
+
     def deviation(x: Node) -> Node:
         pool = ops.AveragePool((3, 3), (2, 2), (1, 1, 1, 1))
         e = pool(x)
@@ -98,7 +99,7 @@ def test_attention_of_padding_is_uniform(n: int) -> None:
         np.testing.assert_allclose(got[2], np.full(n, 1 / n), rtol=1e-6)
         wide = np.exp(scores[1, : n // 2].astype(np.float64) * F32(0.17677669))
         np.testing.assert_allclose(got[1, : n // 2], wide / wide.sum(), rtol=1e-5)
-        assert not got[1, n // 2:].any()
+        assert not got[1, n // 2 :].any()
 
 
 def test_a_row_of_minus_infinity_is_nan_as_in_onnxruntime_and_numpy() -> None:

@@ -75,7 +75,11 @@ def test_pools_of_extreme_attributes_agree_with_their_formula(seed):
         counts = MaxPool(**fields).infer(TensorType(float32, x.shape)).shape[2:]
         if not 0 < np.prod(counts) < 200:
             continue
-        for op in (MaxPool(**fields), MaxPoolIndices(**fields), AveragePool(**fields, count_include_pad=source.random() < 0.5)):
+        for op in (
+            MaxPool(**fields),
+            MaxPoolIndices(**fields),
+            AveragePool(**fields, count_include_pad=source.random() < 0.5),
+        ):
             expected = pooled(op, x[0, 0], counts)[{MaxPool: 0, MaxPoolIndices: 1, AveragePool: 2}[type(op)]]
             made = graph_of(op, [x])
             for stage in ("numpy", "loop", "llvm") if number % 10 == 0 else ("numpy", "loop"):
@@ -117,18 +121,27 @@ def test_convolutions_of_extreme_attributes_agree_with_their_formula(seed):
         made = graph_of(op, [x, w])
         expected = convolved(op, x[0], w, counts)
         for stage in ("numpy", "loop", "llvm") if number % 10 == 0 else ("numpy", "loop"):
-            np.testing.assert_allclose(STAGES[stage](made.graph, made.inputs)["y"][0], expected, rtol=1e-9, atol=1e-9, err_msg=f"{op} by {stage}")
+            np.testing.assert_allclose(
+                STAGES[stage](made.graph, made.inputs)["y"][0],
+                expected,
+                rtol=1e-9,
+                atol=1e-9,
+                err_msg=f"{op} by {stage}",
+            )
         compared += 1
     assert compared > 8
 
 
-@pytest.mark.parametrize(("op", "size", "taps", "expected"), [
-    (ConvTranspose((10**9,), (10**9, 0)), 2, 1, [2]),
-    (ConvTranspose((HUGE,), (0, 0)), 1, 3, [1, 1, 1]),
-    (ConvTranspose((1,), (10**9 - 1, 0), (10**9,)), 2, 2, [0, 1, 2]),
-    (ConvTranspose((1,), (0, 0), (HUGE,)), 2, 1, [1, 2]),
-    (ConvTranspose((10**9,), (10**9 - 2, 10**9)), 3, 1, [0, 0, 2]),
-])
+@pytest.mark.parametrize(
+    ("op", "size", "taps", "expected"),
+    [
+        (ConvTranspose((10**9,), (10**9, 0)), 2, 1, [2]),
+        (ConvTranspose((HUGE,), (0, 0)), 1, 3, [1, 1, 1]),
+        (ConvTranspose((1,), (10**9 - 1, 0), (10**9,)), 2, 2, [0, 1, 2]),
+        (ConvTranspose((1,), (0, 0), (HUGE,)), 2, 1, [1, 2]),
+        (ConvTranspose((10**9,), (10**9 - 2, 10**9)), 3, 1, [0, 0, 2]),
+    ],
+)
 def test_a_transposed_convolution_stores_nothing_that_it_crops(op, size, taps, expected):
     x, w = np.arange(1, size + 1, dtype=np.float64).reshape(1, 1, size), np.ones((1, 1, taps))
     made = graph_of(op, [x, w])
@@ -141,14 +154,18 @@ def test_the_pool_of_an_exported_efficientnet():
     x = np.random.default_rng(0).standard_normal((1, 8, 7, 7)).astype(np.float32)
     for kernel in (1280, 10**12):
         made = graph_of(AveragePool((kernel, kernel), (kernel, kernel), ceil_mode=True), [x])
-        np.testing.assert_allclose(STAGES["llvm"](made.graph, made.inputs)["y"], x.mean((2, 3), keepdims=True), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            STAGES["llvm"](made.graph, made.inputs)["y"], x.mean((2, 3), keepdims=True), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_the_loops_of_a_kernel_are_those_of_the_data():
     """The extents of the program, not its time: 13 taps of 511 meet 7 elements, and 7 of 1,000 at most in one window."""
     for op, axis, extent in ((MaxPool((511,), padding=(255, 255)), "kw", 13), (MaxPool((1000,), padding=(999, 999)), "kw", 7),
                              (Conv(padding=(255, 255)), "kw", 13), (MaxPool((10**12,)), "kw", 7)):  # fmt: skip
-        tensors = [te.placeholder(shape, "float32", name=name) for name, shape in (("x", (1, 1, 7)), ("w", (1, 1, 511)))]
+        tensors = [
+            te.placeholder(shape, "float32", name=name) for name, shape in (("x", (1, 1, 7)), ("w", (1, 1, 511)))
+        ]
         tensors = tensors[: 2 if op.name == "Conv" else 1]
         output = op.compute(*tensors)
         assert f"for {axis} in range({extent}):" in str(lower([output], [*tensors, output]).program)

@@ -53,9 +53,15 @@ def test_in_every_way_to_call_a_model(two, case):
     proto = network(two)
     graph, exe = load(proto), minicc.compile(load(proto))
     feeds = dict.fromkeys(names, X)
-    bundle = Bundle("net", tuple(Port(n, TensorType(float32, (2,)), k) for k, n in enumerate(graph.input_names)), (), (), (), "")
-    for run in (lambda: exe.run(feeds), lambda: backend.prepare(proto).run(feeds), lambda: evaluate(graph, feeds),
-                lambda: checked(bundle, feeds)):
+    bundle = Bundle(
+        "net", tuple(Port(n, TensorType(float32, (2,)), k) for k, n in enumerate(graph.input_names)), (), (), (), ""
+    )
+    for run in (
+        lambda: exe.run(feeds),
+        lambda: backend.prepare(proto).run(feeds),
+        lambda: evaluate(graph, feeds),
+        lambda: checked(bundle, feeds),
+    ):
         with pytest.raises((RunError, GraphError)) as caught:
             run()
         assert shown(message, names) in str(caught.value) and caught.value.hint
@@ -68,7 +74,9 @@ def test_in_a_file_of_arrays(case, command, tmp_path, monkeypatch, capsys):
     names, _, message = WRONG[case]
     np.savez(tmp_path / "in.npz", **dict.fromkeys(names, X))
     arguments = ["--with", "numpy"] if command == "compare" else []
-    monkeypatch.setattr(sys, "argv", ["minicc", command, str(tmp_path / "net.onnx"), "--inputs", str(tmp_path / "in.npz"), *arguments])
+    monkeypatch.setattr(
+        sys, "argv", ["minicc", command, str(tmp_path / "net.onnx"), "--inputs", str(tmp_path / "in.npz"), *arguments]
+    )
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
@@ -93,11 +101,16 @@ def test_what_has_no_names(feeds):
 def test_names_of_shapes_and_symbols_are_suggested():
     x = input("pixel_values", TensorType(float32, (Symbol("batch"), 2)))
     graph = Graph("main", (x,), (ops.Neg()(x),), ("y",))
-    for call in (lambda: bind(graph, shapes={"Pixel_Values": (1, 2)}), lambda: bind(graph, values={"pixel_value": X}),
-                 lambda: bind(graph, dims={"Batch": 1})):
+    for call in (
+        lambda: bind(graph, shapes={"Pixel_Values": (1, 2)}),
+        lambda: bind(graph, values={"pixel_value": X}),
+        lambda: bind(graph, dims={"Batch": 1}),
+    ):
         with pytest.raises(GraphError) as caught:
             call()
-        assert "did you mean" in caught.value.hint and ("batch" in caught.value.hint or "pixel_values" in caught.value.hint)
+        assert "did you mean" in caught.value.hint and (
+            "batch" in caught.value.hint or "pixel_values" in caught.value.hint
+        )
 
 
 def test_the_nearest_name():

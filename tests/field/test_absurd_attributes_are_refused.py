@@ -12,19 +12,8 @@ import pytest
 
 from minicc.errors import MiniccError, TypeInferenceError
 from minicc.ir.node import replace
-from minicc.ops import (
-    LRN,
-    AveragePool,
-    ConstantOfShape,
-    Conv,
-    Expand,
-    MaxPoolIndices,
-    MeanVarianceNormalization,
-    Range,
-    Resize,
-    Split,
-    Tile,
-)
+from minicc.ops import LRN, AveragePool, ConstantOfShape, Conv, Expand, MaxPoolIndices, MeanVarianceNormalization, Range
+from minicc.ops import Resize, Split, Tile
 from minicc.ops.base import REGISTRY
 from minicc.testing.draws import drawn, graph_of
 from minicc.testing.oracle import STAGES
@@ -48,7 +37,11 @@ def absurd(value):
     first = value[0] if value else 0
     lists = [(), (*value, first), value[:-1]]
     if isinstance(first, (int, float)):
-        lists += [(*value[:i], n, *value[i + 1 :]) for i in range(len(value)) for n in (INTEGERS if isinstance(first, int) else NUMBERS)]
+        lists += [
+            (*value[:i], n, *value[i + 1 :])
+            for i in range(len(value))
+            for n in (INTEGERS if isinstance(first, int) else NUMBERS)
+        ]
     return lists
 
 
@@ -96,7 +89,12 @@ def test_a_window_of_channels_is_no_longer_than_the_channels():
 
 def test_what_is_empty_costs_nothing():
     assert Tile((2**31, 0))(np.zeros((3, 5))).shape == (3 * 2**31, 0)
-    assert Conv(dilation=(2**31, 2), auto_pad="SAME_LOWER")(np.zeros((0, 2, 4, 5)), np.zeros((4, 2, 2, 1))).shape == (0, 4, 4, 5)
+    assert Conv(dilation=(2**31, 2), auto_pad="SAME_LOWER")(np.zeros((0, 2, 4, 5)), np.zeros((4, 2, 2, 1))).shape == (
+        0,
+        4,
+        4,
+        5,
+    )
     assert AveragePool((2,), padding=(1, 1))(np.zeros((0, 2, 4), np.float32)).shape == (0, 2, 5)
 
 

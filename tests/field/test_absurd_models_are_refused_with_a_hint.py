@@ -25,7 +25,17 @@ COUNT = 6  # wrong models of each operator
 ATTRIBUTES = (-7, 2**40, 0, -1.5, float("nan"), "", "bogus", b"\xff", [], [0], [-1, -1], [2**62, 1], [1, 2, 3, 4, 5, 6, 7, 8], [0.5],
               ["bogus"], np.zeros((0,), np.float32), np.int64(-3))  # fmt: skip
 NUMBERS = (99, -99, 2**62, -(2**63), 0, -1)
-TYPES = (0, 99, TensorProto.STRING, TensorProto.BOOL, TensorProto.INT64, TensorProto.FLOAT, TensorProto.COMPLEX64, TensorProto.FLOAT16, TensorProto.UINT8)
+TYPES = (
+    0,
+    99,
+    TensorProto.STRING,
+    TensorProto.BOOL,
+    TensorProto.INT64,
+    TensorProto.FLOAT,
+    TensorProto.COMPLEX64,
+    TensorProto.FLOAT16,
+    TensorProto.UINT8,
+)
 
 
 SHAPES = {"Gemm": [(2, 3), (3, 4)], "BatchNormalization": [(1, 2, 4, 4), (2,), (2,), (2,), (2,)], "Conv": [(1, 2, 4, 4), (3, 2, 2, 2)],
@@ -38,7 +48,9 @@ FIRST = ("tensor(float)", "tensor(int64)", "tensor(uint8)", "tensor(bool)", "ten
 
 def types_of(schema, formal):
     """The element type that an input has here: the first of the usual ones that it may have."""
-    allowed = next((c.allowed_type_strs for c in schema.type_constraints if c.type_param_str == formal.type_str), [formal.type_str])
+    allowed = next(
+        (c.allowed_type_strs for c in schema.type_constraints if c.type_param_str == formal.type_str), [formal.type_str]
+    )
     word = next((w for w in FIRST if w in allowed), "tensor(float)")
     return getattr(TensorProto, word[7:-1].upper())
 
@@ -48,8 +60,10 @@ def plain_model(name):
     """A model of one node: all that its operator requires, in usual types and shapes. Most are sound."""
     opset = {"Upsample": 9}.get(name, 18) if defs.has(name, 18) or name == "Upsample" else NEWEST
     schema = defs.get_schema(name, opset, "")
-    inputs = [helper.make_tensor_value_info(f"x{k}", types_of(schema, formal), SHAPES.get(name, [(1, 2, 4, 4)] * 9)[k])
-              for k, formal in enumerate(schema.inputs[: max(schema.min_input, min(1, schema.max_input))])]
+    inputs = [
+        helper.make_tensor_value_info(f"x{k}", types_of(schema, formal), SHAPES.get(name, [(1, 2, 4, 4)] * 9)[k])
+        for k, formal in enumerate(schema.inputs[: max(schema.min_input, min(1, schema.max_input))])
+    ]
     given = {a.name: WORDS.get(a.name, 0) for a in schema.attributes.values() if a.required}
     node = helper.make_node(name, [i.name for i in inputs], ["y"], **given)
     graph = helper.make_graph([node], "net", inputs, [onnx.ValueInfoProto(name="y")])
@@ -63,8 +77,15 @@ def set_shape(info, dims):
 def wrong_input(model, draw):
     node, names = model.graph.node[0], list(model.graph.node[0].input)
     change = draw.choice(("drop", "more", "rename", "none", "itself", "swap", "twice"))
-    changed = {"drop": names[:-1], "more": names + names[-1:] * 9, "rename": [*names[:-1], "nowhere"], "none": [""] * len(names),
-               "itself": [*names[:-1], node.output[0]], "swap": names[::-1], "twice": names[:1] * len(names)}[change]
+    changed = {
+        "drop": names[:-1],
+        "more": names + names[-1:] * 9,
+        "rename": [*names[:-1], "nowhere"],
+        "none": [""] * len(names),
+        "itself": [*names[:-1], node.output[0]],
+        "swap": names[::-1],
+        "twice": names[:1] * len(names),
+    }[change]
     del node.input[:]
     node.input.extend(changed)
 
@@ -73,7 +94,12 @@ def wrong_shape(model, draw):
     info = draw.choice(model.graph.input)
     dims = [d.dim_value for d in info.type.tensor_type.shape.dim]
     k = draw.randrange(len(dims) + 1)
-    set_shape(info, draw.choice(([], [*dims, 3], dims[:-1], [*dims[:k], draw.choice((0, 1, 7, -5, 2**40, "n", "")), *dims[k + 1 :]], None)))
+    set_shape(
+        info,
+        draw.choice(
+            ([], [*dims, 3], dims[:-1], [*dims[:k], draw.choice((0, 1, 7, -5, 2**40, "n", "")), *dims[k + 1 :]], None)
+        ),
+    )
 
 
 def wrong_type(model, draw):
@@ -86,7 +112,9 @@ def wrong_weight(model, draw):
     info = draw.choice(integers or model.graph.input)
     kind = np.int64 if integers else np.float32
     shape = draw.choice(((), (1,), (2,), (0,), (3, 2), (1, 1, 1, 1, 1, 1)))
-    tensor = numpy_helper.from_array(np.full(shape, draw.choice(NUMBERS if integers else (0.5, np.nan, -1e30)), kind), info.name)
+    tensor = numpy_helper.from_array(
+        np.full(shape, draw.choice(NUMBERS if integers else (0.5, np.nan, -1e30)), kind), info.name
+    )
     damage = draw.choice(("", "", "", "bytes", "dims", "type"))
     if damage == "bytes":
         tensor.raw_data = tensor.raw_data[:-1] + b"\0" * 3
@@ -147,7 +175,16 @@ def wrong_model(model, draw):
         model.ClearField("graph")
 
 
-KINDS = (wrong_input, wrong_shape, wrong_type, wrong_weight, wrong_attribute, wrong_attribute, wrong_output, wrong_model)
+KINDS = (
+    wrong_input,
+    wrong_shape,
+    wrong_type,
+    wrong_weight,
+    wrong_attribute,
+    wrong_attribute,
+    wrong_output,
+    wrong_model,
+)
 
 
 def wrong_models(name, count):
@@ -175,5 +212,6 @@ def refusal(model, whole):
 def test_a_wrong_model_works_or_is_refused_in_four_parts(name):
     for case, (kind, model) in enumerate(wrong_models(name, COUNT)):
         error = refusal(model, whole=case == 0)
-        assert error is None or (error.call and error.problem and error.where and error.hint), f"{kind}: {error}\n{onnx.printer.to_text(model)}"
-
+        assert error is None or (error.call and error.problem and error.where and error.hint), (
+            f"{kind}: {error}\n{onnx.printer.to_text(model)}"
+        )

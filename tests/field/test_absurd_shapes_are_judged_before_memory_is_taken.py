@@ -20,9 +20,13 @@ from minicc.types import TensorType, float32, int64
 
 
 def model(nodes, constants, inputs=(("x", TensorProto.FLOAT, [1, 3, 1, 1]),)):
-    graph = helper.make_graph(nodes, "net", [helper.make_tensor_value_info(*i) for i in inputs],
-                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-                              [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()])
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info(*i) for i in inputs],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
@@ -32,8 +36,13 @@ def of_shape(operator, shape):
 
 
 def of_range(start, limit, delta, dtype):
-    nodes = [helper.make_node("Range", ["a", "b", "c"], ["r"]), helper.make_node("Cast", ["r"], ["y"], to=TensorProto.FLOAT)]
-    return model(nodes, {name: np.array(value, dtype) for name, value in zip("abc", (start, limit, delta), strict=True)})
+    nodes = [
+        helper.make_node("Range", ["a", "b", "c"], ["r"]),
+        helper.make_node("Cast", ["r"], ["y"], to=TensorProto.FLOAT),
+    ]
+    return model(
+        nodes, {name: np.array(value, dtype) for name, value in zip("abc", (start, limit, delta), strict=True)}
+    )
 
 
 REFUSED = {
@@ -65,7 +74,11 @@ def test_a_shape_that_a_call_brings(shape):
     x, s = input("x", TensorType(float32, (1, 3))), input("s", TensorType(int64, (len(shape),)))
     graph = Graph("main", (x, s), (ops.Expand(OPERAND)(x, s),), ("y",))
     given = {"x": np.zeros((1, 3), np.float32), "s": np.int64(shape)}
-    for call in (minicc.compile(graph).run, lambda feeds: evaluate(graph, feeds), lambda feeds: bind(graph, values={"s": feeds["s"]})):
+    for call in (
+        minicc.compile(graph).run,
+        lambda feeds: evaluate(graph, feeds),
+        lambda feeds: bind(graph, values={"s": feeds["s"]}),
+    ):
         with pytest.raises(MiniccError, match="dimensions must not be negative"):
             call(given)
 
@@ -77,11 +90,14 @@ def total(op) -> Graph:
     return Graph("main", (), (ops.ReduceSum(keepdims=False)(make(op, ())),), ("y",))
 
 
-@pytest.mark.parametrize(("op", "right"), [
-    (ops.Range(0, LARGE, 1), LARGE * (LARGE - 1) // 2),
-    (ops.Range(LARGE, 0, -1), LARGE * (LARGE + 1) // 2),
-    (ops.ConstantOfShape((1000, LARGE // 1000), 3, int64), 3 * LARGE),
-])
+@pytest.mark.parametrize(
+    ("op", "right"),
+    [
+        (ops.Range(0, LARGE, 1), LARGE * (LARGE - 1) // 2),
+        (ops.Range(LARGE, 0, -1), LARGE * (LARGE + 1) // 2),
+        (ops.ConstantOfShape((1000, LARGE // 1000), 3, int64), 3 * LARGE),
+    ],
+)
 def test_what_is_too_large_to_fold_is_computed_where_it_is_read(op, right):
     tracemalloc.start()
     exe = minicc.compile(total(op))

@@ -124,12 +124,22 @@ BAD = {  # what is no [1, 2] in float32, and what the error says
     "one number": (lambda: 1.0, "shape (2,), got ()"),
     "no elements": (list, "shape (2,), got (0,)"),
     "a column": (lambda: np.float32([[1], [2]]), "shape (2,), got (2, 1)"),
-    "a tensor with a gradient": (lambda: Speaks(RuntimeError("Can't call numpy() on Tensor that requires grad."),
-                                                requires_grad=True), "x.detach()"),
-    "a bfloat16 tensor": (lambda: Speaks(TypeError("Got unsupported ScalarType BFloat16"), dtype="torch.bfloat16"), "ml_dtypes"),
-    "a sparse tensor": (lambda: Speaks(TypeError("can't convert Sparse layout tensor to numpy."), layout="torch.sparse_coo"),
-                        "x.to_dense()"),
-    "a tensor on a device": (lambda: Speaks(TypeError("can't convert cuda:0 device type tensor to numpy."), device="cuda:0"), "x.cpu()"),
+    "a tensor with a gradient": (
+        lambda: Speaks(RuntimeError("Can't call numpy() on Tensor that requires grad."), requires_grad=True),
+        "x.detach()",
+    ),
+    "a bfloat16 tensor": (
+        lambda: Speaks(TypeError("Got unsupported ScalarType BFloat16"), dtype="torch.bfloat16"),
+        "ml_dtypes",
+    ),
+    "a sparse tensor": (
+        lambda: Speaks(TypeError("can't convert Sparse layout tensor to numpy."), layout="torch.sparse_coo"),
+        "x.to_dense()",
+    ),
+    "a tensor on a device": (
+        lambda: Speaks(TypeError("can't convert cuda:0 device type tensor to numpy."), device="cuda:0"),
+        "x.cpu()",
+    ),
     "DLPack of a device": (lambda: Packed(ONE_TWO, (2, 0)), "got Packed"),
     "a broken sequence": (lambda: Deep(), "got Deep"),
     "an object that breaks without a word": (lambda: Speaks(ValueError()), "got Speaks: ValueError"),
@@ -159,7 +169,12 @@ def test_it_is_refused_in_four_parts(case):
         with pytest.raises(RunError) as caught:
             EXE(make())
     assert words in str(caught.value)
-    assert caught.value.call and "'x'" in caught.value.problem and "double(x: float32[2])" in caught.value.where and caught.value.hint
+    assert (
+        caught.value.call
+        and "'x'" in caught.value.problem
+        and "double(x: float32[2])" in caught.value.where
+        and caught.value.hint
+    )
 
 
 @pytest.mark.parametrize("case", [c for c in BAD if c not in ("one number", "no elements", "a column")])
@@ -195,18 +210,42 @@ def test_a_function_takes_arrays_only(case):
         assert "A" in caught.value.problem and caught.value.where and caught.value.hint
 
 
-@pytest.mark.parametrize(("dtype", "value", "right"), [
-    (int64, 2**62, 2**63 - 2**63 - 2**63), (uint64, 2**63 - 1, 2**64 - 2), (int8, 3, 6), (float16, 1.5, 3), (bfloat16, 1.5, 3),
-    (float32, float("inf"), float("inf")), (float32, np.float32(3), 6), (float32, np.array(3, np.float32), 6), (int64, True, 2),
-])
+@pytest.mark.parametrize(
+    ("dtype", "value", "right"),
+    [
+        (int64, 2**62, 2**63 - 2**63 - 2**63),
+        (uint64, 2**63 - 1, 2**64 - 2),
+        (int8, 3, 6),
+        (float16, 1.5, 3),
+        (bfloat16, 1.5, 3),
+        (float32, float("inf"), float("inf")),
+        (float32, np.float32(3), 6),
+        (float32, np.array(3, np.float32), 6),
+        (int64, True, 2),
+    ],
+)
 def test_one_number_is_a_scalar(dtype, value, right):
     x = input("x", TensorType(dtype, ()))
     got = minicc.compile(Graph("main", (x,), (ops.Add()(x, x),), ("y",)))(value)[0]
     assert got.shape == () and got.astype(object).item() == right
 
 
-@pytest.mark.parametrize(("dtype", "value"), [(int64, 1.5), (int64, float("nan")), (int8, 128), (uint64, -1), (boolean, 2), (float16, 1e6),
-                                              (bfloat16, 257), (float32, 2**63 - 1), (float16, 2049), (int64, np.float64(1)), (float32, 1e39)])
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        (int64, 1.5),
+        (int64, float("nan")),
+        (int8, 128),
+        (uint64, -1),
+        (boolean, 2),
+        (float16, 1e6),
+        (bfloat16, 257),
+        (float32, 2**63 - 1),
+        (float16, 2049),
+        (int64, np.float64(1)),
+        (float32, 1e39),
+    ],
+)
 def test_a_number_that_would_change_is_refused(dtype, value):
     x = input("x", TensorType(dtype, ()))
     exe = minicc.compile(Graph("main", (x,), (ops.Identity()(x),), ("y",)))
@@ -229,9 +268,15 @@ def test_tensors_of_torch():
 
     x = torch.tensor([1.0, 2.0])
     assert EXE(x)[0].tolist() == [2, 4] == EXE(torch.tensor([1, 2]))[0].tolist()
-    for value, hint in ((x.clone().requires_grad_(), "x.detach()"), (x.bfloat16(), "ml_dtypes"), (x.to_sparse(), "x.to_dense()"),
-                        (x.to_sparse_csr() if x.ndim > 1 else x.to_sparse(), "x.to_dense()"), (x.to("meta"), "x.cpu()"),
-                        ([x.clone().requires_grad_(), x], ""), (torch.complex(x, x), "x.real")):
+    for value, hint in (
+        (x.clone().requires_grad_(), "x.detach()"),
+        (x.bfloat16(), "ml_dtypes"),
+        (x.to_sparse(), "x.to_dense()"),
+        (x.to_sparse_csr() if x.ndim > 1 else x.to_sparse(), "x.to_dense()"),
+        (x.to("meta"), "x.cpu()"),
+        ([x.clone().requires_grad_(), x], ""),
+        (torch.complex(x, x), "x.real"),
+    ):
         with pytest.raises(RunError) as caught:
             EXE(value)
         assert hint in caught.value.hint and caught.value.hint
@@ -242,12 +287,24 @@ def test_tensors_of_torch():
     assert minicc.compile(doubled(bfloat16, (1,)))(bits)[0].tolist() == [3]
 
 
-@pytest.mark.parametrize("call", [
-    lambda: bind(GRAPH, shapes={"x": 5}), lambda: bind(GRAPH, shapes={"x": None}), lambda: bind(GRAPH, shapes={"x": "ab"}),
-    lambda: bind(GRAPH, shapes=[("x", (2,))]), lambda: bind(GRAPH, dims=[("n", 2)]), lambda: bind(GRAPH, dims={1: 2}),
-    lambda: bind(GRAPH, values=[ONE_TWO]), lambda: evaluate(GRAPH, [ONE_TWO]), lambda: evaluate(GRAPH, None),
-    lambda: minicc.compile(GRAPH, input_shapes=[2]), lambda: minicc.load(None), lambda: minicc.load(5), lambda: minicc.compile(ONE_TWO),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: bind(GRAPH, shapes={"x": 5}),
+        lambda: bind(GRAPH, shapes={"x": None}),
+        lambda: bind(GRAPH, shapes={"x": "ab"}),
+        lambda: bind(GRAPH, shapes=[("x", (2,))]),
+        lambda: bind(GRAPH, dims=[("n", 2)]),
+        lambda: bind(GRAPH, dims={1: 2}),
+        lambda: bind(GRAPH, values=[ONE_TWO]),
+        lambda: evaluate(GRAPH, [ONE_TWO]),
+        lambda: evaluate(GRAPH, None),
+        lambda: minicc.compile(GRAPH, input_shapes=[2]),
+        lambda: minicc.load(None),
+        lambda: minicc.load(5),
+        lambda: minicc.compile(ONE_TWO),
+    ],
+)
 def test_arguments_of_a_wrong_kind_are_named(call):
     with pytest.raises(MiniccError, match=r"got|no such") as caught:
         call()

@@ -28,13 +28,17 @@ def test_the_first_verdicts_of_every_operator_come_before_many_of_any(monkeypatc
     monkeypatch.setattr(operators, "judge", judged)
     monkeypatch.setattr(operators, "examples", lambda name, count, seed: [Example(None, {})] * count)
     first = list(itertools.islice(operators.campaign(100_000), len(REGISTRY)))
-    assert [name for name, _ in first] == sorted(REGISTRY) and all(len(verdicts) == progress.FIRST for _, verdicts in first)
+    assert [name for name, _ in first] == sorted(REGISTRY) and all(
+        len(verdicts) == progress.FIRST for _, verdicts in first
+    )
 
 
 @pytest.mark.parametrize("count, most", [(1, 64), (3, 64), (50, 64), (100_000, 64), (7, 2)])
 def test_batches_are_all_examples_each_once(count, most):
     parts = list(batches(count, most))
-    assert [k for first, size in parts for k in range(first, first + size)] == list(range(count)) and max(size for _, size in parts) <= most
+    assert [k for first, size in parts for k in range(first, first + size)] == list(range(count)) and max(
+        size for _, size in parts
+    ) <= most
 
 
 def test_operators_in_batches_are_the_same_examples(monkeypatch):
@@ -88,7 +92,11 @@ def test_ctrl_c_that_a_library_swallows_is_no_finding(stage, monkeypatch, capsys
     with pytest.raises(typer.Exit) as end:
         schedules.main(count=50, seed=0, workload=["transpose"], llvm_every=1, tvm_every=1)
     said = capsys.readouterr().out
-    assert end.value.exit_code == 130 and "of 50 schedules tried before you stopped, 0 failures" in said and "RuntimeError" not in said
+    assert (
+        end.value.exit_code == 130
+        and "of 50 schedules tried before you stopped, 0 failures" in said
+        and "RuntimeError" not in said
+    )
 
 
 def test_ctrl_c_that_nobody_hears_ends_a_campaign(monkeypatch, capsys):
@@ -101,7 +109,10 @@ def test_ctrl_c_that_nobody_hears_ends_a_campaign(monkeypatch, capsys):
     monkeypatch.setattr(schedules, "random_schedule", deaf)
     with pytest.raises(typer.Exit) as end:
         schedules.main(count=50, seed=0, workload=["transpose"], llvm_every=1, tvm_every=1)
-    assert end.value.exit_code == 130 and "1 of 50 schedules tried before you stopped, 0 failures" in capsys.readouterr().out
+    assert (
+        end.value.exit_code == 130
+        and "1 of 50 schedules tried before you stopped, 0 failures" in capsys.readouterr().out
+    )
 
 
 def test_a_stopped_campaign_that_has_failures_ends_with_130_too(monkeypatch, capsys):
@@ -113,7 +124,10 @@ def test_a_stopped_campaign_that_has_failures_ends_with_130_too(monkeypatch, cap
     monkeypatch.setattr(schedules, "random_schedule", fails)
     with pytest.raises(typer.Exit) as end:
         schedules.main(count=50, seed=0, workload=["transpose"], llvm_every=1, tvm_every=1)
-    assert end.value.exit_code == 130 and "2 of 50 schedules tried before you stopped, 2 failures" in capsys.readouterr().out
+    assert (
+        end.value.exit_code == 130
+        and "2 of 50 schedules tried before you stopped, 2 failures" in capsys.readouterr().out
+    )
 
 
 def test_an_error_that_comes_of_ctrl_c_is_not_raised():
@@ -128,15 +142,22 @@ def test_an_error_that_comes_of_ctrl_c_is_not_raised():
 
 def test_ctrl_c_ends_the_command_with_its_summary():
     command = [sys.executable, "-P", "-m", "minicc.testing.schedules", "--count", "1000000", "--workload", "transpose"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     assert process.stdout.readline() == "schedules: 0 of 1000000\n"
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 130 and "of 1000000 schedules tried before you stopped, 0 failures" in out and "Traceback" not in err
+    assert (
+        process.returncode == 130
+        and "of 1000000 schedules tried before you stopped, 0 failures" in out
+        and "Traceback" not in err
+    )
 
 
 def test_ctrl_c_while_an_object_dies_is_heard_afterwards():
     """Python prints what is raised in `__del__` and goes on, so nothing is raised there; the next progress ends the campaign."""
+
     class Dying:
         def __del__(self):
             os.kill(os.getpid(), signal.SIGINT)

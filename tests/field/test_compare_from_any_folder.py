@@ -50,7 +50,12 @@ def broken_numpy(tmp_path, monkeypatch):
 @pytest.mark.parametrize("engine", [MINICC, "no.such.module:Engine"])
 def test_a_worker_that_does_not_start_says_so(engine, tmp_path, monkeypatch):
     broken_numpy(tmp_path, monkeypatch)
-    with Worker(engine) as worker, pytest.raises(WorkerError, match=r"got exit status 1\n[\s\S]*a numpy that is damaged[\s\S]*\nhint: .*PYTHONPATH"):
+    with (
+        Worker(engine) as worker,
+        pytest.raises(
+            WorkerError, match=r"got exit status 1\n[\s\S]*a numpy that is damaged[\s\S]*\nhint: .*PYTHONPATH"
+        ),
+    ):
         worker.run([(GRAPH, {"x": X})])
 
 

@@ -34,15 +34,18 @@ def test_three_terms_broadcast_too():
         np.testing.assert_allclose(Einsum(equation)(*arrays), np.einsum(equation, *arrays))
 
 
-@pytest.mark.parametrize(("equation", "shapes", "problem"), [
-    ("i,i->i", [(2,), (3,)], "axis i must have one extent, got 2 and 3"),
-    ("ii->i", [(1, 3)], "axis i must have one extent, got 1 and 3"),
-    ("i->i->i", [(2,)], "a term is letters"),
-    ("i..j", [(2, 2)], "a term is letters"),
-    ("...i...->i", [(2, 2)], "a term is letters"),
-    ("i,->i", [(2,), (2,)], "does not describe rank 1"),
-    ("", [(2,)], "does not describe rank 1"),
-])
+@pytest.mark.parametrize(
+    ("equation", "shapes", "problem"),
+    [
+        ("i,i->i", [(2,), (3,)], "axis i must have one extent, got 2 and 3"),
+        ("ii->i", [(1, 3)], "axis i must have one extent, got 1 and 3"),
+        ("i->i->i", [(2,)], "a term is letters"),
+        ("i..j", [(2, 2)], "a term is letters"),
+        ("...i...->i", [(2, 2)], "a term is letters"),
+        ("i,->i", [(2,), (2,)], "does not describe rank 1"),
+        ("", [(2,)], "does not describe rank 1"),
+    ],
+)
 def test_what_has_no_meaning_is_refused(equation, shapes, problem):
     with pytest.raises(TypeInferenceError, match=problem):
         Einsum(equation).infer(*[TensorType(float32, shape) for shape in shapes])

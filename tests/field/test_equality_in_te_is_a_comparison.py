@@ -41,8 +41,16 @@ def test_an_axis_that_is_reduced_over():
 def test_the_truth_of_a_comparison_is_an_error():
     A = te.placeholder((4,), name="A")
     i, k = te.var("i"), te.reduce_axis((0, 4))
-    for ask in (lambda: 1 if i == 0 else 2, lambda: not A[i] <= 0, lambda: A[i] == 0 or A[0] == 0, lambda: 0 < A[i] < 1,
-                lambda: 1 if k != 3 else 2, lambda: A[i] in (1, 2), lambda: min(A[i], A[0]), lambda: A == A):
+    for ask in (
+        lambda: 1 if i == 0 else 2,
+        lambda: not A[i] <= 0,
+        lambda: A[i] == 0 or A[0] == 0,
+        lambda: 0 < A[i] < 1,
+        lambda: 1 if k != 3 else 2,
+        lambda: A[i] in (1, 2),
+        lambda: min(A[i], A[0]),
+        lambda: A == A,
+    ):
         with pytest.raises(TeError, match="expected a"):
             ask()
 

@@ -26,14 +26,20 @@ NATIVE = Target.native()
 
 def network(name: str, wrong: bool = False) -> onnx.ModelProto:
     """Nodes equal in every network, called by its name; if `wrong` the last cannot be once n is known."""
-    nodes = [helper.make_node("Gemm", ["x", "w", "b"], ["g"], name=f"{name}_gemm"),
-             helper.make_node("Relu", ["g"], ["r"], name=f"{name}_relu"),
-             helper.make_node("Softmax", ["r"], ["s"], name=f"{name}_softmax", axis=-1),
-             helper.make_node("Reshape", ["s", "shape"], ["y"], name=f"{name}_reshape")]
+    nodes = [
+        helper.make_node("Gemm", ["x", "w", "b"], ["g"], name=f"{name}_gemm"),
+        helper.make_node("Relu", ["g"], ["r"], name=f"{name}_relu"),
+        helper.make_node("Softmax", ["r"], ["s"], name=f"{name}_softmax", axis=-1),
+        helper.make_node("Reshape", ["s", "shape"], ["y"], name=f"{name}_reshape"),
+    ]
     weights = {"w": np.eye(3, dtype=np.float32), "b": np.ones(3, np.float32), "shape": np.int64([7 if wrong else -1])}
-    graph = helper.make_graph(nodes, "net", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
-                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-                              [numpy_helper.from_array(a, f"{name}_{k}" if k == "b" else k) for k, a in weights.items()])
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(a, f"{name}_{k}" if k == "b" else k) for k, a in weights.items()],
+    )
     for node in graph.node:
         node.input[:] = [f"{name}_b" if i == "b" else i for i in node.input]
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -55,11 +61,14 @@ def test_the_text_of_a_graph(order, tmp_path):
 
 
 @pytest.mark.parametrize("order", ["ab", "ba"])
-@pytest.mark.parametrize("call", [
-    lambda graph, path: bind(graph, {"n": 2}),
-    lambda graph, path: minicc.compile(path, dims={"n": 2}),
-    lambda graph, path: minicc.compile(graph, input_shapes={"x": (2, 3)}),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda graph, path: bind(graph, {"n": 2}),
+        lambda graph, path: minicc.compile(path, dims={"n": 2}),
+        lambda graph, path: minicc.compile(graph, input_shapes={"x": (2, 3)}),
+    ],
+)
 def test_an_error_of_binding(order, call, tmp_path):
     graphs = {name: loaded(tmp_path, name, wrong=True) for name in order}
     for name, graph in graphs.items():
@@ -85,7 +94,10 @@ def test_errors_of_evaluation_and_of_the_verifier(tmp_path):
     lie = type(ops.Relu()(x))(ops.Relu(), (x,), TensorType(float32, (3,)))
     for name in "ab":
         graph = Graph(name, (x,), (lie,), ("y",)).located({lie: Span(f"{name}.onnx", "lie")})
-        for call in (lambda graph=graph: verify(graph), lambda graph=graph: evaluate(graph, {"x": np.zeros(2, np.float32)})):
+        for call in (
+            lambda graph=graph: verify(graph),
+            lambda graph=graph: evaluate(graph, {"x": np.zeros(2, np.float32)}),
+        ):
             with pytest.raises(GraphError) as caught:
                 call()
             assert caught.value.where == f"{name}.onnx 'lie'"
@@ -103,8 +115,11 @@ def test_after_every_pass(order, tmp_path):
             assert set(graph.spans) <= set(graph.nodes), title
 
 
-@given(st.permutations(["a", "b", "c"]), st.sampled_from([ops.Relu(), ops.Neg(), ops.Gelu(), ops.Softmax(), ops.Transpose(), ops.Flatten()]),
-       st.sampled_from([1.0, 0.0, 2.0]))
+@given(
+    st.permutations(["a", "b", "c"]),
+    st.sampled_from([ops.Relu(), ops.Neg(), ops.Gelu(), ops.Softmax(), ops.Transpose(), ops.Flatten()]),
+    st.sampled_from([1.0, 0.0, 2.0]),
+)
 def test_after_all_passes_of_any_operators(names, op, factor):
     """Graphs of the same nodes, optimized in any order: every node has the span of its own graph."""
     x = input("x", TensorType(float32, (2, 3)))

@@ -24,9 +24,12 @@ from minicc.runtime.files import check_folder
 
 
 def network():
-    graph = helper.make_graph([helper.make_node("Relu", ["image"], ["y"])], "net",
-                              [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 6])],
-                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["image"], ["y"])],
+        "net",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
 
 
@@ -122,17 +125,27 @@ def test_a_folder_as_model(minicc, folder):
     assert "no .onnx file is in empty, which is empty" in minicc("run", "empty")[2]
 
 
-@pytest.mark.parametrize("command", [["run", "resnet.onnx", "--outputs", "out/a/y.npz"], ["compile", "resnet.onnx", "-o", "out/a/y.s"]])
+@pytest.mark.parametrize(
+    "command", [["run", "resnet.onnx", "--outputs", "out/a/y.npz"], ["compile", "resnet.onnx", "-o", "out/a/y.s"]]
+)
 def test_an_output_folder_that_does_not_exist(minicc, folder, command):
     code, _, text = minicc(*command)
-    assert code == 2 and f"the folder out/a does not exist: nothing called 'out' in {folder}" in text and "hint: mkdir -p out/a" in text
+    assert (
+        code == 2
+        and f"the folder out/a does not exist: nothing called 'out' in {folder}" in text
+        and "hint: mkdir -p out/a" in text
+    )
     (folder / "oat").mkdir()
     assert "did you mean 'oat/a/y." in minicc(*command)[2]
 
 
 def test_a_read_only_folder(folder, monkeypatch):
-    monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK)  # whoever runs this may write everywhere, perhaps
-    with pytest.raises(ConfigError, match=rf"the folder {folder} is read-only for you[\s\S]*hint: chmod u\+w \. if it is yours, or"):
+    monkeypatch.setattr(
+        "os.access", lambda path, mode: not mode & os.W_OK
+    )  # whoever runs this may write everywhere, perhaps
+    with pytest.raises(
+        ConfigError, match=rf"the folder {folder} is read-only for you[\s\S]*hint: chmod u\+w \. if it is yours, or"
+    ):
         check_folder(folder.relative_to(folder) / "y.npz")
 
 
@@ -142,18 +155,21 @@ def test_a_model_that_may_not_be_read(folder, monkeypatch):
         load(folder / "resnet.onnx")
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["run", "resnet.onnx", "--repeats", "3"], "--repeat"),
-    (["run", "resnet.onnx", "--input-shapes", "image:1,6"], 'hint: for example --input-shapes "x:[1,3,224,224]"'),
-    (["run", "resnet.onnx"], "hint: --dim batch=1"),
-    (["run", "resnet.onnx", "--dim", "bacth=1"], "did you mean batch?"),
-    (["run", "resnet.onnx", "--dim", "batch=1", "--inputs", "wrong.npz"], "astype"),
-    (["run", "resnet.onnx", "--dim", "batch=1", "--inputs", "misnamed.npz"], "did you mean 'image' by 'imagee'?"),
-    (["run", "resnet.onnx", "--outputs", "y.txt"], "hint: --outputs y.npz"),
-    (["run", "resnet.onnx", "--repeat", "0"], "hint: --repeat 100"),
-    (["compile", "resnet.onnx", "--output", "y"], "hint: --output y.s"),
-    (["show", "resnet.onnx", "--stage", "lop"], "did you mean loop?"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "resnet.onnx", "--repeats", "3"], "--repeat"),
+        (["run", "resnet.onnx", "--input-shapes", "image:1,6"], 'hint: for example --input-shapes "x:[1,3,224,224]"'),
+        (["run", "resnet.onnx"], "hint: --dim batch=1"),
+        (["run", "resnet.onnx", "--dim", "bacth=1"], "did you mean batch?"),
+        (["run", "resnet.onnx", "--dim", "batch=1", "--inputs", "wrong.npz"], "astype"),
+        (["run", "resnet.onnx", "--dim", "batch=1", "--inputs", "misnamed.npz"], "did you mean 'image' by 'imagee'?"),
+        (["run", "resnet.onnx", "--outputs", "y.txt"], "hint: --outputs y.npz"),
+        (["run", "resnet.onnx", "--repeat", "0"], "hint: --repeat 100"),
+        (["compile", "resnet.onnx", "--output", "y"], "hint: --output y.s"),
+        (["show", "resnet.onnx", "--stage", "lop"], "did you mean loop?"),
+    ],
+)
 def test_a_slip_on_the_command_line(minicc, folder, arguments, words):
     np.savez(folder / "wrong.npz", image=np.zeros((1, 6)))
     np.savez(folder / "misnamed.npz", imagee=np.zeros((1, 6), np.float32))
@@ -181,20 +197,34 @@ def test_ctrl_c_while_compiling_is_one_line(minicc, folder, monkeypatch):
 
 
 def test_ctrl_c_while_repeating_prints_the_timings_so_far(folder):
-    program = "import sys, threading, time, os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n" \
-              "from minicc import cli\nfrom minicc.runtime.executable import Executable\nrun, calls = Executable.run, []\n" \
-              "def counted(self, given):\n    calls.append(1)\n    if len(calls) == 5:\n        os.kill(os.getpid(), signal.SIGINT)\n" \
-              "    return run(self, given)\nExecutable.run = counted\ncli.main()\n"
-    done = subprocess.run([sys.executable, "-c", program, "run", "resnet.onnx", "--dim", "batch=1", "--repeat", "1000"], cwd=folder,
-                          capture_output=True, text=True, env={**os.environ, "COLUMNS": "120"})
+    program = (
+        "import sys, threading, time, os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from minicc import cli\nfrom minicc.runtime.executable import Executable\nrun, calls = Executable.run, []\n"
+        "def counted(self, given):\n    calls.append(1)\n    if len(calls) == 5:\n        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return run(self, given)\nExecutable.run = counted\ncli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "run", "resnet.onnx", "--dim", "batch=1", "--repeat", "1000"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "120"},
+    )
     assert done.returncode == 130, done.stderr
-    assert re.search(r"latency: median [\d.]+ ms, best [\d.]+ ms of the 3 runs of 1000 that ended\n", done.stdout), done.stdout
+    assert re.search(r"latency: median [\d.]+ ms, best [\d.]+ ms of the 3 runs of 1000 that ended\n", done.stdout), (
+        done.stdout
+    )
     assert "minicc run: stopped by Ctrl-C" in done.stderr and "Traceback" not in done.stderr
 
 
 def _real_files(folder):
     """Files as the tools that make them write them, by what they are called in an error."""
-    by_hand = {"PDF": b"%PDF-1.7\n1 0 obj\n", "zstd": b"\x28\xb5\x2f\xfd\x24\x00", "7z": b"7z\xbc\xaf\x27\x1c\x00\x04", "RAR": b"Rar!\x1a\x07\x00"}
+    by_hand = {
+        "PDF": b"%PDF-1.7\n1 0 obj\n",
+        "zstd": b"\x28\xb5\x2f\xfd\x24\x00",
+        "7z": b"7z\xbc\xaf\x27\x1c\x00\x04",
+        "RAR": b"Rar!\x1a\x07\x00",
+    }
     made = {name: content + bytes(600) for name, content in by_hand.items()}
     made |= {"gzip": gzip.compress(b"model"), "bzip2": bz2.compress(b"model"), "an xz": lzma.compress(b"model")}
     with tarfile.open(folder / "t.tar", "w") as tar:

@@ -101,12 +101,31 @@ def test_products_beside_sums(dtype: DType, target: Target) -> None:
     x, y = (input(name, TensorType(dtype, SHAPE)) for name in "xy")
     row = input("row", TensorType(dtype, SHAPE[1:]))
     xx, xy, add, sub, mul = ops.Mul()(x, x), ops.Mul()(x, y), ops.Add(), ops.Sub(), ops.Mul()
-    for out in (add(xx, y), add(xy, row), sub(xx, xy), sub(y, xy), sub(xx, ops.Mul()(y, y)), ops.Sqrt()(sub(xx, xy)),
-                add(mul(x, constant(np.asarray(1.1, dtype.numpy))), x), add(add(xy, xx), mul(xy, row)), mul(add(xy, x), xx)):
+    for out in (
+        add(xx, y),
+        add(xy, row),
+        sub(xx, xy),
+        sub(y, xy),
+        sub(xx, ops.Mul()(y, y)),
+        ops.Sqrt()(sub(xx, xy)),
+        add(mul(x, constant(np.asarray(1.1, dtype.numpy))), x),
+        add(add(xy, xx), mul(xy, row)),
+        mul(add(xy, x), xx),
+    ):
         same(Graph("g", (x, y, row), (out,), ("out",)), 0, target)
 
 
-FUNCTIONS = [ops.Exp(), ops.Log(), ops.Tanh(), ops.Sigmoid(), ops.Erf(), ops.Gelu(), ops.Softplus(), ops.Sin(), ops.HardSwish()]
+FUNCTIONS = [
+    ops.Exp(),
+    ops.Log(),
+    ops.Tanh(),
+    ops.Sigmoid(),
+    ops.Erf(),
+    ops.Gelu(),
+    ops.Softplus(),
+    ops.Sin(),
+    ops.HardSwish(),
+]
 
 
 @pytest.mark.parametrize("dtype", [float32, float16, bfloat16], ids=str)

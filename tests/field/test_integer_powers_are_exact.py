@@ -70,7 +70,9 @@ def test_a_power_of_floats_is_computed_in_float64_whether_or_not_it_is_known() -
     a = input("x", TensorType.of(x))
     for y in (np.float32(2), np.float64(3), np.float32(0.5), np.float32(4)):
         known = minicc.compile(Graph("power", (a,), (ops.Pow()(a, constant(y)),), ("z",)))(np.abs(x))[0]
-        assert known.tolist() == [int(float(abs(v)) ** float(y)) for v in x] == compiled(np.abs(x), y[None])[0:4].tolist()
+        assert (
+            known.tolist() == [int(float(abs(v)) ** float(y)) for v in x] == compiled(np.abs(x), y[None])[0:4].tolist()
+        )
 
 
 def test_the_parity_of_an_exponent_above_2_to_the_24_is_seen() -> None:

@@ -60,7 +60,9 @@ def test_every_operator_on_integers_is_that_of_python(dtype: DType) -> None:
     graph = Graph("integers", (a, b, c), tuple(n for n, _ in expected), tuple(f"y{k}" for k in range(len(expected))))
     for results in (minicc.compile(graph)(x, y, m), evaluate(graph, {"x": x, "y": y, "m": m}).values()):
         for got, (node, wanted) in zip(results, expected, strict=True):
-            assert got.ravel().tolist() == [w if isinstance(w, bool) else wrapped(w, node.dtype) for w in wanted], node.op
+            assert got.ravel().tolist() == [w if isinstance(w, bool) else wrapped(w, node.dtype) for w in wanted], (
+                node.op
+            )
 
 
 @pytest.mark.parametrize("dtype", INTEGERS, ids=str)

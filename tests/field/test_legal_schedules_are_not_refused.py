@@ -97,14 +97,18 @@ def program(rng: random.Random, kind: str) -> Program:
             return digits(n + k, m + k, rng)
     a, b = te.placeholder((n, m), name="A"), te.placeholder((k, m), name="B")
     r, t = te.reduce_axis((0, 3), "r"), te.reduce_axis((0, 3), "t")
-    padded = te.compute((n + 2, m + k + 1), lambda i, j: te.if_then_else(te.all(i >= 1, i <= n, j < m), a[i - 1, j], 0.0), name="P")
+    padded = te.compute(
+        (n + 2, m + k + 1), lambda i, j: te.if_then_else(te.all(i >= 1, i <= n, j < m), a[i - 1, j], 0.0), name="P"
+    )
     columns = rng.choice([c for c in range(1, n * m + 1) if n * m % c == 0])
     made = {
         "padding": lambda: padded,
         "windows": lambda: te.compute((n, m + k - 1), lambda i, j: te.sum(padded[i + r, j + t], axis=[r, t])),
         "transpose": lambda: te.compute((m, n), lambda i, j: a[j, i] * 2.0),
         "swap": lambda: te.compute((m, 2, n), lambda i, j, k: a[k, i] * (j + 1.0)),
-        "reshape": lambda: te.compute((n * m // columns, columns), lambda i, j: a[(i * columns + j) // m, (i * columns + j) % m]),
+        "reshape": lambda: te.compute(
+            (n * m // columns, columns), lambda i, j: a[(i * columns + j) // m, (i * columns + j) % m]
+        ),
         "concat": lambda: te.compute((n + k, m), lambda i, j: te.if_then_else(i < n, a[i, j], b[i - n, j])),
     }[kind]()
     return lower([made], [a, *([b] if kind == "concat" else []), made], "f").program
@@ -120,7 +124,13 @@ def step(program: Program, rng: random.Random) -> Step | None:
         return Split(rng.choice(names), rng.choice(FACTORS), tail=rng.choice(TAILS))
     if draw < 0.5:
         return Reorder(tuple(rng.sample(names, min(rng.randint(2, 3), len(names)))))
-    kind = "fuse" if draw < 0.75 else rng.choice(["parallel", "vectorize", "unroll"]) if draw < 0.97 else rng.choice(sorted(STEPS))
+    kind = (
+        "fuse"
+        if draw < 0.75
+        else rng.choice(["parallel", "vectorize", "unroll"])
+        if draw < 0.97
+        else rng.choice(sorted(STEPS))
+    )
     return rng.choice(list(STEPS[kind].moves(program)) or [None])
 
 
@@ -169,7 +179,9 @@ def test_digits_in_two_mixed_radices() -> None:
 def test_lanes_of_ragged_tiles_of_a_transposed_tensor() -> None:
     """Elements whose digits are reached by way of sevens and threes are still written once each."""
     a = te.placeholder((2, 3, 8), name="A")
-    s = Schedule(lower([made := te.compute((8, 2, 3), lambda i, j, k: a[j, k, i] * 2.0, name="B")], [a, made], "f").program)
+    s = Schedule(
+        lower([made := te.compute((8, 2, 3), lambda i, j, k: a[j, k, i] * 2.0, name="B")], [a, made], "f").program
+    )
     outer, inner = s.split(s.fuse(s.fuse("i", "j"), "k"), factor=7, tail="mask")
     s.vectorize(outer)
     s.split(inner, factor=3, tail="mask")

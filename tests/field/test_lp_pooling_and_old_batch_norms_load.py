@@ -16,10 +16,21 @@ def model(op, x, arrays=(), opset=18, outputs=("y",), **attributes) -> bytes:
     names = [f"c{k}" for k in range(len(arrays))]
     held = [numpy_helper.from_array(array, name) for array, name in zip(arrays, names, strict=True)]
     node = helper.make_node(op, ["x", *names], list(outputs), **attributes)
-    info = [helper.make_tensor_value_info(name, 1, shape) for name, shape in [("x", x.shape), *[(name, None) for name in outputs]]]
+    info = [
+        helper.make_tensor_value_info(name, 1, shape)
+        for name, shape in [("x", x.shape), *[(name, None) for name in outputs]]
+    ]
     version = 4 if opset >= 9 else 3
-    graph = helper.make_graph([node], "g", [info[0], *[helper.make_tensor_value_info(n, 1, a.shape) for n, a in zip(names, arrays, strict=True)]], info[1:], held)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=version).SerializeToString()
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [info[0], *[helper.make_tensor_value_info(n, 1, a.shape) for n, a in zip(names, arrays, strict=True)]],
+        info[1:],
+        held,
+    )
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=version
+    ).SerializeToString()
 
 
 def results(content, x):
@@ -45,17 +56,27 @@ def test_lp_pool_agrees_with_onnxruntime():
     source, compared = random.Random(1), 0
     for number in range(80):
         rank = source.randint(1, 3)
-        x = np.random.default_rng(number).standard_normal((1, 2, *[source.randint(3, 6) for _ in range(rank)])).astype(np.float32)
+        x = (
+            np.random.default_rng(number)
+            .standard_normal((1, 2, *[source.randint(3, 6) for _ in range(rank)]))
+            .astype(np.float32)
+        )
         fields = {"kernel_shape": [source.randint(1, 3) for _ in range(rank)], "strides": [source.randint(1, 3) for _ in range(rank)],
                   "p": source.randint(1, 4), "ceil_mode": source.randint(0, 1), "dilations": [source.randint(1, 2) for _ in range(rank)]}  # fmt: skip
         where = source.choice(["NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"])
-        fields |= {"pads": [source.randint(0, min(fields["kernel_shape"]) - 1) for _ in range(2 * rank)]} if where == "NOTSET" else {"auto_pad": where}
+        fields |= (
+            {"pads": [source.randint(0, min(fields["kernel_shape"]) - 1) for _ in range(2 * rank)]}
+            if where == "NOTSET"
+            else {"auto_pad": where}
+        )
         if where.startswith("SAME"):
-            fields["dilations"] = [1] * rank  # onnxruntime pads as if there were none, and by negative numbers below the stride
+            fields["dilations"] = [
+                1
+            ] * rank  # onnxruntime pads as if there were none, and by negative numbers below the stride
             fields["strides"] = list(map(min, fields["strides"], fields["kernel_shape"]))
         content = model("LpPool", x, **fields)
         try:
-            expected, = runtime.InferenceSession(content).run(None, {"x": x})
+            (expected,) = runtime.InferenceSession(content).run(None, {"x": x})
         except runtime.capi.onnxruntime_pybind11_state.Fail:
             continue
         graph = minicc.load(content)
@@ -74,7 +95,9 @@ def test_batch_norm_with_statistics_for_each_element(opset, space):
     x = draw.standard_normal((2, 4, *space)).astype(np.float32)
     scale, bias, mean, variance = (draw.uniform(0.5, 2, (4, *space)).astype(np.float32) for _ in range(4))
     got = results(model("BatchNormalization", x, (scale, bias, mean, variance), opset, spatial=0, epsilon=1e-2), x)
-    np.testing.assert_allclose(got, (x - mean) / np.sqrt(variance + np.float32(1e-2)) * scale + bias, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        got, (x - mean) / np.sqrt(variance + np.float32(1e-2)) * scale + bias, rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(("op", "fields", "problem"), [

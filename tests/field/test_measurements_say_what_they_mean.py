@@ -102,7 +102,10 @@ def test_no_share_is_above_all_of_it(monkeypatch):
     kernels = [(5000, 10, 20e-9), (10, 3000, 100e-9), (1, 1, 0.0)]
     note = limits.settle(kernels)
     assert max(limits.share(*k) for k in kernels) == pytest.approx(1.0)
-    assert note == "note: the machine's limits changed by 200% between two measurements, so shares of the roofline are rough"
+    assert (
+        note
+        == "note: the machine's limits changed by 200% between two measurements, so shares of the roofline are rough"
+    )
 
 
 @pytest.mark.parametrize("peaks, told", [((100e9, 104e9), False), ((100e9, 50e9), True), ((50e9, 100e9), True)])
@@ -145,15 +148,21 @@ def test_processors_that_are_ours_are_read():
     assert load.busy_seconds("", {0, 1}) == 0
 
 
-@pytest.mark.parametrize("busy, own, told", [(2.0, 1.0, "1.0 of 2"), (1.02, 1.0, None), (0.04, 0.0, None), (0.4, 0.1, "0.3 of 2")])
+@pytest.mark.parametrize(
+    "busy, own, told", [(2.0, 1.0, "1.0 of 2"), (1.02, 1.0, None), (0.04, 0.0, None), (0.4, 0.1, "0.3 of 2")]
+)
 def test_other_work_is_told(monkeypatch, busy, own, told):
     moments = iter([(0.0, 0.0, 0.0), (1.0, busy, own)])
     monkeypatch.setattr(load.Watch, "_now", lambda self: next(moments))
     watch = load.Watch()
     watch._processors = {0, 1}
     note = watch.note()
-    assert note is None if told is None else note == (
-        f"note: other work took {told} processors meanwhile, so times are longer than on a machine at rest")
+    assert (
+        note is None
+        if told is None
+        else note
+        == (f"note: other work took {told} processors meanwhile, so times are longer than on a machine at rest")
+    )
 
 
 def test_a_system_that_does_not_tell(monkeypatch, tmp_path):

@@ -44,5 +44,7 @@ print(private_kib() - before)
 @pytest.mark.parametrize("make", ["model", "schedule"])
 def test_a_hundred_compilations_leave_less_than_two_megabytes(make):
     """Of code, modules, pass managers and caches: 20 KiB each, as 20 MB for a thousand."""
-    done = subprocess.run([sys.executable, "-c", SCRIPT.replace("MAKE", make)], capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.replace("MAKE", make)], capture_output=True, text=True, check=True, timeout=300
+    )
     assert int(done.stdout) < 2000

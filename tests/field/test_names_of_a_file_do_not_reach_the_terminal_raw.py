@@ -32,7 +32,9 @@ def model(path, operator="Relu"):
         nodes, hostile("graph"), [helper.make_tensor_value_info(hostile("x"), TensorProto.FLOAT, [hostile("n"), 4])],
         [helper.make_tensor_value_info(hostile("y"), TensorProto.FLOAT, None)],
         [numpy_helper.from_array(np.ones((4, 6), np.float32), hostile("w"))], doc_string=hostile("d"))  # fmt: skip
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], producer_name=hostile("p"), doc_string=hostile("d"))
+    made = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 18)], producer_name=hostile("p"), doc_string=hostile("d")
+    )
     helper.set_model_props(made, {hostile("key"): hostile("value")})
     onnx.save(made, path)
 
@@ -94,7 +96,9 @@ def test_printable_is_one_line_that_prints_as_itself(text):
 def test_an_error_has_the_lines_of_its_place_and_no_others(call, problem, where, hint):
     lines = str(GraphError(call, problem, where, hint)).split("\n")
     place = plain_lines(where.rstrip("\n")).split("\n") if where else []
-    assert len(lines) == 1 + len(place) + bool(hint) and all(line.startswith("    ") for line in lines[1 : 1 + len(place)])
+    assert len(lines) == 1 + len(place) + bool(hint) and all(
+        line.startswith("    ") for line in lines[1 : 1 + len(place)]
+    )
     assert all(c.isprintable() or c == "\t" for line in lines for c in line)
 
 

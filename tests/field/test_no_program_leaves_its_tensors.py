@@ -27,15 +27,21 @@ def schedule(shape: Any, f: Callable[..., Any]) -> TeSchedule:
 
 
 DOORS: dict[str, Callable[[Any], object]] = {
-    "build": minicc.build, "lower": minicc.lower, "build of a Schedule": lambda s: minicc.build(s.schedule),
-    "build of a program": lambda s: minicc.build(s.program), "compile": minicc.compile, "compile of a Schedule": lambda s: minicc.compile(s.schedule),
+    "build": minicc.build,
+    "lower": minicc.lower,
+    "build of a Schedule": lambda s: minicc.build(s.schedule),
+    "build of a program": lambda s: minicc.build(s.program),
+    "compile": minicc.compile,
+    "compile of a Schedule": lambda s: minicc.compile(s.schedule),
     "cuda": lambda s: minicc.build(s, target="cuda"),
 }
 
 
 @pytest.mark.parametrize("door", DOORS)
 def test_a_neighbour_that_is_not_there_is_refused_wherever_machine_code_is_made(door: str) -> None:
-    with pytest.raises(LoopError, match=r"expected an index in \[0, 8\) of A\[i \+ 1\], got i \+ 1, which may be in \[1, 8\]") as error:
+    with pytest.raises(
+        LoopError, match=r"expected an index in \[0, 8\) of A\[i \+ 1\], got i \+ 1, which may be in \[1, 8\]"
+    ) as error:
         DOORS[door](schedule((8,), lambda i: A[i] + A[i + 1]))
     assert "C[i] = A[i] + A[i + 1]" in error.value.where and "^ here" in error.value.where
     assert error.value.hint == "read it only where i + 1 < 8 holds (te.if_then_else), pad A, or make the loops shorter"
@@ -122,7 +128,9 @@ def test_two_symbols_must_fit_at_the_call() -> None:
     assert 'assert n <= m, "Bm[i]"' in str(s.program)
     for good in (8, 9):
         call(s, (8,), (good,), (8,))
-    with pytest.raises(RunError, match=r"expected sizes with n <= m, so that Bm\[i\] stays inside, got m = 7, n = 8") as error:
+    with pytest.raises(
+        RunError, match=r"expected sizes with n <= m, so that Bm\[i\] stays inside, got m = 7, n = 8"
+    ) as error:
         call(s, (8,), (7,), (8,))
     assert error.value.where == "main(An: float32[n], Bm: float32[m], C: float32[n])" and error.value.hint
     assert minicc.lower(s).requires == s.program.requires  # arguments in another order change nothing
@@ -134,7 +142,9 @@ def test_two_symbols_must_fit_at_the_call() -> None:
     (lambda i: Bm[i // 4], "(n - 1)//4 < m", [(8, 2), (0, 0)], [(9, 2)]),
     (lambda i: Bm[m - n + i], "n <= m", [(3, 3), (3, 9)], [(4, 3)]),
 ], ids=lambda v: None if callable(v) else str(v))  # fmt: skip
-def test_conditions(f: Callable[..., Any], condition: str, good: list[tuple[int, int]], bad: list[tuple[int, int]]) -> None:
+def test_conditions(
+    f: Callable[..., Any], condition: str, good: list[tuple[int, int]], bad: list[tuple[int, int]]
+) -> None:
     s = schedule((n,), f)
     assert condition in [str(cond) for cond, _ in s.program.requires]
     extra = [(8,)] if A.op in [t.op for t in s.lowered.buffers] else []
@@ -202,8 +212,13 @@ def indices(draw: st.DrawFn, variables: list[Any]) -> Any:
         total = v * draw(st.integers(-2, 3)) + total
     op = draw(st.sampled_from(["", "", "//", "%", "min", "max"]))
     number = draw(st.integers(1, 5))
-    return {"": lambda: total, "//": lambda: total // number, "%": lambda: total % number,
-            "min": lambda: te.minimum(total, number), "max": lambda: te.maximum(total, number)}[op]()
+    return {
+        "": lambda: total,
+        "//": lambda: total // number,
+        "%": lambda: total % number,
+        "min": lambda: te.minimum(total, number),
+        "max": lambda: te.maximum(total, number),
+    }[op]()
 
 
 def value(e: Any, **names: int) -> int:
@@ -221,7 +236,11 @@ def test_what_is_accepted_stays_inside(data: st.DataObject) -> None:
 
     def body(i: Any, j: Any) -> Any:
         index, tested = data.draw(indices([i, j])), data.draw(indices([i, j]))
-        cond = te.all(te.const(True, "bool"), tested < data.draw(st.integers(0, 12)), index >= data.draw(st.sampled_from([0, -1, -99])))
+        cond = te.all(
+            te.const(True, "bool"),
+            tested < data.draw(st.integers(0, 12)),
+            index >= data.draw(st.sampled_from([0, -1, -99])),
+        )
         found.extend([index, cond])
         return te.if_then_else(cond, table[index], 0.0)
 

@@ -7,7 +7,10 @@ import minicc
 from minicc import te
 from minicc.errors import MiniccError, TeError
 
-x = {dtype: np.array([0, 1, 2, 3, 5, 7], dtype) for dtype in ("int8", "uint8", "int32", "int64", "float16", "float32", "float64")}
+x = {
+    dtype: np.array([0, 1, 2, 3, 5, 7], dtype)
+    for dtype in ("int8", "uint8", "int32", "int64", "float16", "float32", "float64")
+}
 
 
 def run(f, *arrays):
@@ -36,7 +39,13 @@ def test_a_number_beside_an_element(dtype, f):
 
 
 def test_elements_of_two_dtypes():
-    for one, two in (("int8", "uint8"), ("int32", "int64"), ("float16", "float32"), ("int32", "float32"), ("float32", "int64")):
+    for one, two in (
+        ("int8", "uint8"),
+        ("int32", "int64"),
+        ("float16", "float32"),
+        ("int32", "float32"),
+        ("float32", "int64"),
+    ):
         got = run(lambda a, b: a * b + a, x[one], x[two])
         expected = x[one] * x[two] + x[one]
         assert got.dtype == expected.dtype and np.array_equal(got, expected), (one, two)
@@ -54,10 +63,27 @@ def test_branches_meet_too():
 def test_what_has_no_meaning_is_refused():
     U, J, B = (te.placeholder((4,), d, n) for d, n in (("uint8", "U"), ("int32", "J"), ("bool", "B")))
     W, L = te.placeholder((4,), "uint64", "W"), te.placeholder((4,), "int64", "L")
-    for ask in (lambda: U[0] + 300, lambda: U[0] * -1, lambda: J[0] << 0.5, lambda: J[0] & 1.0, lambda: B[0] + B[1], lambda: -B[0],
-                lambda: W[0] + L[0], lambda: te.const(4.5, "int32"), lambda: te.const(300, "uint8"), lambda: te.const(float("nan"), "int8"),
-                lambda: te.placeholder((4.5,)), lambda: te.placeholder((-1,)), lambda: te.reduce_axis((0, 2.5)), lambda: te.reduce_axis(8),
-                lambda: te.if_then_else(J[0], 1, 0), lambda: J[0] + 1j, lambda: J[0] + "1", lambda: J[0] + np.arange(3), lambda: J[0] ** -1):
+    for ask in (
+        lambda: U[0] + 300,
+        lambda: U[0] * -1,
+        lambda: J[0] << 0.5,
+        lambda: J[0] & 1.0,
+        lambda: B[0] + B[1],
+        lambda: -B[0],
+        lambda: W[0] + L[0],
+        lambda: te.const(4.5, "int32"),
+        lambda: te.const(300, "uint8"),
+        lambda: te.const(float("nan"), "int8"),
+        lambda: te.placeholder((4.5,)),
+        lambda: te.placeholder((-1,)),
+        lambda: te.reduce_axis((0, 2.5)),
+        lambda: te.reduce_axis(8),
+        lambda: te.if_then_else(J[0], 1, 0),
+        lambda: J[0] + 1j,
+        lambda: J[0] + "1",
+        lambda: J[0] + np.arange(3),
+        lambda: J[0] ** -1,
+    ):
         with pytest.raises(MiniccError) as caught:
             ask()
         assert caught.value.call and caught.value.problem and caught.value.where and caught.value.hint, caught.value

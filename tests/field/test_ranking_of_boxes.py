@@ -40,11 +40,16 @@ def test_boxes_are_ranked_and_compared_with_the_better_ones():
     scores = (rng.integers(0, 400, BOXES) / 400).astype(np.float32)
     order = sorted(range(BOXES), key=lambda n: (-scores[n], n))[:KEPT]
     x0, y0, x1, y1 = boxes[order].astype(np.float64).T[:, :, None]
-    shared = np.clip(np.minimum(x1, x1.T) - np.maximum(x0, x0.T), 0, None) * np.clip(np.minimum(y1, y1.T) - np.maximum(y0, y0.T), 0, None)
+    shared = np.clip(np.minimum(x1, x1.T) - np.maximum(x0, x0.T), 0, None) * np.clip(
+        np.minimum(y1, y1.T) - np.maximum(y0, y0.T), 0, None
+    )
     area = (x1 - x0) * (y1 - y0)
     want = np.tril(shared / (area + area.T - shared), -1).max(1)
     graph = ranked()
-    for places, worst in (minicc.compile(graph)(boxes, scores), evaluate(graph, {"boxes": boxes, "scores": scores}).values()):
+    for places, worst in (
+        minicc.compile(graph)(boxes, scores),
+        evaluate(graph, {"boxes": boxes, "scores": scores}).values(),
+    ):
         assert places.tolist() == order
         np.testing.assert_allclose(worst, want, rtol=1e-5)
 

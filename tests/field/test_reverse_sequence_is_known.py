@@ -29,9 +29,15 @@ def test_lengths_of_the_call_decide(batch, time):
             to, of = ((b, t), (b, n - 1 - t)) if batch == 0 else ((t, b), (n - 1 - t, b))
             want[to] = x[of]
     node = helper.make_node("ReverseSequence", ["x", "n"], ["y"], batch_axis=batch, time_axis=time)
-    graph = helper.make_graph([node], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape),
-                                            helper.make_tensor_value_info("n", TensorProto.INT64, [5])],
-                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, x.shape)])
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape),
+            helper.make_tensor_value_info("n", TensorProto.INT64, [5]),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, x.shape)],
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 10)], ir_version=5)
     assert (minicc.compile(model.SerializeToString())(x, lengths)[0] == want).all()
     assert (evaluate(load(model), {"x": x, "n": lengths})["y"] == want).all()
@@ -43,11 +49,14 @@ def test_a_length_beyond_the_sequence_is_the_nearest_valid_one():
     assert op.numpy(x, np.array([-2, 9])).tolist() == [[0, 1, 2], [5, 4, 3]]
 
 
-@pytest.mark.parametrize(("op", "types", "problem"), [
-    (ReverseSequence(0, 2), ((3, 4, 5), (3,)), "to be 0 and 1 or 1 and 0, got rank 3, 0 and 2"),
-    (ReverseSequence(), ((3,), (3,)), "expected data of rank 2 or more"),
-    (ReverseSequence(), ((3, 4), (3,)), "expected a length for each of 4 sequences, got int64[3]"),
-])
+@pytest.mark.parametrize(
+    ("op", "types", "problem"),
+    [
+        (ReverseSequence(0, 2), ((3, 4, 5), (3,)), "to be 0 and 1 or 1 and 0, got rank 3, 0 and 2"),
+        (ReverseSequence(), ((3,), (3,)), "expected data of rank 2 or more"),
+        (ReverseSequence(), ((3, 4), (3,)), "expected a length for each of 4 sequences, got int64[3]"),
+    ],
+)
 def test_what_it_refuses(op, types, problem):
     with pytest.raises(TypeInferenceError) as caught:
         op.infer(TensorType(float32, types[0]), TensorType(int64, types[1]))

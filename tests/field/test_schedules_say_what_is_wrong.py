@@ -31,8 +31,11 @@ def refused(action: Any, match: str, hint: str) -> None:
 def test_a_thread_axis_has_as_many_threads_as_its_loop_iterations() -> None:
     for threads in (64, 7, 9):
         _, _, c, s = product()
-        refused(lambda s=s, c=c, n=threads: s[c].bind(c.op.axis[0], te.thread_axis((0, n), "threadIdx.x")),
-                f"expected a loop of the {threads} iterations that the thread axis has, got i_1 of 8", "leave the extent out")
+        refused(
+            lambda s=s, c=c, n=threads: s[c].bind(c.op.axis[0], te.thread_axis((0, n), "threadIdx.x")),
+            f"expected a loop of the {threads} iterations that the thread axis has, got i_1 of 8",
+            "leave the extent out",
+        )
         s[c].bind(c.op.axis[0], te.thread_axis((0, 8), "threadIdx.x"))
 
 
@@ -44,15 +47,27 @@ def test_an_axis_of_a_given_extent_fits_every_loop_that_is_bound_to_it() -> None
     axis = te.thread_axis((0, n), "blockIdx.x")
     s[one].bind(one.op.axis[0], axis)
     refused(lambda: s[two].bind(two.op.axis[0], axis), "iterations that the thread axis has", "split")
-    refused(lambda: s[two].bind(two.op.axis[0], te.thread_axis((0, 4), "vthread")), "expected a loop of the 4 iterations", "split")
+    refused(
+        lambda: s[two].bind(two.op.axis[0], te.thread_axis((0, 4), "vthread")),
+        "expected a loop of the 4 iterations",
+        "split",
+    )
 
 
-@pytest.mark.parametrize("domain", [(0, 0), (1, 8), (0, -4), (0, 2.5), (0, True), 2.5, "x", (0, "n"), (0, 1, 2), object()], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize(
+    "domain",
+    [(0, 0), (1, 8), (0, -4), (0, 2.5), (0, True), 2.5, "x", (0, "n"), (0, 1, 2), object()],
+    ids=lambda v: type(v).__name__,
+)
 def test_domains_of_thread_axes(domain: Any) -> None:
     with pytest.raises(ScheduleError, match=r"expected (a domain|the name of a thread axis)") as error:
         te.thread_axis(domain, "threadIdx.x")
     assert error.value.hint
-    refused(lambda: te.thread_axis((0, 8), "threadIdx.w"), "expected the name of a thread axis, got 'threadIdx.w'", "threadIdx.x")
+    refused(
+        lambda: te.thread_axis((0, 8), "threadIdx.w"),
+        "expected the name of a thread axis, got 'threadIdx.w'",
+        "threadIdx.x",
+    )
 
 
 def test_the_name_of_a_thread_axis_is_enough() -> None:
@@ -110,8 +125,11 @@ def recurrence() -> TeSchedule:
 def test_a_recurrence_names_its_accesses_and_the_loop_that_is_free(step: str) -> None:
     s = recurrence().schedule
     axis = ("blockIdx.x",) if step == "bind" else ()
-    refused(lambda: getattr(s, step)("t", *axis), r"loop t depend on each other: R\[t \+ 1, i_1\] is written and R\[t \+ 1 - 1, i_1\] is read",
-            "the iterations of i_1 are independent")
+    refused(
+        lambda: getattr(s, step)("t", *axis),
+        r"loop t depend on each other: R\[t \+ 1, i_1\] is written and R\[t \+ 1 - 1, i_1\] is read",
+        "the iterations of i_1 are independent",
+    )
     getattr(s, step)("i_1", *axis)
 
 
@@ -122,9 +140,15 @@ def test_what_helps_a_reduction_a_scatter_and_a_buffer_that_is_shared() -> None:
     s.schedule.parallel("k")
     s = product()[3]
     s.schedule.decompose_reduction("C", "k")
-    refused(lambda: s.schedule.parallel("k"), r"C\[i_1, j_1\] is written and C\[i_1, j_1\] is read", "the iterations of i_1 and of j_1 are")
+    refused(
+        lambda: s.schedule.parallel("k"),
+        r"C\[i_1, j_1\] is written and C\[i_1, j_1\] is read",
+        "the iterations of i_1 and of j_1 are",
+    )
     where = te.placeholder((20,), "int32", name="I")
-    s = te.create_schedule(te.scatter(te.placeholder((8,)), (20,), lambda p: (where[p],), lambda p: 1.0, "sum", name="Q").op)
+    s = te.create_schedule(
+        te.scatter(te.placeholder((8,)), (20,), lambda p: (where[p],), lambda p: 1.0, "sum", name="Q").op
+    )
     refused(lambda: s.schedule.parallel("p0"), "depend on each other", "leave p0 serial")
 
 
@@ -144,18 +168,55 @@ def test_the_order_that_a_value_needs() -> None:
 # ---- all of them
 
 
-ODD = [None, 2.5, -1, 0, True, np.int64(4), "i_1", "nope", "", "C", object(), {}, b"i", 10**30, float("nan"), np.array([4]), [], ["i", "j"], 3 + 0j]
+ODD = [
+    None,
+    2.5,
+    -1,
+    0,
+    True,
+    np.int64(4),
+    "i_1",
+    "nope",
+    "",
+    "C",
+    object(),
+    {},
+    b"i",
+    10**30,
+    float("nan"),
+    np.array([4]),
+    [],
+    ["i", "j"],
+    3 + 0j,
+]
 
 
 @pytest.mark.parametrize("kind", ["Schedule", "TeSchedule", "Stage"])
 def test_every_method_with_every_sort_of_argument(kind: str) -> None:
     a, b, c, s = product()
-    own = [a, b, c, [c], c.op.axis[0], b.op.axis[1], c.op.reduce_axis[0], te.thread_axis("threadIdx.x"), te.compute((3,), lambda q: a[q, 0]).op.axis[0]]
+    own = [
+        a,
+        b,
+        c,
+        [c],
+        c.op.axis[0],
+        b.op.axis[1],
+        c.op.reduce_axis[0],
+        te.thread_axis("threadIdx.x"),
+        te.compute((3,), lambda q: a[q, 0]).op.axis[0],
+    ]
     target: Any = {"Schedule": s.schedule, "TeSchedule": s, "Stage": s[c]}[kind]
     names = [n for n in dir(type(target)) if not n.startswith("_") and callable(getattr(type(target), n))]
     for name in names:
         odd = [*ODD, *own]
-        calls = [(), (1,) * 7, *[(v,) for v in odd], *[("i_1", v) for v in odd], *[("C", v) for v in odd], *[("i_1", "j_1", v) for v in odd]]
+        calls = [
+            (),
+            (1,) * 7,
+            *[(v,) for v in odd],
+            *[("i_1", v) for v in odd],
+            *[("C", v) for v in odd],
+            *[("i_1", "j_1", v) for v in odd],
+        ]
         for args in calls:
             _outcome(target, name, args, {})
             while len(s.trace):

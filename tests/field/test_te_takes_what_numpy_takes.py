@@ -16,7 +16,11 @@ def test_a_table_is_indexed_by_any_integer():
     for dtype in ("int8", "uint8", "int32", "uint32", "int64"):
         T, J = te.placeholder((5, 3), name="T"), te.placeholder((4,), dtype, name="J")
         C = te.compute((4, 3), lambda i, j, T=T, J=J: T[J[i], j], name="C")
-        t, index, c = np.arange(15, dtype=np.float32).reshape(5, 3), np.array([4, 0, 2, 2], dtype), np.zeros((4, 3), np.float32)
+        t, index, c = (
+            np.arange(15, dtype=np.float32).reshape(5, 3),
+            np.array([4, 0, 2, 2], dtype),
+            np.zeros((4, 3), np.float32),
+        )
         build(C, T, J)(t, index, c)
         assert np.array_equal(c, t[index])
 
@@ -24,8 +28,18 @@ def test_a_table_is_indexed_by_any_integer():
 def test_what_is_no_index_is_refused():
     A, B = te.placeholder((5, 3), name="A"), te.placeholder((5,), "bool", name="B")
     i = te.var("i")
-    for ask in (lambda: A[0.5, i], lambda: A[i / 2, i], lambda: A[B[i], i], lambda: A[True, i], lambda: A[1:2, i], lambda: A[i],
-                lambda: A[..., i], lambda: A[None, i], lambda: A["x", i], lambda: A[i, i, i]):
+    for ask in (
+        lambda: A[0.5, i],
+        lambda: A[i / 2, i],
+        lambda: A[B[i], i],
+        lambda: A[True, i],
+        lambda: A[1:2, i],
+        lambda: A[i],
+        lambda: A[..., i],
+        lambda: A[None, i],
+        lambda: A["x", i],
+        lambda: A[i, i, i],
+    ):
         with pytest.raises(MiniccError) as caught:
             ask()
         assert caught.value.where and caught.value.hint, caught.value
@@ -49,7 +63,12 @@ def test_an_argument_that_nothing_reads():
 
 def test_the_greater_of_two_values():
     A = te.placeholder((4,), name="A")
-    for ask in (lambda: te.max(A[0], 0.0), lambda: te.min(A[0], A[1]), lambda: te.sum(A[0], axis=te.var("k")), lambda: te.sum(A, te.reduce_axis((0, 4)))):
+    for ask in (
+        lambda: te.max(A[0], 0.0),
+        lambda: te.min(A[0], A[1]),
+        lambda: te.sum(A[0], axis=te.var("k")),
+        lambda: te.sum(A, te.reduce_axis((0, 4))),
+    ):
         with pytest.raises(MiniccError) as caught:
             ask()
         assert caught.value.where and caught.value.hint
@@ -67,7 +86,9 @@ def test_a_reduce_axis_is_a_number_in_an_expression():
 
 def test_two_unnamed_placeholders_are_two():
     A, B = te.placeholder((3,)), te.placeholder((3,))
-    assert A is not B and te.var() is not te.var() and te.placeholder((3,), name="A") is not te.placeholder((3,), name="A")
+    assert (
+        A is not B and te.var() is not te.var() and te.placeholder((3,), name="A") is not te.placeholder((3,), name="A")
+    )
     C = te.compute((3,), lambda i: A[i] - B[i])
     c = np.zeros(3, np.float32)
     build(C, A, B)(np.float32([5, 6, 7]), np.float32([1, 2, 3]), c)

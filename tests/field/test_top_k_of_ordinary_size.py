@@ -25,8 +25,11 @@ SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, -np.nan, 1.0, -1.0, 2.0]
 def naive_order(row, largest):
     """Python's sort, by value, then by index; NaN is greater than every number."""
     keys = [(math.isnan(v), 0.0 if math.isnan(v) else v + 0.0) for v in map(float, row)]
-    return sorted(range(len(keys)), key=lambda i: keys[i]) if not largest else sorted(
-        range(len(keys)), key=lambda i: (not keys[i][0], -keys[i][1]))
+    return (
+        sorted(range(len(keys)), key=lambda i: keys[i])
+        if not largest
+        else sorted(range(len(keys)), key=lambda i: (not keys[i][0], -keys[i][1]))
+    )
 
 
 def expected(x, k, axis, largest):
@@ -47,10 +50,20 @@ def compiled(op, x):
     return minicc.compile(Graph("main", (node,), (op(node),), ("y",)))(x)[0]
 
 
-@pytest.mark.parametrize(("shape", "k", "axis", "largest"), [
-    ((32,), 1, 0, True), ((64, 600), 5, -1, True), ((1000,), 100, 0, True), ((1, 8400), 300, 1, True), ((1000,), 1000, 0, False),
-    ((90, 7), 80, 0, True), ((2, 3), 2, 0, False), ((3, 100, 5), 60, 1, False), ((1,), 1, 0, True),
-])
+@pytest.mark.parametrize(
+    ("shape", "k", "axis", "largest"),
+    [
+        ((32,), 1, 0, True),
+        ((64, 600), 5, -1, True),
+        ((1000,), 100, 0, True),
+        ((1, 8400), 300, 1, True),
+        ((1000,), 1000, 0, False),
+        ((90, 7), 80, 0, True),
+        ((2, 3), 2, 0, False),
+        ((3, 100, 5), 60, 1, False),
+        ((1,), 1, 0, True),
+    ],
+)
 def test_places_are_those_of_a_sort(shape, k, axis, largest):
     x = np.random.default_rng(k).integers(-40, 40, shape).astype(np.float32) / 4  # with many ties
     assert (compiled(TopKIndices(k, axis, largest), x) == expected(x, k, axis, largest)).all()

@@ -13,7 +13,11 @@ from minicc.graph import Graph, Node, constant, evaluate, input
 from minicc.types import DType, TensorType
 
 NUMBERS = (1e20, -1e20, 1e-20, 0.1, 3.0, 0.5, -0.0, 12582912.0)
-PAIRS = [(first, second) for first in (ops.Mul(), ops.Div(), ops.Add(), ops.Sub()) for second in (ops.Mul(), ops.Div(), ops.Add(), ops.Sub())]
+PAIRS = [
+    (first, second)
+    for first in (ops.Mul(), ops.Div(), ops.Add(), ops.Sub())
+    for second in (ops.Mul(), ops.Div(), ops.Add(), ops.Sub())
+]
 
 
 def same_bits(graph: Graph, x: np.ndarray) -> None:
@@ -33,7 +37,7 @@ def test_each_node_rounds_and_overflows_for_itself(dtype: DType) -> None:
     for (first, second), (c, d) in itertools.product(PAIRS, itertools.product(NUMBERS, NUMBERS[::4])):
         made.append(second(first(a, constant(np.asarray(c, dtype.numpy))), constant(np.asarray(d, dtype.numpy))))
     for n in range(0, len(made), 64):
-        same_bits(Graph("chain", (a,), (ops.Concat(0)(*made[n:n + 64]),), ("y",)), x)
+        same_bits(Graph("chain", (a,), (ops.Concat(0)(*made[n : n + 64]),), ("y",)), x)
 
 
 def test_a_sum_behind_a_product_rounds_for_itself() -> None:
@@ -48,5 +52,10 @@ def test_a_sum_behind_a_product_rounds_for_itself() -> None:
 
 def test_x_times_c_times_d_overflows() -> None:
     a = input("x", TensorType.of(np.zeros(2, np.float32)))
-    graph = Graph("scale", (a,), (ops.Mul()(ops.Mul()(a, constant(np.float32(1e10))), constant(np.float32(1e-10))),), ("y",))
-    assert minicc.compile(graph)(np.float32([1e30, 1.0]))[0].tolist() == [np.inf, np.float32(np.float32(1e10) * np.float32(1e-10))]
+    graph = Graph(
+        "scale", (a,), (ops.Mul()(ops.Mul()(a, constant(np.float32(1e10))), constant(np.float32(1e-10))),), ("y",)
+    )
+    assert minicc.compile(graph)(np.float32([1e30, 1.0]))[0].tolist() == [
+        np.inf,
+        np.float32(np.float32(1e10) * np.float32(1e-10)),
+    ]

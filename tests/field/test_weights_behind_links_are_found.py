@@ -27,8 +27,13 @@ WEIGHTS = np.float32([1, 2, 3])
 def model(location: str) -> bytes:
     weights = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[3], data_location=TensorProto.EXTERNAL)
     weights.external_data.add(key="location", value=location)
-    graph = helper.make_graph([helper.make_node("Add", ["x", "w"], ["y"])], "net", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [3])],
-                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, [3])], [weights])
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [3])],
+        [weights],
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
 
 
@@ -99,10 +104,16 @@ def test_a_folder_behind_a_link(tmp_path):
 
 
 ATTACKS = {  # where the data of a model in home/m.onnx is said to be, and the link that stands there
-    "up": ("../secret", None), "up and down": ("sub/../../secret", None), "absolute": ("{}/secret", None),
-    "a link out": ("w.bin", "../secret"), "a link to an absolute path": ("w.bin", "{}/secret"),
-    "a link to a folder outside": ("out/secret", ".."), "a link to a link": ("w.bin", "second"),
-    "a device": ("/dev/zero", None), "a link to a device": ("w.bin", "/dev/zero"), "backslashes": ("..\\secret", None),
+    "up": ("../secret", None),
+    "up and down": ("sub/../../secret", None),
+    "absolute": ("{}/secret", None),
+    "a link out": ("w.bin", "../secret"),
+    "a link to an absolute path": ("w.bin", "{}/secret"),
+    "a link to a folder outside": ("out/secret", ".."),
+    "a link to a link": ("w.bin", "second"),
+    "a device": ("/dev/zero", None),
+    "a link to a device": ("w.bin", "/dev/zero"),
+    "backslashes": ("..\\secret", None),
 }
 
 
@@ -156,8 +167,14 @@ def endless(folder: Path) -> dict[str, Path]:
 
 def test_a_pipe_a_socket_or_a_device_is_refused_at_once(tmp_path):
     for kind, path in endless(tmp_path).items():
-        for call, error in ((load, LoadError), (minicc.compile, LoadError), (backend.read_model, LoadError), (read_arrays, RunError),
-                            (lambda p: bundle.read_members(p, "load"), BridgeError), (check_folder, ConfigError)):
+        for call, error in (
+            (load, LoadError),
+            (minicc.compile, LoadError),
+            (backend.read_model, LoadError),
+            (read_arrays, RunError),
+            (lambda p: bundle.read_members(p, "load"), BridgeError),
+            (check_folder, ConfigError),
+        ):
             with pytest.raises(error, match=f"{kind}") as caught:
                 call(path)
             assert caught.value.hint

@@ -23,10 +23,20 @@ FLOAT, BOOL = TensorProto.FLOAT, TensorProto.BOOL
 
 def model(nodes, outputs=("y",), initializers=(), sparse=(), functions=(), inputs=None):
     infos = inputs or [helper.make_tensor_value_info("x", FLOAT, [3])]
-    graph = helper.make_graph(nodes, "net", infos, [helper.make_tensor_value_info(o, FLOAT, None) for o in outputs], list(initializers),
-                              sparse_initializer=list(sparse))
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("local", 1)], ir_version=8,
-                             functions=list(functions))
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        infos,
+        [helper.make_tensor_value_info(o, FLOAT, None) for o in outputs],
+        list(initializers),
+        sparse_initializer=list(sparse),
+    )
+    return helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("local", 1)],
+        ir_version=8,
+        functions=list(functions),
+    )
 
 
 NEG = helper.make_node("Neg", ["x"], ["y"])
@@ -39,8 +49,15 @@ DEAD_NODES = {
     "text": [helper.make_node("Constant", [], ["dead"], value_string="text")],
     "a value that nobody makes": [helper.make_node("Relu", ["removed"], ["dead"])],
     "a loop": [helper.make_node("Loop", ["n", "c"], ["dead"], body=helper.make_graph([], "body", [], []))],
-    "an If that is not decided": [helper.make_node("If", ["q"], ["dead"], then_branch=helper.make_graph([], "a", [], []),
-                                                   else_branch=helper.make_graph([], "b", [], []))],
+    "an If that is not decided": [
+        helper.make_node(
+            "If",
+            ["q"],
+            ["dead"],
+            then_branch=helper.make_graph([], "a", [], []),
+            else_branch=helper.make_graph([], "b", [], []),
+        )
+    ],
 }
 
 
@@ -54,7 +71,10 @@ def test_dead_nodes(case, first):
 
 
 def test_one_that_is_read_is_refused_alone():
-    nodes = [helper.make_node("NonZero", ["x"], ["dead"], name="dead"), helper.make_node("Unique", ["x"], ["y"], name="alive")]
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["dead"], name="dead"),
+        helper.make_node("Unique", ["x"], ["y"], name="alive"),
+    ]
     with pytest.raises(LoadError) as caught:
         load(model(nodes))
     assert "Unique: 1 x (alive)" in caught.value.where and "NonZero" not in caught.value.where
@@ -76,10 +96,13 @@ def float8(name):
 
 
 ODD = {
-    "text": string, "float8": float8,
+    "text": string,
+    "float8": float8,
     "complex": lambda name: helper.make_tensor(name, TensorProto.COMPLEX64, [1], [1j]),
     "four bits": lambda name: helper.make_tensor(name, TensorProto.INT4, [2], [1, 2]),
-    "a file that is not there": lambda name: TensorProto(name=name, data_type=FLOAT, dims=[2], data_location=TensorProto.EXTERNAL),
+    "a file that is not there": lambda name: TensorProto(
+        name=name, data_type=FLOAT, dims=[2], data_location=TensorProto.EXTERNAL
+    ),
     "a wrong size": lambda name: TensorProto(name=name, data_type=FLOAT, dims=[2], raw_data=b"\0"),
 }
 
@@ -96,8 +119,11 @@ def test_initializers(case):
 
 
 def test_names_are_unique_even_so():
-    for proto in (model([NEG], initializers=[string("w"), string("w")]), model([NEG], initializers=[truth("y", True)]),
-                  model([NEG], initializers=[string("w")], sparse=[sparse("w", [1.0], [0], [3])])):
+    for proto in (
+        model([NEG], initializers=[string("w"), string("w")]),
+        model([NEG], initializers=[truth("y", True)]),
+        model([NEG], initializers=[string("w")], sparse=[sparse("w", [1.0], [0], [3])]),
+    ):
         with pytest.raises(LoadError, match="defined"):
             load(proto)
 
@@ -106,14 +132,27 @@ def test_names_are_unique_even_so():
 
 
 def branch(*nodes, outputs=("b",), initializers=()):
-    return helper.make_graph(list(nodes), "branch", [], [helper.make_tensor_value_info(o, FLOAT, None) for o in outputs], list(initializers))
+    return helper.make_graph(
+        list(nodes), "branch", [], [helper.make_tensor_value_info(o, FLOAT, None) for o in outputs], list(initializers)
+    )
 
 
-TAKEN = branch(helper.make_node("Add", ["x", "k"], ["sum"]), helper.make_node("Neg", ["sum"], ["b"]),
-               initializers=[numpy_helper.from_array(np.float32([10]), "k")])
+TAKEN = branch(
+    helper.make_node("Add", ["x", "k"], ["sum"]),
+    helper.make_node("Neg", ["sum"], ["b"]),
+    initializers=[numpy_helper.from_array(np.float32([10]), "k")],
+)
 NOT_SUPPORTED = branch(helper.make_node("NonZero", ["x"], ["b"]))
-NESTED = branch(helper.make_node("Mul", ["x", "x"], ["sum"]),
-                helper.make_node("If", ["yes"], ["b"], then_branch=branch(helper.make_node("Add", ["sum", "x"], ["b"])), else_branch=NOT_SUPPORTED))
+NESTED = branch(
+    helper.make_node("Mul", ["x", "x"], ["sum"]),
+    helper.make_node(
+        "If",
+        ["yes"],
+        ["b"],
+        then_branch=branch(helper.make_node("Add", ["sum", "x"], ["b"])),
+        else_branch=NOT_SUPPORTED,
+    ),
+)
 PASSES = branch(helper.make_node("Identity", ["x"], ["b"]))
 
 
@@ -127,8 +166,14 @@ CONDITIONS = {  # how "yes" comes to be true: nodes, initializers
     "a constant": ([helper.make_node("Constant", [], ["yes"], value=truth("v", True))], []),
     "not false": ([helper.make_node("Not", ["no"], ["yes"])], [truth("no", False)]),
     "a cast": ([helper.make_node("Cast", ["one"], ["yes"], to=BOOL)], [truth("one", 1, np.int64)]),
-    "a cast of an identity": ([helper.make_node("Constant", [], ["one"], value=truth("v", 0.5, np.float32)),
-                               helper.make_node("Identity", ["one"], ["same"]), helper.make_node("Cast", ["same"], ["yes"], to=BOOL)], []),
+    "a cast of an identity": (
+        [
+            helper.make_node("Constant", [], ["one"], value=truth("v", 0.5, np.float32)),
+            helper.make_node("Identity", ["one"], ["same"]),
+            helper.make_node("Cast", ["same"], ["yes"], to=BOOL),
+        ],
+        [],
+    ),
 }
 
 
@@ -140,40 +185,68 @@ def test_a_decided_branch(condition, body, value):
     name = "yes"
     if not value:
         nodes, name = [*nodes, helper.make_node("Not", ["yes"], ["never"])], "never"
-    branches = dict(zip(("then_branch", "else_branch") if value else ("else_branch", "then_branch"), (body, NOT_SUPPORTED), strict=True))
-    proto = model([*nodes, helper.make_node("If", [name], ["c"], name="choose", **branches), helper.make_node("Exp", ["c"], ["y"])],
-                  initializers=initializers)
+    branches = dict(
+        zip(
+            ("then_branch", "else_branch") if value else ("else_branch", "then_branch"),
+            (body, NOT_SUPPORTED),
+            strict=True,
+        )
+    )
+    proto = model(
+        [
+            *nodes,
+            helper.make_node("If", [name], ["c"], name="choose", **branches),
+            helper.make_node("Exp", ["c"], ["y"]),
+        ],
+        initializers=initializers,
+    )
     expected = ReferenceEvaluator(proto).run(None, {"x": X})[0]
     np.testing.assert_allclose(minicc.compile(proto)(X)[0], expected, rtol=1e-6)
 
 
 def test_two_branches_with_the_same_inner_names():
-    nodes = [helper.make_node("If", ["yes"], ["c"], then_branch=TAKEN, else_branch=NOT_SUPPORTED),
-             helper.make_node("If", ["yes"], ["d"], then_branch=TAKEN, else_branch=NOT_SUPPORTED),
-             helper.make_node("Add", ["c", "d"], ["y"])]
+    nodes = [
+        helper.make_node("If", ["yes"], ["c"], then_branch=TAKEN, else_branch=NOT_SUPPORTED),
+        helper.make_node("If", ["yes"], ["d"], then_branch=TAKEN, else_branch=NOT_SUPPORTED),
+        helper.make_node("Add", ["c", "d"], ["y"]),
+    ]
     assert minicc.compile(model(nodes, initializers=[truth("yes", True)]))(X)[0].tolist() == [-22, -16, -26]
 
 
 def test_results_from_around_and_one_result_twice():
-    body = branch(helper.make_node("Neg", ["x"], ["n"]), helper.make_node("Identity", ["n"], ["m"]), outputs=("n", "m", "n"))
-    proto = model([helper.make_node("If", ["yes"], ["y", "z", "w"], then_branch=body, else_branch=body)], ["y", "z", "w"],
-                  initializers=[truth("yes", True)])
+    body = branch(
+        helper.make_node("Neg", ["x"], ["n"]), helper.make_node("Identity", ["n"], ["m"]), outputs=("n", "m", "n")
+    )
+    proto = model(
+        [helper.make_node("If", ["yes"], ["y", "z", "w"], then_branch=body, else_branch=body)],
+        ["y", "z", "w"],
+        initializers=[truth("yes", True)],
+    )
     assert [a.tolist() for a in minicc.compile(proto)(X)] == [[-1, 2, -3]] * 3
 
 
 def test_a_branch_inside_a_function_sees_the_function_s_names():
-    body = [helper.make_node("Constant", [], ["yes"], value=truth("v", True)), helper.make_node("Mul", ["a", "a"], ["x"]),
-            helper.make_node("If", ["yes"], ["r"], then_branch=branch(helper.make_node("Neg", ["x"], ["b"])), else_branch=NOT_SUPPORTED)]
+    body = [
+        helper.make_node("Constant", [], ["yes"], value=truth("v", True)),
+        helper.make_node("Mul", ["a", "a"], ["x"]),
+        helper.make_node(
+            "If", ["yes"], ["r"], then_branch=branch(helper.make_node("Neg", ["x"], ["b"])), else_branch=NOT_SUPPORTED
+        ),
+    ]
     function = helper.make_function("local", "F", ["a"], ["r"], body, [helper.make_opsetid("", 17)])
     proto = model([helper.make_node("F", ["x"], ["y"], domain="local")], functions=[function])
     assert minicc.compile(proto)(X)[0].tolist() == [-1, -4, -9]
 
 
-@pytest.mark.parametrize("condition", [[helper.make_node("Greater", ["x", "x"], ["g"])], [helper.make_node("Not", ["yes"], ["yes"])], []])
+@pytest.mark.parametrize(
+    "condition", [[helper.make_node("Greater", ["x", "x"], ["g"])], [helper.make_node("Not", ["yes"], ["yes"])], []]
+)
 def test_an_undecided_branch_is_refused(condition):
     inputs = [helper.make_tensor_value_info("x", FLOAT, [3]), helper.make_tensor_value_info("given", BOOL, [])]
     name = condition[0].output[0] if condition else "given"
-    proto = model([*condition, helper.make_node("If", [name], ["y"], then_branch=TAKEN, else_branch=TAKEN)], inputs=inputs)
+    proto = model(
+        [*condition, helper.make_node("If", [name], ["y"], then_branch=TAKEN, else_branch=TAKEN)], inputs=inputs
+    )
     with pytest.raises(LoadError, match=r"If: 1 x|no cycle"):
         load(proto)
 
@@ -182,19 +255,30 @@ def test_an_undecided_branch_is_refused(condition):
 
 
 def sparse(name, values, indices, dims):
-    return helper.make_sparse_tensor(numpy_helper.from_array(np.float32(values), name),
-                                     numpy_helper.from_array(np.asarray(indices, np.int64), f"{name}_at"), dims)
+    return helper.make_sparse_tensor(
+        numpy_helper.from_array(np.float32(values), name),
+        numpy_helper.from_array(np.asarray(indices, np.int64), f"{name}_at"),
+        dims,
+    )
 
 
-@pytest.mark.parametrize(("indices", "dims", "expected"), [
-    ([0, 2], [3], [5, 0, 7]), ([[0], [2]], [3], [5, 0, 7]), ([1, 5], [2, 3], [[0, 5, 0], [0, 0, 7]]),
-    ([[0, 1], [1, 2]], [2, 3], [[0, 5, 0], [0, 0, 7]]),
-])
+@pytest.mark.parametrize(
+    ("indices", "dims", "expected"),
+    [
+        ([0, 2], [3], [5, 0, 7]),
+        ([[0], [2]], [3], [5, 0, 7]),
+        ([1, 5], [2, 3], [[0, 5, 0], [0, 0, 7]]),
+        ([[0, 1], [1, 2]], [2, 3], [[0, 5, 0], [0, 0, 7]]),
+    ],
+)
 def test_sparse_initializers(indices, dims, expected):
     proto = model([helper.make_node("Add", ["x", "w"], ["y"])], sparse=[sparse("w", [5, 7], indices, dims)])
     assert minicc.compile(proto)(X)[0].tolist() == (np.float32(expected) + X).tolist()
     node = helper.make_node("Constant", [], ["w"], sparse_value=sparse("v", [5, 7], indices, dims))
-    assert minicc.compile(model([node, helper.make_node("Add", ["x", "w"], ["y"])]))(X)[0].tolist() == (np.float32(expected) + X).tolist()
+    assert (
+        minicc.compile(model([node, helper.make_node("Add", ["x", "w"], ["y"])]))(X)[0].tolist()
+        == (np.float32(expected) + X).tolist()
+    )
 
 
 def test_an_empty_sparse_initializer():
@@ -202,11 +286,19 @@ def test_an_empty_sparse_initializer():
     assert minicc.compile(proto)(X)[0].tolist() == X.tolist()
 
 
-@pytest.mark.parametrize(("indices", "dims", "words"), [
-    ([0, 3], [3], "indices within"), ([-1, 0], [3], "indices within"), ([[0, 1], [1, 3]], [2, 3], "indices within"),
-    ([[0, 1, 2]], [2, 3], "a list of values"), ([0], [3], "a list of values"), ([0, 1], [2**35], "bytes with its zeros"),
-    ([0, 1], [-3], "dimensions >= 0"), ([0, 1], [2**20, 2**20], "bytes with its zeros"),
-])
+@pytest.mark.parametrize(
+    ("indices", "dims", "words"),
+    [
+        ([0, 3], [3], "indices within"),
+        ([-1, 0], [3], "indices within"),
+        ([[0, 1], [1, 3]], [2, 3], "indices within"),
+        ([[0, 1, 2]], [2, 3], "a list of values"),
+        ([0], [3], "a list of values"),
+        ([0, 1], [2**35], "bytes with its zeros"),
+        ([0, 1], [-3], "dimensions >= 0"),
+        ([0, 1], [2**20, 2**20], "bytes with its zeros"),
+    ],
+)
 def test_hostile_sparse_initializers(indices, dims, words):
     with pytest.raises(LoadError, match=words) as caught:
         load(model([helper.make_node("Add", ["x", "w"], ["y"])], sparse=[sparse("w", [5, 7], indices, dims)]))
@@ -214,7 +306,11 @@ def test_hostile_sparse_initializers(indices, dims, words):
 
 
 def test_every_order_of_nodes_gives_the_same_graph():
-    nodes = [helper.make_node("Neg", ["x"], ["a"]), helper.make_node("Exp", ["a"], ["b"]), helper.make_node("NonZero", ["b"], ["dead"]),
-             helper.make_node("Add", ["a", "b"], ["y"])]
+    nodes = [
+        helper.make_node("Neg", ["x"], ["a"]),
+        helper.make_node("Exp", ["a"], ["b"]),
+        helper.make_node("NonZero", ["b"], ["dead"]),
+        helper.make_node("Add", ["a", "b"], ["y"]),
+    ]
     first = load(model(nodes))
     assert all(load(model(list(order))).same_as(first) for order in itertools.permutations(nodes))

@@ -74,7 +74,9 @@ def test_every_operator_is_counted():
 
 def work_of(op: Operator, shapes) -> int:
     """The work of all kernels of a graph of one operator."""
-    types = [TensorType(DType.of(s[0]), s[1:]) if s and s[0] == INT else TensorType(DType.of("float32"), s) for s in shapes]
+    types = [
+        TensorType(DType.of(s[0]), s[1:]) if s and s[0] == INT else TensorType(DType.of("float32"), s) for s in shapes
+    ]
     inputs = tuple(input(f"x{i}", t) for i, t in enumerate(types))
     fused = optimize(Graph("main", inputs, (make(op, inputs),), ("y",)))
     return sum(work(lower_kernel(n.op, Target.native()).program) for n in fused.nodes if isinstance(n.op, Kernel))

@@ -65,8 +65,12 @@ def test_names_that_are_not_text():
 
 @given(st.data())
 def test_no_damage_to_a_file_gets_past_our_errors(data):
-    good = model([relu(), helper.make_node("Reshape", ["y", "s"], ["z"])], X, ["z"],
-                 [numpy_helper.from_array(np.int64([3, 2]), "s")]).SerializeToString()
+    good = model(
+        [relu(), helper.make_node("Reshape", ["y", "s"], ["z"])],
+        X,
+        ["z"],
+        [numpy_helper.from_array(np.int64([3, 2]), "s")],
+    ).SerializeToString()
     damaged = bytearray(good)
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
@@ -85,28 +89,45 @@ def test_an_opset_or_ir_version_that_is_too_new_or_nonsense():
 
 def test_an_old_form_of_an_operator():
     refused(model([relu()], X, opset=5), "Relu (of opset 5; it changed before opset 7)")
-    refused(model([helper.make_node("Upsample", ["x", "s"], ["y"])], [*X, info("s", [2])], opset=11), "gone from opset 11")
+    refused(
+        model([helper.make_node("Upsample", ["x", "s"], ["y"])], [*X, info("s", [2])], opset=11), "gone from opset 11"
+    )
     refused(model([helper.make_node("Swish", ["x"], ["y"])], X, opset=13), "Swish (not in opset 13)")
 
 
 def test_all_unsupported_operators_at_once_with_counts_and_names():
-    nodes = [helper.make_node("NonZero", ["x"], ["a"], name="first"), helper.make_node("NonZero", ["x"], ["b"], name="second"),
-             helper.make_node("FusedMatMul", ["x", "x"], ["c"], domain="com.microsoft", name="third"), relu()]
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["a"], name="first"),
+        helper.make_node("NonZero", ["x"], ["b"], name="second"),
+        helper.make_node("FusedMatMul", ["x", "x"], ["c"], domain="com.microsoft", name="third"),
+        relu(),
+    ]
     assert [n.op.name for n in load(model(nodes, X)).nodes] == ["Input", "Relu"], "what nothing reads is passed over"
-    error = refused(model(nodes, X, ["y", "a", "b", "c"]), "not supported: 2, on 3 nodes", "NonZero: 2 x (first, second)")
+    error = refused(
+        model(nodes, X, ["y", "a", "b", "c"]), "not supported: 2, on 3 nodes", "NonZero: 2 x (first, second)"
+    )
     assert "com.microsoft::FusedMatMul: 1 x (third)" in error.where
 
 
 def test_control_flow_and_text_are_reported_as_unsupported():
     body = helper.make_graph([relu("x", "b")], "body", [], [info("b", [2, 3])])
-    refused(model([helper.make_node("If", ["c"], ["y"], then_branch=body, else_branch=body)],
-                  [*X, info("c", [], TensorProto.BOOL)]), "If: 1 x")
+    refused(
+        model(
+            [helper.make_node("If", ["c"], ["y"], then_branch=body, else_branch=body)],
+            [*X, info("c", [], TensorProto.BOOL)],
+        ),
+        "If: 1 x",
+    )
     refused(model([relu()], [info("x", [1], TensorProto.STRING)]), "element type string")
     refused(model([helper.make_node("Constant", [], ["y"], value_string="text")]), "text constants")
 
 
 def test_a_cycle():
-    nodes = [helper.make_node("Add", ["x", "c"], ["a"], name="one"), relu("a", "b", name="two"), relu("b", "c", name="three")]
+    nodes = [
+        helper.make_node("Add", ["x", "c"], ["a"], name="one"),
+        relu("a", "b", name="two"),
+        relu("b", "c", name="three"),
+    ]
     error = refused(model(nodes, X, ["c"]), "no cycle")
     assert all(name in error.where for name in ("one", "two", "three"))
 
@@ -127,13 +148,19 @@ def test_names_that_are_missing_or_defined_twice():
 
 @pytest.mark.parametrize("dims", [[-2], [2**41], [2**20, 2**21], [2**62, 2**62], [0, 2**62]])
 def test_huge_and_negative_dimensions(dims):
-    refused(model([relu("w")], initializers=[TensorProto(name="w", data_type=FLOAT, dims=dims)]), "initializer 'w'", str(dims))
+    refused(
+        model([relu("w")], initializers=[TensorProto(name="w", data_type=FLOAT, dims=dims)]),
+        "initializer 'w'",
+        str(dims),
+    )
     refused(model([relu()], [info("x", dims)]), "input 'x'", "2**40")
 
 
 def test_a_result_of_absurd_size():
     shape = numpy_helper.from_array(np.int64([2**30, 2**30]), "s")
-    refused(model([helper.make_node("ConstantOfShape", ["s"], ["y"], name="fill")], initializers=[shape]), "2**40", "'fill'")
+    refused(
+        model([helper.make_node("ConstantOfShape", ["s"], ["y"], name="fill")], initializers=[shape]), "2**40", "'fill'"
+    )
 
 
 def test_data_that_does_not_fit_its_dimensions():
@@ -143,7 +170,9 @@ def test_data_that_does_not_fit_its_dimensions():
     refused(model([relu("w")], initializers=[typed]), "must have 3 values, got 1")
     other = TensorProto(name="w", data_type=FLOAT, dims=[1], int32_data=[1])
     refused(model([relu("w")], initializers=[other]), "must have 1 values, got 0")
-    parted = TensorProto(name="w", data_type=FLOAT, dims=[1], float_data=[1.0], segment=TensorProto.Segment(begin=0, end=1))
+    parted = TensorProto(
+        name="w", data_type=FLOAT, dims=[1], float_data=[1.0], segment=TensorProto.Segment(begin=0, end=1)
+    )
     refused(model([relu("w")], initializers=[parted]), "segments")
     refused(model([relu("w")], initializers=[TensorProto(name="w", data_type=99, dims=[1])]), "element type 99")
 
@@ -224,7 +253,9 @@ def secret(tmp_path):
     return file
 
 
-@pytest.mark.parametrize("location", ["../secret.bin", "sub/../../secret.bin", "..\\secret.bin", "C:\\secret.bin", "", "\0", "."])
+@pytest.mark.parametrize(
+    "location", ["../secret.bin", "sub/../../secret.bin", "..\\secret.bin", "C:\\secret.bin", "", "\0", "."]
+)
 def test_data_outside_the_folder(tmp_path, secret, location):
     refused(external(tmp_path, {"location": location}), "initializer 'w'")
 
@@ -253,15 +284,18 @@ def test_data_that_is_not_there_or_no_file(tmp_path):
     refused(external(tmp_path, {"location": "x" * 5000}))
 
 
-@pytest.mark.parametrize(("entries", "part"), [
-    ({"offset": "-1"}, "offset"),
-    ({"offset": "one"}, "offset"),
-    ({"length": "9" * 30}, "length"),
-    ({"offset": "4"}, "must have 8 bytes of data, got 4"),
-    ({"offset": "4", "length": "8"}, "needs bytes 4 to 12"),
-    ({"offset": "99", "length": "8"}, "needs bytes 99 to 107"),
-    ({"length": "4"}, "must have 8 bytes of data, got 4"),
-])
+@pytest.mark.parametrize(
+    ("entries", "part"),
+    [
+        ({"offset": "-1"}, "offset"),
+        ({"offset": "one"}, "offset"),
+        ({"length": "9" * 30}, "length"),
+        ({"offset": "4"}, "must have 8 bytes of data, got 4"),
+        ({"offset": "4", "length": "8"}, "needs bytes 4 to 12"),
+        ({"offset": "99", "length": "8"}, "needs bytes 99 to 107"),
+        ({"length": "4"}, "must have 8 bytes of data, got 4"),
+    ],
+)
 def test_places_beyond_the_file(tmp_path, entries, part):
     path = external(tmp_path, {"location": "w.bin", **entries})
     (path.parent / "w.bin").write_bytes(b"\0" * 8)
@@ -285,7 +319,10 @@ def test_external_data_of_an_attribute_is_never_read(tmp_path):
 
 
 def function(name, calls):
-    nodes = [helper.make_node(called, ["a" if i == 0 else f"t{i}"], [f"t{i + 1}"], domain="local") for i, called in enumerate(calls)]
+    nodes = [
+        helper.make_node(called, ["a" if i == 0 else f"t{i}"], [f"t{i + 1}"], domain="local")
+        for i, called in enumerate(calls)
+    ]
     return helper.make_function("local", name, ["a"], [f"t{len(calls)}"], nodes, [helper.make_opsetid("", NEWEST)])
 
 
@@ -294,8 +331,16 @@ def test_functions_that_never_end():
     refused(model([call], X, functions=[function("F", ["F"])]), "levels deep")
     bomb = [function(f"F{i}", [f"F{i + 1}"] * 2) for i in range(40)]
     refused(model([helper.make_node("F0", ["x"], ["y"], domain="local")], X, functions=bomb), "go beyond")
-    refused(model([call], X, functions=[helper.make_function("local", "F", ["a"], ["b"], [relu("a", "b")],
-                                                             [helper.make_opsetid("", 99)])]), "opset 99")
+    refused(
+        model(
+            [call],
+            X,
+            functions=[
+                helper.make_function("local", "F", ["a"], ["b"], [relu("a", "b")], [helper.make_opsetid("", 99)])
+            ],
+        ),
+        "opset 99",
+    )
 
 
 def test_a_long_chain_loads():

@@ -30,8 +30,11 @@ def tensor(name, values, dtype="float32"):
 
 
 def test_names_types_spans_and_order_of_a_file(tmp_path):
-    proto = model([helper.make_node("Relu", ["x"], ["h"], name="act"), helper.make_node("Neg", ["h"], ["y"])],
-                  [info("x", [2, 3])], ["y", "h"])
+    proto = model(
+        [helper.make_node("Relu", ["x"], ["h"], name="act"), helper.make_node("Neg", ["h"], ["y"])],
+        [info("x", [2, 3])],
+        ["y", "h"],
+    )
     path = tmp_path / "m.onnx"
     onnx.save(proto, path)
     for source in (path, str(path), path.read_bytes(), proto):
@@ -50,22 +53,38 @@ def test_equal_models_give_the_same_graph():
 
 
 def test_symbols_keep_their_name_and_nameless_dimensions_get_one():
-    graph = load(model([helper.make_node("Relu", ["x"], ["y"])],
-                       [info("x", ["batch", None, 3, "2*seq + 1", "2*seq - 1"])], ["y"]))
-    assert graph.inputs[0].type.shape == (Symbol("batch"), Symbol("x_1"), 3, Symbol("n2_seq___1"), Symbol("n2_seq___1_2"))
+    graph = load(
+        model(
+            [helper.make_node("Relu", ["x"], ["y"])], [info("x", ["batch", None, 3, "2*seq + 1", "2*seq - 1"])], ["y"]
+        )
+    )
+    assert graph.inputs[0].type.shape == (
+        Symbol("batch"),
+        Symbol("x_1"),
+        3,
+        Symbol("n2_seq___1"),
+        Symbol("n2_seq___1_2"),
+    )
     graph = load(model([helper.make_node("Relu", ["x"], ["y"])], [info("x", ["?", "?", -1, "None", "x_0"])], ["y"]))
     assert graph.inputs[0].type.shape == (*[Symbol(f"x_{axis}") for axis in range(4)], Symbol("x_0_2"))
 
 
 def test_an_input_with_an_initializer_is_a_constant():
-    graph = load(model([helper.make_node("Add", ["x", "w"], ["y"])], [info("x", [2]), info("w", [2])], ["y"],
-                       [tensor("w", [1, 2])]))
+    graph = load(
+        model(
+            [helper.make_node("Add", ["x", "w"], ["y"])], [info("x", [2]), info("w", [2])], ["y"], [tensor("w", [1, 2])]
+        )
+    )
     assert graph.input_names == ("x",)
     np.testing.assert_array_equal(evaluate(graph, {"x": np.float32([1, 1])})["y"], [2, 3])
 
 
 def test_nodes_out_of_order_are_sorted():
-    nodes = [helper.make_node("Neg", ["a"], ["y"]), helper.make_node("Relu", ["b"], ["a"]), helper.make_node("Abs", ["x"], ["b"])]
+    nodes = [
+        helper.make_node("Neg", ["a"], ["y"]),
+        helper.make_node("Relu", ["b"], ["a"]),
+        helper.make_node("Abs", ["x"], ["b"]),
+    ]
     assert [n.op.name for n in load(model(nodes, [info("x", [1])], ["y"])).nodes] == ["Input", "Abs", "Relu", "Neg"]
 
 
@@ -98,8 +117,10 @@ def test_bfloat16_and_bool_constants():
     assert b.dtype == bool and b.tolist() == [True, False]
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16",
-                                   "uint32", "uint64", "bool"])
+@pytest.mark.parametrize(
+    "dtype",
+    ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"],
+)
 @pytest.mark.parametrize("raw", [True, False])
 def test_initializers_of_every_dtype(dtype, raw):
     values = np.array([[0, 1], [1, 0]], dtype)
@@ -124,25 +145,41 @@ def test_external_data_beside_the_model(tmp_path, location):
     weights = TensorProto(name="w", data_type=FLOAT, dims=[2, 3], data_location=TensorProto.EXTERNAL)
     for key, value in {"location": location, "offset": "8", "length": "24"}.items():
         weights.external_data.add(key=key, value=value)
-    (tmp_path / "m.onnx").write_bytes(model([helper.make_node("Identity", ["w"], ["y"])], [], ["y"], [weights]).SerializeToString())
+    (tmp_path / "m.onnx").write_bytes(
+        model([helper.make_node("Identity", ["w"], ["y"])], [], ["y"], [weights]).SerializeToString()
+    )
     np.testing.assert_array_equal(load(tmp_path / "m.onnx").outputs[0].op.data.array, values)
 
 
 def scale_function():
-    nodes = [helper.make_node("Constant", [], ["s"]), helper.make_node("Mul", ["v", "s"], ["scaled"]),
-             helper.make_node("Add", ["scaled", "v"], ["out"])]
+    nodes = [
+        helper.make_node("Constant", [], ["s"]),
+        helper.make_node("Mul", ["v", "s"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "v"], ["out"]),
+    ]
     nodes[0].attribute.add(name="value_float", ref_attr_name="factor", type=onnx.AttributeProto.FLOAT)
     return helper.make_function("local", "Scale", ["v"], ["out"], nodes, [helper.make_opsetid("", 18)], ["factor"])
 
 
 def test_local_functions_are_inlined():
     outer = helper.make_function(
-        "local", "Twice", ["a"], ["c"],
-        [helper.make_node("Scale", ["a"], ["b"], domain="local", factor=2.0),
-         helper.make_node("Scale", ["b"], ["c"], domain="local", factor=3.0)],
-        [helper.make_opsetid("", 18), helper.make_opsetid("local", 1)])
-    proto = model([helper.make_node("Twice", ["x"], ["y"], domain="local", name="t")], [info("x", [2])], ["y"],
-                  functions=[outer, scale_function()], opsets=[("local", 1)])
+        "local",
+        "Twice",
+        ["a"],
+        ["c"],
+        [
+            helper.make_node("Scale", ["a"], ["b"], domain="local", factor=2.0),
+            helper.make_node("Scale", ["b"], ["c"], domain="local", factor=3.0),
+        ],
+        [helper.make_opsetid("", 18), helper.make_opsetid("local", 1)],
+    )
+    proto = model(
+        [helper.make_node("Twice", ["x"], ["y"], domain="local", name="t")],
+        [info("x", [2])],
+        ["y"],
+        functions=[outer, scale_function()],
+        opsets=[("local", 1)],
+    )
     graph = load(proto)
     np.testing.assert_array_equal(evaluate(graph, {"x": np.float32([1, 2])})["y"], [12, 24])
     span = graph.spans[graph.outputs[0]]
@@ -150,18 +187,35 @@ def test_local_functions_are_inlined():
 
 
 def test_an_attribute_left_out_of_a_call_is_left_out_of_the_body():
-    function = helper.make_function("local", "F", ["v"], ["out"], [helper.make_node("LeakyRelu", ["v"], ["out"])],
-                                    [helper.make_opsetid("", 18)], ["alpha"])
+    function = helper.make_function(
+        "local",
+        "F",
+        ["v"],
+        ["out"],
+        [helper.make_node("LeakyRelu", ["v"], ["out"])],
+        [helper.make_opsetid("", 18)],
+        ["alpha"],
+    )
     function.node[0].attribute.add(name="alpha", ref_attr_name="alpha", type=onnx.AttributeProto.FLOAT)
-    proto = model([helper.make_node("F", ["x"], ["y"], domain="local")], [info("x", [1])], ["y"],
-                  functions=[function], opsets=[("local", 1)])
+    proto = model(
+        [helper.make_node("F", ["x"], ["y"], domain="local")],
+        [info("x", [1])],
+        ["y"],
+        functions=[function],
+        opsets=[("local", 1)],
+    )
     assert load(proto).outputs[0].op.alpha == pytest.approx(0.01)
 
 
 def test_a_function_may_hand_an_input_through():
     function = helper.make_function("local", "F", ["v"], ["v"], [], [helper.make_opsetid("", 18)])
-    proto = model([helper.make_node("F", ["x"], ["y"], domain="local")], [info("x", [1])], ["y"],
-                  functions=[function], opsets=[("local", 1)])
+    proto = model(
+        [helper.make_node("F", ["x"], ["y"], domain="local")],
+        [info("x", [1])],
+        ["y"],
+        functions=[function],
+        opsets=[("local", 1)],
+    )
     assert load(proto).outputs[0].op.name == "Input"
 
 

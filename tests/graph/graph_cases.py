@@ -46,7 +46,8 @@ def assert_same(before: Graph, after: Graph, exact: bool = True) -> None:
             np.testing.assert_array_equal(got[name], expected[name])
         else:
             np.testing.assert_allclose(
-                got[name].astype(np.float64), expected[name].astype(np.float64), rtol=1e-5, atol=1e-5)
+                got[name].astype(np.float64), expected[name].astype(np.float64), rtol=1e-5, atol=1e-5
+            )
 
 
 def _unary(draw: Callable[..., Any], x: Node, others: list[Node]) -> Node:

@@ -33,8 +33,11 @@ def two() -> Graph:
 
 
 def test_symbols() -> None:
-    for bound in [bind(two(), dims={"n": 2, "m": 1}), bind(two(), shapes={"x": (2, 3), "y": (2, 1)}),
-                  bind(two(), dims={"n": 2}, shapes={"y": (2, 1)})]:
+    for bound in [
+        bind(two(), dims={"n": 2, "m": 1}),
+        bind(two(), shapes={"x": (2, 3), "y": (2, 1)}),
+        bind(two(), dims={"n": 2}, shapes={"y": (2, 1)}),
+    ]:
         verify(bound)
         assert [n.type for n in (*bound.inputs, *bound.outputs)] == [f32(2, 3), f32(2, 1), f32(2, 3)]
 

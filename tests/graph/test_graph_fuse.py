@@ -32,8 +32,11 @@ def kernels(*outputs: Node) -> list[str]:
     fused = fuse(graph)
     assert_same(graph, fused)
     check(fused)
-    return [n.op.label if isinstance(n.op, Kernel) else n.op.name
-            for n in fused.nodes if n.op.name not in ("Input", "Constant")]
+    return [
+        n.op.label if isinstance(n.op, Kernel) else n.op.name
+        for n in fused.nodes
+        if n.op.name not in ("Input", "Constant")
+    ]
 
 
 def check(fused: Graph) -> None:

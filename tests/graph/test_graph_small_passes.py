@@ -9,19 +9,8 @@ from graph_cases import assert_same, f32, graph_of, graphs
 from hypothesis import given
 
 from minicc import ops
-from minicc.graph import (
-    Graph,
-    Kernel,
-    Span,
-    constant,
-    eliminate_dead_code,
-    expand_composites,
-    fold_constants,
-    input,
-    make,
-    merge_common_subexpressions,
-    verify,
-)
+from minicc.graph import Graph, Kernel, Span, constant, eliminate_dead_code, expand_composites, fold_constants, input
+from minicc.graph import make, merge_common_subexpressions, verify
 from minicc.ir.node import node
 from minicc.ops.base import OPERAND, Operator
 from minicc.types import Symbol, TensorType

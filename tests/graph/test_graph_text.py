@@ -40,16 +40,18 @@ def test_a_graph_that_is_gone_parses_back_to_the_same_text_and_value() -> None:
 
 def test_every_kind_of_attribute() -> None:
     x, n = input("x", f32(2, 3)), input("n", TensorType(int64, (1,)))
-    assert_parses_back(graph_of(
-        ops.Cast(DType.of("float16"))(x),
-        ops.Reshape(OPERAND)(x, n),
-        ops.ReduceSum(None, False)(x),
-        ops.ReduceSum((-1,))(x),
-        ops.LeakyRelu(-0.0)(x),
-        ops.Elu(float("inf"))(x),
-        ops.Elu(float("nan"))(x),
-        ops.Conv(padding=(1, 1), auto_pad="NOTSET")(input("c", f32(1, 1, 5)), np.ones((1, 1, 3), np.float32)),
-    ))
+    assert_parses_back(
+        graph_of(
+            ops.Cast(DType.of("float16"))(x),
+            ops.Reshape(OPERAND)(x, n),
+            ops.ReduceSum(None, False)(x),
+            ops.ReduceSum((-1,))(x),
+            ops.LeakyRelu(-0.0)(x),
+            ops.Elu(float("inf"))(x),
+            ops.Elu(float("nan"))(x),
+            ops.Conv(padding=(1, 1), auto_pad="NOTSET")(input("c", f32(1, 1, 5)), np.ones((1, 1, 3), np.float32)),
+        )
+    )
 
 
 NAN = np.array([0xFFC00001, 0x3F800000], np.uint32).view(np.float32)  # a negative one, with a payload
@@ -159,8 +161,16 @@ def test_the_error_shows_the_line_and_a_caret() -> None:
 
 
 def test_hostile_text() -> None:
-    for text in ["", "\n\n", "graph", "((((", "graph main() {\n" + "| " * 40, TEXT.replace("0.5", "(" * 9000 + ")" * 9000),
-                 TEXT.replace("float32[2]", f"float32[{'9' * 5000}]"), TEXT.replace("0.5", "9" * 5000)]:
+    for text in [
+        "",
+        "\n\n",
+        "graph",
+        "((((",
+        "graph main() {\n" + "| " * 40,
+        TEXT.replace("0.5", "(" * 9000 + ")" * 9000),
+        TEXT.replace("float32[2]", f"float32[{'9' * 5000}]"),
+        TEXT.replace("0.5", "9" * 5000),
+    ]:
         with pytest.raises(GraphError):
             parse(text)
 
@@ -168,7 +178,9 @@ def test_hostile_text() -> None:
 def test_kernels_nested_too_deep() -> None:
     text = "graph a(x: float32[1]) {\n"
     for depth in range(20):
-        text += "  | " * depth + "  %0 = Kernel[k](x) : float32[1]\n" + "  | " * (depth + 1) + "graph a(x: float32[1]) {\n"
+        text += (
+            "  | " * depth + "  %0 = Kernel[k](x) : float32[1]\n" + "  | " * (depth + 1) + "graph a(x: float32[1]) {\n"
+        )
     with pytest.raises(GraphError, match="nested deeper"):
         parse(text)
 

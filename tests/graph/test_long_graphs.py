@@ -7,20 +7,8 @@ import pytest
 from graph_cases import assert_same, f32, graph_of
 
 from minicc import ops
-from minicc.graph import (
-    Graph,
-    bind,
-    constant,
-    eliminate_dead_code,
-    expand_composites,
-    fold_constants,
-    fuse,
-    input,
-    merge_common_subexpressions,
-    parse,
-    runtime_operands,
-    simplify_graph,
-)
+from minicc.graph import Graph, bind, constant, eliminate_dead_code, expand_composites, fold_constants, fuse, input
+from minicc.graph import merge_common_subexpressions, parse, runtime_operands, simplify_graph
 from minicc.types import Symbol
 
 LENGTH = 5000

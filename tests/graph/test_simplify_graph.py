@@ -60,7 +60,8 @@ def batch_normalization(draw: Draw) -> Node:
     shape = draw(st.sampled_from([(2, 3), (2, 3, 4), (1, 3, 2, 2)]))
     statistics = [random(draw, 3) for _ in range(3)]
     return ops.BatchNormalization(draw(st.sampled_from([1e-5, 0.1])))(
-        input("x", f32(*shape)), *statistics, random(draw, 3, low=0.1))
+        input("x", f32(*shape)), *statistics, random(draw, 3, low=0.1)
+    )
 
 
 def biased_normalization(draw: Draw) -> Node:
@@ -135,7 +136,9 @@ EXAMPLES: dict[str, Callable[[Draw], Node]] = {
     "transpose of a transpose": transposes,
     "transpose of ones": lambda draw: ops.Transpose((1, 0, 2))(value(draw, (1, 3, 4))),
     "one reshape": movement,
-    "reshape stated": lambda draw: ops.Reshape(draw(st.sampled_from([(0, -1), (-1,), (3, 2), (1, 0, 3)][:3])))(value(draw)),
+    "reshape stated": lambda draw: ops.Reshape(draw(st.sampled_from([(0, -1), (-1,), (3, 2), (1, 0, 3)][:3])))(
+        value(draw)
+    ),
     "reshape of a reshape": lambda draw: ops.Reshape((3, 2))(ops.Reshape((-1,))(value(draw))),
     "nothing moved": unmoved,
     "everything sliced": lambda draw: ops.Slice((0, -9), (9, 3), (1, 0))(value(draw)),
@@ -147,7 +150,9 @@ EXAMPLES: dict[str, Callable[[Draw], Node]] = {
     "two factors": lambda draw: chain(draw, ops.Mul(), DTYPES),
     "layer normalization, by Pow": lambda draw: by_hand(draw, lambda d: ops.Pow()(d, np.asarray(2, d.dtype.numpy))),
     "layer normalization, by Mul": lambda draw: by_hand(draw, lambda d: ops.Mul()(d, d)),
-    "scale of a normalization": lambda draw: ops.Mul()(normalization(draw, random(draw, 1, low=1, high=1)), random(draw, 4)),
+    "scale of a normalization": lambda draw: ops.Mul()(
+        normalization(draw, random(draw, 1, low=1, high=1)), random(draw, 4)
+    ),
     "bias of a normalization": lambda draw: ops.Add()(normalization(draw, random(draw, 4)), random(draw, 4)),
     "two terms": lambda draw: chain(draw, ops.Add(), ["int8", "uint8", "int64"]),
     "two float terms": lambda draw: chain(draw, ops.Add(), ["float32", "float64"]),
@@ -245,7 +250,11 @@ def test_sums_that_cancel_stay_apart() -> None:
     assert evaluate(after, {"x": np.float32([0.6, 1.4, -2.7])})["out0"].tolist() == [1, 1, -3]
     product = ops.MatMul()(input("x", f32(3, 1)), np.ones((1, 1), np.float32))
     graph = graph_of(ops.Sub()(ops.Add()(product, magic), magic))
-    assert evaluate(simplify_graph(graph), {"x": np.float32([[0.6], [1.4], [-2.7]])})["out0"].ravel().tolist() == [1, 1, -3]
+    assert evaluate(simplify_graph(graph), {"x": np.float32([[0.6], [1.4], [-2.7]])})["out0"].ravel().tolist() == [
+        1,
+        1,
+        -3,
+    ]
 
 
 def test_zeros_keep_their_sign() -> None:
@@ -293,7 +302,9 @@ def test_new_nodes_keep_the_span() -> None:
     assert after.spans[reshape] == Span("m.onnx", "flat")
 
 
-@pytest.mark.parametrize("shape", [(4,), (1, 4), (4, 1), (1, 1, 4), (4, 1, 1), (1, 4, 1), (1, 1, 1, 4), (1, 4, 1, 1), (1, 1, 4, 1), (4, 4)])
+@pytest.mark.parametrize(
+    "shape", [(4,), (1, 4), (4, 1), (1, 1, 4), (4, 1, 1), (1, 4, 1), (1, 1, 1, 4), (1, 4, 1, 1), (1, 1, 4, 1), (4, 4)]
+)
 @pytest.mark.parametrize("biased", [False, True])
 def test_a_scale_goes_along_the_channels_where_all_axes_are_as_long(shape: tuple[int, ...], biased: bool) -> None:
     """Four channels, four rows, four columns: only one of these factors is one for each channel."""
@@ -303,7 +314,9 @@ def test_a_scale_goes_along_the_channels_where_all_axes_are_as_long(shape: tuple
         conv = ops.Add()(conv, rng.normal(size=(4, 1, 1)).astype(np.float32))
     graph = graph_of(ops.Mul()(conv, (rng.normal(size=shape) + 2).astype(np.float32)))
     x = {"x": rng.normal(size=(1, 4, 6, 6)).astype(np.float32)}
-    np.testing.assert_allclose(evaluate(simplify_graph(graph), x)["out0"], evaluate(graph, x)["out0"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        evaluate(simplify_graph(graph), x)["out0"], evaluate(graph, x)["out0"], rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("shape", [(4,), (1, 4), (4, 1), (1, 1, 4), (1, 4, 1), (4, 1, 1), (4, 4)])
@@ -312,4 +325,6 @@ def test_a_scale_goes_along_the_columns_of_a_square_product(shape: tuple[int, ..
     product = ops.MatMul()(input("x", f32(4, 4, 4)), rng.normal(size=(4, 4)).astype(np.float32))
     graph = graph_of(ops.Mul()(product, (rng.normal(size=shape) + 2).astype(np.float32)))
     x = {"x": rng.normal(size=(4, 4, 4)).astype(np.float32)}
-    np.testing.assert_allclose(evaluate(simplify_graph(graph), x)["out0"], evaluate(graph, x)["out0"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        evaluate(simplify_graph(graph), x)["out0"], evaluate(graph, x)["out0"], rtol=1e-4, atol=1e-5
+    )

@@ -46,7 +46,9 @@ def test_a_registered_function():
 
 def test_a_c_function():
     """`void f(const float *x, float *out, const int64_t *extents)`; here a callback takes the place of a library."""
-    kind = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_float), ctypes.POINTER(ctypes.c_float), ctypes.POINTER(ctypes.c_int64))
+    kind = ctypes.CFUNCTYPE(
+        None, ctypes.POINTER(ctypes.c_float), ctypes.POINTER(ctypes.c_float), ctypes.POINTER(ctypes.c_int64)
+    )
 
     @kind
     def reverse(x, out, extents):

@@ -28,11 +28,15 @@ def one_stage(steps, expected):
 
 
 def test_split_by_factor():
-    one_stage(lambda c, i, j: c.split(j, factor=4), ["for i in range(10):", "for j_o in range(3):", "for j_i in range(4):"])
+    one_stage(
+        lambda c, i, j: c.split(j, factor=4), ["for i in range(10):", "for j_o in range(3):", "for j_i in range(4):"]
+    )
 
 
 def test_split_by_parts():
-    one_stage(lambda c, i, j: c.split(j, nparts=2), ["for i in range(10):", "for j_o in range(2):", "for j_i in range(6):"])
+    one_stage(
+        lambda c, i, j: c.split(j, nparts=2), ["for i in range(10):", "for j_o in range(2):", "for j_i in range(6):"]
+    )
 
 
 def test_fuse():
@@ -51,8 +55,10 @@ def test_reorder():
 
 
 def test_tile():
-    one_stage(lambda c, i, j: c.tile(i, j, x_factor=5, y_factor=4),
-              ["for i_o in range(2):", "for j_o in range(3):", "for i_i in range(5):", "for j_i in range(4):"])
+    one_stage(
+        lambda c, i, j: c.tile(i, j, x_factor=5, y_factor=4),
+        ["for i_o in range(2):", "for j_o in range(3):", "for i_i in range(5):", "for j_i in range(4):"],
+    )
 
 
 def test_kinds_of_loops():

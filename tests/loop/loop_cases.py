@@ -30,7 +30,11 @@ def draw(program: Program, seed: int = 0, **sizes: int) -> list[np.ndarray]:
     arrays = []
     for buffer in (*program.params, *program.outputs):
         shape = tuple(d if isinstance(d, int) else sizes[d.name] for d in buffer.shape)
-        values = rng.standard_normal(shape) if buffer.dtype.is_float else rng.integers(0, 2 if buffer.dtype.kind == "bool" else 6, shape)
+        values = (
+            rng.standard_normal(shape)
+            if buffer.dtype.is_float
+            else rng.integers(0, 2 if buffer.dtype.kind == "bool" else 6, shape)
+        )
         arrays.append(np.asarray(values).astype(buffer.dtype.numpy))
     return arrays
 
@@ -102,8 +106,11 @@ def _swap() -> Case:
     """A tuple reduction in which each component reads the other: both are computed before either is stored."""
     a = te.placeholder((3, 8), name="A")
     k = te.reduce_axis((0, 8), "k")
-    mix = te.comm_reducer(lambda x, y: (x[0] * y[0] - x[1] * y[1], x[0] * y[1] + x[1] * y[0]),
-                          lambda r, i: (te.const(1, r), te.const(0, i)), "complex_product")
+    mix = te.comm_reducer(
+        lambda x, y: (x[0] * y[0] - x[1] * y[1], x[0] * y[1] + x[1] * y[0]),
+        lambda r, i: (te.const(1, r), te.const(0, i)),
+        "complex_product",
+    )
     real, imaginary = te.compute((3,), lambda i: mix((a[i, k], a[i, 7 - k.var]), axis=k), name="P")
 
     def reference(x: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -128,11 +135,17 @@ def _two_sums() -> Case:
 
 def _conv() -> Case:
     x, w = te.placeholder((2, 5, 5), name="x"), te.placeholder((3, 2, 3, 3), name="w")
-    pad = te.compute((2, 7, 7), lambda c, y, z: select(
-        te.all(te.const(1) <= y, y < 6, te.const(1) <= z, z < 6), x[c, y - 1, z - 1], 0.0), name="pad")
+    pad = te.compute(
+        (2, 7, 7),
+        lambda c, y, z: select(te.all(te.const(1) <= y, y < 6, te.const(1) <= z, z < 6), x[c, y - 1, z - 1], 0.0),
+        name="pad",
+    )
     ic, kh, kw = te.reduce_axis((0, 2), "ic"), te.reduce_axis((0, 3), "kh"), te.reduce_axis((0, 3), "kw")
-    out = te.compute((3, 5, 5), lambda f, y, z: te.sum(pad[ic, y + kh.var, z + kw.var] * w[f, ic, kh, kw],
-                                                       axis=(ic, kh, kw)), name="conv")
+    out = te.compute(
+        (3, 5, 5),
+        lambda f, y, z: te.sum(pad[ic, y + kh.var, z + kw.var] * w[f, ic, kh, kw], axis=(ic, kh, kw)),
+        name="conv",
+    )
 
     def reference(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray]:
         windows = np.lib.stride_tricks.sliding_window_view(np.pad(a, ((0, 0), (1, 1), (1, 1))), (3, 3), (1, 2))
@@ -159,7 +172,11 @@ def _scan(steps: int) -> Case:
 
 
 def _cumulative() -> Case:
-    x, state, start = te.placeholder((5, 3), name="x"), te.placeholder((5, 3), name="state"), te.placeholder((1, 3), name="start")
+    x, state, start = (
+        te.placeholder((5, 3), name="x"),
+        te.placeholder((5, 3), name="state"),
+        te.placeholder((1, 3), name="start"),
+    )
     update = te.compute((5, 3), lambda t, j: state[t - 1, j] + x[t, j], name="update")
 
     def reference(a: np.ndarray, first: np.ndarray) -> tuple[np.ndarray]:
@@ -169,9 +186,20 @@ def _cumulative() -> Case:
 
 
 def _scatter(combiner: str | None) -> Case:
-    data, index, value = te.placeholder((6,), name="data"), te.placeholder((9,), "int64", "index"), te.placeholder((9,), name="value")
-    out = scatter(data, (9,), lambda p: (index[p] * 2 - 3,), lambda p: value[p], combiner,
-                  where=lambda p: index[p].not_equal(2), name="out")
+    data, index, value = (
+        te.placeholder((6,), name="data"),
+        te.placeholder((9,), "int64", "index"),
+        te.placeholder((9,), name="value"),
+    )
+    out = scatter(
+        data,
+        (9,),
+        lambda p: (index[p] * 2 - 3,),
+        lambda p: value[p],
+        combiner,
+        where=lambda p: index[p].not_equal(2),
+        name="out",
+    )
 
     def reference(d: np.ndarray, i: np.ndarray, v: np.ndarray) -> tuple[np.ndarray]:
         d = d.copy()
@@ -205,7 +233,9 @@ def _scalar() -> Case:
 
 def _integers() -> Case:
     a, b = te.placeholder((20,), "int32", "A"), te.placeholder((20,), "int32", "B")
-    out = te.compute((20,), lambda i: te.if_then_else(b[i] < 5, (a[i] - 3) // b[i] + (a[i] - 2) % 4, a[i] * b[i]), name="C")
+    out = te.compute(
+        (20,), lambda i: te.if_then_else(b[i] < 5, (a[i] - 3) // b[i] + (a[i] - 2) % 4, a[i] * b[i]), name="C"
+    )
 
     def reference(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray]:
         quotient = np.where(y == 0, 0, (x - 3) // np.where(y == 0, 1, y))

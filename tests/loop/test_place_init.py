@@ -50,9 +50,17 @@ def test_cases(name: str) -> None:
 
 
 def test_golden_loops_in_between() -> None:
-    tiled = nest((i, 8, "parallel"), (ko, 2), (jo, 2), (ki, 3), (ji, 4, "vectorize"),
-                 body=product(i, jo * 4 + ji, ko * 3 + ki, ko, ki))
-    assert str(same(Program("matmul", (A, B), (C,), tiled))) == """\
+    tiled = nest(
+        (i, 8, "parallel"),
+        (ko, 2),
+        (jo, 2),
+        (ki, 3),
+        (ji, 4, "vectorize"),
+        body=product(i, jo * 4 + ji, ko * 3 + ki, ko, ki),
+    )
+    assert (
+        str(same(Program("matmul", (A, B), (C,), tiled)))
+        == """\
 from minicc.loop.prelude import parallel, vectorize
 
 def matmul(A, B, C):
@@ -67,12 +75,15 @@ def matmul(A, B, C):
                     for ji in vectorize(4):
                         C[i, jo*4 + ji] = C[i, jo*4 + ji] + A[i, ko*3 + ki]*B[ko*3 + ki, jo*4 + ji]
 """
+    )
 
 
 def test_golden_guards() -> None:
     body = If(jo * 3 + ji < 8, If((ko * 4 + ki < 6) & (ji < 3), product(i, jo * 3 + ji, ko * 4 + ki, ko, ki)))
     placed = same(Program("matmul", (A, B), (C,), nest((ko, 2), (i, 8), (jo, 3), (ji, 3), (ki, 4), body=body)))
-    assert str(placed).split("    for ko")[0] == """\
+    assert (
+        str(placed).split("    for ko")[0]
+        == """\
 def matmul(A, B, C):
     # A: float32[8,6], B: float32[6,8] -> C: float32[8,8]
     for i_init in range(8):
@@ -82,6 +93,7 @@ def matmul(A, B, C):
                     if ji_init < 3:
                         C[i_init, jo_init*3 + ji_init] = 0.0
 """
+    )
 
 
 @pytest.mark.parametrize("order", ["ijk", "ikj", "jik", "jki", "kij", "kji"])
@@ -107,7 +119,9 @@ def test_reduction_without_a_loop_left() -> None:
 
 def test_local_accumulator() -> None:
     acc = Buffer("acc", float32, (), "local")
-    body = For(i, 8, Alloc(acc, seq(For(k, 6, Update((acc,), (), (acc[()] + A[i, k],), ZERO, (k,))), Store(D, (i,), acc[()]))))
+    body = For(
+        i, 8, Alloc(acc, seq(For(k, 6, Update((acc,), (), (acc[()] + A[i, k],), ZERO, (k,))), Store(D, (i,), acc[()])))
+    )
     same(Program("rows", (A,), (D,), body))
 
 
@@ -153,14 +167,19 @@ def test_reduction_over_an_empty_axis(steps: str, shape: tuple[int, int]) -> Non
 
 def test_guards_of_elements_stay_and_guards_of_steps_go() -> None:
     body = If((jo * 3 + ji < 8) & (ko * 4 + ki < n), If(i + ki < n, product(i, jo * 3 + ji, ko * 4 + ki, ko, ki)))
-    placed = place_init(Program("matmul", (A, B), (C,), nest((i, 8), (jo, 3), (ko, (n + 3) // 4), (ji, 3), (ki, 4), body=body)))
-    assert str(placed).split("            for ko")[0].split("for jo")[1] == """\
+    placed = place_init(
+        Program("matmul", (A, B), (C,), nest((i, 8), (jo, 3), (ko, (n + 3) // 4), (ji, 3), (ki, 4), body=body))
+    )
+    assert (
+        str(placed).split("            for ko")[0].split("for jo")[1]
+        == """\
  in range(3):
             for ji_init in range(3):
                 if jo*3 + ji_init < 8:
                     if i < n:
                         C[i, jo*3 + ji_init] = 0.0
 """
+    )
 
 
 def test_accumulator_that_moves_with_the_reduction() -> None:

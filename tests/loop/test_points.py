@@ -35,7 +35,11 @@ def condition(rng: random.Random, depth: int, names: tuple[Var, ...]) -> Expr:
     """A random guard."""
     a, b = number(rng, 2, names), number(rng, 1, names)
     cond = rng.choice([a < b, a <= b, a < rng.randint(0, 20), a.equal(b), binary("ne", a, b), ~(a < b)])
-    return cond if depth == 0 else rng.choice([cond & condition(rng, depth - 1, names), cond | condition(rng, depth - 1, names)])
+    return (
+        cond
+        if depth == 0
+        else rng.choice([cond & condition(rng, depth - 1, names), cond | condition(rng, depth - 1, names)])
+    )
 
 
 def value(e: Expr, at: dict[Var, int]) -> int:
@@ -55,7 +59,11 @@ def test_exactly_what_leaves_is_refused(seed: int) -> None:
     x, y = number(rng, 3, (i, j)), number(rng, 2, (i, j))
     read = Select(choice, Load(A, (x,)), Load(A, (y,)))
     body: Stmt = For(i, n, For(j, inner, If(guard, Store(B, (i, j), read))))
-    places = [{i: p, j: q} for p, q in itertools.product(range(n), range(m)) if q < (inner if inner is m else value(inner, {i: p}))]
+    places = [
+        {i: p, j: q}
+        for p, q in itertools.product(range(n), range(m))
+        if q < (inner if inner is m else value(inner, {i: p}))
+    ]
     reads = [(at, value(x if value(choice, at) else y, at)) for at in places if value(guard, at)]
     try:
         verify(Program("f", (A,), (B,), seq(body, Store(B, (const(0), const(0)), const(0.0, float32)))))
@@ -77,7 +85,11 @@ def test_exactly_the_races_are_refused(seed: int) -> None:
     B = Buffer("B", float32, (rng.randint(1, 3), rng.choice([8, 40])))
     index = (k % B.shape[0], (number(rng, 2, (i, j, k)) + rng.choice([i * 7 + j, j * 6 + i, i])) % B.shape[1])
     guard = condition(rng, 1, (i, j))
-    body = For(k, around, For(i, n, For(j, m, If(guard, Store(B, index, const(0.0, float32)))), rng.choice(["parallel", "vectorize"])))
+    body = For(
+        k,
+        around,
+        For(i, n, For(j, m, If(guard, Store(B, index, const(0.0, float32)))), rng.choice(["parallel", "vectorize"])),
+    )
     writers: dict[tuple[int, ...], set[int]] = {}
     for r, p, q in itertools.product(range(around), range(n), range(m)):
         at = {k: r, i: p, j: q}
@@ -109,7 +121,9 @@ def test_conditions_on_data_are_taken_to_hold() -> None:
     assert outside(i, 5, Bounds({i: (0, 5)}), [IDX[j] < 3]) == [(5, {i: 5})]
 
 
-@pytest.mark.parametrize(("index", "last"), [(IDX[i], 3), (i, MOST_POINTS), (i + j, 3)], ids=["data", "long", "unknown"])
+@pytest.mark.parametrize(
+    ("index", "last"), [(IDX[i], 3), (i, MOST_POINTS), (i + j, 3)], ids=["data", "long", "unknown"]
+)
 def test_what_is_not_decided(index: Expr, last: int) -> None:
     assert outside(index, 4, Bounds({i: (0, last)}), []) is None
 

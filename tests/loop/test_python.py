@@ -25,7 +25,9 @@ def scalar(name: str, dtype: DType) -> object:
 
 
 def test_golden_matmul() -> None:
-    assert str(CASES["matmul"].program) == """\
+    assert (
+        str(CASES["matmul"].program)
+        == """\
 from minicc.loop.prelude import first
 
 def kernel(A, B, C):
@@ -37,10 +39,13 @@ def kernel(A, B, C):
                     C[i, j] = 0.0
                 C[i, j] = C[i, j] + A[i, k]*B[k, j]
 """
+    )
 
 
 def test_golden_scan() -> None:
-    assert str(CASES["scan"].program) == """\
+    assert (
+        str(CASES["scan"].program)
+        == """\
 from minicc.loop.prelude import empty, first, float32
 
 def kernel(x, s):
@@ -60,6 +65,7 @@ def kernel(x, s):
                     s[t_1 + 1, j_2] = 0.0
                 s[t_1 + 1, j_2] = s[t_1 + 1, j_2] + half[t_1 + 1, k]*x[t_1 + 1, j_2]
 """
+    )
 
 
 def test_golden_kinds_scopes_and_literals() -> None:
@@ -73,7 +79,9 @@ def test_golden_kinds_scopes_and_literals() -> None:
         Store(b, (const(0),), const(0.1, float16)),
     )  # fmt: skip
     program = Program("kinds", (a,), (b,), body)
-    assert to_python(program) == """\
+    assert (
+        to_python(program)
+        == """\
 from minicc.loop.prelude import blockIdx, empty, exp, first, float16, float32, parallel, vectorize
 
 def kinds(A, B):
@@ -91,6 +99,7 @@ def kinds(A, B):
             B[j] = float16(acc[()])
     B[0] = 0.1
 """
+    )
     assert repr(program) == str(program)
 
 
@@ -146,8 +155,12 @@ def test_integers_wrap() -> None:
 @pytest.mark.parametrize("dtype", [int8, int32, int64], ids=repr)
 def test_divisions(a: int, b: int, dtype: DType) -> None:
     trunc = int(a / b) if b else 0
-    expected = {"truncdiv": trunc, "truncmod": a - trunc * b if b else 0,
-                "floordiv": a // b if b else 0, "floormod": a % b if b else 0}
+    expected = {
+        "truncdiv": trunc,
+        "truncmod": a - trunc * b if b else 0,
+        "floordiv": a // b if b else 0,
+        "floormod": a % b if b else 0,
+    }
     x, y = scalar("x", dtype), scalar("y", dtype)
     arrays = {"x": np.array(a, dtype.numpy), "y": np.array(b, dtype.numpy)}
     for op, want in expected.items():

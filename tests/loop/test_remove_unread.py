@@ -26,7 +26,9 @@ def test_programs_without_dead_buffers_stay_themselves(name: str) -> None:
 def test_chains_and_what_reads_only_itself_go() -> None:
     first, second = (Buffer(name, float32, (8,)) for name in ("first", "second"))
     keep = For(j, 8, Store(B, (j,), A[j]))
-    dead = For(i, 8, If(i < 7, seq(Store(first, (i,), A[i]), Prefetch(first, (i,)), Store(second, (i,), second[i] + first[i]))))
+    dead = For(
+        i, 8, If(i < 7, seq(Store(first, (i,), A[i]), Prefetch(first, (i,)), Store(second, (i,), second[i] + first[i])))
+    )
     program = Program("f", (A,), (B,), Alloc(first, Alloc(second, seq(dead, keep))))
     made = remove_unread(program)
     assert made.body is keep
@@ -37,7 +39,9 @@ def test_chains_and_what_reads_only_itself_go() -> None:
 def test_a_reduction_of_two_results_of_which_one_is_read_stays() -> None:
     top, place = Buffer("top", float32, (1,)), Buffer("place", int64, (1,))
     update = Update((top, place), (const(0),), (A[i], i), (zero, const(0)), (i,))
-    program = Program("f", (A,), (B,), Alloc(top, Alloc(place, seq(For(i, 8, update), For(j, 8, Store(B, (j,), top[0]))))))
+    program = Program(
+        "f", (A,), (B,), Alloc(top, Alloc(place, seq(For(i, 8, update), For(j, 8, Store(B, (j,), top[0])))))
+    )
     assert remove_unread(program) is program
 
 

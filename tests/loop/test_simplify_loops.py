@@ -40,7 +40,9 @@ def test_golden() -> None:
         For(i, 8, seq(If(i < 0, Store(B, (i,), const(0.0, float32))), If((i >= 0) & (i < 7), Store(B, (i,), scratch[i])),
                       If(i >= 7, Store(B, (i,), scratch[i])))),
     )))  # fmt: skip
-    assert str(same(Program("f", (A,), (B,), body))) == """\
+    assert (
+        str(same(Program("f", (A,), (B,), body)))
+        == """\
 from minicc.loop.prelude import empty, float32
 
 def f(A, B):
@@ -55,6 +57,7 @@ def f(A, B):
         if 7 <= i:
             B[7] = scratch[7]
 """
+    )
 
 
 def test_a_guard_is_known_inside() -> None:

@@ -48,8 +48,13 @@ def refused(body: Stmt, match: str, inputs: tuple[Buffer, ...] = (A,), outputs: 
 @pytest.mark.parametrize("name", CASES)
 def test_naive_programs_and_what_passes_make_of_them(name: str) -> None:
     naive = CASES[name].program
-    for made in (naive, place_init(naive), simplify_loops(naive), widen_floats(naive),
-                 simplify_loops(widen_floats(place_init(naive)))):
+    for made in (
+        naive,
+        place_init(naive),
+        simplify_loops(naive),
+        widen_floats(naive),
+        simplify_loops(widen_floats(place_init(naive))),
+    ):
         verify(made)
 
 
@@ -59,7 +64,9 @@ def test_naive_programs_and_what_passes_make_of_them(name: str) -> None:
 def test_golden_error() -> None:
     with pytest.raises(LoopError) as error:
         verify(program(For(i, 100, Store(B, (i,), A[i + 1]))))
-    assert str(error.value) == """\
+    assert (
+        str(error.value)
+        == """\
 LoopError: verify(f): expected an index in [0, 100) of A[i + 1], got i + 1, which may be in [1, 100], 100 where i = 99
     def f(A, B):
         # A: float32[100] -> B: float32[100]
@@ -67,9 +74,12 @@ LoopError: verify(f): expected an index in [0, 100) of A[i + 1], got i + 1, whic
             B[i] = A[i + 1]
                    ^ here
 hint: read it only where i + 1 < 100 holds (te.if_then_else), pad A, or make the loops shorter"""
+    )
 
 
-@pytest.mark.parametrize("index", [i - 1, i * 2, i + j, i // 2 * 3 + 60, IDX[i], maximum(i - 5, -1), (i + 50) % 101], ids=text)
+@pytest.mark.parametrize(
+    "index", [i - 1, i * 2, i + j, i // 2 * 3 + 60, IDX[i], maximum(i - 5, -1), (i + 50) % 101], ids=text
+)
 def test_out_of_bounds(index: Expr) -> None:
     refused(nest((i, 100), (j, 2), body=Store(B, (i,), A[index])), "expected an index in", (A, IDX))
 
@@ -88,7 +98,9 @@ def test_guards_are_used() -> None:
     verify(program(nest((i, 7), (j, 16), body=If(tiled < 100, Store(B, (tiled,), A[tiled])))))
     verify(program(nest((i, 7), (j, 16), body=If(tiled < 100, Store(B, (i * 16 + j,), A[99 - (j + i * 16)])))))
     refused(nest((i, 7), (j, 16), body=If(tiled < 101, Store(B, (tiled,), A[0]))), r"index in \[0, 100\) of B")
-    refused(nest((i, 7), (j, 16), body=If((tiled < 100) | (i < 7), Store(B, (tiled,), A[0]))), r"index in \[0, 100\) of B")
+    refused(
+        nest((i, 7), (j, 16), body=If((tiled < 100) | (i < 7), Store(B, (tiled,), A[0]))), r"index in \[0, 100\) of B"
+    )
     verify(program(nest((i, 7), (j, 16), body=If(tiled < 100, If(tiled >= 3, Store(B, (tiled - 3,), A[tiled]))))))
 
 
@@ -113,8 +125,18 @@ def test_symbolic_sizes() -> None:
     verify(program(nest((i, n), (j, 4), body=Store(b, (i, j), a[n - 1 - i, j])), (a,), (b,)))
     o = Var("o")
     tiled = o * 16 + i
-    verify(program(nest((o, (n + 15) // 16, "parallel"), (i, 16), (j, 4), body=If(tiled < n, Store(b, (tiled, j), a[tiled, j]))), (a,), (b,)))
-    verify(program(nest((f, n * 4, "parallel"), body=Store(b, (f // 4, f % 4), a[minimum(f // 4, n - 1), 0])), (a,), (b,)))
+    verify(
+        program(
+            nest(
+                (o, (n + 15) // 16, "parallel"), (i, 16), (j, 4), body=If(tiled < n, Store(b, (tiled, j), a[tiled, j]))
+            ),
+            (a,),
+            (b,),
+        )
+    )
+    verify(
+        program(nest((f, n * 4, "parallel"), body=Store(b, (f // 4, f % 4), a[minimum(f // 4, n - 1), 0])), (a,), (b,))
+    )
     refused(nest((i, n), (j, 4), body=Store(b, (i, j), a[i + 1, j])), r"\[0, n\) of a\[i \+ 1, j\]", (a,), (b,))
 
 
@@ -283,11 +305,15 @@ def test_types() -> None:
     refused(For(i, 4, If(i + 1, fill(B))), "a condition must be bool, got int64")
     refused(For(i, Cast(const(4), int32), fill(B)), "the extent of loop i must be int64, got int32")
     refused(For(i, 4, Store(B, (i,), ZERO), "tensorize"), "loop i has an unknown kind tensorize")
-    refused(Store(B, (const(0),), Reduce(reducer("sum", float32), (ZERO,), ())), "no reductions in expressions, got sum")
+    refused(
+        Store(B, (const(0),), Reduce(reducer("sum", float32), (ZERO,), ())), "no reductions in expressions, got sum"
+    )
 
 
 def test_updates() -> None:
     value = Binary("add", B[i], A[k])
-    refused(For(i, 4, Update((B,), (i,), (B[i],), (ZERO,), (k,))), r"B\[i\] is reduced over k, which is no loop around it")
+    refused(
+        For(i, 4, Update((B,), (i,), (B[i],), (ZERO,), (k,))), r"B\[i\] is reduced over k, which is no loop around it"
+    )
     refused(For(k, 4, Update((B,), (k,), (B[k],), (ZERO,), (k,))), "so its indices must not depend on it")
     refused(nest((i, 4), (k, 4), body=Update((B,), (i,), (value, value), (ZERO,), (k,))), "got 2 and 1")

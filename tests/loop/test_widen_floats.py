@@ -17,8 +17,13 @@ i, k = Var("i"), Var("k")
 
 def narrow_arithmetic(s: Stmt) -> list:
     found = (e for t in walk(s) for e in walk_expr(*expressions(t)))
-    return [e for e in found if isinstance(e, (Binary, Unary, Select, Call))
-            and any(x.dtype in NARROW for x in (e, *getattr(e, "args", ()))) and getattr(e, "name", "") != "bitcast"]
+    return [
+        e
+        for e in found
+        if isinstance(e, (Binary, Unary, Select, Call))
+        and any(x.dtype in NARROW for x in (e, *getattr(e, "args", ())))
+        and getattr(e, "name", "") != "bitcast"
+    ]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -37,7 +42,9 @@ def test_golden() -> None:
     update = Update((acc,), (), (acc[()] + a[i, k] * 0.1,), (const(0.0, float16),), (k,))
     copy = Store(b, (i,), a[i, 0])
     body = For(i, 4, seq(copy, Alloc(acc, seq(For(k, 8, update), If(acc[()] < 9.0, Store(b, (i,), acc[()]))))))
-    assert str(widen_floats(Program("rows", (a,), (b,), body))) == """\
+    assert (
+        str(widen_floats(Program("rows", (a,), (b,), body)))
+        == """\
 from minicc.loop.prelude import empty, first, float16, float32
 
 def rows(A, B):
@@ -52,16 +59,26 @@ def rows(A, B):
         if float32(float16(acc[()])) < 9.0:
             B[i] = float16(acc[()])
 """
+    )
 
 
 @pytest.mark.parametrize("dtype", NARROW, ids=repr)
 def test_casts_round_and_bits_are_kept(dtype: DType) -> None:
     a, n = Buffer("A", float32, (16,)), Buffer("N", int32, (16,))
-    outputs = [Buffer(f"O{d}", t, (16,)) for d, t in enumerate((dtype, float32, float64, int32, int16, dtype, boolean, dtype))]
+    outputs = [
+        Buffer(f"O{d}", t, (16,)) for d, t in enumerate((dtype, float32, float64, int32, int16, dtype, boolean, dtype))
+    ]
     rounded = Cast(a[i], dtype)
-    values = [rounded, Cast(rounded, float32), Cast(rounded, float64), Cast(rounded, int32),
-              Call("bitcast", (rounded,), int16), Call("bitcast", (Cast(n[i], int16),), dtype),
-              call("isnan", rounded, dtype=boolean), Cast(n[i], dtype)]
+    values = [
+        rounded,
+        Cast(rounded, float32),
+        Cast(rounded, float64),
+        Cast(rounded, int32),
+        Call("bitcast", (rounded,), int16),
+        Call("bitcast", (Cast(n[i], int16),), dtype),
+        call("isnan", rounded, dtype=boolean),
+        Cast(n[i], dtype),
+    ]
     body = For(i, 16, seq(*[Store(o, (i,), v) for o, v in zip(outputs, values, strict=True)]))
     program = Program("casts", (a, n), tuple(outputs), body)
     made = widen_floats(program)
@@ -74,7 +91,12 @@ def test_casts_round_and_bits_are_kept(dtype: DType) -> None:
 def test_a_symbolic_extent_is_kept() -> None:
     n = Var("n")
     a = Buffer("A", bfloat16, (n,))
-    program = Program("double", (a,), (Buffer("B", bfloat16, (n,)),), For(i, n, Store(Buffer("B", bfloat16, (n,)), (i,), Load(a, (i,)) * 2.0)))
+    program = Program(
+        "double",
+        (a,),
+        (Buffer("B", bfloat16, (n,)),),
+        For(i, n, Store(Buffer("B", bfloat16, (n,)), (i,), Load(a, (i,)) * 2.0)),
+    )
     arrays = draw(program, n=5)
     (got,) = run(widen_floats(program), arrays)
     np.testing.assert_array_equal(got, arrays[0] * bfloat16.numpy.type(2))

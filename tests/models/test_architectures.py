@@ -12,7 +12,9 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 QUICK = {("resnet18", True), ("mobilenet_v2", True)}
 CASES = [
-    pytest.param(name, glue, id=f"{name}{'-glue' if glue else ''}", marks=[] if (name, glue) in QUICK else pytest.mark.slow)
+    pytest.param(
+        name, glue, id=f"{name}{'-glue' if glue else ''}", marks=[] if (name, glue) in QUICK else pytest.mark.slow
+    )
     for name in MODELS
     for glue in (False, True)
 ]
@@ -33,4 +35,6 @@ def test_architecture(name, glue):
     assert list(got) == list(expected)
     for output, y in expected.items():
         assert np.std(y) > 1e-3, "the weights are degenerate"
-        np.testing.assert_allclose(got[output], y, rtol=1e-3, atol=1e-4 * max(1.0, float(np.abs(y).max())), err_msg=output)
+        np.testing.assert_allclose(
+            got[output], y, rtol=1e-3, atol=1e-4 * max(1.0, float(np.abs(y).max())), err_msg=output
+        )

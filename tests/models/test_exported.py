@@ -90,7 +90,9 @@ class Block(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         nn = torch.nn
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 7, 2, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 8, 7, 2, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+        )
         self.main = nn.Sequential(nn.Conv2d(8, 12, 3, 2, 1, bias=False), nn.BatchNorm2d(12), nn.ReLU(),
                                   nn.Conv2d(12, 12, 3, 1, 1, bias=False), nn.BatchNorm2d(12))  # fmt: skip
         self.short = nn.Sequential(nn.Conv2d(8, 12, 1, 2, bias=False), nn.BatchNorm2d(12))
@@ -129,7 +131,9 @@ class Mixture(torch.nn.Module):
         y = self.up(torch.nn.functional.silu(self.norm(torch.cat([x, x[:, :1] ** 2], 1))))
         y = torch.nn.functional.interpolate(y, scale_factor=2.0, mode="bilinear", align_corners=False)[..., ::4, 1:-1:4]
         y = torch.nn.functional.pad(y, (1, 0, 0, 2), value=0.5)
-        y = torch.where(y > 0, y, torch.einsum("bchw,bcwk->bchk", y, y.transpose(-1, -2))[..., : y.shape[-1]].mean(-1, keepdim=True))
+        y = torch.where(
+            y > 0, y, torch.einsum("bchw,bcwk->bchk", y, y.transpose(-1, -2))[..., : y.shape[-1]].mean(-1, keepdim=True)
+        )
         state = torch.zeros(y.shape[0], 8)
         for step in y.flatten(1)[:, :24].split(8, dim=1):
             state = torch.sigmoid(self.mix(state)) * torch.tanh(step) + state
@@ -141,7 +145,15 @@ def mixture() -> Exported:
     return Exported(randomized(Mixture()), picture(2, 8))
 
 
-SMALL: list[Callable[[], Exported]] = [bert, vit, convnext, resnet_block, resnet_block_of_any_batch, bert_of_any_length, mixture]
+SMALL: list[Callable[[], Exported]] = [
+    bert,
+    vit,
+    convnext,
+    resnet_block,
+    resnet_block_of_any_batch,
+    bert_of_any_length,
+    mixture,
+]
 
 
 def bert_base() -> Exported:
@@ -150,7 +162,14 @@ def bert_base() -> Exported:
 
 
 def vit_small() -> Exported:
-    return vit(hidden_size=384, num_hidden_layers=12, num_attention_heads=6, intermediate_size=1536, image_size=224, patch_size=16)
+    return vit(
+        hidden_size=384,
+        num_hidden_layers=12,
+        num_attention_heads=6,
+        intermediate_size=1536,
+        image_size=224,
+        patch_size=16,
+    )
 
 
 BIG: list[Callable[[], Exported]] = [bert_base, vit_small]
@@ -170,9 +189,13 @@ def export(made: Exported, dynamo: bool) -> bytes:
         warnings.simplefilter("ignore")
         try:
             if dynamo:
-                torch.onnx.export(made.model, arguments, input_names=names, dynamo=True, verbose=False, **dynamic).save(held)
+                torch.onnx.export(made.model, arguments, input_names=names, dynamo=True, verbose=False, **dynamic).save(
+                    held
+                )
             else:
-                torch.onnx.export(made.model, arguments, held, input_names=names, opset_version=17, dynamo=False, **dynamic)
+                torch.onnx.export(
+                    made.model, arguments, held, input_names=names, opset_version=17, dynamo=False, **dynamic
+                )
         except Exception as error:  # the exporter raises all sorts
             pytest.skip(f"torch.onnx.export: {type(error).__name__}: {str(error).splitlines()[0][:100]}")
     return held.getvalue()
@@ -181,7 +204,7 @@ def export(made: Exported, dynamo: bool) -> bytes:
 def check(made: Exported, dynamo: bool) -> None:
     content = export(made, dynamo)
     shapes = {name: tuple(value.shape) for name, value in made.inputs.items()}
-    got, = minicc.compile(content, input_shapes=shapes)(*[value.numpy() for value in made.inputs.values()])
+    (got,) = minicc.compile(content, input_shapes=shapes)(*[value.numpy() for value in made.inputs.values()])
     with torch.no_grad():
         expected = made.model(*made.inputs.values()).numpy()
     assert np.std(expected) > 1e-3
@@ -212,6 +235,6 @@ def test_one_file_for_every_batch(dynamo):
     (symbol,) = graph.symbols
     for batch in (1, 5):
         x = picture(batch, 32)["x"]
-        got, = minicc.compile(graph, dims={symbol: batch})(x.numpy())
+        (got,) = minicc.compile(graph, dims={symbol: batch})(x.numpy())
         with torch.no_grad():
             np.testing.assert_allclose(got, made.model(x).numpy(), rtol=1e-3, atol=1e-4)

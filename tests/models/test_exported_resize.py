@@ -36,7 +36,11 @@ def forms() -> list[tuple[tuple[int, ...], dict[str, Any]]]:
         # with aligned corners antialiasing is not what the exporters write
         smooth = [{"antialias": True, "align_corners": False}] if mode in ("bilinear", "bicubic") else []
         for shape, more in itertools.product(shapes, [*corners, *smooth]):
-            chosen = [{"size": s} for s in ((6, 4), (3, 2), (1, 1))[: 3 if len(shape) == 2 else 0]] if mode == "area" else grids(shape)
+            chosen = (
+                [{"size": s} for s in ((6, 4), (3, 2), (1, 1))[: 3 if len(shape) == 2 else 0]]
+                if mode == "area"
+                else grids(shape)
+            )
             found += [(shape, {"mode": mode} | more | grid) for grid in chosen]
     return found
 
@@ -73,7 +77,7 @@ def check(form: tuple[tuple[int, ...], dict[str, Any]], dynamo: bool) -> bool:
     content = exported(Interpolate(options), x, dynamo)
     if content is None:
         return False
-    got, = minicc.compile(content)(x.numpy())
+    (got,) = minicc.compile(content)(x.numpy())
     expected = torch.nn.functional.interpolate(x, **options).numpy()
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5, err_msg=f"{options} of {shape}")
     return True
@@ -100,7 +104,13 @@ def test_nearest_is_that_of_torch_for_every_size():
 def test_nearest_is_that_of_torch_for_every_scale():
     for size, tenths in itertools.product(range(1, 65), range(1, 40)):
         x = np.arange(size, dtype=np.float32)
-        expected = torch.nn.functional.interpolate(torch.tensor(x)[None, None], scale_factor=tenths / 10).numpy()[0, 0] if size * tenths >= 10 else None
-        op = minicc.ops.Resize(scales=(float(np.float32(tenths / 10)),), coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+        expected = (
+            torch.nn.functional.interpolate(torch.tensor(x)[None, None], scale_factor=tenths / 10).numpy()[0, 0]
+            if size * tenths >= 10
+            else None
+        )
+        op = minicc.ops.Resize(
+            scales=(float(np.float32(tenths / 10)),), coordinate_transformation_mode="asymmetric", nearest_mode="floor"
+        )
         if expected is not None and op(x).shape == expected.shape:
             np.testing.assert_array_equal(op(x), expected, err_msg=f"{size} by {tenths / 10}")

@@ -7,20 +7,8 @@ import numpy as np
 from minicc import te
 from minicc.loop.lower import lower
 from minicc.loop.python import run_python
-from minicc.ops import (
-    activation,
-    argreduce,
-    arithmetic,
-    cast,
-    comparison,
-    cumulative,
-    einsum,
-    elementwise,
-    matmul,
-    normalization,
-    reduction,
-    softmax,
-)
+from minicc.ops import activation, argreduce, arithmetic, cast, comparison, cumulative, einsum, elementwise, matmul
+from minicc.ops import normalization, reduction, softmax
 from minicc.ops.base import REGISTRY
 from minicc.types import DType, bfloat16, float16, float32, float64
 

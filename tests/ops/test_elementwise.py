@@ -57,7 +57,9 @@ def test_corners(op, inputs, expected) -> None:
 
 
 def test_integer_powers_wrap_in_the_reference() -> None:
-    assert ops.Pow()(np.int8([3, -3]), np.int8([40, 41])).tolist() == [(v + 128) % 256 - 128 for v in (3**40, (-3) ** 41)]
+    assert ops.Pow()(np.int8([3, -3]), np.int8([40, 41])).tolist() == [
+        (v + 128) % 256 - 128 for v in (3**40, (-3) ** 41)
+    ]
     assert ops.Pow()(np.int64([3]), np.int64([39])).tolist() == [3**39]
 
 

@@ -33,7 +33,9 @@ def test_shifts_of_64_bits_are_exact():
     agree(*single(ops.BitShift(direction="LEFT"), a, b))
 
 
-@pytest.mark.parametrize(("dtype", "value", "expected"), [("int8", 1, 1), ("uint8", 100, 100), ("int8", 100, 100), ("int32", -7, -7)])
+@pytest.mark.parametrize(
+    ("dtype", "value", "expected"), [("int8", 1, 1), ("uint8", 100, 100), ("int8", 100, 100), ("int32", -7, -7)]
+)
 def test_the_mean_of_more_elements_than_the_dtype_can_count(dtype, value, expected):
     """The count of 300 did not fit 8 bits, nor does the sum."""
     x = np.full((2, 300), value, dtype)

@@ -11,33 +11,9 @@ from test_movement_agree import by_loops, evaluated
 
 from minicc import te
 from minicc.graph.ir import constant
-from minicc.ops import (
-    AveragePool,
-    ConstantOfShape,
-    Conv,
-    ConvTranspose,
-    Gather,
-    GatherElements,
-    GatherND,
-    MaxPool,
-    MaxPoolIndices,
-    OneHot,
-    Pad,
-    Range,
-    Reshape,
-    Resize,
-    ScatterElements,
-    ScatterND,
-    Shape,
-    Size,
-    Slice,
-    Split,
-    Squeeze,
-    TopK,
-    TopKIndices,
-    Transpose,
-    Unsqueeze,
-)
+from minicc.ops import AveragePool, ConstantOfShape, Conv, ConvTranspose, Gather, GatherElements, GatherND, MaxPool
+from minicc.ops import MaxPoolIndices, OneHot, Pad, Range, Reshape, Resize, ScatterElements, ScatterND, Shape, Size
+from minicc.ops import Slice, Split, Squeeze, TopK, TopKIndices, Transpose, Unsqueeze
 from minicc.ops.base import OPERAND, infer, type_of
 from minicc.types import Symbol, TensorType, Unbound, float16, float32, int64
 

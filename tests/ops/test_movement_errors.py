@@ -7,39 +7,10 @@ import math
 import pytest
 
 from minicc.errors import TypeInferenceError
-from minicc.ops import (
-    AveragePool,
-    Concat,
-    ConstantOfShape,
-    Conv,
-    ConvTranspose,
-    DepthToSpace,
-    Flatten,
-    Gather,
-    GatherElements,
-    GatherND,
-    GlobalAveragePool,
-    GlobalMaxPool,
-    MaxPool,
-    MaxPoolIndices,
-    OneHot,
-    Pad,
-    Range,
-    Reshape,
-    Resize,
-    ScatterElements,
-    ScatterND,
-    Slice,
-    SpaceToDepth,
-    Split,
-    Squeeze,
-    Tile,
-    TopK,
-    TopKIndices,
-    Transpose,
-    Trilu,
-    Unsqueeze,
-)
+from minicc.ops import AveragePool, Concat, ConstantOfShape, Conv, ConvTranspose, DepthToSpace, Flatten, Gather
+from minicc.ops import GatherElements, GatherND, GlobalAveragePool, GlobalMaxPool, MaxPool, MaxPoolIndices, OneHot, Pad
+from minicc.ops import Range, Reshape, Resize, ScatterElements, ScatterND, Slice, SpaceToDepth, Split, Squeeze, Tile
+from minicc.ops import TopK, TopKIndices, Transpose, Trilu, Unsqueeze
 from minicc.types import TensorType, boolean, float32, float64, int64
 
 
@@ -114,7 +85,11 @@ CASES = [
     (GatherND(), (f(3), i(4, 2)), "1 to 1 entries here, got 2"),
     (OneHot(depth=3), (i(2), f(3)), "expected two values"),
     (ScatterElements(0, "sub"), (f(3), i(2), f(2)), "no reduction 'sub'"),
-    (ScatterElements(0, "add"), (TensorType(boolean, (3,)), i(2), TensorType(boolean, (2,))), "no reduction 'add' on bool"),
+    (
+        ScatterElements(0, "add"),
+        (TensorType(boolean, (3,)), i(2), TensorType(boolean, (2,))),
+        "no reduction 'add' on bool",
+    ),
     (ScatterElements(), (f(3), i(2), i(2)), "updates must be float32"),
     (ScatterElements(), (f(3), i(2), f(3)), "updates of the shape of the indices"),
     (ScatterND(), (f(3), i(2, 2), f(2)), "1 to 1 entries here, got 2"),

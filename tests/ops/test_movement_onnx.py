@@ -13,19 +13,8 @@ from onnx.reference import ReferenceEvaluator
 from op_cases import assert_agree
 
 from minicc.ir.node import replace
-from minicc.ops import (
-    AveragePool,
-    Conv,
-    ConvTranspose,
-    GatherElements,
-    GlobalMaxPool,
-    MaxPool,
-    MaxPoolIndices,
-    Pad,
-    Range,
-    Resize,
-    Slice,
-)
+from minicc.ops import AveragePool, Conv, ConvTranspose, GatherElements, GlobalMaxPool, MaxPool, MaxPoolIndices, Pad
+from minicc.ops import Range, Resize, Slice
 from minicc.ops.base import ints
 from minicc.testing.draws import drawn
 from minicc.types import DType, TensorType, bfloat16, float16, float32
@@ -61,7 +50,11 @@ def operand(op, name, value, arrays):
 
 def model(op, arrays):
     """An ONNX model of one node, and its feeds."""
-    fields = {n: getattr(op, n) for n in op.__match_args__ if n not in OPERANDS.get(op.name, ()) and getattr(op, n) is not None}
+    fields = {
+        n: getattr(op, n)
+        for n in op.__match_args__
+        if n not in OPERANDS.get(op.name, ()) and getattr(op, n) is not None
+    }
     number, kind, parts = 0, op.name, 1
     if op.name in ("TopKIndices", "MaxPoolIndices"):
         kind, number, parts = op.name.removesuffix("Indices"), 1, 2
@@ -81,7 +74,9 @@ def model(op, arrays):
     outputs = [f"o{n}" for n in range(parts)]
     node = helper.make_node(kind, names, outputs, **fields)
     feeds = {n: v for n, v in zip(names, values, strict=True) if n}
-    infos = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape) for n, v in feeds.items()]
+    infos = [
+        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape) for n, v in feeds.items()
+    ]
     result = [helper.make_tensor_value_info(n, TensorProto.UNDEFINED, None) for n in outputs]
     graph = helper.make_graph([node], "g", infos, result)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 25)], ir_version=10), feeds, number
@@ -96,7 +91,12 @@ def departs(op, arrays) -> bool:  # noqa: C901 - one flat match over the operato
         case MaxPool() | MaxPoolIndices() | AveragePool():
             reach = max((k - 1) * d + 1 for k, d in zip(op.kernel, op.dilation or (1,) * 9, strict=False))
             # it ignores dilation under SAME, NaN, and windows that are clipped, and pads for ceil_mode in front
-            odd = op.auto_pad != "NOTSET" or op.ceil_mode or reach > min(types[0].shape[2:]) or not np.isfinite(arrays[0]).all()
+            odd = (
+                op.auto_pad != "NOTSET"
+                or op.ceil_mode
+                or reach > min(types[0].shape[2:])
+                or not np.isfinite(arrays[0]).all()
+            )
             by_ones = set(op.strides) | set(op.dilation) <= {1}  # then it takes another path, for floats only
             return bool(odd or (by_ones and (isinstance(op, MaxPoolIndices) or not types[0].dtype.is_float)))
         case ConvTranspose():

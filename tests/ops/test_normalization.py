@@ -11,7 +11,9 @@ from minicc import ops
 RANDOM = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize(("size", "channels", "space"), [(1, 3, ()), (2, 4, (2,)), (3, 1, (2, 2)), (5, 4, (1, 2)), (7, 3, ())])
+@pytest.mark.parametrize(
+    ("size", "channels", "space"), [(1, 3, ()), (2, 4, (2,)), (3, 1, (2, 2)), (5, 4, (1, 2)), (7, 3, ())]
+)
 def test_lrn_sums_over_a_clipped_window(size: int, channels: int, space: tuple[int, ...]) -> None:
     x = RANDOM.normal(size=(2, channels, *space)).astype(np.float32)
     expected = np.empty(x.shape)
@@ -46,7 +48,9 @@ def test_small_floats_have_statistics_in_float32() -> None:
     scale, bias = np.ones(300, np.float16), np.zeros(300, np.float16)
     wide = x.astype(float)
     expected = (wide - wide.mean(1, keepdims=True)) / wide.std(1, keepdims=True)
-    np.testing.assert_allclose(both(ops.LayerNormalization(), x, scale, bias).astype(float), expected, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(
+        both(ops.LayerNormalization(), x, scale, bias).astype(float), expected, rtol=2e-3, atol=2e-3
+    )
 
 
 def test_batch_normalization_of_a_vector_has_one_channel() -> None:

@@ -31,4 +31,3 @@ def test_type_reference_and_loops_agree(name: str) -> None:
         output = op.compute(*tensors)
         assert TensorType(output.dtype, output.shape) == result, what
         assert_agree(run_loops(output, tensors, arrays), expected, result.dtype, what)
-

@@ -44,7 +44,9 @@ def by_onnx(op: Operator, arrays: list[Any], opset: int) -> Any:
     types = {name: helper.np_dtype_to_tensor_dtype(a.dtype) for name, a in feeds.items()}
     inputs = [helper.make_tensor_value_info(name, types[name], list(a.shape)) for name, a in feeds.items()]
     output = helper.make_tensor_value_info("y", TensorProto.UNDEFINED, None)
-    model = helper.make_model(helper.make_graph([node], "g", inputs, [output]), opset_imports=[helper.make_opsetid("", opset)])
+    model = helper.make_model(
+        helper.make_graph([node], "g", inputs, [output]), opset_imports=[helper.make_opsetid("", opset)]
+    )
     return ReferenceEvaluator(model).run(None, feeds)[0]
 
 

@@ -76,6 +76,8 @@ def test_rows_of_a_tile_cost_the_fewest_issue_slots(extent: int, vectors: int, r
     """By the cost model of its docstring, over all numbers of rows that fit into the registers."""
     rows = default.row_tile(extent, vectors, registers)
     assert 1 <= rows <= extent and rows * vectors + vectors + 1 <= max(registers, 2 * vectors + 1)
-    cost = {r: -(-extent // r) * max(r * vectors / 2, 4, (r + vectors) / 2)
-            for r in range(1, min(extent, max(1, (registers - vectors - 1) // vectors)) + 1)}
+    cost = {
+        r: -(-extent // r) * max(r * vectors / 2, 4, (r + vectors) / 2)
+        for r in range(1, min(extent, max(1, (registers - vectors - 1) // vectors)) + 1)
+    }
     assert cost[rows] == min(cost.values())

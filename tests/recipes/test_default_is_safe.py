@@ -79,6 +79,10 @@ def test_a_chain_of_overlapping_windows_is_not_inlined_into_one() -> None:
 
 def test_partial_results_of_a_row_are_not_computed_again_for_each_reader() -> None:
     A, j = te.placeholder((64, 600), name="A"), te.reduce_axis((0, 600), name="j")
-    count = te.compute((64, 600), lambda i, k: te.sum(te.if_then_else(A[i, j] < A[i, k], 1.0, 0.0), axis=j), name="count")
-    result = te.scatter(A, (64, 600), lambda i, k: (i, count[i, k].astype("int64")), lambda i, k: A[i, k], name="result")
+    count = te.compute(
+        (64, 600), lambda i, k: te.sum(te.if_then_else(A[i, j] < A[i, k], 1.0, 0.0), axis=j), name="count"
+    )
+    result = te.scatter(
+        A, (64, 600), lambda i, k: (i, count[i, k].astype("int64")), lambda i, k: A[i, k], name="result"
+    )
     check(lower([result], [A, result]).program)

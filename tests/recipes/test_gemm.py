@@ -21,14 +21,28 @@ SMALL = replace(Target.native(), caches=Caches(l2=8 << 10), threads=1)  # so tha
 def check(m: int, n: int, k: int, target: Target) -> None:
     schedule = gemm(m, n, k, target)
     verify(schedule.program)
-    a, b = (np.random.default_rng(seed).standard_normal(shape).astype(np.float32) for seed, shape in enumerate([(m, k), (k, n)]))
+    a, b = (
+        np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+        for seed, shape in enumerate([(m, k), (k, n)])
+    )
     c = np.full((m, n), np.nan, np.float32)
     minicc.build(schedule, target=target, name="gemm")(a, b, c)
     np.testing.assert_allclose(c, a.astype(np.float64) @ b.astype(np.float64), rtol=1e-4, atol=1e-4 * k**0.5)
 
 
-@pytest.mark.parametrize("m, n, k, threads", [(12, 32, 16, 1), (49, 100, 64, 2), (6, 16, 1, 2), (5, 1, 7, 1), (1, 64, 64, 2), (3, 41, 24, 2),
-                                              (7, 20, 2048, 1), (5, 16, 1031, 1)])
+@pytest.mark.parametrize(
+    "m, n, k, threads",
+    [
+        (12, 32, 16, 1),
+        (49, 100, 64, 2),
+        (6, 16, 1, 2),
+        (5, 1, 7, 1),
+        (1, 64, 64, 2),
+        (3, 41, 24, 2),
+        (7, 20, 2048, 1),
+        (5, 16, 1031, 1),
+    ],
+)
 def test_is_numpys_product(m: int, n: int, k: int, threads: int) -> None:
     check(m, n, k, SMALL.with_threads(threads))
 

@@ -42,8 +42,13 @@ def model(target: Target | None = None) -> Executable:
         KernelCall(binary("add_again", lambda x, y: x + y), "z", ("p", "s", "z"), flops=N),
     ]
     inputs = {"x": Port("x", TYPE), "y": Port("y", TYPE)}
-    outputs = [("z", Port("z", TYPE)), ("s", Port("s", TYPE)), ("s", Port("again", TYPE)), ("x", Port("same", TYPE)),
-               ("w", Port("weight", TYPE))]
+    outputs = [
+        ("z", Port("z", TYPE)),
+        ("s", Port("s", TYPE)),
+        ("s", Port("again", TYPE)),
+        ("x", Port("same", TYPE)),
+        ("w", Port("weight", TYPE)),
+    ]
     values = Values(inputs, outputs, {"w": np.arange(N, dtype=np.float32)})
     return assemble("model", calls, values, target or Target.native(), {"graph": lambda: "the graph"})
 
@@ -194,7 +199,12 @@ def test_a_library_without_the_symbols_is_passed_over() -> None:
 
 def test_a_value_read_before_it_is_written() -> None:
     with pytest.raises(CodegenError, match="'a' to be written before it is read") as caught:
-        assemble("bad", [KernelCall(ADD, "first", ("a", "a", "b"))], Values({}, [("b", Port("b", TYPE))], {}), Target.native())
+        assemble(
+            "bad",
+            [KernelCall(ADD, "first", ("a", "a", "b"))],
+            Values({}, [("b", Port("b", TYPE))], {}),
+            Target.native(),
+        )
     assert caught.value.where and caught.value.hint
 
 

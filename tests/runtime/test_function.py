@@ -82,8 +82,11 @@ def test_constant_extents_are_checked():
 def test_extents_that_are_computed():
     n = te.var("n")
     A = te.placeholder((n,), name="A")
-    B = te.compute((n + 2,), lambda i: te.if_then_else(te.all(i >= 1, i < n + 1), A[te.maximum(te.minimum(i - 1, n - 1), 0)], 0.0),
-                   name="B")
+    B = te.compute(
+        (n + 2,),
+        lambda i: te.if_then_else(te.all(i >= 1, i < n + 1), A[te.maximum(te.minimum(i - 1, n - 1), 0)], 0.0),
+        name="B",
+    )
     f = minicc.build(te.create_schedule(B), [A, B])
     a, b = RANDOM.random(7, "float32"), zeros(9)
     f(a, b)

@@ -67,7 +67,11 @@ HALVES = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
 @pytest.fixture(scope="module")
 def convert():
     target = Target.native()
-    library = jit.load([jit.optimize((CONVERSIONS + LOOPS).replace("@__", "@our_"), target).object], ["widen", "narrow", "narrow_double"], target)
+    library = jit.load(
+        [jit.optimize((CONVERSIONS + LOOPS).replace("@__", "@our_"), target).object],
+        ["widen", "narrow", "narrow_double"],
+        target,
+    )
     kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
 
     def run(name, x, dtype):

@@ -34,7 +34,10 @@ def test_memory_and_swap(machine):
 def test_a_control_group_has_less(machine, folder):
     limit, usage = ("max", "current") if folder.count("memory") == 1 else ("limit_in_bytes", "usage_in_bytes")
     stat = folder.replace("memory.", "memory.stat")
-    root = machine(proc__meminfo=MEMINFO, **{folder + limit: "500000\n", folder + usage: "400000\n", stat: "anon 5\ninactive_file 1000\n"})
+    root = machine(
+        proc__meminfo=MEMINFO,
+        **{folder + limit: "500000\n", folder + usage: "400000\n", stat: "anon 5\ninactive_file 1000\n"},
+    )
     assert memory.installed(root) == 500_000 and memory.available(root) == 101_000
     machine(**{folder + usage: "900000\n"})
     assert memory.available(root) == 0
@@ -63,6 +66,9 @@ def test_the_error_has_the_sizes():
     memory.check("f(x)", {"inputs": 10**9}, 10**9)
 
 
-@pytest.mark.parametrize(("count", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 KB"), (123_456_789, "123.5 MB"), (10**40, "1e+22 EB")])
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 KB"), (123_456_789, "123.5 MB"), (10**40, "1e+22 EB")],
+)
 def test_sizes(count, text):
     assert memory.size(count) == text

@@ -15,7 +15,25 @@ from minicc.errors import ConfigError, RunError
 from minicc.runtime.files import read_arrays, write_arrays
 from minicc.types import DType, bfloat16, float32, uint16
 
-NAMES = ["file", "allow_pickle", "self", "args", "", ".", "..", "../up", "/etc/x", "a/b", "a/", "x", "x.npy", "x.npy.npy", "a:b c", "größe", "C:\\x"]
+NAMES = [
+    "file",
+    "allow_pickle",
+    "self",
+    "args",
+    "",
+    ".",
+    "..",
+    "../up",
+    "/etc/x",
+    "a/b",
+    "a/",
+    "x",
+    "x.npy",
+    "x.npy.npy",
+    "a:b c",
+    "größe",
+    "C:\\x",
+]
 
 
 def test_every_name_comes_back(tmp_path):
@@ -61,11 +79,15 @@ def test_bfloat16_is_restored_only_where_it_is_wanted(tmp_path):
         back = read_arrays(tmp_path / name, {"x": bfloat16, "y": float32})["x"]
         assert back.dtype == ml_dtypes.bfloat16 and (back == 1).all()
         assert read_arrays(tmp_path / name, {"z": bfloat16, "y": float32})["x"].dtype != ml_dtypes.bfloat16
-    assert read_arrays(tmp_path / "x.npy", {"only": bfloat16})["only"].dtype == ml_dtypes.bfloat16, "an .npy has no name"
+    assert read_arrays(tmp_path / "x.npy", {"only": bfloat16})["only"].dtype == ml_dtypes.bfloat16, (
+        "an .npy has no name"
+    )
     assert list(read_arrays(tmp_path / "bits.npz", {"only": bfloat16})) == ["x"], "an .npz has"
     assert read_arrays(tmp_path / "bits.npz", {"x": uint16})["x"].dtype == np.uint16
     write_arrays(tmp_path / "floats.npz", {"x": np.ones(3, np.float16)})
-    assert read_arrays(tmp_path / "floats.npz", {"x": bfloat16})["x"].dtype == np.float16, "another type is not reinterpreted"
+    assert read_arrays(tmp_path / "floats.npz", {"x": bfloat16})["x"].dtype == np.float16, (
+        "another type is not reinterpreted"
+    )
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800", "n" * 70_000])
@@ -86,7 +108,9 @@ def test_members_that_are_no_arrays(tmp_path):
         archive.writestr("../notes.txt", "text")
     with pytest.raises(RunError, match=r"--inputs .*a.npz: expected arrays, got a file that cannot be read"):
         read_arrays(tmp_path / "a.npz")
-    with pytest.raises(RunError, match=r"^RunError: load .*b.npz: expected a file of arrays, got nothing called 'b.npz'"):
+    with pytest.raises(
+        RunError, match=r"^RunError: load .*b.npz: expected a file of arrays, got nothing called 'b.npz'"
+    ):
         read_arrays(tmp_path / "b.npz", option="load")
 
 

@@ -6,8 +6,14 @@ from hypothesis import strategies as st
 from minicc.runtime.plan import ALIGNMENT, Lifetime, plan
 
 lifetimes = st.lists(
-    st.builds(lambda size, first, length: Lifetime(size, first, first + length),
-              st.integers(0, 1000), st.integers(0, 12), st.integers(0, 6)), max_size=14)
+    st.builds(
+        lambda size, first, length: Lifetime(size, first, first + length),
+        st.integers(0, 1000),
+        st.integers(0, 12),
+        st.integers(0, 6),
+    ),
+    max_size=14,
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -17,8 +23,10 @@ def test_what_lives_together_is_apart(lives: list[Lifetime]) -> None:
     rooms = [-(-life.size // ALIGNMENT) * ALIGNMENT for life in lives]
     assert len(made.offsets) == len(lives)
     assert made.size <= sum(rooms)
-    assert made.size >= max((sum(r for r, life in zip(rooms, lives, strict=True) if life.first <= t <= life.last)
-                             for t in range(20)), default=0)
+    assert made.size >= max(
+        (sum(r for r, life in zip(rooms, lives, strict=True) if life.first <= t <= life.last) for t in range(20)),
+        default=0,
+    )
     for n, (a, start, room) in enumerate(zip(lives, made.offsets, rooms, strict=True)):
         assert start % ALIGNMENT == 0 and start + room <= made.size
         for m in range(n):

@@ -76,7 +76,9 @@ def argmax(n=3, m=12):
     k = te.reduce_axis((0, m), name="k")
     best = te.comm_reducer(
         lambda x, y: (te.if_then_else(x[1] >= y[1], x[0], y[0]), maximum(x[1], y[1])),
-        lambda a, b: (const(-1, a), const(-1e30, b)), name="argmax")
+        lambda a, b: (const(-1, a), const(-1e30, b)),
+        name="argmax",
+    )
     where, value = te.compute((n,), lambda i: best((k, A[i, k]), axis=k), name="M")
     return lowered(A, where, value, outputs=2)
 

@@ -48,7 +48,9 @@ def test_the_machine_runs_thread_axes_as_loops():
 
 def test_a_reduction_is_no_axis():
     s = matmul()
-    assert message(lambda: s.bind("k", "threadIdx.x")) == """\
+    assert (
+        message(lambda: s.bind("k", "threadIdx.x"))
+        == """\
 ScheduleError: bind("k", "threadIdx.x"): C is reduced over loop k
     for i in range(6):
         for j in range(4):
@@ -58,65 +60,81 @@ ScheduleError: bind("k", "threadIdx.x"): C is reduced over loop k
                     C[i, j] = 0.0
                 C[i, j] = C[i, j] + A[i, k]*B[k, j]
 hint: choose a loop over an axis of the result, or s.rfactor("C", "k") first"""
+    )
 
 
 def test_an_unknown_axis():
     s = copied()
-    assert message(lambda: s.bind("i", "warp")) == """\
+    assert (
+        message(lambda: s.bind("i", "warp"))
+        == """\
 ScheduleError: bind("i", "warp"): expected a thread axis, got 'warp'
     for i in range(6):
         ^ here
         for j in range(5):
             B[i, j] = A[j, i]*2.0
 hint: one of blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z, vthread"""
+    )
 
 
 def test_an_axis_twice():
     s = copied()
     s.bind("i", "threadIdx.x")
-    assert message(lambda: s.bind("j", "threadIdx.x")) == """\
+    assert (
+        message(lambda: s.bind("j", "threadIdx.x"))
+        == """\
 ScheduleError: bind("j", "threadIdx.x"): loop i around it is bound to threadIdx.x
     for i in threadIdx.x(6):
         for j in range(5):
             ^ here
             B[i, j] = A[j, i]*2.0
 hint: choose another axis, or fuse the loops"""
+    )
 
 
 def test_blocks_inside_threads():
     s = copied()
     s.bind("i", "threadIdx.x")
-    assert message(lambda: s.bind("j", "blockIdx.x")) == """\
+    assert (
+        message(lambda: s.bind("j", "blockIdx.x"))
+        == """\
 ScheduleError: bind("j", "blockIdx.x"): loop i around it is bound to threadIdx.x
     for i in threadIdx.x(6):
         for j in range(5):
             ^ here
             B[i, j] = A[j, i]*2.0
 hint: blocks are around threads"""
+    )
 
 
 def test_threads_around_blocks():
     s = copied()
     s.bind("j", "blockIdx.x")
-    assert message(lambda: s.bind("i", "threadIdx.x")) == """\
+    assert (
+        message(lambda: s.bind("i", "threadIdx.x"))
+        == """\
 ScheduleError: bind("i", "threadIdx.x"): loop j inside it is bound to blockIdx.x
     for i in range(6):
         ^ here
         for j in blockIdx.x(5):
             B[i, j] = A[j, i]*2.0
 hint: blocks are around threads"""
+    )
 
 
 def test_inside_a_parallel_loop():
     s = copied()
     s.parallel("i")
-    assert message(lambda: s.bind("j", "threadIdx.x")) == """\
+    assert (
+        message(lambda: s.bind("j", "threadIdx.x"))
+        == """\
 ScheduleError: bind("j", "threadIdx.x"): loop i around it is of kind parallel
     for i in parallel(6):
         for j in range(5):
             ^ here
             B[i, j] = A[j, i]*2.0
 hint: bind j instead of it"""
+    )
 
 
 def tiles_in_shared_memory():
@@ -141,7 +159,9 @@ def test_threads_fill_a_shared_buffer_together():
     A, B = np.arange(64, dtype="float32").reshape(8, 8), np.zeros((8, 8), "float32")
     run_python(s.program, A, B)
     np.testing.assert_array_equal(B, A.T * 2)
-    assert str(s.program).partition("-> B: float32[8,8]\n")[2] == """\
+    assert (
+        str(s.program).partition("-> B: float32[8,8]\n")[2]
+        == """\
     for i_o in blockIdx.y(2):
         for j_o in blockIdx.x(2):
             for i_i in threadIdx.y(4):
@@ -152,6 +172,7 @@ def test_threads_fill_a_shared_buffer_together():
                             A_shared[A_shared_0, A_shared_1] = A[j_o*4 + A_shared_0, i_o*4 + A_shared_1]
                     B[i_o*4 + i_i, j_o*4 + j_i] = A_shared[j_i, i_i]*2.0
 """
+    )
 
 
 def test_what_a_thread_keeps_for_itself_is_not_filled_together():

@@ -1,16 +1,7 @@
 """cache_read: readers read a copy."""
 
-from schedule_cases import (
-    chain,
-    copied,
-    every_move_keeps_the_meaning,
-    lowered,
-    matmul,
-    message,
-    the_example_holds,
-    unchanged,
-    windows,
-)
+from schedule_cases import chain, copied, every_move_keeps_the_meaning, lowered, matmul, message, the_example_holds
+from schedule_cases import unchanged, windows
 
 from minicc import te
 from minicc.schedule.cache_read import CacheRead
@@ -31,7 +22,10 @@ def test_a_tile_is_packed():
         s.compute_at(name, "j_o")
 
     text = unchanged(matmul(), steps)
-    assert "B_shared = empty((8, 2), float32)  # shared" in text and "B_shared[B_shared_0, B_shared_1] = B[B_shared_0, " in text
+    assert (
+        "B_shared = empty((8, 2), float32)  # shared" in text
+        and "B_shared[B_shared_0, B_shared_1] = B[B_shared_0, " in text
+    )
 
 
 def test_only_some_readers():
@@ -54,7 +48,9 @@ def test_of_a_buffer_inside_and_twice():
 
 def test_nothing_reads_it():
     s = chain()
-    assert message(lambda: s.cache_read("D")) == """\
+    assert (
+        message(lambda: s.cache_read("D"))
+        == """\
 ScheduleError: cache_read("D", "local"): nothing reads D
     T = empty((10,), float32)
     for i in range(10):
@@ -63,11 +59,14 @@ ScheduleError: cache_read("D", "local"): nothing reads D
         D[i_1] = T[i_1] + 1.0
         ^ here
 hint: what is read: A, T"""
+    )
 
 
 def test_the_readers_do_not():
     s = chain()
-    assert message(lambda: s.cache_read("A", readers=["D"])) == """\
+    assert (
+        message(lambda: s.cache_read("A", readers=["D"]))
+        == """\
 ScheduleError: cache_read("A", "local", readers=["D"]): the nests of D do not read A
     T = empty((10,), float32)
     for i in range(10):
@@ -76,11 +75,14 @@ ScheduleError: cache_read("A", "local", readers=["D"]): the nests of D do not re
     for i_1 in range(10):
         D[i_1] = T[i_1] + 1.0
 hint: what is read: A, T; readers are buffers that are computed from A"""
+    )
 
 
 def test_an_unknown_scope():
     s = chain()
-    assert message(lambda: s.cache_read("A", "far")) == """\
+    assert (
+        message(lambda: s.cache_read("A", "far"))
+        == """\
 ScheduleError: cache_read("A", "far"): expected a scope, got 'far'
     T = empty((10,), float32)
     for i in range(10):
@@ -89,6 +91,7 @@ ScheduleError: cache_read("A", "far"): expected a scope, got 'far'
     for i_1 in range(10):
         D[i_1] = T[i_1] + 1.0
 hint: one of local, shared, global"""
+    )
 
 
 def test_one_nest_writes_and_reads_it():
@@ -96,7 +99,9 @@ def test_one_nest_writes_and_reads_it():
     C = te.compute((6,), lambda i: A[i] + 1.0, name="C")
     s = lowered(A, C, te.compute((6,), lambda i: C[i] * 2.0, name="D"), outputs=2)
     s.reverse_compute_at("D", "i")
-    assert message(lambda: s.cache_read("C")) == """\
+    assert (
+        message(lambda: s.cache_read("C"))
+        == """\
 ScheduleError: cache_read("C", "local"): C is not complete before it is read: one nest writes and reads it
     for i in range(6):
         C[i] = A[i] + 1.0
@@ -104,6 +109,7 @@ ScheduleError: cache_read("C", "local"): C is not complete before it is read: on
         for i_1 in range(1):
             D[i] = C[i]*2.0
 hint: give it a cache where it is written: s.cache_write("C")"""
+    )
 
 
 def test_tile_is_three_steps_or_none():

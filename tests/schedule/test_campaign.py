@@ -52,15 +52,21 @@ def test_a_schedule_is_that_of_its_seed():
 
 def without_guard(self, program, loop, factor, ragged):
     made = guarded(self, program, loop, factor, False)
-    return For(made.var, -(-loop.extent // factor), For(made.body.var, factor, made.body.body.body if ragged else made.body.body))
+    return For(
+        made.var,
+        -(-loop.extent // factor),
+        For(made.body.var, factor, made.body.body.body if ragged else made.body.body),
+    )
 
 
 guarded, region = Split._guarded, compute_at.box
 
 
 def too_small(found, shape, inner, simplify):
-    return [(start, max(extent - 1, 1) if isinstance(extent, int) else extent)
-            for start, extent in region(found, shape, inner, simplify)]
+    return [
+        (start, max(extent - 1, 1) if isinstance(extent, int) else extent)
+        for start, extent in region(found, shape, inner, simplify)
+    ]
 
 
 FAULTS = {
@@ -77,7 +83,7 @@ def test_planted_faults_are_found_and_shrunk(fault, monkeypatch):
     failure = next(f for f in campaign(200, workloads=[workload], llvm_every=0) if f)
     assert 1 <= len(failure.trace) <= 2
     assert str(failure.trace.steps[-1]).startswith(step)
-    assert f"s = start(\"{workload}\", {failure.extents})" in str(failure) and str(failure.trace) in str(failure)
+    assert f's = start("{workload}", {failure.extents})' in str(failure) and str(failure.trace) in str(failure)
     with pytest.raises(Exception) as again:  # what is printed reproduces it
         exec(failure.source(), {})
     assert str(again.value) in failure.problem
@@ -143,5 +149,9 @@ def test_the_command_knows_its_workloads(command):
 def test_a_failure_shows_itself():
     failure = ScheduleFailure("gemm", (3, 5), 7, Trace((Split("i", 2),)), "wrong", "llvm")
     assert str(failure).splitlines() == [
-        "gemm (3, 5), seed 7: wrong", "from minicc.testing.schedules import check, start", 's = start("gemm", (3, 5))',
-        's.split("i", factor=2)', 'check(s.program, "gemm", (3, 5), "llvm")']
+        "gemm (3, 5), seed 7: wrong",
+        "from minicc.testing.schedules import check, start",
+        's = start("gemm", (3, 5))',
+        's.split("i", factor=2)',
+        'check(s.program, "gemm", (3, 5), "llvm")',
+    ]

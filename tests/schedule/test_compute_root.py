@@ -1,15 +1,7 @@
 """compute_root: buffers leave the loops that they are computed in."""
 
-from schedule_cases import (
-    chain,
-    every_move_keeps_the_meaning,
-    lowered,
-    matmul,
-    message,
-    the_example_holds,
-    unchanged,
-    windows,
-)
+from schedule_cases import chain, every_move_keeps_the_meaning, lowered, matmul, message, the_example_holds, unchanged
+from schedule_cases import windows
 
 from minicc import te
 from minicc.loop.ir import Alloc, Buffer, For, Store, seq
@@ -80,7 +72,9 @@ def test_at_the_root_it_stays():
 
 def test_outputs_stay():
     s = chain()
-    assert message(lambda: s.compute_root("D")) == """\
+    assert (
+        message(lambda: s.compute_root("D"))
+        == """\
 ScheduleError: compute_root("D"): D is an output of the program
     T = empty((10,), float32)
     for i in range(10):
@@ -89,6 +83,7 @@ ScheduleError: compute_root("D"): D is an output of the program
         D[i_1] = T[i_1] + 1.0
         ^ here
 hint: only a buffer inside of the program can be moved"""
+    )
 
 
 def test_an_input_of_the_iteration():
@@ -98,7 +93,9 @@ def test_an_input_of_the_iteration():
     s = lowered(A, te.compute((6,), lambda i: U[i] + 3.0, name="D"))
     s.compute_at("U", "i_2")
     s.compute_at("T", "i_2")
-    assert message(lambda: s.compute_root("U")) == """\
+    assert (
+        message(lambda: s.compute_root("U"))
+        == """\
 ScheduleError: compute_root("U"): it reads T, which is written in loop i_2
     for i_2 in range(6):
         T = empty((1,), float32)  # local
@@ -110,6 +107,7 @@ ScheduleError: compute_root("U"): it reads T, which is written in loop i_2
             U[0] = T[0]*2.0
         D[i_2] = U[0] + 3.0
 hint: first s.compute_root("T"), so that it is complete before"""
+    )
 
 
 A, B, C, T = (Buffer(name, float32, (4,)) for name in "ABCT")
@@ -124,10 +122,14 @@ def program(body, *inside, outputs=(B,)):
 
 
 def test_other_refusals():
-    s = program(For(i, 4, Alloc(T, seq(Store(T, (const(0),), A[i]), Store(T, (const(1),), A[i]), Store(B, (i,), T[0] + T[1])))))
+    s = program(
+        For(i, 4, Alloc(T, seq(Store(T, (const(0),), A[i]), Store(T, (const(1),), A[i]), Store(B, (i,), T[0] + T[1]))))
+    )
     assert "one nest must fill T before it is read, but 2 do" in message(lambda: s.compute_root("T"))
     both = For(j, 4, seq(Store(T, (j,), A[i]), Store(C, (j,), A[i])))
     s = program(For(i, 4, Alloc(T, seq(both, Store(B, (i,), T[0] + C[1])))), C)
     assert "its nest also fills C" in message(lambda: s.compute_root("T"))
     triangle = For(j, i + 1, Alloc(T, seq(Store(T, (const(0),), A[j]), Store(B, (j,), T[0]))))
-    assert "the extent of loop j depends on another loop" in message(lambda: program(For(i, 4, triangle)).compute_root("T"))
+    assert "the extent of loop j depends on another loop" in message(
+        lambda: program(For(i, 4, triangle)).compute_root("T")
+    )

@@ -1,17 +1,7 @@
 """decompose_reduction: initialisations in nests of their own."""
 
-from schedule_cases import (
-    argmax,
-    chain,
-    every_move_keeps_the_meaning,
-    matmul,
-    message,
-    relu_of_matmul,
-    split_reductions,
-    the_example_holds,
-    total,
-    unchanged,
-)
+from schedule_cases import argmax, chain, every_move_keeps_the_meaning, matmul, message, relu_of_matmul
+from schedule_cases import split_reductions, the_example_holds, total, unchanged
 
 from minicc.loop.ir import Alloc, Buffer, For, Store, Update, seq
 from minicc.loop.program import Program
@@ -33,7 +23,9 @@ def test_it_stands_before_the_loop():
     s = matmul()
     s.reorder("k", "j", "i")
     text = unchanged(s, lambda s: s.decompose_reduction("C", "k"))
-    assert text.startswith("for j_init in range(4):\n    for i_init in range(6):\n        C[i_init, j_init] = 0.0\nfor k in range(8):")
+    assert text.startswith(
+        "for j_init in range(4):\n    for i_init in range(6):\n        C[i_init, j_init] = 0.0\nfor k in range(8):"
+    )
     assert "first" not in text
 
 
@@ -59,7 +51,9 @@ def test_kinds_are_copied():
 
 def test_no_reduction():
     s = chain()
-    assert message(lambda: s.decompose_reduction("D", "i_1")) == """\
+    assert (
+        message(lambda: s.decompose_reduction("D", "i_1"))
+        == """\
 ScheduleError: decompose_reduction("D", "i_1"): D must be filled by one reduction, but is not
     T = empty((10,), float32)
     for i in range(10):
@@ -68,12 +62,15 @@ ScheduleError: decompose_reduction("D", "i_1"): D must be filled by one reductio
         D[i_1] = T[i_1] + 1.0
         ^ here
 hint: no buffer here is; take this step before decomposing, peeling or tensorizing"""
+    )
 
 
 def test_inside_of_a_reducing_loop():
     s = matmul()
     s.reorder("k", "i")
-    assert message(lambda: s.decompose_reduction("C", "j")) == """\
+    assert (
+        message(lambda: s.decompose_reduction("C", "j"))
+        == """\
 ScheduleError: decompose_reduction("C", "j"): C is reduced over loop k, which is around it
     for k in range(8):
         for j in range(4):
@@ -83,11 +80,14 @@ ScheduleError: decompose_reduction("C", "j"): C is reduced over loop k, which is
                     C[i, j] = 0.0
                 C[i, j] = C[i, j] + A[i, k]*B[k, j]
 hint: choose k, or a loop around that"""
+    )
 
 
 def test_a_loop_elsewhere():
     s = relu_of_matmul()
-    assert message(lambda: s.decompose_reduction("C", "i_1")) == """\
+    assert (
+        message(lambda: s.decompose_reduction("C", "i_1"))
+        == """\
 ScheduleError: decompose_reduction("C", "i_1"): loop i_1 is not around the reduction of C
     C = empty((6, 4), float32)
     for i in range(6):
@@ -101,12 +101,15 @@ ScheduleError: decompose_reduction("C", "i_1"): loop i_1 is not around the reduc
         for j_1 in range(4):
             D[i_1, j_1] = maximum(C[i_1, j_1], bias[j_1])
 hint: choose one of i, j, k"""
+    )
 
 
 def test_a_buffer_of_the_iteration():
     s = relu_of_matmul()
     s.compute_at("C", "i_1")
-    assert message(lambda: s.decompose_reduction("C", "i_1")) == """\
+    assert (
+        message(lambda: s.decompose_reduction("C", "i_1"))
+        == """\
 ScheduleError: decompose_reduction("C", "i_1"): C is allocated in loop i_1
     for i_1 in range(6):
         ^ here
@@ -120,6 +123,7 @@ ScheduleError: decompose_reduction("C", "i_1"): C is allocated in loop i_1
         for j_1 in range(4):
             D[i_1, j_1] = maximum(C[0, j_1], bias[j_1])
 hint: choose a loop inside of its scope"""
+    )
 
 
 A, B, C, T = (Buffer(name, float32, (4,)) for name in "ABCT")

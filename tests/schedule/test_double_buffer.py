@@ -1,14 +1,7 @@
 """double_buffer: two copies that alternate."""
 
-from schedule_cases import (
-    chain,
-    every_move_keeps_the_meaning,
-    message,
-    relu_of_matmul,
-    the_example_holds,
-    unchanged,
-    windows,
-)
+from schedule_cases import chain, every_move_keeps_the_meaning, message, relu_of_matmul, the_example_holds, unchanged
+from schedule_cases import windows
 
 from minicc.schedule.compute_at import ComputeAt
 from minicc.schedule.double_buffer import DoubleBuffer
@@ -43,7 +36,9 @@ def test_a_reduction_alternates():
 
 def test_in_no_loop():
     s = chain()
-    assert message(lambda: s.double_buffer("T")) == """\
+    assert (
+        message(lambda: s.double_buffer("T"))
+        == """\
 ScheduleError: double_buffer("T"): T is computed once, in no loop
     T = empty((10,), float32)
     ^ here
@@ -52,13 +47,16 @@ ScheduleError: double_buffer("T"): T is computed once, in no loop
     for i_1 in range(10):
         D[i_1] = T[i_1] + 1.0
 hint: first compute_at("T", loop)"""
+    )
 
 
 def test_in_a_parallel_loop():
     s = chain()
     s.compute_at("T", "i_1")
     s.parallel("i_1")
-    assert message(lambda: s.double_buffer("T")) == """\
+    assert (
+        message(lambda: s.double_buffer("T"))
+        == """\
 ScheduleError: double_buffer("T"): expected T in a serial loop, but loop i_1 is of kind parallel
     for i_1 in parallel(10):
         ^ here
@@ -67,3 +65,4 @@ ScheduleError: double_buffer("T"): expected T in a serial loop, but loop i_1 is 
             T[0] = A[i_1]*2.0
         D[i_1] = T[0] + 1.0
 hint: compute it in a serial loop: s.compute_at("T", loop)"""
+    )

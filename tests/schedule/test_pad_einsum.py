@@ -26,7 +26,7 @@ def test_tiles_are_whole():
     s.split("j", factor=4)
     s.split("k", factor=4)
     text = cases.loops_text(s.program)
-    nest = text[text.index("for i_o"):text.index("for i_copy")]
+    nest = text[text.index("for i_o") : text.index("for i_copy")]
     assert nest.count("if") == 1 and "if first(" in nest
     cases.unchanged(cases.matmul(6, 5, 7), lambda s: s.pad_einsum("C", (4, 4, 1)))
 
@@ -50,7 +50,9 @@ def test_one_operand_twice_and_names_that_are_taken():
 def test_integers_and_casts():
     A, B = te.placeholder((5, 6), int8, name="A"), te.placeholder((6,), int8, name="B")
     k = te.reduce_axis((0, 6), name="k")
-    s = cases.lowered(A, B, te.compute((5,), lambda i: te.sum(A[i, k].astype(int32) * B[k].astype(int32), axis=k), name="C"))
+    s = cases.lowered(
+        A, B, te.compute((5,), lambda i: te.sum(A[i, k].astype(int32) * B[k].astype(int32), axis=k), name="C")
+    )
     text = cases.unchanged(s, lambda s: s.pad_einsum("C", [4, 4]))
     assert "int32(A_pad[i, k])*int32(B_pad[k])" in text
 
@@ -87,7 +89,11 @@ def test_machine_code_on_operands_that_are_not_finite():
     s.schedule.reorder("k", "j_i")
     s.schedule.vectorize("j_i")
     rng = np.random.default_rng(0)
-    a, b, c = rng.standard_normal((13, 7), np.float32), rng.standard_normal((7, 10), np.float32), np.zeros((13, 10), np.float32)
+    a, b, c = (
+        rng.standard_normal((13, 7), np.float32),
+        rng.standard_normal((7, 10), np.float32),
+        np.zeros((13, 10), np.float32),
+    )
     a[12, 6], b[6, 9] = np.inf, np.inf
     minicc.build(s, [A, B, C], name="f")(a, b, c)
     with np.errstate(invalid="ignore"):
@@ -105,7 +111,9 @@ def test_the_message_where_zeros_meet_what_is_not_zero():
     A, B = te.placeholder((4, 6), name="A"), te.placeholder((4,), name="B")
     k = te.reduce_axis((0, 6), name="k")
     s = cases.lowered(A, B, te.compute((4,), lambda i: te.sum(A[i, k] * B[i], axis=k), name="C"))
-    assert cases.message(lambda: s.pad_einsum("C", [1, 4])) == """\
+    assert (
+        cases.message(lambda: s.pad_einsum("C", [1, 4]))
+        == """\
 ScheduleError: pad_einsum("C", padding=[1, 4]): zeros behind the end of loop k would meet elements of B, and 0 times \
 an infinite one is NaN
     for i in range(4):
@@ -115,11 +123,14 @@ an infinite one is NaN
             C[i] = C[i] + A[i, k]*B[i]
                                   ^ here
 hint: do not pad loop k"""
+    )
 
 
 def test_the_message_where_there_is_nothing_to_do():
     s = cases.total(4, 8)
-    assert cases.message(lambda: s.pad_einsum("C", [4, 4])) == """\
+    assert (
+        cases.message(lambda: s.pad_einsum("C", [4, 4]))
+        == """\
 ScheduleError: pad_einsum("C", padding=[4, 4]): every loop is a multiple of its padding already
     for i in range(4):
         for k in range(8):
@@ -128,6 +139,7 @@ ScheduleError: pad_einsum("C", padding=[4, 4]): every loop is a multiple of its 
                 ^ here
             C[i] = C[i] + A[i, k]
 hint: leave it out, or give larger numbers: the loops are i of 4, k of 8"""
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,9 +161,12 @@ def test_other_reductions_and_indices_are_refused():
     k = te.reduce_axis((0, 7), name="k")
     largest = cases.lowered(A, te.compute((6,), lambda i: te.max(A[i, k], axis=k), name="C"))
     assert "expected a sum from 0 of products of elements, got C = maximum(C[i], A[i, k])" in cases.message(
-        lambda: largest.pad_einsum("C", [4, 4]))
+        lambda: largest.pad_einsum("C", [4, 4])
+    )
     shifted = cases.lowered(A, te.compute((5,), lambda i: te.sum(A[i + 1, k], axis=k), name="C"))
-    assert "expected every index to be a loop of the nest, got i + 1" in cases.message(lambda: shifted.pad_einsum("C", [4, 4]))
+    assert "expected every index to be a loop of the nest, got i + 1" in cases.message(
+        lambda: shifted.pad_einsum("C", [4, 4])
+    )
     constant = cases.lowered(A, te.compute((6,), lambda i: te.sum(A[i, k] * 2.0, axis=k), name="C"))
     assert "expected a sum from 0 of products" in cases.message(lambda: constant.pad_einsum("C", [4, 4]))
     pairs = cases.argmax()

@@ -27,8 +27,11 @@ def conv(size=9, channels=2, kernel=3, stride=1):
         inside = te.all(y >= edge, y < size + edge, x >= edge, x < size + edge)
         return select(inside, A[c, y - edge, x - edge], 0.0)
 
-    C = te.compute((out, out), lambda y, x: te.sum(padded(y * stride + ky, x * stride + kx) * W[c, ky, kx],
-                                                   axis=[c, ky, kx]), name="C")
+    C = te.compute(
+        (out, out),
+        lambda y, x: te.sum(padded(y * stride + ky, x * stride + kx) * W[c, ky, kx], axis=[c, ky, kx]),
+        name="C",
+    )
     return cases.lowered(A, W, C)
 
 
@@ -45,13 +48,16 @@ def test_the_middle_of_an_image_has_no_selects():
     text = cases.unchanged(s, steps)
     start, rest = text.index("for y in range(7):"), text.index("for y_tail in range(1):")
     middle = text[start:rest]
-    steady = middle[middle.index("for x in range(7):"):middle.index("for x_tail")]
-    assert "C[y + 1, x + 1] + A[c, ky + y, kx + x]*W[c, ky, kx]" in steady and " if " not in steady.replace(" if first", "")
+    steady = middle[middle.index("for x in range(7):") : middle.index("for x_tail")]
+    assert "C[y + 1, x + 1] + A[c, ky + y, kx + x]*W[c, ky, kx]" in steady and " if " not in steady.replace(
+        " if first", ""
+    )
     assert next(iter(loops(s.program.body))) == "y_head" and text.count(" if 1 <=") >= 2
 
 
 def test_strides_and_large_kernels():
     for s in (conv(8, 1, 5), conv(9, 1, 3, 2), conv(10, 2, 3, 3), conv(3, 1, 5)):
+
         def steps(s):
             for name in ("y", "x"):
                 if PartitionLoop(name).is_legal(s.program):
@@ -69,7 +75,9 @@ def test_ragged_tiles_leave_the_middle():
         s.split("i", factor=4)
         s.partition_loop("i_o")
 
-    assert cases.unchanged(cases.chain(10), steps) == """\
+    assert (
+        cases.unchanged(cases.chain(10), steps)
+        == """\
 T = empty((10,), float32)
 for i_o in range(2):
     for i_i in range(4):
@@ -80,6 +88,7 @@ for i_o_tail in range(1):
             T[i_i_tail + 8] = A[i_i_tail + 8]*2.0
 for i_1 in range(10):
     D[i_1] = T[i_1] + 1.0"""
+    )
 
 
 def test_parts_that_do_nothing_go():
@@ -98,20 +107,25 @@ def test_a_reduction_starts_once():
 
     text = cases.unchanged(cases.matmul(depth=8), steps)
     assert text.count("first(") == 1 and "if k_i_tail < 2:" in text
-    cases.unchanged(cases.matmul(depth=8), lambda s: (s.split("k", factor=3), s.reorder("k_o", "i"), s.partition_loop("k_o")))
+    cases.unchanged(
+        cases.matmul(depth=8), lambda s: (s.split("k", factor=3), s.reorder("k_o", "i"), s.partition_loop("k_o"))
+    )
 
 
 def test_clamped_indices_are_free_in_the_middle():
     A, B = Buffer("A", float32, (9,)), Buffer("B", float32, (12,))
     body = For(i, 12, Store(B, (i,), A[minimum(maximum(i - 2, 0), 8)]))
     s = Schedule(Program("f", (A,), (B,), body))
-    assert cases.unchanged(s, lambda s: s.partition_loop("i")) == """\
+    assert (
+        cases.unchanged(s, lambda s: s.partition_loop("i"))
+        == """\
 for i_head in range(3):
     B[i_head] = A[0]
 for i in range(8):
     B[i + 3] = A[i + 1]
 for i_tail in range(1):
     B[11] = A[8]"""
+    )
 
 
 def test_either_side_of_a_select_may_be_the_steady_one():
@@ -133,7 +147,10 @@ def test_symbolic_extents():
     s.partition_loop("i_o")
     verify(s.program)
     text = cases.loops_text(s.program)
-    assert text.startswith("n = A.shape[0]\n" "for i_o in range(n//8):\n    for i_i in range(8):\n        B[i_o*8 + i_i] = A[i_o*8 + i_i]*2.0\nfor i_o_tail")
+    assert text.startswith(
+        "n = A.shape[0]\n"
+        "for i_o in range(n//8):\n    for i_i in range(8):\n        B[i_o*8 + i_i] = A[i_o*8 + i_i]*2.0\nfor i_o_tail"
+    )
     for size in (0, 3, 8, 29):
         a, b = np.arange(size, dtype=np.float32), np.zeros(size, np.float32)
         cases.run_python(s.program, a, b)
@@ -156,10 +173,14 @@ def test_machine_code_of_a_partitioned_convolution():
     s.schedule.reorder("ky", "kx", "x")
     s.schedule.vectorize("x")
     rng = np.random.default_rng(0)
-    a, w, c = rng.standard_normal((size, size), np.float32), rng.standard_normal((3, 3), np.float32), np.zeros((size, size), np.float32)
+    a, w, c = (
+        rng.standard_normal((size, size), np.float32),
+        rng.standard_normal((3, 3), np.float32),
+        np.zeros((size, size), np.float32),
+    )
     minicc.build(s, [A, W, C], name="f")(a, w, c)
     around = np.pad(a, 1)
-    want = sum(around[y:y + size, x:x + size] * w[y, x] for y in range(3) for x in range(3))
+    want = sum(around[y : y + size, x : x + size] * w[y, x] for y in range(3) for x in range(3))
     np.testing.assert_allclose(c, want, rtol=1e-5, atol=1e-5)
 
 
@@ -177,7 +198,9 @@ def test_every_move_keeps_the_meaning():
 
 def test_the_whole_message():
     s = cases.chain(4)
-    assert cases.message(lambda: s.partition_loop("i")) == """\
+    assert (
+        cases.message(lambda: s.partition_loop("i"))
+        == """\
 ScheduleError: partition_loop("i"): no condition inside changes at a point of loop i that the other loops leave fixed
     T = empty((4,), float32)
     for i in range(4):
@@ -186,8 +209,11 @@ ScheduleError: partition_loop("i"): no condition inside changes at a point of lo
     for i_1 in range(4):
         D[i_1] = T[i_1] + 1.0
 hint: partition a loop with a guard or a select that is linear in it"""
+    )
     s.unroll("i")
-    assert cases.message(lambda: s.partition_loop("i")) == """\
+    assert (
+        cases.message(lambda: s.partition_loop("i"))
+        == """\
 ScheduleError: partition_loop("i"): expected a serial loop, got one of kind unroll
     T = empty((4,), float32)
     for i in unroll(4):
@@ -196,6 +222,7 @@ ScheduleError: partition_loop("i"): expected a serial loop, got one of kind unro
     for i_1 in range(4):
         D[i_1] = T[i_1] + 1.0
 hint: a loop has one kind: undo that step, or split i before it and take the other part"""
+    )
 
 
 def test_it_refuses_reductions_that_cannot_go_on():

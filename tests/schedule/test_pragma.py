@@ -26,7 +26,9 @@ def test_notes_stay_on_the_loop():
 
 def test_a_key_is_a_word():
     s = chain()
-    assert message(lambda: s.pragma("i", "not a word")) == """\
+    assert (
+        message(lambda: s.pragma("i", "not a word"))
+        == """\
 ScheduleError: pragma("i", "not a word", 1): expected a key that is a word, got 'not a word'
     T = empty((10,), float32)
     for i in range(10):
@@ -35,11 +37,14 @@ ScheduleError: pragma("i", "not a word", 1): expected a key that is a word, got 
     for i_1 in range(10):
         D[i_1] = T[i_1] + 1.0
 hint: letters, digits and _, as in s.pragma("i", "unroll", 4)"""
+    )
 
 
 def test_a_value_is_a_number_or_a_word():
     s = chain()
-    assert message(lambda: s.pragma("i", "unroll", True)) == """\
+    assert (
+        message(lambda: s.pragma("i", "unroll", True))
+        == """\
 ScheduleError: pragma("i", "unroll", true): expected a value that is a number or a word, got True
     T = empty((10,), float32)
     for i in range(10):
@@ -48,3 +53,4 @@ ScheduleError: pragma("i", "unroll", true): expected a value that is a number or
     for i_1 in range(10):
         D[i_1] = T[i_1] + 1.0
 hint: an integer, or letters, digits and _, as in s.pragma("i", "unroll", 4)"""
+    )

@@ -43,7 +43,9 @@ def argmax():
     r = te.reduce_axis((0, 7), name="k")
     best = te.comm_reducer(
         lambda x, y: (te.if_then_else(x[1] >= y[1], x[0], y[0]), maximum(x[1], y[1])),
-        lambda a, b: (const(-1, a), const(-1e30, b)), name="argmax")
+        lambda a, b: (const(-1, a), const(-1e30, b)),
+        name="argmax",
+    )
     where, value = te.compute((3,), lambda i: best((r, A[i, r]), axis=r), name="M")
     return Schedule(lower([where, value], [A, where, value], "f").program)
 
@@ -154,7 +156,7 @@ def test_split_refuses_other_kinds_symbols_and_pairs():
 def test_the_error_has_four_parts():
     with pytest.raises(ScheduleError) as error:
         matmul().split("q", factor=4)
-    assert str(error.value).startswith('ScheduleError: split("q", factor=4): no loop is called \'q\'\n    for i')
+    assert str(error.value).startswith("ScheduleError: split(\"q\", factor=4): no loop is called 'q'\n    for i")
     assert str(error.value).endswith("hint: the loops are i, j, k")
     with pytest.raises(ScheduleError) as error:
         matmul().parallel("k")
@@ -355,11 +357,18 @@ def test_inline_refuses():
     refused(lambda: s.compute_inline("T"), "2 statements write it")
     A, T, U, D = map(buffer4, "ATUD")
     use = For(j, 4, Store(D, (j,), T[j]))
-    refused(lambda: program(seq(For(i, 4, Store(T, (i,), T[i] + 1.0)), use), T).compute_inline("T"), "computed from one another")
-    refused(lambda: program(seq(For(i, 4, If(i < 3, Store(T, (i,), A[i]))), use), T).compute_inline("T"), "under a guard")
+    refused(
+        lambda: program(seq(For(i, 4, Store(T, (i,), T[i] + 1.0)), use), T).compute_inline("T"),
+        "computed from one another",
+    )
+    refused(
+        lambda: program(seq(For(i, 4, If(i < 3, Store(T, (i,), A[i]))), use), T).compute_inline("T"), "under a guard"
+    )
     again = For(k, 2, For(i, 4, Store(T, (i,), A[i])))
     refused(lambda: program(seq(again, use), T).compute_inline("T"), "stored again in each iteration of loop k")
-    changed = seq(For(t, 4, Store(U, (t,), A[t])), For(i, 4, Store(T, (i,), U[i])), For(k, 4, Store(U, (k,), ZERO)), use)
+    changed = seq(
+        For(t, 4, Store(U, (t,), A[t])), For(i, 4, Store(T, (i,), U[i])), For(k, 4, Store(U, (k,), ZERO)), use
+    )
     refused(lambda: program(changed, T, U).compute_inline("T"), "reads U, which is written later again")
     shared = seq(For(i, 4, seq(Store(U, (const(0),), A[i]), Store(T, (i,), U[0]))), use)
     refused(lambda: program(shared, T, U).compute_inline("T"), "reads U, which is written later again")
@@ -372,11 +381,17 @@ def test_inline_refuses():
 
 def conv(size=8, channels=4):
     A, W = te.placeholder((2, size, size), name="A"), te.placeholder((channels, 2, 3, 3), name="W")
-    pad = te.compute((2, size + 2, size + 2), lambda c, y, x: te.if_then_else(
-        te.all(y >= 1, y <= size, x >= 1, x <= size), A[c, y - 1, x - 1], 0.0), name="pad")
+    pad = te.compute(
+        (2, size + 2, size + 2),
+        lambda c, y, x: te.if_then_else(te.all(y >= 1, y <= size, x >= 1, x <= size), A[c, y - 1, x - 1], 0.0),
+        name="pad",
+    )
     ic, ky, kx = (te.reduce_axis((0, e), name=n) for e, n in ((2, "ic"), (3, "ky"), (3, "kx")))
-    C = te.compute((channels, size, size), lambda o, y, x: te.sum(
-        pad[ic, y + ky, x + kx] * W[o, ic, ky, kx], axis=[ic, ky, kx]), name="conv")
+    C = te.compute(
+        (channels, size, size),
+        lambda o, y, x: te.sum(pad[ic, y + ky, x + kx] * W[o, ic, ky, kx], axis=[ic, ky, kx]),
+        name="conv",
+    )
     return lowered(A, W, te.compute(C.shape, lambda o, y, x: maximum(C[o, y, x], 0.0), name="D"))
 
 
@@ -392,7 +407,10 @@ def test_accumulate_in_registers():
         s.reorder(inner[2], inner[0], inner[1])
 
     text = unchanged(matmul(), steps)
-    assert "C_local = empty((4, 4), float32)  # local" in text and "C_local[i, j] = C_local[i, j] + A[i_copy_o*4 + i, k]" in text
+    assert (
+        "C_local = empty((4, 4), float32)  # local" in text
+        and "C_local[i, j] = C_local[i, j] + A[i_copy_o*4 + i, k]" in text
+    )
 
 
 def test_chained_compute_at_takes_the_halo():
@@ -488,14 +506,19 @@ def test_compute_at_refuses():
     fill, use = For(i, 4, Store(T, (i,), A[i])), For(j, 4, Store(D, (j,), T[j]))
     refused(lambda: program(fill, T).compute_at("T", "i"), "around the nest of T itself")
     refused(lambda: program(seq(fill, For(j, 4, Store(D, (j,), A[j]))), T).compute_at("T", "j"), "T is never read")
-    refused(lambda: program(seq(fill, use, For(k, 4, Store(U, (k,), T[k]))), T, U).compute_at("T", "j"), "T is read outside of loop j")
+    refused(
+        lambda: program(seq(fill, use, For(k, 4, Store(U, (k,), T[k]))), T, U).compute_at("T", "j"),
+        "T is read outside of loop j",
+    )
     inside = seq(Alloc(T, seq(fill, use)), For(k, 4, Store(U, (k,), A[k])))
     refused(lambda: program(inside, U).compute_at("T", "k"), "loop k is not where T lives")
     itself = For(i, 4, Store(T, (i,), T[i] + 1.0))
     refused(lambda: program(seq(itself, use), T).compute_at("T", "j"), "computed from one another")
     both = For(i, 4, seq(Store(T, (i,), A[i]), Store(U, (i,), A[i])))
     refused(lambda: program(seq(both, use), T, U).compute_at("T", "j"), "its nest also fills U")
-    changed = seq(For(t, 4, Store(U, (t,), A[t])), For(i, 4, Store(T, (i,), U[i])), For(k, 4, Store(U, (k,), ZERO)), use)
+    changed = seq(
+        For(t, 4, Store(U, (t,), A[t])), For(i, 4, Store(T, (i,), U[i])), For(k, 4, Store(U, (k,), ZERO)), use
+    )
     refused(lambda: program(changed, T, U).compute_at("T", "j"), "it reads U, which is written later again")
     pair = Update((T, U), (i,), (T[i] + A[i], U[i] + A[i]), (ZERO, ZERO), (k,))
     refused(lambda: program(seq(For(i, 4, For(k, 4, pair)), use), T, U).compute_at("T", "j"), "fills other buffers too")
@@ -531,7 +554,7 @@ def test_schedule_errors():
         matmul().undo()
     with pytest.raises(ScheduleError, match="no such buffer"):
         matmul().loops_of("Q")
-    for text in ("{", "[1]", '[{"step": "melt"}]', '[{"step": "split", "q": 1}]', '[{}]'):
+    for text in ("{", "[1]", '[{"step": "melt"}]', '[{"step": "split", "q": 1}]', "[{}]"):
         with pytest.raises(ScheduleError, match="expected a list of steps"):
             Trace.from_json(text)
 

@@ -38,8 +38,7 @@ def conv(size, channels, stride=1):
     out = (size + 2 - 3) // stride + 1
     pad = te.compute(
         (2, size + 2, size + 2),
-        lambda c, y, x: if_then_else(
-            (y >= 1) & (y < size + 1) & (x >= 1) & (x < size + 1), A[c, y - 1, x - 1], 0.0),
+        lambda c, y, x: if_then_else((y >= 1) & (y < size + 1) & (x >= 1) & (x < size + 1), A[c, y - 1, x - 1], 0.0),
         name="pad",
     )
     ic, ky, kx = (te.reduce_axis((0, e), name=n) for e, n in ((2, "ic"), (3, "ky"), (3, "kx")))

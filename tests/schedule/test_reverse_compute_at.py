@@ -1,16 +1,7 @@
 """reverse_compute_at: consumers move into the loops of producers."""
 
-from schedule_cases import (
-    chain,
-    every_move_keeps_the_meaning,
-    lowered,
-    message,
-    relu_of_matmul,
-    rows,
-    the_example_holds,
-    unchanged,
-    windows,
-)
+from schedule_cases import chain, every_move_keeps_the_meaning, lowered, message, relu_of_matmul, rows
+from schedule_cases import the_example_holds, unchanged, windows
 
 from minicc import te
 from minicc.loop.ir import Alloc, Buffer, For, If, Store, loops, seq
@@ -40,7 +31,10 @@ def test_an_epilogue_joins_its_tile():
         s.reverse_compute_at("D", "j_o")
 
     text = unchanged(relu_of_matmul(), steps)
-    assert "C = empty((2, 4), float32)  # local" in text and "D[i_o*2 + i_1, j_1] = maximum(C[i_1, j_1], bias[j_1])" in text
+    assert (
+        "C = empty((2, 4), float32)  # local" in text
+        and "D[i_o*2 + i_1, j_1] = maximum(C[i_1, j_1], bias[j_1])" in text
+    )
 
 
 def test_a_ragged_tile_is_guarded():
@@ -65,7 +59,9 @@ def test_an_output_stays_whole():
 
 def test_a_loop_that_comes_later():
     s = chain()
-    assert message(lambda: s.reverse_compute_at("T", "i_1")) == """\
+    assert (
+        message(lambda: s.reverse_compute_at("T", "i_1"))
+        == """\
 ScheduleError: reverse_compute_at("T", "i_1"): loop i_1 does not come before the nest of T
     T = empty((10,), float32)
     for i in range(10):
@@ -74,11 +70,14 @@ ScheduleError: reverse_compute_at("T", "i_1"): loop i_1 does not come before the
         ^ here
         D[i_1] = T[i_1] + 1.0
 hint: choose a loop that fills what T reads; compute_at moves a buffer to its readers"""
+    )
 
 
 def test_a_part_of_a_reduction():
     s = rows()
-    assert message(lambda: s.reverse_compute_at("S", "j")) == """\
+    assert (
+        message(lambda: s.reverse_compute_at("S", "j"))
+        == """\
 ScheduleError: reverse_compute_at("S", "j"): S is reduced over k, and a tile has only a part of it
     T = empty((4, 6), float32)
     for i in range(4):
@@ -91,11 +90,14 @@ ScheduleError: reverse_compute_at("S", "j"): S is reduced over k, and a tile has
                 ^ here
             S[i_1] = S[i_1] + T[i_1, k]
 hint: choose a loop in which all of k is computed, outside of the loops over it"""
+    )
 
 
 def test_what_is_not_complete():
     s = relu_of_matmul()
-    assert message(lambda: s.reverse_compute_at("D", "k")) == """\
+    assert (
+        message(lambda: s.reverse_compute_at("D", "k"))
+        == """\
 ScheduleError: reverse_compute_at("D", "k"): C is not complete in an iteration of k: it is reduced over k
     C = empty((6, 4), float32)
     for i in range(6):
@@ -109,11 +111,14 @@ ScheduleError: reverse_compute_at("D", "k"): C is not complete in an iteration o
         for j_1 in range(4):
             D[i_1, j_1] = maximum(C[i_1, j_1], bias[j_1])
 hint: choose a loop around the reduction"""
+    )
 
 
 def test_several_places():
     s = windows()
-    assert message(lambda: s.reverse_compute_at("D", "i")) == """\
+    assert (
+        message(lambda: s.reverse_compute_at("D", "i"))
+        == """\
 ScheduleError: reverse_compute_at("D", "i"): T is read at 2 places
     T = empty((9,), float32)
     for i in range(9):
@@ -122,11 +127,14 @@ ScheduleError: reverse_compute_at("D", "i"): T is read at 2 places
         D[i_1] = T[i_1] + T[i_1 + 2]
         ^ here
 hint: move the producer to its reader: s.compute_at("T", loop)"""
+    )
 
 
 def test_its_own_loop():
     s = chain()
-    assert message(lambda: s.reverse_compute_at("D", "i_1")) == """\
+    assert (
+        message(lambda: s.reverse_compute_at("D", "i_1"))
+        == """\
 ScheduleError: reverse_compute_at("D", "i_1"): D is computed in loop i_1 already
     T = empty((10,), float32)
     for i in range(10):
@@ -135,12 +143,15 @@ ScheduleError: reverse_compute_at("D", "i_1"): D is computed in loop i_1 already
         ^ here
         D[i_1] = T[i_1] + 1.0
 hint: choose a loop of another nest: one that fills what it reads"""
+    )
 
 
 def test_a_vectorized_loop():
     s = chain()
     s.vectorize("i")
-    assert message(lambda: s.reverse_compute_at("D", "i")) == """\
+    assert (
+        message(lambda: s.reverse_compute_at("D", "i"))
+        == """\
 ScheduleError: reverse_compute_at("D", "i"): loop i is vectorized
     T = empty((10,), float32)
     for i in vectorize(10):
@@ -149,6 +160,7 @@ ScheduleError: reverse_compute_at("D", "i"): loop i is vectorized
     for i_1 in range(10):
         D[i_1] = T[i_1] + 1.0
 hint: choose a loop around it"""
+    )
 
 
 def test_an_input_that_comes_later():
@@ -156,7 +168,9 @@ def test_an_input_that_comes_later():
     T = te.compute((6,), lambda i: A[i] + 1.0, name="T")
     U = te.compute((6,), lambda i: A[i] * 2.0, name="U")
     s = lowered(A, te.compute((6,), lambda i: T[i] + U[i], name="D"))
-    assert message(lambda: s.reverse_compute_at("D", "i")) == """\
+    assert (
+        message(lambda: s.reverse_compute_at("D", "i"))
+        == """\
 ScheduleError: reverse_compute_at("D", "i"): it reads U, which is not complete before loop i
     T = empty((6,), float32)
     U = empty((6,), float32)
@@ -168,13 +182,16 @@ ScheduleError: reverse_compute_at("D", "i"): it reads U, which is not complete b
         D[i_2] = T[i_2] + U[i_2]
         ^ here
 hint: inline U first, if it can be, or use compute_at("T", loop) at a loop of D"""
+    )
 
 
 def test_nothing_of_the_loop():
     A = te.placeholder((6,), name="A")
     T = te.compute((6,), lambda i: A[i] + 1.0, name="T")
     s = lowered(A, T, te.compute((6,), lambda i: A[i] * 2.0, name="D"), outputs=2)
-    assert message(lambda: s.reverse_compute_at("D", "i")) == """\
+    assert (
+        message(lambda: s.reverse_compute_at("D", "i"))
+        == """\
 ScheduleError: reverse_compute_at("D", "i"): D must read one buffer that loop i produces, but reads nothing
     for i in range(6):
         ^ here
@@ -182,6 +199,7 @@ ScheduleError: reverse_compute_at("D", "i"): D must read one buffer that loop i 
     for i_1 in range(6):
         D[i_1] = A[i_1]*2.0
 hint: choose a loop that fills what it reads: nothing here"""
+    )
 
 
 A, B, C, T = (Buffer(name, float32, (4,)) for name in "ABCT")
@@ -208,9 +226,14 @@ def test_other_refusals():
     fill = For(i, 4, Store(T, (i,), A[i] * 2.0))
     refused(program(seq(fill, consumer(T[3 - j])), T), "T must be read at loops of its own, but is read as T[3 - j]")
     refused(program(seq(fill, For(j, 4, seq(Store(B, (j,), T[j]), Store(B, (j,), A[j])))), T), "but 2 write it")
-    refused(program(seq(fill, For(j, 4, seq(Store(B, (j,), T[j]), Store(C, (j,), T[j])))), T, C), "its nest also fills C")
+    refused(
+        program(seq(fill, For(j, 4, seq(Store(B, (j,), T[j]), Store(C, (j,), T[j])))), T, C), "its nest also fills C"
+    )
     refused(program(seq(fill, For(k, 4, Store(B, (k,), A[k])), consumer(T[j])), T), "but 2 write it")
-    refused(program(seq(fill, Alloc(B, seq(consumer(T[j]), For(k, 4, Store(C, (k,), B[k]))))), T, outputs=(C,)), "its nest also fills C")
+    refused(
+        program(seq(fill, Alloc(B, seq(consumer(T[j]), For(k, 4, Store(C, (k,), B[k]))))), T, outputs=(C,)),
+        "its nest also fills C",
+    )
     refused(program(seq(fill, consumer(T[j] + B[0])), T), "its elements are computed from one another")
     twice = For(i, 4, seq(Store(T, (i,), A[i]), Store(T, (i,), A[i] * 2.0)))
     refused(program(seq(twice, consumer(T[j])), T), "T must be filled by one statement of its own")

@@ -2,18 +2,8 @@
 
 import numpy as np
 import pytest
-from schedule_cases import (
-    argmax,
-    every_move_keeps_the_meaning,
-    lowered,
-    matmul,
-    message,
-    round_trips,
-    split_reductions,
-    the_example_holds,
-    total,
-    unchanged,
-)
+from schedule_cases import argmax, every_move_keeps_the_meaning, lowered, matmul, message, round_trips, split_reductions
+from schedule_cases import the_example_holds, total, unchanged
 
 import minicc
 from minicc import te
@@ -108,13 +98,17 @@ def test_pairs_are_factored_together():
 def test_combiners(make, dtype):
     A = te.placeholder((3, 8), dtype, name="A")
     k = te.reduce_axis((0, 8), name="k")
-    s = lowered(A, te.compute((3,), lambda i: make(A[i, k] * 2 - 1 if dtype != "float32" else -A[i, k], axis=k), name="C"))
+    s = lowered(
+        A, te.compute((3,), lambda i: make(A[i, k] * 2 - 1 if dtype != "float32" else -A[i, k], axis=k), name="C")
+    )
     unchanged(s, lambda s: s.rfactor("C", "k"))
 
 
 def test_a_spatial_loop():
     s = total()
-    assert message(lambda: s.rfactor("C", "i")) == """\
+    assert (
+        message(lambda: s.rfactor("C", "i"))
+        == """\
 ScheduleError: rfactor("C", "i"): C is not reduced over loop i
     for i in range(5):
         ^ here
@@ -123,11 +117,14 @@ ScheduleError: rfactor("C", "i"): C is not reduced over loop i
                 C[i] = 0.0
             C[i] = C[i] + A[i, k]
 hint: one of k"""
+    )
 
 
 def test_a_place_beyond_the_axes():
     s = total()
-    assert message(lambda: s.rfactor("C", "k", 3)) == """\
+    assert (
+        message(lambda: s.rfactor("C", "k", 3))
+        == """\
 ScheduleError: rfactor("C", "k", factor_axis=3): expected a factor_axis from -2 to 1, got 3
     for i in range(5):
         for k in range(12):
@@ -136,12 +133,15 @@ ScheduleError: rfactor("C", "k", factor_axis=3): expected a factor_axis from -2 
                 ^ here
             C[i] = C[i] + A[i, k]
 hint: 0 is the outermost axis of the partial results, -1 the innermost"""
+    )
 
 
 def test_after_peeling():
     s = total()
     s.split("k", factor=5, tail="peel")
-    assert message(lambda: s.rfactor("C", "k_o")) == """\
+    assert (
+        message(lambda: s.rfactor("C", "k_o"))
+        == """\
 ScheduleError: rfactor("C", "k_o"): other statements write C as well
     for i in range(5):
         for k_o in range(2):
@@ -153,13 +153,16 @@ ScheduleError: rfactor("C", "k_o"): other statements write C as well
         for k_tail in range(2):
             C[i] = C[i] + A[i, k_tail + 10]
 hint: use rfactor before peeling"""
+    )
 
 
 def test_no_combiner():
     C, A, i, k = Buffer("C", float32, (4,)), Buffer("A", float32, (4, 8)), Var("i"), Var("k")
     step = Update((C,), (i,), (C[i] * 2.0 + A[i, k],), (const(0.0, float32),), (k,))
     s = Schedule(Program("f", (A,), (C,), For(i, 4, For(k, 8, step))))
-    assert message(lambda: s.rfactor("C", "k")) == """\
+    assert (
+        message(lambda: s.rfactor("C", "k"))
+        == """\
 ScheduleError: rfactor("C", "k"): no combiner of partial results is seen in C[i]*2.0 + A[i, k]
     for i in range(4):
         for k in range(8):
@@ -168,12 +171,15 @@ ScheduleError: rfactor("C", "k"): no combiner of partial results is seen in C[i]
                 ^ here
             C[i] = C[i]*2.0 + A[i, k]
 hint: it must be associative, and the initial values its identity"""
+    )
 
 
 def test_an_unrolled_loop():
     s = total()
     s.unroll("k")
-    assert message(lambda: s.rfactor("C", "k")) == """\
+    assert (
+        message(lambda: s.rfactor("C", "k"))
+        == """\
 ScheduleError: rfactor("C", "k"): expected a serial loop of constant extent, got one of kind unroll and extent 12
     for i in range(5):
         for k in unroll(12):
@@ -182,6 +188,7 @@ ScheduleError: rfactor("C", "k"): expected a serial loop of constant extent, got
                 C[i] = 0.0
             C[i] = C[i] + A[i, k]
 hint: rfactor before unroll"""
+    )
 
 
 def test_a_reduction_in_a_recurrence():

@@ -19,7 +19,9 @@ def test_scopes_are_printed():
 
 def test_outputs_stay():
     s = chain()
-    assert message(lambda: s.set_scope("D", "local")) == """\
+    assert (
+        message(lambda: s.set_scope("D", "local"))
+        == """\
 ScheduleError: set_scope("D", "local"): D is an output of the program
     T = empty((10,), float32)
     for i in range(10):
@@ -28,11 +30,14 @@ ScheduleError: set_scope("D", "local"): D is an output of the program
         D[i_1] = T[i_1] + 1.0
         ^ here
 hint: only a buffer inside of the program can be moved"""
+    )
 
 
 def test_an_unknown_scope():
     s = chain()
-    assert message(lambda: s.set_scope("T", "far")) == """\
+    assert (
+        message(lambda: s.set_scope("T", "far"))
+        == """\
 ScheduleError: set_scope("T", "far"): expected a scope, got 'far'
     T = empty((10,), float32)
     ^ here
@@ -41,3 +46,4 @@ ScheduleError: set_scope("T", "far"): expected a scope, got 'far'
     for i_1 in range(10):
         D[i_1] = T[i_1] + 1.0
 hint: one of local, shared, global"""
+    )

@@ -17,12 +17,15 @@ i, j = Var("i"), Var("j")
 
 def test_the_guard_is_innermost():
     text = cases.unchanged(cases.copied(10, 5), lambda s: s.split("i", factor=4, tail="mask"))
-    assert text == """\
+    assert (
+        text
+        == """\
 for i_o in range(3):
     for i_i in range(4):
         for j in range(5):
             if i_o*4 + i_i < 10:
                 B[i_o*4 + i_i, j] = A[j, i_o*4 + i_i]*2.0"""
+    )
 
 
 def test_a_tile_that_divides_has_no_guard():
@@ -47,7 +50,7 @@ def test_reductions_are_masked():
         s.vectorize("j_i")
 
     text = cases.unchanged(cases.matmul(6, 4, 8), steps)
-    inner = text[text.index("for j_i in vectorize(3):"):].splitlines()
+    inner = text[text.index("for j_i in vectorize(3):") :].splitlines()
     assert inner[1].strip().startswith("if")
 
 
@@ -66,13 +69,16 @@ def test_moves_have_it_where_it_differs():
 def test_it_refuses_a_triangle():
     A, B = Buffer("A", float32, (10,)), Buffer("B", float32, (10, 10))
     s = Schedule(Program("f", (A,), (B,), For(i, 10, For(j, i + 1, Store(B, (i, j), A[j])))))
-    assert cases.message(lambda: s.split("i", factor=4, tail="mask")) == """\
+    assert (
+        cases.message(lambda: s.split("i", factor=4, tail="mask"))
+        == """\
 ScheduleError: split("i", factor=4, tail="mask"): the extent of loop j depends on it
     for i in range(10):
         for j in range(i + 1):
             ^ here
             B[i, j] = A[j]
 hint: use tail="guard\""""
+    )
 
 
 def test_machine_code_of_a_masked_tail():

@@ -30,7 +30,9 @@ def test_after_compute_at():
 
 def test_the_last_axis():
     s = rows()
-    assert message(lambda: s.storage_align("T", 1, 16)) == """\
+    assert (
+        message(lambda: s.storage_align("T", 1, 16))
+        == """\
 ScheduleError: storage_align("T", axis=1, factor=16): expected an axis before the last of 2, got 1
     T = empty((4, 6), float32)
     ^ here
@@ -43,11 +45,14 @@ ScheduleError: storage_align("T", axis=1, factor=16): expected an axis before th
                 S[i_1] = 0.0
             S[i_1] = S[i_1] + T[i_1, k]
 hint: the last axis has stride 1"""
+    )
 
 
 def test_an_offset_beyond_the_factor():
     s = rows()
-    assert message(lambda: s.storage_align("T", 0, 4, 4)) == """\
+    assert (
+        message(lambda: s.storage_align("T", 0, 4, 4))
+        == """\
 ScheduleError: storage_align("T", axis=0, factor=4, offset=4): expected 0 <= offset < factor, got offset 4 and factor 4
     T = empty((4, 6), float32)
     ^ here
@@ -60,13 +65,16 @@ ScheduleError: storage_align("T", axis=0, factor=4, offset=4): expected 0 <= off
                 S[i_1] = 0.0
             S[i_1] = S[i_1] + T[i_1, k]
 hint: factor=32, offset=1 makes the stride 1 modulo 32"""
+    )
 
 
 def test_an_impossible_stride():
     A = te.placeholder((2, 3, 4), name="A")
     T = te.compute((2, 3, 4), lambda i, j, k: A[i, j, k] + 1.0, name="T")
     s = lowered(A, te.compute((2, 3, 4), lambda i, j, k: T[i, j, k] * 2.0, name="D"))
-    assert message(lambda: s.storage_align("T", 0, 16, 1)) == """\
+    assert (
+        message(lambda: s.storage_align("T", 0, 16, 1))
+        == """\
 ScheduleError: storage_align("T", axis=0, factor=16, offset=1): no stride that is a multiple of 4 is 1 modulo 16
     T = empty((2, 3, 4), float32)
     ^ here
@@ -79,6 +87,7 @@ ScheduleError: storage_align("T", axis=0, factor=16, offset=1): no stride that i
             for k_1 in range(4):
                 D[i_1, j_1, k_1] = T[i_1, j_1, k_1]*2.0
 hint: align an axis further back"""
+    )
 
 
 def test_a_symbolic_stride():
@@ -86,7 +95,9 @@ def test_a_symbolic_stride():
     A = te.placeholder((4, n), name="A")
     T = te.compute((4, n), lambda i, j: A[i, j] + 1.0, name="T")
     s = lowered(A, te.compute((4, n), lambda i, j: T[i, j] * 2.0, name="D"))
-    assert message(lambda: s.storage_align("T", 0, 16)) == """\
+    assert (
+        message(lambda: s.storage_align("T", 0, 16))
+        == """\
 ScheduleError: storage_align("T", axis=0, factor=16): the extents after axis 0 must be constant, got (n,)
     n = A.shape[1]
     T = empty((4, n), float32)
@@ -98,3 +109,4 @@ ScheduleError: storage_align("T", axis=0, factor=16): the extents after axis 0 m
         for j_1 in range(n):
             D[i_1, j_1] = T[i_1, j_1]*2.0
 hint: first compute_at("T", loop), in a loop that needs a part of constant size"""
+    )

@@ -38,7 +38,9 @@ def test_a_tensor_twice_among_the_arguments():
     s = te.create_schedule(C.op)
     for args, name in (([A, A, C], "A"), ([A, C, C], "C")):
         for make in (minicc.lower, minicc.build):
-            refused(lambda make=make, args=args: make(s, args), rf"expected each tensor once among args, got {name} twice")
+            refused(
+                lambda make=make, args=args: make(s, args), rf"expected each tensor once among args, got {name} twice"
+            )
 
 
 def test_placeholders_of_one_name_and_different_shapes():
@@ -150,7 +152,10 @@ def test_what_functions_from_outside_read_and_write_keeps_its_place():
 def test_errors_of_te():
     for make, match in (
         (lambda: te.extern((4,), [], "min"), "expected a dtype or an input"),
-        (lambda: te.extern((4,), [], "no_such_function_anywhere", dtype="float32"), "neither registered nor a C symbol"),
+        (
+            lambda: te.extern((4,), [], "no_such_function_anywhere", dtype="float32"),
+            "neither registered nor a C symbol",
+        ),
         (lambda: te.extern((4,), [], 3, dtype="float32"), "expected a function or the name of one, got int"),
         (lambda: te.register_extern("not a name", print), "expected a name"),
         (lambda: te.register_extern("lambda", print), "expected a name"),

@@ -164,8 +164,12 @@ def test_machine_code_of_a_tensorized_product():
 def test_every_move_keeps_the_meaning():
     declare_intrinsic("twice", doubled(), doubled(kind=UNROLL))
     count = 0
-    for s, prepare in ((gemv(), tiled), (gemv(4, 4), lambda s: None), (cases.chain(4), lambda s: None),
-                       (gemv(3, 16), lambda s: None)):
+    for s, prepare in (
+        (gemv(), tiled),
+        (gemv(4, 4), lambda s: None),
+        (cases.chain(4), lambda s: None),
+        (gemv(3, 16), lambda s: None),
+    ):
         prepare(s)
         moves = Tensorize.moves(s.program)
         count += len(moves)
@@ -181,7 +185,9 @@ def test_every_move_keeps_the_meaning():
 
 def test_the_message_shows_both():
     s = gemv(4, 8)
-    assert cases.message(lambda: s.tensorize("i", GEMV)) == """\
+    assert (
+        cases.message(lambda: s.tensorize("i", GEMV))
+        == """\
 ScheduleError: tensorize("i", "gemv_4x4_float32"): loop i does not compute what gemv_4x4_float32 means: \
 expected for k in range(4), got for k in range(8)
     for i in range(4):
@@ -197,10 +203,13 @@ expected for k in range(4), got for k in range(8)
                 y[i] = 0.0
             y[i] = y[i] + w[i, k]*x[k]
 hint: the loops and the statement must be those of the meaning, over any buffers"""
+    )
 
 
 def test_the_message_of_an_unknown_name():
-    assert cases.message(lambda: gemv(2, 2).tensorize("i", "gemm")) == """\
+    assert (
+        cases.message(lambda: gemv(2, 2).tensorize("i", "gemm"))
+        == """\
 ScheduleError: tensorize("i", "gemm"): no intrinsic is called 'gemm'
     for i in range(2):
         ^ here
@@ -209,13 +218,15 @@ ScheduleError: tensorize("i", "gemm"): no intrinsic is called 'gemm'
                 y[i] = 0.0
             y[i] = y[i] + W[i, k]*x[k]
 hint: the intrinsics are gemv_4x4_float32, dot_4_float32, dot_16_float32; declare_intrinsic makes more"""
+    )
 
 
 def test_other_places_values_and_starts():
     strided = cases.lowered(A := te.placeholder((8,), name="A"), te.compute((4,), lambda i: A[i * 2] * 2.0, name="B"))
     declare_intrinsic("twice", doubled(), doubled(kind=UNROLL))
-    assert ("no part of A is read or written at [i*2] as a is at [i]"
-            in cases.message(lambda: strided.tensorize("i", "twice")))
+    assert "no part of A is read or written at [i*2] as a is at [i]" in cases.message(
+        lambda: strided.tensorize("i", "twice")
+    )
     thrice = cases.lowered(A, te.compute((4,), lambda i: A[i] * 3.0, name="B"))
     assert "expected b[i] = a[i]*2.0, got B[i] = A[i]*3.0" in cases.message(lambda: thrice.tensorize("i", "twice"))
     r = te.reduce_axis((0, 4), name="k")
@@ -244,7 +255,9 @@ def test_parts_lie_inside_of_their_buffers():
     declare_intrinsic("even", even, even)
     A, B = Buffer("A", float32, (10,)), Buffer("B", float32, (8,))
     s = Schedule(Program("f", (A,), (B,), For(j, 2, For(i, 4, Store(B, (j * 4 + i,), A[j * 4 + i])))))
-    assert "8 elements from j*4 on may not lie in axis 0 of A: float32[10]" in cases.message(lambda: s.tensorize("i", "even"))
+    assert "8 elements from j*4 on may not lie in axis 0 of A: float32[10]" in cases.message(
+        lambda: s.tensorize("i", "even")
+    )
 
 
 def test_what_is_written_is_not_read():
@@ -252,7 +265,9 @@ def test_what_is_written_is_not_read():
     B = Buffer("B", float32, (8,))
     body = seq(For(j, 4, Store(B, (j,), const(1.0, float32))), For(i, 4, Store(B, (i + 4,), B[i] * 2.0)))
     s = Schedule(Program("f", (), (B,), body))
-    assert "B is read and written, but twice works on distinct buffers" in cases.message(lambda: s.tensorize("i", "twice"))
+    assert "B is read and written, but twice works on distinct buffers" in cases.message(
+        lambda: s.tensorize("i", "twice")
+    )
 
 
 def test_a_reduction_around_needs_an_implementation_that_adds():
@@ -268,8 +283,9 @@ def test_a_reduction_around_needs_an_implementation_that_adds():
     cases.unchanged(gemv(4, 4), lambda s: s.tensorize("i", "stores"))
     s = gemv()
     tiled(s)
-    assert ("the reduction goes around, over k_o, but stores does not add to its output"
-            in cases.message(lambda: s.tensorize("i_i", "stores")))
+    assert "the reduction goes around, over k_o, but stores does not add to its output" in cases.message(
+        lambda: s.tensorize("i_i", "stores")
+    )
     s.decompose_reduction("y", "k_o")
     assert "the reduction goes on, but stores does not add" in cases.message(lambda: s.tensorize("i_i", "stores"))
 
@@ -308,7 +324,9 @@ def declared(name, meaning, implementation):
 
 
 def test_the_message_of_an_implementation_that_does_something_else():
-    assert declared("twice", doubled(), doubled(value=3.0)) == """\
+    assert (
+        declared("twice", doubled(), doubled(value=3.0))
+        == """\
 ScheduleError: declare_intrinsic('twice', ...): expected the implementation to compute b as its meaning does, \
 [8. 6. 4. 2.]..., got [12.  9.  6.  3.]...
     def doubled(a, b):
@@ -316,13 +334,16 @@ ScheduleError: declare_intrinsic('twice', ...): expected the implementation to c
         for i in range(4):
             b[i] = a[i]*3.0
 hint: run both with minicc.loop.python.run_python on small arrays"""
+    )
 
 
 def test_declarations_that_are_refused():
     declare_intrinsic("twice", doubled(), doubled())
     assert "expected a name that is not taken" in declared("twice", doubled(8), doubled(8))
     assert "expected a name made of letters" in declared("a b", doubled(), doubled())
-    assert "expected an implementation over buffers like those of its meaning, got a: float32[8]" in declared("t", doubled(), doubled(8))
+    assert "expected an implementation over buffers like those of its meaning, got a: float32[8]" in declared(
+        "t", doubled(), doubled(8)
+    )
     a, b, unused = Buffer("a", float32, (4,)), Buffer("b", float32, (4,)), Buffer("u", float32, (4,))
     pair = Program("f", (a,), (b,), seq(For(i, 4, Store(b, (i,), a[i])), For(j, 4, Store(b, (j,), a[j]))))
     assert "expected one loop nest as its meaning" in declared("t", pair, doubled())

@@ -57,7 +57,13 @@ def test_tiles_in_tiles():
 
 
 def test_reductions_and_hints_follow():
-    A, T, B, i, k = Buffer("A", float32, (6, 5)), Buffer("T", float32, (6,)), Buffer("B", float32, (6,)), Var("i"), Var("k")
+    A, T, B, i, k = (
+        Buffer("A", float32, (6, 5)),
+        Buffer("T", float32, (6,)),
+        Buffer("B", float32, (6,)),
+        Var("i"),
+        Var("k"),
+    )
     step = Update((T,), (i,), (T[i] + A[i, k],), (const(0.0, float32),), (k,))
     j = Var("j")
     last = For(j, 6, seq(Prefetch(T, (j + 1,)), Store(B, (j,), T[j])))
@@ -82,7 +88,9 @@ def test_symbolic_extents():
 
 def test_the_whole_message():
     s = cases.chain(4)
-    assert cases.message(lambda: s.transform_layout("T", "0//2", "0%4")) == """\
+    assert (
+        cases.message(lambda: s.transform_layout("T", "0//2", "0%4"))
+        == """\
 ScheduleError: transform_layout("T", "0//2", "0%4"): the pieces of axis 0 must make it up, got 0%4 and 0//2
     T = empty((4,), float32)
     ^ here
@@ -91,7 +99,10 @@ ScheduleError: transform_layout("T", "0//2", "0%4"): the pieces of axis 0 must m
     for i_1 in range(4):
         D[i_1] = T[i_1] + 1.0
 hint: a tile and the place in it: "0//16" and "0%16\""""
-    assert cases.message(lambda: s.transform_layout("D", "0")) == """\
+    )
+    assert (
+        cases.message(lambda: s.transform_layout("D", "0"))
+        == """\
 ScheduleError: transform_layout("D", "0"): D is an output of the program
     T = empty((4,), float32)
     for i in range(4):
@@ -100,6 +111,7 @@ ScheduleError: transform_layout("D", "0"): D is an output of the program
         D[i_1] = T[i_1] + 1.0
         ^ here
 hint: only a buffer inside of the program can be moved"""
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,4 +135,5 @@ def test_two_buffers_of_one_reduction_keep_their_layout():
     s = cases.argmax()
     s.cache_write("M_v0")
     assert "M_v0_local is reduced at the same indices as M_v1" in cases.message(
-        lambda: s.transform_layout("M_v0_local", "0//2", "0%2"))
+        lambda: s.transform_layout("M_v0_local", "0//2", "0%2")
+    )

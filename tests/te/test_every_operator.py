@@ -54,7 +54,11 @@ def test_of_one(f):
 @pytest.mark.parametrize("f", [*BINARY, *[u for u in UFUNCS if u.nin == 2]], ids=lambda f: f.__name__)
 def test_of_two(f):
     ours = things()
-    swapped = [] if f in (operator.contains, operator.getitem) else [(b, a) for a in ours for b in NUMBERS if not isinstance(b, str)]
+    swapped = (
+        []
+        if f in (operator.contains, operator.getitem)
+        else [(b, a) for a in ours for b in NUMBERS if not isinstance(b, str)]
+    )
     for a, b in [(a, b) for a in ours for b in (*ours, *NUMBERS)] + swapped:
         result = judge(f, a, b)
         parts = result if isinstance(result, tuple) else (result,)
@@ -72,7 +76,11 @@ def test_the_values_are_those_of_numpy(dtype):
     """All operators on one dtype beside each other and beside numbers, in one program, whatever builds."""
     cases, expected = [], []
     for f in EVALUATED:
-        others = [()] if (isinstance(f, np.ufunc) and f.nin == 1) or f in (operator.neg, operator.invert) else [(o,) for o in (*DTYPES, 2, 0.5, np.int8(2))]
+        others = (
+            [()]
+            if (isinstance(f, np.ufunc) and f.nin == 1) or f in (operator.neg, operator.invert)
+            else [(o,) for o in (*DTYPES, 2, 0.5, np.int8(2))]
+        )
         for rest in others:
             try:
                 with np.errstate(all="ignore"):
@@ -93,10 +101,20 @@ def test_the_values_are_those_of_numpy(dtype):
 
     outputs = te.compute((4,), body)
     flat = [w for want in expected for w in (want if isinstance(want, tuple) else (want,))]
-    names = [f"{f.__name__}{rest}" for (f, rest), want in zip(cases, expected, strict=True) for _ in (want if isinstance(want, tuple) else (want,))]
+    names = [
+        f"{f.__name__}{rest}"
+        for (f, rest), want in zip(cases, expected, strict=True)
+        for _ in (want if isinstance(want, tuple) else (want,))
+    ]
     results = [np.zeros(4, dtype=t.dtype) for t in outputs]
     program = minicc.lower(te.create_schedule(list(outputs)), [*PLACES.values(), *outputs])
     minicc.build(program)(*[VALUES[d] for d in DTYPES], *results)
     for name, got, want in zip(names, results, flat, strict=True):
         assert got.dtype == want.dtype, name
-        assert np.allclose(got.astype(np.float64), want.astype(np.float64), rtol=2e-3 if got.dtype == np.float16 else 1e-6, atol=0, equal_nan=True), (name, got, want)
+        assert np.allclose(
+            got.astype(np.float64),
+            want.astype(np.float64),
+            rtol=2e-3 if got.dtype == np.float16 else 1e-6,
+            atol=0,
+            equal_nan=True,
+        ), (name, got, want)

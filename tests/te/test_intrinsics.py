@@ -57,7 +57,8 @@ def check(name, x):
     error = ulp_error(got, expected)
     worst = int(np.argmax(error))
     assert error[worst] <= INTRINSICS[name].ulp, (
-        f"{name}({x[worst]!r}) = {got[worst]!r}, expected {expected[worst]!r}: {error[worst]} ULP")
+        f"{name}({x[worst]!r}) = {got[worst]!r}, expected {expected[worst]!r}: {error[worst]} ULP"
+    )
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -79,14 +80,18 @@ def check_pow(x, y):
     got = evaluate_expr(INTRINSICS["pow"].expand(X, Y), {X: x, Y: y})
     error = ulp_error(got, expected)
     worst = int(np.argmax(error))
-    assert error[worst] <= INTRINSICS["pow"].ulp, f"pow({x[worst]!r}, {y[worst]!r}) = {got[worst]!r}: {error[worst]} ULP"
+    assert error[worst] <= INTRINSICS["pow"].ulp, (
+        f"pow({x[worst]!r}, {y[worst]!r}) = {got[worst]!r}: {error[worst]} ULP"
+    )
 
 
 def test_pow():
     random = np.random.default_rng(0)
     check_pow(*[side.ravel() for side in np.meshgrid(SPECIAL, SPECIAL)])
     check_pow(*random.integers(0, 2**32, (2, 200_000), dtype=np.uint32).view(np.float32))
-    check_pow(np.exp(random.normal(size=200_000) * 10).astype(np.float32), random.normal(size=200_000).astype(np.float32))
+    check_pow(
+        np.exp(random.normal(size=200_000) * 10).astype(np.float32), random.normal(size=200_000).astype(np.float32)
+    )
     check_pow(random.normal(size=50_000).astype(np.float32) * 9, random.integers(-30, 30, 50_000).astype(np.float32))
 
 
@@ -146,7 +151,11 @@ def test_fma_rounds_once():
 def test_the_evaluator_divides_integers_as_the_grammar_says():
     a, b = Var("a", int32), Var("b", int32)
     env = {a: np.int32([7, -7, 7, -7, 5]), b: np.int32([2, 2, -2, -2, 0])}
-    for op, expected in {"floordiv": [3, -4, -4, 3, 0], "floormod": [1, 1, -1, -1, 0],
-                         "truncdiv": [3, -3, -3, 3, 0], "truncmod": [1, -1, 1, -1, 0]}.items():
+    for op, expected in {
+        "floordiv": [3, -4, -4, 3, 0],
+        "floormod": [1, 1, -1, -1, 0],
+        "truncdiv": [3, -3, -3, 3, 0],
+        "truncmod": [1, -1, 1, -1, 0],
+    }.items():
         assert evaluate_expr(Binary(op, a, b), env).tolist() == expected
     assert evaluate_expr(const(3, int32) + a, env).dtype == np.int32

@@ -13,23 +13,8 @@ from minicc import te
 from minicc.ir.rewrite import Rule, Wild, instantiate
 from minicc.te.bounds import assume, bounds
 from minicc.te.evaluate import evaluate_expr
-from minicc.te.expr import (
-    Binary,
-    Cast,
-    Const,
-    Select,
-    Unary,
-    Var,
-    binary,
-    const,
-    maximum,
-    minimum,
-    rebuild,
-    select,
-    substitute,
-    transform,
-    walk,
-)
+from minicc.te.expr import Binary, Cast, Const, Select, Unary, Var, binary, const, maximum, minimum, rebuild, select
+from minicc.te.expr import substitute, transform, walk
 from minicc.te.linear import from_linear, linear
 from minicc.te.simplify import FAST, RULES, Hole, Number, Simplifier, simplify
 from minicc.testing.strategies import expressions
@@ -51,6 +36,7 @@ FLOATS = {
 
 def evaluate(e, values):  # noqa: C901 - one flat match over the grammar
     """The value of `e`, an independent interpreter: exact Python integers that wrap, NumPy floats."""
+
     def go(x):  # noqa: C901 - one flat match over the grammar
         match x:
             case Var():
@@ -126,7 +112,9 @@ def instances(rule, rng):
                 bindings[h.name] = const(rng.choice(edges(kind)), kind) if constant else Var(h.name, kind)
             for h in numbers:
                 bindings[h.name] = const(h.value, dtype)
-            if rule.where and not rule.where(*[bindings[n] for n in rule.where.__code__.co_varnames[: rule.where.__code__.co_argcount]]):
+            if rule.where and not rule.where(
+                *[bindings[n] for n in rule.where.__code__.co_varnames[: rule.where.__code__.co_argcount]]
+            ):
                 continue
             left = instantiate(rule.lhs, bindings, None)
             made = rule.apply(left)
@@ -144,10 +132,15 @@ def test_every_rule_holds(rule):
         assert left.dtype is right.dtype
         variables = sorted({v for v in walk(left) if isinstance(v, Var)}, key=lambda v: v.name)
         pools = [edges(v.dtype) for v in variables]
-        points = list(itertools.product(*pools)) if math.prod(map(len, pools)) < 200 else [
-            tuple(rng.choice(p) for p in pools) for _ in range(200)]
+        points = (
+            list(itertools.product(*pools))
+            if math.prod(map(len, pools)) < 200
+            else [tuple(rng.choice(p) for p in pools) for _ in range(200)]
+        )
         for point in points:
-            values = {v: v.dtype.numpy.type(x) if v.dtype.is_float else x for v, x in zip(variables, point, strict=True)}
+            values = {
+                v: v.dtype.numpy.type(x) if v.dtype.is_float else x for v, x in zip(variables, point, strict=True)
+            }
             assert same(evaluate(left, values), evaluate(right, values)), (left, right, values)
             tried += 1
     assert tried > 0
@@ -228,7 +221,11 @@ def integer_expressions():
             st.builds(lambda op, ab: binary(op, *ab), st.sampled_from(["add", "sub", "min", "max"]), pair)
             | st.builds(lambda ab: binary("mul", *ab), positive)
             | st.builds(lambda op, ab: binary(op, *ab), st.sampled_from(["floordiv", "floormod"]), positive)
-            | st.builds(lambda op, ab: binary(op, *ab), st.sampled_from(["floordiv", "floormod", "truncdiv", "truncmod", "mul", "bitand"]), pair)
+            | st.builds(
+                lambda op, ab: binary(op, *ab),
+                st.sampled_from(["floordiv", "floormod", "truncdiv", "truncmod", "mul", "bitand"]),
+                pair,
+            )
             | st.builds(lambda p, q, ab: select(p & ~q, *ab), conds, conds, pair)
         )
 
@@ -249,10 +246,14 @@ def test_constants_fold_to_what_numpy_computes(data, dtype):
     assert folded.value == evaluate_expr(e, {}).item()
 
 
-VALUES = st.fixed_dictionaries({
-    i: st.integers(0, 7), j: st.integers(0, 3), k: st.integers(0, 9),
-    n: st.sampled_from([0, 1, -1, 5, 6, 7, -13, 1000, 2**31, 2**62, 2**63 - 1, -(2**63)]),
-})
+VALUES = st.fixed_dictionaries(
+    {
+        i: st.integers(0, 7),
+        j: st.integers(0, 3),
+        k: st.integers(0, 9),
+        n: st.sampled_from([0, 1, -1, 5, 6, 7, -13, 1000, 2**31, 2**62, 2**63 - 1, -(2**63)]),
+    }
+)
 
 
 @given(integer_expressions(), st.lists(VALUES, min_size=6, max_size=6))

@@ -64,7 +64,9 @@ def wrong_subtraction(monkeypatch):
     """Simplification makes x + c of x - c."""
     monkeypatch.setattr(compare, "run_apart", run_machine_code)
     rules = [changed(rule, rhs=lambda x, c: Add()(x, c)) if rule.name == "subtract" else rule for rule in RULES]
-    monkeypatch.setattr(importlib.import_module("minicc.compile"), "simplify_graph", functools.partial(simplify_graph, rules=rules))
+    monkeypatch.setattr(
+        importlib.import_module("minicc.compile"), "simplify_graph", functools.partial(simplify_graph, rules=rules)
+    )
 
 
 @pytest.mark.parametrize("peer", ALL)
@@ -84,9 +86,14 @@ def test_the_first_node_that_diverges_is_found(wrong_relu, peer):
     for row in rows:
         found = comparison.divergence(peer, row.output)
         assert found.node.op.name == "Relu"
-        assert found.ours - found.theirs == pytest.approx(m[found.index] / 2, rel=1e-4) and found.expected == pytest.approx(found.theirs, abs=1e-6)
+        assert found.ours - found.theirs == pytest.approx(
+            m[found.index] / 2, rel=1e-4
+        ) and found.expected == pytest.approx(found.theirs, abs=1e-6)
         text = str(found)
-        assert f"the first node that diverges from {peer}:\n    %2 = Relu(%1) : float32[3,5]    # model:1 Relu 'rectify'\n" in text
+        assert (
+            f"the first node that diverges from {peer}:\n    %2 = Relu(%1) : float32[3,5]    # model:1 Relu 'rectify'\n"
+            in text
+        )
         assert f"at [0, 0]: minicc {found.ours!r}, {peer} {found.theirs!r}, float64 reference" in text
         assert "inputs: MatMul: float32[3,5]" in text
         assert "minicc compiled the graph with every node as an output" in text
@@ -107,7 +114,9 @@ def test_a_fault_of_simplification(wrong_subtraction):
 
 
 def test_what_only_the_whole_gets_wrong_has_no_node(monkeypatch):
-    wrong = changed(compare.PEERS["numpy"], outputs=lambda s: {"y": np.zeros((3, 5), np.float32), "z": np.zeros((3, 5), np.float32)})
+    wrong = changed(
+        compare.PEERS["numpy"], outputs=lambda s: {"y": np.zeros((3, 5), np.float32), "z": np.zeros((3, 5), np.float32)}
+    )
     monkeypatch.setitem(compare.PEERS, "numpy", wrong)
     comparison = Comparison(subject())
     assert all(r.disagrees for r in comparison.rows("numpy"))
@@ -128,23 +137,27 @@ def test_a_peer_that_gives_no_answer_disagrees(monkeypatch):
 
 
 def test_another_dtype_or_shape_is_a_difference(monkeypatch):
-    monkeypatch.setitem(compare.PEERS, "numpy", peer_that(lambda s: {"y": np.zeros(15, np.float32), "z": np.zeros((3, 5))}))
+    monkeypatch.setitem(
+        compare.PEERS, "numpy", peer_that(lambda s: {"y": np.zeros(15, np.float32), "z": np.zeros((3, 5))})
+    )
     assert [r.verdict for r in Comparison(subject()).rows("numpy")] == [
-        "differs: float32[3,5] is float32[15] there", "differs: float32[3,5] is float64[3,5] there"]
+        "differs: float32[3,5] is float32[15] there",
+        "differs: float32[3,5] is float64[3,5] there",
+    ]
 
 
 @pytest.mark.parametrize("value, share", [(np.nan, np.inf), (np.inf, np.inf), (1.0, 0.0)])
 def test_special_values(monkeypatch, value, share):
     one = graph_subject(Exp(), np.float32([0, np.nan, np.inf, -np.inf]))
     monkeypatch.setitem(compare.PEERS, "numpy", peer_that(lambda s: {"y": np.float32([value, np.nan, np.inf, 0])}))
-    row, = Comparison(one).rows("numpy")
+    (row,) = Comparison(one).rows("numpy")
     assert row.share == share and row.disagrees == (share > 1)
 
 
 def test_integers_are_equal_or_not(monkeypatch):
     whole = graph_subject(lambda x: Add()(x, x), np.int64([2**60, 1]))
     monkeypatch.setitem(compare.PEERS, "numpy", peer_that(lambda s: {"y": np.int64([2**61 + 1, 2])}))
-    row, = Comparison(whole).rows("numpy")
+    (row,) = Comparison(whole).rows("numpy")
     assert row.disagrees and row.absolute == 1 and row.share == np.inf
 
 
@@ -155,15 +168,15 @@ def test_twice_the_tolerance_is_allowed(monkeypatch):
     for times, agrees in ((1.9, True), (2.6, False)):
         value = (comparison.ours["y"].astype(np.float64) + times * tolerance).astype(np.float32)
         monkeypatch.setitem(compare.PEERS, "numpy", peer_that(lambda s, value=value: {"y": value}))
-        row, = comparison.rows("numpy")
+        (row,) = comparison.rows("numpy")
         assert row.disagrees is not agrees and abs(row.share - times / 2) < 0.1
 
 
 def test_known_differences_of_tvm_are_named():
-    row, = Comparison(graph_subject(lambda x: Add()(Relu()(x), x), np.float32([1, np.nan]))).rows("tvm")
+    (row,) = Comparison(graph_subject(lambda x: Add()(Relu()(x), x), np.float32([1, np.nan]))).rows("tvm")
     assert not row.disagrees
     nothing = graph_subject(lambda x: Softmax(axis=-1)(Relu()(x)), np.float32([1, np.nan]))
-    row, = Comparison(nothing).rows("tvm")
+    (row,) = Comparison(nothing).rows("tvm")
     assert not row.disagrees and row.verdict == "known difference: activation of NaN"
 
 
@@ -174,7 +187,7 @@ def division():
 def test_what_tvm_would_die_of_is_not_run(monkeypatch):
     monkeypatch.setattr(compare, "run_tvm", None)
     comparison = Comparison(division())
-    row, = comparison.rows("tvm")
+    (row,) = comparison.rows("tvm")
     assert not row.disagrees and row.verdict == "known difference: integer division by zero" and np.isnan(row.share)
     assert comparison.explain([row]) == ""
 
@@ -186,10 +199,12 @@ def test_a_known_difference_of_tvm_excuses_no_fault_of_minicc(monkeypatch):
         return {name: value + value.dtype.type(1) for name, value in run_machine_code(graph, inputs).items()}
 
     monkeypatch.setattr(compare, "run_apart", wrong)
-    for one, name, node in ((division(), "integer division by zero", "Div"),
-                            (graph_subject(Relu(), np.float32([1, np.nan])), "activation of NaN", "Relu")):
+    for one, name, node in (
+        (division(), "integer division by zero", "Div"),
+        (graph_subject(Relu(), np.float32([1, np.nan])), "activation of NaN", "Relu"),
+    ):
         comparison = Comparison(one)
-        row, = comparison.rows("tvm")
+        (row,) = comparison.rows("tvm")
         assert row.disagrees and row.verdict == f"minicc differs from the float64 reference; known difference: {name}"
         assert f"diverges from numpy:\n    %0 = {node}(" in comparison.explain([row])
 
@@ -200,15 +215,19 @@ def test_a_crash_of_minicc_is_a_row(monkeypatch):
     x = np.float32([1])
     graph = ir.Graph("main", (n := ir.input("crash_run", TensorType.of(x)),), (Exp()(n),), ("y",))
     comparison = Comparison(Subject(graph, {"crash_run": x}))
-    row, = comparison.rows("numpy")
+    (row,) = comparison.rows("numpy")
     assert row.disagrees and not row.answered and row.verdict == "minicc gave no answer: crash: SIGSEGV"
-    assert "about to crash" in comparison.failed and "hint: minicc reduce" in comparison.failed and comparison.explain([row]) == ""
+    assert (
+        "about to crash" in comparison.failed
+        and "hint: minicc reduce" in comparison.failed
+        and comparison.explain([row]) == ""
+    )
 
 
 @pytest.mark.parametrize("name", ["run_apart", "reference"])
 def test_whatever_minicc_raises_is_a_row(monkeypatch, name):
     monkeypatch.setattr(compare, name, lambda *_: {}["a"])
-    row, = Comparison(division()).rows("numpy")
+    (row,) = Comparison(division()).rows("numpy")
     assert row.disagrees and row.verdict == "minicc gave no answer: KeyError: 'a'"
 
 
@@ -216,7 +235,9 @@ def test_without_values_of_nodes_the_rows_hold(monkeypatch):
     def fails(subject):
         raise ValueError("out of memory")
 
-    wrong = changed(compare.PEERS["numpy"], outputs=lambda s: {"y": np.zeros((3, 5), np.float32), "z": np.zeros((3, 5), np.float32)})
+    wrong = changed(
+        compare.PEERS["numpy"], outputs=lambda s: {"y": np.zeros((3, 5), np.float32), "z": np.zeros((3, 5), np.float32)}
+    )
     monkeypatch.setitem(compare.PEERS, "numpy", changed(wrong, values=fails))
     comparison = Comparison(subject())
     rows = comparison.rows("numpy")
@@ -229,7 +250,11 @@ def test_without_values_of_nodes_the_rows_hold(monkeypatch):
 
 
 def explained(monkeypatch, one, answer, values=None):
-    monkeypatch.setitem(compare.PEERS, "numpy", changed(compare.PEERS["numpy"], outputs=lambda s: answer, **({"values": values} if values else {})))
+    monkeypatch.setitem(
+        compare.PEERS,
+        "numpy",
+        changed(compare.PEERS["numpy"], outputs=lambda s: answer, **({"values": values} if values else {})),
+    )
     comparison = Comparison(one)
     return comparison.explain(comparison.rows("numpy"))
 
@@ -237,24 +262,42 @@ def explained(monkeypatch, one, answer, values=None):
 def test_where_no_node_diverges_what_is_true_is_said(monkeypatch):
     zeros = {"y": np.zeros((3, 5), np.float32), "z": np.zeros((3, 5), np.float32)}
     looked = "no node diverges from numpy where the values of nodes are looked at"
-    assert explained(monkeypatch, subject(), zeros).startswith(f"{looked}: minicc or numpy makes another thing of the whole")
+    assert explained(monkeypatch, subject(), zeros).startswith(
+        f"{looked}: minicc or numpy makes another thing of the whole"
+    )
     alone = graph_subject(Exp(), np.float32([1]))
     assert explained(monkeypatch, alone, {"y": np.float32([0])}) == (
-        f"{looked}: what computes y agrees when it is run again, alone:\n    %0 = Exp(x0) : float32[1]")
+        f"{looked}: what computes y agrees when it is run again, alone:\n    %0 = Exp(x0) : float32[1]"
+    )
     assert explained(monkeypatch, alone, {"y": np.float32([0])}, lambda s: {}) == (
-        f"{looked}, but numpy does not show what computes y:\n    %0 = Exp(x0) : float32[1]")
+        f"{looked}, but numpy does not show what computes y:\n    %0 = Exp(x0) : float32[1]"
+    )
     through = graph_subject(lambda x: x, np.float32([1]))
-    assert explained(monkeypatch, through, {"y": np.float32([0])}) == "no node diverges from numpy: y is an input of the model, which no node computes"
+    assert (
+        explained(monkeypatch, through, {"y": np.float32([0])})
+        == "no node diverges from numpy: y is an input of the model, which no node computes"
+    )
     held = Subject(ir.Graph("main", (), (ir.constant(np.float32([1])),), ("y",)), {})
-    assert explained(monkeypatch, held, {"y": np.float32([0])}) == "no node diverges from numpy: y is a constant of the model, which no node computes"
+    assert (
+        explained(monkeypatch, held, {"y": np.float32([0])})
+        == "no node diverges from numpy: y is a constant of the model, which no node computes"
+    )
 
 
 def test_the_node_of_another_type_is_named(monkeypatch):
     one = graph_subject(lambda x: Exp()(Relu()(x)), np.float32([1]))
     values = compare.PEERS["numpy"].values
-    for wide, line in ((operators(one.graph), "%0 = Relu(x0)"), (operators(one.graph)[1:], "%1 = Exp(%0)"), ([], "%1 = Exp(%0)")):
-        text = explained(monkeypatch, one, {"y": np.float64([2])},
-                         lambda s, wide=wide: {n: v.astype(np.float64) if n in wide else v for n, v in values(s).items()})
+    for wide, line in (
+        (operators(one.graph), "%0 = Relu(x0)"),
+        (operators(one.graph)[1:], "%1 = Exp(%0)"),
+        ([], "%1 = Exp(%0)"),
+    ):
+        text = explained(
+            monkeypatch,
+            one,
+            {"y": np.float64([2])},
+            lambda s, wide=wide: {n: v.astype(np.float64) if n in wide else v for n, v in values(s).items()},
+        )
         assert text == f"the first node of another type than in numpy:\n    {line} : float32[1]"
 
 
@@ -267,12 +310,14 @@ def test_models_are_read_whatever_their_suffix(tmp_path, suffix):
 
 def test_the_answer_of_tvm_is_its_own():
     """A long row we sum in vector lanes, and TVM one by one: both are right, and not the same."""
-    row, = Comparison(graph_subject(ReduceSum(axes=(1,)), np.random.default_rng(0).random((4, 4096), np.float32))).rows("tvm")
+    (row,) = Comparison(
+        graph_subject(ReduceSum(axes=(1,)), np.random.default_rng(0).random((4, 4096), np.float32))
+    ).rows("tvm")
     assert not row.disagrees and row.absolute > 0
 
 
 def test_peers_without_a_model_say_so():
-    row, = Comparison(graph_subject(Sigmoid(), np.float32([1]))).rows("onnxruntime")
+    (row,) = Comparison(graph_subject(Sigmoid(), np.float32([1]))).rows("onnxruntime")
     assert row.verdict.startswith("no answer: ")
 
 
@@ -292,7 +337,9 @@ def test_reading_brings_what_lies_beside_the_file(tmp_path):
 
 
 def test_unknown_and_absent_peers(monkeypatch):
-    with pytest.raises(ConfigError, match=r"--with torch: expected one of tvm, onnxruntime, reference, numpy, got 'torch'\nhint: "):
+    with pytest.raises(
+        ConfigError, match=r"--with torch: expected one of tvm, onnxruntime, reference, numpy, got 'torch'\nhint: "
+    ):
         check_peers(["numpy", "torch"])
     assert installed_peers() == list(ALL)
     monkeypatch.setattr(compare.importlib.util, "find_spec", lambda name: None)

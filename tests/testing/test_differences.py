@@ -30,7 +30,10 @@ def divided(op, arrays):
     return ir.Graph("main", (x, y), (Div()(op(x, x), y),), ("y",)), given
 
 
-FUSED_ONLY = {"comparison with itself": compared_with_itself, "overflow of signed integers": divided}  # show where operators are fused
+FUSED_ONLY = {
+    "comparison with itself": compared_with_itself,
+    "overflow of signed integers": divided,
+}  # show where operators are fused
 
 
 def benign(arrays):
@@ -57,7 +60,11 @@ def test_tvm_differs_on_the_example(difference):
         assert_close(outcome["y"], expected, tolerance=tolerance)
 
 
-SHAPE_ONLY = {"reflection of a reflection", "greatest of padding alone", "average of padding alone"}  # differ for every value
+SHAPE_ONLY = {
+    "reflection of a reflection",
+    "greatest of padding alone",
+    "average of padding alone",
+}  # differ for every value
 
 
 @pytest.mark.parametrize("difference", [d for d in DIFFERENCES if d.name not in SHAPE_ONLY], ids=lambda d: d.name)

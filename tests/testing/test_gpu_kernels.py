@@ -53,8 +53,10 @@ def test_any_extents(name, extents, threads):
         assert (count > 1) == (f"threadIdx.{axis}" in made.source)
 
 
-@pytest.mark.parametrize(("name", "extents"), [
-    ("vector_add", (0,)), ("tiled_matmul", (8, 8, 0)), ("softmax", (4, 0)), ("conv2d_relu", (1, 0, 4, 4, 1))])
+@pytest.mark.parametrize(
+    ("name", "extents"),
+    [("vector_add", (0,)), ("tiled_matmul", (8, 8, 0)), ("softmax", (4, 0)), ("conv2d_relu", (1, 0, 4, 4, 1))],
+)
 def test_no_elements(name, extents):
     with pytest.raises(ScheduleError, match=rf"{name}\(.*\): expected extents of at least 1, got 0\nhint: "):
         KERNELS[name](*extents)

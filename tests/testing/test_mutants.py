@@ -37,17 +37,30 @@ def test_every_kind_of_change_is_made_once_and_nothing_else():
 def test_draws_are_repeatable_differ_and_come_from_every_room():
     drawn = draw(60, 3)
     assert drawn == draw(60, 3) and len(set(drawn)) == len(drawn)
-    rooms = {path.name.removesuffix(".py") for path in (module.ROOT / "minicc").iterdir() if path.suffix == ".py" or path.is_dir()}
-    assert {"graph", "te", "loop", "codegen", "ops", "schedule"} <= {m.path.split("/")[1].removesuffix(".py") for m in drawn} <= rooms
+    rooms = {
+        path.name.removesuffix(".py")
+        for path in (module.ROOT / "minicc").iterdir()
+        if path.suffix == ".py" or path.is_dir()
+    }
+    assert (
+        {"graph", "te", "loop", "codegen", "ops", "schedule"}
+        <= {m.path.split("/")[1].removesuffix(".py") for m in drawn}
+        <= rooms
+    )
 
 
 @pytest.fixture
 def project(tmp_path):
     """A project of one room, whose tests see one of its two functions."""
-    for name, text in {"minicc/__init__.py": "", "minicc/room/__init__.py": "", "minicc/room/a.py": "def seen(a, b):\n    return a - b\n",
-                       "minicc/room/b.py": "def unseen(a, b):\n    return a - b\n",
-                       "tests/room/test_a.py": "from minicc.room.a import seen\n\n\ndef test_it():\n    assert seen(3, 1) == 2\n",
-                       "tests/test_rest.py": "def test_rest():\n    pass\n", "pyproject.toml": "[tool.pytest.ini_options]\npythonpath = ['.']\n"}.items():
+    for name, text in {
+        "minicc/__init__.py": "",
+        "minicc/room/__init__.py": "",
+        "minicc/room/a.py": "def seen(a, b):\n    return a - b\n",
+        "minicc/room/b.py": "def unseen(a, b):\n    return a - b\n",
+        "tests/room/test_a.py": "from minicc.room.a import seen\n\n\ndef test_it():\n    assert seen(3, 1) == 2\n",
+        "tests/test_rest.py": "def test_rest():\n    pass\n",
+        "pyproject.toml": "[tool.pytest.ini_options]\npythonpath = ['.']\n",
+    }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     return tmp_path
@@ -55,21 +68,35 @@ def project(tmp_path):
 
 def test_a_mutant_is_noticed_or_survives_and_the_copy_is_mended(project):
     outcomes = {m.path: judge(m, project, ["tests"]) for m in draw(10, 0, project)}
-    assert outcomes["minicc/room/a.py"].test == "tests/room/test_a.py::test_it" and "noticed" in str(outcomes["minicc/room/a.py"])
+    assert outcomes["minicc/room/a.py"].test == "tests/room/test_a.py::test_it" and "noticed" in str(
+        outcomes["minicc/room/a.py"]
+    )
     assert outcomes["minicc/room/b.py"].test is None and "survives" in str(outcomes["minicc/room/b.py"])
     assert (project / "minicc/room/a.py").read_text() == "def seen(a, b):\n    return a - b\n"
     assert suites("minicc/room/a.py", project) == [["tests/room"], [], [], ["tests", "--ignore=tests/room"]]
     (project / "tests/field").mkdir()
     assert suites("minicc/other.py", project) == [[], [], ["tests/field"], ["tests", "--ignore=tests/field"]]
     (project / "tests/test_rest.py").write_text("from minicc import other\n\n\ndef test_rest():\n    pass\n")
-    assert suites("minicc/other.py", project)[1:] == [["tests/test_rest.py"], ["tests/field"], ["tests", "--ignore=tests/test_rest.py", "--ignore=tests/field"]]
+    assert suites("minicc/other.py", project)[1:] == [
+        ["tests/test_rest.py"],
+        ["tests/field"],
+        ["tests", "--ignore=tests/test_rest.py", "--ignore=tests/field"],
+    ]
 
 
 def test_a_loop_without_end_is_noticed(project, monkeypatch):
     monkeypatch.setattr(module, "LIMIT", 3)
-    (project / "minicc/room/a.py").write_text("def seen(a, b):\n    while a < b + 1:\n        a += 0\n    return a - b\n")
-    slow = [m for m in mutants("minicc/room/a.py", (project / "minicc/room/a.py").read_text()) if m.new == "b - 1" or m.old == "a < b + 1"]
-    (project / "tests/room/test_a.py").write_text("from minicc.room.a import seen\n\n\ndef test_it():\n    assert seen(3, 0) == 3 and seen(0, 0) is None\n")
+    (project / "minicc/room/a.py").write_text(
+        "def seen(a, b):\n    while a < b + 1:\n        a += 0\n    return a - b\n"
+    )
+    slow = [
+        m
+        for m in mutants("minicc/room/a.py", (project / "minicc/room/a.py").read_text())
+        if m.new == "b - 1" or m.old == "a < b + 1"
+    ]
+    (project / "tests/room/test_a.py").write_text(
+        "from minicc.room.a import seen\n\n\ndef test_it():\n    assert seen(3, 0) == 3 and seen(0, 0) is None\n"
+    )
     assert judge(slow[0], project, ["tests"]).test is not None
 
 
@@ -108,9 +135,17 @@ def test_copies_of_the_project_work_side_by_side(project, monkeypatch):
     monkeypatch.setattr(module, "ROOT", project)
     shown = []
     noticed = campaign(draw(10, 0, project), 2, lambda *run: shown.append(run), passed=True)
-    assert {(m.path, test is None) for m, test in noticed.items()} == {("minicc/room/a.py", False), ("minicc/room/b.py", True)}
+    assert {(m.path, test is None) for m, test in noticed.items()} == {
+        ("minicc/room/a.py", False),
+        ("minicc/room/b.py", True),
+    }
     assert [(what, done, total) for what, done, total, _ in shown] == [
-        ("own tests", 1, 2), ("own tests", 2, 2), ("tests that name it", 1, 1), ("tests/field", 1, 1), ("all others", 1, 1)]
+        ("own tests", 1, 2),
+        ("own tests", 2, 2),
+        ("tests that name it", 1, 1),
+        ("tests/field", 1, 1),
+        ("all others", 1, 1),
+    ]
 
 
 def test_ctrl_c_keeps_what_is_known(project, monkeypatch):
@@ -127,6 +162,8 @@ def test_ctrl_c_keeps_what_is_known(project, monkeypatch):
 def test_tests_that_fail_anyway_tell_nothing(project, monkeypatch):
     monkeypatch.setattr(module, "ROOT", project)
     (project / "tests/test_rest.py").write_text("def test_rest():\n    assert False\n")
-    with pytest.raises(ConfigError, match=r"expected tests that pass without a mutant, got a failure of tests/test_rest.py::test_rest") as caught:
+    with pytest.raises(
+        ConfigError, match=r"expected tests that pass without a mutant, got a failure of tests/test_rest.py::test_rest"
+    ) as caught:
         campaign(draw(1, 0, project), 1, lambda *_: None)
     assert caught.value.hint

@@ -7,32 +7,8 @@ import pytest
 from hypothesis import given
 
 from minicc.graph import ir
-from minicc.ops import (
-    Abs,
-    Add,
-    ArgMax,
-    Atan,
-    Cast,
-    Div,
-    Equal,
-    Exp,
-    Floor,
-    Gelu,
-    Gemm,
-    Hardmax,
-    MatMul,
-    Max,
-    MaxPool,
-    MeanVarianceNormalization,
-    Mul,
-    ReduceMax,
-    ReduceSum,
-    Relu,
-    Sign,
-    Slice,
-    Sqrt,
-    Transpose,
-)
+from minicc.ops import Abs, Add, ArgMax, Atan, Cast, Div, Equal, Exp, Floor, Gelu, Gemm, Hardmax, MatMul, Max, MaxPool
+from minicc.ops import MeanVarianceNormalization, Mul, ReduceMax, ReduceSum, Relu, Sign, Slice, Sqrt, Transpose
 from minicc.testing import oracle
 from minicc.testing.oracle import Disagreement, TvmFailure, agree, assert_close, excuses
 from minicc.testing.strategies import graphs
@@ -59,7 +35,9 @@ def floats(*shape, dtype=float32):
     return RANDOM.standard_normal(shape).astype(dtype.numpy)
 
 
-@pytest.mark.parametrize("dtype, error", [(float16, 2e-2), (bfloat16, 2e-1), (float32, 1e-5), (float64, 1e-13)], ids=str)
+@pytest.mark.parametrize(
+    "dtype, error", [(float16, 2e-2), (bfloat16, 2e-1), (float32, 1e-5), (float64, 1e-13)], ids=str
+)
 @pytest.mark.parametrize("f", [lambda x, y: Exp()(x), lambda x, y: MatMul()(x, y), lambda x, y: Add()(Exp()(x), y)],
                          ids=["exp", "matmul", "chain"])  # fmt: skip
 def test_an_error_beyond_rounding_is_found(monkeypatch, f, dtype, error):
@@ -145,9 +123,13 @@ def test_a_tie_that_rounding_makes_is_not_decided(monkeypatch):
     first, second, _ = x.astype(np.float64) * y.astype(np.float64)
     assert first > second and (x * y)[0] == (x * y)[1]
     for choice in ([1, 0, 0], [0, 1, 0]):
-        check_with_error(monkeypatch, lambda x, y: Hardmax(axis=0)(Mul()(x, y)), lambda a, c=choice: np.array(c, a.dtype), x, y)
+        check_with_error(
+            monkeypatch, lambda x, y: Hardmax(axis=0)(Mul()(x, y)), lambda a, c=choice: np.array(c, a.dtype), x, y
+        )
     with pytest.raises(Disagreement):
-        check_with_error(monkeypatch, lambda x, y: Hardmax(axis=0)(Mul()(x, y)), lambda a: np.array([0, 0, 1], a.dtype), x, y)
+        check_with_error(
+            monkeypatch, lambda x, y: Hardmax(axis=0)(Mul()(x, y)), lambda a: np.array([0, 0, 1], a.dtype), x, y
+        )
 
 
 def test_noise_comes_in_opposite_pairs():
@@ -230,10 +212,12 @@ def test_a_wrong_answer_of_tvm_is_a_disagreement(monkeypatch):
 
 def fake(outcome):
     """A worker with this outcome, or one that must not be called."""
+
     class Fake:
         def run(self, jobs):
             assert outcome is not None, "TVM is run"
             return [outcome]
+
     return Fake()
 
 
@@ -253,7 +237,10 @@ def test_a_known_difference_excuses_what_depends_on_it_and_nothing_else():
     x, y = ir.input("x", TensorType(float32, (2,))), ir.input("y", TensorType(float32, (2,)))
     top = Max()(x, y)
     graph = ir.Graph("main", (x, y), (Abs()(top), Add()(y, y), top), ("a", "b", "c"))
-    nan, fine = {"x": np.float32([np.nan, 1]), "y": np.float32([1, 2])}, {"x": np.float32([3, 1]), "y": np.float32([1, 2])}
+    nan, fine = (
+        {"x": np.float32([np.nan, 1]), "y": np.float32([1, 2])},
+        {"x": np.float32([3, 1]), "y": np.float32([1, 2])},
+    )
     assert excuses(graph, nan).of == {"a": ("maximum of NaN",), "b": (), "c": ("maximum of NaN",)}
     assert excuses(graph, nan).names == ("maximum of NaN",)
     assert excuses(graph, fine).names == ()

@@ -28,7 +28,9 @@ NAMES = ("Add", "Sub", "Mul", "Neg", "Relu", "Abs", "Transpose", "Reshape", "Con
 def subtract_forgets_the_sign(patch):
     """Simplification makes x + c of x - c."""
     rules = [changed(rule, rhs=lambda x, c: Add()(x, c)) if rule.name == "subtract" else rule for rule in RULES]
-    patch.setattr(importlib.import_module("minicc.compile"), "simplify_graph", functools.partial(simplify_graph, rules=rules))
+    patch.setattr(
+        importlib.import_module("minicc.compile"), "simplify_graph", functools.partial(simplify_graph, rules=rules)
+    )
 
 
 def vectors_are_a_lane_short(patch):

@@ -13,18 +13,8 @@ from minicc.ops import Add, Concat, Div, Exp, MatMul, Mul, Relu, Reshape, Softma
 from minicc.runtime.files import write_arrays
 from minicc.testing import oracle
 from minicc.testing.oracle import Disagreement, TvmFailure
-from minicc.testing.reduce import (
-    MiniccFailure,
-    arrays_of,
-    fails_like,
-    failure,
-    operators,
-    pytest_source,
-    read_case,
-    reduce,
-    run_apart,
-    with_every_value,
-)
+from minicc.testing.reduce import MiniccFailure, arrays_of, fails_like, failure, operators, pytest_source, read_case
+from minicc.testing.reduce import reduce, run_apart, with_every_value
 from minicc.testing.worker import Finding, Worker, general, origin
 from minicc.types import TensorType, float32
 
@@ -38,7 +28,10 @@ def tower():
     h = Transpose()(Reshape((8, 6))(Mul()(h, x)))
     middle = Softmax(axis=-1)(Concat(axis=1)(h, Exp()(h)))
     y = Relu()(Transpose()(Add()(middle, middle)))
-    inputs = {"x": RANDOM.standard_normal((6, 8)).astype(np.float32), "w": RANDOM.standard_normal((8, 8)).astype(np.float32)}
+    inputs = {
+        "x": RANDOM.standard_normal((6, 8)).astype(np.float32),
+        "w": RANDOM.standard_normal((8, 8)).astype(np.float32),
+    }
     return ir.Graph("tower", (x, w), (y, Exp()(h)), ("y", "z")), inputs
 
 
@@ -64,13 +57,19 @@ def test_two_operators_that_fail_together_stay():
 
 def test_axes_and_numbers_shrink_as_far_as_the_failure_allows():
     def fails(graph, inputs):
-        result, = evaluate(graph, inputs).values()
+        (result,) = evaluate(graph, inputs).values()
         return bool(result.ndim == 2 and result.shape[1] >= 3 and result.max() > 2) and has("Add")(graph, inputs)
 
     x = ir.input("x", TensorType(float32, (4, 9)))
-    graph, inputs = reduce(ir.Graph("g", (x,), (Add()(x, x),), ("y",)), {"x": RANDOM.standard_normal((4, 9)).astype(np.float32) * 3}, fails)
+    graph, inputs = reduce(
+        ir.Graph("g", (x,), (Add()(x, x),), ("y",)), {"x": RANDOM.standard_normal((4, 9)).astype(np.float32) * 3}, fails
+    )
     assert graph.outputs[0].shape == (1, 3)
-    assert sorted(inputs["x"].flat)[:2] == [0, 0] and inputs["x"].max() <= 9 and inputs["x"].max() == np.rint(inputs["x"].max())
+    assert (
+        sorted(inputs["x"].flat)[:2] == [0, 0]
+        and inputs["x"].max() <= 9
+        and inputs["x"].max() == np.rint(inputs["x"].max())
+    )
 
 
 def test_a_constant_that_matters_stays_and_others_become_inputs():
@@ -108,7 +107,9 @@ def test_ctrl_c_keeps_the_best(capsys):
 def test_a_graph_that_does_not_fail_is_refused():
     with pytest.raises(ConfigError, match=r"reduce\(tower\): expected a graph that fails, got one that does not"):
         reduce(*tower(), lambda graph, inputs: False)
-    with pytest.raises(ConfigError, match=r"expected a graph on which the stages numpy disagree, got one on which they agree\nhint"):
+    with pytest.raises(
+        ConfigError, match=r"expected a graph on which the stages numpy disagree, got one on which they agree\nhint"
+    ):
         fails_like(*tower(), ("numpy",))
     with pytest.raises(ConfigError, match="stage nympy: expected one of numpy, loop, llvm, tvm, got 'nympy'"):
         failure(*tower(), ("nympy",))
@@ -116,7 +117,9 @@ def test_a_graph_that_does_not_fail_is_refused():
 
 def broken(graph, inputs):
     """A stage that doubles what comes out of every Softmax."""
-    return {name: value * (2 if has("Softmax")(graph, inputs) else 1) for name, value in evaluate(graph, inputs).items()}
+    return {
+        name: value * (2 if has("Softmax")(graph, inputs) else 1) for name, value in evaluate(graph, inputs).items()
+    }
 
 
 def test_the_written_test_fails_as_the_graph_does(monkeypatch, tmp_path):
@@ -158,7 +161,9 @@ def test_a_crash_of_tvm_is_told_by_its_signal(monkeypatch):
 def test_the_text_of_an_error_of_tvm_tells_it_from_others(monkeypatch):
     def stage(graph, inputs):
         detail = "InternalError: no variable 'v_17' of shape [3, 4]\n  at line 5"
-        raise TvmFailure("agree", Finding("error", detail, graph, inputs, "InternalError in minicc.bridge.relax.build_relax"))
+        raise TvmFailure(
+            "agree", Finding("error", detail, graph, inputs, "InternalError in minicc.bridge.relax.build_relax")
+        )
 
     monkeypatch.setitem(oracle.STAGES, "broken", stage)
     assert failure(*tower(), ("broken",)) == "stage broken: error InternalError: no variable  of shape"
@@ -173,7 +178,8 @@ def test_an_error_is_told_by_its_class_and_the_function_that_raised_it(monkeypat
 
     monkeypatch.setitem(oracle.STAGES, "broken", stage)
     assert [failure(*tower(), ("broken",)) for _ in range(5)] == [
-        f"stage broken: LoopError in {name}" for name in ("bind", "bind", "lower", "lower", "fuse")]
+        f"stage broken: LoopError in {name}" for name in ("bind", "bind", "lower", "lower", "fuse")
+    ]
     monkeypatch.setitem(oracle.STAGES, "broken", lambda g, x: Relu().infer(3))
     assert "Error in minicc.ops." in failure(*tower(), ("broken",))
     assert failure(*tower(), ("numpy", "broken")).startswith("stage broken: ")
@@ -204,12 +210,20 @@ def test_nan_is_not_reduced_to_another_value(monkeypatch):
 
     monkeypatch.setitem(oracle.STAGES, "broken", stage)
     x = ir.input("x", TensorType(float32, (2,)))
-    graph, _ = reduce(ir.Graph("g", (x,), (Relu()(Exp()(Relu()(x))),), ("y",)), {"x": np.ones(2, np.float32)},
-                      fails_like(ir.Graph("g", (x,), (Relu()(Exp()(Relu()(x))),), ("y",)), {"x": np.ones(2, np.float32)}, ("broken",)))
+    graph, _ = reduce(
+        ir.Graph("g", (x,), (Relu()(Exp()(Relu()(x))),), ("y",)),
+        {"x": np.ones(2, np.float32)},
+        fails_like(
+            ir.Graph("g", (x,), (Relu()(Exp()(Relu()(x))),), ("y",)), {"x": np.ones(2, np.float32)}, ("broken",)
+        ),
+    )
     assert [n.op.name for n in operators(graph)] == ["Exp"]
 
 
-@pytest.mark.parametrize("name, kind", [("crash_run", "crash SIGSEGV"), ("raise_run", "error ValueError"), ("refuse_lower", "unsupported BridgeError")])
+@pytest.mark.parametrize(
+    "name, kind",
+    [("crash_run", "crash SIGSEGV"), ("raise_run", "error ValueError"), ("refuse_lower", "unsupported BridgeError")],
+)
 def test_machine_code_runs_in_a_process_of_its_own(monkeypatch, name, kind):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     monkeypatch.setattr("minicc.testing.reduce.MINICC", "worker_engines:Faulty")
@@ -217,7 +231,9 @@ def test_machine_code_runs_in_a_process_of_its_own(monkeypatch, name, kind):
     graph, inputs = ir.Graph("g", (x,), (Relu()(x),), ("y",)), {name: np.zeros(1, np.float32)}
     with pytest.raises(MiniccFailure, match=r"run\(g\): minicc gave no answer: "):
         run_apart(graph, inputs)
-    assert failure(graph, inputs, ("numpy", "llvm"), {**oracle.STAGES, "llvm": run_apart}).startswith(f"stage llvm: {kind}")
+    assert failure(graph, inputs, ("numpy", "llvm"), {**oracle.STAGES, "llvm": run_apart}).startswith(
+        f"stage llvm: {kind}"
+    )
 
 
 def test_machine_code_of_that_process_is_minicc(tmp_path):
@@ -227,10 +243,17 @@ def test_machine_code_of_that_process_is_minicc(tmp_path):
 
 def test_what_tvm_is_excused_from_is_named():
     a, b = ir.input("a", TensorType.of(np.int32([1]))), ir.input("b", TensorType.of(np.int32([1])))
-    with pytest.raises(ConfigError, match="they agree; TVM was not run, as it dies of a known difference: integer division by zero\nhint"):
-        fails_like(ir.Graph("g", (a, b), (Div()(a, b),), ("y",)), {"a": np.int32([1]), "b": np.int32([0])}, ("numpy", "tvm"))
+    with pytest.raises(
+        ConfigError,
+        match="they agree; TVM was not run, as it dies of a known difference: integer division by zero\nhint",
+    ):
+        fails_like(
+            ir.Graph("g", (a, b), (Div()(a, b),), ("y",)), {"a": np.int32([1]), "b": np.int32([0])}, ("numpy", "tvm")
+        )
     x = ir.input("x", TensorType(float32, (1,)))
-    with pytest.raises(ConfigError, match=r"they agree; TVM was excused by known differences from y \(activation of NaN\)\nhint"):
+    with pytest.raises(
+        ConfigError, match=r"they agree; TVM was excused by known differences from y \(activation of NaN\)\nhint"
+    ):
         fails_like(ir.Graph("g", (x,), (Relu()(x),), ("y",)), {"x": np.float32([np.nan])}, ("numpy", "tvm"))
 
 
@@ -259,7 +282,9 @@ def made_by(source):
     return names
 
 
-@pytest.mark.parametrize("array", [*map(np.asarray, SPECIAL), np.float32([1.5, np.nan, 3e38]).astype(ir.DType.of("bfloat16").numpy)], ids=str)
+@pytest.mark.parametrize(
+    "array", [*map(np.asarray, SPECIAL), np.float32([1.5, np.nan, 3e38]).astype(ir.DType.of("bfloat16").numpy)], ids=str
+)
 def test_arrays_are_written_bit_by_bit(array):
     x = ir.input("x", TensorType.of(array))
     graph = ir.Graph("g", (x,), (Concat(axis=0)(x, x) if array.ndim else x,), ("y",))
@@ -271,9 +296,9 @@ def test_arrays_are_written_bit_by_bit(array):
 
 
 def test_constants_and_odd_names_are_written(tmp_path):
-    x = ir.input("a \"\"\" \\ 'name'", TensorType(float32, (40,)))
+    x = ir.input('a """ \\ \'name\'', TensorType(float32, (40,)))
     graph = ir.Graph("g", (x,), (Add()(x, np.arange(40, dtype=np.float32)),), ("y",))
-    inputs = {"a \"\"\" \\ 'name'": np.ones(40, np.float32)}
+    inputs = {'a """ \\ \'name\'': np.ones(40, np.float32)}
     names = made_by(pytest_source(graph, inputs, ("numpy",)))
     assert parse(names["TEXT"], names["CONSTANTS"]).same_as(graph)
     names["test_stages_agree"]()
@@ -302,7 +327,9 @@ def test_arrays_of_any_name_and_of_bfloat16_lie_in_a_file_beside(tmp_path, name)
     assert names["INPUTS"][name].dtype == bfloat16 and parse(names["TEXT"], names["CONSTANTS"]).same_as(graph)
     names["test_stages_agree"]()
     again, arrays = read_case(str(graph), tmp_path / "test_it.npz")
-    assert again.same_as(graph) and {key: array.dtype for key, array in arrays.items()} == {key: array.dtype for key, array in inputs.items()}
+    assert again.same_as(graph) and {key: array.dtype for key, array in arrays.items()} == {
+        key: array.dtype for key, array in inputs.items()
+    }
 
 
 def test_every_value_is_an_output():

@@ -112,7 +112,9 @@ def test_a_judge_that_fails_leaves_its_worker_fit_for_the_next(monkeypatch):
 
 @pytest.mark.parametrize("workers", [{}, {"llvm": FakeWorker()}])
 def test_tvm_is_judged_in_a_worker_only(workers):
-    with pytest.raises(ConfigError, match=r"judge\(tvm\): expected a worker for stage tvm, got workers for (none|llvm)\nhint: "):
+    with pytest.raises(
+        ConfigError, match=r"judge\(tvm\): expected a worker for stage tvm, got workers for (none|llvm)\nhint: "
+    ):
         judge([GOOD], ("tvm",), workers)
 
 
@@ -147,7 +149,9 @@ def test_large_constants_of_every_float_are_saved(tmp_path):
 @pytest.mark.parametrize("name", ["file", "allow_pickle"])
 def test_inputs_of_any_name_are_saved(tmp_path, name):
     x = ir.input(name, TensorType(bfloat16, (2,)))
-    save(Verdict(Example(ir.Graph("g", (x,), (Neg()(x),), ("y",)), {name: np.ones(2, bfloat16.numpy)})), tmp_path, "one")
+    save(
+        Verdict(Example(ir.Graph("g", (x,), (Neg()(x),), ("y",)), {name: np.ones(2, bfloat16.numpy)})), tmp_path, "one"
+    )
     again = load(tmp_path / "one.txt").inputs
     assert again[name].dtype == bfloat16.numpy and again[name].tolist() == [1, 1]
 
@@ -173,7 +177,11 @@ def test_what_is_found_is_shown_and_saved(tmp_path, capsys):
     with pytest.raises(typer.Exit) as end:
         show.finish()
     out = capsys.readouterr().out
-    assert end.value.exit_code == 1 and "stage tvm: y must be 1, got 2\ngraph main(x0: float32[2]) {" in out and "TVM: crash: SIGFPE" in out
+    assert (
+        end.value.exit_code == 1
+        and "stage tvm: y must be 1, got 2\ngraph main(x0: float32[2]) {" in out
+        and "TVM: crash: SIGFPE" in out
+    )
     names = sorted(p.name for p in (tmp_path / "a" / "found").iterdir())
     assert names == [f"{stem}.{end}" for stem in ("0001-tvm", "0002-tvm-crash") for end in ("npz", "problem", "txt")]
 
@@ -191,14 +199,20 @@ def test_names_of_operators():
 
 
 def run(*arguments, **options):
-    return subprocess.Popen([sys.executable, "-P", "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
 
 
 def test_the_command_of_operators(capsys):
     with pytest.raises(typer.Exit) as end:
         operators.main(count=3, seed=0, operators="Add,Max", save=None)
     out = capsys.readouterr().out
-    assert end.value.exit_code == 0 and re.search(r"Add +3 +3 +0 +0 +0", out) and re.search(r"^examples +6$", out, re.MULTILINE)
+    assert (
+        end.value.exit_code == 0
+        and re.search(r"Add +3 +3 +0 +0 +0", out)
+        and re.search(r"^examples +6$", out, re.MULTILINE)
+    )
 
 
 def test_the_command_of_graphs_ends_early_with_its_report(monkeypatch, capsys):

@@ -81,7 +81,9 @@ def test_the_process_is_kept_between_calls_and_replaced_after_a_crash(faulty):
 def batches_of(worker, monkeypatch):
     """The jobs of every batch that the worker runs, from now on."""
     seen, batch = [], worker._batch
-    monkeypatch.setattr(worker, "_batch", lambda jobs, places, *rest: seen.append(list(places)) or batch(jobs, places, *rest))
+    monkeypatch.setattr(
+        worker, "_batch", lambda jobs, places, *rest: seen.append(list(places)) or batch(jobs, places, *rest)
+    )
     return seen
 
 
@@ -94,7 +96,10 @@ def test_many_jobs_are_several_batches(faulty, monkeypatch):
 
 def test_a_batch_that_cannot_be_compiled_is_bisected(faulty, monkeypatch):
     seen = batches_of(faulty, monkeypatch)
-    assert kinds(faulty.run([job("raise_compile" if k == 5 else "x") for k in range(8)])) == ["ok"] * 5 + ["error"] + ["ok"] * 2
+    assert (
+        kinds(faulty.run([job("raise_compile" if k == 5 else "x") for k in range(8)]))
+        == ["ok"] * 5 + ["error"] + ["ok"] * 2
+    )
     assert seen == [[0, 1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3], [4, 5, 6, 7], [4, 5], [4], [5], [6, 7]]
 
 
@@ -151,7 +156,9 @@ def test_threads_share_a_worker(faulty):
     """Each gets the answers to its own jobs."""
 
     def run(k):
-        return [float(outcome["y"][0]) for outcome in faulty.run([job(value=np.float32([10 * k + i])) for i in range(5)])]
+        return [
+            float(outcome["y"][0]) for outcome in faulty.run([job(value=np.float32([10 * k + i])) for i in range(5)])
+        ]
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(run, range(24))) == [[2.0 * (10 * k + i) for i in range(5)] for k in range(24)]
@@ -160,14 +167,14 @@ def test_threads_share_a_worker(faulty):
 
 def test_large_arrays_travel(faulty):
     large = np.arange(2**24, dtype=np.float32)  # 64 MB
-    outcome, = faulty.run([job(value=large)])
+    (outcome,) = faulty.run([job(value=large)])
     np.testing.assert_array_equal(outcome["y"], 2 * large)
 
 
 def test_a_child_that_does_not_read_is_ended(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", HERE)
     with Worker("worker_engines:Deaf") as worker:
-        outcome, = worker.run([job(value=np.zeros(10**6, np.float32))], timeout=2)
+        (outcome,) = worker.run([job(value=np.zeros(10**6, np.float32))], timeout=2)
     assert outcome.kind == "timeout" and outcome.detail.startswith("no answer within 2 seconds")
 
 
@@ -195,7 +202,15 @@ def test_the_watch_is_set_while_something_is_computed_and_not_while_it_is_sent(m
 
     graph, inputs = job()
     module._answer(Engine(), [(str(graph), {}, inputs)], Stream(), 5)
-    assert seen == [("running", 0), ("lower", 15), ("running", 0), ("compile", 15), ("running", 0), ("run", 15), ("outputs", 0)]
+    assert seen == [
+        ("running", 0),
+        ("lower", 15),
+        ("running", 0),
+        ("compile", 15),
+        ("running", 0),
+        ("run", 15),
+        ("outputs", 0),
+    ]
     Engine.run = lambda self, graph, inputs: 1 / 0
     module._answer(Engine(), [(str(graph), {}, inputs)], Stream(), 5)
     assert seen[-1] == ("error", 0)
@@ -235,7 +250,9 @@ with Worker("worker_engines:Faulty") as worker:
         print("interrupted", flush=True)
 """)
     environment = {**os.environ, "PYTHONPATH": HERE}
-    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
     child = int(process.stdout.readline())
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
@@ -259,4 +276,3 @@ def test_constants_travel():
     x = ir.input("x", TensorType.of(weights))
     outcomes = shared_worker().run([(ir.Graph("g", (x,), (Mul()(x, weights),), ("y",)), {"x": weights})])
     np.testing.assert_array_equal(outcomes[0]["y"], weights * weights)
-

@@ -61,12 +61,26 @@ def to_onnx(model: nn.Sequential) -> onnx.ModelProto:  # noqa: C901 - one flat c
 
     for n, layer in enumerate(model):
         if isinstance(layer, nn.Conv2d):
-            value = emit("Conv", f"conv{n}", value, weight(f"w{n}", layer.weight), weight(f"b{n}", layer.bias),
-                         pads=[1, 1, 1, 1], kernel_shape=[3, 3])
+            value = emit(
+                "Conv",
+                f"conv{n}",
+                value,
+                weight(f"w{n}", layer.weight),
+                weight(f"b{n}", layer.bias),
+                pads=[1, 1, 1, 1],
+                kernel_shape=[3, 3],
+            )
         elif isinstance(layer, nn.BatchNorm2d):
-            value = emit("BatchNormalization", f"norm{n}", value, weight(f"scale{n}", layer.weight),
-                         weight(f"shift{n}", layer.bias), weight(f"mean{n}", layer.running_mean),
-                         weight(f"var{n}", layer.running_var), epsilon=layer.eps)
+            value = emit(
+                "BatchNormalization",
+                f"norm{n}",
+                value,
+                weight(f"scale{n}", layer.weight),
+                weight(f"shift{n}", layer.bias),
+                weight(f"mean{n}", layer.running_mean),
+                weight(f"var{n}", layer.running_var),
+                epsilon=layer.eps,
+            )
         elif isinstance(layer, nn.ReLU):
             value = emit("Relu", f"relu{n}", value)
         elif isinstance(layer, nn.MaxPool2d):
@@ -76,7 +90,9 @@ def to_onnx(model: nn.Sequential) -> onnx.ModelProto:  # noqa: C901 - one flat c
         elif isinstance(layer, nn.Flatten):
             value = emit("Flatten", f"flat{n}", value, axis=1)
         elif isinstance(layer, nn.Linear):
-            value = emit("Gemm", f"linear{n}", value, weight(f"w{n}", layer.weight), weight(f"b{n}", layer.bias), transB=1)
+            value = emit(
+                "Gemm", f"linear{n}", value, weight(f"w{n}", layer.weight), weight(f"b{n}", layer.bias), transB=1
+            )
         else:
             value = emit("Softmax", "probability", value, axis=1)
     graph = helper.make_graph(
@@ -84,8 +100,9 @@ def to_onnx(model: nn.Sequential) -> onnx.ModelProto:  # noqa: C901 - one flat c
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 8, 8])],
         [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["batch", 10])], weights,
     )  # fmt: skip
-    model_proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="minicc",
-                                    ir_version=8)  # the one that came with opset 17
+    model_proto = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="minicc", ir_version=8
+    )  # the one that came with opset 17
     onnx.checker.check_model(model_proto)
     return model_proto
 
