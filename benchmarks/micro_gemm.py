@@ -19,7 +19,7 @@ from minicc.runtime.assemble import KernelCall, Values, assemble
 from minicc.runtime.executable import Port
 from minicc.runtime.roofline import measure_peak
 from minicc.target import Target
-from minicc.te.expr import Expr, Var, const
+from minicc.tensor.expr import Expr, Var, const
 from minicc.types import float32
 
 BLOCKS, DEPTH = 64, 256

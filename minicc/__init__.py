@@ -17,7 +17,7 @@ if (
 ):
     del sys.path[0]  # `python -m` put the current folder there; what it runs is found by the path of this package
 
-from minicc import te as te  # isort: skip - first: its face imports rooms above it
+from minicc import te as te
 from minicc.compile import build as build
 from minicc.compile import compile as compile
 from minicc.compile import lower as lower

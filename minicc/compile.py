@@ -18,7 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from minicc import frontend, te
+from minicc import frontend
+from minicc import tensor as te
 from minicc.bridge.function import DEVICES, CudaFunction
 from minicc.config import MOST_THREADS
 from minicc.errors import CodegenError, ConfigError, ScheduleError
@@ -53,7 +54,7 @@ from minicc.schedule import Schedule
 from minicc.schedule.te_schedule import TeSchedule
 from minicc.schedule.tidy import tidy
 from minicc.target import Target
-from minicc.te.tensor import tensors_of
+from minicc.tensor.tensor import tensors_of
 from minicc.types import float32
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from minicc.bridge.from_relax import from_relax
 from minicc.bridge.relax import run_relax, to_relax
 from minicc.explain.fusion import before_fusion, compare_fusion
 from minicc.graph import Graph, evaluate, input
-from minicc.te.expr import select
+from minicc.tensor.expr import select
 from minicc.testing import differences
 from minicc.testing.oracle import Disagreement, agree
 from minicc.testing.strategies import graphs

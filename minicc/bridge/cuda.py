@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 
 from minicc.bridge import _tvm
-from minicc.bridge.bundle import MOST_BYTES, Buffer, Bundle, KernelLaunch, Number, Port, Step, capability_of
-from minicc.bridge.bundle import launch_problem, share
+from minicc.device.bundle import MOST_BYTES, Buffer, Bundle, KernelLaunch, Number, Port, Step, capability_of
+from minicc.device.bundle import launch_problem, share
 from minicc.bridge.device_code import DeviceCode, Launch, Size, cuda_target, device_code, known
-from minicc.bridge.nvcc import ARCHITECTURES, cubin, ptx
+from minicc.device.nvcc import ARCHITECTURES, cubin, ptx
 from minicc.bridge.relax import NODE_OF, TVM_FAILURES, to_relax
 from minicc.bridge.tir import cuda_source
 from minicc.errors import BridgeError

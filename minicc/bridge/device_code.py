@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minicc.bridge import _tvm
-from minicc.bridge.bundle import capability_of
+from minicc.device.bundle import capability_of
 from minicc.bridge.relax import TVM_FAILURES
 from minicc.errors import BridgeError
-from minicc.te.expr import Const, Expr, Var, binary, const, substitute
+from minicc.tensor.expr import Const, Expr, Var, binary, const, substitute
 from minicc.types import DType
 
 Size = int | Expr  # a number, or an int64 expression of the symbolic sizes of a function

@@ -17,10 +17,10 @@ import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from minicc.bridge.bundle import Bundle
+from minicc.device.bundle import Bundle
 from minicc.bridge.cuda import bundle_of_program, checked_sizes
-from minicc.bridge.cuda_device import open_device
-from minicc.bridge.device import Emulated, Session, do_all
+from minicc.device.cuda_device import open_device
+from minicc.device.session import Emulated, Session, do_all
 from minicc.bridge.tir import cuda_source
 from minicc.loop.arguments import Arguments
 from minicc.loop.program import Program

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from minicc.bridge.bundle import MOST_BLOCK, MOST_GRID, MOST_THREADS
+from minicc.device.bundle import MOST_BLOCK, MOST_GRID, MOST_THREADS
 from minicc.errors import BridgeError, LoopError, caret
 from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, Alloc, Buffer, ExternCall, For, If, Prefetch, Seq, Stmt, Store, bodies, expressions
@@ -36,7 +36,7 @@ from minicc.loop.program import Program
 from minicc.loop.ranges import size_vars
 from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.verify import verify
-from minicc.te.expr import Expr, Var, all_of, free_vars, loads, maximum, substitute
+from minicc.tensor.expr import Expr, Var, all_of, free_vars, loads, maximum, substitute
 
 MOST_SHARED = 49152  # bytes of a block that need no special launch
 

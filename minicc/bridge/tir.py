@@ -37,7 +37,7 @@ from minicc.loop.ranges import size_vars
 from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.verify import verify
 from minicc.loop.widen_floats import widen_floats
-from minicc.te.expr import Expr
+from minicc.tensor.expr import Expr
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MOST_LANES = 64  # a longer vectorized loop is an ordinary one: TVM makes one vector of all lanes

@@ -24,8 +24,8 @@ from minicc.bridge import _tvm
 from minicc.errors import BridgeError
 from minicc.ir.node import postorder
 from minicc.loop.ir import Buffer
-from minicc.te.expr import COMPARISONS, LOGICAL, Binary, Call, Cast, Const, Expr, Load, Select, Unary, Var, all_of
-from minicc.te.expr import any_of, binary, call, children, const, loads, unary
+from minicc.tensor.expr import COMPARISONS, LOGICAL, Binary, Call, Cast, Const, Expr, Load, Select, Unary, Var, all_of
+from minicc.tensor.expr import any_of, binary, call, children, const, loads, unary
 from minicc.types import DType, bfloat16, boolean, float32, float64, int8, int32, int64, uint8, uint16, uint64
 
 INTEGER = {"bitand": "BitwiseAnd", "bitor": "BitwiseOr", "bitxor": "BitwiseXor", "min": "Min", "max": "Max",

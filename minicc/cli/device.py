@@ -15,11 +15,11 @@ from pathlib import Path
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from minicc.bridge.bundle import Bundle, Port, load
+from minicc.device.bundle import Bundle, Port, load
 from minicc.bridge.cuda import bundle_of_graph
-from minicc.bridge.cuda_device import open_device
-from minicc.bridge.device import Device, Emulated, Session
-from minicc.bridge.nvcc import ARCHITECTURES, known_architectures
+from minicc.device.cuda_device import open_device
+from minicc.device.session import Device, Emulated, Session
+from minicc.device.nvcc import ARCHITECTURES, known_architectures
 from minicc.cli.options import megabytes, messages, read_dims, read_shapes, table_text
 from minicc.compile import GRAPH_PASSES
 from minicc.errors import ConfigError, printable

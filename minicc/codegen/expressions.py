@@ -23,11 +23,25 @@ from minicc.codegen.arithmetic import FUSE, PRIMITIVES, Arithmetic, known, lanes
 from minicc.errors import CodegenError
 from minicc.ir.node import postorder
 from minicc.loop.ir import Buffer
-from minicc.te.bounds import Bounds, Interval
-from minicc.te.expr import LOGICAL, Binary, Call, Cast, Const, Expr, Load, Select, Unary, Var, binary, children, const
-from minicc.te.expr import loads
-from minicc.te.intrinsics import INTRINSICS, unfused
-from minicc.te.linear import linear
+from minicc.tensor.bounds import Bounds, Interval
+from minicc.tensor.expr import (
+    LOGICAL,
+    Binary,
+    Call,
+    Cast,
+    Const,
+    Expr,
+    Load,
+    Select,
+    Unary,
+    Var,
+    binary,
+    children,
+    const,
+)
+from minicc.tensor.expr import loads
+from minicc.tensor.intrinsics import INTRINSICS, unfused
+from minicc.tensor.linear import linear
 from minicc.types import DType, bfloat16, boolean, float16, float32, float64
 
 POINTER, INT64, INT32, BIT = ir.PointerType(), ir.IntType(64), ir.IntType(32), ir.IntType(1)

@@ -32,7 +32,20 @@ from minicc.loop.ir import Prefetch, Seq, Stmt, Store, bodies, expressions, loop
 from minicc.loop.program import Program
 from minicc.loop.ranges import inside, size_vars, sizes
 from minicc.target import Target
-from minicc.te.expr import Binary, Const, Expr, Load, Select, Var, const, free_vars, loads, maximum, substitute, wrap
+from minicc.tensor.expr import (
+    Binary,
+    Const,
+    Expr,
+    Load,
+    Select,
+    Var,
+    const,
+    free_vars,
+    loads,
+    maximum,
+    substitute,
+    wrap,
+)
 from minicc.types import int64
 
 ALIGNMENT = 64  # of every Alloc: a cache line, and the widest vector

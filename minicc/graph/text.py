@@ -258,8 +258,8 @@ def _operator(line: _Line, lines: list[_Line], constants: dict[str, Any], depth:
         raise line.error(
             f"{name} does not have these fields: {error}",
             at=at,
-            hint=f"its fields are {', '.join(found.__match_args__)}",
-        ) from error  # type: ignore[attr-defined]
+            hint=f"its fields are {', '.join(found.__match_args__)}",  # type: ignore[attr-defined]
+        ) from error
 
 
 def _body(line: _Line, lines: list[_Line]) -> list[_Line]:

@@ -20,7 +20,7 @@ from minicc.loop.ir import Buffer
 from minicc.loop.program import Program
 from minicc.loop.python import check_sizes
 from minicc.loop.ranges import size_vars
-from minicc.te.expr import Const, Expr, Var, const, substitute
+from minicc.tensor.expr import Const, Expr, Var, const, substitute
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

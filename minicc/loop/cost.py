@@ -22,8 +22,8 @@ from collections.abc import Iterable, Iterator
 
 from minicc.loop.ir import Buffer, For, Stmt, Store, Update, bodies, walk
 from minicc.loop.program import Program
-from minicc.te.expr import Binary, Call, Expr, Load, Select, Unary, Var, children, free_vars, loads
-from minicc.te.expr import walk as walk_expr
+from minicc.tensor.expr import Binary, Call, Expr, Load, Select, Unary, Var, children, free_vars, loads
+from minicc.tensor.expr import walk as walk_expr
 
 Loops = tuple[For, ...]
 

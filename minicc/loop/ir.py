@@ -15,7 +15,7 @@
     notes   ::= (key, number or word), ...
     requires ::= (condition on sizes, element), ...   assert condition, "element"
 
-Semantics. Statements run in order; expressions are those of `te.expr` over buffers. A program
+Semantics. Statements run in order; expressions are those of `tensor.expr` over buffers. A program
 writes its outputs completely. Distinct buffers never overlap. Every loop starts at 0, has a
 unique name, and runs in order unless its kind says that order does not matter: the iterations
 of a `parallel` or `vectorize` loop are independent, or the verifier rejects the program. An
@@ -49,9 +49,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from minicc.ir.node import Node, node, postorder, replace
-from minicc.te.expr import Binary, Expr, Load, Var, const, transform, wrap
-from minicc.te.expr import walk as walk_expr
-from minicc.te.foreign import ExternFunction
+from minicc.tensor.expr import Binary, Expr, Load, Var, const, transform, wrap
+from minicc.tensor.expr import walk as walk_expr
+from minicc.tensor.foreign import ExternFunction
 from minicc.types import DType, TensorType
 
 SERIAL, PARALLEL, VECTORIZE, UNROLL = "serial", "parallel", "vectorize", "unroll"

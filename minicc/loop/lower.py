@@ -25,11 +25,11 @@ from minicc.loop.prelude import RESERVED
 from minicc.loop.program import Program
 from minicc.loop.ranges import LARGEST, Ranges, least, lies_within, size_vars
 from minicc.loop.verify import required
-from minicc.te.bounds import Bounds, Interval
-from minicc.te.expr import OF_TE, Axis, Const, Expr, Load, Reduce, Var, all_of, const, loads, maximum, minimum
-from minicc.te.expr import substitute, transform, walk
-from minicc.te.extents import same_shape
-from minicc.te.tensor import Compute, Extern, Placeholder, Scan, Scatter, Tensor
+from minicc.tensor.bounds import Bounds, Interval
+from minicc.tensor.expr import OF_TE, Axis, Const, Expr, Load, Reduce, Var, all_of, const, loads, maximum, minimum
+from minicc.tensor.expr import substitute, transform, walk
+from minicc.tensor.extents import same_shape
+from minicc.tensor.tensor import Compute, Extern, Placeholder, Scan, Scatter, Tensor
 from minicc.types import int64
 
 

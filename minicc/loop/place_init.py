@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from minicc.errors import LoopError, caret
 from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, Update, seq, substitute_vars, walk
-from minicc.te.expr import Binary, Const, Expr, Var, all_of, const, free_vars, loads
+from minicc.tensor.expr import Binary, Const, Expr, Var, all_of, const, free_vars, loads
 
 if TYPE_CHECKING:
     from minicc.loop.program import Program

@@ -23,9 +23,9 @@ from collections.abc import Collection
 
 import numpy as np
 
-from minicc.te.bounds import Bounds
-from minicc.te.evaluate import Array, evaluate_expr
-from minicc.te.expr import Binary, Cast, Const, Expr, Select, Unary, Var, binary, free_vars, walk
+from minicc.tensor.bounds import Bounds
+from minicc.tensor.evaluate import Array, evaluate_expr
+from minicc.tensor.expr import Binary, Cast, Const, Expr, Select, Unary, Var, binary, free_vars, walk
 from minicc.types import boolean
 
 MOST_POINTS = 1 << 18  # a few milliseconds

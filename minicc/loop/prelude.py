@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from minicc import types
-from minicc.te.foreign import Extern
-from minicc.te.intrinsics import INTRINSICS
+from minicc.tensor.foreign import Extern
+from minicc.tensor.intrinsics import INTRINSICS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

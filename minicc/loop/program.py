@@ -5,7 +5,7 @@ from __future__ import annotations
 from minicc.ir.node import Node, node
 from minicc.loop.ir import Buffer, Stmt
 from minicc.loop.python import to_python
-from minicc.te.expr import Expr
+from minicc.tensor.expr import Expr
 
 
 @node

@@ -29,8 +29,8 @@ from minicc.loop.ir import PARALLEL, SERIAL, THREAD_AXES, UNROLL, VECTORIZE, All
 from minicc.loop.ir import Prefetch, Seq, Stmt, Store, Update, walk
 from minicc.loop.place_init import place_init
 from minicc.loop.prelude import PRELUDE, RESERVED
-from minicc.te.expr import Binary, Call, Const, Expr, Printer, Unary, Var, const, free_vars, substitute
-from minicc.te.simplify import simplify
+from minicc.tensor.expr import Binary, Call, Const, Expr, Printer, Unary, Var, const, free_vars, substitute
+from minicc.tensor.simplify import simplify
 from minicc.types import DType, bfloat16, boolean, float16, float32, int64
 
 if TYPE_CHECKING:

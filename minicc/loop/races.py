@@ -11,7 +11,7 @@ has no solution, the accesses never meet in different iterations. It is exact fo
 digits of a number: `i_o*16 + i_i`, or `f//7` with `f%7`. For accesses whose conditions are given,
 short loops are looked at point by point where this proves nothing.
 
->>> from minicc.te.expr import Var
+>>> from minicc.tensor.expr import Var
 >>> from minicc.types import float32
 >>> i, j, C = Var("i"), Var("j"), Buffer("C", float32, (64,))
 >>> known = Bounds({i: (0, 3), j: (0, 15)})
@@ -31,10 +31,10 @@ from functools import cached_property
 from minicc.loop.ir import Buffer, For, Seq
 from minicc.loop.points import Place, meet
 from minicc.loop.ranges import DEPTH, least
-from minicc.te.bounds import Bounds, Interval
-from minicc.te.expr import Binary, Const, Expr, Var, binary, const, free_vars, loads, transform
-from minicc.te.linear import Linear, combine, linear
-from minicc.te.simplify import simplify
+from minicc.tensor.bounds import Bounds, Interval
+from minicc.tensor.expr import Binary, Const, Expr, Var, binary, const, free_vars, loads, transform
+from minicc.tensor.linear import Linear, combine, linear
+from minicc.tensor.simplify import simplify
 from minicc.types import int64
 
 

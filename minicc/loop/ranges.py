@@ -4,7 +4,7 @@ In: a program, or a loop and what is known around it. Out: the intervals of symb
 the loop variables in the body of the loop. What guards say is added by `te.bounds.assume`. `least`
 proves more of a sum than its interval says, for the verifier, which may take its time.
 
->>> from minicc.te.expr import Var
+>>> from minicc.tensor.expr import Var
 >>> from minicc.loop.ir import Seq
 >>> inside(For(Var("i"), 8, Seq(())), {})
 {i: (0, 7)}
@@ -18,10 +18,10 @@ from fractions import Fraction
 
 from minicc.loop.ir import For
 from minicc.loop.program import Program
-from minicc.te.bounds import Bounds, Interval, assume, bounds, quotient_of
-from minicc.te.expr import Binary, Const, Expr, Var, binary, const, free_vars
-from minicc.te.linear import Linear, combine
-from minicc.te.simplify import simplify
+from minicc.tensor.bounds import Bounds, Interval, assume, bounds, quotient_of
+from minicc.tensor.expr import Binary, Const, Expr, Var, binary, const, free_vars
+from minicc.tensor.linear import Linear, combine
+from minicc.tensor.simplify import simplify
 
 Ranges = dict[Expr, Interval]
 

@@ -16,7 +16,7 @@ from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Stmt, Store, Update, expressions, rewrite, seq
 from minicc.loop.ir import walk
 from minicc.loop.program import Program
-from minicc.te.expr import loads
+from minicc.tensor.expr import loads
 
 
 def remove_unread(program: Program) -> Program:

@@ -4,7 +4,7 @@ In: a sum that must not be negative, and what is known at its place. Out: a cond
 under which it is not, whatever the loops do. `B[i]` in a loop over `n`, where `B` has `m` elements,
 needs `0 <= m - 1 - i`, and so `n <= m`. A program states such conditions, and every call checks them.
 
->>> from minicc.te.bounds import assume
+>>> from minicc.tensor.bounds import assume
 >>> i, n, m = Var("i"), Var("n"), Var("m")
 >>> known = Bounds(assume(i < n, {i: (0, 1 << 40), n: (0, 1 << 40), m: (0, 1 << 40)}))
 >>> condition(known, known.form(m - 1 - i), frozenset([n, m]))
@@ -18,10 +18,10 @@ from fractions import Fraction
 from functools import partial
 
 from minicc.loop.ranges import LARGEST, least
-from minicc.te.bounds import Bounds
-from minicc.te.expr import Binary, Const, Expr, Var, all_of, any_of, binary, const, free_vars, loads
-from minicc.te.linear import Linear, combine, from_linear, linear
-from minicc.te.simplify import simplify
+from minicc.tensor.bounds import Bounds
+from minicc.tensor.expr import Binary, Const, Expr, Var, all_of, any_of, binary, const, free_vars, loads
+from minicc.tensor.linear import Linear, combine, from_linear, linear
+from minicc.tensor.simplify import simplify
 from minicc.types import boolean
 
 STEPS = 8  # variables that are taken out of a sum, one after the other: a bound on the work

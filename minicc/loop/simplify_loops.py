@@ -17,10 +17,10 @@ from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, ExternCal
 from minicc.loop.ir import Update, expressions, map_bodies, map_expressions, seq, substitute_vars, walk
 from minicc.loop.program import Program
 from minicc.loop.ranges import Ranges, inside, sizes
-from minicc.te.bounds import assume
-from minicc.te.expr import Const, Expr, Load, const
-from minicc.te.expr import walk as walk_expr
-from minicc.te.simplify import simplify
+from minicc.tensor.bounds import assume
+from minicc.tensor.expr import Const, Expr, Load, const
+from minicc.tensor.expr import walk as walk_expr
+from minicc.tensor.simplify import simplify
 
 DROPPED = (SERIAL, PARALLEL, VECTORIZE, UNROLL)  # a thread axis says how the kernel is launched, and stays
 

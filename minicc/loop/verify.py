@@ -28,9 +28,9 @@ from minicc.loop.program import Program
 from minicc.loop.races import Access, meeting
 from minicc.loop.ranges import Ranges, inside, least, size_vars, sizes, within
 from minicc.loop.requirements import FALSE, condition
-from minicc.te.bounds import Bounds, assume
-from minicc.te.expr import Binary, Const, Expr, Load, Reduce, Select, Var, all_of, any_of, binary, children, const
-from minicc.te.expr import free_vars, unary
+from minicc.tensor.bounds import Bounds, assume
+from minicc.tensor.expr import Binary, Const, Expr, Load, Reduce, Select, Var, all_of, any_of, binary, children, const
+from minicc.tensor.expr import free_vars, unary
 from minicc.types import boolean, int64
 
 _KINDS = (SERIAL, PARALLEL, VECTORIZE, UNROLL, *THREAD_AXES)

@@ -19,7 +19,7 @@ from itertools import repeat
 from minicc.ir.node import postorder, replace
 from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Stmt, Store, Update, map_bodies, summand, walk
 from minicc.loop.program import Program
-from minicc.te.expr import Binary, Call, Cast, Const, Expr, Load, binary, cast, children, const, rebuild
+from minicc.tensor.expr import Binary, Call, Cast, Const, Expr, Load, binary, cast, children, const, rebuild
 from minicc.types import DType, bfloat16, boolean, float16, float32, int8, uint8
 
 NARROW = (float16, bfloat16)

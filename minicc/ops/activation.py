@@ -17,7 +17,7 @@ import numpy as np
 
 from minicc.ops.base import Array, Draw, Example, Kind, like, operator
 from minicc.ops.elementwise import NUMERIC, SIGNED, Elementwise, Erf, widened
-from minicc.te.expr import Expr, call, cast, maximum, minimum, select
+from minicc.tensor.expr import Expr, call, cast, maximum, minimum, select
 from minicc.types import TensorType, broadcast, float64
 
 

@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ir.node import node
 from minicc.ops.base import Array, Draw, Example, Operator, axis_of, operator, type_of
 from minicc.ops.elementwise import NUMERIC, widened
 from minicc.ops.reduction import reduce, reduced
-from minicc.te.expr import Expr, select
+from minicc.tensor.expr import Expr, select
 from minicc.types import TensorType, int64
 
 

@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, like, operator
 from minicc.ops.elementwise import INTEGER, NUMERIC, Binary, Elementwise
-from minicc.te.expr import Const, Expr, binary, call, cast, const, maximum, minimum, select
-from minicc.te.functions import integer_power
+from minicc.tensor.expr import Const, Expr, binary, call, cast, const, maximum, minimum, select
+from minicc.tensor.functions import integer_power
 from minicc.types import DType, TensorType, float64
 
 

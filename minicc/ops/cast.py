@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, dtype_of, operator
 from minicc.ops.elementwise import ANY, Elementwise
-from minicc.te.expr import Expr, cast
+from minicc.tensor.expr import Expr, cast
 from minicc.types import DType, TensorType, boolean
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from minicc.ops.base import Array, Draw, Example, Kind, like, operator
 from minicc.ops.elementwise import ANY, Binary, Elementwise, widened
-from minicc.te.expr import Expr, binary, call, select
+from minicc.tensor.expr import Expr, binary, call, select
 from minicc.types import DType, TensorType, boolean
 
 

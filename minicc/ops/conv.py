@@ -18,12 +18,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator, same_dim, type_of
 from minicc.ops.elementwise import accumulator
 from minicc.ops.padding import Pad, padded_with
 from minicc.ops.window import AUTO_PADS, LETTERS, LONGEST, Sliding, Window, longest, views
-from minicc.te.expr import Expr, all_of, cast, const, select
+from minicc.tensor.expr import Expr, all_of, cast, const, select
 from minicc.types import DType, TensorType
 
 

@@ -17,10 +17,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, Operand, axis_of, number, operator, type_of
 from minicc.ops.elementwise import NUMERIC, Widening, widened
-from minicc.te.expr import Expr, cast, const, select
+from minicc.tensor.expr import Expr, cast, const, select
 from minicc.types import TensorType
 
 

@@ -18,11 +18,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, Kind, like, operator, same_dim, type_of
 from minicc.ops.elementwise import NUMERIC, Widening, at, widened
 from minicc.ops.matmul import rounded
-from minicc.te.expr import Expr
+from minicc.tensor.expr import Expr
 from minicc.types import TensorType, broadcast
 
 Labels = tuple[str, ...]  # one for each axis: a letter, or "e0", "e1", ... for the axes of "..."

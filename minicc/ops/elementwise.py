@@ -18,10 +18,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, dtype_of, like, operator
-from minicc.te.expr import Const, Expr, binary, call, cast, const, select
-from minicc.te.intrinsics import INTRINSICS
+from minicc.tensor.expr import Const, Expr, binary, call, cast, const, select
+from minicc.tensor.intrinsics import INTRINSICS
 from minicc.types import DType, TensorType, broadcast, float32
 
 NUMERIC = ("float", "int", "uint")

@@ -18,10 +18,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ir.node import replace
 from minicc.ops.base import OPERAND, Array, Draw, Example, Kind, Operand, Operator, ints, number, operator
-from minicc.te.expr import cast, const
+from minicc.tensor.expr import cast, const
 from minicc.types import DType, TensorType, float32, float64, int64
 
 

@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ops.base import OPERAND, Array, Draw, Example, Kind, Operand, Operator, axis_of, number, operator, same_dim
 from minicc.ops.base import type_of
 from minicc.ops.generate import filled
-from minicc.te.expr import Expr, cast, maximum, minimum, select
+from minicc.tensor.expr import Expr, cast, maximum, minimum, select
 from minicc.types import DType, TensorType, int32, int64
 
 

@@ -14,13 +14,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ops.arithmetic import Add, Mul
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, dtype_of, like, operator, same_dim
 from minicc.ops.cast import Cast
 from minicc.ops.elementwise import NUMERIC, Widening, accumulator, at, widened
 from minicc.ops.movement import Transpose
-from minicc.te.expr import Expr, cast
+from minicc.tensor.expr import Expr, cast
 from minicc.types import DType, TensorType, broadcast
 
 

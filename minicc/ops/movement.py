@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ops.base import (
     OPERAND,
     Array,
@@ -35,7 +35,7 @@ from minicc.ops.base import (
 )  # fmt: skip
 from minicc.ops.generate import filled
 from minicc.ops.shape import Reshape, axes_of
-from minicc.te.expr import Expr, const, select
+from minicc.tensor.expr import Expr, const, select
 from minicc.types import TensorType
 
 

@@ -17,11 +17,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, axis_of, like, operator, same_dim, type_of
 from minicc.ops.elementwise import Widening, accumulator, at, widened
 from minicc.ops.reduction import Place, ReduceL1, ReduceL2, ReduceMean, reduce
-from minicc.te.expr import Expr, call, cast, const, select
+from minicc.tensor.expr import Expr, call, cast, const, select
 from minicc.types import TensorType, broadcast, float64
 
 Axes = tuple[int, ...]

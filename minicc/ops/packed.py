@@ -20,12 +20,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator, type_of
 from minicc.ops.conv import Conv, draw_sliding, reduce_axes, result_names
 from minicc.ops.matmul import MatMul
 from minicc.ops.padding import padded_with
-from minicc.te.expr import Expr
+from minicc.tensor.expr import Expr
 from minicc.types import TensorType, broadcast, float32
 
 

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ops.base import OPERAND, Array, Draw, Example, Kind, Operand, Operator, ints, number, operator, type_of
 from minicc.ops.generate import filled
 from minicc.ops.shape import axes_of
-from minicc.te.expr import Expr, all_of, const, maximum, minimum, select
+from minicc.tensor.expr import Expr, all_of, const, maximum, minimum, select
 from minicc.types import TensorType
 
 MODES = ("constant", "reflect", "edge", "wrap")

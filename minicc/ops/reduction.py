@@ -20,11 +20,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ir.node import node
 from minicc.ops.base import Array, Draw, Example, Kind, Operand, axis_of, dtype_of, like, operator, type_of
 from minicc.ops.elementwise import NUMERIC, Abs, Widening, accumulator, widened
-from minicc.te.expr import Expr, binary, call, cast, const, select
+from minicc.tensor.expr import Expr, binary, call, cast, const, select
 from minicc.types import TensorType, boolean, float64, int64, uint8
 
 Place = Callable[[Sequence[Any]], Expr]  # from the indices of a result to the element there

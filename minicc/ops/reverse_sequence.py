@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator, same_dim
 from minicc.ops.indexing import check_indices
-from minicc.te.expr import Expr, cast, maximum, minimum, select
+from minicc.tensor.expr import Expr, cast, maximum, minimum, select
 from minicc.types import TensorType, int64
 
 

@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, axis_of, operator, same_dim
 from minicc.ops.indexing import check_indices, draw_indices, from_front, relax_from_front
-from minicc.te.expr import Expr
+from minicc.tensor.expr import Expr
 from minicc.types import TensorType, int64
 
 RELAX_REDUCTIONS = {"none": "update", "add": "add", "mul": "mul", "max": "max", "min": "min"}

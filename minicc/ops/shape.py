@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ops.base import (
     OPERAND,
     Array,
@@ -33,7 +33,7 @@ from minicc.ops.base import (
     type_of,
 )  # fmt: skip
 from minicc.ops.generate import filled
-from minicc.te.expr import Expr, const, select
+from minicc.tensor.expr import Expr, const, select
 from minicc.types import Symbol, TensorType, Unbound, broadcast, int64
 
 

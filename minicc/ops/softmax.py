@@ -15,13 +15,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ir.node import node
 from minicc.ops.argreduce import ArgMax
 from minicc.ops.base import Array, Draw, Example, Kind, axis_of, operator, type_of
 from minicc.ops.elementwise import Widening, widened
 from minicc.ops.reduction import reduce
-from minicc.te.expr import Expr, call, cast, const, select
+from minicc.tensor.expr import Expr, call, cast, const, select
 from minicc.types import TensorType
 
 

@@ -19,12 +19,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc import te
+from minicc import tensor as te
 from minicc.ops.base import OPERAND, Array, Draw, Example, Kind, Operand, Operator, axis_of, number, operator, type_of
 from minicc.ops.elementwise import accumulator
 from minicc.ops.generate import filled
 from minicc.ops.indexing import GatherElements
-from minicc.te.expr import Expr, any_of, binary, call, cast, const, maximum, minimum, select, unary
+from minicc.tensor.expr import Expr, any_of, binary, call, cast, const, maximum, minimum, select, unary
 from minicc.types import TensorType, boolean, int8, int32, int64, uint64
 
 SELECTED = 8  # times log2(n): as many places are selected one by one, in vectors; for more of them a sort is faster

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from minicc.ops.base import Array
-from minicc.te.expr import Expr, maximum, minimum
+from minicc.tensor.expr import Expr, maximum, minimum
 
 AUTO_PADS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
 LETTERS = {1: "w", 2: "hw", 3: "dhw"}  # names of the spatial axes, by their number

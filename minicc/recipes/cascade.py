@@ -30,7 +30,7 @@ from minicc.loop.ir import Update
 from minicc.recipes.structure import Nest, is_alone, nests
 from minicc.schedule import Schedule
 from minicc.schedule.rfactor import Rfactor
-from minicc.te.expr import Binary, Load, Select
+from minicc.tensor.expr import Binary, Load, Select
 
 MOST = 64  # terms that one accumulator adds up
 SHORT = 32  # so many are added up one by one

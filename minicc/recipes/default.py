@@ -23,7 +23,7 @@ from minicc.schedule.partition_loop import PartitionLoop
 from minicc.schedule.rfactor import Rfactor
 from minicc.schedule.step import Illegal
 from minicc.target import Target
-from minicc.te.expr import Expr, Var, loads
+from minicc.tensor.expr import Expr, Var, loads
 from minicc.types import float32
 
 PARALLEL_WORK = 20_000  # iterations under which starting threads costs more than it saves

@@ -30,12 +30,12 @@ s.parallel("j_o_o")
 
 from __future__ import annotations
 
-from minicc import te
+from minicc import tensor as te
 from minicc.loop.lower import lower
 from minicc.loop.program import Program
 from minicc.schedule import Schedule
 from minicc.target import Target
-from minicc.te.expr import Expr
+from minicc.tensor.expr import Expr
 from minicc.types import float32
 
 FEW_ROWS = 4  # below, every element of B is used too seldom to be packed

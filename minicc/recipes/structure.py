@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from minicc.loop.ir import Buffer, For, Stmt, Store, Update, bodies
 from minicc.loop.program import Program
-from minicc.te.expr import Binary, Call, Cast, Const, Expr, Load, Select, Unary, Var, loads, walk
+from minicc.tensor.expr import Binary, Call, Cast, Const, Expr, Load, Select, Unary, Var, loads, walk
 
 WHOLE = 1 << 62  # longer than any loop
 

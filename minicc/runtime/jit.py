@@ -23,7 +23,7 @@ from minicc.errors import CodegenError, TargetError
 from minicc.runtime import threads
 from minicc.runtime.half import CONVERSIONS
 from minicc.target import Target
-from minicc.te.intrinsics import INTRINSICS
+from minicc.tensor.intrinsics import INTRINSICS
 
 SPEED_LEVEL = 2
 LIBRARIES = 16  # that one session links

@@ -19,7 +19,7 @@ from minicc.loop.program import Program
 from minicc.runtime.assemble import KernelCall, Values, assemble
 from minicc.runtime.executable import Executable, Port
 from minicc.target import Target
-from minicc.te.expr import Expr, Var, const
+from minicc.tensor.expr import Expr, Var, const
 from minicc.types import float32
 
 CHAINS = 10  # more than latency x issue width (4 x 2), fewer than the smallest register file

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import ScheduleError
-from minicc.te.arguments import checked
+from minicc.tensor.arguments import checked
 
 WORDS = {"int": "an integer", "str": "a name", "None": "None"}  # of the kinds that fields of steps have
 

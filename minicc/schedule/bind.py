@@ -32,7 +32,7 @@ from minicc.loop.program import Program
 from minicc.schedule.nest import graft, loops_around, targets
 from minicc.schedule.parallel import check_independent, serial_loop
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Var
+from minicc.tensor.expr import Var
 from minicc.types import float32
 
 

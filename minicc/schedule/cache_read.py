@@ -34,7 +34,7 @@ from minicc.schedule.nest import all_reads, allocations, fresh, get_buffer, graf
 from minicc.schedule.nest import rename_buffers, targets, writes
 from minicc.schedule.set_scope import check_scope
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Expr, Load, Var, transform
+from minicc.tensor.expr import Expr, Load, Var, transform
 from minicc.types import float32
 
 

@@ -35,7 +35,7 @@ from minicc.loop.program import Program
 from minicc.schedule.nest import allocations, buffers_of, fresh, get_buffer, graft, path_to, rename_buffers, writes
 from minicc.schedule.set_scope import check_scope
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Expr, Var, const
+from minicc.tensor.expr import Expr, Var, const
 from minicc.types import float32
 
 

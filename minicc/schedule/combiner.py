@@ -7,12 +7,12 @@ associative, on samples. So `C[i] + A[i, k]*2` gives `left + right`, and a step 
 form gives None. A step that keeps its accumulators where a condition fails combines as where it holds.
 
 >>> from minicc.loop.ir import Buffer
->>> from minicc.te.expr import const
+>>> from minicc.tensor.expr import const
 >>> from minicc.types import float32
 >>> C, A, i, k = Buffer("C", float32, (4,)), Buffer("A", float32, (4, 8)), Var("i"), Var("k")
 >>> combiner_of(Update((C,), (i,), (C[i] + A[i, k] * 2.0,), (const(0.0, float32),), (k,))).result
 (left_0 + right_0,)
->>> from minicc.te.expr import select
+>>> from minicc.tensor.expr import select
 >>> combiner_of(Update((C,), (i,), (select(k < 5, C[i] + A[i, k], C[i]),), (const(0.0, float32),), (k,))).result
 (left_0 + right_0,)
 >>> combiner_of(Update((C,), (i,), (C[i] * 2.0 + A[i, k],), (const(0.0, float32),), (k,)))
@@ -30,9 +30,9 @@ import numpy as np
 from minicc.loop.ir import Update
 from minicc.loop.prelude import PRELUDE
 from minicc.loop.python import PythonPrinter
-from minicc.te.expr import Binary, Combiner, Const, Expr, Load, Select, Var, children, free_vars, loads, rebuild
-from minicc.te.expr import transform
-from minicc.te.linear import linear
+from minicc.tensor.expr import Binary, Combiner, Const, Expr, Load, Select, Var, children, free_vars, loads, rebuild
+from minicc.tensor.expr import transform
+from minicc.tensor.linear import linear
 from minicc.types import DType, boolean, int64
 
 MOST_TRIES = 1000  # assignments of parts to components

@@ -47,9 +47,9 @@ from minicc.schedule.region import box
 from minicc.schedule.set_scope import check_scope
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tidy import ranges_of
-from minicc.te.bounds import assume
-from minicc.te.expr import Const, Expr, Var, const, free_vars, maximum, minimum
-from minicc.te.simplify import Simplifier
+from minicc.tensor.bounds import assume
+from minicc.tensor.expr import Const, Expr, Var, const, free_vars, maximum, minimum
+from minicc.tensor.simplify import Simplifier
 from minicc.types import float32
 
 LOCAL_ELEMENTS = 1024  # the largest box that is local by default

@@ -31,8 +31,8 @@ from minicc.loop.ir import summand, walk
 from minicc.loop.program import Program
 from minicc.schedule.nest import allocations, get_alloc, graft, in_order, loops_around, path_to, reads, targets, writes
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Const, Expr, Load, Var, const, loads, substitute, transform
-from minicc.te.rounding import heads, marked
+from minicc.tensor.expr import Const, Expr, Load, Var, const, loads, substitute, transform
+from minicc.tensor.rounding import heads, marked
 from minicc.types import float32
 
 

@@ -38,7 +38,7 @@ from minicc.loop.program import Program
 from minicc.schedule.nest import all_reads, allocations, fresh, get_alloc, graft, in_order, loops_around, map_accesses
 from minicc.schedule.nest import path_to, reads, targets, writes
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Expr, Var, free_vars
+from minicc.tensor.expr import Expr, Var, free_vars
 from minicc.types import float32
 
 

@@ -37,7 +37,7 @@ from minicc.schedule.dependence import dependences
 from minicc.schedule.nest import buffers_of, get_buffer, get_loop, graft, loops_around, path_to, targets, writes
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tidy import ranges_of
-from minicc.te.expr import Var, const, loads
+from minicc.tensor.expr import Var, const, loads
 from minicc.types import float32
 
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 from minicc.loop.ir import Alloc, Buffer, For, Stmt, Store, Update, walk
 from minicc.schedule.nest import in_order, reads, targets
-from minicc.te.bounds import Bounds, Interval
-from minicc.te.expr import Binary, Const, Expr, Var, free_vars, loads
-from minicc.te.linear import Linear
+from minicc.tensor.bounds import Bounds, Interval
+from minicc.tensor.expr import Binary, Const, Expr, Var, free_vars, loads
+from minicc.tensor.linear import Linear
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from minicc.loop.ir import SERIAL, Alloc, Buffer, For, Store, rewrite, seq
 from minicc.loop.program import Program
 from minicc.schedule.nest import allocations, get_alloc, graft, loops_around, map_accesses
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Var
+from minicc.tensor.expr import Var
 from minicc.types import float32
 
 

@@ -25,7 +25,7 @@ from minicc.loop.ir import SERIAL, Buffer, For, If, Store, Update, loops, substi
 from minicc.loop.program import Program
 from minicc.schedule.nest import fresh, get_loop, graft
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Expr, Var
+from minicc.tensor.expr import Expr, Var
 from minicc.types import float32
 
 

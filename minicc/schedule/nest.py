@@ -16,8 +16,8 @@ from minicc.loop.ir import substitute_vars as substitute_vars
 from minicc.loop.program import Program
 from minicc.loop.python import RESERVED
 from minicc.schedule.step import Illegal
-from minicc.te.expr import Expr, Load, Var, free_vars, transform
-from minicc.te.expr import loads as loads_of
+from minicc.tensor.expr import Expr, Load, Var, free_vars, transform
+from minicc.tensor.expr import loads as loads_of
 
 Write = Store | Update
 

@@ -46,7 +46,7 @@ from minicc.loop.program import Program
 from minicc.schedule.decompose_reduction import only_reduction
 from minicc.schedule.nest import buffers_of, fresh, graft, path_to
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Binary, Cast, Const, Expr, Load, Var, all_of, const, select, transform
+from minicc.tensor.expr import Binary, Cast, Const, Expr, Load, Var, all_of, const, select, transform
 from minicc.types import float32
 
 TILES = (4, 16)  # what moves tries

@@ -18,6 +18,7 @@ for i in parallel(4):
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -30,7 +31,7 @@ from minicc.schedule.nest import get_loop, graft, loops_around
 from minicc.schedule.rfactor import Rfactor
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tidy import ranges_of
-from minicc.te.expr import Var
+from minicc.tensor.expr import Var
 from minicc.types import float32
 
 
@@ -78,15 +79,15 @@ def check_independent(program: Program, loop: For) -> None:
             raise Illegal(
                 f"{s.buffers[0].name} is reduced over loop {loop.name}",
                 loop.name,
-                lambda name=s.buffers[0].name: _way_of_reduction(program, name, loop.name),
-            )  # type: ignore[misc]
+                partial(_way_of_reduction, program, s.buffers[0].name, loop.name),
+            )
     moving = [loop.var] if loop.extent != 1 else []  # one iteration depends on no other
     for found in dependences(loop.body, moving, ranges_of(program), reductions_commute=False):
         raise Illegal(
             f"the iterations of loop {loop.name} depend on each other: {found}",
             loop.name,
-            lambda found=found: _way(program, loop, found),
-        )  # type: ignore[misc]
+            partial(_way, program, loop, found),
+        )
 
 
 def _way_of_reduction(program: Program, buffer: str, loop: str) -> str:

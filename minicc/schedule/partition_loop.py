@@ -52,12 +52,12 @@ from minicc.schedule.parallel import serial_loop
 from minicc.schedule.split import continued
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tidy import ranges_of, tidy
-from minicc.te.bounds import Bounds
-from minicc.te.expr import COMPARISONS, Binary, Expr, Select, Unary, Var, all_of, binary, const, free_vars, loads
-from minicc.te.expr import maximum, minimum, select, transform
-from minicc.te.expr import walk as walk_expr
-from minicc.te.linear import Linear, combine, from_linear
-from minicc.te.simplify import simplify
+from minicc.tensor.bounds import Bounds
+from minicc.tensor.expr import COMPARISONS, Binary, Expr, Select, Unary, Var, all_of, binary, const, free_vars, loads
+from minicc.tensor.expr import maximum, minimum, select, transform
+from minicc.tensor.expr import walk as walk_expr
+from minicc.tensor.linear import Linear, combine, from_linear
+from minicc.tensor.simplify import simplify
 from minicc.types import boolean, float32, int64
 
 

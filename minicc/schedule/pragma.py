@@ -25,7 +25,7 @@ from minicc.loop.ir import Buffer, For, Store, loops
 from minicc.loop.program import Program
 from minicc.schedule.nest import get_loop, graft
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Var
+from minicc.tensor.expr import Var
 from minicc.types import float32
 
 

@@ -31,7 +31,7 @@ from minicc.loop.ir import VECTORIZE, Alloc, Buffer, For, Prefetch, Stmt, Store,
 from minicc.loop.program import Program
 from minicc.schedule.nest import all_reads, get_loop, graft, loops_around
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Expr, Load, Var, const, free_vars, loads, substitute
+from minicc.tensor.expr import Expr, Load, Var, const, free_vars, loads, substitute
 from minicc.types import float32
 
 

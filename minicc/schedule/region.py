@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minicc.loop.ranges import least
-from minicc.te.bounds import Interval
-from minicc.te.expr import Binary, Const, Expr, Load, Var, binary, const, free_vars, loads
-from minicc.te.linear import combine, is_linear, linear
-from minicc.te.simplify import Simplifier
+from minicc.tensor.bounds import Interval
+from minicc.tensor.expr import Binary, Const, Expr, Load, Var, binary, const, free_vars, loads
+from minicc.tensor.linear import combine, is_linear, linear
+from minicc.tensor.simplify import Simplifier
 
 Span = tuple[Expr, int]  # a start, and by how much values may exceed it
 

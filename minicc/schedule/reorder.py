@@ -35,7 +35,7 @@ from minicc.schedule.dependence import dependences
 from minicc.schedule.nest import get_loop, graft, path_to, targets, writes
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tidy import ranges_of
-from minicc.te.expr import Expr, Var, const, free_vars, loads
+from minicc.tensor.expr import Expr, Var, const, free_vars, loads
 from minicc.types import float32
 
 
@@ -83,19 +83,19 @@ class Reorder(Step):
             if path[-1] not in longest:
                 around = ", ".join(s.name for s in longest if isinstance(s, For))
                 raise Illegal(
-                    f"loop {name} does not enclose loop {longest[-1].name}",
+                    f"loop {name} does not enclose loop {longest[-1].name}",  # type: ignore[attr-defined]
                     name,
                     f"loops of one nest, such as {around}",
-                )  # type: ignore[attr-defined]
+                )
         start = min(len(path) for path in paths.values()) - 1
         band = longest[start:]
         for s in band:
             if not isinstance(s, (For, If, Alloc)):
                 raise Illegal(
                     f"the loops {', '.join(self.order)} are not perfectly nested: statements stand between them",
-                    longest[-1].name,
+                    longest[-1].name,  # type: ignore[attr-defined]
                     "reorder loops that have nothing but loops between them",
-                )  # type: ignore[attr-defined]
+                )
         last = band[-1]
         assert isinstance(last, For)
         return band, last.body

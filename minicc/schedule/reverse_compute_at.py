@@ -41,8 +41,8 @@ from minicc.schedule.nest import Write, all_reads, allocations, buffers_of, get_
 from minicc.schedule.nest import map_accesses, path_to, targets, writes
 from minicc.schedule.parallel import check_independent
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Const, Expr, Var, const, free_vars, loads
-from minicc.te.linear import from_linear, linear
+from minicc.tensor.expr import Const, Expr, Var, const, free_vars, loads
+from minicc.tensor.linear import from_linear, linear
 from minicc.types import float32
 
 BOX = "split by factors that divide, and choose a loop outside of the parts"

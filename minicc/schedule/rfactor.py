@@ -47,7 +47,7 @@ from minicc.schedule.combiner import combiner_of
 from minicc.schedule.decompose_reduction import only_reduction
 from minicc.schedule.nest import all_reads, buffers_of, fresh, get_loop, graft, path_to, writes
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Combiner, Expr, Load, Var, all_of, const, free_vars, select, substitute, transform
+from minicc.tensor.expr import Combiner, Expr, Load, Var, all_of, const, free_vars, select, substitute, transform
 from minicc.types import float32
 
 

@@ -31,7 +31,7 @@ from minicc.loop.ir import SCOPES, Alloc, Buffer, For, Store, seq
 from minicc.loop.program import Program
 from minicc.schedule.nest import allocations, get_alloc, graft, rename_buffers
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Var
+from minicc.tensor.expr import Var
 from minicc.types import float32
 
 

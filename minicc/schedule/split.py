@@ -32,7 +32,7 @@ from minicc.loop.ir import seq, substitute_vars
 from minicc.loop.program import Program
 from minicc.schedule.nest import duplicate, fresh, get_loop, graft
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Expr, Var, free_vars
+from minicc.tensor.expr import Expr, Var, free_vars
 from minicc.types import float32
 
 FACTORS = (2, 3, 4, 8, 16, 32, 64)  # what moves tries

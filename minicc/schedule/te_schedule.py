@@ -32,9 +32,9 @@ from minicc.schedule.arguments import Face
 from minicc.schedule.nest import buffers_of, writes
 from minicc.schedule.schedule import STEPS, Schedule, Trace
 from minicc.schedule.step import Step
-from minicc.te.expr import Axis, Const, Expr, Var, const, substitute
-from minicc.te.simplify import simplify
-from minicc.te.tensor import Compute, Operation, Placeholder, Scan, Tensor
+from minicc.tensor.expr import Axis, Const, Expr, Var, const, substitute
+from minicc.tensor.simplify import simplify
+from minicc.tensor.tensor import Compute, Operation, Placeholder, Scan, Tensor
 from minicc.types import int64
 
 

@@ -33,7 +33,7 @@ from minicc.loop.python import run_python
 from minicc.loop.verify import verify
 from minicc.schedule.combiner import combiner_of
 from minicc.schedule.nest import all_reads, targets, writes
-from minicc.te.expr import Combiner, Expr, Var, const
+from minicc.tensor.expr import Combiner, Expr, Var, const
 from minicc.types import float32
 
 TRIALS = 3  # random inputs on which a declaration compares both programs

@@ -44,9 +44,9 @@ from minicc.schedule.nest import duplicate, get_loop, graft, loops_around, map_a
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tensor_intrinsic import TENSOR_INTRINSICS, TensorIntrinsic
 from minicc.schedule.tidy import ranges_of
-from minicc.te.bounds import Bounds, assume
-from minicc.te.expr import COMMUTATIVE, Binary, Const, Expr, Load, Var, children, const, free_vars, substitute
-from minicc.te.linear import combine, from_linear, linear
+from minicc.tensor.bounds import Bounds, assume
+from minicc.tensor.expr import COMMUTATIVE, Binary, Const, Expr, Load, Var, children, const, free_vars, substitute
+from minicc.tensor.linear import combine, from_linear, linear
 from minicc.types import float32
 
 Indices = tuple[Expr, ...]

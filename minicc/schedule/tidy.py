@@ -15,9 +15,9 @@ from minicc.loop.ir import Alloc, Buffer, For, If, Prefetch, Seq, Stmt, bodies, 
 from minicc.loop.ir import map_expressions, seq, walk
 from minicc.loop.program import Program
 from minicc.loop.ranges import Ranges, inside, sizes
-from minicc.te.bounds import Interval, assume
-from minicc.te.expr import Const, Expr, Var, free_vars
-from minicc.te.simplify import Simplifier, simplify
+from minicc.tensor.bounds import Interval, assume
+from minicc.tensor.expr import Const, Expr, Var, free_vars
+from minicc.tensor.simplify import Simplifier, simplify
 
 
 def ranges_of(program: Program) -> Ranges:

@@ -40,7 +40,7 @@ from minicc.loop.ir import Alloc, Buffer, For, Store, Update, seq, walk
 from minicc.loop.program import Program
 from minicc.schedule.nest import allocations, get_alloc, graft, map_accesses
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Expr, Var
+from minicc.tensor.expr import Expr, Var
 from minicc.types import float32
 
 TILES = (4, 16)  # what moves tries

@@ -26,7 +26,7 @@ from minicc.loop.program import Program
 from minicc.schedule.nest import graft
 from minicc.schedule.parallel import serial_loop
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Var
+from minicc.tensor.expr import Var
 from minicc.types import float32
 
 MOST_COPIES = 16  # what moves tries; more is legal

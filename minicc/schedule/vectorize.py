@@ -27,7 +27,7 @@ from minicc.loop.program import Program
 from minicc.schedule.nest import graft, loops_around
 from minicc.schedule.parallel import check_independent, serial_loop
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.te.expr import Var
+from minicc.tensor.expr import Var
 from minicc.types import float32
 
 MOST_LANES = 64  # what moves tries; more is legal

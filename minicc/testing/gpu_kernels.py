@@ -17,7 +17,7 @@ from minicc import te
 from minicc.errors import ScheduleError
 from minicc.loop.program import Program
 from minicc.schedule.te_schedule import Stage, TeSchedule, create_schedule, thread_axis
-from minicc.te.expr import maximum
+from minicc.tensor.expr import maximum
 
 BLOCK_X, BLOCK_Y, BLOCK_Z = (thread_axis(f"blockIdx.{axis}") for axis in "xyz")
 THREAD_X, THREAD_Y = (thread_axis(f"threadIdx.{axis}") for axis in "xy")

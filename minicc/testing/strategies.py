@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from minicc.loop.program import Program
 from minicc.ops.base import Array, Operator
 from minicc.schedule import STEPS, Schedule, Trace
-from minicc.te.expr import COMPARISONS, LOGICAL, Expr, binary, cast, const, select, unary
+from minicc.tensor.expr import COMPARISONS, LOGICAL, Expr, binary, cast, const, select, unary
 from minicc.testing.draws import DTYPES, Example, RandomDraw, graph_from, operator_from
 from minicc.types import DType, TensorType, boolean, int64
 

@@ -21,8 +21,8 @@ import numpy as np
 from minicc import te
 from minicc.loop.lower import lower
 from minicc.loop.program import Program
-from minicc.te.expr import maximum, select
-from minicc.te.tensor import Tensor, scatter
+from minicc.tensor.expr import maximum, select
+from minicc.tensor.tensor import Tensor, scatter
 from minicc.types import int32, int64
 
 Array = np.ndarray[Any, np.dtype[Any]]

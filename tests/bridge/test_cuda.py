@@ -13,12 +13,13 @@ from typer.testing import CliRunner
 import minicc
 from benchmarks.models import MODELS, sample_inputs
 from minicc import frontend, ops, te
-from minicc.bridge import _tvm, nvcc
-from minicc.bridge.bundle import Number, load
+from minicc.bridge import _tvm
+from minicc.device import nvcc
+from minicc.device.bundle import Number, load
 from minicc.bridge.cuda import bundle_of_graph, bundle_of_program, fused, scheduled, with_binaries
-from minicc.bridge.device import Emulated, Session, replay
+from minicc.device.session import Emulated, Session, replay
 from minicc.bridge.device_code import cuda_target
-from minicc.bridge.nvcc import ARCHITECTURES, cubin, known_architectures, ptx
+from minicc.device.nvcc import ARCHITECTURES, cubin, known_architectures, ptx
 from minicc.cli import app
 from minicc.cli.device import prepared
 from minicc.errors import BridgeError, ConfigError

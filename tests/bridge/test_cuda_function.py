@@ -11,8 +11,8 @@ import pytest
 import minicc
 from minicc import te
 from minicc.bridge import function
-from minicc.bridge.cuda_device import CudaBindings, Cupy
-from minicc.bridge.device import Emulated
+from minicc.device.cuda_device import CudaBindings, Cupy
+from minicc.device.session import Emulated
 from minicc.errors import BridgeError, CodegenError, RunError
 
 BLOCK, THREAD = te.thread_axis("blockIdx.x"), te.thread_axis("threadIdx.x")

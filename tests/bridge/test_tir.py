@@ -16,8 +16,8 @@ from minicc.errors import BridgeError, RunError
 from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, Buffer, For, If, Prefetch, Store, seq
 from minicc.loop.program import Program
 from minicc.loop.python import run_python
-from minicc.te.expr import COMPARISONS, Var, binary, call, const
-from minicc.te.intrinsics import INTRINSICS
+from minicc.tensor.expr import COMPARISONS, Var, binary, call, const
+from minicc.tensor.intrinsics import INTRINSICS
 from minicc.testing.gpu_kernels import KERNELS, tiled_matmul, vector_add
 from minicc.testing.oracle import assert_close
 from minicc.testing.schedules import campaign

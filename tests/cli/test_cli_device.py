@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from minicc.bridge.bundle import Buffer, Bundle, KernelLaunch, Port, Step
+from minicc.device.bundle import Buffer, Bundle, KernelLaunch, Port, Step
 from minicc.types import TensorType, float32
 
 SOURCE = 'extern "C" __global__ void twice(float* y, float* x) { y[threadIdx.x] = 2 * x[threadIdx.x]; }\n'

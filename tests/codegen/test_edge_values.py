@@ -13,7 +13,7 @@ from minicc import ops
 from minicc.graph.ir import Graph, input
 from minicc.loop.ir import SERIAL, VECTORIZE, Buffer, For, Store
 from minicc.loop.program import Program
-from minicc.te.expr import Expr, Var, cast, const, maximum, minimum
+from minicc.tensor.expr import Expr, Var, cast, const, maximum, minimum
 from minicc.types import DType, TensorType, float16, float32, float64, int8, int16, uint8, uint16
 
 EDGES = [np.nan, -np.inf, -1.0, -0.0, 0.0, 1.0, np.inf]

@@ -17,10 +17,10 @@ from minicc.errors import CodegenError
 from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, Buffer, For, If, Stmt, Store, Update, seq
 from minicc.loop.program import Program
 from minicc.target import Target
-from minicc.te.expr import Binary, Call, Cast, Expr, Load, Reduce, Unary, Var, all_of, any_of, call, cast, const
-from minicc.te.expr import maximum, minimum, select
-from minicc.te.rounding import marked
-from minicc.te.tensor import reduce_axis, reducer
+from minicc.tensor.expr import Binary, Call, Cast, Expr, Load, Reduce, Unary, Var, all_of, any_of, call, cast, const
+from minicc.tensor.expr import maximum, minimum, select
+from minicc.tensor.rounding import marked
+from minicc.tensor.tensor import reduce_axis, reducer
 from minicc.testing.strategies import expressions
 from minicc.types import DType, bfloat16, boolean, float16, float32, float64, int8, int32, int64, uint8
 

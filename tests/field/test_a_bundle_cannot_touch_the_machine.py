@@ -6,10 +6,10 @@ import socket
 import numpy as np
 import pytest
 
-from minicc.bridge import emulate
-from minicc.bridge.bundle import Buffer, Bundle, KernelLaunch, Port, Step
-from minicc.bridge.device import Emulated, Session, replay
-from minicc.bridge.emulate import EmulatedCode
+from minicc.device import emulate
+from minicc.device.bundle import Buffer, Bundle, KernelLaunch, Port, Step
+from minicc.device.session import Emulated, Session, replay
+from minicc.device.emulate import EmulatedCode
 from minicc.errors import BridgeError
 from minicc.types import TensorType, float32
 

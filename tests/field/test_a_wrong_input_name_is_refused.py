@@ -14,8 +14,8 @@ from onnx import TensorProto, helper
 
 import minicc
 from minicc import backend, cli, ops
-from minicc.bridge.bundle import Bundle, Port
-from minicc.bridge.device import checked
+from minicc.device.bundle import Bundle, Port
+from minicc.device.session import checked
 from minicc.errors import GraphError, MiniccError, RunError, misnamed, nearest
 from minicc.frontend import load
 from minicc.graph import Graph, bind, evaluate, input

@@ -18,8 +18,8 @@ from minicc.schedule.reorder import Reorder
 from minicc.schedule.split import TAILS, Split
 from minicc.schedule.step import Illegal
 from minicc.schedule.tidy import tidy
-from minicc.te.expr import Expr, Var
-from minicc.te.simplify import simplify
+from minicc.tensor.expr import Expr, Var
+from minicc.tensor.simplify import simplify
 from minicc.types import float32
 
 FACTORS = (2, 3, 4, 5, 6, 7, 8, 12, 16, 32)

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 import minicc
 from minicc import backend
-from minicc.bridge import bundle
+from minicc.device import bundle
 from minicc.errors import BridgeError, ConfigError, LoadError, MiniccError, RunError
 from minicc.frontend import load
 from minicc.runtime.files import check_folder, read_arrays

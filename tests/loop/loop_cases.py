@@ -9,8 +9,8 @@ import numpy as np
 from minicc import te
 from minicc.loop import Program, lower, run_python
 from minicc.te import Tensor
-from minicc.te.expr import call, select
-from minicc.te.tensor import scatter
+from minicc.tensor.expr import call, select
+from minicc.tensor.tensor import scatter
 
 
 @dataclass(frozen=True)

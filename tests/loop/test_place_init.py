@@ -13,7 +13,7 @@ from minicc.loop import Buffer, Program
 from minicc.loop.ir import Alloc, For, If, Stmt, Store, Update, seq, walk
 from minicc.loop.place_init import place_init
 from minicc.loop.python import run_python
-from minicc.te.expr import Var, const
+from minicc.tensor.expr import Var, const
 from minicc.types import float32
 
 A, B, C = Buffer("A", float32, (8, 6)), Buffer("B", float32, (6, 8)), Buffer("C", float32, (8, 8))

@@ -13,8 +13,21 @@ from minicc.loop import Buffer, Program
 from minicc.loop.ir import For, If, Stmt, Store, seq
 from minicc.loop.points import MOST_POINTS, outside
 from minicc.loop.verify import verify
-from minicc.te.bounds import Bounds
-from minicc.te.expr import Binary, Const, Expr, Load, Select, Var, binary, const, maximum, minimum, select, substitute
+from minicc.tensor.bounds import Bounds
+from minicc.tensor.expr import (
+    Binary,
+    Const,
+    Expr,
+    Load,
+    Select,
+    Var,
+    binary,
+    const,
+    maximum,
+    minimum,
+    select,
+    substitute,
+)
 from minicc.types import float32, int64
 
 i, j, k = (Var(x) for x in "ijk")

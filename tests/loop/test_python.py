@@ -7,7 +7,7 @@ from loop_cases import CASES
 from minicc import te
 from minicc.loop import Buffer, Program, prelude, run_python, to_python
 from minicc.loop.ir import Alloc, For, If, Store, Update, seq
-from minicc.te.expr import Binary, Call, Cast, Select, Unary, Var, binary, call, const, loads
+from minicc.tensor.expr import Binary, Call, Cast, Select, Unary, Var, binary, call, const, loads
 from minicc.types import DType, bfloat16, float16, float32, float64, int8, int32, int64, uint8, uint64
 
 

@@ -10,7 +10,7 @@ from minicc.graph.ir import Graph, input
 from minicc.loop import Buffer, Program
 from minicc.loop.ir import Alloc, For, If, Prefetch, Store, Update, seq
 from minicc.loop.remove_unread import remove_unread
-from minicc.te.expr import Var, const
+from minicc.tensor.expr import Var, const
 from minicc.types import TensorType, float32, int64, uint64
 
 A, B = Buffer("A", float32, (8,)), Buffer("B", float32, (8,))

@@ -8,7 +8,7 @@ from minicc.loop import Buffer, Program
 from minicc.loop.ir import Alloc, For, If, Store, Update, seq
 from minicc.loop.place_init import place_init
 from minicc.loop.simplify_loops import simplify_loops
-from minicc.te.expr import Select, Var, const, minimum
+from minicc.tensor.expr import Select, Var, const, minimum
 from minicc.types import float32
 
 A, B = Buffer("A", float32, (8,)), Buffer("B", float32, (8,))

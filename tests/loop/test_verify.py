@@ -14,8 +14,8 @@ from minicc.loop.place_init import place_init
 from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.verify import verify
 from minicc.loop.widen_floats import widen_floats
-from minicc.te.expr import Binary, Cast, Expr, Reduce, Select, Var, cast, const, maximum, minimum, substitute, text
-from minicc.te.tensor import reducer
+from minicc.tensor.expr import Binary, Cast, Expr, Reduce, Select, Var, cast, const, maximum, minimum, substitute, text
+from minicc.tensor.tensor import reducer
 from minicc.types import float32, float64, int32, int64
 
 A, B = Buffer("A", float32, (100,)), Buffer("B", float32, (100,))

@@ -8,8 +8,8 @@ from minicc.loop import Buffer, Program
 from minicc.loop.ir import Alloc, For, If, Stmt, Store, Update, expressions, seq, walk
 from minicc.loop.place_init import place_init
 from minicc.loop.widen_floats import NARROW, widen_floats
-from minicc.te.expr import Binary, Call, Cast, Load, Select, Unary, Var, call, const
-from minicc.te.expr import walk as walk_expr
+from minicc.tensor.expr import Binary, Call, Cast, Load, Select, Unary, Var, call, const
+from minicc.tensor.expr import walk as walk_expr
 from minicc.types import DType, bfloat16, boolean, float16, float32, float64, int16, int32
 
 i, k = Var("i"), Var("k")

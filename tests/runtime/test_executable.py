@@ -15,7 +15,7 @@ from minicc.runtime import jit, threads
 from minicc.runtime.assemble import KernelCall, Values, assemble
 from minicc.runtime.executable import Executable, Port
 from minicc.target import Target
-from minicc.te.expr import Var, const
+from minicc.tensor.expr import Var, const
 from minicc.types import TensorType, float32, int32
 
 N = 48

@@ -12,7 +12,7 @@ from minicc.loop.ir import Alloc, Buffer, For, Store, seq
 from minicc.loop.program import Program
 from minicc.loop.python import run_python
 from minicc.loop.verify import verify
-from minicc.te.expr import Var, const
+from minicc.tensor.expr import Var, const
 from minicc.types import float32
 
 RANDOM = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from minicc.loop.python import run_python
 from minicc.loop.verify import verify
 from minicc.schedule import Schedule, Trace
 from minicc.schedule.step import loops_text
-from minicc.te.expr import const, maximum
+from minicc.tensor.expr import const, maximum
 from minicc.types import int64
 
 
@@ -85,7 +85,7 @@ def argmax(n=3, m=12):
 
 def gather():
     A, index = te.placeholder((6, 4), name="A"), te.placeholder((5,), int64, name="index")
-    return lowered(A, index, te.compute((5, 4), lambda i, j: A[te.expr.minimum(maximum(index[i], 0), 5), j], name="D"))
+    return lowered(A, index, te.compute((5, 4), lambda i, j: A[te.minimum(maximum(index[i], 0), 5), j], name="D"))
 
 
 CASES = [copied, chain, total, matmul, relu_of_matmul, rows, windows, argmax, gather]

@@ -9,7 +9,7 @@ from minicc.loop.program import Program
 from minicc.schedule import Schedule
 from minicc.schedule.compute_at import ComputeAt
 from minicc.schedule.compute_root import ComputeRoot
-from minicc.te.expr import Var, const
+from minicc.tensor.expr import Var, const
 from minicc.types import float32
 
 

@@ -7,7 +7,7 @@ from minicc.loop.ir import Alloc, Buffer, For, Store, Update, seq
 from minicc.loop.program import Program
 from minicc.schedule import Schedule
 from minicc.schedule.decompose_reduction import DecomposeReduction
-from minicc.te.expr import Var, const
+from minicc.tensor.expr import Var, const
 from minicc.types import float32
 
 

@@ -10,7 +10,7 @@ from minicc.loop.program import Program
 from minicc.loop.verify import verify
 from minicc.schedule import Schedule
 from minicc.schedule.partition_loop import PartitionLoop
-from minicc.te.expr import Var, maximum, minimum, select
+from minicc.tensor.expr import Var, maximum, minimum, select
 from minicc.types import float32
 
 i = Var("i")

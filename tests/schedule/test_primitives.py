@@ -13,7 +13,7 @@ from minicc.loop.verify import verify
 from minicc.schedule import Schedule, Trace
 from minicc.schedule.dependence import dependences
 from minicc.schedule.step import loops_text
-from minicc.te.expr import Var, const, maximum
+from minicc.tensor.expr import Var, const, maximum
 from minicc.types import float32, int64
 
 i, j, k, t = Var("i"), Var("j"), Var("k"), Var("t")

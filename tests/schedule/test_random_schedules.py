@@ -12,8 +12,8 @@ from minicc.loop.lower import lower
 from minicc.loop.python import run_python
 from minicc.loop.verify import verify
 from minicc.schedule import STEPS, Schedule, Trace
-from minicc.te.expr import call, maximum
-from minicc.te.expr import select as if_then_else
+from minicc.tensor.expr import call, maximum
+from minicc.tensor.expr import select as if_then_else
 from minicc.types import int64
 
 
@@ -85,7 +85,7 @@ def recurrence(n, m):
 def gather(n, m):
     A, index = te.placeholder((n, m), name="A"), te.placeholder((m,), int64, name="index")
     T = te.compute((n, m), lambda i, j: A[i, j] * 2.0, name="T")
-    picked = te.compute((m, m), lambda i, j: T[te.expr.minimum(maximum(index[i], 0), n - 1), j], name="picked")
+    picked = te.compute((m, m), lambda i, j: T[te.minimum(maximum(index[i], 0), n - 1), j], name="picked")
     return [A, index], te.compute((m, m), lambda i, j: picked[i, j] + 1.0, name="D")
 
 

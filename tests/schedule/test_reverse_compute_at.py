@@ -8,7 +8,7 @@ from minicc.loop.ir import Alloc, Buffer, For, If, Store, loops, seq
 from minicc.loop.program import Program
 from minicc.schedule import Schedule
 from minicc.schedule.reverse_compute_at import ReverseComputeAt
-from minicc.te.expr import Var
+from minicc.tensor.expr import Var
 from minicc.types import float32
 
 

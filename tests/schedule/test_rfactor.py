@@ -14,7 +14,7 @@ from minicc.loop.python import run_python
 from minicc.loop.verify import verify
 from minicc.schedule import Schedule
 from minicc.schedule.rfactor import Rfactor
-from minicc.te.expr import Var, const
+from minicc.tensor.expr import Var, const
 from minicc.types import float32
 
 

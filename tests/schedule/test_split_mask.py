@@ -9,7 +9,7 @@ from minicc.loop.ir import Buffer, For, If, Store, loops
 from minicc.loop.program import Program
 from minicc.schedule import Schedule
 from minicc.schedule.split import Split
-from minicc.te.expr import Var
+from minicc.tensor.expr import Var
 from minicc.types import float32
 
 i, j = Var("i"), Var("j")

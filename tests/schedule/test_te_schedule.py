@@ -177,12 +177,12 @@ def test_the_verifier_looks_at_functions_from_outside():
         (replace(call, inputs=(call.output,)), "must not read S, which it writes"),
         (replace(call, inputs=(from_nothing,)), "T is outside of its scope"),
         (minicc.loop.ir.Alloc(from_nothing, replace(call, inputs=(from_nothing,))), "before anything is written to it"),
-        (minicc.loop.ir.For(minicc.te.expr.Var("i"), 4, call, "parallel"), "must be independent"),
+        (minicc.loop.ir.For(minicc.tensor.expr.Var("i"), 4, call, "parallel"), "must be independent"),
     ):
         with pytest.raises(LoopError, match=match):
             minicc.loop.verify.verify(replace(s.program, body=body))
 
 
-@pytest.mark.parametrize("module", ["te.expr", "loop.ir", "schedule", "schedule.te_schedule", "ops", "codegen.llvm"])
+@pytest.mark.parametrize("module", ["tensor.expr", "loop.ir", "schedule", "schedule.te_schedule", "ops", "codegen.llvm"])
 def test_any_module_may_be_imported_first(module):
     subprocess.run([sys.executable, "-P", "-c", f"import minicc.{module}"], check=True)

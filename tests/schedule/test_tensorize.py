@@ -13,7 +13,7 @@ from minicc.loop.program import Program
 from minicc.schedule import Schedule
 from minicc.schedule.tensor_intrinsic import TENSOR_INTRINSICS, declare_intrinsic
 from minicc.schedule.tensorize import Tensorize
-from minicc.te.expr import Var, const, maximum
+from minicc.tensor.expr import Var, const, maximum
 from minicc.types import float32
 
 GEMV, DOT = "gemv_4x4_float32", "dot_16_float32"

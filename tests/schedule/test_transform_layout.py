@@ -9,7 +9,7 @@ from minicc.loop.ir import Alloc, Buffer, For, Prefetch, Store, Update, seq
 from minicc.loop.program import Program
 from minicc.schedule import Schedule
 from minicc.schedule.transform_layout import TransformLayout
-from minicc.te.expr import Var, const
+from minicc.tensor.expr import Var, const
 from minicc.types import float32
 
 
