@@ -183,6 +183,8 @@ def test_the_verifier_looks_at_functions_from_outside():
             minicc.loop.verify.verify(replace(s.program, body=body))
 
 
-@pytest.mark.parametrize("module", ["tensor.expr", "loop.ir", "schedule", "schedule.te_schedule", "ops", "codegen.llvm"])
+@pytest.mark.parametrize(
+    "module", ["tensor.expr", "loop.ir", "schedule", "schedule.te_schedule", "ops", "codegen.llvm"]
+)
 def test_any_module_may_be_imported_first(module):
     subprocess.run([sys.executable, "-P", "-c", f"import minicc.{module}"], check=True)
