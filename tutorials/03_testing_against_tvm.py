@@ -44,7 +44,7 @@ print(graph)
 
 # %% [markdown]
 # TVM's language for graphs is called *Relax*. Every operator of minicc knows its own translation: a method
-# `relax`, written by hand against TVM's operators (`minicc ops --tvm` lists them all). `to_relax` walks
+# `tvm`, written by hand against TVM's operators (`minicc ops --tvm` lists them all). `to_relax` walks
 # through the graph and calls them. The variable `n4_` is what node 4 has become, the three inputs counted: `%1` above.
 
 # %%

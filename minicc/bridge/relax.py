@@ -1,4 +1,4 @@
-"""From a graph to TVM's graph IR: every operator by its `relax`, in topological order.
+"""From a graph to TVM's graph IR: every operator by its `tvm`, in topological order.
 
 In: graphs with bound operands. Out: an IRModule with one Relax function per graph, which takes the
 graph's inputs in order and gives the tuple of its outputs; and functions on NumPy arrays, compiled
@@ -56,7 +56,7 @@ class Value:
         return self.type.dtype
 
     def apply(self, op: Operator, values: Sequence[Any]) -> Value:
-        """The operator in this room: by its `relax`."""
+        """The operator in this room: by its `tvm`."""
         return self.room.apply(op, values)
 
     def constant(self, array: Any) -> Value:
@@ -140,7 +140,7 @@ def is_variable(dim: Any) -> bool:
 
 
 class Relax:
-    """What `Operator.relax` is handed: TVM's operators, as methods on values.
+    """What `Operator.tvm` is handed: TVM's operators, as methods on values.
 
     `R.add(x, y)`, `R.nn.conv2d(x, w, padding=1)`, `R.image.resize2d(...)` emit one binding each and
     give a Value, or a tuple of them. Arrays among the arguments become constants, a DType its name.
@@ -178,7 +178,7 @@ class Relax:
             result is not None and 0 in result.shape
         ):  # many of TVM's operators divide by an extent of 0, or take it for "as it was"
             return self.zeros(result.shape, result.dtype)  # type: ignore[no-any-return]
-        return op.relax(self, *made)  # type: ignore[no-any-return]
+        return op.tvm(self, *made)  # type: ignore[no-any-return]
 
     def inline(self, graph: Graph, inputs: Sequence[Value], label: Callable[[int], str] | None = None) -> list[Value]:
         """The outputs of `graph` on `inputs`; `label(k)` names the variables of node k."""
@@ -210,7 +210,7 @@ class Relax:
             raise BridgeError(
                 f"relax({n.op})",
                 f"expected {n.inferred}, got {value.type} from TVM",
-                hint="the operator's relax method and its infer method must agree",
+                hint="the operator's tvm method and its infer method must agree",
             )
         return value
 

@@ -51,7 +51,7 @@ class Relu(Elementwise):
     """max(x, 0); NaN stays."""
 
     accepts: ClassVar[tuple[str, ...]] = SIGNED
-    relax_name: ClassVar[str] = "nn.relu"
+    tvm_name: ClassVar[str] = "nn.relu"
 
     def reference(self, x: Array) -> Any:
         return np.maximum(x, 0)
@@ -64,7 +64,7 @@ class Relu(Elementwise):
 class Sigmoid(Activation):
     """1 / (1 + exp(-x))."""
 
-    relax_name: ClassVar[str] = "sigmoid"
+    tvm_name: ClassVar[str] = "sigmoid"
 
     def reference(self, x: Array) -> Any:
         return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.absolute(x)))
@@ -82,7 +82,7 @@ class Softplus(Activation):
     def scalar(self, x: Expr) -> Expr:
         return _softplus(x)
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return R.nn.softplus(x, threshold=40.0)  # x above, where float64 has no digit of exp(-x) left
 
 
@@ -96,7 +96,7 @@ class Softsign(Activation):
     def scalar(self, x: Expr) -> Expr:
         return x / (1.0 + abs(x))
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return x / (R.abs(x) + 1)
 
 
@@ -110,7 +110,7 @@ class Mish(Activation):
     def scalar(self, x: Expr) -> Expr:
         return x * call("tanh", _softplus(x))
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         power = R.exp(R.minimum(x, like(x, 20)))  # of x as it is above, where the quotient is 1
         raised = power * (power + 2)  # tanh(log(1 + p)) is ((1 + p)**2 - 1) / ((1 + p)**2 + 1)
         return x * (raised / (raised + 2))
@@ -129,7 +129,7 @@ class HardSigmoid(Activation):
     def scalar(self, x: Expr) -> Expr:
         return maximum(minimum(x * self.alpha + self.beta, 1.0), 0.0)
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return R.clip(x * self.alpha + self.beta, 0, 1)
 
     @classmethod
@@ -147,7 +147,7 @@ class HardSwish(Activation):
     def scalar(self, x: Expr) -> Expr:
         return x * maximum(minimum(x * (1 / 6) + 0.5, 1.0), 0.0)
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return x * R.clip(x * (1 / 6) + 0.5, 0, 1)
 
 
@@ -174,7 +174,7 @@ class Gelu(Activation):
             return 0.5 * x * (1.0 + call("tanh", math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
         return 0.5 * x * (1.0 + call("erf", x * math.sqrt(0.5)))
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return R.nn.gelu_tanh(x) if self.approximate == "tanh" else R.nn.gelu(x)
 
     @classmethod
@@ -194,7 +194,7 @@ class LeakyRelu(Activation):
     def scalar(self, x: Expr) -> Expr:
         return select(x < 0.0, x * self.alpha, x)
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return R.nn.leakyrelu(x, self.alpha)
 
     @classmethod
@@ -214,7 +214,7 @@ class Elu(Activation):
     def scalar(self, x: Expr) -> Expr:
         return select(x > 0.0, x, self.alpha * _expm1(x))
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return R.where(R.greater(x, like(x, 0)), x, (R.exp(x) - 1) * self.alpha)
 
     @classmethod
@@ -235,7 +235,7 @@ class Selu(Activation):
     def scalar(self, x: Expr) -> Expr:
         return self.gamma * select(x > 0.0, x, self.alpha * _expm1(x))
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         if (self.alpha, self.gamma) == FLOAT32_SELU and x.dtype is not float64:
             return R.nn.selu(x)
         return R.where(R.greater(x, like(x, 0)), x, (R.exp(x) - 1) * self.alpha) * self.gamma
@@ -257,7 +257,7 @@ class Celu(Activation):
     def scalar(self, x: Expr) -> Expr:
         return maximum(x, 0.0) + minimum(self.alpha * call("expm1", x / self.alpha), 0.0)
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         zero = like(x, 0)
         return R.where(R.less(x, zero), zero, x) + R.minimum((R.exp(x / self.alpha) - 1) * self.alpha, zero)
 
@@ -278,7 +278,7 @@ class ThresholdedRelu(Activation):
     def scalar(self, x: Expr) -> Expr:
         return select(x > self.alpha, x, 0.0)
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return R.where(R.greater(x, like(x, self.alpha)), x, like(x, 0))
 
     @classmethod
@@ -304,7 +304,7 @@ class Shrink(Elementwise):
         above = select(wide > self.lambd, wide - self.bias, 0.0)
         return select(wide < -self.lambd, wide + self.bias, above)
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         wide = x if x.dtype.is_float else x.astype(float64)
         above = R.where(R.greater(wide, like(wide, self.lambd)), wide - self.bias, like(wide, 0))
         return R.where(R.less(wide, like(wide, -self.lambd)), wide + self.bias, above).astype(x.dtype)
@@ -339,7 +339,7 @@ class PRelu(Elementwise):
     def scalar(self, x: Expr, slope: Expr) -> Expr:
         return select(x > 0, x, x * slope)
 
-    def relaxed(self, R: Any, x: Any, slope: Any) -> Any:
+    def form(self, R: Any, x: Any, slope: Any) -> Any:
         """TVM's own takes floats, and a slope for each index of one axis."""
         axes = [d - slope.type.rank for d, n in enumerate(slope.shape) if n != 1]
         if len(axes) == 1 and x.dtype.is_float:
@@ -376,7 +376,7 @@ class Clip(Elementwise):
     def scalar(self, x: Expr, low: Expr, high: Expr) -> Expr:
         return minimum(maximum(x, low), high)
 
-    def relaxed(self, R: Any, x: Any, low: Any, high: Any) -> Any:
+    def form(self, R: Any, x: Any, low: Any, high: Any) -> Any:
         return R.minimum(R.maximum(x, low), high)
 
     @classmethod

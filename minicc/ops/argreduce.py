@@ -73,7 +73,7 @@ class ArgReduce(Operator):
         combine = te.max if self.select_last_index else te.min
         return reduce(combine, x.shape, (axis,), position, self.name.lower(), self.keepdims)
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         if not x.type.rank:
             return x.constant(np.zeros((), np.int64))
         axis, find = axis_of(self, self.axis, x.type), R[f"arg{self.combine}"]

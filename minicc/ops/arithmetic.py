@@ -27,7 +27,7 @@ class Add(Binary):
     """a + b."""
 
     reference = staticmethod(np.add)
-    relax_name: ClassVar[str] = "add"
+    tvm_name: ClassVar[str] = "add"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a + b
@@ -38,7 +38,7 @@ class Sub(Binary):
     """a - b."""
 
     reference = staticmethod(np.subtract)
-    relax_name: ClassVar[str] = "subtract"
+    tvm_name: ClassVar[str] = "subtract"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a - b
@@ -49,7 +49,7 @@ class Mul(Binary):
     """a * b."""
 
     reference = staticmethod(np.multiply)
-    relax_name: ClassVar[str] = "multiply"
+    tvm_name: ClassVar[str] = "multiply"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a * b
@@ -59,7 +59,7 @@ class Mul(Binary):
 class Div(Binary):
     """a / b. Integers truncate, and divided by zero are 0."""
 
-    relax_name: ClassVar[str] = "divide"
+    tvm_name: ClassVar[str] = "divide"
 
     def reference(self, a: Array, b: Array) -> Any:
         exact = a if a.dtype.kind == "f" else a - np.fmod(a, b)  # the multiple of b that truncation divides
@@ -99,7 +99,7 @@ class Pow(Binary):
         wide = _power_dtype(x.dtype, y.dtype)
         return call("pow", cast(x, wide), cast(y, wide))
 
-    def relaxed(self, R: Any, x: Any, y: Any) -> Any:
+    def form(self, R: Any, x: Any, y: Any) -> Any:
         """TVM raises floats only: integers are products of squares, one for each bit of the exponent."""
         if x.dtype.is_integer and y.dtype.is_integer:
             return self.whole(R, x, y)
@@ -161,7 +161,7 @@ class Mod(Binary):
             return call("fmod", a, b)
         return binary("truncmod" if self.fmod else "floormod", a, b)
 
-    def relaxed(self, R: Any, a: Any, b: Any) -> Any:
+    def form(self, R: Any, a: Any, b: Any) -> Any:
         return R.mod(a, b) if self.fmod else R.floor_mod(a, b)
 
     @classmethod
@@ -176,7 +176,7 @@ class Min(Binary):
     """The lesser, NaN if either is."""
 
     reference = staticmethod(np.minimum)
-    relax_name: ClassVar[str] = "minimum"
+    tvm_name: ClassVar[str] = "minimum"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return minimum(a, b)
@@ -187,7 +187,7 @@ class Max(Binary):
     """The greater, NaN if either is."""
 
     reference = staticmethod(np.maximum)
-    relax_name: ClassVar[str] = "maximum"
+    tvm_name: ClassVar[str] = "maximum"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return maximum(a, b)
@@ -208,7 +208,7 @@ class BitwiseAnd(Bitwise):
     """Bits set in both."""
 
     reference = staticmethod(np.bitwise_and)
-    relax_name: ClassVar[str] = "bitwise_and"
+    tvm_name: ClassVar[str] = "bitwise_and"
 
 
 @operator
@@ -216,7 +216,7 @@ class BitwiseOr(Bitwise):
     """Bits set in either."""
 
     reference = staticmethod(np.bitwise_or)
-    relax_name: ClassVar[str] = "bitwise_or"
+    tvm_name: ClassVar[str] = "bitwise_or"
 
 
 @operator
@@ -224,7 +224,7 @@ class BitwiseXor(Bitwise):
     """Bits set in one of the two."""
 
     reference = staticmethod(np.bitwise_xor)
-    relax_name: ClassVar[str] = "bitwise_xor"
+    tvm_name: ClassVar[str] = "bitwise_xor"
 
 
 @operator
@@ -257,7 +257,7 @@ class BitShift(Binary):
         emptied = select(a < 0, -1, const(0, a.dtype)) if signed else const(0, a.dtype)
         return select(inside, binary("shr", a, b), emptied)
 
-    def relaxed(self, R: Any, a: Any, b: Any) -> Any:
+    def form(self, R: Any, a: Any, b: Any) -> Any:
         """TVM leaves a shift by the width or more undefined."""
         zero = like(a, 0)
         inside = R.less(b, like(b, a.dtype.bits))

@@ -124,7 +124,7 @@ class Operator(Node):
         """The result by simpler operators, on values of any room."""
         raise NotImplementedError(self.name)
 
-    def relax(self, R: Any, *values: Any, **_: Any) -> Any:
+    def tvm(self, R: Any, *values: Any, **_: Any) -> Any:
         """Its form in TVM's graph IR, by the operators of `R` (`bridge.relax.Relax`); by default, its definition.
 
         An operator that TVM cannot express raises `R.refuse(self, why)`.
@@ -132,7 +132,7 @@ class Operator(Node):
         try:
             return self.expand(*values)
         except NotImplementedError:
-            raise R.refuse(self, "it has neither a relax method nor a definition by simpler operators") from None
+            raise R.refuse(self, "it has neither a tvm method nor a definition by simpler operators") from None
 
     def fold(self, *types: Any, **_: Any) -> Array | None:
         """The value, where the types of the inputs alone decide it (Shape, Size)."""

@@ -49,7 +49,7 @@ class Cast(Elementwise):
     def scalar(self, x: Expr) -> Expr:
         return convert(x, self.dtype)
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         return x.astype(self.dtype)
 
     @classmethod

@@ -39,7 +39,7 @@ class Equal(Comparison):
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a.equal(b)
 
-    def relaxed(self, R: Any, a: Any, b: Any) -> Any:
+    def form(self, R: Any, a: Any, b: Any) -> Any:
         """TVM makes a comparison of floats of one of booleans, which LLVM refuses."""
         return R.logical_not(R.logical_xor(a, b)) if a.dtype is boolean else R.equal(a, b)
 
@@ -49,7 +49,7 @@ class Greater(Comparison):
     """a > b."""
 
     reference = staticmethod(np.greater)
-    relax_name: ClassVar[str] = "greater"
+    tvm_name: ClassVar[str] = "greater"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a > b
@@ -60,7 +60,7 @@ class GreaterOrEqual(Comparison):
     """a >= b."""
 
     reference = staticmethod(np.greater_equal)
-    relax_name: ClassVar[str] = "greater_equal"
+    tvm_name: ClassVar[str] = "greater_equal"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a >= b
@@ -71,7 +71,7 @@ class Less(Comparison):
     """a < b."""
 
     reference = staticmethod(np.less)
-    relax_name: ClassVar[str] = "less"
+    tvm_name: ClassVar[str] = "less"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a < b
@@ -82,7 +82,7 @@ class LessOrEqual(Comparison):
     """a <= b."""
 
     reference = staticmethod(np.less_equal)
-    relax_name: ClassVar[str] = "less_equal"
+    tvm_name: ClassVar[str] = "less_equal"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a <= b
@@ -94,7 +94,7 @@ class And(Binary):
 
     accepts: ClassVar[tuple[str, ...]] = ("bool",)
     reference = staticmethod(np.logical_and)
-    relax_name: ClassVar[str] = "logical_and"
+    tvm_name: ClassVar[str] = "logical_and"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a & b
@@ -106,7 +106,7 @@ class Or(Binary):
 
     accepts: ClassVar[tuple[str, ...]] = ("bool",)
     reference = staticmethod(np.logical_or)
-    relax_name: ClassVar[str] = "logical_or"
+    tvm_name: ClassVar[str] = "logical_or"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a | b
@@ -118,7 +118,7 @@ class Xor(Binary):
 
     accepts: ClassVar[tuple[str, ...]] = ("bool",)
     reference = staticmethod(np.logical_xor)
-    relax_name: ClassVar[str] = "logical_xor"
+    tvm_name: ClassVar[str] = "logical_xor"
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return binary("ne", a, b)
@@ -130,7 +130,7 @@ class Not(Elementwise):
 
     accepts: ClassVar[tuple[str, ...]] = ("bool",)
     reference = staticmethod(np.logical_not)
-    relax_name: ClassVar[str] = "logical_not"
+    tvm_name: ClassVar[str] = "logical_not"
 
     def scalar(self, x: Expr) -> Expr:
         return ~x
@@ -149,7 +149,7 @@ class IsNaN(Elementwise):
     def scalar(self, x: Expr) -> Expr:
         return x.not_equal(x)
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return R.isnan(widened(x))
 
 
@@ -178,7 +178,7 @@ class IsInf(Elementwise):
                 return x.equal(np.inf)
         return x.not_equal(x) & x.equal(x)  # false, as an expression of x
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         match self.detect_negative, self.detect_positive:
             case True, True:
                 return R.isinf(widened(x))
@@ -200,7 +200,7 @@ class Where(Elementwise):
     kind: ClassVar[Kind] = Kind.BROADCAST
     arity: ClassVar[int] = 3
     accepts: ClassVar[tuple[str, ...]] = ANY
-    relax_name: ClassVar[str] = "where"
+    tvm_name: ClassVar[str] = "where"
 
     def result_dtype(self, *dtypes: DType) -> DType:
         return dtypes[1]

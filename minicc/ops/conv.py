@@ -56,7 +56,7 @@ def _check(op: Any, x: TensorType, w: TensorType, channels: int) -> None:
         raise op.error(problem, x, w)
 
 
-def relax_attributes(windows: Sequence[Window]) -> tuple[list[int], list[int], list[int]]:
+def tvm_attributes(windows: Sequence[Window]) -> tuple[list[int], list[int], list[int]]:
     """Strides, padding (all begins, then all ends) and dilation, as TVM takes them."""
     padding = [v.begin for v in windows] + [v.end for v in windows]
     return [v.stride for v in windows], padding, [v.dilation for v in windows]
@@ -143,12 +143,12 @@ class Conv(Operator):
         conv = te.compute(result.shape, element, name="conv", names=result_names(len(windows)))
         return rounded(conv, result.dtype)
 
-    def relax(self, R: Any, x: Any, w: Any) -> Any:
+    def tvm(self, R: Any, x: Any, w: Any) -> Any:
         windows, wide = self.sliding.windows(x.shape[2:], w.shape[2:]), accumulator(x.dtype)
         if any(v.far for v in windows):
             raise R.refuse(self, "TVM stores the padding")
         convolve = R[f"nn.conv{len(windows)}d"]
-        strides, padding, dilation = relax_attributes(windows)
+        strides, padding, dilation = tvm_attributes(windows)
         return convolve(x.astype(wide), w.astype(wide), strides, padding, dilation, self.groups).astype(x.dtype)
 
     @classmethod
@@ -300,11 +300,11 @@ class ConvTranspose(Operator):
         conv = te.compute(result.shape, element, name="conv_transpose", names=result_names(len(windows)))
         return rounded(conv, result.dtype)
 
-    def relax(self, R: Any, x: Any, w: Any) -> Any:
+    def tvm(self, R: Any, x: Any, w: Any) -> Any:
         windows, wide = self.windows(x.shape[2:], w.shape[2:]), accumulator(x.dtype)
         if any(v.far for v in windows):
             raise R.refuse(self, "TVM stores what is cropped")
-        strides, _, dilation = relax_attributes(windows)
+        strides, _, dilation = tvm_attributes(windows)
         convolve = R[f"nn.conv{len(windows)}d_transpose"]
         ends = [(v.count - 1) * v.stride + v.reach - v.begin - v.size for v in windows]  # what is cropped there
         full = convolve(x.astype(wide), w.astype(wide), strides, dilation=dilation, groups=self.groups).astype(x.dtype)

@@ -86,7 +86,7 @@ class CumSum(Widening):
 
         return te.compute(x.shape, element, name="cumsum")  # type: ignore[no-any-return]
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         axis = self._axis(x.type)
         if self.reverse:
             return R.flip(R.cumsum(R.flip(x, axis), axis, x.dtype, self.exclusive), axis)

@@ -149,7 +149,7 @@ class Einsum(Widening):
         shape = tuple(extents[label] for label in output)
         return rounded(te.compute(shape, element, name="einsum", names=list(output)), tensors[0].dtype)
 
-    def relaxed(self, R: Any, *xs: Any) -> Any:
+    def form(self, R: Any, *xs: Any) -> Any:
         """TVM's sum of nothing is not 0, but what the memory holds; and it broadcasts no letters."""
         if all(x.type.size for x in xs):
             inputs, _ = self._parse(*[x.type for x in xs])

@@ -59,14 +59,14 @@ class Widening(Operator):
 
     __slots__ = ()
     widens: ClassVar[bool] = True  # whether 16-bit floats must be float32 inside the definition
-    relax_name: ClassVar[str] = ""  # of the TVM operator that means the same, such as nn.relu, if there is one
+    tvm_name: ClassVar[str] = ""  # of the TVM operator that means the same, such as nn.relu, if there is one
 
-    def relaxed(self, R: Any, *values: Any, **_: Any) -> Any:
+    def form(self, R: Any, *values: Any, **_: Any) -> Any:
         """The form in TVM, where no 16-bit float occurs if the operator widens; rounded afterwards."""
-        return R[self.relax_name](*values) if self.relax_name else super().relax(R, *values)
+        return R[self.tvm_name](*values) if self.tvm_name else super().tvm(R, *values)
 
-    def relax(self, R: Any, *values: Any, **_: Any) -> Any:
-        result = self.relaxed(R, *(map(widened, values) if self.widens else values))
+    def tvm(self, R: Any, *values: Any, **_: Any) -> Any:
+        result = self.form(R, *(map(widened, values) if self.widens else values))
         return result.astype(values[0].dtype) if result.dtype.is_float and values[0].dtype.is_float else result
 
 
@@ -163,7 +163,7 @@ class Intrinsic(Elementwise):
     def scalar(self, x: Expr) -> Expr:
         return call(self.name.lower(), x)
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return R[self.name.lower()](x)
 
 
@@ -179,7 +179,7 @@ class Identity(Elementwise):
     def scalar(self, x: Expr) -> Expr:
         return x
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return x
 
 
@@ -189,7 +189,7 @@ class Neg(Elementwise):
 
     accepts: ClassVar[tuple[str, ...]] = SIGNED
     reference = staticmethod(np.negative)
-    relax_name: ClassVar[str] = "negative"
+    tvm_name: ClassVar[str] = "negative"
 
     def scalar(self, x: Expr) -> Expr:
         return -x
@@ -204,7 +204,7 @@ class Abs(Elementwise):
     def scalar(self, x: Expr) -> Expr:
         return x if x.dtype.kind == "uint" else abs(x)
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return x if x.dtype.kind == "uint" else R.abs(x)
 
 
@@ -219,7 +219,7 @@ class Sign(Elementwise):
         sign = select(x > 0, 1, below)
         return select(x.not_equal(x), x, sign) if x.dtype.is_float else sign
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return R.minimum(x, like(x, 1)) if x.dtype.kind == "uint" else R.sign(x)
 
 
@@ -235,7 +235,7 @@ class Reciprocal(Elementwise):
     def scalar(self, x: Expr) -> Expr:
         return 1.0 / x
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return R.divide(like(x, 1), x)
 
 
@@ -379,7 +379,7 @@ class BitwiseNot(Elementwise):
 
     accepts: ClassVar[tuple[str, ...]] = INTEGER
     reference = staticmethod(np.invert)
-    relax_name: ClassVar[str] = "bitwise_not"
+    tvm_name: ClassVar[str] = "bitwise_not"
 
     def scalar(self, x: Expr) -> Expr:
         return binary("bitxor", x, const(-1, x.dtype))

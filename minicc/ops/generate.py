@@ -100,7 +100,7 @@ class Range(Operator):
             name="range",
         )
 
-    def relax(self, R: Any) -> Any:
+    def tvm(self, R: Any) -> Any:
         result = self.infer()
         start, _, delta = self._numbers
         wide = float64 if result.dtype.is_float else int64
@@ -146,7 +146,7 @@ class ConstantOfShape(Operator):
     def compute(self) -> Any:
         return filled(self.infer().shape, number(self.value), self.dtype)
 
-    def relax(self, R: Any) -> Any:
+    def tvm(self, R: Any) -> Any:
         """TVM's `full` stumbles over infinity and NaN."""
         return R.broadcast_to(np.array(number(self.value), self.dtype.numpy), ints(self.shape))
 

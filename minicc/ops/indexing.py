@@ -41,16 +41,16 @@ def safe_array(indices: Array, extent: int) -> Array:
     return result
 
 
-def relax_from_front(R: Any, indices: Any, extents: Any) -> Any:
+def tvm_from_front(R: Any, indices: Any, extents: Any) -> Any:
     """`from_front` in Relax; `extents` is a number, or one for each column of the indices."""
     wide = indices.astype(int64)
     return R.where(R.less(wide, np.int64(0)), R.add(wide, np.array(extents, np.int64)), wide)
 
 
-def relax_safe(R: Any, indices: Any, extents: Any) -> Any:
+def tvm_safe(R: Any, indices: Any, extents: Any) -> Any:
     """`safe` in Relax: TVM's gathers take a negative index for a place before the tensor."""
     last = np.maximum(np.array(extents, np.int64) - 1, 0)
-    return R.minimum(R.maximum(relax_from_front(R, indices, extents), np.int64(0)), last)
+    return R.minimum(R.maximum(tvm_from_front(R, indices, extents), np.int64(0)), last)
 
 
 def check_indices(call: Operator, indices: TensorType, *types: TensorType) -> None:
@@ -107,8 +107,8 @@ class Gather(Operator):
 
         return te.compute(shape, element, name="gather")
 
-    def relax(self, R: Any, x: Any, indices: Any) -> Any:
-        return R.take(x, relax_from_front(R, indices, x.shape[self.axis]), axis=self.axis, mode="clip")
+    def tvm(self, R: Any, x: Any, indices: Any) -> Any:
+        return R.take(x, tvm_from_front(R, indices, x.shape[self.axis]), axis=self.axis, mode="clip")
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -162,8 +162,8 @@ class GatherElements(Operator):
             name="gather_elements",
         )
 
-    def relax(self, R: Any, x: Any, indices: Any) -> Any:
-        return R.gather_elements(x, relax_safe(R, indices, x.shape[self.axis]), axis=self.axis)
+    def tvm(self, R: Any, x: Any, indices: Any) -> Any:
+        return R.gather_elements(x, tvm_safe(R, indices, x.shape[self.axis]), axis=self.axis)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -226,9 +226,9 @@ class GatherND(Operator):
 
         return te.compute(shape, element, name="gather_nd")
 
-    def relax(self, R: Any, x: Any, indices: Any) -> Any:
+    def tvm(self, R: Any, x: Any, indices: Any) -> Any:
         extents = x.shape[self.batch_dims : self.batch_dims + indices.shape[-1]]
-        return R.gather_nd(x, relax_safe(R, indices, extents), batch_dims=self.batch_dims)
+        return R.gather_nd(x, tvm_safe(R, indices, extents), batch_dims=self.batch_dims)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -281,9 +281,9 @@ class OneHot(Operator):
 
         return te.compute(self.infer(type_of(indices), type_of(values)).shape, element, name="one_hot")
 
-    def relax(self, R: Any, indices: Any, values: Any) -> Any:
+    def tvm(self, R: Any, indices: Any, values: Any) -> Any:
         depth = int(number(self.depth))
-        hot = R.one_hot(relax_from_front(R, indices, depth), 1, 0, depth, self.axis % (len(indices.shape) + 1))
+        hot = R.one_hot(tvm_from_front(R, indices, depth), 1, 0, depth, self.axis % (len(indices.shape) + 1))
         off, on = R.split(values, 2)
         return R.where(R.astype(hot, "bool"), on, off)
 

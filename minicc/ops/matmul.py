@@ -46,7 +46,7 @@ class MatMul(Widening):
     """
 
     kind: ClassVar[Kind] = Kind.ANCHOR
-    relax_name: ClassVar[str] = "matmul"
+    tvm_name: ClassVar[str] = "matmul"
 
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
         _check_dtypes(self, a, b)

@@ -70,7 +70,7 @@ class Transpose(Operator):
             name="transpose",
         )
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         return R.permute_dims(x, list(self.axes(len(x.shape))))
 
     @classmethod
@@ -135,7 +135,7 @@ class Concat(Operator):
 
         return te.compute(result.shape, element, name="concat")
 
-    def relax(self, R: Any, *xs: Any) -> Any:
+    def tvm(self, R: Any, *xs: Any) -> Any:
         return R.concat(list(xs), self.axis)
 
     @classmethod
@@ -216,7 +216,7 @@ class Slice(Operator):
             name="slice",
         )
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         taken = [(a, r) for a, r in enumerate(self.ranges(x.type)) if r is not None]
         if not taken:
             return x
@@ -291,7 +291,7 @@ class Split(Operator):
     def expand(self, x: Any) -> Any:
         return self.slice(type_of(x))(x)
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         sizes = self.extents(x.type)
         if self.parts == 1 or 0 in sizes:  # TVM splits off no part without elements
             return self.expand(x)
@@ -345,7 +345,7 @@ class Tile(Operator):
             shape, lambda *i: x[tuple(i[a] if d == shape[a] else i[a] % d for a, d in enumerate(x.shape))], name="tile"
         )
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         return R.tile(x, list(ints(self.repeats)))
 
     @classmethod
@@ -460,7 +460,7 @@ class Trilu(Operator):
 
         return te.compute(self.infer(type_of(x)).shape, element, name="trilu")
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         return R.triu(x, int(number(self.k))) if self.upper else R.tril(x, int(number(self.k)))
 
     @classmethod

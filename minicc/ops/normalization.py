@@ -59,9 +59,9 @@ class Normalization(Widening):
         x, place = tensors[0], self.point(*tensors)
         return te.compute(x.shape, lambda *i: cast(place(i), x.dtype), name=self.name.lower())  # type: ignore[no-any-return]
 
-    def relax(self, R: Any, *values: Any, **_: Any) -> Any:
+    def tvm(self, R: Any, *values: Any, **_: Any) -> Any:
         wide = accumulator(values[0].dtype)
-        return self.relaxed(R, *[v.astype(wide) for v in values]).astype(values[0].dtype)
+        return self.form(R, *[v.astype(wide) for v in values]).astype(values[0].dtype)
 
     def _channels(self, *types: TensorType, least_rank: int = 2) -> None:
         """Raise unless x has channels and all other inputs are vectors of their number."""
@@ -114,14 +114,14 @@ def _standard_reference(x: Array, axes: Axes, epsilon: float) -> Any:
     return centered / np.sqrt(np.mean(centered * centered, axis=axes, keepdims=True) + x.dtype.type(epsilon))
 
 
-def _standard_relax(R: Any, x: Any, axes: Sequence[int], epsilon: float) -> Any:
+def _standard_tvm(R: Any, x: Any, axes: Sequence[int], epsilon: float) -> Any:
     """The same in TVM, whose own operators know neither float64 nor any scale that broadcasts."""
     mean = ReduceMean(tuple(axes), noop_with_empty_axes=True)
     centered = x - mean(x)
     return centered / R.sqrt(mean(centered * centered) + epsilon)
 
 
-def _columns_relax(R: Any, vector: Any, x: Any) -> Any:
+def _columns_tvm(R: Any, vector: Any, x: Any) -> Any:
     """A vector of channels, shaped to broadcast with `x`."""
     return R.reshape(vector, (-1, *(1,) * (x.type.rank - 2)))
 
@@ -187,12 +187,12 @@ class LayerNormalization(Normalization):
 
         return element
 
-    def relaxed(self, R: Any, x: Any, *vectors: Any) -> Any:
+    def form(self, R: Any, x: Any, *vectors: Any) -> Any:
         axes = _last_axes(self, self.axis, x.type)
         shape = [x.shape[d] for d in axes]
         scale, bias = vectors if len(vectors) > 1 else (*vectors, like(x, 0))
         if x.dtype is float64 or max(scale.type.rank, bias.type.rank) > len(axes):
-            return _standard_relax(R, x, axes, self.epsilon) * scale + bias
+            return _standard_tvm(R, x, axes, self.epsilon) * scale + bias
         given = [R.broadcast_to(v, shape) for v in (scale, bias)]
         return R.nn.layer_norm(x, *given, list(axes), self.epsilon)
 
@@ -233,7 +233,7 @@ class RMSNormalization(Normalization):
         wide = accumulator(x.dtype)
         return lambda p: load(*p) * factor[_flat(p, axes)] * cast(at(scale, p, x.shape), wide)
 
-    def relaxed(self, R: Any, x: Any, scale: Any) -> Any:
+    def form(self, R: Any, x: Any, scale: Any) -> Any:
         axes = _last_axes(self, self.axis, x.type)
         shape = [x.shape[d] for d in axes]
         if x.dtype is float64 or scale.type.rank > len(axes) or len(axes) == x.type.rank:
@@ -270,7 +270,7 @@ class BatchNormalization(Normalization):
 
         return element
 
-    def relaxed(self, R: Any, x: Any, *vectors: Any) -> Any:
+    def form(self, R: Any, x: Any, *vectors: Any) -> Any:
         table = x if x.type.rank > 1 else R.reshape(x, (*x.shape, 1))
         result = R.nn.batch_norm(table, *vectors, axis=1, epsilon=self.epsilon, training=False)[0]
         return R.reshape(result, x.shape)
@@ -298,11 +298,11 @@ class InstanceNormalization(Normalization):
         standard = _standard(x.shape, tuple(range(2, x.rank)), lambda p: _wide(x, x)(*p), self.epsilon)
         return lambda p: standard(p) * _wide(scale, x)(p[1]) + _wide(bias, x)(p[1])
 
-    def relaxed(self, R: Any, x: Any, scale: Any, bias: Any) -> Any:
+    def form(self, R: Any, x: Any, scale: Any, bias: Any) -> Any:
         if x.dtype is float64 or x.type.rank == 2:
-            return _standard_relax(R, x, range(2, x.type.rank), self.epsilon) * _columns_relax(
-                R, scale, x
-            ) + _columns_relax(R, bias, x)
+            return _standard_tvm(R, x, range(2, x.type.rank), self.epsilon) * _columns_tvm(R, scale, x) + _columns_tvm(
+                R, bias, x
+            )
         return R.nn.instance_norm(x, scale, bias, 1, list(range(2, x.type.rank)), self.epsilon)
 
     @classmethod
@@ -352,12 +352,12 @@ class GroupNormalization(Normalization):
 
         return element
 
-    def relaxed(self, R: Any, x: Any, scale: Any, bias: Any) -> Any:
+    def form(self, R: Any, x: Any, scale: Any, bias: Any) -> Any:
         if x.dtype is float64:
             batch, channels, *space = x.shape
             grouped = R.reshape(x, (batch, self.num_groups, channels // self.num_groups, *space))
-            standard = R.reshape(_standard_relax(R, grouped, range(2, grouped.type.rank), self.epsilon), x.shape)
-            return standard * _columns_relax(R, scale, x) + _columns_relax(R, bias, x)
+            standard = R.reshape(_standard_tvm(R, grouped, range(2, grouped.type.rank), self.epsilon), x.shape)
+            return standard * _columns_tvm(R, scale, x) + _columns_tvm(R, bias, x)
         return R.nn.group_norm(x, scale, bias, self.num_groups, 1, list(range(2, x.type.rank)), self.epsilon)
 
     @classmethod
@@ -399,7 +399,7 @@ class MeanVarianceNormalization(Normalization):
         variance = _mean(x.shape, axes, lambda p: centered(p) * centered(p), "variance")
         return lambda p: centered(p) / (call("sqrt", variance[_flat(p, axes)]) + 1e-9)
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         axes = self._axes(x.type)
         centered = x - ReduceMean(axes, noop_with_empty_axes=True)(x)
         return centered / (R.sqrt(ReduceMean(axes, noop_with_empty_axes=True)(centered * centered)) + 1e-9)
@@ -446,7 +446,7 @@ class LpNormalization(Normalization):
 
         return element
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         norms = ReduceL1 if self.p == 1 else ReduceL2
         norm = norms((axis_of(self, self.axis, x.type),))(x)
         return R.where(R.equal(norm, like(x, 0)), like(x, 0), x / norm)
@@ -501,7 +501,7 @@ class LRN(Normalization):
             load(*p) / call("pow", self.bias + self.alpha / self.size * total[tuple(p)], const(self.beta, total.dtype))
         )
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         """TVM has the operator in its tensor expressions only."""
         (before, after), channels = self._reach(x.shape[1]), x.shape[1]
         widths = [0, 0, before, after, *[0] * (2 * x.type.rank - 4)]

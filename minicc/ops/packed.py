@@ -58,7 +58,7 @@ class PackedConv(Operator):
         moved = np.moveaxis(w, -1, 1)
         return self.conv.numpy(x, moved.reshape(-1, *moved.shape[2:])[: self.channels])
 
-    def relax(self, R: Any, x: Any, w: Any) -> Any:
+    def tvm(self, R: Any, x: Any, w: Any) -> Any:
         """TVM's convolution takes the weights unpacked."""
         blocks, inputs, *kernel, block = w.shape
         moved = R.permute_dims(w, [0, w.type.rank - 1, *range(1, w.type.rank - 1)])
@@ -118,7 +118,7 @@ class PackedMatMul(Operator):
         whole = moved.reshape(*moved.shape[:-2], moved.shape[-2] * moved.shape[-1])[..., : self.columns]
         return MatMul().numpy(a, whole)
 
-    def relax(self, R: Any, a: Any, b: Any) -> Any:
+    def tvm(self, R: Any, a: Any, b: Any) -> Any:
         """TVM's product takes the weights unpacked."""
         *batch, blocks, depth, block = b.shape
         order = [*range(len(batch)), *(len(batch) + d for d in (1, 0, 2))]

@@ -107,7 +107,7 @@ class Pad(Operator):
             )
         return padded_with(x, widths, value)
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         widths = self.widths(x.type)
         axes = [a for a, width in enumerate(widths) if min(width) < 0]
         if axes:  # TVM's pads do not crop

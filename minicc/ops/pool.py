@@ -19,7 +19,7 @@ import numpy as np
 
 from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, like, operator, type_of
-from minicc.ops.conv import draw_sliding, relax_attributes, rounded
+from minicc.ops.conv import draw_sliding, tvm_attributes, rounded
 from minicc.ops.elementwise import accumulator
 from minicc.ops.generate import filled
 from minicc.ops.reduction import ReduceMax, ReduceMean
@@ -46,10 +46,10 @@ def _pooled(op: Any, x: TensorType) -> TensorType:
     return TensorType(x.dtype, (*x.shape[:2], *[w.count for w in _windows(op, x)]))
 
 
-def _relax_pool(R: Any, name: str, op: Any, x: Any, **options: Any) -> Any:
+def _tvm_pool(R: Any, name: str, op: Any, x: Any, **options: Any) -> Any:
     """The pooling operator `name` of TVM, with a kernel that is too large clipped to the padded data."""
     windows, result = _windows(op, x.type), op.infer(x.type)
-    strides, padding, dilation = relax_attributes(windows)
+    strides, padding, dilation = tvm_attributes(windows)
     if any(w.cut().far for w in windows):
         raise R.refuse(op, "TVM stores the padding")
     kernel = [w.kernel for w in windows]
@@ -150,8 +150,8 @@ class MaxPool(Operator):
             return filled(result.shape, 0, x.dtype, "max_pool")
         return _maximum(x, result.shape, _Taps(_windows(self, type_of(x))))
 
-    def relax(self, R: Any, x: Any) -> Any:
-        return _relax_pool(R, "max", self, x)
+    def tvm(self, R: Any, x: Any) -> Any:
+        return _tvm_pool(R, "max", self, x)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -243,7 +243,7 @@ class MaxPoolIndices(Operator):
 
         return te.compute(result.shape, index, name="max_pool_indices", names=names)
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         """TVM's pooling gives no indices: the elements of each window, their ArgMax, and where that lies."""
         result, spatial = self.infer(x.type), x.shape[2:]
         size, rank = math.prod(spatial), len(spatial)
@@ -338,8 +338,8 @@ class AveragePool(Operator):
 
         return rounded(te.compute(result.shape, mean, name="average_pool", names=names), x.dtype)
 
-    def relax(self, R: Any, x: Any) -> Any:
-        return _relax_pool(R, "avg", self, x, count_include_pad=self.count_include_pad)
+    def tvm(self, R: Any, x: Any) -> Any:
+        return _tvm_pool(R, "avg", self, x, count_include_pad=self.count_include_pad)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -412,7 +412,7 @@ class LpPool(Operator):
         )
         return rounded(root, x.dtype)
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         """TVM has means: a sum is the mean times the number of elements."""
         windows, wide = _windows(self, x.type), accumulator(x.dtype)
 
@@ -424,7 +424,7 @@ class LpPool(Operator):
             np.meshgrid(*[w.taps(np.arange(w.count), 0, w.size) for w in windows], indexing="ij"),
             start=np.ones((), np.int64),
         )
-        total = mean.relax(R, self._raised(R.abs(x.astype(wide)), self.p, room)) * count.astype(wide.numpy)
+        total = mean.tvm(R, self._raised(R.abs(x.astype(wide)), self.p, room)) * count.astype(wide.numpy)
         return self._raised(total, 1 / self.p, room).astype(x.dtype)
 
     @classmethod

@@ -126,7 +126,7 @@ class Reduction(Widening):
             return total
         return te.compute(total.shape, lambda *i: cast(self.after(total[i], count), x.dtype), name=name)  # type: ignore[no-any-return]
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return self.total(R, x)
 
     def total(self, R: Any, x: Any) -> Any:
@@ -198,7 +198,7 @@ class ReduceMean(Reduction):
             return binary("truncdiv", total, count)
         return (total - np.fmod(total, count)) // count if count else total
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         """TVM's own gives integers the dtype int64, and refuses the mean of nothing."""
         axes = self.axes_of(x.type)
         count = math.prod(x.shape[d] for d in axes)
@@ -215,7 +215,7 @@ class Extreme(Reduction):
     __slots__ = ()
     accepts: ClassVar[tuple[str, ...]] = (*NUMERIC, "bool")
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return self.total(R, x.astype(uint8)).astype(boolean) if x.dtype is boolean else self.total(R, x)
 
 
@@ -250,7 +250,7 @@ class ReduceL1(Reduction):
     def before(self, x: Any) -> Any:
         return _abs(x)
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return self.total(R, Abs()(x))
 
 
@@ -265,7 +265,7 @@ class ReduceL2(Reduction):
     def after(self, total: Any, count: int) -> Any:
         return _sqrt(total)
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         total = self.total(R, self.before(x))
         return R.sqrt(total) if x.dtype.is_float else R.sqrt(total.astype(float64)).astype(x.dtype)
 
@@ -281,7 +281,7 @@ class ReduceSumSquare(Reduction):
     def before(self, x: Any) -> Any:
         return x * x
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return self.total(R, x * x)
 
 
@@ -294,7 +294,7 @@ class ReduceLogSum(Reduction):
     def after(self, total: Any, count: int) -> Any:
         return _log(total)
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         return R.log(self.total(R, x))
 
 
@@ -335,7 +335,7 @@ class ReduceLogSumExp(Reduction):
         shape = reduced(x.shape, axes, self.keepdims)
         return te.compute(shape, element, name=self.name.lower())  # type: ignore[no-any-return]
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         axes = self.axes_of(x.type)
         greatest = ReduceMax(axes, noop_with_empty_axes=True)(x)
         shift = R.where(R.isinf(greatest), like(x, 0), greatest)

@@ -272,7 +272,7 @@ class Resize(Operator):
             weights /= np.where(total == 0, 1.0, total)
         return np.clip(indices, 0, s.size - 1), weights
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         """By TVM's resize2d where that means the same, else by definition."""
         mode = self.coordinate_transformation_mode
         if not self._is_resize2d(x.type):

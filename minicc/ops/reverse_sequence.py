@@ -73,7 +73,7 @@ class ReverseSequence(Operator):
 
         return te.compute(x.shape, element, name="reverse_sequence")
 
-    def relax(self, R: Any, x: Any, lengths: Any) -> Any:
+    def tvm(self, R: Any, x: Any, lengths: Any) -> Any:
         if 0 in x.shape:  # TVM divides by their extents
             return x
         time = np.arange(x.shape[self.time_axis]).reshape((-1, 1) if self.time_axis == 0 else (1, -1))

@@ -18,7 +18,7 @@ import numpy as np
 
 from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, axis_of, operator, same_dim
-from minicc.ops.indexing import check_indices, draw_indices, from_front, relax_from_front
+from minicc.ops.indexing import check_indices, draw_indices, from_front, tvm_from_front
 from minicc.tensor.expr import Expr
 from minicc.types import TensorType, int64
 
@@ -102,7 +102,7 @@ class ScatterElements(Operator):
             name="scatter_elements",
         )
 
-    def relax(self, R: Any, x: Any, indices: Any, updates: Any) -> Any:
+    def tvm(self, R: Any, x: Any, indices: Any, updates: Any) -> Any:
         if 0 in indices.shape:  # TVM divides by their extents
             return x
         axis, extent = self.axis % len(x.shape), np.int64(x.shape[self.axis])
@@ -110,7 +110,7 @@ class ScatterElements(Operator):
             columns = [np.expand_dims(grid, -1) for grid in np.indices(indices.shape)]
             columns[axis] = R.expand_dims(indices.astype(int64), -1)
             return ScatterND(self.reduction)(x, R.concat(columns, -1), updates)
-        place = relax_from_front(R, indices, extent)
+        place = tvm_from_front(R, indices, extent)
         inside = R.logical_and(R.greater_equal(place, np.int64(0)), R.less(place, extent))
         longer = R.nn.pad(x, [int(a == axis and side) for a in range(len(x.shape)) for side in (0, 1)])
         written = R.scatter_elements(
@@ -174,11 +174,11 @@ class ScatterND(Operator):
 
         return te.scatter(x, updates.shape, place, lambda *p: updates[p], COMBINERS[self.reduction], name="scatter_nd")
 
-    def relax(self, R: Any, x: Any, indices: Any, updates: Any) -> Any:
+    def tvm(self, R: Any, x: Any, indices: Any, updates: Any) -> Any:
         if 0 in updates.shape:  # TVM divides by their extents
             return x
         extents = np.array(x.shape[: indices.shape[-1]], np.int64)
-        place = relax_from_front(R, indices, extents)
+        place = tvm_from_front(R, indices, extents)
         inside = R.logical_and(R.greater_equal(place, np.int64(0)), R.less(place, extents))
         whole = R.astype(R.min(R.astype(inside, "int32"), [-1], keepdims=True), "bool")
         outside = np.array([extents[0]] + [0] * (len(extents) - 1))

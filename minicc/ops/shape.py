@@ -133,7 +133,7 @@ class Reshape(Operator):
     def compute(self, x: Any) -> Any:
         return reshaped(x, self.infer(type_of(x)).shape)
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         return R.reshape(x, self.infer(x.type).shape)
 
     @classmethod
@@ -174,7 +174,7 @@ class Flatten(Operator):
     def compute(self, x: Any) -> Any:
         return reshaped(x, self.infer(type_of(x)).shape)
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         return R.reshape(x, self.infer(x.type).shape)
 
     @classmethod
@@ -212,7 +212,7 @@ class Squeeze(Operator):
     def compute(self, x: Any) -> Any:
         return reshaped(x, self.infer(type_of(x)).shape, "squeeze")
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         return R.squeeze(x, None if self.axes is None else list(axes_of(self, self.axes, x.type, len(x.shape))))
 
     @classmethod
@@ -245,7 +245,7 @@ class Unsqueeze(Operator):
     def compute(self, x: Any) -> Any:
         return reshaped(x, self.infer(type_of(x)).shape, "unsqueeze")
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         return R.expand_dims(x, list(axes_of(self, self.axes, x.type, len(x.shape) + len(ints(self.axes)))))
 
     @classmethod
@@ -284,7 +284,7 @@ class Expand(Operator):
             name="expand",
         )
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         return R.broadcast_to(x, self.infer(x.type).shape)
 
     @classmethod
@@ -324,7 +324,7 @@ class Shape(Operator):
 
         return te.compute((len(dims),), dim, name="shape")
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         known = self.fold(x.type)
         if known is None:
             raise R.refuse(self, f"the shape of {x.type} is not known before it runs", hint="compile with fixed shapes")
@@ -353,7 +353,7 @@ class Size(Operator):
     def compute(self, x: Any) -> Any:
         return filled((), math.prod(x.shape), int64, "size")
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         known = self.fold(x.type)
         if known is None:
             raise R.refuse(self, f"the shape of {x.type} is not known before it runs", hint="compile with fixed shapes")

@@ -39,13 +39,13 @@ class AlongAxis(Widening):
         axis_of(self, self.axis, x)
         return x
 
-    def relaxed(self, R: Any, x: Any) -> Any:
+    def form(self, R: Any, x: Any) -> Any:
         """A scalar is a vector of one."""
         return self.vectors(R, x, self.axis) if x.type.rank else R.reshape(self.vectors(R, R.reshape(x, (1,)), 0), ())
 
     def vectors(self, R: Any, x: Any, axis: int) -> Any:
         """The form in TVM on a tensor with axes."""
-        return R[self.relax_name](x, axis)
+        return R[self.tvm_name](x, axis)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -68,7 +68,7 @@ def _shifted(x: te.Tensor, axis: int) -> tuple[Any, Any]:
 class Softmax(AlongAxis):
     """exp(x) / sum(exp(x))."""
 
-    relax_name: ClassVar[str] = "nn.softmax"
+    tvm_name: ClassVar[str] = "nn.softmax"
 
     def numpy(self, x: Array) -> Array:
         if not x.size:
@@ -91,7 +91,7 @@ class Softmax(AlongAxis):
 class LogSoftmax(AlongAxis):
     """x - log(sum(exp(x)))."""
 
-    relax_name: ClassVar[str] = "nn.log_softmax"
+    tvm_name: ClassVar[str] = "nn.log_softmax"
 
     def numpy(self, x: Array) -> Array:
         if not x.size:

@@ -171,7 +171,7 @@ class TopKIndices(Operator):
         few = k <= SELECTED * (x.shape[axis] - 1).bit_length()
         return _selected(keys, axis, k) if few else _merged(keys, axis, k)
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         return R.topk(_sortable(R, self, x), int(number(self.k)), self.axis, "indices", self.largest, "int64")
 
     @classmethod
@@ -207,7 +207,7 @@ class TopK(Operator):
     def expand(self, x: Any) -> Any:
         return GatherElements(self.axis)(x, self._indices(x))
 
-    def relax(self, R: Any, x: Any) -> Any:
+    def tvm(self, R: Any, x: Any) -> Any:
         return R.topk(_sortable(R, self, x), int(number(self.k)), self.axis, "values", self.largest).astype(x.dtype)
 
     @classmethod
