@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 import minicc
 from minicc.errors import LoadError, RunError
 from minicc.graph.bind import bind
-from minicc.graph.evaluate import evaluate
+from minicc.graph.interpret import evaluate
 from minicc.testing.oracle import agree, assert_close
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64

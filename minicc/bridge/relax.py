@@ -23,7 +23,7 @@ import numpy as np
 
 from minicc.bridge import _tvm
 from minicc.errors import BridgeError, MiniccError
-from minicc.graph.evaluate import checked_inputs
+from minicc.graph.interpret import checked_inputs
 from minicc.graph.ir import Constant, Graph, Kernel, Node
 from minicc.ops.base import Array, Operator, infer
 from minicc.types import DType, Symbol, TensorType, Unbound
@@ -182,27 +182,23 @@ class Relax:
 
     def inline(self, graph: Graph, inputs: Sequence[Value], label: Callable[[int], str] | None = None) -> list[Value]:
         """The outputs of `graph` on `inputs`; `label(k)` names the variables of node k."""
-        values: dict[Node, Value] = dict(zip(graph.inputs, inputs, strict=True))
-        for k, n in enumerate(graph.nodes):
-            if n in values:
-                continue
+        number = {n: k for k, n in enumerate(graph.nodes)}
+
+        def step(n: Node, values: list[Value]) -> Value:
             if label:
-                self.name = label(k)
-            where = f"node {k}: {n.op}" + (f"    # {graph.spans[n]}" if n in graph.spans else "")
+                self.name = label(number[n])
+            where = f"node {number[n]}: {n.op}" + (f"    # {graph.spans[n]}" if n in graph.spans else "")
             try:
-                values[n] = self._checked(n, self.apply(n.op, [values[i] for i in n.inputs]))
+                return self._checked(n, self.apply(n.op, values))
             except Unbound as error:
-                raise BridgeError(
-                    f"relax({n.op})",
-                    f"expected known dimensions, got the symbol {error}, on which the result or how it is "
-                    "computed depends",
-                    where,
-                    "bind the dimensions first, with minicc.graph.bind",
-                ) from error
+                problem = f"expected known dimensions, got the symbol {error}, on which the result or how it is computed depends"
+                hint = "bind the dimensions first, with minicc.graph.bind"
+                raise BridgeError(f"relax({n.op})", problem, where, hint) from error
             except MiniccError as error:
                 error.where = error.where or where
                 raise
-        return [values[n] for n in graph.outputs]
+
+        return graph.interpret(inputs, step)
 
     def _checked(self, n: Node, value: Value) -> Value:
         """`value`, which must be of the type that was inferred for the node."""

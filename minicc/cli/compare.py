@@ -18,7 +18,7 @@ from minicc.cli.options import table_text
 from minicc.errors import ConfigError, plain_lines
 from minicc.frontend import load
 from minicc.graph import Graph, bind, runtime_operands
-from minicc.graph.evaluate import checked_inputs
+from minicc.graph.interpret import checked_inputs
 from minicc.ops.base import Array
 from minicc.runtime.files import read_arrays
 from minicc.testing.compare import PEERS, Comparison, Subject, check_peers, installed_peers

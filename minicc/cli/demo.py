@@ -19,7 +19,7 @@ import typer
 from minicc.cli.options import compile_model, messages, profile, table_text
 from minicc.frontend import load
 from minicc.graph.bind import bind
-from minicc.graph.evaluate import evaluate
+from minicc.graph.interpret import evaluate
 from minicc.ops.base import Array
 from minicc.runtime.executable import Executable
 from minicc.runtime.files import check_folder, write_file

@@ -31,7 +31,7 @@ from minicc.frontend.onnx_call import Call
 from minicc.frontend.onnx_functions import Item, flatten
 from minicc.frontend.onnx_ops import TRANSLATIONS
 from minicc.frontend.onnx_tensors import array, checked_dims, dense, dtype_of
-from minicc.graph.evaluate import given_array, match_shape
+from minicc.graph.interpret import given_array, match_shape
 from minicc.graph.ir import Defaults, Graph, Node, Span, constant, input, spanned
 from minicc.ops.base import Array
 from minicc.paths import unreadable

@@ -15,7 +15,7 @@ True
 from minicc.graph.bind import bind as bind
 from minicc.graph.bind import runtime_operands as runtime_operands
 from minicc.graph.eliminate_dead_code import eliminate_dead_code as eliminate_dead_code
-from minicc.graph.evaluate import evaluate as evaluate
+from minicc.graph.interpret import evaluate as evaluate
 from minicc.graph.expand_composites import expand_composites as expand_composites
 from minicc.graph.fold_constants import fold_constants as fold_constants
 from minicc.graph.fuse import fuse as fuse

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import GraphError, nearest
-from minicc.graph.evaluate import compute, given_array, match_shape
+from minicc.graph.interpret import compute, given_array, match_shape
 from minicc.graph.ir import Constant, Graph, Input, Node, Span, constant, here, input, make, spanned
 from minicc.graph.transform import same
 from minicc.ops.base import Array, Operator
@@ -114,13 +114,9 @@ def _numbers(
         if name in values:
             match_shape(call, name, n.type, given_array(call, name, n.type, values[name]).shape, numbers)
     if left := {symbol: name for symbol, name in graph.symbols.items() if symbol not in numbers}:
-        raise GraphError(
-            call,
-            "no number for the symbol"
-            + ("s " if len(left) > 1 else " ")
-            + ", ".join(f"{symbol} (of input {name})" for symbol, name in left.items()),
-            hint=" ".join(f"--dim {symbol}=1" for symbol in left) + f", or dims={dict.fromkeys(left, 1)}",
-        )
+        listed = ", ".join(f"{symbol} (of input {name})" for symbol, name in left.items())
+        hint = " ".join(f"--dim {symbol}=1" for symbol in left) + f", or dims={dict.fromkeys(left, 1)}"
+        raise GraphError(call, f"no number for the symbol{'s' * (len(left) > 1)} {listed}", hint=hint)
     return numbers
 
 
@@ -130,52 +126,33 @@ def _check_names(
     """Raise GraphError unless all are given by the names of inputs or symbols."""
     for what, mapping in (("dims", dims), ("shapes", shapes)):
         if not isinstance(mapping, Mapping):
-            raise GraphError(
-                call, f"expected {what} by name, got {type(mapping).__name__}", hint="give a dictionary: {name: ...}"
-            )
-    names, symbols = dict.fromkeys(graph.input_names), graph.symbols
-    if unknown := [name for name in (*shapes, *values) if name not in names]:
-        raise GraphError(
-            call,
-            f"no such input: {', '.join(map(str, unknown))}",
-            hint=_meant(unknown, names, f"the inputs are {', '.join(names)}"),
-        )
-    if unknown := [name for name in dims if name not in symbols]:
-        raise GraphError(
-            call,
-            f"no such symbol: {', '.join(map(str, unknown))}",
-            hint=_meant(unknown, symbols, f"the symbols are {', '.join(symbols) or 'none: every shape is fixed'}"),
-        )
+            problem = f"expected {what} by name, got {type(mapping).__name__}"
+            raise GraphError(call, problem, hint="give a dictionary: {name: ...}")
+    names, symbols = graph.input_names, tuple(graph.symbols)
+    listed = f"the symbols are {', '.join(symbols) or 'none: every shape is fixed'}"
+    for what, given, known, otherwise in (("input", (*shapes, *values), names, f"the inputs are {', '.join(names)}"),
+                                          ("symbol", tuple(dims), symbols, listed)):  # fmt: skip
+        if unknown := [name for name in given if name not in known]:
+            near = nearest(unknown[0], known)
+            hint = f"did you mean {near}? {otherwise}" if near else otherwise
+            raise GraphError(call, f"no such {what}: {', '.join(map(str, unknown))}", hint=hint)
     for name, shape in shapes.items():
         if not isinstance(shape, Iterable):
-            raise GraphError(
-                call, f"expected the dimensions of input {name} as a tuple, got {shape!r}", hint="shapes={'x': (2, 3)}"
-            )
-
-
-def _meant(unknown: Sequence[str], known: Iterable[str], otherwise: str) -> str:
-    """A hint that names what `unknown` was meant to be, if that can be told."""
-    near = nearest(unknown[0], known)
-    return f"did you mean {near}? {otherwise}" if near else otherwise
+            problem = f"expected the dimensions of input {name} as a tuple, got {shape!r}"
+            raise GraphError(call, problem, hint="shapes={'x': (2, 3)}")
 
 
 def _check_number(call: str, what: str, number: Any) -> None:
     if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 0:
-        raise GraphError(
-            call,
-            f"{what} must be an integer of at least 0, got {number!r}",
-            hint=f"give the number of elements: {int(abs(number)) if isinstance(number, (int, float)) and 0 < abs(number) < HUGE else 1}, for example",
-        )
+        near = int(abs(number)) if isinstance(number, (int, float)) and 0 < abs(number) < HUGE else 1
+        hint = f"give the number of elements: {near}, for example"
+        raise GraphError(call, f"{what} must be an integer of at least 0, got {number!r}", hint=hint)
 
 
 def _check_size(call: str, n: Node) -> None:
     if n.inferred is not None and n.type.size > HUGE:
-        raise GraphError(
-            call,
-            f"expected tensors of at most 2**40 elements, got {n.type}",
-            where=here(),
-            hint="bind smaller numbers to the symbols",
-        )
+        problem = f"expected tensors of at most 2**40 elements, got {n.type}"
+        raise GraphError(call, problem, here(), "bind smaller numbers to the symbols")
 
 
 def _resolve(n: Node, inputs: tuple[Node, ...]) -> Node:
@@ -184,12 +161,8 @@ def _resolve(n: Node, inputs: tuple[Node, ...]) -> Node:
     if pending and all(isinstance(i.op, Constant) for i in inputs[-pending:]):
         operands = [i.op.data.array for i in inputs[-pending:]]  # type: ignore[attr-defined]
         if (longest := max(operand.size for operand in operands)) > LONGEST:
-            raise GraphError(
-                f"bind: {n.op}",
-                f"expected an operand of at most {LONGEST:,} numbers, got {longest:,}",
-                where=here(),
-                hint="shapes, axes and sizes are operands; data is not",
-            )
+            problem = f"expected an operand of at most {LONGEST:,} numbers, got {longest:,}"
+            raise GraphError(f"bind: {n.op}", problem, here(), "shapes, axes and sizes are operands; data is not")
         return make(n.op.bind(operands), inputs[:-pending])
     if _by_type(n.op) and all(i.inferred is not None for i in inputs):
         try:
@@ -209,18 +182,11 @@ def _evaluated(n: Node) -> Node:
     if len(arrays) < len(n.inputs):
         return n
     if n.type.bytes > LARGEST:
-        raise GraphError(
-            f"bind: {n.op}",
-            f"an operand is computed from {n.type}, expected at most {LARGEST:,} bytes, got {n.type.bytes:,}",
-            where=here(),
-            hint="compute the operand from fewer elements",
-        )
+        most = f"expected at most {LARGEST:,} bytes, got {n.type.bytes:,}"
+        problem = f"an operand is computed from {n.type}, {most}"
+        raise GraphError(f"bind: {n.op}", problem, here(), "compute the operand from fewer elements")
     try:
         return constant(compute(n.op, arrays))
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise GraphError(
-            f"bind: {n.op}",
-            f"cannot compute an operand: {error}",
-            where=here(),
-            hint="compute it once from good numbers, and store the result in the model as an initializer",
-        ) from error
+        hint = "compute it once from good numbers, and store the result in the model as an initializer"
+        raise GraphError(f"bind: {n.op}", f"cannot compute an operand: {error}", here(), hint) from error

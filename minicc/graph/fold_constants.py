@@ -18,7 +18,7 @@ graph main() {
 
 from __future__ import annotations
 
-from minicc.graph.evaluate import compute
+from minicc.graph.interpret import compute
 from minicc.graph.ir import Constant, Graph, Input, Node, constant
 from minicc.graph.transform import same, transform
 

@@ -22,12 +22,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -36,23 +37,9 @@ from minicc.ir import node as kit
 from minicc.ir.arrays import frozen, plain
 from minicc.ir.node import node, postorder
 from minicc.ops.base import Array, Kind, Operator, infer
-from minicc.types import DType, Symbol, TensorType, float32
+from minicc.types import DType, Symbol, TensorType
 
-__all__ = [
-    "Constant",
-    "Data",
-    "Defaults",
-    "Graph",
-    "Input",
-    "Kernel",
-    "Node",
-    "Span",
-    "constant",
-    "float32",
-    "input",
-    "make",
-    "spanned",
-]
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -136,12 +123,8 @@ class Node(kit.Node):
     def type(self) -> TensorType:
         """The inferred type. Raises GraphError while it is not known."""
         if self.inferred is None:
-            raise GraphError(
-                f"type of {self.op}",
-                "not known before every symbol and operand is bound",
-                where=here(),
-                hint='bind it: input_shapes={"x": (1, 3, 224, 224)} or --dim n=1',
-            )
+            hint = 'bind it: input_shapes={"x": (1, 3, 224, 224)} or --dim n=1'
+            raise GraphError(f"type of {self.op}", "not known before every symbol and operand is bound", here(), hint)
         return self.inferred
 
     @property
@@ -284,23 +267,32 @@ class Graph:
                 found[i].append(n)
         return found
 
+    def interpret(self, given: Sequence[V], step: Callable[[Node, list[V]], V]) -> list[V]:
+        """The values of the outputs: those of the inputs are `given`, that of any other node is `step(node, values of its inputs)`.
+
+        What a value is depends on `step`: an array, a tensor expression, a rebuilt node. Each is dropped after its last use.
+        """
+        values: dict[Node, V] = dict(zip(self.inputs, given, strict=True))
+        left = Counter(i for n in self.nodes for i in n.inputs)
+        left.update(self.outputs)
+        for n in self.nodes:
+            if n not in values:
+                values[n] = step(n, [values[i] for i in n.inputs])
+            for i in n.inputs:
+                left[i] -= 1
+                if not left[i]:
+                    values.pop(i, None)
+        return [values[n] for n in self.outputs]
+
     def same_as(self, other: Graph) -> bool:
         """Structural equality: the same nodes under the same names."""
-        return (self.name, self.inputs, self.outputs, self.output_names) == (
-            other.name,
-            other.inputs,
-            other.outputs,
-            other.output_names,
-        )
+        return all(getattr(self, k) == getattr(other, k) for k in ("name", "inputs", "outputs", "output_names"))
 
     def overridden(self, given: Mapping[str, Any]) -> tuple[Graph, dict[str, Any]]:
         """The graph with those of its defaults replaced that stand among `given`, and the rest of `given`."""
         if not isinstance(given, Mapping):
-            raise GraphError(
-                f"values for {self.name}",
-                f"expected arrays by the names of inputs, got {type(given).__name__}",
-                hint="give a dictionary: {name: array}",
-            )
+            problem = f"expected arrays by the names of inputs, got {type(given).__name__}"
+            raise GraphError(f"values for {self.name}", problem, hint="give a dictionary: {name: array}")
         types = self.defaults.types if self.defaults else {}
         values = {name: value for name, value in given.items() if name in types}
         graph = self.defaults.load(values) if self.defaults and values else self
@@ -368,15 +360,12 @@ def _lines(graph: Graph) -> Iterator[str]:
             continue
         names[n] = f"%{len(names) - len(graph.inputs)}"
         call = f"{_head(n.op)}({', '.join(names[i] for i in n.inputs)})"
-        yield f"  {names[n]} = {call} : {n.inferred or '?'}" + (
-            f"    # {graph.spans[n]}".replace("\n", " ") if n in graph.spans else ""
-        )
+        span = f"    # {graph.spans[n]}".replace("\n", " ") if n in graph.spans else ""
+        yield f"  {names[n]} = {call} : {n.inferred or '?'}{span}"
         if isinstance(n.op, Kernel):
             yield from (f"  | {line}" for line in _lines(n.op.body))
-    results = ", ".join(
-        f"{_quoted(label)}={names[n]}" for label, n in zip(graph.output_names, graph.outputs, strict=True)
-    )
-    yield f"  return {results}"
+    results = zip(graph.output_names, graph.outputs, strict=True)
+    yield f"  return {', '.join(f'{_quoted(label)}={names[n]}' for label, n in results)}"
     yield "}"
 
 
@@ -409,17 +398,10 @@ class Kernel(Operator):
         return self.body.outputs[0].type
 
     def numpy(self, *arrays: Array) -> Array:
-        values: dict[Node, Array] = dict(zip(self.body.inputs, arrays, strict=True))
-        for n in self.body.nodes:
-            if n not in values:
-                values[n] = n.op.numpy(*[values[i] for i in n.inputs])
-        return values[self.body.outputs[0]]
+        return self.body.interpret(arrays, lambda n, values: n.op.numpy(*values))[0]
 
     def compute(self, *tensors: Any) -> Any:
-        values: dict[Node, Any] = dict(zip(self.body.inputs, tensors, strict=True))
-        for n in self.body.nodes:
-            if n not in values:
-                operands = [values[i] for i in n.inputs]
-                # what reads nothing (a Range) is computed in the kernel, as it was too large to be an array here
-                values[n] = n.op(*operands) if operands or isinstance(n.op, Constant) else n.op.compute()
-        return values[self.body.outputs[0]]
+        # what reads nothing (a Range) is computed in the kernel, as it was too large to be an array here
+        return self.body.interpret(
+            tensors, lambda n, v: n.op(*v) if v or isinstance(n.op, Constant) else n.op.compute()
+        )[0]

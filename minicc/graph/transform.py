@@ -35,9 +35,10 @@ def transform(graph: Graph, change: Change) -> Graph:
     What `change` makes comes from where the node came from.
     """
     spans: dict[Node, Span] = {}
-    made: dict[Node, Node] = {n: n for n in graph.inputs}
-    for n in graph.nodes:
-        if n not in made:
-            with spanned(spans, graph.spans.get(n)):
-                made[n] = change(n, tuple([made[i] for i in n.inputs]))
-    return graph.rebuild(made, spans)
+
+    def step(n: Node, inputs: list[Node]) -> Node:
+        with spanned(spans, graph.spans.get(n)):
+            return change(n, tuple(inputs))
+
+    outputs = graph.interpret(graph.inputs, step)
+    return graph.rebuild(dict(zip(graph.outputs, outputs, strict=True)), spans)

@@ -15,8 +15,6 @@ hint: list it in Graph.inputs
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from minicc.errors import GraphError, TypeInferenceError
 from minicc.graph.ir import Graph, Input, Kernel, Node
 from minicc.ops.base import infer
@@ -24,103 +22,60 @@ from minicc.ops.base import infer
 
 def verify(graph: Graph) -> None:
     """Raise GraphError at the first rule that `graph` breaks."""
-    call = f"verify({graph.name})"
     for n in graph.inputs:
         if not isinstance(n.op, Input):
-            raise GraphError(
-                call,
-                f"an input must be an Input node, got {n.op}",
-                where=graph.where(n),
-                hint="make it by minicc.graph.input(NAME, TYPE)",
-            )
-    _check_unique(call, "input", graph.input_names)
-    _check_unique(call, "output", graph.output_names)
+            hint = "make it by minicc.graph.input(NAME, TYPE)"
+            raise _error(graph, f"an input must be an Input node, got {n.op}", hint, n)
+    for what, names in (("input", graph.input_names), ("output", graph.output_names)):
+        if twice := [name for k, name in enumerate(names) if name in names[:k]]:
+            raise _error(graph, f"the {what} name {twice[0]!r} is used twice", f"give every {what} a name of its own")
     if len(graph.outputs) != len(graph.output_names):
-        raise GraphError(
-            call,
-            f"{len(graph.outputs)} outputs have {len(graph.output_names)} names",
-            hint="give output_names one name for each of the outputs",
-        )
+        problem = f"{len(graph.outputs)} outputs have {len(graph.output_names)} names"
+        raise _error(graph, problem, "give output_names one name for each of the outputs")
     seen, inputs = set[Node](), frozenset(graph.inputs)
     for n in graph.nodes:
-        for i in n.inputs:
-            if i not in seen:
-                raise GraphError(
-                    call,
-                    f"{n.op} depends on itself, through {i.op}",
-                    where=graph.where(n),
-                    hint="nodes have no cycles when each is made from finished ones: call the operator on its inputs",
-                )
+        if circular := [i for i in n.inputs if i not in seen]:
+            hint = "nodes have no cycles when each is made from finished ones: call the operator on its inputs"
+            raise _error(graph, f"{n.op} depends on itself, through {circular[0].op}", hint, n)
         seen.add(n)
-        _check_node(call, graph, n, inputs)
+        if not isinstance(n.op, Input):
+            _check_node(graph, n)
+        elif n not in inputs:
+            raise _error(graph, f"input {n.op.label} is read but not declared", "list it in Graph.inputs", n)
 
 
-def _check_unique(call: str, what: str, names: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise GraphError(
-                call, f"the {what} name {name!r} is used twice", hint=f"give every {what} a name of its own"
-            )
-        seen.add(name)
+def _error(graph: Graph, problem: str, hint: str, n: Node | None = None) -> GraphError:
+    return GraphError(f"verify({graph.name})", problem, graph.where(n) if n else "", hint)
 
 
-def _check_node(call: str, graph: Graph, n: Node, inputs: frozenset[Node]) -> None:
+def _check_node(graph: Graph, n: Node) -> None:
     op = n.op
-    if isinstance(op, Input):
-        if n not in inputs:
-            raise GraphError(
-                call, f"input {op.label} is read but not declared", where=graph.where(n), hint="list it in Graph.inputs"
-            )
-        return
     if len(op.pending) > len(n.inputs):
-        raise GraphError(
-            call,
-            f"{op} awaits {len(op.pending)} operands ({', '.join(op.pending)}) but has {len(n.inputs)} inputs",
-            where=graph.where(n),
-            hint="operands that are not fields come as inputs, after the data",
-        )
+        awaited = f"{len(op.pending)} operands ({', '.join(op.pending)})"
+        hint = "operands that are not fields come as inputs, after the data"
+        raise _error(graph, f"{op} awaits {awaited} but has {len(n.inputs)} inputs", hint, n)
     if isinstance(op, Kernel):
-        _check_kernel(call, graph, n, op)
+        _check_kernel(graph, n, op)
     try:
         inferred = infer(op, [i.inferred for i in n.inputs])
     except TypeInferenceError as error:
-        raise GraphError(
-            call,
-            f"{error.call}: {error.problem}",
-            where="\n".join(filter(None, (error.where, graph.where(n)))),
-            hint=error.hint,
-        ) from error
+        made = _error(graph, f"{error.call}: {error.problem}", error.hint, n)
+        made.where = "\n".join(filter(None, (error.where, made.where)))
+        raise made from error
     except TypeError as error:  # the number of inputs does not fit the signature of `infer`
-        raise GraphError(
-            call,
-            f"{op} does not take {len(n.inputs)} inputs: {error}",
-            where=graph.where(n),
-            hint=f"minicc ops {op.name} shows what it takes",
-        ) from error
+        hint = f"minicc ops {op.name} shows what it takes"
+        raise _error(graph, f"{op} does not take {len(n.inputs)} inputs: {error}", hint, n) from error
     if inferred != n.inferred:
-        raise GraphError(
-            call,
-            f"the type of {op} must be {inferred or '?'}, got {n.inferred or '?'}",
-            where=graph.where(n),
-            hint="call the operator on its inputs: that infers the type",
-        )
+        hint = "call the operator on its inputs: that infers the type"
+        raise _error(graph, f"the type of {op} must be {inferred or '?'}, got {n.inferred or '?'}", hint, n)
 
 
-def _check_kernel(call: str, graph: Graph, n: Node, kernel: Kernel) -> None:
+def _check_kernel(graph: Graph, n: Node, kernel: Kernel) -> None:
     if len(kernel.body.outputs) != 1:
-        raise GraphError(
-            call,
-            f"kernel {kernel.label} must have one output, got {len(kernel.body.outputs)}",
-            where=graph.where(n),
-            hint="make a kernel for each output",
-        )
+        problem = f"kernel {kernel.label} must have one output, got {len(kernel.body.outputs)}"
+        raise _error(graph, problem, "make a kernel for each output", n)
     expected, got = [p.inferred for p in kernel.body.inputs], [i.inferred for i in n.inputs]
     if expected != got:
-        raise GraphError(
-            call,
-            f"kernel {kernel.label} takes {expected}, got {got}",
-            where=graph.where(n),
-            hint="call it on values of the types of its body's inputs",
-        )
+        hint = "call it on values of the types of its body's inputs"
+        raise _error(graph, f"kernel {kernel.label} takes {expected}, got {got}", hint, n)
     verify(kernel.body)

@@ -31,7 +31,7 @@ from minicc import backend, frontend
 from minicc.bridge import _tvm
 from minicc.bridge.relax import build_relax, call_relax, merge
 from minicc.errors import ConfigError, MiniccError, WorkerError
-from minicc.graph.evaluate import evaluate
+from minicc.graph.interpret import evaluate
 from minicc.graph.ir import Graph, Input, Node
 from minicc.ops.base import Array
 from minicc.testing.oracle import Disagreement, Excuses, answer, assert_close, excuses, reference

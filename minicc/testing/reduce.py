@@ -30,7 +30,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from minicc.errors import ConfigError, MiniccError, WorkerError
-from minicc.graph.evaluate import evaluate
+from minicc.graph.interpret import evaluate
 from minicc.graph.ir import Constant, Data, Graph, Input, Node, constant, input, make
 from minicc.graph.text import parse
 from minicc.ir.node import postorder

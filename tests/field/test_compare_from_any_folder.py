@@ -10,7 +10,7 @@ import pytest
 from minicc import cli
 from minicc.errors import WorkerError
 from minicc.graph import parse
-from minicc.graph.evaluate import evaluate
+from minicc.graph.interpret import evaluate
 from minicc.testing.reduce import failure, run_apart
 from minicc.testing.worker import MINICC, Worker
 

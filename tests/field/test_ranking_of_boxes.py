@@ -5,7 +5,7 @@ import pytest
 
 import minicc
 from minicc import ops
-from minicc.graph.evaluate import evaluate
+from minicc.graph.interpret import evaluate
 from minicc.graph.ir import Graph, constant, input
 from minicc.types import TensorType, float32
 

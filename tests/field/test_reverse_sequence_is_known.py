@@ -8,7 +8,7 @@ import minicc
 from minicc import backend
 from minicc.errors import TypeInferenceError
 from minicc.frontend import load
-from minicc.graph.evaluate import evaluate
+from minicc.graph.interpret import evaluate
 from minicc.ops import ReverseSequence
 from minicc.testing.backend_suite import listed, run_suite
 from minicc.types import TensorType, float32, int64

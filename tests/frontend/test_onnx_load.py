@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from minicc.frontend import load
 from minicc.frontend.onnx import NEWEST
 from minicc.frontend.onnx_ops import TRANSLATIONS
-from minicc.graph.evaluate import evaluate
+from minicc.graph.interpret import evaluate
 from minicc.graph.ir import Constant
 from minicc.types import Symbol
 

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from minicc.frontend import load
 from minicc.graph.bind import bind
-from minicc.graph.evaluate import evaluate
+from minicc.graph.interpret import evaluate
 
 random = np.random.default_rng(0)
 

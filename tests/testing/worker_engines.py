@@ -7,7 +7,7 @@ import sys
 import time
 
 from minicc.errors import BridgeError
-from minicc.graph.evaluate import evaluate
+from minicc.graph.interpret import evaluate
 
 
 class Faulty:

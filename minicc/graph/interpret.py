@@ -15,7 +15,6 @@ so a graph evaluates before it is bound and after, fused or not.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -35,19 +34,8 @@ def evaluate(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
     """
     graph, inputs = graph.overridden(inputs)
     arrays = checked_inputs(f"evaluate({graph.name})", graph, inputs)
-    values: dict[Node, Array] = {n: arrays[name] for n, name in zip(graph.inputs, graph.input_names, strict=True)}
-    reads = Counter(i for n in graph.nodes for i in n.inputs)
-    reads.update(graph.outputs)
-    for n in graph.nodes:
-        if n not in values:
-            values[n] = compute(n.op, [values[i] for i in n.inputs])
-            _check_result(graph, n, values[n])
-        for i in n.inputs:
-            reads[i] -= 1
-            if not reads[i]:
-                values.pop(i, None)
-    results = {name: values[n] for name, n in zip(graph.output_names, graph.outputs, strict=True)}
-    return _apart(results, arrays.values())
+    results = graph.interpret(list(arrays.values()), lambda n, values: _checked(graph, n, compute(n.op, values)))
+    return _apart(dict(zip(graph.output_names, results, strict=True)), arrays.values())
 
 
 def _apart(results: Mapping[str, Array], inputs: Iterable[Array]) -> dict[str, Array]:
@@ -86,16 +74,11 @@ def checked_inputs(call: str, graph: Graph, inputs: Mapping[str, Any]) -> dict[s
 
 def given_array(call: str, name: str, declared: TensorType, value: Any) -> Array:
     """The array that a caller gives for an input. Raises GraphError when it is none, or not of the declared dtype."""
-    array = plain(
-        value, lambda problem, hint: GraphError(call, f"input {name} must be {declared}: {problem}", hint=hint)
-    )
+    told = f"input {name} must be {declared}"
+    array = plain(value, lambda problem, hint: GraphError(call, f"{told}: {problem}", hint=hint))
     if array.dtype != declared.dtype.numpy:
-        shape = ",".join(map(str, array.shape))
-        raise GraphError(
-            call,
-            f"input {name} must be {declared}, got {array.dtype}[{shape}]",
-            hint=f"x.astype({str(declared.dtype)!r})",
-        )
+        problem = f"input {name} must be {declared}, got {array.dtype}[{','.join(map(str, array.shape))}]"
+        raise GraphError(call, problem, hint=f"x.astype({str(declared.dtype)!r})")
     return array
 
 
@@ -107,22 +90,17 @@ def match_shape(call: str, name: str, declared: TensorType, shape: Sequence[Any]
     if not fits:
         bound = ", ".join(f"{d} is {dims[d.name]}" for d in declared.shape if isinstance(d, Symbol) and d.name in dims)
         way = "each symbol has one size in all inputs, and numbers stand for themselves: pad, cut or reshape the array"
-        raise GraphError(
-            call,
-            f"input {name} must be {declared}{f' where {bound}' if bound else ''}, got shape {tuple(shape)}",
-            hint=way
-            if len(shape) == declared.rank
-            else f"give {declared.rank} dimensions: x[None] adds one, x.reshape(...) changes them",
-        )
+        if len(shape) != declared.rank:
+            way = f"give {declared.rank} dimensions: x[None] adds one, x.reshape(...) changes them"
+        problem = f"input {name} must be {declared}{f' where {bound}' if bound else ''}, got shape {tuple(shape)}"
+        raise GraphError(call, problem, hint=way)
 
 
-def _check_result(graph: Graph, n: Node, array: Array) -> None:
-    """The reference must keep what inference promised: both define the operator."""
+def _checked(graph: Graph, n: Node, array: Array) -> Array:
+    """The array of a node, which must keep what inference promised: both define the operator."""
     got = TensorType.of(array)
     if n.inferred is not None and n.inferred.is_bound and got != n.inferred:
-        raise GraphError(
-            f"evaluate({graph.name})",
-            f"{n.op} must give {n.inferred}, its reference gave {got}",
-            where=graph.where(n),
-            hint=f"infer and numpy of {n.op.name} disagree: correct one of them",
-        )
+        problem = f"{n.op} must give {n.inferred}, its reference gave {got}"
+        hint = f"infer and numpy of {n.op.name} disagree: correct one of them"
+        raise GraphError(f"evaluate({graph.name})", problem, graph.where(n), hint)
+    return array
