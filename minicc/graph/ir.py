@@ -12,6 +12,7 @@ therefore kept by each graph. A type is `?` while it
 depends on a symbol or on an operand that is still an input; binding resolves it. The meaning of
 a graph is `evaluate`: the NumPy reference of every operator, in topological order.
 
+>>> from minicc.types import float32
 >>> x = input("x", TensorType(float32, (2, 3)))
 >>> from minicc.ops import Relu
 >>> Graph("main", (x,), (Relu()(x),), ("y",)).outputs[0].type
