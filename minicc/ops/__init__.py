@@ -1,4 +1,7 @@
-"""The operators. Importing this registers them all; each family has a file.
+"""The operators: every one that a module of this package, or another, registers; each family has a file.
+
+They are found, not listed: importing the package imports its modules. `__init__.pyi` tells editors and
+mypy the names; `python tests/ops/test_found.py --regenerate` writes it.
 
 >>> from minicc.ops import Relu
 >>> import numpy as np
@@ -6,133 +9,20 @@
 array([0., 2.])
 """
 
-from minicc.ops.activation import Celu as Celu
-from minicc.ops.activation import Clip as Clip
-from minicc.ops.activation import Elu as Elu
-from minicc.ops.activation import Gelu as Gelu
-from minicc.ops.activation import HardSigmoid as HardSigmoid
-from minicc.ops.activation import HardSwish as HardSwish
-from minicc.ops.activation import LeakyRelu as LeakyRelu
-from minicc.ops.activation import Mish as Mish
-from minicc.ops.activation import PRelu as PRelu
-from minicc.ops.activation import Relu as Relu
-from minicc.ops.activation import Selu as Selu
-from minicc.ops.activation import Shrink as Shrink
-from minicc.ops.activation import Sigmoid as Sigmoid
-from minicc.ops.activation import Softplus as Softplus
-from minicc.ops.activation import Softsign as Softsign
-from minicc.ops.activation import ThresholdedRelu as ThresholdedRelu
-from minicc.ops.argreduce import ArgMax as ArgMax
-from minicc.ops.argreduce import ArgMin as ArgMin
-from minicc.ops.arithmetic import Add as Add
-from minicc.ops.arithmetic import BitShift as BitShift
-from minicc.ops.arithmetic import BitwiseAnd as BitwiseAnd
-from minicc.ops.arithmetic import BitwiseOr as BitwiseOr
-from minicc.ops.arithmetic import BitwiseXor as BitwiseXor
-from minicc.ops.arithmetic import Div as Div
-from minicc.ops.arithmetic import Max as Max
-from minicc.ops.arithmetic import Min as Min
-from minicc.ops.arithmetic import Mod as Mod
-from minicc.ops.arithmetic import Mul as Mul
-from minicc.ops.arithmetic import Pow as Pow
-from minicc.ops.arithmetic import Sub as Sub
-from minicc.ops.cast import Cast as Cast
-from minicc.ops.cast import CastLike as CastLike
-from minicc.ops.comparison import And as And
-from minicc.ops.comparison import Equal as Equal
-from minicc.ops.comparison import Greater as Greater
-from minicc.ops.comparison import GreaterOrEqual as GreaterOrEqual
-from minicc.ops.comparison import IsInf as IsInf
-from minicc.ops.comparison import IsNaN as IsNaN
-from minicc.ops.comparison import Less as Less
-from minicc.ops.comparison import LessOrEqual as LessOrEqual
-from minicc.ops.comparison import Not as Not
-from minicc.ops.comparison import Or as Or
-from minicc.ops.comparison import Where as Where
-from minicc.ops.comparison import Xor as Xor
-from minicc.ops.conv import Conv as Conv
-from minicc.ops.conv import ConvTranspose as ConvTranspose
-from minicc.ops.cumulative import CumSum as CumSum
-from minicc.ops.einsum import Einsum as Einsum
-from minicc.ops.elementwise import Abs as Abs
-from minicc.ops.elementwise import Acos as Acos
-from minicc.ops.elementwise import Acosh as Acosh
-from minicc.ops.elementwise import Asin as Asin
-from minicc.ops.elementwise import Asinh as Asinh
-from minicc.ops.elementwise import Atan as Atan
-from minicc.ops.elementwise import Atanh as Atanh
-from minicc.ops.elementwise import BitwiseNot as BitwiseNot
-from minicc.ops.elementwise import Ceil as Ceil
-from minicc.ops.elementwise import Cos as Cos
-from minicc.ops.elementwise import Cosh as Cosh
-from minicc.ops.elementwise import Erf as Erf
-from minicc.ops.elementwise import Exp as Exp
-from minicc.ops.elementwise import Floor as Floor
-from minicc.ops.elementwise import Identity as Identity
-from minicc.ops.elementwise import Log as Log
-from minicc.ops.elementwise import Neg as Neg
-from minicc.ops.elementwise import Reciprocal as Reciprocal
-from minicc.ops.elementwise import Round as Round
-from minicc.ops.elementwise import Sign as Sign
-from minicc.ops.elementwise import Sin as Sin
-from minicc.ops.elementwise import Sinh as Sinh
-from minicc.ops.elementwise import Sqrt as Sqrt
-from minicc.ops.elementwise import Tan as Tan
-from minicc.ops.elementwise import Tanh as Tanh
-from minicc.ops.generate import ConstantOfShape as ConstantOfShape
-from minicc.ops.generate import Range as Range
-from minicc.ops.indexing import Gather as Gather
-from minicc.ops.indexing import GatherElements as GatherElements
-from minicc.ops.indexing import GatherND as GatherND
-from minicc.ops.indexing import OneHot as OneHot
-from minicc.ops.matmul import Gemm as Gemm
-from minicc.ops.matmul import MatMul as MatMul
-from minicc.ops.movement import Concat as Concat
-from minicc.ops.movement import DepthToSpace as DepthToSpace
-from minicc.ops.movement import Slice as Slice
-from minicc.ops.movement import SpaceToDepth as SpaceToDepth
-from minicc.ops.movement import Split as Split
-from minicc.ops.movement import Tile as Tile
-from minicc.ops.movement import Transpose as Transpose
-from minicc.ops.movement import Trilu as Trilu
-from minicc.ops.normalization import LRN as LRN
-from minicc.ops.normalization import BatchNormalization as BatchNormalization
-from minicc.ops.normalization import GroupNormalization as GroupNormalization
-from minicc.ops.normalization import InstanceNormalization as InstanceNormalization
-from minicc.ops.normalization import LayerNormalization as LayerNormalization
-from minicc.ops.normalization import LpNormalization as LpNormalization
-from minicc.ops.normalization import MeanVarianceNormalization as MeanVarianceNormalization
-from minicc.ops.normalization import RMSNormalization as RMSNormalization
-from minicc.ops.padding import Pad as Pad
-from minicc.ops.pool import AveragePool as AveragePool
-from minicc.ops.pool import GlobalAveragePool as GlobalAveragePool
-from minicc.ops.pool import GlobalMaxPool as GlobalMaxPool
-from minicc.ops.pool import LpPool as LpPool
-from minicc.ops.pool import MaxPool as MaxPool
-from minicc.ops.pool import MaxPoolIndices as MaxPoolIndices
-from minicc.ops.reduction import ReduceL1 as ReduceL1
-from minicc.ops.reduction import ReduceL2 as ReduceL2
-from minicc.ops.reduction import ReduceLogSum as ReduceLogSum
-from minicc.ops.reduction import ReduceLogSumExp as ReduceLogSumExp
-from minicc.ops.reduction import ReduceMax as ReduceMax
-from minicc.ops.reduction import ReduceMean as ReduceMean
-from minicc.ops.reduction import ReduceMin as ReduceMin
-from minicc.ops.reduction import ReduceProd as ReduceProd
-from minicc.ops.reduction import ReduceSum as ReduceSum
-from minicc.ops.reduction import ReduceSumSquare as ReduceSumSquare
-from minicc.ops.resize import Resize as Resize
-from minicc.ops.reverse_sequence import ReverseSequence as ReverseSequence
-from minicc.ops.scatter import ScatterElements as ScatterElements
-from minicc.ops.scatter import ScatterND as ScatterND
-from minicc.ops.shape import Expand as Expand
-from minicc.ops.shape import Flatten as Flatten
-from minicc.ops.shape import Reshape as Reshape
-from minicc.ops.shape import Shape as Shape
-from minicc.ops.shape import Size as Size
-from minicc.ops.shape import Squeeze as Squeeze
-from minicc.ops.shape import Unsqueeze as Unsqueeze
-from minicc.ops.softmax import Hardmax as Hardmax
-from minicc.ops.softmax import LogSoftmax as LogSoftmax
-from minicc.ops.softmax import Softmax as Softmax
-from minicc.ops.sorting import TopK as TopK
-from minicc.ops.sorting import TopKIndices as TopKIndices
+from importlib import import_module
+from pkgutil import iter_modules
+
+from minicc.ops.base import REGISTRY, Operator
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
+
+def __getattr__(name: str) -> type[Operator]:
+    if name not in REGISTRY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return REGISTRY[name]
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *REGISTRY])
