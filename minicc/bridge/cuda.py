@@ -31,8 +31,8 @@ from minicc.bridge.relax import NODE_OF, TVM_FAILURES, to_relax
 from minicc.bridge.tir import cuda_source
 from minicc.errors import BridgeError
 from minicc.graph.ir import Data, Graph
+from minicc.loop.arguments import check_sizes
 from minicc.loop.program import Program
-from minicc.loop.python import check_sizes
 from minicc.loop.ranges import size_vars
 from minicc.ops.base import Array
 from minicc.types import DType, TensorType

@@ -18,9 +18,9 @@ import numpy as np
 from minicc.errors import CodegenError, RunError
 from minicc.loop.ir import Buffer
 from minicc.loop.program import Program
-from minicc.loop.python import check_sizes
 from minicc.loop.ranges import size_vars
-from minicc.tensor.expr import Const, Expr, Var, const, substitute
+from minicc.tensor.expr import Const, Expr, Var, const, free_vars, substitute
+from minicc.tensor.simplify import simplify
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -36,39 +36,37 @@ class Arguments:
         named = {b.name: b for b in (*program.params, *program.outputs)}
         self.buffers = tuple(named[name] for name in names or named)
         self.sizes = size_vars(program)
-        self._outputs = tuple(n for n, b in enumerate(self.buffers) if b in program.outputs)
-        self._check_sizes()
+        bare = {extent for buffer in self.buffers for extent in buffer.shape}
+        for size in [size for size in self.sizes if size not in bare]:
+            problem = f"expected an array with {size} as an extent, got {self.signature()}"
+            hint = f"{size} must be known from a shape: give a tensor of extent {size}"
+            raise CodegenError(f"build({self.name})", problem, where=str(program), hint=hint)
 
     def checked(self, arrays: Sequence[Any]) -> tuple[list[Array], dict[Var, int]]:
         """The arrays to work on, an input copied where it is not contiguous, and the sizes. Raises RunError."""
         if len(arrays) != len(self.buffers):
-            raise self._error(
-                f"expected {len(self.buffers)} arrays, got {len(arrays)}",
-                f"give {', '.join(b.name for b in self.buffers)}, in this order",
-            )
+            problem = f"expected {len(self.buffers)} arrays, got {len(arrays)}"
+            raise self._error(problem, f"give {', '.join(b.name for b in self.buffers)}, in this order")
         for buffer, array in zip(self.buffers, arrays, strict=True):
             self._check_type(buffer, array)
         sizes = self._bind(arrays)
         check_sizes(self.program, sizes)
-        held = [self._held(n, a) for n, a in enumerate(arrays)]
+        held = [self._held(b, a) for b, a in zip(self.buffers, arrays, strict=True)]
         self._check_overlap(held)
         return held, sizes
 
     def _check_type(self, buffer: Buffer, array: Any) -> None:
+        name, rank = buffer.name, len(buffer.shape)
         if not isinstance(array, np.ndarray):
-            raise self._error(f"{buffer.name} must be a NumPy array, got {type(array).__name__}", "np.asarray(x)")
+            raise self._error(f"{name} must be a NumPy array, got {type(array).__name__}", "np.asarray(x)")
         if isinstance(array, np.ma.MaskedArray):
-            raise self._error(f"{buffer.name} must be an array without a mask, got a masked array", "x.filled(0)")
+            raise self._error(f"{name} must be an array without a mask, got a masked array", "x.filled(0)")
         if array.dtype != buffer.dtype.numpy:
-            raise self._error(
-                f"{buffer.name} must be of {buffer.dtype}, got {array.dtype}",
-                f"convert it: x.astype({str(buffer.dtype)!r})",
-            )
-        if array.ndim != len(buffer.shape):
-            raise self._error(
-                f"{buffer.name} must have {len(buffer.shape)} dimensions, got {array.ndim}: shape {array.shape}",
-                "reshape the array",
-            )
+            hint = f"convert it: x.astype({str(buffer.dtype)!r})"
+            raise self._error(f"{name} must be of {buffer.dtype}, got {array.dtype}", hint)
+        if array.ndim != rank:
+            problem = f"{name} must have {rank} dimensions, got {array.ndim}: shape {array.shape}"
+            raise self._error(problem, "reshape the array")
 
     def _bind(self, arrays: Sequence[Array]) -> dict[Var, int]:
         """The symbolic sizes, by the shapes; every extent is checked."""
@@ -78,56 +76,35 @@ class Arguments:
         for buffer, dim, extent, got in dims:
             if isinstance(extent, Var) and extent not in sizes:
                 sizes[extent], origin[extent] = got, f"{buffer.name}.shape[{dim}]"
+        values: dict[Expr, Expr] = {v: const(n) for v, n in sizes.items()}
         for buffer, dim, extent, got in dims:
-            if _value(extent, sizes) != got:
-                because = (
-                    ", ".join(f"{v} is {n}, by {origin[v]}" for v, n in sizes.items())
-                    if isinstance(extent, Expr)
-                    else ""
-                )
-                raise self._error(
-                    f"{buffer.name}.shape[{dim}] must be {extent}, got {got}" + (f", but {because}" if because else ""),
-                    "give arrays of the shapes of the signature",
-                )
+            expected = substitute(extent, values) if isinstance(extent, Expr) else const(extent)
+            if expected is not const(got):
+                because = ", ".join(f"{v} is {n}, by {origin[v]}" for v, n in sizes.items())
+                problem = f"{buffer.name}.shape[{dim}] must be {extent}, got {got}"
+                problem += f", but {because}" if isinstance(extent, Expr) else ""
+                raise self._error(problem, "give arrays of the shapes of the signature")
         return sizes
 
-    def _held(self, number: int, array: Array) -> Array:
+    def _held(self, buffer: Buffer, array: Array) -> Array:
         """The array itself, which an output must be; an input that is not contiguous is copied."""
-        if number not in self._outputs:
+        if buffer not in self.program.outputs:
             return np.require(array, requirements=["C", "A"])
-        name = self.buffers[number].name
+        problem = f"{buffer.name} is an output and must be "
         if not array.flags.writeable:
-            raise self._error(
-                f"{name} is an output and must be writable, got a read-only array", "give a copy: x.copy()"
-            )
+            raise self._error(problem + "writable, got a read-only array", "give a copy: x.copy()")
         if not array.flags.c_contiguous or not array.flags.aligned:
-            raise self._error(
-                f"{name} is an output and must be C-contiguous, got strides {array.strides} for shape {array.shape}",
-                "give np.empty(shape, dtype), and copy from it afterwards",
-            )
+            problem += f"C-contiguous, got strides {array.strides} for shape {array.shape}"
+            raise self._error(problem, "give np.empty(shape, dtype), and copy from it afterwards")
         return array
 
     def _check_overlap(self, held: Sequence[Array]) -> None:
-        for n in self._outputs:
-            for m, other in enumerate(held):
-                if m != n and np.may_share_memory(held[n], other):  # exact, as both are contiguous
-                    raise self._error(
-                        f"output {self.buffers[n].name} must not overlap {self.buffers[m].name}, got arrays "
-                        "that share memory",
-                        "give the output an array of its own",
-                    )
-
-    def _check_sizes(self) -> None:
-        """Every symbolic size can be read off a shape."""
-        bare = {extent for buffer in self.buffers for extent in buffer.shape if isinstance(extent, Var)}
-        for size in self.sizes:
-            if size not in bare:
-                raise CodegenError(
-                    f"build({self.name})",
-                    f"expected an array with {size} as an extent, got {self.signature()}",
-                    where=str(self.program),
-                    hint=f"{size} must be known from a shape: give a tensor of extent {size}",
-                )
+        named = list(zip(self.buffers, held, strict=True))
+        for output, array in [(b, a) for b, a in named if b in self.program.outputs]:
+            for other, beside in named:
+                if other is not output and np.may_share_memory(array, beside):  # exact, as both are contiguous
+                    problem = f"output {output.name} must not overlap {other.name}, got arrays that share memory"
+                    raise self._error(problem, "give the output an array of its own")
 
     def _error(self, problem: str, hint: str) -> RunError:
         return RunError(f"{self.name}(...)", problem, where=self.signature(), hint=hint)
@@ -137,15 +114,12 @@ class Arguments:
         return f"{self.name}({', '.join(map(str, self.buffers))})"
 
 
-def _value(extent: Any, sizes: Mapping[Var, int]) -> int:
-    """An extent at these sizes."""
-    if isinstance(extent, Var):
-        return sizes[extent]
-    if isinstance(extent, Expr):
-        found = substitute(extent, {v: const(n) for v, n in sizes.items()})
-        assert isinstance(found, Const)
-        return int(found.value)
-    return int(extent)
-
-
-__all__ = ["Arguments"]
+def check_sizes(program: Program, sizes: Mapping[Var, int]) -> None:
+    """Raise RunError where a call's sizes break what the program requires."""
+    values: dict[Expr, Expr] = {v: const(n) for v, n in sizes.items()}
+    for cond, element in program.requires:
+        if isinstance(holds := simplify(substitute(cond, values)), Const) and not holds.value:
+            given = ", ".join(f"{v} = {sizes[v]}" for v in sorted(free_vars(cond), key=str))
+            problem = f"expected sizes with {cond}, so that {element} stays inside, got {given}"
+            where = f"{program.name}({', '.join(map(repr, (*program.params, *program.outputs)))})"
+            raise RunError(f"{program.name}(...)", problem, where=where, hint="give arrays whose sizes fit each other")

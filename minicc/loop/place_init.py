@@ -15,15 +15,12 @@ So a reduction of no step at all, over a symbolic extent that is 0, leaves the i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from minicc.errors import LoopError, caret
 from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, Update, seq, substitute_vars, walk
+from minicc.loop.program import Program
 from minicc.tensor.expr import Binary, Const, Expr, Var, all_of, const, free_vars, loads
-
-if TYPE_CHECKING:
-    from minicc.loop.program import Program
 
 
 @dataclass

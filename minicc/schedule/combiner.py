@@ -29,7 +29,7 @@ import numpy as np
 
 from minicc.loop.ir import Update
 from minicc.loop.prelude import PRELUDE
-from minicc.loop.python import PythonPrinter
+from minicc.loop.printer import PythonPrinter
 from minicc.tensor.expr import Binary, Combiner, Const, Expr, Load, Select, Var, children, free_vars, loads, rebuild
 from minicc.tensor.expr import transform
 from minicc.tensor.linear import linear

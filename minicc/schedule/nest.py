@@ -13,8 +13,8 @@ from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, ExternCall, For, Prefetch, Stmt, Store, Update, bodies, expressions, loops
 from minicc.loop.ir import map_bodies, rewrite, walk
 from minicc.loop.ir import substitute_vars as substitute_vars
+from minicc.loop.prelude import RESERVED
 from minicc.loop.program import Program
-from minicc.loop.python import RESERVED
 from minicc.schedule.step import Illegal
 from minicc.tensor.expr import Expr, Load, Var, free_vars, transform
 from minicc.tensor.expr import loads as loads_of

@@ -37,8 +37,8 @@ from typing import Any, ClassVar
 
 from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, VECTORIZE, Buffer, For, If, Seq, Stmt, Store, Update, loops, rewrite
+from minicc.loop.printer import PythonPrinter
 from minicc.loop.program import Program
-from minicc.loop.python import PythonPrinter
 from minicc.loop.ranges import Ranges, least
 from minicc.schedule.nest import duplicate, get_loop, graft, loops_around, map_accesses, path_to, targets
 from minicc.schedule.step import Illegal, Step, loops_text

@@ -5,7 +5,7 @@ import pytest
 from loop_cases import CASES
 
 from minicc import te
-from minicc.loop import Buffer, Program, prelude, run_python, to_python
+from minicc.loop import Buffer, Program, prelude, run_python
 from minicc.loop.ir import Alloc, For, If, Store, Update, seq
 from minicc.tensor.expr import Binary, Call, Cast, Select, Unary, Var, binary, call, const, loads
 from minicc.types import DType, bfloat16, float16, float32, float64, int8, int32, int64, uint8, uint64
@@ -80,7 +80,7 @@ def test_golden_kinds_scopes_and_literals() -> None:
     )  # fmt: skip
     program = Program("kinds", (a,), (b,), body)
     assert (
-        to_python(program)
+        str(program)
         == """\
 from minicc.loop.prelude import blockIdx, empty, exp, first, float16, float32, parallel, vectorize
 
@@ -106,7 +106,7 @@ def kinds(A, B):
 def test_golden_tuple_update_and_empty_body() -> None:
     assert "            if first(k):\n                M_v0[i], M_v1[i] = -inf, 0\n" in str(CASES["argmax"].program)
     program = Program("nothing", (), (), For(Var("i"), 4, seq()))
-    assert to_python(program) == "def nothing():\n    # -> \n    for i in range(4):\n        pass\n"
+    assert str(program) == "def nothing():\n    # -> \n    for i in range(4):\n        pass\n"
 
 
 def test_the_source_runs_by_itself() -> None:
