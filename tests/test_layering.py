@@ -45,7 +45,7 @@ DIRECT = {  # package: what stands directly below it; whatever stands below that
     "__main__": ("cli",),
 }
 LIBRARIES = {  # library: the files that may import it
-    "llvmlite": ("codegen/", "runtime/", "target.py"),
+    "llvmlite": ("codegen/", "runtime/", "target/"),
     "tvm": ("bridge/_tvm.py",),
     "onnx": ("frontend/", "backend.py", "testing/backend_suite.py"),
     "torch": ("frontend/",),
