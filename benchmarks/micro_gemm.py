@@ -16,7 +16,8 @@ import numpy as np
 from minicc.loop.ir import PARALLEL, UNROLL, VECTORIZE, Alloc, Buffer, For, Stmt, Store, seq
 from minicc.loop.program import Program
 from minicc.runtime.assemble import KernelCall, Values, assemble
-from minicc.runtime.executable import Port
+from minicc.runtime.executable import load
+from minicc.runtime.image import Port
 from minicc.runtime.roofline import measure_peak
 from minicc.target import Target
 from minicc.tensor.expr import Expr, Var, const
@@ -56,12 +57,11 @@ def main() -> None:
     peak = measure_peak(target)
     for threads in sorted({1, target.threads}):
         started = time.perf_counter()
-        made = assemble(
-            "gemm",
-            [KernelCall(program, "gemm", tuple(ports))],
+        call, values = (
+            KernelCall(program, "gemm", tuple(ports)),
             Values({n: ports[n] for n in "AB"}, [("C", ports["C"])], {}),
-            target.with_threads(threads),
         )
+        made = load(assemble("gemm", [call], values, target.with_threads(threads)))
         compiled = time.perf_counter() - started
         rng = np.random.default_rng(0)
         arrays = [rng.random(b.shape, np.float32) for b in program.params]

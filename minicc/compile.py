@@ -47,8 +47,9 @@ from minicc.ops import Reshape
 from minicc.recipes import default
 from minicc.runtime import memory
 from minicc.runtime.assemble import KernelCall, Values, assemble
-from minicc.runtime.executable import Executable, Port
+from minicc.runtime.executable import Executable, load
 from minicc.runtime.function import Function
+from minicc.runtime.image import Port
 from minicc.runtime.specialize import SpecializingExecutable, Variants
 from minicc.schedule import Schedule
 from minicc.schedule.te_schedule import TeSchedule
@@ -307,7 +308,9 @@ def _compile_graph(graph: Graph, target: Target, clock: _Clock, progress: Progre
         "fused": lambda: str(fused),
         "te": lambda: "\n\n".join(f"# {k.label}\n{made.expressions}" for k, made in kernels.items()),
     }
-    return clock.time("emit and link", lambda: assemble(graph.name, calls, values.table(), target, stages, emitted))
+    return clock.time(
+        "emit and link", lambda: load(assemble(graph.name, calls, values.table(), target, stages, emitted))
+    )
 
 
 def _call(n: Node, kernel: Kernel, made: Lowered, values: _Values) -> KernelCall:
@@ -371,7 +374,7 @@ def _assemble_schedule(schedule: Schedule, target: Target) -> Executable:
         touched(naive),
         {"trace": lambda: str(schedule.trace)},
     )
-    return assemble(program.name, [call], Values(inputs, outputs, {}), target)
+    return load(assemble(program.name, [call], Values(inputs, outputs, {}), target))
 
 
 class _Clock:

@@ -17,7 +17,8 @@ from minicc.compile import compile
 from minicc.errors import ConfigError, printable
 from minicc.frontend import load
 from minicc.ops.base import Array
-from minicc.runtime.executable import Executable, KernelInfo
+from minicc.runtime.executable import Executable
+from minicc.runtime.image import KernelInfo
 from minicc.runtime.load import Watch
 from minicc.runtime.roofline import Roofline
 from minicc.runtime.specialize import SpecializingExecutable

@@ -1,9 +1,9 @@
-"""Kernel calls to an executable: plan the memory, emit the entry function, compile, link.
+"""Kernel calls to an image: plan the memory, emit the entry function, compile.
 
 In: the calls in order. Each names the values that its program reads and writes, by any hashable
 id; which ids are inputs, outputs and constants is said beside. Every other id is an intermediate
 tensor and gets a place in the arena, as does the workspace of each kernel. Equal programs are
-compiled once. Out: an `Executable`.
+compiled once. Out: an `Image`.
 
 A value may be an output and an input at once, or an output twice: it is copied.
 """
@@ -19,12 +19,12 @@ import llvmlite.ir as ir
 from minicc.codegen.expressions import INT32, INT64, POINTER
 from minicc.codegen.llvm import emit, workspace_bytes
 from minicc.errors import CodegenError
+from minicc.ir.arrays import Array
 from minicc.ir.node import replace
 from minicc.loop.program import Program
 from minicc.runtime import jit, memory, threads
-from minicc.runtime.executable import Array, Executable, KernelInfo, Port, Text
-from minicc.runtime.executable import Stages as LazyTexts
-from minicc.runtime.plan import Lifetime, Plan, plan
+from minicc.runtime.image import Image, KernelInfo, Port, Stages, Text
+from minicc.runtime.plan import ArenaPlan, Lifetime, plan
 from minicc.target import Target
 
 CLOCK_MONOTONIC = 1
@@ -100,8 +100,8 @@ def assemble(
     target: Target,
     stages: Mapping[str, Text] | None = None,
     progress: Callable[[str], None] | None = None,
-) -> Executable:
-    """The executable that makes `calls` in order. `stages` are texts of the whole model, to go with ours.
+) -> Image:
+    """The image that makes `calls` in order. `stages` are texts of the whole model, to go with ours.
 
     `progress` is called with the name of each kernel when it is compiled. Raises CodegenError when
     a value is read before it is written, TooLargeError when a call would need more memory than this machine has.
@@ -121,24 +121,25 @@ def assemble(
     steps = [(call, kernels[call.program]) for call in calls]
     entry = _entry(steps, values, _Entry(jit.new_module(name, target), values, direct, places, placed))
     code = jit.optimize(entry, target)
-    distinct = list(dict.fromkeys(kernel.symbol for _, kernel in steps))
-    by_symbol = {kernel.symbol: kernel for kernel in kernels.values()}
-    library = jit.load([code.object, *[by_symbol[s].code.object for s in distinct]], [jit.ENTRY], target)
-    infos = [KernelInfo(c.label, c.flops, c.bytes, k.symbol, LazyTexts({**c.stages, **k.stages()})) for c, k in steps]
+    distinct = list(dict.fromkeys(kernels[call.program] for call in calls))
+    objects = {f"{jit.ENTRY}.o": code.object, **{f"{kernel.symbol}.o": kernel.code.object for kernel in distinct}}
+    infos = [KernelInfo(c.label, c.flops, c.bytes, k.symbol, (), Stages({**c.stages, **k.stages()})) for c, k in steps]
     whole: dict[str, Text] = dict(stages or {})
     for stage in ("loop", "llvm", "asm"):
-        whole.setdefault(stage, _joined([by_symbol[s] for s in distinct], code, stage))
-    team = target.threads if target.threads == 1 or threads.openmp() else 1
-    return Executable(
+        whole.setdefault(stage, _joined(distinct, code, stage))
+    outputs = tuple(port for _, port in values.outputs)
+    return Image(
         name,
-        list(values.inputs.values()),
-        [port for _, port in values.outputs],
-        library,
-        list(values.constants.values()),
+        tuple(values.inputs.values()),
+        outputs,
+        objects | jit.conversions(target),
+        tuple(infos),
+        tuple(values.constants.values()),
         placed.size,
-        team,
-        infos,
-        whole,
+        target=target,
+        entry=jit.ENTRY,
+        threads=target.threads if target.threads == 1 or threads.openmp() else 1,
+        stages=Stages(whole),
     )
 
 
@@ -146,7 +147,7 @@ def _joined(kernels: list[Kernel], entry: jit.Code, stage: str) -> Callable[[], 
     """The text of all kernels at one stage, and of the entry function where it has one."""
 
     def text() -> str:
-        texts = [LazyTexts(k.stages())[stage] for k in kernels]
+        texts = [Stages(k.stages())[stage] for k in kernels]
         own = {"llvm": lambda: entry.optimized, "asm": lambda: entry.assembly}.get(stage)
         return "\n\n".join([*texts, own()] if own else texts)
 
@@ -171,7 +172,7 @@ def _entry(steps: Sequence[tuple[KernelCall, Kernel]], values: Values, builder: 
 
 def _memory(
     calls: Sequence[KernelCall], values: Values, target: Target
-) -> tuple[dict[Hashable, int], dict[Any, int], Plan]:
+) -> tuple[dict[Hashable, int], dict[Any, int], ArenaPlan]:
     """The values that kernels write straight to an output, with its number; and the place in the plan of every
     other intermediate value, and of the workspace of every call."""
     direct: dict[Hashable, int] = {}
@@ -206,7 +207,12 @@ class _Entry:
     """Emits the entry function."""
 
     def __init__(
-        self, module: ir.Module, values: Values, direct: Mapping[Hashable, int], places: Mapping[Any, int], placed: Plan
+        self,
+        module: ir.Module,
+        values: Values,
+        direct: Mapping[Hashable, int],
+        places: Mapping[Any, int],
+        placed: ArenaPlan,
     ) -> None:
         kind = ir.FunctionType(INT32, [POINTER] * 4 + [INT64, POINTER])
         function = ir.Function(module, kind, jit.ENTRY)

@@ -16,9 +16,9 @@ import numpy as np
 
 from minicc.codegen.llvm import extern_symbol
 from minicc.errors import RunError
+from minicc.ir.arrays import Array
 from minicc.loop.ir import Buffer, ExternCall, walk
 from minicc.loop.program import Program
-from minicc.runtime.executable import Array
 
 
 class Externs:

@@ -14,21 +14,19 @@ from __future__ import annotations
 import ctypes
 import statistics
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from minicc.codegen.llvm import ALIGNMENT, workspace_bytes
+from minicc.codegen.llvm import workspace_bytes
 from minicc.errors import RunError
+from minicc.ir.arrays import Array
 from minicc.loop.arguments import Arguments
 from minicc.loop.program import Program
 from minicc.runtime import jit, memory, threads
 from minicc.runtime.assemble import Kernel, compile_programs
-from minicc.runtime.executable import Array, aligned
 from minicc.runtime.externs import Externs
+from minicc.runtime.plan import Arenas, aligned
 from minicc.target import Target
 
 
@@ -71,11 +69,12 @@ class Function:
         self._kernel: Kernel = compile_programs([final], target)[final]
         self._final = final
         self._externs = Externs(final)
-        self._library = jit.load([self._kernel.code.object], [self._kernel.symbol], target, self._externs.symbols)
+        objects = [self._kernel.code.object, *jit.conversions(target).values()]
+        self._library = jit.load(objects, [self._kernel.symbol], target, self._externs.symbols)
         pointers, numbers = [ctypes.c_void_p] * len(buffers), [ctypes.c_int64] * len(self.sizes)
         kind = ctypes.CFUNCTYPE(None, *pointers, *numbers, ctypes.c_void_p, ctypes.c_int64)
         self._entry = self._library.function(self._kernel.symbol, kind)
-        self._arenas: deque[Array] = deque()
+        self._arenas = Arenas()
         self._last_room: tuple[tuple[int, ...] | None, int] = (None, 0)
         self._threads = target.threads if target.threads == 1 or threads.openmp() else 1
 
@@ -139,11 +138,11 @@ class Function:
         room = self._room(tuple(numbers))
 
         def call() -> None:
-            arena = self._take(room)
+            arena = self._arenas.take(room)
             try:
                 self._entry(*pointers, *numbers, aligned(arena), self._threads)
             finally:
-                self._arenas.append(arena)
+                self._arenas.give(arena)
             self._externs.check(self._arguments.signature)
 
         return lambda: threads.run(call, self._threads), held
@@ -156,14 +155,6 @@ class Function:
             memory.check(self._arguments.signature(), {"workspace": room})
             self._last_room = numbers, room
         return room
-
-    def _take(self, room: int) -> Array:
-        """A free arena that is large enough, or a new one: memory that has been touched before is faster."""
-        try:
-            arena = self._arenas.pop()
-        except IndexError:
-            arena = np.empty(0, np.uint8)
-        return arena if arena.size >= room + ALIGNMENT else np.empty(room + ALIGNMENT, np.uint8)
 
     def __repr__(self) -> str:
         return f"<Function {self._arguments.signature()}>"

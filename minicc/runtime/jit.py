@@ -33,6 +33,7 @@ RESERVED = frozenset(
     {
         ENTRY,
         "stamp",
+        "half_conversions",
         "memcpy",
         "memset",
         "memmove",
@@ -141,7 +142,7 @@ def load(objects: list[bytes], exports: list[str], target: Target, symbols: Mapp
     number = next(_names)
     session = _session(target, number // LIBRARIES)
     builder = llvm.JITLibraryBuilder().add_current_process()
-    for content in dict.fromkeys((*objects, *_conversions(target))):
+    for content in objects:
         builder.add_object_img(content)
     for name, address in {**_runtime_symbols(), **(symbols or {})}.items():
         builder.import_symbol(name, address)
@@ -152,11 +153,11 @@ def load(objects: list[bytes], exports: list[str], target: Target, symbols: Mapp
 
 
 @lru_cache(maxsize=8)
-def _conversions(target: Target) -> tuple[bytes, ...]:
-    """The object of `half.CONVERSIONS` where the processor has no instructions for them."""
+def conversions(target: Target) -> dict[str, bytes]:
+    """The object of `half.CONVERSIONS` by its file name, where the processor has no instructions for them."""
     if target.has("f16c") or not target.triple.startswith("x86_64"):
-        return ()
-    return (optimize(CONVERSIONS, target).object,)
+        return {}
+    return {"half_conversions.o": optimize(CONVERSIONS, target).object}
 
 
 @lru_cache(maxsize=1)

@@ -7,17 +7,20 @@ Management for Deep Neural Net Inference, 2020): the biggest first, each in the 
 between those of its neighbours that already have a place.
 
 >>> plan([Lifetime(100, 0, 1), Lifetime(60, 1, 2), Lifetime(100, 2, 3)])
-Plan(offsets=(0, 128, 0), size=192)
+ArenaPlan(offsets=(0, 128, 0), size=192)
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-ALIGNMENT = 64
+from minicc.ir.arrays import Array
+
+ALIGNMENT = 64  # of an arena, and of what is placed in it: a cache line, and the widest vector
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,14 @@ class Lifetime:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ArenaPlan:
     """The offset of each tensor, in their order, and the bytes of all."""
 
     offsets: tuple[int, ...]
     size: int
 
 
-def plan(lifetimes: Sequence[Lifetime]) -> Plan:
+def plan(lifetimes: Sequence[Lifetime]) -> ArenaPlan:
     """Offsets such that tensors alive at the same time are apart."""
     rooms = [-(-life.size // ALIGNMENT) * ALIGNMENT for life in lifetimes]
     offsets = [0] * len(lifetimes)
@@ -48,9 +51,36 @@ def plan(lifetimes: Sequence[Lifetime]) -> Plan:
         starts, ends, _, _ = placed[:, (placed[2] <= life.last) & (placed[3] >= life.first)]
         gaps = np.maximum.accumulate(
             np.concatenate([[0], ends])
-        )  # where the gap before each neighbour begins, and the last
+        )  # where the gaps before the neighbours begin, and the last
         wide = np.flatnonzero(starts >= gaps[:-1] + rooms[n])
         offsets[n] = int(gaps[wide[0]] if wide.size else gaps[-1])
         at = np.searchsorted(placed[0], offsets[n])
         placed = np.insert(placed, at, (offsets[n], offsets[n] + rooms[n], life.first, life.last), axis=1)
-    return Plan(tuple(offsets), int(placed[1].max(initial=0)))
+    return ArenaPlan(tuple(offsets), int(placed[1].max(initial=0)))
+
+
+class Arenas:
+    """Memory for intermediate values, one arena for each call at a time. What has been touched before is faster, so it is kept."""
+
+    def __init__(self) -> None:
+        self._free: deque[Array] = deque()
+
+    def __len__(self) -> int:
+        return len(self._free)
+
+    def take(self, size: int) -> Array:
+        """A free arena that has so many bytes from its first aligned one on, or a new one."""
+        try:
+            arena = self._free.pop()
+        except IndexError:  # asked for so, because another thread may take the last one
+            arena = np.empty(0, np.uint8)
+        return arena if arena.size >= size + ALIGNMENT else np.empty(size + ALIGNMENT, np.uint8)
+
+    def give(self, arena: Array) -> None:
+        """The call is over."""
+        self._free.append(arena)
+
+
+def aligned(arena: Array) -> int:
+    """The first address in `arena` that is a multiple of ALIGNMENT."""
+    return int(-(-arena.ctypes.data // ALIGNMENT) * ALIGNMENT)

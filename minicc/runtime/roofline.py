@@ -17,7 +17,8 @@ import numpy as np
 from minicc.loop.ir import PARALLEL, UNROLL, VECTORIZE, Alloc, Buffer, For, Stmt, Store, seq
 from minicc.loop.program import Program
 from minicc.runtime.assemble import KernelCall, Values, assemble
-from minicc.runtime.executable import Executable, Port
+from minicc.runtime.executable import Executable, load
+from minicc.runtime.image import Port
 from minicc.target import Target
 from minicc.tensor.expr import Expr, Var, const
 from minicc.types import float32
@@ -72,7 +73,7 @@ def read_program(size: int, target: Target) -> Program:
 def _executable(program: Program, target: Target) -> Executable:
     (x,), (y,) = program.params, program.outputs
     values = Values({x: Port("x", x.type)}, [(y, Port("y", y.type))], {})
-    return assemble(program.name, [KernelCall(program, program.name, (x, y))], values, target)
+    return load(assemble(program.name, [KernelCall(program, program.name, (x, y))], values, target))
 
 
 @functools.lru_cache(maxsize=16)

@@ -10,7 +10,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from minicc.runtime.executable import Array, Executable, Port, Stages
+from minicc.errors import RunError
+from minicc.ir.arrays import Array
+from minicc.runtime.executable import Executable
+from minicc.runtime.image import Image, Port, Stages
 
 KEPT = 64  # specialisations; the oldest goes first
 
@@ -31,9 +34,9 @@ class SpecializingExecutable(Executable):
         make: Callable[[Mapping[str, Array]], Executable],
     ) -> None:
         self.name, self.inputs, self.waiting, self.threads = name, list(inputs), tuple(waiting), threads
-        self.outputs, self.kernels, self.stages, self.arena_bytes = [], [], Stages({}), 0
-        self._constants = []
+        self.outputs, self.kernels, self.stages = [], [], Stages({})
         self._make = make
+        self._latest: Executable | None = None
         self._made: dict[tuple[bytes, ...], Executable] = {}
         self._lock = threading.Lock()
 
@@ -45,10 +48,24 @@ class SpecializingExecutable(Executable):
                 if len(self._made) >= KEPT:
                     del self._made[next(iter(self._made))]
                 self._made[key] = self._make(values)
-            made = self._made[key]
+            made = self._latest = self._made[key]
             self.outputs, self.kernels, self.stages = made.outputs, made.kernels, made.stages
             self.arena_bytes, self.compile_seconds = made.arena_bytes, made.compile_seconds
         return made
+
+    @property
+    def constant_bytes(self) -> int:
+        return self._latest.constant_bytes if self._latest else 0
+
+    @property
+    def image(self) -> Image:  # type: ignore[override]  # it has none of its own
+        """Raises RunError: each combination of values has an image of its own."""
+        raise RunError(
+            f"{self.name}.image",
+            f"expected a model whose shapes are known, got one in which {', '.join(self.waiting)} decide them",
+            where=self._signature(),
+            hint="exe.specialize({name: array}).image is that of these values",
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SpecializingExecutable, (self.name, self.inputs, self.waiting, self.threads, self._make), self._kept()
@@ -57,7 +74,7 @@ class SpecializingExecutable(Executable):
         made, rest = self._split(self._positional(arrays))
         return made.profile(*rest)
 
-    def _run(self, arrays: list[Array], times: Array | None) -> tuple[Array, ...]:
+    def _run(self, arrays: list[Array]) -> tuple[Array, ...]:
         made, rest = self._split(arrays)
         return made(*rest)
 

@@ -10,7 +10,8 @@ import numpy as np
 from minicc.loop.program import Program
 from minicc.loop.python import run_python
 from minicc.runtime.assemble import KernelCall, Values, assemble
-from minicc.runtime.executable import Executable, Port
+from minicc.runtime.executable import Executable, load
+from minicc.runtime.image import Port
 from minicc.target import Target
 
 
@@ -25,7 +26,7 @@ def build(program: Program, target: Target | None = None) -> Executable:
     inputs = {b.name: Port(b.name, b.type) for b in program.params}
     outputs = [(b.name, Port(b.name, b.type)) for b in program.outputs]
     call = KernelCall(program, program.name, tuple(ids))
-    return assemble("model", [call], Values(inputs, outputs, {}), target or native())
+    return load(assemble("model", [call], Values(inputs, outputs, {}), target or native()))
 
 
 def expected(program: Program, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:

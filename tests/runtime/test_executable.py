@@ -13,7 +13,8 @@ from minicc.loop.ir import PARALLEL, VECTORIZE, Alloc, Buffer, For, Store, seq
 from minicc.loop.program import Program
 from minicc.runtime import jit, threads
 from minicc.runtime.assemble import KernelCall, Values, assemble
-from minicc.runtime.executable import Executable, Port
+from minicc.runtime.executable import Executable, load
+from minicc.runtime.image import Port
 from minicc.target import Target
 from minicc.tensor.expr import Var, const
 from minicc.types import TensorType, float32, int32
@@ -50,7 +51,7 @@ def model(target: Target | None = None) -> Executable:
         ("w", Port("weight", TYPE)),
     ]
     values = Values(inputs, outputs, {"w": np.arange(N, dtype=np.float32)})
-    return assemble("model", calls, values, target or Target.native(), {"graph": lambda: "the graph"})
+    return load(assemble("model", calls, values, target or Target.native(), {"graph": lambda: "the graph"}))
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +218,7 @@ def test_invalid_ir_is_reported() -> None:
 def test_no_inputs_and_no_kernels() -> None:
     constant = np.arange(3, dtype=np.int32)
     port = Port("y", TensorType(int32, (3,)))
-    executable = assemble("constant", [], Values({}, [("c", port)], {"c": constant}), Target.native())
+    executable = load(assemble("constant", [], Values({}, [("c", port)], {"c": constant}), Target.native()))
     np.testing.assert_array_equal(executable()[0], constant)
     assert executable.profile() == ()
 
@@ -227,5 +228,5 @@ def test_awkward_names() -> None:
     values = [Values({}, [("y", Port("y", c.type))], {})]
     for name in ("memcpy", "exp", "a/b:c", "", "GOMP_parallel"):
         program = Program(name, (), (c,), For(i, 2, Store(c, (i,), const(4.0, float32))))
-        executable = assemble(name or "model", [KernelCall(program, name, ("y",))], values[0], Target.native())
+        executable = load(assemble(name or "model", [KernelCall(program, name, ("y",))], values[0], Target.native()))
         assert executable()[0].tolist() == [4, 4]
