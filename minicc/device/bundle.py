@@ -37,6 +37,7 @@ from minicc.device.plan_reader import MOST_BYTES, PlanReader, is_printable
 from minicc.errors import BridgeError
 from minicc.ops.base import Array
 from minicc.paths import unreadable
+from minicc.runtime.image import KernelLaunch, Number, Three
 from minicc.types import DType, TensorType
 
 FORMAT, VERSION = "minicc-cuda-bundle", 1
@@ -64,27 +65,7 @@ class Buffer:
     constant: int | None = None
 
 
-@dataclass(frozen=True)
-class Number:
-    """An argument of a kernel that is no buffer."""
-
-    value: int
-    dtype: DType
-
-
 Argument = int | Number  # the index of a buffer, or a number
-Three = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class KernelLaunch:
-    """One call of a kernel, all numbers known."""
-
-    kernel: str
-    grid: Three
-    block: Three
-    shared_bytes: int  # of dynamic shared memory
-    arguments: tuple[Argument, ...]
 
 
 @dataclass(frozen=True)
