@@ -37,7 +37,7 @@ from minicc.device.plan_reader import MOST_BYTES, PlanReader, is_printable
 from minicc.errors import BridgeError
 from minicc.ops.base import Array
 from minicc.paths import unreadable
-from minicc.runtime.image import KernelLaunch, Number, Three
+from minicc.runtime.image import KernelLaunch, Number
 from minicc.types import DType, TensorType
 
 FORMAT, VERSION = "minicc-cuda-bundle", 1
