@@ -24,8 +24,8 @@ from minicc.bridge import _tvm
 from minicc.errors import BridgeError
 from minicc.ir.node import postorder
 from minicc.loop.ir import Buffer
-from minicc.tensor.expr import COMPARISONS, LOGICAL, Binary, Call, Cast, Const, Expr, Load, Select, Unary, Var, all_of
-from minicc.tensor.expr import any_of, binary, call, children, const, loads, unary
+from minicc.tensor.expr import COMPARISONS, LOGICAL, Binary, Call, Convert, Const, Expr, Load, Select, Unary, Var
+from minicc.tensor.expr import all_of, any_of, binary, call, children, const, loads, unary
 from minicc.types import DType, bfloat16, boolean, float32, float64, int8, int32, int64, uint8, uint16, uint64
 
 INTEGER = {"bitand": "BitwiseAnd", "bitor": "BitwiseOr", "bitxor": "BitwiseXor", "min": "Min", "max": "Max",
@@ -77,7 +77,7 @@ class Expressions:
                 return self.tir.BufferLoad(self.buffers[source], [self(i) for i in indices])
             case Select(cond, then, other):
                 return self.select(cond, then, other)
-            case Cast(a, dtype):
+            case Convert(a, dtype):
                 return self.cast(self(a), a.dtype, dtype)
             case Call(name, args, dtype):
                 return self.call(name, [self(a) for a in args], args[0].dtype, dtype)

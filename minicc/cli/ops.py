@@ -64,7 +64,7 @@ def ops_command(
     rows = []
     for name in sorted(_chosen(operator, REGISTRY)):
         made = REGISTRY[name]
-        rows.append([name, made.kind.name.lower(), ", ".join(made.__match_args__), (made.__doc__ or "").split("\n")[0]])  # type: ignore[attr-defined]
+        rows.append([name, made.kind.name.lower(), ", ".join(made.__match_args__), (made.__doc__ or "").split("\n")[0]])
     print(table_text(rows, ["operator", "kind", "attributes", "meaning"]))
 
 

@@ -24,22 +24,8 @@ from minicc.errors import CodegenError
 from minicc.ir.node import postorder
 from minicc.loop.ir import Buffer
 from minicc.tensor.bounds import Bounds, Interval
-from minicc.tensor.expr import (
-    LOGICAL,
-    Binary,
-    Call,
-    Cast,
-    Const,
-    Expr,
-    Load,
-    Select,
-    Unary,
-    Var,
-    binary,
-    children,
-    const,
-)
-from minicc.tensor.expr import loads
+from minicc.tensor.expr import LOGICAL, Binary, Call, Convert, Const, Expr, Load, Select, Unary, Var, binary, children
+from minicc.tensor.expr import const, loads
 from minicc.tensor.intrinsics import INTRINSICS, unfused
 from minicc.tensor.linear import linear
 from minicc.types import DType, bfloat16, boolean, float16, float32, float64
@@ -82,7 +68,7 @@ class Facts:
                 return not math.isnan(value)
             case Unary(_, a):
                 return self.number(a)
-            case Cast(a, _):
+            case Convert(a, _):
                 return not a.dtype.is_float or self.number(a)
         return False
 
@@ -264,7 +250,7 @@ class Expressions(Arithmetic):
                 left, right = self.value(a), self.value(b)
                 self.flags = FUSE if e in self.fused else ()
                 return self.binary(op, a.dtype, left, right, numbers, natural)
-            case Cast(a, dtype):
+            case Convert(a, dtype):
                 return self.cast(self.value(a), a.dtype, dtype)
             case Select(cond, then, other):
                 return self._choose(cond, then, other)
@@ -331,7 +317,7 @@ class Expressions(Arithmetic):
         if dtype is float32 and INTRINSICS[e.name].expand is not None:
             return self.value(self.facts.expansion(e))
         if dtype in (float16, bfloat16):
-            wide = Call(e.name, tuple([Cast(a, float32) for a in e.args]), float32)
+            wide = Call(e.name, tuple([Convert(a, float32) for a in e.args]), float32)
             return self.cast(self.value(wide), float32, e.dtype)
         return self._libm(e, dtype)
 

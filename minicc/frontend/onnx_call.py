@@ -222,7 +222,7 @@ class Call:
 @cache
 def _flags(operator: type[Operator]) -> frozenset[str]:
     """The fields of `operator` that are true or false."""
-    return frozenset(f.name for f in dataclasses.fields(operator) if isinstance(f.default, bool))  # type: ignore[arg-type]
+    return frozenset(f.name for f in dataclasses.fields(operator) if isinstance(f.default, bool))
 
 
 def _plain(value: Any) -> Any:

@@ -107,7 +107,7 @@ class Constant(Operator):
 
 
 @node
-class Node(kit.Node):
+class Node(kit.Interned):
     """An operator applied to inputs. Make one by calling the operator on nodes."""
 
     op: Operator

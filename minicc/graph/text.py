@@ -246,7 +246,7 @@ def _operator(line: _Line, lines: list[_Line], constants: dict[str, Any], depth:
         near = nearest(name, REGISTRY)
         raise line.error(f"no operator is called {name}", at=at, hint=f"did you mean {near}?" if near else "")
     fields: dict[str, Any] = {}
-    if line.peek() == "(" and found.__match_args__:  # type: ignore[attr-defined]
+    if line.peek() == "(" and found.__match_args__:
         offset = line.at
         tree = _tree(line, f"f({line.group()})", -1)
         if not isinstance(tree, ast.Call) or tree.args:
@@ -258,7 +258,7 @@ def _operator(line: _Line, lines: list[_Line], constants: dict[str, Any], depth:
         raise line.error(
             f"{name} does not have these fields: {error}",
             at=at,
-            hint=f"its fields are {', '.join(found.__match_args__)}",  # type: ignore[attr-defined]
+            hint=f"its fields are {', '.join(found.__match_args__)}",
         ) from error
 
 

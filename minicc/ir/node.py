@@ -6,7 +6,7 @@ its last reference goes. Numbers are keyed by type and bits, because in Python
 `1 == 1.0 == True`, `0.0 == -0.0` and `nan != nan`.
 
 >>> @node
-... class Pair(Node):
+... class Pair(Interned):
 ...     exact_key: ClassVar[bool] = True
 ...     left: object
 ...     right: object
@@ -16,18 +16,19 @@ its last reference goes. Numbers are keyed by type and bits, because in Python
 
 from __future__ import annotations
 
+import inspect
 import struct
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, fields
+from typing import Any, ClassVar, NoReturn, Self, TypeVar, dataclass_transform
 
 T = TypeVar("T")
-N = TypeVar("N", bound="Node")
+N = TypeVar("N", bound="Interned")
 
 
-class _Entry(weakref.ref["Node"]):
+class _Entry(weakref.ref["Interned"]):
     """A weak reference that knows its key, to leave the pool when its node dies."""
 
     __slots__ = ("key",)
@@ -35,10 +36,11 @@ class _Entry(weakref.ref["Node"]):
 
 
 _pool: dict[Any, _Entry] = {}
+_new: Callable[[Any], Any] = object.__new__
 _lock = threading.RLock()  # re-entrant: a collection under the lock may run `_forget`
 
 
-def _forget(entry: weakref.ref[Node]) -> None:
+def _forget(entry: weakref.ref[Interned]) -> None:
     assert isinstance(entry, _Entry)
     if _pool.get(entry.key) is entry:
         del _pool[entry.key]
@@ -56,33 +58,46 @@ def exact(value: Any) -> Any:
     return value
 
 
-class _Interned(type):
-    def __call__(cls: type[T], *args: Any, **kwargs: Any) -> T:
-        names: tuple[str, ...] = cls.__match_args__  # type: ignore[attr-defined]
-        if not kwargs and len(args) in cls._tails:  # type: ignore[attr-defined]
-            args = args + cls._tails[len(args)]  # type: ignore[attr-defined]
-        elif kwargs or len(args) != len(names):
-            defaults: dict[str, Any] = cls._defaults  # type: ignore[attr-defined]
-            rest = names[len(args) :]
-            if set(kwargs) - set(rest) or any(n not in kwargs and n not in defaults for n in rest):
-                return super().__call__(*args, **kwargs)  # type: ignore[misc, no-any-return] # raises the TypeError
-            args = args + tuple([kwargs[n] if n in kwargs else defaults[n] for n in rest])
-        key = cls.intern_key(args) if cls.exact_key else (cls, args)  # type: ignore[attr-defined]
+class _Interning(type):
+    """The class of node classes: calling one gives the node that has these fields, made where there is none."""
+
+    __match_args__: tuple[str, ...]
+    _defaults: dict[str, Any]
+    _setters: tuple[Callable[[Any, Any], None], ...]  # of the fields, which nobody else can set
+    exact_key: bool
+    intern_key: Callable[[tuple[Any, ...]], Any]
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        if options or len(args) != len(cls.__match_args__):
+            args = cls._completed(args, options)
+        key = cls.intern_key(args) if cls.exact_key else (cls, args)
         entry = _pool.get(key)
         if entry is not None and (found := entry()) is not None:
-            return found  # type: ignore[return-value]
-        made = super().__call__(*args)  # type: ignore[misc]
+            return found
+        made = _new(cls)
+        for set_field, value in zip(cls._setters, args, strict=True):
+            set_field(made, value)
+        made.__post_init__()
         with _lock:
             entry = _pool.get(key)
             if entry is not None and (found := entry()) is not None:
-                return found  # type: ignore[return-value]
-            entry = _Entry(made, _forget)
+                return found
+            entry = _pool[key] = _Entry(made, _forget)
             entry.key = key
-            _pool[key] = entry
-        return made  # type: ignore[no-any-return]
+        return made
+
+    def _completed(cls, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
+        """All fields, of which some are given by name or have a default. Raises TypeError as any function does."""
+        given = cls._defaults | options
+        rest = cls.__match_args__[len(args) :]
+        if len(args) + len(rest) == len(cls.__match_args__) and options.keys() <= set(rest) <= given.keys():
+            return args + tuple([given[name] for name in rest])
+        kind, none = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
+        parameters = [inspect.Parameter(n, kind, default=cls._defaults.get(n, none)) for n in cls.__match_args__]
+        return inspect.Signature(parameters).bind(*args, **options).args
 
 
-class Node(metaclass=_Interned):
+class Interned(metaclass=_Interning):
     """Base of every IR node. Declare fields as a dataclass and decorate with `@node`.
 
     A class with fields that hold numbers as data sets `exact_key`, so that `intern_key` tells
@@ -90,62 +105,63 @@ class Node(metaclass=_Interned):
     """
 
     __slots__ = ("__weakref__",)
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    __match_args__: ClassVar[tuple[str, ...]] = ()
     exact_key: ClassVar[bool] = False
-    _defaults: ClassVar[dict[str, Any]] = {}
-    _tails: ClassVar[
-        dict[int, tuple[Any, ...]]
-    ] = {}  # how many fields are given: the defaults of the rest, where all have one
 
     @classmethod
     def intern_key(cls, args: tuple[Any, ...]) -> Any:
         """The key under which `cls(*args)` is shared; a field left out does not tell nodes apart."""
         return (cls, *[exact(a) for a in args])
 
-    def __copy__(self: N) -> N:
+    def __post_init__(self) -> None:
+        """What a class does with a new node, whose fields are set."""
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __copy__(self) -> Self:
         return self
 
-    def __deepcopy__(self: N, memo: object) -> N:
+    def __deepcopy__(self, memo: object) -> Self:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), tuple(getattr(self, name) for name in self.__match_args__)  # type: ignore[attr-defined]
+        return type(self), tuple(getattr(self, name) for name in self.__match_args__)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__match_args__)
+        return f"{type(self).__qualname__}({shown})"
 
 
 @dataclass_transform(frozen_default=True, eq_default=False)
-def node(cls: type[T]) -> type[T]:
+def node(cls: type[N]) -> type[N]:
     """Make `cls` a frozen, slotted, interned dataclass, compared by identity."""
-    own_repr = cls.__repr__ is not object.__repr__
-    made = dataclass(frozen=True, slots=True, eq=False, repr=not own_repr)(cls)
-    made._defaults = {  # type: ignore[attr-defined]
-        f.name: f.default_factory() if f.default_factory is not MISSING else f.default
-        for f in fields(made)  # type: ignore[arg-type]
+    made = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
+    made._defaults = {
+        f.name: f.default if f.default_factory is MISSING else f.default_factory()
+        for f in fields(made)
         if f.default is not MISSING or f.default_factory is not MISSING
     }
-    names: tuple[str, ...] = made.__match_args__  # type: ignore[attr-defined]
-    made._tails = {  # type: ignore[attr-defined]
-        n: tuple([made._defaults[name] for name in names[n:]])  # type: ignore[attr-defined]
-        for n in range(len(names)) if all(name in made._defaults for name in names[n:])  # type: ignore[attr-defined]
-    }  # fmt: skip
+    made._setters = tuple([getattr(made, name).__set__ for name in made.__match_args__])
     return made
 
 
 def replace(old: N, **changes: Any) -> N:
     """`old` with some fields changed; `old` itself when nothing differs."""
-    names: tuple[str, ...] = old.__match_args__  # type: ignore[attr-defined]
     if all(getattr(old, name) is value for name, value in changes.items()):
         return old
-    return type(old)(*[changes[name] if name in changes else getattr(old, name) for name in names])
+    return type(old)(*[changes[n] if n in changes else getattr(old, n) for n in old.__match_args__])
 
 
 def postorder(roots: Iterable[T], children: Callable[[T], Iterable[T]]) -> Iterator[T]:
     """Every object reachable from `roots` once, children first. Iterative: depth is no limit."""
     done: set[int] = set()
-    stack: list[T | None] = []
-    stack += list(roots)[::-1]
+    stack: list[Any] = list(roots)[::-1]
     while stack:
         item = stack.pop()
         if item is None:  # stands above a node whose children are done
-            yield stack.pop()  # type: ignore[misc]
+            yield stack.pop()
         elif id(item) not in done:
             done.add(id(item))
             if waiting := [child for child in children(item) if id(child) not in done]:

@@ -5,10 +5,10 @@ two sides are ordinary nodes of an IR with `Wild` nodes as holes. In: a root, ru
 own `children` and `rebuild`. Out: the root with no match left, sub-expressions shared as before.
 
 >>> @node
-... class Neg(Node):
-...     a: Node
+... class Neg(Interned):
+...     a: Interned
 >>> @node
-... class Leaf(Node):
+... class Leaf(Interned):
 ...     name: str
 >>> @node
 ... class Hole(Wild):
@@ -32,15 +32,15 @@ from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from minicc.ir.node import Node, node
+from minicc.ir.node import Interned, node
 
 __all__ = ["Rule", "Wild", "fixpoint", "indexed", "instantiate", "match", "node", "rewrite"]
 
-T = TypeVar("T", bound=Node)
+T = TypeVar("T", bound=Interned)
 Bindings = dict[str, Any]
 
 
-class Wild(Node):
+class Wild(Interned):
     """A hole in a pattern. An IR subclasses it, beside its own base class, to say what fits."""
 
     __slots__ = ()
@@ -78,7 +78,7 @@ class Rule:
 
     def right(self, bindings: Bindings, root: Any) -> Any:
         """The right-hand side with its holes filled; `root` is what the left-hand side matched."""
-        if callable(self.rhs) and not isinstance(self.rhs, Node):
+        if callable(self.rhs) and not isinstance(self.rhs, Interned):
             return _call(self.rhs, bindings)
         return instantiate(self.rhs, bindings, root)
 
@@ -107,8 +107,8 @@ def _matcher(pattern: Any) -> Matcher:
         return _wild(pattern)
     if isinstance(pattern, tuple):
         return _parts(tuple, [_matcher(p) for p in pattern], lambda value: value)
-    if isinstance(pattern, Node) and pattern.__match_args__:  # type: ignore[attr-defined]
-        names: tuple[str, ...] = pattern.__match_args__  # type: ignore[attr-defined]
+    if isinstance(pattern, Interned) and pattern.__match_args__:
+        names: tuple[str, ...] = pattern.__match_args__
         fields = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
         whole = _parts(type(pattern), [_matcher(getattr(pattern, n)) for n in names], fields)
         return lambda value, bindings: pattern is value or whole(value, bindings)
@@ -152,8 +152,8 @@ def instantiate(pattern: Any, bindings: Bindings, root: Any) -> Any:
         return pattern.fill(bindings, root)
     if isinstance(pattern, tuple):
         return tuple(instantiate(p, bindings, root) for p in pattern)
-    if isinstance(pattern, Node):
-        names: tuple[str, ...] = pattern.__match_args__  # type: ignore[attr-defined]
+    if isinstance(pattern, Interned):
+        names: tuple[str, ...] = pattern.__match_args__
         return type(pattern)(*[instantiate(getattr(pattern, n), bindings, root) for n in names])
     return pattern
 

@@ -48,7 +48,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from minicc.ir.node import Node, node, postorder, replace
+from minicc.ir.node import Interned, node, postorder, replace
 from minicc.tensor.expr import Binary, Expr, Load, Var, const, transform, wrap
 from minicc.tensor.expr import walk as walk_expr
 from minicc.tensor.foreign import ExternFunction
@@ -60,7 +60,7 @@ SCOPES = ("local", "shared", "global")
 
 
 @node
-class Buffer(Node):
+class Buffer(Interned):
     """A dense row-major array. `shape` holds `int`s, or `Expr`s where symbolic."""
 
     name: str
@@ -79,7 +79,7 @@ class Buffer(Node):
         return f"{self.name}: {self.type}"
 
 
-class Stmt(Node):
+class Stmt(Interned):
     """Base of every statement."""
 
     __slots__ = ()

@@ -25,7 +25,7 @@ import numpy as np
 
 from minicc.tensor.bounds import Bounds
 from minicc.tensor.evaluate import Array, evaluate_expr
-from minicc.tensor.expr import Binary, Cast, Const, Expr, Select, Unary, Var, binary, free_vars, walk
+from minicc.tensor.expr import Binary, Convert, Const, Expr, Select, Unary, Var, binary, free_vars, walk
 from minicc.types import boolean
 
 MOST_POINTS = 1 << 18  # a few milliseconds
@@ -91,7 +91,7 @@ def _points(e: Expr, own: set[Var], known: Bounds, truths: Collection[Expr]) -> 
 def _computable(e: Expr) -> bool:
     """Whether variables decide its value, the same on every machine."""
     return all(
-        isinstance(x, Var | Const | Binary | Unary | Cast | Select) and (x.dtype.is_integer or x.dtype is boolean)
+        isinstance(x, Var | Const | Binary | Unary | Convert | Select) and (x.dtype.is_integer or x.dtype is boolean)
         for x in walk(e)
     )
 

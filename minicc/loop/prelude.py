@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from minicc import types
-from minicc.tensor.foreign import Extern
+from minicc.tensor.foreign import ExternNames
 from minicc.tensor.intrinsics import INTRINSICS
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -94,7 +94,7 @@ PRELUDE: dict[str, Any] = {
     **{f.__name__: f for f in (empty, first, floordiv, floormod, truncdiv, truncmod, bitcast, prefetch)},
     "minimum": np.minimum, "maximum": np.maximum, "inf": math.inf, "nan": math.nan,
     "parallel": range, "vectorize": range, "unroll": range, "vthread": range,
-    "extern": Extern(),
+    "extern": ExternNames(),
     "blockIdx": SimpleNamespace(x=range, y=range, z=range),
     "threadIdx": SimpleNamespace(x=range, y=range, z=range),
 }  # fmt: skip

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import re
 
-from minicc.ir.node import Node, node
+from minicc.ir.node import Interned, node
 from minicc.loop.ir import Buffer, Stmt
 from minicc.loop.prelude import PRELUDE
 from minicc.loop.printer import PythonPrinter
@@ -27,7 +27,7 @@ from minicc.tensor.expr import Expr, Var
 
 
 @node
-class Program(Node):
+class Program(Interned):
     """`params` are the inputs; `outputs` are written completely and come last in a call.
 
     `requires` are conditions on the symbolic sizes, each with the element that it keeps in its

@@ -19,7 +19,7 @@ from itertools import repeat
 from minicc.ir.node import postorder, replace
 from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Stmt, Store, Update, map_bodies, summand, walk
 from minicc.loop.program import Program
-from minicc.tensor.expr import Binary, Call, Cast, Const, Expr, Load, binary, cast, children, const, rebuild
+from minicc.tensor.expr import Binary, Call, Convert, Const, Expr, Load, binary, cast, children, const, rebuild
 from minicc.types import DType, bfloat16, boolean, float16, float32, int8, uint8
 
 NARROW = (float16, bfloat16)
@@ -105,7 +105,7 @@ class _Widening:
             case Load(source, _) if e.dtype in NARROW:
                 read = Load(self.wide.get(source, source), parts)
                 return read if source in self.wide and source in self.sums else cast(cast(read, e.dtype), float32)
-            case Cast(a, dtype) if dtype in NARROW:
+            case Convert(a, dtype) if dtype in NARROW:
                 exact = a.dtype in (boolean, int8, uint8, dtype)
                 return cast(parts[0] if exact else cast(parts[0], dtype), float32)
             case Call("bitcast", (a,), dtype):
@@ -125,7 +125,7 @@ def _rounded(e: Expr, dtype: DType, exact: bool) -> Expr:
 
 def _narrow(e: Expr, dtype: DType) -> Expr:
     """A float32 expression rounded to `dtype`; a value that was just widened is itself again."""
-    if isinstance(e, Cast) and e.a.dtype is dtype:
+    if isinstance(e, Convert) and e.a.dtype is dtype:
         return e.a
     return const(e.value, dtype) if isinstance(e, Const) else cast(e, dtype)
 

@@ -30,7 +30,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar, dataclass_transform
 import numpy as np
 
 from minicc.errors import TypeInferenceError
-from minicc.ir.node import Node, node, replace
+from minicc.ir.node import Interned, node, replace
 from minicc.types import DType, Symbol, TensorType, Unbound
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -85,7 +85,7 @@ Example = tuple["Operator", Sequence[Any]]  # an operator and its inputs: a Tens
 REGISTRY: dict[str, type[Operator]] = {}
 
 
-class Operator(Node):
+class Operator(Interned):
     """Base of every operator. A subclass gives `infer`, and `numpy` and `compute`, or `expand`."""
 
     __slots__ = ()
@@ -159,7 +159,7 @@ class Operator(Node):
         return TypeInferenceError(f"{self}({', '.join(map(str, types))})", problem, hint=hint)
 
     def __repr__(self) -> str:
-        names: tuple[str, ...] = self.__match_args__  # type: ignore[attr-defined]
+        names = self.__match_args__
         return f"{self.name}({', '.join(f'{n}={getattr(self, n)!r}' for n in names)})" if names else self.name
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from minicc.loop.ir import Buffer, For, Stmt, Store, Update, bodies
 from minicc.loop.program import Program
-from minicc.tensor.expr import Binary, Call, Cast, Const, Expr, Load, Select, Unary, Var, loads, walk
+from minicc.tensor.expr import Binary, Call, Convert, Const, Expr, Load, Select, Unary, Var, loads, walk
 
 WHOLE = 1 << 62  # longer than any loop
 
@@ -112,7 +112,7 @@ def is_contraction(nest: Nest) -> bool:
     if not isinstance(stmt, Update) or len(stmt.values) != 1:
         return False
     match stmt.values[0]:
-        case Binary("add", Load(buffer, _), Binary("mul", a, b) | Cast(Binary("mul", a, b), _)) if (
+        case Binary("add", Load(buffer, _), Binary("mul", a, b) | Convert(Binary("mul", a, b), _)) if (
             buffer is nest.buffer
         ):
             return bool(loads(a)) and bool(loads(b))

@@ -46,7 +46,7 @@ from minicc.loop.program import Program
 from minicc.schedule.decompose_reduction import only_reduction
 from minicc.schedule.nest import buffers_of, fresh, graft, path_to
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.tensor.expr import Binary, Cast, Const, Expr, Load, Var, all_of, const, select, transform
+from minicc.tensor.expr import Binary, Convert, Const, Expr, Load, Var, all_of, const, select, transform
 from minicc.types import float32
 
 TILES = (4, 16)  # what moves tries
@@ -216,7 +216,7 @@ def _product(update: Update) -> list[Load] | None:
         match pending.pop():
             case Binary("mul", a, b):
                 pending += [b, a]
-            case Cast(a, _):
+            case Convert(a, _):
                 pending.append(a)
             case Load() as load if load.source is not accumulator.source:
                 found.append(load)

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 
 from minicc.ir.node import postorder
-from minicc.tensor.expr import COMPARISONS, Binary, Call, Cast, Const, Expr, Load, Select, Unary, Var, binary, cast
+from minicc.tensor.expr import COMPARISONS, Binary, Call, Convert, Const, Expr, Load, Select, Unary, Var, binary, cast
 from minicc.tensor.expr import children
 from minicc.tensor.integers import truncdiv
 from minicc.tensor.linear import Linear, combine, from_linear, linear, parts
@@ -163,7 +163,7 @@ class Bounds:
                 return 1 - self.memo[a][1], 1 - self.memo[a][0]
             case Select(cond, then, other):
                 return self._select(cond, then, other)
-            case Cast(a, _):
+            case Convert(a, _):
                 found = whole if a.dtype.is_float else self.memo[a]
             case Unary("abs", a):
                 low, high = self.memo[a]

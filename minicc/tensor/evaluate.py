@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from minicc.tensor.expr import Binary, Call, Cast, Const, Expr, Select, Unary, Var, children, walk
+from minicc.tensor.expr import Binary, Call, Convert, Const, Expr, Select, Unary, Var, children, walk
 from minicc.tensor.intrinsics import INTRINSICS
 from minicc.types import DType
 
@@ -88,7 +88,7 @@ def _step(e: Expr, memo: Mapping[Expr, Any], env: Mapping[Var, Array]) -> Any:
             return BINARY[op](memo[a], memo[b])
         case Unary(op, a):
             return UNARY[op](memo[a])
-        case Cast(a, dtype):
+        case Convert(a, dtype):
             return _convert(memo[a], dtype)
         case Select(cond, then, other):
             return np.where(memo[cond], memo[then], memo[other])

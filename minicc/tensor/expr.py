@@ -29,7 +29,7 @@ from minicc.tensor.nodes import OF_TE as OF_TE
 from minicc.tensor.nodes import Axis as Axis
 from minicc.tensor.nodes import Binary as Binary
 from minicc.tensor.nodes import Call as Call
-from minicc.tensor.nodes import Cast as Cast
+from minicc.tensor.nodes import Convert as Convert
 from minicc.tensor.nodes import Combiner as Combiner
 from minicc.tensor.nodes import Const as Const
 from minicc.tensor.nodes import Expr as Expr
@@ -272,7 +272,7 @@ def cast(a: Any, dtype: DType) -> Expr:
         return e
     if isinstance(e, Const) and (e.dtype.is_integer or e.dtype is boolean):
         return const(e.value, dtype)
-    return Cast(e, dtype)
+    return Convert(e, dtype)
 
 
 def select(cond: Any, then: Any, other: Any) -> Expr:
@@ -347,8 +347,8 @@ def rebuild(e: Expr, parts: tuple[Expr, ...]) -> Expr:
             return binary(op, *parts)
         case Unary(op, _):
             return unary(op, *parts)
-        case Cast(a, dtype):
-            return Cast(parts[0], dtype) if a.dtype is dtype else cast(parts[0], dtype)
+        case Convert(a, dtype):
+            return Convert(parts[0], dtype) if a.dtype is dtype else cast(parts[0], dtype)
         case Call(name, _, dtype):
             return Call(name, parts, dtype)
         case Load(source, _):

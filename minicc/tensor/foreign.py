@@ -127,7 +127,7 @@ def _free(wanted: str) -> str:
     return name
 
 
-class Extern:
+class ExternNames:
     """`extern.name`, as printed programs write it."""
 
     def __getattr__(self, name: str) -> ExternFunction:
@@ -136,4 +136,4 @@ class Extern:
         return extern_function(name)
 
 
-__all__ = ["Extern", "ExternFunction", "extern_function", "register_extern"]
+__all__ = ["ExternFunction", "ExternNames", "extern_function", "register_extern"]

@@ -1,6 +1,6 @@
 """The expression language that tensor expressions and loop programs share.
 
-    expr   ::= Var | Const | Unary | Binary | Call | Cast | Select | Load | Reduce
+    expr   ::= Var | Const | Unary | Binary | Call | Convert | Select | Load | Reduce
     Unary  ::= neg a | abs a | not a
     Binary ::= a (add sub mul div floordiv floormod truncdiv truncmod min max
                   bitand bitor bitxor shl shr eq ne lt le and or) b
@@ -10,7 +10,7 @@ around. `floordiv` and `floormod` round towards minus infinity (Python), `truncd
 ONNX); an integer divided by zero is 0, and so is its remainder. A shift by the width or more, or by less than
 nothing, shifts everything out. `div` is for floats. `min` and `max` return NaN when either operand is NaN.
 Comparisons with NaN are false, except `ne`. `Select` evaluates only the branch it takes, so a branch may load what
-would be out of bounds in the other. A `Cast` from float to integer truncates; out of range it wraps or saturates, as
+would be out of bounds in the other. A `Convert` from float to integer truncates; out of range it wraps or saturates, as
 the machine does; one to its own dtype marks the value of a stage (`te.rounding`). Everything is pure, so evaluation
 order cannot be seen. Index arithmetic is `int64`.
 
@@ -24,7 +24,7 @@ import operator
 from dataclasses import field
 from typing import Any, ClassVar
 
-from minicc.ir.node import Node, node
+from minicc.ir.node import Interned, node
 from minicc.tensor.operators import BUILDERS, Operators
 from minicc.types import DType, boolean, float32, int64
 
@@ -33,7 +33,7 @@ LOGICAL = frozenset({"and", "or"})
 COMMUTATIVE = frozenset({"add", "mul", "min", "max", "eq", "ne", "and", "or", "bitand", "bitor", "bitxor"})
 
 
-class Expr(Node, Operators):
+class Expr(Interned, Operators):
     """Base of every expression; `dtype` is the type of its value."""
 
     __slots__ = ()
@@ -146,7 +146,7 @@ class Call(Expr):
 
 
 @node
-class Cast(Expr):
+class Convert(Expr):
     """The value converted; `Call("bitcast", ...)` keeps the bits instead."""
 
     a: Expr
@@ -179,7 +179,7 @@ class Load(Expr):
 
 
 @node
-class Axis(Node, Operators):
+class Axis(Interned, Operators):
     """An iteration variable `var` over `range(extent)`; `reduce` tells a reduction axis. In an expression it is `var`."""
 
     var: Var
@@ -191,7 +191,7 @@ class Axis(Node, Operators):
 
 
 @node
-class Combiner(Node):
+class Combiner(Interned):
     """A commutative, associative reduction of tuples: `result` combines `left` with `right`."""
 
     name: str
@@ -223,7 +223,7 @@ def children(e: Expr) -> tuple[Expr, ...]:
     match e:
         case Binary(_, a, b):
             return a, b
-        case Unary(_, a) | Cast(a, _):
+        case Unary(_, a) | Convert(a, _):
             return (a,)
         case Call(_, args, _) | Load(_, args):
             return args
@@ -295,7 +295,7 @@ class Printer:
                 return f"(not {self.expr(a, 4)})" if level > 3 else f"not {self.expr(a, 4)}"
             case Unary(op, a):
                 return f"{op}({self.expr(a)})"
-            case Cast(a, dtype):
+            case Convert(a, dtype):
                 return f"{dtype}({self.expr(a)})"
             case Call("bitcast", (a,), dtype):
                 return f"bitcast({self.expr(a)}, {dtype})"

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from minicc.tensor.expr import Binary, Cast, Const, Expr, Select, Unary
+from minicc.tensor.expr import Binary, Convert, Const, Expr, Select, Unary
 
 
 def heads(e: Expr) -> Iterator[Expr]:
@@ -45,12 +45,12 @@ def marked(e: Expr) -> Expr:
     if not e.dtype.is_float:
         return e
     product = any(isinstance(part, Binary) and part.op in ("mul", "div") for part in heads(e))  # x/2 becomes x*0.5
-    return Cast(e, e.dtype) if product else e
+    return Convert(e, e.dtype) if product else e
 
 
 def is_mark(e: Expr) -> bool:
     """Whether `e` is the cast of an expression to its own dtype."""
-    return isinstance(e, Cast) and e.a.dtype is e.dtype
+    return isinstance(e, Convert) and e.a.dtype is e.dtype
 
 
 __all__ = ["heads", "is_mark", "marked"]

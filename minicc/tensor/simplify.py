@@ -23,7 +23,7 @@ import numpy as np
 from minicc.ir.node import node
 from minicc.ir.rewrite import Bindings, Rule, Wild, fixpoint, indexed
 from minicc.tensor.bounds import Bounds, Ranges, quotient_of
-from minicc.tensor.expr import COMPARISONS, Binary, Cast, Const, Expr, Select, Unary, Var, binary, children, const
+from minicc.tensor.expr import COMPARISONS, Binary, Convert, Const, Expr, Select, Unary, Var, binary, children, const
 from minicc.tensor.expr import fold_integers, loads, rebuild, unary
 from minicc.tensor.integers import FOLDS
 from minicc.tensor.linear import Linear, combine, from_linear, is_linear, name_of
@@ -51,7 +51,7 @@ NUMBER_NAMES = {0: "zero", 1: "one"}  # 0, 0.0 and -0.0 never meet in one rule
 
 
 @node
-class Number(Wild, Expr):
+class Exactly(Wild, Expr):
     """Fits the constant `value` of any number dtype; 0.0 and -0.0 differ."""
 
     exact_key = True
@@ -98,9 +98,9 @@ p, q, r = Hole("p", "bool"), Hole("q", "bool"), Hole("r", "bool")
 c, d = Hole("c", "int uint", True), Hole("d", "int uint", True)
 e = Hole("e", "float", True)
 ZERO, ONE, MINUS_ZERO, TRUE, FALSE = (
-    Number(0),
-    Number(1),
-    Number(-0.0, "float"),
+    Exactly(0),
+    Exactly(1),
+    Exactly(-0.0, "float"),
     const(True, boolean),
     const(False, boolean),
 )
@@ -215,9 +215,9 @@ SELECTION = (
 )
 
 FAST = (
-    Rule("add plus zero", Add(f, Number(0.0, "float")), f, fast=True),  # f + 0.0 -> f, but -0.0 + 0.0 is 0.0
-    Rule("mul plus zero", Mul(f, Number(0.0, "float")), Number(0.0, "float"), fast=True),  # f * 0.0 -> 0.0
-    Rule("float sub itself", Sub(f, f), Number(0.0, "float"), fast=True),  # f - f -> 0.0
+    Rule("add plus zero", Add(f, Exactly(0.0, "float")), f, fast=True),  # f + 0.0 -> f, but -0.0 + 0.0 is 0.0
+    Rule("mul plus zero", Mul(f, Exactly(0.0, "float")), Exactly(0.0, "float"), fast=True),  # f * 0.0 -> 0.0
+    Rule("float sub itself", Sub(f, f), Exactly(0.0, "float"), fast=True),  # f - f -> 0.0
 )
 
 RULES: tuple[Rule, ...] = ARITHMETIC + EXTREMA + LOGIC + SELECTION
@@ -441,7 +441,7 @@ def _fold(e: Expr) -> Expr | None:  # noqa: C901 - one flat match over the opera
             return const(0, kind)
         case Binary("add" | "sub" | "mul" | "div" as op, Const(a, kind), Const(b, _)) if kind in (float32, float64):
             return _fold_floats(op, a, b, kind)
-        case Cast(a, dtype) if a.dtype is dtype:
+        case Convert(a, dtype) if a.dtype is dtype:
             return marked(a)
         case Unary("neg", Const(a, kind)):
             return const(-a, kind)
@@ -449,9 +449,9 @@ def _fold(e: Expr) -> Expr | None:  # noqa: C901 - one flat match over the opera
             return const(abs(a), kind)
         case Unary("not", Const()):
             return unary("not", e.a)
-        case Cast(Const(a, kind), dtype) if not kind.is_float and not dtype.is_float:
+        case Convert(Const(a, kind), dtype) if not kind.is_float and not dtype.is_float:
             return const(a, dtype)
-        case Cast(Const(a, kind), dtype) if kind.is_float and dtype.is_float and kind.bits < dtype.bits:
+        case Convert(Const(a, kind), dtype) if kind.is_float and dtype.is_float and kind.bits < dtype.bits:
             return const(a, dtype)
     return None
 
@@ -481,4 +481,4 @@ def simplify(e: Expr, ranges: Ranges | None = None) -> Expr:
     return result
 
 
-__all__ = ["FAST", "RULES", "Hole", "Number", "Simplifier", "simplify"]
+__all__ = ["FAST", "RULES", "Exactly", "Hole", "Simplifier", "simplify"]

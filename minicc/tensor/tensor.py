@@ -26,23 +26,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from minicc.errors import TeError
-from minicc.ir.node import Node, node, postorder
+from minicc.ir.node import Interned, node, postorder
 from minicc.tensor.arguments import applied, parameters_of
-from minicc.tensor.expr import (
-    OF_TE,
-    Axis,
-    Combiner,
-    Expr,
-    Load,
-    Mark,
-    Printer,
-    Reduce,
-    Select,
-    Var,
-    binary,
-    cast,
-    const,
-)
+from minicc.tensor.expr import OF_TE, Axis, Combiner, Expr, Load, Mark, Printer, Reduce, Select, Var, binary, cast
+from minicc.tensor.expr import const
 from minicc.tensor.expr import loads, maximum, minimum, select, substitute, walk, wrap
 from minicc.tensor.extents import extent_of, extents_of, index_of, same_shape
 from minicc.tensor.foreign import ExternFunction, extern_function
@@ -51,7 +38,7 @@ from minicc.tensor.promote import extent
 from minicc.types import DType, boolean, float32, int64
 
 
-class Operation(Node):
+class Operation(Interned):
     """Base of what defines a tensor."""
 
     __slots__ = ()
@@ -62,7 +49,7 @@ class Operation(Node):
 
 
 @node
-class Tensor(Node, Operators):
+class Tensor(Interned, Operators):
     """Output `index` of an operation. Index it for an element: `A[i, j]`."""
 
     op: Any  # an Operation

@@ -17,7 +17,7 @@ from minicc.errors import CodegenError
 from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, Buffer, For, If, Stmt, Store, Update, seq
 from minicc.loop.program import Program
 from minicc.target import Target
-from minicc.tensor.expr import Binary, Call, Cast, Expr, Load, Reduce, Unary, Var, all_of, any_of, call, cast, const
+from minicc.tensor.expr import Binary, Call, Convert, Expr, Load, Reduce, Unary, Var, all_of, any_of, call, cast, const
 from minicc.tensor.expr import maximum, minimum, select
 from minicc.tensor.rounding import marked
 from minicc.tensor.tensor import reduce_axis, reducer
@@ -579,7 +579,7 @@ def test_nothing_warns() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check(
-            elementwise(lambda x, y: Cast(x, float64) + Cast(y, float64), float32, SERIAL, out=float64),
+            elementwise(lambda x, y: Convert(x, float64) + Convert(y, float64), float32, SERIAL, out=float64),
             sample(float32, (8,)),
             sample(float32, (8,)),
         )

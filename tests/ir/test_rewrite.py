@@ -2,20 +2,20 @@
 
 import pytest
 
-from minicc.ir.node import Node, node
+from minicc.ir.node import Interned, node
 from minicc.ir.rewrite import Rule, Wild, fixpoint, indexed, match, rewrite
 
 
 @node
-class Leaf(Node):
+class Leaf(Interned):
     name: str
 
 
 @node
-class Pair(Node):
+class Pair(Interned):
     op: str
-    left: Node
-    right: Node
+    left: Interned
+    right: Interned
 
 
 @node

@@ -7,7 +7,7 @@ from loop_cases import CASES
 from minicc import te
 from minicc.loop import Buffer, Program, prelude, run_python
 from minicc.loop.ir import Alloc, For, If, Store, Update, seq
-from minicc.tensor.expr import Binary, Call, Cast, Select, Unary, Var, binary, call, const, loads
+from minicc.tensor.expr import Binary, Call, Convert, Select, Unary, Var, binary, call, const, loads
 from minicc.types import DType, bfloat16, float16, float32, float64, int8, int32, int64, uint8, uint64
 
 
@@ -72,10 +72,10 @@ def test_golden_kinds_scopes_and_literals() -> None:
     a, b, c = Buffer("A", float32, (8,)), Buffer("B", float16, (8,)), Buffer("acc", float32, (), "local")
     i, j, k, m = (Var(n) for n in "ijkm")
     body = seq(
-        For(m, 2, For(i, 4, Store(b, (m * 4 + i,), Cast(call("exp", const(0.1, float32)), float16)), "vectorize"), "blockIdx.x"),
+        For(m, 2, For(i, 4, Store(b, (m * 4 + i,), Convert(call("exp", const(0.1, float32)), float16)), "vectorize"), "blockIdx.x"),
         For(j, 8, Alloc(c, seq(
             For(k, 8, Update((c,), (), (c[()] + a[k] * 2,), (const(0.0, float32),), (k,)), "tensorize"),
-            If(j < 4, Store(b, (j,), Cast(c[()], float16))))), "parallel"),
+            If(j < 4, Store(b, (j,), Convert(c[()], float16))))), "parallel"),
         Store(b, (const(0),), const(0.1, float16)),
     )  # fmt: skip
     program = Program("kinds", (a,), (b,), body)
@@ -144,7 +144,7 @@ def test_integers_wrap() -> None:
     assert evaluate(a * 2 + 100, a=np.array(100, np.int8)) == np.int8((200 + 100 + 128) % 256 - 128)  # type: ignore[operator]
     assert evaluate(b - 5, b=np.array(3, np.uint8)) == 254  # type: ignore[operator]
     assert evaluate(binary("add", const(100, int8), const(100, int8))) == -56
-    assert evaluate(Cast(const(300), int8)) == 44
+    assert evaluate(Convert(const(300), int8)) == 44
     big = Binary("add", const(2**63 - 1), const(1))
     assert evaluate(big) == -(2**63)
     assert evaluate(Unary("not", a), a=np.array(5, np.int8)) == -6  # type: ignore[arg-type]
@@ -188,8 +188,8 @@ def test_casts_never_raise() -> None:
     for value in (np.nan, np.inf, 1e30, -1e30):
         x = scalar("x", float32)
         for dtype in DType.table.values():
-            evaluate(Cast(x, dtype), x=np.array(value, np.float32))  # type: ignore[arg-type]
-    assert evaluate(Cast(scalar("x", float32), float16), x=np.array(1e30, np.float32)) == np.inf  # type: ignore[arg-type]
+            evaluate(Convert(x, dtype), x=np.array(value, np.float32))  # type: ignore[arg-type]
+    assert evaluate(Convert(scalar("x", float32), float16), x=np.array(1e30, np.float32)) == np.inf  # type: ignore[arg-type]
 
 
 def test_bitcast() -> None:

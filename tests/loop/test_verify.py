@@ -14,7 +14,8 @@ from minicc.loop.place_init import place_init
 from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.verify import verify
 from minicc.loop.widen_floats import widen_floats
-from minicc.tensor.expr import Binary, Cast, Expr, Reduce, Select, Var, cast, const, maximum, minimum, substitute, text
+from minicc.tensor.expr import Binary, Convert, Expr, Reduce, Select, Var, cast, const, maximum, minimum, substitute
+from minicc.tensor.expr import text
 from minicc.tensor.tensor import reducer
 from minicc.types import float32, float64, int32, int64
 
@@ -300,10 +301,10 @@ def test_definitions() -> None:
 def test_types() -> None:
     d = Buffer("d", float64, (4,))
     refused(For(i, 4, Store(B, (i,), d[i])), "B holds float32, got a value of float64", (d,))
-    refused(Store(B, (Cast(const(0), int32),), ZERO), "indices must be int64, got int32")
+    refused(Store(B, (Convert(const(0), int32),), ZERO), "indices must be int64, got int32")
     refused(Store(B, (const(0), const(0)), ZERO), r"B: float32\[100\] has 1 dimensions, got 2 indices")
     refused(For(i, 4, If(i + 1, fill(B))), "a condition must be bool, got int64")
-    refused(For(i, Cast(const(4), int32), fill(B)), "the extent of loop i must be int64, got int32")
+    refused(For(i, Convert(const(4), int32), fill(B)), "the extent of loop i must be int64, got int32")
     refused(For(i, 4, Store(B, (i,), ZERO), "tensorize"), "loop i has an unknown kind tensorize")
     refused(
         Store(B, (const(0),), Reduce(reducer("sum", float32), (ZERO,), ())), "no reductions in expressions, got sum"

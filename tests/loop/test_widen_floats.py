@@ -8,7 +8,7 @@ from minicc.loop import Buffer, Program
 from minicc.loop.ir import Alloc, For, If, Stmt, Store, Update, expressions, seq, walk
 from minicc.loop.place_init import place_init
 from minicc.loop.widen_floats import NARROW, widen_floats
-from minicc.tensor.expr import Binary, Call, Cast, Load, Select, Unary, Var, call, const
+from minicc.tensor.expr import Binary, Call, Convert, Load, Select, Unary, Var, call, const
 from minicc.tensor.expr import walk as walk_expr
 from minicc.types import DType, bfloat16, boolean, float16, float32, float64, int16, int32
 
@@ -68,16 +68,16 @@ def test_casts_round_and_bits_are_kept(dtype: DType) -> None:
     outputs = [
         Buffer(f"O{d}", t, (16,)) for d, t in enumerate((dtype, float32, float64, int32, int16, dtype, boolean, dtype))
     ]
-    rounded = Cast(a[i], dtype)
+    rounded = Convert(a[i], dtype)
     values = [
         rounded,
-        Cast(rounded, float32),
-        Cast(rounded, float64),
-        Cast(rounded, int32),
+        Convert(rounded, float32),
+        Convert(rounded, float64),
+        Convert(rounded, int32),
         Call("bitcast", (rounded,), int16),
-        Call("bitcast", (Cast(n[i], int16),), dtype),
+        Call("bitcast", (Convert(n[i], int16),), dtype),
         call("isnan", rounded, dtype=boolean),
-        Cast(n[i], dtype),
+        Convert(n[i], dtype),
     ]
     body = For(i, 16, seq(*[Store(o, (i,), v) for o, v in zip(outputs, values, strict=True)]))
     program = Program("casts", (a, n), tuple(outputs), body)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minicc.tensor.evaluate import evaluate_expr
-from minicc.tensor.expr import Binary, Call, Cast, Const, Select, Unary, Var, const, walk
+from minicc.tensor.expr import Binary, Call, Convert, Const, Select, Unary, Var, const, walk
 from minicc.tensor.intrinsics import INTRINSICS
 from minicc.types import bfloat16, float16, float32, float64, int32
 
@@ -99,10 +99,10 @@ def test_pow():
 def test_expansions_use_only_what_vectorizes(name):
     arguments = (X, Y) if name == "pow" else (X,)
     for e in walk(INTRINSICS[name].expand(*arguments)):
-        assert isinstance(e, (Var, Const, Unary, Binary, Cast, Select, Call)), e
+        assert isinstance(e, (Var, Const, Unary, Binary, Convert, Select, Call)), e
         if isinstance(e, Call):
             assert INTRINSICS[e.name].primitive, e
-        if isinstance(e, Cast):  # a float that is cast to an integer could be NaN
+        if isinstance(e, Convert):  # a float that is cast to an integer could be NaN
             assert e.dtype.is_float or e.a.dtype.is_integer, e
 
 

@@ -13,10 +13,11 @@ from minicc import te
 from minicc.ir.rewrite import Rule, Wild, instantiate
 from minicc.tensor.bounds import assume, bounds
 from minicc.tensor.evaluate import evaluate_expr
-from minicc.tensor.expr import Binary, Cast, Const, Select, Unary, Var, binary, const, maximum, minimum, rebuild, select
+from minicc.tensor.expr import Binary, Convert, Const, Select, Unary, Var, binary, const, maximum, minimum, rebuild
+from minicc.tensor.expr import select
 from minicc.tensor.expr import substitute, transform, walk
 from minicc.tensor.linear import from_linear, linear
-from minicc.tensor.simplify import FAST, RULES, Hole, Number, Simplifier, simplify
+from minicc.tensor.simplify import FAST, RULES, Hole, Exactly, Simplifier, simplify
 from minicc.testing.strategies import expressions
 from minicc.types import boolean, float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64
 
@@ -54,7 +55,7 @@ def evaluate(e, values):  # noqa: C901 - one flat match over the grammar
                 found = not go(a)
             case Select(cond, then, other):
                 found = go(then) if go(cond) else go(other)
-            case Cast(a, _):
+            case Convert(a, _):
                 found = go(a)
             case _:
                 raise TypeError(x)
@@ -99,7 +100,7 @@ def holes(pattern):
 def instances(rule, rng):
     """The two sides of a rule with the wilds filled by variables and constants of each dtype that fits."""
     wilds = sorted((h for h in holes(rule.lhs) if isinstance(h, Hole)), key=lambda h: h.name)
-    numbers = [h for h in holes(rule.lhs) if isinstance(h, Number)]
+    numbers = [h for h in holes(rule.lhs) if isinstance(h, Exactly)]
     for dtype in (int64, int8, uint8, float32, float64, boolean):
         own = [h for h in wilds if h.kinds != "bool"]
         if any(dtype.kind not in h.kinds.split() for h in own + numbers) or (not own and dtype is not boolean):
