@@ -24,9 +24,11 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import ScheduleError
+from minicc.schedule.choice import Choice
 from minicc.tensor.arguments import checked
 
 WORDS = {"int": "an integer", "str": "a name", "None": "None"}  # of the kinds that fields of steps have
+KINDS = {"int": (int, Choice), "str": (str,), "None": (type(None),)}
 
 
 class KindError(ScheduleError):
@@ -48,7 +50,7 @@ def fits(value: Any, kind: str) -> bool:
     """Whether a value is of the kind that an annotation names."""
     if kind.startswith("tuple["):
         return isinstance(value, tuple) and all(fits(v, kind[6:].partition(",")[0]) for v in value)
-    return any(value is None if k == "None" else type(value) is {"int": int, "str": str}[k] for k in kind.split(" | "))
+    return any(type(value) in KINDS[k] for k in kind.split(" | "))
 
 
 def check_fields(step: Any) -> None:

@@ -26,8 +26,8 @@ s.vectorize("j_i")
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from minicc.errors import ScheduleError, caret
@@ -37,6 +37,8 @@ from minicc.schedule.arguments import Face
 from minicc.schedule.bind import Bind
 from minicc.schedule.cache_read import CacheRead
 from minicc.schedule.cache_write import CacheWrite
+from minicc.schedule.choice import Choice, rebound, resolved
+from minicc.schedule.choose import Choose
 from minicc.schedule.compute_at import ComputeAt
 from minicc.schedule.compute_inline import ComputeInline
 from minicc.schedule.compute_root import ComputeRoot
@@ -101,11 +103,15 @@ class Trace:
 
     steps: tuple[Step, ...] = ()
 
-    def replay(self, program: Program) -> Schedule:
-        """A schedule of `program` with these steps applied. Raises ScheduleError where one is not legal."""
-        schedule = Schedule(program)
+    def replay(self, program: Program, choices: Mapping[str, int] | None = None) -> Schedule:
+        """A schedule of `program` with these steps applied, with other numbers for some of its choices.
+
+        Raises ScheduleError where a step is not legal, or a choice is none of the trace or not among its options.
+        """
+        schedule = Schedule(program, choices)
         for step in self.steps:
             schedule.apply(step)
+        schedule.check_choices()
         return schedule
 
     def to_json(self) -> str:
@@ -132,19 +138,24 @@ class Trace:
         return len(self.steps)
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.steps))
+        return "\n".join(f"{s.key} = {s}" if isinstance(s, Choose) else str(s) for s in self.steps)
 
 
 def _step(data: dict[str, Any]) -> Step:
-    return STEPS[data["step"]].from_json({k: v for k, v in data.items() if k != "step"})
+    kind = Choose if data["step"] == Choose.name else STEPS[data["step"]]
+    return kind.from_json({k: v for k, v in data.items() if k != "step"})
 
 
 class Schedule(Face):
-    """A program under transformation. `program` is what it has become, `trace` is how."""
+    """A program under transformation. `program` is what it has become, `trace` is how.
 
-    def __init__(self, program: Program) -> None:
+    `choices` are the numbers to take where the steps to come choose one by that name.
+    """
+
+    def __init__(self, program: Program, choices: Mapping[str, int] | None = None) -> None:
         self._programs = [program]
         self._steps: list[Step] = []
+        self._given = dict(choices or {})
 
     @property
     def program(self) -> Program:
@@ -170,8 +181,38 @@ class Schedule(Face):
             raise ScheduleError(
                 "apply(...)", f"expected a step, got {step!r}", where=loops_text(self.program), hint="one of s.moves()"
             )
-        self._programs.append(step.apply(self.program))
+        chosen, plain = self.choices, step
+        if isinstance(step, Choose):
+            self._check_choice(step.key not in chosen, step, f"expected a name that is not chosen yet, got {step.key}")
+            plain = step = replace(step, value=self._given.get(step.key, step.value))
+        elif named := step.chosen():
+            unknown = ", ".join(sorted(named - chosen.keys()))
+            self._check_choice(not unknown, step, f"expected a choice that stands in the trace, got {unknown}")
+            plain, step = step.map(lambda v: resolved(v, chosen)), step.map(lambda v: rebound(v, chosen))
+        self._programs.append(plain.apply(self.program))
         self._steps.append(step)
+
+    def _check_choice(self, good: bool, call: object, problem: str) -> None:
+        if not good:
+            known = ", ".join(f"{name} = {value}" for name, value in self.choices.items())
+            where = f"chosen: {known}" if known else loops_text(self.program)
+            raise ScheduleError(str(call).removeprefix("s."), problem, where, 's.choose("rows", (4, 6, 8), 6) chooses')
+
+    @property
+    def choices(self) -> dict[str, int]:
+        """The numbers that are chosen, by their names."""
+        return {step.key: step.value for step in self._steps if isinstance(step, Choose)}
+
+    def choose(self, name: str, options: tuple[int, ...], default: int) -> int:
+        """A number that is recorded by its name: `default`, or what this schedule was given for it."""
+        self.apply(Choose(name, options, default))
+        return Choice(name, self.choices[name])
+
+    def check_choices(self) -> None:
+        """Raises ScheduleError when a number was given for a choice that no step has made."""
+        for name in sorted(self._given.keys() - self.choices.keys()):
+            call = f"choices {{{name!r}: {self._given[name]}}}"
+            self._check_choice(False, call, f"expected the name of a choice, got {name!r}")
 
     def undo(self) -> Step:
         """Take the last step back, and return it."""

@@ -12,7 +12,6 @@ result. A step prints as the Python that applies it to a schedule called `s`.
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields
@@ -21,6 +20,7 @@ from typing import Any, ClassVar, TypeVar
 from minicc.errors import ScheduleError, caret
 from minicc.loop.program import Program
 from minicc.schedule.arguments import check_fields
+from minicc.schedule.choice import loaded, names, shown, stored
 from minicc.schedule.tidy import tidy
 
 S = TypeVar("S", bound="Step")
@@ -92,21 +92,28 @@ class Step:
             raise ScheduleError(str(self).removeprefix("s."), illegal.problem, where, hint) from None
 
     def __str__(self) -> str:
-        parts = []
+        parts: list[str] = []
         for number, field in enumerate(fields(self)):
             value = getattr(self, field.name)
             if number < self.positional:
-                parts += [json.dumps(v, default=repr) for v in (value if isinstance(value, tuple) else (value,))]
+                parts += map(shown, value if isinstance(value, tuple) else (value,))
             elif field.default is MISSING or value != field.default:
-                parts.append(f"{field.name}={json.dumps(value, default=repr)}")
+                parts.append(f"{field.name}={shown(value)}")
         return f"s.{self.name}({', '.join(parts)})"
 
     def to_json(self) -> dict[str, Any]:
         """The step as plain data; `Trace.from_json` reads it."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {"step": self.name, **{k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}}
+        return {"step": self.name, **{f.name: stored(getattr(self, f.name)) for f in fields(self)}}
 
     @classmethod
     def from_json(cls: type[S], data: dict[str, Any]) -> S:
         """The step of these fields."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        return cls(**{k: loaded(v) for k, v in data.items()})
+
+    def chosen(self) -> set[str]:
+        """The names of choices in its fields."""
+        return set().union(*[names(getattr(self, f.name)) for f in fields(self)])
+
+    def map(self: S, change: Callable[[Any], Any]) -> S:
+        """The step with each field changed."""
+        return type(self)(**{f.name: change(getattr(self, f.name)) for f in fields(self)})
