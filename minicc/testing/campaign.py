@@ -114,11 +114,8 @@ def _check_stages(stages: Sequence[str], workers: Mapping[str, Worker]) -> None:
             call, f"expected stages of {', '.join(STAGES)}, got {', '.join(unknown)}", hint="for example numpy, llvm"
         )
     if "tvm" in stages and "tvm" not in workers:
-        raise ConfigError(
-            call,
-            f"expected a worker for stage tvm, got workers for {', '.join(workers) or 'none'}",
-            hint='{"tvm": Worker()}',
-        )
+        problem = f"expected a worker for stage tvm, got workers for {', '.join(workers) or 'none'}"
+        raise ConfigError(call, problem, hint='{"tvm": Worker()}')
 
 
 Known = tuple[list[Array], list[Array]]  # what the reference gives, and the tolerances
@@ -216,10 +213,8 @@ def check_names(operators: str) -> list[str]:
     names = [name.strip() for name in operators.split(",") if name.strip()]
     if unknown := [name for name in names if name not in REGISTRY]:
         near = difflib.get_close_matches(unknown[0], REGISTRY)
-        raise typer.BadParameter(
-            f"expected operators, got {', '.join(unknown)}{f'; did you mean {near[0]}?' if near else ''}",
-            param_hint="--operators",
-        )
+        problem = f"expected operators, got {', '.join(unknown)}{f'; did you mean {near[0]}?' if near else ''}"
+        raise typer.BadParameter(problem, param_hint="--operators")
     return names or sorted(REGISTRY)
 
 
@@ -278,11 +273,5 @@ def load(path: Path) -> Example:
         graph, inputs = read_case(path.read_text(), beside)
         return Example(graph, {name: inputs[name] for name in graph.input_names})
     except (OSError, ValueError, LookupError, RunError) as error:
-        raise ConfigError(
-            f"load({path})",
-            f"expected the text of a graph and {beside.name} beside it, got {reason(error)}",
-            hint="both are written by --save",
-        ) from None
-
-
-__all__ = ["LOOPS", "Report", "Show", "Trouble", "Verdict", "check_names", "judge", "load", "save"]
+        problem = f"expected the text of a graph and {beside.name} beside it, got {reason(error)}"
+        raise ConfigError(f"load({path})", problem, hint="both are written by --save") from None

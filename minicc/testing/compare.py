@@ -39,8 +39,6 @@ from minicc.testing.reduce import MiniccFailure, operators, run_apart, with_ever
 from minicc.testing.worker import Run, Tvm, reason, shared_worker
 from minicc.types import DType, TensorType
 
-__all__ = ["PEERS", "Comparison", "Divergence", "NoValues", "Peer", "Row", "Subject", "check_peers", "installed_peers"]
-
 Values = Mapping[Node, Array]
 NAN = float("nan")
 PATIENCE = 600.0  # seconds that TVM may take to compile a whole model, and to run it
@@ -194,19 +192,13 @@ def check_peers(names: Sequence[str]) -> None:
     """Raise ConfigError when a peer is unknown or not installed, BridgeError when TVM is not as it must be."""
     for name in names:
         if name not in PEERS:
-            raise ConfigError(
-                f"--with {name}",
-                f"expected one of {', '.join(PEERS)}, got {name!r}",
-                hint="for example --with tvm,onnxruntime",
-            )
+            problem = f"expected one of {', '.join(PEERS)}, got {name!r}"
+            raise ConfigError(f"--with {name}", problem, hint="for example --with tvm,onnxruntime")
         if name == "tvm":
             _tvm.check(_tvm.installed())
         elif name in LIBRARIES and importlib.util.find_spec(LIBRARIES[name]) is None:
-            raise ConfigError(
-                f"--with {name}",
-                f"expected {name} to be installed, found no package {LIBRARIES[name]}",
-                hint=f"pip install {LIBRARIES[name]}",
-            )
+            problem = f"expected {name} to be installed, found no package {LIBRARIES[name]}"
+            raise ConfigError(f"--with {name}", problem, hint=f"pip install {LIBRARIES[name]}")
 
 
 def installed_peers() -> list[str]:

@@ -276,5 +276,3 @@ SHAPES = (
 DIFFERENCES: tuple[Difference, ...] = (*MAXIMA, *ARITHMETIC, *SHAPES)
 BY_NAME = {d.name: d for d in DIFFERENCES}
 BY_OPERATOR = {name: [d for d in DIFFERENCES if name in d.operators] for d in DIFFERENCES for name in d.operators}
-
-__all__ = ["BY_NAME", "BY_OPERATOR", "DIFFERENCES", "Difference", "differences_of", "has_infinity", "has_nan"]

@@ -258,18 +258,3 @@ def drawn_graph(seed: int, max_nodes: int = 10, names: Sequence[str] | None = No
     while True:
         if example := graph_from(source, max_nodes, names):
             return example
-
-
-__all__ = [
-    "DTYPES",
-    "Example",
-    "RandomDraw",
-    "SeededDraw",
-    "drawn",
-    "drawn_graph",
-    "graph_from",
-    "graph_of",
-    "largest",
-    "operator_from",
-    "special_values",
-]

@@ -255,5 +255,3 @@ def main(
 
 if __name__ == "__main__":
     run(main)
-
-__all__ = ["CUDA", "GROUPS", "Table", "compare", "fingerprints", "main", "read", "write"]

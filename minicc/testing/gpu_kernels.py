@@ -87,11 +87,9 @@ def fill_together(s: TeSchedule, stage: Stage, rows: int, columns: int) -> None:
 
 def _check(name: str, *extents: int) -> None:
     if min(extents) < 1:
-        raise ScheduleError(
-            f"{name}({', '.join(map(str, extents))})",
-            f"expected extents of at least 1, got {min(extents)}",
-            hint="a result without elements needs no kernel",
-        )
+        call = f"{name}({', '.join(map(str, extents))})"
+        problem = f"expected extents of at least 1, got {min(extents)}"
+        raise ScheduleError(call, problem, hint="a result without elements needs no kernel")
 
 
 def softmax(rows: int, columns: int, threads: int = 128) -> Program:
@@ -168,5 +166,3 @@ def conv2d_relu(batch: int, channels: int, height: int, width: int, filters: int
 
 
 KERNELS: dict[str, Callable[..., Program]] = {f.__name__: f for f in (vector_add, tiled_matmul, softmax, conv2d_relu)}
-
-__all__ = ["KERNELS", "conv2d_relu", "softmax", "tiled_matmul", "vector_add"]

@@ -60,5 +60,3 @@ def main(
 
 if __name__ == "__main__":
     run(main)
-
-__all__ = ["BATCH", "COUNT", "MOST_NODES", "STAGES", "campaign", "examples"]

@@ -180,11 +180,8 @@ def draw(count: int, seed: int, root: Path = ROOT) -> list[Mutant]:
     turns = [room for room, found in of_rooms.items() if found]
     rng.shuffle(turns)
     if not turns:
-        raise ConfigError(
-            "mutants",
-            f"expected a checkout with the folder minicc, got {root}",
-            hint="run it from a clone of the project",
-        )
+        problem = f"expected a checkout with the folder minicc, got {root}"
+        raise ConfigError("mutants", problem, hint="run it from a clone of the project")
     for found in of_rooms.values():
         rng.shuffle(found)
     places = [(k // len(turns), of_rooms[turns[k % len(turns)]]) for k in range(count)]
@@ -332,5 +329,3 @@ def main(
 
 if __name__ == "__main__":
     typer.run(main)
-
-__all__ = ["Mutant", "Outcome", "campaign", "draw", "judge", "mutants", "suites"]

@@ -82,5 +82,3 @@ def main(
 
 if __name__ == "__main__":
     run(main)
-
-__all__ = ["COUNT", "campaign", "examples", "table"]

@@ -141,6 +141,3 @@ def run(command: Callable[..., None]) -> None:
     except MiniccError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-
-
-__all__ = ["Running", "batches", "interrupted", "run"]

@@ -41,20 +41,6 @@ from minicc.testing.oracle import reference
 from minicc.testing.worker import MINICC, Finding, general, origin, shared_worker
 from minicc.types import DType, TensorType, bfloat16
 
-__all__ = [
-    "Fails",
-    "MiniccFailure",
-    "arrays_of",
-    "fails_like",
-    "failure",
-    "operators",
-    "pytest_source",
-    "read_case",
-    "reduce",
-    "run_apart",
-    "with_every_value",
-]
-
 Inputs: TypeAlias = Mapping[str, Array]
 Fails: TypeAlias = Callable[[Graph, Inputs], bool]
 INVALID = (MiniccError, ArithmeticError, LookupError, TypeError, ValueError)  # what a graph that makes no sense raises
@@ -229,11 +215,8 @@ def reduce(
     """
     best = start = _Case(graph, {name: np.asarray(inputs[name]) for name in graph.input_names})
     if not fails(*start):
-        raise ConfigError(
-            f"reduce({graph.name})",
-            "expected a graph that fails, got one that does not",
-            hint="fails(graph, inputs) must be true at the start",
-        )
+        problem = "expected a graph that fails, got one that does not"
+        raise ConfigError(f"reduce({graph.name})", problem, hint="fails(graph, inputs) must be true at the start")
     try:
         for found in _smaller_and_smaller(start, fails):
             if str(found) != str(best):

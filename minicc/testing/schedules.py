@@ -296,5 +296,3 @@ def main(
 
 if __name__ == "__main__":
     run(main)
-
-__all__ = ["STAGES", "ScheduleFailure", "campaign", "check", "random_schedule", "start"]

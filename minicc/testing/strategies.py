@@ -140,6 +140,3 @@ def schedules(draw: Any, program: Program, max_steps: int = 6) -> Trace:
                 schedule.apply(step)
                 break
     return schedule.trace
-
-
-__all__ = ["Example", "HypothesisDraw", "arrays", "dtypes", "expressions", "graphs", "operators", "schedules", "shapes"]

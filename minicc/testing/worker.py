@@ -457,7 +457,3 @@ def main(engine: str = TVM) -> None:
     with np.errstate(all="ignore"):
         serve(made, stream)
     os._exit(0)  # no destructors: they are of no use, and may crash
-
-
-__all__ = ["MINICC", "TIMEOUT", "TVM", "Engine", "Finding", "Inputs", "Job", "Outcome", "Worker", "general", "origin", "reason",
-           "shared_worker"]  # fmt: skip

@@ -204,5 +204,3 @@ WORKLOADS: dict[str, Workload] = {
         Workload("histogram", _histogram),
     )
 }
-
-__all__ = ["EXTENTS", "WORKLOADS", "Array", "Workload", "concrete"]
