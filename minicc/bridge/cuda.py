@@ -96,11 +96,8 @@ class Plan:
         place = {s: k for k, s in enumerate(own)} | {s: len(own) + b for s, b in zip(lives, chosen, strict=True)}
         buffers = [Buffer(s.size, number.get(s)) for s in own] + [Buffer(size) for size in sizes]
         if (largest := max((b.size for b in buffers), default=0)) > MOST_BYTES:
-            raise BridgeError(
-                f"bundle({name})",
-                f"expected at most {MOST_BYTES} bytes in a buffer, got {largest}",
-                hint="use smaller sizes",
-            )
+            problem = f"expected at most {MOST_BYTES} bytes in a buffer, got {largest}"
+            raise BridgeError(f"bundle({name})", problem, hint="use smaller sizes")
 
         def launch(k: Launch, values: Sequence[Value]) -> KernelLaunch:
             numbers = [Number(known(value, {}), dtype) for dtype, value in k.scalars]
@@ -130,12 +127,9 @@ def _fitting(name: str, launch: KernelLaunch) -> KernelLaunch:
     """The launch. Raises BridgeError when CUDA does not take it, for the bundle called `name`."""
     if problem := launch_problem(launch.grid, launch.block, launch.shared_bytes):
         part, wanted, got = problem
-        raise BridgeError(
-            f"bundle({name})",
-            f"expected {wanted}, got {got}",
-            where=f"{part} of {launch.kernel}, one number for each of x, y and z",
-            hint="split the loop by a number, bind the inner part to threadIdx.x and the outer one to blockIdx.x",
-        )
+        where = f"{part} of {launch.kernel}, one number for each of x, y and z"
+        hint = "split the loop by a number, bind the inner part to threadIdx.x and the outer one to blockIdx.x"
+        raise BridgeError(f"bundle({name})", f"expected {wanted}, got {got}", where, hint)
     return launch
 
 
@@ -153,12 +147,8 @@ def bundle_of_graph(
     call = f"bundle_of_graph({graph.name})"
     for n in graph.nodes:
         if n.inferred is None or not n.inferred.is_bound:
-            raise BridgeError(
-                call,
-                f"expected known shapes, got {n.inferred or '?'} of {n.op}",
-                where=graph.where(n),
-                hint="bind the graph first: --input-shapes or --dim",
-            )
+            problem = f"expected known shapes, got {n.inferred or '?'} of {n.op}"
+            raise BridgeError(call, problem, graph.where(n), "bind the graph first: --input-shapes or --dim")
     target = cuda_target(oldest(architectures))
     module = fused(to_relax(graph), target)
     code = device_code(scheduled(module, target), target)
@@ -174,11 +164,8 @@ def oldest(architectures: Sequence[str]) -> str:
             "bundle", "expected one or more architectures, got none", hint=f"for example {', '.join(ARCHITECTURES)}"
         )
     if isinstance(architectures, str) or not all(isinstance(arch, str) for arch in architectures):
-        raise BridgeError(
-            "bundle",
-            f"expected a list of names of architectures, got {architectures!r}",
-            hint=f"for example {list(ARCHITECTURES)}",
-        )
+        problem = f"expected a list of names of architectures, got {architectures!r}"
+        raise BridgeError("bundle", problem, hint=f"for example {list(ARCHITECTURES)}")
     return min(architectures, key=lambda arch: (capability_of(arch), arch.endswith("a")))
 
 
@@ -215,11 +202,8 @@ def fused(module: Any, target: Any) -> Any:
 
 def failure(call: str, error: BaseException) -> BridgeError:
     """The error that TVM cannot take a module."""
-    return BridgeError(
-        call,
-        f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}",
-        hint="run this model on the CPU: minicc run MODEL",
-    )
+    problem = f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}"
+    return BridgeError(call, problem, hint="run this model on the CPU: minicc run MODEL")
 
 
 def with_distinct_names(module: Any) -> Any:
@@ -374,13 +358,9 @@ def checked_sizes(program: Program, sizes: Mapping[str, Any]) -> dict[str, int]:
     """The symbolic sizes as Python's numbers. Raises BridgeError when one is no number of elements."""
     for name, value in sizes.items():
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 0 <= value <= MOST_BYTES:
+            problem = f"expected an integer from 0 to {MOST_BYTES} for {name}, got {value!r}"
+            where = ", ".join(map(repr, (*program.params, *program.outputs)))
             raise BridgeError(
-                f"bundle_of_program({program.name})",
-                f"expected an integer from 0 to {MOST_BYTES} for {name}, got {value!r}",
-                where=", ".join(map(repr, (*program.params, *program.outputs))),
-                hint=f"give the extent of an array, as {name}=1000",
+                f"bundle_of_program({program.name})", problem, where, f"give the extent of an array, as {name}=1000"
             )
     return {name: int(value) for name, value in sizes.items()}
-
-
-__all__ = ["bundle_of_graph", "bundle_of_program", "checked_sizes", "with_binaries"]

@@ -76,11 +76,8 @@ def known(size: Size, sizes: Mapping[str, int]) -> int:
     if isinstance(size, Expr):
         made = substitute(size, {Var(name): const(value) for name, value in sizes.items()})
         if not isinstance(made, Const):
-            raise BridgeError(
-                f"launch({size})",
-                f"expected a number for each symbolic size, got {dict(sizes)}",
-                hint="sizes come from the shapes of the arguments",
-            )
+            problem = f"expected a number for each symbolic size, got {dict(sizes)}"
+            raise BridgeError(f"launch({size})", problem, hint="sizes come from the shapes of the arguments")
         return int(made.value)
     return size
 
@@ -91,11 +88,8 @@ def cuda_target(arch: str = "sm_90") -> Any:
     The limits are those that every such device grants: 1,024 threads and 48 KiB of shared memory per block.
     """
     if not isinstance(arch, str):
-        raise BridgeError(
-            f"cuda_target({arch!r})",
-            f"expected a name such as sm_90, got {type(arch).__name__}",
-            hint='cuda_target("sm_90")',
-        )
+        problem = f"expected a name such as sm_90, got {type(arch).__name__}"
+        raise BridgeError(f"cuda_target({arch!r})", problem, hint='cuda_target("sm_90")')
     capability_of(arch)
     target = _tvm.load().target.Target
     limits = {"max_shared_memory_per_block": 49152, "max_threads_per_block": 1024, "thread_warp_size": 32}
@@ -119,12 +113,9 @@ def device_code(module: Any, target: Any) -> DeviceCode:
         kernels = finalize()(tvm.tirx.transform.Filter(_on_device)(lowered))
         source = tvm.get_global_func("target.build.cuda")(kernels, target).inspect_source("cuda")
     except TVM_FAILURES as error:
-        raise BridgeError(
-            f"device_code({', '.join(named)})",
-            f"TVM refuses: {_reason(error)}",
-            where=", ".join(named),
-            hint="change what it names, or run it on the CPU, which takes all",
-        ) from error
+        call = f"device_code({', '.join(named)})"
+        hint = "change what it names, or run it on the CPU, which takes all"
+        raise BridgeError(call, f"TVM refuses: {_reason(error)}", ", ".join(named), hint) from error
     found = {gv.name_hint: _Host(gv.name_hint, f) for gv, f in lowered.functions_items() if not _on_device(f)}
     launches = {name: found[name].launches if name in found else [] for name in named}
     return DeviceCode(source, launches, {name: h.workspaces for name, h in found.items() if h.workspaces})
@@ -205,11 +196,9 @@ class _Host:
             return self.expr(e.value)
         if kind in OPERATORS:
             return binary(OPERATORS[kind], self.expr(e.a), self.expr(e.b))
-        raise BridgeError(
-            f"device_code({self.name})",
-            f"expected launch sizes that are arithmetic on shapes, got {e}",
-            hint="give the loops numbers of trips that depend on shapes only",
-        )
+        problem = f"expected launch sizes that are arithmetic on shapes, got {e}"
+        hint = "give the loops numbers of trips that depend on shapes only"
+        raise BridgeError(f"device_code({self.name})", problem, hint=hint)
 
 
 def is_byte_offset(e: Any) -> bool:
@@ -227,6 +216,3 @@ def statements(s: Any, certain: bool) -> Iterator[tuple[Any, bool]]:
     for part in parts:
         if part is not None:
             yield from statements(part, again)
-
-
-__all__ = ["DeviceCode", "Launch", "Size", "Workspace", "cuda_target", "device_code", "known"]

@@ -43,26 +43,17 @@ def from_relax(module: Any, function: str = "main", params: Mapping[str, Array] 
     tvm = _tvm.load()
     call = f'from_relax("{function}")'
     if not isinstance(params or {}, Mapping):
-        raise BridgeError(
-            call,
-            f"expected params as a mapping from names to arrays, got {type(params).__name__}",
-            hint='params={"name": array}',
-        )
+        problem = f"expected params as a mapping from names to arrays, got {type(params).__name__}"
+        raise BridgeError(call, problem, hint='params={"name": array}')
     if isinstance(module, tvm.relax.Function):
         module = tvm.IRModule({function: module})
     if not isinstance(module, tvm.IRModule):
-        raise BridgeError(
-            call,
-            f"expected an IRModule or a relax.Function, got {type(module).__name__}",
-            hint="tvm.relax.frontend.torch.from_exported_program makes one of a PyTorch program, to_relax of a graph",
-        )
+        hint = "tvm.relax.frontend.torch.from_exported_program makes one of a PyTorch program, to_relax of a graph"
+        raise BridgeError(call, f"expected an IRModule or a relax.Function, got {type(module).__name__}", hint=hint)
     functions = {var.name_hint: f for var, f in module.functions_items() if isinstance(f, tvm.relax.Function)}
     if function not in functions:
-        raise BridgeError(
-            call,
-            f"expected one of the Relax functions {', '.join(functions) or '(none)'}, got {function!r}",
-            hint="TIR functions have no graph",
-        )
+        problem = f"expected one of the Relax functions {', '.join(functions) or '(none)'}, got {function!r}"
+        raise BridgeError(call, problem, hint="TIR functions have no graph")
     reader = _Reader(functions, function)
     main = functions[function]
     inputs, arguments = _parameters(call, main, params or {}, reader)
@@ -70,11 +61,8 @@ def from_relax(module: Any, function: str = "main", params: Mapping[str, Array] 
     reader.report(call)
     outputs = _flat(result)
     if not outputs or any(not isinstance(n, Node) for n in outputs):
-        raise BridgeError(
-            call,
-            f"expected a result of tensors, got {len(outputs)} values, not all of them tensors",
-            hint="return tensors only, or tuples of them",
-        )
+        problem = f"expected a result of tensors, got {len(outputs)} values, not all of them tensors"
+        raise BridgeError(call, problem, hint="return tensors only, or tuples of them")
     names = ("out",) if len(outputs) == 1 else tuple(f"out{k}" for k in range(len(outputs)))
     return Graph(function, tuple(inputs), tuple(outputs), names).located(reader.spans)
 
@@ -95,19 +83,13 @@ def _parameters(
     inputs, arguments = [], []
     for param in function.params:
         if not _has_shape(param.ty):
-            raise BridgeError(
-                call,
-                f"expected tensors of known rank as parameters, got {param.name}: {param.ty}",
-                hint="give its value in params, or the module its shapes",
-            )
+            problem = f"expected tensors of known rank as parameters, got {param.name}: {param.ty}"
+            raise BridgeError(call, problem, hint="give its value in params, or the module its shapes")
         try:
             wanted = reader.dimensions.type(param.ty)
         except TypeInferenceError as error:
-            raise BridgeError(
-                call,
-                f"expected parameters of the dtypes of minicc, got {param.name}: {param.ty}",
-                hint=error.hint or "convert it before, to float32 for example",
-            ) from error
+            problem = f"expected parameters of the dtypes of minicc, got {param.name}: {param.ty}"
+            raise BridgeError(call, problem, hint=error.hint or "convert it before, to float32 for example") from error
         if param.name not in values:
             if computed := [d for d in param.ty.shape.values if not hasattr(d, "value") and not is_variable(d)]:
                 raise BridgeError(
@@ -121,11 +103,9 @@ def _parameters(
             continue
         given = np.asarray(values[param.name])
         if not _fits(TensorType.of(given), wanted):
-            raise BridgeError(
-                call,
-                f"expected {wanted} for the parameter {param.name}, got {TensorType.of(given)}",
-                hint="numpy.asarray(value, dtype).reshape(shape) makes one of the type that is expected",
-            )
+            problem = f"expected {wanted} for the parameter {param.name}, got {TensorType.of(given)}"
+            hint = "numpy.asarray(value, dtype).reshape(shape) makes one of the type that is expected"
+            raise BridgeError(call, problem, hint=hint)
         with spanned(reader.spans, Span(call, param.name)):
             arguments.append(constant(given))
     return inputs, arguments
@@ -289,6 +269,3 @@ def _agrees(made: Node, expected: TensorType | None) -> bool:
         a == b or isinstance(a, Symbol) or isinstance(b, Symbol)
         for a, b in zip(made.shape, expected.shape, strict=True)
     )
-
-
-__all__ = ["TRANSLATIONS", "from_relax"]

@@ -114,12 +114,8 @@ def tvm_groups(graph: Graph) -> Grouping:
             module = run(module)
         fused = passes.FuseOps()(module)
     except TVM_FAILURES as error:
-        raise BridgeError(
-            f"tvm_groups({graph.name})",
-            f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}",
-            str(graph),
-            HINT,
-        ) from error
+        problem = f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}"
+        raise BridgeError(f"tvm_groups({graph.name})", problem, str(graph), HINT) from error
     return Grouping(graph, tuple(_read(graph, module, fused)))
 
 
@@ -237,6 +233,3 @@ def _owners(graph: Graph, lines: list[_Line]) -> dict[str, Node]:
         if node is not None:
             found[line.name] = node
     return found
-
-
-__all__ = ["MAX_DEPTH", "Group", "Grouping", "Pattern", "Step", "operators", "tvm_groups"]

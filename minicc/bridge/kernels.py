@@ -59,12 +59,9 @@ def device_form(program: Program) -> Program:
         verify(replace(program, body=_apart(body, made.crossed)))
     except LoopError as error:
         race = "must be independent" in error.problem
-        raise BridgeError(
-            _call(program),
-            f"{error.problem}{', by threads of a GPU' if race else ''}",
-            error.where,
-            error.hint or "the program as it is scheduled is not valid: change it there",
-        ) from error
+        problem = f"{error.problem}{', by threads of a GPU' if race else ''}"
+        hint = error.hint or "the program as it is scheduled is not valid: change it there"
+        raise BridgeError(_call(program), problem, error.where, hint) from error
     return simplify_loops(replace(program, body=body))
 
 
@@ -386,6 +383,3 @@ def _apart(s: Stmt, crossed: dict[Buffer, set[str]]) -> Stmt:
         return made
 
     return nest(s, {t.buffer for t in walk(s) if isinstance(t, Alloc)} & crossed.keys())
-
-
-__all__ = ["MOST_SHARED", "device_form"]

@@ -168,11 +168,9 @@ class Relax:
         if isinstance(op, Kernel):
             return self.inline(op.body, made)[0]
         if op.pending:
-            raise BridgeError(
-                f"relax({op})",
-                f"expected known operands, got {', '.join(op.pending)} as inputs",
-                hint="compile with fixed shapes and values, so that binding moves them into the operator",
-            )
+            problem = f"expected known operands, got {', '.join(op.pending)} as inputs"
+            hint = "compile with fixed shapes and values, so that binding moves them into the operator"
+            raise BridgeError(f"relax({op})", problem, hint=hint)
         result = infer(op, [v.type for v in made])
         if (
             result is not None and 0 in result.shape
@@ -203,11 +201,8 @@ class Relax:
     def _checked(self, n: Node, value: Value) -> Value:
         """`value`, which must be of the type that was inferred for the node."""
         if n.inferred is not None and n.inferred.is_bound and value.type != n.inferred:
-            raise BridgeError(
-                f"relax({n.op})",
-                f"expected {n.inferred}, got {value.type} from TVM",
-                hint="the operator's tvm method and its infer method must agree",
-            )
+            hint = "the operator's tvm method and its infer method must agree"
+            raise BridgeError(f"relax({n.op})", f"expected {n.inferred}, got {value.type} from TVM", hint=hint)
         return value
 
     def constant(self, array: Any) -> Value:
@@ -218,11 +213,8 @@ class Relax:
 
     def refuse(self, op: Operator, why: str, hint: str = "") -> BridgeError:
         """The error that says why `op` has no form in TVM; raise it."""
-        return BridgeError(
-            f"relax({op})",
-            f"expected an operator that TVM has, got one it has not: {why}",
-            hint=hint or "run it by minicc, or export the model without it",
-        )
+        problem = f"expected an operator that TVM has, got one it has not: {why}"
+        return BridgeError(f"relax({op})", problem, hint=hint or "run it by minicc, or export the model without it")
 
     def call(self, function: Callable[..., Any], name: str, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
         """Emit `function(*args, **options)`: a Value, or a tuple of them. Raises BridgeError when TVM refuses."""
@@ -232,11 +224,8 @@ class Relax:
             var = self.builder.emit(made, name_hint=self.name)
         except TVM_FAILURES as error:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-            raise BridgeError(
-                f"relax.op.{name}",
-                f"TVM refuses: {reason}",
-                hint="minicc.compile needs no TVM; of some attributes TVM has no form: see minicc ops --tvm",
-            ) from error
+            hint = "minicc.compile needs no TVM; of some attributes TVM has no form: see minicc ops --tvm"
+            raise BridgeError(f"relax.op.{name}", f"TVM refuses: {reason}", hint=hint) from error
         self.emitted.append(name)
         if isinstance(var.ty, tvm.relax.TupleType):
             parts = [self.builder.emit(var[k], name_hint=self.name) for k in range(len(var.ty.fields))]
@@ -386,23 +375,5 @@ def run_relax(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
     try:
         return call_relax(build_relax(to_relax(graph)), 0, graph, inputs)
     except TVM_FAILURES as error:
-        raise BridgeError(
-            f"run_relax({graph.name})",
-            f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}",
-            str(graph),
-            HINT,
-        ) from error
-
-
-__all__ = [
-    "NODE_OF",
-    "Relax",
-    "Value",
-    "build_relax",
-    "call_relax",
-    "function_name",
-    "merge",
-    "operators_used",
-    "run_relax",
-    "to_relax",
-]
+        problem = f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}"
+        raise BridgeError(f"run_relax({graph.name})", problem, str(graph), HINT) from error

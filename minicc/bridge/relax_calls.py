@@ -391,20 +391,3 @@ COMPOSED: dict[str, Callable[[Call], Any]] = {
     "square": lambda c: ops.Mul()(c.x, c.x),
     "trunc": _trunc,
 }
-
-
-__all__ = [
-    "COMPOSED",
-    "ELEMENTWISE",
-    "INDEXING",
-    "MOVEMENT",
-    "Call",
-    "Unsupported",
-    "filled",
-    "flat",
-    "like",
-    "numbers",
-    "plain",
-    "plainly",
-    "reshaped",
-]

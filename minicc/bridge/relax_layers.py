@@ -238,6 +238,3 @@ LAYERS: dict[str, Callable[[Call], Any]] = {
     "sum": _reduction(ops.ReduceSum),
     "variance": _spread,
 }
-
-
-__all__ = ["LAYERS"]

@@ -194,12 +194,9 @@ def build_tir(program: Program, fast: bool = True) -> Callable[..., None]:
 
 def refusal(call: str, program: Program, error: BaseException) -> BridgeError:
     """The error that TVM cannot compile `program`."""
-    return BridgeError(
-        f"{call}({program.name})",
-        f"TVM refuses: {type(error).__name__}: {str(error).strip()[-400:]}",
-        where=str(program),
-        hint="change what it names; minicc.build compiles programs for the CPU without TVM",
-    )
+    problem = f"TVM refuses: {type(error).__name__}: {str(error).strip()[-400:]}"
+    hint = "change what it names; minicc.build compiles programs for the CPU without TVM"
+    return BridgeError(f"{call}({program.name})", problem, str(program), hint)
 
 
 def _symbol(s: ExternCall) -> str:
@@ -249,6 +246,3 @@ def cuda_source(program: Program, arch: str = "sm_90") -> CudaProgram:
         tuple(code.workspaces.get(program.name, ())),
         (*program.params, *program.outputs),
     )
-
-
-__all__ = ["CudaProgram", "build_tir", "cuda_source", "finish", "to_tir"]

@@ -85,22 +85,14 @@ class Expressions:
                 return self.unary(e, op, a)
             case Binary(op, a, b):
                 return self.compare(op, a, b) if op in COMPARISONS else self.binary(e, op, a, b)
-        raise BridgeError(
-            f"to_tir of {e}",
-            f"expected a scalar expression, got {type(e).__name__}",
-            where=str(e),
-            hint="lower reductions to loops first",
-        )
+        problem = f"expected a scalar expression, got {type(e).__name__}"
+        raise BridgeError(f"to_tir of {e}", problem, str(e), "lower reductions to loops first")
 
     def variable(self, e: Var) -> Any:
         """The TIR variable. Raises BridgeError when there is none."""
         if e not in self.variables:
-            raise BridgeError(
-                f"to_tir of {e}",
-                f"expected the variable of a loop around or an extent of a parameter, got {e.name}",
-                where=str(e),
-                hint="a symbolic size must be an extent of a parameter",
-            )
+            problem = f"expected the variable of a loop around or an extent of a parameter, got {e.name}"
+            raise BridgeError(f"to_tir of {e}", problem, str(e), "a symbolic size must be an extent of a parameter")
         return self.variables[e]
 
     def literal(self, value: Any, dtype: DType) -> Any:
@@ -375,11 +367,8 @@ class Expressions:
             return self.libm(name, args, source)
         if name in SAME_NAME and source in (float32, float64):
             return getattr(tir, name)(*args)
-        raise BridgeError(
-            f"to_tir of {name}",
-            f"expected an intrinsic on float32 or float64, got {name} on {source}",
-            hint="cast the operands; see te/intrinsics.py",
-        )
+        problem = f"expected an intrinsic on float32 or float64, got {name} on {source}"
+        raise BridgeError(f"to_tir of {name}", problem, hint="cast the operands; see te/intrinsics.py")
 
     def libm(self, name: str, args: list[Any], dtype: DType) -> Any:
         """A function of the C library, which CUDA has, too."""
@@ -421,6 +410,3 @@ def _is_zero(e: Expr) -> bool:
 
 def _is_plus(e: Expr) -> bool:
     return isinstance(e, Const) and str(e.value) == "0.0"
-
-
-__all__ = ["Expressions", "negated"]
