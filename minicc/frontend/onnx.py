@@ -23,17 +23,16 @@ from typing import Any
 import networkx
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import GraphProto, ModelProto, SparseTensorProto, TensorProto, TensorShapeProto, ValueInfoProto, defs
+from onnx import GraphProto, ModelProto, TensorProto, TensorShapeProto, ValueInfoProto, defs
 
 from minicc.errors import LoadError, MiniccError, nearest
 from minicc.frontend.formats import HEAD, foreign, named
-from minicc.frontend.onnx_call import Call
+from minicc.frontend.onnx_call import OnnxCall, Translation
 from minicc.frontend.onnx_functions import Item, flatten
-from minicc.frontend.onnx_ops import TRANSLATIONS
-from minicc.frontend.onnx_tensors import array, checked_dims, dense, dtype_of
+from minicc.frontend.onnx_ops import translations
+from minicc.frontend.onnx_tensors import ModelFile
 from minicc.graph.interpret import given_array, match_shape
 from minicc.graph.ir import Defaults, Graph, Node, Span, constant, input, spanned
-from minicc.ops.base import Array
 from minicc.paths import unreadable
 from minicc.types import Dim, Symbol, TensorType
 
@@ -41,7 +40,7 @@ OLDEST = 7
 NEWEST: int = defs.onnx_opset_version()
 LARGEST = 2**31 - 1  # bytes of a protobuf
 MOST_NODES = (
-    200_000  # of a model: some ten times those of the largest in use; each takes 0.1 ms to load and as long to optimize
+    200_000  # some ten times those of the largest model in use; each takes 0.1 ms to load and as long to optimize
 )
 
 
@@ -54,156 +53,125 @@ def load(source: str | Path | bytes | ModelProto) -> Graph:
     version 4 on, as the ONNX text says).
     """
     if isinstance(source, (str, Path)):
-        path = Path(source)
-        model = _parse(_read(path), path.name)
-        return _load(path.name, _folders(path), model)
+        return _load(*_read(Path(source)))
     if isinstance(source, ModelProto):
-        return _load("model", (), source)
+        return _load(ModelFile("model"), source)
     if not isinstance(source, (bytes, bytearray, memoryview)):
+        problem = f"expected a path, bytes or a ModelProto, got {type(source).__name__}"
         raise LoadError(
-            "load(model)",
-            f"expected a path, bytes or a ModelProto, got {type(source).__name__}",
-            hint="load('model.onnx'); torch.onnx.export writes one of a PyTorch module",
+            "load(model)", problem, hint="load('model.onnx'); torch.onnx.export makes one of a PyTorch module"
         )
-    return _load("model", (), _parse(bytes(source), "model"))
+    file = ModelFile("model")
+    return _load(file, _parse(file, bytes(source)))
 
 
 def read_model(path: Path) -> ModelProto:
     """The model in a file, with the tensors put in that lie beside it, for other tools. `load` must have found it sound."""
-    model = _parse(_read(path), path.name)
+    file, model = _read(path)
     for tensor in model.graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL:
-            content = array(tensor, _folders(path), path.name).tobytes()
+            content = file.array(tensor).tobytes()
             del tensor.external_data[:]
             tensor.ClearField("data_location")
             tensor.raw_data = content
     return model
 
 
-def _replaced(
-    name: str, folders: tuple[Path, ...], model: ModelProto, types: Mapping[str, TensorType], values: Mapping[str, Any]
-) -> Graph:
+def _replaced(file: ModelFile, model: ModelProto, types: Mapping[str, TensorType], values: Mapping[str, Any]) -> Graph:
     """The graph of `model` with other arrays for some initializers."""
-    made = ModelProto()
+    made, call = ModelProto(), f"load({file.name!r})"
     made.CopyFrom(model)
     for tensor in made.graph.initializer:
-        if tensor.name in values:
-            value = given_array(f"load({name!r})", tensor.name, types[tensor.name], values[tensor.name])
-            match_shape(f"load({name!r})", tensor.name, types[tensor.name], value.shape, {})
-            tensor.CopyFrom(
-                TensorProto(name=tensor.name, data_type=tensor.data_type, dims=value.shape, raw_data=value.tobytes())
-            )
-    return _load(name, folders, made)
+        if (name := tensor.name) in values:
+            value = given_array(call, name, types[name], values[name])
+            match_shape(call, name, types[name], value.shape, {})
+            code, content = tensor.data_type, value.tobytes()
+            tensor.CopyFrom(TensorProto(name=name, data_type=code, dims=value.shape, raw_data=content))
+    return _load(file, made)
 
 
-def _folders(path: Path) -> tuple[Path, ...]:
-    """Where data beside the model may lie: in the folder of its path, and of the path that this leads to."""
-    return path.parent, path.resolve().parent
-
-
-def _load(name: str, folders: tuple[Path, ...], model: ModelProto) -> Graph:
+def _load(file: ModelFile, model: ModelProto) -> Graph:
     try:
-        return _Loader(name, folders, model).graph()
+        return _Loader(file, model).graph()
     except MiniccError:
         raise
     except Exception as error:  # a damaged file may hold anything anywhere: names that are not text, for one
-        raise LoadError(
-            f"load({name!r})",
-            f"expected well-formed fields, got {type(error).__name__}: {error}",
-            name,
-            "the file is damaged",
-        ) from error
+        problem = f"expected well-formed fields, got {type(error).__name__}: {error}"
+        raise file.error(problem, file.name, "the file is damaged") from error
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> tuple[ModelFile, ModelProto]:
+    """The model at `path`. Data beside it may lie in the folder of its path, and of the path that this leads to."""
     call = f"load({str(path)!r})"
     if refused := unreadable(path, ".onnx"):
         raise LoadError(call, f"expected a file, got {refused[0]}", str(path), refused[1])
+    file = ModelFile(path.name, (path.parent, path.resolve().parent))
     try:
-        with path.open("rb") as file:
-            _check_format(file.read(HEAD), path.name)  # before the rest is read: archives of weights are large
-            if (size := file.seek(0, os.SEEK_END)) > LARGEST:
-                raise LoadError(
-                    call,
-                    f"expected at most {LARGEST:,} bytes, the most that a protobuf has, got {size:,}",
-                    str(path),
-                    "keep the tensors beside the model: onnx.save(model, path, save_as_external_data=True)",
-                )
-            file.seek(0)
-            return file.read()
+        with path.open("rb") as stream:
+            _check_format(file, stream.read(HEAD))  # before the rest is read: archives of weights are large
+            if (size := stream.seek(0, os.SEEK_END)) > LARGEST:
+                problem = f"expected at most {LARGEST:,} bytes, the most that a protobuf has, got {size:,}"
+                hint = "keep the tensors beside the model: onnx.save(model, path, save_as_external_data=True)"
+                raise LoadError(call, problem, str(path), hint)
+            stream.seek(0)
+            content = stream.read()
     except OSError as error:
-        raise LoadError(
-            call,
-            f"expected a file, got one that cannot be read: {error.strerror}",
-            str(path),
-            "copy the file to a disk of yours",
-        ) from None
+        problem = f"expected a file, got one that cannot be read: {error.strerror}"
+        raise LoadError(call, problem, str(path), "copy the file to a disk of yours") from None
+    return file, _parse(file, content)
 
 
-def _check_format(head: bytes, name: str) -> None:
-    if not head:
-        raise LoadError(
-            f"load({name!r})",
-            "expected an ONNX model, got an empty file",
-            name,
-            "copy, download or export the model again",
-        )
-    if found := foreign(head):
-        raise LoadError(f"load({name!r})", f"expected an ONNX model, got {found[0]}", name, found[1])
+def _check_format(file: ModelFile, head: bytes) -> None:
+    empty = "an empty file", "copy, download or export the model again"
+    if found := foreign(head) if head else empty:
+        raise file.error(f"expected an ONNX model, got {found[0]}", file.name, found[1])
 
 
-def _parse(content: bytes, name: str) -> ModelProto:
-    _check_format(content[:HEAD], name)
+def _parse(file: ModelFile, content: bytes) -> ModelProto:
+    _check_format(file, content[:HEAD])
     model = ModelProto()
     try:
         model.ParseFromString(content)
     except DecodeError as error:
-        found = named(content[:HEAD], name)
-        begins = content[:1] == b"\x08"  # the version that models begin with
-        what, hint = found or (
-            f"{len(content):,} bytes that do not parse ({error})",
-            "the file begins as a model does, and is cut off or damaged: copy, download or export it again"
-            if begins
-            else "the file is no ONNX model, or is damaged",
-        )
-        raise LoadError(f"load({name!r})", f"expected an ONNX protobuf, got {what}", name, hint) from None
+        what = f"{len(content):,} bytes that do not parse ({error})"
+        hint = "the file is no ONNX model, or is damaged"
+        if content[:1] == b"\x08":  # the version that models begin with
+            hint = "the file begins as a model does, and is cut off or damaged: copy, download or export it again"
+        what, hint = named(content[:HEAD], file.name) or (what, hint)
+        raise file.error(f"expected an ONNX protobuf, got {what}", file.name, hint) from None
     return model
 
 
 @dataclass
 class _Loader:
-    name: str
-    folders: tuple[Path, ...]
+    file: ModelFile
     model: ModelProto
     spans: dict[Node, Span] = field(default_factory=dict)
-
-    def error(self, problem: str, where: str, hint: str) -> LoadError:
-        return LoadError(f"load({self.name!r})", problem, where, hint)
+    table: dict[str, Translation] = field(default_factory=translations)
+    values: dict[str, Node | None] = field(default_factory=dict)  # by name; None where nothing reads an initializer
 
     def graph(self) -> Graph:
         opset = self._opset()
-        proto = self.model.graph
+        proto, values = self.model.graph, self.values
         if len(proto.node) > MOST_NODES:
-            raise self.error(
-                f"expected at most {MOST_NODES:,} nodes, got {len(proto.node):,}",
-                self.name,
-                "split the model, or export its loops as loops of the calling program",
-            )
+            hint = "split the model, or export its loops as loops of the calling program"
+            problem = f"expected at most {MOST_NODES:,} nodes, got {len(proto.node):,}"
+            raise self.file.error(problem, self.file.name, hint)
         names = tuple(output.name for output in proto.output)
-        items, read = self._needed(flatten(self.model, opset, self.name), names)
+        items, read = self._needed(flatten(self.model, opset, self.file), names)
         self._check_supported(items)
-        values: dict[str, Node | None] = {}
-        for name, tensor in self._initializers(proto):
-            with spanned(self.spans, Span(self.name, name)):
-                self._define(values, name, constant(self._array(tensor)) if name in read else None)
-        inputs = tuple(self._inputs(proto, values))
-        for item in self._sorted(items, values):
-            self._translate(item, values)
-        self._check_outputs(names, values)
+        initializers = [(tensor.name, partial(self.file.array, tensor)) for tensor in proto.initializer]
+        initializers += [(sparse.values.name, partial(self.file.dense, sparse)) for sparse in proto.sparse_initializer]
+        for name, value in initializers:
+            with spanned(self.spans, Span(self.file.name, name)):
+                self._define(name, constant(value()) if name in read else None)
+        inputs = tuple(self._inputs(proto))
+        for item in self._sorted(items):
+            self._translate(item)
+        self._check_outputs(names)
         outputs = tuple(node for name in names if (node := values[name]) is not None)
-        return Graph(
-            re.sub(r"\W", "_", proto.name) or "main", inputs, outputs, names, {}, self._defaults(values)
-        ).located(self.spans)
+        graph = re.sub(r"\W", "_", proto.name) or "main"
+        return Graph(graph, inputs, outputs, names, {}, self._defaults()).located(self.spans)
 
     # Checks of the whole model
 
@@ -211,31 +179,25 @@ class _Loader:
         versions = {entry.domain or "ai.onnx": entry.version for entry in self.model.opset_import}
         inner = [e.version for f in self.model.functions for e in f.opset_import if e.domain in ("", "ai.onnx")]
         if not self.model.HasField("graph") or "ai.onnx" not in versions:
-            what, hint = named(b"", self.name) or (
-                "one" if self.model.HasField("graph") else "no graph",
-                "the file is damaged, or is no ONNX model; torch.onnx.export and tf2onnx write one",
-            )
-            raise self.error(
-                f"expected a model with a graph and an opset of ai.onnx, got {what} with opsets {versions}",
-                self.name,
-                hint,
-            )
-        opset = int(versions["ai.onnx"])
+            what = "one" if self.model.HasField("graph") else "no graph"
+            hint = "the file is damaged, or is no ONNX model; torch.onnx.export and tf2onnx write one"
+            what, hint = named(b"", self.file.name) or (what, hint)
+            problem = f"expected a model with a graph and an opset of ai.onnx, got {what} with opsets {versions}"
+            raise self.file.error(problem, self.file.name, hint)
+        opset, newest = int(versions["ai.onnx"]), int(onnx.IR_VERSION)
         for version in (opset, *inner):
-            if not 1 <= version <= NEWEST or self.model.ir_version > onnx.IR_VERSION:
-                raise self.error(
-                    f"opset must be {OLDEST} to {NEWEST} and the IR version at most {int(onnx.IR_VERSION)}, got "
-                    f"opset {version} and IR version {self.model.ir_version}",
-                    self.name,
-                    "export the model with an older opset, or install a newer onnx package",
-                )
+            if not 1 <= version <= NEWEST or self.model.ir_version > newest:
+                hint = "export the model with an older opset, or install a newer onnx package"
+                problem = f"opset must be {OLDEST} to {NEWEST} and the IR version at most {newest}, "
+                problem += f"got opset {version} and IR version {self.model.ir_version}"
+                raise self.file.error(problem, self.file.name, hint)
         return opset
 
     def _check_supported(self, items: Sequence[Item]) -> None:
         """Report every operator that is not supported, with its number of nodes and their names."""
         lacking: dict[str, list[str]] = {}
         for item in items:
-            if (reason := _lacking(item)) is not None:
+            if (reason := self._lacking(item)) is not None:
                 lacking.setdefault(reason, []).append(item.node.name or f"node {item.index}")
         if lacking:
             counts = Counter({reason: len(nodes) for reason, nodes in lacking.items()})
@@ -243,47 +205,55 @@ class _Loader:
                 f"{reason}: {count} x ({', '.join(lacking[reason][:3])}{', ...' if count > 3 else ''})"
                 for reason, count in counts.most_common()
             ]
-            raise self.error(
-                f"operators that are not supported: {len(lacking)}, on {counts.total()} nodes",
-                "\n".join(lines),
-                f"{len(TRANSLATIONS)} operators are supported; export the model without these",
-            )
+            problem = f"operators that are not supported: {len(lacking)}, on {counts.total()} nodes"
+            hint = f"{len(self.table)} operators are supported; export the model without these"
+            raise self.file.error(problem, "\n".join(lines), hint)
 
-    def _check_outputs(self, names: Sequence[str], values: dict[str, Node | None]) -> None:
+    def _lacking(self, item: Item) -> str | None:
+        """Why there is no translation of this node; None when there is one."""
+        kind = item.kind
+        if kind not in self.table:
+            return kind
+        if "::" in kind:
+            return None
+        try:
+            schema = defs.get_schema(kind, item.version, "")
+        except defs.SchemaError:
+            return f"{kind} (not in opset {item.version})"
+        if schema.deprecated and kind != "GroupNormalization":  # the form of opset 18 is deprecated, and in use
+            return f"{kind} (gone from opset {item.version})"
+        if item.version < OLDEST and defs.get_schema(kind, OLDEST, "").since_version > item.version:
+            return f"{kind} (of opset {item.version}; it changed before opset {OLDEST})"
+        return None
+
+    def _check_outputs(self, names: Sequence[str]) -> None:
+        where = f"graph {self.model.graph.name!r}"
         if not names:
-            raise self.error(
-                "expected at least one output, got none",
-                f"graph {self.model.graph.name!r}",
-                "list the results among the outputs of the graph, and export or save the model again",
-            )
+            hint = "list the results among the outputs of the graph, and export or save the model again"
+            raise self.file.error("expected at least one output, got none", where, hint)
         for name, count in Counter(names).items():
-            if values.get(name) is None or count > 1:
-                raise self.error(
-                    f"output {name!r} must be computed once and listed once, got it {'listed ' + str(count) + ' times' if count > 1 else 'nowhere'}",
-                    f"graph {self.model.graph.name!r}",
-                    "list it once; Identity makes another output of it" if count > 1 else self._meant(name, values),
-                )
+            if count > 1:
+                problem = f"output {name!r} must be listed once, got it listed {count} times"
+                raise self.file.error(problem, where, "list it once; Identity makes another output of it")
+            if self.values.get(name) is None:
+                problem = f"output {name!r} must be computed, got it nowhere"
+                raise self.file.error(problem, where, self._meant(name, self.values))
 
-    def _define(self, values: dict[str, Node | None], name: str, value: Node | None) -> None:
-        if name in values or not name:
-            raise self.error(
-                f"value {name!r} must have a name of its own",
-                f"{name!r} is defined twice" if name else "no name",
-                "names of inputs, initializers and results are unique: rename one, and what reads it"
-                if name
-                else "give it a name",
-            )
-        values[name] = value
+    def _define(self, name: str, value: Node | None) -> None:
+        problem = f"value {name!r} must have a name of its own"
+        if not name:
+            raise self.file.error(problem, "no name", "give it a name")
+        if name in self.values:
+            hint = "names of inputs, initializers and results are unique: rename one, and what reads it"
+            raise self.file.error(problem, f"{name!r} is defined twice", hint)
+        self.values[name] = value
 
     @staticmethod
     def _meant(name: str, known: Iterable[str]) -> str:
         """A hint for a name that nothing has."""
         near = nearest(name, filter(None, known))
-        return (
-            f"did you mean {near!r}?"
-            if near
-            else "the node that makes it is missing, or a name is misspelt: export the model again"
-        )
+        lost = "the node that makes it is missing, or a name is misspelt: export the model again"
+        return f"did you mean {near!r}?" if near else lost
 
     # Parts of the graph
 
@@ -293,11 +263,7 @@ class _Loader:
         for position, item in enumerate(items):
             for name in filter(None, item.node.output):
                 if name in producer:
-                    raise self.error(
-                        f"value {name!r} must be defined once",
-                        str(item.span(self.name)),
-                        f"the result of {items[producer[name]].span(self.name)} has this name, too: rename one, and what reads it",
-                    )
+                    self._twice(name, item, f"the result of {items[producer[name]].span(self.file.name)}")
                 producer[name] = position
         read, live = set(outputs), set[int]()
         waiting = list(read)
@@ -310,48 +276,39 @@ class _Loader:
                 waiting += fresh
         return [items[position] for position in sorted(live)], read
 
-    def _initializers(self, proto: GraphProto) -> Iterator[tuple[str, TensorProto | SparseTensorProto]]:
-        yield from ((tensor.name, tensor) for tensor in proto.initializer)
-        yield from ((sparse.values.name, sparse) for sparse in proto.sparse_initializer)
+    def _twice(self, name: str, item: Item, other: str) -> None:
+        hint = f"{other} has this name, too: rename one, and what reads it"
+        raise self.file.error(f"value {name!r} must be defined once", str(item.span(self.file.name)), hint)
 
-    def _array(self, tensor: TensorProto | SparseTensorProto) -> Array:
-        return (array if isinstance(tensor, TensorProto) else dense)(tensor, self.folders, self.name)
-
-    def _inputs(self, proto: GraphProto, values: dict[str, Node | None]) -> Iterator[Node]:
+    def _inputs(self, proto: GraphProto) -> Iterator[Node]:
         """The inputs; one that has an initializer is that constant."""
-        initial = set(values)
+        initial = set(self.values)
         symbols = _Symbols()
         for info in proto.input:
             if info.name in initial:
                 initial.remove(info.name)  # so that a second input of this name is found
                 continue
-            with spanned(self.spans, Span(self.name, info.name, "input")):
+            with spanned(self.spans, Span(self.file.name, info.name, "input")):
                 node = input(info.name, self._type(info, symbols))
-            self._define(values, info.name, node)
+            self._define(info.name, node)
             yield node
 
-    def _defaults(self, values: Mapping[str, Node | None]) -> Defaults | None:
+    def _defaults(self) -> Defaults | None:
         """The inputs that are initializers, too, if there are any."""
         listed = {info.name for info in self.model.graph.input} if self.model.ir_version >= 4 else set()
-        types = {
-            t.name: node.type
-            for t in self.model.graph.initializer
-            if t.name in listed and (node := values[t.name]) is not None
-        }
-        return Defaults(types, partial(_replaced, self.name, self.folders, self.model, types)) if types else None
+        held = {t.name: self.values[t.name] for t in self.model.graph.initializer if t.name in listed}
+        types = {name: node.type for name, node in held.items() if node is not None}
+        return Defaults(types, partial(_replaced, self.file, self.model, types)) if types else None
 
     def _type(self, info: ValueInfoProto, symbols: _Symbols) -> TensorType:
-        what = f"input {info.name!r}"
+        what, kind = f"input {info.name!r}", info.type.WhichOneof("value")
         tensor = info.type.tensor_type
-        if info.type.WhichOneof("value") != "tensor_type" or not tensor.HasField("shape"):
-            raise self.error(
-                f"{what} must be a tensor with a shape, got {info.type.WhichOneof('value') or 'no type'}",
-                what,
-                "sequences, optionals and tensors of unknown rank are not supported",
-            )
+        if kind != "tensor_type" or not tensor.HasField("shape"):
+            hint = "sequences, optionals and tensors of unknown rank are not supported"
+            raise self.file.error(f"{what} must be a tensor with a shape, got {kind or 'no type'}", what, hint)
         dims = [self._dim(d, f"{info.name}_{axis}", symbols) for axis, d in enumerate(tensor.shape.dim)]
-        checked_dims([d for d in dims if isinstance(d, int)], what, self.name)
-        return TensorType(dtype_of(tensor.elem_type, what, self.name), tuple(dims))
+        self.file.shape([d for d in dims if isinstance(d, int)], what)
+        return TensorType(self.file.dtype(tensor.elem_type, what), tuple(dims))
 
     def _dim(self, dim: TensorShapeProto.Dimension, nameless: str, symbols: _Symbols) -> Dim:
         """A dimension. Exporters write an unknown one as nothing, as -1 (PaddlePaddle), as "?" or as "None"."""
@@ -360,33 +317,25 @@ class _Loader:
         named = re.search("[A-Za-z]", dim.dim_param) and dim.dim_param != "None"
         return symbols.of(dim.dim_param) if named else symbols.of(nameless, given=False)
 
-    def _sorted(self, items: Sequence[Item], values: dict[str, Node | None]) -> list[Item]:
+    def _sorted(self, items: Sequence[Item]) -> list[Item]:
         """The nodes with producers first, otherwise in the order of the file."""
         producer = {name: position for position, item in enumerate(items) for name in item.node.output if name}
         for name in producer:
-            if name in values:
-                raise self.error(
-                    f"value {name!r} must be defined once",
-                    str(items[producer[name]].span(self.name)),
-                    "an input or an initializer has this name, too: rename one, and what reads it",
-                )
+            if name in self.values:
+                self._twice(name, items[producer[name]], "an input or an initializer")
         edges: list[tuple[int, int]] = []
         for position, item in enumerate(items):
             for name in filter(None, item.node.input):
-                if name not in values and name not in producer:
-                    raise self.error(
-                        f"input {name!r} must be an input, an initializer or the result of a node, got nothing "
-                        "of that name",
-                        str(item.span(self.name)),
-                        self._meant(name, [*values, *producer]),
-                    )
                 if name in producer:
                     edges.append((producer[name], position))
+                elif name not in self.values:
+                    problem = (
+                        f"input {name!r} must be an input, an initializer or the result of a node, got nothing of it"
+                    )
+                    hint = self._meant(name, [*self.values, *producer])
+                    raise self.file.error(problem, str(item.span(self.file.name)), hint)
         if all(a < b for a, b in edges):
             return list(items)
-        return self._topological(items, edges)
-
-    def _topological(self, items: Sequence[Item], edges: Iterable[tuple[int, int]]) -> list[Item]:
         order = networkx.DiGraph()
         order.add_nodes_from(range(len(items)))
         order.add_edges_from(edges)
@@ -394,39 +343,32 @@ class _Loader:
             return [items[i] for i in networkx.lexicographical_topological_sort(order)]
         except networkx.NetworkXUnfeasible:
             cycle = [a for a, _ in networkx.find_cycle(order)]
-            where = "\n".join(str(items[i].span(self.name)) for i in cycle[:8])
-            raise self.error(
-                f"a graph must have no cycle, got one of {len(cycle)} nodes",
-                where,
-                "let one of these nodes read another value; recurrences are exported unrolled",
-            ) from None
+            where = "\n".join(str(items[i].span(self.file.name)) for i in cycle[:8])
+            hint = "let one of these nodes read another value; recurrences are exported unrolled"
+            raise self.file.error(f"a graph must have no cycle, got one of {len(cycle)} nodes", where, hint) from None
 
-    def _translate(self, item: Item, values: dict[str, Node | None]) -> None:
-        span = item.span(self.name)
+    def _translate(self, item: Item) -> None:
+        span, kind = item.span(self.file.name), item.kind
         try:
-            call = Call(item.node, item.version, [values[name] if name else None for name in item.node.input], span)
+            call = OnnxCall(
+                item.node, item.version, [self.values[name] if name else None for name in item.node.input], span
+            )
             with spanned(self.spans, span):
-                result = TRANSLATIONS[item.node.op_type](call)
+                result = self.table[kind](call)
             call.finish()
         except MiniccError:
             raise
         except Exception as error:  # attributes of a hostile model may break any assumption of an operator
-            raise self.error(
-                f"{item.node.op_type} cannot be translated: {type(error).__name__}: {error}",
-                str(span),
-                f"compare the node with {item.node.op_type} in the ONNX operator reference; onnx.checker may say more",
-            ) from error
+            hint = f"compare the node with {kind} in the ONNX operator reference; onnx.checker may say more"
+            problem = f"{kind} cannot be translated: {type(error).__name__}: {error}"
+            raise self.file.error(problem, str(span), hint) from error
         results = (result,) if isinstance(result, Node) else tuple(result)
         for position, name in enumerate(item.node.output):
-            if not name:
-                continue
-            if position >= len(results) or results[position] is None:
-                raise self.error(
-                    f"output {position} of {item.node.op_type} is not supported",
-                    str(span),
-                    "export the model without it",
-                )
-            values[name] = results[position]
+            if name and (position >= len(results) or results[position] is None):
+                hint = "export the model without it"
+                raise self.file.error(f"output {position} of {kind} is not supported", str(span), hint)
+            if name:
+                self.values[name] = results[position]
 
 
 class _Symbols:
@@ -439,32 +381,12 @@ class _Symbols:
 
     def of(self, name: str, given: bool = True) -> Symbol:
         """The symbol of a name that the file gives, or (`given` false) of one that we made up."""
-        key = name, given
-        if key not in self.found:
+        if (name, given) not in self.found:
             plain = re.sub(r"\W", "_", name, flags=re.ASCII)
-            plain = plain if plain[0].isalpha() else f"n{plain}"
-            fresh = plain
+            fresh = plain = plain if plain[0].isalpha() else f"n{plain}"
             while fresh in self.taken:
                 self.counts[plain] += 1
                 fresh = f"{plain}_{self.counts[plain] + 1}"
             self.taken.add(fresh)
-            self.found[key] = Symbol(fresh)
-        return self.found[key]
-
-
-def _lacking(item: Item) -> str | None:
-    """Why there is no translation of this node; None when there is one."""
-    kind, domain = item.node.op_type, item.node.domain
-    if domain not in ("", "ai.onnx"):
-        return f"{domain}::{kind}"
-    if kind not in TRANSLATIONS:
-        return kind
-    try:
-        schema = defs.get_schema(kind, item.version, "")
-    except defs.SchemaError:
-        return f"{kind} (not in opset {item.version})"
-    if schema.deprecated and kind != "GroupNormalization":  # the form of opset 18 is deprecated, and in use
-        return f"{kind} (gone from opset {item.version})"
-    if item.version < OLDEST and defs.get_schema(kind, OLDEST, "").since_version > item.version:
-        return f"{kind} (of opset {item.version}; it changed before opset {OLDEST})"
-    return None
+            self.found[name, given] = Symbol(fresh)
+        return self.found[name, given]

@@ -1,11 +1,11 @@
 """One node of an ONNX graph, as its translation sees it.
 
-A `Call` holds the node's attributes (with the defaults of its opset), its inputs as graph nodes,
+An `OnnxCall` holds the node's attributes (with the defaults of its opset), its inputs as graph nodes,
 and makes new graph nodes that carry its span. An attribute that a translation did not look at is
 an error: what is not understood is not ignored.
 
 >>> from onnx import helper
->>> call = Call(helper.make_node("Softmax", ["x"], ["y"]), 12, [constant(1.0)], Span("m.onnx"))
+>>> call = OnnxCall(helper.make_node("Softmax", ["x"], ["y"]), 12, [constant(1.0)], Span("m.onnx"))
 >>> call["axis"]
 1
 """
@@ -21,17 +21,20 @@ import numpy as np
 from onnx import AttributeProto, NodeProto, defs, helper
 
 from minicc.errors import LoadError, nearest
-from minicc.frontend.onnx_tensors import LARGEST, array, dtype_of
+from minicc.frontend.onnx_tensors import LARGEST, ModelFile
 from minicc.graph.ir import Constant, Node, Span, constant, make
 from minicc.ops import CastLike, Reshape, Shape
 from minicc.ops.base import OPERAND, Array, Operator
 from minicc.types import DType, TensorType
 
 Result = Node | Sequence[Node | None]
-Translation = Callable[["Call"], Result]
+Translation = Callable[["OnnxCall"], Result]
+
+# Attributes that change nothing here: precision of statistics, rounding to float8, what only training needs.
+IGNORED = {"momentum", "ratio", "round_mode", "saturate", "seed", "stash_type"}
 
 
-class Call:
+class OnnxCall:
     """An ONNX node: `call["axis"]` is an attribute, `call[0]` an input, `call(op, ...)` a new graph node.
 
     `version` is the opset of the node, `asked` tells for each output whether the model uses it.
@@ -39,8 +42,9 @@ class Call:
 
     def __init__(self, proto: NodeProto, version: int, inputs: Sequence[Node | None], span: Span) -> None:
         self.proto, self.version, self.inputs, self.span = proto, version, tuple(inputs), span
+        self.file = ModelFile(span.source)  # without folders, as data beside the model is of initializers only
         self.asked = tuple(bool(name) for name in proto.output)
-        self.schema = defs.get_schema(proto.op_type, version, "")
+        self.schema = _schema(proto, version)
         self._given: dict[str, Any] = {}
         self._unread: set[str] = set()
         self._check_arity()
@@ -48,12 +52,12 @@ class Call:
 
     def error(self, problem: str, hint: str = "") -> LoadError:
         """A LoadError whose place is this node."""
-        return LoadError(
-            f"load({self.span.source!r})",
-            f"{self.proto.op_type}: {problem}",
-            str(self.span),
-            hint or f"see {self.proto.op_type}-{self.schema.since_version} in the ONNX operator reference",
+        kind = self.proto.op_type
+        hint = (
+            hint
+            or f"see {kind}-{self.schema.since_version} in the operator reference of {self.schema.domain or 'ONNX'}"
         )
+        return self.file.error(f"{kind}: {problem}", str(self.span), hint)
 
     # What the node says
 
@@ -75,45 +79,30 @@ class Call:
         """Whether the model says this attribute, be it the default."""
         return any(attribute.name == name for attribute in self.proto.attribute)
 
-    def ignore(self, *names: str) -> None:
-        """Attributes that change nothing here."""
-        self._unread.difference_update(names)
-
     def finish(self) -> None:
         """Raise when an attribute was given that the translation does not know."""
-        if self._unread:
-            raise self.error(
-                f"attribute {', '.join(sorted(self._unread))} is not supported", "export the model without it"
-            )
+        if unread := sorted(self._unread - IGNORED):
+            raise self.error(f"attribute {', '.join(unread)} is not supported", "export the model without it")
 
     def dtype(self, name: str) -> DType:
         """The attribute `name`, an element type."""
-        return dtype_of(self[name], f"attribute {name} of {self.span}", self.span.source)
+        return self.file.dtype(self[name], f"attribute {name} of {self.span}")
 
     def tensor(self, name: str) -> Array | None:
         """The attribute `name`, a tensor."""
         value = self[name]
-        if value is None:
-            return None
-        return array(value, (), self.span.source, f"attribute {name} of {self.span}")
+        return None if value is None else self.file.array(value, f"attribute {name} of {self.span}")
 
     # Operands: inputs that become fields. `apply` puts the value into the field where it is known.
 
-    def vector(self, position: int) -> Node | None:
-        """The input at this position as a list of numbers; None when absent."""
-        return self._operand(position, (-1,))
-
-    def scalar(self, position: int) -> Node | None:
-        """The input at this position as one number; None when absent."""
-        return self._operand(position, ())
-
-    def _operand(self, position: int, shape: tuple[int, ...]) -> Node | None:
+    def operand(self, position: int, rank: int) -> Node | None:
+        """The input at this position as one number (rank 0) or as a list (rank 1); None when absent."""
         found = self.input(position)
-        if found is None or (found.inferred is not None and found.inferred.rank == len(shape)):
+        if found is None or (found.inferred is not None and found.inferred.rank == rank):
             return found
         if isinstance(found.op, Constant):
-            return constant(found.op.data.array.reshape(shape))
-        return self(Reshape, found, shape=shape)
+            return constant(found.op.data.array.reshape((-1,) * rank))
+        return self(Reshape, found, shape=(-1,) * rank)
 
     def known(self, position: int) -> Array | None:
         """The value of the input at this position where it is a constant; None otherwise."""
@@ -137,15 +126,35 @@ class Call:
                 else:
                     plain[name], pending[name] = OPERAND, value
             elif value is not None:
-                plain[name] = bool(value) if name in _flags(operator) else value
+                plain[name] = bool(value) if isinstance(_fields(operator)[name].default, bool) else value
         op = operator(**plain)
         made = make(op, [*data, *[pending[name] for name in op.pending]])
         if made.inferred is not None and made.inferred.is_bound and made.inferred.size > LARGEST:
-            raise self.error(
-                f"a result of {made.inferred} is more than 2**40 elements",
-                "choose a smaller shape, axis size or number of repeats",
-            )
+            hint = "choose a smaller shape, axis size or number of repeats"
+            raise self.error(f"a result of {made.inferred} is more than 2**40 elements", hint)
         return made
+
+    def direct(self, operator: type[Operator], *data: Node, **fields: Any) -> Node:
+        """The node as one `operator`; `data` and `fields` are what is not meant as it stands in the file.
+
+        An attribute that is called as a field fills it, and an input that is called as an operand is that
+        operand (`onnx_fields` of the operator tells of other names). All other inputs are data.
+        """
+        known, inputs = _fields(operator), []
+        formals = [self.schema.inputs[min(n, len(self.schema.inputs) - 1)].name for n in range(len(self.inputs))]
+        if self.schema.domain:  # nobody says how its inputs are called: the last ones are the operands
+            formals[max(len(formals) - len(operator.operands), 0) :] = operator.operands
+        for position, formal in enumerate(formals):
+            field = operator.onnx_fields.get(formal, formal)
+            if field not in operator.operands:
+                inputs.append(position)
+            elif field not in fields:
+                fields[field] = self.operand(position, rank=int(str(known[field].type).startswith("tuple")))
+        for name in self.schema.attributes:
+            field = operator.onnx_fields.get(name, name)
+            if field in known and field not in fields:
+                fields[field] = self[name]
+        return self(operator, *(data or [self[position] for position in inputs]), **fields)
 
     def constant(self, value: Any, dtype: DType | str = "float32") -> Node:
         """A constant node."""
@@ -171,10 +180,8 @@ class Call:
     def type(self, x: Node, why: str) -> TensorType:
         """The type of `x`; raises when it is not known yet."""
         if x.inferred is None:
-            raise self.error(
-                f"{why} needs the rank of its input, which depends on a symbol or on a run-time value",
-                "export the model with fixed shapes",
-            )
+            problem = f"{why} needs the rank of its input, which depends on a symbol or on a run-time value"
+            raise self.error(problem, "export the model with fixed shapes")
         return x.inferred
 
     # Checks
@@ -193,36 +200,41 @@ class Call:
         return f"the {what} of {self.proto.op_type} are {', '.join(f.name for f in formal) or 'none'}, in this order"
 
     def _read_attributes(self) -> None:
-        for name, declared in self.schema.attributes.items():
-            if declared.default_value.name:
-                self._given[name] = _plain(helper.get_attribute_value(declared.default_value))
+        declared = self.schema.attributes
+        for name, formal in declared.items():
+            if formal.default_value.name:
+                self._given[name] = _plain(helper.get_attribute_value(formal.default_value))
         for proto in self.proto.attribute:
-            allowed = self.schema.attributes.get(proto.name)
-            if allowed is None:
-                raise self.error(
-                    f"attribute {proto.name!r} does not exist in opset {self.version}",
-                    f"did you mean {near}?"
-                    if (near := nearest(proto.name, self.schema.attributes))
-                    else "leave it out; the attributes "
-                    f"of {self.proto.op_type} are {', '.join(self.schema.attributes) or 'none'}",
-                )
-            kind = AttributeProto.AttributeType.Name(proto.type)
-            if kind != allowed.type.name:  # type: ignore[attr-defined] # the stubs do not know it as an enum
-                raise self.error(
-                    f"attribute {proto.name!r} must be {allowed.type.name}, got {kind}",  # type: ignore[attr-defined]
-                    "onnx.helper.make_node writes 1 as INT, 1.0 as FLOAT, 'x' as STRING, [1] as INTS and [1.0] as FLOATS",
-                )
+            if (allowed := declared.get(proto.name)) is None:
+                near = nearest(proto.name, declared)
+                others = f"leave it out; the attributes of {self.proto.op_type} are {', '.join(declared) or 'none'}"
+                problem = f"attribute {proto.name!r} does not exist in opset {self.version}"
+                raise self.error(problem, f"did you mean {near}?" if near else others)
+            kind, expected = AttributeProto.AttributeType.Name(proto.type), getattr(allowed.type, "name", "")
+            if kind != expected:
+                hint = "helper.make_node writes 1 as INT, 1.0 as FLOAT, 'x' as STRING, [1] as INTS and [1.0] as FLOATS"
+                raise self.error(f"attribute {proto.name!r} must be {expected}, got {kind}", hint)
             self._given[proto.name] = _plain(helper.get_attribute_value(proto))
             self._unread.add(proto.name)
-        for name, declared in self.schema.attributes.items():
-            if declared.required and name not in self._given:
+        for name, formal in declared.items():
+            if formal.required and name not in self._given:
                 raise self.error(f"attribute {name!r} is required", f"it has no default: give {name} to the node")
 
 
+def _schema(proto: NodeProto, version: int) -> defs.OpSchema:
+    """What ONNX says of an operator; of one in a domain of its own, what the node says."""
+    if proto.domain in ("", "ai.onnx"):
+        return defs.get_schema(proto.op_type, version, "")
+    Schema, types = defs.OpSchema, [("T", ["tensor(float)"], "")]
+    many = [Schema.FormalParameter("values", "T", param_option=Schema.FormalParameterOption.Variadic, min_arity=0)]
+    kinds = {a.name: getattr(Schema.AttrType, AttributeProto.AttributeType.Name(a.type)) for a in proto.attribute}
+    fields = [Schema.Attribute(name, kind, required=False) for name, kind in kinds.items()]
+    return Schema(proto.op_type, proto.domain, 1, inputs=many, outputs=many, type_constraints=types, attributes=fields)
+
+
 @cache
-def _flags(operator: type[Operator]) -> frozenset[str]:
-    """The fields of `operator` that are true or false."""
-    return frozenset(f.name for f in dataclasses.fields(operator) if isinstance(f.default, bool))
+def _fields(operator: type[Operator]) -> dict[str, dataclasses.Field[Any]]:
+    return {field.name: field for field in dataclasses.fields(operator)}
 
 
 def _plain(value: Any) -> Any:

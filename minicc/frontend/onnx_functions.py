@@ -5,7 +5,7 @@ function may call others; recursion and bodies that explode are refused, because
 trusted. An If is decided where its condition is an initializer or a Constant, perhaps through
 Identity, Cast or Not; any other stays what it is.
 
-    items = flatten(model, 18, "model.onnx")
+    items = flatten(model, 18, ModelFile("model.onnx"))
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from dataclasses import dataclass
 
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
-from minicc.errors import LoadError
-from minicc.frontend.onnx_tensors import DTYPES, array
+from minicc.frontend.onnx_tensors import DTYPES, ModelFile
 from minicc.graph.ir import Span
 
 MOST = 100_000
 DEEPEST = 64
 
-Key = tuple[str, str, str]
+Rename = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +34,24 @@ class Item:
     node: NodeProto
     version: int
     index: int
-    scope: Callable[[str], str] = str
+    scope: Rename = str
+
+    @property
+    def kind(self) -> str:
+        """Its operator; of one that is not ONNX's own, DOMAIN::NAME."""
+        foreign = self.node.domain not in ("", "ai.onnx")
+        return f"{self.node.domain}::" * foreign + self.node.op_type
 
     def span(self, source: str) -> Span:
         return Span(source, self.node.name, self.node.op_type, self.index)
 
 
-def flatten(model: ModelProto, opset: int, source: str) -> list[Item]:
+def flatten(model: ModelProto, opset: int, file: ModelFile) -> list[Item]:
     """The nodes of the model's graph, with no call of a local function left."""
-    functions = {_key(f.domain, f.name, f.overload): f for f in model.functions}
+    functions = {_key(f): f for f in model.functions}
     result: list[Item] = []
     made = 0  # nodes that calls have put in; also makes their names unique
-    known = _Known(model.graph.initializer, source)
+    known = _Known(model.graph.initializer, file)
     # A stack of iterators, for calls inside calls.
     stack = [iter([Item(node, opset, index) for index, node in enumerate(model.graph.node)])]
     while stack:
@@ -54,21 +59,16 @@ def flatten(model: ModelProto, opset: int, source: str) -> list[Item]:
         if item is None:
             stack.pop()
             continue
-        body = functions.get(_key(item.node.domain, item.node.op_type, item.node.overload)) if functions else None
-        body = body or known.branch(item)
+        body = functions.get(_key(item.node)) or known.branch(item)
         if body is None:
             known.note(item.node)
             result.append(item)
             continue
         made += 1 + len(body.node)
         if len(stack) > DEEPEST or made > MOST:
-            raise LoadError(
-                f"load({source!r})",
-                f"calls of local functions and branches may be {DEEPEST} levels deep and give {MOST} "
-                f"nodes, those of {body.name!r} go beyond",
-                str(item.span(source)),
-                "a function must not call itself",
-            )
+            problem = f"calls of local functions and branches may be {DEEPEST} levels deep and give {MOST} nodes, "
+            problem += f"those of {body.name!r} go beyond"
+            raise file.error(problem, str(item.span(file.name)), "a function must not call itself")
         stack.append(iter(_body(item, body, made) if isinstance(body, FunctionProto) else _branch(item, body, made)))
     return result
 
@@ -78,8 +78,8 @@ class _Known:
 
     PASSING = ("Identity", "Cast", "Not")
 
-    def __init__(self, initializers: Iterable[TensorProto], source: str) -> None:
-        self.source = source
+    def __init__(self, initializers: Iterable[TensorProto], file: ModelFile) -> None:
+        self.file = file
         self.made: dict[str, TensorProto | NodeProto] = {tensor.name: tensor for tensor in initializers}
 
     def note(self, node: NodeProto) -> None:
@@ -111,69 +111,72 @@ class _Known:
             maker = next((a.t for a in maker.attribute if maker.op_type == "Constant" and a.name == "value"), None)
         if maker is None or maker.data_type not in DTYPES or list(maker.dims) not in ([], [1]):
             return None
-        return bool(array(maker, (), self.source).any()) != negated
+        return bool(ModelFile(self.file.name).array(maker).any()) != negated
 
 
-def _branch(item: Item, branch: GraphProto, number: int) -> Sequence[Item]:
+def _key(node: NodeProto | FunctionProto) -> tuple[str, str, str]:
+    """What a function is called by."""
+    name = node.op_type if isinstance(node, NodeProto) else node.name
+    return ("" if node.domain == "ai.onnx" else node.domain), name, node.overload
+
+
+def _prefix(call: Item, number: int) -> str:
+    return f"{call.node.name or call.node.op_type}/{call.index}.{number}/"
+
+
+def _copy(call: Item, version: int, inner: NodeProto, name: str, read: Rename, write: Rename) -> Item:
+    """The node `inner` of what `call` calls under a name of its own, and with the names that its values have here."""
+    node = NodeProto()
+    node.CopyFrom(inner)
+    node.name = name
+    node.input[:] = map(read, inner.input)
+    node.output[:] = map(write, inner.output)
+    return Item(node, version, call.index, read)
+
+
+def _identity(call: Item, version: int, value: str, name: str) -> Item:
+    return Item(NodeProto(op_type="Identity", input=[value], output=[name]), version, call.index)
+
+
+def _branch(call: Item, branch: GraphProto, number: int) -> Sequence[Item]:
     """The nodes of a branch under names of their own; what it does not define comes from around it."""
-    prefix = f"{item.node.name or item.node.op_type}/{item.index}.{number}/"
+    prefix = _prefix(call, number)
     inside = {tensor.name for tensor in branch.initializer}.union(*(node.output for node in branch.node))
-    results = {inner.name: outer for inner, outer in zip(branch.output, item.node.output, strict=False) if outer}
+    results = {inner.name: outer for inner, outer in zip(branch.output, call.node.output, strict=False) if outer}
 
     def rename(name: str) -> str:
-        return (results.get(name) or prefix + name) if name in inside else item.scope(name) if name else name
+        return (results.get(name) or prefix + name) if name in inside else call.scope(name) if name else name
 
-    constants = [helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in branch.initializer]
-    items = []
-    for inner in (*constants, *branch.node):
-        node = NodeProto()
-        node.CopyFrom(inner)
-        node.name = prefix + inner.name
-        node.input[:] = [rename(name) for name in inner.input]
-        node.output[:] = [rename(name) for name in inner.output]
-        items.append(Item(node, item.version, item.index, rename))
-    for inner, outer in zip(branch.output, item.node.output, strict=False):
+    nodes = [helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in branch.initializer]
+    items = [_copy(call, call.version, n, prefix + n.name, rename, rename) for n in (*nodes, *branch.node)]
+    for inner, outer in zip(branch.output, call.node.output, strict=False):
         if outer and rename(inner.name) != outer:  # a value from around, or one that is two results
-            items.append(
-                Item(
-                    NodeProto(op_type="Identity", input=[rename(inner.name)], output=[outer]), item.version, item.index
-                )
-            )
+            items.append(_identity(call, call.version, rename(inner.name), outer))
     return items
-
-
-def _key(domain: str, name: str, overload: str) -> Key:
-    return ("" if domain == "ai.onnx" else domain), name, overload
 
 
 def _body(call: Item, function: FunctionProto, number: int) -> Sequence[Item]:
     """The body of `function` with the names and attributes of this call."""
     version = next((o.version for o in function.opset_import if o.domain in ("", "ai.onnx")), call.version)
-    prefix = f"{call.node.name or call.node.op_type}/{call.index}.{number}/"
+    prefix = _prefix(call, number)
     actual = dict(zip(function.input, [*call.node.input, *[""] * len(function.input)], strict=False))
     results = dict(zip(function.output, call.node.output, strict=False))
     given = {a.name: a for a in function.attribute_proto} | {a.name: a for a in call.node.attribute}
 
-    def rename(name: str) -> str:
-        if not name:
-            return name
-        return actual.get(name) or results.get(name) or ("" if name in actual else prefix + name)
+    def write(name: str) -> str:
+        return results.get(name) or (prefix + name if name else "")
+
+    def read(name: str) -> str:
+        return name and (actual.get(name) or results.get(name) or ("" if name in actual else prefix + name))
 
     items = []
     for inner in function.node:
-        node = NodeProto()
-        node.CopyFrom(inner)
-        node.name = prefix + inner.name
-        node.input[:] = [rename(name) for name in inner.input]
-        node.output[:] = [results.get(name) or (prefix + name if name else "") for name in inner.output]
-        del node.attribute[:]
-        node.attribute.extend(_attributes(inner, given))
-        items.append(Item(node, version, call.index, rename))
+        items.append(_copy(call, version, inner, prefix + inner.name, read, write))
+        del items[-1].node.attribute[:]
+        items[-1].node.attribute.extend(_attributes(inner, given))
     for formal, name in results.items():  # an output that is an input goes through by an Identity
         if name and formal in actual and not any(formal in inner.output for inner in function.node):
-            items.append(
-                Item(NodeProto(op_type="Identity", input=[actual[formal]], output=[name]), version, call.index)
-            )
+            items.append(_identity(call, version, actual[formal], name))
     return items
 
 

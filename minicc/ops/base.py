@@ -91,6 +91,8 @@ class Operator(Interned):
     __slots__ = ()
     exact_key: ClassVar[bool] = True
     kind: ClassVar[Kind] = Kind.OPAQUE
+    onnx_names: ClassVar[tuple[str, ...]] = ()  # the ONNX operators that it is; empty: the one of its own name, if any
+    onnx_fields: ClassVar[dict[str, str]] = {}  # of ONNX attributes and inputs that are not called as their field
     operands: ClassVar[tuple[str, ...]] = ()  # fields that may be OPERAND, in the order of their inputs
     composite: ClassVar[bool] = False  # a graph pass replaces it by its `expand` before fusion
 

@@ -19,10 +19,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import tensor as te
-from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator, same_dim, type_of
+from minicc.ops.base import Array, Draw, Example, Kind, operator, same_dim, type_of
 from minicc.ops.elementwise import accumulator
 from minicc.ops.padding import Pad, padded_with
-from minicc.ops.window import AUTO_PADS, LETTERS, LONGEST, Sliding, Window, longest, views
+from minicc.ops.window import AUTO_PADS, LETTERS, LONGEST, Sliding, Window, Windowed, longest, views
 from minicc.tensor.expr import Expr, all_of, cast, const, select
 from minicc.types import DType, TensorType
 
@@ -63,7 +63,7 @@ def tvm_attributes(windows: Sequence[Window]) -> tuple[list[int], list[int], lis
 
 
 @operator
-class Conv(Operator):
+class Conv(Windowed):
     """Cross-correlation of `x[N, C, ...]` with `w[O, C/groups, kernel...]`, zeros as padding."""
 
     kind: ClassVar[Kind] = Kind.ANCHOR
@@ -182,7 +182,7 @@ def _falls(v: Window, tap: int) -> tuple[int, slice, slice] | None:
 
 
 @operator
-class ConvTranspose(Operator):
+class ConvTranspose(Windowed):
     """The transpose of a convolution: every element of `x` spreads `w[C, O/groups, kernel...]`.
 
     Of the full result `padding` is cropped, and `output_padding` added at the end. An

@@ -120,6 +120,7 @@ class ConstantOfShape(Operator):
 
     kind: ClassVar[Kind] = Kind.INJECTIVE
     operands: ClassVar[tuple[str, ...]] = ("shape",)
+    onnx_fields: ClassVar[dict[str, str]] = {"input": "shape"}
 
     shape: tuple[int, ...] | Operand = OPERAND
     value: float = 0.0

@@ -101,6 +101,7 @@ class Gemm(Operator):
 
     kind: ClassVar[Kind] = Kind.ANCHOR
     composite: ClassVar[bool] = True
+    onnx_fields: ClassVar[dict[str, str]] = {"transA": "trans_a", "transB": "trans_b"}
 
     alpha: float = 1.0
     beta: float = 1.0

@@ -244,6 +244,7 @@ class Split(Operator):
 
     kind: ClassVar[Kind] = Kind.INJECTIVE
     operands: ClassVar[tuple[str, ...]] = ("sizes",)
+    onnx_fields: ClassVar[dict[str, str]] = {"split": "sizes"}
 
     axis: int = 0
     sizes: tuple[int, ...] | Operand | None = None

@@ -39,6 +39,7 @@ class Pad(Operator):
 
     kind: ClassVar[Kind] = Kind.INJECTIVE
     operands: ClassVar[tuple[str, ...]] = ("pads", "value", "axes")
+    onnx_fields: ClassVar[dict[str, str]] = {"constant_value": "value"}
 
     pads: tuple[int, ...] | Operand = OPERAND
     value: float | Operand = 0

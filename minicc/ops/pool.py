@@ -23,7 +23,7 @@ from minicc.ops.conv import draw_sliding, tvm_attributes, rounded
 from minicc.ops.elementwise import accumulator
 from minicc.ops.generate import filled
 from minicc.ops.reduction import ReduceMax, ReduceMean
-from minicc.ops.window import LETTERS, Sliding, Window, longest, views
+from minicc.ops.window import LETTERS, Sliding, Window, Windowed, longest, views
 from minicc.tensor.expr import Expr, all_of, call, cast, const, select
 from minicc.types import TensorType, float64, int64
 
@@ -121,7 +121,7 @@ def _draw_pool(draw: Draw) -> tuple[dict[str, Any], TensorType]:
 
 
 @operator
-class MaxPool(Operator):
+class MaxPool(Windowed):
     """The greatest element of each window."""
 
     kind: ClassVar[Kind] = Kind.ANCHOR
@@ -160,7 +160,7 @@ class MaxPool(Operator):
 
 
 @operator
-class MaxPoolIndices(Operator):
+class MaxPoolIndices(Windowed):
     """Where in the whole tensor the greatest element of each window is: the first of equal ones.
 
     The index is that of the flattened tensor; with `storage_order` 1 the spatial axes are
@@ -271,7 +271,7 @@ class MaxPoolIndices(Operator):
 
 
 @operator
-class AveragePool(Operator):
+class AveragePool(Windowed):
     """The mean of each window: over its elements, or over padding too when `count_include_pad`.
 
     It is summed in float64 and rounded once, as that of ReduceMean.
@@ -348,7 +348,7 @@ class AveragePool(Operator):
 
 
 @operator
-class LpPool(Operator):
+class LpPool(Windowed):
     """The p-norm of each window: the root of the sum of |element| ** p. Padding adds nothing."""
 
     kind: ClassVar[Kind] = Kind.ANCHOR

@@ -67,6 +67,7 @@ class ScatterElements(Operator):
     """For each element of `updates`: written at its own place, with the index along `axis` from `indices`."""
 
     kind: ClassVar[Kind] = Kind.OPAQUE
+    onnx_names: ClassVar[tuple[str, ...]] = ("ScatterElements", "Scatter")
 
     axis: int = 0
     reduction: str = "none"

@@ -92,6 +92,7 @@ class Reshape(Operator):
 
     kind: ClassVar[Kind] = Kind.INJECTIVE
     operands: ClassVar[tuple[str, ...]] = ("shape",)
+    onnx_fields: ClassVar[dict[str, str]] = {"allowzero": "allow_zero"}
 
     shape: tuple[int, ...] | Operand = OPERAND
     allow_zero: bool = False

@@ -135,6 +135,7 @@ class TopKIndices(Operator):
 
     kind: ClassVar[Kind] = Kind.OPAQUE
     operands: ClassVar[tuple[str, ...]] = ("k",)
+    onnx_fields: ClassVar[dict[str, str]] = {"K": "k"}
 
     k: int | Operand = OPERAND
     axis: int = -1
@@ -191,6 +192,7 @@ class TopK(Operator):
     kind: ClassVar[Kind] = Kind.OPAQUE
     composite: ClassVar[bool] = True
     operands: ClassVar[tuple[str, ...]] = ("k",)
+    onnx_fields: ClassVar[dict[str, str]] = {"K": "k"}
 
     k: int | Operand = OPERAND
     axis: int = -1

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc.ops.base import Array
+from minicc.ops.base import Array, Operator
 from minicc.tensor.expr import Expr, maximum, minimum
 
 AUTO_PADS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
@@ -106,6 +106,15 @@ class Window:
         if own and kernel > 2 * most + 8:
             return Window(self.size, most, stride, dilation, self.begin, self.end, self.count, 0, self.kernel)
         return Window(self.size, kernel, stride, dilation, self.begin - low * self.dilation, self.end, self.count, low)
+
+
+class Windowed(Operator):
+    """An operator that slides a window."""
+
+    __slots__ = ()
+    onnx_fields: ClassVar[dict[str, str]] = {
+        "kernel_shape": "kernel", "pads": "padding", "dilations": "dilation", "group": "groups",
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,8 @@
 """What `load` makes of well-formed models: names, types, order, symbols, operands, functions."""
 
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -7,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from minicc.frontend import load
 from minicc.frontend.onnx import NEWEST
-from minicc.frontend.onnx_ops import TRANSLATIONS
+from minicc.frontend.onnx_ops import translations
 from minicc.graph.interpret import evaluate
 from minicc.graph.ir import Constant
 from minicc.types import Symbol
@@ -226,4 +229,9 @@ def test_an_old_model_loads_when_its_operators_did_not_change():
 
 def test_every_translation_is_an_operator_of_onnx():
     known = {schema.name for schema in onnx.defs.get_all_schemas_with_history() if schema.domain == ""}
-    assert set(TRANSLATIONS) <= known
+    assert set(translations()) <= known
+
+
+def test_onnx_is_imported_when_a_model_is_loaded():
+    code = "import sys, minicc.frontend; print('onnx' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
