@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minicc.loop.ir import PARALLEL, UNROLL, VECTORIZE, Alloc, Buffer, For, Stmt, Store, seq
+from minicc.loop.place_buffers import place_buffers
 from minicc.loop.program import Program
 from minicc.runtime.assemble import KernelCall, Values, assemble
 from minicc.runtime.executable import load
@@ -58,7 +59,7 @@ def main() -> None:
     for threads in sorted({1, target.threads}):
         started = time.perf_counter()
         call, values = (
-            KernelCall(program, "gemm", tuple(ports)),
+            KernelCall(place_buffers(program), "gemm", tuple(ports)),
             Values({n: ports[n] for n in "AB"}, [("C", ports["C"])], {}),
         )
         made = load(assemble("gemm", [call], values, target.with_threads(threads)))

@@ -36,6 +36,7 @@ from minicc.ir.node import replace
 from minicc.loop.cost import operations, touched
 from minicc.loop.ir import ExternCall, walk
 from minicc.loop.lower import lower as lower_tensors
+from minicc.loop.place_buffers import place_buffers
 from minicc.loop.place_init import place_init
 from minicc.loop.program import Program
 from minicc.loop.ranges import size_vars
@@ -86,8 +87,10 @@ LOOP_PASSES: tuple[tuple[str, Callable[[Program], Program]], ...] = (
     ("place init", place_init),
     # 16-bit floats are a storage format: arithmetic on them is done in float32
     ("widen floats", widen_floats),
-    # last: guards and indices that the steps before have made provable
+    # guards and indices that the steps before have made provable
     ("simplify loops", simplify_loops),
+    # last: it looks at every index; code generation decides nothing
+    ("place buffers", place_buffers),
 )
 
 

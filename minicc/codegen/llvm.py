@@ -4,16 +4,14 @@
     unroll     its body n times     parallel   a function, run by the threads of an OpenMP team
     blockIdx.x and other thread axes: a loop, as a CPU has none of them
 
-In: a program without `Update`s (loop/place_init.py ran), a target. Out: an LLVM function
+In: a program that all passes of `loop` have seen, a target. Out: an LLVM function
 
     void name(T0* p0, ..., i64 n, ..., i8* workspace, i64 threads)
 
 of the params, the outputs, the symbolic sizes if there are any (`loop.ranges.size_vars` gives
 their order), `workspace_bytes` of scratch memory and the number of threads to use.
-Buffers never overlap, so all are `noalias`. Allocs of scope `global` that stand in no loop live
-in the workspace, as do those of symbolic size or too big for the stack, the latter once per thread
-inside a parallel loop. All else is on the stack, and in registers if unrolling makes its indices constant.
-Parallel loops take contiguous chunks, one per thread; only the outermost is parallel.
+Buffers never overlap, so all are `noalias`. Each lives where `loop.place_buffers` says; what is in registers is
+on the stack at first, as LLVM moves it. Parallel loops take contiguous chunks, one per thread.
 """
 
 from __future__ import annotations
@@ -27,107 +25,17 @@ import llvmlite.ir as ir
 from minicc.codegen.arithmetic import known, lanes_of, memory_type
 from minicc.codegen.expressions import INT32, INT64, POINTER, Expressions, Facts, Lanes
 from minicc.errors import CodegenError
-from minicc.loop.ir import PARALLEL, SERIAL, THREAD_AXES, UNROLL, VECTORIZE, Alloc, Buffer, ExternCall, For, If
-from minicc.loop.ir import Prefetch, Seq, Stmt, Store, bodies, expressions, loops, summand, walk
+from minicc.loop.ir import PARALLEL, REGISTERS, SERIAL, STACK, THREAD_AXES, UNROLL, VECTORIZE, WORKSPACE, Alloc, Buffer
+from minicc.loop.ir import ExternCall, For, If, Prefetch, Seq, Stmt, Store, expressions, loops, summand, walk
+from minicc.loop.place_buffers import ALIGNMENT, workspace_of
+from minicc.loop.place_buffers import workspace as needed
 from minicc.loop.program import Program
 from minicc.loop.ranges import inside, size_vars, sizes
 from minicc.target import Target
-from minicc.tensor.expr import (
-    Binary,
-    Const,
-    Expr,
-    Load,
-    Select,
-    Var,
-    const,
-    free_vars,
-    loads,
-    maximum,
-    substitute,
-    wrap,
-)
+from minicc.tensor.expr import Binary, Expr, Load, Select, Var, const, free_vars, loads, wrap
 from minicc.types import int64
 
-ALIGNMENT = 64  # of every Alloc: a cache line, and the widest vector
-STACK_LIMIT = 64 << 10  # bytes; a bigger Alloc lives in the workspace
-MAX_LANES = 1024  # a longer vectorized loop is emitted as a loop: LLVM's time grows faster than the vector
-
-
-def workspace_bytes(program: Program, threads: int = 1, sizes: Mapping[Var, int] | None = None) -> int:
-    """The scratch memory that the function of `program` needs to run on up to `threads` threads.
-
-    `sizes` gives each symbolic size. Raises CodegenError when one that matters is missing.
-    """
-    room = substitute(_room(program.body, threads, _Place()), {v: const(n) for v, n in (sizes or {}).items()})
-    if not isinstance(room, Const):
-        raise CodegenError(
-            f"workspace_bytes({program.name})",
-            f"expected a number of bytes, got {room}",
-            where=str(program),
-            hint="give a number for each symbolic size",
-        )
-    return int(room.value)
-
-
-class _Place:
-    """Where a statement stands: inside which kinds of loops."""
-
-    def __init__(self, in_loop: bool = False, in_parallel: bool = False, lanes: int = 1) -> None:
-        self.in_loop, self.in_parallel, self.lanes = in_loop, in_parallel, lanes
-
-    def inside(self, loop: For) -> _Place:
-        if loop.extent == 1:
-            return self
-        lanes = vector_lanes(loop) if self.lanes == 1 else 0
-        return _Place(True, self.in_parallel or self.forks(loop), lanes or self.lanes)
-
-    def forks(self, loop: For) -> bool:
-        """Whether threads start at `loop`."""
-        return loop.kind == PARALLEL and loop.extent != 1 and not self.in_parallel and self.lanes == 1
-
-    def on_stack(self, buffer: Buffer) -> bool:
-        size = buffer_bytes(buffer)
-        small = isinstance(size, Const) and size.value * self.lanes <= STACK_LIMIT
-        return small and (self.in_loop or buffer.scope != "global")
-
-
-def vector_lanes(loop: For) -> int:
-    """The number of lanes that a loop becomes; 0 if it stays a loop."""
-    fits = loop.kind == VECTORIZE and isinstance(loop.extent, int) and 1 < loop.extent <= MAX_LANES
-    return loop.extent if fits and not any(_differs(s, loop.var) for s in walk(loop.body)) else 0
-
-
-def _differs(s: Stmt, var: Var) -> bool:
-    """Whether `s` is a loop whose extent depends on `var`, which lanes cannot run together."""
-    return isinstance(s, For) and isinstance(s.extent, Expr) and (var in free_vars(s.extent) or bool(loads(s.extent)))
-
-
-def buffer_bytes(buffer: Buffer) -> Expr:
-    """The size of a buffer, an expression of the symbolic sizes."""
-    total: Expr = const(buffer.dtype.bytes)
-    for extent in buffer.shape:
-        total = total * extent
-    return total
-
-
-def _rounded(size: Expr) -> Expr:
-    return (size + (ALIGNMENT - 1)) // ALIGNMENT * ALIGNMENT
-
-
-def _room(s: Stmt, threads: int, place: _Place) -> Expr:
-    """The bytes of workspace that `s` needs. Allocs stack up; those side by side share."""
-    match s:
-        case Alloc(buffer, body):
-            own = const(0) if place.on_stack(buffer) else _rounded(buffer_bytes(buffer) * place.lanes)
-            return own + _room(body, threads, place)
-        case For() if place.forks(s):
-            return _room(s.body, threads, place.inside(s)) * threads
-        case For():
-            return _room(s.body, threads, place.inside(s))
-    most: Expr = const(0)
-    for inner in bodies(s):
-        most = maximum(most, _room(inner, threads, place))
-    return most
+KINDS = (SERIAL, PARALLEL, VECTORIZE, UNROLL, *THREAD_AXES)
 
 
 def extern_symbol(s: ExternCall) -> str:
@@ -174,22 +82,13 @@ def _name(name: str) -> str:
 class Statements(Expressions):
     """Emits the statements of one function."""
 
-    def __init__(
-        self,
-        function: ir.Function,
-        facts: Facts,
-        target: Target,
-        workspace: ir.Value,
-        threads: ir.Value,
-        place: _Place | None = None,
-    ) -> None:
+    def __init__(self, function: ir.Function, facts: Facts, target: Target, workspace: Any, threads: ir.Value) -> None:
         entry = function.append_basic_block("entry")
         super().__init__(ir.IRBuilder(function.append_basic_block("start")), facts)
         self.function, self.target, self.workspace, self.threads = function, target, workspace, threads
         self.allocas = ir.IRBuilder(entry)
         self.allocas.branch(self.builder.block)
         self.allocas.position_before(entry.terminator)
-        self.place = place or _Place()
         self.offset = 0  # of the workspace that is taken
         self.sizes: dict[Var, ir.Value] = {}  # the symbolic sizes, which are in `env` as well
 
@@ -207,8 +106,8 @@ class Statements(Expressions):
             case If(cond, body):
                 self._fresh()
                 self._if(cond, body)
-            case Alloc(buffer, body):
-                self._alloc(buffer, body)
+            case Alloc():
+                self._alloc(s)
             case ExternCall():
                 self._fresh()
                 self._extern(s)
@@ -230,26 +129,23 @@ class Statements(Expressions):
 
     def _for(self, loop: For) -> None:
         extent, kind = loop.extent, loop.kind
-        if kind not in (SERIAL, PARALLEL, VECTORIZE, UNROLL, *THREAD_AXES):
-            raise CodegenError(
-                f"codegen of loop {loop.name}",
-                f"expected a known kind of loop, got {kind}",
-                where=str(loop.var),
-                hint="use serial, parallel, vectorize, unroll, or a thread axis",
-            )
-        outer, self.place = self.place, self.place.inside(loop)
+        if kind not in KINDS or (self.lanes and kind in (PARALLEL, VECTORIZE)):
+            problem = f"expected a known kind of loop, got {kind}{' in a vectorized one' if self.lanes else ''}"
+            hint = "use serial, parallel, vectorize, unroll, or a thread axis, and run loop/place_buffers.py"
+            raise CodegenError(f"codegen of loop {loop.name}", problem, where=str(loop.var), hint=hint)
         if extent == 1:
             self._with(loop.var, INT64(0), loop.body)
-        elif outer.forks(loop):
+        elif kind == PARALLEL:
             self._parallel(loop)
-        elif outer.lanes == 1 and vector_lanes(loop):
-            self._vectorize(loop)
+        elif kind == VECTORIZE:
+            self.lanes, self.varying_memo = Lanes(loop.var, extent), {}
+            self._with(loop.var, INT64(0), loop.body)
+            self.lanes = None
         elif kind == UNROLL and isinstance(extent, int):
             for n in range(extent):
                 self._with(loop.var, INT64(n), loop.body)
         elif extent != 0:
             self._serial(loop.var, INT64(0), self._extent(loop), loop.body)
-        self.place = outer
 
     def _extent(self, loop: For) -> ir.Value:
         self._fresh()
@@ -283,11 +179,6 @@ class Statements(Expressions):
         counter.add_incoming(following, b.block)
         b.cbranch(b.icmp_signed("<", following, end), head, after)
         b.position_at_end(after)
-
-    def _vectorize(self, loop: For) -> None:
-        self.lanes, self.varying_memo = Lanes(loop.var, loop.extent), {}
-        self._with(loop.var, INT64(0), loop.body)
-        self.lanes = None
 
     # ---- threads --------------------------------------------------------------------------------
 
@@ -339,13 +230,13 @@ class Statements(Expressions):
             if argument.type == POINTER:
                 argument.add_attribute("noalias")
         workspace, begin, end, thread = function.args[-4:]
-        inner = Statements(function, self.facts, self.target, workspace, INT64(1), self.place)
+        inner = Statements(function, self.facts, self.target, workspace, INT64(1))
         for key, argument in zip(captured, function.args, strict=False):
             known_as = inner.env if isinstance(key, Var) else inner.pointers
             known_as[key] = argument
             argument.name = _name(key.name)
         inner.sizes = {v: inner.env[v] for v in self.sizes}
-        if (room := _room(loop.body, 1, self.place)) is not const(0):
+        if (room := needed(loop.body, 1)) is not const(0):
             start = inner.builder.mul(thread, inner.value(room))
             inner.workspace = inner.builder.gep(workspace, [start], source_etype=ir.IntType(8))
         inner._serial(loop.var, begin, end, loop.body)
@@ -380,25 +271,28 @@ class Statements(Expressions):
 
     # ---- memory ---------------------------------------------------------------------------------
 
-    def _alloc(self, buffer: Buffer, body: Stmt) -> None:
-        size, lanes = buffer_bytes(buffer), self.place.lanes
+    def _alloc(self, s: Alloc) -> None:
+        buffer, lanes = s.buffer, self.lanes.count if self.lanes else 1
         offset, workspace = self.offset, self.workspace
-        if self.place.on_stack(buffer):
+        if s.storage in (REGISTERS, STACK):
             elements = max(math.prod(buffer.shape) * lanes, 1)
             pointer = self._stack(ir.ArrayType(memory_type(buffer.dtype), elements), buffer.name)
-        else:
+        elif s.storage == WORKSPACE:
             pointer = self._taken()
-            taken = self._bytes(_rounded(size * lanes), buffer)
+            taken = self._bytes(workspace_of(buffer, lanes), buffer)
             if (number := known(taken)) is not None:
                 self.offset += number
             else:
                 self.workspace, self.offset = self.builder.gep(pointer, [taken], source_etype=ir.IntType(8)), 0
+        else:
+            hint = "run loop/place_buffers.py first"
+            raise CodegenError(f"codegen of {buffer.name}", "expected a known storage, got none", str(buffer), hint)
         self.pointers[buffer] = pointer
         self.addresses.append({})
         if lanes > 1:
             self.private[buffer] = lanes
             self.varying_memo = {}
-        self.run(body)
+        self.run(s.body)
         self.addresses.pop()
         self.private.pop(buffer, None)
         del self.pointers[buffer]
@@ -407,12 +301,9 @@ class Statements(Expressions):
     def _bytes(self, size: Expr, buffer: Buffer) -> ir.Value:
         """A number of bytes, which may depend on symbolic sizes and on nothing else."""
         if other := sorted(v.name for v in free_vars(size) - set(self.sizes)):
-            raise CodegenError(
-                f"alloc of {buffer.name}",
-                f"its extents must be numbers or sizes of arrays, got {buffer.type}",
-                where=str(buffer),
-                hint=f"make {other[0]} the extent of a parameter",
-            )
+            problem = f"its extents must be numbers or sizes of arrays, got {buffer.type}"
+            hint = f"make {other[0]} the extent of a parameter"
+            raise CodegenError(f"alloc of {buffer.name}", problem, where=str(buffer), hint=hint)
         return self.value(size)
 
     def _stack(self, type: ir.Type, name: str) -> ir.Value:
@@ -505,6 +396,3 @@ class Statements(Expressions):
                 self._put(buffer, indices, element)
 
         return put
-
-
-__all__ = ["Statements", "emit", "extern_symbol", "workspace_bytes"]

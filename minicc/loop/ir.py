@@ -6,12 +6,13 @@
               | Store(buffer, indices, value)      buffer[indices] = value
               | Update(buffers, indices, values, inits, axes)
               | If(cond, body)
-              | Alloc(buffer, body)                buffer lives in body
+              | Alloc(buffer, body, storage)       buffer lives in body
               | Prefetch(buffer, indices)          buffer[indices] will be read soon
               | ExternCall(function, inputs, output)   function(*inputs, output), on whole buffers
     kind    ::= serial | parallel | vectorize | unroll | axis
     axis    ::= blockIdx.x | blockIdx.y | ... | threadIdx.z | vthread
     scope   ::= global | shared | local
+    storage ::= "" | in registers | on the stack | in the workspace   (`loop.place_buffers`)
     notes   ::= (key, number or word), ...
     requires ::= (condition on sizes, element), ...   assert condition, "element"
 
@@ -57,6 +58,7 @@ from minicc.types import DType, TensorType
 SERIAL, PARALLEL, VECTORIZE, UNROLL = "serial", "parallel", "vectorize", "unroll"
 THREAD_AXES = (*[f"{index}.{axis}" for index in ("blockIdx", "threadIdx") for axis in "xyz"], "vthread")
 SCOPES = ("local", "shared", "global")
+STORAGES = REGISTERS, STACK, WORKSPACE = "in registers", "on the stack", "in the workspace"
 
 
 @node
@@ -140,10 +142,11 @@ class If(Stmt):
 
 @node
 class Alloc(Stmt):
-    """`buffer` exists, uninitialised, while `body` runs."""
+    """`buffer` exists, uninitialised, while `body` runs; `storage` is where, once a pass has decided it."""
 
     buffer: Buffer
     body: Stmt
+    storage: str = ""
 
 
 @node
@@ -284,11 +287,3 @@ def loops(s: Stmt) -> dict[str, For]:
 
     visit(s)
     return found
-
-
-__all__ = [
-    "PARALLEL", "SCOPES", "SERIAL", "THREAD_AXES", "UNROLL", "VECTORIZE", "Alloc", "Buffer", "ExternCall", "For", "If", "Prefetch",
-    "Seq", "Stmt", "Store",
-    "Update", "bodies", "expressions", "loops", "map_bodies", "map_expressions", "rewrite", "seq", "sorted_vars",
-    "substitute_vars", "summand", "walk",
-]  # fmt: skip

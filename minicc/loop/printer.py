@@ -103,9 +103,10 @@ class PythonPrinter(Printer):
                 return [f"{tab}if {self.expr(cond)}:", *self.block(body, depth + 1)]
             case Seq(stmts):
                 return [line for inner in stmts for line in self.stmt(inner, depth)]
-            case Alloc(buffer, body):
-                scope = "" if buffer.scope == "global" else f"  # {buffer.scope}"
-                return [f"{tab}{buffer.name} = empty({_shape(buffer)}, {buffer.dtype}){scope}", *self.stmt(body, depth)]
+            case Alloc(buffer, body, storage):
+                place = ", ".join(word for word in (buffer.scope, storage) if word not in ("global", ""))
+                head = f"{tab}{buffer.name} = empty({_shape(buffer)}, {buffer.dtype}){'  # ' if place else ''}{place}"
+                return [head, *self.stmt(body, depth)]
             case Store(buffer, indices, value):
                 return [f"{tab}{self.element(buffer, indices)} = {self.value(value)}"]
             case Update(buffers, indices, values, inits, axes):

@@ -7,6 +7,7 @@ In: a program. Out: nothing, or a LoopError that shows the culprit. Checked are
 - definitions: nothing is read that no earlier statement has written, and inputs are not written;
 - bounds: every index lies in its buffer, whatever the loops do, as guards and selects allow, and
   for all symbolic sizes that the program's `requires` allows;
+- storage: what is said to be in registers or on the stack can be there;
 - races: iterations of a loop whose order does not matter touch distinct elements (`loop.races`).
 
 What cannot be proven is an error. Facts come from the extents of loops and from conditions; where
@@ -21,8 +22,9 @@ from functools import lru_cache
 from typing import NoReturn
 
 from minicc.errors import LoopError, caret
-from minicc.loop.ir import PARALLEL, SERIAL, THREAD_AXES, UNROLL, VECTORIZE, Alloc, Buffer, ExternCall, For, If
-from minicc.loop.ir import Prefetch, Seq, Stmt, Store, Update
+from minicc.loop.ir import PARALLEL, REGISTERS, SERIAL, STACK, STORAGES, THREAD_AXES, UNROLL, VECTORIZE, WORKSPACE
+from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Seq, Stmt, Store, Update
+from minicc.loop.place_buffers import STACK_LIMIT, fits_registers, fits_stack, known_loops
 from minicc.loop.points import outside
 from minicc.loop.program import Program
 from minicc.loop.races import Access, meeting
@@ -135,6 +137,7 @@ class _Verifier:
                 self.guard(cond, body, known)
             case Alloc(buffer, body):
                 self.claim(buffer.name)
+                self.storage(s)
                 self.buffers.add(buffer)
                 self.visit(body, known)
                 self.buffers.discard(buffer)
@@ -148,6 +151,19 @@ class _Verifier:
                 self.prefetch(buffer, indices, known)
             case ExternCall():
                 self.extern(s, known)
+
+    def storage(self, s: Alloc) -> None:
+        """Refuse a storage that cannot hold the buffer; the workspace holds every one."""
+        if s.storage not in ("", *STORAGES):
+            self.fail(f"{s.buffer} has an unknown storage: {s.storage}", s.buffer.name, f"one of {', '.join(STORAGES)}")
+        if s.storage in (STACK, REGISTERS) and not fits_stack(s.buffer):
+            problem = f"a buffer {s.storage} must be of at most {STACK_LIMIT} bytes, got {s.buffer}"
+            self.fail(problem, s.buffer.name, f"put it {WORKSPACE}, as place_buffers does")
+        if s.storage == REGISTERS and not fits_registers(s, known_loops(self.program.body)):
+            problem = (
+                f"the indices of a buffer {REGISTERS} must be numbers once loops are unrolled, got others of {s.buffer}"
+            )
+            self.fail(problem, s.buffer.name, f"unroll or vectorize the loops over it, or put it {STACK}")
 
     def loop(self, s: For, known: _Known) -> None:
         self.claim(s.name)

@@ -17,10 +17,11 @@ from typing import Any
 import llvmlite.ir as ir
 
 from minicc.codegen.expressions import INT32, INT64, POINTER
-from minicc.codegen.llvm import emit, workspace_bytes
+from minicc.codegen.llvm import emit
 from minicc.errors import CodegenError
 from minicc.ir.arrays import Array
 from minicc.ir.node import replace
+from minicc.loop.place_buffers import workspace_bytes
 from minicc.loop.program import Program
 from minicc.runtime import jit, memory, threads
 from minicc.runtime.image import Image, KernelInfo, Port, Stages, Text

@@ -18,10 +18,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minicc.codegen.llvm import workspace_bytes
 from minicc.errors import RunError
 from minicc.ir.arrays import Array
 from minicc.loop.arguments import Arguments
+from minicc.loop.place_buffers import workspace_bytes
 from minicc.loop.program import Program
 from minicc.runtime import jit, memory, threads
 from minicc.runtime.assemble import Kernel, compile_programs

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from minicc.loop.ir import PARALLEL, UNROLL, VECTORIZE, Alloc, Buffer, For, Stmt, Store, seq
+from minicc.loop.place_buffers import place_buffers
 from minicc.loop.program import Program
 from minicc.runtime.assemble import KernelCall, Values, assemble
 from minicc.runtime.executable import Executable, load
@@ -73,7 +74,7 @@ def read_program(size: int, target: Target) -> Program:
 def _executable(program: Program, target: Target) -> Executable:
     (x,), (y,) = program.params, program.outputs
     values = Values({x: Port("x", x.type)}, [(y, Port("y", y.type))], {})
-    return load(assemble(program.name, [KernelCall(program, program.name, (x, y))], values, target))
+    return load(assemble(program.name, [KernelCall(place_buffers(program), program.name, (x, y))], values, target))
 
 
 @functools.lru_cache(maxsize=16)

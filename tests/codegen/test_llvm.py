@@ -12,9 +12,24 @@ from codegen_cases import build, check, expected, native
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicc.codegen.llvm import emit, workspace_bytes
+from minicc.codegen.llvm import emit
 from minicc.errors import CodegenError
-from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, Buffer, For, If, Stmt, Store, Update, seq
+from minicc.loop.ir import (
+    PARALLEL,
+    SERIAL,
+    UNROLL,
+    VECTORIZE,
+    WORKSPACE,
+    Alloc,
+    Buffer,
+    For,
+    If,
+    Stmt,
+    Store,
+    Update,
+    seq,
+)
+from minicc.loop.place_buffers import place_buffers, workspace_bytes
 from minicc.loop.program import Program
 from minicc.target import Target
 from minicc.tensor.expr import Binary, Call, Convert, Expr, Load, Reduce, Unary, Var, all_of, any_of, call, cast, const
@@ -456,7 +471,7 @@ def test_parallel_loops_and_their_workspace(threads: int, size: int) -> None:
     body = Alloc(whole, seq(For(v, n, Store(whole, (v,), a[v] * 2.0)), For(i, n, inner, PARALLEL)))
     program = Program("slices", (a,), (c,), body)
     expected = 64 + (threads * size * 4 if size > 8 else 0)
-    assert workspace_bytes(program, threads) == expected
+    assert workspace_bytes(place_buffers(program), threads) == expected
     check(program, np.arange(n, dtype=np.float32), target=native(threads))
 
 
@@ -562,6 +577,9 @@ def test_errors() -> None:
     one = const(1.0, float32)
     fails(Update((c,), (i,), (one,), (one,), (k,)), c, match="loops, guards, stores")
     fails(For(i, 4, Store(c, (i,), one), "tensorize"), c, match="a known kind of loop, got tensorize")
+    lanes = For(v, 4, For(i, 4, Store(c, (i,), one), PARALLEL), VECTORIZE)
+    fails(lanes, c, match="a known kind of loop, got parallel in a vectorized one")
+    fails(Alloc(t, Store(c, (const(0),), one)), c, match="expected a known storage, got none")
     fails(Store(c, (i,), one), c, match="variable of a loop")
     fails(Store(t, (const(0),), one), c, match="defined here")
     fails(Store(c, (const(0),), t[const(1)]), c, match="defined here")
@@ -570,9 +588,9 @@ def test_errors() -> None:
     summed = Reduce(reducer("sum", float32), (one,), (reduce_axis((0, 3)),))
     fails(Store(c, (const(0),), summed), c, match="scalar expression")
     symbolic = Buffer("D", float32, (n, n))
-    fails(Alloc(symbolic, Store(c, (const(0),), one)), c, match="must be numbers or sizes of arrays")
+    fails(Alloc(symbolic, Store(c, (const(0),), one), WORKSPACE), c, match="must be numbers or sizes of arrays")
     with pytest.raises(CodegenError, match=r"expected a number of bytes, got .*n\*"):
-        workspace_bytes(Program("bad", (), (c,), Alloc(symbolic, Store(c, (const(0),), one))))
+        workspace_bytes(Program("bad", (), (c,), Alloc(symbolic, Store(c, (const(0),), one), WORKSPACE)))
 
 
 def test_nothing_warns() -> None:

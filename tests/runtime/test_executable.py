@@ -10,6 +10,7 @@ import pytest
 
 from minicc.errors import CodegenError, RunError
 from minicc.loop.ir import PARALLEL, VECTORIZE, Alloc, Buffer, For, Store, seq
+from minicc.loop.place_buffers import place_buffers
 from minicc.loop.program import Program
 from minicc.runtime import jit, threads
 from minicc.runtime.assemble import KernelCall, Values, assemble
@@ -29,7 +30,7 @@ def binary(name: str, f) -> Program:
     a, b, c, t = (Buffer(n, float32, (N,)) for n in "ABCt")
     at = i * 8 + v
     first = For(i, N // 8, For(v, 8, Store(t, (at,), f(a[at], b[at])), VECTORIZE), PARALLEL)
-    return Program(name, (a, b), (c,), Alloc(t, seq(first, For(i, N, Store(c, (i,), t[i])))))
+    return place_buffers(Program(name, (a, b), (c,), Alloc(t, seq(first, For(i, N, Store(c, (i,), t[i]))))))
 
 
 ADD, MUL = binary("add", lambda x, y: x + y), binary("mul", lambda x, y: x * y)
