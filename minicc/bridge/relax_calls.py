@@ -17,7 +17,7 @@ import numpy as np
 
 from minicc import ops
 from minicc.graph.ir import Constant, Node, constant
-from minicc.ops.base import Operator
+from minicc.ops.base import REGISTRY, Operator
 from minicc.types import DType, Symbol, TensorType
 
 END = 2**63 - 1  # of a Slice: all that is left
@@ -138,19 +138,12 @@ def _trunc(call: Call) -> Node:
 
 
 ELEMENTWISE: dict[str, Operator] = {
-    "abs": ops.Abs(), "acos": ops.Acos(), "acosh": ops.Acosh(), "add": ops.Add(), "asin": ops.Asin(), "asinh": ops.Asinh(),
-    "atan": ops.Atan(), "atanh": ops.Atanh(), "bitwise_and": ops.BitwiseAnd(), "bitwise_not": ops.BitwiseNot(),
-    "bitwise_or": ops.BitwiseOr(), "bitwise_xor": ops.BitwiseXor(), "ceil": ops.Ceil(), "cos": ops.Cos(), "cosh": ops.Cosh(),
-    "divide": ops.Div(), "equal": ops.Equal(), "erf": ops.Erf(), "exp": ops.Exp(), "floor": ops.Floor(),
-    "greater": ops.Greater(), "greater_equal": ops.GreaterOrEqual(), "isinf": ops.IsInf(), "isnan": ops.IsNaN(),
-    "left_shift": ops.BitShift("LEFT"), "less": ops.Less(), "less_equal": ops.LessOrEqual(), "log": ops.Log(),
-    "logical_and": ops.And(), "logical_not": ops.Not(), "logical_or": ops.Or(), "logical_xor": ops.Xor(),
-    "matmul": ops.MatMul(), "maximum": ops.Max(), "minimum": ops.Min(), "mod": ops.Mod(fmod=True), "multiply": ops.Mul(),
-    "negative": ops.Neg(), "nn.gelu": ops.Gelu(), "nn.gelu_tanh": ops.Gelu("tanh"), "nn.relu": ops.Relu(),
-    "nn.selu": ops.Selu(), "power": ops.Pow(), "right_shift": ops.BitShift("RIGHT"), "round": ops.Round(),
-    "sigmoid": ops.Sigmoid(), "sign": ops.Sign(), "sin": ops.Sin(), "sinh": ops.Sinh(), "sqrt": ops.Sqrt(),
-    "subtract": ops.Sub(), "tan": ops.Tan(), "tanh": ops.Tanh(), "where": ops.Where(),
-}  # fmt: skip
+    **{operator.tvm_name: operator() for operator in REGISTRY.values() if operator.tvm_name},
+    "left_shift": ops.BitShift("LEFT"),
+    "right_shift": ops.BitShift("RIGHT"),
+    "mod": ops.Mod(fmod=True),
+    "nn.gelu_tanh": ops.Gelu("tanh"),
+}
 
 
 # ---- movement -----------------------------------------------------------------------------------

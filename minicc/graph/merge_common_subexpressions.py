@@ -20,22 +20,9 @@ graph main(x: float32[2], y: float32[2]) {
 
 from __future__ import annotations
 
-from minicc import ops
 from minicc.graph.ir import Graph, Node
 from minicc.graph.transform import same, transform
 from minicc.ops.base import Operator
-
-COMMUTATIVE = (
-    ops.Add,
-    ops.Mul,
-    ops.And,
-    ops.Or,
-    ops.Xor,
-    ops.Equal,
-    ops.BitwiseAnd,
-    ops.BitwiseOr,
-    ops.BitwiseXor,
-)  # not Min and Max: they tell -0.0 from 0.0 by order
 
 
 def merge_common_subexpressions(graph: Graph) -> Graph:
@@ -44,6 +31,6 @@ def merge_common_subexpressions(graph: Graph) -> Graph:
 
     def merge(n: Node, inputs: tuple[Node, ...]) -> Node:
         n = same(n, inputs)
-        return first.setdefault((n.op, frozenset(inputs)), n) if isinstance(n.op, COMMUTATIVE) else n
+        return first.setdefault((n.op, frozenset(inputs)), n) if n.op.commutative else n
 
     return transform(graph, merge)

@@ -34,13 +34,10 @@ import numpy as np
 
 from minicc import ops
 from minicc.graph.ir import Constant, Graph, Node, Span, constant, make, spanned
-from minicc.graph.merge_common_subexpressions import COMMUTATIVE
 from minicc.ir.node import node
 from minicc.ir.rewrite import Rule, Wild, fixpoint
-from minicc.ops.base import Array, Operator
+from minicc.ops.base import REGISTRY, Array, Operator
 from minicc.types import DType
-
-CONTRACTIONS = (ops.Conv, ops.ConvTranspose, ops.MatMul)
 
 # ---- patterns -----------------------------------------------------------------------------------
 
@@ -260,12 +257,13 @@ def _compose(outer: Any, inner: Any, x: Node) -> Node:
 
 x, w, c, d = Value("x"), Known("w"), Known("c"), Known("d")
 _movement = Is("op", (ops.Squeeze, ops.Unsqueeze, ops.Flatten))
-_contraction = on(Is("op", CONTRACTIONS), Anything("x"), w)
+_contraction = on(Is("op", tuple(op for op in REGISTRY.values() if op.contraction)), Anything("x"), w)
+_commutative = Is("op", tuple(op for op in REGISTRY.values() if op.commutative))
 _statistics = (Known("scale"), Known("bias"), Known("mean"), Known("var"))
 
 IDENTITIES = (
     GraphRule("identity", on(ops.Identity(), Anything("x")), Anything("x")),  # Identity(x) -> x
-    GraphRule("constant second", on(Is("op", COMMUTATIVE), c, x), lambda op, x, c: op(x, c)),  # c + x -> x + c
+    GraphRule("constant second", on(_commutative, c, x), lambda op, x, c: op(x, c)),  # c + x -> x + c
     GraphRule("add zero", on(ops.Add(), x, Filled("c", -0.0)), x),  # x + -0.0 -> x; 0.0 would change -0.0
     GraphRule("multiply by one", on(ops.Mul(), x, Filled("c", 1.0)), x),  # x * 1 -> x
     GraphRule("divide by one", on(ops.Div(), x, Filled("c", 1.0)), x),  # x / 1 -> x

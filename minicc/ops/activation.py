@@ -11,12 +11,13 @@ array([-1.,  3.])
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from minicc.ops.base import Array, Draw, Example, Kind, like, operator
-from minicc.ops.elementwise import NUMERIC, SIGNED, Elementwise, Erf, widened
+from minicc.ops.base import FLOAT, NUMERIC, SIGNED, Array, Draw, Example, Kind, like, operator
+from minicc.ops.elementwise import BinaryOperator, Elementwise, Erf
+from minicc.ops.scalar import by_tvm, widened
 from minicc.tensor.expr import Expr, call, cast, maximum, minimum, select
 from minicc.types import TensorType, broadcast, float64
 
@@ -25,8 +26,8 @@ class Activation(Elementwise):
     """Base of the functions of one tensor of floats."""
 
     __slots__ = ()
-    accepts: ClassVar[tuple[str, ...]] = ("float",)
-    widens: ClassVar[bool] = True
+    accepts = FLOAT
+    widens = True
 
 
 FLOAT32_SELU = 1.67326319217681884765625, 1.05070102214813232421875  # alpha and gamma, rounded as ONNX has them
@@ -50,8 +51,8 @@ def _expm1(x: Expr) -> Expr:
 class Relu(Elementwise):
     """max(x, 0); NaN stays."""
 
-    accepts: ClassVar[tuple[str, ...]] = SIGNED
-    tvm_name: ClassVar[str] = "nn.relu"
+    accepts = SIGNED
+    tvm_name = "nn.relu"
 
     def reference(self, x: Array) -> Any:
         return np.maximum(x, 0)
@@ -64,7 +65,7 @@ class Relu(Elementwise):
 class Sigmoid(Activation):
     """1 / (1 + exp(-x))."""
 
-    tvm_name: ClassVar[str] = "sigmoid"
+    tvm_name = "sigmoid"
 
     def reference(self, x: Array) -> Any:
         return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.absolute(x)))
@@ -96,9 +97,6 @@ class Softsign(Activation):
     def scalar(self, x: Expr) -> Expr:
         return x / (1.0 + abs(x))
 
-    def form(self, R: Any, x: Any) -> Any:
-        return x / (R.abs(x) + 1)
-
 
 @operator
 class Mish(Activation):
@@ -120,6 +118,8 @@ class Mish(Activation):
 class HardSigmoid(Activation):
     """max(0, min(1, alpha * x + beta))."""
 
+    drawn = {"alpha": (0.0, 1.0), "beta": (0.0, 1.0)}
+
     alpha: float = 0.2
     beta: float = 0.5
 
@@ -128,13 +128,6 @@ class HardSigmoid(Activation):
 
     def scalar(self, x: Expr) -> Expr:
         return maximum(minimum(x * self.alpha + self.beta, 1.0), 0.0)
-
-    def form(self, R: Any, x: Any) -> Any:
-        return R.clip(x * self.alpha + self.beta, 0, 1)
-
-    @classmethod
-    def attributes(cls, draw: Draw) -> dict[str, Any]:
-        return {"alpha": draw.number(0.0, 1.0), "beta": draw.number(0.0, 1.0)}
 
 
 @operator
@@ -147,22 +140,21 @@ class HardSwish(Activation):
     def scalar(self, x: Expr) -> Expr:
         return x * maximum(minimum(x * (1 / 6) + 0.5, 1.0), 0.0)
 
-    def form(self, R: Any, x: Any) -> Any:
-        return x * R.clip(x * (1 / 6) + 0.5, 0, 1)
-
 
 @operator
 class Gelu(Activation):
     """x times the normal distribution function at x; approximate="tanh" for the formula with tanh."""
+
+    drawn = {"approximate": ("none", "tanh")}
+    tvm_name = "nn.gelu"
 
     approximate: str = "none"
 
     def check(self, *types: TensorType) -> None:
         Elementwise.check(self, *types)
         if self.approximate not in ("none", "tanh"):
-            raise self.error(
-                f'approximate must be "none" or "tanh", got {self.approximate!r}', *types, hint='approximate="none"'
-            )
+            problem = f'approximate must be "none" or "tanh", got {self.approximate!r}'
+            raise self.error(problem, *types, hint='approximate="none"')
 
     def reference(self, x: Array) -> Any:
         if self.approximate == "tanh":
@@ -177,14 +169,12 @@ class Gelu(Activation):
     def form(self, R: Any, x: Any) -> Any:
         return R.nn.gelu_tanh(x) if self.approximate == "tanh" else R.nn.gelu(x)
 
-    @classmethod
-    def attributes(cls, draw: Draw) -> dict[str, Any]:
-        return {"approximate": draw.choice(("none", "tanh"))}
-
 
 @operator
 class LeakyRelu(Activation):
     """x, or alpha * x below 0."""
+
+    drawn = {"alpha": (-2.0, 2.0)}
 
     alpha: float = 0.01
 
@@ -197,14 +187,12 @@ class LeakyRelu(Activation):
     def form(self, R: Any, x: Any) -> Any:
         return R.nn.leakyrelu(x, self.alpha)
 
-    @classmethod
-    def attributes(cls, draw: Draw) -> dict[str, Any]:
-        return {"alpha": draw.number(-2.0, 2.0)}
-
 
 @operator
 class Elu(Activation):
     """x, or alpha * (exp(x) - 1) at 0 and below."""
+
+    drawn = {"alpha": (0.0, 2.0)}
 
     alpha: float = 1.0
 
@@ -214,17 +202,13 @@ class Elu(Activation):
     def scalar(self, x: Expr) -> Expr:
         return select(x > 0.0, x, self.alpha * _expm1(x))
 
-    def form(self, R: Any, x: Any) -> Any:
-        return R.where(R.greater(x, like(x, 0)), x, (R.exp(x) - 1) * self.alpha)
-
-    @classmethod
-    def attributes(cls, draw: Draw) -> dict[str, Any]:
-        return {"alpha": draw.number(0.0, 2.0)}
-
 
 @operator
 class Selu(Activation):
     """gamma * x, or gamma * alpha * (exp(x) - 1) at 0 and below."""
+
+    drawn = {"alpha": (0.0, 2.0), "gamma": (0.0, 2.0)}
+    tvm_name = "nn.selu"
 
     alpha: float = 1.67326319217681884765625
     gamma: float = 1.05070102214813232421875
@@ -236,18 +220,15 @@ class Selu(Activation):
         return self.gamma * select(x > 0.0, x, self.alpha * _expm1(x))
 
     def form(self, R: Any, x: Any) -> Any:
-        if (self.alpha, self.gamma) == FLOAT32_SELU and x.dtype is not float64:
-            return R.nn.selu(x)
-        return R.where(R.greater(x, like(x, 0)), x, (R.exp(x) - 1) * self.alpha) * self.gamma
-
-    @classmethod
-    def attributes(cls, draw: Draw) -> dict[str, Any]:
-        return {"alpha": draw.number(0.0, 2.0), "gamma": draw.number(0.0, 2.0)}
+        own = (self.alpha, self.gamma) == FLOAT32_SELU and x.dtype is not float64
+        return R.nn.selu(x) if own else by_tvm(R, self.scalar, [x])
 
 
 @operator
 class Celu(Activation):
     """max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
+
+    drawn = {"alpha": (0.25, 2.0)}
 
     alpha: float = 1.0
 
@@ -257,18 +238,12 @@ class Celu(Activation):
     def scalar(self, x: Expr) -> Expr:
         return maximum(x, 0.0) + minimum(self.alpha * call("expm1", x / self.alpha), 0.0)
 
-    def form(self, R: Any, x: Any) -> Any:
-        zero = like(x, 0)
-        return R.where(R.less(x, zero), zero, x) + R.minimum((R.exp(x / self.alpha) - 1) * self.alpha, zero)
-
-    @classmethod
-    def attributes(cls, draw: Draw) -> dict[str, Any]:
-        return {"alpha": draw.number(0.25, 2.0)}
-
 
 @operator
 class ThresholdedRelu(Activation):
     """x above alpha, else 0."""
+
+    drawn = {"alpha": (-2.0, 2.0)}
 
     alpha: float = 1.0
 
@@ -278,19 +253,12 @@ class ThresholdedRelu(Activation):
     def scalar(self, x: Expr) -> Expr:
         return select(x > self.alpha, x, 0.0)
 
-    def form(self, R: Any, x: Any) -> Any:
-        return R.where(R.greater(x, like(x, self.alpha)), x, like(x, 0))
-
-    @classmethod
-    def attributes(cls, draw: Draw) -> dict[str, Any]:
-        return {"alpha": draw.number(-2.0, 2.0)}
-
 
 @operator
 class Shrink(Elementwise):
     """x + bias below -lambd, x - bias above lambd, 0 between. Integers are computed in float64."""
 
-    widens: ClassVar[bool] = True
+    widens = True
 
     bias: float = 0.0
     lambd: float = 0.5
@@ -304,11 +272,6 @@ class Shrink(Elementwise):
         above = select(wide > self.lambd, wide - self.bias, 0.0)
         return select(wide < -self.lambd, wide + self.bias, above)
 
-    def form(self, R: Any, x: Any) -> Any:
-        wide = x if x.dtype.is_float else x.astype(float64)
-        above = R.where(R.greater(wide, like(wide, self.lambd)), wide - self.bias, like(wide, 0))
-        return R.where(R.less(wide, like(wide, -self.lambd)), wide + self.bias, above).astype(x.dtype)
-
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         x = draw.type(NUMERIC)
@@ -317,21 +280,15 @@ class Shrink(Elementwise):
 
 
 @operator
-class PRelu(Elementwise):
+class PRelu(BinaryOperator):
     """x, or slope * x at 0 and below. The slope broadcasts to the shape of x."""
-
-    kind: ClassVar[Kind] = Kind.BROADCAST
-    arity: ClassVar[int] = 2
 
     def check(self, x: TensorType, slope: TensorType) -> None:
         Elementwise.check(self, x, slope)
         if broadcast(str(self), x.shape, slope.shape) != x.shape:
-            raise self.error(
-                f"slope must broadcast to {x.shape}, got {slope.shape}",
-                x,
-                slope,
-                hint="one slope for all, or one for each channel: reshape it to (C, 1, 1)",
-            )
+            problem = f"slope must broadcast to {x.shape}, got {slope.shape}"
+            hint = "one slope for all, or one for each channel: reshape it to (C, 1, 1)"
+            raise self.error(problem, x, slope, hint=hint)
 
     def reference(self, x: Array, slope: Array) -> Any:
         return np.where(x > 0, x, x * slope)
@@ -344,7 +301,7 @@ class PRelu(Elementwise):
         axes = [d - slope.type.rank for d, n in enumerate(slope.shape) if n != 1]
         if len(axes) == 1 and x.dtype.is_float:
             return R.nn.prelu(widened(x), R.reshape(widened(slope), (slope.shape[axes[0]],)), axes[0] + x.type.rank)
-        return R.where(R.greater(x, like(x, 0)), x, x * slope)
+        return by_tvm(R, self.scalar, [x, slope])
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -356,28 +313,20 @@ class PRelu(Elementwise):
 class Clip(Elementwise):
     """min(max(x, low), high), with scalar limits: `high` where they cross, NaN stays."""
 
-    kind: ClassVar[Kind] = Kind.BROADCAST
-    arity: ClassVar[int] = 3
+    kind = Kind.BROADCAST
+    arity = 3
 
     def check(self, x: TensorType, low: TensorType, high: TensorType) -> None:
         Elementwise.check(self, x, low, high)
         if low.shape or high.shape:
-            raise self.error(
-                f"limits must be scalars, got shapes {low.shape} and {high.shape}",
-                x,
-                low,
-                high,
-                hint="give numbers, or arrays of shape ()",
-            )
+            problem = f"limits must be scalars, got shapes {low.shape} and {high.shape}"
+            raise self.error(problem, x, low, high, hint="give numbers, or arrays of shape ()")
 
     def reference(self, x: Array, low: Array, high: Array) -> Any:
         return np.minimum(np.maximum(x, low), high)
 
     def scalar(self, x: Expr, low: Expr, high: Expr) -> Expr:
         return minimum(maximum(x, low), high)
-
-    def form(self, R: Any, x: Any, low: Any, high: Any) -> Any:
-        return R.minimum(R.maximum(x, low), high)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

@@ -10,56 +10,46 @@ array([-3,  3,  0])
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from minicc import tensor as te
-from minicc.ops.base import Array, Draw, Example, like, operator
-from minicc.ops.elementwise import INTEGER, NUMERIC, Binary, Elementwise
-from minicc.tensor.expr import Const, Expr, binary, call, cast, const, maximum, minimum, select
+from minicc.ops.base import INTEGER, NUMERIC, Array, Draw, Example, operator
+from minicc.ops.elementwise import BinaryOperator, Elementwise
+from minicc.tensor.expr import Const, Expr, binary, call, cast, const, select
 from minicc.tensor.functions import integer_power
 from minicc.types import DType, TensorType, float64
 
 
 @operator
-class Add(Binary):
+class Add(BinaryOperator):
     """a + b."""
 
-    reference = staticmethod(np.add)
-    tvm_name: ClassVar[str] = "add"
-
-    def scalar(self, a: Expr, b: Expr) -> Expr:
-        return a + b
+    commutative = True
+    reference, scalar_name, tvm_name = np.add, "add", "add"
 
 
 @operator
-class Sub(Binary):
+class Sub(BinaryOperator):
     """a - b."""
 
-    reference = staticmethod(np.subtract)
-    tvm_name: ClassVar[str] = "subtract"
-
-    def scalar(self, a: Expr, b: Expr) -> Expr:
-        return a - b
+    reference, scalar_name, tvm_name = np.subtract, "sub", "subtract"
 
 
 @operator
-class Mul(Binary):
+class Mul(BinaryOperator):
     """a * b."""
 
-    reference = staticmethod(np.multiply)
-    tvm_name: ClassVar[str] = "multiply"
-
-    def scalar(self, a: Expr, b: Expr) -> Expr:
-        return a * b
+    commutative = True
+    reference, scalar_name, tvm_name = np.multiply, "mul", "multiply"
 
 
 @operator
-class Div(Binary):
+class Div(BinaryOperator):
     """a / b. Integers truncate, and divided by zero are 0."""
 
-    tvm_name: ClassVar[str] = "divide"
+    tvm_name = "divide"
 
     def reference(self, a: Array, b: Array) -> Any:
         exact = a if a.dtype.kind == "f" else a - np.fmod(a, b)  # the multiple of b that truncation divides
@@ -70,7 +60,7 @@ class Div(Binary):
 
 
 @operator
-class Pow(Binary):
+class Pow(BinaryOperator):
     """x to the power y, in the dtype of x.
 
     An integer to an integer power is exact, and wraps around as products do. To a negative power it is
@@ -78,7 +68,8 @@ class Pow(Binary):
     integer to a power of floats is computed in float64 and cast, as onnxruntime does it.
     """
 
-    widens: ClassVar[bool] = True
+    widens = True
+    tvm_name, tvm_accepts = "power", ()  # TVM raises floats of one dtype only
 
     def check(self, *types: TensorType) -> None:
         self.accept(*types)
@@ -99,30 +90,6 @@ class Pow(Binary):
         wide = _power_dtype(x.dtype, y.dtype)
         return call("pow", cast(x, wide), cast(y, wide))
 
-    def form(self, R: Any, x: Any, y: Any) -> Any:
-        """TVM raises floats only: integers are products of squares, one for each bit of the exponent."""
-        if x.dtype.is_integer and y.dtype.is_integer:
-            return self.whole(R, x, y)
-        wide = _power_dtype(x.dtype, y.dtype)
-        return R.power(x.astype(wide), y.astype(wide)).astype(x.dtype)
-
-    def whole(self, R: Any, x: Any, y: Any) -> Any:
-        """The power of integers in TVM."""
-        wide = x.dtype if x.dtype.bits >= y.dtype.bits else y.dtype
-        square, exponent = x.astype(wide), y.astype(wide)
-        zero, one = like(square, 0), like(square, 1)
-        odd = R.equal(R.bitwise_and(exponent, one), one)
-        result = R.where(odd, square, one)
-        for _ in range(wide.bits - 1):
-            square, exponent = square * square, R.right_shift(exponent, one)
-            result = result * R.where(R.equal(R.bitwise_and(exponent, one), one), square, one)
-        result = result.astype(x.dtype)
-        if y.dtype.kind == "uint":
-            return result
-        zero, one = like(x, 0), like(x, 1)
-        unit = R.equal(x if x.dtype.kind == "uint" else R.abs(x), one)
-        return R.where(R.less(y, like(y, 0)), R.where(unit, R.where(odd, x, one), zero), result)
-
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         shape = draw.shape()
@@ -139,19 +106,17 @@ def _power_dtype(base: DType, exponent: DType) -> DType:
 
 
 @operator
-class Mod(Binary):
+class Mod(BinaryOperator):
     """The remainder of a / b: with the sign of b, or with `fmod` that of a. Floats need `fmod`."""
 
-    widens: ClassVar[bool] = True
+    widens = True
 
     fmod: bool = False
 
     def check(self, *types: TensorType) -> None:
         Elementwise.check(self, *types)
-        if types[0].dtype.is_float and not self.fmod:
-            raise self.error(
-                f"floats are only defined for fmod=True, got {types[0].dtype}", *types, hint="set fmod=True"
-            )
+        if (dtype := types[0].dtype).is_float and not self.fmod:
+            raise self.error(f"floats are only defined for fmod=True, got {dtype}", *types, hint="set fmod=True")
 
     def reference(self, a: Array, b: Array) -> Any:
         return np.fmod(a, b) if self.fmod else np.mod(a, b)
@@ -161,9 +126,6 @@ class Mod(Binary):
             return call("fmod", a, b)
         return binary("truncmod" if self.fmod else "floormod", a, b)
 
-    def form(self, R: Any, a: Any, b: Any) -> Any:
-        return R.mod(a, b) if self.fmod else R.floor_mod(a, b)
-
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         first = draw.type(NUMERIC)
@@ -172,75 +134,60 @@ class Mod(Binary):
 
 
 @operator
-class Min(Binary):
-    """The lesser, NaN if either is."""
+class Min(BinaryOperator):
+    """The lesser, NaN if either is. Not commutative: of -0.0 and 0.0 the order tells which it is."""
 
-    reference = staticmethod(np.minimum)
-    tvm_name: ClassVar[str] = "minimum"
-
-    def scalar(self, a: Expr, b: Expr) -> Expr:
-        return minimum(a, b)
+    reference, scalar_name, tvm_name = np.minimum, "min", "minimum"
 
 
 @operator
-class Max(Binary):
-    """The greater, NaN if either is."""
+class Max(BinaryOperator):
+    """The greater, NaN if either is. Not commutative: of -0.0 and 0.0 the order tells which it is."""
 
-    reference = staticmethod(np.maximum)
-    tvm_name: ClassVar[str] = "maximum"
-
-    def scalar(self, a: Expr, b: Expr) -> Expr:
-        return maximum(a, b)
-
-
-class Bitwise(Binary):
-    """Base of the operators on the bits of integers."""
-
-    __slots__ = ()
-    accepts: ClassVar[tuple[str, ...]] = INTEGER
-
-    def scalar(self, a: Expr, b: Expr) -> Expr:
-        return binary(self.name.lower().replace("bitwise", "bit"), a, b)
+    reference, scalar_name, tvm_name = np.maximum, "max", "maximum"
 
 
 @operator
-class BitwiseAnd(Bitwise):
+class BitwiseAnd(BinaryOperator):
     """Bits set in both."""
 
-    reference = staticmethod(np.bitwise_and)
-    tvm_name: ClassVar[str] = "bitwise_and"
+    accepts = INTEGER
+    commutative = True
+    reference, scalar_name, tvm_name = np.bitwise_and, "bitand", "bitwise_and"
 
 
 @operator
-class BitwiseOr(Bitwise):
+class BitwiseOr(BinaryOperator):
     """Bits set in either."""
 
-    reference = staticmethod(np.bitwise_or)
-    tvm_name: ClassVar[str] = "bitwise_or"
+    accepts = INTEGER
+    commutative = True
+    reference, scalar_name, tvm_name = np.bitwise_or, "bitor", "bitwise_or"
 
 
 @operator
-class BitwiseXor(Bitwise):
+class BitwiseXor(BinaryOperator):
     """Bits set in one of the two."""
 
-    reference = staticmethod(np.bitwise_xor)
-    tvm_name: ClassVar[str] = "bitwise_xor"
+    accepts = INTEGER
+    commutative = True
+    reference, scalar_name, tvm_name = np.bitwise_xor, "bitxor", "bitwise_xor"
 
 
 @operator
-class BitShift(Binary):
+class BitShift(BinaryOperator):
     """`a` shifted by `b` bits, direction "LEFT" or "RIGHT"; by its width or more, every bit falls out."""
 
-    accepts: ClassVar[tuple[str, ...]] = INTEGER
+    accepts = INTEGER
+    drawn = {"direction": ("LEFT", "RIGHT")}
 
     direction: str
 
     def check(self, *types: TensorType) -> None:
         Elementwise.check(self, *types)
         if self.direction not in ("LEFT", "RIGHT"):
-            raise self.error(
-                f"direction must be LEFT or RIGHT, got {self.direction!r}", *types, hint='direction="LEFT"'
-            )
+            problem = f"direction must be LEFT or RIGHT, got {self.direction!r}"
+            raise self.error(problem, *types, hint='direction="LEFT"')
 
     def reference(self, a: Array, b: Array) -> Any:
         inside = (b >= 0) & (b < 8 * a.dtype.itemsize)
@@ -256,22 +203,6 @@ class BitShift(Binary):
             return select(inside, binary("shl", a, b), 0)
         emptied = select(a < 0, -1, const(0, a.dtype)) if signed else const(0, a.dtype)
         return select(inside, binary("shr", a, b), emptied)
-
-    def form(self, R: Any, a: Any, b: Any) -> Any:
-        """TVM leaves a shift by the width or more undefined."""
-        zero = like(a, 0)
-        inside = R.less(b, like(b, a.dtype.bits))
-        if signed := a.dtype.kind == "int":
-            inside = R.logical_and(R.greater_equal(b, zero), inside)
-        shift = R.where(inside, b, zero)
-        if self.direction == "LEFT":
-            return R.where(inside, R.left_shift(a, shift), zero)
-        emptied = R.where(R.less(a, zero), like(a, -1), zero) if signed else zero
-        return R.where(inside, R.right_shift(a, shift), emptied)
-
-    @classmethod
-    def attributes(cls, draw: Draw) -> dict[str, Any]:
-        return {"direction": draw.choice(("LEFT", "RIGHT"))}
 
 
 __all__ = [

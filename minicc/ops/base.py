@@ -36,6 +36,14 @@ from minicc.types import DType, Symbol, TensorType, Unbound
 Array = np.ndarray[Any, np.dtype[Any]]
 T = TypeVar("T", bound="Operator")
 
+Kinds = tuple[str, ...]  # of dtypes
+FLOAT: Kinds = ("float",)
+NUMERIC: Kinds = ("float", "int", "uint")
+INTEGER: Kinds = ("int", "uint")
+SIGNED: Kinds = ("float", "int")
+BOOLEAN: Kinds = ("bool",)
+ANY: Kinds = ("float", "int", "uint", "bool")
+
 
 class Kind(enum.IntEnum):
     """The fusion contract, from the freest to the strictest."""
@@ -95,6 +103,12 @@ class Operator(Interned):
     onnx_fields: ClassVar[dict[str, str]] = {}  # of ONNX attributes and inputs that are not called as their field
     operands: ClassVar[tuple[str, ...]] = ()  # fields that may be OPERAND, in the order of their inputs
     composite: ClassVar[bool] = False  # a graph pass replaces it by its `expand` before fusion
+    commutative: ClassVar[bool] = False  # the order of its two inputs does not matter, to the bit
+    contraction: ClassVar[bool] = False  # a sum of products with weights, its second input, in which it is linear
+    gathering: ClassVar[bool] = False  # its result is larger than each input, and yet repeats no element
+    view: ClassVar[bool] = False  # its result has the elements of its input in the same order
+    accepts: ClassVar[Kinds] = ANY  # the kinds of dtypes of its data
+    tvm_name: ClassVar[str] = ""  # of the TVM operator that means the same, such as nn.relu, if there is one
 
     @property
     def name(self) -> str:
@@ -153,6 +167,13 @@ class Operator(Interned):
     def bind(self: T, values: Sequence[Array]) -> T:
         """Move the values of all pending operands into their fields: ints, floats or tuples of them."""
         return replace(self, **{name: _plain(value) for name, value in zip(self.pending, values, strict=True)})
+
+    def accept(self, *types: TensorType, expected: str = "") -> None:
+        """Raise TypeInferenceError unless every dtype is of an accepted kind."""
+        for t in types:
+            if t.dtype.kind not in self.accepts:
+                expected = expected or f"a dtype of kind {' or '.join(self.accepts)}"
+                raise self.error(f"expected {expected}, got {t.dtype}", *types, hint="insert a Cast")
 
     def error(self, problem: str, *types: TensorType, hint: str = "") -> TypeInferenceError:
         """An inference error whose call is this operator on `types`; without a hint it is what the operator is."""

@@ -49,9 +49,6 @@ class Cast(Elementwise):
     def scalar(self, x: Expr) -> Expr:
         return convert(x, self.dtype)
 
-    def tvm(self, R: Any, x: Any) -> Any:
-        return x.astype(self.dtype)
-
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         dtype = draw.dtype(ANY)

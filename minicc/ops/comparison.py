@@ -10,17 +10,17 @@ array([ True, False])
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from minicc.ops.base import Array, Draw, Example, Kind, like, operator
-from minicc.ops.elementwise import ANY, Binary, Elementwise, widened
-from minicc.tensor.expr import Expr, binary, call, select
+from minicc.ops.base import ANY, BOOLEAN, FLOAT, NUMERIC, Array, Draw, Example, Kind, operator
+from minicc.ops.elementwise import BinaryOperator, Elementwise
+from minicc.tensor.expr import Expr, call
 from minicc.types import DType, TensorType, boolean
 
 
-class Comparison(Binary):
+class Relation(BinaryOperator):
     """Base of the operators that compare two tensors of one dtype."""
 
     __slots__ = ()
@@ -30,118 +30,84 @@ class Comparison(Binary):
 
 
 @operator
-class Equal(Comparison):
+class Equal(Relation):
     """a == b."""
 
-    accepts: ClassVar[tuple[str, ...]] = ANY
-    reference = staticmethod(np.equal)
-
-    def scalar(self, a: Expr, b: Expr) -> Expr:
-        return a.equal(b)
-
-    def form(self, R: Any, a: Any, b: Any) -> Any:
-        """TVM makes a comparison of floats of one of booleans, which LLVM refuses."""
-        return R.logical_not(R.logical_xor(a, b)) if a.dtype is boolean else R.equal(a, b)
+    accepts = ANY
+    commutative = True
+    reference, scalar_name, tvm_name = np.equal, "eq", "equal"
+    tvm_accepts = NUMERIC  # TVM makes a comparison of floats of one of booleans, which LLVM refuses
 
 
 @operator
-class Greater(Comparison):
+class Greater(Relation):
     """a > b."""
 
-    reference = staticmethod(np.greater)
-    tvm_name: ClassVar[str] = "greater"
-
-    def scalar(self, a: Expr, b: Expr) -> Expr:
-        return a > b
+    reference, scalar_name, tvm_name = np.greater, "gt", "greater"
 
 
 @operator
-class GreaterOrEqual(Comparison):
+class GreaterOrEqual(Relation):
     """a >= b."""
 
-    reference = staticmethod(np.greater_equal)
-    tvm_name: ClassVar[str] = "greater_equal"
-
-    def scalar(self, a: Expr, b: Expr) -> Expr:
-        return a >= b
+    reference, scalar_name, tvm_name = np.greater_equal, "ge", "greater_equal"
 
 
 @operator
-class Less(Comparison):
+class Less(Relation):
     """a < b."""
 
-    reference = staticmethod(np.less)
-    tvm_name: ClassVar[str] = "less"
-
-    def scalar(self, a: Expr, b: Expr) -> Expr:
-        return a < b
+    reference, scalar_name, tvm_name = np.less, "lt", "less"
 
 
 @operator
-class LessOrEqual(Comparison):
+class LessOrEqual(Relation):
     """a <= b."""
 
-    reference = staticmethod(np.less_equal)
-    tvm_name: ClassVar[str] = "less_equal"
-
-    def scalar(self, a: Expr, b: Expr) -> Expr:
-        return a <= b
+    reference, scalar_name, tvm_name = np.less_equal, "le", "less_equal"
 
 
 @operator
-class And(Binary):
+class And(BinaryOperator):
     """Both are true."""
 
-    accepts: ClassVar[tuple[str, ...]] = ("bool",)
-    reference = staticmethod(np.logical_and)
-    tvm_name: ClassVar[str] = "logical_and"
-
-    def scalar(self, a: Expr, b: Expr) -> Expr:
-        return a & b
+    accepts = BOOLEAN
+    commutative = True
+    reference, scalar_name, tvm_name = np.logical_and, "bitand", "logical_and"
 
 
 @operator
-class Or(Binary):
+class Or(BinaryOperator):
     """Either is true."""
 
-    accepts: ClassVar[tuple[str, ...]] = ("bool",)
-    reference = staticmethod(np.logical_or)
-    tvm_name: ClassVar[str] = "logical_or"
-
-    def scalar(self, a: Expr, b: Expr) -> Expr:
-        return a | b
+    accepts = BOOLEAN
+    commutative = True
+    reference, scalar_name, tvm_name = np.logical_or, "bitor", "logical_or"
 
 
 @operator
-class Xor(Binary):
+class Xor(BinaryOperator):
     """One of the two is true."""
 
-    accepts: ClassVar[tuple[str, ...]] = ("bool",)
-    reference = staticmethod(np.logical_xor)
-    tvm_name: ClassVar[str] = "logical_xor"
-
-    def scalar(self, a: Expr, b: Expr) -> Expr:
-        return binary("ne", a, b)
+    accepts = BOOLEAN
+    commutative = True
+    reference, scalar_name, tvm_name = np.logical_xor, "ne", "logical_xor"
 
 
 @operator
 class Not(Elementwise):
     """The contrary."""
 
-    accepts: ClassVar[tuple[str, ...]] = ("bool",)
-    reference = staticmethod(np.logical_not)
-    tvm_name: ClassVar[str] = "logical_not"
-
-    def scalar(self, x: Expr) -> Expr:
-        return ~x
+    accepts = BOOLEAN
+    reference, scalar_name, tvm_name = np.logical_not, "not", "logical_not"
 
 
 @operator
 class IsNaN(Elementwise):
     """Whether x is not a number."""
 
-    accepts: ClassVar[tuple[str, ...]] = ("float",)
-    reference = staticmethod(np.isnan)
+    accepts = FLOAT
+    reference, tvm_name, tvm_accepts = np.isnan, "isnan", ()  # TVM's own takes no 16-bit floats
 
     def result_dtype(self, *dtypes: DType) -> DType:
         return boolean
@@ -149,15 +115,14 @@ class IsNaN(Elementwise):
     def scalar(self, x: Expr) -> Expr:
         return x.not_equal(x)
 
-    def form(self, R: Any, x: Any) -> Any:
-        return R.isnan(widened(x))
-
 
 @operator
 class IsInf(Elementwise):
     """Whether x is one of the infinities asked for."""
 
-    accepts: ClassVar[tuple[str, ...]] = ("float",)
+    accepts = FLOAT
+    tvm_name, tvm_accepts = "isinf", ()
+    drawn = {"detect_negative": (False, True), "detect_positive": (False, True)}
 
     detect_negative: bool = True
     detect_positive: bool = True
@@ -178,29 +143,15 @@ class IsInf(Elementwise):
                 return x.equal(np.inf)
         return x.not_equal(x) & x.equal(x)  # false, as an expression of x
 
-    def form(self, R: Any, x: Any) -> Any:
-        match self.detect_negative, self.detect_positive:
-            case True, True:
-                return R.isinf(widened(x))
-            case True, False:
-                return R.equal(x, like(x, -np.inf))
-            case False, True:
-                return R.equal(x, like(x, np.inf))
-        return R.less(x, x)  # false
-
-    @classmethod
-    def attributes(cls, draw: Draw) -> dict[str, Any]:
-        return {"detect_negative": draw.boolean(), "detect_positive": draw.boolean()}
-
 
 @operator
 class Where(Elementwise):
     """`a` where `condition` holds, else `b`."""
 
-    kind: ClassVar[Kind] = Kind.BROADCAST
-    arity: ClassVar[int] = 3
-    accepts: ClassVar[tuple[str, ...]] = ANY
-    tvm_name: ClassVar[str] = "where"
+    kind = Kind.BROADCAST
+    arity = 3
+    accepts = ANY
+    scalar_name, tvm_name = "select", "where"
 
     def result_dtype(self, *dtypes: DType) -> DType:
         return dtypes[1]
@@ -208,17 +159,11 @@ class Where(Elementwise):
     def check(self, *types: TensorType) -> None:
         condition, a, b = types
         if condition.dtype is not boolean or a.dtype is not b.dtype:
-            raise self.error(
-                f"expected a bool and two of one dtype, got {condition.dtype}, {a.dtype} and {b.dtype}",
-                *types,
-                hint="insert a Cast",
-            )
+            problem = f"expected a bool and two of one dtype, got {condition.dtype}, {a.dtype} and {b.dtype}"
+            raise self.error(problem, *types, hint="insert a Cast")
 
     def reference(self, condition: Array, a: Array, b: Array) -> Any:
         return np.where(condition, a, b)
-
-    def scalar(self, condition: Expr, a: Expr, b: Expr) -> Expr:
-        return select(condition, a, b)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -228,6 +173,6 @@ class Where(Elementwise):
 
 
 __all__ = [
-    "And", "Comparison", "Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "Not", "Or",
+    "And", "Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "Not", "Or", "Relation",
     "Where", "Xor",
 ]  # fmt: skip

@@ -67,6 +67,7 @@ class Conv(Windowed):
     """Cross-correlation of `x[N, C, ...]` with `w[O, C/groups, kernel...]`, zeros as padding."""
 
     kind: ClassVar[Kind] = Kind.ANCHOR
+    contraction = True
 
     strides: tuple[int, ...] = ()
     padding: tuple[int, ...] = ()
@@ -191,6 +192,7 @@ class ConvTranspose(Windowed):
     """
 
     kind: ClassVar[Kind] = Kind.ANCHOR
+    contraction = True
 
     strides: tuple[int, ...] = ()
     padding: tuple[int, ...] = ()

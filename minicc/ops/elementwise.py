@@ -1,8 +1,8 @@
 """Operators whose element at a point is one expression of the inputs' elements there.
 
 In: tensors that broadcast as in NumPy. Out: a tensor of the broadcast shape. A subclass of
-`Elementwise` gives `reference`, on arrays, and `scalar`, on expressions; the rest follows.
-Here: the base classes, and the functions of one input that need no attributes.
+`Elementwise` gives `reference`, on arrays, and `scalar`, on expressions; the rest follows, its form
+in TVM included. Here: the base classes, and the functions of one input that need no attributes.
 
 float16 and bfloat16 are computed in float32 and rounded once at the end.
 
@@ -13,35 +13,19 @@ array([ 0.,  2., -0.])
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from minicc import tensor as te
-from minicc.ops.base import Array, Draw, Example, Kind, Operator, dtype_of, like, operator
+from minicc.ops.base import ANY, FLOAT, INTEGER, NUMERIC, SIGNED, Array, Draw, Example, Kind, Kinds, Operator, dtype_of
+from minicc.ops.base import operator
+from minicc.ops.scalar import accumulator, by_tvm, widened
 from minicc.tensor.expr import Const, Expr, binary, call, cast, const, select
 from minicc.tensor.intrinsics import INTRINSICS
-from minicc.types import DType, TensorType, broadcast, float32
-
-NUMERIC = ("float", "int", "uint")
-INTEGER = ("int", "uint")
-SIGNED = ("float", "int")
-ANY = ("float", "int", "uint", "bool")
-
-
-def accumulator(dtype: DType) -> DType:
-    """The dtype to compute in: float32 for the 16-bit floats, else the dtype itself."""
-    return float32 if dtype.is_float and dtype.bits == 16 else dtype
-
-
-def widened(value: Any) -> Any:
-    """An array, an expression or a value of TVM's, in the dtype to compute in."""
-    dtype = dtype_of(value)
-    wide = accumulator(dtype)
-    if wide is dtype:
-        return value
-    return cast(value, wide) if isinstance(value, Expr) else value.astype(wide.numpy)
+from minicc.tensor.operators import BUILDERS
+from minicc.types import DType, TensorType, broadcast
 
 
 def at(tensor: te.Tensor, indices: Sequence[Any], shape: Sequence[Any]) -> Expr:
@@ -59,7 +43,6 @@ class Widening(Operator):
 
     __slots__ = ()
     widens: ClassVar[bool] = True  # whether 16-bit floats must be float32 inside the definition
-    tvm_name: ClassVar[str] = ""  # of the TVM operator that means the same, such as nn.relu, if there is one
 
     def form(self, R: Any, *values: Any, **_: Any) -> Any:
         """The form in TVM, where no 16-bit float occurs if the operator widens; rounded afterwards."""
@@ -74,10 +57,13 @@ class Elementwise(Widening):
     """Base: one input unless `arity` says otherwise, all of one dtype whose kind is in `accepts`."""
 
     __slots__ = ()
-    kind: ClassVar[Kind] = Kind.ELEMENTWISE
+    kind = Kind.ELEMENTWISE
     arity: ClassVar[int] = 1
-    accepts: ClassVar[tuple[str, ...]] = NUMERIC
-    widens: ClassVar[bool] = False
+    accepts = NUMERIC
+    widens = False
+    scalar_name: ClassVar[str] = ""  # of the builder of expressions that is the definition, if one is
+    tvm_accepts: ClassVar[Kinds] = ANY  # the kinds on which `tvm_name` means the same
+    drawn: ClassVar[Mapping[str, tuple[Any, ...]]] = {}  # the range of each field that `draw` sets, or its choices
 
     def reference(self, *arrays: Any, **_: Any) -> Any:
         """The result on arrays, where no 16-bit float occurs; cast to the result's dtype afterwards."""
@@ -85,7 +71,8 @@ class Elementwise(Widening):
 
     def scalar(self, *operands: Any, **_: Any) -> Expr:
         """The result on expressions; cast to the result's dtype afterwards."""
-        raise NotImplementedError(self.name)
+        built: Expr = BUILDERS[self.scalar_name](*operands)
+        return built
 
     def result_dtype(self, *dtypes: DType) -> DType:
         """The dtype of the result."""
@@ -93,28 +80,15 @@ class Elementwise(Widening):
 
     def check(self, *types: Any, **_: Any) -> None:
         """Raise TypeInferenceError unless the types are acceptable."""
-        first = types[0].dtype
-        if any(t.dtype is not first for t in types):
-            raise self.error(
-                f"inputs must have one dtype, got {' and '.join(str(t.dtype) for t in types)}",
-                *types,
-                hint="insert a Cast",
-            )
+        if len({t.dtype for t in types}) > 1:
+            got = " and ".join(str(t.dtype) for t in types)
+            raise self.error(f"inputs must have one dtype, got {got}", *types, hint="insert a Cast")
         self.accept(*types)
-
-    def accept(self, *types: TensorType) -> None:
-        """Raise TypeInferenceError unless every dtype is of an accepted kind."""
-        for t in types:
-            if t.dtype.kind not in self.accepts:
-                raise self.error(
-                    f"expected a dtype of kind {' or '.join(self.accepts)}, got {t.dtype}", *types, hint="insert a Cast"
-                )
 
     def infer(self, *types: TensorType) -> TensorType:
         if len(types) != self.arity:
-            raise self.error(
-                f"expected {self.arity} inputs, got {len(types)}", *types, hint=f"give {self.arity} inputs"
-            )
+            wanted = f"{self.arity} inputs"
+            raise self.error(f"expected {wanted}, got {len(types)}", *types, hint=f"give {wanted}")
         self.check(*types)
         return TensorType(self.result_dtype(*[t.dtype for t in types]), broadcast(str(self), *[t.shape for t in types]))
 
@@ -133,10 +107,19 @@ class Elementwise(Widening):
 
         return te.compute(shape, element, name=self.name.lower())  # type: ignore[no-any-return]
 
+    def form(self, R: Any, *values: Any, **_: Any) -> Any:
+        """TVM's operator of the same meaning, or what it makes of the scalar definition."""
+        own = self.tvm_name and values[0].dtype.kind in self.tvm_accepts
+        return R[self.tvm_name](*values) if own else by_tvm(R, self.scalar, values)
+
+    def tvm(self, R: Any, *values: Any, **_: Any) -> Any:
+        made = self.form(R, *(map(widened, values) if self.widens else values))
+        return made.astype(self.result_dtype(*[v.dtype for v in values]))
+
     @classmethod
     def attributes(cls, draw: Draw) -> dict[str, Any]:
         """Random values for the fields."""
-        return {}
+        return {name: _drawn(draw, options) for name, options in cls.drawn.items()}
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -145,33 +128,43 @@ class Elementwise(Widening):
         return cls(**cls.attributes(draw)), inputs[::-1] if draw.boolean() else inputs
 
 
-class Binary(Elementwise):
+def _drawn(draw: Draw, options: tuple[Any, ...]) -> Any:
+    """A number between two floats, a flag, or one of the choices."""
+    if isinstance(options[0], float):
+        return draw.number(*options)
+    return draw.boolean() if isinstance(options[0], bool) else draw.choice(options)
+
+
+class BinaryOperator(Elementwise):
     """Base of the operators on two tensors that broadcast."""
 
     __slots__ = ()
-    kind: ClassVar[Kind] = Kind.BROADCAST
-    arity: ClassVar[int] = 2
+    kind = Kind.BROADCAST
+    arity = 2
 
 
-class Intrinsic(Elementwise):
+class IntrinsicOperator(Elementwise):
     """Base of the functions that `te.intrinsics`, and TVM, know by the operator's name in lower case."""
 
     __slots__ = ()
-    accepts: ClassVar[tuple[str, ...]] = ("float",)
-    widens: ClassVar[bool] = True
+    accepts = FLOAT
+    widens = True
+
+    def __init_subclass__(cls) -> None:
+        cls.tvm_name = cls.__name__.lower()
+
+    def reference(self, x: Array) -> Any:
+        return INTRINSICS[self.tvm_name].numpy(x)
 
     def scalar(self, x: Expr) -> Expr:
-        return call(self.name.lower(), x)
-
-    def form(self, R: Any, x: Any) -> Any:
-        return R[self.name.lower()](x)
+        return call(self.tvm_name, x)
 
 
 @operator
 class Identity(Elementwise):
     """The input."""
 
-    accepts: ClassVar[tuple[str, ...]] = ANY
+    accepts = ANY
 
     def numpy(self, x: Array) -> Array:
         return x
@@ -179,55 +172,42 @@ class Identity(Elementwise):
     def scalar(self, x: Expr) -> Expr:
         return x
 
-    def form(self, R: Any, x: Any) -> Any:
-        return x
-
 
 @operator
 class Neg(Elementwise):
     """-x; the least integer stays itself."""
 
-    accepts: ClassVar[tuple[str, ...]] = SIGNED
-    reference = staticmethod(np.negative)
-    tvm_name: ClassVar[str] = "negative"
-
-    def scalar(self, x: Expr) -> Expr:
-        return -x
+    accepts = SIGNED
+    reference, scalar_name, tvm_name = np.negative, "neg", "negative"
 
 
 @operator
 class Abs(Elementwise):
     """|x|; the least integer stays itself."""
 
-    reference = staticmethod(np.absolute)
+    reference, tvm_name, tvm_accepts = np.absolute, "abs", SIGNED
 
     def scalar(self, x: Expr) -> Expr:
         return x if x.dtype.kind == "uint" else abs(x)
-
-    def form(self, R: Any, x: Any) -> Any:
-        return x if x.dtype.kind == "uint" else R.abs(x)
 
 
 @operator
 class Sign(Elementwise):
     """-1, 0 or 1; NaN for NaN."""
 
-    reference = staticmethod(np.sign)
+    reference, tvm_name, tvm_accepts = np.sign, "sign", SIGNED
 
     def scalar(self, x: Expr) -> Expr:
         below = const(0, x.dtype) if x.dtype.kind == "uint" else select(x < 0, -1, const(0, x.dtype))
         sign = select(x > 0, 1, below)
         return select(x.not_equal(x), x, sign) if x.dtype.is_float else sign
 
-    def form(self, R: Any, x: Any) -> Any:
-        return R.minimum(x, like(x, 1)) if x.dtype.kind == "uint" else R.sign(x)
-
 
 @operator
 class Reciprocal(Elementwise):
     """1 / x."""
 
-    accepts: ClassVar[tuple[str, ...]] = ("float",)
+    accepts = FLOAT
 
     def reference(self, x: Array) -> Any:
         return 1 / x
@@ -235,159 +215,116 @@ class Reciprocal(Elementwise):
     def scalar(self, x: Expr) -> Expr:
         return 1.0 / x
 
-    def form(self, R: Any, x: Any) -> Any:
-        return R.divide(like(x, 1), x)
-
 
 @operator
-class Floor(Intrinsic):
+class Floor(IntrinsicOperator):
     """The greatest integer not above x."""
 
-    reference = staticmethod(np.floor)
-
 
 @operator
-class Ceil(Intrinsic):
+class Ceil(IntrinsicOperator):
     """The least integer not below x."""
 
-    reference = staticmethod(np.ceil)
-
 
 @operator
-class Round(Intrinsic):
+class Round(IntrinsicOperator):
     """The nearest integer, the even one of two."""
 
-    reference = staticmethod(np.rint)
-
 
 @operator
-class Exp(Intrinsic):
+class Exp(IntrinsicOperator):
     """e to the power x."""
 
-    reference = staticmethod(np.exp)
-
 
 @operator
-class Log(Intrinsic):
+class Log(IntrinsicOperator):
     """The natural logarithm: NaN below 0, minus infinity at 0."""
 
-    reference = staticmethod(np.log)
-
 
 @operator
-class Sqrt(Intrinsic):
+class Sqrt(IntrinsicOperator):
     """The square root: NaN below 0."""
 
-    reference = staticmethod(np.sqrt)
-
 
 @operator
-class Sin(Intrinsic):
+class Sin(IntrinsicOperator):
     """The sine of x radians."""
 
-    reference = staticmethod(np.sin)
-
 
 @operator
-class Cos(Intrinsic):
+class Cos(IntrinsicOperator):
     """The cosine of x radians."""
 
-    reference = staticmethod(np.cos)
-
 
 @operator
-class Tan(Intrinsic):
+class Tan(IntrinsicOperator):
     """The tangent of x radians."""
 
-    reference = staticmethod(np.tan)
-
 
 @operator
-class Asin(Intrinsic):
+class Asin(IntrinsicOperator):
     """The arc sine: NaN outside of [-1, 1]."""
 
-    reference = staticmethod(np.arcsin)
-
 
 @operator
-class Acos(Intrinsic):
+class Acos(IntrinsicOperator):
     """The arc cosine: NaN outside of [-1, 1]."""
 
-    reference = staticmethod(np.arccos)
-
 
 @operator
-class Atan(Intrinsic):
+class Atan(IntrinsicOperator):
     """The arc tangent."""
 
-    reference = staticmethod(np.arctan)
-
 
 @operator
-class Sinh(Intrinsic):
+class Sinh(IntrinsicOperator):
     """The hyperbolic sine."""
 
-    reference = staticmethod(np.sinh)
-
 
 @operator
-class Cosh(Intrinsic):
+class Cosh(IntrinsicOperator):
     """The hyperbolic cosine."""
 
-    reference = staticmethod(np.cosh)
-
 
 @operator
-class Tanh(Intrinsic):
+class Tanh(IntrinsicOperator):
     """The hyperbolic tangent."""
 
-    reference = staticmethod(np.tanh)
-
 
 @operator
-class Asinh(Intrinsic):
+class Asinh(IntrinsicOperator):
     """The inverse hyperbolic sine."""
 
-    reference = staticmethod(np.arcsinh)
-
 
 @operator
-class Acosh(Intrinsic):
+class Acosh(IntrinsicOperator):
     """The inverse hyperbolic cosine: NaN below 1."""
 
-    reference = staticmethod(np.arccosh)
-
 
 @operator
-class Atanh(Intrinsic):
+class Atanh(IntrinsicOperator):
     """The inverse hyperbolic tangent: NaN outside of [-1, 1]."""
 
-    reference = staticmethod(np.arctanh)
-
 
 @operator
-class Erf(Intrinsic):
+class Erf(IntrinsicOperator):
     """The error function, 2/sqrt(pi) times the integral of exp(-t*t) from 0 to x."""
-
-    def reference(self, x: Array) -> Any:
-        return INTRINSICS["erf"].numpy(x)
 
 
 @operator
 class BitwiseNot(Elementwise):
     """Every bit of an integer flipped."""
 
-    accepts: ClassVar[tuple[str, ...]] = INTEGER
-    reference = staticmethod(np.invert)
-    tvm_name: ClassVar[str] = "bitwise_not"
+    accepts = INTEGER
+    reference, tvm_name = np.invert, "bitwise_not"
 
     def scalar(self, x: Expr) -> Expr:
         return binary("bitxor", x, const(-1, x.dtype))
 
 
 __all__ = [
-    "ANY", "INTEGER", "NUMERIC", "SIGNED", "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Binary",
-    "BitwiseNot", "Ceil", "Cos", "Cosh", "Elementwise", "Erf", "Exp", "Floor", "Identity", "Intrinsic", "Log", "Neg",
-    "Reciprocal", "Round", "Sign", "Sin", "Sinh", "Sqrt", "Tan", "Tanh",
-    "Widening", "accumulator", "at", "widened",
+    "ANY", "INTEGER", "NUMERIC", "SIGNED", "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BinaryOperator",
+    "BitwiseNot", "Ceil", "Cos", "Cosh", "Elementwise", "Erf", "Exp", "Floor", "Identity", "IntrinsicOperator", "Log",
+    "Neg", "Reciprocal", "Round", "Sign", "Sin", "Sinh", "Sqrt", "Tan", "Tanh", "Widening", "accumulator", "at",
+    "widened",
 ]  # fmt: skip

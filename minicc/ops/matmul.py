@@ -46,6 +46,7 @@ class MatMul(Widening):
     """
 
     kind: ClassVar[Kind] = Kind.ANCHOR
+    contraction = True
     tvm_name: ClassVar[str] = "matmul"
 
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
