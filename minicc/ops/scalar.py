@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from minicc.ops.base import dtype_of, like
-from minicc.tensor.expr import Binary, Call, Cast, Const, Expr, Select, Unary, Var, cast, children, walk
+from minicc.tensor.expr import Binary, Call, Const, Convert, Expr, Select, Unary, Var, cast, children, walk
 from minicc.types import DType, boolean, float32
 
 NAMES = {
@@ -65,7 +65,7 @@ def _made(R: Any, e: Expr, made: dict[Expr, Any]) -> Any:  # noqa: C901 - one fl
     match e:
         case Const(value, dtype):
             return R.constant(np.asarray(value).astype(dtype.numpy))
-        case Cast(a, dtype):
+        case Convert(a, dtype):
             return made[a].astype(dtype)
         case Select(cond, then, other):
             return R["where"](made[cond], made[then], made[other])
