@@ -22,7 +22,7 @@ from functools import cache
 from minicc.ir.node import postorder
 from minicc.tensor.expr import COMPARISONS, Binary, Call, Convert, Const, Expr, Load, Select, Unary, Var, binary, cast
 from minicc.tensor.expr import children
-from minicc.tensor.integers import truncdiv
+from minicc.tensor.promote import truncdiv
 from minicc.tensor.linear import Linear, combine, from_linear, linear, parts
 from minicc.types import DType, boolean, int64
 

@@ -13,38 +13,20 @@ i*4//2 < 10
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
 from operator import is_
 from typing import Any
 
 import numpy as np
 
-from minicc.errors import TeError
 from minicc.ir.node import postorder
-from minicc.tensor.integers import FOLDS
-from minicc.tensor.nodes import COMMUTATIVE as COMMUTATIVE
-from minicc.tensor.nodes import COMPARISONS as COMPARISONS
-from minicc.tensor.nodes import LOGICAL as LOGICAL
-from minicc.tensor.nodes import OF_TE as OF_TE
-from minicc.tensor.nodes import Axis as Axis
-from minicc.tensor.nodes import Binary as Binary
-from minicc.tensor.nodes import Call as Call
-from minicc.tensor.nodes import Convert as Convert
-from minicc.tensor.nodes import Combiner as Combiner
-from minicc.tensor.nodes import Const as Const
-from minicc.tensor.nodes import Expr as Expr
-from minicc.tensor.nodes import Load as Load
-from minicc.tensor.nodes import Mark as Mark
-from minicc.tensor.nodes import Printer as Printer
-from minicc.tensor.nodes import Reduce as Reduce
-from minicc.tensor.nodes import Select as Select
-from minicc.tensor.nodes import Unary as Unary
-from minicc.tensor.nodes import Var as Var
-from minicc.tensor.nodes import children as children
-from minicc.tensor.nodes import of_te as of_te
-from minicc.tensor.nodes import text as text
-from minicc.tensor.operators import BUILDERS, Operators, refusal, shown
-from minicc.tensor.promote import WEAK, Kind, fits, kind_of, meet, number
+from minicc.tensor.nodes import COMMUTATIVE as COMMUTATIVE, COMPARISONS as COMPARISONS, LOGICAL as LOGICAL
+from minicc.tensor.nodes import OF_TE as OF_TE, Axis as Axis, Binary as Binary, Call as Call, Combiner as Combiner
+from minicc.tensor.nodes import Const as Const, Convert as Convert, Load as Load, Mark as Mark, Printer as Printer
+from minicc.tensor.nodes import Reduce as Reduce, Select as Select, Unary as Unary, Var as Var, children as children
+from minicc.tensor.nodes import of_te as of_te, text as text
+from minicc.tensor.operators import BUILDERS, Operators, refusal, shown, Expr as Expr
+from minicc.tensor.promote import FOLDS, WEAK, Kind, fits, kind_of, meet, number
 from minicc.types import DType, boolean, float64, int64
 
 # ---- building -----------------------------------------------------------------------------------
@@ -69,22 +51,13 @@ def literal(value: Any, dtype: DType | str | None = None) -> Const:
     """The number `value`, of its own dtype or of one that holds it: what `te.const` is. Raises TeError."""
     known = number(value)
     if known is None:
-        raise TeError(
-            f"const({shown(value)}, {dtype})",
-            f"expected a number, got {type(value).__name__}",
-            where=f"{shown(value)}: {type(value).__name__}",
-            hint='te.const(0.5, "float32")',
-        )
+        problem = f"expected a number, got {type(value).__name__}"
+        raise refusal(f"const({shown(value)}, {dtype})", problem, 'te.const(0.5, "float32")', value)
     kind = meet(kind_of(value)) if dtype is None else DType.of(dtype)
     assert kind is not None  # a number has a dtype
     if not fits(known, kind):
-        low, high = kind.range
-        raise TeError(
-            f"const({shown(value)}, {kind})",
-            f"expected an integer from {low} to {high}, got {known}",
-            where=f"{known}: {type(value).__name__}",
-            hint="round it, or take a dtype that holds it",
-        )
+        problem = f"expected an integer from {kind.range[0]} to {kind.range[1]}, got {known}"
+        raise refusal(f"const({shown(value)}, {kind})", problem, "round it, or take a dtype that holds it", known)
     return const(known, kind)
 
 
@@ -95,14 +68,12 @@ def wrap(value: Any, dtype: DType | None = None) -> Expr:
     if isinstance(value, Axis):
         return value.var
     if hasattr(value, "scalar"):  # a 0-d tensor stands for its element
-        return value.scalar()  # type: ignore[no-any-return]
+        element: Expr = value.scalar()
+        return element
     if number(value) is None:
-        raise TeError(
-            f"wrap({shown(value)})",
-            f"expected an expression or a number, got {type(value).__name__}",
-            where=f"{shown(value)}: {type(value).__name__}",
-            hint="A[i] is an element of a tensor, 0.5 a number; arrays are passed when it is called",
-        )
+        problem = f"expected an expression or a number, got {type(value).__name__}"
+        hint = "A[i] is an element of a tensor, 0.5 a number; arrays are passed when it is called"
+        raise refusal(f"wrap({shown(value)})", problem, hint, value)
     return literal(value, dtype)
 
 
@@ -112,21 +83,12 @@ def together(call: str, *values: Any) -> tuple[Expr, ...]:
     kinds: list[Kind] = [part.dtype if isinstance(part, Expr) else type(part) for part in parts]
     dtype = meet(*kinds)
     if dtype is None:
-        raise refusal(
-            _called(call, values),
-            f"expected operands that have a dtype in common, got {' and '.join(map(str, kinds))}",
-            "convert one: x.astype('int64')",
-            *parts,
-        )
+        problem = f"expected operands that have a dtype in common, got {' and '.join(map(str, kinds))}"
+        raise refusal(_called(call, values), problem, "convert one: x.astype('int64')", *parts)
     for part in parts:
         if not isinstance(part, Expr) and not fits(part, dtype):
-            low, high = dtype.range
-            raise refusal(
-                _called(call, values),
-                f"expected a number from {low} to {high} beside {dtype}, got {part}",
-                "convert the expression first: x.astype('int64')",
-                *parts,
-            )
+            problem = f"expected a number from {dtype.range[0]} to {dtype.range[1]} beside {dtype}, got {part}"
+            raise refusal(_called(call, values), problem, "convert the expression first: x.astype('int64')", *parts)
     return tuple([cast(part, dtype) if isinstance(part, Expr) else const(part, dtype) for part in parts])
 
 
@@ -137,6 +99,17 @@ def _called(op: str, values: Sequence[Any]) -> str:
 def fold_integers(op: str, a: int, b: int, dtype: DType) -> Const:
     """`a op b` of two integers of `dtype`."""
     return const(FOLDS[op](a, b), boolean if op in COMPARISONS else dtype)
+
+
+ACCEPTS: dict[str, tuple[str, ...]] = {  # the kinds of dtypes that an operator is for; comparisons are for all
+    "div": ("float",),
+    **dict.fromkeys(LOGICAL, ("bool",)),
+    **dict.fromkeys(("bitand", "bitor", "bitxor", "shl", "shr"), ("int", "uint")),
+    **dict.fromkeys(
+        ("add", "sub", "mul", "floordiv", "floormod", "truncdiv", "truncmod", "min", "max"), ("float", "int", "uint")
+    ),
+}
+OF_BOOLEANS = {"bitand": "and", "bitor": "or", "bitxor": "ne", "min": "and", "max": "or"}
 
 
 def binary(op: str, a: Any, b: Any) -> Expr:
@@ -151,7 +124,7 @@ def binary(op: str, a: Any, b: Any) -> Expr:
             return decided
         a, b = _beside(a, b) or together(op, a, b)
     kind = a.dtype
-    if not ACCEPTS.get(op, _any_kind)(kind):
+    if op not in COMPARISONS and kind.kind not in ACCEPTS[op]:
         return _of_other_kind(op, a, b)
     if kind is int64 or kind is boolean or (op in COMPARISONS and isinstance(a, Const) and isinstance(b, Const)):
         return _fold(op, a, b)
@@ -170,22 +143,6 @@ def _beside(a: Any, b: Any) -> tuple[Expr, Expr] | None:
     return (e, made) if e is a else (made, e)
 
 
-def _any_kind(kind: DType) -> bool:
-    return True
-
-
-ACCEPTS: dict[str, Callable[[DType], bool]] = {  # the dtypes of operands, where not all will do
-    "div": lambda kind: kind.is_float,
-    **dict.fromkeys(("and", "or"), lambda kind: kind is boolean),
-    **dict.fromkeys(("bitand", "bitor", "bitxor", "shl", "shr"), lambda kind: kind.is_integer),
-    **dict.fromkeys(
-        ("add", "sub", "mul", "floordiv", "floormod", "truncdiv", "truncmod", "min", "max"),
-        lambda kind: kind is not boolean,
-    ),
-}
-OF_BOOLEANS = {"bitand": "and", "bitor": "or", "bitxor": "ne", "min": "and", "max": "or"}
-
-
 def _of_other_kind(op: str, a: Expr, b: Expr) -> Expr:
     """What an operator means on a dtype that it is not for: integers divide as float64, `&` of booleans is `and`."""
     kind = a.dtype
@@ -194,13 +151,8 @@ def _of_other_kind(op: str, a: Expr, b: Expr) -> Expr:
     if kind is boolean and op in OF_BOOLEANS:
         return _fold(OF_BOOLEANS[op], a, b)
     wanted = "booleans" if op in LOGICAL else "integers" if kind.is_float else "numbers"
-    raise refusal(
-        _called(op, (a, b)),
-        f"expected {wanted}, got {kind}",
-        "compare to get booleans: x != 0" if op in LOGICAL else 'convert first: x.astype("int32")',
-        a,
-        b,
-    )
+    hint = "compare to get booleans: x != 0" if op in LOGICAL else 'convert first: x.astype("int32")'
+    raise refusal(_called(op, (a, b)), f"expected {wanted}, got {kind}", hint, a, b)
 
 
 def _decided(op: str, a: Any, b: Any) -> Expr | None:
@@ -214,14 +166,14 @@ def _decided(op: str, a: Any, b: Any) -> Expr | None:
 
 def _fold(op: str, a: Expr, b: Expr) -> Expr:  # noqa: C901 - one flat match over the identities
     """Integer and boolean identities that keep index arithmetic short."""
-    known_a, known_b = isinstance(a, Const), isinstance(b, Const)
-    if known_a and known_b and op in FOLDS:
-        return fold_integers(op, a.value, b.value, a.dtype)  # type: ignore[attr-defined]
-    if known_a and op in COMMUTATIVE:
-        a, b, known_a, known_b = b, a, known_b, known_a
-    if not isinstance(b, Const):
-        if known_a and a.value == 0 and op in ("floordiv", "floormod"):  # type: ignore[attr-defined]
+    if isinstance(a, Const):
+        if isinstance(b, Const):
+            return fold_integers(op, a.value, b.value, a.dtype)
+        if op in COMMUTATIVE:
+            a, b = b, a
+        elif a.value == 0 and op in ("floordiv", "floormod"):  # 0 // x -> 0
             return a
+    if not isinstance(b, Const):
         return Binary(op, a, b)
     value = b.value
     match op:
@@ -248,21 +200,19 @@ def compare(op: str, a: Any, b: Any) -> Any:
 
 def unary(op: str, a: Any) -> Expr:
     """`op` of `a`, computed at once where `a` is an index."""
-    a = made = wrap(a)
-    if (op == "not" and a.dtype.is_float) or (op == "neg" and a.dtype is boolean):
-        raise refusal(
-            _called(op, (a,)),
-            f"expected {'a bool or an integer' if op == 'not' else 'a number'}, got {a.dtype}",
-            "te.if_then_else(x, -1, 0) is a number" if op == "neg" else "x == 0 tells whether it is zero",
-            a,
-        )
-    if op == "abs" and a.dtype.kind in ("uint", "bool"):
-        return made
-    if isinstance(a, Const) and op == "not":
-        return const(not a.value if a.dtype is boolean else ~a.value, a.dtype)
-    if isinstance(a, Const) and op == "neg" and a.dtype is int64:
-        return const(-a.value)
-    return Unary(op, a)
+    e = wrap(a)
+    if op == "not" and e.dtype.is_float:
+        problem = f"expected a bool or an integer, got {e.dtype}"
+        raise refusal(_called(op, (e,)), problem, "x == 0 tells whether it is zero", e)
+    if op == "neg" and e.dtype is boolean:
+        raise refusal(_called(op, (e,)), "expected a number, got bool", "te.if_then_else(x, -1, 0) is a number", e)
+    if op == "abs" and e.dtype.kind in ("uint", "bool"):
+        return e
+    if isinstance(e, Const) and op == "not":
+        return const(not e.value if e.dtype is boolean else ~e.value, e.dtype)
+    if isinstance(e, Const) and op == "neg" and e.dtype is int64:
+        return const(-e.value)
+    return Unary(op, e)
 
 
 def cast(a: Any, dtype: DType) -> Expr:
@@ -270,9 +220,7 @@ def cast(a: Any, dtype: DType) -> Expr:
     e = wrap(a)
     if e.dtype is dtype:
         return e
-    if isinstance(e, Const) and (e.dtype.is_integer or e.dtype is boolean):
-        return const(e.value, dtype)
-    return Convert(e, dtype)
+    return const(e.value, dtype) if isinstance(e, Const) and not e.dtype.is_float else Convert(e, dtype)
 
 
 def select(cond: Any, then: Any, other: Any) -> Expr:
@@ -281,14 +229,9 @@ def select(cond: Any, then: Any, other: Any) -> Expr:
     if not (isinstance(then, Expr) and isinstance(other, Expr) and then.dtype is other.dtype):
         then, other = together("select", then, other)
     if cond.dtype is not boolean:
-        raise refusal(
-            _called("select", (cond, then, other)),
-            f"expected a bool as the condition, got {cond.dtype}",
-            "compare: x != 0",
-            cond,
-            then,
-            other,
-        )
+        operands = cond, then, other
+        problem = f"expected a bool as the condition, got {cond.dtype}"
+        raise refusal(_called("select", operands), problem, "compare: x != 0", *operands)
     if isinstance(cond, Const):
         taken: Expr = then if cond.value else other
         return taken
@@ -302,27 +245,23 @@ def call(name: str, *args: Any, dtype: DType | None = None) -> Expr:
 
 
 def minimum(a: Any, b: Any) -> Expr:
+    """The less of two; NaN if either is."""
     return binary("min", a, b)
 
 
 def maximum(a: Any, b: Any) -> Expr:
+    """The greater of two; NaN if either is."""
     return binary("max", a, b)
 
 
 def all_of(*conds: Any) -> Expr:
     """The conjunction; true when empty. TVM calls it `te.all`."""
-    result: Expr = const(True, boolean)
-    for cond in conds:
-        result = binary("and", result, cond)
-    return result
+    return reduce(partial(binary, "and"), conds, wrap(True))
 
 
 def any_of(*conds: Any) -> Expr:
     """The disjunction; false when empty. TVM calls it `te.any`."""
-    result: Expr = const(False, boolean)
-    for cond in conds:
-        result = binary("or", result, cond)
-    return result
+    return reduce(partial(binary, "or"), conds, wrap(False))
 
 
 BUILDERS.update(

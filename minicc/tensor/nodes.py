@@ -25,37 +25,12 @@ from dataclasses import field
 from typing import Any, ClassVar
 
 from minicc.ir.node import Interned, node
-from minicc.tensor.operators import BUILDERS, Operators
+from minicc.tensor.operators import BUILDERS, Expr, Operators
 from minicc.types import DType, boolean, float32, int64
 
 COMPARISONS = frozenset({"eq", "ne", "lt", "le"})
 LOGICAL = frozenset({"and", "or"})
 COMMUTATIVE = frozenset({"add", "mul", "min", "max", "eq", "ne", "and", "or", "bitand", "bitor", "bitxor"})
-
-
-class Expr(Interned, Operators):
-    """Base of every expression; `dtype` is the type of its value."""
-
-    __slots__ = ()
-    dtype: DType
-
-    def __bool__(self) -> bool:
-        if isinstance(self, Binary) and self.op in ("eq", "ne") and not of_te(self):
-            return (self.a is self.b) == (self.op == "eq")
-        return super().__bool__()
-
-    def equal(self, other: Any) -> Expr:
-        """`self == other`, in the words of TVM."""
-        return BUILDERS["eq"](self, other)  # type: ignore[no-any-return]
-
-    def not_equal(self, other: Any) -> Expr:
-        return BUILDERS["ne"](self, other)  # type: ignore[no-any-return]
-
-    def astype(self, dtype: DType | str) -> Expr:
-        return BUILDERS["cast"](self, DType.of(dtype))  # type: ignore[no-any-return]
-
-    def __repr__(self) -> str:
-        return text(self)
 
 
 class Mark:
@@ -135,6 +110,12 @@ class Binary(Expr):
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", boolean if self.op in COMPARISONS else self.a.dtype)
 
+    def __bool__(self) -> bool:
+        """Of `==` and `!=` in a loop program: whether both sides are, or are not, one object."""
+        if self.op not in ("eq", "ne") or of_te(self):
+            return Expr.__bool__(self)
+        return (self.a is self.b) == (self.op == "eq")
+
 
 @node
 class Call(Expr):
@@ -162,7 +143,7 @@ class Select(Expr):
     other: Expr
 
     @property
-    def dtype(self) -> DType:  # type: ignore[override]
+    def dtype(self) -> DType:
         return self.then.dtype
 
 
@@ -174,8 +155,9 @@ class Load(Expr):
     indices: tuple[Expr, ...]
 
     @property
-    def dtype(self) -> DType:  # type: ignore[override]
-        return self.source.dtype  # type: ignore[no-any-return]
+    def dtype(self) -> DType:
+        dtype: DType = self.source.dtype
+        return dtype
 
 
 @node
@@ -214,7 +196,7 @@ class Reduce(Expr):
     index: int = 0
 
     @property
-    def dtype(self) -> DType:  # type: ignore[override]
+    def dtype(self) -> DType:
         return self.values[self.index].dtype
 
 
@@ -324,4 +306,8 @@ class Printer:
 
 
 def text(e: Expr) -> str:
+    """`e` as Python source."""
     return Printer().expr(e)
+
+
+BUILDERS["text"] = text

@@ -13,16 +13,14 @@ address, and is found by identity.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicc.errors import TeError
+from minicc.ir.node import Interned
+from minicc.types import DType
 
-if TYPE_CHECKING:
-    from minicc.tensor.nodes import Expr
-
-Operator = Callable[[Any, Any], "Expr"]
 BUILDERS: dict[str, Callable[..., Any]] = {}  # filled by `te.expr` and `te.functions`, which stand on this
 
 
@@ -33,17 +31,24 @@ def shown(value: Any) -> str:
 
 
 def refusal(call: str, problem: str, hint: str, *operands: Any) -> TeError:
-    """The error of an operator; where: its operands with their dtypes."""
-    known = [(shown(x), x) for x in operands]
-    where = "\n".join(
-        f"{text}: {dtype}" for text, x in known if (dtype := getattr(x, "dtype", None) or type(x).__name__)
-    )
-    return TeError(call, problem, where=where, hint=hint)
+    """The error of an operator; where: its operands with their dtypes, or their classes."""
+    where = [f"{shown(x)}: {getattr(x, 'dtype', None) or type(x).__name__}" for x in operands]
+    return TeError(call, problem, "\n".join(where), hint)
 
 
-def _infix(op: str, swap: bool = False) -> Operator:
+def built(op: str, *operands: Any) -> Expr:
+    """What the builder `op` makes of operands."""
+    made: Expr = BUILDERS[op](*operands)
+    return made
+
+
+def _prefix(*op: str) -> Callable[[Any], Expr]:
+    return lambda self: built(*op, self)
+
+
+def _infix(op: str, swap: bool = False) -> Callable[[Any, Any], Expr]:
     """The method of a Python operator; `swap` where the expression stands on its right."""
-    return (lambda self, other: BUILDERS[op](other, self)) if swap else (lambda self, other: BUILDERS[op](self, other))
+    return (lambda self, other: built(op, other, self)) if swap else (lambda self, other: built(op, self, other))
 
 
 def _comparison(op: str) -> Callable[[Any, Any], Any]:
@@ -51,9 +56,25 @@ def _comparison(op: str) -> Callable[[Any, Any], Any]:
 
     def compare(self: Any, other: Any) -> Any:
         known = isinstance(other, (Operators, bool, int, float, complex, np.generic, np.ndarray))
-        return BUILDERS[op](self, other) if known else NotImplemented
+        return built(op, self, other) if known else NotImplemented
 
     return compare
+
+
+def _refused(call: str, problem: str, hint: str) -> Callable[..., Any]:
+    """A method that raises TeError; `call` has a place for the value and for each argument."""
+
+    def refuse(self: Any, *given: Any, **_: Any) -> Any:
+        raise refusal(call.format(*map(shown, (self, *given))), problem, hint, self)
+
+    return refuse
+
+
+_VALUE = "expected a value, got an expression, which has none before it runs"
+_TRUTH = (
+    "for `if`, `and`, `or`, `not`, `a < b < c`, min and max: te.if_then_else, te.all, te.any, ~, "
+    "te.minimum, te.maximum; to ask whether two expressions are one object: `is`"
+)
 
 
 class Operators:
@@ -76,160 +97,110 @@ class Operators:
     __lshift__, __rlshift__ = _infix("shl"), _infix("shl", swap=True)
     __rshift__, __rrshift__ = _infix("shr"), _infix("shr", swap=True)
     __matmul__, __rmatmul__ = _infix("matmul"), _infix("matmul", swap=True)
+    __neg__, __pos__, __abs__, __invert__ = _prefix("neg"), _prefix("pos"), _prefix("abs"), _prefix("not")
+    __floor__, __ceil__, __trunc__ = _prefix("whole", "floor"), _prefix("whole", "ceil"), _prefix("whole", "trunc")
     __eq__, __ne__ = _comparison("eq"), _comparison("ne")
     __hash__ = object.__hash__
 
     def __pow__(self, other: Any, modulus: Any = None) -> Expr:
-        power: Expr = BUILDERS["pow"](self, other)
+        power = built("pow", self, other)
         return power if modulus is None else power % modulus
 
     def __rpow__(self, other: Any, modulus: Any = None) -> Expr:
-        return BUILDERS["pow"](other, self)  # type: ignore[no-any-return]
-
-    def __neg__(self) -> Expr:
-        return BUILDERS["neg"](self)  # type: ignore[no-any-return]
-
-    def __pos__(self) -> Expr:
-        return BUILDERS["pos"](self)  # type: ignore[no-any-return]
-
-    def __abs__(self) -> Expr:
-        return BUILDERS["abs"](self)  # type: ignore[no-any-return]
-
-    def __invert__(self) -> Expr:
-        return BUILDERS["not"](self)  # type: ignore[no-any-return]
+        return built("pow", other, self)
 
     def __round__(self, digits: Any = None) -> Expr:
         if digits is not None:
-            raise self._refused(
-                f"round({shown(self)}, {digits})",
+            problem, hint = (
                 f"expected no number of digits, got {digits}",
                 "te.round(x * 100) / 100 rounds to two digits",
             )
-        return BUILDERS["whole"]("round", self)  # type: ignore[no-any-return]
-
-    def __floor__(self) -> Expr:
-        return BUILDERS["whole"]("floor", self)  # type: ignore[no-any-return]
-
-    def __ceil__(self) -> Expr:
-        return BUILDERS["whole"]("ceil", self)  # type: ignore[no-any-return]
-
-    def __trunc__(self) -> Expr:
-        return BUILDERS["whole"]("trunc", self)  # type: ignore[no-any-return]
-
-    # ---- what would need the value
-
-    def _refused(self, call: str, problem: str, hint: str) -> TeError:
-        return refusal(call, problem, hint, self)
-
-    def _valueless(self, function: str, hint: str) -> TeError:
-        return self._refused(
-            f"{function}({shown(self)})", "expected a value, got an expression, which has none before it runs", hint
-        )
-
-    def __bool__(self) -> bool:
-        raise self._valueless(
-            "bool",
-            "for `if`, `and`, `or`, `not`, `a < b < c`, min and max: te.if_then_else, te.all, te.any, ~, "
-            "te.minimum, te.maximum; to ask whether two expressions are one object: `is`",
-        )
-
-    def __float__(self) -> float:
-        raise self._valueless("float", 'x.astype("float32") converts it when it runs, and te.exp(x) is its exponential')
-
-    def __int__(self) -> int:
-        raise self._valueless("int", 'x.astype("int32") converts it when it runs')
-
-    def __index__(self) -> int:
-        raise self._valueless("index", "index a te tensor with it, or use a Python number")
-
-    def __complex__(self) -> complex:
-        raise self._valueless("complex", "te has no complex numbers")
+            raise refusal(f"round({shown(self)}, {digits})", problem, hint, self)
+        return built("whole", "round", self)
 
     def __format__(self, spec: str) -> str:
         if spec:
-            raise self._valueless("format", f"leave out {spec!r} to see the expression")
+            raise refusal(f"format({shown(self)})", _VALUE, f"leave out {spec!r} to see the expression", self)
         return str(self)
 
-    def __array__(self, *_: Any, **__: Any) -> NoReturn:
-        raise self._valueless("numpy.asarray", "build the program with minicc.build and call it with arrays")
+    # ---- what would need the value
 
-    def __iter__(self) -> Any:
-        raise self._refused(
-            f"iter({shown(self)})",
-            "expected something to iterate over, got a te value",
-            "index a tensor inside te.compute; te.sum(x, axis=k) sums over an axis",
-        )
-
-    def __len__(self) -> int:
-        raise self._refused(
-            f"len({shown(self)})",
-            "expected something of a length, got a scalar",
-            "A.shape[0] is the extent of a tensor",
-        )
-
-    def __contains__(self, item: Any) -> bool:
-        raise self._refused(
-            f"{shown(item)} in {shown(self)}",
-            "expected a container, got a te value",
-            "te.any(x == 1, x == 2) asks whether x is one of several numbers",
-        )
-
-    def __getitem__(self, indices: Any) -> Any:
-        raise self._refused(
-            f"{shown(self)}[{shown(indices)}]",
-            "expected a tensor to index, got a scalar",
-            "give all indices of a tensor at once: A[i, j]",
-        )
-
-    def __setitem__(self, indices: Any, value: Any) -> NoReturn:
-        raise self._refused(
-            f"{shown(self)}[{shown(indices)}] = {shown(value)}",
-            "expected a tensor to be read, got an assignment: tensors do not change",
-            "the function of te.compute returns the element; te.scatter writes at places",
-        )
+    __bool__: Callable[..., bool] = _refused("bool({})", _VALUE, _TRUTH)
+    __float__ = _refused(
+        "float({})", _VALUE, 'x.astype("float32") converts it when it runs, and te.exp(x) is its exponential'
+    )
+    __int__ = _refused("int({})", _VALUE, 'x.astype("int32") converts it when it runs')
+    __index__ = _refused("index({})", _VALUE, "index a te tensor with it, or use a Python number")
+    __complex__ = _refused("complex({})", _VALUE, "te has no complex numbers")
+    __array__ = _refused("numpy.asarray({})", _VALUE, "build the program with minicc.build and call it with arrays")
+    __iter__ = _refused(
+        "iter({})", "expected something to iterate over, got a te value",
+        "index a tensor inside te.compute; te.sum(x, axis=k) sums over an axis",
+    )  # fmt: skip
+    __len__ = _refused(
+        "len({})", "expected something of a length, got a scalar", "A.shape[0] is the extent of a tensor"
+    )
+    __contains__ = _refused(
+        "{1} in {0}", "expected a container, got a te value",
+        "te.any(x == 1, x == 2) asks whether x is one of several numbers",
+    )  # fmt: skip
+    __getitem__ = _refused(
+        "{}[{}]", "expected a tensor to index, got a scalar", "give all indices of a tensor at once: A[i, j]"
+    )
+    __setitem__ = _refused(
+        "{}[{}] = {}", "expected a tensor to be read, got an assignment: tensors do not change",
+        "the function of te.compute returns the element; te.scatter writes at places",
+    )  # fmt: skip
 
     # ---- NumPy
 
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
-        op = UFUNCS.get(ufunc.__name__)
-        if op is None or method != "__call__" or options:
-            what = f"numpy.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
-            extra = "".join(f", {key}=..." for key in options)
-            raise refusal(
-                f"{what}({', '.join(map(shown, operands))}{extra})",
-                f"expected a function that te has, got {what}" + (f" with {', '.join(options)}" if options else ""),
-                FUNCTIONS,
-                *operands,
-            )
-        return BUILDERS[op](*operands)
+        builder = BUILDERS.get(UFUNCS.get(ufunc.__name__, ufunc.__name__))
+        if builder is not None and method == "__call__" and not options:
+            return builder(*operands)
+        what = f"numpy.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
+        extra = "".join(f", {key}=..." for key in options)
+        problem = f"expected a function that te has, got {what}" + (f" with {', '.join(options)}" if options else "")
+        raise refusal(f"{what}({', '.join(map(shown, operands))}{extra})", problem, FUNCTIONS, *operands)
 
     def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        op = {"where": "select", "clip": "clip", "round": "round", "around": "round"}.get(function.__name__)
-        if op is None or options or (op != "round" and len(args) != 3) or (op == "round" and len(args) != 1):
-            given = ", ".join([*map(shown, args), *[f"{key}={shown(value)}" for key, value in options.items()]])
-            raise refusal(
-                f"numpy.{function.__name__}({given})",
-                f"expected a function of elements, got numpy.{function.__name__}",
-                FUNCTIONS,
-                *args,
-            )
-        return BUILDERS[op](*args)
+        op, count = {"where": ("select", 3), "clip": ("clip", 3), "round": ("round", 1), "around": ("round", 1)}.get(
+            function.__name__, ("", 0)
+        )
+        if op and not options and len(args) == count:
+            return BUILDERS[op](*args)
+        given = ", ".join([*map(shown, args), *[f"{key}={shown(value)}" for key, value in options.items()]])
+        problem = f"expected a function of elements, got numpy.{function.__name__}"
+        raise refusal(f"numpy.{function.__name__}({given})", problem, FUNCTIONS, *args)
+
+
+class Expr(Interned, Operators):
+    """Base of every expression; `dtype` is the type of its value."""
+
+    __slots__ = ()
+    equal, not_equal = _infix("eq"), _infix("ne")  # in the words of TVM
+
+    if TYPE_CHECKING:
+
+        @property
+        def dtype(self) -> DType: ...
+
+    def astype(self, dtype: DType | str) -> Expr:
+        """The value converted."""
+        return built("cast", self, DType.of(dtype))
+
+    def __repr__(self) -> str:
+        return str(BUILDERS["text"](self))
 
 
 FUNCTIONS = (
     "of NumPy, te understands functions of one element or two, as in np.exp(A[i]); see te.exp, te.sum, te.if_then_else"
 )
-
-UFUNCS = {  # NumPy's function: its builder
-    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "floor_divide": "floordiv",
-    "remainder": "floormod", "fmod": "fmod", "power": "pow", "divmod": "divmod", "negative": "neg", "positive": "pos",
-    "absolute": "abs", "fabs": "fabs", "square": "square", "reciprocal": "reciprocal", "sign": "sign",
-    "maximum": "max", "minimum": "min", "copysign": "copysign", "invert": "not", "matmul": "matmul",
-    "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
-    "logical_and": "logical_and", "logical_or": "logical_or", "logical_not": "logical_not", "logical_xor": "logical_xor",
-    "bitwise_and": "bitand", "bitwise_or": "bitor", "bitwise_xor": "bitxor", "left_shift": "shl", "right_shift": "shr",
-    "rint": "rint", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh", "arccosh": "acosh",
-    "arctanh": "atanh", "isfinite": "isfinite",
-    **{name: name for name in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh",
-                               "floor", "ceil", "trunc", "isnan", "isinf", "erf")},
+UFUNCS = {  # NumPy's function: its builder, where that has another name
+    "subtract": "sub", "multiply": "mul", "divide": "div", "floor_divide": "floordiv", "remainder": "floormod",
+    "power": "pow", "negative": "neg", "positive": "pos", "absolute": "abs", "maximum": "max", "minimum": "min",
+    "invert": "not", "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt",
+    "greater_equal": "ge", "bitwise_and": "bitand", "bitwise_or": "bitor", "bitwise_xor": "bitxor", "left_shift": "shl",
+    "right_shift": "shr", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh", "arccosh": "acosh",
+    "arctanh": "atanh",
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""In which dtype the operands of an operator meet: NumPy's rules (NEP 50), the same at every stage.
+"""What an operator means: the dtype in which its operands meet (NumPy's rules, NEP 50), and its value of integers.
 
 In: dtypes, and the types of Python's numbers. Out: a dtype, or None where there is no sensible one.
 A Python number is weak: it takes the dtype of what it stands beside, unless that cannot hold its
@@ -9,11 +9,18 @@ have none (NumPy takes float64, which loses bits). A NumPy scalar is not weak: i
 >>> from minicc.types import int8, int32, uint8
 >>> meet(int32, float), meet(float16, float), meet(uint8, int), meet(int8, uint8), meet(float32, int64)
 (float64, float16, uint8, int16, float64)
+
+`FOLDS` is what each operator computes of integers and booleans, of any size, before the result is wrapped into its
+dtype. A quotient or remainder by 0 is 0, and a shift by less than nothing, or by more than any width, shifts everything out.
+
+>>> FOLDS["floordiv"](-7, 2), FOLDS["truncdiv"](-7, 2), FOLDS["floormod"](5, 0)
+(-4, -3, 0)
 """
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -89,3 +96,19 @@ def extent(value: Any) -> int | None:
     except TypeError:
         return None
     return found if found >= 0 else None
+
+
+def truncdiv(a: int, b: int) -> int:
+    """The quotient rounded towards zero; 0 by 0."""
+    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1) if b else 0
+
+
+FOLDS: dict[str, Callable[[Any, Any], Any]] = {
+    "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b,
+    "floordiv": lambda a, b: a // b if b else 0, "floormod": lambda a, b: a % b if b else 0,
+    "truncdiv": truncdiv, "truncmod": lambda a, b: a - truncdiv(a, b) * b if b else 0,
+    "min": min, "max": max, "eq": lambda a, b: a == b, "ne": lambda a, b: a != b,
+    "lt": lambda a, b: a < b, "le": lambda a, b: a <= b, "and": lambda a, b: a and b, "or": lambda a, b: a or b,
+    "bitand": lambda a, b: a & b, "bitor": lambda a, b: a | b, "bitxor": lambda a, b: a ^ b,
+    "shl": lambda a, b: a << b if 0 <= b < 64 else 0, "shr": lambda a, b: a >> b if 0 <= b < 64 else -(a < 0),
+}  # fmt: skip

@@ -25,7 +25,7 @@ from minicc.ir.rewrite import Bindings, Rule, Wild, fixpoint, indexed
 from minicc.tensor.bounds import Bounds, Ranges, quotient_of
 from minicc.tensor.expr import COMPARISONS, Binary, Convert, Const, Expr, Select, Unary, Var, binary, children, const
 from minicc.tensor.expr import fold_integers, loads, rebuild, unary
-from minicc.tensor.integers import FOLDS
+from minicc.tensor.promote import FOLDS
 from minicc.tensor.linear import Linear, combine, from_linear, is_linear, name_of
 from minicc.tensor.rounding import marked
 from minicc.types import DType, boolean, float32, float64, int64
