@@ -58,7 +58,7 @@ class ArgReduce(Operator):
     def compute(self, x: te.Tensor) -> te.Tensor:
         """First the greatest value, then the first position that holds it or a NaN."""
         if not x.rank:
-            return te.compute((), lambda: te.const(0, int64), name=self.name.lower())  # type: ignore[no-any-return]
+            return te.compute((), lambda: te.const(0, int64), name=self.name.lower())
         axis = axis_of(self, self.axis, type_of(x))
         extreme = reduce(getattr(te, self.combine), x.shape, (axis,), lambda p: x[tuple(p)], self.combine)
 

@@ -105,7 +105,7 @@ class Elementwise(Widening):
             operands = [at(t, indices, shape) for t in tensors]
             return cast(self.scalar(*map(widened, operands) if self.widens else operands), dtype)
 
-        return te.compute(shape, element, name=self.name.lower())  # type: ignore[no-any-return]
+        return te.compute(shape, element, name=self.name.lower())
 
     def form(self, R: Any, *values: Any, **_: Any) -> Any:
         """TVM's operator of the same meaning, or what it makes of the scalar definition."""

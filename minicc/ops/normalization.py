@@ -57,7 +57,7 @@ class Normalization(Widening):
 
     def compute(self, *tensors: te.Tensor) -> te.Tensor:
         x, place = tensors[0], self.point(*tensors)
-        return te.compute(x.shape, lambda *i: cast(place(i), x.dtype), name=self.name.lower())  # type: ignore[no-any-return]
+        return te.compute(x.shape, lambda *i: cast(place(i), x.dtype), name=self.name.lower())
 
     def tvm(self, R: Any, *values: Any, **_: Any) -> Any:
         wide = accumulator(values[0].dtype)
@@ -94,7 +94,7 @@ def _mean(shape: Sequence[Any], axes: Axes, value: Place, name: str) -> te.Tenso
     """The mean over `axes`, which stay with extent 1."""
     total = reduce(te.sum, shape, axes, value, f"{name}_sum")
     count = const(math.prod(shape[d] for d in axes), total.dtype)
-    return te.compute(total.shape, lambda *i: total[i] / count, name=name)  # type: ignore[no-any-return]
+    return te.compute(total.shape, lambda *i: total[i] / count, name=name)
 
 
 def _standard(shape: Sequence[Any], axes: Axes, value: Place, epsilon: float) -> Place:

@@ -83,9 +83,7 @@ class PackedConv(Operator):
         n, oc, *points = result_names(len(windows))
         # channels last, so that a block of them is a vector of accumulators
         conv = te.compute((batch, *spatial, w.shape[0] * block), element, name="conv", names=[n, *points, oc])
-        return te.compute(  # type: ignore[no-any-return]
-            out.shape, lambda n, oc, *o: conv[(n, *o, oc)], name="packed_conv", names=[n, oc, *points]
-        )
+        return te.compute(out.shape, lambda n, oc, *o: conv[(n, *o, oc)], name="packed_conv", names=[n, oc, *points])
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -142,7 +140,7 @@ class PackedMatMul(Operator):
 
         names = [*[f"b{d}" for d in range(len(batch))], "i", "j"]
         product = te.compute((*batch, rows, blocks * block), element, name="matmul", names=names)
-        return te.compute(out.shape, lambda *points: product[points], name="packed_matmul", names=names)  # type: ignore[no-any-return]
+        return te.compute(out.shape, lambda *points: product[points], name="packed_matmul", names=names)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

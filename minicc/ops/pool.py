@@ -334,7 +334,7 @@ class AveragePool(Windowed):
             count: Expr = const(1, wide)
             for w, i in zip(windows, o, strict=True):
                 count = count * cast(self._count(w, i), wide)  # as an integer the product might not fit
-            return total[(n, c, *o)] / count  # type: ignore[no-any-return]
+            return total[(n, c, *o)] / count
 
         return rounded(te.compute(result.shape, mean, name="average_pool", names=names), x.dtype)
 

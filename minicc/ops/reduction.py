@@ -52,7 +52,7 @@ def reduce(
         point = [loops[d].var if d in loops else outer[d] for d in range(len(shape))]
         return combine(value(point), axis=tuple(loops.values())) if loops else value(point)
 
-    return te.compute(reduced(shape, axes, keepdims), element, name=name, names=[f"i{d}" for d in kept])  # type: ignore[no-any-return]
+    return te.compute(reduced(shape, axes, keepdims), element, name=name, names=[f"i{d}" for d in kept])
 
 
 @node
@@ -124,7 +124,7 @@ class Reduction(Widening):
         total = reduce(getattr(te, self.combine), x.shape, axes, value, stage, self.keepdims)
         if plain:
             return total
-        return te.compute(total.shape, lambda *i: cast(self.after(total[i], count), x.dtype), name=name)  # type: ignore[no-any-return]
+        return te.compute(total.shape, lambda *i: cast(self.after(total[i], count), x.dtype), name=name)
 
     def form(self, R: Any, x: Any) -> Any:
         return self.total(R, x)
@@ -333,7 +333,7 @@ class ReduceLogSumExp(Reduction):
             return cast(_log(total[point]) + shift(point), x.dtype)
 
         shape = reduced(x.shape, axes, self.keepdims)
-        return te.compute(shape, element, name=self.name.lower())  # type: ignore[no-any-return]
+        return te.compute(shape, element, name=self.name.lower())
 
     def form(self, R: Any, x: Any) -> Any:
         axes = self.axes_of(x.type)

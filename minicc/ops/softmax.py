@@ -84,7 +84,7 @@ class Softmax(AlongAxis):
         shifted, base = _shifted(x, axis)
         powers = te.compute(x.shape, lambda *i: call("exp", shifted(i)), name="exp")
         total = reduce(te.sum, x.shape, (axis,) if x.rank else (), lambda p: powers[tuple(p)], "sum")
-        return te.compute(x.shape, lambda *i: cast(powers[i] / total[base(i)], x.dtype), name="softmax")  # type: ignore[no-any-return]
+        return te.compute(x.shape, lambda *i: cast(powers[i] / total[base(i)], x.dtype), name="softmax")
 
 
 @operator
@@ -107,7 +107,7 @@ class LogSoftmax(AlongAxis):
         shifted, base = _shifted(x, axis)
         total = reduce(te.sum, x.shape, (axis,) if x.rank else (), lambda p: call("exp", shifted(p)), "sum")
         logarithm = te.compute(total.shape, lambda *i: call("log", total[i]), name="log")
-        return te.compute(x.shape, lambda *i: cast(shifted(i) - logarithm[base(i)], x.dtype), name="logsoftmax")  # type: ignore[no-any-return]
+        return te.compute(x.shape, lambda *i: cast(shifted(i) - logarithm[base(i)], x.dtype), name="logsoftmax")
 
 
 @operator
@@ -132,7 +132,7 @@ class Hardmax(AlongAxis):
             best = found[tuple(0 if d == axis else i for d, i in enumerate(indices))]
             return select(indices[axis].equal(best), 1.0, const(0, x.dtype))
 
-        return te.compute(x.shape, element, name="hardmax")  # type: ignore[no-any-return]
+        return te.compute(x.shape, element, name="hardmax")
 
     def vectors(self, R: Any, x: Any, axis: int) -> Any:
         places = np.arange(x.shape[axis]).reshape([-1 if d == axis % x.type.rank else 1 for d in range(x.type.rank)])

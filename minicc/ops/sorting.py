@@ -80,7 +80,7 @@ def _selected(keys: te.Tensor, axis: int, k: int) -> te.Tensor:
     place = te.compute(state.shape, lambda *i: found[i], name="place", names=names)
     places = te.scan(first, place, state, name="places")
     shape = (*rest[:axis], k, *rest[axis:])
-    return te.compute(shape, lambda *i: places[(i[axis] + 1, *i[:axis], *i[axis + 1 :])], name="top_k")  # type: ignore[no-any-return]
+    return te.compute(shape, lambda *i: places[(i[axis] + 1, *i[:axis], *i[axis + 1 :])], name="top_k")
 
 
 def _merged(keys: te.Tensor, axis: int, k: int) -> te.Tensor:

@@ -35,7 +35,7 @@ from minicc.types import DType, boolean, float32, float64, int64
 class Hole(Wild, Expr):
     """Fits an expression of the dtypes in `kinds` ("int uint float bool"), or only a constant."""
 
-    dtype: ClassVar[Any] = None  # type: ignore[misc] # it fits several
+    dtype: ClassVar[Any] = None  # it fits several
 
     name: str
     kinds: str = "int uint float bool"
@@ -47,22 +47,16 @@ class Hole(Wild, Expr):
         return value.dtype.kind in self.kinds.split()
 
 
-NUMBER_NAMES = {0: "zero", 1: "one"}  # 0, 0.0 and -0.0 never meet in one rule
-
-
 @node
 class Exactly(Wild, Expr):
     """Fits the constant `value` of any number dtype; 0.0 and -0.0 differ."""
 
     exact_key = True
-    dtype: ClassVar[Any] = None  # type: ignore[misc] # it fits several
+    dtype: ClassVar[Any] = None  # it fits several
 
+    name: str
     value: Any
     kinds: str = "int uint float"
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return NUMBER_NAMES[self.value]
 
     def accepts(self, value: Any) -> bool:
         return (
@@ -97,13 +91,8 @@ f = Hole("f", "float")
 p, q, r = Hole("p", "bool"), Hole("q", "bool"), Hole("r", "bool")
 c, d = Hole("c", "int uint", True), Hole("d", "int uint", True)
 e = Hole("e", "float", True)
-ZERO, ONE, MINUS_ZERO, TRUE, FALSE = (
-    Exactly(0),
-    Exactly(1),
-    Exactly(-0.0, "float"),
-    const(True, boolean),
-    const(False, boolean),
-)
+ZERO, ONE, TRUE, FALSE = Exactly("zero", 0), Exactly("one", 1), const(True, boolean), const(False, boolean)
+MINUS_ZERO, PLUS_ZERO = Exactly("zero", -0.0, "float"), Exactly("zero", 0.0, "float")
 
 
 def _fits_product(c: Const, d: Const) -> bool:
@@ -215,9 +204,9 @@ SELECTION = (
 )
 
 FAST = (
-    Rule("add plus zero", Add(f, Exactly(0.0, "float")), f, fast=True),  # f + 0.0 -> f, but -0.0 + 0.0 is 0.0
-    Rule("mul plus zero", Mul(f, Exactly(0.0, "float")), Exactly(0.0, "float"), fast=True),  # f * 0.0 -> 0.0
-    Rule("float sub itself", Sub(f, f), Exactly(0.0, "float"), fast=True),  # f - f -> 0.0
+    Rule("add plus zero", Add(f, PLUS_ZERO), f, fast=True),  # f + 0.0 -> f, but -0.0 + 0.0 is 0.0
+    Rule("mul plus zero", Mul(f, PLUS_ZERO), PLUS_ZERO, fast=True),  # f * 0.0 -> 0.0
+    Rule("float sub itself", Sub(f, f), PLUS_ZERO, fast=True),  # f - f -> 0.0
 )
 
 RULES: tuple[Rule, ...] = ARITHMETIC + EXTREMA + LOGIC + SELECTION

@@ -23,17 +23,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 from minicc.errors import TeError
 from minicc.ir.node import Interned, node, postorder
 from minicc.tensor.arguments import applied, parameters_of
-from minicc.tensor.expr import OF_TE, Axis, Combiner, Expr, Load, Mark, Printer, Reduce, Select, Var, binary, cast
-from minicc.tensor.expr import const
-from minicc.tensor.expr import loads, maximum, minimum, select, substitute, walk, wrap
+from minicc.tensor.expr import OF_TE, Axis, Combiner, Expr, Load, Mark, Printer, Reduce, Var, binary, cast, const
+from minicc.tensor.expr import loads, substitute, walk, wrap
 from minicc.tensor.extents import extent_of, extents_of, index_of, same_shape
 from minicc.tensor.foreign import ExternFunction, extern_function
-from minicc.tensor.operators import Operators, shown
+from minicc.tensor.operators import Operators, refusal, shown
 from minicc.tensor.promote import extent
 from minicc.types import DType, boolean, float32, int64
 
@@ -79,12 +78,8 @@ class Tensor(Interned, Operators):
         indices = indices if isinstance(indices, tuple) else (indices,)
         call = f"{self.name}[{', '.join(map(shown, indices))}]"
         if len(indices) != len(self.shape):
-            raise TeError(
-                call,
-                f"expected {len(self.shape)} indices for shape {self.shape}, got {len(indices)}",
-                where=repr(self),
-                hint="give an index for each dimension, as in A[i, j]",
-            )
+            problem = f"expected {len(self.shape)} indices for shape {self.shape}, got {len(indices)}"
+            raise TeError(call, problem, repr(self), "give an index for each dimension, as in A[i, j]")
         return Load(self, tuple([index_of(call, i) for i in indices]))
 
     def __call__(self, *indices: Any) -> Expr:
@@ -93,31 +88,25 @@ class Tensor(Interned, Operators):
     def scalar(self) -> Expr:
         """The element of a 0-d tensor. Raises TeError for any other."""
         if self.rank:
-            raise TeError(
-                f"wrap({self.name})",
-                f"expected an element, got the whole tensor, of shape {self.shape}",
-                where=repr(self),
-                hint=f"te.compute({self.name}.shape, lambda *i: {self.name}[i] + 1) computes for each element; `is` compares tensors",
-            )
+            problem = f"expected an element, got the whole tensor, of shape {self.shape}"
+            each = f"te.compute({self.name}.shape, lambda *i: {self.name}[i] + 1) computes for each element"
+            raise TeError(f"wrap({self.name})", problem, repr(self), f"{each}; `is` compares tensors")
         return self[()]
 
     def __len__(self) -> int:
         if not self.rank or isinstance(self.shape[0], Expr):
-            raise TeError(
-                f"len({self.name})",
-                f"expected a tensor with a known number of rows, got shape {self.shape}",
-                where=repr(self),
-                hint=f"{self.name}.shape holds its extents",
-            )
+            problem = f"expected a tensor with a known number of rows, got shape {self.shape}"
+            raise TeError(f"len({self.name})", problem, repr(self), f"{self.name}.shape holds its extents")
         return int(self.shape[0])
 
     def apply(self, op: Any, values: Sequence[Any]) -> Tensor:
         """An operator on tensors is its TE; scalar arrays among the values become constants."""
-        return op.compute(*[v if isinstance(v, Tensor) else self.constant(v) for v in values])  # type: ignore[no-any-return]
+        made: Tensor = op.compute(*[v if isinstance(v, Tensor) else self.constant(v) for v in values])
+        return made
 
     def constant(self, array: Any) -> Tensor:
         """A 0-d tensor of the scalar `array`."""
-        return compute((), lambda: const(array.item(), DType.of(array.dtype)), name="constant")  # type: ignore[no-any-return]
+        return compute((), lambda: const(array.item(), DType.of(array.dtype)), name="constant")
 
     def __repr__(self) -> str:
         return f"Tensor({self.name}: {self.dtype}[{Printer().shape(self.shape)}])"
@@ -241,25 +230,26 @@ def reduce_axis(dom: tuple[Any, Any], name: str = "k") -> Axis:
     """A new axis to reduce over; `dom` is `(0, extent)`."""
     call = f"reduce_axis({shown(dom)})"
     if not isinstance(dom, (tuple, list)) or len(dom) != 2:
-        raise TeError(
-            call,
-            f"expected (0, extent), got {shown(dom)}",
-            where=f"{shown(dom)}: {type(dom).__name__}",
-            hint="te.reduce_axis((0, 8))",
-        )
+        raise refusal(call, f"expected (0, extent), got {shown(dom)}", "te.reduce_axis((0, 8))", dom)
     low, high = dom
     if extent(low) != 0:
-        raise TeError(call, f"the domain must start at 0, got {low}", where=shown(dom), hint="shift the index instead")
+        raise TeError(call, f"the domain must start at 0, got {low}", shown(dom), "shift the index instead")
     return Axis(Var(name, int64, Mark()), extent_of(call, high), True)
 
 
+@overload
+def compute(
+    shape: Any, f: Callable[..., tuple[Any, ...] | list[Any]], name: str = ..., names: Sequence[str] | None = ...
+) -> tuple[Tensor, ...]: ...
+@overload
+def compute(shape: Any, f: Callable[..., Any], name: str = ..., names: Sequence[str] | None = ...) -> Tensor: ...
 def compute(shape: Any, f: Callable[..., Any], name: str = "compute", names: Sequence[str] | None = None) -> Any:
     """The tensor whose element at a point is `f(*point)`; a tuple of tensors if `f` gives a tuple.
 
     Axes are called after the parameters of `f` that have no default, or `names`. Raises TeError when `f` takes another
     number of indices than the shape has, or a reduction is not at the top of the body.
     """
-    extents = extents_of(shape)
+    extents, call = extents_of(shape), f"compute({name!r})"
     if names is None:
         parameters = parameters_of(f)
         if parameters is None or (parameters and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL):
@@ -267,76 +257,45 @@ def compute(shape: Any, f: Callable[..., Any], name: str = "compute", names: Seq
         else:
             names = [p.name for p in parameters if p.default is inspect.Parameter.empty]
     if not isinstance(names, (tuple, list)) or not all(isinstance(n, str) for n in names):
-        raise TeError(
-            f"compute({name!r})",
-            f"expected names of axes, got {shown(names)}",
-            where=f"{shown(names)}: {type(names).__name__}",
-            hint='names=["i", "j"]',
-        )
+        raise refusal(call, f"expected names of axes, got {shown(names)}", 'names=["i", "j"]', names)
     if len(names) != len(extents):
-        raise TeError(
-            f"compute({name!r})",
-            f"the body takes {len(names)} indices, the shape {extents} has {len(extents)}",
-            where=f"lambda {', '.join(names)}: ...",
-            hint="give the function one parameter for each extent",
-        )
+        problem = f"the body takes {len(names)} indices, the shape {extents} has {len(extents)}"
+        hint = "give the function one parameter for each extent"
+        raise TeError(call, problem, f"lambda {', '.join(names)}: ...", hint)
     axes = tuple(Axis(Var(n, int64, OF_TE), e) for n, e in zip(names, extents, strict=True))
     result = f(*[axis.var for axis in axes])
     several = isinstance(result, (tuple, list))
     body = tuple(wrap(r) for r in (result if several else [result]))
     for e in body:
-        _check_body(name, axes, e)
+        _check_body(call, axes, e)
     op = Compute(name, axes, body)
     return tuple(Tensor(op, n) for n in range(len(body))) if several else Tensor(op)
 
 
-def _check_body(name: str, axes: tuple[Axis, ...], body: Expr) -> None:
+def _check_body(call: str, axes: tuple[Axis, ...], body: Expr) -> None:
     from_top = body.values if isinstance(body, Reduce) else (body,)
-    for e in walk(*from_top):
-        if isinstance(e, Reduce):
-            raise TeError(
-                f"compute({name!r})",
-                "a reduction must be the whole body",
-                where=str(body),
-                hint="put the reduction in a te.compute of its own",
-            )
+    if any(isinstance(e, Reduce) for e in walk(*from_top)):
+        hint = "put the reduction in a te.compute of its own"
+        raise TeError(call, "a reduction must be the whole body", str(body), hint)
     used = [a.var for a in (*axes, *(body.axes if isinstance(body, Reduce) else ()))]
     if len(set(used)) < len(used):
-        raise TeError(
-            f"compute({name!r})",
-            f"axes must be distinct, got {', '.join(map(str, used))}",
-            where=str(body),
-            hint="a te.reduce_axis for each axis of a sum, and for each index a name of its own",
-        )
-
-
-def _combiner(name: str, dtype: DType, f: Callable[[Expr, Expr], Expr], identity: Any) -> Combiner:
-    left, right = Var("left", dtype, OF_TE), Var("right", dtype, OF_TE)
-    return Combiner(name, (left,), (right,), (f(left, right),), (const(identity, dtype),))
+        hint = "a te.reduce_axis for each axis of a sum, and for each index a name of its own"
+        raise TeError(call, f"axes must be distinct, got {', '.join(map(str, used))}", str(body), hint)
 
 
 def reducer(name: str, dtype: DType) -> Combiner:
     """The combiner `sum`, `prod`, `max`, `min`, `all` or `any` for a dtype."""
     low, high = dtype.range
-    match name:
-        case "sum":
-            return _combiner(name, dtype, lambda a, b: binary("add", a, b), 0)
-        case "prod":
-            return _combiner(name, dtype, lambda a, b: binary("mul", a, b), 1)
-        case "max":
-            return _combiner(name, dtype, maximum, low)
-        case "min":
-            return _combiner(name, dtype, minimum, high)
-        case "all":
-            return _combiner(name, dtype, lambda a, b: a & b, True)
-        case "any":
-            return _combiner(name, dtype, lambda a, b: a | b, False)
-    raise TeError(
-        f"reducer({name!r})",
-        f"expected a reduction, got {name!r}",
-        where=str(dtype),
-        hint="sum, prod, max, min, all, any or te.comm_reducer",
-    )
+    known = {
+        "sum": ("add", 0), "prod": ("mul", 1), "max": ("max", low), "min": ("min", high),
+        "all": ("bitand", True), "any": ("bitor", False),
+    }  # fmt: skip
+    if name not in known:
+        hint = "sum, prod, max, min, all, any or te.comm_reducer"
+        raise TeError(f"reducer({name!r})", f"expected a reduction, got {name!r}", str(dtype), hint)
+    op, identity = known[name]
+    left, right = Var("left", dtype, OF_TE), Var("right", dtype, OF_TE)
+    return Combiner(name, (left,), (right,), (binary(op, left, right),), (const(identity, dtype),))
 
 
 def _reduce(name: str, value: Any, axis: Axis | Sequence[Axis]) -> Expr:
@@ -351,16 +310,10 @@ def _axes(name: str, value: Any, axis: Any) -> tuple[Axis, ...]:
     axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     for one in axes:
         if not (isinstance(one, Axis) and one.reduce):
-            other = {
-                "max": "te.maximum(a, b) is the greater of two; ",
-                "min": "te.minimum(a, b) is the less of two; ",
-            }.get(name, "")
-            raise TeError(
-                f"{name}({shown(value)}, {shown(axis)})",
-                f"expected a te.reduce_axis to reduce over, got {shown(one)}",
-                where=f"{shown(one)}: {type(one).__name__}",
-                hint=f"{other}k = te.reduce_axis((0, n)); te.{name}(A[i, k], axis=k)",
-            )
+            words = {"max": "te.maximum(a, b) is the greater of two; ", "min": "te.minimum(a, b) is the less of two; "}
+            hint = f"{words.get(name, '')}k = te.reduce_axis((0, n)); te.{name}(A[i, k], axis=k)"
+            call, problem = f"{name}({shown(value)}, {shown(axis)})", "expected a te.reduce_axis to reduce over"
+            raise TeError(call, f"{problem}, got {shown(one)}", f"{shown(one)}: {type(one).__name__}", hint)
     return axes
 
 
@@ -391,6 +344,7 @@ def comm_reducer(
 
     `combine(x, y)` and `identity(dtype, ...)` take and give a scalar, or tuples of equal length.
     """
+    call = f"{name}(...)"
 
     def reduce(values: Any, axis: Axis | Sequence[Axis]) -> Any:
         several = isinstance(values, (tuple, list))
@@ -398,16 +352,10 @@ def comm_reducer(
         axes = _axes(name, values, axis)
         left = tuple(Var(f"left{n}", e.dtype, OF_TE) for n, e in enumerate(exprs))
         right = tuple(Var(f"right{n}", e.dtype, OF_TE) for n, e in enumerate(exprs))
-        first, second = (left, right) if several else (left[0], right[0])
-        result = applied(f"{name}(...)", "combine", combine, first, second)
-        start = applied(f"{name}(...)", "identity", identity, *[e.dtype for e in exprs])
-        combiner = Combiner(
-            name,
-            left,
-            right,
-            _alike(name, exprs, result if several else (result,)),
-            _alike(name, exprs, start if several else (start,)),
-        )
+        result = applied(call, "combine", combine, *((left, right) if several else (left[0], right[0])))
+        start = applied(call, "identity", identity, *[e.dtype for e in exprs])
+        sides = [_alike(name, exprs, values if several else (values,)) for values in (result, start)]
+        combiner = Combiner(name, left, right, *sides)
         made = tuple(Reduce(combiner, exprs, axes, n) for n in range(len(exprs)))
         return made if several else made[0]
 
@@ -417,41 +365,28 @@ def comm_reducer(
 def _alike(call: str, wanted: Sequence[Any], values: Any) -> tuple[Expr, ...]:
     """`values` as expressions of the dtypes of `wanted`, in the same order."""
     if not isinstance(values, (tuple, list)) or len(values) != len(wanted):
-        raise TeError(
-            call,
-            f"expected {len(wanted)} values, got {shown(values)}",
-            where=f"{shown(values)}: {type(values).__name__}",
-            hint="combine and identity give as many values as are reduced together, in a tuple",
-        )
+        hint = "combine and identity give as many values as are reduced together, in a tuple"
+        raise refusal(call, f"expected {len(wanted)} values, got {shown(values)}", hint, values)
     made = tuple(wrap(v, w.dtype) for w, v in zip(wanted, values, strict=True))
     for value, w in zip(made, wanted, strict=True):
         if value.dtype is not w.dtype:
-            raise TeError(
-                call,
-                f"expected a value of {w.dtype}, got {value} of {value.dtype}",
-                where=f"{value}: {value.dtype}",
-                hint=f"convert it: x.astype({str(w.dtype)!r})",
-            )
+            problem = f"expected a value of {w.dtype}, got {value} of {value.dtype}"
+            raise refusal(call, problem, f"convert it: x.astype({str(w.dtype)!r})", value)
     return made
 
 
 def scan(init: Tensor, update: Tensor, state: Tensor, name: str = "scan") -> Tensor:
     """A recurrence along the first axis; see `Scan`."""
+    call, steps = f"scan({name!r})", "te.compute((1, *state.shape[1:]), ...)"
     if not same_shape(init.shape[1:], state.shape[1:]) or not same_shape(update.shape, state.shape):
-        raise TeError(
-            f"scan({name!r})",
-            f"update must have the shape of the state {state.shape} and init that of "
-            f"its first steps, got {update.shape} and {init.shape}",
-            where=f"{init!r}\n{update!r}\n{state!r}",
-            hint="state = te.placeholder((steps, ...)), update = te.compute(state.shape, ...), init = te.compute((1, *state.shape[1:]), ...)",
-        )
+        wanted = f"update must have the shape of the state {state.shape} and init that of its first steps"
+        hint = f"state = te.placeholder((steps, ...)), update = te.compute(state.shape, ...), init = {steps}"
+        where = f"{init!r}\n{update!r}\n{state!r}"
+        raise TeError(call, f"{wanted}, got {update.shape} and {init.shape}", where, hint)
     if state in set(tensors_of(init)):
-        raise TeError(
-            f"scan({name!r})",
-            f"the first steps must not read the state, which they begin, got {init} of {state}",
-            where=repr(init.op),
-            hint="compute them from other tensors, as in te.compute((1, n), lambda _, i: X[0, i])",
-        )
+        problem = f"the first steps must not read the state, which they begin, got {init} of {state}"
+        hint = "compute them from other tensors, as in te.compute((1, n), lambda _, i: X[0, i])"
+        raise TeError(call, problem, repr(init.op), hint)
     return Tensor(Scan(name, init, update, state))
 
 
@@ -468,18 +403,14 @@ def scatter(
     points = tuple(Axis(Var(f"p{n}", int64, OF_TE), e) for n, e in enumerate(extents_of(axes)))
     variables = [p.var for p in points]
     combine = reducer(combiner, data.dtype) if combiner else None
-    called = f"scatter({name!r})"
-    cond = wrap(applied(called, "where", where, *variables)) if where else wrap(True)
-    at = applied(called, "indices", indices, *variables)
+    call = f"scatter({name!r})"
+    cond = wrap(applied(call, "where", where, *variables)) if where else wrap(True)
+    at = applied(call, "indices", indices, *variables)
     if not isinstance(at, (tuple, list)) or len(at) != data.rank:
-        raise TeError(
-            called,
-            f"expected {data.rank} indices, one for each dimension of {data.name}, got {shown(at)}",
-            where=repr(data),
-            hint="indices gives a tuple, as in lambda p: (I[p],)",
-        )
-    place = tuple(index_of(called, i) for i in at)
-    (element,) = _alike(called, (data,), (applied(called, "value", value, *variables),))
+        problem = f"expected {data.rank} indices, one for each dimension of {data.name}, got {shown(at)}"
+        raise TeError(call, problem, repr(data), "indices gives a tuple, as in lambda p: (I[p],)")
+    place = tuple(index_of(call, i) for i in at)
+    (element,) = _alike(call, (data,), (applied(call, "value", value, *variables),))
     return Tensor(Scatter(name, data, points, place, element, combine, cond))
 
 
@@ -491,21 +422,16 @@ def extern(
     `function` is a Python callable, a ctypes function, or the name of one. `dtype` is that of the
     first input unless given. Raises TeError when there is no such function, or no dtype.
     """
+    call = f"extern({name!r})"
     read = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
     if foreign := [t for t in read if not isinstance(t, Tensor)]:
+        problem = f"expected tensors as inputs, got {shown(foreign[0])}"
         raise TeError(
-            f"extern({name!r})",
-            f"expected tensors as inputs, got {shown(foreign[0])}",
-            where=f"{shown(foreign[0])}: {type(foreign[0]).__name__}",
-            hint="te.extern(A.shape, [A, B], f)",
+            call, problem, f"{shown(foreign[0])}: {type(foreign[0]).__name__}", "te.extern(A.shape, [A, B], f)"
         )
     if dtype is None and not read:
-        raise TeError(
-            f"extern({name!r})",
-            "expected a dtype or an input, got neither",
-            where=f"shape {shown(shape)}",
-            hint='dtype="float32"',
-        )
+        problem = "expected a dtype or an input, got neither"
+        raise TeError(call, problem, f"shape {shown(shape)}", 'dtype="float32"')
     kind = read[0].dtype if dtype is None else DType.of(dtype)
     return Tensor(Extern(name, extents_of(shape), kind, extern_function(function), read))
 
@@ -535,10 +461,3 @@ def inline(tensor: Tensor, indices: Sequence[Expr]) -> Expr:
     """The element of a reduction-free tensor at `indices`, as an expression of its inputs."""
     op = tensor.op
     return substitute(op.body[tensor.index], {a.var: i for a, i in zip(op.axes, indices, strict=True)})
-
-
-__all__ = [
-    "Axis", "Combiner", "Compute", "Extern", "Operation", "Placeholder", "Scan", "Scatter", "Select", "Tensor", "comm_reducer",
-    "compute", "extern", "inline", "inputs_of", "max", "min", "placeholder", "prod", "reduce_axis", "reducer", "scan",
-    "scatter", "select", "sum", "tensors_of", "var",
-]  # fmt: skip
