@@ -156,6 +156,7 @@ class Load(Expr):
 
     @property
     def dtype(self) -> DType:
+        """That of the source."""
         dtype: DType = self.source.dtype
         return dtype
 
