@@ -14,7 +14,8 @@ from collections.abc import Callable as _Callable
 
 from minicc.errors import ScheduleError as _ScheduleError
 from minicc.errors import TeError as _TeError
-from minicc.schedule.te_schedule import create_schedule, thread_axis
+from minicc.schedule.bind import thread_axis
+from minicc.schedule.te_schedule import create_schedule
 from minicc.tensor import *  # noqa: F403 - each of them is checked below
 from minicc.tensor import Tensor
 from minicc.tensor import __all__ as _room

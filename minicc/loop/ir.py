@@ -47,7 +47,7 @@ A scatter leaves out the points that lie outside.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 from minicc.ir.node import Interned, node, postorder, replace
 from minicc.tensor.expr import Binary, Expr, Load, Var, const, transform, wrap
@@ -57,7 +57,8 @@ from minicc.types import DType, TensorType
 
 SERIAL, PARALLEL, VECTORIZE, UNROLL = "serial", "parallel", "vectorize", "unroll"
 THREAD_AXES = (*[f"{index}.{axis}" for index in ("blockIdx", "threadIdx") for axis in "xyz"], "vthread")
-SCOPES = ("local", "shared", "global")
+Scope = Literal["local", "shared", "global"]
+SCOPES: tuple[Scope, ...] = ("local", "shared", "global")
 STORAGES = REGISTERS, STACK, WORKSPACE = "in registers", "on the stack", "in the workspace"
 
 

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from minicc.loop.ir import Update
 from minicc.recipes.structure import Nest, is_alone, nests
 from minicc.schedule import Schedule
-from minicc.schedule.rfactor import Rfactor
+from minicc.schedule.rfactor import RfactorStep
 from minicc.tensor.expr import Binary, Load, Select
 
 MOST = 64  # terms that one accumulator adds up
@@ -59,7 +59,7 @@ def factor_sum(s: Schedule, name: str, most: int | None = None) -> list[str]:
     if most is None:
         terms = math.prod(int(f.extent) for f in nest_of(s, name).reductions)
         most = min(MOST, math.isqrt(terms) + 1)
-    if Rfactor(name, s.reduce_loops_of(name)[0]).is_legal(s.program):
+    if RfactorStep(name, s.reduce_loops_of(name)[0]).is_legal(s.program):
         for loop in _cut(s, name, most):
             levels.append(s.rfactor(levels[-1] if levels else name, loop))
     return levels

@@ -17,10 +17,10 @@ from minicc.recipes.cascade import factor_sum, is_long_sum, nest_of, place_level
 from minicc.recipes.structure import WHOLE, Nest, arithmetic, depends, is_alone, is_contraction, nests, readers
 from minicc.recipes.structure import run_length, work, writers
 from minicc.schedule import Schedule
-from minicc.schedule.compute_at import ComputeAt
+from minicc.schedule.compute_at import ComputeAtStep
 from minicc.schedule.parallel import check_independent
-from minicc.schedule.partition_loop import PartitionLoop
-from minicc.schedule.rfactor import Rfactor
+from minicc.schedule.partition_loop import PartitionLoopStep
+from minicc.schedule.rfactor import RfactorStep
 from minicc.schedule.step import Illegal
 from minicc.target import Target
 from minicc.tensor.expr import Expr, Var, loads
@@ -96,7 +96,7 @@ def _sink(s: Schedule, name: str) -> bool:
     at = _shared_loop(buffer, read) if len(made) == 1 and read and buffer.scope == "global" else None
     if at is None or at in made[0].loops:
         return False
-    step = ComputeAt(name, at.name, None)
+    step = ComputeAtStep(name, at.name, None)
     if not step.is_legal(s.program):
         return False
     before = work(s.program)
@@ -352,7 +352,7 @@ def factor_row(s: Schedule, nest: Nest, target: Target) -> set[str]:
         and all(run_length(load.indices, row.var) == WHOLE for load in moving)
     ):
         _, inner = s.split(row.name, factor=lanes)
-        if Rfactor(nest.buffer.name, inner, -1).is_legal(s.program):
+        if RfactorStep(nest.buffer.name, inner, -1).is_legal(s.program):
             return {s.rfactor(nest.buffer.name, inner, factor_axis=-1)}
         s.undo()
     return set()
@@ -376,7 +376,7 @@ def cascade(s: Schedule, nest: Nest, target: Target) -> None:
             outer, inner = s.split(loop.name, factor=width)
         place_level(s, whole, partial, () if inner is None else (inner,))
         whole = partial
-    if outer is not None and PartitionLoop(outer).is_legal(s.program):
+    if outer is not None and PartitionLoopStep(outer).is_legal(s.program):
         s.partition_loop(outer)
 
 

@@ -4,8 +4,8 @@ In: a call. Out: the call, with NumPy's integers as Python's; or a ScheduleError
 signature, or the program where there is one. A `Face` is a class whose public methods are checked so, and which
 suggests a name for one that it does not have.
 
->>> from minicc.schedule.split import Split
->>> Split("i", 2.5)
+>>> from minicc.schedule.split import SplitStep
+>>> SplitStep("i", 2.5)
 Traceback (most recent call last):
 minicc.schedule.arguments.KindError: KindError: split(...): expected factor to be int | None, got 2.5
     split(loop: str, factor: int | None, nparts: int | None, tail: str)
@@ -17,9 +17,10 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import re
 from collections.abc import Callable
-from dataclasses import fields
-from typing import Any
+from dataclasses import Field, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +28,14 @@ from minicc.errors import ScheduleError
 from minicc.schedule.choice import Choice
 from minicc.tensor.arguments import checked
 
-WORDS = {"int": "an integer", "str": "a name", "None": "None"}  # of the kinds that fields of steps have
+WORDS = {
+    "int": "an integer",
+    "str": "a name",
+    "tuple[str, ...]": "names",
+    "tuple[int, ...]": "integers",
+}  # of the kinds that fields of steps have
+
+
 KINDS = {"int": (int, Choice), "str": (str,), "None": (type(None),)}
 
 
@@ -46,6 +54,12 @@ def normal(value: Any) -> Any:
     return int(value) if isinstance(value, np.integer) else value
 
 
+def kind_of(field: Field[Any]) -> str:
+    """The kind of a field, by its annotation; one of some words, such as `Scope`, is a `str`."""
+    text = field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
+    return re.sub(r"\b(?!None)[A-Z]\w+", "str", text)
+
+
 def fits(value: Any, kind: str) -> bool:
     """Whether a value is of the kind that an annotation names."""
     if kind.startswith("tuple["):
@@ -56,21 +70,12 @@ def fits(value: Any, kind: str) -> bool:
 def check_fields(step: Any) -> None:
     """Make the fields of a step plain values. Raises ScheduleError where one is of another kind."""
     for field in fields(step):
-        value, kind = normal(getattr(step, field.name)), str(field.type)
+        value, kind = normal(getattr(step, field.name)), kind_of(field)
         if field.name not in step.checked_here and not fits(value, kind):
-            inner = kind.removeprefix("tuple[").partition(",")[0] if kind.startswith("tuple[") else kind
-            many = "names" if inner == "str" else "integers"
-            hint = (
-                f"give {many}"
-                if kind.startswith("tuple[")
-                else "give " + " or ".join(WORDS[k] for k in inner.split(" | ") if k != "None")
-            )
-            raise KindError(
-                f"{step.name}(...)",
-                f"expected {field.name} to be {kind}, got {value!r}",
-                where=f"{step.name}({', '.join(f'{f.name}: {f.type}' for f in fields(step))})",
-                hint=hint,
-            )
+            problem = f"expected {field.name} to be {kind}, got {value!r}"
+            where = f"{step.name}({', '.join(f'{f.name}: {kind_of(f)}' for f in fields(step))})"
+            words = [WORDS[k] for k in kind.split(" | ") if k != "None"]
+            raise KindError(f"{step.name}(...)", problem, where, f"give {' or '.join(words)}")
         object.__setattr__(step, field.name, value)
 
 
@@ -93,13 +98,17 @@ class Face:
     def __init_subclass__(cls) -> None:
         for name, method in list(vars(cls).items()):
             if inspect.isfunction(method) and not name.startswith("_"):
-                setattr(cls, name, _placed(checked(ScheduleError)(method)))
+                cls._add(method)
+
+    @classmethod
+    def _add(cls, method: Callable[..., Any]) -> None:
+        setattr(cls, method.__name__, _placed(checked(ScheduleError)(method)))
 
     def _where(self, args: tuple[Any, ...]) -> str:
         """The program that a method was called on with `args`, a caret under the name among them; "" if it is not at hand."""
         return ""
 
-    def __getattr__(self, name: str) -> Any:
+    def _unknown(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
         known = [n for n in dir(type(self)) if not n.startswith("_")]
@@ -111,5 +120,5 @@ class Face:
             hint=f"did you mean {close[0]}?" if close else "one of these",
         )
 
-
-__all__ = ["Face", "UnknownMethod", "check_fields"]
+    if not TYPE_CHECKING:  # which knows every method
+        __getattr__ = _unknown

@@ -24,7 +24,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minicc.errors import ScheduleError, caret
 
 from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, SERIAL, THREAD_AXES, VECTORIZE, Alloc, Buffer, For, Store, loops, walk
@@ -32,18 +36,69 @@ from minicc.loop.program import Program
 from minicc.schedule.nest import graft, loops_around, targets
 from minicc.schedule.parallel import check_independent, serial_loop
 from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.tensor.expr import Var
-from minicc.types import float32
+from minicc.tensor.expr import Const, Expr, Var, const
+from minicc.tensor.simplify import simplify
+from minicc.types import float32, int64
 
 
 @dataclass(frozen=True)
-class Bind(Step):
-    """`loop` runs over the thread axis `axis`."""
+class ThreadAxis:
+    """A thread axis of a GPU, such as `threadIdx.x`; `extent` is its number of threads if that is given."""
+
+    tag: str
+    extent: Any = None
+
+
+def thread_axis(dom: Any, tag: str = "") -> ThreadAxis:
+    """`thread_axis("blockIdx.x")`, or with an extent: `thread_axis((0, 64), "threadIdx.x")`."""
+    if isinstance(dom, str) and not tag:
+        return _axis(dom)
+    low, extent = dom if isinstance(dom, (tuple, list)) and len(dom) == 2 else (0, dom)
+    extent = int(extent) if isinstance(extent, np.integer) else extent
+    whole = (
+        extent is None or (isinstance(extent, Expr) and extent.dtype is int64) or (type(extent) is int and extent > 0)
+    )
+    if not (whole and isinstance(low, (int, np.integer)) and low == 0):
+        raise ScheduleError(
+            f"thread_axis({dom!r}, {tag!r})",
+            f"expected a domain (0, number of threads), got {dom!r}",
+            where="thread_axis(dom, tag)",
+            hint='te.thread_axis((0, 64), "threadIdx.x")',
+        )
+    return _axis(tag, extent)
+
+
+def _axis(tag: Any, extent: Any = None) -> ThreadAxis:
+    if not isinstance(tag, str) or tag not in THREAD_AXES:
+        raise ScheduleError(
+            f"thread_axis({tag!r})",
+            f"expected the name of a thread axis, got {tag!r}",
+            where="thread_axis(dom, tag)",
+            hint=f"one of {', '.join(THREAD_AXES)}",
+        )
+    return ThreadAxis(tag, extent)
+
+
+class BindStep(Step):
+    """Run a loop over a thread axis, such as `blockIdx.x`. On a CPU it is an ordinary loop."""
 
     loop: str
     axis: str
-    name: ClassVar[str] = "bind"
     positional: ClassVar[int] = 2
+
+    @classmethod
+    def at_stage(cls, stage: Any, axis: Any, thread: ThreadAxis | str) -> BindStep:
+        """A thread axis of known extent has as many threads as the loop iterations. Raises ScheduleError."""
+        name = stage.loop(axis)
+        thread = thread if isinstance(thread, ThreadAxis) else _axis(thread)
+        program = stage.schedule.program
+        found = loops(program.body).get(name)
+        threads = stage.schedule.in_sizes(thread.extent)
+        if found is not None and threads is not None and not _same(found.extent, threads):
+            problem = f"expected a loop of the {thread.extent} iterations that the thread axis has, got {name} of {found.extent}"
+            hint = f"split {name} by {thread.extent} first, or leave the extent out: te.thread_axis({thread.tag!r})"
+            raise ScheduleError(f'bind("{name}", "{thread.tag}")', problem, caret(str(program), name), hint)
+        return cls(name, thread.tag)
 
     def transform(self, program: Program) -> Program:
         if self.axis not in THREAD_AXES:
@@ -82,11 +137,17 @@ class Bind(Step):
             )
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[Bind]:
+    def candidates(cls, program: Program) -> Iterator[BindStep]:
         for loop in loops(program.body).values():
             if loop.kind == SERIAL:
                 yield cls(loop.name, "blockIdx.x")
                 yield cls(loop.name, "threadIdx.x")
+
+
+def _same(extent: Any, threads: Any) -> bool:
+    """Whether two extents are one number, whatever the symbolic sizes are."""
+    difference = simplify((extent if isinstance(extent, Expr) else const(extent)) - threads)
+    return isinstance(difference, Const) and difference.value == 0
 
 
 def fills_together(outer: For, inner: For) -> bool:
@@ -99,4 +160,6 @@ def _example() -> tuple[str, str]:
     """The program of the docstring, before and after."""
     a, b, i = Buffer("A", float32, (32,)), Buffer("B", float32, (32,)), Var("i_o") * 8 + Var("i_i")
     before = Program("double", (a,), (b,), For(Var("i_o"), 4, For(Var("i_i"), 8, Store(b, (i,), a[i] * 2.0))))
-    return loops_text(before), loops_text(Bind("i_i", "threadIdx.x").apply(Bind("i_o", "blockIdx.x").apply(before)))
+    return loops_text(before), loops_text(
+        BindStep("i_i", "threadIdx.x").apply(BindStep("i_o", "blockIdx.x").apply(before))
+    )

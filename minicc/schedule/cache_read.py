@@ -25,31 +25,38 @@ for i in range(4):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
-from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, rewrite, seq
+from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, rewrite, seq, Scope
 from minicc.loop.program import Program
+from minicc.schedule.cache_write import CacheWriteStep
 from minicc.schedule.nest import all_reads, allocations, fresh, get_buffer, graft, in_order, map_here, reads
 from minicc.schedule.nest import rename_buffers, targets, writes
 from minicc.schedule.set_scope import check_scope
-from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.step import Illegal, NewBuffer, Step, loops_text
 from minicc.tensor.expr import Expr, Load, Var, transform
 from minicc.types import float32
 
 
-@dataclass(frozen=True)
-class CacheRead(Step):
-    """The nests of `readers` read `buffer` through a copy in `scope`."""
+class CacheReadStep(Step):
+    """Let the nests of `readers`, or all, read a copy of a buffer. Returns the name of the copy."""
 
     buffer: str
-    scope: str = "local"
+    scope: Scope = "local"
     readers: tuple[str, ...] = ()
-    name: ClassVar[str] = "cache_read"
     positional: ClassVar[int] = 2
 
-    def cache(self, program: Program) -> str:
-        """The name of the new buffer."""
+    def result(self, before: Program, after: Program) -> NewBuffer:
+        return self._cache(before)
+
+    @classmethod
+    def at_stage(cls, stage: Any, scope: Scope = "local", readers: Any = ()) -> CacheReadStep:
+        """`readers` are stages, or tensors."""
+        readers = readers if isinstance(readers, (list, tuple)) else [readers]
+        return cls(stage.name, scope, tuple(stage.schedule[r].name for r in readers))
+
+    def _cache(self, program: Program) -> str:
         return fresh(program, f"{self.buffer}_{self.scope}")[0]
 
     def transform(self, program: Program) -> Program:
@@ -74,9 +81,9 @@ class CacheRead(Step):
             raise Illegal(
                 f"{self.buffer} is not complete before it is read: one nest writes and reads it",
                 self.buffer,
-                f'give it a cache where it is written: s.cache_write("{self.buffer}")',
+                partial(_way, program, self.buffer),
             )
-        cache = Buffer(self.cache(program), buffer.dtype, buffer.shape, self.scope)
+        cache = Buffer(self._cache(program), buffer.dtype, buffer.shape, self.scope)
 
         def expr(e: Any) -> Any:
             return transform(e, lambda x: Load(cache, x.indices) if isinstance(x, Load) and x.source is buffer else x)
@@ -97,9 +104,16 @@ class CacheRead(Step):
         return not self.readers or any(target.name in self.readers for target in targets(s))
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[CacheRead]:
+    def candidates(cls, program: Program) -> Iterator[CacheReadStep]:
         for name in dict.fromkeys(load.source.name for load in all_reads(program.body)):
             yield cls(name)
+
+
+def _way(program: Program, buffer: str) -> str:
+    """What helps where one nest writes and reads a buffer."""
+    if CacheWriteStep(buffer).is_legal(program):
+        return f'give it a cache where it is written: s.cache_write("{buffer}")'
+    return "read it through a cache before decomposing, peeling or partitioning its loops"
 
 
 def _copy(program: Program, buffer: Buffer, cache: Buffer) -> Stmt:
@@ -116,4 +130,4 @@ def _example() -> tuple[str, str]:
     """The program of the docstring, before and after."""
     a, b, i, j = Buffer("A", float32, (8, 4)), Buffer("B", float32, (4, 8)), Var("i"), Var("j")
     before = Program("transpose", (a,), (b,), For(i, 4, For(j, 8, Store(b, (i, j), a[j, i]))))
-    return loops_text(before), loops_text(CacheRead("A").apply(before))
+    return loops_text(before), loops_text(CacheReadStep("A").apply(before))

@@ -27,28 +27,26 @@ for i_copy in range(4):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
 
-from minicc.loop.ir import Alloc, Buffer, For, Seq, Stmt, Store, Update, seq
+from minicc.loop.ir import Alloc, Buffer, For, Seq, Stmt, Store, Update, seq, Scope
 from minicc.loop.program import Program
 from minicc.schedule.nest import allocations, buffers_of, fresh, get_buffer, graft, path_to, rename_buffers, writes
 from minicc.schedule.set_scope import check_scope
-from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.step import Illegal, NewBuffer, Step, loops_text
 from minicc.tensor.expr import Expr, Var, const
 from minicc.types import float32
 
 
-@dataclass(frozen=True)
-class CacheWrite(Step):
-    """The nest of `buffer` writes a cache in `scope`."""
+class CacheWriteStep(Step):
+    """Fill a buffer of its own first, then copy. Returns the name of the new buffer."""
 
     buffer: str
-    scope: str = "local"
-    name: ClassVar[str] = "cache_write"
+    scope: Scope = "local"
 
-    def cache(self, program: Program) -> str:
-        """The name of the new buffer."""
+    def result(self, before: Program, after: Program) -> NewBuffer:
+        return self._cache(before)
+
+    def _cache(self, program: Program) -> str:
         return fresh(program, f"{self.buffer}_{self.scope}")[0]
 
     def transform(self, program: Program) -> Program:
@@ -72,7 +70,7 @@ class CacheWrite(Step):
                 self.buffer,
                 "use cache_write before peeling, partitioning or decomposing its loops",
             )
-        cache = Buffer(self.cache(program), buffer.dtype, buffer.shape, self.scope)
+        cache = Buffer(self._cache(program), buffer.dtype, buffer.shape, self.scope)
         names = [f"{i.name if isinstance(i, Var) else f'i{d}'}_copy" for d, i in enumerate(found[0].indices)]
         variables = [Var(name) for name in fresh(program, *names)]
         at: tuple[Expr, ...] = tuple(variables)
@@ -82,7 +80,7 @@ class CacheWrite(Step):
         return graft(program, nest, Alloc(cache, seq(rename_buffers(nest, {buffer: cache}), copy)))
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[CacheWrite]:
+    def candidates(cls, program: Program) -> Iterator[CacheWriteStep]:
         for name in buffers_of(program):
             yield cls(name)
             yield cls(name, "global")
@@ -93,4 +91,4 @@ def _example() -> tuple[str, str]:
     a, b, i, k = Buffer("A", float32, (4, 8)), Buffer("B", float32, (4,)), Var("i"), Var("k")
     step = Update((b,), (i,), (b[i] + a[i, k],), (const(0.0, float32),), (k,))
     before = Program("total", (a,), (b,), For(i, 4, For(k, 8, step)))
-    return loops_text(before), loops_text(CacheWrite("B").apply(before))
+    return loops_text(before), loops_text(CacheWriteStep("B").apply(before))

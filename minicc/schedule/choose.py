@@ -15,31 +15,31 @@ Legality: the name is that of a Python variable and not chosen before, the numbe
 rows = s.choose("rows", [2, 4, 8], 4)
 s.split("i", factor=rows)
 >>> s.trace.replay(s.start, {"rows": 8}).trace.steps[1]
-Split(loop='i', factor=8, nparts=None, tail='guard')
+SplitStep(loop='i', factor=8, nparts=None, tail='guard')
 """
 
 from __future__ import annotations
 
 import keyword
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
 
 from minicc.loop.ir import Buffer, For, Store
 from minicc.loop.program import Program
+from minicc.schedule.choice import Choice
 from minicc.schedule.step import Illegal, Step
 from minicc.tensor.expr import Var
 from minicc.types import float32
 
 
-@dataclass(frozen=True)
-class Choose(Step):
-    """The number called `key` is `value`, one of `options`."""
+class ChooseStep(Step):
+    """A number that is recorded by its name: `value`, or what the schedule was given for it. Returns the number."""
 
     key: str
     options: tuple[int, ...]
     value: int
-    name: ClassVar[str] = "choose"
+
+    def result(self, before: Program, after: Program) -> int:
+        return Choice(self.key, self.value)
 
     def transform(self, program: Program) -> Program:
         if not self.key.isidentifier() or keyword.iskeyword(self.key) or self.key == "s":
@@ -57,7 +57,7 @@ class Choose(Step):
         return program
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[Choose]:
+    def candidates(cls, program: Program) -> Iterator[ChooseStep]:
         return iter(())
 
     def __str__(self) -> str:

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from minicc.ir.node import replace
-from minicc.loop.ir import PARALLEL, SERIAL, VECTORIZE, Alloc, Buffer, For, If, Prefetch, Seq, Stmt, Store, loops
+from minicc.loop.ir import PARALLEL, SERIAL, VECTORIZE, Alloc, Buffer, For, If, Prefetch, Seq, Stmt, Store, loops, Scope
 from minicc.loop.ir import rewrite, seq, substitute_vars
 from minicc.loop.program import Program
 from minicc.loop.ranges import inside as inside_of
@@ -65,15 +65,18 @@ class _Move:
     loop: For  # the place
 
 
-@dataclass(frozen=True)
-class ComputeAt(Step):
-    """The nest of `buffer` moves into `loop`."""
+class ComputeAtStep(Step):
+    """Compute the part of a buffer that an iteration of `loop` needs, in it."""
 
     buffer: str
     loop: str
-    scope: str | None = None
-    name: ClassVar[str] = "compute_at"
+    scope: Scope | None = None
     positional: ClassVar[int] = 2
+
+    @classmethod
+    def at_stage(cls, stage: Any, parent: Any, axis: Any, scope: Scope | None = None) -> ComputeAtStep:
+        """The loop is one of the stage `parent`."""
+        return cls(stage.name, stage.schedule[parent].loop(axis), scope)
 
     def transform(self, program: Program) -> Program:
         move = self._find(program)
@@ -246,7 +249,7 @@ class ComputeAt(Step):
         return rewrite(nest, shrink)
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[ComputeAt]:
+    def candidates(cls, program: Program) -> Iterator[ComputeAtStep]:
         for buffer, alloc in allocations(program).items():
             for loop in loops(alloc.body):
                 yield cls(buffer, loop)
@@ -273,4 +276,4 @@ def _example() -> tuple[str, str]:
     i, j = Var("i"), Var("j_o") * 2 + Var("j_i")
     consumer = For(Var("j_o"), 4, For(Var("j_i"), 2, Store(b, (j,), t[j])))
     before = Program("double", (a,), (b,), Alloc(t, seq(For(i, 8, Store(t, (i,), a[i] * 2.0)), consumer)))
-    return loops_text(before), loops_text(ComputeAt("T", "j_o").apply(before))
+    return loops_text(before), loops_text(ComputeAtStep("T", "j_o").apply(before))

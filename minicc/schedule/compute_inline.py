@@ -22,9 +22,7 @@ for j in range(4):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import starmap
-from typing import ClassVar
 
 from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Stmt, Store, Update, map_expressions, rewrite, seq
 from minicc.loop.ir import summand, walk
@@ -36,12 +34,10 @@ from minicc.tensor.rounding import heads, marked
 from minicc.types import float32
 
 
-@dataclass(frozen=True)
-class ComputeInline(Step):
-    """`buffer` is computed where it is read."""
+class ComputeInlineStep(Step):
+    """Compute a buffer where it is read."""
 
     buffer: str
-    name: ClassVar[str] = "compute_inline"
 
     def transform(self, program: Program) -> Program:
         alloc = get_alloc(program, self.buffer)
@@ -147,7 +143,7 @@ class ComputeInline(Step):
                 )
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[ComputeInline]:
+    def candidates(cls, program: Program) -> Iterator[ComputeInlineStep]:
         return map(cls, allocations(program))
 
 
@@ -170,4 +166,4 @@ def _example() -> tuple[str, str]:
     i, j = Var("i"), Var("j")
     body = seq(For(i, 4, Store(t, (i,), a[i] * 2.0)), For(j, 4, Store(b, (j,), t[3 - j])))
     before = Program("reverse", (a,), (b,), Alloc(t, body))
-    return loops_text(before), loops_text(ComputeInline("T").apply(before))
+    return loops_text(before), loops_text(ComputeInlineStep("T").apply(before))

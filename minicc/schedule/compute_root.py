@@ -29,8 +29,6 @@ for j_o in range(4):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
 
 from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, expressions, rewrite, seq, substitute_vars, walk
@@ -42,12 +40,10 @@ from minicc.tensor.expr import Expr, Var, free_vars
 from minicc.types import float32
 
 
-@dataclass(frozen=True)
-class ComputeRoot(Step):
-    """The nest of `buffer` moves out of all loops."""
+class ComputeRootStep(Step):
+    """Compute a buffer before the loops that it is computed in."""
 
     buffer: str
-    name: ClassVar[str] = "compute_root"
 
     def transform(self, program: Program) -> Program:
         alloc = get_alloc(program, self.buffer)
@@ -117,7 +113,7 @@ class ComputeRoot(Step):
                 )
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[ComputeRoot]:
+    def candidates(cls, program: Program) -> Iterator[ComputeRootStep]:
         for name, alloc in allocations(program).items():
             if loops_around(program.body, alloc):
                 yield cls(name)
@@ -134,4 +130,4 @@ def _example() -> tuple[str, str]:
     i, j_o, j_i = Var("i"), Var("j_o"), Var("j_i")
     body = seq(For(i, 2, Store(t, (i,), a[j_o * 2 + i] * 2.0)), For(j_i, 2, Store(b, (j_o * 2 + j_i,), t[1 - j_i])))
     before = Program("double", (a,), (b,), For(j_o, 4, Alloc(t, body)))
-    return loops_text(before), loops_text(ComputeRoot("T").apply(before))
+    return loops_text(before), loops_text(ComputeRootStep("T").apply(before))

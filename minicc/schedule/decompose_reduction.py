@@ -27,7 +27,6 @@ for i in range(4):
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from minicc.loop.ir import SERIAL, UNROLL, Alloc, Buffer, For, If, Store, Update, loops, rewrite, seq
@@ -41,14 +40,15 @@ from minicc.tensor.expr import Var, const, loads
 from minicc.types import float32
 
 
-@dataclass(frozen=True)
-class DecomposeReduction(Step):
-    """The reduction of `buffer` is initialised before `loop`."""
+class DecomposeReductionStep(Step):
+    """Initialise a reduction in a nest of its own, before a loop. Returns the names of the loops of that nest."""
 
     buffer: str
     loop: str
-    name: ClassVar[str] = "decompose_reduction"
     positional: ClassVar[int] = 2
+
+    def result(self, before: Program, after: Program) -> tuple[str, ...]:
+        return tuple(name for name in loops(after.body) if name not in loops(before.body))
 
     def transform(self, program: Program) -> Program:
         loop = get_loop(program, self.loop)
@@ -115,7 +115,7 @@ class DecomposeReduction(Step):
             )
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[DecomposeReduction]:
+    def candidates(cls, program: Program) -> Iterator[DecomposeReductionStep]:
         for name, buffer in buffers_of(program).items():
             for update in writes(program.body, buffer)[:1]:
                 if isinstance(update, Update):
@@ -144,14 +144,9 @@ def _reductions(program: Program) -> str:
     )
 
 
-def init_loops(before: Program, after: Program) -> tuple[str, ...]:
-    """The loops that a step made, outermost first."""
-    return tuple(name for name in loops(after.body) if name not in loops(before.body))
-
-
 def _example() -> tuple[str, str]:
     """The program of the docstring, before and after."""
     a, b, i, k = Buffer("A", float32, (4, 8)), Buffer("B", float32, (4,)), Var("i"), Var("k")
     step = Update((b,), (i,), (b[i] + a[i, k],), (const(0.0, float32),), (k,))
     before = Program("total", (a,), (b,), For(i, 4, For(k, 8, step)))
-    return loops_text(before), loops_text(DecomposeReduction("B", "i").apply(before))
+    return loops_text(before), loops_text(DecomposeReductionStep("B", "i").apply(before))

@@ -26,8 +26,6 @@ for i in range(4):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
 
 from minicc.ir.node import replace
 from minicc.loop.ir import SERIAL, Alloc, Buffer, For, Store, rewrite, seq
@@ -38,12 +36,10 @@ from minicc.tensor.expr import Var
 from minicc.types import float32
 
 
-@dataclass(frozen=True)
-class DoubleBuffer(Step):
-    """`buffer` alternates between two copies."""
+class DoubleBufferStep(Step):
+    """Let a buffer that is filled in a loop alternate between two copies."""
 
     buffer: str
-    name: ClassVar[str] = "double_buffer"
 
     def transform(self, program: Program) -> Program:
         alloc = get_alloc(program, self.buffer)
@@ -67,7 +63,7 @@ class DoubleBuffer(Step):
         )
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[DoubleBuffer]:
+    def candidates(cls, program: Program) -> Iterator[DoubleBufferStep]:
         return map(cls, allocations(program))
 
 
@@ -77,4 +73,4 @@ def _example() -> tuple[str, str]:
     i, j, k = Var("i"), Var("j"), Var("k")
     body = seq(For(j, 8, Store(t, (j,), a[i, j] * 2.0)), For(k, 8, Store(b, (i, k), t[7 - k])))
     before = Program("reverse", (a,), (b,), For(i, 4, Alloc(t, body)))
-    return loops_text(before), loops_text(DoubleBuffer("T").apply(before))
+    return loops_text(before), loops_text(DoubleBufferStep("T").apply(before))

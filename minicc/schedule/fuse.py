@@ -18,7 +18,6 @@ for i_j_f in range(32):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 from minicc.loop.ir import SERIAL, Buffer, For, If, Store, Update, loops, substitute_vars, walk
@@ -29,17 +28,18 @@ from minicc.tensor.expr import Expr, Var
 from minicc.types import float32
 
 
-@dataclass(frozen=True)
-class Fuse(Step):
-    """`outer` and the loop `inner` directly inside it become `outer_inner_f`."""
+class FuseStep(Step):
+    """Make one loop of two, of which `inner` is directly inside `outer`. Returns its name."""
 
     outer: str
     inner: str
-    name: ClassVar[str] = "fuse"
     positional: ClassVar[int] = 2
+    axes: ClassVar[dict[str, str]] = {"outer": "outer", "inner": "inner"}
 
-    def fused(self, program: Program) -> str:
-        """The name of the new loop."""
+    def result(self, before: Program, after: Program) -> str:
+        return self._fused(before)
+
+    def _fused(self, program: Program) -> str:
         return fresh(program, f"{self.outer}_{self.inner}_f")[0]
 
     def transform(self, program: Program) -> Program:
@@ -67,12 +67,12 @@ class Fuse(Step):
                     other.name,
                     "fuse two axes of the result, or two of the reduction",
                 )
-        variable = Var(self.fused(program))
+        variable = Var(self._fused(program))
         values: dict[Expr, Expr] = {outer.var: variable // inner.extent, inner.var: variable % inner.extent}
         return graft(program, outer, For(variable, outer.extent * inner.extent, substitute_vars(inner.body, values)))
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[Fuse]:
+    def candidates(cls, program: Program) -> Iterator[FuseStep]:
         for loop in loops(program.body).values():
             if isinstance(loop.body, For):
                 yield cls(loop.name, loop.body.name)
@@ -93,4 +93,4 @@ def _example() -> tuple[str, str]:
     """The program of the docstring, before and after."""
     a, b, i, j = Buffer("A", float32, (32,)), Buffer("B", float32, (4, 8)), Var("i"), Var("j")
     before = Program("copy", (a,), (b,), For(i, 4, For(j, 8, Store(b, (i, j), a[i * 8 + j]))))
-    return loops_text(before), loops_text(Fuse("i", "j").apply(before))
+    return loops_text(before), loops_text(FuseStep("i", "j").apply(before))

@@ -37,8 +37,7 @@ for i_copy in range(6):
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from minicc.ir.node import replace
 from minicc.loop.ir import SERIAL, Alloc, Buffer, For, Stmt, Store, Update, seq
@@ -54,13 +53,11 @@ TILES = (4, 16)  # what moves tries
 Extents = dict[Expr, Any]  # of loops, by their variable
 
 
-@dataclass(frozen=True)
-class PadEinsum(Step):
-    """The loops around the reduction into `buffer` become multiples of `padding`."""
+class PadEinsumStep(Step):
+    """Lengthen the loops of a sum of products to multiples, with zeros in copies of the operands."""
 
     buffer: str
     padding: tuple[int, ...]
-    name: ClassVar[str] = "pad_einsum"
 
     def transform(self, program: Program) -> Program:
         update = only_reduction(program, self.buffer)
@@ -159,7 +156,7 @@ class PadEinsum(Step):
         return _nest(at, [before[index] for index in update.indices], Store(update.buffers[0], at, result[at]))
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[PadEinsum]:
+    def candidates(cls, program: Program) -> Iterator[PadEinsumStep]:
         for name in buffers_of(program):
             try:
                 chain = _chain(program, only_reduction(program, name))
@@ -237,4 +234,4 @@ def _example() -> tuple[str, str]:
     i, k = Var("i"), Var("k")
     step = Update((c,), (i,), (c[i] + a[i, k] * b[k],), (const(0.0, float32),), (k,))
     before = Program("gemv", (a, b), (c,), For(i, 6, For(k, 7, step)))
-    return loops_text(before), loops_text(PadEinsum("C", (4, 8)).apply(before))
+    return loops_text(before), loops_text(PadEinsumStep("C", (4, 8)).apply(before))

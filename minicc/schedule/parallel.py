@@ -19,28 +19,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from dataclasses import dataclass
-from typing import ClassVar
 
 from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, SERIAL, VECTORIZE, Buffer, For, Store, Update, loops, walk
 from minicc.loop.program import Program
-from minicc.schedule.compute_at import ComputeAt
+from minicc.schedule.compute_at import ComputeAtStep
 from minicc.schedule.dependence import Dependence, dependences
 from minicc.schedule.nest import get_loop, graft, loops_around
-from minicc.schedule.rfactor import Rfactor
+from minicc.schedule.rfactor import RfactorStep
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tidy import ranges_of
 from minicc.tensor.expr import Var
 from minicc.types import float32
 
 
-@dataclass(frozen=True)
-class Parallel(Step):
-    """`loop` runs in parallel."""
+class ParallelStep(Step):
+    """Share out the iterations of a loop among threads."""
 
     loop: str
-    name: ClassVar[str] = "parallel"
 
     def transform(self, program: Program) -> Program:
         loop = serial_loop(program, self.loop)
@@ -56,7 +52,7 @@ class Parallel(Step):
         return graft(program, loop, replace(loop, kind=PARALLEL))
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[Parallel]:
+    def candidates(cls, program: Program) -> Iterator[ParallelStep]:
         return map(cls, loops(program.body))
 
 
@@ -92,7 +88,7 @@ def check_independent(program: Program, loop: For) -> None:
 
 def _way_of_reduction(program: Program, buffer: str, loop: str) -> str:
     """What helps where a buffer is reduced over the loop."""
-    first = f', or s.rfactor("{buffer}", "{loop}") first' if Rfactor(buffer, loop).is_legal(program) else ""
+    first = f', or s.rfactor("{buffer}", "{loop}") first' if RfactorStep(buffer, loop).is_legal(program) else ""
     return f"choose a loop over an axis of the result{first}"
 
 
@@ -105,7 +101,7 @@ def _way(program: Program, loop: For, found: Dependence) -> str:
     ]
     own = f's.compute_at("{found.first.buffer.name}", "{loop.name}") gives each iteration its own {found.first.buffer.name}'
     ways = [f"the iterations of {' and of '.join(free)} are independent: choose such a loop"] if free else []
-    ways += [own] if ComputeAt(found.first.buffer.name, loop.name).is_legal(program) else []
+    ways += [own] if ComputeAtStep(found.first.buffer.name, loop.name).is_legal(program) else []
     return "; or ".join(ways) or f"leave {loop.name} serial: its iterations may need those before them"
 
 
@@ -113,4 +109,4 @@ def _example() -> tuple[str, str]:
     """The program of the docstring, before and after."""
     a, b, i = Buffer("A", float32, (4,)), Buffer("B", float32, (4,)), Var("i")
     before = Program("double", (a,), (b,), For(i, 4, Store(b, (i,), a[i] * 2.0)))
-    return loops_text(before), loops_text(Parallel("i").apply(before))
+    return loops_text(before), loops_text(ParallelStep("i").apply(before))

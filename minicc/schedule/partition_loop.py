@@ -39,8 +39,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Update, expressions, loops, map_expressions, rewrite, seq
@@ -61,12 +60,10 @@ from minicc.tensor.simplify import simplify
 from minicc.types import boolean, float32, int64
 
 
-@dataclass(frozen=True)
-class PartitionLoop(Step):
-    """`loop` becomes up to three: where its conditions are decided, before and after."""
+class PartitionLoopStep(Step):
+    """Cut a loop where its guards and selects begin or cease to hold: the loop in the middle loses them."""
 
     loop: str
-    name: ClassVar[str] = "partition_loop"
 
     def transform(self, program: Program) -> Program:
         loop = serial_loop(program, self.loop)
@@ -135,7 +132,7 @@ class PartitionLoop(Step):
         )
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[PartitionLoop]:
+    def candidates(cls, program: Program) -> Iterator[PartitionLoopStep]:
         # where the cuts are symbolic, later steps may lead to indices that nobody can prove in bounds
         return (cls(name) for name, loop in loops(program.body).items() if isinstance(loop.extent, int))
 
@@ -238,4 +235,4 @@ def _example() -> tuple[str, str]:
     inside = all_of(const(1) <= i + k, i + k < 9)
     step = Update((b,), (i,), (b[i] + select(inside, a[i + k - 1], 0.0),), (const(0.0, float32),), (k,))
     before = Program("smooth", (a,), (b,), For(i, 8, For(k, 3, step)))
-    return loops_text(before), loops_text(PartitionLoop("i").apply(before))
+    return loops_text(before), loops_text(PartitionLoopStep("i").apply(before))

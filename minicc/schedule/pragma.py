@@ -17,7 +17,6 @@ for i in range(8):  # unroll=4
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 from minicc.ir.node import replace
@@ -29,14 +28,12 @@ from minicc.tensor.expr import Var
 from minicc.types import float32
 
 
-@dataclass(frozen=True)
-class Pragma(Step):
-    """`loop` notes that `key` is `value`."""
+class PragmaStep(Step):
+    """Note something on a loop, for what comes after scheduling."""
 
     loop: str
     key: str
     value: int | str = 1
-    name: ClassVar[str] = "pragma"
     checked_here: ClassVar[tuple[str, ...]] = ("value",)
     positional: ClassVar[int] = 3
 
@@ -59,7 +56,7 @@ class Pragma(Step):
         return graft(program, loop, replace(loop, notes=(*others, (self.key, self.value))))
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[Pragma]:
+    def candidates(cls, program: Program) -> Iterator[PragmaStep]:
         for loop in loops(program.body).values():
             if not loop.notes:
                 yield cls(loop.name, "unroll", 4)
@@ -69,4 +66,4 @@ def _example() -> tuple[str, str]:
     """The program of the docstring, before and after."""
     a, b, i = Buffer("A", float32, (8,)), Buffer("B", float32, (8,)), Var("i")
     before = Program("double", (a,), (b,), For(i, 8, Store(b, (i,), a[i] * 2.0)))
-    return loops_text(before), loops_text(Pragma("i", "unroll", 4).apply(before))
+    return loops_text(before), loops_text(PragmaStep("i", "unroll", 4).apply(before))

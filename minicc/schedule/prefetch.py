@@ -23,8 +23,7 @@ for i in range(64):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from minicc.ir.node import replace
 from minicc.loop.ir import VECTORIZE, Alloc, Buffer, For, Prefetch, Stmt, Store, loops, seq, walk
@@ -35,15 +34,18 @@ from minicc.tensor.expr import Expr, Load, Var, const, free_vars, loads, substit
 from minicc.types import float32
 
 
-@dataclass(frozen=True)
 class PrefetchStep(Step):
-    """`loop` prefetches what it will read of `buffer` in `offset` iterations."""
+    """Ask in each iteration of a loop for what it reads of a buffer `offset` iterations later."""
 
     buffer: str
     loop: str
     offset: int = 1
-    name: ClassVar[str] = "prefetch"
     positional: ClassVar[int] = 2
+
+    @classmethod
+    def at_stage(cls, stage: Any, tensor: Any, axis: Any, offset: int = 1) -> PrefetchStep:
+        """The loop is one of the stage, which reads `tensor`."""
+        return cls(stage.schedule[tensor].name, stage.loop(axis), offset)
 
     def transform(self, program: Program) -> Program:
         loop = get_loop(program, self.loop)

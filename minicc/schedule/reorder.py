@@ -25,7 +25,6 @@ for k in range(8):
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from minicc.ir.node import replace
@@ -39,12 +38,11 @@ from minicc.tensor.expr import Expr, Var, const, free_vars, loads
 from minicc.types import float32
 
 
-@dataclass(frozen=True)
-class Reorder(Step):
-    """The loops `order`, outermost first."""
+class ReorderStep(Step):
+    """Put loops of one nest into this order, outermost first."""
 
     order: tuple[str, ...]
-    name: ClassVar[str] = "reorder"
+    axes: ClassVar[dict[str, str]] = {"order": "axes"}
 
     def transform(self, program: Program) -> Program:
         band, body = self._band(program)
@@ -131,7 +129,7 @@ class Reorder(Step):
                 )
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[Reorder]:
+    def candidates(cls, program: Program) -> Iterator[ReorderStep]:
         for loop in loops(program.body).values():
             inner = loop.body
             while isinstance(inner, (If, Alloc)):
@@ -167,4 +165,4 @@ def _example() -> tuple[str, str]:
     a, b, i, k = Buffer("A", float32, (4, 8)), Buffer("B", float32, (4,)), Var("i"), Var("k")
     step = Update((b,), (i,), (b[i] + a[i, k],), (const(0.0, float32),), (k,))
     before = Program("total", (a,), (b,), For(i, 4, For(k, 8, step)))
-    return loops_text(before), loops_text(Reorder(("k", "i")).apply(before))
+    return loops_text(before), loops_text(ReorderStep(("k", "i")).apply(before))

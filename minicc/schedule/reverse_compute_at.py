@@ -61,14 +61,17 @@ class _Move:
     tile: Tile
 
 
-@dataclass(frozen=True)
-class ReverseComputeAt(Step):
-    """The nest of `buffer` moves into `loop`."""
+class ReverseComputeAtStep(Step):
+    """Compute a buffer from what each iteration of `loop` produces, in it."""
 
     buffer: str
     loop: str
-    name: ClassVar[str] = "reverse_compute_at"
     positional: ClassVar[int] = 2
+
+    @classmethod
+    def at_stage(cls, stage: Any, parent: Any, axis: Any) -> ReverseComputeAtStep:
+        """The loop is one of the producer, the stage `parent`."""
+        return cls(stage.name, stage.schedule[parent].loop(axis))
 
     def transform(self, program: Program) -> Program:
         move = self._find(program)
@@ -283,7 +286,7 @@ class ReverseComputeAt(Step):
         return not all_reads(outside, move.source)
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[ReverseComputeAt]:
+    def candidates(cls, program: Program) -> Iterator[ReverseComputeAtStep]:
         for buffer in buffers_of(program):
             for loop in loops(program.body):
                 yield cls(buffer, loop)
@@ -312,4 +315,4 @@ def _example() -> tuple[str, str]:
     i, j = Var("i_o") * 2 + Var("i_i"), Var("j")
     producer = For(Var("i_o"), 4, For(Var("i_i"), 2, Store(t, (i,), a[i] * 2.0)))
     before = Program("double", (a,), (b,), Alloc(t, seq(producer, For(j, 8, Store(b, (j,), t[j] + 1.0)))))
-    return loops_text(before), loops_text(ReverseComputeAt("B", "i_o").apply(before))
+    return loops_text(before), loops_text(ReverseComputeAtStep("B", "i_o").apply(before))

@@ -36,7 +36,6 @@ for i_combine in range(4):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 from minicc.ir.node import replace
@@ -46,24 +45,21 @@ from minicc.loop.program import Program
 from minicc.schedule.combiner import combiner_of
 from minicc.schedule.decompose_reduction import only_reduction
 from minicc.schedule.nest import all_reads, buffers_of, fresh, get_loop, graft, path_to, writes
-from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.step import Illegal, NewBuffer, Step, loops_text
 from minicc.tensor.expr import Combiner, Expr, Load, Var, all_of, const, free_vars, select, substitute, transform
 from minicc.types import float32
 
 
-@dataclass(frozen=True)
-class Rfactor(Step):
-    """Partial results of `buffer` for each trip of `loop`."""
+class RfactorStep(Step):
+    """Collect a partial result for each trip of a reducing loop. Returns the name of their buffer."""
 
     buffer: str
     loop: str
     factor_axis: int = 0
-    name: ClassVar[str] = "rfactor"
     positional: ClassVar[int] = 2
 
-    def partial(self, program: Program) -> str:
-        """The name of the buffer of partial results."""
-        return fresh(program, f"{self.buffer}_rf")[0]
+    def result(self, before: Program, after: Program) -> NewBuffer:
+        return fresh(before, f"{self.buffer}_rf")[0]
 
     def transform(self, program: Program) -> Program:
         update = only_reduction(program, self.buffer)
@@ -152,9 +148,13 @@ class Rfactor(Step):
         )
         axes = tuple(axis for axis in update.axes if axis is not loop.var)
         step = Update(tuple(partial.values()), at, values, update.inits, axes)
-        return rewrite(
-            nest, lambda s: step if s is update else s.body if isinstance(s, If) and _is_one(s, guards) else s
-        )
+
+        def opened(s: Stmt) -> Stmt:
+            if isinstance(s, If) and any(s.cond is guard.cond for guard in guards) and path_to(s, step):
+                return s.body
+            return step if s is update else s
+
+        return rewrite(nest, opened)
 
     def _combined(
         self,
@@ -182,7 +182,7 @@ class Rfactor(Step):
         return item.stmt
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[Rfactor]:
+    def candidates(cls, program: Program) -> Iterator[RfactorStep]:
         for name, buffer in buffers_of(program).items():
             for update in writes(program.body, buffer)[:1]:
                 if isinstance(update, Update) and update.buffers[0] is buffer:
@@ -191,13 +191,9 @@ class Rfactor(Step):
                         yield cls(name, axis.name, -1)
 
 
-def _is_one(s: If, guards: list[If]) -> bool:
-    return any(s.cond is guard.cond for guard in guards)
-
-
 def _example() -> tuple[str, str]:
     """The program of the docstring, before and after."""
     a, b, i, k_o, k_i = Buffer("A", float32, (4, 16)), Buffer("B", float32, (4,)), Var("i"), Var("k_o"), Var("k_i")
     step = Update((b,), (i,), (b[i] + a[i, k_o * 8 + k_i],), (const(0.0, float32),), (k_o, k_i))
     before = Program("total", (a,), (b,), For(i, 4, For(k_o, 2, For(k_i, 8, step))))
-    return loops_text(before), loops_text(Rfactor("B", "k_i", -1).apply(before))
+    return loops_text(before), loops_text(RfactorStep("B", "k_i", -1).apply(before))

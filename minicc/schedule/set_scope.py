@@ -23,11 +23,10 @@ for j in range(4):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 from minicc.ir.node import replace
-from minicc.loop.ir import SCOPES, Alloc, Buffer, For, Store, seq
+from minicc.loop.ir import SCOPES, Alloc, Buffer, For, Store, seq, Scope
 from minicc.loop.program import Program
 from minicc.schedule.nest import allocations, get_alloc, graft, rename_buffers
 from minicc.schedule.step import Illegal, Step, loops_text
@@ -35,13 +34,11 @@ from minicc.tensor.expr import Var
 from minicc.types import float32
 
 
-@dataclass(frozen=True)
-class SetScope(Step):
-    """`buffer` lives in `scope`."""
+class SetScopeStep(Step):
+    """Move a buffer to another kind of memory."""
 
     buffer: str
-    scope: str
-    name: ClassVar[str] = "set_scope"
+    scope: Scope
     positional: ClassVar[int] = 2
 
     def transform(self, program: Program) -> Program:
@@ -50,7 +47,7 @@ class SetScope(Step):
         return graft(program, alloc, rename_buffers(alloc, {alloc.buffer: replace(alloc.buffer, scope=self.scope)}))
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[SetScope]:
+    def candidates(cls, program: Program) -> Iterator[SetScopeStep]:
         for name, alloc in allocations(program).items():
             for scope in SCOPES:
                 if scope != alloc.buffer.scope:
@@ -69,4 +66,4 @@ def _example() -> tuple[str, str]:
     i, j = Var("i"), Var("j")
     body = seq(For(i, 4, Store(t, (i,), a[i] * 2.0)), For(j, 4, Store(b, (j,), t[3 - j])))
     before = Program("reverse", (a,), (b,), Alloc(t, body))
-    return loops_text(before), loops_text(SetScope("T", "shared").apply(before))
+    return loops_text(before), loops_text(SetScopeStep("T", "shared").apply(before))

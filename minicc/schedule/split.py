@@ -23,8 +23,7 @@ for i_o in range(3):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from minicc.ir.node import replace
 from minicc.loop.ir import SERIAL, Alloc, Buffer, For, If, Seq, Stmt, Store, Update, bodies, loops, map_bodies, rewrite
@@ -36,18 +35,21 @@ from minicc.tensor.expr import Expr, Var, free_vars
 from minicc.types import float32
 
 FACTORS = (2, 3, 4, 8, 16, 32, 64)  # what moves tries
+Tail = Literal["guard", "mask", "peel"]
 TAILS = ("guard", "mask", "peel")
 
 
-@dataclass(frozen=True)
-class Split(Step):
-    """`loop` becomes `loop_o` and `loop_i`: `factor` trips inside, or `nparts` outside."""
+class SplitStep(Step):
+    """Split a loop in two: `factor` trips inside, or `nparts` outside. Returns the outer and the inner name."""
 
     loop: str
     factor: int | None = None
     nparts: int | None = None
-    tail: str = "guard"
-    name: ClassVar[str] = "split"
+    tail: Tail = "guard"
+    axes: ClassVar[dict[str, str]] = {"loop": "parent"}
+
+    def result(self, before: Program, after: Program) -> tuple[str, str]:
+        return self.names(before)
 
     def names(self, program: Program) -> tuple[str, str]:
         """The names of the outer and the inner loop."""
@@ -114,7 +116,7 @@ class Split(Step):
         return seq(main, replace(rest, body=substitute_vars(body, {rest.var: rest.var + parts * factor})))
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[Split]:
+    def candidates(cls, program: Program) -> Iterator[SplitStep]:
         for loop in loops(program.body).values():
             for factor in FACTORS:
                 if isinstance(loop.extent, Expr):
@@ -149,4 +151,4 @@ def _example() -> tuple[str, str]:
     """The program of the docstring, before and after."""
     a, b, i = Buffer("A", float32, (10,)), Buffer("B", float32, (10,)), Var("i")
     before = Program("scale", (a,), (b,), For(i, 10, Store(b, (i,), a[i] * 2.0)))
-    return loops_text(before), loops_text(Split("i", 4).apply(before))
+    return loops_text(before), loops_text(SplitStep("i", 4).apply(before))

@@ -1,21 +1,23 @@
 """What every schedule primitive is: a frozen record that rewrites a loop program, or says why not.
 
-In: a `Program`. Out: a program of the same meaning. A primitive's file defines one `Step` with
-`transform`, which raises `Illegal` where the step would change the meaning, and `candidates`,
-from which `moves` keeps what is legal. `check` and `apply` add the four-part error and tidy the
-result. A step prints as the Python that applies it to a schedule called `s`.
+In: a `Program`. Out: a program of the same meaning. A primitive's file defines one `Step`, whose fields are the
+arguments, with `transform`, which raises `Illegal` where the step would change the meaning, and `candidates`, from
+which `moves` keeps what is legal. `check` and `apply` add the four-part error and tidy the result. A step prints as
+the Python that applies it to a schedule called `s`. To define the class is to register it: `SplitStep` is known as
+"split", and a schedule and its stages have a method `split` (`schedule.surface`).
 
->>> from minicc.schedule.split import Split
->>> str(Split("i", factor=4)), Split("i", factor=4).to_json()
+>>> from minicc.schedule.split import SplitStep
+>>> str(SplitStep("i", factor=4)), SplitStep("i", factor=4).to_json()
 ('s.split("i", factor=4)', {'step': 'split', 'loop': 'i', 'factor': 4, 'nparts': None, 'tail': 'guard'})
 """
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from minicc.errors import ScheduleError, caret
 from minicc.loop.program import Program
@@ -24,6 +26,17 @@ from minicc.schedule.choice import loaded, names, shown, stored
 from minicc.schedule.tidy import tidy
 
 S = TypeVar("S", bound="Step")
+NewBuffer = str  # the name of a buffer that a step made; on the surface of stages, the stage of it
+
+STEPS: dict[str, type[Step]] = {}  # every primitive by its name
+_watchers: list[Callable[[type[Step]], None]] = []
+
+
+def each_step(do: Callable[[type[Step]], None]) -> None:
+    """Do something with every primitive, those to come included."""
+    for kind in STEPS.values():
+        do(kind)
+    _watchers.append(do)
 
 
 def loops_text(program: Program) -> str:
@@ -40,13 +53,24 @@ class Illegal(Exception):
         self.problem, self.culprit, self.hint, self.beside = problem, culprit, hint, beside
 
 
+@dataclass_transform(frozen_default=True)
 @dataclass(frozen=True)
 class Step:
-    """One move of a schedule."""
+    """One move of a schedule. A subclass is a frozen dataclass, called after its primitive: `FuseStep` is "fuse"."""
 
     name: ClassVar[str]
-    positional: ClassVar[int] = 1  # how many fields are written without their name
+    positional: ClassVar[int] = 1  # how many fields are written without their name; a tuple among them, one by one
     checked_here: ClassVar[tuple[str, ...]] = ()  # fields whose kind `transform` checks
+    takes: ClassVar[dict[str, str]] = {}  # what a method takes as a field, where that is more than its kind
+    axes: ClassVar[dict[str, str]] = {"loop": "axis"}  # fields that name loops, and what a stage calls them
+
+    def __init_subclass__(cls, abstract: bool = False) -> None:
+        dataclass(frozen=True)(cls)
+        if not abstract:
+            cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__.removesuffix("Step")).lower()
+            STEPS[cls.name] = cls
+            for do in _watchers:
+                do(cls)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -59,6 +83,19 @@ class Step:
     def candidates(cls: type[S], program: Program) -> Iterator[S]:
         """Instances that are worth trying on `program`, legal or not."""
         raise NotImplementedError(cls.name)
+
+    def result(self, before: Program, after: Program) -> Any:
+        """What the method of a schedule returns: the names of what the step made."""
+
+    @classmethod
+    def at_stage(cls: type[S], stage: Any, *_: Any, **given: Any) -> S:
+        """The step that a stage means: it is the buffer, and its axes are loops. Another signature is that of its method."""
+        names = {f.name: cls.axes.get(f.name, f.name) for f in fields(cls)}
+        values = {name: given[known] for name, known in names.items() if known in given}
+        for name in cls.axes.keys() & values.keys():
+            value = values[name]
+            values[name] = tuple(map(stage.loop, value)) if isinstance(value, tuple) else stage.loop(value)
+        return cls(**({"buffer": stage.name} if "buffer" in names else {}), **values)
 
     def check(self, program: Program) -> None:
         """Raises ScheduleError when the step is not legal on `program`."""

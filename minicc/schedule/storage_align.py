@@ -30,8 +30,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any
 
 from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, For, Store, seq
@@ -42,15 +41,18 @@ from minicc.tensor.expr import Var
 from minicc.types import float32
 
 
-@dataclass(frozen=True)
-class StorageAlign(Step):
-    """The stride of axis `axis` of `buffer` is `offset` modulo `factor`."""
+class StorageAlignStep(Step):
+    """Allocate a buffer wider, so that the stride of `axis` is `offset` modulo `factor`."""
 
     buffer: str
     axis: int
     factor: int
     offset: int = 0
-    name: ClassVar[str] = "storage_align"
+
+    @classmethod
+    def at_stage(cls, stage: Any, axis: Any, factor: int, offset: int = 0) -> StorageAlignStep:
+        """The axis is one of the stage, or the number of a dimension."""
+        return cls(stage.name, stage.dimension(axis), factor, offset)
 
     def transform(self, program: Program) -> Program:
         alloc = get_alloc(program, self.buffer)
@@ -90,7 +92,7 @@ class StorageAlign(Step):
         )
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[StorageAlign]:
+    def candidates(cls, program: Program) -> Iterator[StorageAlignStep]:
         for name, alloc in allocations(program).items():
             for axis in range(len(alloc.buffer.shape) - 1):
                 yield cls(name, axis, 16)
@@ -103,4 +105,4 @@ def _example() -> tuple[str, str]:
     i, j, k, l = Var("i"), Var("j"), Var("k"), Var("l")  # noqa: E741 - the names of the loops
     body = seq(For(i, 4, For(j, 16, Store(t, (i, j), a[i, j]))), For(k, 16, For(l, 4, Store(b, (k, l), t[l, k]))))
     before = Program("transpose", (a,), (b,), Alloc(t, body))
-    return loops_text(before), loops_text(StorageAlign("T", 0, 16, 1).apply(before))
+    return loops_text(before), loops_text(StorageAlignStep("T", 0, 16, 1).apply(before))

@@ -25,55 +25,16 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import ScheduleError, caret
-from minicc.loop.ir import THREAD_AXES, Alloc, Buffer, loops
+from minicc.loop.ir import Alloc, Buffer, Scope, loops
 from minicc.loop.lower import Lowered, lower, placeholders
 from minicc.loop.program import Program
 from minicc.schedule.arguments import Face
 from minicc.schedule.nest import buffers_of, writes
-from minicc.schedule.schedule import STEPS, Schedule, Trace
-from minicc.schedule.step import Step
-from minicc.tensor.expr import Axis, Const, Expr, Var, const, substitute
-from minicc.tensor.simplify import simplify
+from minicc.schedule.schedule import Schedule, Trace
+from minicc.schedule.step import STEPS, Step
+from minicc.schedule.surface import StageSurface
+from minicc.tensor.expr import Axis, Expr, Var, substitute
 from minicc.tensor.tensor import Compute, Operation, Placeholder, Scan, Tensor
-from minicc.types import int64
-
-
-@dataclass(frozen=True)
-class ThreadAxis:
-    """A thread axis of a GPU, such as `threadIdx.x`; `extent` is its number of threads if that is given."""
-
-    tag: str
-    extent: Any = None
-
-
-def thread_axis(dom: Any, tag: str = "") -> ThreadAxis:
-    """`thread_axis("blockIdx.x")`, or with an extent: `thread_axis((0, 64), "threadIdx.x")`."""
-    if isinstance(dom, str) and not tag:
-        return _axis(dom)
-    low, extent = dom if isinstance(dom, (tuple, list)) and len(dom) == 2 else (0, dom)
-    extent = int(extent) if isinstance(extent, np.integer) else extent
-    whole = (
-        extent is None or (isinstance(extent, Expr) and extent.dtype is int64) or (type(extent) is int and extent > 0)
-    )
-    if not (whole and isinstance(low, (int, np.integer)) and low == 0):
-        raise ScheduleError(
-            f"thread_axis({dom!r}, {tag!r})",
-            f"expected a domain (0, number of threads), got {dom!r}",
-            where="thread_axis(dom, tag)",
-            hint='te.thread_axis((0, 64), "threadIdx.x")',
-        )
-    return _axis(tag, extent)
-
-
-def _axis(tag: Any, extent: Any = None) -> ThreadAxis:
-    if not isinstance(tag, str) or tag not in THREAD_AXES:
-        raise ScheduleError(
-            f"thread_axis({tag!r})",
-            f"expected the name of a thread axis, got {tag!r}",
-            where="thread_axis(dom, tag)",
-            hint=f"one of {', '.join(THREAD_AXES)}",
-        )
-    return ThreadAxis(tag, extent)
 
 
 @dataclass(frozen=True)
@@ -137,9 +98,19 @@ class TeSchedule(Face):
         """Every legal next step."""
         return self.schedule.moves()
 
-    def apply(self, step: Step) -> None:
-        """Do a step, such as one of `moves`."""
-        self.schedule.apply(step)
+    def apply(self, step: Step) -> Any:
+        """Do a step, such as one of `moves`, and return what it made: the stage of a new buffer, or the names of loops."""
+        before, stages = len(self.trace), dict(self._ops)
+        loops_before = {name: self.schedule.loops_of(name) for name in buffers_of(self.program)}
+        made = self.schedule.apply(step)
+        if buffers_of(self.program).keys() <= loops_before.keys():
+            return made
+        self._past.append((before, stages))  # where buffers are new, axes mean other loops than before
+        for name in buffers_of(self.program):
+            if loops_before.get(name) != self.schedule.loops_of(name):
+                known = self._ops.get(name)
+                self._ops[name] = self._op(name, tuple(a for a in known.loops if not a.reduce) if known else ())
+        return self[made] if isinstance(made, str) else made
 
     def undo(self) -> Step:
         """Take the last step back, and return it."""
@@ -184,33 +155,17 @@ class TeSchedule(Face):
 
     # ---- steps that make stages
 
-    def cache_write(self, tensor: Any, scope: str) -> Stage:
+    def cache_write(self, tensor: Any, scope: Scope) -> Stage:
         """The stage of a buffer in `scope` that is filled instead of `tensor`, which becomes a copy of it."""
-        return self._staged("cache_write", self[tensor].name, scope)
+        return self[tensor].cache_write(scope)
 
-    def cache_read(self, tensor: Any, scope: str, readers: Any = ()) -> Stage:
+    def cache_read(self, tensor: Any, scope: Scope, readers: Any = ()) -> Stage:
         """The stage of a copy of `tensor` in `scope`, which `readers` read from then on."""
-        readers = readers if isinstance(readers, (list, tuple)) else [readers]
-        return self._staged(
-            "cache_read", self[tensor].name, scope, *([[self[r].name for r in readers]] if readers else [])
-        )
+        return self[tensor].cache_read(scope, readers)
 
     def rfactor(self, tensor: Any, axis: Axis | str, factor_axis: int = 0) -> Stage:
         """The stage of partial results, one for each value of `axis`, which `tensor` then reduces."""
-        stage = self[tensor]
-        return self._staged("rfactor", stage.name, stage.loop(axis), factor_axis)
-
-    def _staged(self, primitive: str, buffer: str, *args: Any) -> Stage:
-        """Do a step that returns the name of a new buffer, and find the loops of all that has changed."""
-        before = (len(self.trace), dict(self._ops))
-        loops_before = {name: self.schedule.loops_of(name) for name in buffers_of(self.program)}
-        made: str = self.primitive(primitive)(buffer, *args)
-        self._past.append(before)
-        for name in buffers_of(self.program):
-            if loops_before.get(name) != self.schedule.loops_of(name):
-                known = self._ops.get(name)
-                self._ops[name] = self._op(name, tuple(a for a in known.loops if not a.reduce) if known else ())
-        return self[made]
+        return self[tensor].rfactor(axis, factor_axis)
 
     def _op(self, buffer: str, spatial: tuple[Axis, ...]) -> StageOp:
         """The loops of a buffer, in the order of its dimensions if these are loops; `spatial` axes mean them now."""
@@ -305,14 +260,8 @@ class TeSchedule(Face):
         return str(self.trace)
 
 
-def _same(extent: Any, threads: Any) -> bool:
-    """Whether two extents are one number, whatever the symbolic sizes are."""
-    difference = simplify((extent if isinstance(extent, Expr) else const(extent)) - threads)
-    return isinstance(difference, Const) and difference.value == 0
-
-
-class Stage(Face):
-    """How one tensor is computed: its loops, and the steps that shape them."""
+class Stage(StageSurface):
+    """How one tensor is computed: its loops, and the steps that shape them: a method for each primitive."""
 
     def __init__(self, schedule: TeSchedule, name: str, own: dict[Axis, str]) -> None:
         self.schedule, self.name, self._own = schedule, name, own
@@ -352,125 +301,27 @@ class Stage(Face):
     def _axes(self) -> tuple[Any, ...]:
         return (*self.op.axis, *self.op.reduce_axis)
 
-    def _do(self, primitive: str, *args: Any, **options: Any) -> Any:
-        return self.schedule.primitive(primitive)(*args, **options)
-
-    def _on(self, primitive: str, axis: Any, *args: Any, **options: Any) -> Any:
-        return self._do(primitive, self.loop(axis), *args, **options)
-
-    # ---- loops
-
-    def split(
-        self, parent: Any, factor: int | None = None, nparts: int | None = None, **options: Any
-    ) -> tuple[str, str]:
-        """Two loops of one: `factor` trips inside, or `nparts` outside. Returns the outer and the inner."""
-        made: tuple[str, str] = self._on("split", parent, factor, nparts, **options)
-        return made
-
     def fuse(self, *axes: Any) -> str:
-        """One loop of several that follow each other, outermost first."""
+        """Make one loop of several that follow each other, outermost first. Returns its name."""
         if not axes:
-            raise ScheduleError(
-                "fuse()",
-                "expected at least one axis, got none",
-                where=str(self.schedule.program),
-                hint="s[C].fuse(outer, inner)",
-            )
+            problem, where = "expected at least one axis, got none", str(self.schedule.program)
+            raise ScheduleError("fuse()", problem, where, hint="s[C].fuse(outer, inner)")
         fused, *rest = map(self.loop, axes)
-        before = len(self.schedule.trace)
-        try:
+        with self.schedule.schedule.together():
             for inner in rest:
-                fused = self._do("fuse", fused, inner)
-        except ScheduleError:
-            while len(self.schedule.trace) > before:  # all or nothing
-                self.schedule.undo()
-            raise
+                fused = super().fuse(fused, inner)
         return fused
 
     def reorder(self, *axes: Any) -> None:
         """Put loops into this order, outermost first."""
         if len(axes) > 1:
-            self._do("reorder", *map(self.loop, axes))
+            super().reorder(*axes)
 
     def tile(self, x_parent: Any, y_parent: Any, x_factor: int, y_factor: int) -> tuple[str, str, str, str]:
         """Blocks of two loops: returns x outer, y outer, x inner, y inner, in the order they are in then."""
-        made: tuple[str, str, str, str] = self._do("tile", self.loop(x_parent), self.loop(y_parent), x_factor, y_factor)
-        return made
+        return self.schedule.schedule.tile(self.loop(x_parent), self.loop(y_parent), x_factor, y_factor)
 
-    def vectorize(self, axis: Any) -> None:
-        """Run a loop in vector lanes."""
-        self._on("vectorize", axis)
-
-    def unroll(self, axis: Any) -> None:
-        """Repeat the body of a loop instead of looping."""
-        self._on("unroll", axis)
-
-    def parallel(self, axis: Any) -> None:
-        """Share out a loop among threads."""
-        self._on("parallel", axis)
-
-    def bind(self, axis: Any, thread: ThreadAxis | str) -> None:
-        """Make a loop a thread axis, which has as many threads as the loop iterations. On a CPU it runs as an ordinary loop."""
-        name = self.loop(axis)
-        thread = thread if isinstance(thread, ThreadAxis) else _axis(thread)
-        program = self.schedule.program
-        found = loops(program.body).get(name)
-        threads = self.schedule.in_sizes(thread.extent)
-        if found is not None and threads is not None and not _same(found.extent, threads):
-            raise ScheduleError(
-                f'bind("{name}", "{thread.tag}")',
-                f"expected a loop of the {thread.extent} iterations that the thread axis "
-                f"has, got {name} of {found.extent}",
-                where=caret(str(program), name),
-                hint=f"split {name} by {thread.extent} first, or leave the extent out: te.thread_axis({thread.tag!r})",
-            )
-        self._do("bind", name, thread.tag)
-
-    def pragma(self, axis: Any, key: str, value: Any = None) -> None:
-        """Note something about a loop."""
-        self._on("pragma", axis, key, *([] if value is None else [value]))
-
-    def prefetch(self, tensor: Any, axis: Any, offset: int) -> None:
-        """Fetch what `tensor` will be read at, `offset` iterations of `axis` later."""
-        self._do("prefetch", self.schedule[tensor].name, self.loop(axis), offset)
-
-    def tensorize(self, axis: Any, intrinsic: Any) -> None:
-        """Replace the loop `axis` and all inside by an intrinsic that computes the same."""
-        self._on("tensorize", axis, intrinsic)
-
-    # ---- places
-
-    def compute_at(self, parent: Any, axis: Any, **options: Any) -> None:
-        """Compute what an iteration of a loop of `parent` needs, in it."""
-        self._do("compute_at", self.name, self.schedule[parent].loop(axis), **options)
-
-    def reverse_compute_at(self, parent: Any, axis: Any, **options: Any) -> None:
-        """Compute, in a loop of the producer `parent`, what its iteration has made possible."""
-        self._do("reverse_compute_at", self.name, self.schedule[parent].loop(axis), **options)
-
-    def compute_inline(self) -> None:
-        """Compute it where it is read."""
-        self._do("compute_inline", self.name)
-
-    def compute_root(self) -> None:
-        """Compute it before all loops of its readers."""
-        self._do("compute_root", self.name)
-
-    # ---- memory
-
-    def set_scope(self, scope: str) -> None:
-        """Keep it in a kind of memory."""
-        self._do("set_scope", self.name, scope)
-
-    def storage_align(self, axis: Any, factor: int, offset: int = 0) -> None:
-        """Pad rows, so that the stride of `axis` is a multiple of `factor`, plus `offset`."""
-        self._do("storage_align", self.name, self._dimension(axis), factor, offset)
-
-    def double_buffer(self) -> None:
-        """Keep two copies, so that one is filled while the other is read."""
-        self._do("double_buffer", self.name)
-
-    def _dimension(self, axis: Any) -> int:
+    def dimension(self, axis: Any) -> int:
         """Which dimension of the buffer an axis runs over."""
         for n, own in enumerate(self.op.axis):
             if axis is own or (isinstance(axis, str) and axis == own):
@@ -488,4 +339,4 @@ class Stage(Face):
         return f"Stage({self.name}: {', '.join(map(str, self._axes()))})"
 
 
-__all__ = ["Stage", "StageOp", "TeSchedule", "ThreadAxis", "create_schedule", "thread_axis"]
+__all__ = ["Stage", "StageOp", "TeSchedule", "create_schedule"]

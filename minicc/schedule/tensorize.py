@@ -71,14 +71,18 @@ class Part:
         return tuple(found)
 
 
-@dataclass(frozen=True)
-class Tensorize(Step):
-    """The nest of `loop` is done by `intrinsic`."""
+class TensorizeStep(Step):
+    """Do the nest of a loop as a declared intrinsic that means the same does it."""
 
     loop: str
     intrinsic: str
-    name: ClassVar[str] = "tensorize"
     positional: ClassVar[int] = 2
+    takes: ClassVar[dict[str, str]] = {"intrinsic": "str | TensorIntrinsic"}
+
+    def __post_init__(self) -> None:
+        if isinstance(self.intrinsic, TensorIntrinsic):
+            object.__setattr__(self, "intrinsic", self.intrinsic.name)
+        super().__post_init__()
 
     def transform(self, program: Program) -> Program:
         loop = get_loop(program, self.loop)
@@ -165,7 +169,7 @@ class Tensorize(Step):
         return map_accesses(rewrite(body, go_on), change)
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[Tensorize]:
+    def candidates(cls, program: Program) -> Iterator[TensorizeStep]:
         wanted = {name: _extents(intrinsic.meaning.body) for name, intrinsic in TENSOR_INTRINSICS.items()}
         for loop in loops(program.body).values():
             found = _extents(loop)
@@ -332,7 +336,7 @@ def _example() -> tuple[str, str]:
     row, column = r * 4 + i, c * 4 + k
     step = Update((b,), (row,), (b[row] + a[row, column] * v[column],), (const(0.0, float32),), (c, k))
     before = Program("gemv", (a, v), (b,), For(r, 2, For(c, 4, For(i, 4, For(k, 4, step)))))
-    return loops_text(before), loops_text(Tensorize("i", "gemv_4x4_float32").apply(before))
+    return loops_text(before), loops_text(TensorizeStep("i", "gemv_4x4_float32").apply(before))
 
 
-__all__ = ["Part", "Tensorize"]
+__all__ = ["Part", "TensorizeStep"]

@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from minicc.ir.node import replace
@@ -63,13 +62,11 @@ class Piece(NamedTuple):
         return (extent + (self.divisor - 1)) // self.divisor if self.modulus is None else self.modulus
 
 
-@dataclass(frozen=True)
-class TransformLayout(Step):
-    """The axes of `buffer` become `order`."""
+class TransformLayoutStep(Step):
+    """Lay a buffer out by new axes, each given by the old ones: `"1//16", "0", "1%16"`."""
 
     buffer: str
     order: tuple[str, ...]
-    name: ClassVar[str] = "transform_layout"
     checked_here: ClassVar[tuple[str, ...]] = ("order",)
     positional: ClassVar[int] = 2
 
@@ -130,7 +127,7 @@ class TransformLayout(Step):
             size *= piece.modulus or 1
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[TransformLayout]:
+    def candidates(cls, program: Program) -> Iterator[TransformLayoutStep]:
         for name, alloc in allocations(program).items():
             shape = alloc.buffer.shape
             axes = [str(axis) for axis in range(len(shape))]
@@ -153,4 +150,4 @@ def _example() -> tuple[str, str]:
     i, j, k, l = Var("i"), Var("j"), Var("k"), Var("l")  # noqa: E741 - the names of the loops
     body = seq(For(i, 4, For(j, 32, Store(t, (i, j), a[i, j]))), For(k, 32, For(l, 4, Store(b, (k, l), t[l, k]))))
     before = Program("transpose", (a,), (b,), Alloc(t, body))
-    return loops_text(before), loops_text(TransformLayout("T", ("1//16", "0", "1%16")).apply(before))
+    return loops_text(before), loops_text(TransformLayoutStep("T", ("1//16", "0", "1%16")).apply(before))

@@ -17,8 +17,6 @@ for i in unroll(4):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
 
 from minicc.ir.node import replace
 from minicc.loop.ir import UNROLL, Buffer, For, Store, loops
@@ -32,12 +30,10 @@ from minicc.types import float32
 MOST_COPIES = 16  # what moves tries; more is legal
 
 
-@dataclass(frozen=True)
-class Unroll(Step):
-    """`loop` is unrolled."""
+class UnrollStep(Step):
+    """Repeat the body of a loop instead of looping."""
 
     loop: str
-    name: ClassVar[str] = "unroll"
 
     def transform(self, program: Program) -> Program:
         loop = serial_loop(program, self.loop)
@@ -50,7 +46,7 @@ class Unroll(Step):
         return graft(program, loop, replace(loop, kind=UNROLL))
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[Unroll]:
+    def candidates(cls, program: Program) -> Iterator[UnrollStep]:
         for loop in loops(program.body).values():
             if isinstance(loop.extent, int) and 1 < loop.extent <= MOST_COPIES:
                 yield cls(loop.name)
@@ -60,4 +56,4 @@ def _example() -> tuple[str, str]:
     """The program of the docstring, before and after."""
     a, b, i = Buffer("A", float32, (4,)), Buffer("B", float32, (4,)), Var("i")
     before = Program("double", (a,), (b,), For(i, 4, Store(b, (i,), a[i] * 2.0)))
-    return loops_text(before), loops_text(Unroll("i").apply(before))
+    return loops_text(before), loops_text(UnrollStep("i").apply(before))

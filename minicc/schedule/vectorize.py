@@ -18,8 +18,6 @@ for i in vectorize(8):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
 
 from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, VECTORIZE, Buffer, For, Store, loops
@@ -33,12 +31,10 @@ from minicc.types import float32
 MOST_LANES = 64  # what moves tries; more is legal
 
 
-@dataclass(frozen=True)
-class Vectorize(Step):
-    """`loop` runs in vector lanes."""
+class VectorizeStep(Step):
+    """Run the iterations of a loop in vector lanes."""
 
     loop: str
-    name: ClassVar[str] = "vectorize"
 
     def transform(self, program: Program) -> Program:
         loop = serial_loop(program, self.loop)
@@ -60,7 +56,7 @@ class Vectorize(Step):
         return graft(program, loop, replace(loop, kind=VECTORIZE))
 
     @classmethod
-    def candidates(cls, program: Program) -> Iterator[Vectorize]:
+    def candidates(cls, program: Program) -> Iterator[VectorizeStep]:
         for loop in loops(program.body).values():
             if isinstance(loop.extent, int) and 1 < loop.extent <= MOST_LANES:
                 yield cls(loop.name)
@@ -70,4 +66,4 @@ def _example() -> tuple[str, str]:
     """The program of the docstring, before and after."""
     a, b, i = Buffer("A", float32, (8,)), Buffer("B", float32, (8,)), Var("i")
     before = Program("double", (a,), (b,), For(i, 8, Store(b, (i,), a[i] * 2.0)))
-    return loops_text(before), loops_text(Vectorize("i").apply(before))
+    return loops_text(before), loops_text(VectorizeStep("i").apply(before))

@@ -16,7 +16,8 @@ from typing import Any
 from minicc import te
 from minicc.errors import ScheduleError
 from minicc.loop.program import Program
-from minicc.schedule.te_schedule import Stage, TeSchedule, create_schedule, thread_axis
+from minicc.schedule.bind import thread_axis
+from minicc.schedule.te_schedule import Stage, TeSchedule, create_schedule
 from minicc.tensor.expr import maximum
 
 BLOCK_X, BLOCK_Y, BLOCK_Z = (thread_axis(f"blockIdx.{axis}") for axis in "xyz")

@@ -14,8 +14,8 @@ from minicc.loop.ir import For, If, Store, loops
 from minicc.loop.lower import lower
 from minicc.loop.verify import verify
 from minicc.schedule import STEPS, Schedule, Step
-from minicc.schedule.reorder import Reorder
-from minicc.schedule.split import TAILS, Split
+from minicc.schedule.reorder import ReorderStep
+from minicc.schedule.split import TAILS, SplitStep
 from minicc.schedule.step import Illegal
 from minicc.schedule.tidy import tidy
 from minicc.tensor.expr import Expr, Var
@@ -121,9 +121,9 @@ def step(program: Program, rng: random.Random) -> Step | None:
     """Splits and fusions most of the time, so that digits of digits come up."""
     names, draw = list(loops(program.body)), rng.random()
     if draw < 0.35:
-        return Split(rng.choice(names), rng.choice(FACTORS), tail=rng.choice(TAILS))
+        return SplitStep(rng.choice(names), rng.choice(FACTORS), tail=rng.choice(TAILS))
     if draw < 0.5:
-        return Reorder(tuple(rng.sample(names, min(rng.randint(2, 3), len(names)))))
+        return ReorderStep(tuple(rng.sample(names, min(rng.randint(2, 3), len(names)))))
     kind = (
         "fuse"
         if draw < 0.75

@@ -7,7 +7,7 @@ import minicc
 from minicc import te
 from minicc.loop import run_python
 from minicc.loop.verify import verify
-from minicc.schedule.bind import Bind
+from minicc.schedule.bind import BindStep
 
 
 def test_the_example_of_the_docstring():
@@ -15,7 +15,7 @@ def test_the_example_of_the_docstring():
 
 
 def test_every_move_keeps_the_meaning():
-    assert every_move_keeps_the_meaning(Bind) > 10
+    assert every_move_keeps_the_meaning(BindStep) > 10
 
 
 def test_blocks_and_threads():

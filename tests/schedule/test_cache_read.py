@@ -4,7 +4,7 @@ from schedule_cases import chain, copied, every_move_keeps_the_meaning, lowered,
 from schedule_cases import unchanged, windows
 
 from minicc import te
-from minicc.schedule.cache_read import CacheRead
+from minicc.schedule.cache_read import CacheReadStep
 
 
 def test_the_example_of_the_docstring():
@@ -12,7 +12,7 @@ def test_the_example_of_the_docstring():
 
 
 def test_every_move_keeps_the_meaning():
-    assert every_move_keeps_the_meaning(CacheRead) > 10
+    assert every_move_keeps_the_meaning(CacheReadStep) > 10
 
 
 def test_a_tile_is_packed():

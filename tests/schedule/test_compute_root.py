@@ -7,8 +7,8 @@ from minicc import te
 from minicc.loop.ir import Alloc, Buffer, For, Store, seq
 from minicc.loop.program import Program
 from minicc.schedule import Schedule
-from minicc.schedule.compute_at import ComputeAt
-from minicc.schedule.compute_root import ComputeRoot
+from minicc.schedule.compute_at import ComputeAtStep
+from minicc.schedule.compute_root import ComputeRootStep
 from minicc.tensor.expr import Var, const
 from minicc.types import float32
 
@@ -18,11 +18,11 @@ def test_the_example_of_the_docstring():
 
 
 def test_every_move_keeps_the_meaning():
-    assert every_move_keeps_the_meaning(ComputeRoot, into_the_last_loop) > 3
+    assert every_move_keeps_the_meaning(ComputeRootStep, into_the_last_loop) > 3
 
 
 def into_the_last_loop(s):
-    if moves := ComputeAt.moves(s.program):
+    if moves := ComputeAtStep.moves(s.program):
         s.apply(moves[-1])
 
 

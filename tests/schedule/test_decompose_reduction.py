@@ -6,7 +6,7 @@ from schedule_cases import split_reductions, the_example_holds, total, unchanged
 from minicc.loop.ir import Alloc, Buffer, For, Store, Update, seq
 from minicc.loop.program import Program
 from minicc.schedule import Schedule
-from minicc.schedule.decompose_reduction import DecomposeReduction
+from minicc.schedule.decompose_reduction import DecomposeReductionStep
 from minicc.tensor.expr import Var, const
 from minicc.types import float32
 
@@ -16,7 +16,7 @@ def test_the_example_of_the_docstring():
 
 
 def test_every_move_keeps_the_meaning():
-    assert every_move_keeps_the_meaning(DecomposeReduction, split_reductions) > 8
+    assert every_move_keeps_the_meaning(DecomposeReductionStep, split_reductions) > 8
 
 
 def test_it_stands_before_the_loop():

@@ -3,8 +3,8 @@
 from schedule_cases import chain, every_move_keeps_the_meaning, message, relu_of_matmul, the_example_holds, unchanged
 from schedule_cases import windows
 
-from minicc.schedule.compute_at import ComputeAt
-from minicc.schedule.double_buffer import DoubleBuffer
+from minicc.schedule.compute_at import ComputeAtStep
+from minicc.schedule.double_buffer import DoubleBufferStep
 
 
 def test_the_example_of_the_docstring():
@@ -12,11 +12,11 @@ def test_the_example_of_the_docstring():
 
 
 def test_every_move_keeps_the_meaning():
-    assert every_move_keeps_the_meaning(DoubleBuffer, into_the_last_loop) > 2
+    assert every_move_keeps_the_meaning(DoubleBufferStep, into_the_last_loop) > 2
 
 
 def into_the_last_loop(s):
-    if moves := ComputeAt.moves(s.program):
+    if moves := ComputeAtStep.moves(s.program):
         s.apply(moves[-1])
 
 

@@ -22,6 +22,10 @@ FOUND = {
         s.split("i_k_f", factor=16)
         s.parallel("i_k_f_o")
         s.decompose_reduction("M_v0_rf", "i_k_f_i")"""),
+    "a producer under the same guard as the reduction that it feeds": ("conv2d", (7, 4), "python", """
+        s.compute_at("pad", "kx")
+        s.split("ky", factor=2, tail="mask")
+        s.rfactor("conv", "ky_i", factor_axis=-1)"""),
     "a symbolic number of trips that turns out to be 0": ("elementwise", (5, 7), "python", """
         s.split("i_1", factor=32)
         s.partition_loop("i_1_o")

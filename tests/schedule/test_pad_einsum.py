@@ -7,7 +7,7 @@ import schedule_cases as cases
 import minicc
 from minicc import te
 from minicc.loop.verify import verify
-from minicc.schedule.pad_einsum import PadEinsum
+from minicc.schedule.pad_einsum import PadEinsumStep
 from minicc.types import int8, int32
 
 
@@ -101,7 +101,7 @@ def test_machine_code_on_operands_that_are_not_finite():
 
 
 def test_every_move_keeps_the_meaning():
-    assert cases.every_move_keeps_the_meaning(PadEinsum) >= 8
+    assert cases.every_move_keeps_the_meaning(PadEinsumStep) >= 8
 
 
 # ---- refused
@@ -174,7 +174,7 @@ def test_other_reductions_and_indices_are_refused():
     B = te.extern((6, 7), [A], lambda a, out: out.__setitem__(..., a), name="B")
     foreign = cases.lowered(A, te.compute((6, 7), lambda i, j: B[i, j] + 1.0, name="C"))
     assert "B must be filled by one reduction, but is not" in cases.message(lambda: foreign.pad_einsum("B", [4, 4]))
-    assert not PadEinsum.moves(foreign.program)
+    assert not PadEinsumStep.moves(foreign.program)
     s = cases.matmul()
     s.vectorize("j")
     assert "expected serial loops, got j of kind vectorize" in cases.message(lambda: s.pad_einsum("C", [4, 4, 4]))

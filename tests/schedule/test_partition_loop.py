@@ -9,7 +9,7 @@ from minicc.loop.ir import Buffer, For, Store, loops
 from minicc.loop.program import Program
 from minicc.loop.verify import verify
 from minicc.schedule import Schedule
-from minicc.schedule.partition_loop import PartitionLoop
+from minicc.schedule.partition_loop import PartitionLoopStep
 from minicc.tensor.expr import Var, maximum, minimum, select
 from minicc.types import float32
 
@@ -60,7 +60,7 @@ def test_strides_and_large_kernels():
 
         def steps(s):
             for name in ("y", "x"):
-                if PartitionLoop(name).is_legal(s.program):
+                if PartitionLoopStep(name).is_legal(s.program):
                     s.partition_loop(name)
 
         cases.unchanged(s, steps)
@@ -189,9 +189,9 @@ def test_every_move_keeps_the_meaning():
         first = next(iter(loops(s.program.body)))
         s.split(first, factor=4)
 
-    assert cases.every_move_keeps_the_meaning(PartitionLoop, prepare) >= 5
+    assert cases.every_move_keeps_the_meaning(PartitionLoopStep, prepare) >= 5
     for s in (conv(6), conv(7, 1, 3, 2)):
-        for step in PartitionLoop.moves(s.program):
+        for step in PartitionLoopStep.moves(s.program):
             cases.unchanged(s, lambda s, step=step: s.apply(step))
             s.undo()
 

@@ -2,7 +2,7 @@
 
 from schedule_cases import chain, copied, every_move_keeps_the_meaning, message, the_example_holds, unchanged
 
-from minicc.schedule.pragma import Pragma
+from minicc.schedule.pragma import PragmaStep
 
 
 def test_the_example_of_the_docstring():
@@ -10,7 +10,7 @@ def test_the_example_of_the_docstring():
 
 
 def test_every_move_keeps_the_meaning():
-    assert every_move_keeps_the_meaning(Pragma) > 10
+    assert every_move_keeps_the_meaning(PragmaStep) > 10
 
 
 def test_notes_stay_on_the_loop():

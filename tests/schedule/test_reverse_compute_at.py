@@ -7,7 +7,7 @@ from minicc import te
 from minicc.loop.ir import Alloc, Buffer, For, If, Store, loops, seq
 from minicc.loop.program import Program
 from minicc.schedule import Schedule
-from minicc.schedule.reverse_compute_at import ReverseComputeAt
+from minicc.schedule.reverse_compute_at import ReverseComputeAtStep
 from minicc.tensor.expr import Var
 from minicc.types import float32
 
@@ -17,7 +17,7 @@ def test_the_example_of_the_docstring():
 
 
 def test_every_move_keeps_the_meaning():
-    assert every_move_keeps_the_meaning(ReverseComputeAt, split_the_first_loop) > 3
+    assert every_move_keeps_the_meaning(ReverseComputeAtStep, split_the_first_loop) > 3
 
 
 def split_the_first_loop(s):

@@ -13,7 +13,7 @@ from minicc.loop.program import Program
 from minicc.loop.python import run_python
 from minicc.loop.verify import verify
 from minicc.schedule import Schedule
-from minicc.schedule.rfactor import Rfactor
+from minicc.schedule.rfactor import RfactorStep
 from minicc.tensor.expr import Var, const
 from minicc.types import float32
 
@@ -23,7 +23,7 @@ def test_the_example_of_the_docstring():
 
 
 def test_every_move_keeps_the_meaning():
-    assert every_move_keeps_the_meaning(Rfactor, split_reductions) > 10
+    assert every_move_keeps_the_meaning(RfactorStep, split_reductions) > 10
 
 
 def test_a_row_sum_in_vectors():

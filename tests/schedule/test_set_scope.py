@@ -2,7 +2,7 @@
 
 from schedule_cases import chain, every_move_keeps_the_meaning, message, the_example_holds, unchanged
 
-from minicc.schedule.set_scope import SetScope
+from minicc.schedule.set_scope import SetScopeStep
 
 
 def test_the_example_of_the_docstring():
@@ -10,7 +10,7 @@ def test_the_example_of_the_docstring():
 
 
 def test_every_move_keeps_the_meaning():
-    assert every_move_keeps_the_meaning(SetScope) > 5
+    assert every_move_keeps_the_meaning(SetScopeStep) > 5
 
 
 def test_scopes_are_printed():

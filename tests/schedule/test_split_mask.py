@@ -8,7 +8,7 @@ from minicc import te
 from minicc.loop.ir import Buffer, For, If, Store, loops
 from minicc.loop.program import Program
 from minicc.schedule import Schedule
-from minicc.schedule.split import Split
+from minicc.schedule.split import SplitStep
 from minicc.tensor.expr import Var
 from minicc.types import float32
 
@@ -57,13 +57,13 @@ def test_reductions_are_masked():
 def test_a_guard_of_the_body_is_left_alone():
     A, B = Buffer("A", float32, (10,)), Buffer("B", float32, (10,))
     guarded = For(i, 10, If(A[i] < 0.0, Store(B, (i,), A[i])))
-    text = Split("i", 4, tail="mask").apply(Program("f", (A,), (B,), guarded))
+    text = SplitStep("i", 4, tail="mask").apply(Program("f", (A,), (B,), guarded))
     assert "if i_o*4 + i_i < 10:\n                if A[i_o*4 + i_i] < 0.0:" in str(text)
 
 
 def test_moves_have_it_where_it_differs():
-    assert any(step.tail == "mask" for step in Split.moves(cases.copied(10, 5).program))
-    assert not any(step.tail == "mask" for step in Split.moves(cases.chain(10).program))
+    assert any(step.tail == "mask" for step in SplitStep.moves(cases.copied(10, 5).program))
+    assert not any(step.tail == "mask" for step in SplitStep.moves(cases.chain(10).program))
 
 
 def test_it_refuses_a_triangle():

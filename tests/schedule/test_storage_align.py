@@ -3,7 +3,7 @@
 from schedule_cases import every_move_keeps_the_meaning, lowered, message, rows, the_example_holds, unchanged
 
 from minicc import te
-from minicc.schedule.storage_align import StorageAlign
+from minicc.schedule.storage_align import StorageAlignStep
 
 
 def test_the_example_of_the_docstring():
@@ -11,7 +11,7 @@ def test_the_example_of_the_docstring():
 
 
 def test_every_move_keeps_the_meaning():
-    assert every_move_keeps_the_meaning(StorageAlign) > 2
+    assert every_move_keeps_the_meaning(StorageAlignStep) > 2
 
 
 def test_strides():

@@ -12,7 +12,7 @@ from minicc.loop.lower import lower
 from minicc.loop.program import Program
 from minicc.schedule import Schedule
 from minicc.schedule.tensor_intrinsic import TENSOR_INTRINSICS, declare_intrinsic
-from minicc.schedule.tensorize import Tensorize
+from minicc.schedule.tensorize import TensorizeStep
 from minicc.tensor.expr import Var, const, maximum
 from minicc.types import float32
 
@@ -171,13 +171,13 @@ def test_every_move_keeps_the_meaning():
         (gemv(3, 16), lambda s: None),
     ):
         prepare(s)
-        moves = Tensorize.moves(s.program)
+        moves = TensorizeStep.moves(s.program)
         count += len(moves)
         for step in moves:
             cases.unchanged(s, lambda s, step=step: s.apply(step))
             s.undo()
     assert count == 6
-    assert cases.every_move_keeps_the_meaning(Tensorize, cases.split_reductions) >= 1
+    assert cases.every_move_keeps_the_meaning(TensorizeStep, cases.split_reductions) >= 1
 
 
 # ---- refused

@@ -8,7 +8,7 @@ from minicc import te
 from minicc.loop.ir import Alloc, Buffer, For, Prefetch, Store, Update, seq
 from minicc.loop.program import Program
 from minicc.schedule import Schedule
-from minicc.schedule.transform_layout import TransformLayout
+from minicc.schedule.transform_layout import TransformLayoutStep
 from minicc.tensor.expr import Var, const
 from minicc.types import float32
 
@@ -28,7 +28,7 @@ def test_every_move_keeps_the_meaning():
     def prepare(s):
         s.cache_read(s.program.params[0].name, "global")
 
-    assert cases.every_move_keeps_the_meaning(TransformLayout, prepare) > 10
+    assert cases.every_move_keeps_the_meaning(TransformLayoutStep, prepare) > 10
 
 
 def test_a_packed_operand_is_read_row_by_row():

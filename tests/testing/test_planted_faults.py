@@ -16,7 +16,7 @@ from minicc.ops import Add, Transpose
 from minicc.ops.base import type_of
 from minicc.schedule.nest import graft
 from minicc.schedule.parallel import serial_loop
-from minicc.schedule.vectorize import Vectorize
+from minicc.schedule.vectorize import VectorizeStep
 from minicc.testing.oracle import Disagreement, agree
 from minicc.testing.reduce import fails_like, failure, operators, pytest_source, reduce
 from minicc.testing.strategies import graphs
@@ -40,7 +40,7 @@ def vectors_are_a_lane_short(patch):
         loop = serial_loop(program, self.loop)
         return graft(program, loop, replace(loop, kind="vectorize", extent=loop.extent - 1))
 
-    patch.setattr(Vectorize, "transform", transform)
+    patch.setattr(VectorizeStep, "transform", transform)
     empty = np.empty
     patch.setattr(np, "empty", lambda shape, dtype=float, **more: filled(empty(shape, dtype, **more)))
 
