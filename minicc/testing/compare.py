@@ -34,10 +34,10 @@ from minicc.errors import ConfigError, MiniccError, WorkerError
 from minicc.graph.interpret import evaluate
 from minicc.graph.ir import Graph, Input, Node
 from minicc.ops.base import Array
-from minicc.testing.oracle import Disagreement, Excuses, answer, assert_close, excuses, reference
+from minicc.testing.oracle import Disagreement, Excuses, answer, assert_close, distance, excuses, reference
 from minicc.testing.reduce import MiniccFailure, operators, run_apart, with_every_value
 from minicc.testing.worker import Run, Tvm, reason, shared_worker
-from minicc.types import DType, TensorType
+from minicc.types import TensorType
 
 Values = Mapping[Node, Array]
 NAN = float("nan")
@@ -387,7 +387,7 @@ class Comparison:
 
     def _divergence(self, peer: Peer, n: Node, ours: Array, theirs: Array, how: str) -> Divergence:
         expected, tolerance = self._reference[n]
-        share = _share(_distance(ours, theirs), tolerance)
+        share = _share(distance(ours, theirs), tolerance)
         index = tuple(int(i) for i in np.unravel_index(int(np.argmax(share > 1)), share.shape))
         return Divergence(
             peer.name,
@@ -412,15 +412,15 @@ def _row(output: str, peer: str, ours: Array, theirs: Array, tolerance: Array) -
         return Row(
             output, peer, NAN, NAN, NAN, f"differs: {TensorType.of(ours)} is {TensorType.of(theirs)} there", True
         )
-    distance = _distance(ours, theirs)
+    apart = distance(ours, theirs)
     with np.errstate(all="ignore"):
-        relative = np.where(distance == 0, 0.0, distance / np.abs(theirs.astype(np.float64)))
-    share = float(_share(distance, tolerance).max(initial=0))
+        relative = np.where(apart == 0, 0.0, apart / np.abs(theirs.astype(np.float64)))
+    share = float(_share(apart, tolerance).max(initial=0))
     wrong = share > 1
     return Row(
         output,
         peer,
-        float(distance.max(initial=0)),
+        float(apart.max(initial=0)),
         float(relative.max(initial=0)),
         share,
         "differs" if wrong else "agrees",
@@ -428,20 +428,10 @@ def _row(output: str, peer: str, ours: Array, theirs: Array, tolerance: Array) -
     )
 
 
-def _distance(a: Array, b: Array) -> Array:
-    """|a - b|; 0 for two NaNs or equal infinities, inf for a NaN or an infinity beside a number."""
-    with np.errstate(all="ignore"):
-        same = (a == b) | ((a != a) & (b != b))
-        distance = np.abs(a.astype(np.float64) - b.astype(np.float64))
-        if not DType.of(a.dtype).is_float:
-            distance = np.maximum(distance, 1.0)  # a 64-bit integer does not fit a float64
-    return np.where(same, 0.0, np.where(np.isnan(distance), np.inf, distance))
-
-
-def _share(distance: Array, tolerance: Array) -> Array:
+def _share(apart: Array, tolerance: Array) -> Array:
     """Of twice the tolerance, how much: inf where there is none, 0 where it is infinite."""
     with np.errstate(all="ignore"):
-        return np.where((distance == 0) | np.isposinf(tolerance), 0.0, distance / (2 * tolerance))
+        return np.where((apart == 0) | np.isposinf(tolerance), 0.0, apart / (2 * tolerance))
 
 
 def _line(graph: Graph, n: Node) -> str:

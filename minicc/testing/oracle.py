@@ -326,7 +326,7 @@ def reference(graph: ir.Graph, inputs: Mapping[str, Array]) -> tuple[list[Array]
         samples.append(_disturbed(graph, inputs, noise, _either(1 + number)))
     tolerances = []
     for k, (n, wanted) in enumerate(zip(graph.outputs, expected, strict=True)):
-        spread = functools.reduce(np.maximum, [_distance(sample[k], wanted) for sample in samples])
+        spread = functools.reduce(np.maximum, [distance(sample[k], wanted) for sample in samples])
         if DType.of(wanted.dtype).is_float:
             spread = 4 * spread + _rounding(wanted, DType.of(wanted.dtype), rounded.get(n, 0.0), slack.get(n, 0.0))
         else:
@@ -350,7 +350,7 @@ def evaluate_quietly(graph: ir.Graph, inputs: Mapping[str, Array]) -> list[Array
     return _run(graph, inputs, lambda n, arrays: compute(n.op, arrays))
 
 
-def _distance(a: Array, b: Array) -> Array:
+def distance(a: Array, b: Array) -> Array:
     """|a - b|; 0 for two NaNs or equal infinities, inf for what cannot be compared."""
     with np.errstate(all="ignore"):
         wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
@@ -358,8 +358,8 @@ def _distance(a: Array, b: Array) -> Array:
         if not DType.of(a.dtype).is_float:
             same &= np.asarray(a == b)  # a 64-bit integer does not fit a float64
             return np.where(same, 0.0, np.maximum(1.0, np.abs(wide_a - wide_b)))
-        distance = np.abs(wide_a - wide_b)
-        return np.where(same, 0.0, np.where(np.isnan(distance), np.inf, distance))
+        apart = np.abs(wide_a - wide_b)
+        return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
 
 
 def _rounding(wanted: Array, dtype: DType, roundings: float, slack: float) -> Array:
@@ -395,8 +395,7 @@ def assert_close(got: Any, expected: Any, dtype: DType | None = None, reduction:
     if tolerance is None:
         growth = _growth(dtype, reduction) if reduction > 1 else 0
         tolerance = _rounding(expected, dtype, 4 + growth, (4 + growth) * _floor(expected)) if dtype.is_float else 0.0
-    distance = _distance(got, expected)
-    wrong = np.asarray(distance > tolerance)
+    wrong = np.asarray(distance(got, expected) > tolerance)
     if not wrong.any():
         return
     index = tuple(int(i) for i in np.unravel_index(int(np.argmax(wrong)), wrong.shape))

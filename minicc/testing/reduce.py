@@ -16,12 +16,11 @@ graph main(v0: float32[1,1]) {
 }
 >>> inputs
 {'v0': array([[0.]], dtype=float32)}
-
-Source of the method: Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +37,7 @@ from minicc.ops.base import Array
 from minicc.runtime.files import read_arrays
 from minicc.testing.oracle import NOTHING, STAGES, Disagreement, Excuses, Stage, TvmFailure, assert_close, excuses
 from minicc.testing.oracle import reference
+from minicc.testing.shrink import shrink
 from minicc.testing.worker import MINICC, Finding, general, origin, shared_worker
 from minicc.types import DType, TensorType, bfloat16
 
@@ -98,9 +98,8 @@ def failure(graph: Graph, inputs: Inputs, stages: Sequence[str], runs: Mapping[s
     """
     for stage in stages:
         if stage not in runs:
-            raise ConfigError(
-                f"stage {stage}", f"expected one of {', '.join(runs)}, got {stage!r}", hint="for example numpy,llvm"
-            )
+            problem = f"expected one of {', '.join(runs)}, got {stage!r}"
+            raise ConfigError(f"stage {stage}", problem, hint="for example numpy,llvm")
     stage = "reference"
     try:
         known = reference(graph, inputs)
@@ -143,11 +142,9 @@ def _of_finding(finding: Finding) -> str:
     first = finding.detail.partition("\n")[0]
     if finding.kind == "crash":
         return f"crash {first}"
-    if (
-        not finding.origin or ".bridge." in finding.origin
-    ):  # TVM's errors all come from one function of ours: their text tells them apart
-        return f"{finding.kind} {general(first)}"
-    return f"{finding.kind} {finding.origin}"
+    # TVM's errors all come from one function of ours: their text tells them apart
+    is_ours = finding.origin and ".bridge." not in finding.origin
+    return f"{finding.kind} {finding.origin if is_ours else general(first)}"
 
 
 def fails_like(graph: Graph, inputs: Inputs, stages: Sequence[str], runs: Mapping[str, Stage] = STAGES) -> Fails:
@@ -217,30 +214,19 @@ def reduce(
     if not fails(*start):
         problem = "expected a graph that fails, got one that does not"
         raise ConfigError(f"reduce({graph.name})", problem, hint="fails(graph, inputs) must be true at the start")
+    tried = {start.key}
+
+    def accept(case: _Case, best: _Case) -> _Case | None:
+        return case if _is_next(case, best, tried) and fails(*case) else None
+
     try:
-        for found in _smaller_and_smaller(start, fails):
+        for found in shrink(start, CHANGES, accept):
             if str(found) != str(best):
                 report(str(found))
             best = found
     except KeyboardInterrupt:
         report(f"stopped at {best}")
     return best.graph, best.inputs
-
-
-def _smaller_and_smaller(best: _Case, fails: Fails) -> Iterator[_Case]:
-    """Ever smaller cases that fail, until no change gives another one."""
-    tried = {best.key}
-    while True:
-        before = best
-        for change in CHANGES:
-            found: _Case | None = best
-            while found is not None:
-                found = next((case for case in change(best) if _is_next(case, best, tried) and fails(*case)), None)
-                if found is not None:
-                    best = found
-                    yield best
-        if best is before:
-            return
 
 
 def _is_next(case: _Case, best: _Case, tried: set[Any]) -> bool:
@@ -270,31 +256,23 @@ def _rebuilt(
         return
     if any(n.inferred is None or not n.inferred.is_bound for n in done.values()):
         return
-    made = Graph(
-        graph.name, (), tuple(done[graph.outputs[k]] for k in kept), tuple(graph.output_names[k] for k in kept)
-    )
-    yield _used(
-        made.located({done[n]: span for n, span in graph.spans.items() if n in done}), {**case.inputs, **arrays}
-    )
+    results, names = [done[graph.outputs[k]] for k in kept], [graph.output_names[k] for k in kept]
+    made = Graph(graph.name, (), tuple(results), tuple(names))
+    spans = {done[n]: span for n, span in graph.spans.items() if n in done}
+    yield _used(made.located(spans), {**case.inputs, **arrays})
 
 
 def _used(graph: Graph, arrays: Inputs) -> _Case:
     """The graph with the inputs that it reads, in the order of the arrays."""
     found = {n.op.label: n for n in graph.nodes if isinstance(n.op, Input)}
-    names = [name for name in arrays if name in found]
-    return _Case(
-        Graph(graph.name, tuple(found[name] for name in names), graph.outputs, graph.output_names, graph.spans),
-        {name: arrays[name] for name in names},
-    )
+    read = {name: array for name, array in arrays.items() if name in found}
+    inputs = tuple(found[name] for name in read)
+    return _Case(Graph(graph.name, inputs, graph.outputs, graph.output_names, graph.spans), read)
 
 
 def _fresh(case: _Case) -> Iterator[str]:
     """Names that no input has."""
-    number = 0
-    while True:
-        if (name := f"v{number}") not in case.inputs:
-            yield name
-        number += 1
+    yield from (name for number in itertools.count() if (name := f"v{number}") not in case.inputs)
 
 
 # ---- the changes: each gives candidates, the boldest first --------------------------------------
@@ -331,15 +309,18 @@ def cut_before(case: _Case) -> Iterator[_Case]:
     while nodes:
         for first in range(0, len(nodes), size):
             chunk = [n for n in nodes[first : first + size] if n not in case.graph.outputs]
-            names = dict(zip(chunk, _fresh(case), strict=False))
-            yield from _rebuilt(
-                case, {n: input(name, n.type) for n, name in names.items()}, {names[n]: values[n] for n in chunk}
-            )
+            yield from _as_inputs(case, {n: values[n] for n in chunk})
             if size == 1 and chunk:
                 yield from _rebuilt(case, {n: constant(values[n]) for n in chunk}, {})
         if size == 1:
             return
         size //= 2
+
+
+def _as_inputs(case: _Case, values: Mapping[Node, Array]) -> Iterator[_Case]:
+    """New inputs, of these values, in place of nodes."""
+    named = list(zip(values, _fresh(case), strict=False))
+    yield from _rebuilt(case, {n: input(name, n.type) for n, name in named}, {name: values[n] for n, name in named})
 
 
 def _values(case: _Case) -> dict[Node, Array]:
@@ -359,10 +340,7 @@ def constants_as_inputs(case: _Case) -> Iterator[_Case]:
     """Inputs that hold what constants held: all of them, or one."""
     held = {n: n.op.data.array for n in case.graph.nodes if isinstance(n.op, Constant)}
     for chosen in [list(held), *([n] for n in held)]:
-        names = dict(zip(chosen, _fresh(case), strict=False))
-        yield from _rebuilt(
-            case, {n: input(name, n.type) for n, name in names.items()}, {names[n]: held[n] for n in chosen}
-        )
+        yield from _as_inputs(case, {n: held[n] for n in chosen})
 
 
 def shorter_axes(case: _Case) -> Iterator[_Case]:
@@ -461,11 +439,8 @@ def pytest_source(graph: Graph, inputs: Inputs, stages: Sequence[str], arrays: s
     head = [f'{TITLE}{", ".join(stages)}."""', ""]
     if arrays:
         head += ["from pathlib import Path", ""]
-        typed = ", ".join(
-            f'{name!r}: DType.of("bfloat16")'
-            for name, array in arrays_of(graph, inputs).items()
-            if DType.of(array.dtype) is bfloat16
-        )
+        narrow = [name for name, a in arrays_of(graph, inputs).items() if DType.of(a.dtype) is bfloat16]
+        typed = ", ".join(f'{name!r}: DType.of("bfloat16")' for name in narrow)
         body = [f"ARRAYS = read_arrays(Path(__file__).with_name({arrays!r}), {{{typed}}})",
                 f"CONSTANTS = {{digest: ARRAYS[digest] for digest in {sorted(constants)!r}}}",
                 f"INPUTS = {{name: ARRAYS[name] for name in {list(inputs)!r}}}"]  # fmt: skip
@@ -490,9 +465,8 @@ def read_case(text: str, path: Path) -> tuple[Graph, dict[str, Array]]:
     Raises GraphError where the text is no graph, RunError where the file holds no arrays.
     """
     held = {digest: DType.of(name) for name, digest in re.findall(r"Constant\[(\w+)\[[^\]]*\] @(\w+)\]", text)}
-    graph = parse(
-        text, {name: array for name, array in read_arrays(path, held).items() if name in held and path.suffix != ".npy"}
-    )
+    constants = {name: a for name, a in read_arrays(path, held).items() if name in held and path.suffix != ".npy"}
+    graph = parse(text, constants)
     arrays = read_arrays(path, {name: n.dtype for name, n in zip(graph.input_names, graph.inputs, strict=True)})
     return graph, {name: array for name, array in arrays.items() if name not in held}
 

@@ -35,6 +35,7 @@ from minicc.schedule.step import Illegal
 from minicc.schedule.tidy import tidy
 from minicc.testing.oracle import assert_close
 from minicc.testing.progress import Running, interrupted, run
+from minicc.testing.shrink import shrink
 from minicc.testing.workloads import EXTENTS, WORKLOADS, Array, Workload
 
 MOST_STEPS = 12
@@ -100,9 +101,8 @@ def _compare(program: Program, workload: str, extents: Extents, stage: str = "py
         run(*inputs, *outputs)
         for buffer, got, want in zip(program.outputs, outputs, wanted, strict=True):
             if not np.array_equal(got, want):
-                assert_close(
-                    got, want, buffer.dtype, terms, call=f"check({workload!r}, {extents}, {stage!r})", label=buffer.name
-                )
+                call = f"check({workload!r}, {extents}, {stage!r})"
+                assert_close(got, want, buffer.dtype, terms, call=call, label=buffer.name)
 
 
 def _moves(program: Program, workload: str, extents: Extents) -> None:
@@ -213,16 +213,14 @@ def _shrunk(
     if found is None:  # it depends on what ran before
         return ScheduleFailure(workload, extents, seed, Trace(tuple(steps)), f"only once: {_text(error)}")
     where = [found.stage]
-    smaller: _Attempt | None = found
-    while smaller:
-        found = smaller
-        smaller = next((a for fewer in _fewer(found.steps) if (a := tried(fewer, where))), None)
-    smaller = next((a for other in _others(workload, extents, found.steps) if (a := tried(other, where))), found)
-    return ScheduleFailure(workload, extents, seed, Trace(smaller.steps), smaller.problem, smaller.stage)
+    changes = (_fewer, partial(_others, start(workload, extents).program))
+    *_, found = found, *shrink(found, changes, lambda steps, best: tried(steps, where))
+    return ScheduleFailure(workload, extents, seed, Trace(found.steps), found.problem, found.stage)
 
 
-def _fewer(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
-    """`steps` without some, most of them first."""
+def _fewer(attempt: _Attempt) -> Iterator[Sequence[Step]]:
+    """The steps without some, most of them first."""
+    steps = attempt.steps
     size = len(steps)
     while size:
         for first in range(0, len(steps), size):
@@ -230,11 +228,10 @@ def _fewer(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
         size //= 2
 
 
-def _others(workload: str, extents: Extents, steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
-    """Fewer steps of the kinds of `steps` on other loops: a fault that needs many steps may show after one."""
-    if len(steps) > 1:
-        program = start(workload, extents).program
-        for kind in dict.fromkeys(type(step) for step in reversed(steps)):
+def _others(program: Program, attempt: _Attempt) -> Iterator[Sequence[Step]]:
+    """One step, of the kinds of several, on other loops: a fault that needs many steps may show after one."""
+    if len(attempt.steps) > 1:
+        for kind in dict.fromkeys(type(step) for step in reversed(attempt.steps)):
             yield from ([step] for step in kind.candidates(program))
 
 
