@@ -44,7 +44,6 @@ from minicc.loop.remove_unread import remove_unread
 from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.verify import verify
 from minicc.loop.widen_floats import widen_floats
-from minicc.ops import Reshape
 from minicc.recipes import default
 from minicc.runtime import memory
 from minicc.runtime.assemble import KernelCall, Values, assemble
@@ -334,7 +333,7 @@ class _Values:
         self.graph = graph
         self.same: dict[Node, Node] = {}
         for n in graph.nodes:
-            self.same[n] = self.same[n.inputs[0]] if isinstance(n.op, Reshape) else n
+            self.same[n] = self.same[n.inputs[0]] if n.op.view else n
 
     def id(self, n: Node) -> Hashable:
         return self.same[n]

@@ -20,7 +20,6 @@ from typing import Any
 
 import networkx as nx
 
-from minicc import ops
 from minicc.bridge.groups import Group, Grouping, operators, tvm_groups
 from minicc.compile import GRAPH_PASSES
 from minicc.explain.fusion_rules import Edge
@@ -159,7 +158,7 @@ def compare_fusion(graph: Graph) -> Comparison:
 
 def is_view(kernel: Kernel) -> bool:
     """Whether it is a Reshape alone, which is no kernel: it gives the memory of its input another shape."""
-    return isinstance(kernel.output.op, ops.Reshape) and len(kernel.members) == 1
+    return kernel.output.op.view and len(kernel.members) == 1
 
 
 def _counted(count: int, what: str) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from minicc import ops
 from minicc.bridge.groups import MAX_DEPTH, Group, Grouping, Pattern, Step
 from minicc.graph.fuse import MOST_INPUTS, MOST_NODES, Partition, may_read
 from minicc.graph.fuse import Group as Kernel
@@ -121,7 +120,7 @@ def _stands_alone(e: Edge) -> str | None:
 
 def _reshape_leaves(e: Edge) -> str | None:
     for n in (e.consumer, e.producer):
-        if isinstance(n.op, ops.Reshape) and len(e.kernels.of[n].members) == 1:
+        if n.op.view and len(e.kernels.of[n].members) == 1:
             return "a Reshape at the edge of a kernel moves nothing, and leaves it"
     return None
 
@@ -180,7 +179,7 @@ def _read_elsewhere(e: Edge) -> str | None:
 def _would_repeat(e: Edge) -> str | None:
     if may_read(e.consumer, e.producer, e.after):
         return None
-    if isinstance(e.consumer.op, ops.Reshape) and e.consumer is e.after.output:
+    if e.consumer.op.view and e.consumer is e.after.output:
         return "a Reshape at the end of a kernel takes nothing in"
     if e.after.heart is not None and e.consumer not in e.after.before and e.producer.op.kind > Kind.BROADCAST:
         return (

@@ -50,7 +50,6 @@ from minicc.types import TensorType
 MOST_NODES = 32  # of one kernel: more makes code that is slow to compile and short of registers
 MOST_INPUTS = 12
 LONGEST_LABEL = 60
-_GATHERING = (ops.Concat, ops.Pad)  # their result is larger than each input, and yet repeats no element
 _ONE_WORD = re.compile("MatMul|NaN|ND")  # in CamelCase, yet no two words
 
 
@@ -163,7 +162,7 @@ class Partition:
         """A Reshape whose input is not of its kernel becomes a group of its own."""
         for n in self.nodes:
             group = self.of[n]
-            if isinstance(n.op, ops.Reshape) and len(group.members) > 1 and n.inputs[0] not in group.members:
+            if n.op.view and len(group.members) > 1 and n.inputs[0] not in group.members:
                 group.members.discard(n)
                 self.of[n] = Group({n}, n, None, set())
 
@@ -176,12 +175,12 @@ def may_read(reader: Node, n: Node, into: Group) -> bool:
     kind = reader.op.kind
     if reader is into.heart:
         return kind is Kind.REDUCTION
-    if kind > Kind.INJECTIVE or (isinstance(reader.op, ops.Reshape) and reader is into.output):
+    if kind > Kind.INJECTIVE or (reader.op.view and reader is into.output):
         return False
-    repeats = reader.type.size > n.type.size and not isinstance(reader.op, _GATHERING)
+    repeats = reader.type.size > n.type.size and not reader.op.gathering
     if into.heart is not None and reader not in into.before:
         return n.op.kind <= Kind.BROADCAST and not repeats
-    return not repeats or isinstance(n.op, (ops.Reshape, ops.Transpose))
+    return not repeats or n.op.view or isinstance(n.op, ops.Transpose)
 
 
 def _outside(members: set[Node], most: int) -> set[Node]:
@@ -216,7 +215,7 @@ def _as_kernels(graph: Graph, groups: Partition) -> Graph:
 def _kernel(group: Group, made: dict[Node, Node]) -> Node:
     """The node that computes `group`: a Kernel on what it reads, or the Reshape itself."""
     output = group.output
-    if len(group.members) == 1 and isinstance(output.op, ops.Reshape):
+    if len(group.members) == 1 and output.op.view:
         return make(output.op, [made[i] for i in output.inputs])
     order = group.nodes
     parameters: dict[Node, Node] = {}

@@ -106,7 +106,9 @@ class Operator(Interned):
     commutative: ClassVar[bool] = False  # the order of its two inputs does not matter, to the bit
     contraction: ClassVar[bool] = False  # a sum of products with weights, its second input, in which it is linear
     gathering: ClassVar[bool] = False  # its result is larger than each input, and yet repeats no element
-    view: ClassVar[bool] = False  # its result has the elements of its input in the same order
+    view: ClassVar[bool] = (
+        False  # its result is its input, read in another shape: of a kernel of its own nothing is computed
+    )
     accepts: ClassVar[Kinds] = ANY  # the kinds of dtypes of its data
     tvm_name: ClassVar[str] = ""  # of the TVM operator that means the same, such as nn.relu, if there is one
 

@@ -85,6 +85,7 @@ class Concat(Operator):
     """The inputs one after the other along `axis`."""
 
     kind: ClassVar[Kind] = Kind.INJECTIVE
+    gathering = True
 
     axis: int
 

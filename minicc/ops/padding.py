@@ -38,6 +38,7 @@ class Pad(Operator):
     """
 
     kind: ClassVar[Kind] = Kind.INJECTIVE
+    gathering = True
     operands: ClassVar[tuple[str, ...]] = ("pads", "value", "axes")
     onnx_fields: ClassVar[dict[str, str]] = {"constant_value": "value"}
 

@@ -91,6 +91,7 @@ class Reshape(Operator):
     """The elements in row-major order; 0 copies a dimension unless `allow_zero`, -1 is what remains."""
 
     kind: ClassVar[Kind] = Kind.INJECTIVE
+    view = True
     operands: ClassVar[tuple[str, ...]] = ("shape",)
     onnx_fields: ClassVar[dict[str, str]] = {"allowzero": "allow_zero"}
 
