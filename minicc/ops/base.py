@@ -254,9 +254,6 @@ def axis_of(call: Operator, axis: int, type: TensorType, rank: int | None = None
     rank = type.rank if rank is None else rank
     extent = max(rank, 1)  # a scalar is taken as a vector of one
     if not -extent <= axis < extent:
-        raise call.error(
-            f"axis must be in [{-extent}, {extent - 1}], got {axis}",
-            type,
-            hint="axes count from 0, or back from -1, the last one",
-        )
+        problem = f"axis must be in [{-extent}, {extent - 1}], got {axis}"
+        raise call.error(problem, type, hint="axes count from 0, or back from -1, the last one")
     return axis % rank if rank else 0

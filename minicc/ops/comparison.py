@@ -10,11 +10,10 @@ array([ True, False])
 
 from __future__ import annotations
 
-from typing import Any
 
 import numpy as np
 
-from minicc.ops.base import ANY, BOOLEAN, FLOAT, NUMERIC, Array, Draw, Example, Kind, operator
+from minicc.ops.base import ANY, BOOLEAN, FLOAT, NUMERIC, Draw, Example, Kind, operator
 from minicc.ops.elementwise import BinaryOperator, Elementwise
 from minicc.tensor.expr import Expr, call
 from minicc.types import DType, TensorType, boolean
@@ -35,7 +34,7 @@ class Equal(Relation):
 
     accepts = ANY
     commutative = True
-    reference, scalar_name, tvm_name = np.equal, "eq", "equal"
+    scalar_name, tvm_name = "eq", "equal"
     tvm_accepts = NUMERIC  # TVM makes a comparison of floats of one of booleans, which LLVM refuses
 
 
@@ -43,28 +42,28 @@ class Equal(Relation):
 class Greater(Relation):
     """a > b."""
 
-    reference, scalar_name, tvm_name = np.greater, "gt", "greater"
+    scalar_name, tvm_name = "gt", "greater"
 
 
 @operator
 class GreaterOrEqual(Relation):
     """a >= b."""
 
-    reference, scalar_name, tvm_name = np.greater_equal, "ge", "greater_equal"
+    scalar_name, tvm_name = "ge", "greater_equal"
 
 
 @operator
 class Less(Relation):
     """a < b."""
 
-    reference, scalar_name, tvm_name = np.less, "lt", "less"
+    scalar_name, tvm_name = "lt", "less"
 
 
 @operator
 class LessOrEqual(Relation):
     """a <= b."""
 
-    reference, scalar_name, tvm_name = np.less_equal, "le", "less_equal"
+    scalar_name, tvm_name = "le", "less_equal"
 
 
 @operator
@@ -73,7 +72,7 @@ class And(BinaryOperator):
 
     accepts = BOOLEAN
     commutative = True
-    reference, scalar_name, tvm_name = np.logical_and, "bitand", "logical_and"
+    scalar_name, tvm_name = "bitand", "logical_and"
 
 
 @operator
@@ -82,7 +81,7 @@ class Or(BinaryOperator):
 
     accepts = BOOLEAN
     commutative = True
-    reference, scalar_name, tvm_name = np.logical_or, "bitor", "logical_or"
+    scalar_name, tvm_name = "bitor", "logical_or"
 
 
 @operator
@@ -91,7 +90,7 @@ class Xor(BinaryOperator):
 
     accepts = BOOLEAN
     commutative = True
-    reference, scalar_name, tvm_name = np.logical_xor, "ne", "logical_xor"
+    scalar_name, tvm_name = "ne", "logical_xor"
 
 
 @operator
@@ -99,7 +98,7 @@ class Not(Elementwise):
     """The contrary."""
 
     accepts = BOOLEAN
-    reference, scalar_name, tvm_name = np.logical_not, "not", "logical_not"
+    scalar_name, tvm_name = "not", "logical_not"
 
 
 @operator
@@ -130,9 +129,6 @@ class IsInf(Elementwise):
     def result_dtype(self, *dtypes: DType) -> DType:
         return boolean
 
-    def reference(self, x: Array) -> Any:
-        return (np.isneginf(x) & self.detect_negative) | (np.isposinf(x) & self.detect_positive)
-
     def scalar(self, x: Expr) -> Expr:
         match self.detect_negative, self.detect_positive:
             case True, True:
@@ -161,9 +157,6 @@ class Where(Elementwise):
         if condition.dtype is not boolean or a.dtype is not b.dtype:
             problem = f"expected a bool and two of one dtype, got {condition.dtype}, {a.dtype} and {b.dtype}"
             raise self.error(problem, *types, hint="insert a Cast")
-
-    def reference(self, condition: Array, a: Array, b: Array) -> Any:
-        return np.where(condition, a, b)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

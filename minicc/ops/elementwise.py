@@ -1,8 +1,8 @@
 """Operators whose element at a point is one expression of the inputs' elements there.
 
 In: tensors that broadcast as in NumPy. Out: a tensor of the broadcast shape. A subclass of
-`Elementwise` gives `reference`, on arrays, and `scalar`, on expressions; the rest follows, its form
-in TVM included. Here: the base classes, and the functions of one input that need no attributes.
+`Elementwise` gives `scalar`, on expressions; the rest follows: its tensor expression, the reference on
+arrays, and its form in TVM. Here: the base classes, and the functions of one input without attributes.
 
 float16 and bfloat16 are computed in float32 and rounded once at the end.
 
@@ -21,9 +21,8 @@ import numpy as np
 from minicc import tensor as te
 from minicc.ops.base import ANY, FLOAT, INTEGER, NUMERIC, SIGNED, Array, Draw, Example, Kind, Kinds, Operator, dtype_of
 from minicc.ops.base import operator
-from minicc.ops.scalar import accumulator, by_tvm, widened
+from minicc.ops.scalar import accumulator, by_numpy, by_tvm, widened
 from minicc.tensor.expr import Const, Expr, binary, call, cast, const, select
-from minicc.tensor.intrinsics import INTRINSICS
 from minicc.tensor.operators import BUILDERS
 from minicc.types import DType, TensorType, broadcast
 
@@ -67,7 +66,7 @@ class Elementwise(Widening):
 
     def reference(self, *arrays: Any, **_: Any) -> Any:
         """The result on arrays, where no 16-bit float occurs; cast to the result's dtype afterwards."""
-        raise NotImplementedError(self.name)
+        return by_numpy(self.scalar, arrays)
 
     def scalar(self, *operands: Any, **_: Any) -> Expr:
         """The result on expressions; cast to the result's dtype afterwards."""
@@ -153,9 +152,6 @@ class IntrinsicOperator(Elementwise):
     def __init_subclass__(cls) -> None:
         cls.tvm_name = cls.__name__.lower()
 
-    def reference(self, x: Array) -> Any:
-        return INTRINSICS[self.tvm_name].numpy(x)
-
     def scalar(self, x: Expr) -> Expr:
         return call(self.tvm_name, x)
 
@@ -178,7 +174,7 @@ class Neg(Elementwise):
     """-x; the least integer stays itself."""
 
     accepts = SIGNED
-    reference, scalar_name, tvm_name = np.negative, "neg", "negative"
+    scalar_name, tvm_name = "neg", "negative"
 
 
 @operator
@@ -208,9 +204,6 @@ class Reciprocal(Elementwise):
     """1 / x."""
 
     accepts = FLOAT
-
-    def reference(self, x: Array) -> Any:
-        return 1 / x
 
     def scalar(self, x: Expr) -> Expr:
         return 1.0 / x

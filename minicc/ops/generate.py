@@ -67,19 +67,15 @@ class Range(Operator):
     def infer(self) -> TensorType:
         start, limit, delta = self._numbers
         if not all(math.isfinite(n) for n in (start, limit, delta)) or delta == 0:
-            raise self.error(
-                f"expected finite numbers and a delta that is not 0, got {start}, {limit}, {delta}",
-                hint="start=0, limit=10, delta=1, for example",
-            )
+            problem = f"expected finite numbers and a delta that is not 0, got {start}, {limit}, {delta}"
+            raise self.error(problem, hint="start=0, limit=10, delta=1, for example")
         if isinstance(start, int) and isinstance(limit, int) and isinstance(delta, int):
             count = -((start - limit) // delta)
         else:
             steps = (limit - start) / delta
             if not math.isfinite(steps):
-                raise self.error(
-                    f"expected a number of elements that is finite, got {start} to {limit} in steps of {delta}",
-                    hint="give a larger delta",
-                )
+                problem = f"expected a number of elements that is finite, got {start} to {limit} in steps of {delta}"
+                raise self.error(problem, hint="give a larger delta")
             count = math.ceil(steps)
         return TensorType(self._dtype, (max(count, 0),))
 
@@ -129,16 +125,12 @@ class ConstantOfShape(Operator):
     def infer(self) -> TensorType:
         shape = ints(self.shape)
         if any(dim < 0 for dim in shape):
-            raise self.error(
-                f"dimensions must not be negative, got {shape}",
-                hint="give the number of elements along each axis, 0 or more",
-            )
+            problem = f"dimensions must not be negative, got {shape}"
+            raise self.error(problem, hint="give the number of elements along each axis, 0 or more")
         low, high = self.dtype.range
         if not self.dtype.is_float and not low <= number(self.value) <= high:
-            raise self.error(
-                f"expected a value from {low} to {high}, as {self.dtype} has it, got {self.value}",
-                hint=f"choose a value in that range, or a wider dtype than {self.dtype}",
-            )
+            problem = f"expected a value from {low} to {high}, as {self.dtype} has it, got {self.value}"
+            raise self.error(problem, hint=f"choose a value in that range, or a wider dtype than {self.dtype}")
         return TensorType(self.dtype, shape)
 
     def numpy(self) -> Array:

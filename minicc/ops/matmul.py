@@ -55,12 +55,8 @@ class MatMul(Widening):
             raise self.error("expected at least one axis each, got a scalar", a, b, hint="use Mul")
         inner = a.shape[-1], b.shape[-2] if b.rank > 1 else b.shape[0]
         if not same_dim(*inner):
-            raise self.error(
-                f"inner dimensions must be equal, got {inner[0]} and {inner[1]}",
-                a,
-                b,
-                hint="transpose one of them: the last axis of the left meets the last but one of the right",
-            )
+            hint = "transpose one of them: the last axis of the left meets the last but one of the right"
+            raise self.error(f"inner dimensions must be equal, got {inner[0]} and {inner[1]}", a, b, hint=hint)
         batch = broadcast(str(self), a.shape[:-2], b.shape[:-2])
         return TensorType(a.dtype, (*batch, *a.shape[-2:-1], *(b.shape[-1:] if b.rank > 1 else ())))
 

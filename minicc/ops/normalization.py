@@ -214,12 +214,8 @@ class RMSNormalization(Normalization):
     def check(self, x: TensorType, scale: TensorType) -> None:
         axis_of(self, self.axis, x)
         if broadcast(str(self), x.shape, scale.shape) != x.shape:
-            raise self.error(
-                f"scale must broadcast to {x.shape}, got {scale.shape}",
-                x,
-                scale,
-                hint="give one scale for each element of the normalized axes",
-            )
+            problem = f"scale must broadcast to {x.shape}, got {scale.shape}"
+            raise self.error(problem, x, scale, hint="give one scale for each element of the normalized axes")
 
     def reference(self, x: Array, scale: Array) -> Any:
         axes = _last_axes(self, self.axis, type_of(x))
@@ -320,13 +316,8 @@ class GroupNormalization(Normalization):
     def check(self, x: TensorType, scale: TensorType, bias: TensorType) -> None:
         self._channels(x, scale, bias)
         if self.num_groups < 1 or x.shape[1] % self.num_groups:
-            raise self.error(
-                f"num_groups must divide {x.shape[1]} channels, got {self.num_groups}",
-                x,
-                scale,
-                bias,
-                hint="choose a divisor of the channels",
-            )
+            problem = f"num_groups must divide {x.shape[1]} channels, got {self.num_groups}"
+            raise self.error(problem, x, scale, bias, hint="choose a divisor of the channels")
 
     def reference(self, x: Array, scale: Array, bias: Array) -> Any:
         batch, channels, *space = x.shape

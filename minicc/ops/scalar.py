@@ -1,8 +1,7 @@
-"""From the scalar definition of an operator to its form in TVM: the same expression, in TVM's words.
+"""From the scalar definition of an operator to its reference on arrays, and to its form in TVM.
 
-In: `R`, TVM's operators, a function of scalar expressions, and TVM's values for its operands. Out: a
-value, each node of the expression an operator of TVM on whole tensors. What the definition has in
-one dtype, the form has in it. Where TVM's operator is undefined, or not what ours is, the form avoids
+In: a function of scalar expressions, and arrays or values of TVM for its operands. Out: an array, or
+a value: each node of the expression is an operator of TVM, of `R`, on whole tensors. Where TVM's operator is undefined, or not what ours is, the form avoids
 the place: a NaN survives the comparison with a limit, and a shift stays below the width.
 
 >>> class Text(str):
@@ -21,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from minicc.ops.base import dtype_of, like
+from minicc.ops.base import Array, dtype_of, like
+from minicc.tensor.evaluate import evaluate_expr
 from minicc.tensor.expr import Binary, Call, Const, Convert, Expr, Select, Unary, Var, cast, children, walk
 from minicc.types import DType, boolean, float32
 
@@ -48,6 +48,12 @@ def widened(value: Any) -> Any:
     if wide is dtype:
         return value
     return cast(value, wide) if isinstance(value, Expr) else value.astype(wide.numpy)
+
+
+def by_numpy(definition: Callable[..., Expr], arrays: Sequence[Any]) -> Array:
+    """`definition` of arrays, by NumPy."""
+    operands = [Var(f"x{k}", dtype_of(array)) for k, array in enumerate(arrays)]
+    return evaluate_expr(definition(*operands), dict(zip(operands, arrays, strict=True)))
 
 
 def by_tvm(R: Any, definition: Callable[..., Expr], values: Sequence[Any]) -> Any:
