@@ -281,9 +281,3 @@ class Clip(Elementwise):
     def draw(cls, draw: Draw) -> Example:
         x = draw.type(NUMERIC)
         return cls(), [x, TensorType(x.dtype, ()), TensorType(x.dtype, ())]
-
-
-__all__ = [
-    "Celu", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Relu", "Selu", "Shrink",
-    "Sigmoid", "Softplus", "Softsign", "ThresholdedRelu",
-]  # fmt: skip

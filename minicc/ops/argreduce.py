@@ -18,9 +18,9 @@ import numpy as np
 
 from minicc import tensor as te
 from minicc.ir.node import node
-from minicc.ops.base import Array, Draw, Example, Operator, axis_of, operator, type_of
-from minicc.ops.elementwise import NUMERIC, widened
+from minicc.ops.base import NUMERIC, Array, Draw, Example, Operator, axis_of, operator, type_of
 from minicc.ops.reduction import reduce, reduced
+from minicc.ops.scalar import widened
 from minicc.tensor.expr import Expr, select
 from minicc.types import TensorType, int64
 
@@ -98,6 +98,3 @@ class ArgMin(ArgReduce):
     """The position of the least element."""
 
     combine: ClassVar[str] = "min"
-
-
-__all__ = ["ArgMax", "ArgMin", "ArgReduce"]

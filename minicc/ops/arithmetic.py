@@ -179,8 +179,3 @@ class BitShift(BinaryOperator):
             return select(inside, binary("shl", a, b), 0)
         emptied = select(a < 0, -1, const(0, a.dtype)) if signed else const(0, a.dtype)
         return select(inside, binary("shr", a, b), emptied)
-
-
-__all__ = [
-    "Add", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Max", "Min", "Mod", "Mul", "Pow", "Sub",
-]  # fmt: skip

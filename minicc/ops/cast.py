@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from minicc.ops.base import Array, Draw, Example, Kind, Operator, dtype_of, operator
-from minicc.ops.elementwise import ANY, Elementwise
+from minicc.ops.base import ANY, Array, Draw, Example, Kind, Operator, dtype_of, operator
+from minicc.ops.elementwise import Elementwise
 from minicc.tensor.expr import Expr, cast
 from minicc.types import DType, TensorType, boolean
 
@@ -69,6 +69,3 @@ class CastLike(Operator):
     def draw(cls, draw: Draw) -> Example:
         like = draw.type(ANY)
         return cls(), [_values(draw, draw.type(ANY), like.dtype), like]
-
-
-__all__ = ["Cast", "CastLike", "convert"]

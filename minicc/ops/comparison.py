@@ -163,9 +163,3 @@ class Where(Elementwise):
         a = draw.type(ANY)
         shapes = [draw.broadcastable(a.shape) for _ in range(2)]
         return cls(), [TensorType(boolean, shapes[0]), a, TensorType(a.dtype, shapes[1])]
-
-
-__all__ = [
-    "And", "Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "Not", "Or", "Relation",
-    "Where", "Xor",
-]  # fmt: skip

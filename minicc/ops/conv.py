@@ -20,8 +20,8 @@ import numpy as np
 
 from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, Kind, operator, same_dim, type_of
-from minicc.ops.elementwise import accumulator
 from minicc.ops.padding import Pad, padded_with
+from minicc.ops.scalar import accumulator
 from minicc.ops.window import AUTO_PADS, LETTERS, LONGEST, Sliding, Window, Windowed, longest, views
 from minicc.tensor.expr import Expr, all_of, cast, const, select
 from minicc.types import DType, TensorType

@@ -18,8 +18,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import tensor as te
-from minicc.ops.base import Array, Draw, Example, Operand, axis_of, number, operator, type_of
-from minicc.ops.elementwise import NUMERIC, Widening, widened
+from minicc.ops.base import NUMERIC, Array, Draw, Example, Operand, axis_of, number, operator, type_of
+from minicc.ops.elementwise import Widening
+from minicc.ops.scalar import widened
 from minicc.tensor.expr import Expr, cast, const, select
 from minicc.types import TensorType
 
@@ -96,6 +97,3 @@ class CumSum(Widening):
     def draw(cls, draw: Draw) -> Example:
         x: Any = TensorType(draw.dtype(NUMERIC), draw.shape((1, 4)))
         return cls(draw.integer(-x.rank, x.rank - 1), draw.boolean(), draw.boolean()), [x]
-
-
-__all__ = ["CumSum"]

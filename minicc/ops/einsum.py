@@ -19,9 +19,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import tensor as te
-from minicc.ops.base import Array, Draw, Example, Kind, like, operator, same_dim, type_of
-from minicc.ops.elementwise import NUMERIC, Widening, at, widened
+from minicc.ops.base import NUMERIC, Array, Draw, Example, Kind, like, operator, same_dim, type_of
+from minicc.ops.elementwise import Widening, at
 from minicc.ops.matmul import rounded
+from minicc.ops.scalar import widened
 from minicc.tensor.expr import Expr
 from minicc.types import TensorType, broadcast
 
@@ -181,6 +182,3 @@ _EXAMPLES = (
     "i,ij,j", "ij,ij->i", "bi,bj,bk->ijk", "...,...", "ij->", "abi,abj->abij", "ik,k...->i...",
     "i,i->i", "Ai,ia", "i j , j -> i", ",i->i", "...i,...i->...", "iij->j",
 )  # fmt: skip
-
-
-__all__ = ["Einsum"]

@@ -21,7 +21,7 @@ import numpy as np
 from minicc import tensor as te
 from minicc.ops.base import ANY, FLOAT, INTEGER, NUMERIC, SIGNED, Array, Draw, Example, Kind, Kinds, Operator, dtype_of
 from minicc.ops.base import operator
-from minicc.ops.scalar import accumulator, by_numpy, by_tvm, widened
+from minicc.ops.scalar import by_numpy, by_tvm, widened
 from minicc.tensor.expr import Const, Expr, binary, call, cast, const, select
 from minicc.tensor.operators import BUILDERS
 from minicc.types import DType, TensorType, broadcast
@@ -313,11 +313,3 @@ class BitwiseNot(Elementwise):
 
     def scalar(self, x: Expr) -> Expr:
         return binary("bitxor", x, const(-1, x.dtype))
-
-
-__all__ = [
-    "ANY", "INTEGER", "NUMERIC", "SIGNED", "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BinaryOperator",
-    "BitwiseNot", "Ceil", "Cos", "Cosh", "Elementwise", "Erf", "Exp", "Floor", "Identity", "IntrinsicOperator", "Log",
-    "Neg", "Reciprocal", "Round", "Sign", "Sin", "Sinh", "Sqrt", "Tan", "Tanh", "Widening", "accumulator", "at",
-    "widened",
-]  # fmt: skip

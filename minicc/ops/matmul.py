@@ -16,10 +16,11 @@ import numpy as np
 
 from minicc import tensor as te
 from minicc.ops.arithmetic import Add, Mul
-from minicc.ops.base import Array, Draw, Example, Kind, Operator, dtype_of, like, operator, same_dim
+from minicc.ops.base import NUMERIC, Array, Draw, Example, Kind, Operator, dtype_of, like, operator, same_dim
 from minicc.ops.cast import Cast
-from minicc.ops.elementwise import NUMERIC, Widening, accumulator, at, widened
+from minicc.ops.elementwise import Widening, at
 from minicc.ops.movement import Transpose
+from minicc.ops.scalar import accumulator, widened
 from minicc.tensor.expr import Expr, cast
 from minicc.types import DType, TensorType, broadcast
 
@@ -161,6 +162,3 @@ class Gemm(Operator):
         if draw.boolean():
             shapes.append(draw.broadcastable((rows, columns)))
         return op, [TensorType(dtype, shape) for shape in shapes]
-
-
-__all__ = ["Gemm", "MatMul", "rounded"]

@@ -19,8 +19,9 @@ import numpy as np
 
 from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, axis_of, like, operator, same_dim, type_of
-from minicc.ops.elementwise import Widening, accumulator, at, widened
+from minicc.ops.elementwise import Widening, at
 from minicc.ops.reduction import Place, ReduceL1, ReduceL2, ReduceMean, reduce
+from minicc.ops.scalar import accumulator, widened
 from minicc.tensor.expr import Expr, call, cast, const, select
 from minicc.types import TensorType, broadcast, float64
 
@@ -507,9 +508,3 @@ class LRN(Normalization):
         return cls(draw.integer(1, 5), draw.number(0.0, 0.1), draw.number(0.25, 1.0), draw.number(0.5, 2.5)), [
             _draw_images(draw)
         ]
-
-
-__all__ = [
-    "LRN", "BatchNormalization", "GroupNormalization", "InstanceNormalization", "LayerNormalization", "LpNormalization",
-    "MeanVarianceNormalization", "Normalization", "RMSNormalization",
-]  # fmt: skip

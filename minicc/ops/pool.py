@@ -20,9 +20,9 @@ import numpy as np
 from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, like, operator, type_of
 from minicc.ops.conv import draw_sliding, tvm_attributes, rounded
-from minicc.ops.elementwise import accumulator
 from minicc.ops.generate import filled
 from minicc.ops.reduction import ReduceMax, ReduceMean
+from minicc.ops.scalar import accumulator
 from minicc.ops.window import LETTERS, Sliding, Window, Windowed, longest, views
 from minicc.tensor.expr import Expr, all_of, call, cast, const, select
 from minicc.types import TensorType, float64, int64

@@ -22,8 +22,9 @@ import numpy as np
 
 from minicc import tensor as te
 from minicc.ir.node import node
-from minicc.ops.base import Array, Draw, Example, Kind, Operand, axis_of, dtype_of, like, operator, type_of
-from minicc.ops.elementwise import NUMERIC, Abs, Widening, accumulator, widened
+from minicc.ops.base import NUMERIC, Array, Draw, Example, Kind, Operand, axis_of, dtype_of, like, operator, type_of
+from minicc.ops.elementwise import Abs, Widening
+from minicc.ops.scalar import accumulator, widened
 from minicc.tensor.expr import Expr, binary, call, cast, const, select
 from minicc.types import TensorType, boolean, float64, int64, uint8
 
@@ -341,9 +342,3 @@ class ReduceLogSumExp(Reduction):
         shift = R.where(R.isinf(greatest), like(x, 0), greatest)
         total = ReduceSum(axes, noop_with_empty_axes=True)(R.exp(x - shift))
         return R.reshape(R.log(total) + shift, reduced(x.shape, axes, self.keepdims))
-
-
-__all__ = [
-    "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
-    "ReduceSum", "ReduceSumSquare", "Reduction", "reduce", "reduced",
-]  # fmt: skip

@@ -35,10 +35,11 @@ from minicc.ops.arithmetic import Mul
 from minicc.ops.base import Array, Draw, Example, Kind, Operand, Operator, dtype_of, ints, operator, type_of
 from minicc.ops.cast import Cast
 from minicc.ops.comparison import Where
-from minicc.ops.elementwise import Round, accumulator
+from minicc.ops.elementwise import Round
 from minicc.ops.indexing import Gather
 from minicc.ops.movement import Slice
 from minicc.ops.reduction import ReduceSum
+from minicc.ops.scalar import accumulator
 from minicc.ops.shape import axes_of
 from minicc.types import DType, TensorType, float32, float64
 

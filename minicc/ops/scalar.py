@@ -108,6 +108,3 @@ def _int_pow(R: Any, x: Any, y: Any) -> Any:
         x, y = (x * x, R["right_shift"](y, one)) if bit else (x, y)
         result = R["where"](R["equal"](R["bitwise_and"](y, one), one), x, one) * result
     return result
-
-
-__all__ = ["accumulator", "by_tvm", "widened"]

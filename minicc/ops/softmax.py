@@ -19,8 +19,9 @@ from minicc import tensor as te
 from minicc.ir.node import node
 from minicc.ops.argreduce import ArgMax
 from minicc.ops.base import Array, Draw, Example, Kind, axis_of, operator, type_of
-from minicc.ops.elementwise import Widening, widened
+from minicc.ops.elementwise import Widening
 from minicc.ops.reduction import reduce
+from minicc.ops.scalar import widened
 from minicc.tensor.expr import Expr, call, cast, const, select
 from minicc.types import TensorType
 
@@ -137,6 +138,3 @@ class Hardmax(AlongAxis):
     def vectors(self, R: Any, x: Any, axis: int) -> Any:
         places = np.arange(x.shape[axis]).reshape([-1 if d == axis % x.type.rank else 1 for d in range(x.type.rank)])
         return R.equal(ArgMax(axis)(x), x.constant(places)).astype(x.dtype) if x.type.size else x
-
-
-__all__ = ["AlongAxis", "Hardmax", "LogSoftmax", "Softmax"]

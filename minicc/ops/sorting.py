@@ -21,9 +21,9 @@ import numpy as np
 
 from minicc import tensor as te
 from minicc.ops.base import OPERAND, Array, Draw, Example, Kind, Operand, Operator, axis_of, number, operator, type_of
-from minicc.ops.elementwise import accumulator
 from minicc.ops.generate import filled
 from minicc.ops.indexing import GatherElements
+from minicc.ops.scalar import accumulator
 from minicc.tensor.expr import Expr, any_of, binary, call, cast, const, maximum, minimum, select, unary
 from minicc.types import TensorType, boolean, int8, int32, int64, uint64
 
@@ -217,6 +217,3 @@ class TopK(Operator):
         op, inputs = TopKIndices.draw(draw)
         assert isinstance(op, TopKIndices)
         return cls(op.k, op.axis, op.largest, op.sorted), inputs
-
-
-__all__ = ["TopK", "TopKIndices"]
