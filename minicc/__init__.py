@@ -18,6 +18,7 @@ if (
     del sys.path[0]  # `python -m` put the current folder there; what it runs is found by the path of this package
 
 from minicc import te as te
+from minicc.compile import GENERATORS, Generator
 from minicc.compile import build as build
 from minicc.compile import compile as compile
 from minicc.compile import lower as lower
@@ -27,5 +28,10 @@ from minicc.graph.ir import Graph as Graph
 from minicc.runtime.executable import Executable as Executable
 from minicc.runtime.function import Function as Function
 from minicc.target import Target as Target
+
+# by the kinds of targets, imported when first asked for
+GENERATORS["cuda"] = GENERATORS["emulated"] = Generator(
+    model="minicc.bridge.function:CudaModel", function="minicc.bridge.function:CudaFunction"
+)
 
 __all__ = ["Executable", "Function", "Graph", "MiniccError", "Target", "build", "compile", "load", "lower", "te"]

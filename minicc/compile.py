@@ -3,36 +3,38 @@
     file -> frontend -> graph -> graph passes -> kernels -> te -> loop program -> schedule
          -> loop passes -> LLVM -> machine code -> Executable
 
-A model goes through four rooms. In the graph room it says what to compute; `GRAPH_PASSES` bind
-it, simplify it and group its operators into kernels. Each distinct kernel then becomes tensor
-expressions, a naive loop program, a scheduled one, and LLVM. Every stage can be printed
-(`exe.stages`), verified and run.
+A model goes through four rooms. In the graph room it says what to compute: passes simplify it and group its operators
+into kernels. Each distinct kernel then becomes tensor expressions, a naive loop program, a scheduled one, and LLVM.
+`pipeline(target)` lists the passes; every stage can be printed (`exe.stages`), watched (`compile(..., observe=)`), verified
+and run. Kinds of targets that are no processor have code generators of their own, in GENERATORS.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
+from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 from minicc import frontend
 from minicc import tensor as te
-from minicc.bridge.function import DEVICES, CudaFunction
 from minicc.config import MOST_THREADS
-from minicc.errors import CodegenError, ConfigError, ScheduleError
+from minicc.errors import CodegenError, ConfigError, ScheduleError, TargetError, nearest
 from minicc.graph.bind import bind, runtime_operands
 from minicc.graph.eliminate_dead_code import eliminate_dead_code
 from minicc.graph.expand_composites import expand_composites
 from minicc.graph.fold_constants import fold_constants
 from minicc.graph.fuse import fuse
-from minicc.graph.ir import Constant, Graph, Kernel, Node
+from minicc.graph.ir import Constant, Graph, Kernel
 from minicc.graph.merge_common_subexpressions import merge_common_subexpressions
 from minicc.graph.pack_weights import pack_weights
 from minicc.graph.simplify_graph import simplify_graph
-from minicc.ir.node import replace
+from minicc.ir.node import replace as replace_node
+from minicc.ir.passes import Event, Observer, Pass, changed, run_passes, stage
 from minicc.loop.cost import operations, touched
 from minicc.loop.ir import ExternCall, walk
 from minicc.loop.lower import lower as lower_tensors
@@ -58,110 +60,200 @@ from minicc.target import Target
 from minicc.tensor.tensor import tensors_of
 from minicc.types import float32
 
-T = TypeVar("T")
-Progress = Callable[[str, int, int], None]  # what is being done, how many of how many
+LOOP_PASSES: tuple[Pass[Program], ...] = (
+    Pass("place init", place_init,
+         "a reduction is one statement while it is scheduled; now its initialisation gets a place", "every store is plain"),
+    Pass("widen floats", widen_floats,
+         "16-bit floats are a storage format", "arithmetic on them is done in float32"),
+    Pass("simplify loops", simplify_loops,
+         "guards and indices that the steps before have made provable", "nothing is checked that is known"),
+    Pass("place buffers", place_buffers,
+         "last: it looks at every index", "every buffer has its place, and code generation decides nothing"),
+)  # fmt: skip
 
-GRAPH_PASSES: tuple[tuple[str, Callable[[Graph, Target], Graph]], ...] = (
-    # composites first: what follows knows only operators that have kernels
-    ("expand composites", lambda g, t: expand_composites(g)),
-    # constants before simplification: its rules look for constant operands
-    ("fold constants", lambda g, t: fold_constants(g)),
-    # BatchNorm becomes Mul and Add, these move into weights, views cancel
-    ("simplify", lambda g, t: simplify_graph(g)),
-    # after simplification: rules make equal things that were written differently
-    ("merge common subexpressions", lambda g, t: merge_common_subexpressions(g)),
-    # after BatchNorm has moved into the weights, and before they are folded for the last time
-    ("pack weights", lambda g, t: pack_weights(g, t.lanes(float32))),
-    # the packing of weights, the scaling of weights: computed now, once
-    ("fold packed weights", lambda g, t: fold_constants(g)),
-    # the views that packing brought
-    ("simplify views", lambda g, t: simplify_graph(g)),
-    ("eliminate dead code", lambda g, t: eliminate_dead_code(g)),
-    # last: from here on a node is a kernel
-    ("fuse", lambda g, t: fuse(g)),
-)
 
-LOOP_PASSES: tuple[tuple[str, Callable[[Program], Program]], ...] = (
-    # a reduction is one statement while it is scheduled; now its initialisation gets a place
-    ("place init", place_init),
-    # 16-bit floats are a storage format: arithmetic on them is done in float32
-    ("widen floats", widen_floats),
-    # guards and indices that the steps before have made provable
-    ("simplify loops", simplify_loops),
-    # last: it looks at every index; code generation decides nothing
-    ("place buffers", place_buffers),
-)
+def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
+    """The passes over a bound graph, in order."""
+    return (
+        Pass("expand composites", expand_composites,
+             "first: what follows knows only operators that have kernels", "no composite is left"),
+        Pass("fold constants", fold_constants,
+             "before simplification: its rules look for constant operands", "what depends on constants alone is one"),
+        Pass("simplify", simplify_graph,
+             "BatchNorm becomes Mul and Add, these move into weights, views cancel", "no rule applies"),
+        Pass("merge common subexpressions", merge_common_subexpressions,
+             "after simplification: rules make equal things that were written differently", "equal values are one node"),
+        Pass("pack weights", partial(pack_weights, lanes=target.lanes(float32)),
+             "after BatchNorm has moved into the weights, and before they are folded for the last time",
+             "convolutions read their weights a vector at a time"),
+        Pass("fold packed weights", fold_constants,
+             "the packing of weights, the scaling of weights: computed now, once", "weights are constants again"),
+        Pass("simplify views", simplify_graph,
+             "the views that packing brought", "no rule applies"),
+        Pass("eliminate dead code", eliminate_dead_code,
+             "what the passes before no longer read", "every node is needed for an output"),
+        Pass("fuse", fuse,
+             "last: from here on a node is a kernel", "every operator is in a kernel, or is a constant or a Reshape"),
+    )  # fmt: skip
+
+
+class Pipeline(NamedTuple):
+    """The passes of a compilation: over the graph, then over the program of each kernel."""
+
+    graph: tuple[Pass[Graph], ...]
+    loop: tuple[Pass[Program], ...]
+
+
+LEFT_TO_OTHERS = ("pack weights", "fuse", "place buffers")  # generators for devices do these in ways of their own
+STAGES = ("load", "bind", "lower", "schedule", "emit and link")  # what is no pass
+
+
+def pipeline(
+    target: Target | str | Mapping[str, Any] = "native",
+    *,
+    without: Collection[str] = (),
+    replace: Mapping[str, Callable[[Any], Any]] | None = None,
+) -> Pipeline:
+    """The passes for a target, without those of some names, and with other functions for others.
+
+    Raises ConfigError when there is no pass of a name.
+    """
+    machine, instead = Target.of(target), dict(replace or {})
+    passes = graph_passes(machine)
+    for name in (*without, *instead):
+        check_stage(f"pipeline(..., {name!r})", name, [*(p.name for p in passes), *(p.name for p in LOOP_PASSES)])
+    left_out = {*without, *(() if machine.is_cpu else LEFT_TO_OTHERS)}
+    return Pipeline(changed(passes, left_out, instead), changed(LOOP_PASSES, left_out, instead))
+
+
+def check_stage(call: str, name: str, known: Collection[str] = ()) -> None:
+    """Raise ConfigError when a name is none of those known: of a pass, or of another stage that observers are told of."""
+    passes = pipeline()
+    names = known or [
+        *STAGES[:2],
+        *(p.name for p in passes.graph),
+        *STAGES[2:4],
+        *(p.name for p in passes.loop),
+        STAGES[4],
+    ]
+    if name not in names:
+        near = nearest(name, names)
+        hint = f"did you mean {near!r}?" if near else "give one of these names"
+        raise ConfigError(call, f"expected the name of a pass, got {name!r}", where=", ".join(names), hint=hint)
+
+
+# ---- code generators --------------------------------------------------------------------------------------------
+
+
+class Generator(NamedTuple):
+    """Where the code generator of a kind of target is, as `module:function`; imported when first asked for.
+
+    `model(graph, target, observe)` gives an Executable of a graph after the passes for the target;
+    `function(program, order, target)` what is called with arrays in the order of these buffers.
+    """
+
+    model: str
+    function: str
+
+
+GENERATORS: dict[str, Generator] = {}
+
+
+def found(target: Target, which: str) -> Any:
+    """A function of the code generator for a target. Raises TargetError when nobody has registered one."""
+    if target.kind not in GENERATORS:
+        raise TargetError(
+            f"compile(target={target.kind!r})",
+            f"expected a kind of target with a code generator, got {target.kind}",
+            where=f"registered: cpu, {', '.join(GENERATORS) or 'and no other'}",
+            hint="import minicc registers those that come with it",
+        )
+    module, _, name = getattr(GENERATORS[target.kind], which).partition(":")
+    return getattr(import_module(module), name)
+
+
+# ---- models -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one compilation is for, its passes, and who watches it."""
+
+    target: Target
+    passes: Pipeline
+    observe: Observer | None = None
 
 
 def compile(
     model: Graph | TeSchedule | Schedule | str | Path | bytes | Any,
-    target: Target | str = "native",
+    target: Target | str | Mapping[str, Any] = "native",
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     *,
     dims: Mapping[str, int] | None = None,
     threads: int | None = None,
-    progress: Progress | None = None,
-    pass_times: dict[str, float] | None = None,
+    observe: Observer | None = None,
+    passes: Pipeline | None = None,
 ) -> Executable:
-    """Compile a model for `target`.
+    """Compile a model for `target`: a Target, or words such as `native`, `llvm -mcpu=haswell`, `cuda`, `emulated`.
 
-    `model` is a Graph, the path, bytes or `onnx.ModelProto` of an ONNX model, or a te schedule.
-    `input_shapes` gives whole shapes by input name, `dims` numbers for symbolic dimensions.
-    `threads` is how many threads a call uses (default: all that we may use). `progress(what, done,
-    total)` is called as work proceeds; `pass_times` collects the seconds of each pass.
+    `model` is a Graph, the path, bytes or `onnx.ModelProto` of an ONNX model, or a te schedule. `input_shapes` gives
+    whole shapes by input name, `dims` numbers for symbolic dimensions. `threads` is how many threads a call uses
+    (default: all that we may use). `observe(event)` is told of every stage, before and after; `passes` are those of
+    `pipeline(target)` if others are not given.
 
-    An input whose value decides a shape (the shape of a Reshape, say) is bound when a call brings
-    its first value: the executable then specialises itself, and keeps what it made.
+    An input whose value decides a shape (the shape of a Reshape, say) is bound when a call brings its first value: the
+    executable then specialises itself, and keeps what it made.
 
-    Raises LoadError, GraphError or TypeInferenceError when the model is not valid, LoopError when a
-    schedule's program breaks a rule, ConfigError when `threads` is not a positive number.
+    Raises LoadError, GraphError or TypeInferenceError when the model is not valid, LoopError when a schedule's program
+    breaks a rule, TargetError for words without a meaning, ConfigError when `threads` is not a positive number.
     """
     started = time.perf_counter()
     machine = Target.of(target)
     if threads is not None:
         if not 1 <= threads <= MOST_THREADS:
-            raise ConfigError(
-                f"compile(threads={threads})",
-                f"expected 1 to {MOST_THREADS} threads, got {threads}",
-                hint="leave it out for all that we may use",
-            )
+            problem = f"expected 1 to {MOST_THREADS} threads, got {threads}"
+            raise ConfigError(f"compile(threads={threads})", problem, hint="leave it out for all that we may use")
         machine = machine.with_threads(threads)
-    clock = _Clock({} if pass_times is None else pass_times)
+    job = Job(machine, passes or pipeline(machine), observe)
     if isinstance(model, (TeSchedule, Schedule)):
-        made = _assemble_schedule(model.schedule if isinstance(model, TeSchedule) else model, machine)
+        made = _compile_schedule(model.schedule if isinstance(model, TeSchedule) else model, job)
     else:
-        loaded = model if isinstance(model, Graph) else clock.time("load", lambda: frontend.load(model))
-        graph = clock.time("bind", lambda: bind(loaded, dims or {}, input_shapes or {}))
-        _check_memory(graph)
-        waiting = runtime_operands(graph)
-        variant = partial(
-            _specializing, loaded, graph, machine, progress, clock.times, dims or {}, input_shapes or {}, waiting
-        )
-        made = variant(()) if waiting else _compile_graph(graph, machine, clock, progress)
-        if loaded.defaults:
-            made.defaults, made.variant = tuple(loaded.defaults.types), Variants(variant)
+        loaded = model if isinstance(model, Graph) else stage(observe, Event("load"), frontend.load, model)
+        made = _compile_model(loaded, job, dims or {}, input_shapes or {})
     made.compile_seconds = time.perf_counter() - started
+    return made
+
+
+def _compile_model(
+    loaded: Graph,
+    job: Job,
+    dims: Mapping[str, int],
+    shapes: Mapping[str, Sequence[int]],
+    values: Mapping[str, Any] | None = None,
+) -> Executable:
+    graph = stage(job.observe, Event("bind", loaded.name, loaded), bind, loaded, dims, shapes, values or {})
+    _check_memory(graph)
+    waiting = runtime_operands(graph)
+    variant = partial(_specializing, loaded, graph, job, dims, shapes, waiting)
+    make = _compile_graph if job.target.is_cpu else _compile_elsewhere
+    made = variant(()) if waiting else make(graph, job)
+    if loaded.defaults:
+        made.defaults, made.variant = tuple(loaded.defaults.types), Variants(variant)
     return made
 
 
 def _check_memory(graph: Graph) -> None:
     """Refuse, before any work is done, a model whose own inputs, outputs and weights could never be here at once."""
-    needs = dict.fromkeys(("inputs", "outputs", "weights"), 0)
-    for kind, nodes in (
-        ("inputs", graph.inputs),
-        ("outputs", graph.outputs),
-        ("weights", [n for n in graph.nodes if isinstance(n.op, Constant)]),
-    ):
-        needs[kind] = sum(n.inferred.bytes for n in nodes if n.inferred is not None and n.inferred.is_bound)
+    weights = [n for n in graph.nodes if isinstance(n.op, Constant)]
+    kinds = (("inputs", graph.inputs), ("outputs", graph.outputs), ("weights", weights))
+    needs = {kind: sum(n.type.bytes for n in nodes if n.inferred and n.inferred.is_bound) for kind, nodes in kinds}
     memory.check(f"compile({graph.name})", needs, memory.installed())
 
 
 def _specializing(
     loaded: Graph,
     bound: Graph,
-    target: Target,
-    progress: Progress | None,
-    pass_times: dict[str, float],
+    job: Job,
     dims: Mapping[str, int],
     shapes: Mapping[str, Sequence[int]],
     waiting: Sequence[str],
@@ -171,47 +263,111 @@ def _specializing(
     types = loaded.defaults.types if loaded.defaults else {}
     inputs = [Port(name, n.type) for name, n in zip(bound.input_names, bound.inputs, strict=True)]
     inputs += [Port(name, types[name]) for name in given]
-    make = partial(
-        _specialized,
-        loaded if given else bound,
-        target,
-        progress,
-        pass_times,
-        dims if given else {},
-        shapes if given else {},
-    )
-    return SpecializingExecutable(bound.name, inputs, (*waiting, *given), target.threads, make)
+    make = partial(_compile_model, loaded, job, dims, shapes) if given else partial(_compile_model, bound, job, {}, {})
+    return SpecializingExecutable(bound.name, inputs, (*waiting, *given), job.target.threads, make)
 
 
-def _specialized(
-    graph: Graph,
+def optimize(
+    graph: Graph, target: Target | str | Mapping[str, Any] = "native", observe: Observer | None = None
+) -> Graph:
+    """A bound graph after all graph passes of `pipeline(target)`: for a processor, the graph of kernels."""
+    return run_passes(pipeline(target).graph, graph, observe, graph.name)
+
+
+def _compile_elsewhere(graph: Graph, job: Job) -> Executable:
+    """By the generator that is registered for the target's kind."""
+    made = run_passes(job.passes.graph, graph, job.observe, graph.name)
+    result: Executable = found(job.target, "model")(made, job.target, job.observe)
+    return result
+
+
+def _compile_graph(graph: Graph, job: Job) -> Executable:
+    fused = run_passes(job.passes.graph, graph, job.observe, graph.name)
+    nodes = [(n, n.op) for n in fused.nodes if isinstance(n.op, Kernel)]
+    distinct = list(dict.fromkeys(kernel for _, kernel in nodes))
+    total = 2 * len(distinct)  # each is lowered, then emitted
+    kernels = {kernel: lower_kernel(kernel, job.target, job.passes, job.observe, (done, total))
+               for done, kernel in enumerate(distinct)}  # fmt: skip
+    home = {n: n for n in fused.nodes}  # whose memory holds the value of each node: a Reshape shares that of its input
+    for n in fused.nodes:
+        if n.op.view:
+            home[n] = home[n.inputs[0]]
+    calls = [_call(kernel, kernels[kernel], tuple(home[i] for i in (*n.inputs, n))) for n, kernel in nodes]
+    inputs: dict[Hashable, Port] = {
+        n: Port(name, n.type) for n, name in zip(fused.inputs, fused.input_names, strict=True)
+    }
+    outputs = [(home[n], Port(name, n.type)) for n, name in zip(fused.outputs, fused.output_names, strict=True)]
+    constants: dict[Hashable, Any] = {n: n.op.data.array for n in fused.nodes if isinstance(n.op, Constant)}
+    stages = {
+        "graph": lambda: str(graph),
+        "fused": lambda: str(fused),
+        "te": lambda: "\n\n".join(f"# {k.label}\n{made.expressions}" for k, made in kernels.items()),
+    }
+    done = count(len(distinct) + 1)
+
+    def emitted(symbol: str) -> None:
+        if job.observe:
+            job.observe(Event("emit", symbol, done=next(done), total=total))
+
+    arguments = (graph.name, calls, Values(inputs, outputs, constants), job.target, stages, emitted)
+    return load(stage(job.observe, Event("emit and link", graph.name), assemble, *arguments))
+
+
+# ---- kernels ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LoweredKernel:
+    """One distinct kernel on its way: its expressions, its naive program, its schedule, its final program."""
+
+    output: te.Tensor
+    naive: Program
+    schedule: Schedule
+    program: Program
+
+    @property
+    def expressions(self) -> str:
+        return "\n".join(str(t.op) for t in tensors_of(self.output))
+
+
+def lower_kernel(
+    kernel: Kernel,
     target: Target,
-    progress: Progress | None,
-    pass_times: dict[str, float],
-    dims: Mapping[str, int],
-    shapes: Mapping[str, Sequence[int]],
-    values: Mapping[str, Any],
-) -> Executable:
-    return compile(bind(graph, dims, shapes, values), target, progress=progress, pass_times=pass_times)
+    passes: Pipeline | None = None,
+    observe: Observer | None = None,
+    progress: tuple[int, int] = (0, 0),
+) -> LoweredKernel:
+    """From sub-graph to scheduled loop program; `progress` is what the observer is told of it."""
+    label, (done, total) = kernel.label, progress
+    names = zip(kernel.body.inputs, kernel.body.input_names, strict=True)
+    inputs = [te.placeholder(n.shape, n.dtype, name) for n, name in names]
+    output = kernel.compute(*inputs)
+    naive = stage(observe, Event("lower", label, kernel.body, None, done, total), _naive, output, inputs, label)
+    begin = Event("schedule", label, naive, None, done, total)
+    schedule = stage(observe, begin, default.schedule, naive, target)
+    return LoweredKernel(output, naive, schedule, finish(schedule.program, passes, observe))
 
 
-def optimize(graph: Graph, target: Target | str = "native", pass_times: dict[str, float] | None = None) -> Graph:
-    """The fused graph of a bound one: all of GRAPH_PASSES."""
-    clock = _Clock({} if pass_times is None else pass_times)
-    machine = Target.of(target)
-    for name, run in GRAPH_PASSES:
-        graph = clock.time(name, lambda run=run, graph=graph: run(graph, machine))  # type: ignore[misc]
-    return graph
+def _naive(output: te.Tensor, inputs: Sequence[te.Tensor], label: str) -> Program:
+    return remove_unread(tidy(lower_tensors([output], [*inputs, output], label).program))
 
 
-def finish(program: Program) -> Program:
-    """A scheduled program made ready for codegen: all of LOOP_PASSES."""
-    for _, run in LOOP_PASSES:
-        program = run(program)
-    return program
+def _call(kernel: Kernel, made: LoweredKernel, arguments: tuple[Hashable, ...]) -> KernelCall:
+    texts = {
+        "graph": lambda: str(kernel.body),
+        "te": lambda: made.expressions,
+        "naive": lambda: str(made.naive),
+        "trace": lambda: str(made.schedule.trace),
+    }
+    return KernelCall(made.program, kernel.label, arguments, operations(made.naive), touched(made.naive), texts)
 
 
-# ---- schedules by hand --------------------------------------------------------------------------
+# ---- schedules by hand ------------------------------------------------------------------------------------------
+
+
+def finish(program: Program, passes: Pipeline | None = None, observe: Observer | None = None) -> Program:
+    """A scheduled program made ready for codegen: all loop passes."""
+    return run_passes(passes.loop if passes else LOOP_PASSES, program, observe, program.name)
 
 
 def lower(s: TeSchedule | Schedule, args: Sequence[te.Tensor] | None = None, name: str = "main") -> Program:
@@ -225,21 +381,18 @@ def lower(s: TeSchedule | Schedule, args: Sequence[te.Tensor] | None = None, nam
     if isinstance(s, TeSchedule) and args is not None:
         return s.arrange(args, name)
     if args is not None:
-        raise ScheduleError(
-            "lower(s, args)",
-            "a schedule of a loop program has its arguments already, got others",
-            where=str(s.program),
-            hint="leave args out, or schedule with te.create_schedule",
-        )
-    return replace(s.program, name=name)
+        problem = "a schedule of a loop program has its arguments already, got others"
+        hint = "leave args out, or schedule with te.create_schedule"
+        raise ScheduleError("lower(s, args)", problem, where=str(s.program), hint=hint)
+    return replace_node(s.program, name=name)
 
 
 def build(
     s: TeSchedule | Schedule | Program,
     args: Sequence[te.Tensor] | None = None,
-    target: Target | str = "native",
+    target: Target | str | Mapping[str, Any] = "native",
     name: str = "main",
-) -> Function | CudaFunction:
+) -> Function:
     """Machine code of a schedule, called with NumPy arrays in the order of `args`.
 
     Outputs are written in place. Loops that are bound to thread axes run as ordinary loops, or for
@@ -253,141 +406,28 @@ def build(
     order = [b.name for b in (*program.params, *program.outputs)]
     if isinstance(s, TeSchedule) and args is not None:
         order = [s.argument(arg) for arg in args]
-    if isinstance(target, str) and target in DEVICES:
-        return CudaFunction(program, order, target)
     machine = Target.of(target)
-    return Function(program, finish(program), order, machine)
+    if machine.is_cpu:
+        return Function(program, finish(program), order, machine)
+    made: Function = found(machine, "function")(program, order, machine)
+    return made
 
 
-# ---- kernels ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Lowered:
-    """One distinct kernel on its way: its expressions, its naive program, its schedule, its final program."""
-
-    output: te.Tensor
-    naive: Program
-    schedule: Schedule
-    program: Program
-
-    @property
-    def expressions(self) -> str:
-        return "\n".join(str(t.op) for t in tensors_of(self.output))
-
-
-def lower_kernel(kernel: Kernel, target: Target) -> Lowered:
-    """From sub-graph to scheduled loop program."""
-    inputs = [
-        te.placeholder(n.shape, n.dtype, name)
-        for n, name in zip(kernel.body.inputs, kernel.body.input_names, strict=True)
-    ]
-    output = kernel.compute(*inputs)
-    naive = remove_unread(tidy(lower_tensors([output], [*inputs, output], kernel.label).program))
-    schedule = default.schedule(naive, target)
-    return Lowered(output, naive, schedule, finish(schedule.program))
-
-
-def _compile_graph(graph: Graph, target: Target, clock: _Clock, progress: Progress | None) -> Executable:
-    fused = optimize(graph, target, clock.times)
-    values = _Values(fused)
-    kernels: dict[Kernel, Lowered] = {}
-    distinct = list(dict.fromkeys(n.op for n in fused.nodes if isinstance(n.op, Kernel)))
-    for number, kernel in enumerate(distinct):
-        if progress:
-            progress(f"schedule {kernel.label}"[:28], number, 2 * len(distinct))
-        kernels[kernel] = clock.time("schedule kernels", lambda kernel=kernel: lower_kernel(kernel, target))  # type: ignore[misc]
-    calls = [_call(n, n.op, kernels[n.op], values) for n in fused.nodes if isinstance(n.op, Kernel)]
-    done = [len(distinct)]
-
-    def emitted(symbol: str) -> None:
-        done[0] += 1
-        if progress:
-            progress(f"emit {symbol}"[:28], min(done[0], 2 * len(distinct)), 2 * len(distinct))
-
-    stages = {
-        "graph": lambda: str(graph),
-        "fused": lambda: str(fused),
-        "te": lambda: "\n\n".join(f"# {k.label}\n{made.expressions}" for k, made in kernels.items()),
-    }
-    return clock.time(
-        "emit and link", lambda: load(assemble(graph.name, calls, values.table(), target, stages, emitted))
-    )
-
-
-def _call(n: Node, kernel: Kernel, made: Lowered, values: _Values) -> KernelCall:
-    arguments = tuple(values.id(i) for i in (*n.inputs, n))
-    texts = {
-        "graph": lambda: str(kernel.body),
-        "te": lambda: made.expressions,
-        "naive": lambda: str(made.naive),
-        "trace": lambda: str(made.schedule.trace),
-    }
-    return KernelCall(made.program, kernel.label, arguments, operations(made.naive), touched(made.naive), texts)
-
-
-class _Values:
-    """Where each node's value comes from; a Reshape shares the memory of its input."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.same: dict[Node, Node] = {}
-        for n in graph.nodes:
-            self.same[n] = self.same[n.inputs[0]] if n.op.view else n
-
-    def id(self, n: Node) -> Hashable:
-        return self.same[n]
-
-    def table(self) -> Values:
-        graph = self.graph
-        inputs: dict[Hashable, Port] = {
-            n: Port(name, n.type) for n, name in zip(graph.inputs, graph.input_names, strict=True)
-        }
-        outputs = [(self.id(n), Port(name, n.type)) for n, name in zip(graph.outputs, graph.output_names, strict=True)]
-        constants: dict[Hashable, Any] = {n: n.op.data.array for n in graph.nodes if isinstance(n.op, Constant)}
-        return Values(inputs, outputs, constants)
-
-
-def _assemble_schedule(schedule: Schedule, target: Target) -> Executable:
+def _compile_schedule(schedule: Schedule, job: Job) -> Executable:
     """A te schedule as an executable: its inputs in, its outputs out."""
     verify(schedule.start)
-    if symbols := size_vars(schedule.start):
-        raise CodegenError(
-            f"compile({schedule.start.name})",
-            f"expected extents that are numbers, got {', '.join(map(str, symbols))}",
-            where=str(schedule.start),
-            hint="minicc.build(s, args) makes a function that takes sizes from its arrays",
-        )
-    naive, program = schedule.start, finish(schedule.program)
+    naive, program = schedule.start, finish(schedule.program, job.passes)
+    got = f"extents that are numbers, got {', '.join(map(str, size_vars(naive)))}" if size_vars(naive) else ""
     if calls := [s for s in walk(program.body) if isinstance(s, ExternCall)]:
-        raise CodegenError(
-            f"compile({program.name})",
-            f"expected a program without functions from outside, got {calls[0].function}",
-            where=str(program),
-            hint="minicc.build(s, args) makes a function that calls them",
-        )
+        got = got or f"a program without functions from outside, got {calls[0].function}"
+    if not job.target.is_cpu:
+        got = got or f"a graph for {job.target.kind}, got a schedule"
+    if got:
+        hint = "minicc.build(s, args) makes a function, which takes sizes from its arrays, calls others, and runs on devices"
+        raise CodegenError(f"compile({naive.name})", f"expected {got}", where=str(naive), hint=hint)
     inputs: dict[Hashable, Port] = {b: Port(b.name, b.type) for b in program.params}
-    outputs: list[tuple[Hashable, Port]] = [(b, Port(b.name, b.type)) for b in program.outputs]
-    call = KernelCall(
-        program,
-        program.name,
-        (*inputs, *program.outputs),
-        operations(naive),
-        touched(naive),
-        {"trace": lambda: str(schedule.trace)},
-    )
-    return load(assemble(program.name, [call], Values(inputs, outputs, {}), target))
-
-
-class _Clock:
-    """Adds up the seconds of each named piece of work."""
-
-    def __init__(self, times: dict[str, float]) -> None:
-        self.times = times
-
-    def time(self, name: str, work: Callable[[], T]) -> T:
-        started = time.perf_counter()
-        try:
-            return work()
-        finally:
-            self.times[name] = self.times.get(name, 0.0) + time.perf_counter() - started
+    outputs = [(b, Port(b.name, b.type)) for b in program.outputs]
+    texts = {"trace": lambda: str(schedule.trace)}
+    arguments = (*program.params, *program.outputs)
+    call = KernelCall(program, program.name, arguments, operations(naive), touched(naive), texts)
+    return load(assemble(program.name, [call], Values(inputs, outputs, {}), job.target))

@@ -33,8 +33,8 @@ DIRECT = {  # package: what stands directly below it; whatever stands below that
     "tune": ("runtime", "recipes"),
     "frontend": ("graph",),
     "device": ("ops", "runtime"),
-    "bridge": ("graph", "device"),
-    "compile": ("graph", "frontend", "recipes", "runtime", "tune", "bridge"),
+    "bridge": ("compile", "device"),
+    "compile": ("frontend", "recipes", "runtime", "tune"),
     "minicc": ("compile", "te"),  # minicc/__init__.py, the public API
     "testing": ("minicc", "bridge", "backend"),
     "backend": ("minicc", "bridge"),

@@ -17,7 +17,7 @@ from importlib import resources
 import numpy as np
 
 import minicc
-from minicc.compile import GRAPH_PASSES
+from minicc.compile import optimize, pipeline
 from minicc.graph import Kernel, bind, evaluate
 from minicc.loop import lower, run_python
 from minicc.schedule import Schedule
@@ -78,18 +78,18 @@ assert np.mean(reference.argmax(1) == labels) > 0.99
 # %% [markdown]
 # ## 2. Passes: a graph to a better graph
 #
-# A *pass* is a function from graph to graph. `compile.py` holds the list of all of them, each with
+# A *pass* is a function from graph to graph. `pipeline` gives the list of all of them, each with
 # the reason why it stands where it stands. After every pass there is still a graph, so after every
 # pass we can evaluate, and compare.
 
 # %%
 target = Target.native()
 print("target:", target)
-for name, run in GRAPH_PASSES:
-    graph = run(graph, target)
+for each in pipeline(target).graph:
+    graph = each.run(graph)
     same = evaluate(graph, {"image": images})["probability"]
     assert np.allclose(same, reference, atol=1e-5)
-    print(f"{name:30} {len(graph.nodes):3} nodes")
+    print(f"{each.name:30} {len(graph.nodes):3} nodes")
 
 # %% [markdown]
 # The last pass, `fuse`, put operators that should run together into *kernels*: a convolution, the
@@ -110,8 +110,7 @@ assert "BatchNormalization" not in {node.op.name for node in graph.nodes}
 
 # %%
 graph = bind(minicc.load(resources.files("minicc.cli").joinpath("digits/digits.onnx").read_bytes()), {"batch": 1})
-for _, run in GRAPH_PASSES:
-    graph = run(graph, target)
+graph = optimize(graph, target)
 kernel = [node.op for node in graph.nodes if isinstance(node.op, Kernel)][1]
 print(kernel.body)
 

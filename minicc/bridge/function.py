@@ -17,24 +17,59 @@ import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from minicc.device.bundle import Bundle
-from minicc.bridge.cuda import bundle_of_program, checked_sizes
-from minicc.device.cuda_device import open_device
-from minicc.device.session import Emulated, Session, do_all
+from minicc.bridge.cuda import bundle_of_graph, bundle_of_program, checked_sizes
 from minicc.bridge.tir import cuda_source
+from minicc.device.bundle import Bundle
+from minicc.device.cuda_device import open_device
+from minicc.device.nvcc import ARCHITECTURES, known_architectures
+from minicc.device.session import Device, Emulated, Session, do_all
+from minicc.graph.ir import Graph
+from minicc.ir.passes import Event, Observer
 from minicc.loop.arguments import Arguments
 from minicc.loop.program import Program
 from minicc.ops.base import Array
+from minicc.runtime.executable import Executable, Port, Stages
+from minicc.target import EMULATED, Target
 
-DEVICES = ("cuda", "emulated")
 MOST_SESSIONS = 4  # each has its own memory on the device
+
+
+def device_of(target: Target) -> Device:
+    """A device of this kind. Raises BridgeError where there is none."""
+    return Emulated(trusted=True) if target.kind == EMULATED else open_device()
+
+
+class CudaModel(Executable):
+    """A graph after the passes for a device, as its bundle; the device is opened by the first call."""
+
+    def __init__(self, graph: Graph, target: Target, observe: Observer | None = None) -> None:
+        def progress(what: str, done: int, total: int) -> None:
+            if observe:
+                observe(Event(what, graph.name, done=done, total=total))
+
+        architectures = target.architectures or (known_architectures() if target.has("cubin") else ("sm_75",))
+        self.bundle = bundle_of_graph(graph, architectures, target.has("cubin"), progress)
+        self.target, self.threads, self.arena_bytes = target, 1, self.bundle.memory_bytes
+        self.name, self.kernels, self._constants = graph.name, [], list(self.bundle.constants)
+        self.inputs, self.outputs = (
+            [Port(p.name, p.type) for p in ports] for ports in (self.bundle.inputs, self.bundle.outputs)
+        )
+        self.stages = Stages({"graph": str(graph), "cuda": self.bundle.source})
+        self._session: Session | None = None
+        self._lock = threading.Lock()
+
+    def _run(self, arrays: list[Array], times: Array | None) -> tuple[Array, ...]:
+        with self._lock:  # a session is not re-entrant
+            self._session = self._session or Session(self.bundle, device_of(self.target))
+            given = {port.name: array for port, array in zip(self.inputs, arrays, strict=True)}
+            return tuple(self._session.run(given).values())
 
 
 class CudaFunction:
     """`program` for the device `where`, called with arrays in the order of `buffers`."""
 
-    def __init__(self, program: Program, buffers: Sequence[str], where: str) -> None:
-        self.program, self.where, self.name = program, where, program.name
+    def __init__(self, program: Program, buffers: Sequence[str], target: Target) -> None:
+        self.program, self.target, self.name = program, target, program.name
         self._arguments = Arguments(program, buffers)
         self.buffers = self._arguments.buffers
         self._bundles: dict[tuple[tuple[str, int], ...], Bundle] = {}
@@ -52,7 +87,9 @@ class CudaFunction:
         sizes = checked_sizes(self.program, sizes)
         key = tuple(sorted(sizes.items()))
         if key not in self._bundles:
-            self._bundles[key] = bundle_of_program(self.program, binaries=self.where == "cuda", sizes=sizes)
+            self._bundles[key] = bundle_of_program(
+                self.program, self.target.architectures or ARCHITECTURES, self.target.has("cubin"), sizes
+            )
         return self._bundles[key]
 
     def __call__(self, *arrays: Array) -> None:
@@ -72,9 +109,7 @@ class CudaFunction:
     def _run(self, bundle: Bundle, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name, from the session of this bundle."""
         with self._lock:  # a session is not re-entrant
-            session = self._sessions.pop(bundle, None) or Session(
-                bundle, Emulated(trusted=True) if self.where == "emulated" else open_device()
-            )
+            session = self._sessions.pop(bundle, None) or Session(bundle, device_of(self.target))
             try:
                 results = session.run(inputs)
             except BaseException:  # a kernel that fails leaves nothing to go on with

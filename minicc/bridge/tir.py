@@ -27,16 +27,14 @@ from minicc.bridge.device_code import Launch, Workspace, cuda_target, device_cod
 from minicc.bridge.kernels import device_form
 from minicc.bridge.relax import TVM_FAILURES
 from minicc.bridge.tir_expressions import Expressions
+from minicc.compile import finish, pipeline
 from minicc.errors import BridgeError
 from minicc.loop.arguments import Arguments
 from minicc.loop.ir import PARALLEL, THREAD_AXES, VECTORIZE, Alloc, Buffer, ExternCall, For, If, Prefetch, Seq, Stmt
 from minicc.loop.ir import Store, walk
-from minicc.loop.place_init import place_init
 from minicc.loop.program import Program
 from minicc.loop.ranges import size_vars
-from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.verify import verify
-from minicc.loop.widen_floats import widen_floats
 from minicc.tensor.expr import Expr
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -49,11 +47,6 @@ MOST_COPIES = 256  # a longer unrolled loop is an ordinary one: TVM has no limit
 # ---- programs as TIR ----------------------------------------------------------------------------
 
 
-def finish(program: Program) -> Program:
-    """A scheduled program in plain stores, without arithmetic on 16-bit floats."""
-    return simplify_loops(widen_floats(place_init(program)))
-
-
 def to_tir(program: Program, device: bool = False) -> Any:
     """The PrimFunc of `program`, by its name.
 
@@ -61,7 +54,7 @@ def to_tir(program: Program, device: bool = False) -> Any:
     each kernel; then every other rule of a kernel holds, too: see `bridge.kernels`. Raises
     BridgeError where TIR has no form of it.
     """
-    plain = finish(program)
+    plain = finish(program, pipeline("cuda"))
     return _Function(device_form(plain) if device else plain, device).function()
 
 

@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from minicc.cli.device import CUDA, ArchOption, CubinOption, compile_bundle, refuse_options
-from minicc.cli.options import DimOption, ModelArgument, ShapesOption, TargetOption, ThreadsOption, TimesOption
-from minicc.cli.options import compile_model, kernel_rows, megabytes, stage_text, table_text
+from minicc.cli.device import ArchOption, CubinOption, compile_bundle, refuse_options
+from minicc.cli.options import AfterOption, BeforeOption, DimOption, ModelArgument, Prints, ShapesOption, TargetOption
+from minicc.cli.options import ThreadsOption, TimesOption, compile_model, kernel_rows, megabytes, stage_text, table_text
 from minicc.errors import ConfigError, printable
 from minicc.runtime.files import check_folder, write_file
 from minicc.runtime.specialize import SpecializingExecutable
+from minicc.target import Target
 
 STAGE_OF = {".txt": "fused", ".py": "loop", ".ll": "llvm", ".s": "asm"}
 
@@ -33,6 +34,8 @@ def compile_command(
     target: TargetOption = "native",
     threads: ThreadsOption = None,
     print_pass_times: TimesOption = False,
+    print_ir_before: BeforeOption = None,
+    print_ir_after: AfterOption = None,
     arch: Annotated[list[str] | None, ArchOption] = None,
     cubin: Annotated[bool, CubinOption] = True,
 ) -> None:
@@ -42,14 +45,19 @@ def compile_command(
 
         minicc compile model.onnx
         minicc compile model.onnx --dim batch=4 --print-pass-times
-        minicc compile model.onnx -o model.s
+        minicc compile model.onnx -o model.s --target "llvm -mcpu=skylake-avx512 -mattr=-avx512f"
+        minicc compile model.onnx --print-ir-after fuse --print-ir-before "place init"
         minicc compile model.onnx --target cuda --arch sm_80 --arch sm_90 -o bundle.tar
     """
-    call = f"minicc compile {model} --target {target}"
-    if target == CUDA:
+    call, prints = (
+        f"minicc compile {model} --target {target}",
+        Prints(print_pass_times, print_ir_before, print_ir_after),
+    )
+    if not Target.of(target).is_cpu:
         refuse_options(call, {"--threads": threads is not None, "--print-pass-times": print_pass_times}, "TVM compiles for a device, which has its own threads",
                        "leave them out")  # fmt: skip
-        compile_bundle(model, output, arch, cubin, dim, input_shapes)
+        words = [target, *([f"-arch={','.join(arch)}"] if arch else []), *([] if cubin else ["-code=source"])]
+        compile_bundle(model, output, Target.of(" ".join(words)), dim, input_shapes, prints)
         return
     refuse_options(
         call, {"--arch": arch, "--no-cubin": not cubin}, "they are for a GPU", "add --target cuda, or leave them out"
@@ -62,7 +70,7 @@ def compile_command(
                 hint=f"--output {output.with_suffix('.s') if output.name else 'model.s'} for assembly; the end of the name chooses the stage",
             )
         check_folder(output)
-    made = compile_model(model, dim, input_shapes, target, threads, print_pass_times)
+    made = compile_model(model, dim, input_shapes, target, threads, prints)
     if output is not None:
         write_file(output, f"{stage_text(made, STAGE_OF[output.suffix])}\n".encode())
     if isinstance(made, SpecializingExecutable):

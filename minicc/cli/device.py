@@ -6,31 +6,23 @@ the outputs of a run on a CUDA device, or on the CPU in its place.
 
 from __future__ import annotations
 
-import itertools
 import statistics
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from minicc.cli.options import Prints, check_shapes_known, compile_model, megabytes, messages, table_text
 from minicc.device.bundle import Bundle, Port, load
-from minicc.bridge.cuda import bundle_of_graph
 from minicc.device.cuda_device import open_device
+from minicc.device.nvcc import ARCHITECTURES
 from minicc.device.session import Device, Emulated, Session
-from minicc.device.nvcc import ARCHITECTURES, known_architectures
-from minicc.cli.options import megabytes, messages, read_dims, read_shapes, table_text
-from minicc.compile import GRAPH_PASSES
 from minicc.errors import ConfigError, printable
-from minicc.frontend import load as load_model
-from minicc.graph.bind import bind
-from minicc.graph.ir import Graph
 from minicc.ops.base import Array
 from minicc.runtime.files import check_folder, write_file
 from minicc.target import Target
-
-CUDA = "cuda"  # the --target that makes a bundle
 
 
 class DeviceName(StrEnum):
@@ -63,46 +55,21 @@ def refuse_options(call: str, given: Mapping[str, object], why: str, hint: str) 
 # ---- compiling --------------------------------------------------------------------------------------------------
 
 
-def prepared(graph: Graph, dims: list[str] | None = None, shapes: str | None = None) -> Graph:
-    """A bound graph, folded and simplified, and neither packed nor fused, for TVM does that itself."""
-    graph = bind(graph, read_dims(dims), read_shapes(shapes))
-    machine = Target.native()
-    for _, run in itertools.takewhile(lambda p: p[0] != "pack weights", GRAPH_PASSES):
-        graph = run(graph, machine)
-    return graph
-
-
-def compile_bundle(model: Path, output: Path | None, architectures: list[str] | None, binaries: bool, dims: list[str] | None,
-                   shapes: str | None) -> None:  # fmt: skip
-    """Compile a model for CUDA devices, write the bundle and say what is in it."""
+def compile_bundle(
+    model: Path, output: Path | None, target: Target, dims: list[str] | None, shapes: str | None, prints: Prints
+) -> None:
+    """Compile a model for a device, write the bundle and say what is in it."""
     if output is not None:
         if output.suffix != ".tar":
-            raise ConfigError(
-                f"--output {output}",
-                f"expected a name that ends in .tar, got {output.name!r}",
-                hint="a bundle is a tar file",
-            )
+            problem = f"expected a name that ends in .tar, got {output.name!r}"
+            raise ConfigError(f"--output {output}", problem, hint="a bundle is a tar file")
         check_folder(output)
-    archs = architectures or (list(known_architectures()) if binaries else ["sm_75"])
-    graph = prepared(load_model(model), dims, shapes)
-    columns = (
-        TextColumn("{task.description:28}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
-        task = progress.add_task("lowering", total=None)
-        bundle = bundle_of_graph(
-            graph,
-            archs,
-            binaries,
-            lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
-        )
-    content = bundle.save()
+    made: Any = compile_model(model, dims, shapes, target, prints=prints)
+    check_shapes_known(made, f"minicc compile {model}")
+    content = made.bundle.save()
     if output is not None:
         write_file(output, content)
-    print(summary(bundle, len(content)))
+    print(summary(made.bundle, len(content)))
     print(f"wrote {printable(output)}" if output is not None else "nothing is written: give --output FILE.tar")
 
 

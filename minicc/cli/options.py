@@ -6,16 +6,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from minicc.compile import compile
-from minicc.errors import ConfigError, printable
+from minicc.compile import check_stage, compile
+from minicc.errors import ConfigError, plain_lines, printable
 from minicc.frontend import load
+from minicc.ir.passes import Event, Times
 from minicc.ops.base import Array
 from minicc.runtime.executable import Executable
 from minicc.runtime.image import KernelInfo
@@ -32,12 +33,19 @@ DimOption = Annotated[list[str] | None, typer.Option("--dim", help="Bind a symbo
 ShapesOption = Annotated[
     str | None, typer.Option("--input-shapes", help='Bind whole shapes, as in "x:[1,3,224,224] mask:[1,77]".')
 ]
-TargetOption = Annotated[str, typer.Option("--target", help="The machine to compile for.")]
+TargetOption = Annotated[
+    str, typer.Option("--target", help="native, portable, a processor, 'llvm -mcpu=... -mattr=...', cuda or emulated.")
+]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", help="Threads at run time; default: all that we may use.")
 ]
 TimesOption = Annotated[bool, typer.Option("--print-pass-times", help="Print how long each pass took.")]
-
+BeforeOption = Annotated[
+    list[str] | None, typer.Option("--print-ir-before", help="Print what a pass gets, as in fuse; may be repeated.")
+]
+AfterOption = Annotated[
+    list[str] | None, typer.Option("--print-ir-after", help="Print what a pass makes, as in fuse; may be repeated.")
+]
 
 NUMBER = "[0-9]{1,18}"
 
@@ -71,28 +79,49 @@ def read_shapes(text: str | None) -> dict[str, tuple[int, ...]]:
     return found
 
 
+class Prints(NamedTuple):
+    """What is printed on stderr while a model is compiled: how long passes take, the IR before some, and after some."""
+
+    times: bool = False
+    before: Sequence[str] | None = None
+    after: Sequence[str] | None = None
+
+
+SILENT = Prints()
+
+
 def compile_model(
     path: Path,
     dims: list[str] | None = None,
     shapes: str | None = None,
-    target: str = "native",
+    target: str | Target = "native",
     threads: int | None = None,
-    print_pass_times: bool = False,
+    prints: Prints = SILENT,
 ) -> Executable:
-    """Load and compile `path` under a progress bar; with `print_pass_times` a table follows."""
+    """Load and compile `path` under a progress bar."""
     bound, given = read_dims(dims), read_shapes(shapes)
-    graph = load(path)
-    times: dict[str, float] = {}
+    for option, names in (("before", prints.before), ("after", prints.after)):
+        for name in names or ():
+            check_stage(f"--print-ir-{option} {name}", name)
+    graph, times = load(path), Times()
     columns = (TextColumn("{task.description:28}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("eta"), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
         task = progress.add_task("compiling", total=None)
 
-        def report(what: str, done: int, total: int) -> None:
-            progress.update(task, description=what, completed=done, total=total)
+        def observe(event: Event) -> None:
+            times(event)
+            when, names = ("before", prints.before) if event.seconds is None else ("after", prints.after)
+            if event.stage in (names or ()):
+                messages.print(
+                    f"# {printable(event.subject)} {when} {event.stage}\n{plain_lines(event.ir)}", soft_wrap=True
+                )
+            progress.update(task, description=f"{event.stage} {event.subject}"[:28])
+            if event.total:
+                progress.update(task, completed=event.done, total=event.total)
 
-        made = compile(graph, target, given, dims=bound, threads=threads, progress=report, pass_times=times)
-    if print_pass_times:
+        made = compile(graph, target, given, dims=bound, threads=threads, observe=observe)
+    if prints.times:
         total = sum(times.values())
         for name, seconds in times.items():
             messages.print(f"{name:28} {seconds * 1e3:10.1f} ms {seconds / max(total, 1e-9):6.1%}")
@@ -150,26 +179,33 @@ def profile(made: Executable, arrays: Sequence[Any]) -> Profile:
     return Profile(rows, [roofline.share(*k) for k in each], roofline, notes)
 
 
-def stage_text(made: Executable, stage: str, kernel: str | None = None) -> str:
-    """A stage of the whole model, or of one kernel. Raises ConfigError when there is no such kernel."""
+def check_shapes_known(made: Executable, call: str) -> None:
+    """Raise ConfigError for an executable that a call's values are to specialise first."""
     if isinstance(made, SpecializingExecutable) and not made.kernels:
-        raise ConfigError(
-            f"stage {stage}",
-            "expected a model whose shapes are known, got one in which the values of "
-            f"inputs decide them: {', '.join(made.waiting)}",
-            hint="minicc run compiles it, with --inputs FILE.npz",
-        )
+        problem = "expected a model whose shapes are known, got one in which the values of inputs decide them: "
+        hint = "minicc run compiles it, with --inputs FILE.npz"
+        raise ConfigError(call, problem + ", ".join(made.waiting), hint=hint)
+
+
+def stage_text(made: Executable, stage: str, kernel: str | None = None) -> str:
+    """A stage of the whole model, or of one kernel. Raises ConfigError when there is no such kernel or stage."""
+    check_shapes_known(made, f"stage {stage}")
     kernels = {k.symbol: k for k in made.kernels}
     if kernel is None and stage in made.stages:
         return made.stages[stage].rstrip("\n")
-    if kernel is None:
+    if kernel is None and kernels:
         return "\n\n".join(f"# {name}\n{k.stages[stage]}".rstrip("\n") for name, k in kernels.items())
+    if kernel is None and "cuda" in made.stages:
+        problem = f"expected one of {', '.join(made.stages)} for a device, got {stage!r}"
+        raise ConfigError(f"stage {stage}", problem, hint="--stage cuda, or another target")
+    if kernel is None:
+        return ""
     if kernel not in kernels:
-        raise ConfigError(
-            f"--kernel {kernel}",
+        problem, hint = (
             f"expected the name of a kernel, got {kernel!r}",
-            hint=f"the kernels are {', '.join(kernels) or 'none'}",
+            f"the kernels are {', '.join(kernels) or 'none'}",
         )
+        raise ConfigError(f"--kernel {kernel}", problem, hint=hint)
     return kernels[kernel].stages["graph" if stage == "fused" else stage].rstrip("\n")
 
 

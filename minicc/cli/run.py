@@ -12,8 +12,8 @@ import typer
 from rich.progress import track
 
 from minicc.cli.device import BundleRunner, DeviceName, DeviceOption, check_device, refuse_options
-from minicc.cli.options import DimOption, ModelArgument, ShapesOption, TargetOption, ThreadsOption, TimesOption
-from minicc.cli.options import compile_model, messages, random_input, table_text
+from minicc.cli.options import AfterOption, BeforeOption, DimOption, ModelArgument, Prints, ShapesOption, TargetOption
+from minicc.cli.options import ThreadsOption, TimesOption, compile_model, messages, random_input, table_text
 from minicc.cli.options import profile as measure_kernels
 from minicc.errors import ConfigError, printable
 from minicc.ops.base import Array
@@ -38,6 +38,8 @@ def run_command(
     target: TargetOption = NATIVE,
     threads: ThreadsOption = None,
     print_pass_times: TimesOption = False,
+    print_ir_before: BeforeOption = None,
+    print_ir_after: AfterOption = None,
     device: Annotated[DeviceName, DeviceOption] = DeviceName.cpu,
 ) -> None:
     """Compile a model, run it, and print a summary of each output.
@@ -55,7 +57,9 @@ def run_command(
             "--print-pass-times": print_pass_times}, "a bundle is compiled already", "give them to minicc compile, or run the model: --device cpu")  # fmt: skip
     _check_options(outputs, repeat)
     made: Any = (
-        compile_model(model, dim, input_shapes, target, threads, print_pass_times)
+        compile_model(
+            model, dim, input_shapes, target, threads, Prints(print_pass_times, print_ir_before, print_ir_after)
+        )
         if device is DeviceName.cpu
         else BundleRunner(model, device)
     )

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from minicc.cli.options import DimOption, ModelArgument, ShapesOption, TargetOption, compile_model, stage_text
+from minicc.cli.options import AfterOption, BeforeOption, DimOption, ModelArgument, Prints, ShapesOption, TargetOption
+from minicc.cli.options import compile_model, stage_text
 from minicc.errors import ConfigError, nearest, plain_lines
 
 STAGES = ("graph", "fused", "te", "naive", "trace", "loop", "llvm", "asm")
@@ -19,6 +20,8 @@ def show_command(
     dim: DimOption = None,
     input_shapes: ShapesOption = None,
     target: TargetOption = "native",
+    print_ir_before: BeforeOption = None,
+    print_ir_after: AfterOption = None,
 ) -> None:
     """Print one stage of the compilation of a model.
 
@@ -44,5 +47,5 @@ def show_command(
             f"expected one of {', '.join(STAGES)}, got {stage!r}",
             hint=f"did you mean {near}?" if (near := nearest(stage, STAGES)) else "--stage loop, for example",
         )
-    made = compile_model(model, dim, input_shapes, target)
+    made = compile_model(model, dim, input_shapes, target, prints=Prints(False, print_ir_before, print_ir_after))
     print(plain_lines(stage_text(made, stage, kernel)))

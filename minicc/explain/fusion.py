@@ -21,11 +21,12 @@ from typing import Any
 import networkx as nx
 
 from minicc.bridge.groups import Group, Grouping, operators, tvm_groups
-from minicc.compile import GRAPH_PASSES
+from minicc.compile import pipeline
 from minicc.explain.fusion_rules import Edge
 from minicc.graph.fuse import Group as Kernel
 from minicc.graph.fuse import Partition, partition
 from minicc.graph.ir import Graph, Node
+from minicc.ir.passes import run_passes
 from minicc.target import Target
 
 LEFT_OUT = ("pack weights", "fuse")  # of the graph passes
@@ -144,11 +145,7 @@ class Comparison:
 
 def before_fusion(graph: Graph, target: Target | str = "native") -> Graph:
     """A bound graph after the graph passes that come before fusion, the packing of weights left out."""
-    machine = Target.of(target)
-    for name, run in GRAPH_PASSES:
-        if name not in LEFT_OUT:
-            graph = run(graph, machine)
-    return graph
+    return run_passes(pipeline(target, without=LEFT_OUT).graph, graph)
 
 
 def compare_fusion(graph: Graph) -> Comparison:

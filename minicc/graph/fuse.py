@@ -104,6 +104,7 @@ class Partition:
     def _post_dominators(self, graph: Graph) -> dict[Node, Node | None]:
         """For each node the first node that every path from it to an output goes through, if any."""
         backward = nx.DiGraph()
+        backward.add_node(graph)
         backward.add_edges_from((graph, n) for n in graph.outputs)  # the graph itself stands for its end
         backward.add_edges_from((n, i) for n in graph.nodes for i in dict.fromkeys(n.inputs))
         found = nx.immediate_dominators(backward, graph)

@@ -33,7 +33,7 @@ class Target:
     """`features` is LLVM's list such as `+avx2,-avx512f`; `registers` counts vector registers.
 
     Of a device (kind `cuda`, or `emulated` for the CPU in its place) `cpu` lists the architectures, and the feature
-    `-cubin` says that machine code is left to others.
+    `cubin` says whether there is machine code, beside the source.
     """
 
     triple: str
@@ -121,7 +121,7 @@ class Target:
             triple, cpu, asked = words.processor(said)
             made = _with(Target.native(), asked) if cpu == "native" else _cpu(triple, cpu, asked)
             return replace(made, threads=words.threads(said)) if "num-cores" in said.options else made
-        features = "-cubin" if said.kind == EMULATED or "code" in said.options else ""
+        features = "-cubin" if said.kind == EMULATED or "code" in said.options else "+cubin"
         return Target(DEVICE_TRIPLE, words.architectures(said), features, 32, 255, kind=said.kind)
 
     def __str__(self) -> str:

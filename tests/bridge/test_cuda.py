@@ -21,8 +21,9 @@ from minicc.device.session import Emulated, Session, replay
 from minicc.bridge.device_code import cuda_target
 from minicc.device.nvcc import ARCHITECTURES, cubin, known_architectures, ptx
 from minicc.cli import app
-from minicc.cli.device import prepared
+from minicc.compile import optimize
 from minicc.errors import BridgeError, ConfigError
+from minicc.graph.bind import bind
 from minicc.graph.ir import Graph, constant, input
 from minicc.testing import gpu_kernels
 from minicc.testing.oracle import assert_close, reference
@@ -449,7 +450,7 @@ def test_files_of_the_wrong_kind(model, arguments, said):
 @pytest.mark.parametrize("name, glue", [("resnet18", False), ("resnet18", True)], ids=["resnet18", "resnet18-glue"])
 def test_resnet18(name, glue):
     model = MODELS[name](glue)
-    graph = prepared(frontend.load(model))
+    graph = optimize(bind(frontend.load(model)), "cuda")
     bundle = bundle_of_graph(graph, ["sm_75"], binaries=False)
     inputs = sample_inputs(model)
     with Session(bundle, Emulated()) as session:
@@ -461,7 +462,7 @@ def test_resnet18(name, glue):
 @pytest.mark.slow
 @needs_nvcc
 def test_nvcc_takes_all_of_resnet18():
-    graph = prepared(frontend.load(MODELS["resnet18"]()))
+    graph = optimize(bind(frontend.load(MODELS["resnet18"]())), "cuda")
     bundle = with_binaries(bundle_of_graph(graph, ["sm_75"], binaries=False), known_architectures())
     assert set(bundle.cubins) == set(known_architectures()) and len(bundle.kernels) == 18
     assert all(name.encode() in code for code in bundle.cubins.values() for name in bundle.kernels)

@@ -286,3 +286,26 @@ def test_random_inputs_have_the_type_asked_for(dtype):
 def test_tables_align_text_left_and_numbers_right():
     assert table_text([["a", 1], ["bcd", 20]], ["name", "calls"]) == "name  calls\na         1\nbcd      20"
     assert table_text([], ["name", "calls"]) == "name  calls"
+
+
+def test_print_ir_before_and_after(minicc, network):
+    outcome = minicc(
+        "compile", network, "--dim", "batch=1", "--print-ir-before", "fuse", "--print-ir-after", "place init"
+    )
+    assert outcome.code == 0 and outcome.err.count("before fuse") == 1 and outcome.err.count("after place init") == 2
+    assert "graph net(x: float32[1,6])" in outcome.err and "for " in outcome.err and "kernels" in outcome.out
+    shown = minicc("show", network, "--dim", "batch=1", "--print-ir-after", "fuse")
+    assert shown.out.strip() in shown.err and "Kernel[" in shown.out
+
+
+def test_print_ir_of_no_pass(minicc, network):
+    outcome = minicc("run", network, "--print-ir-after", "fold")
+    assert outcome.code == 2 and "ConfigError: --print-ir-after fold: expected the name of a pass" in outcome.err
+    assert "simplify" in outcome.err and "hint: " in outcome.err
+
+
+@pytest.mark.parametrize("target", ["x86-64-v2", "llvm -mcpu=x86-64-v2", "portable"])
+def test_words_for_targets(minicc, network, target):
+    assert 'target triple = "x86_64' in minicc.good(
+        "show", network, "--dim", "batch=1", "--stage", "llvm", "--target", target
+    )

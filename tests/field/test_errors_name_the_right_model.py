@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import minicc
 from minicc import ops
-from minicc.compile import GRAPH_PASSES, optimize
+from minicc.compile import optimize, pipeline
 from minicc.errors import GraphError, MiniccError, TypeInferenceError
 from minicc.frontend import load
 from minicc.graph import Graph, Span, bind, constant, evaluate, input, parse, verify
@@ -107,8 +107,8 @@ def test_errors_of_evaluation_and_of_the_verifier(tmp_path):
 def test_after_every_pass(order, tmp_path):
     """Each pass keeps the places of what it keeps, and gives what it makes the place of what it was made from."""
     graphs = {name: bind(loaded(tmp_path, name), {"n": 2}) for name in order}
-    for title, run in (("bind", lambda g, t: g), *GRAPH_PASSES):
-        graphs = {name: run(graph, NATIVE) for name, graph in graphs.items()}
+    for title, run in (("bind", lambda g: g), *((p.name, p.run) for p in pipeline(NATIVE).graph)):
+        graphs = {name: run(graph) for name, graph in graphs.items()}
         for name, graph in graphs.items():
             assert {graph.spans[n].source for n in graph.nodes if n in graph.spans} == {f"{name}.onnx"}, title
             assert all(n in graph.spans for n in graph.nodes), title

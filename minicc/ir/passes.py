@@ -1,0 +1,85 @@
+"""Passes: functions from IR to IR, each with its reason; and what watches them.
+
+In: a list of passes and an IR. Out: the IR after all of them. An observer is called with an `Event` before and after
+each stage of a compilation: pass times, progress, and the printing of an IR are observers, and passes know of none.
+
+>>> double = Pass("double", lambda text: text * 2, "an example", "the length is even")
+>>> times = Times()
+>>> run_passes((double, double), "ab", times)
+'abababab'
+>>> list(times)
+['double']
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+IR = TypeVar("IR")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Pass(Generic[IR]):
+    """`run` returns the same object when nothing changed. `why` says why the pass stands where it stands in its list."""
+
+    name: str
+    run: Callable[[IR], IR]
+    why: str
+    ensures: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """That a stage begins on an IR, or has ended after `seconds`, with the IR that it made.
+
+    `subject` is what it is about: the name of a model, of a kernel. Of a stage that is done for many of them, `done`
+    counts those that came before, of `total`.
+    """
+
+    stage: str
+    subject: str = ""
+    ir: Any = None
+    seconds: float | None = None
+    done: int = 0
+    total: int = 0
+
+
+Observer = Callable[[Event], None]
+
+
+class Times(dict[str, float]):
+    """An observer that adds up the seconds of each stage, by name."""
+
+    def __call__(self, event: Event) -> None:
+        if event.seconds is not None:
+            self[event.stage] = self.get(event.stage, 0.0) + event.seconds
+
+
+def stage(observe: Observer | None, begin: Event, run: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
+    """What `run` gives for these arguments, with an event before and one after."""
+    if observe is None:
+        return run(*arguments, **named)
+    observe(begin)
+    started = time.perf_counter()
+    made = run(*arguments, **named)
+    observe(replace(begin, ir=made, seconds=time.perf_counter() - started))
+    return made
+
+
+def run_passes(passes: Iterable[Pass[IR]], ir: IR, observe: Observer | None = None, subject: str = "") -> IR:
+    """The IR after all passes, in order."""
+    for each in passes:
+        ir = stage(observe, Event(each.name, subject, ir), each.run, ir)
+    return ir
+
+
+def changed(
+    passes: Iterable[Pass[IR]], without: Iterable[str], instead: Mapping[str, Callable[[IR], IR]]
+) -> tuple[Pass[IR], ...]:
+    """The list without the passes of these names, and with other functions for those of others."""
+    kept = [p for p in passes if p.name not in without]
+    return tuple(replace(p, run=instead[p.name]) if p.name in instead else p for p in kept)
