@@ -105,7 +105,7 @@ class Pipeline(NamedTuple):
 
 
 LEFT_TO_OTHERS = ("pack weights", "fuse", "place buffers")  # generators for devices do these in ways of their own
-STAGES = ("load", "bind", "lower", "schedule", "emit and link")  # what is no pass
+STAGES = ("bind", "lower", "schedule")  # what is no pass, and makes an IR
 
 
 def pipeline(
@@ -129,13 +129,7 @@ def pipeline(
 def check_stage(call: str, name: str, known: Collection[str] = ()) -> None:
     """Raise ConfigError when a name is none of those known: of a pass, or of another stage that observers are told of."""
     passes = pipeline()
-    names = known or [
-        *STAGES[:2],
-        *(p.name for p in passes.graph),
-        *STAGES[2:4],
-        *(p.name for p in passes.loop),
-        STAGES[4],
-    ]
+    names = known or [STAGES[0], *(p.name for p in passes.graph), *STAGES[1:], *(p.name for p in passes.loop)]
     if name not in names:
         near = nearest(name, names)
         hint = f"did you mean {near!r}?" if near else "give one of these names"

@@ -28,7 +28,8 @@ from minicc.ir.passes import Event, Observer
 from minicc.loop.arguments import Arguments
 from minicc.loop.program import Program
 from minicc.ops.base import Array
-from minicc.runtime.executable import Executable, Port, Stages
+from minicc.runtime.executable import Executable
+from minicc.runtime.image import Port, Stages
 from minicc.target import EMULATED, Target
 
 MOST_SESSIONS = 4  # each has its own memory on the device
@@ -50,7 +51,7 @@ class CudaModel(Executable):
         architectures = target.architectures or (known_architectures() if target.has("cubin") else ("sm_75",))
         self.bundle = bundle_of_graph(graph, architectures, target.has("cubin"), progress)
         self.target, self.threads, self.arena_bytes = target, 1, self.bundle.memory_bytes
-        self.name, self.kernels, self._constants = graph.name, [], list(self.bundle.constants)
+        self.name, self.kernels = graph.name, []
         self.inputs, self.outputs = (
             [Port(p.name, p.type) for p in ports] for ports in (self.bundle.inputs, self.bundle.outputs)
         )
@@ -58,7 +59,14 @@ class CudaModel(Executable):
         self._session: Session | None = None
         self._lock = threading.Lock()
 
-    def _run(self, arrays: list[Array], times: Array | None) -> tuple[Array, ...]:
+    def profile(self, *arrays: Array) -> tuple[float, ...]:
+        return ()
+
+    @property
+    def constant_bytes(self) -> int:
+        return sum(c.nbytes for c in self.bundle.constants)
+
+    def _run(self, arrays: list[Array]) -> tuple[Array, ...]:
         with self._lock:  # a session is not re-entrant
             self._session = self._session or Session(self.bundle, device_of(self.target))
             given = {port.name: array for port, array in zip(self.inputs, arrays, strict=True)}
