@@ -59,23 +59,17 @@ def thread_axis(dom: Any, tag: str = "") -> ThreadAxis:
         extent is None or (isinstance(extent, Expr) and extent.dtype is int64) or (type(extent) is int and extent > 0)
     )
     if not (whole and isinstance(low, (int, np.integer)) and low == 0):
-        raise ScheduleError(
-            f"thread_axis({dom!r}, {tag!r})",
-            f"expected a domain (0, number of threads), got {dom!r}",
-            where="thread_axis(dom, tag)",
-            hint='te.thread_axis((0, 64), "threadIdx.x")',
-        )
+        call = f"thread_axis({dom!r}, {tag!r})"
+        problem = f"expected a domain (0, number of threads), got {dom!r}"
+        raise ScheduleError(call, problem, "thread_axis(dom, tag)", 'te.thread_axis((0, 64), "threadIdx.x")')
     return _axis(tag, extent)
 
 
 def _axis(tag: Any, extent: Any = None) -> ThreadAxis:
     if not isinstance(tag, str) or tag not in THREAD_AXES:
-        raise ScheduleError(
-            f"thread_axis({tag!r})",
-            f"expected the name of a thread axis, got {tag!r}",
-            where="thread_axis(dom, tag)",
-            hint=f"one of {', '.join(THREAD_AXES)}",
-        )
+        problem = f"expected the name of a thread axis, got {tag!r}"
+        hint = f"one of {', '.join(THREAD_AXES)}"
+        raise ScheduleError(f"thread_axis({tag!r})", problem, "thread_axis(dom, tag)", hint)
     return ThreadAxis(tag, extent)
 
 
@@ -126,11 +120,8 @@ class BindStep(Step):
                 f"loop {other.name} {where} it is of kind {other.kind}", self.loop, f"bind {self.loop} instead of it"
             )
         if other.kind == self.axis != "vthread" and not (self.axis.startswith("threadIdx") and fills_together(*nest)):
-            raise Illegal(
-                f"loop {other.name} {where} it is bound to {self.axis}",
-                self.loop,
-                "choose another axis, or fuse the loops",
-            )
+            problem = f"loop {other.name} {where} it is bound to {self.axis}"
+            raise Illegal(problem, self.loop, "choose another axis, or fuse the loops")
         if index and other.kind.startswith(index):
             raise Illegal(
                 f"loop {other.name} {where} it is bound to {other.kind}", self.loop, "blocks are around threads"

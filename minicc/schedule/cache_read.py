@@ -78,11 +78,8 @@ class CacheReadStep(Step):
                 + (f"; readers are buffers that are computed from {self.buffer}" if self.readers else ""),
             )
         if writing and writing[-1] >= reading[0]:
-            raise Illegal(
-                f"{self.buffer} is not complete before it is read: one nest writes and reads it",
-                self.buffer,
-                partial(_way, program, self.buffer),
-            )
+            problem = f"{self.buffer} is not complete before it is read: one nest writes and reads it"
+            raise Illegal(problem, self.buffer, partial(_way, program, self.buffer))
         cache = Buffer(self._cache(program), buffer.dtype, buffer.shape, self.scope)
 
         def expr(e: Any) -> Any:

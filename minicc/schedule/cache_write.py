@@ -55,21 +55,15 @@ class CacheWriteStep(Step):
         home = allocations(program)[self.buffer].body if buffer not in program.outputs else program.body
         found = writes(home, buffer)
         if not found:
-            raise Illegal(
-                f"no loops fill {self.buffer}, but a function from outside",
-                self.buffer,
-                f'copy it where it is read: s.cache_read("{self.buffer}")',
-            )
+            problem = f"no loops fill {self.buffer}, but a function from outside"
+            raise Illegal(problem, self.buffer, f'copy it where it is read: s.cache_read("{self.buffer}")')
         nest = home
         for nest in path_to(home, found[0]):
             if not isinstance(nest, (Alloc, Seq)):
                 break
         if not all(path_to(nest, write) for write in found):
-            raise Illegal(
-                f"one nest must fill {self.buffer}, but {len(found)} statements in several nests do",
-                self.buffer,
-                "use cache_write before peeling, partitioning or decomposing its loops",
-            )
+            problem = f"one nest must fill {self.buffer}, but {len(found)} statements in several nests do"
+            raise Illegal(problem, self.buffer, "use cache_write before peeling, partitioning or decomposing its loops")
         cache = Buffer(self._cache(program), buffer.dtype, buffer.shape, self.scope)
         names = [f"{i.name if isinstance(i, Var) else f'i{d}'}_copy" for d, i in enumerate(found[0].indices)]
         variables = [Var(name) for name in fresh(program, *names)]

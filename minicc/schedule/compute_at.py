@@ -126,18 +126,12 @@ class ComputeAtStep(Step):
         found = writes(alloc.body, alloc.buffer)
         if len(found) != 1 or len(targets(found[0])) != 1:
             what = f"{len(found)} statements write it" if len(found) != 1 else "its reduction fills other buffers too"
-            raise Illegal(
-                f"it must be filled by one statement of its own, but {what}",
-                self.buffer,
-                "use compute_at before peeling or decomposing; buffers that are reduced together stay where they are",
-            )
+            hint = "use compute_at before peeling or decomposing; buffers that are reduced together stay where they are"
+            raise Illegal(f"it must be filled by one statement of its own, but {what}", self.buffer, hint)
         write, way = found[0], path_to(alloc.body, loop)
         if not way:
-            raise Illegal(
-                f"loop {loop.name} is not where {self.buffer} lives",
-                loop.name,
-                f"choose one of {', '.join(loops(alloc.body))}",
-            )
+            problem = f"loop {loop.name} is not where {self.buffer} lives"
+            raise Illegal(problem, loop.name, f"choose one of {', '.join(loops(alloc.body))}")
         nest: Stmt = alloc.body
         for s in path_to(alloc.body, write):
             nest = s
@@ -150,11 +144,8 @@ class ComputeAtStep(Step):
         shared = path_to(alloc.body, nest)[-2]
         assert isinstance(shared, Seq)
         if shared.stmts.index(nest) > [bool(path_to(s, loop)) for s in shared.stmts].index(True):
-            raise Illegal(
-                f"loop {loop.name} comes before the nest of {self.buffer}",
-                loop.name,
-                f"choose a loop that reads {self.buffer}, and comes after it",
-            )
+            problem = f"loop {loop.name} comes before the nest of {self.buffer}"
+            raise Illegal(problem, loop.name, f"choose a loop that reads {self.buffer}, and comes after it")
         if any(f.kind == VECTORIZE for f in [*loops_around(program.body, loop), loop]):
             raise Illegal(f"loop {loop.name} is vectorized", loop.name, "choose a loop around it")
         return _Move(alloc, write, nest, loop)
@@ -169,21 +160,15 @@ class ComputeAtStep(Step):
             if not alone and (
                 index in seen or not (isinstance(index, Var) and index in around and around[index].extent == extent)
             ):
-                raise Illegal(
-                    f"{self.buffer} must be stored over loops that are its axes, but is stored at {index}",
-                    self.buffer,
-                    "use compute_at before splitting or fusing its loops",
-                )
+                problem = f"{self.buffer} must be stored over loops that are its axes, but is stored at {index}"
+                raise Illegal(problem, self.buffer, "use compute_at before splitting or fusing its loops")
             seen.add(index)
         if any(
             load.source is buffer and (isinstance(move.write, Store) or load.indices != move.write.indices)
             for load in all_reads(move.nest)
         ):
-            raise Illegal(
-                f"the elements of {self.buffer} are computed from one another",
-                self.buffer,
-                f"a recurrence stays in its nest: leave {self.buffer} where it is",
-            )
+            problem = f"the elements of {self.buffer} are computed from one another"
+            raise Illegal(problem, self.buffer, f"a recurrence stays in its nest: leave {self.buffer} where it is")
         readers = [s for s in in_order(body) if any(load.source is buffer for load in reads(s)) and s is not move.write]
         if not readers or not all(path_to(move.loop.body, s) for s in readers):
             raise Illegal(
@@ -198,11 +183,8 @@ class ComputeAtStep(Step):
     def _check_nest(self, program: Program, move: _Move) -> None:
         own = {s.buffer for s in in_order(move.nest) if isinstance(s, Alloc)} | {move.alloc.buffer}
         if others := {b for w in writes(move.nest) for b in targets(w)} - own:
-            raise Illegal(
-                f"its nest also fills {next(iter(others)).name}",
-                self.buffer,
-                f"move {self.buffer} before you compute another buffer in its loops",
-            )
+            problem = f"its nest also fills {next(iter(others)).name}"
+            raise Illegal(problem, self.buffer, f"move {self.buffer} before you compute another buffer in its loops")
         needed = {load.source for load in all_reads(move.nest)} - own
         later = False
         for s in in_order(program.body):

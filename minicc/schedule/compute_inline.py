@@ -73,38 +73,26 @@ class ComputeInlineStep(Step):
                 f"it must be written by one store, but {what}", self.buffer, f'use compute_at("{self.buffer}", loop)'
             )
         if any(isinstance(s, ExternCall) and alloc.buffer in s.inputs for s in in_order(alloc.body)):
-            raise Illegal(
-                "a function from outside reads the whole of it",
-                self.buffer,
-                "leave it: such a function needs an array in memory",
-            )
+            problem = "a function from outside reads the whole of it"
+            raise Illegal(problem, self.buffer, "leave it: such a function needs an array in memory")
         store = found[0]
         if any(load.source is alloc.buffer for load in reads(store)):
-            raise Illegal(
-                "its elements are computed from one another",
-                self.buffer,
-                "leave it: a recurrence needs its earlier elements in memory",
-            )
+            problem = "its elements are computed from one another"
+            raise Illegal(problem, self.buffer, "leave it: a recurrence needs its earlier elements in memory")
         return store
 
     def _nest(self, alloc: Alloc, store: Store) -> Stmt:
         """The nest that fills the buffer: loops over its axes around the store and nothing else."""
         around = path_to(alloc.body, store)
         if any(isinstance(s, If) for s in around):
-            raise Illegal(
-                "it is stored under a guard",
-                self.buffer,
-                f'inline before splitting its loops, or use compute_at("{self.buffer}", loop)',
-            )
+            hint = f'inline before splitting its loops, or use compute_at("{self.buffer}", loop)'
+            raise Illegal("it is stored under a guard", self.buffer, hint)
         extents = {s.var: s.extent for s in around if isinstance(s, For) and s.extent != 1}
         for index, extent in zip(store.indices, alloc.buffer.shape, strict=True):
             alone = extent == 1 and isinstance(index, (Const, Var))
             if not alone and not (isinstance(index, Var) and extents.pop(index, None) == extent):
-                raise Illegal(
-                    f"it must be stored over loops that are its axes, but is stored at {index}",
-                    self.buffer,
-                    "inline before splitting or fusing its loops",
-                )
+                problem = f"it must be stored over loops that are its axes, but is stored at {index}"
+                raise Illegal(problem, self.buffer, "inline before splitting or fusing its loops")
         if extents:
             raise Illegal(
                 f"it is stored again in each iteration of loop {next(iter(extents)).name}",
@@ -125,22 +113,16 @@ class ComputeInlineStep(Step):
         readers = [s for s in in_order(alloc.body) if any(load.source is alloc.buffer for load in reads(s))]
         for s in around:
             if isinstance(s, Alloc) and s.buffer in needed and not all(path_to(s, reader) for reader in readers):
-                raise Illegal(
-                    f"it reads {s.buffer.name}, which does not live where it is read",
-                    self.buffer,
-                    f'first inline {s.buffer.name}, or s.compute_root("{s.buffer.name}")',
-                )
+                hint = f'first inline {s.buffer.name}, or s.compute_root("{s.buffer.name}")'
+                raise Illegal(f"it reads {s.buffer.name}, which does not live where it is read", self.buffer, hint)
         before = True
         for s in in_order(alloc.body):
             before = before and s is not nest
             written = needed & set(targets(s))
             shared = any(isinstance(loop, For) and path_to(loop, s) for loop in around)
             if written and (not before or shared):
-                raise Illegal(
-                    f"it reads {next(iter(written)).name}, which is written later again",
-                    self.buffer,
-                    f'compute it at a loop that reads it: s.compute_at("{self.buffer}", loop)',
-                )
+                hint = f'compute it at a loop that reads it: s.compute_at("{self.buffer}", loop)'
+                raise Illegal(f"it reads {next(iter(written)).name}, which is written later again", self.buffer, hint)
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[ComputeInlineStep]:

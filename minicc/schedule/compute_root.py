@@ -57,11 +57,8 @@ class ComputeRootStep(Step):
         needed = [loop for loop in around if loop.var in used]
         for loop in needed:
             if isinstance(loop.extent, Expr) and free_vars(loop.extent) & {other.var for other in around}:
-                raise Illegal(
-                    f"the extent of loop {loop.name} depends on another loop",
-                    loop.name,
-                    f"a box is stored, no triangle: leave {self.buffer} in its loop",
-                )
+                problem = f"the extent of loop {loop.name} depends on another loop"
+                raise Illegal(problem, loop.name, f"a box is stored, no triangle: leave {self.buffer} in its loop")
         scope = "shared" if alloc.buffer.scope == "shared" else "global"
         buffer = replace(alloc.buffer, shape=(*[loop.extent for loop in needed], *alloc.buffer.shape), scope=scope)
         inside = tuple(loop.var for loop in needed)
@@ -86,18 +83,13 @@ class ComputeRootStep(Step):
             place = place.body
         found = [s for s in (place.stmts if isinstance(place, Seq) else ()) if writes(s, alloc.buffer)]
         if len(found) != 1:
-            raise Illegal(
-                f"one nest must fill {self.buffer} before it is read, but {len(found) or 'none'} do",
-                self.buffer,
-                "use compute_root before peeling, partitioning or decomposing its loops",
-            )
+            problem = f"one nest must fill {self.buffer} before it is read, but {len(found) or 'none'} do"
+            hint = "use compute_root before peeling, partitioning or decomposing its loops"
+            raise Illegal(problem, self.buffer, hint)
         own = {s.buffer for s in in_order(found[0]) if isinstance(s, Alloc)} | {alloc.buffer}
         if others := {b for w in writes(found[0]) for b in targets(w)} - own:
-            raise Illegal(
-                f"its nest also fills {min(b.name for b in others)}",
-                self.buffer,
-                f"first s.compute_root({min(b.name for b in others)!r}), if it is no output",
-            )
+            hint = f"first s.compute_root({min(b.name for b in others)!r}), if it is no output"
+            raise Illegal(f"its nest also fills {min(b.name for b in others)}", self.buffer, hint)
         return found[0]
 
     def _check_inputs(self, outermost: For, buffer: Buffer, nest: Stmt, guards: list[If]) -> None:
@@ -106,11 +98,9 @@ class ComputeRootStep(Step):
         needed = {load.source for load in found} - own
         for s in in_order(outermost):
             if written := needed & set(targets(s)):
-                raise Illegal(
-                    f"it reads {next(iter(written)).name}, which is written in loop {outermost.name}",
-                    self.buffer,
-                    f'first s.compute_root("{next(iter(written)).name}"), so that it is complete before',
-                )
+                problem = f"it reads {next(iter(written)).name}, which is written in loop {outermost.name}"
+                hint = f'first s.compute_root("{next(iter(written)).name}"), so that it is complete before'
+                raise Illegal(problem, self.buffer, hint)
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[ComputeRootStep]:

@@ -88,11 +88,8 @@ class DecomposeReductionStep(Step):
     def _check(self, program: Program, loop: For, update: Update) -> None:
         for outer in loops_around(program.body, loop):
             if outer.var in update.axes:
-                raise Illegal(
-                    f"{self.buffer} is reduced over loop {outer.name}, which is around it",
-                    loop.name,
-                    f"choose {outer.name}, or a loop around that",
-                )
+                problem = f"{self.buffer} is reduced over loop {outer.name}, which is around it"
+                raise Illegal(problem, loop.name, f"choose {outer.name}, or a loop around that")
         path = path_to(loop, update)
         for s in path:
             if isinstance(s, Alloc) and s.buffer in update.buffers:
@@ -102,11 +99,9 @@ class DecomposeReductionStep(Step):
         read = {load.source for load in loads(*update.inits, *[s.cond for s in path if isinstance(s, If)])}
         for w in writes(loop):
             if written := read & set(targets(w)):
-                raise Illegal(
-                    f"the initialisation reads {next(iter(written)).name}, which is written in loop {loop.name}",
-                    loop.name,
-                    f"choose a loop inside of {loop.name}, after {next(iter(written)).name} is written",
-                )
+                problem = f"the initialisation reads {next(iter(written)).name}, which is written in loop {loop.name}"
+                hint = f"choose a loop inside of {loop.name}, after {next(iter(written)).name} is written"
+                raise Illegal(problem, loop.name, hint)
         spatial = [s.var for s in path if isinstance(s, For) and s.var not in update.axes]
         for found in dependences(update, spatial, ranges_of(program)):
             along = ", ".join(sorted(v.name for v in found.along))

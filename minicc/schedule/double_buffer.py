@@ -50,11 +50,8 @@ class DoubleBufferStep(Step):
             )
         loop, old = around[-1], alloc.buffer
         if loop.kind != SERIAL:
-            raise Illegal(
-                f"expected {self.buffer} in a serial loop, but loop {loop.name} is of kind {loop.kind}",
-                loop.name,
-                f'compute it in a serial loop: s.compute_at("{self.buffer}", loop)',
-            )
+            problem = f"expected {self.buffer} in a serial loop, but loop {loop.name} is of kind {loop.kind}"
+            raise Illegal(problem, loop.name, f'compute it in a serial loop: s.compute_at("{self.buffer}", loop)')
         new = replace(old, shape=(2, *old.shape))
         half = loop.var % 2
         opened = rewrite(loop, lambda s: s.body if isinstance(s, Alloc) and s.buffer is old else s)

@@ -62,11 +62,8 @@ class FuseStep(Step):
         for s in walk(inner.body):
             if isinstance(s, Update) and (outer.var in s.axes) != (inner.var in s.axes):
                 reduced, other = (outer, inner) if outer.var in s.axes else (inner, outer)
-                raise Illegal(
-                    f"{s.buffers[0].name} is reduced over {reduced.name} but not over {other.name}",
-                    other.name,
-                    "fuse two axes of the result, or two of the reduction",
-                )
+                problem = f"{s.buffers[0].name} is reduced over {reduced.name} but not over {other.name}"
+                raise Illegal(problem, other.name, "fuse two axes of the result, or two of the reduction")
         variable = Var(self._fused(program))
         values: dict[Expr, Expr] = {outer.var: variable // inner.extent, inner.var: variable % inner.extent}
         return graft(program, outer, For(variable, outer.extent * inner.extent, substitute_vars(inner.body, values)))

@@ -194,11 +194,8 @@ def _whole(buffer: Buffer, change: Callable[[Buffer, tuple[Expr, ...]], tuple[Bu
     at = tuple(Var(f"{n}") for n in range(len(buffer.shape)))
     made, indices = change(buffer, at)
     if indices != at or made.shape != buffer.shape:
-        raise Illegal(
-            f"a function from outside works on the whole of {buffer.name}, as it is",
-            buffer.name,
-            f'first s.cache_read or s.cache_write("{buffer.name}")',
-        )
+        problem = f"a function from outside works on the whole of {buffer.name}, as it is"
+        raise Illegal(problem, buffer.name, f'first s.cache_read or s.cache_write("{buffer.name}")')
     return made
 
 

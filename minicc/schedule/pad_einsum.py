@@ -68,11 +68,8 @@ class PadEinsumStep(Step):
         longer = {v for v in before if after[v] is not before[v] and after[v] != before[v]}
         if not longer:
             extents = ", ".join(f"{f.name} of {f.extent}" for f in chain)
-            raise Illegal(
-                "every loop is a multiple of its padding already",
-                self.buffer,
-                f"leave it out, or give larger numbers: the loops are {extents}",
-            )
+            problem = "every loop is a multiple of its padding already"
+            raise Illegal(problem, self.buffer, f"leave it out, or give larger numbers: the loops are {extents}")
         operands = self._operands(update, before, longer)
         padded = list(dict.fromkeys(load for load in operands if longer & set(load.indices)))
         names = _names(program, update, padded)
@@ -96,18 +93,12 @@ class PadEinsumStep(Step):
     def _check_padding(self, chain: Sequence[For]) -> None:
         names = ", ".join(f.name for f in chain)
         if len(self.padding) != len(chain):
-            raise Illegal(
-                f"expected a padding for each of the loops {names}, got {len(self.padding)}",
-                self.buffer,
-                "1 leaves a loop as long as it is",
-            )
+            problem = f"expected a padding for each of the loops {names}, got {len(self.padding)}"
+            raise Illegal(problem, self.buffer, "1 leaves a loop as long as it is")
         for loop, multiple in zip(chain, self.padding, strict=True):
             if not isinstance(multiple, int) or multiple < 1:
-                raise Illegal(
-                    f"expected a positive number for loop {loop.name}, got {multiple}",
-                    loop.name,
-                    "1 leaves a loop as long as it is",
-                )
+                problem = f"expected a positive number for loop {loop.name}, got {multiple}"
+                raise Illegal(problem, loop.name, "1 leaves a loop as long as it is")
             if loop.kind != SERIAL:
                 raise Illegal(f"expected serial loops, got {loop.name} of kind {loop.kind}", loop.name, "pad before")
 
@@ -123,11 +114,8 @@ class PadEinsumStep(Step):
             )
         for indices in (update.indices, *[load.indices for load in found]):
             if foreign := [index for index in indices if index not in loops]:
-                raise Illegal(
-                    f"expected every index to be a loop of the nest, got {foreign[0]}",
-                    self.buffer,
-                    "pad before splitting or fusing its loops",
-                )
+                problem = f"expected every index to be a loop of the nest, got {foreign[0]}"
+                raise Illegal(problem, self.buffer, "pad before splitting or fusing its loops")
         for axis in update.axes:
             outside = [load for load in found if axis not in load.indices]
             if axis in longer and outside and any(load.dtype.is_float for load in found):
@@ -175,11 +163,8 @@ def _chain(program: Program, update: Update) -> list[For]:
             break
         chain.insert(0, s)
     if not chain:
-        raise Illegal(
-            f"no loop is right around the reduction into {update.buffers[0].name}",
-            update.buffers[0].name,
-            "pad before splitting, so that no guard stands between",
-        )
+        problem = f"no loop is right around the reduction into {update.buffers[0].name}"
+        raise Illegal(problem, update.buffers[0].name, "pad before splitting, so that no guard stands between")
     return chain
 
 

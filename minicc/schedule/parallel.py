@@ -44,11 +44,8 @@ class ParallelStep(Step):
         for other in [*loops_around(program.body, loop), *loops(loop.body).values()]:
             outside = other.name not in loops(loop.body)
             if other.kind == PARALLEL or (other.kind == VECTORIZE and outside):
-                raise Illegal(
-                    f"loop {other.name} {'around' if outside else 'inside'} it is of kind {other.kind}",
-                    loop.name,
-                    f"fuse {other.name} and {loop.name} first",
-                )
+                problem = f"loop {other.name} {'around' if outside else 'inside'} it is of kind {other.kind}"
+                raise Illegal(problem, loop.name, f"fuse {other.name} and {loop.name} first")
         return graft(program, loop, replace(loop, kind=PARALLEL))
 
     @classmethod
@@ -60,11 +57,8 @@ def serial_loop(program: Program, name: str) -> For:
     """The loop `name`, which must not have a kind yet. Raises Illegal."""
     loop = get_loop(program, name)
     if loop.kind != SERIAL:
-        raise Illegal(
-            f"expected a serial loop, got one of kind {loop.kind}",
-            name,
-            f"a loop has one kind: undo that step, or split {name} before it and take the other part",
-        )
+        hint = f"a loop has one kind: undo that step, or split {name} before it and take the other part"
+        raise Illegal(f"expected a serial loop, got one of kind {loop.kind}", name, hint)
     return loop
 
 
@@ -72,18 +66,12 @@ def check_independent(program: Program, loop: For) -> None:
     """Raises Illegal when two iterations of `loop` touch one element and one of them writes it."""
     for s in walk(loop.body):
         if isinstance(s, Update) and loop.var in s.axes:
-            raise Illegal(
-                f"{s.buffers[0].name} is reduced over loop {loop.name}",
-                loop.name,
-                partial(_way_of_reduction, program, s.buffers[0].name, loop.name),
-            )
+            problem = f"{s.buffers[0].name} is reduced over loop {loop.name}"
+            raise Illegal(problem, loop.name, partial(_way_of_reduction, program, s.buffers[0].name, loop.name))
     moving = [loop.var] if loop.extent != 1 else []  # one iteration depends on no other
     for found in dependences(loop.body, moving, ranges_of(program), reductions_commute=False):
-        raise Illegal(
-            f"the iterations of loop {loop.name} depend on each other: {found}",
-            loop.name,
-            partial(_way, program, loop, found),
-        )
+        problem = f"the iterations of loop {loop.name} depend on each other: {found}"
+        raise Illegal(problem, loop.name, partial(_way, program, loop, found))
 
 
 def _way_of_reduction(program: Program, buffer: str, loop: str) -> str:

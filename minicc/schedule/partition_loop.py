@@ -70,11 +70,8 @@ class PartitionLoopStep(Step):
         conditions = list(dict.fromkeys(c for s in (loop.body, *walk(loop.body)) for c in _conditions(s, loop.var)))
         reduced = [s for s in walk(loop.body) if isinstance(s, Update) and loop.var in s.axes]
         if pairs := [s for s in reduced if len(s.buffers) > 1]:
-            raise Illegal(
-                f"{', '.join(b.name for b in pairs[0].buffers)} are reduced together over loop {loop.name}",
-                loop.name,
-                "choose a loop over an axis of the result",
-            )
+            problem = f"{', '.join(b.name for b in pairs[0].buffers)} are reduced together over loop {loop.name}"
+            raise Illegal(problem, loop.name, "choose a loop over an axis of the result")
         known: dict[Expr, Expr] = {}
         end: Any
         if isinstance(loop.extent, int):
@@ -82,11 +79,9 @@ class PartitionLoopStep(Step):
         else:
             begin, end, known = self._symbolic(program, loop, conditions)
             if reduced:
-                raise Illegal(
-                    f"{reduced[0].buffers[0].name} is reduced over loop {loop.name}, of symbolic extent",
-                    loop.name,
-                    "choose a loop over an axis of the result, or give the sum a constant extent",
-                )
+                problem = f"{reduced[0].buffers[0].name} is reduced over loop {loop.name}, of symbolic extent"
+                hint = "choose a loop over an axis of the result, or give the sum a constant extent"
+                raise Illegal(problem, loop.name, hint)
         steady = map_expressions(_moved(loop, begin, end).body, lambda e: transform(e, lambda x: known.get(x, x)))
         parts: list[Stmt] = [replace(loop, extent=_minus(end, begin), body=steady)]
         if begin != 0:

@@ -40,18 +40,12 @@ class PragmaStep(Step):
     def transform(self, program: Program) -> Program:
         loop = get_loop(program, self.loop)
         if not self.key.isidentifier():
-            raise Illegal(
-                f"expected a key that is a word, got {self.key!r}",
-                loop.name,
-                f'letters, digits and _, as in s.pragma("{loop.name}", "unroll", 4)',
-            )
+            problem = f"expected a key that is a word, got {self.key!r}"
+            raise Illegal(problem, loop.name, f'letters, digits and _, as in s.pragma("{loop.name}", "unroll", 4)')
         word = isinstance(self.value, str) and self.value.isidentifier()
         if not word and type(self.value) is not int:
-            raise Illegal(
-                f"expected a value that is a number or a word, got {self.value!r}",
-                loop.name,
-                f'an integer, or letters, digits and _, as in s.pragma("{loop.name}", "{self.key}", 4)',
-            )
+            hint = f'an integer, or letters, digits and _, as in s.pragma("{loop.name}", "{self.key}", 4)'
+            raise Illegal(f"expected a value that is a number or a word, got {self.value!r}", loop.name, hint)
         others = tuple(note for note in loop.notes if note[0] != self.key)
         return graft(program, loop, replace(loop, notes=(*others, (self.key, self.value))))
 

@@ -50,11 +50,8 @@ class PrefetchStep(Step):
     def transform(self, program: Program) -> Program:
         loop = get_loop(program, self.loop)
         if self.offset < 1:
-            raise Illegal(
-                f"expected an offset of at least 1, got {self.offset}",
-                loop.name,
-                "1 asks for what the next iteration reads",
-            )
+            problem = f"expected an offset of at least 1, got {self.offset}"
+            raise Illegal(problem, loop.name, "1 asks for what the next iteration reads")
         if vectorized := [f.name for f in (*loops_around(program.body, loop), loop) if f.kind == VECTORIZE]:
             raise Illegal(f"loop {vectorized[0]} is vectorized", loop.name, "choose a loop around it")
         if any(isinstance(s, Alloc) and s.buffer.name == self.buffer for s in walk(loop.body)):

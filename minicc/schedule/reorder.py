@@ -57,11 +57,8 @@ class ReorderStep(Step):
         written = {b for w in writes(body) for b in targets(w)}
         for guard in guards:
             if any(load.source in written for load in loads(guard.cond)):
-                raise Illegal(
-                    f"the guard {guard.cond} reads what its body writes",
-                    chain[-1].name,
-                    "reorder only loops around the guard, or only loops inside of it",
-                )
+                hint = "reorder only loops around the guard, or only loops inside of it"
+                raise Illegal(f"the guard {guard.cond} reads what its body writes", chain[-1].name, hint)
         for s in reversed(private):
             body = replace(s, body=body)
         return graft(program, band[0], _rebuilt(after, guards, body))
@@ -71,10 +68,8 @@ class ReorderStep(Step):
         if len(set(self.order)) < len(self.order) or len(self.order) < 2:
             names = list(loops(program.body))
             example = ", ".join(f'"{name}"' for name in reversed(names[:2]))
-            raise Illegal(
-                f"expected at least two different loops, got {', '.join(self.order) or 'none'}",
-                hint=f"outermost first, as in s.reorder({example}); the loops are {', '.join(names) or 'none'}",
-            )
+            hint = f"outermost first, as in s.reorder({example}); the loops are {', '.join(names) or 'none'}"
+            raise Illegal(f"expected at least two different loops, got {', '.join(self.order) or 'none'}", hint=hint)
         paths = {name: path_to(program.body, get_loop(program, name)) for name in self.order}
         longest = max(paths.values(), key=len)
         for name, path in paths.items():
@@ -111,22 +106,17 @@ class ReorderStep(Step):
         for found in dependences(body, _turning(chain), ranges_of(program)):
             before = [loop.name for loop in chain if loop.var in found.along]
             if before != [loop.name for loop in after if loop.var in found.along]:
-                raise Illegal(
-                    f"the order of {', '.join(before)} matters: {found}",
-                    before[-1],
-                    f"keep {', '.join(before)} in this order, and move the other loops",
-                )
+                problem = f"the order of {', '.join(before)} matters: {found}"
+                raise Illegal(problem, before[-1], f"keep {', '.join(before)} in this order, and move the other loops")
 
     def _check_private(self, program: Program, private: Sequence[Alloc], chain: Sequence[For], body: Stmt) -> None:
         """A buffer allocated between the loops moves inside of all: nothing may flow through it."""
         inside = {s.buffer for s in private}
         for found in dependences(body, _turning(chain), ranges_of(program), reductions_commute=False):
             if found.first.buffer in inside:
-                raise Illegal(
-                    f"{found.first.buffer.name} is allocated between the loops, and carries values: {found}",
-                    found.first.buffer.name,
-                    f'move it out first: s.compute_root("{found.first.buffer.name}")',
-                )
+                problem = f"{found.first.buffer.name} is allocated between the loops, and carries values: {found}"
+                hint = f'move it out first: s.compute_root("{found.first.buffer.name}")'
+                raise Illegal(problem, found.first.buffer.name, hint)
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[ReorderStep]:

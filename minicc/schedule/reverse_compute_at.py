@@ -100,19 +100,13 @@ class ReverseComputeAtStep(Step):
         buffer, loop = get_buffer(program, self.buffer), get_loop(program, self.loop)
         found = writes(program.body, buffer)
         if len(found) != 1 or not isinstance(found[0], (Store, Update)):
-            raise Illegal(
-                f"it must be filled by one statement, but {len(found)} write it",
-                self.buffer,
-                "use reverse_compute_at before peeling, partitioning or decomposing its loops",
-            )
+            hint = "use reverse_compute_at before peeling, partitioning or decomposing its loops"
+            raise Illegal(f"it must be filled by one statement, but {len(found)} write it", self.buffer, hint)
         write, way = found[0], path_to(program.body, loop)
         nest = next(s for s in path_to(program.body, write) if s not in way) if not path_to(loop, write) else None
         if nest is None:
-            raise Illegal(
-                f"{self.buffer} is computed in loop {loop.name} already",
-                loop.name,
-                "choose a loop of another nest: one that fills what it reads",
-            )
+            problem = f"{self.buffer} is computed in loop {loop.name} already"
+            raise Illegal(problem, loop.name, "choose a loop of another nest: one that fills what it reads")
         self._check_place(program, loop, nest)
         source, producer = self._source(program, loop, nest)
         self._check_inputs(program, loop, write, nest, source)
@@ -121,11 +115,8 @@ class ReverseComputeAtStep(Step):
     def _check_place(self, program: Program, loop: For, nest: Stmt) -> None:
         shared = path_to(program.body, nest)[-2] if nest is not program.body else None
         if not isinstance(shared, Seq) or not any(path_to(s, loop) for s in shared.stmts[: shared.stmts.index(nest)]):
-            raise Illegal(
-                f"loop {loop.name} does not come before the nest of {self.buffer}",
-                loop.name,
-                f"choose a loop that fills what {self.buffer} reads; compute_at moves a buffer to its readers",
-            )
+            hint = f"choose a loop that fills what {self.buffer} reads; compute_at moves a buffer to its readers"
+            raise Illegal(f"loop {loop.name} does not come before the nest of {self.buffer}", loop.name, hint)
         for s in (*loops_around(program.body, loop), loop):
             if s.kind == VECTORIZE:
                 raise Illegal(f"loop {s.name} is vectorized", loop.name, "choose a loop around it")
@@ -144,11 +135,8 @@ class ReverseComputeAtStep(Step):
             )
         producers = writes(program.body, found[0])
         if len(producers) != 1 or not isinstance(producers[0], (Store, Update)) or len(targets(producers[0])) != 1:
-            raise Illegal(
-                f"{found[0].name} must be filled by one statement of its own",
-                found[0].name,
-                "use reverse_compute_at before peeling or decomposing its loops",
-            )
+            problem = f"{found[0].name} must be filled by one statement of its own"
+            raise Illegal(problem, found[0].name, "use reverse_compute_at before peeling or decomposing its loops")
         (producer,) = producers
         for outer in (*loops_around(program.body, loop), loop):
             if isinstance(producer, Update) and outer.var in producer.axes:
@@ -161,11 +149,8 @@ class ReverseComputeAtStep(Step):
             load.source is found[0] and (isinstance(producer, Store) or load.indices != producer.indices)
             for load in all_reads(loop)
         ):
-            raise Illegal(
-                f"{found[0].name} is read in loop {loop.name} itself",
-                found[0].name,
-                "choose a loop in which nothing else reads it",
-            )
+            problem = f"{found[0].name} is read in loop {loop.name} itself"
+            raise Illegal(problem, found[0].name, "choose a loop in which nothing else reads it")
         return found[0], producer
 
     def _check_inputs(self, program: Program, loop: For, write: Write, nest: Stmt, source: Buffer) -> None:
@@ -185,17 +170,11 @@ class ReverseComputeAtStep(Step):
                 )
         for w in writes(nest):
             if others := set(targets(w)) - own:
-                raise Illegal(
-                    f"its nest also fills {min(b.name for b in others)}",
-                    self.buffer,
-                    "move it before other buffers are computed in its nest",
-                )
+                problem = f"its nest also fills {min(b.name for b in others)}"
+                raise Illegal(problem, self.buffer, "move it before other buffers are computed in its nest")
             if isinstance(w, Store) and any(load.source in targets(w) for load in loads(w.value)):
-                raise Illegal(
-                    "its elements are computed from one another",
-                    self.buffer,
-                    "leave it: a recurrence runs over the whole of its nest",
-                )
+                problem = "its elements are computed from one another"
+                raise Illegal(problem, self.buffer, "leave it: a recurrence runs over the whole of its nest")
 
     def _tile(self, loop: For, producer: Write) -> Tile:
         """The box that an iteration of the loop fills, each element of it."""
@@ -207,11 +186,8 @@ class ReverseComputeAtStep(Step):
         limits = [i < d for i, d in zip(producer.indices, targets(producer)[0].shape, strict=True)]
         for s in path_to(loop.body, producer):
             if isinstance(s, If) and s.cond not in limits:
-                raise Illegal(
-                    f"{targets(producer)[0].name} is filled under the guard {s.cond}",
-                    loop.name,
-                    "choose a loop outside of the guard, or a factor that divides",
-                )
+                problem = f"{targets(producer)[0].name} is filled under the guard {s.cond}"
+                raise Illegal(problem, loop.name, "choose a loop outside of the guard, or a factor that divides")
         return tile
 
     def _side(self, index: Expr, limit: Any, inner: dict[Var, For], used: set[Expr]) -> tuple[Expr, Any]:
@@ -240,11 +216,8 @@ class ReverseComputeAtStep(Step):
         found = all_reads(move.nest, move.source)
         around = {f.var: f for f in loops_around(move.nest, move.write)}
         if len(found) != 1:
-            raise Illegal(
-                f"{move.source.name} is read at {len(found)} places",
-                self.buffer,
-                f'move the producer to its reader: s.compute_at("{move.source.name}", loop)',
-            )
+            hint = f'move the producer to its reader: s.compute_at("{move.source.name}", loop)'
+            raise Illegal(f"{move.source.name} is read at {len(found)} places", self.buffer, hint)
         values: dict[Expr, Expr] = {}
         extents: dict[Expr, Any] = {}
         guards: dict[Expr, Expr] = {}
@@ -252,17 +225,13 @@ class ReverseComputeAtStep(Step):
             if (isinstance(index, Const) and limit == 1) or size == limit:
                 continue
             if not isinstance(index, Var) or index not in around or index in extents:
-                raise Illegal(
-                    f"{move.source.name} must be read at loops of its own, but is read as {found[0]}",
-                    self.buffer,
-                    f'move the producer to its reader: s.compute_at("{move.source.name}", loop)',
-                )
+                problem = f"{move.source.name} must be read at loops of its own, but is read as {found[0]}"
+                hint = f'move the producer to its reader: s.compute_at("{move.source.name}", loop)'
+                raise Illegal(problem, self.buffer, hint)
             if isinstance(move.write, Update) and index in move.write.axes:
-                raise Illegal(
-                    f"{self.buffer} is reduced over {index}, and a tile has only a part of it",
-                    self.buffer,
-                    f"choose a loop in which all of {index} is computed, outside of the loops over it",
-                )
+                problem = f"{self.buffer} is reduced over {index}, and a tile has only a part of it"
+                hint = f"choose a loop in which all of {index} is computed, outside of the loops over it"
+                raise Illegal(problem, self.buffer, hint)
             values[index], extents[index] = start + index, size
             guards[index] = start + index < around[index].extent
         nest = substitute_vars(move.nest, values)

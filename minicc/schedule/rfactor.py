@@ -68,11 +68,8 @@ class RfactorStep(Step):
         rank = len(update.indices)
         place = self.factor_axis if self.factor_axis >= 0 else rank + 1 + self.factor_axis
         if not 0 <= place <= rank:
-            raise Illegal(
-                f"expected a factor_axis from {-rank - 1} to {rank}, got {self.factor_axis}",
-                self.buffer,
-                "0 is the outermost axis of the partial results, -1 the innermost",
-            )
+            problem = f"expected a factor_axis from {-rank - 1} to {rank}, got {self.factor_axis}"
+            raise Illegal(problem, self.buffer, "0 is the outermost axis of the partial results, -1 the innermost")
         names = fresh(program, *[f"{b.name}_rf" for b in update.buffers])
         partial = [
             replace(b, name=name, shape=(*b.shape[:place], loop.extent, *b.shape[place:]))
@@ -87,11 +84,8 @@ class RfactorStep(Step):
 
     def _check(self, program: Program, update: Update, loop: For) -> Combiner:
         if loop.var not in update.axes or not path_to(loop, update):
-            raise Illegal(
-                f"{self.buffer} is not reduced over loop {loop.name}",
-                loop.name,
-                f"one of {', '.join(axis.name for axis in update.axes)}",
-            )
+            problem = f"{self.buffer} is not reduced over loop {loop.name}"
+            raise Illegal(problem, loop.name, f"one of {', '.join(axis.name for axis in update.axes)}")
         if loop.kind != SERIAL or not isinstance(loop.extent, int):
             raise Illegal(
                 f"expected a serial loop of constant extent, got one of kind {loop.kind} and extent {loop.extent}",
@@ -104,11 +98,8 @@ class RfactorStep(Step):
             raise Illegal(f"other statements write {self.buffer} as well", self.buffer, "use rfactor before peeling")
         combiner = combiner_of(update)
         if combiner is None:
-            raise Illegal(
-                f"no combiner of partial results is seen in {', '.join(map(str, update.values))}",
-                self.buffer,
-                "it must be associative, and the initial values its identity",
-            )
+            problem = f"no combiner of partial results is seen in {', '.join(map(str, update.values))}"
+            raise Illegal(problem, self.buffer, "it must be associative, and the initial values its identity")
         return combiner
 
     def _nest(self, program: Program, update: Update) -> Stmt:
@@ -132,11 +123,8 @@ class RfactorStep(Step):
         guards = [s for s in path if isinstance(s, If) and loop.var in free_vars(s.cond)]
         for s in path[path.index(guards[0]) :] if guards else ():
             if isinstance(s, (Seq, Alloc)):
-                raise Illegal(
-                    f"the guard {guards[0].cond} is around other statements as well",
-                    loop.name,
-                    f'split {loop.name} with tail="mask" or by a factor that divides',
-                )
+                problem = f"the guard {guards[0].cond} is around other statements as well"
+                raise Illegal(problem, loop.name, f'split {loop.name} with tail="mask" or by a factor that divides')
         cond = all_of(*[s.cond for s in guards])
 
         def moved(e: Expr) -> Expr:

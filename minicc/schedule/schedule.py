@@ -68,12 +68,9 @@ class Trace:
         try:
             return Trace(tuple(_step(data) for data in json.loads(text)))
         except (TypeError, ValueError, KeyError) as error:
-            raise ScheduleError(
-                "Trace.from_json",
-                f"expected a list of steps, got {str(text)[:80]!r} ({error})",
-                where=str(text)[:80],
-                hint=f"a step is an object with a field step, one of {', '.join(STEPS)}",
-            ) from None
+            problem = f"expected a list of steps, got {str(text)[:80]!r} ({error})"
+            hint = f"a step is an object with a field step, one of {', '.join(STEPS)}"
+            raise ScheduleError("Trace.from_json", problem, str(text)[:80], hint) from None
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)
@@ -169,12 +166,8 @@ class Schedule(LoopSurface):
     def undo(self) -> Step:
         """Take the last step back, and return it."""
         if not self._steps:
-            raise ScheduleError(
-                "undo()",
-                "expected at least one step, got an empty trace",
-                loops_text(self.program),
-                "apply a step first",
-            )
+            problem = "expected at least one step, got an empty trace"
+            raise ScheduleError("undo()", problem, loops_text(self.program), "apply a step first")
         self._programs.pop()
         return self._steps.pop()
 
@@ -195,12 +188,9 @@ class Schedule(LoopSurface):
     def _writes(self, buffer: str) -> list[Any]:
         found = buffers_of(self.program)
         if not isinstance(buffer, str) or buffer not in found:
-            raise ScheduleError(
-                f"loops_of({buffer!r})",
-                "no such buffer is written here",
-                loops_text(self.program),
-                hint=f"one of {', '.join(found)}",
-            )
+            problem = "no such buffer is written here"
+            hint = f"one of {', '.join(found)}"
+            raise ScheduleError(f"loops_of({buffer!r})", problem, loops_text(self.program), hint=hint)
         return writes(self.program.body, found[buffer])
 
     # ---- several steps at once

@@ -63,11 +63,8 @@ class SplitStep(Step):
                 f"expected a serial loop, got one of kind {loop.kind}", loop.name, f"split {loop.name} before"
             )
         if self.tail not in TAILS:
-            raise Illegal(
-                f"expected tail to be one of {', '.join(TAILS)}, got {self.tail!r}",
-                loop.name,
-                f's.split("{loop.name}", factor=8, tail="guard")',
-            )
+            problem = f"expected tail to be one of {', '.join(TAILS)}, got {self.tail!r}"
+            raise Illegal(problem, loop.name, f's.split("{loop.name}", factor=8, tail="guard")')
         factor = self._factor(loop)
         whole = isinstance(loop.extent, int) and loop.extent % factor == 0
         if whole or self.tail != "peel":
@@ -79,11 +76,8 @@ class SplitStep(Step):
         if (self.factor is None) == (self.nparts is None):
             raise Illegal("expected one of factor and nparts", loop.name, "for example factor=8")
         if not isinstance(given, int) or given < 1:
-            raise Illegal(
-                f"expected a positive number, got {given}",
-                loop.name,
-                f'1 or more, as in s.split("{loop.name}", factor=8)',
-            )
+            problem = f"expected a positive number, got {given}"
+            raise Illegal(problem, loop.name, f'1 or more, as in s.split("{loop.name}", factor=8)')
         if self.nparts is None:
             return given
         if not isinstance(loop.extent, int):
@@ -102,11 +96,8 @@ class SplitStep(Step):
 
     def _peeled(self, program: Program, loop: For, factor: int) -> Stmt:
         if not isinstance(loop.extent, int) or loop.extent < factor:
-            raise Illegal(
-                f"to peel, loop {loop.name} must have a constant extent of at least {factor}, got {loop.extent}",
-                loop.name,
-                'use tail="guard"',
-            )
+            problem = f"to peel, loop {loop.name} must have a constant extent of at least {factor}, got {loop.extent}"
+            raise Illegal(problem, loop.name, 'use tail="guard"')
         outer, inner = map(Var, self.names(program))
         parts = loop.extent // factor
         main = For(outer, parts, For(inner, factor, substitute_vars(loop.body, {loop.var: outer * factor + inner})))

@@ -58,24 +58,15 @@ class StorageAlignStep(Step):
         alloc = get_alloc(program, self.buffer)
         shape = alloc.buffer.shape
         if not 0 <= self.axis < len(shape) - 1:
-            raise Illegal(
-                f"expected an axis before the last of {len(shape)}, got {self.axis}",
-                self.buffer,
-                "the last axis has stride 1",
-            )
+            problem = f"expected an axis before the last of {len(shape)}, got {self.axis}"
+            raise Illegal(problem, self.buffer, "the last axis has stride 1")
         if self.factor < 1 or not 0 <= self.offset < self.factor:
-            raise Illegal(
-                f"expected 0 <= offset < factor, got offset {self.offset} and factor {self.factor}",
-                self.buffer,
-                "factor=32, offset=1 makes the stride 1 modulo 32",
-            )
+            problem = f"expected 0 <= offset < factor, got offset {self.offset} and factor {self.factor}"
+            raise Illegal(problem, self.buffer, "factor=32, offset=1 makes the stride 1 modulo 32")
         inner = shape[self.axis + 1 :]
         if not all(isinstance(extent, int) for extent in inner):
-            raise Illegal(
-                f"the extents after axis {self.axis} must be constant, got {inner}",
-                self.buffer,
-                f'first compute_at("{self.buffer}", loop), in a loop that needs a part of constant size',
-            )
+            hint = f'first compute_at("{self.buffer}", loop), in a loop that needs a part of constant size'
+            raise Illegal(f"the extents after axis {self.axis} must be constant, got {inner}", self.buffer, hint)
         wider = (*shape[: self.axis + 1], self._widened(inner), *inner[1:])
         return graft(program, alloc, rename_buffers(alloc, {alloc.buffer: replace(alloc.buffer, shape=wider)}))
 
@@ -85,11 +76,8 @@ class StorageAlignStep(Step):
         for extent in range(inner[0], inner[0] + self.factor):
             if extent * step % self.factor == self.offset:
                 return extent
-        raise Illegal(
-            f"no stride that is a multiple of {step} is {self.offset} modulo {self.factor}",
-            self.buffer,
-            "align an axis further back",
-        )
+        problem = f"no stride that is a multiple of {step} is {self.offset} modulo {self.factor}"
+        raise Illegal(problem, self.buffer, "align an axis further back")
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[StorageAlignStep]:

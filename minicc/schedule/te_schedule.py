@@ -59,12 +59,9 @@ def create_schedule(outputs: Operation | Tensor | Sequence[Operation | Tensor]) 
 def _tensors(op: Any) -> list[Tensor]:
     """Every output of an operation."""
     if not isinstance(op, Operation):
-        raise ScheduleError(
-            f"create_schedule({op!r})",
-            f"expected operations or tensors, got {type(op).__name__}",
-            where=f"{op!r}: {type(op).__name__}",
-            hint="te.create_schedule(C.op)",
-        )
+        problem = f"expected operations or tensors, got {type(op).__name__}"
+        where = f"{op!r}: {type(op).__name__}"
+        raise ScheduleError(f"create_schedule({op!r})", problem, where, "te.create_schedule(C.op)")
     return [Tensor(op, index) for index in range(len(op.body) if isinstance(op, Compute) else 1)]
 
 
@@ -139,12 +136,9 @@ class TeSchedule(Face):
         for tensor in self.lowered.buffers:
             if isinstance(tensor.op, Scan) and (what is tensor.op.init or what is tensor.op.update):
                 return self.lowered.buffers[tensor].name, True
-        raise ScheduleError(
-            f"s[{getattr(what, 'name', what) if isinstance(what, Tensor) else what}]",
-            "expected a tensor of this schedule, got none that it computes or reads",
-            where=str(self.program),
-            hint=f"its stages are {', '.join(self._ops)}",
-        )
+        call = f"s[{getattr(what, 'name', what) if isinstance(what, Tensor) else what}]"
+        problem = "expected a tensor of this schedule, got none that it computes or reads"
+        raise ScheduleError(call, problem, str(self.program), f"its stages are {', '.join(self._ops)}")
 
     def in_sizes(self, extent: Any) -> Any:
         """An extent of the text in the sizes of the program."""
@@ -182,12 +176,8 @@ class TeSchedule(Face):
         """The method of the schedule that does `name`. Raises ScheduleError when there is none."""
         found = getattr(self.schedule, name, None) if isinstance(name, str) else None
         if found is None:
-            raise ScheduleError(
-                f"{name}(...)",
-                "expected a schedule primitive, got a name that has none",
-                where=str(self.program),
-                hint=f"one of {', '.join(STEPS)}",
-            )
+            problem = "expected a schedule primitive, got a name that has none"
+            raise ScheduleError(f"{name}(...)", problem, str(self.program), f"one of {', '.join(STEPS)}")
         return found
 
     # ---- from a schedule to a program
@@ -204,12 +194,9 @@ class TeSchedule(Face):
             )
         names = [self.argument(arg) for arg in args]
         if twice := [n for k, n in enumerate(names) if n in names[:k]]:
-            raise ScheduleError(
-                f"arrange({', '.join(names)})",
-                f"expected each tensor once among args, got {twice[0]} twice",
-                where=caret(str(self.program), twice[0]),
-                hint="an array that is read twice is one tensor",
-            )
+            problem = f"expected each tensor once among args, got {twice[0]} twice"
+            hint = "an array that is read twice is one tensor"
+            raise ScheduleError(f"arrange({', '.join(names)})", problem, caret(str(self.program), twice[0]), hint)
         body, outside = self.program.body, {b.name: b for b in self.program.outputs}
         chain: list[Buffer] = []
         while isinstance(body, Alloc):
@@ -219,19 +206,13 @@ class TeSchedule(Face):
         params = {b.name: b for b in (*self.program.params, *self._unread.values())}
         for wanted in names:
             if wanted not in params and wanted not in outside:
-                raise ScheduleError(
-                    f"arrange({', '.join(names)})",
-                    f"expected {wanted} to live in the whole program, but a step has moved it into a loop",
-                    where=caret(str(self.program), wanted),
-                    hint=f"leave {wanted} out of args, or do not compute it at a loop",
-                )
+                problem = f"expected {wanted} to live in the whole program, but a step has moved it into a loop"
+                hint = f"leave {wanted} out of args, or do not compute it at a loop"
+                raise ScheduleError(f"arrange({', '.join(names)})", problem, caret(str(self.program), wanted), hint)
         if missing := [b.name for b in self.program.params if b.name not in names]:
-            raise ScheduleError(
-                f"arrange({', '.join(names)})",
-                f"expected every placeholder among args, got none for {missing[0]}",
-                where=caret(str(self.program), missing[0]),
-                hint=f"add {missing[0]} to args",
-            )
+            call = f"arrange({', '.join(names)})"
+            problem = f"expected every placeholder among args, got none for {missing[0]}"
+            raise ScheduleError(call, problem, caret(str(self.program), missing[0]), f"add {missing[0]} to args")
         internal = [b for b in dict.fromkeys([*self.program.outputs, *chain]) if b.name not in names]
         for buffer in reversed(internal):
             body = Alloc(buffer, body)
@@ -284,12 +265,9 @@ class Stage(StageSurface):
             return axis.name
         if isinstance(axis, Axis) and (name := self._moved(axis)):
             return name
-        raise ScheduleError(
-            f"s[{self.name}]",
-            f"expected an axis of {self.name} or the name of a loop, got {axis!r}",
-            where=str(self.schedule.program),
-            hint=f"its axes are {', '.join(map(str, self._axes()))}",
-        )
+        problem = f"expected an axis of {self.name} or the name of a loop, got {axis!r}"
+        hint = f"its axes are {', '.join(map(str, self._axes()))}"
+        raise ScheduleError(f"s[{self.name}]", problem, str(self.schedule.program), hint)
 
     def _moved(self, axis: Axis) -> str | None:
         """The loop of an axis of a reduction that another stage, such as a write cache, does now."""
@@ -328,12 +306,9 @@ class Stage(StageSurface):
                 return n
         if isinstance(axis, (int, np.integer)) and not isinstance(axis, bool):
             return int(axis)
-        raise ScheduleError(
-            f"s[{self.name}]",
-            f"expected an axis of {self.name} or the number of a dimension, got {axis!r}",
-            where=str(self.schedule.program),
-            hint=f"its axes are {', '.join(map(str, self.op.axis))}",
-        )
+        problem = f"expected an axis of {self.name} or the number of a dimension, got {axis!r}"
+        hint = f"its axes are {', '.join(map(str, self.op.axis))}"
+        raise ScheduleError(f"s[{self.name}]", problem, str(self.schedule.program), hint)
 
     def __repr__(self) -> str:
         return f"Stage({self.name}: {', '.join(map(str, self._axes()))})"

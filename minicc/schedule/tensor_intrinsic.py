@@ -66,12 +66,8 @@ def declare_intrinsic(name: str, meaning: Program, implementation: Program) -> T
     _check_form(intrinsic)
     _check_agreement(intrinsic)
     if TENSOR_INTRINSICS.setdefault(name, intrinsic) != intrinsic:
-        raise ScheduleError(
-            _call(name),
-            "expected a name that is not taken, got that of another intrinsic",
-            str(TENSOR_INTRINSICS[name].meaning),
-            "choose another name",
-        )
+        problem = "expected a name that is not taken, got that of another intrinsic"
+        raise ScheduleError(_call(name), problem, str(TENSOR_INTRINSICS[name].meaning), "choose another name")
     return intrinsic
 
 
@@ -87,19 +83,13 @@ def _check_form(intrinsic: TensorIntrinsic) -> None:
             _call(name), "expected a name made of letters, digits and _", str(meaning), 'for example "gemv_4x4"'
         )
     if not isinstance(meaning.body, For):
-        raise ScheduleError(
-            _call(name),
-            "expected one loop nest as its meaning, got something around it",
-            str(meaning),
-            "a meaning has no buffers of its own, and one statement",
-        )
+        problem = "expected one loop nest as its meaning, got something around it"
+        hint = "a meaning has no buffers of its own, and one statement"
+        raise ScheduleError(_call(name), problem, str(meaning), hint)
     if unused := [b for b in meaning.params if not all_reads(meaning.body, b)]:
-        raise ScheduleError(
-            _call(name),
-            f"expected a meaning that reads all of its inputs, got none of {unused[0].name}",
-            str(meaning),
-            f"leave {unused[0].name} out of its parameters, or use it",
-        )
+        problem = f"expected a meaning that reads all of its inputs, got none of {unused[0].name}"
+        hint = f"leave {unused[0].name} out of its parameters, or use it"
+        raise ScheduleError(_call(name), problem, str(meaning), hint)
     _check_shapes(intrinsic)
     for program in (meaning, implementation):
         try:
@@ -115,19 +105,11 @@ def _check_shapes(intrinsic: TensorIntrinsic) -> None:
     )
     if mine != other:
         got = ", ".join(map(repr, (*implementation.params, *implementation.outputs)))
-        raise ScheduleError(
-            _call(name),
-            f"expected an implementation over buffers like those of its meaning, got {got}",
-            str(meaning),
-            "the same dtypes and shapes, in the same order",
-        )
+        problem = f"expected an implementation over buffers like those of its meaning, got {got}"
+        raise ScheduleError(_call(name), problem, str(meaning), "the same dtypes and shapes, in the same order")
     if symbolic := [b for b in (*meaning.params, *meaning.outputs) if any(isinstance(d, Expr) for d in b.shape)]:
-        raise ScheduleError(
-            _call(name),
-            f"expected constant shapes, got {symbolic[0]}",
-            str(meaning),
-            "declare one for each size; split makes nests of that size",
-        )
+        hint = "declare one for each size; split makes nests of that size"
+        raise ScheduleError(_call(name), f"expected constant shapes, got {symbolic[0]}", str(meaning), hint)
 
 
 def _check_agreement(intrinsic: TensorIntrinsic) -> None:

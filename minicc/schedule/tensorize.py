@@ -87,11 +87,8 @@ class TensorizeStep(Step):
     def transform(self, program: Program) -> Program:
         loop = get_loop(program, self.loop)
         if self.intrinsic not in TENSOR_INTRINSICS:
-            raise Illegal(
-                f"no intrinsic is called {self.intrinsic!r}",
-                loop.name,
-                f"the intrinsics are {', '.join(TENSOR_INTRINSICS)}; declare_intrinsic makes more",
-            )
+            hint = f"the intrinsics are {', '.join(TENSOR_INTRINSICS)}; declare_intrinsic makes more"
+            raise Illegal(f"no intrinsic is called {self.intrinsic!r}", loop.name, hint)
         intrinsic = TENSOR_INTRINSICS[self.intrinsic]
         match = _Match()
         if not match.stmt(intrinsic.meaning.body, loop):
@@ -136,19 +133,13 @@ class TensorizeStep(Step):
         goes_on = bool(match.outer) or match.started
         if goes_on and not intrinsic.accumulates:
             why = f"around, over {', '.join(v.name for v in match.outer)}" if match.outer else "on"
-            raise Illegal(
-                f"the reduction goes {why}, but {self.intrinsic} does not add to its output",
-                self.loop,
-                "an implementation whose stores to its output are reductions adds to it",
-            )
+            problem = f"the reduction goes {why}, but {self.intrinsic} does not add to its output"
+            raise Illegal(problem, self.loop, "an implementation whose stores to its output are reductions adds to it")
         inner = {f.kind for f in loops(intrinsic.implementation.body).values()}
         for around in loops_around(program.body, get_loop(program, self.loop)):
             if around.kind == VECTORIZE and inner & {VECTORIZE, PARALLEL}:
-                raise Illegal(
-                    f"loop {around.name} around it is vectorized, and {self.intrinsic} has vectors of its own",
-                    self.loop,
-                    f"do not vectorize {around.name}",
-                )
+                problem = f"loop {around.name} around it is vectorized, and {self.intrinsic} has vectors of its own"
+                raise Illegal(problem, self.loop, f"do not vectorize {around.name}")
         body = duplicate(program, intrinsic.implementation.body, f"_{self.intrinsic}")
         outputs = set(intrinsic.implementation.outputs)
 
@@ -300,11 +291,8 @@ def _check_inside(buffer: Buffer, part: Part, bounds: Bounds) -> None:
         total = part.buffer.shape[dim]
         room = combine(linear(total if isinstance(total, Expr) else const(total)), start, -1)
         if least(bounds, start) < 0 or least(bounds, (room[0], room[1] - extent)) < 0:
-            raise Illegal(
-                f"{extent} elements from {part.start[dim]} on may not lie in axis {dim} of {part.buffer}",
-                part.buffer.name,
-                "split by factors that divide, or pad_einsum first",
-            )
+            problem = f"{extent} elements from {part.start[dim]} on may not lie in axis {dim} of {part.buffer}"
+            raise Illegal(problem, part.buffer.name, "split by factors that divide, or pad_einsum first")
 
 
 def _extents(s: Stmt) -> list[Any]:

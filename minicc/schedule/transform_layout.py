@@ -83,11 +83,8 @@ class TransformLayoutStep(Step):
         for s in walk(alloc.body):
             if isinstance(s, Update) and old in s.buffers and len(s.buffers) > 1:
                 others = ", ".join(b.name for b in s.buffers if b is not old)
-                raise Illegal(
-                    f"{self.buffer} is reduced at the same indices as {others}",
-                    self.buffer,
-                    f'lay out a copy of it: s.cache_read("{self.buffer}")',
-                )
+                problem = f"{self.buffer} is reduced at the same indices as {others}"
+                raise Illegal(problem, self.buffer, f'lay out a copy of it: s.cache_read("{self.buffer}")')
         new = replace(old, shape=tuple(p.extent(old.shape[p.axis]) for p in pieces))
 
         def change(buffer: Buffer, indices: tuple[Expr, ...]) -> tuple[Buffer, tuple[Expr, ...]]:
@@ -102,11 +99,8 @@ class TransformLayoutStep(Step):
         found = re.fullmatch(r"(\d+)(?://(\d+))?(?:%(\d+))?", text.replace(" ", "")) if isinstance(text, str) else None
         divisor, modulus = (int(found[2] or 1), int(found[3]) if found[3] else None) if found else (0, None)
         if not found or divisor < 1 or modulus == 0:
-            raise Illegal(
-                f"expected a new axis such as '1', '1//16' or '1%16', got {text!r}",
-                self.buffer,
-                'an old axis, its tiles of 16, or the place in one: s.transform_layout("T", "0//16", "1", "0%16")',
-            )
+            hint = 'an old axis, its tiles of 16, or the place in one: s.transform_layout("T", "0//16", "1", "0%16")'
+            raise Illegal(f"expected a new axis such as '1', '1//16' or '1%16', got {text!r}", self.buffer, hint)
         return Piece(int(found[1]), divisor, modulus)
 
     def _check_axis(self, axis: int, pieces: Sequence[Piece]) -> None:
@@ -119,11 +113,8 @@ class TransformLayoutStep(Step):
             last = number == len(innermost) - 1
             if piece.divisor != size or (piece.modulus is None) != last:
                 got = " and ".join(_text(p) for p in innermost)
-                raise Illegal(
-                    f"the pieces of axis {axis} must make it up, got {got}",
-                    self.buffer,
-                    f'a tile and the place in it: "{axis}//16" and "{axis}%16"',
-                )
+                problem = f"the pieces of axis {axis} must make it up, got {got}"
+                raise Illegal(problem, self.buffer, f'a tile and the place in it: "{axis}//16" and "{axis}%16"')
             size *= piece.modulus or 1
 
     @classmethod

@@ -38,11 +38,8 @@ class UnrollStep(Step):
     def transform(self, program: Program) -> Program:
         loop = serial_loop(program, self.loop)
         if not isinstance(loop.extent, int):
-            raise Illegal(
-                f"the extent of loop {loop.name} must be constant, got {loop.extent}",
-                loop.name,
-                f'split it first: s.split("{loop.name}", factor=4)',
-            )
+            problem = f"the extent of loop {loop.name} must be constant, got {loop.extent}"
+            raise Illegal(problem, loop.name, f'split it first: s.split("{loop.name}", factor=4)')
         return graft(program, loop, replace(loop, kind=UNROLL))
 
     @classmethod

@@ -39,20 +39,14 @@ class VectorizeStep(Step):
     def transform(self, program: Program) -> Program:
         loop = serial_loop(program, self.loop)
         if not isinstance(loop.extent, int):
-            raise Illegal(
-                f"the extent of loop {loop.name} must be constant, got {loop.extent}",
-                loop.name,
-                f'split it first: s.split("{loop.name}", factor=8)',
-            )
+            problem = f"the extent of loop {loop.name} must be constant, got {loop.extent}"
+            raise Illegal(problem, loop.name, f'split it first: s.split("{loop.name}", factor=8)')
         check_independent(program, loop)
         for other in [*loops_around(program.body, loop), *loops(loop.body).values()]:
             outside = other.name not in loops(loop.body)
             if other.kind == VECTORIZE or (other.kind == PARALLEL and not outside):
-                raise Illegal(
-                    f"loop {other.name} {'around' if outside else 'inside'} it is of kind {other.kind}",
-                    loop.name,
-                    "one loop of a nest can be vectorized; unroll the other",
-                )
+                problem = f"loop {other.name} {'around' if outside else 'inside'} it is of kind {other.kind}"
+                raise Illegal(problem, loop.name, "one loop of a nest can be vectorized; unroll the other")
         return graft(program, loop, replace(loop, kind=VECTORIZE))
 
     @classmethod
