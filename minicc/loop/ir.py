@@ -232,26 +232,26 @@ def rewrite(s: Stmt, change: Callable[[Stmt], Stmt]) -> Stmt:
     return change(map_bodies(s, lambda inner: rewrite(inner, change)))
 
 
+def map_own(s: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
+    """`s` with `change` applied to each whole expression that it evaluates itself."""
+    match s:
+        case For(_, Expr() as extent):
+            return replace(s, extent=change(extent))
+        case Store(buffer, indices, value):
+            return Store(buffer, tuple(map(change, indices)), change(value))
+        case Update(buffers, indices, values, inits, axes):
+            at, given, start = (tuple(map(change, part)) for part in (indices, values, inits))
+            return Update(buffers, at, given, start, axes)
+        case If(cond, body):
+            return If(change(cond), body)
+        case Prefetch(buffer, indices):
+            return Prefetch(buffer, tuple(map(change, indices)))
+    return s
+
+
 def map_expressions(s: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
     """`s` with `change` applied to each whole expression in it, statements inside included."""
-
-    def here(t: Stmt) -> Stmt:
-        match t:
-            case For(_, Expr() as extent):
-                return replace(t, extent=change(extent))
-            case Store(buffer, indices, value):
-                return Store(buffer, tuple(map(change, indices)), change(value))
-            case Update(buffers, indices, values, inits, axes):
-                return Update(
-                    buffers, tuple(map(change, indices)), tuple(map(change, values)), tuple(map(change, inits)), axes
-                )
-            case If(cond, body):
-                return If(change(cond), body)
-            case Prefetch(buffer, indices):
-                return Prefetch(buffer, tuple(map(change, indices)))
-        return t
-
-    return rewrite(s, here)
+    return rewrite(s, lambda t: map_own(t, change))
 
 
 def substitute_vars(s: Stmt, values: dict[Expr, Expr]) -> Stmt:

@@ -8,7 +8,7 @@ In: a program. Out: nothing, or a LoopError that shows the culprit. Checked are
 - bounds: every index lies in its buffer, whatever the loops do, as guards and selects allow, and
   for all symbolic sizes that the program's `requires` allows;
 - storage: what is said to be in registers or on the stack can be there;
-- races: iterations of a loop whose order does not matter touch distinct elements (`loop.races`).
+- races: iterations of a loop whose order does not matter touch distinct elements (`loop.dependence`).
 
 What cannot be proven is an error. Facts come from the extents of loops and from conditions; where
 their intervals prove nothing, short loops are looked at point by point (`loop.points`).
@@ -22,12 +22,12 @@ from functools import lru_cache
 from typing import NoReturn
 
 from minicc.errors import LoopError, caret
+from minicc.loop.dependence import Access, meeting
 from minicc.loop.ir import PARALLEL, REGISTERS, SERIAL, STACK, STORAGES, THREAD_AXES, UNROLL, VECTORIZE, WORKSPACE
 from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Seq, Stmt, Store, Update
 from minicc.loop.place_buffers import STACK_LIMIT, fits_registers, fits_stack, known_loops
 from minicc.loop.points import outside
 from minicc.loop.program import Program
-from minicc.loop.races import Access, meeting
 from minicc.loop.ranges import Ranges, inside, least, size_vars, sizes, within
 from minicc.loop.requirements import FALSE, condition
 from minicc.tensor.bounds import Bounds, assume

@@ -33,7 +33,8 @@ from minicc.errors import ScheduleError, caret
 from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, SERIAL, THREAD_AXES, VECTORIZE, Alloc, Buffer, For, Store, loops, walk
 from minicc.loop.program import Program
-from minicc.schedule.nest import graft, loops_around, targets
+from minicc.loop.queries import loops_around, targets
+from minicc.schedule.nest import graft
 from minicc.schedule.parallel import check_independent, serial_loop
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.tensor.expr import Const, Expr, Var, const

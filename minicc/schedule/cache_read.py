@@ -28,11 +28,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, ClassVar
 
-from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, rewrite, seq, Scope
+from minicc.loop.ir import Alloc, map_own, Buffer, For, If, Seq, Stmt, Store, rewrite, seq, Scope
 from minicc.loop.program import Program
+from minicc.loop.queries import all_reads, allocations, fresh, in_order, reads, targets, writes
 from minicc.schedule.cache_write import CacheWriteStep
-from minicc.schedule.nest import all_reads, allocations, fresh, get_buffer, graft, in_order, map_here, reads
-from minicc.schedule.nest import rename_buffers, targets, writes
+from minicc.schedule.nest import get_buffer, graft, rename_buffers
 from minicc.schedule.set_scope import check_scope
 from minicc.schedule.step import Illegal, NewBuffer, Step, loops_text
 from minicc.tensor.expr import Expr, Load, Var, transform
@@ -88,7 +88,7 @@ class CacheReadStep(Step):
         def change(s: Stmt) -> Stmt:
             if not self._reads(s, buffer):
                 return s
-            return map_here(s, expr) if isinstance(s, (For, If)) else rename_buffers(s, {buffer: cache})
+            return map_own(s, expr) if isinstance(s, (For, If)) else rename_buffers(s, {buffer: cache})
 
         rest = [rewrite(part, change) for part in parts[reading[0] :]]
         made = Alloc(cache, seq(_copy(program, buffer, cache), *rest))

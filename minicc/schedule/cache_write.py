@@ -30,7 +30,8 @@ from collections.abc import Iterator
 
 from minicc.loop.ir import Alloc, Buffer, For, Seq, Stmt, Store, Update, seq, Scope
 from minicc.loop.program import Program
-from minicc.schedule.nest import allocations, buffers_of, fresh, get_buffer, graft, path_to, rename_buffers, writes
+from minicc.loop.queries import allocations, buffers_of, fresh, path_to, writes
+from minicc.schedule.nest import get_buffer, graft, rename_buffers
 from minicc.schedule.set_scope import check_scope
 from minicc.schedule.step import Illegal, NewBuffer, Step, loops_text
 from minicc.tensor.expr import Expr, Var, const

@@ -40,10 +40,10 @@ from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, SERIAL, VECTORIZE, Alloc, Buffer, For, If, Prefetch, Seq, Stmt, Store, loops, Scope
 from minicc.loop.ir import rewrite, seq, substitute_vars
 from minicc.loop.program import Program
+from minicc.loop.queries import Write, all_reads, allocations, in_order, loops_around, path_to, reads, targets, writes
 from minicc.loop.ranges import inside as inside_of
-from minicc.schedule.nest import Write, all_reads, allocations, get_alloc, get_loop, graft, in_order, loops_around
-from minicc.schedule.nest import map_accesses, path_to, reads, targets, writes
-from minicc.schedule.region import box
+from minicc.loop.region import box
+from minicc.schedule.nest import get_alloc, get_loop, graft, map_accesses
 from minicc.schedule.set_scope import check_scope
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tidy import ranges_of

@@ -27,7 +27,8 @@ from itertools import starmap
 from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Stmt, Store, Update, map_expressions, rewrite, seq
 from minicc.loop.ir import summand, walk
 from minicc.loop.program import Program
-from minicc.schedule.nest import allocations, get_alloc, graft, in_order, loops_around, path_to, reads, targets, writes
+from minicc.loop.queries import allocations, in_order, loops_around, path_to, reads, targets, writes
+from minicc.schedule.nest import get_alloc, graft
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.tensor.expr import Const, Expr, Load, Var, const, loads, substitute, transform
 from minicc.tensor.rounding import heads, marked

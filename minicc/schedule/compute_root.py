@@ -33,8 +33,8 @@ from collections.abc import Iterator
 from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, expressions, rewrite, seq, substitute_vars, walk
 from minicc.loop.program import Program
-from minicc.schedule.nest import all_reads, allocations, fresh, get_alloc, graft, in_order, loops_around, map_accesses
-from minicc.schedule.nest import path_to, reads, targets, writes
+from minicc.loop.queries import all_reads, allocations, fresh, in_order, loops_around, path_to, reads, targets, writes
+from minicc.schedule.nest import get_alloc, graft, map_accesses
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.tensor.expr import Expr, Var, free_vars
 from minicc.types import float32

@@ -29,11 +29,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
+from minicc.loop.dependence import dependences
 from minicc.loop.ir import SERIAL, UNROLL, Alloc, Buffer, For, If, Store, Update, loops, rewrite, seq
 from minicc.loop.place_init import Pending, Placing
 from minicc.loop.program import Program
-from minicc.schedule.dependence import dependences
-from minicc.schedule.nest import buffers_of, get_buffer, get_loop, graft, loops_around, path_to, targets, writes
+from minicc.loop.queries import buffers_of, loops_around, path_to, targets, writes
+from minicc.schedule.nest import get_buffer, get_loop, graft
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tidy import ranges_of
 from minicc.tensor.expr import Var, const, loads

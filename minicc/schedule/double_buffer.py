@@ -30,7 +30,8 @@ from collections.abc import Iterator
 from minicc.ir.node import replace
 from minicc.loop.ir import SERIAL, Alloc, Buffer, For, Store, rewrite, seq
 from minicc.loop.program import Program
-from minicc.schedule.nest import allocations, get_alloc, graft, loops_around, map_accesses
+from minicc.loop.queries import allocations, loops_around
+from minicc.schedule.nest import get_alloc, graft, map_accesses
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.tensor.expr import Var
 from minicc.types import float32

@@ -22,7 +22,8 @@ from typing import ClassVar
 
 from minicc.loop.ir import SERIAL, Buffer, For, If, Store, Update, loops, substitute_vars, walk
 from minicc.loop.program import Program
-from minicc.schedule.nest import fresh, get_loop, graft
+from minicc.loop.queries import fresh
+from minicc.schedule.nest import get_loop, graft
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.tensor.expr import Expr, Var
 from minicc.types import float32

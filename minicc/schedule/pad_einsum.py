@@ -42,8 +42,9 @@ from typing import Any
 from minicc.ir.node import replace
 from minicc.loop.ir import SERIAL, Alloc, Buffer, For, Stmt, Store, Update, seq
 from minicc.loop.program import Program
+from minicc.loop.queries import buffers_of, fresh, path_to
 from minicc.schedule.decompose_reduction import only_reduction
-from minicc.schedule.nest import buffers_of, fresh, graft, path_to
+from minicc.schedule.nest import graft
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.tensor.expr import Binary, Convert, Const, Expr, Load, Var, all_of, const, select, transform
 from minicc.types import float32

@@ -21,11 +21,12 @@ from collections.abc import Iterator
 from functools import partial
 
 from minicc.ir.node import replace
+from minicc.loop.dependence import Dependence, dependences
 from minicc.loop.ir import PARALLEL, SERIAL, VECTORIZE, Buffer, For, Store, Update, loops, walk
 from minicc.loop.program import Program
+from minicc.loop.queries import loops_around
 from minicc.schedule.compute_at import ComputeAtStep
-from minicc.schedule.dependence import Dependence, dependences
-from minicc.schedule.nest import get_loop, graft, loops_around
+from minicc.schedule.nest import get_loop, graft
 from minicc.schedule.rfactor import RfactorStep
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tidy import ranges_of

@@ -28,7 +28,8 @@ from typing import Any, ClassVar
 from minicc.ir.node import replace
 from minicc.loop.ir import VECTORIZE, Alloc, Buffer, For, Prefetch, Stmt, Store, loops, seq, walk
 from minicc.loop.program import Program
-from minicc.schedule.nest import all_reads, get_loop, graft, loops_around
+from minicc.loop.queries import all_reads, loops_around
+from minicc.schedule.nest import get_loop, graft
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.tensor.expr import Expr, Load, Var, const, free_vars, loads, substitute
 from minicc.types import float32

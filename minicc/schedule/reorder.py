@@ -28,10 +28,11 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from minicc.ir.node import replace
+from minicc.loop.dependence import dependences
 from minicc.loop.ir import VECTORIZE, Alloc, Buffer, For, If, Stmt, Update, loops
 from minicc.loop.program import Program
-from minicc.schedule.dependence import dependences
-from minicc.schedule.nest import get_loop, graft, path_to, targets, writes
+from minicc.loop.queries import path_to, targets, writes
+from minicc.schedule.nest import get_loop, graft
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tidy import ranges_of
 from minicc.tensor.expr import Expr, Var, const, free_vars, loads

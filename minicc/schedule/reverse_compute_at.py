@@ -36,9 +36,10 @@ from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, Buffer, For, If, Seq, Stmt, Store, Update, loops
 from minicc.loop.ir import rewrite, seq, substitute_vars
 from minicc.loop.program import Program
+from minicc.loop.queries import Write, all_reads, allocations, buffers_of, in_order, loops_around, path_to, targets
+from minicc.loop.queries import writes
 from minicc.schedule.compute_at import LOCAL_ELEMENTS
-from minicc.schedule.nest import Write, all_reads, allocations, buffers_of, get_buffer, get_loop, in_order, loops_around
-from minicc.schedule.nest import map_accesses, path_to, targets, writes
+from minicc.schedule.nest import get_buffer, get_loop, map_accesses
 from minicc.schedule.parallel import check_independent
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.tensor.expr import Const, Expr, Var, const, free_vars, loads

@@ -39,12 +39,13 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from minicc.ir.node import replace
+from minicc.loop.combiner import combiner_of
 from minicc.loop.ir import SERIAL, Alloc, Buffer, For, If, Seq, Stmt, Update, rewrite, seq
 from minicc.loop.place_init import Pending, Placing
 from minicc.loop.program import Program
-from minicc.schedule.combiner import combiner_of
+from minicc.loop.queries import all_reads, buffers_of, fresh, path_to, writes
 from minicc.schedule.decompose_reduction import only_reduction
-from minicc.schedule.nest import all_reads, buffers_of, fresh, get_loop, graft, path_to, writes
+from minicc.schedule.nest import get_loop, graft
 from minicc.schedule.step import Illegal, NewBuffer, Step, loops_text
 from minicc.tensor.expr import Combiner, Expr, Load, Var, all_of, const, free_vars, select, substitute, transform
 from minicc.types import float32

@@ -34,7 +34,7 @@ from typing import Any
 from minicc.errors import ScheduleError, caret
 from minicc.loop.ir import Update
 from minicc.loop.program import Program
-from minicc.schedule.nest import buffers_of, loops_around, writes
+from minicc.loop.queries import buffers_of, loops_around, writes
 from minicc.schedule.choice import rebound, resolved
 from minicc.schedule.choose import ChooseStep
 from minicc.schedule.step import STEPS, Step, loops_text

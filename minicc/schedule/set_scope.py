@@ -28,7 +28,8 @@ from typing import ClassVar
 from minicc.ir.node import replace
 from minicc.loop.ir import SCOPES, Alloc, Buffer, For, Store, seq, Scope
 from minicc.loop.program import Program
-from minicc.schedule.nest import allocations, get_alloc, graft, rename_buffers
+from minicc.loop.queries import allocations
+from minicc.schedule.nest import get_alloc, graft, rename_buffers
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.tensor.expr import Var
 from minicc.types import float32

@@ -29,7 +29,8 @@ from minicc.ir.node import replace
 from minicc.loop.ir import SERIAL, Alloc, Buffer, For, If, Seq, Stmt, Store, Update, bodies, loops, map_bodies, rewrite
 from minicc.loop.ir import seq, substitute_vars
 from minicc.loop.program import Program
-from minicc.schedule.nest import duplicate, fresh, get_loop, graft
+from minicc.loop.queries import fresh
+from minicc.schedule.nest import duplicate, get_loop, graft
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.tensor.expr import Expr, Var, free_vars
 from minicc.types import float32

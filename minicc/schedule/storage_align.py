@@ -35,7 +35,8 @@ from typing import Any
 from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, For, Store, seq
 from minicc.loop.program import Program
-from minicc.schedule.nest import allocations, get_alloc, graft, rename_buffers
+from minicc.loop.queries import allocations
+from minicc.schedule.nest import get_alloc, graft, rename_buffers
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.tensor.expr import Var
 from minicc.types import float32

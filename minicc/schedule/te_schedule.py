@@ -28,8 +28,8 @@ from minicc.errors import ScheduleError, caret
 from minicc.loop.ir import Alloc, Buffer, Scope, loops
 from minicc.loop.lower import Lowered, lower, placeholders
 from minicc.loop.program import Program
+from minicc.loop.queries import buffers_of, writes
 from minicc.schedule.arguments import Face
-from minicc.schedule.nest import buffers_of, writes
 from minicc.schedule.schedule import Schedule, Trace
 from minicc.schedule.step import STEPS, Step
 from minicc.schedule.surface import StageSurface

@@ -27,12 +27,12 @@ from functools import cached_property
 import numpy as np
 
 from minicc.errors import LoopError, ScheduleError
+from minicc.loop.combiner import combiner_of
 from minicc.loop.ir import UNROLL, VECTORIZE, Alloc, Buffer, For, Stmt, Store, Update, seq
 from minicc.loop.program import Program
 from minicc.loop.python import run_python
+from minicc.loop.queries import all_reads, targets, writes
 from minicc.loop.verify import verify
-from minicc.schedule.combiner import combiner_of
-from minicc.schedule.nest import all_reads, targets, writes
 from minicc.tensor.expr import Combiner, Expr, Var, const
 from minicc.types import float32
 

@@ -39,8 +39,9 @@ from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, VECTORIZE, Buffer, For, If, Seq, Stmt, Store, Update, loops, rewrite
 from minicc.loop.printer import PythonPrinter
 from minicc.loop.program import Program
+from minicc.loop.queries import loops_around, path_to, targets
 from minicc.loop.ranges import Ranges, least
-from minicc.schedule.nest import duplicate, get_loop, graft, loops_around, map_accesses, path_to, targets
+from minicc.schedule.nest import duplicate, get_loop, graft, map_accesses
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tensor_intrinsic import TENSOR_INTRINSICS, TensorIntrinsic
 from minicc.schedule.tidy import ranges_of

@@ -37,7 +37,8 @@ from typing import Any, ClassVar, NamedTuple
 from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, For, Store, Update, seq, walk
 from minicc.loop.program import Program
-from minicc.schedule.nest import allocations, get_alloc, graft, map_accesses
+from minicc.loop.queries import allocations
+from minicc.schedule.nest import get_alloc, graft, map_accesses
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.tensor.expr import Expr, Var
 from minicc.types import float32

@@ -22,7 +22,8 @@ from collections.abc import Iterator
 from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, VECTORIZE, Buffer, For, Store, loops
 from minicc.loop.program import Program
-from minicc.schedule.nest import graft, loops_around
+from minicc.loop.queries import loops_around
+from minicc.schedule.nest import graft
 from minicc.schedule.parallel import check_independent, serial_loop
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.tensor.expr import Var

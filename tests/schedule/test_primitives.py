@@ -11,7 +11,7 @@ from minicc.loop.program import Program
 from minicc.loop.python import run_python
 from minicc.loop.verify import verify
 from minicc.schedule import Schedule, Trace
-from minicc.schedule.dependence import dependences
+from minicc.loop.dependence import dependences
 from minicc.schedule.step import loops_text
 from minicc.tensor.expr import Var, const, maximum
 from minicc.types import float32, int64

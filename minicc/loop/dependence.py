@@ -1,17 +1,16 @@
-"""May two iterations of a loop touch one element of a buffer, one of them writing?
+"""May two iterations of loops touch one element of a buffer, one of them writing?
 
-In: a loop, and every access inside of it with what is known there. Out: two accesses that cannot
-be proven apart, or None. Whatever cannot be proven is taken for a race.
+In: what is read and written, with what is known there, and the variables whose loops may run in another order, or at once.
+Out: pairs of accesses that cannot be proven apart. Whatever cannot be proven is taken for a dependence. Steps of schedules ask
+for all `dependences` of a statement; the verifier, which knows more of each place, for one `meeting` of a loop's iterations.
 
-Method: suppose that two accesses meet in iterations p and p' of the loop. Then their indices are
-equal, one by one and also as the offset of the element in memory. Each equation is linear in
-differences: of loop variables, and of terms such as `f//7`. A difference whose coefficient
-outweighs all the rest of its equation must be 0. Where this ends at p - p' = 0, or an equation
-has no solution, the accesses never meet in different iterations. It is exact for indices that are
-digits of a number: `i_o*16 + i_i`, or `f//7` with `f%7`. For accesses whose conditions are given,
-short loops are looked at point by point where this proves nothing.
+Method: suppose that two accesses meet in two iterations. Then their indices are equal, one by one and also as the offset of
+the element in memory. Each equation is linear in differences: of loop variables, and of terms such as `f//7`. A difference whose
+coefficient outweighs all the rest of its equation must be 0. Where an equation has no solution, the accesses never meet.
+It is exact for indices that are digits of a number: `i_o*16 + i_i`, or `f//7` with `f%7`. For accesses whose conditions are
+given, short loops are looked at point by point where this proves nothing. See Pugh, The Omega Test, 1991, for the exact and general way.
 
->>> from minicc.tensor.expr import Var
+>>> from minicc.loop.ir import Seq
 >>> from minicc.types import float32
 >>> i, j, C = Var("i"), Var("j"), Buffer("C", float32, (64,))
 >>> known = Bounds({i: (0, 3), j: (0, 15)})
@@ -24,12 +23,13 @@ short loops are looked at point by point where this proves nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from minicc.loop.ir import Buffer, For, Seq
+from minicc.loop.ir import Buffer, For, Stmt, Store, Update, loops
 from minicc.loop.points import Place, meet
+from minicc.loop.queries import in_order, private, reads, targets
 from minicc.loop.ranges import DEPTH, least
 from minicc.tensor.bounds import Bounds, Interval
 from minicc.tensor.expr import Binary, Const, Expr, Var, binary, const, free_vars, loads, transform
@@ -38,15 +38,16 @@ from minicc.tensor.simplify import simplify
 from minicc.types import int64
 
 
-@dataclass
+@dataclass(frozen=True)
 class Access:
     """An element that is read or written, and what is known there."""
 
     buffer: Buffer
     indices: tuple[Expr, ...]
-    bounds: Bounds = field(repr=False)
+    bounds: Bounds = field(repr=False, compare=False)
     write: bool
     truths: frozenset[Expr] | None = field(default=None, repr=False)  # the conditions tested around it; None: unknown
+    stmt: Stmt | None = field(default=None, repr=False)
 
     @cached_property
     def forms(self) -> list[Linear]:
@@ -79,73 +80,100 @@ class Access:
         return f"{self.buffer.name}[{', '.join(map(str, self.indices))}]"
 
 
-def _quotients(e: Expr) -> Expr:
-    """x % c as x - x//c*c, and x//a//b as x//(a*b): fewer sorts of terms."""
-    match e:
-        case Binary("floormod", x, Const(c, _)) if c > 0 and e.dtype is int64:
-            return binary("sub", x, _quotients(Binary("floordiv", x, const(c))) * c)
-        case Binary("floordiv", Binary("floordiv", x, Const(a, _)), Const(b, _)) if a > 0 and b > 0:
-            return Binary("floordiv", x, const(a * b))
-    return e
+@dataclass(frozen=True)
+class Dependence:
+    """`first` and `second` may meet in iterations that differ in the variables `along`."""
+
+    along: frozenset[Var]
+    first: Access
+    second: Access
+
+    def __str__(self) -> str:
+        if self.first == self.second:
+            return f"{self.first} is written in several iterations"
+        return f"{self.first} is written and {self.second} is {'written' if self.second.write else 'read'}"
+
+
+def dependences(
+    body: Stmt, moving: Collection[Var], ranges: Mapping[Expr, Interval], reductions_commute: bool = True
+) -> list[Dependence]:
+    """What iterations of `body` with other values of `moving` share, one of them writing.
+
+    Variables of loops inside `body` take any value, those that are neither there nor in `moving`
+    are the same in both iterations. The steps of one reduction are no dependence along its axes
+    when `reductions_commute`. Buffers that live in `body` belong to one iteration.
+    """
+    own, found = private(body), []
+    every = [access for access in _accesses(body, Bounds(ranges)) if access.buffer not in own]
+    loose = {*moving, *[loop.var for loop in loops(body).values()]}
+    for first in every:
+        for second in every:
+            if not first.write or first.buffer is not second.buffer:
+                continue
+            pair = _Pair(loose, first, second, depth=1)
+            along = frozenset() if pair.never_meet() else frozenset(moving) - pair.equal
+            step = first.stmt if first.stmt is second.stmt and isinstance(first.stmt, Update) else None
+            commutes = step and reductions_commute and first.indices == second.indices and along <= {*step.axes}
+            if along and not commutes:
+                found.append(Dependence(along, first, second))
+    return found
+
+
+def _accesses(s: Stmt, known: Bounds) -> list[Access]:
+    """Every access in `s`."""
+    found = []
+    for t in in_order(s):
+        found += [Access(load.source, load.indices, known, False, stmt=t) for load in reads(t)]
+        if isinstance(t, (Store, Update)):
+            found += [Access(buffer, t.indices, known, True, stmt=t) for buffer in targets(t)]
+    return list(dict.fromkeys(found))
 
 
 def meeting(loop: For, accesses: Sequence[Access]) -> tuple[Access, Access] | None:
     """Two of the accesses that may touch one element in different iterations of `loop`, one writing."""
-    outside = set().union(*[free_vars(*a.indices) for a in accesses]) - _varying(loop)
+    loose = {inner.var for inner in loops(loop).values()}
+    fixed = free_vars(*[i for a in accesses for i in a.indices]) - loose
     for n, first in enumerate(accesses):
         for second in accesses[n:]:
             either = first.write or second.write
-            if either and first.buffer is second.buffer and not _apart(loop.var, outside, first, second):
+            if either and first.buffer is second.buffer and not _apart(loop.var, loose, fixed, first, second):
                 return first, second
     return None
 
 
-def _apart(var: Var, fixed: set[Var], first: Access, second: Access) -> bool:
+def _apart(var: Var, loose: set[Var], fixed: set[Var], first: Access, second: Access) -> bool:
     """Whether two accesses are proven not to meet in different iterations."""
-    if _Pair(var, fixed, first, second).apart():
+    pair = _Pair(loose, first, second)
+    if pair.never_meet(var) or var in pair.equal:
         return True
     here, there = first.place(), second.place()
     return here is not None and there is not None and meet(var, fixed, here, there) is False
 
 
-def _varying(loop: For) -> set[Var]:
-    """The variables of `loop` and of the loops inside of it."""
-    found, pending = {loop.var}, [loop.body]
-    while pending:
-        s = pending.pop()
-        if isinstance(s, For):
-            found.add(s.var)
-        pending += s.stmts if isinstance(s, Seq) else [s.body] if hasattr(s, "body") else []
-    return found
-
-
 class _Pair:
-    """Two accesses that are supposed to meet, in two iterations; `fixed` variables are the same in both."""
+    """Two accesses that are supposed to meet, in two iterations; variables that are not `loose` are the same in both."""
 
-    def __init__(self, var: Var, fixed: set[Var], first: Access, second: Access) -> None:
-        self.var, self.first, self.second = var, first, second
-        self.equal: set[Expr] = set(fixed)
+    def __init__(self, loose: set[Var], first: Access, second: Access, depth: int = DEPTH) -> None:
+        self.loose, self.first, self.second, self.depth = loose, first, second, depth
+        ends = {v: (first.bounds.of(v), second.bounds.of(v)) for v in loose}
+        self.equal: set[Expr] = {v for v, (here, there) in ends.items() if here == there and here[0] == here[1]}
         self.equations = list(zip(first.forms, second.forms, strict=True))
 
-    def apart(self) -> bool:
-        """Whether they are proven not to meet in different iterations."""
-        low, high = self.first.bounds.of(self.var)
-        if low == high and self.second.bounds.of(self.var) == (low, high):
-            return True  # both happen in one iteration only
+    def never_meet(self, var: Var | None = None) -> bool:
+        """Whether they are proven not to meet. Leaves in `equal` what is the same where they do; stops at `var`."""
         while True:
             before = len(self.equal)
-            for f, g in self.equations:
-                if self.solve(f, g):
-                    return True
-            self.equations += self.products()
-            if self.var in self.equal:
+            if any(self.solve(f, g) for f, g in self.equations):
                 return True
-            if len(self.equal) == before:
+            self.equations += self.products()
+            if var in self.equal or len(self.equal) == before:
                 return False
 
     def same(self, term: Expr) -> bool:
         """Whether a term has one value in both iterations."""
-        return term in self.equal or (not loads(term) and free_vars(term) <= self.equal)
+        return term in self.equal or (
+            not loads(term) and all(v in self.equal or v not in self.loose for v in free_vars(term))
+        )
 
     def solve(self, f: Linear, g: Linear) -> bool:
         """Learn what `f = g` forces; true when it has no solution."""
@@ -174,7 +202,7 @@ class _Pair:
         self, mine: dict[Expr, int], other: dict[Expr, int], low: int | float, high: int | float, size: int
     ) -> bool:
         """Whether the difference of two sums, of accesses of their own, can be 0, or as large as `size`."""
-        for depth in range(DEPTH):  # the least work that proves it
+        for depth in range(self.depth):  # the least work that proves it
             (a, b), (c, d) = _interval(self.first.bounds, mine, depth), _interval(self.second.bounds, other, depth)
             start, end = low + a - d, high + b - c
             if (-size < start and end < size) if size else not start <= 0 <= end:
@@ -200,3 +228,13 @@ def _scaled(factor: int, interval: Interval) -> Interval:
         return 0, 0
     low, high = interval
     return (factor * low, factor * high) if factor > 0 else (factor * high, factor * low)
+
+
+def _quotients(e: Expr) -> Expr:
+    """x % c as x - x//c*c, and x//a//b as x//(a*b): fewer sorts of terms."""
+    match e:
+        case Binary("floormod", x, Const(c, _)) if c > 0 and e.dtype is int64:
+            return binary("sub", x, _quotients(Binary("floordiv", x, const(c))) * c)
+        case Binary("floordiv", Binary("floordiv", x, Const(a, _)), Const(b, _)) if a > 0 and b > 0:
+            return Binary("floordiv", x, const(a * b))
+    return e
