@@ -31,12 +31,9 @@ def threads(environ: Mapping[str, str] | None = None) -> int | None:
         if not given:
             continue
         if not (given.isdecimal() and 1 <= int(given[:9]) <= MOST_THREADS):
-            raise ConfigError(
-                f"{name}={environ[name]}",
-                f"expected a positive integer of at most {MOST_THREADS}, got {given!r}",
-                where=f"environment variable {name}",
-                hint=f"unset {name}, or set it to 1 or more",
-            )
+            problem = f"expected a positive integer of at most {MOST_THREADS}, got {given!r}"
+            where = f"environment variable {name}"
+            raise ConfigError(f"{name}={environ[name]}", problem, where, f"unset {name}, or set it to 1 or more")
         return int(given)
     return None
 

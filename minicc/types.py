@@ -179,10 +179,7 @@ def broadcast(call: str, *shapes: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(wide) > 1:
             if any(isinstance(dim, Symbol) for dim in wide):
                 raise Unbound(str(wide))
-            raise TypeInferenceError(
-                call,
-                f"shapes must broadcast, got {' and '.join(map(str, shapes))}",
-                hint="dimensions, aligned from the right, must be equal or 1",
-            )
+            problem = f"shapes must broadcast, got {' and '.join(map(str, shapes))}"
+            raise TypeInferenceError(call, problem, hint="dimensions, aligned from the right, must be equal or 1")
         result.append(wide.pop() if wide else 1)
     return tuple(result)

@@ -32,9 +32,7 @@ from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from minicc.ir.node import Interned, node
-
-__all__ = ["Rule", "Wild", "fixpoint", "indexed", "instantiate", "match", "node", "rewrite"]
+from minicc.ir.node import Interned
 
 T = TypeVar("T", bound=Interned)
 Bindings = dict[str, Any]

@@ -24,6 +24,7 @@ from minicc.errors import MiniccError, TeError
 from minicc.tensor.operators import shown
 
 F = TypeVar("F", bound=Callable[..., Any])
+signature_of = functools.cache(inspect.signature)  # asked for when a call has to be judged: it takes a while
 
 
 def checked(
@@ -34,46 +35,42 @@ def checked(
     The hint is an example of a call, or the first line of the docstring; `name` is what users call the function.
     """
 
-    def decorate(function: F) -> F:
-        signature = inspect.signature(function)
+    def decorate(function: Any) -> Any:
         known = name or function.__name__
-        own = {k: kind for k, kind in (kinds or {}).items() if k in signature.parameters}
+        code = function.__code__
+        parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        own = {k: kind for k, kind in (kinds or {}).items() if k in parameters}
         told = hint or (function.__doc__ or "").strip().partition("\n")[0]
 
         def refused(problem: str) -> MiniccError:
-            return error(f"{known}(...)", problem, _shown(known, signature), told)
+            return error(f"{known}(...)", problem, _shown(known, signature_of(function)), told)
 
         @functools.wraps(function)
         def call(*args: Any, **options: Any) -> Any:
-            if own and (other := _of_other_kind(signature, own, args, options)):
+            if own and (other := _of_other_kind(signature_of(function), own, args, options)):
                 raise refused(other)
             try:
                 return function(*args, **options)
             except TypeError:
-                if (problem := _misfit(signature, args, options)) is None:
+                if (problem := _misfit(signature_of(function), args, options)) is None:
                     raise
             raise refused(f"expected other arguments: {problem}")
 
-        return cast(F, call)
+        return call
 
-    return decorate
+    return cast(Callable[[F], F], decorate)
 
 
 def _of_other_kind(
     signature: inspect.Signature, kinds: Mapping[str, Any], args: tuple[Any, ...], options: dict[str, Any]
 ) -> str:
     """What is wrong with the first argument that is not of the kind of its parameter; "" if all are, or do not fit the signature."""
-    try:
-        given = signature.bind(*args, **options).arguments
-    except TypeError:  # the call says so
+    if _misfit(signature, args, options) is not None:  # the call says so
         return ""
-    for parameter, value in given.items():
-        if (
-            parameter in kinds
-            and not isinstance(value, kinds[parameter])
-            and signature.parameters[parameter].default is not value
-        ):
-            wanted = {str: "a name", Callable: "a function"}.get(kinds[parameter]) or f"a {kinds[parameter].__name__}"
+    for parameter, value in signature.bind(*args, **options).arguments.items():
+        kind, default = kinds.get(parameter, object), signature.parameters[parameter].default
+        if not isinstance(value, kind) and value is not default:
+            wanted = {str: "a name", Callable: "a function"}.get(kind) or f"a {kind.__name__}"
             return f"expected {wanted} as {parameter}, got {shown(value)} of {type(value).__name__}"
     return ""
 
@@ -93,14 +90,10 @@ def applied(call: str, role: str, function: Callable[..., Any], *args: Any) -> A
     except TypeError:
         if parameters_of(function) is None or (problem := _misfit(inspect.signature(function), args, {})) is None:
             raise
-    raise TeError(
-        call,
-        f"expected {role} to be a function of {len(args)} arguments: {problem}",
-        where=f"{role}: {function!r}",
-        hint=f"lambda {', '.join('xyzuvw'[: len(args)])}: ..."
-        if 0 < len(args) <= 6
-        else f"lambda *args: ... takes the {len(args)}",
-    )
+    names = ", ".join("xyzuvw"[: len(args)])
+    hint = f"lambda {names}: ..." if 0 < len(args) <= 6 else f"lambda *args: ... takes the {len(args)}"
+    problem = f"expected {role} to be a function of {len(args)} arguments: {problem}"
+    raise TeError(call, problem, f"{role}: {function!r}", hint)
 
 
 def _misfit(signature: inspect.Signature, args: tuple[Any, ...], options: dict[str, Any]) -> str | None:
@@ -116,6 +109,3 @@ def _shown(name: str, signature: inspect.Signature) -> str:
     """A signature without annotations, and without the object that a method belongs to."""
     parts = [str(p.replace(annotation=p.empty)) for p in signature.parameters.values() if p.name != "self"]
     return f"{name}({', '.join(parts)})"
-
-
-__all__ = ["applied", "checked", "parameters_of"]

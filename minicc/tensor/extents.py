@@ -9,12 +9,11 @@ says what cannot count: a float, a boolean, a slice, a negative extent. An index
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
-from minicc.errors import TeError
 from minicc.tensor.expr import Const, Expr, cast, const, wrap
-from minicc.tensor.operators import Operators, shown
-from minicc.tensor.promote import extent
+from minicc.tensor.operators import Operators, refusal, shown
 from minicc.types import int64
 
 
@@ -26,25 +25,25 @@ def extents_of(shape: Any) -> tuple[Any, ...]:
 
 def extent_of(call: str, dim: Any) -> Any:
     """An extent: an integer that is not negative, or an int64 expression."""
-    if isinstance(dim, Expr) and not isinstance(dim, Const):
-        if dim.dtype is int64:
-            return dim
-        raise TeError(
-            call,
-            f"an extent must be int64, got {dim} of {dim.dtype}",
-            where=f"{dim}: {dim.dtype}",
-            hint='te.var("n"), or n.astype("int64")',
-        )
-    if isinstance(dim, Operators) and not isinstance(dim, Expr):
-        return extent_of(call, wrap(dim))
+    if isinstance(dim, Operators) and not isinstance(dim, Const):
+        e = wrap(dim)
+        if e.dtype is int64:
+            return e
+        problem = f"an extent must be int64, got {e} of {e.dtype}"
+        raise refusal(call, problem, 'te.var("n"), or n.astype("int64")', e)
     if (found := extent(dim)) is None:
-        raise TeError(
-            call,
-            f"an extent must be an integer and not negative, got {shown(dim)}",
-            where=f"{shown(dim)}: {type(dim).__name__}",
-            hint="round it, or divide by // to stay whole",
-        )
+        problem = f"an extent must be an integer and not negative, got {shown(dim)}"
+        raise refusal(call, problem, "round it, or divide by // to stay whole", dim)
     return found
+
+
+def extent(value: Any) -> int | None:
+    """The number of elements that `value` means: an integer that is not negative, else None."""
+    try:
+        found = operator.index(value)
+    except TypeError:
+        return None
+    return found if found >= 0 else None
 
 
 def index_of(call: str, index: Any) -> Expr:
@@ -52,20 +51,12 @@ def index_of(call: str, index: Any) -> Expr:
     if isinstance(index, int) and not isinstance(index, bool):
         return const(index)
     if isinstance(index, slice) or index is None or index is ...:
-        raise TeError(
-            call,
-            f"expected an index, got {index}",
-            where=shown(index),
-            hint="te.compute((n,), lambda i: A[begin + i]) is a part of a tensor",
-        )
+        hint = "te.compute((n,), lambda i: A[begin + i]) is a part of a tensor"
+        raise refusal(call, f"expected an index, got {index}", hint, index)
     e = wrap(index)
     if not e.dtype.is_integer:
-        raise TeError(
-            call,
-            f"expected an integer as index, got {e} of {e.dtype}",
-            where=f"{e}: {e.dtype}",
-            hint='divide by //, or convert it: x.astype("int64")',
-        )
+        problem = f"expected an integer as index, got {e} of {e.dtype}"
+        raise refusal(call, problem, 'divide by //, or convert it: x.astype("int64")', e)
     return cast(e, int64)
 
 

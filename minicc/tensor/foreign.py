@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import TeError
+from minicc.tensor.operators import refusal
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -65,12 +66,7 @@ def register_extern(name: str, function: Any = None) -> Any:
     if function is None:
         return lambda f: register_extern(name, f)
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise TeError(
-            f"register_extern({name!r})",
-            f"expected a name, got {name!r}",
-            where=f"{name!r}: {type(name).__name__}",
-            hint="letters, digits and _",
-        )
+        raise refusal(f"register_extern({name!r})", f"expected a name, got {name!r}", "letters, digits and _", name)
     _registered[name] = _alive[name] = _made(name, function)
     return function
 
@@ -90,16 +86,13 @@ def extern_function(what: Any) -> ExternFunction:
 
 
 def _made(name: str, function: Any) -> ExternFunction:
-    if isinstance(function, ctypes._CFuncPtr):  # type: ignore[attr-defined] # the base of all
+    if isinstance(function, ctypes._CFuncPtr):  # type: ignore[attr-defined]  # the base of all C functions
         return ExternFunction(name, None, function)
     if callable(function):
         return ExternFunction(name, function)
-    raise TeError(
-        f"extern({function!r})",
-        f"expected a function or the name of one, got {type(function).__name__}",
-        where=f"{function!r}: {type(function).__name__}",
-        hint="a callable f(*inputs, output), a ctypes function, or a name given to te.register_extern",
-    )
+    problem = f"expected a function or the name of one, got {type(function).__name__}"
+    hint = "a callable f(*inputs, output), a ctypes function, or a name given to te.register_extern"
+    raise refusal(f"extern({function!r})", problem, hint, function)
 
 
 def _symbol(name: str) -> ExternFunction:
@@ -107,13 +100,11 @@ def _symbol(name: str) -> ExternFunction:
     try:
         made = _alive[name] = ExternFunction(name, None, ctypes.CDLL(None)[name])
     except AttributeError:
-        raise TeError(
-            f"extern({name!r})",
-            f"expected the name of a function, got {name!r}, which is neither registered "
-            "nor a C symbol of this process",
-            where=f"registered: {', '.join(_alive) or 'none'}",
-            hint="te.register_extern(name, function)",
-        ) from None
+        problem = (
+            f"expected the name of a function, got {name!r}, which is neither registered nor a C symbol of this process"
+        )
+        where = f"registered: {', '.join(_alive) or 'none'}"
+        raise TeError(f"extern({name!r})", problem, where, "te.register_extern(name, function)") from None
     return made
 
 
@@ -134,6 +125,3 @@ class ExternNames:
         if name.startswith("__"):
             raise AttributeError(name)
         return extern_function(name)
-
-
-__all__ = ["ExternFunction", "ExternNames", "extern_function", "register_extern"]

@@ -36,18 +36,25 @@ def _function(name: str, dtype: DType | None = None) -> Callable[[Any], Expr]:
             return e
         if not e.dtype.is_float and dtype is boolean:  # no integer is NaN or infinite
             return const(False, boolean)
-        return call(name, cast(e, floating(e.dtype)), dtype=dtype)
+        return call(name, _float(e), dtype=dtype)
 
     apply.__name__ = apply.__qualname__ = name
     apply.__doc__ = f"`{name}` of a float; see `te.intrinsics`."
+    BUILDERS[name] = apply
     return apply
 
 
 exp, expm1, log, log1p, sqrt, erf = map(_function, ("exp", "expm1", "log", "log1p", "sqrt", "erf"))
 sin, cos, tan, tanh, sinh, cosh = map(_function, ("sin", "cos", "tan", "tanh", "sinh", "cosh"))
 asin, acos, atan, asinh, acosh, atanh = map(_function, ("asin", "acos", "atan", "asinh", "acosh", "atanh"))
-floor, ceil, trunc, round = map(_function, ("floor", "ceil", "trunc", "round"))
+floor, ceil, trunc, round = map(_function, WHOLE)
 isnan, isinf = _function("isnan", boolean), _function("isinf", boolean)
+
+
+def _float(x: Any) -> Expr:
+    """`x`, or the float that NumPy makes of an integer."""
+    e = wrap(x)
+    return cast(e, floating(e.dtype))
 
 
 def abs(x: Any) -> Expr:
@@ -62,8 +69,7 @@ def rsqrt(x: Any) -> Expr:
 
 def sigmoid(x: Any) -> Expr:
     """`1 / (1 + exp(-x))`."""
-    e = wrap(x)
-    return binary("div", 1, binary("add", 1, exp(unary("neg", cast(e, floating(e.dtype))))))
+    return binary("div", 1, binary("add", 1, exp(unary("neg", _float(x)))))
 
 
 def power(x: Any, y: Any) -> Expr:
@@ -73,13 +79,9 @@ def power(x: Any, y: Any) -> Expr:
     if base.dtype.is_float and not of_booleans:
         return call("pow", base, exponent)
     if of_booleans or (isinstance(exponent, Const) and exponent.value < 0):
-        raise refusal(
-            f"power({shown(x)}, {shown(y)})",
-            f"expected a float, or an integer to a power that is not negative, got {shown(y)}",
-            'convert one: x.astype("float64")',
-            base,
-            exponent,
-        )
+        problem = f"expected a float, or an integer to a power that is not negative, got {shown(y)}"
+        hint = 'convert one: x.astype("float64")'
+        raise refusal(f"power({shown(x)}, {shown(y)})", problem, hint, base, exponent)
     return integer_power(base, exponent)
 
 
@@ -105,85 +107,57 @@ def fmod(x: Any, y: Any) -> Expr:
 def copysign(x: Any, y: Any) -> Expr:
     """`x` with the sign of `y`."""
     if type(x) not in WEAK and type(y) not in WEAK:  # each becomes a float on its own
-        x, y = (cast(v, floating(wrap(v).dtype)) for v in (x, y))
+        x, y = _float(x), _float(y)
     a, b = together("copysign", x, y)
-    kind = floating(a.dtype)
-    return call("copysign", cast(a, kind), cast(b, kind))
-
-
-def _whole(name: str, x: Any) -> Expr:
-    """The int64 that Python's `round`, `math.floor` and the like give."""
-    return cast(BUILDERS[name](x), int64)
-
-
-def _truth(x: Any) -> Expr:
-    x = wrap(x)
-    return x if x.dtype is boolean else binary("ne", x, 0)
-
-
-def _sign(x: Any) -> Expr:
-    x = wrap(x)
-    if x.dtype is boolean:
-        raise refusal(f"sign({x})", "expected a number, got bool", "te.if_then_else(x, 1, 0)", x)
-    below = x if x.dtype.kind == "uint" else select(x < 0, const(-1, x.dtype), x * 0)  # NaN stays NaN
-    return select(x > 0, const(1, x.dtype), below)
-
-
-def _reciprocal(x: Any) -> Expr:
-    x = wrap(x)
-    if not x.dtype.is_float:
-        raise refusal(f"reciprocal({x})", f"expected a float, got {x.dtype}", "1 / x is a float64", x)
-    return binary("div", 1, x)
-
-
-def _clip(x: Any, low: Any, high: Any) -> Expr:
-    return minimum(maximum(x, low), high)
-
-
-def _matmul(a: Any, b: Any) -> Expr:
-    raise refusal(
-        f"{shown(a)} @ {shown(b)}",
-        "expected operators of elements, got a product of matrices",
-        "k = te.reduce_axis((0, n)); te.sum(A[i, k] * B[k, j], axis=k)",
-        a,
-        b,
-    )
+    return call("copysign", _float(a), _float(b))
 
 
 def max_value(dtype: DType | str) -> Const:
     """The greatest value of `dtype`: the identity of a minimum."""
-    kind = DType.of(dtype)
-    return const(kind.range[1], kind)
+    return const(DType.of(dtype).range[1], dtype)
 
 
 def min_value(dtype: DType | str) -> Const:
     """The least value of `dtype`: the identity of a maximum."""
-    kind = DType.of(dtype)
-    return const(kind.range[0], kind)
+    return const(DType.of(dtype).range[0], dtype)
 
 
-_NAMED = (exp, expm1, log, log1p, sqrt, erf, sin, cos, tan, tanh, sinh, cosh, asin, acos, atan, asinh, acosh, atanh,
-          floor, ceil, trunc, round, isnan, isinf, copysign, fmod)  # fmt: skip
+def _truth(x: Any) -> Expr:
+    e = wrap(x)
+    return e if e.dtype is boolean else binary("ne", e, 0)
+
+
+def _sign(x: Any) -> Expr:
+    e = wrap(x)
+    if e.dtype is boolean:
+        raise refusal(f"sign({e})", "expected a number, got bool", "te.if_then_else(x, 1, 0)", e)
+    below = e if e.dtype.kind == "uint" else select(e < 0, const(-1, e.dtype), e * 0)  # NaN stays NaN
+    return select(e > 0, const(1, e.dtype), below)
+
+
+def _reciprocal(x: Any) -> Expr:
+    e = wrap(x)
+    if not e.dtype.is_float:
+        raise refusal(f"reciprocal({e})", f"expected a float, got {e.dtype}", "1 / x is a float64", e)
+    return binary("div", 1, e)
+
+
+def _matmul(a: Any, b: Any) -> Expr:
+    problem = "expected operators of elements, got a product of matrices"
+    hint = "k = te.reduce_axis((0, n)); te.sum(A[i, k] * B[k, j], axis=k)"
+    raise refusal(f"{shown(a)} @ {shown(b)}", problem, hint, a, b)
+
+
 BUILDERS.update(
-    {f.__name__: f for f in _NAMED},
-    pow=power,
-    whole=_whole,
-    sign=_sign,
-    reciprocal=_reciprocal,
-    clip=_clip,
-    matmul=_matmul,
-    pos=lambda x: wrap(x),
-    rint=lambda x: round(cast(x, floating(wrap(x).dtype))),
+    pow=power, fmod=fmod, copysign=copysign, sign=_sign, reciprocal=_reciprocal, matmul=_matmul, pos=wrap,
+    whole=lambda name, x: cast(BUILDERS[name](x), int64),  # what Python's `round`, `math.floor` and the like give
+    clip=lambda x, low, high: minimum(maximum(x, low), high),
+    rint=lambda x: round(_float(x)),
     square=lambda x: binary("mul", x, x),
-    fabs=lambda x: unary("abs", cast(x, floating(wrap(x).dtype))),
+    fabs=lambda x: unary("abs", _float(x)),
     isfinite=lambda x: all_of(~isnan(x), ~isinf(x)),
     logical_not=lambda x: unary("not", _truth(x)),
-    **{f"logical_{op}": lambda a, b, op=op: binary(op, _truth(a), _truth(b)) for op in ("and", "or")},
+    logical_and=lambda a, b: binary("and", _truth(a), _truth(b)),
+    logical_or=lambda a, b: binary("or", _truth(a), _truth(b)),
     logical_xor=lambda a, b: binary("ne", _truth(a), _truth(b)),
-)
-
-__all__ = [
-    "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "cos", "cosh", "erf", "exp", "floor", "fmod",
-    "isinf", "isnan", "log", "log1p", "max_value", "min_value", "power", "round", "rsqrt", "sigmoid", "sin", "sinh",
-    "sqrt", "tan", "tanh", "trunc",
-]  # fmt: skip
+)  # fmt: skip

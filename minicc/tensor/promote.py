@@ -19,7 +19,6 @@ dtype. A quotient or remainder by 0 is 0, and a shift by less than nothing, or b
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -87,15 +86,6 @@ def fits(value: Any, dtype: DType) -> bool:
         return value in (0, 1)
     low, high = dtype.range
     return bool(low <= value <= high and int(value) == value)
-
-
-def extent(value: Any) -> int | None:
-    """The number of elements that `value` means: an integer that is not negative, else None."""
-    try:
-        found = operator.index(value)
-    except TypeError:
-        return None
-    return found if found >= 0 else None
 
 
 def truncdiv(a: int, b: int) -> int:

@@ -51,6 +51,3 @@ def marked(e: Expr) -> Expr:
 def is_mark(e: Expr) -> bool:
     """Whether `e` is the cast of an expression to its own dtype."""
     return isinstance(e, Convert) and e.a.dtype is e.dtype
-
-
-__all__ = ["heads", "is_mark", "marked"]

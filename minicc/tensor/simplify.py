@@ -468,6 +468,3 @@ def simplify(e: Expr, ranges: Ranges | None = None) -> Expr:
     while len(_recent) > _CONTEXTS:
         _recent.popitem(last=False)
     return result
-
-
-__all__ = ["FAST", "RULES", "Exactly", "Hole", "Simplifier", "simplify"]

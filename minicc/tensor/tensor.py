@@ -30,10 +30,9 @@ from minicc.ir.node import Interned, node, postorder
 from minicc.tensor.arguments import applied, parameters_of
 from minicc.tensor.expr import OF_TE, Axis, Combiner, Expr, Load, Mark, Printer, Reduce, Var, binary, cast, const
 from minicc.tensor.expr import loads, substitute, walk, wrap
-from minicc.tensor.extents import extent_of, extents_of, index_of, same_shape
+from minicc.tensor.extents import extent, extent_of, extents_of, index_of, same_shape
 from minicc.tensor.foreign import ExternFunction, extern_function
 from minicc.tensor.operators import Operators, refusal, shown
-from minicc.tensor.promote import extent
 from minicc.types import DType, boolean, float32, int64
 
 
