@@ -16,8 +16,10 @@ linear forms, so `i + 1 - i` is 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from typing import Any
 
 from minicc.ir.node import postorder
 from minicc.tensor.expr import COMPARISONS, Binary, Call, Convert, Const, Expr, Load, Select, Unary, Var, binary, cast
@@ -27,7 +29,7 @@ from minicc.tensor.linear import Linear, combine, from_linear, linear, parts
 from minicc.types import DType, boolean, int64
 
 Interval = tuple[int | float, int | float]
-Ranges = Mapping[Expr, Interval] | Mapping[Var, Interval]
+Ranges = Mapping[Any, Interval]  # of variables and other expressions
 
 MAX_DEPTH = 16  # of nested guards that are taken into account: a bound on the work
 
@@ -51,21 +53,31 @@ def hull(intervals: Iterable[Interval]) -> Interval:
     return min(lows), max(highs)
 
 
-def _corners(a: Interval, b: Interval, f: object) -> Interval:
-    values = [f(x, y) for x in a for y in b]  # type: ignore[operator]
+def _corners(a: Interval, b: Interval, f: Callable[[Any, Any], int | float]) -> Interval:
+    values = [f(x, y) for x in a for y in b]
     return min(values), max(values)
 
 
-def _floordiv(x: int, y: int) -> int:
-    return x // y
-
-
-def _divide(a: Interval, b: Interval, f: object) -> Interval:
+def _divide(a: Interval, b: Interval, f: Callable[[Any, Any], int]) -> Interval:
     """Of a division that rounds by `f`: each sign of the divisor is monotone; by zero gives 0."""
     found = [_corners(a, side, f) for side in ((b[0], min(b[1], -1)), (max(b[0], 1), b[1])) if side[0] <= side[1]]
     if b[0] <= 0 <= b[1]:
         found.append((0, 0))
     return hull(found) if found else (0, 0)
+
+
+def _times(a: Interval, factor: int) -> Interval:
+    return (factor * a[0], factor * a[1]) if factor > 0 else (factor * a[1], factor * a[0])
+
+
+def _total(constant: int, parts: Iterable[tuple[Interval, int]]) -> Interval:
+    """Of a sum of multiples and a constant."""
+    low: int | float = constant
+    high: int | float = constant
+    for a, factor in parts:
+        start, end = _times(a, factor)
+        low, high = low + start, high + end
+    return low, high
 
 
 def _floormod(a: Interval, b: Interval) -> Interval:
@@ -97,6 +109,21 @@ def _bits(op: str, a: Interval, b: Interval, whole: Interval) -> Interval:
     return whole
 
 
+_INTERVALS: dict[str, Callable[[Interval, Interval], Interval]] = {
+    "add": lambda a, b: (a[0] + b[0], a[1] + b[1]),
+    "sub": lambda a, b: (a[0] - b[1], a[1] - b[0]),
+    "mul": lambda a, b: _corners(a, b, operator.mul),
+    "min": lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
+    "max": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
+    "and": lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
+    "or": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
+    "floordiv": lambda a, b: _divide(a, b, operator.floordiv),
+    "truncdiv": lambda a, b: _divide(a, b, truncdiv),
+    "floormod": _floormod,
+    "truncmod": _truncmod,
+}
+
+
 def quotient_of(e: Expr, known: Expr) -> int | None:
     """The `c` for which `e` is `known // c`, both being digits of one number: `x//4` of `x//2`, `x//4%6` of `x//2%12`."""
     match e, known:
@@ -116,7 +143,7 @@ class Bounds:
     """The analysis under fixed ranges; remembers what it has found."""
 
     def __init__(self, ranges: Ranges, depth: int = 0) -> None:
-        self.ranges: dict[Expr, Interval] = dict(ranges)  # type: ignore[arg-type]
+        self.ranges: dict[Expr, Interval] = dict(ranges)
         self.depth = depth
         self.memo: dict[Expr, Interval] = {}
         self.forms: dict[Expr, Linear] = {}
@@ -130,7 +157,8 @@ class Bounds:
         """The interval of `e`."""
         if e not in self.memo:
             for item in postorder([e], self._needs):
-                self.memo[item] = self._known(item, self._of(item))
+                found = self._of(item)
+                self.memo[item] = meet(self.ranges[item], found) if item in self.ranges else found
         return self.memo[e]
 
     def _needs(self, e: Expr) -> list[Expr]:
@@ -139,10 +167,6 @@ class Bounds:
             return []
         found = (e.cond,) if isinstance(e, Select) and self.depth < MAX_DEPTH else children(e)
         return [c for c in found if c not in self.memo]
-
-    def _known(self, e: Expr, found: Interval) -> Interval:
-        given = self.ranges.get(e)
-        return found if given is None else meet(given, found)
 
     def _of(self, e: Expr) -> Interval:  # noqa: C901 - one flat match over the grammar
         whole = limits(e.dtype)
@@ -155,10 +179,6 @@ class Bounds:
                 return whole
             case Binary(op, a, b) if op in COMPARISONS:
                 return self.compare(op, a, b)
-            case Binary("and", a, b):
-                return min(self.memo[a][0], self.memo[b][0]), min(self.memo[a][1], self.memo[b][1])
-            case Binary("or", a, b):
-                return max(self.memo[a][0], self.memo[b][0]), max(self.memo[a][1], self.memo[b][1])
             case Unary("not", a) if e.dtype is boolean:
                 return 1 - self.memo[a][1], 1 - self.memo[a][0]
             case Select(cond, then, other):
@@ -170,37 +190,19 @@ class Bounds:
                 found = (0 if low <= 0 <= high else min(abs(low), abs(high))), max(abs(low), abs(high))
             case Unary("neg", a):
                 found = -self.memo[a][1], -self.memo[a][0]
-            case Binary():
-                found = self._binary(e, whole)
+            case Binary(op, a, b):
+                found = self._binary(e, self.memo[a], self.memo[b])
             case _:
                 return whole
         if e.dtype is int64 and parts(e):
             return self.fits(self.form(e)) or meet(whole, found if _inside(found, whole) else whole)
         return found if _inside(found, whole) else whole  # it may wrap around
 
-    def _binary(self, e: Binary, whole: Interval) -> Interval:
-        a, b = self.memo[e.a], self.memo[e.b]
-        match e.op:
-            case "add":
-                return a[0] + b[0], a[1] + b[1]
-            case "sub":
-                return a[0] - b[1], a[1] - b[0]
-            case "mul":
-                return _corners(a, b, lambda x, y: x * y)
-            case "min":
-                return min(a[0], b[0]), min(a[1], b[1])
-            case "max":
-                return max(a[0], b[0]), max(a[1], b[1])
-            case "floordiv":
-                return _divide(a, b, _floordiv)
-            case "truncdiv":
-                return _divide(a, b, truncdiv)
-            case "floormod":
-                return meet(self._digit(e), _floormod(a, b))
-            case "truncmod":
-                return _truncmod(a, b)
-            case _:
-                return _bits(e.op, a, b, whole)
+    def _binary(self, e: Binary, a: Interval, b: Interval) -> Interval:
+        if e.op not in _INTERVALS:
+            return _bits(e.op, a, b, limits(e.dtype))
+        found = _INTERVALS[e.op](a, b)
+        return meet(self._digit(e), found) if e.op == "floormod" else found
 
     def _digit(self, e: Binary) -> Interval:
         """What is known of digits that `e` is a digit of: `x//4%6` is `x//2%12//2`."""
@@ -219,13 +221,7 @@ class Bounds:
 
     def interval(self, form: Linear) -> Interval:
         """Of the sum over the integers, as if nothing wrapped around."""
-        terms, low = form
-        high: int | float = low
-        floor: int | float = low
-        for term, times in terms.items():
-            a, b = self.of(term)
-            floor, high = (floor + times * a, high + times * b) if times > 0 else (floor + times * b, high + times * a)
-        found = floor, high
+        found = _total(form[1], [(self.of(term), times) for term, times in form[0].items()])
         for fact, given in self.sums:
             found = self._with_fact(form, fact, given, found)
         return found
@@ -240,13 +236,7 @@ class Bounds:
         rest, constant = combine(form, fact, -factor)
         if any(t not in form[0] and not isinstance(t, Var) for t in rest):
             return found  # what is no part of the sum may depend on it: no circles
-        ends = [self.of(t) for t in rest]
-        low: int | float = constant
-        high: int | float = constant
-        for k, (a, b) in zip(rest.values(), ends, strict=True):
-            low, high = (low + k * a, high + k * b) if k > 0 else (low + k * b, high + k * a)
-        side = (factor * given[0], factor * given[1]) if factor > 0 else (factor * given[1], factor * given[0])
-        return meet(found, (low + side[0], high + side[1]))
+        return meet(found, _total(constant, [(given, factor), *[(self.of(t), k) for t, k in rest.items()]]))
 
     def fits(self, form: Linear) -> Interval | None:
         """The interval of a sum that provably does not wrap around; else None."""
@@ -272,15 +262,9 @@ class Bounds:
         if apart is None:
             return 0, 1
         low, high = apart
-        match op:
-            case "lt":
-                always, never = high < 0, low >= 0
-            case "le":
-                always, never = high <= 0, low > 0
-            case "eq":
-                always, never = low == high == 0, low > 0 or high < 0
-            case _:
-                always, never = low > 0 or high < 0, low == high == 0
+        same, other = low == high == 0, low > 0 or high < 0
+        known = {"lt": (high < 0, low >= 0), "le": (high <= 0, low > 0), "eq": (same, other), "ne": (other, same)}
+        always, never = known[op]
         return (1, 1) if always else (0, 0) if never else (0, 1)
 
 
@@ -295,7 +279,7 @@ def bounds(e: Expr, ranges: Ranges) -> Interval:
 
 def assume(cond: Expr, ranges: Ranges, truth: bool = True) -> dict[Expr, Interval]:
     """`ranges`, and what else is known where `cond` has the value `truth`."""
-    known: dict[Expr, Interval] = dict(ranges)  # type: ignore[arg-type]
+    known: dict[Expr, Interval] = dict(ranges)
     pending = [(cond, truth)]
     while pending:
         e, holds = pending.pop()
@@ -323,22 +307,15 @@ def _learn(known: dict[Expr, Interval], op: str, a: Expr, b: Expr, holds: bool) 
     if not (seen.fits(first) and seen.fits(second)):
         return
     terms, constant = combine(first, second, -1)
-    low: int | float = -math.inf
-    high: int | float = math.inf
-    match op, holds:
-        case ("lt", True):
-            high = -1
-        case ("lt", False):
-            low = 0
-        case ("le", True):
-            high = 0
-        case ("le", False):
-            low = 1
-        case ("eq", True) | ("ne", False):
-            low = high = 0
-        case _:
-            return
-    _narrow(known, terms, low - constant, high - constant, seen)
+    if (op, holds) in _DIFFERENCES:
+        low, high = _DIFFERENCES[op, holds]
+        _narrow(known, terms, low - constant, high - constant, seen)
+
+
+_DIFFERENCES: dict[tuple[str, bool], Interval] = {  # what the truth of `a op b` says of a - b
+    ("lt", True): (-math.inf, -1), ("lt", False): (0, math.inf), ("le", True): (-math.inf, 0),
+    ("le", False): (1, math.inf), ("eq", True): (0, 0), ("ne", False): (0, 0),
+}  # fmt: skip
 
 
 def _narrow(

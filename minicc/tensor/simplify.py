@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -70,19 +71,10 @@ class Exactly(Wild, Expr):
         return bindings[self.name] if self.name in bindings else const(self.value, root.dtype)
 
 
-def _binary(op: str) -> Callable[[Any, Any], Any]:
-    return lambda a, b: Binary(op, a, b)
-
-
-def _unary(op: str) -> Callable[[Any], Any]:
-    return lambda a: Unary(op, a)
-
-
-Add, Sub, Mul, Div = _binary("add"), _binary("sub"), _binary("mul"), _binary("div")
-FloorDiv, FloorMod, Min, Max = _binary("floordiv"), _binary("floormod"), _binary("min"), _binary("max")
-And, Or, Less, LessEqual = _binary("and"), _binary("or"), _binary("lt"), _binary("le")
-Equal, NotEqual = _binary("eq"), _binary("ne")
-Not, Neg, Abs = _unary("not"), _unary("neg"), _unary("abs")
+Add, Sub, Mul, Div, Min, Max = (partial(Binary, op) for op in ("add", "sub", "mul", "div", "min", "max"))
+FloorDiv, FloorMod, And, Or = (partial(Binary, op) for op in ("floordiv", "floormod", "and", "or"))
+Less, LessEqual, Equal, NotEqual = (partial(Binary, op) for op in ("lt", "le", "eq", "ne"))
+Not, Neg, Abs = (partial(Unary, op) for op in ("not", "neg", "abs"))
 
 x, y, z = Hole("x"), Hole("y"), Hole("z")
 u, v, s = Hole("u", "int uint float"), Hole("v", "int uint float"), Hole("s", "int float")
@@ -107,16 +99,24 @@ def _has_exact_inverse(e: Const) -> bool:
     return abs(math.frexp(e.value)[0]) == 0.5 and bool(limit.tiny <= abs(1 / e.value) <= limit.max)
 
 
+def both(*rules: Rule) -> tuple[Rule, ...]:
+    """Rules of commutative operators, each followed by its mirror image: `1 * x -> x` after `x * 1 -> x`."""
+    mirrored = [replace(r, name=f"{r.name} mirrored", lhs=Binary(r.lhs.op, r.lhs.b, r.lhs.a)) for r in rules]
+    return tuple([rule for pair in zip(rules, mirrored, strict=True) for rule in pair])
+
+
+def _divides(c: Const, d: Const) -> bool:
+    return bool(c.value > 0 and d.value > 0 and c.value % d.value == 0)
+
+
 ARITHMETIC = (
-    Rule("mul one", Mul(x, ONE), x),  # x * 1 -> x
-    Rule("one mul", Mul(ONE, x), x),  # 1 * x -> x
-    Rule("mul zero", Mul(n, ZERO), ZERO),  # n * 0 -> 0
-    Rule("zero mul", Mul(ZERO, n), ZERO),  # 0 * n -> 0
-    Rule("add zero", Add(n, ZERO), n),  # n + 0 -> n
-    Rule("zero add", Add(ZERO, n), n),  # 0 + n -> n
+    *both(
+        Rule("mul one", Mul(x, ONE), x),  # x * 1 -> x
+        Rule("mul zero", Mul(n, ZERO), ZERO),  # n * 0 -> 0
+        Rule("add zero", Add(n, ZERO), n),  # n + 0 -> n
+        Rule("add minus zero", Add(x, MINUS_ZERO), x),  # x + -0.0 -> x
+    ),
     Rule("sub zero", Sub(x, ZERO), x),  # x - 0 -> x
-    Rule("add minus zero", Add(x, MINUS_ZERO), x),  # x + -0.0 -> x
-    Rule("minus zero add", Add(MINUS_ZERO, x), x),  # -0.0 + x -> x
     Rule("sub itself", Sub(n, n), ZERO),  # n - n -> 0
     Rule("add negated", Add(u, Neg(v)), Sub(u, v)),  # u + -v -> u - v
     Rule("sub negated", Sub(u, Neg(v)), Add(u, v)),  # u - -v -> u + v
@@ -132,49 +132,41 @@ ARITHMETIC = (
     Rule("floordiv twice", FloorDiv(FloorDiv(n, c), d),
          lambda n, c, d: FloorDiv(n, const(c.value * d.value, c.dtype)), _fits_product),
     # n % c % d -> n % d where d divides c
-    Rule("floormod twice", FloorMod(FloorMod(n, c), d), FloorMod(n, d),
-         lambda c, d: c.value > 0 and d.value > 0 and c.value % d.value == 0),
+    Rule("floormod twice", FloorMod(FloorMod(n, c), d), FloorMod(n, d), _divides),
     # n % c // d -> n // d % (c // d) where d divides c
     Rule("floordiv of floormod", FloorDiv(FloorMod(n, c), d),
-         lambda n, c, d: FloorMod(FloorDiv(n, d), const(c.value // d.value, c.dtype)),
-         lambda c, d: c.value > 0 and d.value > 0 and c.value % d.value == 0),
+         lambda n, c, d: FloorMod(FloorDiv(n, d), const(c.value // d.value, c.dtype)), _divides),
 )  # fmt: skip
 
-EXTREMA = (
-    Rule("min itself", Min(x, x), x),  # min(x, x) -> x
-    Rule("max itself", Max(x, x), x),  # max(x, x) -> x
-    Rule(
-        "min min", Min(Min(n, c), d), lambda n, c, d: Min(n, binary("min", c, d))
-    ),  # min(min(n, c), d) -> min(n, min(c, d))
-    Rule(
-        "max max", Max(Max(n, c), d), lambda n, c, d: Max(n, binary("max", c, d))
-    ),  # max(max(n, c), d) -> max(n, max(c, d))
-    Rule("min again", Min(Min(x, y), y), Min(x, y)),  # min(min(x, y), y) -> min(x, y)
-    Rule("max again", Max(Max(x, y), y), Max(x, y)),  # max(max(x, y), y) -> max(x, y)
-    Rule("min of max", Min(Max(n, m), m), m),  # min(max(n, m), m) -> m
-    Rule("max of min", Max(Min(n, m), m), m),  # max(min(n, m), m) -> m
-)
 
-LOGIC = (
-    Rule("and true", And(p, TRUE), p),  # p and true -> p
-    Rule("true and", And(TRUE, p), p),  # true and p -> p
-    Rule("and false", And(p, FALSE), FALSE),  # p and false -> false
-    Rule("false and", And(FALSE, p), FALSE),  # false and p -> false
-    Rule("or false", Or(p, FALSE), p),  # p or false -> p
-    Rule("false or", Or(FALSE, p), p),  # false or p -> p
-    Rule("or true", Or(p, TRUE), TRUE),  # p or true -> true
-    Rule("true or", Or(TRUE, p), TRUE),  # true or p -> true
-    Rule("and itself", And(p, p), p),  # p and p -> p
-    Rule("or itself", Or(p, p), p),  # p or p -> p
+def _extrema(op: str, F: Any, G: Any) -> tuple[Rule, ...]:
+    """The rules of `min` as F and `max` as G, or the other way round."""
+    return (
+        Rule(f"{op} itself", F(x, x), x),  # min(x, x) -> x
+        Rule(f"{op} {op}", F(F(n, c), d), lambda n, c, d: F(n, binary(op, c, d))),  # min(min(n, c), d) -> min(n, min(c, d))
+        Rule(f"{op} again", F(F(x, y), y), F(x, y)),  # min(min(x, y), y) -> min(x, y)
+        Rule(f"{op} of the other", F(G(n, m), m), m),  # min(max(n, m), m) -> m
+    )  # fmt: skip
+
+
+def _connectives(op: str, F: Any, G: Any, neutral: Const, decisive: Const) -> tuple[Rule, ...]:
+    """The rules of `and` as F and `or` as G, or the other way round."""
+    return (
+        *both(
+            Rule(f"{op} neutral", F(p, neutral), p),  # p and true -> p
+            Rule(f"{op} decisive", F(p, decisive), decisive),  # p and false -> false
+            Rule(f"{op} not", F(p, Not(p)), decisive),  # p and not p -> false
+        ),
+        Rule(f"{op} itself", F(p, p), p),  # p and p -> p
+        Rule(f"{op} absorbs", F(p, G(p, q)), p),  # p and (p or q) -> p
+    )
+
+
+EXTREMA = _extrema("min", Min, Max) + _extrema("max", Max, Min)
+LOGIC = _connectives("and", And, Or, TRUE, FALSE) + _connectives("or", Or, And, FALSE, TRUE) + (
     Rule("and again", And(And(p, q), q), And(p, q)),  # p and q and q -> p and q
     Rule("and first again", And(And(p, q), p), And(p, q)),  # p and q and p -> p and q
     Rule("and to the left", And(p, And(q, r)), And(And(p, q), r)),  # p and (q and r) -> p and q and r
-    Rule("and not", And(p, Not(p)), FALSE),  # p and not p -> false
-    Rule("not and", And(Not(p), p), FALSE),  # not p and p -> false
-    Rule("or not", Or(p, Not(p)), TRUE),  # p or not p -> true
-    Rule("not or", Or(Not(p), p), TRUE),  # not p or p -> true
-    Rule("absorb or", And(p, Or(p, q)), p),  # p and (p or q) -> p
-    Rule("absorb and", Or(p, And(p, q)), p),  # p or (p and q) -> p
     Rule("not not", Not(Not(p)), p),  # not not p -> p
     Rule("not less", Not(Less(n, m)), LessEqual(m, n)),  # not n < m -> m <= n
     Rule("not less or equal", Not(LessEqual(n, m)), Less(m, n)),  # not n <= m -> m < n
@@ -184,8 +176,7 @@ LOGIC = (
     Rule("less or equal itself", LessEqual(n, n), TRUE),  # n <= n -> true
     Rule("equal itself", Equal(n, n), TRUE),  # n == n -> true
     Rule("not equal itself", NotEqual(n, n), FALSE),  # n != n -> false
-)
-
+)  # fmt: skip
 SELECTION = (
     Rule("select same", Select(p, x, x), x),  # x if p else x -> x
     Rule("select true", Select(TRUE, x, y), x),  # x if true else y -> x
@@ -193,22 +184,17 @@ SELECTION = (
     Rule("select not", Select(Not(p), x, y), Select(p, y, x)),  # x if not p else y -> y if p else x
     Rule("select cond", Select(p, TRUE, FALSE), p),  # true if p else false -> p
     Rule("select not cond", Select(p, FALSE, TRUE), Not(p)),  # false if p else true -> not p
-    Rule(
-        "select then again", Select(p, Select(p, x, y), z), Select(p, x, z)
-    ),  # (x if p else y) if p else z -> x if p else z
-    Rule(
-        "select other again", Select(p, x, Select(p, y, z)), Select(p, x, z)
-    ),  # x if p else (y if p else z) -> x if p else z
+    # (x if p else y) if p else z -> x if p else z, and x if p else (y if p else z) -> x if p else z
+    Rule("select then again", Select(p, Select(p, x, y), z), Select(p, x, z)),
+    Rule("select other again", Select(p, x, Select(p, y, z)), Select(p, x, z)),
     # x if p else (x if q else y) -> x if p or q else y, where q may be evaluated although p holds
     Rule("select merge", Select(p, x, Select(q, x, y)), Select(Or(p, q), x, y), lambda q: not loads(q)),
 )
-
 FAST = (
     Rule("add plus zero", Add(f, PLUS_ZERO), f, fast=True),  # f + 0.0 -> f, but -0.0 + 0.0 is 0.0
     Rule("mul plus zero", Mul(f, PLUS_ZERO), PLUS_ZERO, fast=True),  # f * 0.0 -> 0.0
     Rule("float sub itself", Sub(f, f), PLUS_ZERO, fast=True),  # f - f -> 0.0
 )
-
 RULES: tuple[Rule, ...] = ARITHMETIC + EXTREMA + LOGIC + SELECTION
 
 _apply_rules = indexed(RULES)
@@ -239,10 +225,8 @@ class Simplifier:
             terms, constant = self.bounds.form(e)
             return from_linear(self._join(terms), constant)
         match e:
-            case Binary("floordiv", a, Const(value, _)) if value > 0:
-                return self._floordiv(e, a, value)
-            case Binary("floormod", a, Const(value, _)) if value > 0:
-                return self._floormod(e, a, value)
+            case Binary("floordiv" | "floormod" as op, a, Const(value, _)) if value > 0:
+                return self._digit(op, e, a, value)
             case Binary("min" | "max" as op, a, b):
                 return self._extremum(op, a, b)
             case Binary("mul", a, b) if name_of(b) < name_of(a):
@@ -328,37 +312,25 @@ class Simplifier:
         rest = {t: v for t, v in terms.items() if v % c}, constant % c
         return ((quotient, constant // c), rest) if self.bounds.fits(rest) else None
 
-    def _floordiv(self, e: Expr, a: Expr, c: int) -> Expr | None:
-        """(c*q + r) // c -> q + r//c; then r//c by intervals and by common factors."""
-        found = self._split(a, c)
-        if found is None:
+    def _digit(self, op: str, e: Expr, a: Expr, c: int) -> Expr | None:
+        """(c*q + r) // c -> q + r//c, and (c*q + r) % c -> r % c; then those of r by intervals and common factors."""
+        if (found := self._split(a, c)) is None:
             return self._decided(e)
         quotient, rest = found
-        low, high = self.bounds.interval(rest)
-        if low // c == high // c:
-            return from_linear(quotient[0], quotient[1] + int(low // c))
+        low, high = (int(end // c) for end in self.bounds.interval(rest))
+        if low == high:
+            above, below = (quotient[0], quotient[1] + low), (rest[0], rest[1] - c * low)
+            return from_linear(*(above if op == "floordiv" else below))
         for factor in _factors(rest, c):
-            if (above := self._above(rest, factor)) is not None:
-                inner = binary("floordiv", from_linear(*above), c // factor)
-                return from_linear(*combine(quotient, ({inner: 1}, 0)))
+            if (outer := self._above(rest, factor)) is not None:
+                digit: Linear = {binary(op, from_linear(*outer), c // factor): 1}, 0
+                if op == "floordiv":
+                    return from_linear(*combine(quotient, digit))
+                return from_linear(*combine(combine(rest, outer, -factor), digit, factor))
         if quotient == ({}, 0):
             return None
-        return from_linear(*combine(quotient, ({Binary("floordiv", from_linear(*rest), const(c)): 1}, 0)))
-
-    def _floormod(self, e: Expr, a: Expr, c: int) -> Expr | None:
-        """(c*q + r) % c -> r % c; then r%c by intervals and by common factors."""
-        found = self._split(a, c)
-        if found is None:
-            return self._decided(e)
-        quotient, rest = found
-        low, high = self.bounds.interval(rest)
-        if low // c == high // c:
-            return from_linear(rest[0], rest[1] - c * int(low // c))
-        for factor in _factors(rest, c):
-            if (above := self._above(rest, factor)) is not None:
-                inner = binary("floormod", from_linear(*above), c // factor)
-                return from_linear(*combine(combine(rest, above, -factor), ({inner: 1}, 0), factor))
-        return Binary("floormod", from_linear(*rest), const(c)) if quotient != ({}, 0) else None
+        shorter = Binary(op, from_linear(*rest), const(c))
+        return shorter if op == "floormod" else from_linear(*combine(quotient, ({shorter: 1}, 0)))
 
     def _above(self, form: Linear, factor: int) -> Linear | None:
         """`h` such that `form` is `factor * h + l` with `0 <= l < factor`; None if there is none."""
