@@ -5,6 +5,8 @@ Imports under `TYPE_CHECKING` count: a type is a dependency like any other.
 
 import ast
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -51,7 +53,16 @@ LIBRARIES = {  # library: the files that may import it
     "torch": ("frontend/",),
     "hypothesis": ("testing/strategies.py",),
 }
-OPTIONAL = {"torch", "tvm", "onnxruntime", "sklearn", "matplotlib", "transformers", "PIL"}  # heavy: imported where used
+OPTIONAL = {
+    "networkx",
+    "torch",
+    "tvm",
+    "onnxruntime",
+    "sklearn",
+    "matplotlib",
+    "transformers",
+    "PIL",
+}  # heavy: imported where used
 HEAVY = "onnx.backend.test"  # imports every test of onnx, which takes seconds
 MOST_LINES = 560
 MOST_IGNORES = 110  # of `type: ignore`; only falls, to 40
@@ -139,6 +150,12 @@ def test_no_import_hides_in_a_function(source):
     for name, node in inside_functions(tree):
         allowed = name.split(".")[0] in OPTIONAL or name.startswith(HEAVY)
         assert allowed, f"{path}:{node.lineno}: import {name} at the top of the file"
+
+
+def test_heavy_libraries_are_paid_for_by_those_who_use_them():
+    heavy = {*OPTIONAL, "onnx", "google", "rich", "typer", "hypothesis", "pytest"}
+    code = f"import minicc, sys; print(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
 def test_names_and_sizes(source):

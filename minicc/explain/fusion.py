@@ -18,8 +18,6 @@ from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
-import networkx as nx
-
 from minicc.bridge.groups import Group, Grouping, operators, tvm_groups
 from minicc.compile import pipeline
 from minicc.explain.fusion_rules import Edge
@@ -75,6 +73,8 @@ class Comparison:
     @cached_property
     def regions(self) -> list[Region]:
         """The kernels and groups, joined where they share an operator."""
+        import networkx as nx
+
         shared = nx.Graph()
         shared.add_nodes_from(self.kernels)
         shared.add_edges_from(

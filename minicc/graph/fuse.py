@@ -38,8 +38,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import networkx as nx
-
 from minicc import ops
 from minicc.errors import TypeInferenceError
 from minicc.graph.ir import Constant, Graph, Input, Kernel, Node, Span, constant, input, make, spanned
@@ -103,6 +101,8 @@ class Partition:
 
     def _post_dominators(self, graph: Graph) -> dict[Node, Node | None]:
         """For each node the first node that every path from it to an output goes through, if any."""
+        import networkx as nx
+
         backward = nx.DiGraph()
         backward.add_node(graph)
         backward.add_edges_from((graph, n) for n in graph.outputs)  # the graph itself stands for its end
