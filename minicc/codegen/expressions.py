@@ -256,21 +256,13 @@ class Expressions(Arithmetic):
                 return self._choose(cond, then, other)
             case Call():
                 return self._call(e)
-        raise CodegenError(
-            f"codegen of {e}",
-            f"expected a scalar expression, got {type(e).__name__}",
-            where=str(e),
-            hint="lower reductions to loops first",
-        )
+        problem = f"expected a scalar expression, got {type(e).__name__}"
+        raise CodegenError(f"codegen of {e}", problem, str(e), "lower reductions to loops first")
 
     def _variable(self, e: Var) -> ir.Value:
         if e not in self.env:
-            raise CodegenError(
-                f"codegen of {e}",
-                "expected the variable of a loop around, got none of this name",
-                where=str(e),
-                hint="a symbolic size must be an extent of a parameter",
-            )
+            problem = "expected the variable of a loop around, got none of this name"
+            raise CodegenError(f"codegen of {e}", problem, str(e), "a symbolic size must be an extent of a parameter")
         if self.lanes is not None and e is self.lanes.var:
             steps = ir.Constant(ir.VectorType(INT64, self.lanes.count), list(range(self.lanes.count)))
             return self.builder.add(self.broadcast(self.env[e], self.lanes.count), steps)
@@ -307,12 +299,8 @@ class Expressions(Arithmetic):
         if e.name in PRIMITIVES:
             return self.primitive(e.name, e.args[0].dtype, e.dtype, [self.value(a) for a in e.args])
         if e.name not in INTRINSICS:
-            raise CodegenError(
-                f"codegen of {e.name}",
-                f"expected an intrinsic, got {e.name!r}",
-                where=str(e),
-                hint="see te/intrinsics.py",
-            )
+            problem = f"expected an intrinsic, got {e.name!r}"
+            raise CodegenError(f"codegen of {e.name}", problem, str(e), "see te/intrinsics.py")
         dtype = e.args[0].dtype
         if dtype is float32 and INTRINSICS[e.name].expand is not None:
             return self.value(self.facts.expansion(e))
@@ -324,12 +312,8 @@ class Expressions(Arithmetic):
     def _libm(self, e: Call, dtype: DType) -> ir.Value:
         symbol = INTRINSICS[e.name].libm
         if symbol is None or dtype not in (float32, float64):
-            raise CodegenError(
-                f"codegen of {e.name}",
-                f"expected floats, got {dtype}",
-                where=str(e),
-                hint="cast the operands to float32 or float64",
-            )
+            problem = f"expected floats, got {dtype}"
+            raise CodegenError(f"codegen of {e.name}", problem, str(e), "cast the operands to float32 or float64")
         scalar = memory_type(dtype)
         kind = ir.FunctionType(scalar, [scalar] * len(e.args))
         function = self.external(symbol if dtype is float64 else f"{symbol}f", kind)
@@ -401,12 +385,9 @@ class Expressions(Arithmetic):
         """The element, or those of all lanes. Lanes outside of the mask are not read unless it is safe."""
         buffer: Buffer = e.source
         if buffer not in self.pointers:
-            raise CodegenError(
-                f"codegen of {e}",
-                f"expected a buffer that is defined here, got {buffer.name}",
-                where=str(e),
-                hint="allocate it around the load, or make it a parameter",
-            )
+            problem = f"expected a buffer that is defined here, got {buffer.name}"
+            hint = "allocate it around the load, or make it a parameter"
+            raise CodegenError(f"codegen of {e}", problem, str(e), hint)
         mask = None if self.facts.safe(e) else self.mask
         step = self.stride(buffer, e.indices)
         if self.lanes is None or (step == 0 and mask is None):

@@ -114,12 +114,8 @@ class Statements(Expressions):
             case Prefetch(buffer, indices):
                 self._prefetch(buffer, indices)
             case _:
-                raise CodegenError(
-                    f"codegen of {type(s).__name__}",
-                    "expected loops, guards, stores and allocations",
-                    where=str(s),
-                    hint="run loop/place_init.py first",
-                )
+                problem = "expected loops, guards, stores and allocations"
+                raise CodegenError(f"codegen of {type(s).__name__}", problem, str(s), "run loop/place_init.py first")
 
     def _fresh(self) -> None:
         """Forget values, as memory may have changed; addresses do not depend on memory."""
@@ -338,12 +334,9 @@ class Statements(Expressions):
 
     def _store(self, buffer: Buffer, indices: tuple[Expr, ...], value: Expr) -> None:
         if buffer not in self.pointers:
-            raise CodegenError(
-                f"codegen of {buffer.name}[...] = {value}",
-                "expected a buffer that is defined here",
-                where=str(buffer),
-                hint="allocate it around the store, or make it an output",
-            )
+            call = f"codegen of {buffer.name}[...] = {value}"
+            problem = "expected a buffer that is defined here"
+            raise CodegenError(call, problem, str(buffer), "allocate it around the store, or make it an output")
         step = value
         while isinstance(step, Select) and step.other is Load(buffer, indices):  # an update under a guard
             step = step.then

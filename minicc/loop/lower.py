@@ -133,18 +133,12 @@ class _Lowering:
         known = ", ".join(t.name for t in args)
         for tensor in self.order:
             if isinstance(tensor.op, Placeholder) and tensor not in set(self.params):
-                raise LoopError(
-                    self.call,
-                    f"expected every placeholder among args ({known}), got none for {tensor}",
-                    hint=f"add {tensor.name} to args",
-                )
+                problem = f"expected every placeholder among args ({known}), got none for {tensor}"
+                raise LoopError(self.call, problem, hint=f"add {tensor.name} to args")
         for tensor in args:
             if tensor not in set(self.outputs) and not isinstance(tensor.op, Placeholder):
-                raise LoopError(
-                    self.call,
-                    f"args must be placeholders and outputs, got {tensor}",
-                    hint=f"add {tensor.name} to the outputs, or leave it out of args",
-                )
+                problem = f"args must be placeholders and outputs, got {tensor}"
+                raise LoopError(self.call, problem, hint=f"add {tensor.name} to the outputs, or leave it out of args")
 
     def run(self) -> Lowered:
         params = tuple(self.declare(t) for t in self.params)
@@ -346,12 +340,8 @@ class _Lowering:
         known = Bounds({a.var: _range(a) for a in axes})
         for load in loads(*step.body):
             if load.source is op.state and least(known, known.form(t - 1 - load.indices[0])) < 0:
-                raise LoopError(
-                    self.call,
-                    f"expected {step.name} to read the state before time {t}, got {load}",
-                    where=str(step),
-                    hint=f"read {load.source.name} at {t} - 1",
-                )
+                problem = f"expected {step.name} to read the state before time {t}, got {load}"
+                raise LoopError(self.call, problem, str(step), f"read {load.source.name} at {t} - 1")
             if load.source.op in inside and load.indices[0] is not t:
                 raise LoopError(
                     self.call,

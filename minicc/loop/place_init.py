@@ -100,12 +100,9 @@ class Placing:
         axes = frozenset(s.axes)
         if moved := sorted(v.name for v in axes & free_vars(*s.indices)):
             where = ", ".join(map(str, s.indices))
-            raise LoopError(
-                f"place_init({self.program.name})",
-                f"expected an accumulator that stays over loop {moved[0]}, got {s.buffers[0].name}[{where}]",
-                caret(str(self.program), moved[0]),
-                f"leave {moved[0]} out of the axes of the reduction, or out of the place that it adds to",
-            )
+            problem = f"expected an accumulator that stays over loop {moved[0]}, got {s.buffers[0].name}[{where}]"
+            hint = f"leave {moved[0]} out of the axes of the reduction, or out of the place that it adds to"
+            raise LoopError(f"place_init({self.program.name})", problem, caret(str(self.program), moved[0]), hint)
         start = seq(*[Store(b, s.indices, e) for b, e in zip(s.buffers, s.inits, strict=True)])
         step = self.assign(s)
         return (step, [Pending(axes, start)]) if axes & outer else (seq(start, step), [])
