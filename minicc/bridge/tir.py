@@ -26,7 +26,7 @@ from minicc.bridge import _tvm
 from minicc.bridge.device_code import Launch, Workspace, cuda_target, device_code
 from minicc.bridge.kernels import device_form
 from minicc.bridge.relax import TVM_FAILURES
-from minicc.bridge.tir_expressions import Expressions
+from minicc.bridge.tir_expressions import TirExpressions
 from minicc.compile import finish, pipeline
 from minicc.errors import BridgeError
 from minicc.loop.arguments import Arguments
@@ -64,7 +64,7 @@ class _Function:
     def __init__(self, program: Program, device: bool) -> None:
         self.program, self.device = program, device
         self.tir = _tvm.load().tirx
-        self.expr = Expressions({v: self.tir.Var(v.name, "int64") for v in size_vars(program)})
+        self.expr = TirExpressions({v: self.tir.Var(v.name, "int64") for v in size_vars(program)})
 
     def function(self) -> Any:
         """The whole function."""

@@ -10,7 +10,7 @@ never overflowed. So here
 - integers other than int64 are added, subtracted and multiplied so that they wrap: in a wider type;
 - an integer divided by 0 is 0, and by -1 its negative, with no instruction that traps.
 
-    Expressions({Var("n"): tvm.tirx.Var("n", "int64")})(Var("n") + 1)       # n + T.int64(1)
+    TirExpressions({Var("n"): tvm.tirx.Var("n", "int64")})(Var("n") + 1)       # n + T.int64(1)
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SAME_NAME = frozenset({"exp", "log", "log1p", "sin", "cos", "tan", "asin", "acos
 LIBM = frozenset({"expm1", "fmod", "fma"})  # of C, as TVM has none, or none for every target
 
 
-class Expressions:
+class TirExpressions:
     """Translates expressions; `variables` and `buffers` say what names mean, and grow as statements are entered."""
 
     def __init__(self, variables: Mapping[Expr, Any] | None = None) -> None:

@@ -1,7 +1,8 @@
 """The operators of expressions as LLVM instructions, on scalars and on vectors alike.
 
 In: operands of one LLVM type, and the dtype that says how to read them. Out: the value. A bool is
-an `i1`, a bfloat16 its bits as `i16`, float16 is `half`; all other dtypes are what LLVM calls them.
+an `i1`, all other dtypes are what LLVM calls them. Of the 16-bit floats there is nothing but conversions
+(`loop.widen_floats`): bfloat16 is its bits as `i16`, float16 is `half`.
 
 Where C leaves a hole, this does not: integers wrap around, an integer divided by 0 is 0, a shift
 by more than the width shifts everything out, and a float out of the range of an integer saturates
@@ -13,28 +14,31 @@ liberty with floats but one: the product and the sum of a reduction's update (`f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import llvmlite.ir as ir
 
+from minicc.tensor.promote import FOLDS
 from minicc.types import DType, bfloat16, boolean, float16, float32, float64
 
+POINTER, INT64, INT32, BYTE, BIT = ir.PointerType(), *[ir.IntType(bits) for bits in (64, 32, 8, 1)]
 FUSE = ("contract",)
 
 _FLOAT_OPS = {"add": "fadd", "sub": "fsub", "mul": "fmul"}
 _INT_OPS = {"add": "add", "sub": "sub", "mul": "mul", "bitand": "and_", "bitor": "or_", "bitxor": "xor",
             "and": "and_", "or": "or_"}  # fmt: skip
 _COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<="}
+_FOLDED = {"add", "sub", "mul", "floordiv", "floormod", *_COMPARE}
 _FLOATS: dict[DType, ir.Type] = {float16: ir.HalfType(), float32: ir.FloatType(), float64: ir.DoubleType()}
 _ROUNDING = {"floor": "llvm.floor", "ceil": "llvm.ceil", "round": "llvm.roundeven", "trunc": "llvm.trunc"}
 
 PRIMITIVES = frozenset({"sqrt", "fabs", "fma", "copysign", "isnan", "isinf", "fmod", "bitcast", "int_pow", *_ROUNDING})
 
 
-def register_type(dtype: DType, lanes: int = 0) -> ir.Type:
-    """The LLVM type of a value of `dtype`; a vector if `lanes` is not 0."""
-    scalar = ir.IntType(1) if dtype is boolean else memory_type(dtype)
-    return ir.VectorType(scalar, lanes) if lanes else scalar
+def register_type(dtype: DType) -> ir.Type:
+    """The LLVM type of a value of `dtype`."""
+    return BIT if dtype is boolean else memory_type(dtype)
 
 
 def memory_type(dtype: DType) -> ir.Type:
@@ -49,17 +53,20 @@ def lanes_of(value: ir.Value) -> int:
 
 def known(value: ir.Value) -> Any:
     """The number that a constant (or a vector of one constant) holds, else None."""
-    if not isinstance(value, ir.Constant):
-        return None
-    held = value.constant
+    held = value.constant if isinstance(value, ir.Constant) else None
     if isinstance(held, list):
         held = held[0].constant if len({item.constant for item in held}) == 1 else None
     return held if isinstance(held, (int, float)) else None
 
 
-def _with_lanes(scalar: ir.Type, like: ir.Value) -> ir.Type:
-    lanes = lanes_of(like)
-    return ir.VectorType(scalar, lanes) if lanes else scalar
+def like(scalar: ir.Type, value: ir.Value) -> ir.Type:
+    """A scalar type in as many lanes as `value` has."""
+    return ir.VectorType(scalar, lanes) if (lanes := lanes_of(value)) else scalar
+
+
+def mangled(type: ir.Type) -> str:
+    """A type in the name of an intrinsic."""
+    return f"v{type.count}{type.element.intrinsic_name}" if isinstance(type, ir.VectorType) else type.intrinsic_name
 
 
 def _signed(value: int, bits: int) -> int:
@@ -77,7 +84,7 @@ class Arithmetic:
     def module(self) -> ir.Module:
         return self.builder.module
 
-    # ---- constants and lanes --------------------------------------------------------------------
+    # ---- constants, lanes, calls ----------------------------------------------------------------
 
     def constant(self, value: Any, type: ir.Type) -> ir.Constant:
         """`value` of an LLVM type, in every lane of it."""
@@ -89,9 +96,7 @@ class Arithmetic:
         """A literal of `dtype`."""
         if dtype is bfloat16:
             return ir.Constant(ir.IntType(16), int(dtype.numpy.type(value).view("uint16")))
-        if dtype.is_integer:
-            return ir.Constant(memory_type(dtype), _signed(int(value), dtype.bits))
-        return ir.Constant(register_type(dtype), value)
+        return ir.Constant(register_type(dtype), _signed(int(value), dtype.bits) if dtype.is_integer else value)
 
     def broadcast(self, value: ir.Value, lanes: int) -> ir.Value:
         """A scalar in each of `lanes` lanes; a vector, or anything for 0 lanes, stays."""
@@ -100,8 +105,8 @@ class Arithmetic:
         type = ir.VectorType(value.type, lanes)
         if isinstance(value, ir.Constant):
             return ir.Constant(type, [value] * lanes)
-        first = self.builder.insert_element(ir.Constant(type, ir.Undefined), value, ir.IntType(32)(0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
+        first = self.builder.insert_element(ir.Constant(type, ir.Undefined), value, INT32(0))
+        zeros = ir.Constant(ir.VectorType(INT32, lanes), None)
         return self.builder.shuffle_vector(first, ir.Constant(type, ir.Undefined), zeros)
 
     def alike(self, values: Sequence[ir.Value]) -> list[ir.Value]:
@@ -109,19 +114,19 @@ class Arithmetic:
         lanes = max(map(lanes_of, values), default=0)
         return [self.broadcast(v, lanes) for v in values]
 
+    def external(self, name: str, result: ir.Type, *arguments: ir.Type) -> ir.Function:
+        """The declaration of a function that the module does not define."""
+        kind = ir.FunctionType(result, arguments)
+        return self.module.globals.get(name) or ir.Function(self.module, kind, name)
+
+    def named(self, name: str, result: ir.Type, *args: ir.Value) -> ir.Value:
+        """A call of a function that the module does not define."""
+        return self.builder.call(self.external(name, result, *[a.type for a in args]), args)
+
     def intrinsic(self, name: str, *args: ir.Value, result: ir.Type | None = None) -> ir.Value:
         """A call of an LLVM intrinsic that is overloaded on its result and first argument."""
         types = [args[0].type] if result is None else [result, args[0].type]
-        suffix = ".".join(
-            t.intrinsic_name if not isinstance(t, ir.VectorType) else f"v{t.count}{t.element.intrinsic_name}"
-            for t in types
-        )
-        kind = ir.FunctionType(args[0].type if result is None else result, [a.type for a in args])
-        return self.builder.call(self.external(f"{name}.{suffix}", kind), args)
-
-    def external(self, name: str, kind: ir.FunctionType) -> ir.Function:
-        """The declaration of a function that the module does not define."""
-        return self.module.globals.get(name) or ir.Function(self.module, kind, name)
+        return self.named(".".join([name, *map(mangled, types)]), types[0], *args)
 
     # ---- binary ---------------------------------------------------------------------------------
 
@@ -131,15 +136,11 @@ class Arithmetic:
         dtype: DType,
         a: ir.Value,
         b: ir.Value,
-        numbers: tuple[bool, bool] = (False, False),
+        numbers: Sequence[bool] = (False, False),
         natural: bool = False,
     ) -> ir.Value:
         """`a op b`. `numbers` tells which operands are never NaN, `natural` that `a` is never negative."""
         a, b = self.alike([a, b])
-        if dtype is bfloat16:
-            wide = [self.cast(x, bfloat16, float32) for x in (a, b)]
-            result = self.binary(op, float32, wide[0], wide[1], numbers)
-            return result if op in _COMPARE else self.cast(result, float32, bfloat16)
         if (folded := self._fold(op, dtype, a, b)) is not None:
             return folded
         if op in _COMPARE:
@@ -153,29 +154,15 @@ class Arithmetic:
             return self.builder.select(less, a, b) if op == "min" else self.builder.select(less, b, a)
         if op in ("shl", "shr"):
             return self._shift(op, dtype, a, b)
-        return self._divide(op, dtype, a, b, natural or dtype.kind == "uint")
+        return self._divide(op, dtype, a, b, natural)
 
     def _fold(self, op: str, dtype: DType, a: ir.Value, b: ir.Value) -> ir.Value | None:
         """Sums and products of known integers, which unrolling makes."""
         x, y = known(a), known(b)
-        if not isinstance(a.type, ir.IntType) or dtype.kind != "int" or x is None or y is None:
+        if op not in _FOLDED or lanes_of(a) or dtype.kind != "int" or x is None or y is None:
             return None
-        match op:
-            case "add":
-                value = x + y
-            case "sub":
-                value = x - y
-            case "mul":
-                value = x * y
-            case "floordiv":
-                value = x // y if y else 0
-            case "floormod":
-                value = x % y if y else 0
-            case "eq" | "ne" | "lt" | "le":
-                return ir.Constant(ir.IntType(1), int({"eq": x == y, "ne": x != y, "lt": x < y, "le": x <= y}[op]))
-            case _:
-                return None
-        return ir.Constant(a.type, _signed(value, a.type.width))
+        value = int(FOLDS[op](x, y))
+        return BIT(value) if op in _COMPARE else ir.Constant(a.type, _signed(value, dtype.bits))
 
     def _compare(self, op: str, dtype: DType, a: ir.Value, b: ir.Value) -> ir.Value:
         if dtype.is_float:
@@ -184,42 +171,34 @@ class Arithmetic:
             emit = self.builder.icmp_signed if dtype.kind == "int" else self.builder.icmp_unsigned
         return emit(_COMPARE[op], a, b)
 
-    def _float(self, op: str, a: ir.Value, b: ir.Value, numbers: tuple[bool, bool]) -> ir.Value:
+    def _float(self, op: str, a: ir.Value, b: ir.Value, numbers: Sequence[bool]) -> ir.Value:
         b_ = self.builder
         if op in _FLOAT_OPS:
             return getattr(b_, _FLOAT_OPS[op])(a, b, flags=self.flags)
-        match op:
-            case "div":
-                return b_.fdiv(a, b)
-            case "min" | "max":
-                return self._extremum("<" if op == "min" else ">", a, b, numbers)
-            case "truncmod":
-                return b_.frem(a, b)
-            case "truncdiv":
-                return self.intrinsic("llvm.trunc", b_.fdiv(a, b))
-            case "floordiv":
-                return self.intrinsic("llvm.floor", b_.fdiv(a, b))
-        rest = b_.frem(a, b)  # floormod
+        if op in ("min", "max"):
+            return self._extremum("<" if op == "min" else ">", a, b, numbers)
+        if op.endswith("div"):
+            quotient = b_.fdiv(a, b)
+            return quotient if op == "div" else self.intrinsic(_ROUNDING[op.removesuffix("div")], quotient)
+        rest = b_.frem(a, b)
+        if op == "truncmod":
+            return rest
         zero = self.constant(0.0, a.type)
         differ = b_.xor(b_.fcmp_ordered("<", rest, zero), b_.fcmp_ordered("<", b, zero))
         wrong = b_.and_(differ, b_.fcmp_unordered("!=", rest, zero))
         return b_.select(wrong, b_.fadd(rest, b), rest)
 
-    def _extremum(self, sign: str, a: ir.Value, b: ir.Value, numbers: tuple[bool, bool]) -> ir.Value:
+    def _extremum(self, sign: str, a: ir.Value, b: ir.Value, numbers: Sequence[bool]) -> ir.Value:
         """x86's minps and maxps give the second operand when either is NaN: put what may be NaN there."""
         if numbers[1] and not numbers[0]:
             a, b, numbers = b, a, (True, False)
         best = self.builder.select(self.builder.fcmp_ordered(sign, a, b), a, b)
-        if numbers[0]:
-            return best
-        return self.builder.select(self.builder.fcmp_unordered("uno", a, a), a, best)
+        return best if numbers[0] else self.builder.select(self.builder.fcmp_unordered("uno", a, a), a, best)
 
     def _shift(self, op: str, dtype: DType, a: ir.Value, b: ir.Value) -> ir.Value:
-        width = self.constant(dtype.bits, a.type)
-        fits = self.builder.icmp_unsigned("<", b, width)
+        fits = self.builder.icmp_unsigned("<", b, self.constant(dtype.bits, a.type))
         if op == "shr" and dtype.kind == "int":
-            amount = self.builder.select(fits, b, self.constant(dtype.bits - 1, a.type))
-            return self.builder.ashr(a, amount)
+            return self.builder.ashr(a, self.builder.select(fits, b, self.constant(dtype.bits - 1, a.type)))
         zero = self.constant(0, a.type)
         shift = self.builder.shl if op == "shl" else self.builder.lshr
         return self.builder.select(fits, shift(a, self.builder.select(fits, b, zero)), zero)
@@ -231,16 +210,11 @@ class Arithmetic:
         divisor = known(b)
         if divisor == 0:
             return self.constant(0, a.type)
-        if natural and (dtype.kind == "uint" or (divisor is not None and divisor > 0)):
-            if divisor is not None:
-                return self.builder.udiv(a, b) if op.endswith("div") else self.builder.urem(a, b)
-            return self._unless_zero(b, lambda safe: self._natural(op, a, safe))
-        if divisor is not None and divisor > 0:
-            return self._signed(op, a, b)
-        return self._unless_zero(b, lambda safe: self._signed_any(op, a, safe))
-
-    def _unless_zero(self, b: ir.Value, divide: Callable[[ir.Value], ir.Value]) -> ir.Value:
-        """`divide(b)`, and 0 where `b` is 0."""
+        unsigned, positive = dtype.kind == "uint", divisor is not None and divisor > 0
+        ways = self._natural if unsigned or (natural and positive) else self._by_positive if positive else self._by_any
+        divide = partial(ways, op, a)
+        if positive or (unsigned and divisor is not None):
+            return divide(b)
         zero = self.builder.icmp_unsigned("==", b, self.constant(0, b.type))
         result = divide(self.builder.select(zero, self.constant(1, b.type), b))
         return self.builder.select(zero, self.constant(0, b.type), result)
@@ -248,55 +222,49 @@ class Arithmetic:
     def _natural(self, op: str, a: ir.Value, b: ir.Value) -> ir.Value:
         return self.builder.udiv(a, b) if op.endswith("div") else self.builder.urem(a, b)
 
-    def _signed(self, op: str, a: ir.Value, b: ir.Value) -> ir.Value:
-        """By a divisor that is positive."""
-        b_ = self.builder
+    def _by_positive(self, op: str, a: ir.Value, b: ir.Value) -> ir.Value:
         if op == "truncdiv":
-            return b_.sdiv(a, b)
-        rest = b_.srem(a, b)
+            return self.builder.sdiv(a, b)
+        rest = self.builder.srem(a, b)
         if op == "truncmod":
             return rest
-        below = b_.icmp_signed("<", rest, self.constant(0, a.type))
-        if op == "floormod":
-            return b_.select(below, b_.add(rest, b), rest)
-        return b_.add(b_.sdiv(a, b), b_.sext(below, a.type))
+        below = self.builder.icmp_signed("<", rest, self.constant(0, a.type))
+        return self._rounded_down(op, lambda: self.builder.sdiv(a, b), rest, below, b)
 
-    def _signed_any(self, op: str, a: ir.Value, b: ir.Value) -> ir.Value:
+    def _by_any(self, op: str, a: ir.Value, b: ir.Value) -> ir.Value:
         """By a divisor that is not 0; by -1 the quotient is -a, as the machine's division may trap."""
-        b_ = self.builder
+        b_, zero = self.builder, self.constant(0, a.type)
         minus = b_.icmp_signed("==", b, self.constant(-1, b.type))
         safe = b_.select(minus, self.constant(1, b.type), b)
-        quotient = b_.select(minus, b_.sub(self.constant(0, a.type), a), b_.sdiv(a, safe))
+        quotient = b_.select(minus, b_.sub(zero, a), b_.sdiv(a, safe))
         if op == "truncdiv":
             return quotient
         rest = b_.sub(a, b_.mul(quotient, b))
         if op == "truncmod":
             return rest
-        zero = self.constant(0, a.type)
         wrong = b_.and_(b_.icmp_signed("!=", rest, zero), b_.icmp_signed("<", b_.xor(rest, b), zero))
+        return self._rounded_down(op, lambda: quotient, rest, wrong, b)
+
+    def _rounded_down(self, op: str, quotient: Callable[[], Any], rest: Any, wrong: Any, b: ir.Value) -> ir.Value:
+        """Of a quotient and a rest that round towards zero, which is `wrong` where they have not rounded down."""
         if op == "floormod":
-            return b_.select(wrong, b_.add(rest, b), rest)
-        return b_.add(quotient, b_.sext(wrong, a.type))
+            return self.builder.select(wrong, self.builder.add(rest, b), rest)
+        return self.builder.add(quotient(), self.builder.sext(wrong, rest.type))
 
     # ---- unary, casts, primitives ---------------------------------------------------------------
 
     def unary(self, op: str, dtype: DType, a: ir.Value) -> ir.Value:
-        b_ = self.builder
+        b_, zero = self.builder, self.constant(0, a.type)
         if op == "not":
             return b_.xor(a, self.constant(1 if dtype is boolean else -1, a.type))
-        if dtype is bfloat16:  # only the sign bit is concerned
-            sign = self.constant(-0x8000, a.type)
-            return b_.xor(a, sign) if op == "neg" else b_.and_(a, self.constant(0x7FFF, a.type))
         if dtype.is_float:
             return b_.fneg(a) if op == "neg" else self.intrinsic("llvm.fabs", a)
         if op == "abs" and dtype.kind != "int":
             return a
-        if (value := known(a)) is not None and op == "neg" and isinstance(a.type, ir.IntType):
-            return ir.Constant(a.type, _signed(-value, a.type.width))
-        negated = b_.sub(self.constant(0, a.type), a)
-        if op == "neg":
-            return negated
-        return b_.select(b_.icmp_signed("<", a, self.constant(0, a.type)), negated, a)
+        if (value := known(a)) is not None and op == "neg" and not lanes_of(a):
+            return ir.Constant(a.type, _signed(-value, dtype.bits))
+        negated = b_.sub(zero, a)
+        return negated if op == "neg" else b_.select(b_.icmp_signed("<", a, zero), negated, a)
 
     def cast(self, a: ir.Value, source: DType, dtype: DType) -> ir.Value:
         """`a` of dtype `source` converted to `dtype`."""
@@ -308,11 +276,11 @@ class Arithmetic:
             return self._narrow_bfloat16(self.cast(a, source, float32))
         if dtype is boolean:
             return self._compare("ne", source, a, self.constant(0.0 if source.is_float else 0, a.type))
-        target = _with_lanes(memory_type(dtype), a)
+        target = like(memory_type(dtype), a)
         if dtype.is_float:
             return self._to_float(a, source, dtype, target)
         if source.is_float:
-            return self._to_integer(a, source, dtype, target)
+            return self._to_integer(a, dtype, target)
         if source.bits > dtype.bits:
             return self.builder.trunc(a, target)
         if source.bits == dtype.bits and source is not boolean:
@@ -328,13 +296,11 @@ class Arithmetic:
             a = self._round_to_odd(a)
         return self.builder.fptrunc(a, target)
 
-    def _to_integer(self, a: ir.Value, source: DType, dtype: DType, target: ir.Type) -> ir.Value:
-        if source is float16:
-            a = self.cast(a, float16, float32)
+    def _to_integer(self, a: ir.Value, dtype: DType, target: ir.Type) -> ir.Value:
         if dtype.name == "uint64":
             return self.intrinsic("llvm.fptoui.sat", a, result=target)
-        wide = ir.IntType(64 if dtype.bits == 64 or dtype.name == "uint32" else 32)
-        value = self.intrinsic("llvm.fptosi.sat", a, result=_with_lanes(wide, a))
+        wide = INT64 if dtype.bits == 64 or dtype.name == "uint32" else INT32
+        value = self.intrinsic("llvm.fptosi.sat", a, result=like(wide, a))
         return value if wide.width == dtype.bits else self.builder.trunc(value, target)
 
     def _round_to_odd(self, a: ir.Value) -> ir.Value:
@@ -344,7 +310,7 @@ class Arithmetic:
         (Boldo and Melquiond, Emulation of FMA and correctly rounded sums, 2008.)
         """
         b_ = self.builder
-        single, bits = _with_lanes(ir.FloatType(), a), _with_lanes(ir.IntType(32), a)
+        single, bits = like(ir.FloatType(), a), like(INT32, a)
         near = b_.fptrunc(a, single)
         back = b_.fpext(near, a.type)
         raw = b_.bitcast(near, bits)
@@ -356,26 +322,26 @@ class Arithmetic:
         return b_.bitcast(b_.select(b_.and_(even, inexact), odd, raw), single)
 
     def _widen_bfloat16(self, a: ir.Value) -> ir.Value:
-        bits = _with_lanes(ir.IntType(32), a)
+        bits = like(INT32, a)
         high = self.builder.shl(self.builder.zext(a, bits), self.constant(16, bits))
-        return self.builder.bitcast(high, _with_lanes(ir.FloatType(), a))
+        return self.builder.bitcast(high, like(ir.FloatType(), a))
 
     def _narrow_bfloat16(self, a: ir.Value) -> ir.Value:
         """The upper half of the bits of a float32, rounded to nearest, ties to even; a NaN stays quiet."""
         b_ = self.builder
-        bits = _with_lanes(ir.IntType(32), a)
+        bits = like(INT32, a)
         raw = b_.bitcast(a, bits)
         half = self.constant(16, bits)
         last = b_.and_(b_.lshr(raw, half), self.constant(1, bits))
         rounded = b_.add(raw, b_.add(last, self.constant(0x7FFF, bits)))
         quiet = b_.or_(raw, self.constant(0x400000, bits))
         chosen = b_.select(b_.fcmp_unordered("uno", a, a), quiet, rounded)
-        return b_.trunc(b_.lshr(chosen, half), _with_lanes(ir.IntType(16), a))
+        return b_.trunc(b_.lshr(chosen, half), like(ir.IntType(16), a))
 
     def _copysign(self, a: ir.Value, b: ir.Value) -> ir.Value:
         """By bits: the intrinsic, narrowed to float16, makes LLVM call a function that is not in libm."""
         b_ = self.builder
-        bits = _with_lanes(ir.IntType(64), a)
+        bits = like(INT64, a)
         sign = self.constant(-(1 << 63), bits)
         size = b_.and_(b_.bitcast(a, bits), self.constant((1 << 63) - 1, bits))
         return b_.bitcast(b_.or_(size, b_.and_(b_.bitcast(b, bits), sign)), a.type)
@@ -395,15 +361,9 @@ class Arithmetic:
     def primitive(self, name: str, source: DType, dtype: DType, args: Sequence[ir.Value]) -> ir.Value:
         """One of PRIMITIVES, on operands of dtype `source`."""
         args = self.alike(args)
-        if name == "bitcast":
-            return self.builder.bitcast(args[0], _with_lanes(memory_type(dtype), args[0]))
-        if source is bfloat16:
-            wide = [self.cast(a, bfloat16, float32) for a in args]
-            result = self.primitive(name, float32, boolean if dtype is boolean else float32, wide)
-            return result if dtype is boolean else self.cast(result, float32, bfloat16)
-        if name in _ROUNDING:
-            return self.intrinsic(_ROUNDING[name], args[0])
         match name:
+            case "bitcast":
+                return self.builder.bitcast(args[0], like(memory_type(dtype), args[0]))
             case "isnan":
                 return self.builder.fcmp_unordered("uno", args[0], args[0])
             case "isinf":
@@ -415,4 +375,4 @@ class Arithmetic:
                 return self._integer_power(dtype, args[0], args[1])
             case "copysign" if source is float64:
                 return self._copysign(args[0], args[1])
-        return self.intrinsic(f"llvm.{name}", *args)
+        return self.intrinsic(_ROUNDING.get(name, f"llvm.{name}"), *args)

@@ -15,22 +15,24 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import llvmlite.ir as ir
 
-from minicc.codegen.arithmetic import FUSE, PRIMITIVES, Arithmetic, known, lanes_of, memory_type, register_type
+from minicc.codegen.arithmetic import BIT, BYTE, FUSE, INT32, INT64, PRIMITIVES, Arithmetic, known, lanes_of, like
+from minicc.codegen.arithmetic import mangled, memory_type, register_type
 from minicc.errors import CodegenError
 from minicc.ir.node import postorder
 from minicc.loop.ir import Buffer
+from minicc.loop.widen_floats import NARROW
 from minicc.tensor.bounds import Bounds, Interval
-from minicc.tensor.expr import LOGICAL, Binary, Call, Convert, Const, Expr, Load, Select, Unary, Var, binary, children
+from minicc.tensor.expr import LOGICAL, Binary, Call, Const, Convert, Expr, Load, Select, Unary, Var, binary, children
 from minicc.tensor.expr import const, loads
 from minicc.tensor.intrinsics import INTRINSICS, unfused
-from minicc.tensor.linear import linear
-from minicc.types import DType, bfloat16, boolean, float16, float32, float64
+from minicc.tensor.linear import Linear, linear
+from minicc.types import DType, boolean, float32, float64
 
-POINTER, INT64, INT32, BIT = ir.PointerType(), ir.IntType(64), ir.IntType(32), ir.IntType(1)
+T = TypeVar("T")
 
 
 class Facts:
@@ -40,26 +42,28 @@ class Facts:
         self.bounds, self.fuses = Bounds(ranges), fuses
         self._memo: dict[Any, Any] = {}
 
-    def _once(self, key: Any, find: Callable[[], Any]) -> Any:
+    def _once(self, key: Any, find: Callable[[], T]) -> T:
         if key not in self._memo:
             self._memo[key] = find()
-        return self._memo[key]
+        found: T = self._memo[key]
+        return found
 
     def natural(self, e: Expr) -> bool:
         """Whether the integer `e` is never negative."""
-        return bool(self._once(("natural", e), lambda: self.bounds.of(e)[0] >= 0))
+        return self._once(("natural", e), lambda: self.bounds.of(e)[0] >= 0)
 
     def safe(self, load: Load) -> bool:
         """Whether `load` stays within its buffer wherever it stands."""
-        return bool(self._once(("safe", load), lambda: all(self._within(i, d) for i, d in _pairs(load))))
+        ends = [(i, d) for i, d in zip(load.indices, load.source.shape, strict=True)]
+        return self._once(("safe", load), lambda: all(isinstance(d, int) and self._within(i, d) for i, d in ends))
 
-    def _within(self, index: Expr, extent: Any) -> bool:
+    def _within(self, index: Expr, extent: int) -> bool:
         low, high = self.bounds.of(index)
-        return isinstance(extent, int) and low >= 0 and high < extent
+        return low >= 0 and high < extent
 
     def unsafe(self, e: Expr) -> tuple[Load, ...]:
         """The loads for whose sake `e` may only be evaluated where it is asked for."""
-        return self._once(("unsafe", e), lambda: tuple([n for n in loads(e) if not self.safe(n)]))  # type: ignore[no-any-return]
+        return self._once(("unsafe", e), lambda: tuple([n for n in loads(e) if not self.safe(n)]))
 
     def number(self, e: Expr) -> bool:
         """Whether the float `e` is never NaN, by a look at the surface."""
@@ -72,19 +76,15 @@ class Facts:
                 return not a.dtype.is_float or self.number(a)
         return False
 
-    def address(self, buffer: Buffer, indices: tuple[Expr, ...]) -> tuple[dict[Expr, int], int]:
+    def address(self, buffer: Buffer, indices: Sequence[Expr]) -> Linear:
         """The offset of an element, in elements, as a linear form."""
-        return self._once((buffer, indices), lambda: linear(offset(buffer, indices)))  # type: ignore[no-any-return]
+        return self._once((buffer, indices), lambda: linear(offset(buffer, indices)))
 
     def expansion(self, e: Call) -> Expr:
         """The arithmetic that a float32 intrinsic stands for, or a multiply-add that is no instruction."""
         expand = unfused if e.name == "fma" else INTRINSICS[e.name].expand
         assert expand is not None
-        return self._once(e, lambda: expand(*e.args))  # type: ignore[no-any-return]
-
-
-def _pairs(load: Load) -> list[tuple[Expr, Any]]:
-    return list(zip(load.indices, load.source.shape, strict=True))
+        return self._once(e, lambda: expand(*e.args))
 
 
 def offset(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
@@ -164,24 +164,21 @@ class Expressions(Arithmetic):
                 found.append((run(), self.builder.block))
             self.builder.branch(after)
         self.builder.position_at_end(after)
-        values = [value for value, _ in found]
-        if values[0] is None:
+        if (made := found[0][0]) is None:
             return None
-        if other is None:
-            found.append((ir.Constant(values[0].type, ir.Undefined), start))
-        phi = self.builder.phi(values[0].type)
-        for value, block in found:
+        phi = self.builder.phi(made.type)
+        for value, block in found if other else [*found, (ir.Constant(made.type, ir.Undefined), start)]:
             phi.add_incoming(value, block)
         return phi
 
-    def any_lane(self, mask: ir.Value) -> ir.Value:
-        """Whether any lane of `mask` is set."""
-        assert self.lanes is not None
-        return self.named(f"llvm.vector.reduce.or.v{self.lanes.count}i1", BIT, mask)
+    def in_lane(self, number: int, mask: ir.Value | None, work: Callable[[], Any]) -> Any:
+        """What `work` emits, in scalar code of one lane, if the mask lets it run."""
 
-    def named(self, name: str, result: ir.Type, *args: ir.Value) -> ir.Value:
-        kind = ir.FunctionType(result, [a.type for a in args])
-        return self.builder.call(self.external(name, kind), args)
+        def run() -> Any:
+            with self.lane(number):
+                return work()
+
+        return run() if mask is None else self.branch_of(self.builder.extract_element(mask, INT32(number)), run)
 
     # ---- values ---------------------------------------------------------------------------------
 
@@ -238,6 +235,9 @@ class Expressions(Arithmetic):
                 return self.literal(value, dtype)
             case Load():
                 return self.load(e)
+            case Unary() | Binary() | Call() if children(e)[0].dtype in NARROW and getattr(e, "name", "") != "bitcast":
+                problem = f"expected arithmetic on float32, got {children(e)[0].dtype}"
+                raise CodegenError(f"codegen of {e}", problem, str(e), "run loop/widen_floats.py first")
             case Unary(op, a):
                 return self.unary(op, a.dtype, self.value(a))
             case Binary("and", a, b) if self._guarded(b):
@@ -279,9 +279,8 @@ class Expressions(Arithmetic):
         if lanes_of(chosen):
             return self._blend(chosen, then, other)
         count = self.lanes.count if self.lanes and (self.varying(then) or self.varying(other)) else 0
-        return self.branch_of(
-            chosen, lambda: self.broadcast(self.value(then), count), lambda: self.broadcast(self.value(other), count)
-        )
+        first, second = [lambda e=e: self.broadcast(self.value(e), count) for e in (then, other)]
+        return self.branch_of(chosen, first, second)
 
     def _blend(self, chosen: ir.Value, then: Expr, other: Expr) -> ir.Value:
         """Both branches, each for the lanes that take it."""
@@ -304,28 +303,19 @@ class Expressions(Arithmetic):
         dtype = e.args[0].dtype
         if dtype is float32 and INTRINSICS[e.name].expand is not None:
             return self.value(self.facts.expansion(e))
-        if dtype in (float16, bfloat16):
-            wide = Call(e.name, tuple([Convert(a, float32) for a in e.args]), float32)
-            return self.cast(self.value(wide), float32, e.dtype)
-        return self._libm(e, dtype)
-
-    def _libm(self, e: Call, dtype: DType) -> ir.Value:
         symbol = INTRINSICS[e.name].libm
         if symbol is None or dtype not in (float32, float64):
             problem = f"expected floats, got {dtype}"
             raise CodegenError(f"codegen of {e.name}", problem, str(e), "cast the operands to float32 or float64")
-        scalar = memory_type(dtype)
-        kind = ir.FunctionType(scalar, [scalar] * len(e.args))
-        function = self.external(symbol if dtype is float64 else f"{symbol}f", kind)
+        symbol, scalar = symbol if dtype is float64 else f"{symbol}f", memory_type(dtype)
         args = self.alike([self.value(a) for a in e.args])
-        lanes = lanes_of(args[0])
-        if not lanes:
-            return self.builder.call(function, args)
-        return self.gathered(
-            lanes,
-            scalar,
-            lambda n: self.builder.call(function, [self.builder.extract_element(a, INT32(n)) for a in args]),
-        )
+        if not (lanes := lanes_of(args[0])):
+            return self.named(symbol, scalar, *args)
+
+        def call(n: int) -> ir.Value:
+            return self.named(symbol, scalar, *[self.builder.extract_element(a, INT32(n)) for a in args])
+
+        return self.gathered(lanes, scalar, call)
 
     def gathered(self, lanes: int, scalar: ir.Type, make: Callable[[int], ir.Value]) -> ir.Value:
         """The vector of `make(n)` for each lane n."""
@@ -393,10 +383,13 @@ class Expressions(Arithmetic):
         if self.lanes is None or (step == 0 and mask is None):
             return self._element(e)
         if step == 0:
-            return self.branch_of(self.any_lane(mask), lambda: self._element(e))
+            assert mask is not None
+            some = self.named(f"llvm.vector.reduce.or.{mangled(mask.type)}", BIT, mask)
+            return self.branch_of(some, lambda: self._element(e))
         if step in (1, -1):
             return self._contiguous(e, step, mask)
-        return self.gathered(self.lanes.count, register_type(e.dtype), lambda n: self._one_lane(e, n, mask))
+        type = register_type(e.dtype)
+        return self.gathered(self.lanes.count, type, lambda n: self.in_lane(n, mask, lambda: self._element(e)))
 
     def _element(self, e: Load) -> ir.Value:
         pointer = self.address(e.source, e.indices)
@@ -406,20 +399,14 @@ class Expressions(Arithmetic):
     def _contiguous(self, e: Load, step: int, mask: ir.Value | None) -> ir.Value:
         """One vector load; with stride -1 from the last lane on, then reversed."""
         assert self.lanes is not None
-        count = self.lanes.count
-        pointer = self.address(e.source, e.indices, 0 if step == 1 else 1 - count)
-        type = ir.VectorType(memory_type(e.dtype), count)
+        pointer = self.address(e.source, e.indices, 0 if step == 1 else 1 - self.lanes.count)
+        type = ir.VectorType(memory_type(e.dtype), self.lanes.count)
         if mask is None:
             value = self.builder.load(pointer, align=e.dtype.bytes, typ=type)
         else:
             lanes = mask if step == 1 else self.reversed(mask)
-            zero = ir.Constant(type, None)
-            value = self.masked("llvm.masked.load", type, type, pointer, lanes, zero)
+            value = self.named(f"llvm.masked.load.{mangled(type)}.p0", type, pointer, lanes, ir.Constant(type, None))
         return self._to_register(value if step == 1 else self.reversed(value), e.dtype)
-
-    def masked(self, name: str, type: ir.VectorType, result: ir.Type, *args: ir.Value) -> ir.Value:
-        """`llvm.masked.load(pointer, mask, rest)` or `llvm.masked.store(value, pointer, mask)`."""
-        return self.named(f"{name}.v{type.count}{type.element.intrinsic_name}.p0", result, *args)
 
     def reversed(self, value: ir.Value) -> ir.Value:
         """The lanes from last to first."""
@@ -427,22 +414,9 @@ class Expressions(Arithmetic):
         order = ir.Constant(ir.VectorType(INT32, count), list(range(count - 1, -1, -1)))
         return self.builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), order)
 
-    def _one_lane(self, e: Load, number: int, mask: ir.Value | None) -> ir.Value:
-        """The element of one lane, in scalar code of its own."""
-        if mask is None:
-            with self.lane(number):
-                return self._element(e)
-        active = self.builder.extract_element(mask, INT32(number))
-        return self.branch_of(active, lambda: self._one_lane(e, number, None))
-
     def _to_register(self, value: ir.Value, dtype: DType) -> ir.Value:
-        if dtype is boolean:
-            return self.builder.icmp_unsigned("!=", value, self.constant(0, value.type))
-        return value
+        return self.builder.icmp_unsigned("!=", value, self.constant(0, value.type)) if dtype is boolean else value
 
     def to_memory(self, value: ir.Value, dtype: DType) -> ir.Value:
         """The value as it is stored: a bool takes a byte."""
-        if dtype is not boolean:
-            return value
-        lanes = lanes_of(value)
-        return self.builder.zext(value, ir.VectorType(ir.IntType(8), lanes) if lanes else ir.IntType(8))
+        return self.builder.zext(value, like(BYTE, value)) if dtype is boolean else value

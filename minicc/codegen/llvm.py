@@ -17,16 +17,17 @@ on the stack at first, as LLVM moves it. Parallel loops take contiguous chunks, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import llvmlite.ir as ir
 
-from minicc.codegen.arithmetic import known, lanes_of, memory_type
-from minicc.codegen.expressions import INT32, INT64, POINTER, Expressions, Facts, Lanes
+from minicc.codegen.arithmetic import BYTE, INT32, INT64, POINTER, known, lanes_of, mangled, memory_type
+from minicc.codegen.expressions import Expressions, Facts, Lanes
 from minicc.errors import CodegenError
 from minicc.loop.ir import PARALLEL, REGISTERS, SERIAL, STACK, THREAD_AXES, UNROLL, VECTORIZE, WORKSPACE, Alloc, Buffer
-from minicc.loop.ir import ExternCall, For, If, Prefetch, Seq, Stmt, Store, expressions, loops, summand, walk
+from minicc.loop.ir import ExternCall, For, If, Prefetch, Seq, Stmt, Store, expressions, loops, summand, targets, walk
 from minicc.loop.place_buffers import ALIGNMENT, workspace_of
 from minicc.loop.place_buffers import workspace as needed
 from minicc.loop.program import Program
@@ -49,29 +50,31 @@ def emit(module: ir.Module, program: Program, target: Target) -> ir.Function:
     for loop in loops(program.body).values():  # what a loop says of other variables holds only inside of it
         ranges[loop.var] = inside(loop, ranges)[loop.var]
     buffers, symbols = (*program.params, *program.outputs), size_vars(program)
-    kind = ir.FunctionType(ir.VoidType(), [*[POINTER] * len(buffers), *[INT64] * len(symbols), POINTER, INT64])
-    function = _function(module, kind, program.name, target)
+    types = [*[POINTER] * len(buffers), *[INT64] * len(symbols), POINTER, INT64]
+    function = _function(module, program.name, target, types, (*buffers, *symbols))
     for argument, buffer in zip(function.args, buffers, strict=False):
-        argument.name = _name(buffer.name)
-        argument.add_attribute("noalias")
         if buffer in program.params and buffer not in program.outputs:
             set.add(argument.attributes, "readonly")  # llvmlite does not know it
     function.args[-2].name, function.args[-1].name = "workspace", "threads"
-    function.args[-2].add_attribute("noalias")
     emitter = Statements(function, Facts(ranges, target.fuses), target, function.args[-2], function.args[-1])
     emitter.pointers.update(zip(buffers, function.args, strict=False))
-    for symbol, argument in zip(symbols, function.args[len(buffers) :], strict=False):
-        emitter.sizes[symbol] = emitter.env[symbol] = argument
-        argument.name = _name(symbol.name)
+    emitter.sizes.update(zip(symbols, function.args[len(buffers) :], strict=False))
+    emitter.env.update(emitter.sizes)
     emitter.run(program.body)
     emitter.builder.ret_void()
     return function
 
 
-def _function(module: ir.Module, kind: ir.FunctionType, name: str, target: Target) -> ir.Function:
-    function = ir.Function(module, kind, name)
+def _function(module: ir.Module, name: str, target: Target, types: Sequence[ir.Type], named: Any = None) -> ir.Function:
+    """A function of arguments of these types; if the first are `named`, what pointers point to never overlaps."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), types), name)
     function.attributes.add("nounwind")
     set.add(function.attributes, f'"prefer-vector-width"="{target.vector_bits}"')  # llvmlite knows no string attributes
+    for argument, key in zip(function.args, named or (), strict=False):
+        argument.name = _name(key.name)
+    for argument in function.args:
+        if named is not None and argument.type == POINTER:
+            argument.add_attribute("noalias")
     return function
 
 
@@ -189,52 +192,41 @@ class Statements(Expressions):
         def alone() -> None:
             self.builder.call(body, [*values, INT64(0), extent, INT64(0)])
 
-        def together() -> None:
-            self._team(body, [*values, extent], team)
-
         if self.target.threads == 1:
             alone()
         else:
-            self.branch_of(self.builder.icmp_signed("<=", team, INT64(1)), alone, together)
+            few = self.builder.icmp_signed("<=", team, INT64(1))
+            self.branch_of(few, alone, lambda: self._team(body, [*values, extent], team))
 
     def _taken(self) -> ir.Value:
         """The workspace that is still free."""
-        return self.builder.gep(self.workspace, [INT64(self.offset)], source_etype=ir.IntType(8))
+        return self.builder.gep(self.workspace, [INT64(self.offset)], source_etype=BYTE)
 
     def _captured(self, loop: For) -> dict[Any, ir.Value]:
         """The loop variables and buffers from outside that the body uses."""
         inside = list(walk(loop.body))
         exprs = [e for s in inside for e in expressions(s)]
         needed = {*free_vars(*exprs), *self.sizes}
+        buffers = dict.fromkeys([*[load.source for load in loads(*exprs)], *[b for s in inside for b in targets(s)]])
         used: dict[Any, ir.Value] = {v: self.env[v] for v in self.env if v in needed}
-        named = [s.buffer for s in inside if isinstance(s, (Store, Prefetch))]
-        written = [s.output for s in inside if isinstance(s, ExternCall)]
-        for buffer in dict.fromkeys([*[load.source for load in loads(*exprs)], *named, *written]):
-            if buffer in self.pointers:
-                used[buffer] = self.pointers[buffer]
-        return used
+        return used | {b: self.pointers[b] for b in buffers if b in self.pointers}
 
     def _outlined(self, loop: For, captured: Mapping[Any, ir.Value]) -> ir.Function:
         """The function of the body, over a range: (captured..., workspace, begin, end, thread)."""
-        types = [v.type for v in captured.values()]
-        kind = ir.FunctionType(ir.VoidType(), [*types, POINTER, INT64, INT64, INT64])
+        types = [*[v.type for v in captured.values()], POINTER, INT64, INT64, INT64]
         name = self.module.get_unique_name(f"{self.function.name}.{_name(loop.name)}")
-        function = _function(self.module, kind, name, self.target)
+        function = _function(self.module, name, self.target, types, captured)
         function.linkage = "internal"
         function.attributes.add("noinline")  # so that `noalias` holds while it is optimised
-        for argument in function.args:
-            if argument.type == POINTER:
-                argument.add_attribute("noalias")
         workspace, begin, end, thread = function.args[-4:]
         inner = Statements(function, self.facts, self.target, workspace, INT64(1))
         for key, argument in zip(captured, function.args, strict=False):
             known_as = inner.env if isinstance(key, Var) else inner.pointers
             known_as[key] = argument
-            argument.name = _name(key.name)
         inner.sizes = {v: inner.env[v] for v in self.sizes}
         if (room := needed(loop.body, 1)) is not const(0):
             start = inner.builder.mul(thread, inner.value(room))
-            inner.workspace = inner.builder.gep(workspace, [start], source_etype=ir.IntType(8))
+            inner.workspace = inner.builder.gep(workspace, [start], source_etype=BYTE)
         inner._serial(loop.var, begin, end, loop.body)
         inner.builder.ret_void()
         return function
@@ -245,25 +237,21 @@ class Statements(Expressions):
         held = self._stack(struct, "task")
         for n, value in enumerate(values):
             self.builder.store(value, self.builder.gep(held, [INT32(0), INT32(n)], source_etype=struct))
-        kind = ir.FunctionType(ir.VoidType(), [POINTER])
-        task = _function(self.module, kind, self.module.get_unique_name(f"{body.name}.task"), self.target)
+        task = _function(self.module, self.module.get_unique_name(f"{body.name}.task"), self.target, [POINTER])
         task.linkage = "internal"
         b = ir.IRBuilder(task.append_basic_block("entry"))
-        fields = [
-            b.load(b.gep(task.args[0], [INT32(0), INT32(n)], source_etype=struct), typ=v.type)
-            for n, v in enumerate(values)
-        ]
-        thread, threads = [
-            b.sext(b.call(self.external(f"omp_get_{what}", ir.FunctionType(INT32, [])), []), INT64)
-            for what in ("thread_num", "num_threads")
-        ]
+        at = partial(b.gep, task.args[0], source_etype=struct)
+        fields = [b.load(at([INT32(0), INT32(n)]), typ=value.type) for n, value in enumerate(values)]
+        numbers = [self.external(f"omp_get_{what}", INT32) for what in ("thread_num", "num_threads")]
+        thread, threads = [b.sext(b.call(number, []), INT64) for number in numbers]
         extent = fields.pop()
         begin = b.sdiv(b.mul(extent, thread), threads)
         end = b.sdiv(b.mul(extent, b.add(thread, INT64(1))), threads)
         b.call(body, [*fields, begin, end, thread])
         b.ret_void()
-        start = self.external("GOMP_parallel", ir.FunctionType(ir.VoidType(), [POINTER, POINTER, INT32, INT32]))
-        self.builder.call(start, [task, held, self.builder.trunc(team, INT32), INT32(0)])
+        count = self.builder.trunc(team, INT32)
+        start = self.external("GOMP_parallel", ir.VoidType(), POINTER, POINTER, INT32, INT32)
+        self.builder.call(start, [task, held, count, INT32(0)])
 
     # ---- memory ---------------------------------------------------------------------------------
 
@@ -279,7 +267,7 @@ class Statements(Expressions):
             if (number := known(taken)) is not None:
                 self.offset += number
             else:
-                self.workspace, self.offset = self.builder.gep(pointer, [taken], source_etype=ir.IntType(8)), 0
+                self.workspace, self.offset = self.builder.gep(pointer, [taken], source_etype=BYTE), 0
         else:
             hint = "run loop/place_buffers.py first"
             raise CodegenError(f"codegen of {buffer.name}", "expected a known storage, got none", str(buffer), hint)
@@ -312,13 +300,11 @@ class Statements(Expressions):
     def _if(self, cond: Expr, body: Stmt) -> None:
         chosen = self.value(cond)
         if lanes_of(chosen):
-            mask = chosen if self.mask is None else self.builder.and_(self.mask, chosen)
-            with self.region(mask):
+            with self.region(chosen if self.mask is None else self.builder.and_(self.mask, chosen)):
                 self.run(body)
-        elif (fixed := known(chosen)) is not None:
-            if fixed:
-                self.run(body)
-        else:
+        elif known(chosen):
+            self.run(body)
+        elif known(chosen) is None:
             self.branch_of(chosen, lambda: self.run(body))
 
     def _extern(self, s: ExternCall) -> None:
@@ -328,9 +314,7 @@ class Statements(Expressions):
         table = self._stack(ir.ArrayType(INT64, max(len(extents), 1)), "extents")
         for n, extent in enumerate(extents):
             self.builder.store(extent, self.builder.gep(table, [INT64(n)], source_etype=INT64))
-        kind = ir.FunctionType(ir.VoidType(), [POINTER] * (len(buffers) + 1))
-        function = self.external(extern_symbol(s), kind)
-        self.builder.call(function, [*[self.pointers[b] for b in buffers], table])
+        self.named(extern_symbol(s), ir.VoidType(), *[self.pointers[b] for b in buffers], table)
 
     def _store(self, buffer: Buffer, indices: tuple[Expr, ...], value: Expr) -> None:
         if buffer not in self.pointers:
@@ -343,11 +327,8 @@ class Statements(Expressions):
         product = summand(buffer, indices, step)
         self.fused = frozenset((step, product)) if isinstance(product, Binary) and product.op == "mul" else frozenset()
         result = self.value(value)
-        if self.lanes is None:
-            self._put(buffer, indices, result)
-            return
         stride = self.stride(buffer, indices)
-        if stride == 0 and self.mask is None and not lanes_of(result):
+        if self.lanes is None or (stride == 0 and self.mask is None and not lanes_of(result)):
             self._put(buffer, indices, result)
         elif stride in (1, -1):
             self._put_lanes(buffer, indices, self.broadcast(result, self.lanes.count), stride)
@@ -365,7 +346,7 @@ class Statements(Expressions):
             self.builder.store(held, pointer, buffer.dtype.bytes)
         else:
             mask = self.mask if step == 1 else self.reversed(self.mask)
-            self.masked("llvm.masked.store", held.type, ir.VoidType(), held, pointer, mask)
+            self.named(f"llvm.masked.store.{mangled(held.type)}.p0", ir.VoidType(), held, pointer, mask)
 
     def _prefetch(self, buffer: Buffer, indices: tuple[Expr, ...]) -> None:
         """To read, into all levels of data cache. Lanes have no need of hints."""
@@ -374,18 +355,6 @@ class Statements(Expressions):
 
     def _scatter(self, buffer: Buffer, indices: tuple[Expr, ...], value: ir.Value) -> None:
         """Lane after lane, so that where two meet the last one wins, as in a loop."""
-        mask = self.mask
         for n in range(lanes_of(value)):
             element = self.builder.extract_element(value, INT32(n))
-            put = self._lane_store(buffer, indices, element, n)
-            if mask is None:
-                put()
-            else:
-                self.branch_of(self.builder.extract_element(mask, INT32(n)), put)
-
-    def _lane_store(self, buffer: Buffer, indices: tuple[Expr, ...], element: ir.Value, n: int) -> Callable[[], None]:
-        def put() -> None:
-            with self.lane(n):
-                self._put(buffer, indices, element)
-
-        return put
+            self.in_lane(n, self.mask, partial(self._put, buffer, indices, element))

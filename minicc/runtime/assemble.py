@@ -16,7 +16,7 @@ from typing import Any
 
 import llvmlite.ir as ir
 
-from minicc.codegen.expressions import INT32, INT64, POINTER
+from minicc.codegen.arithmetic import INT32, INT64, POINTER
 from minicc.codegen.llvm import emit
 from minicc.errors import CodegenError
 from minicc.ir.arrays import Array

@@ -10,6 +10,7 @@ import numpy as np
 from minicc.loop.place_buffers import place_buffers
 from minicc.loop.program import Program
 from minicc.loop.python import run_python
+from minicc.loop.widen_floats import widen_floats
 from minicc.runtime.assemble import KernelCall, Values, assemble
 from minicc.runtime.executable import Executable, load
 from minicc.runtime.image import Port
@@ -26,7 +27,7 @@ def build(program: Program, target: Target | None = None) -> Executable:
     ids = [b.name for b in (*program.params, *program.outputs)]
     inputs = {b.name: Port(b.name, b.type) for b in program.params}
     outputs = [(b.name, Port(b.name, b.type)) for b in program.outputs]
-    call = KernelCall(place_buffers(program), program.name, tuple(ids))
+    call = KernelCall(place_buffers(widen_floats(program)), program.name, tuple(ids))
     return load(assemble("model", [call], Values(inputs, outputs, {}), target or native()))
 
 

@@ -31,6 +31,7 @@ from minicc.loop.ir import (
 )
 from minicc.loop.place_buffers import place_buffers, workspace_bytes
 from minicc.loop.program import Program
+from minicc.loop.widen_floats import widen_floats
 from minicc.target import Target
 from minicc.tensor.expr import Binary, Call, Convert, Expr, Load, Reduce, Unary, Var, all_of, any_of, call, cast, const
 from minicc.tensor.expr import maximum, minimum, select
@@ -585,6 +586,10 @@ def test_errors() -> None:
     fails(Store(c, (const(0),), t[const(1)]), c, match="defined here")
     fails(Store(c, (const(0),), Call("nonesuch", (one,), float32)), c, match="expected an intrinsic")
     fails(Store(c, (const(0),), Call("exp", (const(1, int32),), int32)), c, match="expected floats")
+    half = Buffer("H", float16, (4,))
+    twice = Program("twice", (), (half,), Store(half, (const(0),), half[0] + half[1]))
+    fails(twice.body, half, match="expected arithmetic on float32, got float16")
+    emit(ir.Module("good"), widen_floats(twice), native())
     summed = Reduce(reducer("sum", float32), (one,), (reduce_axis((0, 3)),))
     fails(Store(c, (const(0),), summed), c, match="scalar expression")
     symbolic = Buffer("D", float32, (n, n))
