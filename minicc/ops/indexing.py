@@ -11,34 +11,16 @@ array([[10, 30]])
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from minicc import tensor as te
 from minicc.ops.base import OPERAND, Array, Draw, Example, Kind, Operand, Operator, axis_of, number, operator, same_dim
 from minicc.ops.base import type_of
-from minicc.ops.generate import filled
-from minicc.tensor.expr import Expr, cast, maximum, minimum, select
+from minicc.ops.view import View, from_front, safe
+from minicc.tensor.expr import Expr, select
 from minicc.types import DType, TensorType, int32, int64
-
-
-def from_front(index: Expr, extent: int) -> Expr:
-    """An index of any integer type as int64, a negative one counted from the end."""
-    index = cast(index, int64)
-    return select(index < 0, index + extent, index)
-
-
-def safe(index: Expr, extent: int) -> Expr:
-    """`from_front`, and clamped into range: what memory safety needs of an index that is data."""
-    return minimum(maximum(from_front(index, extent), 0), extent - 1)
-
-
-def safe_array(indices: Array, extent: int) -> Array:
-    """The same on an array."""
-    wide = indices.astype(np.int64)
-    result: Array = np.clip(np.where(wide < 0, wide + extent, wide), 0, max(extent - 1, 0))
-    return result
 
 
 def tvm_from_front(R: Any, indices: Any, extents: Any) -> Any:
@@ -62,9 +44,8 @@ def check_indices(call: Operator, indices: TensorType, *types: TensorType) -> No
 def check_extents(call: Operator, extents: tuple[Any, ...], result: tuple[Any, ...], *types: TensorType) -> None:
     """Raise when elements of the result would come from an empty axis."""
     if 0 in extents and 0 not in result:
-        raise call.error(
-            "cannot take elements from an empty axis", *types, hint="give data that has elements along the axis"
-        )
+        hint = "give data that has elements along the axis"
+        raise call.error("cannot take elements from an empty axis", *types, hint=hint)
 
 
 def draw_indices(draw: Draw, shape: tuple[int, ...], extent: int) -> Array:
@@ -74,10 +55,8 @@ def draw_indices(draw: Draw, shape: tuple[int, ...], extent: int) -> Array:
 
 
 @operator
-class Gather(Operator):
+class Gather(View):
     """The slices of `x` along `axis` at `indices`, whose axes take the place of `axis`."""
-
-    kind: ClassVar[Kind] = Kind.INJECTIVE
 
     axis: int = 0
 
@@ -90,22 +69,10 @@ class Gather(Operator):
         check_extents(self, (x.shape[axis],), shape, x, indices)
         return TensorType(x.dtype, shape)
 
-    def numpy(self, x: Array, indices: Array) -> Array:
-        if x.shape[self.axis] == 0:
-            return np.zeros(self.infer(type_of(x), type_of(indices)).shape, x.dtype)
-        return np.asarray(np.take(x, safe_array(indices, x.shape[self.axis]), self.axis))
-
-    def compute(self, x: Any, indices: Any) -> Any:
-        shape = self.infer(type_of(x), type_of(indices)).shape
-        if 0 in shape:
-            return filled(shape, 0, x.dtype, "gather")
-        axis, rank = self.axis % len(x.shape), len(indices.shape)
-
-        def element(*i: Expr) -> Expr:
-            place = safe(indices[i[axis : axis + rank]], x.shape[axis])
-            return x[(*i[:axis], place, *i[axis + rank :])]  # type: ignore[no-any-return]
-
-        return te.compute(shape, element, name="gather")
+    def place(self, i: tuple[Any, ...], x: Any, indices: Any) -> tuple[Any, ...]:
+        axis = self.axis % len(x.shape)
+        end = axis + len(indices.shape)
+        return *i[:axis], safe(indices[i[axis:end]], x.shape[axis]), *i[end:]
 
     def tvm(self, R: Any, x: Any, indices: Any) -> Any:
         return R.take(x, tvm_from_front(R, indices, x.shape[self.axis]), axis=self.axis, mode="clip")
@@ -118,49 +85,26 @@ class Gather(Operator):
 
 
 @operator
-class GatherElements(Operator):
+class GatherElements(View):
     """`x` with the index along `axis` replaced by that in `indices`, for each element of `indices`."""
-
-    kind: ClassVar[Kind] = Kind.INJECTIVE
 
     axis: int = 0
 
     def infer(self, x: TensorType, indices: TensorType) -> TensorType:
         check_indices(self, indices, x, indices)
         if x.rank != indices.rank or x.rank == 0:
-            raise self.error(
-                "expected data and indices of one rank, 1 or more",
-                x,
-                indices,
-                hint="reshape the indices: one dimension for each of the data",
-            )
+            problem = "expected data and indices of one rank, 1 or more"
+            raise self.error(problem, x, indices, hint="reshape the indices: one dimension for each of the data")
         axis = axis_of(self, self.axis, x)
         if any(i != d and i > d for a, (d, i) in enumerate(zip(x.shape, indices.shape, strict=True)) if a != axis):
-            raise self.error(
-                f"indices must not be longer than the data, except along axis {axis}",
-                x,
-                indices,
-                hint="cut the indices along the other axes",
-            )
+            problem = f"indices must not be longer than the data, except along axis {axis}"
+            raise self.error(problem, x, indices, hint="cut the indices along the other axes")
         check_extents(self, (x.shape[axis],), indices.shape, x, indices)
         return TensorType(x.dtype, indices.shape)
 
-    def numpy(self, x: Array, indices: Array) -> Array:
-        axis = self.axis % x.ndim
-        if indices.size == 0:
-            return np.zeros(indices.shape, x.dtype)
-        x = x[tuple(slice(None) if a == axis else slice(d) for a, d in enumerate(indices.shape))]
-        return np.take_along_axis(x, safe_array(indices, x.shape[axis]), axis)
-
-    def compute(self, x: Any, indices: Any) -> Any:
+    def place(self, i: tuple[Any, ...], x: Any, indices: Any) -> tuple[Any, ...]:
         axis = self.axis % len(x.shape)
-        if 0 in indices.shape:
-            return filled(indices.shape, 0, x.dtype, "gather_elements")
-        return te.compute(
-            indices.shape,
-            lambda *i: x[(*i[:axis], safe(indices[i], x.shape[axis]), *i[axis + 1 :])],
-            name="gather_elements",
-        )
+        return *i[:axis], safe(indices[i], x.shape[axis]), *i[axis + 1 :]
 
     def tvm(self, R: Any, x: Any, indices: Any) -> Any:
         return R.gather_elements(x, tvm_safe(R, indices, x.shape[self.axis]), axis=self.axis)
@@ -174,57 +118,31 @@ class GatherElements(Operator):
 
 
 @operator
-class GatherND(Operator):
+class GatherND(View):
     """The slices of `x` at the index tuples that are the rows of `indices`, per batch."""
-
-    kind: ClassVar[Kind] = Kind.INJECTIVE
 
     batch_dims: int = 0
 
     def infer(self, x: TensorType, indices: TensorType) -> TensorType:
         check_indices(self, indices, x, indices)
         batch = self.batch_dims
-        if not 0 <= batch < min(x.rank, indices.rank) or not all(
-            same_dim(d, e) for d, e in zip(x.shape[:batch], indices.shape[:batch], strict=True)
-        ):
-            raise self.error(
-                f"expected {batch} equal leading dimensions, fewer than either rank",
-                x,
-                indices,
-                hint="choose a smaller batch_dims, or reshape the indices",
-            )
+        fits = 0 <= batch < min(x.rank, indices.rank)
+        if not fits or not all(map(same_dim, x.shape[:batch], indices.shape[:batch])):
+            problem = f"expected {batch} equal leading dimensions, fewer than either rank"
+            raise self.error(problem, x, indices, hint="choose a smaller batch_dims, or reshape the indices")
         width = indices.shape[-1]
         if not 0 < width <= x.rank - batch:
-            raise self.error(
-                f"an index tuple has 1 to {x.rank - batch} entries here, got {width}",
-                x,
-                indices,
-                hint="the last axis of the indices is as long as the tuple: reshape them",
-            )
+            problem = f"an index tuple has 1 to {x.rank - batch} entries here, got {width}"
+            hint = "the last axis of the indices is as long as the tuple: reshape them"
+            raise self.error(problem, x, indices, hint=hint)
         shape = indices.shape[:-1] + x.shape[batch + width :]
         check_extents(self, x.shape[batch : batch + width], shape, x, indices)
         return TensorType(x.dtype, shape)
 
-    def numpy(self, x: Array, indices: Array) -> Array:
-        shape = self.infer(type_of(x), type_of(indices)).shape
-        if 0 in shape:
-            return np.zeros(shape, x.dtype)
-        batch = self.batch_dims
-        grids = np.ogrid[tuple(slice(d) for d in indices.shape[:-1])] if indices.ndim > 1 else []
-        places = [safe_array(indices[..., n], x.shape[batch + n]) for n in range(indices.shape[-1])]
-        return np.asarray(x[(*list(grids)[:batch], *places)])
-
-    def compute(self, x: Any, indices: Any) -> Any:
-        shape = self.infer(type_of(x), type_of(indices)).shape
-        if 0 in shape:
-            return filled(shape, 0, x.dtype, "gather_nd")
-        batch, width, rank = self.batch_dims, indices.shape[-1], len(indices.shape) - 1
-
-        def element(*i: Expr) -> Expr:
-            places = [safe(indices[(*i[:rank], n)], x.shape[batch + n]) for n in range(width)]
-            return x[(*i[:batch], *places, *i[rank:])]  # type: ignore[no-any-return]
-
-        return te.compute(shape, element, name="gather_nd")
+    def place(self, i: tuple[Any, ...], x: Any, indices: Any) -> tuple[Any, ...]:
+        batch, rank = self.batch_dims, len(indices.shape) - 1
+        places = [safe(indices[(*i[:rank], n)], x.shape[batch + n]) for n in range(indices.shape[-1])]
+        return *i[:batch], *places, *i[rank:]
 
     def tvm(self, R: Any, x: Any, indices: Any) -> Any:
         extents = x.shape[self.batch_dims : self.batch_dims + indices.shape[-1]]
@@ -247,8 +165,8 @@ class OneHot(Operator):
     Indices may be of any number type; one that is out of range gives `values[0]` everywhere.
     """
 
-    kind: ClassVar[Kind] = Kind.INJECTIVE
-    operands: ClassVar[tuple[str, ...]] = ("depth",)
+    kind = Kind.INJECTIVE
+    operands = ("depth",)
 
     axis: int = -1
     depth: int | Operand = OPERAND
@@ -256,19 +174,14 @@ class OneHot(Operator):
     def infer(self, indices: TensorType, values: TensorType) -> TensorType:
         depth = int(number(self.depth))
         if values.shape != (2,) or depth < 0:
-            raise self.error(
-                f"expected two values and a depth >= 0, got {values} and {depth}",
-                indices,
-                values,
-                hint="values=[off, on], depth=10, for example",
-            )
+            problem = f"expected two values and a depth >= 0, got {values} and {depth}"
+            raise self.error(problem, indices, values, hint="values=[off, on], depth=10, for example")
         axis = axis_of(self, self.axis, indices, indices.rank + 1)
         return TensorType(values.dtype, (*indices.shape[:axis], depth, *indices.shape[axis:]))
 
     def numpy(self, indices: Array, values: Array) -> Array:
         axis, depth = self.axis % (indices.ndim + 1), int(number(self.depth))
-        wide = indices.astype(np.int64)
-        place = np.expand_dims(np.where(wide < 0, wide + depth, wide), axis)
+        place = np.expand_dims(from_front(indices, depth), axis)
         position = np.arange(depth).reshape((-1,) + (1,) * (indices.ndim - axis))
         return np.asarray(np.where(place == position, values[1], values[0]))
 
@@ -293,6 +206,3 @@ class OneHot(Operator):
         indices = draw.array(TensorType(draw.choice([int32, int64]), shape), -depth - 2, depth + 2)
         values = TensorType(draw.choice([DType.of("float32"), int32]), (2,))
         return cls(draw.integer(-len(shape) - 1, len(shape)), depth), (indices, values)
-
-
-__all__ = ["Gather", "GatherElements", "GatherND", "OneHot", "draw_indices", "from_front", "safe", "safe_array"]

@@ -18,32 +18,19 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import tensor as te
-from minicc.ops.base import (
-    OPERAND,
-    Array,
-    Draw,
-    Example,
-    Kind,
-    Operand,
-    Operator,
-    axis_of,
-    ints,
-    number,
-    operator,
-    same_dim,
-    type_of,
-)  # fmt: skip
+from minicc.ir.node import node
+from minicc.ops.base import OPERAND, Array, Draw, Example, Kind, Operand, Operator, axis_of, ints, number, operator
+from minicc.ops.base import same_dim, type_of
 from minicc.ops.generate import filled
 from minicc.ops.shape import Reshape, axes_of
+from minicc.ops.view import View
 from minicc.tensor.expr import Expr, const, select
 from minicc.types import TensorType
 
 
 @operator
-class Transpose(Operator):
+class Transpose(View):
     """Axis `perm[n]` of the input is axis n of the result; the axes reversed when `perm` is empty."""
-
-    kind: ClassVar[Kind] = Kind.INJECTIVE
 
     perm: tuple[int, ...] = ()
 
@@ -62,13 +49,9 @@ class Transpose(Operator):
     def numpy(self, x: Array) -> Array:
         return np.transpose(x, self.axes(x.ndim))
 
-    def compute(self, x: Any) -> Any:
-        perm = self.axes(len(x.shape))
-        return te.compute(
-            self.infer(type_of(x)).shape,
-            lambda *i: x[tuple(i[perm.index(a)] for a in range(len(perm)))],
-            name="transpose",
-        )
+    def place(self, i: tuple[Any, ...], x: Any) -> list[Any]:
+        perm = self.axes(len(i))
+        return [i[perm.index(a)] for a in range(len(i))]
 
     def tvm(self, R: Any, x: Any) -> Any:
         return R.permute_dims(x, list(self.axes(len(x.shape))))
@@ -84,29 +67,23 @@ class Transpose(Operator):
 class Concat(Operator):
     """The inputs one after the other along `axis`."""
 
-    kind: ClassVar[Kind] = Kind.INJECTIVE
+    kind = Kind.INJECTIVE
     gathering = True
 
     axis: int
 
     def infer(self, *xs: TensorType) -> TensorType:
         if not xs or any(x.rank == 0 for x in xs):
-            raise self.error(
-                "expected one or more tensors of rank 1 or more", *xs, hint="add an axis before: Unsqueeze"
-            )
+            problem = "expected one or more tensors of rank 1 or more"
+            raise self.error(problem, *xs, hint="add an axis before: Unsqueeze")
         first = xs[0]
         axis = axis_of(self, self.axis, first)
         for x in xs[1:]:
-            alike = x.rank == first.rank and all(
-                same_dim(d, e) for a, (d, e) in enumerate(zip(first.shape, x.shape, strict=True)) if a != axis
-            )
-            if x.dtype is not first.dtype or not alike:
-                raise self.error(
-                    f"inputs may differ only along axis {axis}, got {first} and {x}",
-                    *xs,
-                    hint="choose another axis, or make the other extents equal",
-                )
-        extent = xs[0].shape[axis] if len(xs) == 1 else sum(x.shape[axis] for x in xs)
+            others = [(d, e) for a, (d, e) in enumerate(zip(first.shape, x.shape, strict=False)) if a != axis]
+            if x.dtype is not first.dtype or x.rank != first.rank or not all(same_dim(d, e) for d, e in others):
+                problem = f"inputs may differ only along axis {axis}, got {first} and {x}"
+                raise self.error(problem, *xs, hint="choose another axis, or make the other extents equal")
+        extent = first.shape[axis] if len(xs) == 1 else sum(x.shape[axis] for x in xs)
         return TensorType(first.dtype, (*first.shape[:axis], extent, *first.shape[axis + 1 :]))
 
     def numpy(self, *xs: Array) -> Array:
@@ -143,10 +120,8 @@ class Concat(Operator):
     def draw(cls, draw: Draw) -> Example:
         x = draw.type(("float", "int"), rank=(1, 4))
         axis = draw.integer(0, x.rank - 1)
-        others = [
-            TensorType(x.dtype, (*x.shape[:axis], draw.integer(0, 3), *x.shape[axis + 1 :]))
-            for _ in range(draw.integer(0, 3))
-        ]
+        extents = [draw.integer(0, 3) for _ in range(draw.integer(0, 3))]
+        others = [TensorType(x.dtype, (*x.shape[:axis], extent, *x.shape[axis + 1 :])) for extent in extents]
         return cls(axis - draw.choice([0, x.rank])), (x, *others)
 
 
@@ -161,15 +136,14 @@ def _taken(start: int, end: int, step: int, extent: int) -> range:
 
 
 @operator
-class Slice(Operator):
+class Slice(View):
     """`x[start:end:step]` along each of `axes`; negative bounds count from the end, then all are clamped.
 
     It differs from Python in one place: a start before the first element is clamped to it for a
     negative step, too.
     """
 
-    kind: ClassVar[Kind] = Kind.INJECTIVE
-    operands: ClassVar[tuple[str, ...]] = ("starts", "ends", "axes", "steps")
+    operands = ("starts", "ends", "axes", "steps")
 
     starts: tuple[int, ...] | Operand = OPERAND
     ends: tuple[int, ...] | Operand = OPERAND
@@ -182,11 +156,8 @@ class Slice(Operator):
         axes = tuple(range(len(starts))) if self.axes is None else ints(self.axes)
         steps = (1,) * len(starts) if self.steps is None else ints(self.steps)
         if not len(starts) == len(ends) == len(axes) == len(steps):
-            raise self.error(
-                "starts, ends, axes and steps must have one length",
-                x,
-                hint="give a number for each of the axes in every list",
-            )
+            problem = "starts, ends, axes and steps must have one length"
+            raise self.error(problem, x, hint="give a number for each of the axes in every list")
         if 0 in steps:
             raise self.error("a step must not be 0", x, hint="use 1 for every element, -1 for the reverse order")
         found: list[Any] = [None] * x.rank
@@ -200,22 +171,12 @@ class Slice(Operator):
         return TensorType(x.dtype, tuple(d if r is None else len(r) for d, r in zip(x.shape, taken, strict=True)))
 
     def numpy(self, x: Array) -> Array:
-        taken = self.ranges(type_of(x))
-        index = [slice(None) if r is None else np.arange(r.start, r.stop, r.step) for r in taken]
-        for axis, where in enumerate(index):
-            x = x[(slice(None),) * axis + (where,)]
+        for axis, r in enumerate(self.ranges(type_of(x))):
+            x = x if r is None else np.take(x, np.arange(r.start, r.stop, r.step), axis)
         return x
 
-    def compute(self, x: Any) -> Any:
-        taken = self.ranges(type_of(x))
-        shape = self.infer(type_of(x)).shape
-        if 0 in shape:
-            return filled(shape, 0, x.dtype, "slice")
-        return te.compute(
-            shape,
-            lambda *i: x[tuple(i[a] if r is None else i[a] * r.step + r.start for a, r in enumerate(taken))],
-            name="slice",
-        )
+    def place(self, i: tuple[Any, ...], x: Any) -> list[Any]:
+        return [i[a] if r is None else i[a] * r.step + r.start for a, r in enumerate(self.ranges(type_of(x)))]
 
     def tvm(self, R: Any, x: Any) -> Any:
         taken = [(a, r) for a, r in enumerate(self.ranges(x.type)) if r is not None]
@@ -243,8 +204,8 @@ MOST_PARTS = 2**16  # a part is an output of a node, and its size an entry of a 
 class Split(Operator):
     """Part `index` of `parts` along `axis`: of the `sizes`, or equal with the last one smaller."""
 
-    kind: ClassVar[Kind] = Kind.INJECTIVE
-    operands: ClassVar[tuple[str, ...]] = ("sizes",)
+    kind = Kind.INJECTIVE
+    operands = ("sizes",)
     onnx_fields: ClassVar[dict[str, str]] = {"split": "sizes"}
 
     axis: int = 0
@@ -254,31 +215,22 @@ class Split(Operator):
 
     def extents(self, x: TensorType) -> tuple[int, ...]:
         """The extent of each part."""
-        axis = axis_of(self, self.axis, x)
-        if not 0 <= self.index < self.parts or x.rank == 0:
-            raise self.error(
-                f"expected a tensor to split, and part {self.index} in [0, {self.parts - 1}]",
-                x,
-                hint="choose an index of a part, and add an axis to a scalar",
-            )
+        axis, parts = axis_of(self, self.axis, x), self.parts
+        if not 0 <= self.index < parts or x.rank == 0:
+            problem = f"expected a tensor to split, and part {self.index} in [0, {parts - 1}]"
+            raise self.error(problem, x, hint="choose an index of a part, and add an axis to a scalar")
         extent = x.shape[axis]
         if self.sizes is None:
-            chunk = -(-extent // self.parts)
-            if self.parts > max(MOST_PARTS, extent + 1):
-                raise self.error(
-                    f"expected at most {max(MOST_PARTS, extent + 1)} parts of an axis of {extent}, got {self.parts}",
-                    x,
-                    hint="choose fewer parts",
-                )
-            sizes = (*[chunk] * (self.parts - 1), extent - chunk * (self.parts - 1))
+            chunk, most = -(-extent // parts), max(MOST_PARTS, extent + 1)
+            if parts > most:
+                problem = f"expected at most {most} parts of an axis of {extent}, got {parts}"
+                raise self.error(problem, x, hint="choose fewer parts")
+            sizes = (*[chunk] * (parts - 1), extent - chunk * (parts - 1))
         else:
             sizes = ints(self.sizes)
-        if len(sizes) != self.parts or min(sizes) < 0 or not same_dim(sum(sizes), extent):
-            raise self.error(
-                f"expected {self.parts} sizes >= 0 that add up to {extent}, got {sizes}",
-                x,
-                hint="give sizes that add up to the extent, or leave them out for equal parts",
-            )
+        if len(sizes) != parts or min(sizes) < 0 or not same_dim(sum(sizes), extent):
+            problem = f"expected {parts} sizes >= 0 that add up to {extent}, got {sizes}"
+            raise self.error(problem, x, hint="give sizes that add up to the extent, or leave them out for equal parts")
         return sizes
 
     def slice(self, x: TensorType) -> Slice:
@@ -315,37 +267,26 @@ class Split(Operator):
 
 
 @operator
-class Tile(Operator):
+class Tile(View):
     """`repeats[a]` copies along each axis a."""
 
-    kind: ClassVar[Kind] = Kind.INJECTIVE
-    operands: ClassVar[tuple[str, ...]] = ("repeats",)
+    operands = ("repeats",)
 
     repeats: tuple[int, ...] | Operand = OPERAND
 
     def infer(self, x: TensorType) -> TensorType:
         repeats = ints(self.repeats)
         if len(repeats) != x.rank or min(repeats, default=0) < 0:
-            raise self.error(
-                f"expected {x.rank} repeats >= 0, got {repeats}",
-                x,
-                hint="give one number for each axis, 1 where nothing is repeated",
-            )
+            problem = f"expected {x.rank} repeats >= 0, got {repeats}"
+            raise self.error(problem, x, hint="give one number for each axis, 1 where nothing is repeated")
         return TensorType(x.dtype, tuple(d if r == 1 else d * r for d, r in zip(x.shape, repeats, strict=True)))
 
     def numpy(self, x: Array) -> Array:
-        result = self.infer(type_of(x))
-        return (
-            np.tile(x, ints(self.repeats)) if result.size else np.zeros(result.shape, x.dtype)
-        )  # NumPy multiplies axis by axis
+        result = self.infer(type_of(x))  # NumPy multiplies axis by axis, before it finds the result empty
+        return np.tile(x, ints(self.repeats)) if result.size else np.zeros(result.shape, x.dtype)
 
-    def compute(self, x: Any) -> Any:
-        shape = self.infer(type_of(x)).shape
-        if 0 in shape:
-            return filled(shape, 0, x.dtype, "tile")
-        return te.compute(
-            shape, lambda *i: x[tuple(i[a] if d == shape[a] else i[a] % d for a, d in enumerate(x.shape))], name="tile"
-        )
+    def place(self, i: tuple[Any, ...], x: Any) -> list[Any]:
+        return [i[a] if r == 1 else i[a] % x.shape[a] for a, r in enumerate(ints(self.repeats))]
 
     def tvm(self, R: Any, x: Any) -> Any:
         return R.tile(x, list(ints(self.repeats)))
@@ -356,65 +297,63 @@ class Tile(Operator):
         return cls(tuple(draw.integer(0, 3) for _ in x.shape)), (x,)
 
 
-@operator
-class DepthToSpace(Operator):
-    """Blocks of channels become blocks of pixels; `mode` is DCR (depth first) or CRD (column first)."""
+@node
+class Blocks(Operator):
+    """Base of what moves blocks of pixels to channels or back; `mode` is DCR (depth first) or CRD (column first)."""
 
-    kind: ClassVar[Kind] = Kind.INJECTIVE
-    composite: ClassVar[bool] = True
+    kind = Kind.INJECTIVE
+    composite = True
 
     blocksize: int
     mode: str = "DCR"
 
-    def infer(self, x: TensorType) -> TensorType:
-        block = self.blocksize
-        if x.rank != 4 or block < 1 or x.shape[1] % (block * block) or self.mode not in ("DCR", "CRD"):
-            raise self.error(
-                f"expected [N,C,H,W] with C a multiple of {block * block}, and mode DCR or CRD",
-                x,
-                hint="choose a blocksize whose square divides the channels",
-            )
-        n, c, h, w = x.shape
-        return TensorType(x.dtype, (n, c // (block * block), h * block, w * block))
-
-    def expand(self, x: Any) -> Any:
-        n, c, h, w = self.infer(type_of(x)).shape
-        block = self.blocksize
-        h, w = h // block, w // block
-        if self.mode == "DCR":
-            split, perm = (n, block, block, c, h, w), (0, 3, 4, 1, 5, 2)
-        else:
-            split, perm = (n, c, block, block, h, w), (0, 1, 4, 2, 5, 3)
-        parts = Transpose(perm)(Reshape(split, True)(x))
-        return Reshape((n, c, h * block, w * block), True)(parts)
+    def check(self, x: TensorType, fits: bool, problem: str, hint: str) -> None:
+        """Raise unless `x` fits, and the mode is known."""
+        if not fits or self.mode not in ("DCR", "CRD"):
+            raise self.error(f"expected [N,C,H,W] with {problem}, and mode DCR or CRD", x, hint=hint)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         block = draw.integer(1, 3)
         n, c, h, w = draw.shape(4, 0, 3)
-        x = TensorType(draw.dtype(), (n, c * block * block, h, w))
+        deep = n, c * block * block, h, w
+        x = TensorType(draw.dtype(), deep if cls is DepthToSpace else (n, c, h * block, w * block))
         return cls(block, draw.choice(["DCR", "CRD"])), (x,)
 
 
 @operator
-class SpaceToDepth(Operator):
+class DepthToSpace(Blocks):
+    """Blocks of channels become blocks of pixels; `mode` is DCR (depth first) or CRD (column first)."""
+
+    def infer(self, x: TensorType) -> TensorType:
+        block, square = self.blocksize, self.blocksize**2
+        fits, hint = (
+            x.rank == 4 and block >= 1 and x.shape[1] % square == 0,
+            "choose a blocksize whose square divides the channels",
+        )
+        self.check(x, fits, f"C a multiple of {square}", hint)
+        n, c, h, w = x.shape
+        return TensorType(x.dtype, (n, c // square, h * block, w * block))
+
+    def expand(self, x: Any) -> Any:
+        n, c, height, width = self.infer(type_of(x)).shape
+        block = self.blocksize
+        h, w = height // block, width // block
+        if self.mode == "DCR":
+            split, perm = (n, block, block, c, h, w), (0, 3, 4, 1, 5, 2)
+        else:
+            split, perm = (n, c, block, block, h, w), (0, 1, 4, 2, 5, 3)
+        return Reshape((n, c, height, width), True)(Transpose(perm)(Reshape(split, True)(x)))
+
+
+@operator
+class SpaceToDepth(Blocks):
     """Blocks of pixels become channels, the place in the block outermost."""
-
-    kind: ClassVar[Kind] = Kind.INJECTIVE
-    composite: ClassVar[bool] = True
-
-    blocksize: int
-    mode: str = "DCR"
 
     def infer(self, x: TensorType) -> TensorType:
         block = self.blocksize
-        divides = x.rank == 4 and block >= 1 and x.shape[2] % block == 0 and x.shape[3] % block == 0
-        if not divides or self.mode not in ("DCR", "CRD"):
-            raise self.error(
-                f"expected [N,C,H,W] with H and W multiples of {block}, and mode DCR or CRD",
-                x,
-                hint="choose a blocksize that divides height and width, or pad",
-            )
+        fits = x.rank == 4 and block >= 1 and x.shape[2] % block == 0 and x.shape[3] % block == 0
+        self.check(x, fits, f"H and W multiples of {block}", "choose a blocksize that divides height and width, or pad")
         n, c, h, w = x.shape
         return TensorType(x.dtype, (n, c * block * block, h // block, w // block))
 
@@ -425,20 +364,13 @@ class SpaceToDepth(Operator):
         blocks = Reshape((n, c // (block * block), h, block, w, block), True)(x)
         return Reshape((n, c, h, w), True)(Transpose(perm)(blocks))
 
-    @classmethod
-    def draw(cls, draw: Draw) -> Example:
-        block = draw.integer(1, 3)
-        n, c, h, w = draw.shape(4, 0, 3)
-        x = TensorType(draw.dtype(), (n, c, h * block, w * block))
-        return cls(block, draw.choice(["DCR", "CRD"])), (x,)
-
 
 @operator
 class Trilu(Operator):
     """The upper or lower triangle of the last two axes, from diagonal `k`; 0 elsewhere."""
 
-    kind: ClassVar[Kind] = Kind.ELEMENTWISE
-    operands: ClassVar[tuple[str, ...]] = ("k",)
+    kind = Kind.ELEMENTWISE
+    operands = ("k",)
 
     k: int | Operand = 0
     upper: bool = True
@@ -468,6 +400,3 @@ class Trilu(Operator):
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         return cls(draw.integer(-6, 6), draw.boolean()), (draw.type(("float", "int"), rank=(2, 4)),)
-
-
-__all__ = ["Concat", "DepthToSpace", "Slice", "SpaceToDepth", "Split", "Tile", "Transpose", "Trilu"]

@@ -16,24 +16,25 @@ array([0., 0., 0., 0.], dtype=float32)
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator, type_of
-from minicc.ops.conv import Conv, draw_sliding, reduce_axes, result_names
+from minicc.ops.conv import Conv, zero_padded
+from minicc.ops.elementwise import at
 from minicc.ops.matmul import MatMul
-from minicc.ops.padding import padded_with
+from minicc.ops.window import Taps, Windowed, draw_windows, names
 from minicc.tensor.expr import Expr
 from minicc.types import TensorType, broadcast, float32
 
 
 @operator
-class PackedConv(Operator):
+class PackedConv(Windowed):
     """A `Conv` of one group with weights `[blocks, C, *kernel, block]`, of which `channels` are real."""
 
-    kind: ClassVar[Kind] = Kind.ANCHOR
+    kind = Kind.ANCHOR
 
     channels: int
     strides: tuple[int, ...] = ()
@@ -65,24 +66,22 @@ class PackedConv(Operator):
         whole = R.reshape(moved, (blocks * block, inputs, *kernel))
         return self.conv(x, R.strided_slice(whole, [0], [0], [self.channels]))
 
-    def compute(self, x: te.Tensor, w: te.Tensor) -> te.Tensor:
+    def compute(self, x: te.Tensor, w: te.Tensor) -> Any:
         out = self.infer(type_of(x), type_of(w))
         inputs, *kernel, block = w.shape[1:]
-        windows = self.conv.sliding.windows(x.shape[2:], kernel)
-        if any(v.begin or v.overhang > 0 for v in windows):
-            x = padded_with(x, [(0, 0), (0, 0), *[(v.begin, max(v.overhang, 0)) for v in windows]], 0)
-        ic, taps = reduce_axes(inputs, kernel)
+        x, windows = zero_padded(x, self.windows(x.shape[2:], kernel))
+        taps, ic = Taps(windows), te.reduce_axis((0, inputs), name="ic")
 
         def element(n: Expr, *rest: Expr) -> Expr:
             *points, oc = rest
-            places = [i * v.stride + k.var * v.dilation for i, k, v in zip(points, taps, windows, strict=True)]
-            weight = w[(oc // block, ic.var, *[k.var for k in taps], oc % block)]
-            return te.sum(x[(n, ic.var, *places)] * weight, axis=[ic, *taps])
+            weight = w[(oc // block, ic.var, *[k.var for k in taps.axes], oc % block)]
+            return te.sum(x[(n, ic.var, *taps.places(points))] * weight, axis=[ic, *taps.axes])
 
         batch, _, *spatial = out.shape
-        n, oc, *points = result_names(len(windows))
+        n, oc, *points = names(len(windows), "oc")
         # channels last, so that a block of them is a vector of accumulators
-        conv = te.compute((batch, *spatial, w.shape[0] * block), element, name="conv", names=[n, *points, oc])
+        shape = (batch, *spatial, w.shape[0] * block)
+        conv = te.compute(shape, element, name="conv", names=[n, *points, oc])
         return te.compute(out.shape, lambda n, oc, *o: conv[(n, *o, oc)], name="packed_conv", names=[n, oc, *points])
 
     @classmethod
@@ -90,7 +89,7 @@ class PackedConv(Operator):
         rank, block = draw.integer(1, 2), draw.choice([2, 4])
         kernel = draw.shape(rank, 1, 3)
         inputs, blocks = draw.integer(1, 3), draw.integer(1, 3)
-        op = cls(draw.integer((blocks - 1) * block + 1, blocks * block), *draw_sliding(draw, rank))
+        op = cls(draw.integer((blocks - 1) * block + 1, blocks * block), **draw_windows(draw, rank))
         x = TensorType(float32, (draw.integer(1, 2), inputs, *[2 * k + draw.integer(0, 3) for k in kernel]))
         return op, (x, TensorType(float32, (blocks, inputs, *kernel, block)))
 
@@ -99,7 +98,7 @@ class PackedConv(Operator):
 class PackedMatMul(Operator):
     """`[..., M, K]` times weights `[..., blocks, K, block]`; the first `columns` columns of the product."""
 
-    kind: ClassVar[Kind] = Kind.ANCHOR
+    kind = Kind.ANCHOR
 
     columns: int
 
@@ -123,20 +122,16 @@ class PackedMatMul(Operator):
         whole = R.reshape(R.permute_dims(b, order), (*batch, depth, blocks * block))
         return MatMul()(a, R.strided_slice(whole, [b.type.rank - 2], [0], [self.columns]))
 
-    def compute(self, a: te.Tensor, b: te.Tensor) -> te.Tensor:
-        out = self.infer(TensorType(a.dtype, a.shape), TensorType(b.dtype, b.shape))
+    def compute(self, a: te.Tensor, b: te.Tensor) -> Any:
+        out = self.infer(type_of(a), type_of(b))
         *batch, rows, _ = out.shape
         blocks, depth, block = b.shape[-3:]
         k = te.reduce_axis((0, depth), name="k")
 
-        def places(shape: tuple[Any, ...], points: tuple[Expr, ...]) -> list[Expr | int]:
-            used = points[len(points) - len(shape) :]
-            return [0 if dim == 1 else p for dim, p in zip(shape, used, strict=True)]
-
         def element(*points: Expr) -> Expr:
-            *at, i, j = points
-            left = a[(*places(a.shape[:-2], tuple(at)), i, k.var)]
-            return te.sum(left * b[(*places(b.shape[:-3], tuple(at)), j // block, k.var, j % block)], axis=k)
+            *outer, i, j = points
+            left = at(a, (*outer, i, k.var), (*batch, rows, depth))
+            return te.sum(left * at(b, (*outer, j // block, k.var, j % block), (*batch, *b.shape[-3:])), axis=k)
 
         names = [*[f"b{d}" for d in range(len(batch))], "i", "j"]
         product = te.compute((*batch, rows, blocks * block), element, name="matmul", names=names)

@@ -14,32 +14,27 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import tensor as te
-from minicc.ops.base import OPERAND, Array, Draw, Example, Kind, Operand, Operator, ints, number, operator, type_of
+from minicc.ops.base import OPERAND, Array, Draw, Example, Operand, ints, number, operator, type_of
 from minicc.ops.generate import filled
 from minicc.ops.shape import axes_of
-from minicc.tensor.expr import Expr, all_of, const, maximum, minimum, select
+from minicc.ops.view import View, at_least, at_most
+from minicc.tensor.expr import Expr, all_of, const, minimum, select
 from minicc.types import TensorType
 
-MODES = ("constant", "reflect", "edge", "wrap")
-RELAX_MODES = {
-    "constant": "constant",
-    "reflect": "reflect",
-    "edge": "replicate",
-    "wrap": "circular",
-}  # any other name is zeros to TVM
+MODES = "constant", "reflect", "edge", "wrap"
+TVM_MODES = dict(zip(MODES, ("constant", "reflect", "replicate", "circular"), strict=True))  # others are zeros to TVM
 
 
 @operator
-class Pad(Operator):
+class Pad(View):
     """`pads` holds what to put before each of `axes`, then what to put after each.
 
     What is put there is `value` (constant), the mirror image without the edge (reflect), the edge
     itself (edge), or the tensor again (wrap). A negative pad crops, before anything is put.
     """
 
-    kind: ClassVar[Kind] = Kind.INJECTIVE
     gathering = True
-    operands: ClassVar[tuple[str, ...]] = ("pads", "value", "axes")
+    operands = ("pads", "value", "axes")
     onnx_fields: ClassVar[dict[str, str]] = {"constant_value": "value"}
 
     pads: tuple[int, ...] | Operand = OPERAND
@@ -52,11 +47,8 @@ class Pad(Operator):
         pads = ints(self.pads)
         axes = tuple(range(x.rank)) if self.axes is None else axes_of(self, self.axes, x, x.rank)
         if len(pads) != 2 * len(axes):
-            raise self.error(
-                f"expected {2 * len(axes)} pads for {len(axes)} axes, got {len(pads)}",
-                x,
-                hint="first a number before each axis, then one behind each: [0, 0, 1, 1] for two axes",
-            )
+            hint = "first a number before each axis, then one behind each: [0, 0, 1, 1] for two axes"
+            raise self.error(f"expected {2 * len(axes)} pads for {len(axes)} axes, got {len(pads)}", x, hint=hint)
         found = [(0, 0)] * x.rank
         for n, axis in enumerate(axes):
             found[axis] = pads[n], pads[n + len(axes)]
@@ -71,29 +63,19 @@ class Pad(Operator):
             if (before or after) and (
                 extent < 0 or (self.mode != "constant" and 0 >= _kept(dim, before, after) < extent)
             ):
-                raise self.error(
-                    f"pads {before}, {after} leave nothing of an axis of {dim}",
-                    x,
-                    hint="cut less: negative pads take elements away",
-                )
+                problem = f"pads {before}, {after} leave nothing of an axis of {dim}"
+                raise self.error(problem, x, hint="cut less: negative pads take elements away")
             shape.append(extent)
         return TensorType(x.dtype, tuple(shape))
 
-    def numpy(self, x: Array) -> Array:
-        result = self.infer(type_of(x))
-        widths = self.widths(type_of(x))
-        if self.mode != "constant":
-            for axis, (before, after) in enumerate(widths):
-                x = np.take(x, np.arange(max(-before, 0), x.shape[axis] - max(-after, 0)), axis)
-            around = np.array([(max(b, 0), max(a, 0)) for b, a in widths], np.int64).reshape(-1, 2)
-            return np.pad(x, around, self.mode) if x.ndim else x  # type: ignore[call-overload]
+    def numpy(self, x: Array) -> Any:
+        result, widths = self.infer(type_of(x)), self.widths(type_of(x))
+        if self.mode != "constant" or 0 in result.shape:
+            return View.numpy(self, x)
         padded = np.full(result.shape, np.asarray(number(self.value)).astype(x.dtype))
-        target = [slice(max(b, 0), max(d + b, 0)) for d, (b, _) in zip(x.shape, widths, strict=True)]
-        source = [
-            slice(max(-b, 0), max(min(d, e - b), 0)) for d, e, (b, _) in zip(x.shape, result.shape, widths, strict=True)
-        ]
-        target = [slice(t.start, min(t.stop, e)) for t, e in zip(target, result.shape, strict=True)]
-        padded[tuple(target)] = x[tuple(source)]
+        places = [np.arange(extent) - before for extent, (before, _) in zip(result.shape, widths, strict=True)]
+        inside = [(place >= 0) & (place < dim) for place, dim in zip(places, x.shape, strict=True)]
+        padded[np.ix_(*inside)] = x[np.ix_(*[place[here] for place, here in zip(places, inside, strict=True)])]
         return padded
 
     def compute(self, x: Any) -> Any:
@@ -101,26 +83,22 @@ class Pad(Operator):
         value = number(self.value)
         if 0 in result.shape or 0 in x.shape:
             return filled(result.shape, value, x.dtype, "pad")
-        if self.mode != "constant":
-            return te.compute(
-                result.shape,
-                lambda *i: x[tuple(_source(self.mode, *a) for a in zip(i, x.shape, widths, strict=True))],
-                name="pad",
-            )
-        return padded_with(x, widths, value)
+        return padded_with(x, widths, value) if self.mode == "constant" else View.compute(self, x)
+
+    def place(self, i: tuple[Any, ...], x: Any) -> list[Expr]:
+        return [_source(self.mode, *axis) for axis in zip(i, x.shape, self.widths(type_of(x)), strict=True)]
 
     def tvm(self, R: Any, x: Any) -> Any:
         widths = self.widths(x.type)
         axes = [a for a, width in enumerate(widths) if min(width) < 0]
         if axes:  # TVM's pads do not crop
-            x = R.strided_slice(
-                x, axes, [max(-widths[a][0], 0) for a in axes], [x.shape[a] + min(widths[a][1], 0) for a in axes]
-            )
+            ends = [x.shape[a] + min(widths[a][1], 0) for a in axes]
+            x = R.strided_slice(x, axes, [max(-widths[a][0], 0) for a in axes], ends)
         around = [max(side, 0) for width in widths for side in width]
         value = np.asarray(number(self.value)).astype(x.dtype.numpy).item() if self.mode == "constant" else 0
         if value == value and float(value) != value:
             raise R.refuse(self, f"TVM holds the value of a pad as a float64, which {value} does not fit")
-        return R.nn.pad(x, around, RELAX_MODES[self.mode], float(value)) if any(around) else x
+        return R.nn.pad(x, around, TVM_MODES[self.mode], float(value)) if any(around) else x
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -150,7 +128,7 @@ def _kept(dim: int, before: int, after: int) -> int:
     return dim + min(before, 0) + min(after, 0)
 
 
-def _source(mode: str, index: Expr, dim: int, width: tuple[int, int]) -> Expr:
+def _source(mode: str, index: Any, dim: int, width: tuple[int, int]) -> Any:
     """Where along an axis of extent `dim` element `index` of the padded axis comes from."""
     before, after = width
     extent, crop = _kept(dim, before, after), max(-before, 0)
@@ -158,14 +136,11 @@ def _source(mode: str, index: Expr, dim: int, width: tuple[int, int]) -> Expr:
     if before <= 0 and after <= 0:
         return place + crop
     if mode == "edge" or extent == 1:
-        place = minimum(maximum(place, 0), extent - 1)
-    elif mode == "wrap":
-        place = place % extent
-    else:  # forth and back again; the outer minimum only tells interval analysis what holds anyway
-        period = 2 * (extent - 1)
-        place = place % period
-        place = minimum(minimum(place, period - place), extent - 1)
-    return place + crop
-
-
-__all__ = ["Pad", "padded_with"]
+        return at_most(at_least(place, 0), extent - 1) + crop
+    if mode == "wrap":
+        return place % extent + crop
+    # forth and back again; the outer bound only tells interval analysis what holds anyway
+    period = 2 * (extent - 1)
+    place = place % period
+    mirrored = minimum(place, period - place) if isinstance(place, Expr) else np.minimum(place, period - place)
+    return at_most(mirrored, extent - 1) + crop

@@ -13,118 +13,30 @@ array([[[3., 2.]]])
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from minicc import tensor as te
+from minicc.ir.node import node
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, like, operator, type_of
-from minicc.ops.conv import draw_sliding, tvm_attributes, rounded
+from minicc.ops.conv import rounded
 from minicc.ops.generate import filled
 from minicc.ops.reduction import ReduceMax, ReduceMean
 from minicc.ops.scalar import accumulator
-from minicc.ops.window import LETTERS, Sliding, Window, Windowed, longest, views
-from minicc.tensor.expr import Expr, all_of, call, cast, const, select
+from minicc.ops.view import in_words
+from minicc.ops.window import Taps, Window, Windowed, draw_windows, names, tvm_attributes, views
+from minicc.tensor.expr import Expr, call, cast, const, select
 from minicc.types import TensorType, float64, int64
 
 
-def _windows(op: Any, x: TensorType) -> tuple[Window, ...]:
-    """The windows of a pooling operator; raises when its attributes do not fit `x`."""
-    sliding = Sliding(op.strides, op.padding, op.dilation, op.auto_pad, op.ceil_mode, clip=True)
-    if problem := sliding.problem(x.rank - 2, op.kernel):
-        raise op.error(problem, x)
-    windows = sliding.windows(x.shape[2:], op.kernel)
-    if problem := longest(windows):
-        raise op.error(problem, x, hint="pad by less")
-    return windows
+@node
+class Pooling(Windowed):
+    """Base of the pools: a subclass gives `pooled` of arrays and of `te` tensors, for results that are not empty."""
 
-
-def _pooled(op: Any, x: TensorType) -> TensorType:
-    """The type of a pooled `x`."""
-    if x.dtype.kind == "bool":
-        raise op.error("expected numbers, got bool", x, hint="cast it to float32")
-    return TensorType(x.dtype, (*x.shape[:2], *[w.count for w in _windows(op, x)]))
-
-
-def _tvm_pool(R: Any, name: str, op: Any, x: Any, **options: Any) -> Any:
-    """The pooling operator `name` of TVM, with a kernel that is too large clipped to the padded data."""
-    windows, result = _windows(op, x.type), op.infer(x.type)
-    strides, padding, dilation = tvm_attributes(windows)
-    if any(w.cut().far for w in windows):
-        raise R.refuse(op, "TVM stores the padding")
-    kernel = [w.kernel for w in windows]
-    pool = R[f"nn.{name}_pool{len(windows)}d"]
-    wide = x.astype(accumulator(x.dtype))
-    pooled = pool(wide, kernel, strides, padding, dilation, op.ceil_mode, **options).astype(x.dtype)
-    if pooled.shape == result.shape:
-        return pooled
-    rank = len(result.shape)  # what is left of a clipped kernel may fit more than once
-    return R.strided_slice(pooled, list(range(rank)), [0] * rank, list(result.shape))
-
-
-def _names(rank: int) -> list[str]:
-    return ["n", "c", *[f"o{letter}" for letter in LETTERS[rank]]]
-
-
-def _cut(windows: tuple[Window, ...]) -> tuple[Window, ...]:
-    return tuple(w.cut(own=True) for w in windows)
-
-
-class _Taps:
-    """The taps of a window in te, cut to the data: reduction axes, and the elements under them."""
-
-    def __init__(self, windows: tuple[Window, ...]) -> None:
-        letters = LETTERS[len(windows)]
-        self.windows = _cut(windows)
-        self.axes = [te.reduce_axis((0, w.kernel), name=f"k{n}") for w, n in zip(self.windows, letters, strict=True)]
-
-    def places(self, o: tuple[Expr, ...]) -> list[Expr]:
-        return [w.place(i, k.var) for w, i, k in zip(self.windows, o, self.axes, strict=True)]
-
-    def inside(self, o: tuple[Expr, ...]) -> Expr:
-        """Whether the element under the tap exists."""
-        triples = zip(self.windows, o, self.places(o), strict=True)
-        return all_of(*[cond for w, i, place in triples for cond in w.inside(i, place)])
-
-    def element(self, x: Any, n: Expr, c: Expr, o: tuple[Expr, ...], fill: Any) -> Expr:
-        return select(self.inside(o), x[(n, c, *self.places(o))], const(fill, x.dtype))
-
-    def position(self) -> Expr:
-        """The number of the tap in its window, row by row."""
-        flat: Expr = const(0)
-        for w, k in zip(self.windows, self.axes, strict=True):
-            flat = flat * w.kernel + k.var
-        return flat
-
-
-def _lowest(dtype: Any) -> Any:
-    return dtype.range[0]
-
-
-def _maximum(x: Any, shape: tuple[int, ...], taps: _Taps) -> Any:
-    return te.compute(
-        shape,
-        lambda n, c, *o: te.max(taps.element(x, n, c, o, _lowest(x.dtype)), axis=taps.axes),
-        name="max_pool",
-        names=_names(len(taps.windows)),
-    )
-
-
-def _draw_pool(draw: Draw) -> tuple[dict[str, Any], TensorType]:
-    rank = draw.integer(1, 2)
-    strides, padding, dilation, auto_pad = draw_sliding(draw, rank)
-    kernel = tuple(draw.integer(2, 3) for _ in range(rank))
-    padding = tuple(min(p, kernel[a % rank] - 1) for a, p in enumerate(padding))
-    x = TensorType(draw.dtype(("float",)), (draw.integer(0, 2), draw.integer(0, 2), *draw.shape(rank, 1, 9)))
-    fields = {"strides": strides, "padding": padding, "dilation": dilation, "auto_pad": auto_pad}
-    return {"kernel": kernel, "ceil_mode": draw.boolean(), **fields}, x
-
-
-@operator
-class MaxPool(Windowed):
-    """The greatest element of each window."""
-
-    kind: ClassVar[Kind] = Kind.ANCHOR
+    kind = Kind.ANCHOR
 
     kernel: tuple[int, ...]
     strides: tuple[int, ...] = ()
@@ -133,58 +45,132 @@ class MaxPool(Windowed):
     ceil_mode: bool = False
     auto_pad: str = "NOTSET"
 
+    def windows(self, spatial: Sequence[Any], kernel: Sequence[int]) -> tuple[Window, ...]:
+        """The windows, with a kernel that is larger than the padded axis clipped to that."""
+        return tuple(map(_clipped, Windowed.windows(self, spatial, kernel)))
+
+    def count(self, size: int, stride: int, reach: int, begin: int, end: int) -> int:
+        free = size + begin + end - reach
+        if size > 0:
+            free = max(free, 0)
+        count = (-(-free // stride) if self.ceil_mode else free // stride) + 1
+        # the last window must start before the end padding
+        return count - (self.ceil_mode and (count - 1) * stride >= size + begin)
+
+    def cut(self, x: Any) -> tuple[Window, ...]:
+        """The windows without the taps that meet no data."""
+        return tuple(w.cut(own=True) for w in self.windows(x.shape[2:], self.kernel))
+
     def infer(self, x: TensorType) -> TensorType:
-        return _pooled(self, x)
+        if x.dtype.kind == "bool":
+            raise self.error("expected numbers, got bool", x, hint="cast it to float32")
+        return TensorType(x.dtype, (*x.shape[:2], *[w.count for w in self.fitted(self.kernel, x)]))
 
     def numpy(self, x: Array) -> Array:
         result = self.infer(type_of(x))
         if 0 in result.shape:
-            return np.zeros(result.shape, x.dtype)
-        seen = views(x, _cut(_windows(self, type_of(x))), _lowest(result.dtype))
-        with np.errstate(invalid="ignore"):
-            return np.asarray(np.max(seen, axis=tuple(range(x.ndim, seen.ndim))))
+            return np.zeros(result.shape, result.dtype.numpy)
+        with np.errstate(all="ignore"):
+            return np.asarray(self.pooled_array(x, result)).astype(result.dtype.numpy, copy=False)
 
     def compute(self, x: Any) -> Any:
         result = self.infer(type_of(x))
         if 0 in result.shape:
-            return filled(result.shape, 0, x.dtype, "max_pool")
-        return _maximum(x, result.shape, _Taps(_windows(self, type_of(x))))
+            return filled(result.shape, 0, result.dtype, in_words(self))
+        return self.pooled(x, result.shape, Taps(self.cut(x)))
+
+    def pooled_array(self, x: Array, result: TensorType) -> Any:
+        """The result on an array."""
+        raise NotImplementedError(self.name)
+
+    def pooled(self, x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
+        """The result of a `te` tensor."""
+        raise NotImplementedError(self.name)
+
+    def tvm_pool(self, R: Any, name: str, x: Any, **options: Any) -> Any:
+        """The pooling operator `name` of TVM, with a kernel that is too large clipped to the padded data."""
+        windows, result = self.windows(x.shape[2:], self.kernel), self.infer(x.type)
+        strides, padding, dilation = tvm_attributes(windows)
+        if any(w.cut().far for w in windows):
+            raise R.refuse(self, "TVM stores the padding")
+        pool, kernel = R[f"nn.{name}_pool{len(windows)}d"], [w.kernel for w in windows]
+        wide = x.astype(accumulator(x.dtype))
+        pooled = pool(wide, kernel, strides, padding, dilation, self.ceil_mode, **options).astype(x.dtype)
+        if pooled.shape == result.shape:
+            return pooled
+        rank = len(result.shape)  # what is left of a clipped kernel may fit more than once
+        return R.strided_slice(pooled, list(range(rank)), [0] * rank, list(result.shape))
+
+    @staticmethod
+    def draw_pool(draw: Draw) -> tuple[dict[str, Any], TensorType]:
+        """Fields and an input."""
+        rank = draw.integer(1, 2)
+        fields = draw_windows(draw, rank)
+        kernel = tuple(draw.integer(2, 3) for _ in range(rank))
+        fields["padding"] = tuple(min(p, kernel[a % rank] - 1) for a, p in enumerate(fields["padding"]))
+        x = TensorType(draw.dtype(("float",)), (draw.integer(0, 2), draw.integer(0, 2), *draw.shape(rank, 1, 9)))
+        return {"kernel": kernel, "ceil_mode": draw.boolean(), **fields}, x
+
+
+def _clipped(w: Window) -> Window:
+    padded = w.size + w.begin + w.end
+    if padded <= 0:
+        return w
+    apart = min(w.dilation, padded)  # what is behind the end padding never counts
+    return replace(w, kernel=min(w.kernel, (padded - 1) // apart + 1), dilation=apart)
+
+
+def _taps_of(seen: Array) -> tuple[int, ...]:
+    """The axes of windows `[N, C, window..., tap...]` that are taps."""
+    return tuple(range(seen.ndim // 2 + 1, seen.ndim))
+
+
+def _maximum(x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
+    lowest = x.dtype.range[0]
+    return te.compute(
+        shape,
+        lambda n, c, *o: te.max(taps.element(x, n, c, o, lowest), axis=taps.axes),
+        name="max_pool",
+        names=names(len(taps.axes)),
+    )
+
+
+@operator
+class MaxPool(Pooling):
+    """The greatest element of each window."""
+
+    def pooled_array(self, x: Array, result: TensorType) -> Any:
+        seen = views(x, self.cut(x), result.dtype.range[0])
+        return np.max(seen, axis=_taps_of(seen))
+
+    def pooled(self, x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
+        return _maximum(x, shape, taps)
 
     def tvm(self, R: Any, x: Any) -> Any:
-        return _tvm_pool(R, "max", self, x)
+        return self.tvm_pool(R, "max", x)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
-        fields, x = _draw_pool(draw)
+        fields, x = cls.draw_pool(draw)
         return cls(**fields), (TensorType(draw.dtype(("float", "int")), x.shape),)
 
 
 @operator
-class MaxPoolIndices(Windowed):
+class MaxPoolIndices(Pooling):
     """Where in the whole tensor the greatest element of each window is: the first of equal ones.
 
     The index is that of the flattened tensor; with `storage_order` 1 the spatial axes are
     flattened column by column. A window with no element gives -1.
     """
 
-    kind: ClassVar[Kind] = Kind.OPAQUE
-
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...] = ()
-    padding: tuple[int, ...] = ()
-    dilation: tuple[int, ...] = ()
-    ceil_mode: bool = False
-    auto_pad: str = "NOTSET"
+    kind = Kind.OPAQUE
     storage_order: int = 0
 
     def infer(self, x: TensorType) -> TensorType:
         if self.storage_order not in (0, 1):
-            raise self.error(
-                f"storage_order must be 0, row by row, or 1, column by column, got {self.storage_order}",
-                x,
-                hint="storage_order=0",
-            )
-        return TensorType(int64, _pooled(self, x).shape)
+            problem = f"storage_order must be 0, row by row, or 1, column by column, got {self.storage_order}"
+            raise self.error(problem, x, hint="storage_order=0")
+        return TensorType(int64, Pooling.infer(self, x).shape)
 
     def _flat(self, shape: tuple[int, ...], n: Any, c: Any, places: Any) -> Any:
         """The flat index of `x[n, c, places]`, of expressions or of arrays."""
@@ -195,31 +181,22 @@ class MaxPoolIndices(Windowed):
             inner = inner * extent + place
         return flat + inner
 
-    def numpy(self, x: Array) -> Array:
-        windows, result = _cut(_windows(self, type_of(x))), self.infer(type_of(x))
-        kernel = tuple(w.kernel for w in windows)
-        if 0 in result.shape:
-            return np.zeros(result.shape, np.int64)
-        taps = (*result.shape, -1)
+    def pooled_array(self, x: Array, result: TensorType) -> Any:
+        windows, lowest = self.cut(x), type_of(x).dtype.range[0]
+        kernel, taps = tuple(w.kernel for w in windows), (*result.shape, -1)
         seen = views(x, windows, 0).reshape(taps)
-        inside = np.broadcast_to(views(np.ones((1, 1, *x.shape[2:]), bool), windows, False),
-                                 (*result.shape, *kernel)).reshape(taps)  # fmt: skip
-        with np.errstate(invalid="ignore"):
-            greatest = np.max(seen, axis=-1, keepdims=True, where=inside, initial=_lowest(type_of(x).dtype))
+        inside = views(np.ones((1, 1, *x.shape[2:]), bool), windows, False)
+        inside = np.broadcast_to(inside, (*result.shape, *kernel)).reshape(taps)
+        greatest = np.max(seen, axis=-1, keepdims=True, where=inside, initial=lowest)
         hit = inside & ((seen == greatest) | ((seen != seen) & (greatest != greatest)))
         first = np.unravel_index(np.argmax(hit, axis=-1), kernel)
         n, c, *o = np.indices(result.shape, sparse=True)
         places = [w.place(i, k) for w, i, k in zip(windows, o, first, strict=True)]
-        flat: Array = np.where(hit.any(-1), self._flat(x.shape, n, c, places), -1)
-        return flat
+        return np.where(hit.any(-1), self._flat(x.shape, n, c, places), -1)
 
-    def compute(self, x: Any) -> Any:
-        result, windows = self.infer(type_of(x)), _windows(self, type_of(x))
-        if 0 in result.shape:
-            return filled(result.shape, 0, int64, "max_pool_indices")
-        greatest = _maximum(x, result.shape, _Taps(windows))
-        taps, names = _Taps(windows), _names(len(windows))
-        windows, none = taps.windows, math.prod(w.kernel for w in taps.windows)
+    def pooled(self, x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
+        greatest, axes = _maximum(x, shape, Taps(taps.windows)), names(len(taps.windows))
+        none = math.prod(w.kernel for w in taps.windows)
 
         def first(n: Expr, c: Expr, *o: Expr) -> Expr:
             # nested selects, as a tap outside of the tensor must not be loaded
@@ -227,30 +204,28 @@ class MaxPoolIndices(Windowed):
             hit = here.equal(best)
             if x.dtype.is_float:
                 hit = hit | (here.not_equal(here) & best.not_equal(best))
-            return te.min(
-                select(taps.inside(o), select(hit, taps.position(), const(none)), const(none)), axis=taps.axes
-            )
+            number: Expr = const(0)  # of the tap in its window, row by row
+            for w, k in zip(taps.windows, taps.axes, strict=True):
+                number = number * w.kernel + k.var
+            return te.min(select(taps.inside(o), select(hit, number, const(none)), const(none)), axis=taps.axes)
 
-        position = te.compute(result.shape, first, name="position", names=names)
+        position = te.compute(shape, first, name="position", names=axes)
 
         def index(n: Expr, c: Expr, *o: Expr) -> Expr:
-            flat, taken = position[(n, c, *o)], []
-            for w in reversed(windows):
-                taken.append(flat % w.kernel)
+            flat, places = position[(n, c, *o)], list[Expr]()
+            for w, i in zip(reversed(taps.windows), reversed(o), strict=True):
+                places.insert(0, w.place(i, flat % w.kernel))
                 flat = flat // w.kernel
-            places = [w.place(i, k) for w, i, k in zip(windows, o, reversed(taken), strict=True)]
             return select(position[(n, c, *o)] < none, self._flat(x.shape, n, c, places), const(-1))
 
-        return te.compute(result.shape, index, name="max_pool_indices", names=names)
+        return te.compute(shape, index, name="max_pool_indices", names=axes)
 
     def tvm(self, R: Any, x: Any) -> Any:
         """TVM's pooling gives no indices: the elements of each window, their ArgMax, and where that lies."""
         result, spatial = self.infer(x.type), x.shape[2:]
         size, rank = math.prod(spatial), len(spatial)
         # [windows, taps]: which element; outside of the tensor the first of the window again, of a window with none -1
-        under = views(np.arange(size).reshape(1, 1, *spatial), _cut(_windows(self, x.type)), -1).reshape(
-            math.prod(result.shape[2:]), -1
-        )
+        under = views(np.arange(size).reshape(1, 1, *spatial), self.cut(x), -1).reshape(math.prod(result.shape[2:]), -1)
         first = np.take_along_axis(under, np.argmax(under >= 0, axis=1, keepdims=True), axis=1)
         under = np.where(under < 0, first, under)
         seen = R.take(
@@ -266,49 +241,33 @@ class MaxPoolIndices(Windowed):
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
-        fields, x = _draw_pool(draw)
+        fields, x = cls.draw_pool(draw)
         return cls(**fields, storage_order=draw.integer(0, 1)), (x,)
 
 
 @operator
-class AveragePool(Windowed):
+class AveragePool(Pooling):
     """The mean of each window: over its elements, or over padding too when `count_include_pad`.
 
     It is summed in float64 and rounded once, as that of ReduceMean.
     """
 
-    kind: ClassVar[Kind] = Kind.ANCHOR
-
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...] = ()
-    padding: tuple[int, ...] = ()
-    dilation: tuple[int, ...] = ()
-    ceil_mode: bool = False
     count_include_pad: bool = False
-    auto_pad: str = "NOTSET"
 
     def infer(self, x: TensorType) -> TensorType:
         if not x.dtype.is_float:
             raise self.error(f"expected floats, got {x.dtype}", x, hint="cast it to float32")
-        return _pooled(self, x)
+        return Pooling.infer(self, x)
 
     def _range(self, w: Window) -> tuple[int, int]:
         """The places that count, from the first to behind the last."""
         return (-w.begin, w.size + w.end) if self.count_include_pad else (0, w.size)
 
-    def numpy(self, x: Array) -> Array:
-        result, windows = self.infer(type_of(x)), _windows(self, type_of(x))
-        if 0 in result.shape:
-            return np.zeros(result.shape, x.dtype)
-        wide = np.float64
-        seen = views(x.astype(wide), _cut(windows), 0)
-        count = np.ones((), wide)
-        for axis, w in enumerate(windows):
-            here = w.taps(np.arange(w.count), *self._range(w))
-            count = count * here.reshape((-1,) + (1,) * (len(windows) - 1 - axis)).astype(wide)
-        with np.errstate(all="ignore"):
-            mean: Array = (seen.sum(axis=tuple(range(x.ndim, seen.ndim)), dtype=wide) / count).astype(x.dtype)
-        return mean
+    def pooled_array(self, x: Array, result: TensorType) -> Any:
+        windows = self.windows(x.shape[2:], self.kernel)
+        seen = views(x.astype(np.float64), self.cut(x), 0)
+        count = _count([w.taps(np.arange(w.count), *self._range(w)) for w in windows], np.float64)
+        return seen.sum(axis=_taps_of(seen), dtype=np.float64) / count
 
     def _count(self, w: Window, i: Expr) -> Expr:
         """How many taps of window `i` count, in closed form."""
@@ -318,165 +277,130 @@ class AveragePool(Windowed):
         taps: Expr = w.taps(i, low, high)
         return taps
 
-    def compute(self, x: Any) -> Any:
-        result, windows = self.infer(type_of(x)), _windows(self, type_of(x))
-        if 0 in result.shape:
-            return filled(result.shape, 0, x.dtype, "average_pool")
-        taps, names, wide = _Taps(windows), _names(len(windows)), float64
-        total = te.compute(
-            result.shape,
-            lambda n, c, *o: te.sum(cast(taps.element(x, n, c, o, 0), wide), axis=taps.axes),
-            name="pool_sum",
-            names=names,
-        )
+    def pooled(self, x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
+        axes, windows = names(len(taps.windows)), self.windows(x.shape[2:], self.kernel)
+        total = _sum(x, shape, taps, lambda element: cast(element, float64))
 
         def mean(n: Expr, c: Expr, *o: Expr) -> Expr:
-            count: Expr = const(1, wide)
+            count: Expr = const(1, float64)
             for w, i in zip(windows, o, strict=True):
-                count = count * cast(self._count(w, i), wide)  # as an integer the product might not fit
-            return total[(n, c, *o)] / count
+                count = count * cast(self._count(w, i), float64)  # as an integer the product might not fit
+            return total[(n, c, *o)] / count  # type: ignore[no-any-return]
 
-        return rounded(te.compute(result.shape, mean, name="average_pool", names=names), x.dtype)
+        return rounded(te.compute(shape, mean, name="average_pool", names=axes), x.dtype)
 
     def tvm(self, R: Any, x: Any) -> Any:
-        return _tvm_pool(R, "avg", self, x, count_include_pad=self.count_include_pad)
+        return self.tvm_pool(R, "avg", x, count_include_pad=self.count_include_pad)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
-        fields, x = _draw_pool(draw)
+        fields, x = cls.draw_pool(draw)
         return cls(**fields, count_include_pad=draw.boolean()), (x,)
 
 
+def _count(taps: Sequence[Array], dtype: Any = np.int64) -> Array:
+    """How many taps each window has that has so many along each axis."""
+    return np.asarray(math.prod(np.meshgrid(*[t.astype(dtype) for t in taps], indexing="ij"), start=np.ones((), dtype)))
+
+
+def _sum(x: Any, shape: tuple[int, ...], taps: Taps, term: Callable[[Expr], Expr]) -> Any:
+    """The sum over each window of `term` of the elements; padding is 0."""
+    return te.compute(
+        shape,
+        lambda n, c, *o: te.sum(term(taps.element(x, n, c, o, 0)), axis=taps.axes),
+        name="pool_sum",
+        names=names(len(taps.axes)),
+    )
+
+
+def _raised(value: Any, power: float, room: Callable[..., Any]) -> Any:
+    """`value ** power`, by what the power stands for where there is such a thing; `room(name, *values)` applies a function."""
+    if power in (1, 2):
+        return value if power == 1 else value * value
+    return room("sqrt", value) if power == 0.5 else room("pow", value, power)
+
+
 @operator
-class LpPool(Windowed):
+class LpPool(Pooling):
     """The p-norm of each window: the root of the sum of |element| ** p. Padding adds nothing."""
 
-    kind: ClassVar[Kind] = Kind.ANCHOR
-
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...] = ()
-    padding: tuple[int, ...] = ()
-    dilation: tuple[int, ...] = ()
-    ceil_mode: bool = False
-    auto_pad: str = "NOTSET"
     p: int = 2
 
     def infer(self, x: TensorType) -> TensorType:
         if not x.dtype.is_float or self.p < 1:
-            raise self.error(
-                f"expected floats and a p of at least 1, got {x.dtype} and {self.p}",
-                x,
-                hint="cast it to float32; p=2 is the Euclidean length",
-            )
-        return _pooled(self, x)
+            problem = f"expected floats and a p of at least 1, got {x.dtype} and {self.p}"
+            raise self.error(problem, x, hint="cast it to float32; p=2 is the Euclidean length")
+        return Pooling.infer(self, x)
 
-    def numpy(self, x: Array) -> Array:
-        result = self.infer(type_of(x))
-        if 0 in result.shape:
-            return np.zeros(result.shape, x.dtype)
-        seen = views(np.abs(x.astype(accumulator(result.dtype).numpy)), _cut(_windows(self, type_of(x))), 0)
-        with np.errstate(all="ignore"):
-            total = np.sum(seen**self.p, axis=tuple(range(x.ndim, seen.ndim)))
-            return np.asarray(total ** (1 / self.p)).astype(x.dtype)
+    def pooled_array(self, x: Array, result: TensorType) -> Any:
+        seen = views(np.abs(x.astype(accumulator(result.dtype).numpy)), self.cut(x), 0)
+        return np.sum(seen**self.p, axis=_taps_of(seen)) ** (1 / self.p)
 
-    def _raised(self, value: Any, power: float, room: Any) -> Any:
-        """`value ** power`, by what the power stands for where there is such a thing; `room(name, *values)` applies a function."""
-        if power == 1:
-            return value
-        if power == 2:
-            return value * value
-        return room("sqrt", value) if power == 0.5 else room("pow", value, power)
-
-    def compute(self, x: Any) -> Any:
-        result = self.infer(type_of(x))
-        if 0 in result.shape:
-            return filled(result.shape, 0, x.dtype, "lp_pool")
-        taps, wide = _Taps(_windows(self, type_of(x))), accumulator(x.dtype)
+    def pooled(self, x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
+        wide = accumulator(x.dtype)
 
         def room(name: str, value: Expr, *powers: float) -> Expr:
             return call(name, value, *[const(power, wide) for power in powers])
 
-        total = te.compute(
-            result.shape,
-            lambda n, c, *o: te.sum(
-                self._raised(abs(cast(taps.element(x, n, c, o, 0), wide)), self.p, room), axis=taps.axes
-            ),
-            name="pool_sum",
-            names=_names(len(taps.windows)),
-        )
+        total = _sum(x, shape, taps, lambda element: _raised(abs(cast(element, wide)), self.p, room))
         root = te.compute(
-            result.shape,
-            lambda *i: self._raised(total[i], 1 / self.p, room),
-            name="lp_pool",
-            names=_names(len(taps.windows)),
+            shape, lambda *i: _raised(total[i], 1 / self.p, room), name="lp_pool", names=names(len(taps.axes))
         )
         return rounded(root, x.dtype)
 
     def tvm(self, R: Any, x: Any) -> Any:
         """TVM has means: a sum is the mean times the number of elements."""
-        windows, wide = _windows(self, x.type), accumulator(x.dtype)
 
         def room(name: str, value: Any, *powers: float) -> Any:
             return R[{"pow": "power"}.get(name, name)](value, *[like(value, power) for power in powers])
 
-        mean = AveragePool(self.kernel, self.strides, self.padding, self.dilation, self.ceil_mode, False, self.auto_pad)
-        count = math.prod(
-            np.meshgrid(*[w.taps(np.arange(w.count), 0, w.size) for w in windows], indexing="ij"),
-            start=np.ones((), np.int64),
-        )
-        total = mean.tvm(R, self._raised(R.abs(x.astype(wide)), self.p, room)) * count.astype(wide.numpy)
-        return self._raised(total, 1 / self.p, room).astype(x.dtype)
+        wide = accumulator(x.dtype)
+        mean = AveragePool(self.kernel, self.strides, self.padding, self.dilation, self.ceil_mode, self.auto_pad)
+        count = _count([w.taps(np.arange(w.count), 0, w.size) for w in self.windows(x.shape[2:], self.kernel)])
+        total = mean.tvm(R, _raised(R.abs(x.astype(wide)), self.p, room)) * count.astype(wide.numpy)
+        return _raised(total, 1 / self.p, room).astype(x.dtype)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
-        fields, x = _draw_pool(draw)
+        fields, x = cls.draw_pool(draw)
         return cls(**fields, p=draw.integer(1, 4)), (x,)
 
 
-def _spatial(op: Operator, x: Any) -> tuple[int, ...]:
-    if len(x.shape) < 3:
-        raise op.error(
-            f"expected spatial axes after N and C, got rank {len(x.shape)}",
-            type_of(x),
-            hint="add axes before: Unsqueeze",
-        )
-    return tuple(range(2, len(x.shape)))
+class GlobalPool(Operator):
+    """Base of the reductions over all spatial axes, which are kept with extent 1."""
+
+    __slots__ = ()
+    kind = Kind.REDUCTION
+    composite = True
+    reduction: ClassVar[type[ReduceMean | ReduceMax]]
+
+    def over(self, x: Any) -> Operator:
+        """The reduction that it is of `x`."""
+        if len(x.shape) < 3:
+            problem = f"expected spatial axes after N and C, got rank {len(x.shape)}"
+            raise self.error(problem, type_of(x), hint="add axes before: Unsqueeze")
+        return self.reduction(tuple(range(2, len(x.shape))))
+
+    def infer(self, x: TensorType) -> TensorType:
+        return self.over(x).infer(x)
+
+    def expand(self, x: Any) -> Any:
+        return self.over(x)(x)
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        return cls(), (TensorType(draw.dtype(("float",)), draw.shape(2) + draw.shape((1, 2), 1, 5)),)
 
 
 @operator
-class GlobalAveragePool(Operator):
+class GlobalAveragePool(GlobalPool):
     """The mean over all spatial axes, kept with extent 1."""
 
-    kind: ClassVar[Kind] = Kind.REDUCTION
-    composite: ClassVar[bool] = True
-
-    def infer(self, x: TensorType) -> TensorType:
-        return ReduceMean(_spatial(self, x)).infer(x)
-
-    def expand(self, x: Any) -> Any:
-        return ReduceMean(_spatial(self, x))(x)
-
-    @classmethod
-    def draw(cls, draw: Draw) -> Example:
-        return cls(), (TensorType(draw.dtype(("float",)), draw.shape(2) + draw.shape((1, 2), 1, 5)),)
+    reduction: ClassVar[type[ReduceMean | ReduceMax]] = ReduceMean
 
 
 @operator
-class GlobalMaxPool(Operator):
+class GlobalMaxPool(GlobalPool):
     """The greatest over all spatial axes, kept with extent 1."""
 
-    kind: ClassVar[Kind] = Kind.REDUCTION
-    composite: ClassVar[bool] = True
-
-    def infer(self, x: TensorType) -> TensorType:
-        return ReduceMax(_spatial(self, x)).infer(x)
-
-    def expand(self, x: Any) -> Any:
-        return ReduceMax(_spatial(self, x))(x)
-
-    @classmethod
-    def draw(cls, draw: Draw) -> Example:
-        return cls(), (TensorType(draw.dtype(("float",)), draw.shape(2) + draw.shape((1, 2), 1, 5)),)
-
-
-__all__ = ["AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "MaxPool", "MaxPoolIndices"]
+    reduction: ClassVar[type[ReduceMean | ReduceMax]] = ReduceMax

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -110,9 +110,9 @@ class Resize(Operator):
     integers rounded to the nearest, ties to even, and saturated.
     """
 
-    kind: ClassVar[Kind] = Kind.OPAQUE
-    composite: ClassVar[bool] = True
-    operands: ClassVar[tuple[str, ...]] = ("roi", "scales", "sizes")
+    kind = Kind.OPAQUE
+    composite = True
+    operands = ("roi", "scales", "sizes")
 
     scales: tuple[float, ...] | Operand | None = None
     sizes: tuple[int, ...] | Operand | None = None
@@ -133,28 +133,20 @@ class Resize(Operator):
         axes = axes_of(self, self.axes, x, x.rank) if self.axes else tuple(range(x.rank))
         given = scales if sizes is None else sizes
         if given is None or (scales and sizes) or len(given) != len(axes):
-            raise self.error(
-                f"expected {len(axes)} scales or {len(axes)} sizes, got {scales} and {sizes}",
-                x,
-                hint="give one number for each axis, 1.0 (or the size it has) where nothing changes",
-            )
+            problem = f"expected {len(axes)} scales or {len(axes)} sizes, got {scales} and {sizes}"
+            hint = "give one number for each axis, 1.0 (or the size it has) where nothing changes"
+            raise self.error(problem, x, hint=hint)
         if min(given, default=1) < 0 or (scales and not all(0 < s < math.inf for s in scales)):
-            raise self.error(
-                f"scales must be positive and finite, sizes not negative, got {given}",
-                x,
-                hint="2.0 doubles an axis, 0.5 halves it",
-            )
+            problem = f"scales must be positive and finite, sizes not negative, got {given}"
+            raise self.error(problem, x, hint="2.0 doubles an axis, 0.5 halves it")
         roi = (
             roi
             if self.coordinate_transformation_mode == "tf_crop_and_resize"
             else (0.0,) * len(axes) + (1.0,) * len(axes)
         )
         if len(roi or ()) != 2 * len(axes):
-            raise self.error(
-                f"expected a roi of {2 * len(axes)} numbers, got {roi}",
-                x,
-                hint="first the starts of all axes, then the ends",
-            )
+            problem = f"expected a roi of {2 * len(axes)} numbers, got {roi}"
+            raise self.error(problem, x, hint="first the starts of all axes, then the ends")
         rois = list(zip((roi or ())[: len(axes)], (roi or ())[len(axes) :], strict=True))
         grids = self._scaled(x, axes, scales) if sizes is None else self._sized(x, axes, ints(sizes))
         return [
@@ -340,6 +332,3 @@ def _cubic(distance: Array, a: float) -> Array:
     near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
     far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
-
-
-__all__ = ["Resize", "Sampling"]

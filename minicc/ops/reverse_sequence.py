@@ -12,66 +12,51 @@ array([[2, 1, 3],
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from minicc import tensor as te
-from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator, same_dim
+from minicc.ops.base import Array, Draw, Example, operator, same_dim
 from minicc.ops.indexing import check_indices
-from minicc.tensor.expr import Expr, cast, maximum, minimum, select
+from minicc.ops.view import View
+from minicc.tensor.expr import cast, maximum, minimum, select
 from minicc.types import TensorType, int64
 
 
 @operator
-class ReverseSequence(Operator):
+class ReverseSequence(View):
     """Element `t` of sequence `b` is the one at `lengths[b] - 1 - t` for `t < lengths[b]`, and itself after that."""
-
-    kind: ClassVar[Kind] = Kind.INJECTIVE
 
     batch_axis: int = 1
     time_axis: int = 0
 
     def infer(self, x: TensorType, lengths: TensorType) -> TensorType:
         check_indices(self, lengths, x, lengths)
-        if sorted((self.batch_axis, self.time_axis)) != [0, 1] or x.rank < 2:
-            raise self.error(
-                f"expected data of rank 2 or more, and batch_axis and time_axis to be 0 and 1 or 1 and 0, got rank "
-                f"{x.rank}, {self.batch_axis} and {self.time_axis}",
-                x,
-                lengths,
-                hint="insert a Transpose",
+        axes = self.batch_axis, self.time_axis
+        if sorted(axes) != [0, 1] or x.rank < 2:
+            problem = (
+                "expected data of rank 2 or more, and batch_axis and time_axis to be 0 and 1 or 1 and 0, got rank "
             )
+            problem += f"{x.rank}, {self.batch_axis} and {self.time_axis}"
+            raise self.error(problem, x, lengths, hint="insert a Transpose")
         if lengths.rank != 1 or not same_dim(lengths.shape[0], x.shape[self.batch_axis]):
-            raise self.error(
-                f"expected a length for each of {x.shape[self.batch_axis]} sequences, got {lengths}",
-                x,
-                lengths,
-                hint="sequence_lens has one integer for each sequence of the batch axis",
-            )
+            problem = f"expected a length for each of {x.shape[self.batch_axis]} sequences, got {lengths}"
+            hint = "sequence_lens has one integer for each sequence of the batch axis"
+            raise self.error(problem, x, lengths, hint=hint)
         return x
 
     def numpy(self, x: Array, lengths: Array) -> Array:
-        result = x.copy()
-        rows, turned = (
-            np.moveaxis(x, self.batch_axis, 0),
-            np.moveaxis(result, self.batch_axis, 0),
-        )  # time is their first axis
-        for row, out, length in zip(
-            rows, turned, np.clip(lengths.astype(np.int64), 0, x.shape[self.time_axis]), strict=True
-        ):
+        result, limits = x.copy(), np.clip(lengths.astype(np.int64), 0, x.shape[self.time_axis])
+        # by sequence; time is the first axis of each
+        old, new = (np.moveaxis(array, self.batch_axis, 0) for array in (x, result))
+        for row, out, length in zip(old, new, limits, strict=True):
             out[:length] = row[:length][::-1]
         return result
 
-    def compute(self, x: Any, lengths: Any) -> Any:
-        batch, time = self.batch_axis, self.time_axis
-
-        def element(*i: Expr) -> Expr:
-            length = minimum(cast(lengths[i[batch]], int64), x.shape[time])
-            place = maximum(select(i[time] < length, length - 1 - i[time], i[time]), 0)
-            return x[(*i[:time], place, *i[time + 1 :])]  # type: ignore[no-any-return]
-
-        return te.compute(x.shape, element, name="reverse_sequence")
+    def place(self, i: tuple[Any, ...], x: Any, lengths: Any) -> tuple[Any, ...]:
+        time, now = self.time_axis, i[self.time_axis]
+        length = minimum(cast(lengths[i[self.batch_axis]], int64), x.shape[time])
+        return *i[:time], maximum(select(now < length, length - 1 - now, now), 0), *i[time + 1 :]
 
     def tvm(self, R: Any, x: Any, lengths: Any) -> Any:
         if 0 in x.shape:  # TVM divides by their extents
@@ -90,6 +75,3 @@ class ReverseSequence(Operator):
         batch = draw.integer(0, 1)
         lengths = draw.array(TensorType(int64, (x.shape[batch],)), -1, x.shape[1 - batch] + 1)
         return cls(batch, 1 - batch), (x, lengths)
-
-
-__all__ = ["ReverseSequence"]

@@ -12,96 +12,90 @@ array([ 5,  0, 13])
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, axis_of, operator, same_dim
-from minicc.ops.indexing import check_indices, draw_indices, from_front, tvm_from_front
-from minicc.tensor.expr import Expr
+from minicc.ops.indexing import check_indices, draw_indices, tvm_from_front
+from minicc.ops.view import from_front, in_words
 from minicc.types import TensorType, int64
 
-RELAX_REDUCTIONS = {"none": "update", "add": "add", "mul": "mul", "max": "max", "min": "min"}
 COMBINERS = {"none": None, "add": "sum", "mul": "prod", "max": "max", "min": "min"}
 _UFUNCS = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
-def _check(call: Operator, reduction: str, x: TensorType, indices: TensorType, updates: TensorType) -> None:
-    check_indices(call, indices, x, indices, updates)
-    if reduction not in COMBINERS or (reduction != "none" and x.dtype.kind == "bool"):
-        raise call.error(
-            f"no reduction {reduction!r} on {x.dtype}",
-            x,
-            indices,
-            updates,
-            hint=f"one of {', '.join(COMBINERS)}, on numbers",
-        )
-    if updates.dtype is not x.dtype:
-        raise call.error(
-            f"updates must be {x.dtype} as the data, got {updates.dtype}", x, indices, updates, hint="cast the updates"
+class Scattering(Operator):
+    """Base of the operators that write. A subclass gives `place`, of expressions and of arrays."""
+
+    __slots__ = ()
+    kind = Kind.OPAQUE
+    reduction: str
+
+    def place(self, p: tuple[Any, ...], x: Any, indices: Any) -> Sequence[Any]:
+        """Where in `x` the update `p` goes, which may be nowhere."""
+        raise NotImplementedError(self.name)
+
+    def check(self, x: TensorType, indices: TensorType, updates: TensorType) -> None:
+        """What both ask alike."""
+        check_indices(self, indices, x, indices, updates)
+        if self.reduction not in COMBINERS or (self.reduction != "none" and x.dtype.kind == "bool"):
+            hint = f"one of {', '.join(COMBINERS)}, on numbers"
+            raise self.error(f"no reduction {self.reduction!r} on {x.dtype}", x, indices, updates, hint=hint)
+        if updates.dtype is not x.dtype:
+            problem = f"updates must be {x.dtype} as the data, got {updates.dtype}"
+            raise self.error(problem, x, indices, updates, hint="cast the updates")
+
+    def numpy(self, x: Array, indices: Array, updates: Array) -> Array:
+        result, inside = np.array(x), np.ones(updates.shape, bool)
+        places = [np.broadcast_to(p, updates.shape) for p in self.place(tuple(np.indices(updates.shape)), x, indices)]
+        for place, extent in zip(places, x.shape, strict=True):
+            inside &= (place >= 0) & (place < extent)
+        at = tuple(place[inside] for place in places)
+        if self.reduction == "none":
+            for *index, value in zip(*at, updates[inside], strict=True):  # assignment by an index array has no order
+                result[tuple(index)] = value
+        else:
+            with np.errstate(all="ignore"):
+                _UFUNCS[self.reduction].at(result, at, updates[inside])
+        return result
+
+    def compute(self, x: Any, indices: Any, updates: Any) -> Any:
+        combine, name = COMBINERS[self.reduction], in_words(self)
+        return te.scatter(
+            x, updates.shape, lambda *p: self.place(p, x, indices), lambda *p: updates[p], combine, name=name
         )
 
-
-def _written(x: Array, places: list[Array], updates: Array, reduction: str) -> Array:
-    """`x` with `updates` written at `places`, which are broadcast index arrays, one per axis."""
-    result = np.array(x)
-    flat = [np.broadcast_to(p, updates.shape).reshape(-1) for p in places]
-    flat = [np.where(p < 0, p + extent, p) for p, extent in zip(flat, x.shape, strict=True)]
-    inside = np.ones(updates.size, bool)
-    for place, extent in zip(flat, x.shape, strict=True):
-        inside &= (place >= 0) & (place < extent)
-    at = tuple(place[inside] for place in flat)
-    values = updates.reshape(-1)[inside]
-    if reduction == "none":
-        for *index, value in zip(*at, values, strict=True):  # assignment through an index array has no order
-            result[tuple(index)] = value
-    else:
-        with np.errstate(all="ignore"):
-            _UFUNCS[reduction].at(result, at, values)
-    return result
+    @property
+    def tvm_reduction(self) -> str:
+        return "update" if self.reduction == "none" else self.reduction
 
 
 @operator
-class ScatterElements(Operator):
+class ScatterElements(Scattering):
     """For each element of `updates`: written at its own place, with the index along `axis` from `indices`."""
 
-    kind: ClassVar[Kind] = Kind.OPAQUE
-    onnx_names: ClassVar[tuple[str, ...]] = ("ScatterElements", "Scatter")
+    onnx_names = ("ScatterElements", "Scatter")
 
     axis: int = 0
     reduction: str = "none"
 
     def infer(self, x: TensorType, indices: TensorType, updates: TensorType) -> TensorType:
-        _check(self, self.reduction, x, indices, updates)
-        same = x.rank == indices.rank == updates.rank > 0 and all(map(same_dim, indices.shape, updates.shape))
-        if not same:
-            raise self.error(
-                "expected data, indices and updates of one rank, 1 or more, and updates of the shape of the indices",
-                x,
-                indices,
-                updates,
-                hint="reshape indices and updates to one shape, with as many dimensions as the data",
+        self.check(x, indices, updates)
+        if not x.rank == indices.rank == updates.rank > 0 or not all(map(same_dim, indices.shape, updates.shape)):
+            problem = (
+                "expected data, indices and updates of one rank, 1 or more, and updates of the shape of the indices"
             )
+            hint = "reshape indices and updates to one shape, with as many dimensions as the data"
+            raise self.error(problem, x, indices, updates, hint=hint)
         axis_of(self, self.axis, x)
         return x
 
-    def numpy(self, x: Array, indices: Array, updates: Array) -> Array:
-        axis = self.axis % x.ndim
-        places: list[Array] = list(np.indices(indices.shape, sparse=True))
-        places[axis] = indices.astype(np.int64)
-        return _written(x, places, updates, self.reduction)
-
-    def compute(self, x: Any, indices: Any, updates: Any) -> Any:
+    def place(self, p: tuple[Any, ...], x: Any, indices: Any) -> tuple[Any, ...]:
         axis = self.axis % len(x.shape)
-        return te.scatter(
-            x,
-            indices.shape,
-            lambda *p: (*p[:axis], from_front(indices[p], x.shape[axis]), *p[axis + 1 :]),
-            lambda *p: updates[p],
-            COMBINERS[self.reduction],
-            name="scatter_elements",
-        )
+        return *p[:axis], from_front(indices[p], x.shape[axis]), *p[axis + 1 :]
 
     def tvm(self, R: Any, x: Any, indices: Any, updates: Any) -> Any:
         if 0 in indices.shape:  # TVM divides by their extents
@@ -114,9 +108,8 @@ class ScatterElements(Operator):
         place = tvm_from_front(R, indices, extent)
         inside = R.logical_and(R.greater_equal(place, np.int64(0)), R.less(place, extent))
         longer = R.nn.pad(x, [int(a == axis and side) for a in range(len(x.shape)) for side in (0, 1)])
-        written = R.scatter_elements(
-            longer, R.where(inside, place, extent), updates, axis, RELAX_REDUCTIONS[self.reduction]
-        )
+        places = R.where(inside, place, extent)
+        written = R.scatter_elements(longer, places, updates, axis, self.tvm_reduction)
         return R.strided_slice(written, [axis], [0], [int(extent)])  # without what was out of range
 
     @classmethod
@@ -129,51 +122,28 @@ class ScatterElements(Operator):
 
 
 @operator
-class ScatterND(Operator):
+class ScatterND(Scattering):
     """For each row of `indices`: the slice of `updates` written at that index tuple."""
-
-    kind: ClassVar[Kind] = Kind.OPAQUE
 
     reduction: str = "none"
 
     def infer(self, x: TensorType, indices: TensorType, updates: TensorType) -> TensorType:
-        _check(self, self.reduction, x, indices, updates)
+        self.check(x, indices, updates)
         width = indices.shape[-1] if indices.rank else 0
         if not 0 < width <= x.rank:
-            raise self.error(
-                f"an index tuple has 1 to {x.rank} entries here, got {width}",
-                x,
-                indices,
-                updates,
-                hint="the last axis of the indices is as long as the tuple: reshape them",
-            )
+            problem = f"an index tuple has 1 to {x.rank} entries here, got {width}"
+            hint = "the last axis of the indices is as long as the tuple: reshape them"
+            raise self.error(problem, x, indices, updates, hint=hint)
         expected = indices.shape[:-1] + x.shape[width:]
         if len(expected) != updates.rank or not all(map(same_dim, expected, updates.shape)):
-            raise self.error(
-                f"updates must have the shape {expected}, got {updates.shape}",
-                x,
-                indices,
-                updates,
-                hint="one slice of the data for each index tuple: reshape the updates",
-            )
+            problem = f"updates must have the shape {expected}, got {updates.shape}"
+            hint = "one slice of the data for each index tuple: reshape the updates"
+            raise self.error(problem, x, indices, updates, hint=hint)
         return x
 
-    def numpy(self, x: Array, indices: Array, updates: Array) -> Array:
-        width, rank = indices.shape[-1], indices.ndim - 1
-        inner = (1,) * (updates.ndim - rank)
-        places: list[Array] = [
-            indices[..., n].astype(np.int64).reshape(indices.shape[:-1] + inner) for n in range(width)
-        ]
-        places += list(np.indices(updates.shape, sparse=True))[rank:]
-        return _written(x, places, updates, self.reduction)
-
-    def compute(self, x: Any, indices: Any, updates: Any) -> Any:
-        width, rank = indices.shape[-1], len(indices.shape) - 1
-
-        def place(*p: Expr) -> list[Expr]:
-            return [*[from_front(indices[(*p[:rank], n)], x.shape[n]) for n in range(width)], *p[rank:]]
-
-        return te.scatter(x, updates.shape, place, lambda *p: updates[p], COMBINERS[self.reduction], name="scatter_nd")
+    def place(self, p: tuple[Any, ...], x: Any, indices: Any) -> list[Any]:
+        rank = len(indices.shape) - 1
+        return [*[from_front(indices[(*p[:rank], n)], x.shape[n]) for n in range(indices.shape[-1])], *p[rank:]]
 
     def tvm(self, R: Any, x: Any, indices: Any, updates: Any) -> Any:
         if 0 in updates.shape:  # TVM divides by their extents
@@ -184,7 +154,7 @@ class ScatterND(Operator):
         whole = R.astype(R.min(R.astype(inside, "int32"), [-1], keepdims=True), "bool")
         outside = np.array([extents[0]] + [0] * (len(extents) - 1))
         longer = R.nn.pad(x, [0, 1] + [0] * (2 * len(x.shape) - 2))
-        written = R.scatter_nd(longer, R.where(whole, place, outside), updates, RELAX_REDUCTIONS[self.reduction])
+        written = R.scatter_nd(longer, R.where(whole, place, outside), updates, self.tvm_reduction)
         return R.strided_slice(written, [0], [0], [x.shape[0]])  # without what was out of range
 
     @classmethod
@@ -194,6 +164,3 @@ class ScatterND(Operator):
         outer = draw.shape((0, 2), 0, 4)
         indices = draw_indices(draw, (*outer, width), min(x.shape[:width]))
         return cls(draw.choice(list(COMBINERS))), (x, indices, TensorType(x.dtype, outer + x.shape[width:]))
-
-
-__all__ = ["ScatterElements", "ScatterND"]

@@ -19,20 +19,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import tensor as te
-from minicc.ops.base import (
-    OPERAND,
-    Array,
-    Draw,
-    Example,
-    Kind,
-    Operand,
-    Operator,
-    axis_of,
-    ints,
-    operator,
-    type_of,
-)  # fmt: skip
+from minicc.ops.base import OPERAND, Array, Draw, Example, Kind, Operand, Operator, axis_of, ints, operator, type_of
 from minicc.ops.generate import filled
+from minicc.ops.view import View
 from minicc.tensor.expr import Expr, const, select
 from minicc.types import Symbol, TensorType, Unbound, broadcast, int64
 
@@ -41,9 +30,8 @@ def axes_of(call: Operator, axes: int | tuple[int, ...] | Operand, type: TensorT
     """Axes counted from the front, in the order given; raises when out of range or named twice."""
     found = tuple(axis_of(call, axis, type, rank) for axis in ints(axes))
     if len(set(found)) < len(found):
-        raise call.error(
-            f"axes must be distinct, got {ints(axes)}", type, hint="name each axis once, counted from 0 or from -1"
-        )
+        hint = "name each axis once, counted from 0 or from -1"
+        raise call.error(f"axes must be distinct, got {ints(axes)}", type, hint=hint)
     return found
 
 
@@ -63,36 +51,39 @@ def _groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[range, range]]
     return found
 
 
-def reshaped(x: Any, shape: tuple[int, ...], name: str = "reshape") -> Any:
-    """The `te` tensor of the elements of `x` in row-major order, in another shape of the same size."""
-    if 0 in shape:
-        return filled(shape, 0, x.dtype, name)
-    groups = _groups(x.shape, shape)
+class Reshaping(View):
+    """Base of what keeps the elements in row-major order: `infer` says all."""
 
-    def element(*index: Expr) -> Expr:
+    __slots__ = ()
+
+    def numpy(self, x: Array) -> Array:
+        return np.reshape(x, self.infer(type_of(x)).shape)
+
+    def place(self, i: tuple[Any, ...], x: Any) -> list[Expr]:
+        shape = self.infer(type_of(x)).shape
         source: list[Expr] = []
-        for old, new in groups:
+        for old, new in _groups(x.shape, shape):
             flat: Expr = const(0)
             for axis in new:
-                flat = flat * shape[axis] + index[axis]
+                flat = flat * shape[axis] + i[axis]
             part: list[Expr] = []
             for axis in reversed(old):
                 first = axis == old.start or all(x.shape[a] == 1 for a in old if a < axis)
                 part.append(const(0) if x.shape[axis] == 1 else flat if first else flat % x.shape[axis])
                 flat = flat if x.shape[axis] == 1 else flat // x.shape[axis]
             source.extend(reversed(part))
-        return x[tuple(source)]  # type: ignore[no-any-return]
+        return source
 
-    return te.compute(shape, element, name=name)
+    def tvm(self, R: Any, x: Any) -> Any:
+        return R.reshape(x, self.infer(x.type).shape)
 
 
 @operator
-class Reshape(Operator):
+class Reshape(Reshaping):
     """The elements in row-major order; 0 copies a dimension unless `allow_zero`, -1 is what remains."""
 
-    kind: ClassVar[Kind] = Kind.INJECTIVE
     view = True
-    operands: ClassVar[tuple[str, ...]] = ("shape",)
+    operands = ("shape",)
     onnx_fields: ClassVar[dict[str, str]] = {"allowzero": "allow_zero"}
 
     shape: tuple[int, ...] | Operand = OPERAND
@@ -101,11 +92,8 @@ class Reshape(Operator):
     def infer(self, x: TensorType) -> TensorType:
         wanted = ints(self.shape)
         if min(wanted, default=0) < -1 or wanted.count(-1) > 1 or (self.allow_zero and -1 in wanted and 0 in wanted):
-            raise self.error(
-                f"a shape has dimensions >= 0 and at most one -1, got {wanted}",
-                x,
-                hint="write -1 once, for the dimension that the others decide",
-            )
+            problem = f"a shape has dimensions >= 0 and at most one -1, got {wanted}"
+            raise self.error(problem, x, hint="write -1 once, for the dimension that the others decide")
         if not self.allow_zero and any(dim == 0 and axis >= x.rank for axis, dim in enumerate(wanted)):
             raise self.error(f"0 copies a dimension that the input does not have: {wanted}", x, hint="allow_zero=True")
         kept = set() if self.allow_zero else {a for a, dim in enumerate(wanted) if dim == 0}
@@ -115,28 +103,14 @@ class Reshape(Operator):
         size = math.prod(dim for a, dim in enumerate(x.shape) if a not in kept)
         if -1 in wanted:
             if given == 0 or size % given:
-                raise self.error(
-                    f"{size} elements do not fill {wanted}",
-                    x,
-                    hint="choose dimensions whose product divides the elements",
-                )
+                hint = "choose dimensions whose product divides the elements"
+                raise self.error(f"{size} elements do not fill {wanted}", x, hint=hint)
             shape[wanted.index(-1)] = size // given
         elif given != size:
-            raise self.error(
-                f"expected a shape of {size} elements beside those copied, got {tuple(shape)}",
-                x,
-                hint="choose dimensions whose product is the number of elements, or write -1 for one of them",
-            )
+            problem = f"expected a shape of {size} elements beside those copied, got {tuple(shape)}"
+            hint = "choose dimensions whose product is the number of elements, or write -1 for one of them"
+            raise self.error(problem, x, hint=hint)
         return TensorType(x.dtype, tuple(shape))
-
-    def numpy(self, x: Array) -> Array:
-        return np.reshape(x, self.infer(type_of(x)).shape)
-
-    def compute(self, x: Any) -> Any:
-        return reshaped(x, self.infer(type_of(x)).shape)
-
-    def tvm(self, R: Any, x: Any) -> Any:
-        return R.reshape(x, self.infer(x.type).shape)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -153,31 +127,17 @@ class Reshape(Operator):
 
 
 @operator
-class Flatten(Operator):
+class Flatten(Reshaping):
     """A matrix: the axes before `axis` are its rows, the others its columns."""
-
-    kind: ClassVar[Kind] = Kind.INJECTIVE
 
     axis: int = 1
 
     def infer(self, x: TensorType) -> TensorType:
         if not -x.rank <= self.axis <= x.rank:
-            raise self.error(
-                f"axis must be in [{-x.rank}, {x.rank}], got {self.axis}",
-                x,
-                hint="axes count from 0, or back from -1, the last one",
-            )
+            problem = f"axis must be in [{-x.rank}, {x.rank}], got {self.axis}"
+            raise self.error(problem, x, hint="axes count from 0, or back from -1, the last one")
         axis = self.axis + x.rank if self.axis < 0 else self.axis
         return TensorType(x.dtype, (math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
-
-    def numpy(self, x: Array) -> Array:
-        return np.reshape(x, self.infer(type_of(x)).shape)
-
-    def compute(self, x: Any) -> Any:
-        return reshaped(x, self.infer(type_of(x)).shape)
-
-    def tvm(self, R: Any, x: Any) -> Any:
-        return R.reshape(x, self.infer(x.type).shape)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -186,11 +146,10 @@ class Flatten(Operator):
 
 
 @operator
-class Squeeze(Operator):
+class Squeeze(Reshaping):
     """Without the axes named, all of extent 1; without every such axis when None."""
 
-    kind: ClassVar[Kind] = Kind.INJECTIVE
-    operands: ClassVar[tuple[str, ...]] = ("axes",)
+    operands = ("axes",)
 
     axes: tuple[int, ...] | Operand | None = None
 
@@ -201,18 +160,9 @@ class Squeeze(Operator):
             return TensorType(x.dtype, tuple(dim for dim in x.shape if dim != 1))
         gone = axes_of(self, self.axes, x, x.rank)
         if any(isinstance(x.shape[a], int) and x.shape[a] != 1 for a in gone):
-            raise self.error(
-                f"axes must have extent 1, got {tuple(x.shape[a] for a in gone)}",
-                x,
-                hint="name axes of extent 1, or leave the axes out for all of them",
-            )
+            problem = f"axes must have extent 1, got {tuple(x.shape[a] for a in gone)}"
+            raise self.error(problem, x, hint="name axes of extent 1, or leave the axes out for all of them")
         return TensorType(x.dtype, tuple(dim for a, dim in enumerate(x.shape) if a not in gone))
-
-    def numpy(self, x: Array) -> Array:
-        return np.reshape(x, self.infer(type_of(x)).shape)
-
-    def compute(self, x: Any) -> Any:
-        return reshaped(x, self.infer(type_of(x)).shape, "squeeze")
 
     def tvm(self, R: Any, x: Any) -> Any:
         return R.squeeze(x, None if self.axes is None else list(axes_of(self, self.axes, x.type, len(x.shape))))
@@ -227,11 +177,10 @@ class Squeeze(Operator):
 
 
 @operator
-class Unsqueeze(Operator):
+class Unsqueeze(Reshaping):
     """With axes of extent 1 put in, at the places that `axes` names in the result."""
 
-    kind: ClassVar[Kind] = Kind.INJECTIVE
-    operands: ClassVar[tuple[str, ...]] = ("axes",)
+    operands = ("axes",)
 
     axes: tuple[int, ...] | Operand = OPERAND
 
@@ -240,12 +189,6 @@ class Unsqueeze(Operator):
         new = axes_of(self, self.axes, x, rank)
         old = iter(x.shape)
         return TensorType(x.dtype, tuple(1 if a in new else next(old) for a in range(rank)))
-
-    def numpy(self, x: Array) -> Array:
-        return np.reshape(x, self.infer(type_of(x)).shape)
-
-    def compute(self, x: Any) -> Any:
-        return reshaped(x, self.infer(type_of(x)).shape, "unsqueeze")
 
     def tvm(self, R: Any, x: Any) -> Any:
         return R.expand_dims(x, list(axes_of(self, self.axes, x.type, len(x.shape) + len(ints(self.axes)))))
@@ -260,11 +203,11 @@ class Unsqueeze(Operator):
 
 
 @operator
-class Expand(Operator):
+class Expand(View):
     """Broadcast to the shape that `shape` and the input's shape broadcast to."""
 
-    kind: ClassVar[Kind] = Kind.BROADCAST
-    operands: ClassVar[tuple[str, ...]] = ("shape",)
+    kind = Kind.BROADCAST
+    operands = ("shape",)
 
     shape: tuple[int, ...] | Operand = OPERAND
 
@@ -277,14 +220,8 @@ class Expand(Operator):
     def numpy(self, x: Array) -> Array:
         return np.broadcast_to(x, self.infer(type_of(x)).shape)
 
-    def compute(self, x: Any) -> Any:
-        shape = self.infer(type_of(x)).shape
-        skip = len(shape) - len(x.shape)
-        return te.compute(
-            shape,
-            lambda *i: x[tuple(const(0) if dim == 1 else i[skip + a] for a, dim in enumerate(x.shape))],
-            name="expand",
-        )
+    def place(self, i: tuple[Any, ...], x: Any) -> list[Any]:
+        return [const(0) if dim == 1 else i[a - len(x.shape)] for a, dim in enumerate(x.shape)]
 
     def tvm(self, R: Any, x: Any) -> Any:
         return R.broadcast_to(x, self.infer(x.type).shape)
@@ -296,11 +233,25 @@ class Expand(Operator):
         return cls(draw.shape((0, 2), 1, 3) + shape), (x,)
 
 
-@operator
-class Shape(Operator):
-    """The dimensions from `start` to `end` as an int64 vector."""
+class OfShape(Operator):
+    """Base of what the shape of a tensor decides."""
 
-    kind: ClassVar[Kind] = Kind.INJECTIVE
+    __slots__ = ()
+    kind = Kind.INJECTIVE
+
+    def numpy(self, x: Array) -> Any:
+        return self.fold(type_of(x))
+
+    def tvm(self, R: Any, x: Any) -> Any:
+        known = self.fold(x.type)
+        if known is None:
+            raise R.refuse(self, f"the shape of {x.type} is not known before it runs", hint="compile with fixed shapes")
+        return R.constant(known)
+
+
+@operator
+class Shape(OfShape):
+    """The dimensions from `start` to `end` as an int64 vector."""
 
     start: int = 0
     end: int | None = None
@@ -311,9 +262,6 @@ class Shape(Operator):
     def fold(self, x: TensorType) -> Array | None:
         dims = x.shape[self.start : self.end]
         return np.array(dims, np.int64) if all(isinstance(dim, int) for dim in dims) else None
-
-    def numpy(self, x: Array) -> Array:
-        return np.array(x.shape[self.start : self.end], np.int64)
 
     def compute(self, x: Any) -> Any:
         dims = x.shape[self.start : self.end]
@@ -326,22 +274,14 @@ class Shape(Operator):
 
         return te.compute((len(dims),), dim, name="shape")
 
-    def tvm(self, R: Any, x: Any) -> Any:
-        known = self.fold(x.type)
-        if known is None:
-            raise R.refuse(self, f"the shape of {x.type} is not known before it runs", hint="compile with fixed shapes")
-        return R.constant(known)
-
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         return cls(draw.integer(-3, 3), draw.choice([None, -2, -1, 0, 1, 3])), (draw.type(),)
 
 
 @operator
-class Size(Operator):
+class Size(OfShape):
     """The number of elements, an int64 scalar."""
-
-    kind: ClassVar[Kind] = Kind.INJECTIVE
 
     def infer(self, x: TensorType) -> TensorType:
         return TensorType(int64, ())
@@ -349,23 +289,9 @@ class Size(Operator):
     def fold(self, x: TensorType) -> Array | None:
         return np.array(x.size, np.int64) if x.is_bound else None
 
-    def numpy(self, x: Array) -> Array:
-        return np.array(x.size, np.int64)
-
     def compute(self, x: Any) -> Any:
         return filled((), math.prod(x.shape), int64, "size")
-
-    def tvm(self, R: Any, x: Any) -> Any:
-        known = self.fold(x.type)
-        if known is None:
-            raise R.refuse(self, f"the shape of {x.type} is not known before it runs", hint="compile with fixed shapes")
-        return R.constant(known)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         return cls(), (draw.type(),)
-
-
-__all__ = [
-    "Expand", "Flatten", "Reshape", "Shape", "Size", "Squeeze", "Unsqueeze", "axes_of", "reshaped",
-]  # fmt: skip

@@ -7,21 +7,24 @@ Work follows the data, not the attributes: a window is cut to the taps that some
 axis (`Window.cut`), however much larger the kernel is, and padding that outweighs the data is a
 condition instead of memory (`Window.far`).
 
->>> auto = Sliding(strides=(2,), auto_pad="SAME_UPPER").windows((5,), (3,))
->>> auto
+>>> from minicc.ops import Conv
+>>> Conv(strides=(2,), auto_pad="SAME_UPPER").windows((5,), (3,))
 (Window(size=5, kernel=3, stride=2, dilation=1, begin=1, end=1, count=3, first=0, own=0),)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minicc.ops.base import Array, Operator
-from minicc.tensor.expr import Expr, maximum, minimum
+from minicc import tensor as te
+from minicc.ops.base import Array, Draw, Operator
+from minicc.ops.view import at_least, at_most
+from minicc.tensor.expr import Expr, all_of, const, select
+from minicc.types import TensorType
 
 AUTO_PADS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
 LETTERS = {1: "w", 2: "hw", 3: "dhw"}  # names of the spatial axes, by their number
@@ -93,40 +96,57 @@ class Window:
         """
         if self.count < 1 or self.size < 1:
             return self
-        earliest = max(
-            0, -(((self.kernel - 1) * self.dilation - self.begin) // self.stride)
-        )  # the window that touches the axis
+        # the first window that touches the axis, and the last one
+        earliest = max(0, -(((self.kernel - 1) * self.dilation - self.begin) // self.stride))
         latest = min(self.count - 1, (self.size - 1 + self.begin) // self.stride)
-        low = max(0, -((latest * self.stride - self.begin) // self.dilation))
+        low = min(max(0, -((latest * self.stride - self.begin) // self.dilation)), self.kernel - 1)
         high = min(self.kernel - 1, (self.size - 1 + self.begin - earliest * self.stride) // self.dilation)
-        low = min(low, self.kernel - 1)
         kernel, stride = max(high - low, 0) + 1, self.stride if self.count > 1 else 1
         dilation = self.dilation if kernel > 1 else 1
         most = (self.size - 1) // self.dilation + 1
         if own and kernel > 2 * most + 8:
-            return Window(self.size, most, stride, dilation, self.begin, self.end, self.count, 0, self.kernel)
-        return Window(self.size, kernel, stride, dilation, self.begin - low * self.dilation, self.end, self.count, low)
+            return replace(self, kernel=most, stride=stride, dilation=dilation, own=self.kernel)
+        begin = self.begin - low * self.dilation
+        return replace(self, kernel=kernel, stride=stride, dilation=dilation, begin=begin, first=low)
 
 
 class Windowed(Operator):
-    """An operator that slides a window."""
+    """Base of the operators that slide a window. Their attributes may be left empty: ones, of padding zeros."""
 
     __slots__ = ()
     onnx_fields: ClassVar[dict[str, str]] = {
         "kernel_shape": "kernel", "pads": "padding", "dilations": "dilation", "group": "groups",
     }  # fmt: skip
+    strides: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    auto_pad: str
 
+    def attributes(self, rank: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """Strides, padding and dilation in full."""
+        return self.strides or (1,) * rank, self.padding or (0,) * (2 * rank), self.dilation or (1,) * rank
 
-@dataclass(frozen=True)
-class Sliding:
-    """The attributes that Conv and the pools share; an empty tuple is ones, of padding zeros."""
+    def windows(self, spatial: Sequence[Any], kernel: Sequence[int]) -> tuple[Window, ...]:
+        """One Window per axis. A count of 0 says that the kernel does not fit."""
+        rank = len(spatial)
+        strides, padding, dilation = self.attributes(rank)
+        found = []
+        for axis, size in enumerate(spatial):
+            stride, reach = strides[axis], (kernel[axis] - 1) * dilation[axis] + 1
+            begin, end = padding[axis], padding[axis + rank]
+            if self.auto_pad == "VALID":
+                begin = end = 0
+            elif self.auto_pad != "NOTSET":
+                total = max((-(-size // stride) - 1) * stride + reach - size, 0)
+                begin = total // 2 if self.auto_pad == "SAME_UPPER" else total - total // 2
+                end = total - begin
+            count = max(self.count(size, stride, reach, begin, end), 0)
+            found.append(Window(size, kernel[axis], stride, dilation[axis], begin, end, count))
+        return tuple(found)
 
-    strides: tuple[int, ...] = ()
-    padding: tuple[int, ...] = ()
-    dilation: tuple[int, ...] = ()
-    auto_pad: str = "NOTSET"
-    ceil_mode: bool = False
-    clip: bool = False  # a kernel that is larger than the padded axis gives one window, not an error
+    def count(self, size: int, stride: int, reach: int, begin: int, end: int) -> int:
+        """How many windows that reach so far fit on an axis and its padding."""
+        return (size + begin + end - reach) // stride + 1
 
     def problem(self, rank: int, kernel: Sequence[int]) -> str:
         """What is wrong with the attributes for `rank` spatial axes; empty when nothing is."""
@@ -134,58 +154,61 @@ class Sliding:
             return f"expected 1 to 3 spatial axes, got {rank}"
         if len(kernel) != rank or min(kernel) < 1:
             return f"expected a kernel of {rank} extents >= 1, got {tuple(kernel)}"
-        for name, values, length, low in (
-            ("strides", self.strides, rank, 1),
-            ("dilation", self.dilation, rank, 1),
-            ("padding", self.padding, 2 * rank, 0),
-        ):
-            if values and (len(values) != length or min(values) < low):
+        for name, length, low in (("strides", rank, 1), ("dilation", rank, 1), ("padding", 2 * rank, 0)):
+            if (values := getattr(self, name)) and (len(values) != length or min(values) < low):
                 return f"expected {length} {name} >= {low}, got {values}"
         return "" if self.auto_pad in AUTO_PADS else f"no auto_pad {self.auto_pad!r}; one of {', '.join(AUTO_PADS)}"
 
-    def attributes(self, rank: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-        """Strides, padding and dilation in full."""
-        return self.strides or (1,) * rank, self.padding or (0,) * (2 * rank), self.dilation or (1,) * rank
-
-    def windows(self, spatial: Sequence[Any], kernel: Sequence[int]) -> tuple[Window, ...]:
-        """One Window per axis. A count below 0 is given as 0: the kernel does not fit."""
-        rank = len(spatial)
-        strides, padding, dilation = self.attributes(rank)
-        found = []
-        for axis, size in enumerate(spatial):
-            stride, reach = strides[axis], (kernel[axis] - 1) * dilation[axis] + 1
-            begin, end = self._padding(size, stride, reach, padding[axis], padding[axis + rank])
-            count = self._count(size, stride, reach, begin, end)
-            taps, apart = kernel[axis], dilation[axis]
-            if self.clip and size + begin + end > 0:  # what is behind the end padding never counts
-                apart = min(apart, size + begin + end)
-                taps = min(taps, (size + begin + end - 1) // apart + 1)
-            found.append(Window(size, taps, stride, apart, begin, end, count))
-        return tuple(found)
-
-    def _padding(self, size: int, stride: int, reach: int, begin: int, end: int) -> tuple[int, int]:
-        if self.auto_pad == "NOTSET":
-            return begin, end
-        if self.auto_pad == "VALID":
-            return 0, 0
-        total = max((-(-size // stride) - 1) * stride + reach - size, 0)
-        small, large = total // 2, total - total // 2
-        return (small, large) if self.auto_pad == "SAME_UPPER" else (large, small)
-
-    def _count(self, size: int, stride: int, reach: int, begin: int, end: int) -> int:
-        free = size + begin + end - reach
-        if self.clip and size > 0:
-            free = max(free, 0)
-        count = (-(-free // stride) if self.ceil_mode else free // stride) + 1
-        if self.ceil_mode and (count - 1) * stride >= size + begin:  # the last window must start before the end padding
-            count -= 1
-        return max(count, 0)
+    def fitted(self, kernel: Sequence[int], *types: TensorType) -> tuple[Window, ...]:
+        """The windows on the first of the types; raises when the attributes do not fit."""
+        if problem := self.problem(types[0].rank - 2, kernel):
+            raise self.error(problem, *types)
+        windows = self.windows(types[0].shape[2:], kernel)
+        most = max((w.begin + w.size + w.end for w in windows if isinstance(w.size, int)), default=0)
+        if most > LONGEST:
+            raise self.error(f"a padded axis has {most} elements, more than 2**48", *types, hint="pad by less")
+        return windows
 
 
-def longest(windows: Sequence[Window]) -> str:
-    """What is wrong with the padded axes; empty when nothing is."""
-    lengths = [w.begin + w.size + w.end for w in windows if isinstance(w.size, int)]
-    return f"a padded axis has {max(lengths)} elements, more than 2**48" if max(lengths, default=0) > LONGEST else ""
+class Taps:
+    """The taps of windows in te: reduction axes `kd, kh, kw`, and the elements under them."""
+
+    def __init__(self, windows: Sequence[Window]) -> None:
+        self.windows, letters = windows, LETTERS[len(windows)]
+        self.axes = [te.reduce_axis((0, w.kernel), name=f"k{n}") for w, n in zip(windows, letters, strict=True)]
+
+    def places(self, o: Sequence[Expr]) -> list[Expr]:
+        """The element under the tap of window `o`."""
+        return [w.place(i, k.var) for w, i, k in zip(self.windows, o, self.axes, strict=True)]
+
+    def inside(self, o: Sequence[Expr]) -> Expr:
+        """Whether the element under the tap exists."""
+        triples = zip(self.windows, o, self.places(o), strict=True)
+        return all_of(*[cond for w, i, place in triples for cond in w.inside(i, place)])
+
+    def element(self, x: Any, n: Expr, c: Expr, o: Sequence[Expr], fill: Any) -> Expr:
+        """The element itself, or `fill` in the padding."""
+        return select(self.inside(o), x[(n, c, *self.places(o))], const(fill, x.dtype))
+
+
+def names(rank: int, channel: str = "c") -> list[str]:
+    """The names of the axes of a result: n, c, and od, oh, ow."""
+    return ["n", channel, *[f"o{letter}" for letter in LETTERS[rank]]]
+
+
+def tvm_attributes(windows: Sequence[Window]) -> tuple[list[int], list[int], list[int]]:
+    """Strides, padding (all begins, then all ends) and dilation, as TVM takes them."""
+    padding = [v.begin for v in windows] + [v.end for v in windows]
+    return [v.stride for v in windows], padding, [v.dilation for v in windows]
+
+
+def draw_windows(draw: Draw, rank: int) -> dict[str, Any]:
+    """Strides, padding, dilation and auto_pad, each the default now and then."""
+    auto_pad = draw.choice(["NOTSET", *AUTO_PADS])
+    padding = draw.shape(2 * rank, 0, 2) if auto_pad == "NOTSET" and draw.boolean() else ()
+    strides = draw.shape(rank, 1, 3) if draw.boolean() else ()
+    dilation = draw.shape(rank, 1, 2) if draw.boolean() else ()
+    return {"strides": strides, "padding": padding, "dilation": dilation, "auto_pad": auto_pad}
 
 
 def views(x: Array, windows: Sequence[Window], fill: Any) -> Array:
@@ -214,16 +237,3 @@ def _gathered(x: Array, windows: Sequence[Window], fill: Any) -> Array:
         here = np.logical_and.reduce([np.ones(places.shape, bool), *w.inside(window, places)])
         seen = np.where(here.reshape(here.shape + (1,) * (rank - 1 - a)), seen, np.asarray(fill, x.dtype))
     return seen.transpose(0, 1, *range(2, 2 + 2 * rank, 2), *range(3, 3 + 2 * rank, 2))
-
-
-def at_least(value: Any, bound: int) -> Any:
-    """The greater one, of expressions or of arrays."""
-    return maximum(value, bound) if isinstance(value, Expr) else np.maximum(value, bound)
-
-
-def at_most(value: Any, bound: int) -> Any:
-    """The lesser one, of expressions or of arrays."""
-    return minimum(value, bound) if isinstance(value, Expr) else np.minimum(value, bound)
-
-
-__all__ = ["AUTO_PADS", "LETTERS", "LONGEST", "Sliding", "Window", "longest", "views"]
