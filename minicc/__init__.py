@@ -25,13 +25,27 @@ from minicc.compile import lower as lower
 from minicc.errors import MiniccError as MiniccError
 from minicc.frontend import load as load
 from minicc.graph.ir import Graph as Graph
+from minicc.package import load_package as load_package
+from minicc.runtime.executable import LOADERS
 from minicc.runtime.executable import Executable as Executable
 from minicc.runtime.function import Function as Function
 from minicc.target import Target as Target
 
-# by the kinds of targets, imported when first asked for
 GENERATORS["cuda"] = GENERATORS["emulated"] = Generator(
-    model="minicc.bridge.function:CudaModel", function="minicc.bridge.function:CudaFunction"
-)
+    model="minicc.bridge.function:cuda_model", function="minicc.bridge.function:CudaFunction"
+)  # by the kinds of targets; these and what loads their images are imported when first asked for
+LOADERS["cuda"] = LOADERS["emulated"] = "minicc.device:load"  # by kind of image, imported when first asked for
 
-__all__ = ["Executable", "Function", "Graph", "MiniccError", "Target", "build", "compile", "load", "lower", "te"]
+__all__ = [
+    "Executable",
+    "Function",
+    "Graph",
+    "MiniccError",
+    "Target",
+    "build",
+    "compile",
+    "load",
+    "load_package",
+    "lower",
+    "te",
+]

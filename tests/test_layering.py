@@ -34,10 +34,11 @@ DIRECT = {  # package: what stands directly below it; whatever stands below that
     "runtime": ("codegen",),
     "tune": ("runtime", "recipes"),
     "frontend": ("graph",),
-    "device": ("ops", "runtime"),
+    "package": ("runtime",),
+    "device": ("runtime",),
     "bridge": ("compile", "device"),
     "compile": ("frontend", "recipes", "runtime", "tune"),
-    "minicc": ("compile", "te"),  # minicc/__init__.py, the public API
+    "minicc": ("compile", "package", "te"),  # minicc/__init__.py, the public API
     "testing": ("minicc", "bridge", "backend"),
     "backend": ("minicc", "bridge"),
     "compat": ("minicc", "bridge"),

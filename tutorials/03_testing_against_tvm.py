@@ -231,5 +231,5 @@ print(source[source.rindex('extern "C"') :])
 assert "blockIdx.x" in source and "threadIdx.x" in source
 
 # %% [markdown]
-# The source needs no GPU; with `nvcc` it becomes machine code, and a *bundle* of it runs where there is a driver.
+# The source needs no GPU; with `nvcc` it becomes machine code, and a *package* of it runs where there is a driver.
 # `target="emulated"` runs the threads of the very same source on this machine, one after the other.

@@ -1,12 +1,12 @@
-"""Models and programs as bundles for CUDA devices, by TVM's GPU schedules and its CUDA generator.
+"""Models and programs as images for CUDA devices, by TVM's GPU schedules and its CUDA generator.
 
-In: a graph with known shapes; or a loop program whose loops are bound to thread axes. Out: a
-Bundle: CUDA source, machine code from nvcc, the plan of launches, the constants. A graph takes
+In: a graph with known shapes; or a loop program whose loops are bound to thread axes. Out: an
+Image: CUDA source, machine code from nvcc, the launches, the constants. A graph takes
 TVM's way (Relax, legalized, fused by FuseOps, scheduled by the default rules for GPUs, which are
 named dlight); a program keeps the schedule that it was given here.
 
-    bundle = bundle_of_graph(graph, ["sm_80", "sm_90"])
-    Path("model.tar").write_bytes(bundle.save())
+    image = image_of_graph(graph, ["sm_80", "sm_90"])
+    write(image, Path("model.tar"))
 
 Give the graph after binding, constant folding and simplification, and before fusion and packing of
 weights: TVM groups operators itself. An operator that TVM computes by a call of its runtime library
@@ -17,134 +17,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from minicc.bridge import _tvm
-from minicc.device.bundle import MOST_BYTES, Buffer, Bundle, KernelLaunch, Number, Port, Step, capability_of
-from minicc.device.bundle import launch_problem, share
-from minicc.bridge.device_code import DeviceCode, Launch, Size, cuda_target, device_code, known
-from minicc.device.nvcc import ARCHITECTURES, cubin, ptx
+from minicc.bridge.device_code import DeviceCode, cuda_target, device_code
 from minicc.bridge.relax import NODE_OF, TVM_FAILURES, to_relax
 from minicc.bridge.tir import cuda_source
+from minicc.device.architectures import ARCHITECTURES, capability_of
+from minicc.device.launches import MOST_BYTES, Launches, Size, Storage, known
+from minicc.device.nvcc import cubin, encoded, ptx
 from minicc.errors import BridgeError
-from minicc.graph.ir import Data, Graph
+from minicc.graph.ir import Graph
 from minicc.loop.arguments import check_sizes
 from minicc.loop.program import Program
 from minicc.loop.ranges import size_vars
-from minicc.ops.base import Array
+from minicc.runtime.image import Image
+from minicc.target import Target
 from minicc.types import DType, TensorType
 
 SHORT, MANY = 64, 4096  # terms of a sum, and results
 Progress = Callable[[str, int, int], None]  # what is being done, how many of how many
 
 
-# ---- the plan under construction --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Storage:
-    """Device memory to be."""
-
-    size: int
-
-
-@dataclass(frozen=True, eq=False)
-class Value:
-    """A tensor in it. Views share storage."""
-
-    type: TensorType
-    storage: Storage
-
-    @staticmethod
-    def new(type: TensorType) -> Value:
-        return Value(type, Storage(type.bytes))
-
-
-@dataclass
-class Plan:
-    """What to launch on which values; inputs and constants are there before the first launch."""
-
-    inputs: list[tuple[str, Value]] = field(default_factory=list)
-    outputs: list[tuple[str, Value]] = field(default_factory=list)
-    constants: dict[str, tuple[Value, Array]] = field(default_factory=dict)  # by digest of the content
-    calls: list[tuple[str, list[tuple[Launch, list[Value]]]]] = field(
-        default_factory=list
-    )  # a name, launches on buffers
-
-    def constant(self, array: Array) -> Value:
-        """A value that holds the array; equal arrays are one."""
-        value = Value.new(TensorType.of(array))
-        return self.constants.setdefault(Data(array).digest, (value, array))[0]
-
-    def call(self, name: str, launches: Sequence[Launch], buffers: Mapping[str, Value]) -> None:
-        """Launch on buffers by name. A launch without threads is none."""
-        some = [k for k in launches if all(known(n, {}) > 0 for n in (*k.grid, *k.block))]
-        self.calls.append((name, [(k, [buffers[b] for b in k.buffers]) for k in some]))
-
-    def bundle(self, name: str, source: str) -> Bundle:
-        """The plan with device memory for every value: that of dead values is used again.
-
-        Raises BridgeError when a launch or a buffer is larger than devices have.
-        """
-        number = {value.storage: k for k, (value, _) in enumerate(self.constants.values())}
-        own = list(dict.fromkeys([*(v.storage for _, v in self.inputs), *number]))
-        lives = self._lives(set(own))
-        chosen, sizes = share([s.size for s in lives], list(lives.values()))
-        place = {s: k for k, s in enumerate(own)} | {s: len(own) + b for s, b in zip(lives, chosen, strict=True)}
-        buffers = [Buffer(s.size, number.get(s)) for s in own] + [Buffer(size) for size in sizes]
-        if (largest := max((b.size for b in buffers), default=0)) > MOST_BYTES:
-            problem = f"expected at most {MOST_BYTES} bytes in a buffer, got {largest}"
-            raise BridgeError(f"bundle({name})", problem, hint="use smaller sizes")
-
-        def launch(k: Launch, values: Sequence[Value]) -> KernelLaunch:
-            numbers = [Number(known(value, {}), dtype) for dtype, value in k.scalars]
-            grid, block = (tuple(known(n, {}) for n in part) for part in (k.grid, k.block))
-            arguments = (*(place[v.storage] for v in values), *numbers)
-            return _fitting(name, KernelLaunch(k.kernel, grid, block, known(k.shared_bytes, {}), arguments))  # type: ignore[arg-type]
-
-        def ports(values: Sequence[tuple[str, Value]]) -> tuple[Port, ...]:
-            return tuple(Port(n, v.type, place[v.storage]) for n, v in values)
-
-        steps = tuple(Step(label, tuple(launch(k, values) for k, values in launches)) for label, launches in self.calls)
-        return Bundle(name, ports(self.inputs), ports(self.outputs), tuple(buffers), steps, source,
-                      tuple(array for _, array in self.constants.values()))  # fmt: skip
-
-    def _lives(self, own: set[Storage]) -> dict[Storage, tuple[int, int]]:
-        """For each storage but those in `own`, the first and last launch that uses it; outputs live to the end."""
-        lives: dict[Storage, tuple[int, int]] = {}
-        uses = [values for _, launches in self.calls for _, values in launches]
-        for time, values in enumerate([*uses, [v for _, v in self.outputs]]):
-            for v in values:
-                if v.storage not in own:
-                    lives[v.storage] = (lives.get(v.storage, (time, time))[0], time)
-        return lives
-
-
-def _fitting(name: str, launch: KernelLaunch) -> KernelLaunch:
-    """The launch. Raises BridgeError when CUDA does not take it, for the bundle called `name`."""
-    if problem := launch_problem(launch.grid, launch.block, launch.shared_bytes):
-        part, wanted, got = problem
-        where = f"{part} of {launch.kernel}, one number for each of x, y and z"
-        hint = "split the loop by a number, bind the inner part to threadIdx.x and the outer one to blockIdx.x"
-        raise BridgeError(f"bundle({name})", f"expected {wanted}, got {got}", where, hint)
-    return launch
-
-
 # ---- graphs -----------------------------------------------------------------------------------------------------
 
 
-def bundle_of_graph(
+def image_of_graph(
     graph: Graph, architectures: Sequence[str] = ARCHITECTURES, binaries: bool = True, progress: Progress | None = None
-) -> Bundle:
-    """The graph as a bundle for these architectures; without `binaries` it holds source only, and nvcc is not needed.
+) -> Image:
+    """The graph as an image for these architectures; without `binaries` it holds source only, and nvcc is not needed.
 
     Raises BridgeError when TVM or nvcc is absent, an operator has no kernel, or a shape is not known.
     """
     _tvm.load()
-    call = f"bundle_of_graph({graph.name})"
+    call = f"image_of_graph({graph.name})"
     for n in graph.nodes:
         if n.inferred is None or not n.inferred.is_bound:
             problem = f"expected known shapes, got {n.inferred or '?'} of {n.op}"
@@ -152,39 +61,42 @@ def bundle_of_graph(
     target = cuda_target(oldest(architectures))
     module = fused(to_relax(graph), target)
     code = device_code(scheduled(module, target), target)
-    return with_binaries(
-        _MainReader(graph, module, code).read_main().bundle(graph.name, code.source), architectures, binaries, progress
-    )
+    made = _MainReader(graph, module, code).read_main()
+    image = made.image(graph.name, _target(architectures, binaries), encoded(call, code.source))
+    return with_binaries(image, architectures, binaries, progress)
+
+
+def _target(architectures: Sequence[str], binaries: bool) -> Target:
+    return Target.of(f"cuda -arch={','.join(architectures)}" + ("" if binaries else " -code=source"))
 
 
 def oldest(architectures: Sequence[str]) -> str:
     """The one whose features all the others have: the source is made for it. Raises BridgeError when there is none."""
     if not architectures:
         raise BridgeError(
-            "bundle", "expected one or more architectures, got none", hint=f"for example {', '.join(ARCHITECTURES)}"
+            "image", "expected one or more architectures, got none", hint=f"for example {', '.join(ARCHITECTURES)}"
         )
     if isinstance(architectures, str) or not all(isinstance(arch, str) for arch in architectures):
         problem = f"expected a list of names of architectures, got {architectures!r}"
-        raise BridgeError("bundle", problem, hint=f"for example {list(ARCHITECTURES)}")
+        raise BridgeError("image", problem, hint=f"for example {list(ARCHITECTURES)}")
     return min(architectures, key=lambda arch: (capability_of(arch), arch.endswith("a")))
 
 
 def with_binaries(
-    bundle: Bundle, architectures: Sequence[str], binaries: bool = True, progress: Progress | None = None
-) -> Bundle:
-    """The bundle with a cubin for each architecture and PTX of the oldest, from nvcc. Raises BridgeError without nvcc."""
-    if not binaries or not bundle.launches:
-        return bundle
-    first = oldest(architectures).rstrip("a")  # PTX of sm_90a runs nowhere else
-    made: dict[str, bytes] = {}
+    image: Image, architectures: Sequence[str], binaries: bool = True, progress: Progress | None = None
+) -> Image:
+    """The image with a cubin for each architecture and PTX of the oldest, from nvcc. Raises BridgeError without nvcc."""
+    if not binaries or not image.launches:
+        return image
+    first, sections = oldest(architectures).rstrip("a"), dict(image.sections)  # PTX of sm_90a runs nowhere else
     for k, arch in enumerate(dict.fromkeys(architectures)):
         if progress:
             progress(f"nvcc {arch}", k, len(architectures) + 1)
-        made[arch] = cubin(bundle.source, arch)
+        sections[f"kernels.{arch}.cubin"] = cubin(image.source, arch)
     if progress:
         progress("nvcc ptx", len(architectures), len(architectures) + 1)
-    return Bundle(bundle.name, bundle.inputs, bundle.outputs, bundle.buffers, bundle.steps, bundle.source, bundle.constants, made,
-                  ptx(bundle.source, first), first)  # fmt: skip
+    sections[f"kernels.{first.replace('sm_', 'compute_')}.ptx"] = ptx(image.source, first).encode()
+    return replace(image, sections=sections)
 
 
 def fused(module: Any, target: Any) -> Any:
@@ -263,20 +175,20 @@ class _MainReader:
 
     def __init__(self, graph: Graph, module: Any, code: DeviceCode) -> None:
         self.graph, self.module, self.code = graph, module, code
-        self.plan = Plan()
-        self.values: dict[Any, Any] = {}  # by Relax variable: a Value, or a list of them for a tuple
+        self.made = Launches()
+        self.values: dict[Any, Any] = {}  # by Relax variable: a Storage, or a list of them for a tuple
         self.relax = _tvm.load().relax
 
-    def read_main(self) -> Plan:
+    def read_main(self) -> Launches:
         main = self.module["main"]
         for name, parameter in zip(self.graph.input_names, main.params, strict=True):
-            self.values[parameter] = value = Value.new(type_of(parameter.ty))
-            self.plan.inputs.append((name, value))
+            self.values[parameter] = value = Storage(type_of(parameter.ty))
+            self.made.inputs.append((name, value))
         for block in main.body.blocks:
             for binding in block.bindings:
                 self.values[binding.var] = self.bound(binding.var, binding.value)
-        self.plan.outputs += zip(self.graph.output_names, self.read(main.body.body), strict=True)
-        return self.plan
+        self.made.outputs += zip(self.graph.output_names, self.read(main.body.body), strict=True)
+        return self.made
 
     def bound(self, var: Any, made: Any) -> Any:
         if not isinstance(made, self.relax.Call):
@@ -285,7 +197,7 @@ class _MainReader:
         if name == "relax.call_tir":
             return self.call(made.args[0], [self.read(a) for a in made.args[1].fields], var.ty)
         if name == "relax.reshape":
-            return Value(type_of(var.ty), self.read(made.args[0]).storage)
+            return Storage(type_of(var.ty), self.read(made.args[0]))
         raise self.refuse(var, name)
 
     def read(self, e: Any) -> Any:
@@ -295,16 +207,16 @@ class _MainReader:
             return [self.read(f) for f in e.fields]
         if isinstance(e, self.relax.TupleGetItem):
             return self.read(e.tuple_value)[e.index]
-        return self.plan.constant(np.asarray(e.value.numpy()))
+        return self.made.constant(np.asarray(e.value.numpy()))
 
-    def call(self, variable: Any, arguments: list[Value], ty: Any) -> Any:
+    def call(self, variable: Any, arguments: list[Storage], ty: Any) -> Any:
         several = isinstance(ty, self.relax.TupleType)
-        outputs = [Value.new(type_of(f)) for f in (ty.fields if several else [ty])]
+        outputs = [Storage(type_of(f)) for f in (ty.fields if several else [ty])]
         name = variable.name_hint
         names = [p.name for p in self.module[variable].params]
         buffers = dict(zip(names, [*arguments, *outputs], strict=True))
-        workspaces = {w.name: Value.new(TensorType(w.dtype, w.shape)) for w in self.code.workspaces.get(name, [])}
-        self.plan.call(name, self.code.launches[name], workspaces | buffers)
+        workspaces = {w.name: Storage(TensorType(w.dtype, w.shape)) for w in self.code.workspaces.get(name, [])}
+        self.made.call(name, self.code.launches[name], workspaces | buffers)
         return outputs if several else outputs[0]
 
     def refuse(self, var: Any, name: str) -> BridgeError:
@@ -317,7 +229,7 @@ class _MainReader:
             else f"variable {var.name}"
         )
         return BridgeError(
-            f"bundle_of_graph({self.graph.name})",
+            f"image_of_graph({self.graph.name})",
             f"expected operators that become kernels, got {name}, which TVM leaves "
             "to a function of its runtime library",
             where=where,
@@ -333,25 +245,29 @@ def type_of(ty: Any) -> TensorType:
 # ---- programs ---------------------------------------------------------------------------------------------------
 
 
-def bundle_of_program(program: Program, architectures: Sequence[str] = ARCHITECTURES, binaries: bool = True,
-                      sizes: Mapping[str, int] | None = None, progress: Progress | None = None) -> Bundle:  # fmt: skip
-    """A loop program whose loops are bound to thread axes, as it is scheduled, as a bundle of one step.
+def image_of_program(program: Program, architectures: Sequence[str] = ARCHITECTURES, binaries: bool = True,
+                      sizes: Mapping[str, int] | None = None, progress: Progress | None = None) -> Image:  # fmt: skip
+    """A loop program whose loops are bound to thread axes, as it is scheduled, as an image of one kernel.
 
     `sizes` gives numbers for symbolic sizes. Raises BridgeError when one is missing or is none, when
     the program has no form on a GPU or is larger than one at these sizes, or TVM or nvcc is absent.
     """
-    numbers, plan = checked_sizes(program, sizes or {}), Plan()
+    numbers = checked_sizes(program, sizes or {})
     check_sizes(program, {v: numbers[v.name] for v in size_vars(program) if v.name in numbers})
     code = cuda_source(program, oldest(architectures))
 
-    def value(dtype: DType, shape: Sequence[Size]) -> Value:
-        return Value.new(TensorType(dtype, tuple(known(d, numbers) for d in shape)))
+    def storage(dtype: DType, shape: Sequence[Size]) -> Storage:
+        return Storage(TensorType(dtype, tuple(known(d, numbers) for d in shape)))
 
-    plan.inputs += [(b.name, value(b.dtype, b.shape)) for b in program.params]
-    plan.outputs += [(b.name, value(b.dtype, b.shape)) for b in program.outputs]
-    workspaces = {w.name: value(w.dtype, w.shape) for w in code.workspaces}
-    plan.call(program.name, [k.known(numbers) for k in code.launches], workspaces | dict([*plan.inputs, *plan.outputs]))
-    return with_binaries(plan.bundle(program.name, code.source), architectures, binaries, progress)
+    inputs, outputs = (
+        [(b.name, storage(b.dtype, b.shape)) for b in part] for part in (program.params, program.outputs)
+    )
+    made = Launches(inputs, outputs, numbers)
+    workspaces = {w.name: storage(w.dtype, w.shape) for w in code.workspaces}
+    made.call(program.name, code.launches, workspaces | dict([*inputs, *outputs]))
+    source = encoded(f"image_of_program({program.name})", code.source)
+    image = made.image(program.name, _target(architectures, binaries), source)
+    return with_binaries(image, architectures, binaries, progress)
 
 
 def checked_sizes(program: Program, sizes: Mapping[str, Any]) -> dict[str, int]:
@@ -361,6 +277,6 @@ def checked_sizes(program: Program, sizes: Mapping[str, Any]) -> dict[str, int]:
             problem = f"expected an integer from 0 to {MOST_BYTES} for {name}, got {value!r}"
             where = ", ".join(map(repr, (*program.params, *program.outputs)))
             raise BridgeError(
-                f"bundle_of_program({program.name})", problem, where, f"give the extent of an array, as {name}=1000"
+                f"image_of_program({program.name})", problem, where, f"give the extent of an array, as {name}=1000"
             )
     return {name: int(value) for name, value in sizes.items()}

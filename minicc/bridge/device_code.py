@@ -15,18 +15,18 @@ turns these into numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from minicc.bridge import _tvm
-from minicc.device.bundle import capability_of
 from minicc.bridge.relax import TVM_FAILURES
+from minicc.device.architectures import capability_of
+from minicc.device.launches import Launch, Size, Workspace
 from minicc.errors import BridgeError
-from minicc.tensor.expr import Const, Expr, Var, binary, const, substitute
+from minicc.tensor.expr import Const, Expr, Var, binary, const
 from minicc.types import DType
 
-Size = int | Expr  # a number, or an int64 expression of the symbolic sizes of a function
 OPERATORS = {  # TVM's classes of integer arithmetic
     "Add": "add", "Sub": "sub", "Mul": "mul", "FloorDiv": "floordiv", "FloorMod": "floormod",
     "Div": "truncdiv", "Mod": "truncmod", "Min": "min", "Max": "max",
@@ -36,50 +36,12 @@ DYNAMIC_SHARED = "tirx.use_dyn_shared_memory"
 
 
 @dataclass(frozen=True)
-class Launch:
-    """One call of a kernel. Its arguments are the pointers of `buffers`, then the numbers of `scalars`."""
-
-    kernel: str
-    buffers: tuple[str, ...]  # names of parameters or workspaces of the TIR function
-    grid: tuple[Size, Size, Size]
-    block: tuple[Size, Size, Size]
-    shared_bytes: Size = 0  # of dynamic shared memory; what is static is in the kernel
-    scalars: tuple[tuple[DType, Size], ...] = ()
-
-    def known(self, sizes: Mapping[str, int]) -> Launch:
-        """This with numbers for the symbolic sizes. Raises BridgeError when one is missing."""
-        grid, block = (tuple(known(s, sizes) for s in part) for part in (self.grid, self.block))
-        scalars = tuple((dtype, known(s, sizes)) for dtype, s in self.scalars)
-        return Launch(self.kernel, self.buffers, grid, block, known(self.shared_bytes, sizes), scalars)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """A buffer in the memory of the device that a function needs beside its parameters."""
-
-    name: str
-    dtype: DType
-    shape: tuple[Size, ...]
-
-
-@dataclass(frozen=True)
 class DeviceCode:
     """CUDA C++ of all kernels; by function name, what it launches in order and the workspaces in between."""
 
     source: str
     launches: dict[str, list[Launch]]
     workspaces: dict[str, list[Workspace]] = field(default_factory=dict)
-
-
-def known(size: Size, sizes: Mapping[str, int]) -> int:
-    """The number that `size` is for these symbolic sizes. Raises BridgeError when one is missing."""
-    if isinstance(size, Expr):
-        made = substitute(size, {Var(name): const(value) for name, value in sizes.items()})
-        if not isinstance(made, Const):
-            problem = f"expected a number for each symbolic size, got {dict(sizes)}"
-            raise BridgeError(f"launch({size})", problem, hint="sizes come from the shapes of the arguments")
-        return int(made.value)
-    return size
 
 
 def cuda_target(arch: str = "sm_90") -> Any:

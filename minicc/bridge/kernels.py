@@ -27,7 +27,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from minicc.device.bundle import MOST_BLOCK, MOST_GRID, MOST_THREADS
 from minicc.errors import BridgeError, LoopError, caret
 from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, Alloc, Buffer, ExternCall, For, If, Prefetch, Seq, Stmt, Store, bodies, expressions
@@ -36,6 +35,7 @@ from minicc.loop.program import Program
 from minicc.loop.ranges import size_vars
 from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.verify import verify
+from minicc.runtime.image import MOST_BLOCK, MOST_BLOCK_THREADS, MOST_GRID
 from minicc.tensor.expr import Expr, Var, all_of, free_vars, loads, maximum, substitute
 
 MOST_SHARED = 49152  # bytes of a block that need no special launch
@@ -174,9 +174,9 @@ class _Kernel:
     def check_size(self) -> None:
         """Raises BridgeError when a block has more threads or shared memory than any device grants."""
         known = [self.extents[kind] for kind in self.kinds if is_thread(kind) and isinstance(self.extents[kind], int)]
-        if math.prod(known) > MOST_THREADS:
+        if math.prod(known) > MOST_BLOCK_THREADS:
             raise self.host.fail(
-                f"expected at most {MOST_THREADS} threads in a block, got {' * '.join(map(str, known))}",
+                f"expected at most {MOST_BLOCK_THREADS} threads in a block, got {' * '.join(map(str, known))}",
                 next(s.name for s in loops(self.root).values() if is_thread(s.kind)),
                 "split the loop, and bind the inner one",
             )

@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 
 from minicc.bridge import _tvm
-from minicc.bridge.device_code import Launch, Workspace, cuda_target, device_code
+from minicc.bridge.device_code import cuda_target, device_code
 from minicc.bridge.kernels import device_form
 from minicc.bridge.relax import TVM_FAILURES
 from minicc.bridge.tir_expressions import TirExpressions
 from minicc.compile import finish, pipeline
+from minicc.device.launches import Launch, Workspace
 from minicc.errors import BridgeError
 from minicc.loop.arguments import Arguments
 from minicc.loop.ir import PARALLEL, THREAD_AXES, VECTORIZE, Alloc, Buffer, ExternCall, For, If, Prefetch, Seq, Stmt

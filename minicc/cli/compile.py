@@ -12,11 +12,13 @@ from minicc.cli.device import ArchOption, CubinOption, compile_bundle, refuse_op
 from minicc.cli.options import AfterOption, BeforeOption, DimOption, ModelArgument, Prints, ShapesOption, TargetOption
 from minicc.cli.options import ThreadsOption, TimesOption, compile_model, kernel_rows, megabytes, stage_text, table_text
 from minicc.errors import ConfigError, printable
+from minicc.package import write
 from minicc.runtime.files import check_folder, write_file
 from minicc.runtime.specialize import SpecializingExecutable
 from minicc.target import Target
 
 STAGE_OF = {".txt": "fused", ".py": "loop", ".ll": "llvm", ".s": "asm"}
+PACKAGE = ".tar"
 
 
 def compile_command(
@@ -26,7 +28,7 @@ def compile_command(
         typer.Option(
             "--output",
             "-o",
-            help="Write a stage: .txt fused graph, .py loops, .ll LLVM, .s assembly; with --target cuda the bundle, .tar.",
+            help="Write a package for minicc run, .tar; or a stage: .txt fused graph, .py loops, .ll LLVM, .s assembly.",
         ),
     ] = None,
     dim: DimOption = None,
@@ -45,9 +47,10 @@ def compile_command(
 
         minicc compile model.onnx
         minicc compile model.onnx --dim batch=4 --print-pass-times
+        minicc compile model.onnx -o model.tar
         minicc compile model.onnx -o model.s --target "llvm -mcpu=skylake-avx512 -mattr=-avx512f"
         minicc compile model.onnx --print-ir-after fuse --print-ir-before "place init"
-        minicc compile model.onnx --target cuda --arch sm_80 --arch sm_90 -o bundle.tar
+        minicc compile model.onnx --target cuda --arch sm_80 --arch sm_90 -o device.tar
     """
     call, prints = (
         f"minicc compile {model} --target {target}",
@@ -63,15 +66,17 @@ def compile_command(
         call, {"--arch": arch, "--no-cubin": not cubin}, "they are for a GPU", "add --target cuda, or leave them out"
     )
     if output is not None:
-        if output.suffix not in STAGE_OF:
+        if output.suffix not in (PACKAGE, *STAGE_OF):
             raise ConfigError(
                 f"--output {output}",
-                f"expected a name that ends in {', '.join(STAGE_OF)}, got {output.name!r}",
+                f"expected a name that ends in {', '.join((PACKAGE, *STAGE_OF))}, got {output.name!r}",
                 hint=f"--output {output.with_suffix('.s') if output.name else 'model.s'} for assembly; the end of the name chooses the stage",
             )
         check_folder(output)
     made = compile_model(model, dim, input_shapes, target, threads, prints)
-    if output is not None:
+    if output is not None and output.suffix == PACKAGE:
+        write(made.image, output)
+    elif output is not None:
         write_file(output, f"{stage_text(made, STAGE_OF[output.suffix])}\n".encode())
     if isinstance(made, SpecializingExecutable):
         print(

@@ -11,10 +11,12 @@ import numpy as np
 import typer
 from rich.progress import track
 
-from minicc.cli.device import BundleRunner, DeviceName, DeviceOption, check_device, refuse_options
+from minicc.cli.device import DeviceName, DeviceOption, check_device, kernel_seconds, open_package, profile_text
+from minicc.cli.device import refuse_options
 from minicc.cli.options import AfterOption, BeforeOption, DimOption, ModelArgument, Prints, ShapesOption, TargetOption
 from minicc.cli.options import ThreadsOption, TimesOption, compile_model, messages, random_input, table_text
 from minicc.cli.options import profile as measure_kernels
+from minicc.device.session import DeviceExecutable
 from minicc.errors import ConfigError, printable
 from minicc.ops.base import Array
 from minicc.runtime.files import check_folder, read_arrays, write_arrays
@@ -42,26 +44,29 @@ def run_command(
     print_ir_after: AfterOption = None,
     device: Annotated[DeviceName, DeviceOption] = DeviceName.cpu,
 ) -> None:
-    """Compile a model, run it, and print a summary of each output.
+    """Compile a model, or load a package, run it, and print a summary of each output.
+
+    A package (.tar) holds machine code, which runs with your rights: run packages that you trust.
 
     Examples:
 
         minicc run model.onnx --input-shapes "x:[1,3,224,224]" --repeat 20 --profile
         minicc run model.onnx --inputs images.npz --outputs answers.npz
-        minicc run bundle.tar --device cuda --repeat 100
+        minicc run model.tar --inputs images.npz
+        minicc run device.tar --device cuda --repeat 100
     """
     check_device(model, device)
-    if device is not DeviceName.cpu:
+    if is_package := model.suffix == ".tar":
         refuse_options(f"minicc run {model} --device {device}", {
             "--dim": dim, "--input-shapes": input_shapes is not None, "--target": target != NATIVE, "--threads": threads is not None,
-            "--print-pass-times": print_pass_times}, "a bundle is compiled already", "give them to minicc compile, or run the model: --device cpu")  # fmt: skip
+            "--print-pass-times": print_pass_times}, "a package is compiled already", "give them to minicc compile, or run the model: --device cpu")  # fmt: skip
     _check_options(outputs, repeat)
     made: Any = (
-        compile_model(
+        open_package(model, device)
+        if is_package
+        else compile_model(
             model, dim, input_shapes, target, threads, Prints(print_pass_times, print_ir_before, print_ir_after)
         )
-        if device is DeviceName.cpu
-        else BundleRunner(model, device)
     )
     given = read_arrays(inputs, {spec.name: spec.type.dtype for spec in made.inputs}) if inputs is not None else {}
     if inputs is None:
@@ -73,8 +78,8 @@ def run_command(
         print(f"{printable(name)}: {array.dtype}{list(array.shape)} {_summary(array)}")
     if repeat > 1:
         _measure(made, given, repeat)
-    if profile and isinstance(made, BundleRunner):
-        print(made.profile_text())
+    if profile and isinstance(made, DeviceExecutable):
+        print(profile_text(made))
     elif profile:
         _print_profile(made, given)
     if outputs is not None:
@@ -132,5 +137,5 @@ def _measure(made: Any, given: dict[str, Array], repeat: int) -> None:
             )
     if note := watch.note():
         messages.print(note, soft_wrap=True)
-    if isinstance(made, BundleRunner):
-        print(f"in kernels, by the device's clock: median {made.kernel_seconds(repeat) * 1e3:.3f} ms")
+    if isinstance(made, DeviceExecutable):
+        print(f"in kernels, by the device's clock: median {kernel_seconds(made, repeat) * 1e3:.3f} ms")

@@ -7,10 +7,10 @@ hang (a barrier that some threads miss) is an error, and so is an address that i
 grids, blocks, the order of arguments, barriers, workspaces and constants; it says nothing of speed, nor
 of races between threads that no barrier separates, as threads run one after another.
 
-    code = EmulatedCode(bundle.source, bundle.kernels)
-    code.launch("add_kernel", (4, 1, 1), (256, 1, 1), 0, [a, b])
+    code = EmulatedCode(image.source, image.symbols)
+    code.launch(KernelLaunch("add_kernel", (4, 1, 1), (256, 1, 1), 0, (0, 1)), [a, b])
 
-What is trusted: nothing of the source. A bundle may come from anywhere, and C++ that is loaded runs, so it is compiled and
+What is trusted: nothing of the source. A package may come from anywhere, and C++ that is loaded runs, so it is compiled and
 run in processes of their own (sandbox.py): as an unprivileged user, without files, network and further processes, with
 limits on time and memory; arrays go there and back for each launch. Where the system does not offer that, it is refused.
 Source that minicc has just made itself (`trusted`) takes the same way, and is run with what isolation there is.
@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import re
 import select
@@ -42,10 +43,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicc.device.bundle import Number, check_launch, encoded
+from minicc.device.nvcc import encoded
 from minicc.device.sandbox import NO_COMPILER, NOBODY, REFUSED, layout
+from minicc.device.session import check_launch
 from minicc.errors import BridgeError
-from minicc.ops.base import Array
+from minicc.ir.arrays import Array
+from minicc.runtime.image import KernelLaunch, Number
 
 COMPILERS = ("g++", "clang++", "c++")
 FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-w", "-fno-strict-aliasing", "-ffp-contract=off", "-U_FORTIFY_SOURCE",
@@ -66,9 +69,7 @@ HOST = re.compile(r"\b(?:asm|__asm|__asm__|include|include_next|import|embed|__h
                   r"|\.incbin")  # fmt: skip
 SECONDS = 600  # that the compiler may take
 LAUNCH_SECONDS = 120  # that a launch may take
-STACKS = (
-    4 << 30
-)  # bytes of address space beside the arrays: what keeps them apart, the stacks of 1024 threads, the process
+STACKS = 4 << 30  # bytes of address space beside the arrays: what keeps them apart, 1024 stacks, the process
 ANSWER = 64 << 10  # bytes of the longest answer
 FOLDER = Path(__file__).parent
 HEADER, SANDBOX = FOLDER / "cuda_on_cpu.h", FOLDER / "sandbox.py"
@@ -81,11 +82,8 @@ def find_compiler() -> str:
     for name in COMPILERS:
         if path := shutil.which(name):
             return path
-    raise BridgeError(
-        "emulate",
-        f"expected a C++ compiler, got none: {', '.join(COMPILERS)} are not on the PATH",
-        hint="apt install g++, or run on a device: --device cuda",
-    )
+    problem = f"expected a C++ compiler, got none: {', '.join(COMPILERS)} are not on the PATH"
+    raise BridgeError("emulate", problem, hint="apt install g++, or run on a device: --device cuda")
 
 
 def for_cpu(source: str, kernels: Sequence[str]) -> str:
@@ -102,12 +100,8 @@ def for_cpu(source: str, kernels: Sequence[str]) -> str:
             if "asm" in found[0]
             else f"{found[0]}, which reads files or speaks to the compiler"
         )
-        raise BridgeError(
-            "emulate",
-            f"expected CUDA C++ that stands for itself, got {what}",
-            where=line,
-            hint="run on a device: --device cuda",
-        )
+        problem = f"expected CUDA C++ that stands for itself, got {what}"
+        raise BridgeError("emulate", problem, line, "run on a device: --device cuda")
     text = DYNAMIC.sub(r"\1* \2 = (\1*)minicc::dynamic_shared;", plain)
     text = ALIGNED_SHARED.sub(r"\2 \1", text)
     launchers = "\n".join(
@@ -143,39 +137,28 @@ class EmulatedCode:
         with self._turn:
             self._child()
 
-    def launch(
-        self, kernel: str, grid: Sequence[int], block: Sequence[int], shared_bytes: int, arguments: Sequence[Argument]
-    ) -> None:
+    def launch(self, launch: KernelLaunch, arguments: Sequence[Argument]) -> None:
         """Run a kernel over its whole grid; arrays among the arguments are changed in place. Raises BridgeError where CUDA would fail."""
-        call = check_launch(kernel, grid, block, shared_bytes)
-        threads = block[0] * block[1] * block[2]
-        if threads > self.bounds.get(kernel, threads):
-            raise BridgeError(
-                call,
-                f"expected at most the {self.bounds[kernel]} threads of its launch bounds, got {threads}",
-                hint="the plan and the source do not belong together",
-            )
+        call, threads = check_launch(launch), math.prod(launch.block)
+        if threads > (most := self.bounds.get(launch.kernel, threads)):
+            wrong = f"expected at most the {most} threads of its launch bounds, got {threads}"
+            raise BridgeError(call, wrong, hint="the launch and the source do not belong together")
         with self._turn:
             child = self._child()
             try:
-                problem = child.launch(kernel, grid, block, shared_bytes, arguments)
+                problem = child.launch(launch, arguments)
             except Gone as gone:
-                raise BridgeError(
-                    call,
-                    f"expected the kernel to end, got {gone}, and the process in which it ran is gone",
-                    where="kernels.cu",
-                    hint="the kernel is wrong: a loop without end, memory that is not its own, or more than a kernel may use",
-                ) from None
+                ended = f"expected the kernel to end, got {gone}, and the process in which it ran is gone"
+                hint = (
+                    "the kernel is wrong: a loop without end, memory that is not its own, or more than a kernel may use"
+                )
+                raise BridgeError(call, ended, "kernels.cu", hint) from None
             finally:
                 if child.pending:  # it may go on to compute, and to answer
                     _end(self._children)
         if problem is not None:
-            raise BridgeError(
-                call,
-                f"the kernel fails: {problem}",
-                where=self._lines(problem),
-                hint="the source, or its grid, block and arguments in the plan, are wrong",
-            )
+            hint = "the source is wrong, or its grid, block and arguments are"
+            raise BridgeError(call, f"the kernel fails: {problem}", self._lines(problem), hint)
 
     def _child(self) -> Child:
         """The process; another one when it has ended, or is that of the parent of a fork."""
@@ -231,9 +214,7 @@ class Child:
         """Whether it waits for a launch of this process."""
         return self.owner == os.getpid() and self.process.poll() is None
 
-    def launch(
-        self, kernel: str, grid: Sequence[int], block: Sequence[int], shared: int, arguments: Sequence[Argument]
-    ) -> str | None:
+    def launch(self, launch: KernelLaunch, arguments: Sequence[Argument]) -> str | None:
         """What is wrong, if anything. Raises Gone."""
         places: dict[int, tuple[memoryview, int]] = {}  # by address: bytes, and where they are in the file
         request: list[tuple[object, ...]] = []
@@ -255,7 +236,8 @@ class Child:
             _whole(view, lambda part, at: os.pwrite(self.file, part, at), place)
         self.pending = True
         try:
-            message = {"kernel": kernel, "grid": grid, "block": block, "shared": shared, "arguments": request}
+            message = {"kernel": launch.kernel, "grid": launch.grid, "block": launch.block, "shared": launch.shared_bytes,
+                       "arguments": request}  # fmt: skip
             self.process.stdin.write(json.dumps(message).encode() + b"\n")  # type: ignore[union-attr]
         except BrokenPipeError:
             raise Gone(self._end()) from None
@@ -352,12 +334,9 @@ def compiled(text: str, compiler: str, trusted: bool) -> bytes:
             first = next(
                 (line for line in said.splitlines() if line.startswith("kernels.cu:") and "error" in line), "kernels.cu"
             )
-            raise BridgeError(
-                "emulate",
-                f"expected CUDA C++ that {Path(compiler).name} can compile against {HEADER.name}, got an error",
-                where=first,
-                hint="the source uses something of CUDA that is not emulated: run on a device",
-            )
+            problem = f"expected CUDA C++ that {Path(compiler).name} can compile against {HEADER.name}, got an error"
+            hint = "the source uses something of CUDA that is not emulated: run on a device"
+            raise BridgeError("emulate", problem, first, hint)
         try:
             return (folder / "kernels.so").read_bytes()
         except OSError as error:
@@ -371,19 +350,10 @@ def _no_compiler(error: object) -> BridgeError:
 
 
 def _no_library(error: object) -> BridgeError:
-    return BridgeError(
-        "emulate",
-        f"expected the C++ compiler to write a library, got {error}",
-        hint="reinstall g++, or run on a device: --device cuda",
-    )
+    problem = f"expected the C++ compiler to write a library, got {error}"
+    return BridgeError("emulate", problem, hint="reinstall g++, or run on a device: --device cuda")
 
 
 def _not_isolated(reason: str) -> BridgeError:
-    return BridgeError(
-        "emulate",
-        f"expected a process that is isolated, as a bundle may come from anywhere, got none: {reason}",
-        hint=UNIX,
-    )
-
-
-__all__ = ["EmulatedCode", "Piece", "find_compiler", "for_cpu"]
+    problem = f"expected a process that is isolated, as a package may come from anywhere, got none: {reason}"
+    return BridgeError("emulate", problem, hint=UNIX)

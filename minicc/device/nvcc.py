@@ -17,17 +17,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from minicc.device.bundle import ARCH, encoded
+from minicc.device.architectures import ARCH, ARCHITECTURES
 from minicc.errors import BridgeError
 
-ARCHITECTURES = (
-    "sm_75",
-    "sm_80",
-    "sm_86",
-    "sm_89",
-    "sm_90",
-    "sm_90a",
-)  # Turing, Ampere, Ampere, Ada, Hopper, Hopper's own
 PLACES = (Path("/usr/local/cuda/bin/nvcc"), Path("/opt/cuda/bin/nvcc"))
 FLAGS = ("-std=c++17", "-O3", "-w")
 SECONDS = 600
@@ -40,11 +32,9 @@ def find_nvcc() -> str:
     for place in PLACES:
         if place.exists():
             return str(place)
-    raise BridgeError(
-        "nvcc",
-        "expected NVIDIA's compiler, got none: nvcc is neither on the PATH nor in /usr/local/cuda/bin",
-        hint="install the CUDA toolkit, or write a bundle of source only: minicc compile ... --no-cubin",
-    )
+    problem = "expected NVIDIA's compiler, got none: nvcc is neither on the PATH nor in /usr/local/cuda/bin"
+    hint = "install the CUDA toolkit, or write a bundle of source only: minicc compile ... --no-cubin"
+    raise BridgeError("nvcc", problem, hint=hint)
 
 
 def known_architectures() -> tuple[str, ...]:
@@ -59,22 +49,16 @@ def known_architectures() -> tuple[str, ...]:
     call = "nvcc --list-gpu-code"
     done = _run([compiler, "--list-gpu-code"], call)
     if done.returncode:
-        raise BridgeError(
-            call,
-            "expected the architectures that nvcc compiles for, got an error",
-            where="\n".join(done.stderr.decode(errors="replace").splitlines()[:4]),
-            hint="reinstall the CUDA toolkit",
-        )
+        problem = "expected the architectures that nvcc compiles for, got an error"
+        where = "\n".join(done.stderr.decode(errors="replace").splitlines()[:4])
+        raise BridgeError(call, problem, where, "reinstall the CUDA toolkit")
     codes = re.findall(r"sm_\d+", done.stdout.decode(errors="replace"))
     found = tuple(
         arch for arch in ARCHITECTURES if arch in codes or (arch.rstrip("a") in codes and _accepts(compiler, arch))
     )
     if not found:
-        raise BridgeError(
-            call,
-            f"expected one or more of {', '.join(ARCHITECTURES)}, got {', '.join(codes) or 'none'}",
-            hint="give --arch, again for each architecture",
-        )
+        problem = f"expected one or more of {', '.join(ARCHITECTURES)}, got {', '.join(codes) or 'none'}"
+        raise BridgeError(call, problem, hint="give --arch, again for each architecture")
     return found
 
 
@@ -110,19 +94,12 @@ def _compile(source: str, arch: str, flags: list[str]) -> bytes:
         done = _run([compiler, *FLAGS, *flags, "-o", str(made), str(file)], call)
         if done.returncode:
             complaint = done.stderr.decode(errors="replace").replace(folder, "").strip()
-            raise BridgeError(
-                call,
-                "expected source that nvcc accepts, got an error",
-                where="\n".join(complaint.splitlines()[:4]),
-                hint=f"is {arch} known to this nvcc? see nvcc --list-gpu-code",
-            )
+            problem = "expected source that nvcc accepts, got an error"
+            where = "\n".join(complaint.splitlines()[:4])
+            raise BridgeError(call, problem, where, f"is {arch} known to this nvcc? see nvcc --list-gpu-code")
         if not made.is_file() or not (code := made.read_bytes()):
-            raise BridgeError(
-                call,
-                "expected nvcc to write a file, got none, or an empty one",
-                where=compiler,
-                hint="reinstall the CUDA toolkit",
-            )
+            problem = "expected nvcc to write a file, got none, or an empty one"
+            raise BridgeError(call, problem, compiler, "reinstall the CUDA toolkit")
         return code
 
 
@@ -133,4 +110,10 @@ def _run(command: list[str], call: str) -> subprocess.CompletedProcess[bytes]:
         raise BridgeError(call, f"expected nvcc to work, got {error}", hint="reinstall the CUDA toolkit") from None
 
 
-__all__ = ["ARCHITECTURES", "cubin", "find_nvcc", "known_architectures", "ptx"]
+def encoded(call: str, source: str) -> bytes:
+    """Source as UTF-8. Raises BridgeError where it holds half of a surrogate pair."""
+    try:
+        return source.encode()
+    except UnicodeEncodeError as error:
+        problem = f"expected source as text, got {source[error.start]!a} in it, which is no character"
+        raise BridgeError(call, problem, hint="was it read with errors='surrogateescape'?") from None

@@ -48,75 +48,11 @@ LIBRARIES = ("libc.so.6", "libm.so.6", "libgcc_s.so.1", "libstdc++.so.6")  # loa
 # read write close fstat lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask rt_sigreturn pread64 sched_yield mremap
 # madvise getpid exit gettid futex exit_group openat newfstatat sigaltstack getrandom clock_gettime rseq restart_syscall
 CALLS = {
-    "x86_64": (
-        0xC000003E,
-        (
-            0,
-            1,
-            3,
-            5,
-            8,
-            9,
-            10,
-            11,
-            12,
-            13,
-            14,
-            15,
-            17,
-            24,
-            25,
-            28,
-            39,
-            60,
-            186,
-            202,
-            231,
-            257,
-            262,
-            131,
-            318,
-            228,
-            334,
-            219,
-        ),
-        234,
-    ),
-    "aarch64": (
-        0xC00000B7,
-        (
-            63,
-            64,
-            57,
-            80,
-            62,
-            222,
-            226,
-            215,
-            214,
-            134,
-            135,
-            139,
-            67,
-            124,
-            216,
-            233,
-            172,
-            93,
-            178,
-            98,
-            94,
-            56,
-            79,
-            132,
-            278,
-            113,
-            293,
-            128,
-        ),
-        131,
-    ),
-}
+    "x86_64": (0xC000003E, (0, 1, 3, 5, 8, 9, 10, 11, 12, 13, 14, 15, 17, 24, 25, 28, 39, 60, 186, 202, 231, 257, 262, 131,
+                            318, 228, 334, 219), 234),
+    "aarch64": (0xC00000B7, (63, 64, 57, 80, 62, 222, 226, 215, 214, 134, 135, 139, 67, 124, 216, 233, 172, 93, 178, 98, 94,
+                            56, 79, 132, 278, 113, 293, 128), 131),
+}  # fmt: skip
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
@@ -223,7 +159,7 @@ def end(status: int, why: str) -> NoReturn:
 # ---- launches ---------------------------------------------------------------------------------------------------
 
 
-class Piece:
+class Mapped:
     """A part of the memory file, mapped between `FAR` bytes that are no memory; as near to the end of its own pages as its alignment lets it be."""
 
     def __init__(self, file: int, offset: int, size: int, start: int) -> None:
@@ -252,12 +188,12 @@ def layout(size: int, start: int) -> tuple[int, int]:
 
 def launch(library: ctypes.CDLL, file: int, request: dict[str, Any]) -> str | None:
     """Run a kernel over its grid; what is wrong, if anything."""
-    pieces: list[Piece] = []
+    pieces: list[Mapped] = []
     held: list[Any] = []
     try:
         for kind, *numbers in request["arguments"]:
             if kind == "piece":
-                pieces.append(Piece(file, *numbers))
+                pieces.append(Mapped(file, *numbers))
                 held.append(ctypes.c_void_p(pieces[-1].address))
             else:
                 held.append(getattr(ctypes, f"c_{kind}")(*numbers))

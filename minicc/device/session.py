@@ -1,53 +1,52 @@
-"""Where a bundle runs: a CUDA device through cuda-bindings or CuPy, or the CPU in its place.
+"""Where an image of CUDA kernels runs: a device, or the CPU in its place.
 
-In: a bundle and arrays. Out: arrays. A `Device` can allocate, copy, launch and measure; `Session`
-holds the memory of a bundle on a device and replays its plan, and is the same for all three.
+In: an image and arrays. Out: arrays. A `Device` can allocate, copy, launch and measure; a `DeviceExecutable`
+holds the memory of an image on a device and makes its launches, and is the same for all of them.
 
-    replay(bundle, Emulated(), {"x": image})        # {"y": array}
-    with Session(bundle, open_device()) as session:
-        session.run({"x": image})
-        session.seconds()                           # of one more pass over all kernels
+    load(image)(x)                                   # opens a device at the first call
+    with DeviceExecutable(image, Emulated()) as exe:
+        exe.run({"x": image})
+        exe.seconds()                                # of one more pass over all kernels
 
-A bundle is a program. In place of a device it runs in a process without rights (`emulate`), whoever made it; on a
-device it can do what kernels can, so run there only bundles that you trust.
+An image is a program. In place of a device it runs in a process without rights (`emulate`), whoever made it; on a
+device it can do what kernels can, so run there only images that you trust.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
-from minicc.device.bundle import Bundle, KernelLaunch, Number, Port
-from minicc.device.emulate import EmulatedCode, Piece
-from minicc.errors import BridgeError, RunError, misnamed
-from minicc.ir.arrays import plain
-from minicc.ops.base import Array
+from minicc.errors import BridgeError
+from minicc.ir.arrays import Array
+from minicc.runtime.executable import ImageExecutable
+from minicc.runtime.image import DeviceBuffer, Image, KernelLaunch, Number, Port
 
-SPARE = 16 << 10  # bytes of address space that a buffer needs beside its own
+REBUILD = "make it again: minicc compile MODEL --target cuda --output FILE.tar"
 
 
 class Device(Protocol):
-    """What replaying a plan needs. Memory is whatever `allocate` returns; the kernels are those of one bundle."""
+    """What running an image needs. Memory is whatever `allocate` returns; memory and kernels are those of one image."""
 
     name: str
-    bundle: Bundle | None = None  # whose kernels are ready
+    image: Image | None = None  # whose kernels are ready
 
-    def load(self, bundle: Bundle) -> None:
+    def load(self, image: Image) -> None:
         """Make the kernels ready, up to `close`.
 
         Raises BridgeError, and holds nothing, when they are not for this device; or when it is in use.
         """
 
     def use(self) -> None:
-        """Get ready for calls from this thread, which may be another than the one that loaded the bundle."""
+        """Get ready for calls from this thread, which may be another than the one that loaded the image."""
 
-    def allocate(self, size: int) -> Any:
-        """So many bytes of device memory, with arbitrary content."""
+    def allocate(self, buffers: Sequence[DeviceBuffer], size: int) -> list[Any]:
+        """Device memory for each buffer, with arbitrary content, up to `close`. All lie in `size` bytes."""
 
     def upload(self, memory: Any, array: Array) -> None:
         """Copy an array to the begin of `memory`."""
@@ -61,20 +60,14 @@ class Device(Protocol):
     def seconds(self, work: Callable[[], None]) -> float:
         """How long the kernels that `work` starts take, by the device's clock."""
 
-    def free(self, memory: Any) -> None:
-        """Give memory back."""
-
     def close(self) -> None:
-        """Give the kernels back."""
+        """Give memory and kernels back, whatever of that fails; then raise the first error."""
 
-    def refuse_if_in_use(self, bundle: Bundle) -> None:
-        """Raise BridgeError when the kernels of a bundle are loaded."""
-        if self.bundle is not None:
-            raise BridgeError(
-                f"load({bundle.name})",
-                f"expected a device that no other session uses, got one that runs {self.bundle.name}",
-                hint="close that session, or open the device once more",
-            )
+    def refuse_if_in_use(self, image: Image) -> None:
+        """Raise BridgeError when the kernels of an image are loaded."""
+        if self.image is not None:
+            problem = f"expected a device that no other session uses, got one that runs {self.image.name}"
+            raise BridgeError(f"load({image.name})", problem, hint="close that session, or open the device once more")
 
 
 def do_all(actions: Iterable[Callable[[], object]]) -> None:
@@ -101,204 +94,108 @@ def finally_do(give_back: Callable[[], object]) -> Iterator[None]:
     give_back()
 
 
-class Session:
-    """A bundle on a device: its memory, with the constants in place. A context manager; not re-entrant.
+def check_launch(launch: KernelLaunch) -> str:
+    """The launch as text, for errors about it. Raises BridgeError when CUDA does not take it."""
+    call = f"launch({launch.kernel}, grid={tuple(launch.grid)}, block={tuple(launch.block)})"
+    if problem := launch.problem():
+        name, wanted, got = problem
+        raise BridgeError(call, f"expected {wanted}, got {got}", where=name, hint=REBUILD)
+    return call
 
-    Raises BridgeError when the device cannot run the bundle, or another session uses it.
+
+class DeviceExecutable(ImageExecutable):
+    """An image on a device: its memory, with the constants in place. A context manager; calls take turns.
+
+    On the device that is given it is loaded at once, and closed for good. `opens`, when there is none, gives one at
+    the first call, and again at the first call after `close` or after one that failed.
+    Raises BridgeError when the device cannot run the image, or another executable uses it.
     """
 
-    def __init__(self, bundle: Bundle, device: Device) -> None:
-        self.bundle, self.device = bundle, device
-        self.memory: list[Any] = []
-        device.load(bundle)
-        self.is_open = True
+    def __init__(self, image: Image, device: Device | None = None, opens: Callable[[], Device] | None = None) -> None:
+        super().__init__(image)
+        self.device, self._opens, self.is_open = device, opens, False
+        self._memory: list[Any] = []
+        self._turn = threading.RLock()
+        if device is not None:
+            self._load(device)
+
+    def _load(self, device: Device) -> None:
+        device.load(self.image)
+        self.device, self.is_open = device, True
         try:
-            for buffer in bundle.buffers:
-                self.memory.append(device.allocate(max(buffer.size, 1)))
+            self._memory = device.allocate(self.image.buffers, self.image.arena)
+            for buffer, memory in zip(self.image.buffers, self._memory, strict=True):
                 if buffer.constant is not None and buffer.size:
-                    device.upload(self.memory[-1], bundle.constants[buffer.constant])
+                    device.upload(memory, self.image.constants[buffer.constant])
         except BaseException:
             with suppress(Exception):
                 self.close()
             raise
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> DeviceExecutable:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
         with suppress(Exception) if kind else nullcontext():  # what ends the block is what is seen
             self.close()
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs by name. Raises RunError when an input is missing or of another type, BridgeError when the session is closed."""
-        self._enter("run")
-        for port, array in zip(self.bundle.inputs, checked(self.bundle, inputs), strict=True):
-            if array.nbytes:
-                self.device.upload(self.memory[port.buffer], array)
-        self.launch()
-        return {port.name: self._download(port) for port in self.bundle.outputs}
+    def _run(self, arrays: list[Array]) -> tuple[Array, ...]:
+        with self._turn:
+            device = self._ready("run")
+            try:
+                for port, array in zip(self.inputs, arrays, strict=True):
+                    if array.nbytes:
+                        device.upload(self._memory[port.buffer or 0], array)
+                self.launch()
+                return tuple(self._download(device, port) for port in self.outputs)
+            except BaseException:
+                if self._opens:  # a kernel that fails leaves nothing to go on with
+                    with suppress(Exception):
+                        self.close()
+                raise
 
     def launch(self) -> None:
-        """Start every kernel of the plan in order."""
-        self._start(self.bundle.launches)
+        """Start every kernel in order."""
+        with self._turn:
+            self._start(self.image.launches)
 
     def _start(self, launches: Sequence[KernelLaunch]) -> None:
-        self._enter("launch")
+        device = self._ready("launch")
         for launch in launches:
-            self.device.launch(launch, [a if isinstance(a, Number) else self.memory[a] for a in launch.arguments])
+            device.launch(launch, [a if isinstance(a, Number) else self._memory[a] for a in launch.arguments])
 
     def seconds(self) -> float:
-        """The time of one pass over all kernels, on what the buffers hold."""
-        self._enter("seconds")
-        return self.device.seconds(self.launch)
+        """The time of one pass over all kernels, on what the buffers hold, by the device's clock."""
+        with self._turn:
+            return self._ready("seconds").seconds(self.launch)
 
-    def profile(self) -> list[tuple[str, float]]:
-        """The time of each step, by name."""
-        self._enter("profile")
-        return [(s.name, self.device.seconds(partial(self._start, s.launches))) for s in self.bundle.steps]
+    def profile(self, *arrays: Any) -> tuple[float, ...]:
+        """The seconds of each kernel of `kernels`, by the device's clock; without arrays on what the buffers hold."""
+        with self._turn:
+            if arrays:
+                self(*arrays)
+            device = self._ready("profile")
+            return tuple(device.seconds(partial(self._start, kernel.launches)) for kernel in self.kernels)
 
-    def _download(self, port: Port) -> Array:
-        array = np.empty(port.type.shape, port.type.dtype.numpy)
+    def _download(self, device: Device, port: Port) -> Array:
+        array = np.empty(port.shape, port.dtype.numpy)
         if array.nbytes:
-            self.device.download(self.memory[port.buffer], array)
+            device.download(self._memory[port.buffer or 0], array)
         return array
 
     def close(self) -> None:
-        """Give all memory back and close the device, whatever of that fails; then raise the first error. Again does nothing."""
-        if self.is_open:
-            memory, self.memory, self.is_open = self.memory, [], False
-            do_all([self.device.use, *(partial(self.device.free, held) for held in memory), self.device.close])
+        """Give back what it holds on the device, whatever of that fails; then raise the first error. Again does nothing."""
+        with self._turn:
+            if self.is_open and self.device is not None:
+                self._memory, self.is_open = [], False
+                do_all([self.device.use, self.device.close])
 
-    def _enter(self, what: str) -> None:
-        if not self.is_open:
-            raise BridgeError(
-                f"{what}({self.bundle.name})", "expected an open session, got a closed one", hint="make another Session"
-            )
+    def _ready(self, what: str) -> Device:
+        """The device, open and ready for calls from this thread."""
+        if not self.is_open and self._opens:
+            self._load(self._opens())
+        if not self.is_open or self.device is None:
+            problem = "expected an open session, got a closed one"
+            raise BridgeError(f"{what}({self.name})", problem, hint="make another DeviceExecutable")
         self.device.use()
-
-
-def replay(bundle: Bundle, device: Device, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """The outputs by name of one run of the plan on the device."""
-    with Session(bundle, device) as session:
-        return session.run(inputs)
-
-
-def checked(bundle: Bundle, inputs: Mapping[str, Array]) -> list[Array]:
-    """The inputs in order, contiguous. Raises RunError when names, dtypes or shapes are not the bundle's."""
-    call = f"run({bundle.name})"
-    names = [port.name for port in bundle.inputs]
-    problem, hint = misnamed(inputs, names, "give each input of the model by its name")
-    if problem:
-        raise RunError(
-            call,
-            f"expected the inputs {', '.join(names) or 'none'}, got {', '.join(map(str, inputs)) or 'none'}",
-            where=problem,
-            hint=hint,
-        )
-    return [_fit(call, port, inputs[port.name]) for port in bundle.inputs]
-
-
-def _fit(call: str, port: Port, value: Any) -> Array:
-    array = plain(value, lambda problem, hint: RunError(call, f"{port.name}: {problem}", hint=hint))
-    if array.dtype != port.type.dtype.numpy or array.shape != port.type.shape:
-        raise RunError(
-            call,
-            f"expected {port.name}: {port.type}, got {array.dtype}{list(array.shape)}",
-            hint="a bundle is made for one dtype and shape of each input",
-        )
-    return np.array(array, order="C", copy=None)
-
-
-# ---- the CPU in place of a device -------------------------------------------------------------------------------
-
-
-class Emulated(Device):
-    """The kernels run on the CPU, one thread after another: for checking plans, not for speed.
-
-    Fresh memory holds bytes of 0xff (NaN), and each piece stands between guards (a signalling NaN,
-    which arithmetic changes): a kernel that writes beside its buffers is an error.
-    """
-
-    name = "emulated"
-    GUARD = 256  # bytes on either side
-    POISON = 0xFF
-
-    def __init__(self, trusted: bool = False) -> None:
-        """`trusted`: the kernels are of this process's own making, so that they may run where nothing can be isolated."""
-        self.trusted = trusted
-        self.code: EmulatedCode | None = None
-        self.pieces: list[Piece] = []
-
-    def load(self, bundle: Bundle) -> None:
-        self.refuse_if_in_use(bundle)
-        self.code = EmulatedCode(
-            bundle.source, bundle.kernels, sum(b.size + SPARE for b in bundle.buffers), self.trusted
-        )
-        self.bundle = bundle
-
-    def use(self) -> None:
-        """Threads are all alike."""
-
-    def allocate(self, size: int) -> Piece:
-        try:
-            held = guards(size + 2 * self.GUARD)
-        except (MemoryError, ValueError) as error:
-            raise BridgeError(
-                "allocate", f"expected {size} bytes of memory, got {type(error).__name__}", hint="use a smaller model"
-            ) from None
-        piece = Piece(held, self.GUARD)
-        self._content(piece)[:] = self.POISON
-        self.pieces.append(piece)
-        return piece
-
-    def _content(self, memory: Piece) -> Array:
-        """The bytes between the guards."""
-        content: Array = memory.held[self.GUARD : memory.held.size - self.GUARD]
-        return content
-
-    def upload(self, memory: Piece, array: Array) -> None:
-        self._content(memory)[: array.nbytes] = array.reshape(-1).view(np.uint8)
-
-    def launch(self, launch: KernelLaunch, arguments: Sequence[Any]) -> None:
-        assert self.code is not None, "load comes first"
-        self.code.launch(launch.kernel, launch.grid, launch.block, launch.shared_bytes, arguments)
-        for piece in arguments:
-            if isinstance(piece, Piece) and not self._is_guarded(piece):
-                raise BridgeError(
-                    f"launch({launch.kernel})",
-                    f"expected writes to its buffers, got one beside a buffer of {self._content(piece).size} bytes",
-                    where="kernels.cu",
-                    hint="the buffer is too small, or the kernel's index is out of bounds",
-                )
-
-    def _is_guarded(self, piece: Piece) -> bool:
-        after = piece.held.size - self.GUARD
-        guard = guards(self.GUARD + 4)
-        return bool(
-            (piece.held[: self.GUARD] == guard[: self.GUARD]).all()
-            and (piece.held[after:] == guard[after % 4 :][: self.GUARD]).all()
-        )
-
-    def download(self, memory: Piece, array: Array) -> None:
-        array.reshape(-1).view(np.uint8)[:] = self._content(memory)[: array.nbytes]
-
-    def seconds(self, work: Callable[[], None]) -> float:
-        start = time.perf_counter()
-        work()
-        return time.perf_counter() - start
-
-    def free(self, memory: Piece) -> None:
-        self.pieces = [piece for piece in self.pieces if piece is not memory]
-
-    def close(self) -> None:
-        code, self.code, self.bundle = self.code, None, None
-        if code is not None:
-            code.close()
-
-
-def guards(count: int) -> Array:
-    """So many bytes of signalling NaNs."""
-    return np.full(-(-count // 4), 0x7FA5A5A5, "<u4").view(np.uint8)[:count]
-
-
-__all__ = ["Device", "Emulated", "Session", "checked", "replay"]
+        return self.device

@@ -133,11 +133,11 @@ def assemble(
         name,
         tuple(values.inputs.values()),
         outputs,
+        target,
         objects | jit.conversions(target),
         tuple(infos),
         tuple(values.constants.values()),
         placed.size,
-        target=target,
         entry=jit.ENTRY,
         threads=target.threads if target.threads == 1 or threads.openmp() else 1,
         stages=Stages(whole),
@@ -191,11 +191,10 @@ def _memory(
             if value in kept:
                 continue
             if value not in spans and position < len(program.params):
+                problem = f"expected value {value!r} to be written before it is read"
+                where = f"argument {position} of kernel {n}, {call.label}"
                 raise CodegenError(
-                    f"assemble {call.label}",
-                    f"expected value {value!r} to be written before it is read",
-                    where=f"argument {position} of kernel {n}, {call.label}",
-                    hint="give it as an input or a constant, or order the calls",
+                    f"assemble {call.label}", problem, where, "give it as an input or a constant, or order the calls"
                 )
             span = spans.setdefault(value, [0, n, n])
             span[0], span[2] = max(span[0], buffer.type.bytes), n

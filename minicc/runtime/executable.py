@@ -84,12 +84,8 @@ class Executable(ABC):
             return self.variant(given).run(feeds)
         problem, hint = misnamed(feeds, names, "give every input of the signature, and nothing else")
         if problem:
-            raise RunError(
-                f"{self.name}.run",
-                f"expected the inputs {_list(names)}, got {_list(feeds)}",
-                where=f"{problem}\n{self._signature()}",
-                hint=hint,
-            )
+            where = f"{problem}\n{self._signature()}"
+            raise RunError(f"{self.name}.run", f"expected the inputs {_list(names)}, got {_list(feeds)}", where, hint)
         results = self(*[feeds[name] for name in names])
         return {port.name: result for port, result in zip(self.outputs, results, strict=True)}
 
@@ -148,7 +144,6 @@ class CpuExecutable(ImageExecutable):
 
     def __init__(self, image: Image) -> None:
         super().__init__(image)
-        assert image.target is not None
         self._library = jit.load(list(image.sections.values()), [image.entry], image.target)
         self._entry = self._library.function(image.entry, jit.ENTRY_TYPE)
         self._constants = [np.require(c, requirements=["C", "A"]) for c in image.constants]
@@ -183,11 +178,8 @@ class CpuExecutable(ImageExecutable):
 def load(image: Image) -> Executable:
     """The image as something to call here; that of a device opens it at the first call. Raises CodegenError for a kind that nobody loads."""
     if image.kind not in LOADERS:
-        raise CodegenError(
-            f"load({image.name})",
-            f"expected an image for {', '.join(sorted(LOADERS))}, got one for {image.kind!r}",
-            hint="is it made by a newer minicc?",
-        )
+        problem = f"expected an image for {', '.join(sorted(LOADERS))}, got one for {image.kind!r}"
+        raise CodegenError(f"load({image.name})", problem, hint="is it made by a newer minicc?")
     module, _, name = LOADERS[image.kind].partition(":")
     made: Executable = getattr(importlib.import_module(module), name)(image)
     return made

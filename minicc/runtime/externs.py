@@ -39,12 +39,8 @@ class Externs:
             return
         self._raised.error = None
         function, cause = error
-        raise RunError(
-            call(),
-            f"expected {function} to return, but it raised {type(cause).__name__}: {cause}",
-            where=str(function),
-            hint="see the exception that caused this one",
-        ) from cause
+        problem = f"expected {function} to return, but it raised {type(cause).__name__}: {cause}"
+        raise RunError(call(), problem, str(function), "see the exception that caused this one") from cause
 
     def _callback(self, s: ExternCall) -> int:
         buffers = (*s.inputs, s.output)

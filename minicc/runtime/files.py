@@ -14,9 +14,10 @@ import io
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -37,33 +38,35 @@ LONGEST_NAME = 60_000  # bytes; the format of archives ends at 65,535
 def check_folder(path: Path) -> None:
     """Raise ConfigError, before any work is done, when `path` has no folder that we may write in, or is one."""
     if refused := unwritable(path):
-        raise ConfigError(
-            f"write {path}",
-            f"expected the name of a new file, got one that cannot be written: {refused[0]}",
-            hint=refused[1],
-        )
+        problem = f"expected the name of a new file, got one that cannot be written: {refused[0]}"
+        raise ConfigError(f"write {path}", problem, hint=refused[1])
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, replacing it at once. Raises ConfigError when that is not possible."""
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that stands at `path` when the block is done, in place of what was there. Raises ConfigError when it cannot be written."""
     check_folder(path)
     temporary = ""
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException as error:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise ConfigError(
-                f"write {path}",
-                f"expected to write {len(content):,} bytes in {path.parent.resolve()}, got: {error.strerror}",
-                hint=_REMEDIES.get(error.errno or 0, "name a file in another folder"),
-            ) from None
-        raise
+        if not isinstance(error, OSError):
+            raise
+        problem = f"expected to write a file in {path.parent.resolve()}, got: {error.strerror}"
+        hint = _REMEDIES.get(error.errno or 0, "name a file in another folder")
+        raise ConfigError(f"write {path}", problem, hint=hint) from None
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, replacing it at once. Raises ConfigError when that is not possible."""
+    with new_file(path) as file:
+        file.write(content)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
@@ -76,20 +79,14 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
         for name, array in arrays.items():
             encoded = name.encode(errors="replace")
             if "\0" in name or encoded.decode() != name or len(encoded) > LONGEST_NAME:
-                raise ConfigError(
-                    f"write {path}",
-                    f"expected names that an archive can hold, got {name!r:.60}",
-                    hint="rename it in the model",
-                )
+                problem = f"expected names that an archive can hold, got {name!r:.60}"
+                raise ConfigError(f"write {path}", problem, hint="rename it in the model")
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 try:
                     np.lib.format.write_array(member, _storable(np.asarray(array)), allow_pickle=False)
                 except ValueError as error:
-                    raise ConfigError(
-                        f"write {path}",
-                        f"expected arrays of numbers, got {name}: {error}",
-                        hint="objects are not written",
-                    ) from None
+                    problem = f"expected arrays of numbers, got {name}: {error}"
+                    raise ConfigError(f"write {path}", problem, hint="objects are not written") from None
     write_file(path, held.getvalue())
 
 
@@ -105,11 +102,8 @@ def read_arrays(path: Path, dtypes: Mapping[str, DType] | None = None, option: s
     """
     wanted = dtypes or {}
     if refused := unreadable(path, ".npz"):
-        raise RunError(
-            f"{option} {path}",
-            f"expected a file of arrays, got {refused[0]}",
-            hint=f"{refused[1]}; numpy.savez writes one",
-        )
+        problem = f"expected a file of arrays, got {refused[0]}"
+        raise RunError(f"{option} {path}", problem, hint=f"{refused[1]}; numpy.savez writes one")
     try:
         if not zipfile.is_zipfile(path):
             name = next(iter(wanted)) if len(wanted) == 1 else path.stem
@@ -118,11 +112,9 @@ def read_arrays(path: Path, dtypes: Mapping[str, DType] | None = None, option: s
             with zipfile.ZipFile(path) as archive:
                 arrays = {name.removesuffix(".npy"): _member(archive, name) for name in archive.namelist()}
     except Exception as error:  # archives break in many ways, each with an exception of its own
-        raise RunError(
-            f"{option} {path}",
-            f"expected arrays, got a file that cannot be read: {error}",
-            hint="give an .npz with one array per input, as numpy.savez writes it",
-        ) from None
+        problem = f"expected arrays, got a file that cannot be read: {error}"
+        hint = "give an .npz with one array per input, as numpy.savez writes it"
+        raise RunError(f"{option} {path}", problem, hint=hint) from None
     return {name: _restored(array, wanted.get(name)) for name, array in arrays.items()}
 
 

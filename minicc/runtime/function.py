@@ -98,11 +98,8 @@ class Function:
             return Timing(tuple(results))
 
         if number < 1 or repeat < 1:
-            raise RunError(
-                f"{self.name}.time_evaluator(number={number}, repeat={repeat})",
-                f"expected positive numbers, got {number} and {repeat}",
-                hint="number=10, repeat=3",
-            )
+            call = f"{self.name}.time_evaluator(number={number}, repeat={repeat})"
+            raise RunError(call, f"expected positive numbers, got {number} and {repeat}", hint="number=10, repeat=3")
         return measure
 
     def __copy__(self) -> Function:

@@ -11,6 +11,7 @@ CUDA C++, PTX and machine code, and each kernel lists its launches over buffers 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,9 @@ from minicc.types import DType, TensorType
 
 Text = str | Callable[[], str]
 Three = tuple[int, int, int]
-SOURCE, PTX = "kernels.cu", "kernels.ptx"  # sections of images for CUDA devices
+SOURCE = "kernels.cu"  # the section of the CUDA C++; beside it stand kernels.sm_90.cubin and kernels.compute_75.ptx
+# What every CUDA device from compute capability 5.0 on takes, and the shared memory of the newest (CUDA C++ Programming Guide).
+MOST_GRID, MOST_BLOCK, MOST_BLOCK_THREADS, MOST_SHARED = (2**31 - 1, 65535, 65535), (1024, 1024, 64), 1024, 227 << 10
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,17 @@ class KernelLaunch:
     shared_bytes: int  # of dynamic shared memory; what is static is in the kernel
     arguments: tuple[int | Number, ...]
 
+    def problem(self) -> tuple[str, str, str] | None:
+        """Which field CUDA does not take, what it takes, and what it got instead; None when all are well."""
+        for name, numbers, most in (("grid", self.grid, MOST_GRID), ("block", self.block, MOST_BLOCK)):
+            if len(numbers) != 3 or any(not 1 <= n <= m for n, m in zip(numbers, most, strict=True)):
+                return name, f"three positive integers of at most {most}", str(tuple(numbers))
+        if (threads := math.prod(self.block)) > MOST_BLOCK_THREADS:
+            return "block", f"at most {MOST_BLOCK_THREADS} threads", str(threads)
+        if not 0 <= self.shared_bytes <= MOST_SHARED:
+            return "shared_bytes", f"at most {MOST_SHARED >> 10} KiB of shared memory", f"{self.shared_bytes} bytes"
+        return None
+
 
 @dataclass(frozen=True)
 class KernelInfo:
@@ -116,21 +130,30 @@ class Image:
     name: str
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    target: Target
     sections: Mapping[str, bytes]
     kernels: tuple[KernelInfo, ...] = ()
     constants: tuple[Array, ...] = ()
     arena: int = 0
     buffers: tuple[DeviceBuffer, ...] = ()
-    target: Target | None = None
-    kind: str = "cpu"
     entry: str = ""
     threads: int = 1
     stages: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def kind(self) -> str:
+        """That of the target: what loads it."""
+        return self.target.kind
+
+    @property
     def launches(self) -> list[KernelLaunch]:
         """All launches in order."""
         return [launch for kernel in self.kernels for launch in kernel.launches]
+
+    @property
+    def symbols(self) -> list[str]:
+        """The names of the kernels that are launched, each once, in order of first launch."""
+        return list(dict.fromkeys(launch.kernel for launch in self.launches))
 
     @property
     def source(self) -> str:

@@ -64,8 +64,12 @@ class Code:
     @property
     def assembly(self) -> str:
         """The machine code as text."""
-        parsed = llvm.parse_assembly(self.optimized)
-        return str(_generator(self.target).emit_assembly(parsed))
+        return assembly(self.optimized, self.target)
+
+
+def assembly(text: str, target: Target) -> str:
+    """The machine code of a module of optimized LLVM IR, as text."""
+    return str(_generator(target).emit_assembly(llvm.parse_assembly(text)))
 
 
 def new_module(name: str, target: Target) -> ir.Module:
@@ -84,12 +88,8 @@ def optimize(module: ir.Module | str, target: Target) -> Code:
         parsed.verify()
     except RuntimeError as error:
         line = str(error).strip()
-        raise CodegenError(
-            "optimize",
-            "expected valid LLVM IR, got an error of its parser",
-            where=line,
-            hint="this is a bug in codegen; please report it with the loop program",
-        ) from error
+        hint = "this is a bug in codegen; please report it with the loop program"
+        raise CodegenError("optimize", "expected valid LLVM IR, got an error of its parser", line, hint) from error
     generator = _generator(target)
     options = llvm.create_pipeline_tuning_options(speed_level=SPEED_LEVEL)
     options.loop_vectorization = options.slp_vectorization = False
@@ -119,12 +119,9 @@ class Library:
             return kind(self.addresses[name])
 
         def refuse(*_: Any) -> None:
-            raise TargetError(
-                f"{name}(...)",
-                f"expected a processor with {', '.join(lacking)}, got one without",
-                where=f"compiled for {self.target}",
-                hint='read its stages, or compile with target="native" to run it',
-            )
+            problem = f"expected a processor with {', '.join(lacking)}, got one without"
+            hint = 'read its stages, or compile with target="native" to run it'
+            raise TargetError(f"{name}(...)", problem, f"compiled for {self.target}", hint)
 
         return refuse
 

@@ -39,12 +39,9 @@ def check(call: str, needs: Mapping[str, int], free: int | None = None, where: s
         free = sys.maxsize if total <= SMALL else available()
     if total > free:
         parts = ", ".join(f"{name} {size(number)}" for name, number in needs.items() if number)
-        raise TooLargeError(
-            call,
-            f"expected a need of at most {size(free)} of memory, got {size(total)}",
-            where=f"{parts}\n{where}".rstrip(),
-            hint="use smaller sizes (--dim, input_shapes), or a machine with more memory",
-        )
+        problem = f"expected a need of at most {size(free)} of memory, got {size(total)}"
+        hint = "use smaller sizes (--dim, input_shapes), or a machine with more memory"
+        raise TooLargeError(call, problem, f"{parts}\n{where}".rstrip(), hint)
 
 
 def size(count: int) -> str:

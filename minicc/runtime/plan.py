@@ -1,6 +1,6 @@
 """Where in one arena each intermediate tensor lives.
 
-In: the size and the lifetime of each. Out: an offset for each, a multiple of 64 bytes, and the
+In: the size and the lifetime of each. Out: an offset for each, a multiple of `alignment` bytes, and the
 size of the arena. Tensors that live at the same time never overlap; others may share memory.
 The method is greedy by size over the interference graph (Pisarchyk and Lee, Efficient Memory
 Management for Deep Neural Net Inference, 2020): the biggest first, each in the lowest gap
@@ -40,9 +40,9 @@ class ArenaPlan:
     size: int
 
 
-def plan(lifetimes: Sequence[Lifetime]) -> ArenaPlan:
+def plan(lifetimes: Sequence[Lifetime], alignment: int = ALIGNMENT) -> ArenaPlan:
     """Offsets such that tensors alive at the same time are apart."""
-    rooms = [-(-life.size // ALIGNMENT) * ALIGNMENT for life in lifetimes]
+    rooms = [-(-life.size // alignment) * alignment for life in lifetimes]
     offsets = [0] * len(lifetimes)
     # Who is whose neighbour is asked of the lifetimes: a graph of thousands that live at once has millions of edges.
     placed = np.zeros((4, 0), np.int64)  # start, end, first and last of what has a place, in the order of start

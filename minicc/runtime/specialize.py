@@ -60,12 +60,9 @@ class SpecializingExecutable(Executable):
     @property
     def image(self) -> Image:  # type: ignore[override]  # it has none of its own
         """Raises RunError: each combination of values has an image of its own."""
-        raise RunError(
-            f"{self.name}.image",
-            f"expected a model whose shapes are known, got one in which {', '.join(self.waiting)} decide them",
-            where=self._signature(),
-            hint="exe.specialize({name: array}).image is that of these values",
-        )
+        problem = f"expected a model whose shapes are known, got one in which {', '.join(self.waiting)} decide them"
+        hint = "exe.specialize({name: array}).image is that of these values"
+        raise RunError(f"{self.name}.image", problem, self._signature(), hint)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SpecializingExecutable, (self.name, self.inputs, self.waiting, self.threads, self._make), self._kept()

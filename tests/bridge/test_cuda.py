@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import pytest
+from gpu_cases import saved
 from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
@@ -15,16 +17,19 @@ from benchmarks.models import MODELS, sample_inputs
 from minicc import frontend, ops, te
 from minicc.bridge import _tvm
 from minicc.device import nvcc
-from minicc.device.bundle import Number, load
-from minicc.bridge.cuda import bundle_of_graph, bundle_of_program, fused, scheduled, with_binaries
-from minicc.device.session import Emulated, Session, replay
+from minicc.bridge.cuda import fused, image_of_graph, image_of_program, scheduled, with_binaries
+from minicc.device.emulated import Emulated
+from minicc.device.session import DeviceExecutable
 from minicc.bridge.device_code import cuda_target
-from minicc.device.nvcc import ARCHITECTURES, cubin, known_architectures, ptx
+from minicc.device.architectures import ARCHITECTURES, held_by
+from minicc.device.nvcc import cubin, known_architectures, ptx
 from minicc.cli import app
 from minicc.compile import optimize
 from minicc.errors import BridgeError, ConfigError
 from minicc.graph.bind import bind
 from minicc.graph.ir import Graph, constant, input
+from minicc.package import read
+from minicc.runtime.image import Number
 from minicc.testing import gpu_kernels
 from minicc.testing.oracle import assert_close, reference
 from minicc.types import Symbol, TensorType, float16, float32, int64
@@ -52,9 +57,10 @@ def arrays_for(graph):
 
 def emulate(graph):
     """Raises Disagreement unless the bundle of the graph gives the reference's outputs, within the policy of the oracle."""
-    bundle = bundle_of_graph(graph, ["sm_75"], binaries=False)
+    bundle = image_of_graph(graph, ["sm_75"], binaries=False)
     inputs = arrays_for(graph)
-    got = replay(bundle, Emulated(), inputs)
+    with DeviceExecutable(bundle, Emulated()) as session:
+        got = session.run(inputs)
     for name, wanted, tolerance in zip(graph.output_names, *reference(graph, inputs), strict=True):
         assert_close(got[name], wanted, None, 1, tolerance, "emulate", name)
     return bundle
@@ -74,7 +80,7 @@ def network():
 
 def test_a_network():
     bundle = emulate(network())
-    assert len(bundle.kernels) >= 5 and not bundle.cubins
+    assert len(bundle.symbols) >= 5 and list(bundle.sections) == ["kernels.cu"]
     assert "use_fast_math" not in bundle.source
 
 
@@ -82,7 +88,7 @@ def test_a_value_twice_among_the_operands():
     """TVM gives both parameters one name, and shares the function with the next product."""
     a, b = of("a", 4, 4), of("b", 4, 4)
     bundle = emulate(graph_of([a, b], ops.MatMul()(ops.MatMul()(a, a), b)))
-    assert len(bundle.kernels) == 1 and len(bundle.launches) == 2
+    assert len(bundle.symbols) == 1 and len(bundle.launches) == 2
 
 
 def test_results_that_no_kernel_computes():
@@ -132,9 +138,11 @@ def test_dead_memory_is_used_again():
     y = x
     for _ in range(6):
         y = ops.MatMul()(y, normal(64, 64))
-    bundle = bundle_of_graph(graph_of([x], y), ["sm_75"], binaries=False)
+    bundle = image_of_graph(graph_of([x], y), ["sm_75"], binaries=False)
     assert len(bundle.launches) == 6
-    assert sum(b.constant is None for b in bundle.buffers) == 3  # the input, and two that take turns
+    assert (
+        len({b.offset for b in bundle.buffers if b.constant is None}) == 3
+    )  # the input, and two places that take turns
 
 
 def test_many_short_sums_get_a_thread_each():
@@ -146,7 +154,7 @@ def test_many_short_sums_get_a_thread_each():
 
 def test_equal_constants_are_one():
     x, weight = of("x", 8, 8), normal(8, 8)
-    bundle = bundle_of_graph(
+    bundle = image_of_graph(
         graph_of([x], ops.MatMul()(ops.Relu()(ops.MatMul()(x, weight)), weight.copy())), ["sm_75"], binaries=False
     )
     assert len(bundle.constants) == 1
@@ -154,7 +162,7 @@ def test_equal_constants_are_one():
 
 def test_lowering_twice_gives_one_file():
     graph = network()
-    assert bundle_of_graph(graph, ["sm_75"], False).save() == bundle_of_graph(graph, ["sm_75"], False).save()
+    assert saved(image_of_graph(graph, ["sm_75"], False)) == saved(image_of_graph(graph, ["sm_75"], False))
 
 
 def test_an_operator_without_a_kernel_names_its_node():
@@ -163,32 +171,32 @@ def test_an_operator_without_a_kernel_names_its_node():
         BridgeError,
         match=r"expected operators that become kernels, got relax\.\w+, which TVM leaves[\s\S]*node \d+: CumSum[\s\S]*hint: ",
     ):
-        bundle_of_graph(graph_of([x], ops.Relu()(ops.CumSum(axis=1)(ops.Relu()(x)))), ["sm_75"], binaries=False)
+        image_of_graph(graph_of([x], ops.Relu()(ops.CumSum(axis=1)(ops.Relu()(x)))), ["sm_75"], binaries=False)
 
 
 def test_a_shape_that_is_not_known():
     x = input("x", TensorType(float32, (Symbol("n"), 3)))
     with pytest.raises(BridgeError, match=r"expected known shapes, got .*[\s\S]*hint: bind the graph first"):
-        bundle_of_graph(graph_of([x], ops.Relu()(x)), ["sm_75"], binaries=False)
+        image_of_graph(graph_of([x], ops.Relu()(x)), ["sm_75"], binaries=False)
 
 
 def test_architectures():
     graph = graph_of([of("x", 4)], ops.Relu()(of("x", 4)))
     with pytest.raises(BridgeError, match="expected one or more architectures, got none"):
-        bundle_of_graph(graph, [])
+        image_of_graph(graph, [])
     for wrong in ("turing", "sm_90z", "sm_9", "sm_90 ", "sm_\u0669\u0660"):
         with pytest.raises(BridgeError, match=f"expected a name such as sm_90, got {wrong!r}[\\s\\S]*hint: "):
-            bundle_of_graph(graph, [wrong])
+            image_of_graph(graph, [wrong])
     for wrongs in ([None], [90], "sm_90", ["sm_90", b"sm_80"]):
         with pytest.raises(BridgeError, match=r"expected a list of names of architectures, got [\s\S]*hint: "):
-            bundle_of_program(gpu_kernels.vector_add(64), wrongs)
+            image_of_program(gpu_kernels.vector_add(64), wrongs)
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: bundle_of_graph(graph_of([of("x", 4)], ops.Relu()(of("x", 4)))),
-        lambda: bundle_of_program(gpu_kernels.vector_add(64)),
+        lambda: image_of_graph(graph_of([of("x", 4)], ops.Relu()(of("x", 4)))),
+        lambda: image_of_program(gpu_kernels.vector_add(64)),
     ],
 )
 def test_no_tvm(monkeypatch, make):
@@ -233,14 +241,15 @@ PROGRAMS = {
 def emulated_program(bundle, shapes):
     """The one output of the bundle of a program on normal inputs, and these."""
     arrays = [normal(*shape) for shape in shapes]
-    (result,) = replay(bundle, Emulated(), dict(zip([p.name for p in bundle.inputs], arrays, strict=True))).values()
+    with DeviceExecutable(bundle, Emulated()) as session:
+        (result,) = session(*arrays)
     return result, arrays
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_programs_scheduled_by_hand(name):
     program, sizes, shapes, meaning = PROGRAMS[name]
-    bundle = bundle_of_program(program, ["sm_75"], binaries=False, sizes=sizes)
+    bundle = image_of_program(program, ["sm_75"], binaries=False, sizes=sizes)
     result, arrays = emulated_program(bundle, shapes)
     np.testing.assert_allclose(result, meaning(*arrays), rtol=1e-5, atol=1e-5)
     assert name == "vector_add" or "__syncthreads" in bundle.source
@@ -248,7 +257,7 @@ def test_programs_scheduled_by_hand(name):
 
 def test_a_size_that_is_missing():
     with pytest.raises(BridgeError, match="expected a number for each symbolic size"):
-        bundle_of_program(gpu_kernels.vector_add(), ["sm_75"], binaries=False)
+        image_of_program(gpu_kernels.vector_add(), ["sm_75"], binaries=False)
 
 
 def bound_copy(*extents):
@@ -270,7 +279,7 @@ def bound_copy(*extents):
     ([("n", "threadIdx.z"), (2, "threadIdx.x")], {"n": 65}, "expected three positive integers of at most (1024, 1024, 64), got (2, 1, 65)"),
     ([("n", "blockIdx.z"), (2, "threadIdx.x")], {"n": 65536}, "expected three positive integers of at most (2147483647, 65535, 65535), got (1, 1, 65536)"),
     ([("n", "blockIdx.x"), (2, "threadIdx.x")], {"n": 1 << 31}, "expected three positive integers of at most (2147483647, 65535, 65535), got (2147483648, 1, 1)"),
-    ([("n", "blockIdx.x"), (2, "threadIdx.x")], {"n": 1 << 39}, "expected at most 1099511627776 bytes in a buffer, got 4398046511104"),
+    ([("n", "blockIdx.x"), (2, "threadIdx.x")], {"n": 1 << 39}, "expected at most 1099511627776 bytes of device memory, got 8796093022208"),
     ([("n", "blockIdx.x"), (2, "threadIdx.x")], {"n": 1 << 62}, "expected an integer from 0 to 1099511627776 for n, got 4611686018427387904"),
     ([("n", "blockIdx.x"), (2, "threadIdx.x")], {"n": -5}, "expected an integer from 0 to 1099511627776 for n, got -5"),
     ([("n", "blockIdx.x"), (2, "threadIdx.x")], {"n": 2.5}, "for n, got 2.5"),
@@ -279,8 +288,8 @@ def bound_copy(*extents):
 ])  # fmt: skip
 def test_launches_beyond_the_limits_of_devices(extents, sizes, said):
     with pytest.raises(BridgeError) as caught:
-        bundle_of_program(bound_copy(*extents), ["sm_75"], binaries=False, sizes=sizes)
-    assert said in caught.value.problem and caught.value.hint and (caught.value.where or "bytes in a buffer" in said)
+        image_of_program(bound_copy(*extents), ["sm_75"], binaries=False, sizes=sizes)
+    assert said in caught.value.problem and caught.value.hint and (caught.value.where or "bytes of device" in said)
 
 
 @pytest.mark.parametrize("extents, size", [
@@ -289,7 +298,7 @@ def test_launches_beyond_the_limits_of_devices(extents, sizes, said):
     ([(2, "blockIdx.x"), ("n", "threadIdx.x")], np.int64(1024)),
 ])  # fmt: skip
 def test_launches_at_the_limits_of_devices(extents, size):
-    bundle = bundle_of_program(bound_copy(*extents), ["sm_75"], binaries=False, sizes={"n": size})
+    bundle = image_of_program(bound_copy(*extents), ["sm_75"], binaries=False, sizes={"n": size})
     assert bool(bundle.launches) == bool(size)
     got, (given,) = emulated_program(bundle, [bundle.inputs[0].type.shape])
     np.testing.assert_array_equal(got, given)
@@ -298,7 +307,7 @@ def test_launches_at_the_limits_of_devices(extents, size):
 def test_the_check_of_a_plan_has_teeth():
     """Without its barriers the source gives another answer; a barrier for half of the threads is an error."""
     program, _, shapes, meaning = PROGRAMS["tiled_matmul"]
-    bundle = bundle_of_program(program, ["sm_75"], binaries=False)
+    bundle = image_of_program(program, ["sm_75"], binaries=False)
     result, arrays = emulated_program(bundle_of(bundle, bundle.source.replace("__syncthreads();", "")), shapes)
     assert not np.allclose(result, meaning(*arrays), rtol=1e-3)
     with pytest.raises(BridgeError, match=r"(waits|is) at the barrier"):
@@ -310,7 +319,7 @@ def test_the_check_of_a_plan_has_teeth():
 
 def bundle_of(bundle, source):
     """The bundle with another source."""
-    return type(bundle)(bundle.name, bundle.inputs, bundle.outputs, bundle.buffers, bundle.steps, source)
+    return replace(bundle, sections={"kernels.cu": source.encode()})
 
 
 # ---- nvcc -------------------------------------------------------------------------------------------------------
@@ -318,17 +327,19 @@ def bundle_of(bundle, source):
 
 @needs_nvcc
 def test_nvcc_takes_the_kernels_of_graphs():
-    bundle = bundle_of_graph(network(), ["sm_90a", "sm_75"])
-    assert sorted(bundle.cubins) == ["sm_75", "sm_90a"] and bundle.ptx_arch == "sm_75"
-    for code in bundle.cubins.values():
-        assert code.startswith(b"\x7fELF") and all(name.encode() in code for name in bundle.kernels)
-    assert ".target sm_75" in bundle.ptx and all(f".entry {name}(" in bundle.ptx for name in bundle.kernels)
+    bundle = image_of_graph(network(), ["sm_90a", "sm_75"])
+    cubins, texts = held_by(bundle)
+    assert sorted(cubins) == ["sm_75", "sm_90a"] and list(texts) == ["sm_75"]
+    for code in cubins.values():
+        assert code.startswith(b"\x7fELF") and all(name.encode() in code for name in bundle.symbols)
+    text = texts["sm_75"].decode()
+    assert ".target sm_75" in text and all(f".entry {name}(" in text for name in bundle.symbols)
 
 
 @needs_nvcc
 def test_nvcc_takes_the_kernels_of_programs():
     source = "".join(
-        bundle_of_program(program, ["sm_75"], binaries=False, sizes=sizes).source
+        image_of_program(program, ["sm_75"], binaries=False, sizes=sizes).source
         for program, sizes, *_ in PROGRAMS.values()
     )
     for arch in ("sm_75", "sm_90a"):
@@ -363,8 +374,8 @@ def test_no_nvcc(monkeypatch):
         BridgeError,
         match=r"nvcc: expected NVIDIA's compiler, got none: .*[\s\S]*hint: install the CUDA toolkit.*--no-cubin",
     ):
-        bundle_of_graph(graph, ["sm_90"])
-    assert bundle_of_graph(graph, ["sm_90"], binaries=False).source
+        image_of_graph(graph, ["sm_90"])
+    assert image_of_graph(graph, ["sm_90"], binaries=False).source
 
 
 def test_nvcc_that_cannot_start(monkeypatch):
@@ -428,15 +439,16 @@ def test_compile_and_run_a_bundle(model, tmp_path):
 def test_compile_to_source_only(model, tmp_path):
     done = invoke("compile", model, "--dim", "n=3", "--target", "cuda", "--no-cubin", "-o", tmp_path / "small.tar")
     assert done.exit_code == 0 and "source only" in done.output
-    assert not load(tmp_path / "small.tar").cubins
+    assert list(read(tmp_path / "small.tar").sections) == ["kernels.cu"]
     assert "nothing is written" in invoke("compile", model, "--dim", "n=3", "--target", "cuda", "--no-cubin").output
     assert invoke("run", tmp_path / "small.tar", "--device", "emulated").exit_code == 0
+    said = str(invoke("run", tmp_path / "small.tar").exception)
+    assert "expected --device cuda or --device emulated for a package of kind cuda" in said and "hint: " in said
 
 
 @pytest.mark.parametrize("arguments, said", [
     (("compile", "MODEL", "--target", "cuda", "-o", "x.so"), "expected a name that ends in .tar"),
-    (("run", "MODEL", "--device", "cuda"), "expected a bundle, which ends in .tar, got small.onnx"),
-    (("run", "bundle.tar",), "expected --device cuda or --device emulated for a bundle"),
+    (("run", "MODEL", "--device", "cuda"), "expected a package, which ends in .tar, got small.onnx"),
 ])  # fmt: skip
 def test_files_of_the_wrong_kind(model, arguments, said):
     done = invoke(*(model if a == "MODEL" else a for a in arguments))
@@ -451,9 +463,9 @@ def test_files_of_the_wrong_kind(model, arguments, said):
 def test_resnet18(name, glue):
     model = MODELS[name](glue)
     graph = optimize(bind(frontend.load(model)), "cuda")
-    bundle = bundle_of_graph(graph, ["sm_75"], binaries=False)
+    bundle = image_of_graph(graph, ["sm_75"], binaries=False)
     inputs = sample_inputs(model)
-    with Session(bundle, Emulated()) as session:
+    with DeviceExecutable(bundle, Emulated()) as session:
         got = session.run(inputs)
     for label, wanted, tolerance in zip(graph.output_names, *reference(graph, inputs), strict=True):
         assert_close(got[label], wanted, None, 1, tolerance, name, label)
@@ -463,6 +475,7 @@ def test_resnet18(name, glue):
 @needs_nvcc
 def test_nvcc_takes_all_of_resnet18():
     graph = optimize(bind(frontend.load(MODELS["resnet18"]())), "cuda")
-    bundle = with_binaries(bundle_of_graph(graph, ["sm_75"], binaries=False), known_architectures())
-    assert set(bundle.cubins) == set(known_architectures()) and len(bundle.kernels) == 18
-    assert all(name.encode() in code for code in bundle.cubins.values() for name in bundle.kernels)
+    bundle = with_binaries(image_of_graph(graph, ["sm_75"], binaries=False), known_architectures())
+    cubins, _ = held_by(bundle)
+    assert set(cubins) == set(known_architectures()) and len(bundle.symbols) == 18
+    assert all(name.encode() in code for code in cubins.values() for name in bundle.symbols)

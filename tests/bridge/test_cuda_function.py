@@ -3,7 +3,6 @@
 import gc
 import shutil
 import threading
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +10,8 @@ import pytest
 import minicc
 from minicc import te
 from minicc.bridge import function
-from minicc.device.cuda_device import CudaBindings, Cupy
-from minicc.device.session import Emulated
+from minicc.device.driver import CudaDevice
+from minicc.device.emulated import Emulated
 from minicc.errors import BridgeError, CodegenError, RunError
 
 BLOCK, THREAD = te.thread_axis("blockIdx.x"), te.thread_axis("threadIdx.x")
@@ -69,7 +68,7 @@ def devices(monkeypatch):
             self.loads, self.closings, self.fails = 0, 0, False
             opened.append(self)
 
-        def load(self, bundle):
+        def load(self, image):
             self.loads += 1
 
         def launch(self, launch, arguments):
@@ -78,6 +77,7 @@ def devices(monkeypatch):
 
         def close(self):
             self.closings += 1
+            self.pieces = []
             if self.fails:
                 raise BridgeError("close", "expected success, got another failure")
 
@@ -99,16 +99,12 @@ def test_a_session_may_move_to_another_thread(devices):
 
 
 def test_devices_get_ready_for_a_thread(monkeypatch):
-    """Each thread has a current context, and a current device, of its own."""
-    bindings, used = CudaBindings.__new__(CudaBindings), []
-    monkeypatch.setattr(bindings, "_call", lambda *what: used.append(what), raising=False)
-    for bindings.context in (None, "context"):
-        bindings.use()
-    assert used == [("cuCtxSetCurrent", "context")]
-    cupy = Cupy.__new__(Cupy)
-    cupy.device = SimpleNamespace(use=lambda: used.append("cupy"))
-    cupy.use()
-    assert used[1:] == ["cupy"]
+    """Each thread has a current context of its own."""
+    device, used = CudaDevice.__new__(CudaDevice), []
+    monkeypatch.setattr(device, "_call", lambda *what: used.append(what), raising=False)
+    for device.context in (None, 1 << 40):
+        device.use()
+    assert used == [("cuCtxSetCurrent", 1 << 40)]
 
 
 def call(f, n):
@@ -220,4 +216,4 @@ def test_a_size_that_no_array_tells():
 
 def test_sizes_that_are_none():
     with pytest.raises(BridgeError, match=r"expected an integer from 0 to \d+ for n, got 'a'"):
-        vector_add("emulated").bundle(n="a")
+        vector_add("emulated").image(n="a")

@@ -5,39 +5,40 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from gpu_cases import buffers, device_image, saved
 
-from minicc.device.bundle import Buffer, Bundle, KernelLaunch, Port, Step
+from minicc.runtime.image import KernelLaunch, Port
 from minicc.types import TensorType, float32
 
 SOURCE = 'extern "C" __global__ void twice(float* y, float* x) { y[threadIdx.x] = 2 * x[threadIdx.x]; }\n'
 FOUR = TensorType(float32, (4,))
-BUNDLE = Bundle("twice", (Port("x", FOUR, 0),), (Port("y", FOUR, 1),), (Buffer(16), Buffer(16)),
-                (Step("twice", (KernelLaunch("twice", (1, 1, 1), (4, 1, 1), 0, (1, 0)),)),), SOURCE)  # fmt: skip
+TWICE = device_image("twice", (Port("x", FOUR, 0),), (Port("y", FOUR, 1),), buffers(16, 16),
+                     [KernelLaunch("twice", (1, 1, 1), (4, 1, 1), 0, (1, 0))], SOURCE)  # fmt: skip
 
 
 @pytest.fixture
 def bundle(tmp_path):
     path = tmp_path / "twice.tar"
-    path.write_bytes(BUNDLE.save())
+    path.write_bytes(saved(TWICE))
     return path
 
 
 @pytest.mark.parametrize("name", ["[/red]", "[bold]x", "a [link=file:///etc] b"])
 def test_names_are_printed_as_they_are(minicc, bundle, name):
-    made = replace(BUNDLE, name=name, outputs=(Port(name, FOUR, 1),), steps=(replace(BUNDLE.steps[0], name=name),))
-    bundle.write_bytes(made.save())
+    made = replace(TWICE, name=name, outputs=(Port(name, FOUR, 1),), kernels=(replace(TWICE.kernels[0], label=name),))
+    bundle.write_bytes(saved(made))
     outcome = minicc("run", bundle, "--device", "emulated", "--profile")
     assert outcome.code == 0 and f"{name} on emulated" in outcome.err
     assert f"{name}: float32[4]" in outcome.out and outcome.out.splitlines()[-1].startswith(name)
 
 
 @pytest.mark.parametrize("options, said", [
-    (["--dim", "n=3"], "--dim: a bundle"),
-    (["--input-shapes", "x:[4]"], "--input-shapes: a bundle"),
-    (["--threads", 3], "--threads: a bundle"),
-    (["--target", "avx2"], "--target: a bundle"),
-    (["--print-pass-times"], "--print-pass-times: a bundle"),
-    (["--dim", "n=3", "--threads", 3], "--dim, --threads: a bundle"),
+    (["--dim", "n=3"], "--dim: a package"),
+    (["--input-shapes", "x:[4]"], "--input-shapes: a package"),
+    (["--threads", 3], "--threads: a package"),
+    (["--target", "avx2"], "--target: a package"),
+    (["--print-pass-times"], "--print-pass-times: a package"),
+    (["--dim", "n=3", "--threads", 3], "--dim, --threads: a package"),
 ])  # fmt: skip
 def test_options_of_compiling_do_not_go_with_a_bundle(minicc, bundle, tmp_path, options, said):
     outcome = minicc("run", bundle, "--device", "emulated", *options, "--outputs", tmp_path / "y.npz")

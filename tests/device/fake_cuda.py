@@ -1,17 +1,49 @@
-"""Stand-ins for cuda-bindings and CuPy over ordinary memory, and the CUDA source that the tests of devices run."""
+"""A stand-in for the library of NVIDIA's driver over ordinary memory, and the CUDA source that the tests of devices run."""
 
 from __future__ import annotations
 
 import ctypes
-import types
-from pathlib import Path
 
 import numpy as np
 from gpu_cases import ADD
 
-from minicc.device.bundle import Number
 from minicc.device.emulate import EmulatedCode
-from minicc.types import DType, int32
+from minicc.runtime.image import KernelLaunch, Number
+from minicc.types import int32
+
+DEVICE, CONTEXT, MODULE, FUNCTION, EVENT = (
+    3,
+    1 << 40,
+    2 << 40,
+    3 << 40,
+    4 << 40,
+)  # handles, wider than 32 bits where pointers are
+POINTER, HANDLE, MEMORY, SIZE, WHOLE = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_size_t, ctypes.c_uint
+HEADER = {  # of cuda.h
+    "cuInit": [WHOLE],
+    "cuGetErrorName": [ctypes.c_int, POINTER],
+    "cuDeviceGetCount": [POINTER],
+    "cuDeviceGet": [POINTER, ctypes.c_int],
+    "cuDeviceGetAttribute": [POINTER, ctypes.c_int, ctypes.c_int],
+    "cuDevicePrimaryCtxRetain": [POINTER, ctypes.c_int],
+    "cuDevicePrimaryCtxRelease": [ctypes.c_int],
+    "cuCtxSetCurrent": [HANDLE],
+    "cuCtxSynchronize": [],
+    "cuModuleLoadData": [POINTER, POINTER],
+    "cuModuleUnload": [HANDLE],
+    "cuModuleGetFunction": [POINTER, HANDLE, POINTER],
+    "cuFuncSetAttribute": [HANDLE, ctypes.c_int, ctypes.c_int],
+    "cuMemAlloc": [POINTER, SIZE],
+    "cuMemFree": [MEMORY],
+    "cuMemcpyHtoD": [MEMORY, POINTER, SIZE],
+    "cuMemcpyDtoH": [POINTER, MEMORY, SIZE],
+    "cuLaunchKernel": [HANDLE, *[WHOLE] * 7, HANDLE, POINTER, POINTER],
+    "cuEventCreate": [POINTER, WHOLE],
+    "cuEventRecord": [HANDLE, HANDLE],
+    "cuEventSynchronize": [HANDLE],
+    "cuEventElapsedTime": [POINTER, HANDLE, HANDLE],
+    "cuEventDestroy": [HANDLE],
+}  # fmt: skip
 
 SOURCE = r"""
 #include <cuda_fp16.h>
@@ -73,177 +105,134 @@ KERNELS = [
 ]
 
 
-class FakeDriver(types.ModuleType):
-    """`cuda.bindings.driver` over ordinary memory, with its conventions: a tuple of a status and the results."""
-
-    CUdevice_attribute = types.SimpleNamespace(
-        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR=75, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR=76
-    )
-    CUfunction_attribute = types.SimpleNamespace(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES=8)
+class FakeDriver:
+    """The driver's library over ordinary memory: its functions take and give what NVIDIA's header declares, through pointers of C."""
 
     def __init__(self, capability=(9, 0), devices=1, fails=()):
-        super().__init__("driver")
         self.capability, self.devices, self.fails = (
             capability,
             devices,
             {fails} if isinstance(fails, str) else set(fails),
         )
-        self.memory, self.loaded, self.limits, self.calls = {}, [], {}, []
+        self.memory, self.loaded, self.limits, self.calls, self.functions = {}, [], {}, [], {}
         self.modules = self.contexts = self.events = 0  # alive
+        self.names = {}
+        self.keep = ctypes.create_string_buffer(b"CUDA_ERROR_UNKNOWN")
 
-    def __getattribute__(self, name):
-        found = super().__getattribute__(name)
-        if not name.startswith("cu"):
-            return found
-        self.calls.append(name)
-        if name in self.fails:
-            return lambda *_: (Status(999),)
-        return found
+    def __getattr__(self, name):
+        if not name.startswith("cu") or name.removesuffix("_v2") not in HEADER:
+            raise AttributeError(name)
+        return self.functions.setdefault(name, self.made(name.removesuffix("_v2")))
 
-    def cuInit(self, flags):
-        return (Status(0),)
+    def made(self, name):
+        """A function of C that counts its calls, and does what the method of its name does."""
 
-    def cuDeviceGetCount(self):
-        return Status(0), self.devices
+        def function(*arguments):
+            self.calls.append(name)
+            if name in self.fails:
+                return 999
+            return getattr(self, f"do_{name}")(*arguments) or 0
 
-    def cuDeviceGet(self, ordinal):
-        return Status(0), ordinal
+        return ctypes.CFUNCTYPE(ctypes.c_int, *HEADER[name])(function)
 
-    def cuDevicePrimaryCtxRetain(self, device):
+    def do_cuInit(self, flags):
+        assert flags == 0
+
+    def do_cuGetErrorName(self, status, place):
+        assert status == 999
+        at(place, ctypes.c_void_p).value = ctypes.addressof(self.keep)
+
+    def do_cuDeviceGetCount(self, place):
+        at(place, ctypes.c_int).value = self.devices
+
+    def do_cuDeviceGet(self, place, ordinal):
+        at(place, ctypes.c_int).value = DEVICE + ordinal
+
+    def do_cuDeviceGetAttribute(self, place, attribute, device):
+        assert device == DEVICE
+        at(place, ctypes.c_int).value = self.capability[attribute - 75]
+
+    def do_cuDevicePrimaryCtxRetain(self, place, device):
+        assert device == DEVICE
         self.contexts += 1
-        return Status(0), "context"
+        at(place, ctypes.c_void_p).value = CONTEXT
 
-    def cuDevicePrimaryCtxRelease(self, device):
+    def do_cuDevicePrimaryCtxRelease(self, device):
+        assert device == DEVICE
         self.contexts -= 1
         assert self.contexts >= 0
-        return (Status(0),)
 
-    def cuCtxSetCurrent(self, context):
-        assert context == "context" and self.contexts
-        return (Status(0),)
+    def do_cuCtxSetCurrent(self, context):
+        assert context == CONTEXT and self.contexts
 
-    def cuDeviceGetAttribute(self, attribute, device):
-        return Status(0), self.capability[attribute - 75]
-
-    def cuModuleLoadData(self, image):
-        self.loaded.append(image)
+    def do_cuModuleLoadData(self, place, image):
+        self.loaded.append(ctypes.string_at(image))
         self.code = EmulatedCode(SOURCE + ADD, ["add_kernel", "turn"])
         self.modules += 1
-        return Status(0), "module"
+        at(place, ctypes.c_void_p).value = MODULE
 
-    def cuModuleGetFunction(self, module, name):
-        assert isinstance(name, bytes)
-        return Status(0), name.decode()
+    def do_cuModuleUnload(self, module):
+        assert module == MODULE
+        self.modules -= 1
 
-    def cuFuncSetAttribute(self, function, attribute, value):
-        self.limits[function] = value
-        return (Status(0),)
+    def do_cuModuleGetFunction(self, place, module, name):
+        assert module == MODULE
+        self.names[FUNCTION + len(self.names)] = ctypes.string_at(name).decode()
+        at(place, ctypes.c_void_p).value = FUNCTION + len(self.names) - 1
 
-    def cuMemAlloc(self, size):
+    def do_cuFuncSetAttribute(self, function, attribute, value):
+        assert attribute == 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+        self.limits[self.names[function]] = value
+
+    def do_cuMemAlloc(self, place, size):
         held = np.zeros(size, np.uint8)
         self.memory[held.ctypes.data] = held
-        return Status(0), Pointer(held.ctypes.data)
+        at(place, ctypes.c_uint64).value = held.ctypes.data
 
-    def cuMemFree(self, pointer):
-        del self.memory[int(pointer)]
-        return (Status(0),)
+    def do_cuMemFree(self, pointer):
+        del self.memory[pointer]
 
-    def cuMemcpyHtoD(self, pointer, host, size):
-        ctypes.memmove(int(pointer), host, size)
-        return (Status(0),)
+    def do_cuMemcpyHtoD(self, pointer, host, size):
+        ctypes.memmove(pointer, host, size)
 
-    def cuMemcpyDtoH(self, host, pointer, size):
-        ctypes.memmove(host, int(pointer), size)
-        return (Status(0),)
+    def do_cuMemcpyDtoH(self, host, pointer, size):
+        ctypes.memmove(host, pointer, size)
 
-    def cuLaunchKernel(self, function, gx, gy, gz, bx, by, bz, shared, stream, parameters, extra):
-        kinds = {"add_kernel": "ppp", "turn": "ppi"}[function]
+    def do_cuLaunchKernel(self, function, gx, gy, gz, bx, by, bz, shared, stream, parameters, extra):
+        assert not stream and not extra
+        name = self.names[function]
+        kinds = {"add_kernel": "ppp", "turn": "ppi"}[name]
         places = (ctypes.c_void_p * 3).from_address(parameters)
-        read = [self.memory[ctypes.c_void_p.from_address(p).value] if k == "p" else Number(ctypes.c_int.from_address(p).value, int32)
+        pointers = sorted(at(p, ctypes.c_uint64).value for k, p in zip(kinds, places, strict=True) if k == "p")
+        read = [self.held(at(p, ctypes.c_uint64).value, pointers) if k == "p" else Number(at(p, ctypes.c_int).value, int32)
                 for k, p in zip(kinds, places, strict=True)]  # fmt: skip
-        self.code.launch(function, (gx, gy, gz), (bx, by, bz), shared, read)
-        return (Status(0),)
+        self.code.launch(KernelLaunch(name, (gx, gy, gz), (bx, by, bz), shared, ()), read)
 
-    def cuCtxSynchronize(self):
-        return (Status(0),)
+    def held(self, pointer, pointers):
+        """The memory from a pointer on, to the next of them or to the end of what was allocated."""
+        ((start, whole),) = [(p, h) for p, h in self.memory.items() if p <= pointer < p + h.size]
+        return whole[pointer - start : min([p - start for p in pointers if p > pointer], default=whole.size)]
 
-    def cuEventCreate(self, flags):
-        self.events += 1
-        return Status(0), "event"
-
-    def cuEventRecord(self, event, stream):
-        return (Status(0),)
-
-    def cuEventSynchronize(self, event):
-        return (Status(0),)
-
-    def cuEventElapsedTime(self, begin, end):
-        return Status(0), 2.5
-
-    def cuEventDestroy(self, event):
-        self.events -= 1
-        return (Status(0),)
-
-    def cuModuleUnload(self, module):
-        self.modules -= 1
-        return (Status(0),)
-
-
-class Status(int):
-    name = "CUDA_ERROR_UNKNOWN"
-
-
-class Pointer(int):
-    """As CUdeviceptr: an object that int() reads."""
-
-
-class FakeCupy(types.ModuleType):
-    """The part of CuPy that is used, over NumPy."""
-
-    def __init__(self, capability="90", devices=1):
-        super().__init__("cupy")
-        self.made = []
-        runtime = types.SimpleNamespace(getDeviceCount=lambda: devices)
-        self.cuda = types.SimpleNamespace(runtime=runtime, Event=FakeEvent, get_elapsed_time=lambda a, b: 2.5, Device=lambda k: types.SimpleNamespace(
-            use=lambda: None, compute_capability=capability))  # fmt: skip
-
-    def empty(self, size, dtype):
-        return FakeArray(np.zeros(size, dtype))
-
-    def RawModule(self, path):
-        self.made.append((path, Path(path).read_bytes()))
-        return types.SimpleNamespace(get_function=FakeKernel)
-
-
-class FakeEvent:
-    def record(self):
+    def do_cuCtxSynchronize(self):
         """Nothing to wait for."""
 
-    synchronize = record
+    def do_cuEventCreate(self, place, flags):
+        self.events += 1
+        at(place, ctypes.c_void_p).value = EVENT
+
+    def do_cuEventRecord(self, event, stream):
+        assert event == EVENT and not stream
+
+    def do_cuEventSynchronize(self, event):
+        assert event == EVENT
+
+    def do_cuEventElapsedTime(self, place, begin, end):
+        at(place, ctypes.c_float).value = 2.5
+
+    def do_cuEventDestroy(self, event):
+        self.events -= 1
 
 
-class FakeArray:
-    def __init__(self, held):
-        self.held = held
-
-    def __getitem__(self, key):
-        return FakeArray(self.held[key])
-
-    def set(self, array):
-        assert array.dtype == np.uint8
-        self.held[:] = array
-
-    def get(self):
-        return self.held.copy()
-
-
-class FakeKernel:
-    max_dynamic_shared_size_bytes = 48 << 10
-
-    def __init__(self, name):
-        self.name, self.code = name, EmulatedCode(SOURCE + ADD, [name])
-
-    def __call__(self, grid, block, args, *, shared_mem):
-        assert shared_mem <= self.max_dynamic_shared_size_bytes
-        given = [a.held if isinstance(a, FakeArray) else Number(int(a), DType.of(a.dtype)) for a in args]
-        self.code.launch(self.name, grid, block, shared_mem, given)
+def at(place, kind):
+    """What stands at an address."""
+    return kind.from_address(place)

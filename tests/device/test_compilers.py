@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from gpu_cases import ADD, add_bundle
+from gpu_cases import ADD
 
 from minicc.device import emulate, nvcc
 from minicc.device.emulate import EmulatedCode
@@ -113,10 +112,7 @@ def test_a_compiler_of_the_cpu_that_misbehaves(compiler, make, said):
         EmulatedCode(ADD, ["add_kernel"])
 
 
-@pytest.mark.parametrize(
-    "use",
-    [lambda s: cubin(s, "sm_80"), lambda s: EmulatedCode(s, []), lambda s: replace(add_bundle(), source=s).save()],
-)
+@pytest.mark.parametrize("use", [lambda s: cubin(s, "sm_80"), lambda s: EmulatedCode(s, []), lambda s: ptx(s, "sm_80")])
 def test_source_that_is_no_text(compiler, use):
     compiler()
     with pytest.raises(

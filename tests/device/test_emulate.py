@@ -9,12 +9,12 @@ import signal
 import numpy as np
 import pytest
 from fake_cuda import KERNELS, SOURCE
-from gpu_cases import add_bundle
+from gpu_cases import add_image
 
 from minicc.device import emulate
-from minicc.device.bundle import Number
-from minicc.device.session import Emulated
 from minicc.device.emulate import EmulatedCode
+from minicc.device.emulated import Emulated
+from minicc.runtime.image import KernelLaunch, Number
 from minicc.errors import BridgeError
 from minicc.types import DType, int32
 
@@ -27,7 +27,7 @@ def code():
 
 
 def launch(code, kernel, grid, block, arrays, shared_bytes=0):
-    code.launch(kernel, grid, block, shared_bytes, arrays)
+    code.launch(KernelLaunch(kernel, grid, block, shared_bytes, ()), arrays)
     return arrays[0]
 
 
@@ -182,7 +182,7 @@ def test_lines_that_the_source_does_not_have():
     source = '#line 1000000 "other.cu"\nextern "C" __global__ void k() { if (threadIdx.x) __syncthreads(); }\n'
     made = EmulatedCode(source, ["k"])
     with pytest.raises(BridgeError, match=r"waits at the barrier of line 1000000, .*\n    kernels.cu\nhint: "):
-        made.launch("k", (1, 1, 1), (2, 1, 1), 0, [])
+        made.launch(KernelLaunch("k", (1, 1, 1), (2, 1, 1), 0, ()), [])
 
 
 def test_shared_memory_starts_unknown(code):
@@ -253,10 +253,10 @@ def test_no_compiler(monkeypatch):
     with pytest.raises(
         BridgeError, match=r"expected a C\+\+ compiler, got none: g\+\+, clang\+\+[\s\S]*hint: apt install g\+\+"
     ):
-        Emulated().load(add_bundle())
+        Emulated().load(add_image())
 
 
 def test_a_compiler_that_cannot_start(monkeypatch):
     monkeypatch.setattr(emulate.shutil, "which", lambda name: "/nowhere/g++")
     with pytest.raises(BridgeError, match=r"expected the C\+\+ compiler to work, got .*nowhere"):
-        Emulated().load(add_bundle())
+        Emulated().load(add_image())

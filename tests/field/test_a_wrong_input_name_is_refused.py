@@ -14,12 +14,13 @@ from onnx import TensorProto, helper
 
 import minicc
 from minicc import backend, cli, ops
-from minicc.device.bundle import Bundle, Port
-from minicc.device.session import checked
+from minicc.device.session import DeviceExecutable
 from minicc.errors import GraphError, MiniccError, RunError, misnamed, nearest
 from minicc.frontend import load
 from minicc.graph import Graph, bind, evaluate, input
 from minicc.runtime.files import read_arrays
+from minicc.runtime.image import Image, Port
+from minicc.target import Target
 from minicc.types import Symbol, TensorType, bfloat16, float32
 
 X = np.float32([1, 2])
@@ -53,14 +54,13 @@ def test_in_every_way_to_call_a_model(two, case):
     proto = network(two)
     graph, exe = load(proto), minicc.compile(load(proto))
     feeds = dict.fromkeys(names, X)
-    bundle = Bundle(
-        "net", tuple(Port(n, TensorType(float32, (2,)), k) for k, n in enumerate(graph.input_names)), (), (), (), ""
-    )
+    ports = tuple(Port(n, TensorType(float32, (2,)), k) for k, n in enumerate(graph.input_names))
+    on_a_device = DeviceExecutable(Image("net", ports, (), Target.of("cuda"), {}))
     for run in (
         lambda: exe.run(feeds),
         lambda: backend.prepare(proto).run(feeds),
         lambda: evaluate(graph, feeds),
-        lambda: checked(bundle, feeds),
+        lambda: on_a_device.run(feeds),
     ):
         with pytest.raises((RunError, GraphError)) as caught:
             run()

@@ -1,4 +1,4 @@
-"""The CUDA text of a bundle is C++ that anyone may have written: emulated, it computes and can do nothing else."""
+"""The CUDA text of a package is C++ that anyone may have written: emulated, it computes and can do nothing else."""
 
 import os
 import socket
@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from minicc.device import emulate
-from minicc.device.bundle import Buffer, Bundle, KernelLaunch, Port, Step
-from minicc.device.session import Emulated, Session, replay
 from minicc.device.emulate import EmulatedCode
+from minicc.device.emulated import Emulated
+from minicc.device.session import DeviceExecutable
 from minicc.errors import BridgeError
+from minicc.runtime.image import DeviceBuffer, Image, KernelInfo, KernelLaunch, Port
+from minicc.target import Target
 from minicc.types import TensorType, float32
 
 ATTACKS = {  # an expression of C++ that is 1 where an attack goes through
@@ -70,7 +72,7 @@ def test_no_attack_goes_through_when_the_library_is_loaded_or_a_kernel_runs():
         listed = listed.replace(f'getenv("{marker}")', 'getenv("PATH")')
         code = EmulatedCode(TEXT.replace("ATTACKS", listed).replace("COUNT", str(len(ATTACKS))), ["attack"])
         found = [np.full(len(ATTACKS), 9, np.int32) for _ in range(2)]
-        code.launch("attack", (1, 1, 1), (1, 1, 1), 0, found)
+        code.launch(KernelLaunch("attack", (1, 1, 1), (1, 1, 1), 0, ()), found)
         code.close()
     for when, flags in zip(("at start", "at launch"), found, strict=True):
         assert [name for name, flag in zip(ATTACKS, flags, strict=True) if flag] == [], when
@@ -98,7 +100,7 @@ def test_source_that_reads_files_is_refused_and_shows_nothing_of_them(text):
 def test_headers_of_cuda_are_what_is_emulated():
     out = np.zeros(1, np.int32)
     EmulatedCode(f"#include <cuda_fp16.h>\n#include <cstdint>\n{KERNEL}", ["k"]).launch(
-        "k", (1, 1, 1), (1, 1, 1), 0, [out]
+        KernelLaunch("k", (1, 1, 1), (1, 1, 1), 0, ()), [out]
     )
     assert out == [1]
 
@@ -129,9 +131,16 @@ def test_a_kernel_that_ends_its_process_or_never_ends_is_an_error(body, monkeypa
         pytest.raises(BridgeError, match=r"launch\(bad.*: .*" + f"({ENDS[body]})" + r"[\s\S]*\nhint: "),
     ):
         patch.setattr(emulate, "LAUNCH_SECONDS", 1)
-        code.launch("bad", (1, 1, 1), (1, 1, 1), 0, [out])
-    code.launch("k", (1, 1, 1), (1, 1, 1), 0, [out])  # in another process
+        code.launch(KernelLaunch("bad", (1, 1, 1), (1, 1, 1), 0, ()), [out])
+    code.launch(KernelLaunch("k", (1, 1, 1), (1, 1, 1), 0, ()), [out])  # in another process
     assert out == [1]
+
+
+def image(inputs, outputs, buffers, arguments, source):
+    """An image that launches the kernel `k` once, in one thread."""
+    kernel = KernelInfo("k", launches=(KernelLaunch("k", (1, 1, 1), (1, 1, 1), 0, arguments),))
+    sections = {"kernels.cu": source.encode()}
+    return Image("small", inputs, outputs, Target.of("cuda"), sections, (kernel,), arena=16, buffers=buffers)
 
 
 @pytest.mark.parametrize(
@@ -141,10 +150,12 @@ def test_a_kernel_that_ends_its_process_or_never_ends_is_an_error(body, monkeypa
 def test_a_buffer_that_is_too_small_for_its_kernel_is_an_error(far, said):
     source = f'extern "C" __global__ void k(float* out, float* x) {{ out[{far}] = x[0]; }}'
     ports = Port("y", TensorType(float32, (2,)), 0), Port("x", TensorType(float32, (2,)), 1)
-    step = Step("k", (KernelLaunch("k", (1, 1, 1), (1, 1, 1), 0, (0, 1)),))
-    bundle = Bundle("small", (ports[1],), (ports[0],), (Buffer(8), Buffer(8)), (step,), source)
-    with pytest.raises(BridgeError, match=rf"launch\(k.*{said}[\s\S]*\nhint: "):
-        replay(bundle, Emulated(), {"x": np.ones(2, np.float32)})
+    small = image((ports[1],), (ports[0],), (DeviceBuffer(0, 8), DeviceBuffer(8, 8)), (0, 1), source)
+    with (
+        DeviceExecutable(small, Emulated()) as exe,
+        pytest.raises(BridgeError, match=rf"launch\(k.*{said}[\s\S]*\nhint: "),
+    ):
+        exe(np.ones(2, np.float32))
 
 
 def test_what_cannot_be_isolated_is_refused_unless_it_is_our_own(tmp_path, monkeypatch):
@@ -159,17 +170,14 @@ def test_what_cannot_be_isolated_is_refused_unless_it_is_our_own(tmp_path, monke
     ):
         EmulatedCode(KERNEL, ["k"])
     out = np.zeros(1, np.int32)
-    EmulatedCode(KERNEL, ["k"], trusted=True).launch("k", (1, 1, 1), (1, 1, 1), 0, [out])
+    EmulatedCode(KERNEL, ["k"], trusted=True).launch(KernelLaunch("k", (1, 1, 1), (1, 1, 1), 0, ()), [out])
     assert out == [1]
 
 
 def test_no_process_is_left_when_a_session_is_closed():
     port = Port("y", TensorType(float32, (2,)), 0)
-    bundle = Bundle(
-        "b", (), (port,), (Buffer(8),), (Step("k", (KernelLaunch("k", (1, 1, 1), (1, 1, 1), 0, (0,)),)),), KERNEL
-    )
     device = Emulated()
-    with Session(bundle, device):
+    with DeviceExecutable(image((), (port,), (DeviceBuffer(0, 8),), (0,), KERNEL), device):
         process = device.code._children[0].process
         assert process.poll() is None
     assert process.poll() is not None

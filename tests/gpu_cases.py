@@ -1,4 +1,4 @@
-"""Bundles written by hand, of CUDA sources that need no TVM."""
+"""Images written by hand, of CUDA sources that need no TVM."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import tarfile
 
 import numpy as np
 
-from minicc.device.bundle import Buffer, Bundle, KernelLaunch, Port, Step
+from minicc.package.write import write_to
+from minicc.runtime.image import DeviceBuffer, Image, KernelInfo, KernelLaunch, Port
+from minicc.target import Target
 from minicc.types import TensorType, float32
 
 ADD = """
@@ -35,11 +37,33 @@ IMPOSSIBLE = {  # launches that CUDA refuses, and what is said of them
 WEIGHT = np.arange(100, dtype=np.float32)
 
 
-def add_bundle(grid=(4, 1, 1), block=(32, 1, 1), arguments=(0, 1, 2), shared_bytes=0, source=ADD, size=400, **rest):
-    """`y = x + weight` as a bundle."""
-    step = Step("add", (KernelLaunch("add_kernel", grid, block, shared_bytes, arguments),))
-    buffers = (Buffer(400), Buffer(400, 0), Buffer(size))
-    return Bundle("add", (Port("x", LENGTH, 0),), (Port("y", LENGTH, 2),), buffers, (step,), source, (WEIGHT,), **rest)
+def buffers(*sizes, constants=()):
+    """Device buffers one behind the other; `constants` are pairs of a buffer's number and a constant's."""
+    places = [sum(sizes[:k]) for k in range(len(sizes))]
+    return tuple(DeviceBuffer(p, s, dict(constants).get(k)) for k, (p, s) in enumerate(zip(places, sizes, strict=True)))
+
+
+def device_image(name, inputs, outputs, memory, launches, source, constants=(), label=None, **sections):
+    """An image for CUDA devices; a launch each is a kernel, and `sections` are cubins and PTX, as sm_90 and compute_75."""
+    code = {"kernels.cu": source.encode(errors="surrogateescape")}
+    code |= {f"kernels.{arch}.{'cubin' if arch[0] == 's' else 'ptx'}": content for arch, content in sections.items()}
+    kernels = tuple(KernelInfo(label or k.kernel, launches=(k,)) for k in launches)
+    arena = sum(b.size for b in memory)
+    return Image(name, inputs, outputs, Target.of("cuda"), code, kernels, constants, arena, memory)
+
+
+def add_image(grid=(4, 1, 1), block=(32, 1, 1), arguments=(0, 1, 2), shared_bytes=0, source=ADD, size=400, **sections):
+    """`y = x + weight` as an image."""
+    launch = KernelLaunch("add_kernel", grid, block, shared_bytes, arguments)
+    memory, ports = buffers(400, 400, size, constants=[(1, 0)]), ((Port("x", LENGTH, 0),), (Port("y", LENGTH, 2),))
+    return device_image("add", *ports, memory, [launch], source, (WEIGHT,), "add", **sections)
+
+
+def saved(image):
+    """The bytes of the package of an image."""
+    held = io.BytesIO()
+    write_to(image, held)
+    return held.getvalue()
 
 
 def members_of(content):
@@ -62,9 +86,9 @@ def tar_of(members):
     return held.getvalue()
 
 
-def with_plan(content, change):
-    """The bundle with a plan that `change` has been at: it gets the plan as a dictionary."""
+def with_manifest(content, change):
+    """The package with a manifest that `change` has been at: it gets it as a dictionary."""
     members = members_of(content)
-    plan = json.loads(members["plan.json"])
-    change(plan)
-    return tar_of([*(members | {"plan.json": json.dumps(plan).encode()}).items()])
+    manifest = json.loads(members["manifest.json"])
+    change(manifest)
+    return tar_of([*(members | {"manifest.json": json.dumps(manifest).encode()}).items()])
