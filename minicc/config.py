@@ -45,10 +45,7 @@ def target(environ: Mapping[str, str] | None = None) -> str | None:
     return given if given not in ("", "native") else None
 
 
-SHORTLY = {
-    "GOMP_SPINCOUNT": "100000",
-    "KMP_BLOCKTIME": "5",
-}  # milliseconds, for GCC's runtime and for LLVM's and Intel's
+SHORTLY = {"GOMP_SPINCOUNT": "100000", "KMP_BLOCKTIME": "5"}  # of GCC's runtime; of LLVM's and Intel's, milliseconds
 WAITING = ("OMP_WAIT_POLICY", *SHORTLY)  # what says how idle threads wait
 
 

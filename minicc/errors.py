@@ -140,11 +140,8 @@ def misnamed(given: Collection[str], known: Collection[str], hint: str = "") -> 
     """
     all_given, all_known = set(given), set(known)
     missing, unknown = [k for k in known if k not in all_given], [g for g in given if g not in all_known]
-    parts = [
-        f"{what}: {', '.join(map(repr, names))}"
-        for what, names in (("missing", missing), ("unknown", unknown))
-        if names
-    ]
+    both = {"missing": missing, "unknown": unknown}
+    parts = [f"{what}: {', '.join(map(repr, names))}" for what, names in both.items() if names]
     near = [f"{found!r} by {name!r}" for name in unknown[:3] if (found := nearest(name, missing or known))]
     return "; ".join(parts), f"did you mean {', '.join(near)}?" if near else hint
 

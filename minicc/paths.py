@@ -39,16 +39,13 @@ def unreadable(path: Path, suffix: str) -> tuple[str, str] | None:
     if kind := endless(path):
         return kind, "save it in a file, and give that"
     if path.is_symlink() and not path.exists():
-        return (
-            f"a link to {str(path.readlink())!r}, which leads to no file",
-            "point the link at a file, or give the path of that file",
-        )
+        hint = "point the link at a file, or give the path of that file"
+        return f"a link to {str(path.readlink())!r}, which leads to no file", hint
     if first := _first_missing(path):
         if not first.parent.is_dir():
             return _nothing(first), f"give a file in a folder; or is it {str(first.parent)!r} that is meant?"
-        return _nothing(first), _near(path, first, {suffix, path.suffix} if first == path else set()) or _offer(
-            first.parent, suffix
-        )
+        near = _near(path, first, {suffix, path.suffix} if first == path else set())
+        return _nothing(first), near or _offer(first.parent, suffix)
     if path.exists() and not os.access(path, os.R_OK):
         return "one that you may not read", f"chmod u+r {shlex.quote(str(path))}, or copy it to a folder of yours"
     return None
@@ -60,22 +57,17 @@ def unwritable(path: Path) -> tuple[str, str] | None:
     if why := _impossible(path):
         return f"the name {why}", "give a short name made of letters and digits"
     if kind := "a folder" if path.is_dir() else endless(path):
-        return (
-            f"{path} is {kind}",
-            f"name a file, as in {path / 'out'}" if path.is_dir() else "name a file that does not exist",
-        )
+        hint = f"name a file, as in {path / 'out'}" if path.is_dir() else "name a file that does not exist"
+        return f"{path} is {kind}", hint
     if first := _first_missing(folder):
         make = f"mkdir -p {shlex.quote(str(folder))}" if first.parent.is_dir() else "name another folder"
-        return f"the folder {folder} does not exist: {_nothing(first)}", f"{make}; {_near(path, first, set())}".rstrip(
-            "; "
-        )
+        hint = f"{make}; {_near(path, first, set())}".rstrip("; ")
+        return f"the folder {folder} does not exist: {_nothing(first)}", hint
     if not folder.is_dir():
         return f"{folder} is a file, no folder", "name another folder"
     if not os.access(folder, os.W_OK | os.X_OK):
-        return (
-            f"the folder {folder.resolve()} is read-only for you: you may not write in it",
-            f"chmod u+w {shlex.quote(str(folder))} if it is yours, or name a file elsewhere, as in /tmp/{path.name}",
-        )
+        hint = f"chmod u+w {shlex.quote(str(folder))} if it is yours, or name a file elsewhere, as in /tmp/{path.name}"
+        return f"the folder {folder.resolve()} is read-only for you: you may not write in it", hint
     return None
 
 
@@ -97,10 +89,9 @@ def _first_missing(path: Path) -> Path | None:
 
 def _nothing(first: Path) -> str:
     folder = first.parent
+    known = folder.is_dir()
     return (
-        f"nothing called {first.name!r} in {folder.resolve()}"
-        if folder.is_dir()
-        else f"nothing below {folder}, which is a file"
+        f"nothing called {first.name!r} in {folder.resolve()}" if known else f"nothing below {folder}, which is a file"
     )
 
 
@@ -109,12 +100,9 @@ def _near(path: Path, first: Path, suffixes: Collection[str]) -> str:
 
     That part is a file with one of `suffixes`, or a folder if there are none.
     """
-    known = [
-        name
-        for name in entries(first.parent)
-        if (Path(name).suffix in suffixes if suffixes else (first.parent / name).is_dir())
-    ]
-    near = nearest(first.name, known)
+    names = entries(first.parent)
+    folders = [] if suffixes else [name for name in names if (first.parent / name).is_dir()]
+    near = nearest(first.name, [name for name in names if Path(name).suffix in suffixes] if suffixes else folders)
     return f"did you mean {str(first.parent / near / path.relative_to(first))!r}?" if near else ""
 
 

@@ -36,16 +36,9 @@ _EXAMPLES = {  # of calls; of those that are not here, te.f(A[i])
     **{name: f"te.{name}(A[i], B[i])" for name in ("fmod", "maximum", "minimum", "power")},
 }  # fmt: skip
 _KINDS = {
-    "name": str,
-    "tag": str,
-    "f": _Callable,
-    "combine": _Callable,
-    "identity": _Callable,
-    "indices": _Callable,
-    "init": Tensor,
-    "update": Tensor,
-    "state": Tensor,
-    "data": Tensor,
+    **dict.fromkeys(("name", "tag"), str),
+    **dict.fromkeys(("f", "combine", "identity", "indices"), _Callable),
+    **dict.fromkeys(("init", "update", "state", "data"), Tensor),
 }
 _OF_SCATTER = {**_KINDS, "value": _Callable, "where": _Callable, "combiner": str}
 

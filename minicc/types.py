@@ -52,24 +52,19 @@ class DType:
             return what
         try:
             return DType.table[what if isinstance(what, str) else np.dtype(what).name]
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-        ):  # NumPy raises ValueError of what has an attribute dtype of another kind
+        except (KeyError, TypeError, ValueError):  # the last of what has an attribute dtype of another kind
             near = difflib.get_close_matches(what.casefold(), DType.table, 3) if isinstance(what, str) else []
             known = f"did you mean {' or '.join(near)}?" if near else f"use one of {', '.join(DType.table)}"
             text = repr(what) if len(repr(what)) <= 60 else f"{repr(what)[:57]}..."
-            raise TypeInferenceError(
-                f"DType.of({text})", "no such dtype", where=f"{text}: {type(what).__name__}", hint=known
-            ) from None
+            where = f"{text}: {type(what).__name__}"
+            raise TypeInferenceError(f"DType.of({text})", "no such dtype", where, known) from None
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, (str, np.dtype, type)):
-            return other == (
-                self.name if isinstance(other, str) else self.numpy if isinstance(other, np.dtype) else self.numpy.type
-            )
-        return self is other
+        if isinstance(other, str):
+            return other == self.name
+        if isinstance(other, np.dtype):
+            return other == self.numpy
+        return other is self or other is self.numpy.type
 
     def __hash__(self) -> int:
         return hash(self.name)

@@ -42,20 +42,14 @@ def plain(value: Any, refuse: Refusal) -> Array:
     if type(value) is np.ndarray and value.dtype in _NATIVE:
         return value
     if _is_masked(value):
-        raise refuse(
-            "expected an array without a mask, got a masked array", "say what stands in the masked places: x.filled(0)"
-        )
+        hint = "say what stands in the masked places: x.filled(0)"
+        raise refuse("expected an array without a mask, got a masked array", hint)
     found = _converted(value, refuse)
     if found.dtype.newbyteorder("=") not in _NATIVE:
-        what = (
-            f"{type(value).__name__} that is no array"
-            if found.dtype == object and found.ndim == 0
-            else f"elements of {found.dtype}"
-        )
-        raise refuse(
-            f"expected an array of numbers, got {what}",
-            _HINTS.get(found.dtype.kind, f"the dtypes are {', '.join(DType.table)}: x.astype('float32')"),
-        )
+        single = found.dtype == object and found.ndim == 0
+        what = f"{type(value).__name__} that is no array" if single else f"elements of {found.dtype}"
+        hint = _HINTS.get(found.dtype.kind, f"the dtypes are {', '.join(DType.table)}: x.astype('float32')")
+        raise refuse(f"expected an array of numbers, got {what}", hint)
     return found
 
 

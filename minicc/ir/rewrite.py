@@ -4,6 +4,7 @@ A `Rule` is an equation: wherever `lhs` matches and `where` agrees, `rhs` may st
 two sides are ordinary nodes of an IR with `Wild` nodes as holes. In: a root, rules, and the IR's
 own `children` and `rebuild`. Out: the root with no match left, sub-expressions shared as before.
 
+>>> from minicc.ir.node import node
 >>> @node
 ... class Neg(Interned):
 ...     a: Interned
@@ -106,7 +107,7 @@ def _matcher(pattern: Any) -> Matcher:
     if isinstance(pattern, tuple):
         return _parts(tuple, [_matcher(p) for p in pattern], lambda value: value)
     if isinstance(pattern, Interned) and pattern.__match_args__:
-        names: tuple[str, ...] = pattern.__match_args__
+        names = pattern.__match_args__
         fields = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
         whole = _parts(type(pattern), [_matcher(getattr(pattern, n)) for n in names], fields)
         return lambda value, bindings: pattern is value or whole(value, bindings)
@@ -151,8 +152,7 @@ def instantiate(pattern: Any, bindings: Bindings, root: Any) -> Any:
     if isinstance(pattern, tuple):
         return tuple(instantiate(p, bindings, root) for p in pattern)
     if isinstance(pattern, Interned):
-        names: tuple[str, ...] = pattern.__match_args__
-        return type(pattern)(*[instantiate(getattr(pattern, n), bindings, root) for n in names])
+        return type(pattern)(*[instantiate(getattr(pattern, n), bindings, root) for n in pattern.__match_args__])
     return pattern
 
 

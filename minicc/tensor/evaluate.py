@@ -18,7 +18,6 @@ import numpy as np
 
 from minicc.tensor.expr import Binary, Call, Convert, Const, Expr, Select, Unary, Var, children, walk
 from minicc.tensor.intrinsics import INTRINSICS
-from minicc.types import DType
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -27,8 +26,7 @@ def _guarded(divide: Callable[[Array, Array], Array]) -> Callable[[Array, Array]
     """An integer operation that gives 0 where the divisor is 0."""
 
     def run(a: Array, b: Array) -> Array:
-        safe = np.where(b == 0, np.ones_like(b), b)
-        return np.where(b == 0, np.zeros_like(a), divide(a, safe))
+        return np.where(b == 0, np.zeros_like(a), divide(a, np.where(b == 0, np.ones_like(b), b)))
 
     return run
 
@@ -36,8 +34,7 @@ def _guarded(divide: Callable[[Array, Array], Array]) -> Callable[[Array, Array]
 def _truncdiv(a: Array, b: Array) -> Array:
     quotient = a // b
     rounded_down = (a - quotient * b != 0) & ((a < 0) != (b < 0))
-    result: Array = quotient + rounded_down.astype(a.dtype)
-    return result
+    return np.asarray(quotient + rounded_down.astype(a.dtype))
 
 
 BINARY: dict[str, Callable[[Any, Any], Any]] = {
@@ -50,11 +47,7 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal,
     "and": np.logical_and, "or": np.logical_or,
 }  # fmt: skip
-UNARY: dict[str, Callable[[Any], Any]] = {
-    "neg": np.negative,
-    "abs": np.abs,
-    "not": np.invert,
-}  # of a bool the logical not
+UNARY: dict[str, Callable[[Any], Any]] = {"neg": np.negative, "abs": np.abs, "not": np.invert}  # of a bool: not
 
 
 def evaluate_expr(e: Expr, env: Mapping[Var, Array]) -> Array:
@@ -89,7 +82,7 @@ def _step(e: Expr, memo: Mapping[Expr, Any], env: Mapping[Var, Array]) -> Any:
         case Unary(op, a):
             return UNARY[op](memo[a])
         case Convert(a, dtype):
-            return _convert(memo[a], dtype)
+            return np.asarray(memo[a]).astype(dtype.numpy)
         case Select(cond, then, other):
             return np.where(memo[cond], memo[then], memo[other])
         case Call("bitcast", (a,), dtype):
@@ -97,7 +90,3 @@ def _step(e: Expr, memo: Mapping[Expr, Any], env: Mapping[Var, Array]) -> Any:
         case Call(name, args, _):
             return INTRINSICS[name].numpy(*[memo[a] for a in args])
     raise TypeError(e)
-
-
-def _convert(value: Any, dtype: DType) -> Array:
-    return np.asarray(value).astype(dtype.numpy)

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,20 +65,11 @@ def _fma(a: Expr, b: Any, c: Any) -> Expr:
 
 def _bits(x: Expr) -> Expr:
     """The bits of a float as a signed integer."""
-    dtype = int32 if x.dtype is float32 else int64
-    return call("bitcast", x, dtype=dtype)
+    return call("bitcast", x, dtype=int32 if x.dtype is float32 else int64)
 
 
 def _float(bits: Expr) -> Expr:
     return call("bitcast", bits, dtype=float32 if bits.dtype is int32 else float64)
-
-
-def _shift_left(a: Expr, count: int) -> Expr:
-    return binary("shl", a, count)
-
-
-def _shift_right(a: Expr, count: int) -> Expr:
-    return binary("shr", a, count)  # arithmetic: the operands are signed
 
 
 def _horner(x: Expr, coefficients: Sequence[float]) -> Expr:
@@ -131,8 +123,8 @@ def _exp(x: Expr) -> Expr:
     held, _, r = _reduce_exp(_clamp(x, -104.0, 89.0))
     p = _horner(r, (1.0, 1.0, 0.49999994, 0.16666517, 0.041668106, 0.00836914, 0.0013836714))
     n = _bits(held) - MAGIC32_BITS
-    half = _shift_right(n, 1)
-    return p * _float(_shift_left(half + 127, 23)) * _float(_shift_left(n - half + 127, 23))
+    half = n >> 1
+    return p * _float((half + 127) << 23) * _float((n - half + 127) << 23)
 
 
 def _expm1(x: Expr) -> Expr:
@@ -140,7 +132,7 @@ def _expm1(x: Expr) -> Expr:
     held, _, r = _reduce_exp(_clamp(x, -18.0, 89.0))
     q = _horner(r, (0.5, 0.16666636, 0.04166651, 0.00834151, 0.001393054, 0.00015045566))
     p = _fma(r * r, q, r)
-    s = _float(_shift_left(_bits(held) - (MAGIC32_BITS - 126), 23))
+    s = _float((_bits(held) - (MAGIC32_BITS - 126)) << 23)
     return _keep_zero(x, _fma(p, s, s - 0.5) * 2.0)
 
 
@@ -155,14 +147,14 @@ def _log(x: Expr) -> Expr:
     """x = 2**k (1 + f) with 1 + f in [3/4, 3/2); denormals are scaled up first."""
     tiny = x < 1.17549435e-38
     bits = _bits(select(tiny, x * 8388608.0, x))
-    exponent = binary("bitand", bits - 0x3F400000, -0x800000)
+    exponent = (bits - 0x3F400000) & -0x800000
     k = _fma(cast(exponent, float32), 2.0**-23, select(tiny, const(-23.0, float32), 0.0))
     return _log_domain(x, _log_sum(_float(bits - exponent) - 1.0, k), x)
 
 
 def _log1p(x: Expr) -> Expr:
     """1 + x = 2**k (1 + f), where f comes from x itself and so loses nothing when x is small."""
-    exponent = binary("bitand", _bits(x + 1.0) - 0x3F400000, -0x800000)
+    exponent = (_bits(x + 1.0) - 0x3F400000) & -0x800000
     scale = _float(0x40800000 - exponent)  # 4 * 2**-k, a normal number for every k
     f = _fma(x * scale, 0.25, _fma(scale, 0.25, -1.0))
     k = cast(exponent, float32) * 2.0**-23
@@ -200,18 +192,18 @@ def _exp2_wide(x: Expr) -> Expr:
     p = _horner(x - (held - MAGIC64), (1.0, 0.6931471805464928, 0.24022650698885112, 0.055504109394285094,
                                        0.009618128542185795, 0.001333345197786328, 0.00015403852005465784,
                                        1.530976012583762e-05, 1.3175842280325467e-06))  # fmt: skip
-    return p * _float(_shift_left(_bits(held) + 1023, 52))  # a product, so that NaN stays NaN
+    return p * _float((_bits(held) + 1023) << 52)  # a product, so that NaN stays NaN
 
 
 def _log_wide(x: Expr) -> Expr:
     """log of a float64: x = 2**k m, log m = 2 artanh((m - 1) / (m + 1)), m in [sqrt(1/2), sqrt(2))."""
-    exponent = binary("bitand", _bits(x) - 0x3FE6A09E667F3BCD, -(1 << 52))
+    exponent = (_bits(x) - 0x3FE6A09E667F3BCD) & -(1 << 52)
     m = _float(_bits(x) - exponent)
     s = (m - 1.0) / (m + 1.0)
     t = s * s
     q = _horner(t, (2.0, 0.6666666667584646, 0.3999999560464366, 0.28572111147245255, 0.22176099122276086,
                     0.19585528144367143))  # fmt: skip
-    k = cast(_shift_right(exponent, 52), float64)
+    k = cast(exponent >> 52, float64)
     return _log_domain(x, _fma(k, LN2, s * q), wrap(INFINITY, float64))
 
 
@@ -326,14 +318,9 @@ def _quadrant(x: Expr) -> tuple[Expr, Expr]:
     products = [x * c for c in _CHUNKS]
     parts = [_fma(call("round", p * 0.25), -4.0, p) for p in products[:5]]  # the last two are below 2**-16
     parts.append(products[5] + products[6])
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    held = total + MAGIC64
-    rest = parts[0] - (held - MAGIC64)
-    for part in parts[1:]:
-        rest = rest + part
-    return binary("bitand", cast(_bits(held), int32), 3), rest
+    held = functools.reduce(operator.add, parts) + MAGIC64
+    rest = functools.reduce(operator.add, parts[1:], parts[0] - (held - MAGIC64))
+    return cast(_bits(held), int32) & 3, rest
 
 
 def _sine_cosine(x: Expr) -> tuple[Expr, Expr, Expr]:
@@ -347,7 +334,7 @@ def _sine_cosine(x: Expr) -> tuple[Expr, Expr, Expr]:
 
 
 def _has_bit(x: Expr, bit: int) -> Expr:
-    return binary("bitand", x, bit).not_equal(0)
+    return (x & bit).not_equal(0)
 
 
 def _sin(x: Expr) -> Expr:
@@ -393,12 +380,9 @@ def _quiet(f: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-_scalar_erf = np.frompyfunc(math.erf, 1, 1)
-
-
 def _numpy_erf(x: Array) -> Any:
     """The error function by the C library, in float64; NumPy has none."""
-    return np.asarray(_scalar_erf(x.astype(np.float64))).astype(x.dtype)
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x.astype(np.float64))).astype(x.dtype)
 
 
 def _in_parts(x: Any, y: Any, z: Any) -> tuple[Any, Any]:
@@ -432,12 +416,7 @@ def unfused(x: Expr, y: Expr, z: Expr) -> Expr:
 
 def _numpy_int_pow(x: Any, y: Any) -> Any:
     """x to the power of y by squaring, modulo 2**64; the exponent is read as an unsigned number."""
-    exponent = np.asarray(y).astype(f"u{np.asarray(y).dtype.itemsize}").astype(np.uint64)
-    return np.power(np.asarray(x).astype(np.uint64), exponent).astype(np.asarray(x).dtype)
-
-
-def _numpy_bitcast(x: Any, dtype: DType | str) -> Any:
-    return np.asarray(x).view(DType.of(dtype).numpy)
+    return np.power(x.astype(np.uint64), y.astype(f"u{y.dtype.itemsize}").astype(np.uint64)).astype(x.dtype)
 
 
 _TABLE = (
@@ -470,7 +449,6 @@ _TABLE = (
     Intrinsic("copysign", _quiet(np.copysign), None, "copysign", primitive=True),
     Intrinsic("isnan", _quiet(np.isnan), primitive=True),
     Intrinsic("isinf", _quiet(np.isinf), primitive=True),
-    Intrinsic("bitcast", _numpy_bitcast, primitive=True),
+    Intrinsic("bitcast", lambda x, dtype: np.asarray(x).view(DType.of(dtype).numpy), primitive=True),
 )
-
 INTRINSICS: dict[str, Intrinsic] = {intrinsic.name: intrinsic for intrinsic in _TABLE}

@@ -38,15 +38,11 @@ class Mark:
 
     __slots__ = ("__weakref__",)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Mark, ()) if self is not OF_TE else (_of_te, ())
+    def __reduce__(self) -> Any:
+        return "OF_TE" if self is OF_TE else (Mark, ())
 
 
 OF_TE = Mark()  # of the variables of a tensor expression, where one name is one variable
-
-
-def _of_te() -> Mark:
-    return OF_TE
 
 
 @node

@@ -5,8 +5,6 @@ already but one: the product that a reduction adds may be fused with the additio
 product of another stage, computed where a sum reads it, is marked by a cast to its own dtype, which
 prints as what it is: `S[()] = S[()] + float32(A[i]*A[i])`.
 
-In: expressions. Out: whether a mark means anything, and the marked expression.
-
 >>> from minicc.tensor.expr import Var
 >>> from minicc.types import float32
 >>> x = Var("x", float32)
@@ -46,8 +44,3 @@ def marked(e: Expr) -> Expr:
         return e
     product = any(isinstance(part, Binary) and part.op in ("mul", "div") for part in heads(e))  # x/2 becomes x*0.5
     return Convert(e, e.dtype) if product else e
-
-
-def is_mark(e: Expr) -> bool:
-    """Whether `e` is the cast of an expression to its own dtype."""
-    return isinstance(e, Convert) and e.a.dtype is e.dtype
