@@ -117,8 +117,8 @@ def _clip(call: Call) -> Node:
 def _softplus(call: Call) -> Node:
     if call["beta"] != 1:
         scaled = ops.Mul()(call.x, like(call.x, call["beta"]))
-        return ops.Div()(ops.Softplus()(scaled), like(call.x, call["beta"]))  # type: ignore[no-any-return]
-    return ops.Softplus()(call.x)  # type: ignore[no-any-return]
+        return ops.Div()(ops.Softplus()(scaled), like(call.x, call["beta"]))
+    return ops.Softplus()(call.x)
 
 
 def _prelu(call: Call) -> Node:
@@ -129,12 +129,12 @@ def _prelu(call: Call) -> Node:
 
 
 def _square_root_of(call: Call) -> Node:
-    return ops.Reciprocal()(ops.Sqrt()(call.x))  # type: ignore[no-any-return]
+    return ops.Reciprocal()(ops.Sqrt()(call.x))
 
 
 def _trunc(call: Call) -> Node:
     x = call.x
-    return ops.Where()(ops.Less()(x, like(x, 0)), ops.Ceil()(x), ops.Floor()(x))  # type: ignore[no-any-return]
+    return ops.Where()(ops.Less()(x, like(x, 0)), ops.Ceil()(x), ops.Floor()(x))
 
 
 ELEMENTWISE: dict[str, Operator] = {
@@ -160,7 +160,7 @@ def reshaped(x: Node, shape: Sequence[Any]) -> Node:
     known = all(isinstance(dim, (int, np.integer)) for dim in shape)
     if wanted.count(-1) > 1 or (not known and 0 in [d for d in shape if isinstance(d, int)]):
         raise Unsupported(f"to a shape that is not known: {', '.join(map(str, shape))}")
-    return ops.Reshape(tuple(wanted), allow_zero=known)(x)  # type: ignore[no-any-return]
+    return ops.Reshape(tuple(wanted), allow_zero=known)(x)
 
 
 def flat(x: Node) -> Node:
@@ -176,7 +176,7 @@ def _broadcast_to(call: Call) -> Node:
 
 
 def _permute_dims(call: Call) -> Node:
-    return ops.Transpose(tuple(a % call.x.type.rank for a in call["axes"] or ()))(call.x)  # type: ignore[no-any-return]
+    return ops.Transpose(tuple(a % call.x.type.rank for a in call["axes"] or ()))(call.x)
 
 
 def _split(call: Call) -> tuple[Node, ...]:
@@ -200,7 +200,7 @@ def _tile(call: Call) -> Node:
     repeats = (1,) * (x.type.rank - len(repeats)) + repeats
     if len(repeats) > x.type.rank:
         x = ops.Unsqueeze(tuple(range(len(repeats) - x.type.rank)))(x)
-    return ops.Tile(repeats)(x)  # type: ignore[no-any-return]
+    return ops.Tile(repeats)(x)
 
 
 def _repeat(call: Call) -> Node:
@@ -210,7 +210,7 @@ def _repeat(call: Call) -> Node:
     axis = 0 if call["axis"] is None else call.axis()
     shape = numbers(x.shape, "dimensions")
     wide = ops.Expand((*shape[: axis + 1], count, *shape[axis + 1 :]))(ops.Unsqueeze((axis + 1,))(x))
-    return ops.Reshape((*shape[:axis], shape[axis] * count, *shape[axis + 1 :]), True)(wide)  # type: ignore[no-any-return]
+    return ops.Reshape((*shape[:axis], shape[axis] * count, *shape[axis + 1 :]), True)(wide)
 
 
 def _pad(call: Call) -> Node:
@@ -218,7 +218,7 @@ def _pad(call: Call) -> Node:
     if call["pad_mode"] not in modes:
         raise Unsupported(f'with pad_mode="{call["pad_mode"]}", which TVM takes for zero padding')
     widths = numbers(call["pad_width"], "widths")
-    return ops.Pad(widths[0::2] + widths[1::2], float(call["pad_value"]), None, modes[call["pad_mode"]])(call.x)  # type: ignore[no-any-return]
+    return ops.Pad(widths[0::2] + widths[1::2], float(call["pad_value"]), None, modes[call["pad_mode"]])(call.x)
 
 
 def _strided_slice(call: Call) -> Node:
@@ -226,7 +226,7 @@ def _strided_slice(call: Call) -> Node:
     steps = numbers(call.args[4], "steps") if len(call.args) > 4 else (1,) * len(axes)
     if any(s < 0 and b < -dim for s, b, dim in zip(steps, begin, [call.x.shape[a] for a in axes], strict=True)):
         raise Unsupported("that starts before the first element and goes backwards")
-    return ops.Slice(begin, end, axes, steps)(call.x)  # type: ignore[no-any-return]
+    return ops.Slice(begin, end, axes, steps)(call.x)
 
 
 def _arange(call: Call) -> Node:
@@ -250,7 +250,7 @@ def _tensor_to_shape(call: Call) -> tuple[int, ...]:
 
 
 def _flip(call: Call) -> Node:
-    return ops.Slice((END,), (-END,), (call.axis(),), (-1,))(call.x)  # type: ignore[no-any-return]
+    return ops.Slice((END,), (-END,), (call.axis(),), (-1,))(call.x)
 
 
 MOVEMENT: dict[str, Callable[[Call], Any]] = {
@@ -306,8 +306,8 @@ def _in_range(indices: Node, extent: Any, mode: str) -> Node:
     if isinstance(extent, Symbol):
         raise Unsupported(f'with mode="{mode}" along an axis that is not known')
     if mode == "clip":
-        return ops.Clip()(indices, like(indices, 0), like(indices, extent - 1))  # type: ignore[no-any-return]
-    return ops.Mod()(indices, like(indices, extent))  # type: ignore[no-any-return]
+        return ops.Clip()(indices, like(indices, 0), like(indices, extent - 1))
+    return ops.Mod()(indices, like(indices, extent))
 
 
 def _scatter(call: Call) -> Any:
@@ -331,7 +331,7 @@ def _cumsum(call: Call) -> Node:
     if call["dtype"] is not None:
         x = ops.Cast(DType.of(str(call["dtype"])), False)(x)
     axis = call.axis() if call["axis"] is not None else 0
-    return ops.CumSum(axis, bool(call["exclusive"]))(x)  # type: ignore[no-any-return]
+    return ops.CumSum(axis, bool(call["exclusive"]))(x)
 
 
 def _top(call: Call, k: int, axis: int, largest: bool, kind: str, dtype: DType) -> Any:

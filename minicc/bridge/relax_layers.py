@@ -68,7 +68,7 @@ def _conv_transpose(call: Call) -> Node:
 
 def _matmul(call: Call) -> Node:
     arguments, _ = _accumulated(call)
-    return ops.MatMul()(*arguments)  # type: ignore[no-any-return]
+    return ops.MatMul()(*arguments)
 
 
 # ---- pools --------------------------------------------------------------------------------------
@@ -93,11 +93,11 @@ def _adaptive_pool(call: Call) -> Node:
         spatial = x.shape[2:]
         wanted = tuple(call["output_size"] or spatial)
         if wanted == (1,) * rank:
-            return ops.ReduceMean(tuple(range(2, rank + 2)))(x)  # type: ignore[no-any-return]
+            return ops.ReduceMean(tuple(range(2, rank + 2)))(x)
         if any(isinstance(d, Symbol) or d % o for d, o in zip(spatial, wanted, strict=True)):
             raise Unsupported(f"from {spatial} to {wanted}: windows of unequal size")
         kernel = tuple(d // o for d, o in zip(spatial, wanted, strict=True))
-        return ops.AveragePool(kernel, kernel)(x)  # type: ignore[no-any-return]
+        return ops.AveragePool(kernel, kernel)(x)
 
     return _laid_out(call, call["layout"], call["out_layout"], rank, work)
 
@@ -108,7 +108,7 @@ def _adaptive_pool(call: Call) -> Node:
 def _reduction(make: Callable[..., Operator]) -> Callable[[Call], Node]:
     def reduce(call: Call) -> Node:
         axes = call["axis"]  # None: all; empty: none
-        return make(axes, bool(call["keepdims"]), axes is not None)(call.x)  # type: ignore[no-any-return]
+        return make(axes, bool(call["keepdims"]), axes is not None)(call.x)
 
     return reduce
 
@@ -118,15 +118,15 @@ def _spread(call: Call) -> Node:
     x, axes = call.x, call["axis"]
     centred = ops.Sub()(x, ops.ReduceMean(axes, True, axes is not None)(x))
     variance = ops.ReduceMean(axes, bool(call["keepdims"]), axes is not None)(ops.Mul()(centred, centred))
-    return ops.Sqrt()(variance) if call.name == "std" else variance  # type: ignore[no-any-return]
+    return ops.Sqrt()(variance) if call.name == "std" else variance
 
 
 def _extreme(make: Callable[..., Operator]) -> Callable[[Call], Node]:
     def place(call: Call) -> Node:
         if call["axis"] is not None:
-            return make(call.axis(), bool(call["keepdims"]))(call.x)  # type: ignore[no-any-return]
+            return make(call.axis(), bool(call["keepdims"]))(call.x)
         found = make(0, False)(flat(call.x))
-        return ops.Reshape((1,) * call.x.type.rank)(found) if call["keepdims"] else found  # type: ignore[no-any-return]
+        return ops.Reshape((1,) * call.x.type.rank)(found) if call["keepdims"] else found
 
     return place
 
@@ -168,7 +168,7 @@ def _trailing(call: Call) -> int:
 
 
 def _layer_norm(call: Call) -> Node:
-    return ops.LayerNormalization(_trailing(call), float(call["epsilon"]))(call.x, *_vectors(call))  # type: ignore[no-any-return]
+    return ops.LayerNormalization(_trailing(call), float(call["epsilon"]))(call.x, *_vectors(call))
 
 
 def _rms_norm(call: Call) -> Node:
@@ -182,7 +182,7 @@ def _spatial_norm(call: Call) -> Node:
     epsilon = float(call["epsilon"])
     groups = call.name == "nn.group_norm"
     op = ops.GroupNormalization(int(call["num_groups"]), epsilon) if groups else ops.InstanceNormalization(epsilon)
-    return op(call.x, *_vectors(call))  # type: ignore[no-any-return]
+    return op(call.x, *_vectors(call))
 
 
 # ---- resizing -----------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final, Protocol, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Final, Protocol, TypeVar, dataclass_transform, overload
 
 import numpy as np
 
@@ -35,6 +35,7 @@ from minicc.types import DType, Symbol, TensorType, Unbound
 
 Array = np.ndarray[Any, np.dtype[Any]]
 T = TypeVar("T", bound="Operator")
+V = TypeVar("V")
 
 Kinds = tuple[str, ...]  # of dtypes
 FLOAT: Kinds = ("float",)
@@ -116,6 +117,10 @@ class Operator(Interned):
     def name(self) -> str:
         return type(self).__name__
 
+    @overload
+    def __call__(self, first: V, /, *rest: Any) -> V: ...
+    @overload
+    def __call__(self, *values: Any) -> Any: ...
     def __call__(self, *values: Any) -> Any:
         """Apply to arrays, `te` tensors or graph nodes; plain arrays may stand among the others."""
         for value in values:
