@@ -237,6 +237,3 @@ def _block(name: str, contents: Sequence[str]) -> list[str]:
         *textwrap.wrap(name, COLUMN - 2),
         *textwrap.wrap(", ".join(contents), COLUMN - 2, initial_indent="  ", subsequent_indent="  "),
     ]
-
-
-__all__ = ["MARKS", "Comparison", "Region", "before_fusion", "compare_fusion"]

@@ -293,6 +293,3 @@ def _box(made: Comparison, n: Node, x: float, y: float, side: _Side) -> Iterator
     yield _text(left + 38, y + 4, n.op.name)
     if (1.2 * len(n.op.name) + len(shape)) * LETTER <= ROOM:
         yield _text(left + BOX - 6, y + 4, shape, "grey", "end")
-
-
-__all__ = ["picture"]

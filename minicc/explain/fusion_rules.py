@@ -1,10 +1,9 @@
-"""Why two operators are in one kernel, or not: sentences from the rules of minicc and from those of TVM.
+"""Why two operators are in one kernel, or not: minicc's reason is that which `fuse` has recorded, TVM's follows its rules.
 
-In: an edge, as its producer and its consumer, and the partition that they are in. Out: one clause. The rules of minicc are those
-of `graph/fuse.py`, on the kinds of operators; TVM's are those of its GraphPartitioner, on the patterns of its steps. Each
-list below is read in order: the first rule that applies is the reason.
+In: an edge, as its producer and its consumer, and both partitions. Out: a sentence for each. TVM's rules are those of its
+GraphPartitioner, on the patterns of its steps. Each list below is read in order: the first rule that applies is the reason.
 
-    minicc_keeps_apart(relu, conv, partition(graph))     # 'nothing joins what an anchor reads, here Conv'
+    Edge(relu, conv, partition(graph), tvm_groups(graph)).why()     # 'minicc does not: nothing joins what an anchor reads, ...
 """
 
 from __future__ import annotations
@@ -13,10 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from minicc.bridge.groups import MAX_DEPTH, Group, Grouping, Pattern, Step
-from minicc.graph.fuse import MOST_INPUTS, MOST_NODES, Partition, may_read
-from minicc.graph.fuse import Group as Kernel
+from minicc.graph.fuse import Partition
 from minicc.graph.ir import Node
-from minicc.ops.base import Kind
 
 Rule = Callable[["Edge"], str | None]
 
@@ -31,14 +28,6 @@ class Edge:
     grouping: Grouping
 
     @property
-    def before(self) -> Kernel:
-        return self.kernels.of[self.producer]
-
-    @property
-    def after(self) -> Kernel:
-        return self.kernels.of[self.consumer]
-
-    @property
     def is_within(self) -> bool:
         """Whether it is within one operator."""
         return self.producer is self.consumer
@@ -46,7 +35,7 @@ class Edge:
     @property
     def in_minicc(self) -> bool:
         """Whether minicc has both in one kernel."""
-        return self.before is self.after
+        return self.kernels.of[self.producer] is self.kernels.of[self.consumer]
 
     @property
     def in_tvm(self) -> bool:
@@ -69,29 +58,25 @@ class Edge:
 
     def why(self) -> str:
         """Why one has fused the two and the other has not; why both did the same, if they did."""
-        texts = []
-        for name, fused, grant, refuse in (("minicc", self.in_minicc, MINICC_FUSES, MINICC_KEEPS_APART),
-                                           ("TVM", self.in_tvm, TVM_FUSES, TVM_KEEPS_APART)):  # fmt: skip
-            reason = next(text for rule in (grant if fused else refuse) if (text := rule(self)))
-            texts.append(
-                f"{name} {('keeps it whole' if self.is_within else 'fuses them') if fused else 'does not'}: {reason}."
-            )
+        rules = TVM_FUSES if self.in_tvm else TVM_KEEPS_APART
+        reason = next(text for rule in rules if (text := rule(self)))
+        verb = "keeps it whole" if self.is_within else "fuses them"
+        texts = [
+            f"minicc {verb if self.in_minicc else 'does not'}: {self.why_in_minicc}.",
+            f"TVM {verb if self.in_tvm else 'does not'}: {reason}.",
+        ]
         return " ".join(texts if self.in_minicc else reversed(texts))
+
+    @property
+    def why_in_minicc(self) -> str:
+        """The reason that `fuse` gave."""
+        if self.is_within:
+            return f"{name(self.producer)} is one operator, and in one kernel"
+        return self.kernels.why[self.producer, self.consumer]
 
 
 def name(n: Node) -> str:
     return n.op.name
-
-
-def kind(n: Node) -> str:
-    return n.op.kind.name.lower()
-
-
-# ---- within one operator ------------------------------------------------------------------------
-
-
-def _one_operator(e: Edge) -> str | None:
-    return f"{name(e.producer)} is one operator, and in one kernel" if e.is_within else None
 
 
 def _in_parts(e: Edge) -> str | None:
@@ -106,128 +91,6 @@ def _span(steps: list[Step]) -> str:
     """The steps of one operator in one group, from the first to the last, with the greatest of their patterns."""
     functions = list(dict.fromkeys((steps[0].function, steps[-1].function)))
     return f"{' to '.join(functions)} ({max(s.pattern for s in steps)})"
-
-
-# ---- minicc -------------------------------------------------------------------------------------
-
-
-def _stands_alone(e: Edge) -> str | None:
-    for n in (e.consumer, e.producer):
-        if n.op.kind is Kind.OPAQUE:
-            return f"{name(n)} is of the kind opaque, and stands alone"
-    return None
-
-
-def _reshape_leaves(e: Edge) -> str | None:
-    for n in (e.consumer, e.producer):
-        if n.op.view and len(e.kernels.of[n].members) == 1:
-            return "a Reshape at the edge of a kernel moves nothing, and leaves it"
-    return None
-
-
-def _is_output(e: Edge) -> str | None:
-    if e.producer in e.kernels.kept:
-        return f"the value of {name(e.producer)} is an output of the graph, and a kernel gives one value"
-    return None
-
-
-def _feeds_anchor(e: Edge) -> str | None:
-    if e.consumer is e.after.heart and e.consumer.op.kind is Kind.ANCHOR:
-        return f"nothing joins what an anchor reads, here {name(e.consumer)}"
-    return None
-
-
-def _two_hearts(e: Edge) -> str | None:
-    first, second = e.before.heart, e.after.heart
-    if first is None or second is None:
-        return None
-    if e.consumer is second:
-        return f"{name(second)} is the heart of a kernel of its own, and {name(first)} of that before"
-    return (
-        f"a kernel has one heart, and the kernels of {name(first)} and {name(second)} meet in {name(e.consumer)}: it runs with "
-        "the later of the two in order"
-    )
-
-
-def _no_epilogue(e: Edge) -> str | None:
-    heart = e.before.heart
-    if heart is None:
-        return None
-    if e.consumer.op.kind > Kind.BROADCAST:
-        return f"the epilogue of {name(heart)} is elementwise or broadcast, and {name(e.consumer)} is of the kind {kind(e.consumer)}"
-    if e.consumer.type.shape != heart.type.shape:
-        return f"the epilogue of {name(heart)} keeps its shape, and {name(e.consumer)} does not"
-    sink = e.kernels.after[e.before.output]
-    if sink is None:
-        return f"the readers of {name(e.before.output)} meet nowhere before the outputs, and a kernel gives one value"
-    if sink is not e.consumer:
-        return (
-            f"the epilogue of {name(heart)} would go up to {name(sink)}, where all readers of {name(e.before.output)} meet, and "
-            "not all on the way is elementwise or broadcast"
-        )
-    return None
-
-
-def _read_elsewhere(e: Edge) -> str | None:
-    if any(e.kernels.of.get(r) is not e.after for r in e.kernels.users[e.producer]):
-        return (
-            f"{name(e.producer)} is read outside of the kernel of {name(e.consumer)}, too, and a kernel gives one value"
-        )
-    return None
-
-
-def _would_repeat(e: Edge) -> str | None:
-    if may_read(e.consumer, e.producer, e.after):
-        return None
-    if e.consumer.op.view and e.consumer is e.after.output:
-        return "a Reshape at the end of a kernel takes nothing in"
-    if e.after.heart is not None and e.consumer not in e.after.before and e.producer.op.kind > Kind.BROADCAST:
-        return (
-            f"{name(e.consumer)} is in the epilogue of {name(e.after.heart)}, which no data movement joins, and "
-            f"{name(e.producer)} is {kind(e.producer)}"
-        )
-    return (
-        f"{name(e.consumer)} needs elements of {name(e.producer)} more than once, and they would be computed as often"
-    )
-
-
-def _is_full(e: Edge) -> str | None:
-    if e.kernels.has_room(e.before.members | e.after.members):
-        return None
-    return f"together they would be more than {MOST_NODES} operators, or read more than {MOST_INPUTS} tensors"
-
-
-def _other_kernel(e: Edge) -> str:
-    return f"no rule joins {name(e.producer)} ({kind(e.producer)}) and {name(e.consumer)} ({kind(e.consumer)}) here"
-
-
-MINICC_KEEPS_APART: tuple[Rule, ...] = (
-    _stands_alone, _reshape_leaves, _is_output, _feeds_anchor, _two_hearts, _no_epilogue, _read_elsewhere, _would_repeat, _is_full,
-    _other_kernel,
-)  # fmt: skip
-
-
-def _in_epilogue(e: Edge) -> str | None:
-    heart = e.after.heart
-    if heart is not None and e.consumer not in e.after.before:
-        return f"{name(e.consumer)} is in the epilogue of {name(heart)}, which is elementwise or broadcast and keeps the shape"
-    return None
-
-
-def _reduced(e: Edge) -> str | None:
-    if e.consumer is e.after.heart:
-        return f"{name(e.consumer)} is a reduction, which computes what it reads on the way"
-    return None
-
-
-def _with_reader(e: Edge) -> str:
-    return f"{name(e.producer)} is {kind(e.producer)}, and runs with all that reads it"
-
-
-MINICC_FUSES: tuple[Rule, ...] = (_one_operator, _in_epilogue, _reduced, _with_reader)
-
-
-# ---- TVM ----------------------------------------------------------------------------------------
 
 
 def _heavy(group: Group) -> Step | None:
@@ -353,5 +216,3 @@ def _is_light(e: Edge) -> str:
 
 
 TVM_FUSES: tuple[Rule, ...] = (_follows, _is_reduced, _is_light)
-
-__all__ = ["MINICC_FUSES", "MINICC_KEEPS_APART", "TVM_FUSES", "TVM_KEEPS_APART", "Edge", "kind", "name"]

@@ -124,6 +124,3 @@ def _apart(wished: Sequence[float], wide: Sequence[float], gap: float) -> list[f
         blocks.append((total, count))
     levels = [total / count for total, count in blocks for _ in range(count)]
     return [level + offset for level, offset in zip(levels, offsets, strict=False)]
-
-
-__all__ = ["Layout", "place"]

@@ -47,6 +47,7 @@ from minicc.types import TensorType
 
 MOST_NODES = 32  # of one kernel: more makes code that is slow to compile and short of registers
 MOST_INPUTS = 12
+TOO_MANY = f"together they would be more than {MOST_NODES} operators, or read more than {MOST_INPUTS} tensors"
 LONGEST_LABEL = 60
 _ONE_WORD = re.compile("MatMul|NaN|ND")  # in CamelCase, yet no two words
 
@@ -87,13 +88,14 @@ class Group:
 
 
 class Partition:
-    """A partition of the operators of a graph, coarsened step by step."""
+    """A partition of the operators of a graph, coarsened step by step; `why` says of each edge what was decided last."""
 
     def __init__(self, graph: Graph) -> None:
         self.nodes = [n for n in graph.nodes if not isinstance(n.op, (Input, Constant, Kernel))]
         self.users = graph.users()
         self.kept = set(graph.outputs)
         self.of: dict[Node, Group] = {}
+        self.why: dict[tuple[Node, Node], str] = {}
         for n in self.nodes:
             heavy = n.op.kind in (Kind.REDUCTION, Kind.ANCHOR)
             self.of[n] = Group({n}, n, n if heavy else None, {n} if heavy else set())
@@ -117,53 +119,99 @@ class Partition:
             if n.op.kind is not kind:
                 continue
             group = self.of[n]
-            while (sink := self.after[group.output]) is not None:
-                path = self._path(group.output, sink, n)
-                if path is None or not self.has_room(group.members | path):
-                    break
+            while not isinstance(path := self._epilogue(group, n), str):
+                for member in path:
+                    reason = f"{member.op.name} is in the epilogue of {n.op.name}, which is elementwise or broadcast and keeps the shape"
+                    self.why.update({(i, member): reason for i in member.inputs})
                 group.members |= path
-                group.output = sink
+                group.output = next(m for m in path if m is self.after[group.output])
                 self.of.update(dict.fromkeys(path, group))
+            self.why.update({(group.output, reader): path for reader in self.users[group.output]})
 
-    def _path(self, start: Node, sink: Node, heart: Node) -> set[Node] | None:
-        """The nodes between `start` and `sink`, with it, if all may be an epilogue of `heart`."""
-        found: set[Node] = set()
-        stack = list(self.users[start])
+    def _epilogue(self, group: Group, heart: Node) -> set[Node] | str:
+        """The nodes between the output of a group and what all its readers meet in, with that; or why they stay apart."""
+        output, found = group.output, set[Node]()
+        if output in self.kept:
+            return _is_output(output)
+        sink = self.after[output]
+        if sink is None:
+            return f"the readers of {output.op.name} meet nowhere before the outputs, and a kernel gives one value"
+        stack = list(self.users[output])
         while stack:
             n = stack.pop()
             if n in found:
                 continue
-            free = n in self.of and len(self.of[n].members) == 1 and self.of[n].heart is None
-            if not free or n.op.kind > Kind.BROADCAST or n.type.shape != heart.type.shape:
-                return None
-            if len(found) == MOST_NODES:
-                return None
+            if problem := self._no_epilogue(n, heart):
+                further = f"the epilogue of {heart.op.name} would go up to {sink.op.name}, where all readers of {output.op.name} meet: "
+                return problem if n is sink else further + problem
             found.add(n)
+            if len(found) > MOST_NODES:
+                return TOO_MANY
             if n is not sink:
                 stack.extend(self.users[n])
-        return found
+        return found if self.has_room(group.members | found) else TOO_MANY
+
+    def _no_epilogue(self, n: Node, heart: Node) -> str | None:
+        """Why `n` may not be in the epilogue of `heart`; None if it may."""
+        group, name, mine = self.of.get(n), n.op.name, heart.op.name
+        if group is None or n.op.kind is Kind.OPAQUE:
+            return _stands_alone(n)
+        if n is group.heart:
+            return f"{name} is the heart of a kernel of its own, and {mine} of that before"
+        if group.heart is not None:
+            both = f"the kernels of {mine} and {group.heart.op.name} meet in {name}"
+            return f"a kernel has one heart, and {both}: it runs with the later of the two in order"
+        if n.op.kind > Kind.BROADCAST:
+            return f"the epilogue of {mine} is elementwise or broadcast, and {name} is of the kind {n.op.kind.name.lower()}"
+        if n.type.shape != heart.type.shape:
+            return f"the epilogue of {mine} keeps its shape, and {name} does not"
+        return None
 
     def join_readers(self) -> None:
         """Let each light group join the one group that reads it, from the outputs back."""
         for n in reversed(self.nodes):
             group = self.of[n]
-            if n is not group.output or n in self.kept or group.heart is not None or n.op.kind > Kind.INJECTIVE:
+            if n is not group.output or group.heart is not None:
                 continue
-            readers = self.users[n]
-            into = self.of.get(readers[0])
-            if into is None or any(self.of.get(r) is not into for r in readers):
-                continue
-            if all(may_read(r, n, into) for r in readers) and self.has_room(into.members | group.members):
-                into.members |= group.members
-                if any(r in into.before for r in readers):
-                    into.before |= group.members
-                self.of.update(dict.fromkeys(group.members, into))
+            readers = [r for r in self.users[n] if r in self.of]
+            apart = {r: self._apart(n, r) for r in readers}
+            if problem := next(filter(None, apart.values()), None):
+                self.why.update({(n, r): reason or problem for r, reason in apart.items()})
+            elif readers:
+                self._join(n, readers)
+
+    def _join(self, n: Node, readers: Sequence[Node]) -> None:
+        """Put the group of `n` into that of all its readers."""
+        group, into = self.of[n], self.of[readers[0]]
+        for r in readers:
+            self.why[n, r] = f"{n.op.name} is {n.op.kind.name.lower()}, and runs with all that reads it"
+            if r is into.heart:
+                self.why[n, r] = f"{r.op.name} is a reduction, which computes what it reads on the way"
+        into.members |= group.members
+        if any(r in into.before for r in readers):
+            into.before |= group.members
+        self.of.update(dict.fromkeys(group.members, into))
+
+    def _apart(self, n: Node, reader: Node) -> str | None:
+        """Why the group of `n` does not join that of `reader`; None if it may."""
+        if n.op.kind is Kind.OPAQUE:
+            return _stands_alone(n)
+        if n in self.kept:
+            return _is_output(n)
+        into = self.of[reader]
+        if problem := refusal(reader, n, into):
+            return problem
+        if any(self.of.get(r) is not into for r in self.users[n]):
+            return f"{n.op.name} is read outside of the kernel of {reader.op.name}, too, and a kernel gives one value"
+        return None if self.has_room(into.members | self.of[n].members) else TOO_MANY
 
     def release_reshapes(self) -> None:
         """A Reshape whose input is not of its kernel becomes a group of its own."""
         for n in self.nodes:
             group = self.of[n]
-            if n.op.view and len(group.members) > 1 and n.inputs[0] not in group.members:
+            if n.op.view and n.inputs[0] not in group.members:
+                reason = "a Reshape at the edge of a kernel moves nothing, and leaves it"
+                self.why.update({(n, r): reason for r in self.users[n]} | {(i, n): reason for i in n.inputs})
                 group.members.discard(n)
                 self.of[n] = Group({n}, n, None, set())
 
@@ -171,17 +219,31 @@ class Partition:
         return len(members) <= MOST_NODES and len(_outside(members, MOST_INPUTS + 1)) <= MOST_INPUTS
 
 
-def may_read(reader: Node, n: Node, into: Group) -> bool:
-    """Whether `n` may be computed in the group of `reader`, where `reader` needs it."""
-    kind = reader.op.kind
+def refusal(reader: Node, n: Node, into: Group) -> str | None:
+    """Why `n` may not be computed in the group of `reader`, where `reader` needs it; None if it may."""
+    name, kind = reader.op.name, reader.op.kind
     if reader is into.heart:
-        return kind is Kind.REDUCTION
-    if kind > Kind.INJECTIVE or (reader.op.view and reader is into.output):
-        return False
+        return None if kind is Kind.REDUCTION else f"nothing joins what an anchor reads, here {name}"
+    if kind > Kind.INJECTIVE:
+        return _stands_alone(reader)
+    if reader.op.view and reader is into.output:
+        return "a Reshape at the end of a kernel takes nothing in"
+    is_epilogue = into.heart is not None and reader not in into.before
+    if into.heart and is_epilogue and n.op.kind > Kind.BROADCAST:
+        epilogue = f"{name} is in the epilogue of {into.heart.op.name}, which no data movement joins"
+        return f"{epilogue}, and {n.op.name} is {n.op.kind.name.lower()}"
     repeats = reader.type.size > n.type.size and not reader.op.gathering
-    if into.heart is not None and reader not in into.before:
-        return n.op.kind <= Kind.BROADCAST and not repeats
-    return not repeats or n.op.view or isinstance(n.op, ops.Transpose)
+    if repeats and (is_epilogue or not (n.op.view or isinstance(n.op, ops.Transpose))):
+        return f"{name} needs elements of {n.op.name} more than once, and they would be computed as often"
+    return None
+
+
+def _stands_alone(n: Node) -> str:
+    return f"{n.op.name} is of the kind opaque, and stands alone"
+
+
+def _is_output(n: Node) -> str:
+    return f"the value of {n.op.name} is an output of the graph, and a kernel gives one value"
 
 
 def _outside(members: set[Node], most: int) -> set[Node]:
