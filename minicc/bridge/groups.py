@@ -1,6 +1,6 @@
 """How TVM fuses a graph: its groups, in terms of our nodes.
 
-In: a graph with bound operands. Out: `Grouping`, the functions that TVM's FuseOps makes, each with the steps it consists of.
+In: a graph with bound operands. Out: `TvmGroups`, the functions that TVM's FuseOps makes, each with the steps it consists of.
 A step is one TIR function (or library call); an operator of minicc may become several. TVM knows every step by a *pattern*,
 which it reads off the loops, and fuses by these alone.
 
@@ -44,7 +44,7 @@ class Pattern(enum.IntEnum):
 
 
 @dataclass(frozen=True)
-class Step:
+class TvmStep:
     """One TIR function of a group: of which node, its pattern, and the nodes whose values it reads."""
 
     node: Node
@@ -54,37 +54,37 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)  # two that call the same function for the same node are two
-class Group:
+class TvmGroup:
     """The steps that TVM runs as one function, in order."""
 
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[TvmStep, ...]
 
 
 @dataclass(frozen=True)
-class Grouping:
+class TvmGroups:
     """All groups of a graph, and the nodes that TVM has no step for: folded, or the identity."""
 
     graph: Graph
-    groups: tuple[Group, ...]
+    groups: tuple[TvmGroup, ...]
 
     @cached_property
-    def home(self) -> dict[Node, Group]:
+    def home(self) -> dict[Node, TvmGroup]:
         """For each node the group that holds its last step, which makes its value."""
         return {step.node: group for group in self.groups for step in group.steps}
 
     @cached_property
-    def steps(self) -> dict[Node, tuple[Step, ...]]:
+    def steps(self) -> dict[Node, tuple[TvmStep, ...]]:
         """For each node its steps."""
-        found: dict[Node, tuple[Step, ...]] = {}
+        found: dict[Node, tuple[TvmStep, ...]] = {}
         for step in (step for group in self.groups for step in group.steps):
             found[step.node] = (*found.get(step.node, ()), step)
         return found
 
     @cached_property
-    def parts(self) -> dict[Node, tuple[Group, ...]]:
+    def parts(self) -> dict[Node, tuple[TvmGroup, ...]]:
         """For each node the groups that hold a step of it, in order: one, unless TVM does not fuse its steps."""
-        found: dict[Node, dict[Group, None]] = {}
+        found: dict[Node, dict[TvmGroup, None]] = {}
         for group in self.groups:
             for step in group.steps:
                 found.setdefault(step.node, {})[group] = None
@@ -94,7 +94,7 @@ class Grouping:
     def absent(self) -> tuple[Node, ...]:
         return tuple(n for n in operators(self.graph) if n not in self.home)
 
-    def nodes(self, group: Group) -> tuple[Node, ...]:
+    def nodes(self, group: TvmGroup) -> tuple[Node, ...]:
         """The nodes whose value `group` makes."""
         return tuple(dict.fromkeys(s.node for s in group.steps if self.home[s.node] is group))
 
@@ -104,7 +104,7 @@ def operators(graph: Graph) -> list[Node]:
     return [n for n in graph.nodes if not isinstance(n.op, (Input, Constant))]
 
 
-def tvm_groups(graph: Graph) -> Grouping:
+def tvm_groups(graph: Graph) -> TvmGroups:
     """The groups that TVM makes of `graph`. Raises BridgeError where an operator has no form in TVM, or TVM fails."""
     tvm = _tvm.load()
     passes = tvm.relax.transform
@@ -116,7 +116,7 @@ def tvm_groups(graph: Graph) -> Grouping:
     except TVM_FAILURES as error:
         problem = f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}"
         raise BridgeError(f"tvm_groups({graph.name})", problem, str(graph), HINT) from error
-    return Grouping(graph, tuple(_read(graph, module, fused)))
+    return TvmGroups(graph, tuple(_read(graph, module, fused)))
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def bindings(function: Any) -> Iterator[Any]:
         yield from block.bindings
 
 
-def _read(graph: Graph, module: Any, fused: Any) -> Iterator[Group]:
+def _read(graph: Graph, module: Any, fused: Any) -> Iterator[TvmGroup]:
     """The groups of `fused`; `module` is what it was before FuseOps."""
     reader = _Reader(module)
     owner = _owners(graph, reader.before)
@@ -219,8 +219,8 @@ def _read(graph: Graph, module: Any, fused: Any) -> Iterator[Group]:
         for line in lines:
             node = owner[line.name]
             reads = dict.fromkeys(owner[r] for r in line.reads if r in owner)
-            steps.append(Step(node, line.function, line.pattern, tuple(n for n in reads if n is not node)))
-        yield Group(name, tuple(steps))
+            steps.append(TvmStep(node, line.function, line.pattern, tuple(n for n in reads if n is not node)))
+        yield TvmGroup(name, tuple(steps))
 
 
 def _owners(graph: Graph, lines: list[_Line]) -> dict[str, Node]:

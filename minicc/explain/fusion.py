@@ -1,6 +1,6 @@
 """How minicc fuses a graph, and how TVM does, side by side.
 
-In: a bound graph. Out: a `Comparison`: the kernels of minicc, the groups of TVM, which of them are the same, and for every edge
+In: a bound graph. Out: a `FusionComparison`: the kernels of minicc, the groups of TVM, which of them are the same, and for every edge
 that one has fused and the other has not, why. Both are asked about the same graph: that of minicc right before its own fusion,
 with plain weights, as TVM has layouts of its own.
 
@@ -18,11 +18,10 @@ from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
-from minicc.bridge.groups import Group, Grouping, operators, tvm_groups
+from minicc.bridge.groups import TvmGroup, TvmGroups, operators, tvm_groups
 from minicc.compile import pipeline
 from minicc.explain.fusion_rules import Edge
-from minicc.graph.fuse import Group as Kernel
-from minicc.graph.fuse import Partition, partition
+from minicc.graph.fuse import Group, Partition, partition
 from minicc.graph.ir import Graph, Node
 from minicc.ir.passes import run_passes
 from minicc.target import Target
@@ -44,21 +43,21 @@ FEW = 4  # edges that a reason lists
 class Region:
     """Kernels and groups that share operators, as few as possible. `mark` is one of MARKS."""
 
-    kernels: tuple[Kernel, ...]
-    groups: tuple[Group, ...]
+    kernels: tuple[Group, ...]
+    groups: tuple[TvmGroup, ...]
     mark: str
 
 
 @dataclass(frozen=True)
-class Comparison:
+class FusionComparison:
     """Both partitions of a graph."""
 
     graph: Graph
     partition: Partition
-    grouping: Grouping
+    grouping: TvmGroups
 
     @property
-    def kernels(self) -> list[Kernel]:
+    def kernels(self) -> list[Group]:
         """The kernels of minicc, in order of their outputs."""
         return sorted(dict.fromkeys(self.partition.of.values()), key=lambda k: self.index[k.output])
 
@@ -148,12 +147,12 @@ def before_fusion(graph: Graph, target: Target | str = "native") -> Graph:
     return run_passes(pipeline(target, without=LEFT_OUT).graph, graph)
 
 
-def compare_fusion(graph: Graph) -> Comparison:
+def compare_fusion(graph: Graph) -> FusionComparison:
     """Both partitions of a graph as it is. Raises BridgeError where an operator has no form in TVM."""
-    return Comparison(graph, partition(graph), tvm_groups(graph))
+    return FusionComparison(graph, partition(graph), tvm_groups(graph))
 
 
-def is_view(kernel: Kernel) -> bool:
+def is_view(kernel: Group) -> bool:
     """Whether it is a Reshape alone, which is no kernel: it gives the memory of its input another shape."""
     return kernel.output.op.view and len(kernel.members) == 1
 
@@ -162,7 +161,7 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'s' * (count != 1)}"
 
 
-def _mark(kernels: Sequence[Kernel], groups: Sequence[Group]) -> str:
+def _mark(kernels: Sequence[Group], groups: Sequence[TvmGroup]) -> str:
     if not groups:
         return "absent"
     if len(kernels) == len(groups) == 1:
@@ -173,7 +172,7 @@ def _mark(kernels: Sequence[Kernel], groups: Sequence[Group]) -> str:
 # ---- text ---------------------------------------------------------------------------------------
 
 
-def _lines(made: Comparison, all_regions: bool = False) -> Iterator[str]:
+def _lines(made: FusionComparison, all_regions: bool = False) -> Iterator[str]:
     yield made.summary
     yield ""
     yield _row("", "minicc", "TVM")
@@ -195,7 +194,7 @@ def _lines(made: Comparison, all_regions: bool = False) -> Iterator[str]:
         yield from textwrap.wrap(why, 2 * COLUMN, initial_indent="     ", subsequent_indent="     ")
 
 
-def _shape(made: Comparison, region: Region) -> Any:
+def _shape(made: FusionComparison, region: Region) -> Any:
     """What two regions that say the same have in common: the operators of their kernels and of their groups."""
     groups = tuple(
         tuple((s.node.op.name, s.pattern, made.grouping.home[s.node] is g) for s in g.steps) for g in region.groups
@@ -203,7 +202,7 @@ def _shape(made: Comparison, region: Region) -> Any:
     return region.mark, tuple(tuple(n.op.name for n in k.nodes) for k in region.kernels), groups
 
 
-def _side_by_side(made: Comparison, region: Region, times: int) -> Iterator[str]:
+def _side_by_side(made: FusionComparison, region: Region, times: int) -> Iterator[str]:
     left: list[list[str]] = [
         _block("(a view)" if is_view(k) else k.label, [made.label(n) for n in k.nodes]) for k in region.kernels
     ]
@@ -220,7 +219,7 @@ def _row(mark: str, left: str, right: str) -> str:
     return f"{mark:{MARK}}{left:{COLUMN}}{right}".rstrip()
 
 
-def _contents(made: Comparison, group: Group) -> list[str]:
+def _contents(made: FusionComparison, group: TvmGroup) -> list[str]:
     """The operators of a group; of those whose value another group makes, the steps."""
     home = made.grouping.home
     steps: dict[Node, list[str]] = {}

@@ -1,6 +1,6 @@
 """The picture of a comparison of fusions: the graph twice, minicc's kernels on the left, TVM's groups on the right.
 
-In: a `Comparison`. Out: the text of an SVG file that needs nothing else. What runs together stands in one hull: grey where both
+In: a `FusionComparison`. Out: the text of an SVG file that needs nothing else. What runs together stands in one hull: grey where both
 agree, coloured where they differ, and what shares most has one colour on both sides. An edge that only one has fused carries the
 number of its reason, which is written beside the picture. An operator stands in the hull of the group that makes its value; groups
 that compute other parts of it are tabs on its upper side.
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
 from minicc.bridge.groups import operators
-from minicc.explain.fusion import Comparison, is_view
+from minicc.explain.fusion import FusionComparison, is_view
 from minicc.explain.layered import Layout, place
 from minicc.graph.ir import Input, Node
 
@@ -50,7 +50,7 @@ class _Side:
     parts: Mapping[Node, Sequence[object]] = field(default_factory=dict)
 
 
-def picture(made: Comparison) -> str:
+def picture(made: FusionComparison) -> str:
     """The SVG text of a comparison."""
     nodes = [n for n in made.graph.nodes if isinstance(n.op, Input) or n in made.partition.of]
     used = {i for n in nodes for i in n.inputs}
@@ -81,7 +81,7 @@ def picture(made: Comparison) -> str:
     ])  # fmt: skip
 
 
-def _colours(made: Comparison) -> tuple[dict[object, str], dict[object, str]]:
+def _colours(made: FusionComparison) -> tuple[dict[object, str], dict[object, str]]:
     """A colour for each kernel and group of the regions that differ; a group takes that of the kernel it shares most with."""
     kernels: dict[object, str] = {}
     groups: dict[object, str] = {}
@@ -119,7 +119,7 @@ def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") 
     return f'<text x="{x:.1f}" y="{y:.1f}"{style} text-anchor="{anchor}">{_escaped(text)}</text>'
 
 
-def _heading(made: Comparison, step: float) -> Iterator[str]:
+def _heading(made: FusionComparison, step: float) -> Iterator[str]:
     yield _text(MARGIN, 36, f"{made.graph.name}: kernels of minicc, groups of TVM", "title")
     yield _text(MARGIN, 58, made.summary)
     kernels = sum(not is_view(k) for k in made.kernels)
@@ -140,7 +140,7 @@ def _heading(made: Comparison, step: float) -> Iterator[str]:
         yield _text(x + 6 + TAB, 81, "a part of an operator", "small")
 
 
-def _reasons(made: Comparison, x: float) -> Iterator[str]:
+def _reasons(made: FusionComparison, x: float) -> Iterator[str]:
     """The column beside the graphs: each reason with its number."""
     y = TOP - 20.0
     agreed = "They are the same" if made.kernels else "There are no operators"
@@ -172,7 +172,7 @@ def _edge_of(colour: str) -> str:
     return "#" + "".join(f"{int(colour[k : k + 2], 16) * 3 // 4:02x}" for k in (1, 3, 5))
 
 
-def _panel(made: Comparison, layout: Layout, edges: list[tuple[Node, Node]], side: _Side) -> Iterator[str]:
+def _panel(made: FusionComparison, layout: Layout, edges: list[tuple[Node, Node]], side: _Side) -> Iterator[str]:
     yield from _hulls(made, layout, edges, side)
     numbers = {(e.producer, e.consumer): k for k, group in enumerate(made.reasons.values(), 1) for e in group}
     badges = []
@@ -231,7 +231,7 @@ def _path(layout: Layout, edge: tuple[Node, Node], offset: float) -> str:
     return made
 
 
-def _hulls(made: Comparison, layout: Layout, edges: Iterable[tuple[Node, Node]], side: _Side) -> Iterator[str]:
+def _hulls(made: FusionComparison, layout: Layout, edges: Iterable[tuple[Node, Node]], side: _Side) -> Iterator[str]:
     """Behind everything: a hull around what runs together, as wide bands along its edges, first dark, then light."""
     members: dict[object, list[Node]] = {}
     for n in operators(made.graph):
@@ -276,7 +276,7 @@ def _tab(left: float, top: float, colour: str, inner: str = "") -> str:
     )
 
 
-def _box(made: Comparison, n: Node, x: float, y: float, side: _Side) -> Iterator[str]:
+def _box(made: FusionComparison, n: Node, x: float, y: float, side: _Side) -> Iterator[str]:
     shape = "\u00d7".join(map(str, n.type.shape)) or "scalar"
     if isinstance(n.op, Input):
         name = n.op.label if len(n.op.label) <= 15 else n.op.label[:14] + "…"

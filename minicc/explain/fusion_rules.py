@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from minicc.bridge.groups import MAX_DEPTH, Group, Grouping, Pattern, Step
+from minicc.bridge.groups import MAX_DEPTH, TvmGroup, TvmGroups, Pattern, TvmStep
 from minicc.graph.fuse import Partition
 from minicc.graph.ir import Node
 
@@ -25,7 +25,7 @@ class Edge:
     producer: Node
     consumer: Node
     kernels: Partition
-    grouping: Grouping
+    grouping: TvmGroups
 
     @property
     def is_within(self) -> bool:
@@ -46,12 +46,12 @@ class Edge:
         return self.producer in home and home[self.producer] is home.get(self.consumer)
 
     @property
-    def step_before(self) -> Step | None:
+    def step_before(self) -> TvmStep | None:
         """The step of TVM that makes the producer's value."""
         return self.grouping.steps.get(self.producer, (None,))[-1]
 
     @property
-    def step_after(self) -> Step | None:
+    def step_after(self) -> TvmStep | None:
         """The first step of the consumer that reads it."""
         steps = self.grouping.steps.get(self.consumer, ())
         return next((s for s in steps if self.producer in s.reads), steps[0] if steps else None)
@@ -87,13 +87,13 @@ def _in_parts(e: Edge) -> str | None:
     return f"it computes {name(e.producer)} in {len(steps)} steps that it does not fuse into one group: {parts}"
 
 
-def _span(steps: list[Step]) -> str:
+def _span(steps: list[TvmStep]) -> str:
     """The steps of one operator in one group, from the first to the last, with the greatest of their patterns."""
     functions = list(dict.fromkeys((steps[0].function, steps[-1].function)))
     return f"{' to '.join(functions)} ({max(s.pattern for s in steps)})"
 
 
-def _heavy(group: Group) -> Step | None:
+def _heavy(group: TvmGroup) -> TvmStep | None:
     """The step of a group that is more than elementwise or injective, if any."""
     return next((s for s in group.steps if Pattern.COMM_REDUCE <= s.pattern <= Pattern.OUT_ELEMENTWISE_FUSABLE), None)
 
