@@ -86,7 +86,7 @@ class _Verifier:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.names: set[str] = set()
-        self.buffers: set[Buffer] = set()  # in scope
+        self.buffers: set[Buffer] = {*program.params, *program.outputs}  # in scope
         self.variables: set[Var] = set(size_vars(program))  # in scope
         self.written: set[Buffer] = set(program.params)
         self.accesses: list[Access] = []  # in program order, of the buffers in scope
@@ -95,20 +95,13 @@ class _Verifier:
         self.requires = conjuncts(*[cond for cond, _ in program.requires])
 
     def run(self) -> None:
-        for name in (
-            *[v.name for v in self.variables],
-            *[b.name for b in (*self.program.params, *self.program.outputs)],
-        ):
+        for name in [v.name for v in self.variables] + [b.name for b in (*self.program.params, *self.program.outputs)]:
             self.claim(name)
-        self.buffers.update(self.program.params, self.program.outputs)
         self.visit(self.program.body, _Known(self.as_required(sizes(self.program))))
         for buffer in self.program.outputs:
             if buffer not in self.written and 0 not in buffer.shape:
-                self.fail(
-                    f"expected every output to be written, got no store to {buffer}",
-                    buffer.name,
-                    f"store to each element of {buffer.name}, or leave it out of the outputs",
-                )
+                hint = f"store to each element of {buffer.name}, or leave it out of the outputs"
+                self.fail(f"expected every output to be written, got no store to {buffer}", buffer.name, hint)
 
     def fail(self, problem: str, culprit: str, hint: str) -> NoReturn:
         raise LoopError(f"verify({self.program.name})", problem, caret(str(self.program), culprit), hint)
@@ -161,7 +154,7 @@ class _Verifier:
             self.fail(problem, s.buffer.name, f"put it {WORKSPACE}, as place_buffers does")
         if s.storage == REGISTERS and not fits_registers(s, known_loops(self.program.body)):
             problem = (
-                f"the indices of a buffer {REGISTERS} must be numbers once loops are unrolled, got others of {s.buffer}"
+                f"indices of a buffer {REGISTERS} must be numbers once loops are unrolled, got others of {s.buffer}"
             )
             self.fail(problem, s.buffer.name, f"unroll or vectorize the loops over it, or put it {STACK}")
 
@@ -169,26 +162,19 @@ class _Verifier:
         self.claim(s.name)
         if s.kind not in _KINDS:
             self.fail(f"loop {s.name} has an unknown kind {s.kind}", s.name, f"one of {', '.join(_KINDS)}")
+        before, around = len(self.accesses), self.trips
+        ranges, truths = inside(s, known.ranges), known.truths
         if isinstance(s.extent, Expr):
             self.exprs((s.extent,), known)
             if s.extent.dtype is not int64:
-                self.fail(
-                    f"the extent of loop {s.name} must be int64, got {s.extent.dtype}",
-                    s.name,
-                    "cast it: x.astype(int64)",
-                )
+                problem = f"the extent of loop {s.name} must be int64, got {s.extent.dtype}"
+                self.fail(problem, s.name, "cast it: x.astype(int64)")
+            self.trips = [*around, s.extent]
+            ranges, truths = self.as_required(ranges), truths | {binary("lt", s.var, s.extent)}
         elif s.extent <= 0:
             return  # nothing in it runs
-        before, around = len(self.accesses), self.trips
         self.variables.add(s.var)
-        if isinstance(s.extent, Expr):
-            self.trips = [*around, s.extent]
-            self.visit(
-                s.body,
-                _Known(self.as_required(inside(s, known.ranges)), known.truths | {binary("lt", s.var, s.extent)}),
-            )
-        else:
-            self.visit(s.body, _Known(inside(s, known.ranges), known.truths))
+        self.visit(s.body, _Known(ranges, truths))
         self.variables.discard(s.var)
         self.trips = around
         if s.kind not in (SERIAL, UNROLL) and s.extent != 1:
@@ -198,13 +184,10 @@ class _Verifier:
         shared = {a.buffer for a in accesses if a.write and a.buffer.scope != "shared"}
         if found := meeting(s, [a for a in accesses if a.buffer in shared]):
             first, second = found if found[0].write else found[::-1]
-            verb = "writes" if second.write else "reads"
-            self.fail(
-                f"iterations of the {s.kind} loop {s.name} must be independent, but one writes {first} and "
-                f"another {verb} {second}",
-                f"for {s.name} in",
-                f"make {s.name} serial, or allocate {first.buffer.name} inside of it",
-            )
+            does = f"writes {first} and another {'writes' if second.write else 'reads'} {second}"
+            problem = f"iterations of the {s.kind} loop {s.name} must be independent, but one {does}"
+            hint = f"make {s.name} serial, or allocate {first.buffer.name} inside of it"
+            self.fail(problem, f"for {s.name} in", hint)
 
     def guard(self, cond: Expr, body: Stmt, known: _Known) -> None:
         self.exprs((cond,), known)
@@ -215,86 +198,54 @@ class _Verifier:
 
     def prefetch(self, buffer: Buffer, indices: tuple[Expr, ...], known: _Known) -> None:
         if buffer not in self.buffers:
-            self.fail(
-                f"prefetch of {buffer.name} is outside of its scope",
-                buffer.name,
-                f"prefetch inside of the allocation of {buffer.name}",
-            )
-        for var in free_vars(*indices) - self.variables:
-            self.fail(f"{var} is used outside of its loop", var.name, f"move the statement into the loop {var.name}")
+            hint = f"prefetch inside of the allocation of {buffer.name}"
+            self.fail(f"prefetch of {buffer.name} is outside of its scope", buffer.name, hint)
         self.exprs(indices, known)
 
     def extern(self, s: ExternCall, known: _Known) -> None:
-        if s.output in self.program.params:
-            self.fail(
-                f"inputs must not be written, got a call of {s.function} that writes {s.output}",
-                s.output.name,
-                "write to a buffer of its own, and copy",
-            )
-        if s.output in s.inputs:
-            self.fail(
-                f"{s.function} must not read {s.output.name}, which it writes",
-                s.output.name,
-                "write to a buffer of its own, and copy",
-            )
-        for buffer in (*s.inputs, s.output):
+        output, hint = s.output, "write to a buffer of its own, and copy"
+        if output in self.program.params:
+            problem = f"inputs must not be written, got a call of {s.function} that writes {output}"
+            self.fail(problem, output.name, hint)
+        if output in s.inputs:
+            self.fail(f"{s.function} must not read {output.name}, which it writes", output.name, hint)
+        for buffer in (*s.inputs, output):
+            name = buffer.name
             if buffer not in self.buffers:
-                self.fail(
-                    f"{buffer.name} is outside of its scope",
-                    f"{s.function}",
-                    f"move the call into the allocation of {buffer.name}",
-                )
-            if buffer is not s.output and buffer not in self.written:
-                self.fail(
-                    f"{buffer.name} is read by {s.function} before anything is written to it",
-                    buffer.name,
-                    f"fill {buffer.name} before the call",
-                )
-            self.accesses.append(Access(buffer, (const(0),) * len(buffer.shape), known.bounds, buffer is s.output))
-        self.written.add(s.output)
+                hint = f"move the call into the allocation of {name}"
+                self.fail(f"{name} is outside of its scope", f"{s.function}", hint)
+            if buffer is not output and buffer not in self.written:
+                problem = f"{name} is read by {s.function} before anything is written to it"
+                self.fail(problem, name, f"fill {name} before the call")
+            self.accesses.append(Access(buffer, (const(0),) * len(buffer.shape), known.bounds, buffer is output))
+        self.written.add(output)
 
     def update(self, s: Update, known: _Known) -> None:
         target = Access(s.buffers[0], s.indices, known.bounds, True)
         if not len(s.buffers) == len(s.values) == len(s.inits):
-            self.fail(
-                f"an update of {len(s.buffers)} buffers needs as many values and inits, got {len(s.values)} and "
-                f"{len(s.inits)}",
-                target.buffer.name,
-                "one value and one init for each buffer",
-            )
+            got = f"got {len(s.values)} and {len(s.inits)}"
+            problem = f"an update of {len(s.buffers)} buffers needs as many values and inits, {got}"
+            self.fail(problem, target.buffer.name, "one value and one init for each buffer")
         for axis in s.axes:
             if axis not in self.variables:
-                self.fail(
-                    f"{target} is reduced over {axis}, which is no loop around it",
-                    axis.name,
-                    f"put the update into a loop {axis.name}, or leave it out of the axes",
-                )
+                hint = f"put the update into a loop {axis.name}, or leave it out of the axes"
+                self.fail(f"{target} is reduced over {axis}, which is no loop around it", axis.name, hint)
             if axis in free_vars(*s.indices):
-                self.fail(
-                    f"{target} is reduced over {axis}, so its indices must not depend on it",
-                    axis.name,
-                    f"leave {axis.name} out of the axes, or out of the indices",
-                )
-        self.exprs((*s.indices, *s.inits), known)
-        for buffer, value in zip(s.buffers, s.inits, strict=True):
-            self.write(buffer, s.indices, value, known)
-        self.exprs(s.values, known)
-        for buffer, value in zip(s.buffers, s.values, strict=True):
-            self.write(buffer, s.indices, value, known)
+                hint = f"leave {axis.name} out of the axes, or out of the indices"
+                self.fail(f"{target} is reduced over {axis}, so its indices must not depend on it", axis.name, hint)
+        for values, indices in ((s.inits, s.indices), (s.values, ())):
+            self.exprs((*indices, *values), known)
+            for buffer, value in zip(s.buffers, values, strict=True):
+                self.write(buffer, s.indices, value, known)
 
     def write(self, buffer: Buffer, indices: tuple[Expr, ...], value: Expr, known: _Known) -> None:
+        name = buffer.name
         if buffer in self.program.params:
-            self.fail(
-                f"inputs must not be written, got a store to {buffer}",
-                buffer.name,
-                "store to a buffer of its own: an allocation or an output",
-            )
+            hint = "store to a buffer of its own: an allocation or an output"
+            self.fail(f"inputs must not be written, got a store to {buffer}", name, hint)
         if value.dtype is not buffer.dtype:
-            self.fail(
-                f"{buffer.name} holds {buffer.dtype}, got a value of {value.dtype}: {value}",
-                buffer.name,
-                f"cast it: x.astype({str(buffer.dtype)!r})",
-            )
+            problem = f"{name} holds {buffer.dtype}, got a value of {value.dtype}: {value}"
+            self.fail(problem, name, f"cast it: x.astype({str(buffer.dtype)!r})")
         self.access(buffer, indices, known, True)
         self.written.add(buffer)
 
@@ -310,16 +261,13 @@ class _Verifier:
                 continue
             seen.add((x, here))
             match x:
-                case Var() if x not in self.variables:
-                    self.fail(f"{x} is used outside of its loop", x.name, f"move the statement into the loop {x.name}")
+                case Var():
+                    self.variable(x)
                 case Load():
                     self.access(x.source, x.indices, here, False)
                 case Reduce():
-                    self.fail(
-                        f"a loop program has no reductions in expressions, got {x}",
-                        x.combiner.name,
-                        "lower it: a reduction is an Update of a buffer",
-                    )
+                    problem = f"a loop program has no reductions in expressions, got {x}"
+                    self.fail(problem, x.combiner.name, "lower it: a reduction is an Update of a buffer")
                 case Select(cond, then, other):
                     pending.append((cond, here))
                     sides = ((then, True), (other, False))
@@ -327,28 +275,24 @@ class _Verifier:
                     continue
             pending += [(c, here) for c in children(x)]
 
+    def variable(self, var: Var) -> None:
+        if var not in self.variables:
+            hint = f"move the statement into the loop {var.name}"
+            self.fail(f"{var} is used outside of its loop", var.name, hint)
+
     def access(self, buffer: Buffer, indices: tuple[Expr, ...], known: _Known, write: bool) -> None:
-        found = Access(buffer, indices, known.bounds, write, known.truths)
+        found, name, rank = Access(buffer, indices, known.bounds, write, known.truths), buffer.name, len(buffer.shape)
         if buffer not in self.buffers:
-            self.fail(
-                f"{found} is outside of the scope of {buffer.name}",
-                str(found),
-                f"move the statement into the allocation of {buffer.name}",
-            )
+            hint = f"move the statement into the allocation of {name}"
+            self.fail(f"{found} is outside of the scope of {name}", str(found), hint)
         if not write and buffer not in self.written:
-            self.fail(
-                f"{found} is read before anything is written to {buffer.name}",
-                str(found),
-                f"fill {buffer.name} before it is read",
-            )
-        if len(indices) != len(buffer.shape):
-            self.fail(
-                f"{buffer} has {len(buffer.shape)} dimensions, got {len(indices)} indices: {found}",
-                str(found),
-                f"give {len(buffer.shape)} indices",
-            )
-        for var in free_vars(*indices) - self.variables:
-            self.fail(f"{var} is used outside of its loop", var.name, f"move the statement into the loop {var.name}")
+            problem = f"{found} is read before anything is written to {name}"
+            self.fail(problem, str(found), f"fill {name} before it is read")
+        if len(indices) != rank:
+            problem = f"{buffer} has {rank} dimensions, got {len(indices)} indices: {found}"
+            self.fail(problem, str(found), f"give {rank} indices")
+        for var in free_vars(*indices):
+            self.variable(var)
         for index, extent in zip(indices, buffer.shape, strict=True):
             if index.dtype is not int64:
                 self.fail(f"indices must be int64, got {index.dtype}: {found}", str(found), "cast it: x.astype(int64)")
@@ -364,33 +308,24 @@ class _Verifier:
         cond = self.condition(index, extent, known) if self.sizes else FALSE
         if cond is FALSE or not (self.needs is not None or conjuncts(cond) <= self.requires):
             low, high = known.bounds.of(index)
+            at = [f", {n} where {', '.join([f'{v} = {x}' for v, x in at.items()])}" for n, at in points or () if at]
+            got = f"got {index}, which may be in [{low}, {high}]{''.join(at)}"
             limit = f"0 <= {index}" if low < 0 else f"{index} < {extent}"
-            way = "store" if found.write else "read"
-            at = "".join(
-                [f", {n} where {', '.join([f'{v} = {x}' for v, x in at.items()])}" for n, at in points or () if at]
-            )
-            self.fail(
-                f"expected an index in [0, {extent}) of {found}, got {index}, which may be in [{low}, {high}]{at}",
-                str(found),
-                f"{way} it only where {limit} holds (te.if_then_else), pad {found.buffer.name}, or make the loops shorter",
-            )
-        elif self.needs is not None:
-            for part in sorted(conjuncts(cond), key=str):
-                self.needs.setdefault(part, str(found))
+            only = f"{'store' if found.write else 'read'} it only where {limit} holds (te.if_then_else)"
+            hint = f"{only}, pad {found.buffer.name}, or make the loops shorter"
+            self.fail(f"expected an index in [0, {extent}) of {found}, {got}", str(found), hint)
+        if self.needs is not None:
+            self.needs |= {part: str(found) for part in sorted(conjuncts(cond), key=str) if part not in self.needs}
 
     def condition(self, index: Expr, extent: int | Expr, known: _Known) -> Expr:
         """What the sizes must be for `index` to be inside, if they decide it, and if the loops around run at all."""
-        growing = isinstance(extent, Expr)
-        cond = all_of(
-            *[condition(known.bounds, form, self.sizes, growing) for form in within(known.bounds, index, extent)]
-        )
+        forms, growing = within(known.bounds, index, extent), isinstance(extent, Expr)
+        cond = all_of(*[condition(known.bounds, form, self.sizes, growing) for form in forms])
         for trips in self.trips:
+            if cond is FALSE or not free_vars(trips) <= self.sizes:
+                continue
             never = binary("lt", trips, 1)
-            if (
-                cond is not FALSE
-                and free_vars(trips) <= self.sizes
-                and not Bounds(assume(never, sizes(self.program))).of(cond)[0]
-            ):
+            if not Bounds(assume(never, sizes(self.program))).of(cond)[0]:
                 cond = all_of(*[any_of(part, never) for part in sorted(conjuncts(cond), key=str)])
         return cond
 
@@ -404,6 +339,3 @@ def conjuncts(*conds: Expr) -> set[Expr]:
         elif not (isinstance(cond, Const) and cond.value):
             found.add(cond)
     return found
-
-
-__all__ = ["required", "verify"]
