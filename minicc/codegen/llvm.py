@@ -27,13 +27,14 @@ from minicc.codegen.arithmetic import BYTE, INT32, INT64, POINTER, known, lanes_
 from minicc.codegen.expressions import Expressions, Facts, Lanes
 from minicc.errors import CodegenError
 from minicc.loop.ir import PARALLEL, REGISTERS, SERIAL, STACK, THREAD_AXES, UNROLL, VECTORIZE, WORKSPACE, Alloc, Buffer
-from minicc.loop.ir import ExternCall, For, If, Prefetch, Seq, Stmt, Store, expressions, loops, summand, targets, walk
+from minicc.loop.ir import ExternCall, For, If, Prefetch, Seq, Stmt, Store, expressions, loops, summand, walk
 from minicc.loop.place_buffers import ALIGNMENT, workspace_of
 from minicc.loop.place_buffers import workspace as needed
 from minicc.loop.program import Program
+from minicc.loop.queries import reads, touched
 from minicc.loop.ranges import inside, size_vars, sizes
 from minicc.target import Target
-from minicc.tensor.expr import Binary, Expr, Load, Select, Var, const, free_vars, loads, wrap
+from minicc.tensor.expr import Binary, Expr, Load, Select, Var, const, free_vars, wrap
 from minicc.types import int64
 
 KINDS = (SERIAL, PARALLEL, VECTORIZE, UNROLL, *THREAD_AXES)
@@ -205,9 +206,9 @@ class Statements(Expressions):
     def _captured(self, loop: For) -> dict[Any, ir.Value]:
         """The loop variables and buffers from outside that the body uses."""
         inside = list(walk(loop.body))
-        exprs = [e for s in inside for e in expressions(s)]
-        needed = {*free_vars(*exprs), *self.sizes}
-        buffers = dict.fromkeys([*[load.source for load in loads(*exprs)], *[b for s in inside for b in targets(s)]])
+        needed = {*free_vars(*[e for s in inside for e in expressions(s)]), *self.sizes}
+        read = [load.source for s in inside for load in reads(s)]
+        buffers = dict.fromkeys([*read, *[b for s in inside for b in touched(s)]])
         used: dict[Any, ir.Value] = {v: self.env[v] for v in self.env if v in needed}
         return used | {b: self.pointers[b] for b in buffers if b in self.pointers}
 

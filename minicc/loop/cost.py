@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator
 
 from minicc.loop.ir import Buffer, For, Stmt, Store, Update, bodies, walk
 from minicc.loop.program import Program
+from minicc.loop.queries import targets
 from minicc.tensor.expr import Binary, Call, Expr, Load, Select, Unary, Var, children, free_vars, loads
 from minicc.tensor.expr import walk as walk_expr
 
@@ -63,17 +64,13 @@ def _values(s: Store | Update) -> tuple[Expr, ...]:
 
 def _along(s: Store | Update, around: Loops, program: Program) -> dict[Expr, set[Var]]:
     """The loops along which each expression of a statement may change: by an index, or as its buffer is written inside."""
-    writing = {f.var: {b for t in walk(f) for b in _targets(t)} for f in around}
+    writing = {f.var: {b for t in walk(f) for b in targets(t)} for f in around}
     found: dict[Expr, set[Var]] = {}
     for e in walk_expr(*_values(s)):
         found[e] = set().union(*[found[c] for c in children(e)], [e] if isinstance(e, Var) else [])
         if isinstance(e, Load):
             found[e] |= {var for var, buffers in writing.items() if e.source in buffers}
     return found
-
-
-def _targets(s: Stmt) -> tuple[Buffer, ...]:
-    return s.buffers if isinstance(s, Update) else (s.buffer,) if isinstance(s, Store) else ()
 
 
 def _evaluated(roots: Iterable[Expr], either: bool) -> list[Expr]:
@@ -96,6 +93,3 @@ def _places(index: Expr, extent: int, around: Loops) -> int:
 
 def _trips(loops: Iterable[For]) -> int:
     return math.prod(f.extent for f in loops if isinstance(f.extent, int))
-
-
-__all__ = ["operations", "touched"]

@@ -212,18 +212,6 @@ def expressions(s: Stmt) -> tuple[Expr, ...]:
     return ()
 
 
-def targets(s: Stmt) -> tuple[Buffer, ...]:
-    """The buffers that `s` itself writes, or asks for early."""
-    match s:
-        case Store(buffer) | Prefetch(buffer):
-            return (buffer,)
-        case Update(buffers):
-            return buffers
-        case ExternCall(_, _, output):
-            return (output,)
-    return ()
-
-
 def walk(s: Stmt) -> Iterator[Stmt]:
     """Every statement in `s`, itself included, inner ones first."""
     return postorder([s], bodies)

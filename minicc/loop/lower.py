@@ -13,7 +13,6 @@ the program says what it requires of symbolic sizes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 from minicc.errors import LoopError
 from minicc.ir.node import postorder, replace
 from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Stmt, Store, Update, seq
-from minicc.loop.prelude import RESERVED
+from minicc.loop.prelude import Names
 from minicc.loop.program import Program
 from minicc.loop.ranges import LARGEST, Ranges, least, lies_within, size_vars
 from minicc.loop.verify import required
@@ -55,23 +54,6 @@ def lower(outputs: Sequence[Tensor], args: Sequence[Tensor], name: str = "kernel
 def placeholders(outputs: Sequence[Tensor]) -> list[Tensor]:
     """The inputs that `outputs` are computed from, in order of first use."""
     return [t for t in postorder(outputs, lambda t: _operation_reads(t.op)) if isinstance(t.op, Placeholder)]
-
-
-class _Names:
-    """Names made unique, and legal in the printed Python."""
-
-    def __init__(self, taken: Iterable[str] = ()) -> None:
-        self.taken = set(taken)
-
-    def __call__(self, wanted: str) -> str:
-        base = re.sub(r"\W", "_", wanted, flags=re.ASCII) or "_"
-        base = f"_{base}" if base[0].isdigit() else base
-        candidate, count = base, 0
-        while candidate in self.taken or candidate in RESERVED:
-            count += 1
-            candidate = f"{base}_{count}"
-        self.taken.add(candidate)
-        return candidate
 
 
 def _range(axis: Axis) -> Interval:
@@ -118,7 +100,7 @@ class _Lowering:
         self.params = tuple(dict.fromkeys(t for t in args if isinstance(t.op, Placeholder)))
         self.order = list(postorder(outputs, lambda t: _operation_reads(t.op)))
         self.check(args)
-        self.unique = _Names()
+        self.unique = Names()
         shapes = (*self.order, *self.params)
         symbols = dict.fromkeys(
             v for t in shapes for e in t.shape if isinstance(e, Expr) for v in walk(e) if isinstance(v, Var)
@@ -159,7 +141,7 @@ class _Lowering:
         body = seq(*nests)
         for buffer in reversed(self.internal):
             body = Alloc(buffer, body)
-        program = Program(_Names()(self.name), params, tuple(results), body)
+        program = Program(Names()(self.name), params, tuple(results), body)
         if size_vars(program):
             program = replace(program, requires=required(program))
         return Lowered(program, dict(self.buffers), self.loops, self.declare)

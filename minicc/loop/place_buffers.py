@@ -34,8 +34,9 @@ from minicc.loop.ir import (
     ExternCall,
     For,
 )
-from minicc.loop.ir import Prefetch, Stmt, Store, bodies, expressions, map_bodies, walk
+from minicc.loop.ir import Prefetch, Stmt, Store, Update, bodies, map_bodies, walk
 from minicc.loop.program import Program
+from minicc.loop.queries import reads, targets, touched
 from minicc.tensor.expr import Const, Expr, Var, const, free_vars, loads, maximum, substitute
 
 ALIGNMENT = 64  # of every Alloc: a cache line, and the widest vector
@@ -64,11 +65,10 @@ def fits_stack(buffer: Buffer, copies: int = 1) -> bool:
 def fits_registers(s: Alloc, known: frozenset[Var]) -> bool:
     """Whether every index of a buffer is a number where the variables `known` are."""
     for t in walk(s.body):
-        own = [load.indices for load in loads(*expressions(t)) if load.source is s.buffer]
-        own += [t.indices] if isinstance(t, (Store, Prefetch)) and t.buffer is s.buffer else []
-        if not all(free_vars(*indices) <= known and not loads(*indices) for indices in own):
-            return False
-        if isinstance(t, ExternCall) and s.buffer in (*t.inputs, t.output):
+        indices = [i for load in reads(t) if load.source is s.buffer for i in load.indices]
+        indices += t.indices if isinstance(t, (Store, Update)) and s.buffer in targets(t) else ()
+        by_address = isinstance(t, (ExternCall, Prefetch)) and s.buffer in touched(t)
+        if by_address or loads(*indices) or not free_vars(*indices) <= known:
             return False
     return True
 

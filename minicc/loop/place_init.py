@@ -18,9 +18,12 @@ from dataclasses import dataclass
 
 from minicc.errors import LoopError, caret
 from minicc.ir.node import replace
-from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, Update, seq, substitute_vars, walk
+from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, Update, loops, rewrite, seq, substitute_vars, walk
+from minicc.loop.prelude import Names
 from minicc.loop.program import Program
-from minicc.tensor.expr import Binary, Const, Expr, Var, all_of, const, free_vars, loads
+from minicc.loop.queries import conjuncts, private
+from minicc.tensor.expr import Const, Expr, Var, all_of, const, free_vars
+from minicc.tensor.expr import loads as loads_of
 
 
 @dataclass
@@ -49,48 +52,27 @@ class Placing:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.names = {b.name for b in (*program.params, *program.outputs)}
-        self.loops: set[Var] = set()
-        for s in walk(program.body):
-            if isinstance(s, For):
-                self.names.add(s.name)
-                self.loops.add(s.var)
-            elif isinstance(s, Alloc):
-                self.names.add(s.buffer.name)
-
-    def fresh(self, base: str) -> str:
-        """A name that nothing in the program has yet."""
-        name, count = base, 0
-        while name in self.names:
-            count += 1
-            name = f"{base}_{count}"
-        self.names.add(name)
-        return name
+        self.loops = {s.var for s in loops(program.body).values()}
+        buffers = [*program.params, *program.outputs, *private(program.body)]
+        self.fresh = Names([*[b.name for b in buffers], *[v.name for v in self.loops]])
 
     def visit(self, s: Stmt, outer: frozenset[Var]) -> tuple[Stmt, list[Pending]]:
         """`s` in plain stores, and the initialisations that belong before a loop of `outer`."""
         match s:
             case For(var, _, body):
                 made, pending = self.visit(body, outer | {var})
-                stay: list[Pending] = []
-                go: list[Pending] = []
                 for item in pending:
                     item.stmt = self.outside(item, s)
-                    (go if item.axes & outer else stay).append(item)
-                return seq(*[item.stmt for item in stay], replace(s, body=made)), go
+                stay = [item.stmt for item in pending if not item.axes & outer]
+                return seq(*stay, replace(s, body=made)), [item for item in pending if item.axes & outer]
             case Seq(stmts):
                 parts = [self.visit(inner, outer) for inner in stmts]
                 return seq(*[part for part, _ in parts]), [item for _, pending in parts for item in pending]
-            case If(cond, body):
+            case If(_, body) | Alloc(_, body):
                 made, pending = self.visit(body, outer)
                 for item in pending:
                     item.stmt = self.outside(item, s)
-                return If(cond, made), pending
-            case Alloc(buffer, body):
-                made, pending = self.visit(body, outer)
-                for item in pending:
-                    self.outside(item, s)
-                return Alloc(buffer, made), pending
+                return replace(s, body=made), pending
             case Update():
                 return self.update(s, outer)
         return s, []
@@ -116,7 +98,7 @@ class Placing:
                 copy = Var(self.fresh(var.name + item.suffix))
                 return replace(around, var=copy, body=substitute_vars(item.stmt, {var: copy}))
             case If(cond, _):
-                kept = [c for c in _conjuncts(cond) if not self.is_about_steps(c, item.axes)]
+                kept = [c for c in conjuncts(cond) if not self.is_about_steps(c, item.axes)]
                 return If(all_of(*kept), item.stmt) if kept else item.stmt
             case Alloc(buffer, _):
                 self.check_inside(buffer, item)
@@ -142,45 +124,27 @@ class Placing:
         """All components at once: each is stored after the others have read it, through a temporary if need be."""
         waiting = dict(zip(s.buffers, s.values, strict=True))
         stores: list[Stmt] = []
-        temporaries: list[Buffer] = []
-        late: list[Stmt] = []
+        late: dict[Buffer, Stmt] = {}  # by the temporary that holds the value
         while waiting:
-            free = [b for b in waiting if not any(_reads(e, b) for other, e in waiting.items() if other is not b)]
-            if not free:
-                b = next(iter(waiting))
-                temporaries.append(Buffer(self.fresh(f"{b.name}_next"), b.dtype, (), "local"))
-                stores.append(Store(temporaries[-1], (), waiting.pop(b)))
-                late.append(Store(b, s.indices, temporaries[-1][()]))
-            for b in free[:1]:
-                stores.append(Store(b, s.indices, waiting.pop(b)))
-        made = seq(*stores, *late)
-        for buffer in temporaries:
-            made = Alloc(buffer, made)
+            read = {b: {load.source for load in loads_of(e)} for b, e in waiting.items()}
+            free = [b for b in waiting if not any(b in read[other] for other in waiting if other is not b)]
+            target = free[0] if free else next(iter(waiting))
+            if free:
+                stores.append(Store(target, s.indices, waiting.pop(target)))
+            else:
+                temporary = Buffer(self.fresh(f"{target.name}_next"), target.dtype, (), "local")
+                stores.append(Store(temporary, (), waiting.pop(target)))
+                late[temporary] = Store(target, s.indices, temporary[()])
+        made = seq(*stores, *late.values())
+        for temporary in late:
+            made = Alloc(temporary, made)
         return made
-
-
-def _reads(e: Expr, buffer: Buffer) -> bool:
-    return any(load.source is buffer for load in loads(e))
-
-
-def _conjuncts(cond: Expr) -> list[Expr]:
-    """The conditions that hold where `cond` does, and only there."""
-    if isinstance(cond, Binary) and cond.op == "and":
-        return [*_conjuncts(cond.a), *_conjuncts(cond.b)]
-    return [cond]
 
 
 def _at_zero(s: Stmt, var: Var) -> Stmt:
     """`s` at the first step of a reducing loop, without guards that hold there."""
-    return _without_true(substitute_vars(s, {var: const(0)}))
 
+    def without_true(t: Stmt) -> Stmt:
+        return (t.body if t.cond.value else seq()) if isinstance(t, If) and isinstance(t.cond, Const) else t
 
-def _without_true(s: Stmt) -> Stmt:
-    if isinstance(s, If) and isinstance(s.cond, Const):
-        return _without_true(s.body) if s.cond.value else seq()
-    if isinstance(s, (For, If)):
-        return replace(s, body=_without_true(s.body))
-    return s
-
-
-__all__ = ["Pending", "Placing", "place_init"]
+    return rewrite(substitute_vars(s, {var: const(0)}), without_true)

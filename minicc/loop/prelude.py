@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import keyword
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -100,6 +101,23 @@ PRELUDE: dict[str, Any] = {
 }  # fmt: skip
 
 RESERVED = frozenset(PRELUDE) | frozenset(keyword.kwlist) | {"abs", "bool", "range"}  # no loop or buffer may have it
+
+
+class Names:
+    """Names made unique, and legal in the printed Python."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self.taken = {*taken, *RESERVED}
+
+    def __call__(self, wanted: str) -> str:
+        base = re.sub(r"\W", "_", wanted, flags=re.ASCII) or "_"
+        name = base = f"_{base}" if base[0].isdigit() else base
+        count = 0
+        while name in self.taken:
+            count += 1
+            name = f"{base}_{count}"
+        self.taken.add(name)
+        return name
 
 
 def __getattr__(name: str) -> Any:

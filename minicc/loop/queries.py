@@ -14,10 +14,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from minicc.loop.ir import Alloc, Buffer, ExternCall, For, Stmt, Store, Update, bodies, expressions, loops, walk
-from minicc.loop.prelude import RESERVED
+from minicc.loop.ir import (
+    Alloc,
+    Buffer,
+    ExternCall,
+    For,
+    Prefetch,
+    Stmt,
+    Store,
+    Update,
+    bodies,
+    expressions,
+    loops,
+    walk,
+)
+from minicc.loop.prelude import Names
 from minicc.loop.program import Program
-from minicc.tensor.expr import Expr, Load, free_vars
+from minicc.tensor.expr import Binary, Const, Expr, Load, free_vars
 from minicc.tensor.expr import loads as loads_of
 
 Write = Store | Update
@@ -55,6 +68,12 @@ def targets(s: Stmt) -> tuple[Buffer, ...]:
         case ExternCall(_, _, output):
             return (output,)
     return ()
+
+
+def touched(s: Stmt) -> list[Buffer]:
+    """The buffers that `s` itself reads, writes, or asks for early."""
+    asked = [s.buffer] if isinstance(s, Prefetch) else []
+    return [*[load.source for load in reads(s)], *asked, *targets(s)]
 
 
 def written(s: Stmt) -> set[Buffer]:
@@ -103,19 +122,19 @@ def fresh(program: Program, *wanted: str) -> tuple[str, ...]:
     """Names like those wanted that nothing in `program` has."""
     outside = (*program.params, *program.outputs)
     sizes = free_vars(*[d for b in outside for d in b.shape if isinstance(d, Expr)])
-    taken = {
-        *loops(program.body),
-        *buffers_of(program),
-        *[b.name for b in outside],
-        *[v.name for v in sizes],
-        *RESERVED,
-    }
-    made = []
-    for base in wanted:
-        name, count = base, 0
-        while name in taken:
-            count += 1
-            name = f"{base}_{count}"
-        taken.add(name)
-        made.append(name)
-    return tuple(made)
+    names = Names([*loops(program.body), *buffers_of(program), *[b.name for b in outside], *[v.name for v in sizes]])
+    return tuple(names(name) for name in wanted)
+
+
+def conjuncts(*conds: Expr) -> list[Expr]:
+    """The distinct conditions that hold where all of these do, and only there; one that is always true is none."""
+    found: dict[Expr, None] = {}
+    for cond in conds:
+        match cond:
+            case Binary("and", a, b):
+                found |= dict.fromkeys(conjuncts(a, b))
+            case Const(value, _) if value:
+                pass
+            case _:
+                found[cond] = None
+    return list(found)

@@ -13,10 +13,9 @@ writes them.
 from __future__ import annotations
 
 from minicc.ir.node import replace
-from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Stmt, Store, Update, expressions, rewrite, seq
-from minicc.loop.ir import walk
+from minicc.loop.ir import Alloc, Buffer, For, If, Prefetch, Stmt, rewrite, seq, walk
 from minicc.loop.program import Program
-from minicc.tensor.expr import loads
+from minicc.loop.queries import targets, touched
 
 
 def remove_unread(program: Program) -> Program:
@@ -27,13 +26,11 @@ def remove_unread(program: Program) -> Program:
     while len(live) != before:
         before = len(live)
         for s in statements:
-            written = _written(s)
-            if not written or not live.isdisjoint(written):
-                live.update(written, (load.source for load in loads(*expressions(s))))
+            if not (written := _written(s)) or not live.isdisjoint(written):
+                live.update(touched(s))
 
     def change(s: Stmt) -> Stmt:
-        written = _written(s)
-        if written and live.isdisjoint(written):
+        if (written := _written(s)) and live.isdisjoint(written):
             return seq()
         if isinstance(s, Alloc) and s.buffer not in live:
             return s.body
@@ -44,11 +41,4 @@ def remove_unread(program: Program) -> Program:
 
 def _written(s: Stmt) -> tuple[Buffer, ...]:
     """The buffers that a statement itself writes, or only asks for early."""
-    match s:
-        case Store() | Prefetch():
-            return (s.buffer,)
-        case Update():
-            return s.buffers
-        case ExternCall():
-            return (s.output,)
-    return ()
+    return (s.buffer,) if isinstance(s, Prefetch) else targets(s)

@@ -13,13 +13,13 @@ buffers that nobody touches.
 from __future__ import annotations
 
 from minicc.ir.node import replace
-from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, ExternCall, For, If, Prefetch, Seq, Stmt, Store
-from minicc.loop.ir import Update, expressions, map_bodies, map_expressions, seq, substitute_vars, walk
+from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, For, If, Seq, Stmt, map_bodies, map_expressions
+from minicc.loop.ir import seq, substitute_vars, walk
 from minicc.loop.program import Program
+from minicc.loop.queries import touched
 from minicc.loop.ranges import Ranges, inside, sizes
 from minicc.tensor.bounds import assume
-from minicc.tensor.expr import Const, Expr, Load, const
-from minicc.tensor.expr import walk as walk_expr
+from minicc.tensor.expr import Const, Expr, const
 from minicc.tensor.simplify import simplify
 
 DROPPED = (SERIAL, PARALLEL, VECTORIZE, UNROLL)  # a thread axis says how the kernel is launched, and stays
@@ -40,7 +40,7 @@ def _visit(s: Stmt, ranges: Ranges) -> Stmt:
             return map_bodies(s, lambda inner: _visit(inner, ranges))
         case Alloc(buffer, body):
             body = _visit(body, ranges)
-            return replace(s, body=body) if _touches(body, buffer) else body
+            return replace(s, body=body) if any(buffer in touched(t) for t in walk(body)) else body
     return map_expressions(s, lambda e: simplify(e, ranges))
 
 
@@ -65,14 +65,3 @@ def _guard(s: If, cond: Expr, ranges: Ranges) -> Stmt:
 
 def _nothing(s: Stmt) -> bool:
     return isinstance(s, Seq) and not s.stmts
-
-
-def _touches(s: Stmt, buffer: object) -> bool:
-    for t in walk(s):
-        if (isinstance(t, (Store, Prefetch)) and t.buffer is buffer) or (isinstance(t, Update) and buffer in t.buffers):
-            return True
-        if isinstance(t, ExternCall) and t.output is buffer:
-            return True
-        if any(isinstance(e, Load) and e.source is buffer for e in walk_expr(*expressions(t))):
-            return True
-    return False

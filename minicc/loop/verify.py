@@ -28,10 +28,11 @@ from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Seq, St
 from minicc.loop.place_buffers import STACK_LIMIT, fits_registers, fits_stack, known_loops
 from minicc.loop.points import outside
 from minicc.loop.program import Program
+from minicc.loop.queries import conjuncts
 from minicc.loop.ranges import Ranges, inside, least, size_vars, sizes, within
 from minicc.loop.requirements import FALSE, condition
 from minicc.tensor.bounds import Bounds, assume
-from minicc.tensor.expr import Binary, Const, Expr, Load, Reduce, Select, Var, all_of, any_of, binary, children, const
+from minicc.tensor.expr import Expr, Load, Reduce, Select, Var, all_of, any_of, binary, children, const
 from minicc.tensor.expr import free_vars, unary
 from minicc.types import boolean, int64
 
@@ -65,7 +66,7 @@ class _Known:
     def where(self, cond: Expr, truth: bool = True) -> _Known:
         """This, where `cond` is true, or false."""
         if (cond, truth) not in self.branches:
-            tested = conjuncts(cond if truth else unary("not", cond))
+            tested = frozenset(conjuncts(cond if truth else unary("not", cond)))
             self.branches[cond, truth] = _Known(assume(cond, self.ranges, truth), self.truths | tested)
         return self.branches[cond, truth]
 
@@ -92,7 +93,7 @@ class _Verifier:
         self.accesses: list[Access] = []  # in program order, of the buffers in scope
         self.sizes, self.trips = frozenset(self.variables), list[Expr]()  # symbolic extents of the loops around
         self.needs: dict[Expr, str] | None = None  # collected, unless the program must state them
-        self.requires = conjuncts(*[cond for cond, _ in program.requires])
+        self.requires = set(conjuncts(*[cond for cond, _ in program.requires]))
 
     def run(self) -> None:
         for name in [v.name for v in self.variables] + [b.name for b in (*self.program.params, *self.program.outputs)]:
@@ -306,7 +307,7 @@ class _Verifier:
         if points == []:
             return
         cond = self.condition(index, extent, known) if self.sizes else FALSE
-        if cond is FALSE or not (self.needs is not None or conjuncts(cond) <= self.requires):
+        if cond is FALSE or not (self.needs is not None or set(conjuncts(cond)) <= self.requires):
             low, high = known.bounds.of(index)
             at = [f", {n} where {', '.join([f'{v} = {x}' for v, x in at.items()])}" for n, at in points or () if at]
             got = f"got {index}, which may be in [{low}, {high}]{''.join(at)}"
@@ -328,14 +329,3 @@ class _Verifier:
             if not Bounds(assume(never, sizes(self.program))).of(cond)[0]:
                 cond = all_of(*[any_of(part, never) for part in sorted(conjuncts(cond), key=str)])
         return cond
-
-
-def conjuncts(*conds: Expr) -> set[Expr]:
-    """The conditions that hold where all of these do; one that is always true is none."""
-    found: set[Expr] = set()
-    for cond in conds:
-        if isinstance(cond, Binary) and cond.op == "and":
-            found |= conjuncts(cond.a, cond.b)
-        elif not (isinstance(cond, Const) and cond.value):
-            found.add(cond)
-    return found

@@ -157,8 +157,7 @@ class RfactorStep(Step):
     ) -> Stmt:
         """The nest that combines them: copies of the spatial loops around one loop over the partial results."""
         placing = Placing(program)
-        for buffer in partial:
-            placing.names.add(buffer.name)
+        placing.fresh.taken.update(buffer.name for buffer in partial)
         axis = Var(placing.fresh(f"{loop.name}_combine"))
         at = (*update.indices[:place], axis, *update.indices[place:])
         values: dict[Expr, Expr] = dict(zip(combiner.left, [b[update.indices] for b in update.buffers], strict=True))
