@@ -156,11 +156,10 @@ GENERATORS: dict[str, Generator] = {}
 def found(target: Target, which: str) -> Any:
     """A function of the code generator for a target. Raises TargetError when nobody has registered one."""
     if target.kind not in GENERATORS:
+        problem = f"expected a kind of target with a code generator, got {target.kind}"
+        where = f"registered: cpu, {', '.join(GENERATORS) or 'and no other'}"
         raise TargetError(
-            f"compile(target={target.kind!r})",
-            f"expected a kind of target with a code generator, got {target.kind}",
-            where=f"registered: cpu, {', '.join(GENERATORS) or 'and no other'}",
-            hint="import minicc registers those that come with it",
+            f"compile(target={target.kind!r})", problem, where, "import minicc registers those that come with it"
         )
     module, _, name = getattr(GENERATORS[target.kind], which).partition(":")
     return getattr(import_module(module), name)

@@ -42,11 +42,8 @@ def fusion_command(
     _tvm.load()  # before any work
     if into is not None:
         if into.suffix != ".svg":
-            raise ConfigError(
-                f"--picture {into}",
-                f"expected a name that ends in .svg, got {into.name!r}",
-                hint=f"write it to {into.with_suffix('.svg').name}" if into.name else "give the name of a file",
-            )
+            hint = f"write it to {into.with_suffix('.svg').name}" if into.name else "give the name of a file"
+            raise ConfigError(f"--picture {into}", f"expected a name that ends in .svg, got {into.name!r}", hint=hint)
         check_folder(into)
     dims, shapes = read_dims(dim), read_shapes(input_shapes)
     graph = bind(load(model), dims, shapes)

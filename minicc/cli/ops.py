@@ -97,9 +97,6 @@ def _chosen(asked: list[str] | None, known: Collection[str]) -> set[str]:
     for name in asked or []:
         if name not in known:
             close = nearest(name, known)
-            raise ConfigError(
-                f"--operator {name}",
-                f"expected the name of an operator, got {name!r}",
-                hint=f"did you mean {close}?" if close else "minicc ops lists them all",
-            )
+            hint = f"did you mean {close}?" if close else "minicc ops lists them all"
+            raise ConfigError(f"--operator {name}", f"expected the name of an operator, got {name!r}", hint=hint)
     return set(asked or known)

@@ -69,11 +69,8 @@ def read_shapes(text: str | None) -> dict[str, tuple[int, ...]]:
         match = re.match(r"(.+?):\s*\[([^]]*)\][\s,]*", rest, re.DOTALL)
         dims = [d.strip() for d in match[2].split(",") if match[2].strip()] if match else []
         if match is None or not all(re.fullmatch(NUMBER, d) for d in dims):
-            raise ConfigError(
-                f"--input-shapes {text!r}",
-                f"expected NAME:[DIM,DIM,...], got {rest!r}",
-                hint='for example --input-shapes "x:[1,3,224,224]"',
-            )
+            problem = f"expected NAME:[DIM,DIM,...], got {rest!r}"
+            raise ConfigError(f"--input-shapes {text!r}", problem, hint='for example --input-shapes "x:[1,3,224,224]"')
         found[match[1].strip()] = tuple(map(int, dims))
         rest = rest[match.end() :]
     return found

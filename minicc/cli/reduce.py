@@ -39,11 +39,9 @@ def read_graph(path: Path, inputs: Path | None, seed: int, dims: list[str] | Non
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise LoadError(
-            f"reduce {path}",
-            f"expected an .onnx model or the text of a graph, got a file that cannot be read: {error}",
-            hint="minicc show model.onnx --stage graph prints the text of a graph",
-        ) from None
+        problem = f"expected an .onnx model or the text of a graph, got a file that cannot be read: {error}"
+        hint = "minicc show model.onnx --stage graph prints the text of a graph"
+        raise LoadError(f"reduce {path}", problem, hint=hint) from None
     graph, given = (parse(text), None) if inputs is None else read_case(text, inputs)
     return bind_inputs(graph, given, seed, dims, shapes)
 
@@ -51,21 +49,15 @@ def read_graph(path: Path, inputs: Path | None, seed: int, dims: list[str] | Non
 def check_output(path: Path) -> None:
     """Raise ConfigError when a test, and arrays beside it, cannot be written, or would replace files that `reduce` did not write."""
     if path.suffix != ".py":
-        raise ConfigError(
-            f"--output {path}",
-            f"expected a name that ends in .py, got {path.name!r}",
-            hint="pytest finds files that are called test_*.py",
-        )
+        problem = f"expected a name that ends in .py, got {path.name!r}"
+        raise ConfigError(f"--output {path}", problem, hint="pytest finds files that are called test_*.py")
     check_folder(path)
     text = path.read_text(errors="replace") if path.exists() else ""
     beside = path.with_suffix(".npz")
     for file, ours in ((path, text.startswith(TITLE)), (beside, text.startswith(TITLE) and repr(beside.name) in text)):
         if file.exists() and not ours:
-            raise ConfigError(
-                f"--output {path}",
-                f"expected a new file, or a test that minicc reduce wrote, got one that is there: {file}",
-                hint="name another test with --output, or remove that file",
-            )
+            problem = f"expected a new file, or a test that minicc reduce wrote, got one that is there: {file}"
+            raise ConfigError(f"--output {path}", problem, hint="name another test with --output, or remove that file")
 
 
 def reduce_command(

@@ -89,11 +89,8 @@ def run_command(
 
 def _check_options(outputs: Path | None, repeat: int) -> None:
     if outputs is not None and outputs.suffix != ".npz":
-        raise ConfigError(
-            f"--outputs {outputs}",
-            f"expected a name that ends in .npz, got {outputs.name!r}",
-            hint=f"--outputs {outputs.with_suffix('.npz') if outputs.name else 'answers.npz'}",
-        )
+        hint = f"--outputs {outputs.with_suffix('.npz') if outputs.name else 'answers.npz'}"
+        raise ConfigError(f"--outputs {outputs}", f"expected a name that ends in .npz, got {outputs.name!r}", hint=hint)
     if repeat < 1:
         raise ConfigError(
             f"--repeat {repeat}", f"expected 1 or more runs, got {repeat}", hint="--repeat 100, for example"

@@ -42,10 +42,7 @@ def show_command(
         minicc show model.onnx --stage loop --kernel conv_add_relu
     """
     if stage not in STAGES:
-        raise ConfigError(
-            f"show --stage {stage}",
-            f"expected one of {', '.join(STAGES)}, got {stage!r}",
-            hint=f"did you mean {near}?" if (near := nearest(stage, STAGES)) else "--stage loop, for example",
-        )
+        hint = f"did you mean {near}?" if (near := nearest(stage, STAGES)) else "--stage loop, for example"
+        raise ConfigError(f"show --stage {stage}", f"expected one of {', '.join(STAGES)}, got {stage!r}", hint=hint)
     made = compile_model(model, dim, input_shapes, target, prints=Prints(False, print_ir_before, print_ir_after))
     print(plain_lines(stage_text(made, stage, kernel)))

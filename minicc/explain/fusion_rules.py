@@ -1,21 +1,21 @@
 """Why two operators are in one kernel, or not: minicc's reason is that which `fuse` has recorded, TVM's follows its rules.
 
 In: an edge, as its producer and its consumer, and both partitions. Out: a sentence for each. TVM's rules are those of its
-GraphPartitioner, on the patterns of its steps. Each list below is read in order: the first rule that applies is the reason.
+GraphPartitioner, on the patterns of its steps: the first that applies is the reason.
 
     Edge(relu, conv, partition(graph), tvm_groups(graph)).why()     # 'minicc does not: nothing joins what an anchor reads, ...
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from minicc.bridge.groups import MAX_DEPTH, TvmGroup, TvmGroups, Pattern, TvmStep
 from minicc.graph.fuse import Partition
 from minicc.graph.ir import Node
 
-Rule = Callable[["Edge"], str | None]
+Rule = Callable[["Edge"], Iterator[str]]
 
 
 @dataclass(frozen=True)
@@ -58,33 +58,22 @@ class Edge:
 
     def why(self) -> str:
         """Why one has fused the two and the other has not; why both did the same, if they did."""
-        rules = TVM_FUSES if self.in_tvm else TVM_KEEPS_APART
-        reason = next(text for rule in rules if (text := rule(self)))
+        reason = next(text for rule in (TVM_FUSES if self.in_tvm else TVM_KEEPS_APART) for text in rule(self))
         verb = "keeps it whole" if self.is_within else "fuses them"
-        texts = [
-            f"minicc {verb if self.in_minicc else 'does not'}: {self.why_in_minicc}.",
-            f"TVM {verb if self.in_tvm else 'does not'}: {reason}.",
-        ]
-        return " ".join(texts if self.in_minicc else reversed(texts))
+        ours = f"minicc {verb if self.in_minicc else 'does not'}: {self.why_in_minicc}."
+        theirs = f"TVM {verb if self.in_tvm else 'does not'}: {reason}."
+        return f"{ours} {theirs}" if self.in_minicc else f"{theirs} {ours}"
 
     @property
     def why_in_minicc(self) -> str:
         """The reason that `fuse` gave."""
-        if self.is_within:
-            return f"{name(self.producer)} is one operator, and in one kernel"
-        return self.kernels.why[self.producer, self.consumer]
+        whole = f"{self.producer.op.name} is one operator, and in one kernel"
+        return whole if self.is_within else self.kernels.why[self.producer, self.consumer]
 
 
-def name(n: Node) -> str:
-    return n.op.name
-
-
-def _in_parts(e: Edge) -> str | None:
-    if not e.is_within:
-        return None
-    steps = e.grouping.steps[e.producer]
-    parts = ", ".join(_span([s for s in g.steps if s.node is e.producer]) for g in e.grouping.parts[e.producer])
-    return f"it computes {name(e.producer)} in {len(steps)} steps that it does not fuse into one group: {parts}"
+def _heavy(group: TvmGroup) -> TvmStep | None:
+    """The step of a group that is more than elementwise or injective, if any."""
+    return next((s for s in group.steps if Pattern.COMM_REDUCE <= s.pattern <= Pattern.OUT_ELEMENTWISE_FUSABLE), None)
 
 
 def _span(steps: list[TvmStep]) -> str:
@@ -93,126 +82,71 @@ def _span(steps: list[TvmStep]) -> str:
     return f"{' to '.join(functions)} ({max(s.pattern for s in steps)})"
 
 
-def _heavy(group: TvmGroup) -> TvmStep | None:
-    """The step of a group that is more than elementwise or injective, if any."""
-    return next((s for s in group.steps if Pattern.COMM_REDUCE <= s.pattern <= Pattern.OUT_ELEMENTWISE_FUSABLE), None)
-
-
-def _has_no_step(e: Edge) -> str | None:
+def _apart_by_steps(e: Edge) -> Iterator[str]:
+    """An operator may be no step, be several that are not fused, or one that stands alone."""
+    first, last, home = e.producer.op.name, e.consumer.op.name, e.grouping.home
+    steps = e.grouping.steps.get(e.consumer, ())
+    if e.is_within:
+        parts = ", ".join(_span([s for s in g.steps if s.node is e.producer]) for g in e.grouping.parts[e.producer])
+        yield f"it computes {first} in {len(steps)} steps that it does not fuse into one group: {parts}"
     for n in (e.consumer, e.producer):
-        if n not in e.grouping.home:
-            return f"{name(n)} is no step at all: it moves and computes nothing, or was folded"
-    return None
-
-
-def _cut_within(e: Edge) -> str | None:
-    here = e.grouping.home[e.producer]
-    steps = e.grouping.steps[e.consumer]
-    inside = [s for s in steps if s in here.steps]
-    if not inside:
-        return None
-    rest = next(s for s in steps if s not in here.steps)
-    return (
-        f"{name(e.consumer)} is {len(steps)} steps, of which {inside[-1].function} ({inside[-1].pattern}) runs with "
-        f"{name(e.producer)}, and {rest.function} does not follow it"
-    )
-
-
-def _pattern_stands_alone(e: Edge) -> str | None:
+        if n not in home:
+            yield f"{n.op.name} is no step at all: it moves and computes nothing, or was folded"
+    if inside := [s for s in steps if s in home[e.producer].steps]:
+        rest = next(s for s in steps if s not in inside)
+        which = f"of which {inside[-1].function} ({inside[-1].pattern}) runs with {first}"
+        yield f"{last} is {len(steps)} steps, {which}, and {rest.function} does not follow it"
     for n, step in ((e.consumer, e.step_after), (e.producer, e.step_before)):
         if step and step.pattern is Pattern.LIBRARY:
-            return f"{name(n)} is a call of a library ({step.function}), which stands alone"
+            yield f"{n.op.name} is a call of a library ({step.function}), which stands alone"
         if step and step.pattern is Pattern.OPAQUE:
-            return f"the pattern of {name(n)} ({step.function}) is opaque: it stands alone"
-    return None
+            yield f"the pattern of {n.op.name} ({step.function}) is opaque: it stands alone"
 
 
-def _after_reduction(e: Edge) -> str | None:
-    if e.step_before and e.step_before.pattern is Pattern.COMM_REDUCE:
-        return f"nothing follows {name(e.producer)} in its group, as its pattern is comm-reduce"
-    return None
+def _apart_by_patterns(e: Edge) -> Iterator[str]:
+    """A group has one heavy step, and patterns say what goes before it and what after."""
+    first, last, before, after = e.producer.op.name, e.consumer.op.name, e.step_before, e.step_after
+    heavy, other = _heavy(e.grouping.home[e.producer]), _heavy(e.grouping.home[e.consumer])
+    if before and before.pattern is Pattern.COMM_REDUCE:
+        yield f"nothing follows {first} in its group, as its pattern is comm-reduce"
+    pattern = f"the pattern of {last} ({after.function}) is {after.pattern}" if after else ""
+    if after and after.pattern is Pattern.OUT_ELEMENTWISE_FUSABLE:
+        yield f"{pattern}: it takes what follows, never what comes before"
+    if heavy and after and after.pattern > Pattern.ELEMENTWISE:
+        yield f"what follows {heavy.node.op.name} in its group is elementwise, and {pattern}"
+    if heavy and other:
+        meet = f"those of {heavy.node.op.name} and {other.node.op.name} meet in {last}"
+        yield f"a group has one step that is heavy, and {meet}: it runs with the first of the two in order"
+    if before and before.pattern is Pattern.INJECTIVE and other:
+        has = f"the group of {last} has {other.node.op.name} ({other.pattern})"
+        yield f"{first} is injective, and {has}, which only elementwise and broadcast producers join"
 
 
-def _before_heavy(e: Edge) -> str | None:
-    if e.step_after and e.step_after.pattern is Pattern.OUT_ELEMENTWISE_FUSABLE:
-        return (
-            f"the pattern of {name(e.consumer)} ({e.step_after.function}) is out-elementwise-fusable: it takes what follows, never "
-            "what comes before"
-        )
-    return None
-
-
-def _follows_heavy(e: Edge) -> str | None:
-    heavy = _heavy(e.grouping.home[e.producer])
-    if not heavy or not e.step_after:
-        return None
-    if e.step_after.pattern > Pattern.ELEMENTWISE:
-        return (
-            f"what follows {name(heavy.node)} in its group is elementwise, and the pattern of {name(e.consumer)} "
-            f"({e.step_after.function}) is {e.step_after.pattern}"
-        )
-    other = _heavy(e.grouping.home[e.consumer])
-    if other:
-        return (
-            f"a group has one step that is heavy, and those of {name(heavy.node)} and {name(other.node)} meet in "
-            f"{name(e.consumer)}: it runs with the first of the two in order"
-        )
-    return None
-
-
-def _injective_before(e: Edge) -> str | None:
-    heavy = _heavy(e.grouping.home[e.consumer])
-    if e.step_before and e.step_before.pattern is Pattern.INJECTIVE and heavy:
-        return (
-            f"{name(e.producer)} is injective, and the group of {name(e.consumer)} has {name(heavy.node)} ({heavy.pattern}), which "
-            "only elementwise and broadcast producers join"
-        )
-    return None
-
-
-def _meet(e: Edge) -> str | None:
+def _apart_by_place(e: Edge) -> Iterator[str]:
+    """A value joins only what all its readers meet in."""
+    name, sink, home = e.producer.op.name, e.kernels.after[e.producer], e.grouping.home
     if e.producer in e.kernels.kept:
-        return f"the value of {name(e.producer)} is an output of the graph, so no node dominates it"
-    sink = e.kernels.after[e.producer]
+        yield f"the value of {name} is an output of the graph, so no node dominates it"
     if sink is None:
-        return f"the readers of {name(e.producer)} meet nowhere before the outputs"
-    if sink is not e.consumer:
-        return f"{name(e.producer)} could only join {name(sink)}, where all its readers meet, with all that is between"
-    return None
+        yield f"the readers of {name} meet nowhere before the outputs"
+    elif sink is not e.consumer:
+        yield f"{name} could only join {sink.op.name}, where all its readers meet, with all that is between"
+    if len(home[e.producer].steps) + len(home[e.consumer].steps) > MAX_DEPTH:
+        yield f"a group has at most {MAX_DEPTH} steps"
+    patterns = " and ".join(str(s.pattern) if s else "of nothing" for s in (e.step_before, e.step_after))
+    yield f"no rule joins the patterns {patterns} here"
 
 
-def _is_deep(e: Edge) -> str | None:
-    if len(e.grouping.home[e.producer].steps) + len(e.grouping.home[e.consumer].steps) > MAX_DEPTH:
-        return f"a group has at most {MAX_DEPTH} steps"
-    return None
-
-
-def _other_group(e: Edge) -> str:
-    return f"no rule joins the patterns {e.step_before and e.step_before.pattern} and {e.step_after and e.step_after.pattern} here"
-
-
-TVM_KEEPS_APART: tuple[Rule, ...] = (
-    _in_parts, _has_no_step, _cut_within, _pattern_stands_alone, _after_reduction, _before_heavy, _follows_heavy, _injective_before, _meet, _is_deep,
-    _other_group,
-)  # fmt: skip
-
-
-def _follows(e: Edge) -> str | None:
+def _together(e: Edge) -> Iterator[str]:
+    """Why a value is in the group of what reads it."""
     heavy = _heavy(e.grouping.home[e.producer])
     if heavy and heavy.pattern is Pattern.OUT_ELEMENTWISE_FUSABLE:
-        return f"{name(heavy.node)} is out-elementwise-fusable, and {name(e.consumer)} is elementwise"
-    return None
-
-
-def _is_reduced(e: Edge) -> str | None:
+        yield f"{heavy.node.op.name} is out-elementwise-fusable, and {e.consumer.op.name} is elementwise"
     if e.step_after and e.step_after.pattern is Pattern.COMM_REDUCE:
-        return f"{name(e.consumer)} is comm-reduce, and takes elementwise and broadcast producers"
-    return None
-
-
-def _is_light(e: Edge) -> str:
+        yield f"{e.consumer.op.name} is comm-reduce, and takes elementwise and broadcast producers"
     assert e.step_before, "what is in a group has a step"
-    return f"{name(e.producer)} ({e.step_before.function}) is {e.step_before.pattern}, and runs with what reads it"
+    yield f"{e.producer.op.name} ({e.step_before.function}) is {e.step_before.pattern}, and runs with what reads it"
 
 
-TVM_FUSES: tuple[Rule, ...] = (_follows, _is_reduced, _is_light)
+TVM_FUSES: tuple[Rule, ...] = (_together,)
+TVM_KEEPS_APART: tuple[Rule, ...] = (_apart_by_steps, _apart_by_patterns, _apart_by_place)

@@ -54,11 +54,10 @@ def machine(triple: str, cpu: str = "", features: str = "") -> Any:
     try:
         found = llvm.Target.from_triple(triple)
     except RuntimeError as error:
+        call = f"Target({triple!r}, {cpu!r})"
+        problem = f"expected a triple that LLVM has a generator for, got {error}"
         raise TargetError(
-            f"Target({triple!r}, {cpu!r})",
-            f"expected a triple that LLVM has a generator for, got {error}",
-            where=f"{cpu or 'any processor'} ({triple})",
-            hint=f"this machine is {llvm.get_process_triple()}",
+            call, problem, f"{cpu or 'any processor'} ({triple})", f"this machine is {llvm.get_process_triple()}"
         ) from error
     return found.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small")
 

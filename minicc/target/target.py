@@ -47,12 +47,9 @@ class Target:
 
     def __post_init__(self) -> None:
         if not 1 <= self.threads <= MOST_THREADS:
-            raise TargetError(
-                f"Target(..., threads={self.threads})",
-                f"expected 1 to {MOST_THREADS} threads, got {self.threads}",
-                where=f"{self.cpu} ({self.triple})",
-                hint=f"this machine offers {available_threads()}",
-            )
+            problem = f"expected 1 to {MOST_THREADS} threads, got {self.threads}"
+            hint = f"this machine offers {available_threads()}"
+            raise TargetError(f"Target(..., threads={self.threads})", problem, f"{self.cpu} ({self.triple})", hint)
 
     @property
     def is_cpu(self) -> bool:
@@ -147,20 +144,13 @@ def _stand_in(name: str) -> Target:
     try:
         named = Target.of(name)
     except TargetError as error:
-        raise ConfigError(
-            call,
-            f"expected the name of a target, got {name!r}",
-            where="environment variable MINICC_TARGET",
-            hint=f"unset it, or set it to native, haswell or skylake-avx512; {error.hint}",
-        ) from None
+        problem = f"expected the name of a target, got {name!r}"
+        hint = f"unset it, or set it to native, haswell or skylake-avx512; {error.hint}"
+        raise ConfigError(call, problem, "environment variable MINICC_TARGET", hint) from None
     target = replace(named, triple=host.triple() if named.is_cpu else named.triple, caches=read_caches())
     if lacking := target.lacking():
-        raise ConfigError(
-            call,
-            f"expected a target whose code runs here, got one that needs {', '.join(lacking)}",
-            where=str(_host()),
-            hint="unset MINICC_TARGET, or name an older processor",
-        )
+        problem = f"expected a target whose code runs here, got one that needs {', '.join(lacking)}"
+        raise ConfigError(call, problem, str(_host()), "unset MINICC_TARGET, or name an older processor")
     return target
 
 
