@@ -21,8 +21,10 @@ import numpy as np
 
 from minicc import tensor as te
 from minicc.ir.node import node
+from minicc.ops.arithmetic import Pow
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, like, operator, type_of
 from minicc.ops.conv import rounded
+from minicc.ops.elementwise import Sqrt
 from minicc.ops.generate import filled
 from minicc.ops.reduction import ReduceMax, ReduceMean
 from minicc.ops.scalar import accumulator
@@ -101,15 +103,20 @@ class Pooling(Windowed):
         rank = len(result.shape)  # what is left of a clipped kernel may fit more than once
         return R.strided_slice(pooled, list(range(rank)), [0] * rank, list(result.shape))
 
-    @staticmethod
-    def draw_pool(draw: Draw) -> tuple[dict[str, Any], TensorType]:
-        """Fields and an input."""
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
         rank = draw.integer(1, 2)
         fields = draw_windows(draw, rank)
         kernel = tuple(draw.integer(2, 3) for _ in range(rank))
         fields["padding"] = tuple(min(p, kernel[a % rank] - 1) for a, p in enumerate(fields["padding"]))
         x = TensorType(draw.dtype(("float",)), (draw.integer(0, 2), draw.integer(0, 2), *draw.shape(rank, 1, 9)))
-        return {"kernel": kernel, "ceil_mode": draw.boolean(), **fields}, x
+        fields |= {"kernel": kernel, "ceil_mode": draw.boolean(), **cls.more(draw)}
+        return cls(**fields), (TensorType(draw.dtype(("float", "int")), x.shape) if cls is MaxPool else x,)
+
+    @classmethod
+    def more(cls, draw: Draw) -> dict[str, Any]:
+        """Values of the fields that not every pool has."""
+        return {}
 
 
 def _clipped(w: Window) -> Window:
@@ -125,14 +132,14 @@ def _taps_of(seen: Array) -> tuple[int, ...]:
     return tuple(range(seen.ndim // 2 + 1, seen.ndim))
 
 
-def _maximum(x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
-    lowest = x.dtype.range[0]
-    return te.compute(
-        shape,
-        lambda n, c, *o: te.max(taps.element(x, n, c, o, lowest), axis=taps.axes),
-        name="max_pool",
-        names=names(len(taps.axes)),
-    )
+def _reduced(x: Any, shape: tuple[int, ...], taps: Taps, name: str, term: Callable[[Any], Any]) -> Any:
+    """The greatest element of each window (max_pool), or the sum over each window of `term` of the elements."""
+    combine, fill = (te.max, x.dtype.range[0]) if name == "max_pool" else (te.sum, 0)
+
+    def element(n: Expr, c: Expr, *o: Expr) -> Any:
+        return combine(term(taps.element(x, n, c, o, fill)), axis=taps.axes)
+
+    return te.compute(shape, element, name=name, names=names(len(taps.axes)))
 
 
 @operator
@@ -144,15 +151,10 @@ class MaxPool(Pooling):
         return np.max(seen, axis=_taps_of(seen))
 
     def pooled(self, x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
-        return _maximum(x, shape, taps)
+        return _reduced(x, shape, taps, "max_pool", lambda element: element)
 
     def tvm(self, R: Any, x: Any) -> Any:
         return self.tvm_pool(R, "max", x)
-
-    @classmethod
-    def draw(cls, draw: Draw) -> Example:
-        fields, x = cls.draw_pool(draw)
-        return cls(**fields), (TensorType(draw.dtype(("float", "int")), x.shape),)
 
 
 @operator
@@ -195,7 +197,10 @@ class MaxPoolIndices(Pooling):
         return np.where(hit.any(-1), self._flat(x.shape, n, c, places), -1)
 
     def pooled(self, x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
-        greatest, axes = _maximum(x, shape, Taps(taps.windows)), names(len(taps.windows))
+        greatest, axes = (
+            _reduced(x, shape, Taps(taps.windows), "max_pool", lambda element: element),
+            names(len(taps.axes)),
+        )
         none = math.prod(w.kernel for w in taps.windows)
 
         def first(n: Expr, c: Expr, *o: Expr) -> Expr:
@@ -228,9 +233,8 @@ class MaxPoolIndices(Pooling):
         under = views(np.arange(size).reshape(1, 1, *spatial), self.cut(x), -1).reshape(math.prod(result.shape[2:]), -1)
         first = np.take_along_axis(under, np.argmax(under >= 0, axis=1, keepdims=True), axis=1)
         under = np.where(under < 0, first, under)
-        seen = R.take(
-            R.reshape(x.astype(accumulator(x.dtype)), (*x.shape[:2], size)), np.maximum(under, 0), axis=2, mode="clip"
-        )
+        images = R.reshape(x.astype(accumulator(x.dtype)), (*x.shape[:2], size))
+        seen = R.take(images, np.maximum(under, 0), axis=2, mode="clip")
         best = R.maximum(R.argmax(seen, axis=3), np.int64(0))  # TVM finds none, -1, among nothing but -inf
         axes = list(range(rank)) if self.storage_order == 0 else list(reversed(range(rank)))
         stored = np.arange(size).reshape([spatial[a] for a in axes]).transpose(axes).reshape(-1)
@@ -240,9 +244,8 @@ class MaxPoolIndices(Pooling):
         return R.reshape(R.where(R.less(place, np.int64(0)), place, R.add(place, begin)), result.shape)
 
     @classmethod
-    def draw(cls, draw: Draw) -> Example:
-        fields, x = cls.draw_pool(draw)
-        return cls(**fields, storage_order=draw.integer(0, 1)), (x,)
+    def more(cls, draw: Draw) -> dict[str, Any]:
+        return {"storage_order": draw.integer(0, 1)}
 
 
 @operator
@@ -269,23 +272,21 @@ class AveragePool(Pooling):
         count = _count([w.taps(np.arange(w.count), *self._range(w)) for w in windows], np.float64)
         return seen.sum(axis=_taps_of(seen), dtype=np.float64) / count
 
-    def _count(self, w: Window, i: Expr) -> Expr:
+    def _count(self, w: Window, i: Expr) -> Any:
         """How many taps of window `i` count, in closed form."""
         low, high = self._range(w)
-        if w.begin + low <= 0 and (w.count - 1) * w.stride + w.reach - w.begin <= high:
-            return const(w.kernel)
-        taps: Expr = w.taps(i, low, high)
-        return taps
+        whole = w.begin + low <= 0 and (w.count - 1) * w.stride + w.reach - w.begin <= high
+        return const(w.kernel) if whole else w.taps(i, low, high)
 
     def pooled(self, x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
         axes, windows = names(len(taps.windows)), self.windows(x.shape[2:], self.kernel)
-        total = _sum(x, shape, taps, lambda element: cast(element, float64))
+        total = _reduced(x, shape, taps, "pool_sum", lambda element: cast(element, float64))
 
-        def mean(n: Expr, c: Expr, *o: Expr) -> Expr:
+        def mean(n: Expr, c: Expr, *o: Expr) -> Any:
             count: Expr = const(1, float64)
             for w, i in zip(windows, o, strict=True):
                 count = count * cast(self._count(w, i), float64)  # as an integer the product might not fit
-            return total[(n, c, *o)] / count  # type: ignore[no-any-return]
+            return total[(n, c, *o)] / count
 
         return rounded(te.compute(shape, mean, name="average_pool", names=axes), x.dtype)
 
@@ -293,9 +294,8 @@ class AveragePool(Pooling):
         return self.tvm_pool(R, "avg", x, count_include_pad=self.count_include_pad)
 
     @classmethod
-    def draw(cls, draw: Draw) -> Example:
-        fields, x = cls.draw_pool(draw)
-        return cls(**fields, count_include_pad=draw.boolean()), (x,)
+    def more(cls, draw: Draw) -> dict[str, Any]:
+        return {"count_include_pad": draw.boolean()}
 
 
 def _count(taps: Sequence[Array], dtype: Any = np.int64) -> Array:
@@ -303,21 +303,13 @@ def _count(taps: Sequence[Array], dtype: Any = np.int64) -> Array:
     return np.asarray(math.prod(np.meshgrid(*[t.astype(dtype) for t in taps], indexing="ij"), start=np.ones((), dtype)))
 
 
-def _sum(x: Any, shape: tuple[int, ...], taps: Taps, term: Callable[[Expr], Expr]) -> Any:
-    """The sum over each window of `term` of the elements; padding is 0."""
-    return te.compute(
-        shape,
-        lambda n, c, *o: te.sum(term(taps.element(x, n, c, o, 0)), axis=taps.axes),
-        name="pool_sum",
-        names=names(len(taps.axes)),
-    )
-
-
-def _raised(value: Any, power: float, room: Callable[..., Any]) -> Any:
-    """`value ** power`, by what the power stands for where there is such a thing; `room(name, *values)` applies a function."""
+def _raised(value: Any, power: float) -> Any:
+    """`value ** power`, by what the power stands for where there is such a thing; of expressions or of TVM's values."""
     if power in (1, 2):
         return value if power == 1 else value * value
-    return room("sqrt", value) if power == 0.5 else room("pow", value, power)
+    if isinstance(value, Expr):
+        return call("sqrt", value) if power == 0.5 else call("pow", value, const(power, value.dtype))
+    return Sqrt()(value) if power == 0.5 else Pow()(value, like(value, power))
 
 
 @operator
@@ -338,32 +330,21 @@ class LpPool(Pooling):
 
     def pooled(self, x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
         wide = accumulator(x.dtype)
-
-        def room(name: str, value: Expr, *powers: float) -> Expr:
-            return call(name, value, *[const(power, wide) for power in powers])
-
-        total = _sum(x, shape, taps, lambda element: _raised(abs(cast(element, wide)), self.p, room))
-        root = te.compute(
-            shape, lambda *i: _raised(total[i], 1 / self.p, room), name="lp_pool", names=names(len(taps.axes))
-        )
+        total = _reduced(x, shape, taps, "pool_sum", lambda element: _raised(abs(cast(element, wide)), self.p))
+        root = te.compute(shape, lambda *i: _raised(total[i], 1 / self.p), name="lp_pool", names=names(len(taps.axes)))
         return rounded(root, x.dtype)
 
     def tvm(self, R: Any, x: Any) -> Any:
         """TVM has means: a sum is the mean times the number of elements."""
-
-        def room(name: str, value: Any, *powers: float) -> Any:
-            return R[{"pow": "power"}.get(name, name)](value, *[like(value, power) for power in powers])
-
         wide = accumulator(x.dtype)
         mean = AveragePool(self.kernel, self.strides, self.padding, self.dilation, self.ceil_mode, self.auto_pad)
         count = _count([w.taps(np.arange(w.count), 0, w.size) for w in self.windows(x.shape[2:], self.kernel)])
-        total = mean.tvm(R, _raised(R.abs(x.astype(wide)), self.p, room)) * count.astype(wide.numpy)
-        return _raised(total, 1 / self.p, room).astype(x.dtype)
+        total = mean.tvm(R, _raised(R.abs(x.astype(wide)), self.p)) * count.astype(wide.numpy)
+        return _raised(total, 1 / self.p).astype(x.dtype)
 
     @classmethod
-    def draw(cls, draw: Draw) -> Example:
-        fields, x = cls.draw_pool(draw)
-        return cls(**fields, p=draw.integer(1, 4)), (x,)
+    def more(cls, draw: Draw) -> dict[str, Any]:
+        return {"p": draw.integer(1, 4)}
 
 
 class GlobalPool(Operator):

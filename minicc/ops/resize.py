@@ -32,7 +32,7 @@ import numpy as np
 
 from minicc.ops.activation import Clip
 from minicc.ops.arithmetic import Mul
-from minicc.ops.base import Array, Draw, Example, Kind, Operand, Operator, dtype_of, ints, operator, type_of
+from minicc.ops.base import Array, Draw, Example, Kind, Operand, Operator, dtype_of, operator, type_of
 from minicc.ops.cast import Cast
 from minicc.ops.comparison import Where
 from minicc.ops.elementwise import Round
@@ -52,12 +52,6 @@ CHOICES = {
     "nearest_mode": ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"),
     "keep_aspect_ratio_policy": ("stretch", "not_larger", "not_smaller"),
 }  # fmt: skip
-
-
-def _given(value: tuple[Any, ...] | Operand | None) -> tuple[Any, ...] | None:
-    """A bound list; ONNX writes an absent one as an empty one, too."""
-    assert not isinstance(value, Operand)
-    return value or None
 
 
 @dataclass(frozen=True)
@@ -129,48 +123,34 @@ class Resize(Operator):
 
     def samplings(self, x: TensorType) -> list[Sampling]:
         """What happens along each of `axes`."""
-        scales, sizes, roi = _given(self.scales), _given(self.sizes), _given(self.roi)
+        scales, sizes, roi = (v or None for v in (self.scales, self.sizes, self.roi))  # an empty list is an absent one
+        assert not any(isinstance(given, Operand) for given in (scales, sizes, roi))
         axes = axes_of(self, self.axes, x, x.rank) if self.axes else tuple(range(x.rank))
-        given = scales if sizes is None else sizes
+        given: Any = scales if sizes is None else sizes
         if given is None or (scales and sizes) or len(given) != len(axes):
             problem = f"expected {len(axes)} scales or {len(axes)} sizes, got {scales} and {sizes}"
             hint = "give one number for each axis, 1.0 (or the size it has) where nothing changes"
             raise self.error(problem, x, hint=hint)
-        if min(given, default=1) < 0 or (scales and not all(0 < s < math.inf for s in scales)):
+        if min(given, default=1) < 0 or (scales and not all(0 < s < math.inf for s in given)):
             problem = f"scales must be positive and finite, sizes not negative, got {given}"
             raise self.error(problem, x, hint="2.0 doubles an axis, 0.5 halves it")
-        roi = (
-            roi
-            if self.coordinate_transformation_mode == "tf_crop_and_resize"
-            else (0.0,) * len(axes) + (1.0,) * len(axes)
-        )
-        if len(roi or ()) != 2 * len(axes):
+        if self.coordinate_transformation_mode != "tf_crop_and_resize":
+            roi = (0.0,) * len(axes) + (1.0,) * len(axes)
+        bounds: Any = roi or ()
+        if len(bounds) != 2 * len(axes):
             problem = f"expected a roi of {2 * len(axes)} numbers, got {roi}"
             raise self.error(problem, x, hint="first the starts of all axes, then the ends")
-        rois = list(zip((roi or ())[: len(axes)], (roi or ())[len(axes) :], strict=True))
-        grids = self._scaled(x, axes, scales) if sizes is None else self._sized(x, axes, ints(sizes))
-        return [
-            Sampling(axis, x.shape[axis], *grid, (float(start), float(end)))
-            for axis, grid, (start, end) in zip(axes, grids, rois, strict=True)
-        ]
+        extents = [x.shape[axis] for axis in axes]
+        grids = self._sized(extents, given) if sizes else [_scaled(d, s) for d, s in zip(extents, given, strict=True)]
+        rois = zip(map(float, bounds[: len(axes)]), map(float, bounds[len(axes) :]), strict=True)
+        return [Sampling(a, d, *grid, roi) for a, d, grid, roi in zip(axes, extents, grids, rois, strict=True)]
 
-    def _scaled(self, x: TensorType, axes: tuple[int, ...], scales: Any) -> list[tuple[int, float, float]]:
-        """Count, width and scale along each axis, from the scales."""
-        grids = []
-        for axis, scale in zip(axes, scales, strict=True):
-            single = np.float32(scale)
-            width = x.shape[axis] if scale == 1 else float(single) * x.shape[axis]  # a symbol may keep its extent
-            # rounded down in float32, as the shape inference of ONNX does it
-            count = width if scale == 1 else math.floor(single * np.float32(x.shape[axis]))
-            grids.append((count, width, float(str(single))))
-        return grids
-
-    def _sized(self, x: TensorType, axes: tuple[int, ...], sizes: tuple[int, ...]) -> list[tuple[int, float, float]]:
-        """The same from the sizes."""
-        pairs = [(size, x.shape[axis]) for axis, size in zip(axes, sizes, strict=True)]
+    def _sized(self, extents: list[int], sizes: tuple[int, ...]) -> list[tuple[int, float, float]]:
+        """Count, width and scale along each axis, from the sizes."""
+        pairs = list(zip(map(int, sizes), extents, strict=True))
         ratios = [1.0 if size == dim else 0.0 if dim == 0 else size / dim for size, dim in pairs]
         if self.keep_aspect_ratio_policy == "stretch":
-            return [(size, float(size), ratio) for size, ratio in zip(sizes, ratios, strict=True)]
+            return [(size, float(size), ratio) for (size, _), ratio in zip(pairs, ratios, strict=True)]
         scale = min(ratios) if self.keep_aspect_ratio_policy == "not_larger" else max(ratios)
         return [(math.floor(scale * dim + 0.5), scale * dim, scale) for _, dim in pairs]
 
@@ -179,15 +159,13 @@ class Resize(Operator):
             if getattr(self, name) not in options:
                 raise self.error(f"no {name} {getattr(self, name)!r}", x, hint=f"one of {', '.join(options)}")
         if x.dtype.kind == "bool" and self.mode != "nearest":
-            raise self.error(
-                f"bool has no {self.mode} interpolation", x, hint='cast it to float32, or use mode="nearest"'
-            )
+            hint = 'cast it to float32, or use mode="nearest"'
+            raise self.error(f"bool has no {self.mode} interpolation", x, hint=hint)
         shape = list(x.shape)
         for s in self.samplings(x):
             if s.size == 0 and s.count != 0:
-                raise self.error(
-                    f"axis {s.axis} is empty and cannot become {s.count}", x, hint="give data that has elements"
-                )
+                problem = f"axis {s.axis} is empty and cannot become {s.count}"
+                raise self.error(problem, x, hint="give data that has elements")
             shape[s.axis] = s.count
         return TensorType(x.dtype, tuple(shape))
 
@@ -197,11 +175,9 @@ class Resize(Operator):
         return [s for s in self.samplings(x) if not s.is_identity(self.coordinate_transformation_mode, copies)]
 
     def expand(self, x: Any) -> Any:
-        dtype = dtype_of(x)
-        samplings = self._changing(type_of(x))
+        dtype, samplings = dtype_of(x), self._changing(type_of(x))
         for s in samplings:
-            if s.count == 0:
-                x = Slice((0,), (0,), (s.axis,))(x)
+            x = x if s.count else Slice((0,), (0,), (s.axis,))(x)
         samplings = [s for s in samplings if s.count]
         wide = dtype if self.mode == "nearest" or not samplings else _wide(dtype)
         x = Cast(wide)(x) if wide is not dtype else x
@@ -210,8 +186,7 @@ class Resize(Operator):
         if wide is dtype:
             return x
         if not dtype.is_float:
-            low, high = (np.asarray(limit, wide.numpy) for limit in dtype.range)
-            x = Clip()(Round()(x), low, high)
+            x = Clip()(Round()(x), *[np.asarray(limit, wide.numpy) for limit in dtype.range])
         return Cast(dtype)(x)
 
     def _resampled(self, x: Any, s: Sampling, inner: int) -> Any:
@@ -236,16 +211,11 @@ class Resize(Operator):
         if self.coordinate_transformation_mode != "asymmetric":
             half, unit = np.round(2 * where) / 2, np.finfo(np.float32).eps
             where = np.where(np.abs(where - half) <= unit * np.maximum(np.abs(where), 1), half, where)
-        match self.nearest_mode:
-            case "floor":
-                found = np.floor(where)
-            case "ceil":
-                found = np.ceil(where)
-            case "round_prefer_floor":
-                found = np.ceil(where - 0.5)
-            case _:
-                found = np.floor(where + 0.5)
-        return np.clip(found, 0, size - 1).astype(np.int64)
+        rounding = {
+            "floor": np.floor(where), "ceil": np.ceil(where),
+            "round_prefer_floor": np.ceil(where - 0.5), "round_prefer_ceil": np.floor(where + 0.5),
+        }  # fmt: skip
+        return np.clip(rounding[self.nearest_mode], 0, size - 1).astype(np.int64)
 
     def _neighbours(self, where: Array, s: Sampling) -> tuple[Array, Array]:
         """Indices and weights `[samples, taps]`; weights of one sample add up to 1."""
@@ -267,10 +237,9 @@ class Resize(Operator):
 
     def tvm(self, R: Any, x: Any) -> Any:
         """By TVM's resize2d where that means the same, else by definition."""
-        mode = self.coordinate_transformation_mode
         if not self._is_resize2d(x.type):
             return self.expand(x)
-        shape = self.infer(x.type).shape
+        mode, shape = self.coordinate_transformation_mode, self.infer(x.type).shape
         image = R.reshape(x.astype(float32), (1, math.prod(shape[:-2]), *((1, *x.shape)[-2:])))
         method = "nearest_neighbor" if self.mode == "nearest" else self.mode
         options = {"cubic_alpha": self.cubic_coeff_a, "cubic_exclude": int(self.exclude_outside)}
@@ -287,11 +256,8 @@ class Resize(Operator):
         if mode == "align_corners":  # TVM divides by count - 1
             image = image and x.rank > 1 and 1 not in self.infer(x).shape[-2:]
         if self.mode == "nearest":  # where two elements are equally near, rounding must not decide
-            by_size = (
-                by_size
-                and mode != "align_corners"
-                and all(np.float32(s.size / s.count) == s.size / s.count for s in samplings)
-            )
+            ratios = [s.size / s.count for s in samplings if s.count]
+            by_size = by_size and mode != "align_corners" and all(np.float32(ratio) == ratio for ratio in ratios)
         return bool(samplings) and known and image and by_size and (self.mode == "cubic" or not self.exclude_outside)
 
     @classmethod
@@ -303,13 +269,15 @@ class Resize(Operator):
         scales = tuple(max(s, 1 / shape[a]) for a, s in zip(axes, resize, strict=True))
         sizes = tuple(draw.integer(1, 8) for _ in axes)
         by_scale = draw.boolean()
+        starts, ends = ([draw.number(*bounds) for _ in axes] for bounds in ((-0.25, 0.375), (0.5, 1.25)))
+        modes = [m for m in CHOICES["coordinate_transformation_mode"] if m != "tf_half_pixel_for_nn"]
         op = cls(
-            scales if by_scale else None,
-            None if by_scale else sizes,
-            tuple(draw.number(-0.25, 0.375) for _ in axes) + tuple(draw.number(0.5, 1.25) for _ in axes),
-            mode,
-            draw.choice([m for m in CHOICES["coordinate_transformation_mode"] if m != "tf_half_pixel_for_nn"]),
-            draw.choice(CHOICES["nearest_mode"]),
+            scales=scales if by_scale else None,
+            sizes=None if by_scale else sizes,
+            roi=(*starts, *ends),
+            mode=mode,
+            coordinate_transformation_mode=draw.choice(modes),
+            nearest_mode=draw.choice(CHOICES["nearest_mode"]),
             cubic_coeff_a=draw.choice([-0.75, -0.5]),
             exclude_outside=mode == "cubic" and draw.boolean(),
             extrapolation_value=draw.number(-1, 1),
@@ -325,6 +293,15 @@ def _wide(dtype: DType) -> DType:
     if dtype.is_float:
         return accumulator(dtype)
     return float32 if dtype.bits <= 16 else float64
+
+
+def _scaled(size: int, scale: float) -> tuple[int, float, float]:
+    """Count, width and scale along an axis, from the scale."""
+    single = np.float32(scale)
+    if scale == 1:
+        return size, size, 1.0  # a symbol may keep its extent
+    # rounded down in float32, as the shape inference of ONNX does it
+    return math.floor(single * np.float32(size)), float(single) * size, float(str(single))
 
 
 def _cubic(distance: Array, a: float) -> Array:

@@ -226,7 +226,11 @@ def pools():
     padded = pooled(x2, (3, 3), (1, 1), (1, 1), (6, 5), two, lambda x, inside, taps, row: sum(x[t] for t in inside) / 9)
     yield ops.AveragePool((3, 3), padding=(1, 1, 1, 1), count_include_pad=True), (x2,), padded
     last = [[[0.5, 2.5, 2.0]]]  # the last window has one element, one of padding, and one that is neither
-    yield ops.AveragePool((3,), (2,), (1, 1), (), True, True), (np.float32([[[0.5, 1, 2, 4.5, 1, 3]]]),), None
+    yield (
+        ops.AveragePool((3,), (2,), (1, 1), (), True, count_include_pad=True),
+        (np.float32([[[0.5, 1, 2, 4.5, 1, 3]]]),),
+        None,
+    )
     yield ops.AveragePool((2,), (2,), (0, 0), (), True), (np.float32([[[0, 1, 2, 3, 2]]]),), last
     yield (
         ops.MaxPoolIndices((2, 2), (2, 1), (1, 0, 0, 1)),
