@@ -24,7 +24,7 @@ import numpy as np
 
 from minicc.bridge import _tvm
 from minicc.bridge.device_code import cuda_target, device_code
-from minicc.bridge.kernels import device_form
+from minicc.device.kernels import device_form
 from minicc.bridge.relax import TVM_FAILURES
 from minicc.bridge.tir_expressions import TirExpressions
 from minicc.compile import finish, pipeline
@@ -52,7 +52,7 @@ def to_tir(program: Program, device: bool = False) -> Any:
     """The PrimFunc of `program`, by its name.
 
     Loops over thread axes are ordinary loops, or with `device` thread bindings, launched around
-    each kernel; then every other rule of a kernel holds, too: see `bridge.kernels`. Raises
+    each kernel; then every other rule of a kernel holds, too: see `device.kernels`. Raises
     BridgeError where TIR has no form of it.
     """
     plain = finish(program, pipeline("cuda"))
@@ -225,7 +225,7 @@ def cuda_source(program: Program, arch: str = "sm_90") -> CudaProgram:
     """CUDA C++ of a program whose loops are bound to thread axes.
 
     Symbolic sizes remain: `launch.known(sizes)` gives the grid. Raises BridgeError when the
-    program has no form on a GPU: see `bridge.kernels`.
+    program has no form on a GPU: see `device.kernels`.
     """
     tvm = _tvm.load()
     target = cuda_target(arch)

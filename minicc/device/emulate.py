@@ -110,14 +110,14 @@ def for_cpu(source: str, kernels: Sequence[str]) -> str:
     return f'#include "{HEADER.name}"\n#define asm refused\n#define __asm refused\n#define __asm__ refused\n#line 1 "kernels.cu"\n{text}\n{launchers}\n'
 
 
-class Piece(NamedTuple):
+class Memory(NamedTuple):
     """Memory with what stands beside it: a kernel gets the address of byte `start`."""
 
     held: Array  # of bytes
     start: int = 0
 
 
-Argument = Array | Piece | Number
+Argument = Array | Memory | Number
 
 
 class EmulatedCode:
@@ -223,7 +223,7 @@ class Child:
             if isinstance(argument, Number):
                 request.append((argument.dtype.name, argument.value))
                 continue
-            held, start = argument if isinstance(argument, Piece) else Piece(argument)
+            held, start = argument if isinstance(argument, Memory) else Memory(argument)
             view = held.reshape(-1).view(np.uint8).data
             pages, place = layout(len(view), start)
             if held.ctypes.data not in places:

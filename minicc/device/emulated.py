@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minicc.device.emulate import EmulatedCode, Piece
+from minicc.device.emulate import EmulatedCode, Memory
 from minicc.device.session import Device
 from minicc.errors import BridgeError
 from minicc.ir.arrays import Array
@@ -38,7 +38,7 @@ class Emulated(Device):
         """`trusted`: the kernels are of this process's own making, so that they may run where nothing can be isolated."""
         self.trusted = trusted
         self.code: EmulatedCode | None = None
-        self.pieces: list[Piece] = []
+        self.pieces: list[Memory] = []
 
     def load(self, image: Image) -> None:
         self.refuse_if_in_use(image)
@@ -49,9 +49,9 @@ class Emulated(Device):
     def use(self) -> None:
         """Threads are all alike."""
 
-    def allocate(self, buffers: Sequence[DeviceBuffer], size: int) -> list[Piece]:
+    def allocate(self, buffers: Sequence[DeviceBuffer], size: int) -> list[Memory]:
         try:
-            self.pieces = [Piece(guards(buffer.size + 2 * self.GUARD), self.GUARD) for buffer in buffers]
+            self.pieces = [Memory(guards(buffer.size + 2 * self.GUARD), self.GUARD) for buffer in buffers]
         except (MemoryError, ValueError) as error:
             problem = f"expected {size} bytes of memory, got {type(error).__name__}"
             raise BridgeError("allocate", problem, hint="use a smaller model") from None
@@ -59,25 +59,25 @@ class Emulated(Device):
             self._content(piece)[:] = self.POISON
         return self.pieces
 
-    def _content(self, memory: Piece) -> Array:
+    def _content(self, memory: Memory) -> Array:
         """The bytes between the guards."""
         content: Array = memory.held[self.GUARD : memory.held.size - self.GUARD]
         return content
 
-    def upload(self, memory: Piece, array: Array) -> None:
+    def upload(self, memory: Memory, array: Array) -> None:
         self._content(memory)[: array.nbytes] = array.reshape(-1).view(np.uint8)
 
     def launch(self, launch: KernelLaunch, arguments: Sequence[Any]) -> None:
         assert self.code is not None, "load comes first"
         self.code.launch(launch, arguments)
         for piece in arguments:
-            if isinstance(piece, Piece) and not self._is_guarded(piece):
+            if isinstance(piece, Memory) and not self._is_guarded(piece):
                 size = self._content(piece).size
                 problem = f"expected writes to its buffers, got one beside a buffer of {size} bytes"
                 hint = "the buffer is too small, or the kernel's index is out of bounds"
                 raise BridgeError(f"launch({launch.kernel})", problem, "kernels.cu", hint)
 
-    def _is_guarded(self, piece: Piece) -> bool:
+    def _is_guarded(self, piece: Memory) -> bool:
         after = piece.held.size - self.GUARD
         guard = guards(self.GUARD + 4)
         return bool(
@@ -85,7 +85,7 @@ class Emulated(Device):
             and (piece.held[after:] == guard[after % 4 :][: self.GUARD]).all()
         )
 
-    def download(self, memory: Piece, array: Array) -> None:
+    def download(self, memory: Memory, array: Array) -> None:
         array.reshape(-1).view(np.uint8)[:] = self._content(memory)[: array.nbytes]
 
     def seconds(self, work: Callable[[], None]) -> float:

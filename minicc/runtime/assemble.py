@@ -44,7 +44,7 @@ class KernelCall:
 
 
 @dataclass(frozen=True)
-class Kernel:
+class CompiledKernel:
     """A compiled program: `symbol` is its function in `code`."""
 
     symbol: str
@@ -57,18 +57,18 @@ class Kernel:
 
 def compile_programs(
     programs: Sequence[Program], target: Target, progress: Callable[[str], None] | None = None
-) -> dict[Program, Kernel]:
+) -> dict[Program, CompiledKernel]:
     """Each distinct program compiled once, in a module of its own; names aside, equal is equal."""
-    compiled: dict[Program, Kernel] = {}
+    compiled: dict[Program, CompiledKernel] = {}
     symbols: set[str] = set()
-    found: dict[Program, Kernel] = {}
+    found: dict[Program, CompiledKernel] = {}
     for program in programs:
         key = replace(program, name="")
         if key not in compiled:
             symbol = _unique(program.name, symbols)
             module = jit.new_module(symbol, target)
             emit(module, replace(program, name=symbol), target)
-            compiled[key] = Kernel(symbol, replace(program, name=symbol), jit.optimize(module, target))
+            compiled[key] = CompiledKernel(symbol, replace(program, name=symbol), jit.optimize(module, target))
             if progress:
                 progress(symbol)
         found[program] = compiled[key]
@@ -144,7 +144,7 @@ def assemble(
     )
 
 
-def _joined(kernels: list[Kernel], entry: jit.Code, stage: str) -> Callable[[], str]:
+def _joined(kernels: list[CompiledKernel], entry: jit.Code, stage: str) -> Callable[[], str]:
     """The text of all kernels at one stage, and of the entry function where it has one."""
 
     def text() -> str:
@@ -158,7 +158,7 @@ def _joined(kernels: list[Kernel], entry: jit.Code, stage: str) -> Callable[[], 
 # ---- the entry function -------------------------------------------------------------------------
 
 
-def _entry(steps: Sequence[tuple[KernelCall, Kernel]], values: Values, builder: _Entry) -> ir.Module:
+def _entry(steps: Sequence[tuple[KernelCall, CompiledKernel]], values: Values, builder: _Entry) -> ir.Module:
     """The module of the entry function."""
     for n, (call, kernel) in enumerate(steps):
         builder.clock(n)
@@ -240,7 +240,7 @@ class _Entry:
     def _slot(self, table: ir.Value, n: int) -> ir.Value:
         return self.builder.load(self.builder.gep(table, [INT64(n)], source_etype=POINTER), typ=POINTER)
 
-    def call(self, n: int, call: KernelCall, kernel: Kernel) -> None:
+    def call(self, n: int, call: KernelCall, kernel: CompiledKernel) -> None:
         kind = ir.FunctionType(ir.VoidType(), [POINTER] * (len(call.arguments) + 1) + [INT64])
         function = self.module.globals.get(kernel.symbol) or ir.Function(self.module, kind, kernel.symbol)
         pointers = [self.pointer(value) for value in call.arguments]
@@ -280,6 +280,3 @@ class _Entry:
 
     def end(self) -> None:
         self.builder.ret(INT32(0))
-
-
-__all__ = ["Kernel", "KernelCall", "Values", "assemble", "compile_programs"]

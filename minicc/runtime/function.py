@@ -24,7 +24,7 @@ from minicc.loop.arguments import Arguments
 from minicc.loop.place_buffers import workspace_bytes
 from minicc.loop.program import Program
 from minicc.runtime import jit, memory, threads
-from minicc.runtime.assemble import Kernel, compile_programs
+from minicc.runtime.assemble import CompiledKernel, compile_programs
 from minicc.runtime.externs import Externs
 from minicc.runtime.plan import Arenas, aligned
 from minicc.target import Target
@@ -66,7 +66,7 @@ class Function:
         self._order = [
             self.buffers.index(b) for b in (*final.params, *final.outputs)
         ]  # from ours to that of the machine code
-        self._kernel: Kernel = compile_programs([final], target)[final]
+        self._kernel: CompiledKernel = compile_programs([final], target)[final]
         self._final = final
         self._externs = Externs(final)
         objects = [self._kernel.code.object, *jit.conversions(target).values()]

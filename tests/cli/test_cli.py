@@ -102,6 +102,21 @@ def test_compile_writes_a_stage(minicc, network, tmp_path, suffix):
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [written.name]
 
 
+def test_a_compiled_model_is_kept_and_run(minicc, network, tmp_path):
+    package, given, answers, again = (tmp_path / name for name in ("net.tar", "x.npz", "y.npz", "again.npz"))
+    assert minicc.good("compile", network, "--dim", "batch=2", "-o", package).endswith(f"wrote {package}\n")
+    np.savez(given, x=np.random.default_rng(0).normal(size=(2, 6)).astype(np.float32))
+    minicc.good("run", network, "--dim", "batch=2", "--inputs", given, "--outputs", answers)
+    text = minicc.good("run", package, "--inputs", given, "--outputs", again, "--repeat", 2, "--profile")
+    assert "latency: median" in text and "softmax" in text
+    with np.load(answers) as wanted, np.load(again) as got:
+        assert wanted.files == got.files and all(wanted[n].tobytes() == got[n].tobytes() for n in wanted.files)
+    for arguments, said in ((["--device", "emulated"], "expected --device cpu for a package of kind cpu, got --device emulated"),
+                            (["--dim", "batch=3"], "a package is compiled already")):  # fmt: skip
+        outcome = minicc("run", package, *arguments)
+        assert outcome.code == 2 and said in outcome.err and "hint: " in outcome.err
+
+
 def test_a_written_file_is_replaced_at_once(minicc, network, tmp_path):
     written = tmp_path / "made.txt"
     written.write_text("old")
