@@ -42,7 +42,7 @@ class DType:
         low, high = (-math.inf, math.inf) if self.is_float else (False, True)
         if self.is_integer:
             low, high = int(np.iinfo(self.numpy).min), int(np.iinfo(self.numpy).max)
-        self.range: tuple[Any, Any] = low, high  # the least and the greatest value; for floats the infinities
+        self.range: tuple[float, float] = low, high  # the least and the greatest value; for floats the infinities
         DType.table[name] = self
 
     @staticmethod

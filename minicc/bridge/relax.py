@@ -35,6 +35,16 @@ NODE_OF = re.compile(r"n(\d+)_\d*")  # of the name of a Relax variable
 # ---- values, and what an operator may do with them ----------------------------------------------
 
 
+def _infix(name: str) -> Callable[[Value, Any], Value]:
+    """The method of a Python operator: TVM's operator `name`."""
+
+    def apply(self: Value, other: Any) -> Value:
+        made: Value = getattr(self.room, name)(self, self._operand(other))
+        return made
+
+    return apply
+
+
 class Value:
     """A tensor in a Relax function under construction; its type is written as minicc writes it.
 
@@ -67,17 +77,7 @@ class Value:
         wanted = DType.of(dtype)
         return self if wanted is self.dtype else self.room.astype(self, wanted)
 
-    def __add__(self, other: Any) -> Value:
-        return self.room.add(self, self._operand(other))  # type: ignore[no-any-return]
-
-    def __sub__(self, other: Any) -> Value:
-        return self.room.subtract(self, self._operand(other))  # type: ignore[no-any-return]
-
-    def __mul__(self, other: Any) -> Value:
-        return self.room.multiply(self, self._operand(other))  # type: ignore[no-any-return]
-
-    def __truediv__(self, other: Any) -> Value:
-        return self.room.divide(self, self._operand(other))  # type: ignore[no-any-return]
+    __add__, __sub__, __mul__, __truediv__ = map(_infix, ("add", "subtract", "multiply", "divide"))
 
     def _operand(self, other: Any) -> Value:
         """The other side of an operator; a number is of this value's dtype."""
@@ -175,8 +175,10 @@ class Relax:
         if (
             result is not None and 0 in result.shape
         ):  # many of TVM's operators divide by an extent of 0, or take it for "as it was"
-            return self.zeros(result.shape, result.dtype)  # type: ignore[no-any-return]
-        return op.tvm(self, *made)  # type: ignore[no-any-return]
+            zeros: Value = self.zeros(result.shape, result.dtype)
+            return zeros
+        value: Value = op.tvm(self, *made)
+        return value
 
     def inline(self, graph: Graph, inputs: Sequence[Value], label: Callable[[int], str] | None = None) -> list[Value]:
         """The outputs of `graph` on `inputs`; `label(k)` names the variables of node k."""

@@ -43,7 +43,8 @@ class Call:
     @property
     def x(self) -> Node:
         """The first argument."""
-        return self.args[0]  # type: ignore[no-any-return]
+        first: Node = self.args[0]
+        return first
 
     @property
     def result(self) -> TensorType:
@@ -95,23 +96,23 @@ def plainly(op: Operator) -> Callable[[Call], Node]:
 
 
 def _floor_divide(call: Call) -> Node:
-    a, b = call.args
+    a, b = call.x, call.args[1]
     if a.dtype.is_float:
-        return ops.Floor()(ops.Div()(a, b))  # type: ignore[no-any-return]
-    return ops.Div()(ops.Sub()(a, ops.Mod()(a, b)), b)  # type: ignore[no-any-return]
+        return ops.Floor()(ops.Div()(a, b))
+    return ops.Div()(ops.Sub()(a, ops.Mod()(a, b)), b)
 
 
 def _floor_mod(call: Call) -> Node:
-    a, b = call.args
+    a, b = call.x, call.args[1]
     if not a.dtype.is_float:
-        return ops.Mod()(a, b)  # type: ignore[no-any-return]
-    return ops.Sub()(a, ops.Mul()(ops.Floor()(ops.Div()(a, b)), b))  # type: ignore[no-any-return]
+        return ops.Mod()(a, b)
+    return ops.Sub()(a, ops.Mul()(ops.Floor()(ops.Div()(a, b)), b))
 
 
 def _clip(call: Call) -> Node:
-    x, low, high = call.args
+    x, low, high = call.x, *call.args[1:]
     least, most = x.dtype.range
-    return ops.Clip()(x, like(x, max(low, least)), like(x, min(high, most)))  # type: ignore[no-any-return]
+    return ops.Clip()(x, like(x, max(low, least)), like(x, min(high, most)))
 
 
 def _softplus(call: Call) -> Node:
@@ -122,10 +123,10 @@ def _softplus(call: Call) -> Node:
 
 
 def _prelu(call: Call) -> Node:
-    x, slope = call.args
+    x, slope = call.x, call.args[1]
     if slope.type.rank == 1:
         slope = ops.Reshape((-1, *[1] * (x.type.rank - 1 - call.axis())))(slope)
-    return ops.PRelu()(x, slope)  # type: ignore[no-any-return]
+    return ops.PRelu()(x, slope)
 
 
 def _square_root_of(call: Call) -> Node:
@@ -168,11 +169,11 @@ def flat(x: Node) -> Node:
 
 
 def _broadcast_to(call: Call) -> Node:
-    x, shape = call.args
+    x, shape = call.x, call.args[1]
     kept = len(shape) - x.type.rank
     # an Expand broadcasts both ways, so a symbol that the input has need not be known
     wanted = [1 if isinstance(d, Symbol) and a >= kept and x.shape[a - kept] == d else d for a, d in enumerate(shape)]
-    return ops.Expand(numbers(wanted, "dimensions"))(x)  # type: ignore[no-any-return]
+    return ops.Expand(numbers(wanted, "dimensions"))(x)
 
 
 def _permute_dims(call: Call) -> Node:
@@ -190,9 +191,9 @@ def _split(call: Call) -> tuple[Node, ...]:
 
 
 def _stack(call: Call) -> Node:
-    parts = call.args[0]
+    parts: Sequence[Node] = call.args[0]
     axis = int(call["axis"] or 0) % (parts[0].type.rank + 1)
-    return ops.Concat(axis)(*[ops.Unsqueeze((axis,))(part) for part in parts])  # type: ignore[no-any-return]
+    return ops.Concat(axis)(*[ops.Unsqueeze((axis,))(part) for part in parts])
 
 
 def _tile(call: Call) -> Node:
@@ -237,10 +238,10 @@ def _arange(call: Call) -> Node:
 
 
 def _full(call: Call) -> Node:
-    value = call.args[1]
+    value: Node = call.args[1]
     if value.dtype is not call.result.dtype:
         value = ops.Cast(call.result.dtype, False)(value)
-    return ops.Expand(call.result.shape)(value)  # type: ignore[no-any-return]
+    return ops.Expand(call.result.shape)(value)
 
 
 def _tensor_to_shape(call: Call) -> tuple[int, ...]:
@@ -290,11 +291,11 @@ MOVEMENT: dict[str, Callable[[Call], Any]] = {
 
 
 def _take(call: Call) -> Node:
-    x, indices = call.args
+    x, indices = call.x, call.args[1]
     if call["axis"] is None:
         x = flat(x)
     axis = call.axis() if call["axis"] is not None else 0
-    return ops.Gather(axis)(x, _in_range(indices, x.shape[axis], call["mode"]))  # type: ignore[no-any-return]
+    return ops.Gather(axis)(x, _in_range(indices, x.shape[axis], call["mode"]))
 
 
 def _in_range(indices: Node, extent: Any, mode: str) -> Node:
@@ -319,11 +320,11 @@ def _scatter(call: Call) -> Any:
 
 
 def _one_hot(call: Call) -> Node:
-    indices, on, off = call.args
+    indices, on, off = call.x, *call.args[1:]
     if indices.dtype.kind == "int":  # a negative index is out of range for TVM, one from the end for minicc
         indices = ops.Where()(ops.Less()(indices, like(indices, 0)), like(indices, call["depth"]), indices)
     values = constant(np.asarray([off, on], call.result.dtype.numpy))
-    return ops.OneHot(int(call["axis"]), int(call["depth"]))(indices, values)  # type: ignore[no-any-return]
+    return ops.OneHot(int(call["axis"]), int(call["depth"]))(indices, values)
 
 
 def _cumsum(call: Call) -> Node:

@@ -172,7 +172,7 @@ def _layer_norm(call: Call) -> Node:
 
 
 def _rms_norm(call: Call) -> Node:
-    return ops.RMSNormalization(_trailing(call), float(call["epsilon"]))(*call.args[:2])  # type: ignore[no-any-return]
+    return ops.RMSNormalization(_trailing(call), float(call["epsilon"]))(call.x, call.args[1])
 
 
 def _spatial_norm(call: Call) -> Node:

@@ -401,7 +401,7 @@ def _of_booleans(cond: Expr, then: Expr, other: Expr) -> Expr | None:
 
 def _contains(dtype: DType, source: DType) -> bool:
     """Whether every value of the integer type `source` is one of `dtype`."""
-    return dtype.range[0] <= source.range[0] and source.range[1] <= dtype.range[1]  # type: ignore[no-any-return]
+    return dtype.range[0] <= source.range[0] and source.range[1] <= dtype.range[1]
 
 
 def _is_zero(e: Expr) -> bool:

@@ -98,7 +98,7 @@ def _positions(
         neighbours = up if sweep % 2 == 0 else down
         for row in rows if sweep % 2 == 0 else reversed(rows):
             wished = {i: _mean([x[n] for n in neighbours[i]], x[i]) for i in row}
-            row.sort(key=lambda i, wished=wished: wished[i])  # type: ignore[misc] # the lambda is used at once
+            row.sort(key=wished.__getitem__)
             x.update(zip(row, _apart([wished[i] for i in row], [wide[i] for i in row], gap), strict=True))
     return x
 

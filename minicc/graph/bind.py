@@ -159,7 +159,7 @@ def _resolve(n: Node, inputs: tuple[Node, ...]) -> Node:
     """`n` on bound inputs: operands that are constants moved into the operator, Shape and Size computed."""
     pending = len(n.op.pending)
     if pending and all(isinstance(i.op, Constant) for i in inputs[-pending:]):
-        operands = [i.op.data.array for i in inputs[-pending:]]  # type: ignore[attr-defined]
+        operands = [i.array for i in inputs[-pending:]]
         if (longest := max(operand.size for operand in operands)) > LONGEST:
             problem = f"expected an operand of at most {LONGEST:,} numbers, got {longest:,}"
             raise GraphError(f"bind: {n.op}", problem, here(), "shapes, axes and sizes are operands; data is not")

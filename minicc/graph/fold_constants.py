@@ -39,7 +39,7 @@ def _fold(n: Node, inputs: tuple[Node, ...]) -> Node:
     if n.inferred is None or not n.inferred.is_bound or n.op.pending or not _worth_keeping(n):
         return n
     try:
-        return constant(compute(n.op, [i.op.data.array for i in inputs]))  # type: ignore[attr-defined]
+        return constant(compute(n.op, [i.array for i in inputs]))
     except (ArithmeticError, LookupError, MemoryError, NotImplementedError, TypeError, ValueError):
         return n  # the reference cannot compute it here; the error belongs to running it
 

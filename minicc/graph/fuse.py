@@ -299,7 +299,7 @@ def _literals(n: Node) -> dict[int, Node]:
     found: dict[int, Node] = {}
     for position, i in enumerate(n.inputs):
         if _is_scalar(i) and n.op.kind <= Kind.BROADCAST:
-            literal = constant(i.op.data.array.reshape(()))  # type: ignore[attr-defined]
+            literal = constant(i.array.reshape(()))
             types = [(literal if p == position else found.get(p, j)).inferred for p, j in enumerate(n.inputs)]
             if _gives(n, types):
                 found[position] = literal

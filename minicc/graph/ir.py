@@ -136,6 +136,12 @@ class Node(kit.Interned):
     def dtype(self) -> DType:
         return self.type.dtype
 
+    @property
+    def array(self) -> Array:
+        """The value of a constant."""
+        assert isinstance(self.op, Constant)
+        return self.op.data.array
+
     def apply(self, op: Operator, values: Sequence[Any]) -> Node:
         """A new node; arrays among the values become constants."""
         return make(op, values)
@@ -248,7 +254,7 @@ class Graph:
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        return tuple(n.op.label for n in self.inputs)  # type: ignore[attr-defined]
+        return tuple(n.op.label for n in self.inputs if isinstance(n.op, Input))
 
     @property
     def symbols(self) -> dict[str, str]:

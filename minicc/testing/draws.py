@@ -21,7 +21,7 @@ import random
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -37,6 +37,8 @@ DTYPES = {
     "uint": ("uint8", "uint32", "uint64", "uint16"),
     "bool": ("bool",),
 }
+
+V = TypeVar("V")
 
 
 # ---- what operators ask for ---------------------------------------------------------------------
@@ -56,7 +58,7 @@ class RandomDraw:
         """An integer from `low` to `high`, both included."""
         raise NotImplementedError
 
-    def choice(self, options: Sequence[Any]) -> Any:
+    def choice(self, options: Sequence[V]) -> V:
         """One of `options`."""
         return options[self.integer(0, len(options) - 1)]
 
@@ -89,7 +91,7 @@ class RandomDraw:
             if t.dtype.kind in kinds and least <= t.rank <= most and min(t.shape, default=low) >= low
         ]
         if fitting and self.integer(0, 3):
-            return self.choice(fitting)  # type: ignore[no-any-return]
+            return self.choice(fitting)
         return TensorType(self.dtype(kinds), self.shape(rank, low))
 
     def array(self, type: TensorType, low: float | None = None, high: float | None = None) -> Array:
@@ -215,7 +217,7 @@ class _Growing:
         if isinstance(wanted, TensorType):
             fitting = [n for n in self.nodes if n.inferred == wanted]
             if fitting and source.integer(0, 3):
-                return source.choice(fitting)  # type: ignore[no-any-return]
+                return source.choice(fitting)
             array = source.array(wanted)
         else:
             array = np.asarray(wanted)

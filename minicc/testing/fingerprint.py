@@ -21,7 +21,7 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -169,7 +169,7 @@ def of_model(name: str, target: Target) -> Iterator[tuple[str, Program]]:
 GROUPS: dict[str, Callable[[Target], Iterator[tuple[str, Program]]]] = {
     "operators": of_operators, "chains": of_chains, "workloads": of_workloads, "steps": of_steps, "gemm": of_gemm,
     "gpu": lambda target: ((name, finish(program)) for name, program in on_gpu()),
-    **{name: lambda target, name=name: of_model(name, target) for name in MODELS},  # type: ignore[misc]
+    **{name: partial(of_model, name) for name in MODELS},
 }  # fmt: skip
 LINE = re.compile("[0-9a-f]{16} .+ @ .+")
 CUDA = "cuda"  # the group that needs TVM

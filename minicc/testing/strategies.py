@@ -91,11 +91,13 @@ def expressions(draw: Any, dtype: DType, leaves: Sequence[Expr], depth: int = 3)
     """
 
     def part(of: DType = dtype) -> Expr:
-        return draw(expressions(of, leaves, depth - 1))  # type: ignore[no-any-return]
+        inner: Expr = draw(expressions(of, leaves, depth - 1))
+        return inner
 
-    own = [leaf for leaf in leaves if leaf.dtype is dtype]
+    own = [e for e in leaves if e.dtype is dtype]
     if depth == 0 or draw(st.integers(0, 5)) == 0:
-        return draw(st.sampled_from([*own, const(0, dtype), const(1, dtype)]))  # type: ignore[no-any-return]
+        leaf: Expr = draw(st.sampled_from([*own, const(0, dtype), const(1, dtype)]))
+        return leaf
     if dtype is boolean:
         other = draw(st.sampled_from([leaf.dtype for leaf in leaves if leaf.dtype is not boolean]))
         kind = draw(st.sampled_from(["not", *sorted(LOGICAL), *sorted(COMPARISONS)]))

@@ -124,7 +124,8 @@ class Worker:
             process.wait()
             for pipe in (process.stdin, process.stdout, self._messages):
                 with suppress(OSError):  # what was not sent is of no use
-                    pipe.close()  # type: ignore[union-attr]
+                    assert pipe is not None
+                    pipe.close()
 
     def interrupt(self) -> None:
         """End a `run` of another thread, or the next one if it has not begun: it raises InterruptedError."""
@@ -202,7 +203,9 @@ class Worker:
         self._messages.truncate()
         self._jobs += len(jobs)
         sent = [(str(graph), graph.constants, dict(inputs)) for graph, inputs in jobs]
-        stream = _Frames(process.stdin.fileno(), process.stdout.fileno())  # type: ignore[union-attr]
+        assert process.stdin is not None
+        assert process.stdout is not None
+        stream = _Frames(process.stdin.fileno(), process.stdout.fileno())
         try:
             stream.write((timeout, sent), timeout)
             while (reply := stream.read(timeout))[0] != "end":
@@ -233,17 +236,19 @@ class Worker:
             )
         except OSError as error:
             raise self._no_start(str(error)) from None
+        assert process.stdin is not None
+        assert process.stdout is not None
         self._process = process
         self.starts, self._jobs = self.starts + 1, 0
         self._check()  # interrupt() found no process to end
         try:
-            _Frames(-1, process.stdout.fileno()).read(START)  # type: ignore[union-attr]
+            _Frames(-1, process.stdout.fileno()).read(START)
         except TimeoutError:
             raise self._no_start(f"one that is not ready within {START:g} seconds") from None
         except EOFError:
             self._check()
             raise self._no_start(_end_of(process.wait())) from None
-        os.set_blocking(process.stdin.fileno(), False)  # type: ignore[union-attr] # it may not read
+        os.set_blocking(process.stdin.fileno(), False)  # it may not read
         return process
 
     def _no_start(self, got: str) -> WorkerError:
