@@ -134,7 +134,7 @@ class _Host:
         grid, block = (
             tuple(extents.get(f"{index}.{axis}", 1) for axis in "xyz") for index in ("blockIdx", "threadIdx")
         )
-        return Launch(arguments[0].value, tuple(buffers), grid, block, extents.get(DYNAMIC_SHARED, 0), tuple(scalars))  # type: ignore[arg-type]
+        return Launch(arguments[0].value, tuple(buffers), grid, block, extents.get(DYNAMIC_SHARED, 0), tuple(scalars))  # type: ignore[arg-type]  # grid and block are triples
 
     def size(self, e: Any) -> Size:
         """An integer expression of TVM as a number, or as one of ours."""

@@ -31,7 +31,7 @@ LOST = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)  # the output has no
 class Commands(TyperGroup):
     """The commands, each of which Ctrl-C ends with one line and exit code 130."""
 
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer's context is click's
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

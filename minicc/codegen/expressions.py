@@ -349,7 +349,7 @@ class Expressions(Arithmetic):
         pointer = self.pointers[buffer]
         chain: tuple[Any, ...] = (buffer,)
         type = memory_type(buffer.dtype)
-        for term in sorted(terms, key=lambda t: order.get(t, len(order))):  # type: ignore[call-overload]
+        for term in sorted(terms, key=lambda t: order.get(t, len(order))):  # type: ignore[call-overload]  # an order of what is no variable, too
             value = self.env[term] if isinstance(term, Var) and term in self.env else self.value(term)
             times = terms[term] * copies
             if (number := known(value)) is not None:

@@ -238,7 +238,7 @@ class Child:
         try:
             message = {"kernel": launch.kernel, "grid": launch.grid, "block": launch.block, "shared": launch.shared_bytes,
                        "arguments": request}  # fmt: skip
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")  # type: ignore[union-attr]
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")  # type: ignore[union-attr]  # they are pipes
         except BrokenPipeError:
             raise Gone(self._end()) from None
         answer = self._answer(LAUNCH_SECONDS)[0]
@@ -249,7 +249,7 @@ class Child:
 
     def _answer(self, seconds: float) -> list[str | None]:
         """The next answer, which is not to be trusted. Raises Gone."""
-        line, until, out = b"", time.monotonic() + seconds, self.process.stdout.fileno()  # type: ignore[union-attr]
+        line, until, out = b"", time.monotonic() + seconds, self.process.stdout.fileno()  # type: ignore[union-attr]  # they are pipes
         while not line.endswith(b"\n"):
             if len(line) > ANSWER or not select.select([out], [], [], max(until - time.monotonic(), 0))[0]:
                 raise Gone(f"none after {seconds:g} seconds")
@@ -275,7 +275,7 @@ class Child:
             self.process.kill()
             self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
-            pipe.close()  # type: ignore[union-attr]
+            pipe.close()  # type: ignore[union-attr]  # they are pipes
         os.close(self.file)
 
 

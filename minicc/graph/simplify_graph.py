@@ -100,7 +100,7 @@ _unnamed = map("_{}".format, itertools.count())
 
 def on(op: Any, *inputs: Any) -> Any:
     """The pattern of a node: `op` is an operator, perhaps with wilds as fields, or an `Is`."""
-    return Node(op, inputs, Anything(next(_unnamed)))  # type: ignore[arg-type]
+    return Node(op, inputs, Anything(next(_unnamed)))  # type: ignore[arg-type]  # a pattern, not a type
 
 
 @dataclass(frozen=True)

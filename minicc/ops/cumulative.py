@@ -69,7 +69,7 @@ class CumSum(Widening):
             return extent - 1 - step if self.reverse else step
 
         def source(step: Expr, others: Sequence[Expr]) -> Expr:
-            return widened(x[(*others[:axis], turned(step), *others[axis:])])  # type: ignore[no-any-return]
+            return widened(x[(*others[:axis], turned(step), *others[axis:])])  # type: ignore[no-any-return]  # an element stays one
 
         first = te.compute((1, *rest), lambda t, *i: source(t, i), name="cumsum_first", names=names)
         state = te.placeholder((extent, *rest), first.dtype, name="cumsum_state")

@@ -105,7 +105,7 @@ class Concat(Operator):
                 # a balanced tree of selects, as a model may concatenate hundreds of tensors
                 if len(parts) == 1:
                     begin, x = parts[0]
-                    return x[(*index[:axis], index[axis] - begin, *index[axis + 1 :])]  # type: ignore[no-any-return]
+                    return x[(*index[:axis], index[axis] - begin, *index[axis + 1 :])]  # type: ignore[no-any-return]  # the element of a tensor
                 half = len(parts) // 2
                 return select(index[axis] < parts[half][0], pick(parts[:half]), pick(parts[half:]))
 

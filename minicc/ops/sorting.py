@@ -119,7 +119,7 @@ def _merged(keys: te.Tensor, axis: int, k: int) -> te.Tensor:
     order = te.scan(first, te.compute(state.shape, step, name="merge", names=names), state, name="order")
     last = extent * stages
     shape = (*rest[:axis], k, *rest[axis:])
-    return te.compute(shape, lambda *i: order[(i[axis] + last, *i[:axis], *i[axis + 1 :])] % room, name="top_k")  # type: ignore[no-any-return]
+    return te.compute(shape, lambda *i: order[(i[axis] + last, *i[:axis], *i[axis + 1 :])] % room, name="top_k")  # type: ignore[no-any-return]  # the element of a tensor
 
 
 def _sortable(R: Any, op: Operator, x: Any) -> Any:

@@ -25,7 +25,7 @@ from minicc.errors import TooLargeError
 try:
     import resource
 except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
+    resource = None  # type: ignore[assignment]  # Windows has none
 
 SMALL = 64 << 20  # bytes; what needs no more is not asked for: reading the limits takes longer than a small call
 UNITS = ("bytes", "KB", "MB", "GB", "TB", "PB", "EB")

@@ -88,7 +88,7 @@ class PartitionLoopStep(Step):
             parts.insert(0, duplicate(program, replace(loop, extent=begin), "_head"))
         if end is not loop.extent and end != loop.extent:
             parts.append(_moved(duplicate(program, loop, "_tail"), end, loop.extent))
-        done = [parts[0], *[rewrite(p, lambda s, p=p: continued(s, p.var)) for p in parts[1:]]]  # type: ignore[misc]
+        done = [parts[0], *[rewrite(p, lambda s, p=p: continued(s, p.var)) for p in parts[1:]]]  # type: ignore[misc]  # the lambda is used at once
         return _without_empty(tidy(graft(program, loop, seq(*done))), loop.name)
 
     def _constant(self, loop: For, conditions: Sequence[Expr], ranges: Ranges) -> tuple[int, int]:

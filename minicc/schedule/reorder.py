@@ -77,7 +77,7 @@ class ReorderStep(Step):
             if path[-1] not in longest:
                 around = ", ".join(s.name for s in longest if isinstance(s, For))
                 raise Illegal(
-                    f"loop {name} does not enclose loop {longest[-1].name}",  # type: ignore[attr-defined]
+                    f"loop {name} does not enclose loop {longest[-1].name}",  # type: ignore[attr-defined]  # paths end in loops
                     name,
                     f"loops of one nest, such as {around}",
                 )
@@ -87,7 +87,7 @@ class ReorderStep(Step):
             if not isinstance(s, (For, If, Alloc)):
                 raise Illegal(
                     f"the loops {', '.join(self.order)} are not perfectly nested: statements stand between them",
-                    longest[-1].name,  # type: ignore[attr-defined]
+                    longest[-1].name,  # type: ignore[attr-defined]  # paths end in loops
                     "reorder loops that have nothing but loops between them",
                 )
         last = band[-1]
