@@ -3,14 +3,21 @@
 python tests/ops/test_found.py --regenerate
 """
 
+import importlib.util
 import sys
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
+import minicc
 from minicc import ops
+from minicc.bridge.relax import run_relax
 from minicc.ops.base import REGISTRY
+from minicc.testing import oracle
+from minicc.testing.draws import drawn, graph_of
 
 STUB = Path(ops.__file__).with_suffix(".pyi")
 
@@ -44,6 +51,54 @@ def test_names_are_those_of_the_registry():
     assert {"Relu", "Conv", "base"} <= set(dir(ops))
     with pytest.raises(AttributeError, match="has no attribute 'Rely'"):
         ops.Rely  # noqa: B018
+
+
+CUBE = '''
+from minicc.ops.base import operator
+from minicc.ops.elementwise import Elementwise
+
+
+@operator
+class ScaledCube(Elementwise):
+    """scale * x**3."""
+
+    onnx_names = ("com.example::Cube",)
+    accepts = ("float",)
+    widens = True
+    drawn = {"scale": (0.5, 2.0)}
+
+    scale: float = 1.0
+
+    def scalar(self, x):
+        return x * x * x * self.scale
+'''
+
+
+@pytest.fixture
+def cube(tmp_path):
+    """An operator of somebody else: one file, outside of the package."""
+    path = tmp_path / "cube.py"
+    path.write_text(CUBE)
+    spec = importlib.util.spec_from_file_location("cube", path)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    yield REGISTRY["ScaledCube"]
+    del REGISTRY["ScaledCube"]
+
+
+def test_an_operator_is_one_file(cube, monkeypatch):
+    """It is registered, drawn, compiled and compared, in every room, and an ONNX model reaches it by its name."""
+    assert ops.ScaledCube is cube
+    monkeypatch.setitem(oracle.STAGES, "tvm", run_relax)  # the process that runs TVM for others does not know it
+    stages = ("numpy", "loop", "llvm", *(["tvm"] if importlib.util.find_spec("tvm") else []))
+    for case in range(10):
+        example = graph_of(*drawn("ScaledCube", case, extremes=False))
+        oracle.agree(example.graph, example.inputs, stages=stages)
+    node = helper.make_node("Cube", ["x"], ["y"], domain="com.example", scale=0.5)
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [3]) for name in "xy")
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.example", 1)]
+    model = helper.make_model(helper.make_graph([node], "cubes", [x], [y]), opset_imports=opsets, ir_version=10)
+    (y,) = minicc.compile(minicc.load(model))(np.float32([1, 2, -3]))
+    np.testing.assert_array_equal(y, np.float32([0.5, 4, -13.5]))
 
 
 if __name__ == "__main__":
