@@ -50,7 +50,7 @@ from minicc.recipes import default
 from minicc.runtime import memory
 from minicc.runtime.assemble import KernelCall, Values, assemble
 from minicc.runtime.executable import Executable, load
-from minicc.runtime.function import Function
+from minicc.runtime.function import CpuFunction, Function
 from minicc.runtime.image import Port
 from minicc.runtime.specialize import SpecializingExecutable, Variants
 from minicc.schedule import Schedule
@@ -401,7 +401,7 @@ def build(
         order = [s.argument(arg) for arg in args]
     machine = Target.of(target)
     if machine.is_cpu:
-        return Function(program, finish(program), order, machine)
+        return CpuFunction(program, finish(program), order, machine)
     made: Function = found(machine, "function")(program, order, machine)
     return made
 

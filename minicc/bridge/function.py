@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from minicc.bridge.cuda import checked_sizes, image_of_graph, image_of_program
 from minicc.bridge.tir import cuda_source
@@ -28,9 +29,9 @@ from minicc.device.session import Device, DeviceExecutable, do_all
 from minicc.graph.ir import Graph
 from minicc.ir.arrays import Array
 from minicc.ir.passes import Event, Observer
-from minicc.loop.arguments import Arguments
 from minicc.loop.program import Program
-from minicc.runtime.image import Image, Stages
+from minicc.runtime.function import Function
+from minicc.runtime.image import Image, Stages, Text
 from minicc.target import EMULATED, Target
 
 MOST_SESSIONS = 4  # each has its own memory on the device
@@ -55,22 +56,25 @@ def cuda_model(graph: Graph, target: Target, observe: Observer | None = None) ->
     return DeviceExecutable(image, opens=partial(device_of, target))
 
 
-class CudaFunction:
-    """`program` for the device of `target`, called with arrays in the order of `buffers`."""
+class CudaFunction(Function):
+    """`program` for the device of `target`."""
+
+    main_stage = "cuda"
 
     def __init__(self, program: Program, buffers: Sequence[str], target: Target) -> None:
-        self.program, self.target, self.name = program, target, program.name
-        self._arguments = Arguments(program, buffers)
-        self.buffers = self._arguments.buffers
+        super().__init__(program, program, buffers, target)
         self._images: dict[tuple[tuple[str, int], ...], Image] = {}
         self._sessions: dict[Image, DeviceExecutable] = {}
         self._lock = threading.Lock()
         weakref.finalize(self, _close, self._sessions)
         self._source = cuda_source(program)  # so that what has no form on a GPU is refused when it is built
 
-    def source(self) -> str:
-        """The CUDA C++ that TVM generates."""
-        return self._source.source
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CudaFunction, (self.program, [b.name for b in self.buffers], self.target)
+
+    def _texts(self, final: Program) -> Mapping[str, Text]:
+        """As scheduled, and the CUDA C++ that TVM generates."""
+        return {"loop": lambda: str(final), "cuda": lambda: self._source.source}
 
     def image(self, **sizes: int) -> Image:
         """What a device needs to run it; `sizes` are numbers for the symbolic sizes. Raises BridgeError where they are none, or without nvcc."""
@@ -81,13 +85,16 @@ class CudaFunction:
             self._images[key] = image_of_program(self.program, architectures, binaries, sizes)
         return self._images[key]
 
-    def __call__(self, *arrays: Array) -> None:
-        """Run; outputs are written in place. Raises RunError for unfit arrays, BridgeError without a device."""
+    def _bound(self, arrays: Sequence[Any]) -> Callable[[], None]:
         held, sizes = self._arguments.checked(arrays)
         image = self.image(**{v.name: n for v, n in sizes.items()})
         given = dict(zip((b.name for b in self.buffers), held, strict=True))
-        for name, result in self._run(image, {b.name: given[b.name] for b in self.program.params}).items():
-            given[name][...] = result
+
+        def run() -> None:
+            for name, result in self._run(image, {b.name: given[b.name] for b in self.program.params}).items():
+                given[name][...] = result
+
+        return run
 
     def close(self) -> None:
         """Give back what it holds on devices; a later call takes it anew."""

@@ -6,6 +6,7 @@ the shapes of the arrays. Every call checks its arguments; what would corrupt me
 
     f = minicc.build(s, [A, B, C])
     f(a, b, c)                                       # c now holds the result
+    f.run({"A": a, "B": b})["C"]                     # or a new array does
     f.time_evaluator(number=10)(a, b, c).mean        # seconds of one call
 """
 
@@ -14,11 +15,14 @@ from __future__ import annotations
 import ctypes
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minicc.errors import RunError
+import numpy as np
+
+from minicc.errors import RunError, misnamed
 from minicc.ir.arrays import Array
 from minicc.loop.arguments import Arguments
 from minicc.loop.place_buffers import workspace_bytes
@@ -26,8 +30,10 @@ from minicc.loop.program import Program
 from minicc.runtime import jit, memory, threads
 from minicc.runtime.assemble import CompiledKernel, compile_programs
 from minicc.runtime.externs import Externs
+from minicc.runtime.image import Stages, Text
 from minicc.runtime.plan import Arenas, aligned
 from minicc.target import Target
+from minicc.tensor.expr import Const, Expr, const, substitute
 
 
 @dataclass(frozen=True)
@@ -56,38 +62,51 @@ class Timing:
         return f"median {self.median * 1e6:.1f} us, from {self.min * 1e6:.1f} to {self.max * 1e6:.1f}"
 
 
-class Function:
-    """Machine code of `final`, called with arrays in the order of `buffers`; `program` is what was scheduled."""
+class Function(ABC):
+    """A built function of `program`, called with arrays in the order of `buffers`; outputs are written in place.
+
+    `run` takes inputs and gives outputs by name, as an `Executable` does.
+    """
+
+    main_stage: str  # the one that `source` shows
 
     def __init__(self, program: Program, final: Program, buffers: Sequence[str], target: Target) -> None:
         self.program, self.target, self.name = program, target, program.name
         self._arguments = Arguments(final, buffers)
         self.buffers, self.sizes = self._arguments.buffers, self._arguments.sizes
-        self._order = [
-            self.buffers.index(b) for b in (*final.params, *final.outputs)
-        ]  # from ours to that of the machine code
-        self._kernel: CompiledKernel = compile_programs([final], target)[final]
-        self._final = final
-        self._externs = Externs(final)
-        objects = [self._kernel.code.object, *jit.conversions(target).values()]
-        self._library = jit.load(objects, [self._kernel.symbol], target, self._externs.symbols)
-        pointers, numbers = [ctypes.c_void_p] * len(buffers), [ctypes.c_int64] * len(self.sizes)
-        kind = ctypes.CFUNCTYPE(None, *pointers, *numbers, ctypes.c_void_p, ctypes.c_int64)
-        self._entry = self._library.function(self._kernel.symbol, kind)
-        self._arenas = Arenas()
-        self._last_room: tuple[tuple[int, ...] | None, int] = (None, 0)
-        self._threads = target.threads if target.threads == 1 or threads.openmp() else 1
+        self.inputs, self.outputs = final.params, final.outputs
+        self.stages = Stages(self._texts(final))
+
+    @abstractmethod
+    def _texts(self, final: Program) -> Mapping[str, Text]:
+        """The text of each stage, or what makes it."""
+
+    @abstractmethod
+    def _bound(self, arrays: Sequence[Any]) -> Callable[[], None]:
+        """What runs it on these arrays. Raises RunError when one does not fit."""
 
     def __call__(self, *arrays: Array) -> None:
         """Run; outputs are written in place. Raises RunError when an argument does not fit."""
-        run, _ = self._bound(arrays)
-        run()
+        self._bound(arrays)()
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs by name, for the inputs by name. Raises RunError when one is missing or does not fit."""
+        problem, hint = misnamed(
+            feeds, [b.name for b in self.inputs], "give every input of the signature, and nothing else"
+        )
+        if problem:
+            raise RunError(f"{self.name}.run", problem, self._arguments.signature(), hint)
+        extents = {e: n for b in self.inputs for e, n in zip(b.shape, np.shape(feeds[b.name]), strict=False)}
+        sizes: dict[Expr, Expr] = {v: const(extents[v]) for v in self.sizes if v in extents}
+        made = {b.name: np.empty([_number(e, sizes, self) for e in b.shape], b.dtype.numpy) for b in self.outputs}
+        self(*[made[b.name] if b.name in made else feeds[b.name] for b in self.buffers])
+        return made
 
     def time_evaluator(self, number: int = 10, repeat: int = 3) -> Callable[..., Timing]:
-        """A function of the same arrays that calls the machine code `repeat` times `number` times, after a warm-up."""
+        """A function of the same arrays that runs it `repeat` times `number` times, after a warm-up."""
 
         def measure(*arrays: Array) -> Timing:
-            run, _ = self._bound(arrays)
+            run = self._bound(arrays)
             run()
             results = []
             for _ in range(repeat):
@@ -108,27 +127,61 @@ class Function:
     def __deepcopy__(self, memo: object) -> Function:
         return self
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Function, (self.program, self._final, [b.name for b in self.buffers], self.target)
+    def source(self, stage: str = "") -> str:
+        """The text of a stage, by default of machine-near code: LLVM IR, or CUDA C++."""
+        stage = stage or self.main_stage
+        if stage not in self.stages:
+            call, hint = f"{self.name}.source({stage!r})", f"one of {', '.join(self.stages)}"
+            raise RunError(call, f"expected a stage, got {stage!r}", hint=hint)
+        return self.stages[stage]
 
-    def source(self, stage: str = "llvm") -> str:
-        """The text of a stage: `loop` (as scheduled), `final` (after the loop passes), `llvm` or `asm`."""
-        texts: dict[str, Callable[[], str]] = {
+    def __repr__(self) -> str:
+        return f"<Function {self._arguments.signature()}>"
+
+
+def _number(extent: Any, sizes: Mapping[Expr, Expr], function: Function) -> int:
+    """An extent of an output, which the inputs tell. Raises RunError where they do not."""
+    found = substitute(extent, sizes) if isinstance(extent, Expr) else const(extent)
+    if not isinstance(found, Const):
+        problem = f"expected inputs that tell {extent}, an extent of an output, got inputs that do not"
+        raise RunError(f"{function.name}.run", problem, repr(function), "call it with an array for each output")
+    return int(found.value)
+
+
+class CpuFunction(Function):
+    """Machine code of `final`, which came of `program`."""
+
+    main_stage = "llvm"
+
+    def __init__(self, program: Program, final: Program, buffers: Sequence[str], target: Target) -> None:
+        super().__init__(program, final, buffers, target)
+        # from our order to that of the machine code
+        self._order = [self.buffers.index(b) for b in (*final.params, *final.outputs)]
+        self._kernel: CompiledKernel = compile_programs([final], target)[final]
+        self._final = final
+        self._externs = Externs(final)
+        objects = [self._kernel.code.object, *jit.conversions(target).values()]
+        self._library = jit.load(objects, [self._kernel.symbol], target, self._externs.symbols)
+        pointers, numbers = [ctypes.c_void_p] * len(buffers), [ctypes.c_int64] * len(self.sizes)
+        kind = ctypes.CFUNCTYPE(None, *pointers, *numbers, ctypes.c_void_p, ctypes.c_int64)
+        self._entry = self._library.function(self._kernel.symbol, kind)
+        self._arenas = Arenas()
+        self._last_room: tuple[tuple[int, ...] | None, int] = (None, 0)
+        self._threads = target.threads if target.threads == 1 or threads.openmp() else 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CpuFunction, (self.program, self._final, [b.name for b in self.buffers], self.target)
+
+    def _texts(self, final: Program) -> Mapping[str, Text]:
+        """As scheduled, after the loop passes, and as machine code."""
+        return {
             "loop": lambda: str(self.program),
-            "final": lambda: str(self._final),
+            "final": lambda: str(final),
             "llvm": lambda: self._kernel.code.optimized,
             "asm": lambda: self._kernel.code.assembly,
         }
-        if stage not in texts:
-            raise RunError(
-                f"{self.name}.source({stage!r})", f"expected a stage, got {stage!r}", hint=f"one of {', '.join(texts)}"
-            )
-        return texts[stage]()
 
-    # ---- arguments
-
-    def _bound(self, arrays: Sequence[Any]) -> tuple[Callable[[], None], list[Array]]:
-        """A call of the machine code on arrays that fit, and the arrays that it works on."""
+    def _bound(self, arrays: Sequence[Any]) -> Callable[[], None]:
         held, sizes = self._arguments.checked(arrays)
         pointers = [held[n].ctypes.data for n in self._order]
         numbers = [sizes[v] for v in self.sizes]
@@ -142,7 +195,10 @@ class Function:
                 self._arenas.give(arena)
             self._externs.check(self._arguments.signature)
 
-        return lambda: threads.run(call, self._threads), held
+        def run(kept: Any = held) -> None:  # the arrays live as long as what runs on them
+            threads.run(call, self._threads)
+
+        return run
 
     def _room(self, numbers: tuple[int, ...]) -> int:
         """The bytes of workspace at these sizes; those of the last call are remembered."""
@@ -152,9 +208,3 @@ class Function:
             memory.check(self._arguments.signature(), {"workspace": room})
             self._last_room = numbers, room
         return room
-
-    def __repr__(self) -> str:
-        return f"<Function {self._arguments.signature()}>"
-
-
-__all__ = ["Function", "Timing"]

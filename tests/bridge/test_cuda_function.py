@@ -1,6 +1,7 @@
 """`minicc.build(target="cuda")`: the kernels of a scheduled program, here with the CPU in place of a device."""
 
 import gc
+import pickle
 import shutil
 import threading
 
@@ -34,8 +35,12 @@ def vector_add(target, bound=True):
 def test_an_emulated_function_is_the_same_function(n):
     a, b = np.random.default_rng(n).standard_normal((2, n), np.float32)
     c = np.empty_like(a)
-    vector_add("emulated")(a, b, c)
+    f = vector_add("emulated")
+    f(a, b, c)
     np.testing.assert_array_equal(c, a + b)
+    np.testing.assert_array_equal(f.run({"A": a, "B": b})["C"], a + b)
+    assert isinstance(f, minicc.Function) and f.time_evaluator(number=1, repeat=1)(a, b, c).mean > 0
+    assert pickle.loads(pickle.dumps(f)).source() == f.source("cuda")
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="the emulation needs a C++ compiler")

@@ -38,6 +38,30 @@ def test_sizes_come_from_the_arrays(add_rows):
         np.testing.assert_array_equal(c, a + b)
 
 
+def test_it_runs_by_name_as_an_executable_does(add_rows):
+    a, b = RANDOM.random((3, 5), "float32"), RANDOM.random(5, "float32")
+    (c,) = add_rows.run({"B": b, "A": a}).values()
+    np.testing.assert_array_equal(c, a + b)
+    assert [x.name for x in add_rows.inputs] == ["A", "B"] and [x.name for x in add_rows.outputs] == ["C"]
+    assert list(add_rows.stages) == ["loop", "final", "llvm", "asm"]
+    for feeds, said in (({"A": a}, "missing: 'B'"), ({"A": a, "B": b[:4]}, r"B.shape\[0\] must be m, got 4"),
+                        ({"A": a, "b": b}, "did you mean 'B' by 'b'")):  # fmt: skip
+        with pytest.raises(RunError, match=said) as caught:
+            add_rows.run(feeds)
+        assert caught.value.where and caught.value.hint
+
+
+def test_an_extent_of_an_output_that_no_input_tells():
+    n = te.var("n")
+    C = te.compute((n,), lambda i: te.const(2.0, "float32"), name="C")
+    f = minicc.build(te.create_schedule(C), [C])
+    with pytest.raises(RunError, match="expected inputs that tell n, an extent of an output") as caught:
+        f.run({})
+    assert caught.value.where and caught.value.hint
+    f(c := zeros(3))
+    assert c.tolist() == [2, 2, 2]
+
+
 def test_inputs_that_are_not_contiguous_are_copied(add_rows):
     a, b, c = RANDOM.random((5, 6), "float32").T, RANDOM.random(10, "float32")[::2], zeros(6, 5)
     add_rows(a, b, c)
