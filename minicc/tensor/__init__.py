@@ -10,15 +10,8 @@ function also checks how it is called.
 B[i in range(4)] = exp(A[i])*2.0
 """
 
-from minicc.tensor.expr import Axis as Axis
-from minicc.tensor.expr import Expr as Expr
-from minicc.tensor.expr import Var as Var
-from minicc.tensor.expr import all_of as all
-from minicc.tensor.expr import any_of as any
-from minicc.tensor.expr import literal as const
-from minicc.tensor.expr import maximum as maximum
-from minicc.tensor.expr import minimum as minimum
-from minicc.tensor.expr import select as if_then_else
+from minicc.tensor.expr import Axis as Axis, Expr as Expr, Var as Var, all_of as all, any_of as any, literal as const
+from minicc.tensor.expr import maximum as maximum, minimum as minimum, select as if_then_else
 from minicc.tensor.foreign import register_extern as register_extern
 from minicc.tensor.functions import abs, acos, acosh, asin, asinh, atan, atanh, ceil, cos, cosh, erf, exp, floor, fmod
 from minicc.tensor.functions import isinf, isnan, log, log1p, max_value, min_value, power, round, rsqrt, sigmoid, sin

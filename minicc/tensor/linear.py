@@ -95,9 +95,7 @@ def _rank(item: tuple[Expr, int]) -> tuple[bool, int, str]:
 
 def from_linear(terms: Mapping[Expr, int], constant: int = 0) -> Expr:
     """The expression of a linear form, in canonical order."""
-    items = list(terms.items())
-    if len(items) > 1:
-        items.sort(key=_rank)
+    items = sorted(terms.items(), key=_rank) if len(terms) > 1 else list(terms.items())
     result: Expr | None = None
     if items and items[0][1] < 0 and constant > 0:  # 5 - i rather than -i + 5
         result, constant = const(constant), 0
@@ -105,16 +103,13 @@ def from_linear(terms: Mapping[Expr, int], constant: int = 0) -> Expr:
         if result is None:
             result = term if times == 1 else Unary("neg", term) if times == -1 else Binary("mul", term, const(times))
         else:
-            size = abs(times)
-            value = term if size == 1 else Binary("mul", term, const(size))
+            value = term if times in (1, -1) else Binary("mul", term, const(abs(times)))
             result = Binary("sub" if times < 0 else "add", result, value)
-    if result is None:
-        return const(constant)
-    if constant:
-        if constant == -_HALF:  # it has no negative
-            return Binary("add", result, const(constant))
-        result = Binary("sub" if constant < 0 else "add", result, const(abs(constant)))
-    return result
+    if result is None or not constant:
+        return const(constant) if result is None else result
+    if -_HALF < constant < 0:  # the least integer has no negative
+        return Binary("sub", result, const(-constant))
+    return Binary("add", result, const(constant))
 
 
 def is_linear(e: Expr) -> bool:

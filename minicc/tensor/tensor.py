@@ -164,13 +164,7 @@ class Scan(Operation):
     update: Tensor
     state: Tensor
 
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        return self.state.shape
-
-    @property
-    def dtype(self) -> DType:
-        return self.state.dtype
+    shape, dtype = property(lambda self: self.state.shape), property(lambda self: self.state.dtype)
 
 
 @node
@@ -189,13 +183,7 @@ class Scatter(Operation):
     combiner: Combiner | None
     where: Expr
 
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        return self.data.shape
-
-    @property
-    def dtype(self) -> DType:
-        return self.data.dtype
+    shape, dtype = property(lambda self: self.data.shape), property(lambda self: self.data.dtype)
 
 
 @node
