@@ -67,8 +67,6 @@ OPTIONAL = {
 HEAVY = "onnx.backend.test"  # imports every test of onnx, which takes seconds
 MOST_LINES = 510
 MOST_IGNORES = 19  # of `type: ignore`; goes down, not up
-# public class names that stand for two things; only shrinks, to none
-TWICE = {"Call", "Step", "Value"}
 
 
 def below(package):
@@ -188,7 +186,7 @@ def test_a_class_name_stands_for_one_thing():
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(module(path))
-    assert not {name: where for name, where in places.items() if len(where) > 1 and name not in TWICE}
+    assert not {name: where for name, where in places.items() if len(where) > 1}
 
 
 def test_types_are_checked_but_for_a_reason():

@@ -1,6 +1,6 @@
 """What each operator of TVM's graph IR is in minicc: a table from its name to a function that calls `ops.*`.
 
-In: a `Call`, which is one Relax call whose arguments are graph nodes, tuples of them, shapes or numbers already. Out: a
+In: a `RelaxCall`, which is one Relax call whose arguments are graph nodes, tuples of them, shapes or numbers already. Out: a
 node, or a tuple of nodes. What minicc cannot express raises `Unsupported` with the reason; `from_relax` collects these.
 
 Layouts other than NCHW and OIHW become a Transpose before and one after. An integer argument that TVM leaves unchecked
@@ -28,7 +28,7 @@ class Unsupported(Exception):
 
 
 @dataclass(frozen=True)
-class Call:
+class RelaxCall:
     """One call of a Relax operator. `type` is TVM's type of the result; None of a tuple."""
 
     name: str
@@ -90,50 +90,50 @@ def filled(type: TensorType, value: Any) -> Node:
 # ---- element by element -------------------------------------------------------------------------
 
 
-def plainly(op: Operator) -> Callable[[Call], Node]:
+def plainly(op: Operator) -> Callable[[RelaxCall], Node]:
     """The operator on the arguments as they are."""
     return lambda call: op(*call.args)
 
 
-def _floor_divide(call: Call) -> Node:
+def _floor_divide(call: RelaxCall) -> Node:
     a, b = call.x, call.args[1]
     if a.dtype.is_float:
         return ops.Floor()(ops.Div()(a, b))
     return ops.Div()(ops.Sub()(a, ops.Mod()(a, b)), b)
 
 
-def _floor_mod(call: Call) -> Node:
+def _floor_mod(call: RelaxCall) -> Node:
     a, b = call.x, call.args[1]
     if not a.dtype.is_float:
         return ops.Mod()(a, b)
     return ops.Sub()(a, ops.Mul()(ops.Floor()(ops.Div()(a, b)), b))
 
 
-def _clip(call: Call) -> Node:
+def _clip(call: RelaxCall) -> Node:
     x, low, high = call.x, *call.args[1:]
     least, most = x.dtype.range
     return ops.Clip()(x, like(x, max(low, least)), like(x, min(high, most)))
 
 
-def _softplus(call: Call) -> Node:
+def _softplus(call: RelaxCall) -> Node:
     if call["beta"] != 1:
         scaled = ops.Mul()(call.x, like(call.x, call["beta"]))
         return ops.Div()(ops.Softplus()(scaled), like(call.x, call["beta"]))
     return ops.Softplus()(call.x)
 
 
-def _prelu(call: Call) -> Node:
+def _prelu(call: RelaxCall) -> Node:
     x, slope = call.x, call.args[1]
     if slope.type.rank == 1:
         slope = ops.Reshape((-1, *[1] * (x.type.rank - 1 - call.axis())))(slope)
     return ops.PRelu()(x, slope)
 
 
-def _square_root_of(call: Call) -> Node:
+def _square_root_of(call: RelaxCall) -> Node:
     return ops.Reciprocal()(ops.Sqrt()(call.x))
 
 
-def _trunc(call: Call) -> Node:
+def _trunc(call: RelaxCall) -> Node:
     x = call.x
     return ops.Where()(ops.Less()(x, like(x, 0)), ops.Ceil()(x), ops.Floor()(x))
 
@@ -168,7 +168,7 @@ def flat(x: Node) -> Node:
     return ops.Reshape((-1,))(x) if x.type.rank != 1 else x
 
 
-def _broadcast_to(call: Call) -> Node:
+def _broadcast_to(call: RelaxCall) -> Node:
     x, shape = call.x, call.args[1]
     kept = len(shape) - x.type.rank
     # an Expand broadcasts both ways, so a symbol that the input has need not be known
@@ -176,11 +176,11 @@ def _broadcast_to(call: Call) -> Node:
     return ops.Expand(numbers(wanted, "dimensions"))(x)
 
 
-def _permute_dims(call: Call) -> Node:
+def _permute_dims(call: RelaxCall) -> Node:
     return ops.Transpose(tuple(a % call.x.type.rank for a in call["axes"] or ()))(call.x)
 
 
-def _split(call: Call) -> tuple[Node, ...]:
+def _split(call: RelaxCall) -> tuple[Node, ...]:
     cuts, axis = call["indices_or_sections"], call.axis()
     if isinstance(cuts, int):
         return tuple(ops.Split(axis, None, cuts, k)(call.x) for k in range(cuts))
@@ -190,13 +190,13 @@ def _split(call: Call) -> tuple[Node, ...]:
     )
 
 
-def _stack(call: Call) -> Node:
+def _stack(call: RelaxCall) -> Node:
     parts: Sequence[Node] = call.args[0]
     axis = int(call["axis"] or 0) % (parts[0].type.rank + 1)
     return ops.Concat(axis)(*[ops.Unsqueeze((axis,))(part) for part in parts])
 
 
-def _tile(call: Call) -> Node:
+def _tile(call: RelaxCall) -> Node:
     repeats, x = numbers(call["repeats"], "repeats"), call.x
     repeats = (1,) * (x.type.rank - len(repeats)) + repeats
     if len(repeats) > x.type.rank:
@@ -204,7 +204,7 @@ def _tile(call: Call) -> Node:
     return ops.Tile(repeats)(x)
 
 
-def _repeat(call: Call) -> Node:
+def _repeat(call: RelaxCall) -> Node:
     x, count = call.x, int(call["repeats"])
     if call["axis"] is None:
         x = flat(x)
@@ -214,7 +214,7 @@ def _repeat(call: Call) -> Node:
     return ops.Reshape((*shape[:axis], shape[axis] * count, *shape[axis + 1 :]), True)(wide)
 
 
-def _pad(call: Call) -> Node:
+def _pad(call: RelaxCall) -> Node:
     modes = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
     if call["pad_mode"] not in modes:
         raise Unsupported(f'with pad_mode="{call["pad_mode"]}", which TVM takes for zero padding')
@@ -222,7 +222,7 @@ def _pad(call: Call) -> Node:
     return ops.Pad(widths[0::2] + widths[1::2], float(call["pad_value"]), None, modes[call["pad_mode"]])(call.x)
 
 
-def _strided_slice(call: Call) -> Node:
+def _strided_slice(call: RelaxCall) -> Node:
     axes, begin, end = (numbers(v, "bounds") for v in call.args[1:4])
     steps = numbers(call.args[4], "steps") if len(call.args) > 4 else (1,) * len(axes)
     if any(s < 0 and b < -dim for s, b, dim in zip(steps, begin, [call.x.shape[a] for a in axes], strict=True)):
@@ -230,31 +230,31 @@ def _strided_slice(call: Call) -> Node:
     return ops.Slice(begin, end, axes, steps)(call.x)
 
 
-def _arange(call: Call) -> Node:
+def _arange(call: RelaxCall) -> Node:
     bounds = [v for v in call.args if not isinstance(v, Symbol)]
     if len(bounds) < 3:
         raise Unsupported("with bounds that are not known")
     return constant(np.arange(*bounds).astype(DType.of(str(call["dtype"])).numpy))
 
 
-def _full(call: Call) -> Node:
+def _full(call: RelaxCall) -> Node:
     value: Node = call.args[1]
     if value.dtype is not call.result.dtype:
         value = ops.Cast(call.result.dtype, False)(value)
     return ops.Expand(call.result.shape)(value)
 
 
-def _tensor_to_shape(call: Call) -> tuple[int, ...]:
+def _tensor_to_shape(call: RelaxCall) -> tuple[int, ...]:
     if not isinstance(call.x.op, Constant):
         raise Unsupported("of a tensor that is computed")
     return tuple(map(int, call.x.op.data.array))
 
 
-def _flip(call: Call) -> Node:
+def _flip(call: RelaxCall) -> Node:
     return ops.Slice((END,), (-END,), (call.axis(),), (-1,))(call.x)
 
 
-MOVEMENT: dict[str, Callable[[Call], Any]] = {
+MOVEMENT: dict[str, Callable[[RelaxCall], Any]] = {
     "astype": lambda c: ops.Cast(DType.of(str(c["dtype"])), False)(c.x),
     "arange": _arange,
     "broadcast_to": _broadcast_to,
@@ -290,7 +290,7 @@ MOVEMENT: dict[str, Callable[[Call], Any]] = {
 # ---- indexing -----------------------------------------------------------------------------------
 
 
-def _take(call: Call) -> Node:
+def _take(call: RelaxCall) -> Node:
     x, indices = call.x, call.args[1]
     if call["axis"] is None:
         x = flat(x)
@@ -311,7 +311,7 @@ def _in_range(indices: Node, extent: Any, mode: str) -> Node:
     return ops.Mod()(indices, like(indices, extent))
 
 
-def _scatter(call: Call) -> Any:
+def _scatter(call: RelaxCall) -> Any:
     reduction = {"update": "none"}.get(call["reduction"], call["reduction"])
     if reduction not in ("none", "add", "mul", "min", "max"):
         raise Unsupported(f'with reduction="{reduction}"')
@@ -319,7 +319,7 @@ def _scatter(call: Call) -> Any:
     return (ops.ScatterND(reduction) if nd else ops.ScatterElements(call.axis(), reduction))(*call.args)
 
 
-def _one_hot(call: Call) -> Node:
+def _one_hot(call: RelaxCall) -> Node:
     indices, on, off = call.x, *call.args[1:]
     if indices.dtype.kind == "int":  # a negative index is out of range for TVM, one from the end for minicc
         indices = ops.Where()(ops.Less()(indices, like(indices, 0)), like(indices, call["depth"]), indices)
@@ -327,7 +327,7 @@ def _one_hot(call: Call) -> Node:
     return ops.OneHot(int(call["axis"]), int(call["depth"]))(indices, values)
 
 
-def _cumsum(call: Call) -> Node:
+def _cumsum(call: RelaxCall) -> Node:
     x = call.x if call["axis"] is not None else flat(call.x)
     if call["dtype"] is not None:
         x = ops.Cast(DType.of(str(call["dtype"])), False)(x)
@@ -335,7 +335,7 @@ def _cumsum(call: Call) -> Node:
     return ops.CumSum(axis, bool(call["exclusive"]))(x)
 
 
-def _top(call: Call, k: int, axis: int, largest: bool, kind: str, dtype: DType) -> Any:
+def _top(call: RelaxCall, k: int, axis: int, largest: bool, kind: str, dtype: DType) -> Any:
     x = call.x
     extent = x.shape[axis]
     if isinstance(extent, Symbol):
@@ -345,17 +345,17 @@ def _top(call: Call, k: int, axis: int, largest: bool, kind: str, dtype: DType) 
     return {"both": (values, indices), "values": values, "indices": indices}[kind]
 
 
-def _topk(call: Call) -> Any:
+def _topk(call: RelaxCall) -> Any:
     return _top(
         call, int(call["k"]), call.axis(), bool(call["largest"]), call["ret_type"], DType.of(str(call["dtype"]))
     )
 
 
-def _argsort(call: Call) -> Any:
+def _argsort(call: RelaxCall) -> Any:
     return _top(call, 0, call.axis(), bool(call["descending"]), "indices", call.result.dtype)
 
 
-INDEXING: dict[str, Callable[[Call], Any]] = {
+INDEXING: dict[str, Callable[[RelaxCall], Any]] = {
     "argsort": _argsort,
     "cumsum": _cumsum,
     "gather_elements": lambda c: ops.GatherElements(c.axis())(*c.args),
@@ -370,7 +370,7 @@ INDEXING: dict[str, Callable[[Call], Any]] = {
 
 # ---- element by element, by more than one operator ----------------------------------------------
 
-COMPOSED: dict[str, Callable[[Call], Any]] = {
+COMPOSED: dict[str, Callable[[RelaxCall], Any]] = {
     "clip": _clip,
     "einsum": lambda c: ops.Einsum(str(c["subscripts"]))(*c.args[0]),
     "floor_divide": _floor_divide,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minicc import ops
-from minicc.bridge.relax_calls import Call, Unsupported, flat, like, numbers
+from minicc.bridge.relax_calls import RelaxCall, Unsupported, flat, like, numbers
 from minicc.graph.ir import Node
 from minicc.ops.base import Operator
 from minicc.types import DType, Symbol
@@ -30,43 +30,43 @@ def _transposed(x: Node, order: tuple[int, ...]) -> Node:
     return x if order == tuple(range(len(order))) else ops.Transpose(order)(x)
 
 
-def _laid_out(call: Call, layout: str, out_layout: str, rank: int, work: Callable[[Node], Node]) -> Node:
+def _laid_out(call: RelaxCall, layout: str, out_layout: str, rank: int, work: Callable[[Node], Node]) -> Node:
     """`work` on the first argument in NCHW; its result in `out_layout`."""
     canonical = "NC" + SPATIAL[rank]
     made = work(_transposed(call.x, _order(layout, canonical)))
     return _transposed(made, _order(canonical, out_layout or layout))
 
 
-def _accumulated(call: Call) -> tuple[list[Node], DType]:
+def _accumulated(call: RelaxCall) -> tuple[list[Node], DType]:
     """The arguments in the dtype that the result asks for."""
     dtype = DType.of(str(call["out_dtype"])) if call["out_dtype"] not in (None, "", "void") else call.x.dtype
     return [a if a.dtype is dtype else ops.Cast(dtype, False)(a) for a in call.args], dtype
 
 
-def _windowed(call: Call) -> dict[str, Any]:
+def _windowed(call: RelaxCall) -> dict[str, Any]:
     """Strides, padding and dilation; both write padding as begins, then ends."""
     return {"strides": tuple(call["strides"]), "padding": tuple(call["padding"]), "dilation": tuple(call["dilation"])}
 
 
-def _conv(call: Call) -> Node:
+def _conv(call: RelaxCall) -> Node:
     (x, w), _ = _accumulated(call)
     rank = x.type.rank - 2
     w = _transposed(w, _order(call["kernel_layout"], "OI" + SPATIAL[rank]))
     op = ops.Conv(**_windowed(call), groups=int(call["groups"]))
-    call = Call(call.name, (x, w), call.attributes, call.type)
+    call = RelaxCall(call.name, (x, w), call.attributes, call.type)
     return _laid_out(call, call["data_layout"], call["out_layout"], rank, lambda data: op(data, w))
 
 
-def _conv_transpose(call: Call) -> Node:
+def _conv_transpose(call: RelaxCall) -> Node:
     (x, w), _ = _accumulated(call)
     rank = x.type.rank - 2
     w = _transposed(w, _order(call["kernel_layout"], "IO" + SPATIAL[rank]))
     op = ops.ConvTranspose(**_windowed(call), groups=int(call["groups"]), output_padding=tuple(call["output_padding"]))
-    call = Call(call.name, (x, w), call.attributes, call.type)
+    call = RelaxCall(call.name, (x, w), call.attributes, call.type)
     return _laid_out(call, call["data_layout"], call["out_layout"], rank, lambda data: op(data, w))
 
 
-def _matmul(call: Call) -> Node:
+def _matmul(call: RelaxCall) -> Node:
     arguments, _ = _accumulated(call)
     return ops.MatMul()(*arguments)
 
@@ -74,7 +74,7 @@ def _matmul(call: Call) -> Node:
 # ---- pools --------------------------------------------------------------------------------------
 
 
-def _pool(call: Call) -> Node:
+def _pool(call: RelaxCall) -> Node:
     fields: dict[str, Any] = {
         "kernel": tuple(call["pool_size"]),
         "ceil_mode": bool(call["ceil_mode"]),
@@ -86,7 +86,7 @@ def _pool(call: Call) -> Node:
     return _laid_out(call, call["layout"], call["out_layout"], call.x.type.rank - 2, op)
 
 
-def _adaptive_pool(call: Call) -> Node:
+def _adaptive_pool(call: RelaxCall) -> Node:
     rank = call.x.type.rank - 2
 
     def work(x: Node) -> Node:
@@ -105,15 +105,15 @@ def _adaptive_pool(call: Call) -> Node:
 # ---- reductions ---------------------------------------------------------------------------------
 
 
-def _reduction(make: Callable[..., Operator]) -> Callable[[Call], Node]:
-    def reduce(call: Call) -> Node:
+def _reduction(make: Callable[..., Operator]) -> Callable[[RelaxCall], Node]:
+    def reduce(call: RelaxCall) -> Node:
         axes = call["axis"]  # None: all; empty: none
         return make(axes, bool(call["keepdims"]), axes is not None)(call.x)
 
     return reduce
 
 
-def _spread(call: Call) -> Node:
+def _spread(call: RelaxCall) -> Node:
     """The mean of squared distances from the mean, or its root."""
     x, axes = call.x, call["axis"]
     centred = ops.Sub()(x, ops.ReduceMean(axes, True, axes is not None)(x))
@@ -121,8 +121,8 @@ def _spread(call: Call) -> Node:
     return ops.Sqrt()(variance) if call.name == "std" else variance
 
 
-def _extreme(make: Callable[..., Operator]) -> Callable[[Call], Node]:
-    def place(call: Call) -> Node:
+def _extreme(make: Callable[..., Operator]) -> Callable[[RelaxCall], Node]:
+    def place(call: RelaxCall) -> Node:
         if call["axis"] is not None:
             return make(call.axis(), bool(call["keepdims"]))(call.x)
         found = make(0, False)(flat(call.x))
@@ -134,7 +134,7 @@ def _extreme(make: Callable[..., Operator]) -> Callable[[Call], Node]:
 # ---- normalisations -----------------------------------------------------------------------------
 
 
-def _vectors(call: Call) -> list[Node]:
+def _vectors(call: RelaxCall) -> list[Node]:
     """Scale and bias; 1 and 0 where the call says that they take no part."""
     x, scale, bias = call.args[:3]
     if not call["scale"]:
@@ -144,7 +144,7 @@ def _vectors(call: Call) -> list[Node]:
     return [scale, bias]
 
 
-def _batch_norm(call: Call) -> tuple[Node, Node, Node]:
+def _batch_norm(call: RelaxCall) -> tuple[Node, Node, Node]:
     """The result, and the statistics as they were."""
     if call["training"]:
         raise Unsupported("in training (training=True is TVM's default)")
@@ -158,7 +158,7 @@ def _batch_norm(call: Call) -> tuple[Node, Node, Node]:
     return _transposed(made, back), mean, variance
 
 
-def _trailing(call: Call) -> int:
+def _trailing(call: RelaxCall) -> int:
     """The first of the axes, which must be the last ones in order."""
     rank = call.x.type.rank
     axes = sorted(a % rank for a in call["axes"])
@@ -167,15 +167,15 @@ def _trailing(call: Call) -> int:
     return int(axes[0]) - rank
 
 
-def _layer_norm(call: Call) -> Node:
+def _layer_norm(call: RelaxCall) -> Node:
     return ops.LayerNormalization(_trailing(call), float(call["epsilon"]))(call.x, *_vectors(call))
 
 
-def _rms_norm(call: Call) -> Node:
+def _rms_norm(call: RelaxCall) -> Node:
     return ops.RMSNormalization(_trailing(call), float(call["epsilon"]))(call.x, call.args[1])
 
 
-def _spatial_norm(call: Call) -> Node:
+def _spatial_norm(call: RelaxCall) -> Node:
     rank = call.x.type.rank
     if call.axis("channel_axis") != 1 or sorted(a % rank for a in call["axes"]) != list(range(2, rank)):
         raise Unsupported("with channels elsewhere than on axis 1, or over other axes than the spatial ones")
@@ -193,7 +193,7 @@ ROUNDINGS = {"round": "round_prefer_ceil", "round_prefer_floor": "round_prefer_f
 COORDINATES = ("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel", "tf_half_pixel_for_nn")
 
 
-def _resize(call: Call) -> Node:
+def _resize(call: RelaxCall) -> Node:
     method, where, rounding = call["method"], call["coordinate_transformation_mode"], call["rounding_method"]
     if method not in METHODS or where not in COORDINATES or rounding not in ("", *ROUNDINGS):
         raise Unsupported(f'with method="{method}", coordinates "{where}", rounding "{rounding}"')
@@ -203,7 +203,7 @@ def _resize(call: Call) -> Node:
     return _laid_out(call, call["layout"], "", 2, op)
 
 
-LAYERS: dict[str, Callable[[Call], Any]] = {
+LAYERS: dict[str, Callable[[RelaxCall], Any]] = {
     "argmax": _extreme(ops.ArgMax),
     "argmin": _extreme(ops.ArgMin),
     "image.resize2d": _resize,

@@ -50,7 +50,7 @@ class Anything(Wild):
 
 
 @node
-class Value(Wild):
+class AnyNode(Wild):
     """Fits a node that is not a constant."""
 
     name: str
@@ -255,7 +255,7 @@ def _compose(outer: Any, inner: Any, x: Node) -> Node:
 
 # ---- the rules ----------------------------------------------------------------------------------
 
-x, w, c, d = Value("x"), Known("w"), Known("c"), Known("d")
+x, w, c, d = AnyNode("x"), Known("w"), Known("c"), Known("d")
 _movement = Is("op", (ops.Squeeze, ops.Unsqueeze, ops.Flatten))
 _contraction = on(Is("op", tuple(op for op in REGISTRY.values() if op.contraction)), Anything("x"), w)
 _commutative = Is("op", tuple(op for op in REGISTRY.values() if op.commutative))

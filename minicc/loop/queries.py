@@ -3,6 +3,7 @@
 In: a program, or a statement of one. Out: statements, buffers and loops, in the order of the program text. Loop names are unique,
 so a name is an address.
 
+>>> from minicc.tensor.expr import Var
 >>> from minicc.types import float32
 >>> A, B, i = Buffer("A", float32, (4,)), Buffer("B", float32, (4,)), Var("i")
 >>> store = Store(B, (i,), A[i] * 2.0)
