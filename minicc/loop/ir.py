@@ -194,22 +194,19 @@ def bodies(s: Stmt) -> tuple[Stmt, ...]:
     return ()
 
 
+EXPRESSIONS = {  # the fields of a statement that are evaluated
+    For: ("extent",), Store: ("indices", "value"), Update: ("indices", "values", "inits"), If: ("cond",),
+    Prefetch: ("indices",),
+}  # fmt: skip
+
+
 def expressions(s: Stmt) -> tuple[Expr, ...]:
     """The expressions that `s` itself evaluates, not those of the statements inside."""
-    match s:
-        case For(_, extent):
-            return (extent,) if isinstance(extent, Expr) else ()
-        case Store(_, indices, value):
-            return (*indices, value)
-        case Update(_, indices, values, inits, _):
-            return (*indices, *values, *inits)
-        case If(cond, _):
-            return (cond,)
-        case Prefetch(_, indices):
-            return indices
-        case ExternCall(_, inputs, _):  # an element stands for the whole
-            return tuple(Load(b, (const(0),) * len(b.shape)) for b in inputs)
-    return ()
+    if isinstance(s, ExternCall):  # an element stands for the whole
+        return tuple(Load(b, (const(0),) * len(b.shape)) for b in s.inputs)
+    held = [getattr(s, name) for name in EXPRESSIONS.get(type(s), ())]
+    parts = [e for value in held for e in (value if isinstance(value, tuple) else (value,))]
+    return tuple([e for e in parts if isinstance(e, Expr)])
 
 
 def walk(s: Stmt) -> Iterator[Stmt]:
@@ -232,43 +229,33 @@ def rewrite(s: Stmt, change: Callable[[Stmt], Stmt]) -> Stmt:
     return change(map_bodies(s, lambda inner: rewrite(inner, change)))
 
 
-def map_own(s: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
-    """`s` with `change` applied to each whole expression that it evaluates itself."""
-    match s:
-        case For(_, Expr() as extent):
-            return replace(s, extent=change(extent))
-        case Store(buffer, indices, value):
-            return Store(buffer, tuple(map(change, indices)), change(value))
-        case Update(buffers, indices, values, inits, axes):
-            at, given, start = (tuple(map(change, part)) for part in (indices, values, inits))
-            return Update(buffers, at, given, start, axes)
-        case If(cond, body):
-            return If(change(cond), body)
-        case Prefetch(buffer, indices):
-            return Prefetch(buffer, tuple(map(change, indices)))
-    return s
-
-
 def map_expressions(s: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
     """`s` with `change` applied to each whole expression in it, statements inside included."""
     return rewrite(s, lambda t: map_own(t, change))
 
 
+def map_own(s: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
+    """`s` with `change` applied to each whole expression that it evaluates itself."""
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(change, value))
+        return change(value) if isinstance(value, Expr) else value
+
+    return replace(s, **{name: changed(getattr(s, name)) for name in EXPRESSIONS.get(type(s), ())})
+
+
 def substitute_vars(s: Stmt, values: dict[Expr, Expr]) -> Stmt:
     """Replace variables in every expression of `s`, and the axes of reductions by those of their values."""
     memo: dict[Expr, Expr] = {}
-    made = map_expressions(s, lambda e: transform(e, lambda x: values.get(x, x), memo))
 
-    def axes(t: Stmt) -> Stmt:
+    def change(t: Stmt) -> Stmt:
+        t = map_own(t, lambda e: transform(e, lambda x: values.get(x, x), memo))
         if isinstance(t, Update) and any(a in values for a in t.axes):
-            found: dict[Var, None] = {}
-            for axis in t.axes:
-                for x in sorted_vars(values.get(axis, axis)):
-                    found[x] = None
-            return replace(t, axes=tuple(found))
+            return replace(t, axes=tuple(dict.fromkeys(x for a in t.axes for x in sorted_vars(values.get(a, a)))))
         return t
 
-    return rewrite(made, axes)
+    return rewrite(s, change)
 
 
 def sorted_vars(e: Expr) -> list[Var]:

@@ -17,15 +17,14 @@ from __future__ import annotations
 from itertools import repeat
 
 from minicc.ir.node import postorder, replace
-from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Stmt, Store, Update, map_bodies, summand, walk
+from minicc.loop.ir import Alloc, Buffer, ExternCall, Prefetch, Stmt, Store, Update, map_bodies, map_own, summand, walk
 from minicc.loop.program import Program
+from minicc.loop.queries import touched
 from minicc.tensor.expr import Binary, Call, Convert, Const, Expr, Load, binary, cast, children, const, rebuild
 from minicc.types import DType, bfloat16, boolean, float16, float32, int8, uint8
 
 NARROW = (float16, bfloat16)
-EXACT = frozenset(
-    {"min", "max", "truncmod", "fmod", "floor", "ceil", "round", "trunc", "fabs", "copysign"}
-)  # no rounding
+EXACT = {"min", "max", "truncmod", "fmod", "floor", "ceil", "round", "trunc", "fabs", "copysign"}  # no rounding
 
 
 def widen_floats(program: Program) -> Program:
@@ -42,39 +41,32 @@ class _Widening:
     def stmt(self, s: Stmt) -> Stmt:
         self.reads()
         match s:
-            case Alloc(buffer, body) if (
-                buffer.scope == "local" and buffer.dtype in NARROW and not _is_given(buffer, body)
-            ):
+            case Alloc(buffer, body) if self.is_widened(buffer, body):
                 self.wide[buffer] = replace(buffer, dtype=float32)
                 return Alloc(self.wide[buffer], self.stmt(body))
             case Store(buffer, indices, value):
                 self.reads(buffer, summand(buffer, indices, value))
-                target = self.wide.get(buffer, buffer)
-                return replace(s, buffer=target, indices=self.exprs(indices), value=self.step(buffer, indices, value))
-            case Update(buffers, indices, values, inits, _):
+                indices, value = tuple(map(self.expr, indices)), self.step(buffer, indices, value)
+                return Store(self.wide.get(buffer, buffer), indices, value)
+            case Update(buffers, indices, values, inits, axes):
                 self.reads(*buffers, *map(summand, buffers, repeat(indices), values))
                 targets = tuple(self.wide.get(b, b) for b in buffers)
-                return replace(
-                    s, buffers=targets, indices=self.exprs(indices),
-                    values=tuple(map(self.step, buffers, repeat(indices), values)),
-                    inits=tuple(map(self.stored, buffers, map(self.expr, inits))),
-                )  # fmt: skip
-            case Prefetch(buffer, indices):
-                return replace(s, buffer=self.wide.get(buffer, buffer), indices=self.exprs(indices))
-            case For(_, Expr() as extent):
-                s = replace(s, extent=self.expr(extent))
-            case If(cond):
-                s = replace(s, cond=self.expr(cond))
-        return map_bodies(s, self.stmt)
+                values = tuple(map(self.step, buffers, repeat(indices), values))
+                inits = tuple(map(self.stored, buffers, map(self.expr, inits)))
+                return Update(targets, tuple(map(self.expr, indices)), values, inits, axes)
+            case Prefetch(buffer):
+                s = replace(s, buffer=self.wide.get(buffer, buffer))
+        return map_bodies(map_own(s, self.expr), self.stmt)
+
+    def is_widened(self, buffer: Buffer, s: Stmt) -> bool:
+        """Whether a buffer holds accumulators, and no function from outside works on it, as it is."""
+        given = any(isinstance(t, ExternCall) and buffer in touched(t) for t in walk(s))
+        return buffer.scope == "local" and buffer.dtype in NARROW and not given
 
     def reads(self, *sums: Buffer | Expr | None) -> None:
         """A statement begins, which goes on with `sums`: its accumulators, and the partial sums that it adds to them."""
         self.sums = frozenset(x.source if isinstance(x, Load) else x for x in sums if isinstance(x, (Buffer, Load)))
         self.memo.clear()
-
-    def exprs(self, exprs: tuple[Expr, ...]) -> tuple[Expr, ...]:
-        made = tuple(map(self.expr, exprs))
-        return exprs if made == exprs else made
 
     def step(self, buffer: Buffer, indices: tuple[Expr, ...], value: Expr) -> Expr:
         """The value of a store; what adds to an element, and the product that it adds, round only when stored."""
@@ -128,8 +120,3 @@ def _narrow(e: Expr, dtype: DType) -> Expr:
     if isinstance(e, Convert) and e.a.dtype is dtype:
         return e.a
     return const(e.value, dtype) if isinstance(e, Const) else cast(e, dtype)
-
-
-def _is_given(buffer: Buffer, s: Stmt) -> bool:
-    """Whether a function from outside works on `buffer`, as it is."""
-    return any(isinstance(t, ExternCall) and buffer in (*t.inputs, t.output) for t in walk(s))
