@@ -31,7 +31,7 @@ from minicc.loop.ir import ExternCall, For, If, Prefetch, Seq, Stmt, Store, expr
 from minicc.loop.place_buffers import ALIGNMENT, workspace_of
 from minicc.loop.place_buffers import workspace as needed
 from minicc.loop.program import Program
-from minicc.loop.queries import reads, touched
+from minicc.loop.queries import reads, mentions
 from minicc.loop.ranges import inside, size_vars, sizes
 from minicc.target import Target
 from minicc.tensor.expr import Binary, Expr, Load, Select, Var, const, free_vars, wrap
@@ -208,7 +208,7 @@ class Statements(Expressions):
         inside = list(walk(loop.body))
         needed = {*free_vars(*[e for s in inside for e in expressions(s)]), *self.sizes}
         read = [load.source for s in inside for load in reads(s)]
-        buffers = dict.fromkeys([*read, *[b for s in inside for b in touched(s)]])
+        buffers = dict.fromkeys([*read, *[b for s in inside for b in mentions(s)]])
         used: dict[Any, ir.Value] = {v: self.env[v] for v in self.env if v in needed}
         return used | {b: self.pointers[b] for b in buffers if b in self.pointers}
 

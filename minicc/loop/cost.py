@@ -33,7 +33,7 @@ def operations(program: Program) -> int:
     """Floating point operations; a multiply-add is two, and a function such as `exp` one."""
     total = 0
     for s, around in _statements(program.body, ()):
-        along = _along(s, around, program)
+        along = _along(s, around)
         total += sum(_trips(f for f in around if f.var in along[e]) for e in _evaluated(_values(s), False)
                      if isinstance(e, (Binary, Unary, Call)) and e.dtype.is_float)  # fmt: skip
     return total
@@ -62,7 +62,7 @@ def _values(s: Store | Update) -> tuple[Expr, ...]:
     return s.values if isinstance(s, Update) else (s.value,)
 
 
-def _along(s: Store | Update, around: Loops, program: Program) -> dict[Expr, set[Var]]:
+def _along(s: Store | Update, around: Loops) -> dict[Expr, set[Var]]:
     """The loops along which each expression of a statement may change: by an index, or as its buffer is written inside."""
     writing = {f.var: {b for t in walk(f) for b in targets(t)} for f in around}
     found: dict[Expr, set[Var]] = {}

@@ -60,17 +60,13 @@ def _range(axis: Axis) -> Interval:
     return 0, LARGEST if isinstance(axis.extent, Expr) else max(axis.extent - 1, 0)
 
 
-def _reads(*exprs: Expr) -> list[Tensor]:
-    return [load.source for load in loads(*exprs)]
-
-
 def _operation_reads(op: Any) -> list[Tensor]:
     """The tensors whose buffers the nests of `op` read."""
     match op:
         case Compute(_, _, body):
-            return _reads(*body)
+            return [load.source for load in loads(*body)]
         case Scatter(_, data, _, indices, value, _, where):
-            return [data, *_reads(*indices, value, where)]
+            return [data, *[load.source for load in loads(*indices, value, where)]]
         case Scan(_, init, update, state):
             inner = _recurrent(op)
             first = _operation_reads(init.op) if isinstance(init.op, Compute) else [init]
@@ -83,14 +79,11 @@ def _operation_reads(op: Any) -> list[Tensor]:
 
 def _recurrent(scan: Scan) -> list[Tensor]:
     """The tensors between the state of a scan and its update, producers first."""
-    depends = {scan.state}
-    found = []
+    depends = {scan.state: None}
     for tensor in postorder([scan.update], lambda t: _operation_reads(t.op)):
         if any(t in depends for t in _operation_reads(tensor.op)):
-            depends.add(tensor)
-            if tensor is not scan.update:
-                found.append(tensor)
-    return found
+            depends[tensor] = None
+    return [t for t in depends if t is not scan.state and t is not scan.update]
 
 
 class _Lowering:
@@ -101,11 +94,8 @@ class _Lowering:
         self.order = list(postorder(outputs, lambda t: _operation_reads(t.op)))
         self.check(args)
         self.unique = Names()
-        shapes = (*self.order, *self.params)
-        symbols = dict.fromkeys(
-            v for t in shapes for e in t.shape if isinstance(e, Expr) for v in walk(e) if isinstance(v, Var)
-        )
-        self.sizes: dict[Expr, Expr] = {v: Var(self.unique(v.name), v.dtype) for v in symbols}
+        self.sizes: dict[Expr, Expr] = {}
+        self.name_sizes(*self.order, *self.params)
         self.buffers: dict[Tensor, Buffer] = {}
         self.loops: dict[tuple[Tensor, Axis], str] = {}
         self.internal: list[Buffer] = []
@@ -131,14 +121,9 @@ class _Lowering:
             else:  # an input, or an output twice: every output has a buffer of its own
                 results.append(self.buffer(tensor, f"{tensor.name}_out"))
                 copies.append((results[-1], tensor))
-        done: set[Any] = set()
-        nests: list[Stmt] = []
-        for tensor in self.order:
-            if tensor.op not in done:
-                done.add(tensor.op)
-                nests.append(self.operation(tensor))
-        nests += [self.copy(buffer, tensor) for buffer, tensor in copies]
-        body = seq(*nests)
+        first = {tensor.op: tensor for tensor in reversed(self.order)}  # of the outputs of one operation
+        nests = [self.operation(tensor) for tensor in self.order if first[tensor.op] is tensor]
+        body = seq(*nests, *[self.copy(buffer, tensor) for buffer, tensor in copies])
         for buffer in reversed(self.internal):
             body = Alloc(buffer, body)
         program = Program(Names()(self.name), params, tuple(results), body)
@@ -155,10 +140,14 @@ class _Lowering:
         """A shape in the sizes of the program."""
         return tuple(substitute(e, self.sizes) if isinstance(e, Expr) else e for e in shape)
 
-    def declare(self, tensor: Tensor) -> Buffer:
-        for v in [v for e in tensor.shape if isinstance(e, Expr) for v in walk(e) if isinstance(v, Var)]:
-            if v not in self.sizes:
+    def name_sizes(self, *tensors: Tensor) -> None:
+        """Give each symbolic size of these tensors a name of its own."""
+        for v in walk(*[e for t in tensors for e in t.shape if isinstance(e, Expr)]):
+            if isinstance(v, Var) and v not in self.sizes:
                 self.sizes[v] = Var(self.unique(v.name), v.dtype)
+
+    def declare(self, tensor: Tensor) -> Buffer:
+        self.name_sizes(tensor)
         self.buffers[tensor] = self.buffer(tensor, tensor.name)
         return self.buffers[tensor]
 
@@ -265,25 +254,22 @@ class _Lowering:
             else:
                 groups.append((e, {e.index: buffer}))
         for e, found in groups:
+            shape = self.extents([a.extent for a in op.axes])
             for n in set(range(len(e.values))) - set(found):
-                found[n] = Buffer(
-                    self.unique(f"{op.name}_{n}"), e.values[n].dtype, self.extents([a.extent for a in op.axes])
-                )
+                found[n] = Buffer(self.unique(f"{op.name}_{n}"), e.values[n].dtype, shape)
                 self.internal.append(found[n])
         return [(e, tuple(found[n] for n in range(len(e.values)))) for e, found in groups]
 
     def update(
-        self, e: Reduce, buffers: tuple[Buffer, ...], indices: tuple[Expr, ...], variables: dict[Expr, Expr]
+        self, e: Reduce, buffers: tuple[Buffer, ...], at: tuple[Expr, ...], variables: dict[Expr, Expr]
     ) -> Update:
         """One step of a reduction: the combiner applied to the accumulators and the values."""
         combiner = e.combiner
-        parts: dict[Expr, Expr] = {
-            **{left: Load(b, indices) for left, b in zip(combiner.left, buffers, strict=True)},
-            **{right: self.into(v, variables) for right, v in zip(combiner.right, e.values, strict=True)},
-        }
+        parts: dict[Expr, Expr] = {left: Load(b, at) for left, b in zip(combiner.left, buffers, strict=True)}
+        parts |= {right: self.into(v, variables) for right, v in zip(combiner.right, e.values, strict=True)}
         results = tuple(self.into(substitute(r, parts), {}) for r in combiner.result)
         loops = tuple(v for a in e.axes if isinstance(v := variables.get(a.var), Var))
-        return Update(buffers, indices, results, tuple(self.into(e, {}) for e in combiner.identity), loops)
+        return Update(buffers, at, results, tuple(self.into(e, {}) for e in combiner.identity), loops)
 
     def scan(self, tensor: Tensor, op: Scan) -> Stmt:
         """The first steps from `init`, then a serial loop over time with the update in it."""
@@ -304,12 +290,9 @@ class _Lowering:
         inside[op.update.op] = {op.update.index: result}
         for step in inside:
             if not isinstance(step, Compute) or not step.axes or not same_shape((step.axes[0].extent,), (extent,)):
-                raise LoopError(
-                    self.call,
-                    f"each step of the scan {op.name} must be a te.compute whose first axis is "
-                    f"time, of extent {extent}, got {step!r}",
-                    hint="give it the time axis, and read the state at t - 1",
-                )
+                wanted = f"a te.compute whose first axis is time, of extent {extent}"
+                problem = f"each step of the scan {op.name} must be {wanted}, got {step!r}"
+                raise LoopError(self.call, problem, hint="give it the time axis, and read the state at t - 1")
             self.check_times(op, step, inside, steps)
         body = [self.compute(step, targets, {step.axes[0].var: now}) for step, targets in inside.items()]
         return seq(start, self.nest([time], variables, seq(*body)))
@@ -325,13 +308,10 @@ class _Lowering:
                 problem = f"expected {step.name} to read the state before time {t}, got {load}"
                 raise LoopError(self.call, problem, str(step), f"read {load.source.name} at {t} - 1")
             if load.source.op in inside and load.indices[0] is not t:
-                raise LoopError(
-                    self.call,
-                    f"expected {step.name} to read {load.source.name}, which is computed beside it, at time "
-                    f"{t}, got {load}",
-                    where=str(step),
-                    hint=f"only {op.state.name} is kept from {first} on: read that",
-                )
+                beside = f"{load.source.name}, which is computed beside it, at time {t}"
+                problem = f"expected {step.name} to read {beside}, got {load}"
+                hint = f"only {op.state.name} is kept from {first} on: read that"
+                raise LoopError(self.call, problem, str(step), hint)
 
     def scatter(self, tensor: Tensor, op: Scatter) -> Stmt:
         """A copy of the data, then its points in order, each under its condition and within bounds."""
@@ -344,9 +324,8 @@ class _Lowering:
             old = Load(result, indices)
             value = substitute(op.combiner.result[0], {op.combiner.left[0]: old, op.combiner.right[0]: value})
         step: Stmt = Store(result, indices, value)
-        within = all_of(
-            *[c for i, extent in zip(indices, self.extents(op.shape), strict=True) for c in (const(0) <= i, i < extent)]
-        )
+        ends = zip(indices, self.extents(op.shape), strict=True)
+        within = all_of(*[c for i, extent in ends for c in (const(0) <= i, i < extent)])
         for cond in (within, self.into(op.where, variables)):
             if not (isinstance(cond, Const) and cond.value):
                 step = If(cond, step)

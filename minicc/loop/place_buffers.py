@@ -36,7 +36,7 @@ from minicc.loop.ir import (
 )
 from minicc.loop.ir import Prefetch, Stmt, Store, Update, bodies, map_bodies, walk
 from minicc.loop.program import Program
-from minicc.loop.queries import reads, targets, touched
+from minicc.loop.queries import reads, targets, mentions
 from minicc.tensor.expr import Const, Expr, Var, const, free_vars, loads, maximum, substitute
 
 ALIGNMENT = 64  # of every Alloc: a cache line, and the widest vector
@@ -67,7 +67,7 @@ def fits_registers(s: Alloc, known: frozenset[Var]) -> bool:
     for t in walk(s.body):
         indices = [i for load in reads(t) if load.source is s.buffer for i in load.indices]
         indices += t.indices if isinstance(t, (Store, Update)) and s.buffer in targets(t) else ()
-        by_address = isinstance(t, (ExternCall, Prefetch)) and s.buffer in touched(t)
+        by_address = isinstance(t, (ExternCall, Prefetch)) and s.buffer in mentions(t)
         if by_address or loads(*indices) or not free_vars(*indices) <= known:
             return False
     return True

@@ -71,7 +71,7 @@ def targets(s: Stmt) -> tuple[Buffer, ...]:
     return ()
 
 
-def touched(s: Stmt) -> list[Buffer]:
+def mentions(s: Stmt) -> list[Buffer]:
     """The buffers that `s` itself reads, writes, or asks for early."""
     asked = [s.buffer] if isinstance(s, Prefetch) else []
     return [*[load.source for load in reads(s)], *asked, *targets(s)]

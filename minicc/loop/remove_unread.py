@@ -15,7 +15,7 @@ from __future__ import annotations
 from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, For, If, Prefetch, Stmt, rewrite, seq, walk
 from minicc.loop.program import Program
-from minicc.loop.queries import targets, touched
+from minicc.loop.queries import targets, mentions
 
 
 def remove_unread(program: Program) -> Program:
@@ -27,7 +27,7 @@ def remove_unread(program: Program) -> Program:
         before = len(live)
         for s in statements:
             if not (written := _written(s)) or not live.isdisjoint(written):
-                live.update(touched(s))
+                live.update(mentions(s))
 
     def change(s: Stmt) -> Stmt:
         if (written := _written(s)) and live.isdisjoint(written):

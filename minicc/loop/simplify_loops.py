@@ -16,7 +16,7 @@ from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, For, If, Seq, Stmt, map_bodies, map_expressions
 from minicc.loop.ir import seq, substitute_vars, walk
 from minicc.loop.program import Program
-from minicc.loop.queries import touched
+from minicc.loop.queries import mentions
 from minicc.loop.ranges import Ranges, inside, sizes
 from minicc.tensor.bounds import assume
 from minicc.tensor.expr import Const, Expr, const
@@ -40,7 +40,7 @@ def _visit(s: Stmt, ranges: Ranges) -> Stmt:
             return map_bodies(s, lambda inner: _visit(inner, ranges))
         case Alloc(buffer, body):
             body = _visit(body, ranges)
-            return replace(s, body=body) if any(buffer in touched(t) for t in walk(body)) else body
+            return replace(s, body=body) if any(buffer in mentions(t) for t in walk(body)) else body
     return map_expressions(s, lambda e: simplify(e, ranges))
 
 

@@ -19,7 +19,7 @@ from itertools import repeat
 from minicc.ir.node import postorder, replace
 from minicc.loop.ir import Alloc, Buffer, ExternCall, Prefetch, Stmt, Store, Update, map_bodies, map_own, summand, walk
 from minicc.loop.program import Program
-from minicc.loop.queries import touched
+from minicc.loop.queries import mentions
 from minicc.tensor.expr import Binary, Call, Convert, Const, Expr, Load, binary, cast, children, const, rebuild
 from minicc.types import DType, bfloat16, boolean, float16, float32, int8, uint8
 
@@ -60,7 +60,7 @@ class _Widening:
 
     def is_widened(self, buffer: Buffer, s: Stmt) -> bool:
         """Whether a buffer holds accumulators, and no function from outside works on it, as it is."""
-        given = any(isinstance(t, ExternCall) and buffer in touched(t) for t in walk(s))
+        given = any(isinstance(t, ExternCall) and buffer in mentions(t) for t in walk(s))
         return buffer.scope == "local" and buffer.dtype in NARROW and not given
 
     def reads(self, *sums: Buffer | Expr | None) -> None:
