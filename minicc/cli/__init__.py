@@ -48,15 +48,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("compile")(compile_command)
-app.command("run")(run_command)
-app.command("show")(show_command)
-app.command("ops")(ops_command)
-app.command("doctor")(doctor_command)
-app.command("demo")(demo_command)
-app.command("compare")(compare_command)
-app.command("reduce")(reduce_command)
-app.command("fusion")(fusion_command)
+COMMANDS = (compile_command, run_command, show_command, ops_command, doctor_command, demo_command, compare_command,
+            reduce_command, fusion_command)  # fmt: skip
+for command in COMMANDS:
+    app.command(command.__name__.removesuffix("_command"))(command)
 
 
 def main() -> None:
@@ -67,25 +62,19 @@ def main() -> None:
         finally:
             sys.stdout.flush()  # what cannot be written is told here, not while Python ends
     except MiniccError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+        _end(error)
     except MemoryError as error:
-        print(
-            RunError("minicc", f"expected enough memory, got none: {error}", hint="use a smaller model or batch"),
-            file=sys.stderr,
-        )
-        sys.exit(2)
+        _end(RunError("minicc", f"expected enough memory, got none: {error}", hint="use a smaller model or batch"))
     except OSError as error:
         if error.errno not in LOST:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again while it ends
-        if error.errno != errno.EPIPE:  # whoever reads less than there is means it, as head does
-            print(
-                ConfigError(
-                    "minicc",
-                    f"expected to write all of the output, got: {error.strerror}",
-                    hint="is the disk full? send the output elsewhere",
-                ),
-                file=sys.stderr,
-            )
-        sys.exit(1 if error.errno == errno.EPIPE else 2)
+        if error.errno == errno.EPIPE:  # whoever reads less than there is means it, as head does
+            sys.exit(1)
+        problem = f"expected to write all of the output, got: {error.strerror}"
+        _end(ConfigError("minicc", problem, hint="is the disk full? send the output elsewhere"))
+
+
+def _end(error: MiniccError) -> None:
+    print(error, file=sys.stderr)
+    sys.exit(2)

@@ -14,7 +14,7 @@ import typer
 
 from minicc import backend
 from minicc.cli.options import DimOption, ModelArgument, ShapesOption, messages, random_input, read_dims, read_shapes
-from minicc.cli.options import table_text
+from minicc.cli.options import check_shapes_known, table_text
 from minicc.errors import ConfigError, plain_lines
 from minicc.frontend import load
 from minicc.graph import Graph, bind, runtime_operands
@@ -43,13 +43,7 @@ def bind_inputs(
     numbers, stated = read_dims(dims), read_shapes(shapes)
     if given is None:
         whole = bind(graph, numbers, stated)
-        if waiting := runtime_operands(whole):
-            raise ConfigError(
-                "random inputs",
-                "expected a model whose shapes are known, got one in which the values of inputs "
-                f"decide them: {', '.join(waiting)}",
-                hint="give all inputs with --inputs FILE.npz",
-            )
+        check_shapes_known("random inputs", runtime_operands(whole), "give all inputs with --inputs FILE.npz")
         messages.print("random inputs; give real ones with --inputs")
         random = np.random.default_rng(seed)
         inputs = {name: random_input(n.type, random) for name, n in zip(whole.input_names, whole.inputs, strict=True)}

@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from minicc.cli.device import ArchOption, CubinOption, compile_bundle, refuse_options
+from minicc.cli.device import ArchOption, CubinOption, refuse_options, summary
 from minicc.cli.options import AfterOption, BeforeOption, DimOption, ModelArgument, Prints, ShapesOption, TargetOption
-from minicc.cli.options import ThreadsOption, TimesOption, compile_model, kernel_rows, megabytes, stage_text, table_text
-from minicc.errors import ConfigError, printable
+from minicc.cli.options import ThreadsOption, TimesOption, check_output, check_shapes_known, compile_model, kernel_rows
+from minicc.cli.options import megabytes, stage_text, table_text, undecided
+from minicc.errors import printable
 from minicc.package import write
-from minicc.runtime.files import check_folder, write_file
-from minicc.runtime.specialize import SpecializingExecutable
+from minicc.runtime.executable import Executable
+from minicc.runtime.files import write_file
 from minicc.target import Target
 
 STAGE_OF = {".txt": "fused", ".py": "loop", ".ll": "llvm", ".s": "asm"}
@@ -28,7 +29,7 @@ def compile_command(
         typer.Option(
             "--output",
             "-o",
-            help="Write a package for minicc run, .tar; or a stage: .txt fused graph, .py loops, .ll LLVM, .s assembly.",
+            help="Write a package, .tar; or a stage: .txt fused graph, .py loops, .ll LLVM, .s assembly.",
         ),
     ] = None,
     dim: DimOption = None,
@@ -52,43 +53,39 @@ def compile_command(
         minicc compile model.onnx --print-ir-after fuse --print-ir-before "place init"
         minicc compile model.onnx --target cuda --arch sm_80 --arch sm_90 -o device.tar
     """
-    call, prints = (
-        f"minicc compile {model} --target {target}",
-        Prints(print_pass_times, print_ir_before, print_ir_after),
-    )
-    if not Target.of(target).is_cpu:
-        refuse_options(call, {"--threads": threads is not None, "--print-pass-times": print_pass_times}, "TVM compiles for a device, which has its own threads",
-                       "leave them out")  # fmt: skip
-        words = [target, *([f"-arch={','.join(arch)}"] if arch else []), *([] if cubin else ["-code=source"])]
-        compile_bundle(model, output, Target.of(" ".join(words)), dim, input_shapes, prints)
-        return
-    refuse_options(
-        call, {"--arch": arch, "--no-cubin": not cubin}, "they are for a GPU", "add --target cuda, or leave them out"
-    )
-    if output is not None:
-        if output.suffix not in (PACKAGE, *STAGE_OF):
-            raise ConfigError(
-                f"--output {output}",
-                f"expected a name that ends in {', '.join((PACKAGE, *STAGE_OF))}, got {output.name!r}",
-                hint=f"--output {output.with_suffix('.s') if output.name else 'model.s'} for assembly; the end of the name chooses the stage",
-            )
-        check_folder(output)
-    made = compile_model(model, dim, input_shapes, target, threads, prints)
+    call = f"minicc compile {model} --target {target}"
+    words = [target, *([f"-arch={','.join(arch)}"] if arch else []), *([] if cubin else ["-code=source"])]
+    if is_cpu := Target.of(target).is_cpu:
+        given = {"--arch": arch, "--no-cubin": not cubin}
+        refuse_options(call, given, "they are for a GPU", "add --target cuda, or leave them out")
+    else:
+        given = {"--threads": threads is not None, "--print-pass-times": print_pass_times}
+        refuse_options(call, given, "TVM compiles for a device, which has its own threads", "leave them out")
+    check_output("--output", output, PACKAGE, *(STAGE_OF if is_cpu else ()))
+    prints = Prints(print_pass_times, print_ir_before, print_ir_after)
+    made = compile_model(model, dim, input_shapes, Target.of(" ".join(words)), threads, prints)
     if output is not None and output.suffix == PACKAGE:
+        check_shapes_known(call, undecided(made))
         write(made.image, output)
     elif output is not None:
         write_file(output, f"{stage_text(made, STAGE_OF[output.suffix])}\n".encode())
-    if isinstance(made, SpecializingExecutable):
-        print(
-            f"shapes depend on the values of {', '.join(map(printable, made.waiting))}: a run compiles when it brings them"
-        )
-        return
-    rows = [[k.name, k.calls, f"{k.flops / 1e6:.2f}", f"{k.bytes / 1e6:.2f}"] for k in kernel_rows(made)]
-    print(table_text(rows, ["kernel", "calls", "MFLOP", "MB"]))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(
-        f"{len(rows)} kernels, arena {megabytes(made.arena_bytes)}, weights {megabytes(made.constant_bytes)}, "
-        f"compiled in {made.compile_seconds:.2f} s, peak memory of the process {megabytes(peak)}"
-    )
+    if waiting := undecided(made):
+        waited = ", ".join(map(printable, waiting))
+        print(f"shapes depend on the values of {waited}: a run compiles when it brings them")
+    elif is_cpu:
+        print(_kernels(made))
+    else:
+        print(summary(made.image, 0 if output is None else output.stat().st_size))
     if output is not None:
         print(f"wrote {printable(output)}")
+    elif not is_cpu:
+        print("nothing is written: give --output FILE.tar")
+
+
+def _kernels(made: Executable) -> str:
+    """The kernels for a processor, what they need, and what compiling took."""
+    rows = [[k.name, k.calls, f"{k.flops / 1e6:.2f}", f"{k.bytes / 1e6:.2f}"] for k in kernel_rows(made)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    needs = f"arena {megabytes(made.arena_bytes)}, weights {megabytes(made.constant_bytes)}"
+    took = f"compiled in {made.compile_seconds:.2f} s, peak memory of the process {megabytes(peak)}"
+    return f"{table_text(rows, ['kernel', 'calls', 'MFLOP', 'MB'])}\n{len(rows)} kernels, {needs}, {took}"

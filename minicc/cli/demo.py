@@ -16,7 +16,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from minicc.cli.options import compile_model, messages, profile, table_text
+from minicc.cli.options import compile_model, print_profile, profile
 from minicc.frontend import load
 from minicc.graph.bind import bind
 from minicc.graph.interpret import evaluate
@@ -66,7 +66,10 @@ def demo_command(
         f"latency     {_median_ms(one, images[:1]):.3f} ms for one image on one thread, "
         f"{_median_ms(made, images):.2f} ms for {BATCH} images on {made.threads}"
     )
-    _print_kernels(made, images)
+    found = profile(made, [images])
+    limit = f"{found.roofline.peak / 1e9:.0f} GFLOP/s on {made.threads} threads, as measured"
+    print(f"roofline    {limit}; kernels at batch {BATCH}:")
+    print_profile(found)
     write_file(picture, draw(images, labels, answers, probability.max(1)).encode())
     print(f"picture     {picture}: the wrong and the least certain answers first")
     print(NEXT.format(model=model, kernel=one.kernels[0].symbol))
@@ -79,20 +82,6 @@ def _median_ms(made: Executable, images: Array) -> float:
         made(images)
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds) * 1e3
-
-
-def _print_kernels(made: Executable, images: Array) -> None:
-    """Each kernel's time beside what the machine's measured limits allow."""
-    found = profile(made, [images])
-    total = sum(k.seconds for k in found.rows)
-    rows = [[k.name, f"{k.seconds * 1e6:.0f}", f"{k.seconds / total:.0%}", f"{k.flops / k.seconds / 1e9:.1f}", f"{share:.0%}"]
-            for k, share in zip(found.rows, found.shares, strict=True)]  # fmt: skip
-    print(
-        f"roofline    {found.roofline.peak / 1e9:.0f} GFLOP/s on {made.threads} threads, as measured; kernels at batch {BATCH}:"
-    )
-    print(table_text(rows, ["kernel", "us", "share", "GFLOP/s", "of roofline"]))
-    for note in found.notes:
-        messages.print(note, soft_wrap=True)
 
 
 def draw(images: Array, labels: Array, answers: Array, certainty: Array) -> str:

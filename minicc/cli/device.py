@@ -6,24 +6,21 @@ an executable on the CPU, on a CUDA device, or on the CPU in its place.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
 import typer
 
-from minicc.cli.options import Prints, check_shapes_known, compile_model, megabytes, messages, table_text
+from minicc.cli.options import megabytes, messages, table_text
 from minicc.device.architectures import ARCHITECTURES, held_by
 from minicc.device.driver import CudaDevice
 from minicc.device.emulated import Emulated
 from minicc.device.session import Device, DeviceExecutable
 from minicc.errors import ConfigError, printable
-from minicc.package import load_package, read, write
+from minicc.package import load_package, read
 from minicc.runtime.executable import Executable
-from minicc.runtime.files import check_folder
 from minicc.runtime.image import Image
-from minicc.target import Target
 
 
 class DeviceName(StrEnum):
@@ -34,43 +31,20 @@ class DeviceName(StrEnum):
     emulated = "emulated"
 
 
+KNOWN = f"those of {', '.join(ARCHITECTURES)} that nvcc compiles for"
 ArchOption = typer.Option(
-    "--arch",
-    help="With --target cuda: a GPU architecture, as in sm_90. May be repeated; "
-    f"default: those of {', '.join(ARCHITECTURES)} that nvcc compiles for.",
+    "--arch", help=f"With --target cuda: an architecture, as in sm_90; may be repeated. Default: {KNOWN}."
 )
 CubinOption = typer.Option(
-    "--cubin/--no-cubin", help="With --target cuda: whether nvcc compiles; without, the bundle holds source only."
+    "--cubin/--no-cubin", help="With --target cuda: whether nvcc compiles; else there is source only."
 )
-DeviceOption = typer.Option(
-    "--device", help="cpu, or cuda or emulated (the CPU in its place) for a package of minicc compile --target cuda."
-)
+DeviceOption = typer.Option("--device", help="For a package of --target cuda: cuda, or emulated, the CPU in its place.")
 
 
 def refuse_options(call: str, given: Mapping[str, object], why: str, hint: str) -> None:
     """Raise ConfigError when one of these options, by name, is given: it would be ignored."""
     if names := [name for name, value in given.items() if value]:
         raise ConfigError(call, f"expected no {', '.join(names)}: {why}", hint=hint)
-
-
-# ---- compiling --------------------------------------------------------------------------------------------------
-
-
-def compile_bundle(
-    model: Path, output: Path | None, target: Target, dims: list[str] | None, shapes: str | None, prints: Prints
-) -> None:
-    """Compile a model for a device, write the package and say what is in it."""
-    if output is not None:
-        if output.suffix != ".tar":
-            problem = f"expected a name that ends in .tar, got {output.name!r}"
-            raise ConfigError(f"--output {output}", problem, hint="a package is a tar file")
-        check_folder(output)
-    made = compile_model(model, dims, shapes, target, prints=prints)
-    check_shapes_known(made, f"minicc compile {model}")
-    if output is not None:
-        write(made.image, output)
-    print(summary(made.image, 0 if output is None else output.stat().st_size))
-    print(f"wrote {printable(output)}" if output is not None else "nothing is written: give --output FILE.tar")
 
 
 def summary(image: Image, size: int) -> str:
@@ -82,9 +56,6 @@ def summary(image: Image, size: int) -> str:
     return (f"{table_text(rows, ['kernel', 'launches', 'grid', 'block', 'dynamic shared'])}\n{len(image.symbols)} kernels, "
             f"{len(rows)} launches, device memory {megabytes(image.arena)}, code for {code}"
             + (f", package {megabytes(size)}" if size else ""))  # fmt: skip
-
-
-# ---- running ----------------------------------------------------------------------------------------------------
 
 
 def open_package(path: Path, device: DeviceName) -> Executable:
@@ -102,12 +73,7 @@ def open_package(path: Path, device: DeviceName) -> Executable:
     return DeviceExecutable(image, chosen)
 
 
-def kernel_seconds(made: DeviceExecutable, repeat: int) -> float:
-    """The median over `repeat` passes of the time in kernels, by the device's clock."""
-    return statistics.median(made.seconds() for _ in range(repeat))
-
-
-def profile_text(made: DeviceExecutable) -> str:
+def device_profile(made: DeviceExecutable) -> str:
     """The time of each kernel as a table, the slowest first."""
     steps = sorted(zip([k.label for k in made.kernels], made.profile(), strict=True), key=lambda row: -row[1])
     total = max(sum(seconds for _, seconds in steps), 1e-9)

@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from minicc.bridge import _tvm
-from minicc.cli.options import DimOption, ModelArgument, ShapesOption, TargetOption, messages, read_dims, read_shapes
-from minicc.errors import ConfigError, plain_lines, printable
+from minicc.cli.options import DimOption, ModelArgument, ShapesOption, TargetOption, check_output, check_shapes_known
+from minicc.cli.options import messages, read_dims, read_shapes
+from minicc.errors import plain_lines, printable
 from minicc.explain.fusion import before_fusion, compare_fusion
 from minicc.explain.fusion_picture import picture
 from minicc.frontend import load
 from minicc.graph import bind, runtime_operands
-from minicc.runtime.files import check_folder, write_file
+from minicc.runtime.files import write_file
 
 
 def fusion_command(
@@ -25,9 +26,7 @@ def fusion_command(
     target: TargetOption = "native",
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Print every region, those that are alike too.")] = False,
-    into: Annotated[
-        Path | None, typer.Option("--picture", help="Draw both as an SVG file.", show_default=False)
-    ] = None,
+    into: Annotated[Path | None, typer.Option("--picture", help="Draw both as an SVG file.")] = None,
 ) -> None:
     """Print which operators minicc runs together, beside what TVM does with the same graph, and why they differ.
 
@@ -40,20 +39,10 @@ def fusion_command(
         minicc fusion model.onnx --json
     """
     _tvm.load()  # before any work
-    if into is not None:
-        if into.suffix != ".svg":
-            hint = f"write it to {into.with_suffix('.svg').name}" if into.name else "give the name of a file"
-            raise ConfigError(f"--picture {into}", f"expected a name that ends in .svg, got {into.name!r}", hint=hint)
-        check_folder(into)
+    check_output("--picture", into, ".svg")
     dims, shapes = read_dims(dim), read_shapes(input_shapes)
     graph = bind(load(model), dims, shapes)
-    if waiting := runtime_operands(graph):
-        raise ConfigError(
-            f"fusion {model}",
-            "expected a model whose shapes are known, got one in which the values of inputs decide "
-            f"them: {', '.join(waiting)}",
-            hint="export the model with fixed shapes",
-        )
+    check_shapes_known(f"fusion {model}", runtime_operands(graph), "export the model with fixed shapes")
     made = compare_fusion(before_fusion(graph, target))
     if into is not None:
         write_file(into, picture(made).encode())

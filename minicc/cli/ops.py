@@ -21,13 +21,9 @@ from minicc.types import TensorType
 
 
 def ops_command(
-    operator: Annotated[
-        list[str] | None, typer.Option("--operator", help="Only this operator; may be repeated.")
-    ] = None,
+    operator: Annotated[list[str] | None, typer.Option(help="Only this operator; may be repeated.")] = None,
     suite: Annotated[bool, typer.Option("--suite", help="Run the ONNX backend tests, and count what passes.")] = False,
-    tvm: Annotated[
-        bool, typer.Option("--tvm", help="The form of each operator in TVM's graph IR, and where TVM differs.")
-    ] = False,
+    tvm: Annotated[bool, typer.Option("--tvm", help="What each operator is in TVM, and where TVM differs.")] = False,
 ) -> None:
     """List every operator with its attributes and its fusion kind, its form in TVM, or what it passes of the ONNX backend tests.
 
@@ -42,24 +38,16 @@ def ops_command(
         raise ConfigError("--suite --tvm", "expected one of the two tables, got both", hint="call minicc ops twice")
     if tvm:
         names = sorted(_chosen(operator, REGISTRY))
-        print(
-            table_text([[name, *tvm_form(name)] for name in names], ["operator", "in TVM's Relax", "known differences"])
-        )
+        rows = [[name, *tvm_form(name)] for name in names]
+        print(table_text(rows, ["operator", "in TVM's Relax", "known differences"]))
         return
     if suite:
         chosen = _chosen(operator, {test.operator for test in listed()})
         tests = [test for test in listed() if test.operator in chosen]
         messages.print(f"compiling and running {len(tests)} tests")
         hidden = not messages.is_terminal
-        print(
-            table(
-                run_suite(
-                    backend.run_model,
-                    backend.node_tests(),
-                    track(tests, "testing", console=messages, transient=True, disable=hidden),
-                )
-            )
-        )
+        tracked = track(tests, "testing", console=messages, transient=True, disable=hidden)
+        print(table(run_suite(backend.run_model, backend.node_tests(), tracked)))
         return
     rows = []
     for name in sorted(_chosen(operator, REGISTRY)):

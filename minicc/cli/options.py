@@ -20,6 +20,7 @@ from minicc.ir.passes import Event, Times
 from minicc.ops.base import Array
 from minicc.runtime.executable import Executable
 from minicc.runtime.image import KernelInfo
+from minicc.runtime.files import check_folder
 from minicc.runtime.load import Watch
 from minicc.runtime.roofline import Roofline
 from minicc.runtime.specialize import SpecializingExecutable
@@ -48,6 +49,7 @@ AfterOption = Annotated[
 ]
 
 NUMBER = "[0-9]{1,18}"
+TICK = 1e-9  # seconds: the resolution of the clock
 
 
 def read_dims(dims: list[str] | None) -> dict[str, int]:
@@ -176,17 +178,46 @@ def profile(made: Executable, arrays: Sequence[Any]) -> Profile:
     return Profile(rows, [roofline.share(*k) for k in each], roofline, notes)
 
 
-def check_shapes_known(made: Executable, call: str) -> None:
-    """Raise ConfigError for an executable that a call's values are to specialise first."""
-    if isinstance(made, SpecializingExecutable) and not made.kernels:
+def print_profile(found: Profile) -> None:
+    """A table of the kernels, and on stderr what makes the figures doubtful."""
+    total = max(sum(k.seconds for k in found.rows), TICK)
+    rows = [[k.name, k.calls, f"{k.seconds * 1e6:.1f}", f"{k.seconds / total:.1%}", f"{k.flops / max(k.seconds, TICK) / 1e9:.1f}", f"{share:.0%}"]
+            for k, share in zip(found.rows, found.shares, strict=True)]  # fmt: skip
+    print(table_text(rows, ["kernel", "calls", "us", "share", "GFLOP/s", "of roofline"]))
+    print(f"medians of repeated runs after a first one; {total * 1e6:.1f} us in kernels together")
+    for note in found.notes:
+        messages.print(note, soft_wrap=True)
+
+
+def check_output(option: str, path: Path | None, *endings: str) -> None:
+    """Raise ConfigError when a file of this name cannot be written, or its ending is none of those that say what it is."""
+    if path is not None and path.suffix not in endings:
+        problem = f"expected a name that ends in {', '.join(endings)}, got {path.name!r}"
+        better = path.with_suffix(endings[0]) if path.name else f"made{endings[0]}"
+        raise ConfigError(
+            f"{option} {path}", problem, hint=f"{option} {better}, for example: the ending says what it is"
+        )
+    if path is not None:
+        check_folder(path)
+
+
+def check_shapes_known(
+    call: str, waiting: Sequence[str], hint: str = "minicc run compiles it, with --inputs FILE.npz"
+) -> None:
+    """Raise ConfigError when there are inputs whose values decide shapes."""
+    if waiting:
         problem = "expected a model whose shapes are known, got one in which the values of inputs decide them: "
-        hint = "minicc run compiles it, with --inputs FILE.npz"
-        raise ConfigError(call, problem + ", ".join(made.waiting), hint=hint)
+        raise ConfigError(call, problem + ", ".join(waiting), hint=hint)
+
+
+def undecided(made: Executable) -> Sequence[str]:
+    """The inputs whose values are still to decide shapes."""
+    return made.waiting if isinstance(made, SpecializingExecutable) and not made.kernels else ()
 
 
 def stage_text(made: Executable, stage: str, kernel: str | None = None) -> str:
     """A stage of the whole model, or of one kernel. Raises ConfigError when there is no such kernel or stage."""
-    check_shapes_known(made, f"stage {stage}")
+    check_shapes_known(f"stage {stage}", undecided(made))
     kernels = {k.symbol: k for k in made.kernels}
     if kernel is None and stage in made.stages:
         return made.stages[stage].rstrip("\n")

@@ -9,13 +9,13 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from minicc.cli.compare import Bound, bind_inputs, read_inputs
-from minicc.cli.options import DimOption, ShapesOption, messages
+from minicc.cli.options import DimOption, ShapesOption, check_output, messages
 from minicc.errors import ConfigError, LoadError, plain_lines, printable
 from minicc.frontend import load
 from minicc.graph import Graph, parse
 from minicc.ops.base import Array
 from minicc.paths import unreadable
-from minicc.runtime.files import check_folder, write_arrays, write_file
+from minicc.runtime.files import write_arrays, write_file
 from minicc.testing.oracle import STAGES
 from minicc.testing.reduce import TITLE, Inputs, arrays_of, fails_like, operators, pytest_source, read_case, reduce
 from minicc.testing.reduce import run_apart
@@ -46,12 +46,9 @@ def read_graph(path: Path, inputs: Path | None, seed: int, dims: list[str] | Non
     return bind_inputs(graph, given, seed, dims, shapes)
 
 
-def check_output(path: Path) -> None:
+def check_replaces(path: Path) -> None:
     """Raise ConfigError when a test, and arrays beside it, cannot be written, or would replace files that `reduce` did not write."""
-    if path.suffix != ".py":
-        problem = f"expected a name that ends in .py, got {path.name!r}"
-        raise ConfigError(f"--output {path}", problem, hint="pytest finds files that are called test_*.py")
-    check_folder(path)
+    check_output("--output", path, ".py")
     text = path.read_text(errors="replace") if path.exists() else ""
     beside = path.with_suffix(".npz")
     for file, ours in ((path, text.startswith(TITLE)), (beside, text.startswith(TITLE) and repr(beside.name) in text)):
@@ -84,7 +81,7 @@ def reduce_command(
         minicc reduce graph.txt --inputs arrays.npz --stages numpy,llvm
         minicc reduce model.onnx --stages numpy,tvm --seed 7 --output tests/test_conv.py
     """
-    check_output(output)
+    check_replaces(output)
     named = tuple(dict.fromkeys(filter(None, map(str.strip, stages.split(",")))))
     if not named:
         raise ConfigError(

@@ -11,19 +11,25 @@ import numpy as np
 import typer
 from rich.progress import track
 
-from minicc.cli.device import DeviceName, DeviceOption, check_device, kernel_seconds, open_package, profile_text
-from minicc.cli.device import refuse_options
+from minicc.cli.device import DeviceName, DeviceOption, check_device, device_profile, open_package, refuse_options
 from minicc.cli.options import AfterOption, BeforeOption, DimOption, ModelArgument, Prints, ShapesOption, TargetOption
-from minicc.cli.options import ThreadsOption, TimesOption, compile_model, messages, random_input, table_text
+from minicc.cli.options import (
+    ThreadsOption,
+    TimesOption,
+    check_output,
+    compile_model,
+    messages,
+    print_profile,
+    random_input,
+)
 from minicc.cli.options import profile as measure_kernels
 from minicc.device.session import DeviceExecutable
 from minicc.errors import ConfigError, printable
 from minicc.ops.base import Array
-from minicc.runtime.files import check_folder, read_arrays, write_arrays
+from minicc.runtime.files import read_arrays, write_arrays
 from minicc.runtime.load import Watch
 
 NATIVE = "native"  # the --target that is the default
-TICK = 1e-9  # seconds: the resolution of the clock
 
 
 def run_command(
@@ -60,13 +66,13 @@ def run_command(
         refuse_options(f"minicc run {model} --device {device}", {
             "--dim": dim, "--input-shapes": input_shapes is not None, "--target": target != NATIVE, "--threads": threads is not None,
             "--print-pass-times": print_pass_times}, "a package is compiled already", "give them to minicc compile, or run the model: --device cpu")  # fmt: skip
-    _check_options(outputs, repeat)
+    check_output("--outputs", outputs, ".npz")
+    if repeat < 1:
+        problem = f"expected 1 or more runs, got {repeat}"
+        raise ConfigError(f"--repeat {repeat}", problem, hint="--repeat 100, for example")
+    prints = Prints(print_pass_times, print_ir_before, print_ir_after)
     made: Any = (
-        open_package(model, device)
-        if is_package
-        else compile_model(
-            model, dim, input_shapes, target, threads, Prints(print_pass_times, print_ir_before, print_ir_after)
-        )
+        open_package(model, device) if is_package else compile_model(model, dim, input_shapes, target, threads, prints)
     )
     given = read_arrays(inputs, {spec.name: spec.type.dtype for spec in made.inputs}) if inputs is not None else {}
     if inputs is None:
@@ -79,24 +85,12 @@ def run_command(
     if repeat > 1:
         _measure(made, given, repeat)
     if profile and isinstance(made, DeviceExecutable):
-        print(profile_text(made))
+        print(device_profile(made))
     elif profile:
-        _print_profile(made, given)
+        print_profile(measure_kernels(made, [given[port.name] for port in made.inputs]))
     if outputs is not None:
         write_arrays(outputs, results)
         print(f"wrote {printable(outputs)}")
-
-
-def _check_options(outputs: Path | None, repeat: int) -> None:
-    if outputs is not None and outputs.suffix != ".npz":
-        hint = f"--outputs {outputs.with_suffix('.npz') if outputs.name else 'answers.npz'}"
-        raise ConfigError(f"--outputs {outputs}", f"expected a name that ends in .npz, got {outputs.name!r}", hint=hint)
-    if repeat < 1:
-        raise ConfigError(
-            f"--repeat {repeat}", f"expected 1 or more runs, got {repeat}", hint="--repeat 100, for example"
-        )
-    if outputs is not None:
-        check_folder(outputs)
 
 
 def _summary(array: Array) -> str:
@@ -106,17 +100,6 @@ def _summary(array: Array) -> str:
     first = ", ".join(f"{v:.5g}" for v in wide.reshape(-1)[:4])
     with np.errstate(all="ignore"):
         return f"min {wide.min():.5g} mean {wide.mean():.5g} max {wide.max():.5g}, first {first}"
-
-
-def _print_profile(made: Any, given: dict[str, Array]) -> None:
-    found = measure_kernels(made, [given[port.name] for port in made.inputs])
-    total = max(sum(k.seconds for k in found.rows), TICK)
-    rows = [[k.name, k.calls, f"{k.seconds * 1e6:.1f}", f"{k.seconds / total:.1%}", f"{k.flops / max(k.seconds, TICK) / 1e9:.1f}", f"{share:.0%}"]
-            for k, share in zip(found.rows, found.shares, strict=True)]  # fmt: skip
-    print(table_text(rows, ["kernel", "calls", "us", "share", "GFLOP/s", "of roofline"]))
-    print(f"medians of repeated runs after a first one; {total * 1e6:.1f} us in kernels together")
-    for note in found.notes:
-        messages.print(note, soft_wrap=True)
 
 
 def _measure(made: Any, given: dict[str, Array], repeat: int) -> None:
@@ -129,10 +112,10 @@ def _measure(made: Any, given: dict[str, Array], repeat: int) -> None:
     finally:  # after Ctrl-C, too
         if seconds:
             count = f"{repeat} runs" if len(seconds) == repeat else f"the {len(seconds)} runs of {repeat} that ended"
-            print(
-                f"latency: median {statistics.median(seconds) * 1e3:.3f} ms, best {min(seconds) * 1e3:.3f} ms of {count}"
-            )
+            median, best = statistics.median(seconds) * 1e3, min(seconds) * 1e3
+            print(f"latency: median {median:.3f} ms, best {best:.3f} ms of {count}")
     if note := watch.note():
         messages.print(note, soft_wrap=True)
     if isinstance(made, DeviceExecutable):
-        print(f"in kernels, by the device's clock: median {kernel_seconds(made, repeat) * 1e3:.3f} ms")
+        median = statistics.median(made.seconds() for _ in range(repeat))
+        print(f"in kernels, by the device's clock: median {median * 1e3:.3f} ms")
