@@ -14,25 +14,17 @@ from pathlib import Path
 
 HEAD = 4096  # bytes that tell what a file is
 
-_TORCH = (
-    "PyTorch weights or a pickled module",
-    "export it where its class is at hand: torch.onnx.export(module, (example,), 'model.onnx')",
-)
-_KERAS = ("a Keras model", "python -m tf2onnx.convert --keras FILE --output model.onnx")
 _IMAGE = "give the model, an .onnx file; images go in as an array: --inputs FILE.npz"
-_ARRAYS = ("arrays of NumPy", "give the model first, an .onnx file, and the arrays by --inputs FILE")
-_SAFE = (
-    "weights without a graph (safetensors)",
-    "load them in the library they come from, and export from there: torch.onnx.export, or optimum-cli export onnx",
-)
-_TFLITE = ("a TensorFlow Lite model", "python -m tf2onnx.convert --tflite FILE --output model.onnx")
-_ORT = ("a model in the format of onnxruntime", "give the .onnx file that it was made of")
-_GGUF = ("a GGUF model", "give an .onnx file: export the original model, by optimum-cli export onnx for example")
-_TENSORRT = ("an engine of TensorRT", "give the .onnx file that it was made of")
-_DARKNET = (
-    "a network of Darknet",
-    "load it in PyTorch (ultralytics, for example), and export: model.export(format='onnx')",
-)
+_TORCH = "PyTorch weights or a pickled module", "export it where its class is: torch.onnx.export(module, inputs, FILE)"
+_KERAS = "a Keras model", "python -m tf2onnx.convert --keras FILE --output model.onnx"
+_ARRAYS = "arrays of NumPy", "give the model first, an .onnx file, and the arrays by --inputs FILE"
+_SAFE = "weights without a graph (safetensors)", "export from their library: torch.onnx.export, optimum-cli export onnx"
+_TFLITE = "a TensorFlow Lite model", "python -m tf2onnx.convert --tflite FILE --output model.onnx"
+_ORT = "a model in the format of onnxruntime", "give the .onnx file that it was made of"
+_GGUF = "a GGUF model", "give an .onnx file: export the original model, by optimum-cli export onnx for example"
+_TENSORRT = "an engine of TensorRT", "give the .onnx file that it was made of"
+_DARKNET = "a network of Darknet", "load it in PyTorch (ultralytics, say), and export: model.export(format='onnx')"
+_LFS = "a pointer of Git LFS, in place of the model", "git lfs install && git lfs pull, in the folder of the model"
 
 _BEGINS: tuple[tuple[int, bytes, tuple[str, str]], ...] = (  # at this byte, what, meaning
     (0, b"\x89PNG", ("a PNG image", _IMAGE)),
@@ -46,11 +38,7 @@ _BEGINS: tuple[tuple[int, bytes, tuple[str, str]], ...] = (  # at this byte, wha
     (0, b"ftrt", _TENSORRT),
     (2, b"\0\0TFL3", _TFLITE),
     (2, b"\0\0ORTM", _ORT),
-    (
-        0,
-        b"version https://git-lfs",
-        ("a pointer of Git LFS, in place of the model", "git lfs install && git lfs pull, in the folder of the model"),
-    ),
+    (0, b"version https://git-lfs", _LFS),
     (0, b"\x1f\x8b", ("a gzip archive", "unpack it: gunzip FILE, or tar -xzf FILE")),
     (0, b"BZh", ("a bzip2 archive", "unpack it: bunzip2 FILE, or tar -xjf FILE")),
     (0, b"\xfd7zXZ", ("an xz archive", "unpack it: unxz FILE, or tar -xJf FILE")),
@@ -91,11 +79,13 @@ def foreign(head: bytes) -> tuple[str, str] | None:
         if head[at : at + len(begin)] == begin:
             return meaning
     if head[:4] == b"PK\x03\x04":
-        names = " ".join(_names_in_zip(head))
-        return next(
-            (meaning for pattern, meaning in _ZIPPED if re.search(pattern, names)),
-            ("a zip archive", "unpack it, and give the .onnx file in it: unzip FILE"),
+        other = "a zip archive", "unpack it, and give the .onnx file in it: unzip FILE"
+        starts = [match.start() for match in re.finditer(rb"PK\x03\x04", head)]
+        lengths = [int.from_bytes(head[at + 26 : at + 28], "little") for at in starts]
+        names = b" ".join(head[at + 30 : at + 30 + n] for at, n in zip(starts, lengths, strict=True)).decode(
+            errors="replace"
         )
+        return next((meaning for pattern, meaning in _ZIPPED if re.search(pattern, names)), other)
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         return _TORCH
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100 << 20:
@@ -108,16 +98,6 @@ def named(head: bytes, name: str) -> tuple[str, str] | None:
     return _ENDS.get(Path(name).suffix.lower()) or _text(head)
 
 
-def _names_in_zip(head: bytes) -> list[str]:
-    """The names in the local headers that lie in the first bytes of a zip archive."""
-    return [
-        head[
-            at.start() + 30 : at.start() + 30 + int.from_bytes(head[at.start() + 26 : at.start() + 28], "little")
-        ].decode(errors="replace")
-        for at in re.finditer(rb"PK\x03\x04", head)
-    ]
-
-
 def _text(head: bytes) -> tuple[str, str] | None:
     """What a text is; None when `head` is no text. A model is none: its numbers and lengths are control characters."""
     text = head.decode(errors="ignore").lstrip("\ufeff \r\n\t")
@@ -125,17 +105,13 @@ def _text(head: bytes) -> tuple[str, str] | None:
         return None
     begin = text[:200].lower()
     if begin.startswith(("<!doctype html", "<html")):
-        return (
-            "an HTML page",
-            "the download gave a page in place of the model: take the link of the raw file (on GitHub or Hugging Face: /resolve/ or /raw/)",
-        )
+        hint = "the download gave a page in place of the model: take the link of the raw file "
+        return "an HTML page", hint + "(on GitHub or Hugging Face: /resolve/ or /raw/)"
     if re.match(r"graph \w+\(", text):
         return "the text of a graph", "minicc reduce reads it; in Python, minicc.graph.text.parse"
     if re.match(r"<\s*ir_version", text):
-        return (
-            "a model in the text form of ONNX",
-            "onnx.save(onnx.parser.parse_model(text), 'model.onnx') makes a file of it",
-        )
+        hint = "onnx.save(onnx.parser.parse_model(text), 'model.onnx') makes a file of it"
+        return "a model in the text form of ONNX", hint
     if re.match(r"\[(net|network)\]", begin):
         return _DARKNET
     return f"text that begins with {text.splitlines()[0][:40]!r}", "give the model, an .onnx file"

@@ -39,9 +39,7 @@ from minicc.types import Dim, Symbol, TensorType
 OLDEST = 7
 NEWEST: int = defs.onnx_opset_version()
 LARGEST = 2**31 - 1  # bytes of a protobuf
-MOST_NODES = (
-    200_000  # some ten times those of the largest model in use; each takes 0.1 ms to load and as long to optimize
-)
+MOST_NODES = 200_000  # ten times those of the largest model in use; each takes 0.1 ms to load and as long to optimize
 
 
 def load(source: str | Path | bytes | ModelProto) -> Graph:
@@ -58,9 +56,7 @@ def load(source: str | Path | bytes | ModelProto) -> Graph:
         return _load(ModelFile("model"), source)
     if not isinstance(source, (bytes, bytearray, memoryview)):
         problem = f"expected a path, bytes or a ModelProto, got {type(source).__name__}"
-        raise LoadError(
-            "load(model)", problem, hint="load('model.onnx'); torch.onnx.export makes one of a PyTorch module"
-        )
+        raise LoadError("load(model)", problem, hint="load('model.onnx'); torch.onnx.export writes one of a module")
     file = ModelFile("model")
     return _load(file, _parse(file, bytes(source)))
 
@@ -329,9 +325,7 @@ class _Loader:
                 if name in producer:
                     edges.append((producer[name], position))
                 elif name not in self.values:
-                    problem = (
-                        f"input {name!r} must be an input, an initializer or the result of a node, got nothing of it"
-                    )
+                    problem = f"input {name!r} must be an input, an initializer or the result of a node, got nothing"
                     hint = self._meant(name, [*self.values, *producer])
                     raise self.file.error(problem, str(item.span(self.file.name)), hint)
         if all(a < b for a, b in edges):
@@ -350,9 +344,8 @@ class _Loader:
     def _translate(self, item: Item) -> None:
         span, kind = item.span(self.file.name), item.kind
         try:
-            call = OnnxCall(
-                item.node, item.version, [self.values[name] if name else None for name in item.node.input], span
-            )
+            inputs = [self.values[name] if name else None for name in item.node.input]
+            call = OnnxCall(item.node, item.version, inputs, span)
             with spanned(self.spans, span):
                 result = self.table[kind](call)
             call.finish()

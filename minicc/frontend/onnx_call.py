@@ -52,11 +52,8 @@ class OnnxCall:
 
     def error(self, problem: str, hint: str = "") -> LoadError:
         """A LoadError whose place is this node."""
-        kind = self.proto.op_type
-        hint = (
-            hint
-            or f"see {kind}-{self.schema.since_version} in the operator reference of {self.schema.domain or 'ONNX'}"
-        )
+        kind, where = self.proto.op_type, self.schema.domain or "ONNX"
+        hint = hint or f"see {kind}-{self.schema.since_version} in the operator reference of {where}"
         return self.file.error(f"{kind}: {problem}", str(self.span), hint)
 
     # What the node says
@@ -187,10 +184,10 @@ class OnnxCall:
     # Checks
 
     def _check_arity(self) -> None:
-        for what, formal, got, low, high in (
-            ("inputs", self.schema.inputs, len(self.inputs), self.schema.min_input, self.schema.max_input),
-            ("outputs", self.schema.outputs, len(self.asked), self.schema.min_output, self.schema.max_output),
-        ):
+        of = self.schema
+        inputs = "inputs", of.inputs, len(self.inputs), of.min_input, of.max_input
+        outputs = "outputs", of.outputs, len(self.asked), of.min_output, of.max_output
+        for what, formal, got, low, high in (inputs, outputs):
             if not low <= got <= high:
                 expected = f"at least {low}" if high > 10**6 else f"{low}" if low == high else f"{low} to {high}"
                 raise self.error(f"expected {expected} {what}, got {got}", self._takes(what, formal))

@@ -29,14 +29,8 @@ from minicc.types import DType
 LARGEST = 2**40  # elements; no tensor of an honest model has more
 LARGEST_DENSE = 2**30  # bytes of a sparse tensor with its zeros, which the file need not hold
 
-_NAMES = (
-    "float32",
-    "float64",
-    "float16",
-    "bfloat16",
-    "bool",
-    *[f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)],
-)
+_INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+_NAMES = ("float32", "float64", "float16", "bfloat16", *_INTEGERS, "bool")
 _ONNX_NAMES = {"float32": "FLOAT", "float64": "DOUBLE"}  # others are called alike
 DTYPES = {TensorProto.DataType.Value(_ONNX_NAMES.get(name, name.upper())): DType.of(name) for name in _NAMES}
 
@@ -144,9 +138,8 @@ class ModelFile:
         text = entries.get(key, str(default))
         if not (text.isascii() and text.isdigit() and len(text) < 20):
             hint = "write the model again: onnx.save(model, path, save_as_external_data=True)"
-            raise self.error(
-                f"{key} of the external data of {what} must be a number of bytes, got {text!r}", what, hint
-            )
+            problem = f"{key} of the external data of {what} must be a number of bytes, got {text!r}"
+            raise self.error(problem, what, hint)
         return int(text)
 
     def _beside(self, location: str, what: str) -> Path:

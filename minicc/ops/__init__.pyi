@@ -20,7 +20,8 @@ from minicc.ops.elementwise import Reciprocal as Reciprocal, Round as Round, Sig
 from minicc.ops.elementwise import Sqrt as Sqrt, Tan as Tan, Tanh as Tanh
 from minicc.ops.generate import ConstantOfShape as ConstantOfShape, Range as Range
 from minicc.ops.indexing import Gather as Gather, GatherElements as GatherElements, GatherND as GatherND
-from minicc.ops.indexing import OneHot as OneHot
+from minicc.ops.indexing import OneHot as OneHot, ReverseSequence as ReverseSequence, ScatterElements as ScatterElements
+from minicc.ops.indexing import ScatterND as ScatterND
 from minicc.ops.matmul import Gemm as Gemm, MatMul as MatMul
 from minicc.ops.movement import Concat as Concat, DepthToSpace as DepthToSpace, Slice as Slice
 from minicc.ops.movement import SpaceToDepth as SpaceToDepth, Split as Split, Tile as Tile, Transpose as Transpose
@@ -40,8 +41,6 @@ from minicc.ops.reduction import ReduceLogSumExp as ReduceLogSumExp, ReduceMax a
 from minicc.ops.reduction import ReduceMin as ReduceMin, ReduceProd as ReduceProd, ReduceSum as ReduceSum
 from minicc.ops.reduction import ReduceSumSquare as ReduceSumSquare
 from minicc.ops.resize import Resize as Resize
-from minicc.ops.reverse_sequence import ReverseSequence as ReverseSequence
-from minicc.ops.scatter import ScatterElements as ScatterElements, ScatterND as ScatterND
 from minicc.ops.shape import Expand as Expand, Flatten as Flatten, Reshape as Reshape, Shape as Shape, Size as Size
 from minicc.ops.shape import Squeeze as Squeeze, Unsqueeze as Unsqueeze
 from minicc.ops.softmax import Hardmax as Hardmax, LogSoftmax as LogSoftmax, Softmax as Softmax

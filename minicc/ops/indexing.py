@@ -1,16 +1,24 @@
-"""Operators that read where another tensor says: Gather and its kin, and OneHot.
+"""Operators that read or write where another tensor says: Gather, Scatter and their kin, OneHot, ReverseSequence.
 
-In: data and a tensor of indices. Out: the elements at these indices. Negative indices count from
-the end. What is still out of range after that, ONNX leaves undefined: here it is clamped into
-range, in every room, so that no model can read outside of a tensor.
+In: data and a tensor of indices; of those that write, updates. Out: the elements at these indices, or the data
+with the updates written or combined in, one after the other in row-major order, so that of several to one place
+the last one stays. Negative indices count from the end. What is still out of range after that, ONNX leaves
+undefined: here it is clamped into range where it is read, and passed over where it is written, in every room, so
+that no model can reach outside of a tensor.
 
 >>> import numpy as np
 >>> Gather(axis=0)(np.array([10, 20, 30]), np.array([[0, -1]]))
 array([[10, 30]])
+>>> ScatterElements(axis=0, reduction="add")(np.zeros(3, np.int64), np.array([0, 2, -1]), np.array([5, 6, 7]))
+array([ 5,  0, 13])
+>>> ReverseSequence(batch_axis=0, time_axis=1)(np.array([[1, 2, 3], [4, 5, 6]]), np.array([2, 3]))
+array([[2, 1, 3],
+       [6, 5, 4]])
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +26,12 @@ import numpy as np
 from minicc import tensor as te
 from minicc.ops.base import OPERAND, Array, Draw, Example, Kind, Operand, Operator, axis_of, number, operator, same_dim
 from minicc.ops.base import type_of
-from minicc.ops.view import View, from_front, safe
-from minicc.tensor.expr import Expr, select
+from minicc.ops.view import View, from_front, in_words, safe
+from minicc.tensor.expr import Expr, cast, maximum, minimum, select
 from minicc.types import DType, TensorType, int32, int64
+
+COMBINERS = {"none": None, "add": "sum", "mul": "prod", "max": "max", "min": "min"}
+_UFUNCS = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
 def tvm_from_front(R: Any, indices: Any, extents: Any) -> Any:
@@ -46,6 +57,15 @@ def check_extents(call: Operator, extents: tuple[Any, ...], result: tuple[Any, .
     if 0 in extents and 0 not in result:
         hint = "give data that has elements along the axis"
         raise call.error("cannot take elements from an empty axis", *types, hint=hint)
+
+
+def width_of(call: Operator, indices: TensorType, most: int, *types: TensorType) -> Any:
+    """How many indices a row of `indices` holds, which is a place. Raises unless there are 1 to `most`."""
+    width = indices.shape[-1] if indices.rank else 0
+    if not 0 < width <= most:
+        problem = f"an index tuple has 1 to {most} entries here, got {width}"
+        raise call.error(problem, *types, hint="the last axis of the indices is as long as the tuple: reshape them")
+    return width
 
 
 def draw_indices(draw: Draw, shape: tuple[int, ...], extent: int) -> Array:
@@ -130,11 +150,7 @@ class GatherND(View):
         if not fits or not all(map(same_dim, x.shape[:batch], indices.shape[:batch])):
             problem = f"expected {batch} equal leading dimensions, fewer than either rank"
             raise self.error(problem, x, indices, hint="choose a smaller batch_dims, or reshape the indices")
-        width = indices.shape[-1]
-        if not 0 < width <= x.rank - batch:
-            problem = f"an index tuple has 1 to {x.rank - batch} entries here, got {width}"
-            hint = "the last axis of the indices is as long as the tuple: reshape them"
-            raise self.error(problem, x, indices, hint=hint)
+        width = width_of(self, indices, x.rank - batch, x, indices)
         shape = indices.shape[:-1] + x.shape[batch + width :]
         check_extents(self, x.shape[batch : batch + width], shape, x, indices)
         return TensorType(x.dtype, shape)
@@ -206,3 +222,188 @@ class OneHot(Operator):
         indices = draw.array(TensorType(draw.choice([int32, int64]), shape), -depth - 2, depth + 2)
         values = TensorType(draw.choice([DType.of("float32"), int32]), (2,))
         return cls(draw.integer(-len(shape) - 1, len(shape)), depth), (indices, values)
+
+
+@operator
+class ReverseSequence(View):
+    """Element `t` of sequence `b` is the one at `lengths[b] - 1 - t` for `t < lengths[b]`, and itself after that."""
+
+    batch_axis: int = 1
+    time_axis: int = 0
+
+    def infer(self, x: TensorType, lengths: TensorType) -> TensorType:
+        check_indices(self, lengths, x, lengths)
+        axes = self.batch_axis, self.time_axis
+        if sorted(axes) != [0, 1] or x.rank < 2:
+            problem = "expected data of rank 2 or more, and batch_axis and time_axis to be 0 and 1 or 1 and 0, got "
+            raise self.error(f"{problem}rank {x.rank}, {axes[0]} and {axes[1]}", x, lengths, hint="insert a Transpose")
+        if lengths.rank != 1 or not same_dim(lengths.shape[0], x.shape[self.batch_axis]):
+            problem = f"expected a length for each of {x.shape[self.batch_axis]} sequences, got {lengths}"
+            hint = "sequence_lens has one integer for each sequence of the batch axis"
+            raise self.error(problem, x, lengths, hint=hint)
+        return x
+
+    def numpy(self, x: Array, lengths: Array) -> Array:
+        result, limits = x.copy(), np.clip(lengths.astype(np.int64), 0, x.shape[self.time_axis])
+        # by sequence; time is the first axis of each
+        old, new = (np.moveaxis(array, self.batch_axis, 0) for array in (x, result))
+        for row, out, length in zip(old, new, limits, strict=True):
+            out[:length] = row[:length][::-1]
+        return result
+
+    def place(self, i: tuple[Any, ...], x: Any, lengths: Any) -> tuple[Any, ...]:
+        time, now = self.time_axis, i[self.time_axis]
+        length = minimum(cast(lengths[i[self.batch_axis]], int64), x.shape[time])
+        return *i[:time], maximum(select(now < length, length - 1 - now, now), 0), *i[time + 1 :]
+
+    def tvm(self, R: Any, x: Any, lengths: Any) -> Any:
+        if 0 in x.shape:  # TVM divides by their extents
+            return x
+        time = np.arange(x.shape[self.time_axis]).reshape((-1, 1) if self.time_axis == 0 else (1, -1))
+        length = R.expand_dims(lengths.astype(int64), self.time_axis)
+        length = R.minimum(length, np.int64(x.shape[self.time_axis]))
+        place = R.where(R.less(time, length), R.subtract(R.subtract(length, np.int64(1)), time), time)
+        for axis in range(2, len(x.shape)):
+            place = R.expand_dims(place, axis)
+        return R.gather_elements(x, R.broadcast_to(place, x.shape), axis=self.time_axis)
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        x = draw.type(("float", "int", "bool"), rank=(2, 4))
+        batch = draw.integer(0, 1)
+        lengths = draw.array(TensorType(int64, (x.shape[batch],)), -1, x.shape[1 - batch] + 1)
+        return cls(batch, 1 - batch), (x, lengths)
+
+
+class Scattering(Operator):
+    """Base of the operators that write. A subclass gives `place`, of expressions and of arrays."""
+
+    __slots__ = ()
+    kind = Kind.OPAQUE
+    reduction: str
+
+    def place(self, p: tuple[Any, ...], x: Any, indices: Any) -> Sequence[Any]:
+        """Where in `x` the update `p` goes, which may be nowhere."""
+        raise NotImplementedError(self.name)
+
+    def check(self, x: TensorType, indices: TensorType, updates: TensorType) -> None:
+        """What both ask alike."""
+        check_indices(self, indices, x, indices, updates)
+        if self.reduction not in COMBINERS or (self.reduction != "none" and x.dtype.kind == "bool"):
+            hint = f"one of {', '.join(COMBINERS)}, on numbers"
+            raise self.error(f"no reduction {self.reduction!r} on {x.dtype}", x, indices, updates, hint=hint)
+        if updates.dtype is not x.dtype:
+            problem = f"updates must be {x.dtype} as the data, got {updates.dtype}"
+            raise self.error(problem, x, indices, updates, hint="cast the updates")
+
+    def numpy(self, x: Array, indices: Array, updates: Array) -> Array:
+        result, inside = np.array(x), np.ones(updates.shape, bool)
+        places = [np.broadcast_to(p, updates.shape) for p in self.place(tuple(np.indices(updates.shape)), x, indices)]
+        for place, extent in zip(places, x.shape, strict=True):
+            inside &= (place >= 0) & (place < extent)
+        at = tuple(place[inside] for place in places)
+        if self.reduction == "none":
+            for *index, value in zip(*at, updates[inside], strict=True):  # assignment by an index array has no order
+                result[tuple(index)] = value
+        else:
+            with np.errstate(all="ignore"):
+                _UFUNCS[self.reduction].at(result, at, updates[inside])
+        return result
+
+    def compute(self, x: Any, indices: Any, updates: Any) -> Any:
+        def place(*p: Expr) -> Sequence[Expr]:
+            return self.place(p, x, indices)
+
+        combine, name = COMBINERS[self.reduction], in_words(self)
+        return te.scatter(x, updates.shape, place, lambda *p: updates[p], combine, name=name)
+
+    @property
+    def tvm_reduction(self) -> str:
+        return "update" if self.reduction == "none" else self.reduction
+
+
+@operator
+class ScatterElements(Scattering):
+    """For each element of `updates`: written at its own place, with the index along `axis` from `indices`."""
+
+    onnx_names = ("ScatterElements", "Scatter")
+
+    axis: int = 0
+    reduction: str = "none"
+
+    def infer(self, x: TensorType, indices: TensorType, updates: TensorType) -> TensorType:
+        self.check(x, indices, updates)
+        if not x.rank == indices.rank == updates.rank > 0 or not all(map(same_dim, indices.shape, updates.shape)):
+            problem = "expected data, indices and updates of one rank, 1 or more, and updates shaped as the indices"
+            hint = "reshape indices and updates to one shape, with as many dimensions as the data"
+            raise self.error(problem, x, indices, updates, hint=hint)
+        axis_of(self, self.axis, x)
+        return x
+
+    def place(self, p: tuple[Any, ...], x: Any, indices: Any) -> tuple[Any, ...]:
+        axis = self.axis % len(x.shape)
+        return *p[:axis], from_front(indices[p], x.shape[axis]), *p[axis + 1 :]
+
+    def tvm(self, R: Any, x: Any, indices: Any, updates: Any) -> Any:
+        if 0 in indices.shape:  # TVM divides by their extents
+            return x
+        axis, extent = self.axis % len(x.shape), np.int64(x.shape[self.axis])
+        if any(a != axis and d != x.shape[a] for a, d in enumerate(indices.shape)):  # TVM takes the one for the other
+            columns = [np.expand_dims(grid, -1) for grid in np.indices(indices.shape)]
+            columns[axis] = R.expand_dims(indices.astype(int64), -1)
+            return ScatterND(self.reduction)(x, R.concat(columns, -1), updates)
+        place = tvm_from_front(R, indices, extent)
+        inside = R.logical_and(R.greater_equal(place, np.int64(0)), R.less(place, extent))
+        longer = R.nn.pad(x, [int(a == axis and side) for a in range(len(x.shape)) for side in (0, 1)])
+        places = R.where(inside, place, extent)
+        written = R.scatter_elements(longer, places, updates, axis, self.tvm_reduction)
+        return R.strided_slice(written, [axis], [0], [int(extent)])  # without what was out of range
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        x = draw.type(("float", "int"), rank=(1, 3), low=1)
+        axis = draw.integer(0, x.rank - 1)
+        shape = tuple(draw.integer(0, d + 3 if a == axis else d) for a, d in enumerate(x.shape))
+        op = cls(axis - draw.choice([0, x.rank]), draw.choice(list(COMBINERS)))
+        return op, (x, draw_indices(draw, shape, x.shape[axis]), TensorType(x.dtype, shape))
+
+
+@operator
+class ScatterND(Scattering):
+    """For each row of `indices`: the slice of `updates` written at that index tuple."""
+
+    reduction: str = "none"
+
+    def infer(self, x: TensorType, indices: TensorType, updates: TensorType) -> TensorType:
+        self.check(x, indices, updates)
+        width = width_of(self, indices, x.rank, x, indices, updates)
+        expected = indices.shape[:-1] + x.shape[width:]
+        if len(expected) != updates.rank or not all(map(same_dim, expected, updates.shape)):
+            problem = f"updates must have the shape {expected}, got {updates.shape}"
+            hint = "one slice of the data for each index tuple: reshape the updates"
+            raise self.error(problem, x, indices, updates, hint=hint)
+        return x
+
+    def place(self, p: tuple[Any, ...], x: Any, indices: Any) -> list[Any]:
+        rank = len(indices.shape) - 1
+        return [*[from_front(indices[(*p[:rank], n)], x.shape[n]) for n in range(indices.shape[-1])], *p[rank:]]
+
+    def tvm(self, R: Any, x: Any, indices: Any, updates: Any) -> Any:
+        if 0 in updates.shape:  # TVM divides by their extents
+            return x
+        extents = np.array(x.shape[: indices.shape[-1]], np.int64)
+        place = tvm_from_front(R, indices, extents)
+        inside = R.logical_and(R.greater_equal(place, np.int64(0)), R.less(place, extents))
+        whole = R.astype(R.min(R.astype(inside, "int32"), [-1], keepdims=True), "bool")
+        outside = np.array([extents[0]] + [0] * (len(extents) - 1))
+        longer = R.nn.pad(x, [0, 1] + [0] * (2 * len(x.shape) - 2))
+        written = R.scatter_nd(longer, R.where(whole, place, outside), updates, self.tvm_reduction)
+        return R.strided_slice(written, [0], [0], [x.shape[0]])  # without what was out of range
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        x = draw.type(("float", "int"), rank=(1, 3), low=1)
+        width = draw.integer(1, x.rank)
+        outer = draw.shape((0, 2), 0, 4)
+        indices = draw_indices(draw, (*outer, width), min(x.shape[:width]))
+        return cls(draw.choice(list(COMBINERS))), (x, indices, TensorType(x.dtype, outer + x.shape[width:]))

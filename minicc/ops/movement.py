@@ -12,7 +12,7 @@ array([0, 1, 0, 1, 2])
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,9 +41,8 @@ class Transpose(View):
     def infer(self, x: TensorType) -> TensorType:
         perm = self.axes(x.rank)
         if sorted(perm) != list(range(x.rank)):
-            raise self.error(
-                f"perm must be a permutation of 0..{x.rank - 1}, got {perm}", x, hint="name each axis once"
-            )
+            problem = f"perm must be a permutation of 0..{x.rank - 1}, got {perm}"
+            raise self.error(problem, x, hint="name each axis once")
         return TensorType(x.dtype, tuple(x.shape[a] for a in perm))
 
     def numpy(self, x: Array) -> Array:
@@ -94,24 +93,17 @@ class Concat(Operator):
         if 0 in result.shape:
             return filled(result.shape, 0, result.dtype, "concat")
         axis = self.axis % result.rank
-        parts, start = [], 0
-        for x in xs:
-            if x.shape[axis]:
-                parts.append((start, x))
-                start += x.shape[axis]
+        xs = tuple(x for x in xs if x.shape[axis])
+        starts = [0, *itertools.accumulate(x.shape[axis] for x in xs)]
 
-        def element(*index: Expr) -> Expr:
-            def pick(parts: Sequence[tuple[int, Any]]) -> Expr:
-                # a balanced tree of selects, as a model may concatenate hundreds of tensors
-                if len(parts) == 1:
-                    begin, x = parts[0]
-                    return x[(*index[:axis], index[axis] - begin, *index[axis + 1 :])]  # type: ignore[no-any-return]  # the element of a tensor
-                half = len(parts) // 2
-                return select(index[axis] < parts[half][0], pick(parts[:half]), pick(parts[half:]))
+        def pick(i: tuple[Expr, ...], low: int, high: int) -> Any:
+            # a balanced tree of selects, as a model may concatenate hundreds of tensors
+            if high - low == 1:
+                return xs[low][(*i[:axis], i[axis] - starts[low], *i[axis + 1 :])]
+            half = (low + high) // 2
+            return select(i[axis] < starts[half], pick(i, low, half), pick(i, half, high))
 
-            return pick(parts)
-
-        return te.compute(result.shape, element, name="concat")
+        return te.compute(result.shape, lambda *i: pick(i, 0, len(xs)), name="concat")
 
     def tvm(self, R: Any, *xs: Any) -> Any:
         return R.concat(list(xs), self.axis)
@@ -327,11 +319,8 @@ class DepthToSpace(Blocks):
 
     def infer(self, x: TensorType) -> TensorType:
         block, square = self.blocksize, self.blocksize**2
-        fits, hint = (
-            x.rank == 4 and block >= 1 and x.shape[1] % square == 0,
-            "choose a blocksize whose square divides the channels",
-        )
-        self.check(x, fits, f"C a multiple of {square}", hint)
+        fits = x.rank == 4 and block >= 1 and x.shape[1] % square == 0
+        self.check(x, fits, f"C a multiple of {square}", "choose a blocksize whose square divides the channels")
         n, c, h, w = x.shape
         return TensorType(x.dtype, (n, c // square, h * block, w * block))
 

@@ -59,13 +59,13 @@ class Pad(View):
             raise self.error(f"no mode {self.mode!r}", x, hint=f"one of {', '.join(MODES)}")
         shape = []
         for dim, (before, after) in zip(x.shape, self.widths(x), strict=True):
-            extent = dim if before == after == 0 else dim + before + after
-            if (before or after) and (
-                extent < 0 or (self.mode != "constant" and 0 >= _kept(dim, before, after) < extent)
-            ):
+            if before == after == 0:  # of a symbol, too
+                shape.append(dim)
+                continue
+            shape.append(dim + before + after)
+            if shape[-1] < 0 or (self.mode != "constant" and 0 >= _kept(dim, before, after) < shape[-1]):
                 problem = f"pads {before}, {after} leave nothing of an axis of {dim}"
                 raise self.error(problem, x, hint="cut less: negative pads take elements away")
-            shape.append(extent)
         return TensorType(x.dtype, tuple(shape))
 
     def numpy(self, x: Array) -> Any:

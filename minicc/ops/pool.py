@@ -22,7 +22,7 @@ import numpy as np
 from minicc import tensor as te
 from minicc.ir.node import node
 from minicc.ops.arithmetic import Pow
-from minicc.ops.base import Array, Draw, Example, Kind, Operator, like, operator, type_of
+from minicc.ops.base import FLOAT, NUMERIC, Array, Draw, Example, Kind, Operator, like, operator, type_of
 from minicc.ops.conv import rounded
 from minicc.ops.elementwise import Sqrt
 from minicc.ops.generate import filled
@@ -39,6 +39,7 @@ class Pooling(Windowed):
     """Base of the pools: a subclass gives `pooled` of arrays and of `te` tensors, for results that are not empty."""
 
     kind = Kind.ANCHOR
+    accepts = NUMERIC
 
     kernel: tuple[int, ...]
     strides: tuple[int, ...] = ()
@@ -64,8 +65,7 @@ class Pooling(Windowed):
         return tuple(w.cut(own=True) for w in self.windows(x.shape[2:], self.kernel))
 
     def infer(self, x: TensorType) -> TensorType:
-        if x.dtype.kind == "bool":
-            raise self.error("expected numbers, got bool", x, hint="cast it to float32")
+        self.accept(x, expected="floats" if self.accepts is FLOAT else "numbers")
         return TensorType(x.dtype, (*x.shape[:2], *[w.count for w in self.fitted(self.kernel, x)]))
 
     def numpy(self, x: Array) -> Array:
@@ -197,10 +197,8 @@ class MaxPoolIndices(Pooling):
         return np.where(hit.any(-1), self._flat(x.shape, n, c, places), -1)
 
     def pooled(self, x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
-        greatest, axes = (
-            _reduced(x, shape, Taps(taps.windows), "max_pool", lambda element: element),
-            names(len(taps.axes)),
-        )
+        greatest = _reduced(x, shape, Taps(taps.windows), "max_pool", lambda element: element)
+        axes = names(len(taps.axes))
         none = math.prod(w.kernel for w in taps.windows)
 
         def first(n: Expr, c: Expr, *o: Expr) -> Expr:
@@ -255,12 +253,8 @@ class AveragePool(Pooling):
     It is summed in float64 and rounded once, as that of ReduceMean.
     """
 
+    accepts = FLOAT
     count_include_pad: bool = False
-
-    def infer(self, x: TensorType) -> TensorType:
-        if not x.dtype.is_float:
-            raise self.error(f"expected floats, got {x.dtype}", x, hint="cast it to float32")
-        return Pooling.infer(self, x)
 
     def _range(self, w: Window) -> tuple[int, int]:
         """The places that count, from the first to behind the last."""
@@ -316,12 +310,12 @@ def _raised(value: Any, power: float) -> Any:
 class LpPool(Pooling):
     """The p-norm of each window: the root of the sum of |element| ** p. Padding adds nothing."""
 
+    accepts = FLOAT
     p: int = 2
 
     def infer(self, x: TensorType) -> TensorType:
-        if not x.dtype.is_float or self.p < 1:
-            problem = f"expected floats and a p of at least 1, got {x.dtype} and {self.p}"
-            raise self.error(problem, x, hint="cast it to float32; p=2 is the Euclidean length")
+        if self.p < 1:
+            raise self.error(f"expected a p of at least 1, got {self.p}", x, hint="p=2 is the Euclidean length")
         return Pooling.infer(self, x)
 
     def pooled_array(self, x: Array, result: TensorType) -> Any:

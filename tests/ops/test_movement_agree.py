@@ -14,12 +14,12 @@ from minicc import te
 from minicc.graph.ir import Constant, constant
 from minicc.loop.lower import lower
 from minicc.loop.python import run_python
-from minicc.ops import conv, generate, indexing, movement, padding, pool, resize, scatter, shape, sorting
+from minicc.ops import conv, generate, indexing, movement, padding, pool, resize, shape, sorting
 from minicc.ops.base import REGISTRY
 from minicc.testing.draws import drawn
 from minicc.types import TensorType
 
-MODULES = (conv, generate, indexing, movement, padding, pool, resize, scatter, shape, sorting)
+MODULES = (conv, generate, indexing, movement, padding, pool, resize, shape, sorting)
 OPERATORS = sorted(name for name, op in REGISTRY.items() if op.__module__ in {m.__name__ for m in MODULES})
 
 
