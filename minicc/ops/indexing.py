@@ -334,7 +334,7 @@ class ScatterElements(Scattering):
     def infer(self, x: TensorType, indices: TensorType, updates: TensorType) -> TensorType:
         self.check(x, indices, updates)
         if not x.rank == indices.rank == updates.rank > 0 or not all(map(same_dim, indices.shape, updates.shape)):
-            problem = "expected data, indices and updates of one rank, 1 or more, and updates shaped as the indices"
+            problem = "expected data, indices and updates of one rank > 0, and updates of the shape of the indices"
             hint = "reshape indices and updates to one shape, with as many dimensions as the data"
             raise self.error(problem, x, indices, updates, hint=hint)
         axis_of(self, self.axis, x)

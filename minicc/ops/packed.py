@@ -18,13 +18,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from minicc import tensor as te
-from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator, type_of
+from minicc.ops.base import Draw, Example, Kind, Operator, operator, type_of
 from minicc.ops.conv import Conv, zero_padded
 from minicc.ops.elementwise import at
 from minicc.ops.matmul import MatMul
+from minicc.ops.movement import Slice, Transpose
+from minicc.ops.shape import Reshape
 from minicc.ops.window import Taps, Windowed, draw_windows, names
 from minicc.tensor.expr import Expr
 from minicc.types import TensorType, broadcast, float32
@@ -55,16 +55,12 @@ class PackedConv(Windowed):
             raise self.error(f"expected 1 to {blocks * block} channels, got {self.channels}", x, w)
         return self.conv.infer(x, TensorType(w.dtype, (self.channels, inputs, *kernel)))
 
-    def numpy(self, x: Array, w: Array) -> Array:
-        moved = np.moveaxis(w, -1, 1)
-        return self.conv.numpy(x, moved.reshape(-1, *moved.shape[2:])[: self.channels])
-
-    def tvm(self, R: Any, x: Any, w: Any) -> Any:
-        """TVM's convolution takes the weights unpacked."""
+    def expand(self, x: Any, w: Any) -> Any:
+        """With the weights unpacked, as NumPy and TVM take them."""
         blocks, inputs, *kernel, block = w.shape
-        moved = R.permute_dims(w, [0, w.type.rank - 1, *range(1, w.type.rank - 1)])
-        whole = R.reshape(moved, (blocks * block, inputs, *kernel))
-        return self.conv(x, R.strided_slice(whole, [0], [0], [self.channels]))
+        moved = Transpose((0, len(w.shape) - 1, *range(1, len(w.shape) - 1)))(w)
+        whole = Reshape((blocks * block, inputs, *kernel), True)(moved)
+        return self.conv(x, Slice((0,), (self.channels,), (0,))(whole))
 
     def compute(self, x: te.Tensor, w: te.Tensor) -> Any:
         out = self.infer(type_of(x), type_of(w))
@@ -110,17 +106,13 @@ class PackedMatMul(Operator):
         batch = broadcast(str(self), a.shape[:-2], b.shape[:-3])
         return TensorType(a.dtype, (*batch, a.shape[-2], self.columns))
 
-    def numpy(self, a: Array, b: Array) -> Array:
-        moved = np.moveaxis(b, -3, -2)
-        whole = moved.reshape(*moved.shape[:-2], moved.shape[-2] * moved.shape[-1])[..., : self.columns]
-        return MatMul().numpy(a, whole)
-
-    def tvm(self, R: Any, a: Any, b: Any) -> Any:
-        """TVM's product takes the weights unpacked."""
+    def expand(self, a: Any, b: Any) -> Any:
+        """With the weights unpacked, as NumPy and TVM take them."""
         *batch, blocks, depth, block = b.shape
-        order = [*range(len(batch)), *(len(batch) + d for d in (1, 0, 2))]
-        whole = R.reshape(R.permute_dims(b, order), (*batch, depth, blocks * block))
-        return MatMul()(a, R.strided_slice(whole, [b.type.rank - 2], [0], [self.columns]))
+        count = len(batch)
+        moved = Transpose((*range(count), count + 1, count, count + 2))(b)
+        whole = Reshape((*batch, depth, blocks * block), True)(moved)
+        return MatMul()(a, Slice((0,), (self.columns,), (count + 1,))(whole))
 
     def compute(self, a: te.Tensor, b: te.Tensor) -> Any:
         out = self.infer(type_of(a), type_of(b))
