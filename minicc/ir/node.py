@@ -88,10 +88,11 @@ class _Interning(type):
 
     def _completed(cls, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
         """All fields, of which some are given by name or have a default. Raises TypeError as any function does."""
-        given = cls._defaults | options
+        given = cls._defaults | options if options else cls._defaults
         rest = cls.__match_args__[len(args) :]
-        if len(args) + len(rest) == len(cls.__match_args__) and options.keys() <= set(rest) <= given.keys():
-            return args + tuple([given[name] for name in rest])
+        made = args + tuple([given[name] for name in rest if name in given])
+        if len(made) == len(cls.__match_args__) and (not options or options.keys() <= set(rest)):
+            return made
         kind, none = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
         parameters = [inspect.Parameter(n, kind, default=cls._defaults.get(n, none)) for n in cls.__match_args__]
         return inspect.Signature(parameters).bind(*args, **options).args

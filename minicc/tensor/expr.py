@@ -124,7 +124,7 @@ def binary(op: str, a: Any, b: Any) -> Expr:
             return decided
         a, b = _beside(a, b) or together(op, a, b)
     kind = a.dtype
-    if op not in COMPARISONS and kind.kind not in ACCEPTS[op]:
+    if (accepted := ACCEPTS.get(op)) and kind.kind not in accepted:
         return _of_other_kind(op, a, b)
     if kind is int64 or kind is boolean or (op in COMPARISONS and isinstance(a, Const) and isinstance(b, Const)):
         return _fold(op, a, b)
