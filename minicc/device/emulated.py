@@ -78,12 +78,9 @@ class Emulated(Device):
                 raise BridgeError(f"launch({launch.kernel})", problem, "kernels.cu", hint)
 
     def _is_guarded(self, piece: Memory) -> bool:
-        after = piece.held.size - self.GUARD
-        guard = guards(self.GUARD + 4)
-        return bool(
-            (piece.held[: self.GUARD] == guard[: self.GUARD]).all()
-            and (piece.held[after:] == guard[after % 4 :][: self.GUARD]).all()
-        )
+        after, guard = piece.held.size - self.GUARD, guards(self.GUARD + 4)
+        before = piece.held[: self.GUARD] == guard[: self.GUARD]
+        return bool(before.all() and (piece.held[after:] == guard[after % 4 :][: self.GUARD]).all())
 
     def download(self, memory: Memory, array: Array) -> None:
         array.reshape(-1).view(np.uint8)[:] = self._content(memory)[: array.nbytes]

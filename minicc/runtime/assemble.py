@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import llvmlite.ir as ir
@@ -25,7 +26,7 @@ from minicc.loop.place_buffers import workspace_bytes
 from minicc.loop.program import Program
 from minicc.runtime import jit, memory, threads
 from minicc.runtime.image import Image, KernelInfo, Port, Stages, Text
-from minicc.runtime.plan import ArenaPlan, Lifetime, plan
+from minicc.runtime.plan import Lifetime, plan
 from minicc.target import Target
 
 CLOCK_MONOTONIC = 1
@@ -51,8 +52,10 @@ class CompiledKernel:
     program: Program
     code: jit.Code
 
-    def stages(self) -> dict[str, Text]:
-        return {"loop": lambda: str(self.program), "llvm": self.code.optimized, "asm": lambda: self.code.assembly}
+    @property
+    def stages(self) -> Stages:
+        code = self.code
+        return Stages({"loop": lambda: str(self.program), "llvm": code.optimized, "asm": lambda: code.assembly})
 
 
 def compile_programs(
@@ -107,75 +110,41 @@ def assemble(
     `progress` is called with the name of each kernel when it is compiled. Raises CodegenError when
     a value is read before it is written, TooLargeError when a call would need more memory than this machine has.
     """
-    direct, places, placed = _memory(calls, values, target)
-    memory.check(
-        f"compile({name})",
-        {
-            "inputs": sum(p.type.bytes for p in values.inputs.values()),
-            "outputs": sum(p.type.bytes for _, p in values.outputs),
-            "weights": sum(c.nbytes for c in values.constants.values()),
-            "intermediate values": placed.size,
-        },
-        memory.installed(),
-    )
+    direct, offsets, arena = _memory(calls, values, target)
+    inputs, constants = tuple(values.inputs.values()), tuple(values.constants.values())
+    outputs = tuple(port for _, port in values.outputs)
+    needs = {
+        "inputs": sum(p.type.bytes for p in inputs), "outputs": sum(p.type.bytes for p in outputs),
+        "weights": sum(c.nbytes for c in constants), "intermediate values": arena,
+    }  # fmt: skip
+    memory.check(f"compile({name})", needs, memory.installed())
     kernels = compile_programs([c.program for c in calls], target, progress)
     steps = [(call, kernels[call.program]) for call in calls]
-    entry = _entry(steps, values, _Entry(jit.new_module(name, target), values, direct, places, placed))
-    code = jit.optimize(entry, target)
-    distinct = list(dict.fromkeys(kernels[call.program] for call in calls))
-    objects = {f"{jit.ENTRY}.o": code.object, **{f"{kernel.symbol}.o": kernel.code.object for kernel in distinct}}
-    infos = [KernelInfo(c.label, c.flops, c.bytes, k.symbol, (), Stages({**c.stages, **k.stages()})) for c, k in steps]
-    whole: dict[str, Text] = dict(stages or {})
-    for stage in ("loop", "llvm", "asm"):
-        whole.setdefault(stage, _joined(distinct, code, stage))
-    outputs = tuple(port for _, port in values.outputs)
-    return Image(
-        name,
-        tuple(values.inputs.values()),
-        outputs,
-        target,
-        objects | jit.conversions(target),
-        tuple(infos),
-        tuple(values.constants.values()),
-        placed.size,
-        entry=jit.ENTRY,
-        threads=target.threads if target.threads == 1 or threads.openmp() else 1,
-        stages=Stages(whole),
-    )
+    entry = _Entry(jit.new_module(name, target), values, direct, offsets)
+    code = jit.optimize(entry.filled(steps), target)
+    distinct = list(dict.fromkeys(kernel for _, kernel in steps))
+    sections = {f"{jit.ENTRY}.o": code.object, **{f"{kernel.symbol}.o": kernel.code.object for kernel in distinct}}
+    sections |= jit.conversions(target)
+    texts = [Stages({**call.stages, **kernel.stages}) for call, kernel in steps]
+    infos = [KernelInfo(c.label, c.flops, c.bytes, k.symbol, (), t) for (c, k), t in zip(steps, texts, strict=True)]
+    own = {"llvm": lambda: code.optimized, "asm": lambda: code.assembly}
+    whole = {stage: partial(_joined, distinct, stage, own.get(stage)) for stage in ("loop", "llvm", "asm")}
+    stages = Stages({**(stages or {}), **whole})
+    team = target.threads if target.threads == 1 or threads.openmp() else 1
+    return Image(name, inputs, outputs, target, sections, tuple(infos), constants, arena, (), jit.ENTRY, team, stages)
 
 
-def _joined(kernels: list[CompiledKernel], entry: jit.Code, stage: str) -> Callable[[], str]:
+def _joined(kernels: list[CompiledKernel], stage: str, own: Callable[[], str] | None) -> str:
     """The text of all kernels at one stage, and of the entry function where it has one."""
-
-    def text() -> str:
-        texts = [Stages(k.stages())[stage] for k in kernels]
-        own = {"llvm": lambda: entry.optimized, "asm": lambda: entry.assembly}.get(stage)
-        return "\n\n".join([*texts, own()] if own else texts)
-
-    return text
+    return "\n\n".join([*[k.stages[stage] for k in kernels], *([own()] if own else [])])
 
 
 # ---- the entry function -------------------------------------------------------------------------
 
 
-def _entry(steps: Sequence[tuple[KernelCall, CompiledKernel]], values: Values, builder: _Entry) -> ir.Module:
-    """The module of the entry function."""
-    for n, (call, kernel) in enumerate(steps):
-        builder.clock(n)
-        builder.call(n, call, kernel)
-    builder.clock(len(steps))
-    for n, (value, port) in enumerate(values.outputs):
-        if builder.direct.get(value) != n:
-            builder.copy(value, n, port)
-    builder.end()
-    return builder.module
-
-
-def _memory(
-    calls: Sequence[KernelCall], values: Values, target: Target
-) -> tuple[dict[Hashable, int], dict[Any, int], ArenaPlan]:
-    """The values that kernels write straight to an output, with its number; and the place in the plan of every
-    other intermediate value, and of the workspace of every call."""
+def _memory(calls: Sequence[KernelCall], values: Values, target: Target) -> tuple[dict[Any, int], dict[Any, int], int]:
+    """The values that kernels write straight to an output, with its number; the offset in the arena of every
+    other intermediate value, and of the workspace of every call; and the bytes of the arena."""
     direct: dict[Hashable, int] = {}
     written = {v for call in calls for v in call.arguments[len(call.program.params) :]}
     for n, (value, _) in enumerate(values.outputs):
@@ -185,44 +154,35 @@ def _memory(
     spans: dict[Any, list[int]] = {}
     for n, call in enumerate(calls):
         program = call.program
-        for position, (value, buffer) in enumerate(
-            zip(call.arguments, (*program.params, *program.outputs), strict=True)
-        ):
+        buffers = (*program.params, *program.outputs)
+        for position, (value, buffer) in enumerate(zip(call.arguments, buffers, strict=True)):
             if value in kept:
                 continue
             if value not in spans and position < len(program.params):
                 problem = f"expected value {value!r} to be written before it is read"
                 where = f"argument {position} of kernel {n}, {call.label}"
-                raise CodegenError(
-                    f"assemble {call.label}", problem, where, "give it as an input or a constant, or order the calls"
-                )
+                hint = "give it as an input or a constant, or order the calls"
+                raise CodegenError(f"assemble {call.label}", problem, where, hint)
             span = spans.setdefault(value, [0, n, n])
             span[0], span[2] = max(span[0], buffer.type.bytes), n
         if size := workspace_bytes(program, target.threads):
             spans["workspace", n] = [size, n, n]
-    return direct, {key: n for n, key in enumerate(spans)}, plan([Lifetime(*span) for span in spans.values()])
+    placed = plan([Lifetime(*span) for span in spans.values()])
+    return direct, dict(zip(spans, placed.offsets, strict=True)), placed.size
 
 
 class _Entry:
-    """Emits the entry function."""
+    """Emits the entry function into a module."""
 
-    def __init__(
-        self,
-        module: ir.Module,
-        values: Values,
-        direct: Mapping[Hashable, int],
-        places: Mapping[Any, int],
-        placed: ArenaPlan,
-    ) -> None:
+    def __init__(self, module: ir.Module, values: Values, direct: dict[Any, int], offsets: dict[Any, int]) -> None:
         kind = ir.FunctionType(INT32, [POINTER] * 4 + [INT64, POINTER])
         function = ir.Function(module, kind, jit.ENTRY)
-        for argument, name in zip(
-            function.args, ("inputs", "outputs", "constants", "arena", "threads", "times"), strict=True
-        ):
+        names = ("inputs", "outputs", "constants", "arena", "threads", "times")
+        for argument, name in zip(function.args, names, strict=True):
             argument.name = name
-        self.module, self.function = module, function
+        self.module, self.values = module, values
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
-        self.direct, self.places, self.placed = direct, places, placed
+        self.direct, self.offsets = direct, offsets
         inputs, outputs, constants, self.arena, self.threads, self.times = function.args
         self.tables = {id: (inputs, n) for n, id in enumerate(values.inputs)}
         self.tables |= {id: (constants, n) for n, id in enumerate(values.constants)}
@@ -230,12 +190,23 @@ class _Entry:
         self.outputs = outputs
         self.stamp = self._stamp()
 
+    def filled(self, steps: Sequence[tuple[KernelCall, CompiledKernel]]) -> ir.Module:
+        """The module, with all calls in order, and copies of what no kernel writes to its output."""
+        for n, (call, kernel) in enumerate(steps):
+            self.clock(n)
+            self.call(n, call, kernel)
+        self.clock(len(steps))
+        for n, (value, port) in enumerate(self.values.outputs):
+            if self.direct.get(value) != n:
+                self.copy(value, n, port)
+        self.builder.ret(INT32(0))
+        return self.module
+
     def pointer(self, value: Any) -> ir.Value:
         """Where `value` is."""
         if value in self.tables:
             return self._slot(*self.tables[value])
-        offset = self.placed.offsets[self.places[value]] if value in self.places else 0
-        return self.builder.gep(self.arena, [INT64(offset)], source_etype=ir.IntType(8))
+        return self.builder.gep(self.arena, [INT64(self.offsets.get(value, 0))], source_etype=ir.IntType(8))
 
     def _slot(self, table: ir.Value, n: int) -> ir.Value:
         return self.builder.load(self.builder.gep(table, [INT64(n)], source_etype=POINTER), typ=POINTER)
@@ -277,6 +248,3 @@ class _Entry:
         b.position_at_end(done)
         b.ret_void()
         return stamp
-
-    def end(self) -> None:
-        self.builder.ret(INT32(0))

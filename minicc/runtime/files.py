@@ -126,6 +126,5 @@ def _member(archive: zipfile.ZipFile, name: str) -> Array:
 
 def _restored(array: Array, wanted: DType | None) -> Array:
     """The array as bfloat16 if that is wanted and it may be the bits of one: uint16, or the two bytes without a type of numpy.savez."""
-    return (
-        array.view(bfloat16.numpy) if wanted is bfloat16 and array.dtype in (np.dtype("u2"), np.dtype("V2")) else array
-    )
+    bits = array.dtype in (np.dtype("u2"), np.dtype("V2"))
+    return array.view(bfloat16.numpy) if bits and wanted is bfloat16 else array

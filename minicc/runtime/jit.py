@@ -29,20 +29,9 @@ SPEED_LEVEL = 2
 LIBRARIES = 16  # that one session links
 ENTRY = "minicc_main"  # the symbol of an entry function
 ENTRY_TYPE = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_void_p)
-RESERVED = frozenset(
-    {
-        ENTRY,
-        "stamp",
-        "half_conversions",
-        "memcpy",
-        "memset",
-        "memmove",
-        "clock_gettime",
-        "abort",
-        *threads.SYMBOLS,
-        *[f"{i.libm}{suffix}" for i in INTRINSICS.values() if i.libm for suffix in ("", "f")],
-    }
-)
+LIBC = ("memcpy", "memset", "memmove", "clock_gettime", "abort")
+LIBM = [f"{i.libm}{suffix}" for i in INTRINSICS.values() if i.libm for suffix in ("", "f")]
+RESERVED = frozenset((ENTRY, "stamp", "half_conversions", *LIBC, *LIBM, *threads.SYMBOLS))  # as names of kernels
 _names = itertools.count()
 
 
