@@ -157,7 +157,8 @@ class _Pair:
         self.loose, self.first, self.second, self.depth = loose, first, second, depth
         ends = {v: (first.bounds.of(v), second.bounds.of(v)) for v in loose}
         self.equal: set[Expr] = {v for v, (here, there) in ends.items() if here == there and here[0] == here[1]}
-        self.equations = list(zip(first.forms, second.forms, strict=True))
+        forms = (a.forms if depth > 1 else map(a.bounds.form, a.indices) for a in (first, second))
+        self.equations = list(zip(*forms, strict=True))
 
     def never_meet(self, var: Var | None = None) -> bool:
         """Whether they are proven not to meet. Leaves in `equal` what is the same where they do; stops at `var`."""

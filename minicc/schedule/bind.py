@@ -9,12 +9,14 @@ An inner loop that fills shared buffers of the body of a loop around it, and not
 bound to the thread axis of that loop: the threads of a block then fill together what each of them reads.
 On a CPU each iteration of the outer loop fills its own for itself, which is redundant, and right.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import doubled, show
+>>> s = doubled(32)
+>>> _ = s.split("i", factor=8)
+>>> show(s, BindStep("i_o", "blockIdx.x"), BindStep("i_i", "threadIdx.x"))
 for i_o in range(4):
     for i_i in range(8):
         B[i_o*8 + i_i] = A[i_o*8 + i_i]*2.0
->>> print(after)
+-->
 for i_o in blockIdx.x(4):
     for i_i in threadIdx.x(8):
         B[i_o*8 + i_i] = A[i_o*8 + i_i]*2.0
@@ -31,15 +33,15 @@ import numpy as np
 from minicc.errors import ScheduleError, caret
 
 from minicc.ir.node import replace
-from minicc.loop.ir import PARALLEL, SERIAL, THREAD_AXES, VECTORIZE, Alloc, Buffer, For, Store, loops, walk
+from minicc.loop.ir import PARALLEL, SERIAL, THREAD_AXES, VECTORIZE, Alloc, For, loops, walk
 from minicc.loop.program import Program
 from minicc.loop.queries import loops_around, targets
 from minicc.schedule.nest import graft
 from minicc.schedule.parallel import check_independent, serial_loop
-from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.tensor.expr import Const, Expr, Var, const
+from minicc.schedule.step import Illegal, Step
+from minicc.tensor.expr import Const, Expr, const
 from minicc.tensor.simplify import simplify
-from minicc.types import float32, int64
+from minicc.types import int64
 
 
 @dataclass(frozen=True)
@@ -146,12 +148,3 @@ def fills_together(outer: For, inner: For) -> bool:
     """Whether all that `inner` writes lives inside of it, or is shared memory that lives inside of `outer`."""
     own, around = ({s.buffer for s in walk(loop) if isinstance(s, Alloc)} for loop in (inner, outer))
     return all(b in own or (b.scope == "shared" and b in around) for s in walk(inner) for b in targets(s))
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, i = Buffer("A", float32, (32,)), Buffer("B", float32, (32,)), Var("i_o") * 8 + Var("i_i")
-    before = Program("double", (a,), (b,), For(Var("i_o"), 4, For(Var("i_i"), 8, Store(b, (i,), a[i] * 2.0))))
-    return loops_text(before), loops_text(
-        BindStep("i_i", "threadIdx.x").apply(BindStep("i_o", "blockIdx.x").apply(before))
-    )

@@ -7,19 +7,21 @@ iteration of `loop` copies only the part that it needs: packed, contiguous and w
 Legality: the buffer, which may be an input, is complete before its readers start. `readers` are
 the buffers whose nests read the copy: all of them when empty.
 
->>> before, after = _example()
->>> print(before)
-for i in range(4):
-    for j in range(8):
-        B[i, j] = A[j, i]
->>> print(after)
+>>> from minicc.schedule.examples import transposed, show
+>>> s = transposed(8, 4)
+>>> s.compute_inline("T")
+>>> show(s, CacheReadStep("A"))
+for k in range(4):
+    for l in range(8):
+        B[k, l] = A[l, k]
+-->
 A_local = empty((8, 4), float32)  # local
 for A_local_0 in range(8):
     for A_local_1 in range(4):
         A_local[A_local_0, A_local_1] = A[A_local_0, A_local_1]
-for i in range(4):
-    for j in range(8):
-        B[i, j] = A_local[j, i]
+for k in range(4):
+    for l in range(8):
+        B[k, l] = A_local[l, k]
 """
 
 from __future__ import annotations
@@ -34,9 +36,8 @@ from minicc.loop.queries import all_reads, allocations, fresh, in_order, reads, 
 from minicc.schedule.cache_write import CacheWriteStep
 from minicc.schedule.nest import get_buffer, graft, rename_buffers
 from minicc.schedule.set_scope import check_scope
-from minicc.schedule.step import Illegal, NewBuffer, Step, loops_text
+from minicc.schedule.step import Illegal, NewBuffer, Step
 from minicc.tensor.expr import Expr, Load, Var, transform
-from minicc.types import float32
 
 
 class CacheReadStep(Step):
@@ -121,10 +122,3 @@ def _copy(program: Program, buffer: Buffer, cache: Buffer) -> Stmt:
     for variable, extent in reversed(list(zip(variables, buffer.shape, strict=True))):
         made = For(variable, extent, made)
     return made
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, i, j = Buffer("A", float32, (8, 4)), Buffer("B", float32, (4, 8)), Var("i"), Var("j")
-    before = Program("transpose", (a,), (b,), For(i, 4, For(j, 8, Store(b, (i, j), a[j, i]))))
-    return loops_text(before), loops_text(CacheReadStep("A").apply(before))

@@ -6,14 +6,14 @@ copy nest, results accumulate in registers and are stored once.
 
 Legality: one nest fills the buffer, and nothing else writes it.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import row_sums, show
+>>> show(row_sums(4, 8), CacheWriteStep("B"))
 for i in range(4):
     for k in range(8):
         if first(k):
             B[i] = 0.0
         B[i] = B[i] + A[i, k]
->>> print(after)
+-->
 B_local = empty((4,), float32)  # local
 for i in range(4):
     for k in range(8):
@@ -28,14 +28,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from minicc.loop.ir import Alloc, Buffer, For, Seq, Stmt, Store, Update, seq, Scope
+from minicc.loop.ir import Alloc, Buffer, For, Seq, Stmt, Store, seq, Scope
 from minicc.loop.program import Program
 from minicc.loop.queries import allocations, buffers_of, fresh, path_to, writes
 from minicc.schedule.nest import get_buffer, graft, rename_buffers
 from minicc.schedule.set_scope import check_scope
-from minicc.schedule.step import Illegal, NewBuffer, Step, loops_text
-from minicc.tensor.expr import Expr, Var, const
-from minicc.types import float32
+from minicc.schedule.step import Illegal, NewBuffer, Step
+from minicc.tensor.expr import Expr, Var
 
 
 class CacheWriteStep(Step):
@@ -79,11 +78,3 @@ class CacheWriteStep(Step):
         for name in buffers_of(program):
             yield cls(name)
             yield cls(name, "global")
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, i, k = Buffer("A", float32, (4, 8)), Buffer("B", float32, (4,)), Var("i"), Var("k")
-    step = Update((b,), (i,), (b[i] + a[i, k],), (const(0.0, float32),), (k,))
-    before = Program("total", (a,), (b,), For(i, 4, For(k, 8, step)))
-    return loops_text(before), loops_text(CacheWriteStep("B").apply(before))

@@ -12,21 +12,23 @@ axes, and read under `loop` only, later than its nest; what the nest reads is no
 between. `scope` is that of the smaller buffer: by default local up to 1,024 elements; a
 shared buffer stays so.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import in_a_row, show
+>>> s = in_a_row(8)
+>>> _ = s.split("j", factor=2)
+>>> show(s, ComputeAtStep("T", "j_o"))
 T = empty((8,), float32)
 for i in range(8):
     T[i] = A[i]*2.0
 for j_o in range(4):
     for j_i in range(2):
-        B[j_o*2 + j_i] = T[j_o*2 + j_i]
->>> print(after)
+        B[j_o*2 + j_i] = T[j_o*2 + j_i] + 1.0
+-->
 for j_o in range(4):
     T = empty((2,), float32)  # local
     for i in range(2):
         T[i] = A[j_o*2 + i]*2.0
     for j_i in range(2):
-        B[j_o*2 + j_i] = T[j_i]
+        B[j_o*2 + j_i] = T[j_i] + 1.0
 """
 
 from __future__ import annotations
@@ -45,12 +47,11 @@ from minicc.loop.ranges import inside as inside_of
 from minicc.loop.region import box
 from minicc.schedule.nest import get_alloc, get_loop, graft, map_accesses
 from minicc.schedule.set_scope import check_scope
-from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.step import Illegal, Step
 from minicc.schedule.tidy import ranges_of
 from minicc.tensor.bounds import assume
 from minicc.tensor.expr import Const, Expr, Var, const, free_vars, maximum, minimum
 from minicc.tensor.simplify import Simplifier
-from minicc.types import float32
 
 LOCAL_ELEMENTS = 1024  # the largest box that is local by default
 
@@ -250,12 +251,3 @@ def _clamped(start: Expr, index: Var, size: int, limit: Any, simplify: Simplifie
 def _without_empty(s: Stmt) -> Stmt:
     """`s` without the holes that a moved nest leaves."""
     return rewrite(s, lambda t: seq(*[x for x in t.stmts if x is not seq()]) if isinstance(t, Seq) and t.stmts else t)
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, t, b = Buffer("A", float32, (8,)), Buffer("T", float32, (8,)), Buffer("B", float32, (8,))
-    i, j = Var("i"), Var("j_o") * 2 + Var("j_i")
-    consumer = For(Var("j_o"), 4, For(Var("j_i"), 2, Store(b, (j,), t[j])))
-    before = Program("double", (a,), (b,), Alloc(t, seq(For(i, 8, Store(t, (i,), a[i] * 2.0)), consumer)))
-    return loops_text(before), loops_text(ComputeAtStep("T", "j_o").apply(before))

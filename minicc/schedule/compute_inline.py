@@ -7,16 +7,16 @@ a stage of its own: where a sum adds it, a product is marked (`te.rounding`).
 Legality: the buffer is inside of the program and filled by one store (no reduction), over loops
 that are its axes; what the expression reads is complete before that nest and not written later.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import in_a_row, show
+>>> show(in_a_row(4), ComputeInlineStep("T"))
 T = empty((4,), float32)
 for i in range(4):
     T[i] = A[i]*2.0
 for j in range(4):
-    B[j] = T[3 - j]
->>> print(after)
+    B[j] = T[j] + 1.0
+-->
 for j in range(4):
-    B[j] = A[3 - j]*2.0
+    B[j] = A[j]*2.0 + 1.0
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import starmap
 
-from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Stmt, Store, Update, map_expressions, rewrite, seq
+from minicc.loop.ir import Alloc, ExternCall, For, If, Stmt, Store, Update, map_expressions, rewrite, seq
 from minicc.loop.ir import summand, walk
 from minicc.loop.program import Program
 from minicc.loop.queries import allocations, in_order, loops_around, path_to, reads, targets, writes
 from minicc.schedule.nest import get_alloc, graft
-from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.step import Illegal, Step
 from minicc.tensor.expr import Const, Expr, Load, Var, const, loads, substitute, transform
 from minicc.tensor.rounding import heads, marked
-from minicc.types import float32
 
 
 class ComputeInlineStep(Step):
@@ -141,12 +140,3 @@ def _added(s: Stmt) -> Iterator[Load]:
             sums = []
     for term in [found for found in starmap(summand, sums) if found is not None]:
         yield from [part for part in heads(term) if isinstance(part, Load)]
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, t, b = Buffer("A", float32, (4,)), Buffer("T", float32, (4,)), Buffer("B", float32, (4,))
-    i, j = Var("i"), Var("j")
-    body = seq(For(i, 4, Store(t, (i,), a[i] * 2.0)), For(j, 4, Store(b, (j,), t[3 - j])))
-    before = Program("reverse", (a,), (b,), Alloc(t, body))
-    return loops_text(before), loops_text(ComputeInlineStep("T").apply(before))

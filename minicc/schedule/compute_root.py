@@ -8,22 +8,25 @@ A buffer outside of all loops stays as it is.
 Legality: the buffer is inside of the program, filled by one nest, and what that nest reads is not
 written in the loops; their extents do not depend on each other.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import in_a_row, show
+>>> s = in_a_row(8)
+>>> _ = s.split("j", factor=2)
+>>> s.compute_at("T", "j_o")
+>>> show(s, ComputeRootStep("T"))
 for j_o in range(4):
     T = empty((2,), float32)  # local
     for i in range(2):
         T[i] = A[j_o*2 + i]*2.0
     for j_i in range(2):
-        B[j_o*2 + j_i] = T[1 - j_i]
->>> print(after)
+        B[j_o*2 + j_i] = T[j_i] + 1.0
+-->
 T = empty((4, 2), float32)
 for j_o_root in range(4):
     for i in range(2):
         T[j_o_root, i] = A[j_o_root*2 + i]*2.0
 for j_o in range(4):
     for j_i in range(2):
-        B[j_o*2 + j_i] = T[j_o, 1 - j_i]
+        B[j_o*2 + j_i] = T[j_o, j_i] + 1.0
 """
 
 from __future__ import annotations
@@ -31,13 +34,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from minicc.ir.node import replace
-from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Store, expressions, rewrite, seq, substitute_vars, walk
+from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, expressions, rewrite, seq, substitute_vars, walk
 from minicc.loop.program import Program
 from minicc.loop.queries import all_reads, allocations, fresh, in_order, loops_around, path_to, reads, targets, writes
 from minicc.schedule.nest import get_alloc, graft, map_accesses
-from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.step import Illegal, Step
 from minicc.tensor.expr import Expr, Var, free_vars
-from minicc.types import float32
 
 
 class ComputeRootStep(Step):
@@ -112,12 +114,3 @@ class ComputeRootStep(Step):
 def _widened(s: Stmt, old: Buffer, new: Buffer, prefix: tuple[Expr, ...]) -> Stmt:
     """`s` with the accesses of `old` in the part of `new` that belongs to this iteration."""
     return map_accesses(s, lambda b, at: (new, (*prefix, *at)) if b is old else (b, at))
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, t = Buffer("A", float32, (8,)), Buffer("B", float32, (8,)), Buffer("T", float32, (2,), "local")
-    i, j_o, j_i = Var("i"), Var("j_o"), Var("j_i")
-    body = seq(For(i, 2, Store(t, (i,), a[j_o * 2 + i] * 2.0)), For(j_i, 2, Store(b, (j_o * 2 + j_i,), t[1 - j_i])))
-    before = Program("double", (a,), (b,), For(j_o, 4, Alloc(t, body)))
-    return loops_text(before), loops_text(ComputeRootStep("T").apply(before))

@@ -9,14 +9,14 @@ are axes of the result; where an iteration of a parallel or bound loop around it
 reduces, its loops must show that no other does. Do it last: a plain store is no longer known to be a reduction, so its
 loops cannot be reordered freely.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import row_sums, show
+>>> show(row_sums(4, 8), DecomposeReductionStep("B", "i"))
 for i in range(4):
     for k in range(8):
         if first(k):
             B[i] = 0.0
         B[i] = B[i] + A[i, k]
->>> print(after)
+-->
 for i_init in range(4):
     B[i_init] = 0.0
 for i in range(4):
@@ -30,15 +30,14 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from minicc.loop.dependence import dependences
-from minicc.loop.ir import SERIAL, UNROLL, Alloc, Buffer, For, If, Store, Update, loops, rewrite, seq
+from minicc.loop.ir import SERIAL, UNROLL, Alloc, For, If, Store, Update, loops, rewrite, seq
 from minicc.loop.place_init import Pending, Placing
 from minicc.loop.program import Program
 from minicc.loop.queries import buffers_of, loops_around, path_to, targets, writes
 from minicc.schedule.nest import get_buffer, get_loop, graft
-from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.step import Illegal, Step
 from minicc.schedule.tidy import ranges_of
-from minicc.tensor.expr import Var, const, loads
-from minicc.types import float32
+from minicc.tensor.expr import loads
 
 
 class DecomposeReductionStep(Step):
@@ -138,11 +137,3 @@ def _reductions(program: Program) -> str:
         if once
         else "no buffer here is; take this step before decomposing, peeling or tensorizing"
     )
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, i, k = Buffer("A", float32, (4, 8)), Buffer("B", float32, (4,)), Var("i"), Var("k")
-    step = Update((b,), (i,), (b[i] + a[i, k],), (const(0.0, float32),), (k,))
-    before = Program("total", (a,), (b,), For(i, 4, For(k, 8, step)))
-    return loops_text(before), loops_text(DecomposeReductionStep("B", "i").apply(before))

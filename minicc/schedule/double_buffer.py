@@ -6,21 +6,25 @@ an out-of-order CPU, or a GPU that copies in the background, overlaps them.
 
 Legality: the buffer is allocated in a serial loop.
 
->>> before, after = _example()
->>> print(before)
-for i in range(4):
-    T = empty((8,), float32)  # local
-    for j in range(8):
-        T[j] = A[i, j]*2.0
-    for k in range(8):
-        B[i, k] = T[7 - k]
->>> print(after)
-T = empty((2, 8), float32)  # local
-for i in range(4):
-    for j in range(8):
-        T[i%2, j] = A[i, j]*2.0
-    for k in range(8):
-        B[i, k] = T[i%2, 7 - k]
+>>> from minicc.schedule.examples import transposed, show
+>>> s = transposed(8, 4)
+>>> s.compute_at("T", "k")
+>>> show(s, DoubleBufferStep("T"))
+for k in range(4):
+    T = empty((8, 1), float32)  # local
+    for i in range(8):
+        for j in range(1):
+            T[i, 0] = A[i, k]
+    for l in range(8):
+        B[k, l] = T[l, 0]
+-->
+T = empty((2, 8, 1), float32)  # local
+for k in range(4):
+    for i in range(8):
+        for j in range(1):
+            T[k%2, i, 0] = A[i, k]
+    for l in range(8):
+        B[k, l] = T[k%2, l, 0]
 """
 
 from __future__ import annotations
@@ -28,13 +32,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from minicc.ir.node import replace
-from minicc.loop.ir import SERIAL, Alloc, Buffer, For, Store, rewrite, seq
+from minicc.loop.ir import SERIAL, Alloc, rewrite
 from minicc.loop.program import Program
 from minicc.loop.queries import allocations, loops_around
 from minicc.schedule.nest import get_alloc, graft, map_accesses
-from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.tensor.expr import Var
-from minicc.types import float32
+from minicc.schedule.step import Illegal, Step
 
 
 class DoubleBufferStep(Step):
@@ -63,12 +65,3 @@ class DoubleBufferStep(Step):
     @classmethod
     def candidates(cls, program: Program) -> Iterator[DoubleBufferStep]:
         return map(cls, allocations(program))
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, t = Buffer("A", float32, (4, 8)), Buffer("B", float32, (4, 8)), Buffer("T", float32, (8,), "local")
-    i, j, k = Var("i"), Var("j"), Var("k")
-    body = seq(For(j, 8, Store(t, (j,), a[i, j] * 2.0)), For(k, 8, Store(b, (i, k), t[7 - k])))
-    before = Program("reverse", (a,), (b,), For(i, 4, Alloc(t, body)))
-    return loops_text(before), loops_text(DoubleBufferStep("T").apply(before))

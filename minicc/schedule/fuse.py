@@ -5,14 +5,14 @@ Meaning: `f` in `range(n*m)` stands for `i = f//m`, `j = f%m`. The order of exec
 Legality: `j` is directly inside `i`, both are serial, `m` is constant, and both or neither are
 loops of the reductions inside.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import doubled, show
+>>> show(doubled(4, 8), FuseStep("i", "j"))
 for i in range(4):
     for j in range(8):
-        B[i, j] = A[i*8 + j]
->>> print(after)
+        B[i, j] = A[i, j]*2.0
+-->
 for i_j_f in range(32):
-    B[i_j_f//8, i_j_f%8] = A[i_j_f]
+    B[i_j_f//8, i_j_f%8] = A[i_j_f//8, i_j_f%8]*2.0
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from minicc.loop.ir import SERIAL, Buffer, For, If, Store, Update, loops, substitute_vars, walk
+from minicc.loop.ir import SERIAL, For, If, Update, loops, substitute_vars, walk
 from minicc.loop.program import Program
 from minicc.loop.queries import fresh
 from minicc.schedule.nest import get_loop, graft
-from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.step import Illegal, Step
 from minicc.tensor.expr import Expr, Var
-from minicc.types import float32
 
 
 class FuseStep(Step):
@@ -85,10 +84,3 @@ def _way(outer: For, inner: For) -> str:
     if isinstance(outer.body, If):
         return 'the guard of a ragged tile stands between them: fuse before you split, or split with tail="mask" or by a factor that divides'
     return "reorder first, so that nothing stands between them"
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, i, j = Buffer("A", float32, (32,)), Buffer("B", float32, (4, 8)), Var("i"), Var("j")
-    before = Program("copy", (a,), (b,), For(i, 4, For(j, 8, Store(b, (i, j), a[i * 8 + j]))))
-    return loops_text(before), loops_text(FuseStep("i", "j").apply(before))

@@ -9,14 +9,14 @@ Legality: the nest is nothing but loops around one reduction, which adds product
 number from 0, and every index is a loop. All factors are indexed by a longer loop that reduces, so
 that zeros meet zeros: 0 times what the other operand holds there may be NaN.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import product, show
+>>> show(product(6, 7), PadEinsumStep("C", (4, 8)))
 for i in range(6):
     for k in range(7):
         if first(k):
             C[i] = 0.0
         C[i] = C[i] + A[i, k]*B[k]
->>> print(after)
+-->
 A_pad = empty((8, 8), float32)
 for A_pad_0 in range(8):
     for A_pad_1 in range(8):
@@ -45,9 +45,8 @@ from minicc.loop.program import Program
 from minicc.loop.queries import buffers_of, fresh, path_to
 from minicc.schedule.decompose_reduction import only_reduction
 from minicc.schedule.nest import graft
-from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.step import Illegal, Step
 from minicc.tensor.expr import Binary, Convert, Const, Expr, Load, Var, all_of, const, select, transform
-from minicc.types import float32
 
 TILES = (4, 16)  # what moves tries
 
@@ -212,12 +211,3 @@ def _nest(variables: Sequence[Var], extents: Sequence[Any], body: Stmt) -> Stmt:
     for variable, extent in reversed(list(zip(variables, extents, strict=True))):
         body = For(variable, extent, body)
     return body
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, c = Buffer("A", float32, (6, 7)), Buffer("B", float32, (7,)), Buffer("C", float32, (6,))
-    i, k = Var("i"), Var("k")
-    step = Update((c,), (i,), (c[i] + a[i, k] * b[k],), (const(0.0, float32),), (k,))
-    before = Program("gemv", (a, b), (c,), For(i, 6, For(k, 7, step)))
-    return loops_text(before), loops_text(PadEinsumStep("C", (4, 8)).apply(before))

@@ -6,11 +6,11 @@ Legality: the iterations are independent, so it is no loop of a reduction and no
 writes is touched in two iterations; buffers allocated inside belong to one iteration. Parallel
 and vectorized loops do not nest in either order, save a vectorized loop inside a parallel one.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import doubled, show
+>>> show(doubled(4), ParallelStep("i"))
 for i in range(4):
     B[i] = A[i]*2.0
->>> print(after)
+-->
 for i in parallel(4):
     B[i] = A[i]*2.0
 """
@@ -22,16 +22,14 @@ from functools import partial
 
 from minicc.ir.node import replace
 from minicc.loop.dependence import Dependence, dependences
-from minicc.loop.ir import PARALLEL, SERIAL, VECTORIZE, Buffer, For, Store, Update, loops, walk
+from minicc.loop.ir import PARALLEL, SERIAL, VECTORIZE, For, Update, loops, walk
 from minicc.loop.program import Program
 from minicc.loop.queries import loops_around
 from minicc.schedule.compute_at import ComputeAtStep
 from minicc.schedule.nest import get_loop, graft
 from minicc.schedule.rfactor import RfactorStep
-from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.step import Illegal, Step
 from minicc.schedule.tidy import ranges_of
-from minicc.tensor.expr import Var
-from minicc.types import float32
 
 
 class ParallelStep(Step):
@@ -92,10 +90,3 @@ def _way(program: Program, loop: For, found: Dependence) -> str:
     ways = [f"the iterations of {' and of '.join(free)} are independent: choose such a loop"] if free else []
     ways += [own] if ComputeAtStep(found.first.buffer.name, loop.name).is_legal(program) else []
     return "; or ".join(ways) or f"leave {loop.name} serial: its iterations may need those before them"
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, i = Buffer("A", float32, (4,)), Buffer("B", float32, (4,)), Var("i")
-    before = Program("double", (a,), (b,), For(i, 4, Store(b, (i,), a[i] * 2.0)))
-    return loops_text(before), loops_text(ParallelStep("i").apply(before))

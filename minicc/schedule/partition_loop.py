@@ -9,14 +9,14 @@ Legality: the loop is serial, and some condition inside that is linear in it cha
 range, whatever the other loops do. A reduction over several buffers has one loop, and so has a
 reduction of symbolic extent.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import smoothed, show
+>>> show(smoothed(8), PartitionLoopStep("i"))
 for i in range(8):
     for k in range(3):
         if first(k):
             B[i] = 0.0
         B[i] = B[i] + (A[i + k - 1] if 1 <= i + k and i + k < 9 else float32(0.0))
->>> print(after)
+-->
 for i_head in range(1):
     for k_head in range(3):
         if first(k_head):
@@ -42,22 +42,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from minicc.ir.node import replace
-from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, Update, expressions, loops, map_expressions, rewrite, seq
+from minicc.loop.ir import Alloc, For, If, Seq, Stmt, Update, expressions, loops, map_expressions, rewrite, seq
 from minicc.loop.ir import substitute_vars, walk
 from minicc.loop.program import Program
 from minicc.loop.ranges import Ranges, least, size_vars
 from minicc.schedule.nest import duplicate, graft
 from minicc.schedule.parallel import serial_loop
 from minicc.schedule.split import continued
-from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.step import Illegal, Step
 from minicc.schedule.tidy import ranges_of, tidy
 from minicc.tensor.bounds import Bounds
-from minicc.tensor.expr import COMPARISONS, Binary, Expr, Select, Unary, Var, all_of, binary, const, free_vars, loads
-from minicc.tensor.expr import maximum, minimum, select, transform
+from minicc.tensor.expr import COMPARISONS, Binary, Expr, Select, Unary, Var, binary, const, free_vars, loads
+from minicc.tensor.expr import maximum, minimum, transform
 from minicc.tensor.expr import walk as walk_expr
 from minicc.tensor.linear import Linear, combine, from_linear
 from minicc.tensor.simplify import simplify
-from minicc.types import boolean, float32, int64
+from minicc.types import boolean, int64
 
 
 class PartitionLoopStep(Step):
@@ -222,12 +222,3 @@ def _without_empty(program: Program, name: str) -> Program:
         return seq() if empty and isinstance(s, For) and s.name != name else s
 
     return replace(program, body=rewrite(program.body, change))
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, i, k = Buffer("A", float32, (8,)), Buffer("B", float32, (8,)), Var("i"), Var("k")
-    inside = all_of(const(1) <= i + k, i + k < 9)
-    step = Update((b,), (i,), (b[i] + select(inside, a[i + k - 1], 0.0),), (const(0.0, float32),), (k,))
-    before = Program("smooth", (a,), (b,), For(i, 8, For(k, 3, step)))
-    return loops_text(before), loops_text(PartitionLoopStep("i").apply(before))

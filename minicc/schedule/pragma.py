@@ -5,11 +5,11 @@ comment. A second note with the same key takes the place of the first.
 
 Legality: the key is a word, the value a number or a word.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import doubled, show
+>>> show(doubled(8), PragmaStep("i", "unroll", 4))
 for i in range(8):
     B[i] = A[i]*2.0
->>> print(after)
+-->
 for i in range(8):  # unroll=4
     B[i] = A[i]*2.0
 """
@@ -20,12 +20,10 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from minicc.ir.node import replace
-from minicc.loop.ir import Buffer, For, Store, loops
+from minicc.loop.ir import loops
 from minicc.loop.program import Program
 from minicc.schedule.nest import get_loop, graft
-from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.tensor.expr import Var
-from minicc.types import float32
+from minicc.schedule.step import Illegal, Step
 
 
 class PragmaStep(Step):
@@ -54,10 +52,3 @@ class PragmaStep(Step):
         for loop in loops(program.body).values():
             if not loop.notes:
                 yield cls(loop.name, "unroll", 4)
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, i = Buffer("A", float32, (8,)), Buffer("B", float32, (8,)), Var("i")
-    before = Program("double", (a,), (b,), For(i, 8, Store(b, (i,), a[i] * 2.0)))
-    return loops_text(before), loops_text(PragmaStep("i", "unroll", 4).apply(before))

@@ -8,12 +8,12 @@ Legality: the loop reads the buffer, at places that move with the loop and are n
 themselves, and the buffer is not allocated in the loop. Neither the loop nor one around it is
 vectorized.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import doubled, show
+>>> show(doubled(64, 16), PrefetchStep("A", "i", 8))
 for i in range(64):
     for j in range(16):
         B[i, j] = A[i, j]*2.0
->>> print(after)
+-->
 for i in range(64):
     prefetch(A, i + 8, 0)
     for j in range(16):
@@ -26,13 +26,12 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from minicc.ir.node import replace
-from minicc.loop.ir import VECTORIZE, Alloc, Buffer, For, Prefetch, Stmt, Store, loops, seq, walk
+from minicc.loop.ir import VECTORIZE, Alloc, For, Prefetch, Stmt, loops, seq, walk
 from minicc.loop.program import Program
 from minicc.loop.queries import all_reads, loops_around
 from minicc.schedule.nest import get_loop, graft
-from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.tensor.expr import Expr, Load, Var, const, free_vars, loads, substitute
-from minicc.types import float32
+from minicc.schedule.step import Illegal, Step
+from minicc.tensor.expr import Expr, Load, const, free_vars, loads, substitute
 
 
 class PrefetchStep(Step):
@@ -85,10 +84,3 @@ class PrefetchStep(Step):
             if not any(isinstance(s, Prefetch) for s in walk(loop.body)):
                 for name in dict.fromkeys(load.source.name for load in all_reads(loop.body)):
                     yield cls(name, loop.name, 4)
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, i, j = Buffer("A", float32, (64, 16)), Buffer("B", float32, (64, 16)), Var("i"), Var("j")
-    before = Program("double", (a,), (b,), For(i, 64, For(j, 16, Store(b, (i, j), a[i, j] * 2.0))))
-    return loops_text(before), loops_text(PrefetchStep("A", "i", 8).apply(before))

@@ -7,14 +7,14 @@ Legality: the loops are perfectly nested, and no dependence turns around: where 
 touched in two iterations that differ in several of the loops, those keep their order. The steps
 of a reduction commute (its sums may round differently), so the loops of one reduction go anywhere.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import row_sums, show
+>>> show(row_sums(4, 8), ReorderStep(("k", "i")))
 for i in range(4):
     for k in range(8):
         if first(k):
             B[i] = 0.0
         B[i] = B[i] + A[i, k]
->>> print(after)
+-->
 for k in range(8):
     for i in range(4):
         if first(k):
@@ -29,14 +29,13 @@ from typing import ClassVar
 
 from minicc.ir.node import replace
 from minicc.loop.dependence import dependences
-from minicc.loop.ir import VECTORIZE, Alloc, Buffer, For, If, Stmt, Update, loops
+from minicc.loop.ir import VECTORIZE, Alloc, For, If, Stmt, loops
 from minicc.loop.program import Program
 from minicc.loop.queries import path_to, targets, writes
 from minicc.schedule.nest import get_loop, graft
-from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.step import Illegal, Step
 from minicc.schedule.tidy import ranges_of
-from minicc.tensor.expr import Expr, Var, const, free_vars, loads
-from minicc.types import float32
+from minicc.tensor.expr import Expr, Var, free_vars, loads
 
 
 class ReorderStep(Step):
@@ -149,11 +148,3 @@ def _rebuilt(chain: Sequence[For], guards: Sequence[If], body: Stmt) -> Stmt:
         if number:
             body = replace(chain[number - 1], body=body)
     return body
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, i, k = Buffer("A", float32, (4, 8)), Buffer("B", float32, (4,)), Var("i"), Var("k")
-    step = Update((b,), (i,), (b[i] + a[i, k],), (const(0.0, float32),), (k,))
-    before = Program("total", (a,), (b,), For(i, 4, For(k, 8, step)))
-    return loops_text(before), loops_text(ReorderStep(("k", "i")).apply(before))

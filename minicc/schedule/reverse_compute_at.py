@@ -8,15 +8,17 @@ Legality: `buffer` is filled by one statement after `loop`. It reads, at plain l
 buffer that `loop` produces; one iteration completes a box of it, densely, and all else that the
 statement reads is complete before. The consumer reduces over no part of a tile.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import in_a_row, show
+>>> s = in_a_row(8)
+>>> _ = s.split("i", factor=2)
+>>> show(s, ReverseComputeAtStep("B", "i_o"))
 T = empty((8,), float32)
 for i_o in range(4):
     for i_i in range(2):
         T[i_o*2 + i_i] = A[i_o*2 + i_i]*2.0
 for j in range(8):
     B[j] = T[j] + 1.0
->>> print(after)
+-->
 for i_o in range(4):
     T = empty((2,), float32)  # local
     for i_i in range(2):
@@ -41,10 +43,9 @@ from minicc.loop.queries import writes
 from minicc.schedule.compute_at import LOCAL_ELEMENTS
 from minicc.schedule.nest import get_buffer, get_loop, map_accesses
 from minicc.schedule.parallel import check_independent
-from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.step import Illegal, Step
 from minicc.tensor.expr import Const, Expr, Var, const, free_vars, loads
 from minicc.tensor.linear import from_linear, linear
-from minicc.types import float32
 
 BOX = "split by factors that divide, and choose a loop outside of the parts"
 Tile = list[tuple[Expr, Any]]  # for each dimension a start and an extent
@@ -277,12 +278,3 @@ def _narrowed(body: Stmt, move: _Move) -> Stmt:
             ),
         ),
     )
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, t, b = Buffer("A", float32, (8,)), Buffer("T", float32, (8,)), Buffer("B", float32, (8,))
-    i, j = Var("i_o") * 2 + Var("i_i"), Var("j")
-    producer = For(Var("i_o"), 4, For(Var("i_i"), 2, Store(t, (i,), a[i] * 2.0)))
-    before = Program("double", (a,), (b,), Alloc(t, seq(producer, For(j, 8, Store(b, (j,), t[j] + 1.0)))))
-    return loops_text(before), loops_text(ReverseComputeAtStep("B", "i_o").apply(before))

@@ -10,15 +10,17 @@ Legality: `buffer` is reduced over `loop`, by a combiner that is found in its st
 values as its identity; the extent of `loop` is constant. The user asks for another order of
 summation: sums of floats round differently, and of equal candidates argmax may take another.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import row_sums, show
+>>> s = row_sums(4, 16)
+>>> _ = s.split("k", factor=8)
+>>> show(s, RfactorStep("B", "k_i", -1))
 for i in range(4):
     for k_o in range(2):
         for k_i in range(8):
             if first(k_o, k_i):
                 B[i] = 0.0
             B[i] = B[i] + A[i, k_o*8 + k_i]
->>> print(after)
+-->
 B_rf = empty((4, 8), float32)
 for i in range(4):
     for k_o in range(2):
@@ -46,9 +48,8 @@ from minicc.loop.program import Program
 from minicc.loop.queries import all_reads, buffers_of, fresh, path_to, writes
 from minicc.schedule.decompose_reduction import only_reduction
 from minicc.schedule.nest import get_loop, graft
-from minicc.schedule.step import Illegal, NewBuffer, Step, loops_text
-from minicc.tensor.expr import Combiner, Expr, Load, Var, all_of, const, free_vars, select, substitute, transform
-from minicc.types import float32
+from minicc.schedule.step import Illegal, NewBuffer, Step
+from minicc.tensor.expr import Combiner, Expr, Load, Var, all_of, free_vars, select, substitute, transform
 
 
 class RfactorStep(Step):
@@ -177,11 +178,3 @@ class RfactorStep(Step):
                     for axis in update.axes:
                         yield cls(name, axis.name)
                         yield cls(name, axis.name, -1)
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, i, k_o, k_i = Buffer("A", float32, (4, 16)), Buffer("B", float32, (4,)), Var("i"), Var("k_o"), Var("k_i")
-    step = Update((b,), (i,), (b[i] + a[i, k_o * 8 + k_i],), (const(0.0, float32),), (k_o, k_i))
-    before = Program("total", (a,), (b,), For(i, 4, For(k_o, 2, For(k_i, 8, step))))
-    return loops_text(before), loops_text(RfactorStep("B", "k_i", -1).apply(before))

@@ -5,19 +5,19 @@ Meaning: `local` is registers or the stack, `shared` the memory of a block of GP
 
 Legality: the buffer is inside of the program: inputs and outputs are the caller's.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import in_a_row, show
+>>> show(in_a_row(4), SetScopeStep("T", "shared"))
 T = empty((4,), float32)
 for i in range(4):
     T[i] = A[i]*2.0
 for j in range(4):
-    B[j] = T[3 - j]
->>> print(after)
+    B[j] = T[j] + 1.0
+-->
 T = empty((4,), float32)  # shared
 for i in range(4):
     T[i] = A[i]*2.0
 for j in range(4):
-    B[j] = T[3 - j]
+    B[j] = T[j] + 1.0
 """
 
 from __future__ import annotations
@@ -26,13 +26,11 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from minicc.ir.node import replace
-from minicc.loop.ir import SCOPES, Alloc, Buffer, For, Store, seq, Scope
+from minicc.loop.ir import SCOPES, Scope
 from minicc.loop.program import Program
 from minicc.loop.queries import allocations
 from minicc.schedule.nest import get_alloc, graft, rename_buffers
-from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.tensor.expr import Var
-from minicc.types import float32
+from minicc.schedule.step import Illegal, Step
 
 
 class SetScopeStep(Step):
@@ -59,12 +57,3 @@ def check_scope(scope: str, culprit: str) -> None:
     """Raises Illegal when `scope` is none."""
     if scope not in SCOPES:
         raise Illegal(f"expected a scope, got {scope!r}", culprit, f"one of {', '.join(SCOPES)}")
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, t, b = Buffer("A", float32, (4,)), Buffer("T", float32, (4,)), Buffer("B", float32, (4,))
-    i, j = Var("i"), Var("j")
-    body = seq(For(i, 4, Store(t, (i,), a[i] * 2.0)), For(j, 4, Store(b, (j,), t[3 - j])))
-    before = Program("reverse", (a,), (b,), Alloc(t, body))
-    return loops_text(before), loops_text(SetScopeStep("T", "shared").apply(before))

@@ -9,11 +9,11 @@ Legality: always, for a serial loop. The tail of a reduction over several buffer
 peeled, and peeling needs a constant extent with at least one whole tile. For a mask, no loop
 inside may be as long as an expression of the loop says.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import doubled, show
+>>> show(doubled(10), SplitStep("i", 4))
 for i in range(10):
     B[i] = A[i]*2.0
->>> print(after)
+-->
 for i_o in range(3):
     for i_i in range(4):
         if i_o*4 + i_i < 10:
@@ -26,14 +26,13 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from minicc.ir.node import replace
-from minicc.loop.ir import SERIAL, Alloc, Buffer, For, If, Seq, Stmt, Store, Update, bodies, loops, map_bodies, rewrite
+from minicc.loop.ir import SERIAL, Alloc, For, If, Seq, Stmt, Store, Update, bodies, loops, map_bodies, rewrite
 from minicc.loop.ir import seq, substitute_vars
 from minicc.loop.program import Program
 from minicc.loop.queries import fresh
 from minicc.schedule.nest import duplicate, get_loop, graft
-from minicc.schedule.step import Illegal, Step, loops_text
+from minicc.schedule.step import Illegal, Step
 from minicc.tensor.expr import Expr, Var, free_vars
-from minicc.types import float32
 
 FACTORS = (2, 3, 4, 8, 16, 32, 64)  # what moves tries
 Tail = Literal["guard", "mask", "peel"]
@@ -137,10 +136,3 @@ def continued(s: Stmt, axis: Var) -> Stmt:
     if len(s.buffers) > 1:
         raise Illegal("the tail of a reduction over several buffers cannot be peeled", hint='use tail="guard"')
     return Store(s.buffers[0], s.indices, s.values[0])
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, i = Buffer("A", float32, (10,)), Buffer("B", float32, (10,)), Var("i")
-    before = Program("scale", (a,), (b,), For(i, 10, Store(b, (i,), a[i] * 2.0)))
-    return loops_text(before), loops_text(SplitStep("i", 4).apply(before))

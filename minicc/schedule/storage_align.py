@@ -7,8 +7,8 @@ out of one cache set, or out of one bank of shared memory.
 Legality: the buffer is inside of the program, `axis` is not its last, and the extents after
 `axis` are constant. Do it after `compute_at` and its like, which look for loops over whole axes.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import transposed, show
+>>> show(transposed(4, 16), StorageAlignStep("T", 0, 16, 1))
 T = empty((4, 16), float32)
 for i in range(4):
     for j in range(16):
@@ -16,7 +16,7 @@ for i in range(4):
 for k in range(16):
     for l in range(4):
         B[k, l] = T[l, k]
->>> print(after)
+-->
 T = empty((4, 17), float32)
 for i in range(4):
     for j in range(16):
@@ -33,13 +33,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from minicc.ir.node import replace
-from minicc.loop.ir import Alloc, Buffer, For, Store, seq
 from minicc.loop.program import Program
 from minicc.loop.queries import allocations
 from minicc.schedule.nest import get_alloc, graft, rename_buffers
-from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.tensor.expr import Var
-from minicc.types import float32
+from minicc.schedule.step import Illegal, Step
 
 
 class StorageAlignStep(Step):
@@ -86,12 +83,3 @@ class StorageAlignStep(Step):
             for axis in range(len(alloc.buffer.shape) - 1):
                 yield cls(name, axis, 16)
                 yield cls(name, axis, 16, 1)
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, t, b = Buffer("A", float32, (4, 16)), Buffer("T", float32, (4, 16)), Buffer("B", float32, (16, 4))
-    i, j, k, l = Var("i"), Var("j"), Var("k"), Var("l")  # noqa: E741 - the names of the loops
-    body = seq(For(i, 4, For(j, 16, Store(t, (i, j), a[i, j]))), For(k, 16, For(l, 4, Store(b, (k, l), t[l, k]))))
-    before = Program("transpose", (a,), (b,), Alloc(t, body))
-    return loops_text(before), loops_text(StorageAlignStep("T", 0, 16, 1).apply(before))

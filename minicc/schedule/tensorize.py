@@ -9,23 +9,26 @@ there and the start of each part is subtracted from the indices: the same loops 
 and equal values (the operands of a sum or product may stand either way). The parts lie inside of
 their buffers. In a reduction that goes on around, the implementation adds to its output.
 
->>> before, after = _example()
->>> print(before)
-for r in range(2):
-    for c in range(4):
-        for i in range(4):
-            for k in range(4):
-                if first(c, k):
-                    B[r*4 + i] = 0.0
-                B[r*4 + i] = B[r*4 + i] + A[r*4 + i, c*4 + k]*V[c*4 + k]
->>> print(after)
-for r in range(2):
-    for c in range(4):
+>>> from minicc.schedule.examples import product, show
+>>> s = product(8, 16)
+>>> _, _ = s.split("i", factor=4), s.split("k", factor=4)
+>>> s.reorder("i_o", "k_o", "i_i", "k_i")
+>>> show(s, TensorizeStep("i_i", "gemv_4x4_float32"))
+for i_o in range(2):
+    for k_o in range(4):
+        for i_i in range(4):
+            for k_i in range(4):
+                if first(k_o, k_i):
+                    C[i_o*4 + i_i] = 0.0
+                C[i_o*4 + i_i] = C[i_o*4 + i_i] + A[i_o*4 + i_i, k_o*4 + k_i]*B[k_o*4 + k_i]
+-->
+for i_o in range(2):
+    for k_o in range(4):
         for k_gemv_4x4_float32 in unroll(4):
             for i_gemv_4x4_float32 in vectorize(4):
-                if first(c, k_gemv_4x4_float32):
-                    B[r*4 + i_gemv_4x4_float32] = 0.0
-                B[r*4 + i_gemv_4x4_float32] = B[r*4 + i_gemv_4x4_float32] + A[r*4 + i_gemv_4x4_float32, c*4 + k_gemv_4x4_float32]*V[c*4 + k_gemv_4x4_float32]
+                if first(k_o, k_gemv_4x4_float32):
+                    C[i_o*4 + i_gemv_4x4_float32] = 0.0
+                C[i_o*4 + i_gemv_4x4_float32] = C[i_o*4 + i_gemv_4x4_float32] + A[i_o*4 + i_gemv_4x4_float32, k_o*4 + k_gemv_4x4_float32]*B[k_o*4 + k_gemv_4x4_float32]
 """
 
 from __future__ import annotations
@@ -48,7 +51,6 @@ from minicc.schedule.tidy import ranges_of
 from minicc.tensor.bounds import Bounds, assume
 from minicc.tensor.expr import COMMUTATIVE, Binary, Const, Expr, Load, Var, children, const, free_vars, substitute
 from minicc.tensor.linear import combine, from_linear, linear
-from minicc.types import float32
 
 Indices = tuple[Expr, ...]
 
@@ -316,16 +318,6 @@ def _line(s: Stmt) -> str:
 
 def _list(indices: Indices) -> str:
     return ", ".join(map(str, indices))
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, v, b = Buffer("A", float32, (8, 16)), Buffer("V", float32, (16,)), Buffer("B", float32, (8,))
-    r, c, i, k = Var("r"), Var("c"), Var("i"), Var("k")
-    row, column = r * 4 + i, c * 4 + k
-    step = Update((b,), (row,), (b[row] + a[row, column] * v[column],), (const(0.0, float32),), (c, k))
-    before = Program("gemv", (a, v), (b,), For(r, 2, For(c, 4, For(i, 4, For(k, 4, step)))))
-    return loops_text(before), loops_text(TensorizeStep("i", "gemv_4x4_float32").apply(before))
 
 
 __all__ = ["Part", "TensorizeStep"]

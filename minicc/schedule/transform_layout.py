@@ -9,8 +9,8 @@ Legality: the buffer is inside of the program and no statement reduces it along 
 `order` takes each old axis apart completely: `"1//16"` goes with `"1%16"`. Do it after
 `compute_at` and its like, which look for loops over whole axes.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import transposed, show
+>>> show(transposed(4, 32), TransformLayoutStep("T", ("1//16", "0", "1%16")))
 T = empty((4, 32), float32)
 for i in range(4):
     for j in range(32):
@@ -18,7 +18,7 @@ for i in range(4):
 for k in range(32):
     for l in range(4):
         B[k, l] = T[l, k]
->>> print(after)
+-->
 T = empty((2, 4, 16), float32)
 for i in range(4):
     for j in range(32):
@@ -35,13 +35,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from minicc.ir.node import replace
-from minicc.loop.ir import Alloc, Buffer, For, Store, Update, seq, walk
+from minicc.loop.ir import Buffer, Update, walk
 from minicc.loop.program import Program
 from minicc.loop.queries import allocations
 from minicc.schedule.nest import get_alloc, graft, map_accesses
-from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.tensor.expr import Expr, Var
-from minicc.types import float32
+from minicc.schedule.step import Illegal, Step
+from minicc.tensor.expr import Expr
 
 TILES = (4, 16)  # what moves tries
 
@@ -134,12 +133,3 @@ class TransformLayoutStep(Step):
 def _text(piece: Piece) -> str:
     divisor = f"//{piece.divisor}" if piece.divisor > 1 else ""
     return f"{piece.axis}{divisor}" + ("" if piece.modulus is None else f"%{piece.modulus}")
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, t, b = Buffer("A", float32, (4, 32)), Buffer("T", float32, (4, 32)), Buffer("B", float32, (32, 4))
-    i, j, k, l = Var("i"), Var("j"), Var("k"), Var("l")  # noqa: E741 - the names of the loops
-    body = seq(For(i, 4, For(j, 32, Store(t, (i, j), a[i, j]))), For(k, 32, For(l, 4, Store(b, (k, l), t[l, k]))))
-    before = Program("transpose", (a,), (b,), Alloc(t, body))
-    return loops_text(before), loops_text(TransformLayoutStep("T", ("1//16", "0", "1%16")).apply(before))

@@ -5,11 +5,11 @@ constant in each copy of the body. The order of execution is the same.
 
 Legality: the extent is constant.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import doubled, show
+>>> show(doubled(4), UnrollStep("i"))
 for i in range(4):
     B[i] = A[i]*2.0
->>> print(after)
+-->
 for i in unroll(4):
     B[i] = A[i]*2.0
 """
@@ -19,13 +19,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from minicc.ir.node import replace
-from minicc.loop.ir import UNROLL, Buffer, For, Store, loops
+from minicc.loop.ir import UNROLL, loops
 from minicc.loop.program import Program
 from minicc.schedule.nest import graft
 from minicc.schedule.parallel import serial_loop
-from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.tensor.expr import Var
-from minicc.types import float32
+from minicc.schedule.step import Illegal, Step
 
 MOST_COPIES = 16  # what moves tries; more is legal
 
@@ -47,10 +45,3 @@ class UnrollStep(Step):
         for loop in loops(program.body).values():
             if isinstance(loop.extent, int) and 1 < loop.extent <= MOST_COPIES:
                 yield cls(loop.name)
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, i = Buffer("A", float32, (4,)), Buffer("B", float32, (4,)), Var("i")
-    before = Program("double", (a,), (b,), For(i, 4, Store(b, (i,), a[i] * 2.0)))
-    return loops_text(before), loops_text(UnrollStep("i").apply(before))

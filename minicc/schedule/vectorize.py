@@ -6,11 +6,11 @@ vector of as many lanes as the loop has trips.
 Legality: as for `parallel`, and the extent is constant; no loop around or inside is vectorized,
 and none inside is parallel.
 
->>> before, after = _example()
->>> print(before)
+>>> from minicc.schedule.examples import doubled, show
+>>> show(doubled(8), VectorizeStep("i"))
 for i in range(8):
     B[i] = A[i]*2.0
->>> print(after)
+-->
 for i in vectorize(8):
     B[i] = A[i]*2.0
 """
@@ -20,14 +20,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from minicc.ir.node import replace
-from minicc.loop.ir import PARALLEL, VECTORIZE, Buffer, For, Store, loops
+from minicc.loop.ir import PARALLEL, VECTORIZE, loops
 from minicc.loop.program import Program
 from minicc.loop.queries import loops_around
 from minicc.schedule.nest import graft
 from minicc.schedule.parallel import check_independent, serial_loop
-from minicc.schedule.step import Illegal, Step, loops_text
-from minicc.tensor.expr import Var
-from minicc.types import float32
+from minicc.schedule.step import Illegal, Step
 
 MOST_LANES = 64  # what moves tries; more is legal
 
@@ -55,10 +53,3 @@ class VectorizeStep(Step):
         for loop in loops(program.body).values():
             if isinstance(loop.extent, int) and 1 < loop.extent <= MOST_LANES:
                 yield cls(loop.name)
-
-
-def _example() -> tuple[str, str]:
-    """The program of the docstring, before and after."""
-    a, b, i = Buffer("A", float32, (8,)), Buffer("B", float32, (8,)), Var("i")
-    before = Program("double", (a,), (b,), For(i, 8, Store(b, (i,), a[i] * 2.0)))
-    return loops_text(before), loops_text(VectorizeStep("i").apply(before))
