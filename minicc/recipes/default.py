@@ -18,7 +18,7 @@ from minicc.recipes.structure import WHOLE, Nest, arithmetic, depends, is_alone,
 from minicc.recipes.structure import run_length, work, writers
 from minicc.schedule import Schedule
 from minicc.schedule.compute_at import ComputeAtStep
-from minicc.schedule.parallel import check_independent
+from minicc.schedule.loop_kind import check_independent
 from minicc.schedule.partition_loop import PartitionLoopStep
 from minicc.schedule.rfactor import RfactorStep
 from minicc.schedule.step import Illegal

@@ -26,19 +26,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from minicc.errors import ScheduleError, caret
 
-from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, SERIAL, THREAD_AXES, VECTORIZE, Alloc, For, loops, walk
 from minicc.loop.program import Program
 from minicc.loop.queries import loops_around, targets
-from minicc.schedule.nest import graft
-from minicc.schedule.parallel import check_independent, serial_loop
-from minicc.schedule.step import Illegal, Step
+from minicc.schedule.loop_kind import LoopKindStep, check_independent
+from minicc.schedule.step import Illegal
 from minicc.tensor.expr import Const, Expr, const
 from minicc.tensor.simplify import simplify
 from minicc.types import int64
@@ -76,12 +74,10 @@ def _axis(tag: Any, extent: Any = None) -> ThreadAxis:
     return ThreadAxis(tag, extent)
 
 
-class BindStep(Step):
+class BindStep(LoopKindStep, positional=2):
     """Run a loop over a thread axis, such as `blockIdx.x`. On a CPU it is an ordinary loop."""
 
-    loop: str
     axis: str
-    positional: ClassVar[int] = 2
 
     @classmethod
     def at_stage(cls, stage: Any, axis: Any, thread: ThreadAxis | str) -> BindStep:
@@ -97,38 +93,29 @@ class BindStep(Step):
             raise ScheduleError(f'bind("{name}", "{thread.tag}")', problem, caret(str(program), name), hint)
         return cls(name, thread.tag)
 
-    def transform(self, program: Program) -> Program:
+    def new_kind(self) -> str:
+        return self.axis
+
+    def check_loop(self, program: Program, loop: For) -> None:
         if self.axis not in THREAD_AXES:
             raise Illegal(f"expected a thread axis, got {self.axis!r}", self.loop, f"one of {', '.join(THREAD_AXES)}")
-        loop = serial_loop(program, self.loop)
         check_independent(program, loop)
         for other in loops_around(program.body, loop):
-            self._check_other(
-                other,
-                "around",
-                (PARALLEL, VECTORIZE),
-                "threadIdx" if self.axis.startswith("blockIdx") else "",
-                (other, loop),
-            )
+            self._check_other(other, "around", (PARALLEL, VECTORIZE), ("blockIdx", "threadIdx"), (other, loop))
         for other in loops(loop.body).values():
-            self._check_other(
-                other, "inside", (PARALLEL,), "blockIdx" if self.axis.startswith("threadIdx") else "", (loop, other)
-            )
-        return graft(program, loop, replace(loop, kind=self.axis))
+            self._check_other(other, "inside", (PARALLEL,), ("threadIdx", "blockIdx"), (loop, other))
 
-    def _check_other(self, other: For, where: str, kinds: tuple[str, ...], index: str, nest: tuple[For, For]) -> None:
-        """Raises Illegal when a loop around or inside is of one of `kinds`, of the same axis, or of axes of `index`."""
+    def _check_other(
+        self, other: For, where: str, kinds: tuple[str, ...], order: tuple[str, str], nest: tuple[For, For]
+    ) -> None:
+        """Raises Illegal when a loop around or inside is of one of `kinds`, of the same axis, or blocks and threads are not in order."""
+        which, own = f"loop {other.name} {where} it is", self.axis.partition(".")[0]
         if other.kind in kinds:
-            raise Illegal(
-                f"loop {other.name} {where} it is of kind {other.kind}", self.loop, f"bind {self.loop} instead of it"
-            )
-        if other.kind == self.axis != "vthread" and not (self.axis.startswith("threadIdx") and fills_together(*nest)):
-            problem = f"loop {other.name} {where} it is bound to {self.axis}"
-            raise Illegal(problem, self.loop, "choose another axis, or fuse the loops")
-        if index and other.kind.startswith(index):
-            raise Illegal(
-                f"loop {other.name} {where} it is bound to {other.kind}", self.loop, "blocks are around threads"
-            )
+            raise Illegal(f"{which} of kind {other.kind}", self.loop, f"bind {self.loop} instead of it")
+        if other.kind == self.axis != "vthread" and not (own == "threadIdx" and fills_together(*nest)):
+            raise Illegal(f"{which} bound to {self.axis}", self.loop, "choose another axis, or fuse the loops")
+        if (own, other.kind.partition(".")[0]) == order:
+            raise Illegal(f"{which} bound to {other.kind}", self.loop, "blocks are around threads")
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[BindStep]:

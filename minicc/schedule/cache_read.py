@@ -28,25 +28,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
-from minicc.loop.ir import Alloc, map_own, Buffer, For, If, Seq, Stmt, Store, rewrite, seq, Scope
+from minicc.loop.ir import Alloc, Buffer, For, If, Scope, Seq, Stmt, map_own, rewrite, seq
 from minicc.loop.program import Program
 from minicc.loop.queries import all_reads, allocations, fresh, in_order, reads, targets, writes
 from minicc.schedule.cache_write import CacheWriteStep
-from minicc.schedule.nest import get_buffer, graft, rename_buffers
+from minicc.schedule.nest import copied, get_buffer, graft, rename_buffers
 from minicc.schedule.set_scope import check_scope
 from minicc.schedule.step import Illegal, NewBuffer, Step
-from minicc.tensor.expr import Expr, Load, Var, transform
+from minicc.tensor.expr import Load, transform
 
 
-class CacheReadStep(Step):
+class CacheReadStep(Step, positional=2):
     """Let the nests of `readers`, or all, read a copy of a buffer. Returns the name of the copy."""
 
     buffer: str
     scope: Scope = "local"
     readers: tuple[str, ...] = ()
-    positional: ClassVar[int] = 2
 
     def result(self, before: Program, after: Program) -> NewBuffer:
         return self._cache(before)
@@ -83,6 +82,8 @@ class CacheReadStep(Step):
             raise Illegal(problem, self.buffer, partial(_way, program, self.buffer))
         cache = Buffer(self._cache(program), buffer.dtype, buffer.shape, self.scope)
 
+        names = [f"{cache.name}_{d}" for d in range(len(buffer.shape))]
+
         def expr(e: Any) -> Any:
             return transform(e, lambda x: Load(cache, x.indices) if isinstance(x, Load) and x.source is buffer else x)
 
@@ -92,7 +93,7 @@ class CacheReadStep(Step):
             return map_own(s, expr) if isinstance(s, (For, If)) else rename_buffers(s, {buffer: cache})
 
         rest = [rewrite(part, change) for part in parts[reading[0] :]]
-        made = Alloc(cache, seq(_copy(program, buffer, cache), *rest))
+        made = Alloc(cache, seq(copied(program, buffer, cache, names), *rest))
         return graft(program, place, seq(*parts[: reading[0]], made))
 
     def _reads(self, s: Stmt, buffer: Buffer) -> bool:
@@ -112,13 +113,3 @@ def _way(program: Program, buffer: str) -> str:
     if CacheWriteStep(buffer).is_legal(program):
         return f'give it a cache where it is written: s.cache_write("{buffer}")'
     return "read it through a cache before decomposing, peeling or partitioning its loops"
-
-
-def _copy(program: Program, buffer: Buffer, cache: Buffer) -> Stmt:
-    """The nest that copies all of `buffer`."""
-    variables = [Var(name) for name in fresh(program, *[f"{cache.name}_{d}" for d in range(len(buffer.shape))])]
-    at: tuple[Expr, ...] = tuple(variables)
-    made: Stmt = Store(cache, at, buffer[at])
-    for variable, extent in reversed(list(zip(variables, buffer.shape, strict=True))):
-        made = For(variable, extent, made)
-    return made

@@ -28,13 +28,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from minicc.loop.ir import Alloc, Buffer, For, Seq, Stmt, Store, seq, Scope
+from minicc.loop.ir import Alloc, Buffer, Seq, seq, Scope
 from minicc.loop.program import Program
 from minicc.loop.queries import allocations, buffers_of, fresh, path_to, writes
-from minicc.schedule.nest import get_buffer, graft, rename_buffers
+from minicc.schedule.nest import copied, get_buffer, graft, rename_buffers
 from minicc.schedule.set_scope import check_scope
 from minicc.schedule.step import Illegal, NewBuffer, Step
-from minicc.tensor.expr import Expr, Var
+from minicc.tensor.expr import Var
 
 
 class CacheWriteStep(Step):
@@ -66,11 +66,7 @@ class CacheWriteStep(Step):
             raise Illegal(problem, self.buffer, "use cache_write before peeling, partitioning or decomposing its loops")
         cache = Buffer(self._cache(program), buffer.dtype, buffer.shape, self.scope)
         names = [f"{i.name if isinstance(i, Var) else f'i{d}'}_copy" for d, i in enumerate(found[0].indices)]
-        variables = [Var(name) for name in fresh(program, *names)]
-        at: tuple[Expr, ...] = tuple(variables)
-        copy: Stmt = Store(buffer, at, cache[at])
-        for variable, extent in reversed(list(zip(variables, buffer.shape, strict=True))):
-            copy = For(variable, extent, copy)
+        copy = copied(program, cache, buffer, names)
         return graft(program, nest, Alloc(cache, seq(rename_buffers(nest, {buffer: cache}), copy)))
 
     @classmethod

@@ -1,16 +1,14 @@
 """compute_at: a producer moves into a loop of its consumer, and computes there what is needed there.
 
-Meaning: the nest that fills `buffer` moves to the start of the body of `loop`. Its loops shrink
-to the box of elements that the body reads, and the buffer to that box, so it is smaller, warmer,
-and private to an iteration. Where the box may stick out of the buffer's domain, the producer's
-index is clamped into it: an element at the edge is computed again into a cell that nobody reads,
-which needs no branch. A shared buffer belongs to all threads of a block: its box is what the
-iterations of the thread loops around need together, so that threads can fill it together.
+Meaning: the nest that fills `buffer` moves to the start of the body of `loop`. Its loops shrink to the box of elements
+that the body reads, and the buffer to that box, so it is smaller, warmer, and private to an iteration. Where the box
+may stick out of the buffer's domain, the producer's index is clamped into it: an element at the edge is computed again
+into a cell that nobody reads, which needs no branch. A shared buffer belongs to all threads of a block: its box is what
+the iterations of the thread loops around need together, so that threads can fill it together.
 
-Legality: the buffer is inside of the program, filled by one statement over loops that are its
-axes, and read under `loop` only, later than its nest; what the nest reads is not written in
-between. `scope` is that of the smaller buffer: by default local up to 1,024 elements; a
-shared buffer stays so.
+Legality: the buffer is inside of the program, filled by one statement over loops that are its axes, and read under
+`loop` only, later than its nest; what the nest reads is not written in between. `scope` is that of the smaller buffer:
+by default local up to 1,024 elements; a shared buffer stays so.
 
 >>> from minicc.schedule.examples import in_a_row, show
 >>> s = in_a_row(8)
@@ -36,7 +34,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, SERIAL, VECTORIZE, Alloc, Buffer, For, If, Prefetch, Seq, Stmt, Store, loops, Scope
@@ -66,13 +64,12 @@ class _Move:
     loop: For  # the place
 
 
-class ComputeAtStep(Step):
+class ComputeAtStep(Step, positional=2):
     """Compute the part of a buffer that an iteration of `loop` needs, in it."""
 
     buffer: str
     loop: str
     scope: Scope | None = None
-    positional: ClassVar[int] = 2
 
     @classmethod
     def at_stage(cls, stage: Any, parent: Any, axis: Any, scope: Scope | None = None) -> ComputeAtStep:

@@ -1,9 +1,8 @@
 """compute_root: a buffer that iterations of loops fill anew is computed once, before these loops.
 
-Meaning: the nest that fills `buffer` moves out of all loops, and the buffer gets a dimension for
-each of those loops that the nest depends on: what every iteration needs lies ready, in the order
-in which it will be read. It undoes `compute_at`; where tiles overlap, their elements stay apart.
-A buffer outside of all loops stays as it is.
+Meaning: the nest that fills `buffer` moves out of all loops, and the buffer gets a dimension for each of those loops
+that the nest depends on: what every iteration needs lies ready, in the order in which it will be read. It undoes
+`compute_at`; where tiles overlap, their elements stay apart. A buffer outside of all loops stays as it is.
 
 Legality: the buffer is inside of the program, filled by one nest, and what that nest reads is not
 written in the loops; their extents do not depend on each other.

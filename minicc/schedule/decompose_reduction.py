@@ -4,10 +4,9 @@ Meaning: a nest before `loop` stores the initial values, over copies of the loop
 and the reduction that are not reduced over, and the reduction becomes a plain store. It is what
 `loop.place_init` does to every reduction at the end, done earlier and at a place of choice.
 
-Legality: every loop that `buffer` is reduced over is `loop` or inside of it, and its other loops
-are axes of the result; where an iteration of a parallel or bound loop around it initialises what it
-reduces, its loops must show that no other does. Do it last: a plain store is no longer known to be a reduction, so its
-loops cannot be reordered freely.
+Legality: every loop that `buffer` is reduced over is `loop` or inside of it, and its other loops are axes of the
+result; where an iteration of a parallel or bound loop around it initialises what it reduces, its loops must show that
+no other does. Do it last: a plain store is no longer known to be a reduction, so its loops cannot be reordered freely.
 
 >>> from minicc.schedule.examples import row_sums, show
 >>> show(row_sums(4, 8), DecomposeReductionStep("B", "i"))
@@ -27,7 +26,6 @@ for i in range(4):
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
 
 from minicc.loop.dependence import dependences
 from minicc.loop.ir import SERIAL, UNROLL, Alloc, For, If, Store, Update, loops, rewrite, seq
@@ -40,12 +38,11 @@ from minicc.schedule.tidy import ranges_of
 from minicc.tensor.expr import loads
 
 
-class DecomposeReductionStep(Step):
+class DecomposeReductionStep(Step, positional=2):
     """Initialise a reduction in a nest of its own, before a loop. Returns the names of the loops of that nest."""
 
     buffer: str
     loop: str
-    positional: ClassVar[int] = 2
 
     def result(self, before: Program, after: Program) -> tuple[str, ...]:
         return tuple(name for name in loops(after.body) if name not in loops(before.body))

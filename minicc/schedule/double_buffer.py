@@ -35,7 +35,7 @@ from minicc.ir.node import replace
 from minicc.loop.ir import SERIAL, Alloc, rewrite
 from minicc.loop.program import Program
 from minicc.loop.queries import allocations, loops_around
-from minicc.schedule.nest import get_alloc, graft, map_accesses
+from minicc.schedule.nest import get_alloc, graft, moved
 from minicc.schedule.step import Illegal, Step
 
 
@@ -46,21 +46,16 @@ class DoubleBufferStep(Step):
 
     def transform(self, program: Program) -> Program:
         alloc = get_alloc(program, self.buffer)
-        around = loops_around(program.body, alloc)
-        if not around:
-            raise Illegal(
-                f"{self.buffer} is computed once, in no loop", self.buffer, f'first compute_at("{self.buffer}", loop)'
-            )
+        if not (around := loops_around(program.body, alloc)):
+            hint = f'first compute_at("{self.buffer}", loop)'
+            raise Illegal(f"{self.buffer} is computed once, in no loop", self.buffer, hint)
         loop, old = around[-1], alloc.buffer
         if loop.kind != SERIAL:
             problem = f"expected {self.buffer} in a serial loop, but loop {loop.name} is of kind {loop.kind}"
             raise Illegal(problem, loop.name, f'compute it in a serial loop: s.compute_at("{self.buffer}", loop)')
         new = replace(old, shape=(2, *old.shape))
-        half = loop.var % 2
         opened = rewrite(loop, lambda s: s.body if isinstance(s, Alloc) and s.buffer is old else s)
-        return graft(
-            program, loop, Alloc(new, map_accesses(opened, lambda b, at: (new, (half, *at)) if b is old else (b, at)))
-        )
+        return graft(program, loop, Alloc(new, moved(opened, old, new, lambda at: (loop.var % 2, *at))))
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[DoubleBufferStep]:

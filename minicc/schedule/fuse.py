@@ -18,7 +18,6 @@ for i_j_f in range(32):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 from minicc.loop.ir import SERIAL, For, If, Update, loops, substitute_vars, walk
 from minicc.loop.program import Program
@@ -28,13 +27,11 @@ from minicc.schedule.step import Illegal, Step
 from minicc.tensor.expr import Expr, Var
 
 
-class FuseStep(Step):
+class FuseStep(Step, positional=2, axes={"outer": "outer", "inner": "inner"}):
     """Make one loop of two, of which `inner` is directly inside `outer`. Returns its name."""
 
     outer: str
     inner: str
-    positional: ClassVar[int] = 2
-    axes: ClassVar[dict[str, str]] = {"outer": "outer", "inner": "inner"}
 
     def result(self, before: Program, after: Program) -> str:
         return self._fused(before)

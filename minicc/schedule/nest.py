@@ -52,11 +52,22 @@ def graft(program: Program, old: Stmt, new: Stmt) -> Program:
     return replace(program, body=change(program.body))
 
 
+def altered(program: Program, alloc: Alloc, **changes: Any) -> Program:
+    """`program` with another scope or shape of an allocated buffer, whose elements keep their indices."""
+    return graft(program, alloc, rename_buffers(alloc, {alloc.buffer: replace(alloc.buffer, **changes)}))
+
+
 def nested(variables: Sequence[Var], extents: Sequence[Any], body: Stmt) -> Stmt:
     """Loops around `body`, the first one outermost."""
     for variable, extent in reversed(list(zip(variables, extents, strict=True))):
         body = For(variable, extent, body)
     return body
+
+
+def copied(program: Program, source: Buffer, result: Buffer, names: Sequence[str]) -> Stmt:
+    """The nest that copies one buffer to another, over loops of names like these."""
+    at = tuple(map(Var, fresh(program, *names)))
+    return nested(at, source.shape, Store(result, at, source[at]))
 
 
 def duplicate(program: Program, s: Stmt, suffix: str) -> Stmt:

@@ -5,9 +5,8 @@ indices inside are decided keeps the name of the loop, and loses them: `loop` is
 What comes before is a nest of its own, over `<loop>_head`, and what comes after another, over
 `<loop>_tail`, with their guards. So padding and ragged tiles cost nothing in the middle of an image.
 
-Legality: the loop is serial, and some condition inside that is linear in it changes within its
-range, whatever the other loops do. A reduction over several buffers has one loop, and so has a
-reduction of symbolic extent.
+Legality: the loop is serial, and some condition inside that is linear in it changes within its range, whatever the
+other loops do. A reduction over several buffers has one loop, and so has a reduction of symbolic extent.
 
 >>> from minicc.schedule.examples import smoothed, show
 >>> show(smoothed(8), PartitionLoopStep("i"))
@@ -47,7 +46,7 @@ from minicc.loop.ir import substitute_vars, walk
 from minicc.loop.program import Program
 from minicc.loop.ranges import Ranges, least, size_vars
 from minicc.schedule.nest import duplicate, graft
-from minicc.schedule.parallel import serial_loop
+from minicc.schedule.loop_kind import serial_loop
 from minicc.schedule.split import continued
 from minicc.schedule.step import Illegal, Step
 from minicc.schedule.tidy import ranges_of, tidy

@@ -17,7 +17,6 @@ for i in range(8):  # unroll=4
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 from minicc.ir.node import replace
 from minicc.loop.ir import loops
@@ -26,14 +25,12 @@ from minicc.schedule.nest import get_loop, graft
 from minicc.schedule.step import Illegal, Step
 
 
-class PragmaStep(Step):
+class PragmaStep(Step, checked_here=("value",), positional=3):
     """Note something on a loop, for what comes after scheduling."""
 
     loop: str
     key: str
     value: int | str = 1
-    checked_here: ClassVar[tuple[str, ...]] = ("value",)
-    positional: ClassVar[int] = 3
 
     def transform(self, program: Program) -> Program:
         loop = get_loop(program, self.loop)

@@ -4,9 +4,8 @@ Meaning: for each load of `buffer` in `loop`, a hint at the start of the iterati
 element that the iteration `offset` trips later reads through it, so that its cache line is there
 by then. Choose an inner loop for more lines. Hints beyond the end of the buffer do no harm.
 
-Legality: the loop reads the buffer, at places that move with the loop and are no loads
-themselves, and the buffer is not allocated in the loop. Neither the loop nor one around it is
-vectorized.
+Legality: the loop reads the buffer, at places that move with the loop and are no loads themselves, and the buffer is
+not allocated in the loop. Neither the loop nor one around it is vectorized.
 
 >>> from minicc.schedule.examples import doubled, show
 >>> show(doubled(64, 16), PrefetchStep("A", "i", 8))
@@ -23,7 +22,7 @@ for i in range(64):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from minicc.ir.node import replace
 from minicc.loop.ir import VECTORIZE, Alloc, For, Prefetch, Stmt, loops, seq, walk
@@ -34,13 +33,12 @@ from minicc.schedule.step import Illegal, Step
 from minicc.tensor.expr import Expr, Load, const, free_vars, loads, substitute
 
 
-class PrefetchStep(Step):
+class PrefetchStep(Step, positional=2):
     """Ask in each iteration of a loop for what it reads of a buffer `offset` iterations later."""
 
     buffer: str
     loop: str
     offset: int = 1
-    positional: ClassVar[int] = 2
 
     @classmethod
     def at_stage(cls, stage: Any, tensor: Any, axis: Any, offset: int = 1) -> PrefetchStep:

@@ -25,7 +25,6 @@ for k in range(8):
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
 
 from minicc.ir.node import replace
 from minicc.loop.dependence import dependences
@@ -38,11 +37,10 @@ from minicc.schedule.tidy import ranges_of
 from minicc.tensor.expr import Expr, Var, free_vars, loads
 
 
-class ReorderStep(Step):
+class ReorderStep(Step, axes={"order": "axes"}):
     """Put loops of one nest into this order, outermost first."""
 
     order: tuple[str, ...]
-    axes: ClassVar[dict[str, str]] = {"order": "axes"}
 
     def transform(self, program: Program) -> Program:
         band, body = self._band(program)

@@ -32,7 +32,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, Buffer, For, If, Seq, Stmt, Store, Update, loops
@@ -42,7 +42,7 @@ from minicc.loop.queries import Write, all_reads, allocations, buffers_of, in_or
 from minicc.loop.queries import writes
 from minicc.schedule.compute_at import LOCAL_ELEMENTS
 from minicc.schedule.nest import get_buffer, get_loop, map_accesses
-from minicc.schedule.parallel import check_independent
+from minicc.schedule.loop_kind import check_independent
 from minicc.schedule.step import Illegal, Step
 from minicc.tensor.expr import Const, Expr, Var, const, free_vars, loads
 from minicc.tensor.linear import from_linear, linear
@@ -63,12 +63,11 @@ class _Move:
     tile: Tile
 
 
-class ReverseComputeAtStep(Step):
+class ReverseComputeAtStep(Step, positional=2):
     """Compute a buffer from what each iteration of `loop` produces, in it."""
 
     buffer: str
     loop: str
-    positional: ClassVar[int] = 2
 
     @classmethod
     def at_stage(cls, stage: Any, parent: Any, axis: Any) -> ReverseComputeAtStep:

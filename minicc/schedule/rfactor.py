@@ -38,7 +38,6 @@ for i_combine in range(4):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 from minicc.ir.node import replace
 from minicc.loop.combiner import combiner_of
@@ -52,13 +51,12 @@ from minicc.schedule.step import Illegal, NewBuffer, Step
 from minicc.tensor.expr import Combiner, Expr, Load, Var, all_of, free_vars, select, substitute, transform
 
 
-class RfactorStep(Step):
+class RfactorStep(Step, positional=2):
     """Collect a partial result for each trip of a reducing loop. Returns the name of their buffer."""
 
     buffer: str
     loop: str
     factor_axis: int = 0
-    positional: ClassVar[int] = 2
 
     def result(self, before: Program, after: Program) -> NewBuffer:
         return fresh(before, f"{self.buffer}_rf")[0]

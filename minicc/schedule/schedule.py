@@ -1,8 +1,7 @@
 """Schedules: a program, and the steps that shape how it is computed.
 
-In: a naive loop program. Out: one of the same meaning, after public steps that each can be
-printed, checked, undone and replayed. Loops are addressed by name; each method that makes loops
-or buffers returns their names.
+In: a naive loop program. Out: one of the same meaning, after public steps that each can be printed, checked, undone and
+replayed. Loops are addressed by name; each method that makes loops or buffers returns their names.
 
 >>> from minicc import te
 >>> from minicc.loop.lower import lower

@@ -23,27 +23,24 @@ for j in range(4):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
-from minicc.ir.node import replace
 from minicc.loop.ir import SCOPES, Scope
 from minicc.loop.program import Program
 from minicc.loop.queries import allocations
-from minicc.schedule.nest import get_alloc, graft, rename_buffers
+from minicc.schedule.nest import altered, get_alloc
 from minicc.schedule.step import Illegal, Step
 
 
-class SetScopeStep(Step):
+class SetScopeStep(Step, positional=2):
     """Move a buffer to another kind of memory."""
 
     buffer: str
     scope: Scope
-    positional: ClassVar[int] = 2
 
     def transform(self, program: Program) -> Program:
         alloc = get_alloc(program, self.buffer)
         check_scope(self.scope, self.buffer)
-        return graft(program, alloc, rename_buffers(alloc, {alloc.buffer: replace(alloc.buffer, scope=self.scope)}))
+        return altered(program, alloc, scope=self.scope)
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[SetScopeStep]:

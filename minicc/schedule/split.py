@@ -1,9 +1,8 @@
 """split: one loop becomes two, an outer one over tiles and an inner one within a tile.
 
-Meaning: `i` takes the values `i_o*factor + i_i`. Where the factor does not divide the extent,
-`tail="guard"` puts the body under an `If`, `tail="mask"` puts each store in it under one, inside
-of all loops, so that `loop_i` or a loop in it stays a whole vector, stored under a mask, and
-`tail="peel"` gives the rest a nest of its own.
+Meaning: `i` takes the values `i_o*factor + i_i`. Where the factor does not divide the extent, `tail="guard"` puts the
+body under an `If`, `tail="mask"` puts each store in it under one, inside of all loops, so that `loop_i` or a loop in it
+stays a whole vector, stored under a mask, and `tail="peel"` gives the rest a nest of its own.
 
 Legality: always, for a serial loop. The tail of a reduction over several buffers cannot be
 peeled, and peeling needs a constant extent with at least one whole tile. For a mask, no loop
@@ -23,7 +22,7 @@ for i_o in range(3):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
 from minicc.ir.node import replace
 from minicc.loop.ir import SERIAL, Alloc, For, If, Seq, Stmt, Store, Update, bodies, loops, map_bodies, rewrite
@@ -39,14 +38,13 @@ Tail = Literal["guard", "mask", "peel"]
 TAILS = ("guard", "mask", "peel")
 
 
-class SplitStep(Step):
+class SplitStep(Step, axes={"loop": "parent"}):
     """Split a loop in two: `factor` trips inside, or `nparts` outside. Returns the outer and the inner name."""
 
     loop: str
     factor: int | None = None
     nparts: int | None = None
     tail: Tail = "guard"
-    axes: ClassVar[dict[str, str]] = {"loop": "parent"}
 
     def result(self, before: Program, after: Program) -> tuple[str, str]:
         return self.names(before)

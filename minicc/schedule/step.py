@@ -56,7 +56,10 @@ class Illegal(Exception):
 @dataclass_transform(frozen_default=True)
 @dataclass(frozen=True)
 class Step:
-    """One move of a schedule. A subclass is a frozen dataclass, called after its primitive: `FuseStep` is "fuse"."""
+    """One move of a schedule. A subclass is a frozen dataclass, called after its primitive: `FuseStep` is "fuse".
+
+    What else holds of the kind stands in the head of its class: `class FuseStep(Step, positional=2)`.
+    """
 
     name: ClassVar[str]
     positional: ClassVar[int] = 1  # how many fields are written without their name; a tuple among them, one by one
@@ -64,7 +67,9 @@ class Step:
     takes: ClassVar[dict[str, str]] = {}  # what a method takes as a field, where that is more than its kind
     axes: ClassVar[dict[str, str]] = {"loop": "axis"}  # fields that name loops, and what a stage calls them
 
-    def __init_subclass__(cls, abstract: bool = False) -> None:
+    def __init_subclass__(cls, abstract: bool = False, **facts: Any) -> None:
+        for fact, value in facts.items():
+            setattr(cls, fact, value)
         dataclass(frozen=True)(cls)
         if not abstract:
             cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__.removesuffix("Step")).lower()

@@ -32,10 +32,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from minicc.ir.node import replace
 from minicc.loop.program import Program
 from minicc.loop.queries import allocations
-from minicc.schedule.nest import get_alloc, graft, rename_buffers
+from minicc.schedule.nest import altered, get_alloc
 from minicc.schedule.step import Illegal, Step
 
 
@@ -61,21 +60,18 @@ class StorageAlignStep(Step):
         if self.factor < 1 or not 0 <= self.offset < self.factor:
             problem = f"expected 0 <= offset < factor, got offset {self.offset} and factor {self.factor}"
             raise Illegal(problem, self.buffer, "factor=32, offset=1 makes the stride 1 modulo 32")
-        inner = shape[self.axis + 1 :]
-        if not all(isinstance(extent, int) for extent in inner):
+        first, *inner = shape[self.axis + 1 :]
+        if not all(isinstance(extent, int) for extent in (first, *inner)):
+            problem = f"the extents after axis {self.axis} must be constant, got {shape[self.axis + 1 :]}"
             hint = f'first compute_at("{self.buffer}", loop), in a loop that needs a part of constant size'
-            raise Illegal(f"the extents after axis {self.axis} must be constant, got {inner}", self.buffer, hint)
-        wider = (*shape[: self.axis + 1], self._widened(inner), *inner[1:])
-        return graft(program, alloc, rename_buffers(alloc, {alloc.buffer: replace(alloc.buffer, shape=wider)}))
-
-    def _widened(self, inner: tuple[int, ...]) -> int:
-        """The least extent, not below `inner[0]`, that gives the stride."""
-        step = math.prod(inner[1:])
-        for extent in range(inner[0], inner[0] + self.factor):
-            if extent * step % self.factor == self.offset:
-                return extent
-        problem = f"no stride that is a multiple of {step} is {self.offset} modulo {self.factor}"
-        raise Illegal(problem, self.buffer, "align an axis further back")
+            raise Illegal(problem, self.buffer, hint)
+        step = math.prod(inner)
+        strides = range(first, first + self.factor)
+        wide = next((extent for extent in strides if extent * step % self.factor == self.offset), None)
+        if wide is None:
+            problem = f"no stride that is a multiple of {step} is {self.offset} modulo {self.factor}"
+            raise Illegal(problem, self.buffer, "align an axis further back")
+        return altered(program, alloc, shape=(*shape[: self.axis + 1], wide, *inner))
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[StorageAlignStep]:

@@ -1,9 +1,8 @@
 """The schedule surface of the literature: stages of tensors, axes of operations.
 
-In: the tensors, or operations, to compute. Out: a `TeSchedule`, whose stages `s[T]` have the
-classic methods. An axis is one of `T.op.axis` and `T.op.reduce_axis`, or a loop name that an
-earlier call returned. Every method is a primitive of `schedule.Schedule`, which is `s.schedule`;
-so the same schedule has a trace, moves and undo.
+In: the tensors, or operations, to compute. Out: a `TeSchedule`, whose stages `s[T]` have the classic methods. An axis
+is one of `T.op.axis` and `T.op.reduce_axis`, or a loop name that an earlier call returned. Every method is a primitive
+of `schedule.Schedule`, which is `s.schedule`; so the same schedule has a trace, moves and undo.
 
 >>> from minicc import te
 >>> A = te.placeholder((64,), name="A")

@@ -36,7 +36,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from minicc.ir.node import replace
 from minicc.loop.ir import PARALLEL, VECTORIZE, Buffer, For, If, Seq, Stmt, Store, Update, loops, rewrite
@@ -74,13 +74,11 @@ class Part:
         return tuple(found)
 
 
-class TensorizeStep(Step):
+class TensorizeStep(Step, positional=2, takes={"intrinsic": "str | TensorIntrinsic"}):
     """Do the nest of a loop as a declared intrinsic that means the same does it."""
 
     loop: str
     intrinsic: str
-    positional: ClassVar[int] = 2
-    takes: ClassVar[dict[str, str]] = {"intrinsic": "str | TensorIntrinsic"}
 
     def __post_init__(self) -> None:
         if isinstance(self.intrinsic, TensorIntrinsic):

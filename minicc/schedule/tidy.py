@@ -1,8 +1,7 @@
 """Readable programs after every step: indices simplified, proven guards dropped.
 
-In: a program. Out: the same loops, by the same names, around shorter expressions; hints about
-buffers that a step has moved away are gone. Loop names and
-loops of one trip stay, because later steps address them.
+In: a program. Out: the same loops, by the same names, around shorter expressions; hints about buffers that a step has
+moved away are gone. Loop names and loops of one trip stay, because later steps address them.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from minicc.ir.node import replace
 from minicc.loop.ir import Buffer, Update, walk
@@ -62,13 +62,11 @@ class Piece(NamedTuple):
         return (extent + (self.divisor - 1)) // self.divisor if self.modulus is None else self.modulus
 
 
-class TransformLayoutStep(Step):
+class TransformLayoutStep(Step, checked_here=("order",), positional=2):
     """Lay a buffer out by new axes, each given by the old ones: `"1//16", "0", "1%16"`."""
 
     buffer: str
     order: tuple[str, ...]
-    checked_here: ClassVar[tuple[str, ...]] = ("order",)
-    positional: ClassVar[int] = 2
 
     def transform(self, program: Program) -> Program:
         alloc = get_alloc(program, self.buffer)

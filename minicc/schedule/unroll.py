@@ -16,32 +16,14 @@ for i in unroll(4):
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 
-from minicc.ir.node import replace
-from minicc.loop.ir import UNROLL, loops
+from minicc.loop.ir import UNROLL, For
 from minicc.loop.program import Program
-from minicc.schedule.nest import graft
-from minicc.schedule.parallel import serial_loop
-from minicc.schedule.step import Illegal, Step
-
-MOST_COPIES = 16  # what moves tries; more is legal
+from minicc.schedule.loop_kind import LoopKindStep
 
 
-class UnrollStep(Step):
+class UnrollStep(LoopKindStep, kind=UNROLL, most=16):
     """Repeat the body of a loop instead of looping."""
 
-    loop: str
-
-    def transform(self, program: Program) -> Program:
-        loop = serial_loop(program, self.loop)
-        if not isinstance(loop.extent, int):
-            problem = f"the extent of loop {loop.name} must be constant, got {loop.extent}"
-            raise Illegal(problem, loop.name, f'split it first: s.split("{loop.name}", factor=4)')
-        return graft(program, loop, replace(loop, kind=UNROLL))
-
-    @classmethod
-    def candidates(cls, program: Program) -> Iterator[UnrollStep]:
-        for loop in loops(program.body).values():
-            if isinstance(loop.extent, int) and 1 < loop.extent <= MOST_COPIES:
-                yield cls(loop.name)
+    def check_loop(self, program: Program, loop: For) -> None:
+        """Any order of iterations is kept."""

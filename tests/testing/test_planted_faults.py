@@ -15,7 +15,7 @@ from minicc.ir.node import replace
 from minicc.ops import Add, Transpose
 from minicc.ops.base import type_of
 from minicc.schedule.nest import graft
-from minicc.schedule.parallel import serial_loop
+from minicc.schedule.loop_kind import serial_loop
 from minicc.schedule.vectorize import VectorizeStep
 from minicc.testing.oracle import Disagreement, agree
 from minicc.testing.reduce import fails_like, failure, operators, pytest_source, reduce
