@@ -156,6 +156,3 @@ def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
     return all(
         bool(np.isclose(np.float64(x), np.float64(y), rtol=1e-2, equal_nan=True)) for x, y in zip(a, b, strict=True)
     )
-
-
-__all__ = ["combiner_of"]

@@ -76,6 +76,3 @@ def resolved(value: Any, values: Mapping[str, int]) -> Any:
     if isinstance(value, str):
         return NAMED.sub(lambda found: str(values[found[1]]), value)
     return values[value.name] if isinstance(value, Choice) else value
-
-
-__all__ = ["Choice", "loaded", "names", "rebound", "resolved", "shown", "stored"]

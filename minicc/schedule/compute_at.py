@@ -31,27 +31,26 @@ for j_o in range(4):
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from minicc.ir.node import replace
-from minicc.loop.ir import PARALLEL, SERIAL, VECTORIZE, Alloc, Buffer, For, If, Prefetch, Seq, Stmt, Store, loops, Scope
-from minicc.loop.ir import rewrite, seq, substitute_vars
+from minicc.loop.ir import Alloc, Buffer, For, If, Prefetch, Scope, Seq, Stmt, loops, rewrite, seq, substitute_vars
 from minicc.loop.program import Program
-from minicc.loop.queries import Write, all_reads, allocations, in_order, loops_around, path_to, reads, targets, writes
+from minicc.loop.queries import Write, all_reads, allocations, loops_around, path_to, private, readers, reads, targets
+from minicc.loop.queries import writes
 from minicc.loop.ranges import inside as inside_of
 from minicc.loop.region import box
-from minicc.schedule.nest import get_alloc, get_loop, graft, map_accesses
+from minicc.schedule.move import check_alone, check_not_vectorized, is_small, minus, reads_itself, shortened
+from minicc.schedule.move import written_from
+from minicc.schedule.nest import get_alloc, get_loop, graft, moved
 from minicc.schedule.set_scope import check_scope
 from minicc.schedule.step import Illegal, Step
 from minicc.schedule.tidy import ranges_of
 from minicc.tensor.bounds import assume
 from minicc.tensor.expr import Const, Expr, Var, const, free_vars, maximum, minimum
 from minicc.tensor.simplify import Simplifier
-
-LOCAL_ELEMENTS = 1024  # the largest box that is local by default
 
 
 @dataclass(frozen=True)
@@ -79,36 +78,27 @@ class ComputeAtStep(Step, positional=2):
     def transform(self, program: Program) -> Program:
         move = self._find(program)
         self._check_flow(program, move)
-        ranges = ranges_of(program)
+        old, ranges = move.alloc.buffer, ranges_of(program)
         around = [*loops_around(program.body, move.loop), move.loop]
         for outer in around:
             ranges = inside_of(outer, ranges) if isinstance(outer.extent, Expr) else ranges
-        together = {f.var for f in around if self._is_shared(move.alloc.buffer) and f.kind.startswith("threadIdx")}
+        shared = (self.scope or old.scope) == "shared"
+        together = {f.var for f in around if shared and f.kind.startswith("threadIdx")}
         guards: list[If] = []
         inside = move.loop.body
-        while isinstance(inside, If) and not any(load.source is move.alloc.buffer for load in reads(inside)):
+        while isinstance(inside, If) and not any(load.source is old for load in reads(inside)):
             if together & free_vars(inside.cond):  # it holds for some of the threads that fill the box
                 break
             guards.append(inside)  # of the loop itself: known to hold for the producer as well
+            ranges = assume(inside.cond, ranges)
             inside = inside.body
-        for guard in guards:
-            ranges = assume(guard.cond, ranges)
         simplify = Simplifier(ranges)
         inner = {var: ranges[var] for var in [*[f.var for f in loops(inside).values()], *together]}
-        region = box(all_reads(inside, move.alloc.buffer), move.alloc.buffer.shape, inner, simplify)
+        region = box(all_reads(inside, old), old.shape, inner, simplify)
         shape = tuple(extent for _, extent in region)
-        buffer = replace(move.alloc.buffer, shape=shape, scope=self._scope(move.alloc.buffer.scope, shape))
-        producer = self._producer(move, buffer, region, simplify)
-        starts = [start for start, _ in region]
-        consumers = map_accesses(
-            inside,
-            lambda b, at: (
-                (b, at)
-                if b is not move.alloc.buffer
-                else (buffer, tuple(i - start for i, start in zip(at, starts, strict=True)))
-            ),
-        )
-        body: Stmt = Alloc(buffer, seq(producer, consumers))
+        buffer = replace(old, shape=shape, scope=self._scope(old.scope, shape))
+        consumers = moved(inside, old, buffer, lambda at: minus(at, [start for start, _ in region]))
+        body: Stmt = Alloc(buffer, seq(self._producer(move, buffer, region, simplify), consumers))
         for guard in reversed(guards):
             body = If(guard.cond, body)
         new_loop = replace(move.loop, body=body)
@@ -130,103 +120,61 @@ class ComputeAtStep(Step, positional=2):
         if not way:
             problem = f"loop {loop.name} is not where {self.buffer} lives"
             raise Illegal(problem, loop.name, f"choose one of {', '.join(loops(alloc.body))}")
-        nest: Stmt = alloc.body
-        for s in path_to(alloc.body, write):
-            nest = s
-            if s not in way:
-                break
+        path = path_to(alloc.body, write)
+        nest = next((s for s in path if s not in way), path[-1])
         if nest is loop or path_to(loop, write):
-            raise Illegal(
-                f"loop {loop.name} is around the nest of {self.buffer} itself", loop.name, "choose a loop of a reader"
-            )
+            problem = f"loop {loop.name} is around the nest of {self.buffer} itself"
+            raise Illegal(problem, loop.name, "choose a loop of a reader")
         shared = path_to(alloc.body, nest)[-2]
         assert isinstance(shared, Seq)
         if shared.stmts.index(nest) > [bool(path_to(s, loop)) for s in shared.stmts].index(True):
             problem = f"loop {loop.name} comes before the nest of {self.buffer}"
             raise Illegal(problem, loop.name, f"choose a loop that reads {self.buffer}, and comes after it")
-        if any(f.kind == VECTORIZE for f in [*loops_around(program.body, loop), loop]):
-            raise Illegal(f"loop {loop.name} is vectorized", loop.name, "choose a loop around it")
+        check_not_vectorized(program, loop)
         return _Move(alloc, write, nest, loop)
 
     def _check_flow(self, program: Program, move: _Move) -> None:
         """The axes are plain, the readers are under the loop, and what the nest reads stays."""
         buffer, body = move.alloc.buffer, move.alloc.body
-        around = {f.var: f for f in loops_around(move.nest, move.write)}
-        seen: set[Expr] = set()
+        extents: dict[Expr, Any] = {f.var: f.extent for f in loops_around(move.nest, move.write)}
         for index, extent in zip(move.write.indices, buffer.shape, strict=True):
             alone = isinstance(index, Const) and extent == 1
-            if not alone and (
-                index in seen or not (isinstance(index, Var) and index in around and around[index].extent == extent)
-            ):
+            if not alone and not (index in extents and extents.pop(index) == extent):
                 problem = f"{self.buffer} must be stored over loops that are its axes, but is stored at {index}"
                 raise Illegal(problem, self.buffer, "use compute_at before splitting or fusing its loops")
-            seen.add(index)
-        if any(
-            load.source is buffer and (isinstance(move.write, Store) or load.indices != move.write.indices)
-            for load in all_reads(move.nest)
-        ):
+        if reads_itself(move.nest, move.write):
             problem = f"the elements of {self.buffer} are computed from one another"
             raise Illegal(problem, self.buffer, f"a recurrence stays in its nest: leave {self.buffer} where it is")
-        readers = [s for s in in_order(body) if any(load.source is buffer for load in reads(s)) and s is not move.write]
-        if not readers or not all(path_to(move.loop.body, s) for s in readers):
-            raise Illegal(
-                f"{self.buffer} is read outside of loop {move.loop.name}"
-                if readers
-                else f"{self.buffer} is never read",
-                self.buffer,
-                "choose a loop that encloses every reader",
-            )
-        self._check_nest(program, move)
-
-    def _check_nest(self, program: Program, move: _Move) -> None:
-        own = {s.buffer for s in in_order(move.nest) if isinstance(s, Alloc)} | {move.alloc.buffer}
-        if others := {b for w in writes(move.nest) for b in targets(w)} - own:
-            problem = f"its nest also fills {next(iter(others)).name}"
-            raise Illegal(problem, self.buffer, f"move {self.buffer} before you compute another buffer in its loops")
-        needed = {load.source for load in all_reads(move.nest)} - own
-        later = False
-        for s in in_order(program.body):
-            later = later or s is move.nest
-            if later and (written := needed & set(targets(s))):
-                raise Illegal(
-                    f"it reads {next(iter(written)).name}, which is written later again",
-                    self.buffer,
-                    f'keep a copy of what it reads: s.cache_read("{next(iter(written)).name}", readers=["{self.buffer}"])',
-                )
-
-    def _is_shared(self, buffer: Buffer) -> bool:
-        return (self.scope or buffer.scope) == "shared"
+        users = [s for s in readers(body, buffer) if s is not move.write]
+        if not users or not all(path_to(move.loop.body, s) for s in users):
+            where = f"read outside of loop {move.loop.name}" if users else "never read"
+            raise Illegal(f"{self.buffer} is {where}", self.buffer, "choose a loop that encloses every reader")
+        own = private(move.nest) | {buffer}
+        hint = f"move {self.buffer} before you compute another buffer in its loops"
+        check_alone(move.nest, own, self.buffer, hint)
+        if later := written_from(program.body, move.nest, {load.source for load in all_reads(move.nest)} - own):
+            hint = f'keep a copy of what it reads: s.cache_read("{later.name}", readers=["{self.buffer}"])'
+            raise Illegal(f"it reads {later.name}, which is written later again", self.buffer, hint)
 
     def _scope(self, scope: str, shape: tuple[Any, ...]) -> str:
         if self.scope is not None:
             check_scope(self.scope, self.buffer)
-        small = all(isinstance(d, int) for d in shape) and math.prod(shape) <= LOCAL_ELEMENTS
-        return self.scope or ("shared" if scope == "shared" else "local" if small else "global")
+        return self.scope or ("shared" if scope == "shared" else "local" if is_small(shape) else "global")
 
     def _producer(self, move: _Move, buffer: Buffer, region: list[tuple[Expr, Any]], simplify: Simplifier) -> Stmt:
         """The nest over the box: its loops count from the start of the box, its indices are clamped."""
         marks = tuple(Var(f"{i}'") if isinstance(i, Var) else i for i in move.write.indices)
         old = move.alloc.buffer
         hinted = rewrite(move.nest, lambda s: seq() if isinstance(s, Prefetch) and s.buffer is old else s)
-        nest = map_accesses(_without_empty(hinted), lambda b, at: (buffer, marks) if b is old else (b, at))
+        nest = moved(_without_empty(hinted), old, buffer, lambda at: marks)
         values: dict[Expr, Expr] = {}
         extents: dict[Expr, Any] = {}
         for index, (start, size), limit in zip(move.write.indices, region, old.shape, strict=True):
             if isinstance(index, Var):
                 extents[index] = size
                 values[index] = index if size == limit else _clamped(start, index, size, limit, simplify)
-        nest = substitute_vars(nest, values)
-        nest = substitute_vars(
-            nest, {m: i for m, i in zip(marks, move.write.indices, strict=True) if isinstance(m, Var)}
-        )
-
-        def shrink(s: Stmt) -> Stmt:
-            if not isinstance(s, For):
-                return s
-            kind = SERIAL if s.kind == PARALLEL else s.kind
-            return replace(s, extent=extents.get(s.var, s.extent), kind=kind)
-
-        return rewrite(nest, shrink)
+        back: dict[Expr, Expr] = {m: i for m, i in zip(marks, move.write.indices, strict=True) if isinstance(m, Var)}
+        return shortened(substitute_vars(substitute_vars(nest, values), back), extents)
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[ComputeAtStep]:

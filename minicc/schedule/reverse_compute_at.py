@@ -29,19 +29,19 @@ for i_o in range(4):
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from minicc.ir.node import replace
-from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, Buffer, For, If, Seq, Stmt, Store, Update, loops
+from minicc.loop.ir import SERIAL, UNROLL, Alloc, Buffer, For, If, Seq, Stmt, Store, Update, loops
 from minicc.loop.ir import rewrite, seq, substitute_vars
 from minicc.loop.program import Program
-from minicc.loop.queries import Write, all_reads, allocations, buffers_of, in_order, loops_around, path_to, targets
+from minicc.loop.queries import Write, all_reads, allocations, buffers_of, loops_around, path_to, targets, private
 from minicc.loop.queries import writes
-from minicc.schedule.compute_at import LOCAL_ELEMENTS
-from minicc.schedule.nest import get_buffer, get_loop, map_accesses
+from minicc.schedule.move import check_alone, check_not_vectorized, is_small, minus, reads_itself, shortened
+from minicc.schedule.move import written_from
+from minicc.schedule.nest import get_buffer, get_loop, moved
 from minicc.schedule.loop_kind import check_independent
 from minicc.schedule.step import Illegal, Step
 from minicc.tensor.expr import Const, Expr, Var, const, free_vars, loads
@@ -76,17 +76,14 @@ class ReverseComputeAtStep(Step, positional=2):
 
     def transform(self, program: Program) -> Program:
         move = self._find(program)
-        consumer = self._consumer(move)
-        private = self._is_private(program, move)
-        body = seq(move.loop.body, consumer)
-        if private:
-            body = _narrowed(body, move)
-        new_loop = replace(move.loop, body=body)
+        narrow = self._is_private(program, move)
+        body = seq(move.loop.body, self._consumer(move))
+        new_loop = replace(move.loop, body=_narrowed(body, move) if narrow else body)
 
         def change(s: Stmt) -> Stmt:
             if s is move.nest:
                 return seq()
-            if private and isinstance(s, Alloc) and s.buffer is move.source:
+            if narrow and isinstance(s, Alloc) and s.buffer is move.source:
                 return s.body
             return new_loop if s is move.loop else s
 
@@ -118,61 +115,41 @@ class ReverseComputeAtStep(Step, positional=2):
         if not isinstance(shared, Seq) or not any(path_to(s, loop) for s in shared.stmts[: shared.stmts.index(nest)]):
             hint = f"choose a loop that fills what {self.buffer} reads; compute_at moves a buffer to its readers"
             raise Illegal(f"loop {loop.name} does not come before the nest of {self.buffer}", loop.name, hint)
-        for s in (*loops_around(program.body, loop), loop):
-            if s.kind == VECTORIZE:
-                raise Illegal(f"loop {s.name} is vectorized", loop.name, "choose a loop around it")
+        check_not_vectorized(program, loop)
 
     def _source(self, program: Program, loop: For, nest: Stmt) -> tuple[Buffer, Write]:
         """The buffer that the loop produces and the nest reads, and the statement that fills it."""
-        made = list(dict.fromkeys(b for w in writes(loop) for b in targets(w)))
         read = {load.source for load in all_reads(nest)}
-        found = [b for b in made if b in read]
+        found = [b for b in dict.fromkeys(b for w in writes(loop) for b in targets(w)) if b in read]
         if len(found) != 1:
             what = f"{len(found)} buffers" if found else "nothing"
-            raise Illegal(
-                f"{self.buffer} must read one buffer that loop {loop.name} produces, but reads {what}",
-                loop.name,
-                f"choose a loop that fills what it reads: {', '.join(sorted(b.name for b in read if b.name in buffers_of(program))) or 'nothing here'}",
-            )
-        producers = writes(program.body, found[0])
-        if len(producers) != 1 or not isinstance(producers[0], (Store, Update)) or len(targets(producers[0])) != 1:
-            problem = f"{found[0].name} must be filled by one statement of its own"
-            raise Illegal(problem, found[0].name, "use reverse_compute_at before peeling or decomposing its loops")
+            problem = f"{self.buffer} must read one buffer that loop {loop.name} produces, but reads {what}"
+            others = ", ".join(sorted(b.name for b in read if b.name in buffers_of(program))) or "nothing here"
+            raise Illegal(problem, loop.name, f"choose a loop that fills what it reads: {others}")
+        (source,), producers = found, writes(program.body, found[0])
+        if len(producers) != 1 or len(targets(producers[0])) != 1:
+            problem = f"{source.name} must be filled by one statement of its own"
+            raise Illegal(problem, source.name, "use reverse_compute_at before peeling or decomposing its loops")
         (producer,) = producers
-        for outer in (*loops_around(program.body, loop), loop):
-            if isinstance(producer, Update) and outer.var in producer.axes:
-                raise Illegal(
-                    f"{found[0].name} is not complete in an iteration of {loop.name}: it is reduced over {outer.name}",
-                    loop.name,
-                    "choose a loop around the reduction",
-                )
-        if any(
-            load.source is found[0] and (isinstance(producer, Store) or load.indices != producer.indices)
-            for load in all_reads(loop)
-        ):
-            problem = f"{found[0].name} is read in loop {loop.name} itself"
-            raise Illegal(problem, found[0].name, "choose a loop in which nothing else reads it")
-        return found[0], producer
+        axes = producer.axes if isinstance(producer, Update) else ()
+        if around := [f.name for f in (*loops_around(program.body, loop), loop) if f.var in axes]:
+            problem = f"{source.name} is not complete in an iteration of {loop.name}: it is reduced over {around[0]}"
+            raise Illegal(problem, loop.name, "choose a loop around the reduction")
+        if reads_itself(loop, producer):
+            problem = f"{source.name} is read in loop {loop.name} itself"
+            raise Illegal(problem, source.name, "choose a loop in which nothing else reads it")
+        return source, producer
 
     def _check_inputs(self, program: Program, loop: For, write: Write, nest: Stmt, source: Buffer) -> None:
         """All else that the nest reads is complete before the loops start, and it does not read what it writes."""
         first = next(s for s in path_to(program.body, loop) if isinstance(s, For))
-        private = {s.buffer for s in in_order(nest) if isinstance(s, Alloc)}
-        own = private | set(targets(write))
-        needed = {load.source for load in all_reads(nest)} - own - {source}
-        later = False
-        for s in in_order(program.body):
-            later = later or s is first
-            if later and (written := needed & set(targets(s))):
-                raise Illegal(
-                    f"it reads {next(iter(written)).name}, which is not complete before loop {first.name}",
-                    self.buffer,
-                    f'inline {next(iter(written)).name} first, if it can be, or use compute_at("{source.name}", loop) at a loop of {self.buffer}',
-                )
+        own = private(nest) | set(targets(write))
+        if later := written_from(program.body, first, {load.source for load in all_reads(nest)} - own - {source}):
+            problem = f"it reads {later.name}, which is not complete before loop {first.name}"
+            at = f'use compute_at("{source.name}", loop) at a loop of {self.buffer}'
+            raise Illegal(problem, self.buffer, f"inline {later.name} first, if it can be, or {at}")
+        check_alone(nest, own, self.buffer, "move it before other buffers are computed in its nest")
         for w in writes(nest):
-            if others := set(targets(w)) - own:
-                problem = f"its nest also fills {min(b.name for b in others)}"
-                raise Illegal(problem, self.buffer, "move it before other buffers are computed in its nest")
             if isinstance(w, Store) and any(load.source in targets(w) for load in loads(w.value)):
                 problem = "its elements are computed from one another"
                 raise Illegal(problem, self.buffer, "leave it: a recurrence runs over the whole of its nest")
@@ -181,12 +158,10 @@ class ReverseComputeAtStep(Step, positional=2):
         """The box that an iteration of the loop fills, each element of it."""
         inner = {f.var: f for f in loops_around(loop, producer)[1:]}
         used: set[Expr] = set()
-        tile: Tile = []
-        for index, limit in zip(producer.indices, targets(producer)[0].shape, strict=True):
-            tile.append(self._side(index, limit, inner, used))
-        limits = [i < d for i, d in zip(producer.indices, targets(producer)[0].shape, strict=True)]
+        sides = list(zip(producer.indices, targets(producer)[0].shape, strict=True))
+        tile = [self._side(index, limit, inner, used) for index, limit in sides]
         for s in path_to(loop.body, producer):
-            if isinstance(s, If) and s.cond not in limits:
+            if isinstance(s, If) and s.cond not in [index < limit for index, limit in sides]:
                 problem = f"{targets(producer)[0].name} is filled under the guard {s.cond}"
                 raise Illegal(problem, loop.name, "choose a loop outside of the guard, or a factor that divides")
         return tile
@@ -197,18 +172,14 @@ class ReverseComputeAtStep(Step, positional=2):
             used.add(index)
             return const(0), limit
         terms, constant = linear(index)
-        moving = sorted(
-            ((times, v) for v, times in terms.items() if isinstance(v, Var) and v in inner and inner[v].extent != 1),
-            key=lambda t: t[0],
-        )
-        size = 1
-        for times, v in moving:
-            if times != size or v in used or not isinstance(inner[v].extent, int):
-                raise Illegal(f"the loops inside of {self.loop} do not fill a box: {index}", self.loop, BOX)
+        moving = [(k, v) for v, k in terms.items() if isinstance(v, Var) and v in inner and inner[v].extent != 1]
+        start, size = from_linear({v: k for v, k in terms.items() if v not in inner}, constant), 1
+        good = not any(v in inner for v in free_vars(start))
+        for times, v in sorted(moving, key=lambda term: term[0]):
+            good = good and times == size and v not in used and isinstance(inner[v].extent, int)
             used.add(v)
-            size *= inner[v].extent
-        start = from_linear({v: times for v, times in terms.items() if v not in inner}, constant)
-        if any(v in inner for v in free_vars(start)):
+            size *= inner[v].extent if good else 1
+        if not good:
             raise Illegal(f"the loops inside of {self.loop} do not fill a box: {index}", self.loop, BOX)
         return start, size
 
@@ -216,9 +187,9 @@ class ReverseComputeAtStep(Step, positional=2):
         """The nest of the consumer over one tile."""
         found = all_reads(move.nest, move.source)
         around = {f.var: f for f in loops_around(move.nest, move.write)}
+        instead = f'move the producer to its reader: s.compute_at("{move.source.name}", loop)'
         if len(found) != 1:
-            hint = f'move the producer to its reader: s.compute_at("{move.source.name}", loop)'
-            raise Illegal(f"{move.source.name} is read at {len(found)} places", self.buffer, hint)
+            raise Illegal(f"{move.source.name} is read at {len(found)} places", self.buffer, instead)
         values: dict[Expr, Expr] = {}
         extents: dict[Expr, Any] = {}
         guards: dict[Expr, Expr] = {}
@@ -227,25 +198,14 @@ class ReverseComputeAtStep(Step, positional=2):
                 continue
             if not isinstance(index, Var) or index not in around or index in extents:
                 problem = f"{move.source.name} must be read at loops of its own, but is read as {found[0]}"
-                hint = f'move the producer to its reader: s.compute_at("{move.source.name}", loop)'
-                raise Illegal(problem, self.buffer, hint)
+                raise Illegal(problem, self.buffer, instead)
             if isinstance(move.write, Update) and index in move.write.axes:
                 problem = f"{self.buffer} is reduced over {index}, and a tile has only a part of it"
                 hint = f"choose a loop in which all of {index} is computed, outside of the loops over it"
                 raise Illegal(problem, self.buffer, hint)
             values[index], extents[index] = start + index, size
             guards[index] = start + index < around[index].extent
-        nest = substitute_vars(move.nest, values)
-
-        def shrink(s: Stmt) -> Stmt:
-            if not isinstance(s, For):
-                return s
-            body = If(guards[s.var], s.body) if s.var in guards else s.body
-            return replace(
-                s, extent=extents.get(s.var, s.extent), body=body, kind=SERIAL if s.kind == PARALLEL else s.kind
-            )
-
-        return rewrite(nest, shrink)
+        return shortened(substitute_vars(move.nest, values), extents, guards)
 
     def _is_private(self, program: Program, move: _Move) -> bool:
         """Whether only the consumer reads the source, so that it can shrink to a tile."""
@@ -265,15 +225,5 @@ class ReverseComputeAtStep(Step, positional=2):
 def _narrowed(body: Stmt, move: _Move) -> Stmt:
     """`body` with the source allocated in it, as large as the tile."""
     shape = tuple(size for _, size in move.tile)
-    small = all(isinstance(d, int) for d in shape) and math.prod(shape) <= LOCAL_ELEMENTS
-    old, new = move.source, replace(move.source, shape=shape, scope="local" if small else move.source.scope)
-    starts = [start for start, _ in move.tile]
-    return Alloc(
-        new,
-        map_accesses(
-            body,
-            lambda b, at: (
-                (b, at) if b is not old else (new, tuple(i - start for i, start in zip(at, starts, strict=True)))
-            ),
-        ),
-    )
+    new = replace(move.source, shape=shape, scope="local" if is_small(shape) else move.source.scope)
+    return Alloc(new, moved(body, move.source, new, lambda at: minus(at, [start for start, _ in move.tile])))

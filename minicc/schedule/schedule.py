@@ -217,6 +217,3 @@ class Schedule(LoopSurface):
 
     def __str__(self) -> str:
         return str(self.trace)
-
-
-__all__ = ["STEPS", "Schedule", "Trace"]

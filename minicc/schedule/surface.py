@@ -73,5 +73,3 @@ def _add(kind: type[Step]) -> None:
 
 
 each_step(_add)
-
-__all__ = ["LoopSurface", "StageSurface", "parameters", "stage_parameters"]

@@ -45,23 +45,25 @@ class StageOp:
     reduce_axis: tuple[Axis | str, ...] = ()
     loops: dict[Axis, str] = field(default_factory=dict, repr=False)  # where the axes of the tensor went
 
+    @classmethod
+    def of(cls, stage: str, loops: dict[Axis, str]) -> StageOp:
+        """The axes that became these loops."""
+        return cls(stage, tuple(a for a in loops if not a.reduce), tuple(a for a in loops if a.reduce), loops)
+
 
 def create_schedule(outputs: Operation | Tensor | Sequence[Operation | Tensor]) -> TeSchedule:
     """A schedule of what computes `outputs`: one stage per operation, in naive loops."""
-    given = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-    tensors: list[Tensor] = []
-    for one in given:
-        tensors += [one] if isinstance(one, Tensor) else _tensors(one)
-    return TeSchedule(list(dict.fromkeys(tensors)))
-
-
-def _tensors(op: Any) -> list[Tensor]:
-    """Every output of an operation."""
-    if not isinstance(op, Operation):
-        problem = f"expected operations or tensors, got {type(op).__name__}"
-        where = f"{op!r}: {type(op).__name__}"
-        raise ScheduleError(f"create_schedule({op!r})", problem, where, "te.create_schedule(C.op)")
-    return [Tensor(op, index) for index in range(len(op.body) if isinstance(op, Compute) else 1)]
+    found: dict[Tensor, None] = {}
+    for one in outputs if isinstance(outputs, (list, tuple)) else [outputs]:
+        if not isinstance(one, (Tensor, Operation)):
+            problem, kind = (
+                f"expected operations or tensors, got {type(one).__name__}",
+                f"{one!r}: {type(one).__name__}",
+            )
+            raise ScheduleError(f"create_schedule({one!r})", problem, kind, "te.create_schedule(C.op)")
+        count = len(one.body) if isinstance(one, Compute) else 1
+        found |= dict.fromkeys([one] if isinstance(one, Tensor) else [Tensor(one, k) for k in range(count)])
+    return TeSchedule(list(found))
 
 
 class TeSchedule(Face):
@@ -75,10 +77,13 @@ class TeSchedule(Face):
         self._ops: dict[str, StageOp] = {}  # by buffer
         self._past: list[tuple[int, dict[str, StageOp]]] = []  # the number of steps, and the stages then
         for tensor, buffer in self.lowered.buffers.items():
-            found = {axis: name for (t, axis), name in self.lowered.loops.items() if t is tensor}
-            axes = tuple(axis for axis in found if not axis.reduce)
+            found = self.axes_of(tensor)
             if found or buffer.name not in self._ops:  # the state of a scan shares its buffer
-                self._ops[buffer.name] = StageOp(buffer.name, axes, tuple(a for a in found if a.reduce), found)
+                self._ops[buffer.name] = StageOp.of(buffer.name, found)
+
+    def axes_of(self, tensor: Any) -> dict[Axis, str]:
+        """The loops that the axes of a tensor became at the start."""
+        return {axis: name for (t, axis), name in self.lowered.loops.items() if t is tensor}
 
     # ---- what it is now
 
@@ -122,7 +127,7 @@ class TeSchedule(Face):
         if isinstance(what, Operation):
             what = Tensor(what)
         name, own = self._buffer(what)
-        return Stage(self, name, {a: n for (t, a), n in self.lowered.loops.items() if t is what} if own else {})
+        return Stage(self, name, self.axes_of(what) if own else {})
 
     def _buffer(self, what: Any) -> tuple[str, bool]:
         """The buffer of a stage, and whether its axes have loops of their own there (the steps of a scan)."""
@@ -137,14 +142,19 @@ class TeSchedule(Face):
                 return self.lowered.buffers[tensor].name, True
         call = f"s[{getattr(what, 'name', what) if isinstance(what, Tensor) else what}]"
         problem = "expected a tensor of this schedule, got none that it computes or reads"
-        raise ScheduleError(call, problem, str(self.program), f"its stages are {', '.join(self._ops)}")
+        raise self._refused(call, problem, f"its stages are {', '.join(self._ops)}")
+
+    def _refused(self, call: str, problem: str, hint: str, culprit: str = "") -> ScheduleError:
+        """The error that shows the program as it is."""
+        text = str(self.program)
+        return ScheduleError(call, problem, caret(text, culprit) if culprit else text, hint)
 
     def in_sizes(self, extent: Any) -> Any:
         """An extent of the text in the sizes of the program."""
+        if not isinstance(extent, Expr):
+            return extent
         pairs = [p for t, b in self.lowered.buffers.items() for p in zip(t.shape, b.shape, strict=True)]
-        return (
-            substitute(extent, {d: e for d, e in pairs if isinstance(d, Var)}) if isinstance(extent, Expr) else extent
-        )
+        return substitute(extent, {d: e for d, e in pairs if isinstance(d, Var)})
 
     # ---- steps that make stages
 
@@ -173,11 +183,10 @@ class TeSchedule(Face):
 
     def primitive(self, name: str) -> Any:
         """The method of the schedule that does `name`. Raises ScheduleError when there is none."""
-        found = getattr(self.schedule, name, None) if isinstance(name, str) else None
-        if found is None:
-            problem = "expected a schedule primitive, got a name that has none"
-            raise ScheduleError(f"{name}(...)", problem, str(self.program), f"one of {', '.join(STEPS)}")
-        return found
+        if name not in list(STEPS):
+            problem, hint = "expected a schedule primitive, got a name that has none", f"one of {', '.join(STEPS)}"
+            raise self._refused(f"{name}(...)", problem, hint)
+        return getattr(self.schedule, name)
 
     # ---- from a schedule to a program
 
@@ -188,48 +197,35 @@ class TeSchedule(Face):
         them becomes internal. Raises ScheduleError when a placeholder is missing, or a tensor is given twice.
         """
         if not isinstance(args, (list, tuple)):
-            raise ScheduleError(
-                "arrange(...)", f"expected a list of tensors, got {args!r}", where=str(self.program), hint="[A, B, C]"
-            )
+            raise self._refused("arrange(...)", f"expected a list of tensors, got {args!r}", "[A, B, C]")
         names = [self.argument(arg) for arg in args]
+        call = f"arrange({', '.join(names)})"
         if twice := [n for k, n in enumerate(names) if n in names[:k]]:
             problem = f"expected each tensor once among args, got {twice[0]} twice"
-            hint = "an array that is read twice is one tensor"
-            raise ScheduleError(f"arrange({', '.join(names)})", problem, caret(str(self.program), twice[0]), hint)
+            raise self._refused(call, problem, "an array that is read twice is one tensor", twice[0])
         body, outside = self.program.body, {b.name: b for b in self.program.outputs}
-        chain: list[Buffer] = []
         while isinstance(body, Alloc):
             outside[body.buffer.name] = body.buffer
-            chain.append(body.buffer)
             body = body.body
         params = {b.name: b for b in (*self.program.params, *self._unread.values())}
-        for wanted in names:
-            if wanted not in params and wanted not in outside:
-                problem = f"expected {wanted} to live in the whole program, but a step has moved it into a loop"
-                hint = f"leave {wanted} out of args, or do not compute it at a loop"
-                raise ScheduleError(f"arrange({', '.join(names)})", problem, caret(str(self.program), wanted), hint)
+        if moved := [name for name in names if name not in params and name not in outside]:
+            problem = f"expected {moved[0]} to live in the whole program, but a step has moved it into a loop"
+            raise self._refused(
+                call, problem, f"leave {moved[0]} out of args, or do not compute it at a loop", moved[0]
+            )
         if missing := [b.name for b in self.program.params if b.name not in names]:
-            call = f"arrange({', '.join(names)})"
             problem = f"expected every placeholder among args, got none for {missing[0]}"
-            raise ScheduleError(call, problem, caret(str(self.program), missing[0]), f"add {missing[0]} to args")
-        internal = [b for b in dict.fromkeys([*self.program.outputs, *chain]) if b.name not in names]
-        for buffer in reversed(internal):
+            raise self._refused(call, problem, f"add {missing[0]} to args", missing[0])
+        for buffer in reversed([b for b in outside.values() if b.name not in names]):
             body = Alloc(buffer, body)
-        return Program(
-            name,
-            tuple(params[n] for n in names if n in params),
-            tuple(outside[n] for n in names if n not in params),
-            body,
-            self.program.requires,
-        )
+        inputs, outputs = ([known[n] for n in names if n in known] for known in (params, outside))
+        return Program(name, tuple(inputs), tuple(outputs), body, self.program.requires)
 
     def argument(self, arg: Any) -> str:
         """The name of an argument in the program; that of a placeholder which nothing reads is made here."""
         if not isinstance(arg, Tensor):
             hint = "sizes are taken from the shapes of the arrays" if isinstance(arg, Expr) else "give tensors"
-            raise ScheduleError(
-                "arrange(...)", f"expected tensors among args, got {arg!r}", where=str(self.program), hint=hint
-            )
+            raise self._refused("arrange(...)", f"expected tensors among args, got {arg!r}", hint)
         if isinstance(arg.op, Placeholder) and arg not in self.lowered.buffers:
             if arg not in self._unread:
                 self._unread[arg] = self.lowered.declare(arg)
@@ -249,10 +245,7 @@ class Stage(StageSurface):
     @property
     def op(self) -> StageOp:
         """Its axes as they are now."""
-        if self._own:
-            axes = tuple(a for a in self._own if not a.reduce)
-            return StageOp(self.name, axes, tuple(a for a in self._own if a.reduce), self._own)
-        return self.schedule._ops[self.name]
+        return StageOp.of(self.name, self._own) if self._own else self.schedule._ops[self.name]
 
     def loop(self, axis: Any) -> str:
         """The name of the loop that `axis` means. Raises ScheduleError when it is no axis of this stage."""
@@ -266,7 +259,7 @@ class Stage(StageSurface):
             return name
         problem = f"expected an axis of {self.name} or the name of a loop, got {axis!r}"
         hint = f"its axes are {', '.join(map(str, self._axes()))}"
-        raise ScheduleError(f"s[{self.name}]", problem, str(self.schedule.program), hint)
+        raise self.schedule._refused(f"s[{self.name}]", problem, hint)
 
     def _moved(self, axis: Axis) -> str | None:
         """The loop of an axis of a reduction that another stage, such as a write cache, does now."""
@@ -281,8 +274,7 @@ class Stage(StageSurface):
     def fuse(self, *axes: Any) -> str:
         """Make one loop of several that follow each other, outermost first. Returns its name."""
         if not axes:
-            problem, where = "expected at least one axis, got none", str(self.schedule.program)
-            raise ScheduleError("fuse()", problem, where, hint="s[C].fuse(outer, inner)")
+            raise self.schedule._refused("fuse()", "expected at least one axis, got none", "s[C].fuse(outer, inner)")
         fused, *rest = map(self.loop, axes)
         with self.schedule.schedule.together():
             for inner in rest:
@@ -307,10 +299,7 @@ class Stage(StageSurface):
             return int(axis)
         problem = f"expected an axis of {self.name} or the number of a dimension, got {axis!r}"
         hint = f"its axes are {', '.join(map(str, self.op.axis))}"
-        raise ScheduleError(f"s[{self.name}]", problem, str(self.schedule.program), hint)
+        raise self.schedule._refused(f"s[{self.name}]", problem, hint)
 
     def __repr__(self) -> str:
         return f"Stage({self.name}: {', '.join(map(str, self._axes()))})"
-
-
-__all__ = ["Stage", "StageOp", "TeSchedule", "create_schedule"]

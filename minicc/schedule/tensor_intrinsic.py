@@ -172,6 +172,3 @@ def _dot(lanes: int) -> TensorIntrinsic:
 
 
 TENSOR_INTRINSICS.update({made.name: made for made in (_gemv(4), _dot(4), _dot(16))})
-
-
-__all__ = ["TENSOR_INTRINSICS", "TensorIntrinsic", "declare_intrinsic"]

@@ -316,6 +316,3 @@ def _line(s: Stmt) -> str:
 
 def _list(indices: Indices) -> str:
     return ", ".join(map(str, indices))
-
-
-__all__ = ["Part", "TensorizeStep"]

@@ -85,6 +85,3 @@ def _relevant(exprs: Sequence[Expr], ranges: Ranges) -> Ranges:
     if any(not isinstance(e, Var) for e in ranges):
         return ranges
     return {v: ranges[v] for v in sorted(free_vars(*exprs), key=lambda v: v.name) if v in ranges}
-
-
-__all__ = ["ranges_of", "tidy"]
