@@ -47,16 +47,13 @@ class CacheReadStep(Step, positional=2):
     scope: Scope = "local"
     readers: tuple[str, ...] = ()
 
-    def result(self, before: Program, after: Program) -> NewBuffer:
-        return self._cache(before)
-
     @classmethod
     def at_stage(cls, stage: Any, scope: Scope = "local", readers: Any = ()) -> CacheReadStep:
         """`readers` are stages, or tensors."""
         readers = readers if isinstance(readers, (list, tuple)) else [readers]
         return cls(stage.name, scope, tuple(stage.schedule[r].name for r in readers))
 
-    def _cache(self, program: Program) -> str:
+    def names(self, program: Program) -> NewBuffer:
         return fresh(program, f"{self.buffer}_{self.scope}")[0]
 
     def transform(self, program: Program) -> Program:
@@ -80,7 +77,7 @@ class CacheReadStep(Step, positional=2):
         if writing and writing[-1] >= reading[0]:
             problem = f"{self.buffer} is not complete before it is read: one nest writes and reads it"
             raise Illegal(problem, self.buffer, partial(_way, program, self.buffer))
-        cache = Buffer(self._cache(program), buffer.dtype, buffer.shape, self.scope)
+        cache = Buffer(self.names(program), buffer.dtype, buffer.shape, self.scope)
 
         names = [f"{cache.name}_{d}" for d in range(len(buffer.shape))]
 

@@ -43,10 +43,7 @@ class CacheWriteStep(Step):
     buffer: str
     scope: Scope = "local"
 
-    def result(self, before: Program, after: Program) -> NewBuffer:
-        return self._cache(before)
-
-    def _cache(self, program: Program) -> str:
+    def names(self, program: Program) -> NewBuffer:
         return fresh(program, f"{self.buffer}_{self.scope}")[0]
 
     def transform(self, program: Program) -> Program:
@@ -64,7 +61,7 @@ class CacheWriteStep(Step):
         if not all(path_to(nest, write) for write in found):
             problem = f"one nest must fill {self.buffer}, but {len(found)} statements in several nests do"
             raise Illegal(problem, self.buffer, "use cache_write before peeling, partitioning or decomposing its loops")
-        cache = Buffer(self._cache(program), buffer.dtype, buffer.shape, self.scope)
+        cache = Buffer(self.names(program), buffer.dtype, buffer.shape, self.scope)
         names = [f"{i.name if isinstance(i, Var) else f'i{d}'}_copy" for d, i in enumerate(found[0].indices)]
         copy = copied(program, cache, buffer, names)
         return graft(program, nest, Alloc(cache, seq(rename_buffers(nest, {buffer: cache}), copy)))

@@ -35,8 +35,9 @@ from collections.abc import Iterator
 from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, expressions, rewrite, seq, substitute_vars, walk
 from minicc.loop.program import Program
-from minicc.loop.queries import all_reads, allocations, fresh, in_order, loops_around, path_to, reads, targets, writes
-from minicc.schedule.nest import get_alloc, graft, map_accesses
+from minicc.loop.queries import all_reads, allocations, fresh, loops_around, path_to, private, reads, writes
+from minicc.schedule.move import check_alone, written_from
+from minicc.schedule.nest import get_alloc, graft, moved, nested
 from minicc.schedule.step import Illegal, Step
 from minicc.tensor.expr import Expr, Var, free_vars
 
@@ -62,19 +63,20 @@ class ComputeRootStep(Step):
                 raise Illegal(problem, loop.name, f"a box is stored, no triangle: leave {self.buffer} in its loop")
         scope = "shared" if alloc.buffer.scope == "shared" else "global"
         buffer = replace(alloc.buffer, shape=(*[loop.extent for loop in needed], *alloc.buffer.shape), scope=scope)
-        inside = tuple(loop.var for loop in needed)
-        outside = tuple(Var(name) for name in fresh(program, *[f"{loop.name}_root" for loop in needed]))
+        inside: tuple[Expr, ...] = tuple(loop.var for loop in needed)
+        outside = tuple(map(Var, fresh(program, *[f"{loop.name}_root" for loop in needed])))
 
         def opened(s: Stmt) -> Stmt:
             return seq() if s is nest else s.body if isinstance(s, Alloc) and s.buffer is alloc.buffer else s
 
-        rest = _widened(rewrite(around[0], opened), alloc.buffer, buffer, inside)
-        producer = _widened(nest, alloc.buffer, buffer, inside)
+        rest, producer = (
+            moved(part, alloc.buffer, buffer, lambda at: (*inside, *at))  # what belongs to this iteration
+            for part in (rewrite(around[0], opened), nest)
+        )
         for guard in reversed(guards):
             producer = If(guard.cond, producer)
         producer = substitute_vars(producer, dict(zip(inside, outside, strict=True)))
-        for variable, loop in reversed(list(zip(outside, needed, strict=True))):
-            producer = For(variable, loop.extent, producer)
+        producer = nested(outside, [loop.extent for loop in needed], producer)
         return graft(program, around[0], Alloc(buffer, seq(producer, rest)))
 
     def _nest(self, alloc: Alloc) -> Stmt:
@@ -87,29 +89,18 @@ class ComputeRootStep(Step):
             problem = f"one nest must fill {self.buffer} before it is read, but {len(found) or 'none'} do"
             hint = "use compute_root before peeling, partitioning or decomposing its loops"
             raise Illegal(problem, self.buffer, hint)
-        own = {s.buffer for s in in_order(found[0]) if isinstance(s, Alloc)} | {alloc.buffer}
-        if others := {b for w in writes(found[0]) for b in targets(w)} - own:
-            hint = f"first s.compute_root({min(b.name for b in others)!r}), if it is no output"
-            raise Illegal(f"its nest also fills {min(b.name for b in others)}", self.buffer, hint)
+        hint = "first s.compute_root('{}'), if it is no output"
+        check_alone(found[0], private(found[0]) | {alloc.buffer}, self.buffer, hint)
         return found[0]
 
     def _check_inputs(self, outermost: For, buffer: Buffer, nest: Stmt, guards: list[If]) -> None:
-        own = {s.buffer for s in in_order(nest) if isinstance(s, Alloc)} | {buffer}
         found = [*all_reads(nest), *[load for guard in guards for load in reads(guard)]]
-        needed = {load.source for load in found} - own
-        for s in in_order(outermost):
-            if written := needed & set(targets(s)):
-                problem = f"it reads {next(iter(written)).name}, which is written in loop {outermost.name}"
-                hint = f'first s.compute_root("{next(iter(written)).name}"), so that it is complete before'
-                raise Illegal(problem, self.buffer, hint)
+        needed = {load.source for load in found} - private(nest) - {buffer}
+        if later := written_from(outermost, outermost, needed):
+            problem = f"it reads {later.name}, which is written in loop {outermost.name}"
+            hint = f'first s.compute_root("{later.name}"), so that it is complete before'
+            raise Illegal(problem, self.buffer, hint)
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[ComputeRootStep]:
-        for name, alloc in allocations(program).items():
-            if loops_around(program.body, alloc):
-                yield cls(name)
-
-
-def _widened(s: Stmt, old: Buffer, new: Buffer, prefix: tuple[Expr, ...]) -> Stmt:
-    """`s` with the accesses of `old` in the part of `new` that belongs to this iteration."""
-    return map_accesses(s, lambda b, at: (new, (*prefix, *at)) if b is old else (b, at))
+        return (cls(name) for name, alloc in allocations(program).items() if loops_around(program.body, alloc))

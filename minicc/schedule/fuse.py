@@ -33,35 +33,29 @@ class FuseStep(Step, positional=2, axes={"outer": "outer", "inner": "inner"}):
     outer: str
     inner: str
 
-    def result(self, before: Program, after: Program) -> str:
-        return self._fused(before)
-
-    def _fused(self, program: Program) -> str:
+    def names(self, program: Program) -> str:
         return fresh(program, f"{self.outer}_{self.inner}_f")[0]
 
     def transform(self, program: Program) -> Program:
         outer, inner = get_loop(program, self.outer), get_loop(program, self.inner)
         if outer.body is not inner:
-            raise Illegal(
-                f"loop {inner.name} must be all that loop {outer.name} contains", outer.name, _way(outer, inner)
-            )
+            problem = f"loop {inner.name} must be all that loop {outer.name} contains"
+            raise Illegal(problem, outer.name, _way(outer, inner))
         for loop in (outer, inner):
             if loop.kind != SERIAL:
                 raise Illegal(f"expected serial loops, got {loop.name} of kind {loop.kind}", loop.name, "fuse before")
         if not isinstance(inner.extent, int):
-            raise Illegal(
-                f"the extent of loop {inner.name} must be constant, got {inner.extent}",
-                inner.name,
-                f's.reorder("{inner.name}", "{outer.name}") first, and fuse them in this order'
-                if isinstance(outer.extent, int)
-                else "leave them apart: only the outer one of two may have a symbolic extent",
-            )
+            hint = f's.reorder("{inner.name}", "{outer.name}") first, and fuse them in this order'
+            if not isinstance(outer.extent, int):
+                hint = "leave them apart: only the outer one of two may have a symbolic extent"
+            problem = f"the extent of loop {inner.name} must be constant, got {inner.extent}"
+            raise Illegal(problem, inner.name, hint)
         for s in walk(inner.body):
             if isinstance(s, Update) and (outer.var in s.axes) != (inner.var in s.axes):
                 reduced, other = (outer, inner) if outer.var in s.axes else (inner, outer)
                 problem = f"{s.buffers[0].name} is reduced over {reduced.name} but not over {other.name}"
                 raise Illegal(problem, other.name, "fuse two axes of the result, or two of the reduction")
-        variable = Var(self._fused(program))
+        variable = Var(self.names(program))
         values: dict[Expr, Expr] = {outer.var: variable // inner.extent, inner.var: variable % inner.extent}
         return graft(program, outer, For(variable, outer.extent * inner.extent, substitute_vars(inner.body, values)))
 

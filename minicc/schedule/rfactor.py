@@ -58,8 +58,8 @@ class RfactorStep(Step, positional=2):
     loop: str
     factor_axis: int = 0
 
-    def result(self, before: Program, after: Program) -> NewBuffer:
-        return fresh(before, f"{self.buffer}_rf")[0]
+    def names(self, program: Program) -> NewBuffer:
+        return fresh(program, f"{self.buffer}_rf")[0]
 
     def transform(self, program: Program) -> Program:
         update = only_reduction(program, self.buffer)

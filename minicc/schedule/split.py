@@ -46,28 +46,23 @@ class SplitStep(Step, axes={"loop": "parent"}):
     nparts: int | None = None
     tail: Tail = "guard"
 
-    def result(self, before: Program, after: Program) -> tuple[str, str]:
-        return self.names(before)
-
     def names(self, program: Program) -> tuple[str, str]:
-        """The names of the outer and the inner loop."""
         outer, inner = fresh(program, f"{self.loop}_o", f"{self.loop}_i")
         return outer, inner
 
     def transform(self, program: Program) -> Program:
         loop = get_loop(program, self.loop)
         if loop.kind != SERIAL:
-            raise Illegal(
-                f"expected a serial loop, got one of kind {loop.kind}", loop.name, f"split {loop.name} before"
-            )
+            problem = f"expected a serial loop, got one of kind {loop.kind}"
+            raise Illegal(problem, loop.name, f"split {loop.name} before")
         if self.tail not in TAILS:
             problem = f"expected tail to be one of {', '.join(TAILS)}, got {self.tail!r}"
             raise Illegal(problem, loop.name, f's.split("{loop.name}", factor=8, tail="guard")')
         factor = self._factor(loop)
         whole = isinstance(loop.extent, int) and loop.extent % factor == 0
-        if whole or self.tail != "peel":
-            return graft(program, loop, self._guarded(program, loop, factor, not whole))
-        return graft(program, loop, self._peeled(program, loop, factor))
+        if self.tail == "peel" and not whole:
+            return graft(program, loop, self._peeled(program, loop, factor))
+        return graft(program, loop, self._guarded(program, loop, factor, not whole))
 
     def _factor(self, loop: For) -> int:
         given = self.factor if self.nparts is None else self.nparts

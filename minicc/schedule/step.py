@@ -89,8 +89,12 @@ class Step:
         """Instances that are worth trying on `program`, legal or not."""
         raise NotImplementedError(cls.name)
 
+    def names(self, program: Program) -> Any:
+        """The names of what the step makes of `program`: what the method of a schedule returns."""
+
     def result(self, before: Program, after: Program) -> Any:
-        """What the method of a schedule returns: the names of what the step made."""
+        """What the method returns, where the names are known afterwards only."""
+        return self.names(before)
 
     @classmethod
     def at_stage(cls: type[S], stage: Any, *_: Any, **given: Any) -> S:

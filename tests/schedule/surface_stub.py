@@ -38,7 +38,8 @@ def parameter(p):
 
 
 def method(kind, parameters, buffer):
-    found = signature(kind.result).return_annotation.replace("NewBuffer", buffer)
+    results = [signature(hook).return_annotation for hook in (kind.result, kind.names)]
+    found = next((result for result in results if result != "Any"), "Any").replace("NewBuffer", buffer)
     listed = ", ".join(["self", *map(parameter, parameters(kind))])
     return f'    def {kind.name}({listed}) -> {"None" if found == "Any" else found}:\n        """{kind.__doc__}"""\n'
 

@@ -25,7 +25,7 @@ class MirrorLoopStep(Step):
     loop: str
     times: int = 1
 
-    def result(self, before, after) -> str:
+    def names(self, program) -> "str":
         return self.loop + "'" * self.times
 
     def transform(self, program):
