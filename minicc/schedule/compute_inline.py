@@ -27,7 +27,7 @@ from itertools import starmap
 from minicc.loop.ir import Alloc, ExternCall, For, If, Stmt, Store, Update, map_expressions, rewrite, seq
 from minicc.loop.ir import summand, walk
 from minicc.loop.program import Program
-from minicc.loop.queries import allocations, in_order, loops_around, path_to, reads, targets, writes
+from minicc.loop.queries import allocations, in_order, loops_around, path_to, readers, reads, targets, writes
 from minicc.schedule.nest import get_alloc, graft
 from minicc.schedule.step import Illegal, Step
 from minicc.tensor.expr import Const, Expr, Load, Var, const, loads, substitute, transform
@@ -49,29 +49,25 @@ class ComputeInlineStep(Step):
         def element(e: Expr) -> Expr:
             if not (isinstance(e, Load) and e.source is alloc.buffer):
                 return e
-            point: dict[Expr, Expr] = {
-                a: i for a, i in zip(store.indices, e.indices, strict=True) if isinstance(a, Var)
-            }
+            pairs = zip(store.indices, e.indices, strict=True)
+            point: dict[Expr, Expr] = {axis: index for axis, index in pairs if isinstance(axis, Var)}
             return substitute(store.value, {**once, **point})
 
         added = {e for s in walk(alloc.body) for e in _added(s) if e.source is alloc.buffer}
         memo: dict[Expr, Expr] = {}
+
+        def inlined(e: Expr) -> Expr:
+            return transform(e, lambda x: marked(element(x)) if x in added else element(x), memo)
+
         rest = rewrite(alloc.body, lambda s: seq() if s is nest else s)
-        return graft(
-            program,
-            alloc,
-            map_expressions(
-                rest, lambda e: transform(e, lambda x: marked(element(x)) if x in added else element(x), memo)
-            ),
-        )
+        return graft(program, alloc, map_expressions(rest, inlined))
 
     def _only_store(self, alloc: Alloc) -> Store:
         found = writes(alloc.body, alloc.buffer)
         if len(found) != 1 or not isinstance(found[0], Store):
             what = "a reduction fills it" if len(found) == 1 else f"{len(found)} statements write it"
-            raise Illegal(
-                f"it must be written by one store, but {what}", self.buffer, f'use compute_at("{self.buffer}", loop)'
-            )
+            hint = f'use compute_at("{self.buffer}", loop)'
+            raise Illegal(f"it must be written by one store, but {what}", self.buffer, hint)
         if any(isinstance(s, ExternCall) and alloc.buffer in s.inputs for s in in_order(alloc.body)):
             problem = "a function from outside reads the whole of it"
             raise Illegal(problem, self.buffer, "leave it: such a function needs an array in memory")
@@ -94,11 +90,10 @@ class ComputeInlineStep(Step):
                 problem = f"it must be stored over loops that are its axes, but is stored at {index}"
                 raise Illegal(problem, self.buffer, "inline before splitting or fusing its loops")
         if extents:
-            raise Illegal(
-                f"it is stored again in each iteration of loop {next(iter(extents)).name}",
-                self.buffer,
-                f'reorder first, so that loop {next(iter(extents)).name} is not around it, or use compute_root("{self.buffer}")',
-            )
+            loop = next(iter(extents)).name
+            problem = f"it is stored again in each iteration of loop {loop}"
+            hint = f'reorder first, so that loop {loop} is not around it, or use compute_root("{self.buffer}")'
+            raise Illegal(problem, self.buffer, hint)
         nest: Stmt = store
         for outer in reversed(around[:-1]):
             if not isinstance(outer, For):
@@ -110,9 +105,9 @@ class ComputeInlineStep(Step):
         """What the elements read is complete before the nest, and stays."""
         needed = {load.source for load in loads(store.value)}
         around = path_to(alloc.body, nest)[:-1]
-        readers = [s for s in in_order(alloc.body) if any(load.source is alloc.buffer for load in reads(s))]
+        users = readers(alloc.body, alloc.buffer)
         for s in around:
-            if isinstance(s, Alloc) and s.buffer in needed and not all(path_to(s, reader) for reader in readers):
+            if isinstance(s, Alloc) and s.buffer in needed and not all(path_to(s, user) for user in users):
                 hint = f'first inline {s.buffer.name}, or s.compute_root("{s.buffer.name}")'
                 raise Illegal(f"it reads {s.buffer.name}, which does not live where it is read", self.buffer, hint)
         before = True

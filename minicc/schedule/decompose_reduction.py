@@ -31,8 +31,9 @@ from minicc.loop.dependence import dependences
 from minicc.loop.ir import SERIAL, UNROLL, Alloc, For, If, Store, Update, loops, rewrite, seq
 from minicc.loop.place_init import Pending, Placing
 from minicc.loop.program import Program
-from minicc.loop.queries import buffers_of, loops_around, path_to, targets, writes
-from minicc.schedule.nest import get_buffer, get_loop, graft
+from minicc.loop.queries import buffers_of, loops_around, path_to, writes, written
+from minicc.schedule.loop_kind import shared
+from minicc.schedule.nest import get_loop, graft, only_reduction
 from minicc.schedule.step import Illegal, Step
 from minicc.schedule.tidy import ranges_of
 from minicc.tensor.expr import loads
@@ -52,17 +53,13 @@ class DecomposeReductionStep(Step, positional=2):
         update = only_reduction(program, self.buffer)
         path = path_to(loop, update)
         if not path:
-            raise Illegal(
-                f"loop {loop.name} is not around the reduction of {self.buffer}",
-                loop.name,
-                f"choose one of {', '.join(f.name for f in loops_around(program.body, update)) or 'none: no loop is around it'}",
-            )
+            others = ", ".join(f.name for f in loops_around(program.body, update)) or "none: no loop is around it"
+            problem = f"loop {loop.name} is not around the reduction of {self.buffer}"
+            raise Illegal(problem, loop.name, f"choose one of {others}")
         self._check(program, loop, update)
         placing = Placing(program)
-        item = Pending(
-            frozenset(update.axes),
-            seq(*[Store(b, update.indices, init) for b, init in zip(update.buffers, update.inits, strict=True)]),
-        )
+        start = [Store(b, update.indices, init) for b, init in zip(update.buffers, update.inits, strict=True)]
+        item = Pending(frozenset(update.axes), seq(*start))
         for s in reversed(path[:-1]):
             item.stmt = placing.outside(item, s)
         plain = placing.assign(update)
@@ -72,15 +69,10 @@ class DecomposeReductionStep(Step, positional=2):
 
     def _check_shared_out(self, made: Program, around: Sequence[For], update: Update) -> None:
         """Where iterations run at once, none may seem to reduce into what another one initialises."""
-        moving = [s for s in around if s.kind not in (SERIAL, UNROLL) and s.extent != 1]
-        for outer in moving:
-            for found in dependences(outer.body, [outer.var], ranges_of(made), reductions_commute=False):
-                if found.first.buffer in update.buffers:
-                    raise Illegal(
-                        f"the iterations of the {outer.kind} loop {outer.name} would depend on each other: {found}",
-                        outer.name,
-                        f"decompose first, or before loop {outer.name}",
-                    )
+        for outer in [s for s in around if s.kind not in (SERIAL, UNROLL)]:
+            if found := [d for d in shared(made, outer) if d.first.buffer in update.buffers]:
+                problem = f"the iterations of the {outer.kind} loop {outer.name} would depend on each other: {found[0]}"
+                raise Illegal(problem, outer.name, f"decompose first, or before loop {outer.name}")
 
     def _check(self, program: Program, loop: For, update: Update) -> None:
         for outer in loops_around(program.body, loop):
@@ -90,21 +82,18 @@ class DecomposeReductionStep(Step, positional=2):
         path = path_to(loop, update)
         for s in path:
             if isinstance(s, Alloc) and s.buffer in update.buffers:
-                raise Illegal(
-                    f"{s.buffer.name} is allocated in loop {loop.name}", loop.name, "choose a loop inside of its scope"
-                )
+                problem = f"{s.buffer.name} is allocated in loop {loop.name}"
+                raise Illegal(problem, loop.name, "choose a loop inside of its scope")
         read = {load.source for load in loads(*update.inits, *[s.cond for s in path if isinstance(s, If)])}
-        for w in writes(loop):
-            if written := read & set(targets(w)):
-                problem = f"the initialisation reads {next(iter(written)).name}, which is written in loop {loop.name}"
-                hint = f"choose a loop inside of {loop.name}, after {next(iter(written)).name} is written"
-                raise Illegal(problem, loop.name, hint)
+        if late := sorted(b.name for b in read & written(loop)):
+            problem = f"the initialisation reads {late[0]}, which is written in loop {loop.name}"
+            hint = f"choose a loop inside of {loop.name}, after {late[0]} is written"
+            raise Illegal(problem, loop.name, hint)
         spatial = [s.var for s in path if isinstance(s, For) and s.var not in update.axes]
         for found in dependences(update, spatial, ranges_of(program)):
             along = ", ".join(sorted(v.name for v in found.along))
-            raise Illegal(
-                f"{found.first} is reduced anew in each iteration of {along}", loop.name, "choose a loop inside of that"
-            )
+            problem = f"{found.first} is reduced anew in each iteration of {along}"
+            raise Illegal(problem, loop.name, "choose a loop inside of that")
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[DecomposeReductionStep]:
@@ -113,24 +102,3 @@ class DecomposeReductionStep(Step, positional=2):
                 if isinstance(update, Update):
                     for loop in loops_around(program.body, update):
                         yield cls(name, loop.name)
-
-
-def only_reduction(program: Program, name: str) -> Update:
-    """The statement that reduces into the buffer called `name`. Raises Illegal when others write it before, or two do."""
-    buffer = get_buffer(program, name)
-    found = writes(program.body, buffer)
-    first = found[0] if found else None  # a function from outside may fill it
-    if not isinstance(first, Update) or any(isinstance(w, Update) for w in found[1:]):
-        raise Illegal(f"{name} must be filled by one reduction, but is not", name, _reductions(program))
-    return first
-
-
-def _reductions(program: Program) -> str:
-    """Which buffers have one reduction each."""
-    found = [w.buffers[0].name for w in writes(program.body) if isinstance(w, Update)]
-    once = [name for name in found if found.count(name) == 1]
-    return (
-        f"those that are: {', '.join(once)}"
-        if once
-        else "no buffer here is; take this step before decomposing, peeling or tensorizing"
-    )

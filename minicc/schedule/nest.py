@@ -12,7 +12,7 @@ from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, ExternCall, For, Prefetch, Stmt, Store, Update, loops, map_bodies, map_own
 from minicc.loop.ir import rewrite, substitute_vars, walk
 from minicc.loop.program import Program
-from minicc.loop.queries import allocations, buffers_of, fresh
+from minicc.loop.queries import allocations, buffers_of, fresh, writes
 from minicc.schedule.step import Illegal
 from minicc.tensor.expr import Expr, Load, Var, transform
 
@@ -41,6 +41,24 @@ def get_alloc(program: Program, name: str) -> Alloc:
     if get_buffer(program, name) in program.outputs:
         raise Illegal(f"{name} is an output of the program", name, "only a buffer inside of the program can be moved")
     return allocations(program)[name]
+
+
+def only_reduction(program: Program, name: str) -> Update:
+    """The statement that reduces into the buffer called `name`. Raises Illegal when others write it before, or two do."""
+    buffer = get_buffer(program, name)
+    found = writes(program.body, buffer)
+    first = found[0] if found else None  # a function from outside may fill it
+    if not isinstance(first, Update) or any(isinstance(w, Update) for w in found[1:]):
+        raise Illegal(f"{name} must be filled by one reduction, but is not", name, _reductions(program))
+    return first
+
+
+def _reductions(program: Program) -> str:
+    """Which buffers have one reduction each."""
+    found = [w.buffers[0].name for w in writes(program.body) if isinstance(w, Update)]
+    once = [name for name in found if found.count(name) == 1]
+    otherwise = "no buffer here is; take this step before decomposing, peeling or tensorizing"
+    return f"those that are: {', '.join(once)}" if once else otherwise
 
 
 def graft(program: Program, old: Stmt, new: Stmt) -> Program:

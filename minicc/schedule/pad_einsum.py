@@ -43,8 +43,7 @@ from minicc.ir.node import replace
 from minicc.loop.ir import SERIAL, Alloc, Buffer, For, Stmt, Store, Update, seq
 from minicc.loop.program import Program
 from minicc.loop.queries import buffers_of, fresh, path_to
-from minicc.schedule.decompose_reduction import only_reduction
-from minicc.schedule.nest import graft
+from minicc.schedule.nest import graft, nested, only_reduction
 from minicc.schedule.step import Illegal, Step
 from minicc.tensor.expr import Binary, Convert, Const, Expr, Load, Var, all_of, const, select, transform
 
@@ -106,12 +105,9 @@ class PadEinsumStep(Step):
         """The factors of the product that is summed up. Raises Illegal when it is none, or padding could be seen."""
         found = _product(update)
         if found is None:
-            raise Illegal(
-                f"expected a sum from 0 of products of elements, got {self.buffer} = {update.values[0]} from "
-                f"{update.inits[0]}",
-                self.buffer,
-                'only zeros can be added to such a sum; split with tail="mask" takes any loop',
-            )
+            step = f"{self.buffer} = {update.values[0]} from {update.inits[0]}"
+            hint = 'only zeros can be added to such a sum; split with tail="mask" takes any loop'
+            raise Illegal(f"expected a sum from 0 of products of elements, got {step}", self.buffer, hint)
         for indices in (update.indices, *[load.indices for load in found]):
             if foreign := [index for index in indices if index not in loops]:
                 problem = f"expected every index to be a loop of the nest, got {foreign[0]}"
@@ -119,12 +115,9 @@ class PadEinsumStep(Step):
         for axis in update.axes:
             outside = [load for load in found if axis not in load.indices]
             if axis in longer and outside and any(load.dtype.is_float for load in found):
-                raise Illegal(
-                    f"zeros behind the end of loop {axis.name} would meet elements of {outside[0].source.name}, and "
-                    "0 times an infinite one is NaN",
-                    outside[0].source.name,
-                    f"do not pad loop {axis.name}",
-                )
+                other, zero = outside[0].source.name, "and 0 times an infinite one is NaN"
+                problem = f"zeros behind the end of loop {axis.name} would meet elements of {other}, {zero}"
+                raise Illegal(problem, other, f"do not pad loop {axis.name}")
         return found
 
     def _like(self, buffer: Buffer, indices: Sequence[Expr], name: str, extents: Extents) -> Buffer:
@@ -136,12 +129,12 @@ class PadEinsumStep(Step):
         ends = zip(at, load.indices, strict=True)
         inside = all_of(*[v < before[index] for v, index in ends if after[index] is not before[index]])
         element = select(inside, load.source[at], const(0, copy.dtype))
-        return _nest(at, [after[index] for index in load.indices], Store(copy, at, element))
+        return nested(at, [after[index] for index in load.indices], Store(copy, at, element))
 
     def _copy_out(self, update: Update, result: Buffer, before: Extents, names: Iterator[str]) -> Stmt:
         """The nest that stores the valid part of the result."""
         at = tuple(Var(next(names)) for _ in result.shape)
-        return _nest(at, [before[index] for index in update.indices], Store(update.buffers[0], at, result[at]))
+        return nested(at, [before[index] for index in update.indices], Store(update.buffers[0], at, result[at]))
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[PadEinsumStep]:
@@ -172,11 +165,8 @@ def _names(program: Program, update: Update, padded: Sequence[Load]) -> Iterator
     """Names of the copies, of the loops that store the result, and of those that fill the copies, in this order."""
     result = [f"{index.name}_copy" for index in update.indices if isinstance(index, Var)]
     filling = [f"{load.source.name}_pad_{d}" for load in padded for d in range(len(load.indices))]
-    return iter(
-        fresh(
-            program, *[f"{b.name}_pad" for b in (*[load.source for load in padded], *update.buffers)], *result, *filling
-        )
-    )
+    copies = [f"{b.name}_pad" for b in (*[load.source for load in padded], *update.buffers)]
+    return iter(fresh(program, *copies, *result, *filling))
 
 
 def _multiple(extent: Any, of: int) -> Any:
@@ -205,9 +195,3 @@ def _product(update: Update) -> list[Load] | None:
             case _:
                 return None
     return found
-
-
-def _nest(variables: Sequence[Var], extents: Sequence[Any], body: Stmt) -> Stmt:
-    for variable, extent in reversed(list(zip(variables, extents, strict=True))):
-        body = For(variable, extent, body)
-    return body

@@ -87,7 +87,7 @@ class PartitionLoopStep(Step):
             parts.insert(0, duplicate(program, replace(loop, extent=begin), "_head"))
         if end is not loop.extent and end != loop.extent:
             parts.append(_moved(duplicate(program, loop, "_tail"), end, loop.extent))
-        done = [parts[0], *[rewrite(p, lambda s, p=p: continued(s, p.var)) for p in parts[1:]]]  # type: ignore[misc]  # the lambda is used at once
+        done = [parts[0], *[_continued(part) for part in parts[1:]]]
         return _without_empty(tidy(graft(program, loop, seq(*done))), loop.name)
 
     def _constant(self, loop: For, conditions: Sequence[Expr], ranges: Ranges) -> tuple[int, int]:
@@ -119,11 +119,8 @@ class PartitionLoopStep(Step):
         return 0, simplify(end, ranges), dict.fromkeys(ends, const(True, boolean))
 
     def _nothing(self, loop: For) -> Illegal:
-        return Illegal(
-            f"no condition inside changes at a point of loop {loop.name} that the other loops leave fixed",
-            loop.name,
-            "partition a loop with a guard or a select that is linear in it",
-        )
+        problem = f"no condition inside changes at a point of loop {loop.name} that the other loops leave fixed"
+        return Illegal(problem, loop.name, "partition a loop with a guard or a select that is linear in it")
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[PartitionLoopStep]:
@@ -131,19 +128,17 @@ class PartitionLoopStep(Step):
         return (cls(name) for name, loop in loops(program.body).items() if isinstance(loop.extent, int))
 
 
-def _conditions(s: Stmt, var: Var) -> Iterator[Expr]:
+def _conditions(s: Stmt, var: Var) -> list[Expr]:
     """The comparisons of integers that `s` itself decides upon, as far as they depend on `var`."""
+    found = []
     for e in walk_expr(*expressions(s)):
         match e:
             case Binary("min" | "max", a, b) if a.dtype is int64:
-                found = [binary("le", x, y) for x in _operands(a) for y in _operands(b)]
+                found += [binary("le", x, y) for x in _operands(a) for y in _operands(b)]
             case Select(cond):
-                found = list(_comparisons(cond))
-            case _:
-                found = []
-        yield from [c for c in found if var in free_vars(c)]
-    if isinstance(s, If):
-        yield from [c for c in _comparisons(s.cond) if var in free_vars(c)]
+                found += _comparisons(cond)
+    found += _comparisons(s.cond) if isinstance(s, If) else ()
+    return [cond for cond in found if var in free_vars(cond)]
 
 
 def _operands(e: Expr) -> list[Expr]:
@@ -200,6 +195,12 @@ def _end(cond: Expr, var: Var, bounds: Bounds, symbols: set[Var]) -> Expr | None
 
 def _at_least(bounds: Bounds, a: Expr, b: Expr) -> bool:
     return least(bounds, combine(bounds.form(a), bounds.form(b), -1)) >= 0
+
+
+def _continued(part: Stmt) -> Stmt:
+    """A loop whose reductions were begun before."""
+    assert isinstance(part, For)
+    return rewrite(part, lambda s: continued(s, part.var))
 
 
 def _moved(loop: Stmt, begin: Any, end: Any) -> For:

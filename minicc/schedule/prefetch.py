@@ -25,12 +25,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from minicc.ir.node import replace
-from minicc.loop.ir import VECTORIZE, Alloc, For, Prefetch, Stmt, loops, seq, walk
+from minicc.loop.ir import Prefetch, loops, seq, walk
 from minicc.loop.program import Program
-from minicc.loop.queries import all_reads, loops_around
+from minicc.loop.queries import all_reads, private
+from minicc.schedule.move import check_not_vectorized
 from minicc.schedule.nest import get_loop, graft
 from minicc.schedule.step import Illegal, Step
-from minicc.tensor.expr import Expr, Load, const, free_vars, loads, substitute
+from minicc.tensor.expr import Expr, const, free_vars, loads, substitute
 
 
 class PrefetchStep(Step, positional=2):
@@ -50,31 +51,21 @@ class PrefetchStep(Step, positional=2):
         if self.offset < 1:
             problem = f"expected an offset of at least 1, got {self.offset}"
             raise Illegal(problem, loop.name, "1 asks for what the next iteration reads")
-        if vectorized := [f.name for f in (*loops_around(program.body, loop), loop) if f.kind == VECTORIZE]:
-            raise Illegal(f"loop {vectorized[0]} is vectorized", loop.name, "choose a loop around it")
-        if any(isinstance(s, Alloc) and s.buffer.name == self.buffer for s in walk(loop.body)):
-            raise Illegal(
-                f"{self.buffer} is allocated in loop {loop.name}", self.buffer, "choose a loop inside of its scope"
-            )
-        found = [
-            load for load in all_reads(loop.body) if load.source.name == self.buffer and loop.var in free_vars(load)
-        ]
+        check_not_vectorized(program, loop)
+        if self.buffer in [b.name for b in private(loop)]:
+            problem = f"{self.buffer} is allocated in loop {loop.name}"
+            raise Illegal(problem, self.buffer, "choose a loop inside of its scope")
+        found = [r for r in all_reads(loop.body) if r.source.name == self.buffer and loop.var in free_vars(r)]
         if not found:
             raise Illegal(f"no read of {self.buffer} moves with loop {loop.name}", loop.name, "choose another loop")
         for load in found:
-            if loads(*load.indices):
-                raise Illegal(
-                    f"the place of {load} is read from memory itself",
-                    loop.name,
-                    f"prefetch {loads(*load.indices)[0].source.name}, which says where, or a buffer whose place the loops tell",
-                )
-        hints: dict[Stmt, None] = dict.fromkeys(self._hint(loop, load) for load in found)
-        return graft(program, loop, replace(loop, body=seq(*hints, loop.body)))
-
-    def _hint(self, loop: For, load: Load) -> Prefetch:
+            if inner := loads(*load.indices):
+                hint = f"prefetch {inner[0].source.name}, which says where, or a buffer whose place the loops tell"
+                raise Illegal(f"the place of {load} is read from memory itself", loop.name, hint)
         point: dict[Expr, Expr] = {inner.var: const(0) for inner in loops(loop.body).values()}
         point[loop.var] = loop.var + self.offset
-        return Prefetch(load.source, tuple(substitute(i, point) for i in load.indices))
+        hints = [Prefetch(r.source, tuple(substitute(i, point) for i in r.indices)) for r in found]
+        return graft(program, loop, replace(loop, body=seq(*dict.fromkeys(hints), loop.body)))
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[PrefetchStep]:

@@ -30,7 +30,7 @@ from minicc.ir.node import replace
 from minicc.loop.dependence import dependences
 from minicc.loop.ir import VECTORIZE, Alloc, For, If, Stmt, loops
 from minicc.loop.program import Program
-from minicc.loop.queries import path_to, targets, writes
+from minicc.loop.queries import path_to, written
 from minicc.schedule.nest import get_loop, graft
 from minicc.schedule.step import Illegal, Step
 from minicc.schedule.tidy import ranges_of
@@ -52,9 +52,8 @@ class ReorderStep(Step, axes={"order": "axes"}):
         if private and after != chain:
             self._check_private(program, private, chain, body)
         guards = [s for s in band if isinstance(s, If)]
-        written = {b for w in writes(body) for b in targets(w)}
         for guard in guards:
-            if any(load.source in written for load in loads(guard.cond)):
+            if any(load.source in written(body) for load in loads(guard.cond)):
                 hint = "reorder only loops around the guard, or only loops inside of it"
                 raise Illegal(f"the guard {guard.cond} reads what its body writes", chain[-1].name, hint)
         for s in reversed(private):
@@ -69,38 +68,26 @@ class ReorderStep(Step, axes={"order": "axes"}):
             hint = f"outermost first, as in s.reorder({example}); the loops are {', '.join(names) or 'none'}"
             raise Illegal(f"expected at least two different loops, got {', '.join(self.order) or 'none'}", hint=hint)
         paths = {name: path_to(program.body, get_loop(program, name)) for name in self.order}
-        longest = max(paths.values(), key=len)
+        innermost, longest = max(paths.items(), key=lambda item: len(item[1]))
         for name, path in paths.items():
             if path[-1] not in longest:
                 around = ", ".join(s.name for s in longest if isinstance(s, For))
-                raise Illegal(
-                    f"loop {name} does not enclose loop {longest[-1].name}",  # type: ignore[attr-defined]  # paths end in loops
-                    name,
-                    f"loops of one nest, such as {around}",
-                )
-        start = min(len(path) for path in paths.values()) - 1
-        band = longest[start:]
-        for s in band:
-            if not isinstance(s, (For, If, Alloc)):
-                raise Illegal(
-                    f"the loops {', '.join(self.order)} are not perfectly nested: statements stand between them",
-                    longest[-1].name,  # type: ignore[attr-defined]  # paths end in loops
-                    "reorder loops that have nothing but loops between them",
-                )
-        last = band[-1]
-        assert isinstance(last, For)
-        return band, last.body
+                problem = f"loop {name} does not enclose loop {innermost}"
+                raise Illegal(problem, name, f"loops of one nest, such as {around}")
+        band = longest[min(len(path) for path in paths.values()) - 1 :]
+        if not all(isinstance(s, (For, If, Alloc)) for s in band):
+            problem = f"the loops {', '.join(self.order)} are not perfectly nested: statements stand between them"
+            raise Illegal(problem, innermost, "reorder loops that have nothing but loops between them")
+        return band, get_loop(program, innermost).body
 
     def _check(self, program: Program, chain: Sequence[For], after: Sequence[For], body: Stmt) -> None:
         for loop in chain:
             if loop.kind == VECTORIZE:
                 raise Illegal(f"loop {loop.name} is vectorized", loop.name, "reorder before vectorize")
             if isinstance(loop.extent, Expr) and free_vars(loop.extent) & {other.var for other in chain}:
-                raise Illegal(
-                    f"the extent of loop {loop.name} depends on another of the loops",
-                    loop.name,
-                    f"leave {loop.name} where it is; loops that are all inside of it, or all outside of what its extent needs, can move",
-                )
+                others = "loops that are all inside of it, or all outside of what its extent needs, can move"
+                problem = f"the extent of loop {loop.name} depends on another of the loops"
+                raise Illegal(problem, loop.name, f"leave {loop.name} where it is; {others}")
         for found in dependences(body, _turning(chain), ranges_of(program)):
             before = [loop.name for loop in chain if loop.var in found.along]
             if before != [loop.name for loop in after if loop.var in found.along]:
@@ -133,16 +120,15 @@ def _turning(chain: Sequence[For]) -> list[Var]:
 
 def _rebuilt(chain: Sequence[For], guards: Sequence[If], body: Stmt) -> Stmt:
     """The loops around `body`, each guard as far out as its variables allow."""
-    own = {loop.var for loop in chain}
     waiting = list(guards)
-    for number in reversed(range(len(chain) + 1)):
-        known = {loop.var for loop in chain[:number]}
-        inner = chain[number - 1].var if number else None
-        here = [g for g in waiting if inner in free_vars(g.cond) or not number]
-        for guard in reversed(here):
-            assert free_vars(guard.cond) & own <= known
-            body = If(guard.cond, body)
+    for loop in reversed(chain):
+        here = [g for g in waiting if loop.var in free_vars(g.cond)]
+        body = replace(loop, body=_guarded(here, body))
         waiting = [g for g in waiting if g not in here]
-        if number:
-            body = replace(chain[number - 1], body=body)
+    return _guarded(waiting, body)
+
+
+def _guarded(guards: Sequence[If], body: Stmt) -> Stmt:
+    for guard in reversed(guards):
+        body = If(guard.cond, body)
     return body

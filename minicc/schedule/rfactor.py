@@ -45,10 +45,9 @@ from minicc.loop.ir import SERIAL, Alloc, Buffer, For, If, Seq, Stmt, Update, re
 from minicc.loop.place_init import Pending, Placing
 from minicc.loop.program import Program
 from minicc.loop.queries import all_reads, buffers_of, fresh, path_to, writes
-from minicc.schedule.decompose_reduction import only_reduction
-from minicc.schedule.nest import get_loop, graft
+from minicc.schedule.nest import get_loop, graft, only_reduction
 from minicc.schedule.step import Illegal, NewBuffer, Step
-from minicc.tensor.expr import Combiner, Expr, Load, Var, all_of, free_vars, select, substitute, transform
+from minicc.tensor.expr import Expr, Load, Var, all_of, free_vars, select, substitute, transform
 
 
 class RfactorStep(Step, positional=2):
@@ -64,52 +63,43 @@ class RfactorStep(Step, positional=2):
     def transform(self, program: Program) -> Program:
         update = only_reduction(program, self.buffer)
         loop = get_loop(program, self.loop)
-        combiner = self._check(program, update, loop)
+        self._check(program, update, loop)
         rank = len(update.indices)
         place = self.factor_axis if self.factor_axis >= 0 else rank + 1 + self.factor_axis
         if not 0 <= place <= rank:
             problem = f"expected a factor_axis from {-rank - 1} to {rank}, got {self.factor_axis}"
             raise Illegal(problem, self.buffer, "0 is the outermost axis of the partial results, -1 the innermost")
-        names = fresh(program, *[f"{b.name}_rf" for b in update.buffers])
-        partial = [
-            replace(b, name=name, shape=(*b.shape[:place], loop.extent, *b.shape[place:]))
-            for b, name in zip(update.buffers, names, strict=True)
-        ]
+        partial = {
+            b: replace(b, name=name, shape=(*b.shape[:place], loop.extent, *b.shape[place:]))
+            for b, name in zip(update.buffers, fresh(program, *[f"{b.name}_rf" for b in update.buffers]), strict=True)
+        }
         nest = self._nest(program, update)
-        factored = self._factored(nest, loop, update, dict(zip(update.buffers, partial, strict=True)), place)
-        made = seq(factored, self._combined(program, nest, loop, update, partial, place, combiner))
-        for buffer in reversed(partial):
+        factored = self._factored(nest, loop, update, partial, place)
+        made = seq(factored, self._combined(program, nest, loop, update, list(partial.values()), place))
+        for buffer in reversed(partial.values()):
             made = Alloc(buffer, made)
         return graft(program, nest, made)
 
-    def _check(self, program: Program, update: Update, loop: For) -> Combiner:
+    def _check(self, program: Program, update: Update, loop: For) -> None:
         if loop.var not in update.axes or not path_to(loop, update):
             problem = f"{self.buffer} is not reduced over loop {loop.name}"
             raise Illegal(problem, loop.name, f"one of {', '.join(axis.name for axis in update.axes)}")
         if loop.kind != SERIAL or not isinstance(loop.extent, int):
-            raise Illegal(
-                f"expected a serial loop of constant extent, got one of kind {loop.kind} and extent {loop.extent}",
-                loop.name,
-                f'split it first: s.split("{loop.name}", factor=16)'
-                if loop.kind == SERIAL
-                else f"rfactor before {loop.kind}",
-            )
+            problem = f"expected a serial loop of constant extent, got one of kind {loop.kind} and extent {loop.extent}"
+            split = f'split it first: s.split("{loop.name}", factor=16)'
+            raise Illegal(problem, loop.name, split if loop.kind == SERIAL else f"rfactor before {loop.kind}")
         if len(writes(program.body, update.buffers[0])) > 1:
             raise Illegal(f"other statements write {self.buffer} as well", self.buffer, "use rfactor before peeling")
-        combiner = combiner_of(update)
-        if combiner is None:
+        if combiner_of(update) is None:
             problem = f"no combiner of partial results is seen in {', '.join(map(str, update.values))}"
             raise Illegal(problem, self.buffer, "it must be associative, and the initial values its identity")
-        return combiner
 
     def _nest(self, program: Program, update: Update) -> Stmt:
         """The largest statement around the reduction that is inside of the scope of its buffers, no sequence, and reads
         them nowhere else: in a recurrence, it is a nest inside of the loop over time."""
         path = path_to(program.body, update)
-        start = max(
-            (n + 1 for n, s in enumerate(path) if isinstance(s, Alloc) and s.buffer in update.buffers), default=0
-        )
         own = set(update.buffers)
+        start = max([n + 1 for n, s in enumerate(path) if isinstance(s, Alloc) and s.buffer in own], default=0)
         for nest in path[start:-1]:
             others = rewrite(nest, lambda t: seq() if t is update else t)
             if not isinstance(nest, (Alloc, Seq)) and not any(load.source in own for load in all_reads(others)):
@@ -130,10 +120,8 @@ class RfactorStep(Step, positional=2):
         def moved(e: Expr) -> Expr:
             return partial[e.source][at] if isinstance(e, Load) and e.source in partial else e
 
-        values = tuple(
-            select(cond, transform(v, moved), partial[b][at])
-            for b, v in zip(update.buffers, update.values, strict=True)
-        )
+        pairs = zip(update.buffers, update.values, strict=True)
+        values = tuple(select(cond, transform(v, moved), partial[b][at]) for b, v in pairs)
         axes = tuple(axis for axis in update.axes if axis is not loop.var)
         step = Update(tuple(partial.values()), at, values, update.inits, axes)
 
@@ -145,16 +133,11 @@ class RfactorStep(Step, positional=2):
         return rewrite(nest, opened)
 
     def _combined(
-        self,
-        program: Program,
-        nest: Stmt,
-        loop: For,
-        update: Update,
-        partial: list[Buffer],
-        place: int,
-        combiner: Combiner,
+        self, program: Program, nest: Stmt, loop: For, update: Update, partial: list[Buffer], place: int
     ) -> Stmt:
         """The nest that combines them: copies of the spatial loops around one loop over the partial results."""
+        combiner = combiner_of(update)
+        assert combiner
         placing = Placing(program)
         placing.fresh.taken.update(buffer.name for buffer in partial)
         axis = Var(placing.fresh(f"{loop.name}_combine"))

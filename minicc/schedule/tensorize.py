@@ -102,30 +102,23 @@ class TensorizeStep(Step, positional=2, takes={"intrinsic": "str | TensorIntrins
             _check_inside(buffer, part, Bounds(known))
         for output in intrinsic.meaning.outputs:
             if any(p.buffer is parts[output].buffer for b, p in parts.items() if b is not output):
-                raise Illegal(
-                    f"{parts[output].buffer.name} is read and written, but {self.intrinsic} works on distinct buffers",
-                    loop.name,
-                    f'let it write a buffer of its own first: s.cache_write("{parts[output].buffer.name}")',
-                )
+                shared = parts[output].buffer.name
+                problem = f"{shared} is read and written, but {self.intrinsic} works on distinct buffers"
+                raise Illegal(problem, loop.name, f'let it write a buffer of its own first: s.cache_write("{shared}")')
         return graft(program, loop, self._implementation(program, intrinsic, match, parts))
 
     def _differs(self, intrinsic: TensorIntrinsic, how: str) -> Illegal:
-        return Illegal(
-            f"loop {self.loop} does not compute what {self.intrinsic} means: {how}",
-            self.loop,
-            "the loops and the statement must be those of the meaning, over any buffers",
-            f"{self.intrinsic} means\n{loops_text(intrinsic.meaning)}",
-        )
+        problem = f"loop {self.loop} does not compute what {self.intrinsic} means: {how}"
+        hint = "the loops and the statement must be those of the meaning, over any buffers"
+        return Illegal(problem, self.loop, hint, f"{self.intrinsic} means\n{loops_text(intrinsic.meaning)}")
 
     def _part(self, buffer: Buffer, match: _Match, intrinsic: TensorIntrinsic) -> Part:
         if part := match.part(buffer):
             return part
-        pattern, actual = match.accesses[buffer][0]
-        raise self._differs(
-            intrinsic,
-            f"no part of {match.buffers[buffer].name} is read or written at "
-            f"[{_list(actual)}] as {buffer.name} is at [{_list(pattern)}]",
-        )
+        mine, other = (", ".join(map(str, indices)) for indices in match.accesses[buffer][0])
+        name = match.buffers[buffer].name
+        how = f"no part of {name} is read or written at [{other}] as {buffer.name} is at [{mine}]"
+        raise self._differs(intrinsic, how)
 
     def _implementation(
         self, program: Program, intrinsic: TensorIntrinsic, match: _Match, parts: dict[Buffer, Part]
@@ -312,7 +305,3 @@ def _label(e: Expr) -> str:
 def _line(s: Stmt) -> str:
     """What a statement itself does, in one line."""
     return PythonPrinter().block(s, 0)[-1 if isinstance(s, Update) else 0].rstrip(":")
-
-
-def _list(indices: Indices) -> str:
-    return ", ".join(map(str, indices))

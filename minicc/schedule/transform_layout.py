@@ -35,22 +35,26 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from minicc.ir.node import replace
-from minicc.loop.ir import Buffer, Update, walk
+from minicc.loop.ir import Update, walk
 from minicc.loop.program import Program
 from minicc.loop.queries import allocations
-from minicc.schedule.nest import get_alloc, graft, map_accesses
+from minicc.schedule.nest import get_alloc, graft, moved
 from minicc.schedule.step import Illegal, Step
 from minicc.tensor.expr import Expr
 
 TILES = (4, 16)  # what moves tries
 
 
-class Piece(NamedTuple):
+class NewAxis(NamedTuple):
     """A new axis: `old axis // divisor % modulus`; no modulus is the outermost piece of its axis."""
 
     axis: int
     divisor: int
     modulus: int | None
+
+    def __str__(self) -> str:
+        divisor = f"//{self.divisor}" if self.divisor > 1 else ""
+        return f"{self.axis}{divisor}" + ("" if self.modulus is None else f"%{self.modulus}")
 
     def of(self, index: Expr) -> Expr:
         """Where the old `index` lies along this axis."""
@@ -75,9 +79,8 @@ class TransformLayoutStep(Step, checked_here=("order",), positional=2):
         for axis in range(len(old.shape)):
             self._check_axis(axis, [p for p in pieces if p.axis == axis])
         if foreign := [p.axis for p in pieces if p.axis >= len(old.shape)]:
-            raise Illegal(
-                f"{self.buffer} has {len(old.shape)} axes, got axis {foreign[0]}", self.buffer, "the first axis is 0"
-            )
+            problem = f"{self.buffer} has {len(old.shape)} axes, got axis {foreign[0]}"
+            raise Illegal(problem, self.buffer, "the first axis is 0")
         for s in walk(alloc.body):
             if isinstance(s, Update) and old in s.buffers and len(s.buffers) > 1:
                 others = ", ".join(b.name for b in s.buffers if b is not old)
@@ -85,23 +88,19 @@ class TransformLayoutStep(Step, checked_here=("order",), positional=2):
                 raise Illegal(problem, self.buffer, f'lay out a copy of it: s.cache_read("{self.buffer}")')
         new = replace(old, shape=tuple(p.extent(old.shape[p.axis]) for p in pieces))
 
-        def change(buffer: Buffer, indices: tuple[Expr, ...]) -> tuple[Buffer, tuple[Expr, ...]]:
-            if buffer is not old:
-                return buffer, indices
-            return new, tuple(p.of(indices[p.axis]) for p in pieces) if indices else ()
+        made = moved(alloc, old, new, lambda at: tuple(p.of(at[p.axis]) for p in pieces) if at else ())
+        return graft(program, alloc, made)
 
-        return graft(program, alloc, map_accesses(alloc, change))
-
-    def _piece(self, text: str) -> Piece:
+    def _piece(self, text: str) -> NewAxis:
         """The new axis that `text` describes. Raises Illegal."""
         found = re.fullmatch(r"(\d+)(?://(\d+))?(?:%(\d+))?", text.replace(" ", "")) if isinstance(text, str) else None
         divisor, modulus = (int(found[2] or 1), int(found[3]) if found[3] else None) if found else (0, None)
         if not found or divisor < 1 or modulus == 0:
             hint = 'an old axis, its tiles of 16, or the place in one: s.transform_layout("T", "0//16", "1", "0%16")'
             raise Illegal(f"expected a new axis such as '1', '1//16' or '1%16', got {text!r}", self.buffer, hint)
-        return Piece(int(found[1]), divisor, modulus)
+        return NewAxis(int(found[1]), divisor, modulus)
 
-    def _check_axis(self, axis: int, pieces: Sequence[Piece]) -> None:
+    def _check_axis(self, axis: int, pieces: Sequence[NewAxis]) -> None:
         """The pieces tell every place along an axis apart, and leave no gaps. Raises Illegal."""
         innermost = sorted(pieces, key=lambda p: p.divisor)
         if not pieces:
@@ -110,7 +109,7 @@ class TransformLayoutStep(Step, checked_here=("order",), positional=2):
         for number, piece in enumerate(innermost):
             last = number == len(innermost) - 1
             if piece.divisor != size or (piece.modulus is None) != last:
-                got = " and ".join(_text(p) for p in innermost)
+                got = " and ".join(map(str, innermost))
                 problem = f"the pieces of axis {axis} must make it up, got {got}"
                 raise Illegal(problem, self.buffer, f'a tile and the place in it: "{axis}//16" and "{axis}%16"')
             size *= piece.modulus or 1
@@ -126,8 +125,3 @@ class TransformLayoutStep(Step, checked_here=("order",), positional=2):
                 for tile in TILES:
                     if isinstance(extent, int) and extent > tile:
                         yield cls(name, (f"{axis}//{tile}", *[a for a in axes if a != str(axis)], f"{axis}%{tile}"))
-
-
-def _text(piece: Piece) -> str:
-    divisor = f"//{piece.divisor}" if piece.divisor > 1 else ""
-    return f"{piece.axis}{divisor}" + ("" if piece.modulus is None else f"%{piece.modulus}")
