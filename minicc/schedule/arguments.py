@@ -28,14 +28,7 @@ from minicc.errors import ScheduleError
 from minicc.schedule.choice import Choice
 from minicc.tensor.arguments import checked
 
-WORDS = {
-    "int": "an integer",
-    "str": "a name",
-    "tuple[str, ...]": "names",
-    "tuple[int, ...]": "integers",
-}  # of the kinds that fields of steps have
-
-
+WORDS = {"int": "an integer", "str": "a name", "tuple[str, ...]": "names", "tuple[int, ...]": "integers"}  # of kinds
 KINDS = {"int": (int, Choice), "str": (str,), "None": (type(None),)}
 
 
@@ -113,12 +106,10 @@ class Face:
             raise AttributeError(name)
         known = [n for n in dir(type(self)) if not n.startswith("_")]
         close = difflib.get_close_matches(name, known, 1)
-        raise UnknownMethod(
-            f"{type(self).__name__}.{name}",
-            f"expected a method of a {type(self).__name__}, got {name!r}",
-            where=", ".join(known),
-            hint=f"did you mean {close[0]}?" if close else "one of these",
-        )
+        hint = f"did you mean {close[0]}?" if close else "one of these"
+        own = type(self).__name__
+        problem = f"expected a method of a {own}, got {name!r}"
+        raise UnknownMethod(f"{own}.{name}", problem, ", ".join(known), hint)
 
     if not TYPE_CHECKING:  # which knows every method
         __getattr__ = _unknown

@@ -6,8 +6,8 @@ derived from a choice is a plain number, and stays what it was when a trace is r
 
 Legality: the name is that of a Python variable and not chosen before, the number is among the options.
 
->>> from minicc.schedule.schedule import Schedule
->>> s = Schedule(_example())
+>>> from minicc.schedule.examples import doubled
+>>> s = doubled(32)
 >>> rows = s.choose("rows", (2, 4, 8), 4)
 >>> s.split("i", factor=rows)
 ('i_o', 'i_i')
@@ -23,12 +23,9 @@ from __future__ import annotations
 import keyword
 from collections.abc import Iterator
 
-from minicc.loop.ir import Buffer, For, Store
 from minicc.loop.program import Program
 from minicc.schedule.choice import Choice
 from minicc.schedule.step import Illegal, Step
-from minicc.tensor.expr import Var
-from minicc.types import float32
 
 
 class ChooseStep(Step):
@@ -47,9 +44,8 @@ class ChooseStep(Step):
             raise Illegal(problem, hint='a word, as in s.choose("rows", (4, 6, 8), 6)')
         if self.value not in self.options:
             options = ", ".join(map(str, self.options)) or "none"
-            raise Illegal(
-                f"expected {self.key} to be among its options {options}, got {self.value}", hint="one of them"
-            )
+            problem = f"expected {self.key} to be among its options {options}, got {self.value}"
+            raise Illegal(problem, hint="one of them")
         return program
 
     def apply(self, program: Program) -> Program:
@@ -62,9 +58,3 @@ class ChooseStep(Step):
 
     def __str__(self) -> str:
         return f's.choose("{self.key}", {list(self.options)}, {self.value})'
-
-
-def _example() -> Program:
-    """The program of the docstring."""
-    a, b, i = Buffer("A", float32, (32,)), Buffer("B", float32, (32,)), Var("i")
-    return Program("scale", (a,), (b,), For(i, 32, Store(b, (i,), a[i] * 2.0)))

@@ -3,23 +3,19 @@
 In: a naive loop program. Out: one of the same meaning, after public steps that each can be printed, checked, undone and
 replayed. Loops are addressed by name; each method that makes loops or buffers returns their names.
 
->>> from minicc import te
->>> from minicc.loop.lower import lower
->>> A, B = te.placeholder((64, 64), name="A"), te.placeholder((64, 64), name="B")
->>> k = te.reduce_axis((0, 64), name="k")
->>> C = te.compute((64, 64), lambda i, j: te.sum(A[i, k] * B[k, j], axis=k), name="C")
->>> s = Schedule(lower([C], [A, B, C], "matmul").program)
+>>> from minicc.schedule.examples import product
+>>> s = product(64, 64)
 >>> s.reduce_loops_of("C")
 ('k',)
->>> j_o, j_i = s.split("j", factor=16)
->>> s.reorder(j_o, "k", j_i)
->>> s.vectorize(j_i)
+>>> outer, inner = s.split("i", factor=16)
+>>> s.reorder(outer, "k", inner)
+>>> s.vectorize(inner)
 >>> print(s.trace)
-s.split("j", factor=16)
-s.reorder("j_o", "k", "j_i")
-s.vectorize("j_i")
+s.split("i", factor=16)
+s.reorder("i_o", "k", "i_i")
+s.vectorize("i_i")
 >>> s.loops_of("C")
-('i', 'j_o', 'k', 'j_i')
+('i_o', 'k', 'i_i')
 """
 
 from __future__ import annotations
@@ -65,7 +61,7 @@ class Trace:
     def from_json(text: str) -> Trace:
         """The trace of JSON text. Raises ScheduleError when the text is not one."""
         try:
-            return Trace(tuple(_step(data) for data in json.loads(text)))
+            return Trace(tuple(STEPS[data["step"]].from_json(data) for data in json.loads(text)))
         except (TypeError, ValueError, KeyError) as error:
             problem = f"expected a list of steps, got {str(text)[:80]!r} ({error})"
             hint = f"a step is an object with a field step, one of {', '.join(STEPS)}"
@@ -79,10 +75,6 @@ class Trace:
 
     def __str__(self) -> str:
         return "\n".join(f"{s.key} = {s}" if isinstance(s, ChooseStep) else str(s) for s in self.steps)
-
-
-def _step(data: dict[str, Any]) -> Step:
-    return STEPS[data["step"]].from_json({k: v for k, v in data.items() if k != "step"})
 
 
 class Schedule(LoopSurface):
@@ -119,9 +111,7 @@ class Schedule(LoopSurface):
         """Do one step, and return the names that it made. Raises ScheduleError, and changes nothing, when it is not legal."""
         before = self.program
         if not isinstance(step, Step):
-            raise ScheduleError(
-                "apply(...)", f"expected a step, got {step!r}", where=loops_text(before), hint="one of s.moves()"
-            )
+            raise self._refused("apply(...)", f"expected a step, got {step!r}", "one of s.moves()")
         chosen, plain = self.choices, step
         if isinstance(step, ChooseStep):
             self._check_choice(step.key not in chosen, step, f"expected a name that is not chosen yet, got {step.key}")
@@ -136,9 +126,12 @@ class Schedule(LoopSurface):
 
     def _check_choice(self, good: bool, call: object, problem: str) -> None:
         if not good:
-            known = ", ".join(f"{name} = {value}" for name, value in self.choices.items())
-            where = f"chosen: {known}" if known else loops_text(self.program)
-            raise ScheduleError(str(call).removeprefix("s."), problem, where, 's.choose("rows", (4, 6, 8), 6) chooses')
+            chosen = ", ".join(f"{name} = {value}" for name, value in self.choices.items())
+            where = f"chosen: {chosen}" if chosen else ""
+            raise self._refused(str(call).removeprefix("s."), problem, 's.choose("rows", (4, 6, 8), 6) chooses', where)
+
+    def _refused(self, call: str, problem: str, hint: str, where: str = "") -> ScheduleError:
+        return ScheduleError(call, problem, where or loops_text(self.program), hint)
 
     @property
     def choices(self) -> dict[str, int]:
@@ -165,8 +158,7 @@ class Schedule(LoopSurface):
     def undo(self) -> Step:
         """Take the last step back, and return it."""
         if not self._steps:
-            problem = "expected at least one step, got an empty trace"
-            raise ScheduleError("undo()", problem, loops_text(self.program), "apply a step first")
+            raise self._refused("undo()", "expected at least one step, got an empty trace", "apply a step first")
         self._programs.pop()
         return self._steps.pop()
 
@@ -187,9 +179,7 @@ class Schedule(LoopSurface):
     def _writes(self, buffer: str) -> list[Any]:
         found = buffers_of(self.program)
         if not isinstance(buffer, str) or buffer not in found:
-            problem = "no such buffer is written here"
-            hint = f"one of {', '.join(found)}"
-            raise ScheduleError(f"loops_of({buffer!r})", problem, loops_text(self.program), hint=hint)
+            raise self._refused(f"loops_of({buffer!r})", "no such buffer is written here", f"one of {', '.join(found)}")
         return writes(self.program.body, found[buffer])
 
     # ---- several steps at once
@@ -197,11 +187,8 @@ class Schedule(LoopSurface):
     def tile(self, x: str, y: str, x_factor: int, y_factor: int) -> tuple[str, str, str, str]:
         """Split two loops and put the inner parts inside: returns the outer names, then the inner ones.
 
-        >>> from minicc import te
-        >>> from minicc.loop.lower import lower
-        >>> A = te.placeholder((64, 64), name="A")
-        >>> B = te.compute((64, 64), lambda i, j: A[j, i], name="B")
-        >>> s = Schedule(lower([B], [A, B], "transpose").program)
+        >>> from minicc.schedule.examples import doubled
+        >>> s = doubled(64, 64)
         >>> s.tile("i", "j", 8, 8)
         ('i_o', 'j_o', 'i_i', 'j_i')
         >>> print(s)

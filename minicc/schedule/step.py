@@ -154,7 +154,7 @@ class Step:
     @classmethod
     def from_json(cls: type[S], data: dict[str, Any]) -> S:
         """The step of these fields."""
-        return cls(**{k: loaded(v) for k, v in data.items()})
+        return cls(**{k: loaded(v) for k, v in data.items() if k != "step"})
 
     def chosen(self) -> set[str]:
         """The names of choices in its fields."""

@@ -21,6 +21,8 @@ for k in unroll(4):
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,74 +65,58 @@ def declare_intrinsic(name: str, meaning: Program, implementation: Program) -> T
     Raises ScheduleError when the two do not compute the same, or the name is taken by another.
     """
     intrinsic = TensorIntrinsic(name, meaning, implementation)
-    _check_form(intrinsic)
-    _check_agreement(intrinsic)
-    if TENSOR_INTRINSICS.setdefault(name, intrinsic) != intrinsic:
-        problem = "expected a name that is not taken, got that of another intrinsic"
-        raise ScheduleError(_call(name), problem, str(TENSOR_INTRINSICS[name].meaning), "choose another name")
-    return intrinsic
+    for problem, where, hint in itertools.chain(_objections(intrinsic), _differences(intrinsic)):
+        raise ScheduleError(f"declare_intrinsic({name!r}, ...)", problem, str(where), hint)
+    return TENSOR_INTRINSICS.setdefault(name, intrinsic)
 
 
-def _call(name: str) -> str:
-    return f"declare_intrinsic({name!r}, ...)"
+Objection = tuple[str, Program | str, str]  # a problem, where it shows, and a hint
 
 
-def _check_form(intrinsic: TensorIntrinsic) -> None:
-    """The programs are sound, of constant shapes that correspond, and the meaning is one nest."""
+def _objections(intrinsic: TensorIntrinsic) -> Iterator[Objection]:
+    """The programs are sound, of constant shapes that correspond, and the meaning is one nest; or why not."""
     name, meaning, implementation = intrinsic.name, intrinsic.meaning, intrinsic.implementation
     if not name.isidentifier():
-        raise ScheduleError(
-            _call(name), "expected a name made of letters, digits and _", str(meaning), 'for example "gemv_4x4"'
-        )
+        yield "expected a name made of letters, digits and _", meaning, 'for example "gemv_4x4"'
     if not isinstance(meaning.body, For):
-        problem = "expected one loop nest as its meaning, got something around it"
         hint = "a meaning has no buffers of its own, and one statement"
-        raise ScheduleError(_call(name), problem, str(meaning), hint)
-    if unused := [b for b in meaning.params if not all_reads(meaning.body, b)]:
-        problem = f"expected a meaning that reads all of its inputs, got none of {unused[0].name}"
-        hint = f"leave {unused[0].name} out of its parameters, or use it"
-        raise ScheduleError(_call(name), problem, str(meaning), hint)
-    _check_shapes(intrinsic)
+        yield "expected one loop nest as its meaning, got something around it", meaning, hint
+    for unused in [b.name for b in meaning.params if not all_reads(meaning.body, b)]:
+        problem = f"expected a meaning that reads all of its inputs, got none of {unused}"
+        yield problem, meaning, f"leave {unused} out of its parameters, or use it"
+    mine, other = ([[b.type for b in part] for part in (p.params, p.outputs)] for p in (meaning, implementation))
+    if mine != other:
+        got = ", ".join(map(repr, (*implementation.params, *implementation.outputs)))
+        problem = f"expected an implementation over buffers like those of its meaning, got {got}"
+        yield problem, meaning, "the same dtypes and shapes, in the same order"
+    for b in (*meaning.params, *meaning.outputs):
+        if any(isinstance(d, Expr) for d in b.shape):
+            hint = "declare one for each size; split makes nests of that size"
+            yield f"expected constant shapes, got {b}", meaning, hint
     for program in (meaning, implementation):
         try:
             verify(program)
         except LoopError as error:
-            raise ScheduleError(_call(name), error.problem, error.where, error.hint) from None
+            yield error.problem, error.where, error.hint
+    if TENSOR_INTRINSICS.get(name, intrinsic) != intrinsic:
+        problem = "expected a name that is not taken, got that of another intrinsic"
+        yield problem, TENSOR_INTRINSICS[name].meaning, "choose another name"
 
 
-def _check_shapes(intrinsic: TensorIntrinsic) -> None:
-    name, meaning, implementation = intrinsic.name, intrinsic.meaning, intrinsic.implementation
-    mine, other = (
-        [[(b.dtype, b.shape) for b in part] for part in (p.params, p.outputs)] for p in (meaning, implementation)
-    )
-    if mine != other:
-        got = ", ".join(map(repr, (*implementation.params, *implementation.outputs)))
-        problem = f"expected an implementation over buffers like those of its meaning, got {got}"
-        raise ScheduleError(_call(name), problem, str(meaning), "the same dtypes and shapes, in the same order")
-    if symbolic := [b for b in (*meaning.params, *meaning.outputs) if any(isinstance(d, Expr) for d in b.shape)]:
-        hint = "declare one for each size; split makes nests of that size"
-        raise ScheduleError(_call(name), f"expected constant shapes, got {symbolic[0]}", str(meaning), hint)
-
-
-def _check_agreement(intrinsic: TensorIntrinsic) -> None:
-    """Both programs give the same on random small integers, which are exact in every dtype."""
+def _differences(intrinsic: TensorIntrinsic) -> Iterator[Objection]:
+    """What the programs compute differently of random small integers, which are exact in every dtype."""
     rng = np.random.default_rng(0)
     for _ in range(TRIALS):
         inputs = [np.asarray(rng.integers(0, 5, b.shape)).astype(b.dtype.numpy) for b in intrinsic.meaning.params]
         results = []
         for program in (intrinsic.meaning, intrinsic.implementation):
-            outputs = [np.zeros(b.shape, b.dtype.numpy) for b in program.outputs]
-            run_python(program, *inputs, *outputs)
-            results.append(outputs)
+            results.append([np.zeros(b.shape, b.dtype.numpy) for b in program.outputs])
+            run_python(program, *inputs, *results[-1])
         for buffer, want, got in zip(intrinsic.meaning.outputs, *results, strict=True):
             if not np.allclose(got.astype(np.float64), want.astype(np.float64), rtol=1e-3, equal_nan=True):
-                raise ScheduleError(
-                    _call(intrinsic.name),
-                    f"expected the implementation to compute {buffer.name} as its "
-                    f"meaning does, {want.ravel()[:4]}..., got {got.ravel()[:4]}...",
-                    str(intrinsic.implementation),
-                    "run both with minicc.loop.python.run_python on small arrays",
-                )
+                values = f"{want.ravel()[:4]}..., got {got.ravel()[:4]}..."
+                problem = f"expected the implementation to compute {buffer.name} as its meaning does, {values}"
+                yield problem, intrinsic.implementation, "run both with minicc.loop.python.run_python on small arrays"
 
 
 def _combiner(program: Program) -> Combiner | None:
