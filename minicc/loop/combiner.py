@@ -21,10 +21,8 @@ form gives None. A step that keeps its accumulators where a condition fails comb
 from __future__ import annotations
 
 import itertools
-import operator
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,9 +47,7 @@ def combiner_of(update: Update) -> Combiner | None:
     known: dict[Any, Expr] = dict(zip(update.buffers, left, strict=True))
 
     def accumulator(e: Expr) -> Expr:
-        if isinstance(e, Load) and e.source in known and e.indices == update.indices:
-            return known[e.source]
-        return e
+        return known.get(e.source, e) if isinstance(e, Load) and e.indices == update.indices else e
 
     values = _unguarded([transform(value, accumulator) for value in update.values], left)
     inits = update.inits
@@ -79,10 +75,7 @@ def _results(values: Sequence[Expr], left: Sequence[Var], right: Sequence[Var]) 
     """What the combiner may be: each part that reads no accumulator stands for a component of its dtype."""
     values = [_as_sum(value, a, b) for value, a, b in zip(values, left, right, strict=True)]
     slots = [(n, part) for n, value in enumerate(values) for part in _parts(value, {*left, *right})]
-    choices = [
-        sorted((m for m, r in enumerate(right) if r.dtype is part.dtype), key=partial(operator.ne, n))
-        for n, part in slots
-    ]
+    choices = [sorted((m for m, r in enumerate(right) if r.dtype is part.dtype), key=n.__ne__) for n, part in slots]
     for chosen in itertools.islice(itertools.product(*choices), MOST_TRIES):
         found: list[dict[Expr, Expr]] = [{} for _ in values]
         for (n, part), m in zip(slots, chosen, strict=True):

@@ -68,12 +68,8 @@ class CacheReadStep(Step, positional=2):
         if not reading:
             who = f"the nests of {', '.join(self.readers)} do not read" if self.readers else "nothing reads"
             seen = dict.fromkeys(load.source.name for load in all_reads(program.body))
-            raise Illegal(
-                f"{who} {self.buffer}",
-                self.buffer,
-                f"what is read: {', '.join(seen) or 'nothing'}"
-                + (f"; readers are buffers that are computed from {self.buffer}" if self.readers else ""),
-            )
+            also = f"; readers are buffers that are computed from {self.buffer}" if self.readers else ""
+            raise Illegal(f"{who} {self.buffer}", self.buffer, f"what is read: {', '.join(seen) or 'nothing'}{also}")
         if writing and writing[-1] >= reading[0]:
             problem = f"{self.buffer} is not complete before it is read: one nest writes and reads it"
             raise Illegal(problem, self.buffer, partial(_way, program, self.buffer))

@@ -51,9 +51,8 @@ class LoopKindStep(Step, abstract=True):
         for other in (*loops_around(program.body, loop), *inside.values()):
             outer, inner = (self.kind, other.kind) if other.name in inside else (other.kind, self.kind)
             if outer == inner or (outer, inner) == (VECTORIZE, PARALLEL):
-                problem = (
-                    f"loop {other.name} {'inside' if other.name in inside else 'around'} it is of kind {other.kind}"
-                )
+                where = "inside" if other.name in inside else "around"
+                problem = f"loop {other.name} {where} it is of kind {other.kind}"
                 raise Illegal(problem, loop.name, self.instead_of(other))
 
     def instead_of(self, other: For) -> str:

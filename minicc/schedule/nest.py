@@ -91,9 +91,8 @@ def copied(program: Program, source: Buffer, result: Buffer, names: Sequence[str
 def duplicate(program: Program, s: Stmt, suffix: str) -> Stmt:
     """A copy of `s` whose loops and allocations have names of their own."""
     names = list(loops(s))
-    variables: dict[Expr, Expr] = {
-        Var(n): Var(f) for n, f in zip(names, fresh(program, *[n + suffix for n in names]), strict=True)
-    }
+    pairs = zip(names, fresh(program, *[name + suffix for name in names]), strict=True)
+    variables: dict[Expr, Expr] = {Var(name): Var(new) for name, new in pairs}
     inside = [t.buffer for t in walk(s) if isinstance(t, Alloc)]
     renamed = fresh(program, *[b.name + suffix for b in inside])
     buffers = {b: replace(b, name=name) for b, name in zip(inside, renamed, strict=True)}

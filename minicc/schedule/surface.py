@@ -57,7 +57,7 @@ def _give(face: type[Face], kind: type[Step], own: Sequence[Parameter], do: Call
         return do(**given.arguments)
 
     method.__name__, method.__doc__ = kind.name, kind.__doc__
-    method.__signature__ = known  # type: ignore[attr-defined] # read by inspect
+    vars(method)["__signature__"] = known  # inspect reads it
     face._add(method)
 
 

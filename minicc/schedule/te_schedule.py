@@ -56,11 +56,9 @@ def create_schedule(outputs: Operation | Tensor | Sequence[Operation | Tensor]) 
     found: dict[Tensor, None] = {}
     for one in outputs if isinstance(outputs, (list, tuple)) else [outputs]:
         if not isinstance(one, (Tensor, Operation)):
-            problem, kind = (
-                f"expected operations or tensors, got {type(one).__name__}",
-                f"{one!r}: {type(one).__name__}",
-            )
-            raise ScheduleError(f"create_schedule({one!r})", problem, kind, "te.create_schedule(C.op)")
+            kind = type(one).__name__
+            problem = f"expected operations or tensors, got {kind}"
+            raise ScheduleError(f"create_schedule({one!r})", problem, f"{one!r}: {kind}", "te.create_schedule(C.op)")
         count = len(one.body) if isinstance(one, Compute) else 1
         found |= dict.fromkeys([one] if isinstance(one, Tensor) else [Tensor(one, k) for k in range(count)])
     return TeSchedule(list(found))
@@ -210,9 +208,8 @@ class TeSchedule(Face):
         params = {b.name: b for b in (*self.program.params, *self._unread.values())}
         if moved := [name for name in names if name not in params and name not in outside]:
             problem = f"expected {moved[0]} to live in the whole program, but a step has moved it into a loop"
-            raise self._refused(
-                call, problem, f"leave {moved[0]} out of args, or do not compute it at a loop", moved[0]
-            )
+            hint = f"leave {moved[0]} out of args, or do not compute it at a loop"
+            raise self._refused(call, problem, hint, moved[0])
         if missing := [b.name for b in self.program.params if b.name not in names]:
             problem = f"expected every placeholder among args, got none for {missing[0]}"
             raise self._refused(call, problem, f"add {missing[0]} to args", missing[0])

@@ -152,9 +152,8 @@ def _dot(lanes: int) -> TensorIntrinsic:
         half //= 2
     steps.append(Update((c,), (), (c[()] + products[0],), zero, ()))
     name = f"dot_{lanes}_float32"
-    return TensorIntrinsic(
-        name, Program(name, (a, b), (c,), meaning), Program(name, (a, b), (c,), Alloc(products, seq(*steps)))
-    )
+    fast = Alloc(products, seq(*steps))
+    return TensorIntrinsic(name, Program(name, (a, b), (c,), meaning), Program(name, (a, b), (c,), fast))
 
 
 TENSOR_INTRINSICS.update({made.name: made for made in (_gemv(4), _dot(4), _dot(16))})

@@ -202,12 +202,9 @@ class _Match:
         inner = {self.variables[axis] for axis in pattern.axes}
         outer = tuple(axis for axis in actual.axes if axis not in inner)
         within = inner <= set(actual.axes) and set(outer).isdisjoint(self.variables.values())
-        return (
-            within
-            and self.goes_on(outer, False)
-            and all(map(self.expr, pattern.inits, actual.inits))
-            and self.write(pattern, pattern.values, actual, actual.values)
-        )
+        if not (within and self.goes_on(outer, False) and all(map(self.expr, pattern.inits, actual.inits))):
+            return False
+        return self.write(pattern, pattern.values, actual, actual.values)
 
     def goes_on(self, outer: tuple[Var, ...], started: bool) -> bool:
         """Note how the reduction of the program stands to that of the meaning; false where two differ in it."""

@@ -62,9 +62,8 @@ def _stmt(s: Stmt, ranges: Ranges) -> Stmt:
             return seq(*[m for m in made if m != seq()]) if made else s
         case For(_, Expr() as extent, _, _):
             trips = _simpler(extent, ranges)
-            return replace(
-                s, extent=int(trips.value) if isinstance(trips, Const) else trips, body=_stmt(s.body, inside(s, ranges))
-            )
+            count = int(trips.value) if isinstance(trips, Const) else trips
+            return replace(s, extent=count, body=_stmt(s.body, inside(s, ranges)))
     if bodies(s):
         return map_bodies(s, lambda inner: _stmt(inner, ranges))
     return _leaf(s, tuple(_relevant(expressions(s), ranges).items()))
