@@ -13,13 +13,11 @@ On a CPU each iteration of the outer loop fills its own for itself, which is red
 >>> s = doubled(32)
 >>> _ = s.split("i", factor=8)
 >>> show(s, BindStep("i_o", "blockIdx.x"), BindStep("i_i", "threadIdx.x"))
-for i_o in range(4):
-    for i_i in range(8):
-        B[i_o*8 + i_i] = A[i_o*8 + i_i]*2.0
--->
-for i_o in blockIdx.x(4):
-    for i_i in threadIdx.x(8):
-        B[i_o*8 + i_i] = A[i_o*8 + i_i]*2.0
+- for i_o in range(4):
+-     for i_i in range(8):
++ for i_o in blockIdx.x(4):
++     for i_i in threadIdx.x(8):
+          B[i_o*8 + i_i] = A[i_o*8 + i_i]*2.0
 """
 
 from __future__ import annotations

@@ -11,17 +11,14 @@ the buffers whose nests read the copy: all of them when empty.
 >>> s = transposed(8, 4)
 >>> s.compute_inline("T")
 >>> show(s, CacheReadStep("A"))
-for k in range(4):
-    for l in range(8):
-        B[k, l] = A[l, k]
--->
-A_local = empty((8, 4), float32)  # local
-for A_local_0 in range(8):
-    for A_local_1 in range(4):
-        A_local[A_local_0, A_local_1] = A[A_local_0, A_local_1]
-for k in range(4):
-    for l in range(8):
-        B[k, l] = A_local[l, k]
++ A_local = empty((8, 4), float32)  # local
++ for A_local_0 in range(8):
++     for A_local_1 in range(4):
++         A_local[A_local_0, A_local_1] = A[A_local_0, A_local_1]
+  for k in range(4):
+      for l in range(8):
+-         B[k, l] = A[l, k]
++         B[k, l] = A_local[l, k]
 """
 
 from __future__ import annotations

@@ -8,20 +8,16 @@ Legality: one nest fills the buffer, and nothing else writes it.
 
 >>> from minicc.schedule.examples import row_sums, show
 >>> show(row_sums(4, 8), CacheWriteStep("B"))
-for i in range(4):
-    for k in range(8):
-        if first(k):
-            B[i] = 0.0
-        B[i] = B[i] + A[i, k]
--->
-B_local = empty((4,), float32)  # local
-for i in range(4):
-    for k in range(8):
-        if first(k):
-            B_local[i] = 0.0
-        B_local[i] = B_local[i] + A[i, k]
-for i_copy in range(4):
-    B[i_copy] = B_local[i_copy]
++ B_local = empty((4,), float32)  # local
+  for i in range(4):
+      for k in range(8):
+          if first(k):
+-             B[i] = 0.0
+-         B[i] = B[i] + A[i, k]
++             B_local[i] = 0.0
++         B_local[i] = B_local[i] + A[i, k]
++ for i_copy in range(4):
++     B[i_copy] = B_local[i_copy]
 """
 
 from __future__ import annotations

@@ -14,19 +14,16 @@ by default local up to 1,024 elements; a shared buffer stays so.
 >>> s = in_a_row(8)
 >>> _ = s.split("j", factor=2)
 >>> show(s, ComputeAtStep("T", "j_o"))
-T = empty((8,), float32)
-for i in range(8):
-    T[i] = A[i]*2.0
-for j_o in range(4):
-    for j_i in range(2):
-        B[j_o*2 + j_i] = T[j_o*2 + j_i] + 1.0
--->
-for j_o in range(4):
-    T = empty((2,), float32)  # local
-    for i in range(2):
-        T[i] = A[j_o*2 + i]*2.0
-    for j_i in range(2):
-        B[j_o*2 + j_i] = T[j_i] + 1.0
+- T = empty((8,), float32)
+- for i in range(8):
+-     T[i] = A[i]*2.0
+  for j_o in range(4):
++     T = empty((2,), float32)  # local
++     for i in range(2):
++         T[i] = A[j_o*2 + i]*2.0
+      for j_i in range(2):
+-         B[j_o*2 + j_i] = T[j_o*2 + j_i] + 1.0
++         B[j_o*2 + j_i] = T[j_i] + 1.0
 """
 
 from __future__ import annotations

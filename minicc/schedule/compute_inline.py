@@ -9,14 +9,12 @@ that are its axes; what the expression reads is complete before that nest and no
 
 >>> from minicc.schedule.examples import in_a_row, show
 >>> show(in_a_row(4), ComputeInlineStep("T"))
-T = empty((4,), float32)
-for i in range(4):
-    T[i] = A[i]*2.0
-for j in range(4):
-    B[j] = T[j] + 1.0
--->
-for j in range(4):
-    B[j] = A[j]*2.0 + 1.0
+- T = empty((4,), float32)
+- for i in range(4):
+-     T[i] = A[i]*2.0
+  for j in range(4):
+-     B[j] = T[j] + 1.0
++     B[j] = A[j]*2.0 + 1.0
 """
 
 from __future__ import annotations

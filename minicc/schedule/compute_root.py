@@ -12,20 +12,17 @@ written in the loops; their extents do not depend on each other.
 >>> _ = s.split("j", factor=2)
 >>> s.compute_at("T", "j_o")
 >>> show(s, ComputeRootStep("T"))
-for j_o in range(4):
-    T = empty((2,), float32)  # local
-    for i in range(2):
-        T[i] = A[j_o*2 + i]*2.0
-    for j_i in range(2):
-        B[j_o*2 + j_i] = T[j_i] + 1.0
--->
-T = empty((4, 2), float32)
-for j_o_root in range(4):
-    for i in range(2):
-        T[j_o_root, i] = A[j_o_root*2 + i]*2.0
-for j_o in range(4):
-    for j_i in range(2):
-        B[j_o*2 + j_i] = T[j_o, j_i] + 1.0
++ T = empty((4, 2), float32)
++ for j_o_root in range(4):
++     for i in range(2):
++         T[j_o_root, i] = A[j_o_root*2 + i]*2.0
+  for j_o in range(4):
+-     T = empty((2,), float32)  # local
+-     for i in range(2):
+-         T[i] = A[j_o*2 + i]*2.0
+      for j_i in range(2):
+-         B[j_o*2 + j_i] = T[j_i] + 1.0
++         B[j_o*2 + j_i] = T[j_o, j_i] + 1.0
 """
 
 from __future__ import annotations

@@ -10,17 +10,13 @@ no other does. Do it last: a plain store is no longer known to be a reduction, s
 
 >>> from minicc.schedule.examples import row_sums, show
 >>> show(row_sums(4, 8), DecomposeReductionStep("B", "i"))
-for i in range(4):
-    for k in range(8):
-        if first(k):
-            B[i] = 0.0
-        B[i] = B[i] + A[i, k]
--->
-for i_init in range(4):
-    B[i_init] = 0.0
-for i in range(4):
-    for k in range(8):
-        B[i] = B[i] + A[i, k]
++ for i_init in range(4):
++     B[i_init] = 0.0
+  for i in range(4):
+      for k in range(8):
+-         if first(k):
+-             B[i] = 0.0
+          B[i] = B[i] + A[i, k]
 """
 
 from __future__ import annotations

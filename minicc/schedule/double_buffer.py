@@ -10,21 +10,16 @@ Legality: the buffer is allocated in a serial loop.
 >>> s = transposed(8, 4)
 >>> s.compute_at("T", "k")
 >>> show(s, DoubleBufferStep("T"))
-for k in range(4):
-    T = empty((8, 1), float32)  # local
-    for i in range(8):
-        for j in range(1):
-            T[i, 0] = A[i, k]
-    for l in range(8):
-        B[k, l] = T[l, 0]
--->
-T = empty((2, 8, 1), float32)  # local
-for k in range(4):
-    for i in range(8):
-        for j in range(1):
-            T[k%2, i, 0] = A[i, k]
-    for l in range(8):
-        B[k, l] = T[k%2, l, 0]
++ T = empty((2, 8, 1), float32)  # local
+  for k in range(4):
+-     T = empty((8, 1), float32)  # local
+      for i in range(8):
+          for j in range(1):
+-             T[i, 0] = A[i, k]
++             T[k%2, i, 0] = A[i, k]
+      for l in range(8):
+-         B[k, l] = T[l, 0]
++         B[k, l] = T[k%2, l, 0]
 """
 
 from __future__ import annotations

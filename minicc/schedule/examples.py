@@ -1,15 +1,15 @@
-"""Small schedules, on which the files of the primitives show what they do.
+"""Small schedules, on which the files of the primitives show what they do: lines that go, and lines that come.
 
 >>> from minicc.schedule.unroll import UnrollStep
 >>> show(doubled(8), UnrollStep("i"))
-for i in range(8):
-    B[i] = A[i]*2.0
--->
-for i in unroll(8):
-    B[i] = A[i]*2.0
+- for i in range(8):
++ for i in unroll(8):
+      B[i] = A[i]*2.0
 """
 
 from __future__ import annotations
+
+import difflib
 
 from minicc import tensor as te
 from minicc.loop.lower import lower
@@ -19,11 +19,12 @@ from minicc.tensor.tensor import Tensor
 
 
 def show(s: Schedule, *steps: Step) -> None:
-    """Print the program of a schedule before and after some steps."""
-    print(loops_text(s.program), "-->", sep="\n")
+    """Print the program of a schedule, with what some steps take away and what they add."""
+    before = loops_text(s.program).splitlines()
     for step in steps:
         s.apply(step)
-    print(loops_text(s.program))
+    _, _, _, *lines = difflib.unified_diff(before, loops_text(s.program).splitlines(), n=len(before))
+    print(*[f"{line[0]} {line[1:]}" for line in lines], sep="\n")
 
 
 def schedule(*tensors: Tensor) -> Schedule:

@@ -7,12 +7,11 @@ loops of the reductions inside.
 
 >>> from minicc.schedule.examples import doubled, show
 >>> show(doubled(4, 8), FuseStep("i", "j"))
-for i in range(4):
-    for j in range(8):
-        B[i, j] = A[i, j]*2.0
--->
-for i_j_f in range(32):
-    B[i_j_f//8, i_j_f%8] = A[i_j_f//8, i_j_f%8]*2.0
+- for i in range(4):
+-     for j in range(8):
+-         B[i, j] = A[i, j]*2.0
++ for i_j_f in range(32):
++     B[i_j_f//8, i_j_f%8] = A[i_j_f//8, i_j_f%8]*2.0
 """
 
 from __future__ import annotations

@@ -11,27 +11,25 @@ that zeros meet zeros: 0 times what the other operand holds there may be NaN.
 
 >>> from minicc.schedule.examples import product, show
 >>> show(product(6, 7), PadEinsumStep("C", (4, 8)))
-for i in range(6):
-    for k in range(7):
-        if first(k):
-            C[i] = 0.0
-        C[i] = C[i] + A[i, k]*B[k]
--->
-A_pad = empty((8, 8), float32)
-for A_pad_0 in range(8):
-    for A_pad_1 in range(8):
-        A_pad[A_pad_0, A_pad_1] = A[A_pad_0, A_pad_1] if A_pad_0 < 6 and A_pad_1 < 7 else float32(0.0)
-B_pad = empty((8,), float32)
-for B_pad_0 in range(8):
-    B_pad[B_pad_0] = B[B_pad_0] if B_pad_0 < 7 else float32(0.0)
-C_pad = empty((8,), float32)
-for i in range(8):
-    for k in range(8):
-        if first(k):
-            C_pad[i] = 0.0
-        C_pad[i] = C_pad[i] + A_pad[i, k]*B_pad[k]
-for i_copy in range(6):
-    C[i_copy] = C_pad[i_copy]
+- for i in range(6):
+-     for k in range(7):
++ A_pad = empty((8, 8), float32)
++ for A_pad_0 in range(8):
++     for A_pad_1 in range(8):
++         A_pad[A_pad_0, A_pad_1] = A[A_pad_0, A_pad_1] if A_pad_0 < 6 and A_pad_1 < 7 else float32(0.0)
++ B_pad = empty((8,), float32)
++ for B_pad_0 in range(8):
++     B_pad[B_pad_0] = B[B_pad_0] if B_pad_0 < 7 else float32(0.0)
++ C_pad = empty((8,), float32)
++ for i in range(8):
++     for k in range(8):
+          if first(k):
+-             C[i] = 0.0
+-         C[i] = C[i] + A[i, k]*B[k]
++             C_pad[i] = 0.0
++         C_pad[i] = C_pad[i] + A_pad[i, k]*B_pad[k]
++ for i_copy in range(6):
++     C[i_copy] = C_pad[i_copy]
 """
 
 from __future__ import annotations

@@ -8,11 +8,9 @@ and vectorized loops do not nest in either order, save a vectorized loop inside 
 
 >>> from minicc.schedule.examples import doubled, show
 >>> show(doubled(4), ParallelStep("i"))
-for i in range(4):
-    B[i] = A[i]*2.0
--->
-for i in parallel(4):
-    B[i] = A[i]*2.0
+- for i in range(4):
++ for i in parallel(4):
+      B[i] = A[i]*2.0
 """
 
 from __future__ import annotations

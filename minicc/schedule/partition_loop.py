@@ -10,27 +10,24 @@ other loops do. A reduction over several buffers has one loop, and so has a redu
 
 >>> from minicc.schedule.examples import smoothed, show
 >>> show(smoothed(8), PartitionLoopStep("i"))
-for i in range(8):
-    for k in range(3):
-        if first(k):
-            B[i] = 0.0
-        B[i] = B[i] + (A[i + k - 1] if 1 <= i + k and i + k < 9 else float32(0.0))
--->
-for i_head in range(1):
-    for k_head in range(3):
-        if first(k_head):
-            B[0] = 0.0
-        B[0] = B[0] + (A[k_head - 1] if 1 <= k_head else float32(0.0))
-for i in range(6):
-    for k in range(3):
-        if first(k):
-            B[i + 1] = 0.0
-        B[i + 1] = B[i + 1] + A[i + k]
-for i_tail in range(1):
-    for k_tail in range(3):
-        if first(k_tail):
-            B[7] = 0.0
-        B[7] = B[7] + (A[k_tail + 6] if k_tail < 2 else float32(0.0))
+- for i in range(8):
++ for i_head in range(1):
++     for k_head in range(3):
++         if first(k_head):
++             B[0] = 0.0
++         B[0] = B[0] + (A[k_head - 1] if 1 <= k_head else float32(0.0))
++ for i in range(6):
+      for k in range(3):
+          if first(k):
+-             B[i] = 0.0
+-         B[i] = B[i] + (A[i + k - 1] if 1 <= i + k and i + k < 9 else float32(0.0))
++             B[i + 1] = 0.0
++         B[i + 1] = B[i + 1] + A[i + k]
++ for i_tail in range(1):
++     for k_tail in range(3):
++         if first(k_tail):
++             B[7] = 0.0
++         B[7] = B[7] + (A[k_tail + 6] if k_tail < 2 else float32(0.0))
 """
 
 from __future__ import annotations

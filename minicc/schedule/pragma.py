@@ -7,11 +7,9 @@ Legality: the key is a word, the value a number or a word.
 
 >>> from minicc.schedule.examples import doubled, show
 >>> show(doubled(8), PragmaStep("i", "unroll", 4))
-for i in range(8):
-    B[i] = A[i]*2.0
--->
-for i in range(8):  # unroll=4
-    B[i] = A[i]*2.0
+- for i in range(8):
++ for i in range(8):  # unroll=4
+      B[i] = A[i]*2.0
 """
 
 from __future__ import annotations

@@ -9,14 +9,10 @@ not allocated in the loop. Neither the loop nor one around it is vectorized.
 
 >>> from minicc.schedule.examples import doubled, show
 >>> show(doubled(64, 16), PrefetchStep("A", "i", 8))
-for i in range(64):
-    for j in range(16):
-        B[i, j] = A[i, j]*2.0
--->
-for i in range(64):
-    prefetch(A, i + 8, 0)
-    for j in range(16):
-        B[i, j] = A[i, j]*2.0
+  for i in range(64):
++     prefetch(A, i + 8, 0)
+      for j in range(16):
+          B[i, j] = A[i, j]*2.0
 """
 
 from __future__ import annotations

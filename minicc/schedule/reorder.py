@@ -9,17 +9,13 @@ of a reduction commute (its sums may round differently), so the loops of one red
 
 >>> from minicc.schedule.examples import row_sums, show
 >>> show(row_sums(4, 8), ReorderStep(("k", "i")))
-for i in range(4):
-    for k in range(8):
-        if first(k):
-            B[i] = 0.0
-        B[i] = B[i] + A[i, k]
--->
-for k in range(8):
-    for i in range(4):
-        if first(k):
-            B[i] = 0.0
-        B[i] = B[i] + A[i, k]
+- for i in range(4):
+-     for k in range(8):
++ for k in range(8):
++     for i in range(4):
+          if first(k):
+              B[i] = 0.0
+          B[i] = B[i] + A[i, k]
 """
 
 from __future__ import annotations

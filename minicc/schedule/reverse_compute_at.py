@@ -12,19 +12,16 @@ statement reads is complete before. The consumer reduces over no part of a tile.
 >>> s = in_a_row(8)
 >>> _ = s.split("i", factor=2)
 >>> show(s, ReverseComputeAtStep("B", "i_o"))
-T = empty((8,), float32)
-for i_o in range(4):
-    for i_i in range(2):
-        T[i_o*2 + i_i] = A[i_o*2 + i_i]*2.0
-for j in range(8):
-    B[j] = T[j] + 1.0
--->
-for i_o in range(4):
-    T = empty((2,), float32)  # local
-    for i_i in range(2):
-        T[i_i] = A[i_o*2 + i_i]*2.0
-    for j in range(2):
-        B[i_o*2 + j] = T[j] + 1.0
+- T = empty((8,), float32)
+  for i_o in range(4):
++     T = empty((2,), float32)  # local
+      for i_i in range(2):
+-         T[i_o*2 + i_i] = A[i_o*2 + i_i]*2.0
+- for j in range(8):
+-     B[j] = T[j] + 1.0
++         T[i_i] = A[i_o*2 + i_i]*2.0
++     for j in range(2):
++         B[i_o*2 + j] = T[j] + 1.0
 """
 
 from __future__ import annotations

@@ -14,25 +14,21 @@ summation: sums of floats round differently, and of equal candidates argmax may 
 >>> s = row_sums(4, 16)
 >>> _ = s.split("k", factor=8)
 >>> show(s, RfactorStep("B", "k_i", -1))
-for i in range(4):
-    for k_o in range(2):
-        for k_i in range(8):
-            if first(k_o, k_i):
-                B[i] = 0.0
-            B[i] = B[i] + A[i, k_o*8 + k_i]
--->
-B_rf = empty((4, 8), float32)
-for i in range(4):
-    for k_o in range(2):
-        for k_i in range(8):
-            if first(k_o):
-                B_rf[i, k_i] = 0.0
-            B_rf[i, k_i] = B_rf[i, k_i] + A[i, k_o*8 + k_i]
-for i_combine in range(4):
-    for k_i_combine in range(8):
-        if first(k_i_combine):
-            B[i_combine] = 0.0
-        B[i_combine] = B[i_combine] + B_rf[i_combine, k_i_combine]
++ B_rf = empty((4, 8), float32)
+  for i in range(4):
+      for k_o in range(2):
+          for k_i in range(8):
+-             if first(k_o, k_i):
+-                 B[i] = 0.0
+-             B[i] = B[i] + A[i, k_o*8 + k_i]
++             if first(k_o):
++                 B_rf[i, k_i] = 0.0
++             B_rf[i, k_i] = B_rf[i, k_i] + A[i, k_o*8 + k_i]
++ for i_combine in range(4):
++     for k_i_combine in range(8):
++         if first(k_i_combine):
++             B[i_combine] = 0.0
++         B[i_combine] = B[i_combine] + B_rf[i_combine, k_i_combine]
 """
 
 from __future__ import annotations

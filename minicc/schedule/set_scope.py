@@ -7,17 +7,12 @@ Legality: the buffer is inside of the program: inputs and outputs are the caller
 
 >>> from minicc.schedule.examples import in_a_row, show
 >>> show(in_a_row(4), SetScopeStep("T", "shared"))
-T = empty((4,), float32)
-for i in range(4):
-    T[i] = A[i]*2.0
-for j in range(4):
-    B[j] = T[j] + 1.0
--->
-T = empty((4,), float32)  # shared
-for i in range(4):
-    T[i] = A[i]*2.0
-for j in range(4):
-    B[j] = T[j] + 1.0
+- T = empty((4,), float32)
++ T = empty((4,), float32)  # shared
+  for i in range(4):
+      T[i] = A[i]*2.0
+  for j in range(4):
+      B[j] = T[j] + 1.0
 """
 
 from __future__ import annotations

@@ -10,13 +10,12 @@ inside may be as long as an expression of the loop says.
 
 >>> from minicc.schedule.examples import doubled, show
 >>> show(doubled(10), SplitStep("i", 4))
-for i in range(10):
-    B[i] = A[i]*2.0
--->
-for i_o in range(3):
-    for i_i in range(4):
-        if i_o*4 + i_i < 10:
-            B[i_o*4 + i_i] = A[i_o*4 + i_i]*2.0
+- for i in range(10):
+-     B[i] = A[i]*2.0
++ for i_o in range(3):
++     for i_i in range(4):
++         if i_o*4 + i_i < 10:
++             B[i_o*4 + i_i] = A[i_o*4 + i_i]*2.0
 """
 
 from __future__ import annotations

@@ -9,21 +9,14 @@ Legality: the buffer is inside of the program, `axis` is not its last, and the e
 
 >>> from minicc.schedule.examples import transposed, show
 >>> show(transposed(4, 16), StorageAlignStep("T", 0, 16, 1))
-T = empty((4, 16), float32)
-for i in range(4):
-    for j in range(16):
-        T[i, j] = A[i, j]
-for k in range(16):
-    for l in range(4):
-        B[k, l] = T[l, k]
--->
-T = empty((4, 17), float32)
-for i in range(4):
-    for j in range(16):
-        T[i, j] = A[i, j]
-for k in range(16):
-    for l in range(4):
-        B[k, l] = T[l, k]
+- T = empty((4, 16), float32)
++ T = empty((4, 17), float32)
+  for i in range(4):
+      for j in range(16):
+          T[i, j] = A[i, j]
+  for k in range(16):
+      for l in range(4):
+          B[k, l] = T[l, k]
 """
 
 from __future__ import annotations

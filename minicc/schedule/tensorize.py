@@ -14,21 +14,18 @@ their buffers. In a reduction that goes on around, the implementation adds to it
 >>> _, _ = s.split("i", factor=4), s.split("k", factor=4)
 >>> s.reorder("i_o", "k_o", "i_i", "k_i")
 >>> show(s, TensorizeStep("i_i", "gemv_4x4_float32"))
-for i_o in range(2):
-    for k_o in range(4):
-        for i_i in range(4):
-            for k_i in range(4):
-                if first(k_o, k_i):
-                    C[i_o*4 + i_i] = 0.0
-                C[i_o*4 + i_i] = C[i_o*4 + i_i] + A[i_o*4 + i_i, k_o*4 + k_i]*B[k_o*4 + k_i]
--->
-for i_o in range(2):
-    for k_o in range(4):
-        for k_gemv_4x4_float32 in unroll(4):
-            for i_gemv_4x4_float32 in vectorize(4):
-                if first(k_o, k_gemv_4x4_float32):
-                    C[i_o*4 + i_gemv_4x4_float32] = 0.0
-                C[i_o*4 + i_gemv_4x4_float32] = C[i_o*4 + i_gemv_4x4_float32] + A[i_o*4 + i_gemv_4x4_float32, k_o*4 + k_gemv_4x4_float32]*B[k_o*4 + k_gemv_4x4_float32]
+  for i_o in range(2):
+      for k_o in range(4):
+-         for i_i in range(4):
+-             for k_i in range(4):
+-                 if first(k_o, k_i):
+-                     C[i_o*4 + i_i] = 0.0
+-                 C[i_o*4 + i_i] = C[i_o*4 + i_i] + A[i_o*4 + i_i, k_o*4 + k_i]*B[k_o*4 + k_i]
++         for k_gemv_4x4_float32 in unroll(4):
++             for i_gemv_4x4_float32 in vectorize(4):
++                 if first(k_o, k_gemv_4x4_float32):
++                     C[i_o*4 + i_gemv_4x4_float32] = 0.0
++                 C[i_o*4 + i_gemv_4x4_float32] = C[i_o*4 + i_gemv_4x4_float32] + A[i_o*4 + i_gemv_4x4_float32, k_o*4 + k_gemv_4x4_float32]*B[k_o*4 + k_gemv_4x4_float32]
 """
 
 from __future__ import annotations
@@ -43,13 +40,13 @@ from minicc.loop.ir import PARALLEL, VECTORIZE, Buffer, For, If, Seq, Stmt, Stor
 from minicc.loop.printer import PythonPrinter
 from minicc.loop.program import Program
 from minicc.loop.queries import loops_around, path_to, targets
-from minicc.loop.ranges import Ranges, least
+from minicc.loop.ranges import Ranges, lies_within
 from minicc.schedule.nest import duplicate, get_loop, graft, map_accesses
 from minicc.schedule.step import Illegal, Step, loops_text
 from minicc.schedule.tensor_intrinsic import TENSOR_INTRINSICS, TensorIntrinsic
 from minicc.schedule.tidy import ranges_of
 from minicc.tensor.bounds import Bounds, assume
-from minicc.tensor.expr import COMMUTATIVE, Binary, Const, Expr, Load, Var, children, const, free_vars, substitute
+from minicc.tensor.expr import COMMUTATIVE, Binary, Const, Expr, Load, Var, children, free_vars, substitute
 from minicc.tensor.linear import combine, from_linear, linear
 
 Indices = tuple[Expr, ...]
@@ -278,10 +275,7 @@ class _Match:
 def _check_inside(buffer: Buffer, part: Part, bounds: Bounds) -> None:
     """The box of a part lies in its buffer. Raises Illegal."""
     for dim, extent in zip(part.dims, buffer.shape, strict=True):
-        start = linear(part.start[dim])
-        total = part.buffer.shape[dim]
-        room = combine(linear(total if isinstance(total, Expr) else const(total)), start, -1)
-        if least(bounds, start) < 0 or least(bounds, (room[0], room[1] - extent)) < 0:
+        if not lies_within(bounds, part.start[dim], part.buffer.shape[dim] - (extent - 1)):
             problem = f"{extent} elements from {part.start[dim]} on may not lie in axis {dim} of {part.buffer}"
             raise Illegal(problem, part.buffer.name, "split by factors that divide, or pad_einsum first")
 

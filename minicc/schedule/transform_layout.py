@@ -11,21 +11,16 @@ Legality: the buffer is inside of the program and no statement reduces it along 
 
 >>> from minicc.schedule.examples import transposed, show
 >>> show(transposed(4, 32), TransformLayoutStep("T", ("1//16", "0", "1%16")))
-T = empty((4, 32), float32)
-for i in range(4):
-    for j in range(32):
-        T[i, j] = A[i, j]
-for k in range(32):
-    for l in range(4):
-        B[k, l] = T[l, k]
--->
-T = empty((2, 4, 16), float32)
-for i in range(4):
-    for j in range(32):
-        T[j//16, i, j%16] = A[i, j]
-for k in range(32):
-    for l in range(4):
-        B[k, l] = T[k//16, l, k%16]
+- T = empty((4, 32), float32)
++ T = empty((2, 4, 16), float32)
+  for i in range(4):
+      for j in range(32):
+-         T[i, j] = A[i, j]
++         T[j//16, i, j%16] = A[i, j]
+  for k in range(32):
+      for l in range(4):
+-         B[k, l] = T[l, k]
++         B[k, l] = T[k//16, l, k%16]
 """
 
 from __future__ import annotations

@@ -7,11 +7,9 @@ Legality: the extent is constant.
 
 >>> from minicc.schedule.examples import doubled, show
 >>> show(doubled(4), UnrollStep("i"))
-for i in range(4):
-    B[i] = A[i]*2.0
--->
-for i in unroll(4):
-    B[i] = A[i]*2.0
+- for i in range(4):
++ for i in unroll(4):
+      B[i] = A[i]*2.0
 """
 
 from __future__ import annotations

@@ -8,11 +8,9 @@ and none inside is parallel.
 
 >>> from minicc.schedule.examples import doubled, show
 >>> show(doubled(8), VectorizeStep("i"))
-for i in range(8):
-    B[i] = A[i]*2.0
--->
-for i in vectorize(8):
-    B[i] = A[i]*2.0
+- for i in range(8):
++ for i in vectorize(8):
+      B[i] = A[i]*2.0
 """
 
 from __future__ import annotations
