@@ -15,20 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from minicc.loop.ir import (
-    Alloc,
-    Buffer,
-    ExternCall,
-    For,
-    Prefetch,
-    Stmt,
-    Store,
-    Update,
-    bodies,
-    expressions,
-    loops,
-    walk,
-)
+from minicc.loop.ir import Alloc, Buffer, ExternCall, For, Prefetch, Stmt, Store, Update, bodies, expressions, loops
+from minicc.loop.ir import walk
 from minicc.loop.prelude import Names
 from minicc.loop.program import Program
 from minicc.tensor.expr import Binary, Const, Expr, Load, free_vars
