@@ -30,7 +30,7 @@ from minicc.tensor.expr import LOGICAL, Binary, Call, Const, Convert, Expr, Load
 from minicc.tensor.expr import const, loads
 from minicc.tensor.intrinsics import INTRINSICS, unfused
 from minicc.tensor.linear import Linear, linear
-from minicc.types import DType, boolean, float32, float64
+from minicc.types import DType, boolean, float32, float64, int64
 
 T = TypeVar("T")
 
@@ -113,6 +113,7 @@ class Expressions(Arithmetic):
         self.pointers: dict[Buffer, ir.Value] = {}
         self.private: dict[Buffer, int] = {}  # buffers with a copy per lane: the number of lanes
         self.lanes: Lanes | None = None
+        self.lane_number = 0  # the one that scalar code is for
         self.mask: ir.Value | None = None
         self.memo: list[dict[Expr, ir.Value]] = [{}]  # one layer per region that not every path enters
         self.addresses: list[dict[Any, ir.Value]] = [{}]
@@ -132,21 +133,6 @@ class Expressions(Arithmetic):
         self.memo.pop()
         self.addresses.pop()
         self.mask = outer
-
-    @contextmanager
-    def lane(self, number: int) -> Iterator[None]:
-        """Scalar code for one lane."""
-        assert self.lanes is not None
-        lanes, mask, memo, addresses = self.lanes, self.mask, self.memo, self.addresses
-        base = self.env[lanes.var]
-        self.lanes, self.mask, self.memo, self.addresses = None, None, [{}], [{}]
-        self.env[lanes.var] = self.binary("add", const(0).dtype, base, INT64(number))
-        self._lane_number = number
-        yield
-        self.env[lanes.var] = base
-        self.lanes, self.mask, self.memo, self.addresses = lanes, mask, memo, addresses
-
-    _lane_number = 0
 
     def branch_of(self, cond: ir.Value, then: Callable[[], Any], other: Callable[[], Any] | None = None) -> Any:
         """Run `then` or `other`, whichever `cond` says; a phi of their values if they have any."""
@@ -175,8 +161,16 @@ class Expressions(Arithmetic):
         """What `work` emits, in scalar code of one lane, if the mask lets it run."""
 
         def run() -> Any:
-            with self.lane(number):
-                return work()
+            assert self.lanes is not None
+            outer, var = (self.lanes, self.mask, self.memo, self.addresses), self.lanes.var
+            base = self.env[var]
+            self.lanes, self.mask, self.memo, self.addresses = None, None, [{}], [{}]
+            self.env[var] = self.binary("add", int64, base, INT64(number))
+            self.lane_number = number
+            made = work()
+            self.env[var] = base
+            self.lanes, self.mask, self.memo, self.addresses = outer
+            return made
 
         return run() if mask is None else self.branch_of(self.builder.extract_element(mask, INT32(number)), run)
 
@@ -205,10 +199,7 @@ class Expressions(Arithmetic):
         return found
 
     def _found(self, e: Expr) -> ir.Value | None:
-        for layer in reversed(self.memo):
-            if (found := layer.get(e)) is not None:
-                return found
-        return None
+        return next((layer[e] for layer in reversed(self.memo) if e in layer), None)
 
     def _guarded(self, e: Expr) -> bool:
         """Whether `e` loads what may be out of bounds here, other than what has been loaded already."""
@@ -359,13 +350,12 @@ class Expressions(Arithmetic):
             pointer = self._shared(chain, pointer, value, times, type)
         constant = constant * copies + shift
         if buffer in self.private and self.lanes is None:
-            constant += self._lane_number
+            constant += self.lane_number
         return self.builder.gep(pointer, [INT64(constant)], source_etype=type) if constant else pointer
 
     def _shared(self, chain: Any, pointer: ir.Value, value: ir.Value, times: int, type: ir.Type) -> ir.Value:
-        for layer in reversed(self.addresses):
-            if (found := layer.get(chain)) is not None:
-                return found
+        if (found := next((layer[chain] for layer in reversed(self.addresses) if chain in layer), None)) is not None:
+            return found
         step = value if times == 1 else self.builder.mul(value, INT64(times))
         made = self.builder.gep(pointer, [step], source_etype=type)
         self.addresses[-1][chain] = made
