@@ -13,7 +13,6 @@ import json
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -92,9 +91,11 @@ def _manifest(image: Image, texts: dict[str, int]) -> dict[str, Any]:
 
 
 def _own_version() -> str:
+    from importlib import metadata
+
     try:
-        return version("minicc")
-    except PackageNotFoundError:  # not installed, but on the path
+        return metadata.version("minicc")
+    except metadata.PackageNotFoundError:  # not installed, but on the path
         return "unknown"
 
 
