@@ -263,7 +263,7 @@ class AveragePool(Pooling):
     def pooled_array(self, x: Array, result: TensorType) -> Any:
         windows = self.windows(x.shape[2:], self.kernel)
         seen = views(x.astype(np.float64), self.cut(x), 0)
-        count = _count([w.taps(np.arange(w.count), *self._range(w)) for w in windows], np.float64)
+        count = counted([w.taps(np.arange(w.count), *self._range(w)) for w in windows], np.float64)
         return seen.sum(axis=_taps_of(seen), dtype=np.float64) / count
 
     def _count(self, w: Window, i: Expr) -> Any:
@@ -292,7 +292,7 @@ class AveragePool(Pooling):
         return {"count_include_pad": draw.boolean()}
 
 
-def _count(taps: Sequence[Array], dtype: Any = np.int64) -> Array:
+def counted(taps: Sequence[Array], dtype: Any = np.int64) -> Array:
     """How many taps each window has that has so many along each axis."""
     return np.asarray(math.prod(np.meshgrid(*[t.astype(dtype) for t in taps], indexing="ij"), start=np.ones((), dtype)))
 
@@ -332,7 +332,7 @@ class LpPool(Pooling):
         """TVM has means: a sum is the mean times the number of elements."""
         wide = accumulator(x.dtype)
         mean = AveragePool(self.kernel, self.strides, self.padding, self.dilation, self.ceil_mode, self.auto_pad)
-        count = _count([w.taps(np.arange(w.count), 0, w.size) for w in self.windows(x.shape[2:], self.kernel)])
+        count = counted([w.taps(np.arange(w.count), 0, w.size) for w in self.windows(x.shape[2:], self.kernel)])
         total = mean.tvm(R, _raised(R.abs(x.astype(wide)), self.p)) * count.astype(wide.numpy)
         return _raised(total, 1 / self.p).astype(x.dtype)
 
