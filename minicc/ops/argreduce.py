@@ -29,6 +29,7 @@ from minicc.types import TensorType, int64
 class ArgReduce(Operator):
     """Base of both."""
 
+    accepts = NUMERIC
     combine: ClassVar[str] = "max"
 
     axis: int = 0
@@ -36,8 +37,7 @@ class ArgReduce(Operator):
     select_last_index: bool = False
 
     def infer(self, x: TensorType) -> TensorType:
-        if x.dtype.kind not in NUMERIC:
-            raise self.error(f"expected a numeric dtype, got {x.dtype}", x, hint="insert a Cast")
+        self.accept(x, expected="a numeric dtype")
         axis = axis_of(self, self.axis, x)
         if x.rank and x.shape[axis] == 0:
             raise self.error(f"axis {self.axis} is empty", x, hint="there is no position in nothing")
@@ -97,4 +97,4 @@ class ArgMax(ArgReduce):
 class ArgMin(ArgReduce):
     """The position of the least element."""
 
-    combine: ClassVar[str] = "min"
+    combine = "min"

@@ -56,8 +56,8 @@ class Cast(Elementwise):
 class CastLike(Operator):
     """x in the dtype of `like`, of which nothing else is read."""
 
-    kind: ClassVar[Kind] = Kind.ELEMENTWISE
-    composite: ClassVar[bool] = True
+    kind = Kind.ELEMENTWISE
+    composite = True
 
     def infer(self, x: TensorType, like: TensorType) -> TensorType:
         return TensorType(like.dtype, x.shape)

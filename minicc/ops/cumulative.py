@@ -13,7 +13,7 @@ array([5, 3, 0])
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +29,8 @@ from minicc.types import TensorType
 class CumSum(Widening):
     """result[t] = x[0] + ... + x[t] along `axis`."""
 
-    operands: ClassVar[tuple[str, ...]] = ("axis",)
+    operands = ("axis",)
+    accepts = NUMERIC
 
     axis: int | Operand
     exclusive: bool = False
@@ -39,8 +40,7 @@ class CumSum(Widening):
         return axis_of(self, number(self.axis), x)
 
     def infer(self, x: TensorType) -> TensorType:
-        if x.dtype.kind not in NUMERIC:
-            raise self.error(f"expected a numeric dtype, got {x.dtype}", x, hint="insert a Cast")
+        self.accept(x, expected="a numeric dtype")
         if not x.rank:
             raise self.error("expected at least one axis, got a scalar", x, hint="add an axis before: Unsqueeze")
         self._axis(x)
@@ -59,7 +59,8 @@ class CumSum(Widening):
 
     def compute(self, x: te.Tensor) -> te.Tensor:
         """A scan along the axis, brought to the front; order and offset are put right on the way out."""
-        axis, extent = self._axis(type_of(x)), x.shape[self._axis(type_of(x))]
+        axis = self._axis(type_of(x))
+        extent = x.shape[axis]
         if not all(x.shape):
             return te.compute(x.shape, lambda *i: x[i], name="cumsum")
         rest = x.shape[:axis] + x.shape[axis + 1 :]
@@ -69,13 +70,16 @@ class CumSum(Widening):
             return extent - 1 - step if self.reverse else step
 
         def source(step: Expr, others: Sequence[Expr]) -> Expr:
-            return widened(x[(*others[:axis], turned(step), *others[axis:])])  # type: ignore[no-any-return]  # an element stays one
+            element: Expr = widened(x[(*others[:axis], turned(step), *others[axis:])])
+            return element
 
         first = te.compute((1, *rest), lambda t, *i: source(t, i), name="cumsum_first", names=names)
         state = te.placeholder((extent, *rest), first.dtype, name="cumsum_state")
-        update = te.compute(
-            state.shape, lambda t, *i: state[(t - 1, *i)] + source(t, i), name="cumsum_step", names=names
-        )
+
+        def step(t: Expr, *i: Expr) -> Expr:
+            return state[(t - 1, *i)] + source(t, i)
+
+        update = te.compute(state.shape, step, name="cumsum_step", names=names)
         total = te.scan(first, update, state, name="cumsum_scan")
 
         def element(*indices: Expr) -> Expr:

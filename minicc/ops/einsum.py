@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from minicc import tensor as te
+from minicc.errors import TypeInferenceError
 from minicc.ops.base import NUMERIC, Array, Draw, Example, Kind, like, operator, same_dim, type_of
 from minicc.ops.elementwise import Widening, at
 from minicc.ops.matmul import rounded
@@ -33,7 +34,7 @@ Labels = tuple[str, ...]  # one for each axis: a letter, or "e0", "e1", ... for 
 class Einsum(Widening):
     """The sum of products that `equation` describes."""
 
-    kind: ClassVar[Kind] = Kind.ANCHOR
+    kind = Kind.ANCHOR
 
     equation: str
 
@@ -42,27 +43,18 @@ class Einsum(Widening):
         left, arrow, right = self.equation.replace(" ", "").partition("->")
         terms = left.split(",")
         if len(terms) != len(types):
-            raise self.error(
-                f"the equation has {len(terms)} terms for {len(types)} inputs",
-                *types,
-                hint="write one term for each input, with commas between: ij,jk->ik",
-            )
+            hint = "write one term for each input, with commas between: ij,jk->ik"
+            raise self.error(f"the equation has {len(terms)} terms for {len(types)} inputs", *types, hint=hint)
         for term in [*terms, right]:
             rest = term.replace("...", "", 1)
             if rest and not (rest.isascii() and rest.isalpha()):
-                raise self.error(
-                    f'a term is letters and at most one "...", got {term!r}',
-                    *types,
-                    hint="for example ij,jk->ik or ...ij,...jk->...ik",
-                )
+                hint = "for example ij,jk->ik or ...ij,...jk->...ik"
+                raise self.error(f'a term is letters and at most one "...", got {term!r}', *types, hint=hint)
         spare = [t.rank - len(term.replace("...", "")) for term, t in zip(terms, types, strict=True)]
         for term, t, count in zip(terms, types, spare, strict=True):
             if count < 0 or (count and "..." not in term):
-                raise self.error(
-                    f"term {term!r} does not describe rank {t.rank}",
-                    *types,
-                    hint="write one letter for each dimension, or ... for the leading ones",
-                )
+                hint = "write one letter for each dimension, or ... for the leading ones"
+                raise self.error(f"term {term!r} does not describe rank {t.rank}", *types, hint=hint)
         widest = max(spare, default=0)
         inputs = [self._labels(term, count, widest) for term, count in zip(terms, spare, strict=True)]
         if not arrow:
@@ -81,15 +73,11 @@ class Einsum(Widening):
     def _check_output(self, right: str, inputs: list[Labels], output: Labels, types: Sequence[TensorType]) -> None:
         known = {label for labels in inputs for label in labels}
         if unknown := [label for label in output if label not in known]:
-            raise self.error(
-                f"the output has {', '.join(unknown)}, which no input has",
-                *types,
-                hint="every letter of the output stands in an input",
-            )
+            hint = "every letter of the output stands in an input"
+            raise self.error(f"the output has {', '.join(unknown)}, which no input has", *types, hint=hint)
         if len(set(output)) < len(output):
-            raise self.error(
-                f"the output repeats a letter: {right!r}", *types, hint="use each letter of the output once"
-            )
+            hint = "use each letter of the output once"
+            raise self.error(f"the output repeats a letter: {right!r}", *types, hint=hint)
         dropped = {label for label in known - set(output) if label not in right and len(label) > 1}
         if dropped:
             raise self.error('the output drops the axes of "..."', *types, hint='write "..." after "->", too')
@@ -101,21 +89,17 @@ class Einsum(Widening):
             mine: dict[str, Any] = {}
             for label, dim in zip(labels, t.shape, strict=True):
                 if not same_dim(mine.setdefault(label, dim), dim):
-                    raise self.error(
-                        f"axis {label} must have one extent, got {mine[label]} and {dim}",
-                        *types,
-                        hint="use another letter, or make the extents equal",
-                    )
+                    raise self._unequal(label, mine[label], dim, types)
             for label, dim in mine.items():
                 known = extents.setdefault(label, dim)
                 if len(label) == 1 and 1 not in (known, dim) and not same_dim(known, dim):
-                    raise self.error(
-                        f"axis {label} must have one extent, got {known} and {dim}",
-                        *types,
-                        hint="use another letter, or make the extents equal",
-                    )
+                    raise self._unequal(label, known, dim, types)
                 extents[label] = broadcast(str(self), (known,), (dim,))[0]
         return extents
+
+    def _unequal(self, label: str, one: Any, other: Any, types: Sequence[TensorType]) -> TypeInferenceError:
+        hint = "use another letter, or make the extents equal"
+        return self.error(f"axis {label} must have one extent, got {one} and {other}", *types, hint=hint)
 
     def infer(self, *types: TensorType) -> TensorType:
         if not types:
@@ -152,16 +136,17 @@ class Einsum(Widening):
 
     def form(self, R: Any, *xs: Any) -> Any:
         """TVM's sum of nothing is not 0, but what the memory holds; and it broadcasts no letters."""
-        if all(x.type.size for x in xs):
-            inputs, _ = self._parse(*[x.type for x in xs])
-            extents = self._extents(inputs, [x.type for x in xs])
-            shapes = [tuple(extents[label] if len(label) == 1 else dim for label, dim in zip(labels, x.type.shape, strict=True))
-                      for labels, x in zip(inputs, xs, strict=True)]  # fmt: skip
-            xs = tuple(
-                x if shape == x.type.shape else R.broadcast_to(x, shape) for x, shape in zip(xs, shapes, strict=True)
-            )
-            return R.einsum(list(xs), self.equation)
-        return R.broadcast_to(like(xs[0], 0), self.infer(*[x.type for x in xs]).shape)
+        types = [x.type for x in xs]
+        if not all(t.size for t in types):
+            return R.broadcast_to(like(xs[0], 0), self.infer(*types).shape)
+        inputs, _ = self._parse(*types)
+        extents = self._extents(inputs, types)
+        stretched = []
+        for labels, x in zip(inputs, xs, strict=True):
+            dims = zip(labels, x.shape, strict=True)
+            shape = tuple(extents[label] if len(label) == 1 else dim for label, dim in dims)
+            stretched.append(x if shape == x.type.shape else R.broadcast_to(x, shape))
+        return R.einsum(stretched, self.equation)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -38,8 +38,8 @@ class Range(Operator):
     Python type. Floats are computed in float64 and rounded once.
     """
 
-    kind: ClassVar[Kind] = Kind.INJECTIVE
-    operands: ClassVar[tuple[str, ...]] = ("start", "limit", "delta")
+    kind = Kind.INJECTIVE
+    operands = ("start", "limit", "delta")
 
     start: float | Operand = OPERAND
     limit: float | Operand = OPERAND
@@ -114,9 +114,9 @@ class Range(Operator):
 class ConstantOfShape(Operator):
     """`value` everywhere."""
 
-    kind: ClassVar[Kind] = Kind.INJECTIVE
-    operands: ClassVar[tuple[str, ...]] = ("shape",)
-    onnx_fields: ClassVar[dict[str, str]] = {"input": "shape"}
+    kind = Kind.INJECTIVE
+    operands = ("shape",)
+    onnx_fields = {"input": "shape"}
 
     shape: tuple[int, ...] | Operand = OPERAND
     value: float = 0.0

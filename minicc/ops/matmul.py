@@ -10,7 +10,7 @@ array([3., 3.])
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -29,9 +29,8 @@ def _check_dtypes(op: Operator, *types: TensorType) -> None:
     """Raise unless all are of one numeric dtype."""
     dtypes = [t.dtype for t in types]
     if len(set(dtypes)) > 1 or dtypes[0].kind not in NUMERIC:
-        raise op.error(
-            f"expected tensors of one numeric dtype, got {' and '.join(map(str, dtypes))}", *types, hint="insert a Cast"
-        )
+        problem = f"expected tensors of one numeric dtype, got {' and '.join(map(str, dtypes))}"
+        raise op.error(problem, *types, hint="insert a Cast")
 
 
 def rounded(tensor: te.Tensor, dtype: DType) -> te.Tensor:
@@ -46,9 +45,9 @@ class MatMul(Widening):
     As in NumPy, a vector is a row on the left and a column on the right, and that axis is dropped.
     """
 
-    kind: ClassVar[Kind] = Kind.ANCHOR
+    kind = Kind.ANCHOR
     contraction = True
-    tvm_name: ClassVar[str] = "matmul"
+    tvm_name = "matmul"
 
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
         _check_dtypes(self, a, b)
@@ -97,9 +96,9 @@ class MatMul(Widening):
 class Gemm(Operator):
     """alpha * a @ b + beta * c, with a and b transposed where asked for; c, optional, broadcasts."""
 
-    kind: ClassVar[Kind] = Kind.ANCHOR
-    composite: ClassVar[bool] = True
-    onnx_fields: ClassVar[dict[str, str]] = {"transA": "trans_a", "transB": "trans_b"}
+    kind = Kind.ANCHOR
+    composite = True
+    onnx_fields = {"transA": "trans_a", "transB": "trans_b"}
 
     alpha: float = 1.0
     beta: float = 1.0
@@ -110,30 +109,20 @@ class Gemm(Operator):
         types = (a, b) if c is None else (a, b, c)
         _check_dtypes(self, *types)
         if a.rank != 2 or b.rank != 2:
-            raise self.error(
-                f"a and b must be matrices, got ranks {a.rank} and {b.rank}",
-                *types,
-                hint="use MatMul for more or fewer dimensions, or Flatten first",
-            )
+            hint = "use MatMul for more or fewer dimensions, or Flatten first"
+            raise self.error(f"a and b must be matrices, got ranks {a.rank} and {b.rank}", *types, hint=hint)
         if a.dtype.is_integer and (self.alpha % 1 or self.beta % 1):
-            raise self.error(
-                f"integers need whole alpha and beta, got {self.alpha} and {self.beta}", *types, hint="insert a Cast"
-            )
+            hint = "insert a Cast"
+            raise self.error(f"integers need whole alpha and beta, got {self.alpha} and {self.beta}", *types, hint=hint)
         rows, inner = a.shape[::-1] if self.trans_a else a.shape
         inner_b, columns = b.shape[::-1] if self.trans_b else b.shape
         if not same_dim(inner, inner_b):
-            raise self.error(
-                f"inner dimensions must be equal, got {inner} and {inner_b}",
-                *types,
-                hint="set transA or transB, or transpose the data",
-            )
+            hint = "set transA or transB, or transpose the data"
+            raise self.error(f"inner dimensions must be equal, got {inner} and {inner_b}", *types, hint=hint)
         result = TensorType(a.dtype, (rows, columns))
         if c is not None and broadcast(str(self), result.shape, c.shape) != result.shape:
-            raise self.error(
-                f"c must broadcast to {result.shape}, got {c.shape}",
-                *types,
-                hint="give c one value for each column, or one for all",
-            )
+            hint = "give c one value for each column, or one for all"
+            raise self.error(f"c must broadcast to {result.shape}, got {c.shape}", *types, hint=hint)
         return result
 
     def expand(self, a: Any, b: Any, c: Any = None) -> Any:

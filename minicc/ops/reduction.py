@@ -22,9 +22,12 @@ import numpy as np
 
 from minicc import tensor as te
 from minicc.ir.node import node
-from minicc.ops.base import NUMERIC, Array, Draw, Example, Kind, Operand, axis_of, dtype_of, like, operator, type_of
-from minicc.ops.elementwise import Abs, Widening
-from minicc.ops.scalar import accumulator, widened
+from minicc.ops.base import FLOAT, NUMERIC, Array, Draw, Example, Kind, Operand, axis_of, dtype_of, like, operator
+from minicc.ops.base import type_of
+from minicc.ops.comparison import IsInf, Where
+from minicc.ops.elementwise import Exp, Log, Widening
+from minicc.ops.scalar import accumulator, by_numpy, by_tvm, widened
+from minicc.ops.shape import Reshape
 from minicc.tensor.expr import Expr, binary, call, cast, const, select
 from minicc.types import TensorType, boolean, float64, int64, uint8
 
@@ -60,9 +63,9 @@ def reduce(
 class Reduction(Widening):
     """Base of the reductions."""
 
-    kind: ClassVar[Kind] = Kind.REDUCTION
-    operands: ClassVar[tuple[str, ...]] = ("axes",)
-    accepts: ClassVar[tuple[str, ...]] = NUMERIC
+    kind = Kind.REDUCTION
+    operands = ("axes",)
+    accepts = NUMERIC
     ufunc: ClassVar[np.ufunc] = np.add
     combine: ClassVar[str] = "sum"
 
@@ -70,11 +73,11 @@ class Reduction(Widening):
     keepdims: bool = True
     noop_with_empty_axes: bool = False
 
-    def before(self, x: Any) -> Any:
-        """What is reduced, of one element (an array or an expression)."""
+    def before(self, x: Expr) -> Expr:
+        """What is reduced, of one element."""
         return x
 
-    def after(self, total: Any, count: int) -> Any:
+    def after(self, total: Expr, count: int) -> Expr:
         """The result, of the reduction of `count` elements."""
         return total
 
@@ -86,27 +89,24 @@ class Reduction(Widening):
             return () if self.noop_with_empty_axes else tuple(range(x.rank))
         found = sorted(axis_of(self, axis, x) for axis in axes)
         if len(set(found)) < len(found):
-            raise self.error(
-                f"axes must be distinct, got {axes}", x, hint="name each axis once, counted from 0 or from -1"
-            )
+            hint = "name each axis once, counted from 0 or from -1"
+            raise self.error(f"axes must be distinct, got {axes}", x, hint=hint)
         return tuple(found) if x.rank else ()
 
     def infer(self, x: TensorType) -> TensorType:
-        if x.dtype.kind not in self.accepts:
-            raise self.error(
-                f"expected a dtype of kind {' or '.join(self.accepts)}, got {x.dtype}", x, hint="insert a Cast"
-            )
+        self.accept(x)
         return TensorType(x.dtype, reduced(x.shape, self.axes_of(x), self.keepdims))
 
+    def _count(self, x: Any) -> int:
+        return math.prod(x.shape[d] for d in self.axes_of(type_of(x)))
+
     def numpy(self, x: Array) -> Array:
-        axes = self.axes_of(type_of(x))
-        dtype = accumulator(dtype_of(x))
-        count = math.prod(x.shape[d] for d in axes)
+        axes, count = self.axes_of(type_of(x)), self._count(x)
         with np.errstate(all="ignore"):
-            inputs = np.asarray(self.before(widened(x)))
-            start = {"initial": self._identity(dtype)} if self.combine in ("max", "min") else {}
+            inputs = by_numpy(self.before, [widened(x)])
+            start = {"initial": self._identity(dtype_of(inputs))} if self.combine in ("max", "min") else {}
             total = self.ufunc.reduce(inputs, axis=axes, keepdims=self.keepdims, dtype=inputs.dtype, **start)
-            return np.asarray(np.asarray(self.after(total, count)).astype(x.dtype, copy=False))
+            return by_numpy(lambda t: self.after(t, count), [np.asarray(total)]).astype(x.dtype, copy=False)
 
     def _identity(self, dtype: Any) -> Any:
         low, high = dtype.range
@@ -114,21 +114,19 @@ class Reduction(Widening):
 
     def compute(self, x: te.Tensor) -> te.Tensor:
         axes = self.axes_of(type_of(x))
-        count = math.prod(x.shape[d] for d in axes)
+        count = self._count(x)
         plain = type(self).after is Reduction.after and accumulator(x.dtype) is x.dtype
         name = self.name.lower()
-
-        def value(point: Sequence[Any]) -> Any:
-            return self.before(widened(x[tuple(point)]))
-
         stage = name if plain else self.combine
-        total = reduce(getattr(te, self.combine), x.shape, axes, value, stage, self.keepdims)
+        combine = getattr(te, self.combine)
+        total = reduce(combine, x.shape, axes, lambda p: self.before(widened(x[tuple(p)])), stage, self.keepdims)
         if plain:
             return total
         return te.compute(total.shape, lambda *i: cast(self.after(total[i], count), x.dtype), name=name)
 
     def form(self, R: Any, x: Any) -> Any:
-        return self.total(R, x)
+        total, count = self.total(R, by_tvm(R, self.before, [x])), self._count(x)
+        return by_tvm(R, lambda t: self.after(t, count), [total]).astype(x.dtype)
 
     def total(self, R: Any, x: Any) -> Any:
         """TVM's reduction over the axes; its greatest and its least of nothing are not defined."""
@@ -150,31 +148,10 @@ class Reduction(Widening):
         return x
 
 
-def _sqrt(x: Any) -> Any:
-    """The square root of an array or an expression; of integers, truncated."""
-    if not isinstance(x, Expr):
-        return np.sqrt(x)
-    return call("sqrt", x if x.dtype.is_float else cast(x, float64))
-
-
-def _log(x: Any) -> Any:
-    return call("log", x) if isinstance(x, Expr) else np.log(x)
-
-
-def _exp(x: Any) -> Any:
-    return call("exp", x) if isinstance(x, Expr) else np.exp(x)
-
-
-def _abs(x: Any) -> Any:
-    unsigned = dtype_of(x).kind == "uint"
-    return x if unsigned else abs(x)
-
-
-def _counted(x: Any) -> Any:
+def _counted(x: Expr) -> Expr:
     """`x`, a 32-bit number or a shorter one, in 64 bits, where a sum fits that leaves the dtype of `x`."""
-    dtype = dtype_of(x)
-    wide = float64 if dtype.is_float else dtype if dtype.bits == 64 else int64
-    return x if dtype is wide else cast(x, wide) if isinstance(x, Expr) else x.astype(wide.numpy)
+    wide = float64 if x.dtype.is_float else x.dtype if x.dtype.bits == 64 else int64
+    return x if x.dtype is wide else cast(x, wide)
 
 
 @operator
@@ -189,32 +166,27 @@ class ReduceMean(Reduction):
     So the mean of equal numbers is that number, and E[x*x] - E[x]*E[x] of them is 0, not some rounding below.
     """
 
-    def before(self, x: Any) -> Any:
+    def before(self, x: Expr) -> Expr:
         return _counted(x)
 
-    def after(self, total: Any, count: int) -> Any:
-        if dtype_of(total).is_float:
-            return total / (const(count, total.dtype) if isinstance(total, Expr) else dtype_of(total).numpy.type(count))
-        if isinstance(total, Expr):
-            return binary("truncdiv", total, count)
-        return (total - np.fmod(total, count)) // count if count else total
+    def after(self, total: Expr, count: int) -> Expr:
+        return total / const(count, total.dtype) if total.dtype.is_float else binary("truncdiv", total, count)
 
     def form(self, R: Any, x: Any) -> Any:
         """TVM's own gives integers the dtype int64, and refuses the mean of nothing."""
         axes = self.axes_of(x.type)
-        count = math.prod(x.shape[d] for d in axes)
-        if not count:
+        if not self._count(x):
             return R.broadcast_to(like(x, np.nan if x.dtype.is_float else 0), reduced(x.shape, axes, self.keepdims))
-        if x.dtype.is_float:
-            return R.mean(x, list(axes), self.keepdims) if axes else x
-        return (self.total(R, _counted(x)) / count).astype(x.dtype)
+        if not x.dtype.is_float:
+            return Reduction.form(self, R, x)
+        return R.mean(x, list(axes), self.keepdims) if axes else x
 
 
 class Extreme(Reduction):
     """Base of the greatest and the least."""
 
     __slots__ = ()
-    accepts: ClassVar[tuple[str, ...]] = (*NUMERIC, "bool")
+    accepts = (*NUMERIC, "bool")
 
     def form(self, R: Any, x: Any) -> Any:
         return self.total(R, x.astype(uint8)).astype(boolean) if x.dtype is boolean else self.total(R, x)
@@ -224,51 +196,44 @@ class Extreme(Reduction):
 class ReduceMax(Extreme):
     """The greatest, NaN if any is; the least value of the dtype over nothing."""
 
-    ufunc: ClassVar[np.ufunc] = np.maximum
-    combine: ClassVar[str] = "max"
+    ufunc = np.maximum
+    combine = "max"
 
 
 @operator
 class ReduceMin(Extreme):
     """The least, NaN if any is; the greatest value of the dtype over nothing."""
 
-    ufunc: ClassVar[np.ufunc] = np.minimum
-    combine: ClassVar[str] = "min"
+    ufunc = np.minimum
+    combine = "min"
 
 
 @operator
 class ReduceProd(Reduction):
     """The product."""
 
-    ufunc: ClassVar[np.ufunc] = np.multiply
-    combine: ClassVar[str] = "prod"
+    ufunc = np.multiply
+    combine = "prod"
 
 
 @operator
 class ReduceL1(Reduction):
     """The sum of absolute values."""
 
-    def before(self, x: Any) -> Any:
-        return _abs(x)
-
-    def form(self, R: Any, x: Any) -> Any:
-        return self.total(R, Abs()(x))
+    def before(self, x: Expr) -> Expr:
+        return x if x.dtype.kind == "uint" else abs(x)
 
 
 @operator
 class ReduceL2(Reduction):
     """The square root of the sum of squares; of integers, which are summed in 64 bits, truncated."""
 
-    def before(self, x: Any) -> Any:
-        x = x if dtype_of(x).is_float else _counted(x)
+    def before(self, x: Expr) -> Expr:
+        x = x if x.dtype.is_float else _counted(x)
         return x * x
 
-    def after(self, total: Any, count: int) -> Any:
-        return _sqrt(total)
-
-    def form(self, R: Any, x: Any) -> Any:
-        total = self.total(R, self.before(x))
-        return R.sqrt(total) if x.dtype.is_float else R.sqrt(total.astype(float64)).astype(x.dtype)
+    def after(self, total: Expr, count: int) -> Expr:
+        return call("sqrt", total if total.dtype.is_float else cast(total, float64))
 
     @classmethod
     def inputs(cls, draw: Draw, x: TensorType) -> Any:
@@ -279,41 +244,40 @@ class ReduceL2(Reduction):
 class ReduceSumSquare(Reduction):
     """The sum of squares."""
 
-    def before(self, x: Any) -> Any:
+    def before(self, x: Expr) -> Expr:
         return x * x
-
-    def form(self, R: Any, x: Any) -> Any:
-        return self.total(R, x * x)
 
 
 @operator
 class ReduceLogSum(Reduction):
     """The logarithm of the sum."""
 
-    accepts: ClassVar[tuple[str, ...]] = ("float",)
+    accepts = FLOAT
 
-    def after(self, total: Any, count: int) -> Any:
-        return _log(total)
-
-    def form(self, R: Any, x: Any) -> Any:
-        return R.log(self.total(R, x))
+    def after(self, total: Expr, count: int) -> Expr:
+        return call("log", total)
 
 
 @operator
 class ReduceLogSumExp(Reduction):
     """The logarithm of the sum of exponentials, shifted by the maximum so that none overflows."""
 
-    accepts: ClassVar[tuple[str, ...]] = ("float",)
+    accepts = FLOAT
+
+    def definition(self, x: Any) -> Any:
+        """The result on arrays or values of TVM."""
+        axes = self.axes_of(type_of(x))
+        greatest = ReduceMax(axes, noop_with_empty_axes=True)(x)
+        shift = Where()(IsInf()(greatest), like(x, 0), greatest)
+        total = ReduceSum(axes, noop_with_empty_axes=True)(Exp()(x - shift))
+        return Reshape(reduced(x.shape, axes, self.keepdims), True)(Log()(total) + shift)
 
     def numpy(self, x: Array) -> Array:
-        axes = self.axes_of(type_of(x))
-        wide = widened(x)
         with np.errstate(all="ignore"):
-            greatest = np.maximum.reduce(wide, axis=axes, keepdims=True, initial=-np.inf)
-            shift = np.where(np.isinf(greatest), 0, greatest)
-            result = np.log(np.sum(np.exp(wide - shift), axis=axes, keepdims=True)) + shift
-        shape = reduced(x.shape, axes, self.keepdims)
-        return np.asarray(result.reshape(shape).astype(x.dtype))
+            return np.asarray(self.definition(widened(x)).astype(x.dtype))
+
+    def form(self, R: Any, x: Any) -> Any:
+        return self.definition(x)
 
     def compute(self, x: te.Tensor) -> te.Tensor:
         axes = self.axes_of(type_of(x))
@@ -325,20 +289,13 @@ class ReduceLogSumExp(Reduction):
             return select(call("isinf", greatest[place(point)], dtype=boolean), 0.0, greatest[place(point)])
 
         greatest = reduce(te.max, x.shape, axes, lambda p: widened(x[tuple(p)]), "max")
-        total = reduce(te.sum, x.shape, axes, lambda p: _exp(widened(x[tuple(p)]) - shift(p)), "sum")
+        total = reduce(te.sum, x.shape, axes, lambda p: call("exp", widened(x[tuple(p)]) - shift(p)), "sum")
         kept = [d for d in range(x.rank) if self.keepdims or d not in axes]
 
         def element(*indices: Expr) -> Expr:
             outer = dict(zip(kept, indices, strict=True))
             point = tuple(0 if d in axes else outer[d] for d in range(x.rank))
-            return cast(_log(total[point]) + shift(point), x.dtype)
+            return cast(call("log", total[point]) + shift(point), x.dtype)
 
         shape = reduced(x.shape, axes, self.keepdims)
         return te.compute(shape, element, name=self.name.lower())
-
-    def form(self, R: Any, x: Any) -> Any:
-        axes = self.axes_of(x.type)
-        greatest = ReduceMax(axes, noop_with_empty_axes=True)(x)
-        shift = R.where(R.isinf(greatest), like(x, 0), greatest)
-        total = ReduceSum(axes, noop_with_empty_axes=True)(R.exp(x - shift))
-        return R.reshape(R.log(total) + shift, reduced(x.shape, axes, self.keepdims))

@@ -11,14 +11,14 @@ array([0.5, 0.5])
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from minicc import tensor as te
 from minicc.ir.node import node
 from minicc.ops.argreduce import ArgMax
-from minicc.ops.base import Array, Draw, Example, Kind, axis_of, operator, type_of
+from minicc.ops.base import FLOAT, Array, Draw, Example, Kind, axis_of, operator, type_of
 from minicc.ops.elementwise import Widening
 from minicc.ops.reduction import reduce
 from minicc.ops.scalar import widened
@@ -30,13 +30,13 @@ from minicc.types import TensorType
 class AlongAxis(Widening):
     """Base of the operators that map each vector along `axis` to a vector."""
 
-    kind: ClassVar[Kind] = Kind.REDUCTION
+    kind = Kind.REDUCTION
+    accepts = FLOAT
 
     axis: int = -1
 
     def infer(self, x: TensorType) -> TensorType:
-        if not x.dtype.is_float:
-            raise self.error(f"expected floats, got {x.dtype}", x, hint="insert a Cast")
+        self.accept(x, expected="floats")
         axis_of(self, self.axis, x)
         return x
 
@@ -50,13 +50,16 @@ class AlongAxis(Widening):
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
-        x = draw.type(("float",))
+        x = draw.type(FLOAT)
         return cls(draw.integer(-x.rank, x.rank - 1) if x.rank else 0), [x]
 
 
-def _shifted(x: te.Tensor, axis: int) -> tuple[Any, Any]:
+def _axes(op: AlongAxis, x: Any) -> tuple[int, ...]:
+    return (axis_of(op, op.axis, type_of(x)),) if len(x.shape) else ()
+
+
+def _shifted(x: te.Tensor, axes: Sequence[int]) -> tuple[Any, Any]:
     """Functions of a point: the element less the maximum along the axis, and the point of that maximum."""
-    axes = (axis,) if x.rank else ()
 
     def base(point: Sequence[Any]) -> tuple[Any, ...]:
         return tuple(0 if d in axes else i for d, i in enumerate(point))
@@ -69,22 +72,21 @@ def _shifted(x: te.Tensor, axis: int) -> tuple[Any, Any]:
 class Softmax(AlongAxis):
     """exp(x) / sum(exp(x))."""
 
-    tvm_name: ClassVar[str] = "nn.softmax"
+    tvm_name = "nn.softmax"
 
     def numpy(self, x: Array) -> Array:
         if not x.size:
             return x
-        axes = (axis_of(self, self.axis, type_of(x)),) if x.ndim else ()
-        wide = widened(x)
+        axes, wide = _axes(self, x), widened(x)
         with np.errstate(all="ignore"):
             powers = np.exp(wide - np.max(wide, axis=axes, keepdims=True))
             return np.asarray((powers / np.sum(powers, axis=axes, keepdims=True)).astype(x.dtype))
 
     def compute(self, x: te.Tensor) -> te.Tensor:
-        axis = axis_of(self, self.axis, type_of(x))
-        shifted, base = _shifted(x, axis)
+        axes = _axes(self, x)
+        shifted, base = _shifted(x, axes)
         powers = te.compute(x.shape, lambda *i: call("exp", shifted(i)), name="exp")
-        total = reduce(te.sum, x.shape, (axis,) if x.rank else (), lambda p: powers[tuple(p)], "sum")
+        total = reduce(te.sum, x.shape, axes, lambda p: powers[tuple(p)], "sum")
         return te.compute(x.shape, lambda *i: cast(powers[i] / total[base(i)], x.dtype), name="softmax")
 
 
@@ -92,21 +94,20 @@ class Softmax(AlongAxis):
 class LogSoftmax(AlongAxis):
     """x - log(sum(exp(x)))."""
 
-    tvm_name: ClassVar[str] = "nn.log_softmax"
+    tvm_name = "nn.log_softmax"
 
     def numpy(self, x: Array) -> Array:
         if not x.size:
             return x
-        axes = (axis_of(self, self.axis, type_of(x)),) if x.ndim else ()
-        wide = widened(x)
+        axes, wide = _axes(self, x), widened(x)
         with np.errstate(all="ignore"):
             shifted = wide - np.max(wide, axis=axes, keepdims=True)
             return np.asarray((shifted - np.log(np.sum(np.exp(shifted), axis=axes, keepdims=True))).astype(x.dtype))
 
     def compute(self, x: te.Tensor) -> te.Tensor:
-        axis = axis_of(self, self.axis, type_of(x))
-        shifted, base = _shifted(x, axis)
-        total = reduce(te.sum, x.shape, (axis,) if x.rank else (), lambda p: call("exp", shifted(p)), "sum")
+        axes = _axes(self, x)
+        shifted, base = _shifted(x, axes)
+        total = reduce(te.sum, x.shape, axes, lambda p: call("exp", shifted(p)), "sum")
         logarithm = te.compute(total.shape, lambda *i: call("log", total[i]), name="log")
         return te.compute(x.shape, lambda *i: cast(shifted(i) - logarithm[base(i)], x.dtype), name="logsoftmax")
 

@@ -15,7 +15,7 @@ array([1, 2])
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -133,9 +133,9 @@ def _sortable(R: Any, op: Operator, x: Any) -> Any:
 class TopKIndices(Operator):
     """The indices of the `k` greatest (or least) along `axis`; always in order, `sorted` or not."""
 
-    kind: ClassVar[Kind] = Kind.OPAQUE
-    operands: ClassVar[tuple[str, ...]] = ("k",)
-    onnx_fields: ClassVar[dict[str, str]] = {"K": "k"}
+    kind = Kind.OPAQUE
+    operands = ("k",)
+    onnx_fields = {"K": "k"}
 
     k: int | Operand = OPERAND
     axis: int = -1
@@ -148,9 +148,8 @@ class TopKIndices(Operator):
             raise self.error("expected a tensor of rank 1 or more", x, hint="add an axis before: Unsqueeze")
         axis = axis_of(self, self.axis, x)
         if k < 0 or k > x.shape[axis]:
-            raise self.error(
-                f"k must be in [0, {x.shape[axis]}], got {k}", x, hint="choose a smaller k, or another axis"
-            )
+            hint = "choose a smaller k, or another axis"
+            raise self.error(f"k must be in [0, {x.shape[axis]}], got {k}", x, hint=hint)
         return TensorType(int64, (*x.shape[:axis], k, *x.shape[axis + 1 :]))
 
     def numpy(self, x: Array) -> Array:
@@ -189,10 +188,10 @@ class TopKIndices(Operator):
 class TopK(Operator):
     """The elements that TopKIndices names."""
 
-    kind: ClassVar[Kind] = Kind.OPAQUE
-    composite: ClassVar[bool] = True
-    operands: ClassVar[tuple[str, ...]] = ("k",)
-    onnx_fields: ClassVar[dict[str, str]] = {"K": "k"}
+    kind = Kind.OPAQUE
+    composite = True
+    operands = ("k",)
+    onnx_fields = {"K": "k"}
 
     k: int | Operand = OPERAND
     axis: int = -1
