@@ -10,36 +10,25 @@ array([-3,  3,  0])
 
 from __future__ import annotations
 
+from functools import partial
 
 from minicc import tensor as te
 from minicc.ops.base import INTEGER, NUMERIC, Draw, Example, operator
-from minicc.ops.elementwise import BinaryOperator, Elementwise
+from minicc.ops.elementwise import BinaryOperator, Elementwise, named
 from minicc.tensor.expr import Const, Expr, binary, call, cast, const, select
 from minicc.tensor.functions import integer_power
 from minicc.types import DType, TensorType, float64
 
+Add = named(BinaryOperator, "Add", "a + b.", "add", "add", commutative=True)
+Sub = named(BinaryOperator, "Sub", "a - b.", "sub", "subtract")
+Mul = named(BinaryOperator, "Mul", "a * b.", "mul", "multiply", commutative=True)
+Min = named(BinaryOperator, "Min", "The lesser, NaN if either is.", "min", "minimum")  # not commutative: they tell
+Max = named(BinaryOperator, "Max", "The greater, NaN if either is.", "max", "maximum")  # -0.0 from 0.0 by order
 
-@operator
-class Add(BinaryOperator):
-    """a + b."""
-
-    commutative = True
-    scalar_name, tvm_name = "add", "add"
-
-
-@operator
-class Sub(BinaryOperator):
-    """a - b."""
-
-    scalar_name, tvm_name = "sub", "subtract"
-
-
-@operator
-class Mul(BinaryOperator):
-    """a * b."""
-
-    commutative = True
-    scalar_name, tvm_name = "mul", "multiply"
+_bitwise = partial(named, BinaryOperator, accepts=INTEGER, commutative=True)
+BitwiseAnd = _bitwise("BitwiseAnd", "Bits set in both.", "bitand", "bitwise_and")
+BitwiseOr = _bitwise("BitwiseOr", "Bits set in either.", "bitor", "bitwise_or")
+BitwiseXor = _bitwise("BitwiseXor", "Bits set in one of the two.", "bitxor", "bitwise_xor")
 
 
 @operator
@@ -114,47 +103,6 @@ class Mod(BinaryOperator):
         first = draw.type(NUMERIC)
         fmod = first.dtype.is_float or draw.boolean()
         return cls(fmod), [first, TensorType(first.dtype, draw.broadcastable(first.shape))]
-
-
-@operator
-class Min(BinaryOperator):
-    """The lesser, NaN if either is. Not commutative: of -0.0 and 0.0 the order tells which it is."""
-
-    scalar_name, tvm_name = "min", "minimum"
-
-
-@operator
-class Max(BinaryOperator):
-    """The greater, NaN if either is. Not commutative: of -0.0 and 0.0 the order tells which it is."""
-
-    scalar_name, tvm_name = "max", "maximum"
-
-
-@operator
-class BitwiseAnd(BinaryOperator):
-    """Bits set in both."""
-
-    accepts = INTEGER
-    commutative = True
-    scalar_name, tvm_name = "bitand", "bitwise_and"
-
-
-@operator
-class BitwiseOr(BinaryOperator):
-    """Bits set in either."""
-
-    accepts = INTEGER
-    commutative = True
-    scalar_name, tvm_name = "bitor", "bitwise_or"
-
-
-@operator
-class BitwiseXor(BinaryOperator):
-    """Bits set in one of the two."""
-
-    accepts = INTEGER
-    commutative = True
-    scalar_name, tvm_name = "bitxor", "bitwise_xor"
 
 
 @operator

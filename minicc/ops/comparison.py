@@ -10,11 +10,13 @@ array([ True, False])
 
 from __future__ import annotations
 
+from functools import partial
+
 
 import numpy as np
 
 from minicc.ops.base import ANY, BOOLEAN, FLOAT, NUMERIC, Draw, Example, Kind, operator
-from minicc.ops.elementwise import BinaryOperator, Elementwise
+from minicc.ops.elementwise import BinaryOperator, Elementwise, named
 from minicc.tensor.expr import Expr, call
 from minicc.types import DType, TensorType, boolean
 
@@ -28,77 +30,20 @@ class Relation(BinaryOperator):
         return boolean
 
 
-@operator
-class Equal(Relation):
-    """a == b."""
+Equal = named(
+    Relation, "Equal", "a == b.", "eq", "equal", accepts=ANY, commutative=True,
+    tvm_accepts=NUMERIC,  # TVM makes a comparison of floats of one of booleans, which LLVM refuses
+)  # fmt: skip
+Greater = named(Relation, "Greater", "a > b.", "gt", "greater")
+GreaterOrEqual = named(Relation, "GreaterOrEqual", "a >= b.", "ge", "greater_equal")
+Less = named(Relation, "Less", "a < b.", "lt", "less")
+LessOrEqual = named(Relation, "LessOrEqual", "a <= b.", "le", "less_equal")
 
-    accepts = ANY
-    commutative = True
-    scalar_name, tvm_name = "eq", "equal"
-    tvm_accepts = NUMERIC  # TVM makes a comparison of floats of one of booleans, which LLVM refuses
-
-
-@operator
-class Greater(Relation):
-    """a > b."""
-
-    scalar_name, tvm_name = "gt", "greater"
-
-
-@operator
-class GreaterOrEqual(Relation):
-    """a >= b."""
-
-    scalar_name, tvm_name = "ge", "greater_equal"
-
-
-@operator
-class Less(Relation):
-    """a < b."""
-
-    scalar_name, tvm_name = "lt", "less"
-
-
-@operator
-class LessOrEqual(Relation):
-    """a <= b."""
-
-    scalar_name, tvm_name = "le", "less_equal"
-
-
-@operator
-class And(BinaryOperator):
-    """Both are true."""
-
-    accepts = BOOLEAN
-    commutative = True
-    scalar_name, tvm_name = "bitand", "logical_and"
-
-
-@operator
-class Or(BinaryOperator):
-    """Either is true."""
-
-    accepts = BOOLEAN
-    commutative = True
-    scalar_name, tvm_name = "bitor", "logical_or"
-
-
-@operator
-class Xor(BinaryOperator):
-    """One of the two is true."""
-
-    accepts = BOOLEAN
-    commutative = True
-    scalar_name, tvm_name = "ne", "logical_xor"
-
-
-@operator
-class Not(Elementwise):
-    """The contrary."""
-
-    accepts = BOOLEAN
-    scalar_name, tvm_name = "not", "logical_not"
+_logical = partial(named, BinaryOperator, accepts=BOOLEAN, commutative=True)
+And = _logical("And", "Both are true.", "bitand", "logical_and")
+Or = _logical("Or", "Either is true.", "bitor", "logical_or")
+Xor = _logical("Xor", "One of the two is true.", "ne", "logical_xor")
+Not = named(Elementwise, "Not", "The contrary.", "not", "logical_not", accepts=BOOLEAN)
 
 
 @operator

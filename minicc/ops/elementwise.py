@@ -13,8 +13,10 @@ array([ 0.,  2., -0.])
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from types import new_class
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -35,6 +37,9 @@ def at(tensor: te.Tensor, indices: Sequence[Any], shape: Sequence[Any]) -> Expr:
     skipped = len(shape) - tensor.rank
     pairs = zip(tensor.shape, shape[skipped:], indices[skipped:], strict=True)
     return tensor[tuple(0 if dim == 1 != extent else index for dim, extent, index in pairs)]
+
+
+E = TypeVar("E", bound="Elementwise")
 
 
 class Widening(Operator):
@@ -134,6 +139,17 @@ def _drawn(draw: Draw, options: tuple[Any, ...]) -> Any:
     return draw.boolean() if isinstance(options[0], bool) else draw.choice(options)
 
 
+def named(base: type[E], name: str, meaning: str, scalar: str = "", tvm: str = "", **facts: Any) -> type[E]:
+    """The operator `name`, which names define: of the builder of its expression, and of TVM's operator.
+
+    Its module is the one that calls, as with `namedtuple`.
+    """
+    names = {"scalar_name": scalar, "tvm_name": tvm} if scalar else {}
+    body = {"__module__": sys._getframe(1).f_globals["__name__"], "__doc__": meaning, **names, **facts}
+    made: Any = new_class(name, (base,), {}, lambda namespace: namespace.update(body))
+    return operator(made)
+
+
 class BinaryOperator(Elementwise):
     """Base of the operators on two tensors that broadcast."""
 
@@ -170,14 +186,6 @@ class Identity(Elementwise):
 
 
 @operator
-class Neg(Elementwise):
-    """-x; the least integer stays itself."""
-
-    accepts = SIGNED
-    scalar_name, tvm_name = "neg", "negative"
-
-
-@operator
 class Abs(Elementwise):
     """|x|; the least integer stays itself."""
 
@@ -210,101 +218,6 @@ class Reciprocal(Elementwise):
 
 
 @operator
-class Floor(IntrinsicOperator):
-    """The greatest integer not above x."""
-
-
-@operator
-class Ceil(IntrinsicOperator):
-    """The least integer not below x."""
-
-
-@operator
-class Round(IntrinsicOperator):
-    """The nearest integer, the even one of two."""
-
-
-@operator
-class Exp(IntrinsicOperator):
-    """e to the power x."""
-
-
-@operator
-class Log(IntrinsicOperator):
-    """The natural logarithm: NaN below 0, minus infinity at 0."""
-
-
-@operator
-class Sqrt(IntrinsicOperator):
-    """The square root: NaN below 0."""
-
-
-@operator
-class Sin(IntrinsicOperator):
-    """The sine of x radians."""
-
-
-@operator
-class Cos(IntrinsicOperator):
-    """The cosine of x radians."""
-
-
-@operator
-class Tan(IntrinsicOperator):
-    """The tangent of x radians."""
-
-
-@operator
-class Asin(IntrinsicOperator):
-    """The arc sine: NaN outside of [-1, 1]."""
-
-
-@operator
-class Acos(IntrinsicOperator):
-    """The arc cosine: NaN outside of [-1, 1]."""
-
-
-@operator
-class Atan(IntrinsicOperator):
-    """The arc tangent."""
-
-
-@operator
-class Sinh(IntrinsicOperator):
-    """The hyperbolic sine."""
-
-
-@operator
-class Cosh(IntrinsicOperator):
-    """The hyperbolic cosine."""
-
-
-@operator
-class Tanh(IntrinsicOperator):
-    """The hyperbolic tangent."""
-
-
-@operator
-class Asinh(IntrinsicOperator):
-    """The inverse hyperbolic sine."""
-
-
-@operator
-class Acosh(IntrinsicOperator):
-    """The inverse hyperbolic cosine: NaN below 1."""
-
-
-@operator
-class Atanh(IntrinsicOperator):
-    """The inverse hyperbolic tangent: NaN outside of [-1, 1]."""
-
-
-@operator
-class Erf(IntrinsicOperator):
-    """The error function, 2/sqrt(pi) times the integral of exp(-t*t) from 0 to x."""
-
-
-@operator
 class BitwiseNot(Elementwise):
     """Every bit of an integer flipped."""
 
@@ -313,3 +226,25 @@ class BitwiseNot(Elementwise):
 
     def scalar(self, x: Expr) -> Expr:
         return binary("bitxor", x, const(-1, x.dtype))
+
+
+Neg = named(Elementwise, "Neg", "-x; the least integer stays itself.", "neg", "negative", accepts=SIGNED)
+Floor = named(IntrinsicOperator, "Floor", "The greatest integer not above x.")
+Ceil = named(IntrinsicOperator, "Ceil", "The least integer not below x.")
+Round = named(IntrinsicOperator, "Round", "The nearest integer, the even one of two.")
+Exp = named(IntrinsicOperator, "Exp", "e to the power x.")
+Log = named(IntrinsicOperator, "Log", "The natural logarithm: NaN below 0, minus infinity at 0.")
+Sqrt = named(IntrinsicOperator, "Sqrt", "The square root: NaN below 0.")
+Sin = named(IntrinsicOperator, "Sin", "The sine of x radians.")
+Cos = named(IntrinsicOperator, "Cos", "The cosine of x radians.")
+Tan = named(IntrinsicOperator, "Tan", "The tangent of x radians.")
+Asin = named(IntrinsicOperator, "Asin", "The arc sine: NaN outside of [-1, 1].")
+Acos = named(IntrinsicOperator, "Acos", "The arc cosine: NaN outside of [-1, 1].")
+Atan = named(IntrinsicOperator, "Atan", "The arc tangent.")
+Sinh = named(IntrinsicOperator, "Sinh", "The hyperbolic sine.")
+Cosh = named(IntrinsicOperator, "Cosh", "The hyperbolic cosine.")
+Tanh = named(IntrinsicOperator, "Tanh", "The hyperbolic tangent.")
+Asinh = named(IntrinsicOperator, "Asinh", "The inverse hyperbolic sine.")
+Acosh = named(IntrinsicOperator, "Acosh", "The inverse hyperbolic cosine: NaN below 1.")
+Atanh = named(IntrinsicOperator, "Atanh", "The inverse hyperbolic tangent: NaN outside of [-1, 1].")
+Erf = named(IntrinsicOperator, "Erf", "The error function, 2/sqrt(pi) times the integral of exp(-t*t) from 0 to x.")
