@@ -11,8 +11,6 @@ from minicc.target.host import Caches as Caches
 from minicc.target.host import available_threads as available_threads
 from minicc.target.host import cgroup_cpus as cgroup_cpus
 from minicc.target.host import read_caches as read_caches
-from minicc.target.target import CPU as CPU
-from minicc.target.target import CUDA as CUDA
 from minicc.target.target import EMULATED as EMULATED
 from minicc.target.target import Target as Target
 

@@ -24,7 +24,7 @@ from minicc.target import host, processors, words
 from minicc.target.host import Caches, available_threads, read_caches
 from minicc.types import DType
 
-CPU, CUDA, EMULATED = "cpu", "cuda", "emulated"  # the kinds
+CPU, EMULATED = "cpu", "emulated"  # two of the kinds; the third is cuda
 DEVICE_TRIPLE = "nvptx64-nvidia-cuda"
 
 
