@@ -199,6 +199,8 @@ class Child:
             command = [*python("serve", folder, trusted), str(self.file), str(memory), *kernels]
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
                                             env={}, pass_fds=[self.file], bufsize=0)  # fmt: skip
+            assert self.process.stdin is not None and self.process.stdout is not None
+            self._requests, self._answers = self.process.stdin, self.process.stdout
             try:
                 what, *why = self._answer(SECONDS)
             except Gone as gone:
@@ -238,7 +240,7 @@ class Child:
         try:
             message = {"kernel": launch.kernel, "grid": launch.grid, "block": launch.block, "shared": launch.shared_bytes,
                        "arguments": request}  # fmt: skip
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")  # type: ignore[union-attr]  # they are pipes
+            self._requests.write(json.dumps(message).encode() + b"\n")
         except BrokenPipeError:
             raise Gone(self._end()) from None
         answer = self._answer(LAUNCH_SECONDS)[0]
@@ -249,7 +251,7 @@ class Child:
 
     def _answer(self, seconds: float) -> list[str | None]:
         """The next answer, which is not to be trusted. Raises Gone."""
-        line, until, out = b"", time.monotonic() + seconds, self.process.stdout.fileno()  # type: ignore[union-attr]  # they are pipes
+        line, until, out = b"", time.monotonic() + seconds, self._answers.fileno()
         while not line.endswith(b"\n"):
             if len(line) > ANSWER or not select.select([out], [], [], max(until - time.monotonic(), 0))[0]:
                 raise Gone(f"none after {seconds:g} seconds")
@@ -274,8 +276,8 @@ class Child:
         if self.owner == os.getpid():
             self.process.kill()
             self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            pipe.close()  # type: ignore[union-attr]  # they are pipes
+        for pipe in (self._requests, self._answers):
+            pipe.close()
         os.close(self.file)
 
 

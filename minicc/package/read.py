@@ -64,7 +64,9 @@ def read(path: Path) -> Image:
     text = _texts(call, members["stages"])
     kernels = tuple(_kernel(k, len(buffers), text, target) for k in top.items("kernels"))
     stages = _stages(top, text)
-    if target.is_cpu and "llvm" in stages:
+    if not target.is_cpu:
+        stages["cuda"] = sections[SOURCE].decode
+    elif "llvm" in stages:
         distinct = {k.symbol: k for k in kernels}.values()
         stages["asm"] = lambda: "\n\n".join(k.stages["asm"] for k in distinct)
     return Image(top.text("name"), inputs, _ports(top, "outputs", buffers, target.is_cpu), target, sections, kernels, constants, arena,
@@ -202,7 +204,7 @@ def _launch(entry: Entry, buffers: int) -> KernelLaunch:
     grid, block = (entry.integers(name, -MOST_BYTES, MOST_BYTES, 3) for name in ("grid", "block"))
     shared_bytes = entry.integer("shared_bytes", -MOST_BYTES, MOST_BYTES)
     arguments = tuple(_argument(a, buffers) for a in entry.items("arguments"))
-    made = KernelLaunch(entry.text("kernel", NAME), grid, block, shared_bytes, arguments)  # type: ignore[arg-type]  # problem() counts them
+    made = KernelLaunch(entry.text("kernel", NAME), grid, block, shared_bytes, arguments)
     if problem := made.problem():
         raise entry.wrong(*problem)
     return made

@@ -25,7 +25,7 @@ from minicc.target import Target
 from minicc.types import TensorType
 
 COMPRESSION = 1  # of texts: half a second faster than the best, and a quarter larger
-ASSEMBLY = "asm"  # a text that is made again from that of LLVM, and as long as all others together
+DERIVED = ("asm", "cuda")  # made again from the text of LLVM, and from the section of sources
 
 
 def write(image: Image, path: Path) -> None:
@@ -126,4 +126,4 @@ def _launch(k: KernelLaunch) -> dict[str, Any]:
 
 
 def _stages(stages: Mapping[str, str], texts: dict[str, int]) -> dict[str, int]:
-    return {name: texts.setdefault(stages[name], len(texts)) for name in stages if name != ASSEMBLY}
+    return {name: texts.setdefault(stages[name], len(texts)) for name in stages if name not in DERIVED}

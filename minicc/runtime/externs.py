@@ -71,6 +71,3 @@ def _views(buffers: Sequence[Buffer], pointers: Sequence[int]) -> list[Array]:
     for array in arrays[:-1]:
         array.flags.writeable = False
     return arrays
-
-
-__all__ = ["Externs"]

@@ -21,7 +21,6 @@ from minicc.target import Target
 from minicc.types import DType, TensorType
 
 Text = str | Callable[[], str]
-Three = tuple[int, int, int]
 SOURCE = "kernels.cu"  # the section of the CUDA C++; beside it stand kernels.sm_90.cubin and kernels.compute_75.ptx
 # What every CUDA device from compute capability 5.0 on takes, and the shared memory of the newest (CUDA C++ Programming Guide).
 MOST_GRID, MOST_BLOCK, MOST_BLOCK_THREADS, MOST_SHARED = (2**31 - 1, 65535, 65535), (1024, 1024, 64), 1024, 227 << 10
@@ -94,8 +93,8 @@ class KernelLaunch:
     """A kernel of a device over a grid of blocks. An argument is the index of a buffer, or a Number."""
 
     kernel: str
-    grid: Three
-    block: Three
+    grid: tuple[int, ...]  # of three, as the block: see `problem`
+    block: tuple[int, ...]
     shared_bytes: int  # of dynamic shared memory; what is static is in the kernel
     arguments: tuple[int | Number, ...]
 

@@ -53,6 +53,3 @@ class Watch:
         if others <= MUCH * count:
             return None
         return f"note: other work took {others:.1f} of {count} processors meanwhile, so times are longer than on a machine at rest"
-
-
-__all__ = ["Watch", "busy_seconds"]

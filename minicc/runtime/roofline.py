@@ -162,6 +162,3 @@ def _class_of(bytes: int) -> int:
     while 4 * size <= min(bytes, MOST):
         size *= 4
     return size
-
-
-__all__ = ["Roofline", "measure_bandwidth", "measure_peak", "peak_program", "read_program"]

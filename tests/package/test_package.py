@@ -82,7 +82,7 @@ def test_what_is_written_is_read(content, tmp_path):
     assert image.source == ADD and image.sections["kernels.sm_75.cubin"] == b"\x7fELF75"
     assert image.sections["kernels.compute_75.ptx"] == b".version 8\n" and image.arena == 1200
     np.testing.assert_array_equal(image.constants[0], np.arange(100, dtype=np.float32))
-    assert image.symbols == ["add_kernel"]
+    assert image.symbols == ["add_kernel"] and image.stages["cuda"] == ADD
 
 
 def test_members_have_no_times_and_no_owners(content, tmp_path):
@@ -341,7 +341,7 @@ CHANGES = {
     "a target is text": (lambda p: p.update(target="cuda"), "expected an object"),
     "features that are none": (lambda p: p["target"].update(features=["+avx2;rm"]), "target.features[0]"),
     "vectors of no width": (lambda p: p["target"].update(vector_bits=0), "target.vector_bits"),
-    "a number of a text": (lambda p: p["stages"].update(cuda=-1), "stages.cuda"),
+    "a number of a text": (lambda p: p["stages"].update(graph=-1), "stages.graph"),
     "kernels are text": (lambda p: p.update(kernels="none"), "kernels"),
     "a kernel is a list": (lambda p: p.update(kernels=[[]]), "kernels[0]"),
     "negative operations": (lambda p: p["kernels"][0].update(flops=-1), "kernels[0].flops"),
@@ -397,11 +397,11 @@ def test_text_that_is_none(content, refused):
 def test_texts_that_are_none(content, stages, tmp_path):
     path = tmp_path / "x.tar"
     made = stages if isinstance(stages, bytes) else zlib.compress(stages.encode())
-    changed = with_manifest(content, lambda p: p["stages"].update(cuda=0))
+    changed = with_manifest(content, lambda p: p["stages"].update(graph=0))
     path.write_bytes(with_members(changed, {"stages": made}))
     image = read(path)  # they are unpacked when somebody asks for one
     with pytest.raises(LoadError, match="member stages") as caught:
-        image.stages["cuda"]
+        image.stages["graph"]
     assert caught.value.hint
 
 
