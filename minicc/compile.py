@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from itertools import count
@@ -46,20 +46,21 @@ from minicc.loop.remove_unread import remove_unread
 from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.verify import verify
 from minicc.loop.widen_floats import widen_floats
-from minicc.recipes import default
+from minicc.recipes.registry import Scheduled, scheduled
 from minicc.runtime import memory
 from minicc.runtime.assemble import KernelCall, Values, assemble
 from minicc.runtime.executable import Executable, load
 from minicc.runtime.function import CpuFunction, Function
 from minicc.runtime.image import Port
 from minicc.runtime.specialize import SpecializingExecutable, Variants
-from minicc.schedule import Schedule
+from minicc.schedule import Schedule, Trace
 from minicc.schedule.te_schedule import TeSchedule
 from minicc.schedule.tidy import tidy
 from minicc.target import Target
 from minicc.tensor.tensor import tensors_of
 from minicc.types import float32
 
+Schedules = Mapping[Kernel | str, Trace | Mapping[str, int]]  # of kernels, or of all that have a label
 LOOP_PASSES: tuple[Pass[Program], ...] = (
     Pass("place init", place_init,
          "a reduction is one statement while it is scheduled; now its initialisation gets a place", "every store is plain"),
@@ -170,11 +171,12 @@ def found(target: Target, which: str) -> Any:
 
 @dataclass(frozen=True)
 class Job:
-    """What one compilation is for, its passes, and who watches it."""
+    """What one compilation is for, its passes, who watches it, and what is known of schedules of its kernels."""
 
     target: Target
     passes: Pipeline
     observe: Observer | None = None
+    schedules: Schedules = field(default_factory=dict)
 
 
 def compile(
@@ -186,13 +188,15 @@ def compile(
     threads: int | None = None,
     observe: Observer | None = None,
     passes: Pipeline | None = None,
+    schedules: Schedules | None = None,
 ) -> Executable:
     """Compile a model for `target`: a Target, or words such as `native`, `llvm -mcpu=haswell`, `cuda`, `emulated`.
 
     `model` is a Graph, the path, bytes or `onnx.ModelProto` of an ONNX model, or a te schedule. `input_shapes` gives
     whole shapes by input name, `dims` numbers for symbolic dimensions. `threads` is how many threads a call uses
     (default: all that we may use). `observe(event)` is told of every stage, before and after; `passes` are those of
-    `pipeline(target)` if others are not given.
+    `pipeline(target)` if others are not given. `schedules` are traces to replay, or choices for recipes, of kernels or of all
+    kernels of a label; kernels that the model does not have are passed over.
 
     An input whose value decides a shape (the shape of a Reshape, say) is bound when a call brings its first value: the
     executable then specialises itself, and keeps what it made.
@@ -207,7 +211,7 @@ def compile(
             problem = f"expected 1 to {MOST_THREADS} threads, got {threads}"
             raise ConfigError(f"compile(threads={threads})", problem, hint="leave it out for all that we may use")
         machine = machine.with_threads(threads)
-    job = Job(machine, passes or pipeline(machine), observe)
+    job = Job(machine, passes or pipeline(machine), observe, schedules or {})
     if isinstance(model, (TeSchedule, Schedule)):
         made = _compile_schedule(model.schedule if isinstance(model, TeSchedule) else model, job)
     else:
@@ -279,7 +283,8 @@ def _compile_graph(graph: Graph, job: Job) -> Executable:
     nodes = [(n, n.op) for n in fused.nodes if isinstance(n.op, Kernel)]
     distinct = list(dict.fromkeys(kernel for _, kernel in nodes))
     total = 2 * len(distinct)  # each is lowered, then emitted
-    kernels = {kernel: lower_kernel(kernel, job.target, job.passes, job.observe, (done, total))
+    given = _schedules_of(distinct, job.schedules)
+    kernels = {kernel: lower_kernel(kernel, job.target, job.passes, job.observe, (done, total), given.get(kernel))
                for done, kernel in enumerate(distinct)}  # fmt: skip
     home = {n: n for n in fused.nodes}  # whose memory holds the value of each node: a Reshape shares that of its input
     for n in fused.nodes:
@@ -306,6 +311,17 @@ def _compile_graph(graph: Graph, job: Job) -> Executable:
     return load(stage(job.observe, Event("emit and link", graph.name), assemble, *arguments))
 
 
+def _schedules_of(kernels: Sequence[Kernel], schedules: Schedules) -> dict[Kernel, Trace | Mapping[str, int]]:
+    """What is known of the schedule of each kernel. Raises ConfigError for a label that none has."""
+    labels = [kernel.label for kernel in kernels]
+    for label in (key for key in schedules if isinstance(key, str) and key not in labels):
+        call, problem = f"compile(schedules={{{label!r}: ...}})", f"expected the label of a kernel, got {label!r}"
+        hint = f"did you mean {near!r}?" if (near := nearest(label, labels)) else "--stage fused shows the kernels"
+        raise ConfigError(call, problem, where=f"kernels: {', '.join(dict.fromkeys(labels))}", hint=hint)
+    known = {kernel: schedules.get(kernel, schedules.get(kernel.label)) for kernel in kernels}
+    return {kernel: found for kernel, found in known.items() if found is not None}
+
+
 # ---- kernels ----------------------------------------------------------------------------------------------------
 
 
@@ -315,7 +331,7 @@ class LoweredKernel:
 
     output: te.Tensor
     naive: Program
-    schedule: Schedule
+    scheduled: Scheduled
     program: Program
 
     @property
@@ -329,16 +345,20 @@ def lower_kernel(
     passes: Pipeline | None = None,
     observe: Observer | None = None,
     progress: tuple[int, int] = (0, 0),
+    given: Trace | Mapping[str, int] | None = None,
 ) -> LoweredKernel:
-    """From sub-graph to scheduled loop program; `progress` is what the observer is told of it."""
+    """From sub-graph to scheduled loop program; `progress` is what the observer is told of it.
+
+    By the trace that is `given`, or by the first recipe that matches, with the choices that are.
+    """
     label, (done, total) = kernel.label, progress
     names = zip(kernel.body.inputs, kernel.body.input_names, strict=True)
     inputs = [te.placeholder(n.shape, n.dtype, name) for n, name in names]
     output = kernel.compute(*inputs)
     naive = stage(observe, Event("lower", label, kernel.body, None, done, total), _naive, output, inputs, label)
     begin = Event("schedule", label, naive, None, done, total)
-    schedule = stage(observe, begin, default.schedule, naive, target)
-    return LoweredKernel(output, naive, schedule, finish(schedule.program, passes, observe))
+    made = stage(observe, begin, scheduled, naive, target, given)
+    return LoweredKernel(output, naive, made, finish(made.schedule.program, passes, observe))
 
 
 def _naive(output: te.Tensor, inputs: Sequence[te.Tensor], label: str) -> Program:
@@ -350,7 +370,8 @@ def _call(kernel: Kernel, made: LoweredKernel, arguments: tuple[Hashable, ...]) 
         "graph": lambda: str(kernel.body),
         "te": lambda: made.expressions,
         "naive": lambda: str(made.naive),
-        "trace": lambda: str(made.schedule.trace),
+        "trace": lambda: str(made.scheduled.schedule.trace),
+        "schedule": lambda: str(made.scheduled),
     }
     return KernelCall(made.program, kernel.label, arguments, operations(made.naive), touched(made.naive), texts)
 

@@ -10,7 +10,7 @@ from minicc.cli.options import AfterOption, BeforeOption, DimOption, ModelArgume
 from minicc.cli.options import compile_model, stage_text
 from minicc.errors import ConfigError, nearest, plain_lines
 
-STAGES = ("graph", "fused", "te", "naive", "trace", "loop", "llvm", "asm")
+STAGES = ("graph", "fused", "te", "naive", "schedule", "trace", "loop", "llvm", "asm")
 
 
 def show_command(
@@ -31,6 +31,7 @@ def show_command(
         fused   which operators run together, as kernels
         te      the mathematics of each kernel
         naive   its loops, before the schedule
+        schedule  which recipe chose the steps, why, and the steps
         trace   the steps of the schedule
         loop    its loops, after the schedule
         llvm    the optimized LLVM IR

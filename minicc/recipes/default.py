@@ -7,13 +7,13 @@ move is a public schedule primitive, so the resulting trace can be printed, edit
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from minicc.loop.ir import SERIAL, Buffer, For, Store, Update
 from minicc.loop.program import Program
 from minicc.recipes.cascade import factor_sum, is_long_sum, nest_of, place_level
+from minicc.recipes.contraction import pick, tile_contraction, widths_of
 from minicc.recipes.structure import WHOLE, Nest, arithmetic, depends, is_alone, is_contraction, nests, readers
 from minicc.recipes.structure import run_length, work, writers
 from minicc.schedule import Schedule
@@ -23,21 +23,20 @@ from minicc.schedule.partition_loop import PartitionLoopStep
 from minicc.schedule.rfactor import RfactorStep
 from minicc.schedule.step import Illegal
 from minicc.target import Target
-from minicc.tensor.expr import Expr, Var, loads
+from minicc.tensor.expr import loads
 from minicc.types import float32
 
 PARALLEL_WORK = 20_000  # iterations under which starting threads costs more than it saves
-TILE_TERMS = 256  # that a tile of a contraction adds up in registers, before it goes to memory
+Tile = Callable[[Schedule, Nest, Target], set[str]]  # gives the buffers whose nests are scheduled now
 CHEAP = 2  # operations that are recomputed rather than stored, when read by one nest
 
 
-def schedule(program: Program, target: Target) -> Schedule:
-    """Schedule a naive program for `target`."""
-    s = Schedule(program)
+def schedule(s: Schedule, target: Target, tile: Tile = tile_contraction) -> None:
+    """Schedule a naive program for `target`; `tile` does the contractions."""
     inline_producers(s)
     done: set[str] = set()
     for nest in filter(is_contraction, _without(s, done)):
-        done |= tile_contraction(s, nest, target)
+        done |= tile(s, nest, target)
     for nest in filter(is_long_sum, _without(s, done)):
         _separate_output(s, nest)
     partials: set[str] = set()
@@ -50,7 +49,6 @@ def schedule(program: Program, target: Target) -> Schedule:
         vectorize_nest(s, nest, target)
     for nest in _outermost(s.program):
         parallelize(s, nest)
-    return s
 
 
 def _without(s: Schedule, done: set[str]) -> Iterator[Nest]:
@@ -159,178 +157,6 @@ def _sources(nest: Nest) -> set[Buffer]:
     return {load.source for load in nest.reads}
 
 
-# ---- contractions -------------------------------------------------------------------------------
-
-
-def tile_contraction(s: Schedule, nest: Nest, target: Target) -> set[str]:
-    """Accumulate a tile of rows by vectors in registers; what reads the sums drives the loops.
-
-    Gives the names of the buffers whose nests are scheduled now: none when no loop of the
-    contraction suits vectors.
-    """
-    lanes = target.lanes(nest.buffer.dtype)
-    found = _vector_loop(nest, lanes, target.registers)
-    if found is None or nest.iterations < 16 * lanes:
-        return set()
-    vector, width = found
-    driver, accumulator = _driver(s, nest)
-    loop_of = _loops_that_read(driver, accumulator, nest)
-    row = _row_loop(nest, vector.var)
-    rows = 1 if row is None else row_tile(row.extent, -(-width // lanes), target.registers)
-
-    inner = loop_of[vector.var]
-    extents = {f.name: int(f.extent) for f in driver.loops}
-    order = [f.name for f in driver.loops if f.name != inner]
-    lanes_used = min(extents[inner], width)
-    if width < extents[inner]:
-        place = [f.name for f in driver.loops].index(inner)
-        outer, inner = s.split(inner, factor=width)
-        order.insert(place, outer)
-    inside = [inner]
-    if row is not None:
-        row_inner = loop_of[row.var]
-        order.remove(row_inner)
-        if rows < row.extent:
-            row_outer, row_inner = s.split(row_inner, factor=rows)
-            order.append(row_outer)
-        inside.insert(0, row_inner)
-    if len(order) + len(inside) > 1:
-        s.reorder(*order, *inside)
-    if order:
-        s.compute_at(accumulator, order[-1], scope="local")
-    levels = _cascade_tile(s, accumulator, set(order))
-    if len(inside) > 1:
-        s.unroll(inside[0])
-    if lanes_used > 1:
-        s.vectorize(inner)
-    return {driver.buffer.name, accumulator, *levels}
-
-
-def _driver(s: Schedule, nest: Nest) -> tuple[Nest, str]:
-    """The nest that reads each sum once, and the name of the buffer of sums: a copy is made if need be."""
-    consumers = readers(s.program).get(nest.buffer, [])
-    if nest.buffer not in s.program.outputs and len(consumers) == 1 and _follows(consumers[0], nest):
-        return consumers[0], nest.buffer.name
-    name = nest.buffer.name
-    local = s.cache_write(name, scope="local")
-    return next(n for n in nests(s.program) if n.buffer.name == name), local
-
-
-def _cascade_tile(s: Schedule, accumulator: str, around: set[str]) -> list[str]:
-    """Schedule a tile and, if its sums are long, the tiles of partial sums that it adds up: their buffers are given."""
-    levels = factor_sum(s, accumulator, TILE_TERMS) if is_long_sum(nest_of(s, accumulator), 2 * TILE_TERMS) else []
-    for whole, partial in itertools.pairwise([accumulator, *levels]):
-        inside = [f.name for f in nest_of(s, whole).spatial if f.name not in around]
-        place_level(s, whole, partial, inside)
-        around |= set(s.reduce_loops_of(whole))
-    for name in [accumulator, *levels]:
-        _schedule_tile(s, name, around)
-    return levels
-
-
-def _schedule_tile(s: Schedule, accumulator: str, around: set[str]) -> None:
-    """Inside the tile: reductions outside, then rows unrolled, and the vector innermost."""
-    nest = nest_of(s, accumulator)
-    spatial = [f.name for f in nest.spatial if f.name not in around]
-    reductions = [f.name for f in nest.reductions if f.name not in around]
-    vectors = [name for name in spatial if run_length(nest.stmt.indices, Var(name)) == WHOLE]
-    rows = [name for name in spatial if name not in vectors]
-    if len(reductions) + len(spatial) > 1:
-        s.reorder(*reductions, *rows, *vectors)
-    for name in rows:
-        s.unroll(name)
-    for name in vectors:
-        s.vectorize(name)
-
-
-def _vector_loop(nest: Nest, lanes: int, registers: int) -> tuple[For, int] | None:
-    """A spatial loop along which the sums and all operands that move are contiguous, and the vector's width."""
-    for loop in reversed(nest.spatial):
-        moving = [load for load in nest.reads if depends(load.indices, loop.var)]
-        runs = [run_length(load.indices, loop.var) for load in moving]
-        if loop.extent < 2 or run_length(nest.stmt.indices, loop.var) != WHOLE or not moving:
-            continue
-        if min(runs) == WHOLE:
-            width = vector_width(loop.extent, lanes, registers // 8)
-        elif min(runs) > 1:
-            width = min(runs)
-        else:
-            continue
-        if loop.extent % width == 0:
-            return loop, width
-    return None
-
-
-def _row_loop(nest: Nest, vector: Var) -> For | None:
-    """The loop whose steps share the operands that move along `vector`: the last such, else the last of all."""
-    loops = [f for f in reversed(nest.spatial) if f.var is not vector and f.extent > 1]
-    moving = [load for load in nest.reads if depends(load.indices, vector)]
-    sharing = [f for f in loops if not any(depends(load.indices, f.var) for load in moving)]
-    return next(iter([*sharing, *loops]), None)
-
-
-def _follows(consumer: Nest, nest: Nest) -> bool:
-    """Whether `consumer` reads each sum at most once, each index of it a loop of its own."""
-    if not isinstance(consumer.stmt, Store):
-        return False
-    found = [load for load in consumer.reads if load.source is nest.buffer]
-    turning = {f.var for f in consumer.loops if f.extent != 1}
-    return (
-        len(found) == 1
-        and turning == turning & set(_plain_indices(found[0].indices))
-        and all(
-            isinstance(r, Var) for r, w in zip(found[0].indices, nest.stmt.indices, strict=True) if w in _turning(nest)
-        )
-    )
-
-
-def _turning(nest: Nest) -> set[Var]:
-    """The variables of the loops that run more than once."""
-    return {f.var for f in nest.loops if f.extent != 1}
-
-
-def _plain_indices(indices: tuple[Expr, ...]) -> list[Var]:
-    """The indices that are loop variables, each once."""
-    return list(dict.fromkeys(i for i in indices if isinstance(i, Var)))
-
-
-def _loops_that_read(driver: Nest, accumulator: str, nest: Nest) -> dict[Var, str]:
-    """For each variable of the contraction the loop of `driver` that indexes the same dimension of the sums."""
-    (load,) = [x for x in driver.reads if x.source.name == accumulator]
-    pairs = zip(nest.stmt.indices, load.indices, strict=True)
-    return {w: r.name for w, r in pairs if isinstance(w, Var) and isinstance(r, Var)}
-
-
-def vector_width(extent: int, lanes: int, most: int) -> int:
-    """How many elements of a loop of `extent` to take at once: whole vectors, dividing if possible.
-
-    At most `most` vectors. A short loop is one ragged vector.
-    """
-    if extent <= lanes:
-        return extent
-    for count in range(min(most, extent // lanes), 0, -1):
-        if extent % (count * lanes) == 0:
-            return count * lanes
-    divisors = [d for d in range(lanes // 2, most * lanes + 1) if extent % d == 0]
-    if divisors:
-        return min(divisors, key=lambda d: (-(-d // lanes) * lanes / d, -d))
-    return lanes
-
-
-def row_tile(extent: int, vectors: int, registers: int) -> int:
-    """Rows of accumulators: what `registers` hold beside the operands, with little waste at the end.
-
-    The cost model is issue slots: a tile of `r` rows by `v` vectors takes the longest of `r * v / 2`
-    multiply-adds, 4 cycles of latency, and `(r + v) / 2` loads.
-    """
-    most = max(1, (registers - vectors - 1) // vectors)
-
-    def cost(rows: int) -> float:
-        return math.ceil(extent / rows) * max(rows * vectors / 2, 4, (rows + vectors) / 2)
-
-    return min(range(1, min(most, extent) + 1), key=lambda rows: (cost(rows), -rows))
-
-
 # ---- everything else ----------------------------------------------------------------------------
 
 
@@ -372,7 +198,7 @@ def cascade(s: Schedule, nest: Nest, target: Target) -> None:
     for partial in levels:
         loop = _vector_candidate(s, nest_of(s, whole))
         inner = None if loop is None else loop.name
-        if loop is not None and (width := _width(nest, loop, target)) < loop.extent:
+        if loop is not None and (width := _width(s, nest, loop, target)) < loop.extent:
             outer, inner = s.split(loop.name, factor=width)
         place_level(s, whole, partial, () if inner is None else (inner,))
         whole = partial
@@ -385,7 +211,7 @@ def vectorize_nest(s: Schedule, nest: Nest, target: Target) -> None:
     loop = _vector_candidate(s, nest)
     if loop is None or any(f.kind != SERIAL for f in nest.loops):
         return
-    width = _width(nest, loop, target)
+    width = _width(s, nest, loop, target)
     inside = [f.name for f in nest.loops[nest.loops.index(loop) + 1 :]]
     inner = loop.name
     if width < loop.extent:
@@ -401,10 +227,11 @@ def _vector_candidate(s: Schedule, nest: Nest) -> For | None:
     return next((f for f in reversed(contiguous) if _independent(s, f) and is_alone(s.program, f.name)), None)
 
 
-def _width(nest: Nest, loop: For, target: Target) -> int:
+def _width(s: Schedule, nest: Nest, loop: For, target: Target) -> int:
     """How many elements of the buffer that a nest writes to take at once."""
     lanes = target.lanes(nest.buffer.dtype if nest.buffer.dtype.bits >= 32 else float32)
-    return vector_width(loop.extent, lanes, 4 if isinstance(nest.stmt, Store) else 2)
+    widths = widths_of(loop.extent, lanes, 4 if isinstance(nest.stmt, Store) else 2)
+    return pick(s, "width", widths, widths[-1]) if widths[-1] < loop.extent else widths[-1]
 
 
 def _independent(s: Schedule, loop: For) -> bool:

@@ -1,114 +1,227 @@
-"""float32 matrix products near the machine's peak, from public schedule primitives alone.
+"""Matrix products near the machine's peak, from the naive program and public schedule primitives alone.
 
-In: the sizes `m`, `n`, `k` of `C[m, n] = A[m, k] @ B[k, n]`, and a target. Out: a `Schedule`; its
-trace is the recipe, with every number filled in.
+In: a schedule of a program that multiplies matrices `left[.., m, k]` and `right[.., k, n]`, whatever else it does, and a
+target. Out: its products in register tiles on packed panels, the rest by the default recipe.
 
-The sums of a tile of rows by vectors stay in registers over all of `k`: each step loads the
-vectors once, broadcasts an element of each row, and multiplies each with each (Goto and van de
-Geijn 2008, Anatomy of High-Performance Matrix Multiplication). `B` is packed in panels, as wide
-as a tile, so that these loads walk through memory; a block of panels fits the L2 cache, and is
-packed right where it is used, by the thread that uses it. Tiles may stick out of the matrices:
-panels are filled up with zeros, and rows are read twice, so that only the stores are guarded. A long `k` is cut, so that a panel stays in the L1 cache.
+The sums of a tile of rows by vectors stay in registers: each step loads the vectors once, broadcasts an element of each
+row, and multiplies each with each (Goto and van de Geijn 2008, Anatomy of High-Performance Matrix Multiplication).
+`right` is copied into panels, as wide as a tile, so that these loads walk through memory; a block of panels fits the L2
+cache, and is packed right where it is used, by the thread that uses it. Tiles may stick out of the matrices: panels are
+filled up with zeros, and rows are read twice, so that only the stores are guarded. A `right` that comes in panels is not copied.
 
->>> from minicc.target import Target, Caches
->>> print(gemm(1000, 777, 512, Target("x86_64", "haswell", "+avx2,+fma", 256, 16, Caches(), threads=2)))
-s.split("i", factor=6)
-s.split("j", factor=16)
-s.split("j_o", factor=4)
-s.reorder("j_o_o", "i_o", "j_o_i", "i_i", "j_i")
-s.compute_at("sums", "j_o_i", scope="local")
-s.compute_at("panels", "j_o_o", scope="global")
-s.prefetch("B", "line", offset=8)
-s.reorder("k", "row", "column")
-s.unroll("row")
-s.vectorize("column")
-s.vectorize("lane")
-s.unroll("i_i")
-s.vectorize("j_i")
-s.parallel("j_o_o")
+>>> print(gemm(1000, 777, 512, Target.of("haswell").with_threads(2)).trace)
 """
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 from minicc import tensor as te
+from minicc.loop.ir import For, Update
 from minicc.loop.lower import lower
 from minicc.loop.program import Program
+from minicc.recipes import default
+from minicc.recipes.cascade import nest_of
+from minicc.recipes.contraction import TILE_TERMS, cascade_tile, find_driver, loops_that_read, most_rows, pick
+from minicc.recipes.contraction import tile_contraction
+from minicc.recipes.structure import WHOLE, Nest, depends, is_contraction, nests, run_length
 from minicc.schedule import Schedule
 from minicc.target import Target
-from minicc.tensor.expr import Expr
+from minicc.tensor.expr import Binary, Const, Expr, Load, Var, loads
 from minicc.types import float32
 
-FEW_ROWS = 4  # below, every element of B is used too seldom to be packed
+MANY_ROWS = 32  # from here on, blocks of panels pay
+FEW_ROWS = 4  # below, every element of the right matrix is used too seldom to be packed
 VECTORS = 2  # of a tile, beside each other
 DEEPEST = 512  # steps of a panel, when k is cut
-AHEAD = 8  # how many rows of B before it is packed one is fetched
-STREAMS = 8  # rows of B that are read at once, each a stream for the prefetcher
+AHEAD = 8  # how many rows of the right matrix before it is packed one is fetched
+STREAMS = 8  # rows of the right matrix that are read at once, each a stream for the prefetcher
 
 
-def gemm(m: int, n: int, k: int, target: Target) -> Schedule:
-    """The schedule of `C[m, n] = A[m, k] @ B[k, n]` for `target`, in tiles or, with few rows, in streams."""
-    return streams(m, n, k, target) if m < FEW_ROWS else tiles(m, n, k, target)
+class Product(NamedTuple):
+    """The loops of a matrix product, and the matrix that is loaded in vectors."""
+
+    row: For
+    column: For
+    depth: For
+    right: Load
+    width: int  # of the panels in which `right` comes; 0 if it does not
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        return self.row.extent, self.column.extent, self.depth.extent
 
 
-# ---- many rows: bound by arithmetic -------------------------------------------------------------
-
-
-def tiles(m: int, n: int, k: int, target: Target) -> Schedule:
-    """Register tiles on packed panels."""
-    width, depth = min(VECTORS * target.lanes(float32), n), depth_of_panel(k)
-    rows = rows_of_tile(m, target)
-    s = Schedule(tiled_product(m, n, k, rows, width, depth))
-    i_outer, row = s.split("i", factor=rows)
-    panel, column = s.split("j", factor=width)
-    block, panel = s.split(panel, factor=panels_of_block(-(-n // width), 4 * depth * width, target))
-    around = ["k_block"] if depth < k else []
-    s.reorder(block, *around, i_outer, panel, row, column)
-    s.compute_at("sums", panel, scope="local")
-    s.compute_at("panels", around[0] if around else block, scope="global")
-    if depth > AHEAD:
-        s.prefetch("B", "line", AHEAD)
-    s.reorder("k", "row", "column")
-    s.unroll("row")
-    s.vectorize("column")
-    s.vectorize("lane")
-    s.unroll(row)
-    s.vectorize(column)
-    if target.threads > 1:
-        s.parallel(block)
+def gemm(m: int, n: int, k: int, target: Target, terms: int = 2 * TILE_TERMS) -> Schedule:
+    """The schedule of `C[m, n] = A[m, k] @ B[k, n]` for `target`, whose sums are made of pieces of `terms` where they are long."""
+    a, b = te.placeholder((m, k), name="A"), te.placeholder((k, n), name="B")
+    axis = te.reduce_axis((0, k), name="k")
+    c = te.compute((m, n), lambda i, j: te.sum(a[i, axis] * b[axis, j], axis=axis), name="C")
+    program = lower([c], [a, b, c], "gemm").program
+    if m < FEW_ROWS:
+        streams(s := Schedule(program), m, n, k, target)
+    else:
+        schedule(s := Schedule(program, {"terms": terms}), target)
     return s
 
 
-def tiled_product(m: int, n: int, k: int, rows: int, width: int, depth: int) -> Program:
-    """The naive program: B in zero-filled panels, sums in tiles of `rows` by `width`, and C out of the tiles.
+def matches(program: Program, target: Target) -> str | None:
+    """The sizes of the first product that is large enough for panels to pay."""
+    for nest in filter(is_contraction, nests(program)):
+        if (found := find_product(nest)) and _pays(found, nest, target):
+            return f"a product of {' x '.join(map(str, found.size))}, the right matrix {'in panels' if found.width else 'to pack'}"
+    return None
 
-    Panels are `depth` deep, a divisor of k; where that is less than k, C adds up what they give.
+
+def _pays(found: Product, nest: Nest, target: Target) -> bool:
+    """Whether blocks of panels are read from a nearer cache than whole matrices would be, and often enough."""
+    _, n, k = found.size
+    rows = math.prod(f.extent for f in nest.spatial if not _moves(found.right, f))
+    large = nest.buffer.dtype.bytes * n * k > target.caches.l2 // 2
+    return rows >= MANY_ROWS and n >= 4 * target.lanes(float32) * target.threads and (large or not found.width)
+
+
+def schedule(s: Schedule, target: Target) -> None:
+    """Schedule a naive program for `target`."""
+    default.schedule(s, target, tile)
+
+
+def find_product(nest: Nest) -> Product | None:
+    """The product of two matrices of floats that a nest is; None if it is not of that form."""
+    stmt = nest.stmt
+    if not isinstance(stmt, Update) or not nest.buffer.dtype.is_float or len(nest.reductions) != 1:
+        return None
+    match stmt.values[0]:
+        case Binary("add", _, Binary("mul", a, b)):
+            pairs = [(a, b), (b, a)]
+        case _:
+            return None
+    depth = nest.reductions[0]
+    turning = [f for f in nest.spatial if isinstance(f.extent, int) and f.extent > 1]
+    for left, right in pairs:
+        rows = [f for f in turning if _moves(left, f) and not _moves(right, f)]
+        columns = [f for f in turning if _moves(right, f) and not _moves(left, f) and f.var is stmt.indices[-1]]
+        if not isinstance(left, Load) or not isinstance(right, Load) or not rows or not columns or depth.extent == 1:
+            continue
+        run = run_length(right.indices, columns[0].var)
+        if 1 < run < WHOLE or (_is_plain(right) and right.source not in {load.source for load in loads(left)}):
+            return Product(rows[-1], columns[0], depth, right, run if 1 < run < WHOLE else 0)
+    return None
+
+
+def _moves(e: Expr, loop: For) -> bool:
+    return any(depends(load.indices, loop.var) for load in loads(e))
+
+
+def _is_plain(load: Load) -> bool:
+    """Whether each index is a loop of its own, or the only one of its dimension."""
+    variables = [i for i in load.indices if isinstance(i, Var)]
+    return len(set(variables)) == len(variables) and all(
+        isinstance(i, Var) or (isinstance(i, Const) and dim == 1)
+        for i, dim in zip(load.indices, load.source.shape, strict=True)
+    )
+
+
+def tile(s: Schedule, nest: Nest, target: Target) -> set[str]:
+    """Register tiles on packed panels; any other contraction by the default recipe. Gives the buffers that are done."""
+    found = find_product(nest)
+    if found is None:
+        return tile_contraction(s, nest, target)
+    m, n, k = found.size
+    lanes, bytes = target.lanes(nest.buffer.dtype), nest.buffer.dtype.bytes
+    widths = [min(vectors * lanes, found.width or n) for vectors in range(1, VECTORS + 1)]
+    width = pick(s, "width", widths, found.width or widths[-1])
+    rows = pick(s, "rows", range(1, most_rows(m, VECTORS, target.registers) + 1), rows_of_tile(m, target))
+    depth, most = depth_of_panel(k, bytes * width, target), -(-n // width)
+    panels = panels_of_block(most, bytes * depth * width, target)
+    if depth < k:  # sums of whole blocks only
+        panels = max(count for count in range(1, panels + 1) if most % count == 0)
+    panels = pick(s, "panels", {-(-most >> half) for half in range(most.bit_length())}, panels)
+    terms = pick(s, "terms", (TILE_TERMS, 2 * TILE_TERMS, 4 * TILE_TERMS), TILE_TERMS)
+
+    copy, sums = ("", nest.buffer.name) if found.width else copy_right(s, nest, found, width * panels)
+    driver, sums = find_driver(s, nest_of(s, sums))
+    loop_of = loops_that_read(driver, sums, nest)
+    shared = {loop_of[i] for i in found.right.indices if isinstance(i, Var) and i in loop_of}
+    row, column = loop_of[found.row.var], loop_of[found.column.var]
+    around = [f.name for f in driver.loops if f.name != column and (f.extent == 1 or f.name in shared)]
+    done, sizes = {driver.buffer.name, sums, copy}, (rows, width)
+    within = [f.name for f in driver.loops if f.name not in (row, column, *around)]
+    *outside, panel = split_tiles(s, row, column, sizes, around, within, panels)
+    block = outside[len(around)]
+    if depth < k:  # the sums of a block of panels are added up in the cache, a piece of the depth after the other
+        s.compute_at(sums, block, scope="global")
+        outside = [*around, block]
+        part = s.rfactor(sums, s.split(found.depth.name, factor=depth)[0])
+        (block,) = s.reduce_loops_of(sums)
+        row, column = (_index(nest_of(s, sums), nest, f) for f in (found.row, found.column))
+        within = [name for name in s.loops_of(sums) if name not in (row, column, block, *outside)]
+        *inside, panel = split_tiles(s, row, column, sizes, [block], within)
+        outside, sums = [*outside, *inside], part
+    s.compute_at(sums, panel, scope="local")
+    if copy:
+        pack(s, copy, found, block, width)
+    return done | {sums, *cascade_tile(s, sums, {*outside, panel}, terms)}
+
+
+def split_tiles(
+    s: Schedule, row: str, column: str, sizes: tuple[int, int], around: list[str], within: list[str], panels: int = 0
+) -> list[str]:
+    """Order the loops of what reads the sums: `around`, blocks of `panels` if asked for, `within`, rows of tiles, panels.
+
+    Gives these; inside of them are the rows of a tile, unrolled, and its columns, a vector.
     """
-    a, b = te.placeholder((m, k), name="A"), te.placeholder((k, n), name="B")
-    axis, block = te.reduce_axis((0, depth), name="k"), te.reduce_axis((0, k // depth), name="k_block")
-    grid = -(-m // rows), -(-n // width)
-
-    def packed(part: Expr, panel: Expr, line: Expr, lane: Expr) -> Expr:
-        row, at = part * depth + line, panel * width + lane
-        return b[row, at] if n % width == 0 else te.if_then_else(at < n, b[row, at], 0.0)
-
-    def product(part: Expr, tile: Expr, panel: Expr, row: Expr, column: Expr) -> Expr:
-        at = tile * rows + row
-        left = a[at if m % rows == 0 else te.minimum(at, m - 1), part * depth + axis]
-        return te.sum(left * panels[part, panel, axis, column], axis=axis)
-
-    def result(i: Expr, j: Expr) -> Expr:
-        part: Expr = sums[0 if depth == k else block, i // rows, j // width, i % rows, j % width]
-        return part if depth == k else te.sum(part, axis=block)
-
-    panels = te.compute((k // depth, grid[1], depth, width), packed, name="panels")
-    sums = te.compute((k // depth, *grid, rows, width), product, name="sums")
-    c = te.compute((m, n), result, name="C")
-    return lower([c], [a, b, c], "gemm").program
+    panel, column = s.split(column, factor=sizes[1])
+    if panels:
+        block, panel = s.split(panel, factor=panels)
+        around = [*around, block]
+    row_outer, row = s.split(row, factor=sizes[0])
+    order = [*around, *within, row_outer, panel]
+    s.reorder(*order, row, column)
+    s.unroll(row)
+    s.vectorize(column)
+    return order
 
 
-def depth_of_panel(k: int) -> int:
-    """All of k if that is short: adding up in C costs time. Else a divisor, so that a panel stays in the first cache."""
-    return k if k <= 2 * DEEPEST else max((d for d in range(DEEPEST // 4, DEEPEST + 1) if k % d == 0), default=k)
+def _index(sums: Nest, nest: Nest, loop: For) -> str:
+    """The loop of a nest of sums that goes where `loop` goes in another nest of the same sums."""
+    return str(sums.stmt.indices[nest.stmt.indices.index(loop.var)])
+
+
+def depth_of_panel(k: int, bytes: int, target: Target) -> int:
+    """All of k if that is short, or panels of so many bytes a step fit the L2 cache: adding up in memory costs time.
+
+    Else a divisor, so that a panel stays in the first cache.
+    """
+    if k <= 2 * DEEPEST or 2 * bytes * k < target.caches.l2 // 4:
+        return k
+    return max((d for d in range(DEEPEST // 4, DEEPEST + 1) if k % d == 0), default=k)
+
+
+def copy_right(s: Schedule, nest: Nest, found: Product, columns: int) -> tuple[str, str]:
+    """Copy the right matrix, with zeros up to a multiple of so many columns. Gives the names of the copy and of the sums."""
+    name = nest.buffer.name
+    if found.column.extent % columns == 0:
+        return s.cache_read(found.right.source.name, "global", (name,)), name
+    known = {n.buffer for n in nests(s.program)}
+    s.pad_einsum(name, [columns if f is found.column else 1 for f in nest.loops])
+    copy, sums = (n.buffer for n in nests(s.program) if n.buffer not in known)
+    return copy.name, sums.name
+
+
+def pack(s: Schedule, copy: str, found: Product, block: str, width: int) -> None:
+    """Make the copy of the right matrix in each block of panels, one panel after the other."""
+    depth, column = (found.right.indices.index(loop.var) for loop in (found.depth, found.column))
+    batch = [axis for axis in range(len(found.right.indices)) if axis not in (depth, column)]
+    s.compute_at(copy, block, scope="global")
+    s.transform_layout(copy, *map(str, batch), f"{column}//{width}", str(depth), f"{column}%{width}")
+    loops = s.loops_of(copy)[-len(found.right.indices) :]
+    panel, lane = s.split(loops[column], factor=width)
+    s.reorder(*[loops[axis] for axis in batch], panel, loops[depth], lane)
+    if found.depth.extent > AHEAD:
+        s.prefetch(found.right.source.name, loops[depth], AHEAD)
+    s.vectorize(lane)
 
 
 def rows_of_tile(m: int, target: Target) -> int:
@@ -116,26 +229,19 @@ def rows_of_tile(m: int, target: Target) -> int:
 
     A step over a tile costs a cycle for each row and its two multiply-adds, and half a cycle besides.
     """
-    most = (target.registers - VECTORS - 1) // VECTORS
-    return min(range(1, min(most, m) + 1), key=lambda rows: (-(-m // rows) * (max(rows, 4) + 0.5), -rows))
+    options = range(1, most_rows(m, VECTORS, target.registers) + 1)
+    return min(options, key=lambda rows: (-(-m // rows) * (max(rows, 4) + 0.5), -rows))
 
 
 def panels_of_block(panels: int, bytes: int, target: Target) -> int:
-    """Panels that are packed together: what fills half of the L2 cache, in blocks that share out evenly."""
-    most = max(1, target.caches.l2 // 2 // bytes)
+    """Panels that are packed together: what fills a quarter of the L2 cache, in blocks that share out evenly."""
+    most = max(1, target.caches.l2 // 4 // bytes)
     blocks = target.threads * -(-panels // (target.threads * most))
     return -(-panels // blocks)
 
 
-# ---- few rows: bound by memory ------------------------------------------------------------------
-
-
-def streams(m: int, n: int, k: int, target: Target) -> Schedule:
-    """Each element of B is read once, several rows of it at a time; the sums stay in the first cache."""
-    a, b = te.placeholder((m, k), name="A"), te.placeholder((k, n), name="B")
-    axis = te.reduce_axis((0, k), name="k")
-    c = te.compute((m, n), lambda i, j: te.sum(a[i, axis] * b[axis, j], axis=axis), name="C")
-    s = Schedule(lower([c], [a, b, c], "gemm").program)
+def streams(s: Schedule, m: int, n: int, k: int, target: Target) -> None:
+    """Few rows, bound by memory: each element of B is read once, several rows of it at a time; the sums stay in the first cache."""
     lanes = min(target.lanes(float32), n)
     k_outer, k_inner = s.split("k", factor=max(d for d in range(1, STREAMS + 1) if k % d == 0))
     share, rest = s.split("j", factor=-(-n // (target.threads * lanes)) * lanes)
@@ -145,7 +251,6 @@ def streams(m: int, n: int, k: int, target: Target) -> Schedule:
     s.vectorize(lane)
     if target.threads > 1:
         s.parallel(share)
-    return s
 
 
-__all__ = ["gemm", "panels_of_block", "rows_of_tile", "streams", "tiled_product", "tiles"]
+__all__ = ["find_product", "gemm", "matches", "panels_of_block", "rows_of_tile", "schedule", "streams"]

@@ -1,12 +1,12 @@
 """Numbers that stand in a trace by their names, so that it can be replayed with others.
 
 In: the fields of a step. Out: the same with other values in place of the names. A `Choice` is an integer that remembers
-its name; a name in braces stands for it within a text: `"1//{width}"`.
+its name. Within a text its name in braces stands for it, and an f-string writes it so: `f"1//{rows}"` is `"1//{rows}"`.
 
 >>> rows = Choice("rows", 6)
 >>> rows + 1, shown((rows, "i", 2)), stored(rows)
 (7, '[rows, "i", 2]', {'choice': 'rows', 'value': 6})
->>> resolved((rows, "1//{rows}"), {"rows": 4})
+>>> resolved((rows, f"1//{rows}"), {"rows": 4})
 (4, '1//4')
 """
 
@@ -29,6 +29,9 @@ class Choice(int):
         made = super().__new__(cls, value)
         made.name = name
         return made
+
+    def __format__(self, spec: str) -> str:
+        return format(int(self), spec) if spec else f"{{{self.name}}}"
 
     def __reduce__(self) -> tuple[type[Choice], tuple[str, int]]:
         return Choice, (self.name, int(self))

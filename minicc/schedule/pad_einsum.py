@@ -6,8 +6,8 @@ are copied to `<operand>_pad`, with zeros behind the end, and the result goes to
 whose valid part is copied out. So tiles of ragged sizes are whole, without guards in the nest.
 
 Legality: the nest is nothing but loops around one reduction, which adds products of elements to a
-number from 0, and every index is a loop. All factors are indexed by a longer loop that reduces, so
-that zeros meet zeros: 0 times what the other operand holds there may be NaN.
+number from 0. Where a longer loop is an index, every index is a loop, or the only one of its dimension.
+All factors are indexed by a longer loop that reduces, so that zeros meet zeros: 0 times what the other operand holds there may be NaN.
 
 >>> from minicc.schedule.examples import product, show
 >>> show(product(6, 7), PadEinsumStep("C", (4, 8)))
@@ -43,7 +43,7 @@ from minicc.loop.program import Program
 from minicc.loop.queries import buffers_of, fresh, path_to
 from minicc.schedule.nest import graft, nested, only_reduction
 from minicc.schedule.step import Illegal, Step
-from minicc.tensor.expr import Binary, Convert, Const, Expr, Load, Var, all_of, const, select, transform
+from minicc.tensor.expr import Binary, Convert, Const, Expr, Load, Var, all_of, const, free_vars, select, transform
 
 TILES = (4, 16)  # what moves tries
 
@@ -106,8 +106,10 @@ class PadEinsumStep(Step):
             step = f"{self.buffer} = {update.values[0]} from {update.inits[0]}"
             hint = 'only zeros can be added to such a sum; split with tail="mask" takes any loop'
             raise Illegal(f"expected a sum from 0 of products of elements, got {step}", self.buffer, hint)
-        for indices in (update.indices, *[load.indices for load in found]):
-            if foreign := [index for index in indices if index not in loops]:
+        for load in (update.buffers[0][update.indices], *found):
+            dims = zip(load.indices, load.source.shape, strict=True)
+            foreign = [i for i, dim in dims if i not in loops and not (isinstance(i, Const) and dim == 1)]
+            if foreign and longer & free_vars(*load.indices):
                 problem = f"expected every index to be a loop of the nest, got {foreign[0]}"
                 raise Illegal(problem, self.buffer, "pad before splitting or fusing its loops")
         for axis in update.axes:
@@ -119,20 +121,20 @@ class PadEinsumStep(Step):
         return found
 
     def _like(self, buffer: Buffer, indices: Sequence[Expr], name: str, extents: Extents) -> Buffer:
-        return Buffer(name, buffer.dtype, tuple(extents[index] for index in indices))
+        return Buffer(name, buffer.dtype, tuple(_extents(indices, extents)))
 
     def _copy_in(self, load: Load, copy: Buffer, before: Extents, after: Extents, names: Iterator[str]) -> Stmt:
         """The nest that fills the copy of an operand: its elements, and zeros behind the end."""
         at = tuple(Var(next(names)) for _ in copy.shape)
         ends = zip(at, load.indices, strict=True)
-        inside = all_of(*[v < before[index] for v, index in ends if after[index] is not before[index]])
+        inside = all_of(*[v < before[index] for v, index in ends if after.get(index) is not before.get(index)])
         element = select(inside, load.source[at], const(0, copy.dtype))
-        return nested(at, [after[index] for index in load.indices], Store(copy, at, element))
+        return nested(at, copy.shape, Store(copy, at, element))
 
     def _copy_out(self, update: Update, result: Buffer, before: Extents, names: Iterator[str]) -> Stmt:
         """The nest that stores the valid part of the result."""
         at = tuple(Var(next(names)) for _ in result.shape)
-        return nested(at, [before[index] for index in update.indices], Store(update.buffers[0], at, result[at]))
+        return nested(at, _extents(update.indices, before), Store(update.buffers[0], at, result[at]))
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[PadEinsumStep]:
@@ -161,7 +163,7 @@ def _chain(program: Program, update: Update) -> list[For]:
 
 def _names(program: Program, update: Update, padded: Sequence[Load]) -> Iterator[str]:
     """Names of the copies, of the loops that store the result, and of those that fill the copies, in this order."""
-    result = [f"{index.name}_copy" for index in update.indices if isinstance(index, Var)]
+    result = [f"{index.name if isinstance(index, Var) else f'i{d}'}_copy" for d, index in enumerate(update.indices)]
     filling = [f"{load.source.name}_pad_{d}" for load in padded for d in range(len(load.indices))]
     copies = [f"{b.name}_pad" for b in (*[load.source for load in padded], *update.buffers)]
     return iter(fresh(program, *copies, *result, *filling))
@@ -170,6 +172,11 @@ def _names(program: Program, update: Update, padded: Sequence[Load]) -> Iterator
 def _multiple(extent: Any, of: int) -> Any:
     """The next multiple; `extent` itself where it is one."""
     return extent if of == 1 or (isinstance(extent, int) and extent % of == 0) else (extent + (of - 1)) // of * of
+
+
+def _extents(indices: Sequence[Expr], extents: Extents) -> list[Any]:
+    """The extents of loops that are indices; an index that is none is the only one of its dimension."""
+    return [extents.get(index, 1) for index in indices]
 
 
 def _product(update: Update) -> list[Load] | None:

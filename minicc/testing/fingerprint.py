@@ -40,8 +40,8 @@ from minicc.loop.program import Program
 from minicc.loop.ranges import size_vars
 from minicc.ops.base import REGISTRY, Operator
 from minicc.paths import unreadable, unwritable
-from minicc.recipes import default
 from minicc.recipes.gemm import gemm
+from minicc.recipes.registry import DEFAULT
 from minicc.runtime.jit import new_module
 from minicc.schedule import STEPS, Step
 from minicc.schedule.tidy import tidy
@@ -123,7 +123,7 @@ def of_workloads(target: Target) -> Iterator[tuple[str, Program]]:
         naive = workload.program(37, 50)
         yield name, finish(naive)
         if not size_vars(naive):
-            yield f"{name} scheduled", finish(default.schedule(naive, target).program)
+            yield f"{name} scheduled", finish(DEFAULT.apply(naive, target).program)
 
 
 def of_steps(target: Target) -> Iterator[tuple[str, Program]]:

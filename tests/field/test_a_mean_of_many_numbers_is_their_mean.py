@@ -17,7 +17,8 @@ import minicc
 from minicc import ops, te
 from minicc.frontend import load
 from minicc.loop.lower import lower
-from minicc.recipes import cascade, default
+from minicc.recipes import cascade, contraction
+from minicc.recipes.registry import DEFAULT
 from minicc.recipes.structure import nests
 from minicc.target import Caches, Target
 from minicc.testing.oracle import epsilon, reference
@@ -104,13 +105,13 @@ def terms(op, *shapes, dtype=float32):
     """The most terms that an accumulator of floats adds up one by one, for the kernel of an operator."""
     inputs = [te.placeholder(shape, dtype, f"x{n}") for n, shape in enumerate(shapes)]
     out = op.compute(*inputs)
-    scheduled = default.schedule(lower([out], [*inputs, out], "kernel").program, AVX2).program
+    scheduled = DEFAULT.apply(lower([out], [*inputs, out], "kernel").program, AVX2).program
     sums = [nest for nest in nests(scheduled) if cascade.is_long_sum(nest, 0)]
     return max(math.prod(f.extent for f in nest.reductions) for nest in sums)
 
 
 AXES = [axes for rank in range(1, 5) for n in range(1, rank + 1) for axes in itertools.combinations(range(rank), n)]
-TILE = 2 * default.TILE_TERMS
+TILE = 2 * contraction.TILE_TERMS
 FEW = 2 * cascade.MOST
 
 

@@ -14,7 +14,7 @@ from minicc.loop.lower import lower
 from minicc.loop.python import run_python
 from minicc.loop.verify import verify
 from minicc.ops import TopK, TopKIndices, sorting
-from minicc.recipes import default
+from minicc.recipes.registry import DEFAULT
 from minicc.recipes.structure import work
 from minicc.target import Target
 from minicc.types import DType, TensorType, float32
@@ -102,7 +102,7 @@ def test_work_grows_almost_linearly(k):
     for n in (100, 1_000, 10_000, 100_000):
         naive = lowered(TopKIndices(eval(k, {"n": n})), TensorType(float32, (n,)))
         verify(naive)
-        scheduled = default.schedule(naive, Target.native()).program
+        scheduled = DEFAULT.apply(naive, Target.native()).program
         works.append(work(scheduled) / n)
         texts.append(len(str(scheduled)))
     assert works[-1] <= 2.5 * works[1]  # log2(100,000) is 1.7 times log2(1,000)

@@ -10,8 +10,9 @@ from minicc import te
 from minicc.loop.lower import lower
 from minicc.loop.verify import verify
 from minicc.ops import Conv, LayerNormalization, LogSoftmax, MatMul, ReduceMean, Softmax
-from minicc.recipes import cascade, default
+from minicc.recipes import cascade, contraction
 from minicc.recipes.cascade import nest_of
+from minicc.recipes.registry import DEFAULT
 from minicc.recipes.structure import nests
 from minicc.schedule import Schedule
 from minicc.target import Caches, Target
@@ -37,7 +38,7 @@ def test_nothing_is_computed_over_and_over(name):
     inputs = [te.placeholder(shape, name=f"x{n}") for n, shape in enumerate(shapes)]
     out = op.compute(*inputs)
     naive = lower([out], [*inputs, out], "kernel").program
-    scheduled = default.schedule(naive, AVX2).program
+    scheduled = DEFAULT.apply(naive, AVX2).program
     verify(scheduled)
     before, after = (sum(nest.iterations for nest in nests(p)) for p in (naive, scheduled))
     assert after <= 1.4 * before
@@ -46,7 +47,7 @@ def test_nothing_is_computed_over_and_over(name):
 def test_small_loops_are_not_worth_threads():
     x = te.placeholder((4, 4), name="x")
     y = te.compute((4, 4), lambda i, j: x[i, j] + 1.0, name="y")
-    assert "parallel" not in str(default.schedule(lower([y], [x, y], "kernel").program, AVX2).trace)
+    assert "parallel" not in str(DEFAULT.apply(lower([y], [x, y], "kernel").program, AVX2).trace)
 
 
 def test_sums_over_two_loops_of_any_length_are_cut_into_levels():
@@ -74,7 +75,7 @@ def test_a_loop_of_any_length_is_cut_into_fewer_parts(size, most):
 @pytest.mark.parametrize("extent", [1, 5, 7, 14, 49, 56, 197, 1000])
 def test_rows_of_a_tile_cost_the_fewest_issue_slots(extent: int, vectors: int, registers: int) -> None:
     """By the cost model of its docstring, over all numbers of rows that fit into the registers."""
-    rows = default.row_tile(extent, vectors, registers)
+    rows = contraction.row_tile(extent, vectors, registers)
     assert 1 <= rows <= extent and rows * vectors + vectors + 1 <= max(registers, 2 * vectors + 1)
     cost = {
         r: -(-extent // r) * max(r * vectors / 2, 4, (r + vectors) / 2)

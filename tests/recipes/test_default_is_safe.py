@@ -15,6 +15,7 @@ from minicc.loop.lower import lower
 from minicc.loop.program import Program
 from minicc.ops.base import REGISTRY
 from minicc.recipes import default
+from minicc.recipes.registry import DEFAULT
 from minicc.recipes.structure import work
 from minicc.target import Target
 from minicc.testing.draws import drawn, graph_of
@@ -33,7 +34,7 @@ def parallel_from_the_first_iteration() -> Iterator[None]:
 
 
 def check(naive: Program) -> None:
-    scheduled = default.schedule(naive, NATIVE).program
+    scheduled = DEFAULT.apply(naive, NATIVE).program
     assert work(scheduled) <= MORE * work(naive), str(scheduled)
 
 

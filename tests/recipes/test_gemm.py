@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 import minicc
 from minicc.loop.verify import verify
-from minicc.recipes.gemm import DEEPEST, depth_of_panel, gemm, panels_of_block, rows_of_tile
+from minicc.recipes.contraction import TILE_TERMS
+from minicc.recipes.gemm import gemm, panels_of_block, rows_of_tile
+from minicc.recipes.structure import nests
 from minicc.schedule import Trace
 from minicc.target import Caches, Target
 
@@ -74,7 +77,7 @@ def test_trace_is_short_and_replays() -> None:
 
 
 def test_blocks_share_out_evenly() -> None:
-    target = replace(SMALL, caches=Caches(l2=512 << 10), threads=2)
+    target = replace(SMALL, caches=Caches(l2=1 << 20), threads=2)
     panels = panels_of_block(49, 50 << 10, target)
     assert panels * (50 << 10) <= 256 << 10
     assert -(-49 // panels) % 2 == 0
@@ -85,8 +88,11 @@ def test_tiles_leave_little_over() -> None:
     assert rows_of_tile(1024, replace(SMALL, registers=16)) == 6
 
 
-def test_long_sums_are_cut_where_they_divide() -> None:
-    assert depth_of_panel(1024) == 1024
-    assert depth_of_panel(2048) == DEEPEST
-    assert depth_of_panel(1031) == 1031  # a prime
-    assert 3000 % depth_of_panel(3000) == 0
+@pytest.mark.parametrize("k", [1024, 2048, 1031, 3000, 100_000])
+@pytest.mark.parametrize("terms", [TILE_TERMS, 2 * TILE_TERMS])
+def test_long_sums_are_cut(k: int, terms: int) -> None:
+    """No accumulator adds up more than twice as many terms, and no term is lost."""
+    sums = [nest for nest in nests(gemm(12, 32, k, SMALL, terms).program) if nest.reductions]
+    trips = [math.prod(f.extent for f in nest.reductions) for nest in sums]
+    assert max(trips) <= 2 * terms and k <= math.prod(trips) < 1.1 * k
+    assert len(trips) == 1 if k <= 2 * terms else len(trips) > 1

@@ -7,7 +7,9 @@ import schedule_cases as cases
 import minicc
 from minicc import te
 from minicc.loop.verify import verify
+from minicc.schedule import Schedule
 from minicc.schedule.pad_einsum import PadEinsumStep
+from minicc.schedule.tidy import tidy
 from minicc.types import int8, int32
 
 
@@ -182,3 +184,17 @@ def test_other_reductions_and_indices_are_refused():
     s.split("i", factor=3)
     s.split("k", factor=5)
     assert "no loop is right around the reduction into C" in cases.message(lambda: s.pad_einsum("C", [1]))
+
+
+def test_what_no_longer_loop_indexes_stays_as_it_is():
+    A, B = te.placeholder((1, 48), name="A"), te.placeholder((1, 8, 13), name="B")
+    k = te.reduce_axis((0, 8), name="k")
+    C = te.compute((1, 6, 13), lambda b, i, j: te.sum(A[0, i * 8 + k] * B[0, k, j], axis=k), name="C")
+    s = Schedule(tidy(cases.lowered(A, B, C).program))
+    text = cases.unchanged(s, lambda s: s.pad_einsum("C", (1, 1, 16, 1)))
+    assert "B_pad[0, B_pad_1, B_pad_2] = B[0, B_pad_1, B_pad_2] if B_pad_2 < 13" in text
+    assert "A[0, i*8 + k]*B_pad[0, k, j]" in text
+    longer = cases.lowered(A, B, C)
+    assert "expected every index to be a loop of the nest, got i*8 + k" in cases.message(
+        lambda: longer.pad_einsum("C", (1, 4, 1, 1))
+    )
