@@ -23,7 +23,7 @@ from minicc.codegen.llvm import emit
 from minicc.compile import finish
 from minicc.loop.lower import lower
 from minicc.loop.program import Program
-from minicc.recipes.gemm import tiled_product, tiles
+from minicc.recipes.gemm import gemm
 from minicc.runtime import jit
 from minicc.schedule import Schedule
 from minicc.target import Target
@@ -47,8 +47,8 @@ class Clock:
 def compile_once(target: Target) -> dict[str, float]:
     """From tensor expressions to loaded machine code."""
     clock = Clock()
-    clock.time("te and lower", lambda: tiled_product(SIZE, SIZE, SIZE, 6, 16, SIZE))
-    schedule: Schedule = clock.time("and schedule", lambda: tiles(SIZE, SIZE, SIZE, target))
+    clock.time("te and lower", naive_product)
+    schedule: Schedule = clock.time("and schedule", lambda: gemm(SIZE, SIZE, SIZE, target))
     program = clock.time("loop passes", lambda: finish(schedule.program))
     module = clock.time("emit", lambda: _emitted(program, target))
     source = clock.time("print", lambda: str(module))
@@ -80,12 +80,17 @@ def _optimized(parsed: Any, generator: Any) -> None:
     builder.getModulePassManager().run(parsed, builder)
 
 
-def long_trace() -> tuple[Program, Schedule]:
-    """A naive product and a schedule of it in STEPS steps: splits, then reorders of all loops."""
+def naive_product() -> Program:
+    """The product of two square matrices, as it comes from tensor expressions."""
     a, b = te.placeholder((SIZE, SIZE), name="A"), te.placeholder((SIZE, SIZE), name="B")
     k = te.reduce_axis((0, SIZE), name="k")
     c = te.compute((SIZE, SIZE), lambda i, j: te.sum(a[i, k] * b[k, j], axis=k), name="C")
-    s = Schedule(lower([c], [a, b, c], "matmul").program)
+    return lower([c], [a, b, c], "matmul").program
+
+
+def long_trace() -> tuple[Program, Schedule]:
+    """A naive product and a schedule of it in STEPS steps: splits, then reorders of all loops."""
+    s = Schedule(naive_product())
     loops: dict[str, list[str]] = {"i": ["i"], "j": ["j"], "k": ["k"]}
     for round in range(2):
         for name, factor in (("i", 4), ("j", 16), ("k", 8)):

@@ -14,7 +14,7 @@ added up in pieces of TILE_TERMS.
 ['c', 'c_local']
 >>> print(s.trace)
 width = s.choose("width", [8, 16], 16)
-rows = s.choose("rows", [1, 2, 3, 4, 5, 6], 6)
+rows = s.choose("rows", [1, 2, 3, 4, 5, 6], 4)
 s.cache_write("c")
 s.split("j_copy", factor=width)
 s.split("i_copy", factor=rows)

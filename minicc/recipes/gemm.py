@@ -10,6 +10,28 @@ cache, and is packed right where it is used, by the thread that uses it. Tiles m
 filled up with zeros, and rows are read twice, so that only the stores are guarded. A `right` that comes in panels is not copied.
 
 >>> print(gemm(1000, 777, 512, Target.of("haswell").with_threads(2)).trace)
+width = s.choose("width", [8, 16], 16)
+rows = s.choose("rows", [1, 2, 3, 4, 5, 6], 6)
+panels = s.choose("panels", [2, 4, 7, 13, 25, 49], 2)
+terms = s.choose("terms", [256, 512, 1024], 512)
+s.pad_einsum("C", padding=[1, 32, 1])
+s.split("j_copy", factor=width)
+s.split("j_copy_o", factor=panels)
+s.split("i_copy", factor=rows)
+s.reorder("j_copy_o_o", "i_copy_o", "j_copy_o_i", "i_copy_i", "j_copy_i")
+s.unroll("i_copy_i")
+s.vectorize("j_copy_i")
+s.compute_at("C_pad", "j_copy_o_i", scope="local")
+s.compute_at("B_pad", "j_copy_o_o", scope="global")
+s.transform_layout("B_pad", "1//{width}", "0", "1%{width}")
+s.split("B_pad_1", factor=width)
+s.reorder("B_pad_1_o", "B_pad_0", "B_pad_1_i")
+s.prefetch("B", "B_pad_0", offset=8)
+s.vectorize("B_pad_1_i")
+s.reorder("k", "i", "j")
+s.unroll("i")
+s.vectorize("j")
+s.parallel("j_copy_o_o")
 """
 
 from __future__ import annotations
