@@ -1,14 +1,16 @@
 """May two iterations of loops touch one element of a buffer, one of them writing?
 
-In: what is read and written, with what is known there, and the variables whose loops may run in another order, or at once.
-Out: pairs of accesses that cannot be proven apart. Whatever cannot be proven is taken for a dependence. Steps of schedules ask
-for all `dependences` of a statement; the verifier, which knows more of each place, for one `meeting` of a loop's iterations.
+In: what is read and written, with what is known there, and the variables whose loops may run in another order, or at
+once. Out: pairs of accesses that cannot be proven apart. Whatever cannot be proven is taken for a dependence. Steps of
+schedules ask for all `dependences` of a statement; the verifier, which knows more of each place, for one `meeting` of a
+loop's iterations.
 
-Method: suppose that two accesses meet in two iterations. Then their indices are equal, one by one and also as the offset of
-the element in memory. Each equation is linear in differences: of loop variables, and of terms such as `f//7`. A difference whose
-coefficient outweighs all the rest of its equation must be 0. Where an equation has no solution, the accesses never meet.
-It is exact for indices that are digits of a number: `i_o*16 + i_i`, or `f//7` with `f%7`. For accesses whose conditions are
-given, short loops are looked at point by point where this proves nothing. See Pugh, The Omega Test, 1991, for the exact and general way.
+Method: suppose that two accesses meet in two iterations. Then their indices are equal, one by one and also as the
+offset of the element in memory. Each equation is linear in differences: of loop variables, and of terms such as `f//7`.
+A difference whose coefficient outweighs all the rest of its equation must be 0. Where an equation has no solution, the
+accesses never meet. It is exact for indices that are digits of a number: `i_o*16 + i_i`, or `f//7` with `f%7`. For
+accesses whose conditions are given, short loops are looked at point by point where this proves nothing. See Pugh, The
+Omega Test, 1991, for the exact and general way.
 
 >>> from minicc.loop.ir import Seq
 >>> from minicc.types import float32

@@ -1,7 +1,7 @@
 """What a loop program does where: who writes a buffer, who reads it, which loops are around.
 
-In: a program, or a statement of one. Out: statements, buffers and loops, in the order of the program text. Loop names are unique,
-so a name is an address.
+In: a program, or a statement of one. Out: statements, buffers and loops, in the order of the program text. Loop names
+are unique, so a name is an address.
 
 >>> from minicc.tensor.expr import Var
 >>> from minicc.types import float32

@@ -86,7 +86,8 @@ class BindStep(LoopKindStep, positional=2):
         found = loops(program.body).get(name)
         threads = stage.schedule.in_sizes(thread.extent)
         if found is not None and threads is not None and not _same(found.extent, threads):
-            problem = f"expected a loop of the {thread.extent} iterations that the thread axis has, got {name} of {found.extent}"
+            got = f"got {name} of {found.extent}"
+            problem = f"expected a loop of the {thread.extent} iterations that the thread axis has, {got}"
             hint = f"split {name} by {thread.extent} first, or leave the extent out: te.thread_axis({thread.tag!r})"
             raise ScheduleError(f'bind("{name}", "{thread.tag}")', problem, caret(str(program), name), hint)
         return cls(name, thread.tag)

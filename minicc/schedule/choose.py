@@ -1,8 +1,9 @@
 """choose: a number that a schedule picks, with what else it may be, stands in the trace by its name.
 
-Meaning: the program stays as it is. Steps that are given the number print and store its name, as does a text with the name
-in braces; what they do follows the number. A trace is replayed with other choices, and a recipe run again with others. What is
-derived from a choice is a plain number, and stays what it was when a trace is replayed: choose it, too, or run the recipe again.
+Meaning: the program stays as it is. Steps that are given the number print and store its name, as does a text with the
+name in braces; what they do follows the number. A trace is replayed with other choices, and a recipe run again with
+others. What is derived from a choice is a plain number, and stays what it was when a trace is replayed: choose it, too,
+or run the recipe again.
 
 Legality: the name is that of a Python variable and not chosen before, the number is among the options.
 

@@ -41,7 +41,7 @@ from minicc.loop.ranges import inside as inside_of
 from minicc.loop.region import box
 from minicc.schedule.move import check_alone, check_not_vectorized, is_small, minus, reads_itself, shortened
 from minicc.schedule.move import written_from
-from minicc.schedule.nest import get_alloc, get_loop, graft, moved
+from minicc.schedule.nest import get_alloc, get_loop, graft, guarded, moved
 from minicc.schedule.set_scope import check_scope
 from minicc.schedule.step import Illegal, Step
 from minicc.schedule.tidy import ranges_of
@@ -96,9 +96,7 @@ class ComputeAtStep(Step, positional=2):
         buffer = replace(old, shape=shape, scope=self._scope(old.scope, shape))
         consumers = moved(inside, old, buffer, lambda at: minus(at, [start for start, _ in region]))
         body: Stmt = Alloc(buffer, seq(self._producer(move, buffer, region, simplify), consumers))
-        for guard in reversed(guards):
-            body = If(guard.cond, body)
-        new_loop = replace(move.loop, body=body)
+        new_loop = replace(move.loop, body=guarded(guards, body))
 
         def change(s: Stmt) -> Stmt:
             return seq() if s is move.nest else new_loop if s is move.loop else s

@@ -34,7 +34,7 @@ from minicc.loop.ir import Alloc, Buffer, For, If, Seq, Stmt, expressions, rewri
 from minicc.loop.program import Program
 from minicc.loop.queries import all_reads, allocations, fresh, loops_around, path_to, private, reads, writes
 from minicc.schedule.move import check_alone, written_from
-from minicc.schedule.nest import get_alloc, graft, moved, nested
+from minicc.schedule.nest import get_alloc, graft, guarded, moved, nested
 from minicc.schedule.step import Illegal, Step
 from minicc.tensor.expr import Expr, Var, free_vars
 
@@ -70,9 +70,7 @@ class ComputeRootStep(Step):
             moved(part, alloc.buffer, buffer, lambda at: (*inside, *at))  # what belongs to this iteration
             for part in (rewrite(around[0], opened), nest)
         )
-        for guard in reversed(guards):
-            producer = If(guard.cond, producer)
-        producer = substitute_vars(producer, dict(zip(inside, outside, strict=True)))
+        producer = substitute_vars(guarded(guards, producer), dict(zip(inside, outside, strict=True)))
         producer = nested(outside, [loop.extent for loop in needed], producer)
         return graft(program, around[0], Alloc(buffer, seq(producer, rest)))
 

@@ -1,7 +1,7 @@
 """What steps share that give a loop a kind: `parallel`, `vectorize`, `unroll` and `bind`.
 
-Legality, but for `unroll`: the iterations are independent, so it is no loop of a reduction and nothing that it writes is
-touched in two of them; buffers allocated inside belong to one iteration.
+Legality, but for `unroll`: the iterations are independent, so it is no loop of a reduction and nothing that it writes
+is touched in two of them; buffers allocated inside belong to one iteration.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from minicc.ir.node import replace
-from minicc.loop.ir import Alloc, Buffer, ExternCall, For, Prefetch, Stmt, Store, Update, loops, map_bodies, map_own
+from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Stmt, Store, Update, loops, map_bodies, map_own
 from minicc.loop.ir import rewrite, substitute_vars, walk
 from minicc.loop.program import Program
 from minicc.loop.queries import allocations, buffers_of, fresh, writes
@@ -79,6 +79,13 @@ def nested(variables: Sequence[Var], extents: Sequence[Any], body: Stmt) -> Stmt
     """Loops around `body`, the first one outermost."""
     for variable, extent in reversed(list(zip(variables, extents, strict=True))):
         body = For(variable, extent, body)
+    return body
+
+
+def guarded(guards: Sequence[If], body: Stmt) -> Stmt:
+    """The conditions around `body`, the first one outermost."""
+    for guard in reversed(guards):
+        body = If(guard.cond, body)
     return body
 
 

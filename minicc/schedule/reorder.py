@@ -27,7 +27,7 @@ from minicc.loop.dependence import dependences
 from minicc.loop.ir import VECTORIZE, Alloc, For, If, Stmt, loops
 from minicc.loop.program import Program
 from minicc.loop.queries import path_to, written
-from minicc.schedule.nest import get_loop, graft
+from minicc.schedule.nest import get_loop, graft, guarded
 from minicc.schedule.step import Illegal, Step
 from minicc.schedule.tidy import ranges_of
 from minicc.tensor.expr import Expr, Var, free_vars, loads
@@ -119,12 +119,6 @@ def _rebuilt(chain: Sequence[For], guards: Sequence[If], body: Stmt) -> Stmt:
     waiting = list(guards)
     for loop in reversed(chain):
         here = [g for g in waiting if loop.var in free_vars(g.cond)]
-        body = replace(loop, body=_guarded(here, body))
+        body = replace(loop, body=guarded(here, body))
         waiting = [g for g in waiting if g not in here]
-    return _guarded(waiting, body)
-
-
-def _guarded(guards: Sequence[If], body: Stmt) -> Stmt:
-    for guard in reversed(guards):
-        body = If(guard.cond, body)
-    return body
+    return guarded(waiting, body)
