@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from minicc import tensor as te
+from minicc.ir.node import node
 from minicc.ops.base import OPERAND, Array, Draw, Example, Kind, Operand, Operator, axis_of, number, operator, type_of
 from minicc.ops.generate import filled
 from minicc.ops.indexing import GatherElements
@@ -129,9 +130,9 @@ def _sortable(R: Any, op: Operator, x: Any) -> Any:
     return x.astype(accumulator(x.dtype) if x.dtype.is_float else int64)
 
 
-@operator
-class TopKIndices(Operator):
-    """The indices of the `k` greatest (or least) along `axis`; always in order, `sorted` or not."""
+@node
+class Top(Operator):
+    """Base of both."""
 
     kind = Kind.OPAQUE
     operands = ("k",)
@@ -141,6 +142,11 @@ class TopKIndices(Operator):
     axis: int = -1
     largest: bool = True
     sorted: bool = True
+
+
+@operator
+class TopKIndices(Top):
+    """The indices of the `k` greatest (or least) along `axis`; always in order, `sorted` or not."""
 
     def infer(self, x: TensorType) -> TensorType:
         k = int(number(self.k))
@@ -185,18 +191,10 @@ class TopKIndices(Operator):
 
 
 @operator
-class TopK(Operator):
+class TopK(Top):
     """The elements that TopKIndices names."""
 
-    kind = Kind.OPAQUE
     composite = True
-    operands = ("k",)
-    onnx_fields = {"K": "k"}
-
-    k: int | Operand = OPERAND
-    axis: int = -1
-    largest: bool = True
-    sorted: bool = True
 
     def infer(self, x: TensorType) -> TensorType:
         return TensorType(x.dtype, self._indices.infer(x).shape)
