@@ -15,9 +15,8 @@ import pytest
 from onnx import TensorProto, helper
 
 import minicc
-from minicc import backend
-from minicc.device import bundle
-from minicc.errors import BridgeError, ConfigError, LoadError, MiniccError, RunError
+from minicc import backend, package
+from minicc.errors import ConfigError, LoadError, MiniccError, RunError
 from minicc.frontend import load
 from minicc.runtime.files import check_folder, read_arrays
 
@@ -172,7 +171,7 @@ def test_a_pipe_a_socket_or_a_device_is_refused_at_once(tmp_path):
             (minicc.compile, LoadError),
             (backend.read_model, LoadError),
             (read_arrays, RunError),
-            (lambda p: bundle.read_members(p, "load"), BridgeError),
+            (package.read, LoadError),
             (check_folder, ConfigError),
         ):
             with pytest.raises(error, match=f"{kind}") as caught:
