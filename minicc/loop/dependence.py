@@ -32,7 +32,7 @@ from functools import cached_property
 from minicc.loop.ir import Buffer, For, Stmt, Store, Update, loops
 from minicc.loop.points import Place, meet
 from minicc.loop.queries import in_order, private, reads, targets
-from minicc.loop.ranges import DEPTH, least
+from minicc.loop.ranges import DEPTH, is_plain, least
 from minicc.tensor.bounds import Bounds, Interval
 from minicc.tensor.expr import Binary, Const, Expr, Var, binary, const, free_vars, loads, transform
 from minicc.tensor.linear import Linear, combine, linear
@@ -205,8 +205,9 @@ class _Pair:
         self, mine: dict[Expr, int], other: dict[Expr, int], low: int | float, high: int | float, size: int
     ) -> bool:
         """Whether the difference of two sums, of accesses of their own, can be 0, or as large as `size`."""
-        for depth in range(self.depth):  # the least work that proves it
-            (a, b), (c, d) = _interval(self.first.bounds, mine, depth), _interval(self.second.bounds, other, depth)
+        here, there = self.first.bounds, self.second.bounds
+        for depth in range(1 if is_plain(here, mine) and is_plain(there, other) else self.depth):  # the least work
+            (a, b), (c, d) = _interval(here, mine, depth), _interval(there, other, depth)
             start, end = low + a - d, high + b - c
             if (-size < start and end < size) if size else not start <= 0 <= end:
                 return False
@@ -222,6 +223,8 @@ class _Pair:
 
 
 def _interval(bounds: Bounds, terms: dict[Expr, int], depth: int) -> Interval:
+    if depth == 0:
+        return bounds.interval((terms, 0))
     negative = {t: -k for t, k in terms.items()}
     return least(bounds, (terms, 0), depth, math.inf), -least(bounds, (negative, 0), depth, math.inf)
 

@@ -13,7 +13,7 @@ proves more of a sum than its interval says, for the verifier, which may take it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 from minicc.loop.ir import For
@@ -51,10 +51,15 @@ def inside(loop: For, ranges: Ranges) -> Ranges:
 def least(bounds: Bounds, form: Linear, depth: int = DEPTH, enough: int | float = 0) -> int | float:
     """A lower bound of a sum: that of its terms, or if not `enough`, a better one by what is known of sums and terms."""
     found = bounds.interval(form)[0]
-    if depth == 0 or found >= enough:
+    if depth == 0 or found >= enough or is_plain(bounds, form[0]):
         return found
     ways = [*_by_facts(bounds, form, depth - 1), *[_by_term(bounds, form, t, depth - 1) for t in form[0]]]
     return max([found, *ways, *[way for t in form[0] for way in _by_digits(bounds, form, t, depth - 1)]])
+
+
+def is_plain(bounds: Bounds, terms: Iterable[Expr]) -> bool:
+    """Whether the interval of a sum of `terms` is all that `least` proves of it."""
+    return not bounds.sums and all(type(term) is Var for term in terms)
 
 
 def within(bounds: Bounds, index: Expr, extent: int | Expr) -> tuple[Linear, Linear]:
@@ -83,6 +88,8 @@ def _by_facts(bounds: Bounds, form: Linear, depth: int) -> Iterator[int | float]
 
 def _by_term(bounds: Bounds, form: Linear, term: Expr, depth: int) -> int | float:
     """A bound by what a term is: the lesser or the greater of two, or a quotient."""
+    if not isinstance(term, Binary):
+        return -math.inf
     times = form[0][term]
     rest = combine(form, ({term: 1}, 0), -times)
     match term:
@@ -106,6 +113,8 @@ def _by_digits(bounds: Bounds, form: Linear, term: Expr, depth: int) -> Iterator
     match term:
         case Binary("floormod", Binary("floordiv", x, Const(c, _)), Const(d, _)) if c > 0 and d > 0:
             found[simplify(x % (c * d), bounds.ranges)] = c
+    if not found:
+        return
     rest = combine(form, ({term: 1}, 0), -form[0][term])
     for whole, c in found.items():
         quotient = bounds.form(binary("floordiv", whole, c))

@@ -72,10 +72,9 @@ class _Known:
 
     def within(self, index: Expr, extent: int | Expr) -> bool:
         """Whether 0 <= index < extent is proven."""
-        tests = binary("le", const(0), index), binary("lt", index, extent)
-        return all(
-            test in self.truths or least(self.bounds, form) >= 0
-            for test, form in zip(tests, within(self.bounds, index, extent), strict=True)
+        low, high = within(self.bounds, index, extent)
+        return (least(self.bounds, low) >= 0 or binary("le", const(0), index) in self.truths) and (
+            least(self.bounds, high) >= 0 or binary("lt", index, extent) in self.truths
         )
 
     def may_be(self, cond: Expr, truth: bool) -> bool:
@@ -183,7 +182,8 @@ class _Verifier:
 
     def race(self, s: For, accesses: Sequence[Access]) -> None:
         shared = {a.buffer for a in accesses if a.write and a.buffer.scope != "shared"}
-        if found := meeting(s, [a for a in accesses if a.buffer in shared]):
+        once = {(a, a.bounds): a for a in accesses if a.buffer in shared}
+        if found := meeting(s, [*once.values()]):
             first, second = found if found[0].write else found[::-1]
             does = f"writes {first} and another {'writes' if second.write else 'reads'} {second}"
             problem = f"iterations of the {s.kind} loop {s.name} must be independent, but one {does}"

@@ -66,17 +66,14 @@ def _divide(a: Interval, b: Interval, f: Callable[[Any, Any], int]) -> Interval:
     return hull(found) if found else (0, 0)
 
 
-def _times(a: Interval, factor: int) -> Interval:
-    return (factor * a[0], factor * a[1]) if factor > 0 else (factor * a[1], factor * a[0])
-
-
 def _total(constant: int, parts: Iterable[tuple[Interval, int]]) -> Interval:
     """Of a sum of multiples and a constant."""
     low: int | float = constant
     high: int | float = constant
-    for a, factor in parts:
-        start, end = _times(a, factor)
-        low, high = low + start, high + end
+    for (start, end), factor in parts:
+        if factor < 0:
+            start, end = end, start
+        low, high = low + factor * start, high + factor * end
     return low, high
 
 

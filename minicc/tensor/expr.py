@@ -322,7 +322,12 @@ def substitute(e: Expr, values: Mapping[Expr, Expr]) -> Expr:
 
 
 def free_vars(*roots: Expr) -> set[Var]:
-    return {e for e in walk(*roots) if isinstance(e, Var)}
+    seen, stack = set(roots), [*roots]
+    for e in stack:  # which grows
+        new = [c for c in children(e) if c not in seen]
+        seen.update(new)
+        stack += new
+    return {e for e in stack if isinstance(e, Var)}
 
 
 def loads(*roots: Expr) -> list[Load]:

@@ -21,6 +21,7 @@ i*4 < 10
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from dataclasses import field
 from typing import Any, ClassVar
 
@@ -197,20 +198,21 @@ class Reduce(Expr):
         return self.values[self.index].dtype
 
 
+_CHILDREN: dict[type[Expr], Callable[[Any], tuple[Expr, ...]]] = {
+    Binary: lambda e: (e.a, e.b),
+    Unary: lambda e: (e.a,),
+    Convert: lambda e: (e.a,),
+    Call: lambda e: e.args,
+    Load: lambda e: e.indices,
+    Select: lambda e: (e.cond, e.then, e.other),
+    Reduce: lambda e: e.values,
+}
+
+
 def children(e: Expr) -> tuple[Expr, ...]:
     """The direct sub-expressions."""
-    match e:
-        case Binary(_, a, b):
-            return a, b
-        case Unary(_, a) | Convert(a, _):
-            return (a,)
-        case Call(_, args, _) | Load(_, args):
-            return args
-        case Select(cond, then, other):
-            return cond, then, other
-        case Reduce(_, values, _, _):
-            return values
-    return ()
+    found = _CHILDREN.get(type(e))
+    return found(e) if found else ()
 
 
 def of_te(e: Expr) -> bool:
