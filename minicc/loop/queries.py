@@ -42,9 +42,10 @@ def loops_around(root: Stmt, target: Stmt) -> list[For]:
 
 def in_order(s: Stmt) -> Iterator[Stmt]:
     """Every statement in `s` as the program text has them, an outer one first."""
-    yield s
-    for inner in bodies(s):
-        yield from in_order(inner)
+    stack = [s]
+    while stack:
+        yield (outer := stack.pop())
+        stack += bodies(outer)[::-1]
 
 
 def targets(s: Stmt) -> tuple[Buffer, ...]:

@@ -125,11 +125,11 @@ def assemble(
     distinct = list(dict.fromkeys(kernel for _, kernel in steps))
     sections = {f"{jit.ENTRY}.o": code.object, **{f"{kernel.symbol}.o": kernel.code.object for kernel in distinct}}
     sections |= jit.conversions(target)
-    texts = [Stages({**call.stages, **kernel.stages}) for call, kernel in steps]
+    texts = [Stages(call.stages, kernel.stages) for call, kernel in steps]
     infos = [KernelInfo(c.label, c.flops, c.bytes, k.symbol, (), t) for (c, k), t in zip(steps, texts, strict=True)]
     own = {"llvm": lambda: code.optimized, "asm": lambda: code.assembly}
     whole = {stage: partial(_joined, distinct, stage, own.get(stage)) for stage in ("loop", "llvm", "asm")}
-    stages = Stages({**(stages or {}), **whole})
+    stages = Stages(stages or {}, whole)
     team = target.threads if target.threads == 1 or threads.openmp() else 1
     return Image(name, inputs, outputs, target, sections, tuple(infos), constants, arena, (), jit.ENTRY, team, stages)
 

@@ -47,10 +47,12 @@ class Port:
 
 
 class Stages(Mapping[str, str]):
-    """Stage name -> text, made when first asked for."""
+    """Stage name -> text, made when first asked for. Of several mappings the later ones win."""
 
-    def __init__(self, texts: Mapping[str, Text]) -> None:
-        self._texts = dict(texts)
+    def __init__(self, *mappings: Mapping[str, Text]) -> None:
+        self._texts: dict[str, Text] = {}
+        for texts in mappings:
+            self._texts |= texts._texts if isinstance(texts, Stages) else texts
 
     def __getitem__(self, name: str) -> str:
         found = self._texts[name]

@@ -155,6 +155,13 @@ def test_equal_programs_are_compiled_once(executable: Executable) -> None:
     assert executable.stages["llvm"].count("define void @add(") == 1
 
 
+def test_texts_are_made_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(jit, "assembly", lambda text, target: made.append(text) or "the code")
+    executable = model()
+    assert not made and executable.kernels[0].stages["asm"] == "the code" and len(made) == 1
+
+
 def test_stages(executable: Executable) -> None:
     assert list(executable.stages) == ["graph", "loop", "llvm", "asm"]
     assert executable.stages["graph"] == "the graph"
