@@ -1,9 +1,13 @@
 """Hypothesis profiles, chosen by HYPOTHESIS_PROFILE: dev (default), ci (derandomized), nightly."""
 
 import os
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+sys.dont_write_bytecode = False  # many tests start processes, which would all compile every module of the package
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 settings.register_profile("dev", max_examples=25, deadline=None, suppress_health_check=QUIET)

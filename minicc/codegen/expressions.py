@@ -191,6 +191,8 @@ class Expressions(Arithmetic):
 
     def value(self, e: Expr) -> ir.Value:
         """The value of `e`, computed once in a statement."""
+        if (there := self._found(e)) is not None:
+            return there
         for item in postorder([e], self._needs):
             if self._found(item) is None:
                 self.memo[-1][item] = self._evaluate(item)
@@ -199,7 +201,10 @@ class Expressions(Arithmetic):
         return found
 
     def _found(self, e: Expr) -> ir.Value | None:
-        return next((layer[e] for layer in reversed(self.memo) if e in layer), None)
+        for layer in reversed(self.memo):
+            if e in layer:
+                return layer[e]
+        return None
 
     def _guarded(self, e: Expr) -> bool:
         """Whether `e` loads what may be out of bounds here, other than what has been loaded already."""

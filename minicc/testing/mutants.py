@@ -221,8 +221,19 @@ def judge(mutant: Mutant, folder: Path, tests: list[str]) -> Outcome:
 
 
 def _first_failure(tests: list[str], folder: Path, processes: int = 0) -> str | None:
-    # every process that the tests start finds the copy, too
-    command = ["env", f"PYTHONPATH={folder}", sys.executable, "-m", "pytest", *QUIET, "-n", str(processes), *tests]
+    # every process that the tests start finds the copy, too; bytecode of one mutant must not pass for the next
+    command = [
+        "env",
+        f"PYTHONPATH={folder}",
+        "PYTHONDONTWRITEBYTECODE=1",
+        sys.executable,
+        "-m",
+        "pytest",
+        *QUIET,
+        "-n",
+        str(processes),
+        *tests,
+    ]
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL
