@@ -43,6 +43,7 @@ MOST_LANES = 64  # a longer vectorized loop is an ordinary one: TVM makes one ve
 SKIPPED = [
     "s_tir.CompactBufferAllocation"
 ]  # our buffers are as large as they must be, and it moves loop variables out of their loops
+SLOW = ["tirx.RemoveNoOp", "s_tir.HoistIfThenElse"]  # seconds for some programs of a few lines; they only optimise
 MOST_COPIES = 256  # a longer unrolled loop is an ordinary one: TVM has no limit of its own
 
 # ---- programs as TIR ----------------------------------------------------------------------------
@@ -168,7 +169,7 @@ def build_tir(program: Program, fast: bool = True) -> Callable[..., None]:
     machine = {"mcpu": tvm.target.codegen.llvm_get_system_cpu()} if fast else {"opt-level": 0}
     target = tvm.target.Target({"kind": "llvm", **machine})
     try:
-        with tvm.transform.PassContext(disabled_pass=SKIPPED):
+        with tvm.transform.PassContext(disabled_pass=SKIPPED if fast else SKIPPED + SLOW):
             code = tvm.compile(
                 tvm.IRModule({"main": to_tir(program).with_attr("global_symbol", "main")}), target=target
             )
