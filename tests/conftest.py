@@ -13,11 +13,14 @@ QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_to
 settings.register_profile("dev", max_examples=25, deadline=None, suppress_health_check=QUIET)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, suppress_health_check=QUIET)
 settings.register_profile("nightly", max_examples=5000, deadline=None, suppress_health_check=QUIET)
+LONG = {"test_architectures.py", "test_campaign.py", "test_cli.py", "test_fingerprint.py", "test_registry.py", "test_tir.py",
+        "test_tutorials.py", "test_worker.py"}  # of ten seconds and more: one that starts last keeps a core waiting  # fmt: skip
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
 def pytest_collection_modifyitems(items):
-    """Tests are called alike in every process, or they could not be shared between two."""
+    """Long files go first. Tests are called alike in every process, or they could not be shared between two."""
+    items.sort(key=lambda item: item.path.name not in LONG)
     if addresses := [item.nodeid for item in items if " at 0x" in item.nodeid]:
         raise pytest.UsageError(f"expected names without addresses, got {addresses[0]}; give the parameters ids")
 
