@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -24,12 +25,10 @@ PARTS = ("relax", "tirx", "s_tir", "te")
 
 def installed() -> dict[str, str | None]:
     """The installed version of each package of the pair; None where there is none."""
-    found: dict[str, str | None] = {}
+    found: dict[str, str | None] = dict.fromkeys(PAIR)
     for name in PAIR:
-        try:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
     return found
 
 
@@ -39,7 +38,7 @@ def check(found: dict[str, str | None]) -> None:
         wanted = " with ".join(f"{name} {v}" for name, v in PAIR.items())
         got = " and ".join(f"{name} {v}" if v else f"no {name}" for name, v in found.items())
         raise BridgeError(
-            "import tvm", f"expected {wanted}, got {got}", where="other pairs crash, some of them late", hint=INSTALL
+            "import tvm", f"expected {wanted}, got {got}", "other pairs crash, some of them late", INSTALL
         )
 
 
@@ -53,7 +52,6 @@ def load() -> Any:
         for part in PARTS:
             importlib.import_module(f"tvm.{part}")
     except (ImportError, OSError) as error:
-        raise BridgeError(
-            "import tvm", f"expected a working installation, got {type(error).__name__}: {error}", hint=INSTALL
-        ) from error
+        problem = f"expected a working installation, got {type(error).__name__}: {error}"
+        raise BridgeError("import tvm", problem, hint=INSTALL) from error
     return tvm

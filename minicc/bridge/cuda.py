@@ -24,7 +24,7 @@ import numpy as np
 
 from minicc.bridge import _tvm
 from minicc.bridge.device_code import DeviceCode, cuda_target, device_code
-from minicc.bridge.relax import NODE_OF, TVM_FAILURES, to_relax
+from minicc.bridge.relax import NODE_OF, TVM_FAILURES, to_relax, tvm_fails
 from minicc.bridge.tir import cuda_source
 from minicc.device.architectures import ARCHITECTURES, capability_of
 from minicc.device.launches import MOST_BYTES, Launches, Size, Storage, known
@@ -39,6 +39,7 @@ from minicc.target import Target
 from minicc.types import DType, TensorType
 
 SHORT, MANY = 64, 4096  # terms of a sum, and results
+ON_CPU = "run this model on the CPU: minicc run MODEL"
 Progress = Callable[[str, int, int], None]  # what is being done, how many of how many
 
 
@@ -73,9 +74,8 @@ def _target(architectures: Sequence[str], binaries: bool) -> Target:
 def oldest(architectures: Sequence[str]) -> str:
     """The one whose features all the others have: the source is made for it. Raises BridgeError when there is none."""
     if not architectures:
-        raise BridgeError(
-            "image", "expected one or more architectures, got none", hint=f"for example {', '.join(ARCHITECTURES)}"
-        )
+        problem = "expected one or more architectures, got none"
+        raise BridgeError("image", problem, hint=f"for example {', '.join(ARCHITECTURES)}")
     if isinstance(architectures, str) or not all(isinstance(arch, str) for arch in architectures):
         problem = f"expected a list of names of architectures, got {architectures!r}"
         raise BridgeError("image", problem, hint=f"for example {list(ARCHITECTURES)}")
@@ -109,13 +109,7 @@ def fused(module: Any, target: Any) -> Any:
         with target:
             return with_distinct_names(tvm.transform.Sequential(sequence)(module))
     except TVM_FAILURES as error:
-        raise failure("fused", error) from error
-
-
-def failure(call: str, error: BaseException) -> BridgeError:
-    """The error that TVM cannot take a module."""
-    problem = f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}"
-    return BridgeError(call, problem, hint="run this model on the CPU: minicc run MODEL")
+        raise tvm_fails("fused", error, hint=ON_CPU) from error
 
 
 def with_distinct_names(module: Any) -> Any:
@@ -126,9 +120,8 @@ def with_distinct_names(module: Any) -> Any:
     """
     tvm = _tvm.load()
     for variable, function in list(module.functions_items()):
-        if not isinstance(function, tvm.tirx.PrimFunc) or len({p.name for p in function.params}) == len(
-            function.params
-        ):
+        names = [p.name for p in function.params] if isinstance(function, tvm.tirx.PrimFunc) else []
+        if len(set(names)) == len(names):
             continue
         single = tvm.IRModule({"f": function.with_attr("global_symbol", "f")})
         parsed = tvm.script.from_source(single.script(show_meta=True))["f"].without_attr("global_symbol")
@@ -151,7 +144,7 @@ def scheduled(module: Any, target: Any) -> Any:
                 rules = (*contractions, *(() if is_many_short_sums(f) else reductions), gpu.Fallback())
                 made[gv] = tvm.s_tir.dlight.ApplyDefaultSchedule(*rules)(tvm.IRModule({gv: f}))[gv]
     except TVM_FAILURES as error:
-        raise failure("scheduled", error) from error
+        raise tvm_fails("scheduled", error, hint=ON_CPU) from error
     return tvm.IRModule(made)
 
 
@@ -222,19 +215,14 @@ class _MainReader:
     def refuse(self, var: Any, name: str) -> BridgeError:
         """The error about an operator that is no TIR function: TVM's runtime library computes it."""
         found = NODE_OF.fullmatch(var.name)
-        n = self.graph.nodes[int(found[1])] if found else None
-        where = (
-            f"node {found[1]}: {n.op}" + (f"    # {self.graph.spans[n]}" if n in self.graph.spans else "")
-            if found and n
-            else f"variable {var.name}"
+        where = f"variable {var.name}"
+        if found:
+            n = self.graph.nodes[int(found[1])]
+            where = f"node {found[1]}: {n.op}" + (f"    # {self.graph.spans[n]}" if n in self.graph.spans else "")
+        problem = (
+            f"expected operators that become kernels, got {name}, which TVM leaves to a function of its runtime library"
         )
-        return BridgeError(
-            f"image_of_graph({self.graph.name})",
-            f"expected operators that become kernels, got {name}, which TVM leaves "
-            "to a function of its runtime library",
-            where=where,
-            hint="run this model on the CPU: minicc run MODEL",
-        )
+        return BridgeError(f"image_of_graph({self.graph.name})", problem, where, ON_CPU)
 
 
 def type_of(ty: Any) -> TensorType:
@@ -259,9 +247,8 @@ def image_of_program(program: Program, architectures: Sequence[str] = ARCHITECTU
     def storage(dtype: DType, shape: Sequence[Size]) -> Storage:
         return Storage(TensorType(dtype, tuple(known(d, numbers) for d in shape)))
 
-    inputs, outputs = (
-        [(b.name, storage(b.dtype, b.shape)) for b in part] for part in (program.params, program.outputs)
-    )
+    arrays = program.params, program.outputs
+    inputs, outputs = ([(b.name, storage(b.dtype, b.shape)) for b in part] for part in arrays)
     made = Launches(inputs, outputs, numbers)
     workspaces = {w.name: storage(w.dtype, w.shape) for w in code.workspaces}
     made.call(program.name, code.launches, workspaces | dict([*inputs, *outputs]))
@@ -276,7 +263,6 @@ def checked_sizes(program: Program, sizes: Mapping[str, Any]) -> dict[str, int]:
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 0 <= value <= MOST_BYTES:
             problem = f"expected an integer from 0 to {MOST_BYTES} for {name}, got {value!r}"
             where = ", ".join(map(repr, (*program.params, *program.outputs)))
-            raise BridgeError(
-                f"image_of_program({program.name})", problem, where, f"give the extent of an array, as {name}=1000"
-            )
+            hint = f"give the extent of an array, as {name}=1000"
+            raise BridgeError(f"image_of_program({program.name})", problem, where, hint)
     return {name: int(value) for name, value in sizes.items()}

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minicc.bridge import _tvm
-from minicc.bridge.relax import TVM_FAILURES
+from minicc.bridge.relax import TVM_FAILURES, last_line
 from minicc.device.architectures import capability_of
 from minicc.device.launches import Launch, Size, Workspace
 from minicc.errors import BridgeError
@@ -77,7 +77,7 @@ def device_code(module: Any, target: Any) -> DeviceCode:
     except TVM_FAILURES as error:
         call = f"device_code({', '.join(named)})"
         hint = "change what it names, or run it on the CPU, which takes all"
-        raise BridgeError(call, f"TVM refuses: {_reason(error)}", ", ".join(named), hint) from error
+        raise BridgeError(call, f"TVM refuses: {last_line(error)}", ", ".join(named), hint) from error
     found = {gv.name_hint: _Host(gv.name_hint, f) for gv, f in lowered.functions_items() if not _on_device(f)}
     launches = {name: found[name].launches if name in found else [] for name in named}
     return DeviceCode(source, launches, {name: h.workspaces for name, h in found.items() if h.workspaces})
@@ -85,11 +85,6 @@ def device_code(module: Any, target: Any) -> DeviceCode:
 
 def _on_device(function: Any) -> bool:
     return bool(function.attrs["target"].kind.name == "cuda")
-
-
-def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__
 
 
 class _Host:
@@ -108,17 +103,14 @@ class _Host:
         if kind == "Bind":
             self.bound[s.var.name] = s.value
         elif kind == "AllocBuffer":
-            made = s.buffer.ty
-            self.workspaces.append(
-                Workspace(s.buffer.name, DType.of(str(made.dtype)), tuple(map(self.size, made.shape)))
-            )
+            dtype, shape = DType.of(str(s.buffer.ty.dtype)), tuple(map(self.size, s.buffer.ty.shape))
+            self.workspaces.append(Workspace(s.buffer.name, dtype, shape))
         elif kind == "Evaluate" and getattr(getattr(s.value, "op", None), "name", "") == "tirx.call_ffi_kernel":
             if not certain:
+                got = f"{s.value.args[0]} in a loop or a condition of the host"
+                problem = f"expected launches that always happen once, got {got}"
                 raise BridgeError(
-                    f"device_code({self.name})",
-                    f"expected launches that always happen once, got {s.value.args[0]} "
-                    "in a loop or a condition of the host",
-                    hint="bind the loops around it to blockIdx axes",
+                    f"device_code({self.name})", problem, hint="bind the loops around it to blockIdx axes"
                 )
             self.launches.append(self.launch(s.value))
 
@@ -131,9 +123,8 @@ class _Host:
         values = arguments[1:split]
         buffers = [a.args[0].name for a in values if hasattr(a, "args")]
         scalars = [(DType.of(str(a.ty)), self.size(a)) for a in values[len(buffers) :]]
-        grid, block = (
-            tuple(extents.get(f"{index}.{axis}", 1) for axis in "xyz") for index in ("blockIdx", "threadIdx")
-        )
+        indices = ("blockIdx", "threadIdx")
+        grid, block = (tuple(extents.get(f"{index}.{axis}", 1) for axis in "xyz") for index in indices)
         return Launch(arguments[0].value, tuple(buffers), grid, block, extents.get(DYNAMIC_SHARED, 0), tuple(scalars))  # type: ignore[arg-type]  # grid and block are triples
 
     def size(self, e: Any) -> Size:
@@ -147,11 +138,8 @@ class _Host:
             return const(int(e.value))
         if kind == "Var":
             value = self.bound.get(e.name)
-            return (
-                self.expr(value)
-                if type(value).__name__ in (*OPERATORS, "Cast") or is_byte_offset(value)
-                else Var(e.name)
-            )
+            is_plain = type(value).__name__ in (*OPERATORS, "Cast") or is_byte_offset(value)
+            return self.expr(value) if is_plain else Var(e.name)
         if is_byte_offset(e):
             return const(0)  # every buffer starts where its memory does
         if kind == "Cast":
@@ -172,9 +160,7 @@ def statements(s: Any, certain: bool) -> Iterator[tuple[Any, bool]]:
     """Every statement in `s` in order; whether it runs exactly once."""
     yield s, certain
     again = certain and type(s).__name__ not in ("For", "While", "IfThenElse")
-    parts = (
-        list(s.seq) if hasattr(s, "seq") else [getattr(s, name, None) for name in ("body", "then_case", "else_case")]
-    )
-    for part in parts:
+    bodies = [getattr(s, name, None) for name in ("body", "then_case", "else_case")]
+    for part in s.seq if hasattr(s, "seq") else bodies:
         if part is not None:
             yield from statements(part, again)

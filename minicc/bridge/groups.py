@@ -14,14 +14,14 @@ section 3, as the class GraphPartitioner of TVM does it (src/relax/analysis/grap
 from __future__ import annotations
 
 import enum
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from minicc.bridge import _tvm
-from minicc.bridge.relax import HINT, NODE_OF, TVM_FAILURES, to_relax
-from minicc.errors import BridgeError
+from minicc.bridge.relax import NODE_OF, TVM_FAILURES, to_relax, tvm_fails
 from minicc.graph.ir import Constant, Graph, Input, Node
 
 MAX_DEPTH = 256  # steps in one group: the default of relax.FuseOps.max_depth
@@ -76,19 +76,19 @@ class TvmGroups:
     @cached_property
     def steps(self) -> dict[Node, tuple[TvmStep, ...]]:
         """For each node its steps."""
-        found: dict[Node, tuple[TvmStep, ...]] = {}
+        found: dict[Node, list[TvmStep]] = defaultdict(list)
         for step in (step for group in self.groups for step in group.steps):
-            found[step.node] = (*found.get(step.node, ()), step)
-        return found
+            found[step.node].append(step)
+        return {n: tuple(steps) for n, steps in found.items()}
 
     @cached_property
     def parts(self) -> dict[Node, tuple[TvmGroup, ...]]:
         """For each node the groups that hold a step of it, in order: one, unless TVM does not fuse its steps."""
-        found: dict[Node, dict[TvmGroup, None]] = {}
+        found: dict[Node, list[TvmGroup]] = defaultdict(list)
         for group in self.groups:
             for step in group.steps:
-                found.setdefault(step.node, {})[group] = None
-        return {n: tuple(groups) for n, groups in found.items()}
+                found[step.node].append(group)
+        return {n: tuple(dict.fromkeys(groups)) for n, groups in found.items()}
 
     @property
     def absent(self) -> tuple[Node, ...]:
@@ -114,8 +114,7 @@ def tvm_groups(graph: Graph) -> TvmGroups:
             module = run(module)
         fused = passes.FuseOps()(module)
     except TVM_FAILURES as error:
-        problem = f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}"
-        raise BridgeError(f"tvm_groups({graph.name})", problem, str(graph), HINT) from error
+        raise tvm_fails(f"tvm_groups({graph.name})", error, str(graph)) from error
     return TvmGroups(graph, tuple(_read(graph, module, fused)))
 
 
@@ -161,10 +160,11 @@ class _Reader:
         call = binding.value
         if not isinstance(call, self.tvm.relax.Call) or isinstance(call.op, self.tvm.ir.GlobalVar):
             return None
-        if getattr(call.op, "name", "") != "relax.call_tir":
-            return _Line(binding.var.name, getattr(call.op, "name", "call"), Pattern.LIBRARY, self.reads(call.args))
-        function = call.args[0].name_hint
-        return _Line(binding.var.name, function, self.patterns.get(function, Pattern.OPAQUE), self.reads(call.args[1:]))
+        name = getattr(call.op, "name", "call")
+        if name != "relax.call_tir":
+            return _Line(binding.var.name, name, Pattern.LIBRARY, self.reads(call.args))
+        name = call.args[0].name_hint
+        return _Line(binding.var.name, name, self.patterns.get(name, Pattern.OPAQUE), self.reads(call.args[1:]))
 
     def reads(self, arguments: Any) -> tuple[str, ...]:
         """The names of the variables and constants among arguments, those in tuples too."""

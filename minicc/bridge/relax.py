@@ -15,6 +15,7 @@ Abstractions for End-to-End Dynamic Machine Learning", ASPLOS 2025).
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -31,6 +32,18 @@ from minicc.types import DType, Symbol, TensorType, Unbound
 TVM_FAILURES = (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError, IndexError)  # what TVM raises
 HINT = "minicc.compile needs no TVM; minicc reduce finds the operators that TVM fails on"
 NODE_OF = re.compile(r"n(\d+)_\d*")  # of the name of a Relax variable
+
+
+def last_line(error: BaseException) -> str:
+    """The end of what TVM says, without its trace."""
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
+
+
+def tvm_fails(call: str, error: BaseException, where: str = "", hint: str = HINT, verb: str = "fails") -> BridgeError:
+    """The error that TVM raises something."""
+    return BridgeError(call, f"TVM {verb}: {type(error).__name__}: {str(error).strip()[-400:]}", where, hint)
+
 
 # ---- values, and what an operator may do with them ----------------------------------------------
 
@@ -110,14 +123,13 @@ class Dimensions:
         if expr in self.symbols:
             return self.symbols[expr]
         known = None if is_variable(expr) else next((e for e in self.symbols if _are_equal(e, expr)), None)
-        if known is None:
-            name = wanted = expr.name if is_variable(expr) else str(expr)
-            count = 0
-            while name in self.exprs:
-                count += 1
-                name = f"{wanted}_{count}"
-            self.exprs[name] = expr
-        self.symbols[expr] = Symbol(name) if known is None else self.symbols[known]
+        if known is not None:
+            self.symbols[expr] = self.symbols[known]
+        else:
+            wanted = expr.name if is_variable(expr) else str(expr)
+            names = itertools.chain([wanted], (f"{wanted}_{k}" for k in itertools.count(1)))
+            name = next(n for n in names if n not in self.exprs)
+            self.exprs[name], self.symbols[expr] = expr, Symbol(name)
         return self.symbols[expr]
 
     def type(self, ty: Any) -> TensorType:
@@ -172,9 +184,8 @@ class Relax:
             hint = "compile with fixed shapes and values, so that binding moves them into the operator"
             raise BridgeError(f"relax({op})", problem, hint=hint)
         result = infer(op, [v.type for v in made])
-        if (
-            result is not None and 0 in result.shape
-        ):  # many of TVM's operators divide by an extent of 0, or take it for "as it was"
+        # many of TVM's operators divide by an extent of 0, or take it for "as it was"
+        if result is not None and 0 in result.shape:
             zeros: Value = self.zeros(result.shape, result.dtype)
             return zeros
         value: Value = op.tvm(self, *made)
@@ -225,9 +236,8 @@ class Relax:
             made = function(*map(self.plain, args), **{k: self.plain(v) for k, v in options.items()})
             var = self.builder.emit(made, name_hint=self.name)
         except TVM_FAILURES as error:
-            reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
             hint = "minicc.compile needs no TVM; of some attributes TVM has no form: see minicc ops --tvm"
-            raise BridgeError(f"relax.op.{name}", f"TVM refuses: {reason}", hint=hint) from error
+            raise BridgeError(f"relax.op.{name}", f"TVM refuses: {last_line(error)}", hint=hint) from error
         self.emitted.append(name)
         if isinstance(var.ty, tvm.relax.TupleType):
             parts = [self.builder.emit(var[k], name_hint=self.name) for k in range(len(var.ty.fields))]
@@ -362,9 +372,8 @@ def call_relax(machine: Any, k: int, graph: Graph, inputs: Mapping[str, Array]) 
     """The outputs by name of graph number k of a compiled module."""
     tensor = _tvm.load().runtime.tensor  # copies: TVM's code needs 64-byte alignment, which NumPy does not give
     arrays = checked_inputs(f"call_relax({graph.name})", graph, inputs)
-    results = machine[function_name(k)](
-        *[tensor(np.array(arrays[name], order="C", copy=None)) for name in graph.input_names]
-    )
+    copies = [tensor(np.array(arrays[name], order="C", copy=None)) for name in graph.input_names]
+    results = machine[function_name(k)](*copies)
     return {name: np.asarray(r.numpy()) for name, r in zip(graph.output_names, results, strict=True)}
 
 
@@ -377,5 +386,4 @@ def run_relax(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
     try:
         return call_relax(build_relax(to_relax(graph)), 0, graph, inputs)
     except TVM_FAILURES as error:
-        problem = f"TVM fails: {type(error).__name__}: {str(error).strip()[-400:]}"
-        raise BridgeError(f"run_relax({graph.name})", problem, str(graph), HINT) from error
+        raise tvm_fails(f"run_relax({graph.name})", error, str(graph)) from error

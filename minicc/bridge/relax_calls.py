@@ -53,9 +53,18 @@ class RelaxCall:
             raise Unsupported("of a shape that is not known")
         return self.type
 
+    @property
+    def dtype(self) -> DType:
+        """The attribute of this name."""
+        return DType.of(str(self["dtype"]))
+
     def axis(self, name: str = "axis", of: Node | None = None) -> int:
         """An axis, counted from the front."""
         return int(self[name]) % max((of or self.x).type.rank, 1)
+
+    def along(self) -> tuple[Node, int]:
+        """The first argument and the axis; where it names none, all elements in a row."""
+        return (self.x, self.axis()) if self["axis"] is not None else (flat(self.x), 0)
 
 
 def plain(value: Any) -> Any:
@@ -129,21 +138,27 @@ def _prelu(call: RelaxCall) -> Node:
     return ops.PRelu()(x, slope)
 
 
-def _square_root_of(call: RelaxCall) -> Node:
-    return ops.Reciprocal()(ops.Sqrt()(call.x))
-
-
-def _trunc(call: RelaxCall) -> Node:
-    x = call.x
-    return ops.Where()(ops.Less()(x, like(x, 0)), ops.Ceil()(x), ops.Floor()(x))
-
-
 ELEMENTWISE: dict[str, Operator] = {
     **{operator.tvm_name: operator() for operator in REGISTRY.values() if operator.tvm_name},
     "left_shift": ops.BitShift("LEFT"),
     "right_shift": ops.BitShift("RIGHT"),
     "mod": ops.Mod(fmod=True),
     "nn.gelu_tanh": ops.Gelu("tanh"),
+}
+COMPOSED: dict[str, Callable[[RelaxCall], Any]] = {  # of more than one operator
+    "clip": _clip,
+    "einsum": lambda c: ops.Einsum(str(c["subscripts"]))(*c.args[0]),
+    "floor_divide": _floor_divide,
+    "floor_mod": _floor_mod,
+    "isfinite": lambda c: ops.Not()(ops.Or()(ops.IsInf()(c.x), ops.IsNaN()(c.x))),
+    "nn.leakyrelu": lambda c: ops.LeakyRelu(float(c["alpha"]))(c.x),
+    "nn.prelu": _prelu,
+    "nn.silu": lambda c: ops.Mul()(c.x, ops.Sigmoid()(c.x)),
+    "nn.softplus": _softplus,
+    "not_equal": lambda c: ops.Not()(ops.Equal()(*c.args)),
+    "rsqrt": lambda c: ops.Reciprocal()(ops.Sqrt()(c.x)),
+    "square": lambda c: ops.Mul()(c.x, c.x),
+    "trunc": lambda c: ops.Where()(ops.Less()(c.x, like(c.x, 0)), ops.Ceil()(c.x), ops.Floor()(c.x)),
 }
 
 
@@ -176,18 +191,12 @@ def _broadcast_to(call: RelaxCall) -> Node:
     return ops.Expand(numbers(wanted, "dimensions"))(x)
 
 
-def _permute_dims(call: RelaxCall) -> Node:
-    return ops.Transpose(tuple(a % call.x.type.rank for a in call["axes"] or ()))(call.x)
-
-
 def _split(call: RelaxCall) -> tuple[Node, ...]:
     cuts, axis = call["indices_or_sections"], call.axis()
     if isinstance(cuts, int):
         return tuple(ops.Split(axis, None, cuts, k)(call.x) for k in range(cuts))
-    ends = (*cuts, END)
-    return tuple(
-        ops.Slice((start,), (max(start, end),), (axis,))(call.x) for start, end in zip((0, *cuts), ends, strict=True)
-    )
+    ends = zip((0, *cuts), (*cuts, END), strict=True)
+    return tuple(ops.Slice((start,), (max(start, end),), (axis,))(call.x) for start, end in ends)
 
 
 def _stack(call: RelaxCall) -> Node:
@@ -205,10 +214,7 @@ def _tile(call: RelaxCall) -> Node:
 
 
 def _repeat(call: RelaxCall) -> Node:
-    x, count = call.x, int(call["repeats"])
-    if call["axis"] is None:
-        x = flat(x)
-    axis = 0 if call["axis"] is None else call.axis()
+    (x, axis), count = call.along(), int(call["repeats"])
     shape = numbers(x.shape, "dimensions")
     wide = ops.Expand((*shape[: axis + 1], count, *shape[axis + 1 :]))(ops.Unsqueeze((axis + 1,))(x))
     return ops.Reshape((*shape[:axis], shape[axis] * count, *shape[axis + 1 :]), True)(wide)
@@ -234,7 +240,7 @@ def _arange(call: RelaxCall) -> Node:
     bounds = [v for v in call.args if not isinstance(v, Symbol)]
     if len(bounds) < 3:
         raise Unsupported("with bounds that are not known")
-    return constant(np.arange(*bounds).astype(DType.of(str(call["dtype"])).numpy))
+    return constant(np.arange(*bounds).astype(call.dtype.numpy))
 
 
 def _full(call: RelaxCall) -> Node:
@@ -250,26 +256,22 @@ def _tensor_to_shape(call: RelaxCall) -> tuple[int, ...]:
     return tuple(map(int, call.x.op.data.array))
 
 
-def _flip(call: RelaxCall) -> Node:
-    return ops.Slice((END,), (-END,), (call.axis(),), (-1,))(call.x)
-
-
 MOVEMENT: dict[str, Callable[[RelaxCall], Any]] = {
-    "astype": lambda c: ops.Cast(DType.of(str(c["dtype"])), False)(c.x),
+    "astype": lambda c: ops.Cast(c.dtype, False)(c.x),
     "arange": _arange,
     "broadcast_to": _broadcast_to,
     "concat": lambda c: ops.Concat(c.axis(of=c.args[0][0]) if c["axis"] is not None else 0)(*c.args[0]),
     "expand_dims": lambda c: ops.Unsqueeze(c["axis"])(c.x),
     "flatten": lambda c: ops.Reshape((-1,))(c.x),
     "nn.batch_flatten": lambda c: ops.Flatten(1)(c.x),
-    "flip": _flip,
+    "flip": lambda c: ops.Slice((END,), (-END,), (c.axis(),), (-1,))(c.x),
     "full": _full,
     "full_like": _full,
     "nn.pad": _pad,
     "nn.pixel_shuffle": lambda c: ops.DepthToSpace(int(c["upscale_factor"]), "CRD")(c.x),
     "ones": lambda c: filled(c.result, 1),
     "ones_like": lambda c: filled(c.result, 1),
-    "permute_dims": _permute_dims,
+    "permute_dims": lambda c: ops.Transpose(tuple(a % c.x.type.rank for a in c["axes"] or ()))(c.x),
     "repeat": _repeat,
     "reshape": lambda c: reshaped(c.x, c.args[1]),
     "shape_of": lambda c: tuple(c.x.shape),
@@ -291,11 +293,8 @@ MOVEMENT: dict[str, Callable[[RelaxCall], Any]] = {
 
 
 def _take(call: RelaxCall) -> Node:
-    x, indices = call.x, call.args[1]
-    if call["axis"] is None:
-        x = flat(x)
-    axis = call.axis() if call["axis"] is not None else 0
-    return ops.Gather(axis)(x, _in_range(indices, x.shape[axis], call["mode"]))
+    x, axis = call.along()
+    return ops.Gather(axis)(x, _in_range(call.args[1], x.shape[axis], call["mode"]))
 
 
 def _in_range(indices: Node, extent: Any, mode: str) -> Node:
@@ -328,60 +327,32 @@ def _one_hot(call: RelaxCall) -> Node:
 
 
 def _cumsum(call: RelaxCall) -> Node:
-    x = call.x if call["axis"] is not None else flat(call.x)
+    x, axis = call.along()
     if call["dtype"] is not None:
-        x = ops.Cast(DType.of(str(call["dtype"])), False)(x)
-    axis = call.axis() if call["axis"] is not None else 0
+        x = ops.Cast(call.dtype, False)(x)
     return ops.CumSum(axis, bool(call["exclusive"]))(x)
 
 
-def _top(call: RelaxCall, k: int, axis: int, largest: bool, kind: str, dtype: DType) -> Any:
-    x = call.x
+def _top(call: RelaxCall, k: int, largest: str, kind: str, dtype: DType) -> Any:
+    x, axis, largest_first = call.x, call.axis(), bool(call[largest])
     extent = x.shape[axis]
     if isinstance(extent, Symbol):
         raise Unsupported("along an axis that is not known")
     k = extent if k < 1 else min(k, extent)
-    values, indices = ops.TopK(k, axis, largest)(x), ops.Cast(dtype)(ops.TopKIndices(k, axis, largest)(x))
+    values = ops.TopK(k, axis, largest_first)(x)
+    indices = ops.Cast(dtype)(ops.TopKIndices(k, axis, largest_first)(x))
     return {"both": (values, indices), "values": values, "indices": indices}[kind]
 
 
-def _topk(call: RelaxCall) -> Any:
-    return _top(
-        call, int(call["k"]), call.axis(), bool(call["largest"]), call["ret_type"], DType.of(str(call["dtype"]))
-    )
-
-
-def _argsort(call: RelaxCall) -> Any:
-    return _top(call, 0, call.axis(), bool(call["descending"]), "indices", call.result.dtype)
-
-
 INDEXING: dict[str, Callable[[RelaxCall], Any]] = {
-    "argsort": _argsort,
+    "argsort": lambda c: _top(c, 0, "descending", "indices", c.result.dtype),
     "cumsum": _cumsum,
     "gather_elements": lambda c: ops.GatherElements(c.axis())(*c.args),
     "gather_nd": lambda c: ops.GatherND(int(c["batch_dims"]))(*c.args),
     "one_hot": _one_hot,
     "scatter_elements": _scatter,
     "scatter_nd": _scatter,
-    "sort": lambda c: _top(c, 0, c.axis(), bool(c["descending"]), "values", DType.of("int64")),
+    "sort": lambda c: _top(c, 0, "descending", "values", DType.of("int64")),
     "take": _take,
-    "topk": _topk,
-}
-
-# ---- element by element, by more than one operator ----------------------------------------------
-
-COMPOSED: dict[str, Callable[[RelaxCall], Any]] = {
-    "clip": _clip,
-    "einsum": lambda c: ops.Einsum(str(c["subscripts"]))(*c.args[0]),
-    "floor_divide": _floor_divide,
-    "floor_mod": _floor_mod,
-    "isfinite": lambda c: ops.Not()(ops.Or()(ops.IsInf()(c.x), ops.IsNaN()(c.x))),
-    "nn.leakyrelu": lambda c: ops.LeakyRelu(float(c["alpha"]))(c.x),
-    "nn.prelu": _prelu,
-    "nn.silu": lambda c: ops.Mul()(c.x, ops.Sigmoid()(c.x)),
-    "nn.softplus": _softplus,
-    "not_equal": lambda c: ops.Not()(ops.Equal()(*c.args)),
-    "rsqrt": _square_root_of,
-    "square": lambda c: ops.Mul()(c.x, c.x),
-    "trunc": _trunc,
+    "topk": lambda c: _top(c, int(c["k"]), "largest", c["ret_type"], c.dtype),
 }

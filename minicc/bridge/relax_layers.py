@@ -6,6 +6,7 @@ The second half of the table of `relax_calls`; see there.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from minicc import ops
@@ -37,10 +38,10 @@ def _laid_out(call: RelaxCall, layout: str, out_layout: str, rank: int, work: Ca
     return _transposed(made, _order(canonical, out_layout or layout))
 
 
-def _accumulated(call: RelaxCall) -> tuple[list[Node], DType]:
+def _accumulated(call: RelaxCall) -> list[Node]:
     """The arguments in the dtype that the result asks for."""
     dtype = DType.of(str(call["out_dtype"])) if call["out_dtype"] not in (None, "", "void") else call.x.dtype
-    return [a if a.dtype is dtype else ops.Cast(dtype, False)(a) for a in call.args], dtype
+    return [a if a.dtype is dtype else ops.Cast(dtype, False)(a) for a in call.args]
 
 
 def _windowed(call: RelaxCall) -> dict[str, Any]:
@@ -49,37 +50,21 @@ def _windowed(call: RelaxCall) -> dict[str, Any]:
 
 
 def _conv(call: RelaxCall) -> Node:
-    (x, w), _ = _accumulated(call)
-    rank = x.type.rank - 2
-    w = _transposed(w, _order(call["kernel_layout"], "OI" + SPATIAL[rank]))
-    op = ops.Conv(**_windowed(call), groups=int(call["groups"]))
-    call = RelaxCall(call.name, (x, w), call.attributes, call.type)
-    return _laid_out(call, call["data_layout"], call["out_layout"], rank, lambda data: op(data, w))
-
-
-def _conv_transpose(call: RelaxCall) -> Node:
-    (x, w), _ = _accumulated(call)
-    rank = x.type.rank - 2
-    w = _transposed(w, _order(call["kernel_layout"], "IO" + SPATIAL[rank]))
-    op = ops.ConvTranspose(**_windowed(call), groups=int(call["groups"]), output_padding=tuple(call["output_padding"]))
-    call = RelaxCall(call.name, (x, w), call.attributes, call.type)
-    return _laid_out(call, call["data_layout"], call["out_layout"], rank, lambda data: op(data, w))
-
-
-def _matmul(call: RelaxCall) -> Node:
-    arguments, _ = _accumulated(call)
-    return ops.MatMul()(*arguments)
+    x, w = _accumulated(call)
+    rank, is_transposed = x.type.rank - 2, call.name.endswith("transpose")
+    fields = {**_windowed(call), "groups": int(call["groups"])}
+    op: Operator = ops.Conv(**fields)
+    if is_transposed:
+        op = ops.ConvTranspose(**fields, output_padding=tuple(call["output_padding"]))
+    w = _transposed(w, _order(call["kernel_layout"], ("IO" if is_transposed else "OI") + SPATIAL[rank]))
+    return _laid_out(replace(call, args=(x, w)), call["data_layout"], call["out_layout"], rank, lambda x: op(x, w))
 
 
 # ---- pools --------------------------------------------------------------------------------------
 
 
 def _pool(call: RelaxCall) -> Node:
-    fields: dict[str, Any] = {
-        "kernel": tuple(call["pool_size"]),
-        "ceil_mode": bool(call["ceil_mode"]),
-        **_windowed(call),
-    }
+    fields = {"kernel": tuple(call["pool_size"]), "ceil_mode": bool(call["ceil_mode"]), **_windowed(call)}
     op: Operator = ops.MaxPool(**fields)
     if call.name.startswith("nn.avg"):
         op = ops.AveragePool(**fields, count_include_pad=bool(call["count_include_pad"]))
@@ -167,14 +152,6 @@ def _trailing(call: RelaxCall) -> int:
     return int(axes[0]) - rank
 
 
-def _layer_norm(call: RelaxCall) -> Node:
-    return ops.LayerNormalization(_trailing(call), float(call["epsilon"]))(call.x, *_vectors(call))
-
-
-def _rms_norm(call: RelaxCall) -> Node:
-    return ops.RMSNormalization(_trailing(call), float(call["epsilon"]))(call.x, call.args[1])
-
-
 def _spatial_norm(call: RelaxCall) -> Node:
     rank = call.x.type.rank
     if call.axis("channel_axis") != 1 or sorted(a % rank for a in call["axes"]) != list(range(2, rank)):
@@ -207,34 +184,22 @@ LAYERS: dict[str, Callable[[RelaxCall], Any]] = {
     "argmax": _extreme(ops.ArgMax),
     "argmin": _extreme(ops.ArgMin),
     "image.resize2d": _resize,
-    "matmul": _matmul,
+    "matmul": lambda c: ops.MatMul()(*_accumulated(c)),
     "max": _reduction(ops.ReduceMax),
     "mean": _reduction(ops.ReduceMean),
     "min": _reduction(ops.ReduceMin),
-    "nn.adaptive_avg_pool1d": _adaptive_pool,
-    "nn.adaptive_avg_pool2d": _adaptive_pool,
-    "nn.adaptive_avg_pool3d": _adaptive_pool,
-    "nn.avg_pool1d": _pool,
-    "nn.avg_pool2d": _pool,
-    "nn.avg_pool3d": _pool,
     "nn.batch_norm": _batch_norm,
-    "nn.conv1d": _conv,
-    "nn.conv1d_transpose": _conv_transpose,
-    "nn.conv2d": _conv,
-    "nn.conv2d_transpose": _conv_transpose,
-    "nn.conv3d": _conv,
-    "nn.conv3d_transpose": _conv_transpose,
     "nn.group_norm": _spatial_norm,
     "nn.instance_norm": _spatial_norm,
-    "nn.layer_norm": _layer_norm,
+    "nn.layer_norm": lambda c: ops.LayerNormalization(_trailing(c), float(c["epsilon"]))(c.x, *_vectors(c)),
     "nn.log_softmax": lambda c: ops.LogSoftmax(int(c["axis"]))(c.x),
-    "nn.max_pool1d": _pool,
-    "nn.max_pool2d": _pool,
-    "nn.max_pool3d": _pool,
-    "nn.rms_norm": _rms_norm,
+    "nn.rms_norm": lambda c: ops.RMSNormalization(_trailing(c), float(c["epsilon"]))(*c.args),
     "nn.softmax": lambda c: ops.Softmax(int(c["axis"]))(c.x),
     "prod": _reduction(ops.ReduceProd),
     "std": _spread,
     "sum": _reduction(ops.ReduceSum),
     "variance": _spread,
 }
+for _rank in SPATIAL:
+    LAYERS |= {f"nn.conv{_rank}d": _conv, f"nn.conv{_rank}d_transpose": _conv, f"nn.max_pool{_rank}d": _pool}
+    LAYERS |= {f"nn.avg_pool{_rank}d": _pool, f"nn.adaptive_avg_pool{_rank}d": _adaptive_pool}

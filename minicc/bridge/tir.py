@@ -16,7 +16,8 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +26,10 @@ import numpy as np
 from minicc.bridge import _tvm
 from minicc.bridge.device_code import cuda_target, device_code
 from minicc.device.kernels import device_form
-from minicc.bridge.relax import TVM_FAILURES
+from minicc.bridge.relax import TVM_FAILURES, tvm_fails
 from minicc.bridge.tir_expressions import TirExpressions
 from minicc.compile import finish, pipeline
 from minicc.device.launches import Launch, Workspace
-from minicc.errors import BridgeError
 from minicc.loop.arguments import Arguments
 from minicc.loop.ir import PARALLEL, THREAD_AXES, VECTORIZE, Alloc, Buffer, ExternCall, For, If, Prefetch, Seq, Stmt
 from minicc.loop.ir import Store, walk
@@ -40,9 +40,8 @@ from minicc.tensor.expr import Expr
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MOST_LANES = 64  # a longer vectorized loop is an ordinary one: TVM makes one vector of all lanes
-SKIPPED = [
-    "s_tir.CompactBufferAllocation"
-]  # our buffers are as large as they must be, and it moves loop variables out of their loops
+# our buffers are as large as they must be, and it moves loop variables out of their loops
+SKIPPED = ["s_tir.CompactBufferAllocation"]
 SLOW = ["tirx.RemoveNoOp", "s_tir.HoistIfThenElse"]  # seconds for some programs of a few lines; they only optimise
 MOST_COPIES = 256  # a longer unrolled loop is an ordinary one: TVM has no limit of its own
 
@@ -103,9 +102,8 @@ class _Function:
                 return tir.BufferStore(expr.buffers[buffer], expr(value), [expr(i) for i in indices])
             case Prefetch():
                 return self.sequence([])
-            case ExternCall(
-                _, inputs, output
-            ):  # addresses and extents: TVM's own views of arrays cannot be read in Python
+            case ExternCall(_, inputs, output):
+                # addresses and extents: TVM's own views of arrays cannot be read in Python
                 arrays = [expr.buffers[b] for b in (*inputs, output)]
                 return tir.Evaluate(tir.call_packed(_symbol(s), *[part for b in arrays for part in (b.data, *b.shape)]))
         raise TypeError(s)
@@ -168,13 +166,9 @@ def build_tir(program: Program, fast: bool = True) -> Callable[..., None]:
             tvm.register_global_func(_symbol(s), functools.partial(_call_outside, s), override=True)
     machine = {"mcpu": tvm.target.codegen.llvm_get_system_cpu()} if fast else {"opt-level": 0}
     target = tvm.target.Target({"kind": "llvm", **machine})
-    try:
-        with tvm.transform.PassContext(disabled_pass=SKIPPED if fast else SKIPPED + SLOW):
-            code = tvm.compile(
-                tvm.IRModule({"main": to_tir(program).with_attr("global_symbol", "main")}), target=target
-            )
-    except TVM_FAILURES as error:
-        raise refusal("build_tir", program, error) from error
+    with _refusals("build_tir", program, SKIPPED if fast else SKIPPED + SLOW):
+        module = tvm.IRModule({"main": to_tir(program).with_attr("global_symbol", "main")})
+        code = tvm.compile(module, target=target)
     tensor = tvm.runtime.tensor  # copies: TVM's code needs 64-byte alignment, which NumPy does not give
 
     def run(*arrays: Array) -> None:
@@ -187,11 +181,15 @@ def build_tir(program: Program, fast: bool = True) -> Callable[..., None]:
     return run
 
 
-def refusal(call: str, program: Program, error: BaseException) -> BridgeError:
-    """The error that TVM cannot compile `program`."""
-    problem = f"TVM refuses: {type(error).__name__}: {str(error).strip()[-400:]}"
-    hint = "change what it names; minicc.build compiles programs for the CPU without TVM"
-    return BridgeError(f"{call}({program.name})", problem, str(program), hint)
+@contextmanager
+def _refusals(call: str, program: Program, skipped: Sequence[str] = SKIPPED) -> Iterator[None]:
+    """TVM compiles `program` within, without the passes that are `skipped`. Raises BridgeError where it cannot."""
+    try:
+        with _tvm.load().transform.PassContext(disabled_pass=skipped):
+            yield
+    except TVM_FAILURES as error:
+        hint = "change what it names; minicc.build compiles programs for the CPU without TVM"
+        raise tvm_fails(f"{call}({program.name})", error, str(program), hint, "refuses") from error
 
 
 def _symbol(s: ExternCall) -> str:
@@ -230,14 +228,7 @@ def cuda_source(program: Program, arch: str = "sm_90") -> CudaProgram:
     """
     tvm = _tvm.load()
     target = cuda_target(arch)
-    try:
-        with tvm.transform.PassContext(disabled_pass=SKIPPED):
-            code = device_code(tvm.IRModule({program.name: to_tir(program, device=True)}), target)
-    except TVM_FAILURES as error:
-        raise refusal("cuda_source", program, error) from error
-    return CudaProgram(
-        code.source,
-        tuple(code.launches[program.name]),
-        tuple(code.workspaces.get(program.name, ())),
-        (*program.params, *program.outputs),
-    )
+    with _refusals("cuda_source", program):
+        code = device_code(tvm.IRModule({program.name: to_tir(program, device=True)}), target)
+    launches, workspaces = code.launches[program.name], code.workspaces.get(program.name, ())
+    return CudaProgram(code.source, tuple(launches), tuple(workspaces), (*program.params, *program.outputs))

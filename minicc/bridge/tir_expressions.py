@@ -26,7 +26,7 @@ from minicc.ir.node import postorder
 from minicc.loop.ir import Buffer
 from minicc.tensor.expr import COMPARISONS, LOGICAL, Binary, Call, Convert, Const, Expr, Load, Select, Unary, Var
 from minicc.tensor.expr import all_of, any_of, binary, call, children, const, loads, unary
-from minicc.types import DType, bfloat16, boolean, float32, float64, int8, int32, int64, uint8, uint16, uint64
+from minicc.types import DType, bfloat16, boolean, float32, float64, int32, int64, uint64
 
 INTEGER = {"bitand": "BitwiseAnd", "bitor": "BitwiseOr", "bitxor": "BitwiseXor", "min": "Min", "max": "Max",
            "floordiv": "FloorDiv", "floormod": "FloorMod", "truncdiv": "Div", "truncmod": "Mod"}  # fmt: skip
@@ -56,9 +56,7 @@ class TirExpressions:
 
     def __call__(self, e: Expr) -> Any:
         """`e` in TIR; what is shared in `e` is shared in the result, but for what binds names of its own."""
-        for item in postorder(
-            [e], lambda x: [c for c in children(x) if c not in self.memo] if x not in self.memo else []
-        ):
+        for item in postorder([e], lambda x: [c for c in children(x) if c not in self.memo and x not in self.memo]):
             if item not in self.memo:
                 before = self.names
                 self.memo[item] = self.translate(item)
@@ -117,8 +115,9 @@ class TirExpressions:
         """A choice, lazy where a branch loads what `cond` does not."""
         if isinstance(cond, Unary) and cond.op == "not":
             cond, then, other = cond.a, other, then
-        if e := _of_booleans(cond, then, other):
-            return self(e)
+        if isinstance(then, Const) and isinstance(other, Const) and then.dtype is boolean:
+            # TVM would turn a choice between true and false into the condition or its opposite
+            return self(cond if then.value else unary("not", cond))
         safe = loads(cond)  # evaluated in any case
         eager = all(load in safe for load in loads(then, other))
         choose = self.tir.Select if eager else self.tir.if_then_else
@@ -184,14 +183,9 @@ class TirExpressions:
     def logical(self, op: str, a: Expr, b: Expr, x: Any, y: Any) -> Any:
         """`a op b` of booleans."""
         tir = self.tir
-        if op in LOGICAL and any(
-            load not in loads(a) for load in loads(b)
-        ):  # b may only be evaluated where a allows it
-            return (
-                tir.if_then_else(x, y, tir.const(False, "bool"))
-                if op == "and"
-                else tir.if_then_else(x, tir.const(True, "bool"), y)
-            )
+        if op in LOGICAL and not set(loads(b)) <= set(loads(a)):  # b may only be evaluated where a allows it
+            known = tir.const(op == "or", "bool")
+            return tir.if_then_else(x, y, known) if op == "and" else tir.if_then_else(x, known, y)
         if op == "bitxor":
             return tir.NE(tir.Cast("int8", x), tir.Cast("int8", y))
         return tir.And(x, y) if op in ("and", "bitand", "min", "mul") else tir.Or(x, y)
@@ -216,9 +210,8 @@ class TirExpressions:
         dtype = DType.of(f"uint{bits}")
         if name != "Sub":
             return getattr(self.tir, name)(x, y)
-        return self.tir.Add(
-            self.tir.Add(x, self.tir.BitwiseXor(y, self.literal((1 << bits) - 1, dtype))), self.literal(1, dtype)
-        )
+        opposite = self.tir.BitwiseXor(y, self.literal((1 << bits) - 1, dtype))
+        return self.tir.Add(self.tir.Add(x, opposite), self.literal(1, dtype))
 
     def halves(self, name: str, x: Any, y: Any) -> Any:
         """Arithmetic on uint64 by halves of 32 bits, as with pencil and paper: no step overflows."""
@@ -229,10 +222,8 @@ class TirExpressions:
             cross = tir.Add(tir.BitwiseAnd(tir.Mul(low_x, high_y), mask), tir.BitwiseAnd(tir.Mul(high_x, low_y), mask))
             return self.joined(tir.Mul(low_x, low_y), cross)
         if name == "Sub":  # x + not y + 1
-            low_y, high_y = (
-                tir.Add(tir.BitwiseXor(low_y, mask), self.literal(1, uint64)),
-                tir.BitwiseXor(high_y, mask),
-            )
+            low_y, high_y = tir.BitwiseXor(low_y, mask), tir.BitwiseXor(high_y, mask)
+            low_y = tir.Add(low_y, self.literal(1, uint64))
         return self.joined(tir.Add(low_x, low_y), tir.Add(high_x, high_y))
 
     def joined(self, low: Any, high: Any) -> Any:
@@ -272,9 +263,8 @@ class TirExpressions:
         if op == "shr":
             made = tir.RShift(x, amount)
         else:
-            made = self.signed(
-                tir.LShift(*[self.unsigned(v, dtype) if dtype.kind == "int" else v for v in (x, amount)]), dtype
-            )
+            parts = [self.unsigned(v, dtype) if dtype.kind == "int" else v for v in (x, amount)]
+            made = self.signed(tir.LShift(*parts), dtype)
         return made if known else tir.Select(fits, made, self.literal(0, dtype))
 
     def divide(self, op: str, dtype: DType, x: Any, y: Any) -> Any:
@@ -330,7 +320,7 @@ class TirExpressions:
         wrong = call("isnan", x, dtype=boolean)
         if op == "div":
             wrong = any_of(wrong, x.equal(0.0))
-        elif op == "mul" or op == "sub":
+        else:
             wrong = any_of(wrong, call("isinf", x, dtype=boolean))
         value = none if op == "sub" else call("copysign", none, x if _is_plus(zero) else -x)
         return self(Select(wrong, nan, value))
@@ -342,12 +332,7 @@ class TirExpressions:
         tir = self.tir
         if dtype is boolean and source.is_integer:  # TVM keeps the lowest bit
             return tir.NE(x, self.literal(0, source))
-        if source.is_float and dtype in (
-            int8,
-            uint8,
-            DType.of("int16"),
-            uint16,
-        ):  # by way of int32: C leaves the rest open
+        if source.is_float and dtype.is_integer and dtype.bits < 32:  # by way of int32: C leaves the rest open
             return self.cast(tir.Cast("int32", x), int32, dtype)
         if not (source.is_integer and dtype.is_integer) or _contains(dtype, source):
             return tir.Cast(dtype.name, x)
@@ -389,13 +374,6 @@ def negated(e: Expr) -> Expr | None:
         case Binary("lt" | "le" as op, a, b) if a.dtype.is_float:
             opposite = binary("le" if op == "lt" else "lt", b, a)
             return any_of(opposite, call("isnan", a, dtype=boolean), call("isnan", b, dtype=boolean))
-    return None
-
-
-def _of_booleans(cond: Expr, then: Expr, other: Expr) -> Expr | None:
-    """A choice between true and false, which TVM would turn into `cond` or its opposite, as that."""
-    if isinstance(then, Const) and isinstance(other, Const) and then.dtype is boolean:
-        return cond if then.value else unary("not", cond)
     return None
 
 
