@@ -37,9 +37,8 @@ def check(found: dict[str, str | None]) -> None:
     if found != PAIR:
         wanted = " with ".join(f"{name} {v}" for name, v in PAIR.items())
         got = " and ".join(f"{name} {v}" if v else f"no {name}" for name, v in found.items())
-        raise BridgeError(
-            "import tvm", f"expected {wanted}, got {got}", "other pairs crash, some of them late", INSTALL
-        )
+        problem = f"expected {wanted}, got {got}"
+        raise BridgeError("import tvm", problem, "other pairs crash, some of them late", INSTALL)
 
 
 @functools.cache

@@ -24,7 +24,7 @@ import numpy as np
 
 from minicc.bridge import _tvm
 from minicc.bridge.device_code import DeviceCode, cuda_target, device_code
-from minicc.bridge.relax import NODE_OF, TVM_FAILURES, to_relax, tvm_fails
+from minicc.bridge.relax import NODE_OF, TVM_FAILURES, described, to_relax, tvm_fails
 from minicc.bridge.tir import cuda_source
 from minicc.device.architectures import ARCHITECTURES, capability_of
 from minicc.device.launches import MOST_BYTES, Launches, Size, Storage, known
@@ -215,13 +215,9 @@ class _MainReader:
     def refuse(self, var: Any, name: str) -> BridgeError:
         """The error about an operator that is no TIR function: TVM's runtime library computes it."""
         found = NODE_OF.fullmatch(var.name)
-        where = f"variable {var.name}"
-        if found:
-            n = self.graph.nodes[int(found[1])]
-            where = f"node {found[1]}: {n.op}" + (f"    # {self.graph.spans[n]}" if n in self.graph.spans else "")
-        problem = (
-            f"expected operators that become kernels, got {name}, which TVM leaves to a function of its runtime library"
-        )
+        where = described(self.graph, int(found[1])) if found else f"variable {var.name}"
+        got = f"{name}, which TVM leaves to a function of its runtime library"
+        problem = f"expected operators that become kernels, got {got}"
         return BridgeError(f"image_of_graph({self.graph.name})", problem, where, ON_CPU)
 
 

@@ -109,9 +109,8 @@ class _Host:
             if not certain:
                 got = f"{s.value.args[0]} in a loop or a condition of the host"
                 problem = f"expected launches that always happen once, got {got}"
-                raise BridgeError(
-                    f"device_code({self.name})", problem, hint="bind the loops around it to blockIdx axes"
-                )
+                hint = "bind the loops around it to blockIdx axes"
+                raise BridgeError(f"device_code({self.name})", problem, hint=hint)
             self.launches.append(self.launch(s.value))
 
     def launch(self, call: Any) -> Launch:

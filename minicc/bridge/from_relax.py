@@ -30,6 +30,7 @@ from minicc.types import Symbol, TensorType, Unbound
 TRANSLATIONS: dict[str, Callable[[RelaxCall], Any]] = {
     **{name: plainly(op) for name, op in ELEMENTWISE.items()}, **COMPOSED, **MOVEMENT, **INDEXING, **LAYERS,
 }  # fmt: skip
+GIVE = "give its value in params, or the module its shapes"
 DEEPEST = 16  # calls of functions within calls
 MOST_NAMES = 3  # of variables that a report lists
 
@@ -67,37 +68,31 @@ def from_relax(module: Any, function: str = "main", params: Mapping[str, Array] 
     return Graph(function, tuple(inputs), tuple(outputs), names).located(reader.spans)
 
 
-def _parameters(
-    call: str, function: Any, values: Mapping[str, Array], reader: _Reader
-) -> tuple[list[Node], list[Node]]:
+def _parameters(call: str, function: Any, values: Mapping[str, Array], reader: _Reader) -> tuple[list[Node], ...]:
     """The inputs of the graph, and the value of every parameter."""
     known = [p.name for p in function.params]
     for name in values:
         if name not in known:
-            expected = (
-                f"one of the parameters {', '.join(known)}" if known else "no values of parameters, as there are none"
+            some = f"one of the parameters {', '.join(known)}"
+            problem = (
+                f"expected {some if known else 'no values of parameters, as there are none'}, got a value for {name!r}"
             )
-            raise BridgeError(
-                call, f"expected {expected}, got a value for {name!r}", hint=f"leave {name!r} out of params"
-            )
+            raise BridgeError(call, problem, hint=f"leave {name!r} out of params")
     inputs, arguments = [], []
     for param in function.params:
         if not _has_shape(param.ty):
             problem = f"expected tensors of known rank as parameters, got {param.name}: {param.ty}"
-            raise BridgeError(call, problem, hint="give its value in params, or the module its shapes")
+            raise BridgeError(call, problem, hint=GIVE)
         try:
             wanted = reader.dimensions.type(param.ty)
         except TypeInferenceError as error:
             problem = f"expected parameters of the dtypes of minicc, got {param.name}: {param.ty}"
             raise BridgeError(call, problem, hint=error.hint or "convert it before, to float32 for example") from error
         if param.name not in values:
-            if computed := [d for d in param.ty.shape.values if not hasattr(d, "value") and not is_variable(d)]:
-                raise BridgeError(
-                    call,
-                    f"expected parameters whose dimensions are numbers or variables, got {param.name} with "
-                    f"{', '.join(map(str, computed))}",
-                    hint="give its value in params, or the module its shapes",
-                )
+            if computed := [str(d) for d in param.ty.shape.values if not hasattr(d, "value") and not is_variable(d)]:
+                got = f"{param.name} with {', '.join(computed)}"
+                problem = f"expected parameters whose dimensions are numbers or variables, got {got}"
+                raise BridgeError(call, problem, hint=GIVE)
             arguments.append(input(param.name, wanted))
             inputs.append(arguments[-1])
             continue
@@ -112,8 +107,11 @@ def _parameters(
 
 
 def _fits(given: TensorType, wanted: TensorType) -> bool:
-    same_rank = given.dtype is wanted.dtype and given.rank == wanted.rank
-    return same_rank and all(isinstance(w, Symbol) or g == w for g, w in zip(given.shape, wanted.shape, strict=True))
+    """Whether the types are one, as far as they are known."""
+    if given.dtype is not wanted.dtype or given.rank != wanted.rank:
+        return False
+    pairs = zip(given.shape, wanted.shape, strict=True)
+    return all(g == w or isinstance(g, Symbol) or isinstance(w, Symbol) for g, w in pairs)
 
 
 def _flat(value: Any) -> list[Any]:
@@ -121,11 +119,7 @@ def _flat(value: Any) -> list[Any]:
     return [leaf for field in value for leaf in _flat(field)] if isinstance(value, tuple) else [value]
 
 
-class _Unknown:
-    """The value of what is not supported; what reads it is passed over."""
-
-
-UNKNOWN = _Unknown()
+UNKNOWN = object()  # the value of what is not supported; what reads it is passed over
 
 
 def _is_unknown(value: Any) -> bool:
@@ -149,19 +143,15 @@ class _Reader:
         body = function.body
         for block in getattr(body, "blocks", ()):
             for k, binding in enumerate(block.bindings):
-                values[binding.var] = self.bound(binding, values, depth, k)
+                values[binding.var] = self.read(binding.value, values, binding.var.name, depth, k)
         return self.read(getattr(body, "body", body) if hasattr(body, "blocks") else body, values, "result", depth, 0)
 
     def meet(self, params: Sequence[Any], arguments: Sequence[Any]) -> None:
         """The variables in the shapes of parameters are the dimensions of the arguments of this call."""
         for param, argument in zip(params, arguments, strict=True):
             if isinstance(argument, Node) and argument.inferred is not None and _has_shape(param.ty):
-                self.dimensions.symbols |= {
-                    d: a for d, a in zip(param.ty.shape.values, argument.shape, strict=True) if is_variable(d)
-                }
-
-    def bound(self, binding: Any, values: dict[Any, Any], depth: int, position: int) -> Any:
-        return self.read(binding.value, values, binding.var.name, depth, position)
+                dims = zip(param.ty.shape.values, argument.shape, strict=True)
+                self.dimensions.symbols |= {d: known for d, known in dims if is_variable(d)}
 
     def read(self, expr: Any, values: dict[Any, Any], name: str, depth: int, position: int) -> Any:
         """The value of an expression that is called `name`; UNKNOWN if it is not supported, which is noted."""
@@ -226,9 +216,8 @@ class _Reader:
     def enter(self, name: str, arguments: Sequence[Any], depth: int) -> Any:
         """A call of another function of the module."""
         if name not in self.functions or depth >= DEEPEST:
-            raise Unsupported(
-                f"of {name}, " + ("which is no Relax function" if depth < DEEPEST else "too deep in other calls")
-            )
+            why = "which is no Relax function" if depth < DEEPEST else "too deep in other calls"
+            raise Unsupported(f"of {name}, {why}")
         symbols = dict(self.dimensions.symbols)
         result = self.run(self.functions[name], arguments, depth + 1)
         self.dimensions.symbols = symbols
@@ -241,13 +230,11 @@ class _Reader:
         order = sorted(self.lacking.items(), key=lambda item: -len(item[1]))
         lines = [f"{what}: {len(names)} x ({', '.join(names[:MOST_NAMES])}{', ...' if len(names) > MOST_NAMES else ''})"
                  for what, names in order]  # fmt: skip
-        count = sum(len(names) for names in self.lacking.values())
-        raise BridgeError(
-            call,
-            f"operators that are not supported: {len(lines)}, on {count} variables",
-            "\n".join(lines),
-            f"{len(TRANSLATIONS)} Relax operators are supported; legalize a module after it is brought over, not before",
-        )
+        count = sum(map(len, self.lacking.values()))
+        problem = f"operators that are not supported: {len(lines)}, on {count} variables"
+        supported = f"{len(TRANSLATIONS)} Relax operators are supported"
+        hint = f"{supported}; legalize a module after it is brought over, not before"
+        raise BridgeError(call, problem, "\n".join(lines), hint)
 
 
 def _reads(op: Any) -> bool:
@@ -262,10 +249,4 @@ def _has_shape(ty: Any) -> bool:
 
 def _agrees(made: Node, expected: TensorType | None) -> bool:
     """Whether a type that is known on both sides is one."""
-    if expected is None or made.inferred is None:
-        return True
-    same = made.dtype is expected.dtype and made.type.rank == expected.rank
-    return same and all(
-        a == b or isinstance(a, Symbol) or isinstance(b, Symbol)
-        for a, b in zip(made.shape, expected.shape, strict=True)
-    )
+    return expected is None or made.inferred is None or _fits(made.inferred, expected)

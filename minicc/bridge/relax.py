@@ -58,6 +58,12 @@ def _infix(name: str) -> Callable[[Value, Any], Value]:
     return apply
 
 
+def described(graph: Graph, k: int) -> str:
+    """Node k of a graph and where it comes from, for an error."""
+    n = graph.nodes[k]
+    return f"node {k}: {n.op}" + (f"    # {graph.spans[n]}" if n in graph.spans else "")
+
+
 class Value:
     """A tensor in a Relax function under construction; its type is written as minicc writes it.
 
@@ -198,7 +204,7 @@ class Relax:
         def step(n: Node, values: list[Value]) -> Value:
             if label:
                 self.name = label(number[n])
-            where = f"node {number[n]}: {n.op}" + (f"    # {graph.spans[n]}" if n in graph.spans else "")
+            where = described(graph, number[n])
             try:
                 return self._checked(n, self.apply(n.op, values))
             except Unbound as error:
@@ -296,9 +302,8 @@ def to_relax(*graphs: Graph) -> Any:
 
 def merge(modules: Sequence[Any]) -> Any:
     """One module of many that `to_relax` made of a graph each, so that TVM compiles them all at once."""
-    return _tvm.load().IRModule(
-        {function_name(k): m["main"].with_attr("global_symbol", function_name(k)) for k, m in enumerate(modules)}
-    )
+    named = {function_name(k): m["main"] for k, m in enumerate(modules)}
+    return _tvm.load().IRModule({name: f.with_attr("global_symbol", name) for name, f in named.items()})
 
 
 def function_name(k: int) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from minicc.bridge.groups import operators
 from minicc.cli.compare import Bound, bind_inputs, read_inputs
 from minicc.cli.options import DimOption, ShapesOption, check_output, messages
 from minicc.errors import ConfigError, LoadError, plain_lines, printable
@@ -17,8 +18,7 @@ from minicc.ops.base import Array
 from minicc.paths import unreadable
 from minicc.runtime.files import write_arrays, write_file
 from minicc.testing.oracle import STAGES
-from minicc.testing.reduce import TITLE, Inputs, arrays_of, fails_like, operators, pytest_source, read_case, reduce
-from minicc.testing.reduce import run_apart
+from minicc.testing.reduce import TITLE, Inputs, arrays_of, fails_like, pytest_source, read_case, reduce, run_apart
 
 RUNS = {**STAGES, "llvm": run_apart}  # machine code may crash, and is then to be reduced
 INLINE = 4096  # elements that a test holds; more go into a file beside it

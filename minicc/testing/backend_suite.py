@@ -50,10 +50,7 @@ def listed() -> tuple[Listed, ...]:
     """The list of tests, in order."""
     lines = Path(__file__).with_name("onnx-classic-tests.txt").read_text().splitlines()
     rows = [line.split("\t") for line in lines]
-    return tuple(
-        Listed(test, operator, opset, shape_in == "shape_in", tuple(dtypes.split("|")))
-        for test, operator, opset, shape_in, dtypes in rows
-    )
+    return tuple(Listed(a, b, c, given == "shape_in", tuple(dtypes.split("|"))) for a, b, c, given, dtypes in rows)
 
 
 def run_suite(run_case: RunCase, tests: Mapping[str, Any], chosen: Iterable[Listed] | None = None) -> list[Result]:

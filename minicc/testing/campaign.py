@@ -81,14 +81,11 @@ def judge(
     _check_stages(stages, workers)
     excused = [excuses(e.graph, e.inputs) if "tvm" in stages else NOTHING for e in examples]
     verdicts = [Verdict(e, excused=excuse.names) for e, excuse in zip(examples, excused, strict=True)]
-    asked = {
-        stage: [k for k in range(len(examples)) if stage != "tvm" or not excused[k].kills]
-        for stage in stages
-        if stage in workers
-    }
+    alive = [k for k, excuse in enumerate(excused) if not excuse.kills]
+    asked = {stage: alive if stage == "tvm" else range(len(examples)) for stage in stages if stage in workers}
     with ThreadPoolExecutor(max(1, len(asked))) as pool:
-        answers = {stage: pool.submit(workers[stage].run, [(examples[k].graph, examples[k].inputs) for k in which], timeout)
-                   for stage, which in asked.items()}  # fmt: skip
+        jobs = {stage: [(examples[k].graph, examples[k].inputs) for k in which] for stage, which in asked.items()}
+        answers = {stage: pool.submit(workers[stage].run, jobs[stage], timeout) for stage in asked}
         try:
             known = [reference(e.graph, e.inputs) for e in examples]
             for verdict, expected in zip(verdicts, known, strict=True):
@@ -110,9 +107,8 @@ def judge(
 def _check_stages(stages: Sequence[str], workers: Mapping[str, Worker]) -> None:
     call = f"judge({', '.join(stages)})"
     if unknown := [stage for stage in stages if stage not in STAGES]:
-        raise ConfigError(
-            call, f"expected stages of {', '.join(STAGES)}, got {', '.join(unknown)}", hint="for example numpy, llvm"
-        )
+        problem = f"expected stages of {', '.join(STAGES)}, got {', '.join(unknown)}"
+        raise ConfigError(call, problem, hint="for example numpy, llvm")
     if "tvm" in stages and "tvm" not in workers:
         problem = f"expected a worker for stage tvm, got workers for {', '.join(workers) or 'none'}"
         raise ConfigError(call, problem, hint='{"tvm": Worker()}')
@@ -165,9 +161,7 @@ class Report:
     excused: Counter[str] = field(default_factory=Counter)  # by difference: examples
     with_excuse: int = 0  # examples with any
     findings: Counter[str] = field(default_factory=Counter)  # by kind: examples on which TVM failed
-    wrong: Counter[str] = field(
-        default_factory=Counter
-    )  # by stage: examples with a wrong answer, or where minicc failed
+    wrong: Counter[str] = field(default_factory=Counter)  # by stage: examples where it is wrong, or minicc failed
     shown: list[Verdict] = field(default_factory=list)
 
     def extend(self, verdicts: Iterable[Verdict]) -> None:
@@ -194,11 +188,8 @@ class Report:
         rows += [(f"compared: {stage}", self.compared[stage]) for stage in STAGES if self.compared[stage]]
         rows += [(f"excused: {name}", count) for name, count in self.excused.most_common()]
         rows += [(f"TVM: {kind}", count) for kind, count in self.findings.most_common()]
-        rows += [
-            ("TVM: wrong answer", self.wrong["tvm"]),
-            ("minicc: wrong or failed", sum(self.wrong.values()) - self.wrong["tvm"]),
-        ]
-        return rows
+        wrong = self.wrong["tvm"]
+        return [*rows, ("TVM: wrong answer", wrong), ("minicc: wrong or failed", sum(self.wrong.values()) - wrong)]
 
     def __str__(self) -> str:
         width = max(len(name) for name, _ in self.rows())
@@ -228,9 +219,8 @@ class Show(Running):
             if folder:
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise typer.BadParameter(
-                f"expected a folder to write in, got {folder}: {error.strerror}", param_hint="--save"
-            ) from None
+            problem = f"expected a folder to write in, got {folder}: {error.strerror}"
+            raise typer.BadParameter(problem, param_hint="--save") from None
 
     def add(self, verdicts: Sequence[Verdict]) -> None:
         """Count these; show and save what is found."""
@@ -238,15 +228,9 @@ class Show(Running):
         for verdict in filter(lambda v: v.is_shown, verdicts):
             self.console.print(f"\n{plain_lines(verdict)}", markup=False, highlight=False, soft_wrap=True)
             if self.folder:
-                self._save(verdict, self.folder)
+                found = [t.stage for t in verdict.troubles] + [f"tvm-{f.kind}" for f in [verdict.finding] if f]
+                save(verdict, self.folder, f"{sum(1 for _ in self.folder.glob('*.txt')) + 1:04}-{found[0]}")
         self.advance(len(verdicts), len(self.report.shown))
-
-    def _save(self, verdict: Verdict, folder: Path) -> None:
-        what = (
-            verdict.troubles[0].stage if verdict.troubles else f"tvm-{verdict.finding.kind}" if verdict.finding else ""
-        )
-        number = sum(1 for _ in folder.glob("*.txt")) + 1
-        save(verdict, folder, f"{number:04}-{what}")
 
     def finish(self) -> None:
         """Print the report and end: 1 when something is wrong, 130 after Ctrl-C."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,13 +29,14 @@ import numpy as np
 
 from minicc import backend, frontend
 from minicc.bridge import _tvm
+from minicc.bridge.groups import operators
 from minicc.bridge.relax import build_relax, call_relax, merge
 from minicc.errors import ConfigError, MiniccError, WorkerError
 from minicc.graph.interpret import evaluate
 from minicc.graph.ir import Graph, Input, Node
 from minicc.ops.base import Array
 from minicc.testing.oracle import Disagreement, Excuses, answer, assert_close, distance, excuses, reference
-from minicc.testing.reduce import MiniccFailure, operators, run_apart, with_every_value
+from minicc.testing.reduce import MiniccFailure, run_apart, with_every_value
 from minicc.testing.worker import Run, Tvm, reason, shared_worker
 from minicc.types import TensorType
 
@@ -75,9 +76,7 @@ class Row:
     verdict: str = "agrees"
     disagrees: bool = False
     answered: bool = True  # whether there are two answers
-    excused: bool = (
-        False  # whether a known difference of TVM shows, so that only ours is judged, beside the float64 reference
-    )
+    excused: bool = False  # whether a known difference of TVM shows: ours is judged beside the float64 reference
 
 
 @dataclass(frozen=True)
@@ -168,19 +167,14 @@ def _of_model(name: str, run: RunModel) -> Peer:
         found = run(exposed, subject.inputs)
         return {n: found[label] for label, n in zip(graph.output_names, graph.outputs, strict=True)}
 
-    return Peer(
-        name,
-        lambda subject: run(subject.model, subject.inputs),
-        values,
-        "ran the model with every ONNX value as an output",
-    )
+    how = "ran the model with every ONNX value as an output"
+    return Peer(name, lambda subject: run(subject.model, subject.inputs), values, how)
 
 
-OURS = _of_graph(
-    "minicc", lambda graph, inputs: run_apart(graph, inputs), "compiled the graph with every node as an output"
-)
+COMPILED = "compiled the graph with every node as an output"
+OURS = _of_graph("minicc", lambda graph, inputs: run_apart(graph, inputs), COMPILED)
 PEERS: dict[str, Peer] = {p.name: p for p in (
-    _of_graph("tvm", run_tvm, "compiled the graph with every node as an output"),
+    _of_graph("tvm", run_tvm, COMPILED),
     _of_model("onnxruntime", run_onnxruntime),
     _of_model("reference", backend.run_reference),
     _of_graph("numpy", evaluate, "evaluated the graph node by node"),
@@ -205,11 +199,9 @@ def installed_peers() -> list[str]:
     """The names of the peers that are there."""
     found = []
     for name in PEERS:
-        try:
+        with suppress(MiniccError):
             check_peers([name])
-        except MiniccError:
-            continue
-        found.append(name)
+            found.append(name)
     return found
 
 
@@ -228,11 +220,8 @@ def _values_from(name: str) -> Iterator[None]:
     except WorkerError:
         raise
     except Exception as error:  # a peer may raise anything
-        raise NoValues(
-            f"compare with {name}",
-            f"the values of the nodes cannot be had from {name}: {_first_line(error)}",
-            hint="the table of outputs holds nevertheless",
-        ) from error
+        problem = f"the values of the nodes cannot be had from {name}: {_first_line(error)}"
+        raise NoValues(f"compare with {name}", problem, hint="the table of outputs holds nevertheless") from error
 
 
 class Comparison:
@@ -274,10 +263,7 @@ class Comparison:
         except Exception as error:  # a peer may raise anything
             return [_no_answer(output, name, f"no answer: {_first_line(error)}") for output in names]
         reaching = self._excuses.of if name == "tvm" else {}
-        return [
-            self._excused(row, reaching[row.output]) if row.disagrees and reaching.get(row.output) else row
-            for row in made
-        ]
+        return [self._excused(r, reaching[r.output]) if r.disagrees and reaching.get(r.output) else r for r in made]
 
     @functools.cached_property
     def _excuses(self) -> Excuses:
@@ -290,9 +276,8 @@ class Comparison:
         try:
             assert_close(self.ours[row.output], expected, None, 1, tolerance)
         except Disagreement:
-            return replace(
-                row, verdict=f"minicc differs from the float64 reference; {text}", disagrees=True, excused=True
-            )
+            text = f"minicc differs from the float64 reference; {text}"
+            return replace(row, verdict=text, disagrees=True, excused=True)
         return replace(row, verdict=text, disagrees=False, excused=True)
 
     @functools.cached_property
@@ -329,18 +314,15 @@ class Comparison:
         source = graph.outputs[graph.output_names.index(row.output)]
         behind = operators(self.subject.cut(source))
         if np.isnan(row.share):
-            guilty = next(
-                (n for n in behind if n in theirs and TensorType.of(theirs[n]) != TensorType.of(self._values[n])),
-                source,
-            )
+            shown = (n for n in behind if n in theirs)
+            guilty = next((n for n in shown if TensorType.of(theirs[n]) != TensorType.of(self._values[n])), source)
             return f"the first node of another type than in {name}:\n    {_line(graph, guilty)}"
         looked = f"no node diverges from {name} where the values of nodes are looked at"
         if source not in theirs:
             return f"{looked}, but {name} does not show what computes {row.output}:\n    {_line(graph, source)}"
         if len(behind) == 1:
-            return (
-                f"{looked}: what computes {row.output} agrees when it is run again, alone:\n    {_line(graph, source)}"
-            )
+            alone = f"what computes {row.output} agrees when it is run again, alone"
+            return f"{looked}: {alone}:\n    {_line(graph, source)}"
         return f"{looked}: minicc or {name} makes another thing of the whole than of its parts, for instance by what it fuses or simplifies"
 
     def divergence(self, name: str, output: str) -> Divergence | None:
@@ -389,17 +371,8 @@ class Comparison:
         expected, tolerance = self._reference[n]
         share = _share(distance(ours, theirs), tolerance)
         index = tuple(int(i) for i in np.unravel_index(int(np.argmax(share > 1)), share.shape))
-        return Divergence(
-            peer.name,
-            n,
-            _line(self.subject.graph, n),
-            index,
-            ours[index],
-            theirs[index],
-            expected[index],
-            float(tolerance[index]),
-            how,
-        )
+        values = (ours[index], theirs[index], expected[index], float(tolerance[index]))
+        return Divergence(peer.name, n, _line(self.subject.graph, n), index, *values, how)
 
 
 def _no_answer(output: str, peer: str, verdict: str) -> Row:
@@ -409,23 +382,13 @@ def _no_answer(output: str, peer: str, verdict: str) -> Row:
 def _row(output: str, peer: str, ours: Array, theirs: Array, tolerance: Array) -> Row:
     theirs = np.asarray(theirs)
     if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):
-        return Row(
-            output, peer, NAN, NAN, NAN, f"differs: {TensorType.of(ours)} is {TensorType.of(theirs)} there", True
-        )
+        what = f"differs: {TensorType.of(ours)} is {TensorType.of(theirs)} there"
+        return Row(output, peer, NAN, NAN, NAN, what, True)
     apart = distance(ours, theirs)
     with np.errstate(all="ignore"):
         relative = np.where(apart == 0, 0.0, apart / np.abs(theirs.astype(np.float64)))
-    share = float(_share(apart, tolerance).max(initial=0))
-    wrong = share > 1
-    return Row(
-        output,
-        peer,
-        float(apart.max(initial=0)),
-        float(relative.max(initial=0)),
-        share,
-        "differs" if wrong else "agrees",
-        wrong,
-    )
+    most, ratio, share = (float(a.max(initial=0)) for a in (apart, relative, _share(apart, tolerance)))
+    return Row(output, peer, most, ratio, share, "differs" if share > 1 else "agrees", share > 1)
 
 
 def _share(apart: Array, tolerance: Array) -> Array:

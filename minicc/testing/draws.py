@@ -85,11 +85,8 @@ class RandomDraw:
     def type(self, kinds: Sequence[str] = ("float",), rank: int | tuple[int, int] = (0, 4), low: int = 0) -> TensorType:
         """The type of an input."""
         least, most = (rank, rank) if isinstance(rank, int) else rank
-        fitting = [
-            t
-            for t in self.values
-            if t.dtype.kind in kinds and least <= t.rank <= most and min(t.shape, default=low) >= low
-        ]
+        fitting = [t for t in self.values if t.dtype.kind in kinds and least <= t.rank <= most]
+        fitting = [t for t in fitting if min(t.shape, default=low) >= low]
         if fitting and self.integer(0, 3):
             return self.choice(fitting)
         return TensorType(self.dtype(kinds), self.shape(rank, low))
@@ -167,10 +164,13 @@ def _integers(random: np.random.Generator, type: TensorType, low: Any, high: Any
 def operator_from(source: RandomDraw, name: str) -> tuple[Operator, list[Array]]:
     """A valid instance of the operator `name`, its operands bound, and arrays to call it on."""
     op, inputs = REGISTRY[name].draw(source)
-    arrays = [source.array(i) if isinstance(i, TensorType) else np.asarray(i) for i in inputs]
-    if pending := len(op.pending):
-        op, arrays = op.bind(arrays[-pending:]), arrays[:-pending]
-    return op, arrays
+    return bound(op, [source.array(i) if isinstance(i, TensorType) else np.asarray(i) for i in inputs])
+
+
+def bound(op: Operator, values: Sequence[V]) -> tuple[Operator, list[V]]:
+    """The operator with the last values bound, that it has no attributes for, and the other values."""
+    count = len(values) - len(op.pending)
+    return op.bind([np.asarray(v) for v in values[count:]]) if op.pending else op, list(values[:count])
 
 
 def drawn(name: str, case: int, extremes: bool = True) -> tuple[Operator, list[Array]]:
@@ -231,9 +231,7 @@ class _Growing:
     def grow(self, names: Sequence[str]) -> None:
         """One operator more, unless its result would be too large."""
         self.source.values = [n.type for n in self.nodes]
-        op, wanted = REGISTRY[self.source.choice(names)].draw(self.source)
-        if pending := len(op.pending):
-            op, wanted = op.bind([np.asarray(w) for w in wanted[-pending:]]), wanted[:-pending]
+        op, wanted = bound(*REGISTRY[self.source.choice(names)].draw(self.source))
         made = ir.make(op, [self.value(w) for w in wanted])
         if made.inferred is not None and made.type.size <= 8 * MOST_ELEMENTS and made not in self.nodes:
             self.nodes.append(made)

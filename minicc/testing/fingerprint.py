@@ -53,10 +53,7 @@ from minicc.testing.workloads import WORKLOADS
 from minicc.types import DType, TensorType, float16
 
 Table = dict[str, str]  # from "group/name @ target" to the hash
-TARGETS = (
-    Target.of("haswell"),
-    Target.of("skylake-avx512").with_threads(4),
-)  # for one programs are serial, for the other parallel
+TARGETS = (Target.of("haswell"), Target.of("skylake-avx512").with_threads(4))  # programs are serial, and parallel
 CASES = 3  # random instances of each operator
 SIZES = ((1, 1000, 512), (3, 257, 96), (6, 16, 8), (64, 64, 64), (100, 77, 130), (1000, 777, 512), (512, 512, 4096))
 MODELS: dict[str, dict[str, int]] = {"resnet18": {}, "mobilenet_v2": {}, "bert_base": {"layers": 1}, "yolov3_tiny": {}}

@@ -127,10 +127,8 @@ def conv2d_relu(batch: int, channels: int, height: int, width: int, filters: int
     """
     _check("conv2d_relu", batch, channels, height, width, filters, size)
     border, rows, columns, group = size // 2, alone(height, 8), alone(width, 16), 4
-    x, w = (
-        te.placeholder((batch, channels, height, width), name="x"),
-        te.placeholder((filters, channels, size, size), name="w"),
-    )
+    x = te.placeholder((batch, channels, height, width), name="x")
+    w = te.placeholder((filters, channels, size, size), name="w")
 
     def padded(b: Any, c: Any, i: Any, j: Any) -> Any:
         inside = te.all(te.const(border) <= i, i < height + border, te.const(border) <= j, j < width + border)
@@ -138,11 +136,11 @@ def conv2d_relu(batch: int, channels: int, height: int, width: int, filters: int
 
     pad = te.compute((batch, channels, height + 2 * border, width + 2 * border), padded, name="pad")
     c, di, dj = te.reduce_axis((0, channels), "c"), te.reduce_axis((0, size), "di"), te.reduce_axis((0, size), "dj")
-    conv = te.compute(
-        (batch, filters, height, width),
-        lambda b, f, i, j: te.sum(pad[b, c, i + di.var, j + dj.var] * w[f, c, di, dj], axis=(c, di, dj)),
-        name="conv",
-    )
+
+    def product(b: Any, f: Any, i: Any, j: Any) -> Any:
+        return te.sum(pad[b, c, i + di.var, j + dj.var] * w[f, c, di, dj], axis=(c, di, dj))
+
+    conv = te.compute((batch, filters, height, width), product, name="conv")
     relu = te.compute(conv.shape, lambda b, f, i, j: maximum(conv[b, f, i, j], 0.0), name="relu")
     s = create_schedule(relu)
     b, f, i, j = s[relu].op.axis
@@ -150,13 +148,8 @@ def conv2d_relu(batch: int, channels: int, height: int, width: int, filters: int
     i_out, i = s[relu].split(i, factor=rows)
     j_out, j = s[relu].split(j, factor=columns)
     s[relu].reorder(b, f_out, i_out, j_out, i, j, f)
-    for loop, axis in (
-        (s[relu].fuse(b, f_out), BLOCK_Z),
-        (i_out, BLOCK_Y),
-        (j_out, BLOCK_X),
-        (i, THREAD_Y),
-        (j, THREAD_X),
-    ):
+    loops = (s[relu].fuse(b, f_out), i_out, j_out, i, j)
+    for loop, axis in zip(loops, (BLOCK_Z, BLOCK_Y, BLOCK_X, THREAD_Y, THREAD_X), strict=True):
         s[relu].bind(loop, axis)
     s[conv].compute_at(s[relu], j, scope="local")
     s[conv].reorder(*s[conv].op.reduce_axis, *s[conv].op.axis)

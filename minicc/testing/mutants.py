@@ -21,6 +21,7 @@ from __future__ import annotations
 import ast
 import builtins
 import copy
+import itertools
 import random
 import re
 import shutil
@@ -33,7 +34,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -44,6 +45,7 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("minicc", "tests", "tutorials", "benchmarks", ".ci", "pyproject.toml", "README.md", "Makefile", "LICENSE")
 LIMIT = 1800  # seconds of one run of pytest; a mutant that loops for ever is noticed so
 STAGES = ("own tests", "tests that name it", "tests/field", "all others")
+PASSED = "The tests have passed without a mutant: do not run them so again."
 QUIET = ("-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=no")
 
 _LESS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -82,7 +84,8 @@ class Outcome:
     seconds: float
 
     def __str__(self) -> str:
-        return f"{'survives' if self.test is None else 'noticed '} {self.seconds:5.0f} s  {self.mutant}{'' if self.test is None else f'  [{self.test}]'}"
+        what, test = ("survives", "") if self.test is None else ("noticed ", f"  [{self.test}]")
+        return f"{what} {self.seconds:5.0f} s  {self.mutant}{test}"
 
 
 # ---- drawing ------------------------------------------------------------------------------------
@@ -90,11 +93,8 @@ class Outcome:
 
 def mutants(path: str, source: str) -> Iterator[Mutant]:
     """Every mutant of a file, in the order of its text."""
-    lines = source.encode().splitlines(keepends=True)
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line))
     whole = source.encode()
+    starts = list(itertools.accumulate(map(len, whole.splitlines(keepends=True)), initial=0))
     for found in _seen(ast.parse(source)):
         for changed in _changes(found):
             first = starts[found.lineno - 1] + found.col_offset
@@ -108,12 +108,9 @@ def _seen(tree: ast.AST) -> Iterator[ast.expr]:
     for child in ast.iter_child_nodes(tree):
         if isinstance(child, ast.JoinedStr | ast.Raise | ast.Import | ast.ImportFrom | ast.arg):
             continue
-        if isinstance(tree, ast.AnnAssign | ast.FunctionDef) and child in (
-            getattr(tree, "annotation", None),
-            getattr(tree, "returns", None),
-        ):
+        if child in (getattr(tree, "annotation", None), getattr(tree, "returns", None)):
             continue
-        if isinstance(tree, ast.FunctionDef | ast.ClassDef) and child in tree.decorator_list:
+        if child in getattr(tree, "decorator_list", ()):
             continue
         if isinstance(child, ast.expr):
             yield child
@@ -157,12 +154,10 @@ def _with(e: ast.expr, field: str, value: object) -> ast.expr:
 
 def _of_text_or_types(e: ast.BinOp) -> bool:
     sides = [side for side in ast.walk(e) if isinstance(side, ast.expr)]
-    types = isinstance(e.op, ast.BitOr) and any(
-        isinstance(s, ast.Name) and (s.id[0].isupper() or s.id in dir(builtins)) for s in sides
-    )
-    return types or any(
-        isinstance(s, ast.JoinedStr) or (isinstance(s, ast.Constant) and isinstance(s.value, str)) for s in sides
-    )
+    names = [s.id for s in sides if isinstance(s, ast.Name)]
+    types = isinstance(e.op, ast.BitOr) and any(name[0].isupper() or name in dir(builtins) for name in names)
+    texts = (isinstance(s, ast.JoinedStr) or isinstance(getattr(s, "value", None), str) for s in sides)
+    return types or any(texts)
 
 
 def draw(count: int, seed: int, root: Path = ROOT) -> list[Mutant]:
@@ -171,12 +166,11 @@ def draw(count: int, seed: int, root: Path = ROOT) -> list[Mutant]:
     rooms: dict[str, list[Path]] = {}
     for path in sorted((root / "minicc").rglob("*.py")):
         rooms.setdefault(path.relative_to(root / "minicc").parts[0], []).append(path)
-    of_rooms = {
-        room: [
-            m for path in paths for m in mutants(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8"))
-        ]
-        for room, paths in rooms.items()
-    }
+
+    def of(path: Path) -> Iterator[Mutant]:
+        return mutants(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8"))
+
+    of_rooms = {room: [m for path in paths for m in of(path)] for room, paths in rooms.items()}
     turns = [room for room, found in of_rooms.items() if found]
     rng.shuffle(turns)
     if not turns:
@@ -194,16 +188,12 @@ def draw(count: int, seed: int, root: Path = ROOT) -> list[Mutant]:
 def suites(path: str, root: Path = ROOT) -> list[list[str]]:
     """What pytest is given, run by run, as STAGES says; nothing where there are no such tests."""
     parts = Path(path).with_suffix("").parts
-    names = re.compile(
-        rf"\b{re.escape('.'.join(parts))}\b|from {re.escape('.'.join(parts[:-1]))} import [^\n]*\b{parts[-1]}\b"
-    )
+    whole, package = (re.escape(".".join(p)) for p in (parts, parts[:-1]))
+    names = re.compile(rf"\b{whole}\b|from {package} import [^\n]*\b{parts[-1]}\b")
     own = [f"tests/{name}" for name in (parts[1], f"test_{parts[1]}.py") if (root / "tests" / name).exists()]
     field = ["tests/field"] if (root / "tests/field").exists() else []
-    named = [
-        test.relative_to(root).as_posix()
-        for test in sorted((root / "tests").rglob("test_*.py"))
-        if names.search(test.read_text(encoding="utf-8"))
-    ]
+    tests = sorted((root / "tests").rglob("test_*.py"))
+    named = [t.relative_to(root).as_posix() for t in tests if names.search(t.read_text(encoding="utf-8"))]
     named = [test for test in named if not test.startswith((*[f"{folder}/" for folder in (*own, *field)], *own))]
     return [own, named, field, ["tests", *[f"--ignore={name}" for name in (*own, *named, *field)]]]
 
@@ -235,20 +225,16 @@ def _first_failure(tests: list[str], folder: Path, processes: int = 0) -> str | 
         *tests,
     ]
     try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL
-        )
+        streams: dict[str, Any] = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
+        done = subprocess.run(command, cwd=folder, timeout=LIMIT, **streams)
     except subprocess.TimeoutExpired:
         return "no end"
     if done.returncode in (0, 5):  # passed, or there were no tests
         return None
     if done.returncode == 4:
         raise ConfigError(" ".join(command), f"expected tests, got {done.stderr.strip()}", hint="make test")
-    named = [
-        line.split(" - ")[0].split(" ", 1)[1]
-        for line in done.stdout.splitlines()
-        if line.startswith(("FAILED ", "ERROR "))
-    ]
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    named = [line.split(" - ")[0].split(" ", 1)[1] for line in failed]
     return named[0] if named else f"pytest ended with {done.returncode}"
 
 
@@ -264,9 +250,8 @@ def campaign(
     with tempfile.TemporaryDirectory(prefix="mutants-") as temporary, ThreadPoolExecutor(jobs) as pool:
         free = [_copied(Path(temporary) / str(k)) for k in range(jobs)]
         if not passed and (failed := _first_failure(["tests"], free[0], jobs)) is not None:
-            raise ConfigError(
-                "mutants", f"expected tests that pass without a mutant, got a failure of {failed}", hint="make test"
-            )
+            problem = f"expected tests that pass without a mutant, got a failure of {failed}"
+            raise ConfigError("mutants", problem, hint="make test")
 
         def work(mutant: Mutant, stage: int) -> Outcome:
             folder = free.pop()
@@ -305,9 +290,7 @@ def main(
     count: Annotated[int, typer.Option(help="How many mutants.", min=1)] = 60,
     seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
     jobs: Annotated[int, typer.Option(help="How many at once, each on a core.", min=1)] = 1,
-    passed: Annotated[
-        bool, typer.Option("--passed", help="The tests have passed without a mutant: do not run them so again.")
-    ] = False,
+    passed: Annotated[bool, typer.Option("--passed", help=PASSED)] = False,
     listed: Annotated[bool, typer.Option("--list", help="Print the mutants, and run none.")] = False,
 ) -> None:
     """Plant small faults in a copy of the project, and see whether its tests notice. Takes hours; Ctrl-C ends it with what is known.
@@ -330,9 +313,8 @@ def main(
 
     noticed = campaign(drawn, jobs, show, passed)
     survivors = [mutant for mutant, test in noticed.items() if test is None]
-    console.print(
-        f"{len(noticed)} mutants of {len(drawn)}: {len(noticed) - len(survivors)} noticed, {len(survivors)} survive"
-    )
+    counts = f"{len(noticed) - len(survivors)} noticed, {len(survivors)} survive"
+    console.print(f"{len(noticed)} mutants of {len(drawn)}: {counts}")
     for mutant in survivors:
         console.print(f"  {mutant}")
     raise typer.Exit(130 if len(noticed) < len(drawn) else int(bool(survivors)))

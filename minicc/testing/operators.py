@@ -52,13 +52,8 @@ def table(reports: dict[str, Report]) -> Table:
     for column in ("examples", "compared", "excused", "no answer", "wrong", "differences"):
         shown.add_column(column, justify="left" if column == "differences" else "right")
     for name, report in reports.items():
-        cells = (
-            report.examples,
-            report.compared["tvm"],
-            report.with_excuse,
-            sum(report.findings.values()),
-            sum(report.wrong.values()),
-        )
+        cells = [report.examples, report.compared["tvm"], report.with_excuse]
+        cells += [sum(report.findings.values()), sum(report.wrong.values())]
         shown.add_row(name, *map(str, cells), ", ".join([*report.findings, *report.excused]))
     return shown
 

@@ -57,6 +57,7 @@ from minicc.loop.lower import Lowered, lower
 from minicc.loop.python import run_python
 from minicc.ops.base import Array, Kind, Operator
 from minicc.testing.differences import BY_OPERATOR, Difference, differences_of
+from minicc.testing.draws import bound
 from minicc.testing.worker import Finding, Outcome, shared_worker
 from minicc.types import DType, TensorType, bfloat16, float64
 
@@ -91,7 +92,7 @@ def run_operator(op: Operator, arrays: Sequence[Array]) -> Array:
     """One operator as the naive loop program of its tensor expression, run as Python."""
     if isinstance(op, ir.Constant):
         return op.data.array
-    op, arrays = _bound(op, arrays)
+    op, arrays = bound(op, arrays)
     types = tuple(map(TensorType.of, arrays))
     folded = op.fold(*types)
     if folded is not None:
@@ -176,18 +177,12 @@ def _reached(
             return _reached(n.op.body, values, kills)[0]
         arrays = [array for array, _ in values]
         before = tuple(dict.fromkeys(itertools.chain(*(reached for _, reached in values))))
-        op, data = _bound(n.op, arrays)
+        op, data = bound(n.op, arrays)
         own = differences_of(op, data)
         kills.extend(d for d in BY_OPERATOR.get(op.name, ()) if d.kills and (before or d in own))
         return compute(n.op, arrays), tuple(dict.fromkeys((*before, *own)))
 
     return graph.interpret(given, step)
-
-
-def _bound(op: Operator, arrays: Sequence[Array]) -> tuple[Operator, Sequence[Array]]:
-    """The operator with its operands bound, and its data."""
-    pending = len(op.pending)
-    return (op.bind(arrays[-pending:]), arrays[:-pending]) if pending else (op, arrays)
 
 
 # ---- the reference and how sure it is -----------------------------------------------------------
@@ -255,12 +250,12 @@ def _is_exact(n: ir.Node, arrays: Sequence[Array], result: Array) -> bool:
         return False
     random = np.random.default_rng(0)
     moved = [_disturb(a, 8, lambda shape: random.uniform(-1, 1, shape)) for a in arrays]
-    others = [
-        np.asarray(random.normal(0, 2, a.shape)).astype(a.dtype) if DType.of(a.dtype).is_float else a for a in arrays
-    ]
-    return _selects(moved, _exactly(n, moved), whole) and (
-        bool(n.op.pending) or _selects(others, _exactly(n, others), whole)
-    )
+
+    def other(a: Array) -> Array:
+        return np.asarray(random.normal(0, 2, a.shape)).astype(a.dtype) if DType.of(a.dtype).is_float else a
+
+    tried = [moved, *([] if n.op.pending else [list(map(other, arrays))])]
+    return all(_selects(values, _exactly(n, values), whole) for values in tried)
 
 
 def _selects(arrays: Sequence[Array], result: Array, or_whole: bool) -> bool:
@@ -300,9 +295,8 @@ def _disturbed(graph: ir.Graph, inputs: Mapping[str, Array], noise: Noise, rando
 def _may_overflow(n: ir.Node, arrays: Sequence[Array]) -> Any:
     """Where a sum overflows in some order of its terms: the sum of their magnitudes does, or of large ones is no number."""
     with np.errstate(all="ignore"):
-        sizes = [
-            np.where(np.isfinite(a), np.abs(a), np.zeros_like(a)) if DType.of(a.dtype).is_float else a for a in arrays
-        ]
+        zeroed = [np.where(np.isfinite(a), a, np.zeros_like(a)) for a in arrays]
+        sizes = [np.abs(a) if DType.of(a.dtype).is_float else a for a in zeroed]
         result = _exactly(n, sizes).astype(np.float64)
         large = any(DType.of(a.dtype) is float64 and a.max(initial=0.0) > OVERFLOWS_SQUARED for a in sizes)
         return np.isposinf(result) | (large & np.isnan(result))
@@ -321,7 +315,7 @@ def reference(graph: ir.Graph, inputs: Mapping[str, Array]) -> tuple[list[Array]
         return result
 
     expected = _run(graph, inputs, step)
-    samples = [evaluate_quietly(graph, inputs)]
+    samples = [_run(graph, inputs, lambda n, arrays: compute(n.op, arrays))]
     for number, noise in enumerate((lambda shape: 1.0, lambda shape: -1.0, _either(0), _either(0, -1.0))):
         samples.append(_disturbed(graph, inputs, noise, _either(1 + number)))
     tolerances = []
@@ -343,11 +337,6 @@ def _either(seed: int, sign: float = 1.0) -> Noise:
         return sign * random.choice([-1.0, 1.0], shape) * random.uniform(0.5, 1.0, shape)
 
     return noise
-
-
-def evaluate_quietly(graph: ir.Graph, inputs: Mapping[str, Array]) -> list[Array]:
-    """The outputs in order, as the operators' references give them in their own dtype."""
-    return _run(graph, inputs, lambda n, arrays: compute(n.op, arrays))
 
 
 def distance(a: Array, b: Array) -> Array:
@@ -400,11 +389,9 @@ def assert_close(got: Any, expected: Any, dtype: DType | None = None, reduction:
         return
     index = tuple(int(i) for i in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
     bound = float(np.broadcast_to(tolerance, wrong.shape)[index])
-    raise Disagreement(
-        call,
-        f"{label}[{', '.join(map(str, index))}] must be {expected[index]!r} within {bound:.3g}, got {got[index]!r}",
-        hint=f"{int(wrong.sum())} of {wrong.size} elements are wrong",
-    )
+    where = f"{label}[{', '.join(map(str, index))}]"
+    problem = f"{where} must be {expected[index]!r} within {bound:.3g}, got {got[index]!r}"
+    raise Disagreement(call, problem, hint=f"{int(wrong.sum())} of {wrong.size} elements are wrong")
 
 
 def agree(graph: ir.Graph, inputs: Mapping[str, Array], stages: Sequence[str] = ("numpy", "loop", "llvm")) -> None:
@@ -419,13 +406,8 @@ def agree(graph: ir.Graph, inputs: Mapping[str, Array], stages: Sequence[str] = 
             compare(graph, STAGES[stage](graph, inputs), known, stage, excused)
 
 
-def compare(
-    graph: ir.Graph,
-    got: Mapping[str, Array],
-    known: tuple[list[Array], list[Array]],
-    stage: str,
-    excused: Excuses = NOTHING,
-) -> int:
+def compare(graph: ir.Graph, got: Mapping[str, Array], known: tuple[list[Array], list[Array]], stage: str,
+            excused: Excuses = NOTHING) -> int:  # fmt: skip
     """Raise Disagreement where a stage's outputs are not the reference; gives how many were compared, not excused."""
     compared = 0
     for label, wanted, tolerance in zip(graph.output_names, *known, strict=True):

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 import typer
@@ -79,9 +79,7 @@ class Running:
         _inside.set()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
         _inside.clear()
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)

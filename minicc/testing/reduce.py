@@ -28,6 +28,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from minicc.bridge.groups import operators
 from minicc.errors import ConfigError, MiniccError, WorkerError
 from minicc.graph.interpret import evaluate
 from minicc.graph.ir import Constant, Data, Graph, Input, Node, constant, input, make
@@ -50,11 +51,6 @@ ELEMENTWISE = 16  # elements of an array that are simplified one by one
 SMALL = 9  # the greatest of the numbers that are easy to read
 
 
-def operators(graph: Graph) -> list[Node]:
-    """The nodes that compute something: neither inputs nor constants."""
-    return [n for n in graph.nodes if not isinstance(n.op, (Input, Constant))]
-
-
 def with_every_value(graph: Graph) -> Graph:
     """The graph with the result of every operator as an output; that of `operators(graph)[k]` is called `nk`."""
     found = operators(graph)
@@ -70,11 +66,9 @@ class MiniccFailure(MiniccError):
     has_lines = True
 
     def __init__(self, finding: Finding) -> None:
-        super().__init__(
-            f"run({finding.graph.name})",
-            f"minicc gave no answer: {finding.kind}: {finding.detail}",
-            hint="minicc reduce finds the smallest graph that does this",
-        )
+        problem = f"minicc gave no answer: {finding.kind}: {finding.detail}"
+        hint = "minicc reduce finds the smallest graph that does this"
+        super().__init__(f"run({finding.graph.name})", problem, hint=hint)
         self.finding = finding
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -151,12 +145,10 @@ def fails_like(graph: Graph, inputs: Inputs, stages: Sequence[str], runs: Mappin
     """The predicate that a graph fails in the way that this one does. Raises ConfigError when this one does not fail."""
     wanted = failure(graph, inputs, stages, runs)
     if not wanted:
-        raise ConfigError(
-            f"reduce({graph.name})",
-            f"expected a graph on which the stages {', '.join(stages)} disagree, got one "
-            f"on which they agree{_excused(graph, inputs) if 'tvm' in stages else ''}",
-            hint="give the inputs on which it fails with --inputs, or name other --stages",
-        )
+        got = f"one on which they agree{_excused(graph, inputs) if 'tvm' in stages else ''}"
+        problem = f"expected a graph on which the stages {', '.join(stages)} disagree, got {got}"
+        hint = "give the inputs on which it fails with --inputs, or name other --stages"
+        raise ConfigError(f"reduce({graph.name})", problem, hint=hint)
     return lambda other, arrays: failure(other, arrays, stages, runs) == wanted
 
 
@@ -270,11 +262,6 @@ def _used(graph: Graph, arrays: Inputs) -> _Case:
     return _Case(Graph(graph.name, inputs, graph.outputs, graph.output_names, graph.spans), read)
 
 
-def _fresh(case: _Case) -> Iterator[str]:
-    """Names that no input has."""
-    yield from (name for number in itertools.count() if (name := f"v{number}") not in case.inputs)
-
-
 # ---- the changes: each gives candidates, the boldest first --------------------------------------
 
 
@@ -319,7 +306,8 @@ def cut_before(case: _Case) -> Iterator[_Case]:
 
 def _as_inputs(case: _Case, values: Mapping[Node, Array]) -> Iterator[_Case]:
     """New inputs, of these values, in place of nodes."""
-    named = list(zip(values, _fresh(case), strict=False))
+    fresh = (name for number in itertools.count() if (name := f"v{number}") not in case.inputs)
+    named = list(zip(values, fresh, strict=False))
     yield from _rebuilt(case, {n: input(name, n.type) for n, name in named}, {name: values[n] for n, name in named})
 
 
@@ -364,7 +352,7 @@ def _corner(array: Array, shape: Sequence[int]) -> Array:
 def simpler_numbers(case: _Case) -> Iterator[_Case]:
     """Zeros, ones, the numbers from 1 on, or whole numbers: for all inputs and constants, for one, for one element."""
     sources = _sources(case)
-    for simpler in (_zeros, np.ones_like, _counting, _whole):
+    for simpler in (np.zeros_like, np.ones_like, _counting, _whole):
         yield from _with_sources(case, {n: simpler(array) for n, array in sources.items()})
         for n, array in sources.items():
             yield from _with_sources(case, {n: simpler(array)})
@@ -378,10 +366,6 @@ def simpler_numbers(case: _Case) -> Iterator[_Case]:
 
 CHANGES: tuple[Callable[[_Case], Iterator[_Case]], ...] = (
     one_output, cut_behind, cut_before, bypass, constants_as_inputs, shorter_axes, simpler_numbers)  # fmt: skip
-
-
-def _zeros(array: Array) -> Array:
-    return np.zeros(array.shape, array.dtype)
 
 
 def _counting(array: Array) -> Array:
@@ -415,15 +399,9 @@ def _sources(case: _Case) -> dict[Node, Array]:
 
 def _with_sources(case: _Case, arrays: Mapping[Node, Array]) -> Iterator[_Case]:
     """The case with other arrays in place of inputs and constants."""
-    replaced: dict[Node, Node] = {}
-    inputs: dict[str, Array] = {}
-    for n, array in arrays.items():
-        if isinstance(n.op, Input):
-            replaced[n] = input(n.op.label, TensorType.of(array))
-            inputs[n.op.label] = array
-        else:
-            replaced[n] = constant(array)
-    yield from _rebuilt(case, replaced, inputs)
+    inputs = {n: n.op.label for n in arrays if isinstance(n.op, Input)}
+    replaced = {n: input(inputs[n], TensorType.of(a)) if n in inputs else constant(a) for n, a in arrays.items()}
+    yield from _rebuilt(case, replaced, {name: arrays[n] for n, name in inputs.items()})
 
 
 # ---- the test -----------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -41,6 +41,7 @@ from minicc.testing.workloads import EXTENTS, WORKLOADS, Array, Workload
 MOST_STEPS = 12
 ATTEMPTS = 6  # instances of a kind that are tried before another kind is
 LLVM_EVERY = 10
+EVERY = "every so-manieth schedule"
 LIBRARY_TERMS = 64  # the functions of machine code round as often as a sum of so many terms does
 
 Extents = tuple[int, int]
@@ -49,9 +50,7 @@ Extents = tuple[int, int]
 class ScheduleFailure(Exception):
     """Steps that change what a program means, break a rule, or crash. `stage` is where it shows: see `STAGES`."""
 
-    def __init__(
-        self, workload: str, extents: Extents, seed: int, trace: Trace, problem: str, stage: str = "python"
-    ) -> None:
+    def __init__(self, workload: str, extents: Extents, seed: int, trace: Trace, problem: str, stage: str = "python"):
         super().__init__(workload, extents, seed, trace, problem, stage)
         self.workload, self.extents, self.seed = workload, extents, seed
         self.trace, self.problem, self.stage = trace, problem, stage
@@ -60,9 +59,8 @@ class ScheduleFailure(Exception):
         """Python that raises what was found."""
         where = f'"{self.workload}", {self.extents}'
         last = "s.moves()" if self.stage == "moves" else f'check(s.program, {where}, "{self.stage}")'
-        return "\n".join(
-            ["from minicc.testing.schedules import check, start", f"s = start({where})", *map(str, self.trace), last]
-        )
+        imported = "from minicc.testing.schedules import check, start"
+        return "\n".join([imported, f"s = start({where})", *map(str, self.trace), last])
 
     def __str__(self) -> str:
         return f"{self.workload} {self.extents}, seed {self.seed}: {self.problem}\n{self.source()}"
@@ -105,21 +103,16 @@ def _compare(program: Program, workload: str, extents: Extents, stage: str = "py
                 assert_close(got, want, buffer.dtype, terms, call=call, label=buffer.name)
 
 
-def _moves(program: Program, workload: str, extents: Extents) -> None:
-    """Raise what listing the legal next steps raises."""
-    Schedule(program).moves()
-
-
 BUILDERS: dict[str, Callable[[Program], Callable[..., None]]] = {
     "python": lambda program: partial(run_python, program),
     "llvm": build,
     "tvm": partial(build_tir, fast=False),
 }
-STAGES: dict[str, Callable[[Program, str, Extents], None]] = {
+STAGES: dict[str, Callable[[Program, str, Extents], Any]] = {
     "python": _compare,  # the result of the program run as Python
     "llvm": partial(_compare, stage="llvm"),  # the result of its machine code
     "tvm": partial(_compare, stage="tvm"),  # the result of TVM's machine code, by way of TIR
-    "moves": _moves,  # the list of its legal next steps
+    "moves": lambda program, workload, extents: Schedule(program).moves(),  # the list of its legal next steps
 }
 
 
@@ -267,18 +260,13 @@ def main(
     count: Annotated[int, typer.Option(help="How many schedules to try.", min=1)] = 1000,
     seed: Annotated[int, typer.Option(help="The first seed; each workload takes the ones after it in turn.")] = 0,
     workload: Annotated[list[str] | None, typer.Option(help="Only this workload; may be repeated.")] = None,
-    llvm_every: Annotated[
-        int, typer.Option(help="Run every so-manieth schedule as machine code, too; 0 for none.", min=0)
-    ] = LLVM_EVERY,
-    tvm_every: Annotated[
-        int, typer.Option(help="Let TVM compile every so-manieth schedule, too; 0 for none.", min=0)
-    ] = 0,
+    llvm_every: Annotated[int, typer.Option(help=f"Run {EVERY} as machine code, too; 0 for none.", min=0)] = LLVM_EVERY,
+    tvm_every: Annotated[int, typer.Option(help=f"Let TVM compile {EVERY}, too; 0 for none.", min=0)] = 0,
 ) -> None:
     """Try random legal schedules, and print each failure as Python that reproduces it."""
     if unknown := [name for name in workload or () if name not in WORKLOADS]:
-        raise typer.BadParameter(
-            f"expected one of {', '.join(WORKLOADS)}, got {', '.join(unknown)}", param_hint="--workload"
-        )
+        problem = f"expected one of {', '.join(WORKLOADS)}, got {', '.join(unknown)}"
+        raise typer.BadParameter(problem, param_hint="--workload")
     console, failures = Console(), list[ScheduleFailure]()
     with Running(console, "schedules", count) as running:
         for failure in campaign(count, seed, workload or (), llvm_every, tvm_every):

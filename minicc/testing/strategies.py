@@ -101,11 +101,9 @@ def expressions(draw: Any, dtype: DType, leaves: Sequence[Expr], depth: int = 3)
     if dtype is boolean:
         other = draw(st.sampled_from([leaf.dtype for leaf in leaves if leaf.dtype is not boolean]))
         kind = draw(st.sampled_from(["not", *sorted(LOGICAL), *sorted(COMPARISONS)]))
-        return (
-            unary("not", part())
-            if kind == "not"
-            else binary(kind, *[part(other if kind in COMPARISONS else dtype) for _ in "ab"])
-        )
+        if kind == "not":
+            return unary("not", part())
+        return binary(kind, *[part(other if kind in COMPARISONS else dtype) for _ in "ab"])
     match draw(st.integers(0, 4)):
         case 0:
             return unary(draw(st.sampled_from(["neg", "abs", *(["not"] if dtype.is_integer else [])])), part())

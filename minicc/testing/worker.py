@@ -37,7 +37,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import TracebackType
+from subprocess import PIPE
 from typing import IO, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -111,9 +111,7 @@ class Worker:
     def __enter__(self) -> Worker:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -231,9 +229,7 @@ class Worker:
         command = [sys.executable, "-P", "-c", BOOT, minicc.__file__, self.engine]
         try:
             # A session of its own, so that Ctrl-C reaches the parent only, which then ends the child.
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._messages, start_new_session=True
-            )
+            process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=self._messages, start_new_session=True)
         except OSError as error:
             raise self._no_start(str(error)) from None
         assert process.stdin is not None
@@ -252,12 +248,10 @@ class Worker:
         return process
 
     def _no_start(self, got: str) -> WorkerError:
-        return WorkerError(
-            f"start {self.engine}",
-            f"expected a process that imports it, got {got}",
-            where="\n".join(self._stderr().split("\n")[-LAST_LINES:]),
-            hint="what it says is at fault: a module on PYTHONPATH, a package that is missing or damaged, too little memory",
-        )
+        where = "\n".join(self._stderr().split("\n")[-LAST_LINES:])
+        what = "a module on PYTHONPATH, a package that is missing or damaged, too little memory"
+        problem = f"expected a process that imports it, got {got}"
+        return WorkerError(f"start {self.engine}", problem, where, f"what it says is at fault: {what}")
 
     def _stderr(self) -> str:
         """The end of what the child wrote to its standard error, on lines of its own."""
@@ -379,11 +373,8 @@ def origin(error: BaseException) -> str:
     name = type(error).__name__
     if isinstance(error, MiniccError):
         return f"{name} in {general(error.call.partition('(')[0])}"
-    frames = [
-        frame
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-        if str(frame.f_globals.get("__name__")).startswith("minicc.")
-    ]
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    frames = [frame for frame in frames if str(frame.f_globals.get("__name__")).startswith("minicc.")]
     if not frames or isinstance(error, RecursionError):  # whichever function was the last one
         return name
     return f"{name} in {frames[-1].f_globals['__name__']}.{frames[-1].f_code.co_qualname}"
@@ -405,37 +396,33 @@ def serve(engine: Engine, stream: _Frames) -> None:
         stream.write(("end", -1, ""))
 
 
-def _answer(
-    engine: Engine, sent: Sequence[tuple[str, dict[str, Array], Inputs]], stream: _Frames, timeout: float
-) -> None:
+Sent: TypeAlias = Sequence[tuple[str, dict[str, Array], Inputs]]  # the text of a graph, its constants, its inputs
+
+
+def _answer(engine: Engine, sent: Sent, stream: _Frames, timeout: float) -> None:
     """Lower every job by itself, compile all together, run each."""
-    ready: list[tuple[int, Graph, Inputs, Any]] = []
-    for k, (text, constants, inputs) in enumerate(sent):
+
+    def tried(k: int, work: Callable[..., Any], *args: Any) -> Any:
+        """What `work` gives; None where it raises, which the parent is told."""
         stream.write(("running", k, ""))
         try:
             with _watched(timeout):
-                graph = parse(text, constants)
-                ready.append((k, graph, inputs, engine.lower(graph)))
+                return work(*args)
         except Exception as error:
             no_form = isinstance(error, BridgeError) and error.problem.startswith(NO_FORM)
-            stream.write(("unsupported" if no_form else "error", k, (reason(error), origin(error))))
-    if not ready:
-        return
-    stream.write(("running", -1, ""))
-    try:
-        with _watched(timeout):
-            compiled = engine.compile([lowered for *_, lowered in ready])
-    except Exception as error:
-        stream.write(("failed", -1, (reason(error), origin(error))))
-        return
-    for (k, graph, inputs, _), run in zip(ready, compiled, strict=True):
-        stream.write(("running", k, ""))
-        try:
-            with _watched(timeout):
-                outputs = run(graph, inputs)
+            kind = "failed" if k < 0 else "unsupported" if no_form else "error"
+            stream.write((kind, k, (reason(error), origin(error))))
+            return None
+
+    def lowered(text: str, constants: dict[str, Array], inputs: Inputs) -> tuple[Graph, Inputs, Any]:
+        graph = parse(text, constants)
+        return graph, inputs, engine.lower(graph)
+
+    ready = [(k, *made) for k, job in enumerate(sent) if (made := tried(k, lowered, *job))]
+    compiled = tried(-1, engine.compile, [made for *_, made in ready]) if ready else None
+    for (k, graph, inputs, _), run in zip(ready, compiled, strict=True) if compiled else ():
+        if (outputs := tried(k, run, graph, inputs)) is not None:
             stream.write(("outputs", k, outputs))
-        except Exception as error:
-            stream.write(("error", k, (reason(error), origin(error))))
 
 
 @contextmanager

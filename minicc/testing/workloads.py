@@ -46,10 +46,7 @@ class Workload:
     def inputs(self, program: Program, size: int, seed: int = 0) -> list[Array]:
         """Small random integers for every input, in its dtype."""
         rng = np.random.default_rng(seed)
-        return [
-            rng.integers(-2, 9, shape).astype(b.dtype.numpy)
-            for b, shape in ((b, concrete(b.shape, size)) for b in program.params)
-        ]
+        return [rng.integers(-2, 9, concrete(b.shape, size)).astype(b.dtype.numpy) for b in program.params]
 
     def outputs(self, program: Program, size: int) -> list[Array]:
         """Arrays for every output, full of what no workload computes."""
@@ -140,11 +137,11 @@ def _conv2d(n: int, m: int) -> tuple[Tensors, Tensors]:
     pad = _padded(A, n, m)
     c, ky, kx = te.reduce_axis((0, 2), "c"), te.reduce_axis((0, 3), "ky"), te.reduce_axis((0, 3), "kx")
     rows, columns = (n + 1) // 2, m  # a stride of two in one direction
-    C = te.compute(
-        (2, rows, columns),
-        lambda f, y, x: te.sum(pad[c, y * 2 + ky, x + kx] * W[f, c, ky, kx], axis=(c, ky, kx)),
-        name="conv",
-    )
+
+    def product(f: te.Expr, y: te.Expr, x: te.Expr) -> te.Expr:
+        return te.sum(pad[c, y * 2 + ky, x + kx] * W[f, c, ky, kx], axis=(c, ky, kx))
+
+    C = te.compute((2, rows, columns), product, name="conv")
     return (A, W), (te.compute((2, rows, columns), lambda f, y, x: maximum(C[f, y, x], 0.0), name="D"),)
 
 
@@ -175,15 +172,8 @@ def _scan(n: int, m: int) -> tuple[Tensors, Tensors]:
 def _histogram(n: int, m: int) -> tuple[Tensors, Tensors]:
     A = te.placeholder((n, m), int64, "A")
     zeros = te.compute((6,), lambda i: te.const(0, int32), name="zeros")
-    bins = scatter(
-        zeros,
-        (n, m),
-        lambda p, q: (A[p, q],),
-        lambda p, q: te.const(1, int32),
-        "sum",
-        where=lambda p, q: A[p, q] >= 0,
-        name="bins",
-    )
+    index, one = lambda p, q: (A[p, q],), lambda p, q: te.const(1, int32)
+    bins = scatter(zeros, (n, m), index, one, "sum", where=lambda p, q: A[p, q] >= 0, name="bins")
     return (A,), (te.compute((6,), lambda i: bins[i] * 10, name="D"),)
 
 
