@@ -209,7 +209,7 @@ class _Reader:
             return UNKNOWN
         expected = self.dimensions.type(expr.ty) if _has_shape(expr.ty) else None
         made = translation(RelaxCall(full.removeprefix("relax."), arguments, expr.attrs, expected))
-        if isinstance(made, Node) and not _agrees(made, expected):
+        if isinstance(made, Node) and expected and made.inferred and not _fits(made.inferred, expected):
             raise Unsupported(f"whose result is {expected} for TVM, {made.inferred} for minicc")
         return made
 
@@ -245,8 +245,3 @@ def _reads(op: Any) -> bool:
 def _has_shape(ty: Any) -> bool:
     """Whether it is the type of a tensor whose dimensions are named; a shape may also be another variable, or unknown."""
     return isinstance(getattr(ty, "shape", None), _tvm.load().relax.ShapeExpr)
-
-
-def _agrees(made: Node, expected: TensorType | None) -> bool:
-    """Whether a type that is known on both sides is one."""
-    return expected is None or made.inferred is None or _fits(made.inferred, expected)

@@ -172,7 +172,7 @@ class Relax:
         self.emitted: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
-        return _Namespace(self, _tvm.load().relax.op, "").find(name)
+        return getattr(_Namespace(self, _tvm.load().relax.op, ""), name)
 
     def __getitem__(self, path: str) -> Any:
         """The operator of a dotted name: `R["nn.relu"]` is `R.nn.relu`."""
@@ -271,7 +271,7 @@ class _Namespace:
     def __init__(self, room: Relax, module: Any, path: str) -> None:
         self.room, self.module, self.path = room, module, path
 
-    def find(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:
         found = getattr(self.module, name, None)
         path = f"{self.path}{name}"
         if found is None:
@@ -279,9 +279,6 @@ class _Namespace:
         if not callable(found):
             return _Namespace(self.room, found, f"{path}.")
         return lambda *args, **options: self.room.call(found, path, args, options)
-
-    def __getattr__(self, name: str) -> Any:
-        return self.find(name)
 
 
 # ---- modules ------------------------------------------------------------------------------------

@@ -334,7 +334,8 @@ class TirExpressions:
             return tir.NE(x, self.literal(0, source))
         if source.is_float and dtype.is_integer and dtype.bits < 32:  # by way of int32: C leaves the rest open
             return self.cast(tir.Cast("int32", x), int32, dtype)
-        if not (source.is_integer and dtype.is_integer) or _contains(dtype, source):
+        are_integers = source.is_integer and dtype.is_integer
+        if not are_integers or (dtype.range[0] <= source.range[0] and source.range[1] <= dtype.range[1]):
             return tir.Cast(dtype.name, x)
         if source.bits < dtype.bits:  # a negative number as an unsigned one
             return self.unsigned(tir.Cast(f"int{dtype.bits}", x), DType.of(f"int{dtype.bits}"))
@@ -375,11 +376,6 @@ def negated(e: Expr) -> Expr | None:
             opposite = binary("le" if op == "lt" else "lt", b, a)
             return any_of(opposite, call("isnan", a, dtype=boolean), call("isnan", b, dtype=boolean))
     return None
-
-
-def _contains(dtype: DType, source: DType) -> bool:
-    """Whether every value of the integer type `source` is one of `dtype`."""
-    return dtype.range[0] <= source.range[0] and source.range[1] <= dtype.range[1]
 
 
 def _is_zero(e: Expr) -> bool:

@@ -42,6 +42,7 @@ from minicc.ops.base import REGISTRY, Operator
 from minicc.paths import unreadable, unwritable
 from minicc.recipes.gemm import gemm
 from minicc.recipes.registry import DEFAULT
+from minicc.runtime.files import write_file
 from minicc.runtime.jit import new_module
 from minicc.schedule import STEPS, Step
 from minicc.schedule.tidy import tidy
@@ -223,9 +224,7 @@ def write(path: Path, table: Table) -> None:
     if why := unwritable(path):
         problem = f"expected a file that can be made, but {why[0]}"
         raise ConfigError(f"write({str(path)!r})", problem, where=str(path.parent), hint=why[1])
-    part = path.with_name(f"{path.name}.part")
-    part.write_text("".join(f"{value} {key}\n" for key, value in table.items()), encoding="utf-8")
-    part.replace(path)
+    write_file(path, "".join(f"{value} {key}\n" for key, value in table.items()).encode())
 
 
 def main(

@@ -177,20 +177,7 @@ def _histogram(n: int, m: int) -> tuple[Tensors, Tensors]:
     return (A,), (te.compute((6,), lambda i: bins[i] * 10, name="D"),)
 
 
-WORKLOADS: dict[str, Workload] = {
-    w.name: w
-    for w in (
-        Workload("elementwise", _elementwise, sizes=(1, 6)),
-        Workload("transpose", _transpose),
-        Workload("reductions", _reductions),
-        Workload("softmax", _softmax, lambda n, m: m),
-        Workload("argmax", _argmax),
-        Workload("gemm", _gemm),
-        Workload("batched_gemm", _batched_gemm),
-        Workload("conv2d", _conv2d),
-        Workload("depthwise", _depthwise),
-        Workload("pooling", _pooling),
-        Workload("scan", _scan),
-        Workload("histogram", _histogram),
-    )
-}
+_DEFINITIONS = (_elementwise, _transpose, _reductions, _softmax, _argmax, _gemm, _batched_gemm, _conv2d, _depthwise, _pooling,
+                _scan, _histogram)  # fmt: skip
+_OTHERS: dict[str, dict[str, Any]] = {"elementwise": {"sizes": (1, 6)}, "softmax": {"terms": lambda n, m: m}}
+WORKLOADS = {name: Workload(name, f, **_OTHERS.get(name, {})) for f in _DEFINITIONS for name in [f.__name__[1:]]}
