@@ -322,6 +322,7 @@ def substitute(e: Expr, values: Mapping[Expr, Expr]) -> Expr:
 
 
 def free_vars(*roots: Expr) -> set[Var]:
+    """The variables in expressions."""
     seen, stack = set(roots), [*roots]
     for e in stack:  # which grows
         new = [c for c in children(e) if c not in seen]
