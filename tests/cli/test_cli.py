@@ -197,6 +197,7 @@ SIGNS = {
     "fused": "Kernel[softmax](",
     "te": "sum(",
     "naive": "def softmax(",
+    "schedule": "# recipe default: ",
     "trace": "s.vectorize(",
     "loop": "def softmax(",
     "llvm": "define void @softmax(",
@@ -210,7 +211,7 @@ def test_show(minicc, network, stage):
     assert SIGNS[stage] in whole and "matmul" in whole.lower()
     one = minicc.good("show", network, "--dim", "batch=2", "--stage", stage, "--kernel", "softmax")
     assert one.strip() and "matmul" not in one.lower()
-    assert ("Softmax" if stage in ("graph", "fused") else "softmax" if stage != "trace" else "s.") in one
+    assert ("Softmax" if stage in ("graph", "fused") else "s." if stage in ("schedule", "trace") else "softmax") in one
 
 
 def test_the_default_stage_is_fused(minicc, network):

@@ -166,7 +166,7 @@ def test_a_model_that_may_not_be_read(folder, monkeypatch):
         (["run", "resnet.onnx", "--dim", "batch=1", "--inputs", "misnamed.npz"], "did you mean 'image' by 'imagee'?"),
         (["run", "resnet.onnx", "--outputs", "y.txt"], "hint: --outputs y.npz"),
         (["run", "resnet.onnx", "--repeat", "0"], "hint: --repeat 100"),
-        (["compile", "resnet.onnx", "--output", "y"], "hint: --output y.s"),
+        (["compile", "resnet.onnx", "--output", "y"], "hint: --output y.tar"),
         (["show", "resnet.onnx", "--stage", "lop"], "did you mean loop?"),
     ],
 )

@@ -29,7 +29,7 @@ def test_a_profile_is_the_median_of_warm_runs(monkeypatch):
     stamps = iter([[0, 9], [0, 3], [0, 5000], [0, 4], [0, 5]])
     cold = []
 
-    def run(arrays, times):
+    def run(arrays, times=None):
         if times is None:
             cold.append(arrays)
         else:
