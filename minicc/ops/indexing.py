@@ -89,6 +89,11 @@ class Gather(View):
         check_extents(self, (x.shape[axis],), shape, x, indices)
         return TensorType(x.dtype, shape)
 
+    def numpy(self, x: Array, indices: Array) -> Any:
+        if x.shape[self.axis] == 0:
+            return np.zeros(self.infer(type_of(x), type_of(indices)).shape, x.dtype)
+        return np.asarray(np.take(x, safe(indices, x.shape[self.axis]), self.axis))
+
     def place(self, i: tuple[Any, ...], x: Any, indices: Any) -> tuple[Any, ...]:
         axis = self.axis % len(x.shape)
         end = axis + len(indices.shape)
@@ -121,6 +126,13 @@ class GatherElements(View):
             raise self.error(problem, x, indices, hint="cut the indices along the other axes")
         check_extents(self, (x.shape[axis],), indices.shape, x, indices)
         return TensorType(x.dtype, indices.shape)
+
+    def numpy(self, x: Array, indices: Array) -> Any:
+        axis = self.axis % x.ndim
+        if indices.size == 0:
+            return np.zeros(indices.shape, x.dtype)
+        x = x[tuple(slice(None) if a == axis else slice(d) for a, d in enumerate(indices.shape))]
+        return np.take_along_axis(x, safe(indices, x.shape[axis]), axis)
 
     def place(self, i: tuple[Any, ...], x: Any, indices: Any) -> tuple[Any, ...]:
         axis = self.axis % len(x.shape)

@@ -162,6 +162,11 @@ class Slice(View):
         taken = self.ranges(x)
         return TensorType(x.dtype, tuple(d if r is None else len(r) for d, r in zip(x.shape, taken, strict=True)))
 
+    def numpy(self, x: Array) -> Any:
+        for axis, taken in enumerate(self.ranges(type_of(x))):
+            x = x if taken is None else np.take(x, np.arange(taken.start, taken.stop, taken.step), axis)
+        return x
+
     def place(self, i: tuple[Any, ...], x: Any) -> list[Any]:
         return [i[a] if r is None else i[a] * r.step + r.start for a, r in enumerate(self.ranges(type_of(x)))]
 
@@ -267,6 +272,10 @@ class Tile(View):
             problem = f"expected {x.rank} repeats >= 0, got {repeats}"
             raise self.error(problem, x, hint="give one number for each axis, 1 where nothing is repeated")
         return TensorType(x.dtype, tuple(d if r == 1 else d * r for d, r in zip(x.shape, repeats, strict=True)))
+
+    def numpy(self, x: Array) -> Any:
+        result = self.infer(type_of(x))  # NumPy multiplies axis by axis
+        return np.tile(x, ints(self.repeats)) if result.size else np.zeros(result.shape, x.dtype)
 
     def place(self, i: tuple[Any, ...], x: Any) -> list[Any]:
         return [i[a] if r == 1 else i[a] % x.shape[a] for a, r in enumerate(ints(self.repeats))]

@@ -70,8 +70,11 @@ class Pad(View):
 
     def numpy(self, x: Array) -> Any:
         result, widths = self.infer(type_of(x)), self.widths(type_of(x))
-        if self.mode != "constant" or 0 in result.shape:
-            return View.numpy(self, x)
+        if self.mode != "constant":
+            for axis, (before, after) in enumerate(widths):
+                x = np.take(x, np.arange(max(-before, 0), x.shape[axis] - max(-after, 0)), axis)
+            around = np.array([(max(b, 0), max(a, 0)) for b, a in widths], np.int64).reshape(-1, 2)
+            return np.pad(x, around, self.mode) if x.ndim else x  # type: ignore[call-overload] # the mode is a literal there
         padded = np.full(result.shape, np.asarray(number(self.value)).astype(x.dtype))
         places = [np.arange(extent) - before for extent, (before, _) in zip(result.shape, widths, strict=True)]
         inside = [(place >= 0) & (place < dim) for place, dim in zip(places, x.shape, strict=True)]
