@@ -19,6 +19,7 @@ from minicc.ops.base import FLOAT, NUMERIC, SIGNED, Array, Draw, Example, Kind, 
 from minicc.ops.elementwise import BinaryOperator, Elementwise
 from minicc.ops.scalar import by_tvm, widened
 from minicc.tensor.expr import Expr, call, cast, maximum, minimum, select
+from minicc.tensor.intrinsics import INTRINSICS
 from minicc.types import TensorType, broadcast, float64
 
 
@@ -38,6 +39,10 @@ def _softplus(x: Expr) -> Expr:
     return maximum(x, 0.0) + call("log1p", call("exp", -abs(x)))
 
 
+def _softplus_reference(x: Array) -> Any:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.absolute(x)))
+
+
 def _expm1(x: Expr) -> Expr:
     """exp(x) - 1 for the negative side: 0 above, where the value is not used and must not overflow."""
     return call("expm1", minimum(x, 0.0))
@@ -49,6 +54,9 @@ class Relu(Elementwise):
 
     accepts = SIGNED
     tvm_name = "nn.relu"
+
+    def reference(self, x: Array) -> Any:
+        return np.maximum(x, 0)
 
     def scalar(self, x: Expr) -> Expr:
         return maximum(x, 0)
@@ -71,6 +79,9 @@ class Sigmoid(Activation):
 class Softplus(Activation):
     """log(1 + exp(x))."""
 
+    def reference(self, x: Array) -> Any:
+        return _softplus_reference(x)
+
     def scalar(self, x: Expr) -> Expr:
         return _softplus(x)
 
@@ -82,6 +93,9 @@ class Softplus(Activation):
 class Softsign(Activation):
     """x / (1 + |x|)."""
 
+    def reference(self, x: Array) -> Any:
+        return x / (1 + np.absolute(x))
+
     def scalar(self, x: Expr) -> Expr:
         return x / (1.0 + abs(x))
 
@@ -89,6 +103,9 @@ class Softsign(Activation):
 @operator
 class Mish(Activation):
     """x * tanh(softplus(x))."""
+
+    def reference(self, x: Array) -> Any:
+        return x * np.tanh(_softplus_reference(x))
 
     def scalar(self, x: Expr) -> Expr:
         return x * call("tanh", _softplus(x))
@@ -108,6 +125,9 @@ class HardSigmoid(Activation):
     alpha: float = 0.2
     beta: float = 0.5
 
+    def reference(self, x: Array) -> Any:
+        return np.maximum(np.minimum(x * self.alpha + self.beta, 1), 0)
+
     def scalar(self, x: Expr) -> Expr:
         return maximum(minimum(x * self.alpha + self.beta, 1.0), 0.0)
 
@@ -115,6 +135,9 @@ class HardSigmoid(Activation):
 @operator
 class HardSwish(Activation):
     """x * max(0, min(1, x / 6 + 1 / 2))."""
+
+    def reference(self, x: Array) -> Any:
+        return x * np.maximum(np.minimum(x * (1 / 6) + 0.5, 1), 0)
 
     def scalar(self, x: Expr) -> Expr:
         return x * maximum(minimum(x * (1 / 6) + 0.5, 1.0), 0.0)
@@ -135,6 +158,11 @@ class Gelu(Activation):
             problem = f'approximate must be "none" or "tanh", got {self.approximate!r}'
             raise self.error(problem, *types, hint='approximate="none"')
 
+    def reference(self, x: Array) -> Any:
+        if self.approximate == "tanh":
+            return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+        return 0.5 * x * (1 + INTRINSICS["erf"].numpy(x * math.sqrt(0.5)))
+
     def scalar(self, x: Expr) -> Expr:
         if self.approximate == "tanh":
             return 0.5 * x * (1.0 + call("tanh", math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
@@ -152,6 +180,9 @@ class LeakyRelu(Activation):
 
     alpha: float = 0.01
 
+    def reference(self, x: Array) -> Any:
+        return np.where(x < 0, x * self.alpha, x)
+
     def scalar(self, x: Expr) -> Expr:
         return select(x < 0.0, x * self.alpha, x)
 
@@ -167,6 +198,9 @@ class Elu(Activation):
 
     alpha: float = 1.0
 
+    def reference(self, x: Array) -> Any:
+        return np.where(x > 0, x, self.alpha * np.expm1(x))
+
     def scalar(self, x: Expr) -> Expr:
         return select(x > 0.0, x, self.alpha * _expm1(x))
 
@@ -180,6 +214,9 @@ class Selu(Activation):
 
     alpha: float = 1.67326319217681884765625
     gamma: float = 1.05070102214813232421875
+
+    def reference(self, x: Array) -> Any:
+        return self.gamma * np.where(x > 0, x, self.alpha * np.expm1(x))
 
     def scalar(self, x: Expr) -> Expr:
         return self.gamma * select(x > 0.0, x, self.alpha * _expm1(x))
@@ -197,6 +234,9 @@ class Celu(Activation):
 
     alpha: float = 1.0
 
+    def reference(self, x: Array) -> Any:
+        return np.maximum(x, 0) + np.minimum(self.alpha * np.expm1(x / self.alpha), 0)
+
     def scalar(self, x: Expr) -> Expr:
         return maximum(x, 0.0) + minimum(self.alpha * call("expm1", x / self.alpha), 0.0)
 
@@ -208,6 +248,9 @@ class ThresholdedRelu(Activation):
     drawn = {"alpha": (-2.0, 2.0)}
 
     alpha: float = 1.0
+
+    def reference(self, x: Array) -> Any:
+        return np.where(x > self.alpha, x, 0)
 
     def scalar(self, x: Expr) -> Expr:
         return select(x > self.alpha, x, 0.0)
@@ -221,6 +264,10 @@ class Shrink(Elementwise):
 
     bias: float = 0.0
     lambd: float = 0.5
+
+    def reference(self, x: Array) -> Any:
+        wide = x if x.dtype.kind == "f" else x.astype(np.float64)
+        return np.where(wide < -self.lambd, wide + self.bias, np.where(wide > self.lambd, wide - self.bias, 0))
 
     def scalar(self, x: Expr) -> Expr:
         wide = x if x.dtype.is_float else cast(x, float64)
@@ -244,6 +291,9 @@ class PRelu(BinaryOperator):
             problem = f"slope must broadcast to {x.shape}, got {slope.shape}"
             hint = "one slope for all, or one for each channel: reshape it to (C, 1, 1)"
             raise self.error(problem, x, slope, hint=hint)
+
+    def reference(self, x: Array, slope: Array) -> Any:
+        return np.where(x > 0, x, x * slope)
 
     def scalar(self, x: Expr, slope: Expr) -> Expr:
         return select(x > 0, x, x * slope)
@@ -273,6 +323,9 @@ class Clip(Elementwise):
         if low.shape or high.shape:
             problem = f"limits must be scalars, got shapes {low.shape} and {high.shape}"
             raise self.error(problem, x, low, high, hint="give numbers, or arrays of shape ()")
+
+    def reference(self, x: Array, low: Array, high: Array) -> Any:
+        return np.minimum(np.maximum(x, low), high)
 
     def scalar(self, x: Expr, low: Expr, high: Expr) -> Expr:
         return minimum(maximum(x, low), high)

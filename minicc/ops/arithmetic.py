@@ -11,24 +11,28 @@ array([-3,  3,  0])
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
+
+import numpy as np
 
 from minicc import tensor as te
-from minicc.ops.base import INTEGER, NUMERIC, Draw, Example, operator
+from minicc.ops.base import INTEGER, NUMERIC, Array, Draw, Example, operator
 from minicc.ops.elementwise import BinaryOperator, Elementwise, named
 from minicc.tensor.expr import Const, Expr, binary, call, cast, const, select
 from minicc.tensor.functions import integer_power
 from minicc.types import DType, TensorType, float64
 
-Add = named(BinaryOperator, "Add", "a + b.", "add", "add", commutative=True)
-Sub = named(BinaryOperator, "Sub", "a - b.", "sub", "subtract")
-Mul = named(BinaryOperator, "Mul", "a * b.", "mul", "multiply", commutative=True)
-Min = named(BinaryOperator, "Min", "The lesser, NaN if either is.", "min", "minimum")  # not commutative: they tell
-Max = named(BinaryOperator, "Max", "The greater, NaN if either is.", "max", "maximum")  # -0.0 from 0.0 by order
+Add = named(BinaryOperator, "Add", "a + b.", "add", "add", reference=np.add, commutative=True)
+Sub = named(BinaryOperator, "Sub", "a - b.", "sub", "subtract", reference=np.subtract)
+Mul = named(BinaryOperator, "Mul", "a * b.", "mul", "multiply", reference=np.multiply, commutative=True)
+# not commutative: they tell -0.0 from 0.0 by order
+Min = named(BinaryOperator, "Min", "The lesser, NaN if either is.", "min", "minimum", reference=np.minimum)
+Max = named(BinaryOperator, "Max", "The greater, NaN if either is.", "max", "maximum", reference=np.maximum)
 
 _bitwise = partial(named, BinaryOperator, accepts=INTEGER, commutative=True)
-BitwiseAnd = _bitwise("BitwiseAnd", "Bits set in both.", "bitand", "bitwise_and")
-BitwiseOr = _bitwise("BitwiseOr", "Bits set in either.", "bitor", "bitwise_or")
-BitwiseXor = _bitwise("BitwiseXor", "Bits set in one of the two.", "bitxor", "bitwise_xor")
+BitwiseAnd = _bitwise("BitwiseAnd", "Bits set in both.", "bitand", "bitwise_and", reference=np.bitwise_and)
+BitwiseOr = _bitwise("BitwiseOr", "Bits set in either.", "bitor", "bitwise_or", reference=np.bitwise_or)
+BitwiseXor = _bitwise("BitwiseXor", "Bits set in one of the two.", "bitxor", "bitwise_xor", reference=np.bitwise_xor)
 
 
 @operator
@@ -36,6 +40,10 @@ class Div(BinaryOperator):
     """a / b. Integers truncate, and divided by zero are 0."""
 
     tvm_name = "divide"
+
+    def reference(self, a: Array, b: Array) -> Any:
+        exact = a if a.dtype.kind == "f" else a - np.fmod(a, b)  # the multiple of b that truncation divides
+        return exact / b if a.dtype.kind == "f" else exact // b
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         return a / b if a.dtype.is_float else binary("truncdiv", a, b)
@@ -55,6 +63,13 @@ class Pow(BinaryOperator):
 
     def check(self, *types: TensorType) -> None:
         self.accept(*types)
+
+    def reference(self, x: Array, y: Array) -> Any:
+        if x.dtype.kind == "f" or y.dtype.kind == "f":
+            return np.power(x if x.dtype.kind == "f" else x.astype(np.float64), y)
+        wrapped = np.power(x.astype(np.uint64), np.where(y < 0, 0, y).astype(np.uint64)).astype(x.dtype)
+        unit = np.where(y % 2 == 0, np.ones_like(x), x)
+        return np.where(y < 0, np.where(np.absolute(x) == 1, unit, np.zeros_like(x)), wrapped)
 
     def scalar(self, x: Expr, y: Expr) -> Expr:
         whole = x.dtype.is_integer and y.dtype.is_integer
@@ -93,6 +108,9 @@ class Mod(BinaryOperator):
         if (dtype := types[0].dtype).is_float and not self.fmod:
             raise self.error(f"floats are only defined for fmod=True, got {dtype}", *types, hint="set fmod=True")
 
+    def reference(self, a: Array, b: Array) -> Any:
+        return np.fmod(a, b) if self.fmod else np.mod(a, b)
+
     def scalar(self, a: Expr, b: Expr) -> Expr:
         if a.dtype.is_float:
             return call("fmod", a, b)
@@ -119,6 +137,13 @@ class BitShift(BinaryOperator):
         if self.direction not in ("LEFT", "RIGHT"):
             problem = f"direction must be LEFT or RIGHT, got {self.direction!r}"
             raise self.error(problem, *types, hint='direction="LEFT"')
+
+    def reference(self, a: Array, b: Array) -> Any:
+        inside = (b >= 0) & (b < 8 * a.dtype.itemsize)
+        shift = np.where(inside, b, 0)
+        if self.direction == "LEFT":
+            return np.where(inside, np.left_shift(a, shift), 0)
+        return np.where(inside, np.right_shift(a, shift), np.where(a < 0, -1, 0).astype(a.dtype))
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
         signed = a.dtype.kind == "int"

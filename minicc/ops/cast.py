@@ -43,6 +43,9 @@ class Cast(Elementwise):
     def result_dtype(self, *dtypes: DType) -> DType:
         return self.dtype
 
+    def reference(self, x: Array) -> Any:
+        return x
+
     def scalar(self, x: Expr) -> Expr:
         return convert(x, self.dtype)
 

@@ -11,11 +11,11 @@ array([ True, False])
 from __future__ import annotations
 
 from functools import partial
-
+from typing import Any
 
 import numpy as np
 
-from minicc.ops.base import ANY, BOOLEAN, FLOAT, NUMERIC, Draw, Example, Kind, operator
+from minicc.ops.base import ANY, BOOLEAN, FLOAT, NUMERIC, Array, Draw, Example, Kind, operator
 from minicc.ops.elementwise import BinaryOperator, Elementwise, named
 from minicc.tensor.expr import Expr, call
 from minicc.types import DType, TensorType, boolean
@@ -31,19 +31,19 @@ class Relation(BinaryOperator):
 
 
 Equal = named(
-    Relation, "Equal", "a == b.", "eq", "equal", accepts=ANY, commutative=True,
+    Relation, "Equal", "a == b.", "eq", "equal", reference=np.equal, accepts=ANY, commutative=True,
     tvm_accepts=NUMERIC,  # TVM makes a comparison of floats of one of booleans, which LLVM refuses
 )  # fmt: skip
-Greater = named(Relation, "Greater", "a > b.", "gt", "greater")
-GreaterOrEqual = named(Relation, "GreaterOrEqual", "a >= b.", "ge", "greater_equal")
-Less = named(Relation, "Less", "a < b.", "lt", "less")
-LessOrEqual = named(Relation, "LessOrEqual", "a <= b.", "le", "less_equal")
+Greater = named(Relation, "Greater", "a > b.", "gt", "greater", reference=np.greater)
+GreaterOrEqual = named(Relation, "GreaterOrEqual", "a >= b.", "ge", "greater_equal", reference=np.greater_equal)
+Less = named(Relation, "Less", "a < b.", "lt", "less", reference=np.less)
+LessOrEqual = named(Relation, "LessOrEqual", "a <= b.", "le", "less_equal", reference=np.less_equal)
 
 _logical = partial(named, BinaryOperator, accepts=BOOLEAN, commutative=True)
-And = _logical("And", "Both are true.", "bitand", "logical_and")
-Or = _logical("Or", "Either is true.", "bitor", "logical_or")
-Xor = _logical("Xor", "One of the two is true.", "ne", "logical_xor")
-Not = named(Elementwise, "Not", "The contrary.", "not", "logical_not", accepts=BOOLEAN)
+And = _logical("And", "Both are true.", "bitand", "logical_and", reference=np.logical_and)
+Or = _logical("Or", "Either is true.", "bitor", "logical_or", reference=np.logical_or)
+Xor = _logical("Xor", "One of the two is true.", "ne", "logical_xor", reference=np.logical_xor)
+Not = named(Elementwise, "Not", "The contrary.", "not", "logical_not", reference=np.logical_not, accepts=BOOLEAN)
 
 
 @operator
@@ -74,6 +74,9 @@ class IsInf(Elementwise):
     def result_dtype(self, *dtypes: DType) -> DType:
         return boolean
 
+    def reference(self, x: Array) -> Any:
+        return (np.isneginf(x) & self.detect_negative) | (np.isposinf(x) & self.detect_positive)
+
     def scalar(self, x: Expr) -> Expr:
         match self.detect_negative, self.detect_positive:
             case True, True:
@@ -92,6 +95,7 @@ class Where(Elementwise):
     kind = Kind.BROADCAST
     arity = 3
     accepts = ANY
+    reference = staticmethod(np.where)
     scalar_name, tvm_name = "select", "where"
 
     def result_dtype(self, *dtypes: DType) -> DType:

@@ -213,6 +213,9 @@ class Reciprocal(Elementwise):
 
     accepts = FLOAT
 
+    def reference(self, x: Array) -> Any:
+        return 1 / x
+
     def scalar(self, x: Expr) -> Expr:
         return 1.0 / x
 
@@ -228,7 +231,9 @@ class BitwiseNot(Elementwise):
         return binary("bitxor", x, const(-1, x.dtype))
 
 
-Neg = named(Elementwise, "Neg", "-x; the least integer stays itself.", "neg", "negative", accepts=SIGNED)
+Neg = named(
+    Elementwise, "Neg", "-x; the least integer stays itself.", "neg", "negative", reference=np.negative, accepts=SIGNED
+)
 Floor = named(IntrinsicOperator, "Floor", "The greatest integer not above x.")
 Ceil = named(IntrinsicOperator, "Ceil", "The least integer not below x.")
 Round = named(IntrinsicOperator, "Round", "The nearest integer, the even one of two.")
