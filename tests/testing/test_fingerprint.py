@@ -21,7 +21,10 @@ def of_groups(*groups):
     return {key: value for key, value in read(RECORDED).items() if key.split("/")[0] in groups}
 
 
-@pytest.mark.parametrize("group", [pytest.param(g, marks=[pytest.mark.slow] * (g in MODELS)) for g in (*GROUPS, CUDA)])
+LARGE = (*MODELS, "operators", "steps", "chains")  # groups that take seconds
+
+
+@pytest.mark.parametrize("group", [pytest.param(g, marks=[pytest.mark.slow] * (g in LARGE)) for g in (*GROUPS, CUDA)])
 def test_kernels_become_what_was_recorded(group):
     assert not compare(of_groups(group), fingerprints([group]))
 
