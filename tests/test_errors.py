@@ -1,6 +1,7 @@
 """Every error of the package says how to go on: each is built with a hint, or by a function that has one for all."""
 
 import ast
+import functools
 import inspect
 from pathlib import Path
 
@@ -12,12 +13,18 @@ from minicc.errors import MiniccError
 from minicc.schedule.step import Illegal
 
 ROOT = Path(minicc.__file__).parent
-SOURCES = {p.relative_to(ROOT).as_posix(): ast.parse(p.read_text(encoding="utf-8")) for p in sorted(ROOT.rglob("*.py"))}
+SOURCES = [p.relative_to(ROOT).as_posix() for p in sorted(ROOT.rglob("*.py"))]
 KINDS = {
     c.__name__: c
     for c in (*vars(errors).values(), Illegal)
     if inspect.isclass(c) and issubclass(c, (MiniccError, Illegal))
 }
+
+
+@functools.cache
+def parsed(file):
+    """The tree of a source, made by the process that tests it."""
+    return ast.parse((ROOT / file).read_text(encoding="utf-8"))
 
 
 def called(node):
@@ -38,7 +45,7 @@ def errors_in(tree):
 
 @pytest.mark.parametrize("file", SOURCES)
 def test_no_error_is_built_without_a_hint(file):
-    for call in errors_in(SOURCES[file]):
+    for call in errors_in(parsed(file)):
         hint = hint_of(call)
         assert hint is not None and not (isinstance(hint, ast.Constant) and not hint.value), (
             f"{file}:{call.lineno}: {ast.unparse(call)}"
@@ -55,7 +62,7 @@ def makes_up_a_hint(function):
 
 @pytest.mark.parametrize("file", SOURCES)
 def test_what_builds_errors_takes_a_hint_or_has_one(file):
-    for function in [n for n in ast.walk(SOURCES[file]) if isinstance(n, ast.FunctionDef) and errors_in(n)]:
+    for function in [n for n in ast.walk(parsed(file)) if isinstance(n, ast.FunctionDef) and errors_in(n)]:
         arguments = [*function.args.args, *function.args.kwonlyargs]
         defaults = (
             [None] * (len(function.args.args) - len(function.args.defaults))

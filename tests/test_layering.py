@@ -4,6 +4,7 @@ Imports under `TYPE_CHECKING` count: a type is a dependency like any other.
 """
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import networkx as nx
 import pytest
 
 ROOT = Path(__file__).parent.parent / "minicc"
-SOURCES = [(p, text := p.read_text(encoding="utf-8"), ast.parse(text)) for p in sorted(ROOT.rglob("*.py"))]
+PATHS = sorted(ROOT.rglob("*.py"))
 
 DIRECT = {  # package: what stands directly below it; whatever stands below that is allowed, too
     "errors": (),
@@ -115,9 +116,20 @@ def inside_functions(tree):
             yield from imports(function)
 
 
-@pytest.fixture(params=SOURCES, ids=lambda s: str(s[0].relative_to(ROOT)))
+@functools.cache
+def parsed(path):
+    """A source: its path, its text, its tree."""
+    text = path.read_text(encoding="utf-8")
+    return path, text, ast.parse(text)
+
+
+def sources():
+    return map(parsed, PATHS)
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: str(path.relative_to(ROOT)))
 def source(request):
-    return request.param
+    return parsed(request.param)
 
 
 def test_imports_point_down(source):
@@ -178,8 +190,8 @@ def module(path):
 
 
 def test_no_imports_go_in_a_circle():
-    graph, known = nx.DiGraph(), {module(path) for path, _, _ in SOURCES}
-    for path, _, tree in SOURCES:
+    graph, known = nx.DiGraph(), set(map(module, PATHS))
+    for path, _, tree in sources():
         for name, _ in imports(tree):
             inner = name.removeprefix("minicc.")
             graph.add_edge(module(path), inner if inner in known else inner.rpartition(".")[0])
@@ -189,7 +201,7 @@ def test_no_imports_go_in_a_circle():
 
 def test_a_class_name_stands_for_one_thing():
     places = defaultdict(list)
-    for path, _, tree in SOURCES:
+    for path, _, tree in sources():
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(module(path))
@@ -199,7 +211,7 @@ def test_a_class_name_stands_for_one_thing():
 def test_types_are_checked_but_for_a_reason():
     ignored = [
         f"{path}:{number}: {line.strip()}"
-        for path, text, _ in SOURCES
+        for path, text, _ in sources()
         for number, line in enumerate(text.splitlines(), 1)
         if "# type: ignore" in line
     ]
@@ -222,10 +234,10 @@ def lines_of(paths):
     return sum(path.read_text(encoding="utf-8").count("\n") for path in paths)
 
 
-@pytest.mark.parametrize("name", sorted({room(path) for path, _, _ in SOURCES}))
+@pytest.mark.parametrize("name", sorted(set(map(room, PATHS))))
 def test_a_room_keeps_to_its_budget(name):
     """A budget goes down with a room, and up only with a feature, by what that needs."""
-    assert lines_of(path for path, _, _ in SOURCES if room(path) == name) <= BUDGET[name]
+    assert lines_of(path for path in PATHS if room(path) == name) <= BUDGET[name]
 
 
 def test_the_trail_is_read_in_a_weekend():
