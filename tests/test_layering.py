@@ -74,7 +74,7 @@ BUDGET = {  # lines of each room
     "target": 611, "te": 49, "tensor": 3415, "testing": 4297, "types": 180,
 }  # fmt: skip
 TRAIL = 8_000  # lines of the files that the README lists for a weekend
-MOST_IGNORES = 19  # of `type: ignore`; goes down, not up
+MOST_IGNORES = 9  # of `type: ignore`; goes down, not up
 
 
 def below(package):
