@@ -13,15 +13,8 @@ from rich.progress import track
 
 from minicc.cli.device import DeviceName, DeviceOption, check_device, device_profile, open_package, refuse_options
 from minicc.cli.options import AfterOption, BeforeOption, DimOption, ModelArgument, Prints, ShapesOption, TargetOption
-from minicc.cli.options import (
-    ThreadsOption,
-    TimesOption,
-    check_output,
-    compile_model,
-    messages,
-    print_profile,
-    random_input,
-)
+from minicc.cli.options import ThreadsOption, TimesOption, check_output, compile_model, messages, print_profile
+from minicc.cli.options import random_input
 from minicc.cli.options import profile as measure_kernels
 from minicc.device.session import DeviceExecutable
 from minicc.errors import ConfigError, printable
@@ -63,9 +56,13 @@ def run_command(
     """
     check_device(model, device)
     if is_package := model.suffix == ".tar":
-        refuse_options(f"minicc run {model} --device {device}", {
-            "--dim": dim, "--input-shapes": input_shapes is not None, "--target": target != NATIVE, "--threads": threads is not None,
-            "--print-pass-times": print_pass_times}, "a package is compiled already", "give them to minicc compile, or run the model: --device cpu")  # fmt: skip
+        options = {
+            "--dim": dim, "--input-shapes": input_shapes is not None, "--target": target != NATIVE,
+            "--threads": threads is not None, "--print-pass-times": print_pass_times,
+            "--print-ir-before": print_ir_before, "--print-ir-after": print_ir_after,
+        }  # fmt: skip
+        hint = "give them to minicc compile, or run the model: --device cpu"
+        refuse_options(f"minicc run {model} --device {device}", options, "a package is compiled already", hint)
     check_output("--outputs", outputs, ".npz")
     if repeat < 1:
         problem = f"expected 1 or more runs, got {repeat}"

@@ -21,19 +21,8 @@ from collections.abc import Mapping
 
 from minicc.errors import CodegenError
 from minicc.ir.node import replace
-from minicc.loop.ir import (
-    PARALLEL,
-    REGISTERS,
-    SERIAL,
-    STACK,
-    UNROLL,
-    VECTORIZE,
-    WORKSPACE,
-    Alloc,
-    Buffer,
-    ExternCall,
-    For,
-)
+from minicc.loop.ir import PARALLEL, REGISTERS, SERIAL, STACK, UNROLL, VECTORIZE, WORKSPACE, Alloc, Buffer, ExternCall
+from minicc.loop.ir import For
 from minicc.loop.ir import Prefetch, Stmt, Store, Update, bodies, map_bodies, walk
 from minicc.loop.program import Program
 from minicc.loop.queries import reads, targets, mentions

@@ -38,6 +38,8 @@ def test_names_are_printed_as_they_are(minicc, bundle, name):
     (["--threads", 3], "--threads: a package"),
     (["--target", "avx2"], "--target: a package"),
     (["--print-pass-times"], "--print-pass-times: a package"),
+    (["--print-ir-before", "fuse"], "--print-ir-before: a package"),
+    (["--print-ir-after", "fuse", "--print-ir-after", "simplify"], "--print-ir-after: a package"),
     (["--dim", "n=3", "--threads", 3], "--dim, --threads: a package"),
 ])  # fmt: skip
 def test_options_of_compiling_do_not_go_with_a_bundle(minicc, bundle, tmp_path, options, said):
