@@ -1,8 +1,8 @@
 """From the scalar definition of an operator to its reference on arrays, and to its form in TVM.
 
-In: a function of scalar expressions, and arrays or values of TVM for its operands. Out: an array, or
-a value: each node of the expression is an operator of TVM, of `R`, on whole tensors. Where TVM's operator is undefined, or not what ours is, the form avoids
-the place: a NaN survives the comparison with a limit, and a shift stays below the width.
+In: a function of scalar expressions, and arrays or values of TVM for its operands. Out: an array, or a value: each node
+of the expression is an operator of TVM, of `R`, on whole tensors. Where TVM's operator is undefined, or not what ours
+is, the form avoids the place: a NaN survives the comparison with a limit, and a shift stays below the width.
 
 >>> class Text(str):
 ...     dtype = boolean
