@@ -157,7 +157,7 @@ def of_model(name: str, target: Target) -> Iterator[tuple[str, Program]]:
     try:
         models = importlib.import_module("benchmarks.models").MODELS  # of the sources only: no part of the package
     except ModuleNotFoundError as error:
-        problem, hint = f"expected the folder benchmarks, got {error}", "run it in the root of minicc's sources"
+        problem, hint = f"expected the folder benchmarks, got {error}", "run it in minicc's sources, by their .venv"
         raise ConfigError(f"fingerprints([{name!r}])", problem, where=str(Path.cwd()), hint=hint) from error
     graph = load(models[name](**MODELS[name]))
     for number, (label, program) in enumerate(of_graph(graph, target)):
