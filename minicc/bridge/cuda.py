@@ -24,7 +24,8 @@ import numpy as np
 
 from minicc.bridge import _tvm
 from minicc.bridge.device_code import DeviceCode, cuda_target, device_code
-from minicc.bridge.relax import NODE_OF, TVM_FAILURES, described, to_relax, tvm_fails
+from minicc.bridge.relax import NODE_OF, TVM_FAILURES, to_relax, tvm_fails
+from minicc.bridge.room import described
 from minicc.bridge.tir import cuda_source
 from minicc.device.architectures import ARCHITECTURES, capability_of
 from minicc.device.launches import MOST_BYTES, Launches, Size, Storage, known

@@ -20,14 +20,14 @@ import numpy as np
 
 from minicc.bridge import _tvm
 from minicc.bridge.relax import Dimensions, is_variable
-from minicc.bridge.relax_calls import COMPOSED, ELEMENTWISE, INDEXING, MOVEMENT, RelaxCall, Unsupported, plainly
-from minicc.bridge.relax_layers import LAYERS
+from minicc.bridge.tvm_calls import COMPOSED, ELEMENTWISE, INDEXING, MOVEMENT, TvmCall, Unsupported, plainly
+from minicc.bridge.tvm_layers import LAYERS
 from minicc.errors import BridgeError, GraphError, TypeInferenceError
 from minicc.graph.ir import Graph, Node, Span, constant, input, spanned
 from minicc.ops.base import Array
 from minicc.types import Symbol, TensorType, Unbound
 
-TRANSLATIONS: dict[str, Callable[[RelaxCall], Any]] = {
+TRANSLATIONS: dict[str, Callable[[TvmCall], Any]] = {
     **{name: plainly(op) for name, op in ELEMENTWISE.items()}, **COMPOSED, **MOVEMENT, **INDEXING, **LAYERS,
 }  # fmt: skip
 GIVE = "give its value in params, or the module its shapes"
@@ -208,7 +208,7 @@ class _Reader:
         if any(map(_is_unknown, arguments)):
             return UNKNOWN
         expected = self.dimensions.type(expr.ty) if _has_shape(expr.ty) else None
-        made = translation(RelaxCall(full.removeprefix("relax."), arguments, expr.attrs, expected))
+        made = translation(TvmCall(full.removeprefix("relax."), arguments, expr.attrs, expected))
         if isinstance(made, Node) and expected and made.inferred and not _fits(made.inferred, expected):
             raise Unsupported(f"whose result is {expected} for TVM, {made.inferred} for minicc")
         return made

@@ -17,17 +17,18 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minicc.bridge import _tvm
-from minicc.errors import BridgeError, MiniccError
+from minicc.bridge.room import Room, Value
+from minicc.errors import BridgeError
 from minicc.graph.interpret import checked_inputs
-from minicc.graph.ir import Constant, Graph, Kernel, Node
-from minicc.ops.base import Array, Operator, infer
-from minicc.types import DType, Symbol, TensorType, Unbound
+from minicc.graph.ir import Graph
+from minicc.ops.base import Array, Operator
+from minicc.types import DType, Symbol, TensorType
 
 TVM_FAILURES = (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError, IndexError)  # what TVM raises
 HINT = "minicc.compile needs no TVM; minicc reduce finds the operators that TVM fails on"
@@ -43,64 +44,6 @@ def last_line(error: BaseException) -> str:
 def tvm_fails(call: str, error: BaseException, where: str = "", hint: str = HINT, verb: str = "fails") -> BridgeError:
     """The error that TVM raises something."""
     return BridgeError(call, f"TVM {verb}: {type(error).__name__}: {str(error).strip()[-400:]}", where, hint)
-
-
-# ---- values, and what an operator may do with them ----------------------------------------------
-
-
-def _infix(name: str) -> Callable[[Value, Any], Value]:
-    """The method of a Python operator: TVM's operator `name`."""
-
-    def apply(self: Value, other: Any) -> Value:
-        made: Value = getattr(self.room, name)(self, self._operand(other))
-        return made
-
-    return apply
-
-
-def described(graph: Graph, k: int) -> str:
-    """Node k of a graph and where it comes from, for an error."""
-    n = graph.nodes[k]
-    return f"node {k}: {n.op}" + (f"    # {graph.spans[n]}" if n in graph.spans else "")
-
-
-class Value:
-    """A tensor in a Relax function under construction; its type is written as minicc writes it.
-
-    `+ - * /` emit TVM's operators; a number on the right becomes a constant of the value's dtype.
-    """
-
-    __slots__ = ("expr", "room", "type")
-
-    def __init__(self, room: Relax, expr: Any) -> None:
-        self.room, self.expr = room, expr
-        self.type = room.dimensions.type(expr.ty)
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        return self.type.shape
-
-    @property
-    def dtype(self) -> DType:
-        return self.type.dtype
-
-    def apply(self, op: Operator, values: Sequence[Any]) -> Value:
-        """The operator in this room: by its `tvm`."""
-        return self.room.apply(op, values)
-
-    def constant(self, array: Any) -> Value:
-        return self.room.constant(array)
-
-    def astype(self, dtype: Any) -> Value:
-        """The value in another dtype; like the method of an array."""
-        wanted = DType.of(dtype)
-        return self if wanted is self.dtype else self.room.astype(self, wanted)
-
-    __add__, __sub__, __mul__, __truediv__ = map(_infix, ("add", "subtract", "multiply", "divide"))
-
-    def _operand(self, other: Any) -> Value:
-        """The other side of an operator; a number is of this value's dtype."""
-        return other if isinstance(other, Value) else self.constant(np.asarray(other).astype(self.dtype.numpy))
 
 
 class Dimensions:
@@ -157,128 +100,45 @@ def is_variable(dim: Any) -> bool:
     return isinstance(dim, _tvm.load().tirx.Var)
 
 
-class Relax:
-    """What `Operator.tvm` is handed: TVM's operators, as methods on values.
+class Relax(Room):
+    """The room whose operators are bindings of a Relax function under construction; Relax's own names and signatures."""
 
-    `R.add(x, y)`, `R.nn.conv2d(x, w, padding=1)`, `R.image.resize2d(...)` emit one binding each and
-    give a Value, or a tuple of them. Arrays among the arguments become constants, a DType its name.
-    `emitted` collects the names of the operators used.
-    """
+    dialect = "relax"
 
     def __init__(self, builder: Any) -> None:
+        super().__init__()
         self.builder = builder
         self.dimensions = Dimensions()
-        self.name = ""  # of the variables: that of the node being lowered
-        self.emitted: list[str] = []
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(_Namespace(self, _tvm.load().relax.op, ""), name)
-
-    def __getitem__(self, path: str) -> Any:
-        """The operator of a dotted name: `R["nn.relu"]` is `R.nn.relu`."""
-        return functools.reduce(getattr, path.split("."), self)
-
-    def apply(self, op: Operator, values: Sequence[Any]) -> Value:
-        """`op` on values; arrays among them become constants. Raises BridgeError where TVM has no form of it."""
-        made = [v if isinstance(v, Value) else self.constant(v) for v in values]
-        if isinstance(op, Constant):
-            return self.constant(op.data.array)
-        if isinstance(op, Kernel):
-            return self.inline(op.body, made)[0]
-        if op.pending:
-            problem = f"expected known operands, got {', '.join(op.pending)} as inputs"
-            hint = "compile with fixed shapes and values, so that binding moves them into the operator"
-            raise BridgeError(f"relax({op})", problem, hint=hint)
-        result = infer(op, [v.type for v in made])
-        # many of TVM's operators divide by an extent of 0, or take it for "as it was"
-        if result is not None and 0 in result.shape:
-            zeros: Value = self.zeros(result.shape, result.dtype)
-            return zeros
-        value: Value = op.tvm(self, *made)
-        return value
-
-    def inline(self, graph: Graph, inputs: Sequence[Value], label: Callable[[int], str] | None = None) -> list[Value]:
-        """The outputs of `graph` on `inputs`; `label(k)` names the variables of node k."""
-        number = {n: k for k, n in enumerate(graph.nodes)}
-
-        def step(n: Node, values: list[Value]) -> Value:
-            if label:
-                self.name = label(number[n])
-            where = described(graph, number[n])
-            try:
-                return self._checked(n, self.apply(n.op, values))
-            except Unbound as error:
-                problem = f"expected known dimensions, got the symbol {error}, on which the result or how it is computed depends"
-                hint = "bind the dimensions first, with minicc.graph.bind"
-                raise BridgeError(f"relax({n.op})", problem, where, hint) from error
-            except MiniccError as error:
-                error.where = error.where or where
-                raise
-
-        return graph.interpret(inputs, step)
-
-    def _checked(self, n: Node, value: Value) -> Value:
-        """`value`, which must be of the type that was inferred for the node."""
-        if n.inferred is not None and n.inferred.is_bound and value.type != n.inferred:
-            hint = "the operator's tvm method and its infer method must agree"
-            raise BridgeError(f"relax({n.op})", f"expected {n.inferred}, got {value.type} from TVM", hint=hint)
-        return value
+    def value(self, expr: Any) -> Value:
+        """An expression of Relax as a value."""
+        return Value(self, expr, self.dimensions.type(expr.ty))
 
     def constant(self, array: Any) -> Value:
-        """A literal tensor."""
         relax = _tvm.load().relax
         held = np.array(array, order="C", copy=None)
-        return Value(self, relax.const(held, DType.of(held.dtype).name))
+        return self.value(relax.const(held, DType.of(held.dtype).name))
 
-    def refuse(self, op: Operator, why: str, hint: str = "") -> BridgeError:
-        """The error that says why `op` has no form in TVM; raise it."""
-        problem = f"expected an operator that TVM has, got one it has not: {why}"
-        return BridgeError(f"relax({op})", problem, hint=hint or "run it by minicc, or export the model without it")
-
-    def call(self, function: Callable[..., Any], name: str, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
-        """Emit `function(*args, **options)`: a Value, or a tuple of them. Raises BridgeError when TVM refuses."""
-        tvm = _tvm.load()
+    def call(self, name: str, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
+        tvm, call = _tvm.load(), f"relax.op.{name}"
+        function = functools.reduce(lambda module, part: getattr(module, part, None), name.split("."), tvm.relax.op)
+        if function is None:
+            raise BridgeError(call, "TVM has no such operator", hint="see minicc ops --tvm")
         try:
             made = function(*map(self.plain, args), **{k: self.plain(v) for k, v in options.items()})
             var = self.builder.emit(made, name_hint=self.name)
         except TVM_FAILURES as error:
             hint = "minicc.compile needs no TVM; of some attributes TVM has no form: see minicc ops --tvm"
-            raise BridgeError(f"relax.op.{name}", f"TVM refuses: {last_line(error)}", hint=hint) from error
+            raise BridgeError(call, f"TVM refuses: {last_line(error)}", hint=hint) from error
         self.emitted.append(name)
         if isinstance(var.ty, tvm.relax.TupleType):
-            parts = [self.builder.emit(var[k], name_hint=self.name) for k in range(len(var.ty.fields))]
-            return tuple(Value(self, p) for p in parts)
-        return Value(self, var)
+            return tuple(
+                [self.value(self.builder.emit(var[k], name_hint=self.name)) for k in range(len(var.ty.fields))]
+            )
+        return self.value(var)
 
-    def plain(self, argument: Any) -> Any:
-        """An argument as TVM takes it."""
-        if isinstance(argument, Value):
-            return argument.expr
-        if isinstance(argument, (np.ndarray, np.generic)):
-            return self.constant(argument).expr
-        if isinstance(argument, DType):
-            return argument.name
-        if isinstance(argument, Symbol):
-            return self.dimensions.expr(argument)
-        if isinstance(argument, (list, tuple)):
-            return type(argument)(map(self.plain, argument))
-        return argument
-
-
-class _Namespace:
-    """A module of TVM's operators whose functions emit: `R.nn`, `R.image`."""
-
-    def __init__(self, room: Relax, module: Any, path: str) -> None:
-        self.room, self.module, self.path = room, module, path
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self.module, name, None)
-        path = f"{self.path}{name}"
-        if found is None:
-            raise BridgeError(f"relax.op.{path}", "TVM has no such operator", hint="see minicc ops --tvm")
-        if not callable(found):
-            return _Namespace(self.room, found, f"{path}.")
-        return lambda *args, **options: self.room.call(found, path, args, options)
+    def symbol(self, symbol: Symbol) -> Any:
+        return self.dimensions.expr(symbol)
 
 
 # ---- modules ------------------------------------------------------------------------------------
@@ -316,7 +176,7 @@ def _function(builder: Any, graph: Graph, name: str) -> None:
     with builder.function(name, params):
         try:
             with builder.dataflow():
-                outputs = room.inline(graph, [Value(room, p) for p in params], lambda k: f"n{k}_")
+                outputs = room.inline(graph, list(map(room.value, params)), lambda k: f"n{k}_")
                 result = builder.emit_output(tvm.relax.Tuple([v.expr for v in outputs]))
             builder.emit_func_output(result)
         except Exception:
@@ -333,7 +193,7 @@ def operators_used(name: str, example: tuple[Operator, Sequence[TensorType]]) ->
     with builder.function(name, params):
         room = Relax(builder)
         try:
-            room.apply(op, [Value(room, p) for p in params])
+            room.apply(op, list(map(room.value, params)))
         finally:
             builder.emit_func_output(tvm.relax.Tuple([]))
     return list(dict.fromkeys(room.emitted))

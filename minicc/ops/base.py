@@ -148,7 +148,7 @@ class Operator(Interned):
         raise NotImplementedError(self.name)
 
     def tvm(self, R: Any, *values: Any, **_: Any) -> Any:
-        """Its form in TVM's graph IR, by the operators of `R` (`bridge.relax.Relax`); by default, its definition.
+        """Its form in TVM's graph IR, by the operators of `R` (`bridge.room.Room`); by default, its definition.
 
         An operator that TVM cannot express raises `R.refuse(self, why)`.
         """

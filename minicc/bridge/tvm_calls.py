@@ -1,7 +1,8 @@
 """What each operator of TVM's graph IR is in minicc: a table from its name to a function that calls `ops.*`.
 
-In: a `RelaxCall`, which is one Relax call whose arguments are graph nodes, tuples of them, shapes or numbers already. Out: a
-node, or a tuple of nodes. What minicc cannot express raises `Unsupported` with the reason; `from_relax` collects these.
+In: a `TvmCall`, which is one call of a Relax operator, or of another dialect's in the words of Relax, whose arguments are
+graph nodes, tuples of them, shapes or numbers already. Out: a node, or a tuple of nodes. What minicc cannot express raises
+`Unsupported` with the reason; `from_relax` collects these.
 
 Layouts other than NCHW and OIHW become a Transpose before and one after. An integer argument that TVM leaves unchecked
 (an index out of range) means here what it means in ONNX.
@@ -9,7 +10,7 @@ Layouts other than NCHW and OIHW become a Transpose before and one after. An int
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,17 +29,18 @@ class Unsupported(Exception):
 
 
 @dataclass(frozen=True)
-class RelaxCall:
-    """One call of a Relax operator. `type` is TVM's type of the result; None of a tuple."""
+class TvmCall:
+    """One call of an operator, named as in Relax. `type` is TVM's type of the result; None of a tuple."""
 
     name: str
     args: Sequence[Any]  # Node, tuple, int, float, Symbol
-    attributes: Any
+    attributes: Any  # TVM's object, or a mapping
     type: TensorType | None
 
     def __getitem__(self, name: str) -> Any:
         """An attribute as Python writes it; None where TVM says so."""
-        return plain(getattr(self.attributes, name))
+        held = self.attributes
+        return plain(held[name] if isinstance(held, Mapping) else getattr(held, name))
 
     @property
     def x(self) -> Node:
@@ -99,39 +101,39 @@ def filled(type: TensorType, value: Any) -> Node:
 # ---- element by element -------------------------------------------------------------------------
 
 
-def plainly(op: Operator) -> Callable[[RelaxCall], Node]:
+def plainly(op: Operator) -> Callable[[TvmCall], Node]:
     """The operator on the arguments as they are."""
     return lambda call: op(*call.args)
 
 
-def _floor_divide(call: RelaxCall) -> Node:
+def _floor_divide(call: TvmCall) -> Node:
     a, b = call.x, call.args[1]
     if a.dtype.is_float:
         return ops.Floor()(ops.Div()(a, b))
     return ops.Div()(ops.Sub()(a, ops.Mod()(a, b)), b)
 
 
-def _floor_mod(call: RelaxCall) -> Node:
+def _floor_mod(call: TvmCall) -> Node:
     a, b = call.x, call.args[1]
     if not a.dtype.is_float:
         return ops.Mod()(a, b)
     return ops.Sub()(a, ops.Mul()(ops.Floor()(ops.Div()(a, b)), b))
 
 
-def _clip(call: RelaxCall) -> Node:
+def _clip(call: TvmCall) -> Node:
     x, low, high = call.x, *call.args[1:]
     least, most = x.dtype.range
     return ops.Clip()(x, like(x, max(low, least)), like(x, min(high, most)))
 
 
-def _softplus(call: RelaxCall) -> Node:
+def _softplus(call: TvmCall) -> Node:
     if call["beta"] != 1:
         scaled = ops.Mul()(call.x, like(call.x, call["beta"]))
         return ops.Div()(ops.Softplus()(scaled), like(call.x, call["beta"]))
     return ops.Softplus()(call.x)
 
 
-def _prelu(call: RelaxCall) -> Node:
+def _prelu(call: TvmCall) -> Node:
     x, slope = call.x, call.args[1]
     if slope.type.rank == 1:
         slope = ops.Reshape((-1, *[1] * (x.type.rank - 1 - call.axis())))(slope)
@@ -145,7 +147,7 @@ ELEMENTWISE: dict[str, Operator] = {
     "mod": ops.Mod(fmod=True),
     "nn.gelu_tanh": ops.Gelu("tanh"),
 }
-COMPOSED: dict[str, Callable[[RelaxCall], Any]] = {  # of more than one operator
+COMPOSED: dict[str, Callable[[TvmCall], Any]] = {  # of more than one operator
     "clip": _clip,
     "einsum": lambda c: ops.Einsum(str(c["subscripts"]))(*c.args[0]),
     "floor_divide": _floor_divide,
@@ -183,7 +185,7 @@ def flat(x: Node) -> Node:
     return ops.Reshape((-1,))(x) if x.type.rank != 1 else x
 
 
-def _broadcast_to(call: RelaxCall) -> Node:
+def _broadcast_to(call: TvmCall) -> Node:
     x, shape = call.x, call.args[1]
     kept = len(shape) - x.type.rank
     # an Expand broadcasts both ways, so a symbol that the input has need not be known
@@ -191,7 +193,7 @@ def _broadcast_to(call: RelaxCall) -> Node:
     return ops.Expand(numbers(wanted, "dimensions"))(x)
 
 
-def _split(call: RelaxCall) -> tuple[Node, ...]:
+def _split(call: TvmCall) -> tuple[Node, ...]:
     cuts, axis = call["indices_or_sections"], call.axis()
     if isinstance(cuts, int):
         return tuple(ops.Split(axis, None, cuts, k)(call.x) for k in range(cuts))
@@ -199,13 +201,13 @@ def _split(call: RelaxCall) -> tuple[Node, ...]:
     return tuple(ops.Slice((start,), (max(start, end),), (axis,))(call.x) for start, end in ends)
 
 
-def _stack(call: RelaxCall) -> Node:
+def _stack(call: TvmCall) -> Node:
     parts: Sequence[Node] = call.args[0]
     axis = int(call["axis"] or 0) % (parts[0].type.rank + 1)
     return ops.Concat(axis)(*[ops.Unsqueeze((axis,))(part) for part in parts])
 
 
-def _tile(call: RelaxCall) -> Node:
+def _tile(call: TvmCall) -> Node:
     repeats, x = numbers(call["repeats"], "repeats"), call.x
     repeats = (1,) * (x.type.rank - len(repeats)) + repeats
     if len(repeats) > x.type.rank:
@@ -213,14 +215,14 @@ def _tile(call: RelaxCall) -> Node:
     return ops.Tile(repeats)(x)
 
 
-def _repeat(call: RelaxCall) -> Node:
+def _repeat(call: TvmCall) -> Node:
     (x, axis), count = call.along(), int(call["repeats"])
     shape = numbers(x.shape, "dimensions")
     wide = ops.Expand((*shape[: axis + 1], count, *shape[axis + 1 :]))(ops.Unsqueeze((axis + 1,))(x))
     return ops.Reshape((*shape[:axis], shape[axis] * count, *shape[axis + 1 :]), True)(wide)
 
 
-def _pad(call: RelaxCall) -> Node:
+def _pad(call: TvmCall) -> Node:
     modes = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
     if call["pad_mode"] not in modes:
         raise Unsupported(f'with pad_mode="{call["pad_mode"]}", which TVM takes for zero padding')
@@ -228,7 +230,7 @@ def _pad(call: RelaxCall) -> Node:
     return ops.Pad(widths[0::2] + widths[1::2], float(call["pad_value"]), None, modes[call["pad_mode"]])(call.x)
 
 
-def _strided_slice(call: RelaxCall) -> Node:
+def _strided_slice(call: TvmCall) -> Node:
     axes, begin, end = (numbers(v, "bounds") for v in call.args[1:4])
     steps = numbers(call.args[4], "steps") if len(call.args) > 4 else (1,) * len(axes)
     if any(s < 0 and b < -dim for s, b, dim in zip(steps, begin, [call.x.shape[a] for a in axes], strict=True)):
@@ -236,27 +238,27 @@ def _strided_slice(call: RelaxCall) -> Node:
     return ops.Slice(begin, end, axes, steps)(call.x)
 
 
-def _arange(call: RelaxCall) -> Node:
+def _arange(call: TvmCall) -> Node:
     bounds = [v for v in call.args if not isinstance(v, Symbol)]
     if len(bounds) < 3:
         raise Unsupported("with bounds that are not known")
     return constant(np.arange(*bounds).astype(call.dtype.numpy))
 
 
-def _full(call: RelaxCall) -> Node:
+def _full(call: TvmCall) -> Node:
     value: Node = call.args[1]
     if value.dtype is not call.result.dtype:
         value = ops.Cast(call.result.dtype, False)(value)
     return ops.Expand(call.result.shape)(value)
 
 
-def _tensor_to_shape(call: RelaxCall) -> tuple[int, ...]:
+def _tensor_to_shape(call: TvmCall) -> tuple[int, ...]:
     if not isinstance(call.x.op, Constant):
         raise Unsupported("of a tensor that is computed")
     return tuple(map(int, call.x.op.data.array))
 
 
-MOVEMENT: dict[str, Callable[[RelaxCall], Any]] = {
+MOVEMENT: dict[str, Callable[[TvmCall], Any]] = {
     "astype": lambda c: ops.Cast(c.dtype, False)(c.x),
     "arange": _arange,
     "broadcast_to": _broadcast_to,
@@ -292,7 +294,7 @@ MOVEMENT: dict[str, Callable[[RelaxCall], Any]] = {
 # ---- indexing -----------------------------------------------------------------------------------
 
 
-def _take(call: RelaxCall) -> Node:
+def _take(call: TvmCall) -> Node:
     x, axis = call.along()
     return ops.Gather(axis)(x, _in_range(call.args[1], x.shape[axis], call["mode"]))
 
@@ -310,7 +312,7 @@ def _in_range(indices: Node, extent: Any, mode: str) -> Node:
     return ops.Mod()(indices, like(indices, extent))
 
 
-def _scatter(call: RelaxCall) -> Any:
+def _scatter(call: TvmCall) -> Any:
     reduction = {"update": "none"}.get(call["reduction"], call["reduction"])
     if reduction not in ("none", "add", "mul", "min", "max"):
         raise Unsupported(f'with reduction="{reduction}"')
@@ -318,7 +320,7 @@ def _scatter(call: RelaxCall) -> Any:
     return (ops.ScatterND(reduction) if nd else ops.ScatterElements(call.axis(), reduction))(*call.args)
 
 
-def _one_hot(call: RelaxCall) -> Node:
+def _one_hot(call: TvmCall) -> Node:
     indices, on, off = call.x, *call.args[1:]
     if indices.dtype.kind == "int":  # a negative index is out of range for TVM, one from the end for minicc
         indices = ops.Where()(ops.Less()(indices, like(indices, 0)), like(indices, call["depth"]), indices)
@@ -326,14 +328,14 @@ def _one_hot(call: RelaxCall) -> Node:
     return ops.OneHot(int(call["axis"]), int(call["depth"]))(indices, values)
 
 
-def _cumsum(call: RelaxCall) -> Node:
+def _cumsum(call: TvmCall) -> Node:
     x, axis = call.along()
     if call["dtype"] is not None:
         x = ops.Cast(call.dtype, False)(x)
     return ops.CumSum(axis, bool(call["exclusive"]))(x)
 
 
-def _top(call: RelaxCall, k: int, largest: str, kind: str, dtype: DType) -> Any:
+def _top(call: TvmCall, k: int, largest: str, kind: str, dtype: DType) -> Any:
     x, axis, largest_first = call.x, call.axis(), bool(call[largest])
     extent = x.shape[axis]
     if isinstance(extent, Symbol):
@@ -344,7 +346,7 @@ def _top(call: RelaxCall, k: int, largest: str, kind: str, dtype: DType) -> Any:
     return {"both": (values, indices), "values": values, "indices": indices}[kind]
 
 
-INDEXING: dict[str, Callable[[RelaxCall], Any]] = {
+INDEXING: dict[str, Callable[[TvmCall], Any]] = {
     "argsort": lambda c: _top(c, 0, "descending", "indices", c.result.dtype),
     "cumsum": _cumsum,
     "gather_elements": lambda c: ops.GatherElements(c.axis())(*c.args),

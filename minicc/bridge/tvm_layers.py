@@ -1,6 +1,6 @@
 """What the layers of a network are in minicc: contractions, pools, normalisations, reductions, resizing.
 
-The second half of the table of `relax_calls`; see there.
+The second half of the table of `tvm_calls`; see there.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from minicc import ops
-from minicc.bridge.relax_calls import RelaxCall, Unsupported, flat, like, numbers
+from minicc.bridge.tvm_calls import TvmCall, Unsupported, flat, like, numbers
 from minicc.graph.ir import Node
 from minicc.ops.base import Operator
 from minicc.types import DType, Symbol
@@ -31,25 +31,25 @@ def _transposed(x: Node, order: tuple[int, ...]) -> Node:
     return x if order == tuple(range(len(order))) else ops.Transpose(order)(x)
 
 
-def _laid_out(call: RelaxCall, layout: str, out_layout: str, rank: int, work: Callable[[Node], Node]) -> Node:
+def _laid_out(call: TvmCall, layout: str, out_layout: str, rank: int, work: Callable[[Node], Node]) -> Node:
     """`work` on the first argument in NCHW; its result in `out_layout`."""
     canonical = "NC" + SPATIAL[rank]
     made = work(_transposed(call.x, _order(layout, canonical)))
     return _transposed(made, _order(canonical, out_layout or layout))
 
 
-def _accumulated(call: RelaxCall) -> list[Node]:
+def _accumulated(call: TvmCall) -> list[Node]:
     """The arguments in the dtype that the result asks for."""
     dtype = DType.of(str(call["out_dtype"])) if call["out_dtype"] not in (None, "", "void") else call.x.dtype
     return [a if a.dtype is dtype else ops.Cast(dtype, False)(a) for a in call.args]
 
 
-def _windowed(call: RelaxCall) -> dict[str, Any]:
+def _windowed(call: TvmCall) -> dict[str, Any]:
     """Strides, padding and dilation; both write padding as begins, then ends."""
     return {"strides": tuple(call["strides"]), "padding": tuple(call["padding"]), "dilation": tuple(call["dilation"])}
 
 
-def _conv(call: RelaxCall) -> Node:
+def _conv(call: TvmCall) -> Node:
     x, w = _accumulated(call)
     rank, is_transposed = x.type.rank - 2, call.name.endswith("transpose")
     fields = {**_windowed(call), "groups": int(call["groups"])}
@@ -63,7 +63,7 @@ def _conv(call: RelaxCall) -> Node:
 # ---- pools --------------------------------------------------------------------------------------
 
 
-def _pool(call: RelaxCall) -> Node:
+def _pool(call: TvmCall) -> Node:
     fields = {"kernel": tuple(call["pool_size"]), "ceil_mode": bool(call["ceil_mode"]), **_windowed(call)}
     op: Operator = ops.MaxPool(**fields)
     if call.name.startswith("nn.avg"):
@@ -71,7 +71,7 @@ def _pool(call: RelaxCall) -> Node:
     return _laid_out(call, call["layout"], call["out_layout"], call.x.type.rank - 2, op)
 
 
-def _adaptive_pool(call: RelaxCall) -> Node:
+def _adaptive_pool(call: TvmCall) -> Node:
     rank = call.x.type.rank - 2
 
     def work(x: Node) -> Node:
@@ -90,15 +90,15 @@ def _adaptive_pool(call: RelaxCall) -> Node:
 # ---- reductions ---------------------------------------------------------------------------------
 
 
-def _reduction(make: Callable[..., Operator]) -> Callable[[RelaxCall], Node]:
-    def reduce(call: RelaxCall) -> Node:
+def _reduction(make: Callable[..., Operator]) -> Callable[[TvmCall], Node]:
+    def reduce(call: TvmCall) -> Node:
         axes = call["axis"]  # None: all; empty: none
         return make(axes, bool(call["keepdims"]), axes is not None)(call.x)
 
     return reduce
 
 
-def _spread(call: RelaxCall) -> Node:
+def _spread(call: TvmCall) -> Node:
     """The mean of squared distances from the mean, or its root."""
     x, axes = call.x, call["axis"]
     centred = ops.Sub()(x, ops.ReduceMean(axes, True, axes is not None)(x))
@@ -106,8 +106,8 @@ def _spread(call: RelaxCall) -> Node:
     return ops.Sqrt()(variance) if call.name == "std" else variance
 
 
-def _extreme(make: Callable[..., Operator]) -> Callable[[RelaxCall], Node]:
-    def place(call: RelaxCall) -> Node:
+def _extreme(make: Callable[..., Operator]) -> Callable[[TvmCall], Node]:
+    def place(call: TvmCall) -> Node:
         if call["axis"] is not None:
             return make(call.axis(), bool(call["keepdims"]))(call.x)
         found = make(0, False)(flat(call.x))
@@ -119,7 +119,7 @@ def _extreme(make: Callable[..., Operator]) -> Callable[[RelaxCall], Node]:
 # ---- normalisations -----------------------------------------------------------------------------
 
 
-def _vectors(call: RelaxCall) -> list[Node]:
+def _vectors(call: TvmCall) -> list[Node]:
     """Scale and bias; 1 and 0 where the call says that they take no part."""
     x, scale, bias = call.args[:3]
     if not call["scale"]:
@@ -129,7 +129,7 @@ def _vectors(call: RelaxCall) -> list[Node]:
     return [scale, bias]
 
 
-def _batch_norm(call: RelaxCall) -> tuple[Node, Node, Node]:
+def _batch_norm(call: TvmCall) -> tuple[Node, Node, Node]:
     """The result, and the statistics as they were."""
     if call["training"]:
         raise Unsupported("in training (training=True is TVM's default)")
@@ -143,7 +143,7 @@ def _batch_norm(call: RelaxCall) -> tuple[Node, Node, Node]:
     return _transposed(made, back), mean, variance
 
 
-def _trailing(call: RelaxCall) -> int:
+def _trailing(call: TvmCall) -> int:
     """The first of the axes, which must be the last ones in order."""
     rank = call.x.type.rank
     axes = sorted(a % rank for a in call["axes"])
@@ -152,7 +152,7 @@ def _trailing(call: RelaxCall) -> int:
     return int(axes[0]) - rank
 
 
-def _spatial_norm(call: RelaxCall) -> Node:
+def _spatial_norm(call: TvmCall) -> Node:
     rank = call.x.type.rank
     if call.axis("channel_axis") != 1 or sorted(a % rank for a in call["axes"]) != list(range(2, rank)):
         raise Unsupported("with channels elsewhere than on axis 1, or over other axes than the spatial ones")
@@ -170,7 +170,7 @@ ROUNDINGS = {"round": "round_prefer_ceil", "round_prefer_floor": "round_prefer_f
 COORDINATES = ("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel", "tf_half_pixel_for_nn")
 
 
-def _resize(call: RelaxCall) -> Node:
+def _resize(call: TvmCall) -> Node:
     method, where, rounding = call["method"], call["coordinate_transformation_mode"], call["rounding_method"]
     if method not in METHODS or where not in COORDINATES or rounding not in ("", *ROUNDINGS):
         raise Unsupported(f'with method="{method}", coordinates "{where}", rounding "{rounding}"')
@@ -180,7 +180,7 @@ def _resize(call: RelaxCall) -> Node:
     return _laid_out(call, call["layout"], "", 2, op)
 
 
-LAYERS: dict[str, Callable[[RelaxCall], Any]] = {
+LAYERS: dict[str, Callable[[TvmCall], Any]] = {
     "argmax": _extreme(ops.ArgMax),
     "argmin": _extreme(ops.ArgMin),
     "image.resize2d": _resize,
