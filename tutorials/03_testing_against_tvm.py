@@ -71,7 +71,7 @@ np.testing.assert_allclose(by_tvm, by_numpy, rtol=1e-5, atol=1e-6)
 # stage in turn: our loops run as Python, our machine code, and TVM, in a process of its own, which may crash.
 
 # %%
-agree(graph, inputs, stages=("numpy", "loop", "llvm", "tvm"))
+agree(graph, inputs, stages=("numpy", "loop", "llvm", "relax"))
 print("all four agree")
 
 # %% [markdown]
@@ -116,7 +116,7 @@ print(
     differences.differences_of(ops.Max(), [a[2:], b[2:]]),
 )
 assert [d.name for d in known] == ["maximum of NaN"]
-agree(maximum, {"a": a, "b": b}, stages=("llvm", "tvm"))  # excused, and so nothing is raised
+agree(maximum, {"a": a, "b": b}, stages=("llvm", "relax"))  # excused, and so nothing is raised
 
 # %% [markdown]
 # ## 3. Examples that nobody thought of
@@ -134,7 +134,7 @@ seen = []
 @settings(max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(graphs(max_nodes=4, names=NAMES))
 def test_every_stage_agrees(example):
-    agree(example.graph, example.inputs, stages=("numpy", "llvm", "tvm"))
+    agree(example.graph, example.inputs, stages=("numpy", "llvm", "relax"))
     seen.append(example.graph)
 
 

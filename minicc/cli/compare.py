@@ -82,7 +82,7 @@ def compare_command(
 
     Examples:
 
-        minicc compare model.onnx --with tvm,onnxruntime,reference
+        minicc compare model.onnx --with relax,onnxruntime,reference
         minicc compare model.onnx --with onnxruntime --inputs images.npz
         minicc compare model.onnx --dim batch=2 --seed 7
     """

@@ -79,7 +79,7 @@ def reduce_command(
     Examples:
 
         minicc reduce graph.txt --inputs arrays.npz --stages numpy,llvm
-        minicc reduce model.onnx --stages numpy,tvm --seed 7 --output tests/test_conv.py
+        minicc reduce model.onnx --stages numpy,relax --seed 7 --output tests/test_conv.py
     """
     check_replaces(output)
     named = tuple(dict.fromkeys(filter(None, map(str.strip, stages.split(",")))))

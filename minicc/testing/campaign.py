@@ -5,7 +5,7 @@ counts them. TVM compiles a batch of examples as one module in its own process, 
 computes the references. `testing.operators` and `testing.graphs` are the campaigns.
 
     with Worker() as worker:
-        verdicts = judge([drawn_graph(k) for k in range(20)], ("numpy", "llvm", "tvm"), {"tvm": worker})
+        verdicts = judge([drawn_graph(k) for k in range(20)], ("numpy", "llvm", "relax"), {"relax": worker})
     report = Report(); report.extend(verdicts); print(report)
 """
 
@@ -76,13 +76,13 @@ def judge(
     """A verdict on each example. The stages that have a worker run there, all at the same time as the others here.
 
     Stage `loop` passes over graphs of more than LOOPS elements. Raises ConfigError when there is no such stage, and when
-    `tvm` is a stage without a worker: only there it is excused from its known differences.
+    `relax` is a stage without a worker: only there it is excused from its known differences.
     """
     _check_stages(stages, workers)
-    excused = [excuses(e.graph, e.inputs) if "tvm" in stages else NOTHING for e in examples]
+    excused = [excuses(e.graph, e.inputs) if "relax" in stages else NOTHING for e in examples]
     verdicts = [Verdict(e, excused=excuse.names) for e, excuse in zip(examples, excused, strict=True)]
     alive = [k for k, excuse in enumerate(excused) if not excuse.kills]
-    asked = {stage: alive if stage == "tvm" else range(len(examples)) for stage in stages if stage in workers}
+    asked = {stage: alive if stage == "relax" else range(len(examples)) for stage in stages if stage in workers}
     with ThreadPoolExecutor(max(1, len(asked))) as pool:
         jobs = {stage: [(examples[k].graph, examples[k].inputs) for k in which] for stage, which in asked.items()}
         answers = {stage: pool.submit(workers[stage].run, jobs[stage], timeout) for stage in asked}
@@ -100,7 +100,7 @@ def judge(
             raise
     for stage, which in asked.items():
         for k, outcome in zip(which, outcomes[stage], strict=True):
-            _hear(verdicts[k], stage, outcome, known[k], excused[k] if stage == "tvm" else NOTHING)
+            _hear(verdicts[k], stage, outcome, known[k], excused[k] if stage == "relax" else NOTHING)
     return verdicts
 
 
@@ -109,9 +109,9 @@ def _check_stages(stages: Sequence[str], workers: Mapping[str, Worker]) -> None:
     if unknown := [stage for stage in stages if stage not in STAGES]:
         problem = f"expected stages of {', '.join(STAGES)}, got {', '.join(unknown)}"
         raise ConfigError(call, problem, hint="for example numpy, llvm")
-    if "tvm" in stages and "tvm" not in workers:
-        problem = f"expected a worker for stage tvm, got workers for {', '.join(workers) or 'none'}"
-        raise ConfigError(call, problem, hint='{"tvm": Worker()}')
+    if "relax" in stages and "relax" not in workers:
+        problem = f"expected a worker for stage relax, got workers for {', '.join(workers) or 'none'}"
+        raise ConfigError(call, problem, hint='{"relax": Worker()}')
 
 
 Known = tuple[list[Array], list[Array]]  # what the reference gives, and the tolerances
@@ -134,7 +134,7 @@ def _hear(verdict: Verdict, stage: str, outcome: Outcome, known: Known, excused:
     """Take down what a worker answers: when TVM fails that is a finding, when minicc does it is wrong."""
     if not isinstance(outcome, Finding):
         _compare(verdict, stage, outcome, known, excused)
-    elif stage == "tvm":
+    elif stage == "relax":
         verdict.finding = outcome
     else:
         verdict.troubles.append(Trouble(stage, f"{outcome.kind}: {outcome.detail}"))
@@ -188,7 +188,7 @@ class Report:
         rows += [(f"compared: {stage}", self.compared[stage]) for stage in STAGES if self.compared[stage]]
         rows += [(f"excused: {name}", count) for name, count in self.excused.most_common()]
         rows += [(f"TVM: {kind}", count) for kind, count in self.findings.most_common()]
-        wrong = self.wrong["tvm"]
+        wrong = self.wrong["relax"]
         return [*rows, ("TVM: wrong answer", wrong), ("minicc: wrong or failed", sum(self.wrong.values()) - wrong)]
 
     def __str__(self) -> str:
@@ -228,7 +228,7 @@ class Show(Running):
         for verdict in filter(lambda v: v.is_shown, verdicts):
             self.console.print(f"\n{plain_lines(verdict)}", markup=False, highlight=False, soft_wrap=True)
             if self.folder:
-                found = [t.stage for t in verdict.troubles] + [f"tvm-{f.kind}" for f in [verdict.finding] if f]
+                found = [t.stage for t in verdict.troubles] + [f"relax-{f.kind}" for f in [verdict.finding] if f]
                 save(verdict, self.folder, f"{sum(1 for _ in self.folder.glob('*.txt')) + 1:04}-{found[0]}")
         self.advance(len(verdicts), len(self.report.shown))
 

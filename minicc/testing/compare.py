@@ -126,10 +126,10 @@ class FastTvm(Tvm):
         return [functools.partial(call_relax, machine, k) for k in range(len(lowered))]
 
 
-def run_tvm(graph: Graph, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+def run_relax(graph: Graph, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
     """The outputs by name, computed by TVM in a process of its own. Raises TvmFailure."""
     worker = shared_worker(f"{FastTvm.__module__}:{FastTvm.__name__}")
-    return answer(graph, worker.run([(graph, inputs)], PATIENCE)[0])
+    return answer("relax", worker.run([(graph, inputs)], PATIENCE)[0])
 
 
 def run_onnxruntime(model: Any, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -174,7 +174,7 @@ def _of_model(name: str, run: RunModel) -> Peer:
 COMPILED = "compiled the graph with every node as an output"
 OURS = _of_graph("minicc", lambda graph, inputs: run_apart(graph, inputs), COMPILED)
 PEERS: dict[str, Peer] = {p.name: p for p in (
-    _of_graph("tvm", run_tvm, COMPILED),
+    _of_graph("relax", run_relax, COMPILED),
     _of_model("onnxruntime", run_onnxruntime),
     _of_model("reference", backend.run_reference),
     _of_graph("numpy", evaluate, "evaluated the graph node by node"),
@@ -187,8 +187,8 @@ def check_peers(names: Sequence[str]) -> None:
     for name in names:
         if name not in PEERS:
             problem = f"expected one of {', '.join(PEERS)}, got {name!r}"
-            raise ConfigError(f"--with {name}", problem, hint="for example --with tvm,onnxruntime")
-        if name == "tvm":
+            raise ConfigError(f"--with {name}", problem, hint="for example --with relax,onnxruntime")
+        if name == "relax":
             _tvm.check(_tvm.installed())
         elif name in LIBRARIES and importlib.util.find_spec(LIBRARIES[name]) is None:
             problem = f"expected {name} to be installed, found no package {LIBRARIES[name]}"
@@ -251,7 +251,7 @@ class Comparison:
         names = self.subject.graph.output_names
         if self.failed:
             return [_no_answer(output, name, self.failed.splitlines()[0]) for output in names]
-        if name == "tvm" and (deadly := self._excuses.kills):
+        if name == "relax" and (deadly := self._excuses.kills):
             return [self._excused(Row(output, name, NAN, NAN, NAN), deadly) for output in names]
         self.report(f"{name} runs")
         try:
@@ -262,7 +262,7 @@ class Comparison:
             raise
         except Exception as error:  # a peer may raise anything
             return [_no_answer(output, name, f"no answer: {_first_line(error)}") for output in names]
-        reaching = self._excuses.of if name == "tvm" else {}
+        reaching = self._excuses.of if name == "relax" else {}
         return [self._excused(r, reaching[r.output]) if r.disagrees and reaching.get(r.output) else r for r in made]
 
     @functools.cached_property

@@ -2,7 +2,7 @@
 
 In: an operator, its attributes bound, and the arrays that it is applied to. Out: the differences
 that apply: on those very values TVM may give another answer than the reference, or die. The
-oracle excuses stage `tvm` from what such a node computes, and from all that depends on it, and
+oracle excuses stage `relax` from what such a node computes, and from all that depends on it, and
 from nothing else. `example` is the smallest instance that shows the difference; the tests run it,
 so an entry that TVM's next version repairs is found.
 

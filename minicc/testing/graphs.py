@@ -26,7 +26,7 @@ from minicc.testing.worker import MINICC, Worker
 COUNT = 300
 MOST_NODES = 10
 BATCH = 50  # graphs judged at a time, at most
-STAGES = ("numpy", "loop", "llvm", "tvm")
+STAGES = ("numpy", "loop", "llvm", "relax")
 
 
 def examples(count: int, seed: int = 0, names: Sequence[str] = (), max_nodes: int = MOST_NODES) -> list[Example]:
@@ -39,7 +39,7 @@ def campaign(count: int = COUNT, seed: int = 0, names: Sequence[str] = (), stage
     """The verdicts on `count` random graphs, batch after batch."""
     with Worker() as tvm, Worker(MINICC) as llvm:
         for first, size in batches(count, BATCH):
-            yield judge(examples(size, seed + first, names, max_nodes), stages, {"tvm": tvm, "llvm": llvm})
+            yield judge(examples(size, seed + first, names, max_nodes), stages, {"relax": tvm, "llvm": llvm})
 
 
 def main(

@@ -34,7 +34,7 @@ def examples(name: str, count: int = COUNT, seed: int = 0) -> list[Example]:
 
 
 def campaign(
-    count: int = COUNT, seed: int = 0, names: Sequence[str] = (), stages: Sequence[str] = ("tvm",)
+    count: int = COUNT, seed: int = 0, names: Sequence[str] = (), stages: Sequence[str] = ("relax",)
 ) -> Iterator[tuple[str, list[Verdict]]]:
     """The verdicts on `count` examples of each operator, by default of all that are registered.
 
@@ -43,7 +43,7 @@ def campaign(
     with Worker() as worker:
         for first, size in batches(count, BATCH):
             for name in names or sorted(REGISTRY):
-                yield name, judge(examples(name, size, seed + first), stages, {"tvm": worker})
+                yield name, judge(examples(name, size, seed + first), stages, {"relax": worker})
 
 
 def table(reports: dict[str, Report]) -> Table:
@@ -52,7 +52,7 @@ def table(reports: dict[str, Report]) -> Table:
     for column in ("examples", "compared", "excused", "no answer", "wrong", "differences"):
         shown.add_column(column, justify="left" if column == "differences" else "right")
     for name, report in reports.items():
-        cells = [report.examples, report.compared["tvm"], report.with_excuse]
+        cells = [report.examples, report.compared["relax"], report.with_excuse]
         cells += [sum(report.findings.values()), sum(report.wrong.values())]
         shown.add_row(name, *map(str, cells), ", ".join([*report.findings, *report.excused]))
     return shown

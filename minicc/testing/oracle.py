@@ -3,10 +3,10 @@
 In: a graph and arrays for its inputs. Out: nothing, or a `Disagreement` that names the stage, the
 output, the element, both values and the tolerance. Stages: `numpy` evaluates the graph by the
 operators' references; `loop` lowers each kernel to its naive loop program and runs that as
-Python; `llvm` compiles the graph and runs machine code; `tvm` has TVM compile and run it, in a
+Python; `llvm` compiles the graph and runs machine code; `relax` has TVM compile and run it, in a
 process of its own.
 
-Stage `tvm` is excused where TVM is known to mean something else: what a node computes from values
+Stage `relax` is excused where TVM is known to mean something else: what a node computes from values
 to which one of `testing.differences` applies, and all that depends on it, is not compared; and
 TVM is not run where it would die of that. When TVM crashes, hangs, raises or has no form of an
 operator, a `TvmFailure` says so: the graph is not judged.
@@ -58,7 +58,7 @@ from minicc.loop.python import run_python
 from minicc.ops.base import Array, Kind, Operator
 from minicc.testing.differences import BY_OPERATOR, Difference, differences_of
 from minicc.testing.draws import bound
-from minicc.testing.worker import Finding, Outcome, shared_worker
+from minicc.testing.worker import TVM, Finding, Outcome, shared_worker
 from minicc.types import DType, TensorType, bfloat16, float64
 
 
@@ -67,17 +67,18 @@ class Disagreement(MiniccError, AssertionError):
 
 
 class TvmFailure(MiniccError):
-    """TVM gave no answer; `finding` says whether it crashed, hung, raised, or lacks an operator."""
+    """A judge gave no answer; `finding` says whether it crashed, hung, raised, or lacks an operator."""
 
     has_lines = True
 
-    def __init__(self, call: str, finding: Finding) -> None:
-        problem = f"TVM gave no answer: {finding.kind}: {finding.detail}"
-        super().__init__(call, problem, str(finding.graph), "tell TVM's authors, or choose stages without tvm")
-        self.finding = finding
+    def __init__(self, judge: str, finding: Finding) -> None:
+        problem = f"{judge} gave no answer: {finding.kind}: {finding.detail}"
+        hint = f"tell TVM's authors, or choose stages without {judge}"
+        super().__init__(f"agree({finding.graph.name}), stage {judge}", problem, str(finding.graph), hint)
+        self.judge, self.finding = judge, finding
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.call, self.finding)
+        return type(self), (self.judge, self.finding)
 
 
 # ---- the stages ---------------------------------------------------------------------------------
@@ -120,20 +121,22 @@ def run_machine_code(graph: ir.Graph, inputs: Mapping[str, Array]) -> Mapping[st
     return result
 
 
-def run_tvm(graph: ir.Graph, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-    """The outputs by name, computed by TVM in a process of its own. Raises TvmFailure."""
-    return answer(graph, shared_worker().run([(graph, inputs)])[0])
+def run_judge(judge: str, graph: ir.Graph, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The outputs by name, computed by a judge in a process of its own. Raises TvmFailure."""
+    return answer(judge, shared_worker(JUDGES[judge]).run([(graph, inputs)])[0])
 
 
-def answer(graph: ir.Graph, outcome: Outcome) -> Mapping[str, Array]:
+def answer(judge: str, outcome: Outcome) -> Mapping[str, Array]:
     """The outputs among the outcomes. Raises TvmFailure on the others."""
     if isinstance(outcome, Finding):
-        raise TvmFailure(f"agree({graph.name}), stage tvm", outcome)
+        raise TvmFailure(judge, outcome)
     return outcome
 
 
 Stage = Callable[[ir.Graph, Mapping[str, Array]], Mapping[str, Array]]
-STAGES: dict[str, Stage] = {"numpy": evaluate, "loop": run_loops, "llvm": run_machine_code, "tvm": run_tvm}
+JUDGES = {"relax": TVM}  # the engine of each: compilers that share no code with this one
+STAGES: dict[str, Stage] = {"numpy": evaluate, "loop": run_loops, "llvm": run_machine_code,
+                            **{judge: functools.partial(run_judge, judge) for judge in JUDGES}}  # fmt: skip
 
 
 # ---- what TVM is excused from -------------------------------------------------------------------
@@ -397,11 +400,11 @@ def assert_close(got: Any, expected: Any, dtype: DType | None = None, reduction:
 def agree(graph: ir.Graph, inputs: Mapping[str, Array], stages: Sequence[str] = ("numpy", "loop", "llvm")) -> None:
     """Run every stage and raise Disagreement on the first that is not the reference within the policy.
 
-    Raises TvmFailure when stage `tvm` gives no answer.
+    Raises TvmFailure when stage `relax` gives no answer.
     """
     known = reference(graph, inputs)
     for stage in stages:
-        excused = excuses(graph, inputs) if stage == "tvm" else NOTHING
+        excused = excuses(graph, inputs) if stage == "relax" else NOTHING
         if not excused.kills:
             compare(graph, STAGES[stage](graph, inputs), known, stage, excused)
 

@@ -98,7 +98,7 @@ def failure(graph: Graph, inputs: Inputs, stages: Sequence[str], runs: Mapping[s
     try:
         known = reference(graph, inputs)
         for stage in stages:
-            excused = excuses(graph, inputs) if stage == "tvm" else NOTHING
+            excused = excuses(graph, inputs) if stage == "relax" else NOTHING
             if not excused.kills and (kind := _disagreement(graph, runs[stage](graph, inputs), known, excused)):
                 return f"Disagreement: stage {stage}: {kind}"
     except (TvmFailure, MiniccFailure) as error:

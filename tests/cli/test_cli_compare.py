@@ -139,11 +139,11 @@ def test_compare_and_reduce_name_what_tvm_would_die_of(minicc, tmp_path):
         tmp_path / "d.onnx",
     )
     np.savez(tmp_path / "x.npz", a=np.int32([1, 2]), b=np.int32([0, 1]))
-    out = minicc.good("compare", path, "--with", "tvm", "--inputs", tmp_path / "x.npz")
+    out = minicc.good("compare", path, "--with", "relax", "--inputs", tmp_path / "x.npz")
     assert out.splitlines()[1].endswith("known difference: integer division by zero")
     four_parts(
         minicc(
-            "reduce", path, "--stages", "numpy,tvm", "--inputs", tmp_path / "x.npz", "--output", tmp_path / "test_it.py"
+            "reduce", path, "--stages", "numpy,relax", "--inputs", tmp_path / "x.npz", "-o", tmp_path / "test_it.py"
         ),
         "they agree; TVM was not run, as it dies of a known difference: integer division by zero",
     )
@@ -178,7 +178,7 @@ def test_compare_says_when_the_whole_is_at_fault(minicc, network, monkeypatch):
 def test_compare_refuses_what_it_cannot_do(minicc, network, tmp_path, monkeypatch):
     four_parts(
         minicc("compare", network, "--with", "pytorch"),
-        "--with pytorch: expected one of tvm, onnxruntime, reference, numpy",
+        "--with pytorch: expected one of relax, onnxruntime, reference, numpy",
     )
     four_parts(minicc("compare", network, "--with", " , "), "expected the name of a peer, got none")
     four_parts(minicc("compare", network, "--with", "numpy"), "no number for the symbol batch", "--dim batch=1")
@@ -200,7 +200,7 @@ def test_compare_refuses_what_it_cannot_do(minicc, network, tmp_path, monkeypatc
     )
     monkeypatch.setattr(_tvm, "installed", lambda: {"apache-tvm": "0.20.0", "apache-tvm-ffi": None})
     four_parts(
-        minicc("compare", network, "--with", "tvm"), "got apache-tvm 0.20.0 and no apache-tvm-ffi", "pip install"
+        minicc("compare", network, "--with", "relax"), "got apache-tvm 0.20.0 and no apache-tvm-ffi", "pip install"
     )
 
 
@@ -348,7 +348,7 @@ def test_reduce_refuses_what_it_cannot_do(minicc, network, tmp_path):
     four_parts(minicc("reduce", network, "--dim", "batch=1"), "disagree, got one on which they agree", "--inputs")
     four_parts(
         minicc("reduce", network, "--stages", "numpy,jax", "--dim", "batch=1"),
-        "stage jax: expected one of numpy, loop, llvm, tvm",
+        "stage jax: expected one of numpy, loop, llvm, relax",
     )
     four_parts(minicc("reduce", network, "--stages", ","), "expected the name of a stage, got none")
     four_parts(minicc("reduce", network, "--output", tmp_path / "test.txt"), "expected a name that ends in .py")

@@ -39,7 +39,7 @@ def test_four_agree(build, glue):
     graph = bind(minicc.load(model))
     subject = Subject(graph, inputs, model)
     answers = {"numpy": evaluate(graph, inputs), "llvm": minicc.compile(graph).run(inputs),
-               **{peer: PEERS[peer].outputs(subject) for peer in ("tvm", "onnxruntime")}}  # fmt: skip
+               **{peer: PEERS[peer].outputs(subject) for peer in ("relax", "onnxruntime")}}  # fmt: skip
     for (left, a), (right, b) in itertools.combinations(answers.items(), 2):
         for name in graph.output_names:
             assert np.std(b[name]) > 1e-3, "the weights are degenerate"

@@ -22,7 +22,7 @@ from minicc.testing.oracle import run_machine_code
 from minicc.testing.reduce import operators
 from minicc.types import TensorType, float32
 
-ALL = ("tvm", "onnxruntime", "reference", "numpy")
+ALL = ("relax", "onnxruntime", "reference", "numpy")
 
 
 def weights():
@@ -173,10 +173,10 @@ def test_twice_the_tolerance_is_allowed(monkeypatch):
 
 
 def test_known_differences_of_tvm_are_named():
-    (row,) = Comparison(graph_subject(lambda x: Add()(Relu()(x), x), np.float32([1, np.nan]))).rows("tvm")
+    (row,) = Comparison(graph_subject(lambda x: Add()(Relu()(x), x), np.float32([1, np.nan]))).rows("relax")
     assert not row.disagrees
     nothing = graph_subject(lambda x: Softmax(axis=-1)(Relu()(x)), np.float32([1, np.nan]))
-    (row,) = Comparison(nothing).rows("tvm")
+    (row,) = Comparison(nothing).rows("relax")
     assert not row.disagrees and row.verdict == "known difference: activation of NaN"
 
 
@@ -185,9 +185,9 @@ def division():
 
 
 def test_what_tvm_would_die_of_is_not_run(monkeypatch):
-    monkeypatch.setattr(compare, "run_tvm", None)
+    monkeypatch.setattr(compare, "run_relax", None)
     comparison = Comparison(division())
-    (row,) = comparison.rows("tvm")
+    (row,) = comparison.rows("relax")
     assert not row.disagrees and row.verdict == "known difference: integer division by zero" and np.isnan(row.share)
     assert comparison.explain([row]) == ""
 
@@ -204,7 +204,7 @@ def test_a_known_difference_of_tvm_excuses_no_fault_of_minicc(monkeypatch):
         (graph_subject(Relu(), np.float32([1, np.nan])), "activation of NaN", "Relu"),
     ):
         comparison = Comparison(one)
-        (row,) = comparison.rows("tvm")
+        (row,) = comparison.rows("relax")
         assert row.disagrees and row.verdict == f"minicc differs from the float64 reference; known difference: {name}"
         assert f"diverges from numpy:\n    %0 = {node}(" in comparison.explain([row])
 
@@ -312,7 +312,7 @@ def test_the_answer_of_tvm_is_its_own():
     """A long row we sum in vector lanes, and TVM one by one: both are right, and not the same."""
     (row,) = Comparison(
         graph_subject(ReduceSum(axes=(1,)), np.random.default_rng(0).random((4, 4096), np.float32))
-    ).rows("tvm")
+    ).rows("relax")
     assert not row.disagrees and row.absolute > 0
 
 
@@ -338,7 +338,7 @@ def test_reading_brings_what_lies_beside_the_file(tmp_path):
 
 def test_unknown_and_absent_peers(monkeypatch):
     with pytest.raises(
-        ConfigError, match=r"--with torch: expected one of tvm, onnxruntime, reference, numpy, got 'torch'\nhint: "
+        ConfigError, match=r"--with torch: expected one of relax, onnxruntime, reference, numpy, got 'torch'\nhint: "
     ):
         check_peers(["numpy", "torch"])
     assert installed_peers() == list(ALL)
@@ -347,7 +347,7 @@ def test_unknown_and_absent_peers(monkeypatch):
         check_peers(["onnxruntime"])
     monkeypatch.setattr(_tvm, "installed", lambda: {"apache-tvm": None, "apache-tvm-ffi": None})
     with pytest.raises(BridgeError, match=r"(?s)got no apache-tvm and no apache-tvm-ffi.*hint: pip install"):
-        check_peers(["tvm"])
+        check_peers(["relax"])
     assert installed_peers() == ["reference", "numpy"]
 
 

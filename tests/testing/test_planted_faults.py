@@ -102,4 +102,4 @@ def test_a_planted_fault_is_found_and_reduced(monkeypatch, tmp_path, plant, guil
         with pytest.raises(Disagreement, match="stage llvm"):
             test()
     test()
-    agree(graph, inputs, (*STAGES, "tvm"))
+    agree(graph, inputs, (*STAGES, "relax"))

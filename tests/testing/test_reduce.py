@@ -111,7 +111,7 @@ def test_a_graph_that_does_not_fail_is_refused():
         ConfigError, match=r"expected a graph on which the stages numpy disagree, got one on which they agree\nhint"
     ):
         fails_like(*tower(), ("numpy",))
-    with pytest.raises(ConfigError, match="stage nympy: expected one of numpy, loop, llvm, tvm, got 'nympy'"):
+    with pytest.raises(ConfigError, match="stage nympy: expected one of numpy, loop, llvm, relax, got 'nympy'"):
         failure(*tower(), ("nympy",))
 
 
@@ -152,7 +152,7 @@ def test_only_the_same_failure_counts(monkeypatch):
 
 def test_a_crash_of_tvm_is_told_by_its_signal(monkeypatch):
     def stage(graph, inputs):
-        raise TvmFailure(f"agree({graph.name}), stage tvm", Finding("crash", "SIGFPE\nlast words", graph, inputs))
+        raise TvmFailure("relax", Finding("crash", "SIGFPE\nlast words", graph, inputs))
 
     monkeypatch.setitem(oracle.STAGES, "broken", stage)
     assert failure(*tower(), ("broken",)) == "stage broken: crash SIGFPE"
@@ -161,9 +161,8 @@ def test_a_crash_of_tvm_is_told_by_its_signal(monkeypatch):
 def test_the_text_of_an_error_of_tvm_tells_it_from_others(monkeypatch):
     def stage(graph, inputs):
         detail = "InternalError: no variable 'v_17' of shape [3, 4]\n  at line 5"
-        raise TvmFailure(
-            "agree", Finding("error", detail, graph, inputs, "InternalError in minicc.bridge.relax.build_relax")
-        )
+        origin = "InternalError in minicc.bridge.relax.build_relax"
+        raise TvmFailure("relax", Finding("error", detail, graph, inputs, origin))
 
     monkeypatch.setitem(oracle.STAGES, "broken", stage)
     assert failure(*tower(), ("broken",)) == "stage broken: error InternalError: no variable  of shape"
@@ -248,13 +247,13 @@ def test_what_tvm_is_excused_from_is_named():
         match="they agree; TVM was not run, as it dies of a known difference: integer division by zero\nhint",
     ):
         fails_like(
-            ir.Graph("g", (a, b), (Div()(a, b),), ("y",)), {"a": np.int32([1]), "b": np.int32([0])}, ("numpy", "tvm")
+            ir.Graph("g", (a, b), (Div()(a, b),), ("y",)), {"a": np.int32([1]), "b": np.int32([0])}, ("numpy", "relax")
         )
     x = ir.input("x", TensorType(float32, (1,)))
     with pytest.raises(
         ConfigError, match=r"they agree; TVM was excused by known differences from y \(activation of NaN\)\nhint"
     ):
-        fails_like(ir.Graph("g", (x,), (Relu()(x),), ("y",)), {"x": np.float32([np.nan])}, ("numpy", "tvm"))
+        fails_like(ir.Graph("g", (x,), (Relu()(x),), ("y",)), {"x": np.float32([np.nan])}, ("numpy", "relax"))
 
 
 def test_a_crash_in_another_process_is_reduced(monkeypatch):

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_tvm_gives_what_the_reference_gives(name):
     report = Report()
-    report.extend(judge(examples(name), ("tvm",), {"tvm": shared_worker()}))
+    report.extend(judge(examples(name), ("relax",), {"relax": shared_worker()}))
     assert report.fine and not report.findings, f"{report}\n" + "\n\n".join(map(str, report.shown))
-    assert report.compared["tvm"] >= SHARE * COUNT, f"{report}\n" + "\n\n".join(map(str, report.shown[:3]))
+    assert report.compared["relax"] >= SHARE * COUNT, f"{report}\n" + "\n\n".join(map(str, report.shown[:3]))
 
 
 def test_shapes_and_dtypes_are_varied():

@@ -45,31 +45,32 @@ class FakeWorker:
 
 
 def test_what_agrees_is_compared():
-    (verdict,) = judge([GOOD], ("numpy", "loop", "llvm", "tvm"), {"tvm": FakeWorker()})
-    assert verdict.fine and not verdict.is_shown and verdict.compared == {"numpy": 1, "loop": 1, "llvm": 1, "tvm": 1}
+    (verdict,) = judge([GOOD], ("numpy", "loop", "llvm", "relax"), {"relax": FakeWorker()})
+    assert verdict.fine and not verdict.is_shown and verdict.compared == {"numpy": 1, "loop": 1, "llvm": 1, "relax": 1}
 
 
 def test_a_wrong_answer_of_tvm_is_found():
-    verdicts = judge([GOOD, GOOD], ("numpy", "tvm"), {"tvm": FakeWorker({"y": -X}, {"y": X})})
+    verdicts = judge([GOOD, GOOD], ("numpy", "relax"), {"relax": FakeWorker({"y": -X}, {"y": X})})
     report = Report()
     report.extend(verdicts)
-    assert [v.fine for v in verdicts] == [True, False] and report.wrong == {"tvm": 1} and not report.fine
-    assert "stage tvm: Disagreement" in str(verdicts[1]) and "x0 = array([1., 2.], dtype=float32)" in str(verdicts[1])
+    assert [v.fine for v in verdicts] == [True, False] and report.wrong == {"relax": 1} and not report.fine
+    assert "stage relax: Disagreement" in str(verdicts[1]) and "x0 = array([1., 2.], dtype=float32)" in str(verdicts[1])
 
 
 @pytest.mark.parametrize("kind, shown", [("crash", True), ("timeout", True), ("error", True), ("unsupported", False)])
 def test_a_failure_of_tvm_is_a_finding_and_nothing_wrong(kind, shown):
-    verdicts = judge([GOOD], ("tvm",), {"tvm": FakeWorker(Finding(kind, "SIGSEGV", GOOD.graph, GOOD.inputs))})
+    verdicts = judge([GOOD], ("relax",), {"relax": FakeWorker(Finding(kind, "SIGSEGV", GOOD.graph, GOOD.inputs))})
     report = Report()
     report.extend(verdicts)
-    assert report.fine and report.findings == {kind: 1} and bool(report.shown) == shown and report.compared["tvm"] == 0
+    assert report.fine and report.findings == {kind: 1}
+    assert bool(report.shown) == shown and report.compared["relax"] == 0
 
 
 def test_known_differences_are_excused_and_counted():
     worker = FakeWorker({"y": X})
     report = Report()
-    report.extend(judge([EXCUSED, DEADLY], ("tvm",), {"tvm": worker}))
-    assert report.fine and report.with_excuse == 2 and report.compared["tvm"] == 0
+    report.extend(judge([EXCUSED, DEADLY], ("relax",), {"relax": worker}))
+    assert report.fine and report.with_excuse == 2 and report.compared["relax"] == 0
     assert report.excused == {"maximum of NaN": 1, "integer division by zero": 1}
     assert [graph for graph, _ in worker.asked] == [EXCUSED.graph], "TVM would die of the other"
 
@@ -81,21 +82,21 @@ def test_what_minicc_does_wrong_is_told_from_what_tvm_does(monkeypatch):
     monkeypatch.setitem(oracle.STAGES, "llvm", fails)
     monkeypatch.setitem(oracle.STAGES, "loop", lambda graph, inputs: {"y": X})
     report = Report()
-    report.extend(judge([GOOD], ("loop", "llvm", "tvm"), {"tvm": FakeWorker()}))
+    report.extend(judge([GOOD], ("loop", "llvm", "relax"), {"relax": FakeWorker()}))
     assert report.wrong == {"loop": 1, "llvm": 1} and "RuntimeError: no registers left" in str(report.shown[0])
     assert dict(report.rows())["minicc: wrong or failed"] == 2 and dict(report.rows())["TVM: wrong answer"] == 0
 
 
 def test_loop_programs_of_large_graphs_are_not_run():
     large = graph_of(Neg(), [np.zeros(campaign.LOOPS, np.float32)])
-    assert judge([large], ("numpy", "loop"), {"tvm": FakeWorker()})[0].compared == {"numpy": 1}
+    assert judge([large], ("numpy", "loop"), {"relax": FakeWorker()})[0].compared == {"numpy": 1}
 
 
 def test_tvm_is_ended_when_the_judge_fails(monkeypatch):
     worker = FakeWorker()
     monkeypatch.setattr(campaign, "reference", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        judge([GOOD], ("tvm",), {"tvm": worker})
+        judge([GOOD], ("relax",), {"relax": worker})
     assert worker.interrupted and worker.resumed, "the next run is not to be ended"
 
 
@@ -113,13 +114,13 @@ def test_a_judge_that_fails_leaves_its_worker_fit_for_the_next(monkeypatch):
 @pytest.mark.parametrize("workers", [{}, {"llvm": FakeWorker()}])
 def test_tvm_is_judged_in_a_worker_only(workers):
     with pytest.raises(
-        ConfigError, match=r"judge\(tvm\): expected a worker for stage tvm, got workers for (none|llvm)\nhint: "
+        ConfigError, match=r"judge\(relax\): expected a worker for stage relax, got workers for (none|llvm)\nhint: "
     ):
-        judge([GOOD], ("tvm",), workers)
+        judge([GOOD], ("relax",), workers)
 
 
 def test_unknown_stages_are_refused():
-    with pytest.raises(ConfigError, match="expected stages of numpy, loop, llvm, tvm, got nympy"):
+    with pytest.raises(ConfigError, match="expected stages of numpy, loop, llvm, relax, got nympy"):
         judge([GOOD], ("numpy", "nympy"), {})
 
 
@@ -172,18 +173,19 @@ def test_a_pair_that_is_not_whole_is_refused(tmp_path):
 def test_what_is_found_is_shown_and_saved(tmp_path, capsys):
     show = Show(Console(width=100), "graphs", 3, tmp_path / "a" / "found")
     with show:
-        show.add([Verdict(GOOD), Verdict(GOOD, troubles=[Trouble("tvm", "y must be 1, got 2")])])
+        show.add([Verdict(GOOD), Verdict(GOOD, troubles=[Trouble("relax", "y must be 1, got 2")])])
         show.add([Verdict(GOOD, finding=Finding("crash", "SIGFPE", GOOD.graph, GOOD.inputs))])
     with pytest.raises(typer.Exit) as end:
         show.finish()
     out = capsys.readouterr().out
     assert (
         end.value.exit_code == 1
-        and "stage tvm: y must be 1, got 2\ngraph main(x0: float32[2]) {" in out
+        and "stage relax: y must be 1, got 2\ngraph main(x0: float32[2]) {" in out
         and "TVM: crash: SIGFPE" in out
     )
     names = sorted(p.name for p in (tmp_path / "a" / "found").iterdir())
-    assert names == [f"{stem}.{end}" for stem in ("0001-tvm", "0002-tvm-crash") for end in ("npz", "problem", "txt")]
+    stems = "0001-relax", "0002-relax-crash"
+    assert names == [f"{stem}.{end}" for stem in stems for end in ("npz", "problem", "txt")]
 
 
 def test_a_folder_that_cannot_be_is_refused(tmp_path):
@@ -217,14 +219,14 @@ def test_the_command_of_operators(capsys):
 
 def test_the_command_of_graphs_ends_early_with_its_report(monkeypatch, capsys):
     def interrupted(*_, **options):
-        yield [Verdict(GOOD, {"tvm": 1})] * 5
+        yield [Verdict(GOOD, {"relax": 1})] * 5
         raise KeyboardInterrupt
 
     monkeypatch.setattr(graphs, "campaign", interrupted)
     with pytest.raises(typer.Exit) as end:
         graphs.main(count=9, seed=0, operators="", max_nodes=3, save=None)
     out = capsys.readouterr().out
-    assert end.value.exit_code == 130 and re.search(r"compared: tvm +5", out) and "stopped after 5 of 9" in out
+    assert end.value.exit_code == 130 and re.search(r"compared: relax +5", out) and "stopped after 5 of 9" in out
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ BATCH = 60
 @pytest.fixture(scope="module")
 def workers():
     with Worker(MINICC) as llvm:
-        yield {"llvm": llvm, "tvm": shared_worker()}
+        yield {"llvm": llvm, "relax": shared_worker()}
 
 
 pytestmark = pytest.mark.slow
