@@ -145,7 +145,7 @@ def fails_like(graph: Graph, inputs: Inputs, stages: Sequence[str], runs: Mappin
     """The predicate that a graph fails in the way that this one does. Raises ConfigError when this one does not fail."""
     wanted = failure(graph, inputs, stages, runs)
     if not wanted:
-        got = f"one on which they agree{_excused(graph, inputs) if 'tvm' in stages else ''}"
+        got = f"one on which they agree{_excused(graph, inputs) if 'relax' in stages else ''}"
         problem = f"expected a graph on which the stages {', '.join(stages)} disagree, got {got}"
         hint = "give the inputs on which it fails with --inputs, or name other --stages"
         raise ConfigError(f"reduce({graph.name})", problem, hint=hint)
