@@ -4,6 +4,7 @@
     MINICC_TARGET      the target that is meant by "native", by name, as in haswell; else the machine we run on
     OMP_WAIT_POLICY    how idle threads wait, or GOMP_SPINCOUNT or KMP_BLOCKTIME; else they spin shortly, then sleep
     MINICC_CACHE_DIR   where compiled kernels are kept; else XDG_CACHE_HOME/minicc; else ~/.cache/minicc
+    MINICC_RELAY       where the environment of the old TVM is; else .venv-relay in a clone; else relay in the cache
 
 >>> threads({"MINICC_THREADS": "2", "OMP_NUM_THREADS": "8"})
 2
@@ -20,6 +21,8 @@ from pathlib import Path
 
 from minicc.errors import ConfigError
 
+_BESIDE = Path(__file__).parents[1]
+CLONE = _BESIDE if (_BESIDE / "Makefile").exists() else None  # the folder of a clone; None where minicc is installed
 MOST_THREADS = 1024  # many more cannot be started on any machine, and an OpenMP runtime ends the process then
 
 
@@ -76,3 +79,11 @@ def cache_dir(environ: Mapping[str, str] | None = None) -> Path:
         return Path(given).expanduser()
     base = environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "minicc"
+
+
+def relay_dir(environ: Mapping[str, str] | None = None) -> Path:
+    """The folder for the environment of the old TVM. It need not exist yet."""
+    environ = os.environ if environ is None else environ
+    if given := environ.get("MINICC_RELAY"):
+        return Path(given).expanduser().absolute()
+    return (CLONE / ".venv-relay") if CLONE else cache_dir(environ) / "relay"

@@ -1,10 +1,16 @@
-"""Hypothesis profiles, chosen by HYPOTHESIS_PROFILE: dev (default), ci (derandomized), nightly."""
+"""Hypothesis profiles, chosen by HYPOTHESIS_PROFILE: dev (default), ci (derandomized), nightly; tests marked `relay`.
+
+Those need the environment of the old TVM. Without it they are skipped, which one line of the summary says; where
+MINICC_REQUIRE_RELAY is set, as in .ci/run, no test runs then.
+"""
 
 import os
 import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from minicc.bridge.environment import has_relay
 
 sys.dont_write_bytecode = False  # many tests start processes, which would all compile every module of the package
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -15,7 +21,13 @@ settings.register_profile("ci", max_examples=200, deadline=None, derandomize=Tru
 settings.register_profile("nightly", max_examples=5000, deadline=None, suppress_health_check=QUIET)
 LONG = {"test_architectures.py", "test_campaign.py", "test_cli.py", "test_fingerprint.py", "test_registry.py", "test_tir.py",
         "test_tutorials.py", "test_worker.py"}  # of ten seconds and more: one that starts last keeps a core waiting  # fmt: skip
+NO_RELAY = "no environment of the old TVM; `make relay` makes it"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+def pytest_configure():
+    if "MINICC_REQUIRE_RELAY" in os.environ and not has_relay():
+        raise pytest.UsageError(NO_RELAY)
 
 
 def pytest_collection_modifyitems(items):
@@ -23,6 +35,16 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name not in LONG)
     if addresses := [item.nodeid for item in items if " at 0x" in item.nodeid]:
         raise pytest.UsageError(f"expected names without addresses, got {addresses[0]}; give the parameters ids")
+    for item in items:
+        if item.get_closest_marker("relay") and not has_relay():
+            item.add_marker(pytest.mark.skip(NO_RELAY))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """One line for all tests that were skipped for want of the old TVM."""
+    skipped = [report for report in terminalreporter.getreports("skipped") if NO_RELAY in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(f"skipped {len(skipped)}: {NO_RELAY}")
 
 
 @pytest.fixture(scope="session", autouse=True)
