@@ -358,3 +358,5 @@ INDEXING: dict[str, Callable[[TvmCall], Any]] = {
     "take": _take,
     "topk": lambda c: _top(c, int(c["k"]), "largest", c["ret_type"], c.dtype),
 }
+
+CALLS = {name: plainly(op) for name, op in ELEMENTWISE.items()} | COMPOSED | MOVEMENT | INDEXING  # what is no layer

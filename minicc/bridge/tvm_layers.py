@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from minicc import ops
-from minicc.bridge.tvm_calls import TvmCall, Unsupported, flat, like, numbers
+from minicc.bridge.tvm_calls import CALLS, TvmCall, Unsupported, flat, like, numbers
 from minicc.graph.ir import Node
 from minicc.ops.base import Operator
 from minicc.types import DType, Symbol
@@ -203,3 +203,5 @@ LAYERS: dict[str, Callable[[TvmCall], Any]] = {
 for _rank in SPATIAL:
     LAYERS |= {f"nn.conv{_rank}d": _conv, f"nn.conv{_rank}d_transpose": _conv, f"nn.max_pool{_rank}d": _pool}
     LAYERS |= {f"nn.avg_pool{_rank}d": _pool, f"nn.adaptive_avg_pool{_rank}d": _adaptive_pool}
+
+TRANSLATIONS = CALLS | LAYERS

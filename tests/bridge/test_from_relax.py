@@ -10,8 +10,9 @@ from onnx import helper
 
 import minicc
 from minicc.bridge import _tvm
-from minicc.bridge.from_relax import TRANSLATIONS, from_relax
+from minicc.bridge.from_relax import from_relax
 from minicc.bridge.relax import build_relax, to_relax
+from minicc.bridge.tvm_layers import TRANSLATIONS
 from minicc.errors import BridgeError
 from minicc.graph import Graph, evaluate, input, make, verify
 from minicc.ops.base import REGISTRY

@@ -32,7 +32,7 @@ def calls(message: dict[str, Any], arrays: dict[str, Any]) -> tuple[dict[str, An
     if name not in functions:
         raise ValueError(f"expected one of the functions {', '.join(functions) or '(none)'}, got {name!r}")
     listing, main = _Listing(text, functions), functions[name].function
-    known: dict[Any, Any] = {p: listing.add("parameter", [], p, {"name": p.name_hint}) for p in main.params}
+    known: dict[Any, int | _Closure] = {p: listing.add("parameter", [], p, {"name": p.name_hint}) for p in main.params}
     result = listing.number(listing.body(main.body, known, (main,)), main.body)
     return {"values": listing.values, "result": result}, listing.constants
 
@@ -59,7 +59,7 @@ class _Closure:
     """A function, and what is known where it stands."""
 
     function: Any
-    known: dict[Any, Any]
+    known: dict[Any, int | _Closure]
 
 
 class _Listing:
@@ -85,7 +85,7 @@ class _Listing:
         used = self.lines[span.line - 1][span.column - 1 : span.end_column - 1]
         return used if used.startswith("%") else ""
 
-    def parts(self, expr: Any, known: dict[Any, Any]) -> list[Any]:
+    def parts(self, expr: Any, known: dict[Any, int | _Closure]) -> list[Any]:
         """What must be known before an expression is: of a Let first its value, which is its variable's, then its body."""
         match expr:
             case relay.Call():
@@ -107,7 +107,7 @@ class _Listing:
         """The number of a value; a function that is used as one is a value that nobody can call."""
         return value if isinstance(value, int) else self.add("function as a value", [], expr)
 
-    def body(self, root: Any, known: dict[Any, Any], path: tuple[Any, ...]) -> int | _Closure:
+    def body(self, root: Any, known: dict[Any, int | _Closure], path: tuple[Any, ...]) -> int | _Closure:
         """The value of an expression, given those of its free variables, in functions that are called along `path`."""
         stack = [root]
         while stack:
@@ -118,7 +118,7 @@ class _Listing:
                 known[expr] = self.value(expr, known, path)
         return known[root]
 
-    def value(self, expr: Any, known: dict[Any, Any], path: tuple[Any, ...]) -> int | _Closure:
+    def value(self, expr: Any, known: dict[Any, int | _Closure], path: tuple[Any, ...]) -> int | _Closure:
         """The value of an expression whose parts are known."""
         match expr:
             case relay.Let():
@@ -139,7 +139,7 @@ class _Listing:
         return self.add(type(expr).__name__, [], expr)
 
     def call(
-        self, expr: Any, values: list[int | _Closure], known: dict[Any, Any], path: tuple[Any, ...]
+        self, expr: Any, values: list[int | _Closure], known: dict[Any, int | _Closure], path: tuple[Any, ...]
     ) -> int | _Closure:
         """A call of an operator, or what the function gives that is called."""
         op = expr.op
