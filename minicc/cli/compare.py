@@ -77,12 +77,12 @@ def compare_command(
     The tolerance is that of the tests: how far rounding can move an element, around a reference in float64. Both
     sides may be off by it, so 100% of the tolerance is twice that. On disagreement the first node that diverges
     is printed, and the exit code is 1; a peer that gives no answer counts as one that disagrees. Differences
-    of TVM that are known do not, where minicc gives what the reference gives; TVM is not run where it would die of one.
-    Both compile and run in processes of their own, so that a crash of either is an answer, too.
+    of TVM that are known do not, where minicc gives what the reference gives; it is not run where it would die of one.
+    All of them compile and run in processes of their own, so that a crash is an answer, too.
 
     Examples:
 
-        minicc compare model.onnx --with relax,onnxruntime,reference
+        minicc compare model.onnx --with relay,relax,onnxruntime
         minicc compare model.onnx --with onnxruntime --inputs images.npz
         minicc compare model.onnx --dim batch=2 --seed 7
     """

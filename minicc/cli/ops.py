@@ -17,6 +17,7 @@ from minicc.ops.base import REGISTRY, Array, Operator, infer
 from minicc.testing.backend_suite import listed, run_suite, table
 from minicc.testing.differences import DIFFERENCES
 from minicc.testing.draws import drawn
+from minicc.testing.oracle import JUDGES
 from minicc.types import TensorType
 
 
@@ -67,7 +68,8 @@ def tvm_form(name: str, examples: int = 5) -> tuple[str, str]:
             if error.call == "import tvm":
                 raise
             refused[error.problem] = None
-    known = ", ".join(d.name for d in DIFFERENCES if name in d.operators)
+    differing = [(d.name, [judge for judge in JUDGES if d.by(judge)]) for d in DIFFERENCES if name in d.operators]
+    known = ", ".join(name if len(judges) == len(JUDGES) else f"{name} ({judges[0]})" for name, judges in differing)
     form = ", ".join(used) or ("" if refused else "a constant, or its input")
     partly = "; of some attributes " if used and refused else ""
     return form + partly + (f"no form: {next(iter(refused))}" if refused else ""), known

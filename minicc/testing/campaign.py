@@ -1,10 +1,10 @@
-"""Many random examples through every stage: what agrees, what is excused, what TVM cannot do, what is wrong.
+"""Many random examples through every stage: what agrees, what is excused, what a judge cannot do, what is wrong.
 
 In: examples, that is graphs with arrays for their inputs. Out: a `Verdict` on each, and a `Report` that
-counts them. TVM compiles a batch of examples as one module in its own process, and so may minicc, while this one
+counts them. Each judge compiles a batch of examples as one module in its own process, and so may minicc, while this one
 computes the references. `testing.operators` and `testing.graphs` are the campaigns.
 
-    with Worker() as worker:
+    with Worker(JUDGES["relax"].engine) as worker:
         verdicts = judge([drawn_graph(k) for k in range(20)], ("numpy", "llvm", "relax"), {"relax": worker})
     report = Report(); report.extend(verdicts); print(report)
 """
@@ -25,7 +25,8 @@ from minicc.errors import ConfigError, RunError, plain_lines
 from minicc.ops.base import REGISTRY, Array
 from minicc.runtime.files import write_arrays, write_file
 from minicc.testing.draws import Example
-from minicc.testing.oracle import NOTHING, STAGES, Disagreement, Excuses, compare, excuses, reference
+from minicc.testing.oracle import JUDGES, NOTHING, STAGES, Disagreement, Excuses, compare, excuses
+from minicc.testing.oracle import installed_judges, reference
 from minicc.testing.progress import Running
 from minicc.testing.reduce import arrays_of, read_case
 from minicc.testing.worker import TIMEOUT, Finding, Outcome, Worker, reason
@@ -47,23 +48,25 @@ class Verdict:
 
     example: Example
     compared: dict[str, int] = field(default_factory=dict)  # stage: how many outputs were compared
-    excused: tuple[str, ...] = ()  # the names of the differences that excuse TVM from an output, or from running
-    finding: Finding | None = None  # how TVM failed
+    excused: dict[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # judge: differences that excuse it from an output or from running
+    findings: dict[str, Finding] = field(default_factory=dict)  # judge: how it failed
     troubles: list[Trouble] = field(default_factory=list)
 
     @property
     def fine(self) -> bool:
-        """Whether all that was compared agrees; TVM may have failed."""
+        """Whether all that was compared agrees; a judge may have failed."""
         return not self.troubles
 
     @property
     def is_shown(self) -> bool:
-        """Whether a person should see it: something is wrong, or TVM failed on what it has a form for."""
-        return not self.fine or (self.finding is not None and self.finding.kind != "unsupported")
+        """Whether a person should see it: something is wrong, or a judge failed on what it has a form for."""
+        return not self.fine or any(finding.kind != "unsupported" for finding in self.findings.values())
 
     def __str__(self) -> str:
         problems = [f"stage {t.stage}: {t.problem}" for t in self.troubles]
-        problems += [f"TVM: {self.finding.kind}: {self.finding.detail}"] if self.finding else []
+        problems += [f"{judge}: {finding.kind}: {finding.detail}" for judge, finding in self.findings.items()]
         return "\n".join([*problems, str(self.example)])
 
 
@@ -76,13 +79,17 @@ def judge(
     """A verdict on each example. The stages that have a worker run there, all at the same time as the others here.
 
     Stage `loop` passes over graphs of more than LOOPS elements. Raises ConfigError when there is no such stage, and when
-    `relax` is a stage without a worker: only there it is excused from its known differences.
+    a judge has no worker: only there it is excused from its known differences.
     """
     _check_stages(stages, workers)
-    excused = [excuses(e.graph, e.inputs) if "relax" in stages else NOTHING for e in examples]
-    verdicts = [Verdict(e, excused=excuse.names) for e, excuse in zip(examples, excused, strict=True)]
-    alive = [k for k, excuse in enumerate(excused) if not excuse.kills]
-    asked = {stage: alive if stage == "relax" else range(len(examples)) for stage in stages if stage in workers}
+    excused = {stage: [excuses(e.graph, e.inputs, stage) for e in examples] for stage in stages}
+    verdicts = [Verdict(e, excused={stage: found[k].names for stage, found in excused.items() if found[k].names})
+                for k, e in enumerate(examples)]  # fmt: skip
+    asked = {
+        stage: [k for k, excuse in enumerate(excused[stage]) if not excuse.kills]
+        for stage in stages
+        if stage in workers
+    }
     with ThreadPoolExecutor(max(1, len(asked))) as pool:
         jobs = {stage: [(examples[k].graph, examples[k].inputs) for k in which] for stage, which in asked.items()}
         answers = {stage: pool.submit(workers[stage].run, jobs[stage], timeout) for stage in asked}
@@ -100,7 +107,7 @@ def judge(
             raise
     for stage, which in asked.items():
         for k, outcome in zip(which, outcomes[stage], strict=True):
-            _hear(verdicts[k], stage, outcome, known[k], excused[k] if stage == "relax" else NOTHING)
+            _hear(verdicts[k], stage, outcome, known[k], excused[stage][k])
     return verdicts
 
 
@@ -109,9 +116,9 @@ def _check_stages(stages: Sequence[str], workers: Mapping[str, Worker]) -> None:
     if unknown := [stage for stage in stages if stage not in STAGES]:
         problem = f"expected stages of {', '.join(STAGES)}, got {', '.join(unknown)}"
         raise ConfigError(call, problem, hint="for example numpy, llvm")
-    if "relax" in stages and "relax" not in workers:
-        problem = f"expected a worker for stage relax, got workers for {', '.join(workers) or 'none'}"
-        raise ConfigError(call, problem, hint='{"relax": Worker()}')
+    if lonely := [stage for stage in stages if stage in JUDGES and stage not in workers]:
+        problem = f"expected a worker for stage {lonely[0]}, got workers for {', '.join(workers) or 'none'}"
+        raise ConfigError(call, problem, hint=f'{{"{lonely[0]}": Worker(JUDGES["{lonely[0]}"].engine)}}')
 
 
 Known = tuple[list[Array], list[Array]]  # what the reference gives, and the tolerances
@@ -131,11 +138,11 @@ def _run_here(verdict: Verdict, stages: Sequence[str], known: Known) -> None:
 
 
 def _hear(verdict: Verdict, stage: str, outcome: Outcome, known: Known, excused: Excuses) -> None:
-    """Take down what a worker answers: when TVM fails that is a finding, when minicc does it is wrong."""
+    """Take down what a worker answers: when a judge fails that is a finding, when minicc does it is wrong."""
     if not isinstance(outcome, Finding):
         _compare(verdict, stage, outcome, known, excused)
-    elif stage == "relax":
-        verdict.finding = outcome
+    elif stage in JUDGES:
+        verdict.findings[stage] = outcome
     else:
         verdict.troubles.append(Trouble(stage, f"{outcome.kind}: {outcome.detail}"))
 
@@ -158,9 +165,11 @@ class Report:
 
     examples: int = 0
     compared: Counter[str] = field(default_factory=Counter)  # by stage: examples of which an output was compared
-    excused: Counter[str] = field(default_factory=Counter)  # by difference: examples
-    with_excuse: int = 0  # examples with any
-    findings: Counter[str] = field(default_factory=Counter)  # by kind: examples on which TVM failed
+    excused: Counter[tuple[str, str]] = field(default_factory=Counter)  # by judge and difference: examples
+    with_excuse: Counter[str] = field(default_factory=Counter)  # by judge: examples with any
+    findings: Counter[tuple[str, str]] = field(
+        default_factory=Counter
+    )  # by judge and kind: examples on which it failed
     wrong: Counter[str] = field(default_factory=Counter)  # by stage: examples where it is wrong, or minicc failed
     shown: list[Verdict] = field(default_factory=list)
 
@@ -169,11 +178,10 @@ class Report:
         for verdict in verdicts:
             self.examples += 1
             self.compared.update(stage for stage, outputs in verdict.compared.items() if outputs)
-            self.excused.update(verdict.excused)
-            self.with_excuse += bool(verdict.excused)
+            self.excused.update((judge, name) for judge, names in verdict.excused.items() for name in names)
+            self.with_excuse.update(verdict.excused.keys())
             self.wrong.update(trouble.stage for trouble in verdict.troubles)
-            if verdict.finding:
-                self.findings[verdict.finding.kind] += 1
+            self.findings.update((judge, finding.kind) for judge, finding in verdict.findings.items())
             if verdict.is_shown:
                 self.shown.append(verdict)
 
@@ -186,10 +194,13 @@ class Report:
         """What was counted, in words."""
         rows = [("examples", self.examples)]
         rows += [(f"compared: {stage}", self.compared[stage]) for stage in STAGES if self.compared[stage]]
-        rows += [(f"excused: {name}", count) for name, count in self.excused.most_common()]
-        rows += [(f"TVM: {kind}", count) for kind, count in self.findings.most_common()]
-        wrong = self.wrong["relax"]
-        return [*rows, ("TVM: wrong answer", wrong), ("minicc: wrong or failed", sum(self.wrong.values()) - wrong)]
+        heard = {*self.compared, *self.with_excuse, *self.wrong, *(judge for judge, _ in self.findings)}
+        for judge in filter(heard.__contains__, JUDGES):
+            rows += [(f"{judge}: excused: {name}", self.excused[j, name]) for j, name in self.excused if j == judge]
+            rows += [(f"{judge}: {kind}", self.findings[j, kind]) for j, kind in self.findings if j == judge]
+            rows += [(f"{judge}: wrong answer", self.wrong[judge])]
+        ours = sum(count for stage, count in self.wrong.items() if stage not in JUDGES)
+        return [*rows, ("minicc: wrong or failed", ours)]
 
     def __str__(self) -> str:
         width = max(len(name) for name, _ in self.rows())
@@ -197,6 +208,18 @@ class Report:
 
 
 # ---- the command ---------------------------------------------------------------------------------
+
+
+def check_judges(judges: str | None) -> list[str]:
+    """The judges of a comma-separated list; None means those that are installed. Raises typer.BadParameter, and BridgeError on one that is not."""
+    names = installed_judges() if judges is None else [name.strip() for name in judges.split(",") if name.strip()]
+    unknown = [name for name in names if name not in JUDGES]
+    if unknown or not names:
+        problem = f"expected judges among {', '.join(JUDGES)}, got {', '.join(unknown) or 'none'}"
+        raise typer.BadParameter(problem, param_hint="--judges")
+    for name in names:
+        JUDGES[name].check()
+    return names
 
 
 def check_names(operators: str) -> list[str]:
@@ -228,7 +251,7 @@ class Show(Running):
         for verdict in filter(lambda v: v.is_shown, verdicts):
             self.console.print(f"\n{plain_lines(verdict)}", markup=False, highlight=False, soft_wrap=True)
             if self.folder:
-                found = [t.stage for t in verdict.troubles] + [f"relax-{f.kind}" for f in [verdict.finding] if f]
+                found = [t.stage for t in verdict.troubles] + [f"{j}-{f.kind}" for j, f in verdict.findings.items()]
                 save(verdict, self.folder, f"{sum(1 for _ in self.folder.glob('*.txt')) + 1:04}-{found[0]}")
         self.advance(len(verdicts), len(self.report.shown))
 

@@ -2,7 +2,7 @@
 
 In: a `Subject`, that is a bound graph with inputs, and the ONNX model it comes from; names of peers.
 Out: a `Row` for each output and peer, and a `Divergence` for a peer that disagrees. Ours is the
-machine code; the peers are TVM, onnxruntime, ONNX's reference evaluator, and our own NumPy reference.
+machine code; the peers are the judges of the oracle, TVM through Relax and through Relay, onnxruntime, ONNX's reference evaluator, and our own NumPy reference.
 
 The tolerance is the oracle's, around the float64 reference. Either side may be off by it, so two
 that agree may be twice as far apart, and an element that rounding decides is passed over. A difference of
@@ -28,21 +28,20 @@ from typing import Any
 import numpy as np
 
 from minicc import backend, frontend
-from minicc.bridge import _tvm
 from minicc.bridge.groups import operators
 from minicc.bridge.relax import build_relax, call_relax, merge
 from minicc.errors import ConfigError, MiniccError, WorkerError
 from minicc.graph.interpret import evaluate
 from minicc.graph.ir import Graph, Input, Node
 from minicc.ops.base import Array
-from minicc.testing.oracle import Disagreement, Excuses, answer, assert_close, distance, excuses, reference
+from minicc.testing.oracle import JUDGES, Disagreement, answer, assert_close, distance, excuses, reference
 from minicc.testing.reduce import MiniccFailure, run_apart, with_every_value
 from minicc.testing.worker import Run, Tvm, reason, shared_worker
 from minicc.types import TensorType
 
 Values = Mapping[Node, Array]
 NAN = float("nan")
-PATIENCE = 600.0  # seconds that TVM may take to compile a whole model, and to run it
+PATIENCE = 600.0  # seconds that a judge may take to compile a whole model, and to run it
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Row:
     verdict: str = "agrees"
     disagrees: bool = False
     answered: bool = True  # whether there are two answers
-    excused: bool = False  # whether a known difference of TVM shows: ours is judged beside the float64 reference
+    excused: bool = False  # whether a known difference of the judge shows: ours is judged beside the float64 reference
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class Peer:
 
 
 class FastTvm(Tvm):
-    """TVM, that takes its time to compile code that takes little to run."""
+    """Today's TVM, that takes its time to compile code that takes little to run."""
 
     def compile(self, lowered: list[Any]) -> list[Run]:
         """A function for each module."""
@@ -126,10 +125,9 @@ class FastTvm(Tvm):
         return [functools.partial(call_relax, machine, k) for k in range(len(lowered))]
 
 
-def run_relax(graph: Graph, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-    """The outputs by name, computed by TVM in a process of its own. Raises TvmFailure."""
-    worker = shared_worker(f"{FastTvm.__module__}:{FastTvm.__name__}")
-    return answer("relax", worker.run([(graph, inputs)], PATIENCE)[0])
+def run_fast(judge: str, graph: Graph, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The outputs by name, computed by a judge in a process of its own. Raises TvmFailure."""
+    return answer(judge, shared_worker(JUDGES[judge].fast).run([(graph, inputs)], PATIENCE)[0])
 
 
 def run_onnxruntime(model: Any, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -174,22 +172,22 @@ def _of_model(name: str, run: RunModel) -> Peer:
 COMPILED = "compiled the graph with every node as an output"
 OURS = _of_graph("minicc", lambda graph, inputs: run_apart(graph, inputs), COMPILED)
 PEERS: dict[str, Peer] = {p.name: p for p in (
-    _of_graph("relax", run_relax, COMPILED),
+    *(_of_graph(judge, functools.partial(run_fast, judge), COMPILED) for judge in JUDGES),
     _of_model("onnxruntime", run_onnxruntime),
     _of_model("reference", backend.run_reference),
     _of_graph("numpy", evaluate, "evaluated the graph node by node"),
 )}  # fmt: skip
-LIBRARIES = {"onnxruntime": "onnxruntime"}  # peer: the package it needs, beside TVM
+LIBRARIES = {"onnxruntime": "onnxruntime"}  # peer: the package it needs
 
 
 def check_peers(names: Sequence[str]) -> None:
-    """Raise ConfigError when a peer is unknown or not installed, BridgeError when TVM is not as it must be."""
+    """Raise ConfigError when a peer is unknown or not installed, BridgeError when a judge is not as it must be."""
     for name in names:
         if name not in PEERS:
             problem = f"expected one of {', '.join(PEERS)}, got {name!r}"
             raise ConfigError(f"--with {name}", problem, hint="for example --with relax,onnxruntime")
-        if name == "relax":
-            _tvm.check(_tvm.installed())
+        if name in JUDGES:
+            JUDGES[name].check()
         elif name in LIBRARIES and importlib.util.find_spec(LIBRARIES[name]) is None:
             problem = f"expected {name} to be installed, found no package {LIBRARIES[name]}"
             raise ConfigError(f"--with {name}", problem, hint=f"pip install {LIBRARIES[name]}")
@@ -247,12 +245,13 @@ class Comparison:
             self.failed = f"{what}\nhint: minicc reduce finds the smallest graph that does this"
 
     def rows(self, name: str) -> list[Row]:
-        """Each output beside that of the peer. A peer that gives no answer disagrees, unless TVM is known to die of this."""
+        """Each output beside that of the peer. A peer that gives no answer disagrees, unless it is known to die of this."""
         names = self.subject.graph.output_names
         if self.failed:
             return [_no_answer(output, name, self.failed.splitlines()[0]) for output in names]
-        if name == "relax" and (deadly := self._excuses.kills):
-            return [self._excused(Row(output, name, NAN, NAN, NAN), deadly) for output in names]
+        excused = excuses(self.subject.graph, self.subject.arrays, name)
+        if excused.kills:
+            return [self._excused(Row(output, name, NAN, NAN, NAN), excused.kills) for output in names]
         self.report(f"{name} runs")
         try:
             theirs = PEERS[name].outputs(self.subject)
@@ -262,15 +261,10 @@ class Comparison:
             raise
         except Exception as error:  # a peer may raise anything
             return [_no_answer(output, name, f"no answer: {_first_line(error)}") for output in names]
-        reaching = self._excuses.of if name == "relax" else {}
-        return [self._excused(r, reaching[r.output]) if r.disagrees and reaching.get(r.output) else r for r in made]
-
-    @functools.cached_property
-    def _excuses(self) -> Excuses:
-        return excuses(self.subject.graph, self.subject.arrays)
+        return [self._excused(r, excused.of[r.output]) if r.disagrees and excused.of.get(r.output) else r for r in made]
 
     def _excused(self, row: Row, differences: Sequence[str]) -> Row:
-        """An output that known differences of TVM reach is no disagreement if ours is what the reference gives."""
+        """An output that known differences of a judge reach is no disagreement if ours is what the reference gives."""
         expected, tolerance = (part[self.subject.graph.output_names.index(row.output)] for part in self.known)
         text = f"known difference: {', '.join(differences)}"
         try:
@@ -297,7 +291,7 @@ class Comparison:
         row = next((r for r in rows if r.disagrees and r.answered), None)
         if row is None:
             return ""
-        peer = "numpy" if row.excused else row.peer  # TVM means something else, and minicc is off the reference
+        peer = "numpy" if row.excused else row.peer  # the judge means something else, and minicc is off the reference
         graph = self.subject.graph
         source = graph.outputs[graph.output_names.index(row.output)]
         if not operators(self.subject.cut(source)):

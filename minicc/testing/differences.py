@@ -1,17 +1,18 @@
-"""The known differences in meaning between TVM and NumPy or ONNX, in one table.
+"""The known differences in meaning between TVM and NumPy or ONNX, in one table with a column for each judge.
 
-In: an operator, its attributes bound, and the arrays that it is applied to. Out: the differences
-that apply: on those very values TVM may give another answer than the reference, or die. The
-oracle excuses stage `relax` from what such a node computes, and from all that depends on it, and
-from nothing else. `example` is the smallest instance that shows the difference; the tests run it,
-so an entry that TVM's next version repairs is found.
+In: an operator, its attributes bound, the arrays that it is applied to, and a judge: `relax`, today's
+TVM, or `relay`, the old one. Out: the differences that apply: on those very values that judge may give
+another answer than the reference, or die. The oracle excuses the judge from what such a node computes,
+and from all that depends on it, and from nothing else. `example` is the smallest instance that shows the
+difference; the tests run it, so an entry that TVM's next version repairs is found. Where the two differ
+on other values, each has a row of its own.
 
 >>> op, arrays = BY_NAME["maximum of NaN"].example()
 >>> op, *arrays
 (Max, array([nan,  1.], dtype=float32), array([1., 2.], dtype=float32))
->>> [d.name for d in differences_of(op, arrays)]
+>>> [d.name for d in differences_of(op, arrays, "relax")]
 ['maximum of NaN']
->>> differences_of(op, [np.float32([1, 2]), np.float32([3, 4])])
+>>> differences_of(op, [np.float32([1, 2]), np.float32([3, 4])], "relax")
 []
 """
 
@@ -36,20 +37,25 @@ Example = Callable[[], tuple[Operator, list[Array]]]
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference: which operators, on which values, what the reference gives and what TVM does."""
+    """One difference: which operators, on which values, what the reference gives and what each judge does."""
 
     name: str
     operators: tuple[str, ...]
-    applies: Applies  # (operator, arrays) -> whether TVM may give another answer on these arrays
+    applies: Applies  # (operator, arrays) -> whether a judge may give another answer on these arrays
     ours: str
-    tvm: str
+    relax: str  # "" where that judge gives what the reference gives
+    relay: str
     example: Example  # an operator and arrays that show it
-    kills: bool = False  # whether the process of TVM dies of it
+    kills: tuple[str, ...] = ()  # the judges whose process dies of it
+
+    def by(self, judge: str) -> str:
+        """What that judge does; "" where it gives what the reference gives."""
+        return {"relax": self.relax, "relay": self.relay}[judge]
 
 
-def differences_of(op: Operator, arrays: Sequence[Array]) -> list[Difference]:
-    """The differences that apply to an operator on these arrays."""
-    return [d for d in BY_OPERATOR.get(op.name, ()) if d.applies(op, arrays)]
+def differences_of(op: Operator, arrays: Sequence[Array], judge: str) -> list[Difference]:
+    """The differences of a judge that apply to an operator on these arrays."""
+    return [d for d in BY_OPERATOR.get(op.name, ()) if d.by(judge) and d.applies(op, arrays)]
 
 
 # ---- conditions ---------------------------------------------------------------------------------
@@ -195,64 +201,65 @@ def i32(*values: Any) -> Array:
 
 
 NAN, INF = np.nan, np.inf
+SAME = "the same"  # as Relax does
 
 MAXIMA = (
-    Difference("maximum of NaN", ("Max", "Min"), has_nan, "NaN", "the second operand (a > b ? a : b)",
+    Difference("maximum of NaN", ("Max", "Min"), has_nan, "NaN", "the second operand (a > b ? a : b)", SAME,
                lambda: (ops.Max(), [f32(NAN, 1), f32(1, 2)])),
     Difference("activation of NaN", ("Relu", "Clip", "HardSigmoid"), has_nan, "NaN",
-               "a bound of the interval", lambda: (ops.Relu(), [f32(NAN, 1)])),
+               "a bound of the interval", SAME, lambda: (ops.Relu(), [f32(NAN, 1)])),
     Difference("greatest of NaN", ("ReduceMax", "ReduceMin", "GlobalMaxPool", "MaxPool", "ScatterElements", "ScatterND"), has_nan,
-               "NaN", "NaN only if it comes last", lambda: (ops.ReduceMax(axes=(0,)), [f32(NAN, 1, 2)])),
+               "NaN", "NaN only if it comes last", SAME, lambda: (ops.ReduceMax(axes=(0,)), [f32(NAN, 1, 2)])),
     Difference("greatest of infinities", ("ReduceMax", "ReduceMin", "GlobalMaxPool", "MaxPool"), has_infinity,
-               "-inf where all are (the least: inf)", "the lowest finite number (the greatest)",
+               "-inf where all are (the least: inf)", "the lowest finite number (the greatest)", SAME,
                lambda: (ops.ReduceMax(axes=(0,)), [f32(-INF, -INF)])),
-    Difference("position of NaN", ("ArgMax", "ArgMin", "Hardmax", "MaxPoolIndices"), has_nan, "the first NaN", "NaN is passed over",
+    Difference("position of NaN", ("ArgMax", "ArgMin", "Hardmax", "MaxPoolIndices"), has_nan, "the first NaN", "NaN is passed over", SAME,
                lambda: (ops.ArgMax(axis=0), [f32(NAN, 1, 2)])),
     Difference("position of the lowest", ("ArgMax", "ArgMin", "Hardmax"), all_lowest,
-               "0 where all are the lowest number, or -inf", "-1", lambda: (ops.ArgMax(axis=0), [np.zeros(3, np.uint8)])),
-    Difference("order of NaN", ("TopK", "TopKIndices"), has_nan, "NaN is greater than every number", "NaN stays where it is",
+               "0 where all are the lowest number, or -inf", "-1", SAME, lambda: (ops.ArgMax(axis=0), [np.zeros(3, np.uint8)])),
+    Difference("order of NaN", ("TopK", "TopKIndices"), has_nan, "NaN is greater than every number", "NaN stays where it is", SAME,
                lambda: (ops.TopK(k=2, axis=0), [f32(1, NAN, 2)])),
-    Difference("greatest of padding alone", ("MaxPool",), sees_padding_alone, "-inf", "the lowest finite number",
+    Difference("greatest of padding alone", ("MaxPool",), sees_padding_alone, "-inf", "the lowest finite number", SAME,
                lambda: (ops.MaxPool(kernel=(2,), padding=(1, 0), dilation=(2,)), [f32(5).reshape(1, 1, 1)])),
-    Difference("average of padding alone", ("AveragePool",), sees_padding_alone, "NaN: 0 / 0", "0",
+    Difference("average of padding alone", ("AveragePool",), sees_padding_alone, "NaN: 0 / 0", "0", SAME,
                lambda: (ops.AveragePool(kernel=(2,), padding=(1, 1), dilation=(2,)), [f32(5).reshape(1, 1, 1)])),
     Difference("samples of weight 0", ("Resize",), lambda op, arrays: op.mode != "nearest" and has_special(op, arrays),
-               "count for nothing", "make NaN of an infinity: 0 * inf",
+               "count for nothing", "make NaN of an infinity: 0 * inf", SAME,
                lambda: (ops.Resize(scales=(2.0,), mode="linear", coordinate_transformation_mode="asymmetric"), [f32(1, INF)])),
     Difference("infinite weights of a ConvTranspose", ("ConvTranspose",), has_special, "reach as far as their taps",
-               "meet the zeros between and around the elements: NaN there, too",
+               "meet the zeros between and around the elements: NaN there, too", SAME,
                lambda: (ops.ConvTranspose(), [f32(1, 2).reshape(1, 1, 2), f32(INF, 1).reshape(1, 1, 2)])),
 )  # fmt: skip
 
 ARITHMETIC = (
     Difference("integer division by zero", ("Div", "Mod"),
-               lambda op, arrays: DType.of(arrays[1].dtype).is_integer and not arrays[1].all(), "0", "SIGFPE",
-               lambda: (ops.Div(), [i32(1, 2), i32(0, 1)]), kills=True),
-    Difference("least integer divided by -1", ("Div", "Mod"), divides_least, "the least integer; as remainder 0", "SIGFPE",
-               lambda: (ops.Div(), [i32(-(2**31)), i32(-1)]), kills=True),
+               lambda op, arrays: DType.of(arrays[1].dtype).is_integer and not arrays[1].all(), "0", "SIGFPE", SAME,
+               lambda: (ops.Div(), [i32(1, 2), i32(0, 1)]), kills=("relax", "relay")),
+    Difference("least integer divided by -1", ("Div", "Mod"), divides_least, "the least integer; as remainder 0", "SIGFPE", SAME,
+               lambda: (ops.Div(), [i32(-(2**31)), i32(-1)]), kills=("relax", "relay")),
     Difference("overflow of signed integers", ("Add", "Sub", "Mul", "ReduceSum", "ReduceSumSquare", "ReduceProd"), wraps, "wraps around",
-               "has no meaning: LLVM takes a square to be no less than 0, which shows in what is fused with it",
+               "has no meaning: LLVM takes a square to be no less than 0, which shows in what is fused with it", SAME,
                lambda: (ops.Mul(), [np.array([-2302884128204360087])] * 2)),
     Difference("literal zero times NaN", ("Mul", "Div", "Gemm", "LeakyRelu", "Elu", "Selu", "Celu", "HardSigmoid", "LRN"), times_zero,
-               "NaN, also for infinity", "0: x * 0 and 0 / x are simplified", lambda: (ops.LeakyRelu(alpha=0.0), [f32(NAN, 1)])),
+               "NaN, also for infinity", "0: x * 0 and 0 / x are simplified", SAME, lambda: (ops.LeakyRelu(alpha=0.0), [f32(NAN, 1)])),
     Difference("difference of itself", ("Sub", "MeanVarianceNormalization", "InstanceNormalization"), meets_itself,
-               "NaN, of infinity and of NaN", "0 where TVM sees that both operands are one expression: x - x is simplified",
+               "NaN, of infinity and of NaN", "0 where TVM sees that both operands are one expression: x - x is simplified", SAME,
                lambda: (ops.MeanVarianceNormalization(axes=()), [f32(INF, NAN)])),
     Difference("comparison with itself", ("Equal", "LessOrEqual", "GreaterOrEqual"), compares_itself, "false, of NaN",
-               "true where it is fused with what computes the operands, and sees that both are one expression",
+               "true where it is fused with what computes the operands, and sees that both are one expression", SAME,
                lambda: (ops.Equal(), [f32(NAN), f32(NAN)])),
-    Difference("sign of NaN", ("Sign",), has_nan, "NaN", "0", lambda: (ops.Sign(), [f32(NAN, -2)])),
+    Difference("sign of NaN", ("Sign",), has_nan, "NaN", "0", SAME, lambda: (ops.Sign(), [f32(NAN, -2)])),
     Difference("digits of small results", ("Tanh", "Atanh", "Softplus", "Elu", "Selu", "Celu"), is_tiny,
-               "as many digits as of others", "those of exp(x) - 1, or of log(1 + x)", lambda: (ops.Elu(), [f32(-1e-5)])),
+               "as many digits as of others", "those of exp(x) - 1, or of log(1 + x)", SAME, lambda: (ops.Elu(), [f32(-1e-5)])),
     Difference("variance that cancels", ("InstanceNormalization", "GroupNormalization"), cancels, "the mean of squared distances",
-               "E[x * x] - E[x] * E[x], of which nothing may be left", lambda: (ops.InstanceNormalization(),
+               "E[x * x] - E[x] * E[x], of which nothing may be left", SAME, lambda: (ops.InstanceNormalization(),
                [1000 + np.arange(9, dtype=np.float32).reshape(1, 1, 9), f32(1), f32(0)])),
     Difference("overflow before the scale", ("BatchNormalization",), overflows_before_scale, "scale / sqrt(variance) first",
-               "the scale last, when all is infinite", lambda: (ops.BatchNormalization(),
+               "the scale last, when all is infinite", SAME, lambda: (ops.BatchNormalization(),
                [f32(3e38).reshape(1, 1), f32(0.1), f32(0), f32(0), f32(0.25)])),
     Difference("cast out of range", ("Cast", "CastLike"), out_of_range, "as the machine has it: mostly wraps",
-               "wraps or saturates: it depends on the target", lambda: (ops.Cast(uint64), [f32(INF)])),
-    Difference("reflection of a reflection", ("Pad",), reflects_again, "forth and back as often as it takes", "zeros",
+               "wraps or saturates: it depends on the target", SAME, lambda: (ops.Cast(uint64), [f32(INF)])),
+    Difference("reflection of a reflection", ("Pad",), reflects_again, "forth and back as often as it takes", "zeros", SAME,
                lambda: (ops.Pad(pads=(3, 3), mode="reflect"), [f32(1, 2, 3)])),
 )  # fmt: skip
 

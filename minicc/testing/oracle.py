@@ -3,12 +3,12 @@
 In: a graph and arrays for its inputs. Out: nothing, or a `Disagreement` that names the stage, the
 output, the element, both values and the tolerance. Stages: `numpy` evaluates the graph by the
 operators' references; `loop` lowers each kernel to its naive loop program and runs that as
-Python; `llvm` compiles the graph and runs machine code; `relax` has TVM compile and run it, in a
-process of its own.
+Python; `llvm` compiles the graph and runs machine code; two judges, `relax` and `relay`, have TVM
+compile and run it: today's through Relax, the old one through Relay, each in a process of its own.
 
-Stage `relax` is excused where TVM is known to mean something else: what a node computes from values
+A judge is excused where it is known to mean something else: what a node computes from values
 to which one of `testing.differences` applies, and all that depends on it, is not compared; and
-TVM is not run where it would die of that. When TVM crashes, hangs, raises or has no form of an
+the judge is not run where it would die of that. When it crashes, hangs, raises or has no form of an
 operator, a `TvmFailure` says so: the graph is not judged.
 
 The tolerance policy, the only one there is:
@@ -43,6 +43,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,8 @@ import numpy as np
 
 import minicc
 from minicc import te
-from minicc.errors import MiniccError
+from minicc.bridge import _tvm
+from minicc.errors import BridgeError, MiniccError
 from minicc.graph import ir
 from minicc.graph.interpret import compute, evaluate
 from minicc.loop.lower import Lowered, lower
@@ -123,7 +125,7 @@ def run_machine_code(graph: ir.Graph, inputs: Mapping[str, Array]) -> Mapping[st
 
 def run_judge(judge: str, graph: ir.Graph, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
     """The outputs by name, computed by a judge in a process of its own. Raises TvmFailure."""
-    return answer(judge, shared_worker(JUDGES[judge]).run([(graph, inputs)])[0])
+    return answer(judge, shared_worker(JUDGES[judge].engine).run([(graph, inputs)])[0])
 
 
 def answer(judge: str, outcome: Outcome) -> Mapping[str, Array]:
@@ -134,20 +136,43 @@ def answer(judge: str, outcome: Outcome) -> Mapping[str, Array]:
 
 
 Stage = Callable[[ir.Graph, Mapping[str, Array]], Mapping[str, Array]]
-JUDGES = {"relax": TVM}  # the engine of each: compilers that share no code with this one
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A compiler that shares no code with this one, and runs in a process of its own."""
+
+    engine: str  # of testing.worker
+    fast: str  # the engine that takes its time to compile what takes little to run
+    check: Callable[[], object]  # raises BridgeError where it is not installed
+
+
+JUDGES = {"relax": Judge(TVM, "minicc.testing.compare:FastTvm", lambda: _tvm.check(_tvm.installed()))}
+
+
+def installed_judges() -> list[str]:
+    """The names of the judges that are there."""
+    found = []
+    for name, judge in JUDGES.items():
+        with suppress(BridgeError):
+            judge.check()
+            found.append(name)
+    return found
+
+
 STAGES: dict[str, Stage] = {"numpy": evaluate, "loop": run_loops, "llvm": run_machine_code,
                             **{judge: functools.partial(run_judge, judge) for judge in JUDGES}}  # fmt: skip
 
 
-# ---- what TVM is excused from -------------------------------------------------------------------
+# ---- what a judge is excused from ---------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Excuses:
-    """The known differences that show in a graph on some inputs."""
+    """The known differences of a judge that show in a graph on some inputs."""
 
     of: dict[str, tuple[str, ...]]  # the name of an output: the names of the differences that reach it
-    kills: tuple[str, ...]  # those that TVM would die of
+    kills: tuple[str, ...]  # those that it would die of
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -156,33 +181,35 @@ class Excuses:
 
 
 NOTHING = Excuses({}, ())
-Reached = tuple[Difference, ...]  # by these differences a value is another one in TVM
+Reached = tuple[Difference, ...]  # by these differences a value is another one for the judge
 
 
-def excuses(graph: ir.Graph, inputs: Mapping[str, Array]) -> Excuses:
-    """Which differences apply to the values that NumPy computes, and what they reach."""
+def excuses(graph: ir.Graph, inputs: Mapping[str, Array], stage: str) -> Excuses:
+    """Which differences of a judge apply to the values that NumPy computes, and what they reach; NOTHING of other stages."""
+    if stage not in JUDGES:
+        return NOTHING
     kills: list[Difference] = []
-    found = _reached(graph, [(np.asarray(inputs[name]), ()) for name in graph.input_names], kills)
+    found = _reached(graph, [(np.asarray(inputs[name]), ()) for name in graph.input_names], stage, kills)
     of = {name: tuple(d.name for d in reached) for name, (_, reached) in zip(graph.output_names, found, strict=True)}
     return Excuses(of, tuple(dict.fromkeys(d.name for d in kills)))
 
 
 def _reached(
-    graph: ir.Graph, given: Sequence[tuple[Array, Reached]], kills: list[Difference]
+    graph: ir.Graph, given: Sequence[tuple[Array, Reached]], judge: str, kills: list[Difference]
 ) -> list[tuple[Array, Reached]]:
     """The array of each output, and the differences that reach it; `kills` gains those that kill.
 
-    A difference that kills counts, too, where an operator that has it works on values that are others in TVM.
+    A difference that kills counts, too, where an operator that has it works on values that are others for the judge.
     """
 
     def step(n: ir.Node, values: list[tuple[Array, Reached]]) -> tuple[Array, Reached]:
         if isinstance(n.op, ir.Kernel):
-            return _reached(n.op.body, values, kills)[0]
+            return _reached(n.op.body, values, judge, kills)[0]
         arrays = [array for array, _ in values]
         before = tuple(dict.fromkeys(itertools.chain(*(reached for _, reached in values))))
         op, data = bound(n.op, arrays)
-        own = differences_of(op, data)
-        kills.extend(d for d in BY_OPERATOR.get(op.name, ()) if d.kills and (before or d in own))
+        own = differences_of(op, data, judge)
+        kills.extend(d for d in BY_OPERATOR.get(op.name, ()) if judge in d.kills and (before or d in own))
         return compute(n.op, arrays), tuple(dict.fromkeys((*before, *own)))
 
     return graph.interpret(given, step)
@@ -400,11 +427,11 @@ def assert_close(got: Any, expected: Any, dtype: DType | None = None, reduction:
 def agree(graph: ir.Graph, inputs: Mapping[str, Array], stages: Sequence[str] = ("numpy", "loop", "llvm")) -> None:
     """Run every stage and raise Disagreement on the first that is not the reference within the policy.
 
-    Raises TvmFailure when stage `relax` gives no answer.
+    Raises TvmFailure when a judge gives no answer.
     """
     known = reference(graph, inputs)
     for stage in stages:
-        excused = excuses(graph, inputs) if stage == "relax" else NOTHING
+        excused = excuses(graph, inputs, stage)
         if not excused.kills:
             compare(graph, STAGES[stage](graph, inputs), known, stage, excused)
 

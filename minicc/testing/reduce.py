@@ -36,8 +36,7 @@ from minicc.graph.text import parse
 from minicc.ir.node import postorder
 from minicc.ops.base import Array
 from minicc.runtime.files import read_arrays
-from minicc.testing.oracle import NOTHING, STAGES, Disagreement, Excuses, Stage, TvmFailure, assert_close, excuses
-from minicc.testing.oracle import reference
+from minicc.testing.oracle import STAGES, Disagreement, Excuses, Stage, TvmFailure, assert_close, excuses, reference
 from minicc.testing.shrink import shrink
 from minicc.testing.worker import MINICC, Finding, general, origin, shared_worker
 from minicc.types import DType, TensorType, bfloat16
@@ -98,7 +97,7 @@ def failure(graph: Graph, inputs: Inputs, stages: Sequence[str], runs: Mapping[s
     try:
         known = reference(graph, inputs)
         for stage in stages:
-            excused = excuses(graph, inputs) if stage == "relax" else NOTHING
+            excused = excuses(graph, inputs, stage)
             if not excused.kills and (kind := _disagreement(graph, runs[stage](graph, inputs), known, excused)):
                 return f"Disagreement: stage {stage}: {kind}"
     except (TvmFailure, MiniccFailure) as error:
@@ -145,20 +144,20 @@ def fails_like(graph: Graph, inputs: Inputs, stages: Sequence[str], runs: Mappin
     """The predicate that a graph fails in the way that this one does. Raises ConfigError when this one does not fail."""
     wanted = failure(graph, inputs, stages, runs)
     if not wanted:
-        got = f"one on which they agree{_excused(graph, inputs) if 'relax' in stages else ''}"
+        got = f"one on which they agree{''.join(_excused(graph, inputs, stage) for stage in stages)}"
         problem = f"expected a graph on which the stages {', '.join(stages)} disagree, got {got}"
         hint = "give the inputs on which it fails with --inputs, or name other --stages"
         raise ConfigError(f"reduce({graph.name})", problem, hint=hint)
     return lambda other, arrays: failure(other, arrays, stages, runs) == wanted
 
 
-def _excused(graph: Graph, inputs: Inputs) -> str:
-    """What was not compared with TVM, in words."""
-    found = excuses(graph, inputs)
+def _excused(graph: Graph, inputs: Inputs, stage: str) -> str:
+    """What was not compared with a judge, in words."""
+    found = excuses(graph, inputs, stage)
     if found.kills:
-        return f"; TVM was not run, as it dies of a known difference: {', '.join(found.kills)}"
+        return f"; {stage} was not run, as it dies of a known difference: {', '.join(found.kills)}"
     reached = [f"{name} ({', '.join(names)})" for name, names in found.of.items() if names]
-    return f"; TVM was excused by known differences from {', '.join(reached)}" if reached else ""
+    return f"; {stage} was excused by known differences from {', '.join(reached)}" if reached else ""
 
 
 # ---- the engine ---------------------------------------------------------------------------------
