@@ -137,8 +137,11 @@ class Relax(Room):
             )
         return self.value(var)
 
-    def symbol(self, symbol: Symbol) -> Any:
-        return self.dimensions.expr(symbol)
+    def plain(self, argument: Any) -> Any:
+        """An argument as TVM takes it."""
+        if isinstance(argument, Value):
+            return argument.expr
+        return self.dimensions.expr(argument) if isinstance(argument, Symbol) else super().plain(argument)
 
 
 # ---- modules ------------------------------------------------------------------------------------

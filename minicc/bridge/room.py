@@ -17,7 +17,7 @@ import numpy as np
 from minicc.errors import BridgeError, MiniccError
 from minicc.graph.ir import Constant, Graph, Kernel, Node
 from minicc.ops.base import Operator, infer
-from minicc.types import DType, Symbol, TensorType, Unbound
+from minicc.types import DType, TensorType, Unbound
 
 
 def _infix(name: str) -> Callable[[Value, Any], Value]:
@@ -40,6 +40,9 @@ class Value:
 
     def __init__(self, room: Room, expr: Any, type: TensorType) -> None:
         self.room, self.expr, self.type = room, expr, type
+
+    def __str__(self) -> str:
+        return str(self.expr)
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -75,7 +78,7 @@ def described(graph: Graph, k: int) -> str:
 
 
 class Room:
-    """Base: what `Operator.tvm` is handed. A dialect gives `call`, `constant` and `symbol`.
+    """Base: what `Operator.tvm` is handed. A dialect gives `call` and `constant`.
 
     `R.add(x, y)`, `R.nn.conv2d(x, w, padding=1)`, `R["nn.relu"](x)` give a Value, or a tuple of them. Arrays among the
     arguments become constants, a DType its name. `emitted` collects the names of the operators used.
@@ -102,20 +105,12 @@ class Room:
         """A literal tensor."""
         raise NotImplementedError(self.dialect)
 
-    def symbol(self, symbol: Symbol) -> Any:
-        """A symbolic dimension as an argument."""
-        raise NotImplementedError(self.dialect)
-
     def plain(self, argument: Any) -> Any:
-        """An argument as the dialect takes it."""
-        if isinstance(argument, Value):
-            return argument.expr
+        """An argument of a call: arrays in it are constants, a DType is its name."""
         if isinstance(argument, (np.ndarray, np.generic)):
-            return self.constant(argument).expr
+            return self.plain(self.constant(argument))
         if isinstance(argument, DType):
             return argument.name
-        if isinstance(argument, Symbol):
-            return self.symbol(argument)
         if isinstance(argument, (list, tuple)):
             return type(argument)(map(self.plain, argument))
         return argument

@@ -1,0 +1,70 @@
+"""Graphs become programs that build Relay: readable text, values of the types of the nodes, errors that name the node."""
+
+import numpy as np
+import pytest
+
+from minicc import ops
+from minicc.bridge.relay import Relay, relay_program
+from minicc.errors import BridgeError
+from minicc.graph import Graph, constant, input
+from minicc.ops.base import REGISTRY
+from minicc.testing.operators import examples
+from minicc.types import Symbol, TensorType, float32
+
+x = input("x", TensorType(float32, (1, 3, 8, 8)))
+weights, table = constant(np.ones((4, 3, 3, 3), np.float32)), constant(np.ones((64, 10), np.float32))
+NET = ops.Flatten()(ops.MaxPool((2, 2), (2, 2))(ops.Relu()(ops.Conv(padding=(1, 1, 1, 1))(x, weights))))
+
+
+def graph_of(*outputs):
+    inputs = [n for n in Graph("main", (), outputs, ("",) * len(outputs)).nodes if n.op.name == "Input"]
+    return Graph("main", tuple(inputs), outputs, tuple(f"out{k}" for k in range(len(outputs))))
+
+
+def test_the_program_of_a_network_is_what_one_would_write():
+    program = relay_program(graph_of(ops.Softmax()(ops.MatMul()(NET, table))))
+    assert program.source.splitlines() == [
+        'p0 = relay.var("p0", shape=(1, 3, 8, 8), dtype="float32")',
+        "n2_ = relay.nn.conv2d(p0, c0, strides=[1, 1], padding=[1, 1, 1, 1], dilation=[1, 1], groups=1, channels=4, kernel_size=[3, 3])",
+        "n3_ = relay.nn.relu(n2_)",
+        "n4_ = relay.nn.max_pool2d(n3_, pool_size=[2, 2], strides=[2, 2], padding=[0, 0, 0, 0], dilation=[1, 1], ceil_mode=False)",
+        "n5_ = relay.reshape(n4_, (1, 64))",
+        "n7_ = relay.transpose(c1, axes=[1, 0])",
+        "n7_1 = relay.nn.dense(n5_, n7_)",
+        "n8_ = relay.nn.softmax(n7_1, axis=-1)",
+        "main = relay.Function([p0], relay.Tuple([n8_]))",
+    ]
+    assert [c.shape for c in program.constants.values()] == [(4, 3, 3, 3), (64, 10)]
+
+
+def test_equal_constants_are_one_and_bits_tell_them_apart():
+    y = input("y", TensorType(float32, (2,)))
+    zero, minus = np.float32(0), np.float32(-0.0)
+    sums = [ops.Add()(y, constant(np.asarray(z))) for z in (zero, minus)] + [ops.Mul()(y, constant(np.asarray(zero)))]
+    constants = relay_program(graph_of(*sums)).constants
+    assert [np.signbit(c).item() for c in constants.values()] == [False, True]
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_every_operator_has_a_form_of_its_type(name):
+    """`relay_program` compares the type of each node's value with the node's."""
+    for example in examples(name, 4):
+        try:
+            source = relay_program(example.graph).source
+        except BridgeError as error:
+            assert "expected an operator that TVM has" in error.problem
+        else:
+            compile(source, name, "exec")
+
+
+def test_open_dimensions_are_an_error():
+    y = input("y", TensorType(float32, (Symbol("n"), 2)))
+    with pytest.raises(BridgeError, match=r"expected inputs of known dimensions, got y: float32\[n,2\]") as caught:
+        relay_program(graph_of(ops.Relu()(y)))
+    assert "minicc.graph.bind" in caught.value.hint
+
+
+def test_an_operator_without_a_form_is_an_error():
+    with pytest.raises(BridgeError, match="there is no form of Relax's operator in Relay") as caught:
+        Relay().nn.unheard_of()
+    assert caught.value.call == "relay.nn.unheard_of" and "minicc ops" in caught.value.hint
