@@ -1,7 +1,7 @@
-"""The picture of a comparison of fusions: the graph twice, minicc's kernels on the left, TVM's groups on the right.
+"""The picture of a comparison of fusions: the graph once with minicc's kernels, and beside it once for each dialect of TVM with its groups.
 
-In: a `FusionComparison`. Out: the text of an SVG file that needs nothing else. What runs together stands in one hull: grey where both
-agree, coloured where they differ, and what shares most has one colour on both sides. An edge that only one has fused carries the
+In: a `FusionComparison`. Out: the text of an SVG file that needs nothing else. What runs together stands in one hull: grey where all
+agree, coloured where they differ, and what shares most has one colour on all sides. An edge that not all have fused carries the
 number of its reason, which is written beside the picture. An operator stands in the hull of the group that makes its value; groups
 that compute other parts of it are tabs on its upper side.
 
@@ -10,6 +10,7 @@ that compute other parts of it are tabs on its upper side.
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from xml.sax.saxutils import escape
 
 from minicc.bridge.groups import operators
 from minicc.explain.fusion import FusionComparison, is_view
+from minicc.explain.fusion_rules import NAMES
 from minicc.explain.layered import Layout, place
 from minicc.graph.ir import Input, Node
 
@@ -41,8 +43,9 @@ STYLE = """
 
 @dataclass
 class _Side:
-    """One of the two copies of the graph: where it begins, and for each node what runs together with it."""
+    """One of the copies of the graph: its heading, where it begins, and for each node what runs together with it."""
 
+    head: str
     offset: float
     home: Mapping[Node, object]
     names: Mapping[object, str]
@@ -59,51 +62,49 @@ def picture(made: FusionComparison) -> str:
     layout = place(nodes, edges, BOX, GAP)
     panel = layout.right - layout.left
     step = max(panel, ROOM) + 3 * MARGIN
-    kernels, groups = _colours(made)
-    home = made.grouping.home
-    sides = [
-        _Side(MARGIN - layout.left, made.partition.of, {k: k.label for k in made.kernels}, kernels),
-        _Side(
-            MARGIN - layout.left + step, home, {g: g.name for g in made.grouping.groups}, groups, made.grouping.parts
-        ),
-    ]
-    reasons = list(_reasons(made, 2 * step + MARGIN))
-    width = 2 * step + MARGIN + SIDE
+    colours = _colours(made)
+    head, left = f"minicc: {sum(not is_view(k) for k in made.kernels)} kernels", MARGIN - layout.left
+    sides = [_Side(head, left, made.partition.of, {k: k.label for k in made.kernels}, colours)]
+    for k, grouping in enumerate(made.groupings, 1):
+        head = f"{NAMES[grouping.dialect]}: {len(grouping.groups)} groups"
+        names: dict[object, str] = {g: g.name for g in grouping.groups}
+        sides.append(_Side(head, left + k * step, grouping.home, names, colours, grouping.parts))
+    beside = len(sides) * step + MARGIN
+    reasons = list(_reasons(made, beside))
+    width = beside + SIDE
     height = max(TOP + layout.layers * PITCH + MARGIN, TOP + LINE * (len(reasons) + 2))
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}">',
         f"<style>{STYLE}</style>",
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
-        *_heading(made, step),
+        *_heading(made),
+        *(_text(MARGIN + k * step, 108, side.head, "head") for k, side in enumerate(sides)),
         *(shape for side in sides for shape in _panel(made, layout, edges, side)),
         *reasons,
         "</svg>\n",
     ])  # fmt: skip
 
 
-def _colours(made: FusionComparison) -> tuple[dict[object, str], dict[object, str]]:
+def _colours(made: FusionComparison) -> dict[object, str]:
     """A colour for each kernel and group of the regions that differ; a group takes that of the kernel it shares most with."""
-    kernels: dict[object, str] = {}
-    groups: dict[object, str] = {}
-    parts = {g: {s.node for s in g.steps} for g in made.grouping.groups}
-    turn = 0
+    found: dict[object, str] = {}
+    turn = itertools.cycle(COLOURS)
     for region in made.regions:
-        if region.mark in ("same", "absent"):
+        if set(region.marks) <= {"same", "absent"}:
             continue
-        for kernel in region.kernels:
-            kernels[kernel] = COLOURS[turn % len(COLOURS)]
-            turn += 1
-        left = list(region.kernels)
-        for group in sorted(region.groups, key=lambda g: (-len(made.grouping.nodes(g)), -len(parts[g]))):
-            nodes = set(made.grouping.nodes(group)) or parts[group]
-            best = max(left, key=lambda k: len(k.members & nodes), default=None)
-            if best is not None and best.members & nodes:
-                groups[group] = kernels[best]
-                left.remove(best)
-            else:
-                groups[group] = COLOURS[turn % len(COLOURS)]
-                turn += 1
-    return kernels, groups
+        found.update({kernel: next(turn) for kernel in region.kernels})
+        for grouping, groups in zip(made.groupings, region.groups, strict=True):
+            parts = {g: {s.node for s in g.steps} for g in groups}
+            left = list(region.kernels)
+            for group in sorted(groups, key=lambda g: (-len(grouping.nodes(g)), -len(parts[g]))):
+                nodes = set(grouping.nodes(group)) or parts[group]
+                best = max(left, key=lambda k: len(k.members & nodes), default=None)
+                if best is not None and best.members & nodes:
+                    found[group] = found[best]
+                    left.remove(best)
+                else:
+                    found[group] = next(turn)
+    return found
 
 
 # ---- text ---------------------------------------------------------------------------------------
@@ -119,14 +120,12 @@ def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") 
     return f'<text x="{x:.1f}" y="{y:.1f}"{style} text-anchor="{anchor}">{_escaped(text)}</text>'
 
 
-def _heading(made: FusionComparison, step: float) -> Iterator[str]:
-    yield _text(MARGIN, 36, f"{made.graph.name}: kernels of minicc, groups of TVM", "title")
+def _heading(made: FusionComparison) -> Iterator[str]:
+    dialects = " and ".join(NAMES[g.dialect] for g in made.groupings)
+    yield _text(MARGIN, 36, f"{made.graph.name}: kernels of minicc, groups of {dialects}", "title")
     yield _text(MARGIN, 58, made.summary)
-    kernels = sum(not is_view(k) for k in made.kernels)
-    for k, head in enumerate((f"minicc: {kernels} kernels", f"TVM: {len(made.grouping.groups)} groups")):
-        yield _text(MARGIN + k * step, 108, head, "head")
     x = float(MARGIN)
-    for colour, line, words in ((AGREED, "", "both agree"), (COLOURS[0], "", "they differ"), ("", FUSED, "fused here only"),
+    for colour, line, words in ((AGREED, "", "all agree"), (COLOURS[0], "", "they differ"), ("", FUSED, "fused here only"),
                                 ("", CUT, "cut here only")):  # fmt: skip
         if colour:
             yield f'<rect x="{x}" y="70" width="22" height="14" rx="5" fill="{colour}" stroke="{_edge_of(colour)}"/>'

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from minicc import ops
-from minicc.bridge import groups as groups_module
-from minicc.bridge.groups import Pattern, operators, tvm_groups
+from minicc.bridge import relax_groups as module
+from minicc.bridge.groups import MAX_DEPTH, Pattern, operators
+from minicc.bridge.relax_groups import relax_groups
 from minicc.errors import BridgeError
 from minicc.graph import Graph, constant, input
 from minicc.types import TensorType, float16, float32
@@ -65,15 +66,15 @@ def partition_of(grouping):
 
 
 @pytest.mark.parametrize("name", PARTITIONS)
-def test_tvm_groups(name):
+def test_relax_groups(name):
     output, expected = PARTITIONS[name]
-    assert partition_of(tvm_groups(graph_of(output))) == expected
+    assert partition_of(relax_groups(graph_of(output))) == expected
 
 
 @pytest.mark.parametrize("name", PARTITIONS)
 def test_every_operator_is_in_one_group(name):
     graph = graph_of(PARTITIONS[name][0])
-    grouping = tvm_groups(graph)
+    grouping = relax_groups(graph)
     assert sorted(map(id, [n for g in grouping.groups for n in grouping.nodes(g)])) == sorted(map(id, operators(graph)))
 
 
@@ -88,7 +89,7 @@ PATTERNS = {
 
 @pytest.mark.parametrize("node", PATTERNS, ids=lambda n: n.op.name)
 def test_patterns(node):
-    (step,) = tvm_groups(graph_of(node)).steps[node]
+    (step,) = relax_groups(graph_of(node)).steps[node]
     assert step.pattern is PATTERNS[node]
 
 
@@ -97,30 +98,30 @@ def test_patterns_print_as_tvm_writes_them():
 
 
 def test_a_group_has_at_most_256_steps():
-    grouping = tvm_groups(graph_of(chain(150, x)))
-    assert [len(g.steps) for g in grouping.groups] == [groups_module.MAX_DEPTH, 300 - groups_module.MAX_DEPTH]
+    grouping = relax_groups(graph_of(chain(150, x)))
+    assert [len(g.steps) for g in grouping.groups] == [MAX_DEPTH, 300 - MAX_DEPTH]
 
 
 def test_the_same_function_on_other_values_is_told_apart():
     """Both branches call the same TIR functions, on other weights: each group has the nodes of one branch."""
     branches = [relu(conv(image, KERNEL)), relu(conv(image, OTHER))]
-    grouping = tvm_groups(graph_of(*branches, ops.Concat(1)(*map(pool, branches))))
+    grouping = relax_groups(graph_of(*branches, ops.Concat(1)(*map(pool, branches))))
     for branch in branches:
         assert grouping.home[branch] is grouping.home[branch.inputs[0]]
     assert grouping.home[branches[0]] is not grouping.home[branches[1]]
 
 
 def test_what_has_no_step_is_absent():
-    grouping = tvm_groups(graph_of(relu(ops.Identity()(exp(x)))))
+    grouping = relax_groups(graph_of(relu(ops.Identity()(exp(x)))))
     assert [n.op.name for n in grouping.absent] == ["Identity"]
-    assert tvm_groups(graph_of(VECTOR)).groups == ()
+    assert relax_groups(graph_of(VECTOR)).groups == ()
 
 
 def test_an_operator_may_be_cut_in_two():
     """Sums of half floats are made in single precision: nothing follows a reduction, so the cast back is alone."""
     half = input("half", TensorType(float16, (4, 6)))
     output = rows(ops.ReduceSum)(exp(half))
-    grouping = tvm_groups(graph_of(output))
+    grouping = relax_groups(graph_of(output))
     first, last = grouping.groups[0], grouping.home[output]
     assert {s.node.op.name for s in first.steps} == {"Exp", "ReduceSum"} and grouping.nodes(first) == output.inputs
     assert [s.pattern for s in last.steps] == [Pattern.ELEMENTWISE] and len(grouping.steps[output]) == 3
@@ -128,7 +129,7 @@ def test_an_operator_may_be_cut_in_two():
 
 def test_a_failure_of_tvm_is_an_error(monkeypatch):
     graph = graph_of(relu(x))
-    function = groups_module.to_relax(graph)["main"]
-    monkeypatch.setattr(groups_module, "to_relax", lambda _: function)  # which is no module
+    function = module.to_relax(graph)["main"]
+    monkeypatch.setattr(module, "to_relax", lambda _: function)  # which is no module
     with pytest.raises(BridgeError, match="TVM fails"):
-        tvm_groups(graph)
+        relax_groups(graph)

@@ -5,8 +5,8 @@ import pytest
 
 from minicc import ops
 from minicc.bridge import _tvm, relax
-from minicc.bridge.groups import tvm_groups
 from minicc.bridge.relax import run_relax, to_relax
+from minicc.bridge.relax_groups import relax_groups
 from minicc.errors import BridgeError
 from minicc.graph import Graph, bind, evaluate, input
 from minicc.types import Symbol, TensorType, float32
@@ -85,7 +85,7 @@ def test_errors_of_tvm_have_a_hint(monkeypatch):
     with pytest.raises(BridgeError, match="TVM fails: ValueError") as caught:
         run_relax(bound, {"x": BOUND["x"]})
     assert caught.value.hint
-    monkeypatch.setattr("minicc.bridge.groups.to_relax", lambda _: 5)
+    monkeypatch.setattr("minicc.bridge.relax_groups.to_relax", lambda _: 5)
     with pytest.raises(BridgeError, match="TVM fails") as caught:
-        tvm_groups(bound)
+        relax_groups(bound)
     assert caught.value.hint

@@ -22,7 +22,7 @@ def no_tvm(monkeypatch):
 def test_fusion_prints_both_and_the_reasons(minicc, network):
     text = minicc.good("fusion", network, "--dim", "batch=3")
     first = text.splitlines()[0]
-    assert first == "4 operators: 2 kernels of minicc, 2 groups of TVM; 2 same"
+    assert first == "4 operators: 2 kernels of minicc, 2 groups of Relax (2 same)"
     assert "matmul_add_relu" in text and "fused_matmul_add_relu" in text and "Where they differ" not in text
 
 
