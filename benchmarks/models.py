@@ -118,6 +118,19 @@ class Builder:
         joined = self.reshape(self.emit("Transpose", mixed, perm=[0, 2, 1, 3]), [1, length, width], keep=2)
         return self.linear(joined, width, width)
 
+    def penalty(self, mask: str, length: int) -> str:
+        """What BERT adds to the scores: -10000 where the `[1, length]` mask is 0."""
+        wide = self.emit("Cast", self.emit("Unsqueeze", mask, self.const([1, 2])), to=TensorProto.FLOAT)
+        if self.glue:
+            wide = self.emit("Expand", wide, self.const([1, 1, length, length]))
+        return self.emit("Mul", self.emit("Sub", self.const(1.0, "float32"), wide), self.const(-10000.0, "float32"))
+
+    def encoder_layer(self, x: str, length: int, width: int, penalty: str) -> str:
+        """A layer of BERT: 12 heads of attention, then a hidden layer four times as wide; a norm after each."""
+        x = self.layer_norm(self.emit("Add", x, self.attention(x, length, width, 12, penalty)), width, 1e-12)
+        hidden = self.gelu(self.linear(x, width, 4 * width, gain=2.0))
+        return self.layer_norm(self.emit("Add", x, self.linear(hidden, 4 * width, width)), width, 1e-12)
+
     def finish(self, *outputs: str, opset: int = 17) -> onnx.ModelProto:
         values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
         graph = helper.make_graph(self.nodes, self.name, self.inputs, values, self.weights)
@@ -256,15 +269,17 @@ def bert_base(glue: bool = False, length: int = 128, layers: int = 12) -> onnx.M
     mask = m.input("attention_mask", (1, length), TensorProto.INT64)
     words = m.emit("Gather", m.normal(30522, width), ids, axis=0)
     x = m.layer_norm(m.emit("Add", words, m.normal(1, length, width, std=0.5)), width, 1e-12)
-    wide = m.emit("Cast", m.emit("Unsqueeze", mask, m.const([1, 2])), to=TensorProto.FLOAT)
-    if glue:
-        wide = m.emit("Expand", wide, m.const([1, 1, length, length]))
-    penalty = m.emit("Mul", m.emit("Sub", m.const(1.0, "float32"), wide), m.const(-10000.0, "float32"))
+    penalty = m.penalty(mask, length)
     for _ in range(layers):
-        x = m.layer_norm(m.emit("Add", x, m.attention(x, length, width, 12, penalty)), width, 1e-12)
-        hidden = m.gelu(m.linear(x, width, 4 * width, gain=2.0))
-        x = m.layer_norm(m.emit("Add", x, m.linear(hidden, 4 * width, width)), width, 1e-12)
+        x = m.encoder_layer(x, length, width, penalty)
     return m.finish(x)
+
+
+def bert_layer(glue: bool = False, length: int = 128, width: int = 768) -> onnx.ModelProto:
+    """One layer of BERT-base with its mask, on hidden states."""
+    m = Builder("bert_layer", glue)
+    x, mask = m.input("x", (1, length, width)), m.input("attention_mask", (1, length), TensorProto.INT64)
+    return m.finish(m.encoder_layer(x, length, width, m.penalty(mask, length)))
 
 
 def yolov3_tiny(glue: bool = False) -> onnx.ModelProto:
@@ -290,8 +305,8 @@ def yolov3_tiny(glue: bool = False) -> onnx.ModelProto:
 
 MODELS: dict[str, Callable[..., onnx.ModelProto]] = {
     f.__name__: f
-    for f in (resnet18, resnet50, mobilenet_v2, convnext_tiny, efficientnet_b0, vit_small, bert_base, yolov3_tiny)
-}
+    for f in (resnet18, resnet50, mobilenet_v2, convnext_tiny, efficientnet_b0, vit_small, bert_base, bert_layer, yolov3_tiny)
+}  # fmt: skip
 
 
 def sample_inputs(model: onnx.ModelProto, seed: int = 0) -> dict[str, Array]:
