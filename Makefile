@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench relay clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/python -m minicc demo
@@ -19,8 +19,11 @@ lint: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks
 
+relay: $(VENV)/run.stamp
+	$(BIN)/python -m minicc doctor --setup-relay
+
 clean:
-	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venv-relay build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 $(VENV)/run.stamp: pyproject.toml .ci/requirements.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "minicc needs Python 3.11 or newer, and $(PYTHON) is not: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }

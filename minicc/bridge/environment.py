@@ -3,7 +3,7 @@
 In: a folder, from `minicc.config.relay_dir`. Out: the Python in it, which imports `tvm` and its part `relay`, or one
 BridgeError that says how to get it. Nothing here imports that TVM: it needs NumPy 1, so it has an environment of its own.
 
-    make_relay(lambda step, share: print(f"{share:.0%} {step}"))
+    make_relay(lambda step, left: print(f"{step}; {left} seconds left"))
     subprocess.run([python_of_relay(), "-I", "-c", "from tvm import relay"])
 
 TVM 0.16 comes in `hhb-tvm`, a build by a maker of processors. Its wheel is for CPython 3.10, but any Python that has the
@@ -19,11 +19,11 @@ from __future__ import annotations
 import importlib
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, STDOUT, run
 
 from minicc.config import CLONE, relay_dir
 from minicc.errors import BridgeError
@@ -42,11 +42,12 @@ IMPORTS = "from tvm import auto_scheduler, autotvm, relay, te"
 PYTHONS = ("3.11", "3.12")  # all packages have wheels for them
 PLATFORM = "Linux on x86_64"
 STAMP, WHOLE = "minicc.txt", "\n".join((*PACKAGES, OLD_TVM, ""))
+SECONDS = 30.0  # that it takes, on two quiet cores and a usual network
 LAST_LINES = 8  # of what a step says, where it fails
 SETUP = "minicc doctor --setup-relay"
 
 
-def relay_lack() -> str:
+def _lack() -> str:
     """What is at the place of the environment, if it is not whole; "" if it is."""
     stamp = relay_dir() / STAMP
     if not stamp.exists():
@@ -58,13 +59,13 @@ def relay_lack() -> str:
 
 def has_relay() -> bool:
     """Whether the environment is there, and whole."""
-    return not relay_lack()
+    return not _lack()
 
 
 def python_of_relay() -> Path:
     """The Python that imports the old TVM; start it with -I. Raises BridgeError when there is none: it says how to get it."""
     _check_platform()
-    if lack := relay_lack():
+    if lack := _lack():
         problem = f"expected an environment for TVM {VERSION}, which has Relay, got {lack}"
         raise BridgeError("import tvm.relay", problem, f"in {relay_dir()}", "make relay" if CLONE else SETUP)
     return _python()
@@ -73,8 +74,8 @@ def python_of_relay() -> Path:
 def make_relay(report: Callable[[str, float], None]) -> bool:
     """Make the environment, unless it is there; whether there was anything to do.
 
-    `report` is told of each step as it begins, with the share of the time that has passed. Raises BridgeError when a
-    step fails, with the last lines that it said: pip's, where the network or the disk is at fault.
+    `report` is told of each step as it begins, with the seconds that are left of SECONDS. Raises BridgeError when one
+    fails, with the last lines that it said: pip's, where the network or the disk is at fault.
     """
     _check_platform()
     folder = relay_dir()
@@ -106,20 +107,20 @@ def make_relay(report: Callable[[str, float], None]) -> bool:
 def _make(folder: Path, report: Callable[[str, float], None]) -> None:
     python = find_python()
     _clear(folder)
-    report("a virtual environment", 0.0)
+    report("a virtual environment", SECONDS)
     _run(python, "-m", "venv", folder)
     pip = (_python(), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--quiet", "--no-deps")
-    report("its packages", 0.1)
+    report(f"{len(PACKAGES)} packages", 27.0)
     _run(*pip, *PACKAGES)
-    report(f"TVM {VERSION}", 0.6)
+    report(f"TVM {VERSION}", 10.0)
     _run(*pip, "--target", next(folder.glob("lib/python*/site-packages")), *FOREIGN, OLD_TVM)
-    report("import tvm", 0.9)
+    report("import tvm", 2.0)
     _run(_python(), "-c", IMPORTS)
 
 
 def _run(python: str | Path, *arguments: str | Path) -> None:
     command = [str(word) for word in (python, "-I", *arguments)]
-    ran = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    ran = run(command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, text=True, errors="replace")
     if ran.returncode:
         where = "\n".join(ran.stdout.strip().splitlines()[-LAST_LINES:])
         problem = f"expected `{' '.join(command[2:5])}` to succeed, got exit code {ran.returncode}"
@@ -132,7 +133,7 @@ def find_python() -> str:
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     for name in (sys.executable, *(f"python{version}" for version in PYTHONS)):
         with suppress(OSError):
-            asked = subprocess.run([name, "-I", "-c", code], capture_output=True, text=True)
+            asked = run([name, "-I", "-c", code], capture_output=True, text=True)
             if asked.stdout.strip() in PYTHONS:
                 return name
     problem = f"expected Python {' or '.join(PYTHONS)}, got {platform.python_version()}, and no other on the path"
@@ -141,10 +142,8 @@ def find_python() -> str:
 
 def _check_platform() -> None:
     if (got := f"{platform.system()} on {platform.machine()}") != PLATFORM:
-        problem = f"expected {PLATFORM}, got {got}: TVM {VERSION} is packaged for no other"
-        raise BridgeError(
-            "import tvm.relay", problem, hint="compare with today's TVM, whose graph IR is Relax, or use Linux"
-        )
+        hint = f"TVM {VERSION} is packaged for {PLATFORM} only; Relax, the graph IR of today's TVM, needs no such environment"
+        raise BridgeError("import tvm.relay", f"expected {PLATFORM}, got {got}", hint=hint)
 
 
 def _python() -> Path:

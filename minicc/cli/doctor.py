@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import platform
 from importlib import metadata
+from typing import Annotated
 
-from minicc.cli.options import megabytes
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from minicc.bridge.environment import OLD_TVM, SECONDS, VERSION, make_relay, python_of_relay
+from minicc.cli.options import megabytes, messages
 from minicc.config import cache_dir
-from minicc.errors import printable
+from minicc.errors import BridgeError, printable
 from minicc.runtime.roofline import measure_bandwidth, measure_peak
 from minicc.runtime.threads import openmp_library
 from minicc.target import LLVM_VERSION, Target
@@ -23,19 +28,50 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def doctor_command() -> None:
+def _relay() -> str:
+    try:
+        return f"TVM {VERSION} of {OLD_TVM}, by {python_of_relay()}"
+    except BridgeError as error:
+        return f"not installed: {error.hint}"
+
+
+def _setup_relay() -> None:
+    columns = (TextColumn("{task.description:21}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
+    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
+        task = progress.add_task("", total=SECONDS, left="")
+
+        def report(step: str, left: float) -> None:
+            progress.update(task, description=step, completed=SECONDS - left, left=f"eta {left:.0f} s")
+            if not messages.is_terminal:
+                messages.print(f"{step}; {left:.0f} s left")
+
+        made = make_relay(report)
+    print(f"relay: {'made' if made else 'already there'}: {printable(_relay())}")
+
+
+def doctor_command(
+    setup_relay: Annotated[
+        bool, typer.Option("--setup-relay", help=f"Make the environment of TVM {VERSION}, which has Relay; a minute.")
+    ] = False,
+) -> None:
     """Versions, target, features, threads, OpenMP runtime, caches and the measured roofline.
 
-    Example:
+    Examples:
 
         minicc doctor
+
+        minicc doctor --setup-relay
     """
+    if setup_relay:
+        _setup_relay()
+        return
     target = Target.native()
     rows = {
         "python": platform.python_version(),
         "llvm": LLVM_VERSION,
         **{name: _version(name) for name in PACKAGES},
         **{f"{name} (extra)": _version(name) for name in EXTRAS},
+        "relay (extra)": _relay(),
         "triple": target.triple,
         "cpu": target.cpu,
         "vectors": f"{target.registers} registers of {target.vector_bits} bits",

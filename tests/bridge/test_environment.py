@@ -1,15 +1,15 @@
 """The environment of the old TVM: found, told from half-made ones, and made; by a fake Python but for the last test."""
 
 import shutil
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from subprocess import run
 
 import pytest
 
 from minicc import config
 from minicc.bridge import environment
-from minicc.bridge.environment import OLD_TVM, PACKAGES, has_relay, make_relay, python_of_relay, relay_lack
+from minicc.bridge.environment import OLD_TVM, PACKAGES, has_relay, make_relay, python_of_relay
 from minicc.config import relay_dir
 from minicc.errors import BridgeError
 
@@ -37,7 +37,7 @@ def place(tmp_path, monkeypatch):
     return tmp_path / "relay"
 
 
-def nothing(step, share):
+def nothing(step, left):
     pass
 
 
@@ -56,9 +56,9 @@ def test_where_it_is_looked_for(monkeypatch, tmp_path):
 def test_it_is_made_once(place):
     steps = []
     assert not has_relay()
-    assert make_relay(lambda step, share: steps.append((share, step)))
+    assert make_relay(lambda step, left: steps.append((left, step)))
     assert has_relay() and python_of_relay() == place / "bin" / "python"
-    assert steps == sorted(steps) and [step for _, step in steps][1:] == ["its packages", "TVM 0.16", "import tvm"]
+    assert steps == sorted(steps, reverse=True) and [step for _, step in steps][2:] == ["TVM 0.16", "import tvm"]
     packages, old_tvm = pip_calls(place)
     assert all(pin in packages.split() for pin in PACKAGES) and "--no-deps" in packages and OLD_TVM not in packages
     assert old_tvm.endswith(OLD_TVM) and f"--target {place}/lib/python3.12/site-packages" in old_tvm
@@ -93,8 +93,8 @@ def test_a_failure_shows_what_pip_said_last_and_leaves_nothing(place):
 
 
 def test_an_interrupted_one_is_made_anew(place):
-    def interrupt(step, share):
-        if share:
+    def interrupt(step, left):
+        if left < environment.SECONDS:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -108,7 +108,8 @@ def test_one_that_is_not_whole_is_no_environment(place, stamp):
     make_relay(nothing)
     (place / environment.STAMP).write_text(stamp)
     (place / "lib" / "rest").mkdir()
-    assert relay_lack() == "one that is half-made, or has other versions"
+    with pytest.raises(BridgeError, match="got one that is half-made, or has other versions"):
+        python_of_relay()
     assert make_relay(nothing) and has_relay() and not (place / "lib" / "rest").exists()
 
 
@@ -161,5 +162,5 @@ def test_another_python_is_taken_where_this_one_is_too_new(place, monkeypatch):
 @pytest.mark.relay
 def test_the_one_that_was_made_has_relay_and_what_came_with_it():
     code = "import tvm; from tvm import auto_scheduler, autotvm, meta_schedule, relay, te; print(tvm.__version__)"
-    ran = subprocess.run([python_of_relay(), "-I", "-c", code], capture_output=True, text=True)
+    ran = run([python_of_relay(), "-I", "-c", code], capture_output=True, text=True)
     assert ran.stdout == f"{environment.VERSION}.dev0\n", ran.stderr

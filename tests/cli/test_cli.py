@@ -272,6 +272,19 @@ def test_doctor(minicc, monkeypatch, tmp_path):
     assert {"python", "llvm", "triple", "cpu", "vectors", "features", "caches", "openmp"} < set(rows)
 
 
+def test_doctor_makes_the_environment_of_the_old_tvm_once(minicc, monkeypatch, tmp_path):
+    monkeypatch.setenv("MINICC_RELAY", str(tmp_path))
+    monkeypatch.setattr("minicc.bridge.environment._make", lambda folder, report: report("all of it", 3.0))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").touch()
+    monkeypatch.setattr("minicc.bridge.environment.STAMP", "stamp")
+    (tmp_path / "stamp").touch()
+    outcome = minicc("doctor", "--setup-relay")
+    assert (outcome.code, outcome.err) == (0, "all of it; 3 s left\n")
+    assert outcome.out == f"relay: made: TVM 0.16 of hhb-tvm==3.2.3, by {tmp_path}/bin/python\n"
+    assert minicc.good("doctor", "--setup-relay").startswith("relay: already there: TVM 0.16 ")
+
+
 def test_demo(minicc, tmp_path):
     text = minicc.good("demo", "--picture", tmp_path / "digits.svg")
     compiled, reference = re.search(r"accuracy +([\d.]+)% compiled, ([\d.]+)% reference", text).groups()
