@@ -1,8 +1,10 @@
 """The environment of the old TVM: found, told from half-made ones, and made; by a fake Python but for the last test."""
 
+import os
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from subprocess import run
 
 import pytest
@@ -13,6 +15,7 @@ from minicc.bridge.environment import OLD_TVM, PACKAGES, has_relay, make_relay, 
 from minicc.config import relay_dir
 from minicc.errors import BridgeError
 
+ROOT = Path(__file__).parents[2]
 FAKE = """\
 #!/bin/sh
 # Python 3.12, as far as environment.py asks: its version, `-m venv FOLDER`, `-m pip`, and an import
@@ -46,11 +49,11 @@ def pip_calls(place):
 
 
 def test_where_it_is_looked_for(monkeypatch, tmp_path):
-    assert relay_dir({"MINICC_RELAY": "/there"}) == config.Path("/there")
+    assert relay_dir({"MINICC_RELAY": "/there"}) == Path("/there")
     monkeypatch.setattr(config, "CLONE", tmp_path)
     assert relay_dir({}) == tmp_path / ".venv-relay"
     monkeypatch.setattr(config, "CLONE", None)
-    assert relay_dir({"MINICC_CACHE_DIR": "/cache"}) == config.Path("/cache/relay")
+    assert relay_dir({"MINICC_CACHE_DIR": "/cache"}) == Path("/cache/relay")
 
 
 def test_it_is_made_once(place):
@@ -157,6 +160,29 @@ def test_another_python_is_taken_where_this_one_is_too_new(place, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(BridgeError, match=r"expected Python 3\.11 or 3\.12, got .*, and no other on the path"):
         environment.find_python()
+
+
+@pytest.mark.slow
+def test_tests_are_skipped_without_one_in_one_line_or_refused(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-n",
+        "2",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "relay and not slow",
+        __file__,
+    ]
+    environ = {k: v for k, v in os.environ.items() if k != "MINICC_REQUIRE_RELAY"} | {"MINICC_RELAY": str(tmp_path)}
+    skipped = run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert skipped.returncode == 0 and skipped.stdout.count("no environment of the old TVM") == 1
+    assert "skipped 1: no environment of the old TVM; `make relay` makes it" in skipped.stdout.splitlines()
+    refused = run(command, cwd=ROOT, env=environ | {"MINICC_REQUIRE_RELAY": "1"}, capture_output=True, text=True)
+    assert refused.returncode == pytest.ExitCode.USAGE_ERROR
+    assert refused.stderr == "ERROR: no environment of the old TVM; `make relay` makes it\n\n"
 
 
 @pytest.mark.relay
