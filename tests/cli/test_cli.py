@@ -262,12 +262,14 @@ def test_ops_of_an_unknown_operator(minicc, name, hint, suite):
 def test_doctor(minicc, monkeypatch, tmp_path):
     monkeypatch.setenv("MINICC_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("MINICC_THREADS", "3")
+    monkeypatch.setenv("MINICC_RELAY", str(tmp_path / "relay"))
     monkeypatch.setattr("minicc.cli.doctor.measure_peak", lambda target: 34e9)
     monkeypatch.setattr("minicc.cli.doctor.measure_bandwidth", lambda target: 11e9)
     rows = dict(line.split("  ", 1) for line in minicc.good("doctor").splitlines())
     rows = {name: value.strip() for name, value in rows.items()}
     assert rows["numpy"] == np.__version__ and rows["minicc"] == metadata.version("minicc")
     assert rows["threads"] == "3" and rows["kernel cache"] == str(tmp_path / "cache")
+    assert rows["relay (extra)"] == "not installed: make relay"
     assert rows["peak float32"] == "34 GFLOP/s on one core" and rows["memory"] == "11000.0 MB/s on one core"
     assert {"python", "llvm", "triple", "cpu", "vectors", "features", "caches", "openmp"} < set(rows)
 
