@@ -32,7 +32,7 @@ from minicc.types import TensorType
 
 @dataclass(frozen=True)
 class RelayProgram:
-    """Python text that makes `main`, a Relay function of `p0`, `p1`, ..., with the arrays that it calls `c0`, `c1`, ..."""
+    """Python text that makes `main`, a Relay function of `x0`, `x1`, ..., with the arrays that it calls `c0`, `c1`, ..."""
 
     source: str
     constants: dict[str, Array]
@@ -88,7 +88,7 @@ def relay_program(graph: Graph) -> RelayProgram:
     Raises BridgeError where a dimension or an operand is open, or an operator has no form in Relay, naming the node.
     """
     room = Relay()
-    params = [Value(room, f"p{k}", n.type) for k, n in enumerate(graph.inputs)]
+    params = [Value(room, f"x{k}", n.type) for k, n in enumerate(graph.inputs)]
     for name, value in zip(graph.input_names, params, strict=True):
         if not value.type.is_bound:
             problem = f"expected inputs of known dimensions, got {name}: {value.type}"

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from minicc.ops.activation import Gelu, Selu
+from minicc.ops.base import like
 from minicc.ops.conv import Conv, ConvTranspose
 from minicc.ops.pool import MaxPool
 from minicc.ops.scalar import by_tvm
-from minicc.types import DType, TensorType, int32, int64
+from minicc.types import DType, TensorType, bfloat16, float32, float64, int32, int64
 
 Form = Callable[..., Any]
 
@@ -30,7 +31,7 @@ ELEMENTWISE = (
     "bitwise_xor", "ceil", "cos", "cosh", "divide", "equal", "erf", "exp", "floor", "floor_mod", "greater",
     "greater_equal", "isinf", "isnan", "left_shift", "less", "less_equal", "log", "logical_and", "logical_not",
     "logical_or", "logical_xor", "maximum", "minimum", "mod", "multiply", "negative", "nn.relu", "not_equal", "power",
-    "right_shift", "round", "sigmoid", "sign", "sin", "sinh", "sqrt", "subtract", "tan", "tanh", "where",
+    "right_shift", "round", "sigmoid", "sign", "sin", "sinh", "sqrt", "subtract", "tan", "tanh", "trunc", "where",
 )  # fmt: skip
 
 
@@ -41,6 +42,19 @@ def _elementwise(name: str) -> Form:
 def listed(values: Sequence[Any]) -> str:
     """Values side by side, as arguments."""
     return ", ".join(map(str, values))
+
+
+def _abs(R: Any, x: Any, /) -> Any:
+    """Relay's has no bfloat16."""
+    return f"relay.abs({x})" if x.dtype is not bfloat16 else R.abs(x.astype(float32)).astype(bfloat16)
+
+
+def _round(R: Any, x: Any, /) -> Any:
+    """Relay's rounds halves away from zero; to the even number next to one is twice the round of the half."""
+    nearest = R.emit(f"relay.round({x})", x.type)
+    return R["where"](
+        R.equal(R.abs(x - R.trunc(x)), like(x, 0.5)), R.emit(f"relay.round({x * 0.5})", x.type) * 2, nearest
+    )
 
 
 def _reduction(name: str) -> Form:
@@ -72,11 +86,16 @@ def _conv(name: str) -> Form:
 
 
 def _conv_transpose(name: str) -> Form:
+    """Relay's has no dilation: the kernel is dilated before."""
+
     def form(R: Any, data: Any, weight: Any, strides: Any, dilation: Any, groups: int) -> Any:
-        window = f"strides={strides}, dilation={dilation}, groups={groups}"
+        result = ConvTranspose(tuple(strides), dilation=tuple(dilation), groups=groups).infer(data.type, weight.type)
+        if max(dilation) > 1:
+            spatial = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
+            wide = TensorType(weight.dtype, (*weight.shape[:2], *spatial))
+            weight = R.emit(f"relay.nn.dilate({weight}, strides={[1, 1, *dilation]})", wide)
         kernel = f"channels={weight.shape[1] * groups}, kernel_size={list(weight.shape[2:])}"
-        op = ConvTranspose(tuple(strides), dilation=tuple(dilation), groups=groups)
-        return R.emit(f"relay.{name}({data}, {weight}, {window}, {kernel})", op.infer(data.type, weight.type))
+        return R.emit(f"relay.{name}({data}, {weight}, strides={strides}, groups={groups}, {kernel})", result)
 
     return form
 
@@ -100,17 +119,18 @@ def _matmul(R: Any, a: Any, b: Any, /) -> Any:
     if b.type.rank == 1:
         return R.squeeze(R.matmul(a, R.expand_dims(b, [1])), [-1])
     (rows, inner), columns = a.shape[-2:], b.shape[-1]
-    if b.type.rank == 2:
-        flat = R.reshape(a, (math.prod(a.shape[:-1]), inner)) if a.type.rank > 2 else a
-        product = R.emit(
-            f"relay.nn.dense({flat}, {R.permute_dims(b, [1, 0])})", TensorType(a.dtype, (flat.shape[0], columns))
-        )
-        return R.reshape(product, (*a.shape[:-1], columns)) if a.type.rank > 2 else product
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     count = math.prod(batch)
-    left, right = (R.reshape(R.broadcast_to(x, (*batch, *x.shape[-2:])), (count, *x.shape[-2:])) for x in (a, b))
-    text = f"relay.nn.batch_matmul({left}, {R.permute_dims(right, [0, 2, 1])})"
-    return R.reshape(R.emit(text, TensorType(a.dtype, (count, rows, columns))), (*batch, rows, columns))
+    if inner == 0:  # of which Relay makes no product
+        return R.zeros((*batch, rows, columns), a.dtype)
+    if b.type.rank == 2:
+        flat = R.reshape(a, (count * rows, inner))
+        text = f"relay.nn.dense({flat}, {R.permute_dims(b, [1, 0])})"
+    else:
+        left, right = (R.reshape(R.broadcast_to(x, (*batch, *x.shape[-2:])), (count, *x.shape[-2:])) for x in (a, b))
+        text = f"relay.nn.batch_matmul({left}, {R.permute_dims(right, [0, 2, 1])})"
+    shape = (count * rows, columns) if b.type.rank == 2 else (count, rows, columns)
+    return R.reshape(R.emit(text, TensorType(a.dtype, shape)), (*batch, rows, columns))
 
 
 # ---- movement and indexing ----------------------------------------------------------------------
@@ -127,6 +147,11 @@ def _pad(R: Any, data: Any, /, pad_width: Sequence[int], pad_mode: str = "consta
     mode = "edge" if pad_mode == "replicate" else pad_mode
     fill = R.constant(np.asarray(pad_value).astype(data.dtype.numpy))
     return f'relay.nn.pad({data}, {widths}, {fill}, pad_mode="{mode}")'
+
+
+def _shaped(name: str) -> Form:
+    """To the shape that it has, nothing is to be done: Relay would change layouts there and back for it."""
+    return lambda R, x, shape, /: x if x.shape == tuple(shape) else f"relay.{name}({x}, {tuple(shape)})"
 
 
 def _strided_slice(R: Any, x: Any, axes: Any, begin: Any, end: Any, strides: Any = None, /) -> str:
@@ -190,6 +215,8 @@ def _rms_norm(R: Any, x: Any, weight: Any, /, axes: Sequence[int], epsilon: floa
 def _batch_norm(
     R: Any, x: Any, gamma: Any, beta: Any, mean: Any, var: Any, /, axis: int, epsilon: float, training: bool
 ) -> Any:
+    if x.dtype is float64:  # as which Relay does not take an epsilon
+        var, epsilon = var + epsilon, 0.0
     text = f"relay.nn.batch_norm({listed((x, gamma, beta, mean, var))}, axis={axis}, epsilon={epsilon})"
     return R.emit(text, (x.type, mean.type, var.type))
 
@@ -213,13 +240,14 @@ def _resize2d(R: Any, data: Any, size: Any, roi: None, layout: str, method: str,
 FORMS: dict[str, Form] = {
     **{name: _elementwise(name) for name in ELEMENTWISE},
     **{name: _reduction(name) for name in ("max", "mean", "min", "prod", "sum")},
+    "abs": _abs,
     "arange": lambda R, start, end, step, /, dtype: (
         f'relay.arange({listed([R.constant(np.array(v, dtype)) for v in (start, end, step)])}, dtype="{dtype}")'
     ),
     "argmax": _place("argmax"),
     "argmin": _place("argmin"),
     "astype": lambda R, x, /, dtype: f'relay.cast({x}, "{dtype}")',
-    "broadcast_to": lambda R, x, shape, /: f"relay.broadcast_to({x}, {tuple(shape)})",
+    "broadcast_to": _shaped("broadcast_to"),
     "concat": lambda R, tensors, /, axis=0: f"relay.concatenate([{listed(tensors)}], axis={axis})",
     "cumsum": lambda R, x, /, axis, dtype, exclusive=False: (
         f'relay.cumsum({x}, axis={axis}, dtype="{dtype}", exclusive={exclusive})'
@@ -247,7 +275,8 @@ FORMS: dict[str, Form] = {
     "nn.softplus": lambda R, x, /, threshold: R.log(R.exp(R.negative(R.abs(x))) + 1) + R.nn.relu(x),
     "one_hot": _one_hot,
     "permute_dims": lambda R, x, /, axes=None: f"relay.transpose({x}, axes={axes})",
-    "reshape": lambda R, x, shape, /: f"relay.reshape({x}, {tuple(shape)})",
+    "reshape": _shaped("reshape"),
+    "round": _round,
     "scatter_elements": lambda R, x, indices, updates, /, axis, reduction: (
         f'relay.scatter_elements({x}, {indices}, {updates}, axis={axis}, reduction="{reduction}")'
     ),

@@ -24,15 +24,15 @@ def graph_of(*outputs):
 def test_the_program_of_a_network_is_what_one_would_write():
     program = relay_program(graph_of(ops.Softmax()(ops.MatMul()(NET, table))))
     assert program.source.splitlines() == [
-        'p0 = relay.var("p0", shape=(1, 3, 8, 8), dtype="float32")',
-        "n2_ = relay.nn.conv2d(p0, c0, strides=[1, 1], padding=[1, 1, 1, 1], dilation=[1, 1], groups=1, channels=4, kernel_size=[3, 3])",
+        'x0 = relay.var("x0", shape=(1, 3, 8, 8), dtype="float32")',
+        "n2_ = relay.nn.conv2d(x0, c0, strides=[1, 1], padding=[1, 1, 1, 1], dilation=[1, 1], groups=1, channels=4, kernel_size=[3, 3])",
         "n3_ = relay.nn.relu(n2_)",
         "n4_ = relay.nn.max_pool2d(n3_, pool_size=[2, 2], strides=[2, 2], padding=[0, 0, 0, 0], dilation=[1, 1], ceil_mode=False)",
         "n5_ = relay.reshape(n4_, (1, 64))",
         "n7_ = relay.transpose(c1, axes=[1, 0])",
         "n7_1 = relay.nn.dense(n5_, n7_)",
         "n8_ = relay.nn.softmax(n7_1, axis=-1)",
-        "main = relay.Function([p0], relay.Tuple([n8_]))",
+        "main = relay.Function([x0], relay.Tuple([n8_]))",
     ]
     assert [c.shape for c in program.constants.values()] == [(4, 3, 3, 3), (64, 10)]
 
