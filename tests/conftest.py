@@ -49,9 +49,8 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_process_is_left():
-    """The process that runs TVM for the tests ends with them."""
+    """The processes that run compilers for the tests end with them."""
     yield
-    from minicc.testing.worker import shared_worker
-
-    if shared_worker.cache_info().currsize:
-        shared_worker().close()
+    if worker := sys.modules.get("minicc.testing.worker"):
+        for engine in (worker.RELAX, worker.FAST_RELAX, worker.MINICC):
+            worker.shared_worker(engine).close()

@@ -21,6 +21,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from minicc.bridge.inside.serve import reason
 from minicc.errors import ConfigError, RunError, plain_lines
 from minicc.ops.base import REGISTRY, Array
 from minicc.runtime.files import write_arrays, write_file
@@ -29,7 +30,7 @@ from minicc.testing.oracle import JUDGES, NOTHING, STAGES, Disagreement, Excuses
 from minicc.testing.oracle import installed_judges, reference
 from minicc.testing.progress import Running
 from minicc.testing.reduce import arrays_of, read_case
-from minicc.testing.worker import TIMEOUT, Finding, Outcome, Worker, reason
+from minicc.testing.worker import TIMEOUT, Finding, Outcome, Worker
 
 LOOPS = 2000  # elements that a graph's values may have for stage loop, a microsecond or more for each operation
 

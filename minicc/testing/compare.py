@@ -29,14 +29,14 @@ import numpy as np
 
 from minicc import backend, frontend
 from minicc.bridge.groups import operators
-from minicc.bridge.relax import build_relax, call_relax, merge
+from minicc.bridge.inside.serve import reason
 from minicc.errors import ConfigError, MiniccError, WorkerError
 from minicc.graph.interpret import evaluate
 from minicc.graph.ir import Graph, Input, Node
 from minicc.ops.base import Array
 from minicc.testing.oracle import JUDGES, Disagreement, answer, assert_close, distance, excuses, reference
 from minicc.testing.reduce import MiniccFailure, run_apart, with_every_value
-from minicc.testing.worker import Run, Tvm, reason, shared_worker
+from minicc.testing.worker import shared_worker
 from minicc.types import TensorType
 
 Values = Mapping[Node, Array]
@@ -114,15 +114,6 @@ class Peer:
     outputs: Callable[[Subject], Mapping[str, Array]]
     values: Callable[[Subject], Values]
     how: str  # how it shows the values of nodes
-
-
-class FastTvm(Tvm):
-    """Today's TVM, that takes its time to compile code that takes little to run."""
-
-    def compile(self, lowered: list[Any]) -> list[Run]:
-        """A function for each module."""
-        machine = build_relax(merge(lowered), fast=True)
-        return [functools.partial(call_relax, machine, k) for k in range(len(lowered))]
 
 
 def run_fast(judge: str, graph: Graph, inputs: Mapping[str, Array]) -> Mapping[str, Array]:

@@ -60,7 +60,7 @@ from minicc.loop.python import run_python
 from minicc.ops.base import Array, Kind, Operator
 from minicc.testing.differences import BY_OPERATOR, Difference, differences_of
 from minicc.testing.draws import bound
-from minicc.testing.worker import TVM, Finding, Outcome, shared_worker
+from minicc.testing.worker import FAST_RELAX, RELAX, Engine, Finding, Outcome, shared_worker
 from minicc.types import DType, TensorType, bfloat16, float64
 
 
@@ -142,12 +142,12 @@ Stage = Callable[[ir.Graph, Mapping[str, Array]], Mapping[str, Array]]
 class Judge:
     """A compiler that shares no code with this one, and runs in a process of its own."""
 
-    engine: str  # of testing.worker
-    fast: str  # the engine that takes its time to compile what takes little to run
+    engine: Engine
+    fast: Engine  # the engine that takes its time to compile what takes little to run
     check: Callable[[], object]  # raises BridgeError where it is not installed
 
 
-JUDGES = {"relax": Judge(TVM, "minicc.testing.compare:FastTvm", lambda: _tvm.check(_tvm.installed()))}
+JUDGES = {"relax": Judge(RELAX, FAST_RELAX, lambda: _tvm.check(_tvm.installed()))}
 
 
 def installed_judges() -> list[str]:

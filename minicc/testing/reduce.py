@@ -29,6 +29,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from minicc.bridge.groups import operators
+from minicc.bridge.inside.serve import general, origin
 from minicc.errors import ConfigError, MiniccError, WorkerError
 from minicc.graph.interpret import evaluate
 from minicc.graph.ir import Constant, Data, Graph, Input, Node, constant, input, make
@@ -38,7 +39,7 @@ from minicc.ops.base import Array
 from minicc.runtime.files import read_arrays
 from minicc.testing.oracle import STAGES, Disagreement, Excuses, Stage, TvmFailure, assert_close, excuses, reference
 from minicc.testing.shrink import shrink
-from minicc.testing.worker import MINICC, Finding, general, origin, shared_worker
+from minicc.testing.worker import MINICC, Finding, shared_worker
 from minicc.types import DType, TensorType, bfloat16
 
 Inputs: TypeAlias = Mapping[str, Array]

@@ -24,6 +24,7 @@ from minicc.ops import Add
 from minicc.runtime.files import write_arrays
 from minicc.testing import compare
 from minicc.testing.oracle import STAGES, run_machine_code
+from minicc.testing.worker import Engine
 
 FLOAT = TensorProto.FLOAT
 
@@ -117,7 +118,7 @@ FAULTY = str(Path(__file__).parents[1] / "testing")  # where the engines are tha
 
 def test_compare_and_reduce_live_on_when_machine_code_crashes(minicc, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", FAULTY)
-    monkeypatch.setattr("minicc.testing.reduce.MINICC", "worker_engines:Faulty")
+    monkeypatch.setattr("minicc.testing.reduce.MINICC", Engine("worker_engines:faulty"))
     nodes = [helper.make_node("Abs", ["crash_run"], ["a"]), helper.make_node("Exp", ["a"], ["y"])]
     path, file = (
         saved(model(nodes, [("crash_run", FLOAT, [2])], ["y"], {}), tmp_path / "c.onnx"),

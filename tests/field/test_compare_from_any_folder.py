@@ -12,7 +12,7 @@ from minicc.errors import WorkerError
 from minicc.graph import parse
 from minicc.graph.interpret import evaluate
 from minicc.testing.reduce import failure, run_apart
-from minicc.testing.worker import MINICC, Worker
+from minicc.testing.worker import MINICC, Engine, Worker
 
 GRAPH = parse("graph main(x: float32[3]) {\n  %0 = Neg(x) : float32[3]\n  return y=%0\n}")
 X = np.float32([1, -2, 3])
@@ -47,7 +47,7 @@ def broken_numpy(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
 
-@pytest.mark.parametrize("engine", [MINICC, "no.such.module:Engine"])
+@pytest.mark.parametrize("engine", [MINICC, Engine("no.such.module:Engine")])
 def test_a_worker_that_does_not_start_says_so(engine, tmp_path, monkeypatch):
     broken_numpy(tmp_path, monkeypatch)
     with (
@@ -62,8 +62,8 @@ def test_a_worker_that_does_not_start_says_so(engine, tmp_path, monkeypatch):
 def test_a_worker_that_says_nothing_is_ended(tmp_path, monkeypatch):
     (tmp_path / "sleeper.py").write_text("import time\ntime.sleep(100)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr("minicc.testing.worker.START", 0.5)
-    with Worker("sleeper:Engine") as worker, pytest.raises(WorkerError, match=r"not ready within 0\.5 seconds"):
+    monkeypatch.setattr("minicc.bridge.process.START", 0.5)
+    with Worker(Engine("sleeper:Engine")) as worker, pytest.raises(WorkerError, match=r"not ready within 0\.5 seconds"):
         worker.run([(GRAPH, {"x": X})])
 
 
@@ -74,7 +74,7 @@ def test_a_python_that_is_gone_is_no_finding(monkeypatch):
 
 
 def test_compare_and_reduce_end_with_2_when_no_process_starts(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("minicc.testing.reduce.MINICC", "no.such.module:Engine")
+    monkeypatch.setattr("minicc.testing.reduce.MINICC", Engine("no.such.module:Engine"))
     model = str(resources.files("minicc.cli") / "digits/digits.onnx")
     for command in ("compare", "reduce"):
         options = ["--with", "reference"] if command == "compare" else ["--output", str(tmp_path / "test_it.py")]
@@ -87,6 +87,6 @@ def test_compare_and_reduce_end_with_2_when_no_process_starts(tmp_path, monkeypa
 
 
 def test_a_stage_whose_process_does_not_start_does_not_fail(monkeypatch):
-    monkeypatch.setattr("minicc.testing.reduce.MINICC", "no.such.module:Other")
+    monkeypatch.setattr("minicc.testing.reduce.MINICC", Engine("no.such.module:Other"))
     with pytest.raises(WorkerError):
         failure(GRAPH, {"x": X}, ("numpy", "llvm"), {"numpy": evaluate, "llvm": run_apart})

@@ -20,6 +20,7 @@ from minicc.testing import compare
 from minicc.testing.compare import Comparison, NoValues, Peer, Subject, check_peers, installed_peers
 from minicc.testing.oracle import run_machine_code
 from minicc.testing.reduce import operators
+from minicc.testing.worker import Engine
 from minicc.types import TensorType, float32
 
 ALL = ("relax", "onnxruntime", "reference", "numpy")
@@ -211,7 +212,7 @@ def test_a_known_difference_of_tvm_excuses_no_fault_of_minicc(monkeypatch):
 
 def test_a_crash_of_minicc_is_a_row(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    monkeypatch.setattr("minicc.testing.reduce.MINICC", "worker_engines:Faulty")
+    monkeypatch.setattr("minicc.testing.reduce.MINICC", Engine("worker_engines:faulty"))
     x = np.float32([1])
     graph = ir.Graph("main", (n := ir.input("crash_run", TensorType.of(x)),), (Exp()(n),), ("y",))
     comparison = Comparison(Subject(graph, {"crash_run": x}))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minicc.bridge.inside.serve import general, origin
 from minicc.errors import ConfigError, LoopError
 from minicc.graph import evaluate, ir, parse
 from minicc.graph.verify import verify
@@ -15,7 +16,7 @@ from minicc.testing import oracle
 from minicc.testing.oracle import Disagreement, TvmFailure
 from minicc.testing.reduce import MiniccFailure, arrays_of, fails_like, failure, operators, pytest_source, read_case
 from minicc.testing.reduce import reduce, run_apart, with_every_value
-from minicc.testing.worker import Finding, Worker, general, origin
+from minicc.testing.worker import Engine, Finding, Worker
 from minicc.types import TensorType, float32
 
 RANDOM = np.random.default_rng(0)
@@ -225,7 +226,7 @@ def test_nan_is_not_reduced_to_another_value(monkeypatch):
 )
 def test_machine_code_runs_in_a_process_of_its_own(monkeypatch, name, kind):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    monkeypatch.setattr("minicc.testing.reduce.MINICC", "worker_engines:Faulty")
+    monkeypatch.setattr("minicc.testing.reduce.MINICC", Engine("worker_engines:faulty"))
     x = ir.input(name, TensorType(float32, (1,)))
     graph, inputs = ir.Graph("g", (x,), (Relu()(x),), ("y",)), {name: np.zeros(1, np.float32)}
     with pytest.raises(MiniccFailure, match=r"run\(g\): minicc gave no answer: "):
@@ -262,7 +263,7 @@ def test_a_crash_in_another_process_is_reduced(monkeypatch):
     x, guilty = ir.input("x", TensorType(float32, (1,))), ir.input("divide_run", TensorType(float32, (1,)))
     graph = ir.Graph("g", (x, guilty), (Add()(x, Relu()(guilty)),), ("y",))
     inputs = {"x": np.zeros(1, np.float32), "divide_run": np.zeros(1, np.float32)}
-    with Worker("worker_engines:Faulty") as worker:
+    with Worker(Engine("worker_engines:faulty")) as worker:
         monkeypatch.setitem(oracle.STAGES, "faulty", lambda g, x: oracle.answer(g, worker.run([(g, x)])[0]))
         graph, inputs = reduce(graph, inputs, fails_like(graph, inputs, ("numpy", "faulty")))
         assert worker.starts > 2

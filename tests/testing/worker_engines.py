@@ -6,34 +6,29 @@ import signal
 import sys
 import time
 
+import numpy as np
+
+from minicc.bridge.inside.jobs import Jobs
 from minicc.errors import BridgeError
 from minicc.graph.interpret import evaluate
+from minicc.graph.text import parse
 
 
-class Faulty:
-    """The reference, except that a graph with an input `KIND_STAGE` fails in that way: `crash_compile`, `hang_run`, ..."""
-
-    def lower(self, graph):
-        fail(graph, "lower")
-        return graph
-
-    def compile(self, lowered):
-        for graph in lowered:
-            fail(graph, "compile")
-        return [functools.partial(run) for _ in lowered]
+def lower(text, constants):
+    graph = parse(text, dict(constants))
+    fail(graph, "lower")
+    return graph
 
 
-class Deaf(Faulty):
-    """Never reads what it is sent."""
-
-    def __init__(self):
-        self.requests = os.dup(0)  # open, and never read
-        os.dup2(os.pipe()[0], 0)
+def compile_all(graphs):
+    for graph in graphs:
+        fail(graph, "compile")
+    return [functools.partial(run, graph) for graph in graphs]
 
 
 def run(graph, inputs):
     fail(graph, "run")
-    return {**evaluate(graph, inputs), "process": os.getpid()}
+    return {**evaluate(graph, inputs), "process": np.array(os.getpid())}
 
 
 def fail(graph, stage):
@@ -55,3 +50,14 @@ def fail(graph, stage):
                 raise ValueError("a fault")
             case "refuse":
                 raise BridgeError("relax(Op)", "expected an operator that TVM has, got one it has not: for the test")
+
+
+faulty = Jobs(
+    lower, compile_all
+)  # the reference, except that an input `KIND_STAGE` fails in that way: `crash_compile`, `hang_run`, ...
+
+
+def deaf():
+    """From now on, nothing that is sent is read."""
+    os.dup(0)  # open, and never read
+    os.dup2(os.pipe()[0], 0)
