@@ -187,13 +187,12 @@ def _function(builder: Any, graph: Graph, name: str) -> None:
             raise
 
 
-def operators_used(name: str, example: tuple[Operator, Sequence[TensorType]]) -> list[str]:
+def relax_operators(op: Operator, types: Sequence[TensorType]) -> list[str]:
     """The Relax operators that an operator becomes on inputs of these types. Raises BridgeError."""
-    op, types = example
     tvm = _tvm.load()
     builder = tvm.relax.BlockBuilder()
     params = [tvm.relax.Var(f"p{k}", tvm.relax.TensorType(list(t.shape), t.dtype.name)) for k, t in enumerate(types)]
-    with builder.function(name, params):
+    with builder.function("main", params):
         room = Relax(builder)
         try:
             room.apply(op, list(map(room.value, params)))

@@ -26,7 +26,7 @@ from minicc.bridge.tvm_calls import TvmCall
 from minicc.bridge.tvm_layers import TRANSLATIONS
 from minicc.errors import BridgeError
 from minicc.graph.ir import Graph, Node, input
-from minicc.ops.base import Array
+from minicc.ops.base import Array, Operator
 from minicc.types import TensorType
 
 
@@ -64,7 +64,6 @@ class Relay(Room):
             raise BridgeError(
                 f"relay.{name}", "there is no form of Relax's operator in Relay", hint="see minicc ops --tvm"
             )
-        self.emitted.append(name)
         signature = inspect.signature(form)
         bound = signature.bind(self, *map(self.plain, args), **{k: self.plain(v) for k, v in options.items()})
         bound.apply_defaults()
@@ -77,6 +76,7 @@ class Relay(Room):
         name = f"{label}{self._counts[label] or ''}"
         self._counts[label] += 1
         self.lines.append(f"{name} = {text}")
+        self.emitted.append(text.partition("(")[0].removeprefix("relay."))
         if isinstance(type, TensorType):
             return Value(self, name, type)
         return tuple([Value(self, f"{name}[{k}]", t) for k, t in enumerate(type)])
@@ -99,6 +99,13 @@ def relay_program(graph: Graph) -> RelayProgram:
     lines = [f'{p} = relay.var("{p}", shape={p.shape}, dtype="{p.dtype.name}")' for p in params]
     result = f"main = relay.Function([{listed(params)}], relay.Tuple([{listed(outputs)}]))"
     return RelayProgram("\n".join([*lines, *room.lines, result]), room.constants, graph)
+
+
+def relay_operators(op: Operator, types: Sequence[TensorType]) -> list[str]:
+    """The Relay operators that an operator becomes on inputs of these types. Raises BridgeError."""
+    room = Relay()
+    room.apply(op, [Value(room, f"x{k}", t) for k, t in enumerate(types)])
+    return list(dict.fromkeys(room.emitted))
 
 
 def _type(name: str, bound: inspect.BoundArguments) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import islice
 from typing import Annotated
 
@@ -10,7 +10,8 @@ import typer
 from rich.progress import track
 
 from minicc import backend
-from minicc.bridge.relax import operators_used
+from minicc.bridge.relax import relax_operators
+from minicc.bridge.relay import relay_operators
 from minicc.cli.options import messages, table_text
 from minicc.errors import BridgeError, ConfigError, nearest
 from minicc.ops.base import REGISTRY, Array, Operator, infer
@@ -39,8 +40,11 @@ def ops_command(
         raise ConfigError("--suite --tvm", "expected one of the two tables, got both", hint="call minicc ops twice")
     if tvm:
         names = sorted(_chosen(operator, REGISTRY))
-        rows = [[name, *tvm_form(name)] for name in names]
-        print(table_text(rows, ["operator", "in TVM's Relax", "known differences"]))
+        rows = [
+            [name, *[tvm_form(name, becomes) for becomes in (relax_operators, relay_operators)], known(name)]
+            for name in names
+        ]
+        print(table_text(rows, ["operator", "in Relax", "in Relay", "known differences"]))
         return
     if suite:
         chosen = _chosen(operator, {test.operator for test in listed()})
@@ -57,22 +61,26 @@ def ops_command(
     print(table_text(rows, ["operator", "kind", "attributes", "meaning"]))
 
 
-def tvm_form(name: str, examples: int = 5) -> tuple[str, str]:
-    """The Relax operators that drawn examples of an operator become, or why there are none; and the known differences."""
+def tvm_form(name: str, becomes: Callable[[Operator, list[TensorType]], list[str]], examples: int = 5) -> str:
+    """TVM's operators that drawn examples of an operator become in a dialect, or why there are none."""
     used: dict[str, None] = {}
     refused: dict[str, None] = {}
     for op, arrays in islice(filter(_has_elements, (drawn(name, case) for case in range(10 * examples))), examples):
         try:
-            used |= dict.fromkeys(operators_used(name, (op, [TensorType.of(a) for a in arrays])))
+            used |= dict.fromkeys(becomes(op, [TensorType.of(a) for a in arrays]))
         except BridgeError as error:
             if error.call == "import tvm":
                 raise
             refused[error.problem] = None
-    differing = [(d.name, [judge for judge in JUDGES if d.by(judge)]) for d in DIFFERENCES if name in d.operators]
-    known = ", ".join(name if len(judges) == len(JUDGES) else f"{name} ({judges[0]})" for name, judges in differing)
     form = ", ".join(used) or ("" if refused else "a constant, or its input")
     partly = "; of some attributes " if used and refused else ""
-    return form + partly + (f"no form: {next(iter(refused))}" if refused else ""), known
+    return form + partly + (f"no form: {next(iter(refused))}" if refused else "")
+
+
+def known(name: str) -> str:
+    """The known differences of an operator; behind those of one judge only, which."""
+    differing = [(d.name, [judge for judge in JUDGES if d.by(judge)]) for d in DIFFERENCES if name in d.operators]
+    return ", ".join(what if len(judges) == len(JUDGES) else f"{what} ({judges[0]})" for what, judges in differing)
 
 
 def _has_elements(example: tuple[Operator, list[Array]]) -> bool:
@@ -82,11 +90,11 @@ def _has_elements(example: tuple[Operator, list[Array]]) -> bool:
     return result is not None and 0 not in result.shape
 
 
-def _chosen(asked: list[str] | None, known: Collection[str]) -> set[str]:
+def _chosen(asked: list[str] | None, names: Collection[str]) -> set[str]:
     """The operators asked for, or all. Raises ConfigError."""
     for name in asked or []:
-        if name not in known:
-            close = nearest(name, known)
+        if name not in names:
+            close = nearest(name, names)
             hint = f"did you mean {close}?" if close else "minicc ops lists them all"
             raise ConfigError(f"--operator {name}", f"expected the name of an operator, got {name!r}", hint=hint)
-    return set(asked or known)
+    return set(asked or names)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minicc import ops
-from minicc.bridge.relax import build_relax, call_relax, operators_used, to_relax
+from minicc.bridge.relax import build_relax, call_relax, relax_operators, to_relax
 from minicc.errors import BridgeError
 from minicc.graph.ir import Graph, input, make
 from minicc.types import DType, Symbol, TensorType, bfloat16, float16, float32
@@ -435,7 +435,7 @@ def assert_same(got, kind, expected):
     (ops.TopK(1), ((4,),), "topk"),
 ])  # fmt: skip
 def test_tvms_own_operator_is_taken_where_it_means_the_same(op, shapes, used):
-    assert used in operators_used("f", (op, [TensorType(float32, s) for s in shapes]))
+    assert used in relax_operators(op, [TensorType(float32, s) for s in shapes])
 
 
 def test_symbols_pass_through():

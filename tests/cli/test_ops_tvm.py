@@ -4,8 +4,9 @@ from typer.testing import CliRunner
 
 from minicc import cli
 from minicc.bridge import _tvm
-from minicc.cli import ops
-from minicc.cli.ops import tvm_form
+from minicc.bridge.relax import relax_operators
+from minicc.bridge.relay import relay_operators
+from minicc.cli.ops import known, tvm_form
 from minicc.errors import BridgeError, ConfigError
 from minicc.ops.base import REGISTRY
 
@@ -25,28 +26,28 @@ def test_two_tables_at_once_are_refused():
 
 
 def test_forms_and_differences():
-    assert tvm_form("Relu") == ("nn.relu", "activation of NaN")
-    assert "conv2d" in tvm_form("Conv")[0]
+    assert tvm_form("Relu", relax_operators) == tvm_form("Relu", relay_operators) == "nn.relu"
+    assert "conv2d" in tvm_form("Conv", relax_operators) and "nn.dense" in tvm_form("Gemm", relay_operators)
+    assert "activation of NaN" in known("Relu")
 
 
 def test_empty_results_are_no_form():
     """A result without elements becomes zeros, whatever the operator."""
-    assert tvm_form("Add")[0] == "add" and tvm_form("Shape")[0] == "a constant, or its input"
+    assert [tvm_form(name, relax_operators) for name in ("Add", "Shape")] == ["add", "a constant, or its input"]
 
 
-def test_what_tvm_has_not_says_why(monkeypatch):
+def test_what_tvm_has_not_says_why():
     calls = []
 
-    def refusing(name, example):
-        calls.append(name)
-        if name == "Conv" or len(calls) > 1:
-            raise BridgeError(f"relax({name})", "expected an operator that TVM has")
+    def refusing(op, types):
+        calls.append(op)
+        if op.name == "Conv" or len(calls) > 1:
+            raise BridgeError(f"relax({op})", "expected an operator that TVM has")
         return ["multiply"]
 
-    monkeypatch.setattr(ops, "operators_used", refusing)
-    assert tvm_form("Conv")[0] == "no form: expected an operator that TVM has"
+    assert tvm_form("Conv", refusing) == "no form: expected an operator that TVM has"
     calls.clear()
-    assert tvm_form("Mul")[0] == "multiply; of some attributes no form: expected an operator that TVM has"
+    assert tvm_form("Mul", refusing) == "multiply; of some attributes no form: expected an operator that TVM has"
 
 
 def test_without_tvm_the_error_says_what_to_install(monkeypatch):
