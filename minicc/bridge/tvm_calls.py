@@ -98,6 +98,11 @@ def filled(type: TensorType, value: Any) -> Node:
     return ops.Expand(type.shape)(scalar) if type.shape else scalar
 
 
+def on_axis(vector: Node, axis: int, rank: int) -> Node:
+    """A vector that broadcasts along an axis of a tensor of `rank`."""
+    return ops.Reshape((-1, *[1] * (rank - 1 - axis)))(vector) if axis < rank - 1 else vector
+
+
 # ---- element by element -------------------------------------------------------------------------
 
 
@@ -135,9 +140,7 @@ def _softplus(call: TvmCall) -> Node:
 
 def _prelu(call: TvmCall) -> Node:
     x, slope = call.x, call.args[1]
-    if slope.type.rank == 1:
-        slope = ops.Reshape((-1, *[1] * (x.type.rank - 1 - call.axis())))(slope)
-    return ops.PRelu()(x, slope)
+    return ops.PRelu()(x, on_axis(slope, call.axis(), x.type.rank) if slope.type.rank == 1 else slope)
 
 
 ELEMENTWISE: dict[str, Operator] = {

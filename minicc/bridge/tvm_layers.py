@@ -20,25 +20,26 @@ from minicc.types import DType, Symbol
 SPATIAL = {1: "W", 2: "HW", 3: "DHW"}
 
 
-def _order(layout: str, wanted: str) -> tuple[int, ...]:
+def axes_of(layout: str, wanted: str) -> tuple[int, ...]:
     """The axes of `layout` in the order of `wanted`."""
     if sorted(layout) != sorted(wanted):
         raise Unsupported(f'with the layout "{layout}"')
     return tuple(layout.index(letter) for letter in wanted)
 
 
-def _transposed(x: Node, order: tuple[int, ...]) -> Node:
+def transposed(x: Node, order: tuple[int, ...]) -> Node:
+    """`x` with its axes in this order."""
     return x if order == tuple(range(len(order))) else ops.Transpose(order)(x)
 
 
-def _laid_out(call: TvmCall, layout: str, out_layout: str, rank: int, work: Callable[[Node], Node]) -> Node:
+def laid_out(call: TvmCall, layout: str, out_layout: str, rank: int, work: Callable[[Node], Node]) -> Node:
     """`work` on the first argument in NCHW; its result in `out_layout`."""
     canonical = "NC" + SPATIAL[rank]
-    made = work(_transposed(call.x, _order(layout, canonical)))
-    return _transposed(made, _order(canonical, out_layout or layout))
+    made = work(transposed(call.x, axes_of(layout, canonical)))
+    return transposed(made, axes_of(canonical, out_layout or layout))
 
 
-def _accumulated(call: TvmCall) -> list[Node]:
+def accumulated(call: TvmCall) -> list[Node]:
     """The arguments in the dtype that the result asks for."""
     dtype = DType.of(str(call["out_dtype"])) if call["out_dtype"] not in (None, "", "void") else call.x.dtype
     return [a if a.dtype is dtype else ops.Cast(dtype, False)(a) for a in call.args]
@@ -50,14 +51,14 @@ def _windowed(call: TvmCall) -> dict[str, Any]:
 
 
 def _conv(call: TvmCall) -> Node:
-    x, w = _accumulated(call)
+    x, w = accumulated(call)
     rank, is_transposed = x.type.rank - 2, call.name.endswith("transpose")
     fields = {**_windowed(call), "groups": int(call["groups"])}
     op: Operator = ops.Conv(**fields)
     if is_transposed:
         op = ops.ConvTranspose(**fields, output_padding=tuple(call["output_padding"]))
-    w = _transposed(w, _order(call["kernel_layout"], ("IO" if is_transposed else "OI") + SPATIAL[rank]))
-    return _laid_out(replace(call, args=(x, w)), call["data_layout"], call["out_layout"], rank, lambda x: op(x, w))
+    w = transposed(w, axes_of(call["kernel_layout"], ("IO" if is_transposed else "OI") + SPATIAL[rank]))
+    return laid_out(replace(call, args=(x, w)), call["data_layout"], call["out_layout"], rank, lambda x: op(x, w))
 
 
 # ---- pools --------------------------------------------------------------------------------------
@@ -68,23 +69,25 @@ def _pool(call: TvmCall) -> Node:
     op: Operator = ops.MaxPool(**fields)
     if call.name.startswith("nn.avg"):
         op = ops.AveragePool(**fields, count_include_pad=bool(call["count_include_pad"]))
-    return _laid_out(call, call["layout"], call["out_layout"], call.x.type.rank - 2, op)
+    return laid_out(call, call["layout"], call["out_layout"], call.x.type.rank - 2, op)
 
 
-def _adaptive_pool(call: TvmCall) -> Node:
+def adaptive_pool(call: TvmCall) -> Node:
+    """Pools whose windows are as large as makes so many of them; those of unequal size are not supported."""
     rank = call.x.type.rank - 2
+    reduce, pool = (ops.ReduceMax, ops.MaxPool) if "max" in call.name else (ops.ReduceMean, ops.AveragePool)
 
     def work(x: Node) -> Node:
         spatial = x.shape[2:]
         wanted = tuple(call["output_size"] or spatial)
         if wanted == (1,) * rank:
-            return ops.ReduceMean(tuple(range(2, rank + 2)))(x)
+            return reduce(tuple(range(2, rank + 2)))(x)
         if any(isinstance(d, Symbol) or d % o for d, o in zip(spatial, wanted, strict=True)):
             raise Unsupported(f"from {spatial} to {wanted}: windows of unequal size")
         kernel = tuple(d // o for d, o in zip(spatial, wanted, strict=True))
-        return ops.AveragePool(kernel, kernel)(x)
+        return pool(kernel, kernel)(x)
 
-    return _laid_out(call, call["layout"], call["out_layout"], rank, work)
+    return laid_out(call, call["layout"], call["out_layout"], rank, work)
 
 
 # ---- reductions ---------------------------------------------------------------------------------
@@ -139,8 +142,8 @@ def _batch_norm(call: TvmCall) -> tuple[Node, Node, Node]:
     if axis == 0:
         raise Unsupported("along the first axis")
     back = tuple(order.index(a) for a in range(rank))
-    made = ops.BatchNormalization(float(call["epsilon"]))(_transposed(x, order), *_vectors(call), mean, variance)
-    return _transposed(made, back), mean, variance
+    made = ops.BatchNormalization(float(call["epsilon"]))(transposed(x, order), *_vectors(call), mean, variance)
+    return transposed(made, back), mean, variance
 
 
 def _trailing(call: TvmCall) -> int:
@@ -176,15 +179,15 @@ def _resize(call: TvmCall) -> Node:
         raise Unsupported(f'with method="{method}", coordinates "{where}", rounding "{rounding}"')
     op = ops.Resize(sizes=numbers(call.args[1], "sizes"), mode=METHODS[method], coordinate_transformation_mode=where,
                     nearest_mode=ROUNDINGS.get(rounding, "round_prefer_ceil"), cubic_coeff_a=float(call["cubic_alpha"]),
-                    exclude_outside=bool(call["cubic_exclude"]), axes=(2, 3))  # fmt: skip
-    return _laid_out(call, call["layout"], "", 2, op)
+                    exclude_outside=bool(call["cubic_exclude"]), axes=tuple(range(2, call.x.type.rank)))  # fmt: skip
+    return laid_out(call, call["layout"], "", call.x.type.rank - 2, op)
 
 
 LAYERS: dict[str, Callable[[TvmCall], Any]] = {
     "argmax": _extreme(ops.ArgMax),
     "argmin": _extreme(ops.ArgMin),
     "image.resize2d": _resize,
-    "matmul": lambda c: ops.MatMul()(*_accumulated(c)),
+    "matmul": lambda c: ops.MatMul()(*accumulated(c)),
     "max": _reduction(ops.ReduceMax),
     "mean": _reduction(ops.ReduceMean),
     "min": _reduction(ops.ReduceMin),
@@ -202,6 +205,6 @@ LAYERS: dict[str, Callable[[TvmCall], Any]] = {
 }
 for _rank in SPATIAL:
     LAYERS |= {f"nn.conv{_rank}d": _conv, f"nn.conv{_rank}d_transpose": _conv, f"nn.max_pool{_rank}d": _pool}
-    LAYERS |= {f"nn.avg_pool{_rank}d": _pool, f"nn.adaptive_avg_pool{_rank}d": _adaptive_pool}
+    LAYERS |= {f"nn.avg_pool{_rank}d": _pool, f"nn.adaptive_avg_pool{_rank}d": adaptive_pool}
 
 TRANSLATIONS = CALLS | LAYERS

@@ -1,19 +1,21 @@
 """Inside the old TVM: what a Relay text computes, as a flat list of calls.
 
-In: `{"text": ..., "function": "main"}`. Out: `{"values": [...], "result": 7}` and the constants, by the number of their value.
+In: the name of a function, and the bytes of the text. Out: `{"values": [...], "result": 7}` and the constants, by the number of
+their value.
 Each value is `{"op": "nn.relu", "args": [6], "attributes": {}, "type": ["float32", [1, 8]], "name": "%3"}`, whose args are
 numbers of values before it; parameters, constants, tuples and their fields are values, too. `let` and calls of functions are
 gone: their bodies stand where they are called. What is no plain computation (`If`, `Match`, a recursion, a function as a
 value) is a value whose `op` says so. Nothing is run, and no file is read.
 
-    calls({"text": '#[version = "0.0.5"]\ndef @main(%x: Tensor[(2), float32]) { nn.relu(%x) }'}, {})
+    calls("main", {"text": np.frombuffer(b'#[version = "0.0.5"]\ndef @main(%x: Tensor[(2), float32]) { nn.relu(%x) }', np.uint8)})
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tvm
@@ -21,18 +23,18 @@ from tvm import relay
 
 NAMED = (tvm.ir.Op, tvm.ir.GlobalVar, relay.adt.Constructor)  # what a call need not know the value of
 DEEPEST = 32  # calls of functions within calls
-MOST = 200_000  # values: a text of a few lines can call for more than there is memory
+MOST = 20_000  # values: a text of a few lines can call for more than there is memory
 
 
-def calls(message: dict[str, Any], arrays: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def calls(name: str, arrays: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The values of a function of a module, in topological order. Raises ValueError where TVM refuses the text."""
-    text, name = message["text"], message.get("function", "main")
+    text = arrays["text"].tobytes().decode()
     module = _parsed(text)
     functions = {var.name_hint: _Closure(f, {}) for var, f in module.functions.items() if isinstance(f, relay.Function)}
     if name not in functions:
         raise ValueError(f"expected one of the functions {', '.join(functions) or '(none)'}, got {name!r}")
     listing, main = _Listing(text, functions), functions[name].function
-    known: dict[Any, int | _Closure] = {p: listing.add("parameter", [], p, {"name": p.name_hint}) for p in main.params}
+    known: _Known = {p: listing.add("parameter", [], p, {"name": p.name_hint}) for p in main.params}
     result = listing.number(listing.body(main.body, known, (main,)), main.body)
     return {"values": listing.values, "result": result}, listing.constants
 
@@ -46,12 +48,13 @@ def _parsed(text: str) -> Any:
 
     tvm.ir.diagnostics.override_renderer(render)
     try:
-        made = relay.fromtext(text)
+        if re.match(r'\s*(#\[version = "[^"]*"\])?\s*fn\b', text):
+            return relay.transform.InferType()(tvm.IRModule.from_expr(relay.parser.parse_expr(text)))
+        return relay.fromtext(text)
     except Exception as error:
         raise ValueError("; ".join(said) or str(error).strip().splitlines()[-1]) from error
     finally:
         tvm.ir.diagnostics.override_renderer(None)
-    return made if isinstance(made, tvm.IRModule) else tvm.IRModule.from_expr(made)
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,11 @@ class _Closure:
     """A function, and what is known where it stands."""
 
     function: Any
-    known: dict[Any, int | _Closure]
+    known: _Known
+
+
+_Value: TypeAlias = int | _Closure  # a number, or a function, which is none
+_Known: TypeAlias = dict[Any, _Value]  # of expressions
 
 
 class _Listing:
@@ -74,18 +81,21 @@ class _Listing:
         """A value, by its number."""
         if len(self.values) >= MOST:
             raise ValueError(f"expected at most {MOST} values after functions are called, got more")
-        self.values.append({"op": op, "args": list(args), "attributes": attributes or {}, "type": _type(_inferred(expr)), "name": self.name(expr)})  # fmt: skip
+        described = {"op": op, "args": list(args), "attributes": attributes or {}, "type": _type(_inferred(expr))}
+        self.values.append({**described, "name": self.name(expr)})
         return len(self.values) - 1
 
     def name(self, expr: Any) -> str:
         """What the text calls an expression; TVM's span of it is a place where it is used."""
+        if isinstance(expr, relay.Var):
+            return f"%{expr.name_hint}"
         span = expr.span
         if not span or span.line != span.end_line or not 0 < span.line <= len(self.lines):
             return ""
         used = self.lines[span.line - 1][span.column - 1 : span.end_column - 1]
         return used if used.startswith("%") else ""
 
-    def parts(self, expr: Any, known: dict[Any, int | _Closure]) -> list[Any]:
+    def parts(self, expr: Any, known: _Known) -> list[Any]:
         """What must be known before an expression is: of a Let first its value, which is its variable's, then its body."""
         match expr:
             case relay.Call():
@@ -103,11 +113,11 @@ class _Listing:
                 return [expr.value]
         return []
 
-    def number(self, value: int | _Closure, expr: Any) -> int:
+    def number(self, value: _Value, expr: Any) -> int:
         """The number of a value; a function that is used as one is a value that nobody can call."""
         return value if isinstance(value, int) else self.add("function as a value", [], expr)
 
-    def body(self, root: Any, known: dict[Any, int | _Closure], path: tuple[Any, ...]) -> int | _Closure:
+    def body(self, root: Any, known: _Known, path: tuple[Any, ...]) -> _Value:
         """The value of an expression, given those of its free variables, in functions that are called along `path`."""
         stack = [root]
         while stack:
@@ -118,7 +128,7 @@ class _Listing:
                 known[expr] = self.value(expr, known, path)
         return known[root]
 
-    def value(self, expr: Any, known: dict[Any, int | _Closure], path: tuple[Any, ...]) -> int | _Closure:
+    def value(self, expr: Any, known: _Known, path: tuple[Any, ...]) -> _Value:
         """The value of an expression whose parts are known."""
         match expr:
             case relay.Let():
@@ -131,33 +141,27 @@ class _Listing:
                 self.constants[str(len(self.values))] = np.asarray(expr.data.numpy())
                 return self.add("constant", [], expr)
             case relay.TupleGetItem():
-                return self.add(
-                    "TupleGetItem", [self.number(known[expr.tuple_value], expr)], expr, {"index": expr.index}
-                )
+                whole = self.number(known[expr.tuple_value], expr)
+                return self.add("TupleGetItem", [whole], expr, {"index": expr.index})
             case relay.Tuple():
                 return self.add("Tuple", [self.number(known[e], e) for e in expr.fields], expr)
         return self.add(type(expr).__name__, [], expr)
 
-    def call(
-        self, expr: Any, values: list[int | _Closure], known: dict[Any, int | _Closure], path: tuple[Any, ...]
-    ) -> int | _Closure:
+    def call(self, expr: Any, values: list[_Value], known: _Known, path: tuple[Any, ...]) -> _Value:
         """A call of an operator, or what the function gives that is called."""
         op = expr.op
         if isinstance(op, tvm.ir.Op):
-            attributes = {k: plain(expr.attrs[k]) for k in map(str, expr.attrs.keys())} if expr.attrs else {}
-            return self.add(
-                op.name, [self.number(v, a) for v, a in zip(values, expr.args, strict=True)], expr, attributes
-            )
+            fields = tvm.ir.Attrs.list_field_info(expr.attrs) if expr.attrs else ()
+            attributes = {str(f.name): plain(getattr(expr.attrs, f.name)) for f in fields}
+            return self.add(op.name, list(map(self.number, values, expr.args)), expr, attributes)
         called = self.functions.get(op.name_hint) if isinstance(op, tvm.ir.GlobalVar) else known.get(op)
         if not isinstance(called, _Closure):
             return self.add(f"call of {type(op).__name__}", [], expr)
-        if called.function in path or len(path) > DEEPEST:
+        function = called.function
+        if function in path or len(path) > DEEPEST:
             return self.add("recursion", [], expr)
-        return self.body(
-            called.function.body,
-            called.known | dict(zip(called.function.params, values, strict=True)),
-            (*path, called.function),
-        )
+        arguments = dict(zip(function.params, values, strict=True))
+        return self.body(function.body, called.known | arguments, (*path, function))
 
 
 def _inferred(expr: Any) -> Any:
