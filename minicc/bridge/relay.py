@@ -20,11 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from minicc.bridge.old_tvm import old_tvm
 from minicc.bridge.relay_forms import FORMS, listed
 from minicc.bridge.room import Room, Value
 from minicc.bridge.tvm_calls import TvmCall
 from minicc.bridge.tvm_layers import TRANSLATIONS
 from minicc.errors import BridgeError
+from minicc.graph.interpret import checked_inputs
 from minicc.graph.ir import Graph, Node, input
 from minicc.ops.base import Array, Operator
 from minicc.types import TensorType
@@ -99,6 +101,35 @@ def relay_program(graph: Graph) -> RelayProgram:
     lines = [f'{p} = relay.var("{p}", shape={p.shape}, dtype="{p.dtype.name}")' for p in params]
     result = f"main = relay.Function([{listed(params)}], relay.Tuple([{listed(outputs)}]))"
     return RelayProgram("\n".join([*lines, *room.lines, result]), room.constants, graph)
+
+
+@dataclass(frozen=True)
+class RelayModule:
+    """The text of a module whose `main` takes `x0`, `x1`, ..., the inputs, and then the parameters, which `params` holds by name."""
+
+    text: str
+    params: dict[str, Array]
+
+
+def to_relay(graph: Graph) -> RelayModule:
+    """The graph as Relay writes it, all types inferred by the old TVM; `from_relay` reads it back.
+
+    Constants are parameters: the text of a scalar has six digits only. Raises what `relay_program` raises, BridgeError where the
+    old TVM is not installed, and OldTvmFailure where it refuses the program.
+    """
+    program = relay_program(graph)
+    text, _ = old_tvm().ask("graphs.text", {"source": program.source}, program.constants)
+    return RelayModule(text, program.constants)
+
+
+def run_relay(graph: Graph, inputs: Mapping[str, Array], timeout: float = 60.0) -> dict[str, Array]:
+    """The outputs by name, compiled without optimisation and run by the old TVM within `timeout` seconds. Raises as `to_relay`."""
+    program = relay_program(graph)
+    checked = checked_inputs(f"run_relay({graph.name})", graph, inputs)
+    arrays = {f"x{k}": np.asarray(checked[name]) for k, name in enumerate(graph.input_names)}
+    message = {"source": program.source, "inputs": list(arrays), "outputs": graph.output_names}
+    _, outputs = old_tvm().ask("graphs.run", message, program.constants | arrays, timeout)
+    return outputs
 
 
 def relay_operators(op: Operator, types: Sequence[TensorType]) -> list[str]:

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from minicc import ops
-from minicc.bridge.relay import Relay, relay_program
+from minicc.bridge.relay import Relay, relay_program, run_relay, to_relay
 from minicc.errors import BridgeError
-from minicc.graph import Graph, constant, input
+from minicc.graph import Graph, constant, evaluate, input
 from minicc.ops.base import REGISTRY
 from minicc.testing.operators import examples
 from minicc.types import Symbol, TensorType, float32
 
 x = input("x", TensorType(float32, (1, 3, 8, 8)))
-weights, table = constant(np.ones((4, 3, 3, 3), np.float32)), constant(np.ones((64, 10), np.float32))
+weights, table = (constant(np.full(shape, 1 / 32, np.float32)) for shape in ((4, 3, 3, 3), (64, 10)))
 NET = ops.Flatten()(ops.MaxPool((2, 2), (2, 2))(ops.Relu()(ops.Conv(padding=(1, 1, 1, 1))(x, weights))))
 
 
@@ -68,3 +68,21 @@ def test_an_operator_without_a_form_is_an_error():
     with pytest.raises(BridgeError, match="there is no form of Relax's operator in Relay") as caught:
         Relay().nn.unheard_of()
     assert caught.value.call == "relay.nn.unheard_of" and "minicc ops" in caught.value.hint
+
+
+@pytest.mark.relay
+def test_the_old_tvm_reads_and_runs_the_program():
+    graph = graph_of(ops.Softmax()(ops.MatMul()(NET, table)))
+    module = to_relay(graph)
+    assert "%x0: Tensor[(1, 3, 8, 8), float32]" in module.text and "nn.conv2d(%x0, %c0" in module.text
+    assert list(module.params) == ["c0", "c1"]
+    inputs = {"x": np.linspace(-1, 1, 192, dtype=np.float32).reshape(1, 3, 8, 8)}
+    np.testing.assert_allclose(run_relay(graph, inputs)["out0"], evaluate(graph, inputs)["out0"], rtol=1e-5)
+
+
+@pytest.mark.relay
+def test_an_input_and_a_constant_of_one_shape_are_not_taken_for_one_another():
+    y = input("c0", TensorType(float32, (2, 2)))
+    graph = graph_of(ops.Sub()(y, constant(np.float32([[1, 2], [3, 4]]))))
+    got = run_relay(graph, {"c0": np.zeros((2, 2), np.float32)})
+    np.testing.assert_array_equal(got["out0"], -np.float32([[1, 2], [3, 4]]))

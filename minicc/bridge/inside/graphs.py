@@ -169,6 +169,12 @@ class Executor:
             self.module.set_input(k, tensor(array))
 
 
+def run(message: dict[str, Any], arrays: Arrays) -> Message:
+    """The outputs of one program; its constants and the inputs are the arrays, by their names in the source."""
+    constants = {name: array for name, array in arrays.items() if name not in message["inputs"]}
+    return None, dict(build([lower(message, constants)])[0](arrays))
+
+
 jobs = Jobs(lower, build)
 
 
