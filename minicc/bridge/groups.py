@@ -1,15 +1,15 @@
 """How TVM fuses a graph: its groups, in terms of our nodes.
 
-In: a dialect of TVM's graph IR, Relay or Relax, whose FuseOps has fused a graph (`relay_groups`, `relax_groups`). Out: `TvmGroups`,
-the functions that it made, each with the steps it consists of. A step is an operator of Relay, or a TIR function of Relax; an operator
-of minicc may become several. TVM knows every step by a *pattern*, and fuses by these alone: Relay's are written down beside each
-operator (TOpPattern), Relax's are read off the loops.
+In: a graph that FuseOps has fused in a dialect of TVM's graph IR (`relay_groups`, `relax_groups`). Out: `TvmGroups`, the
+functions that it made, each with the steps it consists of. A step is an operator of Relay, or a TIR function of Relax; an
+operator of minicc may become several. TVM knows every step by a *pattern*, and fuses by these alone: Relay's are written down
+beside each operator (TOpPattern), Relax's are read off the loops.
 
     for group in relax_groups(graph).groups:
         print(group.name, [step.name for step in group.steps])
 
-Source of the rules: Chen et al., "TVM: An Automated End-to-End Optimizing Compiler for Deep Learning", OSDI 2018, section 3, as the
-class GraphPartitioner does it in both (src/relay/analysis/graph_partitioner.cc and src/relax/analysis/graph_partitioner.cc).
+Source of the rules: Chen et al., "TVM: An Automated End-to-End Optimizing Compiler for Deep Learning", OSDI 2018, section 3,
+as the class GraphPartitioner follows them (graph_partitioner.cc in src/relay/analysis and in src/relax/analysis).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How Relax fuses a graph: the groups of its FuseOps, each with the TIR functions it consists of.
 
-In: a graph with bound operands. Out: `TvmGroups`. The passes are those of `bridge.relax.cpu_pipeline` up to FuseOps; patterns are
-those that AnnotateTIROpPattern reads off the loops.
+In: a graph with bound operands. Out: `TvmGroups`. The passes are those of `bridge.relax.cpu_pipeline` up to FuseOps;
+patterns are those that AnnotateTIROpPattern reads off the loops.
 
     print(relax_groups(graph).groups[0].name)  # "fused_conv2d_add_relu"
 """

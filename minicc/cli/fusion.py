@@ -1,50 +1,93 @@
-"""`minicc fusion`: the kernels of minicc beside the groups that TVM makes of the same graph."""
+"""`minicc fusion`: the kernels of minicc beside the groups that TVM makes of the same graph, in Relay and in Relax."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from minicc.bridge import _tvm
+from minicc.bridge.environment import python_of_relay
 from minicc.cli.options import DimOption, ModelArgument, ShapesOption, TargetOption, check_output, check_shapes_known
-from minicc.cli.options import messages, read_dims, read_shapes
-from minicc.errors import plain_lines, printable
+from minicc.cli.options import messages, read_dims, read_shapes, table_text
+from minicc.errors import BridgeError, ConfigError, plain_lines, printable
 from minicc.explain.fusion import before_fusion, compare_fusion
 from minicc.explain.fusion_picture import picture
+from minicc.explain.fusion_rules import NAMES, RULES
 from minicc.frontend import load
 from minicc.graph import bind, runtime_operands
 from minicc.runtime.files import write_file
 
+CHECKS: dict[str, Callable[[], object]] = {"relay": python_of_relay, "relax": _tvm.load}  # of each dialect: is it here?
+
 
 def fusion_command(
     model: ModelArgument,
+    dialects: Annotated[
+        str | None, typer.Option("--with", help=f"Which of {', '.join(CHECKS)}; default: what is installed.")
+    ] = None,
     dim: DimOption = None,
     input_shapes: ShapesOption = None,
     target: TargetOption = "native",
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Print every region, those that are alike too.")] = False,
-    into: Annotated[Path | None, typer.Option("--picture", help="Draw both as an SVG file.")] = None,
+    rules: Annotated[
+        bool, typer.Option("--rules", help="Print the rules of TVM, too, and what each operator is to them.")
+    ] = False,
+    into: Annotated[Path | None, typer.Option("--picture", help="Draw them all as an SVG file.")] = None,
 ) -> None:
-    """Print which operators minicc runs together, beside what TVM does with the same graph, and why they differ.
+    """Print which operators minicc runs together, beside what TVM does in Relay and in Relax, and why they differ.
 
-    Both get the graph as it is before minicc fuses it, with plain weights. Needs TVM.
+    All get the same graph: that before minicc fuses it, with plain weights. One of the two must be installed.
 
     Examples:
 
         minicc fusion model.onnx
-        minicc fusion model.onnx --picture fusion.svg
+        minicc fusion model.onnx --with relax --picture fusion.svg
+        minicc fusion model.onnx --rules
         minicc fusion model.onnx --json
     """
-    _tvm.load()  # before any work
+    chosen = installed() if dialects is None else named(dialects)  # before any work
     check_output("--picture", into, ".svg")
     dims, shapes = read_dims(dim), read_shapes(input_shapes)
     graph = bind(load(model), dims, shapes)
     check_shapes_known(f"fusion {model}", runtime_operands(graph), "export the model with fixed shapes")
-    made = compare_fusion(before_fusion(graph, target))
+    made = compare_fusion(before_fusion(graph, target), chosen)
     if into is not None:
         write_file(into, picture(made).encode())
         messages.print(f"wrote {printable(into)}")
     print(json.dumps(made.as_json(), indent=1) if as_json else plain_lines(made.text(every)))
+    if rules:
+        head = ["operator", "minicc", *(NAMES[g.dialect] for g in made.groupings)]
+        print(f"\n{RULES}\n\n{table_text(made.patterns(), head)}")
+
+
+def installed() -> list[str]:
+    """The dialects that are installed; a line on stderr says how to get another. Raises BridgeError when there is none."""
+    found: list[str] = []
+    errors: dict[str, BridgeError] = {}
+    for name, check in CHECKS.items():
+        try:
+            check()
+            found.append(name)
+        except BridgeError as error:
+            errors[name] = error
+    if not found:
+        raise errors["relax"]
+    for name, lack in errors.items():
+        messages.print(f"no column for {NAMES[name]}, which is not installed: {lack.hint}", soft_wrap=True)
+    return found
+
+
+def named(dialects: str) -> list[str]:
+    """The dialects of a list of names. Raises ConfigError for a name that is none, BridgeError for one that is not installed."""
+    names = list(dict.fromkeys(map(str.strip, dialects.split(","))))
+    if unknown := [name for name in names if name not in CHECKS]:
+        problem = f"expected dialects of TVM, got {unknown[0]!r}"
+        raise ConfigError(f"--with {dialects!r}", problem, hint=f"one or more of {', '.join(CHECKS)}")
+    for name in names:
+        CHECKS[name]()
+    return names

@@ -1,8 +1,8 @@
 """How minicc fuses a graph, and how TVM does in Relay and in Relax, side by side.
 
-In: a bound graph. Out: a `FusionComparison`: the kernels of minicc, the groups of each dialect of TVM, which of them are the same, and
-for every edge that not all treat alike, why. All are asked about the same graph: that of minicc right before its own fusion, with plain
-weights, as TVM has layouts of its own.
+In: a bound graph. Out: a `FusionComparison`: the kernels of minicc, the groups of each dialect of TVM, which of them are the
+same, and for every edge that not all treat alike, why. All are asked about the same graph: that of minicc right before its own
+fusion, with plain weights, as TVM has layouts of its own.
 
     made = compare_fusion(before_fusion(minicc.load("model.onnx")), ("relay", "relax"))
     print(made)
@@ -20,14 +20,15 @@ from typing import Any
 
 from minicc.bridge.groups import TvmGroup, TvmGroups, operators
 from minicc.bridge.relax_groups import relax_groups
+from minicc.bridge.relay_groups import relay_groups
 from minicc.compile import pipeline
-from minicc.explain.fusion_rules import NAMES, Edge
+from minicc.explain.fusion_rules import NAMES, Edge, span
 from minicc.graph.fuse import Group, Partition, partition
 from minicc.graph.ir import Graph, Node
 from minicc.ir.passes import run_passes
 from minicc.target import Target
 
-GROUPINGS: Mapping[str, Callable[[Graph], TvmGroups]] = {"relax": relax_groups}
+GROUPINGS: Mapping[str, Callable[[Graph], TvmGroups]] = {"relay": relay_groups, "relax": relax_groups}
 LEFT_OUT = ("pack weights", "fuse")  # of the graph passes
 MARKS = {
     "same": "one kernel, one group, the same operators (but for what TVM has no step for)",
@@ -92,7 +93,7 @@ class FusionComparison:
 
     @cached_property
     def differences(self) -> list[Edge]:
-        """The edges that not all treat alike; then the operators that a dialect does not compute in one group, as edges within."""
+        """The edges that not all treat alike; then the operators that not all compute in one group, as edges within."""
         nodes = operators(self.graph)
         ends = [(i, n) for n in nodes for i in dict.fromkeys(n.inputs) if i in self.partition.of] + [
             (n, n) for n in nodes
@@ -121,6 +122,12 @@ class FusionComparison:
                 + (f" ({counted})" if counted else "")
             )
         return ", ".join(parts)
+
+    def patterns(self) -> list[list[str]]:
+        """A row for each operator, by its first node: its name, its kind, and its steps in each dialect."""
+        first = {n.op.name: n for n in reversed(operators(self.graph))}
+        return [[name, n.op.kind.name.lower(), *(span(steps) if (steps := g.steps.get(n)) else "no step" for g in self.groupings)]
+                for name, n in sorted(first.items())]  # fmt: skip
 
     def __str__(self) -> str:
         """A column each, regions that are alike once; then the reasons."""

@@ -1,9 +1,9 @@
-"""The picture of a comparison of fusions: the graph once with minicc's kernels, and beside it once for each dialect of TVM with its groups.
+"""The picture of a comparison of fusions: the graph with minicc's kernels, and once for each dialect of TVM with its groups.
 
-In: a `FusionComparison`. Out: the text of an SVG file that needs nothing else. What runs together stands in one hull: grey where all
-agree, coloured where they differ, and what shares most has one colour on all sides. An edge that not all have fused carries the
-number of its reason, which is written beside the picture. An operator stands in the hull of the group that makes its value; groups
-that compute other parts of it are tabs on its upper side.
+In: a `FusionComparison`. Out: the text of an SVG file that needs nothing else. What runs together stands in one hull: grey
+where all agree, coloured where they differ, and what shares most has one colour on all sides. An edge that not all have fused
+carries the number of its reason, which is written beside the picture. An operator stands in the hull of the group that makes
+its value; groups that compute other parts of it are tabs on its upper side.
 
     write_file(Path("fusion.svg"), picture(compare_fusion(graph)).encode())
 """
@@ -125,8 +125,8 @@ def _heading(made: FusionComparison) -> Iterator[str]:
     yield _text(MARGIN, 36, f"{made.graph.name}: kernels of minicc, groups of {dialects}", "title")
     yield _text(MARGIN, 58, made.summary)
     x = float(MARGIN)
-    for colour, line, words in ((AGREED, "", "all agree"), (COLOURS[0], "", "they differ"), ("", FUSED, "fused here only"),
-                                ("", CUT, "cut here only")):  # fmt: skip
+    for colour, line, words in ((AGREED, "", "all agree"), (COLOURS[0], "", "they differ"), ("", FUSED, "fused here"),
+                                ("", CUT, "cut here")):  # fmt: skip
         if colour:
             yield f'<rect x="{x}" y="70" width="22" height="14" rx="5" fill="{colour}" stroke="{_edge_of(colour)}"/>'
         else:

@@ -1,15 +1,15 @@
 """Why two operators are in one kernel, or not: minicc's reason is that which `fuse` has recorded, TVM's follows its rules.
 
-In: an edge, as its producer and its consumer, minicc's partition, and the groups of dialects of TVM. Out: a sentence for each. TVM's
-rules are those of its GraphPartitioner, on the patterns of its steps: the first that applies is the reason. Relay and Relax share
-these rules. They differ in the steps that an operator becomes, and in where the pattern of a step is from.
+In: an edge, as its producer and its consumer, minicc's partition, and the groups of dialects of TVM. Out: a sentence for
+each. TVM's rules are those of its GraphPartitioner, on the patterns of its steps: the first that applies is the reason. RULES
+says what they are.
 
-    Edge(relu, conv, partition(graph), (relax_groups(graph),)).why()     # 'minicc does not: nothing joins what an anchor reads, ...
+    Edge(relu, conv, partition(graph), (relax_groups(graph),)).why()  # "minicc does not: nothing joins what an anchor ..."
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,11 +18,41 @@ from minicc.graph.fuse import Partition
 from minicc.graph.ir import Node
 
 Rule = Callable[["GroupedEdge"], Iterator[str]]
+NAMES = {"relay": "Relay", "relax": "Relax"}
+FUSE = ("fuses them", "fuse them")
+RULES = f"""\
+How TVM fuses (Chen et al., "TVM", OSDI 2018, section 3). Every step is of one of four classes, by its pattern:
+
+  class                pattern                  rule
+  injective            elementwise, broadcast,  each element of the result is computed from few, known elements of
+                       injective                the operands: a chain of such steps is one such step
+  reduction            comm-reduce              takes in what it reads, if that is elementwise or broadcast (in the
+                                                paper: injective); nothing follows it
+  complex-out-fusable  out-elementwise-fusable  takes in what follows, if that is elementwise; nothing goes before it
+  opaque               opaque                   stands alone
+
+GraphPartitioner, which Relay and Relax share, goes through the steps three times: for elementwise, broadcast and
+complex-out-fusable ones, for injective ones, and for injective ones that a tuple gathers. It joins a step with its
+immediate post-dominator, the first step that every way to the outputs goes through, and with all steps between, if
+the rules allow it of each of them. A group has at most {MAX_DEPTH} steps (max_depth), and in Relay, where the
+target says so (OpenCL: 128), not more arguments than that.
+
+They differ in the steps that an operator becomes, and in where patterns are from. Relay's steps are its operators,
+and the pattern of each is written down where it is registered (TOpPattern); SimplifyInference takes normalizations
+apart before. Relax's steps are the loops that LegalizeOps makes of an operator, and AnnotateTIROpPattern reads
+patterns off these. So a mean is comm-reduce in Relay; in Relax it is a sum and a division in one step, which
+elementwise steps may follow. A take is injective in Relay; in Relax it is opaque, as data decide what it reads.
+
+minicc goes by the kind of each operator, with rules of its own: a kernel has one heart, an anchor or a reduction,
+before it what a reduction reads, and after it an epilogue of elementwise and broadcast operators."""
 
 
 @dataclass(frozen=True)
 class Edge:
-    """A producer and a consumer, in minicc's kernels and in the groups of each dialect; of an operator with itself, what is between its own steps."""
+    """A producer and a consumer, in minicc's kernels and in the groups of each dialect.
+
+    Of an operator with itself, it stands for what is between its own steps.
+    """
 
     producer: Node
     consumer: Node
@@ -50,7 +80,7 @@ class Edge:
         return len(set(self.fused.values())) > 1
 
     def why(self) -> str:
-        """Why some have fused the two and the others have not, those first that have; who has the same reason shares a sentence."""
+        """Why some have fused the two, and then why others have not; those of the same reason share a sentence."""
         reasons = {"minicc": self.why_in_minicc} | {g.dialect: GroupedEdge(self, g).why for g in self.groupings}
         said: dict[tuple[bool, str], list[str]] = {}
         for name, reason in reasons.items():
@@ -66,10 +96,6 @@ class Edge:
         """The reason that `fuse` gave."""
         whole = f"{self.producer.op.name} is one operator, and in one kernel"
         return whole if self.is_within else self.kernels.why[self.producer, self.consumer]
-
-
-NAMES = {"relay": "Relay", "relax": "Relax"}
-FUSE = ("fuses them", "fuse them")
 
 
 @dataclass(frozen=True)
@@ -124,7 +150,7 @@ def _heavy(group: TvmGroup) -> TvmStep | None:
     return next((s for s in group.steps if Pattern.COMM_REDUCE <= s.pattern <= Pattern.OUT_ELEMENTWISE_FUSABLE), None)
 
 
-def _span(steps: list[TvmStep]) -> str:
+def span(steps: Sequence[TvmStep]) -> str:
     """The steps of one operator in one group, from the first to the last, with the greatest of their patterns."""
     functions = list(dict.fromkeys((steps[0].name, steps[-1].name)))
     return f"{' to '.join(functions)} ({max(s.pattern for s in steps)})"
@@ -135,7 +161,7 @@ def _apart_by_steps(e: GroupedEdge) -> Iterator[str]:
     first, last, home = e.producer.op.name, e.consumer.op.name, e.grouping.home
     steps = e.grouping.steps.get(e.consumer, ())
     if e.edge.is_within:
-        parts = ", ".join(_span([s for s in g.steps if s.node is e.producer]) for g in e.grouping.parts[e.producer])
+        parts = ", ".join(span([s for s in g.steps if s.node is e.producer]) for g in e.grouping.parts[e.producer])
         yield f"it computes {first} in {len(steps)} steps that it does not fuse into one group: {parts}"
     for n in (e.consumer, e.producer):
         if n not in home:

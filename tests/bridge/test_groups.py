@@ -1,4 +1,4 @@
-"""What TVM's FuseOps makes of small graphs: facts about TVM, in terms of our nodes."""
+"""What FuseOps makes of small graphs, in Relax and in Relay: facts about TVM, in terms of our nodes."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,10 @@ from minicc import ops
 from minicc.bridge import relax_groups as module
 from minicc.bridge.groups import MAX_DEPTH, Pattern, operators
 from minicc.bridge.relax_groups import relax_groups
+from minicc.bridge.relay_groups import relay_groups
 from minicc.errors import BridgeError
 from minicc.graph import Graph, constant, input
+from minicc.testing.draws import drawn_graph
 from minicc.types import TensorType, float16, float32
 
 CHANNELS = constant(np.linspace(-1, 1, 8, dtype=np.float32).reshape(1, 8, 1, 1))
@@ -65,17 +67,46 @@ def partition_of(grouping):
     return sorted([*filter(None, found), *(f"({n.op.name})" for n in grouping.absent)])
 
 
+IN_RELAY = {"mean, relu": ["ReduceMean", "Relu"], "take, relu": ["Gather Relu"]}  # those that differ
+
+
 @pytest.mark.parametrize("name", PARTITIONS)
 def test_relax_groups(name):
     output, expected = PARTITIONS[name]
     assert partition_of(relax_groups(graph_of(output))) == expected
 
 
+@pytest.mark.relay
+@pytest.mark.parametrize("name", PARTITIONS)
+def test_relay_groups(name):
+    output, expected = PARTITIONS[name]
+    assert partition_of(relay_groups(graph_of(output))) == IN_RELAY.get(name, expected)
+
+
+@pytest.mark.relay
+def test_every_operator_of_a_random_graph_is_in_one_group_of_relay_or_folded():
+    """And every group keeps the rules of its patterns."""
+    for seed in range(6):
+        graph = drawn_graph(seed, 14).graph
+        grouping = relay_groups(graph)
+        assert_is_partition(grouping, graph)
+        for patterns in ([s.pattern for s in g.steps] for g in grouping.groups):
+            assert Pattern.OPAQUE not in patterns or len(patterns) == 1
+            assert Pattern.COMM_REDUCE not in patterns[:-1]
+            assert sum(p in (Pattern.COMM_REDUCE, Pattern.OUT_ELEMENTWISE_FUSABLE) for p in patterns) <= 1
+
+
+def assert_is_partition(grouping, graph):
+    made = [n for g in grouping.groups for n in grouping.nodes(g)]
+    assert sorted(map(id, [*made, *grouping.absent])) == sorted(map(id, operators(graph)))
+
+
 @pytest.mark.parametrize("name", PARTITIONS)
 def test_every_operator_is_in_one_group(name):
     graph = graph_of(PARTITIONS[name][0])
     grouping = relax_groups(graph)
-    assert sorted(map(id, [n for g in grouping.groups for n in grouping.nodes(g)])) == sorted(map(id, operators(graph)))
+    assert_is_partition(grouping, graph)
+    assert not grouping.absent
 
 
 PATTERNS = {
@@ -93,12 +124,50 @@ def test_patterns(node):
     assert step.pattern is PATTERNS[node]
 
 
+RELAY_PATTERNS = {
+    add(x, x): {"add": Pattern.BROADCAST}, rows(ops.ReduceMean)(x): {"mean": Pattern.COMM_REDUCE},
+    ops.Softmax()(x): {"nn.softmax": Pattern.OUT_ELEMENTWISE_FUSABLE}, ops.TopK(2)(x): {"topk": Pattern.OPAQUE},
+    ops.Gather(0)(x, np.array([1])): {"take": Pattern.INJECTIVE},
+    matmul(x, w): {"transpose": Pattern.INJECTIVE, "nn.dense": Pattern.OUT_ELEMENTWISE_FUSABLE},
+}  # fmt: skip
+
+
+@pytest.mark.relay
+@pytest.mark.parametrize("node", RELAY_PATTERNS, ids=lambda n: n.op.name)
+def test_patterns_of_relay(node):
+    assert {s.name: s.pattern for s in relay_groups(graph_of(node)).steps[node]} == RELAY_PATTERNS[node]
+
+
+@pytest.mark.relay
+def test_the_parts_of_a_normalization_belong_to_it():
+    """SimplifyInference drops the spans of a layer_norm; the mean that follows it is another's."""
+    norm = ops.LayerNormalization()(x, VECTOR, VECTOR)
+    mean = rows(ops.ReduceMean)(norm)
+    batch = ops.BatchNormalization()(image, *[constant(np.full(8, k, np.float32)) for k in (2, 3, 4, 5)])
+    grouping = relay_groups(graph_of(relu(mean), relu(batch)))
+    assert [s.name for s in grouping.steps[norm]][:2] == ["mean", "variance"] and len(grouping.parts[norm]) == 3
+    assert [s.name for s in grouping.steps[mean]] == ["mean"] and grouping.home[mean] is grouping.home[norm]
+    assert [s.name for s in grouping.steps[batch]] == ["multiply", "add"], "the rest is folded"
+
+
+@pytest.mark.relay
+def test_what_relay_folds_is_absent():
+    grouping = relay_groups(graph_of(relu(ops.Identity()(exp(VECTOR)))))
+    assert [n.op.name for n in grouping.absent] == ["Exp", "Identity", "Relu"] and not grouping.groups
+
+
 def test_patterns_print_as_tvm_writes_them():
     assert [str(p) for p in Pattern][3:5] == ["comm-reduce", "out-elementwise-fusable"]
 
 
 def test_a_group_has_at_most_256_steps():
     grouping = relax_groups(graph_of(chain(150, x)))
+    assert [len(g.steps) for g in grouping.groups] == [MAX_DEPTH, 300 - MAX_DEPTH]
+
+
+@pytest.mark.relay
+def test_a_group_of_relay_has_as_many():
+    grouping = relay_groups(graph_of(chain(150, x)))
     assert [len(g.steps) for g in grouping.groups] == [MAX_DEPTH, 300 - MAX_DEPTH]
 
 

@@ -19,15 +19,61 @@ def no_tvm(monkeypatch):
     _tvm.load.cache_clear()
 
 
+@pytest.fixture
+def no_relay(monkeypatch, tmp_path):
+    """As if there were no environment of the old TVM."""
+    monkeypatch.setenv("MINICC_RELAY", str(tmp_path / "none"))
+
+
 def test_fusion_prints_both_and_the_reasons(minicc, network):
-    text = minicc.good("fusion", network, "--dim", "batch=3")
+    text = minicc.good("fusion", network, "--dim", "batch=3", "--with", "relax")
     first = text.splitlines()[0]
     assert first == "4 operators: 2 kernels of minicc, 2 groups of Relax (2 same)"
     assert "matmul_add_relu" in text and "fused_matmul_add_relu" in text and "Where they differ" not in text
 
 
+def test_fusion_prints_the_rules_and_what_operators_are_to_them(minicc, network):
+    text = minicc.good("fusion", network, "--dim", "batch=3", "--with", "relax", "--rules")
+    assert "GraphPartitioner" in text and "at most 256 steps" in text and max(map(len, text.splitlines())) <= 120
+    assert [line.split() for line in text.splitlines()[-4:]][1] == [
+        "MatMul",
+        "anchor",
+        "matmul",
+        "(out-elementwise-fusable)",
+    ]
+
+
+@pytest.mark.relay
+def test_fusion_prints_all_that_is_installed(minicc, network):
+    outcome = minicc("fusion", network, "--dim", "batch=3")
+    assert (
+        outcome.code == 0 and outcome.out.splitlines()[2].split() == ["minicc", "Relay", "Relax"] and outcome.err == ""
+    )
+    found = json.loads(minicc.good("fusion", network, "--dim", "batch=3", "--with", "relay", "--json"))
+    assert list(found["groups"]) == ["relay"]
+
+
+def test_fusion_without_relay_has_two_columns_and_says_how_to_get_the_third(minicc, network, no_relay):
+    outcome = minicc("fusion", network, "--dim", "batch=3")
+    assert outcome.code == 0 and outcome.out.splitlines()[2].split() == ["minicc", "Relax"]
+    assert outcome.err.splitlines() == ["no column for Relay, which is not installed: make relay"]
+    asked = minicc("fusion", network, "--with", "relay,relax")
+    assert (
+        asked.code == 2
+        and asked.out == ""
+        and "expected an environment for TVM 0.16" in asked.err
+        and "hint: make relay" in asked.err
+    )
+
+
+def test_fusion_knows_two_dialects(minicc, network):
+    for names in ("tvm", "", "relax,"):
+        outcome = minicc("fusion", network, "--with", names)
+        assert outcome.code == 2 and "expected dialects of TVM, got" in outcome.err and "relay, relax" in outcome.err
+
+
 def test_fusion_as_json(minicc, network):
-    found = json.loads(minicc.good("fusion", network, "--dim", "batch=3", "--json"))
+    found = json.loads(minicc.good("fusion", network, "--dim", "batch=3", "--json", "--with", "relax"))
     assert [k["name"] for k in found["kernels"]] == ["matmul_add_relu", "softmax"]
     assert found["differences"] == []
 
@@ -52,6 +98,6 @@ def test_fusion_refuses_what_it_cannot_do(minicc, network, tmp_path, monkeypatch
     assert unbound.code == 2 and "batch" in unbound.err
 
 
-def test_fusion_without_tvm_says_what_to_install(minicc, network, no_tvm):
+def test_fusion_without_tvm_says_what_to_install(minicc, network, no_tvm, no_relay):
     outcome = minicc("fusion", network, "--dim", "batch=3")
     assert outcome.code == 2 and outcome.out == "" and "pip install" in outcome.err

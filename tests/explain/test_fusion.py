@@ -216,6 +216,98 @@ Where they differ:
     )
 
 
+BOTH = ("relay", "relax")
+THREE = relu(ops.ReduceMean((1,))(exp(x))), relu(ops.Gather(0)(x, np.array([2, 0])))
+
+
+@pytest.mark.relay
+def test_three_columns():
+    assert (
+        str(compare_fusion(graph_of(*THREE), BOTH))
+        == """\
+5 operators: 2 kernels of minicc, 3 groups of Relay (1 same, 1 split), 4 groups of Relax (2 split)
+
+minicc                                     Relay                                      Relax
+exp_reduce_mean_relu            split      fused_exp_mean                  split      tir_exp
+  n1 Exp, n2 ReduceMean, n3                  n1 Exp, n2 ReduceMean                      n1 Exp
+  Relu
+                                           fused_nn_relu                              fused_mean_relu
+                                             n3 Relu                                    n2 ReduceMean, n3 Relu
+gather_relu                     same       fused_take_nn_relu              split      take
+  n5 Gather, n6 Relu                         n5 Gather, n6 Relu                         n5 Gather
+                                                                                      relu1
+                                                                                        n6 Relu
+
+Where they differ:
+  1. n1 Exp -> n2 ReduceMean
+     minicc fuses them: ReduceMean is a reduction, which computes what it reads on the way. Relay fuses them: ReduceMean
+     is comm-reduce, and takes elementwise and broadcast producers. Relax does not: the pattern of ReduceMean (mean) is
+     out-elementwise-fusable: it takes what follows, never what comes before.
+  2. n2 ReduceMean -> n3 Relu
+     minicc fuses them: Relu is in the epilogue of ReduceMean, which is elementwise or broadcast and keeps the shape.
+     Relax fuses them: ReduceMean is out-elementwise-fusable, and Relu is elementwise. Relay does not: nothing follows
+     ReduceMean in its group, as its pattern is comm-reduce.
+  3. n5 Gather -> n6 Relu
+     minicc fuses them: Gather is injective, and runs with all that reads it. Relay fuses them: Gather (take) is
+     injective, and runs with what reads it. Relax does not: the pattern of Gather (take) is opaque: it stands alone."""
+    )
+
+
+@pytest.mark.relay
+def test_json_of_three():
+    found = compare_fusion(graph_of(*THREE), BOTH).as_json()
+    assert [[g["nodes"] for g in found["groups"][name]] for name in BOTH] == [
+        [[1, 2], [3], [5, 6]],
+        [[1], [2, 3], [5], [6]],
+    ]
+    assert found["regions"][1] == {
+        "kernels": [1], "relay": {"mark": "same", "groups": [2]}, "relax": {"mark": "split", "groups": [2, 3]}
+    }  # fmt: skip
+    assert [(d["minicc"], d["relay"], d["relax"]) for d in found["differences"]] == [(1, 1, 0), (1, 0, 1), (1, 1, 0)]
+
+
+@pytest.mark.relay
+def test_an_operator_that_relay_alone_computes_in_several_groups_has_a_reason():
+    made = compare_fusion(graph_of(matmul(x, w)), BOTH)
+    assert [r.marks for r in made.regions] == [("split", "same")]
+    assert list(made.reasons) == [
+        "minicc keeps it whole: MatMul is one operator, and in one kernel. Relax keeps it whole: MatMul is one step. Relay does "
+        "not: it computes MatMul in 2 steps that it does not fuse into one group: transpose (injective), nn.dense "
+        "(out-elementwise-fusable)."
+    ]
+
+
+@pytest.mark.relay
+def test_every_difference_of_three_has_a_reason():
+    """On random graphs, and a mark says `same` of all of a region or an edge differs."""
+    for seed in range(5):
+        made = compare_fusion(before_fusion(drawn_graph(seed, 14).graph), BOTH)
+        assert all("no rule" not in why for why in made.reasons)
+        assert {m for r in made.regions for m in r.marks} <= {"same", "absent"} or made.differences
+        for k, name in enumerate(BOTH):
+            found = [g for r in made.as_json()["regions"] for g in r[name]["groups"]]
+            assert sorted(found) == list(range(len(made.groupings[k].groups)))
+
+
+def test_an_operator_that_all_treat_alike_is_explained_too():
+    made = compare_fusion(graph_of(relu(exp(x)), relu(ops.Identity()(x))))
+    explained = {
+        e.producer.op.name: e.why()
+        for e in [fusion.Edge(n, n, made.partition, made.groupings) for n in operators(made.graph)]
+    }
+    assert (
+        explained["Exp"]
+        == "minicc keeps it whole: Exp is one operator, and in one kernel. Relax keeps it whole: Exp is one step."
+    )
+    assert explained["Identity"].endswith("Relax keeps it whole: Identity is no step at all.")
+
+
+def test_the_rules_name_what_relax_makes_of_each_operator():
+    rows = compare_fusion(graph_of(exp(total(x)), ops.Identity()(x), ops.GatherElements(0)(x, AT[0]))).patterns()
+    assert rows == [["Exp", "elementwise", "tir_exp (elementwise)"], ["GatherElements", "injective", "less to gather (opaque)"],
+                    ["Identity", "elementwise", "no step"], ["ReduceSum", "reduction", "sum (comm-reduce)"]]  # fmt: skip
+
+
 def test_regions_that_are_alike_stand_once_unless_all_are_asked_for():
     made = compare_fusion(graph_of(*[exp(total(ops.LeakyRelu(k / 8)(x))) for k in range(6)]))
     assert (

@@ -1,8 +1,9 @@
-"""The picture of a comparison is a well-formed file in which everything stands twice."""
+"""The picture of a comparison is a well-formed file in which everything stands once for each that fuses."""
 
 import xml.etree.ElementTree as xml
 
 import numpy as np
+import pytest
 
 from minicc import ops
 from minicc.explain.fusion import compare_fusion
@@ -14,12 +15,12 @@ SVG = "{http://www.w3.org/2000/svg}"
 KERNELS = [constant(np.linspace(a, 1, 4 * 4 * 9, dtype=np.float32).reshape(4, 4, 3, 3)) for a in (-1, -2)]
 
 
-def two_convolutions(name="x"):
+def two_convolutions(name="x", dialects=("relax",)):
     """relu(conv(x) + conv(x)) and exp(sum(x)): one region that is regrouped, one that is split."""
     image = input(name, TensorType(float32, (1, 4, 8, 8)))
     convs = [ops.Conv(padding=(1, 1, 1, 1))(image, k) for k in KERNELS]
     outputs = (ops.Relu()(ops.Add()(*convs)), ops.Exp()(ops.ReduceSum((1,))(image)), ops.Neg()(ops.Sqrt()(image)))
-    return compare_fusion(Graph("net", (image,), outputs, ("a", "b", "c")))
+    return compare_fusion(Graph("net", (image,), outputs, ("a", "b", "c")), dialects)
 
 
 def texts(tree):
@@ -34,6 +35,20 @@ def test_every_operator_stands_on_both_sides():
         assert words.count(f"n{made.index[n]}") == 2
     assert words.count("Conv") == 4 and words.count("x") == 2 and "1x4x8x8" in [w.replace("\u00d7", "x") for w in words]
     assert "minicc: 4 kernels" in words and f"Relax: {len(made.groupings[0].groups)} groups" in words
+
+
+@pytest.mark.relay
+def test_relay_has_a_panel_between():
+    made = two_convolutions(dialects=("relay", "relax"))
+    tree = xml.fromstring(picture(made))
+    heads = {t.text.split(":")[0]: float(t.get("x")) for t in tree.iter(f"{SVG}text") if t.get("class") == "head"}
+    assert list(heads) == ["minicc", "Relay", "Relax", "Where they differ"] and sorted(heads.values()) == list(
+        heads.values()
+    )
+    assert texts(tree).count("Conv") == 6
+    lines = [p.get("stroke") for p in tree.iter(f"{SVG}path")]
+    fused = [f for e in made.differences for f in e.fused.values()]
+    assert (lines.count(FUSED), lines.count(CUT)) == (fused.count(True) + 1, fused.count(False) + 1)
 
 
 def test_an_edge_that_differs_is_fused_on_one_side_and_cut_on_the_other():
