@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from minicc.bridge.relay_code import LANGUAGES, relay_code
 from minicc.cli.device import ArchOption, CubinOption, refuse_options, summary
 from minicc.cli.options import AfterOption, BeforeOption, DimOption, ModelArgument, Prints, ShapesOption, TargetOption
 from minicc.cli.options import ThreadsOption, TimesOption, check_output, check_shapes_known, compile_model, kernel_rows
-from minicc.cli.options import megabytes, stage_text, table_text, undecided
-from minicc.errors import printable
+from minicc.cli.options import megabytes, read_dims, read_shapes, stage_text, table_text, undecided
+from minicc.errors import plain_lines, printable
+from minicc.explain.fusion import before_fusion
+from minicc.frontend import load
+from minicc.graph import bind, runtime_operands
 from minicc.package import write
 from minicc.runtime.executable import Executable
 from minicc.runtime.files import write_file
@@ -29,7 +34,7 @@ def compile_command(
         typer.Option(
             "--output",
             "-o",
-            help="Write a package, .tar; or a stage: .txt fused graph, .py loops, .ll LLVM, .s assembly.",
+            help="Write a package, .tar; or a stage: .txt fused graph, .py loops, .ll LLVM, .s assembly; or a source.",
         ),
     ] = None,
     dim: DimOption = None,
@@ -44,6 +49,8 @@ def compile_command(
 ) -> None:
     """Compile a model; print its kernels, the memory it needs and the time it took.
 
+    For the targets relay-c and relay-opencl, print the source code that the generators of the old TVM make, through Relay.
+
     Examples:
 
         minicc compile model.onnx
@@ -52,8 +59,15 @@ def compile_command(
         minicc compile model.onnx -o model.s --target "llvm -mcpu=skylake-avx512 -mattr=-avx512f"
         minicc compile model.onnx --print-ir-after fuse --print-ir-before "place init"
         minicc compile model.onnx --target cuda --arch sm_80 --arch sm_90 -o device.tar
+        minicc compile model.onnx --target relay-c -o model.c
     """
     call = f"minicc compile {model} --target {target}"
+    prints = Prints(print_pass_times, print_ir_before, print_ir_after)
+    if target in LANGUAGES:
+        given = {"--threads": threads is not None, "--arch": arch, "--no-cubin": not cubin, "--print-...": any(prints)}
+        refuse_options(call, given, "TVM makes a text, which has none of this", "leave them out")
+        write_source(model, output, target, read_dims(dim), read_shapes(input_shapes))
+        return
     words = [target, *([f"-arch={','.join(arch)}"] if arch else []), *([] if cubin else ["-code=source"])]
     if is_cpu := Target.of(target).is_cpu:
         given = {"--arch": arch, "--no-cubin": not cubin}
@@ -62,7 +76,6 @@ def compile_command(
         given = {"--threads": threads is not None, "--print-pass-times": print_pass_times}
         refuse_options(call, given, "TVM compiles for a device, which has its own threads", "leave them out")
     check_output("--output", output, PACKAGE, *(STAGE_OF if is_cpu else ()))
-    prints = Prints(print_pass_times, print_ir_before, print_ir_after)
     made = compile_model(model, dim, input_shapes, Target.of(" ".join(words)), threads, prints)
     if output is not None and output.suffix == PACKAGE:
         check_shapes_known(call, undecided(made))
@@ -80,6 +93,24 @@ def compile_command(
         print(f"wrote {printable(output)}")
     elif not is_cpu:
         print("nothing is written: give --output FILE.tar")
+
+
+def write_source(
+    model: Path, output: Path | None, target: str, dims: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Write the source code of a model for a target of LANGUAGES to a file, or print it."""
+    language, ending = LANGUAGES[target]
+    check_output("--output", output, ending)
+    graph = bind(load(model), dims, shapes)
+    check_shapes_known(
+        f"minicc compile {model} --target {target}", runtime_operands(graph), "export it with fixed shapes"
+    )
+    text = relay_code(before_fusion(graph), language)
+    if output is None:
+        print(plain_lines(text))
+    else:
+        write_file(output, text.encode())
+        print(f"wrote {printable(output)}")
 
 
 def _kernels(made: Executable) -> str:

@@ -29,6 +29,14 @@ from minicc.target.processors import architecture, known, unknown
 OPTIONS = {
     "native": (), "portable": (), "llvm": ("mcpu", "mattr", "mtriple", "num-cores"), "cuda": ("arch", "code"), "emulated": (),
 }  # fmt: skip
+TEXTS = {  # what is no target: why, and what to do
+    "relay-c": ("which is text only", "minicc compile MODEL --target relay-c prints it"),
+    "relay-opencl": ("which is text only", "minicc compile MODEL --target relay-opencl prints it"),
+    "relay-cuda": (
+        "which Relay's TVM has no generator for",
+        "cuda, for which today's TVM generates code, through Relax",
+    ),
+}
 TRIPLES = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu")  # of a processor that is named without one
 PORTABLE = {"x86_64": "x86-64-v2"}  # the oldest processor that there is, by architecture; else LLVM's generic one
 ARCH = r"sm_[0-9]{2,3}[af]?"
@@ -54,6 +62,9 @@ def read(what: str | Mapping[str, Any]) -> Words:
     parts = _pairs(what) if isinstance(what, Mapping) else _split(what, call)
     head = dict(parts).get("kind", "")
     words = Words(head, {}, call)
+    if head in TEXTS:
+        why, hint = TEXTS[head]
+        raise words.error(f"expected a target whose code runs, got {head}, {why}", hint)
     if head not in OPTIONS:  # a processor, or nothing that anyone knows
         if not head or not triple_of(head):
             hint = 'use target="native", or the name of a processor, as in haswell'

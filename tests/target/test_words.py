@@ -69,6 +69,9 @@ def test_devices() -> None:
 @pytest.mark.parametrize(("what", "problem", "hint"), [
     ("toaster", "expected a target or its name, got 'toaster'", "haswell"),
     ("cude", "got 'cude'", "did you mean cuda?"),
+    ("relay-c", "expected a target whose code runs, got relay-c, which is text only", "minicc compile MODEL --target relay-c"),
+    ("relay-opencl -arch=sm_80", "got relay-opencl, which is text only", "--target relay-opencl prints it"),
+    ("relay-cuda", "got relay-cuda, which Relay's TVM has no generator for", "cuda, for which today's TVM"),
     ("haswel", "got 'haswel'", "did you mean haswell?"),
     ("", "got ''", "native"),
     (3, "got 3", "native"),
