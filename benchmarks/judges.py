@@ -33,12 +33,14 @@ import minicc
 from benchmarks.__main__ import peer
 from benchmarks.gemm import COUNTS
 from benchmarks.models import MODELS, Array, sample_inputs
+from minicc.bridge.old_tvm import old_tvm
 from minicc.bridge.relax import build_relax, call_relax, to_relax
+from minicc.bridge.relay import relay_program
 from minicc.errors import MiniccError
 from minicc.graph import bind, evaluate
 from minicc.runtime.load import Watch
 from minicc.target import Target
-from minicc.testing.compare import Subject
+from minicc.testing.compare import PATIENCE, Subject
 
 FIVE = ("resnet18", "resnet50", "mobilenet_v2", "bert_layer", "yolov3_tiny")
 SMALL = functools.partial(MODELS["bert_layer"], length=16, width=48)
@@ -66,6 +68,19 @@ def by_minicc(subject: Subject, threads: int) -> Run:
     return timed(lambda: exe.run(subject.inputs))
 
 
+def by_relay(subject: Subject, threads: int) -> Run:
+    program, old = relay_program(subject.graph), old_tvm()
+    message = {"source": program.source, "inputs": subject.graph.input_names, "outputs": subject.graph.output_names}
+    old.ask("graphs.jobs.lower", [0, message], program.constants)
+    old.ask("graphs.jobs.compile", {"opt_level": 3, "cpu": Target.native().cpu}, timeout=PATIENCE)
+
+    def run() -> tuple[float, Mapping[str, Array]]:
+        (seconds,), _ = old.ask("graphs.time", {"job": 0, "threads": threads, "calls": 1}, subject.inputs)
+        return seconds, old.ask("graphs.jobs.run", 0, subject.inputs)[1]
+
+    return run
+
+
 def by_relax(subject: Subject, threads: int) -> Run:
     machine = build_relax(to_relax(subject.graph), fast=True)
     return timed(lambda: call_relax(machine, 0, subject.graph, subject.inputs))
@@ -77,7 +92,7 @@ def by_onnxruntime(subject: Subject, threads: int) -> Run:
     return timed(lambda: dict(zip(names, session.run(names, subject.inputs), strict=True)))
 
 
-JUDGES = {"numpy": by_numpy, "minicc": by_minicc, "relax": by_relax, "onnxruntime": by_onnxruntime}
+JUDGES = {"numpy": by_numpy, "minicc": by_minicc, "relay": by_relay, "relax": by_relax, "onnxruntime": by_onnxruntime}
 
 
 def apart(got: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
@@ -85,16 +100,26 @@ def apart(got: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
     return max(float(np.abs(got[name] - y).max() / np.abs(y).max()) for name, y in expected.items())
 
 
-def measure(name: str, model: Any, threads: int, rounds: int) -> bool:
-    """Print the four lines of a model; whether all five answer alike."""
-    subject, runs, build, notes = Subject(bind(minicc.load(model)), sample_inputs(model), model), {}, {}, []
-    for judge, prepare in JUDGES.items():
+def prepare(subject: Subject, threads: int) -> tuple[dict[str, Run], dict[str, float], list[str]]:
+    """A run and the seconds to build it, of each judge; why another gives none."""
+    runs, seconds, notes = {}, {}, []
+    for judge, build in JUDGES.items():
         start = time.perf_counter()
         try:
-            runs[judge] = prepare(subject, threads)
-            build[judge] = time.perf_counter() - start
+            runs[judge] = build(subject, threads)
+            seconds[judge] = time.perf_counter() - start
         except MiniccError as error:
             notes.append(f"no {judge}: {error}")
+    return runs, seconds, notes
+
+
+def subject_of(model: Any) -> Subject:
+    return Subject(bind(minicc.load(model)), sample_inputs(model), model)
+
+
+def measure(name: str, subject: Subject, threads: int, rounds: int) -> bool:
+    """Print the four lines of a model; whether all five answer alike."""
+    runs, build, notes = prepare(subject, threads)
     answers = {judge: run()[1] for judge, run in runs.items()}
     distances = {judge: apart(answer, answers["minicc"]) for judge, answer in answers.items()}
     watch, seconds = Watch(), {judge: [] for judge in runs}
@@ -133,8 +158,10 @@ def main() -> None:
     print(f"{'model':23}" + "".join(f"{judge:>12}" for judge in JUDGES))
     named = {name: MODELS[name] for name in options.models or FIVE}
     models = {"small bert": SMALL} if options.smoke else named
+    prepare(subject_of(SMALL()), options.threads)  # starts what is started once
     alike = [
-        measure(name, build(), options.threads, 3 if options.smoke else options.runs) for name, build in models.items()
+        measure(name, subject_of(build()), options.threads, 3 if options.smoke else options.runs)
+        for name, build in models.items()
     ]
     sys.exit(0 if all(alike) else "an answer is missing, or too far apart")
 

@@ -95,16 +95,20 @@ def lower(message: dict[str, Any], constants: Arrays) -> RelayFunction:
     return RelayFunction(module(message["source"], constants)["main"], message["inputs"], message["outputs"])
 
 
-def build(programs: list[RelayFunction], opt_level: int = 0, cpu: str = PLAIN) -> list[Run]:
-    """What runs each of the programs. A processor that this LLVM does not know is the one that it takes this machine for."""
+def machine(cpu: str) -> Any:
+    """TVM's target for a processor; for one that this LLVM does not know, the one that it takes this machine for."""
     target = f"llvm -mtriple={TRIPLE}"
     known = [str(name) for name in tvm.target.codegen.llvm_get_cpu_archlist(tvm.target.Target(target))]
-    cpu = cpu if cpu in known else tvm.target.codegen.llvm_get_system_cpu()
+    return tvm.target.Target(f"{target} -mcpu={cpu if cpu in known else tvm.target.codegen.llvm_get_system_cpu()}")
+
+
+def build(programs: list[RelayFunction], opt_level: int = 0, cpu: str = PLAIN) -> list[Run]:
+    """What runs each of the programs."""
     params = [p for program in programs for p in program.function.params]
     outputs = [o for program in programs for o in program.function.body.fields]
     module = tvm.IRModule.from_expr(relay.Function(params, relay.Tuple(outputs)))
     with tvm.transform.PassContext(opt_level=opt_level):
-        built = relay.build(module, tvm.target.Target(f"{target} -mcpu={cpu}"))
+        built = relay.build(module, machine(cpu))
     graph, first, head = json.loads(built.graph_json), 0, 0
     runs: list[Run] = []
     for program in programs:
