@@ -10,7 +10,7 @@ from benchmarks.models import MODELS, sample_inputs
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
-QUICK = {("resnet18", True), ("mobilenet_v2", True)}
+QUICK = {("resnet18", True)}
 CASES = [
     pytest.param(
         name, glue, id=f"{name}{'-glue' if glue else ''}", marks=[] if (name, glue) in QUICK else pytest.mark.slow
