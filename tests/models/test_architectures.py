@@ -10,10 +10,10 @@ from benchmarks.models import MODELS, sample_inputs
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
-QUICK = {("resnet18", True)}
+QUICK = ("resnet18", True)
 CASES = [
     pytest.param(
-        name, glue, id=f"{name}{'-glue' if glue else ''}", marks=[] if (name, glue) in QUICK else pytest.mark.slow
+        name, glue, id=f"{name}{'-glue' if glue else ''}", marks=[] if (name, glue) == QUICK else pytest.mark.slow
     )
     for name in MODELS
     for glue in (False, True)

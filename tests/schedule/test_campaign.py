@@ -14,7 +14,7 @@ from minicc.testing import schedules
 from minicc.testing.schedules import ScheduleFailure, campaign, check, random_schedule, start
 from minicc.testing.workloads import WORKLOADS
 
-FEW, EACH = 22, 84  # of each of twelve workloads: in the quick suite; and more than 1,000 in all, in 20 seconds of one core
+FEW, EACH = 22, 84  # of each of twelve workloads: in the quick suite; more than 1,000 in all, in 20 seconds of one core
 NIGHTLY = 20_000
 
 
