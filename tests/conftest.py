@@ -52,5 +52,5 @@ def _no_process_is_left():
     """The processes that run compilers for the tests end with them."""
     yield
     if worker := sys.modules.get("minicc.testing.worker"):
-        for engine in (worker.RELAX, worker.FAST_RELAX, worker.MINICC):
+        for engine in (worker.RELAX, worker.FAST_RELAX, worker.RELAY, worker.FAST_RELAY, worker.MINICC):
             worker.shared_worker(engine).close()

@@ -52,6 +52,7 @@ import numpy as np
 import minicc
 from minicc import te
 from minicc.bridge import _tvm
+from minicc.bridge.environment import python_of_relay
 from minicc.errors import BridgeError, MiniccError
 from minicc.graph import ir
 from minicc.graph.interpret import compute, evaluate
@@ -60,7 +61,7 @@ from minicc.loop.python import run_python
 from minicc.ops.base import Array, Kind, Operator
 from minicc.testing.differences import BY_OPERATOR, Difference, differences_of
 from minicc.testing.draws import bound
-from minicc.testing.worker import FAST_RELAX, RELAX, Engine, Finding, Outcome, shared_worker
+from minicc.testing.worker import FAST_RELAX, FAST_RELAY, RELAX, RELAY, Engine, Finding, Outcome, shared_worker
 from minicc.types import DType, TensorType, bfloat16, float64
 
 
@@ -147,7 +148,8 @@ class Judge:
     check: Callable[[], object]  # raises BridgeError where it is not installed
 
 
-JUDGES = {"relax": Judge(RELAX, FAST_RELAX, lambda: _tvm.check(_tvm.installed()))}
+JUDGES = {"relax": Judge(RELAX, FAST_RELAX, lambda: _tvm.check(_tvm.installed())),
+          "relay": Judge(RELAY, FAST_RELAY, python_of_relay)}  # fmt: skip
 
 
 def installed_judges() -> list[str]:
