@@ -68,7 +68,8 @@ def test_compare_prints_a_row_for_every_output_and_peer(minicc, network):
     assert all(row.endswith("agrees") for row in rows)
 
 
-def test_compare_with_all_that_are_installed(minicc, network, monkeypatch):
+def test_compare_with_all_that_are_installed(minicc, network, monkeypatch, tmp_path):
+    monkeypatch.setenv("MINICC_RELAY", str(tmp_path / "none"))
     monkeypatch.setattr(_tvm, "installed", lambda: {"apache-tvm": None, "apache-tvm-ffi": None})
     out = minicc.good("compare", network, "--dim", "batch=1")
     assert [row.split()[1] for row in out.splitlines()[1:4]] == ["onnxruntime", "reference", "numpy"]
@@ -179,7 +180,7 @@ def test_compare_says_when_the_whole_is_at_fault(minicc, network, monkeypatch):
 def test_compare_refuses_what_it_cannot_do(minicc, network, tmp_path, monkeypatch):
     four_parts(
         minicc("compare", network, "--with", "pytorch"),
-        "--with pytorch: expected one of relax, onnxruntime, reference, numpy",
+        "--with pytorch: expected one of relax, relay, onnxruntime, reference, numpy",
     )
     four_parts(minicc("compare", network, "--with", " , "), "expected the name of a peer, got none")
     four_parts(minicc("compare", network, "--with", "numpy"), "no number for the symbol batch", "--dim batch=1")
@@ -349,7 +350,7 @@ def test_reduce_refuses_what_it_cannot_do(minicc, network, tmp_path):
     four_parts(minicc("reduce", network, "--dim", "batch=1"), "disagree, got one on which they agree", "--inputs")
     four_parts(
         minicc("reduce", network, "--stages", "numpy,jax", "--dim", "batch=1"),
-        "stage jax: expected one of numpy, loop, llvm, relax",
+        "stage jax: expected one of numpy, loop, llvm, relax, relay",
     )
     four_parts(minicc("reduce", network, "--stages", ","), "expected the name of a stage, got none")
     four_parts(minicc("reduce", network, "--output", tmp_path / "test.txt"), "expected a name that ends in .py")

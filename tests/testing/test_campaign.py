@@ -120,7 +120,7 @@ def test_tvm_is_judged_in_a_worker_only(workers):
 
 
 def test_unknown_stages_are_refused():
-    with pytest.raises(ConfigError, match="expected stages of numpy, loop, llvm, relax, got nympy"):
+    with pytest.raises(ConfigError, match="expected stages of numpy, loop, llvm, relax, relay, got nympy"):
         judge([GOOD], ("numpy", "nympy"), {})
 
 

@@ -12,12 +12,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from minicc import backend, load
 from minicc.bridge import _tvm
+from minicc.bridge.environment import has_relay
 from minicc.errors import BridgeError, ConfigError
 from minicc.graph import ir
 from minicc.graph.simplify_graph import RULES, simplify_graph
 from minicc.ops import Add, Div, Exp, MatMul, Mul, ReduceSum, Relu, Sigmoid, Softmax, Sub
 from minicc.testing import compare
-from minicc.testing.compare import Comparison, NoValues, Peer, Subject, check_peers, installed_peers
+from minicc.testing.compare import PEERS, Comparison, NoValues, Peer, Subject, check_peers, installed_peers
 from minicc.testing.oracle import run_machine_code
 from minicc.testing.reduce import operators
 from minicc.testing.worker import Engine
@@ -337,18 +338,20 @@ def test_reading_brings_what_lies_beside_the_file(tmp_path):
     assert set(backend.run_reference(proto, {"x": np.ones((3, 4), np.float32)})) == {"y", "z"}
 
 
-def test_unknown_and_absent_peers(monkeypatch):
+def test_unknown_and_absent_peers(monkeypatch, tmp_path):
     with pytest.raises(
-        ConfigError, match=r"--with torch: expected one of relax, onnxruntime, reference, numpy, got 'torch'\nhint: "
+        ConfigError,
+        match=r"--with torch: expected one of relax, relay, onnxruntime, reference, numpy, got 'torch'\nhint: ",
     ):
         check_peers(["numpy", "torch"])
-    assert installed_peers() == list(ALL)
+    assert installed_peers() == [name for name in PEERS if name != "relay" or has_relay()]
     monkeypatch.setattr(compare.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"(?s)expected onnxruntime to be installed.*hint: pip install onnxruntime"):
         check_peers(["onnxruntime"])
     monkeypatch.setattr(_tvm, "installed", lambda: {"apache-tvm": None, "apache-tvm-ffi": None})
     with pytest.raises(BridgeError, match=r"(?s)got no apache-tvm and no apache-tvm-ffi.*hint: pip install"):
         check_peers(["relax"])
+    monkeypatch.setenv("MINICC_RELAY", str(tmp_path / "none"))
     assert installed_peers() == ["reference", "numpy"]
 
 

@@ -196,11 +196,12 @@ def test_random_graphs_agree(example):
     agree(example.graph, example.inputs, ("numpy", "loop"))
 
 
-# ---- stage relax --------------------------------------------------------------------------------
+# ---- the judges ---------------------------------------------------------------------------------
 
 
-def test_tvm_agrees():
-    agree(*graph_of(lambda x, y: MatMul()(Exp()(x), y), floats(3, 5), floats(5, 2)), ("numpy", "loop", "llvm", "relax"))
+@pytest.mark.parametrize("judge", ["relax", pytest.param("relay", marks=pytest.mark.relay)])
+def test_a_judge_agrees(judge):
+    agree(*graph_of(lambda x, y: MatMul()(Exp()(x), y), floats(3, 5), floats(5, 2)), ("numpy", "loop", "llvm", judge))
 
 
 def test_a_wrong_answer_of_tvm_is_a_disagreement(monkeypatch):

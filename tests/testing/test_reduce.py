@@ -112,7 +112,7 @@ def test_a_graph_that_does_not_fail_is_refused():
         ConfigError, match=r"expected a graph on which the stages numpy disagree, got one on which they agree\nhint"
     ):
         fails_like(*tower(), ("numpy",))
-    with pytest.raises(ConfigError, match="stage nympy: expected one of numpy, loop, llvm, relax, got 'nympy'"):
+    with pytest.raises(ConfigError, match="stage nympy: expected one of numpy, loop, llvm, relax, relay, got 'nympy'"):
         failure(*tower(), ("nympy",))
 
 
