@@ -101,6 +101,11 @@ class Operators:
     __floor__, __ceil__, __trunc__ = _prefix("whole", "floor"), _prefix("whole", "ceil"), _prefix("whole", "trunc")
     __eq__, __ne__ = _comparison("eq"), _comparison("ne")
     __hash__ = object.__hash__
+    equal, not_equal = _infix("eq"), _infix("ne")  # in the words of TVM
+
+    def astype(self, dtype: DType | str) -> Expr:
+        """The value converted."""
+        return built("cast", built("pos", self), DType.of(dtype))
 
     def __pow__(self, other: Any, modulus: Any = None) -> Expr:
         power = built("pow", self, other)
@@ -178,16 +183,11 @@ class Expr(Interned, Operators):
     """Base of every expression; `dtype` is the type of its value."""
 
     __slots__ = ()
-    equal, not_equal = _infix("eq"), _infix("ne")  # in the words of TVM
 
     if TYPE_CHECKING:
 
         @property
         def dtype(self) -> DType: ...
-
-    def astype(self, dtype: DType | str) -> Expr:
-        """The value converted."""
-        return built("cast", self, DType.of(dtype))
 
     def __repr__(self) -> str:
         return str(BUILDERS["text"](self))
