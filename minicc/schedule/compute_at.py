@@ -141,7 +141,7 @@ class ComputeAtStep(Step, positional=2):
             problem = f"the elements of {self.buffer} are computed from one another"
             raise Illegal(problem, self.buffer, f"a recurrence stays in its nest: leave {self.buffer} where it is")
         users = [s for s in readers(body, buffer) if s is not move.write]
-        if not users or not all(path_to(move.loop.body, s) for s in users):
+        if not users or len(readers(move.loop.body, buffer)) < len(users):  # equal statements are one object
             where = f"read outside of loop {move.loop.name}" if users else "never read"
             raise Illegal(f"{self.buffer} is {where}", self.buffer, "choose a loop that encloses every reader")
         own = private(move.nest) | {buffer}
