@@ -120,7 +120,7 @@ STAGES: dict[str, Callable[[Program, str, Extents], Any]] = {
 
 
 @dataclass
-class _Walk:
+class Walk:
     """A schedule on its way; every step is verified."""
 
     program: Program
@@ -139,7 +139,7 @@ class _Walk:
         return True
 
 
-def _extend(walk: _Walk, rng: random.Random) -> bool:
+def extend(walk: Walk, rng: random.Random) -> bool:
     """One more step, of a random kind; False when no kind has any."""
     kinds = list(STEPS.values())
     rng.shuffle(kinds)
@@ -155,10 +155,10 @@ def random_schedule(workload: str, seed: int, stages: Sequence[str] = ("python",
     """Draw up to `most` steps, and check what they do. Raises ScheduleFailure, shrunk, when anything is wrong."""
     rng = random.Random(f"{workload} {seed}")
     extents = rng.choice(EXTENTS), rng.choice(EXTENTS)
-    walk = _Walk(start(workload, extents).program)
+    walk = Walk(start(workload, extents).program)
     try:
         for _ in range(rng.randint(1, most)):
-            if not _extend(walk, rng):
+            if not extend(walk, rng):
                 break
         for stage in stages:
             STAGES[stage](walk.program, workload, extents)
@@ -183,7 +183,7 @@ class _Attempt:
 
 def _attempt(workload: str, extents: Extents, steps: Sequence[Step], stages: Sequence[str]) -> _Attempt | None:
     """The first thing that goes wrong when the legal ones of `steps` are done; None when nothing does."""
-    walk = _Walk(start(workload, extents).program)
+    walk = Walk(start(workload, extents).program)
     stage = stages[0]
     try:
         for step in steps:
@@ -206,14 +206,13 @@ def _shrunk(
     if found is None:  # it depends on what ran before
         return ScheduleFailure(workload, extents, seed, Trace(tuple(steps)), f"only once: {_text(error)}")
     where = [found.stage]
-    changes = (_fewer, partial(_others, start(workload, extents).program))
+    changes = (lambda attempt: fewer(attempt.steps), partial(_others, start(workload, extents).program))
     *_, found = found, *shrink(found, changes, lambda steps, best: tried(steps, where))
     return ScheduleFailure(workload, extents, seed, Trace(found.steps), found.problem, found.stage)
 
 
-def _fewer(attempt: _Attempt) -> Iterator[Sequence[Step]]:
+def fewer(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
     """The steps without some, most of them first."""
-    steps = attempt.steps
     size = len(steps)
     while size:
         for first in range(0, len(steps), size):
