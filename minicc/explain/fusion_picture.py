@@ -147,7 +147,8 @@ def _reasons(made: FusionComparison, x: float) -> Iterator[str]:
     for number, (why, edges) in enumerate(made.reasons.items(), 1):
         y += LINE * 1.6
         yield _badge(x + 8, y - 4, number)
-        count = f"{len(edges)} edges. " if len(edges) > 1 else ""
+        what = "operators" if edges[0].is_within else "edges"
+        count = f"{len(edges)} {what}. " if len(edges) > 1 else ""
         for line in textwrap.wrap(count + why, int((SIDE - 60) / LETTER)):
             yield _text(x + 24, y, line, "small")
             y += LINE
@@ -195,7 +196,7 @@ def _panel(made: FusionComparison, layout: Layout, edges: list[tuple[Node, Node]
         yield from _tabs(n, x, y, side)
         yield from _box(made, n, x, y, side)
         if (n, n) in numbers:
-            badges.append(_badge(x + BOX / 2, y, numbers[n, n]))
+            badges.append(_badge(x + BOX / 2 + PAD, y, numbers[n, n]))
     yield from badges
 
 
