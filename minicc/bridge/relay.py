@@ -114,8 +114,8 @@ class RelayModule:
 def to_relay(graph: Graph) -> RelayModule:
     """The graph as Relay writes it, all types inferred by the old TVM; `from_relay` reads it back.
 
-    Constants are parameters: the text of a scalar has six digits only. Raises what `relay_program` raises, BridgeError where the
-    old TVM is not installed, and OldTvmFailure where it refuses the program.
+    Constants are parameters, as the text of a scalar has six digits only; a text with bfloat16 is not read by Relay's own parser.
+    Raises what `relay_program` raises, BridgeError where the old TVM is not installed, and OldTvmFailure where it refuses.
     """
     program = relay_program(graph)
     text, _ = old_tvm().ask("graphs.text", {"source": program.source}, program.constants)

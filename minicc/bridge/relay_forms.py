@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from minicc.ops.activation import Gelu, Selu
+from minicc.ops.activation import Gelu, LeakyRelu, Selu
 from minicc.ops.base import like
 from minicc.ops.conv import Conv, ConvTranspose
-from minicc.ops.pool import MaxPool
 from minicc.ops.scalar import by_tvm
 from minicc.types import DType, TensorType, bfloat16, float32, float64, int32, int64
 
@@ -55,6 +54,11 @@ def _round(R: Any, x: Any, /) -> Any:
     return R["where"](
         R.equal(R.abs(x - R.trunc(x)), like(x, 0.5)), R.emit(f"relay.round({x * 0.5})", x.type) * 2, nearest
     )
+
+
+def _leaky_relu(R: Any, x: Any, /, alpha: float) -> Any:
+    """Relay's text must not have a slope below 0."""
+    return f"relay.nn.leaky_relu({x}, alpha={alpha})" if alpha >= 0 else by_tvm(R, LeakyRelu(alpha).scalar, [x])
 
 
 def _reduction(name: str) -> Form:
@@ -101,13 +105,17 @@ def _conv_transpose(name: str) -> Form:
 
 
 def _pool(name: str) -> Form:
+    """With `ceil_mode`, Relay keeps a last window that starts in the padding behind; who calls it cuts that off."""
+
     def form(
         R: Any, x: Any, size: Any, strides: Any, padding: Any, dilation: Any, ceil_mode: bool, **counted: bool
     ) -> Any:
         window = f"pool_size={size}, strides={strides}, padding={padding}, dilation={dilation}, ceil_mode={ceil_mode}"
         options = "".join(f", {option}={value}" for option, value in counted.items())
-        op = MaxPool(tuple(size), tuple(strides), tuple(padding), tuple(dilation), ceil_mode=ceil_mode)
-        return R.emit(f"relay.{name}({x}, {window}{options})", op.infer(x.type))
+        padded = [d + sum(padding[axis :: len(size)]) for axis, d in enumerate(x.shape[2:])]
+        steps = [p - (k - 1) * apart - 1 for p, k, apart in zip(padded, size, dilation, strict=True)]
+        extents = [(step + (s - 1) * ceil_mode) // s + 1 for step, s in zip(steps, strides, strict=True)]
+        return R.emit(f"relay.{name}({x}, {window}{options})", TensorType(x.dtype, (*x.shape[:2], *extents)))
 
     return form
 
@@ -147,6 +155,12 @@ def _pad(R: Any, data: Any, /, pad_width: Sequence[int], pad_mode: str = "consta
     mode = "edge" if pad_mode == "replicate" else pad_mode
     fill = R.constant(np.asarray(pad_value).astype(data.dtype.numpy))
     return f'relay.nn.pad({data}, {widths}, {fill}, pad_mode="{mode}")'
+
+
+def _arange(R: Any, start: int, end: int, step: int, /, dtype: str) -> str:
+    """The bounds are literals: the type depends on them, also in a text whose constants are parameters."""
+    bounds = [f'relay.const({bound}, "{dtype}")' for bound in (start, end, step)]
+    return f'relay.arange({listed(bounds)}, dtype="{dtype}")'
 
 
 def _shaped(name: str) -> Form:
@@ -241,9 +255,7 @@ FORMS: dict[str, Form] = {
     **{name: _elementwise(name) for name in ELEMENTWISE},
     **{name: _reduction(name) for name in ("max", "mean", "min", "prod", "sum")},
     "abs": _abs,
-    "arange": lambda R, start, end, step, /, dtype: (
-        f'relay.arange({listed([R.constant(np.array(v, dtype)) for v in (start, end, step)])}, dtype="{dtype}")'
-    ),
+    "arange": _arange,
     "argmax": _place("argmax"),
     "argmin": _place("argmin"),
     "astype": lambda R, x, /, dtype: f'relay.cast({x}, "{dtype}")',
@@ -265,7 +277,7 @@ FORMS: dict[str, Form] = {
     "nn.group_norm": _spatial_norm("nn.group_norm"),
     "nn.instance_norm": _spatial_norm("nn.instance_norm"),
     "nn.layer_norm": _layer_norm,
-    "nn.leakyrelu": lambda R, x, /, alpha: f"relay.nn.leaky_relu({x}, alpha={alpha})",
+    "nn.leakyrelu": _leaky_relu,
     "nn.log_softmax": lambda R, x, /, axis: f"relay.nn.log_softmax({x}, axis={axis})",
     "nn.pad": _pad,
     "nn.prelu": lambda R, x, slope, /, axis: f"relay.nn.prelu({x}, {slope}, axis={axis})",
