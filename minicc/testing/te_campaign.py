@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import random
 import re
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,6 +49,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 MINICC, OLD_TVM = "minicc", "the old TVM"
 MINICC_TE = SimpleNamespace(**vars(te), select=te.if_then_else)
 MOST_STEPS, BATCH = 12, 16
+PROGRAM, AXES = 0, -1  # the numbers of what is before the steps
 TIMEOUT = 60.0  # seconds for a batch
 NOISES: tuple[Noise, ...] = (
     lambda shape: 1.0, lambda shape: -1.0, lambda shape: np.random.default_rng(0).uniform(-1, 1, shape),
@@ -184,8 +186,10 @@ def run_old(cases: Sequence[Case], lowered: bool = False) -> list[Theirs]:
     """What comes of each case. A step at which the old TVM crashes or hangs is one that it refuses."""
     programs = []
     for case in cases:
-        p, steps = case.program, [(n, "\n".join(c.calls)) for n, c in enumerate(case.counterparts) if c.calls]
-        steps[0] = 0, f"{p.text}\n{steps[0][1]}"
+        p, (first, *rest) = case.program, case.counterparts
+        schedule, *axes = first.calls
+        steps = [(PROGRAM, f"{p.text}\n{schedule}"), (AXES, "\n".join(axes))]
+        steps += [(n, "\n".join(part.calls)) for n, part in enumerate(rest, 1) if part.calls]
         programs.append(({"inputs": p.inputs, "outputs": p.outputs, "steps": steps}, case.inputs))
     return _ask(programs, lowered)
 
@@ -208,7 +212,7 @@ def _ask(questions: Sequence[Question], lowered: bool) -> list[Theirs]:
             kept.append(step)
         except OldTvmFailure as failure:
             ended[step[0]] = f"{failure.kind}: {failure.problem}"
-    return [replace(found, refused=found.refused | ended, error=ended.get(0, found.error))]
+    return [replace(found, refused=found.refused | ended, error=ended.get(PROGRAM, found.error))]
 
 
 def _answers(questions: Sequence[Question], lowered: bool) -> list[Theirs]:
@@ -341,7 +345,10 @@ def show(case: Case, console: Console) -> None:
         reason = part.reason or (f"refused: {found.refused[number]}" if number in found.refused else "")
         lines = [*part.calls, *([f"# {reason}"] if reason else [])]
         steps.add_row(Text(str(part.step or "")), Text("\n".join(lines)))
-    sides.add_row(Text(loops_text(case.schedule().program)), Text(found.loops or found.error))
+    theirs = textwrap.dedent(
+        found.loops.partition("T.func_attr(")[2].partition("\n")[2]
+    )  # without the lines that make it a module
+    sides.add_row(Text(loops_text(case.schedule().program)), Text(theirs or found.error))
     console.print(Text(case.program.text), "", steps, "", sides, soft_wrap=False)
 
 

@@ -39,13 +39,11 @@ class Elements(np.ndarray[Any, np.dtype[Any]]):
         self.noise = getattr(parent, "noise", None)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        plain = [np.asarray(x) for x in inputs]
+        plain = [_plain(x) for x in inputs]
         with np.errstate(all="ignore"):
             made = np.asarray(getattr(ufunc, method)(*plain, **options))
             if wide := WIDE.get(made.dtype.name):
-                exact = getattr(ufunc, method)(
-                    *[x.astype(wide) if x.dtype.kind == "f" else x for x in plain], **options
-                )
+                exact = getattr(ufunc, method)(*[_plain(x, wide) for x in plain], **options)
                 made = exact.astype(made.dtype)
                 roundings = FUNCTION if ufunc in LIBRARY else 1
                 made = self.moved(made, roundings * ((exact != made) | (ufunc in LIBRARY)))
@@ -71,6 +69,14 @@ class Elements(np.ndarray[Any, np.dtype[Any]]):
         if made.dtype.kind == "f":
             made = self.moved(made, made != np.asarray(self))
         return self.like(made)
+
+
+def _plain(x: Any, wide: Any = None) -> Any:
+    """A number as it is, so that it takes the dtype of what it meets; elements as an array, floats of a wider dtype if one is given."""
+    if isinstance(x, (int, float)):
+        return x
+    array = np.asarray(x)
+    return array.astype(wide) if wide and array.dtype.kind == "f" else array
 
 
 class ArrayTensor:
@@ -133,7 +139,7 @@ class NumpyTe:
 
     def select(self, cond: Any, a: Elements, b: Elements) -> Elements:
         """`a` where `cond` holds, `b` elsewhere."""
-        return self._value(np.where(np.asarray(cond), np.asarray(a), np.asarray(b)))
+        return self._value(np.where(_plain(cond), _plain(a), _plain(b)))
 
     if_then_else = select
 

@@ -16,6 +16,7 @@ T1 = te.compute((), lambda: te.prod(A[k1 // 2, k1].astype("float32"), axis=k1), 
 
 from __future__ import annotations
 
+import inspect
 import math
 import random
 import re
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicc.testing import workloads
 from minicc.types import DType
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -36,6 +38,9 @@ EXACT = 1 << 22  # so many multiples of the last binary place are exact in a flo
 WINDOW = 3  # what some reductions are over, as in convolutions
 ELEMENTS = 256  # of a tensor, at most
 TERMS = 16  # of a product
+BOTH = ("transpose", "reductions", "softmax", "gemm", "batched_gemm", "conv2d", "depthwise", "pooling")
+OF_WORKLOADS = 0.25  # of programs
+FUTURE = "from __future__ import annotations"
 LINE = 60  # characters
 # What the old TVM knows no lower bound of. To divide what has one, such as 1 - A[i], by a constant, it makes it positive, and
 # may overflow.
@@ -367,8 +372,20 @@ class _Drawing:
 
 
 def random_program(rng: random.Random) -> TeProgram:
-    """A program that no te computes otherwise than another."""
+    """A program that no te computes otherwise than another: a workload, or one that is made up."""
+    if rng.random() < OF_WORKLOADS:
+        return of_workload(rng.choice(BOTH), rng.choice(workloads.EXTENTS), rng.choice(workloads.EXTENTS))
     return _Drawing(rng).program()
+
+
+def of_workload(name: str, n: int, m: int) -> TeProgram:
+    """A workload of `testing.workloads` as text: the source of what defines it, and a call."""
+    made = workloads.WORKLOADS[name]
+    program, source = made.program(n, m), [inspect.getsource(f) for f in (workloads._padded, made.define)]
+    inputs, outputs = (tuple(b.name for b in part) for part in (program.params, program.outputs))
+    call = f"({', '.join(inputs)},), ({', '.join(outputs)},) = {made.define.__name__}({n}, {m})"
+    lines = [FUTURE, "maximum, select = te.maximum, te.if_then_else", *source, call]
+    return TeProgram("\n".join(lines).replace('"""', "'''"), inputs, outputs)
 
 
 def random_inputs(types: Mapping[str, tuple[DType, tuple[int, ...]]], seed: int) -> dict[str, Array]:

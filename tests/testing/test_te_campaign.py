@@ -24,7 +24,7 @@ from minicc.testing import te_campaign
 from minicc.testing.oracle import Disagreement
 from minicc.testing.te_campaign import MINICC, OLD_TVM, Case, campaign, meaning, run_old
 from minicc.testing.te_numpy import NumpyTe
-from minicc.testing.te_programs import TeProgram, random_program
+from minicc.testing.te_programs import BOTH, TeProgram, of_workload, random_program
 
 PROGRAM = TeProgram(
     """\
@@ -104,6 +104,14 @@ def test_a_random_program_is_the_same_in_minicc_as_in_numpy(seed):
     case.compare(MINICC, results)
 
 
+@pytest.mark.parametrize("name", BOTH)
+def test_a_workload_is_the_same_in_minicc_as_in_numpy(name):
+    case = Case(of_workload(name, 4, 5), 0)
+    results = [np.full(b.shape, 77, b.dtype.numpy) for b in case.made.program.outputs]
+    run_python(case.made.program, *[case.inputs[b.name] for b in case.made.program.params], *results)
+    case.compare(MINICC, results)
+
+
 def test_tolerances_are_of_roundings_and_no_more():
     case = case_of("")
     [(exact, nothing)] = case.expected  # whole numbers
@@ -171,7 +179,7 @@ class Pretended:
                 for o in program["outputs"]
             }
             refused = {str(k): "RuntimeError: no" for k, lines in program["steps"] if self.refused in lines}
-            outcomes.append({"refused": refused, "loops": "for i in range(6): ..."})
+            outcomes.append({"refused": refused, "loops": "T.func_attr({})\n    for i in range(6): ..."})
         return outcomes, results
 
 
@@ -252,6 +260,14 @@ def test_each_primitive_does_the_same_in_the_old_tvm(name):
     [found] = run_old([case])
     assert not found.refused
     case.theirs(found)
+
+
+@pytest.mark.relay
+@pytest.mark.parametrize("name", BOTH)
+def test_a_workload_is_the_same_in_the_old_tvm(name):
+    case = Case(of_workload(name, 4, 5), 0)
+    loop = case.schedule().loops_of("D")[0]
+    case_of(f's.unroll("{loop}")', case.program).check()
 
 
 @pytest.mark.relay

@@ -1,7 +1,7 @@
 """te programs in the old TVM: built under a schedule, step by step, and run. Runs inside of its process.
 
 In: `{"programs": [{"inputs", "outputs", "steps": [(number, Python), ...]}], "lowered"}`: step 0 defines tensors by calls of `te`,
-and a schedule called `s`; each other step makes calls on it, and on what steps before it named. The arrays are
+and a schedule called `s`; each tensor is known by its name, too. Each other step makes calls on it, and on what steps before it named. The arrays are
 `"<program>.<input>"`. Out: for each program the steps that the old TVM refuses, each with its error, and its lowered loops where
 they are asked for; or `error`, where it refuses step 0. The arrays are `"<program>.<output>"`.
 
@@ -23,6 +23,7 @@ Steps = dict[int, str]
 PRODUCT = te.comm_reducer(lambda x, y: x * y, lambda dtype: tir.const(1, dtype), name="prod")
 TE = SimpleNamespace(**{**vars(te), "maximum": tir.Max, "minimum": tir.Min, "select": tir.Select, "prod": PRODUCT})
 TARGET = f"llvm -mtriple=x86_64-linux-gnu -mcpu={tvm.target.codegen.llvm_get_system_cpu()}"  # its own triple is another machine's
+PROGRAM = 0  # the number of the step that defines the tensors
 UNWRITTEN = 77  # what outputs are full of before the call
 
 
@@ -54,7 +55,7 @@ def _outcome(program: dict[str, Any], given: list[Any], lowered: bool) -> tuple[
             function, _ = _whole(program, steps, _compiled)
             break
         except Refused as refusal:
-            if refusal.number == 0:
+            if refusal.number == PROGRAM:
                 return {"error": refusal.reason, "refused": refused}, []
             del steps[refusal.number]
             refused[refusal.number] = refusal.reason
@@ -103,6 +104,8 @@ def _scheduled(program: dict[str, Any], steps: Steps) -> tuple[Any, list[Any], l
             exec(lines, names)
         except Exception as error:
             raise Refused(number, _reason(error)) from error
+        if number == PROGRAM:
+            names = {**{stage.op.name: stage.op.output(0) for stage in names["s"].stages}, **names}
     outputs = [names[name] for name in program["outputs"]]
     return names["s"], [*[names[name] for name in program["inputs"]], *outputs], outputs
 
