@@ -26,9 +26,9 @@ def relay_code(graph: Graph, language: str) -> str:
     Raises BridgeError where the old TVM is not installed, or fails, or an operator has no form in Relay.
     """
     program = relay_program(graph)
-    text, _ = old_tvm().ask(f"code.{language}", program.source, program.constants, PATIENCE)
+    _, made = old_tvm().ask(f"code.{language}", program.source, program.constants, PATIENCE)
     ports = [("input", *port) for port in zip(graph.input_names, graph.inputs, strict=True)]
     ports += [("output", *port) for port in zip(graph.output_names, graph.outputs, strict=True)]
     head = [f"// {printable(graph.name)}: made by TVM 0.16, through Relay", *(
         f"// {side} {printable(name)}: {n.type}" for side, name, n in ports)]  # fmt: skip
-    return "\n".join([*head, "", text])
+    return "\n".join([*head, "", made["text"].tobytes().decode()])

@@ -34,7 +34,7 @@ def compile_command(
         typer.Option(
             "--output",
             "-o",
-            help="Write a package, .tar; or a stage: .txt fused graph, .py loops, .ll LLVM, .s assembly; or a source.",
+            help="Write a package, .tar; or a stage: .txt fused graph, .py loops, .ll LLVM, .s assembly; or a source, .c or .cl.",
         ),
     ] = None,
     dim: DimOption = None,

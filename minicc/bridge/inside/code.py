@@ -1,13 +1,14 @@
 """Source code that the old TVM generates for a Relay program: C, or the kernels of OpenCL.
 
-In: the source of a program, its constants, and the language. Out: the text.
+In: the source of a program, its constants, and the language. Out: the text, as an array of bytes: with weights it is long.
 
     struct tvmgen_default_inputs { void* p0; };
     int32_t tvmgen_default_run(struct tvmgen_default_inputs* inputs, struct tvmgen_default_outputs* outputs)
 
-The C is a whole program: kernels, weights, memory for what is between, and a function that runs it. It includes headers of TVM, and
-needs nothing of its libraries. It is made by the executor that is ahead of time, for the runtime of microcontrollers: what the other
-executor calls takes its arguments in packed form, which is hard to read. OpenCL's kernels are called by a host program that is not shown.
+The C is a whole program: kernels, weights, memory for what is between, and a function that runs it. It includes headers of
+TVM, and needs nothing of its libraries. It is made by the executor that is ahead of time, for the runtime of microcontrollers:
+functions for the other executor take their arguments in packed form, which is hard to read. The host program that calls
+OpenCL's kernels is not shown.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import functools
 import re
 from typing import Any
 
+import numpy as np
 import tvm
 from tvm import relay, topi
 from tvm.relay.backend import Executor, Runtime
@@ -25,9 +27,7 @@ from minicc.bridge.frames import Arrays, Message
 from minicc.bridge.inside.graphs import module
 
 HEADER = "#include <tvmgen_default.h>\n"  # in which the structures are, otherwise
-MAIN = re.compile(
-    r"TVM_DLL int32_t tvmgen_default___tvm_main__\(void\*.*\);\n"
-)  # declared already, with its true types
+MAIN = re.compile(r"TVM_DLL int32_t tvmgen_default___tvm_main__\(void\*.*\);\n")  # its true declaration comes before
 HALF = "typedef _Float16 half;\n"  # TVM writes the type as OpenCL does
 
 
@@ -54,7 +54,7 @@ def c(source: str, arrays: Arrays) -> Message:
     entry, kernels = built.get_source(), built.imported_modules[0].get_source()
     structures = _structure("inputs", entry) + _structure("outputs", entry)
     half = HALF if re.search(r"\bhalf\b", kernels) else ""
-    return half + kernels + MAIN.sub("", entry.replace(HEADER, structures)), {}
+    return _sent(half + kernels + MAIN.sub("", entry.replace(HEADER, structures)))
 
 
 def _structure(side: str, entry: str) -> str:
@@ -65,10 +65,14 @@ def _structure(side: str, entry: str) -> str:
 
 def opencl(source: str, arrays: Arrays) -> Message:
     """The kernels of the program in OpenCL."""
-    return "".join(module.get_source() for module in _build(source, arrays, "opencl").imported_modules), {}
+    return _sent("".join(part.get_source() for part in _build(source, arrays, "opencl").imported_modules))
+
+
+def _sent(text: str) -> Message:
+    return None, {"text": np.frombuffer(text.encode(), np.uint8)}
 
 
 def _build(source: str, arrays: Arrays, language: str, **options: Any) -> Any:
-    """The module that Relay builds; the host's part is in C, in which kernels are never vectors."""
+    """The module that Relay builds. Without vectors: the generator of C writes them in types that C does not have."""
     with tvm.transform.PassContext(opt_level=3, config={"tir.disable_vectorize": True}):
         return relay.build(module(source, arrays), tvm.target.Target(language, host="c"), **options).lib
