@@ -115,6 +115,17 @@ def _mirror_pad(call: TvmCall) -> Any:
     return relax(call, "nn.pad", pad_width=sum(call["pad_width"], ()), pad_value=0, pad_mode="reflect")
 
 
+def _dilate(call: TvmCall) -> Node:
+    """A value between neighbours: each element gets some behind it, and the last ones are cut off."""
+    x, shape = call.x, list(call.x.shape)
+    for axis, stride in enumerate(numbers(call["strides"], "strides")):
+        wide = ops.Pad((0, stride - 1), float(call["dilation_value"]), (axis + 1,))(ops.Unsqueeze((axis + 1,))(x))
+        shape[axis] = (shape[axis] - 1) * stride + 1
+        flat = ops.Reshape((*shape[:axis], shape[axis] + stride - 1, *shape[axis + 1 :]), True)(wide)
+        x = ops.Slice((0,), (shape[axis],), (axis,))(flat) if stride > 1 else x
+    return x
+
+
 def _one_hot(call: TvmCall) -> Any:
     indices, *values = call.args
     return relax(call, "one_hot", [indices, *[number(v, "a value") for v in values]])
@@ -280,6 +291,7 @@ RELAY: dict[str, Translation] = {
     "nn.bias_add": lambda c: ops.Add()(c.x, on_axis(c.args[1], c.axis(), c.x.type.rank)),
     "nn.dense": lambda c: _product(c, False, True),
     "nn.depth_to_space": _blocks(ops.DepthToSpace, "mode"),
+    "nn.dilate": _dilate,
     "nn.dropout": lambda c: (c.x,),  # the mask, which it gives in training, is left out
     "nn.global_avg_pool2d": _global_pool(ops.GlobalAveragePool()),
     "nn.global_max_pool2d": _global_pool(ops.GlobalMaxPool()),

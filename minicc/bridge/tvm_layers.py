@@ -73,7 +73,7 @@ def _pool(call: TvmCall) -> Node:
 
 
 def adaptive_pool(call: TvmCall) -> Node:
-    """Pools whose windows are as large as makes so many of them; those of unequal size are not supported."""
+    """As many windows as the size that is asked for; those of unequal size are not supported."""
     rank = call.x.type.rank - 2
     reduce, pool = (ops.ReduceMax, ops.MaxPool) if "max" in call.name else (ops.ReduceMean, ops.AveragePool)
 

@@ -96,6 +96,7 @@ CASES = {
     "nn.pad": ("nn.pad(x, ((1, 0), (0, 2)), 0.5)", {"x": (2, 3)}),
     "nn.pad edge": ("nn.pad(x, ((1, 0), (0, 2)), pad_mode='edge')", {"x": (2, 3)}),
     "nn.pad reflect": ("nn.pad(x, ((1, 0), (0, 2)), pad_mode='reflect')", {"x": (2, 3)}),
+    "nn.dilate": ("nn.dilate(x, (1, 3), 0.5)", {"x": (2, 3)}),
     "nn.mirror_pad": ("nn.mirror_pad(x, ((1, 0), (0, 2)), 'REFLECT')", {"x": (2, 3)}),
     "full": ("relay.full(const(np.float32(2)), (2, 3), 'float32')", {}),
     "full_like": ("relay.full_like(x, const(np.float32(2)))", {"x": (2, 3)}),
