@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from minicc.bridge.frames import Message
 from minicc.bridge.old_tvm import OldTvmFailure, old_tvm
 from minicc.bridge.reader import UNKNOWN, Reader
 from minicc.bridge.relay_calls import RELAY
@@ -29,29 +30,35 @@ from minicc.ops.base import Array
 from minicc.types import DType, TensorType
 
 HINT = "relay.transform.DynamicToStatic before the text is saved finds shapes; passes that pack layouts belong after it"
-WRITES = "module.astext(show_meta_data=True) writes a text, with its constants"
+WRITES = "module.astext(show_meta_data=True) writes a text, tvm.runtime.save_param_dict(params) parameters"
 TIMEOUT = 300.0  # seconds: a text may hold the weights of a large model
 
 
-def from_relay(text: str, params: Mapping[str, Array] | None = None, function: str = "main") -> Graph:
+def from_relay(text: str, params: Mapping[str, Array] | bytes | None = None, function: str = "main") -> Graph:
     """The graph of a function of a Relay text; `params` are values of parameters by name, which become constants.
 
-    Inputs are called as the parameters, outputs `out`, or `out0`, `out1`, ... of several. Raises BridgeError when the old TVM
-    is not there or refuses the text, when there is no such parameter, or when operators are not supported: all of them at
-    once.
+    They may be the bytes that TVM's `save_param_dict` made. Inputs are called as the parameters, outputs `out`, or `out0`,
+    `out1`, ... of several. Raises BridgeError when the old TVM is not there or refuses the text, when there is no such
+    parameter, or when operators are not supported: all of them at once.
     """
     call = f'from_relay("{function}")'
     if not isinstance(text, str):
         raise BridgeError(call, f"expected a text, got {type(text).__name__}", hint=WRITES)
-    try:  # a text may be too long for a message
-        said = old_tvm().ask(
-            "read.calls", function, {"text": np.frombuffer(text.encode(errors="replace"), np.uint8)}, TIMEOUT
-        )
-    except OldTvmFailure as failure:
-        problem = f"expected a text that the old TVM reads, got {failure.kind} from it: {failure.failed.detail}"
-        raise BridgeError(call, problem, hint=WRITES) from failure
-    reader = _RelayReader(call, function, *said)
+    reader = _RelayReader(call, function, *_asked(call, "calls", function, text.encode(errors="replace")))
+    if isinstance(params, bytes):
+        params = _asked(call, "params", None, params)[1]
     return reader.graph(reader.run({} if params is None else params))
+
+
+def _asked(call: str, what: str, message: Any, data: bytes) -> Message:
+    """What `inside.read` says of a text or of parameters, which may be too long for a message."""
+    try:
+        return old_tvm().ask(f"read.{what}", message, {what: np.frombuffer(data, np.uint8)}, TIMEOUT)
+    except OldTvmFailure as failure:
+        problem = (
+            f"expected a text and params that the old TVM reads, got {failure.kind} from it: {failure.failed.detail}"
+        )
+        raise BridgeError(call, problem, hint=WRITES) from failure
 
 
 class _RelayReader(Reader):

@@ -69,7 +69,15 @@ def _pool(call: TvmCall) -> Node:
     op: Operator = ops.MaxPool(**fields)
     if call.name.startswith("nn.avg"):
         op = ops.AveragePool(**fields, count_include_pad=bool(call["count_include_pad"]))
-    return laid_out(call, call["layout"], call["out_layout"], call.x.type.rank - 2, op)
+    made = laid_out(call, call["layout"], call["out_layout"], call.x.type.rank - 2, op)
+    if not (fields["ceil_mode"] and call.type and call.type.is_bound):
+        return made
+    extra = [wanted - own for wanted, own in zip(call.type.shape, made.type.shape, strict=True)]
+    if not any(extra):
+        return made
+    # TVM keeps windows that start in the padding at the end; of no data, the mean is 0 there, the maximum the least number
+    nothing = call.x.dtype.range[0] if isinstance(op, ops.MaxPool) else 0
+    return ops.Pad((*[0] * len(extra), *extra), float(nothing))(made)
 
 
 def adaptive_pool(call: TvmCall) -> Node:

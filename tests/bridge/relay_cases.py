@@ -160,11 +160,17 @@ CASES = {
     "nn.conv3d_transpose": ("nn.conv3d_transpose(x, w, strides=(2, 1, 1))", {"x": (1, 2, 2, 2, 2), "w": (2, 1, 2, 2, 2)}),
     "nn.max_pool1d": ("nn.max_pool1d(x, 3, 2, padding=1)", {"x": (1, 2, 7)}),
     "nn.max_pool2d": ("nn.max_pool2d(x, (3, 2), (2, 2), padding=(1, 0, 1, 0), ceil_mode=True)", IMAGE),
+    "nn.max_pool2d behind": ("relay.maximum(nn.max_pool2d(x, (3, 2), (2, 2), padding=(1, 0, 1, 1), ceil_mode=True), const(np.float32(-9)))", IMAGE),
+    "nn.max_pool2d behind NHWC": ("relay.maximum(nn.max_pool2d(x, (3, 2), (2, 2), padding=(1, 0, 1, 1), ceil_mode=True, layout='NHWC'), const(np.float32(-9)))", LAST),
+    **{f"nn.avg_pool2d behind {counts}": (f"nn.avg_pool2d(x, (3, 2), (2, 2), padding=(1, 0, 1, 1), ceil_mode=True, count_include_pad={counts})", IMAGE)
+       for counts in (False, True)},
     "nn.max_pool2d NHWC": ("nn.max_pool2d(x, (2, 2), (2, 2), layout='NHWC')", LAST),
     "nn.max_pool3d": ("nn.max_pool3d(x, (2, 2, 2), dilation=(1, 2, 1))", {"x": (1, 2, 3, 4, 3)}),
     "nn.avg_pool1d": ("nn.avg_pool1d(x, 3, 2, padding=1)", {"x": (1, 2, 7)}),
     "nn.avg_pool2d": ("nn.avg_pool2d(x, (3, 2), (2, 2), padding=(1, 1))", IMAGE),
     "nn.avg_pool2d with padding": ("nn.avg_pool2d(x, (3, 2), (2, 2), padding=(1, 1), count_include_pad=True)", IMAGE),
+    **{f"nn.avg_pool2d ceil {counts}": (f"nn.avg_pool2d(x, (2, 3), (2, 2), padding=(0, 1), ceil_mode=True, count_include_pad={counts})", IMAGE)
+       for counts in (False, True)},
     "nn.avg_pool3d": ("nn.avg_pool3d(x, (2, 2, 2))", {"x": (1, 2, 3, 3, 3)}),
     "nn.global_avg_pool2d": ("nn.global_avg_pool2d(x)", SMALL),
     "nn.global_max_pool2d": ("nn.global_max_pool2d(x, 'NHWC')", {"x": (1, 2, 3, 4)}),

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import onnxruntime
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
 
 from relay_cases import CASES, described, inputs
 from relay_onnx_models import MODELS
@@ -25,9 +26,13 @@ from minicc.bridge import from_relay as bridge
 from minicc.bridge.environment import python_of_relay
 from minicc.bridge.from_relay import from_relay
 from minicc.bridge.old_tvm import old_tvm
+from minicc.bridge.relay import to_relay
 from minicc.bridge.relay_calls import RELAY
 from minicc.errors import BridgeError
-from minicc.graph import evaluate, verify
+from minicc.graph import Graph, evaluate, input, make, verify
+from minicc.ops.base import REGISTRY
+from minicc.testing.strategies import graphs, operators
+from minicc.types import TensorType
 
 HERE = Path(__file__).parent
 RECORD = HERE / "relay_cases.json"
@@ -44,7 +49,7 @@ def record():
     made = {}
     for name, case in said.items():
         answer, constants = old_tvm().ask(
-            "read.calls", "main", {"text": np.frombuffer(case["text"].encode(), np.uint8)}
+            "read.calls", "main", {"calls": np.frombuffer(case["text"].encode(), np.uint8)}
         )
         held = {k: described(v) for k, v in constants.items()}
         made[name] = {**answer, "constants": held, "outputs": case["outputs"]}
@@ -281,6 +286,71 @@ def test_a_chain_of_thousands_of_calls_comes_over():
     lines = "".join(f"  %{k} = nn.relu({f'%{k - 1}' if k else '%x'});\n" for k in range(3000))
     graph = from_relay(f"{VERSION}def @main(%x: {F3}) {{\n{lines}  %2999\n}}")
     assert len(graph.nodes) == 3001
+
+
+# ---- there and back -----------------------------------------------------------------------------
+
+CANDIDATES = sorted(set(REGISTRY) - {"Input", "Constant", "Kernel"})
+QUIET = settings(
+    max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+
+
+def assert_comes_back(graph, arrays):
+    """The graph that Relay's text of `graph` is computes the same."""
+    try:
+        module = to_relay(graph)
+    except BridgeError as error:
+        assume("expected an operator that TVM has" not in error.problem)
+        raise
+    assume("bfloat16" not in module.text)  # of which TVM's parser knows nothing
+    back = from_relay(module.text, module.params)
+    verify(back)
+    with np.errstate(all="ignore"):
+        wanted = evaluate(graph, dict(zip(graph.input_names, arrays, strict=True))).values()
+        got = evaluate(back, dict(zip(back.input_names, arrays, strict=True))).values()
+    for g, w in zip(got, wanted, strict=True):
+        assert (g.dtype, g.shape) == (w.dtype, w.shape)
+        near = 0 if w.dtype.kind in "biu" else 2e-2 if w.dtype.itemsize == 2 else 1e-4
+        np.testing.assert_allclose(g.astype(np.float64), w.astype(np.float64), rtol=near, atol=near)
+
+
+@pytest.mark.slow
+@pytest.mark.relay
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_an_operator_comes_back_as_it_went(name):
+    @QUIET
+    @given(operators(name))
+    def check(example):
+        made, arrays = example
+        params = tuple(input(f"x{k}", TensorType.of(a)) for k, a in enumerate(arrays))
+        assert_comes_back(Graph("main", params, (make(made, params),), ("y",)), arrays)
+
+    check()
+
+
+@pytest.mark.slow
+@pytest.mark.relay
+@settings(QUIET, max_examples=40)
+@given(graphs(max_nodes=8))
+def test_a_random_graph_comes_back_as_it_went(example):
+    assert_comes_back(example.graph, list(example.inputs.values()))
+
+
+@pytest.mark.relay
+def test_params_may_be_the_bytes_that_tvm_saved():
+    command = "import sys, numpy, tvm; sys.stdout.buffer.write(tvm.runtime.save_param_dict({'w': numpy.float32([[1, 2], [3, 4]])}))"
+    saved = subprocess.run([str(python_of_relay()), "-I", "-c", command], capture_output=True, check=True).stdout
+    matrix = "Tensor[(2, 2), float32]"
+    text = VERSION + f"def @main(%x: {matrix}, %w: {matrix}) {{ nn.dense(%x, %w, units=2) }}"
+    (result,) = evaluate(from_relay(text, saved), {"x": np.eye(2, dtype=np.float32)}).values()
+    np.testing.assert_array_equal(result, [[1, 3], [2, 4]])
+    with pytest.raises(
+        BridgeError, match=r"error from it: ValueError: expected [0-9]+ bytes of parameters, got [0-9]+"
+    ):
+        from_relay(text, saved[:-9])
+    with pytest.raises(BridgeError, match="expected a text and params that the old TVM reads, got error from it"):
+        from_relay(text, b"garbage")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ numbers of values before it; parameters, constants, tuples and their fields are 
 gone: their bodies stand where they are called. What is no plain computation (`If`, `Match`, a recursion, a function as a
 value) is a value whose `op` says so. Nothing is run, and no file is read.
 
-    calls("main", {"text": np.frombuffer(b'#[version = "0.0.5"]\ndef @main(%x: Tensor[(2), float32]) { nn.relu(%x) }', np.uint8)})
+    calls("main", {"calls": np.frombuffer(b'#[version = "0.0.5"]\ndef @main(%x: Tensor[(2), float32]) { nn.relu(%x) }', np.uint8)})
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import numpy as np
 import tvm
 from tvm import relay
 
+from minicc.bridge.frames import DTYPES
+
 NAMED = (tvm.ir.Op, tvm.ir.GlobalVar, relay.adt.Constructor)  # what a call need not know the value of
 DEEPEST = 32  # calls of functions within calls
 MOST = 20_000  # values: a text of a few lines can call for more than there is memory
@@ -28,7 +30,7 @@ MOST = 20_000  # values: a text of a few lines can call for more than there is m
 
 def calls(name: str, arrays: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The values of a function of a module, in topological order. Raises ValueError where TVM refuses the text."""
-    text = arrays["text"].tobytes().decode()
+    text = arrays["calls"].tobytes().decode()
     module = _parsed(text)
     functions = {var.name_hint: _Closure(f, {}) for var, f in module.functions.items() if isinstance(f, relay.Function)}
     if name not in functions:
@@ -37,6 +39,14 @@ def calls(name: str, arrays: dict[str, Any]) -> tuple[dict[str, Any], dict[str, 
     known: _Known = {p: listing.add("parameter", [], p, {"name": p.name_hint}) for p in main.params}
     result = listing.number(listing.body(main.body, known, (main,)), main.body)
     return {"values": listing.values, "result": result}, listing.constants
+
+
+def params(_: None, arrays: dict[str, Any]) -> tuple[None, dict[str, Any]]:
+    """The arrays by name of what `save_param_dict` wrote. Raises ValueError of what is cut off, which TVM takes."""
+    held = tvm.runtime.load_param_dict(arrays["params"].tobytes())
+    if (wanted := len(tvm.runtime.save_param_dict(held))) != (got := arrays["params"].size):
+        raise ValueError(f"expected {wanted} bytes of parameters, got {got}")
+    return None, {name: array.numpy().view(DTYPES[array.dtype]) for name, array in held.items()}
 
 
 def _parsed(text: str) -> Any:
