@@ -86,7 +86,9 @@ class _RelayReader(Reader):
         type = _type(said["type"])
         if said["op"] == "constant":
             return constant(self.constants[str(k)])
-        if said["op"] == "parameter" and type:
+        if said["op"] == "parameter":
+            if type is None:
+                raise Unsupported("that is no tensor")
             return self.parameter(said["attributes"]["name"], type, params)
         return self.translate(TvmCall(said["op"], args, said["attributes"], type))
 

@@ -11,6 +11,7 @@ cannot be translated is collected with the reason, what reads it is passed over,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -42,7 +43,11 @@ class Reader:
         self.lacking: dict[str, list[str]] = {}  # what is not supported -> the variables that hold it
 
     def check_params(self, params: Any, known: Collection[str]) -> None:
-        """Raise BridgeError unless `params` gives values of parameters that are known."""
+        """Raise BridgeError unless `params` gives values of parameters that are known, each by a name of its own."""
+        if twice := [name for name, count in Counter(known).items() if count > 1]:
+            raise BridgeError(
+                self.call, f"expected names of one parameter each, got {twice[0]!r} of more", hint="rename one"
+            )
         if not isinstance(params, Mapping):
             problem = f"expected params as a mapping from names to arrays, got {type(params).__name__}"
             raise BridgeError(self.call, problem, hint='params={"name": array}')

@@ -179,6 +179,12 @@ def test_a_parameter_that_is_given_is_a_constant(listed):
     np.testing.assert_array_equal(result, [[0, 2, 3]] * 2)
 
 
+def test_two_parameters_of_one_name_are_refused(listed):
+    listed([X, X, value("add", [0, 1])])
+    with pytest.raises(BridgeError, match="expected names of one parameter each, got 'x' of more"):
+        from_relay("")
+
+
 @pytest.mark.parametrize(("params", "problem"), [
     ({"y": np.zeros(3)}, "expected one of the parameters x, got a value for 'y'"),
     ({"x": np.zeros(3)}, "expected float32[2,3] for the parameter x, got float64[3]"),
@@ -223,14 +229,22 @@ def test_values_are_called_as_in_the_text():
 def test_control_flow_is_counted_as_unsupported():
     text = f"""type List[A] {{ Cons(A, List[A]), Nil, }}
         def @loop(%x: {F3}) -> {F3} {{ @loop(exp(%x)) }}
-        def @main(%x: {F3}, %b: bool, %f: fn ({F3}) -> {F3}) {{
+        def @main(%x: {F3}, %b: bool, %f: fn ({F3}) -> {F3}, %n: Tensor[(-1, ?), int32]) {{
           let %r = ref(%x);
           let %list = Cons(%x, Nil);
           (if (%b) {{ %x }} else {{ @loop(%x) }}, @loop(%x), %f(%x), ref_read(%r), match? (%list) {{ Nil => %x, }}) }}"""
     with pytest.raises(BridgeError) as caught:
         from_relay(VERSION + text)
     said = str(caught.value)
-    for what in ("If", "recursion", "call of Var", "RefRead", "Match", "parameter"):
+    for what in (
+        "If",
+        "recursion",
+        "call of Var",
+        "RefRead",
+        "Match",
+        "parameter that is no tensor",
+        "parameter of the shape (?, ?)",
+    ):
         assert f"    {what}: 1 x" in said
 
 

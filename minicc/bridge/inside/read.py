@@ -188,7 +188,8 @@ def _type(ty: Any) -> Any:
         return [_type(field) for field in ty.fields]
     if not isinstance(ty, tvm.ir.TensorType):
         return None
-    return {"dtype": ty.dtype, "shape": [int(d) if isinstance(d, tvm.tir.IntImm) else None for d in ty.shape]}
+    shape = [int(d) if isinstance(d, tvm.tir.IntImm) and d.value >= 0 else None for d in ty.shape]
+    return {"dtype": ty.dtype, "shape": shape}
 
 
 def plain(value: Any) -> Any:
