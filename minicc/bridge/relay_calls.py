@@ -103,10 +103,8 @@ def _index_last(call: TvmCall, name: str, **attributes: Any) -> Any:
 
 
 def _pad(call: TvmCall) -> Any:
-    modes = {"edge": "replicate"}
-    value, mode = number(call.args[1], "a pad_value"), call["pad_mode"]
-    widths = [width for axis in call["pad_width"] for width in axis]
-    return relax(call, "nn.pad", pad_width=widths, pad_value=value, pad_mode=modes.get(mode, mode))
+    value, mode = number(call.args[1], "a pad_value"), {"edge": "replicate"}.get(call["pad_mode"], call["pad_mode"])
+    return relax(call, "nn.pad", pad_width=sum(call["pad_width"], ()), pad_value=value, pad_mode=mode)
 
 
 def _mirror_pad(call: TvmCall) -> Any:
@@ -183,7 +181,7 @@ def _axes(call: TvmCall) -> tuple[int, ...] | None:
     axes = [a % max(rank, 1) for a in call["axis"] or ()]
     if not axes:
         return None
-    return tuple(a for a in range(rank) if (a in axes) != bool(call["exclude"]))
+    return tuple(a for a in range(rank) if (a in axes) != bool(call.attributes.get("exclude")))
 
 
 def _reduced(name: str) -> Translation:
@@ -214,9 +212,7 @@ def _variance(call: TvmCall) -> Node:
 
 
 def _l2_normalize(call: TvmCall) -> Node:
-    squares = ops.ReduceSumSquare(_axes(replace(call, attributes={**call.attributes, "exclude": False})), True, True)(
-        call.x
-    )
+    squares = ops.ReduceSumSquare(_axes(call), True, True)(call.x)
     return ops.Div()(call.x, ops.Sqrt()(ops.Max()(squares, like(call.x, call["eps"]))))
 
 
@@ -236,15 +232,10 @@ def _spatial_norm(name: str) -> Translation:
 
 
 def _resize(call: TvmCall, sizes: Sequence[int], method: str, where: str) -> Any:
+    """Relax's operator for any rank; which of two nearest places is meant is a matter of the coordinates, if nothing says it."""
     rounding = call.attributes.get("rounding_method") or ("round" if where == "align_corners" else "floor")
-    return relax(
-        call,
-        "image.resize2d",
-        [call.x, sizes],
-        method=method,
-        coordinate_transformation_mode=where,
-        rounding_method=rounding,
-    )
+    return relax(call, "image.resize2d", [call.x, sizes], method=method, coordinate_transformation_mode=where,
+                 rounding_method=rounding)  # fmt: skip
 
 
 def _upsampling(call: TvmCall) -> Any:

@@ -90,6 +90,7 @@ CASES = {
     "strided_slice": ("relay.strided_slice(x, [1, -3], [3, -1])", {"x": (4, 5)}),
     "strided_slice axes": ("relay.strided_slice(x, [4], [0], [-2], axes=[1])", {"x": (2, 5)}),
     "strided_slice size": ("relay.strided_slice(x, [1, 1], [2, -1], slice_mode='size')", {"x": (4, 5)}),
+    "strided_slice size from behind": ("relay.strided_slice(x, [-3, -4], [2, 3], slice_mode='size')", {"x": (4, 5)}),
     "strided_slice some": ("relay.strided_slice(x, [1], [3])", {"x": (4, 5)}),
     "slice_like": ("relay.slice_like(x, y)", {"x": (3, 4), "y": (2, 3)}),
     "slice_like axes": ("relay.slice_like(x, y, [-1])", {"x": (3, 4), "y": (2, 3)}),

@@ -1,11 +1,10 @@
-"""Inside the old TVM: what a Relay text computes, as a flat list of calls.
+r"""Inside the old TVM: what a Relay text computes, as a flat list of calls.
 
-In: the name of a function, and the bytes of the text. Out: `{"values": [...], "result": 7}` and the constants, by the number of
-their value.
-Each value is `{"op": "nn.relu", "args": [6], "attributes": {}, "type": ["float32", [1, 8]], "name": "%3"}`, whose args are
-numbers of values before it; parameters, constants, tuples and their fields are values, too. `let` and calls of functions are
-gone: their bodies stand where they are called. What is no plain computation (`If`, `Match`, a recursion, a function as a
-value) is a value whose `op` says so. Nothing is run, and no file is read.
+In: the name of a function, and the bytes of the text. Out: `{"values": [...], "result": 7}`, and the constants by the numbers of
+their values. A value is `{"op": "nn.relu", "args": [6], "attributes": {}, "type": {"dtype": "float32", "shape": [1, 8]}, "name":
+"%3"}`, whose args are numbers of values before it; parameters, constants, tuples and their fields are values, too. `let` and
+calls of functions are gone: bodies stand where they are called. What is no plain computation (`If`, `Match`, a recursion, a
+function as a value) is a value whose `op` says so. Nothing is run, and no file is read.
 
     calls("main", {"calls": np.frombuffer(b'#[version = "0.0.5"]\ndef @main(%x: Tensor[(2), float32]) { nn.relu(%x) }', np.uint8)})
 """
