@@ -12,6 +12,7 @@ Source of the interface: Roesch et al., "Relay: A High-Level Compiler for Deep L
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ import numpy as np
 from minicc.bridge.old_tvm import old_tvm
 from minicc.bridge.relay_forms import FORMS, listed
 from minicc.bridge.room import Room, Value
-from minicc.bridge.tvm_calls import TvmCall
+from minicc.bridge.tvm_calls import TvmCall, Unsupported
 from minicc.bridge.tvm_layers import TRANSLATIONS
 from minicc.errors import BridgeError
 from minicc.graph.interpret import checked_inputs
@@ -56,21 +57,26 @@ class Relay(Room):
     def constant(self, array: Any) -> Value:
         held = np.asarray(array)
         type = TensorType.of(held)
-        value = self._known.setdefault((type, held.tobytes()), Value(self, f"c{len(self.constants)}", type))
+        bits = hashlib.blake2b(held.tobytes()).digest()
+        value = self._known.setdefault((type, bits), Value(self, f"c{len(self.constants)}", type))
         self.constants.setdefault(value.expr, held)
         return value
 
     def call(self, name: str, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
-        form = FORMS.get(name)
+        form, where = FORMS.get(name), f"relay.{name}"
         if form is None:
-            raise BridgeError(
-                f"relay.{name}", "there is no form of Relax's operator in Relay", hint="see minicc ops --tvm"
-            )
+            raise BridgeError(where, "there is no form of Relax's operator in Relay", hint="see minicc ops --tvm")
         signature = inspect.signature(form)
-        bound = signature.bind(self, *map(self.plain, args), **{k: self.plain(v) for k, v in options.items()})
-        bound.apply_defaults()
-        made = form(*bound.args, **bound.kwargs)
-        return self.emit(made, _type(name, bound)) if isinstance(made, str) else made
+        try:
+            bound = signature.bind(self, *map(self.plain, args), **{k: self.plain(v) for k, v in options.items()})
+            bound.apply_defaults()
+            made = form(*bound.args, **bound.kwargs)
+            return self.emit(made, _type(name, bound)) if isinstance(made, str) else made
+        except (TypeError, Unsupported) as error:
+            problem = f"expected a call that has a form in Relay, got another: {error}"
+            raise BridgeError(
+                where, problem, hint=f"minicc/bridge/relay_forms.py has it as {name}{signature}"
+            ) from error
 
     def emit(self, text: str, type: Any) -> Any:
         """A line that gives the expression a name: a Value of the type, or a tuple of them."""
@@ -94,9 +100,8 @@ def relay_program(graph: Graph) -> RelayProgram:
     for name, value in zip(graph.input_names, params, strict=True):
         if not value.type.is_bound:
             problem = f"expected inputs of known dimensions, got {name}: {value.type}"
-            raise BridgeError(
-                f"relay_program({graph.name})", problem, hint="bind the dimensions first, with minicc.graph.bind"
-            )
+            hint = "bind the dimensions first, with minicc.graph.bind"
+            raise BridgeError(f"relay_program({graph.name})", problem, hint=hint)
     outputs = room.inline(graph, params, lambda k: f"n{k}_")
     lines = [f'{p} = relay.var("{p}", shape={p.shape}, dtype="{p.dtype.name}")' for p in params]
     result = f"main = relay.Function([{listed(params)}], relay.Tuple([{listed(outputs)}]))"

@@ -79,11 +79,20 @@ def _place(name: str) -> Form:
 # ---- contractions and pools ---------------------------------------------------------------------
 
 
+def _each(value: int | Sequence[int], count: int) -> tuple[int, ...]:
+    """A number for each axis, or for each side of each; of all begins only, the ends are equal."""
+    given = (value,) if isinstance(value, int) else tuple(value)
+    return given * (count // len(given))
+
+
 def _conv(name: str) -> Form:
-    def form(R: Any, data: Any, weight: Any, strides: Any, padding: Any, dilation: Any, groups: int) -> Any:
-        window = f"strides={strides}, padding={padding}, dilation={dilation}, groups={groups}"
-        kernel = f"channels={weight.shape[0]}, kernel_size={list(weight.shape[2:])}"
-        op = Conv(tuple(strides), tuple(padding), tuple(dilation), groups)
+    def form(
+        R: Any, data: Any, weight: Any, strides: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    ) -> Any:
+        rank = data.type.rank - 2
+        op = Conv(_each(strides, rank), _each(padding, 2 * rank), _each(dilation, rank), groups)
+        window = f"strides={op.strides}, padding={op.padding}, dilation={op.dilation}, groups={groups}"
+        kernel = f"channels={weight.shape[0]}, kernel_size={tuple(weight.shape[2:])}"
         return R.emit(f"relay.{name}({data}, {weight}, {window}, {kernel})", op.infer(data.type, weight.type))
 
     return form
@@ -92,14 +101,16 @@ def _conv(name: str) -> Form:
 def _conv_transpose(name: str) -> Form:
     """Relay's has no dilation: the kernel is dilated before."""
 
-    def form(R: Any, data: Any, weight: Any, strides: Any, dilation: Any, groups: int) -> Any:
-        result = ConvTranspose(tuple(strides), dilation=tuple(dilation), groups=groups).infer(data.type, weight.type)
-        if max(dilation) > 1:
-            spatial = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
+    def form(R: Any, data: Any, weight: Any, strides: Any = 1, *, dilation: Any = 1, groups: int = 1) -> Any:
+        rank = data.type.rank - 2
+        op = ConvTranspose(_each(strides, rank), dilation=_each(dilation, rank), groups=groups)
+        result = op.infer(data.type, weight.type)
+        if max(op.dilation) > 1:
+            spatial = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], op.dilation, strict=True)]
             wide = TensorType(weight.dtype, (*weight.shape[:2], *spatial))
-            weight = R.emit(f"relay.nn.dilate({weight}, strides={[1, 1, *dilation]})", wide)
-        kernel = f"channels={weight.shape[1] * groups}, kernel_size={list(weight.shape[2:])}"
-        return R.emit(f"relay.{name}({data}, {weight}, strides={strides}, groups={groups}, {kernel})", result)
+            weight = R.emit(f"relay.nn.dilate({weight}, strides={(1, 1, *op.dilation)})", wide)
+        kernel = f"channels={weight.shape[1] * groups}, kernel_size={tuple(weight.shape[2:])}"
+        return R.emit(f"relay.{name}({data}, {weight}, strides={op.strides}, groups={groups}, {kernel})", result)
 
     return form
 
@@ -107,14 +118,15 @@ def _conv_transpose(name: str) -> Form:
 def _pool(name: str) -> Form:
     """With `ceil_mode`, Relay keeps a last window that starts in the padding behind; who calls it cuts that off."""
 
-    def form(
-        R: Any, x: Any, size: Any, strides: Any, padding: Any, dilation: Any, ceil_mode: bool, **counted: bool
-    ) -> Any:
-        window = f"pool_size={size}, strides={strides}, padding={padding}, dilation={dilation}, ceil_mode={ceil_mode}"
+    def form(R: Any, x: Any, pool_size: Any = 1, strides: Any = 1, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
+             **counted: bool) -> Any:  # fmt: skip
+        rank = x.type.rank - 2
+        size, step, apart = (_each(value, rank) for value in (pool_size, strides, dilation))
+        around = _each(padding, 2 * rank)
+        window = f"pool_size={size}, strides={step}, padding={around}, dilation={apart}, ceil_mode={ceil_mode}"
         options = "".join(f", {option}={value}" for option, value in counted.items())
-        padded = [d + sum(padding[axis :: len(size)]) for axis, d in enumerate(x.shape[2:])]
-        steps = [p - (k - 1) * apart - 1 for p, k, apart in zip(padded, size, dilation, strict=True)]
-        extents = [(step + (s - 1) * ceil_mode) // s + 1 for step, s in zip(steps, strides, strict=True)]
+        spare = [d + sum(around[axis::rank]) - (size[axis] - 1) * apart[axis] - 1 for axis, d in enumerate(x.shape[2:])]
+        extents = [(left + (s - 1) * ceil_mode) // s + 1 for left, s in zip(spare, step, strict=True)]
         return R.emit(f"relay.{name}({x}, {window}{options})", TensorType(x.dtype, (*x.shape[:2], *extents)))
 
     return form

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from minicc import ops
+from minicc.bridge.old_tvm import OldTvmFailure, old_tvm
 from minicc.bridge.relay import Relay, relay_program, run_relay, to_relay
+from minicc.bridge.room import Value
 from minicc.errors import BridgeError
 from minicc.graph import Graph, constant, evaluate, input
 from minicc.ops.base import REGISTRY
 from minicc.testing.operators import examples
-from minicc.types import Symbol, TensorType, float32
+from minicc.types import Symbol, TensorType, float32, uint64
 
 x = input("x", TensorType(float32, (1, 3, 8, 8)))
 weights, table = (constant(np.full(shape, 1 / 32, np.float32)) for shape in ((4, 3, 3, 3), (64, 10)))
@@ -25,9 +27,9 @@ def test_the_program_of_a_network_is_what_one_would_write():
     program = relay_program(graph_of(ops.Softmax()(ops.MatMul()(NET, table))))
     assert program.source.splitlines() == [
         'x0 = relay.var("x0", shape=(1, 3, 8, 8), dtype="float32")',
-        "n2_ = relay.nn.conv2d(x0, c0, strides=[1, 1], padding=[1, 1, 1, 1], dilation=[1, 1], groups=1, channels=4, kernel_size=[3, 3])",
+        "n2_ = relay.nn.conv2d(x0, c0, strides=(1, 1), padding=(1, 1, 1, 1), dilation=(1, 1), groups=1, channels=4, kernel_size=(3, 3))",
         "n3_ = relay.nn.relu(n2_)",
-        "n4_ = relay.nn.max_pool2d(n3_, pool_size=[2, 2], strides=[2, 2], padding=[0, 0, 0, 0], dilation=[1, 1], ceil_mode=False)",
+        "n4_ = relay.nn.max_pool2d(n3_, pool_size=(2, 2), strides=(2, 2), padding=(0, 0, 0, 0), dilation=(1, 1), ceil_mode=False)",
         "n5_ = relay.reshape(n4_, (1, 64))",
         "n7_ = relay.transpose(c1, axes=[1, 0])",
         "n7_1 = relay.nn.dense(n5_, n7_)",
@@ -70,6 +72,24 @@ def test_an_operator_without_a_form_is_an_error():
     assert caught.value.call == "relay.nn.unheard_of" and "minicc ops" in caught.value.hint
 
 
+def test_windows_have_the_defaults_of_relax():
+    room = Relay()
+    image, weight = Value(room, "x0", x.type), Value(room, "c0", TensorType(float32, (4, 3, 3, 3)))
+    assert room.nn.conv2d(image, weight, padding=1).shape == (1, 4, 8, 8)
+    assert room.nn.conv2d(image, weight, [2, 1], [0, 1]).shape == (1, 4, 3, 8)
+    assert room.nn.max_pool2d(image, 2, 3, ceil_mode=True).shape == (1, 3, 3, 3)
+
+
+def test_a_call_that_its_form_does_not_know_is_an_error():
+    room = Relay()
+    image = Value(room, "x0", x.type)
+    with pytest.raises(BridgeError, match="unexpected keyword argument 'data_layout'") as caught:
+        room.nn.conv2d(image, image, data_layout="NHWC")
+    assert caught.value.call == "relay.nn.conv2d" and "relay_forms.py" in caught.value.hint
+    with pytest.raises(BridgeError, match='with mode="mirror"'):
+        room.take(image, np.arange(2), axis=0, mode="mirror")
+
+
 @pytest.mark.relay
 def test_the_old_tvm_reads_and_runs_the_program():
     graph = graph_of(ops.Softmax()(ops.MatMul()(NET, table)))
@@ -86,3 +106,17 @@ def test_an_input_and_a_constant_of_one_shape_are_not_taken_for_one_another():
     graph = graph_of(ops.Sub()(y, constant(np.float32([[1, 2], [3, 4]]))))
     got = run_relay(graph, {"c0": np.zeros((2, 2), np.float32)})
     np.testing.assert_array_equal(got["out0"], -np.float32([[1, 2], [3, 4]]))
+
+
+@pytest.mark.relay
+def test_the_old_tvm_sorts_no_uint64():
+    """Why TopK of uint64 is refused."""
+    source = """
+x0 = relay.var("x0", shape=(2,), dtype="uint64")
+main = relay.Function([x0], relay.Tuple([relay.topk(x0, k=1, ret_type="values")]))
+"""
+    y = input("y", TensorType(uint64, (2,)))
+    with pytest.raises(BridgeError, match="its sorts have no uint64"):
+        relay_program(graph_of(ops.TopK(1)(y)))
+    with pytest.raises(OldTvmFailure, match="Unsupported input dtype: uint64"):
+        old_tvm().ask("graphs.run", {"source": source, "inputs": ["x0"], "outputs": ["y"]}, {"x0": np.uint64([1, 2])})
