@@ -45,4 +45,5 @@ def _run(executable: Any, arrays: Arrays) -> Arrays:
 
 
 relax = Jobs(lower_to_relax, build_all)
+fast_relax = Jobs(lower_to_relax, functools.partial(build_all, fast=True))
 machine_code = Jobs(lower_to_machine_code, run_all)

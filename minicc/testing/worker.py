@@ -20,7 +20,7 @@ import atexit
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from minicc.bridge.frames import Arrays, Message
@@ -30,6 +30,7 @@ from minicc.bridge.process import ChildProcess, ChildFailure, this_python
 from minicc.bridge.relay import relay_program
 from minicc.graph.ir import Graph
 from minicc.ops.base import Array
+from minicc.target import Target
 
 Inputs: TypeAlias = Mapping[str, Array]
 Job: TypeAlias = tuple[Graph, Inputs]
@@ -61,26 +62,31 @@ def _text(graph: Graph) -> tuple[Any, Arrays]:
     return str(graph), graph.constants
 
 
-def _relay(graph: Graph) -> tuple[Any, Arrays]:
+def _relay(graph: Graph, **options: Any) -> tuple[Any, Arrays]:
     program = relay_program(graph)
-    return {"source": program.source, "inputs": graph.input_names, "outputs": graph.output_names}, program.constants
+    names = {"inputs": graph.input_names, "outputs": graph.output_names}
+    return {"source": program.source, **names, **options}, program.constants
+
+
+def _fast_relay(graph: Graph) -> tuple[Any, Arrays]:
+    return _relay(graph, opt_level=3, cpu=Target.native().cpu)
 
 
 @dataclass(frozen=True, eq=False)
 class Engine:
-    """A compiler: the name of its `Jobs` in the child, and what the child needs; how it is started; how a graph is sent; options of compiling."""
+    """A compiler: the name of its `Jobs` in the child, and what the child needs; how it is started; how a graph is sent."""
 
     jobs: str
     needed: str = ""  # to be ready; the jobs, if nothing is said
     command: Callable[[str], list[str]] = this_python
     sent: Callable[[Graph], tuple[Any, Arrays]] = _text
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 RELAX = Engine("minicc.testing.engines:relax", needed="minicc.bridge._tvm:load")
-FAST_RELAX = replace(RELAX, options={"fast": True})  # takes its time to compile code that takes little to run
 RELAY = Engine("minicc.bridge.inside.graphs:jobs", command=old_python, sent=_relay)
-FAST_RELAY = replace(RELAY, options={"opt_level": 3, "cpu": "native"})
+# those that take their time to compile code that takes little to run
+FAST_RELAX = replace(RELAX, jobs="minicc.testing.engines:fast_relax")
+FAST_RELAY = replace(RELAY, sent=_fast_relay)
 MINICC = Engine("minicc.testing.engines:machine_code")
 
 
@@ -125,7 +131,7 @@ class Worker(ChildProcess):
                     ready.append(k)
             if len(ready) > 1 and not self._compile_together(timeout):
                 return [ready[: len(ready) // 2], ready[len(ready) // 2 :]]
-            if len(ready) == 1 and not attempt(ready[0], self._ask, "compile", self.engine.options, {}):
+            if len(ready) == 1 and not attempt(ready[0], self._ask, "compile", None, {}):
                 return []
             for number, k in enumerate(ready):
                 if answered := attempt(k, self._ask, "run", number, jobs[k][1]):
@@ -157,7 +163,7 @@ class Worker(ChildProcess):
     def _compile_together(self, timeout: float) -> bool:
         """Whether all jobs that are lowered can be compiled. If not, no job is to blame."""
         try:
-            self._ask("compile", self.engine.options, {}, timeout)
+            self._ask("compile", None, {}, timeout)
         except ChildFailure:
             return False
         return True

@@ -3,17 +3,15 @@
 In: the source that `minicc.bridge.relay.relay_program` writes, that is Python statements that leave a function in `main`, with
 the names `tvm`, `relay`, `np` and those of its constants, which are arrays beside it. Out: Relay's text, or outputs by name.
 
-    n0_ = relay.nn.conv2d(p0, c0, channels=8, kernel_size=(3, 3))  # the call has the span "n0_", which TVM's passes keep
-    main = relay.Function([p0], relay.Tuple([n0_]))
+    n0_ = relay.nn.conv2d(x0, c0, channels=8, kernel_size=(3, 3))  # the call has the span "n0_", which TVM's passes keep
+    main = relay.Function([x0], relay.Tuple([n0_]))
 
-A batch is built as one function, with the inputs and outputs of all jobs, as that takes a quarter of the time; the graph that
-TVM's executor reads is then cut into one for each job, so that each runs by itself.
+Where nothing is said of optimisation, none is asked for: the least time to build, and no multiplication and addition contracted.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
+import functools
 import time as clock
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +25,11 @@ from tvm.contrib import graph_executor
 from minicc.bridge.frames import DTYPES, Arrays, Message
 from minicc.bridge.inside.jobs import Jobs, Run
 
-TRIPLE = "x86_64-linux-gnu"  # this TVM's own default is another machine
-PLAIN = "x86-64"  # the processor without fused multiply-adds, to which TVM lets LLVM contract what is written apart
+LLVM = "llvm -mtriple=x86_64-linux-gnu"  # this TVM's own default is another machine
+PLAIN = "-mcpu=x86-64 -opt-level=0"  # no fused multiply-adds, to which TVM lets LLVM contract what is written apart
+SLOW = ["SimplifyExpr", "SimplifyExprPostAlterOp"]  # passes that take a third of the time at level 0
+# Of the rest, another third goes into asking at each operator how TVM was built, which is always the same.
+tvm.relay.backend.te_compiler.libinfo = functools.cache(tvm.support.libinfo)
 
 # ---- programs -----------------------------------------------------------------------------------
 
@@ -81,93 +82,44 @@ def text(message: dict[str, Any], arrays: Arrays) -> Message:
 # ---- building and running -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class RelayFunction:
-    """A function of Relay with the names of its inputs and outputs."""
+def build(message: dict[str, Any], constants: Arrays) -> Run:
+    """What runs the program of a message `{"source": ..., "inputs": names, "outputs": names}`.
 
-    function: Any
-    inputs: Sequence[str]
-    outputs: Sequence[str]
-
-
-def lower(message: dict[str, Any], constants: Arrays) -> RelayFunction:
-    """The program of a message `{"source": ..., "inputs": names, "outputs": names}`."""
-    return RelayFunction(module(message["source"], constants)["main"], message["inputs"], message["outputs"])
+    It may have an `opt_level`, and then has a `cpu`, too: the processor that is compiled for, or the one that this LLVM takes the
+    machine for where it does not know that name. Raises what TVM raises.
+    """
+    made, opt_level = module(message["source"], constants), message.get("opt_level", 0)
+    with tvm.transform.PassContext(opt_level=opt_level, disabled_pass=[] if opt_level else SLOW):
+        built = relay.build(made, machine(message["cpu"]) if opt_level else tvm.target.Target(f"{LLVM} {PLAIN}"))
+    executor = graph_executor.GraphModule(built["default"](tvm.cpu()))
+    return Executor(message["inputs"], message["outputs"], [p.checked_type for p in made["main"].params], executor)
 
 
 def machine(cpu: str) -> Any:
     """TVM's target for a processor; for one that this LLVM does not know, the one that it takes this machine for."""
-    target = f"llvm -mtriple={TRIPLE}"
-    known = [str(name) for name in tvm.target.codegen.llvm_get_cpu_archlist(tvm.target.Target(target))]
-    return tvm.target.Target(f"{target} -mcpu={cpu if cpu in known else tvm.target.codegen.llvm_get_system_cpu()}")
-
-
-def build(programs: list[RelayFunction], opt_level: int = 0, cpu: str = PLAIN) -> list[Run]:
-    """What runs each of the programs."""
-    params = [p for program in programs for p in program.function.params]
-    outputs = [o for program in programs for o in program.function.body.fields]
-    module = tvm.IRModule.from_expr(relay.Function(params, relay.Tuple(outputs)))
-    with tvm.transform.PassContext(opt_level=opt_level):
-        built = relay.build(module, machine(cpu))
-    graph, first, head = json.loads(built.graph_json), 0, 0
-    runs: list[Run] = []
-    for program in programs:
-        inputs = range(first, first := first + len(program.inputs))
-        heads = graph["heads"][head : (head := head + len(program.outputs))]
-        cut, held = part(graph, inputs, heads)
-        executor = graph_executor.create(json.dumps(cut), built.lib, tvm.cpu())
-        for number, name in held.items():
-            executor.set_input(number, built.params[name])
-        runs.append(Executor(program, executor))
-    return runs
-
-
-def part(graph: dict[str, Any], inputs: Sequence[int], heads: list[list[int]]) -> tuple[dict[str, Any], dict[int, str]]:
-    """The part of an executor's graph that computes `heads`, with its inputs first, and its constants: argument number to name.
-
-    The format: nodes in topological order; an entry is `[node, which of its results, version]`; the lists of `attrs` have an
-    element for each result, those of node k from `node_row_ptr[k]` on.
-    """
-    nodes, rows = graph["nodes"], graph["node_row_ptr"]
-    needed = {*inputs, *(entry[0] for entry in heads)}
-    for k in reversed(range(len(nodes))):
-        if k in needed:
-            needed.update(entry[0] for entry in nodes[k]["inputs"])
-    kept = sorted(needed)
-    place = {k: new for new, k in enumerate(kept)}
-
-    def moved(entries: list[list[int]]) -> list[list[int]]:
-        return [[place[node], *rest] for node, *rest in entries]
-
-    results = [r for k in kept for r in range(rows[k], rows[k + 1])]
-    attributes = {name: [kind, [values[r] for r in results]] for name, (kind, values) in graph["attrs"].items()}
-    storage = attributes["storage_id"]
-    dense = {old: new for new, old in enumerate(dict.fromkeys(storage[1]))}  # the executor takes no gaps
-    storage[1] = [dense[old] for old in storage[1]]
-    arguments = [k for k in kept if nodes[k]["op"] == "null"]
-    made = {"nodes": [{**nodes[k], "name": f"a{place[k]}", "inputs": moved(nodes[k]["inputs"])} for k in kept],
-            "arg_nodes": [place[k] for k in arguments], "heads": moved(heads), "attrs": attributes,
-            "node_row_ptr": [0, *itertools.accumulate(rows[k + 1] - rows[k] for k in kept)]}  # fmt: skip
-    return made, {number: nodes[k]["name"] for number, k in enumerate(arguments) if k not in inputs}
+    known = map(str, tvm.target.codegen.llvm_get_cpu_archlist(tvm.target.Target(LLVM)))
+    return tvm.target.Target(f"{LLVM} -mcpu={cpu if cpu in known else tvm.target.codegen.llvm_get_system_cpu()}")
 
 
 @dataclass(frozen=True)
 class Executor:
-    """A program that is built: called with arrays by name, it gives its outputs by name."""
+    """A program that is built, with the names of its inputs and outputs and the types of its inputs."""
 
-    program: RelayFunction
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    types: Sequence[Any]
     module: Any
 
     def __call__(self, arrays: Arrays) -> Arrays:
         self.set(arrays)
         self.module.run()
-        results = {name: self.module.get_output(k) for k, name in enumerate(self.program.outputs)}
+        results = {name: self.module.get_output(k) for k, name in enumerate(self.outputs)}
         return {name: result.numpy().view(DTYPES[result.dtype]) for name, result in results.items()}
 
     def set(self, arrays: Arrays) -> None:
         """Copy the inputs to where the program reads them. Raises ValueError where they are others than declared."""
-        for k, (name, param) in enumerate(zip(self.program.inputs, self.program.function.params, strict=True)):
-            declared, array = param.checked_type, arrays[name]
+        for k, (name, declared) in enumerate(zip(self.inputs, self.types, strict=True)):
+            array = arrays[name]
             if (tuple(map(int, declared.shape)), declared.dtype) != (array.shape, array.dtype.name):
                 raise ValueError(f"input {name}: expected {declared}, got {array.dtype}{list(array.shape)}")
             self.module.set_input(k, tensor(array))
@@ -176,10 +128,10 @@ class Executor:
 def run(message: dict[str, Any], arrays: Arrays) -> Message:
     """The outputs of one program; its constants and the inputs are the arrays, by their names in the source."""
     constants = {name: array for name, array in arrays.items() if name not in message["inputs"]}
-    return None, dict(build([lower(message, constants)])[0](arrays))
+    return None, dict(build(message, constants)(arrays))
 
 
-jobs = Jobs(lower, build)
+jobs = Jobs(build, list)
 
 
 def time(message: dict[str, int], arrays: Arrays) -> Message:

@@ -18,9 +18,11 @@ Run: TypeAlias = Callable[[Arrays], Arrays]
 
 
 class Jobs(Generic[Lowered]):
-    """A batch, kept from one question to the next; `options` of compiling come with that question."""
+    """A batch, kept from one question to the next."""
 
-    def __init__(self, lower: Callable[[Any, Arrays], Lowered], compile_all: Callable[..., list[Run]]) -> None:
+    def __init__(
+        self, lower: Callable[[Any, Arrays], Lowered], compile_all: Callable[[list[Lowered]], list[Run]]
+    ) -> None:
         self._lower, self._compile = lower, compile_all
         self.lowered: list[Lowered] = []
         self.runs: list[Run] = []
@@ -32,9 +34,9 @@ class Jobs(Generic[Lowered]):
         self.lowered.append(self._lower(sent, arrays))
         return None, {}
 
-    def compile(self, options: dict[str, Any], arrays: Arrays) -> Message:
+    def compile(self, message: None, arrays: Arrays) -> Message:
         """Compile all that is lowered."""
-        self.runs = self._compile(self.lowered, **options)
+        self.runs = self._compile(self.lowered)
         return len(self.runs), {}
 
     def run(self, number: int, arrays: Arrays) -> Message:
