@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from minicc.bridge import _tvm
-from minicc.bridge.environment import python_of_relay
+from minicc.cli.device import refuse_options
 from minicc.cli.options import DimOption, ModelArgument, ShapesOption, TargetOption, check_output, check_shapes_known
 from minicc.cli.options import messages, read_dims, read_shapes, table_text
 from minicc.errors import BridgeError, ConfigError, plain_lines, printable
-from minicc.explain.fusion import before_fusion, compare_fusion
+from minicc.explain.fusion import GROUPINGS, before_fusion, compare_fusion
 from minicc.explain.fusion_picture import picture
 from minicc.explain.fusion_rules import NAMES, RULES
 from minicc.frontend import load
 from minicc.graph import bind, runtime_operands
 from minicc.runtime.files import write_file
 
-CHECKS: dict[str, Callable[[], object]] = {"relay": python_of_relay, "relax": _tvm.load}  # of each dialect: is it here?
-
 
 def fusion_command(
     model: ModelArgument,
     dialects: Annotated[
-        str | None, typer.Option("--with", help=f"Which of {', '.join(CHECKS)}; default: what is installed.")
+        str | None, typer.Option("--with", help=f"Which of {', '.join(GROUPINGS)}; default: all that can.")
     ] = None,
     dim: DimOption = None,
     input_shapes: ShapesOption = None,
@@ -50,12 +46,21 @@ def fusion_command(
         minicc fusion model.onnx --rules
         minicc fusion model.onnx --json
     """
-    chosen = installed() if dialects is None else named(dialects)  # before any work
+    if as_json:
+        refuse_options(
+            f"minicc fusion {model} --json", {"--rules": rules}, "JSON has no place for text", "leave one out"
+        )
+    chosen = GROUPINGS if dialects is None else named(dialects)
     check_output("--picture", into, ".svg")
     dims, shapes = read_dims(dim), read_shapes(input_shapes)
     graph = bind(load(model), dims, shapes)
     check_shapes_known(f"fusion {model}", runtime_operands(graph), "export the model with fixed shapes")
-    made = compare_fusion(before_fusion(graph, target), chosen)
+    errors: dict[str, BridgeError] = {}
+    made = compare_fusion(before_fusion(graph, target), chosen, errors.__setitem__ if dialects is None else None)
+    if not made.groupings:
+        raise errors["relax"]
+    for name, error in errors.items():
+        messages.print(f"no column for {NAMES[name]}: {error.problem}\nhint: {error.hint}", soft_wrap=True)
     if into is not None:
         write_file(into, picture(made).encode())
         messages.print(f"wrote {printable(into)}")
@@ -65,29 +70,10 @@ def fusion_command(
         print(f"\n{RULES}\n\n{table_text(made.patterns(), head)}")
 
 
-def installed() -> list[str]:
-    """The dialects that are installed; a line on stderr says how to get another. Raises BridgeError when there is none."""
-    found: list[str] = []
-    errors: dict[str, BridgeError] = {}
-    for name, check in CHECKS.items():
-        try:
-            check()
-            found.append(name)
-        except BridgeError as error:
-            errors[name] = error
-    if not found:
-        raise errors["relax"]
-    for name, lack in errors.items():
-        messages.print(f"no column for {NAMES[name]}, which is not installed: {lack.hint}", soft_wrap=True)
-    return found
-
-
 def named(dialects: str) -> list[str]:
-    """The dialects of a list of names. Raises ConfigError for a name that is none, BridgeError for one that is not installed."""
+    """The dialects of a list of names. Raises ConfigError for a name that is none."""
     names = list(dict.fromkeys(map(str.strip, dialects.split(","))))
-    if unknown := [name for name in names if name not in CHECKS]:
+    if unknown := [name for name in names if name not in GROUPINGS]:
         problem = f"expected dialects of TVM, got {unknown[0]!r}"
-        raise ConfigError(f"--with {dialects!r}", problem, hint=f"one or more of {', '.join(CHECKS)}")
-    for name in names:
-        CHECKS[name]()
+        raise ConfigError(f"--with {dialects!r}", problem, hint=f"one or more of {', '.join(GROUPINGS)}")
     return names

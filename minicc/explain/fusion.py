@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
@@ -22,13 +22,14 @@ from minicc.bridge.groups import TvmGroup, TvmGroups, operators
 from minicc.bridge.relax_groups import relax_groups
 from minicc.bridge.relay_groups import relay_groups
 from minicc.compile import pipeline
+from minicc.errors import BridgeError
 from minicc.explain.fusion_rules import NAMES, Edge, span
 from minicc.graph.fuse import Group, Partition, partition
 from minicc.graph.ir import Graph, Node
 from minicc.ir.passes import run_passes
 from minicc.target import Target
 
-GROUPINGS: Mapping[str, Callable[[Graph], TvmGroups]] = {"relay": relay_groups, "relax": relax_groups}
+GROUPINGS: dict[str, Callable[[Graph], TvmGroups]] = {"relay": relay_groups, "relax": relax_groups}
 LEFT_OUT = ("pack weights", "fuse")  # of the graph passes
 MARKS = {
     "same": "one kernel, one group, the same operators (but for what TVM has no step for)",
@@ -163,9 +164,23 @@ def before_fusion(graph: Graph, target: Target | str = "native") -> Graph:
     return run_passes(pipeline(target, without=LEFT_OUT).graph, graph)
 
 
-def compare_fusion(graph: Graph, dialects: Sequence[str] = ("relax",)) -> FusionComparison:
-    """The partitions of a graph as it is. Raises BridgeError where a dialect is not installed, or has no form of an operator."""
-    return FusionComparison(graph, partition(graph), tuple(GROUPINGS[dialect](graph) for dialect in dialects))
+def compare_fusion(
+    graph: Graph, dialects: Iterable[str] = ("relax",), failed: Callable[[str, BridgeError], None] | None = None
+) -> FusionComparison:
+    """The partitions of a graph as it is, with those of dialects of GROUPINGS.
+
+    `failed` is told of a dialect that is not installed, fails, or has no form of an operator, and which is left out
+    therefore; without it, that BridgeError is raised.
+    """
+    groupings = []
+    for dialect in dialects:
+        try:
+            groupings.append(GROUPINGS[dialect](graph))
+        except BridgeError as error:
+            if failed is None:
+                raise
+            failed(dialect, error)
+    return FusionComparison(graph, partition(graph), tuple(groupings))
 
 
 def is_view(kernel: Group) -> bool:

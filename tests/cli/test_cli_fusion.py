@@ -8,6 +8,8 @@ import pytest
 from cli_cases import saved, waiting_network
 
 from minicc.bridge import _tvm
+from minicc.errors import BridgeError
+from minicc.explain import fusion
 
 
 @pytest.fixture
@@ -17,12 +19,6 @@ def no_tvm(monkeypatch):
     monkeypatch.setattr(_tvm, "installed", lambda: dict.fromkeys(_tvm.PAIR))
     yield
     _tvm.load.cache_clear()
-
-
-@pytest.fixture
-def no_relay(monkeypatch, tmp_path):
-    """As if there were no environment of the old TVM."""
-    monkeypatch.setenv("MINICC_RELAY", str(tmp_path / "none"))
 
 
 def test_fusion_prints_both_and_the_reasons(minicc, network):
@@ -56,14 +52,34 @@ def test_fusion_prints_all_that_is_installed(minicc, network):
 def test_fusion_without_relay_has_two_columns_and_says_how_to_get_the_third(minicc, network, no_relay):
     outcome = minicc("fusion", network, "--dim", "batch=3")
     assert outcome.code == 0 and outcome.out.splitlines()[2].split() == ["minicc", "Relax"]
-    assert outcome.err.splitlines() == ["no column for Relay, which is not installed: make relay"]
-    asked = minicc("fusion", network, "--with", "relay,relax")
+    assert outcome.err.splitlines()[0].startswith(
+        "no column for Relay: expected an environment for TVM 0.16, which has Relay"
+    )
+    assert outcome.err.splitlines()[1:] == ["hint: make relay"]
+    asked = minicc("fusion", network, "--dim", "batch=3", "--with", "relay,relax")
     assert (
         asked.code == 2
         and asked.out == ""
         and "expected an environment for TVM 0.16" in asked.err
         and "hint: make relay" in asked.err
     )
+
+
+def test_a_dialect_that_fails_has_no_column_unless_it_is_asked_for(minicc, network, monkeypatch):
+    def fails(graph):
+        raise BridgeError("relay_groups(net)", "expected an operator that TVM has", hint="leave it out")
+
+    monkeypatch.setitem(fusion.GROUPINGS, "relay", fails)
+    outcome = minicc("fusion", network, "--dim", "batch=3")
+    assert outcome.code == 0 and outcome.out.splitlines()[2].split() == ["minicc", "Relax"]
+    assert outcome.err == "no column for Relay: expected an operator that TVM has\nhint: leave it out\n"
+    asked = minicc("fusion", network, "--dim", "batch=3", "--with", "relay")
+    assert asked.code == 2 and asked.out == "" and "expected an operator that TVM has" in asked.err
+
+
+def test_fusion_prints_json_alone(minicc, network):
+    outcome = minicc("fusion", network, "--dim", "batch=3", "--json", "--rules")
+    assert outcome.code == 2 and "expected no --rules: JSON has no place for text" in outcome.err
 
 
 def test_fusion_knows_two_dialects(minicc, network):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 from cli_cases import saved, waiting_network
 
-from minicc.bridge.old_tvm import old_tvm
-
 BATCH = ("--dim", "batch=3")
 
 
@@ -44,9 +42,7 @@ def test_a_file_has_the_ending_of_the_language(minicc, network, tmp_path):
         assert outcome.code == 2 and f"expected a name that ends in {ending}, got 'n.tar'" in outcome.err
 
 
-def test_without_the_old_tvm_an_error_says_how_to_get_it(minicc, network, tmp_path, monkeypatch):
-    monkeypatch.setenv("MINICC_RELAY", str(tmp_path / "none"))
-    old_tvm().close()  # one that runs needs no environment
+def test_without_the_old_tvm_an_error_says_how_to_get_it(minicc, network, no_relay, tmp_path):
     outcome = minicc("compile", network, *BATCH, "--target", "relay-c", "-o", tmp_path / "n.c")
     assert (
         outcome.code == 2
