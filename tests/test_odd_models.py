@@ -385,7 +385,7 @@ def resident() -> int:
 
 
 def test_a_thousand_calls_take_no_more_memory_than_a_few():
-    made = minicc.compile(network())
+    made = minicc.compile(network(), threads=1)  # threads that wait for each other on busy cores take most of the time
     x = normal(16, 32)
     for _ in range(20):
         made(x)
@@ -418,7 +418,7 @@ def test_compiling_again_and_again_takes_little_memory():
         once()
     gc.collect()
     before = resident()
-    for _ in range(12):
+    for _ in range(6):
         once()
     gc.collect()
-    assert resident() - before < 12 << 20
+    assert resident() - before < 6 << 20

@@ -88,6 +88,7 @@ def test_a_mutant_is_noticed_or_survives_and_the_copy_is_mended(project):
     ]
 
 
+@pytest.mark.slow
 def test_a_loop_without_end_is_noticed(project, monkeypatch):
     monkeypatch.setattr(module, "LIMIT", 3)
     (project / "minicc/room/a.py").write_text(
@@ -135,6 +136,7 @@ def test_the_command_lists_and_sums_up(project, monkeypatch, capsys):
     assert "own tests 1/2  eta 0 min  noticed      3 s" in out
 
 
+@pytest.mark.slow
 def test_copies_of_the_project_work_side_by_side(project, monkeypatch):
     monkeypatch.setattr(module, "ROOT", project)
     shown = []
@@ -152,6 +154,7 @@ def test_copies_of_the_project_work_side_by_side(project, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_known(project, monkeypatch):
     monkeypatch.setattr(module, "ROOT", project)
 
@@ -163,6 +166,7 @@ def test_ctrl_c_keeps_what_is_known(project, monkeypatch):
     assert set(noticed) <= {m for m in drawn if m.path == "minicc/room/a.py"}
 
 
+@pytest.mark.slow
 def test_tests_that_fail_anyway_tell_nothing(project, monkeypatch):
     monkeypatch.setattr(module, "ROOT", project)
     (project / "tests/test_rest.py").write_text("def test_rest():\n    assert False\n")
