@@ -169,7 +169,7 @@ MODELS = {
     "rows apart": chain((3, 33, 7, 100), (100, 512), op=ops.MatMul(), then=(ops.Relu(),)),
     "batches": chain((3, 64, 512), (3, 512, 513), op=ops.MatMul()),
     "columns left over": chain((1, 50, 200), (1, 200, 777), op=ops.MatMul(), then=(ops.Sigmoid(),)),
-    "deep": chain((26, 6000), (6000, 160), op=ops.MatMul(), then=(ops.Neg(),)),
+    "deep": chain((50, 6000), (6000, 160), op=ops.MatMul(), then=(ops.Neg(),)),
     "gemm": chain((600, 64), (700, 600), (700,), op=ops.Gemm(alpha=0.5, trans_a=True, trans_b=True)),
 }
 
