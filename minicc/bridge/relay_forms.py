@@ -50,15 +50,15 @@ def _abs(R: Any, x: Any, /) -> Any:
 
 def _round(R: Any, x: Any, /) -> Any:
     """Relay's rounds halves away from zero; to the even number next to one is twice the round of the half."""
-    nearest = R.emit(f"relay.round({x})", x.type)
-    return R["where"](
-        R.equal(R.abs(x - R.trunc(x)), like(x, 0.5)), R.emit(f"relay.round({x * 0.5})", x.type) * 2, nearest
-    )
+    nearest, of_half = (R.emit(f"relay.round({value})", x.type) for value in (x, x * 0.5))
+    is_half = R.equal(R.abs(x - R.trunc(x)), like(x, 0.5))
+    return R["where"](is_half, of_half * 2, nearest)
 
 
 def _leaky_relu(R: Any, x: Any, /, alpha: float) -> Any:
-    """Relay's text must not have a slope below 0."""
-    return f"relay.nn.leaky_relu({x}, alpha={alpha})" if alpha >= 0 else by_tvm(R, LeakyRelu(alpha).scalar, [x])
+    """Relay's parser takes no slope below 0, and none that is infinite."""
+    own = 0 <= alpha < math.inf
+    return f"relay.nn.leaky_relu({x}, alpha={alpha})" if own else by_tvm(R, LeakyRelu(alpha).scalar, [x])
 
 
 def _reduction(name: str) -> Form:

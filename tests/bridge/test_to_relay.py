@@ -10,6 +10,7 @@ from minicc.bridge.room import Value
 from minicc.errors import BridgeError
 from minicc.graph import Graph, constant, evaluate, input
 from minicc.ops.base import REGISTRY
+from minicc.testing import draws
 from minicc.testing.operators import examples
 from minicc.types import Symbol, TensorType, float32, uint64
 
@@ -106,6 +107,23 @@ def test_an_input_and_a_constant_of_one_shape_are_not_taken_for_one_another():
     graph = graph_of(ops.Sub()(y, constant(np.float32([[1, 2], [3, 4]]))))
     got = run_relay(graph, {"c0": np.zeros((2, 2), np.float32)})
     np.testing.assert_array_equal(got["out0"], -np.float32([[1, 2], [3, 4]]))
+
+
+@pytest.mark.relay
+@pytest.mark.parametrize(("op", "values"), [
+    (ops.Round(), [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 0.49999997, 8388609.0]), (ops.LeakyRelu(-2.0), [-1.0, 1.0]),
+    (ops.AveragePool((2,), (2,), (1, 1), ceil_mode=True), [[[1.0, 2.0, 3.0]]]), (ops.MatMul(), np.zeros((2, 0))),
+    (ops.ConvTranspose(dilation=(2,)), [[[1.0, 2.0]]]), (ops.LeakyRelu(np.inf), [-1.0, 1.0]),
+])  # fmt: skip
+def test_where_relay_means_something_else_the_form_is_composed(op, values):
+    arrays = [np.asarray(values, np.float32)]
+    arrays += [np.ones((0, 3), np.float32)] * (op.name == "MatMul") + [np.ones((1, 1, 2), np.float32)] * (
+        op.name == "ConvTranspose"
+    )
+    example = draws.graph_of(op, arrays)
+    np.testing.assert_array_equal(
+        run_relay(example.graph, example.inputs)["y"], evaluate(example.graph, example.inputs)["y"]
+    )
 
 
 @pytest.mark.relay
