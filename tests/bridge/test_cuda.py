@@ -107,7 +107,7 @@ def test_odd_tensors():
     assert all(0 not in k.grid for k in bundle.launches)
 
 
-@pytest.mark.parametrize("reduction", ["none", "add", "max"])
+@pytest.mark.parametrize("reduction", ["add", *[pytest.param(r, marks=pytest.mark.slow) for r in ("none", "max")]])
 def test_scatters(reduction):
     """TVM passes their kernels where in its memory a buffer starts."""
     data, rows, places = (

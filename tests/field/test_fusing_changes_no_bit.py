@@ -94,7 +94,8 @@ def test_a_fused_chain_is_its_nodes_one_by_one(dtype: DType, draw: st.DataObject
     same(graph, draw.draw(st.integers(0, 1000)), draw.draw(st.sampled_from(TARGETS)))
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.cpu)
+@pytest.mark.parametrize("target", [
+    TARGETS[0], *[pytest.param(t, marks=pytest.mark.slow) for t in TARGETS[1:]]], ids=lambda t: t.cpu)  # fmt: skip
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_products_beside_sums(dtype: DType, target: Target) -> None:
     """The forms that a fused multiply-add would take."""

@@ -40,6 +40,7 @@ print(private_kib() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
 @pytest.mark.parametrize("make", ["model", "schedule"])
 def test_a_hundred_compilations_leave_less_than_two_megabytes(make):
