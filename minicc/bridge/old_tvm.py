@@ -14,7 +14,7 @@ from typing import Any
 
 from minicc.bridge.environment import python_of_relay
 from minicc.bridge.frames import Arrays, Message
-from minicc.bridge.process import BOOT, PACKAGE, ChildProcess, ChildFailure
+from minicc.bridge.process import BOOT, PACKAGE, ChildFailure, ChildProcess
 from minicc.errors import BridgeError
 
 

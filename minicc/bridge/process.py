@@ -4,8 +4,8 @@ In: the name of a function there, a message that JSON can say, and arrays. Out: 
 the child failed: a crash (with its signal or exit status), a timeout, or an error that it raised; the last with what was
 written to its standard error. Nothing is pickled. The loop at the other end is `minicc.bridge.inside.serve`.
 
-    with ChildProcess("tvm") as child:
-        answer, arrays = child.ask("minicc.bridge.inside.graphs:text", {"source": "..."}, {}, timeout=60.0)
+    with ChildProcess("minicc.bridge.relax") as child:
+        answer, arrays = child.ask("minicc.testing.engines:relax.lower", [0, str(graph)], graph.constants, timeout=60.0)
 
 The child runs this very package, wherever that lies, and looks for modules in PYTHONPATH and among what is installed, never in
 the current folder. One that says nothing when it has been started is a `WorkerError`, and no failure of the compiler.
@@ -63,8 +63,7 @@ class ChildProcess:
     """A process that answers questions; started at the first one, and again after a crash. A context manager.
 
     `needed` names what is imported there before it is ready, as "module" or "module:object", and called if it is a function.
-    `command(needed)` starts it. `starts` counts processes.
-    Threads may share a child: they take turns.
+    `command(needed)` starts it. `starts` counts processes. Threads may share a child: they take turns.
     """
 
     def __init__(self, needed: str, command: Callable[[str], list[str]] = this_python) -> None:
@@ -152,12 +151,11 @@ class ChildProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         """Start a child, and wait until it is ready. Raises WorkerError."""
+        command = self.command(self.needed)
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         try:
             # A session of its own, so that Ctrl-C reaches the parent only, which then ends the child.
-            process = subprocess.Popen(
-                self.command(self.needed), stdin=PIPE, stdout=PIPE, stderr=self._messages, start_new_session=True
-            )
+            process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=self._messages, start_new_session=True)
         except OSError as error:
             raise self._no_start(str(error)) from None
         assert process.stdin is not None
@@ -183,6 +181,7 @@ class ChildProcess:
     def _no_start(self, got: str) -> WorkerError:
         where = "\n".join(self._stderr().split("\n")[-LAST_LINES:])
         self.close()
+        self._messages.close()  # if there is no process
         what = "a module on PYTHONPATH, a package that is missing or damaged, too little memory"
         problem = f"expected a process that imports it, got {got}"
         return WorkerError(f"start {self.needed}", problem, where, f"what it says is at fault: {what}")

@@ -26,7 +26,7 @@ from typing import Any, TypeAlias
 from minicc.bridge.frames import Arrays, Message
 from minicc.bridge.inside.serve import FailureKind, failure
 from minicc.bridge.old_tvm import old_python
-from minicc.bridge.process import ChildProcess, ChildFailure, this_python
+from minicc.bridge.process import ChildFailure, ChildProcess, this_python
 from minicc.bridge.relay import relay_program
 from minicc.graph.ir import Graph
 from minicc.ops.base import Array

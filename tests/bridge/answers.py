@@ -63,10 +63,13 @@ def unsendable(message, arrays):
     return None, {"x": np.array([object()])}
 
 
+def _pipes():
+    """Where frames come from, and where they go."""
+    return [fd for fd in range(3, 20) if Path(f"/proc/self/fd/{fd}").exists() and stat.S_ISFIFO(os.fstat(fd).st_mode)]
+
+
 def _written(data):
-    """Write to where the frames go: the first pipe that was opened by this process."""
-    pipes = (fd for fd in range(3, 20) if Path(f"/proc/self/fd/{fd}").exists() and stat.S_ISFIFO(os.fstat(fd).st_mode))
-    os.write(next(pipes), data)
+    os.write(_pipes()[1], data)
 
 
 def garbage(message, arrays):
@@ -84,13 +87,15 @@ def talk(message, arrays):
     ctypes.CDLL(None).puts(message.encode())
     ctypes.CDLL(None).fflush(None)
     subprocess.run([sys.executable, "-c", f"print({message!r})"], check=True)
+    assert subprocess.run(["cat"], capture_output=True).stdout == b"", "it reads no frames"
     return message, {}
 
 
 def deaf(message, arrays):
     """From now on, nothing that is sent is read."""
-    os.dup(0)  # open, and never read
-    os.dup2(os.pipe()[0], 0)
+    requests = _pipes()[0]
+    os.dup(requests)  # open, and never read
+    os.dup2(os.pipe()[0], requests)
     return None, {}
 
 

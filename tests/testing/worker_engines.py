@@ -55,9 +55,3 @@ def fail(graph, stage):
 faulty = Jobs(
     lower, compile_all
 )  # the reference, except that an input `KIND_STAGE` fails in that way: `crash_compile`, `hang_run`, ...
-
-
-def deaf():
-    """From now on, nothing that is sent is read."""
-    os.dup(0)  # open, and never read
-    os.dup2(os.pipe()[0], 0)

@@ -30,12 +30,12 @@ NO_FORM = ("expected an operator that TVM has", "expected known operands")  # of
 
 def main(needed: str) -> None:
     """Be the child. `needed` names what must be imported before it is ready, and called if it is a function."""
-    out = os.dup(1)
+    stream = Frames(os.dup(0), os.dup(1))
     os.dup2(2, 1)  # what a compiler prints must not mix with the frames
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # nor may what it starts read them
     found = pkgutil.resolve_name(needed)
     if callable(found):
         found()
-    stream = Frames(0, out)
     stream.write(pack(["ready"], {}))
     with np.errstate(all="ignore"):
         serve(stream)
