@@ -39,6 +39,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from minicc.bridge.environment import has_relay
+from minicc.config import relay_dir
 from minicc.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -283,6 +285,8 @@ def _copied(folder: Path) -> Path:
                 shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(ROOT / name, folder / name)
+    if has_relay():  # else the tests that need it are skipped in the copy, and notice nothing
+        (folder / ".venv-relay").symlink_to(relay_dir())
     return folder
 
 

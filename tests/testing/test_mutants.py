@@ -154,6 +154,16 @@ def test_copies_of_the_project_work_side_by_side(project, monkeypatch):
     ]
 
 
+def test_a_copy_has_the_environment_of_the_old_tvm_if_there_is_one(project, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "ROOT", project)
+    monkeypatch.setattr(module, "relay_dir", lambda: project / "elsewhere")
+    for there in (False, True):
+        monkeypatch.setattr(module, "has_relay", lambda there=there: there)
+        link = module._copied(tmp_path / f"copy-{there}") / ".venv-relay"
+        assert link.is_symlink() == there
+    assert link.readlink() == project / "elsewhere"
+
+
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_known(project, monkeypatch):
     monkeypatch.setattr(module, "ROOT", project)
