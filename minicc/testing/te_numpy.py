@@ -24,10 +24,12 @@ from minicc.types import DType
 Array = np.ndarray[Any, np.dtype[Any]]
 Noise = Callable[[tuple[int, ...]], Any]
 DIMENSIONS = 16  # spatial axes count from the first, axes of reductions from the last
-FUNCTION = 8  # roundings of a library's exp and the like; an operation rounds once
 WIDE = {"float32": np.float64, "float64": np.longdouble}
 REDUCTIONS = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}
-LIBRARY = (np.exp, np.log, np.tanh, np.power)
+ROUNDINGS = {
+    np.divide: 1,
+    **dict.fromkeys((np.exp, np.log, np.tanh), 8),
+}  # of what may round even an exact result: x / 3 as x * (1 / 3)
 
 
 class Elements(np.ndarray[Any, np.dtype[Any]]):
@@ -45,8 +47,7 @@ class Elements(np.ndarray[Any, np.dtype[Any]]):
             if wide := WIDE.get(made.dtype.name):
                 exact = getattr(ufunc, method)(*[_plain(x, wide) for x in plain], **options)
                 made = exact.astype(made.dtype)
-                roundings = FUNCTION if ufunc in LIBRARY else 1
-                made = self.moved(made, roundings * ((exact != made) | (ufunc in LIBRARY)))
+                made = self.moved(made, np.maximum(exact != made, ROUNDINGS.get(ufunc, 0)))
         return self.like(made)
 
     def like(self, array: Any) -> Elements:
