@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from minicc.loop.ir import Buffer
@@ -61,11 +61,12 @@ class _Stage:
 
     axes: list[str]
     reduce_axes: list[str]
+    scope: str = "global"
+    threads: set[str] = field(default_factory=set)  # the thread axes that its loops are bound to
 
     def __post_init__(self) -> None:
         self.leaves = [*self.axes, *self.reduce_axes]
         self.origin = {name: frozenset([name]) for name in self.leaves}  # the axes that a name comes from
-        self.threads = set[str]()  # the thread axes that its loops are bound to
 
     def is_reduced(self, name: str) -> bool:
         return bool(self.origin[name] & set(self.reduce_axes))
@@ -198,7 +199,7 @@ class _Lesson:
 
     def bind(self, step: Any, before: Program, after: Program) -> list[str]:
         stage = self.stage_of(step.loop)
-        self._check_shared_out(stage, buffers_of(before)[stage].scope, {step.axis})
+        self._check_shared_out(stage, self.stages[stage].scope, {step.axis})
         self.stages[stage].threads.add(step.axis)
         return [f's[{stage}].bind({step.loop}, te.thread_axis("{step.axis}"))']
 
@@ -232,6 +233,7 @@ class _Lesson:
 
     def set_scope(self, step: Any, before: Program, after: Program) -> list[str]:
         self._check_shared_out(step.buffer, step.scope, self.known(step.buffer).threads)
+        self.stages[step.buffer].scope = step.scope
         return [f's[{step.buffer}].set_scope("{step.scope}")']
 
     def double_buffer(self, step: Any, before: Program, after: Program) -> list[str]:
@@ -266,16 +268,15 @@ class _Lesson:
         for name in found:
             self.known(name)
         rank = len(buffer.shape) if step.buffer in self.inputs else len(self.known(step.buffer).axes)
-        self.stages[cache] = _Stage(_places(writes(after.body, buffer)[0], rank), [])
+        self.stages[cache] = _Stage(_places(writes(after.body, buffer)[0], rank), [], step.scope)
         return [f'{cache} = s.cache_read({step.buffer}, "{step.scope}", [{", ".join(found)}])', *self.axes(cache)]
 
     def cache_write(self, step: Any, before: Program, after: Program) -> list[str]:
         stage, cache = self.known(step.buffer), step.names(before)
         spatial = [name for name in stage.leaves if not stage.is_reduced(name)]
-        self.stages[cache] = _Stage(spatial, stage.reduce_axes)
-        self.stages[step.buffer] = _Stage(
-            _places(writes(after.body, buffers_of(after)[step.buffer])[-1], len(stage.axes)), []
-        )
+        self.stages[cache] = _Stage(spatial, stage.reduce_axes, step.scope)
+        places = _places(writes(after.body, buffers_of(after)[step.buffer])[-1], len(stage.axes))
+        self.stages[step.buffer] = _Stage(places, [], stage.scope, stage.threads)  # its loops stay bound
         made = f'{cache} = s.cache_write({step.buffer}, "{step.scope}")'
         return [made, *self.axes(cache), *self.axes(step.buffer)]
 
@@ -287,7 +288,8 @@ class _Lesson:
         axes = [*stage.axes[:place], step.loop, *stage.axes[place:]]
         self.stages[partial] = _Stage(axes, [*rest, *[n for n in touched if n != step.loop]])
         total: Any = writes(after.body, buffers_of(after)[step.buffer])[-1]
-        self.stages[step.buffer] = _Stage(_places(total, len(stage.axes)), [axis.name for axis in total.axes])
+        places = _places(total, len(stage.axes))
+        self.stages[step.buffer] = _Stage(places, [axis.name for axis in total.axes], stage.scope)
         made = f"{partial} = s.rfactor({step.buffer}, {step.loop}, {step.factor_axis})"
         return [made, *self.axes(partial), *self.axes(step.buffer)]
 

@@ -26,10 +26,8 @@ Noise = Callable[[tuple[int, ...]], Any]
 DIMENSIONS = 16  # spatial axes count from the first, axes of reductions from the last
 WIDE = {"float32": np.float64, "float64": np.longdouble}
 REDUCTIONS = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}
-ROUNDINGS = {
-    np.divide: 1,
-    **dict.fromkeys((np.exp, np.log, np.tanh), 8),
-}  # of what may round even an exact result: x / 3 as x * (1 / 3)
+# Of what may round even an exact result, as x / 3 may be computed as x * (1 / 3).
+ROUNDINGS: dict[Any, int] = {np.divide: 1, np.exp: 8, np.log: 8, np.tanh: 8}
 
 
 class Elements(np.ndarray[Any, np.dtype[Any]]):
