@@ -63,6 +63,7 @@ class _Stage:
     reduce_axes: list[str]
     scope: str = "global"
     threads: set[str] = field(default_factory=set)  # the thread axes that its loops are bound to
+    laid_out: bool = False  # by axes that are others than these
 
     def __post_init__(self) -> None:
         self.leaves = [*self.axes, *self.reduce_axes]
@@ -245,15 +246,15 @@ class _Lesson:
         if step.buffer in self.homes or not _is_read_whole(before, buffers_of(before)[step.buffer]):
             raise NoCounterpart("the old TVM lays out what is read in part as if it began at 0, and writes beyond it")
         made = [re.sub(r"^\d+", lambda found: axes[int(found[0])], piece) for piece in step.order]
-        self.stages[step.buffer].leaves = []  # its loops are others then
+        self.stages[step.buffer].leaves, self.stages[step.buffer].laid_out = [], True
         return [f"s[{step.buffer}].transform_layout(lambda {', '.join(axes)}: [{', '.join(made)}])"]
 
     def axes_of(self, buffer: str, program: Program) -> list[str]:
         """The axes of a stage. Raises NoCounterpart where the buffer has others."""
-        axes = self.known(buffer).axes
-        if len(buffers_of(program)[buffer].shape) != len(axes):
+        stage = self.known(buffer)
+        if stage.laid_out or len(buffers_of(program)[buffer].shape) != len(stage.axes):
             raise NoCounterpart("the buffer has other axes")
-        return axes
+        return stage.axes
 
     def storage_align(self, step: Any, before: Program, after: Program) -> list[str]:
         self.axes_of(step.buffer, before)

@@ -149,6 +149,9 @@ def test_every_primitive_of_both_has_a_lesson():
     ('s.cache_write("T2"); s.bind("i_1", "threadIdx.x")', "it fills a local buffer, of which each thread or block has its own there"),
     ('s.bind("i", "blockIdx.x"); s.set_scope("T1", "shared")', "it fills a shared buffer, of which each thread or block has its own there"),
     ('s.compute_at("T1", "i_1"); s.transform_layout("T1", "1", "0")', "the old TVM lays out what is read in part as if it began at 0, and writes beyond it"),
+    ('s.transform_layout("T1", "1", "0"); s.storage_align("T1", 0, 16)', "the buffer has other axes"),
+    ('s.set_scope("T1", "local"); s.compute_at("T1", "i_1"); s.compute_root("T1"); s.bind("i", "threadIdx.x")',
+     "it fills a local buffer, of which each thread or block has its own there"),
     ('s.compute_at("T1", "i_1"); s.double_buffer("T1"); s.storage_align("T1", 0, 16)', "the buffer has other axes"),
 ])  # fmt: skip
 def test_what_has_no_counterpart_says_why(steps, reason):
