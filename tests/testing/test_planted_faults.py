@@ -1,10 +1,11 @@
-"""A fault planted in the compiler is found by random graphs, reduced to a few nodes, and written as a test."""
+"""A fault planted in the compiler is found by random graphs, reduced to a few nodes, and written as a test; one of meaning by the judges."""
 
 import functools
 import importlib
 import runpy
 from dataclasses import replace as changed
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
@@ -12,7 +13,7 @@ from minicc import te
 from minicc.graph.simplify_graph import RULES, simplify_graph
 from minicc.ir.node import replace
 from minicc.loop.ir import Store, rewrite
-from minicc.ops import Add, Transpose
+from minicc.ops import Add, Neg, Transpose
 from minicc.ops.base import type_of
 from minicc.schedule.nest import graft
 from minicc.schedule.loop_kind import serial_loop
@@ -66,7 +67,20 @@ def transpose_reads_its_first_axis_backwards(patch):
     patch.setattr(Transpose, "compute", compute)
 
 
-def first_failure():
+def transpose_means_another_tensor(patch):
+    """Its first axis is backwards in the tensor expression, and in NumPy, too."""
+    transpose_reads_its_first_axis_backwards(patch)
+    right = Transpose.numpy
+    patch.setattr(Transpose, "numpy", lambda self, x: np.flip(right(self, x), 0) if x.ndim else x)
+
+
+def negation_means_nothing(patch):
+    """In NumPy and in the tensor expression."""
+    patch.setattr(Neg, "numpy", lambda self, x: x)
+    patch.setattr(Neg, "compute", lambda self, x: te.compute(x.shape, lambda *i: x[i], name="neg"))
+
+
+def first_failure(stages=STAGES):
     """The first of the random graphs on which the stages disagree; None when they agree on all."""
     found = []
 
@@ -74,7 +88,7 @@ def first_failure():
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(graphs(max_nodes=8, names=NAMES))
     def search(example):
-        wrong = failure(example.graph, example.inputs, STAGES).startswith("Disagreement")
+        wrong = failure(example.graph, example.inputs, stages).startswith("Disagreement")
         found.extend([example] if wrong and not found else [])
         assert not found
 
@@ -103,3 +117,20 @@ def test_a_planted_fault_is_found_and_reduced(monkeypatch, tmp_path, plant, guil
             test()
     test()
     agree(graph, inputs, (*STAGES, "relax"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plant, guilty", [(transpose_means_another_tensor, "Transpose"), (negation_means_nothing, "Neg")],
+                         ids=["transpose", "negation"])  # fmt: skip
+def test_a_fault_of_meaning_that_all_stages_share_is_found_by_a_judge(monkeypatch, plant, guilty, judge_name):
+    stages = ("numpy", "llvm", judge_name)
+    with monkeypatch.context() as patch:
+        plant(patch)
+        example = first_failure(stages)
+        assert example is not None, "the judge does not see the fault"
+        graph, inputs = reduce(example.graph, example.inputs, fails_like(example.graph, example.inputs, stages))
+        assert [n.op.name for n in operators(graph)] == [guilty], str(graph)
+        agree(graph, inputs, STAGES)
+        with pytest.raises(Disagreement, match=f"stage {judge_name}"):
+            agree(graph, inputs, (judge_name,))
+    agree(graph, inputs, stages)
