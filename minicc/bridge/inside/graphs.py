@@ -89,7 +89,9 @@ def build(message: dict[str, Any], constants: Arrays) -> Run:
     machine for where it does not know that name. Raises what TVM raises.
     """
     made, opt_level = module(message["source"], constants), message.get("opt_level", 0)
-    with tvm.transform.PassContext(opt_level=opt_level, disabled_pass=[] if opt_level else SLOW, config={"tir.disable_assert": True}):
+    with tvm.transform.PassContext(
+        opt_level=opt_level, disabled_pass=[] if opt_level else SLOW, config={"tir.disable_assert": True}
+    ):
         built = relay.build(made, machine(message["cpu"]) if opt_level else tvm.target.Target(f"{LLVM} {PLAIN}"))
     executor = graph_executor.GraphModule(built["default"](tvm.cpu()))
     return Executor(message["inputs"], message["outputs"], [p.checked_type for p in made["main"].params], executor)
