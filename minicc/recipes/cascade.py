@@ -37,9 +37,11 @@ SHORT = 32  # so many are added up one by one
 
 
 def is_long_sum(nest: Nest, short: int = SHORT) -> bool:
-    """Whether a nest adds up floats, and more than so many for one result."""
+    """Whether a nest adds up floats, and more than so many for one result, of which there are some."""
     stmt = nest.stmt
     if not isinstance(stmt, Update) or len(stmt.values) != 1 or not nest.buffer.dtype.is_float:
+        return False
+    if any(isinstance(f.extent, int) and f.extent == 0 for f in nest.loops):
         return False
     match stmt.values[0]:
         case Binary("add", Load(buffer, _), _) | Select(_, Binary("add", Load(buffer, _), _), _) if (
