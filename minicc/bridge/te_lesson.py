@@ -64,6 +64,7 @@ class _Stage:
     scope: str = "global"
     threads: set[str] = field(default_factory=set)  # the thread axes that its loops are bound to
     laid_out: bool = False  # by axes that are others than these
+    ahead: bool = False  # a double buffer, which is filled an iteration before it is read
 
     def __post_init__(self) -> None:
         self.leaves = [*self.axes, *self.reduce_axes]
@@ -152,12 +153,17 @@ class _Lesson:
         lines = []
         for buffer in self.stages.keys() & buffers_of(program).keys():
             home = self._home(program, buffer)
-            if home and self.homes.get(buffer) != home:
+            if home and self.homes.get(buffer) != home and not self._is_read_ahead(program, buffer):
                 lines.append(f"s[{buffer}].compute_at(s[{self.stage_of(home)}], {home})")
                 self.homes[buffer] = home
             elif not home and self.homes.pop(buffer, ""):
                 lines.append(f"s[{buffer}].compute_root()")
         return sorted(lines)
+
+    def _is_read_ahead(self, program: Program, buffer: str) -> bool:
+        """Whether a double buffer is filled from this one, which must then be there before."""
+        found = [t.name for s in readers(program.body, buffers_of(program)[buffer]) for t in targets(s)]
+        return any(self.stages[name].ahead for name in found if name in self.stages)
 
     def _home(self, program: Program, name: str) -> str:
         """The innermost loop of a reader that is around the nest of a buffer; "" where none is."""
@@ -238,7 +244,13 @@ class _Lesson:
         return [f's[{step.buffer}].set_scope("{step.scope}")']
 
     def double_buffer(self, step: Any, before: Program, after: Program) -> list[str]:
-        self.known(step.buffer)
+        stage = self.known(step.buffer)
+        found = [
+            load.source.name for write in writes(before.body, buffers_of(before)[step.buffer]) for load in reads(write)
+        ]
+        if self.homes.keys() & set(found):
+            raise NoCounterpart("the old TVM fills it an iteration ahead, from what is not there yet")
+        stage.ahead = True
         return [f"s[{step.buffer}].double_buffer()"]
 
     def transform_layout(self, step: Any, before: Program, after: Program) -> list[str]:

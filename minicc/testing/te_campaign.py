@@ -50,7 +50,7 @@ MINICC, OLD_TVM = "minicc", "the old TVM"
 MINICC_TE = SimpleNamespace(**vars(te), select=te.if_then_else)
 MOST_STEPS, BATCH = 12, 16
 PROGRAM, AXES = 0, -1  # the numbers of what is before the steps
-TIMEOUT = 60.0  # seconds for a batch
+TIMEOUT = 300.0  # seconds for a batch, which takes a few where nothing else runs
 NOISES: tuple[Noise, ...] = (
     lambda shape: 1.0, lambda shape: -1.0, lambda shape: np.random.default_rng(0).uniform(-1, 1, shape),
     lambda shape: -np.random.default_rng(0).uniform(-1, 1, shape),

@@ -149,6 +149,10 @@ def test_every_primitive_of_both_has_a_lesson():
     ('s.cache_write("T2"); s.bind("i_1", "threadIdx.x")', "it fills a local buffer, of which each thread or block has its own there"),
     ('s.bind("i", "blockIdx.x"); s.set_scope("T1", "shared")', "it fills a shared buffer, of which each thread or block has its own there"),
     ('s.compute_at("T1", "i_1"); s.transform_layout("T1", "1", "0")', "the old TVM lays out what is read in part as if it began at 0, and writes beyond it"),
+    ('s.cache_read("A"); s.compute_at("A_local", "i"); s.cache_read("A_local"); s.double_buffer("A_local_local")',
+     "the old TVM fills it an iteration ahead, from what is not there yet"),
+    ('s.cache_read("A"); s.cache_read("A_local"); s.compute_at("A_local_local", "i"); s.double_buffer("A_local_local"); '
+     's.compute_at("A_local", "i")', "nothing moves in the old schedule"),
     ('s.transform_layout("T1", "1", "0"); s.storage_align("T1", 0, 16)', "the buffer has other axes"),
     ('s.set_scope("T1", "local"); s.compute_at("T1", "i_1"); s.compute_root("T1"); s.bind("i", "threadIdx.x")',
      "it fills a local buffer, of which each thread or block has its own there"),
