@@ -12,11 +12,11 @@ import pytest
 import typer
 from rich.console import Console
 
-from minicc.errors import ConfigError
+from minicc.errors import BridgeError, ConfigError
 from minicc.graph import ir
-from minicc.ops import Add, Div, Max, Neg
+from minicc.ops import Add, Div, Equal, Max, Neg
 from minicc.testing import campaign, graphs, operators, oracle
-from minicc.testing.campaign import Report, Show, Trouble, Verdict, check_names, judge, load, save
+from minicc.testing.campaign import Report, Show, Trouble, Verdict, check_judges, check_names, judge, load, save
 from minicc.testing.draws import Example, drawn_graph, graph_of
 from minicc.testing.worker import MINICC, Finding, Worker
 from minicc.types import TensorType, bfloat16
@@ -73,6 +73,35 @@ def test_known_differences_are_excused_and_counted():
     assert report.fine and report.with_excuse == {"relax": 2} and report.compared["relax"] == 0
     assert report.excused == {("relax", "maximum of NaN"): 1, ("relax", "integer division by zero"): 1}
     assert [graph for graph, _ in worker.asked] == [EXCUSED.graph], "TVM would die of the other"
+
+
+def test_judges_are_asked_in_one_run_and_counted_apart():
+    """Equal of NaN and itself is a known difference of Relax alone; the wrong answer is Relay's."""
+    nan = graph_of(Equal(), [np.float32([np.nan]), np.float32([np.nan])])
+    answer, failed = {"y": np.array([True])}, Finding("error", "no", GOOD.graph, GOOD.inputs)
+    workers = {"relax": FakeWorker(answer, failed), "relay": FakeWorker(answer)}
+    verdicts = judge([nan, GOOD], ("relax", "relay"), workers)
+    report = Report()
+    report.extend(verdicts)
+    assert verdicts[0].excused == {"relax": ("comparison with itself",)}
+    assert [t.stage for t in verdicts[0].troubles] == ["relay"] and report.wrong == {"relay": 1}
+    rows = dict(report.rows())
+    assert rows["relax: excused: comparison with itself"] == rows["relax: error"] == rows["relay: wrong answer"] == 1
+    assert rows["compared: relay"] == 2 and rows["relax: wrong answer"] == 0 and "compared: relax" not in rows
+
+
+@pytest.mark.parametrize("text, got", [("relax,tvm", "tvm"), (" , ", "none")])
+def test_names_of_judges(text, got):
+    with pytest.raises(typer.BadParameter, match=f"expected judges among relax, relay, got {got}"):
+        check_judges(text)
+    assert check_judges(" relax ") == ["relax"] and set(check_judges(None)) <= set(oracle.JUDGES)
+
+
+def test_a_judge_that_is_not_installed_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("MINICC_RELAY", str(tmp_path / "none"))
+    with pytest.raises(BridgeError, match="expected an environment for TVM"):
+        check_judges("relay")
+    assert "relay" not in oracle.installed_judges()
 
 
 def test_what_minicc_does_wrong_is_told_from_what_tvm_does(monkeypatch):
