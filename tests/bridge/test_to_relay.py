@@ -12,7 +12,7 @@ from minicc.graph import Graph, constant, evaluate, input
 from minicc.ops.base import REGISTRY
 from minicc.testing import draws
 from minicc.testing.operators import examples
-from minicc.types import Symbol, TensorType, float32, uint64
+from minicc.types import Symbol, TensorType, float16, float32, float64, uint64
 
 x = input("x", TensorType(float32, (1, 3, 8, 8)))
 weights, table = (constant(np.full(shape, 1 / 32, np.float32)) for shape in ((4, 3, 3, 3), (64, 10)))
@@ -138,3 +138,13 @@ main = relay.Function([x0], relay.Tuple([relay.topk(x0, k=1, ret_type="values")]
         relay_program(graph_of(ops.TopK(1)(y)))
     with pytest.raises(OldTvmFailure, match="Unsupported input dtype: uint64"):
         old_tvm().ask("graphs.run", {"source": source, "inputs": ["x0"], "outputs": ["y"]}, {"x0": np.uint64([1, 2])})
+
+
+@pytest.mark.relay
+def test_the_old_tvm_rounds_no_float64_to_float16():
+    """Why a cast goes by way of float32."""
+    graph = graph_of(ops.Cast(float16)(input("y", TensorType(float64, (2,)))))
+    inputs, direct = {"y": np.float64([1.5, -3])}, relay_program(graph).source.replace('"float32"', '"float64"')
+    assert run_relay(graph, inputs)["out0"].tolist() == [1.5, -3]
+    _, wrong = old_tvm().ask("graphs.run", {"source": direct, "inputs": ["y"], "outputs": ["out0"]}, inputs)
+    assert wrong["out0"].tolist() != [1.5, -3]
