@@ -212,6 +212,8 @@ def _ask(questions: Sequence[Question], lowered: bool) -> list[Theirs]:
             kept.append(step)
         except OldTvmFailure as failure:
             ended[step[0]] = f"{failure.kind}: {failure.problem}"
+            if not kept:
+                break
     return [replace(found, refused=found.refused | ended, error=ended.get(PROGRAM, found.error))]
 
 
@@ -254,12 +256,12 @@ class Failure(Exception):
 
 
 def failure_of(case: Case, who: str, found: Theirs | None = None) -> Failure | None:
-    """The case as a failure, where it is one of minicc or of the old TVM."""
+    """The case as a failure, where a result of minicc or of the old TVM is wrong; a program that the latter refuses has none."""
     try:
         if who == MINICC:
             case.ours()
-        else:
-            case.theirs(found or run_old([case])[0])
+        elif not (found := found or run_old([case])[0]).error:
+            case.theirs(found)
     except Exception as error:
         if interrupted():
             raise KeyboardInterrupt from error
@@ -296,7 +298,10 @@ class TeReport:
     failures: list[Failure] = field(default_factory=list)
 
     def add(self, case: Case, found: Theirs) -> None:
-        """Count the steps of a case."""
+        """Count the steps of a case; of a program that the old TVM refuses, none."""
+        if found.error:
+            self.refused[f"the program: {meaning(found.error)}"].append(case.seed)
+            return
         for number, part in enumerate(case.counterparts[1:], 1):
             assert part.step
             if part.reason:

@@ -22,7 +22,7 @@ from minicc.schedule import STEPS, Schedule
 from minicc.schedule.vectorize import VectorizeStep
 from minicc.testing import te_campaign
 from minicc.testing.oracle import Disagreement
-from minicc.testing.te_campaign import MINICC, OLD_TVM, Case, campaign, meaning, run_old
+from minicc.testing.te_campaign import MINICC, OLD_TVM, Case, Wrong, campaign, meaning, run_old
 from minicc.testing.te_numpy import NumpyTe
 from minicc.testing.te_programs import BOTH, TeProgram, of_workload, random_program
 
@@ -176,7 +176,7 @@ class Pretended:
         outcomes, results = [], {}
         for n, program in enumerate(message["programs"]):
             text, *calls = [calls for _, calls in program["steps"]]
-            if self.deadly in "\n".join(calls):
+            if self.deadly in "\n".join([text, *calls]):
                 raise OldTvmFailure("ask", ChildFailure("crash", "SIGSEGV"))
             made = TeProgram(text.partition("\ns = ")[0], tuple(program["inputs"]), tuple(program["outputs"]))
             values = made.tensors(NumpyTe({name: arrays[f"{n}.{name}"] for name in program["inputs"]}))
@@ -220,6 +220,14 @@ def test_a_crash_costs_one_step_of_one_program(monkeypatch):
     report = of_pretended(monkeypatch, 8, deadly=".parallel(")
     assert not report.failures
     assert list(report.refused) == ["parallel: crash"]
+
+
+def test_a_program_that_is_refused_is_not_wrong(monkeypatch):
+    report = of_pretended(monkeypatch, 4, deadly="te.create_schedule")
+    assert not report.failures
+    assert report.refused == {"the program: crash": [0, 1, 2, 3]}
+    with pytest.raises(Wrong, match="crash"):
+        Case(PROGRAM, 0).check()
 
 
 def test_a_fault_of_minicc_is_one(monkeypatch):
@@ -331,3 +339,4 @@ def test_a_hundred_schedules_mean_the_same_in_both():
     *_, report = campaign(100)
     assert not report.failures, "\n\n".join(map(str, report.failures))
     assert report.translated > 300
+    assert not [what for what in report.refused if what.startswith("the program")]
