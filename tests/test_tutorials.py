@@ -6,9 +6,14 @@ from pathlib import Path
 import pytest
 
 LESSONS = sorted((Path(__file__).parent.parent / "tutorials").glob("[0-9]*.py"))
+RELAY = "04_relay_and_relax"
+RUN = [
+    pytest.param(lesson, marks=[pytest.mark.relay, pytest.mark.slow] if lesson.stem == RELAY else ())
+    for lesson in LESSONS
+]
 
 
-@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.stem)
+@pytest.mark.parametrize("lesson", RUN, ids=lambda lesson: lesson.stem)
 def test_lesson(lesson, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(lesson), run_name="__main__")

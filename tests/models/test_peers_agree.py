@@ -28,9 +28,11 @@ def ours(name, glue):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
+    "peers", [["relax", "onnxruntime"], pytest.param(["relay"], marks=pytest.mark.relay)], ids="-".join
+)
+@pytest.mark.parametrize(
     "name, glue", [*((name, False) for name in FIVE), ("mobilenet_v2", True), ("bert_layer", True)]
 )
-@pytest.mark.parametrize("peers", [["relax", "onnxruntime"]])
 def test_all_agree(name, glue, peers):
     subject, answers = ours(name, glue)
     answers = answers | {peer: PEERS[peer].outputs(subject) for peer in peers}
