@@ -71,12 +71,13 @@ def by_minicc(subject: Subject, threads: int) -> Run:
 def by_relay(subject: Subject, threads: int) -> Run:
     program, old = relay_program(subject.graph), old_tvm()
     message = {"source": program.source, "inputs": subject.graph.input_names, "outputs": subject.graph.output_names}
-    old.ask("graphs.jobs.lower", [0, message], program.constants)
-    old.ask("graphs.jobs.compile", {"opt_level": 3, "cpu": Target.native().cpu}, timeout=PATIENCE)
+    options = {"opt_level": 3, "cpu": Target.native().cpu}
+    old.ask("graphs.jobs.lower", [0, message | options], program.constants, PATIENCE)
+    old.ask("graphs.jobs.compile", None)
 
     def run() -> tuple[float, Mapping[str, Array]]:
-        (seconds,), _ = old.ask("graphs.time", {"job": 0, "threads": threads, "calls": 1}, subject.inputs)
-        return seconds, old.ask("graphs.jobs.run", 0, subject.inputs)[1]
+        (seconds,), _ = old.ask("graphs.time", {"job": 0, "threads": threads, "calls": 1}, subject.inputs, PATIENCE)
+        return seconds, old.ask("graphs.jobs.run", 0, subject.inputs, PATIENCE)[1]
 
     return run
 

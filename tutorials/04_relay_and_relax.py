@@ -136,8 +136,8 @@ for each in pipeline(target).graph:
     before = called
 
 program = relay_program(graph)
-message = {"source": program.source, "inputs": graph.input_names, "outputs": graph.output_names}
-stages, _ = old_tvm().ask("stages.texts", {**message, "cpu": target.cpu}, program.constants)
+message = {"source": program.source, "inputs": graph.input_names, "outputs": graph.output_names, "cpu": target.cpu}
+stages, _ = old_tvm().ask("stages.texts", message, program.constants)
 print("---- Relay")
 for name, count in stages["passes"]:
     print(f"{name or 'as it comes':34} {count:3}")
@@ -284,8 +284,8 @@ show("Relax: instructions of a virtual machine", code.as_text(), 10)
 
 # %%
 job, machine = 0, build_relax(to_relax(graph), fast=True)
-old_tvm().ask("graphs.jobs.lower", [job, message], program.constants)
-old_tvm().ask("graphs.jobs.compile", {"opt_level": 3, "cpu": target.cpu})
+old_tvm().ask("graphs.jobs.lower", [job, {**message, "opt_level": 3}], program.constants)
+old_tvm().ask("graphs.jobs.compile", None)
 answers = {
     "NumPy": evaluate(graph, inputs),
     "minicc": executable.run(inputs),

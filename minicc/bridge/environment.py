@@ -38,7 +38,7 @@ VERSION = "0.16"  # of the TVM in it
 FOREIGN = (
     "--python-version=3.10", "--implementation=cp", "--abi=cp310", "--platform=manylinux1_x86_64", "--only-binary=:all:",
 )  # fmt: skip
-IMPORTS = "from tvm import auto_scheduler, autotvm, relay, te"
+IMPORTS = "import os, sys; os.chdir(sys.prefix); from tvm import auto_scheduler, autotvm, relay, te"  # it unpickles what is in `.`
 PYTHONS = ("3.11", "3.12")  # all packages have wheels for them
 PLATFORM = "Linux on x86_64"
 STAMP, WHOLE = "minicc.txt", "\n".join((*PACKAGES, OLD_TVM, ""))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import tempfile
 from typing import Any
 
 from minicc.bridge.environment import python_of_relay
@@ -35,7 +36,13 @@ class OldTvmFailure(BridgeError):
 def old_python(needed: str) -> list[str]:
     """The command that starts a child with the old TVM, which asks no network for schedules. Raises BridgeError where it is not installed."""
     start = [str(python_of_relay()), "-I", "-c", BOOT, str(PACKAGE), needed, "bare"]
-    return ["env", "TOPHUB_LOCATION=NONE", *start]
+    return ["env", f"--chdir={_folder().name}", "TOPHUB_LOCATION=NONE", *start]
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """The current folder of such children: the old TVM unpickles what lies in a folder there when it is imported, and leaves it behind."""
+    return tempfile.TemporaryDirectory(prefix="minicc-")
 
 
 class OldTvm:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -234,6 +235,34 @@ def test_the_old_tvm_runs_a_program(old, options):
     assert len(seconds) == 3 and all(0 < s < 10 for s in seconds)
     with pytest.raises(OldTvmFailure, match=r"input x: expected .*got float32\[3\]"):
         old.ask("graphs.jobs.run", 0, {"x": X})
+
+
+class Bomb:
+    """What writes a file when it is unpickled."""
+
+    def __reduce__(self):
+        return Path("exploded").touch, ()
+
+
+@pytest.mark.relay
+def test_the_current_folder_is_not_read(tmp_path, monkeypatch):
+    """The old TVM unpickles this file of the current folder when it is imported."""
+    monkeypatch.chdir(tmp_path)
+    Path(".pkl_memoize_py3").mkdir()
+    pickle.loads(data := pickle.dumps(Bomb()))
+    Path("exploded").rename(tmp_path / ".pkl_memoize_py3" / "it explodes")
+    Path(".pkl_memoize_py3/topi.nn.winograd_matrices.winograd_transform_matrices.pkl").write_bytes(data)
+    with OldTvm() as old:
+        assert "add" in old.ask("graphs.text", {"source": PROGRAM}, CONSTANTS)[0]
+    assert not Path("exploded").exists()
+
+
+@pytest.mark.relay
+def test_nothing_is_left_in_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with OldTvm() as old:
+        old.ask("graphs.text", {"source": PROGRAM}, CONSTANTS)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.relay
