@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 import minicc
 from minicc import ops
+from minicc.bridge.environment import has_relay
 from minicc.bridge.relax import run_relax
 from minicc.ops.base import REGISTRY
 from minicc.testing import oracle
@@ -89,7 +90,13 @@ def test_an_operator_is_one_file(cube, monkeypatch):
     """It is registered, drawn, compiled and compared, in every room, and an ONNX model reaches it by its name."""
     assert ops.ScaledCube is cube
     monkeypatch.setitem(oracle.STAGES, "relax", run_relax)  # the process that runs TVM for others does not know it
-    stages = ("numpy", "loop", "llvm", *(["relax"] if importlib.util.find_spec("tvm") else []))
+    stages = (
+        "numpy",
+        "loop",
+        "llvm",
+        *(["relax"] if importlib.util.find_spec("tvm") else []),
+        *["relay"] * has_relay(),
+    )
     for case in range(10):
         example = graph_of(*drawn("ScaledCube", case, extremes=False))
         oracle.agree(example.graph, example.inputs, stages=stages)
