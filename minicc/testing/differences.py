@@ -71,6 +71,7 @@ def _any_float(test: Callable[[Array], Array]) -> Applies:
 
 
 has_nan, has_infinity, has_special = _any_float(np.isnan), _any_float(np.isinf), _any_float(lambda x: ~np.isfinite(x))
+has_zero = _any_float(lambda x: x == 0)
 
 
 def out_of_range(op: Any, arrays: Sequence[Array]) -> bool:
@@ -120,6 +121,14 @@ def overflows_before_scale(op: Any, arrays: Sequence[Array]) -> bool:
     with np.errstate(all="ignore"):
         standardised = ((x - mean) / np.sqrt(variance + op.epsilon)).astype(arrays[0].dtype)
         return bool((np.isinf(standardised) & np.isfinite(x)).any())
+
+
+def shifts_without_end(op: Any, arrays: Sequence[Array]) -> bool:
+    """Whether the mean, scaled as the elements are, is no finite number of the dtype to compute in."""
+    scale, _, mean, variance = (a.astype(np.float64) for a in arrays[1:])
+    with np.errstate(all="ignore"):
+        shift = (mean * (scale / np.sqrt(variance + op.epsilon))).astype(np.promote_types(arrays[1].dtype, np.float32))
+    return not bool(np.isfinite(shift).all())
 
 
 def all_lowest(op: Any, arrays: Sequence[Array]) -> bool:
@@ -257,6 +266,11 @@ ARITHMETIC = (
     Difference("overflow before the scale", ("BatchNormalization",), overflows_before_scale, "scale / sqrt(variance) first",
                "the scale last, when all is infinite", "", lambda: (ops.BatchNormalization(),
                [f32(3e38).reshape(1, 1), f32(0.1), f32(0), f32(0), f32(0.25)])),
+    Difference("mean that is scaled", ("BatchNormalization",), shifts_without_end, "the distance from the mean is scaled", "",
+               "both are: NaN, where they are infinite", lambda: (ops.BatchNormalization(),
+               [f32(3).reshape(1, 1), f32(INF), f32(0), f32(1), f32(1)])),
+    Difference("sign of zero", ("Neg",), has_zero, "-0.0 of 0, which shows where one divides by it", "", "0: 0 - x",
+               lambda: (ops.Neg(), [f32(0)])),
     Difference("cast out of range", ("Cast", "CastLike"), out_of_range, "as the machine has it: mostly wraps",
                "wraps or saturates: it depends on the target", SAME, lambda: (ops.Cast(uint64), [f32(INF)])),
     Difference("reflection of a reflection", ("Pad",), reflects_again, "forth and back as often as it takes", "zeros", SAME,
