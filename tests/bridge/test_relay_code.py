@@ -14,7 +14,7 @@ from minicc.bridge.relay_code import relay_code
 from minicc.errors import BridgeError
 from minicc.graph import Graph, constant, input
 from minicc.testing.oracle import assert_close, reference
-from minicc.types import TensorType, float16, float32, int64
+from minicc.types import TensorType, float16, float32, float64, int64
 
 pytestmark = pytest.mark.relay
 KERNEL, SHIFT, WEIGHT = (
@@ -32,11 +32,20 @@ def network():
     return Graph("network", (image,), (classes,), ("classes",))
 
 
+def shifted(dtype, *shifts):
+    """A number and each of these shifts."""
+    n = input("n", TensorType(dtype, (4,)))
+    sums = tuple(add(n, constant(np.asarray(shift, dtype.numpy))) for shift in shifts)
+    return Graph("g", (n,), sums, tuple("abc"[: len(sums)]))
+
+
 GRAPHS = {
     "a network": network(),
     "three outputs, one of them an input": Graph("g", (x, y), (exp(add(x, y)), x, mul(x, y)), ("a", "b", "c")),
     "integers": Graph("g", (n := input("n", TensorType(int64, (5,))),), (mul(n, n),), ("square",)),
     "half floats": Graph("g", (h := input("h", TensorType(float16, (4, 6))),), (add(exp(h), h),), ("y",)),
+    "special numbers": shifted(float32, np.inf, -np.inf, np.nan),
+    "special numbers of float64": shifted(float64, np.inf, np.nan),
     "a scalar": Graph("g", (s := input("s", TensorType(float32, ())),), (exp(s),), ("y",)),
 }
 

@@ -28,6 +28,7 @@ from minicc.bridge.inside.graphs import module
 
 HEADER = "#include <tvmgen_default.h>\n"  # in which the structures are, otherwise
 MAIN = re.compile(r"TVM_DLL int32_t tvmgen_default___tvm_main__\(void\*.*\);\n")  # its true declaration comes before
+SPECIAL = re.compile(r"(?<![\w.])(inf|nan)f?\b(?!\()")  # as TVM writes these constants, which neither language knows
 HALF = "typedef _Float16 half;\n"  # TVM writes the type as OpenCL does
 
 
@@ -69,6 +70,7 @@ def opencl(source: str, arrays: Arrays) -> Message:
 
 
 def _sent(text: str) -> Message:
+    text = SPECIAL.sub(lambda number: {"inf": "INFINITY", "nan": "NAN"}[number[1]], text)
     return None, {"text": np.frombuffer(text.encode(), np.uint8)}
 
 
