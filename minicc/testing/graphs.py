@@ -56,7 +56,14 @@ def main(
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Write what is found to this folder.")] = None,
 ) -> None:
-    """Run random graphs through NumPy, loop programs, machine code and the judges, and compare."""
+    """Run random graphs through NumPy, loop programs, machine code and the judges, and compare.
+
+    Examples:
+
+        python -m minicc.testing.graphs --count 1000 --judges relay --save found
+
+        python -m minicc.testing.graphs --operators Conv,Relu --max-nodes 4
+    """
     show = Show(Console(), "graphs", count, save)
     names, chosen = check_names(operators), check_judges(judges)
     with show:

@@ -78,7 +78,14 @@ def main(
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Write what is found to this folder.")] = None,
 ) -> None:
-    """Compare the judges with the reference, operator by operator."""
+    """Compare the judges with the reference, operator by operator.
+
+    Examples:
+
+        python -m minicc.testing.operators --count 500 --judges relay,relax
+
+        python -m minicc.testing.operators --operators Softmax,Conv
+    """
     names, chosen = check_names(operators), check_judges(judges)
     show, reports = Show(Console(), "operators", len(names) * count, save), dict[str, Report]()
     with show:

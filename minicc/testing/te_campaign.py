@@ -364,7 +364,14 @@ def main(
         int | None, typer.Option("--show", help="Show the program of this seed in both, and try no other.")
     ] = None,
 ) -> None:
-    """Try random te programs and schedules in minicc and in the old TVM."""
+    """Try random te programs and schedules in minicc and in the old TVM.
+
+    Examples:
+
+        python -m minicc.testing.te_campaign --count 2000
+
+        python -m minicc.testing.te_campaign --show 7
+    """
     console = Console()
     if shown is not None:
         show(draw(shown), console)
