@@ -27,20 +27,9 @@ import numpy as np
 Arrays: TypeAlias = Mapping[str, "np.ndarray[Any, Any]"]
 Message: TypeAlias = tuple[Any, dict[str, "np.ndarray[Any, Any]"]]
 
-NAMES = [
-    "bool",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "float16",
-    "float32",
-    "float64",
-]
+NAMES = (
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64",
+)  # fmt: skip
 DTYPES: dict[str, np.dtype[Any]] = {"bfloat16": np.dtype(ml_dtypes.bfloat16), **{n: np.dtype(n) for n in NAMES}}
 LENGTH = struct.Struct("<Q")
 MOST_HEADER = 2**28  # bytes

@@ -13,10 +13,8 @@ from minicc.bridge.relay import relay_program
 from minicc.errors import printable
 from minicc.graph.ir import Graph
 
-LANGUAGES = {
-    "relay-c": ("c", ".c"),
-    "relay-opencl": ("opencl", ".cl"),
-}  # by --target: the language, the ending of a file
+# by --target: the language, the ending of a file
+LANGUAGES = {"relay-c": ("c", ".c"), "relay-opencl": ("opencl", ".cl")}
 PATIENCE = 600.0  # seconds that TVM may take for a whole model
 
 

@@ -49,9 +49,8 @@ class Verdict:
 
     example: Example
     compared: dict[str, int] = field(default_factory=dict)  # stage: how many outputs were compared
-    excused: dict[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # judge: differences that excuse it from an output or from running
+    # judge: differences that excuse it from an output or from running
+    excused: dict[str, tuple[str, ...]] = field(default_factory=dict)
     findings: dict[str, Finding] = field(default_factory=dict)  # judge: how it failed
     troubles: list[Trouble] = field(default_factory=list)
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from minicc.graph import ir
-from minicc.ops import Div, Floor
+from minicc.ops import Cast, Div, Floor
 from minicc.ops.base import REGISTRY
 from minicc.testing.compare import run_fast
 from minicc.testing.differences import BY_OPERATOR, DIFFERENCES, SAME, differences_of
 from minicc.testing.oracle import JUDGES, Disagreement, agree, assert_close, excuses, reference, run_judge
 from minicc.testing.worker import Finding, Worker
-from minicc.types import DType, TensorType
+from minicc.types import DType, TensorType, int8
 
 
 def graph_of(op, arrays):
@@ -82,6 +82,13 @@ def test_a_benign_example_is_not_excused(difference, judge_name):
     arrays = benign(arrays)
     assert not differences_of(op, arrays, judge_name)
     agree(*graph_of(op, arrays), ("numpy", judge_name))
+
+
+@pytest.mark.parametrize(("past", "names"), [(0, []), (1, ["cast out of range"])])
+def test_a_cast_to_the_bounds_of_a_type_is_not_excused(past, names):
+    bounds = np.array([-128 - past, 127 + past], np.float32)
+    assert [d.name for d in differences_of(Cast(int8), [bounds[:1]], "relay")] == names
+    assert [d.name for d in differences_of(Cast(int8), [bounds[1:]], "relay")] == names
 
 
 def test_names_are_unique_and_operators_exist():

@@ -42,11 +42,14 @@ def _all(e: Any) -> list[Any]:
 
 
 def _operands(e: Any) -> list[Any]:
-    if isinstance(e, relay.Call):
-        return list(e.args)
-    return (
-        list(e.fields) if isinstance(e, relay.Tuple) else [e.tuple_value] if isinstance(e, relay.TupleGetItem) else []
-    )
+    match e:
+        case relay.Call():
+            return list(e.args)
+        case relay.Tuple():
+            return list(e.fields)
+        case relay.TupleGetItem():
+            return [e.tuple_value]
+    return []
 
 
 # ---- before fusion ------------------------------------------------------------------------------
@@ -90,15 +93,14 @@ def _simplified(e: Any, call: Any, made: dict[Any, Any], span: Any) -> Any:
 def _on(e: Any, made: dict[Any, Any], span: Any = None) -> Any:
     """An expression on other operands."""
     operands = [made[part] for part in _operands(e)]
-    if isinstance(e, relay.Call):
-        return relay.Call(e.op, operands, e.attrs, e.type_args, span)
-    return (
-        relay.Tuple(operands)
-        if isinstance(e, relay.Tuple)
-        else relay.TupleGetItem(*operands, e.index)
-        if operands
-        else e
-    )
+    match e:
+        case relay.Call():
+            return relay.Call(e.op, operands, e.attrs, e.type_args, span)
+        case relay.Tuple():
+            return relay.Tuple(operands)
+        case relay.TupleGetItem():
+            return relay.TupleGetItem(*operands, e.index)
+    return e
 
 
 # ---- after fusion -------------------------------------------------------------------------------
