@@ -143,6 +143,11 @@ class HardSwish(Activation):
         return x * maximum(minimum(x * (1 / 6) + 0.5, 1.0), 0.0)
 
 
+def _tanh_argument(x: Any) -> Any:
+    """What the approximate Gelu takes the tanh of."""
+    return math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
+
+
 @operator
 class Gelu(Activation):
     """x times the normal distribution function at x; approximate="tanh" for the formula with tanh."""
@@ -160,12 +165,12 @@ class Gelu(Activation):
 
     def reference(self, x: Array) -> Any:
         if self.approximate == "tanh":
-            return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+            return x * Sigmoid().reference(_tanh_argument(x) * 2)
         return 0.5 * x * (1 + INTRINSICS["erf"].numpy(x * math.sqrt(0.5)))
 
     def scalar(self, x: Expr) -> Expr:
         if self.approximate == "tanh":
-            return 0.5 * x * (1.0 + call("tanh", math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+            return x / (1.0 + call("exp", _tanh_argument(x) * -2.0))  # (1 + tanh(u)) / 2, of which nothing cancels
         return 0.5 * x * (1.0 + call("erf", x * math.sqrt(0.5)))
 
     def form(self, R: Any, x: Any) -> Any:

@@ -131,6 +131,18 @@ def shifts_without_end(op: Any, arrays: Sequence[Array]) -> bool:
     return not bool(np.isfinite(shift).all())
 
 
+def shift_cancels(op: Any, arrays: Sequence[Array]) -> bool:
+    """Whether the terms of x * s + (bias - mean * s) are so much larger than a result that their rounding is more than what it may be off by."""
+    x, *vectors = (a.astype(np.float64) for a in arrays)
+    scale, bias, mean, variance = (v.reshape(-1, *(1,) * (x.ndim - 2)) for v in vectors)
+    with np.errstate(all="ignore"):
+        factor = scale / np.sqrt(variance + op.epsilon)
+        shift = bias - mean * factor
+        result, terms = np.abs(x * factor + shift), np.abs(x * factor) + np.abs(mean * factor) + np.abs(shift)
+        greatest = result[np.isfinite(result)].max(initial=0.0)
+        return bool((np.isfinite(result) & (terms > 16 * (result + min(1.0, greatest)))).any())
+
+
 def all_lowest(op: Any, arrays: Sequence[Array]) -> bool:
     """Whether a vector along the axis has only the lowest number, or -inf; for ArgMin the highest."""
     x, dtype = np.atleast_1d(arrays[0]), DType.of(arrays[0].dtype)
@@ -258,8 +270,8 @@ ARITHMETIC = (
                "true where it is fused with what computes the operands, and sees that both are one expression", "",
                lambda: (ops.Equal(), [f32(NAN), f32(NAN)])),
     Difference("sign of NaN", ("Sign",), has_nan, "NaN", "0", SAME, lambda: (ops.Sign(), [f32(NAN, -2)])),
-    Difference("digits of small results", ("Tanh", "Atanh", "Softplus", "Elu", "Selu", "Celu"), is_tiny,
-               "as many digits as of others", "those of exp(x) - 1, or of log(1 + x)", SAME, lambda: (ops.Elu(), [f32(-1e-5)])),
+    Difference("digits of small results", ("Tanh", "Atanh", "Softplus", "Elu", "Selu", "Celu", "Gelu"), is_tiny,
+               "as many digits as of others", "those of exp(x) - 1, log(1 + x) or 1 + tanh(x)", SAME, lambda: (ops.Elu(), [f32(-1e-5)])),
     Difference("variance that cancels", ("InstanceNormalization", "GroupNormalization"), cancels, "the mean of squared distances",
                "E[x * x] - E[x] * E[x], of which nothing may be left", "", lambda: (ops.InstanceNormalization(),
                [1000 + np.arange(9, dtype=np.float32).reshape(1, 1, 9), f32(1), f32(0)])),
@@ -269,6 +281,9 @@ ARITHMETIC = (
     Difference("mean that is scaled", ("BatchNormalization",), shifts_without_end, "the distance from the mean is scaled", "",
                "both are: NaN, where they are infinite", lambda: (ops.BatchNormalization(),
                [f32(3).reshape(1, 1), f32(INF), f32(0), f32(1), f32(1)])),
+    Difference("shift that cancels", ("BatchNormalization",), shift_cancels, "the distance from the mean is scaled", "",
+               "x * s + (bias - mean * s), of which few digits may be left", lambda: (ops.BatchNormalization(),
+               [1000 + np.arange(9, dtype=np.float32).reshape(9, 1) / 7, f32(3), f32(0), f32(1000), f32(1)])),
     Difference("sign of zero", ("Neg",), has_zero, "-0.0 of 0, which shows where one divides by it", "", "0: 0 - x",
                lambda: (ops.Neg(), [f32(0)])),
     Difference("cast out of range", ("Cast", "CastLike"), out_of_range, "as the machine has it: mostly wraps",
