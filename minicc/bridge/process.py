@@ -138,10 +138,15 @@ class ChildProcess:
             raise InterruptedError("interrupt() was called")
 
     def _exchange(self, parts: list[bytes | memoryview], timeout: float) -> Message:
+        self._stream.write(parts, timeout)
+        answer = self._stream.read(timeout)
+        self._forget_messages()
+        return answer
+
+    def _forget_messages(self) -> None:
+        """Empty the standard error of a child that is well, so that what is in it when the child has ended is about that."""
         self._messages.seek(0)  # the child's position, too: both share the open file
         self._messages.truncate()
-        self._stream.write(parts, timeout)
-        return self._stream.read(timeout)
 
     def _ended(self, kind: FailureKind, detail: str) -> ChildFailure:
         """The failure, with what the child has said. The child is ended."""
@@ -175,6 +180,7 @@ class ChildProcess:
         except BaseException:
             self.close()
             raise
+        self._forget_messages()
         os.set_blocking(process.stdin.fileno(), False)  # it may not read
         return process
 

@@ -27,7 +27,7 @@ def judged(examples, stages, workers):
 def test_the_first_verdicts_of_every_operator_come_before_many_of_any(monkeypatch):
     monkeypatch.setattr(operators, "judge", judged)
     monkeypatch.setattr(operators, "examples", lambda name, count, seed: [Example(None, {})] * count)
-    first = list(itertools.islice(operators.campaign(100_000), len(REGISTRY)))
+    first = list(itertools.islice(operators.campaign(["relax"], 100_000), len(REGISTRY)))
     assert [name for name, _ in first] == sorted(REGISTRY) and all(
         len(verdicts) == progress.FIRST for _, verdicts in first
     )
@@ -44,13 +44,13 @@ def test_batches_are_all_examples_each_once(count, most):
 def test_operators_in_batches_are_the_same_examples(monkeypatch):
     seen = []
     monkeypatch.setattr(operators, "judge", lambda examples, *_: seen.extend(examples) or [])
-    list(operators.campaign(6, seed=3, names=["Add"]))
+    list(operators.campaign(["relax"], 6, seed=3, names=["Add"]))
     assert [str(e) for e in seen] == [str(e) for e in operators.examples("Add", 6, 3)]
 
 
 def test_graphs_begin_with_a_small_batch(monkeypatch):
     monkeypatch.setattr(graphs, "judge", judged)
-    assert len(next(graphs.campaign(10_000, names=["Add"], max_nodes=2))) == progress.FIRST
+    assert len(next(graphs.campaign(["relax"], 10_000, names=["Add"], max_nodes=2))) == progress.FIRST
 
 
 class Flushed(io.StringIO):
