@@ -51,6 +51,7 @@ MINICC_TE = SimpleNamespace(**vars(te), select=te.if_then_else)
 MOST_STEPS, BATCH = 12, 16
 PROGRAM, AXES = 0, -1  # the numbers of what is before the steps
 TIMEOUT = 300.0  # seconds for a batch, which takes a few where nothing else runs
+WIDE = 160  # columns of what is shown side by side, where it goes to a file
 NOISES: tuple[Noise, ...] = (
     lambda shape: 1.0, lambda shape: -1.0, lambda shape: np.random.default_rng(0).uniform(-1, 1, shape),
     lambda shape: -np.random.default_rng(0).uniform(-1, 1, shape),
@@ -353,8 +354,9 @@ def show(case: Case, console: Console) -> None:
     theirs = textwrap.dedent(
         found.loops.partition("T.func_attr(")[2].partition("\n")[2]
     )  # without the lines that make it a module
-    sides.add_row(Text(loops_text(case.schedule().program)), Text(theirs or found.error))
-    console.print(Text(case.program.text), "", steps, "", sides, soft_wrap=False)
+    sides.add_row(*(Text(t, overflow="fold") for t in (loops_text(case.schedule().program), theirs or found.error)))
+    console.print(Text(f"{case.program.text}\n"), soft_wrap=True)  # to be copied
+    console.print(steps, "", sides)
 
 
 def main(
@@ -374,7 +376,7 @@ def main(
     """
     console = Console()
     if shown is not None:
-        show(draw(shown), console)
+        show(draw(shown), console if console.is_terminal else Console(width=WIDE))
         return
     report = TeReport()
     with Running(console, "te programs", count) as running:
