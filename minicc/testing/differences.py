@@ -29,7 +29,7 @@ import numpy as np
 from minicc import ops
 from minicc.ir.node import replace
 from minicc.ops.base import Array, Operator
-from minicc.types import DType, float64, uint64
+from minicc.types import DType, boolean, float64, uint64
 
 Applies = Callable[[Any, Sequence[Array]], bool]
 Example = Callable[[], tuple[Operator, list[Array]]]
@@ -83,6 +83,11 @@ def out_of_range(op: Any, arrays: Sequence[Array]) -> bool:
     with np.errstate(all="ignore"):
         whole = np.trunc(source.astype(np.float64))
         return not bool(((whole >= low) & (whole <= high)).all())
+
+
+def is_true_as_nan(op: Any, arrays: Sequence[Array]) -> bool:
+    """Whether NaN is cast to a truth value."""
+    return (op.dtype if hasattr(op, "dtype") else DType.of(arrays[1].dtype)) is boolean and has_nan(op, arrays[:1])
 
 
 def reflects_again(op: Any, arrays: Sequence[Array]) -> bool:
@@ -288,6 +293,8 @@ ARITHMETIC = (
                lambda: (ops.Neg(), [f32(0)])),
     Difference("cast out of range", ("Cast", "CastLike"), out_of_range, "as the machine has it: mostly wraps",
                "wraps or saturates: it depends on the target", SAME, lambda: (ops.Cast(uint64), [f32(INF)])),
+    Difference("truth of NaN", ("Cast", "CastLike"), is_true_as_nan, "true, as NaN is not 0", "false", SAME,
+               lambda: (ops.Cast(boolean), [f32(NAN, 1)])),
     Difference("reflection of a reflection", ("Pad",), reflects_again, "forth and back as often as it takes", "zeros", SAME,
                lambda: (ops.Pad(pads=(3, 3), mode="reflect"), [f32(1, 2, 3)])),
 )  # fmt: skip
