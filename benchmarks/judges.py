@@ -70,9 +70,8 @@ def by_minicc(subject: Subject, threads: int) -> Run:
 
 def by_relay(subject: Subject, threads: int) -> Run:
     program, old = relay_program(subject.graph), old_tvm()
-    message = {"source": program.source, "inputs": subject.graph.input_names, "outputs": subject.graph.output_names}
-    options = {"opt_level": 3, "cpu": Target.native().cpu}
-    old.ask("graphs.jobs.lower", [0, message | options], program.constants, PATIENCE)
+    message = program.message(opt_level=3, cpu=Target.native().cpu)
+    old.ask("graphs.jobs.lower", [0, message], program.constants, PATIENCE)
     old.ask("graphs.jobs.compile", None)
 
     def run() -> tuple[float, Mapping[str, Array]]:

@@ -136,7 +136,7 @@ for each in pipeline(target).graph:
     before = called
 
 program = relay_program(graph)
-message = {"source": program.source, "inputs": graph.input_names, "outputs": graph.output_names, "cpu": target.cpu}
+message = program.message(cpu=target.cpu)
 stages, _ = old_tvm().ask("stages.texts", message, program.constants)
 print("---- Relay")
 for name, count in stages["passes"]:

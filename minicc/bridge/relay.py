@@ -41,6 +41,10 @@ class RelayProgram:
     constants: dict[str, Array]
     graph: Graph
 
+    def message(self, **options: Any) -> dict[str, Any]:
+        """What `bridge.inside` is told of it, beside the constants: the source, the names of inputs and outputs, and options."""
+        return {"source": self.source, "inputs": self.graph.input_names, "outputs": self.graph.output_names, **options}
+
 
 class Relay(Room):
     """The room whose operators are lines of a program that builds Relay, by Relax's names and signatures."""
@@ -132,7 +136,7 @@ def run_relay(graph: Graph, inputs: Mapping[str, Array], timeout: float = 60.0) 
     program = relay_program(graph)
     checked = checked_inputs(f"run_relay({graph.name})", graph, inputs)
     arrays = {f"x{k}": np.asarray(checked[name]) for k, name in enumerate(graph.input_names)}
-    message = {"source": program.source, "inputs": list(arrays), "outputs": graph.output_names}
+    message = program.message(inputs=list(arrays))  # by their names in the source, which no constant has
     _, outputs = old_tvm().ask("graphs.run", message, program.constants | arrays, timeout)
     return outputs
 

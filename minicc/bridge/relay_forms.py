@@ -9,6 +9,7 @@ the Relax call; or, where Relay has no single operator of this meaning, a value 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -36,6 +37,11 @@ ELEMENTWISE = (
 
 def _elementwise(name: str) -> Form:
     return lambda R, *values: f"relay.{name}({listed(values)})"
+
+
+def quoted(value: str) -> str:
+    """A string of a model as a literal: whatever is in it, it is no code."""
+    return json.dumps(value)
 
 
 def listed(values: Sequence[Any]) -> str:
@@ -173,7 +179,7 @@ def _pad(R: Any, data: Any, /, pad_width: Sequence[int], pad_mode: str = "consta
     widths = list(zip(pad_width[0::2], pad_width[1::2], strict=True))
     mode = "edge" if pad_mode == "replicate" else pad_mode
     fill = R.constant(np.asarray(pad_value).astype(data.dtype.numpy))
-    return f'relay.nn.pad({data}, {widths}, {fill}, pad_mode="{mode}")'
+    return f"relay.nn.pad({data}, {widths}, {fill}, pad_mode={quoted(mode)})"
 
 
 def _arange(R: Any, start: int, end: int, step: int, /, dtype: str) -> str:
@@ -212,7 +218,7 @@ def _gather_nd(R: Any, data: Any, indices: Any, /, batch_dims: int = 0) -> str:
 
 
 def _scatter_nd(R: Any, data: Any, indices: Any, updates: Any, /, reduction: str = "update") -> str:
-    return f'relay.scatter_nd({data}, {_columns_first(R, indices)}, {updates}, mode="{reduction}")'
+    return f"relay.scatter_nd({data}, {_columns_first(R, indices)}, {updates}, mode={quoted(reduction)})"
 
 
 def _one_hot(R: Any, indices: Any, on: int, off: int, /, depth: int, axis: int) -> Any:
@@ -264,9 +270,9 @@ def _spatial_norm(name: str) -> Form:
 
 def _resize2d(R: Any, data: Any, size: Any, roi: None, layout: str, method: str, coordinates: str, rounding: str,
               **cubic: Any) -> Any:  # fmt: skip
-    where = f'coordinate_transformation_mode="{coordinates}", rounding_method="{rounding}"'
+    where = f"coordinate_transformation_mode={quoted(coordinates)}, rounding_method={quoted(rounding)}"
     options = ", ".join(f"{name}={value}" for name, value in cubic.items())
-    text = f'relay.image.resize2d({data}, size={tuple(size)}, layout="{layout}", method="{method}", {where}, {options})'
+    text = f'relay.image.resize2d({data}, size={tuple(size)}, layout="{layout}", method={quoted(method)}, {where}, {options})'
     return R.emit(text, TensorType(data.dtype, (*data.shape[:2], *size)))
 
 
@@ -283,7 +289,7 @@ FORMS: dict[str, Form] = {
     "cumsum": lambda R, x, /, axis, dtype, exclusive=False: (
         f'relay.cumsum({x}, axis={axis}, dtype="{dtype}", exclusive={exclusive})'
     ),
-    "einsum": lambda R, operands, /, subscripts: f'relay.einsum([{listed(operands)}], "{subscripts}")',
+    "einsum": lambda R, operands, /, subscripts: f"relay.einsum([{listed(operands)}], {quoted(subscripts)})",
     "expand_dims": _expand_dims,
     "flip": lambda R, x, /, axis: f"relay.reverse({x}, axis={axis})",
     "gather_elements": lambda R, x, indices, /, axis=0: f"relay.gather({x}, {axis}, {indices})",
@@ -309,7 +315,7 @@ FORMS: dict[str, Form] = {
     "reshape": _shaped("reshape"),
     "round": _round,
     "scatter_elements": lambda R, x, indices, updates, /, axis, reduction: (
-        f'relay.scatter_elements({x}, {indices}, {updates}, axis={axis}, reduction="{reduction}")'
+        f"relay.scatter_elements({x}, {indices}, {updates}, axis={axis}, reduction={quoted(reduction)})"
     ),
     "scatter_nd": _scatter_nd,
     "split": lambda R, x, /, indices_or_sections, axis=0: f"relay.split({x}, {indices_or_sections}, axis={axis})",

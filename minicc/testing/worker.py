@@ -64,8 +64,7 @@ def _text(graph: Graph) -> tuple[Any, Arrays]:
 
 def _relay(graph: Graph, **options: Any) -> tuple[Any, Arrays]:
     program = relay_program(graph)
-    names = {"inputs": graph.input_names, "outputs": graph.output_names}
-    return {"source": program.source, **names, **options}, program.constants
+    return program.message(**options), program.constants
 
 
 def _fast_relay(graph: Graph) -> tuple[Any, Arrays]:

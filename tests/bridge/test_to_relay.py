@@ -1,11 +1,14 @@
 """Graphs become programs that build Relay: readable text, values of the types of the nodes, errors that name the node."""
 
+import ast
+
 import numpy as np
 import pytest
 
 from minicc import ops
 from minicc.bridge.old_tvm import OldTvmFailure, old_tvm
 from minicc.bridge.relay import Relay, relay_program, run_relay, to_relay
+from minicc.bridge.relay_forms import FORMS
 from minicc.bridge.room import Value
 from minicc.errors import BridgeError
 from minicc.graph import Graph, constant, evaluate, input
@@ -89,6 +92,31 @@ def test_a_call_that_its_form_does_not_know_is_an_error():
     assert caught.value.call == "relay.nn.conv2d" and "relay_forms.py" in caught.value.hint
     with pytest.raises(BridgeError, match='with mode="mirror"'):
         room.take(image, np.arange(2), axis=0, mode="mirror")
+
+
+@pytest.mark.parametrize("name, options", [("einsum", "subscripts"), ("nn.pad", "pad_mode"), ("scatter_elements", "reduction"),
+                                           ("scatter_nd", "reduction")])  # fmt: skip
+def test_a_string_of_a_model_is_no_code(name, options):
+    """Operators refuse such strings before; a form does not depend on that."""
+    hostile = '") or __import__("os").system("true") or ("\\'
+    room = Relay()
+    image = Value(room, "x0", TensorType(float32, (2, 2)))
+    values = {"einsum": [[image]], "nn.pad": [image, [1, 1, 1, 1]]}.get(name, [image] * 3)
+    others = {"axis": 0} if name == "scatter_elements" else {}
+    tree = ast.parse(FORMS[name](room, *values, **others, **{options: hostile}), mode="eval")
+    calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert calls == [f"relay.{name}"] and hostile in [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)]
+
+
+@pytest.mark.relay
+@pytest.mark.parametrize("op, vectors", [(ops.InstanceNormalization(np.inf), 2), (ops.GroupNormalization(1, np.inf), 2),
+                                         (ops.LayerNormalization(-1, np.inf), 2), (ops.BatchNormalization(np.inf), 4),
+                                         (ops.RMSNormalization(-1, np.inf), 1)], ids=lambda value: getattr(value, "name", ""))  # fmt: skip
+def test_attributes_may_be_infinite(op, vectors):
+    arrays = [np.float32([[[1, 2, 4], [8, 16, 32], [1, 3, 5]]]), *[np.float32([2, 3, 4])] * vectors]
+    example = draws.graph_of(op, arrays)
+    got, expected = (run(example.graph, example.inputs)["y"] for run in (run_relay, evaluate))
+    np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.relay

@@ -1,7 +1,8 @@
 """Relay programs, built and run by the old TVM.
 
 In: the source that `minicc.bridge.relay.relay_program` writes, that is Python statements that leave a function in `main`, with
-the names `tvm`, `relay`, `np` and those of its constants, which are arrays beside it. Out: Relay's text, or outputs by name.
+the names `tvm`, `relay`, `np`, `inf`, `nan` and those of its constants, which are arrays beside it. Out: Relay's text, or
+outputs by name.
 
     n0_ = relay.nn.conv2d(x0, c0, channels=8, kernel_size=(3, 3))  # the call has the span "n0_", which TVM's passes keep
     main = relay.Function([x0], relay.Tuple([n0_]))
@@ -12,6 +13,7 @@ Where nothing is said of optimisation, none is asked for: the least time to buil
 from __future__ import annotations
 
 import functools
+import math
 import time as clock
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,7 +55,7 @@ def _spanned(value: Any, name: str) -> Any:
 def function(source: str, constants: dict[str, Any]) -> Any:
     """The function that a source leaves in `main`."""
     names = _Names()
-    exec(source, {"tvm": tvm, "relay": relay, "np": np, **constants}, names)
+    exec(source, {"tvm": tvm, "relay": relay, "np": np, "inf": math.inf, "nan": math.nan, **constants}, names)
     return names["main"]
 
 
