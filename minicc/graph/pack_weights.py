@@ -50,8 +50,10 @@ def _pack_conv(n: Node, op: Conv, lanes: int) -> Node:
     w = _padded(w, 0, -channels % block)
     rank = len(w.shape)
     blocks = Reshape(shape=(w.shape[0] // block, block, *w.shape[1:]))(w)
-    packed = Transpose(perm=(0, *range(2, rank + 1), 1))(blocks)
-    made: Node = PackedConv(channels, op.strides, op.padding, op.dilation, op.auto_pad)(x, packed)
+    packed = Transpose(perm=(0, *range(3, rank + 1), 2, 1))(blocks)
+    last = Transpose(perm=(0, *range(2, rank), 1))(x)
+    conv = PackedConv(channels, op.strides, op.padding, op.dilation, 1, op.auto_pad)(last, packed)
+    made: Node = Transpose(perm=(0, rank - 1, *range(1, rank - 1)))(conv)
     return made
 
 

@@ -33,11 +33,15 @@ def rounded(x: Any, dtype: DType) -> Any:
     return x if x.dtype is dtype else te.compute(x.shape, lambda *i: cast(x[i], dtype), name="cast")
 
 
-def zero_padded(x: Any, windows: Sequence[Window]) -> tuple[Any, Sequence[Window]]:
-    """`x` with zeros around it, and the windows on that; both as they are where the padding outweighs the data."""
+def zero_padded(x: Any, windows: Sequence[Window], first: int = 2) -> tuple[Any, Sequence[Window]]:
+    """`x` with zeros around it, and the windows on that; both as they are where the padding outweighs the data.
+
+    The windows are on the axes from `first` on.
+    """
     if any(v.far for v in windows) or not any(v.begin > 0 or v.overhang > 0 for v in windows):
         return x, windows
-    widths = [(0, 0), (0, 0), *[(max(v.begin, 0), max(v.overhang, 0)) for v in windows]]
+    widths = [(0, 0)] * len(x.shape)
+    widths[first : first + len(windows)] = [(max(v.begin, 0), max(v.overhang, 0)) for v in windows]
     return padded_with(x, widths, 0), [replace(v, begin=min(v.begin, 0)) for v in windows]
 
 

@@ -26,13 +26,17 @@ from minicc.ops.matmul import MatMul
 from minicc.ops.movement import Slice, Transpose
 from minicc.ops.shape import Reshape
 from minicc.ops.window import Taps, Windowed, draw_windows, names
-from minicc.tensor.expr import Expr
+from minicc.tensor.expr import Expr, const, select
 from minicc.types import TensorType, broadcast, float32
 
 
 @operator
 class PackedConv(Windowed):
-    """A `Conv` of one group with weights `[blocks, C, *kernel, block]`, of which `channels` are real."""
+    """A `Conv` of `x[N, spatial..., C]` with weights `[blocks, kernel..., C/groups, block]`, giving `[N, out..., channels]`.
+
+    The blocks cover the groups one after the other, each padded with zeros to whole blocks; or, where there are
+    fewer blocks than groups, each block holds the outputs of several whole groups.
+    """
 
     kind = Kind.ANCHOR
 
@@ -40,54 +44,83 @@ class PackedConv(Windowed):
     strides: tuple[int, ...] = ()
     padding: tuple[int, ...] = ()
     dilation: tuple[int, ...] = ()
+    groups: int = 1
     auto_pad: str = "NOTSET"
 
     @property
     def conv(self) -> Conv:
-        """The same convolution on weights that are not packed."""
-        return Conv(self.strides, self.padding, self.dilation, 1, self.auto_pad)
+        """The same convolution, of channels first, on weights that are not packed."""
+        return Conv(self.strides, self.padding, self.dilation, self.groups, self.auto_pad)
 
     def infer(self, x: TensorType, w: TensorType) -> TensorType:
-        if w.rank != x.rank + 1:
-            raise self.error(f"weights must have rank {x.rank + 1}, got {w.rank}", x, w)
-        blocks, inputs, *kernel, block = w.shape
-        if not 0 < self.channels <= blocks * block:
-            raise self.error(f"expected 1 to {blocks * block} channels, got {self.channels}", x, w)
-        return self.conv.infer(x, TensorType(w.dtype, (self.channels, inputs, *kernel)))
+        if x.rank < 3 or w.rank != x.rank + 1:
+            raise self.error(f"weights must have rank {x.rank + 1}, of data [N, spatial..., C], got {w.rank}", x, w)
+        blocks, *kernel, inputs, block = w.shape
+        if self.groups < 1 or not self._fit(blocks, block):
+            problem = f"expected {self.groups} groups of whole blocks, or blocks of whole groups, of {self.channels} channels"
+            raise self.error(f"{problem}, got {blocks} blocks of {block}", x, w)
+        batch, *spatial, depth = x.shape
+        weights = TensorType(w.dtype, (self.channels, inputs, *kernel))
+        n, channels, *points = self.conv.infer(TensorType(x.dtype, (batch, depth, *spatial)), weights).shape
+        return TensorType(x.dtype, (n, *points, channels))
+
+    def _fit(self, blocks: int, block: int) -> bool:
+        each, rest = divmod(self.channels, self.groups)
+        if rest or self.channels < 1:
+            return False
+        if blocks % self.groups == 0:
+            return each <= blocks // self.groups * block
+        return self.groups % blocks == 0 and blocks * block == self.channels
 
     def expand(self, x: Any, w: Any) -> Any:
         """With the weights unpacked, as NumPy and TVM take them."""
-        blocks, inputs, *kernel, block = w.shape
-        moved = Transpose((0, len(w.shape) - 1, *range(1, len(w.shape) - 1)))(w)
-        whole = Reshape((blocks * block, inputs, *kernel), True)(moved)
-        return self.conv(x, Slice((0,), (self.channels,), (0,))(whole))
+        blocks, *kernel, inputs, block = w.shape
+        rank, pieces = len(kernel), min(blocks, self.groups)
+        each = self.channels // pieces
+        moved = Transpose((0, rank + 2, rank + 1, *range(1, rank + 1)))(w)
+        whole = Reshape((pieces, blocks * block // pieces, inputs, *kernel), True)(moved)
+        weights = Reshape((self.channels, inputs, *kernel), True)(Slice((0,), (each,), (1,))(whole))
+        made = self.conv(Transpose((0, rank + 1, *range(1, rank + 1)))(x), weights)
+        return Transpose((0, *range(2, rank + 2), 1))(made)
 
     def compute(self, x: te.Tensor, w: te.Tensor) -> Any:
         out = self.infer(type_of(x), type_of(w))
-        inputs, *kernel, block = w.shape[1:]
-        x, windows = zero_padded(x, self.windows(x.shape[2:], kernel))
+        blocks, *kernel, inputs, block = w.shape
+        windows = [v.cut() for v in self.windows(x.shape[1:-1], kernel)]
+        x, windows = zero_padded(x, windows, 1)
         taps, ic = Taps(windows), te.reduce_axis((0, inputs), name="ic")
+        far = any(v.far for v in windows)
+        padded, each = blocks * block // self.groups, self.channels // self.groups  # outputs of a group, in the sums and real
 
         def element(n: Expr, *rest: Expr) -> Expr:
             *points, oc = rest
-            weight = w[(oc // block, ic.var, *[k.var for k in taps.axes], oc % block)]
-            return te.sum(x[(n, ic.var, *taps.places(points))] * weight, axis=[ic, *taps.axes])
+            channel = ic.var if self.groups == 1 else oc // padded * inputs + ic.var
+            places = [k.var + v.first for k, v in zip(taps.axes, windows, strict=True)]
+            product = x[(n, *taps.places(points), channel)] * w[(oc // block, *places, ic.var, oc % block)]
+            if far:  # padding is a condition
+                product = select(taps.inside(points), product, const(0, x.dtype))
+            return te.sum(product, axis=[*taps.axes, ic])
 
-        batch, _, *spatial = out.shape
+        def kept(*index: Expr) -> Expr:
+            *points, oc = index
+            return conv[(*points, oc if padded == each or self.groups == 1 else oc // each * padded + oc % each)]
+
         n, oc, *points = names(len(windows), "oc")
-        # channels last, so that a block of them is a vector of accumulators
-        shape = (batch, *spatial, w.shape[0] * block)
-        conv = te.compute(shape, element, name="conv", names=[n, *points, oc])
-        return te.compute(out.shape, lambda n, oc, *o: conv[(n, *o, oc)], name="packed_conv", names=[n, oc, *points])
+        axes = [n, *points, oc]
+        conv = te.compute((*out.shape[:-1], blocks * block), element, name="conv", names=axes)
+        return te.compute(out.shape, kept, name="packed_conv", names=axes)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
-        rank, block = draw.integer(1, 2), draw.choice([2, 4])
+        rank, block, groups = draw.integer(1, 2), draw.choice([2, 4]), draw.integer(1, 2)
         kernel = draw.shape(rank, 1, 3)
         inputs, blocks = draw.integer(1, 3), draw.integer(1, 3)
-        op = cls(draw.integer((blocks - 1) * block + 1, blocks * block), **draw_windows(draw, rank))
-        x = TensorType(float32, (draw.integer(1, 2), inputs, *[2 * k + draw.integer(0, 3) for k in kernel]))
-        return op, (x, TensorType(float32, (blocks, inputs, *kernel, block)))
+        channels, blocks = draw.integer((blocks - 1) * block + 1, blocks * block) * groups, blocks * groups
+        if groups == 2 and draw.boolean():  # both in one block
+            channels, blocks = block, 1
+        x = TensorType(float32, (draw.integer(1, 2), *[2 * k + draw.integer(0, 3) for k in kernel], inputs * groups))
+        op = cls(channels, groups=groups, **draw_windows(draw, rank))
+        return op, (x, TensorType(float32, (blocks, *kernel, inputs, block)))
 
 
 @operator

@@ -308,8 +308,8 @@ case(
 case(ops.Gemm(trans_b=True), [some(2, 3, dtype="bfloat16"), some(4, 3, dtype="bfloat16")], lambda a, b: a @ b.T)
 case(PackedMatMul(columns=5), [some(2, 3), np.arange(24, dtype=np.float32).reshape(2, 3, 4) / 8],
      lambda a, b: (a @ b.transpose(1, 0, 2).reshape(3, 8))[:, :5])  # fmt: skip
-case(PackedConv(channels=3), [some(1, 2, 4), some(2, 2, 1, 2)],
-     lambda x, w: np.einsum("nck,oc->nok", x, w.transpose(0, 3, 1, 2).reshape(4, 2)[:3]))  # fmt: skip
+case(PackedConv(channels=3), [some(1, 4, 2), some(2, 1, 2, 2)],
+     lambda x, w: np.einsum("nkc,oc->nko", x, w.transpose(0, 3, 2, 1).reshape(4, 2)[:3]))  # fmt: skip
 
 for equation, *extents in (
     ("ij->ji", (2, 3)), ("ii", (3, 3)), ("ii->i", (3, 3)), ("i,i", (3,), (3,)), ("i,j->ij", (2,), (3,)), ("ij,jk", (2, 3), (3, 4)),
