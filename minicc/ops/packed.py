@@ -86,8 +86,7 @@ class PackedConv(Windowed):
     def compute(self, x: te.Tensor, w: te.Tensor) -> Any:
         out = self.infer(type_of(x), type_of(w))
         blocks, *kernel, inputs, block = w.shape
-        windows = [v.cut() for v in self.windows(x.shape[1:-1], kernel)]
-        x, windows = zero_padded(x, windows, 1)
+        x, windows = zero_padded(x, [v.cut() for v in self.windows(x.shape[1:-1], kernel)], 1)
         taps, ic = Taps(windows), te.reduce_axis((0, inputs), name="ic")
         far = any(v.far for v in windows)
         padded, each = blocks * block // self.groups, self.channels // self.groups  # outputs of a group, in the sums and real
