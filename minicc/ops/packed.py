@@ -57,7 +57,9 @@ class PackedConv(Windowed):
             raise self.error(f"weights must have rank {x.rank + 1}, of data [N, spatial..., C], got {w.rank}", x, w)
         blocks, *kernel, inputs, block = w.shape
         if self.groups < 1 or not self._fit(blocks, block):
-            problem = f"expected {self.groups} groups of whole blocks, or blocks of whole groups, of {self.channels} channels"
+            problem = (
+                f"expected {self.groups} groups of whole blocks, or blocks of whole groups, of {self.channels} channels"
+            )
             raise self.error(f"{problem}, got {blocks} blocks of {block}", x, w)
         batch, *spatial, depth = x.shape
         weights = TensorType(w.dtype, (self.channels, inputs, *kernel))
@@ -89,7 +91,10 @@ class PackedConv(Windowed):
         x, windows = zero_padded(x, [v.cut() for v in self.windows(x.shape[1:-1], kernel)], 1)
         taps, ic = Taps(windows), te.reduce_axis((0, inputs), name="ic")
         far = any(v.far for v in windows)
-        padded, each = blocks * block // self.groups, self.channels // self.groups  # outputs of a group, in the sums and real
+        padded, each = (
+            blocks * block // self.groups,
+            self.channels // self.groups,
+        )  # outputs of a group, in the sums and real
 
         def element(n: Expr, *rest: Expr) -> Expr:
             *points, oc = rest
