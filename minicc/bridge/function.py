@@ -86,7 +86,7 @@ class CudaFunction(Function):
         return self._images[key]
 
     def _bound(self, arrays: Sequence[Any]) -> Callable[[], None]:
-        held, sizes = self._arguments.checked(arrays)
+        held, _, sizes = self._arguments.checked(arrays)
         image = self.image(**{v.name: n for v, n in sizes.items()})
         given = dict(zip((b.name for b in self.buffers), held, strict=True))
 

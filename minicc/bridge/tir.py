@@ -172,7 +172,7 @@ def build_tir(program: Program, fast: bool = True) -> Callable[..., None]:
     tensor = tvm.runtime.tensor  # copies: TVM's code needs 64-byte alignment, which NumPy does not give
 
     def run(*arrays: Array) -> None:
-        held, _ = arguments.checked(arrays)
+        held, _, _ = arguments.checked(arrays)
         tensors = [tensor(a) for a in held]
         code(*tensors)
         for array, made in list(zip(held, tensors, strict=True))[len(program.params) :]:

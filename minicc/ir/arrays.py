@@ -14,6 +14,7 @@ hint: give every row the same length
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -25,6 +26,9 @@ from minicc.types import DType
 Array = np.ndarray[Any, np.dtype[Any]]
 Refusal = Callable[[str, str], MiniccError]  # from the problem and a hint
 
+_addressof: Callable[[Any], int] = ctypes.addressof
+_shown: Callable[[Any], Any] = ctypes.c_char.from_buffer
+READY, WRITEABLE = 0x101, 0x400  # bits of `array.flags.num`: C-contiguous and aligned; and that it may be written
 _NATIVE = frozenset(dtype.numpy for dtype in DType.table.values())
 _HINTS = {
     "O": "give an array or numbers: of a table or a sparse matrix x.to_numpy('float32') or x.toarray()",
@@ -63,6 +67,14 @@ def frozen(array: Array) -> Array:
     if array.flags.c_contiguous and isinstance(_owner(array), bytes):
         return array
     return np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)
+
+
+def address(array: Array) -> int:
+    """Where the elements of a contiguous array are: there they stay as long as it lives."""
+    try:  # by the buffer protocol: `array.ctypes` takes longer than a small kernel
+        return _addressof(_shown(array))
+    except (TypeError, ValueError):  # read-only, empty, or of a dtype that the protocol does not have
+        return int(array.ctypes.data)
 
 
 def _owner(array: Array) -> Any:

@@ -5,7 +5,7 @@ symbolic sizes, or a RunError that blames the first argument that does not fit. 
 of a program check their calls so, whatever runs them.
 
     arguments = Arguments(program, ["A", "B", "C"])
-    arrays, sizes = arguments.checked([a, b, c])        # sizes: {n: 100}
+    arrays, addresses, sizes = arguments.checked([a, b, c])        # sizes: {n: 100}
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import CodegenError, RunError
+from minicc.ir.arrays import READY, WRITEABLE, address
 from minicc.loop.ir import Buffer
 from minicc.loop.program import Program
 from minicc.loop.ranges import size_vars
@@ -36,24 +37,37 @@ class Arguments:
         named = {b.name: b for b in (*program.params, *program.outputs)}
         self.buffers = tuple(named[name] for name in names or named)
         self.sizes = size_vars(program)
+        written = [b in program.outputs for b in self.buffers]
+        flags = [READY | WRITEABLE if out else READY for out in written]
+        ranks = [len(b.shape) for b in self.buffers]
+        self._expected = list(zip([b.dtype.numpy for b in self.buffers], ranks, flags, self.buffers, strict=True))
+        # of each pair that must not overlap the positions, an output first
+        self._apart = [(n, k) for n, out in enumerate(written) for k in range(len(written)) if out and k != n]
+        self._known: tuple[Any, dict[Var, int]] = (None, {})  # the shapes of the last call, and its sizes
         bare = {extent for buffer in self.buffers for extent in buffer.shape}
         for size in [size for size in self.sizes if size not in bare]:
             problem = f"expected an array with {size} as an extent, got {self.signature()}"
             hint = f"{size} must be known from a shape: give a tensor of extent {size}"
             raise CodegenError(f"build({self.name})", problem, where=str(program), hint=hint)
 
-    def checked(self, arrays: Sequence[Any]) -> tuple[list[Array], dict[Var, int]]:
-        """The arrays to work on, an input copied where it is not contiguous, and the sizes. Raises RunError."""
+    def checked(self, arrays: Sequence[Any]) -> tuple[list[Array], list[int], dict[Var, int]]:
+        """The arrays to work on, an input copied where it is not contiguous, their addresses, and the sizes. Raises RunError."""
         if len(arrays) != len(self.buffers):
             problem = f"expected {len(self.buffers)} arrays, got {len(arrays)}"
             raise self._error(problem, f"give {', '.join(b.name for b in self.buffers)}, in this order")
-        for buffer, array in zip(self.buffers, arrays, strict=True):
-            self._check_type(buffer, array)
-        sizes = self._bind(arrays)
-        check_sizes(self.program, sizes)
-        held = [self._held(b, a) for b, a in zip(self.buffers, arrays, strict=True)]
-        self._check_overlap(held)
-        return held, sizes
+        for array, (dtype, rank, _, buffer) in zip(arrays, self._expected):  # noqa: B905  # their number is known
+            if type(array) is not np.ndarray or array.dtype is not dtype or array.ndim != rank:
+                self._check_type(buffer, array)
+        shapes, known = [array.shape for array in arrays], self._known
+        if shapes != known[0]:
+            sizes = self._bind(arrays)
+            check_sizes(self.program, sizes)
+            self._known = known = shapes, sizes
+        held = [a if a.flags.num & flags == flags else self._held(buffer, a)
+                for a, (_, _, flags, buffer) in zip(arrays, self._expected)]  # noqa: B905  # fmt: skip
+        addresses = list(map(address, held))
+        self._check_overlap(held, addresses)
+        return held, addresses, known[1]
 
     def _check_type(self, buffer: Buffer, array: Any) -> None:
         name, rank = buffer.name, len(buffer.shape)
@@ -98,13 +112,13 @@ class Arguments:
             raise self._error(problem, "give np.empty(shape, dtype), and copy from it afterwards")
         return array
 
-    def _check_overlap(self, held: Sequence[Array]) -> None:
-        named = list(zip(self.buffers, held, strict=True))
-        for output, array in [(b, a) for b, a in named if b in self.program.outputs]:
-            for other, beside in named:
-                if other is not output and np.may_share_memory(array, beside):  # exact, as both are contiguous
-                    problem = f"output {output.name} must not overlap {other.name}, got arrays that share memory"
-                    raise self._error(problem, "give the output an array of its own")
+    def _check_overlap(self, held: Sequence[Array], addresses: Sequence[int]) -> None:
+        """All are contiguous, so each is all that there is from its address on."""
+        for n, k in self._apart:
+            if addresses[n] < addresses[k] + held[k].nbytes and addresses[k] < addresses[n] + held[n].nbytes:
+                output, other = self.buffers[n].name, self.buffers[k].name
+                problem = f"output {output} must not overlap {other}, got arrays that share memory"
+                raise self._error(problem, "give the output an array of its own")
 
     def _error(self, problem: str, hint: str) -> RunError:
         return RunError(f"{self.name}(...)", problem, where=self.signature(), hint=hint)

@@ -6,25 +6,30 @@ new NumPy arrays. On the CPU the entry function of an image is
     i32 main(i8** inputs, i8** outputs, i8** constants, i8* arena, i64 threads, i64* times)
 
 and runs all kernels without coming back to Python; ctypes lets go of the interpreter lock, and
-every call takes an arena of its own from a pool, so threads may run one executable at once.
+every call takes an arena of its own from a pool, so threads may run one executable at once. A call of a small
+kernel is mostly Python, so what a call needs is made once, and checked with as few questions as there can be.
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib
+import struct
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, KeysView, Mapping, Sequence
+from functools import cached_property, partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from minicc.errors import CodegenError, RunError, misnamed
-from minicc.ir.arrays import Array, plain
+from minicc.ir.arrays import READY, Array, address, plain
 from minicc.runtime import jit, memory, threads
 from minicc.runtime.image import Image, KernelInfo, Port
-from minicc.runtime.plan import Arenas, aligned
+from minicc.runtime.plan import Arena
 
 PROFILE_SECONDS, LEAST_RUNS, MOST_RUNS = 0.5, 3, 100  # of a profile: as many runs as fit, at least and at most so many
 LOADERS = {"cpu": "minicc.runtime.executable:CpuExecutable"}  # by kind of image: what makes one callable
@@ -73,7 +78,14 @@ class Executable(ABC):
 
     def run(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
         """Run on the inputs, by name; the outputs by name. Raises RunError when one is missing or does not fit."""
-        names = [port.name for port in self.inputs]
+        if type(feeds) is not dict or feeds.keys() != self._names:
+            return self._run_checked(feeds)
+        results = self._run(self._positional(self._pick(feeds)))
+        return dict(zip(self._output_names, results))  # noqa: B905  # `strict` takes longer than all the rest
+
+    def _run_checked(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
+        """`run`, with a mapping that is no dictionary, or of other names than those of the inputs."""
+        names = list(self._names)
         if not isinstance(feeds, Mapping):
             raise self._error(
                 f"expected arrays by the names {_list(names)}, got {type(feeds).__name__}",
@@ -86,8 +98,7 @@ class Executable(ABC):
         if problem:
             where = f"{problem}\n{self._signature()}"
             raise RunError(f"{self.name}.run", f"expected the inputs {_list(names)}, got {_list(feeds)}", where, hint)
-        results = self(*[feeds[name] for name in names])
-        return {port.name: result for port, result in zip(self.outputs, results, strict=True)}
+        return self.run({name: feeds[name] for name in names})
 
     @abstractmethod
     def profile(self, *arrays: Any) -> tuple[float, ...]:
@@ -103,7 +114,30 @@ class Executable(ABC):
                 f"expected {len(self.inputs)} inputs, got {len(arrays)}",
                 "give the inputs in this order, or by name to run({...})",
             )
-        return [self._fit(port, value) for port, value in zip(self.inputs, arrays, strict=True)]
+        return [
+            a if type(a) is np.ndarray and a.dtype is dtype and a.shape == shape and a.flags.num & READY == READY
+            else self._fit(port, a)
+            for a, (dtype, shape, port) in zip(arrays, self._expected)  # noqa: B905  # their number is known
+        ]  # fmt: skip
+
+    @cached_property
+    def _names(self) -> KeysView[str]:
+        """The names of the inputs, in order; compared as a set."""
+        return {port.name: port for port in self.inputs}.keys()
+
+    @cached_property
+    def _pick(self) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+        """The inputs in order, of a dictionary that has them all and no others."""
+        return itemgetter(*self._names) if len(self._names) > 1 else lambda feeds: tuple(feeds.values())
+
+    @property
+    def _output_names(self) -> Sequence[str]:
+        return [port.name for port in self.outputs]
+
+    @cached_property
+    def _expected(self) -> list[tuple[np.dtype[Any], tuple[int, ...], Port]]:
+        """What an array has that fits as it is, for each input."""
+        return [(port.dtype.numpy, port.shape, port) for port in self.inputs]
 
     def _fit(self, port: Port, value: Any) -> Array:
         """`value` as a contiguous array; a Python number or list is converted if that loses nothing."""
@@ -138,6 +172,10 @@ class ImageExecutable(Executable):
         self.inputs, self.outputs, self.kernels = list(image.inputs), list(image.outputs), list(image.kernels)
         self.arena_bytes, self.threads = image.arena, image.threads
 
+    @cached_property
+    def _output_names(self) -> Sequence[str]:
+        return [port.name for port in self.outputs]
+
 
 class CpuExecutable(ImageExecutable):
     """An image for the CPU, its machine code linked."""
@@ -145,11 +183,14 @@ class CpuExecutable(ImageExecutable):
     def __init__(self, image: Image) -> None:
         super().__init__(image)
         self._library = jit.load(list(image.sections.values()), [image.entry], image.target)
-        self._entry = self._library.function(image.entry, jit.ENTRY_TYPE)
+        entry = self._library.function(image.entry, jit.ENTRY_TYPE)
+        self._enter = entry if self.threads == 1 else partial(threads.run, entry, self.threads)
         self._constants = [np.require(c, requirements=["C", "A"]) for c in image.constants]
         self._constant_pointers = _pointers(self._constants)
+        self._made = [port.shape for port in self.outputs], [port.dtype.numpy for port in self.outputs]
         self._output_bytes = sum(port.type.bytes for port in self.outputs)
-        self._arenas = Arenas()
+        self._fill = struct.Struct(f"{len(self.inputs) + len(self.outputs)}P").pack_into
+        self._frames: deque[_Frame] = deque()
 
     def profile(self, *arrays: Any) -> tuple[float, ...]:
         given = self._positional(arrays)
@@ -162,17 +203,32 @@ class CpuExecutable(ImageExecutable):
         return tuple((np.median(np.diff(times), axis=0) / 1e9).tolist())
 
     def _run(self, arrays: list[Array], times: Array | None = None) -> tuple[Array, ...]:
-        needs = {"outputs": self._output_bytes, "intermediate values": 0 if self._arenas else self.arena_bytes}
-        memory.check(f"{self.name}(...)", needs)
-        outputs = tuple(np.empty(port.shape, port.dtype.numpy) for port in self.outputs)
-        pointers = (_pointers(arrays), _pointers(outputs), self._constant_pointers)
-        stamps = None if times is None else times.ctypes.data
-        arena = self._arenas.take(self.arena_bytes)
         try:
-            threads.run(lambda: self._entry(*pointers, aligned(arena), self.threads, stamps), self.threads)
-        finally:
-            self._arenas.give(arena)
+            frame = self._frames.pop()
+        except IndexError:  # asked for so, because another thread may take the last one
+            frame = self._frame()
+        if self._output_bytes > memory.SMALL:
+            memory.check(f"{self.name}(...)", {"outputs": self._output_bytes})
+        outputs = tuple(map(np.empty, *self._made))
+        self._fill(frame.pointers, 0, *map(address, arrays), *map(address, outputs))
+        self._enter(*(frame.arguments if times is None else (*frame.arguments[:-1], address(times))))
+        self._frames.append(frame)
         return outputs
+
+    def _frame(self) -> _Frame:
+        needs = {"outputs": self._output_bytes, "intermediate values": self.arena_bytes}
+        memory.check(f"{self.name}(...)", needs)
+        return _Frame(len(self.inputs), len(self.outputs), self._constant_pointers, self.arena_bytes, self.threads)
+
+
+class _Frame:
+    """What one call at a time has: an arena, pointers to inputs and outputs, and the arguments of the entry function."""
+
+    def __init__(self, inputs: int, outputs: int, constants: Any, arena_bytes: int, threads: int) -> None:
+        self.pointers, self.arena = (ctypes.c_void_p * (inputs + outputs))(), Arena(arena_bytes)
+        first = ctypes.addressof(self.pointers)
+        starts = (first, first + inputs * ctypes.sizeof(ctypes.c_void_p), ctypes.addressof(constants), self.arena.start)
+        self.arguments = (*map(ctypes.c_void_p, starts), ctypes.c_int64(threads), ctypes.c_void_p())
 
 
 def load(image: Image) -> Executable:
@@ -197,7 +253,7 @@ def _exact(port: Port, array: Array) -> Array:
 
 
 def _pointers(arrays: Sequence[Array]) -> Any:
-    return (ctypes.c_void_p * max(len(arrays), 1))(*[a.ctypes.data for a in arrays])
+    return (ctypes.c_void_p * len(arrays))(*map(address, arrays))
 
 
 def _list(names: Any) -> str:

@@ -18,6 +18,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,9 @@ from minicc.runtime import jit, memory, threads
 from minicc.runtime.assemble import CompiledKernel, compile_programs
 from minicc.runtime.externs import Externs
 from minicc.runtime.image import Stages, Text
-from minicc.runtime.plan import Arenas, aligned
+from minicc.runtime.plan import Arenas
 from minicc.target import Target
-from minicc.tensor.expr import Const, Expr, const, substitute
+from minicc.tensor.expr import Const, Expr, Var, const, substitute
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,9 @@ class Function(ABC):
         self.buffers, self.sizes = self._arguments.buffers, self._arguments.sizes
         self.inputs, self.outputs = final.params, final.outputs
         self.stages = Stages(self._texts(final))
+        self._names = dict.fromkeys([b.name for b in self.inputs]).keys()
+        self._made = {b.name: b.dtype.numpy for b in self.outputs}
+        self._last_shapes: tuple[Any, list[tuple[int, ...]]] = (None, [])
 
     @abstractmethod
     def _texts(self, final: Program) -> Mapping[str, Text]:
@@ -91,16 +95,24 @@ class Function(ABC):
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name, for the inputs by name. Raises RunError when one is missing or does not fit."""
-        problem, hint = misnamed(
-            feeds, [b.name for b in self.inputs], "give every input of the signature, and nothing else"
-        )
-        if problem:
+        if feeds.keys() != self._names:
+            hint = "give every input of the signature, and nothing else"
+            problem, hint = misnamed(feeds, list(self._names), hint)
             raise RunError(f"{self.name}.run", problem, self._arguments.signature(), hint)
-        extents = {e: n for b in self.inputs for e, n in zip(b.shape, np.shape(feeds[b.name]), strict=False)}
-        sizes: dict[Expr, Expr] = {v: const(extents[v]) for v in self.sizes if v in extents}
-        made = {b.name: np.empty([_number(e, sizes, self) for e in b.shape], b.dtype.numpy) for b in self.outputs}
-        self(*[made[b.name] if b.name in made else feeds[b.name] for b in self.buffers])
+        made = dict(zip(self._made, map(np.empty, self._output_shapes(feeds), self._made.values()), strict=True))
+        arrays = {**feeds, **made}
+        self(*[arrays[b.name] for b in self.buffers])
         return made
+
+    def _output_shapes(self, feeds: Mapping[str, Array]) -> list[tuple[int, ...]]:
+        """Those of the outputs; what was found for inputs of the shapes of the last call is remembered."""
+        given, (last, found) = [np.shape(feeds[b.name]) for b in self.inputs], self._last_shapes
+        if given != last:
+            extents = {e: n for b, shape in zip(self.inputs, given, strict=True) for e, n in zip(b.shape, shape, strict=False)}
+            sizes: dict[Expr, Expr] = {v: const(extents[v]) for v in self.sizes if v in extents}
+            found = [tuple([_number(e, sizes, self) for e in b.shape]) for b in self.outputs]
+            self._last_shapes = given, found
+        return found
 
     def time_evaluator(self, number: int = 10, repeat: int = 3) -> Callable[..., Timing]:
         """A function of the same arrays that runs it `repeat` times `number` times, after a warm-up."""
@@ -164,10 +176,11 @@ class CpuFunction(Function):
         self._library = jit.load(objects, [self._kernel.symbol], target, self._externs.symbols)
         pointers, numbers = [ctypes.c_void_p] * len(buffers), [ctypes.c_int64] * len(self.sizes)
         kind = ctypes.CFUNCTYPE(None, *pointers, *numbers, ctypes.c_void_p, ctypes.c_int64)
-        self._entry = self._library.function(self._kernel.symbol, kind)
+        entry = self._library.function(self._kernel.symbol, kind)
         self._arenas = Arenas()
-        self._last_room: tuple[tuple[int, ...] | None, int] = (None, 0)
+        self._last: tuple[dict[Var, int] | None, tuple[int, ...], int] = (None, (), 0)
         self._threads = target.threads if target.threads == 1 or threads.openmp() else 1
+        self._enter = entry if self._threads == 1 else partial(threads.run, entry, self._threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CpuFunction, (self.program, self._final, [b.name for b in self.buffers], self.target)
@@ -182,29 +195,24 @@ class CpuFunction(Function):
         }
 
     def _bound(self, arrays: Sequence[Any]) -> Callable[[], None]:
-        held, sizes = self._arguments.checked(arrays)
-        pointers = [held[n].ctypes.data for n in self._order]
-        numbers = [sizes[v] for v in self.sizes]
-        room = self._room(tuple(numbers))
-
-        def call() -> None:
-            arena = self._arenas.take(room)
-            try:
-                self._entry(*pointers, *numbers, aligned(arena), self._threads)
-            finally:
-                self._arenas.give(arena)
-            self._externs.check(self._arguments.signature)
+        held, addresses, sizes = self._arguments.checked(arrays)
+        numbers, room = self._numbers(sizes)
+        arguments = (*[addresses[n] for n in self._order], *numbers)
 
         def run(kept: Any = held) -> None:  # the arrays live as long as what runs on them
-            threads.run(call, self._threads)
+            arena = self._arenas.take(room)
+            self._enter(*arguments, arena.start, self._threads)
+            self._arenas.give(arena)
+            if self._externs.symbols:
+                self._externs.check(self._arguments.signature)
 
         return run
 
-    def _room(self, numbers: tuple[int, ...]) -> int:
-        """The bytes of workspace at these sizes; those of the last call are remembered."""
-        known, room = self._last_room
-        if known != numbers:
-            room = workspace_bytes(self._final, self._threads, dict(zip(self.sizes, numbers, strict=True)))
+    def _numbers(self, sizes: dict[Var, int]) -> tuple[tuple[int, ...], int]:
+        """The sizes in order, and the bytes of workspace that they need; those of the last call are remembered."""
+        last, numbers, room = self._last
+        if last is not sizes:
+            numbers, room = tuple([sizes[v] for v in self.sizes]), workspace_bytes(self._final, self._threads, sizes)
             memory.check(self._arguments.signature(), {"workspace": room})
-            self._last_room = numbers, room
-        return room
+            self._last = sizes, numbers, room
+        return numbers, room

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicc.ir.arrays import Array
+from minicc.ir.arrays import address
 
 ALIGNMENT = 64  # of an arena, and of what is placed in it: a cache line, and the widest vector
 
@@ -59,28 +59,29 @@ def plan(lifetimes: Sequence[Lifetime], alignment: int = ALIGNMENT) -> ArenaPlan
     return ArenaPlan(tuple(offsets), int(placed[1].max(initial=0)))
 
 
+class Arena:
+    """Memory of `size` bytes from `start` on, a multiple of ALIGNMENT."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._memory = np.empty(size + ALIGNMENT, np.uint8)
+        self.start = -(-address(self._memory) // ALIGNMENT) * ALIGNMENT
+
+
 class Arenas:
     """Memory for intermediate values, one arena for each call at a time. What has been touched before is faster, so it is kept."""
 
     def __init__(self) -> None:
-        self._free: deque[Array] = deque()
+        self._free: deque[Arena] = deque()
 
-    def __len__(self) -> int:
-        return len(self._free)
-
-    def take(self, size: int) -> Array:
-        """A free arena that has so many bytes from its first aligned one on, or a new one."""
+    def take(self, size: int) -> Arena:
+        """A free arena that has so many bytes, or a new one."""
         try:
             arena = self._free.pop()
         except IndexError:  # asked for so, because another thread may take the last one
-            arena = np.empty(0, np.uint8)
-        return arena if arena.size >= size + ALIGNMENT else np.empty(size + ALIGNMENT, np.uint8)
+            return Arena(size)
+        return arena if arena.size >= size else Arena(size)
 
-    def give(self, arena: Array) -> None:
+    def give(self, arena: Arena) -> None:
         """The call is over."""
         self._free.append(arena)
-
-
-def aligned(arena: Array) -> int:
-    """The first address in `arena` that is a multiple of ALIGNMENT."""
-    return int(-(-arena.ctypes.data // ALIGNMENT) * ALIGNMENT)

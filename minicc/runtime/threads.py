@@ -111,11 +111,11 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
     os.register_at_fork(after_in_child=_forked)
 
 
-def run(call: Callable[[], None], team: int) -> None:
-    """`call()`, which uses `team` threads."""
+def run(call: Callable[..., object], team: int, *arguments: object) -> None:
+    """`call(*arguments)`, which uses `team` threads."""
     if team == 1 or not _here.forked:
-        call()
+        call(*arguments)
         return
     if not _instead:
         _instead.append(ThreadPoolExecutor(1, "minicc"))
-    _instead[0].submit(call).result()
+    _instead[0].submit(call, *arguments).result()
