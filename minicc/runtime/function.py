@@ -108,7 +108,9 @@ class Function(ABC):
         """Those of the outputs; what was found for inputs of the shapes of the last call is remembered."""
         given, (last, found) = [np.shape(feeds[b.name]) for b in self.inputs], self._last_shapes
         if given != last:
-            extents = {e: n for b, shape in zip(self.inputs, given, strict=True) for e, n in zip(b.shape, shape, strict=False)}
+            extents = {
+                e: n for b, shape in zip(self.inputs, given, strict=True) for e, n in zip(b.shape, shape, strict=False)
+            }
             sizes: dict[Expr, Expr] = {v: const(extents[v]) for v in self.sizes if v in extents}
             found = [tuple([_number(e, sizes, self) for e in b.shape]) for b in self.outputs]
             self._last_shapes = given, found

@@ -52,7 +52,9 @@ def test_the_address_of_an_array(array) -> None:
     assert address(array) == array.ctypes.data
 
 
-@given(kind=st.sampled_from(["plain", "read only", "strided", "reversed", "unaligned", "list", "subclass", "other order"]))
+@given(
+    kind=st.sampled_from(["plain", "read only", "strided", "reversed", "unaligned", "list", "subclass", "other order"])
+)
 def test_arrays_of_every_make_give_the_same(add, kind) -> None:
     raw = np.zeros(65, np.uint8)
     unaligned = raw[1:].view(np.float32)
