@@ -1,6 +1,7 @@
 """Pooling: the greatest element, the mean or the norm of each window.
 
-In: `[N, C, spatial...]`. Out: the same with one element per window. Padding never takes part in a
+In: `[N, C, spatial...]`, or `[N, spatial..., C]` with `channels_last`, which no ONNX file says. Out: the same with one
+element per window. Padding never takes part in a
 maximum; AveragePool counts it when `count_include_pad`. With `ceil_mode` a last window that is
 only partly on the data counts, unless it starts in the end padding. A window that is larger than
 the padded data is clipped to it. NaN wins every maximum.
@@ -21,6 +22,7 @@ import numpy as np
 
 from minicc import tensor as te
 from minicc.ir.node import node
+from minicc.ir.node import replace as node_replace
 from minicc.ops.arithmetic import Pow
 from minicc.ops.base import FLOAT, NUMERIC, Array, Draw, Example, Kind, Operator, like, operator, type_of
 from minicc.ops.conv import rounded
@@ -29,7 +31,7 @@ from minicc.ops.generate import filled
 from minicc.ops.reduction import ReduceMax, ReduceMean
 from minicc.ops.scalar import accumulator
 from minicc.ops.view import in_words
-from minicc.ops.window import Taps, Window, Windowed, draw_windows, names, tvm_attributes, views
+from minicc.ops.window import Taps, Window, Windowed, draw_windows, first, last, names, spatial, tvm_attributes, views
 from minicc.tensor.expr import Expr, call, cast, const, select
 from minicc.types import TensorType, float64, int64
 
@@ -47,6 +49,7 @@ class Pooling(Windowed):
     dilation: tuple[int, ...] = ()
     ceil_mode: bool = False
     auto_pad: str = "NOTSET"
+    channels_last: bool = False
 
     def windows(self, spatial: Sequence[Any], kernel: Sequence[int]) -> tuple[Window, ...]:
         """The windows, with a kernel that is larger than the padded axis clipped to that."""
@@ -62,14 +65,24 @@ class Pooling(Windowed):
 
     def cut(self, x: Any) -> tuple[Window, ...]:
         """The windows without the taps that meet no data."""
-        return tuple(w.cut(own=True) for w in self.windows(x.shape[2:], self.kernel))
+        return tuple(w.cut(own=True) for w in self.windows(spatial(x.shape, self.channels_last), self.kernel))
 
     def infer(self, x: TensorType) -> TensorType:
         self.accept(x, expected="floats" if self.accepts is FLOAT else "numbers")
-        return TensorType(x.dtype, (*x.shape[:2], *[w.count for w in self.fitted(self.kernel, x)]))
+        counts = [w.count for w in self.fitted(self.kernel, x, channels_last=self.channels_last)]
+        channels = x.shape[-1 if self.channels_last else 1]
+        return TensorType(
+            x.dtype, (x.shape[0], *counts, channels) if self.channels_last else (x.shape[0], channels, *counts)
+        )
+
+    def expand(self, x: Any) -> Any:
+        """Of channels that are last: with them as axis 1, as NumPy and TVM take it."""
+        return last(node_replace(self, channels_last=False)(first(x)))
 
     def numpy(self, x: Array) -> Array:
         result = self.infer(type_of(x))
+        if self.channels_last:
+            return np.asarray(self.expand(x))
         if 0 in result.shape:
             return np.zeros(result.shape, result.dtype.numpy)
         with np.errstate(all="ignore"):
@@ -79,7 +92,7 @@ class Pooling(Windowed):
         result = self.infer(type_of(x))
         if 0 in result.shape:
             return filled(result.shape, 0, result.dtype, in_words(self))
-        return self.pooled(x, result.shape, Taps(self.cut(x)))
+        return self.pooled(x, result.shape, Taps(self.cut(x), self.channels_last))
 
     def pooled_array(self, x: Array, result: TensorType) -> Any:
         """The result on an array."""
@@ -91,6 +104,8 @@ class Pooling(Windowed):
 
     def tvm_pool(self, R: Any, name: str, x: Any, **options: Any) -> Any:
         """The pooling operator `name` of TVM, with a kernel that is too large clipped to the padded data."""
+        if self.channels_last:
+            return self.expand(x)
         windows, result = self.windows(x.shape[2:], self.kernel), self.infer(x.type)
         strides, padding, dilation = tvm_attributes(windows)
         if any(w.cut().far for w in windows):
@@ -111,6 +126,8 @@ class Pooling(Windowed):
         fields["padding"] = tuple(min(p, kernel[a % rank] - 1) for a, p in enumerate(fields["padding"]))
         x = TensorType(draw.dtype(("float",)), (draw.integer(0, 2), draw.integer(0, 2), *draw.shape(rank, 1, 9)))
         fields |= {"kernel": kernel, "ceil_mode": draw.boolean(), **cls.more(draw)}
+        if cls is not MaxPoolIndices and draw.boolean():
+            fields, x = fields | {"channels_last": True}, TensorType(x.dtype, (x.shape[0], *x.shape[2:], x.shape[1]))
         return cls(**fields), (TensorType(draw.dtype(("float", "int")), x.shape) if cls is MaxPool else x,)
 
     @classmethod
@@ -136,10 +153,10 @@ def _reduced(x: Any, shape: tuple[int, ...], taps: Taps, name: str, term: Callab
     """The greatest element of each window (max_pool), or the sum over each window of `term` of the elements."""
     combine, fill = (te.max, x.dtype.range[0]) if name == "max_pool" else (te.sum, 0)
 
-    def element(n: Expr, c: Expr, *o: Expr) -> Any:
-        return combine(term(taps.element(x, n, c, o, fill)), axis=taps.axes)
+    def element(*point: Expr) -> Any:
+        return combine(term(taps.element(x, point, fill)), axis=taps.axes)
 
-    return te.compute(shape, element, name=name, names=names(len(taps.axes)))
+    return te.compute(shape, element, name=name, names=names(len(taps.axes), channels_last=taps.channels_last))
 
 
 @operator
@@ -172,6 +189,8 @@ class MaxPoolIndices(Pooling):
         if self.storage_order not in (0, 1):
             problem = f"storage_order must be 0, row by row, or 1, column by column, got {self.storage_order}"
             raise self.error(problem, x, hint="storage_order=0")
+        if self.channels_last:
+            raise self.error("expected channels as axis 1, by which elements are numbered", x, hint="transpose first")
         return TensorType(int64, Pooling.infer(self, x).shape)
 
     def _flat(self, shape: tuple[int, ...], n: Any, c: Any, places: Any) -> Any:
@@ -273,14 +292,15 @@ class AveragePool(Pooling):
         return const(w.kernel) if whole else w.taps(i, low, high)
 
     def pooled(self, x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
-        axes, windows = names(len(taps.windows)), self.windows(x.shape[2:], self.kernel)
+        axes = names(len(taps.windows), channels_last=self.channels_last)
+        windows = self.windows(spatial(x.shape, self.channels_last), self.kernel)
         total = _reduced(x, shape, taps, "pool_sum", lambda element: cast(element, float64))
 
-        def mean(n: Expr, c: Expr, *o: Expr) -> Any:
+        def mean(*point: Expr) -> Any:
             count: Expr = const(1, float64)
-            for w, i in zip(windows, o, strict=True):
+            for w, i in zip(windows, taps.window(point), strict=True):
                 count = count * cast(self._count(w, i), float64)  # as an integer the product might not fit
-            return total[(n, c, *o)] / count
+            return total[point] / count
 
         return rounded(te.compute(shape, mean, name="average_pool", names=axes), x.dtype)
 
@@ -325,11 +345,14 @@ class LpPool(Pooling):
     def pooled(self, x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
         wide = accumulator(x.dtype)
         total = _reduced(x, shape, taps, "pool_sum", lambda element: _raised(abs(cast(element, wide)), self.p))
-        root = te.compute(shape, lambda *i: _raised(total[i], 1 / self.p), name="lp_pool", names=names(len(taps.axes)))
+        axes = names(len(taps.axes), channels_last=self.channels_last)
+        root = te.compute(shape, lambda *i: _raised(total[i], 1 / self.p), name="lp_pool", names=axes)
         return rounded(root, x.dtype)
 
     def tvm(self, R: Any, x: Any) -> Any:
         """TVM has means: a sum is the mean times the number of elements."""
+        if self.channels_last:
+            return self.expand(x)
         wide = accumulator(x.dtype)
         mean = AveragePool(self.kernel, self.strides, self.padding, self.dilation, self.ceil_mode, self.auto_pad)
         count = counted([w.taps(np.arange(w.count), 0, w.size) for w in self.windows(x.shape[2:], self.kernel)])

@@ -3,6 +3,9 @@
 In: the attributes as ONNX writes them, the spatial shape, the kernel. Out: begin and end padding,
 and the number of windows. It serves every operator that slides a window.
 
+Of data the channels are axis 1, or the last one where an operator says so: `first` and `last` change
+between both.
+
 Work follows the data, not the attributes: a window is cut to the taps that some window has on the
 axis (`Window.cut`), however much larger the kernel is, and padding that outweighs the data is a
 condition instead of memory (`Window.far`).
@@ -22,6 +25,7 @@ import numpy as np
 
 from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Operator
+from minicc.ops.movement import Transpose
 from minicc.ops.view import at_least, at_most
 from minicc.tensor.expr import Expr, all_of, const, select
 from minicc.types import TensorType
@@ -159,11 +163,11 @@ class Windowed(Operator):
                 return f"expected {length} {name} >= {low}, got {values}"
         return "" if self.auto_pad in AUTO_PADS else f"no auto_pad {self.auto_pad!r}; one of {', '.join(AUTO_PADS)}"
 
-    def fitted(self, kernel: Sequence[int], *types: TensorType) -> tuple[Window, ...]:
+    def fitted(self, kernel: Sequence[int], *types: TensorType, channels_last: bool = False) -> tuple[Window, ...]:
         """The windows on the first of the types; raises when the attributes do not fit."""
         if problem := self.problem(types[0].rank - 2, kernel):
             raise self.error(problem, *types)
-        windows = self.windows(types[0].shape[2:], kernel)
+        windows = self.windows(spatial(types[0].shape, channels_last), kernel)
         most = max((w.begin + w.size + w.end for w in windows if isinstance(w.size, int)), default=0)
         if most > LONGEST:
             raise self.error(f"a padded axis has {most} elements, more than 2**48", *types, hint="pad by less")
@@ -173,8 +177,8 @@ class Windowed(Operator):
 class Taps:
     """The taps of windows in te: reduction axes `kd, kh, kw`, and the elements under them."""
 
-    def __init__(self, windows: Sequence[Window]) -> None:
-        self.windows, letters = windows, LETTERS[len(windows)]
+    def __init__(self, windows: Sequence[Window], channels_last: bool = False) -> None:
+        self.windows, letters, self.channels_last = windows, LETTERS[len(windows)], channels_last
         self.axes = [te.reduce_axis((0, w.kernel), name=f"k{n}") for w, n in zip(windows, letters, strict=True)]
 
     def places(self, o: Sequence[Expr]) -> list[Expr]:
@@ -186,14 +190,37 @@ class Taps:
         triples = zip(self.windows, o, self.places(o), strict=True)
         return all_of(*[cond for w, i, place in triples for cond in w.inside(i, place)])
 
-    def element(self, x: Any, n: Expr, c: Expr, o: Sequence[Expr], fill: Any) -> Expr:
-        """The element itself, or `fill` in the padding."""
-        return select(self.inside(o), x[(n, c, *self.places(o))], const(fill, x.dtype))
+    def window(self, point: Sequence[Expr]) -> Sequence[Expr]:
+        """The indices of the window, of those of an element of the result."""
+        return point[1:-1] if self.channels_last else point[2:]
+
+    def element(self, x: Any, point: Sequence[Expr], fill: Any) -> Expr:
+        """The element under the tap, or `fill` in the padding; `point` is where the result is."""
+        o = self.window(point)
+        places = [*self.places(o), point[-1]] if self.channels_last else [point[1], *self.places(o)]
+        return select(self.inside(o), x[(point[0], *places)], const(fill, x.dtype))
 
 
-def names(rank: int, channel: str = "c") -> list[str]:
-    """The names of the axes of a result: n, c, and od, oh, ow."""
-    return ["n", channel, *[f"o{letter}" for letter in LETTERS[rank]]]
+def names(rank: int, channel: str = "c", channels_last: bool = False) -> list[str]:
+    """The names of the axes of a result: n, c, and od, oh, ow; or with the channel at the end."""
+    found = ["n", channel, *[f"o{letter}" for letter in LETTERS[rank]]]
+    return [found[0], *found[2:], channel] if channels_last else found
+
+
+def first(x: Any) -> Any:
+    """`x[N, spatial..., C]` with its channels as axis 1, in any room."""
+    rank = len(x.shape)
+    return Transpose((0, rank - 1, *range(1, rank - 1)))(x)
+
+
+def last(x: Any) -> Any:
+    """`x[N, C, spatial...]` with its channels as the last axis, in any room."""
+    return Transpose((0, *range(2, len(x.shape)), 1))(x)
+
+
+def spatial(shape: Sequence[Any], channels_last: bool) -> tuple[Any, ...]:
+    """The spatial extents of data."""
+    return tuple(shape[1:-1] if channels_last else shape[2:])
 
 
 def tvm_attributes(windows: Sequence[Window]) -> tuple[list[int], list[int], list[int]]:
