@@ -38,7 +38,9 @@ def cases(draw):
         "padding": tuple(draw(st.integers(0, k - 1)) for k in kernel * 2),
         "dilation": tuple(draw(st.integers(1, 2)) for _ in range(rank)),
     }
-    x = np.random.default_rng(draw(st.integers(0, 99))).standard_normal((draw(st.integers(1, 2)), *size, draw(st.integers(1, 3))))
+    x = np.random.default_rng(draw(st.integers(0, 99))).standard_normal(
+        (draw(st.integers(1, 2)), *size, draw(st.integers(1, 3)))
+    )
     return x, kernel, fields
 
 
@@ -62,13 +64,19 @@ def test_depthwise_convolution_is_a_sum_over_each_window(case):
 def test_pools_reduce_each_window(case, ceil_mode):
     x, kernel, fields = case
     fields |= {"kernel": kernel, "ceil_mode": ceil_mode, "channels_last": True}
-    pools = (MaxPool(**fields), max), (LpPool(**fields, p=1), lambda taps: sum(map(abs, taps))), (AveragePool(**fields), None)
+    pools = (
+        (MaxPool(**fields), max),
+        (LpPool(**fields, p=1), lambda taps: sum(map(abs, taps))),
+        (AveragePool(**fields), None),
+    )
     for op, reduce in pools:
         got = op(x)
         for o, taps in windows_of(x, op, kernel):
             if here := [t for t in taps if t is not None]:
                 expected = reduce([np.asarray(t) for t in here]) if reduce not in (max, None) else None
-                expected = np.max(here, axis=0) if reduce is max else np.mean(here, axis=0) if reduce is None else expected
+                expected = (
+                    np.max(here, axis=0) if reduce is max else np.mean(here, axis=0) if reduce is None else expected
+                )
                 np.testing.assert_allclose(got[(slice(None), *o)], expected, atol=1e-9)
         tensor = te.placeholder(x.shape, x.dtype, "x")
         assert_agree(run_loops(op(tensor), [tensor], [x]), got, DType.of(x.dtype), str(op))
