@@ -83,9 +83,9 @@ def test_pools_reduce_each_window(case, ceil_mode):
 
 
 def test_the_text_form_knows_them():
-    text = """graph both(x: float32[1, 4, 4, 3], w: float32[3, 3, 3]) {
-  %0 = DepthwiseConv(strides=(), padding=(1, 1, 1, 1), dilation=(), auto_pad='NOTSET')(x, w) : float32[1, 4, 4, 3]
-  %1 = MaxPool(kernel=(2, 2), strides=(), padding=(), dilation=(), ceil_mode=False, auto_pad='NOTSET', channels_last=True)(%0) : float32[1, 3, 3, 3]
+    text = """graph both(x: float32[1,4,4,3], w: float32[3,3,3]) {
+  %0 = DepthwiseConv(strides=(), padding=(1, 1, 1, 1), dilation=(), auto_pad='NOTSET')(x, w) : float32[1,4,4,3]
+  %1 = MaxPool(kernel=(2, 2), strides=(), padding=(), dilation=(), ceil_mode=False, auto_pad='NOTSET', channels_last=True)(%0) : float32[1,3,3,3]
   return y=%1
 }"""
     assert str(parse(text)) == text
