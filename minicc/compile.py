@@ -29,6 +29,7 @@ from minicc.graph.eliminate_dead_code import eliminate_dead_code
 from minicc.graph.expand_composites import expand_composites
 from minicc.graph.fold_constants import fold_constants
 from minicc.graph.fuse import fuse
+from minicc.graph.fuse_attention import fuse_attention
 from minicc.graph.ir import Constant, Graph, Kernel
 from minicc.graph.merge_common_subexpressions import merge_common_subexpressions
 from minicc.graph.pack_weights import pack_weights
@@ -84,6 +85,8 @@ def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
              "BatchNorm becomes Mul and Add, these move into weights, views cancel", "no rule applies"),
         Pass("merge common subexpressions", merge_common_subexpressions,
              "after simplification: rules make equal things that were written differently", "equal values are one node"),
+        Pass("fuse attention", partial(fuse_attention, lanes=target.lanes(float32)),
+             "before products are packed one by one", "no matrix of scores is stored"),
         Pass("pack weights", partial(pack_weights, lanes=target.lanes(float32)),
              "after BatchNorm has moved into the weights, and before they are folded for the last time",
              "convolutions read their weights a vector at a time"),
@@ -105,7 +108,12 @@ class Pipeline(NamedTuple):
     loop: tuple[Pass[Program], ...]
 
 
-LEFT_TO_OTHERS = ("pack weights", "fuse", "place buffers")  # generators for devices do these in ways of their own
+LEFT_TO_OTHERS = (
+    "fuse attention",
+    "pack weights",
+    "fuse",
+    "place buffers",
+)  # generators for devices do these in ways of their own
 STAGES = ("bind", "lower", "schedule")  # what is no pass, and makes an IR
 
 

@@ -33,7 +33,7 @@ from typing import TypeVar
 
 from minicc.errors import MiniccError, ScheduleError
 from minicc.loop.program import Program
-from minicc.recipes import default, gemm
+from minicc.recipes import attention, default, gemm
 from minicc.schedule import Schedule, Trace
 from minicc.target import Target
 
@@ -84,9 +84,10 @@ class Scheduled:
         return f"# recipe {self.recipe}: {self.reason}\n{self.schedule.trace}".rstrip()
 
 
+ATTENTION = Recipe("attention", attention.matches, attention.schedule)
 GEMM = Recipe("gemm", gemm.matches, gemm.schedule)
 DEFAULT = Recipe("default", lambda program, target: "no other recipe matches", default.schedule)
-RECIPES: tuple[Recipe, ...] = (GEMM, DEFAULT)  # the first that matches is taken
+RECIPES: tuple[Recipe, ...] = (ATTENTION, GEMM, DEFAULT)  # the first that matches is taken
 
 
 def register(recipe: Recipe) -> None:
