@@ -7,7 +7,7 @@ import pytest
 
 import minicc
 from minicc import ops, te
-from minicc.compile import GENERATORS, Generator, check_stage, optimize, pipeline
+from minicc.compile import GENERATORS, LEFT_TO_OTHERS, Generator, check_stage, optimize, pipeline
 from minicc.errors import CodegenError, ConfigError, TargetError
 from minicc.graph import bind, evaluate
 from minicc.graph.ir import Graph, Kernel, constant, input
@@ -38,7 +38,7 @@ def test_every_pass_says_why_and_what_it_ensures():
 
 def test_devices_have_layouts_and_kernels_of_their_own():
     names = {p.name for p in pipeline("cuda").graph}
-    assert {p.name for p in pipeline().graph} - names == {"pack weights", "fuse"} and pipeline(
+    assert {p.name for p in pipeline().graph} - names == {*LEFT_TO_OTHERS} - {"place buffers"} and pipeline(
         "emulated"
     ).graph == pipeline("cuda").graph
     made = optimize(network(), "cuda")

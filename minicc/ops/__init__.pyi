@@ -6,6 +6,7 @@ from minicc.ops.argreduce import ArgMax as ArgMax, ArgMin as ArgMin
 from minicc.ops.arithmetic import Add as Add, BitShift as BitShift, BitwiseAnd as BitwiseAnd, BitwiseOr as BitwiseOr
 from minicc.ops.arithmetic import BitwiseXor as BitwiseXor, Div as Div, Max as Max, Min as Min, Mod as Mod, Mul as Mul
 from minicc.ops.arithmetic import Pow as Pow, Sub as Sub
+from minicc.ops.attention import ScaledAttention as ScaledAttention
 from minicc.ops.cast import Cast as Cast, CastLike as CastLike
 from minicc.ops.comparison import And as And, Equal as Equal, Greater as Greater, GreaterOrEqual as GreaterOrEqual
 from minicc.ops.comparison import IsInf as IsInf, IsNaN as IsNaN, Less as Less, LessOrEqual as LessOrEqual, Not as Not
