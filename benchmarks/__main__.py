@@ -1,102 +1,85 @@
-"""Latency of whole models beside onnxruntime, interleaved in one run, equal threads, medians.
+"""Latency of whole models beside onnxruntime, OpenVINO, PyTorch, torch.compile and the old TVM, in turns, equal threads, medians.
 
-    python -m benchmarks                          every model, one thread
-    python -m benchmarks resnet50 --kernels       one model, with GFLOP/s of each kernel
-    python -m benchmarks --smoke                  one small model, few runs: does it still work?
+    python -m benchmarks                                 every model as exporters write it, 1 and 2 threads
+    python -m benchmarks resnet50 --batch 1,4,16 --threads 1 --kernels
+    python -m benchmarks --vs onnxruntime,openvino,torch,torch.compile,relay -o build/bench
+    python -m benchmarks --smoke                         a few kernels beside NumPy's BLAS, and one small model: does it still work?
 
-Random weights, batch 1. Every answer is checked against onnxruntime's before it is timed. Memory is
-the peak of the process when the model has been compiled, and when it has run: exact for the first
-model of a run, the model file and its weights included.
+Models are files that `benchmarks.exported` writes, once, to `build/models`: that needs PyTorch and transformers. Weights are random. Every
+answer is compared with the first peer's before it is timed. `ratio` is the fastest other's time by ours: above 1 we are ahead. With -o a
+page with charts and the figures as JSON are written to a folder, and are whole after each model, so that Ctrl-C loses nothing.
+Below the table stand the kernels that reach less than LOW of their roofline and take more than MUCH of their model's time (`--kernels`).
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
-import statistics
-import time
-from collections.abc import Callable
-from typing import Any
+import importlib.util
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 
-import minicc
-from benchmarks.models import MODELS, sample_inputs
-from minicc.cli.options import profile
-from minicc.runtime.load import Watch
-from minicc.runtime.roofline import measure_bandwidth, measure_peak
-from minicc.target import Target
+from benchmarks.exported import MODELS, export
+from benchmarks.models import MODELS as BUILT
+from benchmarks.smoke import blas
+from minicc.cli.bench import kernels_of, show
+from minicc.cli.options import messages
+from minicc.explain.bench_page import Kernels, page
+from minicc.runtime.files import write_file
+from minicc.testing.bench import Result, check_peers, measure
+from minicc.testing.peers import Job
 
-
-def peer(model: onnx.ModelProto, threads: int) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
-def peak_memory() -> float:
-    """The most memory that this process has held so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+ROOT = Path(__file__).parent.parent
+LOW, MUCH = 0.25, 0.01  # shares of the roofline, and of the model's time
 
 
-def interleaved(calls: dict[str, Callable[[], Any]], runs: int) -> dict[str, float]:
-    """Median seconds of each call; they take turns, so that a slow moment hits all alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(runs):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(taken) for name, taken in seconds.items()}
+def job_of(name: str, batch: int, threads: int, folder: Path, peers: Sequence[str] = ()) -> Job:
+    """The files of a model, made if they are not there."""
+    path = export(name, folder, batch, program=any(p in peers for p in ("torch", "torch.compile")))
+    return Job(str(path), threads, str(path.with_suffix(".pt2")), str(path.with_suffix(".npz")))
 
 
-def worst(got: dict[str, Any], expected: dict[str, Any]) -> float:
-    """The largest difference as a share of what rtol 1e-3 and atol 1e-4 x max(1, max|y|) allow."""
-    found = 0.0
-    for name, y in expected.items():
-        allowed = 1e-3 * np.abs(y) + 1e-4 * max(1.0, float(np.abs(y).max()))
-        found = max(found, float((np.abs(got[name] - y) / allowed).max()))
-    return found
+def numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
 
 
-def measure(name: str, glue: bool, threads: int, runs: int, kernels: bool) -> None:
-    model = MODELS[name](glue)
-    inputs = sample_inputs(model)
-    exe = minicc.compile(model, threads=threads)
-    compiling = peak_memory()
-    exe.run(inputs)
-    running = peak_memory()
-    session = peer(model, threads)
-    expected = dict(zip([port.name for port in exe.outputs], session.run(None, inputs), strict=True))
-    error = worst(exe.run(inputs), expected)
-    watch = Watch()
-    taken = interleaved({"minicc": lambda: exe.run(inputs), "onnxruntime": lambda: session.run(None, inputs)}, runs)
-    note, flops = watch.note(), sum(k.flops for k in exe.kernels)
-    print(
-        f"{name + (' glue' if glue else ''):22} {taken['minicc'] * 1e3:9.1f} {taken['onnxruntime'] * 1e3:9.1f} "
-        f"{taken['minicc'] / taken['onnxruntime']:6.2f} {flops / taken['minicc'] / 1e9:8.1f} {exe.compile_seconds:8.1f} "
-        f"{len({k.symbol for k in exe.kernels}):8d} {exe.arena_bytes / 1e6:8.1f} {compiling:8.0f} {running:8.0f} {error:8.3f}",
-        flush=True,
-    )
-    if note:
-        print(f"    {note}", flush=True)
-    if kernels:
-        print_kernels(exe, inputs)
-
-
-def print_kernels(exe: Any, inputs: dict[str, Any]) -> None:
-    found = profile(exe, [inputs[port.name] for port in exe.inputs])
-    print(f"    {'kernel':44} {'calls':>5} {'us':>9} {'share':>6} {'GFLOP/s':>8} {'of roofline':>11}")
-    total = sum(k.seconds for k in found.rows)
-    for k, share in zip(found.rows, found.shares, strict=True):
-        print(
-            f"    {k.name[:44]:44} {k.calls:5d} {k.seconds * 1e6:9.0f} {k.seconds / total:6.1%} "
-            f"{k.flops / k.seconds / 1e9:8.1f} {share:11.0%}"
+def measured(name: str, job: Job, batch: int, peers: Sequence[str], runs: int) -> Result:
+    """One row, with what is done now on the terminal."""
+    with messages.status(name) as status:
+        return measure(
+            job,
+            peers,
+            runs=runs,
+            batch=batch,
+            name=name,
+            report=lambda text, done, total: status.update(f"{name}: {text}, {done} of {total}"),
         )
-    for note in found.notes:
-        print(f"    {note}")
+
+
+def low(name: str, found: Kernels) -> list[str]:
+    """A line for each kernel that is slow, and tells in its model's time."""
+    total = sum(k.seconds for k in found.rows)
+    return [f"{name}: {k.name} reaches {k.share:.0%} of its roofline, and takes {k.seconds / total:.1%} of the time"
+            for k in found.rows if k.share < LOW and k.seconds > MUCH * total]  # fmt: skip
+
+
+def save(folder: Path, results: Sequence[Result], kernels: dict[str, Kernels]) -> None:
+    write_file(folder / "bench.html", page(results, kernels).encode())
+    write_file(folder / "bench.json", json.dumps([r.record() for r in results], indent=1).encode())
+
+
+def smoke() -> None:
+    """A few products beside NumPy's BLAS, and a small network beside onnxruntime; only ratios, and no timing fails it."""
+    blas()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bert_layer.onnx"
+        onnx.save(BUILT["bert_layer"](length=16, width=48), path)
+        peers = ["onnxruntime"] if importlib.util.find_spec("onnxruntime") else []
+        show([measured("bert_layer", Job(str(path)), 1, peers, 3)])
 
 
 def main() -> None:
@@ -104,29 +87,42 @@ def main() -> None:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="*", metavar="model", help=f"default: all of {', '.join(MODELS)}")
-    parser.add_argument(
-        "--glue", action="store_true", help="graphs as exporters leave them, BatchNorm and shape glue kept"
-    )
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--vs", default="onnxruntime,openvino", help="peers, with commas between")
+    parser.add_argument("--threads", type=numbers, default=[1, 2])
+    parser.add_argument("--batch", type=numbers, default=[1])
     parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument(
-        "--kernels", action="store_true", help="print each kernel's time, GFLOP/s and share of the roofline"
-    )
-    parser.add_argument("--smoke", action="store_true", help="one small model, three runs")
+    parser.add_argument("--kernels", action="store_true", help="profile each kernel of ours")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "models", help="where the model files are")
+    parser.add_argument("-o", "--output", type=Path, help="a folder for the page and the figures")
+    parser.add_argument("--smoke", action="store_true", help="few kernels, few runs")
     options = parser.parse_args()
-    names = options.models or (["resnet18"] if options.smoke else list(MODELS))
-    if unknown := [name for name in names if name not in MODELS]:
+    if options.smoke:
+        smoke()
+        return
+    if unknown := [name for name in options.models if name not in MODELS]:
         parser.error(f"no such model: {', '.join(unknown)}")
-    print(
-        f"batch 1, {options.threads} thread(s), one core peaks at {measure_peak(Target.native()) / 1e9:.0f} GFLOP/s, "
-        f"reads {measure_bandwidth(Target.native().with_threads(1)) / 1e9:.1f} GB/s; error: 1 is the tolerance"
-    )
-    print(
-        f"{'model':22} {'minicc ms':>9} {'ort ms':>9} {'ratio':>6} {'GFLOP/s':>8} {'build s':>8} {'kernels':>8} "
-        f"{'arena MB':>8} {'build MB':>8} {'run MB':>8} {'error':>8}"
-    )
-    for name in names:
-        measure(name, options.glue, options.threads, 3 if options.smoke else options.runs, options.kernels)
+    peers = options.vs.split(",")
+    check_peers(peers)
+    results: list[Result] = []
+    kernels: dict[str, Kernels] = {}
+    for name in options.models or MODELS:
+        for batch in options.batch:
+            for threads in options.threads:
+                job = job_of(name, batch, threads, options.folder, peers)
+                results.append(measured(name, job, batch, peers, options.runs))
+                show(results[-1:])
+                if options.kernels and batch == 1:
+                    kernels[f"{name}, {threads} threads"] = kernels_of(job)
+                if options.output:
+                    options.output.mkdir(parents=True, exist_ok=True)
+                    save(options.output, results, kernels)
+    if len(results) > 1:
+        print()
+        show(results)
+        ratios = [r.ratio for r in results if r.ratio == r.ratio]
+        print(f"geometric mean of the ratios: {float(np.exp(np.mean(np.log(ratios)))):.2f}" if ratios else "no ratios")
+    for line in [text for name, found in kernels.items() for text in low(name, found)]:
+        print(line)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ from typing import Any
 import numpy as np
 
 import minicc
-from benchmarks.__main__ import peer
 from benchmarks.gemm import COUNTS
 from benchmarks.models import MODELS, Array, sample_inputs
 from minicc.bridge.old_tvm import old_tvm
@@ -87,7 +86,13 @@ def by_relax(subject: Subject, threads: int) -> Run:
 
 
 def by_onnxruntime(subject: Subject, threads: int) -> Run:
-    session = peer(subject.model, threads)
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(
+        subject.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     names = [output.name for output in session.get_outputs()]
     return timed(lambda: dict(zip(names, session.run(names, subject.inputs), strict=True)))
 

@@ -52,7 +52,7 @@ LIBRARIES = {  # library: the files that may import it
     "llvmlite": ("codegen/", "runtime/", "target/"),
     "tvm": ("bridge/_tvm.py", "bridge/inside/"),
     "onnx": ("frontend/", "backend.py", "testing/backend_suite.py"),
-    "torch": ("frontend/",),
+    "torch": ("frontend/", "testing/peers.py"),
     "hypothesis": ("testing/strategies.py",),
 }
 OPTIONAL = {
@@ -60,6 +60,7 @@ OPTIONAL = {
     "torch",
     "tvm",
     "onnxruntime",
+    "openvino",
     "sklearn",
     "matplotlib",
     "transformers",

@@ -1,0 +1,230 @@
+"""The peers that a model's latency is compared with, each built from a file and called with NumPy arrays.
+
+In: an ONNX file, how many threads, and for PyTorch the same network as a program of `torch.export`. Out: a function from inputs by name
+to outputs by name. All compute in float32, whatever they would choose themselves, and use as many threads as they are told.
+
+This file is also a program, that of a process which holds one or several of them (`minicc.testing.bench` talks to it): it reads a line of
+JSON, `["build", peer]`, `["time", peer, number]`, `["answer", peer, path]` or `["memory"]`, and answers with one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minicc
+from minicc.frontend import load
+from minicc.graph import bind
+from minicc.ir.arrays import Array
+from minicc.runtime.files import write_arrays
+from minicc.types import TensorType, float32, float64
+
+Call = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+SAMPLES = 4  # sets of inputs that take turns, so that no call finds its own in the cache
+CACHE_LINE = 64
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is compared: a model file, the shapes of its inputs, and where else it is found."""
+
+    model: str
+    threads: int = 1
+    program: str = ""  # of torch.export: the same network
+    inputs: str = ""  # an .npz; else random
+    dims: tuple[tuple[str, int], ...] = ()
+
+
+def by_minicc(job: Job) -> Call:
+    return minicc.compile(job.model, dims=dict(job.dims), threads=job.threads).run
+
+
+def by_onnxruntime(job: Job) -> Call:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = job.threads, 1, 3
+    session = onnxruntime.InferenceSession(job.model, options, providers=["CPUExecutionProvider"])
+    names = [port.name for port in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def by_openvino(job: Job) -> Call:
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(job.model)
+    if job.dims or any(port.partial_shape.is_dynamic for port in model.inputs):
+        model.reshape({name: array.shape for name, array in samples(job)[0].items()})
+    settings = {
+        "INFERENCE_NUM_THREADS": job.threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+    }
+    compiled = core.compile_model(model, "CPU", settings)
+    names = [port.any_name for port in compiled.outputs]
+    request = compiled.create_infer_request()
+
+    def call(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        found = request.infer(dict(inputs), share_inputs=True, share_outputs=True)
+        return dict(zip(names, found.values(), strict=True))
+
+    return call
+
+
+def _torch_module(job: Job) -> Any:
+    """The network that was exported, as a module, with as many threads as asked for."""
+    import torch
+
+    torch.set_num_threads(job.threads)
+    return torch.export.load(job.program).module()
+
+
+def _by_torch(module: Any) -> Call:
+    import torch
+
+    def call(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        with torch.inference_mode():
+            found = module(*[torch.from_numpy(a) for a in inputs.values()])
+        outputs = found if isinstance(found, (tuple, list)) else (found,)
+        return {str(n): y.numpy() for n, y in enumerate(outputs)}
+
+    return call
+
+
+def by_torch(job: Job) -> Call:
+    return _by_torch(_torch_module(job))
+
+
+def by_torch_compile(job: Job) -> Call:
+    import torch
+
+    call = _by_torch(torch.compile(_torch_module(job)))
+    call(samples(job)[0])  # it compiles when it is first called
+    return call
+
+
+def by_relay(job: Job) -> Call:
+    """The old TVM, untuned, at opt_level 3, in an environment and a process of its own, where it keeps the time."""
+    from minicc.bridge.old_tvm import old_tvm
+    from minicc.bridge.relay import relay_program
+    from minicc.target import Target
+
+    program, old = relay_program(bind(load(job.model), dict(job.dims))), old_tvm()
+    old.ask(
+        "graphs.jobs.lower",
+        [0, program.message(opt_level=3, cpu=Target.native().cpu)],
+        program.constants,
+        BUILD_SECONDS,
+    )
+    old.ask("graphs.jobs.compile", None, None, BUILD_SECONDS)
+
+    def call(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        (seconds,), _ = old.ask("graphs.time", {"job": 0, "threads": job.threads, "calls": 1}, inputs, BUILD_SECONDS)
+        call.seconds = seconds  # type: ignore[attr-defined]
+        return old.ask("graphs.jobs.run", 0, inputs, BUILD_SECONDS)[1]
+
+    return call
+
+
+BUILD_SECONDS = 900.0
+PEERS: dict[str, Callable[[Job], Call]] = {
+    "minicc": by_minicc, "onnxruntime": by_onnxruntime, "openvino": by_openvino, "torch": by_torch,
+    "torch.compile": by_torch_compile, "relay": by_relay,
+}  # fmt: skip
+
+
+def samples(job: Job) -> list[dict[str, Array]]:
+    """SAMPLES sets of inputs: those of a file, with floats drawn anew; else all at random."""
+    graph = bind(load(job.model), dict(job.dims))
+    given = dict(np.load(job.inputs)) if job.inputs else {}
+    found = []
+    for seed in range(SAMPLES):
+        rng = np.random.default_rng(seed)
+        found.append({name: _aligned(given[name] if name in given and n.dtype.kind != "float" else _random(n.type, rng))
+                      for name, n in zip(graph.input_names, graph.inputs, strict=True)})  # fmt: skip
+    return found
+
+
+def _random(type: TensorType, rng: np.random.Generator) -> Array:
+    if type.dtype in (float32, float64):
+        return np.asarray(rng.standard_normal(type.shape, type.dtype.numpy))
+    return np.asarray(rng.integers(0, 2 if type.dtype.kind == "bool" else 10, type.shape).astype(type.dtype.numpy))
+
+
+def _aligned(array: Array) -> Array:
+    """A copy that begins at a cache line, so that no peer has to copy it."""
+    room = np.empty(array.nbytes + CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % CACHE_LINE
+    made = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    made[...] = array
+    return made
+
+
+class Holder:
+    """Peers that were built here, and what they are asked."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.inputs, self.turn = job, samples(job), 0
+        self.calls: dict[str, Call] = {}
+
+    def build(self, peer: str) -> float:
+        start = time.perf_counter()
+        self.calls[peer] = PEERS[peer](self.job)
+        return time.perf_counter() - start
+
+    def time(self, peer: str, number: int) -> list[float]:
+        """Seconds of so many calls, one after the other, each on other inputs."""
+        call, found = self.calls[peer], []
+        for _ in range(number):
+            self.turn += 1
+            inputs = self.inputs[self.turn % SAMPLES]
+            start = time.perf_counter()
+            call(inputs)
+            taken = time.perf_counter() - start
+            found.append(getattr(call, "seconds", taken))
+        return found
+
+    def answer(self, peer: str, path: str) -> None:
+        found = self.calls[peer](self.inputs[0])
+        write_arrays(Path(path), {str(n): np.asarray(y) for n, y in enumerate(found.values())})
+
+    def memory(self) -> int:
+        """The most bytes that this process has held."""
+        status = Path("/proc/self/status")
+        lines = status.read_text(encoding="ascii").splitlines() if status.exists() else []
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print is no answer
+    job = json.loads(sys.stdin.readline())
+    holder = Holder(Job(**{**job, "dims": tuple(map(tuple, job["dims"]))}))
+    for line in sys.stdin:
+        question, *rest = json.loads(line)
+        try:
+            reply: Any = {"ok": getattr(holder, question)(*rest)}
+        except Exception as error:  # of whatever library: the table says so
+            reply = {
+                "error": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+            }
+        print(json.dumps(reply), file=answers, flush=True)
+
+
+def message(job: Job) -> str:
+    """A job as the first line that the process reads."""
+    return json.dumps(asdict(job))
+
+
+if __name__ == "__main__":
+    main()
