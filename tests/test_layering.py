@@ -43,7 +43,7 @@ DIRECT = {  # package: what stands directly below it; whatever stands below that
     "testing": ("minicc", "bridge", "backend"),
     "backend": ("minicc", "bridge"),
     "compat": ("minicc", "bridge"),
-    "explain": ("minicc", "bridge"),
+    "explain": ("testing",),
     "course": ("testing", "explain", "compat"),
     "cli": ("testing", "explain", "compat", "course"),
     "__main__": ("cli",),
