@@ -14,7 +14,6 @@ measured bandwidth allow.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -25,13 +24,13 @@ from pathlib import Path
 import numpy as np
 
 import minicc
+from minicc.config import with_threads
 from minicc.recipes.gemm import FEW_ROWS, gemm
 from minicc.runtime.load import Watch
 from minicc.runtime.roofline import Roofline
 from minicc.target import Target
 
 SIZES = ("1024x1024x1024", "1000x1000x1000", "777x777x777", "49x1000x2048", "1x4096x4096")
-COUNTS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "TVM_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 Call = Callable[[], object]
 
 
@@ -126,12 +125,7 @@ def main() -> None:
             *options.sizes,
             *(["--trace"] if options.trace else []),
         ]
-        subprocess.run(
-            command,
-            cwd=Path(__file__).parent.parent,
-            env={**os.environ, **dict.fromkeys(COUNTS, str(threads))},
-            check=True,
-        )
+        subprocess.run(command, cwd=Path(__file__).parent.parent, env=with_threads(threads), check=True)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import os
 import statistics
 import subprocess
 import sys
@@ -30,11 +29,11 @@ from typing import Any
 import numpy as np
 
 import minicc
-from benchmarks.gemm import COUNTS
 from benchmarks.models import MODELS, Array, sample_inputs
 from minicc.bridge.old_tvm import old_tvm
 from minicc.bridge.relax import build_relax, call_relax, to_relax
 from minicc.bridge.relay import relay_program
+from minicc.config import with_threads
 from minicc.errors import MiniccError
 from minicc.graph import bind, evaluate
 from minicc.runtime.load import Watch
@@ -157,7 +156,7 @@ def main() -> None:
         parser.error(f"no such model: {', '.join(unknown)}")
     if not options.here:
         command = [sys.executable, "-m", "benchmarks.judges", *sys.argv[1:], "--here"]
-        environment = {**os.environ, **dict.fromkeys(COUNTS, str(options.threads))}
+        environment = with_threads(options.threads)
         sys.exit(subprocess.run(command, cwd=Path(__file__).parent.parent, env=environment).returncode)
     print(f"{Target.native().cpu}, {options.threads} thread(s), batch 1")
     print(f"{'model':23}" + "".join(f"{judge:>12}" for judge in JUDGES))

@@ -87,3 +87,11 @@ def relay_dir(environ: Mapping[str, str] | None = None) -> Path:
     if given := environ.get("MINICC_RELAY"):
         return Path(given).expanduser().absolute()
     return (CLONE / ".venv-relay") if CLONE else cache_dir(environ) / "relay"
+
+
+COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TVM_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def with_threads(threads: int) -> dict[str, str]:
+    """The environment of a child process whose libraries, read when they are loaded, use so many threads."""
+    return {**os.environ, **dict.fromkeys(COUNTS, str(threads))}

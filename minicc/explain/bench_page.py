@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from minicc.testing.bench import OURS, Result, columns
 
-WIDTH, ROW, LABEL, NUMBER = 640, 22, 120, 130  # of a chart: pixels; of a bar; of the names; of what stands behind a bar
+WIDTH, ROW, LABEL, NUMBER = 760, 22, 120, 210  # of a chart: pixels; of a bar; of the names; of what stands behind a bar
 CHART, PLOT = 300, 44  # height of a roofline; its margin
 STYLE = """
   :root { color-scheme: light dark; --ink: #1d2430; --paper: #ffffff; --grey: #6b7380; --line: #c3cad6; --ours: #0b5cad; --other: #9aa5b5; }
@@ -146,7 +146,7 @@ def roofline(kernels: Kernels) -> str:
     axes = (
         f"<path class='axis' d='M{PLOT},{PLOT} V{CHART - PLOT} H{WIDTH - PLOT}'/><polyline class='axis' points='{path}'/>"
         f"<text x='{WIDTH / 2}' y='{CHART - 12}' text-anchor='middle'>operations a byte, {10**low:.2g} to {10**high:.3g}</text>"
-        f"<text x='{PLOT}' y='{PLOT - 14}'>operations a second; the line is what the machine allows: {kernels.peak / 1e9:.0f} GFLOP/s, {kernels.bandwidth / 1e9:.0f} GB/s from memory</text>"
+        f"<text x='{PLOT}' y='{PLOT - 14}'>operations a second; the machine allows {kernels.peak / 1e9:.0f} GFLOP/s, and {kernels.bandwidth / 1e9:.0f} GB/s from memory</text>"
     )
     return _svg("roofline: a dot for each kernel, its area is its time", WIDTH, CHART, [axes, *dots])
 

@@ -9,7 +9,6 @@ would take the processors from the others; turns are some calls long, after a pa
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from minicc.config import with_threads
 from minicc.errors import ConfigError, nearest
 from minicc.runtime.load import Watch
 from minicc.target import Target
@@ -33,7 +33,6 @@ OURS = "minicc"
 PAUSE = 0.05  # seconds until the pool of another peer sleeps
 TURN = 4  # calls of a turn, where peers live in a process each; the first warms up
 APART = 2e-3  # of the greatest magnitude of an output: more is a wrong answer
-COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TVM_NUM_THREADS")
 
 
 @dataclass
@@ -96,9 +95,8 @@ class Process:
     """The other end of `minicc.testing.peers`, pinned to nothing, with so many threads."""
 
     def __init__(self, job: Job) -> None:
-        environment = {**os.environ, **dict.fromkeys(COUNTS, str(job.threads))}
         command = [sys.executable, "-m", "minicc.testing.peers"]
-        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)  # fmt: skip
+        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=with_threads(job.threads))  # fmt: skip
         self._say(message(job))
 
     def _say(self, line: str) -> None:
