@@ -30,24 +30,24 @@ from minicc.cli.bench import kernels_of, show
 from minicc.cli.options import messages
 from minicc.explain.bench_page import Kernels, page
 from minicc.runtime.files import write_file
-from minicc.testing.bench import Result, check_peers, measure
-from minicc.testing.peers import Job
+from minicc.testing.bench import BenchResult, check_peers, measure
+from minicc.testing.peers import BenchJob
 
 ROOT = Path(__file__).parent.parent
 LOW, MUCH = 0.25, 0.01  # shares of the roofline, and of the model's time
 
 
-def job_of(name: str, batch: int, threads: int, folder: Path, peers: Sequence[str] = ()) -> Job:
+def job_of(name: str, batch: int, threads: int, folder: Path, peers: Sequence[str] = ()) -> BenchJob:
     """The files of a model, made if they are not there."""
     path = export(name, folder, batch, program=any(p in peers for p in ("torch", "torch.compile")))
-    return Job(str(path), threads, str(path.with_suffix(".pt2")), str(path.with_suffix(".npz")))
+    return BenchJob(str(path), threads, str(path.with_suffix(".pt2")), str(path.with_suffix(".npz")))
 
 
 def numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
-def measured(name: str, job: Job, batch: int, peers: Sequence[str], runs: int) -> Result:
+def measured(name: str, job: BenchJob, batch: int, peers: Sequence[str], runs: int) -> BenchResult:
     """One row, with what is done now on the terminal."""
     with messages.status(name) as status:
         return measure(
@@ -67,7 +67,7 @@ def low(name: str, found: Kernels) -> list[str]:
             for k in found.rows if k.share < LOW and k.seconds > MUCH * total]  # fmt: skip
 
 
-def save(folder: Path, results: Sequence[Result], kernels: dict[str, Kernels]) -> None:
+def save(folder: Path, results: Sequence[BenchResult], kernels: dict[str, Kernels]) -> None:
     write_file(folder / "bench.html", page(results, kernels).encode())
     write_file(folder / "bench.json", json.dumps([r.record() for r in results], indent=1).encode())
 
@@ -79,7 +79,7 @@ def smoke() -> None:
         path = Path(folder) / "bert_layer.onnx"
         onnx.save(BUILT["bert_layer"](length=16, width=48), path)
         peers = ["onnxruntime"] if importlib.util.find_spec("onnxruntime") else []
-        show([measured("bert_layer", Job(str(path)), 1, peers, 3)])
+        show([measured("bert_layer", BenchJob(str(path)), 1, peers, 3)])
 
 
 def main() -> None:
@@ -103,7 +103,7 @@ def main() -> None:
         parser.error(f"no such model: {', '.join(unknown)}")
     peers = options.vs.split(",")
     check_peers(peers)
-    results: list[Result] = []
+    results: list[BenchResult] = []
     kernels: dict[str, Kernels] = {}
     for name in options.models or MODELS:
         for batch in options.batch:

@@ -17,14 +17,14 @@ from pathlib import Path
 from benchmarks.__main__ import ROOT, job_of, measured
 from minicc.explain.bench_page import picture
 from minicc.runtime.files import write_file
-from minicc.testing.bench import Result
+from minicc.testing.bench import BenchResult
 
 NETWORKS = {"resnet50": "microsoft/resnet-50", "convnext_tiny": "facebook/convnext-tiny-224"}
 BATCHES = (1, 4, 16)
 ITEMS = {"torch": "torch", "torch.compile": "torch_compile", "relay": "tvm", "minicc": "minicc"}
 
 
-def lines(results: Sequence[Result]) -> Iterator[str]:
+def lines(results: Sequence[BenchResult]) -> Iterator[str]:
     """The table, in Markdown."""
     yield "|    | model_name | test_item | batch_size | compile_time_s | infer_time_mean_ms |"
     yield "|---:|:-----------|:----------|-----------:|---------------:|-------------------:|"
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "models", help="where the model files are")
     parser.add_argument("-o", "--output", type=Path, help="a folder for table, figures and pictures")
     options = parser.parse_args()
-    results: list[Result] = []
+    results: list[BenchResult] = []
     peers = [peer for peer in ITEMS if peer != "minicc"]
     for name in options.models:
         for batch in options.batch:

@@ -31,8 +31,8 @@ from minicc.graph import bind, runtime_operands
 from minicc.runtime.files import write_file
 from minicc.runtime.roofline import measure_bandwidth
 from minicc.target import Target
-from minicc.testing.bench import Result, check_peers, columns, measure, rows
-from minicc.testing.peers import PEERS, Job, samples
+from minicc.testing.bench import BenchResult, check_peers, columns, measure, rows
+from minicc.testing.peers import PEERS, BenchJob, samples
 
 MODULES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "torch": "torch", "torch.compile": "torch"}
 NEEDS_PROGRAM = ("torch", "torch.compile")
@@ -80,7 +80,7 @@ def bench_command(
     names = chosen_peers(vs, program)
     dims = tuple(read_dims(dim).items())
     check_shapes_known("minicc bench", runtime_operands(bind(load(model), dict(dims))), "freeze them in the model")
-    job = Job(str(model), threads, str(program or ""), str(inputs or ""), dims)
+    job = BenchJob(str(model), threads, str(program or ""), str(inputs or ""), dims)
     columns_of = (
         TextColumn("{task.description:28}", markup=False),
         BarColumn(),
@@ -129,7 +129,7 @@ def chosen_peers(vs: str | None, program: Path | None) -> list[str]:
     return names
 
 
-def show(results: Sequence[Result]) -> None:
+def show(results: Sequence[BenchResult]) -> None:
     """Print the table, and what went wrong."""
     print(table_text(list(rows(results)), ["model", "batch", "threads", *columns(results), "ratio"]))
     print(f"{results[0].processor}; medians in ms; ratio: the fastest other's time by ours")
@@ -141,7 +141,7 @@ def show(results: Sequence[Result]) -> None:
             messages.print(result.note, soft_wrap=True)
 
 
-def kernels_of(job: Job) -> Kernels:
+def kernels_of(job: BenchJob) -> Kernels:
     """Profile the kernels of a model, and print the table."""
     made = compile(job.model, dims=dict(job.dims), threads=job.threads)
     feeds = samples(job)[0]

@@ -1,6 +1,6 @@
 """A page of measured latencies: for each model bars of all peers, and one table; it needs no server and no script.
 
-In: `Result`s of `minicc.testing.bench`, and the kernels of ours where they were profiled. Out: the text of an HTML file, or of an SVG
+In: `BenchResult`s of `minicc.testing.bench`, and the kernels of ours where they were profiled. Out: the text of an HTML file, or of an SVG
 picture of one model. A bar has its number beside it, so that colours say nothing that words do not: ours is dark and hatched, the others plain.
 
     write_file(Path("bench.html"), page(results).encode())
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-from minicc.testing.bench import OURS, Result, columns
+from minicc.testing.bench import OURS, BenchResult, columns
 
 WIDTH, ROW, LABEL, NUMBER = 760, 22, 120, 210  # of a chart: pixels; of a bar; of the names; of what stands behind a bar
 CHART, PLOT = 300, 44  # height of a roofline; its margin
@@ -48,7 +48,7 @@ class Kernels(NamedTuple):
     bandwidth: float
 
 
-def page(results: Sequence[Result], kernels: Mapping[str, Kernels] | None = None) -> str:
+def page(results: Sequence[BenchResult], kernels: Mapping[str, Kernels] | None = None) -> str:
     """The HTML text."""
     processors = ", ".join(dict.fromkeys(r.processor for r in results))
     notes = "".join(f"<p class='note'>{escape(note)}</p>" for note in dict.fromkeys(r.note for r in results if r.note))
@@ -64,11 +64,11 @@ def page(results: Sequence[Result], kernels: Mapping[str, Kernels] | None = None
     )
 
 
-def title(result: Result) -> str:
+def title(result: BenchResult) -> str:
     return f"{result.model}, batch {result.batch}, {result.threads} thread{'s' * (result.threads > 1)}"
 
 
-def _table(results: Sequence[Result]) -> str:
+def _table(results: Sequence[BenchResult]) -> str:
     names = columns(results)
     head = "".join(f"<th>{escape(n)}</th>" for n in ("model", "batch", "threads", *names, "ratio"))
     lines = []
@@ -81,12 +81,12 @@ def _table(results: Sequence[Result]) -> str:
     return f"<table><tr>{head}</tr>\n{chr(10).join(lines)}</table>"
 
 
-def _milliseconds(result: Result, peer: str) -> str:
+def _milliseconds(result: BenchResult, peer: str) -> str:
     found = result.of(peer)
     return f"{found.median * 1e3:.2f} <span class='note'>±{found.spread:.0%}</span>" if found else "-"
 
 
-def bars(result: Result) -> str:
+def bars(result: BenchResult) -> str:
     """An SVG picture: a bar for each peer, the fastest first."""
     timings = sorted((t for t in result.timings if t.seconds), key=lambda t: t.median)
     most = max((t.median for t in timings), default=1.0)
@@ -111,7 +111,7 @@ def _svg(words: str, width: int, height: int, lines: Sequence[str]) -> str:
     )
 
 
-def picture(result: Result) -> str:
+def picture(result: BenchResult) -> str:
     """`bars` as a file of its own, with its title and colours."""
     own = "text { font: 13px 'DejaVu Sans', Helvetica, Arial, sans-serif; fill: #1d2430; } .ours { fill: #0b5cad; } .other { fill: #9aa5b5; }"
     body = bars(result)

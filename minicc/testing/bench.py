@@ -1,6 +1,6 @@
 """A model's latency beside that of its peers, in turns.
 
-In: a `Job` (a model file, threads, inputs), names of peers. Out: a `Timing` for each: median and spread of its calls, what building it
+In: a `BenchJob` (a model file, threads, inputs), names of peers. Out: a `BenchTiming` for each: median and spread of its calls, what building it
 took, how far its answer is from the others'. With one thread all peers live in one process, and take turns call by call, so that a slow
 moment of the machine hits all alike. With more they live in a process each, as their pools of threads spin for a while after a call and
 would take the processors from the others; turns are some calls long, after a pause in which pools fall asleep.
@@ -27,7 +27,7 @@ from minicc.config import with_threads
 from minicc.errors import ConfigError, nearest
 from minicc.runtime.load import Watch
 from minicc.target import Target
-from minicc.testing.peers import PEERS, Job, message
+from minicc.testing.peers import PEERS, BenchJob, message
 
 OURS = "minicc"
 PAUSE = 0.05  # seconds until the pool of another peer sleeps
@@ -36,7 +36,7 @@ APART = 2e-3  # of the greatest magnitude of an output: more is a wrong answer
 
 
 @dataclass
-class Timing:
+class BenchTiming:
     """The calls of one peer. Times are seconds; `memory` bytes at most held by its process, 0 where it is not alone there."""
 
     peer: str
@@ -60,21 +60,21 @@ class Timing:
 
 
 @dataclass
-class Result:
+class BenchResult:
     """All peers on one model."""
 
     model: str
     batch: int
     threads: int
-    timings: list[Timing]
+    timings: list[BenchTiming]
     processor: str = field(default_factory=lambda: Target.native().cpu)
     note: str = ""
 
-    def of(self, peer: str) -> Timing | None:
+    def of(self, peer: str) -> BenchTiming | None:
         return next((t for t in self.timings if t.peer == peer and t.seconds), None)
 
     @property
-    def fastest(self) -> Timing | None:
+    def fastest(self) -> BenchTiming | None:
         """The fastest of the others."""
         return min((t for t in self.timings if t.peer != OURS and t.seconds), key=lambda t: t.median, default=None)
 
@@ -94,7 +94,7 @@ class Result:
 class Process:
     """The other end of `minicc.testing.peers`, pinned to nothing, with so many threads."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: BenchJob) -> None:
         command = [sys.executable, "-m", "minicc.testing.peers"]
         self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=with_threads(job.threads))  # fmt: skip
         self._say(message(job))
@@ -138,12 +138,18 @@ Report = Callable[[str, int, int], None]  # what is done now, steps done, steps 
 
 
 def measure(
-    job: Job, peers: Sequence[str], *, runs: int = 15, batch: int = 1, name: str = "", report: Report = lambda *_: None
-) -> Result:
+    job: BenchJob,
+    peers: Sequence[str],
+    *,
+    runs: int = 15,
+    batch: int = 1,
+    name: str = "",
+    report: Report = lambda *_: None,
+) -> BenchResult:
     """Time minicc and the peers on a model, each `runs` times at least, in turns."""
     check_peers(peers)
     everyone = [OURS, *(p for p in dict.fromkeys(peers) if p != OURS)]
-    timings = {peer: Timing(peer) for peer in everyone}
+    timings = {peer: BenchTiming(peer) for peer in everyone}
     turn = 1 if job.threads == 1 else TURN
     steps, done = len(everyone) * (1 + -(-runs // turn)), 0
     watch = Watch()
@@ -165,7 +171,9 @@ def measure(
         for peer, process in processes.items():
             if not together and not timings[peer].problem:
                 timings[peer].memory = process.ask("memory")
-    return Result(name or Path(job.model).stem, batch, job.threads, list(timings.values()), note=watch.note() or "")
+    return BenchResult(
+        name or Path(job.model).stem, batch, job.threads, list(timings.values()), note=watch.note() or ""
+    )
 
 
 def _attempt(work: Callable[[], Any]) -> str:
@@ -176,17 +184,17 @@ def _attempt(work: Callable[[], Any]) -> str:
     return ""
 
 
-def _build(timing: Timing, process: Process) -> None:
+def _build(timing: BenchTiming, process: Process) -> None:
     timing.build = process.ask("build", timing.peer)
     process.ask("time", timing.peer, 2)
 
 
-def _take(timing: Timing, process: Process, turn: int) -> None:
+def _take(timing: BenchTiming, process: Process, turn: int) -> None:
     found = process.ask("time", timing.peer, turn)
     timing.seconds += found[1:] or found
 
 
-def _check_answers(timings: dict[str, Timing], processes: dict[str, Process]) -> None:
+def _check_answers(timings: dict[str, BenchTiming], processes: dict[str, Process]) -> None:
     """How far each answer is from that of the first other peer that gives one."""
     with tempfile.TemporaryDirectory() as folder:
         answers: dict[str, list[Any]] = {}
@@ -210,17 +218,17 @@ def _apart(got: Any, expected: Any) -> float:
     return float(np.nanmax(np.abs(got.astype(np.float64) - expected), initial=0)) / scale
 
 
-def rows(results: Sequence[Result]) -> Iterator[list[str]]:
+def rows(results: Sequence[BenchResult]) -> Iterator[list[str]]:
     """The table: a row for each model, a column for each peer of COLUMNS, in milliseconds."""
     for result in results:
         cells = [_cell(next((t for t in result.timings if t.peer == peer), None)) for peer in columns(results)]
         yield [result.model, str(result.batch), str(result.threads), *cells, f"{result.ratio:.2f}"]
 
 
-def columns(results: Sequence[Result]) -> list[str]:
+def columns(results: Sequence[BenchResult]) -> list[str]:
     """The peers of a table."""
     return [peer for peer in PEERS if any(t.peer == peer for r in results for t in r.timings)]
 
 
-def _cell(timing: Timing | None) -> str:
+def _cell(timing: BenchTiming | None) -> str:
     return "-" if timing is None or not timing.seconds else f"{timing.median * 1e3:.2f} ±{timing.spread:.0%}"

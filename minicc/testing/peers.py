@@ -21,10 +21,13 @@ from typing import Any
 import numpy as np
 
 import minicc
+from minicc.bridge.old_tvm import old_tvm
+from minicc.bridge.relay import relay_program
 from minicc.frontend import load
 from minicc.graph import bind
 from minicc.ir.arrays import Array
 from minicc.runtime.files import write_arrays
+from minicc.target import Target
 from minicc.types import TensorType, float32, float64
 
 Call = Callable[[Mapping[str, Array]], Mapping[str, Array]]
@@ -33,7 +36,7 @@ CACHE_LINE = 64
 
 
 @dataclass(frozen=True)
-class Job:
+class BenchJob:
     """What is compared: a model file, the shapes of its inputs, and where else it is found."""
 
     model: str
@@ -43,11 +46,11 @@ class Job:
     dims: tuple[tuple[str, int], ...] = ()
 
 
-def by_minicc(job: Job) -> Call:
+def by_minicc(job: BenchJob) -> Call:
     return minicc.compile(job.model, dims=dict(job.dims), threads=job.threads).run
 
 
-def by_onnxruntime(job: Job) -> Call:
+def by_onnxruntime(job: BenchJob) -> Call:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -57,7 +60,7 @@ def by_onnxruntime(job: Job) -> Call:
     return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
 
-def by_openvino(job: Job) -> Call:
+def by_openvino(job: BenchJob) -> Call:
     import openvino
 
     core = openvino.Core()
@@ -81,7 +84,7 @@ def by_openvino(job: Job) -> Call:
     return call
 
 
-def _torch_module(job: Job) -> Any:
+def _torch_module(job: BenchJob) -> Any:
     """The network that was exported, as a module, with as many threads as asked for."""
     import torch
 
@@ -101,11 +104,11 @@ def _by_torch(module: Any) -> Call:
     return call
 
 
-def by_torch(job: Job) -> Call:
+def by_torch(job: BenchJob) -> Call:
     return _by_torch(_torch_module(job))
 
 
-def by_torch_compile(job: Job) -> Call:
+def by_torch_compile(job: BenchJob) -> Call:
     import torch
 
     call = _by_torch(torch.compile(_torch_module(job)))
@@ -113,37 +116,31 @@ def by_torch_compile(job: Job) -> Call:
     return call
 
 
-def by_relay(job: Job) -> Call:
+class RelayCall:
     """The old TVM, untuned, at opt_level 3, in an environment and a process of its own, where it keeps the time."""
-    from minicc.bridge.old_tvm import old_tvm
-    from minicc.bridge.relay import relay_program
-    from minicc.target import Target
 
-    program, old = relay_program(bind(load(job.model), dict(job.dims))), old_tvm()
-    old.ask(
-        "graphs.jobs.lower",
-        [0, program.message(opt_level=3, cpu=Target.native().cpu)],
-        program.constants,
-        BUILD_SECONDS,
-    )
-    old.ask("graphs.jobs.compile", None, None, BUILD_SECONDS)
+    def __init__(self, job: BenchJob) -> None:
+        self.threads, self.seconds = job.threads, 0.0
+        program = relay_program(bind(load(job.model), dict(job.dims)))
+        message = program.message(opt_level=3, cpu=Target.native().cpu)
+        old_tvm().ask("graphs.jobs.lower", [0, message], program.constants, BUILD_SECONDS)
+        old_tvm().ask("graphs.jobs.compile", None, None, BUILD_SECONDS)
 
-    def call(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        (seconds,), _ = old.ask("graphs.time", {"job": 0, "threads": job.threads, "calls": 1}, inputs, BUILD_SECONDS)
-        call.seconds = seconds  # type: ignore[attr-defined]
-        return old.ask("graphs.jobs.run", 0, inputs, BUILD_SECONDS)[1]
-
-    return call
+    def __call__(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        (self.seconds,), _ = old_tvm().ask(
+            "graphs.time", {"job": 0, "threads": self.threads, "calls": 1}, inputs, BUILD_SECONDS
+        )
+        return old_tvm().ask("graphs.jobs.run", 0, inputs, BUILD_SECONDS)[1]
 
 
 BUILD_SECONDS = 900.0
-PEERS: dict[str, Callable[[Job], Call]] = {
+PEERS: dict[str, Callable[[BenchJob], Call]] = {
     "minicc": by_minicc, "onnxruntime": by_onnxruntime, "openvino": by_openvino, "torch": by_torch,
-    "torch.compile": by_torch_compile, "relay": by_relay,
+    "torch.compile": by_torch_compile, "relay": RelayCall,
 }  # fmt: skip
 
 
-def samples(job: Job) -> list[dict[str, Array]]:
+def samples(job: BenchJob) -> list[dict[str, Array]]:
     """SAMPLES sets of inputs: those of a file, with floats drawn anew; else all at random."""
     graph = bind(load(job.model), dict(job.dims))
     given = dict(np.load(job.inputs)) if job.inputs else {}
@@ -173,7 +170,7 @@ def _aligned(array: Array) -> Array:
 class Holder:
     """Peers that were built here, and what they are asked."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: BenchJob) -> None:
         self.job, self.inputs, self.turn = job, samples(job), 0
         self.calls: dict[str, Call] = {}
 
@@ -209,7 +206,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print is no answer
     job = json.loads(sys.stdin.readline())
-    holder = Holder(Job(**{**job, "dims": tuple(map(tuple, job["dims"]))}))
+    holder = Holder(BenchJob(**{**job, "dims": tuple(map(tuple, job["dims"]))}))
     for line in sys.stdin:
         question, *rest = json.loads(line)
         try:
@@ -221,7 +218,7 @@ def main() -> None:
         print(json.dumps(reply), file=answers, flush=True)
 
 
-def message(job: Job) -> str:
+def message(job: BenchJob) -> str:
     """A job as the first line that the process reads."""
     return json.dumps(asdict(job))
 

@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 
 from minicc.errors import ConfigError
 from minicc.explain.bench_page import Dot, Kernels, bars, page, picture, roofline
-from minicc.testing.bench import Result, Timing, measure, rows
-from minicc.testing.peers import Job, samples
+from minicc.testing.bench import BenchResult, BenchTiming, measure, rows
+from minicc.testing.peers import BenchJob, samples
 
 
 @pytest.fixture
@@ -27,27 +27,30 @@ def doubling(tmp_path):
 
 
 def a_result(ours=0.001, **others):
-    timings = [Timing("minicc", seconds=[ours] * 3), *(Timing(peer, 0.5, [t] * 3) for peer, t in others.items())]
-    return Result("net", 1, 1, timings)
+    timings = [
+        BenchTiming("minicc", seconds=[ours] * 3),
+        *(BenchTiming(peer, 0.5, [t] * 3) for peer, t in others.items()),
+    ]
+    return BenchResult("net", 1, 1, timings)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_every_peer_is_timed_as_often_as_asked_and_agrees(doubling, threads):
-    result = measure(Job(str(doubling), threads), ["onnxruntime"], runs=4)
+    result = measure(BenchJob(str(doubling), threads), ["onnxruntime"], runs=4)
     assert [t.peer for t in result.timings] == ["minicc", "onnxruntime"]
     assert all(not t.problem and len(t.seconds) >= 3 and t.build > 0 and t.apart == 0 for t in result.timings)
     assert result.ratio == pytest.approx(result.timings[1].median / result.timings[0].median)
 
 
 def test_a_peer_that_cannot_be_built_costs_the_others_nothing(doubling):
-    result = measure(Job(str(doubling), 1, program="/nowhere.pt2"), ["torch", "onnxruntime"], runs=2)
+    result = measure(BenchJob(str(doubling), 1, program="/nowhere.pt2"), ["torch", "onnxruntime"], runs=2)
     ours, torch, other = result.timings
     assert torch.problem and not torch.seconds and ours.seconds and other.seconds and result.fastest is other
 
 
 def test_a_wrong_answer_is_told_and_not_timed(doubling, monkeypatch):
     monkeypatch.setattr("minicc.testing.bench.APART", -1.0)
-    result = measure(Job(str(doubling)), ["onnxruntime"], runs=2)
+    result = measure(BenchJob(str(doubling)), ["onnxruntime"], runs=2)
     assert all(t.problem.startswith("wrong") and not t.seconds for t in result.timings)
 
 
@@ -59,13 +62,13 @@ def test_the_ratio_is_that_of_the_fastest_other():
 
 
 def test_inputs_are_fresh_and_begin_at_a_cache_line(doubling):
-    found = [s["x"] for s in samples(Job(str(doubling)))]
+    found = [s["x"] for s in samples(BenchJob(str(doubling)))]
     assert all(a.ctypes.data % 64 == 0 for a in found) and not np.array_equal(found[0], found[1])
 
 
 def test_integers_of_a_file_are_kept_and_floats_drawn_anew(doubling, tmp_path):
     np.savez(tmp_path / "x.npz", x=np.zeros(8, np.float32))
-    assert samples(Job(str(doubling), inputs=str(tmp_path / "x.npz")))[0]["x"].any()
+    assert samples(BenchJob(str(doubling), inputs=str(tmp_path / "x.npz")))[0]["x"].any()
 
 
 def test_pictures_say_every_number_in_words_and_escape_names():
@@ -87,4 +90,4 @@ def test_pictures_say_every_number_in_words_and_escape_names():
 
 def test_unknown_peers_are_refused():
     with pytest.raises(ConfigError, match="onnxruntime"):
-        measure(Job("model.onnx"), ["onxruntime"])
+        measure(BenchJob("model.onnx"), ["onxruntime"])
