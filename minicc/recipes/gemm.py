@@ -5,14 +5,16 @@ target. Out: its products in register tiles on packed panels, the rest by the de
 
 The sums of a tile of rows by vectors stay in registers: each step loads the vectors once, broadcasts an element of each
 row, and multiplies each with each (Goto and van de Geijn 2008, Anatomy of High-Performance Matrix Multiplication).
-`right` is copied into panels, as wide as a tile, so that these loads walk through memory; a block of panels fits the L2
-cache, and is packed right where it is used, by the thread that uses it. Tiles may stick out of the matrices: panels are
-filled up with zeros, and rows are read twice, so that only the stores are guarded. A `right` that comes in panels is not copied.
+`right` comes in panels as wide as a tile, or is copied into such, so that these loads walk through memory; a block of
+panels fits the L2 cache, and is packed right where it is used, by the thread that uses it. A depth that is too long, or
+makes the rows of a tile meet in one set of the first cache, is cut: the part of `left` that a piece needs is copied, too.
+Tiles may stick out of the matrices: only the stores are guarded, and the last vector of a row is stored under a mask.
 
 >>> print(gemm(1000, 777, 512, Target.of("haswell").with_threads(2)).trace)
 width = s.choose("width", [8, 16], 16)
 rows = s.choose("rows", [1, 2, 3, 4, 5, 6], 6)
-panels = s.choose("panels", [2, 4, 7, 13, 25, 49], 2)
+depth = s.choose("depth", [128, 256, 512], 512)
+panels = s.choose("panels", [1, 2, 4, 7, 13, 25, 49], 2)
 terms = s.choose("terms", [256, 512, 1024], 512)
 s.pad_einsum("C", padding=[1, 32, 1])
 s.split("j_copy", factor=width)
@@ -40,7 +42,7 @@ import math
 from typing import NamedTuple
 
 from minicc import tensor as te
-from minicc.loop.ir import For, Update
+from minicc.loop.ir import Buffer, For, Update
 from minicc.loop.lower import lower
 from minicc.loop.program import Program
 from minicc.recipes import default
@@ -58,6 +60,8 @@ FEW_ROWS = 4  # below, every element of the right matrix is used too seldom to b
 VECTORS = 2  # of a tile, beside each other
 DEEPEST = 512  # steps of a panel, when k is cut
 AHEAD = 8  # how many rows of the right matrix before it is packed one is fetched
+LINE = 64  # bytes of a line of a cache
+WAYS, PAGE = 8, 4096  # of the first cache: lines that are a multiple of a page apart share so many places
 STREAMS = 8  # rows of the right matrix that are read at once, each a stream for the prefetcher
 
 
@@ -69,6 +73,7 @@ class Product(NamedTuple):
     depth: For
     right: Load
     width: int  # of the panels in which `right` comes; 0 if it does not
+    left: Load | None  # if it can be copied
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -91,17 +96,16 @@ def gemm(m: int, n: int, k: int, target: Target, terms: int = 2 * TILE_TERMS) ->
 def matches(program: Program, target: Target) -> str | None:
     """The sizes of the first product that is large enough for panels to pay."""
     for nest in filter(is_contraction, nests(program)):
-        if (found := find_product(nest)) and _pays(found, nest, target):
+        if (found := find_product(nest, target)) and _pays(found, nest, target):
             return f"a product of {' x '.join(map(str, found.size))}, the right matrix {'in panels' if found.width else 'to pack'}"
     return None
 
 
 def _pays(found: Product, nest: Nest, target: Target) -> bool:
     """Whether blocks of panels are read from a nearer cache than whole matrices would be, and often enough."""
-    _, n, k = found.size
+    _, n, _ = found.size
     rows = math.prod(f.extent for f in nest.spatial if not _moves(found.right, f))
-    large = nest.buffer.dtype.bytes * n * k > target.caches.l2 // 2
-    return rows >= MANY_ROWS and n >= 4 * target.lanes(float32) * target.threads and (large or not found.width)
+    return bool(found.width) or (rows >= MANY_ROWS and n >= 4 * target.lanes(float32) * target.threads)
 
 
 def schedule(s: Schedule, target: Target) -> None:
@@ -109,7 +113,7 @@ def schedule(s: Schedule, target: Target) -> None:
     default.schedule(s, target, tile)
 
 
-def find_product(nest: Nest) -> Product | None:
+def find_product(nest: Nest, target: Target) -> Product | None:
     """The product of two matrices of floats that a nest is; None if it is not of that form."""
     stmt = nest.stmt
     if not isinstance(stmt, Update) or not nest.buffer.dtype.is_float or len(nest.reductions) != 1:
@@ -127,9 +131,19 @@ def find_product(nest: Nest) -> Product | None:
         if not isinstance(left, Load) or not isinstance(right, Load) or not rows or not columns or depth.extent == 1:
             continue
         run = run_length(right.indices, columns[0].var)
+        if run == WHOLE and right.indices[-2:] == (depth.var, columns[0].var):
+            run = min(run, one_panel(columns[0].extent, target.lanes(right.dtype)))
         if 1 < run < WHOLE or (_is_plain(right) and right.source not in {load.source for load in loads(left)}):
-            return Product(rows[-1], columns[0], depth, right, run if 1 < run < WHOLE else 0)
+            plain = (
+                left if _is_plain(left) and left.source is not right.source and left.indices[-1] is depth.var else None
+            )
+            return Product(rows[-1], columns[0], depth, right, run if 1 < run < WHOLE else 0, plain)
     return None
+
+
+def one_panel(columns: int, lanes: int) -> int:
+    """So many columns if they are the whole vectors of one panel: the matrix is packed as it is."""
+    return columns if columns % lanes == 0 and columns <= VECTORS * lanes else WHOLE
 
 
 def _moves(e: Expr, loop: For) -> bool:
@@ -145,61 +159,109 @@ def _is_plain(load: Load) -> bool:
     )
 
 
-def tile(s: Schedule, nest: Nest, target: Target) -> set[str]:
-    """Register tiles on packed panels; any other contraction by the default recipe. Gives the buffers that are done."""
-    found = find_product(nest)
-    if found is None:
-        return tile_contraction(s, nest, target)
-    m, n, k = found.size
-    lanes, bytes = target.lanes(nest.buffer.dtype), nest.buffer.dtype.bytes
-    widths = [min(vectors * lanes, found.width or n) for vectors in range(1, VECTORS + 1)]
+class Sizes(NamedTuple):
+    """Of a tile, `rows` by `width`; of a block of tiles, `panels` wide and `tall` rows high; of a piece of the depth."""
+
+    rows: int
+    width: int
+    panels: int
+    tall: int
+    depth: int
+
+
+def choose_sizes(s: Schedule, found: Product, target: Target) -> Sizes:
+    """The sizes for a product, each of them a choice."""
+    (m, n, k), bytes = found.size, found.right.dtype.bytes
+    lanes = target.lanes(found.right.dtype)
+    widths = [min(vectors * lanes, found.width or -(-n // lanes) * lanes) for vectors in range(1, VECTORS + 1)]
     width = pick(s, "width", widths, found.width or widths[-1])
     rows = pick(s, "rows", range(1, most_rows(m, VECTORS, target.registers) + 1), rows_of_tile(m, target))
-    depth, most = depth_of_panel(k, bytes * width, target), -(-n // width)
-    panels = panels_of_block(most, bytes * depth * width, target)
-    if depth < k:  # sums of whole blocks only
-        panels = max(count for count in range(1, panels + 1) if most % count == 0)
-    panels = pick(s, "panels", {-(-most >> half) for half in range(most.bit_length())}, panels)
-    terms = pick(s, "terms", (TILE_TERMS, 2 * TILE_TERMS, 4 * TILE_TERMS), TILE_TERMS)
+    depth = pick(s, "depth", pieces_of(k), depth_of_panel(k, rows, bytes, width, target))
+    most, tall = -(-n // width), m
+    if depth < k:  # the packed left rows of a block stay in the L2 cache beside its sums
+        tall = rows * tiles_of_block(
+            m, rows, min(target.caches.l2 * 3 // 8 // (depth * bytes), m // -(-target.threads // most))
+        )
+    panels = panels_of_block(most, bytes * width * (depth if depth == k else tall), target)
+    panels = pick(s, "panels", {-(-most >> half) for half in range(most.bit_length())} | {1}, panels)
+    return Sizes(rows, width, panels, tall, depth)
 
-    copy, sums = ("", nest.buffer.name) if found.width else copy_right(s, nest, found, width * panels)
+
+def tile(s: Schedule, nest: Nest, target: Target) -> set[str]:
+    """Register tiles on packed panels; any other contraction by the default recipe. Gives the buffers that are done."""
+    found = find_product(nest, target)
+    if found is None:
+        return tile_contraction(s, nest, target)
+    sizes = choose_sizes(s, found, target)
+    terms = pick(s, "terms", (TILE_TERMS, 2 * TILE_TERMS, 4 * TILE_TERMS), TILE_TERMS)
+    left, right, sums = copy_operands(s, nest, found, sizes)
     driver, sums = find_driver(s, nest_of(s, sums))
     loop_of = loops_that_read(driver, sums, nest)
     shared = {loop_of[i] for i in found.right.indices if isinstance(i, Var) and i in loop_of}
     row, column = loop_of[found.row.var], loop_of[found.column.var]
     around = [f.name for f in driver.loops if f.name != column and (f.extent == 1 or f.name in shared)]
-    done, sizes = {driver.buffer.name, sums, copy}, (rows, width)
     within = [f.name for f in driver.loops if f.name not in (row, column, *around)]
-    *outside, panel = split_tiles(s, row, column, sizes, around, within, panels)
+    done = {driver.buffer.name, sums, left, right}
+    if sizes.tall < found.row.extent:
+        high, row = s.split(row, factor=sizes.tall)
+        within = [*within, high]
+    *outside, place = split_tiles(s, row, column, sizes, around, within, blocks=True)
     block = outside[len(around)]
-    if depth < k:  # the sums of a block of panels are added up in the cache, a piece of the depth after the other
-        s.compute_at(sums, block, scope="global")
-        outside = [*around, block]
-        part = s.rfactor(sums, s.split(found.depth.name, factor=depth)[0])
-        (block,) = s.reduce_loops_of(sums)
-        row, column = (_index(nest_of(s, sums), nest, f) for f in (found.row, found.column))
-        within = [name for name in s.loops_of(sums) if name not in (row, column, block, *outside)]
-        *inside, panel = split_tiles(s, row, column, sizes, [block], within)
-        outside, sums = [*outside, *inside], part
-    s.compute_at(sums, panel, scope="local")
-    if copy:
-        pack(s, copy, found, block, width)
-    return done | {sums, *cascade_tile(s, sums, {*outside, panel}, terms)}
+    step = ""
+    if sizes.depth < found.depth.extent:
+        outside = outside[: len(around) + 1 + len(within)]
+        sums, (step, *inside), place = cut_depth(s, nest, found, sums, sizes, outside)
+        outside += [step, *inside]
+    s.compute_at(sums, place, scope="local")
+    if left:
+        pack_left(s, left, step)
+    if right:
+        pack(s, right, found, block, sizes.width)
+    return done | {sums, *cascade_tile(s, sums, {*outside, place}, terms)}
+
+
+def cut_depth(
+    s: Schedule, nest: Nest, found: Product, sums: str, sizes: Sizes, outside: list[str]
+) -> tuple[str, list[str], str]:
+    """Add the sums of a block up in the cache, a piece of the depth after the other.
+
+    Gives the name of the sums of a piece, the loops around its tiles, and the innermost of them.
+    """
+    s.compute_at(sums, outside[-1], scope="global")
+    part = s.rfactor(sums, s.split(found.depth.name, factor=sizes.depth)[0])
+    (step,) = s.reduce_loops_of(sums)
+    row, column = (_index(nest_of(s, sums), nest, f) for f in (found.row, found.column))
+    rest = [name for name in s.loops_of(sums) if name not in (row, column, step, *outside)]
+    *inside, place = split_tiles(s, row, column, sizes, [step, *rest], [])
+    return part, inside, place
+
+
+def pack_left(s: Schedule, copy: str, step: str) -> None:
+    """Make the copy of what a piece of the depth needs of the left matrix: a line of each row, then the next of each.
+
+    So rows whose distance is a multiple of a page do not meet in one set of the first cache.
+    """
+    s.compute_at(copy, step, scope="global")
+    buffer = nest_of(s, copy).buffer
+    axis, line = len(buffer.shape) - 1, LINE // buffer.dtype.bytes
+    s.transform_layout(copy, *map(str, range(axis - 1)), f"{axis}//{line}", f"{axis - 1}", f"{axis}%{line}")
+    s.vectorize(s.split(s.loops_of(copy)[-1], factor=line)[1])
 
 
 def split_tiles(
-    s: Schedule, row: str, column: str, sizes: tuple[int, int], around: list[str], within: list[str], panels: int = 0
+    s: Schedule, row: str, column: str, sizes: Sizes, around: list[str], within: list[str], blocks: bool = False
 ) -> list[str]:
-    """Order the loops of what reads the sums: `around`, blocks of `panels` if asked for, `within`, rows of tiles, panels.
+    """Order the loops of what reads the sums: `around`, and with `blocks` those of panels, `within`, rows of tiles, panels.
 
-    Gives these; inside of them are the rows of a tile, unrolled, and its columns, a vector.
+    Without blocks a panel comes before the rows of tiles. Gives all these; inside of them are the rows of a tile,
+    unrolled, and its columns, a vector.
     """
-    panel, column = s.split(column, factor=sizes[1])
-    if panels:
-        block, panel = s.split(panel, factor=panels)
+    panel, column = s.split(column, factor=sizes.width)
+    if blocks:
+        block, panel = s.split(panel, factor=sizes.panels)
         around = [*around, block]
-    row_outer, row = s.split(row, factor=sizes[0])
-    order = [*around, *within, row_outer, panel]
+    row_outer, row = s.split(row, factor=sizes.rows)
+    order = [*around, *within, *((row_outer, panel) if blocks else (panel, row_outer))]
     s.reorder(*order, row, column)
     s.unroll(row)
     s.vectorize(column)
@@ -211,25 +273,54 @@ def _index(sums: Nest, nest: Nest, loop: For) -> str:
     return str(sums.stmt.indices[nest.stmt.indices.index(loop.var)])
 
 
-def depth_of_panel(k: int, bytes: int, target: Target) -> int:
+def pieces_of(k: int) -> list[int]:
+    """Depths that can be chosen: all of k, and what divides it into pieces that are not too short."""
+    return [k, *(d for d in range(DEEPEST // 4, min(2 * DEEPEST, k - 1) + 1) if k % d == 0)]
+
+
+def depth_of_panel(k: int, rows: int, bytes: int, width: int, target: Target) -> int:
     """All of k if that is short, or panels of so many bytes a step fit the L2 cache: adding up in memory costs time.
 
-    Else a divisor, so that a panel stays in the first cache.
+    Else a divisor, so that a panel stays in the first cache. So, too, where the rows of a tile would meet in one set of
+    that cache, and throw each other out: their parts are packed.
     """
-    if k <= 2 * DEEPEST or 2 * bytes * k < target.caches.l2 // 4:
+    short = k <= 2 * DEEPEST or 2 * bytes * width * k < target.caches.l2 // 4
+    if short and not meets(k * bytes, rows):
         return k
-    return max((d for d in range(DEEPEST // 4, DEEPEST + 1) if k % d == 0), default=k)
+    return max((d for d in range(DEEPEST // 4, min(DEEPEST, k - 1) + 1) if k % d == 0), default=k)
 
 
-def copy_right(s: Schedule, nest: Nest, found: Product, columns: int) -> tuple[str, str]:
-    """Copy the right matrix, with zeros up to a multiple of so many columns. Gives the names of the copy and of the sums."""
-    name = nest.buffer.name
-    if found.column.extent % columns == 0:
-        return s.cache_read(found.right.source.name, "global", (name,)), name
-    known = {n.buffer for n in nests(s.program)}
-    s.pad_einsum(name, [columns if f is found.column else 1 for f in nest.loops])
-    copy, sums = (n.buffer for n in nests(s.program) if n.buffer not in known)
-    return copy.name, sums.name
+def meets(stride: int, rows: int) -> bool:
+    """Whether lines that are `stride` bytes apart are more than the ways of their set of the first cache."""
+    return rows * math.gcd(stride, PAGE) > (WAYS - 1) * PAGE
+
+
+def copy_operands(s: Schedule, nest: Nest, found: Product, sizes: Sizes) -> tuple[str, str, str]:
+    """Copy the left matrix if the depth is cut, the right one if it comes in no panels, up to whole blocks with zeros.
+
+    Gives the names of both copies, or "", and of the sums.
+    """
+    cut, known, sums = sizes.depth < found.depth.extent, {n.buffer for n in nests(s.program)}, nest.buffer.name
+    copied = [
+        load for load, wanted in ((found.left, cut), (found.right, not found.width)) if load is not None and wanted
+    ]
+    whole = {found.row: sizes.tall if found.left in copied else 1,
+             found.column: sizes.width * sizes.panels if found.right in copied else 1}  # fmt: skip
+    copies: dict[Buffer, str] = {}
+    if any(loop.extent % multiple for loop, multiple in whole.items()):
+        s.pad_einsum(sums, [whole.get(loop, 1) for loop in nest.loops])
+        for made in (n for n in nests(s.program) if n.buffer not in known):
+            if isinstance(made.stmt, Update):
+                sums = made.buffer.name
+            else:
+                copies[made.reads[0].source] = made.buffer.name
+        if nest.buffer not in s.program.outputs:
+            s.compute_inline(nest.buffer.name)
+    for load in copied:
+        if load.source not in copies:
+            copies[load.source] = s.cache_read(load.source.name, "global", (sums,))
+    left = "" if found.left is None else copies.get(found.left.source, "")
+    return left, copies.get(found.right.source, ""), sums
 
 
 def pack(s: Schedule, copy: str, found: Product, block: str, width: int) -> None:
@@ -253,6 +344,11 @@ def rows_of_tile(m: int, target: Target) -> int:
     """
     options = range(1, most_rows(m, VECTORS, target.registers) + 1)
     return min(options, key=lambda rows: (-(-m // rows) * (max(rows, 4) + 0.5), -rows))
+
+
+def tiles_of_block(m: int, rows: int, most: int) -> int:
+    """So many tiles in a block of at most so many rows that the last block sticks out least."""
+    return min(range(1, max(2, most // rows + 1)), key=lambda tiles: (-(-m // (tiles * rows)) * tiles, -tiles))
 
 
 def panels_of_block(panels: int, bytes: int, target: Target) -> int:

@@ -1,7 +1,8 @@
 """compute_inline: a buffer disappears; its readers compute its elements themselves.
 
 Meaning: every load of the buffer becomes the expression that was stored there, with its indices
-put in. The nest that filled the buffer goes, and so does its allocation. The element stays the value of
+put in. The nest that filled the buffer goes, and so does its allocation; what it read lives as
+long as what reads it now. The element stays the value of
 a stage of its own: where a sum adds it, a product is marked (`te.rounding`).
 
 Legality: the buffer is inside of the program and filled by one store (no reduction), over loops
@@ -22,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import starmap
 
-from minicc.loop.ir import Alloc, ExternCall, For, If, Stmt, Store, Update, map_expressions, rewrite, seq
+from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Stmt, Store, Update, map_expressions, rewrite, seq
 from minicc.loop.ir import summand, walk
 from minicc.loop.program import Program
 from minicc.loop.queries import allocations, in_order, loops_around, path_to, readers, reads, targets, writes
@@ -41,7 +42,7 @@ class ComputeInlineStep(Step):
         alloc = get_alloc(program, self.buffer)
         store = self._only_store(alloc)
         nest = self._nest(alloc, store)
-        self._check_inputs(alloc, store, nest)
+        lifted = self._check_inputs(alloc, store, nest)
         once: dict[Expr, Expr] = {f.var: const(0) for f in loops_around(alloc.body, store) if f.extent == 1}
 
         def element(e: Expr) -> Expr:
@@ -57,8 +58,13 @@ class ComputeInlineStep(Step):
         def inlined(e: Expr) -> Expr:
             return transform(e, lambda x: marked(element(x)) if x in added else element(x), memo)
 
-        rest = rewrite(alloc.body, lambda s: seq() if s is nest else s)
-        return graft(program, alloc, map_expressions(rest, inlined))
+        def opened(s: Stmt) -> Stmt:
+            return seq() if s is nest else s.body if isinstance(s, Alloc) and s.buffer in lifted else s
+
+        rest = map_expressions(rewrite(alloc.body, opened), inlined)
+        for buffer in reversed(lifted):
+            rest = Alloc(buffer, rest)
+        return graft(program, alloc, rest)
 
     def _only_store(self, alloc: Alloc) -> Store:
         found = writes(alloc.body, alloc.buffer)
@@ -99,13 +105,17 @@ class ComputeInlineStep(Step):
             nest = outer
         return nest
 
-    def _check_inputs(self, alloc: Alloc, store: Store, nest: Stmt) -> None:
-        """What the elements read is complete before the nest, and stays."""
+    def _check_inputs(self, alloc: Alloc, store: Store, nest: Stmt) -> list[Buffer]:
+        """What the elements read is complete before the nest, and stays. Gives the buffers that are to live longer for that."""
         needed = {load.source for load in loads(store.value)}
         around = path_to(alloc.body, nest)[:-1]
         users = readers(alloc.body, alloc.buffer)
+        lifted: list[Buffer] = []
         for s in around:
             if isinstance(s, Alloc) and s.buffer in needed and not all(path_to(s, user) for user in users):
+                if not any(isinstance(outer, For) for outer in around):
+                    lifted = [outer.buffer for outer in around if isinstance(outer, Alloc)]
+                    continue
                 hint = f'first inline {s.buffer.name}, or s.compute_root("{s.buffer.name}")'
                 raise Illegal(f"it reads {s.buffer.name}, which does not live where it is read", self.buffer, hint)
         before = True
@@ -116,6 +126,7 @@ class ComputeInlineStep(Step):
             if written and (not before or shared):
                 hint = f'compute it at a loop that reads it: s.compute_at("{self.buffer}", loop)'
                 raise Illegal(f"it reads {next(iter(written)).name}, which is written later again", self.buffer, hint)
+        return lifted
 
     @classmethod
     def candidates(cls, program: Program) -> Iterator[ComputeInlineStep]:

@@ -197,7 +197,6 @@ def test_products_of_models_are_made_by_their_recipe(name, packed):
 
 @pytest.mark.parametrize("graph", [
     chain((3, 512), (512, 512), op=ops.MatMul()),  # few rows
-    chain((64, 64), (64, 24), op=ops.MatMul()),  # few columns
     chain((1, 64, 30, 30), (64, 64, 3, 3), op=ops.Conv()),
     chain((512,), (512, 512), op=ops.MatMul()),
 ], ids=str)  # fmt: skip
@@ -213,7 +212,7 @@ def test_what_the_recipe_picks_can_be_picked_otherwise():
     naive = lower_kernel(kernel, target).naive
     steps = scheduled(naive, target).schedule.trace
     choices = [step for step in steps if isinstance(step, ChooseStep)]
-    assert [step.key for step in choices] == ["width", "rows", "panels", "terms"]
+    assert [step.key for step in choices] == ["width", "rows", "depth", "panels", "terms"]
     for choice in choices:
         for option in {choice.options[0], choice.options[-1]}:
             again = minicc.compile(graph, target, schedules={kernel: {choice.key: option}})

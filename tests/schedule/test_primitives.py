@@ -372,7 +372,11 @@ def test_inline_refuses():
     refused(lambda: program(changed, T, U).compute_inline("T"), "reads U, which is written later again")
     shared = seq(For(i, 4, seq(Store(U, (const(0),), A[i]), Store(T, (i,), U[0]))), use)
     refused(lambda: program(shared, T, U).compute_inline("T"), "reads U, which is written later again")
-    hidden = seq(Alloc(U, seq(For(t, 4, Store(U, (t,), A[t])), For(i, 4, Store(T, (i,), U[i])))), use)
+    inner = Alloc(U, seq(For(t, 4, Store(U, (t,), A[t])), For(i, 4, Store(T, (i,), U[i]))))
+    longer = program(seq(inner, use), T)
+    longer.compute_inline("T")
+    assert "D[j] = U[j]" in str(longer.program)
+    hidden = seq(For(k, 1, inner), use)
     refused(lambda: program(hidden, T).compute_inline("T"), "reads U, which does not live where it is read")
 
 
