@@ -18,8 +18,8 @@ panels = s.choose("panels", [1, 2, 4, 7, 13, 25, 49], 2)
 terms = s.choose("terms", [256, 512, 1024], 512)
 s.pad_einsum("C", padding=[1, 32, 1])
 s.split("j_copy", factor=width)
-s.split("j_copy_o", factor=panels)
 s.split("i_copy", factor=rows)
+s.split("j_copy_o", factor=panels)
 s.reorder("j_copy_o_o", "i_copy_o", "j_copy_o_i", "i_copy_i", "j_copy_i")
 s.unroll("i_copy_i")
 s.vectorize("j_copy_i")
@@ -42,7 +42,7 @@ import math
 from typing import NamedTuple
 
 from minicc import tensor as te
-from minicc.loop.ir import Buffer, For, Update
+from minicc.loop.ir import Buffer, For, Update, loops
 from minicc.loop.lower import lower
 from minicc.loop.program import Program
 from minicc.recipes import default
@@ -134,10 +134,9 @@ def find_product(nest: Nest, target: Target) -> Product | None:
         if run == WHOLE and right.indices[-2:] == (depth.var, columns[0].var):
             run = min(run, one_panel(columns[0].extent, target.lanes(right.dtype)))
         if 1 < run < WHOLE or (_is_plain(right) and right.source not in {load.source for load in loads(left)}):
-            plain = (
-                left if _is_plain(left) and left.source is not right.source and left.indices[-1] is depth.var else None
-            )
-            return Product(rows[-1], columns[0], depth, right, run if 1 < run < WHOLE else 0, plain)
+            plain = _is_plain(left) and left.source is not right.source and left.indices[-1] is depth.var
+            width = run if 1 < run < WHOLE else 0
+            return Product(rows[-1], columns[0], depth, right, width, left if plain else None)
     return None
 
 
@@ -160,13 +159,13 @@ def _is_plain(load: Load) -> bool:
 
 
 class Sizes(NamedTuple):
-    """Of a tile, `rows` by `width`; of a block of tiles, `panels` wide and `tall` rows high; of a piece of the depth."""
+    """Of a tile, `rows` by `width`; of a block, `panels` wide and `tiles` high; of a piece of the depth."""
 
     rows: int
     width: int
-    panels: int
-    tall: int
     depth: int
+    tiles: int
+    panels: int
 
 
 def choose_sizes(s: Schedule, found: Product, target: Target) -> Sizes:
@@ -177,14 +176,13 @@ def choose_sizes(s: Schedule, found: Product, target: Target) -> Sizes:
     width = pick(s, "width", widths, found.width or widths[-1])
     rows = pick(s, "rows", range(1, most_rows(m, VECTORS, target.registers) + 1), rows_of_tile(m, target))
     depth = pick(s, "depth", pieces_of(k), depth_of_panel(k, rows, bytes, width, target))
-    most, tall = -(-n // width), m
+    most, tiles = -(-n // width), -(-m // rows)
     if depth < k:  # the packed left rows of a block stay in the L2 cache beside its sums
-        tall = rows * tiles_of_block(
-            m, rows, min(target.caches.l2 * 3 // 8 // (depth * bytes), m // -(-target.threads // most))
-        )
-    panels = panels_of_block(most, bytes * width * (depth if depth == k else tall), target)
+        high = min(target.caches.l2 * 3 // 8 // (depth * bytes), m // -(-target.threads // most))
+        tiles = pick(s, "tiles", range(1, tiles + 1), tiles_of_block(tiles, high // rows))
+    panels = panels_of_block(most, bytes * width * (depth if depth == k else tiles * rows), target)
     panels = pick(s, "panels", {-(-most >> half) for half in range(most.bit_length())} | {1}, panels)
-    return Sizes(rows, width, panels, tall, depth)
+    return Sizes(rows, width, depth, tiles, panels)
 
 
 def tile(s: Schedule, nest: Nest, target: Target) -> set[str]:
@@ -202,14 +200,11 @@ def tile(s: Schedule, nest: Nest, target: Target) -> set[str]:
     around = [f.name for f in driver.loops if f.name != column and (f.extent == 1 or f.name in shared)]
     within = [f.name for f in driver.loops if f.name not in (row, column, *around)]
     done = {driver.buffer.name, sums, left, right}
-    if sizes.tall < found.row.extent:
-        high, row = s.split(row, factor=sizes.tall)
-        within = [*within, high]
     *outside, place = split_tiles(s, row, column, sizes, around, within, blocks=True)
     block = outside[len(around)]
     step = ""
     if sizes.depth < found.depth.extent:
-        outside = outside[: len(around) + 1 + len(within)]
+        outside.pop()
         sums, (step, *inside), place = cut_depth(s, nest, found, sums, sizes, outside)
         outside += [step, *inside]
     s.compute_at(sums, place, scope="local")
@@ -251,17 +246,21 @@ def pack_left(s: Schedule, copy: str, step: str) -> None:
 def split_tiles(
     s: Schedule, row: str, column: str, sizes: Sizes, around: list[str], within: list[str], blocks: bool = False
 ) -> list[str]:
-    """Order the loops of what reads the sums: `around`, and with `blocks` those of panels, `within`, rows of tiles, panels.
+    """Order the loops of what reads the sums: `around`, `within`, panels, rows of tiles.
 
-    Without blocks a panel comes before the rows of tiles. Gives all these; inside of them are the rows of a tile,
-    unrolled, and its columns, a vector.
+    With blocks: `around`, blocks of panels, `within`, blocks of rows, rows of tiles, panels. Gives all these; inside of them
+    are the rows of a tile, unrolled, and its columns, a vector.
     """
     panel, column = s.split(column, factor=sizes.width)
+    row_outer, row = s.split(row, factor=sizes.rows)
+    order = [*around, *within, panel, row_outer]
+    most = loops(s.program.body)[row_outer].extent
     if blocks:
         block, panel = s.split(panel, factor=sizes.panels)
-        around = [*around, block]
-    row_outer, row = s.split(row, factor=sizes.rows)
-    order = [*around, *within, *((row_outer, panel) if blocks else (panel, row_outer))]
+        if sizes.tiles < most:
+            high, row_outer = s.split(row_outer, factor=sizes.tiles)
+            within = [*within, high]
+        order = [*around, block, *within, row_outer, panel]
     s.reorder(*order, row, column)
     s.unroll(row)
     s.vectorize(column)
@@ -304,7 +303,7 @@ def copy_operands(s: Schedule, nest: Nest, found: Product, sizes: Sizes) -> tupl
     copied = [
         load for load, wanted in ((found.left, cut), (found.right, not found.width)) if load is not None and wanted
     ]
-    whole = {found.row: sizes.tall if found.left in copied else 1,
+    whole = {found.row: sizes.rows * sizes.tiles if found.left in copied else 1,
              found.column: sizes.width * sizes.panels if found.right in copied else 1}  # fmt: skip
     copies: dict[Buffer, str] = {}
     if any(loop.extent % multiple for loop, multiple in whole.items()):
@@ -346,9 +345,9 @@ def rows_of_tile(m: int, target: Target) -> int:
     return min(options, key=lambda rows: (-(-m // rows) * (max(rows, 4) + 0.5), -rows))
 
 
-def tiles_of_block(m: int, rows: int, most: int) -> int:
-    """So many tiles in a block of at most so many rows that the last block sticks out least."""
-    return min(range(1, max(2, most // rows + 1)), key=lambda tiles: (-(-m // (tiles * rows)) * tiles, -tiles))
+def tiles_of_block(tiles: int, most: int) -> int:
+    """In blocks of at most so many tiles, the length that leaves least over."""
+    return min(range(1, max(most, 1) + 1), key=lambda high: (-(-tiles // high) * high, -high))
 
 
 def panels_of_block(panels: int, bytes: int, target: Target) -> int:

@@ -212,7 +212,7 @@ def test_what_the_recipe_picks_can_be_picked_otherwise():
     naive = lower_kernel(kernel, target).naive
     steps = scheduled(naive, target).schedule.trace
     choices = [step for step in steps if isinstance(step, ChooseStep)]
-    assert [step.key for step in choices] == ["width", "rows", "depth", "panels", "terms"]
+    assert [step.key for step in choices] == ["width", "rows", "depth", "tiles", "panels", "terms"]
     for choice in choices:
         for option in {choice.options[0], choice.options[-1]}:
             again = minicc.compile(graph, target, schedules={kernel: {choice.key: option}})
