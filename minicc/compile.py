@@ -25,6 +25,7 @@ from minicc import tensor as te
 from minicc.config import MOST_THREADS
 from minicc.errors import CodegenError, ConfigError, ScheduleError, TargetError, nearest
 from minicc.graph.bind import bind, runtime_operands
+from minicc.graph.choose_layouts import choose_layouts
 from minicc.graph.eliminate_dead_code import eliminate_dead_code
 from minicc.graph.expand_composites import expand_composites
 from minicc.graph.fold_constants import fold_constants
@@ -87,9 +88,10 @@ def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
              "after simplification: rules make equal things that were written differently", "equal values are one node"),
         Pass("fuse attention", partial(fuse_attention, lanes=target.lanes(float32)),
              "before products are packed one by one", "no matrix of scores is stored"),
+        Pass("choose layouts", partial(choose_layouts, target=target),
+             "after BatchNorm has moved into the weights", "convolutions, and what is between them, have channels last"),
         Pass("pack weights", partial(pack_weights, lanes=target.lanes(float32)),
-             "after BatchNorm has moved into the weights, and before they are folded for the last time",
-             "convolutions read their weights a vector at a time"),
+             "before weights are folded for the last time", "products read their weights a vector at a time"),
         Pass("fold packed weights", fold_constants,
              "the packing of weights, the scaling of weights: computed now, once", "weights are constants again"),
         Pass("simplify views", simplify_graph,
@@ -110,6 +112,7 @@ class Pipeline(NamedTuple):
 
 LEFT_TO_OTHERS = (
     "fuse attention",
+    "choose layouts",
     "pack weights",
     "fuse",
     "place buffers",

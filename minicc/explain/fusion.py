@@ -30,7 +30,7 @@ from minicc.ir.passes import run_passes
 from minicc.target import Target
 
 GROUPINGS: dict[str, Callable[[Graph], TvmGroups]] = {"relay": relay_groups, "relax": relax_groups}
-LEFT_OUT = ("pack weights", "fuse")  # of the graph passes
+LEFT_OUT = ("choose layouts", "pack weights", "fuse")  # of the graph passes
 MARKS = {
     "same": "one kernel, one group, the same operators (but for what TVM has no step for)",
     "split": "one kernel of minicc, several groups of TVM",
@@ -160,7 +160,7 @@ class FusionComparison:
 
 
 def before_fusion(graph: Graph, target: Target | str = "native") -> Graph:
-    """A bound graph after the graph passes that come before fusion, the packing of weights left out."""
+    """A bound graph after the graph passes that come before fusion, layouts and the packing of weights left out."""
     return run_passes(pipeline(target, without=LEFT_OUT).graph, graph)
 
 

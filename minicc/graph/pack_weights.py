@@ -1,9 +1,8 @@
-"""Store the weights of contractions in the order in which a vector unit reads them.
+"""Store the second operand of a matrix product in the order in which a vector unit reads it.
 
-In: a graph, and the lanes of a vector register. Out: the graph with `Conv` and `MatMul` replaced
-by `PackedConv` and `PackedMatMul` where that pays, their second operand packed by `Pad`,
-`Reshape` and `Transpose`. On a constant these fold away; on a computed operand (attention) they
-become one cheap kernel.
+In: a graph, and the lanes of a vector register. Out: the graph with `MatMul` replaced by `PackedMatMul` where that
+pays, its second operand packed by `Pad`, `Reshape` and `Transpose`. On a constant these fold away; on a computed operand
+(attention) they become one cheap kernel.
 
 Needs: bound types. Ensures: the same values. Stands before constant folding, so that weights are
 packed at compile time, and before fusion, which sees an ordinary anchor.
@@ -15,8 +14,8 @@ from functools import partial
 
 from minicc.graph.ir import Constant, Graph, Node
 from minicc.graph.transform import same, transform
-from minicc.ops import Conv, MatMul, Pad, Reshape, Transpose
-from minicc.ops.packed import PackedConv, PackedMatMul
+from minicc.ops import MatMul, Pad, Reshape, Transpose
+from minicc.ops.packed import PackedMatMul
 from minicc.types import float32, float64
 
 ROWS = 4  # fewer rows of the first operand do not pay for packing a second operand that is computed
@@ -29,32 +28,9 @@ def pack_weights(graph: Graph, lanes: int) -> Graph:
 
 def _pack(lanes: int, n: Node, inputs: tuple[Node, ...]) -> Node:
     n = same(n, inputs)
-    if isinstance(n.op, (Conv, MatMul)) and n.inferred is not None and n.dtype in (float32, float64):
-        lanes = lanes * 4 // n.dtype.bytes
-        return _pack_conv(n, n.op, lanes) if isinstance(n.op, Conv) else _pack_matmul(n, lanes)
+    if isinstance(n.op, MatMul) and n.inferred is not None and n.dtype in (float32, float64):
+        return _pack_matmul(n, lanes * 4 // n.dtype.bytes)
     return n
-
-
-def _pack_conv(n: Node, op: Conv, lanes: int) -> Node:
-    x, w = n.inputs
-    channels = w.shape[0]
-    if (
-        op.groups != 1
-        or channels < lanes
-        or not isinstance(w.op, Constant)
-        or n.type.size == 0
-        or not op.is_whole(x, w)
-    ):
-        return n
-    block = 2 * lanes if channels > lanes else lanes
-    w = _padded(w, 0, -channels % block)
-    rank = len(w.shape)
-    blocks = Reshape(shape=(w.shape[0] // block, block, *w.shape[1:]))(w)
-    packed = Transpose(perm=(0, *range(3, rank + 1), 2, 1))(blocks)
-    last = Transpose(perm=(0, *range(2, rank), 1))(x)
-    conv = PackedConv(channels, op.strides, op.padding, op.dilation, 1, op.auto_pad)(last, packed)
-    made: Node = Transpose(perm=(0, rank - 1, *range(1, rank - 1)))(conv)
-    return made
 
 
 def _padded(n: Node, axis: int, count: int) -> Node:

@@ -17,8 +17,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import tensor as te
-from minicc.ir.node import node
+from minicc.ir.node import node, replace
 from minicc.ops.base import NUMERIC, Array, Draw, Example, Operator, axis_of, operator, type_of
+from minicc.ops.order import Order, Permuted, without
 from minicc.ops.reduction import reduce, reduced
 from minicc.ops.scalar import widened
 from minicc.tensor.expr import Expr, select
@@ -42,6 +43,11 @@ class ArgReduce(Operator):
         if x.rank and x.shape[axis] == 0:
             raise self.error(f"axis {self.axis} is empty", x, hint="there is no position in nothing")
         return TensorType(int64, reduced(x.shape, (axis,), self.keepdims))
+
+    def permuted(self, at: int, order: Order, x: TensorType) -> Permuted:
+        axis = axis_of(self, self.axis, x)
+        op = replace(self, axis=order.index(axis))
+        return Permuted(op, (order,), order if self.keepdims else without(order, [axis]))
 
     def numpy(self, x: Array) -> Array:
         axis = axis_of(self, self.axis, type_of(x))

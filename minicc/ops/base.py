@@ -31,6 +31,7 @@ import numpy as np
 
 from minicc.errors import TypeInferenceError
 from minicc.ir.node import Interned, node, replace
+from minicc.ops.order import Order, Permuted
 from minicc.types import DType, Symbol, TensorType, Unbound
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -159,6 +160,10 @@ class Operator(Interned):
 
     def fold(self, *types: Any, **_: Any) -> Array | None:
         """The value, where the types of the inputs alone decide it (Shape, Size)."""
+        return None
+
+    def permuted(self, at: int, order: Order, *types: Any, **_: Any) -> Permuted | None:
+        """What it is where operand `at` lies in `order` (`ops.order`); None where it must have it as it is."""
         return None
 
     @classmethod

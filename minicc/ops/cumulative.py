@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from minicc import tensor as te
+from minicc.ir.node import replace
 from minicc.ops.base import NUMERIC, Array, Draw, Example, Operand, axis_of, number, operator, type_of
 from minicc.ops.elementwise import Widening
+from minicc.ops.order import Order, Permuted
 from minicc.ops.scalar import widened
 from minicc.tensor.expr import Expr, cast, const, select
 from minicc.types import TensorType
@@ -45,6 +47,9 @@ class CumSum(Widening):
             raise self.error("expected at least one axis, got a scalar", x, hint="add an axis before: Unsqueeze")
         self._axis(x)
         return x
+
+    def permuted(self, at: int, order: Order, x: TensorType) -> Permuted:
+        return Permuted.first(replace(self, axis=order.index(self._axis(x))), [x], order)
 
     def numpy(self, x: Array) -> Array:
         axis = self._axis(type_of(x))

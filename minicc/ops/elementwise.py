@@ -23,6 +23,7 @@ import numpy as np
 from minicc import tensor as te
 from minicc.ops.base import ANY, FLOAT, INTEGER, NUMERIC, SIGNED, Array, Draw, Example, Kind, Kinds, Operator, dtype_of
 from minicc.ops.base import operator
+from minicc.ops.order import Order, Permuted, lifted
 from minicc.ops.scalar import by_numpy, by_tvm, widened
 from minicc.tensor.expr import Const, Expr, binary, call, cast, const, select
 from minicc.tensor.operators import BUILDERS
@@ -119,6 +120,10 @@ class Elementwise(Widening):
     def tvm(self, R: Any, *values: Any, **_: Any) -> Any:
         made = self.form(R, *(map(widened, values) if self.widens else values))
         return made.astype(self.result_dtype(*[v.dtype for v in values]))
+
+    def permuted(self, at: int, order: Order, *types: TensorType) -> Permuted:
+        order = lifted(order, max(t.rank for t in types))
+        return Permuted(self, (order,) * len(types), order)
 
     @classmethod
     def attributes(cls, draw: Draw) -> dict[str, Any]:

@@ -18,6 +18,7 @@ array([[2, 1, 3],
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ import numpy as np
 from minicc import tensor as te
 from minicc.ops.base import OPERAND, Array, Draw, Example, Kind, Operand, Operator, axis_of, number, operator, same_dim
 from minicc.ops.base import type_of
+from minicc.ops.order import Order, Permuted
 from minicc.ops.view import View, from_front, in_words, safe
 from minicc.tensor.expr import Expr, cast, maximum, minimum, select
 from minicc.types import DType, TensorType, int32, int64
@@ -98,6 +100,14 @@ class Gather(View):
         axis = self.axis % len(x.shape)
         end = axis + len(indices.shape)
         return *i[:axis], safe(indices[i[axis:end]], x.shape[axis]), *i[end:]
+
+    def permuted(self, at: int, order: Order, x: TensorType, indices: TensorType) -> Permuted | None:
+        """The axes of the indices come where the axis was."""
+        if at:
+            return None
+        axis, more = self.axis % x.rank, indices.rank - 1
+        result = [[a + more * (a > axis)] if a != axis else [*range(a, a + indices.rank)] for a in order]
+        return Permuted(Gather(order.index(axis)), (order, ()), tuple(itertools.chain(*result)))
 
     def tvm(self, R: Any, x: Any, indices: Any) -> Any:
         return R.take(x, tvm_from_front(R, indices, x.shape[self.axis]), axis=self.axis, mode="clip")

@@ -18,10 +18,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import tensor as te
-from minicc.ir.node import node
+from minicc.ir.node import node, replace
 from minicc.ops.base import OPERAND, Array, Draw, Example, Kind, Operand, Operator, axis_of, ints, number, operator
 from minicc.ops.base import same_dim, type_of
+from minicc.ops.elementwise import Identity
 from minicc.ops.generate import filled
+from minicc.ops.order import Order, Permuted, between
 from minicc.ops.shape import Reshape, axes_of
 from minicc.ops.view import View
 from minicc.tensor.expr import Expr, const, select
@@ -51,6 +53,10 @@ class Transpose(View):
     def place(self, i: tuple[Any, ...], x: Any) -> list[Any]:
         perm = self.axes(len(i))
         return [i[perm.index(a)] for a in range(len(i))]
+
+    def permuted(self, at: int, order: Order, x: TensorType) -> Permuted:
+        """Nothing moves: its result is its operand, which only lies in another order now."""
+        return Permuted(Identity(), (order,), between(self.axes(x.rank), order))
 
     def tvm(self, R: Any, x: Any) -> Any:
         return R.permute_dims(x, list(self.axes(len(x.shape))))
@@ -104,6 +110,9 @@ class Concat(Operator):
             return select(i[axis] < starts[half], pick(i, low, half), pick(i, half, high))
 
         return te.compute(result.shape, lambda *i: pick(i, 0, len(xs)), name="concat")
+
+    def permuted(self, at: int, order: Order, *xs: TensorType) -> Permuted:
+        return Permuted(Concat(order.index(self.axis % xs[0].rank)), (order,) * len(xs), order)
 
     def tvm(self, R: Any, *xs: Any) -> Any:
         return R.concat(list(xs), self.axis)
@@ -169,6 +178,10 @@ class Slice(View):
 
     def place(self, i: tuple[Any, ...], x: Any) -> list[Any]:
         return [i[a] if r is None else i[a] * r.step + r.start for a, r in enumerate(self.ranges(type_of(x)))]
+
+    def permuted(self, at: int, order: Order, x: TensorType) -> Permuted:
+        axes = range(len(ints(self.starts))) if self.axes is None else axes_of(self, self.axes, x, x.rank)
+        return Permuted.first(replace(self, axes=tuple(order.index(axis) for axis in axes)), [x], order)
 
     def tvm(self, R: Any, x: Any) -> Any:
         taken = [(a, r) for a, r in enumerate(self.ranges(x.type)) if r is not None]
@@ -237,6 +250,9 @@ class Split(Operator):
     def expand(self, x: Any) -> Any:
         return self.slice(type_of(x))(x)
 
+    def permuted(self, at: int, order: Order, x: TensorType) -> Permuted:
+        return Permuted.first(replace(self, axis=order.index(self.axis % x.rank)), [x], order)
+
     def tvm(self, R: Any, x: Any) -> Any:
         sizes = self.extents(x.type)
         if self.parts == 1 or 0 in sizes:  # TVM splits off no part without elements
@@ -279,6 +295,10 @@ class Tile(View):
 
     def place(self, i: tuple[Any, ...], x: Any) -> list[Any]:
         return [i[a] if r == 1 else i[a] % x.shape[a] for a, r in enumerate(ints(self.repeats))]
+
+    def permuted(self, at: int, order: Order, x: TensorType) -> Permuted:
+        repeats = ints(self.repeats)
+        return Permuted.first(Tile(tuple(repeats[axis] for axis in order)), [x], order)
 
     def tvm(self, R: Any, x: Any) -> Any:
         return R.tile(x, list(ints(self.repeats)))

@@ -29,6 +29,7 @@ from minicc.ops.base import FLOAT, Array, Draw, Example, Kind, axis_of, dtype_of
 from minicc.ops.comparison import Equal, Where
 from minicc.ops.elementwise import Sqrt, Widening, at
 from minicc.ops.movement import Slice
+from minicc.ops.order import Order, Permuted
 from minicc.ops.padding import Pad
 from minicc.ops.reduction import Place, ReduceL1, ReduceL2, ReduceMean, reduce
 from minicc.ops.scalar import accumulator
@@ -218,6 +219,11 @@ class LastAxes(Normalization):
     def axes(self, x: Any) -> Axes:
         return tuple(range(axis_of(self, self.axis, type_of(x)), len(x.shape)))
 
+    def permuted(self, at: int, order: Order, x: TensorType, *vectors: TensorType) -> Permuted | None:
+        axes = self.axes(x)
+        stays = order[-len(axes) :] == axes and all(vector.rank <= len(axes) for vector in vectors)
+        return Permuted.first(self, (x, *vectors), order) if at == 0 and stays else None
+
     def fit(self, what: str, number: str, x: TensorType, *vectors: TensorType) -> None:
         """Raise unless the vectors broadcast to x."""
         self.axes(x)
@@ -396,6 +402,10 @@ class MeanVarianceNormalization(Normalization):
             raise self.error(f"axes must be distinct, got {self.axes}", x, hint=hint)
         return axes
 
+    def permuted(self, at: int, order: Order, x: TensorType) -> Permuted:
+        axes = tuple(order.index(axis) for axis in self._axes(x))
+        return Permuted.first(MeanVarianceNormalization(axes), [x], order)
+
     def check(self, x: TensorType) -> None:
         self._axes(x)
 
@@ -421,6 +431,9 @@ class LpNormalization(Normalization):
         if self.p not in (1, 2):
             hint = "p=1 sums absolute values, p=2 is the Euclidean length"
             raise self.error(f"p must be 1 or 2, got {self.p}", x, hint=hint)
+
+    def permuted(self, at: int, order: Order, x: TensorType) -> Permuted:
+        return Permuted.first(LpNormalization(order.index(axis_of(self, self.axis, x)), self.p), [x], order)
 
     def definition(self, x: Any) -> Any:
         axes = (axis_of(self, self.axis, type_of(x)),) if len(x.shape) else ()

@@ -14,8 +14,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import tensor as te
+from minicc.ir.node import replace
 from minicc.ops.base import OPERAND, Array, Draw, Example, Operand, ints, number, operator, type_of
 from minicc.ops.generate import filled
+from minicc.ops.order import Order, Permuted
 from minicc.ops.shape import axes_of
 from minicc.ops.view import View, at_least, at_most
 from minicc.tensor.expr import Expr, all_of, const, minimum, select
@@ -90,6 +92,11 @@ class Pad(View):
 
     def place(self, i: tuple[Any, ...], x: Any) -> list[Expr]:
         return [_source(self.mode, *axis) for axis in zip(i, x.shape, self.widths(type_of(x)), strict=True)]
+
+    def permuted(self, at: int, order: Order, x: TensorType) -> Permuted:
+        widths = self.widths(x)
+        pads = [widths[axis][end] for end in (0, 1) for axis in order]
+        return Permuted.first(replace(self, pads=tuple(pads), axes=None), [x], order)
 
     def tvm(self, R: Any, x: Any) -> Any:
         widths = self.widths(x.type)

@@ -28,6 +28,7 @@ from minicc.ops.base import FLOAT, NUMERIC, Array, Draw, Example, Kind, Operator
 from minicc.ops.conv import rounded
 from minicc.ops.elementwise import Sqrt
 from minicc.ops.generate import filled
+from minicc.ops.order import Order, Permuted, channels_last
 from minicc.ops.reduction import ReduceMax, ReduceMean
 from minicc.ops.scalar import accumulator
 from minicc.ops.view import in_words
@@ -78,6 +79,11 @@ class Pooling(Windowed):
     def expand(self, x: Any) -> Any:
         """Of channels that are last: with them as axis 1, as NumPy and TVM take it."""
         return last(node_replace(self, channels_last=False)(first(x)))
+
+    def permuted(self, at: int, order: Order, x: TensorType) -> Permuted | None:
+        """Of channels first, that they are last now."""
+        last = not self.channels_last and order == channels_last(x.rank)
+        return Permuted.first(node_replace(self, channels_last=True), [x], order) if last else None
 
     def numpy(self, x: Array) -> Array:
         result = self.infer(type_of(x))
@@ -192,6 +198,9 @@ class MaxPoolIndices(Pooling):
         if self.channels_last:
             raise self.error("expected channels as axis 1, by which elements are numbered", x, hint="transpose first")
         return TensorType(int64, Pooling.infer(self, x).shape)
+
+    def permuted(self, at: int, order: Order, x: TensorType) -> None:
+        """It numbers the elements as they lie in memory."""
 
     def _flat(self, shape: tuple[int, ...], n: Any, c: Any, places: Any) -> Any:
         """The flat index of `x[n, c, places]`, of expressions or of arrays."""

@@ -21,11 +21,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minicc import tensor as te
-from minicc.ir.node import node
+from minicc.ir.node import node, replace
 from minicc.ops.base import FLOAT, NUMERIC, Array, Draw, Example, Kind, Operand, axis_of, dtype_of, like, operator
 from minicc.ops.base import type_of
 from minicc.ops.comparison import IsInf, Where
 from minicc.ops.elementwise import Exp, Log, Widening
+from minicc.ops.order import Order, Permuted, without
 from minicc.ops.scalar import accumulator, by_numpy, by_tvm, widened
 from minicc.ops.shape import Reshape
 from minicc.tensor.expr import Expr, binary, call, cast, const, select
@@ -96,6 +97,11 @@ class Reduction(Widening):
     def infer(self, x: TensorType) -> TensorType:
         self.accept(x)
         return TensorType(x.dtype, reduced(x.shape, self.axes_of(x), self.keepdims))
+
+    def permuted(self, at: int, order: Order, x: TensorType) -> Permuted:
+        axes = self.axes_of(x)
+        op = replace(self, axes=tuple(sorted(order.index(axis) for axis in axes)), noop_with_empty_axes=True)
+        return Permuted(op, (order,), order if self.keepdims else without(order, axes))
 
     def _count(self, x: Any) -> int:
         return math.prod(x.shape[d] for d in self.axes_of(type_of(x)))

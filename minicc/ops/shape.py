@@ -21,6 +21,7 @@ import numpy as np
 from minicc import tensor as te
 from minicc.ops.base import OPERAND, Array, Draw, Example, Kind, Operand, Operator, axis_of, ints, operator, type_of
 from minicc.ops.generate import filled
+from minicc.ops.order import Order, Permuted, lifted
 from minicc.ops.view import View
 from minicc.tensor.expr import Expr, const, select
 from minicc.types import Symbol, TensorType, Unbound, broadcast, int64
@@ -49,6 +50,22 @@ def _groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[range, range]]
                 right, j = right * new[j], j + 1
         found.append((range(first_i, i), range(first_j, j)))
     return found
+
+
+def _runs(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """Which axes of one shape become which of another, an axis of 1 with a neighbour or alone."""
+    wide = [[axis for axis, dim in enumerate(shape) if dim != 1] for shape in (old, new)]
+    groups = _groups([old[axis] for axis in wide[0]], [new[axis] for axis in wide[1]])
+    found = [([wide[0][i] for i in left], [wide[1][j] for j in right]) for left, right in groups]
+    run_of = {axis: right for _, right in found for axis in right}
+    before: list[int] = []  # the axes of 1 before all others
+    current = before
+    for axis, dim in enumerate(new):
+        if dim == 1:
+            current.append(axis)
+        current = run_of.get(axis, current)
+    ones = [([axis], []) for axis, dim in enumerate(old) if dim == 1]
+    return [([], sorted(before)), *[(left, sorted(right)) for left, right in found], *ones]
 
 
 class Reshaping(View):
@@ -111,6 +128,19 @@ class Reshape(Reshaping):
             hint = "choose dimensions whose product is the number of elements, or write -1 for one of them"
             raise self.error(problem, x, hint=hint)
         return TensorType(x.dtype, tuple(shape))
+
+    def permuted(self, at: int, order: Order, x: TensorType) -> Permuted | None:
+        """Axes that become others together must lie together, in their order; so they do where they lie in the order
+        that is wanted, which differs from the one given where they do not."""
+        shape = self.infer(x).shape
+        if x.size == 0:
+            return None
+        runs = _runs(x.shape, shape)
+        place = {axis: n for n, axis in enumerate(order)}
+        runs.sort(key=lambda run: min((place[axis] for axis in run[0]), default=-1))
+        wanted = tuple(axis for old, _ in runs for axis in old)
+        result = tuple(axis for _, new in runs for axis in new)
+        return Permuted(Reshape(tuple(shape[axis] for axis in result)), (wanted,), result)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -222,6 +252,11 @@ class Expand(View):
 
     def place(self, i: tuple[Any, ...], x: Any) -> list[Any]:
         return [const(0) if dim == 1 else i[a - len(x.shape)] for a, dim in enumerate(x.shape)]
+
+    def permuted(self, at: int, order: Order, x: TensorType) -> Permuted:
+        shape = self.infer(x).shape
+        order = lifted(order, len(shape))
+        return Permuted(Expand(tuple(shape[axis] for axis in order)), (order,), order)
 
     def tvm(self, R: Any, x: Any) -> Any:
         return R.broadcast_to(x, self.infer(x.type).shape)

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from minicc import tensor as te
-from minicc.ir.node import node
+from minicc.ir.node import node, replace
 from minicc.ops.argreduce import ArgMax
 from minicc.ops.base import FLOAT, Array, Draw, Example, Kind, axis_of, operator, type_of
 from minicc.ops.elementwise import Widening
+from minicc.ops.order import Order, Permuted
 from minicc.ops.reduction import reduce
 from minicc.ops.scalar import widened
 from minicc.tensor.expr import Expr, call, cast, const, select
@@ -39,6 +40,9 @@ class AlongAxis(Widening):
         self.accept(x, expected="floats")
         axis_of(self, self.axis, x)
         return x
+
+    def permuted(self, at: int, order: Order, x: TensorType) -> Permuted:
+        return Permuted.first(replace(self, axis=order.index(axis_of(self, self.axis, x))), [x], order)
 
     def form(self, R: Any, x: Any) -> Any:
         """A scalar is a vector of one."""

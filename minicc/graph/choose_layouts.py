@@ -1,0 +1,240 @@
+"""Convolutions with channels last, and all that runs between them in that order, too.
+
+In: a bound graph, and a target. Out: the graph with each `Conv` that suits replaced by an operator on channels last:
+its data `[N, spatial..., C]`, its weights packed by `Pad`, `Reshape` and `Transpose`, which constant folding computes.
+`FAMILIES` are tried in order: each looks at shapes and target, and gives the node that it makes, or None.
+
+How a value lies is a fact beside the graph: a value that lies in another order (`ops.order`) is its `Transpose` by that
+order, and the Transpose back is made for nobody but a reader that must have it. So each operator, producers first, is
+asked what it is on operands as they lie (`Operator.permuted`); it follows where that moves no more bytes than bringing
+them back would. A Transpose in the graph is nothing but a value that lies in another order, and the two cancel.
+
+Needs: bound types; BatchNormalization in the weights. Ensures: the same values; a value is brought to an order once.
+
+>>> from minicc.graph.ir import Graph, constant, input
+>>> from minicc.ops import Conv, Relu
+>>> from minicc.types import TensorType, float32
+>>> import numpy as np
+>>> x, w = input("x", TensorType(float32, (1, 16, 8, 8))), constant(np.ones((16, 16, 1, 1), np.float32))
+>>> graph = Graph("main", (x,), (Relu()(Conv()(x, w)),), ("y",))
+>>> [n.op.name for n in choose_layouts(graph, Target.of("haswell")).nodes if n.inputs and n.inputs[0] is not w]
+['Transpose', 'Transpose', 'PackedConv', 'Relu', 'Transpose']
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from minicc.graph.ir import Constant, Graph, Node, Span, make, spanned
+from minicc.graph.transform import same
+from minicc.ops import Conv, Identity, Pad, Reshape, Transpose
+from minicc.ops.base import Operator
+from minicc.ops.depthwise import DepthwiseConv
+from minicc.ops.order import Order, Permuted, between, channels_last, lifted, moves_only_ones
+from minicc.ops.packed import PackedConv
+from minicc.target import Target
+from minicc.types import float32, float64
+
+# ---- convolutions -----------------------------------------------------------------------------------------------
+
+Family = Callable[[Conv, Node, Node, Target], Node | None]  # of a convolution, its data (channels last) and its weights
+LEAST_POINTS = 16  # of a result, per channel: for fewer it does not pay to pack weights that are computed
+FEW_POINTS = 64  # of a result: rows are short then, and more channels at once make up for it
+
+
+def depthwise(op: Conv, x: Node, w: Node, target: Target) -> Node | None:
+    """By `DepthwiseConv`, where each channel has a kernel of its own."""
+    outputs, inputs, *kernel = w.shape
+    if not op.groups == outputs > 1 == inputs:
+        return None
+    weights = moved(reshaped(w, (outputs, *kernel)), (*range(1, len(kernel) + 1), 0))
+    made: Node = DepthwiseConv(op.strides, op.padding, op.dilation, op.auto_pad)(x, weights)
+    return made
+
+
+def packed(op: Conv, x: Node, w: Node, target: Target) -> Node | None:
+    """By `PackedConv`, which takes any; its weights in blocks of output channels, whole vectors where there are enough."""
+    outputs, inputs, *kernel = w.shape
+    each = outputs // op.groups
+    made = PackedConv(outputs, op.strides, op.padding, op.dilation, op.groups, op.auto_pad)
+    lanes = target.lanes(w.dtype)
+    if op.groups > 1 and lanes % each == 0 == outputs % lanes:  # whole groups in a block
+        pieces, count, block = 1, outputs // lanes, lanes
+    else:
+        points = math.prod(window.count for window in op.windows(x.shape[1:-1], kernel)) * x.shape[0]
+        pieces, block = op.groups, _block(each, points, lanes)
+        count = -(-each // block)
+    grouped = padded(reshaped(w, (pieces, outputs // pieces, inputs, *kernel)), 1, count * block - outputs // pieces)
+    whole = reshaped(grouped, (pieces * count, block, inputs, *kernel))
+    result: Node = made(x, moved(whole, (0, *range(3, whole.type.rank), 2, 1)))
+    return result
+
+
+def _block(channels: int, points: int, lanes: int) -> int:
+    """How many output channels to read together: whole vectors, or the part of one that holds all."""
+    if channels <= lanes:
+        return next(part for part in (lanes // 4, lanes // 2, lanes) if channels <= part)
+    return 4 * lanes if channels % (4 * lanes) == 0 and points <= FEW_POINTS else 2 * lanes
+
+
+FAMILIES: tuple[Family, ...] = (depthwise, packed)  # the first that gives a node is taken
+
+
+def padded(n: Node, axis: int, count: int) -> Node:
+    """`n` with so many zeros after the end of `axis`."""
+    pads = [0] * (2 * n.type.rank)
+    pads[n.type.rank + axis] = count
+    made: Node = Pad(pads=tuple(pads), value=0.0)(n) if count else n
+    return made
+
+
+def reshaped(n: Node, shape: Sequence[int]) -> Node:
+    """`n` in another shape."""
+    made: Node = n if n.shape == tuple(shape) else Reshape(tuple(shape), 0 in shape)(n)
+    return made
+
+
+def moved(n: Node, perm: Order) -> Node:
+    """`n` with its axes in another order."""
+    if moves_only_ones(perm, n.shape):
+        return reshaped(n, [n.shape[axis] for axis in perm])
+    made: Node = Transpose(perm)(n)
+    return made
+
+
+def suits(n: Node) -> bool:
+    """Whether a node is a convolution that a family may take."""
+    if not isinstance(n.op, Conv) or n.inferred is None or n.dtype not in (float32, float64) or n.type.size == 0:
+        return False
+    return isinstance(n.inputs[1].op, Constant) or n.type.size // n.shape[1] >= LEAST_POINTS
+
+
+# ---- the pass ---------------------------------------------------------------------------------------------------
+
+
+def choose_layouts(graph: Graph, target: Target) -> Graph:
+    """The graph with convolutions on channels last; the same graph when it has none that suits."""
+    convolutions = {n for n in graph.nodes if suits(n)}
+    if not convolutions:
+        return graph
+    layouts = Layouts(graph, target, convolutions)
+    for n in graph.nodes:
+        with spanned(layouts.spans, graph.spans.get(n)):
+            layouts.visit(n)
+    return graph.rebuild({n: layouts.get(n, plain(n)) for n in graph.outputs}, layouts.spans)
+
+
+def plain(n: Node) -> Order:
+    """The order in which a value lies as it is."""
+    return tuple(range(n.type.rank)) if n.inferred is not None else ()
+
+
+class Layouts:
+    """How the values of a graph lie in the graph to be: `forms[n][order]` is the node that is `n` in that order."""
+
+    def __init__(self, graph: Graph, target: Target, convolutions: set[Node]) -> None:
+        self.target, self.convolutions = target, convolutions
+        self.forms: dict[Node, dict[Order, Node]] = {}
+        self.spans: dict[Node, Span] = {}
+        self.borrowed: set[Node] = (
+            set()
+        )  # values that lie otherwise because of a Transpose in the graph, not of a family
+        self.wanted = _wanted(graph, convolutions)
+
+    def visit(self, n: Node) -> None:
+        """Find how `n` lies, its operands known."""
+        if n in self.convolutions:
+            self.forms[n] = {channels_last(n.type.rank): self._convolution(n)}
+        elif isinstance(n.op, Transpose) and n.inferred is not None:
+            axes, (x,) = n.op.axes(n.type.rank), n.inputs
+            self.forms[n] = {between(axes, order): form for order, form in self.forms[x].items()}
+            if x in self.borrowed or plain(x) in self.forms[x]:
+                self.borrowed.add(n)
+        elif found := self._followed(n):
+            operands = [self.get(i, order) for i, order in zip(n.inputs, found.operands, strict=True)]
+            result = operands[0] if isinstance(found.op, Identity) else make(found.op, operands)
+            self.forms[n] = {found.result: result}
+            if all(i in self.borrowed or plain(i) in self.forms[i] for i in n.inputs):
+                self.borrowed.add(n)
+        else:
+            self.forms[n] = {plain(n): same(n, tuple([self.get(i, plain(i)) for i in n.inputs]))}
+
+    def _convolution(self, n: Node) -> Node:
+        x, w = n.inputs
+        data, weights = self.get(x, channels_last(x.type.rank)), self.get(w, plain(w))
+        assert isinstance(n.op, Conv)
+        made = (family(n.op, data, weights, self.target) for family in FAMILIES)
+        return next(node for node in made if node is not None)
+
+    # ---- following ----
+
+    def _followed(self, n: Node) -> Permuted | None:
+        """What `n` is on operands as they lie, where that moves fewer bytes than bringing them back, or as few."""
+        if n.inferred is None or any(i.inferred is None for i in n.inputs):
+            return None
+        lying = [(at, order) for at, i in enumerate(n.inputs) for order in self.forms[i] if order != plain(i)]
+        if n not in self.wanted:
+            lying = [(at, order) for at, order in lying if n.inputs[at] not in self.borrowed]
+        best, least = None, float(sum(self.cost(i, plain(i)) for i in n.inputs))
+        types = [i.type for i in n.inputs]
+        for at, order in dict.fromkeys(lying):
+            found = n.op.permuted(at, order, *types)
+            if found is None:
+                continue
+            cost = sum(self.cost(i, o) for i, o in zip(n.inputs, found.operands, strict=True))
+            if n not in self.wanted and not moves_only_ones(found.result, n.shape):
+                cost += n.type.bytes
+            if cost < least or (cost == least and best is None):
+                best, least = found, cost
+        return best
+
+    # ---- forms ----
+
+    def cost(self, n: Node, order: Order) -> int:
+        """The bytes that bringing `n` to `order` moves."""
+        free = isinstance(n.op, Constant) or n.type.size <= 1 or self._nearest(n, order or plain(n))[1]
+        return 0 if free else n.type.bytes
+
+    def _nearest(self, n: Node, order: Order) -> tuple[Order, bool]:
+        """The order among those of `n` to bring it to `order` from, lifted to as many axes, and whether nothing moves then."""
+        shape = (1,) * (len(order) - n.type.rank) + n.shape
+        orders = [plain(n), *self.forms[n]] if plain(n) in self.forms[n] else list(self.forms[n])
+        for known in orders:
+            lies = lifted(known, len(order))
+            if moves_only_ones(between(lies, order), [shape[axis] for axis in lies]):
+                return known, True
+        return orders[0], False
+
+    def get(self, n: Node, order: Order) -> Node:
+        """`n` as it lies in `order`, `()` for as it is: of more axes of 1 in front where the order has more axes."""
+        order = order or plain(n)
+        forms = self.forms[n]
+        if order in forms:
+            return forms[order]
+        if n.type.size == 1 and len(order) and plain(n) in forms:
+            return forms[plain(n)]
+        known, _ = self._nearest(n, order)
+        lies, form = lifted(known, len(order)), forms[known]
+        made = moved(reshaped(form, (1,) * (len(order) - n.type.rank) + form.shape), between(lies, order))
+        if len(order) > n.type.rank:  # an operand that broadcasts needs no axes of 1 in front
+            made = reshaped(made, _without_ones(made.shape))
+        forms[order] = made
+        return made
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without the dimensions of 1 that it begins with."""
+    first = next((axis for axis, dim in enumerate(shape) if dim != 1), len(shape) - 1)
+    return shape[first:]
+
+
+def _wanted(graph: Graph, convolutions: set[Node]) -> set[Node]:
+    """The nodes from which a convolution is reached through operators that can run in another order."""
+    found: set[Node] = set()
+    for n in reversed(graph.nodes):
+        if n in convolutions:
+            found.add(n.inputs[0])
+        elif n in found and type(n.op).permuted is not Operator.permuted:
+            found.update(n.inputs)
+    return found
