@@ -64,7 +64,7 @@ def _runs(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[
         if dim == 1:
             current.append(axis)
         current = run_of.get(axis, current)
-    ones = [([axis], []) for axis, dim in enumerate(old) if dim == 1]
+    ones: list[tuple[list[int], list[int]]] = [([axis], []) for axis, dim in enumerate(old) if dim == 1]
     return [([], sorted(before)), *[(left, sorted(right)) for left, right in found], *ones]
 
 
