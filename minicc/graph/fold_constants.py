@@ -23,8 +23,8 @@ from minicc.graph.ir import Constant, Graph, Input, Node, constant
 from minicc.graph.transform import same, transform
 
 ALWAYS = 1 << 20  # bytes: a result of up to so many is always kept
-NEVER = 1 << 26  # bytes: a result of more than so many must not be larger than its inputs
-GROWTH = 4  # between the two, how many times larger than its inputs a result may be
+NEVER = 1 << 28  # bytes: a result of more than so many must not be larger than its inputs
+GROWTH = 5  # between the two, how many times larger than its inputs a result may be
 
 
 def fold_constants(graph: Graph) -> Graph:

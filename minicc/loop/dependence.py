@@ -27,7 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 from minicc.loop.ir import Buffer, For, Stmt, Store, Update, loops
 from minicc.loop.points import Place, meet
@@ -35,7 +35,7 @@ from minicc.loop.queries import in_order, private, reads, targets
 from minicc.loop.ranges import DEPTH, is_plain, least
 from minicc.tensor.bounds import Bounds, Interval
 from minicc.tensor.expr import Binary, Const, Expr, Var, binary, const, free_vars, loads, transform
-from minicc.tensor.linear import Linear, combine, linear
+from minicc.tensor.linear import Linear, combine, from_linear, linear
 from minicc.tensor.simplify import simplify
 from minicc.types import int64
 
@@ -56,7 +56,8 @@ class Access:
         """The indices as sums, and the offset in memory: as they stand, simplified, and without remainders."""
         shorter = tuple([simplify(i, self.bounds.ranges) for i in self.indices])
         memo: dict[Expr, Expr] = {}
-        plain = [tuple([transform(i, _quotients, memo) for i in part]) for part in (self.indices, shorter)]
+        quotients = partial(_quotients, self.bounds.ranges)
+        plain = [tuple([transform(i, quotients, memo) for i in part]) for part in (self.indices, shorter)]
         return [form for part in (self.indices, shorter, *plain) for form in self.sums(part)]
 
     def sums(self, indices: tuple[Expr, ...]) -> list[Linear]:
@@ -215,9 +216,11 @@ class _Pair:
 
     def products(self) -> list[tuple[Linear, Linear]]:
         """Where x//n and x%n are the same in both, so is x: equations for such x."""
-        quotients = {_quotients(e) for e in self.equal if isinstance(e, Binary) and e.op == "floordiv"}
+        ranges = self.first.bounds.ranges
+        quotients = {_quotients(ranges, e) for e in self.equal if isinstance(e, Binary) and e.op == "floordiv"}
         remainders = [e for e in self.equal if isinstance(e, Binary) and e.op == "floormod" and self.same(e.b)]
-        known = {e.a for e in remainders if _quotients(Binary("floordiv", e.a, e.b)) in quotients} - self.equal
+        pairs = [(e.a, _quotients(ranges, Binary("floordiv", e.a, e.b))) for e in remainders]
+        known = {x for x, quotient in pairs if quotient in quotients or self.same(quotient)} - self.equal
         self.equal |= known
         return [(linear(x), linear(x)) for x in known]
 
@@ -236,11 +239,16 @@ def _scaled(factor: int, interval: Interval) -> Interval:
     return (factor * low, factor * high) if factor > 0 else (factor * high, factor * low)
 
 
-def _quotients(e: Expr) -> Expr:
-    """x % c as x - x//c*c, and x//a//b as x//(a*b): fewer sorts of terms."""
+def _quotients(ranges: Mapping[Expr, Interval], e: Expr) -> Expr:
+    """x % c as x - x//c*c, and (x//a + n)//b as (x + n*a)//(a*b), simplified: fewer sorts of terms."""
     match e:
         case Binary("floormod", x, Const(c, _)) if c > 0 and e.dtype is int64:
-            return binary("sub", x, _quotients(Binary("floordiv", x, const(c))) * c)
-        case Binary("floordiv", Binary("floordiv", x, Const(a, _)), Const(b, _)) if a > 0 and b > 0:
-            return Binary("floordiv", x, const(a * b))
+            return binary("sub", x, _quotients(ranges, Binary("floordiv", x, const(c))) * c)
+        case Binary("floordiv", a, Const(b, _)) if b > 0 and e.dtype is int64:
+            terms, constant = linear(a)
+            match [t for t, k in terms.items() if k == 1 and isinstance(t, Binary) and t.op == "floordiv"]:
+                case [Binary(_, x, Const(c, _)) as quotient] if c > 0:
+                    rest = {t: k for t, k in terms.items() if t is not quotient}
+                    whole = from_linear(*combine(linear(x), (rest, constant), c))
+                    return simplify(Binary("floordiv", whole, const(b * c)), ranges)
     return e

@@ -47,3 +47,4 @@ from minicc.ops.shape import Expand as Expand, Flatten as Flatten, Reshape as Re
 from minicc.ops.shape import Squeeze as Squeeze, Unsqueeze as Unsqueeze
 from minicc.ops.softmax import Hardmax as Hardmax, LogSoftmax as LogSoftmax, Softmax as Softmax
 from minicc.ops.sorting import TopK as TopK, TopKIndices as TopKIndices
+from minicc.ops.winograd import WinogradConv as WinogradConv, WinogradWeights as WinogradWeights

@@ -33,7 +33,7 @@ from typing import TypeVar
 
 from minicc.errors import MiniccError, ScheduleError
 from minicc.loop.program import Program
-from minicc.recipes import attention, default, gemm
+from minicc.recipes import attention, default, gemm, winograd
 from minicc.schedule import Schedule, Trace
 from minicc.target import Target
 
@@ -85,9 +85,10 @@ class Scheduled:
 
 
 ATTENTION = Recipe("attention", attention.matches, attention.schedule)
+WINOGRAD = Recipe("winograd", winograd.matches, winograd.schedule)
 GEMM = Recipe("gemm", gemm.matches, gemm.schedule)
 DEFAULT = Recipe("default", lambda program, target: "no other recipe matches", default.schedule)
-RECIPES: tuple[Recipe, ...] = (ATTENTION, GEMM, DEFAULT)  # the first that matches is taken
+RECIPES: tuple[Recipe, ...] = (ATTENTION, WINOGRAD, GEMM, DEFAULT)  # the first that matches is taken
 
 
 def register(recipe: Recipe) -> None:
