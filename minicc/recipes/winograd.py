@@ -31,7 +31,7 @@ LAST_CACHE, MEMORY = 60e9, 20e9  # bytes a second that a core reads from the las
 CLOCK = 3.5e9
 
 
-class Size(NamedTuple):
+class Extents(NamedTuple):
     """Numbers of tiles, input channels and output channels, t, channels of a block, bytes of an element."""
 
     tiles: int
@@ -53,24 +53,24 @@ def matches(program: Program, target: Target) -> str | None:
     return f"{size.t**2} products of {size.tiles} tiles x {size.depth} x {size.channels} channels"
 
 
-def size_of(program: Program) -> Size:
+def size_of(program: Program) -> Extents:
     made = {n.buffer.name: n for n in nests(program)}
     weights = next(load.source for load in made[PRODUCTS].reads if load.source.name != DATA)
     blocks, t, _, depth, block = weights.shape
     tile = made[LINES].buffer.shape[1]
     n, h, w, _ = made[RESULT].buffer.shape
     tiles = n * -(-h // tile) * -(-w // tile)
-    return Size(tiles, depth, blocks * block, t, block, made[PRODUCTS].buffer.dtype.bytes)
+    return Extents(tiles, depth, blocks * block, t, block, made[PRODUCTS].buffer.dtype.bytes)
 
 
-def tilings(size: Size, target: Target) -> list[tuple[int, int]]:
+def tilings(size: Extents, target: Target) -> list[tuple[int, int]]:
     """Rows of a register tile, and panels of so many rows in a group."""
     vectors = -(-size.block * size.bytes // target.vector_bytes)
     most = range(1, most_rows(size.tiles, vectors, target.registers) + 1)
     return [(rows, panels) for rows in most for panels in range(1, min(MOST_TILES, size.tiles) // rows + 1)]
 
 
-def seconds(size: Size, rows: int, panels: int, target: Target) -> float:
+def seconds(size: Extents, rows: int, panels: int, target: Target) -> float:
     """An estimate for one thread: a step over a register tile costs a cycle for each row and vector, and one besides.
 
     Beside that run the bytes that the L2 cache does not hold: the weights once a group, or once at all if they fit
@@ -105,7 +105,7 @@ def schedule(s: Schedule, target: Target) -> None:
         share(s, number, block, target)
 
 
-def drive(s: Schedule, group: int, size: Size, lanes: int) -> tuple[str, str]:
+def drive(s: Schedule, group: int, size: Extents, lanes: int) -> tuple[str, str]:
     """Let what reads the result drive the loops: over groups of tiles, blocks of channels, tiles, vectors of channels."""
     output, roles = inline_result(s)
     n, h, w, o = (roles.get(axis) for axis in range(4))

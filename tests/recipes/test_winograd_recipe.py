@@ -15,7 +15,7 @@ from minicc.loop.lower import lower
 from minicc.loop.verify import verify
 from minicc.ops.winograd import WinogradConv, WinogradWeights
 from minicc.recipes.registry import Scheduled, scheduled
-from minicc.recipes.winograd import Size, seconds, tilings
+from minicc.recipes.winograd import Extents, seconds, tilings
 from minicc.target import Caches, Target
 
 NATIVE = replace(Target.native(), threads=1)
@@ -110,7 +110,7 @@ def test_threads_share_groups_or_channels() -> None:
 
 def test_a_group_is_as_large_as_the_caches_allow() -> None:
     wide = replace(NATIVE, registers=32, vector_bits=512, caches=Caches(l1=32 << 10, l2=1 << 20, l3=32 << 20))
-    size = Size(tiles=49, depth=512, channels=512, t=6, block=32, bytes=4)
+    size = Extents(tiles=49, depth=512, channels=512, t=6, block=32, bytes=4)
     rows, panels = min(tilings(size, wide), key=lambda option: seconds(size, *option, wide))
     assert rows * panels == 49  # 38 MB of weights are read once
     size = size._replace(tiles=12544, depth=64, channels=64)
