@@ -116,7 +116,8 @@ def _scores(n: Node, depth: int = 0) -> Scores | None:
         return found._replace(scale=found.scale * factor[1]) if found and not found.masks else None
     for inner, mask in _masked(n):
         if inner.shape == n.shape and (found := _scores(inner, depth + 1)):
-            return found._replace(masks=(*found.masks, (mask, n.shape)))
+            known = isinstance(mask.op, Constant) and not mask.array.any()
+            return found if known else found._replace(masks=(*found.masks, (mask, n.shape)))
     return None
 
 

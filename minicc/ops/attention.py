@@ -30,7 +30,7 @@ from minicc.ops.comparison import IsNaN, Where
 from minicc.ops.indexing import Gather
 from minicc.ops.matmul import MatMul
 from minicc.ops.movement import Transpose
-from minicc.ops.softmax import Softmax
+from minicc.ops.softmax import Softmax, largest
 from minicc.tensor.expr import Expr, call, const, minimum, select
 from minicc.types import TensorType, float32, float64
 
@@ -141,10 +141,8 @@ class ScaledAttention(Operator):
         scores = stage("scores", whole, "bhji", lambda b, h, j, i: te.sum(
             k[place(self.k, b, h, j, kd.var)] * turned[b, h, kd.var, i], axis=kd))  # fmt: skip
         logits = stage("logits", whole, "bhji", masked)
-        greatest = stage("greatest", row, "bhi", lambda b, h, i: te.max(logits[b, h, mj.var, i], axis=mj))
-        weights = stage(
-            "weights", whole, "bhji", lambda b, h, j, i: call("exp", logits[b, h, j, i] - greatest[b, h, i])
-        )
+        greatest = stage("greatest", row, "bhi", lambda b, h, i: largest(logits[b, h, mj.var, i], axis=mj))
+        weights = stage("weights", whole, "bhji", lambda b, h, j, i: call("exp", logits[b, h, j, i] - greatest[b, h, i]))
         total = stage("total", row, "bhi", lambda b, h, i: te.sum(weights[b, h, tj.var, i], axis=tj))
         product = stage("product", (*row, depth), "bhid", lambda b, h, i, d: te.sum(
             weights[b, h, kj.var, i] * v[place(self.v, b, h, kj.var, d)], axis=kj))  # fmt: skip

@@ -58,6 +58,11 @@ class AlongAxis(Widening):
         return cls(draw.integer(-x.rank, x.rank - 1) if x.rank else 0), [x]
 
 
+largest = te.comm_reducer(  # one instruction: it may pass over a NaN, as the exponential of a NaN is none the less NaN
+    lambda a, b: select(a < b, b, a), lambda dtype: const(-np.inf, dtype), name="largest"
+)
+
+
 def _axes(op: AlongAxis, x: Any) -> tuple[int, ...]:
     return (axis_of(op, op.axis, type_of(x)),) if len(x.shape) else ()
 

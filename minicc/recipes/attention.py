@@ -19,7 +19,7 @@ with v is a tile of queries by the vectors of the depth.
 >>> s = Schedule(lower([y], [*flat, y], "attention").program)
 >>> schedule(s, Target.of("haswell").with_threads(1))
 >>> s.choices
-{'block': 16, 'keys': 6, 'width': 16, 'rows': 4}
+{'block': 16, 'width': 16, 'rows': 4, 'keys': 6}
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from minicc.recipes.contraction import cascade_tile, most_rows, pick
 from minicc.recipes.structure import Nest, is_contraction, nests
 from minicc.schedule import Schedule
 from minicc.target import Target
-from minicc.tensor.expr import Binary, Call, walk
+from minicc.tensor.expr import Call, walk
 
 PARALLEL_WORK = 20_000  # multiply-adds under which starting threads costs more than it saves
 
@@ -64,9 +64,7 @@ def find_attention(program: Program) -> Parts | None:
     reads = [(1, 0), (2, 1), (3, 2), (4, 2), (4, 3), (5, 4), (6, 4), (7, 5), (7, 6)]
     chained = all(parts[producer].buffer in sources[reader] for reader, producer in reads)
     exponential = any(isinstance(e, Call) and e.name == "exp" for e in walk(*parts.weights.values))
-    greatest = any(isinstance(e, Binary) and e.op == "max" for e in walk(*parts.greatest.values))
-    products = is_contraction(parts.scores) and is_contraction(parts.product)
-    return parts if chained and exponential and greatest and products else None
+    return parts if chained and exponential and is_contraction(parts.scores) and is_contraction(parts.product) else None
 
 
 def matches(program: Program, target: Target) -> str | None:
@@ -82,14 +80,13 @@ def schedule(s: Schedule, target: Target) -> None:
     """Schedule the naive program of attention for `target`."""
     parts = find_attention(s.program)
     assert parts is not None
-    keys, rows = parts.logits.buffer.shape[-2:]
-    depth, lanes = parts.mean.buffer.shape[-1], target.lanes(parts.mean.buffer.dtype)
+    rows, depth = parts.logits.buffer.shape[-1], parts.mean.buffer.shape[-1]
+    lanes = target.lanes(parts.mean.buffer.dtype)
     b, i, h, d = (loop.name for loop in parts.mean.loops)
     block = pick(s, "block", _divisors(rows, 4 * lanes), block_of(rows, lanes))
-    tile = pick(s, "keys", range(1, _most(keys, block, lanes, target) + 1), key_tile(keys, block, lanes, target))
     width = pick(s, "width", _divisors(depth, target.registers // 8 * lanes), width_of(depth, lanes, target))
-    most = most_rows(block, -(-width // lanes), target.registers)
-    height = pick(s, "rows", _divisors(block, most), max(_divisors(block, most)))
+    heights = _divisors(block, most_rows(block, -(-width // lanes), target.registers))
+    height = pick(s, "rows", heights, max(heights))
 
     outer, i = s.split(i, factor=block)
     i_outer, i = s.split(i, factor=height)
@@ -98,9 +95,17 @@ def schedule(s: Schedule, target: Target) -> None:
     s.unroll(i)
     s.vectorize(d)
     s.compute_at(parts.product.buffer.name, d_outer, scope="local")
-    around = {b, h, outer, i_outer, d_outer}
-    cascade_tile(s, parts.product.buffer.name, around)
-    for nest in (parts.total, *reversed(parts[:5])):
+    cascade_tile(s, parts.product.buffer.name, {b, h, outer, i_outer, d_outer})
+    softmax(s, parts, outer)
+    score_tiles(s, parts, block, lanes, target)
+    batch, queries, heads, _ = parts.mean.buffer.shape
+    if batch * heads * queries * parts.logits.buffer.shape[-2] * depth >= PARALLEL_WORK:
+        s.parallel(s.fuse(s.fuse(b, h), outer))
+
+
+def softmax(s: Schedule, parts: Parts, outer: str) -> None:
+    """Everything between the products for one block of queries, down vectors of queries."""
+    for nest in (parts.total, parts.weights, parts.greatest, parts.logits, parts.scores, parts.queries):
         s.compute_at(nest.buffer.name, outer, scope="global")
     for nest in (parts.total, parts.greatest):
         *_, row = (loop.name for loop in nest.spatial)
@@ -108,6 +113,13 @@ def schedule(s: Schedule, target: Target) -> None:
         s.vectorize(row)
     for nest in (parts.weights, parts.queries):
         s.vectorize(nest.loops[-1].name)
+
+
+def score_tiles(s: Schedule, parts: Parts, block: int, lanes: int, target: Target) -> None:
+    """The scores of some keys by the vectors of a block in registers."""
+    count = parts.logits.buffer.shape[-2]
+    most = most_rows(count, -(-block // lanes), target.registers)
+    tile = pick(s, "keys", range(1, most + 1), key_tile(count, most))
     key, row = (loop.name for loop in parts.logits.loops[-2:])
     key_outer, key = s.split(key, factor=tile)
     s.compute_at(parts.scores.buffer.name, key_outer, scope="local")
@@ -117,11 +129,6 @@ def schedule(s: Schedule, target: Target) -> None:
         s.unroll(name)
     for name in (inner[1], row):
         s.vectorize(name)
-    blocks = (
-        math.prod(parts.mean.buffer.shape[:1]) * parts.mean.buffer.shape[2] * -(-parts.mean.buffer.shape[1] // block)
-    )
-    if blocks > 1 and blocks * block * keys * depth >= PARALLEL_WORK:
-        s.parallel(s.fuse(s.fuse(b, h), outer))
 
 
 def _divisors(n: int, most: int) -> list[int]:
@@ -133,17 +140,12 @@ def block_of(rows: int, lanes: int) -> int:
     return next((k for k in (2 * lanes, lanes) if rows % k == 0), max(_divisors(rows, lanes)))
 
 
-def _most(keys: int, block: int, lanes: int, target: Target) -> int:
-    return most_rows(keys, -(-block // lanes), target.registers)
-
-
-def key_tile(keys: int, block: int, lanes: int, target: Target) -> int:
+def key_tile(keys: int, most: int) -> int:
     """Keys whose scores are summed together: as many as registers hold, fewer if that leaves less over.
 
     A tile costs the multiply-adds of each key, and half of one besides for the vectors that it loads.
     """
-    options = range(1, _most(keys, block, lanes, target) + 1)
-    return min(options, key=lambda tile: (-(-keys // tile) * (max(tile, 4) + 0.5), -tile))
+    return min(range(1, most + 1), key=lambda tile: (-(-keys // tile) * (max(tile, 4) + 0.5), -tile))
 
 
 def width_of(depth: int, lanes: int, target: Target) -> int:
