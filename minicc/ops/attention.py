@@ -142,7 +142,9 @@ class ScaledAttention(Operator):
             k[place(self.k, b, h, j, kd.var)] * turned[b, h, kd.var, i], axis=kd))  # fmt: skip
         logits = stage("logits", whole, "bhji", masked)
         greatest = stage("greatest", row, "bhi", lambda b, h, i: largest(logits[b, h, mj.var, i], axis=mj))
-        weights = stage("weights", whole, "bhji", lambda b, h, j, i: call("exp", logits[b, h, j, i] - greatest[b, h, i]))
+        weights = stage(
+            "weights", whole, "bhji", lambda b, h, j, i: call("exp", logits[b, h, j, i] - greatest[b, h, i])
+        )
         total = stage("total", row, "bhi", lambda b, h, i: te.sum(weights[b, h, tj.var, i], axis=tj))
         product = stage("product", (*row, depth), "bhid", lambda b, h, i, d: te.sum(
             weights[b, h, kj.var, i] * v[place(self.v, b, h, kj.var, d)], axis=kj))  # fmt: skip

@@ -24,7 +24,6 @@ with v is a tile of queries by the vectors of the depth.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from minicc.loop.ir import Update
