@@ -14,10 +14,11 @@ from functools import partial
 
 from minicc.graph.ir import Constant, Graph, Node
 from minicc.graph.transform import same, transform
-from minicc.ops import MatMul, Pad, Reshape, Transpose
+from minicc.ops import Cast, MatMul, Pad, Reshape, Transpose
 from minicc.ops.packed import PackedMatMul
-from minicc.types import float32, float64
+from minicc.types import bfloat16, float16, float32, float64
 
+COLUMNS = 4  # fewer leave most of a vector empty
 ROWS = 4  # fewer rows of the first operand do not pay for packing a second operand that is computed
 
 
@@ -28,6 +29,8 @@ def pack_weights(graph: Graph, lanes: int) -> Graph:
 
 def _pack(lanes: int, n: Node, inputs: tuple[Node, ...]) -> Node:
     n = same(n, inputs)
+    if isinstance(n.op, MatMul) and n.inferred is not None and n.dtype in (float16, bfloat16):
+        return _pack_wide(n, lanes)
     if isinstance(n.op, MatMul) and n.inferred is not None and n.dtype in (float32, float64):
         return _pack_matmul(n, lanes * 4 // n.dtype.bytes)
     return n
@@ -43,11 +46,22 @@ def _padded(n: Node, axis: int, count: int) -> Node:
     return made
 
 
+def _pack_wide(n: Node, lanes: int) -> Node:
+    """A product of 16-bit floats, whose sums are float32: each element is converted once, not whenever it is multiplied."""
+    wide: Node = MatMul()(*[Cast(float32)(i) for i in n.inputs])
+    packed = _pack_matmul(wide, lanes)
+    if packed is wide:
+        return n
+    made: Node = Cast(n.dtype)(packed)
+    return made
+
+
 def _pack_matmul(n: Node, lanes: int) -> Node:
     a, b = n.inputs
-    if len(a.shape) < 2 or len(b.shape) < 2 or n.type.size == 0 or b.type.size == 0 or b.shape[-1] < lanes:
+    if len(a.shape) < 2 or len(b.shape) < 2 or n.type.size == 0 or b.type.size == 0:
         return n
-    if not isinstance(b.op, Constant) and a.shape[-2] < ROWS:
+    known = isinstance(b.op, Constant) or (isinstance(b.op, Cast) and isinstance(b.inputs[0].op, Constant))
+    if b.shape[-1] < (COLUMNS if known else lanes) or (not known and a.shape[-2] < ROWS):
         return n
     *batch, depth, columns = b.shape
     block = 2 * lanes if columns > lanes else lanes

@@ -6,8 +6,8 @@ weights and the bias of the Conv or MatMul before them.
 
 Exactness. A rule keeps every bit, unless it is in `ROUNDING`: it then equals its left side but
 for the rounding of constants, as a weight that was multiplied at run time is multiplied here,
-which every inference compiler does; or in `NORMALIZATION`, which gives a formula its name and
-leaves to the operator in what order the mean is summed. Only a scale or a BatchNormalization behind a
+which every inference compiler does; or in `NORMALIZATION` and `PRODUCTS`, which give a formula
+its name and leave to the operator in what order the mean or the products are summed. Only a scale or a BatchNormalization behind a
 contraction moves into its weights, and only if no product of constants overflows or vanishes. What
 changes more than that, such as (x * c) * d to x * (c * d), is marked `fast` and is off by default.
 
@@ -328,6 +328,11 @@ NORMALIZATION = (
               lambda op, x, c, d: op(x, c, d), lambda x, d: _fits(x, d), once=True),
 )  # fmt: skip
 
+PRODUCTS = (
+    GraphRule("einsum of two",  # Einsum("ij,kj->ik")(x, y) -> MatMul(x, Transpose(y)), if it is a product of matrices
+              on(Is("op", (ops.Einsum,)), Anything("a"), Anything("b")), lambda op, a, b: op.product(a, b)),
+)  # fmt: skip
+
 INTEGERS = (
     GraphRule("two terms",  # (x + c) + d -> x + (c + d), of integers
               on(ops.Add(), on(ops.Add(), x, c), d), lambda x, c, d: added(x, c, d),
@@ -344,7 +349,7 @@ FAST = (
               on(ops.Mul(), on(ops.Mul(), x, c), d), lambda x, c, d: multiplied(x, c, d), fast=True, once=True),
 )  # fmt: skip
 
-RULES: tuple[GraphRule, ...] = IDENTITIES + MOVEMENT + ROUNDING + NORMALIZATION + INTEGERS + FAST
+RULES: tuple[GraphRule, ...] = IDENTITIES + MOVEMENT + ROUNDING + NORMALIZATION + PRODUCTS + INTEGERS + FAST
 
 
 # ---- the pass -----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import reduce
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,10 @@ from minicc import tensor as te
 from minicc.errors import TypeInferenceError
 from minicc.ops.base import NUMERIC, Array, Draw, Example, Kind, like, operator, same_dim, type_of
 from minicc.ops.elementwise import Widening, at
-from minicc.ops.matmul import rounded
+from minicc.ops.matmul import MatMul, rounded
+from minicc.ops.movement import Transpose
 from minicc.ops.scalar import widened
+from minicc.ops.shape import Reshape
 from minicc.tensor.expr import Expr
 from minicc.types import TensorType, broadcast
 
@@ -133,6 +136,35 @@ class Einsum(Widening):
 
         shape = tuple(extents[label] for label in output)
         return rounded(te.compute(shape, element, name="einsum", names=list(output)), tensors[0].dtype)
+
+    def product(self, a: Any, b: Any) -> Any:
+        """The same as one MatMul of views of both, on values of any room; None where it is none.
+
+        The letters that both have are its batch or its depth; those of one are its rows or its columns.
+
+        >>> Einsum("bqhd,bkhd->bhqk").product(np.ones((2, 5, 3, 7)), np.ones((2, 4, 3, 7))).shape
+        (2, 3, 5, 4)
+        """
+        (left, right), output = self._parse(type_of(a), type_of(b))
+        sizes, others = dict(zip(left, a.shape, strict=True)), dict(zip(right, b.shape, strict=True))
+        both = [label for label in left if label in others]
+        batch, depth = [x for x in output if x in both], [x for x in both if x not in output]
+        rows, columns = ([x for x in output if x in mine and x not in both] for mine in (left, right))
+        known = sorted([*batch, *rows, *depth]) == sorted(left) and sorted([*batch, *depth, *columns]) == sorted(right)
+        if not (known and depth) or any(sizes[label] != others[label] for label in both):
+            return None
+        sizes |= others
+
+        def matrix(x: Any, labels: Labels, *sides: list[str]) -> Any:
+            order = [*batch, *sides[0], *sides[1]]
+            moved = Transpose(tuple(labels.index(label) for label in order))(x)
+            shape = (*[sizes[label] for label in batch], *[prod(sizes[label] for label in side) for side in sides])
+            return Reshape(shape, 0 in shape)(moved)
+
+        product = MatMul()(matrix(a, left, rows, depth), matrix(b, right, depth, columns))
+        order = [*batch, *rows, *columns]
+        shape = tuple(sizes[label] for label in order)
+        return Transpose(tuple(order.index(label) for label in output))(Reshape(shape, 0 in shape)(product))
 
     def form(self, R: Any, *xs: Any) -> Any:
         """TVM's sum of nothing is not 0, but what the memory holds; and it broadcasts no letters."""

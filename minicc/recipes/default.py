@@ -27,6 +27,7 @@ from minicc.tensor.expr import loads
 from minicc.types import float32
 
 PARALLEL_WORK = 20_000  # iterations under which starting threads costs more than it saves
+TIMES = 12  # as many multiply-adds in registers take the time of an element that comes from memory and goes back
 Tile = Callable[[Schedule, Nest, Target], set[str]]  # gives the buffers whose nests are scheduled now
 CHEAP = 2  # operations that are recomputed rather than stored, when read by one nest
 
@@ -265,7 +266,7 @@ def _outermost(program: Program) -> list[Nest]:
 
 def parallelize(s: Schedule, nest: Nest) -> None:
     """Run the outermost spatial loops in parallel when there is enough work."""
-    if nest.iterations < PARALLEL_WORK:
+    if nest.iterations < PARALLEL_WORK * (TIMES if is_contraction(nest) else 1):
         return
     chosen: list[For] = []
     for loop in nest.loops:

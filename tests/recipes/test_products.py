@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import minicc
 from minicc.graph.ir import Graph, Node, constant, input
-from minicc.ops import Add, Gelu, MatMul, Relu, Transpose
+from minicc.ops import Add, Einsum, Gelu, MatMul, Relu, Transpose
 from minicc.target import Caches, Target
-from minicc.types import TensorType, float32
+from minicc.types import DType, TensorType, bfloat16, float16, float32
 
 ROWS, DEPTHS, COLUMNS = (1, 2, 3, 7, 15, 49, 130), (1, 7, 31, 64, 1024, 1536), (1, 3, 16, 17, 31, 33, 64, 100, 255)
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -76,6 +76,37 @@ def test_computed(
     if add:
         out, expected = Add()(out, constant(np.float32(1.5))), expected + 1.5
     check(out, {"x": x, "w": w}, (left, right), expected, small(target, threads))
+
+
+@pytest.mark.parametrize("equation", ["ij,jk->ik", "ij,kj->ki", "bhqd,bhkd->bhqk", "bqhd,bkhd->bhqk", "bhqk,bkhd->bqhd",
+                                      "abc,bcd->ad", "abc,cd", "...ij,...jk->...ik", "ij,j->i", "i,ij->j", "b,b->", "ab,ab->a",
+                                      "ab,cb->c", "aab,bc->ac", "i,j->ij"])  # fmt: skip
+@pytest.mark.parametrize("target", targets(), ids=str)
+def test_einsum(equation: str, target: Target) -> None:
+    extents = dict(zip("abcdhijkq", (2, 3, 17, 33, 4, 5, 18, 40, 19), strict=True))
+    shapes = [
+        tuple((2, 3) if part == "." else extents[part] for part in term.replace("...", "."))
+        for term in equation.partition("->")[0].split(",")
+    ]
+    x, w = (drawn(*np.hstack([*shape, []]).astype(int)) for shape in shapes)
+    left, right = input("x", TensorType(float32, x.shape)), input("w", TensorType(float32, w.shape))
+    expected = np.einsum(equation, x.astype(np.float64), w.astype(np.float64))
+    check(Einsum(equation)(left, right), {"x": x, "w": w}, (left, right), expected, target.with_threads(1))
+
+
+@pytest.mark.parametrize("dtype", [float16, bfloat16], ids=str)
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("shape", [(1, 64, 64), (5, 40, 70), (33, 1024, 48), (4, 3, 2)], ids=str)
+def test_16_bits(dtype: DType, known: bool, shape: tuple[int, int, int]) -> None:
+    m, k, n = shape
+    x, w = drawn(m, k).astype(dtype.numpy), drawn(k, n).astype(dtype.numpy)
+    left, right = input("x", TensorType(dtype, x.shape)), input("w", TensorType(dtype, w.shape))
+    inputs = (left,) if known else (left, right)
+    graph = Graph("main", inputs, (MatMul()(left, constant(w) if known else right),), ("y",))
+    got = minicc.compile(graph, threads=1).run({"x": x} if known else {"x": x, "w": w})["y"]
+    expected = x.astype(np.float64) @ w.astype(np.float64)
+    step = 2.0**-11 if dtype is float16 else 2.0**-8
+    np.testing.assert_allclose(got.astype(np.float64), expected, rtol=1.1 * step, atol=1e-4 * k**0.5)
 
 
 @pytest.mark.parametrize("m", [1, 13, 14, 27, 128])
