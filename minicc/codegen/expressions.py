@@ -23,13 +23,15 @@ from minicc.codegen.arithmetic import BIT, BYTE, FUSE, INT32, INT64, PRIMITIVES,
 from minicc.codegen.arithmetic import mangled, memory_type, register_type
 from minicc.errors import CodegenError
 from minicc.ir.node import postorder
+from minicc.loop.address import address
 from minicc.loop.ir import Buffer
 from minicc.loop.widen_floats import NARROW
 from minicc.tensor.bounds import Bounds, Interval
-from minicc.tensor.expr import LOGICAL, Binary, Call, Const, Convert, Expr, Load, Select, Unary, Var, binary, children
+from minicc.tensor.expr import LOGICAL, Binary, Call, Const, Convert, Expr, Load, Select, Unary, Var, children
 from minicc.tensor.expr import const, loads
 from minicc.tensor.intrinsics import INTRINSICS, unfused
-from minicc.tensor.linear import Linear, linear
+from minicc.tensor.linear import Linear
+from minicc.tensor.simplify import Simplifier
 from minicc.types import DType, boolean, float32, float64, int64
 
 T = TypeVar("T")
@@ -39,7 +41,7 @@ class Facts:
     """What is known of a whole program and its target, found once and shared by its functions."""
 
     def __init__(self, ranges: Mapping[Expr, Interval], fuses: bool) -> None:
-        self.bounds, self.fuses = Bounds(ranges), fuses
+        self.bounds, self.fuses, self.simplify = Bounds(ranges), fuses, Simplifier(ranges)
         self._memo: dict[Any, Any] = {}
 
     def _once(self, key: Any, find: Callable[[], T]) -> T:
@@ -77,22 +79,14 @@ class Facts:
         return False
 
     def address(self, buffer: Buffer, indices: Sequence[Expr]) -> Linear:
-        """The offset of an element, in elements, as a linear form."""
-        return self._once((buffer, indices), lambda: linear(offset(buffer, indices)))
+        """The offset of an element, in elements, as a linear form: the digits of one loop are put together again."""
+        return self._once((buffer, indices), lambda: address(buffer, indices, self.simplify))
 
     def expansion(self, e: Call) -> Expr:
         """The arithmetic that a float32 intrinsic stands for, or a multiply-add that is no instruction."""
         expand = unfused if e.name == "fma" else INTRINSICS[e.name].expand
         assert expand is not None
         return self._once(e, lambda: expand(*e.args))
-
-
-def offset(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
-    """The row-major position of an element."""
-    total: Expr = const(0)
-    for index, extent in zip(indices, buffer.shape, strict=True):
-        total = binary("add", binary("mul", total, extent), index)
-    return total
 
 
 @dataclass(frozen=True)

@@ -29,14 +29,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
+from minicc.loop.address import address
 from minicc.loop.ir import Buffer, For, Stmt, Store, Update, loops
 from minicc.loop.points import Place, meet
 from minicc.loop.queries import in_order, private, reads, targets
 from minicc.loop.ranges import DEPTH, is_plain, least
 from minicc.tensor.bounds import Bounds, Interval
 from minicc.tensor.expr import Binary, Const, Expr, Var, binary, const, free_vars, loads, transform
+from minicc.tensor.expr import walk as walk_expr
 from minicc.tensor.linear import Linear, combine, from_linear, linear
-from minicc.tensor.simplify import simplify
+from minicc.tensor.simplify import Simplifier, simplify
 from minicc.types import int64
 
 
@@ -59,6 +61,16 @@ class Access:
         quotients = partial(_quotients, self.bounds.ranges)
         plain = [tuple([transform(i, quotients, memo) for i in part]) for part in (self.indices, shorter)]
         return [form for part in (self.indices, shorter, *plain) for form in self.sums(part)]
+
+    def short_forms(self, flat: bool) -> list[Linear]:
+        """The indices as sums, and the offset in memory if that is asked for."""
+        found = [self.bounds.form(i) for i in self.indices]
+        return [*found, address(self.buffer, self.indices, Simplifier(self.bounds.ranges))] if flat else found
+
+    @cached_property
+    def has_digits(self) -> bool:
+        """Whether an index is a digit of a loop, as `fuse` leaves them: the offset in memory may be the loop itself."""
+        return any(isinstance(e, Binary) and e.op == "floormod" for e in walk_expr(*self.indices))
 
     def sums(self, indices: tuple[Expr, ...]) -> list[Linear]:
         """Each index as a sum, and their offset in memory where the extents are numbers."""
@@ -160,7 +172,8 @@ class _Pair:
         self.loose, self.first, self.second, self.depth = loose, first, second, depth
         ends = {v: (first.bounds.of(v), second.bounds.of(v)) for v in loose}
         self.equal: set[Expr] = {v for v, (here, there) in ends.items() if here == there and here[0] == here[1]}
-        forms = (a.forms if depth > 1 else map(a.bounds.form, a.indices) for a in (first, second))
+        flat = any(access.has_digits for access in (first, second))
+        forms = (a.forms if depth > 1 else a.short_forms(flat) for a in (first, second))
         self.equations = list(zip(*forms, strict=True))
 
     def never_meet(self, var: Var | None = None) -> bool:

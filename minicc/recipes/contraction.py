@@ -36,10 +36,14 @@ from collections.abc import Iterable
 from minicc.loop.ir import For, Store
 from minicc.recipes.cascade import factor_sum, is_long_sum, nest_of, place_level
 from minicc.recipes.structure import WHOLE, Nest, depends, nests, readers, run_length
+from minicc.recipes.vectors import has_masks, width_of, widths_of
 from minicc.schedule import Schedule
+from minicc.schedule.pad_einsum import PadEinsumStep
+from minicc.schedule.partition_loop import PartitionLoopStep
 from minicc.target import Target
 from minicc.tensor.expr import Expr, Var
 
+OVERHEAD = 0.25  # of a tile beside its sums, in vectors of them
 TILE_TERMS = 256  # that a tile of a contraction adds up in registers, before it goes to memory
 
 
@@ -56,7 +60,7 @@ def tile_contraction(s: Schedule, nest: Nest, target: Target) -> set[str]:
     contraction suits vectors.
     """
     lanes = target.lanes(nest.buffer.dtype)
-    found = _vector_loop(nest, lanes, target.registers)
+    found = _vector_loop(s, nest, lanes, target.registers)
     if found is None or nest.iterations < 16 * lanes:
         return set()
     vector, width, widths = found
@@ -66,13 +70,13 @@ def tile_contraction(s: Schedule, nest: Nest, target: Target) -> set[str]:
     if row is not None:
         options = range(1, most_rows(row.extent, vectors, target.registers) + 1)
         rows = pick(s, "rows", options, row_tile(row.extent, vectors, target.registers))
-    driver, accumulator = find_driver(s, nest)
+    padded = pad_operands(s, nest, vector, width, target)
+    driver, accumulator = find_driver(s, nest if padded is None else nest_of(s, padded))
     loop_of = loops_that_read(driver, accumulator, nest)
-    inner = loop_of[vector.var]
+    inner, outer = loop_of[vector.var], ""
     extents = {f.name: int(f.extent) for f in driver.loops}
     order = [f.name for f in driver.loops if f.name != inner]
-    lanes_used = min(extents[inner], width)
-    if width < extents[inner]:
+    if width != extents[inner]:
         place = [f.name for f in driver.loops].index(inner)
         outer, inner = s.split(inner, factor=width)
         order.insert(place, outer)
@@ -91,9 +95,36 @@ def tile_contraction(s: Schedule, nest: Nest, target: Target) -> set[str]:
     levels = cascade_tile(s, accumulator, set(order))
     if len(inside) > 1:
         s.unroll(inside[0])
-    if lanes_used > 1:
-        s.vectorize(inner)
-    return {driver.buffer.name, accumulator, *levels}
+    s.vectorize(inner)
+    done = {driver.buffer.name, accumulator, *levels}
+    if outer and PartitionLoopStep(outer).is_legal(s.program):
+        known = {n.buffer for n in nests(s.program)}
+        s.partition_loop(outer)
+        done |= {n.buffer.name for n in nests(s.program) if n.buffer not in known}
+    return done
+
+
+def pad_operands(s: Schedule, nest: Nest, vector: For, width: int, target: Target) -> str | None:
+    """Lengthen the loop along the vectors to whole ones, where it is not. Gives the name of the buffer of sums then.
+
+    What is read behind the end is zero: loaded under a mask where the machine has such, and else copied before.
+    """
+    if vector.extent % width == 0 or not _padding(nest, vector, width).is_legal(s.program):
+        return None
+    known = {n.buffer for n in nests(s.program)}
+    s.apply(_padding(nest, vector, width))
+    *copies, sums = (n.buffer for n in nests(s.program) if n.buffer not in known)
+    for copy in copies:
+        if has_masks(target, [copy.dtype]):
+            s.compute_inline(copy.name)
+    if nest.buffer not in s.program.outputs:
+        s.compute_root(sums.name)
+        s.compute_inline(nest.buffer.name)
+    return sums.name
+
+
+def _padding(nest: Nest, vector: For, width: int) -> PadEinsumStep:
+    return PadEinsumStep(nest.buffer.name, tuple(width if f is vector else 1 for f in nest.loops))
 
 
 def find_driver(s: Schedule, nest: Nest) -> tuple[Nest, str]:
@@ -133,8 +164,9 @@ def _schedule_tile(s: Schedule, accumulator: str, around: set[str]) -> None:
         s.vectorize(name)
 
 
-def _vector_loop(nest: Nest, lanes: int, registers: int) -> tuple[For, int, list[int]] | None:
+def _vector_loop(s: Schedule, nest: Nest, lanes: int, registers: int) -> tuple[For, int, list[int]] | None:
     """A spatial loop along which the sums and all operands that move are contiguous, the vector's width, and others."""
+    most = registers // 8
     for loop in reversed(nest.spatial):
         moving = [load for load in nest.reads if depends(load.indices, loop.var)]
         runs = [run_length(load.indices, loop.var) for load in moving]
@@ -142,11 +174,32 @@ def _vector_loop(nest: Nest, lanes: int, registers: int) -> tuple[For, int, list
             continue
         if min(runs) < 2:
             continue
-        widths = widths_of(min(loop.extent, *runs), lanes, registers // 8)
-        width = widths[-1] if min(runs) == WHOLE else min(runs)
-        if loop.extent % width == 0:
-            return loop, width, [w for w in widths if loop.extent % w == 0]
+        if min(runs) < WHOLE:
+            return loop, min(runs), [min(runs)]
+        if not _padding(nest, loop, loop.extent + 1).is_legal(s.program):
+            widths = window_widths(loop.extent, lanes, most)
+            return loop, widths[-1], widths
+        return loop, tile_width(loop.extent, lanes, most), widths_of(loop.extent, lanes, most)
     return None
+
+
+def window_widths(extent: int, lanes: int, most: int) -> list[int]:
+    """Numbers of columns for sums of windows, which cannot be longer than they are: what divides, or leaves a rest."""
+    widths = [lanes * count for count in (1, 2, 4) if count <= most and lanes * count <= extent]
+    exact = [width for width in [lanes // 2, *widths] if extent % width == 0]
+    return exact or widths[:1] or [1 << (extent.bit_length() - 1)]
+
+
+def tile_width(extent: int, lanes: int, most: int) -> int:
+    """How many columns of sums to keep in registers: whole vectors, as many as leave few of them idle at the end."""
+    vectors = -(-extent // lanes)
+
+    def cost(count: int) -> float:
+        return math.ceil(vectors / count) * (count + OVERHEAD)
+
+    return width_of(
+        extent, lanes, min((count for count in (1, 2, 4) if count <= most), key=lambda count: (cost(count), -count))
+    )
 
 
 def _row_loop(nest: Nest, vector: Var) -> For | None:
@@ -187,27 +240,6 @@ def loops_that_read(driver: Nest, accumulator: str, nest: Nest) -> dict[Var, str
     (load,) = [x for x in driver.reads if x.source.name == accumulator]
     pairs = zip(nest.stmt.indices, load.indices, strict=True)
     return {w: r.name for w, r in pairs if isinstance(w, Var) and isinstance(r, Var)}
-
-
-def vector_width(extent: int, lanes: int, most: int) -> int:
-    """How many elements of a loop of `extent` to take at once: whole vectors, dividing if possible.
-
-    At most `most` vectors. A short loop is one ragged vector.
-    """
-    if extent <= lanes:
-        return extent
-    for count in range(min(most, extent // lanes), 0, -1):
-        if extent % (count * lanes) == 0:
-            return count * lanes
-    divisors = [d for d in range(lanes // 2, most * lanes + 1) if extent % d == 0]
-    if divisors:
-        return min(divisors, key=lambda d: (-(-d // lanes) * lanes / d, -d))
-    return lanes
-
-
-def widths_of(extent: int, lanes: int, most: int) -> list[int]:
-    """What `vector_width` gives for up to `most` vectors."""
-    return [vector_width(extent, lanes, count) for count in range(1, most + 1)]
 
 
 def most_rows(extent: int, vectors: int, registers: int) -> int:

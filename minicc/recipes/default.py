@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterator
 from minicc.loop.ir import SERIAL, Buffer, For, Store, Update
 from minicc.loop.program import Program
 from minicc.recipes.cascade import factor_sum, is_long_sum, nest_of, place_level
-from minicc.recipes.contraction import pick, tile_contraction, widths_of
+from minicc.recipes.contraction import pick, tile_contraction
 from minicc.recipes.structure import WHOLE, Nest, arithmetic, depends, is_alone, is_contraction, nests, readers
 from minicc.recipes.structure import run_length, work, writers
+from minicc.recipes.vectors import flatten, lanes_of, nest_around, vectorize_loop, widths_of
+from minicc.loop.address import address, stride
+from minicc.schedule.tidy import ranges_of
 from minicc.schedule import Schedule
 from minicc.schedule.compute_at import ComputeAtStep
 from minicc.schedule.loop_kind import check_independent
@@ -24,7 +27,7 @@ from minicc.schedule.rfactor import RfactorStep
 from minicc.schedule.step import Illegal
 from minicc.target import Target
 from minicc.tensor.expr import loads
-from minicc.types import float32
+from minicc.tensor.simplify import Simplifier
 
 PARALLEL_WORK = 20_000  # iterations under which starting threads costs more than it saves
 TIMES = 12  # as many multiply-adds in registers take the time of an element that comes from memory and goes back
@@ -209,30 +212,28 @@ def cascade(s: Schedule, nest: Nest, target: Target) -> None:
 
 def vectorize_nest(s: Schedule, nest: Nest, target: Target) -> None:
     """Vectorize the spatial loop that walks the written buffer element by element, as the innermost loop."""
-    loop = _vector_candidate(s, nest)
-    if loop is None or any(f.kind != SERIAL for f in nest.loops):
+    if any(f.kind != SERIAL for f in nest.loops):
         return
-    width = _width(s, nest, loop, target)
-    inside = [f.name for f in nest.loops[nest.loops.index(loop) + 1 :]]
-    inner = loop.name
-    if width < loop.extent:
-        _, inner = s.split(loop.name, factor=width)
-    if inside:
-        s.reorder(*inside, inner)
-    s.vectorize(inner)
+    loop = _vector_candidate(s, nest)
+    if loop is None or loop.extent % lanes_of(nest, target):  # rows of ragged length may be one long row
+        nest = nest_around(s, flatten(s, nest)[-1]) if nest.loops else nest
+        loop = _vector_candidate(s, nest)
+    if loop is not None:
+        vectorize_loop(s, loop.name, _width(s, nest, loop, target), target)
 
 
 def _vector_candidate(s: Schedule, nest: Nest) -> For | None:
     """The innermost spatial loop that walks the written buffer element by element, and holds nothing else."""
-    contiguous = [f for f in nest.spatial if run_length(nest.stmt.indices, f.var) == WHOLE and f.extent > 1]
+    simplify = Simplifier(ranges_of(s.program))
+    at = address(nest.buffer, nest.stmt.indices, simplify)
+    contiguous = [f for f in nest.spatial if stride(at, f.var) == 1 and f.extent > 1]
     return next((f for f in reversed(contiguous) if _independent(s, f) and is_alone(s.program, f.name)), None)
 
 
 def _width(s: Schedule, nest: Nest, loop: For, target: Target) -> int:
     """How many elements of the buffer that a nest writes to take at once."""
-    lanes = target.lanes(nest.buffer.dtype if nest.buffer.dtype.bits >= 32 else float32)
-    widths = widths_of(loop.extent, lanes, 4 if isinstance(nest.stmt, Store) else 2)
-    return pick(s, "width", widths, widths[-1]) if widths[-1] < loop.extent else widths[-1]
+    widths = widths_of(loop.extent, lanes_of(nest, target), target.registers // 8)
+    return pick(s, "width", widths, widths[-1])
 
 
 def _independent(s: Schedule, loop: For) -> bool:

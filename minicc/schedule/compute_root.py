@@ -2,7 +2,8 @@
 
 Meaning: the nest that fills `buffer` moves out of all loops, and the buffer gets a dimension for each of those loops
 that the nest depends on: what every iteration needs lies ready, in the order in which it will be read. It undoes
-`compute_at`; where tiles overlap, their elements stay apart. A buffer outside of all loops stays as it is.
+`compute_at`; where tiles overlap, their elements stay apart. The nest of a buffer outside of all loops stays where it
+is; the buffer lives as long as the program.
 
 Legality: the buffer is inside of the program, filled by one nest, and what that nest reads is not
 written in the loops; their extents do not depend on each other.
@@ -48,7 +49,10 @@ class ComputeRootStep(Step):
         alloc = get_alloc(program, self.buffer)
         around = loops_around(program.body, alloc)
         if not around:
-            return program
+            if all(isinstance(s, Alloc) for s in path_to(program.body, alloc)):
+                return program
+            rest = rewrite(program.body, lambda s: alloc.body if s is alloc else s)
+            return replace(program, body=Alloc(alloc.buffer, rest))
         nest = self._nest(alloc)
         guards = [s for s in path_to(around[0], alloc) if isinstance(s, If)]
         self._check_inputs(around[0], alloc.buffer, nest, guards)

@@ -223,7 +223,7 @@ class Simplifier:
             return None
         if is_linear(e):
             terms, constant = self.bounds.form(e)
-            return from_linear(self._join(terms), constant)
+            return from_linear(*self._join(terms, constant))
         match e:
             case Binary("floordiv" | "floormod" as op, a, Const(value, _)) if value > 0:
                 return self._digit(op, e, a, value)
@@ -239,7 +239,7 @@ class Simplifier:
         low, high = self.bounds.of(e)
         return const(low) if low == high else None
 
-    def _join(self, terms: dict[Expr, int]) -> dict[Expr, int]:
+    def _join(self, terms: dict[Expr, int], constant: int) -> Linear:
         """x//c*c + x%c -> x, and x//c%d*c + x%c -> x%(c*d); of x = y//a, too, where x//c stands as y//(a*c)."""
         digits = [t for t in terms if isinstance(t, Binary) and t.op in ("floordiv", "floormod")]
         for low in digits:
@@ -247,8 +247,8 @@ class Simplifier:
             for high in digits:
                 if (joined := self._merged(high, terms[high], low, times)) is not None:
                     rest = {t: v for t, v in terms.items() if t is not low and t is not high}
-                    return combine((rest, 0), self.bounds.form(joined), times)[0]
-        return terms
+                    return combine((rest, constant), self.bounds.form(joined), times)
+        return terms, constant
 
     def _merged(self, high: Expr, more: int, low: Expr, times: int) -> Expr | None:
         """What times `times` is `high*more + low*times`; None when that is no single term."""
@@ -280,7 +280,17 @@ class Simplifier:
         match e:
             case Binary("floordiv", y, Const(value, _)) if value == c and (y is x or self._congruent(y, x, c)):
                 return y
-        return x if e is not x and quotient_of(e, x) == c else None
+        if e is not x and quotient_of(e, x) == c:
+            return x
+        if not isinstance(e, Binary) or e.op not in ("add", "sub"):
+            return None
+        form = self.bounds.form(e)  # x//c + r is (x + r*c)//c
+        for term, times in form[0].items():
+            if times == 1 and (whole := self._dividend(term, x, c)) is not None:
+                above = combine(form, ({term: 1}, 0), -1)
+                made = combine(self.bounds.form(whole), above, c)
+                return None if self.bounds.fits(made) is None else from_linear(*made)
+        return None
 
     def _congruent(self, a: Expr, b: Expr, c: int) -> bool:
         """Whether `a % c` is `b % c`, as `n % d` counts like `n` where `c` divides the multiple of `d`."""

@@ -319,3 +319,25 @@ def test_rules_are_data():
     assert rule.apply(Binary("add", n, i)) is None
     assert rule.apply(Binary("add", Var("a", float32), Var("a", float32))) is None
     assert transform(te.const(1), lambda e: e) is rebuild(const(1), ())
+
+
+@settings(deadline=None)
+@given(sizes=st.lists(st.integers(2, 9), min_size=1, max_size=3), factor=st.integers(1, 40), start=st.integers(0, 300))
+def test_the_digits_of_a_shifted_loop_are_put_together_again(sizes, factor, start):
+    """`fuse` leaves digits of one loop, `split` and `partition_loop` sums and shifts in them."""
+    o, f = Var("o"), Var("f")
+    whole, scale, total = o * factor + f + start, 1, const(0)
+    for size in reversed(sizes):
+        total = total + whole // scale % size * scale
+        scale *= size
+    total = total + whole // scale * scale
+    ranges = {o: (0, 20), f: (0, factor - 1)}
+    short = simplify(simplify_parts(total, ranges), ranges)
+    for values in ({o: 0, f: 0}, {o: 3, f: factor - 1}, {o: 20, f: factor // 2}):
+        assert evaluate_expr(short, values) == values[o] * factor + values[f] + start
+
+
+def simplify_parts(total, ranges):
+    """Each digit by itself, as indices are simplified."""
+    terms, constant = linear(total)
+    return from_linear({}, constant) + sum((simplify(t, ranges) * times for t, times in terms.items()), const(0))
