@@ -26,10 +26,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
+from minicc.graph.estimate_winograd import as_winograd
 from minicc.graph.ir import Constant, Graph, Node, Span, make, spanned
+from minicc.graph.split_phases import by_phases, splits
 from minicc.graph.transform import same
-from minicc.ops import Conv, Identity, Pad, Reshape, Transpose
+from minicc.ops import Conv, ConvTranspose, Identity, Pad, Reshape, Transpose
 from minicc.ops.base import Operator
+from minicc.ops.conv import Convolution
 from minicc.ops.depthwise import DepthwiseConv
 from minicc.ops.order import Order, Permuted, between, channels_last, lifted, moves_only_ones
 from minicc.ops.packed import PackedConv
@@ -78,7 +83,12 @@ def _block(channels: int, points: int, lanes: int) -> int:
     return 4 * lanes if channels % (4 * lanes) == 0 and points <= FEW_POINTS else 2 * lanes
 
 
-FAMILIES: tuple[Family, ...] = (depthwise, packed)  # the first that gives a node is taken
+def winograd(op: Conv, x: Node, w: Node, target: Target) -> Node | None:
+    """By `WinogradConv`, where the estimate says that it is faster."""
+    return as_winograd(x, w, op, target)
+
+
+FAMILIES: tuple[Family, ...] = (depthwise, winograd, packed)  # the first that gives a node is taken
 
 
 def padded(n: Node, axis: int, count: int) -> Node:
@@ -105,9 +115,13 @@ def moved(n: Node, perm: Order) -> Node:
 
 def suits(n: Node) -> bool:
     """Whether a node is a convolution that a family may take."""
-    if not isinstance(n.op, Conv) or n.inferred is None or n.dtype not in (float32, float64) or n.type.size == 0:
+    if not isinstance(n.op, Convolution) or n.inferred is None or n.dtype not in (float32, float64) or n.type.size == 0:
         return False
-    return isinstance(n.inputs[1].op, Constant) or n.type.size // n.shape[1] >= LEAST_POINTS
+    x, w = n.inputs
+    if isinstance(n.op, ConvTranspose):
+        finite = isinstance(w.op, Constant) and np.isfinite(w.op.data.array).all()  # padding times these is 0
+        return bool(finite and x.type.size and splits(n.op, x.shape[2:], w.shape[2:]))
+    return isinstance(w.op, Constant) or n.type.size // n.shape[1] >= LEAST_POINTS
 
 
 # ---- the pass ---------------------------------------------------------------------------------------------------
@@ -163,8 +177,14 @@ class Layouts:
     def _convolution(self, n: Node) -> Node:
         x, w = n.inputs
         data, weights = self.get(x, channels_last(x.type.rank)), self.get(w, plain(w))
+        if isinstance(n.op, ConvTranspose):
+            made: Node = by_phases(n.op, data, weights, self._by_family)
+            return made
         assert isinstance(n.op, Conv)
-        made = (family(n.op, data, weights, self.target) for family in FAMILIES)
+        return self._by_family(n.op, data, weights)
+
+    def _by_family(self, op: Conv, x: Node, w: Node) -> Node:
+        made = (family(op, x, w, self.target) for family in FAMILIES)
         return next(node for node in made if node is not None)
 
     # ---- following ----

@@ -7,14 +7,20 @@ import pytest
 from hypothesis import assume, given, settings
 
 from minicc import ops
+from minicc.compile import optimize
 from minicc.errors import TypeInferenceError
-from minicc.graph.split_phases import by_phases
+from minicc.graph import ir
+from minicc.graph.split_phases import by_phases, splits
 from minicc.ops.window import first, last
+from minicc.target import Target
+from minicc.testing.oracle import agree
 from minicc.testing.strategies import operators
 from minicc.types import TensorType
 
 
 def check(op, x, w) -> None:
+    if not splits(op, x.shape[2:], w.shape[2:]):
+        return
     got = by_phases(op, last(x), w, lambda conv, x, w: last(conv(first(x), w)))
     np.testing.assert_allclose(first(got), op(x, w), atol=1e-12)
 
@@ -43,3 +49,16 @@ def test_any(example) -> None:
         assume(False)
     bounded = [np.clip(np.asarray(a, np.float64), -100, 100) for a in (x, w)]
     check(op, *bounded)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_in_a_compiled_graph(groups) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 32, 9, 7)).astype(np.float32)
+    w = rng.standard_normal((32, 24 // groups, 3, 3)).astype(np.float32)
+    op = ops.ConvTranspose((2, 2), (1, 1, 1, 1), groups=groups, output_padding=(1, 1))
+    result = ops.Relu()(op(ir.input("x", TensorType.of(x)), ir.constant(w)))
+    graph = ir.Graph("main", (result.inputs[0].inputs[0],), (result,), ("y",))
+    agree(graph, {"x": x}, stages=("llvm",))
+    kernels = [n.op.label for n in optimize(graph, Target.native()).nodes if isinstance(n.op, ir.Kernel)]
+    assert sum("packed_conv" in label for label in kernels) == 4 and "conv_transpose" not in str(kernels)
