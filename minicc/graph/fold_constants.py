@@ -18,30 +18,58 @@ graph main() {
 
 from __future__ import annotations
 
+from functools import partial
+
 from minicc.graph.interpret import compute
-from minicc.graph.ir import Constant, Graph, Input, Node, constant
-from minicc.graph.transform import same, transform
+from minicc.graph.ir import Constant, Graph, Node, Span, constant, spanned
+from minicc.graph.transform import same
+from minicc.ops.base import Array
 
 ALWAYS = 1 << 20  # bytes: a result of up to so many is always kept
 NEVER = 1 << 28  # bytes: a result of more than so many must not be larger than its inputs
 GROWTH = 5  # between the two, how many times larger than its inputs a result may be
 
 
+class Known:
+    """A value that depends on constants alone. It becomes a node when something else reads it: a step on the way to
+    packed weights may be a view of an array, and is neither copied nor compared with other constants."""
+
+    def __init__(self, array: Array, node: Node | None = None) -> None:
+        self.array, self.node = array, node
+
+
 def fold_constants(graph: Graph) -> Graph:
     """The graph with constant sub-graphs computed; the same graph when there are none."""
-    return transform(graph, _fold)
+    spans: dict[Node, Span] = {}
+    outputs = [_node(value) for value in graph.interpret(graph.inputs, partial(_fold, graph, spans))]
+    return graph.rebuild(dict(zip(graph.outputs, outputs, strict=True)), spans)
 
 
-def _fold(n: Node, inputs: tuple[Node, ...]) -> Node:
-    n = same(n, inputs)
-    if isinstance(n.op, (Input, Constant)) or not all(isinstance(i.op, Constant) for i in inputs):
-        return n
+def _fold(graph: Graph, spans: dict[Node, Span], n: Node, inputs: list[Node | Known]) -> Node | Known:
+    if isinstance(n.op, Constant):
+        return Known(n.array, n)
+    known = [i.array for i in inputs if isinstance(i, Known)]
+    if len(known) == len(inputs) and (array := _computed(n, known)) is not None:
+        return Known(array)
+    with spanned(spans, graph.spans.get(n)):
+        return same(n, tuple([_node(i) for i in inputs]))
+
+
+def _node(value: Node | Known) -> Node:
+    if not isinstance(value, Known):
+        return value
+    value.node = value.node or constant(value.array)
+    return value.node
+
+
+def _computed(n: Node, arrays: list[Array]) -> Array | None:
+    """The value of a node; None if it is too large, or its reference cannot compute it: the error belongs to running it."""
     if n.inferred is None or not n.inferred.is_bound or n.op.pending or not _worth_keeping(n):
-        return n
+        return None
     try:
-        return constant(compute(n.op, [i.array for i in inputs]))
+        return compute(n.op, arrays)
     except (ArithmeticError, LookupError, MemoryError, NotImplementedError, TypeError, ValueError):
-        return n  # the reference cannot compute it here; the error belongs to running it
+        return None
 
 
 def _worth_keeping(n: Node) -> bool:
