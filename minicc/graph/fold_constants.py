@@ -30,7 +30,7 @@ NEVER = 1 << 28  # bytes: a result of more than so many must not be larger than 
 GROWTH = 5  # between the two, how many times larger than its inputs a result may be
 
 
-class Known:
+class Folded:
     """A value that depends on constants alone. It becomes a node when something else reads it: a step on the way to
     packed weights may be a view of an array, and is neither copied nor compared with other constants."""
 
@@ -45,18 +45,18 @@ def fold_constants(graph: Graph) -> Graph:
     return graph.rebuild(dict(zip(graph.outputs, outputs, strict=True)), spans)
 
 
-def _fold(graph: Graph, spans: dict[Node, Span], n: Node, inputs: list[Node | Known]) -> Node | Known:
+def _fold(graph: Graph, spans: dict[Node, Span], n: Node, inputs: list[Node | Folded]) -> Node | Folded:
     if isinstance(n.op, Constant):
-        return Known(n.array, n)
-    known = [i.array for i in inputs if isinstance(i, Known)]
+        return Folded(n.array, n)
+    known = [i.array for i in inputs if isinstance(i, Folded)]
     if len(known) == len(inputs) and (array := _computed(n, known)) is not None:
-        return Known(array)
+        return Folded(array)
     with spanned(spans, graph.spans.get(n)):
         return same(n, tuple([_node(i) for i in inputs]))
 
 
-def _node(value: Node | Known) -> Node:
-    if not isinstance(value, Known):
+def _node(value: Node | Folded) -> Node:
+    if not isinstance(value, Folded):
         return value
     value.node = value.node or constant(value.array)
     return value.node
