@@ -24,6 +24,7 @@ from minicc import frontend
 from minicc import tensor as te
 from minicc.config import MOST_THREADS
 from minicc.errors import CodegenError, ConfigError, ScheduleError, TargetError, nearest
+from minicc.graph.absorb_views import absorb_views
 from minicc.graph.bind import bind, runtime_operands
 from minicc.graph.choose_layouts import choose_layouts
 from minicc.graph.eliminate_dead_code import eliminate_dead_code
@@ -88,14 +89,16 @@ def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
              "after simplification: rules make equal things that were written differently", "equal values are one node"),
         Pass("fuse attention", partial(fuse_attention, lanes=target.lanes(float32)),
              "before products are packed one by one", "no matrix of scores is stored"),
+        Pass("absorb views", absorb_views,
+             "before convolutions are packed: they pad themselves", "no view is between a product and its epilogue"),
         Pass("choose layouts", partial(choose_layouts, target=target),
              "after BatchNorm has moved into the weights", "convolutions, and what is between them, have channels last"),
         Pass("pack weights", partial(pack_weights, lanes=target.lanes(float32)),
              "before weights are folded for the last time", "products read their weights a vector at a time"),
         Pass("fold packed weights", fold_constants,
              "the packing of weights, the scaling of weights: computed now, once", "weights are constants again"),
-        Pass("simplify views", simplify_graph,
-             "the views that packing brought", "no rule applies"),
+        Pass("simplify views", absorb_views,
+             "the views that layouts and packing brought", "no rule applies"),
         Pass("eliminate dead code", eliminate_dead_code,
              "what the passes before no longer read", "every node is needed for an output"),
         Pass("fuse", fuse,

@@ -250,10 +250,10 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _wanted(graph: Graph, convolutions: set[Node]) -> set[Node]:
-    """The nodes from which a convolution is reached through operators that can run in another order."""
+    """The nodes from which a convolution, or a Transpose, is reached through operators that can run in another order."""
     found: set[Node] = set()
     for n in reversed(graph.nodes):
-        if n in convolutions:
+        if n in convolutions or isinstance(n.op, Transpose):
             found.add(n.inputs[0])
         elif n in found and type(n.op).permuted is not Operator.permuted:
             found.update(n.inputs)

@@ -41,7 +41,8 @@ class Folded:
 def fold_constants(graph: Graph) -> Graph:
     """The graph with constant sub-graphs computed; the same graph when there are none."""
     spans: dict[Node, Span] = {}
-    outputs = [_node(value) for value in graph.interpret(graph.inputs, partial(_fold, graph, spans))]
+    given: list[Node | Folded] = [*graph.inputs]
+    outputs = [_node(value) for value in graph.interpret(given, partial(_fold, graph, spans))]
     return graph.rebuild(dict(zip(graph.outputs, outputs, strict=True)), spans)
 
 

@@ -37,6 +37,7 @@ from minicc.graph.ir import Constant, Graph, Node, Span, constant, make, spanned
 from minicc.ir.node import node
 from minicc.ir.rewrite import Rule, Wild, fixpoint
 from minicc.ops.base import REGISTRY, Array, Operator
+from minicc.ops.order import moves_only_ones
 from minicc.types import DType
 
 # ---- patterns -----------------------------------------------------------------------------------
@@ -242,8 +243,7 @@ def holds(wide: DType, narrow: DType) -> bool:
 
 
 def _moves_only_ones(op: Any, x: Node) -> bool:
-    moved = [axis for axis in op.axes(x.type.rank) if x.shape[axis] != 1]
-    return moved == sorted(moved)
+    return moves_only_ones(op.axes(x.type.rank), x.shape)
 
 
 def _compose(outer: Any, inner: Any, x: Node) -> Node:

@@ -2,7 +2,7 @@
 
 In: a tensor, and along each resized axis a scale or a size. Out: the samples. Shapes are static,
 so where each sample lies and what its neighbours weigh are tables, computed here once: nearest is
-a Gather with the table as its indices, linear and cubic are a Gather of the neighbours and a
+a Gather with the table as its indices (by a whole scale an Expand, which needs no table), linear and cubic are a Gather of the neighbours and a
 weighted sum over them. As tables are constants, this is a composite of the graph room.
 
 The coordinates follow the ONNX specification of Resize-19, but where its reference disagrees with
@@ -40,7 +40,7 @@ from minicc.ops.indexing import Gather
 from minicc.ops.movement import Slice
 from minicc.ops.reduction import ReduceSum
 from minicc.ops.scalar import accumulator
-from minicc.ops.shape import axes_of
+from minicc.ops.shape import Expand, Reshape, axes_of
 from minicc.types import DType, TensorType, float32, float64
 
 CHOICES = {
@@ -194,7 +194,7 @@ class Resize(Operator):
         where = s.coordinates(self.coordinate_transformation_mode)
         wide = dtype_of(x).numpy
         if self.mode == "nearest":
-            result = Gather(s.axis)(x, self._nearest(where, s.size))
+            result = _picked(x, s.axis, self._nearest(where, s.size))
         else:
             indices, weights = self._neighbours(where, s)
             taps = Gather(s.axis)(x, indices)
@@ -286,6 +286,16 @@ class Resize(Operator):
             keep_aspect_ratio_policy=draw.choice(CHOICES["keep_aspect_ratio_policy"]),
         )
         return op, (TensorType(draw.dtype(("float", "int", "uint") if mode == "nearest" else ("float",)), shape),)
+
+
+def _picked(x: Any, axis: int, places: Array) -> Any:
+    """The elements of an axis at these places; without a table where each is repeated as often as the others."""
+    shape, count = tuple(x.shape), len(places) // x.shape[axis]
+    if not np.array_equal(places, np.repeat(np.arange(shape[axis]), count)):
+        return Gather(axis)(x, places)
+    before, after = shape[: axis + 1], shape[axis + 1 :]
+    repeated = Expand((*before, count, *after))(Reshape((*before, 1, *after), True)(x))
+    return Reshape((*before[:-1], len(places), *after), True)(repeated)
 
 
 def _wide(dtype: DType) -> DType:

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from minicc import ops
 from minicc.graph import Graph, Node, Span, constant, evaluate, input, make, simplify_graph
 from minicc.graph.simplify_graph import FAST, NORMALIZATION, PRODUCTS, ROUNDING, RULES, GraphRule, combined, holds
+from minicc.graph.absorb_views import PADDING, VIEWS, absorb_views
 from minicc.types import DType, TensorType, float32, int8
 
 Draw = Callable[..., Any]
+ALL = (*RULES, *PADDING, *VIEWS)
 DTYPES = ["float32", "float64", "float16", "int8", "uint8", "int64"]
 
 
@@ -122,6 +124,30 @@ def normalization(draw: Draw, *vectors: Node) -> Node:
     return ops.LayerNormalization(-1)(input("x", f32(2, 3, 4)), *vectors)
 
 
+def padded(draw: Draw, op: Callable[[Node], Node], nothing: float) -> Node:
+    """A window on data with `nothing` around it."""
+    top, left, bottom, right = (draw(st.integers(0, 2)) for _ in range(4))
+    pad = ops.Pad((0, 0, top, left, 0, 0, bottom, right + 1), nothing)
+    return op(pad(input("x", f32(1, 2, 5, 4))))
+
+
+def window(draw: Draw) -> dict[str, Any]:
+    return draw(st.sampled_from([{}, {"padding": (1, 0, 0, 1)}, {"strides": (2, 1)}, {"auto_pad": "VALID"}]))
+
+
+def viewed(draw: Draw, swapped: bool) -> Node:
+    """An operator of two on a view of a product, or of anything where the other has one number for each column."""
+    shape = draw(st.sampled_from([(1, 2, 3, 4), (2, 12), (6, 4), (24,)]))
+    x = ops.MatMul()(input("x", f32(2, 3, 5)), random(draw, 5, 4))
+    others = [constant(np.float32(2)), random(draw, 1, 1), input("y", f32(*shape)), ops.Reshape(shape)(ops.Neg()(x))]
+    if shape[-1] == 4:
+        others += [random(draw, 4), random(draw, 1, 4), input("y", f32(4))]
+    y = draw(st.sampled_from([y for y in others if y.type.rank <= len(shape)]))
+    op = draw(st.sampled_from([ops.Add(), ops.Sub(), ops.Mul(), ops.Max()]))
+    view = ops.Reshape(shape)(x)
+    return op(y, view) if swapped else op(view, y)
+
+
 EXAMPLES: dict[str, Callable[[Draw], Node]] = {
     "identity": lambda draw: ops.Identity()(value(draw)),
     "constant second": lambda draw: ops.Add()(filled(x := value(draw), 3, draw), x),
@@ -145,6 +171,17 @@ EXAMPLES: dict[str, Callable[[Draw], Node]] = {
     "reshape of a reshape": lambda draw: ops.Reshape((3, 2))(ops.Reshape((-1,))(value(draw))),
     "nothing moved": unmoved,
     "everything sliced": lambda draw: ops.Slice((0, -9), (9, 3), (1, 0))(value(draw)),
+    "nothing padded": lambda draw: ops.Pad((0, 0, 0, 0), draw(st.integers(0, 2)))(value(draw)),
+    "padded convolution": lambda draw: padded(
+        draw, lambda x: ops.Conv(**window(draw))(x, random(draw, 3, 2, 2, 2)), 0.0
+    ),
+    "padded maximum": lambda draw: padded(draw, ops.MaxPool((2, 3), **window(draw)), -np.inf),
+    "function of a view": lambda draw: draw(st.sampled_from([ops.Relu(), ops.Neg(), ops.Cast(DType.of("float64"))]))(
+        ops.Reshape((-1,))(contraction(draw)[0])
+    ),
+    "clipped view": lambda draw: ops.Clip()(ops.Reshape((-1,))(biased(draw)[0]), *np.float32([-1, 0.5])),
+    "operator on a view": lambda draw: viewed(draw, False),
+    "operator on a view, second": lambda draw: viewed(draw, True),
     "batch normalization": batch_normalization,
     "batch normalization of a biased contraction": biased_normalization,
     "scale of a contraction": scaled_contraction,
@@ -163,11 +200,11 @@ EXAMPLES: dict[str, Callable[[Draw], Node]] = {
 
 
 def test_every_rule_has_an_example() -> None:
-    assert [rule.name for rule in RULES] == list(dict.fromkeys(rule.name for rule in RULES))
-    assert {rule.name for rule in RULES} == set(EXAMPLES)
+    assert [rule.name for rule in ALL] == list(dict.fromkeys(rule.name for rule in ALL))
+    assert {rule.name for rule in ALL} == set(EXAMPLES)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+@pytest.mark.parametrize("rule", ALL, ids=lambda rule: rule.name)
 @given(data=st.data())
 def test_both_sides_are_equal(rule: GraphRule, data: Any) -> None:
     graph = graph_of(EXAMPLES[rule.name](data.draw))
@@ -331,3 +368,14 @@ def test_a_scale_goes_along_the_columns_of_a_square_product(shape: tuple[int, ..
     np.testing.assert_allclose(
         evaluate(simplify_graph(graph), x)["out0"], evaluate(graph, x)["out0"], rtol=1e-4, atol=1e-5
     )
+
+
+def test_of_two_products_in_two_shapes_neither_follows_the_other() -> None:
+    left, right = (ops.MatMul()(input(n, f32(6, 2)), input(n + "w", f32(2, 4))) for n in "ab")
+    whole = ops.Relu()(ops.MatMul()(input("c", f32(2, 3, 5)), input("d", f32(5, 4))))
+    for y in (ops.Reshape((2, 3, 4))(right), ops.Reshape((2, 3, 4))(ops.Reshape((24,))(right)), whole):
+        for pair in ((ops.Reshape((2, 3, 4))(left), y), (y, ops.Reshape((2, 3, 4))(left))):
+            graph = graph_of(ops.Relu()(ops.Add()(*pair)))
+            after = absorb_views(graph)
+            assert_same(graph, after)
+            assert absorb_views(after) is after
