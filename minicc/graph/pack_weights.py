@@ -15,7 +15,7 @@ from functools import partial
 from minicc.graph.ir import Constant, Graph, Node
 from minicc.graph.transform import same, transform
 from minicc.ops import Cast, MatMul, Pad, Reshape, Transpose
-from minicc.ops.packed import PackedMatMul
+from minicc.ops.packed import MatMulTransposed, PackedMatMul
 from minicc.types import bfloat16, float16, float32, float64
 
 COLUMNS = 4  # fewer leave most of a vector empty
@@ -56,12 +56,27 @@ def _pack_wide(n: Node, lanes: int) -> Node:
     return made
 
 
+def _across(n: Node, lanes: int) -> Node:
+    """A product with few rows and a transposed operand, which is read as it is: a copy would be read once."""
+    a, b = n.inputs
+    if not isinstance(b.op, Transpose) or b.shape[-2] < 4 * lanes:
+        return n
+    rank = len(b.shape)
+    perm = b.op.axes(rank)
+    if perm[-2] != rank - 1:  # what is summed over does not lie together
+        return n
+    made: Node = MatMulTransposed()(a, Transpose(perm=(*perm[:-2], perm[-1], perm[-2]))(b.inputs[0]))
+    return made
+
+
 def _pack_matmul(n: Node, lanes: int) -> Node:
     a, b = n.inputs
     if len(a.shape) < 2 or len(b.shape) < 2 or n.type.size == 0 or b.type.size == 0:
         return n
     known = isinstance(b.op, Constant) or (isinstance(b.op, Cast) and isinstance(b.inputs[0].op, Constant))
-    if b.shape[-1] < (COLUMNS if known else lanes) or (not known and a.shape[-2] < ROWS):
+    if not known and a.shape[-2] < ROWS:
+        return _across(n, lanes)
+    if b.shape[-1] < (COLUMNS if known else lanes):
         return n
     *batch, depth, columns = b.shape
     block = 2 * lanes if columns > lanes else lanes

@@ -173,3 +173,44 @@ class PackedMatMul(Operator):
         columns = draw.integer((blocks - 1) * block + 1, blocks * block)
         a = TensorType(float32, (*draw.broadcastable(batch), draw.integer(1, 5), depth))
         return cls(columns=columns), (a, TensorType(float32, (*batch, blocks, depth, block)))
+
+
+@operator
+class MatMulTransposed(Operator):
+    """`[..., M, K]` times the transposed `[..., N, K]`: each element is the sum along a row of both.
+
+    >>> import numpy as np
+    >>> MatMulTransposed()(np.ones((1, 3)), np.arange(6.0).reshape(2, 3))
+    array([[ 3., 12.]])
+    """
+
+    kind = Kind.ANCHOR
+
+    def infer(self, a: TensorType, b: TensorType) -> TensorType:
+        if a.rank < 2 or b.rank < 2 or a.dtype is not b.dtype or a.shape[-1] != b.shape[-1]:
+            raise self.error("expected [..., M, K] and [..., N, K] of one dtype", a, b)
+        return TensorType(a.dtype, (*broadcast(str(self), a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-2]))
+
+    def expand(self, a: Any, b: Any) -> Any:
+        """By a transposed copy, as NumPy and TVM take it."""
+        rank = len(b.shape)
+        return MatMul()(a, Transpose((*range(rank - 2), rank - 1, rank - 2))(b))
+
+    def compute(self, a: te.Tensor, b: te.Tensor) -> Any:
+        *batch, rows, columns = self.infer(type_of(a), type_of(b)).shape
+        depth = a.shape[-1]
+        k = te.reduce_axis((0, depth), name="k")
+
+        def element(*points: Expr) -> Expr:
+            *outer, i, j = points
+            left = at(a, (*outer, i, k.var), (*batch, rows, depth))
+            return te.sum(left * at(b, (*outer, j, k.var), (*batch, columns, depth)), axis=k)
+
+        names = [*[f"b{d}" for d in range(len(batch))], "i", "j"]
+        return te.compute((*batch, rows, columns), element, name="matmul_transposed", names=names)
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        batch, depth = draw.choice([(), (2,), (1, 3)]), draw.integer(1, 70)
+        a = TensorType(float32, (*draw.broadcastable(batch), draw.integer(1, 5), depth))
+        return cls(), (a, TensorType(float32, (*batch, draw.integer(1, 5), depth)))

@@ -65,7 +65,7 @@ OTHERS = {
 }
 BY_ELEMENT = {name for name, kind in REGISTRY.items() if kind.kind <= Kind.BROADCAST}
 BY_TYPE = {"Shape", "Size"}
-PACKED = {"DepthwiseConv", "PackedConv", "PackedMatMul"}  # what Conv and MatMul become
+PACKED = {"DepthwiseConv", "MatMulTransposed", "PackedConv", "PackedMatMul"}  # what Conv and MatMul become
 
 
 def test_every_operator_is_counted():

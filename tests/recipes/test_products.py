@@ -78,6 +78,17 @@ def test_computed(
     check(out, {"x": x, "w": w}, (left, right), expected, small(target, threads))
 
 
+@pytest.mark.parametrize("target", targets(), ids=str)
+@pytest.mark.parametrize("m, n, k", [(1, 50, 64), (3, 17, 65), (2, 7, 1000)])
+def test_few_rows_read_a_transposed_operand_as_it_is(m: int, n: int, k: int, target: Target) -> None:
+    x, w = drawn(2, 3, m, k), drawn(2, 3, n, k)
+    left, right = input("x", TensorType(float32, x.shape)), input("w", TensorType(float32, w.shape))
+    out = MatMul()(left, Transpose((0, 1, 3, 2))(right))
+    (kernel,) = minicc.compile(Graph("main", (left, right), (out,), ("y",)), target=target).kernels
+    assert kernel.label == "matmul_transposed"
+    check(out, {"x": x, "w": w}, (left, right), np.einsum("bhik,bhjk->bhij", x.astype(np.float64), w), target)
+
+
 @pytest.mark.parametrize("equation", ["ij,jk->ik", "ij,kj->ki", "bhqd,bhkd->bhqk", "bqhd,bkhd->bhqk", "bhqk,bkhd->bqhd",
                                       "abc,bcd->ad", "abc,cd", "...ij,...jk->...ik", "ij,j->i", "i,ij->j", "b,b->", "ab,ab->a",
                                       "ab,cb->c", "aab,bc->ac", "i,j->ij"])  # fmt: skip
