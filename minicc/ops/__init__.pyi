@@ -33,7 +33,8 @@ from minicc.ops.normalization import InstanceNormalization as InstanceNormalizat
 from minicc.ops.normalization import LayerNormalization as LayerNormalization, LpNormalization as LpNormalization
 from minicc.ops.normalization import MeanVarianceNormalization as MeanVarianceNormalization
 from minicc.ops.normalization import RMSNormalization as RMSNormalization
-from minicc.ops.packed import PackedConv as PackedConv, PackedMatMul as PackedMatMul
+from minicc.ops.packed import MatMulTransposed as MatMulTransposed, PackedConv as PackedConv
+from minicc.ops.packed import PackedMatMul as PackedMatMul
 from minicc.ops.padding import Pad as Pad
 from minicc.ops.pool import AveragePool as AveragePool, GlobalAveragePool as GlobalAveragePool
 from minicc.ops.pool import GlobalMaxPool as GlobalMaxPool, LpPool as LpPool, MaxPool as MaxPool
