@@ -35,7 +35,7 @@ from minicc.graph.fuse_attention import fuse_attention
 from minicc.graph.ir import Constant, Graph, Kernel
 from minicc.graph.merge_common_subexpressions import merge_common_subexpressions
 from minicc.graph.pack_weights import pack_weights
-from minicc.graph.simplify_graph import simplify_graph
+from minicc.graph.simplify_graph import EXACT_RULES, RULES, simplify_graph
 from minicc.ir.node import replace as replace_node
 from minicc.ir.passes import Event, Observer, Pass, changed, run_passes, stage
 from minicc.loop.cost import operations, touched
@@ -78,18 +78,20 @@ LOOP_PASSES: tuple[Pass[Program], ...] = (
 
 def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
     """The passes over a bound graph, in order."""
+    rules = EXACT_RULES if target.exact else RULES
+    simplify, absorb = partial(simplify_graph, rules=rules), partial(absorb_views, rules=rules)
     return (
         Pass("expand composites", expand_composites,
              "first: what follows knows only operators that have kernels", "no composite is left"),
         Pass("fold constants", fold_constants,
              "before simplification: its rules look for constant operands", "what depends on constants alone is one"),
-        Pass("simplify", simplify_graph,
+        Pass("simplify", simplify,
              "BatchNorm becomes Mul and Add, these move into weights, views cancel", "no rule applies"),
         Pass("merge common subexpressions", merge_common_subexpressions,
              "after simplification: rules make equal things that were written differently", "equal values are one node"),
         Pass("fuse attention", partial(fuse_attention, lanes=target.lanes(float32)),
              "before products are packed one by one", "no matrix of scores is stored"),
-        Pass("absorb views", absorb_views,
+        Pass("absorb views", absorb,
              "before convolutions are packed: they pad themselves", "no view is between a product and its epilogue"),
         Pass("choose layouts", partial(choose_layouts, target=target),
              "after BatchNorm has moved into the weights", "convolutions, and what is between them, have channels last"),
@@ -97,7 +99,7 @@ def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
              "before weights are folded for the last time", "products read their weights a vector at a time"),
         Pass("fold packed weights", fold_constants,
              "the packing of weights, the scaling of weights: computed now, once", "weights are constants again"),
-        Pass("simplify views", absorb_views,
+        Pass("simplify views", absorb,
              "the views that layouts and packing brought", "no rule applies"),
         Pass("eliminate dead code", eliminate_dead_code,
              "what the passes before no longer read", "every node is needed for an output"),
@@ -120,6 +122,7 @@ LEFT_TO_OTHERS = (
     "fuse",
     "place buffers",
 )  # generators for devices do these in ways of their own
+INEXACT = ("fuse attention", "choose layouts")  # these sum in another order
 STAGES = ("bind", "lower", "schedule")  # what is no pass, and makes an IR
 
 
@@ -137,7 +140,7 @@ def pipeline(
     passes = graph_passes(machine)
     for name in (*without, *instead):
         check_stage(f"pipeline(..., {name!r})", name, [*(p.name for p in passes), *(p.name for p in LOOP_PASSES)])
-    left_out = {*without, *(() if machine.is_cpu else LEFT_TO_OTHERS)}
+    left_out = {*without, *(() if machine.is_cpu else LEFT_TO_OTHERS), *(INEXACT if machine.exact else ())}
     return Pipeline(changed(passes, left_out, instead), changed(LOOP_PASSES, left_out, instead))
 
 
@@ -200,6 +203,7 @@ def compile(
     *,
     dims: Mapping[str, int] | None = None,
     threads: int | None = None,
+    exact: bool = False,
     observe: Observer | None = None,
     passes: Pipeline | None = None,
     schedules: Schedules | None = None,
@@ -208,7 +212,8 @@ def compile(
 
     `model` is a Graph, the path, bytes or `onnx.ModelProto` of an ONNX model, or a te schedule. `input_shapes` gives
     whole shapes by input name, `dims` numbers for symbolic dimensions. `threads` is how many threads a call uses
-    (default: all that we may use). `observe(event)` is told of every stage, before and after; `passes` are those of
+    (default: all that we may use). `exact` asks for every operation as the model has it, rounded once, and sums in the plain
+    order: the same bits on every processor and for any number of threads, for some loss of speed. `observe(event)` is told of every stage, before and after; `passes` are those of
     `pipeline(target)` if others are not given. `schedules` are traces to replay, or choices for recipes, of kernels or of all
     kernels of a label; kernels that the model does not have are passed over.
 
@@ -225,6 +230,8 @@ def compile(
             problem = f"expected 1 to {MOST_THREADS} threads, got {threads}"
             raise ConfigError(f"compile(threads={threads})", problem, hint="leave it out for all that we may use")
         machine = machine.with_threads(threads)
+    if exact:
+        machine = machine.rounding_all()
     job = Job(machine, passes or pipeline(machine), observe, schedules or {})
     if isinstance(model, (TeSchedule, Schedule)):
         made = _compile_schedule(model.schedule if isinstance(model, TeSchedule) else model, job)

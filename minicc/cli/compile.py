@@ -11,9 +11,9 @@ import typer
 
 from minicc.bridge.relay_code import LANGUAGES, relay_code
 from minicc.cli.device import ArchOption, CubinOption, refuse_options, summary
-from minicc.cli.options import AfterOption, BeforeOption, DimOption, ModelArgument, Prints, ShapesOption, TargetOption
-from minicc.cli.options import ThreadsOption, TimesOption, check_output, check_shapes_known, compile_model, kernel_rows
-from minicc.cli.options import megabytes, read_dims, read_shapes, stage_text, table_text, undecided
+from minicc.cli.options import AfterOption, BeforeOption, DimOption, ExactOption, ModelArgument, Prints, ShapesOption
+from minicc.cli.options import TargetOption, ThreadsOption, TimesOption, check_output, check_shapes_known, compile_model
+from minicc.cli.options import kernel_rows, megabytes, read_dims, read_shapes, stage_text, table_text, undecided
 from minicc.errors import plain_lines, printable
 from minicc.explain.fusion import before_fusion
 from minicc.frontend import load
@@ -41,6 +41,7 @@ def compile_command(
     input_shapes: ShapesOption = None,
     target: TargetOption = "native",
     threads: ThreadsOption = None,
+    exact: ExactOption = False,
     print_pass_times: TimesOption = False,
     print_ir_before: BeforeOption = None,
     print_ir_after: AfterOption = None,
@@ -64,7 +65,8 @@ def compile_command(
     call = f"minicc compile {model} --target {target}"
     prints = Prints(print_pass_times, print_ir_before, print_ir_after)
     if target in LANGUAGES:
-        given = {"--threads": threads is not None, "--arch": arch, "--no-cubin": not cubin, "--print-...": any(prints)}
+        given = {"--threads": threads is not None, "--exact": exact, "--arch": arch, "--no-cubin": not cubin,
+                 "--print-...": any(prints)}  # fmt: skip
         refuse_options(call, given, "TVM makes a text, which has none of this", "leave them out")
         write_source(model, output, target, read_dims(dim), read_shapes(input_shapes))
         return
@@ -73,10 +75,10 @@ def compile_command(
         given = {"--arch": arch, "--no-cubin": not cubin}
         refuse_options(call, given, "they are for a GPU", "add --target cuda, or leave them out")
     else:
-        given = {"--threads": threads is not None, "--print-pass-times": print_pass_times}
+        given = {"--threads": threads is not None, "--exact": exact, "--print-pass-times": print_pass_times}
         refuse_options(call, given, "TVM compiles for a device, which has its own threads", "leave them out")
     check_output("--output", output, PACKAGE, *(STAGE_OF if is_cpu else ()))
-    made = compile_model(model, dim, input_shapes, Target.of(" ".join(words)), threads, prints)
+    made = compile_model(model, dim, input_shapes, Target.of(" ".join(words)), threads, prints, exact)
     if output is not None and output.suffix == PACKAGE:
         check_shapes_known(call, undecided(made))
         write(made.image, output)

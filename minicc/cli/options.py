@@ -40,6 +40,9 @@ TargetOption = Annotated[
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", help="Threads at run time; default: all that we may use.")
 ]
+ExactOption = Annotated[
+    bool, typer.Option("--exact", help="No other order of a sum, no rounding less: the same bits anywhere.")
+]
 TimesOption = Annotated[bool, typer.Option("--print-pass-times", help="Print how long each pass took.")]
 BeforeOption = Annotated[
     list[str] | None, typer.Option("--print-ir-before", help="Print what a pass gets, as in fuse; may be repeated.")
@@ -96,6 +99,7 @@ def compile_model(
     target: str | Target = "native",
     threads: int | None = None,
     prints: Prints = SILENT,
+    exact: bool = False,
 ) -> Executable:
     """Load and compile `path` under a progress bar."""
     bound, given = read_dims(dims), read_shapes(shapes)
@@ -119,7 +123,7 @@ def compile_model(
             if event.total:
                 progress.update(task, completed=event.done, total=event.total)
 
-        made = compile(graph, target, given, dims=bound, threads=threads, observe=observe)
+        made = compile(graph, target, given, dims=bound, threads=threads, exact=exact, observe=observe)
     if prints.times:
         total = sum(times.values())
         for name, seconds in times.items():

@@ -13,7 +13,15 @@ from rich.progress import track
 
 from minicc.cli.device import DeviceName, DeviceOption, check_device, device_profile, open_package, refuse_options
 from minicc.cli.options import AfterOption, BeforeOption, DimOption, ModelArgument, Prints, ShapesOption, TargetOption
-from minicc.cli.options import ThreadsOption, TimesOption, check_output, compile_model, messages, print_profile
+from minicc.cli.options import (
+    ThreadsOption,
+    ExactOption,
+    TimesOption,
+    check_output,
+    compile_model,
+    messages,
+    print_profile,
+)
 from minicc.cli.options import random_input
 from minicc.cli.options import profile as measure_kernels
 from minicc.device.session import DeviceExecutable
@@ -38,6 +46,7 @@ def run_command(
     input_shapes: ShapesOption = None,
     target: TargetOption = NATIVE,
     threads: ThreadsOption = None,
+    exact: ExactOption = False,
     print_pass_times: TimesOption = False,
     print_ir_before: BeforeOption = None,
     print_ir_after: AfterOption = None,
@@ -58,7 +67,7 @@ def run_command(
     if is_package := model.suffix == ".tar":
         options = {
             "--dim": dim, "--input-shapes": input_shapes is not None, "--target": target != NATIVE,
-            "--threads": threads is not None, "--print-pass-times": print_pass_times,
+            "--threads": threads is not None, "--exact": exact, "--print-pass-times": print_pass_times,
             "--print-ir-before": print_ir_before, "--print-ir-after": print_ir_after,
         }  # fmt: skip
         hint = "give them to minicc compile, or run the model: --device cpu"
@@ -69,7 +78,9 @@ def run_command(
         raise ConfigError(f"--repeat {repeat}", problem, hint="--repeat 100, for example")
     prints = Prints(print_pass_times, print_ir_before, print_ir_after)
     made: Any = (
-        open_package(model, device) if is_package else compile_model(model, dim, input_shapes, target, threads, prints)
+        open_package(model, device)
+        if is_package
+        else compile_model(model, dim, input_shapes, target, threads, prints, exact)
     )
     given = read_arrays(inputs, {spec.name: spec.type.dtype for spec in made.inputs}) if inputs is not None else {}
     if inputs is None:

@@ -326,7 +326,8 @@ class Statements(Expressions):
         while isinstance(step, Select) and step.other is Load(buffer, indices):  # an update under a guard
             step = step.then
         product = summand(buffer, indices, step)
-        self.fused = frozenset((step, product)) if isinstance(product, Binary) and product.op == "mul" else frozenset()
+        fuses = self.facts.fuses and isinstance(product, Binary) and product.op == "mul"
+        self.fused = frozenset((step, product)) if fuses and product is not None else frozenset()
         result = self.value(value)
         stride = self.stride(buffer, indices)
         if self.lanes is None or (stride == 0 and self.mask is None and not lanes_of(result)):

@@ -55,7 +55,13 @@ def winograd_block(tiles: int, channels: int, target: Target, dtype: DType = flo
 
 def as_winograd(x: Node, w: Node, op: Conv, target: Target) -> Node | None:
     """The convolution of `x[N, H, W, C]` with constant weights `[O, C, 3, 3]` by Winograd's algorithm, if that pays."""
-    if len(x.shape) != 4 or w.shape[2:] != (3, 3) or not isinstance(w.op, Constant) or w.dtype is not float32:
+    if (
+        target.exact
+        or len(x.shape) != 4
+        or w.shape[2:] != (3, 3)
+        or not isinstance(w.op, Constant)
+        or w.dtype is not float32
+    ):
         return None
     batch, high, wide, inputs = x.shape
     windows = op.windows((high, wide), (3, 3))

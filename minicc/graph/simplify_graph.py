@@ -355,6 +355,9 @@ RULES: tuple[GraphRule, ...] = IDENTITIES + MOVEMENT + ROUNDING + NORMALIZATION 
 # ---- the pass -----------------------------------------------------------------------------------
 
 
+EXACT_RULES = IDENTITIES + MOVEMENT + PRODUCTS + INTEGERS  # each value is rounded where the model has it
+
+
 def simplify_graph(graph: Graph, rules: Iterable[GraphRule] = RULES, fast: bool = False) -> Graph:
     """The graph with `rules` applied; those marked fast only if `fast`. The same graph when none matches."""
     table: dict[type[Operator], list[GraphRule]] = {}

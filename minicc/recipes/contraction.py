@@ -53,7 +53,7 @@ def pick(s: Schedule, name: str, options: Iterable[int], default: int) -> int:
     return s.choose(next(n for n in names if n not in s.choices), tuple(sorted({*options, default})), default)
 
 
-def tile_contraction(s: Schedule, nest: Nest, target: Target) -> set[str]:
+def tile_contraction(s: Schedule, nest: Nest, target: Target, terms: int = TILE_TERMS) -> set[str]:
     """Accumulate a tile of rows by vectors in registers; what reads the sums drives the loops.
 
     Gives the names of the buffers whose nests are scheduled now: none when no loop of the
@@ -92,7 +92,7 @@ def tile_contraction(s: Schedule, nest: Nest, target: Target) -> set[str]:
         s.reorder(*order, *inside)
     if order:
         s.compute_at(accumulator, order[-1], scope="local")
-    levels = cascade_tile(s, accumulator, set(order))
+    levels = cascade_tile(s, accumulator, set(order), terms)
     if len(inside) > 1:
         s.unroll(inside[0])
     s.vectorize(inner)

@@ -51,7 +51,7 @@ def schedule(s: Schedule, target: Target, tile: Tile = tile_contraction) -> None
         cascade(s, nest, target)
     for nest in _without(s, done):
         vectorize_nest(s, nest, target)
-    for nest in _outermost(s.program):
+    for nest in outermost(s.program):
         parallelize(s, nest)
 
 
@@ -254,7 +254,7 @@ def _is_plain(nest: Nest) -> bool:
     return isinstance(nest.stmt, Update) or not (own or loads(*nest.stmt.indices))
 
 
-def _outermost(program: Program) -> list[Nest]:
+def outermost(program: Program) -> list[Nest]:
     """One nest for each outermost loop."""
     found: dict[str, Nest] = {}
     for nest in nests(program):

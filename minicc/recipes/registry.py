@@ -33,7 +33,7 @@ from typing import TypeVar
 
 from minicc.errors import MiniccError, ScheduleError
 from minicc.loop.program import Program
-from minicc.recipes import attention, default, gemm, winograd
+from minicc.recipes import attention, default, exact, gemm, winograd
 from minicc.schedule import Schedule, Trace
 from minicc.target import Target
 
@@ -88,6 +88,7 @@ ATTENTION = Recipe("attention", attention.matches, attention.schedule)
 WINOGRAD = Recipe("winograd", winograd.matches, winograd.schedule)
 GEMM = Recipe("gemm", gemm.matches, gemm.schedule)
 DEFAULT = Recipe("default", lambda program, target: "no other recipe matches", default.schedule)
+EXACT = Recipe("exact", lambda program, target: "each sum has one order" if target.exact else None, exact.schedule)
 RECIPES: tuple[Recipe, ...] = (ATTENTION, WINOGRAD, GEMM, DEFAULT)  # the first that matches is taken
 
 
@@ -121,7 +122,7 @@ def scheduled(program: Program, target: Target, given: Trace | Mapping[str, int]
     if not isinstance(given, Mapping | None):
         problem = f"expected a Trace or a table of choices, got {given!r}"
         raise ScheduleError(f"schedule of {program.name}", problem, str(program), 'for example {"rows": 4}')
-    for recipe in RECIPES:
+    for recipe in (EXACT, *RECIPES):
         if (reason := recipe.reason(program, target)) is not None:
             break
     return Scheduled(recipe.apply(program, target, given), recipe.name, str(reason))

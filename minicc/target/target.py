@@ -44,6 +44,9 @@ class Target:
     caches: Caches = field(default_factory=Caches)
     threads: int = 1
     kind: str = CPU
+    exact: bool = (
+        False  # sums in the plain order, each operation rounded: the same on every machine and for all threads
+    )
 
     def __post_init__(self) -> None:
         if not 1 <= self.threads <= MOST_THREADS:
@@ -70,8 +73,8 @@ class Target:
 
     @property
     def fuses(self) -> bool:
-        """Whether it has an instruction that multiplies and adds and rounds once: all do but old x86 and WebAssembly."""
-        return self.has("fma") or not self.triple.startswith(("x86_64", "i386", "i686", "wasm"))
+        """Whether code may multiply and add and round once: all can but old x86 and WebAssembly."""
+        return not self.exact and (self.has("fma") or not self.triple.startswith(("x86_64", "i386", "i686", "wasm")))
 
     @property
     def architectures(self) -> tuple[str, ...]:
@@ -81,6 +84,10 @@ class Target:
     def with_threads(self, threads: int) -> Target:
         """The same machine, used by so many threads."""
         return replace(self, threads=threads)
+
+    def rounding_all(self) -> Target:
+        """The same machine, for exact code."""
+        return replace(self, exact=True)
 
     def lacking(self) -> tuple[str, ...]:
         """What its code needs and the machine we run on does not have."""
