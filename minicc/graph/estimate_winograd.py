@@ -20,6 +20,7 @@ from minicc.target import Target
 from minicc.types import DType, float32
 
 TRANSFORMS = {2: (90, 70), 4: (330, 230)}  # units for a vector of a tile's data, and of its result; measured
+SPILLS = 1.5  # times as long where less than 32 registers hold a tile
 PEAK = 56e9  # multiply-adds of float32 a second by a core at its peak
 MEMORY = 20e9  # bytes a second from memory, of a core that computes
 EDGE = 0.95  # of the time of a direct sum: what is nearly as fast is not worth the error
@@ -40,7 +41,8 @@ def winograd_tile(
     best, limit = 0, EDGE * seconds(9 * batch * spatial[0] * spatial[1] * inputs * vectors, 9)
     for tile, (data, result) in TRANSFORMS.items():
         tiles, taps = batch * -(-spatial[0] // tile) * -(-spatial[1] // tile), (tile + 2) ** 2
-        work = tiles * (taps * inputs * vectors + data * -(-inputs // lanes) + result * vectors)
+        moved = (data * -(-inputs // lanes) + result * vectors) * (SPILLS if target.registers < 32 else 1)
+        work = tiles * (taps * inputs * vectors + moved)
         if (took := seconds(work, taps)) < limit:
             best, limit = tile, took
     return best

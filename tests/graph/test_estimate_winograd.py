@@ -21,6 +21,7 @@ WIDE = Target.of("skylake-avx512")
 ])  # fmt: skip
 def test_tile(size, inputs, channels, batch, tile) -> None:
     assert winograd_tile(batch, (size, size), inputs, channels, WIDE) == tile
+    assert bool(winograd_tile(batch, (size, size), inputs, channels, Target.of("haswell"))) == bool(tile)
 
 
 def test_what_it_becomes_is_the_convolution() -> None:
