@@ -17,6 +17,7 @@ from minicc.recipes.cascade import factor_sum, is_long_sum, nest_of, place_level
 from minicc.recipes.contraction import pick, tile_contraction
 from minicc.recipes.structure import WHOLE, Nest, arithmetic, depends, is_alone, is_contraction, nests, readers
 from minicc.recipes.structure import run_length, work, writers
+from minicc.recipes.transpose import tile_transposed
 from minicc.recipes.vectors import flatten, lanes_of, merge_reductions, nest_around, vectorize_loop, widths_of
 from minicc.loop.address import address, stride
 from minicc.schedule.tidy import ranges_of
@@ -50,6 +51,8 @@ def schedule(s: Schedule, target: Target, tile: Tile = tile_contraction) -> None
     sink_producers(s, partials)
     for nest in filter(is_long_sum, _without(s, done)):
         cascade(s, nest, target)
+    for nest in _without(s, done):
+        done |= tile_transposed(s, nest)
     for nest in _without(s, done):
         vectorize_nest(s, nest, target)
     finish_rows(s, partials)
