@@ -32,10 +32,12 @@ from minicc.graph.expand_composites import expand_composites
 from minicc.graph.fold_constants import fold_constants
 from minicc.graph.fuse import fuse
 from minicc.graph.fuse_attention import fuse_attention
+from minicc.graph.gate_weights import gate_weights
 from minicc.graph.ir import Constant, Graph, Kernel
 from minicc.graph.merge_common_subexpressions import merge_common_subexpressions
 from minicc.graph.pack_weights import pack_weights
 from minicc.graph.simplify_graph import EXACT_RULES, RULES, simplify_graph
+from minicc.graph.resize_later import resize_later
 from minicc.ir.node import replace as replace_node
 from minicc.ir.passes import Event, Observer, Pass, changed, run_passes, stage
 from minicc.loop.cost import operations, touched
@@ -81,8 +83,10 @@ def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
     rules = EXACT_RULES if target.exact else RULES
     simplify, absorb = partial(simplify_graph, rules=rules), partial(absorb_views, rules=rules)
     return (
+        Pass("resize later", partial(resize_later, exact=target.exact),
+             "before Resize is expanded", "pointwise convolutions work on small images"),
         Pass("expand composites", expand_composites,
-             "first: what follows knows only operators that have kernels", "no composite is left"),
+             "early: what follows knows only operators that have kernels", "no composite is left"),
         Pass("fold constants", fold_constants,
              "before simplification: its rules look for constant operands", "what depends on constants alone is one"),
         Pass("simplify", simplify,
@@ -93,6 +97,8 @@ def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
              "before products are packed one by one", "no matrix of scores is stored"),
         Pass("absorb views", absorb,
              "before convolutions are packed: they pad themselves", "no view is between a product and its epilogue"),
+        Pass("gate weights", partial(gate_weights, exact=target.exact),
+             "before weights are packed", "no image is stored only to be scaled"),
         Pass("choose layouts", partial(choose_layouts, target=target),
              "after BatchNorm has moved into the weights", "convolutions, and what is between them, have channels last"),
         Pass("pack weights", partial(pack_weights, lanes=target.lanes(float32)),

@@ -32,7 +32,7 @@ from minicc.graph.estimate_winograd import as_winograd
 from minicc.graph.ir import Constant, Graph, Node, Span, make, spanned
 from minicc.graph.split_phases import by_phases, splits
 from minicc.graph.transform import same
-from minicc.ops import Conv, ConvTranspose, Identity, Pad, Reshape, Transpose
+from minicc.ops import Conv, ConvTranspose, Identity, Mul, Pad, Reshape, Transpose
 from minicc.ops.base import Operator
 from minicc.ops.conv import Convolution
 from minicc.ops.depthwise import DepthwiseConv
@@ -70,10 +70,23 @@ def packed(op: Conv, x: Node, w: Node, target: Target) -> Node | None:
         points = math.prod(window.count for window in op.windows(x.shape[1:-1], kernel)) * x.shape[0]
         pieces, block = op.groups, _block(each, points, lanes)
         count = -(-each // block)
+    w, gate = _without_gate(w)
     grouped = padded(reshaped(w, (pieces, outputs // pieces, inputs, *kernel)), 1, count * block - outputs // pieces)
     whole = reshaped(grouped, (pieces * count, block, inputs, *kernel))
-    result: Node = made(x, moved(whole, (0, *range(3, whole.type.rank), 2, 1)))
+    weights = moved(whole, (0, *range(3, whole.type.rank), 2, 1))
+    result: Node = made(x, weights if gate is None else Mul()(weights, reshaped(gate, (inputs, 1))))
     return result
+
+
+def _without_gate(w: Node) -> tuple[Node, Node | None]:
+    """Constant weights, and a number for each input channel that scales them, if they are such a product: these are
+    packed when they are compiled, and scaled as they lie."""
+    if isinstance(w.op, Mul) and isinstance(w.inputs[0].op, Constant):
+        w, gate = w.inputs
+        if gate.shape == (1, w.shape[1], *(1,) * (w.type.rank - 2)):
+            return w, gate
+        w = Mul()(w, gate)
+    return w, None
 
 
 def _block(channels: int, points: int, lanes: int) -> int:
@@ -177,6 +190,8 @@ class Layouts:
     def _convolution(self, n: Node) -> Node:
         x, w = n.inputs
         data, weights = self.get(x, channels_last(x.type.rank)), self.get(w, plain(w))
+        if isinstance(w.op, Mul):  # by a gate, which `packed` looks for
+            weights = Mul()(*[self.get(i, plain(i)) for i in w.inputs])
         if isinstance(n.op, ConvTranspose):
             made: Node = by_phases(n.op, data, weights, self._by_family)
             return made
