@@ -121,13 +121,8 @@ class Pipeline(NamedTuple):
     loop: tuple[Pass[Program], ...]
 
 
-LEFT_TO_OTHERS = (
-    "fuse attention",
-    "choose layouts",
-    "pack weights",
-    "fuse",
-    "place buffers",
-)  # generators for devices do these in ways of their own
+# generators for devices do these in ways of their own
+LEFT_TO_OTHERS = ("fuse attention", "choose layouts", "pack weights", "fuse", "place buffers")
 INEXACT = ("fuse attention", "choose layouts")  # these sum in another order
 STAGES = ("bind", "lower", "schedule")  # what is no pass, and makes an IR
 

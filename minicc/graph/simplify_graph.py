@@ -242,10 +242,6 @@ def holds(wide: DType, narrow: DType) -> bool:
     return bool(wide.range[0] <= narrow.range[0] and narrow.range[1] <= wide.range[1])
 
 
-def _moves_only_ones(op: Any, x: Node) -> bool:
-    return moves_only_ones(op.axes(x.type.rank), x.shape)
-
-
 def _compose(outer: Any, inner: Any, x: Node) -> Node:
     """Transpose of a Transpose."""
     first, second = inner.axes(x.type.rank), outer.axes(x.type.rank)
@@ -280,7 +276,7 @@ MOVEMENT = (
               on(Is("op", (ops.Transpose,)), on(Is("inner", (ops.Transpose,)), x)),
               lambda op, inner, x: _compose(op, inner, x)),
     GraphRule("transpose of ones",  # Transpose(p)(x) -> Reshape(x) if only dimensions of 1 move
-              on(Is("op", (ops.Transpose,)), x), lambda op, x: reshape(x, op.infer(x.type).shape), _moves_only_ones),
+              on(Is("op", (ops.Transpose,)), x), lambda op, x: reshape(x, op.infer(x.type).shape), lambda op, x: moves_only_ones(op.axes(x.type.rank), x.shape)),
     GraphRule("one reshape",  # Squeeze(x), Unsqueeze(x), Flatten(x) -> Reshape(x)
               on(_movement, x), lambda op, x: reshape(x, op.infer(x.type).shape)),
     GraphRule("reshape stated",  # Reshape((0, -1))(x) -> Reshape((2, 12))(x)
