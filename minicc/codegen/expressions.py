@@ -260,8 +260,7 @@ class Expressions(Arithmetic):
         return self.env[e]
 
     def _choose(self, cond: Expr, then: Expr, other: Expr) -> ir.Value:
-        chosen = self.value(cond)
-        if (fixed := known(chosen)) is not None and not lanes_of(chosen):
+        if (fixed := known(chosen := self.value(cond))) is not None and not lanes_of(chosen):
             return self.value(then if fixed else other)
         if not self._guarded(then) and not self._guarded(other):
             lanes = lanes_of(chosen)
