@@ -33,7 +33,7 @@ from typing import TypeVar
 
 from minicc.errors import MiniccError, ScheduleError
 from minicc.loop.program import Program
-from minicc.recipes import attention, default, exact, gemm, winograd
+from minicc.recipes import attention, default, depthwise, exact, gemm, winograd
 from minicc.schedule import Schedule, Trace
 from minicc.target import Target
 
@@ -84,12 +84,11 @@ class Scheduled:
         return f"# recipe {self.recipe}: {self.reason}\n{self.schedule.trace}".rstrip()
 
 
-ATTENTION = Recipe("attention", attention.matches, attention.schedule)
-WINOGRAD = Recipe("winograd", winograd.matches, winograd.schedule)
-GEMM = Recipe("gemm", gemm.matches, gemm.schedule)
+FAMILIES = (attention, winograd, gemm, depthwise)  # a recipe is called as its file; the first that matches is taken
+ATTENTION, WINOGRAD, GEMM, DEPTHWISE = [Recipe(m.__name__.split(".")[-1], m.matches, m.schedule) for m in FAMILIES]
 DEFAULT = Recipe("default", lambda program, target: "no other recipe matches", default.schedule)
 EXACT = Recipe("exact", lambda program, target: "each sum has one order" if target.exact else None, exact.schedule)
-RECIPES: tuple[Recipe, ...] = (ATTENTION, WINOGRAD, GEMM, DEFAULT)  # the first that matches is taken
+RECIPES: tuple[Recipe, ...] = (ATTENTION, WINOGRAD, GEMM, DEPTHWISE, DEFAULT)
 
 
 def register(recipe: Recipe) -> None:

@@ -32,6 +32,8 @@ class LoopSurface(Face):
         """Compute a buffer where it is read."""
     def compute_root(self, buffer: str) -> None:
         """Compute a buffer before the loops that it is computed in."""
+    def cover(self, loop: str, factor: int) -> tuple[str, str]:
+        """Split a loop in two, into tiles of `factor` trips of which the last is shifted. Returns the outer and the inner name."""
     def decompose_reduction(self, buffer: str, loop: str) -> tuple[str, ...]:
         """Initialise a reduction in a nest of its own, before a loop. Returns the names of the loops of that nest."""
     def double_buffer(self, buffer: str) -> None:
@@ -68,6 +70,8 @@ class LoopSurface(Face):
         """Lay a buffer out by new axes, each given by the old ones: `"1//16", "0", "1%16"`."""
     def unroll(self, loop: str) -> None:
         """Repeat the body of a loop instead of looping."""
+    def unswitch(self, loop: str) -> tuple[str, ...]:
+        """Ask the conditions that a loop does not change once, before it. Returns the names of the loop and of its copy."""
     def vectorize(self, loop: str) -> None:
         """Run the iterations of a loop in vector lanes."""
 
@@ -88,6 +92,8 @@ class StageSurface(Face):
         """Compute a buffer where it is read."""
     def compute_root(self) -> None:
         """Compute a buffer before the loops that it is computed in."""
+    def cover(self, axis: Any, factor: int) -> tuple[str, str]:
+        """Split a loop in two, into tiles of `factor` trips of which the last is shifted. Returns the outer and the inner name."""
     def decompose_reduction(self, axis: Any) -> tuple[str, ...]:
         """Initialise a reduction in a nest of its own, before a loop. Returns the names of the loops of that nest."""
     def double_buffer(self) -> None:
@@ -124,5 +130,7 @@ class StageSurface(Face):
         """Lay a buffer out by new axes, each given by the old ones: `"1//16", "0", "1%16"`."""
     def unroll(self, axis: Any) -> None:
         """Repeat the body of a loop instead of looping."""
+    def unswitch(self, axis: Any) -> tuple[str, ...]:
+        """Ask the conditions that a loop does not change once, before it. Returns the names of the loop and of its copy."""
     def vectorize(self, axis: Any) -> None:
         """Run the iterations of a loop in vector lanes."""
