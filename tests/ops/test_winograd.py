@@ -9,6 +9,7 @@ import pytest
 
 import minicc
 from minicc import ops
+from minicc.compile import optimize
 from minicc.errors import TypeInferenceError
 from minicc.graph import ir
 from minicc.ops.winograd import WinogradConv, WinogradWeights, matrices
@@ -91,3 +92,17 @@ def test_its_node_keeps_the_tolerance_of_any_sum() -> None:
     w = (rng.standard_normal((40, 64, 3, 3)) / 24).astype(np.float32)
     node = WinogradConv(40, 4, (1, 1, 1, 1))(ir.input("x", TensorType.of(x)), ir.constant(WinogradWeights(4, 32)(w)))
     agree(ir.Graph("main", (node.inputs[0],), (node,), ("y",)), {"x": x}, stages=("llvm",))
+
+
+@pytest.mark.parametrize("channels", [16, 64])
+def test_a_convolution_that_becomes_one_keeps_its_own_tolerance(channels) -> None:
+    """That of the oracle for convolutions of 3x3 taps, WINOGRAD times that of other sums."""
+    rng = np.random.default_rng(channels)
+    x = rng.standard_normal((1, channels, 12, 12)).astype(np.float32)
+    conv = ops.Conv(padding=(1, 1, 1, 1))
+    node = conv(
+        ir.input("x", TensorType.of(x)), ir.constant(rng.standard_normal((channels, channels, 3, 3)).astype(np.float32))
+    )
+    graph = ir.Graph("main", (node.inputs[0],), (node,), ("y",))
+    assert "Winograd" in str(optimize(graph, "skylake-avx512"))
+    agree(graph, {"x": x}, stages=("llvm",))
