@@ -178,8 +178,8 @@ def choose_sizes(s: Schedule, found: Product, target: Target) -> Sizes:
     depth = pick(s, "depth", pieces_of(k), depth_of_panel(k, rows, bytes, width, target))
     most, tiles = -(-n // width), -(-m // rows)
     if depth < k:  # the packed left rows of a block stay in the L2 cache beside its sums
-        high = min(target.caches.l2 * 3 // 8 // (depth * bytes), m // -(-target.threads // most))
-        tiles = pick(s, "tiles", range(1, tiles + 1), tiles_of_block(tiles, high // rows))
+        high = min(target.caches.l2 * 3 // 8 // (depth * bytes * rows), -(-tiles // -(-target.threads // most)))
+        tiles = pick(s, "tiles", range(1, tiles + 1), tiles_of_block(tiles, high))
     panels = panels_of_block(most, bytes * width * (depth if depth == k else tiles * rows), target)
     panels = pick(s, "panels", {-(-most >> half) for half in range(most.bit_length())} | {1}, panels)
     return Sizes(rows, width, depth, tiles, panels)
