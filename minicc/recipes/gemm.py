@@ -49,7 +49,7 @@ from minicc.recipes import default
 from minicc.recipes.cascade import nest_of
 from minicc.recipes.contraction import TILE_TERMS, cascade_tile, find_driver, loops_that_read, most_rows, pick
 from minicc.recipes.contraction import tile_contraction
-from minicc.recipes.structure import WHOLE, Nest, depends, is_contraction, nests, run_length
+from minicc.recipes.structure import WHOLE, Nest, arithmetic, depends, is_contraction, nests, run_length
 from minicc.schedule import Schedule
 from minicc.target import Target
 from minicc.tensor.expr import Binary, Const, Expr, Load, Var, loads
@@ -58,6 +58,7 @@ from minicc.types import float32
 MANY_ROWS = 32  # from here on, blocks of panels pay
 FEW_ROWS = 4  # below, every element of the right matrix is used too seldom to be packed
 VECTORS = 2  # of a tile, beside each other
+LONG = 10  # operations on each sum, as of a GELU, that are not repeated for each row of a tile: compiling takes longer than jumps
 DEEPEST = 512  # steps of a panel, when k is cut
 AHEAD = 8  # how many rows of the right matrix before it is packed one is fetched
 LINE = 64  # bytes of a line of a cache
@@ -200,7 +201,8 @@ def tile(s: Schedule, nest: Nest, target: Target) -> set[str]:
     around = [f.name for f in driver.loops if f.name != column and (f.extent == 1 or f.name in shared)]
     within = [f.name for f in driver.loops if f.name not in (row, column, *around)]
     done = {driver.buffer.name, sums, left, right}
-    *outside, place = split_tiles(s, row, column, sizes, around, within, blocks=True)
+    short = sizes.depth == found.depth.extent and arithmetic(*driver.values) < LONG
+    *outside, place = split_tiles(s, row, column, sizes, around, within, blocks=True, unrolled=short)
     block = outside[len(around)]
     step = ""
     if sizes.depth < found.depth.extent:
@@ -244,12 +246,19 @@ def pack_left(s: Schedule, copy: str, step: str) -> None:
 
 
 def split_tiles(
-    s: Schedule, row: str, column: str, sizes: Sizes, around: list[str], within: list[str], blocks: bool = False
+    s: Schedule,
+    row: str,
+    column: str,
+    sizes: Sizes,
+    around: list[str],
+    within: list[str],
+    blocks: bool = False,
+    unrolled: bool = True,
 ) -> list[str]:
     """Order the loops of what reads the sums: `around`, `within`, panels, rows of tiles.
 
     With blocks: `around`, blocks of panels, `within`, blocks of rows, rows of tiles, panels. Gives all these; inside of them
-    are the rows of a tile, unrolled, and its columns, a vector.
+    are the rows of a tile and its columns, a vector.
     """
     panel, column = s.split(column, factor=sizes.width)
     row_outer, row = s.split(row, factor=sizes.rows)
@@ -262,7 +271,8 @@ def split_tiles(
             within = [*within, high]
         order = [*around, block, *within, row_outer, panel]
     s.reorder(*order, row, column)
-    s.unroll(row)
+    if unrolled:
+        s.unroll(row)
     s.vectorize(column)
     return order
 
