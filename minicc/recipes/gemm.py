@@ -245,16 +245,8 @@ def pack_left(s: Schedule, copy: str, step: str) -> None:
     s.vectorize(s.split(s.loops_of(copy)[-1], factor=line)[1])
 
 
-def split_tiles(
-    s: Schedule,
-    row: str,
-    column: str,
-    sizes: Sizes,
-    around: list[str],
-    within: list[str],
-    blocks: bool = False,
-    unrolled: bool = True,
-) -> list[str]:
+def split_tiles(s: Schedule, row: str, column: str, sizes: Sizes, around: list[str], within: list[str],
+                blocks: bool = False, unrolled: bool = True) -> list[str]:  # fmt: skip
     """Order the loops of what reads the sums: `around`, `within`, panels, rows of tiles.
 
     With blocks: `around`, blocks of panels, `within`, blocks of rows, rows of tiles, panels. Gives all these; inside of them
@@ -263,10 +255,9 @@ def split_tiles(
     panel, column = s.split(column, factor=sizes.width)
     row_outer, row = s.split(row, factor=sizes.rows)
     order = [*around, *within, panel, row_outer]
-    most = loops(s.program.body)[row_outer].extent
     if blocks:
         block, panel = s.split(panel, factor=sizes.panels)
-        if sizes.tiles < most:
+        if sizes.tiles < loops(s.program.body)[row_outer].extent:
             high, row_outer = s.split(row_outer, factor=sizes.tiles)
             within = [*within, high]
         order = [*around, block, *within, row_outer, panel]
@@ -294,14 +285,9 @@ def depth_of_panel(k: int, rows: int, bytes: int, width: int, target: Target) ->
     that cache, and throw each other out: their parts are packed.
     """
     short = k <= 2 * DEEPEST or 2 * bytes * width * k < target.caches.l2 // 4
-    if short and not meets(k * bytes, rows):
+    if short and rows * math.gcd(k * bytes, PAGE) <= (WAYS - 1) * PAGE:
         return k
     return max((d for d in range(DEEPEST // 4, min(DEEPEST, k - 1) + 1) if k % d == 0), default=k)
-
-
-def meets(stride: int, rows: int) -> bool:
-    """Whether lines that are `stride` bytes apart are more than the ways of their set of the first cache."""
-    return rows * math.gcd(stride, PAGE) > (WAYS - 1) * PAGE
 
 
 def copy_operands(s: Schedule, nest: Nest, found: Product, sizes: Sizes) -> tuple[str, str, str]:
@@ -310,9 +296,8 @@ def copy_operands(s: Schedule, nest: Nest, found: Product, sizes: Sizes) -> tupl
     Gives the names of both copies, or "", and of the sums.
     """
     cut, known, sums = sizes.depth < found.depth.extent, {n.buffer for n in nests(s.program)}, nest.buffer.name
-    copied = [
-        load for load, wanted in ((found.left, cut), (found.right, not found.width)) if load is not None and wanted
-    ]
+    wanted = ((found.left, cut), (found.right, not found.width))
+    copied = [load for load, copy in wanted if load is not None and copy]
     whole = {found.row: sizes.rows * sizes.tiles if found.left in copied else 1,
              found.column: sizes.width * sizes.panels if found.right in copied else 1}  # fmt: skip
     copies: dict[Buffer, str] = {}
