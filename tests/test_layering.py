@@ -71,7 +71,7 @@ MOST_LINES = 500
 BUDGET = {  # lines of each room
     "__main__": 5, "backend": 160, "bridge": 5596, "cli": 1516, "codegen": 1151, "compile": 469, "config": 97,
     "device": 1824, "errors": 155, "explain": 1198, "frontend": 1400, "graph": 3330, "ir": 606, "loop": 3124,
-    "minicc": 51, "ops": 6715, "package": 540, "paths": 115, "recipes": 2110, "runtime": 1987, "schedule": 4624,
+    "minicc": 51, "ops": 6715, "package": 540, "paths": 115, "recipes": 2105, "runtime": 1987, "schedule": 4624,
     "target": 629, "te": 49, "tensor": 3425, "testing": 5616, "types": 180,
 }  # fmt: skip
 TRAIL = 8_000  # lines of the files that the README lists for a weekend
