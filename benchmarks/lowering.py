@@ -20,7 +20,7 @@ import llvmlite.binding as llvm
 
 from minicc import te
 from minicc.codegen.llvm import emit
-from minicc.compile import finish
+from minicc.kernels.lower import finish
 from minicc.loop.lower import lower
 from minicc.loop.program import Program
 from minicc.recipes.gemm import gemm

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,43 +38,28 @@ from minicc.graph.pack_weights import pack_weights
 from minicc.graph.simplify_graph import EXACT_RULES, RULES, simplify_graph
 from minicc.graph.resize_later import resize_later
 from minicc.ir.node import replace as replace_node
-from minicc.ir.passes import Event, Observer, Pass, changed, run_passes, stage
+from minicc.ir.passes import Event, CompileReport, Observer, Pass, Times, both, changed, run_passes, stage
 from minicc.loop.cost import operations, touched
 from minicc.loop.ir import ExternCall, walk
-from minicc.loop.lower import lower as lower_tensors
-from minicc.loop.place_buffers import place_buffers
-from minicc.loop.place_init import place_init
 from minicc.loop.program import Program
 from minicc.loop.ranges import size_vars
-from minicc.loop.remove_unread import remove_unread
-from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.verify import verify
-from minicc.loop.widen_floats import widen_floats
-from minicc.recipes.registry import Scheduled, scheduled
+from minicc.kernels.compile_kernels import ReadyKernel, compile_kernels
+from minicc.kernels.lower import LOOP_PASSES, finish
+from minicc.kernels.lower import lower_kernel as lower_kernel
 from minicc.runtime import memory
 from minicc.runtime.assemble import KernelCall, Values, assemble
 from minicc.runtime.executable import Executable, load
 from minicc.runtime.function import CpuFunction, Function
 from minicc.runtime.image import Port
+from minicc.runtime.kernel_cache import kernel_cache
 from minicc.runtime.specialize import SpecializingExecutable, Variants
 from minicc.schedule import Schedule, Trace
 from minicc.schedule.te_schedule import TeSchedule
-from minicc.schedule.tidy import tidy
 from minicc.target import Target
-from minicc.tensor.tensor import tensors_of
 from minicc.types import float32
 
 Schedules = Mapping[Kernel | str, Trace | Mapping[str, int]]  # of kernels, or of all that have a label
-LOOP_PASSES: tuple[Pass[Program], ...] = (
-    Pass("place init", place_init,
-         "a reduction is one statement while it is scheduled; now its initialisation gets a place", "every store is plain"),
-    Pass("widen floats", widen_floats,
-         "16-bit floats are a storage format", "arithmetic on them is done in float32"),
-    Pass("simplify loops", simplify_loops,
-         "guards and indices that the steps before have made provable", "nothing is checked that is known"),
-    Pass("place buffers", place_buffers,
-         "last: it looks at every index", "every buffer has its place, and code generation decides nothing"),
-)  # fmt: skip
 
 
 def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
@@ -195,6 +179,7 @@ class Job:
     passes: Pipeline
     observe: Observer | None = None
     schedules: Schedules = field(default_factory=dict)
+    cached: bool = False
 
 
 def compile(
@@ -208,6 +193,7 @@ def compile(
     observe: Observer | None = None,
     passes: Pipeline | None = None,
     schedules: Schedules | None = None,
+    cache: bool | None = None,
 ) -> Executable:
     """Compile a model for `target`: a Target, or words such as `native`, `llvm -mcpu=haswell`, `cuda`, `emulated`.
 
@@ -217,6 +203,8 @@ def compile(
     order: the same bits on every processor and for any number of threads, for some loss of speed. `observe(event)` is told of every stage, before and after; `passes` are those of
     `pipeline(target)` if others are not given. `schedules` are traces to replay, or choices for recipes, of kernels or of all
     kernels of a label; kernels that the model does not have are passed over.
+    With `cache`, kernels that were compiled before, in any process, are found on disk, and new ones are kept there; the
+    default is to do so unless somebody observes, who then is told of every stage of every kernel.
 
     An input whose value decides a shape (the shape of a Reshape, say) is bound when a call brings its first value: the
     executable then specialises itself, and keeps what it made.
@@ -233,13 +221,17 @@ def compile(
         machine = machine.with_threads(threads)
     if exact:
         machine = machine.rounding_all()
-    job = Job(machine, passes or pipeline(machine), observe, schedules or {})
+    times = Times()
+    watched = times if observe is None else both(times, observe)
+    cached = observe is None if cache is None else cache
+    job = Job(machine, passes or pipeline(machine), watched, schedules or {}, cached)
     if isinstance(model, (TeSchedule, Schedule)):
         made = _compile_schedule(model.schedule if isinstance(model, TeSchedule) else model, job)
     else:
-        loaded = model if isinstance(model, Graph) else stage(observe, Event("load"), frontend.load, model)
+        loaded = model if isinstance(model, Graph) else stage(watched, Event("load"), frontend.load, model, keep=False)
         made = _compile_model(loaded, job, dims or {}, input_shapes or {})
     made.compile_seconds = time.perf_counter() - started
+    made.compile_report = replace(made.compile_report, seconds=dict(times))
     return made
 
 
@@ -304,10 +296,8 @@ def _compile_graph(graph: Graph, job: Job) -> Executable:
     fused = run_passes(job.passes.graph, graph, job.observe, graph.name)
     nodes = [(n, n.op) for n in fused.nodes if isinstance(n.op, Kernel)]
     distinct = list(dict.fromkeys(kernel for _, kernel in nodes))
-    total = 2 * len(distinct)  # each is lowered, then emitted
     given = _schedules_of(distinct, job.schedules)
-    kernels = {kernel: lower_kernel(kernel, job.target, job.passes, job.observe, (done, total), given.get(kernel))
-               for done, kernel in enumerate(distinct)}  # fmt: skip
+    kernels = compile_kernels(distinct, job.target, job.passes.loop, job.observe, given, job.cached)
     home = {n: n for n in fused.nodes}  # whose memory holds the value of each node: a Reshape shares that of its input
     for n in fused.nodes:
         if n.op.view:
@@ -321,16 +311,27 @@ def _compile_graph(graph: Graph, job: Job) -> Executable:
     stages = {
         "graph": lambda: str(graph),
         "fused": lambda: str(fused),
-        "te": lambda: "\n\n".join(f"# {k.label}\n{made.expressions}" for k, made in kernels.items()),
+        "te": lambda: "\n\n".join(f"# {k.label}\n{made.lowered().expressions}" for k, made in kernels.items()),
     }
-    done = count(len(distinct) + 1)
+    values = Values(inputs, outputs, constants)
+    cache = kernel_cache() if job.cached else None
+    arguments = (graph.name, calls, values, job.target, stages, None, cache)
+    image = stage(job.observe, Event("assemble", graph.name), assemble, *arguments)
+    made = stage(job.observe, Event("link", graph.name), load, image)
+    made.compile_report = CompileReport({}, len(kernels), sum(ready.found for ready in kernels.values()))
+    return made
 
-    def emitted(symbol: str) -> None:
-        if job.observe:
-            job.observe(Event("emit", symbol, done=next(done), total=total))
 
-    arguments = (graph.name, calls, Values(inputs, outputs, constants), job.target, stages, emitted)
-    return load(stage(job.observe, Event("emit and link", graph.name), assemble, *arguments))
+def _call(kernel: Kernel, ready: ReadyKernel, arguments: tuple[Hashable, ...]) -> KernelCall:
+    texts = {
+        "graph": lambda: str(kernel.body),
+        "te": lambda: ready.lowered().expressions,
+        "naive": lambda: str(ready.lowered().naive),
+        "trace": lambda: str(ready.lowered().scheduled.schedule.trace),
+        "schedule": lambda: str(ready.lowered().scheduled),
+    }
+    code = ready.compiled.code
+    return KernelCall(ready.compiled, kernel.label, arguments, code.flops, code.bytes, texts)
 
 
 def _schedules_of(kernels: Sequence[Kernel], schedules: Schedules) -> dict[Kernel, Trace | Mapping[str, int]]:
@@ -344,66 +345,7 @@ def _schedules_of(kernels: Sequence[Kernel], schedules: Schedules) -> dict[Kerne
     return {kernel: found for kernel, found in known.items() if found is not None}
 
 
-# ---- kernels ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class LoweredKernel:
-    """One distinct kernel on its way: its expressions, its naive program, its schedule, its final program."""
-
-    output: te.Tensor
-    naive: Program
-    scheduled: Scheduled
-    program: Program
-
-    @property
-    def expressions(self) -> str:
-        return "\n".join(str(t.op) for t in tensors_of(self.output))
-
-
-def lower_kernel(
-    kernel: Kernel,
-    target: Target,
-    passes: Pipeline | None = None,
-    observe: Observer | None = None,
-    progress: tuple[int, int] = (0, 0),
-    given: Trace | Mapping[str, int] | None = None,
-) -> LoweredKernel:
-    """From sub-graph to scheduled loop program; `progress` is what the observer is told of it.
-
-    By the trace that is `given`, or by the first recipe that matches, with the choices that are.
-    """
-    label, (done, total) = kernel.label, progress
-    names = zip(kernel.body.inputs, kernel.body.input_names, strict=True)
-    inputs = [te.placeholder(n.shape, n.dtype, name) for n, name in names]
-    output = kernel.compute(*inputs)
-    naive = stage(observe, Event("lower", label, kernel.body, None, done, total), _naive, output, inputs, label)
-    begin = Event("schedule", label, naive, None, done, total)
-    made = stage(observe, begin, scheduled, naive, target, given)
-    return LoweredKernel(output, naive, made, finish(made.schedule.program, passes, observe))
-
-
-def _naive(output: te.Tensor, inputs: Sequence[te.Tensor], label: str) -> Program:
-    return remove_unread(tidy(lower_tensors([output], [*inputs, output], label).program))
-
-
-def _call(kernel: Kernel, made: LoweredKernel, arguments: tuple[Hashable, ...]) -> KernelCall:
-    texts = {
-        "graph": lambda: str(kernel.body),
-        "te": lambda: made.expressions,
-        "naive": lambda: str(made.naive),
-        "trace": lambda: str(made.scheduled.schedule.trace),
-        "schedule": lambda: str(made.scheduled),
-    }
-    return KernelCall(made.program, kernel.label, arguments, operations(made.naive), touched(made.naive), texts)
-
-
 # ---- schedules by hand ------------------------------------------------------------------------------------------
-
-
-def finish(program: Program, passes: Pipeline | None = None, observe: Observer | None = None) -> Program:
-    """A scheduled program made ready for codegen: all loop passes."""
-    return run_passes(passes.loop if passes else LOOP_PASSES, program, observe, program.name)
 
 
 def lower(s: TeSchedule | Schedule, args: Sequence[te.Tensor] | None = None, name: str = "main") -> Program:
@@ -452,7 +394,7 @@ def build(
 def _compile_schedule(schedule: Schedule, job: Job) -> Executable:
     """A te schedule as an executable: its inputs in, its outputs out."""
     verify(schedule.start)
-    naive, program = schedule.start, finish(schedule.program, job.passes)
+    naive, program = schedule.start, finish(schedule.program, job.passes.loop)
     got = f"extents that are numbers, got {', '.join(map(str, size_vars(naive)))}" if size_vars(naive) else ""
     if calls := [s for s in walk(program.body) if isinstance(s, ExternCall)]:
         got = got or f"a program without functions from outside, got {calls[0].function}"

@@ -4,6 +4,8 @@
     MINICC_TARGET      the target that is meant by "native", by name, as in haswell; else the machine we run on
     OMP_WAIT_POLICY    how idle threads wait, or GOMP_SPINCOUNT or KMP_BLOCKTIME; else they spin shortly, then sleep
     MINICC_CACHE_DIR   where compiled kernels are kept; else XDG_CACHE_HOME/minicc; else ~/.cache/minicc
+    MINICC_JOBS        how many processes compile the kernels of a model; else as many as there are processors for us
+    MINICC_CACHE       off: no kernels are kept, and none are looked for
     MINICC_RELAY       where the environment of the old TVM is; else .venv-relay in a clone; else relay in the cache
 
 >>> threads({"MINICC_THREADS": "2", "OMP_NUM_THREADS": "8"})
@@ -28,8 +30,16 @@ MOST_THREADS = 1024  # many more cannot be started on any machine, and an OpenMP
 
 def threads(environ: Mapping[str, str] | None = None) -> int | None:
     """The number of threads asked for, or None. Raises ConfigError when it is not an integer from 1 to MOST_THREADS."""
-    environ = os.environ if environ is None else environ
-    for name in ("MINICC_THREADS", "OMP_NUM_THREADS"):
+    return _number(os.environ if environ is None else environ, "MINICC_THREADS", "OMP_NUM_THREADS")
+
+
+def jobs(environ: Mapping[str, str] | None = None) -> int | None:
+    """The number of processes asked for that compile, or None. Raises ConfigError as `threads` does."""
+    return _number(os.environ if environ is None else environ, "MINICC_JOBS")
+
+
+def _number(environ: Mapping[str, str], *names: str) -> int | None:
+    for name in names:
         given = environ.get(name, "").split(",")[0].strip()  # OMP_NUM_THREADS may list one per nesting level
         if not given:
             continue
@@ -79,6 +89,18 @@ def cache_dir(environ: Mapping[str, str] | None = None) -> Path:
         return Path(given).expanduser()
     base = environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "minicc"
+
+
+def cache_kernels(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether compiled kernels are kept. Raises ConfigError when that is neither on nor off."""
+    environ = os.environ if environ is None else environ
+    given = environ.get("MINICC_CACHE", "").strip().lower() or "on"
+    if given not in ("on", "off", "1", "0"):
+        where = "environment variable MINICC_CACHE"
+        raise ConfigError(
+            f"MINICC_CACHE={given}", f"expected on or off, got {given!r}", where, "unset it, or set it to off"
+        )
+    return given in ("on", "1")
 
 
 def relay_dir(environ: Mapping[str, str] | None = None) -> Path:

@@ -14,6 +14,8 @@ from minicc.bridge.environment import has_relay
 
 sys.dont_write_bytecode = False  # many tests start processes, which would all compile every module of the package
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ["MINICC_CACHE"] = "off"  # a kernel is compiled where a test says so; those of the cache turn it on
+os.environ.setdefault("MINICC_JOBS", "1")
 
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 settings.register_profile("dev", max_examples=25, deadline=None, suppress_health_check=QUIET)

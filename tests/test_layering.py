@@ -32,13 +32,14 @@ DIRECT = {  # package: what stands directly below it; whatever stands below that
     "te": ("schedule",),  # the face that lessons import
     "recipes": ("schedule",),
     "codegen": ("loop",),
+    "kernels": ("graph", "recipes", "runtime"),
     "runtime": ("codegen",),
     "tune": ("runtime", "recipes"),
     "frontend": ("graph",),
     "package": ("runtime",),
     "device": ("runtime",),
     "bridge": ("compile", "device"),
-    "compile": ("frontend", "recipes", "runtime", "tune"),
+    "compile": ("frontend", "kernels", "tune"),
     "minicc": ("compile", "package", "te"),  # minicc/__init__.py, the public API
     "testing": ("minicc", "bridge", "backend"),
     "backend": ("minicc", "bridge"),

@@ -64,7 +64,7 @@ def test_an_observer_sees_every_stage_before_and_after():
     seen, passes = [], pipeline()
     minicc.compile(network(), observe=seen.append)
     whole = [(e.stage, e.seconds is None) for e in seen if e.subject == "net"]
-    names = ["bind", *(p.name for p in passes.graph), "emit and link"]
+    names = ["bind", *(p.name for p in passes.graph), "assemble", "link"]
     assert whole == [(name, before) for name in names for before in (True, False)]
     kernel = next(e.subject for e in seen if e.stage == "lower" and "conv" in e.subject)
     stages = [e.stage for e in seen if e.subject == kernel and e.seconds is None and e.stage != "emit"]

@@ -28,7 +28,8 @@ from minicc.bridge.device_code import cuda_target, device_code
 from minicc.device.kernels import device_form
 from minicc.bridge.relax import TVM_FAILURES, tvm_fails
 from minicc.bridge.tir_expressions import TirExpressions
-from minicc.compile import finish, pipeline
+from minicc.compile import pipeline
+from minicc.kernels.lower import finish
 from minicc.device.launches import Launch, Workspace
 from minicc.loop.arguments import Arguments
 from minicc.loop.ir import PARALLEL, THREAD_AXES, VECTORIZE, Alloc, Buffer, ExternCall, For, If, Prefetch, Seq, Stmt
@@ -55,7 +56,7 @@ def to_tir(program: Program, device: bool = False) -> Any:
     each kernel; then every other rule of a kernel holds, too: see `device.kernels`. Raises
     BridgeError where TIR has no form of it.
     """
-    plain = finish(program, pipeline("cuda"))
+    plain = finish(program, pipeline("cuda").loop)
     return _Function(device_form(plain) if device else plain, device).function()
 
 

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from minicc.cli.bench import bench_command
+from minicc.cli.cache import cache_command
 from minicc.cli.compare import compare_command
 from minicc.cli.compile import compile_command
 from minicc.cli.demo import demo_command
@@ -50,7 +51,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (compile_command, run_command, show_command, ops_command, doctor_command, demo_command, compare_command,
-            reduce_command, fusion_command, bench_command)  # fmt: skip
+            reduce_command, fusion_command, bench_command, cache_command)  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.removesuffix("_command"))(command)
 

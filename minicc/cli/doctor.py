@@ -80,7 +80,7 @@ def doctor_command(
         "threads": str(target.threads),
         "openmp": openmp_library() or "none found: parallel loops run serially",
         "kernel cache": str(cache_dir()),
-        "peak float32": f"{measure_peak(target) / 1e9:.0f} GFLOP/s on one core",
+        "peak float32": f"{measure_peak(target.with_threads(1)) / 1e9:.0f} GFLOP/s on one core",
         "memory": f"{megabytes(measure_bandwidth(target.with_threads(1)))}/s on one core",
     }
     width = max(map(len, rows))

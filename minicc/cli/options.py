@@ -123,12 +123,10 @@ def compile_model(
             if event.total:
                 progress.update(task, completed=event.done, total=event.total)
 
-        made = compile(graph, target, given, dims=bound, threads=threads, exact=exact, observe=observe)
+        whole = bool(prints.times or prints.before or prints.after)  # then every stage of every kernel is wanted
+        made = compile(graph, target, given, dims=bound, threads=threads, exact=exact, observe=observe, cache=not whole)
     if prints.times:
-        total = sum(times.values())
-        for name, seconds in times.items():
-            messages.print(f"{name:28} {seconds * 1e3:10.1f} ms {seconds / max(total, 1e-9):6.1%}")
-        messages.print(f"{'total':28} {total * 1e3:10.1f} ms")
+        messages.print(str(made.compile_report), soft_wrap=True)
     return made
 
 
@@ -185,9 +183,9 @@ def profile(made: Executable, arrays: Sequence[Any]) -> Profile:
 def print_profile(found: Profile) -> None:
     """A table of the kernels, and on stderr what makes the figures doubtful."""
     total = max(sum(k.seconds for k in found.rows), TICK)
-    rows = [[k.name, k.calls, f"{k.seconds * 1e6:.1f}", f"{k.seconds / total:.1%}", f"{k.flops / max(k.seconds, TICK) / 1e9:.1f}", f"{share:.0%}"]
+    rows = [[k.name, k.calls, f"{k.seconds * 1e6:.1f}", f"{k.seconds / total:.1%}", f"{k.flops / max(k.seconds, TICK) / 1e9:.1f}", f"{k.bytes / max(k.seconds, TICK) / 1e9:.1f}", f"{share:.0%}"]
             for k, share in zip(found.rows, found.shares, strict=True)]  # fmt: skip
-    print(table_text(rows, ["kernel", "calls", "us", "share", "GFLOP/s", "of roofline"]))
+    print(table_text(rows, ["kernel", "calls", "us", "share", "GFLOP/s", "GB/s", "of roofline"]))
     print(f"medians of repeated runs after a first one; {total * 1e6:.1f} us in kernels together")
     for note in found.notes:
         messages.print(note, soft_wrap=True)

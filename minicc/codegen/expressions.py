@@ -212,8 +212,7 @@ class Expressions(Arithmetic):
             case Load():
                 return ()
             case Select(cond, then, other):
-                decided = not loads(cond) and known(self.value(cond)) is not None
-                return (cond,) if decided or self._guarded(then) or self._guarded(other) else (cond, then, other)
+                return (cond,) if self._guarded(then) or self._guarded(other) else (cond, then, other)
             case Binary(op, a, b) if op in LOGICAL and self._guarded(b):
                 return (a,)
         return children(e)
@@ -260,12 +259,13 @@ class Expressions(Arithmetic):
         return self.env[e]
 
     def _choose(self, cond: Expr, then: Expr, other: Expr) -> ir.Value:
-        if (fixed := known(chosen := self.value(cond))) is not None and not lanes_of(chosen):
-            return self.value(then if fixed else other)
+        chosen = self.value(cond)
         if not self._guarded(then) and not self._guarded(other):
             lanes = lanes_of(chosen)
             a, b = self.alike([self.broadcast(self.value(then), lanes), self.broadcast(self.value(other), lanes)])
             return self.builder.select(chosen, a, b)
+        if (fixed := known(chosen)) is not None and not lanes_of(chosen):
+            return self.value(then if fixed else other)
         if lanes_of(chosen):
             return self._blend(chosen, then, other)
         count = self.lanes.count if self.lanes and (self.varying(then) or self.varying(other)) else 0

@@ -215,7 +215,7 @@ class Statements(Expressions):
     def _outlined(self, loop: For, captured: Mapping[Any, ir.Value]) -> ir.Function:
         """The function of the body, over a range: (captured..., workspace, begin, end, thread)."""
         types = [*[v.type for v in captured.values()], POINTER, INT64, INT64, INT64]
-        name = self.module.get_unique_name(f"{self.function.name}.{_name(loop.name)}")
+        name = self.module.get_unique_name(f"{_name(loop.name)}.{self.function.name}")
         function = _function(self.module, name, self.target, types, captured)
         function.linkage = "internal"
         function.attributes.add("noinline")  # so that `noalias` holds while it is optimised
@@ -238,7 +238,7 @@ class Statements(Expressions):
         held = self._stack(struct, "task")
         for n, value in enumerate(values):
             self.builder.store(value, self.builder.gep(held, [INT32(0), INT32(n)], source_etype=struct))
-        task = _function(self.module, self.module.get_unique_name(f"{body.name}.task"), self.target, [POINTER])
+        task = _function(self.module, self.module.get_unique_name(f"task.{body.name}"), self.target, [POINTER])
         task.linkage = "internal"
         b = ir.IRBuilder(task.append_basic_block("entry"))
         at = partial(b.gep, task.args[0], source_etype=struct)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 
-def load(source: str | Path | bytes | ModelProto) -> Graph:
+def load(source: str | Path | bytes | ModelProto, keep: bool = True) -> Graph:
     """The graph of an ONNX model, with errors and promises as those of `minicc.frontend.onnx.load`."""
-    return cast(Graph, import_module("minicc.frontend.onnx").load(source))
+    return cast(Graph, import_module("minicc.frontend.onnx").load(source, keep))
 
 
 __all__ = ["load"]

@@ -20,7 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import networkx
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, TensorProto, TensorShapeProto, ValueInfoProto, defs
@@ -30,9 +29,10 @@ from minicc.frontend.formats import HEAD, foreign, named
 from minicc.frontend.onnx_call import OnnxCall, Translation
 from minicc.frontend.onnx_functions import Item, flatten
 from minicc.frontend.onnx_ops import translations
+from minicc.frontend.onnx_weights import without_weights
 from minicc.frontend.onnx_tensors import ModelFile
 from minicc.graph.interpret import given_array, match_shape
-from minicc.graph.ir import Defaults, Graph, Node, Span, constant, input, spanned
+from minicc.graph.ir import Data, Defaults, Graph, Node, Span, constant, input, spanned
 from minicc.paths import unreadable
 from minicc.types import Dim, Symbol, TensorType
 
@@ -42,8 +42,8 @@ LARGEST = 2**31 - 1  # bytes of a protobuf
 MOST_NODES = 200_000  # ten times those of the largest model in use; each takes 0.1 ms to load and as long to optimize
 
 
-def load(source: str | Path | bytes | ModelProto) -> Graph:
-    """The graph of an ONNX model.
+def load(source: str | Path | bytes | ModelProto, keep: bool = True) -> Graph:
+    """The graph of an ONNX model. If it need not `keep` the large weights of a file, they are read from there whenever they are used.
 
     Symbolic dimensions keep their names; one without a name is called INPUT_AXIS. Tensors that
     lie in files beside the model are read only from a model given by its path. An initializer that is
@@ -51,7 +51,7 @@ def load(source: str | Path | bytes | ModelProto) -> Graph:
     version 4 on, as the ONNX text says).
     """
     if isinstance(source, (str, Path)):
-        return _load(*_read(Path(source)))
+        return _load(*_read(Path(source)), keep)
     if isinstance(source, ModelProto):
         return _load(ModelFile("model"), source)
     if not isinstance(source, (bytes, bytearray, memoryview)):
@@ -65,7 +65,7 @@ def read_model(path: Path) -> ModelProto:
     """The model in a file, with the tensors put in that lie beside it, for other tools. `load` must have found it sound."""
     file, model = _read(path)
     for tensor in model.graph.initializer:
-        if tensor.data_location == TensorProto.EXTERNAL:
+        if tensor.data_location == TensorProto.EXTERNAL or file.place(tensor):
             content = file.array(tensor).tobytes()
             del tensor.external_data[:]
             tensor.ClearField("data_location")
@@ -86,9 +86,9 @@ def _replaced(file: ModelFile, model: ModelProto, types: Mapping[str, TensorType
     return _load(file, made)
 
 
-def _load(file: ModelFile, model: ModelProto) -> Graph:
+def _load(file: ModelFile, model: ModelProto, keep: bool = True) -> Graph:
     try:
-        return _Loader(file, model).graph()
+        return _Loader(file, model, keep).graph()
     except MiniccError:
         raise
     except Exception as error:  # a damaged file may hold anything anywhere: names that are not text, for one
@@ -109,8 +109,11 @@ def _read(path: Path) -> tuple[ModelFile, ModelProto]:
                 problem = f"expected at most {LARGEST:,} bytes, the most that a protobuf has, got {size:,}"
                 hint = "keep the tensors beside the model: onnx.save(model, path, save_as_external_data=True)"
                 raise LoadError(call, problem, str(path), hint)
-            stream.seek(0)
-            content = stream.read()
+            if found := without_weights(stream):
+                content, file.held[path] = found
+            else:
+                stream.seek(0)
+                content = stream.read()
     except OSError as error:
         problem = f"expected a file, got one that cannot be read: {error.strerror}"
         raise LoadError(call, problem, str(path), "copy the file to a disk of yours") from None
@@ -142,6 +145,7 @@ def _parse(file: ModelFile, content: bytes) -> ModelProto:
 class _Loader:
     file: ModelFile
     model: ModelProto
+    keep: bool = True
     spans: dict[Node, Span] = field(default_factory=dict)
     table: dict[str, Translation] = field(default_factory=translations)
     values: dict[str, Node | None] = field(default_factory=dict)  # by name; None where nothing reads an initializer
@@ -156,11 +160,14 @@ class _Loader:
         names = tuple(output.name for output in proto.output)
         items, read = self._needed(flatten(self.model, opset, self.file), names)
         self._check_supported(items)
-        initializers = [(tensor.name, partial(self.file.array, tensor)) for tensor in proto.initializer]
-        initializers += [(sparse.values.name, partial(self.file.dense, sparse)) for sparse in proto.sparse_initializer]
-        for name, value in initializers:
+        initializers = [
+            (t.name, partial(self.file.array, t), self.keep or not self.file.place(t)) for t in proto.initializer
+        ]
+        initializers += [(s.values.name, partial(self.file.dense, s), True) for s in proto.sparse_initializer]
+        for name, value, keep in initializers:
             with spanned(self.spans, Span(self.file.name, name)):
-                self._define(name, constant(value()) if name in read else None)
+                data = Data(value(), None if keep else value) if name in read else None
+                self._define(name, constant(data) if data else None)
         inputs = tuple(self._inputs(proto))
         for item in self._sorted(items):
             self._translate(item)
@@ -330,6 +337,8 @@ class _Loader:
                     raise self.file.error(problem, str(item.span(self.file.name)), hint)
         if all(a < b for a, b in edges):
             return list(items)
+        import networkx
+
         order = networkx.DiGraph()
         order.add_nodes_from(range(len(items)))
         order.add_edges_from(edges)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import ml_dtypes
@@ -23,6 +23,8 @@ import numpy as np
 from onnx import SparseTensorProto, TensorProto
 
 from minicc.errors import LoadError
+from minicc.frontend.onnx_weights import Held
+from minicc.ir.arrays import read_pages
 from minicc.ops.base import Array
 from minicc.types import DType
 
@@ -45,6 +47,12 @@ class ModelFile:
 
     name: str
     folders: tuple[Path, ...] = ()
+    held: dict[Path, Held] = field(default_factory=dict, compare=False)  # weights that the model's own file has, unread
+
+    def place(self, tensor: TensorProto) -> tuple[Path, int, int] | None:
+        """The file, the offset and the size of an initializer's `raw_data`, where that was left there."""
+        found = [(path, *held[tensor.name]) for path, held in self.held.items() if tensor.name in held]
+        return found[0] if found and not tensor.HasField("raw_data") else None
 
     def error(self, problem: str, where: str, hint: str) -> LoadError:
         return LoadError(f"load({self.name!r})", problem, where, hint)
@@ -73,11 +81,15 @@ class ModelFile:
         size, storage = math.prod(shape), np.dtype(np.uint8) if dtype.kind == "bool" else dtype.numpy
         if tensor.HasField("segment"):
             raise self.error(f"{what} is stored in segments", what, "save the model in one piece")
-        if tensor.data_location == TensorProto.EXTERNAL:
-            values = np.frombuffer(self._external(tensor, size * dtype.bytes, what), storage)
+        if place := self.place(tensor):
+            self._match(place[2], size * dtype.bytes, "bytes of data", shape, what)
+            values = self._read(*place, what).view(storage)
+        elif tensor.data_location == TensorProto.EXTERNAL:
+            values = self._external(tensor, size * dtype.bytes, what).view(storage)
         elif tensor.HasField("raw_data"):
-            self._match(len(tensor.raw_data), size * dtype.bytes, "bytes of data", shape, what)
-            values = np.frombuffer(tensor.raw_data, storage)
+            content = tensor.raw_data  # a copy, each time
+            self._match(len(content), size * dtype.bytes, "bytes of data", shape, what)
+            values = np.frombuffer(content, storage)
         else:
             numbers = getattr(tensor, _FIELDS.get(dtype.name, "int32_data"))
             self._match(len(numbers), size, "values", shape, what)
@@ -119,7 +131,7 @@ class ModelFile:
             hint = "make it by onnx.numpy_helper.from_array; a file that was sound is damaged or cut off: copy it again"
             raise self.error(f"{what} of shape {list(shape)} must have {expected} {unit}, got {got}", what, hint)
 
-    def _external(self, tensor: TensorProto, size: int, what: str) -> bytes:
+    def _external(self, tensor: TensorProto, size: int, what: str) -> Array:
         """The bytes of `tensor` that lie in a file beside the model."""
         entries = {entry.key: entry.value for entry in tensor.external_data}
         path = self._beside(entries.get("location", ""), what)
@@ -130,9 +142,16 @@ class ModelFile:
         if offset + length > available:
             problem = f"{what} needs bytes {offset} to {offset + length} of {path.name}, which has {available}"
             raise self.error(problem, what, "the data file is cut off, or belongs to another model")
+        return self._read(path, offset, length, what)
+
+    def _read(self, path: Path, offset: int, length: int, what: str) -> Array:
+        """Bytes of a file."""
         with path.open("rb") as file:
             file.seek(offset)
-            return file.read(length)
+            if (found := read_pages(file, length)).size < length:
+                problem, hint = f"{what} must have {length} bytes, got {found.size}", "another process writes the file"
+                raise self.error(problem, what, hint)
+            return found
 
     def _count(self, entries: dict[str, str], key: str, default: int, what: str) -> int:
         text = entries.get(key, str(default))

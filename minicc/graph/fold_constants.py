@@ -34,8 +34,15 @@ class Folded:
     """A value that depends on constants alone. It becomes a node when something else reads it: a step on the way to
     packed weights may be a view of an array, and is neither copied nor compared with other constants."""
 
-    def __init__(self, array: Array, node: Node | None = None) -> None:
-        self.array, self.node = array, node
+    def __init__(self, array: Array | None = None, node: Node | None = None) -> None:
+        self._array, self.node = array, node
+
+    @property
+    def array(self) -> Array:
+        if self._array is not None:
+            return self._array
+        assert self.node is not None
+        return self.node.array
 
 
 def fold_constants(graph: Graph) -> Graph:
@@ -48,8 +55,8 @@ def fold_constants(graph: Graph) -> Graph:
 
 def _fold(graph: Graph, spans: dict[Node, Span], n: Node, inputs: list[Node | Folded]) -> Node | Folded:
     if isinstance(n.op, Constant):
-        return Folded(n.array, n)
-    known = [i.array for i in inputs if isinstance(i, Folded)]
+        return Folded(node=n)
+    known = [i for i in inputs if isinstance(i, Folded)]
     if len(known) == len(inputs) and (array := _computed(n, known)) is not None:
         return Folded(array)
     with spanned(spans, graph.spans.get(n)):
@@ -63,12 +70,12 @@ def _node(value: Node | Folded) -> Node:
     return value.node
 
 
-def _computed(n: Node, arrays: list[Array]) -> Array | None:
+def _computed(n: Node, values: list[Folded]) -> Array | None:
     """The value of a node; None if it is too large, or its reference cannot compute it: the error belongs to running it."""
     if n.inferred is None or not n.inferred.is_bound or n.op.pending or not _worth_keeping(n):
         return None
     try:
-        return compute(n.op, arrays)
+        return compute(n.op, [value.array for value in values])
     except (ArithmeticError, LookupError, MemoryError, NotImplementedError, TypeError, ValueError):
         return None
 

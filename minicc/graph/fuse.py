@@ -39,6 +39,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from minicc import ops
+from typing import Any
+
 from minicc.errors import TypeInferenceError
 from minicc.graph.ir import Constant, Graph, Input, Kernel, Node, Span, constant, input, make, spanned
 from minicc.ir.node import postorder
@@ -102,14 +104,22 @@ class Partition:
         self.after = self._post_dominators(graph)
 
     def _post_dominators(self, graph: Graph) -> dict[Node, Node | None]:
-        """For each node the first node that every path from it to an output goes through, if any."""
-        import networkx as nx
+        """For each node the first node that every path from it to an output goes through, if any.
 
-        backward = nx.DiGraph()
-        backward.add_node(graph)
-        backward.add_edges_from((graph, n) for n in graph.outputs)  # the graph itself stands for its end
-        backward.add_edges_from((n, i) for n in graph.nodes for i in dict.fromkeys(n.inputs))
-        found = nx.immediate_dominators(backward, graph)
+        It is where its readers meet on their own way to the end, for which the graph itself stands (Cooper, Harvey and
+        Kennedy, A Simple, Fast Dominance Algorithm, 2001); without cycles one walk finds all.
+        """
+        found: dict[Any, Any] = {}
+        depth: dict[Any, int] = {graph: 0}
+        for n in reversed(graph.nodes):
+            readers: list[Any] = [*self.users[n], *([graph] if n in self.kept or not self.users[n] else [])]
+            meet, *others = readers
+            for other in others:
+                while meet is not other:
+                    if depth[meet] < depth[other]:
+                        meet, other = other, meet
+                    meet = found[meet]
+            found[n], depth[n] = meet, depth[meet] + 1
         return {n: None if found[n] is graph else found[n] for n in self.nodes}
 
     def take_epilogues(self, kind: Kind) -> None:

@@ -21,7 +21,6 @@ float32[2,3]
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,8 +33,8 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from minicc.errors import GraphError, TypeInferenceError, printable
+from minicc.graph.data import Data as Data
 from minicc.ir import node as kit
-from minicc.ir.arrays import frozen, plain
 from minicc.ir.node import node, postorder
 from minicc.ops.base import Array, Kind, Operator, infer
 from minicc.types import DType, Symbol, TensorType
@@ -57,31 +56,6 @@ class Span:
         return f"{printable(self.source)}{f':{self.index}' if self.index >= 0 else ''}{f' {what}' if what else ''}"
 
 
-class Data:
-    """An array that compares by content: dtype, shape and bits. Its memory is its own, and nobody can write it."""
-
-    __slots__ = ("array", "digest")
-
-    def __init__(self, array: Any) -> None:
-        held = frozen(plain(array, lambda problem, hint: GraphError("constant(array)", problem, hint=hint)))
-        self.array: Array = held
-        content = hashlib.blake2b(f"{held.dtype}{held.shape}".encode(), digest_size=12)
-        content.update(held.reshape(-1).view(np.uint8).data)
-        self.digest = content.hexdigest()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Data) and self.digest == other.digest
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Data, (self.array,)
-
-    def __repr__(self) -> str:
-        return f"@{self.digest}"
-
-
 @node
 class Input(Operator):
     """A named input of the graph."""
@@ -100,7 +74,7 @@ class Constant(Operator):
     data: Data
 
     def infer(self, *types: TensorType) -> TensorType:
-        return TensorType.of(self.data.array)
+        return self.data.type
 
     def numpy(self, *arrays: Array) -> Array:
         return self.data.array
@@ -198,7 +172,7 @@ def input(name: str, type: TensorType) -> Node:
 def constant(array: Any) -> Node:
     """A node that holds `array`."""
     data = array if isinstance(array, Data) else Data(array)
-    return _noted(Node(Constant(data), (), TensorType.of(data.array)))
+    return _noted(Node(Constant(data), (), data.type))
 
 
 def _from_rows(

@@ -59,6 +59,40 @@ class Times(dict[str, float]):
             self[event.stage] = self.get(event.stage, 0.0) + event.seconds
 
 
+def both(*observers: Observer) -> Observer:
+    """An observer that tells several."""
+
+    def tell(event: Event) -> None:
+        for observe in observers:
+            observe(event)
+
+    return tell
+
+
+@dataclass(frozen=True)
+class CompileReport:
+    """Where the time of a compilation went: seconds by stage, and how many of its kernels were found in the cache.
+
+    >>> print(CompileReport({"fuse": 0.25, "kernels": 0.75}, 5, 3))
+    fuse                             250.0 ms  25.0%
+    kernels                          750.0 ms  75.0%
+    total                           1000.0 ms
+    5 kernels: 3 from the cache, 2 compiled
+    """
+
+    seconds: Mapping[str, float]
+    kernels: int = 0
+    found: int = 0
+
+    def __str__(self) -> str:
+        total = sum(self.seconds.values())
+        rows = [
+            f"{name:28} {taken * 1e3:9.1f} ms {taken / max(total, 1e-9):6.1%}" for name, taken in self.seconds.items()
+        ]
+        counts = f"{self.kernels} kernels: {self.found} from the cache, {self.kernels - self.found} compiled"
+        return "\n".join([*rows, f"{'total':28} {total * 1e3:9.1f} ms", counts])
+
+
 def stage(observe: Observer | None, begin: Event, run: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
     """What `run` gives for these arguments, with an event before and one after."""
     if observe is None:

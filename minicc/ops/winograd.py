@@ -88,12 +88,16 @@ class WinogradWeights(Operator):
 
     def numpy(self, w: Array) -> Array:
         blocks, t, _, channels, block = self.infer(type_of(w)).shape
-        whole = np.zeros((KERNEL, KERNEL, channels, blocks * block))
-        whole[..., : w.shape[0]] = w.transpose(2, 3, 1, 0)
-        g = matrices(self.tile).weights
+        places, g = np.zeros((blocks, t, t, channels, block), w.dtype), matrices(self.tile).weights
         with np.errstate(all="ignore"):
-            places = _along(_along(whole, g, 0), g, 1).astype(w.dtype).reshape(t, t, channels, blocks, block)
-        return np.ascontiguousarray(places.transpose(3, 0, 1, 2, 4))
+            for n in range(blocks):  # all at once would take many times the memory of the result, in float64
+                part = w[n * block : (n + 1) * block].transpose(2, 3, 1, 0).astype(np.float64)
+                if np.isfinite(part).all():  # both transforms are one product, the fastest there is
+                    found = (np.kron(g, g) @ part.reshape(KERNEL**2, -1)).reshape(t, t, *part.shape[2:])
+                else:
+                    found = _along(_along(part, g, 0), g, 1)
+                places[n, ..., : part.shape[-1]] = found
+        return places
 
     def compute(self, w: te.Tensor) -> Any:
         out, g, single = self.infer(type_of(w)), matrices(self.tile).weights, [(k,) for k in range(KERNEL)]

@@ -27,6 +27,7 @@ import numpy as np
 
 from minicc.errors import CodegenError, RunError, misnamed
 from minicc.ir.arrays import READY, Array, address, plain
+from minicc.ir.passes import CompileReport
 from minicc.runtime import jit, memory, threads
 from minicc.runtime.image import Image, KernelInfo, Port
 from minicc.runtime.plan import Arena
@@ -49,6 +50,7 @@ class Executable(ABC):
     threads = 1
     arena_bytes = 0
     compile_seconds = 0.0  # what making it took
+    compile_report = CompileReport({})  # where these went
     defaults: tuple[str, ...] = ()  # inputs that have a value of their own; `run` may be given others
     variant: Callable[[tuple[str, ...]], Executable]  # the executable that takes these of them, too
     image: Image
@@ -68,7 +70,7 @@ class Executable(ABC):
 
     def _kept(self) -> dict[str, Any]:
         """What is told to an executable after it is made."""
-        kept: dict[str, Any] = {"compile_seconds": self.compile_seconds}
+        kept: dict[str, Any] = {"compile_seconds": self.compile_seconds, "compile_report": self.compile_report}
         return {**kept, "defaults": self.defaults, "variant": self.variant} if self.defaults else kept
 
     @property

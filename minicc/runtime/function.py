@@ -29,7 +29,7 @@ from minicc.loop.arguments import Arguments
 from minicc.loop.place_buffers import workspace_bytes
 from minicc.loop.program import Program
 from minicc.runtime import jit, memory, threads
-from minicc.runtime.assemble import CompiledKernel, compile_programs
+from minicc.runtime.assemble import compile_program, unique_symbol
 from minicc.runtime.externs import Externs
 from minicc.runtime.image import Stages, Text
 from minicc.runtime.plan import Arenas
@@ -171,14 +171,15 @@ class CpuFunction(Function):
         super().__init__(program, final, buffers, target)
         # from our order to that of the machine code
         self._order = [self.buffers.index(b) for b in (*final.params, *final.outputs)]
-        self._kernel: CompiledKernel = compile_programs([final], target)[final]
+        self._kernel = compile_program(final, target)
         self._final = final
         self._externs = Externs(final)
-        objects = [self._kernel.code.object, *jit.conversions(target).values()]
-        self._library = jit.load(objects, [self._kernel.symbol], target, self._externs.symbols)
+        symbol = self._symbol = unique_symbol(final.name)
+        objects = [self._kernel.object(symbol), *jit.conversions(target).values()]
+        self._library = jit.load(objects, [symbol], target, self._externs.symbols)
         pointers, numbers = [ctypes.c_void_p] * len(buffers), [ctypes.c_int64] * len(self.sizes)
         kind = ctypes.CFUNCTYPE(None, *pointers, *numbers, ctypes.c_void_p, ctypes.c_int64)
-        entry = self._library.function(self._kernel.symbol, kind)
+        entry = self._library.function(symbol, kind)
         self._arenas = Arenas()
         self._last: tuple[dict[Var, int] | None, tuple[int, ...], int] = (None, (), 0)
         self._threads = target.threads if target.threads == 1 or threads.openmp() else 1
@@ -192,8 +193,8 @@ class CpuFunction(Function):
         return {
             "loop": lambda: str(self.program),
             "final": lambda: str(final),
-            "llvm": lambda: self._kernel.code.optimized,
-            "asm": lambda: self._kernel.code.assembly,
+            "llvm": lambda: self._kernel.stages(self._symbol)["llvm"],
+            "asm": lambda: self._kernel.stages(self._symbol)["asm"],
         }
 
     def _bound(self, arrays: Sequence[Any]) -> Callable[[], None]:

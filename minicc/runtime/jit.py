@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as llvm
 import llvmlite.ir as ir
 
@@ -26,6 +27,8 @@ from minicc.target import Target
 from minicc.tensor.intrinsics import INTRINSICS
 
 SPEED_LEVEL = 2
+VERSION = f"{'.'.join(map(str, llvm.llvm_version_info))} by llvmlite {llvmlite.__version__}"
+PLACEHOLDER = f"minicc_{'kernel' * 32}"  # the name of a kernel in its object, until an image gives it one
 LIBRARIES = 16  # that one session links
 ENTRY = "minicc_main"  # the symbol of an entry function
 ENTRY_TYPE = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_void_p)
@@ -43,17 +46,34 @@ def _generator(target: Target) -> Any:
 
 @dataclass(frozen=True)
 class Code:
-    """What one LLVM module became. `source` is the IR as emitted, `optimized` after LLVM's passes."""
+    """What one LLVM module became: its `source`, the IR as emitted, and its object code. The other texts are made when asked for."""
 
     source: str
-    optimized: str
     object: bytes
     target: Target
+
+    @property
+    def optimized(self) -> str:
+        """The IR after LLVM's passes."""
+        return str(_optimized(self.source, self.target))
 
     @property
     def assembly(self) -> str:
         """The machine code as text."""
         return assembly(self.optimized, self.target)
+
+
+def renamed(code: bytes, name: str) -> bytes:
+    """An object with `name` in place of PLACEHOLDER. In object files names end with a zero, so a shorter one fits.
+
+    Raises CodegenError for a longer one.
+    """
+    new = name.encode()
+    if len(new) > len(PLACEHOLDER):
+        raise CodegenError(
+            "renamed(...)", f"expected a name of at most {len(PLACEHOLDER)} letters, got {len(new)}", name
+        )
+    return code.replace(PLACEHOLDER.encode(), new.ljust(len(PLACEHOLDER), b"\0"))
 
 
 def assembly(text: str, target: Target) -> str:
@@ -72,6 +92,11 @@ def new_module(name: str, target: Target) -> ir.Module:
 def optimize(module: ir.Module | str, target: Target) -> Code:
     """Run LLVM's scalar passes and its code generator. Raises CodegenError when the IR is not valid."""
     source = str(module)
+    return Code(source, _generator(target).emit_object(_optimized(source, target)), target)
+
+
+def _optimized(source: str, target: Target) -> Any:
+    """The module of a text, after LLVM's passes. Raises CodegenError when it is not valid."""
     try:
         parsed = llvm.parse_assembly(source)
         parsed.verify()
@@ -87,7 +112,7 @@ def optimize(module: ir.Module | str, target: Target) -> Code:
     passes = builder.getModulePassManager()
     passes.run(parsed, builder)
     llvm.NewPassManager._dispose(passes)  # llvmlite's own `_dispose` of this class does nothing, and leaves 60 KiB
-    return Code(source, str(parsed), generator.emit_object(parsed), target)
+    return parsed
 
 
 @dataclass

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from minicc.loop.ir import PARALLEL, UNROLL, VECTORIZE, Alloc, Buffer, For, Stmt, Store, seq
+from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, Buffer, For, Stmt, Store, seq
 from minicc.loop.place_buffers import place_buffers
 from minicc.loop.program import Program
 from minicc.runtime.assemble import KernelCall, Values, assemble
@@ -41,17 +41,17 @@ def _chains(name: str, target: Buffer, at: tuple[Expr, ...], value: Callable[[Va
     return For(chain, CHAINS, inside, UNROLL)
 
 
-def peak_program(lanes: int) -> Program:
-    """STEPS times CHAINS independent vector multiply-adds, on accumulators that stay in registers."""
+def peak_program(lanes: int, threads: int = 1) -> Program:
+    """STEPS times CHAINS independent vector multiply-adds on each thread, on accumulators that stay in registers."""
     x = Buffer("x", float32, (CHAINS, lanes))
-    y = Buffer("y", float32, (CHAINS, lanes))
-    total = Buffer("total", float32, (CHAINS, lanes), "local")
+    y = Buffer("y", float32, (threads, CHAINS, lanes))
+    total, thread = Buffer("total", float32, (CHAINS, lanes), "local"), Var("thread")
     body = seq(
         _chains("0", total, (), lambda c, v: x[c, v], lanes),
         For(Var("step"), STEPS, _chains("1", total, (), lambda c, v: total[c, v] + total[c, v] * x[0, v], lanes)),
-        _chains("2", y, (), lambda c, v: total[c, v], lanes),
+        _chains("2", y, (thread,), lambda c, v: total[c, v], lanes),
     )
-    return Program("peak", (x,), (y,), Alloc(total, body))
+    return Program("peak", (x,), (y,), For(thread, threads, Alloc(total, body), PARALLEL if threads > 1 else SERIAL))
 
 
 def read_program(size: int, target: Target) -> Program:
@@ -68,7 +68,7 @@ def read_program(size: int, target: Target) -> Program:
         For(turn, max(1, READ // size), For(step, steps, sums)),
         _chains("2", y, (thread,), lambda c, v: total[c, v], lanes),
     )
-    return Program("read", (x,), (y,), For(thread, threads, Alloc(total, body), PARALLEL if threads > 1 else "serial"))
+    return Program("read", (x,), (y,), For(thread, threads, Alloc(total, body), PARALLEL if threads > 1 else SERIAL))
 
 
 def _executable(program: Program, target: Target) -> Executable:
@@ -80,7 +80,8 @@ def _executable(program: Program, target: Target) -> Executable:
 @functools.lru_cache(maxsize=16)
 def _made(size: int, target: Target) -> tuple[Executable, int]:
     """The program that reads `size` bytes, or of the peak for 0, and how many bytes its input has."""
-    made = _executable(read_program(size, target) if size else peak_program(target.lanes(float32)), target)
+    program = read_program(size, target) if size else peak_program(target.lanes(float32), target.threads)
+    made = _executable(program, target)
     return made, made.inputs[0].type.bytes
 
 
@@ -97,8 +98,10 @@ def _fastest(size: int, target: Target, clock: Callable[[], float]) -> float:
 
 
 def measure_peak(target: Target) -> float:
-    """float32 FLOP/s of one core, the best of a few short runs; by CPU time, as other work may share the core."""
-    return 2 * target.lanes(float32) * CHAINS * STEPS / _fastest(0, target.with_threads(1), time.thread_time)
+    """float32 FLOP/s of the threads of a target, all at once, the best of a few short runs: cores that work together are
+    slower than one alone. That of one thread by CPU time, as other work may share the core."""
+    clock = time.thread_time if target.threads == 1 else time.perf_counter
+    return 2 * target.lanes(float32) * CHAINS * STEPS * target.threads / _fastest(0, target, clock)
 
 
 def measure_bandwidth(target: Target, size: int = MEMORY) -> float:
@@ -128,10 +131,7 @@ class Roofline:
 
     def _measure(self, sizes: Iterable[int]) -> dict[int, float]:
         """The bandwidth of each size; that of 0 is the peak."""
-        return {
-            size: measure_bandwidth(self.target, size) if size else measure_peak(self.target) * self.target.threads
-            for size in sizes
-        }
+        return {size: measure_bandwidth(self.target, size) if size else measure_peak(self.target) for size in sizes}
 
     def share(self, flops: int, bytes: int, seconds: float) -> float:
         """Of the limits, what a kernel of so many operations on so many bytes reached."""

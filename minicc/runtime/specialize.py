@@ -51,6 +51,7 @@ class SpecializingExecutable(Executable):
             made = self._latest = self._made[key]
             self.outputs, self.kernels, self.stages = made.outputs, made.kernels, made.stages
             self.arena_bytes, self.compile_seconds = made.arena_bytes, made.compile_seconds
+            self.compile_report = made.compile_report
         return made
 
     @property

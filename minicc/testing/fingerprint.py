@@ -31,11 +31,12 @@ from minicc import ops
 from minicc.bridge import _tvm
 from minicc.bridge.tir import cuda_source
 from minicc.codegen.llvm import emit
-from minicc.compile import finish, lower_kernel, optimize
+from minicc.compile import lower_kernel, optimize
 from minicc.errors import ConfigError
 from minicc.frontend import load
 from minicc.graph import ir
 from minicc.ir.node import replace
+from minicc.kernels.lower import finish
 from minicc.loop.program import Program
 from minicc.loop.ranges import size_vars
 from minicc.ops.base import REGISTRY, Operator

@@ -182,7 +182,7 @@ def test_run_on_random_inputs_depends_on_the_seed_only(minicc, network):
 def test_run_repeats_and_profiles(minicc, network):
     text = minicc.good("run", network, "--dim", "batch=8", "--repeat", 5, "--profile")
     assert re.search(r"^latency: median [\d.]+ ms, best [\d.]+ ms of 5 runs$", text, re.MULTILINE)
-    assert re.search(r"^kernel +calls +us +share +GFLOP/s +of roofline$", text, re.MULTILINE)
+    assert re.search(r"^kernel +calls +us +share +GFLOP/s +GB/s +of roofline$", text, re.MULTILINE)
     assert sorted(kernels_of(text))[-1] == "softmax"
     shares = [float(share) for share in re.findall(r" (\d+\.\d)%", text)]
     assert sum(shares) == pytest.approx(100, abs=0.5)

@@ -1,0 +1,85 @@
+"""One kernel from sub-graph to scheduled loop program: te, the naive program, its schedule, the loop passes.
+
+In: a `Kernel`, a target. Out: a `LoweredKernel`, with each of these on the way.
+
+    made = lower_kernel(kernel, target)
+    print(made.expressions, made.naive, made.scheduled, made.program)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from minicc import tensor as te
+from minicc.graph.ir import Kernel
+from minicc.ir.passes import Event, Observer, Pass, run_passes, stage
+from minicc.loop.lower import lower as lower_tensors
+from minicc.loop.place_buffers import place_buffers
+from minicc.loop.place_init import place_init
+from minicc.loop.program import Program
+from minicc.loop.remove_unread import remove_unread
+from minicc.loop.simplify_loops import simplify_loops
+from minicc.loop.widen_floats import widen_floats
+from minicc.recipes.registry import Scheduled, scheduled
+from minicc.schedule import Trace
+from minicc.schedule.tidy import tidy
+from minicc.target import Target
+from minicc.tensor.tensor import tensors_of
+
+Given = Trace | Mapping[str, int] | None  # what is known of a schedule: all steps, some choices, or nothing
+LOOP_PASSES: tuple[Pass[Program], ...] = (
+    Pass("place init", place_init,
+         "a reduction is one statement while it is scheduled; now its initialisation gets a place", "every store is plain"),
+    Pass("widen floats", widen_floats,
+         "16-bit floats are a storage format", "arithmetic on them is done in float32"),
+    Pass("simplify loops", simplify_loops,
+         "guards and indices that the steps before have made provable", "nothing is checked that is known"),
+    Pass("place buffers", place_buffers,
+         "last: it looks at every index", "every buffer has its place, and code generation decides nothing"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LoweredKernel:
+    """One distinct kernel on its way: its expressions, its naive program, its schedule, its final program."""
+
+    output: te.Tensor
+    naive: Program
+    scheduled: Scheduled
+    program: Program
+
+    @property
+    def expressions(self) -> str:
+        return "\n".join(str(t.op) for t in tensors_of(self.output))
+
+
+def lower_kernel(
+    kernel: Kernel,
+    target: Target,
+    passes: Sequence[Pass[Program]] = LOOP_PASSES,
+    observe: Observer | None = None,
+    progress: tuple[int, int] = (0, 0),
+    given: Given = None,
+) -> LoweredKernel:
+    """From sub-graph to scheduled loop program; `progress` is what the observer is told of it.
+
+    By the trace that is `given`, or by the first recipe that matches, with the choices that are.
+    """
+    label, (done, total) = kernel.label, progress
+    names = zip(kernel.body.inputs, kernel.body.input_names, strict=True)
+    inputs = [te.placeholder(n.shape, n.dtype, name) for n, name in names]
+    output = kernel.compute(*inputs)
+    naive = stage(observe, Event("lower", label, kernel.body, None, done, total), _naive, output, inputs, label)
+    begin = Event("schedule", label, naive, None, done, total)
+    made = stage(observe, begin, scheduled, naive, target, given)
+    return LoweredKernel(output, naive, made, finish(made.schedule.program, passes, observe))
+
+
+def _naive(output: te.Tensor, inputs: Sequence[te.Tensor], label: str) -> Program:
+    return remove_unread(tidy(lower_tensors([output], [*inputs, output], label).program))
+
+
+def finish(program: Program, passes: Sequence[Pass[Program]] = LOOP_PASSES, observe: Observer | None = None) -> Program:
+    """A scheduled program made ready for codegen: all loop passes."""
+    return run_passes(passes, program, observe, program.name)
