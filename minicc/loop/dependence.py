@@ -29,12 +29,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
+from minicc.ir.node import replace
 from minicc.loop.address import address
-from minicc.loop.ir import Buffer, For, Stmt, Store, Update, loops
+from minicc.loop.ir import Buffer, For, If, Stmt, Store, Update, bodies, loops
 from minicc.loop.points import Place, meet
-from minicc.loop.queries import in_order, private, reads, targets
+from minicc.loop.queries import private, reads, targets
 from minicc.loop.ranges import DEPTH, is_plain, least
-from minicc.tensor.bounds import Bounds, Interval
+from minicc.tensor.bounds import Bounds, Interval, assume
 from minicc.tensor.expr import Binary, Const, Expr, Var, binary, const, free_vars, loads, transform
 from minicc.tensor.expr import walk as walk_expr
 from minicc.tensor.linear import Linear, combine, from_linear, linear
@@ -63,9 +64,12 @@ class Access:
         return [form for part in (self.indices, shorter, *plain) for form in self.sums(part)]
 
     def short_forms(self, flat: bool) -> list[Linear]:
-        """The indices as sums, and the offset in memory if that is asked for."""
+        """The indices as sums, and the offset in memory, also of what all but the last index choose, if that is asked for."""
         found = [self.bounds.form(i) for i in self.indices]
-        return [*found, address(self.buffer, self.indices, Simplifier(self.bounds.ranges))] if flat else found
+        if not flat:
+            return found
+        simplify, rows = Simplifier(self.bounds.ranges), replace(self.buffer, shape=self.buffer.shape[:-1])
+        return [*found, address(self.buffer, self.indices, simplify), address(rows, self.indices[:-1], simplify)]
 
     @cached_property
     def has_digits(self) -> bool:
@@ -135,12 +139,13 @@ def dependences(
 
 
 def _accesses(s: Stmt, known: Bounds) -> list[Access]:
-    """Every access in `s`."""
-    found = []
-    for t in in_order(s):
-        found += [Access(load.source, load.indices, known, False, stmt=t) for load in reads(t)]
-        if isinstance(t, (Store, Update)):
-            found += [Access(buffer, t.indices, known, True, stmt=t) for buffer in targets(t)]
+    """Every access in `s`, with what is known there: a guard holds for what is inside of it."""
+    found = [Access(load.source, load.indices, known, False, stmt=s) for load in reads(s)]
+    if isinstance(s, (Store, Update)):
+        found += [Access(buffer, s.indices, known, True, stmt=s) for buffer in targets(s)]
+    inside = Bounds(assume(s.cond, known.ranges)) if isinstance(s, If) else known
+    for inner in bodies(s):
+        found += _accesses(inner, inside)
     return list(dict.fromkeys(found))
 
 

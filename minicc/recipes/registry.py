@@ -33,7 +33,7 @@ from typing import TypeVar
 
 from minicc.errors import MiniccError, ScheduleError
 from minicc.loop.program import Program
-from minicc.recipes import attention, default, depthwise, exact, gemm, winograd
+from minicc.recipes import attention, convolution, default, depthwise, exact, gemm, winograd
 from minicc.schedule import Schedule, Trace
 from minicc.target import Target
 

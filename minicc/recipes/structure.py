@@ -32,12 +32,17 @@ class Nest:
     @property
     def spatial(self) -> tuple[For, ...]:
         """The loops that are not reductions."""
-        reduced = self.stmt.axes if isinstance(self.stmt, Update) else ()
+        reduced = self._reduced
         return tuple(f for f in self.loops if f.var not in reduced)
 
     @property
     def reductions(self) -> tuple[For, ...]:
-        return tuple(f for f in self.loops if f not in self.spatial)
+        reduced = self._reduced
+        return tuple(f for f in self.loops if f.var in reduced)
+
+    @property
+    def _reduced(self) -> frozenset[Var]:  # a set asks for identity first: comparing expressions would build one
+        return frozenset(self.stmt.axes) if isinstance(self.stmt, Update) else frozenset()
 
     @property
     def iterations(self) -> int:

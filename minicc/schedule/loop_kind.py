@@ -15,7 +15,7 @@ from minicc.ir.node import replace
 from minicc.loop.dependence import Dependence, dependences
 from minicc.loop.ir import PARALLEL, SERIAL, VECTORIZE, For, Update, loops, walk
 from minicc.loop.program import Program
-from minicc.loop.queries import loops_around
+from minicc.loop.queries import loops_around, private, reads, targets
 from minicc.schedule.compute_at import ComputeAtStep
 from minicc.schedule.nest import get_loop, graft
 from minicc.schedule.rfactor import RfactorStep
@@ -85,6 +85,22 @@ def check_independent(program: Program, loop: For) -> None:
     if found := shared(program, loop):
         problem = f"the iterations of loop {loop.name} depend on each other: {found[0]}"
         raise Illegal(problem, loop.name, partial(_way, program, loop, found[0]))
+
+
+def check_repeatable(program: Program, loop: For) -> None:
+    """Raises Illegal unless iterations of `loop` may run in any order, and twice."""
+    check_independent(program, loop)
+    body, hint = [loop.body, *walk(loop.body)], 'use tail="guard"'
+    own = private(loop.body)
+    inside = {f.var for f in loops(loop.body).values()}
+    for s in body:
+        if isinstance(s, Update) and not set(s.axes) <= inside:
+            raise Illegal(f"{s.buffers[0].name} is reduced over a loop around {loop.name}", loop.name, hint)
+    written = {b for s in body for b in targets(s)} - own
+    for s in body:
+        sums = s.buffers if isinstance(s, Update) else ()  # which start again
+        if again := written & {load.source for load in reads(s)} - {*sums}:
+            raise Illegal(f"an iteration reads {min(b.name for b in again)}, which it writes", loop.name, hint)
 
 
 def shared(program: Program, loop: For) -> list[Dependence]:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from minicc.ir.node import replace
-from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Stmt, Store, Update, loops, map_bodies, map_own
-from minicc.loop.ir import rewrite, substitute_vars, walk
+from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Seq, Stmt, Store, Update, loops, map_bodies
+from minicc.loop.ir import map_own, rewrite, substitute_vars, walk
 from minicc.loop.program import Program
 from minicc.loop.queries import allocations, buffers_of, fresh, writes
 from minicc.schedule.step import Illegal
-from minicc.tensor.expr import Expr, Load, Var, transform
+from minicc.tensor.expr import Expr, Load, Var, free_vars, transform
 
 Access = Callable[[Buffer, tuple[Expr, ...]], tuple[Buffer, tuple[Expr, ...]]]  # what an element becomes
 
@@ -153,3 +153,21 @@ def _whole(buffer: Buffer, change: Access) -> Buffer:
         problem = f"a function from outside works on the whole of {buffer.name}, as it is"
         raise Illegal(problem, buffer.name, f'first s.cache_read or s.cache_write("{buffer.name}")')
     return made
+
+
+def masked(s: Stmt, cond: Expr) -> Stmt:
+    """`s` under a guard that stands as far inside as it can: what is stored depends on it, no loop does."""
+    if isinstance(s, For) and isinstance(s.extent, Expr) and free_vars(s.extent) & free_vars(cond):
+        raise Illegal(f"the extent of loop {s.name} depends on it", s.name, 'use tail="guard"')
+    if isinstance(s, (For, Alloc, Seq)):
+        return map_bodies(s, lambda inner: masked(inner, cond))
+    return If(cond, s)
+
+
+def continued(s: Stmt, axis: Var) -> Stmt:
+    """A reduction whose first steps along `axis` were done before: it does not start again."""
+    if not isinstance(s, Update) or axis not in s.axes:
+        return s
+    if len(s.buffers) > 1:
+        raise Illegal("the tail of a reduction over several buffers cannot be peeled", hint='use tail="guard"')
+    return Store(s.buffers[0], s.indices, s.values[0])

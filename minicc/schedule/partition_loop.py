@@ -42,9 +42,8 @@ from minicc.loop.ir import Alloc, For, If, Seq, Stmt, Update, expressions, loops
 from minicc.loop.ir import substitute_vars, walk
 from minicc.loop.program import Program
 from minicc.loop.ranges import Ranges, least, size_vars
-from minicc.schedule.nest import duplicate, graft
+from minicc.schedule.nest import continued, duplicate, graft
 from minicc.schedule.loop_kind import serial_loop
-from minicc.schedule.split import continued
 from minicc.schedule.step import Illegal, Step
 from minicc.schedule.tidy import ranges_of, tidy
 from minicc.tensor.bounds import Bounds

@@ -2,11 +2,13 @@
 
 Meaning: `i` takes the values `i_o*factor + i_i`. Where the factor does not divide the extent, `tail="guard"` puts the
 body under an `If`, `tail="mask"` puts each store in it under one, inside of all loops, so that `loop_i` or a loop in it
-stays a whole vector, stored under a mask, and `tail="peel"` gives the rest a nest of its own.
+stays a whole vector, stored under a mask, and `tail="peel"` gives the rest a nest of its own. With `tail="overlap"` the
+last tile begins early enough to be whole, at `minimum(i_o*factor, extent - factor)`: some iterations run twice, none has a guard.
 
 Legality: always, for a serial loop. The tail of a reduction over several buffers cannot be
-peeled, and peeling needs a constant extent with at least one whole tile. For a mask, no loop
-inside may be as long as an expression of the loop says.
+peeled, and peeling and overlapping need a constant extent with at least one whole tile. For a mask, no loop
+inside may be as long as an expression of the loop says. Iterations that run twice must be independent, and change
+nothing that they read.
 
 >>> from minicc.schedule.examples import doubled, show
 >>> show(doubled(10), SplitStep("i", 4))
@@ -24,17 +26,17 @@ from collections.abc import Iterator
 from typing import Literal
 
 from minicc.ir.node import replace
-from minicc.loop.ir import SERIAL, Alloc, For, If, Seq, Stmt, Store, Update, bodies, loops, map_bodies, rewrite
-from minicc.loop.ir import seq, substitute_vars
+from minicc.loop.ir import SERIAL, Alloc, For, If, Seq, Stmt, bodies, loops, rewrite, seq, substitute_vars
 from minicc.loop.program import Program
 from minicc.loop.queries import fresh
-from minicc.schedule.nest import duplicate, get_loop, graft
+from minicc.schedule.loop_kind import check_repeatable
+from minicc.schedule.nest import continued, duplicate, get_loop, graft, masked
 from minicc.schedule.step import Illegal, Step
-from minicc.tensor.expr import Expr, Var, free_vars
+from minicc.tensor.expr import Expr, Var, minimum
 
 FACTORS = (2, 3, 4, 8, 16, 32, 64)  # what moves tries
-Tail = Literal["guard", "mask", "peel"]
-TAILS = ("guard", "mask", "peel")
+Tail = Literal["guard", "mask", "peel", "overlap"]
+TAILS = ("guard", "mask", "peel", "overlap")
 
 
 class SplitStep(Step, axes={"loop": "parent"}):
@@ -61,6 +63,9 @@ class SplitStep(Step, axes={"loop": "parent"}):
         whole = isinstance(loop.extent, int) and loop.extent % factor == 0
         if self.tail == "peel" and not whole:
             return graft(program, loop, self._peeled(program, loop, factor))
+        if self.tail == "overlap" and not whole:
+            check_repeatable(program, loop)
+            return graft(program, loop, self._overlapping(program, loop, factor))
         return graft(program, loop, self._guarded(program, loop, factor, not whole))
 
     def _factor(self, loop: For) -> int:
@@ -83,17 +88,26 @@ class SplitStep(Step, axes={"loop": "parent"}):
         trips = self.nparts if self.nparts is not None else (loop.extent + (factor - 1)) // factor
         covered = trips * factor
         if ragged or (isinstance(covered, int) and covered != loop.extent):
-            body = _masked(body, value < loop.extent) if self.tail == "mask" else If(value < loop.extent, body)
+            body = masked(body, value < loop.extent) if self.tail == "mask" else If(value < loop.extent, body)
         return For(outer, trips, For(inner, factor, body))
 
-    def _peeled(self, program: Program, loop: For, factor: int) -> Stmt:
+    def _overlapping(self, program: Program, loop: For, factor: int) -> Stmt:
+        extent, (outer, inner) = self._constant(loop, factor), map(Var, self.names(program))
+        body = substitute_vars(loop.body, {loop.var: minimum(outer * factor, extent - factor) + inner})
+        return For(outer, -(-extent // factor), For(inner, factor, body))
+
+    def _constant(self, loop: For, factor: int) -> int:
+        """The extent of a loop that is taken apart into whole tiles."""
         if not isinstance(loop.extent, int) or loop.extent < factor:
-            problem = f"to peel, loop {loop.name} must have a constant extent of at least {factor}, got {loop.extent}"
+            problem = f"for tail={self.tail!r} loop {loop.name} must have a constant extent of at least {factor}, got {loop.extent}"
             raise Illegal(problem, loop.name, 'use tail="guard"')
-        outer, inner = map(Var, self.names(program))
-        parts = loop.extent // factor
+        return loop.extent
+
+    def _peeled(self, program: Program, loop: For, factor: int) -> Stmt:
+        extent, (outer, inner) = self._constant(loop, factor), map(Var, self.names(program))
+        parts = extent // factor
         main = For(outer, parts, For(inner, factor, substitute_vars(loop.body, {loop.var: outer * factor + inner})))
-        rest = duplicate(program, replace(loop, extent=loop.extent - parts * factor), "_tail")
+        rest = duplicate(program, replace(loop, extent=extent - parts * factor), "_tail")
         assert isinstance(rest, For)
         body = rewrite(rest.body, lambda s: continued(s, rest.var))
         return seq(main, replace(rest, body=substitute_vars(body, {rest.var: rest.var + parts * factor})))
@@ -108,23 +122,6 @@ class SplitStep(Step, axes={"loop": "parent"}):
                     yield cls(loop.name, factor)
                     if loop.extent % factor:
                         yield cls(loop.name, factor, tail="peel")
+                        yield cls(loop.name, factor, tail="overlap")
                         if any(isinstance(s, (For, Alloc, Seq)) for s in bodies(loop)):
                             yield cls(loop.name, factor, tail="mask")
-
-
-def _masked(s: Stmt, cond: Expr) -> Stmt:
-    """`s` under a guard that stands as far inside as it can: what is stored depends on it, no loop does."""
-    if isinstance(s, For) and isinstance(s.extent, Expr) and free_vars(s.extent) & free_vars(cond):
-        raise Illegal(f"the extent of loop {s.name} depends on it", s.name, 'use tail="guard"')
-    if isinstance(s, (For, Alloc, Seq)):
-        return map_bodies(s, lambda inner: _masked(inner, cond))
-    return If(cond, s)
-
-
-def continued(s: Stmt, axis: Var) -> Stmt:
-    """A reduction whose first steps along `axis` were done before: it does not start again."""
-    if not isinstance(s, Update) or axis not in s.axes:
-        return s
-    if len(s.buffers) > 1:
-        raise Illegal("the tail of a reduction over several buffers cannot be peeled", hint='use tail="guard"')
-    return Store(s.buffers[0], s.indices, s.values[0])

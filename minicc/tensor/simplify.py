@@ -276,7 +276,10 @@ class Simplifier:
         return None
 
     def _dividend(self, e: Expr, x: Expr, c: int) -> Expr | None:
-        """The `y` of which `e` is `y // c`, and whose remainder is that of `x`; a quotient of a quotient may stand as one."""
+        """The `y` of which `e` is `y // c`, and whose remainder is that of `x`; a quotient of a quotient may stand as one.
+
+        A sum `n + x//c` is such a quotient, of `n*c + x`.
+        """
         match e:
             case Binary("floordiv", y, Const(value, _)) if value == c and (y is x or self._congruent(y, x, c)):
                 return y
@@ -391,7 +394,17 @@ class Simplifier:
             left, right = (left[0], 0 if left[0] else -limit), (right[0], limit if left[0] else 0)
         if self.bounds.fits(left) is None or self.bounds.fits(right) is None:
             return None
-        return Binary(op, from_linear(*left), from_linear(*right))
+        return _undivided(op, from_linear(*left), from_linear(*right))
+
+
+def _undivided(op: str, left: Expr, right: Expr) -> Expr:
+    """n//c < k is n < k*c, n//c <= k is n < (k + 1)*c, and k <= n//c is k*c <= n: for one quotient and one constant."""
+    match op, left, right:
+        case "lt" | "le", Binary("floordiv", n, Const(c, _)), Const(k, _) if 0 < c < 1 << 31 and abs(k) < 1 << 31:
+            return Binary("lt", n, const((k + (op == "le")) * c))
+        case "lt" | "le", Const(k, _), Binary("floordiv", n, Const(c, _)) if 0 < c < 1 << 31 and abs(k) < 1 << 31:
+            return Binary("le", const((k + (op == "lt")) * c), n)
+    return Binary(op, left, right)
 
 
 def _factors(form: Linear, c: int) -> list[int]:

@@ -130,7 +130,7 @@ def test_names_are_unique():
         ({}, "expected one of factor and nparts"),
         ({"factor": 2, "nparts": 2}, "expected one of factor and nparts"),
         ({"factor": 0}, "expected a positive number, got 0"),
-        ({"factor": 4, "tail": "drop"}, "expected tail to be one of guard, mask, peel, got 'drop'"),
+        ({"factor": 4, "tail": "drop"}, "expected tail to be one of guard, mask, peel, overlap, got 'drop'"),
         ({"factor": 16, "tail": "peel"}, "constant extent of at least 16, got 8"),
     ],
 )
