@@ -146,8 +146,8 @@ def _in_order(conv: DirectConvolution) -> bool:
     """Whether the loops of its driver go over the positions of the sums one after the other, and over channels innermost."""
     driver, sums = conv.driver, conv.sums.buffer
     found = [load for load in driver.reads if load.source is sums]
-    if not isinstance(driver.stmt, Store) or len(found) != 1 or conv.each < 2:  # one output: the reduction suits vectors
-        return False
+    if not isinstance(driver.stmt, Store) or len(found) != 1 or conv.each < 2:
+        return False  # a reduction to one output suits vectors
     *places, channel = found[0].indices
     *positions, last = driver.loops
     each, padded = conv.each, sums.shape[-1] // max(conv.groups, 1)

@@ -84,11 +84,12 @@ class Scheduled:
         return f"# recipe {self.recipe}: {self.reason}\n{self.schedule.trace}".rstrip()
 
 
-FAMILIES = (attention, winograd, gemm, depthwise)  # a recipe is called as its file; the first that matches is taken
-ATTENTION, WINOGRAD, GEMM, DEPTHWISE = [Recipe(m.__name__.split(".")[-1], m.matches, m.schedule) for m in FAMILIES]
+FAMILIES = (attention, winograd, convolution, gemm, depthwise)  # called as their files; the first that matches is taken
+BY_FAMILY = tuple(Recipe(m.__name__.split(".")[-1], m.matches, m.schedule) for m in FAMILIES)
+ATTENTION, WINOGRAD, CONVOLUTION, GEMM, DEPTHWISE = BY_FAMILY
 DEFAULT = Recipe("default", lambda program, target: "no other recipe matches", default.schedule)
 EXACT = Recipe("exact", lambda program, target: "each sum has one order" if target.exact else None, exact.schedule)
-RECIPES: tuple[Recipe, ...] = (ATTENTION, WINOGRAD, GEMM, DEPTHWISE, DEFAULT)
+RECIPES: tuple[Recipe, ...] = (*BY_FAMILY, DEFAULT)
 
 
 def register(recipe: Recipe) -> None:
