@@ -9,7 +9,19 @@ far as these go. The products are those of t * t matrices, each in register tile
 channels, as in a matrix product. Their left operand is stored in the order in which it is read: panels of `rows`
 tiles, a vector of channels of each after the other, so no power of two lies between the elements of a step.
 
-Groups are as large as the cache that holds their data allows, because the transformed weights are read once a group.
+Groups are as large as pays: the transformed weights are read once a group, and its data once a block of channels.
+
+>>> from minicc import te
+>>> from minicc.loop.lower import lower
+>>> from minicc.ops.winograd import WinogradConv
+>>> x, u = te.placeholder((1, 58, 58, 64), name="x"), te.placeholder((2, 6, 6, 64, 32), name="u")
+>>> y, machine = WinogradConv(channels=64)(x, u), Target.of("skylake-avx512")
+>>> s = Schedule(lower([y], [x, u, y], "layer").program)
+>>> matches(s.program, machine)
+'36 products of 196 tiles x 64 x 64 channels do for 144 terms a tile'
+>>> schedule(s, machine)
+>>> s.choices
+{'rows': 7, 'panels': 7}
 """
 
 from __future__ import annotations
@@ -50,10 +62,12 @@ def matches(program: Program, target: Target) -> str | None:
     size = size_of(program)
     if size.depth == 1:
         return None
-    return f"{size.t**2} products of {size.tiles} tiles x {size.depth} x {size.channels} channels"
+    terms = 9 * (size.t - 2) ** 2
+    return f"{size.t**2} products of {size.tiles} tiles x {size.depth} x {size.channels} channels do for {terms} terms a tile"
 
 
 def size_of(program: Program) -> Extents:
+    """What the naive program is large by."""
     made = {n.buffer.name: n for n in nests(program)}
     weights = next(load.source for load in made[PRODUCTS].reads if load.source.name != DATA)
     blocks, t, _, depth, block = weights.shape
