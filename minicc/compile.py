@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from minicc import frontend
 from minicc import tensor as te
 from minicc.config import MOST_THREADS
-from minicc.errors import CodegenError, ConfigError, ScheduleError, TargetError, nearest
+from minicc.errors import CodegenError, ConfigError, LoadError, ScheduleError, TargetError, nearest
 from minicc.graph.absorb_views import absorb_views
 from minicc.graph.bind import bind, runtime_operands
 from minicc.graph.choose_layouts import choose_layouts
@@ -309,7 +309,7 @@ def _compile_graph(graph: Graph, job: Job) -> Executable:
     outputs = [(home[n], Port(name, n.type)) for n, name in zip(fused.outputs, fused.output_names, strict=True)]
     constants: dict[Hashable, Any] = {n: n.op.data.array for n in fused.nodes if isinstance(n.op, Constant)}
     stages = {
-        "graph": lambda: str(graph),
+        "graph": partial(_text, graph),
         "fused": lambda: str(fused),
         "te": lambda: "\n\n".join(f"# {k.label}\n{made.lowered().expressions}" for k, made in kernels.items()),
     }
@@ -320,6 +320,14 @@ def _compile_graph(graph: Graph, job: Job) -> Executable:
     made = stage(job.observe, Event("link", graph.name), load, image)
     made.compile_report = CompileReport({}, len(kernels), sum(ready.found for ready in kernels.values()))
     return made
+
+
+def _text(graph: Graph) -> str:
+    """The graph as text, which names its weights by what is in them."""
+    try:
+        return str(graph)
+    except LoadError as error:  # they stay in the model's file while it is compiled, and later
+        return "\n".join(f"# {line}" for line in str(error).splitlines())
 
 
 def _call(kernel: Kernel, ready: ReadyKernel, arguments: tuple[Hashable, ...]) -> KernelCall:

@@ -146,12 +146,16 @@ class ModelFile:
 
     def _read(self, path: Path, offset: int, length: int, what: str) -> Array:
         """Bytes of a file."""
-        with path.open("rb") as file:
-            file.seek(offset)
-            if (found := read_pages(file, length)).size < length:
-                problem, hint = f"{what} must have {length} bytes, got {found.size}", "another process writes the file"
-                raise self.error(problem, what, hint)
-            return found
+        hint = "the file has changed since it was loaded: load it again"
+        try:
+            with path.open("rb") as file:
+                file.seek(offset)
+                found = read_pages(file, length)
+        except OSError as error:
+            raise self.error(f"{what} must be readable, got: {error.strerror}", str(path), hint) from None
+        if found.size < length:
+            raise self.error(f"{what} must have {length} bytes, got {found.size}", str(path), hint)
+        return found
 
     def _count(self, entries: dict[str, str], key: str, default: int, what: str) -> int:
         text = entries.get(key, str(default))
