@@ -29,8 +29,8 @@ from minicc.target import Target
 from minicc.tensor.expr import Binary, loads, walk
 from minicc.tensor.simplify import Simplifier
 
-PARALLEL_WORK = 20_000  # iterations under which starting threads costs more than it saves
-TIMES = 12  # as many multiply-adds in registers take the time of an element that comes from memory and goes back
+PARALLEL_WORK = 60_000  # iterations under which starting threads, a microsecond or two, costs more than it saves
+TIMES = 4  # as many multiply-adds in registers take the time of an element that comes from a cache and goes back
 Tile = Callable[[Schedule, Nest, Target], set[str]]  # gives the buffers whose nests are scheduled now
 CHEAP = 2  # operations that are recomputed rather than stored, when read by one nest
 
