@@ -47,7 +47,7 @@ PAGE = 4096  # bytes: what lies multiples of it apart shares a set of the first 
 BEYOND = 8  # bytes that come from behind the second cache in a cycle
 WAYS = 8  # lines that a set of the first cache holds
 WIDEST = 64  # elements of a block
-EPILOGUE = 600  # operations of a tile's epilogue, up to which it is unrolled
+EPILOGUE = 150  # operations of a tile's epilogue up to which it is unrolled: more only compile longer
 
 
 class DirectConvolution(NamedTuple):

@@ -89,3 +89,16 @@ def test_a_large_layer_is_shared_out(threads):
     np.testing.assert_allclose(exe(x)[0], exact(op, x, w), rtol=1e-3, atol=1e-3)
     said = "recipe convolution: a convolution of 1 x 1 taps, 1024 to 40 channels at 400 positions"
     assert said in exe.kernels[0].stages["schedule"]
+
+
+@pytest.mark.parametrize("choices", [{"columns": 5}, {"columns": 3, "blocks": 7}, {"blocks": 13, "parts": 1}])
+@pytest.mark.parametrize("inputs", [40, 1024])  # the weights of many are taken a piece at a time
+def test_other_choices_are_right(choices, inputs):
+    x = np.random.default_rng(0).standard_normal((1, 13, 13, inputs)).astype(np.float32)
+    w = np.random.default_rng(1).standard_normal((70, inputs, 3, 3)).astype(np.float32)
+    op = PackedConv(70, padding=(1, 1, 1, 1))
+    graph = Graph(
+        "main", (a := input("x", TensorType(float32, x.shape)),), (op(a, constant(packed(w, 1, 16))),), ("y",)
+    )
+    exe = minicc.compile(graph, target="haswell", schedules={"packed_conv": choices})
+    np.testing.assert_allclose(exe(x)[0], exact(op, x, w), rtol=1e-3, atol=1e-3)
