@@ -23,7 +23,6 @@ Needs: bound types; BatchNormalization in the weights. Ensures: the same values;
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -37,7 +36,7 @@ from minicc.ops.base import Operator
 from minicc.ops.conv import Convolution
 from minicc.ops.depthwise import DepthwiseConv
 from minicc.ops.order import Order, Permuted, between, channels_last, lifted, moves_only_ones
-from minicc.ops.packed import PackedConv
+from minicc.ops.packed import PackedConv, block_of
 from minicc.target import Target
 from minicc.types import float32, float64
 
@@ -45,7 +44,6 @@ from minicc.types import float32, float64
 
 Family = Callable[[Conv, Node, Node, Target], Node | None]  # of a convolution, its data (channels last) and its weights
 LEAST_POINTS = 16  # of a result, per channel: for fewer it does not pay to pack weights that are computed
-FEW_POINTS = 64  # of a result: rows are short then, and more channels at once make up for it
 
 
 def depthwise(op: Conv, x: Node, w: Node, target: Target) -> Node | None:
@@ -63,16 +61,11 @@ def packed(op: Conv, x: Node, w: Node, target: Target) -> Node | None:
     outputs, inputs, *kernel = w.shape
     each = outputs // op.groups
     made = PackedConv(outputs, op.strides, op.padding, op.dilation, op.groups, op.auto_pad)
-    lanes = target.lanes(w.dtype)
-    if op.groups > 1 and lanes % each == 0 == outputs % lanes:  # whole groups in a block
-        pieces, count, block = 1, outputs // lanes, lanes
-    else:
-        points = math.prod(window.count for window in op.windows(x.shape[1:-1], kernel)) * x.shape[0]
-        pieces, block = op.groups, _block(each, points, lanes)
-        count = -(-each // block)
+    block = block_of(each, target.lanes(w.dtype))
+    count = -(-each // block)
     w, gate = _without_gate(w)
-    grouped = padded(reshaped(w, (pieces, outputs // pieces, inputs, *kernel)), 1, count * block - outputs // pieces)
-    whole = reshaped(grouped, (pieces * count, block, inputs, *kernel))
+    grouped = padded(reshaped(w, (op.groups, each, inputs, *kernel)), 1, count * block - each)
+    whole = reshaped(grouped, (op.groups * count, block, inputs, *kernel))
     weights = moved(whole, (0, *range(3, whole.type.rank), 2, 1))
     result: Node = made(x, weights if gate is None else Mul()(weights, reshaped(gate, (inputs, 1))))
     return result
@@ -87,13 +80,6 @@ def _without_gate(w: Node) -> tuple[Node, Node | None]:
             return w, gate
         w = Mul()(w, gate)
     return w, None
-
-
-def _block(channels: int, points: int, lanes: int) -> int:
-    """How many output channels to read together: whole vectors, or the part of one that holds all."""
-    if channels <= lanes:
-        return next(part for part in (lanes // 4, lanes // 2, lanes) if channels <= part)
-    return 4 * lanes if channels % (4 * lanes) == 0 and points <= FEW_POINTS else 2 * lanes
 
 
 def winograd(op: Conv, x: Node, w: Node, target: Target) -> Node | None:
