@@ -186,7 +186,9 @@ def build_tir(program: Program, fast: bool = True) -> Callable[..., None]:
 def _refusals(call: str, program: Program, skipped: Sequence[str] = SKIPPED) -> Iterator[None]:
     """TVM compiles `program` within, without the passes that are `skipped`. Raises BridgeError where it cannot."""
     try:
-        with _tvm.load().transform.PassContext(disabled_pass=skipped):
+        # its storage rewrite computes in place what it takes to be computed once, in a tile that is shifted as well
+        config = {"tirx.disable_storage_rewrite": True}
+        with _tvm.load().transform.PassContext(disabled_pass=skipped, config=config):
             yield
     except TVM_FAILURES as error:
         hint = "change what it names; minicc.build compiles programs for the CPU without TVM"

@@ -33,7 +33,9 @@ _FOLDED = {"add", "sub", "mul", "floordiv", "floormod", *_COMPARE}
 _FLOATS: dict[DType, ir.Type] = {float16: ir.HalfType(), float32: ir.FloatType(), float64: ir.DoubleType()}
 _ROUNDING = {"floor": "llvm.floor", "ceil": "llvm.ceil", "round": "llvm.roundeven", "trunc": "llvm.trunc"}
 
-PRIMITIVES = frozenset({"sqrt", "fabs", "fma", "copysign", "isnan", "isinf", "fmod", "bitcast", "int_pow", *_ROUNDING})
+PRIMITIVES = frozenset(
+    {"sqrt", "fabs", "fma", "ldexp", "copysign", "isnan", "isinf", "fmod", "bitcast", "int_pow", *_ROUNDING}
+)
 
 
 def register_type(dtype: DType) -> ir.Type:
@@ -373,6 +375,9 @@ class Arithmetic:
                 return self.builder.frem(args[0], args[1])
             case "int_pow":
                 return self._integer_power(dtype, args[0], args[1])
+            case "ldexp":
+                types = mangled(args[0].type), mangled(args[1].type)
+                return self.named(f"llvm.ldexp.{types[0]}.{types[1]}", args[0].type, *args)
             case "copysign" if source is float64:
                 return self._copysign(args[0], args[1])
         return self.intrinsic(_ROUNDING.get(name, f"llvm.{name}"), *args)

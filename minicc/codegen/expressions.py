@@ -26,10 +26,11 @@ from minicc.ir.node import postorder
 from minicc.loop.address import address
 from minicc.loop.ir import Buffer
 from minicc.loop.widen_floats import NARROW
+from minicc.target import Target
 from minicc.tensor.bounds import Bounds, Interval
 from minicc.tensor.expr import LOGICAL, Binary, Call, Const, Convert, Expr, Load, Select, Unary, Var, children
 from minicc.tensor.expr import const, loads
-from minicc.tensor.intrinsics import INTRINSICS, unfused
+from minicc.tensor.intrinsics import INTRINSICS, MISSING
 from minicc.tensor.linear import Linear
 from minicc.tensor.simplify import Simplifier
 from minicc.types import DType, boolean, float32, float64, int64
@@ -40,8 +41,12 @@ T = TypeVar("T")
 class Facts:
     """What is known of a whole program and its target, found once and shared by its functions."""
 
-    def __init__(self, ranges: Mapping[Expr, Interval], fuses: bool) -> None:
-        self.bounds, self.fuses, self.simplify = Bounds(ranges), fuses, Simplifier(ranges)
+    def __init__(self, ranges: Mapping[Expr, Interval], target: Target) -> None:
+        self.bounds, self.fuses, self.simplify = Bounds(ranges), target.fuses, Simplifier(ranges)
+        self.lacks = {
+            "fma": not target.fuses,
+            "ldexp": not target.has("avx512f"),
+        }  # LLVM would call libm, for each lane
         self._memo: dict[Any, Any] = {}
 
     def _once(self, key: Any, find: Callable[[], T]) -> T:
@@ -84,7 +89,7 @@ class Facts:
 
     def expansion(self, e: Call) -> Expr:
         """The arithmetic that a float32 intrinsic stands for, or a multiply-add that is no instruction."""
-        expand = unfused if e.name == "fma" else INTRINSICS[e.name].expand
+        expand = MISSING.get(e.name, INTRINSICS[e.name].expand)
         assert expand is not None
         return self._once(e, lambda: expand(*e.args))
 
@@ -283,7 +288,7 @@ class Expressions(Arithmetic):
     # ---- calls ----------------------------------------------------------------------------------
 
     def _call(self, e: Call) -> ir.Value:
-        if e.name == "fma" and not self.facts.fuses:  # LLVM would call libm, for each lane
+        if self.facts.lacks.get(e.name):
             return self.value(self.facts.expansion(e))
         if e.name in PRIMITIVES:
             return self.primitive(e.name, e.args[0].dtype, e.dtype, [self.value(a) for a in e.args])

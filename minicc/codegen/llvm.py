@@ -57,7 +57,7 @@ def emit(module: ir.Module, program: Program, target: Target) -> ir.Function:
         if buffer in program.params and buffer not in program.outputs:
             set.add(argument.attributes, "readonly")  # llvmlite does not know it
     function.args[-2].name, function.args[-1].name = "workspace", "threads"
-    emitter = Statements(function, Facts(ranges, target.fuses), target, function.args[-2], function.args[-1])
+    emitter = Statements(function, Facts(ranges, target), target, function.args[-2], function.args[-1])
     emitter.pointers.update(zip(buffers, function.args, strict=False))
     emitter.sizes.update(zip(symbols, function.args[len(buffers) :], strict=False))
     emitter.env.update(emitter.sizes)

@@ -119,12 +119,10 @@ def _reduce_exp(x: Expr) -> tuple[Expr, Expr, Expr]:
 
 
 def _exp(x: Expr) -> Expr:
-    """2**n * p(r). Scaling by 2**n in two factors reaches denormals and infinity with one rounding."""
+    """2**n * p(r). Scaling by 2**n reaches denormals and infinity with one rounding."""
     held, _, r = _reduce_exp(_clamp(x, -104.0, 89.0))
     p = _horner(r, (1.0, 1.0, 0.49999994, 0.16666517, 0.041668106, 0.00836914, 0.0013836714))
-    n = _bits(held) - MAGIC32_BITS
-    half = n >> 1
-    return p * _float((half + 127) << 23) * _float((n - half + 127) << 23)
+    return call("ldexp", p, _bits(held) - MAGIC32_BITS)
 
 
 def _expm1(x: Expr) -> Expr:
@@ -414,6 +412,15 @@ def unfused(x: Expr, y: Expr, z: Expr) -> Expr:
     return select(all_of(abs(error) < INFINITY, binary("ne", error, 0.0)), total + error, total)
 
 
+def in_two_factors(x: Expr, n: Expr) -> Expr:
+    """`ldexp` of an x about 1, |n| <= 252: what a machine without such an instruction can do in vectors."""
+    half = n >> 1
+    return x * _float((half + 127) << 23) * _float((n - half + 127) << 23)
+
+
+MISSING = {"fma": unfused, "ldexp": in_two_factors}  # what stands for a primitive that is no instruction
+
+
 def _numpy_int_pow(x: Any, y: Any) -> Any:
     """x to the power of y by squaring, modulo 2**64; the exponent is read as an unsigned number."""
     return np.power(x.astype(np.uint64), y.astype(f"u{y.dtype.itemsize}").astype(np.uint64)).astype(x.dtype)
@@ -445,6 +452,7 @@ _TABLE = (
     Intrinsic("ceil", _quiet(np.ceil), None, "ceil", primitive=True),
     Intrinsic("round", _quiet(np.rint), None, "rint", primitive=True),  # halves to even
     Intrinsic("trunc", _quiet(np.trunc), None, "trunc", primitive=True),
+    Intrinsic("ldexp", _quiet(np.ldexp), primitive=True),  # a float32 times a power of two, of int32
     Intrinsic("fma", _quiet(_numpy_fma), None, "fma", primitive=True),
     Intrinsic("copysign", _quiet(np.copysign), None, "copysign", primitive=True),
     Intrinsic("isnan", _quiet(np.isnan), primitive=True),

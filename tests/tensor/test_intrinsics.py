@@ -7,7 +7,7 @@ import pytest
 
 from minicc.tensor.evaluate import evaluate_expr
 from minicc.tensor.expr import Binary, Call, Convert, Const, Select, Unary, Var, const, walk
-from minicc.tensor.intrinsics import INTRINSICS
+from minicc.tensor.intrinsics import INTRINSICS, MISSING
 from minicc.types import bfloat16, float16, float32, float64, int32
 
 X, Y = Var("x", float32), Var("y", float32)
@@ -127,6 +127,15 @@ def test_references_keep_every_float_dtype(name, dtype):
     wide = INTRINSICS[name].numpy(x.astype(np.float64))
     tolerance = {float16: 2e-3, bfloat16: 2e-2, float32: 1e-6, float64: 0}[dtype]
     np.testing.assert_allclose(got.astype(np.float64), wide, rtol=tolerance, atol=tolerance * 1e-3)
+
+
+def test_a_power_of_two_in_two_factors_is_rounded_once():
+    n = Var("n", int32)
+    powers = np.arange(-160, 130).astype(np.int32)
+    for x in np.float32([1.0, -1.9999999, 0.75, np.inf]):
+        got = evaluate_expr(MISSING["ldexp"](X, n), {X: np.full(powers.shape, x), n: powers})
+        with np.errstate(over="ignore"):
+            np.testing.assert_array_equal(got, np.ldexp(np.float64(x), powers).astype(np.float32))
 
 
 def test_references_of_two_and_three_arguments():
