@@ -288,15 +288,13 @@ class Expressions(Arithmetic):
     # ---- calls ----------------------------------------------------------------------------------
 
     def _call(self, e: Call) -> ir.Value:
-        if self.facts.lacks.get(e.name):
-            return self.value(self.facts.expansion(e))
-        if e.name in PRIMITIVES:
+        if e.name in PRIMITIVES and not self.facts.lacks.get(e.name):
             return self.primitive(e.name, e.args[0].dtype, e.dtype, [self.value(a) for a in e.args])
         if e.name not in INTRINSICS:
             problem = f"expected an intrinsic, got {e.name!r}"
             raise CodegenError(f"codegen of {e.name}", problem, str(e), "see te/intrinsics.py")
         dtype = e.args[0].dtype
-        if dtype is float32 and INTRINSICS[e.name].expand is not None:
+        if e.name in MISSING or (dtype is float32 and INTRINSICS[e.name].expand is not None):
             return self.value(self.facts.expansion(e))
         symbol = INTRINSICS[e.name].libm
         if symbol is None or dtype not in (float32, float64):
