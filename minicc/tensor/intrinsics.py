@@ -418,7 +418,10 @@ def in_two_factors(x: Expr, n: Expr) -> Expr:
     return x * _float((half + 127) << 23) * _float((n - half + 127) << 23)
 
 
-MISSING: dict[str, Callable[..., Expr]] = {"fma": unfused, "ldexp": in_two_factors}  # what stands for a primitive that is no instruction
+MISSING: dict[str, Callable[..., Expr]] = {
+    "fma": unfused,
+    "ldexp": in_two_factors,
+}  # what stands for a primitive that is no instruction
 
 
 def _numpy_int_pow(x: Any, y: Any) -> Any:
