@@ -282,7 +282,7 @@ class Arithmetic:
         if dtype.is_float:
             return self._to_float(a, source, dtype, target)
         if source.is_float:
-            return self._to_integer(a, dtype, target)
+            return self._to_integer(a, source, dtype, target)
         if source.bits > dtype.bits:
             return self.builder.trunc(a, target)
         if source.bits == dtype.bits and source is not boolean:
@@ -298,12 +298,24 @@ class Arithmetic:
             a = self._round_to_odd(a)
         return self.builder.fptrunc(a, target)
 
-    def _to_integer(self, a: ir.Value, dtype: DType, target: ir.Type) -> ir.Value:
+    def _to_integer(self, a: ir.Value, source: DType, dtype: DType, target: ir.Type) -> ir.Value:
         if dtype.name == "uint64":
             return self.intrinsic("llvm.fptoui.sat", a, result=target)
         wide = INT64 if dtype.bits == 64 or dtype.name == "uint32" else INT32
-        value = self.intrinsic("llvm.fptosi.sat", a, result=like(wide, a))
+        in_lanes = lanes_of(a) and source is not float16
+        saturate = self._saturated if in_lanes else partial(self.intrinsic, "llvm.fptosi.sat")
+        value = saturate(a, result=like(wide, a))
         return value if wide.width == dtype.bits else self.builder.trunc(value, target)
+
+    def _saturated(self, a: ir.Value, result: ir.Type) -> ir.Value:
+        """What `llvm.fptosi.sat` gives, which LLVM would compute lane by lane: 0 for NaN, and the ends for what is beyond them."""
+        b_, bits = self.builder, result.element.width
+        low, high = self.constant(-(2.0 ** (bits - 1)), a.type), self.constant(2.0 ** (bits - 1), a.type)
+        below, above = b_.fcmp_ordered("<", a, low), b_.fcmp_ordered(">=", a, high)
+        inside = b_.and_(b_.fcmp_ordered(">=", a, low), b_.fcmp_ordered("<", a, high))
+        value = b_.fptosi(b_.select(inside, a, self.constant(0.0, a.type)), result)
+        ends = [self.constant(end, result) for end in (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)]
+        return b_.select(above, ends[1], b_.select(below, ends[0], value))
 
     def _round_to_odd(self, a: ir.Value) -> ir.Value:
         """float64 to float32 such that rounding once more gives what rounding at once would.

@@ -12,11 +12,21 @@ from collections.abc import Callable, Iterator
 
 from minicc.loop.ir import SERIAL, Buffer, For, Store, Update
 from minicc.loop.program import Program
+from minicc.loop.widen_floats import NARROW
 from minicc.recipes.cascade import factor_sum, is_long_sum, nest_of, place_level
 from minicc.recipes.contraction import pick, tile_contraction
 from minicc.recipes.structure import WHOLE, Nest, arithmetic, depends, is_alone, is_contraction, nests, readers
 from minicc.recipes.structure import run_length, work, writers
-from minicc.recipes.vectors import flatten, lanes_of, nest_around, vectorize_loop, widths_of
+from minicc.recipes.transpose import tile_transposed
+from minicc.recipes.vectors import (
+    flatten,
+    lanes_of,
+    merge_reductions,
+    nest_around,
+    split_repeats,
+    vectorize_loop,
+    widths_of,
+)
 from minicc.loop.address import address, stride
 from minicc.schedule.tidy import ranges_of
 from minicc.schedule import Schedule
@@ -32,6 +42,8 @@ from minicc.tensor.simplify import Simplifier
 PARALLEL_WORK = 60_000  # iterations under which starting threads, a microsecond or two, costs more than it saves
 TIMES = 4  # as many multiply-adds in registers take the time of an element that comes from a cache and goes back
 Tile = Callable[[Schedule, Nest, Target], set[str]]  # gives the buffers whose nests are scheduled now
+QUARTET = 4  # lanes that are combined one by one
+FAR = 8  # elements from one lane to the next from where on vectors do not pay: each lane has a load of its own
 CHEAP = 2  # operations that are recomputed rather than stored, when read by one nest
 
 
@@ -43,14 +55,17 @@ def schedule(s: Schedule, target: Target, tile: Tile = tile_contraction) -> None
         done |= tile(s, nest, target)
     for nest in filter(is_long_sum, _without(s, done)):
         _separate_output(s, nest)
-    partials: set[str] = set()
-    for nest in _without(s, done):
-        partials |= factor_row(s, nest, target)
+    partials = factor_rows(s, done, target)
     sink_producers(s, partials)
     for nest in filter(is_long_sum, _without(s, done)):
         cascade(s, nest, target)
     for nest in _without(s, done):
+        split_repeats(s, nest, lanes_of(nest, target))
+    for nest in _without(s, done):
+        done |= tile_transposed(s, nest)
+    for nest in _without(s, done):
         vectorize_nest(s, nest, target)
+    finish_rows(s, partials)
     for nest in outermost(s.program):
         parallelize(s, nest)
 
@@ -164,28 +179,53 @@ def _sources(nest: Nest) -> set[Buffer]:
 # ---- everything else ----------------------------------------------------------------------------
 
 
+def factor_rows(s: Schedule, done: set[str], target: Target) -> set[str]:
+    """Reduce rows, and planes that lie in a row, in vector lanes. Gives the names of the buffers of partial results."""
+    for nest in _without(s, done):
+        merge_reductions(s, nest)
+    return {name for nest in _without(s, done) for name in factor_row(s, nest, target)}
+
+
 def factor_row(s: Schedule, nest: Nest, target: Target) -> set[str]:
-    """Reduce a contiguous row in vector lanes that are combined at the end.
+    """Reduce a contiguous row in the lanes of several vectors, which are combined to one, then to four lanes, at the end.
 
     This sums in another order than one by one, with a smaller error bound: the partial sums are shorter.
-    Gives the name of the buffer of partial results, if it was done.
+    Gives the names of the buffers of partial results, if it was done.
     """
-    lanes = target.lanes(nest.buffer.dtype)
-    if not isinstance(nest.stmt, Update) or not nest.reductions or nest.buffer.dtype.bits < 32:
+    if not isinstance(nest.stmt, Update) or not nest.reductions or nest.reductions[-1] is not nest.loops[-1]:
         return set()
-    row = nest.reductions[-1]
+    if nest.buffer.dtype in NARROW:  # each partial sum would be rounded
+        return set()
+    lanes, name = lanes_of(nest, target), nest.buffer.name
+    simplify, row = Simplifier(ranges_of(s.program)), nest.reductions[-1]
     moving = [load for load in nest.reads if depends(load.indices, row.var)]
-    if (
-        row is nest.loops[-1]
-        and row.extent >= 4 * lanes
-        and moving
-        and all(run_length(load.indices, row.var) == WHOLE for load in moving)
-    ):
-        _, inner = s.split(row.name, factor=lanes)
-        if RfactorStep(nest.buffer.name, inner, -1).is_legal(s.program):
-            return {s.rfactor(nest.buffer.name, inner, factor_axis=-1)}
+    steps = {stride(address(load.source, load.indices, simplify), row.var) for load in moving}
+    if steps != {1} or row.extent < 2 * lanes:
+        return set()
+    pair = len(nest.stmt.values) > 1
+    widths = [lanes, *(w for w in widths_of(row.extent, lanes, target.registers // 4) if 4 * w <= row.extent)]
+    width = lanes if pair else max(widths)
+    _, inner = s.split(row.name, factor=width)
+    if not RfactorStep(name, inner, -1).is_legal(s.program):
         s.undo()
-    return set()
+        return set()
+    partials = {s.rfactor(name, inner, factor_axis=-1)}
+    for size in [] if pair else [n for n in (lanes, QUARTET) if n < width]:
+        (combine,) = s.reduce_loops_of(name)
+        _, inner = s.split(combine, factor=size)
+        partials.add(s.rfactor(name, inner, factor_axis=-1))
+    return partials
+
+
+def finish_rows(s: Schedule, partials: set[str]) -> None:
+    """Combine partial results in registers; the last vectors of a row, which may stick out, are a nest of their own."""
+    for nest in nests(s.program):
+        combines = any(load.source.name in partials for load in nest.reads)
+        for loop in nest.reductions:
+            if combines and loop.extent <= QUARTET and loop.kind == SERIAL:
+                s.unroll(loop.name)
+            elif nest.buffer.name in partials and PartitionLoopStep(loop.name).is_legal(s.program):
+                s.partition_loop(loop.name)
 
 
 def _separate_output(s: Schedule, nest: Nest) -> None:
@@ -216,7 +256,8 @@ def vectorize_nest(s: Schedule, nest: Nest, target: Target) -> None:
         return
     loop = _vector_candidate(s, nest)
     if loop is None or loop.extent % lanes_of(nest, target):  # rows of ragged length may be one long row
-        nest = nest_around(s, flatten(s, nest)[-1]) if nest.loops else nest
+        if nest.loops and is_alone(s.program, nest.loops[-1].name):
+            nest = nest_around(s, flatten(s, nest)[-1])
         loop = _vector_candidate(s, nest)
     if loop is not None:
         vectorize_loop(s, loop.name, _width(s, nest, loop, target), target)
@@ -227,12 +268,16 @@ def _vector_candidate(s: Schedule, nest: Nest) -> For | None:
     simplify = Simplifier(ranges_of(s.program))
     at = address(nest.buffer, nest.stmt.indices, simplify)
     contiguous = [f for f in nest.spatial if stride(at, f.var) == 1 and f.extent > 1]
+    if isinstance(nest.stmt, Update):
+        forms = [address(load.source, load.indices, simplify) for load in nest.reads]
+        contiguous = [f for f in contiguous if all((stride(form, f.var) or 0) < FAR for form in forms)]
     return next((f for f in reversed(contiguous) if _independent(s, f) and is_alone(s.program, f.name)), None)
 
 
 def _width(s: Schedule, nest: Nest, loop: For, target: Target) -> int:
     """How many elements of the buffer that a nest writes to take at once."""
-    widths = widths_of(loop.extent, lanes_of(nest, target), target.registers // 8)
+    most = target.registers // (8 if isinstance(nest.stmt, Store) else 4)  # sums wait for each other: several at a time
+    widths = widths_of(loop.extent, lanes_of(nest, target), most)
     return pick(s, "width", widths, widths[-1])
 
 

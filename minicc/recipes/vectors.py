@@ -32,13 +32,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from minicc.loop.address import address, stride
-from minicc.loop.ir import SERIAL, Buffer, For, Store, loops
+from minicc.loop.ir import SERIAL, Buffer, For, Store, Update, loops
 from minicc.loop.widen_floats import NARROW
 from minicc.recipes.structure import Nest, depends, is_alone, nests
 from minicc.schedule import Schedule
 from minicc.schedule.tidy import ranges_of
 from minicc.target import Target
-from minicc.tensor.expr import Call, children, Convert, Expr, Load, Var, loads, walk
+from minicc.tensor.expr import Binary, Call, Const, children, Convert, Expr, Load, Var, loads, walk
 from minicc.tensor.simplify import Simplifier
 from minicc.types import DType
 
@@ -86,14 +86,47 @@ def nest_around(s: Schedule, loop: str) -> Nest:
 def flatten(s: Schedule, nest: Nest) -> list[str]:
     """Fuse neighbouring loops of a store where each of its buffers is walked in a row, or not at all. Gives its loops."""
     names = [f.name for f in nest.loops]
-    if not isinstance(nest.stmt, Store):
-        return names
+    return _fuse_all(s, nest, names) if isinstance(nest.stmt, Store) else names
+
+
+def split_repeats(s: Schedule, nest: Nest, least: int) -> None:
+    """Split the loops of a store along which an operand of at least so many elements is repeated: `x[i % 50]` is read in rows."""
+    if not isinstance(nest.stmt, Store) or not nest.loops or not is_alone(s.program, nest.loops[0].name):
+        return
+    repeats = {
+        inner: int(size)
+        for load in nest.reads
+        for index in load.indices
+        for e in walk(index)
+        if isinstance(e, Binary) and e.op == "floormod"
+        for inner, size in [(e.a, e.b.value)]
+        if isinstance(e.b, Const) and isinstance(inner, Var)
+    }
+    for loop in nest.loops:
+        size = repeats.get(loop.var, 0)
+        if least <= size < loop.extent and loop.extent % size == 0 and loop.kind == SERIAL:
+            s.split(loop.name, factor=size)
+
+
+def merge_reductions(s: Schedule, nest: Nest) -> None:
+    """Fuse neighbouring loops of a reduction where each of its buffers is walked in a row: rows of a plane are one row."""
+    _fuse_all(s, nest, [f.name for f in nest.reductions])
+
+
+def _fuse_all(s: Schedule, nest: Nest, names: list[str]) -> list[str]:
+    """Fuse neighbours of these loops, where that is possible. Gives those that are left."""
     for outer in names[-2::-1]:
         nest = nest_around(s, outer)
         at = [f.name for f in nest.loops].index(outer)
         first, second = nest.loops[at : at + 2]
-        if first.body is second and is_alone(s.program, outer) and _in_a_row(s, nest, first, second):
-            names[at : at + 2] = [s.fuse(outer, second.name)]
+        if (
+            second.name in names
+            and first.body is second
+            and is_alone(s.program, outer)
+            and _in_a_row(s, nest, first, second)
+        ):
+            place = names.index(outer)
+            names[place : place + 2] = [s.fuse(outer, second.name)]
     return names
 
 
@@ -101,12 +134,15 @@ def _in_a_row(s: Schedule, nest: Nest, outer: For, inner: For) -> bool:
     """Whether a step of `outer` moves every access by as much as all steps of `inner`, and nothing else asks for them."""
     if outer.kind != SERIAL or inner.kind != SERIAL or not isinstance(outer.extent, int):
         return False
-    accesses: list[tuple[Buffer, tuple[Expr, ...]]] = [(load.source, load.indices) for load in loads(*nest.values)]
+    accesses: list[tuple[Buffer, tuple[Expr, ...]]] = [(load.source, load.indices) for load in nest.reads]
     inside = {e for _, indices in accesses for e in walk(*indices)}
     if any(e in (outer.var, inner.var) for e in _outside(nest.values, inside)):
         return False
     simplify = Simplifier(ranges_of(s.program))
-    for buffer, indices in [(nest.buffer, nest.stmt.indices), *accesses]:
+    written = (
+        [] if isinstance(nest.stmt, Update) and inner.var in nest.stmt.axes else [(nest.buffer, nest.stmt.indices)]
+    )
+    for buffer, indices in [*written, *accesses]:
         form = address(buffer, indices, simplify)
         far, near = stride(form, outer.var), stride(form, inner.var)
         if far is None or near is None or far != near * inner.extent:
@@ -164,4 +200,14 @@ def _in_pieces(s: Schedule, loop: str, width: int) -> None:
         _in_pieces(s, next(name for name in loops(s.program.body) if name not in known), width)
 
 
-__all__ = ["flatten", "has_masks", "lanes_of", "nest_around", "vectorize_loop", "width_of", "widths_of"]
+__all__ = [
+    "flatten",
+    "has_masks",
+    "lanes_of",
+    "merge_reductions",
+    "nest_around",
+    "split_repeats",
+    "vectorize_loop",
+    "width_of",
+    "widths_of",
+]

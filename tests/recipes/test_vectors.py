@@ -85,3 +85,31 @@ def test_sums_of_any_shape_and_type_are_right(shape, alone, dtype, cpu):
     made = minicc.compile(scheduled(program, Target.of(cpu)).schedule, target=cpu)
     (got,) = made(a, b)
     np.testing.assert_array_equal(got, np.maximum(a, b))
+
+
+@settings(deadline=None)
+@given(repeats=st.lists(st.integers(1, 3), min_size=3, max_size=3), row=st.sampled_from([1, 7, 16, 17, 50]))
+def test_what_is_repeated_is_right(repeats, row):
+    x = np.arange(6 * row, dtype="float32").reshape(2, 3, row)
+    a = te.placeholder(x.shape, name="a")
+    shape = [n * times for n, times in zip(x.shape, repeats, strict=True)]
+    b = te.compute(shape, lambda i, j, k: a[i % 2, j % 3, k % row], name="b")
+    made = minicc.compile(scheduled(lower([b], [a, b], "kernel").program, Target.native()).schedule)
+    np.testing.assert_array_equal(made(x)[0], np.tile(x, repeats))
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "int32", "uint32", "int64"])
+@pytest.mark.parametrize("source", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("cpu", ["native", "llvm -mcpu=haswell", "llvm -mcpu=x86-64-v2"])
+def test_lanes_are_converted_as_single_numbers_are(source, kind, cpu):
+    edges = [0.0, -0.0, 0.5, -0.5, 1.5, -1.5, 127.0, 128.0, 255.0, 3e4, np.nan, np.inf, -np.inf]
+    edges += [2.0**31, -(2.0**31), 2.0**31 - 128, 2.0**63, -(2.0**63), 2.0**40] if source != "float16" else [6e4]
+    x = np.array(edges, source)
+
+    def converted(count: int):
+        a = te.placeholder((count,), name="a", dtype=source)
+        b = te.compute((count,), lambda i: a[i].astype(kind), name="b")
+        return minicc.compile(scheduled(lower([b], [a, b], "kernel").program, Target.of(cpu)).schedule, target=cpu)
+
+    one, all_of_them = converted(1), converted(len(x))
+    np.testing.assert_array_equal(all_of_them(x)[0], [one(x[n : n + 1])[0][0] for n in range(len(x))])
