@@ -73,9 +73,10 @@ def matches(program: Program, target: Target) -> str | None:
 
 def schedule(s: Schedule, target: Target) -> None:
     """Schedule a program that `matches`."""
+    found = _window(s.program)
+    assert found is not None
     default.inline_producers(s)
-    nest = _window(s.program)
-    assert nest is not None
+    nest = nest_of(s, found.buffer.name)
     read = {load.source for load in nest.reads}
     for made in [n for n in nests(s.program) if n.buffer in read and isinstance(n.stmt, Store)]:
         if isinstance(made.values[0], Select) and isinstance(made.values[0].then, Load):

@@ -29,6 +29,7 @@ s.partition_loop("h_i_j_f_f_o")
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from minicc.loop.address import address, stride
@@ -41,6 +42,8 @@ from minicc.target import Target
 from minicc.tensor.expr import Binary, Call, Const, children, Convert, Expr, Load, Var, loads, walk
 from minicc.tensor.simplify import Simplifier
 from minicc.types import DType
+
+WINDOW = 32  # taps of a window that are unrolled: more are a loop
 
 
 # ---- widths -------------------------------------------------------------------------------------
@@ -196,6 +199,10 @@ def _in_pieces(s: Schedule, loop: str, width: int) -> None:
     if inside:
         s.reorder(*inside, vector)
     s.vectorize(vector)
+    window = [f for f in nest.reductions if f.name in inside]
+    if len(window) > 1 and math.prod(f.extent for f in window) <= WINDOW:
+        for f in window:  # whether a tap is inside of the image is then known, or one test for all lanes
+            s.unroll(f.name)
     if rest:
         _in_pieces(s, next(name for name in loops(s.program.body) if name not in known), width)
 
