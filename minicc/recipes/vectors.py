@@ -96,15 +96,11 @@ def split_repeats(s: Schedule, nest: Nest, least: int) -> None:
     """Split the loops of a store along which an operand of at least so many elements is repeated: `x[i % 50]` is read in rows."""
     if not isinstance(nest.stmt, Store) or not nest.loops or not is_alone(s.program, nest.loops[0].name):
         return
-    repeats = {
-        inner: int(size)
-        for load in nest.reads
-        for index in load.indices
-        for e in walk(index)
-        if isinstance(e, Binary) and e.op == "floormod"
-        for inner, size in [(e.a, e.b.value)]
-        if isinstance(e.b, Const) and isinstance(inner, Var)
-    }
+    repeats: dict[Expr, int] = {}
+    for e in walk(*[index for load in nest.reads for index in load.indices]):
+        match e:
+            case Binary("floormod", Var() as inner, Const(size, _)):
+                repeats[inner] = int(size)
     for loop in nest.loops:
         size = repeats.get(loop.var, 0)
         if least <= size < loop.extent and loop.extent % size == 0 and loop.kind == SERIAL:
