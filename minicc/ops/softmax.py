@@ -73,7 +73,7 @@ def _shifted(x: te.Tensor, axes: Sequence[int]) -> tuple[Any, Any]:
     def base(point: Sequence[Any]) -> tuple[Any, ...]:
         return tuple(0 if d in axes else i for d, i in enumerate(point))
 
-    greatest = reduce(te.max, x.shape, axes, lambda p: x[tuple(p)], "max")
+    greatest = reduce(largest, x.shape, axes, lambda p: x[tuple(p)], "max")
     return lambda point: widened(x[tuple(point)]) - widened(greatest[base(point)]), base
 
 
@@ -96,7 +96,8 @@ class Softmax(AlongAxis):
         shifted, base = _shifted(x, axes)
         powers = te.compute(x.shape, lambda *i: call("exp", shifted(i)), name="exp")
         total = reduce(te.sum, x.shape, axes, lambda p: powers[tuple(p)], "sum")
-        return te.compute(x.shape, lambda *i: cast(powers[i] / total[base(i)], x.dtype), name="softmax")
+        factor = te.compute(total.shape, lambda *i: 1.0 / total[i], name="factor")
+        return te.compute(x.shape, lambda *i: cast(powers[i] * factor[base(i)], x.dtype), name="softmax")
 
 
 @operator
