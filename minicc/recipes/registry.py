@@ -33,7 +33,7 @@ from typing import TypeVar
 
 from minicc.errors import MiniccError, ScheduleError
 from minicc.loop.program import Program
-from minicc.recipes import attention, convolution, default, depthwise, exact, gemm, winograd
+from minicc.recipes import attention, convolution, default, depthwise, exact, gemm, reduced_rows, winograd
 from minicc.schedule import Schedule, Trace
 from minicc.target import Target
 
@@ -84,9 +84,16 @@ class Scheduled:
         return f"# recipe {self.recipe}: {self.reason}\n{self.schedule.trace}".rstrip()
 
 
-FAMILIES = (attention, winograd, convolution, gemm, depthwise)  # called as their files; the first that matches is taken
+FAMILIES = (
+    attention,
+    reduced_rows,
+    winograd,
+    convolution,
+    gemm,
+    depthwise,
+)  # by files; the first that matches is taken
 BY_FAMILY = tuple(Recipe(m.__name__.split(".")[-1], m.matches, m.schedule) for m in FAMILIES)
-ATTENTION, WINOGRAD, CONVOLUTION, GEMM, DEPTHWISE = BY_FAMILY
+ATTENTION, REDUCED_ROWS, WINOGRAD, CONVOLUTION, GEMM, DEPTHWISE = BY_FAMILY
 DEFAULT = Recipe("default", lambda program, target: "no other recipe matches", default.schedule)
 EXACT = Recipe("exact", lambda program, target: "each sum has one order" if target.exact else None, exact.schedule)
 RECIPES: tuple[Recipe, ...] = (*BY_FAMILY, DEFAULT)
