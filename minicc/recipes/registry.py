@@ -84,14 +84,7 @@ class Scheduled:
         return f"# recipe {self.recipe}: {self.reason}\n{self.schedule.trace}".rstrip()
 
 
-FAMILIES = (
-    attention,
-    reduced_rows,
-    winograd,
-    convolution,
-    gemm,
-    depthwise,
-)  # by files; the first that matches is taken
+FAMILIES = (attention, reduced_rows, winograd, convolution, gemm, depthwise)  # the first that matches is taken
 BY_FAMILY = tuple(Recipe(m.__name__.split(".")[-1], m.matches, m.schedule) for m in FAMILIES)
 ATTENTION, REDUCED_ROWS, WINOGRAD, CONVOLUTION, GEMM, DEPTHWISE = BY_FAMILY
 DEFAULT = Recipe("default", lambda program, target: "no other recipe matches", default.schedule)
