@@ -146,7 +146,7 @@ for name, count in stages["passes"]:
 # The ideas are the same, whatever their names. A normalization is written as multiplications and additions
 # (`SimplifyInference`), what depends on constants alone is computed (`FoldConstant`), the multiplication moves
 # into the weights of the convolution (`FoldScaleAxis`), and weights and images are stored in blocks as wide as a
-# vector (`AlterOpLayout`; ours is `pack weights`).
+# vector (`AlterOpLayout`; ours is `choose layouts`).
 #
 # Do you see that Relay's last passes know the processor already? `AlterOpLayout` asks each operator for the
 # layout that its *schedule* for this target would like. We come back to that.

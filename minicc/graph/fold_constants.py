@@ -2,7 +2,7 @@
 
 In: a graph. Out: the graph with such nodes replaced by constants, as far as they are not larger
 than what they were computed from: weights may be transposed and scaled here, but a small
-constant is not blown up into a large one.
+constant is not blown up into a large one, though it may be on the way to a small one.
 
 Needs: nothing. Ensures: a node that reads only constants is large, or its reference fails.
 
@@ -18,6 +18,7 @@ graph main() {
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from minicc.graph.interpret import compute
@@ -27,15 +28,17 @@ from minicc.ops.base import Array
 
 ALWAYS = 1 << 20  # bytes: a result of up to so many is always kept
 NEVER = 1 << 28  # bytes: a result of more than so many must not be larger than its inputs
+STEP = 1 << 24  # bytes: a result that is not kept is computed nevertheless, as what is computed from it may be
 GROWTH = 5  # between the two, how many times larger than its inputs a result may be
 
 
 class Folded:
     """A value that depends on constants alone. It becomes a node when something else reads it: a step on the way to
-    packed weights may be a view of an array, and is neither copied nor compared with other constants."""
+    packed weights may be a view of an array, and is neither copied nor compared with other constants. `stored` is what
+    keeping it takes: its bytes, or of a value that is too large those of what it is computed from."""
 
-    def __init__(self, array: Array | None = None, node: Node | None = None) -> None:
-        self._array, self.node = array, node
+    def __init__(self, stored: int, array: Array | None = None, node: Node | None = None) -> None:
+        self.stored, self._array, self.node = stored, array, node
 
     @property
     def array(self) -> Array:
@@ -55,12 +58,17 @@ def fold_constants(graph: Graph) -> Graph:
 
 def _fold(graph: Graph, spans: dict[Node, Span], n: Node, inputs: list[Node | Folded]) -> Node | Folded:
     if isinstance(n.op, Constant):
-        return Folded(node=n)
-    known = [i for i in inputs if isinstance(i, Folded)]
-    if len(known) == len(inputs) and (array := _computed(n, known)) is not None:
-        return Folded(array)
+        return Folded(n.type.bytes, node=n)
+    known, array = [i for i in inputs if isinstance(i, Folded)], None
+    source, size = sum(i.stored for i in known), n.inferred.bytes if n.inferred and n.inferred.is_bound else math.inf
+    kept = size <= ALWAYS or size <= source or (size <= NEVER and size <= GROWTH * source)
+    if len(known) == len(inputs) and (kept or size <= STEP):
+        array = _computed(n, known)
+    if array is not None and kept:
+        return Folded(array.nbytes, array)
     with spanned(spans, graph.spans.get(n)):
-        return same(n, tuple([_node(i) for i in inputs]))
+        made = same(n, tuple([_node(i) for i in inputs]))
+    return made if array is None else Folded(source, array, made)
 
 
 def _node(value: Node | Folded) -> Node:
@@ -71,15 +79,8 @@ def _node(value: Node | Folded) -> Node:
 
 
 def _computed(n: Node, values: list[Folded]) -> Array | None:
-    """The value of a node; None if it is too large, or its reference cannot compute it: the error belongs to running it."""
-    if n.inferred is None or not n.inferred.is_bound or n.op.pending or not _worth_keeping(n):
-        return None
+    """The value of a node; None if its reference cannot compute it: the error belongs to running it."""
     try:
         return compute(n.op, [value.array for value in values])
     except (ArithmeticError, LookupError, MemoryError, NotImplementedError, TypeError, ValueError):
         return None
-
-
-def _worth_keeping(n: Node) -> bool:
-    size, source = n.type.bytes, sum(i.type.bytes for i in n.inputs)
-    return size <= ALWAYS or size <= source or (size <= NEVER and size <= GROWTH * source)

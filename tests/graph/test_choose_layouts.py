@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from graph_cases import arrays_for, f32, graph_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minicc
@@ -18,7 +18,7 @@ from minicc.graph.choose_layouts import choose_layouts, suits
 from minicc.graph.fold_constants import fold_constants
 from minicc.graph.simplify_graph import simplify_graph
 from minicc.target import Target
-from minicc.types import TensorType, float16, float64
+from minicc.types import TensorType, float16, float32, float64
 
 TARGET = Target.of("haswell")
 rng = np.random.default_rng(0)
@@ -271,3 +271,12 @@ def test_random_networks_keep_their_values(graph: Graph) -> None:
     assert moving(simplify_graph(choose_layouts(made, TARGET))) <= moving(made)
     borders = len(graph.inputs) + len(graph.outputs)
     assert moving(made) <= moving(graph) + borders, f"{graph}\n{made}"
+
+
+@settings(max_examples=max(3, settings().max_examples // 8))
+@given(networks(float32))
+def test_compiled_networks_give_what_the_graph_gives(graph: Graph) -> None:
+    arrays = arrays_for(graph)
+    got = minicc.compile(graph, threads=1).run(arrays)
+    for name, expected in evaluate(graph, arrays).items():
+        np.testing.assert_allclose(got[name], expected, rtol=2e-3, atol=2e-3 * max(1, np.abs(expected).max(initial=0)))

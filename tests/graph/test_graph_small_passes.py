@@ -47,6 +47,16 @@ def test_a_small_constant_is_not_blown_up() -> None:
     assert names(fold_constants(graph_of(kept))) == ["Constant"]
 
 
+def test_a_large_value_on_the_way_to_a_small_one_is_no_obstacle() -> None:
+    grown = ops.Reshape((1, 800, 800))(ops.Expand((800, 800))(constant(np.float32(2))))
+    few = ops.Gather(2)(ops.Gather(1)(grown, constant(np.array([3, 7]))), constant(np.array([5])))
+    made = fold_constants(graph_of(ops.Add()(few, input("x", f32(1, 2, 1)))))
+    assert names(made) == ["Input", "Constant", "Add"]
+    np.testing.assert_array_equal(made.nodes[1].array, np.full((1, 2, 1), 2, np.float32))
+    both = fold_constants(graph_of(ops.Add()(few, input("x", f32(1, 2, 1))), ops.Relu()(grown)))
+    assert names(both).count("Expand") == 1 and names(both).count("Gather") == 0
+
+
 def test_an_operator_without_inputs_is_folded() -> None:
     assert names(fold_constants(graph_of(make(ops.Range(0, 3, 1), ())))) == ["Constant"]
 
