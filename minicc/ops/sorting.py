@@ -31,6 +31,9 @@ from minicc.types import TensorType, boolean, int8, int32, int64, uint64
 SELECTED = 8  # times log2(n): as many places are selected one by one, in vectors; for more of them a sort is faster
 
 
+PLACES = 1 << 32  # on an axis whose places share an integer with their keys
+
+
 def _key(e: Expr, largest: bool) -> Expr:
     """An integer that is the less, the earlier `e` comes in the order; equal numbers have equal keys, and all NaN have."""
     if e.dtype.is_float:
@@ -82,6 +85,35 @@ def _selected(keys: te.Tensor, axis: int, k: int) -> te.Tensor:
     places = te.scan(first, place, state, name="places")
     shape = (*rest[:axis], k, *rest[axis:])
     return te.compute(shape, lambda *i: places[(i[axis] + 1, *i[:axis], *i[axis + 1 :])], name="top_k")
+
+
+def _selected_narrow(keys: te.Tensor, axis: int, k: int) -> te.Tensor:
+    """The same of keys of at most 32 bits: key and place are one integer, of which one comparison gives the order."""
+    rest = keys.shape[:axis] + keys.shape[axis + 1 :]
+    names = ["t", *[f"i{d}" for d in range(len(rest))]]
+    shift = (1 << (keys.dtype.bits - 1)) if keys.dtype.range[0] == 0 else 0  # keys without a sign get one
+
+    def paired(*i: Expr) -> Expr:  # places count from 1, so that all pairs are greater than the least integer
+        return (cast(keys[i], int64) - shift) * PLACES + (cast(i[axis], int64) + 1)
+
+    pairs = te.compute(keys.shape, paired, name="pairs")
+    state = te.placeholder((k + 1, *rest), int64, name="pair_state")
+    least, greatest = (const(limit, int64) for limit in int64.range)
+    first = te.compute((1, *rest), lambda *i: least, name="before_all", names=names)
+
+    def least_left(t: Expr, *i: Expr) -> Expr:
+        j = te.reduce_axis((0, keys.shape[axis]), name="j")
+        pair = pairs[_along(axis, i, j.var)]
+        return te.min(select(state[(t - 1, *i)] < pair, pair, greatest), axis=j)
+
+    found = te.compute(state.shape, least_left, name="least", names=names)
+    chosen = te.scan(first, te.compute(state.shape, lambda *i: found[i], name="next", names=names), state, name="chosen")
+    shape = (*rest[:axis], k, *rest[axis:])
+
+    def place(*i: Expr) -> Expr:
+        return binary("bitand", chosen[(i[axis] + 1, *i[:axis], *i[axis + 1 :])], PLACES - 1) - 1
+
+    return te.compute(shape, place, name="top_k")
 
 
 def _merged(keys: te.Tensor, axis: int, k: int) -> te.Tensor:
@@ -175,6 +207,8 @@ class TopKIndices(Top):
         axis, k = self.axis % result.rank, int(number(self.k))
         keys = te.compute(x.shape, lambda *i: _key(x[i], self.largest), name="keys")
         few = k <= SELECTED * (x.shape[axis] - 1).bit_length()
+        if few and keys.dtype.bits <= 32 and x.shape[axis] < PLACES - 1:
+            return _selected_narrow(keys, axis, k)
         return _selected(keys, axis, k) if few else _merged(keys, axis, k)
 
     def tvm(self, R: Any, x: Any) -> Any:
