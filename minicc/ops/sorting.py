@@ -107,7 +107,9 @@ def _selected_narrow(keys: te.Tensor, axis: int, k: int) -> te.Tensor:
         return te.min(select(state[(t - 1, *i)] < pair, pair, greatest), axis=j)
 
     found = te.compute(state.shape, least_left, name="least", names=names)
-    chosen = te.scan(first, te.compute(state.shape, lambda *i: found[i], name="next", names=names), state, name="chosen")
+    chosen = te.scan(
+        first, te.compute(state.shape, lambda *i: found[i], name="next", names=names), state, name="chosen"
+    )
     shape = (*rest[:axis], k, *rest[axis:])
 
     def place(*i: Expr) -> Expr:
