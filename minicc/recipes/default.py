@@ -7,6 +7,7 @@ move is a public schedule primitive, so the resulting trace can be printed, edit
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 
@@ -25,6 +26,7 @@ from minicc.recipes.vectors import (
     nest_around,
     split_repeats,
     vectorize_loop,
+    width_of,
     widths_of,
 )
 from minicc.loop.address import address, stride
@@ -42,6 +44,8 @@ from minicc.tensor.simplify import Simplifier
 PARALLEL_WORK = 60_000  # iterations under which starting threads, a microsecond or two, costs more than it saves
 TIMES = 4  # as many multiply-adds in registers take the time of an element that comes from a cache and goes back
 Tile = Callable[[Schedule, Nest, Target], set[str]]  # gives the buffers whose nests are scheduled now
+MOST_TAPS = 16  # of a sample, which are unrolled
+ROWS = 16  # for which places are computed at least, where there are so many
 QUARTET = 4  # lanes that are combined one by one
 FAR = 8  # elements from one lane to the next from where on vectors do not pay: each lane has a load of its own
 CHEAP = 2  # operations that are recomputed rather than stored, when read by one nest
@@ -259,8 +263,32 @@ def vectorize_nest(s: Schedule, nest: Nest, target: Target) -> None:
         if nest.loops and is_alone(s.program, nest.loops[-1].name):
             nest = nest_around(s, flatten(s, nest)[-1])
         loop = _vector_candidate(s, nest)
-    if loop is not None:
+    if loop is not None and is_looked_up(nest, loop):
+        vectorize_samples(s, nest, loop, target)
+    elif loop is not None:
         vectorize_loop(s, loop.name, _width(s, nest, loop, target), target)
+
+
+def vectorize_samples(s: Schedule, nest: Nest, loop: For, target: Target) -> None:
+    """Some rows inside of each vector: the places that its lanes read are computed once for them, and stay in registers."""
+    rows = [f for f in nest.spatial if f is not loop]
+    inside = next((n for n in range(1, len(rows)) if math.prod(f.extent for f in rows[-n:]) >= ROWS), len(rows))
+    outside, taps = rows[: len(rows) - inside], nest.reductions
+    s.reorder(*[f.name for f in (*outside, loop, *rows[-inside:], *taps)])
+    vectorize_loop(s, loop.name, width_of(loop.extent, lanes_of(nest, target), 1), target)
+    if math.prod(f.extent for f in taps) <= MOST_TAPS:
+        for name in [f.name for other in nests(s.program) if other.buffer is nest.buffer for f in other.reductions]:
+            s.unroll(name)
+
+
+def is_looked_up(nest: Nest, loop: For) -> bool:
+    """Whether a sum reads elements whose places other elements tell, the same ones for all rows: samples of an axis."""
+    if not isinstance(nest.stmt, Update) or not all(a.body is b for a, b in itertools.pairwise(nest.loops)):
+        return False
+    places = [place for load in nest.reads for place in loads(*load.indices)]
+    rows = [f.var for f in nest.spatial if f is not loop]
+    told = any(depends(place.indices, loop.var) for place in places)
+    return told and bool(rows) and not any(depends(place.indices, row) for place in places for row in rows)
 
 
 def _vector_candidate(s: Schedule, nest: Nest) -> For | None:

@@ -37,9 +37,6 @@ s.unroll("h")
 s.unroll("v")
 s.unroll("k")
 s.vectorize("c")
-s.fuse("h_copy", "v_copy_o")
-s.fuse("h_copy_v_copy_o_f", "c_copy_o")
-s.parallel("h_copy_v_copy_o_f_c_copy_o_f")
 """
 
 from __future__ import annotations
@@ -54,7 +51,7 @@ from minicc.schedule import Schedule
 from minicc.schedule.partition_loop import PartitionLoopStep
 from minicc.schedule.unswitch import UnswitchStep
 from minicc.target import Target
-from minicc.tensor.expr import Load, Select
+from minicc.tensor.expr import Const, Load, Select, Var
 from minicc.types import float32
 
 MOST_TAPS = 32  # of a row of a window, which are unrolled
@@ -146,6 +143,8 @@ def _slides(nest: Nest) -> bool:
         return False
     if any(not isinstance(f.extent, int) or f.extent < 1 for f in nest.loops) or nest.reductions[-1].extent > MOST_TAPS:
         return False
+    if any(not (isinstance(i, Var) or (isinstance(i, Const) and i.value == 0)) for i in nest.stmt.indices):
+        return False  # a step of a recurrence
     *_, column, channel = nest.spatial
     if column.extent < 2 or channel.extent < 2 or run_length(nest.stmt.indices, channel.var) != WHOLE:
         return False
