@@ -191,11 +191,16 @@ class Arithmetic:
         return b_.select(wrong, b_.fadd(rest, b), rest)
 
     def _extremum(self, sign: str, a: ir.Value, b: ir.Value, numbers: Sequence[bool]) -> ir.Value:
-        """x86's minps and maxps give the second operand when either is NaN: put what may be NaN there."""
-        if numbers[1] and not numbers[0]:
-            a, b, numbers = b, a, (True, False)
-        best = self.builder.select(self.builder.fcmp_ordered(sign, a, b), a, b)
-        return best if numbers[0] else self.builder.select(self.builder.fcmp_unordered("uno", a, a), a, best)
+        """x86's minps and maxps give the second operand when either is NaN: put what may be NaN there.
+
+        Where both may be, it is the second that is looked at: of a reduction that is the new element, and not what the
+        next step waits for.
+        """
+        if numbers[0] or numbers[1]:
+            a, b = (a, b) if numbers[0] else (b, a)
+            return self.builder.select(self.builder.fcmp_ordered(sign, a, b), a, b)
+        best = self.builder.select(self.builder.fcmp_ordered(sign, b, a), b, a)
+        return self.builder.select(self.builder.fcmp_unordered("uno", b, b), b, best)
 
     def _shift(self, op: str, dtype: DType, a: ir.Value, b: ir.Value) -> ir.Value:
         fits = self.builder.icmp_unsigned("<", b, self.constant(dtype.bits, a.type))

@@ -23,6 +23,7 @@ Needs: bound types; BatchNormalization in the weights. Ensures: the same values;
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -31,11 +32,13 @@ from minicc.graph.estimate_winograd import as_winograd
 from minicc.graph.ir import Constant, Graph, Node, Span, make, spanned
 from minicc.graph.split_phases import by_phases, splits
 from minicc.graph.transform import same
-from minicc.ops import Conv, ConvTranspose, Identity, Mul, Pad, Reshape, Transpose
+from minicc.ir.node import replace
+from minicc.ops import AveragePool, Conv, ConvTranspose, Identity, MaxPool, Mul, Pad, Reshape, Transpose
 from minicc.ops.base import Operator
 from minicc.ops.conv import Convolution
 from minicc.ops.depthwise import DepthwiseConv
 from minicc.ops.order import Order, Permuted, between, channels_last, lifted, moves_only_ones
+from minicc.ops.pool import Pooling
 from minicc.ops.packed import PackedConv, block_of
 from minicc.target import Target
 from minicc.types import float32, float64
@@ -43,6 +46,7 @@ from minicc.types import float32, float64
 # ---- convolutions -----------------------------------------------------------------------------------------------
 
 Family = Callable[[Conv, Node, Node, Target], Node | None]  # of a convolution, its data (channels last) and its weights
+LEAST_TAPS = 1.3  # of a pool, for each element to be moved: for fewer, bringing it to channels last and back costs more
 LEAST_POINTS = 16  # of a result, per channel: for fewer it does not pay to pack weights that are computed
 
 
@@ -112,6 +116,17 @@ def moved(n: Node, perm: Order) -> Node:
     return made
 
 
+def is_slow_pool(n: Node, target: Target) -> bool:
+    """Whether a node is a pool that gains more than two Transposes cost: its channels fill vectors, and its rows do
+    not. Rows that do gain less, and only means, whose float64 sums leave no vector whole."""
+    if not isinstance(n.op, (MaxPool, AveragePool)) or n.op.channels_last or n.type.size == 0:
+        return False
+    lanes, taps = target.lanes(n.dtype), math.prod(n.op.kernel) * n.type.size / (n.type.size + n.inputs[0].type.size)
+    if n.shape[1] < lanes:
+        return False
+    return taps >= LEAST_TAPS if n.shape[-1] <= lanes else isinstance(n.op, AveragePool) and taps >= 3 * LEAST_TAPS
+
+
 def suits(n: Node) -> bool:
     """Whether a node is a convolution that a family may take."""
     if not isinstance(n.op, Convolution) or n.inferred is None or n.dtype not in (float32, float64) or n.type.size == 0:
@@ -128,7 +143,7 @@ def suits(n: Node) -> bool:
 
 def choose_layouts(graph: Graph, target: Target) -> Graph:
     """The graph with convolutions on channels last; the same graph when it has none that suits."""
-    convolutions = {n for n in graph.nodes if suits(n)}
+    convolutions = {n for n in graph.nodes if suits(n) or is_slow_pool(n, target)}
     if not convolutions:
         return graph
     layouts = Layouts(graph, target, convolutions)
@@ -174,6 +189,9 @@ class Layouts:
             self.forms[n] = {plain(n): same(n, tuple([self.get(i, plain(i)) for i in n.inputs]))}
 
     def _convolution(self, n: Node) -> Node:
+        if isinstance(n.op, Pooling):
+            (x,) = n.inputs
+            return make(replace(n.op, channels_last=True), [self.get(x, channels_last(x.type.rank))])
         x, w = n.inputs
         data, weights = self.get(x, channels_last(x.type.rank)), self.get(w, plain(w))
         if isinstance(w.op, Mul):  # by a gate, which `packed` looks for
