@@ -59,9 +59,12 @@ class _Widening:
         return map_bodies(map_own(s, self.expr), self.stmt)
 
     def is_widened(self, buffer: Buffer, s: Stmt) -> bool:
-        """Whether a buffer holds accumulators, and no function from outside works on it, as it is."""
-        given = any(isinstance(t, ExternCall) and buffer in mentions(t) for t in walk(s))
-        return buffer.scope == "local" and buffer.dtype in NARROW and not given
+        """Whether a buffer holds what is computed with: no copy on its way, and nothing for a function from outside."""
+        if buffer.scope != "local" or buffer.dtype not in NARROW:
+            return False
+        using = [t for t in walk(s) if isinstance(t, (Store, Update, ExternCall)) and buffer in mentions(t)]
+        copied = all(isinstance(t, Store) and isinstance(t.value, Load) for t in using)
+        return not copied and not any(isinstance(t, ExternCall) for t in using)
 
     def reads(self, *sums: Buffer | Expr | None) -> None:
         """A statement begins, which goes on with `sums`: its accumulators, and the partial sums that it adds to them."""

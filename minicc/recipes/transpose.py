@@ -62,8 +62,11 @@ def tile_transposed(s: Schedule, nest: Nest) -> set[str]:
     known = {n.buffer for n in nests(s.program)} - {nest.buffer}
     outside = [f.name for f in nest.loops if f not in (found.read, found.write)]
     local = s.cache_read(found.load.source.name, "local", (name,))
-    read_outer, read = s.split(found.read.name, factor=side_of(int(found.read.extent)))
-    write_outer, write = s.split(found.write.name, factor=side_of(int(found.write.extent)))
+    read_side, write_side = (side_of(int(f.extent)) for f in (found.read, found.write))
+    if found.load.dtype.bits < 32:  # a row of part of a register is shuffled well in squares only
+        read_side = write_side = min(read_side, write_side)
+    read_outer, read = s.split(found.read.name, factor=read_side)
+    write_outer, write = s.split(found.write.name, factor=write_side)
     s.reorder(*outside, read_outer, write_outer, read, write)
     if not ComputeAtStep(local, write_outer, "local").is_legal(s.program):
         while len(s.trace.steps) > marks:

@@ -8,7 +8,7 @@ from minicc.loop import Buffer, Program
 from minicc.loop.ir import Alloc, For, If, Stmt, Store, Update, expressions, seq, walk
 from minicc.loop.place_init import place_init
 from minicc.loop.widen_floats import NARROW, widen_floats
-from minicc.tensor.expr import Binary, Call, Convert, Load, Select, Unary, Var, call, const
+from minicc.tensor.expr import Binary, Call, Convert, Expr, Load, Select, Unary, Var, call, const
 from minicc.tensor.expr import walk as walk_expr
 from minicc.types import DType, bfloat16, boolean, float16, float32, float64, int16, int32
 
@@ -100,3 +100,15 @@ def test_a_symbolic_extent_is_kept() -> None:
     arrays = draw(program, n=5)
     (got,) = run(widen_floats(program), arrays)
     np.testing.assert_array_equal(got, arrays[0] * bfloat16.numpy.type(2))
+
+
+def test_a_copy_on_its_way_stays_as_it_is() -> None:
+    x, y, tile = Buffer("x", float16, (8,)), Buffer("y", float16, (8,)), Buffer("tile", float16, (8,), "local")
+
+    def through(value: Expr) -> Program:
+        body = seq(For(i, 8, Store(tile, (i,), x[i])), For(k, 8, Store(y, (k,), value)))
+        return Program("copy", (x,), (y,), Alloc(tile, body))
+
+    copied, computed = widen_floats(through(tile[k])), widen_floats(through(tile[k] + 1.0))
+    dtypes = [s.buffer.dtype for p in (copied, computed) for s in walk(p.body) if isinstance(s, Alloc)]
+    assert dtypes == [float16, float32]
