@@ -33,7 +33,7 @@ from minicc.ops import AveragePool, Cast, MaxPool
 from minicc.ops.window import Window, spatial
 from minicc.types import float16, float32, float64
 
-STORED = {MaxPool: 1, AveragePool: 4}  # taps that an element costs that is stored and loaded again; as float64, more
+STORED = {MaxPool: 1, AveragePool: 10}  # taps that an element costs that is stored and loaded; float64, of a Cast, too
 APART = 4  # taps that one costs whose neighbours are not those of the next result
 LEAST = 1000  # taps that are saved at least: less than what a kernel more costs
 

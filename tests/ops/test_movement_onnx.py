@@ -65,7 +65,7 @@ def model(op, arrays):
         dtype = helper.np_dtype_to_tensor_dtype(fields.pop("dtype").numpy)
         fields = {"value": helper.make_tensor("v", dtype, [1], [fields["value"]])}
     fields = {ATTRIBUTES.get(n, n): list(v) if isinstance(v, tuple) else int(v) if isinstance(v, bool) else v
-              for n, v in fields.items() if v != () and n not in ("dtype",)}  # fmt: skip
+              for n, v in fields.items() if v != () and n not in ("dtype", "channels_last")}  # fmt: skip
     if fields.get("auto_pad", "NOTSET") != "NOTSET":
         fields.pop("pads", None)
     extra = [operand(op, n, getattr(op, n), arrays) for n in OPERANDS.get(op.name, ())]
@@ -87,6 +87,8 @@ def departs(op, arrays) -> bool:  # noqa: C901 - one flat match over the operato
     types = [TensorType.of(a) for a in arrays]
     if 0 in (op.infer(*types).size, *[t.size for t in types]):
         return True  # it fails on many empty tensors
+    if getattr(op, "channels_last", False):
+        return True  # ONNX has no such pools
     match op:
         case MaxPool() | MaxPoolIndices() | AveragePool():
             reach = max((k - 1) * d + 1 for k, d in zip(op.kernel, op.dilation or (1,) * 9, strict=False))
