@@ -339,10 +339,10 @@ def _call(kernel: Kernel, ready: ReadyKernel, arguments: tuple[Hashable, ...]) -
         "te": lambda: ready.lowered().expressions,
         "naive": lambda: str(ready.lowered().naive),
         "trace": lambda: str(ready.lowered().scheduled.schedule.trace),
-        "schedule": lambda: str(ready.lowered().scheduled),
+        "schedule": lambda: ready.lowered().explained(ready.compiled.target.threads),
     }
     code = ready.compiled.code
-    return KernelCall(ready.compiled, kernel.label, arguments, code.flops, code.bytes, texts)
+    return KernelCall(ready.compiled, kernel.label, arguments, code.flops, code.bytes, code.effective, texts)
 
 
 def _schedules_of(kernels: Sequence[Kernel], schedules: Schedules) -> dict[Kernel, Trace | Mapping[str, int]]:
@@ -418,5 +418,5 @@ def _compile_schedule(schedule: Schedule, job: Job) -> Executable:
     outputs = [(b, Port(b.name, b.type)) for b in program.outputs]
     texts = {"trace": lambda: str(schedule.trace)}
     arguments = (*program.params, *program.outputs)
-    call = KernelCall(program, program.name, arguments, operations(naive), touched(naive), texts)
+    call = KernelCall(program, program.name, arguments, operations(naive), touched(naive), stages=texts)
     return load(assemble(program.name, [call], Values(inputs, outputs, {}), job.target))

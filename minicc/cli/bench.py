@@ -148,7 +148,7 @@ def kernels_of(job: BenchJob) -> Kernels:
     found = profile(made, [np.asarray(feeds[port.name]) for port in made.inputs])
     print_profile(found)
     dots = [
-        Dot(k.name, k.calls, k.flops, k.bytes, k.seconds, share)
+        Dot(k.name, k.calls, k.flops, k.bytes, k.seconds, share, k.effective)
         for k, share in zip(found.rows, found.shares, strict=True)
     ]
     return Kernels(dots, found.roofline.peak, measure_bandwidth(Target.native().with_threads(job.threads)))

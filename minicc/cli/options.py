@@ -43,7 +43,9 @@ ThreadsOption = Annotated[
 ExactOption = Annotated[
     bool, typer.Option("--exact", help="No other order of a sum, no rounding less: the same bits anywhere.")
 ]
-TimesOption = Annotated[bool, typer.Option("--print-pass-times", help="Print how long each pass took.")]
+TimesOption = Annotated[
+    bool, typer.Option("--print-pass-times", help="Print how long each pass took, all kernels compiled anew.")
+]
 BeforeOption = Annotated[
     list[str] | None, typer.Option("--print-ir-before", help="Print what a pass gets, as in fuse; may be repeated.")
 ]
@@ -148,6 +150,7 @@ class KernelRow:
     flops: int
     bytes: int
     seconds: float = 0.0
+    effective: int = 0
 
 
 def kernel_rows(made: Executable, seconds: Sequence[float] | None = None) -> list[KernelRow]:
@@ -155,7 +158,8 @@ def kernel_rows(made: Executable, seconds: Sequence[float] | None = None) -> lis
     found: dict[str, list[tuple[KernelInfo, float]]] = {}
     for kernel, taken in zip(made.kernels, seconds or [0.0] * len(made.kernels), strict=True):
         found.setdefault(kernel.symbol, []).append((kernel, taken))
-    rows = [KernelRow(name, len(calls), sum(k.flops for k, _ in calls), sum(k.bytes for k, _ in calls), sum(t for _, t in calls))
+    rows = [KernelRow(name, len(calls), sum(k.flops for k, _ in calls), sum(k.bytes for k, _ in calls), sum(t for _, t in calls),
+                      sum(k.effective for k, _ in calls))
             for name, calls in found.items()]  # fmt: skip
     return sorted(rows, key=lambda r: -r.seconds) if seconds else rows
 
@@ -180,12 +184,22 @@ def profile(made: Executable, arrays: Sequence[Any]) -> Profile:
     return Profile(rows, [roofline.share(*k) for k in each], roofline, notes)
 
 
+def rate(count: float, seconds: float) -> str:
+    """In units of 10**9 a second."""
+    return f"{count / max(seconds, TICK) / 1e9:.1f}"
+
+
 def print_profile(found: Profile) -> None:
     """A table of the kernels, and on stderr what makes the figures doubtful."""
     total = max(sum(k.seconds for k in found.rows), TICK)
-    rows = [[k.name, k.calls, f"{k.seconds * 1e6:.1f}", f"{k.seconds / total:.1%}", f"{k.flops / max(k.seconds, TICK) / 1e9:.1f}", f"{k.bytes / max(k.seconds, TICK) / 1e9:.1f}", f"{share:.0%}"]
+    rows = [[k.name, k.calls, f"{k.seconds * 1e6:.1f}", f"{k.seconds / total:.1%}", rate(k.flops, k.seconds), rate(k.bytes, k.seconds), f"{share:.0%}", rate(k.effective, k.seconds) if k.effective else ""]
             for k, share in zip(found.rows, found.shares, strict=True)]  # fmt: skip
-    print(table_text(rows, ["kernel", "calls", "us", "share", "GFLOP/s", "GB/s", "of roofline"]))
+    head = ["kernel", "calls", "us", "share", "GFLOP/s", "GB/s", "of roofline", "effective GFLOP/s"]
+    other = any(k.effective for k in found.rows)
+    columns = len(head) if other else len(head) - 1
+    print(table_text([row[:columns] for row in rows], head[:columns]))
+    if other:
+        print("effective: as if the operations were those of the direct computation that the kernel stands for")
     print(f"medians of repeated runs after a first one; {total * 1e6:.1f} us in kernels together")
     for note in found.notes:
         messages.print(note, soft_wrap=True)
@@ -248,7 +262,8 @@ def table_text(rows: list[list[Any]], head: list[str]) -> str:
     cells = [[printable(c) for c in row] for row in [head, *rows]]
     widths = [max(len(row[k]) for row in cells) for k in range(len(head))]
     numeric = [
-        all(isinstance(row[k], (int, float)) or str(row[k])[:1].isdigit() for row in rows) for k in range(len(head))
+        all(row[k] == "" or isinstance(row[k], (int, float)) or str(row[k])[:1].isdigit() for row in rows)
+        for k in range(len(head))
     ]
     lines = ["  ".join(c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True)).rstrip()
              for row in cells]  # fmt: skip

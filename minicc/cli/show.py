@@ -31,7 +31,7 @@ def show_command(
         fused   which operators run together, as kernels
         te      the mathematics of each kernel
         naive   its loops, before the schedule
-        schedule  which recipe chose the steps, why, and the steps
+        schedule  which recipe chose the steps, why, the steps, and the trips of each thread
         trace   the steps of the schedule
         loop    its loops, after the schedule
         llvm    the optimized LLVM IR

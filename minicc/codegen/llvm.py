@@ -11,7 +11,7 @@ In: a program that all passes of `loop` have seen, a target. Out: an LLVM functi
 of the params, the outputs, the symbolic sizes if there are any (`loop.ranges.size_vars` gives
 their order), `workspace_bytes` of scratch memory and the number of threads to use.
 Buffers never overlap, so all are `noalias`. Each lives where `loop.place_buffers` says; what is in registers is
-on the stack at first, as LLVM moves it. Parallel loops take contiguous chunks, one per thread.
+on the stack at first, as LLVM moves it. Parallel loops take contiguous chunks, one per thread (`loop.shares`).
 """
 
 from __future__ import annotations

@@ -30,7 +30,10 @@ STYLE = """
 
 
 class Dot(NamedTuple):
-    """A kernel in the roofline: its operations, bytes and seconds, over all its calls, and its share of the limit."""
+    """A kernel in the roofline: its operations, bytes and seconds, over all its calls, and its share of the limit.
+
+    `effective` are the operations of the direct computation that it stands for, where it executes others.
+    """
 
     name: str
     calls: int
@@ -38,6 +41,7 @@ class Dot(NamedTuple):
     bytes: int
     seconds: float
     share: float
+    effective: int = 0
 
 
 class Kernels(NamedTuple):
@@ -152,11 +156,15 @@ def roofline(kernels: Kernels) -> str:
 
 
 def _kernel_table(kernels: Kernels) -> str:
-    head = "".join(f"<th>{n}</th>" for n in ("kernel", "calls", "us", "share", "GFLOP/s", "GB/s", "of roofline"))
+    head = "".join(
+        f"<th>{n}</th>"
+        for n in ("kernel", "calls", "us", "share", "GFLOP/s", "GB/s", "of roofline", "effective GFLOP/s")
+    )
     total = sum(k.seconds for k in kernels.rows) or 1.0
     lines = [
         f"<tr><td>{escape(k.name)}</td><td>{k.calls}</td><td>{k.seconds * 1e6:.1f}</td><td>{k.seconds / total:.1%}</td>"
-        f"<td>{k.flops / k.seconds / 1e9:.1f}</td><td>{k.bytes / k.seconds / 1e9:.1f}</td><td>{k.share:.0%}</td></tr>"
+        f"<td>{k.flops / k.seconds / 1e9:.1f}</td><td>{k.bytes / k.seconds / 1e9:.1f}</td><td>{k.share:.0%}</td>"
+        f"<td>{f'{k.effective / k.seconds / 1e9:.1f}' if k.effective else ''}</td></tr>"
         for k in kernels.rows
         if k.seconds
     ]

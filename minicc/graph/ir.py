@@ -381,6 +381,10 @@ class Kernel(Operator):
     def numpy(self, *arrays: Array) -> Array:
         return self.body.interpret(arrays, lambda n, values: n.op.numpy(*values))[0]
 
+    def effective(self, *types: TensorType) -> int:
+        """The sum over its operators."""
+        return sum(n.op.effective(*[v.type for v in n.inputs]) for n in self.body.nodes)
+
     def compute(self, *tensors: Any) -> Any:
         # what reads nothing (a Range) is computed in the kernel, as it was too large to be an array here
         return self.body.interpret(

@@ -94,12 +94,12 @@ def _found_or_compiled(
 def compiled_code(task: Task) -> KernelCode:
     """The machine code of one kernel."""
     kernel, target, given = task
-    return _code(lower_kernel(kernel, target, given=given), target)
+    return _code(kernel, lower_kernel(kernel, target, given=given), target)
 
 
-def _code(made: LoweredKernel, target: Target) -> KernelCode:
+def _code(kernel: Kernel, made: LoweredKernel, target: Target) -> KernelCode:
     code = compile_program(made.program, target).code
-    return replace(code, flops=operations(made.naive), bytes=touched(made.naive))
+    return replace(code, flops=operations(made.naive), bytes=touched(made.naive), effective=kernel.effective())
 
 
 def _program(lowered: Callable[[], LoweredKernel]) -> Program:
@@ -113,6 +113,6 @@ def _watched(
     (kernel, target, given), (done, total) = task, progress
     made = lower_kernel(kernel, target, passes, observe, (2 * done, total), given)
     code = stage(
-        observe, Event("emit", kernel.label, made.program, done=2 * done + 1, total=total), _code, made, target
+        observe, Event("emit", kernel.label, made.program, done=2 * done + 1, total=total), _code, kernel, made, target
     )
     return ReadyKernel(CompiledKernel(kernel.label, code, lambda: made.program, target), False, lambda: made)

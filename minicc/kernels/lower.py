@@ -19,6 +19,7 @@ from minicc.loop.place_buffers import place_buffers
 from minicc.loop.place_init import place_init
 from minicc.loop.program import Program
 from minicc.loop.remove_unread import remove_unread
+from minicc.loop.shares import shares
 from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.widen_floats import widen_floats
 from minicc.recipes.registry import Scheduled, scheduled
@@ -52,6 +53,10 @@ class LoweredKernel:
     @property
     def expressions(self) -> str:
         return "\n".join(str(t.op) for t in tensors_of(self.output))
+
+    def explained(self, threads: int) -> str:
+        """The recipe, the reason and the steps; then how parallel loops are shared among up to so many threads."""
+        return f"{self.scheduled}\n{shares(self.program, threads)}".rstrip()
 
 
 def lower_kernel(

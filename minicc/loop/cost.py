@@ -2,7 +2,8 @@
 
 In: a naive program of known extents. Out: counts that machine code cannot stay below, so that no
 kernel has more than all of the machine's roofline. A value that does not change along a loop may
-be computed outside of it, and what a select leaves out need not be computed.
+be computed outside of it, and what a select leaves out need not be computed: where loop variables of few values decide
+it, as which row of a small matrix is meant, either side counts for those values that take it.
 
 >>> from minicc import te
 >>> from minicc.loop.lower import lower
@@ -20,23 +21,76 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from minicc.loop.ir import Buffer, For, Stmt, Store, Update, bodies, walk
 from minicc.loop.program import Program
 from minicc.loop.queries import targets
+from minicc.tensor.bounds import Interval, bounds
+from minicc.tensor.evaluate import Array, evaluate_expr
 from minicc.tensor.expr import Binary, Call, Expr, Load, Select, Unary, Var, children, free_vars, loads
 from minicc.tensor.expr import walk as walk_expr
 
 Loops = tuple[For, ...]
+FEW = 1 << 12  # values of all loops that decide selects
 
 
 def operations(program: Program) -> int:
     """Floating point operations; a multiply-add is two, and a function such as `exp` one."""
-    total = 0
+    total, extents = 0, _read_extents(program)
     for s, around in _statements(program.body, ()):
-        along = _along(s, around)
-        total += sum(_trips(f for f in around if f.var in along[e]) for e in _evaluated(_values(s), False)
-                     if isinstance(e, (Binary, Unary, Call)) and e.dtype.is_float)  # fmt: skip
+        along, own = _along(s, around), {f.var: extents[f.var] for f in around if f.var in extents}
+        for e, (deciding, taken) in _taken(_values(s), own).items():
+            if isinstance(e, (Binary, Unary, Call)) and e.dtype.is_float:
+                rest = math.prod(n for var, n in own.items() if var in along[e] and var not in deciding)
+                repeated = tuple(axis for axis, var in enumerate(deciding) if var not in along[e])
+                each = 2 if isinstance(e, Call) and e.name == "fma" else 1
+                total += each * rest * int(np.count_nonzero(taken.any(axis=repeated)))
     return total
+
+
+def _read_extents(program: Program) -> dict[Var, int]:
+    """The trips of each loop of known extent; of a loop along a buffer, up to the last element that is read later."""
+    extents = {f.var: f.extent for f in walk(program.body) if isinstance(f, For) and isinstance(f.extent, int)}
+    read: dict[Buffer, list[float]] = {}
+    for s, around in reversed(list(_statements(program.body, ()))):
+        written = targets(s)
+        if all(b in read and b not in program.outputs for b in written):
+            for axis, index in enumerate(s.indices):
+                if isinstance(index, Var) and index in extents:
+                    extents[index] = int(min(extents[index], max(read[b][axis] for b in written)))
+        ranges: dict[Expr, Interval] = {f.var: (0, extents[f.var] - 1) for f in around if extents.get(f.var)}
+        for load in loads(*s.indices, *_values(s)):
+            if load.source not in written:
+                ends = [bounds(index, ranges)[1] + 1 for index in load.indices]
+                read[load.source] = [*map(max, ends, read.get(load.source, ends))]
+    return extents
+
+
+def _taken(roots: tuple[Expr, ...], extents: dict[Var, int]) -> dict[Expr, tuple[tuple[Var, ...], Array]]:
+    """The expressions that are evaluated whatever the data; for which values of the loops that decide selects, if few."""
+    selects = [e for e in walk_expr(*roots) if isinstance(e, Select) and not loads(e.cond)]
+    variables = set().union(*[free_vars(e.cond) for e in selects])
+    deciding = tuple(var for var in extents if var in variables)
+    shape = tuple(extents[var] for var in deciding)
+    if len(shape) < len(variables) or math.prod(shape) > FEW:
+        return {e: ((), np.array(True)) for e in _evaluated(roots, False)}
+    values = np.meshgrid(*[np.arange(n) for n in shape], indexing="ij")
+    known = dict(zip(deciding, values, strict=True))
+    found = {e: np.zeros(shape, bool) for e in walk_expr(*roots)}
+    for root in roots:
+        found[root][...] = True
+    for e in reversed(list(found)):  # users first
+        if isinstance(e, Select):
+            found[e.cond] |= found[e]
+            if not loads(e.cond):
+                first = np.broadcast_to(evaluate_expr(e.cond, known), shape)
+                found[e.then] |= found[e] & first
+                found[e.other] |= found[e] & ~first
+        else:
+            for part in children(e):
+                found[part] |= found[e]
+    return {e: (deciding, where) for e, where in found.items() if where.any()}
 
 
 def touched(program: Program) -> int:

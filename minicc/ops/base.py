@@ -166,6 +166,10 @@ class Operator(Interned):
         """What it is where operand `at` lies in `order` (`ops.order`); None where it must have it as it is."""
         return None
 
+    def effective(self, *types: Any, **_: Any) -> int:
+        """The floating point operations of the direct computation that it stands for; 0 where those are its own."""
+        return 0
+
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         """A valid instance and inputs for it."""

@@ -197,7 +197,8 @@ def _kernel(entry: Entry, buffers: int, text: Callable[[int], str], target: Targ
         stages["asm"] = lambda: jit.assembly(llvm() if callable(llvm) else llvm, target)
     flops, bytes = entry.integer("flops", 0, 1 << 80), entry.integer("bytes", 0, 1 << 80)
     launches = tuple(_launch(k, buffers) for k in entry.items("launches"))
-    return KernelInfo(entry.text("label"), flops, bytes, symbol, launches, Stages(stages))
+    effective = entry.integer("effective", 0, 1 << 80) if entry.has("effective") else 0
+    return KernelInfo(entry.text("label"), flops, bytes, symbol, launches, Stages(stages), effective)
 
 
 def _launch(entry: Entry, buffers: int) -> KernelLaunch:

@@ -115,6 +115,7 @@ def _port(p: Port) -> dict[str, Any]:
 
 def _kernel(k: KernelInfo, texts: dict[str, int]) -> dict[str, Any]:
     return {"label": k.label, "flops": k.flops, "bytes": k.bytes, "symbol": k.symbol,
+            **({"effective": k.effective} if k.effective else {}),
             "launches": [_launch(launch) for launch in k.launches], "stages": _stages(k.stages, texts)}  # fmt: skip
 
 

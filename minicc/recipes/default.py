@@ -346,6 +346,8 @@ def parallelize(s: Schedule, nest: Nest) -> None:
         return
     chosen: list[For] = []
     for loop in nest.loops:
+        if chosen and chosen[-1].body is not loop and math.prod(f.extent for f in chosen) == 1:
+            chosen = []  # loops of one iteration share nothing out; what is in them may
         if loop.kind != SERIAL or loop not in nest.spatial or (chosen and chosen[-1].body is not loop):
             break
         if not _independent(s, loop):

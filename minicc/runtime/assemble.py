@@ -69,6 +69,7 @@ class KernelCall:
     arguments: tuple[Hashable, ...]
     flops: int = 0
     bytes: int = 0
+    effective: int = 0
     stages: Mapping[str, Text] = field(default_factory=dict)
 
 
@@ -166,7 +167,10 @@ def assemble(
     }
     sections |= jit.conversions(target)
     own = {symbol: kernel.stages(symbol) for symbol, kernel in distinct.items()}
-    infos = [KernelInfo(c.label, c.flops, c.bytes, symbol, (), Stages(c.stages, own[symbol])) for c, symbol, _ in steps]
+    infos = [
+        KernelInfo(c.label, c.flops, c.bytes, symbol, (), Stages(c.stages, own[symbol]), c.effective)
+        for c, symbol, _ in steps
+    ]
     entry_texts = {"llvm": lambda: entry.compiled(target).optimized, "asm": lambda: entry.compiled(target).assembly}
     whole = {stage: partial(_joined, own, stage, entry_texts.get(stage)) for stage in ("loop", "llvm", "asm")}
     stages = Stages(stages or {}, whole)

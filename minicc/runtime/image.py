@@ -114,7 +114,10 @@ class KernelLaunch:
 
 @dataclass(frozen=True)
 class KernelInfo:
-    """One call of a kernel: the floating point operations and the bytes that it needs at least, and its texts."""
+    """One call of a kernel: the floating point operations and the bytes that it needs at least, and its texts.
+
+    A kernel that stands for a direct computation of more operations, as Winograd's does, has their number as `effective`.
+    """
 
     label: str
     flops: int = 0
@@ -122,6 +125,7 @@ class KernelInfo:
     symbol: str = ""
     launches: tuple[KernelLaunch, ...] = ()  # on a device; on the CPU the entry function calls it
     stages: Mapping[str, str] = field(default_factory=dict, repr=False)
+    effective: int = 0
 
 
 @dataclass(frozen=True, eq=False)

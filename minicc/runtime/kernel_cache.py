@@ -46,6 +46,7 @@ class KernelCode:
     workspace: int
     flops: int = 0
     bytes: int = 0
+    effective: int = 0
 
 
 class KernelCache:

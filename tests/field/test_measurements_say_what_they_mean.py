@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicc import compile, ops, te
+from minicc.cli.options import KernelRow, Profile, print_profile
 from minicc.compile import lower_kernel, optimize
 from minicc.graph import Kernel, bind
 from minicc.loop.cost import operations, touched
@@ -17,6 +18,7 @@ from minicc.runtime import load, roofline
 from minicc.runtime.roofline import LEAST, Roofline
 from minicc.target import Target
 from minicc.testing.draws import drawn, graph_of
+from minicc.types import TensorType, float32
 
 ONE = Target.native().with_threads(1)
 
@@ -64,6 +66,34 @@ def test_what_a_kernel_needs_is_counted(op, shapes, flops, size):
     dtypes = ["bool", "float32", "float32"] if op.name == "Where" else ["float32"] * len(shapes)
     found = needs(op, *zip(shapes, dtypes, strict=True))
     assert found[0] == flops and size in (None, found[1])
+
+
+def test_what_nobody_reads_and_rows_that_a_loop_picks_are_not_counted_twice():
+    x = te.placeholder((3, 100), name="x")
+    y = te.compute((3, 100), lambda i, j: te.if_then_else(i.equal(0), x[0, j] + 1.0, x[i, j] * 2.0 + 1.0), name="y")
+    z = te.compute((3, 10), lambda i, j: y[i, j * 2] + 1.0, name="z")  # elements 0 to 18 of 100
+    assert operations(lower([z], [x, z], "rows").program) == 19 + 2 * 2 * 19 + 3 * 10
+
+
+@pytest.mark.parametrize("side", [7, 8, 56])
+def test_winograd_counts_what_it_executes_and_knows_what_it_stands_for(side):
+    tile, channels, outputs = 4, 64, 32
+    op, tiles = ops.WinogradConv(outputs, tile, (1, 1, 1, 1)), (-(-side // tile)) ** 2
+    types = [(1, side, side, channels), (1, tile + 2, tile + 2, channels, outputs)]
+    products = 2 * tiles * (tile + 2) ** 2 * channels * outputs
+    executed, _ = needs(op, *[(shape, "float32") for shape in types])
+    assert 1.03 * products < executed < 1.3 * products  # the rest are the transforms
+    effective = op.effective(*[TensorType(float32, shape) for shape in types])
+    assert effective == 2 * 9 * channels * outputs * side**2
+
+
+def test_a_profile_tells_effective_operations_where_they_are_others(capsys):
+    rows = [KernelRow("winograd", 1, 10**6, 10, 1e-3, 3 * 10**6), KernelRow("relu", 1, 10**6, 10, 1e-3)]
+    print_profile(Profile(rows, [0.5, 0.5], None, []))
+    head, winograd, relu, *_ = capsys.readouterr().out.splitlines()
+    assert head.endswith("effective GFLOP/s") and winograd.endswith(" 3.0") and relu.endswith("50%")
+    print_profile(Profile(rows[1:], [0.5], None, []))
+    assert "effective" not in capsys.readouterr().out
 
 
 def test_a_table_that_is_looked_up_is_not_read_as_a_whole():

@@ -62,8 +62,8 @@ def test_a_second_compilation_lowers_nothing_and_gives_the_same(cache, monkeypat
     assert not seen
     np.testing.assert_array_equal(first(X)[0], second(X)[0])
     assert first.image.sections == second.image.sections and first.arena_bytes == second.arena_bytes
-    assert [(k.label, k.flops, k.bytes, k.symbol) for k in first.kernels] == [
-        (k.label, k.flops, k.bytes, k.symbol) for k in second.kernels
+    assert [(k.label, k.flops, k.bytes, k.symbol, k.effective) for k in first.kernels] == [
+        (k.label, k.flops, k.bytes, k.symbol, k.effective) for k in second.kernels
     ]
     assert dict(second.stages) == dict(first.stages) and seen  # texts are made when somebody reads them
     assert [dict(k.stages) for k in second.kernels] == [dict(k.stages) for k in first.kernels]

@@ -160,8 +160,8 @@ def test_a_compiled_model_comes_back_whole(network, tmp_path):
     assert saved(back.image) == path.read_bytes() == saved(exe.image)
     assert (back.name, back.inputs, back.outputs, back.threads) == (exe.name, exe.inputs, exe.outputs, exe.threads)
     assert (back.arena_bytes, back.constant_bytes) == (exe.arena_bytes, exe.constant_bytes)
-    assert [(k.label, k.flops, k.bytes, k.symbol) for k in back.kernels] == [
-        (k.label, k.flops, k.bytes, k.symbol) for k in exe.kernels
+    assert [(k.label, k.flops, k.bytes, k.symbol, k.effective) for k in back.kernels] == [
+        (k.label, k.flops, k.bytes, k.symbol, k.effective) for k in exe.kernels
     ]
     assert {k: v for k, v in back.stages.items() if k != "asm"} == {k: v for k, v in exe.stages.items() if k != "asm"}
     assert back.kernels[0].stages["asm"] == exe.kernels[0].stages["asm"]  # made again from the text of LLVM
@@ -345,6 +345,7 @@ CHANGES = {
     "kernels are text": (lambda p: p.update(kernels="none"), "kernels"),
     "a kernel is a list": (lambda p: p.update(kernels=[[]]), "kernels[0]"),
     "negative operations": (lambda p: p["kernels"][0].update(flops=-1), "kernels[0].flops"),
+    "negative effective operations": (lambda p: p["kernels"][0].update(effective=-1), "kernels[0].effective"),
     "a long name": (lambda p: p.update(name="n" * 5000), "name"),
     "an empty output too large for any address": (lambda p: p["outputs"][0].update(shape=[1 << 40] * 3 + [0]), "outputs[0].shape"),
     "a constant too large for any address": (lambda p: p["constants"][0].update(shape=[1 << 40, 1 << 40, 0]), "constants[0].shape"),

@@ -9,10 +9,10 @@ import pytest
 from minicc import te
 from minicc.loop.lower import lower
 from minicc.loop.verify import verify
-from minicc.ops import Conv, LayerNormalization, LogSoftmax, MatMul, ReduceMean, Softmax
+from minicc.ops import Conv, LayerNormalization, LogSoftmax, MatMul, PackedMatMul, ReduceMean, Softmax
 from minicc.recipes import cascade, contraction
 from minicc.recipes.cascade import nest_of
-from minicc.recipes.registry import DEFAULT
+from minicc.recipes.registry import DEFAULT, scheduled
 from minicc.recipes.structure import nests
 from minicc.schedule import Schedule
 from minicc.target import Caches, Target
@@ -82,3 +82,10 @@ def test_rows_of_a_tile_cost_the_fewest_issue_slots(extent: int, vectors: int, r
         for r in range(1, min(extent, max(1, (registers - vectors - 1) // vectors)) + 1)
     }
     assert cost[rows] == min(cost.values())
+
+
+def test_a_loop_of_one_iteration_around_a_partitioned_one_does_not_keep_it_from_threads():
+    x, w = te.placeholder((1, 1280), name="x"), te.placeholder((32, 1280, 32), name="w")
+    out = PackedMatMul(1000)(x, w)
+    s = scheduled(lower([out], [x, w, out], "row").program, Target.of("skylake-avx512").with_threads(2)).schedule
+    assert str(s.trace).splitlines()[-1] == 's.parallel("j_1_o")'

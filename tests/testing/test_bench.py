@@ -74,11 +74,12 @@ def test_integers_of_a_file_are_kept_and_floats_drawn_anew(doubling, tmp_path):
 def test_pictures_say_every_number_in_words_and_escape_names():
     result = a_result(0.002, onnxruntime=0.003)
     result.model = "<net>&'\""
-    kernels = Kernels([Dot("conv<1>", 2, 10**9, 10**7, 0.02, 0.5), Dot("copy", 1, 0, 10, 1e-6, 0.1)], 1e11, 2e10)
+    kernels = Kernels([Dot("conv<1>", 2, 10**9, 10**7, 0.02, 0.5), Dot("copy", 1, 0, 10, 1e-6, 0.1, 78900)], 1e11, 2e10)
     for text in (bars(result), picture(result), roofline(kernels)):
         tree = ElementTree.fromstring(text)
         assert tree.find("{http://www.w3.org/2000/svg}title").text
     text = page([result], {"<net>": kernels})
+    assert "effective GFLOP/s" in text and "<td>78.9</td>" in text
     assert (
         "2.00" in text
         and "3.00" in text
