@@ -228,7 +228,7 @@ class WinogradConv(Operator):
 
     def effective(self, x: TensorType, u: TensorType) -> int:
         """A product and a sum for each element of the kernel, input channel and element of the result."""
-        return 2 * KERNEL**2 * x.shape[3] * math.prod(self.infer(x, u).shape)
+        return int(2 * KERNEL**2 * x.shape[3] * math.prod(self.infer(x, u).shape))
 
     def tvm(self, R: Any, x: Any, u: Any) -> Any:
         raise R.refuse(self, "TVM transforms weights by itself")
