@@ -38,6 +38,7 @@ from minicc.target import Target
 from minicc.types import float32
 
 FEWEST = 4  # elements of the last axis: below, rows are no vectors
+MOST_IDLE = 1.125  # times the fewest lanes that cover a row
 TERMS = 256  # that one lane adds up, before sums are cascaded
 
 
@@ -111,7 +112,7 @@ def fold_lanes(s: Schedule, nest: Nest, target: Target) -> list[str]:
     """Reduce in the lanes of vectors, and fold these by halves. Gives the partial results, the widest first."""
     name, row, register = nest.buffer.name, nest.reductions[-1], target.lanes(nest.buffer.dtype)
     options = [vectors * register for vectors in (1, 2, 4) if vectors == 1 or 2 * vectors * register <= row.extent]
-    width = pick(s, "lanes", options, options[-1])
+    width = pick(s, "lanes", options, widest(row.extent, options))
     found: list[str] = []
     loop = row.name
     while width > 1:
@@ -123,6 +124,16 @@ def fold_lanes(s: Schedule, nest: Nest, target: Target) -> list[str]:
         (loop,) = s.reduce_loops_of(name)
         width //= 2
     return found
+
+
+def widest(extent: int, options: list[int]) -> int:
+    """The most lanes that leave few idle: the last vector of a row costs as much as a whole one.
+
+    >>> widest(130, [16, 32, 64]), widest(77, [16, 32]), widest(1000, [16, 32, 64])
+    (32, 16, 64)
+    """
+    covered = {lanes: -(-extent // lanes) * lanes for lanes in options}
+    return max(lanes for lanes in options if covered[lanes] <= MOST_IDLE * min(covered.values()))
 
 
 def vectorize_lanes(s: Schedule, name: str) -> None:
@@ -152,7 +163,7 @@ def vectorize_row(s: Schedule, nest: Nest, target: Target) -> None:
         return
     lanes = target.lanes(nest.buffer.dtype if nest.buffer.dtype.bits >= 32 else float32)
     options = [vectors * lanes for vectors in (1, 2, 4) if vectors == 1 or vectors * lanes <= loop.extent]
-    width = pick(s, "width", options, options[-1])
+    width = pick(s, "width", options, widest(loop.extent, options))
     outer, inner = s.split(loop.name, factor=width)
     s.vectorize(inner)
     if PartitionLoopStep(outer).is_legal(s.program):
