@@ -12,13 +12,16 @@
 # %%
 import re
 import time
+from functools import partial
 from importlib import resources
 
 import numpy as np
 
 import minicc
-from minicc.compile import optimize, pipeline
+from minicc.compile import pipeline
 from minicc.graph import Kernel, bind, evaluate
+from minicc.graph.choose_layouts import choose_layouts, packed
+from minicc.ir.passes import run_passes
 from minicc.loop import lower, run_python
 from minicc.schedule import Schedule
 from minicc.target import Target
@@ -106,11 +109,13 @@ assert "BatchNormalization" not in {node.op.name for node in graph.nodes}
 # ## 3. One kernel as mathematics
 #
 # From here on we look at one kernel at a time. We compile for one image, and take the second
-# convolution: 16 channels in, 32 channels out.
+# convolution: 16 channels in, 32 channels out. The pass "choose layouts" would have Winograd's algorithm
+# compute it, with fewer multiplications. We want the sum that everybody knows, so we give it one choice only.
 
 # %%
 graph = bind(minicc.load(resources.files("minicc.cli").joinpath("digits/digits.onnx").read_bytes()), {"batch": 1})
-graph = optimize(graph, target)
+direct = pipeline(target, replace={"choose layouts": partial(choose_layouts, target=target, families=(packed,))})
+graph = run_passes(direct.graph, graph)
 kernel = [node.op for node in graph.nodes if isinstance(node.op, Kernel)][1]
 print(kernel.body)
 
@@ -130,9 +135,9 @@ print(executable.kernels[1].stages["te"])
 
 # %% [markdown]
 # Two things are worth a look. `pad` puts a border of zeros around the image, so that `conv` need not
-# ask where the image ends. And the weights have five dimensions, where the model has four: the pass
-# "pack weights" stored them in blocks of output channels that lie side by side in memory, because
-# that is how a processor with vectors wants to read them.
+# ask where the image ends. And nothing lies as it did in the model. The channels of a pixel lie side by side
+# (*channels last*), and the weights have five dimensions where the model has four: "choose layouts"
+# stored them in blocks of output channels, because that is how a processor with vectors wants to read them.
 
 # %%
 block = kernel.body.inputs[1].shape[-1]
@@ -207,7 +212,7 @@ measure("without copies")
 
 # %%
 print("loops of relu:", schedule.loops_of("relu"))
-batch, channel, row, column = schedule.loops_of("relu")
+batch, row, column, channel = schedule.loops_of("relu")
 channel_block, channel_lane = schedule.split(channel, factor=block)
 column_tile, column_pixel = schedule.split(column, factor=4)
 schedule.reorder(batch, row, channel_block, column_tile, column_pixel, channel_lane)

@@ -141,12 +141,12 @@ def suits(n: Node) -> bool:
 # ---- the pass ---------------------------------------------------------------------------------------------------
 
 
-def choose_layouts(graph: Graph, target: Target) -> Graph:
-    """The graph with convolutions on channels last; the same graph when it has none that suits."""
+def choose_layouts(graph: Graph, target: Target, families: Sequence[Family] = ()) -> Graph:
+    """The graph with convolutions on channels last, by FAMILIES or others; the same graph when it has none that suits."""
     convolutions = {n for n in graph.nodes if suits(n) or is_slow_pool(n, target)}
     if not convolutions:
         return graph
-    layouts = Layouts(graph, target, convolutions)
+    layouts = Layouts(graph, target, convolutions, families or FAMILIES)
     for n in graph.nodes:
         with spanned(layouts.spans, graph.spans.get(n)):
             layouts.visit(n)
@@ -161,8 +161,8 @@ def plain(n: Node) -> Order:
 class Layouts:
     """How the values of a graph lie in the graph to be: `forms[n][order]` is the node that is `n` in that order."""
 
-    def __init__(self, graph: Graph, target: Target, convolutions: set[Node]) -> None:
-        self.target, self.convolutions = target, convolutions
+    def __init__(self, graph: Graph, target: Target, convolutions: set[Node], families: Sequence[Family]) -> None:
+        self.target, self.convolutions, self.families = target, convolutions, families
         self.forms: dict[Node, dict[Order, Node]] = {}
         self.spans: dict[Node, Span] = {}
         self.borrowed: set[Node] = (
@@ -203,7 +203,7 @@ class Layouts:
         return self._by_family(n.op, data, weights)
 
     def _by_family(self, op: Conv, x: Node, w: Node) -> Node:
-        made = (family(op, x, w, self.target) for family in FAMILIES)
+        made = (family(op, x, w, self.target) for family in self.families)
         return next(node for node in made if node is not None)
 
     # ---- following ----

@@ -40,6 +40,7 @@ class Data:
 
     @property
     def array(self) -> Array:
+        """The elements; made again where they are not kept."""
         found = self._array if self._array is not None else self._again and self._again()
         assert found is not None
         return found

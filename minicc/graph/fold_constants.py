@@ -42,6 +42,7 @@ class Folded:
 
     @property
     def array(self) -> Array:
+        """The elements, computed when they are first asked for."""
         if self._array is not None:
             return self._array
         assert self.node is not None

@@ -94,6 +94,7 @@ class DirectConvolution(NamedTuple):
 
     @property
     def size(self) -> str:
+        """In words: taps, channels, positions."""
         taps = " x ".join(str(f.extent) for f in self.sums.reductions[:-1])
         positions = math.prod(f.extent for f in self.sums.spatial[:-1])
         channels, depth = self.driver.loops[-1].extent, self.sums.reductions[-1].extent

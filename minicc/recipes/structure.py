@@ -37,6 +37,7 @@ class Nest:
 
     @property
     def reductions(self) -> tuple[For, ...]:
+        """The loops that are."""
         reduced = self._reduced
         return tuple(f for f in self.loops if f.var in reduced)
 

@@ -51,6 +51,7 @@ def by_minicc(job: BenchJob) -> Call:
 
 
 def by_onnxruntime(job: BenchJob) -> Call:
+    """A session on the CPU, with its own optimisations."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -61,6 +62,7 @@ def by_onnxruntime(job: BenchJob) -> Call:
 
 
 def by_openvino(job: BenchJob) -> Call:
+    """Compiled for latency, in float32, one stream."""
     import openvino
 
     core = openvino.Core()
@@ -109,6 +111,7 @@ def by_torch(job: BenchJob) -> Call:
 
 
 def by_torch_compile(job: BenchJob) -> Call:
+    """By Inductor, with its own defaults."""
     import torch
 
     call = _by_torch(torch.compile(_torch_module(job)))
@@ -175,6 +178,7 @@ class Holder:
         self.calls: dict[str, Call] = {}
 
     def build(self, peer: str) -> float:
+        """Build a peer, and say how many seconds that took."""
         start = time.perf_counter()
         self.calls[peer] = PEERS[peer](self.job)
         return time.perf_counter() - start
@@ -192,6 +196,7 @@ class Holder:
         return found
 
     def answer(self, peer: str, path: str) -> None:
+        """Write what a peer answers to the first inputs, in order, to an .npz."""
         found = self.calls[peer](self.inputs[0])
         write_arrays(Path(path), {str(n): np.asarray(y) for n, y in enumerate(found.values())})
 
@@ -203,6 +208,7 @@ class Holder:
 
 
 def main() -> None:
+    """Answer questions until there are no more."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print is no answer
     job = json.loads(sys.stdin.readline())
