@@ -82,6 +82,8 @@ class ScaledAttention(Operator):
         sizes = (self.batch, self.heads, self.queries, self.keys, self.depth, self.block)
         if min(sizes) < 1:
             raise self.error(f"expected sizes of 1 or more, got {sizes}", *types)
+        if any(len(strides) != 4 for strides in (self.q, self.k, self.v)):
+            raise self.error("expected three strides and an offset for each of q, k and v", *types)
         for t, strides, rows in zip(
             types, (self.q, self.k, self.v), (self.queries, self.keys, self.keys), strict=False
         ):
@@ -166,7 +168,17 @@ class ScaledAttention(Operator):
         whole = (batch, heads, keys, queries)
         masks = [TensorType(dtype, tuple(draw.choice((1, n)) for n in whole)) for _ in range(draw.integer(0, 2))]
         op = cls(
-            batch, heads, queries, keys, depth, 0.5, inside, outside, outside, draw.boolean(), draw.choice((1, 2, 4))
+            batch,
+            heads,
+            queries,
+            keys,
+            depth,
+            draw.choice((0.5, 1.0)),
+            inside,
+            outside,
+            outside,
+            draw.boolean(),
+            draw.choice((1, 2, 4)),
         )
         sizes = (batch * queries * width + offset, *[batch * keys * width] * 2)
         return op, [*[TensorType(dtype, (size,)) for size in sizes], *masks]

@@ -70,9 +70,8 @@ def renamed(code: bytes, name: str) -> bytes:
     """
     new = name.encode()
     if len(new) > len(PLACEHOLDER):
-        raise CodegenError(
-            "renamed(...)", f"expected a name of at most {len(PLACEHOLDER)} letters, got {len(new)}", name
-        )
+        problem = f"expected a name of at most {len(PLACEHOLDER)} letters, got {len(new)}"
+        raise CodegenError("renamed(...)", problem, name, hint="kernels have labels that are cut; give a shorter one")
     return code.replace(PLACEHOLDER.encode(), new.ljust(len(PLACEHOLDER), b"\0"))
 
 

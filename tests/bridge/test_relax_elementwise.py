@@ -15,7 +15,7 @@ from minicc import ops
 from minicc.bridge.relax import build_relax, call_relax, relax_operators, run_relax, to_relax
 from minicc.graph.ir import Graph, input, make
 from minicc.ops.base import REGISTRY
-from minicc.ops.packed import PackedConv, PackedMatMul
+from minicc.ops.packed import MatMulTransposed, PackedConv, PackedMatMul
 from minicc.types import DType, TensorType, bfloat16, boolean, float16, float32, float64, int64
 
 RANDOM = np.random.default_rng(7)
@@ -308,6 +308,7 @@ case(
 case(ops.Gemm(trans_b=True), [some(2, 3, dtype="bfloat16"), some(4, 3, dtype="bfloat16")], lambda a, b: a @ b.T)
 case(PackedMatMul(columns=5), [some(2, 3), np.arange(24, dtype=np.float32).reshape(2, 3, 4) / 8],
      lambda a, b: (a @ b.transpose(1, 0, 2).reshape(3, 8))[:, :5])  # fmt: skip
+case(MatMulTransposed(), [some(2, 3), some(4, 3)], lambda a, b: a @ b.T)
 case(PackedConv(channels=3), [some(1, 4, 2), some(2, 1, 2, 2)],
      lambda x, w: np.einsum("nkc,oc->nko", x, w.transpose(0, 3, 2, 1).reshape(4, 2)[:3]))  # fmt: skip
 
