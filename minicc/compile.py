@@ -35,7 +35,7 @@ from minicc.graph.gate_weights import gate_weights
 from minicc.graph.ir import Constant, Graph, Kernel
 from minicc.graph.merge_common_subexpressions import merge_common_subexpressions
 from minicc.graph.pack_weights import pack_weights
-from minicc.graph.simplify_graph import EXACT_RULES, RULES, simplify_graph
+from minicc.graph.simplify_graph import simplify_graph
 from minicc.graph.resize_later import resize_later
 from minicc.graph.split_pools import split_pools
 from minicc.ir.node import replace as replace_node
@@ -65,8 +65,7 @@ Schedules = Mapping[Kernel | str, Trace | Mapping[str, int]]  # of kernels, or o
 
 def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
     """The passes over a bound graph, in order."""
-    rules = EXACT_RULES if target.exact else RULES
-    simplify, absorb = partial(simplify_graph, rules=rules), partial(absorb_views, rules=rules)
+    simplify, absorb = partial(simplify_graph, exact=target.exact), partial(absorb_views, exact=target.exact)
     return (
         Pass("resize later", partial(resize_later, exact=target.exact),
              "before Resize is expanded", "pointwise convolutions work on small images"),

@@ -16,7 +16,6 @@ Needs: bound types. Ensures: no rule of `RULES`, `PADDING` or `VIEWS` matches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,9 +30,9 @@ from minicc.ops.elementwise import Elementwise
 LONGEST = 32  # operators of an epilogue
 
 
-def absorb_views(graph: Graph, rules: Sequence[GraphRule] = RULES) -> Graph:
+def absorb_views(graph: Graph, exact: bool = False) -> Graph:
     """The graph with paddings in windows, and views behind epilogues; the same graph when no rule matches."""
-    return simplify_graph(graph, (*rules, *PADDING, *VIEWS))
+    return simplify_graph(graph, (*RULES, *PADDING, *VIEWS), exact=exact)
 
 
 def _pads(op: Any, pad: Any, x: Node) -> Operator | None:

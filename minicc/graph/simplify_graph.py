@@ -351,14 +351,17 @@ RULES: tuple[GraphRule, ...] = IDENTITIES + MOVEMENT + ROUNDING + NORMALIZATION 
 # ---- the pass -----------------------------------------------------------------------------------
 
 
-EXACT_RULES = IDENTITIES + MOVEMENT + PRODUCTS + INTEGERS  # each value is rounded where the model has it
+INEXACT = frozenset(
+    rule.name for rule in ROUNDING + NORMALIZATION + FAST
+)  # without these each value is rounded where the model has it
 
 
-def simplify_graph(graph: Graph, rules: Iterable[GraphRule] = RULES, fast: bool = False) -> Graph:
-    """The graph with `rules` applied; those marked fast only if `fast`. The same graph when none matches."""
+def simplify_graph(graph: Graph, rules: Iterable[GraphRule] = RULES, fast: bool = False, exact: bool = False) -> Graph:
+    """The graph with `rules` applied; those marked fast only if `fast`, those of `INEXACT` not if `exact`. The same graph when none matches."""
     table: dict[type[Operator], list[GraphRule]] = {}
     for rule in rules:
-        for kind in rule.classes if fast or not rule.fast else ():
+        left_out = (rule.fast and not fast) or (exact and rule.name in INEXACT)
+        for kind in () if left_out else rule.classes:
             table.setdefault(kind, []).append(rule)
     shared = _shared(graph)
     spans: dict[Node, Span] = {}  # of the nodes that are made here

@@ -241,7 +241,7 @@ def test_the_command_prints_failures_and_ends_with_1(monkeypatch):
     app = typer.Typer()
     app.command()(te_campaign.main)
     monkeypatch.setattr(te_campaign, "old_tvm", lambda: Pretended(wrong=".fuse("))
-    found = CliRunner().invoke(app, ["--count", "4"])
+    found = CliRunner().invoke(app, ["--count", "8"])
     assert found.exit_code == 1
     assert "s.fuse(" in found.output
     shown = CliRunner().invoke(app, ["--show", "3"])
