@@ -7,7 +7,8 @@ whose valid part is copied out. So tiles of ragged sizes are whole, without guar
 
 Legality: the nest is nothing but loops around one reduction, which adds products of elements to a
 number from 0. Where a longer loop is an index, every index is a loop, or the only one of its dimension.
-All factors are indexed by a longer loop that reduces, so that zeros meet zeros: 0 times what the other operand holds there may be NaN.
+All factors are indexed by a longer loop that reduces, so that zeros meet zeros: 0 times what the other operand holds
+there may be NaN; of integers, one factor. Any other longer loop indexes the result, which no loop further out adds to.
 
 >>> from minicc.schedule.examples import product, show
 >>> show(product(6, 7), PadEinsumStep("C", (4, 8)))
@@ -112,6 +113,15 @@ class PadEinsumStep(Step):
             if foreign and longer & free_vars(*load.indices):
                 problem = f"expected every index to be a loop of the nest, got {foreign[0]}"
                 raise Illegal(problem, self.buffer, "pad before splitting or fusing its loops")
+        seen = {*update.indices, *[i for load in found for i in load.indices if i in update.axes]}
+        unseen = [v for v in loops if v in longer - seen]
+        if unseen:
+            problem = f"no element depends on loop {unseen[0]}, so that a longer one adds the same elements again"
+            raise Illegal(problem, f"{unseen[0]}", f"do not pad loop {unseen[0]}")
+        outer = [axis.name for axis in update.axes if axis not in loops]
+        if outer and longer & set(update.indices):
+            problem = f"the sum goes on from one iteration of loop {outer[0]} to the next, and a padded result starts anew"
+            raise Illegal(problem, self.buffer, f"pad before other statements stand in loop {outer[0]}")
         for axis in update.axes:
             outside = [load for load in found if axis not in load.indices]
             if axis in longer and outside and any(load.dtype.is_float for load in found):

@@ -10,6 +10,7 @@ from minicc.loop.verify import verify
 from minicc.schedule import Schedule
 from minicc.schedule.pad_einsum import PadEinsumStep
 from minicc.schedule.tidy import tidy
+from minicc.testing.schedules import start
 from minicc.types import int8, int32
 
 
@@ -184,6 +185,25 @@ def test_other_reductions_and_indices_are_refused():
     s.split("i", factor=3)
     s.split("k", factor=5)
     assert "no loop is right around the reduction into C" in cases.message(lambda: s.pad_einsum("C", [1]))
+
+
+def test_a_loop_that_no_element_depends_on_is_refused():
+    s = start("reductions", (3, 5))
+    s.split("k", factor=4, tail="peel")
+    assert "no element depends on loop k_o, so that a longer one adds the same elements again" in cases.message(
+        lambda: s.pad_einsum("rows", [4, 4])
+    )
+    assert not PadEinsumStep.moves(s.program)
+
+
+def test_a_result_that_is_added_to_further_out_is_not_padded():
+    s = cases.matmul(6, 5, 8)
+    s.split("k", factor=4)
+    s.reorder("k_o", "i", "j", "k_i")
+    s.compute_at(s.cache_read("A"), "k_o")
+    assert "the sum goes on from one iteration of loop k_o to the next, and a padded result starts anew" in cases.message(
+        lambda: s.pad_einsum("C", [4, 1, 1])
+    )
 
 
 def test_what_no_longer_loop_indexes_stays_as_it_is():
