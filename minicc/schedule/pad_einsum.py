@@ -120,7 +120,9 @@ class PadEinsumStep(Step):
             raise Illegal(problem, f"{unseen[0]}", f"do not pad loop {unseen[0]}")
         outer = [axis.name for axis in update.axes if axis not in loops]
         if outer and longer & set(update.indices):
-            problem = f"the sum goes on from one iteration of loop {outer[0]} to the next, and a padded result starts anew"
+            problem = (
+                f"the sum goes on from one iteration of loop {outer[0]} to the next, and a padded result starts anew"
+            )
             raise Illegal(problem, self.buffer, f"pad before other statements stand in loop {outer[0]}")
         for axis in update.axes:
             outside = [load for load in found if axis not in load.indices]

@@ -201,8 +201,9 @@ def test_a_result_that_is_added_to_further_out_is_not_padded():
     s.split("k", factor=4)
     s.reorder("k_o", "i", "j", "k_i")
     s.compute_at(s.cache_read("A"), "k_o")
-    assert "the sum goes on from one iteration of loop k_o to the next, and a padded result starts anew" in cases.message(
-        lambda: s.pad_einsum("C", [4, 1, 1])
+    assert (
+        "the sum goes on from one iteration of loop k_o to the next, and a padded result starts anew"
+        in cases.message(lambda: s.pad_einsum("C", [4, 1, 1]))
     )
 
 
