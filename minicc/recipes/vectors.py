@@ -37,12 +37,14 @@ from minicc.loop.ir import SERIAL, Buffer, For, Store, Update, loops
 from minicc.loop.widen_floats import NARROW
 from minicc.recipes.structure import Nest, depends, is_alone, nests
 from minicc.schedule import Schedule
+from minicc.schedule.partition_loop import PartitionLoopStep
 from minicc.schedule.tidy import ranges_of
 from minicc.target import Target
 from minicc.tensor.expr import Binary, Call, Const, children, Convert, Expr, Load, Var, loads, walk
 from minicc.tensor.simplify import Simplifier
 from minicc.types import DType
 
+MANY = 8  # vectors of a row from where on those in the middle are a loop of their own, without the tests for its ends
 WINDOW = 32  # taps of a window that are unrolled: more are a loop
 
 
@@ -189,12 +191,20 @@ def _in_pieces(s: Schedule, loop: str, width: int) -> None:
     if width < 2:
         return
     rest, known, vector = found.extent % width, {*loops(s.program.body)}, loop
+    outer = ""
     if found.extent > width:
         outer, vector = s.split(loop, factor=width, tail="peel" if rest else "guard")
         known |= {outer, vector}
     if inside:
         s.reorder(*inside, vector)
     s.vectorize(vector)
+    if (
+        not rest
+        and isinstance(nest.stmt, Store)
+        and found.extent >= MANY * width
+        and PartitionLoopStep(outer).is_legal(s.program)
+    ):
+        s.partition_loop(outer)  # what most of them find true is no test for them
     window = [f for f in nest.reductions if f.name in inside]
     if len(window) > 1 and math.prod(f.extent for f in window) <= WINDOW:
         for f in window:  # whether a tap is inside of the image is then known, or one test for all lanes

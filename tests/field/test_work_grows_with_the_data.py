@@ -28,6 +28,12 @@ ROW = {
     "Einsum": ops.Einsum("ij->j"),
 }  # fmt: skip
 
+
+def attention(queries, keys):
+    q, k = [(rows * 4, rows * 4, 4, 0) for rows in (queries, keys)]
+    return ops.ScaledAttention(1, 1, queries, keys, 4, 0.5, q, k, k)
+
+
 # operators of n by others: the types of their inputs
 OTHERS = {
     "Range": lambda n: (ops.Range(0, n, 1), ()),
@@ -59,6 +65,10 @@ OTHERS = {
     "RMSNormalization": lambda n: (ops.RMSNormalization(), ((1, n), (n,))),
     "InstanceNormalization": lambda n: (ops.InstanceNormalization(), ((1, 2, n), (2,), (2,))),
     "GroupNormalization": lambda n: (ops.GroupNormalization(num_groups=2), ((1, 2, n), (2,), (2,))),
+    "WinogradWeights": lambda n: (ops.WinogradWeights(4, 8), ((n, 2, 3, 3),)),
+    "WinogradConv": lambda n: (ops.WinogradConv(8), ((1, n, 10, 2), (1, 6, 6, 2, 8))),
+    "ScaledAttention": lambda n: (attention(n, 6), ((n * 4,), (24,), (24,))),
+    "attention to many keys": lambda n: (attention(6, n), ((24,), (n * 4,), (n * 4,))),
     "a sort": lambda n: (ops.TopK(n), ((n,),)),
     "a sort of columns": lambda n: (ops.TopKIndices(n, 0, False), ((n, 3),)),
     "a tenth": lambda n: (ops.TopKIndices(n // 10), ((n,),)),
