@@ -22,13 +22,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicc import tensor as te
-from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator, type_of
+from minicc.ops.arithmetic import Add, Mul
+from minicc.ops.base import Array, Draw, Example, Kind, Operator, dtype_of, like, operator, type_of
+from minicc.ops.cast import Cast
+from minicc.ops.indexing import Gather
+from minicc.ops.matmul import MatMul
+from minicc.ops.movement import Concat, Slice, Transpose
+from minicc.ops.padding import Pad
+from minicc.ops.shape import Reshape
 from minicc.ops.window import Window
 from minicc.tensor.expr import Expr, all_of, call, cast, const, minimum, select
 from minicc.types import TensorType, float32, float64
@@ -98,6 +105,14 @@ class WinogradWeights(Operator):
                     found = _along(_along(part, g, 0), g, 1)
                 places[n, ..., : part.shape[-1]] = found
         return places
+
+    def expand(self, w: Any) -> Any:
+        """By sums of slices, as TVM takes it."""
+        blocks, _t, _, channels, block = self.infer(type_of(w)).shape
+        g = matrices(self.tile).weights
+        padded = Pad(pads=(0,) * 4 + (blocks * block - w.shape[0], 0, 0, 0), value=0.0)(Cast(float64)(w))
+        places = Transpose((0, 3, 4, 2, 1))(Reshape((blocks, block, channels, KERNEL, KERNEL), True)(padded))
+        return Cast(dtype_of(w))(combined(g, combined(g, places, 1), 2))
 
     def compute(self, w: te.Tensor) -> Any:
         out, g, single = self.infer(type_of(w)), matrices(self.tile).weights, [(k,) for k in range(KERNEL)]
@@ -230,8 +245,22 @@ class WinogradConv(Operator):
         """A product and a sum for each element of the kernel, input channel and element of the result."""
         return int(2 * KERNEL**2 * x.shape[3] * math.prod(self.infer(x, u).shape))
 
-    def tvm(self, R: Any, x: Any, u: Any) -> Any:
-        raise R.refuse(self, "TVM transforms weights by itself")
+    def expand(self, x: Any, u: Any) -> Any:
+        """With all tiles gathered, as TVM takes it."""
+        (batch, *counts, _), (data, _, outer) = self.infer(type_of(x), type_of(u)).shape, matrices(self.tile)
+        windows, tiles, t = self.windows(x), [-(-count // self.tile) for count in counts], self.size
+        ends = [max(n * self.tile + 2 - v.begin - v.size, 0) for n, v in zip(tiles, windows, strict=True)]
+        padded = Pad(pads=(0, *[v.begin for v in windows], 0, 0, *ends, 0), value=0.0)(x)
+        rows, columns = (np.arange(n)[:, None] * self.tile + np.arange(t) for n in tiles)
+        seen = Gather(3)(Gather(1)(padded, rows), columns)  # [N, tiles, t, tiles, t, C]
+        v = Transpose((2, 4, 0, 1, 3, 5))(combined(data, combined(data, seen, 2), 4))
+        flat = Reshape((t, t, batch * math.prod(tiles), x.shape[3]), True)(v)
+        weights = Reshape((t, t, x.shape[3], u.shape[0] * u.shape[4]), True)(Transpose((1, 2, 3, 0, 4))(u))
+        y = combined(outer, combined(outer, MatMul()(flat, weights), 0), 1)
+        whole = Reshape((self.tile, self.tile, batch, *tiles, u.shape[0] * u.shape[4]), True)(y)
+        lines = Transpose((2, 3, 0, 4, 1, 5))(whole)
+        points = Reshape((batch, *[n * self.tile for n in tiles], u.shape[0] * u.shape[4]), True)(lines)
+        return Slice((0, 0, 0), (*counts, self.channels), (1, 2, 3))(points)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -246,6 +275,16 @@ def _along(x: Array, matrix: Array, axis: int) -> Array:
     """The matrix times an axis of `x`; what it multiplies with zero does not count, infinite or not."""
     terms = np.moveaxis(x, axis, 0)
     return np.stack([sum(terms[k] * x.dtype.type(row[k]) for k in np.flatnonzero(row)) for row in matrix], axis)
+
+
+def combined(matrix: Array, x: Any, axis: int) -> Any:
+    """`_along` by simpler operators."""
+    terms = [Slice((k,), (k + 1,), (axis,))(x) for k in range(matrix.shape[1])]
+    sums = []
+    for factors in matrix:
+        parts = [Mul()(terms[k], like(x, float(factors[k]))) for k in np.flatnonzero(factors)]
+        sums.append(reduce(Add(), parts))
+    return Concat(axis)(*sums)
 
 
 def row(matrix: Array, groups: Sequence[Sequence[int]], index: Expr, term: Callable[[int], Any]) -> Any:
