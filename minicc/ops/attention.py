@@ -29,7 +29,7 @@ from minicc.ops.base import FLOAT, Array, Draw, Example, Kind, Operator, like, o
 from minicc.ops.comparison import IsNaN, Where
 from minicc.ops.indexing import Gather
 from minicc.ops.matmul import MatMul
-from minicc.ops.movement import Transpose
+from minicc.ops.movement import Slice, Transpose
 from minicc.ops.softmax import Softmax, largest
 from minicc.tensor.expr import Expr, call, const, minimum, select
 from minicc.types import TensorType, float32, float64
@@ -108,9 +108,10 @@ class ScaledAttention(Operator):
             again = np.arange(self.batch) % mask.shape[0]
             scores = Add()(scores, Transpose((0, 1, 3, 2))(Gather(0)(mask, again)))
         weights = Softmax(-1)(scores)
-        if self.absent:
-            weights = Where()(IsNaN()(weights), like(q, 0.0), weights)
-        return Transpose((0, 2, 1, 3))(MatMul()(weights, Gather(0)(v, places(self.v, *sizes, self.keys, self.depth))))
+        product = MatMul()(weights, Gather(0)(v, places(self.v, *sizes, self.keys, self.depth)))
+        if self.absent:  # of NaN in one weight all of the row are
+            product = Where()(IsNaN()(Slice((0,), (1,), (3,))(weights)), like(q, 0.0), product)
+        return Transpose((0, 2, 1, 3))(product)
 
     def compute(self, q: te.Tensor, k: te.Tensor, v: te.Tensor, *masks: te.Tensor) -> te.Tensor:
         batch, heads, keys, depth = self.batch, self.heads, self.keys, self.depth
