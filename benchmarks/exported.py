@@ -222,11 +222,12 @@ def whisper_encoder() -> Any:
 
 
 def detr() -> Any:
-    from transformers import DetrConfig, ResNetConfig
+    """DETR (Carion et al. 2020) over a ResNet-50; its boxes."""
+    from transformers import ResNetConfig
 
-    backbone = ResNetConfig(out_features=["stage4"])
-    return of_transformers("DetrForObjectDetection", "DetrConfig", "pred_boxes", "pixel_values",
-                           use_timm_backbone=False, use_pretrained_backbone=False, backbone=None, backbone_config=backbone) if DetrConfig else None  # fmt: skip
+    backbone = {"use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None}
+    sizes = {**backbone, "backbone_config": ResNetConfig(out_features=["stage4"])}
+    return of_transformers("DetrForObjectDetection", "DetrConfig", "pred_boxes", "pixel_values", **sizes)
 
 
 def classifier(name: str, **sizes: Any) -> Any:
