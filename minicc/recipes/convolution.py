@@ -125,7 +125,7 @@ def find_convolution(program: Program) -> DirectConvolution | None:
         return None
     (nest,) = contractions
     stmt, consumers = nest.stmt, readers(program).get(nest.buffer, [])
-    if not isinstance(stmt, Update) or len(nest.reductions) < 2 or len(consumers) != 1:
+    if not isinstance(stmt, Update) or not nest.spatial or len(nest.reductions) < 2 or len(consumers) != 1:
         return None
     if not all(isinstance(f.extent, int) and f.extent > 0 for f in (*nest.loops, *consumers[0].loops)):
         return None

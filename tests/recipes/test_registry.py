@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import minicc
@@ -220,3 +222,29 @@ def test_what_the_recipe_picks_can_be_picked_otherwise():
             replayed = steps.replay(naive, {choice.key: option})
             again = minicc.compile(graph, target, schedules={kernel: replayed.trace})
             compare(graph, again.run(inputs), expected, "llvm")
+
+
+TARGETS = [Target.of(name) for name in ("haswell", "skylake-avx512", "x86-64")]
+
+
+@given(st.data())
+def test_every_small_sum_of_products_finds_a_recipe_and_is_right(data):
+    """Of one tensor by itself or of two, over any of their axes: all of them, and axes of extent 1."""
+    letters = data.draw(st.lists(st.sampled_from("abcde"), min_size=1, max_size=4, unique=True))
+    left = "".join(data.draw(st.permutations(letters)))
+    right = data.draw(st.sampled_from((left, "".join(data.draw(st.lists(st.sampled_from(letters), unique=True))))))
+    kept = "".join(data.draw(st.lists(st.sampled_from(letters), unique=True)))
+    extents = {letter: data.draw(st.sampled_from((1, 2, 3, 16, 17))) for letter in letters}
+    x, y = (
+        input(name, TensorType(float32, tuple(extents[i] for i in side)))
+        for name, side in zip("xy", (left, right), strict=True)
+    )
+    y, inputs = (x, (x,)) if left == right and data.draw(st.booleans()) else (y, (x, y))
+    result = make(ops.Sigmoid(), (make(ops.Einsum(f"{left},{right}->{kept}"), (x, y)),))
+    graph = Graph("main", inputs, (result,), ("z",))
+    for target in TARGETS:
+        for kernel in (n.op for n in optimize(graph, target).nodes if isinstance(n.op, Kernel)):
+            scheduled(lower_kernel(kernel, target).naive, target)
+    random = np.random.default_rng(0)
+    values = {name: random.standard_normal(n.type.shape, np.float32) for name, n in zip("xy", inputs, strict=False)}
+    compare(graph, minicc.compile(graph).run(values), reference(graph, values), "llvm")
