@@ -14,7 +14,7 @@ import os
 import time
 from pathlib import Path
 
-STAT = Path("/proc/stat")  # of Linux: in hundredths of a second, per processor
+PROC = Path("/proc")  # of Linux: times in hundredths of a second
 TELLING = 0.05  # seconds of processors: less is the clock's own coarseness
 MUCH = 0.05  # share of the processors
 
@@ -30,6 +30,24 @@ def busy_seconds(text: str, processors: set[int]) -> float:
     return found
 
 
+def tree_seconds(proc: Path, root: int) -> float:
+    """How long a process and all its descendants have worked: those that have ended are in their parents' counts."""
+    parents, worked = {}, {}
+    for path in proc.glob("[0-9]*/stat"):
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:  # it has ended meanwhile
+            continue
+        fields = text[text.rindex(")") + 2 :].split()  # its name may hold anything
+        pid = int(path.parent.name)
+        parents[pid], worked[pid] = int(fields[1]), sum(map(int, fields[11:15])) / 100
+    found, tree = 0.0, {root}
+    while tree:
+        found += sum(worked.get(pid, 0.0) for pid in tree)
+        tree = {pid for pid, parent in parents.items() if parent in tree}
+    return found
+
+
 class Watch:
     """Watches the machine from now on."""
 
@@ -38,9 +56,10 @@ class Watch:
         self._start = self._now()
 
     def _now(self) -> tuple[float, float, float]:
-        """The time, what the processors have worked, and what we have."""
-        text = STAT.read_text(encoding="ascii") if self._processors and STAT.exists() else ""
-        return time.perf_counter(), busy_seconds(text, self._processors), time.process_time()
+        """The time, what the processors have worked, and what we and our descendants have."""
+        stat = PROC / "stat"
+        text = stat.read_text(encoding="ascii") if self._processors and stat.exists() else ""
+        return time.perf_counter(), busy_seconds(text, self._processors), tree_seconds(PROC, os.getpid())
 
     def others(self) -> float:
         """How many processors other work took, on average since the start; 0 where that cannot be told."""

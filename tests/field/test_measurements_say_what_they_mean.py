@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -195,6 +199,19 @@ def test_other_work_is_told(monkeypatch, busy, own, told):
     )
 
 
+def test_work_of_descendants_is_our_own():
+    work = "import time\nwhile time.process_time() < 0.5: pass"
+    nested = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}])"
+    start = load.tree_seconds(load.PROC, os.getpid())
+    alive = subprocess.Popen([sys.executable, "-c", f"{work}\nprint('done', flush=True)\ninput()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    with alive:
+        alive.stdout.readline()
+        subprocess.run([sys.executable, "-c", nested], check=True)
+        assert load.tree_seconds(load.PROC, os.getpid()) - start > 0.95
+        alive.communicate(b"\n")
+    assert load.tree_seconds(load.PROC, os.getpid()) - start > 0.95
+
+
 def test_a_system_that_does_not_tell(monkeypatch, tmp_path):
-    monkeypatch.setattr(load, "STAT", tmp_path / "none")
+    monkeypatch.setattr(load, "PROC", tmp_path / "none")
     assert load.Watch().note() is None
