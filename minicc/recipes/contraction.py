@@ -33,13 +33,14 @@ import itertools
 import math
 from collections.abc import Iterable
 
-from minicc.loop.ir import For, Store
+from minicc.loop.ir import Buffer, For, Store
 from minicc.recipes.cascade import factor_sum, is_long_sum, nest_of, place_level
 from minicc.recipes.structure import WHOLE, Nest, depends, nests, readers, run_length
 from minicc.recipes.vectors import has_masks, width_of, widths_of
 from minicc.schedule import Schedule
 from minicc.schedule.pad_einsum import PadEinsumStep
 from minicc.schedule.partition_loop import PartitionLoopStep
+from minicc.schedule.prefetch import PrefetchStep
 from minicc.target import Target
 from minicc.tensor.expr import Expr, Var
 
@@ -147,6 +148,15 @@ def cascade_tile(s: Schedule, accumulator: str, around: set[str], terms: int = T
     for name in [accumulator, *levels]:
         _schedule_tile(s, name, around)
     return levels
+
+
+def fetch_ahead(s: Schedule, weights: Buffer, loop: str, target: Target) -> None:
+    """Fetch the weights of the next iteration of a loop while those of this one are used, if they come from far away."""
+    if math.prod(weights.shape) * weights.dtype.bytes > target.caches.l2 // 2:
+        (nest,) = [n for n in nests(s.program) if n.reductions and any(load.source is weights for load in n.reads)]
+        step = PrefetchStep(weights.name, loop, 1, nest.reductions[-1].name)
+        if step.is_legal(s.program):
+            s.prefetch(weights.name, loop, 1, spread=nest.reductions[-1].name)
 
 
 def _schedule_tile(s: Schedule, accumulator: str, around: set[str]) -> None:

@@ -47,7 +47,15 @@ from minicc.loop.lower import lower
 from minicc.loop.program import Program
 from minicc.recipes import default
 from minicc.recipes.cascade import nest_of
-from minicc.recipes.contraction import TILE_TERMS, cascade_tile, find_driver, loops_that_read, most_rows, pick
+from minicc.recipes.contraction import (
+    TILE_TERMS,
+    cascade_tile,
+    fetch_ahead,
+    find_driver,
+    loops_that_read,
+    most_rows,
+    pick,
+)
 from minicc.recipes.contraction import tile_contraction
 from minicc.recipes.structure import WHOLE, Nest, arithmetic, depends, is_contraction, nests, run_length
 from minicc.schedule import Schedule
@@ -204,17 +212,21 @@ def tile(s: Schedule, nest: Nest, target: Target) -> set[str]:
     short = sizes.depth == found.depth.extent and arithmetic(*driver.values) < LONG
     *outside, place = split_tiles(s, row, column, sizes, around, within, blocks=True, unrolled=short)
     block = outside[len(around)]
-    step = ""
+    step, piece = "", block
     if sizes.depth < found.depth.extent:
         outside.pop()
         sums, (step, *inside), place = cut_depth(s, nest, found, sums, sizes, outside)
         outside += [step, *inside]
+        piece = inside[-1]
     s.compute_at(sums, place, scope="local")
     if left:
         pack_left(s, left, step)
     if right:
         pack(s, right, found, block, sizes.width)
-    return done | {sums, *cascade_tile(s, sums, {*outside, place}, terms)}
+    done |= {sums, *cascade_tile(s, sums, {*outside, place}, terms)}
+    if found.width:
+        fetch_ahead(s, found.right.source, piece, target)
+    return done
 
 
 def cut_depth(
