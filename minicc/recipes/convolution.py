@@ -24,7 +24,7 @@ from minicc.loop.ir import For, Store, Update
 from minicc.loop.program import Program
 from minicc.recipes import default
 from minicc.recipes.cascade import nest_of
-from minicc.recipes.contraction import pick
+from minicc.recipes.contraction import fetch_ahead, pick
 from minicc.recipes.structure import (
     WHOLE,
     Nest,
@@ -207,13 +207,17 @@ def tile(s: Schedule, nest: Nest, target: Target) -> set[str]:
     if copy:
         s.compute_at(copy, shared, scope="global")
         _lay_out(s, copy, found, plan, target)
-    pieces = _cut(s, sums, plan.columns, lanes, {shared, panel}) if plan.cut else set()
-    if not plan.cut:
+    pieces = set()
+    if plan.cut:
+        again, piece = _cut(s, sums, plan.columns, lanes, {shared, panel})
+        pieces = {piece}
+    else:
         _accumulate(s, sums, {shared, panel, *steps}, lanes)
         if arithmetic(*driver.values) * plan.rows * plan.columns * -(-found.block // lanes) <= EPILOGUE:
             for name in (*row, column):
                 s.unroll(name)
     _in_vectors(s, lane, found.block, lanes)
+    fetch_ahead(s, found.weights.source, again if plan.cut else panel, target)
     if found.sums.iterations >= default.PARALLEL_WORK:
         s.parallel(shared)
     return {driver.buffer.name, sums} | pieces
@@ -260,8 +264,8 @@ def _in_vectors(s: Schedule, loop: str, extent: int, lanes: int) -> None:
         s.vectorize(f"{loop}_tail")
 
 
-def _cut(s: Schedule, sums: str, columns: int, lanes: int, around: set[str]) -> set[str]:
-    """Add up the sums of a block in the cache, a piece of the reduction after the other. Gives the buffer of a piece."""
+def _cut(s: Schedule, sums: str, columns: int, lanes: int, around: set[str]) -> tuple[str, str]:
+    """Add up the sums of a block in the cache, a piece of the reduction after the other: that loop, the buffer of a piece."""
     taps = nest_of(s, sums).reductions[0]
     piece = s.rfactor(sums, taps.name)
     (again,) = s.reduce_loops_of(sums)
@@ -273,7 +277,7 @@ def _cut(s: Schedule, sums: str, columns: int, lanes: int, around: set[str]) -> 
     _accumulate(s, piece, {*around, again, *outer, step}, lanes)
     s.unroll(column)
     _in_vectors(s, channel, int(nest.spatial[-1].extent), lanes)
-    return {piece}
+    return again, piece
 
 
 def _copied(s: Schedule, found: DirectConvolution, plan: Plan) -> str | None:
