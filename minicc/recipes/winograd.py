@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 from minicc.loop.program import Program
 from minicc.recipes.cascade import nest_of
-from minicc.recipes.contraction import most_rows, pick
+from minicc.recipes.contraction import fetch_ahead, most_rows, pick
 from minicc.recipes.structure import Nest, nests, readers, writers
 from minicc.schedule import Schedule
 from minicc.target import Target
@@ -114,7 +114,7 @@ def schedule(s: Schedule, target: Target) -> None:
     lanes = target.vector_bytes // size.bytes
     number, block = drive(s, rows * panels, size, lanes)
     transform_data(s, number, rows, lanes)
-    multiply(s, rows, lanes, size.depth)
+    multiply(s, rows, lanes, size.depth, target)
     if target.threads > 1:
         share(s, number, block, target)
 
@@ -201,7 +201,7 @@ def unroll_vectors(s: Schedule, buffer: str, count: int) -> None:
     s.vectorize(lane)
 
 
-def multiply(s: Schedule, rows: int, lanes: int, depth: int) -> None:
+def multiply(s: Schedule, rows: int, lanes: int, depth: int, target: Target) -> None:
     """The products in register tiles, whose sums go to memory once."""
     sums = s.cache_write(PRODUCTS, scope="local")
     a, b, i, o = s.loops_of(PRODUCTS)[-4:]
@@ -218,6 +218,8 @@ def multiply(s: Schedule, rows: int, lanes: int, depth: int) -> None:
     for name in inside[:-1]:
         s.unroll(name)
     s.vectorize(inside[-1])
+    weights = next(load.source for load in nest_of(s, sums).reads if load.source.name != DATA)
+    fetch_ahead(s, weights, b, target)
 
 
 def share(s: Schedule, number: str, block: str, target: Target) -> None:
