@@ -1,11 +1,17 @@
 """prefetch: hints for later iterations."""
 
 import numpy as np
-from schedule_cases import chain, copied, every_move_keeps_the_meaning, gather, matmul, message, the_example_holds
-from schedule_cases import unchanged, windows
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from schedule_cases import chain, copied, every_move_keeps_the_meaning, gather, lowered, matmul, message, run
+from schedule_cases import the_example_holds, unchanged, windows
 
 import minicc
-from minicc.schedule.prefetch import PrefetchStep
+from minicc import te
+from minicc.loop import prelude
+from minicc.schedule.prefetch import LINE, PrefetchStep
+from minicc.schedule.step import loops_text
 
 
 def test_the_example_of_the_docstring():
@@ -115,3 +121,86 @@ ScheduleError: prefetch("T", "i_1"): T is allocated in loop i_1
         D[i_1] = T[0] + 1.0
 hint: choose a loop inside of its scope"""
     )
+
+
+# ---- all of what a later iteration reads -----------------------------------------------------------
+
+
+def panels(m, n, depth, width):
+    """C[m, n] = A B, where B comes in panels of so many columns."""
+    A, B = te.placeholder((m, depth), name="A"), te.placeholder((n // width, depth, width), name="B")
+    k = te.reduce_axis((0, depth), name="k")
+    C = te.compute((m, n), lambda i, j: te.sum(A[i, k] * B[j // width, k, j % width], axis=k), name="C")
+    return lowered(A, B, C)
+
+
+@given(
+    st.integers(1, 9),
+    st.integers(2, 4),
+    st.integers(1, 40),
+    st.sampled_from((2, 8, 16, 40)),
+    st.integers(1, 3),
+    st.booleans(),
+)
+def test_every_line_of_later_panels_is_asked_for(tiles, count, depth, width, rows, innermost):
+    s = panels(tiles * rows, count * width, depth, width)
+    panel, lane = s.split("j", factor=width)
+    row, within = s.split("i", factor=rows)
+    s.reorder(panel, row, within, "k", lane)
+    before = loops_text(s.program)
+    s.prefetch("B", panel, spread="k" if innermost else row)
+    assert [line for line in loops_text(s.program).splitlines() if "prefetch" not in line] == before.splitlines()
+    asked = set()
+
+    def prefetch(buffer, *at):
+        asked.add(int(np.dot(at, buffer.strides)) // LINE)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prelude, "prefetch", prefetch)
+        run(s.program)
+    panel_bytes = depth * width * 4
+    wanted = {place // LINE for place in range(panel_bytes, count * panel_bytes)}
+    assert wanted <= asked
+    trips = count * tiles * (rows * depth if innermost else 1)
+    assert len(asked) <= len(wanted) + trips + 2 * panel_bytes // LINE + 2
+
+
+def test_the_hints_of_a_block_in_machine_code():
+    s = panels(20, 64, 100, 16)
+    panel, lane = s.split("j", factor=16)
+    s.reorder(panel, "i", "k", lane)
+    s.prefetch("B", panel, spread="k")
+    A, B = np.ones((20, 100), np.float32), np.ones((4, 100, 16), np.float32)
+    np.testing.assert_array_equal(minicc.compile(s).run({"A": A, "B": B})["C"], np.full((20, 64), 100, np.float32))
+
+
+def test_a_loop_that_is_not_inside():
+    s = matmul()
+    assert "loop i is not inside of loop j" in message(lambda: s.prefetch("B", "j", spread="i"))
+    s = panels(4, 32, 8, 16)
+    assert "loop j is not inside of loop j" in message(lambda: s.prefetch("B", "j", spread="j"))
+
+
+def test_columns_are_no_stretch_of_memory():
+    s = matmul()
+    s.reorder("j", "i", "k")
+    told = message(lambda: s.prefetch("B", "j", spread="k"))
+    assert "what an iteration of loop j reads of B is no stretch of memory of its own" in told
+    assert told.endswith("hint: leave out spread, or let it read whole rows")
+
+
+def test_sizes_that_a_call_decides():
+    n = te.var("n")
+    A = te.placeholder((n, n), name="A")
+    s = lowered(A, te.compute((n, n), lambda i, j: A[i, j] * 2.0, name="B"))
+    assert "the extents are not known" in message(lambda: s.prefetch("A", "i", spread="j"))
+    s.prefetch("A", "i", 2)
+
+
+def test_a_stage_spreads_its_hints():
+    A = te.placeholder((64, 32), name="A")
+    B = te.compute((64, 32), lambda i, j: A[i, j] * 2.0, name="B")
+    s = te.create_schedule(B.op)
+    i, j = s[B].op.axis
+    s[B].prefetch(A, i, 2, spread=j)
+    assert "prefetch(A, i + 2, j)" in str(s.program)
