@@ -2,15 +2,16 @@
 
 Meaning: for each load of `buffer` in `loop`, a hint at the start of the iteration names the first
 element that the iteration `offset` trips later reads through it, so that its cache line is there
-by then. Choose an inner loop for more lines. Hints beyond the end of the buffer do no harm.
+by then. Choose an inner loop for more lines. Hints beyond the end of the buffer do no harm. A loop that runs once has
+no later iteration, and asks for nothing.
 
 With `spread`, a loop inside, each of its iterations has hints for some lines of all that the later iteration of `loop`
-reads, one after the other. So memory works all the time, where a first pass over a block would wait for it, and the
+reads, one after the other, in whole rows. So memory works all the time, where a first pass over a block would wait for it, and the
 other passes would not need it (as Van Zee and van de Geijn 2015, BLIS, section 5, fetch the next panel).
 
 Legality: the loop reads the buffer, at places that move with the loop and are no loads themselves, and the buffer is
-not allocated in the loop. Neither the loop of the hints nor one around it is vectorized. What is spread is one stretch of
-memory, and the loops have known extents.
+not allocated in the loop. Neither the loop of the hints nor one around it is vectorized. To be spread, an iteration reads
+rows of its own, and the loops have known extents.
 
 >>> from minicc.schedule.examples import doubled, show
 >>> show(doubled(64, 16), PrefetchStep("A", "i", 8))
@@ -72,6 +73,8 @@ class PrefetchStep(Step, positional=2):
             problem = f"{self.buffer} is allocated in loop {loop.name}"
             raise Illegal(problem, self.buffer, "choose a loop inside of its scope")
         found = [r for r in all_reads(loop.body) if r.source.name == self.buffer and loop.var in free_vars(r)]
+        if loop.extent == 1:
+            return program
         if not found:
             raise Illegal(f"no read of {self.buffer} moves with loop {loop.name}", loop.name, "choose another loop")
         for load in found:
@@ -98,9 +101,11 @@ class PrefetchStep(Step, positional=2):
         if not all(isinstance(n, int) for n in (*extents, *[f.extent for f in path])):
             raise Illegal("the extents are not known", loop.name, "leave out spread")
         moving = next((d for d, n in enumerate(extents) if n != 1), len(extents) - 1)
-        if extents[moving + 1 :] != buffer.shape[moving + 1 :] or loop.var not in free_vars(*starts):
-            problem = f"what an iteration of loop {loop.name} reads of {buffer.name} is no stretch of memory of its own"
-            raise Illegal(problem, loop.name, "leave out spread, or let it read whole rows")
+        extents = (*extents[: moving + 1], *buffer.shape[moving + 1 :])  # one stretch: whole rows
+        starts = (*starts[: moving + 1], *[const(0) for _ in buffer.shape[moving + 1 :]])
+        if loop.var not in free_vars(*starts):
+            problem = f"the rows of {buffer.name} that an iteration of loop {loop.name} reads are those of the others"
+            raise Illegal(problem, loop.name, "leave out spread, or let it read rows of its own")
         turn: Expr = const(0)
         for f in path:
             turn = turn * f.extent + f.var

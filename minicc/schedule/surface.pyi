@@ -48,8 +48,8 @@ class LoopSurface(Face):
         """Cut a loop where its guards and selects begin or cease to hold: the loop in the middle loses them."""
     def pragma(self, loop: str, key: str, value: int | str = 1) -> None:
         """Note something on a loop, for what comes after scheduling."""
-    def prefetch(self, buffer: str, loop: str, offset: int = 1) -> None:
-        """Ask in each iteration of a loop for what it reads of a buffer `offset` iterations later."""
+    def prefetch(self, buffer: str, loop: str, offset: int = 1, spread: str | None = None) -> None:
+        """Ask in each iteration of a loop for what it reads of a buffer `offset` iterations later; all of it, over `spread`."""
     def reorder(self, *order: str) -> None:
         """Put loops of one nest into this order, outermost first."""
     def reverse_compute_at(self, buffer: str, loop: str) -> None:
@@ -108,8 +108,8 @@ class StageSurface(Face):
         """Cut a loop where its guards and selects begin or cease to hold: the loop in the middle loses them."""
     def pragma(self, axis: Any, key: str, value: int | str = 1) -> None:
         """Note something on a loop, for what comes after scheduling."""
-    def prefetch(self, tensor: Any, axis: Any, offset: int = 1) -> None:
-        """Ask in each iteration of a loop for what it reads of a buffer `offset` iterations later."""
+    def prefetch(self, tensor: Any, axis: Any, offset: int = 1, spread: Any = None) -> None:
+        """Ask in each iteration of a loop for what it reads of a buffer `offset` iterations later; all of it, over `spread`."""
     def reorder(self, *axes: Any) -> None:
         """Put loops of one nest into this order, outermost first."""
     def reverse_compute_at(self, parent: Any, axis: Any) -> None:

@@ -181,12 +181,29 @@ def test_a_loop_that_is_not_inside():
     assert "loop j is not inside of loop j" in message(lambda: s.prefetch("B", "j", spread="j"))
 
 
-def test_columns_are_no_stretch_of_memory():
+def test_columns_have_no_rows_of_their_own():
     s = matmul()
     s.reorder("j", "i", "k")
     told = message(lambda: s.prefetch("B", "j", spread="k"))
-    assert "what an iteration of loop j reads of B is no stretch of memory of its own" in told
-    assert told.endswith("hint: leave out spread, or let it read whole rows")
+    assert "the rows of B that an iteration of loop j reads are those of the others" in told
+    assert told.endswith("hint: leave out spread, or let it read rows of its own")
+
+
+def test_half_a_panel_asks_for_whole_rows():
+    s = panels(4, 64, 16, 32)
+    half, lane = s.split("j", factor=16)
+    s.reorder(half, "i", "k", lane)
+    s.prefetch("B", half, spread="k")
+    assert "prefetch(B, (j_o + 1)//2, 0, i*128 + k*8)" in str(s.program)
+
+
+def test_a_loop_that_runs_once_asks_for_nothing():
+    s = panels(4, 16, 16, 16)
+    panel, lane = s.split("j", factor=16)
+    s.reorder(panel, "i", "k", lane)
+    before = str(s.program)
+    s.prefetch("B", panel, spread="k")
+    assert str(s.program) == before
 
 
 def test_sizes_that_a_call_decides():
