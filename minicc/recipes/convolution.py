@@ -336,7 +336,7 @@ def choose(s: Schedule, found: DirectConvolution, extents: list[int], target: Ta
     sizes = {
         -(-height // n): n for n in range(height, 0, -1) if (size == 1 or height % n == 0) and -(-height // n) >= size
     }
-    cost = partial(cycles, found, batch, height, target)
+    cost = partial(cycles, found, batch, height, size, target)
     blocks, parts = min(itertools.product(sorted(sizes.values()), {1, min(target.threads, found.blocks)}), key=cost)
     return Plan(rows, columns, pick(s, "blocks", sizes.values(), blocks), pick(s, "parts", {1, parts}, parts), cut)
 
@@ -347,11 +347,14 @@ def columns_of(extent: int, vectors: int, most: int) -> int:
     return min(options, key=lambda n: (-(-extent // n) * (max(n * vectors, 8) + 1), -n))
 
 
-def cycles(found: DirectConvolution, batch: int, height: int, target: Target, shares: tuple[int, int]) -> float:
+def cycles(
+    found: DirectConvolution, batch: int, height: int, size: int, target: Target, shares: tuple[int, int]
+) -> float:
     """The time of the busiest thread, when lines are cut into `blocks` and channels into `parts`: an estimate.
 
-    It has one multiply-add of vectors a cycle. What does not stay in the second cache, weights that each block of lines
-    reads again, or a block of lines that each block of channels reads again, comes at BEYOND bytes a cycle.
+    It has one multiply-add of vectors a cycle, in whole tiles of `size` lines. What does not stay in the second cache,
+    weights that each block of lines reads again, or a block of lines that each block of channels reads again, comes at
+    BEYOND bytes a cycle.
     """
     blocks, parts = shares
     bytes, lanes = found.sums.buffer.dtype.bytes, target.lanes(found.sums.buffer.dtype)
@@ -360,11 +363,12 @@ def cycles(found: DirectConvolution, batch: int, height: int, target: Target, sh
     again = (batch * blocks * weights if weights > kept else 0) + (
         data * found.blocks if data > kept * batch * blocks else 0
     )
-    sums = found.sums.iterations / lanes
-    each = -(-height // blocks) * -(-found.blocks // parts) / (height * found.blocks)
+    lines = -(-height // blocks)
+    sums = found.sums.iterations / lanes * (-(-lines // size) * size / lines)
+    each = lines * -(-found.blocks // parts) / (height * found.blocks)
     most = min(1.0, -(-batch * blocks * parts // target.threads) * each / batch)
-    lines = max(f.extent for f in found.sums.reductions[:-1]) - 1  # that two blocks read
-    copied = parts * (1 + blocks * lines / height) * data / bytes / 8
+    shared = max(f.extent for f in found.sums.reductions[:-1]) - 1  # lines that two blocks read
+    copied = parts * (1 + blocks * shared / height) * data / bytes / 8
     return float(most * (sums + copied) + again / BEYOND / target.threads + 100 * batch * blocks * parts)
 
 

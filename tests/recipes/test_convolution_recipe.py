@@ -1,15 +1,19 @@
 """Direct convolution: the recipe against NumPy in float64, over generated shapes, targets and threads."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minicc
-from minicc import ops
+from minicc import ops, te
 from minicc.graph.ir import Graph, constant, input
+from minicc.loop.lower import lower
 from minicc.ops.packed import PackedConv
-from minicc.target import Target
+from minicc.recipes.registry import CONVOLUTION
+from minicc.target import Caches, Target
 from minicc.types import TensorType, float32
 
 TARGETS = [name for name in ("native", "haswell", "skylake-avx512", "x86-64-v2") if not Target.of(name).lacking()]
@@ -102,3 +106,13 @@ def test_other_choices_are_right(choices, inputs):
     )
     exe = minicc.compile(graph, target="haswell", schedules={"packed_conv": choices})
     np.testing.assert_allclose(exe(x)[0], exact(op, x, w), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("inputs", [672, 1024, 1152])
+def test_blocks_are_whole_tiles(inputs):
+    x, w = te.placeholder((1, 14, 14, inputs), name="x"), te.placeholder((7, 1, 1, inputs, 16), name="w")
+    conv = PackedConv(112).compute(x, w)
+    y = te.compute(conv.shape, lambda *i: -conv[i], name="y")
+    target = replace(Target.of("skylake-avx512"), caches=Caches(l2=1 << 20))
+    s = CONVOLUTION.apply(lower([y], [x, w, y], "pointwise").program, target)
+    assert 196 // s.choices["blocks"] % s.choices["columns"] == 0, s.choices
