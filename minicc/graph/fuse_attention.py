@@ -174,7 +174,7 @@ def block_of(queries: int, lanes: int) -> int:
     """To a multiple of what queries are filled up: two vectors or one, by which leaves less over; less for few."""
     if queries < lanes:
         return int(1 << (queries - 1).bit_length())
-    return min((2 * lanes, lanes), key=lambda n: -(-queries // n) * n * (1 if n > lanes else 1.1))
+    return min((2 * lanes, lanes), key=lambda n: -(-queries // n) * n * (1 if n > lanes else 1.05))
 
 
 def _reshape(n: Node, shape: Sequence[int]) -> Node:

@@ -38,7 +38,7 @@ PARALLEL_WORK = 20_000  # multiply-adds under which starting threads costs more 
 
 
 class Parts(NamedTuple):
-    """The nests of attention, in order."""
+    """The nests of attention; the two sums of weights come in either order."""
 
     queries: Nest
     scores: Nest
@@ -55,7 +55,8 @@ def find_attention(program: Program) -> Parts | None:
     found = nests(program)
     if len(found) != len(Parts._fields):
         return None
-    parts = Parts(*found)
+    *first, one, other, mean = found
+    parts = Parts(*first, *((one, other) if is_contraction(one) else (other, one)), mean)
     sums = (parts.scores, parts.greatest, parts.total, parts.product)
     if any(isinstance(nest.stmt, Update) != (nest in sums) for nest in parts):
         return None
