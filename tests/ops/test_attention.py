@@ -186,8 +186,7 @@ def test_a_row_without_keys_is_nan_or_cleared(absent):
     np.testing.assert_allclose(got, exact(*given[:3], 1.0, given[3:], absent), atol=1e-6)
     np.testing.assert_allclose(got, plain, atol=1e-6)
     assert np.isnan(got[0, 2]).all() != absent
-    (kernel,) = minicc.compile(graph).kernels
-    assert kernel.stages["schedule"].startswith("# recipe attention: ")
+    assert any("# recipe attention: " in kernel.stages["schedule"] for kernel in minicc.compile(graph).kernels)
 
 
 def test_heads_of_one_projection_are_read_where_they_lie():
