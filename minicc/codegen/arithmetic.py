@@ -13,6 +13,7 @@ liberty with floats but one: the product and the sum of a reduction's update (`f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -194,13 +195,15 @@ class Arithmetic:
         """x86's minps and maxps give the second operand when either is NaN: put what may be NaN there.
 
         Where both may be, it is the second that is looked at: of a reduction that is the new element, and not what the
-        next step waits for.
+        next step waits for. It gives a NaN that is a constant, as LLVM would merge two selections of one element into
+        one, of a mask that the next step waits for.
         """
         if numbers[0] or numbers[1]:
             a, b = (a, b) if numbers[0] else (b, a)
             return self.builder.select(self.builder.fcmp_ordered(sign, a, b), a, b)
         best = self.builder.select(self.builder.fcmp_ordered(sign, b, a), b, a)
-        return self.builder.select(self.builder.fcmp_unordered("uno", b, b), b, best)
+        nan = self.constant(math.nan, b.type)
+        return self.builder.select(self.builder.fcmp_unordered("uno", b, b), nan, best)
 
     def _shift(self, op: str, dtype: DType, a: ir.Value, b: ir.Value) -> ir.Value:
         fits = self.builder.icmp_unsigned("<", b, self.constant(dtype.bits, a.type))

@@ -563,6 +563,14 @@ def test_relu_is_one_instruction(name: str) -> None:
     assert len(re.findall(r"\tvmaxps", text)) == 1 and "cmpunord" not in text
 
 
+@pytest.mark.parametrize("name", ["haswell", "skylake-avx512"])
+def test_a_maximum_compares_nothing_but_its_new_element_with_itself(name: str) -> None:
+    greatest = build(elementwise(maximum, float32, VECTORIZE), Target.of(name))
+    text = greatest.kernels[0].stages["asm"]
+    assert text.count("\tvmaxps") == text.count("\tvcmpunordps") == 1
+    assert not re.search(r"\tvcmpltps|\tkorw|\tvorps", text)
+
+
 # ---- errors -------------------------------------------------------------------------------------
 
 
