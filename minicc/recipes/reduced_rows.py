@@ -39,6 +39,7 @@ from minicc.types import float32
 
 FEWEST = 4  # elements of the last axis: below, rows are no vectors
 MOST_IDLE = 1.125  # times the fewest lanes that cover a row
+FOLD = 2  # steps that are unrolled: the halves of a vector, a row of two
 TERMS = 256  # that one lane adds up, before sums are cascaded
 
 
@@ -105,6 +106,10 @@ def schedule(s: Schedule, target: Target) -> None:
             vectorize_lanes(s, nest.buffer.name)
         elif isinstance(nest.stmt, Store):
             vectorize_row(s, nest, target)
+    for nest in nests(s.program):
+        for loop in nest.reductions:
+            if loop.extent <= FOLD and loop.kind == SERIAL:
+                s.unroll(loop.name)
     default.parallelize(s, max(nests(s.program), key=lambda nest: nest.iterations))
 
 
