@@ -106,10 +106,7 @@ def schedule(s: Schedule, target: Target) -> None:
             vectorize_lanes(s, nest.buffer.name)
         elif isinstance(nest.stmt, Store):
             vectorize_row(s, nest, target)
-    for nest in nests(s.program):
-        for loop in nest.reductions:
-            if loop.extent <= FOLD and loop.kind == SERIAL:
-                s.unroll(loop.name)
+    unroll_folds(s)
     default.parallelize(s, max(nests(s.program), key=lambda nest: nest.iterations))
 
 
@@ -154,6 +151,14 @@ def vectorize_lanes(s: Schedule, name: str) -> None:
         s.vectorize(_lane(nest))
         if PartitionLoopStep(nest.reductions[-1].name).is_legal(s.program):
             s.partition_loop(nest.reductions[-1].name)
+
+
+def unroll_folds(s: Schedule) -> None:
+    """Steps in which the halves of vectors are added are too short to be loops."""
+    for nest in nests(s.program):
+        for loop in nest.reductions:
+            if loop.extent <= FOLD and loop.kind == SERIAL:
+                s.unroll(loop.name)
 
 
 def _lane(nest: Nest) -> str:

@@ -101,3 +101,12 @@ def test_choices_are_recorded():
     assert REDUCED_ROWS.apply(program, target).choices == {"lanes": 32, "lanes_1": 32, "width": 32, "width_1": 32}
     assert REDUCED_ROWS.apply(program, target, {"lanes": 8}).choices["lanes"] == 8
     assert reduced_rows.rows_of(program) == 1
+
+
+@pytest.mark.parametrize("target", ["haswell", "skylake-avx512"])
+def test_what_a_row_of_a_few_vectors_takes_is_one_loop(target):
+    """Halves that are added are no loops: a branch for each costs more than the addition."""
+    row = 2 * Target.of(target).lanes(float32)
+    types = [TensorType(float32, shape) for shape in ((100, row), (row,), (row,))]
+    text = compiled(LayerNormalization(), types, target).kernels[0].stages["loop"]
+    assert "range(2)" not in text

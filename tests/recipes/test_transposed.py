@@ -61,3 +61,14 @@ def test_nothing_is_stored_lane_by_lane(shape, order, cpu):
     text = text[text.index("kernel:") : text.index("minicc_main:")]
     assert not re.search(r"v?(movss|extractps|pextrd)\t[^\n]*, -?\d*\(", text)
     assert re.search(r"vmovup[sd]\t%ymm\d+, ", text)
+
+
+@pytest.mark.parametrize("cpu", ["haswell", "skylake-avx512"])
+@pytest.mark.parametrize("shape, order", [((1, 3, 48, 48), (0, 2, 3, 1)), ((1, 48, 48, 3), (0, 3, 1, 2))])
+def test_colours_are_taken_together_and_apart_by_shuffles(shape, order, cpu):
+    """An axis of three elements is read and written in whole vectors, as it lies in a row with the next."""
+    made = minicc.compile(kernel(order, shape, f"llvm -mcpu={cpu}").schedule, target=f"llvm -mcpu={cpu}")
+    text = made.stages["asm"]
+    text = text[text.index("kernel:") : text.index("minicc_main:")]
+    assert not re.search(r"v?(movss|insertps|extractps|pextrd|pinsrd|gather\w+)\t[^\n]*\(", text)
+    assert re.search(r"vmovup[sd]\t%[yz]mm\d+, ", text)
