@@ -34,6 +34,7 @@ from minicc.schedule import Schedule
 from minicc.target import Target
 from minicc.tensor.expr import Call, walk
 
+VECTORS = 2  # of the depth in a tile
 PARALLEL_WORK = 20_000  # multiply-adds under which starting threads costs more than it saves
 
 
@@ -55,8 +56,9 @@ def find_attention(program: Program) -> Parts | None:
     found = nests(program)
     if len(found) != len(Parts._fields):
         return None
-    *first, one, other, mean = found
-    parts = Parts(*first, *((one, other) if is_contraction(one) else (other, one)), mean)
+    parts = Parts(*found)
+    if not is_contraction(parts.product):
+        parts = parts._replace(product=parts.total, total=parts.product)
     sums = (parts.scores, parts.greatest, parts.total, parts.product)
     if any(isinstance(nest.stmt, Update) != (nest in sums) for nest in parts):
         return None
@@ -84,7 +86,7 @@ def schedule(s: Schedule, target: Target) -> None:
     lanes = target.lanes(parts.mean.buffer.dtype)
     b, i, h, d = (loop.name for loop in parts.mean.loops)
     block = pick(s, "block", _divisors(rows, 4 * lanes), block_of(rows, lanes))
-    width = pick(s, "width", _divisors(depth, target.registers // 8 * lanes), width_of(depth, lanes, target))
+    width = pick(s, "width", _divisors(depth, VECTORS * lanes), width_of(depth, lanes))
     heights = _divisors(block, most_rows(block, -(-width // lanes), target.registers))
     height = pick(s, "rows", heights, max(heights))
 
@@ -148,9 +150,12 @@ def key_tile(keys: int, most: int) -> int:
     return min(range(1, most + 1), key=lambda tile: (-(-keys // tile) * (max(tile, 4) + 0.5), -tile))
 
 
-def width_of(depth: int, lanes: int, target: Target) -> int:
-    """How much of the depth of v goes together: whole vectors where some divide it."""
-    whole = [n for n in _divisors(depth, target.registers // 8 * lanes) if n % lanes == 0]
+def width_of(depth: int, lanes: int) -> int:
+    """How much of the depth of v goes together: whole vectors where some divide it.
+
+    Of two vectors, registers hold the sums of more queries than of four, and v is read fewer times.
+    """
+    whole = [n for n in _divisors(depth, VECTORS * lanes) if n % lanes == 0]
     return max(whole or [n for n in _divisors(depth, lanes) if n & (n - 1) == 0])
 
 
