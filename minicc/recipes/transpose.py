@@ -27,6 +27,7 @@ s.vectorize("j_i")
 
 from __future__ import annotations
 
+from functools import reduce
 import itertools
 from typing import NamedTuple
 
@@ -84,7 +85,7 @@ def tile_transposed(s: Schedule, nest: Nest) -> set[str]:
     *rows, row = [f.name for f in copied.loops if f.extent > 1 and any(f.var is i for i in copied.stmt.indices)]
     for loop in rows if read_side >= LEAST else ():
         s.unroll(loop)
-    s.vectorize(row if read_side >= LEAST else s.fuse(*rows, row))
+    s.vectorize(row if read_side >= LEAST else reduce(s.fuse, [*rows, row]))
     for loop in inner[:-1]:
         s.unroll(loop)
     s.vectorize(inner[-1])
@@ -132,7 +133,7 @@ def find_crossing(s: Schedule, nest: Nest) -> Crossing | None:
 
 def _fills(loop: For, other: For, step: int | None) -> bool:
     """Whether vectors along a loop are filled: it is long, or lies in a row with the other, whose iterations are `step` apart."""
-    return loop.extent >= LEAST or (step == loop.extent and other.extent >= LEAST)
+    return bool(loop.extent >= LEAST or (step == loop.extent and other.extent >= LEAST))
 
 
 def _is_plain(load: Load) -> bool:
