@@ -37,7 +37,6 @@ from minicc.graph.merge_common_subexpressions import merge_common_subexpressions
 from minicc.graph.pack_weights import pack_weights
 from minicc.graph.simplify_graph import simplify_graph
 from minicc.graph.resize_later import resize_later
-from minicc.graph.split_pools import split_pools
 from minicc.ir.node import replace as replace_node
 from minicc.ir.passes import Event, CompileReport, Observer, Pass, Times, both, changed, run_passes, stage
 from minicc.loop.cost import operations, touched
@@ -85,8 +84,6 @@ def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
              "before weights are packed", "no image is stored only to be scaled"),
         Pass("choose layouts", partial(choose_layouts, target=target),
              "after BatchNorm has moved into the weights", "convolutions, and what is between them, have channels last"),
-        Pass("split pools", partial(split_pools, exact=target.exact),
-             "after layouts are chosen: what a tap costs depends on them", "no large window is seen as a whole"),
         Pass("pack weights", partial(pack_weights, lanes=target.lanes(float32)),
              "before weights are folded for the last time", "products read their weights a vector at a time"),
         Pass("fold packed weights", fold_constants,
@@ -108,7 +105,7 @@ class Pipeline(NamedTuple):
 
 
 # generators for devices do these in ways of their own
-LEFT_TO_OTHERS = ("fuse attention", "choose layouts", "split pools", "pack weights", "fuse", "place buffers")
+LEFT_TO_OTHERS = ("fuse attention", "choose layouts", "pack weights", "fuse", "place buffers")
 INEXACT = ("fuse attention", "choose layouts")  # these sum in another order
 STAGES = ("bind", "lower", "schedule")  # what is no pass, and makes an IR
 

@@ -30,7 +30,7 @@ from minicc.ir.passes import run_passes
 from minicc.target import Target
 
 GROUPINGS: dict[str, Callable[[Graph], TvmGroups]] = {"relay": relay_groups, "relax": relax_groups}
-LEFT_OUT = ("choose layouts", "split pools", "pack weights", "fuse")  # of the graph passes
+LEFT_OUT = ("choose layouts", "pack weights", "fuse")  # of the graph passes
 MARKS = {
     "same": "one kernel, one group, the same operators (but for what TVM has no step for)",
     "split": "one kernel of minicc, several groups of TVM",

@@ -117,14 +117,11 @@ def moved(n: Node, perm: Order) -> Node:
 
 
 def is_slow_pool(n: Node, target: Target) -> bool:
-    """Whether a node is a pool that gains more than two Transposes cost: its channels fill vectors, and its rows do
-    not. Rows that do gain less, and only means, whose float64 sums leave no vector whole."""
+    """Whether a node is a pool that gains more than two Transposes cost: its channels fill vectors, and its rows do not."""
     if not isinstance(n.op, (MaxPool, AveragePool)) or n.op.channels_last or n.type.size == 0:
         return False
     lanes, taps = target.lanes(n.dtype), math.prod(n.op.kernel) * n.type.size / (n.type.size + n.inputs[0].type.size)
-    if n.shape[1] < lanes:
-        return False
-    return taps >= LEAST_TAPS if n.shape[-1] <= lanes else isinstance(n.op, AveragePool) and taps >= 3 * LEAST_TAPS
+    return bool(n.shape[-1] <= lanes <= n.shape[1] and taps >= LEAST_TAPS)
 
 
 def suits(n: Node) -> bool:

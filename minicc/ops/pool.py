@@ -37,6 +37,9 @@ from minicc.tensor.expr import Expr, call, cast, const, select
 from minicc.types import TensorType, float64, int64
 
 
+APART = 4  # taps that one costs whose neighbours in memory are not those of the next result
+
+
 @node
 class Pooling(Windowed):
     """Base of the pools: a subclass gives `pooled` of arrays and of `te` tensors, for results that are not empty."""
@@ -155,14 +158,44 @@ def _taps_of(seen: Array) -> tuple[int, ...]:
     return tuple(range(seen.ndim // 2 + 1, seen.ndim))
 
 
-def _reduced(x: Any, shape: tuple[int, ...], taps: Taps, name: str, term: Callable[[Any], Any]) -> Any:
+def _reduced(x: Any, taps: Taps, name: str, term: Callable[[Any], Any]) -> Any:
     """The greatest element of each window (max_pool), or the sum over each window of `term` of the elements."""
     combine, fill = (te.max, x.dtype.range[0]) if name == "max_pool" else (te.sum, 0)
 
-    def element(*point: Expr) -> Any:
-        return combine(term(taps.element(x, point, fill)), axis=taps.axes)
+    def along(x: Any, taps: Taps, name: str, term: Callable[[Any], Any]) -> Any:
+        def element(*point: Expr) -> Any:
+            return combine(term(taps.element(x, point, fill)), axis=taps.axes)
 
-    return te.compute(shape, element, name=name, names=names(len(taps.axes), channels_last=taps.channels_last))
+        counts, axes = [w.count for w in taps.windows], names(len(taps.axes), channels_last=taps.channels_last)
+        shape = (x.shape[0], *counts, x.shape[-1]) if taps.channels_last else (*x.shape[:2], *counts)
+        return te.compute(shape, element, name=name, names=axes)
+
+    *parts, last = _by_axes(taps.windows, taps.channels_last)
+    for part in parts:
+        x, term = along(x, Taps(part, taps.channels_last), f"{name}_rows", term), lambda element: element
+    return along(x, Taps(last, taps.channels_last), name, term)
+
+
+def _by_axes(windows: Sequence[Window], channels_last: bool) -> list[Sequence[Window]]:
+    """The same windows along one axis after the other, where that is less work: `k + k` taps instead of `k * k`.
+
+    The last axis is last: of the others a row is all that its windows need, which stays in the cache.
+    """
+    axes = [axis for axis, w in enumerate(windows) if w != _plain(w.size)]
+    costs = [w.kernel * (APART if w.stride > 1 and not channels_last and w is windows[-1] else 1) for w in windows]
+    alone, points = 0.0, 1.0  # of a result: its share of the elements whose last axes are still whole
+    for axis in reversed(axes):
+        alone += points * (costs[axis] + (axis is not axes[-1]))
+        points *= windows[axis].size / windows[axis].count
+    if len(axes) < 2 or alone >= math.prod(costs):
+        return [windows]
+    done = [_plain(w.count) for w in windows]
+    return [[*done[:axis], windows[axis], *[_plain(w.size) for w in windows[axis + 1 :]]] for axis in axes]
+
+
+def _plain(size: int) -> Window:
+    """Windows of one element, each of an axis."""
+    return Window(size, 1, 1, 1, 0, 0, size)
 
 
 @operator
@@ -174,7 +207,7 @@ class MaxPool(Pooling):
         return np.max(seen, axis=_taps_of(seen))
 
     def pooled(self, x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
-        return _reduced(x, shape, taps, "max_pool", lambda element: element)
+        return _reduced(x, taps, "max_pool", lambda element: element)
 
     def tvm(self, R: Any, x: Any) -> Any:
         return self.tvm_pool(R, "max", x)
@@ -225,7 +258,7 @@ class MaxPoolIndices(Pooling):
         return np.where(hit.any(-1), self._flat(x.shape, n, c, places), -1)
 
     def pooled(self, x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
-        greatest = _reduced(x, shape, Taps(taps.windows), "max_pool", lambda element: element)
+        greatest = _reduced(x, Taps(taps.windows), "max_pool", lambda element: element)
         axes = names(len(taps.axes))
         none = math.prod(w.kernel for w in taps.windows)
 
@@ -278,7 +311,8 @@ class MaxPoolIndices(Pooling):
 class AveragePool(Pooling):
     """The mean of each window: over its elements, or over padding too when `count_include_pad`.
 
-    It is summed in float64 and rounded once, as that of ReduceMean.
+    It is summed in float64 and rounded once, as that of ReduceMean. Of other floats it is the product with the inverse
+    of the count, which is near enough in float64 for the same float, and no division for each result.
     """
 
     accepts = FLOAT
@@ -303,13 +337,15 @@ class AveragePool(Pooling):
     def pooled(self, x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
         axes = names(len(taps.windows), channels_last=self.channels_last)
         windows = self.windows(spatial(x.shape, self.channels_last), self.kernel)
-        total = _reduced(x, shape, taps, "pool_sum", lambda element: cast(element, float64))
+        total = _reduced(x, taps, "pool_sum", lambda element: cast(element, float64))
 
         def mean(*point: Expr) -> Any:
-            count: Expr = const(1, float64)
-            for w, i in zip(windows, taps.window(point), strict=True):
-                count = count * cast(self._count(w, i), float64)  # as an integer the product might not fit
-            return total[point] / count
+            one: Expr = const(1, float64)
+            pairs = zip(windows, taps.window(point), strict=True)
+            counts = [cast(self._count(w, i), float64) for w, i in pairs]  # of integers the product might not fit
+            if x.dtype is float64:
+                return total[point] / math.prod(counts, start=one)
+            return total[point] * math.prod([one / count for count in counts], start=one)
 
         return rounded(te.compute(shape, mean, name="average_pool", names=axes), x.dtype)
 
@@ -353,7 +389,7 @@ class LpPool(Pooling):
 
     def pooled(self, x: Any, shape: tuple[int, ...], taps: Taps) -> Any:
         wide = accumulator(x.dtype)
-        total = _reduced(x, shape, taps, "pool_sum", lambda element: _raised(abs(cast(element, wide)), self.p))
+        total = _reduced(x, taps, "pool_sum", lambda element: _raised(abs(cast(element, wide)), self.p))
         axes = names(len(taps.axes), channels_last=self.channels_last)
         root = te.compute(shape, lambda *i: _raised(total[i], 1 / self.p), name="lp_pool", names=axes)
         return rounded(root, x.dtype)

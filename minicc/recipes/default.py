@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from minicc.loop.ir import SERIAL, Buffer, For, Store, Update
 from minicc.loop.program import Program
@@ -38,7 +38,7 @@ from minicc.schedule.partition_loop import PartitionLoopStep
 from minicc.schedule.rfactor import RfactorStep
 from minicc.schedule.step import Illegal
 from minicc.target import Target
-from minicc.tensor.expr import Binary, loads, walk
+from minicc.tensor.expr import Binary, Load, Var, loads, walk
 from minicc.tensor.simplify import Simplifier
 
 PARALLEL_WORK = 60_000  # iterations under which starting threads, a microsecond or two, costs more than it saves
@@ -48,6 +48,8 @@ MOST_TAPS = 16  # of a sample, which are unrolled
 ROWS = 16  # for which places are computed at least, where there are so many
 QUARTET = 4  # lanes that are combined one by one
 FAR = 8  # elements from one lane to the next from where on vectors do not pay: each lane has a load of its own
+SHORT = 384  # bytes of a row up to which its first vectors are on the way to the cache still when windows read them
+PLANE = 16384  # bytes of rows that stay in the first cache beside what they are made of
 CHEAP = 2  # operations that are recomputed rather than stored, when read by one nest
 
 
@@ -132,19 +134,36 @@ def _sink(s: Schedule, name: str) -> bool:
 
 def _shared_loop(buffer: Buffer, read: list[Nest]) -> For | None:
     """The innermost of the outer loops that all readers share, and each of which picks its own part of `buffer`."""
-    found = None
+    accesses = [load for nest in read for load in nest.reads if load.source is buffer]
+    dimensions = range(len(buffer.shape))
+    found, parts = None, {*dimensions}
     for together in zip(*[nest.loops for nest in read], strict=False):
         loop = together[0]
         if any(other is not loop for other in together):
             break
         if any(_is_vector(nest, loop) or loop not in nest.spatial for nest in read):
             break
-        accesses = [load for nest in read for load in nest.reads if load.source is buffer]
-        dimensions = range(len(buffer.shape))
-        if loop.extent != 1 and not any(all(load.indices[d] is loop.var for load in accesses) for d in dimensions):
+        picked = {d for d in dimensions if all(load.indices[d] is loop.var for load in accesses)}
+        if loop.extent != 1 and not picked:
             break
         found = loop if loop.extent != 1 else found
+        parts -= picked
+        if _in_windows(accesses, read) and _bytes(buffer, [-1]) <= SHORT and _bytes(buffer, parts) <= PLANE:
+            break
     return found
+
+
+def _in_windows(accesses: list[Load], read: list[Nest]) -> bool:
+    """Whether the readers of a buffer slide windows over it, so that vectors are not read as they were written: what
+    spans two of them waits until both are in the cache."""
+    taps = {f.var for nest in read for f in nest.reductions}
+    return any(not isinstance(i, Var) and depends((i,), tap) for load in accesses for i in load.indices for tap in taps)
+
+
+def _bytes(buffer: Buffer, dimensions: Iterable[int]) -> float:
+    """Of a part of a buffer that is whole in these dimensions; infinitely many where a call decides."""
+    extents = [buffer.shape[d] if isinstance(buffer.shape[d], int) else math.inf for d in dimensions]
+    return float(math.prod(extents) * buffer.dtype.bytes)
 
 
 def _is_vector(nest: Nest, loop: For) -> bool:
@@ -277,7 +296,8 @@ def vectorize_samples(s: Schedule, nest: Nest, loop: For, target: Target) -> Non
     s.reorder(*[f.name for f in (*outside, loop, *rows[-inside:], *taps)])
     vectorize_loop(s, loop.name, width_of(loop.extent, lanes_of(nest, target), 1), target)
     if math.prod(f.extent for f in taps) <= MOST_TAPS:
-        for name in [f.name for other in nests(s.program) if other.buffer is nest.buffer for f in other.reductions]:
+        left = [f for other in nests(s.program) if other.buffer is nest.buffer for f in other.reductions]
+        for name in [f.name for f in left if f.kind == SERIAL]:
             s.unroll(name)
 
 

@@ -38,6 +38,7 @@ from minicc.loop.widen_floats import NARROW
 from minicc.recipes.structure import Nest, depends, is_alone, nests
 from minicc.schedule import Schedule
 from minicc.schedule.partition_loop import PartitionLoopStep
+from minicc.schedule.split import SplitStep
 from minicc.schedule.tidy import ranges_of
 from minicc.target import Target
 from minicc.tensor.expr import Binary, Call, Const, children, Convert, Expr, Load, Var, loads, walk
@@ -170,7 +171,7 @@ def vectorize_loop(s: Schedule, loop: str, width: int, target: Target) -> None:
     is_register = rest & (rest - 1) == 0 and rest <= lanes_of(nest, target)
     kinds = [nest.buffer.dtype, *[load.dtype for load in nest.reads if depends(load.indices, found.var)]]
     if is_register or not isinstance(nest.stmt, Store) or not has_masks(target, kinds):
-        _in_pieces(s, loop, width)
+        _in_pieces(s, loop, width, lanes_of(nest, target))
         return
     inside = [f.name for f in nest.loops[nest.loops.index(found) + 1 :]]
     if inside:
@@ -181,8 +182,9 @@ def vectorize_loop(s: Schedule, loop: str, width: int, target: Target) -> None:
         s.partition_loop(outer)
 
 
-def _in_pieces(s: Schedule, loop: str, width: int) -> None:
-    """Vectors of `width` along a loop, then one of half of it, and so on, as many as there are elements left."""
+def _in_pieces(s: Schedule, loop: str, width: int, lanes: int) -> None:
+    """Vectors of `width` along a loop, then one of half of it, and so on, as many as there are elements left; of a few
+    sums vectors of at most `lanes`, the last of which begins earlier."""
     nest = nest_around(s, loop)
     (found,) = [f for f in nest.loops if f.name == loop]
     inside = [f.name for f in nest.loops[nest.loops.index(found) + 1 :]]
@@ -192,9 +194,13 @@ def _in_pieces(s: Schedule, loop: str, width: int) -> None:
         return
     rest, known, vector = found.extent % width, {*loops(s.program.body)}, loop
     outer = ""
-    if found.extent > width:
+    if overlap := _overlap(s, nest, found, min(lanes, width)):
+        width, rest = overlap, 0
+        outer, vector = s.split(loop, factor=width, tail="overlap")
+        s.unroll(outer)  # each then knows what it reads
+    elif found.extent > width:
         outer, vector = s.split(loop, factor=width, tail="peel" if rest else "guard")
-        known |= {outer, vector}
+    known |= {outer, vector}
     if inside:
         s.reorder(*inside, vector)
     s.vectorize(vector)
@@ -206,11 +212,18 @@ def _in_pieces(s: Schedule, loop: str, width: int) -> None:
     ):
         s.partition_loop(outer)  # what most of them find true is no test for them
     window = [f for f in nest.reductions if f.name in inside]
-    if len(window) > 1 and math.prod(f.extent for f in window) <= WINDOW:
+    if window and math.prod(f.extent for f in window) <= WINDOW:
         for f in window:  # whether a tap is inside of the image is then known, or one test for all lanes
             s.unroll(f.name)
     if rest:
-        _in_pieces(s, next(name for name in loops(s.program.body) if name not in known), width)
+        _in_pieces(s, next(name for name in loops(s.program.body) if name not in known), width, lanes)
+
+
+def _overlap(s: Schedule, nest: Nest, loop: For, width: int) -> int:
+    """The width of vectors of which the last begins earlier, if a few sums leave more than one piece over; else 0."""
+    rest = loop.extent % width
+    few = isinstance(nest.stmt, Update) and rest & (rest - 1) and width < loop.extent <= MANY * width
+    return width if few and SplitStep(loop.name, width, tail="overlap").is_legal(s.program) else 0
 
 
 __all__ = [

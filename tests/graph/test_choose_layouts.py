@@ -280,3 +280,14 @@ def test_compiled_networks_give_what_the_graph_gives(graph: Graph) -> None:
     got = minicc.compile(graph, threads=1).run(arrays)
     for name, expected in evaluate(graph, arrays).items():
         np.testing.assert_allclose(got[name], expected, rtol=2e-3, atol=2e-3 * max(1, np.abs(expected).max(initial=0)))
+
+
+@pytest.mark.parametrize("kind", [ops.MaxPool, ops.AveragePool])
+@pytest.mark.parametrize(("shape", "k", "stride", "moves"), [
+    ((1, 256, 13, 13), 5, 1, True), ((1, 512, 7, 7), 3, 2, True), ((1, 3, 13, 13), 5, 1, False),
+    ((1, 256, 12, 12), 2, 2, False), ((1, 64, 112, 112), 3, 2, False), ((1, 192, 35, 35), 3, 1, False),
+])  # fmt: skip
+def test_a_pool_of_short_rows_goes_channels_last_alone(kind, shape, k, stride, moves) -> None:
+    y = kind(kernel=(k, k), strides=(stride, stride))(input("x", TensorType(float32, shape)))
+    graph = choose_layouts(Graph("main", y.inputs, (y,), ("y",)), Target.of("skylake-avx512"))
+    assert any(n.op.name == "Transpose" for n in graph.nodes) == moves

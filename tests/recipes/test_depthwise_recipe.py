@@ -98,7 +98,7 @@ def test_nan_wins_every_maximum():
     x = values((1, 9, 9, 20))
     x[0, 4, 4, 3] = np.nan
     x[0, 2, 2, 5] = np.inf
-    made = check(ops.MaxPool(kernel=(3, 3), padding=(1, 1, 1, 1), channels_last=True), [x])
+    made = check(ops.MaxPool(kernel=(3, 3), strides=(2, 2), padding=(1, 1, 1, 1), channels_last=True), [x])
     assert made is not None
 
 

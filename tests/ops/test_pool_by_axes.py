@@ -6,12 +6,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import minicc
-from minicc.graph.choose_layouts import choose_layouts
 from minicc.graph.ir import Graph, input
-from minicc.graph.split_pools import split_pools
+from minicc import te
+from minicc.loop.ir import VECTORIZE, loops
+from minicc.loop.lower import lower
 from minicc.ops import AveragePool, MaxPool
+from minicc.recipes.registry import DEFAULT
+from minicc.recipes.structure import nests
 from minicc.target import Target
-from minicc.types import TensorType, float32, float64
+from minicc.types import DType, TensorType, float32
 
 TARGETS = [Target.native(), Target.of("haswell")]
 
@@ -19,10 +22,6 @@ TARGETS = [Target.native(), Target.of("haswell")]
 def graph_of(op, shape, dtype=float32):
     x = input("x", TensorType(dtype, shape))
     return Graph("main", (x,), (op(x),), ("y",))
-
-
-def kernels(graph):
-    return [n.op.kernel for n in graph.nodes if hasattr(n.op, "kernel")]
 
 
 @st.composite
@@ -68,33 +67,43 @@ def test_maxima_and_means_are_those_of_whole_windows(case, target, threads, flag
             np.testing.assert_allclose(y, expected, rtol=2e-7, atol=1e-30)
 
 
-def test_the_estimate_looks_at_strides_layout_and_size():
-    def split(shape, k, stride, last=False, kind=MaxPool):
-        op = kind(kernel=(k, k), strides=(stride, stride), channels_last=last)
-        return kernels(split_pools(graph_of(op, shape)))
-
-    assert split((1, 24, 100, 100), 3, 1) == [(3, 1), (1, 3)]
-    assert split((1, 100, 100, 24), 3, 1, last=True) == [(3, 1), (1, 3)]
-    assert split((1, 64, 112, 112), 3, 2) == [(3, 1), (1, 3)]
-    assert split((1, 112, 112, 64), 3, 2, last=True) == [(3, 3)]  # nothing is saved
-    assert split((1, 1, 6, 6), 3, 1) == [(3, 3)]  # too small
-    assert split((1, 100, 100, 24), 3, 1, last=True, kind=AveragePool) == [(3, 3)]  # float64 on the way costs more
-    assert split((1, 30, 30, 24), 7, 1, last=True, kind=AveragePool) == [(7, 1), (1, 7)]
+def stages(op, shape):
+    """The extents of the taps of each stage, by name."""
+    x = te.placeholder(shape, name="x")
+    y = op.compute(x)
+    found = nests(lower([y], [x, y], "pool").program)
+    return [tuple(f.extent for f in nest.reductions) for nest in found if nest.reductions]
 
 
-def test_means_stay_as_they_are_where_exactness_or_float64_is_asked_for():
-    pool = AveragePool(kernel=(7, 7))
-    assert kernels(split_pools(graph_of(pool, (1, 24, 30, 30)), exact=True)) == [(7, 7)]
-    assert kernels(split_pools(graph_of(pool, (1, 24, 30, 30), float64))) == [(7, 7)]
-    assert kernels(split_pools(graph_of(MaxPool(kernel=(7, 7)), (1, 24, 30, 30)), exact=True)) == [(7, 1), (1, 7)]
+def test_the_estimate_looks_at_strides_and_layout():
+    def taps(shape, k, stride, last=False):
+        made = [stages(kind((k, k), (stride, stride), channels_last=last), shape) for kind in (MaxPool, AveragePool)]
+        assert made[0] == made[1]
+        return [tuple(t for t in stage if t > 1) for stage in made[0]]
+
+    assert taps((1, 24, 100, 100), 3, 1) == [(3,), (3,)]
+    assert taps((1, 100, 100, 24), 3, 1, last=True) == [(3,), (3,)]
+    assert taps((1, 64, 112, 112), 3, 2) == [(3,), (3,)]
+    assert taps((1, 112, 112, 64), 3, 2, last=True) == [(3, 3)]  # nothing is saved
+    assert taps((1, 112, 112, 64), 2, 2, last=True) == [(2, 2)]
 
 
-@pytest.mark.parametrize(("shape", "k", "stride", "moves"), [
-    ((1, 256, 13, 13), 5, 1, True), ((1, 512, 7, 7), 3, 2, True), ((1, 3, 13, 13), 5, 1, False),
-    ((1, 256, 12, 12), 2, 2, False), ((1, 64, 112, 112), 3, 2, False),
-])  # fmt: skip
-def test_a_pool_of_short_rows_goes_channels_last_alone(shape, k, stride, moves):
-    graph = choose_layouts(
-        graph_of(MaxPool(kernel=(k, k), strides=(stride, stride)), shape), Target.of("skylake-avx512")
-    )
-    assert any(n.op.name == "Transpose" for n in graph.nodes) == moves
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_the_mean_of_equal_numbers_is_that_number(dtype):
+    """Whatever part of a window is padding: float32 and less are multiplied with the inverse of the count."""
+    for k in range(2, 12):
+        x = np.full((1, 3, 16, 19), 585.9, dtype)
+        op = AveragePool((k, k - 1), (2, 1), ((k - 1) // 2,) * 4)
+        (y,) = minicc.compile(graph_of(op, x.shape, DType.of(dtype))).run({"x": x}).values()
+        np.testing.assert_array_equal(y, x[0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("side", [7, 13, 35, 51])
+def test_no_sum_of_a_ragged_row_is_made_piece_by_piece(side):
+    """The last vector begins earlier: a row of 35 sums is 5 vectors of 8, not one of 32, of 2 and of 1."""
+    target = Target.of("skylake-avx512")
+    x = te.placeholder((4, 8, side, side), name="x")
+    y = AveragePool((3, 3), (1, 1), (1,) * 4).compute(x)
+    made = DEFAULT.apply(lower([y], [x, y], "pool").program, target).program
+    widths = {f.extent for f in loops(made.body).values() if f.kind == VECTORIZE}
+    assert min(widths) >= min(8, 1 << (side.bit_length() - 1))
