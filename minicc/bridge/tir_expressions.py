@@ -34,7 +34,8 @@ NATURAL = {"floordiv": "Div", "floormod": "Mod"}  # of unsigned numbers, which T
 WRAPPING = {"add": "Add", "sub": "Sub", "mul": "Mul"}
 COMPARE = {"eq": "EQ", "ne": "NE", "lt": "LT", "le": "LE"}
 SAME_NAME = frozenset({"exp", "log", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh",
-                       "acosh", "atanh", "erf", "pow", "sqrt", "floor", "ceil", "trunc", "copysign", "isnan", "isinf"})  # fmt: skip
+                       "acosh", "atanh", "erf", "pow", "sqrt", "floor", "ceil", "trunc", "copysign", "isnan", "isinf",
+                       "sigmoid"})  # fmt: skip
 LIBM = frozenset({"expm1", "fmod", "fma"})  # of C, as TVM has none, or none for every target
 
 

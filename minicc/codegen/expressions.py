@@ -294,9 +294,9 @@ class Expressions(Arithmetic):
             problem = f"expected an intrinsic, got {e.name!r}"
             raise CodegenError(f"codegen of {e.name}", problem, str(e), "see te/intrinsics.py")
         dtype = e.args[0].dtype
-        if e.name in MISSING or (dtype is float32 and INTRINSICS[e.name].expand is not None):
+        symbol, expand = INTRINSICS[e.name].libm, INTRINSICS[e.name].expand
+        if e.name in MISSING or (expand is not None and (dtype is float32 or symbol is None)):
             return self.value(self.facts.expansion(e))
-        symbol = INTRINSICS[e.name].libm
         if symbol is None or dtype not in (float32, float64):
             problem = f"expected floats, got {dtype}"
             raise CodegenError(f"codegen of {e.name}", problem, str(e), "cast the operands to float32 or float64")

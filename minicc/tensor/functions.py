@@ -45,6 +45,7 @@ def _function(name: str, dtype: DType | None = None) -> Callable[[Any], Expr]:
 
 
 exp, expm1, log, log1p, sqrt, erf = map(_function, ("exp", "expm1", "log", "log1p", "sqrt", "erf"))
+sigmoid = _function("sigmoid")
 sin, cos, tan, tanh, sinh, cosh = map(_function, ("sin", "cos", "tan", "tanh", "sinh", "cosh"))
 asin, acos, atan, asinh, acosh, atanh = map(_function, ("asin", "acos", "atan", "asinh", "acosh", "atanh"))
 floor, ceil, trunc, round = map(_function, WHOLE)
@@ -65,11 +66,6 @@ def abs(x: Any) -> Expr:
 def rsqrt(x: Any) -> Expr:
     """`1 / sqrt(x)`."""
     return binary("div", 1, sqrt(x))
-
-
-def sigmoid(x: Any) -> Expr:
-    """`1 / (1 + exp(-x))`."""
-    return binary("div", 1, binary("add", 1, exp(unary("neg", _float(x)))))
 
 
 def power(x: Any, y: Any) -> Expr:

@@ -14,7 +14,7 @@ X, Y = Var("x", float32), Var("y", float32)
 REFERENCES = {
     "exp": np.exp, "log": np.log, "log1p": np.log1p, "expm1": np.expm1, "sin": np.sin, "cos": np.cos, "tan": np.tan,
     "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
-    "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
+    "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "sigmoid": lambda x: np.exp(-np.logaddexp(0, -x)),
     "erf": lambda x: np.fromiter(map(math.erf, x.tolist()), np.float64, x.size),
 }  # fmt: skip
 SPECIAL = np.float32([
