@@ -35,6 +35,7 @@ from minicc.graph.gate_weights import gate_weights
 from minicc.graph.ir import Constant, Graph, Kernel
 from minicc.graph.merge_common_subexpressions import merge_common_subexpressions
 from minicc.graph.pack_weights import pack_weights
+from minicc.graph.share_storage import Home, homes, placed, share_storage
 from minicc.graph.simplify_graph import simplify_graph
 from minicc.graph.resize_later import resize_later
 from minicc.ir.node import replace as replace_node
@@ -93,7 +94,9 @@ def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
         Pass("eliminate dead code", eliminate_dead_code,
              "what the passes before no longer read", "every node is needed for an output"),
         Pass("fuse", fuse,
-             "last: from here on a node is a kernel", "every operator is in a kernel, or is a constant or a Reshape"),
+             "from here on a node is a kernel", "every operator is in a kernel, or is a constant or a Reshape"),
+        Pass("share storage", partial(share_storage, lanes=target.lanes(float32)),
+             "last: it is kernels that write and read", "no kernel only moves what can be written, or read, in its place"),
     )  # fmt: skip
 
 
@@ -105,7 +108,7 @@ class Pipeline(NamedTuple):
 
 
 # generators for devices do these in ways of their own
-LEFT_TO_OTHERS = ("fuse attention", "choose layouts", "pack weights", "fuse", "place buffers")
+LEFT_TO_OTHERS = ("fuse attention", "choose layouts", "pack weights", "fuse", "share storage", "place buffers")
 INEXACT = ("fuse attention", "choose layouts")  # these sum in another order
 STAGES = ("bind", "lower", "schedule")  # what is no pass, and makes an IR
 
@@ -293,19 +296,16 @@ def _compile_elsewhere(graph: Graph, job: Job) -> Executable:
 
 def _compile_graph(graph: Graph, job: Job) -> Executable:
     fused = run_passes(job.passes.graph, graph, job.observe, graph.name)
-    nodes = [(n, n.op) for n in fused.nodes if isinstance(n.op, Kernel)]
+    home = homes(fused)
+    nodes = [(n, placed(n, home)) for n in fused.nodes if isinstance(n.op, Kernel)]
     distinct = list(dict.fromkeys(kernel for _, kernel in nodes))
     given = _schedules_of(distinct, job.schedules)
     kernels = compile_kernels(distinct, job.target, job.passes.loop, job.observe, given, job.cached)
-    home = {n: n for n in fused.nodes}  # whose memory holds the value of each node: a Reshape shares that of its input
-    for n in fused.nodes:
-        if n.op.view:
-            home[n] = home[n.inputs[0]]
-    calls = [_call(kernel, kernels[kernel], tuple(home[i] for i in (*n.inputs, n))) for n, kernel in nodes]
+    calls = [_call(kernel, kernels[kernel], [(home[v], v.dtype.bytes) for v in (*n.inputs, n)]) for n, kernel in nodes]
     inputs: dict[Hashable, Port] = {
         n: Port(name, n.type) for n, name in zip(fused.inputs, fused.input_names, strict=True)
     }
-    outputs = [(home[n], Port(name, n.type)) for n, name in zip(fused.outputs, fused.output_names, strict=True)]
+    outputs = [(home[n].node, Port(name, n.type)) for n, name in zip(fused.outputs, fused.output_names, strict=True)]
     constants: dict[Hashable, Any] = {n: n.op.data.array for n in fused.nodes if isinstance(n.op, Constant)}
     stages = {
         "graph": partial(_text, graph),
@@ -329,7 +329,8 @@ def _text(graph: Graph) -> str:
         return "\n".join(f"# {line}" for line in str(error).splitlines())
 
 
-def _call(kernel: Kernel, ready: ReadyKernel, arguments: tuple[Hashable, ...]) -> KernelCall:
+def _call(kernel: Kernel, ready: ReadyKernel, homes: Sequence[tuple[Home, int]]) -> KernelCall:
+    """A call on values at home there, of elements of so many bytes."""
     texts = {
         "graph": lambda: str(kernel.body),
         "te": lambda: ready.lowered().expressions,
@@ -338,7 +339,8 @@ def _call(kernel: Kernel, ready: ReadyKernel, arguments: tuple[Hashable, ...]) -
         "schedule": lambda: ready.lowered().explained(ready.compiled.target.threads),
     }
     code = ready.compiled.code
-    return KernelCall(ready.compiled, kernel.label, arguments, code.flops, code.bytes, code.effective, texts)
+    arguments, offsets = tuple(h.node for h, _ in homes), tuple(h.offset * size for h, size in homes)
+    return KernelCall(ready.compiled, kernel.label, arguments, code.flops, code.bytes, code.effective, texts, offsets)
 
 
 def _schedules_of(kernels: Sequence[Kernel], schedules: Schedules) -> dict[Kernel, Trace | Mapping[str, int]]:
@@ -348,7 +350,7 @@ def _schedules_of(kernels: Sequence[Kernel], schedules: Schedules) -> dict[Kerne
         call, problem = f"compile(schedules={{{label!r}: ...}})", f"expected the label of a kernel, got {label!r}"
         hint = f"did you mean {near!r}?" if (near := nearest(label, labels)) else "--stage fused shows the kernels"
         raise ConfigError(call, problem, where=f"kernels: {', '.join(dict.fromkeys(labels))}", hint=hint)
-    known = {kernel: schedules.get(kernel, schedules.get(kernel.label)) for kernel in kernels}
+    known = {k: schedules.get(replace_node(k, within=()), schedules.get(k.label)) for k in kernels}
     return {kernel: found for kernel, found in known.items() if found is not None}
 
 

@@ -33,7 +33,7 @@ def test_every_pass_says_why_and_what_it_ensures():
     passes = pipeline()
     assert all(p.name and p.why and p.ensures for p in (*passes.graph, *passes.loop))
     names = [p.name for p in (*passes.graph, *passes.loop)]
-    assert len(set(names)) == len(names) and names.index("fuse") == len(passes.graph) - 1
+    assert len(set(names)) == len(names) and names.index("fuse") == len(passes.graph) - 2
 
 
 def test_devices_have_layouts_and_kernels_of_their_own():

@@ -250,7 +250,10 @@ def stage_text(made: Executable, stage: str, kernel: str | None = None) -> str:
             f"the kernels are {', '.join(kernels) or 'none'}",
         )
         raise ConfigError(f"--kernel {kernel}", problem, hint=hint)
-    return kernels[kernel].stages["graph" if stage == "fused" else stage].rstrip("\n")
+    texts, wanted = kernels[kernel].stages, "graph" if stage == "fused" else stage
+    if wanted not in texts:
+        raise ConfigError(f"stage {stage}", f"expected a stage of a kernel, got {stage}", hint="leave --kernel out")
+    return texts[wanted].rstrip("\n")
 
 
 def megabytes(count: float) -> str:

@@ -10,7 +10,7 @@ from minicc.cli.options import AfterOption, BeforeOption, DimOption, ModelArgume
 from minicc.cli.options import compile_model, stage_text
 from minicc.errors import ConfigError, nearest, plain_lines
 
-STAGES = ("graph", "fused", "te", "naive", "schedule", "trace", "loop", "llvm", "asm")
+STAGES = ("graph", "fused", "memory", "te", "naive", "schedule", "trace", "loop", "llvm", "asm")
 
 
 def show_command(
@@ -29,6 +29,7 @@ def show_command(
 
         graph   what to compute
         fused   which operators run together, as kernels
+        memory  where in memory each kernel finds its values
         te      the mathematics of each kernel
         naive   its loops, before the schedule
         schedule  which recipe chose the steps, why, the steps, and the trips of each thread

@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -361,19 +361,31 @@ def _head(op: Operator) -> str:
     return repr(op)
 
 
+class Subtensor(NamedTuple):
+    """A part of a larger tensor: of one of `shape`, from the element `starts` on."""
+
+    shape: tuple[int, ...]
+    starts: tuple[int, ...]
+
+
 @node
 class Kernel(Operator):
-    """A fused sub-graph: one kernel of the compiled model. Its inputs are the body's, in order."""
+    """A fused sub-graph: one kernel of the compiled model. Its inputs are the body's, in order.
+
+    Once memory is planned, `within` says of each input, and of the output, as which part of a larger tensor it lies
+    in memory, if it does: that changes where elements are found, and nothing of what is computed.
+    """
 
     kind: ClassVar[Kind] = Kind.OPAQUE
 
     label: str
     body: Graph
+    within: tuple[Subtensor | None, ...] = ()
 
     @classmethod
     def intern_key(cls, args: tuple[Any, ...]) -> Any:
         body: Graph = args[1]
-        return cls, args[0], body.name, body.inputs, body.outputs, body.output_names
+        return cls, args[0], body.name, body.inputs, body.outputs, body.output_names, args[2]
 
     def infer(self, *types: TensorType) -> TensorType:
         return self.body.outputs[0].type

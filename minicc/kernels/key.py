@@ -34,7 +34,7 @@ def kernel_key(kernel: Kernel, target: Target, given: Given = None) -> str | Non
         body = list(_lines(kernel.body))
     except ValueError:
         return None
-    told = [repr([name for name, *_ in recipes]), repr(sorted((given or {}).items()))]
+    told = [repr([name for name, *_ in recipes]), repr(sorted((given or {}).items())), repr(kernel.within)]
     return "\n".join([*versions(target), *told, *body])
 
 

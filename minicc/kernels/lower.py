@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from minicc import tensor as te
-from minicc.graph.ir import Kernel
+from minicc.graph.ir import Kernel, Subtensor
+from minicc.ir.node import replace
 from minicc.ir.passes import Event, Observer, Pass, run_passes, stage
+from minicc.loop.ir import Buffer
 from minicc.loop.lower import lower as lower_tensors
 from minicc.loop.place_buffers import place_buffers
 from minicc.loop.place_init import place_init
@@ -24,8 +26,10 @@ from minicc.loop.simplify_loops import simplify_loops
 from minicc.loop.widen_floats import widen_floats
 from minicc.recipes.registry import Scheduled, scheduled
 from minicc.schedule import Trace
+from minicc.schedule.nest import map_accesses
 from minicc.schedule.tidy import tidy
 from minicc.target import Target
+from minicc.tensor.expr import Expr
 from minicc.tensor.tensor import tensors_of
 
 Given = Trace | Mapping[str, int] | None  # what is known of a schedule: all steps, some choices, or nothing
@@ -78,11 +82,34 @@ def lower_kernel(
     naive = stage(observe, Event("lower", label, kernel.body, None, done, total), _naive, output, inputs, label)
     begin = Event("schedule", label, naive, None, done, total)
     made = stage(observe, begin, scheduled, naive, target, given)
-    return LoweredKernel(output, naive, made, finish(made.schedule.program, passes, observe))
+    program = place_arguments(finish(made.schedule.program, passes, observe), kernel.within)
+    return LoweredKernel(output, naive, made, program)
 
 
 def _naive(output: te.Tensor, inputs: Sequence[te.Tensor], label: str) -> Program:
     return remove_unread(tidy(lower_tensors([output], [*inputs, output], label).program))
+
+
+def place_arguments(program: Program, within: Sequence[Subtensor | None]) -> Program:
+    """A finished program whose inputs and output are these parts of larger tensors, where they are."""
+    made = {
+        old: (replace(old, shape=whole.shape), whole.starts)
+        for old, whole in zip((*program.params, *program.outputs), within, strict=False)
+        if whole
+    }
+
+    def access(old: Buffer, at: Sequence[Expr]) -> tuple[Buffer, tuple[Expr, ...]]:
+        if old not in made:
+            return old, tuple(at)
+        new, starts = made[old]
+        return new, tuple([i + start for i, start in zip(at, starts, strict=True)])
+
+    params, outputs = (
+        tuple(made[b][0] if b in made else b for b in part) for part in (program.params, program.outputs)
+    )
+    return (
+        replace(program, params=params, outputs=outputs, body=map_accesses(program.body, access)) if made else program
+    )
 
 
 def finish(program: Program, passes: Sequence[Pass[Program]] = LOOP_PASSES, observe: Observer | None = None) -> Program:

@@ -10,6 +10,7 @@ A value may be an output and an input at once, or an output twice: it is copied.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -62,7 +63,10 @@ class CompiledKernel:
 
 @dataclass(frozen=True)
 class KernelCall:
-    """`kernel` on the values `arguments`: its inputs, then its outputs. `stages` are texts of earlier rooms."""
+    """`kernel` on the values `arguments`: its inputs, then its outputs. `stages` are texts of earlier rooms.
+
+    `offsets` are the bytes from the beginning of each value to the argument, where that is a part of it.
+    """
 
     kernel: Program | CompiledKernel
     label: str
@@ -71,6 +75,12 @@ class KernelCall:
     bytes: int = 0
     effective: int = 0
     stages: Mapping[str, Text] = field(default_factory=dict)
+    offsets: tuple[int, ...] = ()
+
+    @property
+    def places(self) -> list[tuple[Hashable, int]]:
+        """Each argument as a value and the byte of it where it begins."""
+        return list(itertools.zip_longest(self.arguments, self.offsets, fillvalue=0))
 
 
 def compile_program(program: Program, target: Target) -> CompiledKernel:
@@ -172,7 +182,8 @@ def assemble(
         for c, symbol, _ in steps
     ]
     entry_texts = {"llvm": lambda: entry.compiled(target).optimized, "asm": lambda: entry.compiled(target).assembly}
-    whole = {stage: partial(_joined, own, stage, entry_texts.get(stage)) for stage in ("loop", "llvm", "asm")}
+    whole: dict[str, Text] = {"memory": lambda: f"arena of {arena} bytes\n{_plan(entry, steps)}"}
+    whole |= {stage: partial(_joined, own, stage, entry_texts.get(stage)) for stage in ("loop", "llvm", "asm")}
     stages = Stages(stages or {}, whole)
     team = target.threads if target.threads == 1 or threads.openmp() else 1
     return Image(name, inputs, outputs, target, sections, tuple(infos), constants, arena, (), jit.ENTRY, team, stages)
@@ -197,7 +208,7 @@ def _memory(steps: Sequence[Step], values: Values) -> tuple[dict[Any, int], dict
     kept = {*values.inputs, *values.constants, *direct}
     spans: dict[Any, list[int]] = {}
     for n, (call, _, code) in enumerate(steps):
-        for position, (value, size) in enumerate(zip(call.arguments, code.sizes, strict=True)):
+        for position, ((value, offset), size) in enumerate(zip(call.places, code.sizes, strict=True)):
             if value in kept:
                 continue
             if value not in spans and position < code.inputs:
@@ -206,22 +217,32 @@ def _memory(steps: Sequence[Step], values: Values) -> tuple[dict[Any, int], dict
                 hint = "give it as an input or a constant, or order the calls"
                 raise CodegenError(f"assemble {call.label}", problem, where, hint)
             span = spans.setdefault(value, [0, n, n])
-            span[0], span[2] = max(span[0], size), n
+            span[0], span[2] = max(span[0], offset + size), n
         if code.workspace:
             spans["workspace", n] = [code.workspace, n, n]
     placed = plan([Lifetime(*span) for span in spans.values()])
     return direct, dict(zip(spans, placed.offsets, strict=True)), placed.size
 
 
+def _plan(entry: EntryFunction, steps: Sequence[Step]) -> str:
+    """Where each call finds its arguments: the bytes of the arena, or which input, output or constant, from which byte on."""
+    lines = []
+    for (symbol, places, _), (_, _, code) in zip(entry.calls, steps, strict=True):
+        held = [place.text(size) for place, size in zip(places, code.sizes, strict=True)]
+        lines.append(f"{symbol}({', '.join(held[: code.inputs])}) -> {', '.join(held[code.inputs :])}")
+    return "\n".join(lines)
+
+
 def _entry(
     steps: Sequence[Step], values: Values, direct: Mapping[Any, int], offsets: Mapping[Any, int]
 ) -> EntryFunction:
     """Where each call, and each output that no kernel writes, finds its values."""
-    places: dict[Any, Place] = {id: ("arena", offset) for id, offset in offsets.items()}
-    places |= {id: ("inputs", n) for n, id in enumerate(values.inputs)}
-    places |= {id: ("constants", n) for n, id in enumerate(values.constants)}
-    places |= {id: ("outputs", n) for id, n in direct.items()}
-    calls = [(symbol, tuple([places[v] for v in call.arguments]), ("arena", offsets.get(("workspace", n), 0)))
+    places: dict[Any, Place] = {id: Place("arena", 0, offset) for id, offset in offsets.items()}
+    places |= {id: Place("inputs", n) for n, id in enumerate(values.inputs)}
+    places |= {id: Place("constants", n) for n, id in enumerate(values.constants)}
+    places |= {id: Place("outputs", n) for id, n in direct.items()}
+    calls = [(symbol, tuple([places[v].at(offset) for v, offset in call.places]),
+              Place("arena", 0, offsets.get(("workspace", n), 0)))
              for n, (call, symbol, _) in enumerate(steps)]  # fmt: skip
     copies = [(n, places[v], port.type.bytes) for n, (v, port) in enumerate(values.outputs) if direct.get(v) != n]
     return EntryFunction(tuple(calls), tuple(copies))

@@ -11,6 +11,7 @@ which notes in `times`, unless that is null, when each call begins and the last 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import llvmlite.ir as ir
 
@@ -21,7 +22,23 @@ from minicc.target import Target
 
 CLOCK_MONOTONIC = 1
 TABLES = ("inputs", "outputs", "constants")
-Place = tuple[str, int]  # a table of pointers, and which of them; or "arena", and the offset in it
+
+
+class Place(NamedTuple):
+    """A byte of what a pointer of a table points to, or of the arena."""
+
+    table: str
+    number: int = 0
+    offset: int = 0
+
+    def at(self, offset: int) -> Place:
+        """The place so many bytes on."""
+        return self._replace(offset=self.offset + offset)
+
+    def text(self, size: int) -> str:
+        """So many bytes from here on."""
+        table = f"{self.table} {self.number}" if self.table in TABLES else self.table
+        return f"{table}[{self.offset}:{self.offset + size}]"
 
 
 @dataclass(frozen=True)
@@ -66,10 +83,11 @@ class _Emitter:
 
     def pointer(self, place: Place) -> ir.Value:
         """What is at a place of a table, or the address in the arena."""
-        table, n = self.arguments[place[0]], INT64(place[1])
-        if place[0] not in TABLES:
-            return self.builder.gep(table, [n], source_etype=BYTE)
-        return self.builder.load(self.builder.gep(table, [n], source_etype=POINTER), typ=POINTER)
+        pointer = self.arguments[place.table]
+        if place.table in TABLES:
+            held = self.builder.gep(pointer, [INT64(place.number)], source_etype=POINTER)
+            pointer = self.builder.load(held, typ=POINTER)
+        return self.builder.gep(pointer, [INT64(place.offset)], source_etype=BYTE)
 
     def call(self, symbol: str, arguments: tuple[Place, ...], workspace: Place) -> None:
         kind = ir.FunctionType(ir.VoidType(), [POINTER] * (len(arguments) + 1) + [INT64])
@@ -80,7 +98,7 @@ class _Emitter:
         """Output `n` is a value that is also found elsewhere."""
         kind = ir.FunctionType(POINTER, [POINTER, POINTER, INT64])
         copy = self.module.globals.get("memcpy") or ir.Function(self.module, kind, "memcpy")
-        self.builder.call(copy, [self.pointer(("outputs", n)), self.pointer(place), INT64(size)])
+        self.builder.call(copy, [self.pointer(Place("outputs", n)), self.pointer(place), INT64(size)])
 
     def clock(self, n: int) -> None:
         """times[n] = now, if somebody wants to know."""

@@ -163,7 +163,7 @@ def test_texts_are_made_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_stages(executable: Executable) -> None:
-    assert list(executable.stages) == ["graph", "loop", "llvm", "asm"]
+    assert list(executable.stages) == ["graph", "memory", "loop", "llvm", "asm"]
     assert executable.stages["graph"] == "the graph"
     assert "def add(A, B, C):" in executable.stages["loop"]
     assert "i32 @minicc_main(" in executable.stages["llvm"]
