@@ -250,10 +250,7 @@ def stage_text(made: Executable, stage: str, kernel: str | None = None) -> str:
             f"the kernels are {', '.join(kernels) or 'none'}",
         )
         raise ConfigError(f"--kernel {kernel}", problem, hint=hint)
-    texts, wanted = kernels[kernel].stages, "graph" if stage == "fused" else stage
-    if wanted not in texts:
-        raise ConfigError(f"stage {stage}", f"expected a stage of a kernel, got {stage}", hint="leave --kernel out")
-    return texts[wanted].rstrip("\n")
+    return kernels[kernel].stages["graph" if stage == "fused" else stage].rstrip("\n")
 
 
 def megabytes(count: float) -> str:

@@ -328,7 +328,16 @@ def test_a_bad_number_of_threads_in_the_environment(refused, network, monkeypatc
 
 
 def test_bad_stages_and_kernels(refused, network):
-    refused("ConfigError|'speed'|graph, fused, te", "show", network, "--dim", "batch=1", "--stage", "speed", hint=False)
+    refused(
+        "ConfigError|'speed'|graph, fused, memory, te",
+        "show",
+        network,
+        "--dim",
+        "batch=1",
+        "--stage",
+        "speed",
+        hint=False,
+    )
     refused("ConfigError: --kernel conv|softmax", "show", network, "--dim", "batch=1", "--kernel", "conv")
 
 

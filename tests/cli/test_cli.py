@@ -195,6 +195,7 @@ def test_run_repeats_and_profiles(minicc, network):
 SIGNS = {
     "graph": "MatMul(",
     "fused": "Kernel[softmax](",
+    "memory": "softmax(outputs 1[0:40]) -> ",
     "te": "sum(",
     "naive": "def softmax(",
     "schedule": "# recipe gemm: ",

@@ -166,10 +166,15 @@ def test_stages(executable: Executable) -> None:
     assert list(executable.stages) == ["graph", "memory", "loop", "llvm", "asm"]
     assert executable.stages["graph"] == "the graph"
     assert "def add(A, B, C):" in executable.stages["loop"]
+    size = 4 * N
+    calls = [line.split("(")[0] for line in executable.stages["memory"].splitlines()]
+    assert calls == [k.symbol for k in executable.kernels]
+    assert executable.kernels[0].stages["memory"] == executable.stages["memory"].splitlines()[0]
+    assert executable.kernels[0].stages["memory"].startswith(f"add(inputs 0[0:{size}], inputs 1[0:{size}]) -> ")
     assert "i32 @minicc_main(" in executable.stages["llvm"]
     assert "minicc_main:" in executable.stages["asm"]
     assert "void @mul(" in executable.kernels[1].stages["llvm"]
-    assert repr(executable.stages) == "Stages(graph, loop, llvm, asm)"
+    assert repr(executable.stages) == "Stages(graph, memory, loop, llvm, asm)"
     assert "3 kernels" in repr(executable)
 
 
