@@ -35,6 +35,7 @@ from minicc.compile import lower_kernel, optimize
 from minicc.errors import ConfigError
 from minicc.frontend import load
 from minicc.graph import ir
+from minicc.graph.share_storage import homes, placed
 from minicc.ir.node import replace
 from minicc.kernels.lower import finish
 from minicc.loop.program import Program
@@ -94,7 +95,8 @@ CHAINS: dict[str, tuple[list[tuple[Any, ...]], list[Operator]]] = {  # inputs of
 def of_graph(graph: ir.Graph, target: Target) -> Iterator[tuple[str, Program]]:
     """The label and the finished program of each distinct kernel of a bound graph, in order."""
     fused = optimize(graph, target)
-    for kernel in dict.fromkeys(n.op for n in fused.nodes if isinstance(n.op, ir.Kernel)):
+    home = homes(fused)
+    for kernel in dict.fromkeys(placed(n, home) for n in fused.nodes if isinstance(n.op, ir.Kernel)):
         yield kernel.label, lower_kernel(kernel, target).program
 
 

@@ -169,8 +169,8 @@ def test_stages(executable: Executable) -> None:
     size = 4 * N
     calls = [line.split("(")[0] for line in executable.stages["memory"].splitlines()]
     assert calls == [k.symbol for k in executable.kernels]
-    assert executable.kernels[0].stages["memory"] == executable.stages["memory"].splitlines()[0]
-    assert executable.kernels[0].stages["memory"].startswith(f"add(inputs 0[0:{size}], inputs 1[0:{size}]) -> ")
+    assert executable.kernels[1].stages["memory"] == executable.stages["memory"].splitlines()[1]
+    assert executable.stages["memory"].startswith(f"add(inputs 0[0:{size}], inputs 1[0:{size}]) -> ")
     assert "i32 @minicc_main(" in executable.stages["llvm"]
     assert "minicc_main:" in executable.stages["asm"]
     assert "void @mul(" in executable.kernels[1].stages["llvm"]
