@@ -15,7 +15,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import ml_dtypes  # installed with onnx; gives NumPy the type bfloat16
 import numpy as np
@@ -178,3 +178,10 @@ def broadcast(call: str, *shapes: tuple[Any, ...]) -> tuple[Any, ...]:
             raise TypeInferenceError(call, problem, hint="dimensions, aligned from the right, must be equal or 1")
         result.append(wide.pop() if wide else 1)
     return tuple(result)
+
+
+class Subtensor(NamedTuple):
+    """A part of a larger tensor: of one of `shape`, from the element `starts` on."""
+
+    shape: tuple[int, ...]
+    starts: tuple[int, ...]

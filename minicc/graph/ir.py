@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -37,7 +37,7 @@ from minicc.graph.data import Data as Data
 from minicc.ir import node as kit
 from minicc.ir.node import node, postorder
 from minicc.ops.base import Array, Kind, Operator, infer
-from minicc.types import DType, Symbol, TensorType
+from minicc.types import DType, Subtensor, Symbol, TensorType
 
 V = TypeVar("V")
 
@@ -359,13 +359,6 @@ def _head(op: Operator) -> str:
         content = f"{array.tolist()!r}" if _is_literal(array) else f"@{op.data.digest}"
         return f"Constant[{TensorType.of(array)} {content}]"
     return repr(op)
-
-
-class Subtensor(NamedTuple):
-    """A part of a larger tensor: of one of `shape`, from the element `starts` on."""
-
-    shape: tuple[int, ...]
-    starts: tuple[int, ...]
 
 
 @node

@@ -33,11 +33,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicc.graph.ir import Graph, Kernel, Node, Subtensor
+from minicc.graph.ir import Graph, Kernel, Node
 from minicc.graph.transform import same, transform
 from minicc.ir.node import replace
 from minicc.ops import Concat, Slice, Split
 from minicc.ops.base import Operator
+from minicc.types import Subtensor
 
 
 class Home(NamedTuple):

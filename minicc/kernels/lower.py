@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from minicc import tensor as te
-from minicc.graph.ir import Kernel, Subtensor
+from minicc.graph.ir import Kernel
 from minicc.ir.node import replace
 from minicc.ir.passes import Event, Observer, Pass, run_passes, stage
 from minicc.loop.ir import Buffer
@@ -31,6 +31,7 @@ from minicc.schedule.tidy import tidy
 from minicc.target import Target
 from minicc.tensor.expr import Expr
 from minicc.tensor.tensor import tensors_of
+from minicc.types import Subtensor
 
 Given = Trace | Mapping[str, int] | None  # what is known of a schedule: all steps, some choices, or nothing
 LOOP_PASSES: tuple[Pass[Program], ...] = (

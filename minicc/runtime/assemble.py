@@ -176,14 +176,14 @@ def assemble(
         **{f"{symbol}.o": kernel.object(symbol) for symbol, kernel in distinct.items()},
     }
     sections |= jit.conversions(target)
-    own = {symbol: kernel.stages(symbol) for symbol, kernel in distinct.items()}
-    moved = {symbol: {"memory": partial(_plan, entry, steps, symbol)} for symbol in distinct}
+    plan_text = partial(entry.text, [code for *_, code in steps])
+    own = {s: Stages({"memory": partial(plan_text, s)}, kernel.stages(s)) for s, kernel in distinct.items()}
     infos = [
-        KernelInfo(c.label, c.flops, c.bytes, symbol, (), Stages(c.stages, moved[symbol], own[symbol]), c.effective)
+        KernelInfo(c.label, c.flops, c.bytes, symbol, (), Stages(c.stages, own[symbol]), c.effective)
         for c, symbol, _ in steps
     ]
     entry_texts = {"llvm": lambda: entry.compiled(target).optimized, "asm": lambda: entry.compiled(target).assembly}
-    whole: dict[str, Text] = {"memory": partial(_plan, entry, steps)}
+    whole: dict[str, Text] = {"memory": plan_text}
     whole |= {stage: partial(_joined, own, stage, entry_texts.get(stage)) for stage in ("loop", "llvm", "asm")}
     stages = Stages(stages or {}, whole)
     team = target.threads if target.threads == 1 or threads.openmp() else 1
@@ -223,17 +223,6 @@ def _memory(steps: Sequence[Step], values: Values) -> tuple[dict[Any, int], dict
             spans["workspace", n] = [code.workspace, n, n]
     placed = plan([Lifetime(*span) for span in spans.values()])
     return direct, dict(zip(spans, placed.offsets, strict=True)), placed.size
-
-
-def _plan(entry: EntryFunction, steps: Sequence[Step], of: str = "") -> str:
-    """The bytes of the arena, of inputs, outputs and constants that each call works on; or each of one kernel."""
-    lines = []
-    for (symbol, places, _), (_, _, code) in zip(entry.calls, steps, strict=True):
-        if of not in ("", symbol):
-            continue
-        held = [place.text(size) for place, size in zip(places, code.sizes, strict=True)]
-        lines.append(f"{symbol}({', '.join(held[: code.inputs])}) -> {', '.join(held[code.inputs :])}")
-    return "\n".join(lines)
 
 
 def _entry(

@@ -10,6 +10,7 @@ which notes in `times`, unless that is null, when each call begins and the last 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import llvmlite.ir as ir
 
 from minicc.codegen.arithmetic import BYTE, INT32, INT64, POINTER
 from minicc.runtime import jit
-from minicc.runtime.kernel_cache import versions
+from minicc.runtime.kernel_cache import KernelCode, versions
 from minicc.target import Target
 
 CLOCK_MONOTONIC = 1
@@ -51,6 +52,15 @@ class EntryFunction:
     def key(self, target: Target) -> str:
         """All that decides its machine code."""
         return "\n".join([*versions(target), "entry", *map(repr, self.calls), repr(self.copies)])
+
+    def text(self, codes: Sequence[KernelCode], of: str = "") -> str:
+        """The bytes of the arena, of inputs, outputs and constants that each call works on; or each of one kernel."""
+        lines = []
+        for (symbol, places, _), code in zip(self.calls, codes, strict=True):
+            if of in ("", symbol):
+                held = [place.text(size) for place, size in zip(places, code.sizes, strict=True)]
+                lines.append(f"{symbol}({', '.join(held[: code.inputs])}) -> {', '.join(held[code.inputs :])}")
+        return "\n".join(lines)
 
     def compiled(self, target: Target) -> jit.Code:
         """Its machine code."""
