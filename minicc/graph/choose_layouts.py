@@ -39,6 +39,7 @@ from minicc.ops.conv import Convolution
 from minicc.ops.depthwise import DepthwiseConv
 from minicc.ops.order import Order, Permuted, between, channels_last, lifted, moves_only_ones
 from minicc.ops.pool import Pooling
+from minicc.ops.window import first, last
 from minicc.ops.packed import PackedConv, block_of
 from minicc.target import Target
 from minicc.types import float32, float64
@@ -57,6 +58,17 @@ def depthwise(op: Conv, x: Node, w: Node, target: Target) -> Node | None:
         return None
     weights = moved(reshaped(w, (outputs, *kernel)), (*range(1, len(kernel) + 1), 0))
     made: Node = DepthwiseConv(op.strides, op.padding, op.dilation, op.auto_pad)(x, weights)
+    return made
+
+
+def few_outputs(op: Conv, x: Node, w: Node, target: Target) -> Node | None:
+    """As it is, with channels first, where the outputs do not fill vectors, and its positions do.
+
+    Of one output in a group nothing else is as fast, but of one tap. A few are so only if the data has channels first.
+    """
+    one = op.groups == w.shape[0] and math.prod(w.shape[2:]) > 1
+    few = w.shape[0] <= target.lanes(w.dtype) // 4 and isinstance(x.op, Transpose)
+    made: Node | None = last(op(first(x), w)) if one or few else None
     return made
 
 
@@ -91,7 +103,7 @@ def winograd(op: Conv, x: Node, w: Node, target: Target) -> Node | None:
     return as_winograd(x, w, op, target)
 
 
-FAMILIES: tuple[Family, ...] = (depthwise, winograd, packed)  # the first that gives a node is taken
+FAMILIES: tuple[Family, ...] = (depthwise, few_outputs, winograd, packed)  # the first that gives a node is taken
 
 
 def padded(n: Node, axis: int, count: int) -> Node:

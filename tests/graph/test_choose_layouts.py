@@ -270,6 +270,7 @@ def test_random_networks_keep_their_values(graph: Graph) -> None:
         np.testing.assert_allclose(got[name], expected, rtol=1e-9, atol=1e-9)
     assert moving(simplify_graph(choose_layouts(made, TARGET))) <= moving(made)
     borders = len(graph.inputs) + len(graph.outputs)
+    borders += 2 * sum(n.op.name == "Conv" for n in made.nodes)  # of few outputs: their channels stay first
     assert moving(made) <= moving(graph) + borders, f"{graph}\n{made}"
 
 
@@ -291,3 +292,20 @@ def test_a_pool_of_short_rows_goes_channels_last_alone(kind, shape, k, stride, m
     y = kind(kernel=(k, k), strides=(stride, stride))(input("x", TensorType(float32, shape)))
     graph = choose_layouts(Graph("main", y.inputs, (y,), ("y",)), Target.of("skylake-avx512"))
     assert any(n.op.name == "Transpose" for n in graph.nodes) == moves
+
+
+@pytest.mark.parametrize(("behind", "outputs", "kernel", "groups", "stays", "moves"), [
+    (False, 1, 3, 1, True, 0), (False, 1, 1, 1, True, 0), (False, 2, 3, 1, True, 0), (False, 3, 3, 1, False, 2),
+    (True, 1, 3, 1, True, 2), (True, 4, 3, 4, True, 2), (True, 1, 1, 1, False, 1), (True, 2, 3, 1, False, 2),
+])  # fmt: skip
+def test_a_convolution_of_few_outputs_has_channels_first(behind, outputs, kernel, groups, stays, moves) -> None:
+    """Its outputs fill no vector, its positions do; behind channels last only where nothing else is fast."""
+    x = input("x", TensorType(float32, (2, 8, 9, 19)))
+    y = conv(conv(x, 16) if behind else x, outputs, kernel, groups)
+    graph = graph_of(y)
+    made = chosen(graph)
+    assert any(n.op.name == "Conv" for n in made.nodes) == stays
+    assert moving(made) == moves
+    arrays = arrays_for(graph)
+    (expected,), (got,) = evaluate(graph, arrays).values(), minicc.compile(graph, threads=1).run(arrays).values()
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
