@@ -77,10 +77,6 @@ class Conv(Convolution):
         """The windows without the taps that meet no data."""
         return [window.cut() for window in self.windows(x.shape[2:], w.shape[2:])]
 
-    def is_whole(self, x: Any, w: Any) -> bool:
-        """Whether every tap of the weights meets data, and the padding is small."""
-        return all(v.kernel == taps and not v.far for v, taps in zip(self.cut(x, w), w.shape[2:], strict=True))
-
     def infer(self, x: TensorType, w: TensorType) -> TensorType:
         self.check(x, w, w.shape[1] * self.groups if w.rank > 1 else 0)
         counts = [window.count for window in self.fitted(w.shape[2:], x, w)]

@@ -69,8 +69,7 @@ def digits(place: Expr, shape: Sequence[int]) -> list[Expr]:
 class PackedConv(Windowed):
     """A `Conv` of `x[N, spatial..., C]` with weights `[blocks, kernel..., C/groups, block]`, giving `[N, out..., channels]`.
 
-    The blocks cover the groups one after the other, each padded with zeros to whole blocks; or, where there are
-    fewer blocks than groups, each block holds the outputs of several whole groups.
+    The blocks cover the groups one after the other, each padded with zeros to whole blocks.
     """
 
     kind = Kind.ANCHOR
@@ -91,32 +90,22 @@ class PackedConv(Windowed):
         if x.rank < 3 or w.rank != x.rank + 1:
             raise self.error(f"weights must have rank {x.rank + 1}, of data [N, spatial..., C], got {w.rank}", x, w)
         blocks, *kernel, inputs, block = w.shape
-        if self.groups < 1 or not self._fit(blocks, block):
-            problem = (
-                f"expected {self.groups} groups of whole blocks, or blocks of whole groups, of {self.channels} channels"
-            )
+        whole = self.groups >= 1 and self.channels % self.groups == 0 == blocks % self.groups
+        if not (whole and 1 <= self.channels <= blocks * block):
+            problem = f"expected {self.groups} groups of whole blocks, of {self.channels} channels"
             raise self.error(f"{problem}, got {blocks} blocks of {block}", x, w)
         batch, *spatial, depth = x.shape
         weights = TensorType(w.dtype, (self.channels, inputs, *kernel))
         n, channels, *points = self.conv.infer(TensorType(x.dtype, (batch, depth, *spatial)), weights).shape
         return TensorType(x.dtype, (n, *points, channels))
 
-    def _fit(self, blocks: int, block: int) -> bool:
-        each, rest = divmod(self.channels, self.groups)
-        if rest or self.channels < 1:
-            return False
-        if blocks % self.groups == 0:
-            return each <= blocks // self.groups * block
-        return self.groups % blocks == 0 and blocks * block == self.channels
-
     def expand(self, x: Any, w: Any) -> Any:
         """With the weights unpacked, as NumPy and TVM take them."""
         blocks, *kernel, inputs, block = w.shape
-        rank, pieces = len(kernel), min(blocks, self.groups)
-        each = self.channels // pieces
+        rank, groups = len(kernel), self.groups
         moved = Transpose((0, rank + 2, rank + 1, *range(1, rank + 1)))(w)
-        whole = Reshape((pieces, blocks * block // pieces, inputs, *kernel), True)(moved)
-        weights = Reshape((self.channels, inputs, *kernel), True)(Slice((0,), (each,), (1,))(whole))
+        whole = Reshape((groups, blocks * block // groups, inputs, *kernel), True)(moved)
+        weights = Reshape((self.channels, inputs, *kernel), True)(Slice((0,), (self.channels // groups,), (1,))(whole))
         made = self.conv(Transpose((0, rank + 1, *range(1, rank + 1)))(x), weights)
         return Transpose((0, *range(2, rank + 2), 1))(made)
 
@@ -160,8 +149,6 @@ class PackedConv(Windowed):
         kernel = draw.shape(rank, 1, 3)
         inputs, blocks = draw.integer(1, 3), draw.integer(1, 3)
         channels, blocks = draw.integer((blocks - 1) * block + 1, blocks * block) * groups, blocks * groups
-        if groups == 2 and draw.boolean():  # both in one block
-            channels, blocks = block, 1
         x = TensorType(float32, (draw.integer(1, 2), *[2 * k + draw.integer(0, 3) for k in kernel], inputs * groups))
         op = cls(channels, groups=groups, **draw_windows(draw, rank))
         return op, (x, TensorType(float32, (blocks, *kernel, inputs, block)))

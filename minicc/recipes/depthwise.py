@@ -7,7 +7,7 @@ registers. Rows of taps are a loop, so the code of a 7x7 kernel is that of a 1x7
 
 Padding is neither stored nor asked for in the tile. Rows of taps above or below the data are told apart by one branch for
 a row of taps (`unswitch`), and tiles at the ends of a row are code of their own (`partition_loop`). Channels that do not fill
-whole vectors are covered by a last vector that begins earlier (`cover`).
+whole vectors are covered by a last vector that begins earlier (`split(tail="overlap")`).
 
 >>> from minicc import te
 >>> from minicc.loop.lower import lower
@@ -23,7 +23,7 @@ s.cache_write("y")
 columns = s.choose("columns", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16], 8)
 width = s.choose("width", [2, 4, 8], 8)
 s.split("v_copy", factor=columns)
-s.cover("c_copy", factor=width)
+s.split("c_copy", factor=width, tail="overlap")
 s.reorder("h_copy", "v_copy_o", "c_copy_o", "v_copy_i", "c_copy_i")
 s.compute_at("y_local", "c_copy_o", scope="local")
 s.unroll("v_copy_i")
@@ -103,7 +103,7 @@ def _tile(s: Schedule, nest: Nest, driver: Nest, target: Target) -> None:
         outer, column = s.split(column, factor=columns)
         order.append(outer)
     if width < channels:
-        further, channel = s.cover(channel, factor=width)
+        further, channel = s.split(channel, factor=width, tail="overlap")
         order.append(further)
     s.reorder(*order, column, channel)
     if order:

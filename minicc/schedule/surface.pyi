@@ -32,8 +32,6 @@ class LoopSurface(Face):
         """Compute a buffer where it is read."""
     def compute_root(self, buffer: str) -> None:
         """Compute a buffer before the loops that it is computed in."""
-    def cover(self, loop: str, factor: int) -> tuple[str, str]:
-        """Split a loop in two, into tiles of `factor` trips of which the last is shifted. Returns the outer and the inner name."""
     def decompose_reduction(self, buffer: str, loop: str) -> tuple[str, ...]:
         """Initialise a reduction in a nest of its own, before a loop. Returns the names of the loops of that nest."""
     def double_buffer(self, buffer: str) -> None:
@@ -92,8 +90,6 @@ class StageSurface(Face):
         """Compute a buffer where it is read."""
     def compute_root(self) -> None:
         """Compute a buffer before the loops that it is computed in."""
-    def cover(self, axis: Any, factor: int) -> tuple[str, str]:
-        """Split a loop in two, into tiles of `factor` trips of which the last is shifted. Returns the outer and the inner name."""
     def decompose_reduction(self, axis: Any) -> tuple[str, ...]:
         """Initialise a reduction in a nest of its own, before a loop. Returns the names of the loops of that nest."""
     def double_buffer(self) -> None:

@@ -23,12 +23,9 @@ def packed(w, groups, block):
     """Weights `[O, C/groups, kernel...]` as PackedConv takes them."""
     outputs, inputs, *kernel = w.shape
     each = outputs // groups
-    if groups > 1 and block % each == 0 and outputs % block == 0 and block > each:  # whole groups in each block
-        blocks = w.reshape(outputs // block, block, inputs, *kernel)
-    else:
-        padded = np.zeros((groups, -(-each // block) * block, inputs, *kernel), w.dtype)
-        padded[:, :each] = w.reshape(groups, each, inputs, *kernel)
-        blocks = padded.reshape(-1, block, inputs, *kernel)
+    padded = np.zeros((groups, -(-each // block) * block, inputs, *kernel), w.dtype)
+    padded[:, :each] = w.reshape(groups, each, inputs, *kernel)
+    blocks = padded.reshape(-1, block, inputs, *kernel)
     return np.ascontiguousarray(np.moveaxis(blocks, (1, 2), (-1, -2)))
 
 

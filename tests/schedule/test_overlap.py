@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import minicc
 from minicc.errors import ScheduleError
 from minicc.loop.ir import Buffer, For, Store
 from minicc.loop.program import Program
@@ -32,6 +33,17 @@ def test_it_computes_the_same(make, factor):
     assert "if i_o" not in str(s.program) and outer == "i_o"
     for got, want in zip(results(s.program), before, strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+def test_a_shifted_vector_is_stored_whole():
+    s = doubled(21)
+    _, inner = s.split("i", factor=8, tail="overlap")
+    s.vectorize(inner)
+    a, b = np.random.default_rng(0).random(21, np.float32), np.zeros(21, np.float32)
+    minicc.build(s, target="haswell", name="doubled")(a, b)
+    np.testing.assert_array_equal(b, 2 * a)
+    with pytest.raises(ScheduleError, match="iterations of loop i_o depend on each other"):
+        s.parallel("i_o")
 
 
 def refused(s, loop, problem):
