@@ -43,6 +43,7 @@ class Facts:
 
     def __init__(self, ranges: Mapping[Expr, Interval], target: Target) -> None:
         self.bounds, self.fuses, self.simplify = Bounds(ranges), target.fuses, Simplifier(ranges)
+        self.vector_bits = target.vector_bits
         self.lacks = {
             "fma": not target.fuses,
             "ldexp": not target.has("avx512f"),
@@ -392,13 +393,30 @@ class Expressions(Arithmetic):
         """One vector load; with stride -1 from the last lane on, then reversed."""
         assert self.lanes is not None
         pointer = self.address(e.source, e.indices, 0 if step == 1 else 1 - self.lanes.count)
-        type = ir.VectorType(memory_type(e.dtype), self.lanes.count)
         if mask is None:
+            type = ir.VectorType(memory_type(e.dtype), self.lanes.count)
             value = self.builder.load(pointer, align=e.dtype.bytes, typ=type)
         else:
             lanes = mask if step == 1 else self.reversed(mask)
-            value = self.named(f"llvm.masked.load.{mangled(type)}.p0", type, pointer, lanes, ir.Constant(type, None))
+            value = self._masked_load(e.dtype, pointer, lanes)
         return self._to_register(value if step == 1 else self.reversed(value), e.dtype)
+
+    def _masked_load(self, dtype: DType, pointer: ir.Value, mask: ir.Value) -> ir.Value:
+        """Register by register: LLVM 22 takes a load apart itself, and for AVX2 reads a part of which no lane is asked for."""
+        count, element = lanes_of(mask), memory_type(dtype)
+        if count * dtype.bytes * 8 <= self.facts.vector_bits:
+            type = ir.VectorType(element, count)
+            return self.named(f"llvm.masked.load.{mangled(type)}.p0", type, pointer, mask, ir.Constant(type, None))
+        half, none = (count + 1) // 2, ir.Constant(mask.type, None)
+        beyond = self.builder.gep(pointer, [INT64(half)], source_etype=element)
+        low, high = (self._lanes(mask, none, first, half) for first in (0, half))
+        return self._lanes(self._masked_load(dtype, pointer, low), self._masked_load(dtype, beyond, high), 0, count)
+
+    def _lanes(self, a: ir.Value, b: ir.Value, first: int, count: int) -> ir.Value:
+        """Neighbouring lanes of `a` and `b`, side by side."""
+        return self.builder.shuffle_vector(
+            a, b, ir.Constant(ir.VectorType(INT32, count), list(range(first, first + count)))
+        )
 
     def reversed(self, value: ir.Value) -> ir.Value:
         """The lanes from last to first."""
