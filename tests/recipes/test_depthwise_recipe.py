@@ -70,7 +70,6 @@ def values(shape, seed=0, dtype=np.float32):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
-@settings(max_examples=30, deadline=None)
 @given(windows(), st.sampled_from(TARGETS), st.integers(1, 2), st.booleans())
 @example(((1, 7, 7, 24), (3, 3), {"padding": (1, 1, 1, 1)}), TARGETS[0], 2, True)
 @example(((1, 75, 75, 28), (3, 3), {"padding": (0, 0, 1, 1), "strides": (2, 2)}), TARGETS[0], 2, False)
@@ -82,7 +81,7 @@ def test_depthwise_convolution(case, target, threads, clipped):
     check(ops.DepthwiseConv(**fields), arrays, target.with_threads(threads), then)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=max(12, settings().max_examples // 2))
 @given(windows(), st.sampled_from(TARGETS), st.sampled_from(["float32", "float64", "int32", "int8"]), st.booleans())
 def test_pools(case, target, dtype, flag):
     shape, kernel, fields = case

@@ -25,7 +25,7 @@ from minicc.testing.strategies import graphs
 from minicc.types import boolean
 
 STAGES = ("numpy", "llvm")
-NAMES = ("Add", "Sub", "Mul", "Neg", "Relu", "Abs", "Transpose", "Reshape", "Concat", "ReduceSum", "MatMul", "Softmax")
+NAMES = ("Sub", "Mul", "Neg", "Relu", "Transpose", "Reshape", "ReduceSum")
 
 
 def subtract_forgets_the_sign(patch):
