@@ -112,6 +112,14 @@ class Arithmetic:
         zeros = ir.Constant(ir.VectorType(INT32, lanes), None)
         return self.builder.shuffle_vector(first, ir.Constant(type, ir.Undefined), zeros)
 
+    def shuffled(self, a: ir.Value, b: ir.Value, order: range) -> ir.Value:
+        """Lanes by number, those of `b` counted on from those of `a`."""
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, len(order)), list(order)))
+
+    def reversed(self, value: ir.Value) -> ir.Value:
+        """The lanes from last to first."""
+        return self.shuffled(value, ir.Constant(value.type, ir.Undefined), range(lanes_of(value) - 1, -1, -1))
+
     def alike(self, values: Sequence[ir.Value]) -> list[ir.Value]:
         """The values, scalars broadcast where there is a vector."""
         lanes = max(map(lanes_of, values), default=0)

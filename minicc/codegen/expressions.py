@@ -409,20 +409,9 @@ class Expressions(Arithmetic):
             return self.named(f"llvm.masked.load.{mangled(type)}.p0", type, pointer, mask, ir.Constant(type, None))
         half, none = (count + 1) // 2, ir.Constant(mask.type, None)
         beyond = self.builder.gep(pointer, [INT64(half)], source_etype=element)
-        low, high = (self._lanes(mask, none, first, half) for first in (0, half))
-        return self._lanes(self._masked_load(dtype, pointer, low), self._masked_load(dtype, beyond, high), 0, count)
-
-    def _lanes(self, a: ir.Value, b: ir.Value, first: int, count: int) -> ir.Value:
-        """Neighbouring lanes of `a` and `b`, side by side."""
-        return self.builder.shuffle_vector(
-            a, b, ir.Constant(ir.VectorType(INT32, count), list(range(first, first + count)))
-        )
-
-    def reversed(self, value: ir.Value) -> ir.Value:
-        """The lanes from last to first."""
-        count = lanes_of(value)
-        order = ir.Constant(ir.VectorType(INT32, count), list(range(count - 1, -1, -1)))
-        return self.builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), order)
+        low, high = (self.shuffled(mask, none, range(first, first + half)) for first in (0, half))
+        parts = self._masked_load(dtype, pointer, low), self._masked_load(dtype, beyond, high)
+        return self.shuffled(*parts, range(count))
 
     def _to_register(self, value: ir.Value, dtype: DType) -> ir.Value:
         return self.builder.icmp_unsigned("!=", value, self.constant(0, value.type)) if dtype is boolean else value
