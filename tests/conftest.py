@@ -21,8 +21,9 @@ QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_to
 settings.register_profile("dev", max_examples=25, deadline=None, suppress_health_check=QUIET)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, suppress_health_check=QUIET)
 settings.register_profile("nightly", max_examples=5000, deadline=None, suppress_health_check=QUIET)
-LONG = {"test_architectures.py", "test_campaign.py", "test_cli.py", "test_fingerprint.py", "test_registry.py", "test_tir.py",
-        "test_tutorials.py", "test_worker.py"}  # of ten seconds and more: one that starts last keeps a core waiting  # fmt: skip
+# of ten seconds and more: one that starts last keeps a core waiting
+LONG = {"test_architectures.py", "test_attention.py", "test_campaign.py", "test_cli.py", "test_fingerprint.py",
+        "test_odd_models.py", "test_registry.py", "test_tir.py", "test_tutorials.py", "test_vectors.py", "test_worker.py"}  # fmt: skip
 NO_RELAY = "no environment of the old TVM; `make relay` makes it"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
