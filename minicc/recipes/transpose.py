@@ -85,7 +85,9 @@ def tile_transposed(s: Schedule, nest: Nest) -> set[str]:
     *rows, row = [f.name for f in copied.loops if f.extent > 1 and any(f.var is i for i in copied.stmt.indices)]
     for loop in rows if read_side >= LEAST else ():
         s.unroll(loop)
-    s.vectorize(row if read_side >= LEAST else reduce(s.fuse, [*rows, row]))
+    names = [f.name for f in copied.loops]  # axes of 1 may stand between those that are copied
+    line = names[names.index([*rows, row][0]) : names.index(row) + 1]
+    s.vectorize(row if read_side >= LEAST else reduce(s.fuse, line))
     for loop in inner[:-1]:
         s.unroll(loop)
     s.vectorize(inner[-1])

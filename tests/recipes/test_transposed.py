@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import minicc
@@ -32,6 +32,9 @@ def kernel(order, shape, cpu, dtype="float32") -> Scheduled:
     dtype=st.sampled_from(["float32", "float64", "float16", "int8", "int64", "bool"]),
     cpu=st.sampled_from(CPUS),
 )
+@example(
+    order=(1, 2, 3, 0), shape=(8, 1, 3, 1), dtype="float32", cpu=CPUS[2]
+)  # an axis of 1 between two that are copied
 def test_any_order(order, shape, dtype, cpu):
     x = np.random.default_rng(0).integers(0, 2 if dtype == "bool" else 100, shape).astype(dtype)
     (got,) = minicc.compile(kernel(tuple(order), shape, cpu, dtype).schedule, target=cpu)(x)
