@@ -7,7 +7,9 @@ registers. Rows of taps are a loop, so the code of a 7x7 kernel is that of a 1x7
 
 Padding is neither stored nor asked for in the tile. Rows of taps above or below the data are told apart by one branch for
 a row of taps (`unswitch`), and tiles at the ends of a row are code of their own (`partition_loop`). Channels that do not fill
-whole vectors are covered by a last vector that begins earlier (`split(tail="overlap")`).
+whole vectors are covered by a last vector that begins earlier (`split(tail="overlap")`). Where the elements of another
+operand tell the places of the taps, as when an image is resized, neighbours share nothing: a tile is one column, and
+memory is walked in a row.
 
 >>> from minicc import te
 >>> from minicc.loop.lower import lower
@@ -51,7 +53,7 @@ from minicc.schedule import Schedule
 from minicc.schedule.partition_loop import PartitionLoopStep
 from minicc.schedule.unswitch import UnswitchStep
 from minicc.target import Target
-from minicc.tensor.expr import Const, Load, Select, Var
+from minicc.tensor.expr import Const, Load, Select, Var, loads
 from minicc.types import float32
 
 MOST_TAPS = 32  # of a row of a window, which are unrolled
@@ -95,7 +97,9 @@ def _tile(s: Schedule, nest: Nest, driver: Nest, target: Target) -> None:
     order = [f.name for f in driver.loops]
     column, channel = loop_of[nest.spatial[-2].var], loop_of[nest.spatial[-1].var]
     order = [name for name in order if name not in (column, channel)]
-    columns = pick(s, "columns", range(1, min(across, 16) + 1), _columns(across, taps, target.registers))
+    sampled = any(loads(*load.indices) for load in nest.reads)  # neighbours share no element that is known now
+    usual = 1 if sampled else _columns(across, taps, target.registers)
+    columns = pick(s, "columns", range(1, min(across, 16) + 1), usual)
     lanes = _lanes(nest, target)
     width = pick(s, "width", _widths(channels, lanes), _widths(channels, lanes)[-1])
     outer = ""

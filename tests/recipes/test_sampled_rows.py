@@ -1,5 +1,7 @@
 """Sums whose lanes read where a table says: samples of the last axis, against float64, on several targets."""
 
+import re
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,3 +39,22 @@ def test_places_are_outside_of_some_rows():
     loops = made.kernels[0].stages["loop"]
     first, second = (str(loops).index(text) for text in ("_o in range(6)", "in range(50)"))
     assert first < second
+
+
+@given(st.data())
+def test_memory_is_walked_in_a_row_where_channels_are_last(data):
+    """Neighbours of an axis before the last share no element that is known: a tile of them would only jump between rows."""
+    draw = data.draw
+    shape = (
+        draw(st.integers(1, 3)),
+        draw(st.integers(2, 9)),
+        draw(st.integers(2, 9)),
+        draw(st.sampled_from((16, 20, 64))),
+    )
+    scales = draw(st.sampled_from(((1.0, 1.0, 2.0, 1.0), (1.0, 2.0, 1.0, 1.0), (1.0, 1.5, 2.0, 1.0))))
+    op = Resize(scales=scales, mode="linear")
+    made = compiled(op, shape, draw(st.sampled_from(("native", "haswell"))), draw(st.sampled_from((1, 2))))
+    x = np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
+    np.testing.assert_allclose(made(x)[0], op.numpy(x.astype(np.float64)), rtol=1e-5, atol=1e-5)
+    traces = [str(kernel.stages["trace"]) for kernel in made.kernels if "reduce" in kernel.label]
+    assert traces and all(re.search(r'choose\("columns", \[[^]]*\], 1\)', trace) for trace in traces)
