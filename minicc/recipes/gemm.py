@@ -70,7 +70,7 @@ LONG = 10  # operations on each sum, as of a GELU, that are not repeated for eac
 DEEPEST = 512  # steps of a panel, when k is cut
 AHEAD = 8  # how many rows of the right matrix before it is packed one is fetched
 LINE = 64  # bytes of a line of a cache
-WAYS, PAGE = 8, 4096  # of the first cache: lines that are a multiple of a page apart share so many places
+PAGE = 4096  # bytes: what lies multiples of it apart shares a set of the first cache
 STREAMS = 8  # rows of the right matrix that are read at once, each a stream for the prefetcher
 
 
@@ -183,13 +183,17 @@ def choose_sizes(s: Schedule, found: Product, target: Target) -> Sizes:
     lanes = target.lanes(found.right.dtype)
     widths = [min(vectors * lanes, found.width or -(-n // lanes) * lanes) for vectors in range(1, VECTORS + 1)]
     width = pick(s, "width", widths, found.width or widths[-1])
-    rows = pick(s, "rows", range(1, most_rows(m, VECTORS, target.registers) + 1), rows_of_tile(m, target))
-    depth = pick(s, "depth", pieces_of(k), depth_of_panel(k, rows, bytes, width, target))
+    depth = depth_of_panel(k, bytes * width, target)
+    rows = rows_of_tile(m, target, k * bytes if depth == k else 1)
+    rows = pick(s, "rows", range(1, most_rows(m, VECTORS, target.registers) + 1), rows)
+    depth = pick(s, "depth", pieces_of(k), depth)
     most, tiles = -(-n // width), -(-m // rows)
     if depth < k:  # the packed left rows of a block stay in the L2 cache beside its sums
         high = min(target.caches.l2 * 3 // 8 // (depth * bytes * rows), -(-tiles // -(-target.threads // most)))
         tiles = pick(s, "tiles", range(1, tiles + 1), tiles_of_block(tiles, high))
     panels = panels_of_block(most, bytes * width * (depth if depth == k else tiles * rows), target)
+    if depth < k and found.width:  # no copy pads the last block, and guards around sums in memory take long
+        panels = max(count for count in range(1, panels + 1) if most % count == 0)
     panels = pick(s, "panels", {-(-most >> half) for half in range(most.bit_length())} | {1}, panels)
     return Sizes(rows, width, depth, tiles, panels)
 
@@ -290,14 +294,12 @@ def pieces_of(k: int) -> list[int]:
     return [k, *(d for d in range(DEEPEST // 4, min(2 * DEEPEST, k - 1) + 1) if k % d == 0)]
 
 
-def depth_of_panel(k: int, rows: int, bytes: int, width: int, target: Target) -> int:
+def depth_of_panel(k: int, bytes: int, target: Target) -> int:
     """All of k if that is short, or panels of so many bytes a step fit the L2 cache: adding up in memory costs time.
 
-    Else a divisor, so that a panel stays in the first cache. So, too, where the rows of a tile would meet in one set of
-    that cache, and throw each other out: their parts are packed.
+    Else a divisor, so that a panel stays in the first cache.
     """
-    short = k <= 2 * DEEPEST or 2 * bytes * width * k < target.caches.l2 // 4
-    if short and rows * math.gcd(k * bytes, PAGE) <= (WAYS - 1) * PAGE:
+    if k <= 2 * DEEPEST or bytes * k <= target.caches.l2 // 2:
         return k
     return max((d for d in range(DEEPEST // 4, min(DEEPEST, k - 1) + 1) if k % d == 0), default=k)
 
@@ -343,12 +345,14 @@ def pack(s: Schedule, copy: str, found: Product, block: str, width: int) -> None
     s.vectorize(lane)
 
 
-def rows_of_tile(m: int, target: Target) -> int:
+def rows_of_tile(m: int, target: Target, apart: int = 1) -> int:
     """Rows of sums: as many as registers hold beside the vectors and one broadcast, fewer if that leaves less over.
 
-    A step over a tile costs a cycle for each row and its two multiply-adds, and half a cycle besides.
+    A step over a tile costs a cycle for each row and its two multiply-adds, and half a cycle besides. Rows that are
+    `apart` bytes apart, a multiple of a page say, meet in sets of the first cache, a third of which is for the panel.
     """
-    options = range(1, most_rows(m, VECTORS, target.registers) + 1)
+    places = target.caches.l1 * 2 // 3 // math.gcd(apart, PAGE)
+    options = range(1, min(most_rows(m, VECTORS, target.registers), max(places, 1)) + 1)
     return min(options, key=lambda rows: (-(-m // rows) * (max(rows, 4) + 0.5), -rows))
 
 

@@ -11,9 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minicc
+from minicc import te
+from minicc.loop.lower import lower
 from minicc.loop.verify import verify
+from minicc.ops.packed import PackedMatMul
 from minicc.recipes.contraction import TILE_TERMS
 from minicc.recipes.gemm import gemm, panels_of_block, rows_of_tile
+from minicc.recipes.registry import GEMM
 from minicc.recipes.structure import nests
 from minicc.schedule import Trace
 from minicc.target import Caches, Target
@@ -86,6 +90,23 @@ def test_blocks_share_out_evenly() -> None:
 def test_tiles_leave_little_over() -> None:
     assert rows_of_tile(49, replace(SMALL, registers=16)) == 5
     assert rows_of_tile(1024, replace(SMALL, registers=16)) == 6
+
+
+def test_rows_that_meet_in_the_first_cache_are_few() -> None:
+    target = replace(SMALL, registers=32, vector_bits=512, caches=Caches(l1=32 << 10, l2=1 << 20))
+    s = gemm(512, 64, 2048, target)
+    assert (s.choices["rows"], s.choices["depth"]) == (5, 2048)
+    assert gemm(512, 64, 2000, target).choices["rows"] > 10
+
+
+@pytest.mark.parametrize("panels", [17, 31, 32])
+def test_sums_in_memory_are_whole_blocks(panels: int) -> None:
+    """Of panels that come packed; one that sticks out would have guards around each vector."""
+    target = replace(SMALL, registers=32, vector_bits=512, caches=Caches(l2=1 << 20))
+    x, w = te.placeholder((128, 8192), name="x"), te.placeholder((panels, 8192, 32), name="w")
+    y = PackedMatMul(columns=panels * 32).compute(x, w)
+    s = GEMM.apply(lower([y], [x, w, y], "packed").program, target)
+    assert s.choices["depth"] < 8192 and panels % s.choices["panels"] == 0
 
 
 @pytest.mark.parametrize("k", [1024, 2048, 1031, 3000, 100_000])
