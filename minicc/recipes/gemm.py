@@ -295,10 +295,7 @@ def pieces_of(k: int) -> list[int]:
 
 
 def depth_of_panel(k: int, bytes: int, target: Target) -> int:
-    """All of k if that is short, or panels of so many bytes a step fit the L2 cache: adding up in memory costs time.
-
-    Else a divisor, so that a panel stays in the first cache.
-    """
+    """All of k if it is short, or panels of so many bytes a step fit the L2 cache; else a divisor, for the first cache."""
     if k <= 2 * DEEPEST or bytes * k <= target.caches.l2 // 2:
         return k
     return max((d for d in range(DEEPEST // 4, min(DEEPEST, k - 1) + 1) if k % d == 0), default=k)
@@ -348,8 +345,8 @@ def pack(s: Schedule, copy: str, found: Product, block: str, width: int) -> None
 def rows_of_tile(m: int, target: Target, apart: int = 1) -> int:
     """Rows of sums: as many as registers hold beside the vectors and one broadcast, fewer if that leaves less over.
 
-    A step over a tile costs a cycle for each row and its two multiply-adds, and half a cycle besides. Rows that are
-    `apart` bytes apart, a multiple of a page say, meet in sets of the first cache, a third of which is for the panel.
+    A step costs a cycle for each row and its two multiply-adds, and half a cycle besides. Rows a multiple of a page
+    `apart` meet in sets of the first cache, a third of which is for the panel.
     """
     places = target.caches.l1 * 2 // 3 // math.gcd(apart, PAGE)
     options = range(1, min(most_rows(m, VECTORS, target.registers), max(places, 1)) + 1)
