@@ -296,9 +296,8 @@ def pieces_of(k: int) -> list[int]:
 
 def depth_of_panel(k: int, bytes: int, target: Target) -> int:
     """All of k if it is short, or panels of so many bytes a step fit the L2 cache; else a divisor, for the first cache."""
-    if k <= 2 * DEEPEST or bytes * k <= target.caches.l2 // 2:
-        return k
-    return max((d for d in range(DEEPEST // 4, min(DEEPEST, k - 1) + 1) if k % d == 0), default=k)
+    pieces = (d for d in range(DEEPEST // 4, min(DEEPEST, k - 1) + 1) if k % d == 0)
+    return k if k <= 2 * DEEPEST or bytes * k <= target.caches.l2 // 2 else max(pieces, default=k)
 
 
 def copy_operands(s: Schedule, nest: Nest, found: Product, sizes: Sizes) -> tuple[str, str, str]:
