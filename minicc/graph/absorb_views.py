@@ -61,7 +61,7 @@ def _before_view(op: Operator, view: Any, x: Node, y: Node, swapped: bool) -> No
         other = reshape(y, ())
     elif y.shape[-1:] == (y.type.size,) == shape[-1:] == x.shape[-1:]:
         other = reshape(y, y.shape[-1:])
-    elif y.shape == shape and (_is_plain(y) or _source(y).shape == x.shape):
+    elif y.shape == shape and (_is_plain(y) or _source(y).shape == x.shape or len(_source(y).shape) > len(x.shape)):
         other = reshape(y, x.shape)
     else:
         return None
@@ -74,7 +74,7 @@ def _source(y: Node) -> Node:
 
 
 def _is_plain(y: Node) -> bool:
-    """Whether `y` is no product, nor a view of one: of two products in two shapes neither follows the other."""
+    """Whether `y` is no product, nor a view of one: of two products in two shapes the one of fewer axes leads."""
     return not _is_product(_source(y))
 
 

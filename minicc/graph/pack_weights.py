@@ -10,6 +10,7 @@ packed at compile time, and before fusion, which sees an ordinary anchor.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from minicc.graph.ir import Constant, Graph, Node
@@ -84,5 +85,10 @@ def _pack_matmul(n: Node, lanes: int) -> Node:
     count = len(batch)
     split = Reshape(shape=(*batch, depth, b.shape[-1] // block, block))(b)
     packed = Transpose(perm=(*range(count), count + 1, count, count + 2))(split)
-    made: Node = PackedMatMul(columns=columns)(a, packed)
-    return made
+    *outer, inputs = a.shape
+    if count or not all(isinstance(d, int) for d in outer) or math.prod(outer[:-1]) == 1:
+        made: Node = PackedMatMul(columns=columns)(a, packed)
+        return made
+    rows = Reshape((math.prod(outer), inputs))(a)  # all of them meet the same weights
+    product: Node = Reshape((*outer, columns))(PackedMatMul(columns=columns)(rows, packed))
+    return product
