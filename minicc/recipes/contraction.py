@@ -152,11 +152,29 @@ def cascade_tile(s: Schedule, accumulator: str, around: set[str], terms: int = T
 
 def fetch_ahead(s: Schedule, weights: Buffer, loop: str, target: Target) -> None:
     """Fetch the weights of the next iteration of a loop while those of this one are used, if they come from far away."""
-    if math.prod(weights.shape) * weights.dtype.bytes > target.caches.l2 // 2:
-        (nest,) = [n for n in nests(s.program) if n.reductions and any(load.source is weights for load in n.reads)]
-        step = PrefetchStep(weights.name, loop, 1, nest.reductions[-1].name)
-        if step.is_legal(s.program):
-            s.prefetch(weights.name, loop, 1, spread=nest.reductions[-1].name)
+    if size_of(weights) > target.caches.l2 // 2:
+        _fetch(s, weights, loop, weights)
+
+
+def fetch_rows(s: Schedule, weights: Buffer, loop: str, target: Target) -> None:
+    """Fetch the rows of the next iteration of a loop, of data and of what is added to the sums, if they come from memory."""
+    read = dict.fromkeys(load.source for nest in nests(s.program) for load in nest.reads)
+    for source in read:
+        if source in s.program.params and source is not weights and size_of(source) > target.caches.l3 // 4:
+            _fetch(s, source, loop, weights)
+
+
+def _fetch(s: Schedule, source: Buffer, loop: str, weights: Buffer) -> None:
+    """Ask for it in the innermost loop that reads weights, where each iteration of `loop` has rows of its own."""
+    (nest,) = [n for n in nests(s.program) if n.reductions and any(load.source is weights for load in n.reads)]
+    step = PrefetchStep(source.name, loop, 1, nest.reductions[-1].name)
+    if step.is_legal(s.program):
+        s.prefetch(source.name, loop, 1, spread=nest.reductions[-1].name)
+
+
+def size_of(buffer: Buffer) -> int:
+    """Bytes, of known extents."""
+    return math.prod(buffer.shape) * int(buffer.dtype.bytes)
 
 
 def _schedule_tile(s: Schedule, accumulator: str, around: set[str]) -> None:

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from minicc.loop.ir import For, Store, Update
+from minicc.loop.ir import Buffer, For, Store, Update
 from minicc.loop.program import Program
 from minicc.recipes import default
 from minicc.recipes.cascade import nest_of
-from minicc.recipes.contraction import fetch_ahead, pick
+from minicc.recipes.contraction import fetch_ahead, fetch_rows, pick, size_of
 from minicc.recipes.structure import (
     WHOLE,
     Nest,
@@ -197,13 +197,15 @@ def tile(s: Schedule, nest: Nest, target: Target) -> set[str]:
         across, column = s.split(axis, factor=plan.columns, tail="overlap")
         steps, row = [step, across], [within]
     part, panel = s.split(whole, nparts=plan.parts)
-    s.reorder(*outer, block, part, panel, *steps, *row, column, lane)
+    near = streams(found, plan, target)
+    turns = [*steps, panel] if near else [panel, *steps]
+    s.reorder(*outer, block, part, *turns, *row, column, lane)
     shared = part
     for name in reversed([*outer, block]):
         shared = s.fuse(name, shared)
 
     copy = _copied(s, found, plan)
-    s.compute_at(sums, panel if plan.cut else steps[-1], scope="global" if plan.cut else "local")
+    s.compute_at(sums, panel if plan.cut else turns[-1], scope="global" if plan.cut else "local")
     if copy:
         s.compute_at(copy, shared, scope="global")
         _lay_out(s, copy, found, plan, target)
@@ -217,10 +219,17 @@ def tile(s: Schedule, nest: Nest, target: Target) -> set[str]:
             for name in (*row, column):
                 s.unroll(name)
     _in_vectors(s, lane, found.block, lanes)
-    fetch_ahead(s, found.weights.source, again if plan.cut else panel, target)
+    _fetch(s, found.weights.source, again if plan.cut else panel, steps[-1] if near else "", target)
     if found.sums.iterations >= default.PARALLEL_WORK:
         s.parallel(shared)
     return {driver.buffer.name, sums} | pieces
+
+
+def _fetch(s: Schedule, weights: Buffer, panel: str, step: str, target: Target) -> None:
+    """Fetch the next weights early, and where tiles follow each other through memory what the next one reads."""
+    fetch_ahead(s, weights, panel, target)
+    if step:
+        fetch_rows(s, weights, step, target)
 
 
 def _positions(s: Schedule, found: DirectConvolution) -> list[str]:
@@ -339,6 +348,13 @@ def choose(s: Schedule, found: DirectConvolution, extents: list[int], target: Ta
     cost = partial(cycles, found, batch, height, size, target)
     blocks, parts = min(itertools.product(sorted(sizes.values()), {1, min(target.threads, found.blocks)}), key=cost)
     return Plan(rows, columns, pick(s, "blocks", sizes.values(), blocks), pick(s, "parts", {1, parts}, parts), cut)
+
+
+def streams(found: DirectConvolution, plan: Plan, target: Target) -> bool:
+    """Whether all channels of a tile are made before the next tile: its data and results come from memory, weights from the cache."""
+    moved = size_of(found.data.source) + size_of(found.driver.buffer)
+    near = size_of(found.weights.source) <= target.caches.l2 // 2 and not plan.cut
+    return near and found.pointwise and moved > target.caches.l3 // 2
 
 
 def columns_of(extent: int, vectors: int, most: int) -> int:

@@ -51,6 +51,7 @@ from minicc.recipes.contraction import (
     TILE_TERMS,
     cascade_tile,
     fetch_ahead,
+    fetch_rows,
     find_driver,
     loops_that_read,
     most_rows,
@@ -230,6 +231,8 @@ def tile(s: Schedule, nest: Nest, target: Target) -> set[str]:
     done |= {sums, *cascade_tile(s, sums, {*outside, place}, terms)}
     if found.width:
         fetch_ahead(s, found.right.source, piece, target)
+        if sizes.depth == found.depth.extent:
+            fetch_rows(s, found.right.source, outside[-1], target)
     return done
 
 
