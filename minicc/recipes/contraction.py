@@ -174,7 +174,7 @@ def _fetch(s: Schedule, source: Buffer, loop: str, weights: Buffer) -> None:
 
 def size_of(buffer: Buffer) -> int:
     """Bytes, of known extents."""
-    return math.prod(buffer.shape) * int(buffer.dtype.bytes)
+    return int(math.prod(buffer.shape) * buffer.dtype.bytes)
 
 
 def _schedule_tile(s: Schedule, accumulator: str, around: set[str]) -> None:
