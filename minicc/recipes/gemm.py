@@ -47,17 +47,8 @@ from minicc.loop.lower import lower
 from minicc.loop.program import Program
 from minicc.recipes import default
 from minicc.recipes.cascade import nest_of
-from minicc.recipes.contraction import (
-    TILE_TERMS,
-    cascade_tile,
-    fetch_ahead,
-    fetch_rows,
-    find_driver,
-    loops_that_read,
-    most_rows,
-    pick,
-)
-from minicc.recipes.contraction import tile_contraction
+from minicc.recipes.contraction import TILE_TERMS, cascade_tile, fetch_ahead, fetch_rows, find_driver, loops_that_read
+from minicc.recipes.contraction import most_rows, pick, tile_contraction
 from minicc.recipes.structure import WHOLE, Nest, arithmetic, depends, is_contraction, nests, run_length
 from minicc.schedule import Schedule
 from minicc.target import Target
