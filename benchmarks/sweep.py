@@ -361,11 +361,8 @@ def agree(got: Sequence[Array], expected: Sequence[Array]) -> bool:
 
     def near(a: Array, b: Array) -> bool:
         wide = np.asarray(b, np.float64)
-        return bool(
-            np.allclose(
-                np.asarray(a, np.float64), wide, rtol=1e-3, atol=1e-4 * max(1.0, float(np.abs(wide).max(initial=0)))
-            )
-        )
+        room = 1e-4 * max(1.0, float(np.abs(wide).max(initial=0, where=np.isfinite(wide))))
+        return bool(np.allclose(np.asarray(a, np.float64), wide, rtol=1e-3, atol=room, equal_nan=True))
 
     return all(near(a, b) for a, b in zip(got, expected, strict=True))
 
