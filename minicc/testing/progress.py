@@ -37,7 +37,7 @@ _pressed, _inside = threading.Event(), threading.Event()
 
 
 def interrupted() -> bool:
-    """Whether Ctrl-C was pressed since the campaign began."""
+    """Whether Ctrl-C was pressed in the campaign that runs."""
     return _pressed.is_set()
 
 
@@ -90,6 +90,7 @@ class Running:
             self._lines.join()
             self._print(self._line())
         self.stopped = kind is KeyboardInterrupt or interrupted()
+        _pressed.clear()  # whoever asks later is not in this campaign
         return self.stopped
 
     def advance(self, count: int, found: int) -> None:
