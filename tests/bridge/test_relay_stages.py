@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from minicc.bridge.old_tvm import OldTvmFailure, old_tvm
+from minicc.target import Target
 
 SOURCE = """
 x = relay.var("x", shape=(1, 8, 6, 6), dtype="float32")
@@ -39,6 +40,13 @@ def test_every_fused_function_has_its_loops_its_code_and_its_call(stages):
         assert f"def {name}(" in stages["tir"][name] and "T.vectorized(8)" in stages["tir"][fused]
         assert f"\n{name}:" in stages["asm"] and f"@{name}(" in stages["llvm"]
     assert "vfmadd" in stages["asm"]
+
+
+@pytest.mark.relay
+@pytest.mark.skipif(not Target.native().has("avx2"), reason="a processor without AVX2")
+def test_a_processor_that_the_old_llvm_does_not_know_has_the_vectors_of_this_machine():
+    texts = old_tvm().ask("stages.texts", {"source": SOURCE, "cpu": "a processor of next year"}, CONSTANTS)[0]
+    assert "ymm" in texts["asm"] or "zmm" in texts["asm"]
 
 
 @pytest.mark.relay

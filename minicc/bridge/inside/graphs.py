@@ -17,6 +17,7 @@ import math
 import time as clock
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from tvm.contrib import graph_executor
 from minicc.bridge.frames import DTYPES, Arrays, Message
 from minicc.bridge.inside.jobs import Jobs, Run
 
+LEVELS = {"x86-64-v4": "avx512vl", "x86-64-v3": "avx2", "x86-64-v2": "sse4_2"}  # and what says so
 LLVM = "llvm -mtriple=x86_64-linux-gnu"  # this TVM's own default is another machine
 PLAIN = "-mcpu=x86-64 -opt-level=0"  # no fused multiply-adds, to which TVM lets LLVM contract what is written apart
 SLOW = ["SimplifyExpr", "SimplifyExprPostAlterOp"]  # passes that take a third of the time at level 0
@@ -100,9 +102,11 @@ def build(message: dict[str, Any], constants: Arrays) -> Run:
 
 
 def machine(cpu: str) -> Any:
-    """TVM's target for a processor; for one that this LLVM does not know, the one that it takes this machine for."""
+    """TVM's target for a processor; for one that is newer than this LLVM, the highest level of x86-64 that this machine has."""
     known = map(str, tvm.target.codegen.llvm_get_cpu_archlist(tvm.target.Target(LLVM)))
-    return tvm.target.Target(f"{LLVM} -mcpu={cpu if cpu in known else tvm.target.codegen.llvm_get_system_cpu()}")
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    level = next((level for level, flag in LEVELS.items() if flag in flags), "x86-64")
+    return tvm.target.Target(f"{LLVM} -mcpu={cpu if cpu in known else level}")
 
 
 @dataclass(frozen=True)
