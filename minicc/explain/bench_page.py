@@ -118,8 +118,18 @@ def _svg(words: str, width: int, height: int, lines: Sequence[str]) -> str:
 def picture(result: BenchResult) -> str:
     """`bars` as a file of its own, with its title and colours."""
     own = "text { font: 13px 'DejaVu Sans', Helvetica, Arial, sans-serif; fill: #1d2430; } .ours { fill: #0b5cad; } .other { fill: #9aa5b5; }"
-    body = bars(result)
-    return body.replace("</title>", f"</title><style>{own}</style><rect width='100%' height='100%' fill='#ffffff'/>", 1)
+    head, height = (
+        f"<text x='8' y='18' font-weight='bold'>{escape(title(result))}</text>",
+        max(len(result.timings), 1) * ROW,
+    )
+    lines = [
+        f"<style>{own}</style><rect width='100%' height='100%' fill='#ffffff'/>",
+        head,
+        f"<g transform='translate(0 {ROW + 6})'>",
+        bars(result),
+        "</g>",
+    ]
+    return _svg(title(result), WIDTH, height + ROW + 6, lines)
 
 
 def roofline(kernels: Kernels) -> str:
