@@ -304,6 +304,7 @@ def test_what_the_old_tvm_refuses_is_an_error(old):
     assert old.ask("graphs.text", {"source": PROGRAM}, CONSTANTS)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.relay
 def test_the_old_tvm_may_crash_and_hang():
     """Its code divides by zero; it takes longer than it has. Either way the next question starts another process."""

@@ -63,6 +63,7 @@ def draw(dtype, shape, seed=0):
 # ---- on this CPU ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_random_schedules_mean_the_same_to_tvm(workload):
     found = [f for f in campaign(6, seed=500, workloads=[workload], llvm_every=0, tvm_every=1) if f]

@@ -129,6 +129,7 @@ def test_tvm_is_ended_when_the_judge_fails(monkeypatch):
     assert worker.interrupted and worker.resumed, "the next run is not to be ended"
 
 
+@pytest.mark.slow
 def test_a_judge_that_fails_leaves_its_worker_fit_for_the_next(monkeypatch):
     """Whether the run had ended by then or not."""
     with Worker(MINICC) as llvm:

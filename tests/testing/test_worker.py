@@ -55,6 +55,7 @@ def test_one_bad_job_among_many_is_found(faulty, how, stage, kind, detail):
         np.testing.assert_array_equal(outcomes[k]["y"], 2 * k * X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["compile", "run"])
 def test_a_job_that_hangs_is_ended(faulty, stage):
     faulty.run([job()])  # starting takes longer than the time that is given here
