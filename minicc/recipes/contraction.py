@@ -166,7 +166,8 @@ def fetch_rows(s: Schedule, weights: Buffer, loop: str, target: Target) -> None:
 
 def _fetch(s: Schedule, source: Buffer, loop: str, weights: Buffer) -> None:
     """Ask for it in the innermost loop that reads weights, where each iteration of `loop` has rows of its own."""
-    (nest,) = [n for n in nests(s.program) if n.reductions and any(load.source is weights for load in n.reads)]
+    users = (n for n in nests(s.program) if n.reductions and any(load.source is weights for load in n.reads))
+    nest = next(users)  # a rest of the vectors is another one
     step = PrefetchStep(source.name, loop, 1, nest.reductions[-1].name)
     if step.is_legal(s.program):
         s.prefetch(source.name, loop, 1, spread=nest.reductions[-1].name)

@@ -18,6 +18,8 @@ from minicc.types import TensorType, float32
 
 TARGETS = [name for name in ("native", "haswell", "skylake-avx512", "x86-64-v2") if not Target.of(name).lacking()]
 
+CACHES = [Caches(), Caches(l2=4 << 10), Caches(l2=64 << 10, l3=8 << 10)]  # small: weights, or all, come from far away
+
 
 def packed(w, groups, block):
     """Weights `[O, C/groups, kernel...]` as PackedConv takes them."""
@@ -66,7 +68,7 @@ def test_it_is_right(data, name, threads, epilogue):
         y, expected = ops.Add()(y, inputs[1]), expected + more
     if epilogue == "silu":
         y, expected = ops.Mul()(y, ops.Sigmoid()(y)), expected / (1 + np.exp(-expected))
-    target = Target.of(name).with_threads(threads)
+    target = replace(Target.of(name).with_threads(threads), caches=data.draw(st.sampled_from(CACHES)))
     (result,) = minicc.compile(Graph("main", tuple(inputs), (y,), ("y",)), target=target)(*arrays)
     assert result.shape == expected.shape
     terms = w[0].size
@@ -113,3 +115,13 @@ def test_blocks_are_whole_tiles(inputs):
     target = replace(Target.of("skylake-avx512"), caches=Caches(l2=1 << 20))
     s = CONVOLUTION.apply(lower([y], [x, w, y], "pointwise").program, target)
     assert 196 // s.choices["blocks"] % s.choices["columns"] == 0, s.choices
+
+
+@pytest.mark.parametrize("outputs", [17, 24, 33, 48])
+def test_weights_from_far_away_for_vectors_with_a_rest(outputs):
+    target = replace(Target.of("skylake-avx512"), caches=Caches(l2=16 << 10))
+    x = te.placeholder((1, 9, 9, 64), name="x")
+    w = te.placeholder((2, 3, 3, 64, outputs), name="w")
+    y = PackedConv(2 * outputs)(x, w)
+    made = CONVOLUTION.apply(lower([y], [x, w, y], "conv").program, target)
+    assert "s.prefetch(" in str(made.trace)
