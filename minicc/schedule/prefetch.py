@@ -98,18 +98,21 @@ class PrefetchStep(Step, positional=2):
         ranges, buffer = ranges_of(program), found[0].source
         inside = {f.var: ranges[f.var] for f in loops(loop.body).values()}
         starts, extents = zip(*box(found, buffer.shape, inside, Simplifier(ranges)), strict=True)
-        if not all(isinstance(n, int) for n in (*extents, *[f.extent for f in path])):
-            raise Illegal("the extents are not known", loop.name, "leave out spread")
         moving = next((d for d, n in enumerate(extents) if n != 1), len(extents) - 1)
         extents = (*extents[: moving + 1], *buffer.shape[moving + 1 :])  # one stretch: whole rows
         starts = (*starts[: moving + 1], *[const(0) for _ in buffer.shape[moving + 1 :]])
+        trips = [f.extent for f in path]
+        if not all(isinstance(n, int) for n in (*extents, *trips)):
+            raise Illegal("the extents are not known", loop.name, "leave out spread")
+        if 0 in trips:
+            return []
         if loop.var not in free_vars(*starts):
             problem = f"the rows of {buffer.name} that an iteration of loop {loop.name} reads are those of the others"
             raise Illegal(problem, loop.name, "leave out spread, or let it read rows of its own")
         turn: Expr = const(0)
         for f in path:
             turn = turn * f.extent + f.var
-        step = -(-math.prod(extents) // math.prod(f.extent for f in path))
+        step = -(-math.prod(extents) // math.prod(trips))
         first = [substitute(i, {loop.var: loop.var + self.offset}) for i in starts]
         line = LINE // buffer.dtype.bytes
         return [Prefetch(buffer, (*first[:-1], first[-1] + turn * step + n)) for n in range(0, step, line)]

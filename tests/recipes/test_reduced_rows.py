@@ -40,7 +40,7 @@ def can_run(target):
 
 @pytest.mark.parametrize("target", [t for t in TARGETS if can_run(t)])
 @pytest.mark.parametrize("length", [7, 16, 33, 64, 77, 1000, 5000])
-@pytest.mark.parametrize("op", [Softmax(), LayerNormalization()], ids=lambda op: op.name)
+@pytest.mark.parametrize("op", [Softmax(), LogSoftmax(), LayerNormalization()], ids=lambda op: op.name)
 def test_every_length(op, length, target):
     x = np.random.default_rng(length).standard_normal((6, length)).astype(np.float32)
     arrays = [x, *[x[n] for n in (0, 1) if isinstance(op, LayerNormalization)]]

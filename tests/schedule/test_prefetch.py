@@ -214,6 +214,20 @@ def test_sizes_that_a_call_decides():
     s.prefetch("A", "i", 2)
 
 
+def test_rows_of_a_size_that_a_call_decides():
+    n = te.var("n")
+    A = te.placeholder((2, 8, n), name="A")
+    s = lowered(A, te.compute((2, 8), lambda i, j: A[i, j, 0] * 2.0, name="B"))
+    assert "the extents are not known" in message(lambda: s.prefetch("A", "i", spread="j"))
+
+
+def test_a_loop_that_never_runs_asks_for_nothing():
+    A = te.placeholder((8, 4), name="A")
+    s = lowered(A, te.compute((8, 0), lambda i, j: A[i, j] * 2.0, name="B"))
+    s.prefetch("A", "i", spread="j")
+    assert "prefetch(A" not in str(s.program)
+
+
 def test_a_stage_spreads_its_hints():
     A = te.placeholder((64, 32), name="A")
     B = te.compute((64, 32), lambda i, j: A[i, j] * 2.0, name="B")
