@@ -22,7 +22,7 @@ MODULES = [
     "minicc",
     *(m.name for m in pkgutil.walk_packages(minicc.__path__, "minicc.") if not m.name.endswith("__main__")),
 ]
-TABLES = ("minicc.frontend.onnx_movement", "minicc.frontend.onnx_ops")
+TABLES = "minicc.frontend.onnx.ops"
 LAZY = {"torch", "tvm"}  # optional packages: a module that needs one is tested where it is installed
 
 

@@ -12,7 +12,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from minicc.errors import LoadError, MiniccError
 from minicc.frontend import load
 from minicc.frontend.onnx import NEWEST
-from minicc.frontend.onnx_ops import TRANSLATIONS
+from minicc.frontend.onnx.ops import TRANSLATIONS
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 

@@ -12,9 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 import minicc
 from minicc.errors import MiniccError
-from minicc.frontend import onnx_weights
+from minicc.frontend.onnx import weights as onnx_weights
 from minicc.frontend.onnx import read_model
-from minicc.frontend.onnx_weights import without_weights
+from minicc.frontend.onnx.weights import without_weights
 
 W = np.random.default_rng(0).normal(size=(70, 300)).astype(np.float32)
 

@@ -21,7 +21,7 @@ import numpy as np
 from onnx import AttributeProto, NodeProto, defs, helper
 
 from minicc.errors import LoadError, nearest
-from minicc.frontend.onnx_tensors import LARGEST, ModelFile
+from minicc.frontend.onnx.tensors import LARGEST, ModelFile
 from minicc.graph.ir import Constant, Node, Span, constant, make
 from minicc.ops import CastLike, Reshape, Shape
 from minicc.ops.base import OPERAND, Array, Operator

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
-from minicc.frontend.onnx_tensors import DTYPES, ModelFile
+from minicc.frontend.onnx.tensors import DTYPES, ModelFile
 from minicc.graph.ir import Span
 
 MOST = 100_000

@@ -16,7 +16,7 @@ from typing import Any
 from onnx import defs
 
 from minicc import ops
-from minicc.frontend.onnx_call import OnnxCall, Result, Translation, numbers
+from minicc.frontend.onnx.call import OnnxCall, Result, Translation, numbers
 from minicc.graph.ir import Node
 from minicc.ops.base import REGISTRY, Operator
 from minicc.types import DType

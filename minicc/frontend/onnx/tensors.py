@@ -23,7 +23,7 @@ import numpy as np
 from onnx import SparseTensorProto, TensorProto
 
 from minicc.errors import LoadError
-from minicc.frontend.onnx_weights import Held
+from minicc.frontend.onnx.weights import Held
 from minicc.ir.arrays import read_pages
 from minicc.ops.base import Array
 from minicc.types import DType

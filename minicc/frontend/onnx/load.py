@@ -26,11 +26,11 @@ from onnx import GraphProto, ModelProto, TensorProto, TensorShapeProto, ValueInf
 
 from minicc.errors import LoadError, MiniccError, nearest
 from minicc.frontend.formats import HEAD, foreign, named
-from minicc.frontend.onnx_call import OnnxCall, Translation
-from minicc.frontend.onnx_functions import Item, flatten
-from minicc.frontend.onnx_ops import translations
-from minicc.frontend.onnx_weights import without_weights
-from minicc.frontend.onnx_tensors import ModelFile
+from minicc.frontend.onnx.call import OnnxCall, Translation
+from minicc.frontend.onnx.functions import Item, flatten
+from minicc.frontend.onnx.ops import translations
+from minicc.frontend.onnx.weights import without_weights
+from minicc.frontend.onnx.tensors import ModelFile
 from minicc.graph.interpret import given_array, match_shape
 from minicc.graph.ir import Data, Defaults, Graph, Node, Span, constant, input, spanned
 from minicc.paths import unreadable
