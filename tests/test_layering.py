@@ -43,17 +43,21 @@ DIRECT = {  # package: what stands directly below it; whatever stands below that
     "minicc": ("compile", "package", "te"),  # minicc/__init__.py, the public API
     "testing": ("minicc", "bridge", "backend"),
     "backend": ("minicc", "bridge"),
+    "dynamo": ("minicc",),  # minicc as a backend of torch.compile
+    "vision": ("minicc",),  # pictures in, boxes, labels and pictures out
     "compat": ("minicc", "bridge"),
     "explain": ("testing",),
     "course": ("testing", "explain", "compat"),
-    "cli": ("testing", "explain", "compat", "course"),
+    "cli": ("testing", "explain", "compat", "course", "vision"),
     "__main__": ("cli",),
 }
 LIBRARIES = {  # library: the files that may import it
     "llvmlite": ("codegen/", "runtime/", "target/"),
     "tvm": ("bridge/_tvm.py", "bridge/inside/"),
     "onnx": ("frontend/", "backend.py", "testing/backend_suite.py"),
-    "torch": ("frontend/", "testing/peers.py"),
+    "torch": ("frontend/", "dynamo.py", "testing/peers.py"),
+    "tflite": ("frontend/tflite/",),
+    "PIL": ("vision/",),
     "hypothesis": ("testing/strategies.py",),
 }
 OPTIONAL = {
@@ -66,6 +70,7 @@ OPTIONAL = {
     "matplotlib",
     "transformers",
     "PIL",
+    "tflite",
 }  # heavy: imported where used
 HEAVY = ("onnx.backend.test", "importlib.metadata")  # all tests of onnx take seconds; metadata bring e-mail and sockets
 MOST_LINES = 500
