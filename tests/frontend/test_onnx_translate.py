@@ -6,6 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from minicc.errors import LoadError
 from minicc.frontend import load
 from minicc.graph.bind import bind
 from minicc.graph.interpret import evaluate
@@ -398,3 +399,34 @@ def test_resize_to_the_size_of_another():
         {"two": np.int64([2]), "four": np.int64([4]), "front": np.int64([2, 3])},
         dims={"x": (2, 3, 4, 5), "z": (1, 1, "h", "w")},
     )
+
+
+def legacy(op, arrays, opset=6, **attributes):
+    """What one node of an old opset gives."""
+    names = [f"x{k}" for k in range(len(arrays))]
+    proto = model([helper.make_node(op, names, ["y"], **attributes)], dict(zip(names, arrays, strict=True)), ["y"], opset=opset)
+    return evaluate(load(proto), dict(zip(names, arrays, strict=True)))["y"]
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(1, (3, 4)), (0, (2,)), (-2, (4,)), (None, (4, 5)), (None, (5,)), (3, ())])
+def test_before_opset_7_the_axes_of_the_second_operand_are_placed(axis, shape):
+    x, y = X["x"], floats(*shape)
+    start = 4 - len(shape) if axis is None else axis % 4
+    expected = x * y.reshape(*shape, *[1] * (4 - start - len(shape)))
+    placed = {} if axis is None else {"axis": axis}
+    np.testing.assert_array_equal(legacy("Mul", [x, y], broadcast=1, **placed), expected)
+
+
+def test_before_opset_7_a_slope_is_of_channels():
+    x, slope = X["x"], floats(3)
+    expected = np.where(x < 0, x * slope[:, None, None], x)
+    np.testing.assert_array_equal(legacy("PRelu", [x, slope]), expected)
+    np.testing.assert_array_equal(legacy("PRelu", [x[0, 0, 0], slope[:1]]), np.where(x < 0, x * slope[0], x)[0, 0, 0])
+
+
+@pytest.mark.parametrize("op", ["Dropout", "BatchNormalization"])
+def test_before_opset_7_a_node_may_be_for_training(op):
+    arrays = [X["x"]] + [np.ones(3, np.float32)] * 4 * (op != "Dropout")
+    with pytest.raises(LoadError, match="training mode is not supported"):
+        legacy(op, arrays)
+    np.testing.assert_allclose(legacy("Dropout", [X["x"]], is_test=1), X["x"])

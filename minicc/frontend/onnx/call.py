@@ -18,9 +18,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from onnx import AttributeProto, NodeProto, defs, helper
+from onnx import AttributeProto, NodeProto, helper
 
 from minicc.errors import LoadError, nearest
+from minicc.frontend.onnx.schemas import declared, undeclared
 from minicc.frontend.onnx.tensors import LARGEST, ModelFile
 from minicc.graph.ir import Constant, Node, Span, constant, make
 from minicc.ops import CastLike, Reshape, Shape
@@ -44,7 +45,9 @@ class OnnxCall:
         self.proto, self.version, self.inputs, self.span = proto, version, tuple(inputs), span
         self.file = ModelFile(span.source)  # without folders, as data beside the model is of initializers only
         self.asked = tuple(bool(name) for name in proto.output)
-        self.schema = _schema(proto, version)
+        known = declared(proto.domain, proto.op_type, version)
+        self.schema = known or undeclared(proto.domain, proto.op_type, proto.attribute)
+        self.declared = known is not None
         self._given: dict[str, Any] = {}
         self._unread: set[str] = set()
         self._check_arity()
@@ -131,27 +134,46 @@ class OnnxCall:
             raise self.error(f"a result of {made.inferred} is more than 2**40 elements", hint)
         return made
 
+    def results(self, operator: type[Operator]) -> Result:
+        """The node as `direct` has it; an operator with a field `output` is one node for each result of that name."""
+        if "output" not in _fields(operator):
+            return self.direct(operator)
+        names = [formal.name for formal in self.schema.outputs]
+        return [
+            self.direct(operator, output=name) if asked else None
+            for name, asked in zip(names, self.asked, strict=False)
+        ]
+
     def direct(self, operator: type[Operator], *data: Node, **fields: Any) -> Node:
         """The node as one `operator`; `data` and `fields` are what is not meant as it stands in the file.
 
         An attribute that is called as a field fills it, and an input that is called as an operand is that
-        operand (`onnx_fields` of the operator tells of other names). All other inputs are data.
+        operand (`onnx_fields` of the operator tells of other names). All other inputs are data; a field `given`
+        tells which of them there are.
         """
-        known, inputs = _fields(operator), []
-        formals = [self.schema.inputs[min(n, len(self.schema.inputs) - 1)].name for n in range(len(self.inputs))]
-        if self.schema.domain:  # nobody says how its inputs are called: the last ones are the operands
-            formals[max(len(formals) - len(operator.operands), 0) :] = operator.operands
-        for position, formal in enumerate(formals):
+        known, inputs = _fields(operator), dict[int, str]()
+        for position, formal in enumerate(self._formals(operator)):
             field = operator.onnx_fields.get(formal, formal)
             if field not in operator.operands:
-                inputs.append(position)
+                inputs[position] = formal
             elif field not in fields:
                 fields[field] = self.operand(position, rank=int(str(known[field].type).startswith("tuple")))
+        if "given" in known and not data:
+            inputs = {position: formal for position, formal in inputs.items() if self.input(position) is not None}
+            fields.setdefault("given", tuple(inputs.values()))
         for name in self.schema.attributes:
             field = operator.onnx_fields.get(name, name)
             if field in known and field not in fields:
                 fields[field] = self[name]
         return self(operator, *(data or [self[position] for position in inputs]), **fields)
+
+    def _formals(self, operator: type[Operator]) -> list[str]:
+        """How the inputs are called."""
+        last = len(self.schema.inputs) - 1
+        formals = [self.schema.inputs[min(n, last)].name for n in range(len(self.inputs))]
+        if not self.declared:  # nobody says how they are called: the last ones are the operands
+            formals[max(len(formals) - len(operator.operands), 0) :] = operator.operands
+        return formals
 
     def constant(self, value: Any, dtype: DType | str = "float32") -> Node:
         """A constant node."""
@@ -216,17 +238,6 @@ class OnnxCall:
         for name, formal in declared.items():
             if formal.required and name not in self._given:
                 raise self.error(f"attribute {name!r} is required", f"it has no default: give {name} to the node")
-
-
-def _schema(proto: NodeProto, version: int) -> defs.OpSchema:
-    """What ONNX says of an operator; of one in a domain of its own, what the node says."""
-    if proto.domain in ("", "ai.onnx"):
-        return defs.get_schema(proto.op_type, version, "")
-    Schema, types = defs.OpSchema, [("T", ["tensor(float)"], "")]
-    many = [Schema.FormalParameter("values", "T", param_option=Schema.FormalParameterOption.Variadic, min_arity=0)]
-    kinds = {a.name: getattr(Schema.AttrType, AttributeProto.AttributeType.Name(a.type)) for a in proto.attribute}
-    fields = [Schema.Attribute(name, kind, required=False) for name, kind in kinds.items()]
-    return Schema(proto.op_type, proto.domain, 1, inputs=many, outputs=many, type_constraints=types, attributes=fields)
 
 
 @cache

@@ -1,7 +1,7 @@
 """The ONNX frontend: a model file becomes a graph.
 
 In: a path, the bytes of a file, or a `ModelProto`. Out: a `Graph`, or a LoadError. Opset 7 to the
-newest one that the installed onnx package knows. Every operator that minicc lacks is reported at
+newest one that the installed onnx package knows; of older ones what has not changed, and `legacy`. Every operator that minicc lacks is reported at
 once. A model of more than `MOST_NODES` nodes is refused before any is looked at. The file is not
 trusted: no size, name, order or path in it is believed before it is checked.
 
@@ -28,7 +28,9 @@ from minicc.errors import LoadError, MiniccError, nearest
 from minicc.frontend.formats import HEAD, foreign, named
 from minicc.frontend.onnx.call import OnnxCall, Translation
 from minicc.frontend.onnx.functions import Item, flatten
+from minicc.frontend.onnx.legacy import LEGACY
 from minicc.frontend.onnx.ops import translations
+from minicc.frontend.onnx.schemas import declared
 from minicc.frontend.onnx.weights import without_weights
 from minicc.frontend.onnx.tensors import ModelFile
 from minicc.graph.interpret import given_array, match_shape
@@ -217,15 +219,15 @@ class _Loader:
         kind = item.kind
         if kind not in self.table:
             return kind
-        if "::" in kind:
-            return None
         try:
-            schema = defs.get_schema(kind, item.version, "")
+            schema = declared(item.node.domain, item.node.op_type, item.version)
         except defs.SchemaError:
             return f"{kind} (not in opset {item.version})"
+        if schema is None or not defs.has(kind):
+            return None
         if schema.deprecated and kind != "GroupNormalization":  # the form of opset 18 is deprecated, and in use
             return f"{kind} (gone from opset {item.version})"
-        if item.version < OLDEST and defs.get_schema(kind, OLDEST, "").since_version > item.version:
+        if _is_legacy(item) and kind not in LEGACY:
             return f"{kind} (of opset {item.version}; it changed before opset {OLDEST})"
         return None
 
@@ -356,7 +358,7 @@ class _Loader:
             inputs = [self.values[name] if name else None for name in item.node.input]
             call = OnnxCall(item.node, item.version, inputs, span)
             with spanned(self.spans, span):
-                result = self.table[kind](call)
+                result = (LEGACY if _is_legacy(item) else self.table)[kind](call)
             call.finish()
         except MiniccError:
             raise
@@ -371,6 +373,12 @@ class _Loader:
                 raise self.file.error(f"output {position} of {kind} is not supported", str(span), hint)
             if name:
                 self.values[name] = results[position]
+
+
+def _is_legacy(item: Item) -> bool:
+    """Whether the operator has changed between the opset of the node and the oldest that is supported as a whole."""
+    kind, version = item.kind, item.version
+    return version < OLDEST and defs.has(kind) and defs.get_schema(kind, OLDEST, "").since_version > version
 
 
 class _Symbols:

@@ -26,7 +26,7 @@ def translations() -> dict[str, Translation]:
     """How each ONNX operator that is supported is translated, by its name, or DOMAIN::NAME. Any that is registered counts."""
     named = {name: op for own, op in REGISTRY.items() for name in op.onnx_names or (own,)}
     known = {name: op for name, op in named.items() if "::" in name or defs.has(name)}
-    return {name: partial(OnnxCall.direct, operator=op) for name, op in known.items()} | TRANSLATIONS
+    return {name: partial(OnnxCall.results, operator=op) for name, op in known.items()} | TRANSLATIONS
 
 
 def variadic(operator: type[Operator], call: OnnxCall) -> Node:
