@@ -54,7 +54,10 @@ def test_every_translation_of_a_domain_in_use_is_declared():
     [
         (helper.make_node("BiasGelu", ["x"], ["y"], domain="com.microsoft"), "expected 2 inputs, got 1"),
         (helper.make_node("QuickGelu", ["x"], ["y"], domain="com.microsoft", alfa=1.0), "'alfa' does not exist"),
-        (helper.make_node("QuickGelu", ["x"], ["y"], domain="com.microsoft", alpha=1), "'alpha' must be FLOAT, got INT"),
+        (
+            helper.make_node("QuickGelu", ["x"], ["y"], domain="com.microsoft", alpha=1),
+            "'alpha' must be FLOAT, got INT",
+        ),
         (helper.make_node("MatMulNBits", ["x"] * 3, ["y"], domain="com.microsoft", K=1), "'block_size' is required"),
     ],
 )

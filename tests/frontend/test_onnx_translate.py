@@ -404,7 +404,9 @@ def test_resize_to_the_size_of_another():
 def legacy(op, arrays, opset=6, **attributes):
     """What one node of an old opset gives."""
     names = [f"x{k}" for k in range(len(arrays))]
-    proto = model([helper.make_node(op, names, ["y"], **attributes)], dict(zip(names, arrays, strict=True)), ["y"], opset=opset)
+    proto = model(
+        [helper.make_node(op, names, ["y"], **attributes)], dict(zip(names, arrays, strict=True)), ["y"], opset=opset
+    )
     return evaluate(load(proto), dict(zip(names, arrays, strict=True)))["y"]
 
 

@@ -111,7 +111,9 @@ def _read(domain: str, line: str) -> Schema:
     types = [("T", ["tensor(float)"], "")]
     formals = [list(map(_formal, text.split(", "))) for text in (inputs, outputs)]
     declared = map(_attribute, filter(None, attributes.split(", ")))
-    return Schema(name, domain, 1, inputs=formals[0], outputs=formals[1], type_constraints=types, attributes=[*declared])
+    return Schema(
+        name, domain, 1, inputs=formals[0], outputs=formals[1], type_constraints=types, attributes=[*declared]
+    )
 
 
 def _formal(text: str) -> defs.OpSchema.FormalParameter:
