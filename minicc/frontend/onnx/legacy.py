@@ -12,8 +12,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from onnx import defs
+
 from minicc import ops
 from minicc.frontend.onnx.call import OnnxCall, Result, Translation
+from minicc.frontend.onnx.functions import Item
 from minicc.frontend.onnx.ops import dropout
 from minicc.graph.ir import Node
 from minicc.ops.base import REGISTRY, Operator
@@ -46,6 +49,12 @@ def tested(translation: Translation, call: OnnxCall) -> Result:
     if not call["is_test"]:
         raise call.error("training mode is not supported", "export the model for inference: is_test=1")
     return translation(call)
+
+
+def is_legacy(item: Item) -> bool:
+    """Whether the operator has changed between the opset of the node and 7, the oldest that is supported as a whole."""
+    kind, version = item.kind, item.version
+    return version < 7 and defs.has(kind) and bool(defs.get_schema(kind, 7, "").since_version > version)
 
 
 def ignoring(attribute: str, operator: type[Operator], call: OnnxCall) -> Node:

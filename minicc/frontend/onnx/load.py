@@ -28,15 +28,15 @@ from minicc.errors import LoadError, MiniccError, nearest
 from minicc.frontend.formats import HEAD, foreign, named
 from minicc.frontend.onnx.call import OnnxCall, Translation
 from minicc.frontend.onnx.functions import Item, flatten
-from minicc.frontend.onnx.legacy import LEGACY
+from minicc.frontend.onnx.legacy import LEGACY, is_legacy
 from minicc.frontend.onnx.ops import translations
 from minicc.frontend.onnx.schemas import declared
 from minicc.frontend.onnx.weights import without_weights
-from minicc.frontend.onnx.tensors import ModelFile
+from minicc.frontend.onnx.tensors import ModelFile, Symbols
 from minicc.graph.interpret import given_array, match_shape
 from minicc.graph.ir import Data, Defaults, Graph, Node, Span, constant, input, spanned
 from minicc.paths import unreadable
-from minicc.types import Dim, Symbol, TensorType
+from minicc.types import Dim, TensorType
 
 OLDEST = 7
 NEWEST: int = defs.onnx_opset_version()
@@ -227,7 +227,7 @@ class _Loader:
             return None
         if schema.deprecated and kind != "GroupNormalization":  # the form of opset 18 is deprecated, and in use
             return f"{kind} (gone from opset {item.version})"
-        if _is_legacy(item) and kind not in LEGACY:
+        if is_legacy(item) and kind not in LEGACY:
             return f"{kind} (of opset {item.version}; it changed before opset {OLDEST})"
         return None
 
@@ -288,7 +288,7 @@ class _Loader:
     def _inputs(self, proto: GraphProto) -> Iterator[Node]:
         """The inputs; one that has an initializer is that constant."""
         initial = set(self.values)
-        symbols = _Symbols()
+        symbols = Symbols()
         for info in proto.input:
             if info.name in initial:
                 initial.remove(info.name)  # so that a second input of this name is found
@@ -305,7 +305,7 @@ class _Loader:
         types = {name: node.type for name, node in held.items() if node is not None}
         return Defaults(types, partial(_replaced, self.file, self.model, types)) if types else None
 
-    def _type(self, info: ValueInfoProto, symbols: _Symbols) -> TensorType:
+    def _type(self, info: ValueInfoProto, symbols: Symbols) -> TensorType:
         what, kind = f"input {info.name!r}", info.type.WhichOneof("value")
         tensor = info.type.tensor_type
         if kind != "tensor_type" or not tensor.HasField("shape"):
@@ -315,7 +315,7 @@ class _Loader:
         self.file.shape([d for d in dims if isinstance(d, int)], what)
         return TensorType(self.file.dtype(tensor.elem_type, what), tuple(dims))
 
-    def _dim(self, dim: TensorShapeProto.Dimension, nameless: str, symbols: _Symbols) -> Dim:
+    def _dim(self, dim: TensorShapeProto.Dimension, nameless: str, symbols: Symbols) -> Dim:
         """A dimension. Exporters write an unknown one as nothing, as -1 (PaddlePaddle), as "?" or as "None"."""
         if dim.WhichOneof("value") == "dim_value" and dim.dim_value != -1:
             return int(dim.dim_value)
@@ -358,7 +358,7 @@ class _Loader:
             inputs = [self.values[name] if name else None for name in item.node.input]
             call = OnnxCall(item.node, item.version, inputs, span)
             with spanned(self.spans, span):
-                result = (LEGACY if _is_legacy(item) else self.table)[kind](call)
+                result = (LEGACY if is_legacy(item) else self.table)[kind](call)
             call.finish()
         except MiniccError:
             raise
@@ -373,30 +373,3 @@ class _Loader:
                 raise self.file.error(f"output {position} of {kind} is not supported", str(span), hint)
             if name:
                 self.values[name] = results[position]
-
-
-def _is_legacy(item: Item) -> bool:
-    """Whether the operator has changed between the opset of the node and the oldest that is supported as a whole."""
-    kind, version = item.kind, item.version
-    return version < OLDEST and defs.has(kind) and defs.get_schema(kind, OLDEST, "").since_version > version
-
-
-class _Symbols:
-    """Symbols by the name that the file gives; made fit for printing, and still distinct."""
-
-    def __init__(self) -> None:
-        self.found: dict[tuple[str, bool], Symbol] = {}
-        self.taken: set[str] = set()
-        self.counts: Counter[str] = Counter()
-
-    def of(self, name: str, given: bool = True) -> Symbol:
-        """The symbol of a name that the file gives, or (`given` false) of one that we made up."""
-        if (name, given) not in self.found:
-            plain = re.sub(r"\W", "_", name, flags=re.ASCII)
-            fresh = plain = plain if plain[0].isalpha() else f"n{plain}"
-            while fresh in self.taken:
-                self.counts[plain] += 1
-                fresh = f"{plain}_{self.counts[plain] + 1}"
-            self.taken.add(fresh)
-            self.found[name, given] = Symbol(fresh)
-        return self.found[name, given]
