@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from minicc import frontend
 from minicc import tensor as te
@@ -54,7 +54,7 @@ from minicc.runtime.executable import Executable, load
 from minicc.runtime.function import CpuFunction, Function
 from minicc.runtime.image import Port
 from minicc.runtime.kernel_cache import kernel_cache
-from minicc.runtime.specialize import SpecializingExecutable, Variants
+from minicc.runtime.specialize import ResizingExecutable, SpecializingExecutable, Variants
 from minicc.schedule import Schedule, Trace
 from minicc.schedule.te_schedule import TeSchedule
 from minicc.target import Target
@@ -189,7 +189,7 @@ def compile(
     target: Target | str | Mapping[str, Any] = "native",
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     *,
-    dims: Mapping[str, int] | None = None,
+    dims: Mapping[str, int] | Literal["any"] | None = None,
     threads: int | None = None,
     exact: bool = False,
     observe: Observer | None = None,
@@ -200,7 +200,8 @@ def compile(
     """Compile a model for `target`: a Target, or words such as `native`, `llvm -mcpu=haswell`, `cuda`, `emulated`.
 
     `model` is a Graph, the path, bytes or `onnx.ModelProto` of an ONNX model, or a te schedule. `input_shapes` gives
-    whole shapes by input name, `dims` numbers for symbolic dimensions. `threads` is how many threads a call uses
+    whole shapes by input name, `dims` numbers for symbolic dimensions, or `"any"`, which leaves them to each call: the first one
+    with new shapes compiles. `threads` is how many threads a call uses
     (default: all that we may use). `exact` asks for every operation as the model has it, rounded once, and sums in the plain
     order: the same bits on every processor and for any number of threads, for some loss of speed. `observe(event)` is told of every stage, before and after; `passes` are those of
     `pipeline(target)` if others are not given. `schedules` are traces to replay, or choices for recipes, of kernels or of all
@@ -231,7 +232,9 @@ def compile(
         made = _compile_schedule(model.schedule if isinstance(model, TeSchedule) else model, job)
     else:
         loaded = model if isinstance(model, Graph) else stage(watched, Event("load"), frontend.load, model, keep=False)
-        made = _compile_model(loaded, job, dims or {}, input_shapes or {})
+        free = dims == "any" and bool(loaded.symbols) and not input_shapes
+        given = {} if dims == "any" else dims or {}
+        made = _resizing(loaded, job) if free else _compile_model(loaded, job, given, input_shapes or {})
     made.compile_seconds = time.perf_counter() - started
     made.compile_report = replace(made.compile_report, seconds=dict(times))
     return made
@@ -278,6 +281,13 @@ def _specializing(
     inputs += [Port(name, types[name]) for name in given]
     make = partial(_compile_model, loaded, job, dims, shapes) if given else partial(_compile_model, bound, job, {}, {})
     return SpecializingExecutable(bound.name, inputs, (*waiting, *given), job.target.threads, make)
+
+
+def _resizing(loaded: Graph, job: Job) -> ResizingExecutable:
+    """What compiles when a call brings new shapes."""
+    inputs = [Port(name, n.type) for name, n in zip(loaded.input_names, loaded.inputs, strict=True)]
+    names = tuple(loaded.defaults.types) if loaded.defaults else ()
+    return ResizingExecutable(loaded.name, inputs, names, job.target.threads, partial(_compile_model, loaded, job, {}))
 
 
 def optimize(

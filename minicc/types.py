@@ -152,6 +152,11 @@ class TensorType:
     def is_bound(self) -> bool:
         return all(isinstance(dim, int) for dim in self.shape)
 
+    def admits(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of this shape has this type; a symbol stands for any number."""
+        same = (isinstance(dim, Symbol) or dim == n for dim, n in zip(self.shape, shape, strict=False))
+        return len(shape) == self.rank and all(same)
+
     def bind(self, dims: Mapping[str, int]) -> TensorType:
         """Replace each symbol that `dims` names."""
         shape = tuple(dims.get(d.name, d) if isinstance(d, Symbol) else d for d in self.shape)

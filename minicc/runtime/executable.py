@@ -151,7 +151,7 @@ class Executable(ABC):
         if array.dtype != port.dtype.numpy:
             convert = "x.astype" if is_array else "np.asarray(x).astype"
             raise self._error(f"{must} {port.dtype}, got {array.dtype}", f"convert it: {convert}({str(port.dtype)!r})")
-        if array.shape != port.shape:
+        if not port.type.admits(array.shape):
             hint = "compile for this shape with input_shapes, or reshape the array"
             raise self._error(f"{must} shape {port.shape}, got {array.shape}", hint)
         return np.require(array, requirements=["C", "A"])

@@ -1,6 +1,6 @@
-"""An executable for models in which the values of some inputs decide shapes.
+"""Executables for models in which the values of some inputs, or the shapes that a call brings, decide shapes.
 
-Code needs shapes, so it is made when a call brings the values: the first call with new ones
+Code needs shapes, so it is made when a call brings them: the first call with new ones
 compiles, later ones find it made. All else is as with an `Executable`.
 """
 
@@ -12,10 +12,11 @@ from typing import Any
 
 from minicc.errors import RunError
 from minicc.ir.arrays import Array
+from minicc.runtime import memory
 from minicc.runtime.executable import Executable
 from minicc.runtime.image import Image, Port, Stages
 
-KEPT = 64  # specialisations; the oldest goes first
+KEPT = 64  # specialisations, as far as a quarter of the memory holds them; the oldest goes first
 
 
 class SpecializingExecutable(Executable):
@@ -31,28 +32,34 @@ class SpecializingExecutable(Executable):
         inputs: Sequence[Port],
         waiting: Sequence[str],
         threads: int,
-        make: Callable[[Mapping[str, Array]], Executable],
+        make: Callable[[Mapping[str, Any]], Executable],
     ) -> None:
         self.name, self.inputs, self.waiting, self.threads = name, list(inputs), tuple(waiting), threads
         self.outputs, self.kernels, self.stages = [], [], Stages({})
-        self._make = make
+        self._deciding, self._make = ", ".join(waiting) or "the shapes of a call", make
         self._latest: Executable | None = None
-        self._made: dict[tuple[bytes, ...], Executable] = {}
+        self._made: dict[Any, Executable] = {}
         self._lock = threading.Lock()
 
     def specialize(self, values: Mapping[str, Array]) -> Executable:
         """The executable for these values of the waiting inputs, compiled if it is new."""
-        key = tuple(values[name].tobytes() for name in self.waiting)
+        return self._specialize(tuple(values[name].tobytes() for name in self.waiting), values)
+
+    def _specialize(self, key: Any, given: Mapping[str, Any]) -> Executable:
         with self._lock:
             if key not in self._made:
-                if len(self._made) >= KEPT:
+                self._made[key] = self._make(given)
+                while len(self._made) > 1 and (len(self._made) > KEPT or self._bytes() > memory.installed() // 4):
                     del self._made[next(iter(self._made))]
-                self._made[key] = self._make(values)
             made = self._latest = self._made[key]
             self.outputs, self.kernels, self.stages = made.outputs, made.kernels, made.stages
             self.arena_bytes, self.compile_seconds = made.arena_bytes, made.compile_seconds
             self.compile_report = made.compile_report
         return made
+
+    def _bytes(self) -> int:
+        """What all that is kept takes."""
+        return sum(made.constant_bytes + made.arena_bytes for made in self._made.values())
 
     @property
     def constant_bytes(self) -> int:
@@ -60,9 +67,9 @@ class SpecializingExecutable(Executable):
 
     @property
     def image(self) -> Image:  # type: ignore[override]  # it has none of its own
-        """Raises RunError: each combination of values has an image of its own."""
-        problem = f"expected a model whose shapes are known, got one in which {', '.join(self.waiting)} decide them"
-        hint = "exe.specialize({name: array}).image is that of these values"
+        """Raises RunError: each specialisation has an image of its own."""
+        problem = f"expected a model whose shapes are known, got one in which {self._deciding} decide them"
+        hint = "exe.specialize({name: array}).image is that of these inputs"
         raise RunError(f"{self.name}.image", problem, self._signature(), hint)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -81,6 +88,42 @@ class SpecializingExecutable(Executable):
         values = {port.name: array for port, array in zip(self.inputs, arrays, strict=True)}
         made = self.specialize({name: values[name] for name in self.waiting})
         return made, [values[port.name] for port in made.inputs]
+
+
+class ResizingExecutable(SpecializingExecutable):
+    """Compiles `make(shapes)` for each new combination of shapes of its inputs, whose types have symbols.
+
+    exe = minicc.compile("detector.onnx", dims="any")
+    exe(np.zeros((1, 3, 320, 480), np.float32))
+    """
+
+    def __init__(
+        self,
+        name: str,
+        inputs: Sequence[Port],
+        defaults: tuple[str, ...],
+        threads: int,
+        make: Callable[[Mapping[str, Any]], Executable],
+    ) -> None:
+        super().__init__(name, inputs, (), threads, make)
+        self.defaults = defaults
+
+    def specialize(self, values: Mapping[str, Any]) -> Executable:
+        """The executable for inputs of the shapes of these arrays, compiled if they are new."""
+        shapes = {port.name: values[port.name].shape for port in self.inputs}
+        return self._specialize(tuple(shapes.values()), shapes)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ResizingExecutable, (self.name, self.inputs, self.defaults, self.threads, self._make)
+
+    def _run_checked(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
+        if isinstance(feeds, Mapping) and any(name in self.defaults for name in feeds) and self._names <= feeds.keys():
+            arrays = self._positional([feeds[name] for name in self._names])
+            return self.specialize(dict(zip(self._names, arrays, strict=True))).run(feeds)
+        return super()._run_checked(feeds)
+
+    def _split(self, arrays: list[Array]) -> tuple[Executable, list[Array]]:
+        return self.specialize(dict(zip(self._names, arrays, strict=True))), arrays
 
 
 class Variants:
