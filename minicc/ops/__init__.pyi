@@ -24,6 +24,7 @@ from minicc.ops.generate import ConstantOfShape as ConstantOfShape, Range as Ran
 from minicc.ops.indexing import Gather as Gather, GatherElements as GatherElements, GatherND as GatherND
 from minicc.ops.indexing import OneHot as OneHot, ReverseSequence as ReverseSequence, ScatterElements as ScatterElements
 from minicc.ops.indexing import ScatterND as ScatterND
+from minicc.ops.integer import ConvInteger as ConvInteger, MatMulInteger as MatMulInteger
 from minicc.ops.matmul import Gemm as Gemm, MatMul as MatMul
 from minicc.ops.movement import Concat as Concat, DepthToSpace as DepthToSpace, Slice as Slice
 from minicc.ops.movement import SpaceToDepth as SpaceToDepth, Split as Split, Tile as Tile, Transpose as Transpose
@@ -39,6 +40,8 @@ from minicc.ops.padding import Pad as Pad
 from minicc.ops.pool import AveragePool as AveragePool, GlobalAveragePool as GlobalAveragePool
 from minicc.ops.pool import GlobalMaxPool as GlobalMaxPool, LpPool as LpPool, MaxPool as MaxPool
 from minicc.ops.pool import MaxPoolIndices as MaxPoolIndices
+from minicc.ops.quantize import DequantizeLinear as DequantizeLinear, Quantize as Quantize
+from minicc.ops.quantize import QuantizeLinear as QuantizeLinear
 from minicc.ops.reduction import ReduceL1 as ReduceL1, ReduceL2 as ReduceL2, ReduceLogSum as ReduceLogSum
 from minicc.ops.reduction import ReduceLogSumExp as ReduceLogSumExp, ReduceMax as ReduceMax, ReduceMean as ReduceMean
 from minicc.ops.reduction import ReduceMin as ReduceMin, ReduceProd as ReduceProd, ReduceSum as ReduceSum

@@ -28,13 +28,13 @@ from minicc.tensor.expr import Expr, all_of, cast, const, select
 from minicc.types import DType, TensorType
 
 
-def rounded(x: Any, dtype: DType) -> Any:
+def rounded(x: te.Tensor, dtype: DType) -> te.Tensor:
     """`x` in `dtype`: a stage of its own, as a sum must be the whole body of its tensor."""
     return x if x.dtype is dtype else te.compute(x.shape, lambda *i: cast(x[i], dtype), name="cast")
 
 
-def zero_padded(x: Any, windows: Sequence[Window], first: int = 2) -> tuple[Any, Sequence[Window]]:
-    """`x` with zeros around it, and the windows on that; both as they are where the padding outweighs the data.
+def padded_windows(x: Any, windows: Sequence[Window], first: int = 2, fill: int = 0) -> tuple[Any, Sequence[Window]]:
+    """`x` with `fill` around it, and the windows on that; both as they are where the padding outweighs the data.
 
     The windows are on the axes from `first` on.
     """
@@ -42,7 +42,7 @@ def zero_padded(x: Any, windows: Sequence[Window], first: int = 2) -> tuple[Any,
         return x, windows
     widths = [(0, 0)] * len(x.shape)
     widths[first : first + len(windows)] = [(max(v.begin, 0), max(v.overhang, 0)) for v in windows]
-    return padded_with(x, widths, 0), [replace(v, begin=min(v.begin, 0)) for v in windows]
+    return padded_with(x, widths, fill), [replace(v, begin=min(v.begin, 0)) for v in windows]
 
 
 @node
@@ -61,17 +61,29 @@ class Convolution(Windowed):
     def check(self, x: TensorType, w: TensorType, channels: int) -> None:
         """What both ask alike; `channels` are those of `x` that `w` says."""
         fits = self.problem(x.rank - 2, w.shape[2:]) if x.rank == w.rank else "expected data and weights of one rank"
-        if not fits and x.dtype is not w.dtype:
-            fits = f"expected weights of {x.dtype} as the data, got {w.dtype}"
+        fits = fits or self.mixed(x.dtype, w.dtype)
         if not fits and (self.groups < 1 or not same_dim(x.shape[1], channels) or w.shape[0] % self.groups):
             fits = f"expected {channels} input channels, and channels that {self.groups} groups divide"
         if fits:
             raise self.error(fits, x, w)
 
+    def mixed(self, x: DType, w: DType) -> str:
+        """What is wrong with the dtypes of data and weights; empty when nothing is."""
+        return "" if x is w else f"expected weights of {x} as the data, got {w}"
 
-@operator
-class Conv(Convolution):
-    """Cross-correlation of `x[N, C, ...]` with `w[O, C/groups, kernel...]`, zeros as padding."""
+
+@node
+class Correlation(Convolution):
+    """Base of Conv and ConvInteger: what differs is the dtype of sums and result, and what the padding is."""
+
+    @property
+    def padded_by(self) -> int:
+        """What the padding is."""
+        return 0
+
+    def dtypes(self, x: DType) -> tuple[DType, DType]:
+        """The dtype of the sums of data of dtype `x`, and that of the result."""
+        return accumulator(x), x
 
     def cut(self, x: Any, w: Any) -> list[Window]:
         """The windows without the taps that meet no data."""
@@ -83,14 +95,14 @@ class Conv(Convolution):
         if 0 in counts:
             hint = "choose a smaller kernel or dilation, or larger pads"
             raise self.error(f"the kernel {w.shape[2:]} is larger than the padded data", x, w, hint=hint)
-        return TensorType(x.dtype, (x.shape[0], w.shape[0], *counts))
+        return TensorType(self.dtypes(x.dtype)[1], (x.shape[0], w.shape[0], *counts))
 
     def numpy(self, x: Array, w: Array) -> Array:
         result = self.infer(type_of(x), type_of(w))
-        wide = accumulator(result.dtype).numpy
+        wide = self.dtypes(type_of(x).dtype)[0].numpy
         windows = self.cut(x, w)
         w = w[(slice(None), slice(None), *[slice(v.first, v.first + v.kernel) for v in windows])]
-        seen = views(x.astype(wide, copy=False), windows, 0)
+        seen = views(x.astype(wide, copy=False), windows, self.padded_by)
         batch, groups, rank, depth = x.shape[0], self.groups, x.ndim - 2, math.prod(w.shape[1:])
         seen = seen.reshape(batch, groups, w.shape[1], *seen.shape[2:])
         # [N, groups, points, C/groups * taps] @ [groups, C/groups * taps, O/groups]
@@ -102,21 +114,26 @@ class Conv(Convolution):
             return np.asarray(product.reshape(result.shape).astype(result.dtype.numpy))
 
     def compute(self, x: Any, w: Any) -> Any:
-        result, wide = self.infer(type_of(x), type_of(w)), accumulator(x.dtype)
-        x, windows = zero_padded(x, self.cut(x, w))
+        result, wide = self.infer(type_of(x), type_of(w)), self.dtypes(x.dtype)[0]
+        x, windows = padded_windows(x, self.cut(x, w), fill=self.padded_by)
         taps, ic = Taps(windows), te.reduce_axis((0, w.shape[1]), name="ic")
         far, per_group = any(v.far for v in windows), w.shape[0] // self.groups
 
         def element(n: Expr, oc: Expr, *o: Expr) -> Expr:
             channel = ic.var if self.groups == 1 else oc // per_group * w.shape[1] + ic.var
             weight = w[(oc, ic.var, *[k.var + v.first for k, v in zip(taps.axes, windows, strict=True)])]
-            product = cast(x[(n, channel, *taps.places(o))], wide) * cast(weight, wide)
+            place = cast(x[(n, channel, *taps.places(o))], wide)
             if far:  # padding is a condition
-                product = select(taps.inside(o), product, const(0, wide))
-            return te.sum(product, axis=[ic, *taps.axes])
+                place = select(taps.inside(o), place, const(self.padded_by, wide))
+            return te.sum(place * cast(weight, wide), axis=[ic, *taps.axes])
 
         conv = te.compute(result.shape, element, name="conv", names=names(len(windows), "oc"))
         return rounded(conv, result.dtype)
+
+
+@operator
+class Conv(Correlation):
+    """Cross-correlation of `x[N, C, ...]` with `w[O, C/groups, kernel...]`, zeros as padding."""
 
     def tvm(self, R: Any, x: Any, w: Any) -> Any:
         windows, wide = self.windows(x.shape[2:], w.shape[2:]), accumulator(x.dtype)

@@ -17,7 +17,7 @@ from typing import Any
 
 from minicc import tensor as te
 from minicc.ops.base import Draw, Example, Kind, operator, same_dim, type_of
-from minicc.ops.conv import Conv, rounded, zero_padded
+from minicc.ops.conv import Conv, padded_windows, rounded
 from minicc.ops.movement import Transpose
 from minicc.ops.scalar import accumulator
 from minicc.ops.shape import Unsqueeze
@@ -57,7 +57,7 @@ class DepthwiseConv(Windowed):
     def compute(self, x: te.Tensor, w: te.Tensor) -> Any:
         result, wide = self.infer(type_of(x), type_of(w)), accumulator(x.dtype)
         cut = [window.cut() for window in self.windows(spatial(x.shape, True), w.shape[:-1])]
-        x, windows = zero_padded(x, cut, 1)
+        x, windows = padded_windows(x, cut, 1)
         taps = Taps(windows, channels_last=True)
 
         def element(*point: Expr) -> Expr:

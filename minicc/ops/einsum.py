@@ -23,7 +23,8 @@ from minicc import tensor as te
 from minicc.errors import TypeInferenceError
 from minicc.ops.base import NUMERIC, Array, Draw, Example, Kind, like, operator, same_dim, type_of
 from minicc.ops.elementwise import Widening, at
-from minicc.ops.matmul import MatMul, rounded
+from minicc.ops.conv import rounded
+from minicc.ops.matmul import MatMul
 from minicc.ops.movement import Transpose
 from minicc.ops.scalar import widened
 from minicc.ops.shape import Reshape

@@ -16,13 +16,14 @@ import numpy as np
 
 from minicc import tensor as te
 from minicc.ops.arithmetic import Add, Mul
-from minicc.ops.base import NUMERIC, Array, Draw, Example, Kind, Operator, dtype_of, like, operator, same_dim
+from minicc.ops.base import NUMERIC, Array, Draw, Example, Kind, Operator, dtype_of, like, operator, same_dim, type_of
 from minicc.ops.cast import Cast
+from minicc.ops.conv import rounded
 from minicc.ops.elementwise import Widening, at
 from minicc.ops.movement import Transpose
 from minicc.ops.scalar import accumulator, widened
-from minicc.tensor.expr import Expr, cast
-from minicc.types import DType, TensorType, broadcast
+from minicc.tensor.expr import Expr
+from minicc.types import TensorType, broadcast
 
 
 def _check_dtypes(op: Operator, *types: TensorType) -> None:
@@ -31,11 +32,6 @@ def _check_dtypes(op: Operator, *types: TensorType) -> None:
     if len(set(dtypes)) > 1 or dtypes[0].kind not in NUMERIC:
         problem = f"expected tensors of one numeric dtype, got {' and '.join(map(str, dtypes))}"
         raise op.error(problem, *types, hint="insert a Cast")
-
-
-def rounded(tensor: te.Tensor, dtype: DType) -> te.Tensor:
-    """`tensor` in `dtype`, as a stage of its own where that differs."""
-    return tensor if tensor.dtype is dtype else te.compute(tensor.shape, lambda *i: cast(tensor[i], dtype), name="cast")
 
 
 @operator
@@ -49,8 +45,16 @@ class MatMul(Widening):
     contraction = True
     tvm_name = "matmul"
 
+    def wide(self, operand: Any) -> Any:
+        """An array, or an expression, in the dtype of the sum."""
+        return widened(operand)
+
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
         _check_dtypes(self, a, b)
+        return self.product(a, b)
+
+    def product(self, a: TensorType, b: TensorType) -> TensorType:
+        """The type of the product, in the dtype of `a`; raises where the shapes do not fit."""
         if not a.rank or not b.rank:
             raise self.error("expected at least one axis each, got a scalar", a, b, hint="use Mul")
         inner = a.shape[-1], b.shape[-2] if b.rank > 1 else b.shape[0]
@@ -62,7 +66,8 @@ class MatMul(Widening):
 
     def numpy(self, a: Array, b: Array) -> Array:
         with np.errstate(all="ignore"):
-            return np.asarray(np.matmul(widened(a), widened(b))).astype(a.dtype, copy=False)
+            product = np.asarray(np.matmul(self.wide(a), self.wide(b)))
+        return product.astype(self.infer(type_of(a), type_of(b)).dtype.numpy, copy=False)
 
     def compute(self, a: te.Tensor, b: te.Tensor) -> te.Tensor:
         batch = broadcast(str(self), a.shape[:-2], b.shape[:-2])
@@ -77,11 +82,11 @@ class MatMul(Widening):
             right = at(
                 b, (*(outer if b.rank > 1 else ()), k.var, *rest), (*(batch if b.rank > 1 else ()), extent, *columns)
             )
-            return te.sum(widened(left) * widened(right), axis=k)
+            return te.sum(self.wide(left) * self.wide(right), axis=k)
 
         names = [*[f"b{d}" for d in range(len(batch))], *("i" for _ in rows), *("j" for _ in columns)]
         product = te.compute((*batch, *rows, *columns), element, name="matmul", names=names)
-        return rounded(product, a.dtype)
+        return rounded(product, self.infer(type_of(a), type_of(b)).dtype)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

@@ -22,7 +22,7 @@ from typing import Any
 
 from minicc import tensor as te
 from minicc.ops.base import Draw, Example, Kind, Operator, operator, type_of
-from minicc.ops.conv import Conv, zero_padded
+from minicc.ops.conv import Conv, padded_windows
 from minicc.ops.elementwise import at
 from minicc.ops.matmul import MatMul
 from minicc.ops.movement import Slice, Transpose
@@ -112,7 +112,7 @@ class PackedConv(Windowed):
     def compute(self, x: te.Tensor, w: te.Tensor) -> Any:
         out = self.infer(type_of(x), type_of(w))
         blocks, *kernel, inputs, block = w.shape
-        x, windows = zero_padded(x, [v.cut() for v in self.windows(x.shape[1:-1], kernel)], 1)
+        x, windows = padded_windows(x, [v.cut() for v in self.windows(x.shape[1:-1], kernel)], 1)
         taps, ic = Taps(windows), te.reduce_axis((0, inputs), name="ic")
         far = any(v.far for v in windows)
         padded, each = blocks * block // self.groups, self.channels // self.groups  # of a group, in the sums and in all

@@ -17,6 +17,7 @@ from onnx import defs
 
 from minicc import ops
 from minicc.frontend.onnx.call import OnnxCall, Result, Translation, numbers
+from minicc.frontend.onnx.quantized import TRANSLATIONS as QUANTIZED
 from minicc.graph.ir import Node
 from minicc.ops.base import REGISTRY, Operator
 from minicc.types import DType
@@ -26,7 +27,7 @@ def translations() -> dict[str, Translation]:
     """How each ONNX operator that is supported is translated, by its name, or DOMAIN::NAME. Any that is registered counts."""
     named = {name: op for own, op in REGISTRY.items() for name in op.onnx_names or (own,)}
     known = {name: op for name, op in named.items() if "::" in name or defs.has(name)}
-    return {name: partial(OnnxCall.results, operator=op) for name, op in known.items()} | TRANSLATIONS
+    return {name: partial(OnnxCall.results, operator=op) for name, op in known.items()} | TRANSLATIONS | QUANTIZED
 
 
 def variadic(operator: type[Operator], call: OnnxCall) -> Node:
