@@ -24,7 +24,7 @@ import numpy as np
 
 from minicc.ir.node import node
 from minicc.ops.arithmetic import Div, Mul, Sub
-from minicc.ops.base import ANY, Draw, Example, Kind, Operator, axis_of, dtype_of, operator, same_dim
+from minicc.ops.base import ANY, Array, Draw, Example, Kind, Operator, axis_of, dtype_of, operator, same_dim
 from minicc.ops.cast import Cast
 from minicc.ops.elementwise import BinaryOperator
 from minicc.ops.movement import Slice
@@ -48,6 +48,10 @@ class Quantize(BinaryOperator):
 
     def result_dtype(self, *dtypes: DType) -> DType:
         return dtypes[1]
+
+    def reference(self, x: Array, zero: Array) -> Any:
+        whole = np.rint(np.where(np.isnan(x), -np.inf, x.astype(np.float64))) + zero
+        return np.clip(whole, *dtype_of(zero).range)
 
     def scalar(self, x: Expr, zero: Expr) -> Expr:
         low, high = (_less(int(bound), zero) for bound in zero.dtype.range)  # of x, which need no rounding
