@@ -18,6 +18,7 @@ array([ -1.,   0.,   0., 100.], dtype=float32)
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -81,14 +82,14 @@ def _listed(dtypes: tuple[DType, ...]) -> str:
 
 def spread(values: Any, shape: tuple[int, ...], axis: int, block_size: int) -> Any:
     """Values of a tensor, of slices along `axis` or of blocks along it, so that they broadcast to `shape`."""
-    if len(values.shape) == 0 or (len(values.shape) == 1 and values.shape[0] == 1 and not block_size):
+    if math.prod(values.shape) == 1 and not block_size:
         return Reshape(())(values) if values.shape else values
     if not block_size:
-        return Reshape((-1, *[1] * (len(shape) - 1 - axis)))(values)
+        return Reshape((values.shape[0], *[1] * (len(shape) - 1 - axis)), True)(values)
     blocks = values.shape[axis]
     before, after = values.shape[:axis], values.shape[axis + 1 :]
-    apart = Expand((*before, blocks, block_size, *after))(Reshape((*before, blocks, 1, *after))(values))
-    whole = Reshape((*before, blocks * block_size, *after))(apart)
+    apart = Expand((*before, blocks, block_size, *after))(Reshape((*before, blocks, 1, *after), True)(values))
+    whole = Reshape((*before, blocks * block_size, *after), True)(apart)
     return Slice((0,), (shape[axis],), (axis,))(whole)
 
 

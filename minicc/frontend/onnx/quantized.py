@@ -142,7 +142,7 @@ def qgemm(call: OnnxCall) -> Node:
     if (c := call.input(6)) is not None:
         total = call(ops.Add, total, c)
     alpha = call["alpha"]
-    left = scale(call, 1) if alpha in (None, 1) else call(ops.Mul, scale(call, 1), call.constant(alpha))
+    left = scale(call, 1) if alpha == 1 else call(ops.Mul, scale(call, 1), call.constant(alpha))
     if call.input(7) is None:
         return scaled(call, total, left, scale(call, 4))
     return requantized(call, total, left, scale(call, 4), 7, 8)
@@ -229,7 +229,7 @@ def concat(call: OnnxCall) -> Node:
 
 def softmax(call: OnnxCall, x: Node) -> Node:
     """Before opset 13 the input is a matrix, all axes from `axis` on being its columns."""
-    axis, rank = call["axis"] or 0, call.type(x, "QLinearSoftmax").rank
+    axis, rank = call["axis"], call.type(x, "QLinearSoftmax").rank
     if call["opset"] >= 13 or axis in (-1, rank - 1):
         return call(ops.Softmax, x, axis=axis)
     return call(ops.Reshape, call(ops.Softmax, call(ops.Flatten, x, axis=axis), axis=-1), shape=call.shape(x))
