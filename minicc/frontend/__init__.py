@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 
-class Format(NamedTuple):
+class ModelFormat(NamedTuple):
     """A format of models: the room of its reader, the ends of names of its files, and how these begin."""
 
     module: str
@@ -30,8 +30,8 @@ class Format(NamedTuple):
     has_weights: bool = False  # in a file beside the model
 
 
-FORMATS: tuple[Format, ...] = (
-    Format("minicc.frontend.onnx", (), re.compile(b"")),  # last, as it has what nothing else takes
+FORMATS: tuple[ModelFormat, ...] = (
+    ModelFormat("minicc.frontend.onnx", (), re.compile(b"")),  # last, as it has what nothing else takes
 )
 
 
@@ -56,7 +56,7 @@ def load(
     return cast(Graph, import_module(form.module).load(source, keep))
 
 
-def format_of(source: object) -> Format:
+def format_of(source: object) -> ModelFormat:
     """The format of a model; that of ONNX where nothing says another."""
     path = Path(source) if isinstance(source, (str, Path)) else None
     head = bytes(source[:HEAD]) if isinstance(source, bytes) else _head(path) if path else b""

@@ -5,12 +5,12 @@ detectors give, `boxes` holds them and suppresses those that are the same thing,
 A picture is `uint8[height, width, 3]`, red first; boxes are in its pixels.
 
     picture = read_picture("dog.jpg")
-    write_picture(Path("out.jpg"), draw(picture, boxes=[Mark("dog 92%", (10.0, 20.0, 110.0, 220.0))]))
+    write_picture(Path("out.jpg"), draw(picture, boxes=[Annotation("dog 92%", (10.0, 20.0, 110.0, 220.0))]))
 """
 
 from minicc.vision.boxes import Boxes as Boxes
 from minicc.vision.boxes import suppress as suppress
-from minicc.vision.draw import Mark as Mark
+from minicc.vision.draw import Annotation as Annotation
 from minicc.vision.draw import draw as draw
 from minicc.vision.labels import read_labels as read_labels
 from minicc.vision.picture import read_picture as read_picture

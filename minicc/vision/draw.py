@@ -5,7 +5,7 @@ picture asks for, labels stay inside of it and off each other where there is roo
 their ground. Colours are those of Okabe and Ito ("Color Universal Design", 2008), told apart by readers with any
 colour vision; marks of one `kind` (a class, say) have one colour.
 
-    draw(picture, [Mark("dog 92%", (10, 20, 110, 220), kind=16)])
+    draw(picture, [Annotation("dog 92%", (10, 20, 110, 220), kind=16)])
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
 @dataclass(frozen=True)
-class Mark:
+class Annotation:
     """Something to show: a box (left, top, right, bottom) with a text at it, points (x, y), or both; `kind` chooses the colour."""
 
     text: str = ""
@@ -36,7 +36,7 @@ class Mark:
     kind: int = 0
 
 
-def draw(picture: Array, marks: Sequence[Mark]) -> Array:
+def draw(picture: Array, marks: Sequence[Annotation]) -> Array:
     """A copy of `picture`, `uint8[height, width, 3]`, with the marks on it: later ones above, labels above all."""
     image = pillow("Image").fromarray(picture)
     height, width = picture.shape[:2]
@@ -77,7 +77,7 @@ def _grown(box: Rectangle, by: int) -> Rectangle:
     return box[0] - by, box[1] - by, box[2] + by, box[3] + by
 
 
-def _points(brush: Any, mark: Mark, radius: float) -> None:
+def _points(brush: Any, mark: Annotation, radius: float) -> None:
     """Discs with a dark rim."""
     for x, y in mark.points:
         if np.isfinite([x, y]).all() and max(abs(x), abs(y)) < 1e6:
@@ -85,7 +85,9 @@ def _points(brush: Any, mark: Mark, radius: float) -> None:
             brush.ellipse(spot, fill=colour_of(mark.kind), outline=BLACK if radius >= 2 else None)
 
 
-def _label(brush: Any, font: Any, mark: Mark, size: tuple[int, int], line: int, taken: list[Rectangle]) -> Rectangle:
+def _label(
+    brush: Any, font: Any, mark: Annotation, size: tuple[int, int], line: int, taken: list[Rectangle]
+) -> Rectangle:
     """Paint a label at its box, and say where: above it, inside it, or below, wherever it is in the picture and free."""
     assert mark.box is not None
     box = _inside(mark.box, *size)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minicc.vision import Mark, draw
+from minicc.vision import Annotation, draw
 from minicc.vision.draw import COLOURS, colour_of, letters_on
 
 pytest.importorskip("PIL")
@@ -14,7 +14,7 @@ NUMBERS = (float("nan"), float("inf"), -1e30, 0.0, 5.5, 1e9)
 def test_any_picture_takes_any_mark(size):
     picture = np.full((*size, 3), 128, np.uint8)
     marks = [
-        Mark("name\x1b\n" * 9, (a, b, b, a), [(a, b)], kind)
+        Annotation("name\x1b\n" * 9, (a, b, b, a), [(a, b)], kind)
         for kind, (a, b) in enumerate(zip(NUMBERS, NUMBERS[::-1], strict=True))
     ]
     made = draw(picture, marks)
@@ -23,14 +23,14 @@ def test_any_picture_takes_any_mark(size):
 
 
 def test_a_box_is_where_it_says_in_its_colour():
-    made = draw(np.zeros((200, 300, 3), np.uint8), [Mark("", (50, 40, 250, 160), [(150, 100)], kind=1)])
+    made = draw(np.zeros((200, 300, 3), np.uint8), [Annotation("", (50, 40, 250, 160), [(150, 100)], kind=1)])
     for y, x in ((40, 100), (160, 100), (100, 50), (100, 250), (100, 150)):
         assert tuple(made[y, x]) == colour_of(1)
     assert not made[:30].any() and not made[170:].any() and not made[80, 120].any()
 
 
 def test_labels_keep_off_each_other():
-    marks = [Mark(f"thing {k}", (50, 100, 200, 180), kind=k) for k in range(3)]
+    marks = [Annotation(f"thing {k}", (50, 100, 200, 180), kind=k) for k in range(3)]
     made = draw(np.zeros((300, 400, 3), np.uint8), marks)
     assert all((made == colour_of(k)).all(axis=2).sum() > 300 for k in range(3))
 

@@ -64,7 +64,7 @@ def test_transparent_gray_deep_and_palette():
 @pytest.mark.parametrize("source, message", [
     (huge_png(50_000, 50_000), "at most 100,000,000 pixels, got more"),
     (huge_png(12_000, 9_000), "got more: 12000 x 9000"),
-    (encoded(Image.fromarray(GRADIENT))[:60], "does not decode"),
+    (encoded(Image.fromarray(np.tile(GRADIENT, (9, 9, 1))), "JPEG")[:700], "does not decode"),
     (b"", "got 0 bytes of another kind"),
     (b"\x08\x07 a model", "of another kind"),
     ("nowhere/dog.jpg", "nothing called 'nowhere'"),
