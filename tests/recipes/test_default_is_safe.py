@@ -14,6 +14,7 @@ from minicc.graph.ir import Graph, Kernel
 from minicc.loop.lower import lower
 from minicc.loop.program import Program
 from minicc.ops.base import REGISTRY
+from minicc.ops.given import Given
 from minicc.recipes import default
 from minicc.recipes.registry import DEFAULT
 from minicc.recipes.structure import work
@@ -45,7 +46,8 @@ def check_kernels(graph: Graph) -> None:
         check(lower([output], [*inputs, output], kernel.label).program)
 
 
-@pytest.mark.parametrize("name", sorted(REGISTRY))
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if issubclass(op, Given) else n
+                                  for n, op in sorted(REGISTRY.items())])  # fmt: skip
 def test_kernels_of_every_operator(name: str) -> None:
     for case in range(4):
         check_kernels(graph_of(*drawn(name, case)).graph)
