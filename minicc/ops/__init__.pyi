@@ -42,6 +42,7 @@ from minicc.ops.pool import GlobalMaxPool as GlobalMaxPool, LpPool as LpPool, Ma
 from minicc.ops.pool import MaxPoolIndices as MaxPoolIndices
 from minicc.ops.quantize import DequantizeLinear as DequantizeLinear, Quantize as Quantize
 from minicc.ops.quantize import QuantizeLinear as QuantizeLinear
+from minicc.ops.recurrent import GRU as GRU, LSTM as LSTM, RNN as RNN
 from minicc.ops.reduction import ReduceL1 as ReduceL1, ReduceL2 as ReduceL2, ReduceLogSum as ReduceLogSum
 from minicc.ops.reduction import ReduceLogSumExp as ReduceLogSumExp, ReduceMax as ReduceMax, ReduceMean as ReduceMean
 from minicc.ops.reduction import ReduceMin as ReduceMin, ReduceProd as ReduceProd, ReduceSum as ReduceSum
