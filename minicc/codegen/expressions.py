@@ -42,12 +42,9 @@ class Facts:
     """What is known of a whole program and its target, found once and shared by its functions."""
 
     def __init__(self, ranges: Mapping[Expr, Interval], target: Target) -> None:
-        self.bounds, self.fuses, self.simplify = Bounds(ranges), target.fuses, Simplifier(ranges)
-        self.vector_bits = target.vector_bits
-        self.lacks = {
-            "fma": not target.fuses,
-            "ldexp": not target.has("avx512f"),
-        }  # LLVM would call libm, for each lane
+        self.bounds, self.simplify = Bounds(ranges), Simplifier(ranges)
+        self.vector_bits, self.has = target.vector_bits, target.has
+        self.lacks = {"fma": not target.fuses, "ldexp": not target.has("avx512f"), "dot4": not target.has("avx2")}
         self._memo: dict[Any, Any] = {}
 
     def _once(self, key: Any, find: Callable[[], T]) -> T:
@@ -84,6 +81,11 @@ class Facts:
                 return not a.dtype.is_float or self.number(a)
         return False
 
+    def fuses(self, product: Expr | None) -> bool:
+        """Whether the machine has an instruction that makes a product and adds it."""
+        name = {"mul": "fma", "dot4": "dot4"}.get(getattr(product, "op", getattr(product, "name", "")))
+        return name is not None and not self.lacks[name]
+
     def address(self, buffer: Buffer, indices: Sequence[Expr]) -> Linear:
         """The offset of an element, in elements, as a linear form: the digits of one loop are put together again."""
         return self._once((buffer, indices), lambda: address(buffer, indices, self.simplify))
@@ -107,7 +109,7 @@ class Expressions(Arithmetic):
     """Evaluates expressions at the position of `builder`."""
 
     def __init__(self, builder: ir.IRBuilder, facts: Facts) -> None:
-        super().__init__(builder)
+        super().__init__(builder, facts.has)
         self.facts = facts
         self.env: dict[Var, ir.Value] = {}
         self.pointers: dict[Buffer, ir.Value] = {}
@@ -217,6 +219,8 @@ class Expressions(Arithmetic):
         match e:
             case Load():
                 return ()
+            case Binary("add", a, Call("dot4", factors)) if e in self.fused:
+                return (a, *factors)
             case Select(cond, then, other):
                 return (cond,) if self._guarded(then) or self._guarded(other) else (cond, then, other)
             case Binary(op, a, b) if op in LOGICAL and self._guarded(b):
@@ -236,6 +240,8 @@ class Expressions(Arithmetic):
                 raise CodegenError(f"codegen of {e}", problem, str(e), "run loop/widen_floats.py first")
             case Unary(op, a):
                 return self.unary(op, a.dtype, self.value(a))
+            case Binary("add", a, Call("dot4", factors)) if e in self.fused:
+                return self.dot4(*map(self.value, (*factors, a)))
             case Binary("and", a, b) if self._guarded(b):
                 return self._choose(a, b, const(False, boolean))
             case Binary("or", a, b) if self._guarded(b):

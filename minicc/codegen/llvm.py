@@ -34,7 +34,7 @@ from minicc.loop.program import Program
 from minicc.loop.queries import reads, mentions
 from minicc.loop.ranges import inside, size_vars, sizes
 from minicc.target import Target
-from minicc.tensor.expr import Binary, Expr, Load, Select, Var, const, free_vars, wrap
+from minicc.tensor.expr import Expr, Load, Select, Var, const, free_vars, wrap
 from minicc.types import int64
 
 KINDS = (SERIAL, PARALLEL, VECTORIZE, UNROLL, *THREAD_AXES)
@@ -326,8 +326,7 @@ class Statements(Expressions):
         while isinstance(step, Select) and step.other is Load(buffer, indices):  # an update under a guard
             step = step.then
         product = summand(buffer, indices, step)
-        fuses = self.facts.fuses and isinstance(product, Binary) and product.op == "mul"
-        self.fused = frozenset((step, product)) if fuses and product is not None else frozenset()
+        self.fused = frozenset((step, product)) if product is not None and self.facts.fuses(product) else frozenset()
         result = self.value(value)
         stride = self.stride(buffer, indices)
         if self.lanes is None or (stride == 0 and self.mask is None and not lanes_of(result)):

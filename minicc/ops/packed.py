@@ -82,6 +82,15 @@ class PackedConv(Windowed):
     auto_pad: str = "NOTSET"
 
     @property
+    def filling(self) -> int:
+        """What an element of the padding is."""
+        return 0
+
+    def product(self, x: Expr, w: Expr) -> Expr:
+        """What a step adds to a sum."""
+        return x * w
+
+    @property
     def conv(self) -> Conv:
         """The same convolution, of channels first, on weights that are not packed."""
         return Conv(self.strides, self.padding, self.dilation, self.groups, self.auto_pad)
@@ -112,7 +121,7 @@ class PackedConv(Windowed):
     def compute(self, x: te.Tensor, w: te.Tensor) -> Any:
         out = self.infer(type_of(x), type_of(w))
         blocks, *kernel, inputs, block = w.shape
-        x, windows = padded_windows(x, [v.cut() for v in self.windows(x.shape[1:-1], kernel)], 1)
+        x, windows = padded_windows(x, [v.cut() for v in self.windows(x.shape[1:-1], kernel)], 1, self.filling)
         taps, ic = Taps(windows), te.reduce_axis((0, inputs), name="ic")
         far = any(v.far for v in windows)
         padded, each = blocks * block // self.groups, self.channels // self.groups  # of a group, in the sums and in all
@@ -123,9 +132,10 @@ class PackedConv(Windowed):
             n, *o = points
             channel = ic.var if self.groups == 1 else oc // padded * inputs + ic.var
             places = [k.var + v.first for k, v in zip(taps.axes, windows, strict=True)]
-            term = x[(n, *taps.places(o), channel)] * w[(oc // block, *places, ic.var, oc % block)]
+            data = x[(n, *taps.places(o), channel)]
             if far:  # padding is a condition
-                term = select(taps.inside(o), term, const(0, x.dtype))
+                data = select(taps.inside(o), data, const(self.filling, x.dtype))
+            term = self.product(data, w[(oc // block, *places, ic.var, oc % block)])
             return te.sum(term, axis=[*taps.axes, ic])
 
         def kept(*index: Expr) -> Expr:
@@ -162,6 +172,10 @@ class PackedMatMul(Operator):
 
     columns: int
 
+    def product(self, a: Expr, b: Expr) -> Expr:
+        """What a step adds to a sum."""
+        return a * b
+
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
         if a.rank < 2 or b.rank < 3 or a.dtype is not b.dtype or a.shape[-1] != b.shape[-2]:
             raise self.error("expected [..., M, K] and [..., blocks, K, block] of one dtype", a, b)
@@ -187,7 +201,8 @@ class PackedMatMul(Operator):
         def element(*points: Expr) -> Expr:
             *outer, i, j = points
             left = at(a, (*outer, i, k.var), (*batch, rows, depth))
-            return te.sum(left * at(b, (*outer, j // block, k.var, j % block), (*batch, *b.shape[-3:])), axis=k)
+            right = at(b, (*outer, j // block, k.var, j % block), (*batch, *b.shape[-3:]))
+            return te.sum(self.product(left, right), axis=k)
 
         names = [*[f"b{d}" for d in range(len(batch))], "i", "j"]
         product = te.compute((*batch, rows, blocks * block), element, name="matmul", names=names)

@@ -24,7 +24,7 @@ from minicc.loop.ir import Buffer, For, Store, Update
 from minicc.loop.program import Program
 from minicc.recipes import default
 from minicc.recipes.cascade import nest_of
-from minicc.recipes.contraction import fetch_ahead, fetch_rows, pick, size_of
+from minicc.recipes.contraction import fetch_ahead, fetch_rows, pick, size_of, with_room
 from minicc.recipes.structure import (
     WHOLE,
     Nest,
@@ -39,7 +39,7 @@ from minicc.recipes.structure import (
 from minicc.schedule import Schedule
 from minicc.schedule.partition_loop import PartitionLoopStep
 from minicc.target import Target
-from minicc.tensor.expr import Binary, Const, Expr, Load
+from minicc.tensor.expr import Binary, Call, Const, Expr, Load
 from minicc.tensor.linear import linear
 from minicc.tensor.simplify import simplify
 
@@ -130,7 +130,11 @@ def find_convolution(program: Program) -> DirectConvolution | None:
     if not all(isinstance(f.extent, int) and f.extent > 0 for f in (*nest.loops, *consumers[0].loops)):
         return None
     match stmt.values[0]:
-        case Binary("add", _, Binary("mul", Load() as data, Load() as weights)):
+        case Binary(
+            "add",
+            _,
+            Binary("mul", Load() as data, Load() as weights) | Call("dot4", (Load() as data, Load() as weights)),
+        ):
             channel = nest.spatial[-1]
             block = run_length(weights.indices, channel.var)
             if block == WHOLE and weights.source.shape[0] == 1 and weights.source.shape[-1] == channel.extent <= WIDEST:
@@ -174,6 +178,7 @@ def tile(s: Schedule, nest: Nest, target: Target) -> set[str]:
     """The convolution in register tiles. Gives the buffers that are done."""
     found = find_convolution(s.program)
     assert found is not None
+    target = with_room(nest, target)
     sums, driver, lanes = found.sums.buffer.name, found.driver, target.lanes(nest.buffer.dtype)
     *outer, axis, channel = _positions(s, found)
     extents = {f.name: int(f.extent) for f in nest_of(s, driver.buffer.name).loops}

@@ -48,11 +48,11 @@ from minicc.loop.program import Program
 from minicc.recipes import default
 from minicc.recipes.cascade import nest_of
 from minicc.recipes.contraction import TILE_TERMS, cascade_tile, fetch_ahead, fetch_rows, find_driver, loops_that_read
-from minicc.recipes.contraction import most_rows, pick, tile_contraction
+from minicc.recipes.contraction import most_rows, pick, tile_contraction, with_room
 from minicc.recipes.structure import WHOLE, Nest, arithmetic, depends, is_contraction, nests, run_length
 from minicc.schedule import Schedule
 from minicc.target import Target
-from minicc.tensor.expr import Binary, Const, Expr, Load, Var, loads
+from minicc.tensor.expr import Binary, Call, Const, Expr, Load, Var, loads
 from minicc.types import float32
 
 MANY_ROWS = 32  # from here on, blocks of panels pay
@@ -115,12 +115,12 @@ def schedule(s: Schedule, target: Target) -> None:
 
 
 def find_product(nest: Nest, target: Target) -> Product | None:
-    """The product of two matrices of floats that a nest is; None if it is not of that form."""
-    stmt = nest.stmt
-    if not isinstance(stmt, Update) or not nest.buffer.dtype.is_float or len(nest.reductions) != 1:
+    """The product of two matrices that a nest is, of floats or of words of bytes; None if it is not of that form."""
+    stmt, floats = nest.stmt, nest.buffer.dtype.is_float
+    if not isinstance(stmt, Update) or len(nest.reductions) != 1:
         return None
     match stmt.values[0]:
-        case Binary("add", _, Binary("mul", a, b)):
+        case Binary("add", _, Binary("mul", a, b) | Call("dot4", (a, b)) as term) if floats or isinstance(term, Call):
             pairs = [(a, b), (b, a)]
         case _:
             return None
@@ -192,7 +192,7 @@ def choose_sizes(s: Schedule, found: Product, target: Target) -> Sizes:
 
 def tile(s: Schedule, nest: Nest, target: Target) -> set[str]:
     """Register tiles on packed panels; any other contraction by the default recipe. Gives the buffers that are done."""
-    found = find_product(nest, target)
+    found, target = find_product(nest, target), with_room(nest, target)
     if found is None:
         return tile_contraction(s, nest, target)
     sizes = choose_sizes(s, found, target)

@@ -113,14 +113,14 @@ def arithmetic(*exprs: Expr) -> int:
 
 
 def is_contraction(nest: Nest) -> bool:
-    """A sum of products whose operands are used more than once: `acc + a * b`."""
+    """A sum of products whose operands are used more than once: `acc + a * b`, or of four products a step."""
     stmt = nest.stmt
     if not isinstance(stmt, Update) or len(stmt.values) != 1:
         return False
     match stmt.values[0]:
-        case Binary("add", Load(buffer, _), Binary("mul", a, b) | Convert(Binary("mul", a, b), _)) if (
-            buffer is nest.buffer
-        ):
+        case Binary(
+            "add", Load(buffer, _), Binary("mul", a, b) | Convert(Binary("mul", a, b), _) | Call("dot4", (a, b))
+        ) if buffer is nest.buffer:
             return bool(loads(a)) and bool(loads(b))
     return False
 

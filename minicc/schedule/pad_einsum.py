@@ -44,7 +44,8 @@ from minicc.loop.program import Program
 from minicc.loop.queries import buffers_of, fresh, path_to
 from minicc.schedule.nest import graft, nested, only_reduction
 from minicc.schedule.step import Illegal, Step
-from minicc.tensor.expr import Binary, Convert, Const, Expr, Load, Var, all_of, const, free_vars, select, transform
+from minicc.tensor.expr import Binary, Call, Convert, Const, Expr, Load, Var, all_of, const, free_vars, select
+from minicc.tensor.expr import transform
 
 TILES = (4, 16)  # what moves tries
 
@@ -203,7 +204,7 @@ def _product(update: Update) -> list[Load] | None:
     pending = [value.b if value.a is accumulator else value.a]
     while pending:
         match pending.pop():
-            case Binary("mul", a, b):
+            case Binary("mul", a, b) | Call("dot4", (a, b)):
                 pending += [b, a]
             case Convert(a, _):
                 pending.append(a)

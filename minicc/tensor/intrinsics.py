@@ -439,9 +439,16 @@ def in_two_factors(x: Expr, n: Expr) -> Expr:
     return x * _float((half + 127) << 23) * _float((n - half + 127) << 23)
 
 
+def four_products(x: Any, y: Any) -> Any:
+    """`dot4` of arrays or expressions, by shifts: byte `k` of a word is its bits from 8 k on."""
+    products = [((x >> 8 * k) & 255) * (y << (24 - 8 * k) >> 24) for k in range(4)]
+    return functools.reduce(operator.add, products)
+
+
 MISSING: dict[str, Callable[..., Expr]] = {
     "fma": unfused,
     "ldexp": in_two_factors,
+    "dot4": four_products,
 }  # what stands for a primitive that is no instruction
 
 
@@ -471,6 +478,7 @@ _TABLE = (
     Intrinsic("erf", _quiet(_numpy_erf), _erf, "erf", 6.0),
     Intrinsic("pow", _quiet(np.power), _pow, "pow", 0.51),
     Intrinsic("int_pow", _quiet(_numpy_int_pow), primitive=True),  # of two integers of one dtype; wraps around
+    Intrinsic("dot4", _quiet(four_products), primitive=True),  # of four uint8 and four int8, each four an int32
     Intrinsic("fmod", _quiet(np.fmod), None, "fmod", primitive=True),  # LLVM's frem
     Intrinsic("sqrt", _quiet(np.sqrt), None, "sqrt", primitive=True),
     Intrinsic("floor", _quiet(np.floor), None, "floor", primitive=True),
