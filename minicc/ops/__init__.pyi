@@ -53,3 +53,5 @@ from minicc.ops.shape import Squeeze as Squeeze, Unsqueeze as Unsqueeze
 from minicc.ops.softmax import Hardmax as Hardmax, LogSoftmax as LogSoftmax, Softmax as Softmax
 from minicc.ops.sorting import TopK as TopK, TopKIndices as TopKIndices
 from minicc.ops.winograd import WinogradConv as WinogradConv, WinogradWeights as WinogradWeights
+from minicc.ops.words import AsWords as AsWords, PackedConvInteger as PackedConvInteger
+from minicc.ops.words import PackedMatMulInteger as PackedMatMulInteger
