@@ -29,14 +29,15 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import GraphError, nearest
+from minicc.graph.control import Control, If, Item
 from minicc.graph.interpret import compute, given_array, match_shape
-from minicc.graph.ir import Constant, Graph, Input, Node, Span, constant, here, input, make, spanned
-from minicc.graph.transform import same
-from minicc.ops.base import Array, Operator
-from minicc.types import Unbound
+from minicc.graph.ir import Constant, Graph, Input, Node, Span, constant, here, input, spanned
+from minicc.graph.resolve import Resolver, by_type, computed
+from minicc.ops.base import Array
+from minicc.ops.sequence import SequenceOperator
 
 LARGEST = 2**30  # bytes of a result that is computed here, on the way to an operand
-LONGEST = 4096  # numbers of an operand: a shape, axes, the sizes of parts
+DECIDING = 64  # elements of an input for whose values code is made
 HUGE = 2**40  # elements of a tensor; no computer holds it, and sizes in bytes must not overflow
 
 NO_DIMS: Mapping[str, int] = {}
@@ -62,40 +63,58 @@ def bind(
     replaced: dict[Node, Node] = {}
     spans: dict[Node, Span] = {}
     for name, n in zip(graph.input_names, graph.inputs, strict=True):
-        bound = n.type.bind(numbers)
+        bound = n.inferred and n.inferred.bind(numbers)
         with spanned(spans, graph.spans.get(n)):
-            replaced[n] = constant(values[name]) if name in values else n if bound is n.type else input(name, bound)
+            replaced[n] = constant(values[name]) if name in values else n if bound is n.inferred else input(name, bound)
     inputs = [replaced[n] for n in graph.inputs if not isinstance(replaced[n].op, Constant)]
-    feeding = _feeding_operands(graph)
+    feeding, shaping, resolver = _feeding(graph), _feeding(graph, data=True), Resolver()
     for n in graph.nodes:
         with spanned(spans, graph.spans.get(n)):
             if n not in replaced:
-                made = _resolve(n, tuple([replaced[i] for i in n.inputs]))
-                replaced[n] = _evaluated(made) if n in feeding else made
+                made = resolver.resolve(n, tuple([replaced[i] for i in n.inputs]))
+                made = _evaluated(made) if n in feeding else made
+                replaced[n] = computed(made) if n in shaping else made
             _check_size(call, replaced[n])
     return graph.rebuild(replaced, spans, inputs)
 
 
 def runtime_operands(graph: Graph) -> list[str]:
-    """The names of the inputs on whose values operands depend, in the order of the graph's inputs."""
-    needed = _feeding_operands(graph)
-    return [name for name, n in zip(graph.input_names, graph.inputs, strict=True) if n in needed]
+    """The names of the inputs on whose values operands depend, in the order of the graph's inputs.
+
+    Only small inputs count, for a condition only integers: a new value of one of these is a new compilation. An operand
+    that depends on others, or on what an interpreted operator gives, is left to its node.
+    """
+    needed, depends, found = _feeding(graph), dict[Node, frozenset[Node] | None](), set[Node]()
+    for n in graph.nodes:
+        if n in needed:
+            depends[n] = _inputs_of(n, depends)
+        operands = [depends[i] for i in n.inputs[len(n.inputs) - len(n.op.pending) :]]
+        for inputs in operands:
+            if inputs and None not in operands and not (isinstance(n.op, If) and any(i.dtype.is_float for i in inputs)):
+                found |= inputs
+    return [name for name, n in zip(graph.input_names, graph.inputs, strict=True) if n in found]
 
 
-def _feeding_operands(graph: Graph) -> set[Node]:
-    """The nodes whose value some pending operand depends on, its type left aside."""
+def _inputs_of(n: Node, depends: Mapping[Node, frozenset[Node] | None]) -> frozenset[Node] | None:
+    """The inputs on whose values that of `n` depends; None where others than small inputs decide it."""
+    if isinstance(n.op, Input):
+        return frozenset([n]) if n.inferred and n.type.size <= DECIDING else None
+    before = [] if by_type(n.op) else [depends[i] for i in n.inputs]
+    known = [inputs for inputs in before if inputs is not None]
+    return None if n.op.interpreted or len(known) < len(before) else frozenset().union(*known)
+
+
+def _feeding(graph: Graph, data: bool = False) -> set[Node]:
+    """The nodes whose value some pending operand depends on, its type left aside; or `data` whose shape depends on it."""
     found: set[Node] = set()
     for n in reversed(graph.nodes):
+        if data and n.op.interpreted and not isinstance(n.op, (Control, Item, SequenceOperator)):
+            found.update((n, *n.inputs))
         if pending := len(n.op.pending):
             found.update(n.inputs[-pending:])
-        if n in found and not _by_type(n.op):
+        if n in found and not by_type(n.op):
             found.update(n.inputs)
     return found
-
-
-def _by_type(op: Operator) -> bool:
-    """Whether the types of the inputs decide the value (Shape, Size)."""
-    return type(op).fold is not Operator.fold
 
 
 def _numbers(
@@ -155,28 +174,9 @@ def _check_size(call: str, n: Node) -> None:
         raise GraphError(call, problem, here(), "bind smaller numbers to the symbols")
 
 
-def _resolve(n: Node, inputs: tuple[Node, ...]) -> Node:
-    """`n` on bound inputs: operands that are constants moved into the operator, Shape and Size computed."""
-    pending = len(n.op.pending)
-    if pending and all(isinstance(i.op, Constant) for i in inputs[-pending:]):
-        operands = [i.array for i in inputs[-pending:]]
-        if (longest := max(operand.size for operand in operands)) > LONGEST:
-            problem = f"expected an operand of at most {LONGEST:,} numbers, got {longest:,}"
-            raise GraphError(f"bind: {n.op}", problem, here(), "shapes, axes and sizes are operands; data is not")
-        return make(n.op.bind(operands), inputs[:-pending])
-    if _by_type(n.op) and all(i.inferred is not None for i in inputs):
-        try:
-            value = n.op.fold(*[i.inferred for i in inputs])
-        except Unbound:
-            value = None
-        if value is not None:
-            return constant(value)
-    return same(n, inputs)
-
-
 def _evaluated(n: Node) -> Node:
     """The constant that `n` computes from constants; `n` itself when it reads others."""
-    if isinstance(n.op, (Input, Constant)) or n.inferred is None:
+    if isinstance(n.op, (Input, Constant, Control)) or n.inferred is None:
         return n
     arrays: list[Array] = [i.op.data.array for i in n.inputs if isinstance(i.op, Constant)]
     if len(arrays) < len(n.inputs):

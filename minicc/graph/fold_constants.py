@@ -82,6 +82,7 @@ def _node(value: Node | Folded) -> Node:
 def _computed(n: Node, values: list[Folded]) -> Array | None:
     """The value of a node; None if its reference cannot compute it: the error belongs to running it."""
     try:
-        return compute(n.op, [value.array for value in values])
+        array: Array = compute(n.op, [value.array for value in values])
+        return array
     except (ArithmeticError, LookupError, MemoryError, NotImplementedError, TypeError, ValueError):
         return None

@@ -48,12 +48,13 @@ def _apart(results: Mapping[str, Array], inputs: Iterable[Array]) -> dict[str, A
     return made
 
 
-def compute(op: Operator, arrays: Sequence[Array]) -> Array:
-    """The reference of one operator; values of pending operands are the last of `arrays`."""
+def compute(op: Operator, arrays: Sequence[Any]) -> Any:
+    """The reference of one operator; values of pending operands are the last of `arrays`. A sequence is a tuple, and None an optional without element."""
     if pending := len(op.pending):
         op, arrays = op.bind(arrays[-pending:]), arrays[:-pending]
     with np.errstate(all="ignore"):
-        return np.asarray(op.numpy(*arrays))
+        value = op.numpy(*arrays)
+    return value if value is None or isinstance(value, tuple) else np.asarray(value)
 
 
 def checked_inputs(call: str, graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
@@ -97,7 +98,9 @@ def match_shape(call: str, name: str, declared: TensorType, shape: Sequence[Any]
 
 
 def _checked(graph: Graph, n: Node, array: Array) -> Array:
-    """The array of a node, which must keep what inference promised: both define the operator."""
+    """The value of a node, which must keep what inference promised: both define the operator."""
+    if array is None or isinstance(array, tuple):
+        return array
     got = TensorType.of(array)
     if n.inferred is not None and n.inferred.is_bound and got != n.inferred:
         problem = f"{n.op} must give {n.inferred}, its reference gave {got}"

@@ -3,6 +3,7 @@
     graph ::= graph NAME(input*) { node* return value* }
     node  ::= %N = Operator(field=value, ...)(value, ...) : type    # span
     value ::= %N | NAME                                             a NAME of unusual letters is quoted
+    The graphs that an operator holds (of a kernel, a branch, a loop) follow it, each line after `  | `.
     type  ::= dtype[dim, ...] | ?                                   dim: an integer, or a symbol
 
 Semantics. Values are immutable tensors; an operator is a pure function, so order is only
@@ -24,7 +25,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -37,7 +38,7 @@ from minicc.graph.data import Data as Data
 from minicc.ir import node as kit
 from minicc.ir.node import node, postorder
 from minicc.ops.base import Array, Kind, Operator, infer
-from minicc.types import DType, Subtensor, Symbol, TensorType
+from minicc.types import DType, Subtensor, Symbol, TensorType, Unbound
 
 V = TypeVar("V")
 
@@ -58,12 +59,14 @@ class Span:
 
 @node
 class Input(Operator):
-    """A named input of the graph."""
+    """A named input of the graph; its type is open where it is no tensor, or one of any shape."""
 
     label: str
-    type: TensorType
+    type: TensorType | None
 
     def infer(self, *types: TensorType) -> TensorType:
+        if self.type is None:
+            raise Unbound(self.label)
         return self.type
 
 
@@ -140,6 +143,12 @@ def spanned(spans: dict[Node, Span], span: Span | None) -> Iterator[None]:
         _place.reset(token)
 
 
+def within(span: Span | None) -> AbstractContextManager[None]:
+    """`spanned`, in the graph that is being made; without a span of its own, what is made comes from where it came from."""
+    spans, outer = _place.get(({}, None))
+    return spanned(spans, span or outer)
+
+
 def here() -> str:
     """The span of what is being made, as text for an error."""
     _, span = _place.get(({}, None))
@@ -164,7 +173,7 @@ def make(op: Operator, values: Sequence[Any]) -> Node:
     return _noted(Node(op, inputs, inferred))
 
 
-def input(name: str, type: TensorType) -> Node:
+def input(name: str, type: TensorType | None) -> Node:
     """A graph input."""
     return _noted(Node(Input(name, type), (), type))
 
@@ -235,7 +244,7 @@ class Graph:
         """Each unbound symbol, with the input it stands in."""
         found: dict[str, str] = {}
         for name, n in zip(self.input_names, self.inputs, strict=True):
-            for dim in n.type.shape:
+            for dim in n.inferred.shape if n.inferred else ():
                 if isinstance(dim, Symbol):
                     found.setdefault(dim.name, name)
         return found
@@ -265,9 +274,13 @@ class Graph:
                     values.pop(i, None)
         return [values[n] for n in self.outputs]
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What is equal of two graphs of equal structure: the same nodes under the same names."""
+        return self.name, self.inputs, self.outputs, self.output_names
+
     def same_as(self, other: Graph) -> bool:
-        """Structural equality: the same nodes under the same names."""
-        return all(getattr(self, k) == getattr(other, k) for k in ("name", "inputs", "outputs", "output_names"))
+        return self.key == other.key
 
     def overridden(self, given: Mapping[str, Any]) -> tuple[Graph, dict[str, Any]]:
         """The graph with those of its defaults replaced that stand among `given`, and the rest of `given`."""
@@ -310,7 +323,7 @@ class Graph:
     def constants(self) -> dict[str, Array]:
         """Every array that the text form names by digest."""
         held = [n.op.data for n in self.nodes if isinstance(n.op, Constant)]
-        held += [Data(a) for n in self.nodes if isinstance(n.op, Kernel) for a in n.op.body.constants.values()]
+        held += [Data(a) for n in self.nodes for body in n.op.bodies for a in body.constants.values()]
         return {data.digest: data.array for data in held if not _is_literal(data.array)}
 
     def __str__(self) -> str:
@@ -334,7 +347,7 @@ def _quoted(name: str) -> str:
 
 def _lines(graph: Graph) -> Iterator[str]:
     names: dict[Node, str] = dict(zip(graph.inputs, map(_quoted, graph.input_names), strict=True))
-    inputs = ", ".join(f"{name}: {n.inferred}" for n, name in names.items())
+    inputs = ", ".join(f"{name}: {n.inferred or '?'}" for n, name in names.items())
     yield f"graph {_quoted(graph.name)}({inputs}) {{"
     for n in graph.nodes:
         if n in names:
@@ -343,8 +356,8 @@ def _lines(graph: Graph) -> Iterator[str]:
         call = f"{_head(n.op)}({', '.join(names[i] for i in n.inputs)})"
         span = f"    # {graph.spans[n]}".replace("\n", " ") if n in graph.spans else ""
         yield f"  {names[n]} = {call} : {n.inferred or '?'}{span}"
-        if isinstance(n.op, Kernel):
-            yield from (f"  | {line}" for line in _lines(n.op.body))
+        for body in n.op.bodies:
+            yield from (f"  | {line}" for line in _lines(body))
     results = zip(graph.output_names, graph.outputs, strict=True)
     yield f"  return {', '.join(f'{_quoted(label)}={names[n]}' for label, n in results)}"
     yield "}"
@@ -377,8 +390,11 @@ class Kernel(Operator):
 
     @classmethod
     def intern_key(cls, args: tuple[Any, ...]) -> Any:
-        body: Graph = args[1]
-        return cls, args[0], body.name, body.inputs, body.outputs, body.output_names, args[2]
+        return cls, args[0], args[1].key, args[2]
+
+    @property
+    def bodies(self) -> tuple[Graph, ...]:
+        return (self.body,)
 
     def infer(self, *types: TensorType) -> TensorType:
         return self.body.outputs[0].type

@@ -27,9 +27,11 @@ import numpy as np
 
 import minicc.ops  # noqa: F401 - registers the operators
 from minicc.errors import GraphError, TypeInferenceError, nearest
+from minicc.graph.control import DEEPEST, If, Item, Loop
 from minicc.graph.ir import Constant, Data, Graph, Kernel, Node, Span, constant, input, make, spanned
 from minicc.graph.verify import verify
-from minicc.ops.base import OPERAND, REGISTRY, Operator
+from minicc.ir.node import replace
+from minicc.ops.base import INTERPRETED, OPERAND, REGISTRY, Operator
 from minicc.types import DType, Symbol, TensorType
 
 _TOKEN = re.compile(
@@ -38,7 +40,9 @@ _TOKEN = re.compile(
 _NAME = re.compile(r"[\w./:-]*[\w./-]")
 _SPAN = re.compile(r"(?P<source>.*?)(?::(?P<index>\d+))?(?: (?P<op>\w+))?(?: (?P<name>'.*'|\".*\"))?")
 _CLOSING = {"(": ")", "[": "]"}
-_DEEPEST = 16  # kernels within kernels
+_DEEPEST = DEEPEST + 1  # kernels, branches and loops within each other
+HOLDING: dict[str, type[Operator]] = {"If": If, "Loop": Loop, "Item": Item}  # what is of control flow
+HELD = {"If": 2, "Loop": 1}  # graphs
 
 
 def parse(text: str, constants: Mapping[str, Any] | None = None) -> Graph:
@@ -142,7 +146,7 @@ def _graph(lines: list[_Line], constants: dict[str, Any], depth: int) -> Graph:
     """The graph written by `lines`, which are taken off the list."""
     line = lines.pop(0)
     if depth > _DEEPEST:
-        raise line.error(f"kernels are nested deeper than {_DEEPEST}")
+        raise line.error(f"graphs are nested deeper than {_DEEPEST}")
     name, values = _header(line)
     inputs = tuple(values.values())
     spans: dict[Node, Span] = {}
@@ -157,7 +161,7 @@ def _graph(lines: list[_Line], constants: dict[str, Any], depth: int) -> Graph:
     if not lines:
         raise line.error("the graph does not end", hint="its last line is `}`")
     lines.pop(0).expect("}", "")
-    if lines:
+    if lines and not depth:
         raise lines[0].error("expected the end of the graph")
     made = Graph(name, inputs, tuple(outputs.values()), tuple(outputs))
     return made if depth else made.located(spans)  # equal kernels of several graphs are one, so its nodes have none
@@ -174,10 +178,7 @@ def _header(line: _Line) -> tuple[str, dict[Any, Node]]:
         if label in values:
             raise line.error(f"the input name {label!r} is used twice", at=at)
         line.expect(":")
-        type = _type(line)
-        if type is None:
-            raise line.error("an input needs a type", at=at)
-        values[label] = input(label, type)
+        values[label] = input(label, _type(line))
     line.expect("{", "")
     return name, values
 
@@ -221,6 +222,8 @@ def _define(
     operands = [_read(line, values) for _ in line.listed(")")]
     line.expect(":")
     stated = _type(line)
+    if isinstance(op, Item):
+        op = replace(op, type=stated)
     try:
         with spanned(spans, _span(line)):
             made = constant(op.data) if isinstance(op, Constant) else make(op, operands)
@@ -239,11 +242,13 @@ def _operator(line: _Line, lines: list[_Line], constants: dict[str, Any], depth:
         line.expect("[")
         label = line.name("the name of a kernel")
         line.expect("]")
-        return Kernel(label, _graph(_body(line, lines), constants, depth + 1))
+        (body,) = _bodies(line, lines, constants, depth, 1)
+        return Kernel(label, body)
     if name == "Constant":
         return _constant(line, constants)
-    if (found := REGISTRY.get(name)) is None:
-        near = nearest(name, REGISTRY)
+    known: Mapping[str, type[Operator]] = REGISTRY | INTERPRETED | HOLDING
+    if (found := known.get(name)) is None:
+        near = nearest(name, known)
         raise line.error(f"no operator is called {name}", at=at, hint=f"did you mean {near}?" if near else "")
     fields: dict[str, Any] = {}
     if line.peek() == "(" and found.__match_args__:
@@ -252,8 +257,9 @@ def _operator(line: _Line, lines: list[_Line], constants: dict[str, Any], depth:
         if not isinstance(tree, ast.Call) or tree.args:
             raise line.error("expected fields as name=value", at=offset)
         fields = {str(k.arg): _value(line, k.value, offset - 1) for k in tree.keywords}
+    fields |= {"type": None} if found is Item else {}
     try:
-        return found(**fields)
+        return found(*_bodies(line, lines, constants, depth, HELD.get(name, 0)), **fields)
     except TypeError as error:
         raise line.error(
             f"{name} does not have these fields: {error}",
@@ -262,8 +268,10 @@ def _operator(line: _Line, lines: list[_Line], constants: dict[str, Any], depth:
         ) from error
 
 
-def _body(line: _Line, lines: list[_Line]) -> list[_Line]:
-    """The lines of the body of the kernel on `line`: those with one bar more in the margin."""
+def _bodies(line: _Line, lines: list[_Line], constants: dict[str, Any], depth: int, count: int) -> list[Graph]:
+    """So many graphs below the operator on `line`, which holds them: the lines with one bar more in the margin."""
+    if not count:
+        return []
     bar = re.compile(re.escape(line.content[: line.hidden]) + r"\s*\|\s?")
     body: list[_Line] = []
     while lines and (found := bar.match(lines[0].content)):
@@ -272,7 +280,10 @@ def _body(line: _Line, lines: list[_Line]) -> list[_Line]:
         body.append(below)
     if not body:
         raise line.error("a kernel needs a body", hint="write it below, each line after `  | `")
-    return body
+    graphs = [_graph(body, constants, depth + 1) for _ in range(count) if body]
+    if body or len(graphs) < count:
+        raise (body[0] if body else line).error(f"expected {count} graphs below, got {'more' if body else len(graphs)}")
+    return graphs
 
 
 def _constant(line: _Line, constants: dict[str, Any]) -> Constant:

@@ -2,7 +2,7 @@
 
 In: a graph. Out: nothing, or a GraphError that names the first node that breaks a rule: every
 type is what inference gives, every input is declared, operands have inputs to come from, names
-are unique, nothing depends on itself, and the same holds inside kernels.
+are unique, nothing depends on itself, and the same holds inside of kernels, branches and loops.
 
 >>> from minicc.graph.ir import Graph, input
 >>> from minicc.types import TensorType, float32
@@ -16,6 +16,7 @@ hint: list it in Graph.inputs
 from __future__ import annotations
 
 from minicc.errors import GraphError, TypeInferenceError
+from minicc.graph.control import Control, Item, Loop
 from minicc.graph.ir import Graph, Input, Kernel, Node
 from minicc.ops.base import infer
 
@@ -54,8 +55,10 @@ def _check_node(graph: Graph, n: Node) -> None:
         awaited = f"{len(op.pending)} operands ({', '.join(op.pending)})"
         hint = "operands that are not fields come as inputs, after the data"
         raise _error(graph, f"{op} awaits {awaited} but has {len(n.inputs)} inputs", hint, n)
-    if isinstance(op, Kernel):
-        _check_kernel(graph, n, op)
+    if isinstance(op, (Kernel, Control)):
+        _check_bodies(graph, n, op)
+    if isinstance(op, Item):
+        _check_item(graph, n, op)
     try:
         inferred = infer(op, [i.inferred for i in n.inputs])
     except TypeInferenceError as error:
@@ -70,12 +73,45 @@ def _check_node(graph: Graph, n: Node) -> None:
         raise _error(graph, f"the type of {op} must be {inferred or '?'}, got {n.inferred or '?'}", hint, n)
 
 
-def _check_kernel(graph: Graph, n: Node, kernel: Kernel) -> None:
-    if len(kernel.body.outputs) != 1:
-        problem = f"kernel {kernel.label} must have one output, got {len(kernel.body.outputs)}"
+def _check_bodies(graph: Graph, n: Node, op: Kernel | Control) -> None:
+    what = f"kernel {op.label}" if isinstance(op, Kernel) else op.name
+    if isinstance(op, Kernel) and len(op.body.outputs) != 1:
+        problem = f"{what} must have one output, got {len(op.body.outputs)}"
         raise _error(graph, problem, "make a kernel for each output", n)
-    expected, got = [p.inferred for p in kernel.body.inputs], [i.inferred for i in n.inputs]
-    if expected != got:
-        hint = "call it on values of the types of its body's inputs"
-        raise _error(graph, f"kernel {kernel.label} takes {expected}, got {got}", hint, n)
-    verify(kernel.body)
+    if len(counts := {len(body.outputs) for body in op.bodies}) > 1:
+        raise _error(
+            graph, f"the branches of {what} must have equally many outputs, got {counts}", "add the missing", n
+        )
+    got = [i.inferred for i in n.inputs[: len(n.inputs) - len(op.pending)]]
+    for body in op.bodies:
+        expected = [p.inferred for p in body.inputs]
+        # a carried value is open where a trip may change its type, and the condition need not be a scalar
+        if len(got) != len(expected) or any(
+            e != g for e, g in zip(expected, got, strict=True) if e or isinstance(op, Kernel)
+        ):
+            hint = "call it on values of the types of its body's inputs"
+            raise _error(graph, f"{what} takes {expected}, got {got}", hint, n)
+        verify(body)
+    if isinstance(op, Loop):
+        _check_loop(graph, n, op)
+
+
+def _check_loop(graph: Graph, n: Node, op: Loop) -> None:
+    body, first = op.body, 1 + op.carried
+    if not 0 <= op.carried <= min(len(body.inputs) - 2, len(body.outputs) - 1):
+        problem = f"{op} must carry what its body takes and gives, got {len(body.inputs)} inputs"
+        raise _error(
+            graph, f"{problem} and {len(body.outputs)} outputs", "a body gives the condition, then what it carries", n
+        )
+    before, after = [i.inferred for i in body.inputs[2 : first + 1]], [o.inferred for o in body.outputs[1:first]]
+    if wrong := [(b, a) for b, a in zip(before, after, strict=True) if b and b != a]:
+        problem = f"a value that {op} carries must keep its type {wrong[0][0]}, got {wrong[0][1] or '?'}"
+        raise _error(graph, problem, "leave the type of the body's input open", n)
+
+
+def _check_item(graph: Graph, n: Node, op: Item) -> None:
+    source = n.inputs[0].op if len(n.inputs) == 1 else None
+    if not isinstance(source, Control) or not 0 <= op.index < len(source.types(n.inputs[0].inputs)):
+        raise _error(graph, f"{op} must be of a control node that has so many values, got {source}", "count from 0", n)
+    if op.type != (type := source.types(n.inputs[0].inputs)[op.index]):
+        raise _error(graph, f"{op} of {source} must be {type or '?'}, got {op.type or '?'}", "make it by items", n)

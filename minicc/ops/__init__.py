@@ -12,17 +12,17 @@ array([0., 2.])
 from importlib import import_module
 from pkgutil import iter_modules
 
-from minicc.ops.base import REGISTRY, Operator
+from minicc.ops.base import INTERPRETED, REGISTRY, Operator
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 
 
 def __getattr__(name: str) -> type[Operator]:
-    if name not in REGISTRY:
+    if (found := REGISTRY.get(name) or INTERPRETED.get(name)) is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return REGISTRY[name]
+    return found
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *REGISTRY])
+    return sorted([*globals(), *REGISTRY, *INTERPRETED])

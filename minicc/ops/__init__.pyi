@@ -48,6 +48,11 @@ from minicc.ops.reduction import ReduceLogSumExp as ReduceLogSumExp, ReduceMax a
 from minicc.ops.reduction import ReduceMin as ReduceMin, ReduceProd as ReduceProd, ReduceSum as ReduceSum
 from minicc.ops.reduction import ReduceSumSquare as ReduceSumSquare
 from minicc.ops.resize import Resize as Resize
+from minicc.ops.sequence import Absent as Absent, ConcatFromSequence as ConcatFromSequence
+from minicc.ops.sequence import OptionalHasElement as OptionalHasElement, SequenceAt as SequenceAt
+from minicc.ops.sequence import SequenceConstruct as SequenceConstruct, SequenceErase as SequenceErase
+from minicc.ops.sequence import SequenceInsert as SequenceInsert, SequenceLength as SequenceLength
+from minicc.ops.sequence import SplitToSequence as SplitToSequence
 from minicc.ops.shape import Expand as Expand, Flatten as Flatten, Reshape as Reshape, Shape as Shape, Size as Size
 from minicc.ops.shape import Squeeze as Squeeze, Unsqueeze as Unsqueeze
 from minicc.ops.softmax import Hardmax as Hardmax, LogSoftmax as LogSoftmax, Softmax as Softmax

@@ -93,6 +93,7 @@ class Draw(Protocol):
 Example = tuple["Operator", Sequence[Any]]  # an operator and its inputs: a TensorType for any data, or an Array
 
 REGISTRY: dict[str, type[Operator]] = {}
+INTERPRETED: dict[str, type[Operator]] = {}  # those of which no kernel is made
 
 
 class Operator(Interned):
@@ -104,6 +105,9 @@ class Operator(Interned):
     onnx_names: ClassVar[tuple[str, ...]] = ()  # the ONNX operators that it is; empty: the one of its own name, if any
     onnx_fields: ClassVar[dict[str, str]] = {}  # of ONNX attributes and inputs that are not called as their field
     operands: ClassVar[tuple[str, ...]] = ()  # fields that may be OPERAND, in the order of their inputs
+    interpreted: ClassVar[bool] = (
+        False  # run by its reference: what its value is like depends on data, or it is no tensor
+    )
     composite: ClassVar[bool] = False  # a graph pass replaces it by its `expand` before fusion
     commutative: ClassVar[bool] = False  # the order of its two inputs does not matter, to the bit
     contraction: ClassVar[bool] = False  # a sum of products with weights, its second input, in which it is linear
@@ -176,6 +180,11 @@ class Operator(Interned):
         raise NotImplementedError(cls.__name__)
 
     @property
+    def bodies(self) -> tuple[Any, ...]:
+        """The graphs that it holds."""
+        return ()
+
+    @property
     def pending(self) -> tuple[str, ...]:
         """The operand fields whose value is still a trailing input."""
         return tuple(name for name in self.operands if getattr(self, name) is OPERAND)
@@ -218,9 +227,18 @@ def operator(cls: type[T]) -> type[T]:
     return made
 
 
+@dataclass_transform(frozen_default=True, eq_default=False)
+def interpreted(cls: type[T]) -> type[T]:
+    """Make an operator class a node that is run by its `numpy`, on arrays, and on tuples of them, which are sequences."""
+    made = node(cls)
+    made.interpreted = True
+    INTERPRETED[made.__name__] = made
+    return made
+
+
 def infer(op: Operator, types: Sequence[TensorType | None]) -> TensorType | None:
-    """The type of `op` on inputs of these types; None while a symbol or an operand leaves it open."""
-    if op.pending or any(t is None for t in types):
+    """The type of `op` on inputs of these types; None while a symbol, an operand or data leave it open."""
+    if op.pending or (not op.interpreted and any(t is None for t in types)):
         return None
     try:
         return op.infer(*types)

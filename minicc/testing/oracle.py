@@ -246,7 +246,8 @@ def _exactly(n: ir.Node, arrays: Sequence[Array]) -> Array:
     """The node's result in float64 arithmetic, rounded once to its dtype."""
     native = TensorType.of(compute(n.op, arrays)) if n.inferred is None or not n.inferred.is_bound else n.inferred
     if not native.dtype.is_float or native.dtype is float64:
-        return compute(n.op, arrays)
+        exact: Array = compute(n.op, arrays)
+        return exact
     with np.errstate(all="ignore"):
         rounded: Array = compute(n.op, [_wide(a) for a in arrays]).astype(native.dtype.numpy)
     return rounded

@@ -122,7 +122,7 @@ BAD: list[tuple[str, str, str]] = [
     ("float32[2]\n  %1", "float31[2]\n  %1", "line 2: expected a dtype, got 'float31'"),
     ("float32[2]\n  %1", "float32[2] 5\n  %1", "line 2: expected '#', got '5'"),
     ("float32[2]) {", "float32[-2]) {", "line 1: expected a dimension"),
-    ("float32[2]) {", "?) {", "line 1: an input needs a type"),
+    ("float32[2]) {", "?) {", "line 2: the type of %0 is ?"),
     ("float32[2]) {", "float32[2], x: float32[2]) {", "line 1: the input name 'x' is used twice"),
     ("float32[2]) {", "float32[2]) [", "line 1: expected '{', got '['"),
     ("graph main", "graph (", "line 1: expected the name of the graph"),

@@ -16,7 +16,7 @@ import minicc
 from minicc import ops
 from minicc.bridge.environment import has_relay
 from minicc.bridge.relax import run_relax
-from minicc.ops.base import REGISTRY
+from minicc.ops.base import INTERPRETED, REGISTRY
 from minicc.testing import oracle
 from minicc.testing.draws import drawn, graph_of
 
@@ -26,7 +26,7 @@ STUB = Path(ops.__file__).with_suffix(".pyi")
 def stub():
     """The imports of all operators of the package, packed into lines of 120 columns."""
     names = defaultdict(list)
-    for name, cls in sorted(REGISTRY.items()):
+    for name, cls in sorted((REGISTRY | INTERPRETED).items()):
         if cls.__module__.startswith("minicc.ops."):
             names[cls.__module__].append(f"{name} as {name}")
     lines = []

@@ -22,21 +22,22 @@ from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import GraphProto, ModelProto, TensorProto, TensorShapeProto, ValueInfoProto, defs
+from onnx import GraphProto, ModelProto, TensorProto, defs
 
 from minicc.errors import LoadError, MiniccError, nearest
 from minicc.frontend.formats import HEAD, foreign, named
 from minicc.frontend.onnx.call import OnnxCall, Translation
 from minicc.frontend.onnx.functions import Item, flatten
+from minicc.frontend.onnx.inputs import InputTypes
 from minicc.frontend.onnx.legacy import LEGACY, is_legacy
 from minicc.frontend.onnx.ops import translations
 from minicc.frontend.onnx.schemas import declared
 from minicc.frontend.onnx.weights import without_weights
-from minicc.frontend.onnx.tensors import ModelFile, Symbols
+from minicc.frontend.onnx.tensors import ModelFile
 from minicc.graph.interpret import given_array, match_shape
 from minicc.graph.ir import Data, Defaults, Graph, Node, Span, constant, input, spanned
 from minicc.paths import unreadable
-from minicc.types import Dim, TensorType
+from minicc.types import TensorType
 
 OLDEST = 7
 NEWEST: int = defs.onnx_opset_version()
@@ -288,13 +289,13 @@ class _Loader:
     def _inputs(self, proto: GraphProto) -> Iterator[Node]:
         """The inputs; one that has an initializer is that constant."""
         initial = set(self.values)
-        symbols = Symbols()
+        types = InputTypes(self.file)
         for info in proto.input:
             if info.name in initial:
                 initial.remove(info.name)  # so that a second input of this name is found
                 continue
             with spanned(self.spans, Span(self.file.name, info.name, "input")):
-                node = input(info.name, self._type(info, symbols))
+                node = input(info.name, types.of(info))
             self._define(info.name, node)
             yield node
 
@@ -304,23 +305,6 @@ class _Loader:
         held = {t.name: self.values[t.name] for t in self.model.graph.initializer if t.name in listed}
         types = {name: node.type for name, node in held.items() if node is not None}
         return Defaults(types, partial(_replaced, self.file, self.model, types)) if types else None
-
-    def _type(self, info: ValueInfoProto, symbols: Symbols) -> TensorType:
-        what, kind = f"input {info.name!r}", info.type.WhichOneof("value")
-        tensor = info.type.tensor_type
-        if kind != "tensor_type" or not tensor.HasField("shape"):
-            hint = "sequences, optionals and tensors of unknown rank are not supported"
-            raise self.file.error(f"{what} must be a tensor with a shape, got {kind or 'no type'}", what, hint)
-        dims = [self._dim(d, f"{info.name}_{axis}", symbols) for axis, d in enumerate(tensor.shape.dim)]
-        self.file.shape([d for d in dims if isinstance(d, int)], what)
-        return TensorType(self.file.dtype(tensor.elem_type, what), tuple(dims))
-
-    def _dim(self, dim: TensorShapeProto.Dimension, nameless: str, symbols: Symbols) -> Dim:
-        """A dimension. Exporters write an unknown one as nothing, as -1 (PaddlePaddle), as "?" or as "None"."""
-        if dim.WhichOneof("value") == "dim_value" and dim.dim_value != -1:
-            return int(dim.dim_value)
-        named = re.search("[A-Za-z]", dim.dim_param) and dim.dim_param != "None"
-        return symbols.of(dim.dim_param) if named else symbols.of(nameless, given=False)
 
     def _sorted(self, items: Sequence[Item]) -> list[Item]:
         """The nodes with producers first, otherwise in the order of the file."""

@@ -1,0 +1,249 @@
+"""Control flow: operators that hold graphs and say when these run. Their value is a tuple, of which `Item` takes one.
+
+In: values, and graphs whose inputs are listed: what a body reads from around it comes as an ordinary input. Out: for
+`If` the outputs of the branch that is taken; for `Loop` the last carried values, then what each trip scanned, stacked
+along a new first axis. Binding puts bodies in the place of what it can decide (`inline_control`); what is left runs
+its bodies from an executable, or, as everywhere, by `numpy`. A value is an array, or a tuple of values: a sequence.
+
+A body of `Loop` maps (trip, condition, *carried, *captured) to (condition, *carried, *scanned). It runs as long as
+the trip number is less than the first input and the condition, at first the second input, holds (ONNX Loop).
+
+>>> import numpy as np
+>>> from minicc.graph.ir import Graph, input
+>>> from minicc.ops import Add
+>>> from minicc.types import TensorType, boolean, float32, int64
+>>> number, truth, x = TensorType(int64, ()), TensorType(boolean, ()), TensorType(float32, (2,))
+>>> k, go, s, step = input("k", number), input("go", truth), input("s", x), input("step", x)
+>>> body = Graph("body", (k, go, s, step), (go, Add()(s, step), s), ("go", "sum", "before"))
+>>> last, before = Loop(body, carried=1)(np.int64(3), np.True_, np.float32([0, 1]), np.float32([2, 2]))
+>>> last, before.shape
+(array([6., 7.], dtype=float32), (3, 2))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minicc.errors import GraphError, RunError
+from minicc.graph.interpret import compute
+from minicc.graph.ir import Constant, Graph, Node, constant, here, input, make
+from minicc.ir.node import node
+from minicc.ops.base import OPERAND, Array, Operand, Operator, number
+from minicc.types import TensorType, Unbound, boolean, int64
+
+Value = Any  # an array, or a tuple of values
+Run = Callable[[Graph, Sequence[Value]], Sequence[Value]]  # how a body is run on the values of its inputs
+
+ENDLESS = 2**40  # trips; no loop of so many ends
+DEEPEST = 16  # control flow within control flow
+
+
+class Control(Operator):
+    """Base of what holds bodies and runs them."""
+
+    __slots__ = ()
+    interpreted = True
+
+    @classmethod
+    def intern_key(cls, args: tuple[Any, ...]) -> Any:
+        return cls, *[a.key if isinstance(a, Graph) else a for a in args]
+
+    def infer(self, *types: Any, **_: Any) -> TensorType:
+        raise Unbound(self.name)  # a tuple of values is no tensor
+
+    def numpy(self, *values: Any, **_: Any) -> tuple[Value, ...]:
+        return self.run(interpret, values)
+
+    def run(self, run: Run, values: Sequence[Value]) -> tuple[Value, ...]:
+        """Its value, with bodies run by `run`."""
+        raise NotImplementedError(self.name)
+
+    def types(self, values: Sequence[Node]) -> list[TensorType | None]:
+        """Those of its value, of inputs that have the types of the inputs of its bodies."""
+        raise NotImplementedError(self.name)
+
+    @property
+    def nested(self) -> int:
+        """How deep control flow is nested in it, itself included."""
+        within = [n.op.nested for body in self.bodies for n in body.nodes if isinstance(n.op, Control)]
+        return 1 + max(within, default=0)
+
+    def __repr__(self) -> str:
+        shown = {n: getattr(self, n) for n in self.__match_args__}
+        fields = ", ".join(f"{n}={v!r}" for n, v in shown.items() if not isinstance(v, Graph))
+        return f"{self.name}({fields})"
+
+
+@node
+class Item(Operator):
+    """One value of the tuple that a control node gives."""
+
+    interpreted: ClassVar[bool] = True
+
+    index: int
+    type: TensorType | None
+
+    def infer(self, *types: Any, **_: Any) -> TensorType:
+        if self.type is None:
+            raise Unbound(self.name)
+        return self.type
+
+    def numpy(self, *values: Any, **_: Any) -> Value:
+        return values[0][self.index]
+
+    def __repr__(self) -> str:
+        return f"Item(index={self.index})"  # its type stands behind it
+
+
+@node
+class If(Control):
+    """The outputs of `then` where the condition holds, else those of `otherwise`; both read all inputs but the condition."""
+
+    operands: ClassVar[tuple[str, ...]] = ("condition",)
+
+    then: Graph
+    otherwise: Graph
+    condition: bool | Operand = OPERAND
+
+    @property
+    def bodies(self) -> tuple[Graph, ...]:
+        return self.then, self.otherwise
+
+    @property
+    def taken(self) -> Graph:
+        """The branch, once the condition is known."""
+        return self.then if number(self.condition) else self.otherwise
+
+    def run(self, run: Run, values: Sequence[Value]) -> tuple[Value, ...]:
+        return tuple(run(self.taken, values))
+
+    def types(self, values: Sequence[Node]) -> list[TensorType | None]:
+        both = zip(self.then.outputs, self.otherwise.outputs, strict=True)
+        return [a.inferred if a.inferred == b.inferred else None for a, b in both]
+
+
+@node
+class Loop(Control):
+    """`body`, run again and again; of its values `carried` many go from trip to trip."""
+
+    body: Graph
+    carried: int
+
+    @property
+    def bodies(self) -> tuple[Graph, ...]:
+        return (self.body,)
+
+    @property
+    def stops(self) -> bool:
+        """Whether a trip may end it: whether its condition is neither always true nor what it was."""
+        go = self.body.outputs[0]
+        return go is not self.body.inputs[1] and not (isinstance(go.op, Constant) and bool(go.array.all()))
+
+    @property
+    def grows(self) -> bool:
+        """Whether the type of a carried value may differ from trip to trip."""
+        return any(i.inferred is None for i in self.body.inputs[2 : 2 + self.carried])
+
+    def check_end(self, trips: int) -> None:
+        """Raise RunError when there is no end to so many trips."""
+        if trips > ENDLESS and not self.stops:
+            problem = f"expected a loop that ends, got {trips:,} trips, and a condition that no trip changes"
+            raise RunError("Loop", problem, here(), "give a smaller trip count, or a body that sets its condition")
+
+    def run(self, run: Run, values: Sequence[Value]) -> tuple[Value, ...]:
+        trips, go = int(np.asarray(values[0]).reshape(())), bool(np.asarray(values[1]).reshape(()))
+        state, captured = tuple(values[2 : 2 + self.carried]), tuple(values[2 + self.carried :])
+        rows: list[tuple[Array, ...]] = []
+        if go:
+            self.check_end(trips)
+        while go and len(rows) < trips:
+            results = run(self.body, (np.array(len(rows), np.int64), np.array(go), *state, *captured))
+            go, state = bool(np.asarray(results[0]).reshape(())), tuple(results[1 : 1 + self.carried])
+            rows.append(tuple(results[1 + self.carried :]))
+        return *state, *self._stacked(rows)
+
+    def _stacked(self, rows: Sequence[tuple[Array, ...]]) -> Iterator[Array]:
+        """What the trips scanned, each kind along a new first axis. Raises RunError where shapes differ."""
+        for k, n in enumerate(self.body.outputs[1 + self.carried :]):
+            parts = [row[k] for row in rows]
+            if len({part.shape for part in parts}) > 1:
+                shapes = ", ".join(dict.fromkeys(str(part.shape) for part in parts))
+                problem = f"expected values of one shape to scan, got {shapes}"
+                raise RunError("Loop", problem, here(), "carry the value, and join to it by Concat")
+            shape = n.type.shape if n.inferred and n.inferred.is_bound else ()
+            yield np.stack(parts) if parts else np.zeros((0, *shape), n.dtype.numpy if n.inferred else np.float32)
+
+    def types(self, values: Sequence[Node]) -> list[TensorType | None]:
+        last = [i.inferred for i in self.body.inputs[2 : 2 + self.carried]]
+        rows: list[TensorType | None] = [n.inferred for n in self.body.outputs[1 + self.carried :]]
+        if self.stops or not all(isinstance(v.op, Constant) for v in values[:2]) or not values[1].array.all():
+            return [*last, *[None] * len(rows)]
+        trips = int(values[0].array.reshape(()))
+        return [*last, *[t and TensorType(t.dtype, (max(trips, 0), *t.shape)) for t in rows]]
+
+
+def interpret(body: Graph, values: Sequence[Value]) -> list[Value]:
+    """The outputs of a body by the references of its operators."""
+    return body.interpret(values, lambda n, inputs: compute(n.op, inputs))
+
+
+def items(op: Control, values: Sequence[Node]) -> tuple[Node, ...]:
+    """A control node on these values, as a node for each of its results.
+
+    Raises GraphError when control flow is nested deeper than `DEEPEST`.
+    """
+    if op.nested > DEEPEST:
+        problem = f"expected control flow nested at most {DEEPEST} deep, got {op.nested}"
+        raise GraphError(op.name, problem, here(), "write nested conditions as one, by And and Or")
+    made = make(op, values)
+    return tuple([make(Item(k, type), [made]) for k, type in enumerate(op.types(values))])
+
+
+def settled(body: Callable[[list[TensorType | None]], Graph], types: list[TensorType | None]) -> Graph:
+    """The body of a loop whose carried values begin with these types: as often made as it changes one, which is then open."""
+    while True:
+        made = body(types)
+        after = [n.inferred for n in made.outputs[1 : 1 + len(types)]]
+        kept = [before if before == now else None for before, now in zip(types, after, strict=True)]
+        if kept == types:
+            return made
+        types = kept
+
+
+def loop(
+    step: Callable[..., tuple[Sequence[Node], Sequence[Node]]],
+    trips: Node,
+    carried: Sequence[Node],
+    captured: Sequence[Node] = (),
+    name: str = "loop",
+) -> tuple[Node, ...]:
+    """A Loop of so many trips, as nodes: the last carried values, then what the trips scanned.
+
+    `step(trip, *carried, *captured)` gives, as nodes, the carried values of the next trip, and those that are scanned;
+    it reads nothing else but constants. It is called again where a carried value has changed its type.
+    Where `trips` is a constant, and small, binding unrolls the loop.
+
+    >>> from minicc.ops import Add, Gather
+    >>> from minicc.types import float32
+    >>> x, zero = input("x", TensorType(float32, (5, 2))), constant(np.zeros(2, np.float32))
+    >>> def step(trip, total, rows):
+    ...     total = Add()(total, Gather(0)(rows, trip))
+    ...     return [total], [total]
+    >>> last, sums = loop(step, constant(np.int64(5)), [zero], [x])
+    >>> last.type, sums.type
+    (float32[2], float32[5,2])
+    """
+    around = [input(f"captured{k}", n.inferred) for k, n in enumerate(captured)]
+    trip, go = input("trip", TensorType(int64, ())), constant(np.True_)
+
+    def body(types: list[TensorType | None]) -> Graph:
+        state = [input(f"carried{k}", type) for k, type in enumerate(types)]
+        after, scanned = step(trip, *state, *around)
+        inputs, outputs = (trip, input("go", TensorType(boolean, ())), *state, *around), (go, *after, *scanned)
+        return Graph(name, inputs, outputs, tuple([f"result{k}" for k in range(len(outputs))]))
+
+    made = settled(body, [n.inferred for n in carried])
+    return items(Loop(made, len(carried)), [trips, go, *carried, *captured])
