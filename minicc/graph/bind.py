@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import GraphError, nearest
-from minicc.graph.control import Control, If, Item
+from minicc.graph.control import Control, Conditional, Output
 from minicc.graph.interpret import compute, given_array, match_shape
 from minicc.graph.ir import Constant, Graph, Input, Node, Span, constant, here, input, spanned
 from minicc.graph.resolve import Resolver, by_type, computed
@@ -90,7 +90,11 @@ def runtime_operands(graph: Graph) -> list[str]:
             depends[n] = _inputs_of(n, depends)
         operands = [depends[i] for i in n.inputs[len(n.inputs) - len(n.op.pending) :]]
         for inputs in operands:
-            if inputs and None not in operands and not (isinstance(n.op, If) and any(i.dtype.is_float for i in inputs)):
+            if (
+                inputs
+                and None not in operands
+                and not (isinstance(n.op, Conditional) and any(i.dtype.is_float for i in inputs))
+            ):
                 found |= inputs
     return [name for name, n in zip(graph.input_names, graph.inputs, strict=True) if n in found]
 
@@ -108,7 +112,7 @@ def _feeding(graph: Graph, data: bool = False) -> set[Node]:
     """The nodes whose value some pending operand depends on, its type left aside; or `data` whose shape depends on it."""
     found: set[Node] = set()
     for n in reversed(graph.nodes):
-        if data and n.op.interpreted and not isinstance(n.op, (Control, Item, SequenceOperator)):
+        if data and n.op.interpreted and not isinstance(n.op, (Control, Output, SequenceOperator)):
             found.update((n, *n.inputs))
         if pending := len(n.op.pending):
             found.update(n.inputs[-pending:])

@@ -1,7 +1,7 @@
-"""Control flow: operators that hold graphs and say when these run. Their value is a tuple, of which `Item` takes one.
+"""Control flow: operators that hold graphs and say when these run. Their value is a tuple, of which `Output` takes one.
 
 In: values, and graphs whose inputs are listed: what a body reads from around it comes as an ordinary input. Out: for
-`If` the outputs of the branch that is taken; for `Loop` the last carried values, then what each trip scanned, stacked
+`Conditional` the outputs of the branch that is taken; for `Loop` the last carried values, then what each trip scanned, stacked
 along a new first axis. Binding puts bodies in the place of what it can decide (`inline_control`); what is left runs
 its bodies from an executable, or, as everywhere, by `numpy`. A value is an array, or a tuple of values: a sequence.
 
@@ -78,7 +78,7 @@ class Control(Operator):
 
 
 @node
-class Item(Operator):
+class Output(Operator):
     """One value of the tuple that a control node gives."""
 
     interpreted: ClassVar[bool] = True
@@ -95,11 +95,11 @@ class Item(Operator):
         return values[0][self.index]
 
     def __repr__(self) -> str:
-        return f"Item(index={self.index})"  # its type stands behind it
+        return f"Output(index={self.index})"  # its type stands behind it
 
 
 @node
-class If(Control):
+class Conditional(Control):
     """The outputs of `then` where the condition holds, else those of `otherwise`; both read all inputs but the condition."""
 
     operands: ClassVar[tuple[str, ...]] = ("condition",)
@@ -199,7 +199,7 @@ def items(op: Control, values: Sequence[Node]) -> tuple[Node, ...]:
         problem = f"expected control flow nested at most {DEEPEST} deep, got {op.nested}"
         raise GraphError(op.name, problem, here(), "write nested conditions as one, by And and Or")
     made = make(op, values)
-    return tuple([make(Item(k, type), [made]) for k, type in enumerate(op.types(values))])
+    return tuple([make(Output(k, type), [made]) for k, type in enumerate(op.types(values))])
 
 
 def settled(body: Callable[[list[TensorType | None]], Graph], types: list[TensorType | None]) -> Graph:

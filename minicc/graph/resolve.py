@@ -2,7 +2,7 @@
 
 In: a node, and its inputs as they are now. Out: the node in their place. Operands whose values are constants move into
 their operator; Shape and Size of known types are computed; the branch that a constant chooses stands in the place of its
-If, and the trips of a Loop one after the other, where their number is known and their nodes are not too many; elements
+Conditional, and the trips of a Loop one after the other, where their number is known and their nodes are not too many; elements
 are taken out of sequences that are put together in sight. The bodies of what stays are resolved on the types that they get.
 
 >>> from minicc.graph.ir import Graph, input
@@ -10,7 +10,7 @@ are taken out of sequences that are put together in sight. The bodies of what st
 >>> from minicc.types import TensorType, float32
 >>> x = input("x", TensorType(float32, (2,)))
 >>> one, other = (Graph("b", (x,), (op()(x),), ("y",)) for op in (Relu, Neg))
->>> (y,) = items(If(one, other), [x, constant(np.False_)])
+>>> (y,) = items(Conditional(one, other), [x, constant(np.False_)])
 >>> made = Resolver()
 >>> made.resolve(y, (made.resolve(y.inputs[0], y.inputs[0].inputs),)).op
 Neg
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import GraphError, TypeInferenceError
-from minicc.graph.control import Control, If, Item, Loop, settled
+from minicc.graph.control import Control, Conditional, Output, Loop, settled
 from minicc.graph.interpret import compute
 from minicc.graph.ir import Constant, Graph, Input, Node, Span, constant, here, input, make, spanned, within
 from minicc.graph.transform import same
@@ -55,7 +55,7 @@ class Resolver:
             if key not in self._known:
                 self._known[key] = self._loop(op, inputs) if isinstance(op, Loop) else self._if(op, inputs)
             return self._known[key]
-        if isinstance(op, Item):
+        if isinstance(op, Output):
             return _item(op, inputs[0])
         if pending := len(op.pending):
             if not all(isinstance(i.op, Constant) for i in inputs[-pending:]):
@@ -98,14 +98,14 @@ class Resolver:
         return Graph(body.name, tuple(inputs), outputs, body.output_names).located(body.spans).located(spans), taken
 
     def _if(self, op: Control, inputs: tuple[Node, ...]) -> Node:
-        assert isinstance(op, If)
+        assert isinstance(op, Conditional)
         if op.pending and isinstance(inputs[-1].op, Constant):
             op, inputs = op.bind([inputs[-1].array]), inputs[:-1]
         if not op.pending:
             return make(SequenceConstruct(), self.put(op.taken, inputs))
         (then, taken), (otherwise, _) = (self.typed(branch, inputs[:-1]) for branch in op.bodies)
         read = [k for k, i in enumerate(then.inputs) if _reads(then, i) or _reads(otherwise, i)]
-        return make(If(_of(then, read), _of(otherwise, read)), [*[taken[k] for k in read], inputs[-1]])
+        return make(Conditional(_of(then, read), _of(otherwise, read)), [*[taken[k] for k in read], inputs[-1]])
 
     def _loop(self, op: Loop, inputs: tuple[Node, ...]) -> Node:
         trips, go, *rest = inputs
@@ -191,11 +191,11 @@ def by_type(op: Operator) -> bool:
     return type(op).fold is not Operator.fold
 
 
-def _item(op: Item, value: Node) -> Node:
+def _item(op: Output, value: Node) -> Node:
     if isinstance(value.op, SequenceConstruct):
         return value.inputs[op.index]
     assert isinstance(value.op, Control)
-    return make(Item(op.index, value.op.types(value.inputs)[op.index]), [value])
+    return make(Output(op.index, value.op.types(value.inputs)[op.index]), [value])
 
 
 def _of_sequence(n: Node, inputs: tuple[Node, ...]) -> Node:
@@ -226,7 +226,7 @@ def _as_node(value: Any) -> Node:
 
 def computed(n: Node) -> Node:
     """The constant that a node of a body computes from constants, if it is small; else the node."""
-    if isinstance(n.op, (Input, Constant, Control, Item, SequenceOperator)):
+    if isinstance(n.op, (Input, Constant, Control, Output, SequenceOperator)):
         return n
     if not all(isinstance(i.op, Constant) for i in n.inputs) or sum(i.type.bytes for i in n.inputs) > SMALL:
         return n

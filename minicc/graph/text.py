@@ -27,7 +27,7 @@ import numpy as np
 
 import minicc.ops  # noqa: F401 - registers the operators
 from minicc.errors import GraphError, TypeInferenceError, nearest
-from minicc.graph.control import DEEPEST, If, Item, Loop
+from minicc.graph.control import DEEPEST, Conditional, Output, Loop
 from minicc.graph.ir import Constant, Data, Graph, Kernel, Node, Span, constant, input, make, spanned
 from minicc.graph.verify import verify
 from minicc.ir.node import replace
@@ -41,8 +41,12 @@ _NAME = re.compile(r"[\w./:-]*[\w./-]")
 _SPAN = re.compile(r"(?P<source>.*?)(?::(?P<index>\d+))?(?: (?P<op>\w+))?(?: (?P<name>'.*'|\".*\"))?")
 _CLOSING = {"(": ")", "[": "]"}
 _DEEPEST = DEEPEST + 1  # kernels, branches and loops within each other
-HOLDING: dict[str, type[Operator]] = {"If": If, "Loop": Loop, "Item": Item}  # what is of control flow
-HELD = {"If": 2, "Loop": 1}  # graphs
+HOLDING: dict[str, type[Operator]] = {
+    "Conditional": Conditional,
+    "Loop": Loop,
+    "Output": Output,
+}  # what is of control flow
+HELD = {"Conditional": 2, "Loop": 1}  # graphs
 
 
 def parse(text: str, constants: Mapping[str, Any] | None = None) -> Graph:
@@ -222,7 +226,7 @@ def _define(
     operands = [_read(line, values) for _ in line.listed(")")]
     line.expect(":")
     stated = _type(line)
-    if isinstance(op, Item):
+    if isinstance(op, Output):
         op = replace(op, type=stated)
     try:
         with spanned(spans, _span(line)):
@@ -257,7 +261,7 @@ def _operator(line: _Line, lines: list[_Line], constants: dict[str, Any], depth:
         if not isinstance(tree, ast.Call) or tree.args:
             raise line.error("expected fields as name=value", at=offset)
         fields = {str(k.arg): _value(line, k.value, offset - 1) for k in tree.keywords}
-    fields |= {"type": None} if found is Item else {}
+    fields |= {"type": None} if found is Output else {}
     try:
         return found(*_bodies(line, lines, constants, depth, HELD.get(name, 0)), **fields)
     except TypeError as error:

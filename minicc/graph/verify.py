@@ -16,7 +16,7 @@ hint: list it in Graph.inputs
 from __future__ import annotations
 
 from minicc.errors import GraphError, TypeInferenceError
-from minicc.graph.control import Control, Item, Loop
+from minicc.graph.control import Control, Output, Loop
 from minicc.graph.ir import Graph, Input, Kernel, Node
 from minicc.ops.base import infer
 
@@ -57,7 +57,7 @@ def _check_node(graph: Graph, n: Node) -> None:
         raise _error(graph, f"{op} awaits {awaited} but has {len(n.inputs)} inputs", hint, n)
     if isinstance(op, (Kernel, Control)):
         _check_bodies(graph, n, op)
-    if isinstance(op, Item):
+    if isinstance(op, Output):
         _check_item(graph, n, op)
     try:
         inferred = infer(op, [i.inferred for i in n.inputs])
@@ -109,7 +109,7 @@ def _check_loop(graph: Graph, n: Node, op: Loop) -> None:
         raise _error(graph, problem, "leave the type of the body's input open", n)
 
 
-def _check_item(graph: Graph, n: Node, op: Item) -> None:
+def _check_item(graph: Graph, n: Node, op: Output) -> None:
     source = n.inputs[0].op if len(n.inputs) == 1 else None
     if not isinstance(source, Control) or not 0 <= op.index < len(source.types(n.inputs[0].inputs)):
         raise _error(graph, f"{op} must be of a control node that has so many values, got {source}", "count from 0", n)

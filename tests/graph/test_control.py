@@ -1,4 +1,4 @@
-"""Control flow in graphs: If and Loop mean what Python means by them, print and parse, and are put in place where known."""
+"""Control flow in graphs: Conditional and Loop mean what Python means by them, print and parse, and are put in place where known."""
 
 import pickle
 
@@ -7,7 +7,7 @@ import pytest
 
 from minicc.errors import GraphError, RunError
 from minicc.graph import bind, evaluate, parse, verify
-from minicc.graph.control import Control, If, Item, Loop, items, loop
+from minicc.graph.control import Control, Conditional, Output, Loop, items, loop
 from minicc.graph.ir import Constant, Graph, constant, input, make
 from minicc.ops import Add, Concat, Gather, Less, Neg, Relu, SequenceAt, SequenceConstruct
 from minicc.ops import SequenceErase, SequenceInsert, SequenceLength, SplitToSequence
@@ -19,7 +19,7 @@ X, Y = np.float32([1, -2]), np.float32([3, 4])
 
 def conditional(x, y, c):
     then, otherwise = Graph("a", (x, y), (Relu()(x),), ("r",)), Graph("b", (x, y), (Neg()(y),), ("r",))
-    return items(If(then, otherwise), [x, y, c])[0]
+    return items(Conditional(then, otherwise), [x, y, c])[0]
 
 
 def model():
@@ -52,7 +52,7 @@ def test_a_graph_means_the_same_however_much_is_known(given, n, c):
         got = evaluate(made, rest)
         for name, right in expected(n, c).items():
             np.testing.assert_array_equal(got[name], right)
-    held = {type(m.op) for m in graph.nodes if isinstance(m.op, (Control, Item, SequenceInsert))}
+    held = {type(m.op) for m in graph.nodes if isinstance(m.op, (Control, Output, SequenceInsert))}
     assert bool(held) == (len(given) < 2) and (Loop not in held or "n" not in given)
 
 
@@ -111,17 +111,17 @@ def test_nesting_has_an_end():
     with pytest.raises(GraphError, match="nested at most 16 deep, got 17"):
         for _ in range(20):
             body = Graph("b", (x, c), (y,), ("y",))
-            (y,) = items(If(body, body), [x, c, c])
+            (y,) = items(Conditional(body, body), [x, c, c])
 
 
 @pytest.mark.parametrize(
     "spoil, problem",
     [
-        (lambda x, y, c: make(If(Graph("a", (x,), (x,), ("r",)), Graph("b", (x,), (x, x), ("r", "s"))), [x, c]), "equally many"),
-        (lambda x, y, c: make(If(Graph("a", (x,), (x,), ("r",)), Graph("b", (x,), (x,), ("r",))), [c, c]), "If takes"),
-        (lambda x, y, c: make(If(Graph("a", (x,), (x,), ("r",)), Graph("b", (x,), (y,), ("r",))), [x, c]), "not declared"),
-        (lambda x, y, c: make(Item(0, VECTOR), [x]), "must be of a control node"),
-        (lambda x, y, c: make(Item(0, NUMBER), [conditional(x, y, c).inputs[0]]), "must be float32"),
+        (lambda x, y, c: make(Conditional(Graph("a", (x,), (x,), ("r",)), Graph("b", (x,), (x, x), ("r", "s"))), [x, c]), "equally many"),
+        (lambda x, y, c: make(Conditional(Graph("a", (x,), (x,), ("r",)), Graph("b", (x,), (x,), ("r",))), [c, c]), "Conditional takes"),
+        (lambda x, y, c: make(Conditional(Graph("a", (x,), (x,), ("r",)), Graph("b", (x,), (y,), ("r",))), [x, c]), "not declared"),
+        (lambda x, y, c: make(Output(0, VECTOR), [x]), "must be of a control node"),
+        (lambda x, y, c: make(Output(0, NUMBER), [conditional(x, y, c).inputs[0]]), "must be float32"),
         (lambda x, y, c: make(Loop(Graph("b", (c, input("d", TRUTH), x), (c, c), ("r", "s")), 1), [c, c, x]), "keep its type"),
         (lambda x, y, c: make(Loop(Graph("b", (c, x), (c,), ("r",)), 1), [c, x]), "must carry"),
     ],

@@ -3,4 +3,4 @@
 from minicc.frontend.onnx.load import MOST_NODES as MOST_NODES
 from minicc.frontend.onnx.load import NEWEST as NEWEST
 from minicc.frontend.onnx.load import load as load
-from minicc.frontend.onnx.load import read_model as read_model
+from minicc.frontend.onnx.read import read_model as read_model

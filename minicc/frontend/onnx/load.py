@@ -11,7 +11,6 @@ trusted: no size, name, order or path in it is believed before it is checked.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,27 +20,24 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, TensorProto, defs
 
 from minicc.errors import LoadError, MiniccError, nearest
-from minicc.frontend.formats import HEAD, foreign, named
+from minicc.frontend.formats import named
 from minicc.frontend.onnx.call import OnnxCall, Translation
 from minicc.frontend.onnx.functions import Item, flatten
 from minicc.frontend.onnx.inputs import InputTypes
 from minicc.frontend.onnx.legacy import LEGACY, is_legacy
 from minicc.frontend.onnx.ops import translations
+from minicc.frontend.onnx.read import parse, read
 from minicc.frontend.onnx.schemas import declared
-from minicc.frontend.onnx.weights import without_weights
 from minicc.frontend.onnx.tensors import ModelFile
 from minicc.graph.interpret import given_array, match_shape
 from minicc.graph.ir import Data, Defaults, Graph, Node, Span, constant, input, spanned
-from minicc.paths import unreadable
 from minicc.types import TensorType
 
 OLDEST = 7
 NEWEST: int = defs.onnx_opset_version()
-LARGEST = 2**31 - 1  # bytes of a protobuf
 MOST_NODES = 200_000  # ten times those of the largest model in use; each takes 0.1 ms to load and as long to optimize
 
 
@@ -54,26 +50,14 @@ def load(source: str | Path | bytes | ModelProto, keep: bool = True) -> Graph:
     version 4 on, as the ONNX text says).
     """
     if isinstance(source, (str, Path)):
-        return _load(*_read(Path(source)), keep)
+        return _load(*read(Path(source)), keep)
     if isinstance(source, ModelProto):
         return _load(ModelFile("model"), source)
     if not isinstance(source, (bytes, bytearray, memoryview)):
         problem = f"expected a path, bytes or a ModelProto, got {type(source).__name__}"
         raise LoadError("load(model)", problem, hint="load('model.onnx'); torch.onnx.export writes one of a module")
     file = ModelFile("model")
-    return _load(file, _parse(file, bytes(source)))
-
-
-def read_model(path: Path) -> ModelProto:
-    """The model in a file, with the tensors put in that lie beside it, for other tools. `load` must have found it sound."""
-    file, model = _read(path)
-    for tensor in model.graph.initializer:
-        if tensor.data_location == TensorProto.EXTERNAL or file.place(tensor):
-            content = file.array(tensor).tobytes()
-            del tensor.external_data[:]
-            tensor.ClearField("data_location")
-            tensor.raw_data = content
-    return model
+    return _load(file, parse(file, bytes(source)))
 
 
 def _replaced(file: ModelFile, model: ModelProto, types: Mapping[str, TensorType], values: Mapping[str, Any]) -> Graph:
@@ -97,51 +81,6 @@ def _load(file: ModelFile, model: ModelProto, keep: bool = True) -> Graph:
     except Exception as error:  # a damaged file may hold anything anywhere: names that are not text, for one
         problem = f"expected well-formed fields, got {type(error).__name__}: {error}"
         raise file.error(problem, file.name, "the file is damaged") from error
-
-
-def _read(path: Path) -> tuple[ModelFile, ModelProto]:
-    """The model at `path`. Data beside it may lie in the folder of its path, and of the path that this leads to."""
-    call = f"load({str(path)!r})"
-    if refused := unreadable(path, ".onnx"):
-        raise LoadError(call, f"expected a file, got {refused[0]}", str(path), refused[1])
-    file = ModelFile(path.name, (path.parent, path.resolve().parent))
-    try:
-        with path.open("rb") as stream:
-            _check_format(file, stream.read(HEAD))  # before the rest is read: archives of weights are large
-            if (size := stream.seek(0, os.SEEK_END)) > LARGEST:
-                problem = f"expected at most {LARGEST:,} bytes, the most that a protobuf has, got {size:,}"
-                hint = "keep the tensors beside the model: onnx.save(model, path, save_as_external_data=True)"
-                raise LoadError(call, problem, str(path), hint)
-            if found := without_weights(stream):
-                content, file.held[path] = found
-            else:
-                stream.seek(0)
-                content = stream.read()
-    except OSError as error:
-        problem = f"expected a file, got one that cannot be read: {error.strerror}"
-        raise LoadError(call, problem, str(path), "copy the file to a disk of yours") from None
-    return file, _parse(file, content)
-
-
-def _check_format(file: ModelFile, head: bytes) -> None:
-    empty = "an empty file", "copy, download or export the model again"
-    if found := foreign(head) if head else empty:
-        raise file.error(f"expected an ONNX model, got {found[0]}", file.name, found[1])
-
-
-def _parse(file: ModelFile, content: bytes) -> ModelProto:
-    _check_format(file, content[:HEAD])
-    model = ModelProto()
-    try:
-        model.ParseFromString(content)
-    except DecodeError as error:
-        what = f"{len(content):,} bytes that do not parse ({error})"
-        hint = "the file is no ONNX model, or is damaged"
-        if content[:1] == b"\x08":  # the version that models begin with
-            hint = "the file begins as a model does, and is cut off or damaged: copy, download or export it again"
-        what, hint = named(content[:HEAD], file.name) or (what, hint)
-        raise file.error(f"expected an ONNX protobuf, got {what}", file.name, hint) from None
-    return model
 
 
 @dataclass
