@@ -12,20 +12,19 @@ an error: what is not understood is not ignored.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 from onnx import AttributeProto, NodeProto, helper
 
 from minicc.errors import LoadError, nearest
+from minicc.frontend.apply import applied, fields_of
 from minicc.frontend.onnx.schemas import declared, undeclared
-from minicc.frontend.onnx.tensors import LARGEST, ModelFile
-from minicc.graph.ir import Constant, Node, Span, constant, make
+from minicc.frontend.onnx.tensors import ModelFile
+from minicc.graph.ir import Constant, Node, Span, constant
 from minicc.ops import CastLike, Reshape, Shape
-from minicc.ops.base import OPERAND, Array, Operator
+from minicc.ops.base import Array, Operator
 from minicc.types import DType, TensorType
 
 Result = Node | Sequence[Node | None]
@@ -117,26 +116,11 @@ class OnnxCall:
         A field given as a graph node is an operand: its value where constant, else one more input.
         A field given as None keeps its default, and a flag may be given as ONNX has it, 0 or 1.
         """
-        pending: dict[str, Node] = {}
-        plain: dict[str, Any] = {}
-        for name, value in fields.items():
-            if isinstance(value, Node):
-                if isinstance(value.op, Constant):
-                    plain[name] = numbers(value.op.data.array)
-                else:
-                    plain[name], pending[name] = OPERAND, value
-            elif value is not None:
-                plain[name] = bool(value) if isinstance(_fields(operator)[name].default, bool) else value
-        op = operator(**plain)
-        made = make(op, [*data, *[pending[name] for name in op.pending]])
-        if made.inferred is not None and made.inferred.is_bound and made.inferred.size > LARGEST:
-            hint = "choose a smaller shape, axis size or number of repeats"
-            raise self.error(f"a result of {made.inferred} is more than 2**40 elements", hint)
-        return made
+        return applied(operator, data, fields, self.error)
 
     def results(self, operator: type[Operator]) -> Result:
         """The node as `direct` has it; an operator with a field `output` is one node for each result of that name."""
-        if "output" not in _fields(operator):
+        if "output" not in fields_of(operator):
             return self.direct(operator)
         names = [formal.name for formal in self.schema.outputs]
         return [
@@ -151,7 +135,7 @@ class OnnxCall:
         operand (`onnx_fields` of the operator tells of other names). All other inputs are data; a field `given`
         tells which of them there are.
         """
-        known, inputs = _fields(operator), dict[int, str]()
+        known, inputs = fields_of(operator), dict[int, str]()
         for position, formal in enumerate(self._formals(operator)):
             field = operator.onnx_fields.get(formal, formal)
             if field not in operator.operands:
@@ -240,11 +224,6 @@ class OnnxCall:
                 raise self.error(f"attribute {name!r} is required", f"it has no default: give {name} to the node")
 
 
-@cache
-def _fields(operator: type[Operator]) -> dict[str, dataclasses.Field[Any]]:
-    return {field.name: field for field in dataclasses.fields(operator)}
-
-
 def _plain(value: Any) -> Any:
     """An attribute's value as Python numbers, text and tuples."""
     if isinstance(value, bytes):
@@ -252,10 +231,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (str, int, float)) or not isinstance(value, Sequence):
         return value
     return tuple(_plain(v) for v in value)
-
-
-def numbers(values: Array) -> Any:
-    """An array as Python numbers: one from a 0-d array, else a tuple."""
-    if values.dtype.kind == "V":  # NumPy does not know bfloat16 as a number
-        values = values.astype(np.float32)
-    return values.item() if values.ndim == 0 else tuple(values.tolist())

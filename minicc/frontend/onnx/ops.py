@@ -16,7 +16,8 @@ from typing import Any
 from onnx import defs
 
 from minicc import ops
-from minicc.frontend.onnx.call import OnnxCall, Result, Translation, numbers
+from minicc.frontend.apply import numbers
+from minicc.frontend.onnx.call import OnnxCall, Result, Translation
 from minicc.frontend.onnx.quantized import TRANSLATIONS as QUANTIZED
 from minicc.graph.ir import Node
 from minicc.ops.base import REGISTRY, Operator

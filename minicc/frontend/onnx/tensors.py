@@ -25,12 +25,12 @@ import numpy as np
 from onnx import SparseTensorProto, TensorProto
 
 from minicc.errors import LoadError
+from minicc.frontend.apply import LARGEST
 from minicc.frontend.onnx.weights import Held
 from minicc.ir.arrays import read_pages
 from minicc.ops.base import Array
 from minicc.types import DType, Symbol
 
-LARGEST = 2**40  # elements; no tensor of an honest model has more
 LARGEST_DENSE = 2**30  # bytes of a sparse tensor with its zeros, which the file need not hold
 
 _INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
