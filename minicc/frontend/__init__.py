@@ -31,6 +31,7 @@ class ModelFormat(NamedTuple):
 
 
 FORMATS: tuple[ModelFormat, ...] = (
+    ModelFormat("minicc.frontend.tflite", (".tflite",), re.compile(rb".{4}TFL3", re.DOTALL)),
     ModelFormat("minicc.frontend.onnx", (), re.compile(b"")),  # last, as it has what nothing else takes
 )
 

@@ -13,7 +13,8 @@ import re
 
 from onnx import TensorShapeProto, ValueInfoProto
 
-from minicc.frontend.onnx.tensors import ModelFile, Symbols
+from minicc.frontend.onnx.tensors import ModelFile
+from minicc.frontend.symbols import Symbols
 from minicc.types import Dim, TensorType
 
 

@@ -14,8 +14,6 @@ array([1., 2.], dtype=float32)
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -29,7 +27,7 @@ from minicc.frontend.apply import LARGEST
 from minicc.frontend.onnx.weights import Held
 from minicc.ir.arrays import read_pages
 from minicc.ops.base import Array
-from minicc.types import DType, Symbol
+from minicc.types import DType
 
 LARGEST_DENSE = 2**30  # bytes of a sparse tensor with its zeros, which the file need not hold
 
@@ -191,24 +189,3 @@ class ModelFile:
             raise self.error(problem, what, hint)
         hint = f"put it into {self.folders[0]} beside the model"
         raise self.error(f"data file {location!r} of {what} is not there", what, hint)
-
-
-class Symbols:
-    """Symbols by the name that the file gives; made fit for printing, and still distinct."""
-
-    def __init__(self) -> None:
-        self.found: dict[tuple[str, bool], Symbol] = {}
-        self.taken: set[str] = set()
-        self.counts: Counter[str] = Counter()
-
-    def of(self, name: str, given: bool = True) -> Symbol:
-        """The symbol of a name that the file gives, or (`given` false) of one that we made up."""
-        if (name, given) not in self.found:
-            plain = re.sub(r"\W", "_", name, flags=re.ASCII)
-            fresh = plain = plain if plain[0].isalpha() else f"n{plain}"
-            while fresh in self.taken:
-                self.counts[plain] += 1
-                fresh = f"{plain}_{self.counts[plain] + 1}"
-            self.taken.add(fresh)
-            self.found[name, given] = Symbol(fresh)
-        return self.found[name, given]

@@ -31,7 +31,7 @@ def not_equal(call: TfliteCall) -> Node:
 def floor_mod(call: TfliteCall) -> Node:
     """The rest has the sign of the divisor; of floats, too."""
     a, b = call[0], call[1]
-    if not call.type(a).dtype.is_float:
+    if not call.type_of(a).dtype.is_float:
         return call(ops.Mod, a, b)
     rest, zero = call(ops.Mod, a, b, fmod=True), call.like(0, a)
     other = call(ops.Xor, call(ops.Less, rest, zero), call(ops.Less, b, zero))
@@ -42,7 +42,7 @@ def floor_mod(call: TfliteCall) -> Node:
 def floor_div(call: TfliteCall) -> Node:
     """Rounded down; Div truncates integers, exactly where the rest is taken away first."""
     a, b = call[0], call[1]
-    if call.type(a).dtype.is_float:
+    if call.type_of(a).dtype.is_float:
         return call(ops.Floor, call(ops.Div, a, b))
     return call(ops.Div, call(ops.Sub, a, call(ops.Mod, a, b)), b)
 
@@ -102,7 +102,7 @@ def arg(operator: type[Operator], call: TfliteCall) -> Node:
 
 
 def top_k(call: TfliteCall) -> Result:
-    x, k = call[0], call(ops.Reshape, call.stored(1), shape=())
+    x, k = call[0], call.operand(1, rank=0)
     return call(ops.TopK, x, k=k), call.cast(call(ops.TopKIndices, x, k=k), 1)
 
 

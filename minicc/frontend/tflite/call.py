@@ -20,7 +20,7 @@ from minicc.frontend.apply import applied
 from minicc.frontend.tflite.file import Quantization, TfliteFile
 from minicc.frontend.tflite.quantization import dequantized
 from minicc.graph.ir import Constant, Node, Span, constant
-from minicc.ops import Cast, Transpose
+from minicc.ops import Cast, Reshape, Transpose
 from minicc.ops.base import Array, Operator
 from minicc.types import DType, Symbol, TensorType
 
@@ -138,12 +138,12 @@ class TfliteCall:
 
     def rank(self, position: int, expected: int | None = None) -> int:
         """The number of axes of an input; raises when it is not the expected one."""
-        rank = self.type(self.stored(position)).rank
+        rank = self.type_of(self.stored(position)).rank
         if expected not in (None, rank):
             raise self.error(f"input {position} must have {expected} axes, got {self.stored(position).type}")
         return rank
 
-    def type(self, x: Node) -> TensorType:
+    def type_of(self, x: Node) -> TensorType:
         """The type of `x`; raises when it is not known yet."""
         if x.inferred is None:
             hint = "convert the model with fixed shapes"
@@ -152,7 +152,7 @@ class TfliteCall:
 
     def extent(self, x: Node, axis: int) -> int:
         """How long an axis of `x` is; raises when that is not known yet."""
-        dim = self.type(x).shape[axis]
+        dim = self.type_of(x).shape[axis]
         if isinstance(dim, Symbol):
             hint = "convert the model with fixed shapes; the batch alone may stay open"
             raise self.error(f"axis {axis} of its input must have a size, got {x.inferred}", hint)
@@ -173,6 +173,13 @@ class TfliteCall:
             raise self.error(f"input {position} must have {count} numbers, got {array.size}")
         return tuple(array.reshape(-1).tolist())
 
+    def operand(self, position: int, rank: int = 1) -> Node:
+        """The input at this position as one number (rank 0) or as a list (rank 1), computed or not."""
+        found = self.known(position)
+        if found is not None:
+            return constant(found.reshape((-1,) * rank))
+        return self(Reshape, self.stored(position), shape=(-1,) * rank)
+
     # ---- new nodes ----
 
     def __call__(self, operator: type[Operator], *data: Node, **fields: Any) -> Node:
@@ -185,9 +192,9 @@ class TfliteCall:
 
     def like(self, value: float, x: Node) -> Node:
         """The scalar `value` in the dtype of `x`."""
-        return self.constant(value, self.type(x).dtype)
+        return self.constant(value, self.type_of(x).dtype)
 
     def cast(self, x: Node, position: int = 0) -> Node:
         """`x` in the dtype of the result at this position."""
         dtype = self.outputs[position].type.dtype
-        return x if self.type(x).dtype is dtype else self(Cast, x, dtype=dtype)
+        return x if self.type_of(x).dtype is dtype else self(Cast, x, dtype=dtype)

@@ -182,6 +182,7 @@ class TfliteFile:
             raise self.error(problem, what, hint)
         storage = np.dtype(ml_dtypes.bfloat16) if dtype.name == "bfloat16" else dtype.numpy
         if dtype.kind == "bool":  # a byte of a bool may be anything in a hostile file
-            return (content != 0).reshape(shape)
+            return np.asarray(content != 0).reshape(shape)
         aligned = content if content.ctypes.data % dtype.bytes == 0 else content.copy()
-        return aligned.view(storage).reshape(shape)
+        elements: Array = aligned.view(storage)
+        return elements.reshape(shape)

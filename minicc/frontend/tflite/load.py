@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from minicc.errors import LoadError, MiniccError
+from minicc.frontend.symbols import Symbols
 from minicc.frontend.tflite.arithmetic import ARITHMETIC
 from minicc.frontend.tflite.call import Meaning, TfliteCall, TfliteTensor
 from minicc.frontend.tflite.file import TfliteFile
@@ -24,8 +25,9 @@ from minicc.frontend.tflite.movement import MOVEMENT
 from minicc.frontend.tflite.quantization import quantized
 from minicc.frontend.tflite.sparsity import densified
 from minicc.frontend.tflite.windows import WINDOWS
+from minicc.paths import unreadable
 from minicc.graph.ir import Graph, Node, Span, constant, input, spanned
-from minicc.types import Dim, Symbol, TensorType
+from minicc.types import Dim, TensorType
 
 IDENTIFIER = b"TFL3"  # at byte 4
 VERSION = 3
@@ -34,8 +36,11 @@ LARGEST = 2**34  # bytes of a file; weights beyond 2 GB lie behind the flatbuffe
 TRANSLATIONS: Mapping[str, Meaning] = {**ARITHMETIC, **MOVEMENT, **WINDOWS}
 
 
-def load(source: str | Path | bytes) -> Graph:
-    """The graph of a TensorFlow Lite model. Raises LoadError when it is damaged, or has operators that minicc lacks."""
+def load(source: str | Path | bytes, keep: bool = True) -> Graph:
+    """The graph of a TensorFlow Lite model; its weights are the bytes of the file, and are kept in any case.
+
+    Raises LoadError when the file is damaged, or has operators that minicc lacks.
+    """
     if isinstance(source, (str, Path)):
         file = TfliteFile(Path(source).name, _read(Path(source)))
     else:
@@ -56,14 +61,17 @@ def load(source: str | Path | bytes) -> Graph:
 
 
 def _read(path: Path) -> bytes:
+    call = f"load({str(path)!r})"
+    if refused := unreadable(path, ".tflite"):
+        raise LoadError(call, f"expected a file, got {refused[0]}", str(path), refused[1])
     try:
         if (size := path.stat().st_size) > LARGEST:
             problem = f"expected at most {LARGEST:,} bytes, got {size:,}"
-            raise LoadError(f"load({str(path)!r})", problem, str(path), "give a smaller model")
+            raise LoadError(call, problem, str(path), "give a smaller model")
         return path.read_bytes()
     except OSError as error:
         problem = f"expected a file, got one that cannot be read: {error.strerror}"
-        raise LoadError(f"load({str(path)!r})", problem, str(path), "copy the file to a disk of yours") from None
+        raise LoadError(call, problem, str(path), "copy the file to a disk of yours") from None
 
 
 @dataclass
@@ -80,6 +88,7 @@ class _Translation:
     file: TfliteFile
     spans: dict[Node, Span] = field(default_factory=dict)
     tensors: dict[int, TfliteTensor] = field(default_factory=dict)
+    symbols: Symbols = field(default_factory=Symbols)
     values: dict[int, Node] = field(default_factory=dict)  # by the index of their tensor
 
     def graph(self) -> Graph:
@@ -144,7 +153,7 @@ class _Translation:
             )
         q = file.quantization(table, shape, what)
         dims: tuple[Dim, ...] = tuple(
-            Symbol(f"{_letters(name) or 'n'}_{axis}") if dim == -1 else dim for axis, dim in enumerate(signature)
+            self.symbols.of(f"{name}_{axis}", given=False) if dim == -1 else dim for axis, dim in enumerate(signature)
         )
         made = TfliteTensor(
             index, name, TensorType(dtype, dims), q, table.Buffer(), table.Sparsity(), bool(table.IsVariable())
@@ -269,9 +278,3 @@ class _Translation:
 
 
 _BUILTIN: dict[int, dict[int, str]] = {}  # the names of operators by their number, once the schema is imported
-
-
-def _letters(name: str) -> str:
-    """A name as that of a symbol."""
-    plain = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return plain if plain[:1].isalpha() or not plain else f"n{plain}"

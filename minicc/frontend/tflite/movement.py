@@ -16,11 +16,6 @@ from minicc.types import DType
 FAR = 2**31 - 1  # a place after the end of every axis
 
 
-def operand(call: TfliteCall, position: int) -> Node:
-    """An input that is a list of numbers, computed or not."""
-    return call(ops.Reshape, call.stored(position), shape=(-1,))
-
-
 def axis_of(call: TfliteCall, axis: int, rank: int) -> int:
     """An axis counted from the front; raises when there is none."""
     if not -rank <= axis < rank:
@@ -30,7 +25,7 @@ def axis_of(call: TfliteCall, axis: int, rank: int) -> int:
 
 def reshape(call: TfliteCall) -> Node:
     """The shape is an input, or an option. The files have no way to write that a size is kept: 0 is 0."""
-    shape: Any = operand(call, 1) if call.given(1) else tuple(call.file.numbers(call.options, "NewShape"))
+    shape: Any = call.operand(1) if call.given(1) else tuple(call.file.numbers(call.options, "NewShape"))
     return call(ops.Reshape, call[0], shape=shape, allow_zero=True)
 
 
@@ -64,7 +59,7 @@ def slice_(call: TfliteCall) -> Node:
         return call(ops.Slice, call[0], starts=call.numbers(1), ends=tuple(ends))
     if size is not None and (size < 0).any():
         raise call.error("expected sizes that are given where the begin is computed, got -1")
-    starts, sizes = operand(call, 1), operand(call, 2)
+    starts, sizes = call.operand(1), call.operand(2)
     return call(ops.Slice, call[0], starts=starts, ends=call(ops.Add, starts, sizes))
 
 
@@ -127,7 +122,7 @@ def unpack(call: TfliteCall) -> Result:
     axis, parts = axis_of(call, call["Axis"], call.rank(0)), len(call.outputs)
     if call.extent(call.stored(0), axis) != parts:
         raise call.error(f"expected a result for each element of axis {axis}, got {parts} results")
-    split = [call(ops.Split, call[0], axis=axis, parts=parts, index=k) for k in range(parts)]
+    split: list[Node] = [call(ops.Split, call[0], axis=axis, parts=parts, index=k) for k in range(parts)]
     return [call(ops.Squeeze, part, axes=(axis,)) for part in split]
 
 
@@ -136,7 +131,7 @@ def pad(call: TfliteCall) -> Node:
     x = call[0]
     widths = np.array(call.numbers(1, 2 * call.rank(0)), np.int64).reshape(-1, 2)
     if call.given(2):
-        value: Any = call(ops.Reshape, call[2], shape=())
+        value: Any = call.operand(2, 0) if call.as_stored else call(ops.Reshape, call[2], shape=())
     else:
         q = call.outputs[0].quantization if call.as_stored else None
         value = int(q.zeros[0]) if q is not None else 0
@@ -145,7 +140,8 @@ def pad(call: TfliteCall) -> Node:
 
 def mirror_pad(call: TfliteCall) -> Node:
     """REFLECT leaves the edge out, SYMMETRIC repeats it: there the elements of each axis are gathered."""
-    x, rank = call[0], call.rank(0)
+    x: Node = call[0]
+    rank = call.rank(0)
     widths = np.array(call.numbers(1, 2 * rank), np.int64).reshape(-1, 2)
     edge = call["Mode"] == 1
     for axis, (before, after) in enumerate(widths.tolist()):
@@ -168,7 +164,7 @@ def _block_shape(call: TfliteCall) -> tuple[list[int], list[tuple[int, int]]]:
         raise call.error(
             f"expected sizes of blocks and pads for some of the axes after the batch, got {block}, {pairs}"
         )
-    return block, [tuple(pair) for pair in pairs]
+    return block, [(before, after) for before, after in pairs]
 
 
 def space_to_batch(call: TfliteCall) -> Node:
@@ -232,19 +228,21 @@ def range_(call: TfliteCall) -> Node:
 
 def scatter_nd(call: TfliteCall) -> Node:
     """Into zeros; what falls on one place is added."""
-    zeros = call(ops.ConstantOfShape, shape=operand(call, 2), value=0, dtype=call.outputs[0].type.dtype)
+    zeros = call(ops.ConstantOfShape, shape=call.operand(2), value=0, dtype=call.outputs[0].type.dtype)
     return call(ops.ScatterND, zeros, call.stored(0), call[1], reduction="add")
 
 
 def one_hot(call: TfliteCall) -> Node:
+    """An index that is negative is none; `OneHot` counts such from the end."""
+    indices, depth = call.stored(0), call.operand(1, rank=0)
+    absent = call(ops.Less, indices, call.like(0, indices))
+    indices = call(ops.Where, absent, call(ops.Cast, depth, dtype=call.type_of(indices).dtype), indices)
     values = call(ops.Concat, *[call(ops.Reshape, call[k], shape=(1,)) for k in (3, 2)], axis=0)
-    return call(
-        ops.OneHot, call.stored(0), values, axis=call["Axis"], depth=call(ops.Reshape, call.stored(1), shape=())
-    )
+    return call(ops.OneHot, indices, values, axis=call["Axis"], depth=depth)
 
 
 def repeated(call: TfliteCall, field: str, operator: Any) -> Node:
-    return call(operator, call[0], **{field: operand(call, 1)})
+    return call(operator, call[0], **{field: call.operand(1)})
 
 
 _moves = partial(Meaning, moves=True)
@@ -254,7 +252,7 @@ MOVEMENT: dict[str, Meaning] = {
     "CONCATENATION": _moves(concatenation, "ConcatenationOptions"),
     "EMBEDDING_LOOKUP": Meaning(lambda call: call(ops.Gather, call[1], call.stored(0))),
     "EXPAND_DIMS": _moves(lambda call: call(ops.Unsqueeze, call[0], axes=call.numbers(1, 1))),
-    "FILL": _moves(lambda call: call(ops.Expand, call[1], shape=operand(call, 0))),
+    "FILL": _moves(lambda call: call(ops.Expand, call[1], shape=call.operand(0))),
     "GATHER": _moves(gather, "GatherOptions"),
     "GATHER_ND": _moves(lambda call: call(ops.GatherND, call[0], call.stored(1))),
     "MIRROR_PAD": _moves(mirror_pad, "MirrorPadOptions"),

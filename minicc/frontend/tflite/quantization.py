@@ -12,16 +12,20 @@ import numpy as np
 
 from minicc.frontend.tflite.file import Quantization
 from minicc.graph.ir import Node, constant
-from minicc.ops import Add, Cast, Clip, Div, Mul, Round, Sub, Transpose
-from minicc.types import DType, float32
+from minicc.ops import DequantizeLinear, QuantizeLinear, Transpose
+from minicc.types import DType
+
+
+def _parts(q: Quantization, dtype: DType) -> tuple[Node, ...]:
+    """The scales and, unless all are 0, the zero points."""
+    shape = () if q.whole else q.scales.shape
+    scales, zeros = q.scales.astype(np.float32).reshape(shape), q.zeros.astype(dtype.numpy).reshape(shape)
+    return (constant(scales), constant(zeros)) if q.zeros.any() else (constant(scales),)
 
 
 def dequantized(x: Node, q: Quantization, axis: int) -> Node:
     """The numbers that the integers of `x` stand for; scales lie along `axis`."""
-    shape = () if q.whole else (-1, *[1] * (x.type.rank - axis - 1))
-    zeros, scales = (constant(v.astype(np.float32).reshape(shape)) for v in (q.zeros, q.scales))
-    number: Node = Cast(float32)(x)
-    made: Node = Mul()(Sub()(number, zeros) if q.zeros.any() else number, scales)
+    made: Node = DequantizeLinear(axis)(x, *_parts(q, x.dtype))
     return made
 
 
@@ -30,6 +34,5 @@ def quantized(x: Node, q: Quantization, dtype: DType) -> Node:
     if isinstance(x.op, Transpose):
         moved: Node = x.op(quantized(x.inputs[0], q, dtype))
         return moved
-    least, most, scale, zero = (constant(np.float32(v)) for v in (*dtype.range, q.scales[0], q.zeros[0]))
-    made: Node = Cast(dtype)(Clip()(Add()(Round()(Div()(x, scale)), zero), least, most))
+    made: Node = QuantizeLinear(dtype=dtype)(x, *_parts(q, dtype))
     return made
