@@ -19,7 +19,7 @@ _TORCH = "PyTorch weights or a pickled module", "export it where its class is: t
 _KERAS = "a Keras model", "python -m tf2onnx.convert --keras FILE --output model.onnx"
 _ARRAYS = "arrays of NumPy", "give the model first, an .onnx file, and the arrays by --inputs FILE"
 _SAFE = "weights without a graph (safetensors)", "export from their library: torch.onnx.export, optimum-cli export onnx"
-_TFLITE = "a TensorFlow Lite model", "python -m tf2onnx.convert --tflite FILE --output model.onnx"
+_TFLITE = "a TensorFlow Lite model", "minicc.load takes it as it is"
 _ORT = "a model in the format of onnxruntime", "give the .onnx file that it was made of"
 _GGUF = "a GGUF model", "give an .onnx file: export the original model, by optimum-cli export onnx for example"
 _TENSORRT = "an engine of TensorRT", "give the .onnx file that it was made of"
@@ -67,7 +67,6 @@ _ENDS: dict[str, tuple[str, str]] = {
     **dict.fromkeys((".mlmodel", ".mlpackage"), ("a Core ML model", "export the original model to ONNX; Core ML has no way back")),
     ".pb": ("a frozen TensorFlow graph, or a tensor of ONNX's test data", "python -m tf2onnx.convert --graphdef FILE --inputs x:0 --outputs y:0 --output model.onnx"),
     ".safetensors": _SAFE,
-    ".tflite": _TFLITE,
     ".ort": _ORT,
     ".gguf": _GGUF,
 }  # fmt: skip

@@ -77,7 +77,7 @@ CONTENTS = {  # name of the file: what stands in it, what the answer calls it an
     "g.onnx": (b"", "an empty file", "again"),
     "h.onnx": (b"hello\nworld", "text that begins with 'hello'", ".onnx file"),
     "i.onnx": (b"\x89HDF\r\n\x1a\n" + bytes(99), "Keras", "tf2onnx"),
-    "j.onnx": (b"\x1c\0\0\0TFL3" + bytes(99), "TensorFlow Lite", "--tflite"),
+    "j.onnx": (b"\x1c\0\0\0TFL3" + bytes(99), "TensorFlow Lite", "converter"),
     "k.onnx": ((16).to_bytes(8, "little") + b'{"w":{}}' + bytes(9), "safetensors", "torch.onnx.export"),
     "l.onnx": (b"\x93NUMPY\x01\0" + bytes(99), "arrays of NumPy", "--inputs"),
     "m.onnx": (pickled(), "PyTorch", "torch.onnx.export"),

@@ -96,7 +96,9 @@ class _Translation:
         if model.Version() != VERSION or not file.count(model, "Subgraphs"):
             hint = "convert the model again, with today's converter"
             got = f"version {model.Version()} and {model.SubgraphsLength()}"
-            raise file.error(f"expected a model of version {VERSION} with a subgraph, got {got}", file.name, hint)
+            raise file.error(
+                f"expected a TensorFlow Lite model of version {VERSION} with a subgraph, got {got}", file.name, hint
+            )
         self.subgraph = model.Subgraphs(0)
         self.most = file.count(self.subgraph, "Tensors")
         inputs, outputs = (file.numbers(self.subgraph, name) for name in ("Inputs", "Outputs"))
