@@ -57,6 +57,7 @@ from minicc.ops.shape import Expand as Expand, Flatten as Flatten, Reshape as Re
 from minicc.ops.shape import Squeeze as Squeeze, Unsqueeze as Unsqueeze
 from minicc.ops.softmax import Hardmax as Hardmax, LogSoftmax as LogSoftmax, Softmax as Softmax
 from minicc.ops.sorting import TopK as TopK, TopKIndices as TopKIndices
+from minicc.ops.transformer import Attention as Attention, RotaryEmbedding as RotaryEmbedding
 from minicc.ops.winograd import WinogradConv as WinogradConv, WinogradWeights as WinogradWeights
 from minicc.ops.words import AsWords as AsWords, PackedConvInteger as PackedConvInteger
 from minicc.ops.words import PackedMatMulInteger as PackedMatMulInteger

@@ -20,15 +20,14 @@ from minicc.types import TensorType
 
 @node
 class Given(Operator):
-    """Base of these. A subclass lists its inputs, of which the first `required` are there, and its results."""
+    """Base of those whose inputs may be absent. A subclass lists them; the first `required` are always there."""
 
     composite = True
     inputs: ClassVar[tuple[str, ...]]
     required: ClassVar[int] = 3
-    results: ClassVar[tuple[str, ...]]
+    results: ClassVar[tuple[str, ...]] = ()
 
     given: tuple[str, ...]
-    output: str
 
     def named(self, values: Sequence[Any]) -> dict[str, Any]:
         """The values by the names of their inputs."""
@@ -40,7 +39,13 @@ class Given(Operator):
         if self.given != names or names[: self.required] != self.inputs[: self.required] or len(names) != len(types):
             hint = f"the inputs are {', '.join(self.inputs)}, of which {self.required} are required"
             raise self.error(f"expected an input for each of {self.given}", *types, hint=hint)
-        if self.output not in self.results:
-            hint = f"the results are {', '.join(self.results)}"
-            raise self.error(f"no result {self.output!r}", *types, hint=hint)
+        if self.results and (found := getattr(self, "output", None)) not in self.results:
+            raise self.error(f"no result {found!r}", *types, hint=f"the results are {', '.join(self.results)}")
         return self.named(types)
+
+
+@node
+class Several(Given):
+    """Base of those of several results. A subclass lists them."""
+
+    output: str

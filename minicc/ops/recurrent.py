@@ -25,7 +25,7 @@ from minicc.ops.arithmetic import Add, Mul, Sub
 from minicc.ops.base import FLOAT, Draw, Example, like, operator, same_dim
 from minicc.ops.comparison import Less, Where
 from minicc.ops.elementwise import Tanh
-from minicc.ops.given import Given
+from minicc.ops.given import Several
 from minicc.ops.indexing import ReverseSequence
 from minicc.ops.matmul import MatMul
 from minicc.ops.movement import Concat, Slice, Transpose
@@ -73,7 +73,7 @@ class Cell(NamedTuple):
 
 
 @node
-class Recurrent(Given):
+class Recurrent(Several):
     """Base of the layers. A subclass says its gates and functions, and gives `step`."""
 
     accepts = FLOAT

@@ -148,7 +148,8 @@ class OnnxCall:
         for name in self.schema.attributes:
             field = operator.onnx_fields.get(name, name)
             if field in known and field not in fields:
-                fields[field] = self[name]
+                is_dtype = "DType" in str(known[field].type) and self[name] is not None
+                fields[field] = self.dtype(name) if is_dtype else self[name]
         return self(operator, *(data or [self[position] for position in inputs]), **fields)
 
     def _formals(self, operator: type[Operator]) -> list[str]:
