@@ -18,7 +18,7 @@ from minicc import compile
 from minicc.errors import MiniccError
 from minicc.frontend import load
 from minicc.frontend.onnx import NEWEST
-from minicc.frontend.onnx.ops import translations
+from minicc.frontend.onnx.table import translations
 from minicc.graph.bind import bind
 
 COUNT = 6  # wrong models of each operator

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from minicc.frontend import load
 from minicc.frontend.onnx import NEWEST
-from minicc.frontend.onnx.ops import translations
+from minicc.frontend.onnx.table import translations
 from minicc.graph.interpret import evaluate
 from minicc.graph.ir import Constant
 from minicc.types import Symbol

@@ -7,7 +7,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 from minicc.errors import LoadError
 from minicc.frontend.onnx import NEWEST
 from minicc.frontend.onnx.call import OnnxCall
-from minicc.frontend.onnx.ops import translations
+from minicc.frontend.onnx.table import translations
 from minicc.frontend.onnx.schemas import _tables, declared
 from minicc.graph.ir import Span, constant
 

@@ -28,7 +28,7 @@ from minicc.frontend.onnx.call import OnnxCall, Translation
 from minicc.frontend.onnx.functions import Item, flatten
 from minicc.frontend.onnx.inputs import InputTypes
 from minicc.frontend.onnx.legacy import LEGACY, is_legacy
-from minicc.frontend.onnx.ops import translations
+from minicc.frontend.onnx.table import translations
 from minicc.frontend.onnx.read import parse, read
 from minicc.frontend.onnx.schemas import declared
 from minicc.frontend.onnx.tensors import ModelFile

@@ -4,8 +4,8 @@ Most operators are translated by `OnnxCall.direct` and need nothing here: the ON
 fields stand in its class. A function of this table takes an `OnnxCall` (one ONNX node) and returns the graph node
 of its output, or a tuple of them. It hides what changed between opsets, so that `ops` has one form of each operator.
 
->>> sorted(set(translations()) & {"Relu", "Upsample", "Loop"})
-['Relu', 'Upsample']
+>>> sorted(TRANSLATIONS)[:3]
+['BatchNormalization', 'Cast', 'Clip']
 """
 
 from __future__ import annotations
@@ -13,22 +13,12 @@ from __future__ import annotations
 from functools import partial, reduce
 from typing import Any
 
-from onnx import defs
-
 from minicc import ops
 from minicc.frontend.apply import numbers
 from minicc.frontend.onnx.call import OnnxCall, Result, Translation
-from minicc.frontend.onnx.quantized import TRANSLATIONS as QUANTIZED
 from minicc.graph.ir import Node
-from minicc.ops.base import REGISTRY, Operator
+from minicc.ops.base import Operator
 from minicc.types import DType
-
-
-def translations() -> dict[str, Translation]:
-    """How each ONNX operator that is supported is translated, by its name, or DOMAIN::NAME. Any that is registered counts."""
-    named = {name: op for own, op in REGISTRY.items() for name in op.onnx_names or (own,)}
-    known = {name: op for name, op in named.items() if "::" in name or defs.has(name)}
-    return {name: partial(OnnxCall.results, operator=op) for name, op in known.items()} | TRANSLATIONS | QUANTIZED
 
 
 def variadic(operator: type[Operator], call: OnnxCall) -> Node:
