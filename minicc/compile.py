@@ -36,6 +36,7 @@ from minicc.graph.ir import Constant, Graph, Kernel
 from minicc.graph.merge_common_subexpressions import merge_common_subexpressions
 from minicc.graph.pack_weights import pack_weights
 from minicc.graph.share_storage import Home, homes, placed, share_storage
+from minicc.graph.quantize_products import quantize_products
 from minicc.graph.simplify_graph import simplify_graph
 from minicc.graph.resize_later import resize_later
 from minicc.ir.node import replace as replace_node
@@ -71,6 +72,8 @@ def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
              "before Resize is expanded", "pointwise convolutions work on small images"),
         Pass("expand composites", expand_composites,
              "early: what follows knows only operators that have kernels", "no composite is left"),
+        Pass("quantize products", partial(quantize_products, exact=target.exact),
+             "before dequantised weights are folded", "integers are multiplied, and scaled in epilogues"),
         Pass("fold constants", fold_constants,
              "before simplification: its rules look for constant operands", "what depends on constants alone is one"),
         Pass("simplify", simplify,

@@ -22,7 +22,7 @@ MODULES = [
     "minicc",
     *(m.name for m in pkgutil.walk_packages(minicc.__path__, "minicc.") if not m.name.endswith("__main__")),
 ]
-TABLES = "minicc.frontend.onnx.ops"
+TABLES = ("minicc.frontend.onnx.ops", "minicc.frontend.onnx.quantized")
 LAZY = {"torch", "tvm"}  # optional packages: a module that needs one is tested where it is installed
 
 

@@ -19,6 +19,7 @@ from minicc.ops.base import INTEGER, Draw, Example, operator
 from minicc.ops.cast import Cast, convert
 from minicc.ops.conv import Conv, Correlation
 from minicc.ops.matmul import MatMul
+from minicc.ops.padding import Pad
 from minicc.ops.window import draw_windows
 from minicc.tensor.expr import Expr
 from minicc.types import DType, TensorType, int8, int16, int32, uint8
@@ -58,14 +59,12 @@ class ConvInteger(Correlation):
         return int32, int32
 
     def tvm(self, R: Any, x: Any, w: Any) -> Any:
-        if self.fill:
-            raise R.refuse(self, "TVM pads convolutions with zeros")
-        return self.conv.tvm(R, x.astype(int32), w.astype(int32))
-
-    @property
-    def conv(self) -> Conv:
-        """The same convolution of one dtype, where the padding is zeros."""
-        return Conv(self.strides, self.padding, self.dilation, self.groups, self.auto_pad)
+        windows = self.windows(x.shape[2:], w.shape[2:])
+        if any(v.far for v in windows):
+            raise R.refuse(self, "TVM stores the padding")
+        around = (0, 0, *[v.begin for v in windows], 0, 0, *[v.end for v in windows])
+        whole = Pad(around, value=self.fill)(x.astype(int32))
+        return Conv(self.strides, (), self.dilation, self.groups).tvm(R, whole, w.astype(int32))
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:

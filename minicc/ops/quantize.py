@@ -80,6 +80,10 @@ def _listed(dtypes: tuple[DType, ...]) -> str:
     return f"{', '.join(map(str, dtypes[:-1]))} or {dtypes[-1]}"
 
 
+def _wide(x: Any) -> Any:
+    return x if dtype_of(x) is float32 else Cast(float32)(x)
+
+
 def spread(values: Any, shape: tuple[int, ...], axis: int, block_size: int) -> Any:
     """Values of a tensor, of slices along `axis` or of blocks along it, so that they broadcast to `shape`."""
     if math.prod(values.shape) == 1 and not block_size:
@@ -158,7 +162,7 @@ class QuantizeLinear(Linear):
 
     def expand(self, x: Any, scale: Any, zero_point: Any = None) -> Any:
         zero = np.zeros((), self.dtype.numpy) if zero_point is None else self.spread(zero_point, x)
-        return Quantize()(Div()(Cast(float32)(x), self.spread(Cast(float32)(scale), x)), zero)
+        return Quantize()(Div()(_wide(x), self.spread(_wide(scale), x)), zero)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -183,10 +187,11 @@ class DequantizeLinear(Linear):
 
     def expand(self, x: Any, scale: Any, zero_point: Any = None) -> Any:
         dtype = self.dtype or dtype_of(scale)
-        value = Cast(float32)(x)
+        value = _wide(x)
         if zero_point is not None:
-            value = Sub()(value, self.spread(Cast(float32)(zero_point), x))
-        return Cast(dtype)(Mul()(value, self.spread(Cast(float32)(scale), x)))
+            value = Sub()(value, self.spread(_wide(zero_point), x))
+        made = Mul()(value, self.spread(_wide(scale), x))
+        return made if dtype is float32 else Cast(dtype)(made)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
