@@ -41,7 +41,7 @@ from minicc.graph.requantize import requantize
 from minicc.graph.transform import same, transform
 from minicc.ir.node import replace
 from minicc.ops import Add, Cast, Conv, ConvInteger, DequantizeLinear, MatMul, MatMulInteger, Mul, QuantizeLinear, Sub
-from minicc.ops.base import Operator
+from minicc.ops.base import Array, Operator
 from minicc.types import float32, int8, int16, int32, uint8
 
 Rule = Callable[[Node], Node | None]
@@ -179,25 +179,26 @@ def biased(n: Node) -> Node | None:
     for y, bias in (n.inputs, n.inputs[::-1]):
         if not (isinstance(y.op, Mul) and isinstance(y.inputs[0].op, Cast) and y.inputs[0].inputs[0].dtype is int32):
             continue
-        (cast, scale), source = y.inputs, bias.inputs[0] if isinstance(bias.op, ops.Reshape) else bias
-        if (
-            not isinstance(source.op, DequantizeLinear)
-            or source.inputs[0].dtype is not int32
-            or _zero(source) is not None
-        ):
-            continue
-        whole, steps = source.inputs[0], source.op.spread(source.inputs[1], source)
-        if source is not bias:
-            whole, steps = bias.op(whole), bias.op(steps) if steps.type.rank else steps
-        known = [v for v in map(_value, (steps, scale)) if v is not None]
-        if len(known) < 2 or not np.allclose(*known, rtol=1e-6, atol=0):
-            continue
-        made: Node = Mul()(Cast(float32)(Add()(cast.inputs[0], whole)), scale)
-        return made if made.type == n.type else None
+        (cast, scale), found = y.inputs, _of_int32(bias)
+        step, expected = (_value(found[1]), _value(scale)) if found else (None, None)
+        if found and step is not None and expected is not None and np.allclose(step, expected, rtol=1e-6, atol=0):
+            made: Node = Mul()(Cast(float32)(Add()(cast.inputs[0], found[0])), scale)
+            return made if made.type == n.type else None
     return None
 
 
-def _value(n: Node) -> np.ndarray | None:
+def _of_int32(bias: Node) -> tuple[Node, Node] | None:
+    """The integers of a dequantised int32, and their scales, in its shape."""
+    source = bias.inputs[0] if isinstance(bias.op, ops.Reshape) else bias
+    if not isinstance(source.op, DequantizeLinear) or source.inputs[0].dtype is not int32 or _zero(source) is not None:
+        return None
+    whole, steps = source.inputs[0], source.op.spread(source.inputs[1], source)
+    if source is bias:
+        return whole, steps
+    return bias.op(whole), bias.op(steps) if steps.type.rank else steps
+
+
+def _value(n: Node) -> Array | None:
     """What depends on constants alone."""
     folded = fold_constants(Graph("value", (), (n,), ("value",))).outputs[0]
     return folded.array if isinstance(folded.op, Constant) else None
