@@ -15,6 +15,7 @@ assert minicc.ops  # registers every operator
 NAMES = sorted(REGISTRY)
 
 
+@pytest.mark.slow
 @given(graphs(max_nodes=8))
 def test_random_graphs(example):
     agree(example.graph, example.inputs)

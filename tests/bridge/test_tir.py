@@ -80,6 +80,7 @@ def test_kernels_for_a_gpu_run_on_a_cpu(name):
     )
 
 
+@pytest.mark.slow
 @given(st.data(), st.sampled_from([int8, int32, uint8, int64, uint64, float32, float64]), st.sampled_from(KINDS))
 def test_random_expressions(data, dtype, kind):
     a, b, c, mask = (

@@ -155,7 +155,9 @@ def test_the_values_are_those_of_numpy(graph, target, threads):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
+@pytest.mark.parametrize(
+    "dtype", ["float32", *(pytest.param(t, marks=pytest.mark.slow) for t in ("float16", "float64"))]
+)
 def test_the_blocks_of_networks_have_no_kernel_that_only_moves(dtype, threads):
     """A part of a tensor goes through convolutions, and is joined with them and with the whole, channels last."""
     random = np.random.default_rng(0)

@@ -44,6 +44,7 @@ def cases(draw):
     return (batch, *size, channels) if last else (batch, channels, *size), fields | {"channels_last": last}
 
 
+@pytest.mark.slow
 @settings(max_examples=max(12, settings().max_examples // 2))
 @given(cases(), st.sampled_from(TARGETS), st.integers(1, 2), st.booleans())
 @example(((1, 24, 13, 13), {"kernel": (5, 5), "padding": (2,) * 4}), TARGETS[0], 1, True)

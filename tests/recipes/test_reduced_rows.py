@@ -48,6 +48,7 @@ def test_every_length(op, length, target):
     np.testing.assert_allclose(made(*arrays)[0], exact(op, arrays), rtol=2e-6, atol=2e-6)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_any_shape_on_any_target(data):
     draw = data.draw

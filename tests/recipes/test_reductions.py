@@ -27,6 +27,7 @@ def kernel(op, shape, cpu, dtype="float32") -> Scheduled:
     return scheduled(lower([out], [x, out], "kernel").program, Target.of(cpu))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     kind=st.sampled_from(KINDS),

@@ -74,6 +74,7 @@ def check(shape, channels, padding, tile, block, target, after="", choices=None)
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.cpu)
 @settings(max_examples=max(5, settings().max_examples // 5))
 @given(threads=st.integers(1, 2), data=st.data())
@@ -99,6 +100,7 @@ def test_many_groups_of_tiles_stick_out(target) -> None:
     assert made.schedule.choices == {"rows": 5, "panels": 1}  # 36 tiles in 8 groups
 
 
+@pytest.mark.slow
 def test_threads_share_groups_or_channels() -> None:
     two = NATIVE.with_threads(2)
     few, many = (
