@@ -20,6 +20,7 @@ from minicc.cli.compare import compare_command
 from minicc.cli.compile import compile_command
 from minicc.cli.demo import demo_command
 from minicc.cli.doctor import doctor_command
+from minicc.cli.faces import faces_command
 from minicc.cli.fusion import fusion_command
 from minicc.cli.ops import ops_command
 from minicc.cli.reduce import reduce_command
@@ -51,7 +52,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (compile_command, run_command, show_command, ops_command, doctor_command, demo_command, compare_command,
-            reduce_command, fusion_command, bench_command, cache_command)  # fmt: skip
+            reduce_command, fusion_command, bench_command, cache_command, faces_command)  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.removesuffix("_command"))(command)
 

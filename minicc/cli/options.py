@@ -29,7 +29,7 @@ from minicc.types import TensorType, float32, float64
 
 messages = Console(stderr=True, highlight=False, markup=False)
 
-ModelArgument = Annotated[Path, typer.Argument(help="An ONNX model.", show_default=False)]
+ModelArgument = Annotated[Path, typer.Argument(help="A model: .onnx, .tflite, ...", show_default=False)]
 DimOption = Annotated[list[str] | None, typer.Option("--dim", help="Bind a symbolic dimension, as in batch=4.")]
 ShapesOption = Annotated[
     str | None, typer.Option("--input-shapes", help='Bind whole shapes, as in "x:[1,3,224,224] mask:[1,77]".')
