@@ -22,7 +22,7 @@ import numpy as np
 
 from minicc.errors import RunError
 from minicc.vision.boxes import Boxes, overlap, suppress
-from minicc.vision.region import Region
+from minicc.vision.crop import Crop
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Network = Any  # an Executable of one input
@@ -102,7 +102,7 @@ def average(faces: Faces, threshold: float = 0.3) -> Faces:
 def find_blazeface(network: Network, picture: Array, threshold: float) -> Faces:
     """The faces in a picture, by a network of BlazeFace: front or back camera, short or full range."""
     height, width = image_size(network, channels=3)
-    region = Region.around(picture, width / height)
+    region = Crop.around(picture, width / height)
     results = [np.asarray(r)[0] for r in ran(network, _scaled(region, picture, width, height, -1, 1)[None])]
     offsets, scores = by_width(results, 16), by_width(results, 1)
     faces = average(decode_blazeface(offsets, scores, width, threshold))
@@ -150,7 +150,7 @@ def decode_retinaface(offsets: Array, scores: Array, points: Array, size: tuple[
 def find_retinaface(network: Network, picture: Array, threshold: float) -> Faces:
     """The faces in a picture, by a network of RetinaFace with one input [1, 3, H, W] and three outputs."""
     height, width = image_size(network, channels=1)
-    region = Region.around(picture, width / height)
+    region = Crop.around(picture, width / height)
     image = region.cut(picture, width, height)[:, :, ::-1].astype(np.float32) - BLUE_FIRST
     results = [np.asarray(r).reshape(-1, np.asarray(r).shape[-1]) for r in ran(network, image.transpose(2, 0, 1)[None])]
     faces = decode_retinaface(
@@ -178,15 +178,15 @@ def find_faces(network: Network, picture: Array, family: str = "blazeface", thre
 # ---- points on a face -------------------------------------------------------------------------------------------
 
 
-def face_region(faces: Faces, k: int) -> Region:
+def face_region(faces: Faces, k: int) -> Crop:
     """Where the network of the mesh looks for face k: a square about it, turned so that its eyes are level."""
     left, top, right, bottom = faces.boxes.corners[k]
     (x0, y0), (x1, y1) = faces.points[k, :2]
     side = max(right - left, bottom - top) * MESH_MARGIN
-    return Region(((left + right) / 2, (top + bottom) / 2), (side, side), math.atan2(y1 - y0, x1 - x0))
+    return Crop(((left + right) / 2, (top + bottom) / 2), (side, side), math.atan2(y1 - y0, x1 - x0))
 
 
-def find_mesh(network: Network, picture: Array, region: Region) -> tuple[Array, float]:
+def find_mesh(network: Network, picture: Array, region: Crop) -> tuple[Array, float]:
     """The points [468, 2] of the face in a region, in pixels of the picture, and how sure it is that there is one."""
     height, width = image_size(network, channels=3)
     results = [np.asarray(r).reshape(-1) for r in ran(network, _scaled(region, picture, width, height, 0, 1)[None])]
@@ -201,7 +201,7 @@ def find_irises(network: Network, picture: Array, mesh: Array, turned: float) ->
     for side, corners in EYES.items():
         inner, outer = mesh[corners[0]], mesh[corners[1]]
         centre, reach = (inner + outer) / 2, float(np.abs(outer - inner).max()) * IRIS_MARGIN
-        region = Region((float(centre[0]), float(centre[1])), (reach, reach), turned)
+        region = Crop((float(centre[0]), float(centre[1])), (reach, reach), turned)
         image = _scaled(region, picture, width, height, 0, 1)
         mirrored = side == "right"  # the network knows left eyes
         results = [np.asarray(r).reshape(-1) for r in ran(network, (image[:, ::-1] if mirrored else image)[None])]
@@ -214,7 +214,7 @@ def find_irises(network: Network, picture: Array, mesh: Array, turned: float) ->
 # ---- networks ---------------------------------------------------------------------------------------------------
 
 
-def _scaled(region: Region, picture: Array, width: int, height: int, low: float, high: float) -> Array:
+def _scaled(region: Crop, picture: Array, width: int, height: int, low: float, high: float) -> Array:
     return np.asarray(region.cut(picture, width, height).astype(np.float32) * ((high - low) / 255) + low)
 
 

@@ -11,7 +11,7 @@ import minicc
 from minicc.errors import RunError
 from minicc.vision.boxes import Boxes
 from minicc.vision.faces import Faces, anchors, average, decode_blazeface, face_region, find_faces, find_mesh, priors
-from minicc.vision.region import Region
+from minicc.vision.crop import Crop
 from tests.vision.face_models import retinaface
 
 pytest.importorskip("PIL")
@@ -23,7 +23,7 @@ def test_a_region_holds_what_lies_there(angle, x, y, side):
     picture = np.zeros((100, 100, 3), np.uint8)
     row, column = min(int(y), 98), min(int(x), 98)
     picture[row : row + 2, column : column + 2] = 255
-    region = Region((column + 1.0, row + 1.0), (side, side), angle)
+    region = Crop((column + 1.0, row + 1.0), (side, side), angle)
     cut = region.cut(picture, 64, 64).astype(float).sum(axis=2)
     places = np.argwhere(cut > cut.max() * 0.5)[:, ::-1] + 0.5
     found = region.to_picture(places / 64).mean(axis=0)
@@ -32,14 +32,14 @@ def test_a_region_holds_what_lies_there(angle, x, y, side):
 
 def test_a_region_of_the_whole_picture_is_it():
     picture = np.random.default_rng(0).integers(0, 256, (12, 20, 3)).astype(np.uint8)
-    assert np.array_equal(Region.around(picture, 20 / 12).cut(picture, 20, 12), picture)
-    wide = Region.around(picture, 1.0).cut(picture, 20, 20)
+    assert np.array_equal(Crop.around(picture, 20 / 12).cut(picture, 20, 12), picture)
+    wide = Crop.around(picture, 1.0).cut(picture, 20, 20)
     assert np.array_equal(wide[4:16], picture) and not wide[:4].any() and not wide[16:].any()
 
 
 def test_a_region_that_is_absurd_costs_little():
-    assert Region((1e9, -1e9), (1e12, 1e12)).cut(np.ones((4, 4, 3), np.uint8), 8, 8).shape == (8, 8, 3)
-    assert Region((2.0, 2.0), (0.0, 0.0)).cut(np.ones((4, 4, 3), np.uint8), 8, 8).shape == (8, 8, 3)
+    assert Crop((1e9, -1e9), (1e12, 1e12)).cut(np.ones((4, 4, 3), np.uint8), 8, 8).shape == (8, 8, 3)
+    assert Crop((2.0, 2.0), (0.0, 0.0)).cut(np.ones((4, 4, 3), np.uint8), 8, 8).shape == (8, 8, 3)
 
 
 def test_the_anchors_of_blazeface():
@@ -111,11 +111,11 @@ def test_other_networks_are_refused():
     with pytest.raises(RunError, match="expected 168 boxes, scores and points of an input of 64 x 64, got 9, 9 and 9"):
         find_faces(network((1, 9, 4), (1, 9, 2), (1, 9, 10), size=(1, 3, 64, 64)), picture, "retinaface")
     with pytest.raises(RunError, match="one result of 1404 numbers"):
-        find_mesh(network((1, 5)), picture, Region((4.0, 4.0), (8.0, 8.0)))
+        find_mesh(network((1, 5)), picture, Crop((4.0, 4.0), (8.0, 8.0)))
 
 
 def test_a_face_that_is_turned_is_looked_at_upright():
     faces = Faces(
         Boxes(np.array([[0.0, 0, 10, 20]]), np.ones(1), np.zeros(1, int)), np.array([[[2.0, 5.0], [2.0, 15.0]]])
     )
-    assert face_region(faces, 0) == Region((5.0, 10.0), (30.0, 30.0), np.pi / 2)
+    assert face_region(faces, 0) == Crop((5.0, 10.0), (30.0, 30.0), np.pi / 2)

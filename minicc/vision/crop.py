@@ -3,7 +3,7 @@
 In: a picture, and where the region is. Out: the region as a picture of another size, black where it is outside of the
 first one; points in the region as points of the picture.
 
->>> turned = Region((50.0, 40.0), (20.0, 10.0), np.pi / 2)
+>>> turned = Crop((50.0, 40.0), (20.0, 10.0), np.pi / 2)
 >>> turned.to_picture(np.array([[0.0, 0.0], [0.5, 0.5]])).round()
 array([[55., 30.],
        [50., 40.]])
@@ -24,7 +24,7 @@ LARGEST = 2048  # pixels of a side of a region before it is made smaller
 
 
 @dataclass(frozen=True)
-class Region:
+class Crop:
     """A rectangle about a centre (x, y), of a width and a height in pixels, turned clockwise by an angle in radians."""
 
     centre: tuple[float, float]
@@ -32,11 +32,11 @@ class Region:
     angle: float = 0.0
 
     @staticmethod
-    def around(picture: Array, aspect: float) -> Region:
+    def around(picture: Array, aspect: float) -> Crop:
         """The smallest region with the picture in it whose width is `aspect` times its height."""
         height, width = picture.shape[:2]
         high = max(height, width / aspect)
-        return Region((width / 2, height / 2), (high * aspect, high))
+        return Crop((width / 2, height / 2), (high * aspect, high))
 
     def to_picture(self, points: Array) -> Array:
         """Points [n, 2] in fractions of the region as points of the picture."""
