@@ -112,9 +112,10 @@ def excerpt(text: str, first: str, last: str) -> str:
     return "\n".join(["...", *lines[start : end + 1], "..."])
 
 
-def run_all(text: str, folder: Path) -> list[tuple[Example, str]]:
-    """Every example with what it printed, run in a folder where `minicc/` and `tests/data/` are the project's."""
-    names: dict[str, object] = {"excerpt": excerpt}
+def run_all(text: str, folder: Path, names: dict[str, object] | None = None) -> list[tuple[Example, str]]:
+    """Every example with what it printed, run in a folder where `minicc/` and `tests/` are the project's; `names` are filled."""
+    names = {} if names is None else names
+    names["excerpt"] = excerpt
     outcomes = []
     (folder / "minicc").symlink_to(ROOT / "minicc", target_is_directory=True)
     (folder / "tests").symlink_to(ROOT / "tests", target_is_directory=True)

@@ -4,23 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from pages import ROOT, check_blocks, examples, links, matches, missing, pictures, run_all, told
+from job_pages import FOLDER, ran
+from pages import ROOT, check_blocks, examples, links, matches, missing, pictures, told
 
-FOLDER = ROOT / "tutorials" / "jobs"
 PAGES = sorted(page for page in FOLDER.glob("*.md"))
 INDEX = FOLDER / "README.md"
 
 
 @pytest.mark.jobs
 @pytest.mark.parametrize("page", [page for page in PAGES if page != INDEX], ids=lambda page: page.stem)
-def test_page(page, tmp_path):
-    text = page.read_text(encoding="utf-8")
-    if absent := missing(text):
-        pytest.skip(f"needs {', '.join(absent)}")
-    wrong = [told(page, e, printed) for e, printed in run_all(text, tmp_path) if not matches(e.shown, printed)]
+def test_page(page):
+    outcomes, _, folder = ran(page.stem)
+    wrong = [told(page, example, printed) for example, printed in outcomes if not matches(example.shown, printed)]
     assert not wrong, "\n\n".join(wrong)
-    for name in pictures(text):
-        assert (tmp_path / name).exists(), f"the page shows {name}, and does not draw it"
+    for name in pictures(page.read_text(encoding="utf-8")):
+        assert (Path(folder.name) / name).exists(), f"the page shows {name}, and does not draw it"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
