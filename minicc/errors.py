@@ -11,7 +11,7 @@ ScheduleError: split("i", factor=7): factor must divide the extent of loop i (12
 hint: tail="guard"
 
 What a file brings (names, paths, texts) may hold anything: `printable` makes one line of it that a terminal shows and
-does not obey, `plain_lines` leaves the ends of lines. Errors do so themselves.
+does not obey, `plain_lines` leaves the ends of lines. Errors do so themselves, and leave the middle of very long lines out.
 """
 
 from __future__ import annotations
@@ -57,7 +57,16 @@ class MiniccError(Exception):
         lines += [f"    {line}" for line in plain_lines(self.where.rstrip("\n")).split("\n") if self.where]
         if self.hint:
             lines.append(f"hint: {printable(self.hint)}")
-        return "\n".join(lines)
+        return "\n".join(map(_cut, lines))
+
+
+LONGEST = 4000  # characters of a line of an error
+
+
+def _cut(line: str) -> str:
+    half = LONGEST // 2
+    left_out = f" ... ({len(line) - LONGEST:,} characters) ... "
+    return line if len(line) <= LONGEST else line[:half] + left_out + line[-half:]
 
 
 class TypeInferenceError(MiniccError):

@@ -75,3 +75,8 @@ def test_what_builds_errors_takes_a_hint_or_has_one(file):
                 assert not passed_on or makes_up_a_hint(function), (
                     f"{file}:{function.lineno}: {function.name} may build an error without a hint"
                 )
+
+
+def test_a_very_long_line_is_cut():
+    text = str(MiniccError("load('m')", "expected a name, got " + "n" * 70_000 + "!", "w" * 3000, hint="rename it"))
+    assert len(text) < 9000 and "(66,046 characters)" in text and "!" in text and "hint: rename it" in text

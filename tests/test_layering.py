@@ -54,7 +54,7 @@ DIRECT = {  # package: what stands directly below it; whatever stands below that
 LIBRARIES = {  # library: the files that may import it
     "llvmlite": ("codegen/", "runtime/", "target/"),
     "tvm": ("bridge/_tvm.py", "bridge/inside/"),
-    "onnx": ("frontend/", "backend.py", "testing/backend_suite.py"),
+    "onnx": ("frontend/", "backend.py", "testing/backend_suite.py", "testing/mutate_onnx.py"),
     "torch": ("frontend/", "dynamo.py", "testing/peers.py"),
     "tflite": ("frontend/tflite/",),
     "PIL": ("vision/",),

@@ -33,7 +33,8 @@ def applied(
     for name, value in fields.items():
         if isinstance(value, Node):
             if isinstance(value.op, Constant):
-                plain[name] = numbers(value.op.data.array)
+                array = value.op.data.array
+                plain[name] = operator.operand(name, array) if name in operator.operands else numbers(array)
             else:
                 plain[name], pending[name] = OPERAND, value
         elif value is not None:

@@ -38,6 +38,7 @@ from minicc.ops.sequence import SequenceOperator
 
 LARGEST = 2**30  # bytes of a result that is computed here, on the way to an operand
 DECIDING = 64  # elements of an input for whose values code is made
+HIGHEST_RANK = 64  # of an array of NumPy
 HUGE = 2**40  # elements of a tensor; no computer holds it, and sizes in bytes must not overflow
 
 NO_DIMS: Mapping[str, int] = {}
@@ -176,6 +177,9 @@ def _check_size(call: str, n: Node) -> None:
     if n.inferred is not None and n.type.size > HUGE:
         problem = f"expected tensors of at most 2**40 elements, got {n.type}"
         raise GraphError(call, problem, here(), "bind smaller numbers to the symbols")
+    if n.inferred is not None and n.type.rank > HIGHEST_RANK:
+        problem = f"expected tensors of at most {HIGHEST_RANK} axes, got {n.type.rank}"
+        raise GraphError(call, problem, here(), "NumPy has no more, either; Reshape leaves out axes of one element")
 
 
 def _evaluated(n: Node) -> Node:

@@ -119,7 +119,7 @@ def _fate(path: Path) -> tuple[str, str]:
         return _ran(path), ""
     except MiniccError as error:
         whole = error.call and error.problem and error.hint and len(str(error)) < 10_000
-        internal = "well-formed fields" in error.problem and not isinstance(error.__cause__, UnicodeError)
+        internal = error.problem.startswith("expected well-formed") and "UTF-8" not in error.problem
         said = type(error).__name__ if whole and not internal else f"{error.__cause__!r}: {error}"
         return ("refused" if whole and not internal else "words"), said
     except MemoryError as error:

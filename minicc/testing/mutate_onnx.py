@@ -111,7 +111,7 @@ def change(site: Site, places: Sequence[Site], other: ModelProto, random: Random
 def _other_value(field: Any, value: Any, places: Sequence[Site], random: Random) -> Any:
     if isinstance(value, str):
         names = [s.value for s in places if isinstance(s.value, str)]
-        return random.choice(names if random.random() < 0.7 else TEXTS)
+        return random.choice(names if names and random.random() < 0.7 else TEXTS)
     if isinstance(value, bytes):
         return _other_bytes(value, random)
     if isinstance(value, float):
@@ -182,7 +182,7 @@ def swap(site: Site, places: Sequence[Site], other: ModelProto, random: Random) 
     """Two values of one kind change places: names, numbers or messages."""
     first = site if site.at is not None or not hasattr(site.value, "extend") else random.choice(places)
     same = [s for s in places if type(s.value) is type(first.value) and s.field.type == first.field.type]
-    second = random.choice(same)
+    second = random.choice(same or [first])
     if isinstance(first.value, Message):
         kept = _copied(first.value)
         first.value.CopyFrom(_copied(second.value))

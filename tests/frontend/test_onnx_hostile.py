@@ -13,6 +13,7 @@ from minicc.errors import LoadError, MiniccError
 from minicc.frontend import load
 from minicc.frontend.onnx import NEWEST
 from minicc.frontend.onnx.ops import TRANSLATIONS
+from minicc.graph.bind import bind
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 
@@ -59,7 +60,9 @@ def test_garbage_and_truncated_files():
 
 
 def test_names_that_are_not_text():
-    refused(model([relu()], X).SerializeToString().replace(b"net", b"\xff\xff\xff"), "well-formed")
+    refused(
+        model([relu()], X).SerializeToString().replace(b"net", b"\xff\xff\xff"), "GraphProto.name = b'", "not UTF-8"
+    )
     refused(model([relu()], X).SerializeToString().replace(b"Relu", b"\xff\xff\xff\xff"))
 
 
@@ -154,6 +157,30 @@ def test_huge_and_negative_dimensions(dims):
         str(dims),
     )
     refused(model([relu()], [info("x", dims)]), "input 'x'", "2**40")
+
+
+def test_more_dimensions_than_an_array_may_have():
+    weights = TensorProto(name="w", data_type=FLOAT, dims=[1] * 65, raw_data=b"\0" * 4)
+    refused(model([relu("w")], initializers=[weights]), "initializer 'w'", "at most 64 dimensions, got 65")
+    refused(model([relu()], [info("x", [1] * 65)]), "input 'x'", "at most 64 dimensions, got 65")
+    shape = numpy_helper.from_array(np.ones(65, np.int64), "s")
+    graph = load(model([helper.make_node("Reshape", ["x", "s"], ["y"])], [info("x", [1])], initializers=[shape]))
+    with pytest.raises(MiniccError, match="at most 64 axes, got 65"):
+        bind(graph)
+
+
+@pytest.mark.parametrize("axis", [0.5, np.inf, np.nan, 1e30])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_an_operand_that_is_part_of_a_number(axis, dtype):
+    with np.errstate(over="ignore"):
+        axes = numpy_helper.from_array(np.array([axis]).astype(dtype), "a")
+    node = helper.make_node("ReduceSum", ["x", "a"], ["y"])
+    with pytest.raises(MiniccError, match="expected whole numbers as axes"):
+        load(model([node], X, initializers=[axes]))
+    graph = load(model([node], [*X, info("a", [1])]))
+    with pytest.raises(MiniccError, match="expected whole numbers as axes"):
+        bind(graph, values={"a": np.array([axis], np.float32)})
+    assert bind(graph, values={"a": np.float32([1])}).outputs[0].type.shape == (2, 1)
 
 
 def test_a_result_of_absurd_size():

@@ -29,7 +29,7 @@ from minicc.frontend.onnx.functions import Item, flatten
 from minicc.frontend.onnx.inputs import InputTypes
 from minicc.frontend.onnx.legacy import LEGACY, is_legacy
 from minicc.frontend.onnx.table import translations
-from minicc.frontend.onnx.read import parse, read
+from minicc.frontend.onnx.read import no_text, parse, read
 from minicc.frontend.onnx.schemas import declared
 from minicc.frontend.onnx.tensors import ModelFile
 from minicc.graph.interpret import given_array, match_shape
@@ -79,7 +79,7 @@ def _load(file: ModelFile, model: ModelProto, keep: bool = True) -> Graph:
     except MiniccError:
         raise
     except Exception as error:  # a damaged file may hold anything anywhere: names that are not text, for one
-        problem = f"expected well-formed fields, got {type(error).__name__}: {error}"
+        problem = f"expected well-formed fields, got {no_text(model) or f'{type(error).__name__}: {error}'}"
         raise file.error(problem, file.name, "the file is damaged") from error
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto
 
@@ -79,3 +81,14 @@ def read_model(path: Path) -> ModelProto:
             tensor.ClearField("data_location")
             tensor.raw_data = content
     return model
+
+
+def no_text(message: Any) -> str:
+    """What a name or text is, in `message` or below it, that is not UTF-8; empty where all are."""
+    for field, value in message.ListFields():
+        for element in value if field.is_repeated else (value,):
+            if field.type == FieldDescriptor.TYPE_STRING and isinstance(element, bytes):
+                return f"{field.full_name} = {element[:40]!r}, which is not UTF-8"
+            if field.type == FieldDescriptor.TYPE_MESSAGE and (found := no_text(element)):
+                return found
+    return ""

@@ -29,6 +29,7 @@ from minicc.ir.arrays import read_pages
 from minicc.ops.base import Array
 from minicc.types import DType
 
+HIGHEST_RANK = 64  # of an array of NumPy
 LARGEST_DENSE = 2**30  # bytes of a sparse tensor with its zeros, which the file need not hold
 
 _INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
@@ -68,6 +69,9 @@ class ModelFile:
     def shape(self, dims: Iterable[int], what: str) -> tuple[int, ...]:
         """`dims` as a shape; negative and absurd ones are refused before anything is allocated."""
         shape = tuple(dims)
+        if len(shape) > HIGHEST_RANK:
+            hint = "NumPy has no more, either: the file is damaged"
+            raise self.error(f"{what} must have at most {HIGHEST_RANK} dimensions, got {len(shape)}", what, hint)
         if any(dim < 0 for dim in shape) or math.prod(max(dim, 1) for dim in shape) > LARGEST:
             hint = "give real sizes; a dimension that is not known yet has a name, dim_param, in place of a number"
             problem = f"{what} must have dimensions >= 0 and at most 2**40 elements, got {list(shape)}"
