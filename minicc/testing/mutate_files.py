@@ -1,6 +1,6 @@
 """Model files that somebody has damaged, cleverly or not: a reader refuses each in words, or takes it.
 
-In: the name of a reader, and how many files. Out: a `Report`: how many were refused, and how many were compiled and run; what
+In: the name of a reader, and how many files. Out: a `FileReport`: how many were refused, and how many were compiled and run; what
 crashed, hung, asked for more memory than there was, or raised what is no error of ours. Each file is a number's: drawn by
 `draw(random)` of the reader's module here, which gives the files of a model by name, the model first. A child process loads, compiles and
 runs it, with a limit to its memory and a clock, and is replaced when it ends.
@@ -49,7 +49,7 @@ Files = Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Fate:
     """What came of a file: `refused`, `compiled` or `ran`; or a fault: `crash`, `timeout`, `slow`, `memory`, `error` or `words`."""
 
     number: int
@@ -65,15 +65,15 @@ class Outcome:
 
 
 @dataclass
-class Report:
+class FileReport:
     """Counts of outcomes, and of what was refused by which error; all faults."""
 
     tried: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
-    faults: list[Outcome] = field(default_factory=list)
+    faults: list[Fate] = field(default_factory=list)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: Fate) -> None:
         """Count this, too."""
         self.tried += 1
         self.kinds[outcome.kind] += 1
@@ -108,13 +108,13 @@ def attempt(message: Any, arrays: Arrays) -> Message:
         for name, content in files.items():
             (Path(folder) / name).write_bytes(content)
         started = time.process_time()
-        kind, detail = _fate(Path(folder) / next(iter(files)))
+        kind, detail = _judged(Path(folder) / next(iter(files)))
         if (passed := time.process_time() - started) > CPU_SECONDS:
             kind, detail = "slow", f"{passed:.1f} seconds: {kind} {detail}"
     return (kind, detail), {}
 
 
-def _fate(path: Path) -> tuple[str, str]:
+def _judged(path: Path) -> tuple[str, str]:
     try:
         return _ran(path), ""
     except MiniccError as error:
@@ -153,7 +153,7 @@ def _limit_memory() -> None:
 # ---- the campaign -------------------------------------------------------------------------------
 
 
-def campaign(reader: str, count: int, first: int = 0) -> Iterator[Outcome]:
+def campaign(reader: str, count: int, first: int = 0) -> Iterator[Fate]:
     """The outcomes of `count` files from number `first` on. Raises ConfigError when there is no such reader."""
     draw(reader, first)
     with ChildProcess(READERS[reader]) as child:
@@ -162,7 +162,7 @@ def campaign(reader: str, count: int, first: int = 0) -> Iterator[Outcome]:
                 (kind, detail), _ = child.ask("minicc.testing.mutate_files:attempt", [reader, number], {}, SECONDS)
             except ChildFailure as failure:
                 kind, detail = failure.kind, failure.detail
-            yield Outcome(number, kind, detail)
+            yield Fate(number, kind, detail)
 
 
 def main(
@@ -184,7 +184,7 @@ def main(
             Path(name).write_bytes(content)
             console.print(f"{name}: {len(content):,} bytes")
         return
-    report = Report()
+    report = FileReport()
     with Running(console, f"{reader} files", count) as running, suppress(KeyboardInterrupt):
         for outcome in campaign(reader, count, first):
             report.add(outcome)

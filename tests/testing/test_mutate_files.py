@@ -7,14 +7,14 @@ from typer.testing import CliRunner
 
 import minicc.testing.mutate_files as campaign_module
 from minicc.errors import ConfigError, LoadError
-from minicc.testing.mutate_files import READERS, Outcome, Report, campaign, draw
+from minicc.testing.mutate_files import READERS, Fate, FileReport, campaign, draw
 from minicc.testing.mutate_onnx import CHANGES, convolutions, damaged, sites
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_damaged_files(reader):
-    report = Report()
+    report = FileReport()
     for outcome in campaign(reader, 300):
         report.add(outcome)
     assert not report.faults, "\n".join(map(str, report.faults))
@@ -43,16 +43,16 @@ def raising(error):
 )
 def test_what_is_a_fault(monkeypatch, tmp_path, error, kind):
     monkeypatch.setattr(campaign_module, "load", raising(error))
-    assert campaign_module._fate(tmp_path)[0] == kind
-    assert Outcome(3, kind).fine == (kind == "refused")
+    assert campaign_module._judged(tmp_path)[0] == kind
+    assert Fate(3, kind).fine == (kind == "refused")
 
 
 def test_a_file_that_does_little_work_is_run_and_one_that_does_much_is_compiled(tmp_path, monkeypatch):
     path = tmp_path / "model.onnx"
     path.write_bytes(convolutions().SerializeToString())
-    assert campaign_module._fate(path) == ("ran", "")
+    assert campaign_module._judged(path) == ("ran", "")
     monkeypatch.setattr(campaign_module, "WORK", 1)
-    assert campaign_module._fate(path) == ("compiled", "")
+    assert campaign_module._judged(path) == ("compiled", "")
 
 
 @pytest.mark.parametrize("change", sorted(set(CHANGES), key=lambda change: change.__name__))
@@ -73,7 +73,7 @@ def test_readers_are_named():
 
 
 def test_the_command_counts_and_says_how_to_go_on(monkeypatch):
-    outcomes = [Outcome(0, "refused", "LoadError"), Outcome(1, "crash", "SIGSEGV")]
+    outcomes = [Fate(0, "refused", "LoadError"), Fate(1, "crash", "SIGSEGV")]
     monkeypatch.setattr(campaign_module, "campaign", lambda reader, count, first: iter(outcomes))
     app = __import__("typer").Typer()
     app.command()(campaign_module.main)
