@@ -30,10 +30,12 @@ import numpy as np
 
 from minicc.graph.estimate_winograd import as_winograd
 from minicc.graph.ir import Constant, Graph, Node, Span, make, spanned
+from minicc.graph.moves import moved, padded, reshaped
+from minicc.graph.pack_bytes import packed_convolution, suits_words
 from minicc.graph.split_phases import by_phases, splits
 from minicc.graph.transform import same
 from minicc.ir.node import replace
-from minicc.ops import AveragePool, Conv, ConvTranspose, Identity, MaxPool, Mul, Pad, Reshape, Transpose
+from minicc.ops import AveragePool, Conv, ConvInteger, ConvTranspose, Identity, MaxPool, Mul, Transpose
 from minicc.ops.base import Operator
 from minicc.ops.conv import Convolution
 from minicc.ops.depthwise import DepthwiseConv
@@ -106,28 +108,6 @@ def winograd(op: Conv, x: Node, w: Node, target: Target) -> Node | None:
 FAMILIES: tuple[Family, ...] = (depthwise, few_outputs, winograd, packed)  # the first that gives a node is taken
 
 
-def padded(n: Node, axis: int, count: int) -> Node:
-    """`n` with so many zeros after the end of `axis`."""
-    pads = [0] * (2 * n.type.rank)
-    pads[n.type.rank + axis] = count
-    made: Node = Pad(pads=tuple(pads), value=0.0)(n) if count else n
-    return made
-
-
-def reshaped(n: Node, shape: Sequence[int]) -> Node:
-    """`n` in another shape."""
-    made: Node = n if n.shape == tuple(shape) else Reshape(tuple(shape), 0 in shape)(n)
-    return made
-
-
-def moved(n: Node, perm: Order) -> Node:
-    """`n` with its axes in another order."""
-    if moves_only_ones(perm, n.shape):
-        return reshaped(n, [n.shape[axis] for axis in perm])
-    made: Node = Transpose(perm)(n)
-    return made
-
-
 def is_slow_pool(n: Node, target: Target) -> bool:
     """Whether a node is a pool that gains more than two Transposes cost: its channels fill vectors, and its rows do not."""
     if not isinstance(n.op, (MaxPool, AveragePool)) or n.op.channels_last or n.type.size == 0:
@@ -138,6 +118,8 @@ def is_slow_pool(n: Node, target: Target) -> bool:
 
 def suits(n: Node) -> bool:
     """Whether a node is a convolution that a family may take."""
+    if suits_words(n):
+        return True
     if not isinstance(n.op, Convolution) or n.inferred is None or n.dtype not in (float32, float64) or n.type.size == 0:
         return False
     x, w = n.inputs
@@ -208,6 +190,8 @@ class Layouts:
         if isinstance(n.op, ConvTranspose):
             made: Node = by_phases(n.op, data, weights, self._by_family)
             return made
+        if isinstance(n.op, ConvInteger):
+            return packed_convolution(n.op, data, weights, self.target.lanes(n.dtype))
         assert isinstance(n.op, Conv)
         return self._by_family(n.op, data, weights)
 

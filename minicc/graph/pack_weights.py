@@ -14,8 +14,10 @@ import math
 from functools import partial
 
 from minicc.graph.ir import Constant, Graph, Node
+from minicc.graph.moves import padded
+from minicc.graph.pack_bytes import packed_product
 from minicc.graph.transform import same, transform
-from minicc.ops import Cast, MatMul, Pad, Reshape, Transpose
+from minicc.ops import Cast, MatMul, MatMulInteger, Reshape, Transpose
 from minicc.ops.packed import MatMulTransposed, PackedMatMul
 from minicc.types import bfloat16, float16, float32, float64
 
@@ -30,21 +32,13 @@ def pack_weights(graph: Graph, lanes: int) -> Graph:
 
 def _pack(lanes: int, n: Node, inputs: tuple[Node, ...]) -> Node:
     n = same(n, inputs)
+    if isinstance(n.op, MatMulInteger) and n.inferred is not None:
+        return packed_product(n, lanes)
     if isinstance(n.op, MatMul) and n.inferred is not None and n.dtype in (float16, bfloat16):
         return _pack_wide(n, lanes)
     if isinstance(n.op, MatMul) and n.inferred is not None and n.dtype in (float32, float64):
         return _pack_matmul(n, lanes * 4 // n.dtype.bytes)
     return n
-
-
-def _padded(n: Node, axis: int, count: int) -> Node:
-    """`n` with so many zeros after the end of `axis`."""
-    if not count:
-        return n
-    pads = [0] * (2 * len(n.shape))
-    pads[len(n.shape) + axis] = count
-    made: Node = Pad(pads=tuple(pads), value=0.0)(n)
-    return made
 
 
 def _pack_wide(n: Node, lanes: int) -> Node:
@@ -81,7 +75,7 @@ def _pack_matmul(n: Node, lanes: int) -> Node:
         return n
     *batch, depth, columns = b.shape
     block = 2 * lanes if columns > lanes else lanes
-    b = _padded(b, len(batch) + 1, -columns % block)
+    b = padded(b, len(batch) + 1, -columns % block)
     count = len(batch)
     split = Reshape(shape=(*batch, depth, b.shape[-1] // block, block))(b)
     packed = Transpose(perm=(*range(count), count + 1, count, count + 2))(split)

@@ -1,0 +1,62 @@
+"""Contractions of bytes, packed: any signs, depths that are no words, groups, padding that stands for 0."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import minicc
+from minicc import ops
+from minicc.compile import optimize
+from minicc.graph import Graph, Kernel, Node, constant, evaluate, input
+from minicc.types import DType, TensorType, int8, uint8
+
+DTYPES = list(itertools.product((uint8, int8), repeat=2))
+
+
+def any_of(dtype: DType, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    low, high = dtype.range
+    return np.random.default_rng(seed).integers(low, high + 1, shape).astype(dtype.numpy)
+
+
+def check(inputs: tuple[Node, ...], result: Node, *arrays: np.ndarray) -> set[str]:
+    """The names of the operators that are left; the values are exact before and after, and so is machine code."""
+    graph = Graph("bytes", inputs, (result,), ("y",))
+    given = dict(zip(graph.input_names, arrays, strict=True))
+    expected = evaluate(graph, given)["y"]
+    made = optimize(graph)
+    np.testing.assert_array_equal(evaluate(made, given)["y"], expected)
+    np.testing.assert_array_equal(minicc.compile(graph)(*arrays)[0], expected)
+    kernels = [n.op.body for n in made.nodes if isinstance(n.op, Kernel)]
+    return {n.op.name for body in kernels for n in body.nodes}
+
+
+@pytest.mark.parametrize(("left", "right"), DTYPES)
+@pytest.mark.parametrize("constants", [True, False])
+@pytest.mark.parametrize(("rows", "depth", "columns"), [((5,), 8, 20), ((2, 3), 7, 33)])
+def test_products(rows: tuple[int, ...], depth: int, columns: int, constants: bool, left: DType, right: DType) -> None:
+    a, b = any_of(left, (*rows, depth)), any_of(right, (depth, columns), 1)
+    x, y = input("a", TensorType(left, a.shape)), input("b", TensorType(right, b.shape))
+    if constants:
+        assert "PackedMatMulInteger" in check((x,), ops.MatMulInteger()(x, constant(b)), a)
+    else:
+        assert "PackedMatMulInteger" in check((x, y), ops.MatMulInteger()(x, y), a, b)
+
+
+@pytest.mark.parametrize("dtype", [uint8, int8], ids=str)
+@pytest.mark.parametrize(("channels", "groups", "kernel"), [(3, 1, 3), (16, 1, 1), (16, 2, 2)])
+def test_convolutions(channels: int, groups: int, kernel: int, dtype: DType) -> None:
+    a, w = any_of(dtype, (2, channels, 9, 7)), any_of(int8, (24, channels // groups, kernel, kernel), 1)
+    x = input("x", TensorType(dtype, a.shape))
+    op = ops.ConvInteger(strides=(1, 2), padding=(1, 0, 2, 1), groups=groups, fill=5)
+    assert "PackedConvInteger" in check((x,), op(x, constant(w)), a)
+    narrow = np.minimum(w, 0).astype(np.int16)  # as weights without their zero point are
+    assert "PackedConvInteger" in check((x,), op(x, constant(narrow)), a)
+
+
+def test_weights_of_nine_bits_stay_as_they_are() -> None:
+    a, w = any_of(uint8, (1, 4, 5, 5)), any_of(uint8, (8, 4, 1, 1), 1)
+    x = input("x", TensorType(uint8, a.shape))
+    assert "ConvInteger" in check((x,), ops.ConvInteger()(x, constant(w)), a)
