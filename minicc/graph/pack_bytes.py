@@ -25,11 +25,12 @@ import numpy as np
 
 from minicc.graph.ir import Constant, Node, constant
 from minicc.graph.moves import moved, padded, reshaped
-from minicc.ops import Add, AsWords, BitwiseXor, Cast, ConvInteger, Mul, PackedConvInteger
+from minicc.ops import Add, AsWords, BitwiseXor, Cast, ConvInteger, DepthwiseConvInteger, Mul, PackedConvInteger
 from minicc.ops import PackedMatMulInteger, ReduceSum
+from minicc.ops.depthwise import MOST_TAPS
 from minicc.ops.packed import block_of
 from minicc.ops.words import BYTES
-from minicc.types import int8, int32, uint8
+from minicc.types import float32, int8, int32, uint8
 
 HALF = 128
 PAIR = (uint8, int8)
@@ -72,12 +73,26 @@ def suits_words(n: Node) -> bool:
     if not isinstance(n.op, ConvInteger) or n.inferred is None or not n.type.size:
         return False
     x, w = n.inputs
-    whole = n.op.groups == 1 or w.shape[1] % BYTES == 0
+    whole = n.op.groups == 1 or w.shape[1] % BYTES == 0 or is_depthwise(n.op, w)
     return bool(x.dtype in PAIR and isinstance(w.op, Constant) and w.type.size and small(w) is not None and whole)
 
 
+def is_depthwise(op: ConvInteger, w: Node) -> bool:
+    """Whether each channel has a kernel of its own, whose sums float32 has."""
+    return bool(op.groups == w.shape[0] > 1 == w.shape[1] and math.prod(w.shape[2:]) <= MOST_TAPS)
+
+
+def depthwise_convolution(op: ConvInteger, x: Node, w: Node) -> Node:
+    """By `DepthwiseConvInteger`, of data with channels last."""
+    weights = Cast(float32)(moved(reshaped(w, (w.shape[0], *w.shape[2:])), (*range(1, w.type.rank - 1), 0)))
+    made: Node = DepthwiseConvInteger(op.strides, op.padding, op.dilation, op.auto_pad, op.fill)(x, weights)
+    return made
+
+
 def packed_convolution(op: ConvInteger, x: Node, w: Node, lanes: int) -> Node:
-    """By `PackedConvInteger`, of data with channels last; the weights in blocks of output channels."""
+    """Of data with channels last: by `PackedConvInteger`, the weights in blocks of output channels, or by channels."""
+    if is_depthwise(op, w):
+        return depthwise_convolution(op, x, w)
     weights, fill = small(w), op.fill
     assert weights is not None
     outputs, inputs, *kernel = w.shape

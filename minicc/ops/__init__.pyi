@@ -13,7 +13,7 @@ from minicc.ops.comparison import IsInf as IsInf, IsNaN as IsNaN, Less as Less, 
 from minicc.ops.comparison import Or as Or, Where as Where, Xor as Xor
 from minicc.ops.conv import Conv as Conv, ConvTranspose as ConvTranspose
 from minicc.ops.cumulative import CumSum as CumSum
-from minicc.ops.depthwise import DepthwiseConv as DepthwiseConv
+from minicc.ops.depthwise import DepthwiseConv as DepthwiseConv, DepthwiseConvInteger as DepthwiseConvInteger
 from minicc.ops.einsum import Einsum as Einsum
 from minicc.ops.elementwise import Abs as Abs, Acos as Acos, Acosh as Acosh, Asin as Asin, Asinh as Asinh, Atan as Atan
 from minicc.ops.elementwise import Atanh as Atanh, BitwiseNot as BitwiseNot, Ceil as Ceil, Cos as Cos, Cosh as Cosh

@@ -13,17 +13,25 @@ array([[[2., 4.],
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from minicc import tensor as te
 from minicc.ops.base import Draw, Example, Kind, operator, same_dim, type_of
+from minicc.ops.cast import Cast
 from minicc.ops.conv import Conv, padded_windows, rounded
+from minicc.ops.integer import ConvInteger
 from minicc.ops.movement import Transpose
 from minicc.ops.scalar import accumulator
 from minicc.ops.shape import Unsqueeze
 from minicc.ops.window import Taps, Windowed, draw_windows, first, last, names, spatial
-from minicc.tensor.expr import Expr, cast, const, select
-from minicc.types import TensorType
+from minicc.tensor.expr import Expr, call, cast, const, select
+from minicc.tensor.intrinsics import MAGIC32, MAGIC32_BITS
+from minicc.types import DType, TensorType, float32, int8, int32, uint8
+
+MOST_TAPS = 2**22 // (255 * 128)  # whose sums of products of bytes are less than 2**22
 
 
 @operator
@@ -38,14 +46,28 @@ class DepthwiseConv(Windowed):
     dilation: tuple[int, ...] = ()
     auto_pad: str = "NOTSET"
 
+    @property
+    def padded_by(self) -> int:
+        """What the padding is."""
+        return 0
+
+    def result(self, x: DType, w: DType) -> DType | None:
+        """The dtype of the result; None where those of data and weights do not fit."""
+        return x if x is w else None
+
+    def rounded(self, sums: te.Tensor, dtype: DType) -> te.Tensor:
+        """The sums in the dtype of the result, as a stage of its own where that differs."""
+        return rounded(sums, dtype)
+
     def infer(self, x: TensorType, w: TensorType) -> TensorType:
-        if x.rank != w.rank + 1 or x.dtype is not w.dtype or not same_dim(x.shape[-1], w.shape[-1]):
-            raise self.error("expected [N, spatial..., C] and [kernel..., C] of one dtype", x, w)
+        dtype = self.result(x.dtype, w.dtype)
+        if dtype is None or x.rank != w.rank + 1 or not same_dim(x.shape[-1], w.shape[-1]):
+            raise self.error("expected [N, spatial..., C] and [kernel..., C] of dtypes that fit", x, w)
         counts = [window.count for window in self.fitted(w.shape[:-1], x, w, channels_last=True)]
         if 0 in counts:
             hint = "choose a smaller kernel or dilation, or larger pads"
             raise self.error(f"the kernel {w.shape[:-1]} is larger than the padded data", x, w, hint=hint)
-        return TensorType(x.dtype, (x.shape[0], *counts, x.shape[-1]))
+        return TensorType(dtype, (x.shape[0], *counts, x.shape[-1]))
 
     def expand(self, x: Any, w: Any) -> Any:
         """With the channels as axis 1, as NumPy and TVM take them."""
@@ -55,21 +77,21 @@ class DepthwiseConv(Windowed):
         return last(conv(first(x), weights))
 
     def compute(self, x: te.Tensor, w: te.Tensor) -> Any:
-        result, wide = self.infer(type_of(x), type_of(w)), accumulator(x.dtype)
+        result, wide = self.infer(type_of(x), type_of(w)), accumulator(w.dtype)
         cut = [window.cut() for window in self.windows(spatial(x.shape, True), w.shape[:-1])]
-        x, windows = padded_windows(x, cut, 1)
+        x, windows = padded_windows(x, cut, 1, self.padded_by)
         taps = Taps(windows, channels_last=True)
 
         def element(*point: Expr) -> Expr:
             o, c = taps.window(point), point[-1]
             weight = w[(*[k.var + v.first for k, v in zip(taps.axes, windows, strict=True)], c)]
-            product = cast(x[(point[0], *taps.places(o), c)], wide) * cast(weight, wide)
+            data = cast(x[(point[0], *taps.places(o), c)], wide)
             if any(v.far for v in windows):  # padding is a condition
-                product = select(taps.inside(o), product, const(0, wide))
-            return te.sum(product, axis=taps.axes)
+                data = select(taps.inside(o), data, const(self.padded_by, wide))
+            return te.sum(data * cast(weight, wide), axis=taps.axes)
 
         axes = names(len(windows), channels_last=True)
-        return rounded(te.compute(result.shape, element, name="depthwise", names=axes), result.dtype)
+        return self.rounded(te.compute(result.shape, element, name="depthwise", names=axes), result.dtype)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
@@ -77,3 +99,48 @@ class DepthwiseConv(Windowed):
         kernel = draw.shape(rank, 1, 3)
         x = TensorType(dtype, (draw.integer(0, 2), *[2 * k + draw.integer(0, 2) for k in kernel], channels))
         return cls(**draw_windows(draw, rank)), (x, TensorType(dtype, (*kernel, channels)))
+
+
+@operator
+class DepthwiseConvInteger(DepthwiseConv):
+    """A `DepthwiseConv` of bytes by weights that are bytes as float32, in int32, with `fill` as padding.
+
+    Each product and each sum is a whole number that float32 has, so the multiply-adds of floats are exact.
+    """
+
+    contraction = False
+
+    fill: int = 0
+
+    @property
+    def padded_by(self) -> int:
+        return self.fill
+
+    def result(self, x: DType, w: DType) -> DType | None:
+        return int32 if x in (uint8, int8) and w is float32 else None
+
+    def rounded(self, sums: te.Tensor, dtype: DType) -> te.Tensor:
+        """By one addition, as all sums are less than 2**22: it leaves the whole number in the low bits."""
+        whole = lambda *i: call("bitcast", sums[i] + MAGIC32, dtype=dtype) - MAGIC32_BITS  # noqa: E731
+        return te.compute(sums.shape, whole, name="whole")
+
+    def infer(self, x: TensorType, w: TensorType) -> TensorType:
+        if math.prod(w.shape[:-1]) > MOST_TAPS:
+            raise self.error(f"expected at most {MOST_TAPS} taps, got {w.shape[:-1]}", x, w, hint="use ConvInteger")
+        return DepthwiseConv.infer(self, x, w)
+
+    def expand(self, x: Any, w: Any) -> Any:
+        rank = len(w.shape)
+        weights = Cast(int8)(Unsqueeze(axes=(1,))(Transpose((rank - 1, *range(rank - 1)))(w)))
+        conv = ConvInteger(self.strides, self.padding, self.dilation, x.shape[-1], self.auto_pad, self.fill)
+        return last(conv(first(x), weights))
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        plain, (x, w) = DepthwiseConv.draw(draw)
+        assert isinstance(plain, DepthwiseConv)
+        dtype = draw.choice([uint8, int8])
+        fill = draw.integer(*map(int, dtype.range))
+        weights = draw.array(TensorType(int8, w.shape), -128, 127).astype(np.float32)
+        fields = {name: getattr(plain, name) for name in DepthwiseConv.__match_args__}
+        return cls(**fields, fill=fill), (TensorType(dtype, x.shape), weights)

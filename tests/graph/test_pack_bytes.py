@@ -56,6 +56,13 @@ def test_convolutions(channels: int, groups: int, kernel: int, dtype: DType) -> 
     assert "PackedConvInteger" in check((x,), op(x, constant(narrow)), a)
 
 
+def test_a_kernel_for_each_channel() -> None:
+    a, w = any_of(int8, (1, 20, 9, 7)), any_of(int8, (20, 1, 3, 3), 1)
+    x = input("x", TensorType(int8, a.shape))
+    result = ops.ConvInteger(padding=(1, 1, 1, 1), groups=20, fill=-7)(x, constant(w))
+    assert "DepthwiseConvInteger" in check((x,), result, a)
+
+
 def test_weights_of_nine_bits_stay_as_they_are() -> None:
     a, w = any_of(uint8, (1, 4, 5, 5)), any_of(uint8, (8, 4, 1, 1), 1)
     x = input("x", TensorType(uint8, a.shape))
