@@ -285,8 +285,8 @@ class Arithmetic:
         negated = b_.sub(zero, a)
         return negated if op == "neg" else b_.select(b_.icmp_signed("<", a, zero), negated, a)
 
-    def cast(self, a: ir.Value, source: DType, dtype: DType) -> ir.Value:
-        """`a` of dtype `source` converted to `dtype`."""
+    def cast(self, a: ir.Value, source: DType, dtype: DType, fits: bool = False) -> ir.Value:
+        """`a` of dtype `source` converted to `dtype`; a float that `fits` is a number that an int32 holds."""
         if source is dtype:
             return a
         if source is bfloat16:
@@ -299,7 +299,7 @@ class Arithmetic:
         if dtype.is_float:
             return self._to_float(a, source, dtype, target)
         if source.is_float:
-            return self._to_integer(a, source, dtype, target)
+            return self._to_integer(a, source, dtype, target, fits)
         if source.bits > dtype.bits:
             return self.builder.trunc(a, target)
         if source.bits == dtype.bits and source is not boolean:
@@ -315,11 +315,14 @@ class Arithmetic:
             a = self._round_to_odd(a)
         return self.builder.fptrunc(a, target)
 
-    def _to_integer(self, a: ir.Value, source: DType, dtype: DType, target: ir.Type) -> ir.Value:
+    def _to_integer(self, a: ir.Value, source: DType, dtype: DType, target: ir.Type, fits: bool) -> ir.Value:
         if dtype.name == "uint64":
             return self.intrinsic("llvm.fptoui.sat", a, result=target)
         wide = INT64 if dtype.bits == 64 or dtype.name == "uint32" else INT32
         in_lanes = lanes_of(a) and source is not float16
+        if fits and dtype.bits <= 32:
+            value = self.builder.fptosi(a, like(INT32, a))
+            return value if dtype.bits == 32 else self.builder.trunc(value, target)
         saturate = self._saturated if in_lanes else partial(self.intrinsic, "llvm.fptosi.sat")
         value = saturate(a, result=like(wide, a))
         return value if wide.width == dtype.bits else self.builder.trunc(value, target)

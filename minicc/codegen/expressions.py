@@ -30,6 +30,7 @@ from minicc.target import Target
 from minicc.tensor.bounds import Bounds, Interval
 from minicc.tensor.expr import LOGICAL, Binary, Call, Const, Convert, Expr, Load, Select, Unary, Var, children
 from minicc.tensor.expr import const, loads
+from minicc.tensor.float_bounds import fits_int32
 from minicc.tensor.intrinsics import INTRINSICS, MISSING
 from minicc.tensor.linear import Linear
 from minicc.tensor.simplify import Simplifier
@@ -253,7 +254,7 @@ class Expressions(Arithmetic):
                 self.flags = FUSE if e in self.fused else ()
                 return self.binary(op, a.dtype, left, right, numbers, natural)
             case Convert(a, dtype):
-                return self.cast(self.value(a), a.dtype, dtype)
+                return self.cast(self.value(a), a.dtype, dtype, a.dtype.is_float and fits_int32(a))
             case Select(cond, then, other):
                 return self._choose(cond, then, other)
             case Call():
