@@ -32,19 +32,20 @@ from minicc.tensor.expr import Binary, Call, Expr, Load, Select, Unary, Var, chi
 from minicc.tensor.expr import walk as walk_expr
 
 Loops = tuple[For, ...]
+EACH = {"fma": 2, "dot4": 8}  # operations of a call; a sum of products of bytes has the addition to its sum
 FEW = 1 << 12  # values of all loops that decide selects
 
 
 def operations(program: Program) -> int:
-    """Floating point operations; a multiply-add is two, and a function such as `exp` one."""
+    """Floating point operations; a multiply-add is two, and a function such as `exp` one. Sums of products of bytes count."""
     total, extents = 0, _read_extents(program)
     for s, around in _statements(program.body, ()):
         along, own = _along(s, around), {f.var: extents[f.var] for f in around if f.var in extents}
         for e, (deciding, taken) in _taken(_values(s), own).items():
-            if isinstance(e, (Binary, Unary, Call)) and e.dtype.is_float:
+            each = EACH.get(e.name, 1) if isinstance(e, Call) else 1
+            if isinstance(e, (Binary, Unary, Call)) and (e.dtype.is_float or each > 1):
                 rest = math.prod(n for var, n in own.items() if var in along[e] and var not in deciding)
                 repeated = tuple(axis for axis, var in enumerate(deciding) if var not in along[e])
-                each = 2 if isinstance(e, Call) and e.name == "fma" else 1
                 total += each * rest * int(np.count_nonzero(taken.any(axis=repeated)))
     return total
 
