@@ -102,14 +102,14 @@ def test_all_unsupported_operators_at_once_with_counts_and_names():
     nodes = [
         helper.make_node("NonZero", ["x"], ["a"], name="first"),
         helper.make_node("NonZero", ["x"], ["b"], name="second"),
-        helper.make_node("FusedMatMul", ["x", "x"], ["c"], domain="com.microsoft", name="third"),
+        helper.make_node("NhwcMaxPool", ["x"], ["c"], domain="com.microsoft", name="third"),
         relu(),
     ]
     assert [n.op.name for n in load(model(nodes, X)).nodes] == ["Input", "Relu"], "what nothing reads is passed over"
     error = refused(
         model(nodes, X, ["y", "a", "b", "c"]), "not supported: 2, on 3 nodes", "NonZero: 2 x (first, second)"
     )
-    assert "com.microsoft::FusedMatMul: 1 x (third)" in error.where
+    assert "com.microsoft::NhwcMaxPool: 1 x (third)" in error.where
 
 
 def test_control_flow_and_text_are_reported_as_unsupported():
