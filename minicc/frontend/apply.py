@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import LoadError
-from minicc.graph.ir import Constant, Node, make
+from minicc.graph.ir import Constant, Node, here, make
 from minicc.ops.base import OPERAND, Array, Operator
 
 LARGEST = 2**40  # elements; no tensor of an honest model has more
@@ -34,7 +34,7 @@ def applied(
         if isinstance(value, Node):
             if isinstance(value.op, Constant):
                 array = value.op.data.array
-                plain[name] = operator.operand(name, array) if name in operator.operands else numbers(array)
+                plain[name] = operator.operand(name, array, here()) if name in operator.operands else numbers(array)
             else:
                 plain[name], pending[name] = OPERAND, value
         elif value is not None:

@@ -189,20 +189,20 @@ class Operator(Interned):
         """The operand fields whose value is still a trailing input."""
         return tuple(name for name in self.operands if getattr(self, name) is OPERAND)
 
-    def bind(self: T, values: Sequence[Array]) -> T:
+    def bind(self: T, values: Sequence[Array], where: str = "") -> T:
         """Move the values of all pending operands into their fields: ints, floats or tuples of them."""
         pairs = zip(self.pending, values, strict=True)
-        return replace(self, **{name: self.operand(name, value) for name, value in pairs})
+        return replace(self, **{name: self.operand(name, value, where) for name, value in pairs})
 
     @classmethod
-    def operand(cls, name: str, value: Any) -> Any:
+    def operand(cls, name: str, value: Any, where: str = "") -> Any:
         """A field's value: Python numbers; ints where the field has ints. Raises TypeInferenceError for parts of numbers."""
         array = np.asarray(value)
         if array.dtype.kind not in "biu" and "float" not in cls.__dataclass_fields__[name].type:
             wide = array.astype(np.float64)
             if not (abs(wide) < 2**62).all() or (wide != np.trunc(wide)).any():
                 problem = f"expected whole numbers as {name}, got {array.tolist()}"
-                raise TypeInferenceError(cls.__name__, problem, hint="give int64, the type that ONNX has here")
+                raise TypeInferenceError(cls.__name__, problem, where, "give int64, the type that ONNX has here")
             array = wide.astype(np.int64)
         return _plain(array)
 

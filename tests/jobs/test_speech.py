@@ -10,7 +10,7 @@ pytestmark = pytest.mark.jobs
 onnxruntime = pytest.importorskip("onnxruntime")
 STATE = {"state": (2, 1, 128)}
 FORMS = {  # file: the shapes of its states, in the order in which they come out; its rate, where it asks for one
-    "silero_vad_openvino_16k.onnx": (STATE, False),
+    "silero_vad_openvino_16k.onnx": (STATE, False)
 }
 
 
