@@ -172,7 +172,7 @@ def _with_operands(op: Operator, inputs: tuple[Node, ...]) -> Node:
     if (longest := max(operand.size for operand in operands)) > LONGEST:
         problem = f"expected an operand of at most {LONGEST:,} numbers, got {longest:,}"
         raise GraphError(f"bind: {op}", problem, here(), "shapes, axes and sizes are operands; data is not")
-    return make(op.bind(operands), inputs[:-pending])
+    return make(op.bind(operands, here()), inputs[:-pending])
 
 
 def _by_types(n: Node, inputs: tuple[Node, ...]) -> Node | None:

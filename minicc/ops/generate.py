@@ -46,8 +46,8 @@ class Range(Operator):
     delta: float | Operand = 1
     dtype: DType | None = None
 
-    def bind(self, values: Sequence[Array]) -> Range:
-        bound = Operator.bind(self, values)
+    def bind(self, values: Sequence[Array], where: str = "") -> Range:
+        bound = Operator.bind(self, values, where)
         named = dict(zip(self.pending, values, strict=True))
         first = named.get("start", named.get("limit"))
         if self.dtype is None and first is not None:
