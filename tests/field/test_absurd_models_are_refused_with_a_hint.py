@@ -18,6 +18,7 @@ from minicc import compile
 from minicc.errors import MiniccError
 from minicc.frontend import load
 from minicc.frontend.onnx import NEWEST
+from minicc.frontend.onnx.schemas import declared
 from minicc.frontend.onnx.table import translations
 from minicc.graph.bind import bind
 
@@ -59,15 +60,18 @@ def types_of(schema, formal):
 def plain_model(name):
     """A model of one node: all that its operator requires, in usual types and shapes. Most are sound."""
     opset = {"Upsample": 9}.get(name, 18) if defs.has(name, 18) or name == "Upsample" else NEWEST
-    schema = defs.get_schema(name, opset, "")
+    domain, _, op = name.rpartition("::")
+    schema = declared(domain, op, opset)
     inputs = [
         helper.make_tensor_value_info(f"x{k}", types_of(schema, formal), SHAPES.get(name, [(1, 2, 4, 4)] * 9)[k])
         for k, formal in enumerate(schema.inputs[: max(schema.min_input, min(1, schema.max_input))])
     ]
     given = {a.name: WORDS.get(a.name, 0) for a in schema.attributes.values() if a.required}
-    node = helper.make_node(name, [i.name for i in inputs], ["y"], **given)
+    node = helper.make_node(op, [i.name for i in inputs], ["y"], domain=domain, **given)
     graph = helper.make_graph([node], "net", inputs, [onnx.ValueInfoProto(name="y")])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)], ir_version=10
+    )
 
 
 def set_shape(info, dims):
@@ -128,7 +132,7 @@ def wrong_weight(model, draw):
 
 def wrong_attribute(model, draw):
     node = model.graph.node[0]
-    names = [*defs.get_schema(node.op_type, "").attributes, "no_such"]
+    names = [*declared(node.domain, node.op_type, NEWEST).attributes, "no_such"]
     name, value = draw.choice(names), draw.choice(ATTRIBUTES)
     for old in [a for a in node.attribute if a.name == name]:
         node.attribute.remove(old)

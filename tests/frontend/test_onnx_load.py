@@ -229,7 +229,8 @@ def test_an_old_model_loads_when_its_operators_did_not_change():
 
 def test_every_translation_is_an_operator_of_onnx():
     known = {schema.name for schema in onnx.defs.get_all_schemas_with_history() if schema.domain == ""}
-    assert {name for name in translations() if "::" not in name} <= known
+    written = {"SimplifiedLayerNormalization"}  # by onnxruntime's optimizer, into the domain of ONNX
+    assert {name for name in translations() if "::" not in name} <= known | written
 
 
 def test_onnx_is_imported_when_a_model_is_loaded():
