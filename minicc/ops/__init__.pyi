@@ -48,6 +48,7 @@ from minicc.ops.reduction import ReduceLogSumExp as ReduceLogSumExp, ReduceMax a
 from minicc.ops.reduction import ReduceMin as ReduceMin, ReduceProd as ReduceProd, ReduceSum as ReduceSum
 from minicc.ops.reduction import ReduceSumSquare as ReduceSumSquare
 from minicc.ops.resize import Resize as Resize
+from minicc.ops.sampling import DeformConv as DeformConv, GridSample as GridSample, RoiAlign as RoiAlign
 from minicc.ops.sequence import Absent as Absent, ConcatFromSequence as ConcatFromSequence
 from minicc.ops.sequence import OptionalHasElement as OptionalHasElement, SequenceAt as SequenceAt
 from minicc.ops.sequence import SequenceConstruct as SequenceConstruct, SequenceErase as SequenceErase

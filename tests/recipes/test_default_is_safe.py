@@ -14,7 +14,6 @@ from minicc.graph.ir import Graph, Kernel
 from minicc.loop.lower import lower
 from minicc.loop.program import Program
 from minicc.ops.base import REGISTRY
-from minicc.ops.given import Given
 from minicc.recipes import default
 from minicc.recipes.registry import DEFAULT
 from minicc.recipes.structure import work
@@ -46,7 +45,7 @@ def check_kernels(graph: Graph) -> None:
         check(lower([output], [*inputs, output], kernel.label).program)
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if issubclass(op, Given) else n
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if op.composite else n
                                   for n, op in sorted(REGISTRY.items())])  # fmt: skip
 def test_kernels_of_every_operator(name: str) -> None:
     for case in range(4):
