@@ -77,7 +77,7 @@ MOST_LINES = 500
 BUDGET = {  # lines of each room
     "__main__": 5, "backend": 160, "bridge": 5604, "cli": 1670, "codegen": 1244, "compile": 433, "config": 119,
     "device": 1824, "errors": 164, "explain": 1216, "frontend": 3990, "graph": 4719, "ir": 687, "kernels": 435,
-    "loop": 3254, "minicc": 51, "ops": 8378, "package": 542, "paths": 115, "recipes": 3075, "runtime": 2385,
+    "loop": 3254, "minicc": 51, "ops": 8842, "package": 542, "paths": 115, "recipes": 3075, "runtime": 2385,
     "schedule": 4662, "target": 629, "te": 49, "tensor": 3533, "testing": 6182, "types": 192, "vision": 694,
 }  # fmt: skip
 TRAIL = 8_000  # lines of the files that the README lists for a weekend
