@@ -1,4 +1,4 @@
-"""The command line: `minicc compile | run | show | ops | doctor | demo | ...`, one file per command.
+"""The command line: `minicc compile | run | show | detect | classify | ops | ...`, one file per command.
 
 An error a user can cause is printed in its four parts on stderr, without a traceback, and the
 exit code is 2; Ctrl-C is one line, and 130. `python -m minicc` is the same program.
@@ -26,6 +26,7 @@ from minicc.cli.ops import ops_command
 from minicc.cli.reduce import reduce_command
 from minicc.cli.run import run_command
 from minicc.cli.show import show_command
+from minicc.cli.vision import classify_command, detect_command
 from minicc.errors import ConfigError, MiniccError, RunError
 
 LOST = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)  # the output has no reader, or no room
@@ -52,7 +53,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (compile_command, run_command, show_command, ops_command, doctor_command, demo_command, compare_command,
-            reduce_command, fusion_command, bench_command, cache_command, faces_command)  # fmt: skip
+            reduce_command, fusion_command, bench_command, cache_command, detect_command, classify_command, faces_command)  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.removesuffix("_command"))(command)
 

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from minicc.compile import check_stage, compile
 from minicc.errors import ConfigError, plain_lines, printable
 from minicc.frontend import load
+from minicc.graph.ir import Graph
 from minicc.ir.passes import Event, Times
 from minicc.ops.base import Array
 from minicc.runtime.executable import Executable
@@ -29,7 +30,7 @@ from minicc.types import TensorType, float32, float64
 
 messages = Console(stderr=True, highlight=False, markup=False)
 
-ModelArgument = Annotated[Path, typer.Argument(help="A model: .onnx, .tflite, ...", show_default=False)]
+ModelArgument = Annotated[Path, typer.Argument(help="A model: .onnx, .tflite, or a Darknet .cfg.", show_default=False)]
 DimOption = Annotated[list[str] | None, typer.Option("--dim", help="Bind a symbolic dimension, as in batch=4.")]
 ShapesOption = Annotated[
     str | None, typer.Option("--input-shapes", help='Bind whole shapes, as in "x:[1,3,224,224] mask:[1,77]".')
@@ -95,7 +96,7 @@ SILENT = Prints()
 
 
 def compile_model(
-    path: Path,
+    model: Path | Graph,
     dims: list[str] | None = None,
     shapes: str | None = None,
     target: str | Target = "native",
@@ -103,12 +104,12 @@ def compile_model(
     prints: Prints = SILENT,
     exact: bool = False,
 ) -> Executable:
-    """Load and compile `path` under a progress bar."""
+    """Load and compile a model under a progress bar."""
     bound, given = read_dims(dims), read_shapes(shapes)
     for option, names in (("before", prints.before), ("after", prints.after)):
         for name in names or ():
             check_stage(f"--print-ir-{option} {name}", name)
-    graph, times = load(path), Times()
+    graph, times = model if isinstance(model, Graph) else load(model), Times()
     columns = (TextColumn("{task.description:28}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("eta"), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:

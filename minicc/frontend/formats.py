@@ -23,7 +23,7 @@ _TFLITE = "a TensorFlow Lite model", "minicc.load takes it as it is"
 _ORT = "a model in the format of onnxruntime", "give the .onnx file that it was made of"
 _GGUF = "a GGUF model", "give an .onnx file: export the original model, by optimum-cli export onnx for example"
 _TENSORRT = "an engine of TensorRT", "give the .onnx file that it was made of"
-_DARKNET = "a network of Darknet", "load it in PyTorch (ultralytics, say), and export: model.export(format='onnx')"
+_DARKNET = "weights of Darknet", "give the .cfg; the .weights beside it are found: minicc run MODEL.cfg"
 _LFS = "a pointer of Git LFS, in place of the model", "git lfs install && git lfs pull, in the folder of the model"
 
 _BEGINS: tuple[tuple[int, bytes, tuple[str, str]], ...] = (  # at this byte, what, meaning
@@ -59,7 +59,7 @@ _ENDS: dict[str, tuple[str, str]] = {
     **dict.fromkeys((".pt", ".pth", ".pt2", ".ckpt", ".pkl", ".pickle", ".bin"), _TORCH),
     **dict.fromkeys((".h5", ".hdf5", ".keras"), _KERAS),
     **dict.fromkeys((".npz", ".npy"), _ARRAYS),
-    **dict.fromkeys((".cfg", ".weights"), _DARKNET),
+    ".weights": _DARKNET,
     **dict.fromkeys((".engine", ".plan", ".trt"), _TENSORRT),
     **dict.fromkeys((".caffemodel", ".prototxt"), ("a network of Caffe", "convert it: pip install caffe2onnx, or load it in OpenCV or PyTorch and export from there")),
     **dict.fromkeys((".onnx_data", ".data"), ("the tensors of a model that lies beside them", "give the .onnx file beside it")),
@@ -111,6 +111,4 @@ def _text(head: bytes) -> tuple[str, str] | None:
     if re.match(r"<\s*ir_version", text):
         hint = "onnx.save(onnx.parser.parse_model(text), 'model.onnx') makes a file of it"
         return "a model in the text form of ONNX", hint
-    if re.match(r"\[(net|network)\]", begin):
-        return _DARKNET
     return f"text that begins with {text.splitlines()[0][:40]!r}", "give the model, an .onnx file"
