@@ -75,13 +75,12 @@ class Detector:
     graph: Graph
     port: PicturePort
     family: Family
-    corners: bool = False  # pictures are sampled as Darknet does
     fill: float = 114.0  # of the bars beside a picture
 
     def prepare(self, picture: Array) -> tuple[Array, Placement]:
         """The network's input for `uint8[height, width, 3]`, and where the picture lies in it."""
         port, family = self.port, self.family
-        pixels, placement = fit(picture, port.height, port.width, family.fit, self.corners, self.fill)
+        pixels, placement = fit(picture, port.height, port.width, family.fit, self.fill)
         if family.blue_first:
             pixels = pixels[:, :, ::-1]
         return port.array(pixels if port.type.dtype.is_integer else pixels / family.deviation), placement
@@ -134,4 +133,4 @@ def _of_darknet(network: darknet.Network, weights: Path | None) -> Detector:
         lambda outputs, size, threshold: of_heads(outputs, heads, size, threshold),
         "letterbox" if network.letterbox else "stretch",
     )
-    return Detector(graph, port, family, corners=True, fill=127.5)
+    return Detector(graph, port, family, fill=127.5)

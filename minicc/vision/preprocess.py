@@ -54,21 +54,19 @@ def _along(values: Array, axis: int, count: int, corners: bool) -> Array:
     return np.asarray(low + part * (high - low))
 
 
-def fit(
-    picture: Array, height: int, width: int, how: str, corners: bool = False, fill: float = 114
-) -> tuple[Array, Placement]:
+def fit(picture: Array, height: int, width: int, how: str, fill: float = 114) -> tuple[Array, Placement]:
     """`picture` as float32 in [0, 255] in the network's size, and where it lies there.
 
     stretch: all of it, proportions lost. letterbox: proportions kept, `fill` on both sides. corner: at the top left.
     """
     own = picture.shape[:2]
     if how == "stretch":
-        return sampled(picture, height, width, corners), Placement(width / own[1], height / own[0], 0, 0)
+        return sampled(picture, height, width), Placement(width / own[1], height / own[0], 0, 0)
     scale = min(height / own[0], width / own[1])
-    inner = [max(1, int(n * scale) if corners else round(n * scale)) for n in own]
+    inner = [max(1, round(n * scale)) for n in own]
     top, left = ((height - inner[0]) // 2, (width - inner[1]) // 2) if how == "letterbox" else (0, 0)
     made = np.full((height, width, 3), fill, np.float32)
-    made[top : top + inner[0], left : left + inner[1]] = sampled(picture, inner[0], inner[1], corners)
+    made[top : top + inner[0], left : left + inner[1]] = sampled(picture, inner[0], inner[1])
     return made, Placement(inner[1] / own[1], inner[0] / own[0], left, top)
 
 
