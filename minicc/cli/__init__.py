@@ -16,9 +16,11 @@ from typer.core import TyperGroup
 
 from minicc.cli.bench import bench_command
 from minicc.cli.cache import cache_command
+from minicc.cli.classify import classify_command
 from minicc.cli.compare import compare_command
 from minicc.cli.compile import compile_command
 from minicc.cli.demo import demo_command
+from minicc.cli.detect import detect_command
 from minicc.cli.doctor import doctor_command
 from minicc.cli.faces import faces_command
 from minicc.cli.fusion import fusion_command
@@ -26,7 +28,6 @@ from minicc.cli.ops import ops_command
 from minicc.cli.reduce import reduce_command
 from minicc.cli.run import run_command
 from minicc.cli.show import show_command
-from minicc.cli.vision import classify_command, detect_command
 from minicc.errors import ConfigError, MiniccError, RunError
 
 LOST = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)  # the output has no reader, or no room

@@ -36,7 +36,10 @@ from minicc.ops.base import Array
 from minicc.runtime.executable import Executable
 from minicc.testing.progress import Running, run
 
-READERS = {"onnx": "minicc.testing.mutate_onnx"}  # name: the module whose `draw(random)` gives files
+READERS = {  # name: the module whose `draw(random)` gives files
+    "onnx": "minicc.testing.mutate_onnx",
+    "darknet": "minicc.testing.mutate_darknet",
+}
 CPU_SECONDS, SECONDS = (
     10.0,
     120.0,

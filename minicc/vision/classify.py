@@ -4,7 +4,7 @@ In: the outputs of a classifier, and names. Out: the likeliest classes with thei
 the network gives none.
 
 >>> likeliest({"y": np.array([[0.0, 2.0, 1.0]], np.float32)}, ["cat", "dog", "espresso"], 2)
-[('dog', 1, 0.6652...), ('espresso', 2, 0.2447...)]
+[('dog', 1, 0.6652409557748218), ('espresso', 2, 0.24472847105479764)]
 """
 
 from __future__ import annotations

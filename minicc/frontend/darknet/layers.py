@@ -128,6 +128,7 @@ def _vectors(section: Section, count: int) -> tuple[tuple[int, ...], ...]:
 
 
 def convolutional(s: Section, above: Above) -> Layer:
+    """pad=1 is half of the window on each side, padding= so much."""
     channels, height, width = above.shape
     filters, size, groups = s.integer("filters"), s.integer("size", 1), s.integer("groups", 1)
     stride, dilation = s.integer("stride", 1), s.integer("dilation", 1)
@@ -286,6 +287,7 @@ def same(s: Section, above: Above) -> Layer:
 
 
 def yolo(s: Section, above: Above) -> Layer:
+    """Of the anchors that `mask` names, which are in pixels of the network's picture."""
     count = s.integer("num", 1, high=MOST_CLASSES)
     mask = s.integers("mask", 0, count - 1) or list(range(count))
     sizes = (above.picture[2], above.picture[1])
@@ -296,6 +298,7 @@ def yolo(s: Section, above: Above) -> Layer:
 
 
 def region(s: Section, above: Above) -> Layer:
+    """Of all anchors, which are in cells; of each place one class, where `softmax` says so."""
     count = s.integer("num", 1, high=MOST_CLASSES)
     anchors = _anchors(s, count, (above.shape[2], above.shape[1]))
     head = Head(f"region_{above.index}", s.integer("classes", 20, 1, MOST_CLASSES), tuple(anchors))

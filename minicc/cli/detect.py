@@ -1,10 +1,8 @@
-"""`minicc detect` and `minicc classify`: a picture in, what is on it out."""
+"""`minicc detect`: the things in a picture."""
 
 from __future__ import annotations
 
 import json
-import re
-import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,25 +11,15 @@ from typing import Annotated, Any
 import typer
 
 from minicc.cli.options import TargetOption, ThreadsOption, compile_model, table_text
+from minicc.cli.pictures import JsonOption, RepeatOption, SizeOption, read_size, timed, times
 from minicc.errors import ConfigError, nearest, printable
-from minicc.frontend import load
-from minicc.runtime.executable import Executable
 from minicc.runtime.files import check_folder
 from minicc.vision import Annotation, Boxes, draw, read_labels, read_picture, write_picture
-from minicc.vision.classify import likeliest
 from minicc.vision.decode import FAMILIES
-from minicc.vision.detect import for_pictures, open_detector
+from minicc.vision.detect import open_detector
 from minicc.vision.labels import name_of
 from minicc.vision.picture import check_picture_name
-from minicc.vision.preprocess import FITS, PRESETS, prepared, preset
-
-SizeOption = Annotated[
-    str | None, typer.Option("--size", help="The network's picture: 416, or HEIGHTxWIDTH; for one that takes any.")
-]
-RepeatOption = Annotated[
-    int, typer.Option("--repeat", min=1, help="Run the network so often; the median time is told.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+from minicc.vision.preprocess import FITS
 
 
 def detect_command(
@@ -119,82 +107,10 @@ def detect_command(
         print(f"wrote {printable(output)}")
 
 
-def classify_command(
-    model: Annotated[
-        Path, typer.Argument(help="A model that takes one picture: ONNX, or a Darknet .cfg.", show_default=False)
-    ],
-    path: Annotated[Path, typer.Argument(metavar="PICTURE", help="A picture.", show_default=False)],
-    preprocess: Annotated[
-        str, typer.Option("--preprocess", help=f"How the model takes pictures: {', '.join(PRESETS)}.")
-    ] = "imagenet",
-    labels: Annotated[
-        Path | None, typer.Option("--labels", help="A file with the name of each class, a line each.")
-    ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="So many of the likeliest classes.")] = 5,
-    weights: Annotated[Path | None, typer.Option("--weights", help="The .weights of a .cfg, if not beside it.")] = None,
-    size: SizeOption = None,
-    repeat: RepeatOption = 1,
-    target: TargetOption = "native",
-    threads: ThreadsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Name what a picture shows: the likeliest classes with their probabilities.
-
-    Inputs with channels first or last are told apart by their shape; a softmax is computed where the model gives none.
-
-    Examples:
-
-        minicc classify efficientnet.onnx cat.jpg --preprocess imagenet --labels imagenet.txt --top 5
-        minicc classify darknet19.cfg cat.jpg --preprocess darknet --labels imagenet.shortnames.list
-    """
-    how, names = preset(preprocess), read_labels(labels) if labels is not None else []
-    started = time.perf_counter()
-    picture = read_picture(path)
-    read = time.perf_counter() - started
-    graph, port = for_pictures(load(model, keep=False, weights=weights), read_size(size), usual=224)
-    made = compile_model(graph, target=target, threads=threads)
-    started = time.perf_counter()
-    array = port.array(prepared(picture, port.height, port.width, how))
-    taken = {"read": read, "prepare": time.perf_counter() - started}
-    outputs, taken["network"] = timed(made, {port.name: array}, repeat)
-    found = likeliest(outputs, names, top)
-    if as_json:
-        rows = [{"class": name, "number": k, "probability": p} for name, k, p in found]
-        print(json.dumps({"classes": rows, "seconds": taken}, indent=1))
-        return
-    print(table_text([[f"{p:.4f}", k, name] for name, k, p in found], ["probability", "number", "class"]))
-    print(times(taken, made))
-
-
 def marks(found: Boxes, labels: list[str]) -> list[Annotation]:
     """Boxes as they are drawn: the least sure first, the surest above them."""
     rows = list(zip(found.corners.tolist(), found.scores.tolist(), found.classes.tolist(), strict=True))
     return [Annotation(f"{name_of(labels, c)} {s:.0%}", tuple(corners), kind=c) for corners, s, c in reversed(rows)]
-
-
-def timed(made: Executable, inputs: dict[str, Any], repeat: int) -> tuple[dict[str, Any], float]:
-    """The outputs of a network, and the median time of its runs, the first one left out where there are more."""
-    seconds, outputs = [], {}
-    for _ in range(repeat + (repeat > 1)):
-        started = time.perf_counter()
-        outputs = made.run(inputs)
-        seconds.append(time.perf_counter() - started)
-    return outputs, statistics.median(seconds[repeat > 1 :])
-
-
-def times(taken: dict[str, float], made: Executable) -> str:
-    parts = ", ".join(f"{name} {seconds * 1e3:.1f} ms" for name, seconds in taken.items())
-    return f"{parts}; {made.threads} threads, compiled in {made.compile_seconds:.2f} s"
-
-
-def read_size(text: str | None) -> tuple[int, int] | None:
-    """`416`, or `320x416`, as height and width. Raises ConfigError."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"([0-9]{1,5})(?:[x,]([0-9]{1,5}))?", text)
-    if match is None or not min(int(match[1]), int(match[2] or match[1])) > 0:
-        raise ConfigError(f"--size {text}", f"expected a number, or HEIGHTxWIDTH, got {text!r}", hint="--size 416")
-    return int(match[1]), int(match[2] or match[1])
 
 
 def check_choice(option: str, word: str, known: Sequence[str] | dict[str, Any]) -> None:
