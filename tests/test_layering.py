@@ -71,6 +71,7 @@ OPTIONAL = {
     "transformers",
     "PIL",
     "tflite",
+    "flatbuffers",
 }  # heavy: imported where used
 HEAVY = ("onnx.backend.test", "importlib.metadata")  # all tests of onnx take seconds; metadata bring e-mail and sockets
 MOST_LINES = 500

@@ -20,6 +20,7 @@ from minicc.errors import LoadError, MiniccError
 from minicc.frontend.symbols import Symbols
 from minicc.frontend.tflite.arithmetic import ARITHMETIC
 from minicc.frontend.tflite.call import Meaning, TfliteCall, TfliteTensor
+from minicc.frontend.tflite.detection import DETECTION
 from minicc.frontend.tflite.file import TfliteFile
 from minicc.frontend.tflite.movement import MOVEMENT
 from minicc.frontend.tflite.quantization import quantized
@@ -33,7 +34,7 @@ IDENTIFIER = b"TFL3"  # at byte 4
 VERSION = 3
 MOST_OPERATORS = 200_000  # far more than those of any model in use
 LARGEST = 2**34  # bytes of a file; weights beyond 2 GB lie behind the flatbuffer
-TRANSLATIONS: Mapping[str, Meaning] = {**ARITHMETIC, **MOVEMENT, **WINDOWS}
+TRANSLATIONS: Mapping[str, Meaning] = {**ARITHMETIC, **DETECTION, **MOVEMENT, **WINDOWS}
 
 
 def load(source: str | Path | bytes, keep: bool = True) -> Graph:
