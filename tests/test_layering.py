@@ -56,7 +56,7 @@ LIBRARIES = {  # library: the files that may import it
     "tvm": ("bridge/_tvm.py", "bridge/inside/"),
     "onnx": ("frontend/", "backend.py", "testing/backend_suite.py", "testing/mutate_onnx.py"),
     "torch": ("frontend/", "dynamo.py", "testing/peers.py"),
-    "tflite": ("frontend/tflite/",),
+    "tflite": ("frontend/tflite/", "testing/tflite_models.py"),
     "PIL": ("vision/",),
     "hypothesis": ("testing/strategies.py",),
 }

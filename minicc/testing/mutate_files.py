@@ -39,6 +39,7 @@ from minicc.testing.progress import Running, run
 READERS = {  # name: the module whose `draw(random)` gives files
     "onnx": "minicc.testing.mutate_onnx",
     "darknet": "minicc.testing.mutate_darknet",
+    "tflite": "minicc.testing.mutate_tflite",
 }
 CPU_SECONDS, SECONDS = (
     10.0,

@@ -9,7 +9,7 @@ import tflite
 
 from minicc.errors import LoadError, MiniccError, TypeInferenceError
 from minicc.frontend import load
-from tests.frontend.tflite_models import Operator, TfliteModel
+from minicc.testing.tflite_models import OperatorRow, TfliteModel
 
 
 def conv(change=lambda net: None, **options):
@@ -18,7 +18,7 @@ def conv(change=lambda net: None, **options):
     x = net.tensor((1, 4, 4, 2), name="x")
     w, b = net.constant(np.ones((3, 1, 1, 2)), name="w"), net.constant(np.ones(3), name="b")
     fields = {"StrideH": 1, "StrideW": 1, "Padding": 1, **options}
-    y = net.op("CONV_2D", [x, w, b], "Conv2DOptions", name="y", **fields)
+    y = net.op("CONV_2D", [x, w, b], "Conv2DOptions", result={"name": "y"}, **fields)
     change(net)
     return net.write([x], [y])
 
@@ -43,7 +43,7 @@ def tensor(index, **fields):
 def ends(inputs, outputs):
     net = TfliteModel()
     x = net.tensor((2,), name="x")
-    net.op("RELU", [x], name="y")
+    net.op("RELU", [x], result={"name": "y"})
     return net.write(inputs, outputs)
 
 
@@ -52,7 +52,7 @@ def operators(*rows, count=4):
     net = TfliteModel()
     for k in range(count):
         net.tensor((2,), name=f"t{k}")
-    net.operators = [Operator(kind, inputs, outputs) for kind, inputs, outputs in rows]
+    net.operators = [OperatorRow(kind, inputs, outputs) for kind, inputs, outputs in rows]
     return net.write([0], [count - 1])
 
 
@@ -78,11 +78,11 @@ SPARSE = ([0, 1, 2, 3], [], [3, 1, 1, ([0, 1, 2, 3], [0, 1, 1])])
 
 CASES = {  # what is broken: the file, what the error says
     "nothing": (b"", "an empty file"),
-    "only the identifier": (b"\0\0\0\0TFL3", "well-formed tables|version 3"),
-    "a root beyond the end": (patched(GOOD, 0, 2**31), "expected well-formed tables, got error"),
-    "a root that is largest": (patched(GOOD, 0, 2**32 - 1), "expected well-formed tables"),
-    "cut in half": (GOOD[: len(GOOD) // 2], "well-formed tables"),
-    "cut behind the header": (GOOD[:40], "well-formed tables"),
+    "only the identifier": (b"\0\0\0\0TFL3", "stay in the file|version 3"),
+    "a root beyond the end": (patched(GOOD, 0, 2**31), "expected offsets that stay in the file, got error"),
+    "a root that is largest": (patched(GOOD, 0, 2**32 - 1), "expected offsets that stay in the file"),
+    "cut in half": (GOOD[: len(GOOD) // 2], "expected offsets that stay in the file"),
+    "cut behind the header": (GOOD[:40], "expected offsets that stay in the file"),
     "another version": (TfliteModel(Version=2).write([], []), "TensorFlow Lite model of version 3 with a subgraph, got version 2"),
     "a vector longer than the file": (patched(GOOD, place(GOOD, "Data", weights), 2**31 - 1), "Data must have at most the [0-9,]+ bytes of the file, got 2,147,483,647"),
     "fewer weights than their shape": (tensor(1, data=np.ones(5, np.float32)), r"shape \[3, 1, 1, 2\] must have 24 bytes of data, got 20"),

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from minicc.frontend import load
 from minicc.frontend.tflite.load import TRANSLATIONS
 from minicc.graph.interpret import evaluate
-from tests.frontend.tflite_models import TfliteModel, litert
+from minicc.testing.tflite_models import TfliteModel
+from tests.frontend.litert import litert
 
 pytestmark = pytest.mark.jobs
 pytest.importorskip("ai_edge_litert")
@@ -161,7 +162,9 @@ def transpose_conv(c, kind):
     shape = c.net.constant([n, *sizes, o], "int32")
     inputs = [shape, k, x] + ([c.bias(o, x, k)] if c.choice(True, False) else [])
     dtype = "int8" if c.quantised else "float32"
-    return c.op(kind, inputs, "TransposeConvOptions", Padding=same, StrideH=stride, StrideW=stride, dtype=dtype)
+    return c.op(
+        kind, inputs, "TransposeConvOptions", Padding=same, StrideH=stride, StrideW=stride, result={"dtype": dtype}
+    )
 
 
 @case("AVERAGE_POOL_2D", "MAX_POOL_2D")
@@ -268,7 +271,7 @@ def comparison(c, kind):
     b = c.input(shape, dtype)
     if c.quantised:
         c.net.tensors[b].scale, c.net.tensors[b].zero = c.net.tensors[a].scale, c.net.tensors[a].zero
-    return c.op(kind, [a, b], dtype="bool")
+    return c.op(kind, [a, b], result={"dtype": "bool"})
 
 
 @case("LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT", quantised=False)
@@ -364,7 +367,7 @@ def arg(c, kind):
     axis = c.net.constant(c.integer(-len(shape), len(shape) - 1), "int32")
     name = "ArgMaxOptions" if kind == "ARG_MAX" else "ArgMinOptions"
     dtype, code = c.choice(("int32", 2), ("int64", 4))
-    return c.op(kind, [x, axis], name, dtype=dtype, OutputType=code)
+    return c.op(kind, [x, axis], name, result={"dtype": dtype}, OutputType=code)
 
 
 @case("TOPK_V2", quantised=False)
@@ -436,7 +439,9 @@ def split(c, kind):
     shape[axis] *= parts
     x = c.input(tuple(shape))
     at = c.net.constant(c.choice(axis, axis - len(shape)), "int32")
-    return c.op(kind, [at, x], "SplitOptions", results=parts, like=x, dtype=c.net.tensors[x].dtype, NumSplits=parts)
+    return c.op(
+        kind, [at, x], "SplitOptions", results=parts, like=x, result={"dtype": c.net.tensors[x].dtype}, NumSplits=parts
+    )
 
 
 @case("SPLIT_V")
@@ -531,7 +536,7 @@ def gather_nd(c, kind):
 @case("EMBEDDING_LOOKUP", quantised=False)
 def embedding(c, kind):
     ids = c.input((c.integer(1, 5),), "int32", 0, 3)
-    return c.op(kind, [ids, c.weights((4, c.integer(1, 5)))], dtype="float32")
+    return c.op(kind, [ids, c.weights((4, c.integer(1, 5)))], result={"dtype": "float32"})
 
 
 @case("PACK")
@@ -589,7 +594,7 @@ def shape_of(c, kind):
         kind,
         [x],
         *(["ShapeOptions"] if kind == "SHAPE" else []),
-        dtype="int32",
+        result={"dtype": "int32"},
         **({"OutType": 2} if kind == "SHAPE" else {}),
     )
 
@@ -602,7 +607,7 @@ def zeros_like(c, kind):
 @case("FILL", quantised=False)
 def fill(c, kind):
     dims = c.net.constant(c.shape(), "int32")
-    return c.op(kind, [dims, c.input(())], dtype="float32")
+    return c.op(kind, [dims, c.input(())], result={"dtype": "float32"})
 
 
 @case("RANGE", quantised=False)
@@ -633,33 +638,33 @@ def transpose(c, kind):
 def select(c, kind):
     shape = c.shape(1, 3)
     condition = c.input(shape[:1] if kind == "SELECT" and c.choice(True, False) else shape, "bool")
-    return c.op(kind, [condition, c.input(shape), c.input(shape)], dtype="float32", shape=shape)
+    return c.op(kind, [condition, c.input(shape), c.input(shape)], result={"dtype": "float32", "shape": shape})
 
 
 @case("SCATTER_ND", quantised=False)
 def scatter_nd(c, kind):
     places = c.net.constant(c.rng.integers(0, 4, (5, 1)), "int32")
     inputs = [places, c.input((5, d := c.integer(1, 3))), c.net.constant([4, d], "int32")]
-    return c.op(kind, inputs, dtype="float32")
+    return c.op(kind, inputs, result={"dtype": "float32"})
 
 
 @case("ONE_HOT", quantised=False)
 def one_hot(c, kind):
     x = c.input(shape := c.shape(1, 2), "int32", -1, 4)
     inputs = [x, c.net.constant(4, "int32"), c.net.constant(2.0), c.net.constant(-1.0)]
-    return c.op(kind, inputs, "OneHotOptions", dtype="float32", Axis=c.integer(-1, len(shape)))
+    return c.op(kind, inputs, "OneHotOptions", result={"dtype": "float32"}, Axis=c.integer(-1, len(shape)))
 
 
 @case("CAST", quantised=False)
 def cast(c, kind):
     x = c.input(c.shape(), c.choice("float32", "int32", "bool"), -5, 5)
-    return c.op(kind, [x], dtype=c.choice("float32", "int32", "int64", "bool"))
+    return c.op(kind, [x], result={"dtype": c.choice("float32", "int32", "int64", "bool")})
 
 
 @case("QUANTIZE", quantised=False)
 def quantize(c, kind):
     x = c.input(c.shape())
-    result = c.op(kind, [x], dtype="int8")
+    result = c.op(kind, [x], result={"dtype": "int8"})
     c.net.tensors[result].scale, c.net.tensors[result].zero = [0.013], [-7]
     return result
 
@@ -667,9 +672,9 @@ def quantize(c, kind):
 @case("DEQUANTIZE", quantised=False)
 def dequantize(c, kind):
     if c.choice(True, False):
-        return c.op(kind, [c.net.constant(c.rng.random(c.shape()), "float16")], dtype="float32")
+        return c.op(kind, [c.net.constant(c.rng.random(c.shape()), "float16")], result={"dtype": "float32"})
     c.quantised = True
-    return c.net.op(kind, [c.input(c.shape())], dtype="float32")
+    return c.net.op(kind, [c.input(c.shape())], result={"dtype": "float32"})
 
 
 @case("DENSIFY", quantised=False)
@@ -683,7 +688,7 @@ def densify(c, kind):
         sparsity, shape, count = ([0, 1], [], [len(rows), (ends, places)]), (len(rows), 4), len(places)
     values = c.rng.uniform(1, 2, count).astype(np.float32)
     w = c.net.tensor(shape, "float32", values, sparsity=sparsity)
-    dense = c.op(kind, [w], shape=shape)
+    dense = c.op(kind, [w], result={"shape": shape})
     return c.op("ADD", [c.input(shape), dense], "AddOptions")
 
 
@@ -698,7 +703,7 @@ def detection(c, kind):
     offsets, scores = c.input((1, count, 4), low=-2, high=2), c.input((1, count, classes + background), low=0, high=1)
     anchors = c.net.constant(c.rng.uniform(0.2, 0.6, (count, 4)))
     custom = bytes(flexbuffers.Dumps(fields))
-    return c.op(f"custom:{kind}", [offsets, scores, anchors], results=4, custom=custom, dtype="float32")
+    return c.op(f"custom:{kind}", [offsets, scores, anchors], results=4, custom=custom, result={"dtype": "float32"})
 
 
 @case("NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5", quantised=False)
@@ -711,7 +716,7 @@ def suppression(c, kind):
         c.net.constant(c.choice(0.0, 0.3)),
     ]
     soft = [c.net.constant(0.0)] if kind.endswith("V5") else []
-    results = c.op(kind, [boxes, scores, *numbers, *soft], results=2 + len(soft), dtype="int32")
+    results = c.op(kind, [boxes, scores, *numbers, *soft], results=2 + len(soft), result={"dtype": "int32"})
     if soft:
         c.net.tensors[results[1]].dtype = "float32"
     return results

@@ -56,9 +56,17 @@ def load(source: str | Path | bytes, keep: bool = True) -> Graph:
         return _Translation(file).graph()
     except MiniccError:
         raise
-    except Exception as error:  # offsets that lead out of the file make the accessors raise all kinds of errors
-        problem = f"expected well-formed tables, got {type(error).__name__}: {error}"
-        raise file.damaged(problem) from error
+    except Exception as error:
+        expected = "offsets that stay in the file" if _of_accessors(error) else "well-formed tables"
+        raise file.damaged(f"expected {expected}, got {type(error).__name__}: {error}") from error
+
+
+def _of_accessors(error: Exception) -> bool:
+    """Whether the accessors of flatbuffers raised it: they do, all kinds of errors, where an offset leads out of the file."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and str(place.tb_frame.f_globals.get("__name__")).startswith("flatbuffers")
 
 
 def _read(path: Path) -> bytes:
@@ -260,6 +268,8 @@ class _Translation:
         except MiniccError:
             raise
         except Exception as error:  # options of a hostile model may break any assumption of an operator
+            if _of_accessors(error):
+                raise
             hint = f"compare the operator with {operator.kind} in the reference of TensorFlow Lite"
             problem = f"{operator.kind} cannot be translated: {type(error).__name__}: {error}"
             raise self.file.error(problem, str(span), hint) from error
