@@ -24,8 +24,9 @@ import numpy as np
 from minicc.graph.ir import Constant, Graph, Node, constant
 from minicc.graph.transform import same, transform
 from minicc.ir.node import replace
-from minicc.ops import Add, Cast, Clip, ConvInteger, Div, MatMulInteger, Mul, Quantize, ReduceSum, Relu, Reshape, Sub
-from minicc.types import float32, int8, int16, int32, uint8
+from minicc.ops import Add, Cast, Clip, ConvInteger, Div, MatMulInteger, Mul, Pad, Quantize, ReduceSum, Relu
+from minicc.ops import Reshape, Sub, Where
+from minicc.types import DType, float32, int8, int16, int32, uint8
 
 DEEPEST = 4  # sums within sums that a scale moves into
 
@@ -65,18 +66,31 @@ def _split(n: Node) -> tuple[Node, Node | None]:
 
 
 def _conv(n: Node) -> Node:
+    assert isinstance(n.op, ConvInteger)
     (x, zero), (w, shift) = map(_split, n.inputs)
     if shift is not None:
-        w, shift = n.inputs[1], None
-    if zero is None or not isinstance(zero.op, Constant):
-        made: Node = n.op(n.inputs[0] if zero else x, w)
+        w = n.inputs[1]
+    made: Node = n.op(x, w)
+    if zero is None:
         return made
-    centre = int(zero.array.item())
-    whole: Node = replace(n.op, fill=centre)(x, w)
+    if isinstance(zero.op, Constant):
+        made = replace(n.op, fill=int(zero.array.item()))(x, w)
+    else:
+        made = replace(n.op, padding=(), auto_pad="NOTSET")(_padded(n.op, x, w, zero), w)
     sums = ReduceSum(tuple(range(1, w.type.rank)), keepdims=False)(Cast(int32)(w))
-    term = Mul()(Reshape((w.shape[0], *[1] * (w.type.rank - 2)))(sums), np.int32(-centre))
-    result: Node = Add()(whole, term)
+    result: Node = Sub()(made, Mul()(Reshape((w.shape[0], *[1] * (w.type.rank - 2)))(sums), _scalar(zero)))
     return result
+
+
+def _padded(op: ConvInteger, x: Node, w: Node, zero: Node) -> Node:
+    """The data of a convolution with a zero point around it that a call brings."""
+    windows = op.windows(x.shape[2:], w.shape[2:])
+    pad = Pad((0, 0, *[v.begin for v in windows], 0, 0, *[v.end for v in windows]))
+    if not any(v.begin or v.end for v in windows):
+        return x
+    inside = pad(np.ones((1, 1, *x.shape[2:]), np.uint8)).astype(bool)
+    made: Node = Where()(inside, pad(x), _scalar(zero, x.dtype))
+    return made
 
 
 def _matmul(n: Node) -> Node:
@@ -93,8 +107,8 @@ def _matmul(n: Node) -> Node:
     return total
 
 
-def _scalar(zero: Node) -> Node:
-    made: Node = Cast(int32)(Reshape(())(zero) if zero.type.rank else zero)
+def _scalar(zero: Node, dtype: DType = int32) -> Node:
+    made: Node = Cast(dtype)(Reshape(())(zero) if zero.type.rank else zero)
     return made
 
 

@@ -18,7 +18,6 @@ array([ -1.,   0.,   0., 100.], dtype=float32)
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -84,9 +83,14 @@ def _wide(x: Any) -> Any:
     return x if dtype_of(x) is float32 else Cast(float32)(x)
 
 
+def _is_one(shape: tuple[int, ...]) -> bool:
+    """Whether a scale or a zero point is that of a whole tensor; as tools write it, of shape (1,), too."""
+    return shape in ((), (1,))
+
+
 def spread(values: Any, shape: tuple[int, ...], axis: int, block_size: int) -> Any:
     """Values of a tensor, of slices along `axis` or of blocks along it, so that they broadcast to `shape`."""
-    if math.prod(values.shape) == 1 and not block_size:
+    if _is_one(values.shape) and not block_size:
         return Reshape(())(values) if values.shape else values
     if not block_size:
         return Reshape((values.shape[0], *[1] * (len(shape) - 1 - axis)), True)(values)
@@ -111,11 +115,12 @@ class Linear(Operator):
         types = (x, scale) if zero_point is None else (x, scale, zero_point)
         if not scale.dtype.is_float or scale.dtype.bits > 32:
             raise self.error(f"expected a scale of float32, float16 or bfloat16, got {scale.dtype}", *types)
-        if zero_point is not None and zero_point.shape != scale.shape:
-            problem = f"scale and zero point must have one shape, got {scale.shape} and {zero_point.shape}"
-            raise self.error(problem, *types, hint="give one of each for the tensor, each slice or each block")
-        if not scale.rank or (scale.shape == (1,) and not self.block_size):
+        both = [scale.shape] if zero_point is None else [scale.shape, zero_point.shape]
+        if all(map(_is_one, both)) and not self.block_size:
             return
+        if len(set(both)) > 1:
+            problem = f"scale and zero point must have one shape, got {both[0]} and {both[1]}"
+            raise self.error(problem, *types, hint="give one of each for the tensor, each slice or each block")
         axis = axis_of(self, self.axis, x)
         if self.block_size < 0 or (self.block_size and scale.rank != x.rank):
             problem = f"blocks of {self.block_size} need a scale of rank {x.rank}, got {scale.shape}"

@@ -87,6 +87,7 @@ CASES = {  # domain, operator, inputs, their values, attributes
     "integers to reals": ("com.microsoft", "MatMulIntegerToFloat", "x,w,xs,ws,xz,wz,bias", ROWS | WEIGHTS | {"bias": np.arange(5, dtype=S)}, {}),
     "dynamic product": ("com.microsoft", "DynamicQuantizeMatMul", "f,w,ws,wz,bias", WEIGHTS | {"f": random.standard_normal((3, 8), S), "bias": np.arange(5, dtype=S)}, {}),
     "quantize": ("com.microsoft", "QuantizeLinear", "f,s,z", {"f": random.standard_normal((3, 8), S), "s": np.full(8, 0.1, S), "z": byte(8)}, {"axis": 1}),
+    "dequantize by a vector of one": ("", "DequantizeLinear", "x,xs,xz", ROWS | {"xs": np.full(1, 0.02, S)}, {}),
     "dequantize": ("com.microsoft", "DequantizeLinear", "x,xs,xz", ROWS, {}),
 }  # fmt: skip
 

@@ -206,6 +206,17 @@ def test_zero_points_become_terms():
     np.testing.assert_array_equal(evaluate(ready, data)["y"], evaluate(graph_of(value, x), data)["y"])
 
 
+@pytest.mark.parametrize("padding", [(), (1, 0, 2, 1)])
+def test_the_zero_point_of_an_image_that_a_call_brings(padding):
+    x, zero = input("x", TensorType(uint8, (1, 2, 4, 4))), input("z", TensorType(uint8, ()))
+    w = constant(np.arange(-18, 18).reshape(2, 2, 3, 3).astype(np.int8))
+    graph = graph_of(ConvInteger(padding=padding)(Sub()(Cast(int16)(x), Cast(int16)(zero)), w), x, zero)
+    ready = requantize(graph)
+    assert {n.inputs[0].dtype for n in ready.nodes if isinstance(n.op, ConvInteger)} == {uint8}
+    data = {"x": np.arange(32, dtype=np.uint8).reshape(1, 2, 4, 4), "z": np.uint8(200)}
+    np.testing.assert_array_equal(evaluate(ready, data)["y"], evaluate(graph, data)["y"])
+
+
 @pytest.mark.parametrize("shapes", [((2, 5), (5, 3)), ((4, 2, 5), (5, 3)), ((4, 2, 5), (4, 5, 3))])
 def test_zero_points_that_a_call_brings(shapes):
     random = np.random.default_rng(0)
