@@ -128,7 +128,7 @@ class Partition:
         for n in reversed(self.nodes):
             if n.op.kind is not kind:
                 continue
-            group = self.of[n]
+            group, ends = self.of[n], [n]
             while not isinstance(path := self._epilogue(group, n), str):
                 for member in path:
                     reason = f"{member.op.name} is in the epilogue of {n.op.name}, which is elementwise or broadcast and keeps the shape"
@@ -136,7 +136,24 @@ class Partition:
                 group.members |= path
                 group.output = next(m for m in path if m is self.after[group.output])
                 self.of.update(dict.fromkeys(path, group))
+                ends.append(group.output)
             self.why.update({(group.output, reader): path for reader in self.users[group.output]})
+            self._narrow(group, min(reversed(ends), key=lambda end: end.dtype.bits))
+
+    def _narrow(self, group: Group, end: Node) -> None:
+        """End a group where its value takes the fewest bytes, if what reads its output computes the rest on the way."""
+        output = group.output
+        into = {self.of.get(r) for r in self.users[output]}
+        reader = next(iter(self.users[output]), None)
+        if end is output or output in self.kept or reader is None or len(into) > 1 or reader not in self.of:
+            return
+        if refusal(reader, output, self.of[reader]) or not self.has_room(self.of[reader].members | group.members):
+            return
+        kept = set(postorder([end], lambda n: [i for i in n.inputs if i in group.members]))
+        for n in group.members - kept:
+            self.of[n] = Group({n}, n, None, set())
+            self.why.update({(i, n): f"{end.op.name} is stored, as it takes fewer bytes" for i in n.inputs})
+        group.members, group.output = kept, end
 
     def _epilogue(self, group: Group, heart: Node) -> set[Node] | str:
         """The nodes between the output of a group and what all its readers meet in, with that; or why they stay apart."""

@@ -181,13 +181,14 @@ def test_images_are_stored_as_bytes():
 
     x = input("x", TensorType(float32, (1, 4, 8, 8)))
     first = rounded(Relu()(Conv(padding=(1, 1, 1, 1))(rounded(x), weights(4, 4, 3, 3))))
-    second = rounded(Add()(rounded(Conv()(first, weights(4, 4, 1, 1))), first))
+    aside = rounded(Conv()(rounded(x), weights(4, 4, 1, 1)))
+    second = rounded(Add()(rounded(Conv()(first, weights(4, 4, 1, 1))), aside))
     pooled = rounded(MaxPool(kernel=(2, 2), strides=(2, 2))(second))
     value = QuantizeLinear()(MatMul()(Reshape((1, 64))(pooled), weights(64, 5)), step, np.uint8(3))
     graph = graph_of(value, x)
     ready = optimize(graph)
     images = [n for n in ready.nodes if isinstance(n.op, Kernel)]
-    assert len(images) >= 5 and {n.dtype for n in images} <= {uint8, int8}
+    assert len(images) >= 6 and {n.dtype for n in images} <= {uint8, int8}
     data = {"x": random.standard_normal((1, 4, 8, 8)).astype(np.float32)}
     assert np.abs(evaluate(ready, data)["y"].astype(int) - evaluate(graph, data)["y"]).max() <= 1
 
