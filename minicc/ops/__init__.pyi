@@ -12,8 +12,9 @@ from minicc.ops.comparison import And as And, Equal as Equal, Greater as Greater
 from minicc.ops.comparison import IsInf as IsInf, IsNaN as IsNaN, Less as Less, LessOrEqual as LessOrEqual, Not as Not
 from minicc.ops.comparison import Or as Or, Where as Where, Xor as Xor
 from minicc.ops.conv import Conv as Conv, ConvTranspose as ConvTranspose
-from minicc.ops.cumulative import CumSum as CumSum
+from minicc.ops.cumulative import CumProd as CumProd, CumSum as CumSum
 from minicc.ops.depthwise import DepthwiseConv as DepthwiseConv, DepthwiseConvInteger as DepthwiseConvInteger
+from minicc.ops.determinant import Det as Det
 from minicc.ops.einsum import Einsum as Einsum
 from minicc.ops.elementwise import Abs as Abs, Acos as Acos, Acosh as Acosh, Asin as Asin, Asinh as Asinh, Atan as Atan
 from minicc.ops.elementwise import Atanh as Atanh, BitwiseNot as BitwiseNot, Ceil as Ceil, Cos as Cos, Cosh as Cosh
@@ -37,6 +38,8 @@ from minicc.ops.normalization import RMSNormalization as RMSNormalization
 from minicc.ops.packed import MatMulTransposed as MatMulTransposed, PackedConv as PackedConv
 from minicc.ops.packed import PackedMatMul as PackedMatMul
 from minicc.ops.padding import Pad as Pad
+from minicc.ops.placement import AffineGrid as AffineGrid, CenterCropPad as CenterCropPad, Col2Im as Col2Im
+from minicc.ops.placement import MaxUnpool as MaxUnpool, TensorScatter as TensorScatter
 from minicc.ops.pool import AveragePool as AveragePool, GlobalAveragePool as GlobalAveragePool
 from minicc.ops.pool import GlobalMaxPool as GlobalMaxPool, LpPool as LpPool, MaxPool as MaxPool
 from minicc.ops.pool import MaxPoolIndices as MaxPoolIndices
@@ -56,6 +59,7 @@ from minicc.ops.sequence import SequenceInsert as SequenceInsert, SequenceLength
 from minicc.ops.sequence import SplitToSequence as SplitToSequence
 from minicc.ops.shape import Expand as Expand, Flatten as Flatten, Reshape as Reshape, Shape as Shape, Size as Size
 from minicc.ops.shape import Squeeze as Squeeze, Unsqueeze as Unsqueeze
+from minicc.ops.signal import DFT as DFT, STFT as STFT
 from minicc.ops.softmax import Hardmax as Hardmax, LogSoftmax as LogSoftmax, Softmax as Softmax
 from minicc.ops.sorting import TopK as TopK, TopKIndices as TopKIndices
 from minicc.ops.transformer import Attention as Attention, RotaryEmbedding as RotaryEmbedding

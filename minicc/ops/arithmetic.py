@@ -97,30 +97,33 @@ def _power_dtype(base: DType, exponent: DType) -> DType:
 
 @operator
 class Mod(BinaryOperator):
-    """The remainder of a / b: with the sign of b, or with `fmod` that of a. Floats need `fmod`."""
+    """The remainder of a / b: with the sign of b, or with `fmod` that of a."""
 
     widens = True
 
     fmod: bool = False
 
-    def check(self, *types: TensorType) -> None:
-        Elementwise.check(self, *types)
-        if (dtype := types[0].dtype).is_float and not self.fmod:
-            raise self.error(f"floats are only defined for fmod=True, got {dtype}", *types, hint="set fmod=True")
-
     def reference(self, a: Array, b: Array) -> Any:
         return np.fmod(a, b) if self.fmod else np.mod(a, b)
 
     def scalar(self, a: Expr, b: Expr) -> Expr:
-        if a.dtype.is_float:
-            return call("fmod", a, b)
-        return binary("truncmod" if self.fmod else "floormod", a, b)
+        if not a.dtype.is_float:
+            return binary("truncmod" if self.fmod else "floormod", a, b)
+        rest = call("fmod", a, b)
+        if self.fmod:
+            return rest
+        moved = select((b < 0).not_equal(rest < 0), rest + b, rest)
+        return select(rest.equal(0), call("copysign", const(0, rest.dtype), b), moved)
+
+    def form(self, R: Any, a: Any, b: Any) -> Any:
+        if a.dtype.is_float and not self.fmod:
+            raise R.refuse(self, "its remainder of floats has the sign of a")
+        return BinaryOperator.form(self, R, a, b)
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         first = draw.type(NUMERIC)
-        fmod = first.dtype.is_float or draw.boolean()
-        return cls(fmod), [first, TensorType(first.dtype, draw.broadcastable(first.shape))]
+        return cls(draw.boolean()), [first, TensorType(first.dtype, draw.broadcastable(first.shape))]
 
 
 @operator

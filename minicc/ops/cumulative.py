@@ -1,7 +1,7 @@
-"""Sums of all elements up to each one.
+"""Sums and products of all elements up to each one.
 
 In: a numeric tensor. Out: the same type. `exclusive` leaves the element itself out, `reverse`
-sums from the end. float16 and bfloat16 are accumulated in float32.
+goes from the end. float16 and bfloat16 are accumulated in float32.
 
 >>> import numpy as np
 >>> CumSum(axis=0)(np.array([1, 2, 3]))
@@ -13,12 +13,12 @@ array([5, 3, 0])
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minicc import tensor as te
-from minicc.ir.node import replace
+from minicc.ir.node import node, replace
 from minicc.ops.base import NUMERIC, Array, Draw, Example, Operand, axis_of, number, operator, type_of
 from minicc.ops.elementwise import Widening
 from minicc.ops.order import Order, Permuted
@@ -27,12 +27,14 @@ from minicc.tensor.expr import Expr, cast, const, select
 from minicc.types import TensorType
 
 
-@operator
-class CumSum(Widening):
-    """result[t] = x[0] + ... + x[t] along `axis`."""
+@node
+class Cumulative(Widening):
+    """Base of both. A subclass says what is accumulated, from which number on."""
 
     operands = ("axis",)
     accepts = NUMERIC
+    neutral: ClassVar[int]
+    combine: ClassVar[Any]  # a ufunc
 
     axis: int | Operand
     exclusive: bool = False
@@ -55,10 +57,10 @@ class CumSum(Widening):
         axis = self._axis(type_of(x))
         wide = np.flip(widened(x), axis) if self.reverse else widened(x)
         with np.errstate(all="ignore"):
-            total = np.cumsum(wide, axis=axis, dtype=wide.dtype)
+            total = self.combine.accumulate(wide, axis=axis, dtype=wide.dtype)
         if self.exclusive:
             total = np.roll(total, 1, axis)
-            total[(slice(None),) * axis + (slice(0, 1),)] = 0
+            total[(slice(None),) * axis + (slice(0, 1),)] = self.neutral
         total = np.flip(total, axis) if self.reverse else total
         return np.ascontiguousarray(total.astype(x.dtype, copy=False))
 
@@ -67,7 +69,7 @@ class CumSum(Widening):
         axis = self._axis(type_of(x))
         extent = x.shape[axis]
         if not all(x.shape):
-            return te.compute(x.shape, lambda *i: x[i], name="cumsum")
+            return te.compute(x.shape, lambda *i: x[i], name=self.name.lower())
         rest = x.shape[:axis] + x.shape[axis + 1 :]
         names = ["t", *[f"i{d}" for d in range(len(rest))]]
 
@@ -78,23 +80,37 @@ class CumSum(Widening):
             element: Expr = widened(x[(*others[:axis], turned(step), *others[axis:])])
             return element
 
-        first = te.compute((1, *rest), lambda t, *i: source(t, i), name="cumsum_first", names=names)
-        state = te.placeholder((extent, *rest), first.dtype, name="cumsum_state")
+        first = te.compute((1, *rest), lambda t, *i: source(t, i), name=f"{self.name.lower()}_first", names=names)
+        state = te.placeholder((extent, *rest), first.dtype, name=f"{self.name.lower()}_state")
 
         def step(t: Expr, *i: Expr) -> Expr:
-            return state[(t - 1, *i)] + source(t, i)
+            before, element = state[(t - 1, *i)], source(t, i)
+            return before * element if self.neutral else before + element
 
-        update = te.compute(state.shape, step, name="cumsum_step", names=names)
-        total = te.scan(first, update, state, name="cumsum_scan")
+        update = te.compute(state.shape, step, name=f"{self.name.lower()}_step", names=names)
+        total = te.scan(first, update, state, name=f"{self.name.lower()}_scan")
 
         def element(*indices: Expr) -> Expr:
             step = turned(indices[axis])
             others = indices[:axis] + indices[axis + 1 :]
             if not self.exclusive:
                 return cast(total[(step, *others)], x.dtype)
-            return select(step > 0, cast(total[(step - 1, *others)], x.dtype), const(0, x.dtype))
+            return select(step > 0, cast(total[(step - 1, *others)], x.dtype), const(self.neutral, x.dtype))
 
-        return te.compute(x.shape, element, name="cumsum")
+        return te.compute(x.shape, element, name=self.name.lower())
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        x: Any = TensorType(draw.dtype(NUMERIC), draw.shape((1, 4)))
+        return cls(draw.integer(-x.rank, x.rank - 1), draw.boolean(), draw.boolean()), [x]
+
+
+@operator
+class CumSum(Cumulative):
+    """result[t] = x[0] + ... + x[t] along `axis`."""
+
+    neutral = 0
+    combine = np.add
 
     def form(self, R: Any, x: Any) -> Any:
         axis = self._axis(x.type)
@@ -102,7 +118,13 @@ class CumSum(Widening):
             return R.flip(R.cumsum(R.flip(x, axis), axis, x.dtype, self.exclusive), axis)
         return R.cumsum(x, axis, x.dtype, self.exclusive)
 
-    @classmethod
-    def draw(cls, draw: Draw) -> Example:
-        x: Any = TensorType(draw.dtype(NUMERIC), draw.shape((1, 4)))
-        return cls(draw.integer(-x.rank, x.rank - 1), draw.boolean(), draw.boolean()), [x]
+
+@operator
+class CumProd(Cumulative):
+    """result[t] = x[0] * ... * x[t] along `axis`."""
+
+    neutral = 1
+    combine = np.multiply
+
+    def form(self, R: Any, x: Any) -> Any:
+        raise R.refuse(self, "its product keeps another dtype")

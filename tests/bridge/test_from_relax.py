@@ -24,7 +24,7 @@ relax, op, nn = tvm.relax, tvm.relax.op, tvm.relax.op.nn
 ROUNDED = ("Celu", "Elu", "Selu", "Mish", "LRN", "LpNormalization", "MeanVarianceNormalization", "GroupNormalization",
            "InstanceNormalization", "LayerNormalization", "RMSNormalization", "BatchNormalization", "Gelu", "ReduceLogSumExp",
            "ReduceL2", "LogSoftmax", "Softmax", "Resize", "HardSwish", "HardSigmoid", "Softplus", "PackedMatMul",
-           "PackedConv", "ConvTranspose", "Gemm", "Einsum", "Pow")  # fmt: skip
+           "Det", "PackedConv", "ConvTranspose", "Gemm", "Einsum", "Pow")  # fmt: skip
 CANDIDATES = sorted(set(REGISTRY) - {"Input", "Constant", "Kernel"})
 QUIET = settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 

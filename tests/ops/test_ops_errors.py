@@ -24,7 +24,6 @@ def i(*shape):
     (ops.Add(), (f(2), f(3)), "shapes must broadcast"),
     (ops.Exp(), (i(2),), "expected a dtype of kind float, got int32"),
     (ops.And(), (i(2), i(2)), "expected a dtype of kind bool, got int32"),
-    (ops.Mod(), (f(2), f(2)), "floats are only defined for fmod=True"),
     (ops.BitShift("UP"), (i(2), i(2)), "direction must be LEFT or RIGHT, got 'UP'"),
     (ops.Where(), (f(2), f(2), f(2)), "expected a bool and two of one dtype"),
     (ops.Gelu("sigmoid"), (f(2),), 'approximate must be "none" or "tanh"'),

@@ -50,6 +50,10 @@ def swish(call: OnnxCall) -> Node:
     return call(ops.Mul, x, call(ops.Sigmoid, gate))
 
 
+def swiglu(call: OnnxCall) -> Node:
+    return call(ops.Mul, swish(call), call[1])
+
+
 def constant(call: OnnxCall) -> Node:
     value = call.tensor("value")
     if value is None and (sparse := call["sparse_value"]) is not None:
@@ -249,6 +253,7 @@ TRANSLATIONS: dict[str, Translation] = {
     "Softmax": partial(softmax, ops.Softmax),
     "Split": split,
     "Sum": partial(variadic, ops.Add),
+    "SwiGLU": swiglu,
     "Swish": swish,
     "TopK": top_k,
     "Upsample": upsample,

@@ -10,7 +10,7 @@ from functools import partial
 
 from onnx import defs
 
-from minicc.frontend.onnx import microsoft, ops, quantized
+from minicc.frontend.onnx import microsoft, ops, quantized, signal
 from minicc.frontend.onnx.call import OnnxCall, Translation
 from minicc.ops.base import REGISTRY
 
@@ -20,4 +20,4 @@ def translations() -> dict[str, Translation]:
     named = {name: op for own, op in REGISTRY.items() for name in op.onnx_names or (own,)}
     known = {name: op for name, op in named.items() if "::" in name or defs.has(name)}
     direct = {name: partial(OnnxCall.results, operator=op) for name, op in known.items()}
-    return direct | ops.TRANSLATIONS | quantized.TRANSLATIONS | microsoft.TRANSLATIONS
+    return direct | ops.TRANSLATIONS | quantized.TRANSLATIONS | microsoft.TRANSLATIONS | signal.TRANSLATIONS
