@@ -80,6 +80,7 @@ class Preset:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     deviation: tuple[float, float, float] = (255.0, 255.0, 255.0)
     blue_first: bool = False
+    rounds: bool = False  # the long side; torchvision cuts its fraction off
 
 
 _IMAGENET = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # torchvision.transforms, times 255
@@ -87,7 +88,7 @@ PRESETS = {
     "imagenet": Preset(256, "bicubic", *_IMAGENET),  # timm and EfficientNet's way; 256, then 224
     "torchvision": Preset(256, "bilinear", *_IMAGENET),
     "inception": Preset(256, "bicubic", (127.5,) * 3, (127.5,) * 3),  # [-1, 1]: TensorFlow's MobileNet, Inception, ViT
-    "efficientnet-lite": Preset(256, "bicubic", (127.0,) * 3, (128.0,) * 3),
+    "efficientnet-lite": Preset(256, "bicubic", (127.0,) * 3, (128.0,) * 3, rounds=True),
     "unit": Preset(256, "bilinear"),  # [0, 1]
     "raw": Preset(256, "bilinear", deviation=(1.0,) * 3),  # [0, 255], what is normalised in the network
     "caffe": Preset(256, "bilinear", (122.7, 116.7, 104.0), (1.0,) * 3, True),
@@ -109,7 +110,7 @@ def prepared(picture: Array, height: int, width: int, how: Preset) -> Array:
     """`float32[height, width, 3]` of a picture, as a preset has it."""
     short = max(round(how.short * min(height, width) / 224), height, width)
     own = picture.shape[:2]
-    sides = [max(short, int(short * n / min(own))) for n in own]
+    sides = [max(short, int(short * n / min(own) + how.rounds / 2)) for n in own]
     scaled = _resized(picture, sides[0], sides[1], how.filter)
     top, left = round((sides[0] - height) / 2), round((sides[1] - width) / 2)
     cut = scaled[top : top + height, left : left + width]
