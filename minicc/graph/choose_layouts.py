@@ -36,7 +36,7 @@ from minicc.graph.split_phases import by_phases, splits
 from minicc.graph.transform import same
 from minicc.ir.node import replace
 from minicc.ops import AveragePool, Conv, ConvInteger, ConvTranspose, Identity, MaxPool, Mul, Transpose
-from minicc.ops.base import Operator
+from minicc.ops.base import Kind, Operator
 from minicc.ops.conv import Convolution
 from minicc.ops.depthwise import DepthwiseConv
 from minicc.ops.order import Order, Permuted, between, channels_last, lifted, moves_only_ones
@@ -262,11 +262,12 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _wanted(graph: Graph, convolutions: set[Node]) -> set[Node]:
-    """The nodes from which a convolution, or a Transpose, is reached through operators that can run in another order."""
+    """The nodes from which a convolution, a Transpose or a reduction is reached through operators that can run in another order."""
     found: set[Node] = set()
     for n in reversed(graph.nodes):
-        if n in convolutions or isinstance(n.op, Transpose):
+        follows = type(n.op).permuted is not Operator.permuted
+        if n in convolutions or isinstance(n.op, Transpose) or (follows and n.op.kind is Kind.REDUCTION):
             found.add(n.inputs[0])
-        elif n in found and type(n.op).permuted is not Operator.permuted:
+        elif n in found and follows:
             found.update(n.inputs)
     return found

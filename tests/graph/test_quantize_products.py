@@ -20,7 +20,7 @@ from minicc.graph.ir import Graph, Kernel, constant, input
 from minicc.graph.quantize_products import quantize_products
 from minicc.graph.requantize import requantize
 from minicc.ops import Add, Cast, Conv, ConvInteger, DequantizeLinear, MatMul, MatMulInteger, MaxPool, QuantizeLinear
-from minicc.ops import Relu, Reshape, Sub
+from minicc.ops import ReduceMean, Relu, Reshape, Sub
 from minicc.types import TensorType, float32, int8, int16, int32, uint8
 
 EXAMPLES = max(10, settings().max_examples // 3)
@@ -272,3 +272,15 @@ def test_what_has_no_integers_is_left_alone():
     x = input("x", TensorType(float32, (2, 2)))
     graph = graph_of(Relu()(x), x)
     assert quantize_products(graph) is graph
+
+
+def test_a_mean_takes_bytes_as_they_lie():
+    """Channels are last for the convolutions, and stay so for what follows them."""
+    random, step = np.random.default_rng(0), np.float32(0.1)
+    x, grid = input("x", TensorType(uint8, (1, 64, 8, 8))), (step, np.uint8(3))
+    w = DequantizeLinear()(constant(random.integers(-9, 9, (64, 64, 1, 1)).astype(np.int8)), step)
+    first = DequantizeLinear()(QuantizeLinear()(Conv()(DequantizeLinear()(x, *grid), w), *grid), *grid)
+    second = DequantizeLinear()(QuantizeLinear()(Conv()(first, w), *grid), *grid)
+    value = ReduceMean((2, 3))(DequantizeLinear()(QuantizeLinear()(Add()(first, second), *grid), *grid))
+    kernels = [n.op for n in optimize(graph_of(value, x)).nodes if isinstance(n.op, Kernel)]
+    assert sum("transpose" in k.label for k in kernels) == 1 and kernels[-1].label == "cast_add_mul_reduce_mean"
