@@ -159,7 +159,7 @@ class Layouts:
         self.borrowed: set[Node] = (
             set()
         )  # values that lie otherwise because of a Transpose in the graph, not of a family
-        self.wanted = _wanted(graph, convolutions)
+        self.wanted, self.later = _wanted(graph, convolutions), _later(graph)
 
     def visit(self, n: Node) -> None:
         """Find how `n` lies, its operands known."""
@@ -216,7 +216,7 @@ class Layouts:
                 continue
             cost = sum(self.cost(i, o) for i, o in zip(n.inputs, found.operands, strict=True))
             if n not in self.wanted and not moves_only_ones(found.result, n.shape):
-                cost += n.type.bytes
+                cost += self.later[n]
             if cost < least or (cost == least and best is None):
                 best, least = found, cost
         return best
@@ -270,4 +270,17 @@ def _wanted(graph: Graph, convolutions: set[Node]) -> set[Node]:
             found.add(n.inputs[0])
         elif n in found and follows:
             found.update(n.inputs)
+    return found
+
+
+def _later(graph: Graph) -> dict[Node, int]:
+    """The bytes that bringing a value back moves, where that is done: behind it, if less is left there."""
+    found: dict[Node, int] = {}
+    users, outputs = graph.users(), set(graph.outputs)
+    for n in reversed(graph.nodes):
+        if n.inferred is None:
+            continue
+        found[n] = n.type.bytes
+        if n not in outputs and all(u in found and type(u.op).permuted is not Operator.permuted for u in users[n]):
+            found[n] = min(n.type.bytes, sum(found[u] for u in users[n]))
     return found

@@ -26,7 +26,7 @@ import numpy as np
 from minicc.graph.ir import Constant, Node, constant
 from minicc.graph.moves import moved, padded, reshaped
 from minicc.ops import Add, AsWords, BitwiseXor, Cast, ConvInteger, DepthwiseConvInteger, Mul, PackedConvInteger
-from minicc.ops import PackedMatMulInteger, ReduceSum
+from minicc.ops import PackedMatMulInteger, PadToWords, ReduceSum
 from minicc.ops.depthwise import MOST_TAPS
 from minicc.ops.packed import block_of
 from minicc.ops.words import BYTES
@@ -63,6 +63,12 @@ def total(n: Node, axis: int) -> Node:
 def words_of(n: Node) -> Node:
     """Bytes `[..., 4]` as words `[...]`."""
     return reshaped(AsWords()(n), n.shape[:-1])
+
+
+def words_along(n: Node) -> Node:
+    """Bytes as words along the last axis; what makes them writes words where they are to be padded."""
+    made: Node = (PadToWords() if n.shape[-1] % BYTES else AsWords())(n)
+    return made
 
 
 # ---- convolutions -----------------------------------------------------------------------------------------------
@@ -107,7 +113,7 @@ def packed_convolution(op: ConvInteger, x: Node, w: Node, lanes: int) -> Node:
     if x.dtype is int8:
         x, fill = turned(x), fill + HALF
         less = constant(-HALF * weights.array.reshape(outputs, -1).sum(axis=1, dtype=np.int32))
-    data = AsWords()(padded(x, x.type.rank - 1, depth - inputs))
+    data = words_along(x)
     made = PackedConvInteger(outputs, op.strides, op.padding, op.dilation, op.groups, op.auto_pad, fill)
     result: Node = made(data, packed)
     return result if less is None else Add()(result, less)
@@ -143,7 +149,7 @@ def _by_words(a: Node, b: Node, lanes: int) -> Node:
     b = padded(padded(b, count, missing), count + 1, -columns % block)
     split = reshaped(b, (*batch, b.shape[-2] // BYTES, BYTES, b.shape[-1] // block, block))
     packed = words_of(moved(split, (*range(count), count + 2, count, count + 3, count + 1)))
-    words, *outer = AsWords()(padded(a, a.type.rank - 1, missing)), *a.shape[:-1]
+    words, *outer = words_along(a), *a.shape[:-1]
     if count or len(outer) == 1 or math.prod(outer[:-1]) == 1:
         made: Node = PackedMatMulInteger(columns)(words, packed)
         return made

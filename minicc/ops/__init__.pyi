@@ -65,4 +65,4 @@ from minicc.ops.sorting import TopK as TopK, TopKIndices as TopKIndices
 from minicc.ops.transformer import Attention as Attention, RotaryEmbedding as RotaryEmbedding
 from minicc.ops.winograd import WinogradConv as WinogradConv, WinogradWeights as WinogradWeights
 from minicc.ops.words import AsWords as AsWords, PackedConvInteger as PackedConvInteger
-from minicc.ops.words import PackedMatMulInteger as PackedMatMulInteger
+from minicc.ops.words import PackedMatMulInteger as PackedMatMulInteger, PadToWords as PadToWords

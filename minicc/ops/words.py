@@ -24,7 +24,7 @@ import numpy as np
 from minicc import tensor as te
 from minicc.ops.base import Array, Draw, Example, Kind, Operator, operator, type_of
 from minicc.ops.packed import PackedConv, PackedMatMul
-from minicc.tensor.expr import Expr, call, cast
+from minicc.tensor.expr import Expr, call, cast, const, select, wrap
 from minicc.types import TensorType, int8, int32, uint8
 
 BYTES = 4  # of a word
@@ -34,6 +34,17 @@ def as_bytes(words: Array, dtype: Any, axis: int) -> Array:
     """The bytes of words, of this dtype, four times as many along an axis, as float64: sums of their products are exact."""
     last = np.ascontiguousarray(np.moveaxis(words, axis, -1)).view(dtype)
     return np.asarray(np.moveaxis(last, -1, axis), np.float64)
+
+
+def word(x: te.Tensor, index: Sequence[Expr]) -> Expr:
+    """The word at an index, of bytes along the last axis of `x`, of zeros behind its end."""
+    *outer, i = index
+    depth, total = x.shape[-1], wrap(0, int32)
+    for k in range(min(BYTES, depth)):
+        byte = (cast(x[(*outer, i * BYTES + k)], int32) & 255) << 8 * k
+        whole = depth % BYTES == 0 or k < depth <= BYTES
+        total = total | (byte if whole else select(i * BYTES + k < depth, byte, const(0, int32)))
+    return total
 
 
 @operator
@@ -52,16 +63,33 @@ class AsWords(Operator):
         return np.ascontiguousarray(x).view("<i4").astype(np.int32)
 
     def compute(self, x: te.Tensor) -> Any:
-        def word(*index: Expr) -> Expr:
-            *outer, i = index
-            bytes = [(cast(x[(*outer, i * BYTES + k)], int32) & 255) << 8 * k for k in range(BYTES)]
-            return bytes[0] | bytes[1] | bytes[2] | bytes[3]
-
-        return te.compute(self.infer(type_of(x)).shape, word, name="words")
+        return te.compute(self.infer(type_of(x)).shape, lambda *i: word(x, i), name="words")
 
     @classmethod
     def draw(cls, draw: Draw) -> Example:
         return cls(), (TensorType(draw.choice([int8, uint8]), (*draw.shape((0, 2)), BYTES * draw.integer(0, 3))),)
+
+
+@operator
+class PadToWords(Operator):
+    """Bytes along the last axis, each four as one int32, zeros behind the end: a kernel that writes words, not bytes."""
+
+    kind = Kind.INJECTIVE
+
+    def infer(self, x: TensorType) -> TensorType:
+        if x.dtype not in (int8, uint8) or not x.rank:
+            raise self.error("expected an axis of int8 or uint8", x)
+        return TensorType(int32, (*x.shape[:-1], -(-x.shape[-1] // BYTES)))
+
+    def numpy(self, x: Array) -> Array:
+        return AsWords().numpy(np.pad(x, [*[(0, 0)] * (x.ndim - 1), (0, -x.shape[-1] % BYTES)]))
+
+    def compute(self, x: te.Tensor) -> Any:
+        return te.compute(self.infer(type_of(x)).shape, lambda *i: word(x, i), name="words")
+
+    @classmethod
+    def draw(cls, draw: Draw) -> Example:
+        return cls(), (TensorType(draw.choice([int8, uint8]), (*draw.shape((0, 2)), draw.integer(1, 9))),)
 
 
 @operator
