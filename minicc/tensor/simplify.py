@@ -26,6 +26,7 @@ from minicc.ir.rewrite import Bindings, Rule, Wild, fixpoint, indexed
 from minicc.tensor.bounds import Bounds, Ranges, quotient_of
 from minicc.tensor.expr import COMPARISONS, Binary, Convert, Const, Expr, Select, Unary, Var, binary, children, const
 from minicc.tensor.expr import fold_integers, loads, rebuild, unary
+from minicc.tensor.float_bounds import stays_float
 from minicc.tensor.promote import FOLDS
 from minicc.tensor.linear import Linear, combine, from_linear, is_linear, name_of
 from minicc.tensor.rounding import marked
@@ -212,7 +213,7 @@ class Simplifier:
 
     def step(self, e: Expr) -> Expr | None:
         """One step on a node whose parts are simple; None when there is nothing to do."""
-        for attempt in (_fold, self._integer, self._compare, _apply_rules):
+        for attempt in (_fold, stays_float, self._integer, self._compare, _apply_rules):
             found = attempt(e)
             if found is not None and found is not e:
                 return found
