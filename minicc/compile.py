@@ -314,7 +314,7 @@ def _compile_graph(graph: Graph, job: Job) -> Executable:
     distinct = list(dict.fromkeys(kernel for _, kernel in nodes))
     given = _schedules_of(distinct, job.schedules)
     kernels = compile_kernels(distinct, job.target, job.passes.loop, job.observe, given, job.cached)
-    calls = [_call(kernel, kernels[kernel], [(home[v], v.dtype.bytes) for v in (*n.inputs, n)]) for n, kernel in nodes]
+    calls = [_call(kernel, kernels[kernel], [home[v] for v in (*n.inputs, n)]) for n, kernel in nodes]
     inputs: dict[Hashable, Port] = {
         n: Port(name, n.type) for n, name in zip(fused.inputs, fused.input_names, strict=True)
     }
@@ -342,8 +342,8 @@ def _text(graph: Graph) -> str:
         return "\n".join(f"# {line}" for line in str(error).splitlines())
 
 
-def _call(kernel: Kernel, ready: ReadyKernel, homes: Sequence[tuple[Home, int]]) -> KernelCall:
-    """A call on values at home there, of elements of so many bytes."""
+def _call(kernel: Kernel, ready: ReadyKernel, homes: Sequence[Home]) -> KernelCall:
+    """A call on values at home there."""
     texts = {
         "graph": lambda: str(kernel.body),
         "te": lambda: ready.lowered().expressions,
@@ -352,7 +352,7 @@ def _call(kernel: Kernel, ready: ReadyKernel, homes: Sequence[tuple[Home, int]])
         "schedule": lambda: ready.lowered().explained(ready.compiled.target.threads),
     }
     code = ready.compiled.code
-    arguments, offsets = tuple(h.node for h, _ in homes), tuple(h.offset * size for h, size in homes)
+    arguments, offsets = tuple(h.node for h in homes), tuple(h.offset * h.node.dtype.bytes for h in homes)
     return KernelCall(ready.compiled, kernel.label, arguments, code.flops, code.bytes, code.effective, texts, offsets)
 
 

@@ -140,6 +140,10 @@ class _Sharing:
 
     def _fits(self, part: Node, whole: Node) -> bool | None:
         """Whether a part of `whole` lies in one run; None if it has rows that do not do as they are."""
+        if _source(whole).dtype is not whole.dtype or any(
+            n.op.view and n.dtype is not part.dtype for n in self.users[part]
+        ):
+            return None  # its elements are no elements there
         if run(part.shape, whole.shape) == part.type.size and self.dense.get(whole, True):
             return True
         views = part.op.view or any(n.op.view for n in self.users[part])

@@ -18,13 +18,13 @@ from minicc.graph.ir import Constant, Graph, Kernel, constant, input, make
 from minicc.graph.share_storage import homes, share_storage
 from minicc.graph.transform import same, transform
 from minicc.graph.verify import verify
-from minicc.ops import Abs, Concat, Conv, MatMul, MaxPool, Neg, Relu, Reshape, Slice, Split
+from minicc.ops import Abs, AsWords, Concat, Conv, MatMul, Max, MaxPool, Min, Neg, Relu, Reshape, Slice, Split
 from minicc.runtime.assemble import Values, _entry, _memory
 from minicc.runtime.image import Port
 from minicc.runtime.kernel_cache import KernelCode
 from minicc.target import Target
 from minicc.testing.oracle import compare, reference
-from minicc.types import DType, TensorType, float32, int32
+from minicc.types import DType, TensorType, float32, int32, uint8
 
 
 def alone(graph):
@@ -90,7 +90,7 @@ def simulated(graph):
         whole = [home[v].within.shape if home[v].within else v.shape for v in (*n.inputs, n)]
         code = KernelCode(b"", len(n.inputs), tuple(int(np.prod(shape)) * 4 for shape in whole), 128)
         ready = SimpleNamespace(compiled=SimpleNamespace(code=code))
-        steps.append((_call(n.op, ready, [(home[v], 4) for v in (*n.inputs, n)]), "", code))
+        steps.append((_call(n.op, ready, [home[v] for v in (*n.inputs, n)]), "", code))
     ports = [Port(name, n.type) for name, n in zip(graph.input_names, graph.inputs, strict=True)]
     outputs = [(home[n].node, Port(name, n.type)) for name, n in zip(graph.output_names, graph.outputs, strict=True)]
     constants = {n: n.array for n in graph.nodes if isinstance(n.op, Constant)}
@@ -193,3 +193,20 @@ def test_a_kernel_that_works_on_a_part_moves_whole_vectors():
     assert len(within) >= 4 and "Concat" in made.stages["fused"]
     for kernel in within:
         assert not re.search(r"vextract\w+|vpextr|vscatter|vgather", kernel.stages["asm"]), kernel.label
+
+
+@pytest.mark.parametrize("order", ["words of a part", "a part of words", "words side by side"])
+def test_elements_of_another_size_lie_where_they_are(order):
+    """Words of bytes, whose parts begin at other elements than those of the bytes."""
+    x = input("x", TensorType(uint8, (4, 16)))
+    y = Max()(x, constant(np.uint8(3)))
+    if order == "words of a part":
+        found = AsWords()(Slice((1,), (3,), (0,))(y))
+    elif order == "a part of words":
+        found = Slice((1,), (3,), (0,))(AsWords()(y))
+    else:
+        found = Concat(0)(AsWords()(y), AsWords()(Min()(x, constant(np.uint8(200)))))
+    square = constant(np.eye(4, dtype=np.int32))
+    graph = Graph("words", (x,), (MatMul()(found, square), MatMul()(AsWords()(y), square)), ("y", "z"))
+    data = np.random.default_rng(0).integers(0, 256, (4, 16)).astype(np.uint8)
+    np.testing.assert_array_equal(minicc.compile(graph)(data)[0], evaluate(graph, {"x": data})["y"])
