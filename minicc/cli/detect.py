@@ -85,20 +85,19 @@ def detect_command(
     taken["decode"] = time.perf_counter() - started
     if output is not None:
         write_picture(output, draw(picture, marks(found, labels)))
-    rows = [
-        [name_of(labels, int(c)), round(float(s), 4), *(round(float(v), 1) for v in corners)]
-        for corners, s, c in zip(found.corners, found.scores, found.classes, strict=True)
-    ]
     head = ["class", "confidence", "left", "top", "right", "bottom"]
+    columns = zip(found.classes.tolist(), found.scores.tolist(), found.corners.tolist(), strict=True)
+    rows = [(name_of(labels, kind), score, *corners) for kind, score, corners in columns]
     if as_json:
         things = [dict(zip(head, row, strict=True)) for row in rows]
         print(json.dumps({"boxes": things, "picture": picture.shape[1::-1], "seconds": taken}, indent=1))
         return
-    print(
-        table_text(rows, head)
-        if rows
-        else f"nothing is surer than {threshold:g}; --threshold {threshold / 2:g} shows more"
-    )
+    if rows:
+        print(
+            table_text([[name, f"{score:.3f}", *(f"{v:.1f}" for v in corners)] for name, score, *corners in rows], head)
+        )
+    else:
+        print(f"nothing is surer than {threshold:g}; --threshold {threshold / 2:g} shows more")
     print(
         f"{len(rows)} boxes in {picture.shape[1]} x {picture.shape[0]} pixels; the network's picture is {detector.port.width} x {detector.port.height}"
     )

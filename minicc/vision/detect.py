@@ -2,7 +2,7 @@
 
 In: a Darknet `.cfg` with its weights, or an ONNX model and its family. Out: a `Detector`, whose graph anybody may compile.
 
-    detector = open_detector(Path("yolov3.cfg"))
+    detector = open_detector("yolov3.cfg")
     exe = minicc.compile(detector.graph)
     array, placement = detector.prepare(picture)
     boxes = detector.boxes(exe.run({detector.port.name: array}), placement, picture)
@@ -101,7 +101,11 @@ class Detector:
 
 
 def open_detector(
-    model: Path, weights: Path | None = None, family: str = "", size: tuple[int, int] | None = None, fit: str = ""
+    model: str | Path,
+    weights: str | Path | None = None,
+    family: str = "",
+    size: tuple[int, int] | None = None,
+    fit: str = "",
 ) -> Detector:
     """The detector of a Darknet `.cfg`, or of an ONNX model of one of `FAMILIES`. Raises LoadError or ConfigError.
 
@@ -113,14 +117,14 @@ def open_detector(
         graph, port = for_pictures(frontend.load(model, keep=False, weights=weights), size)
         found = Detector(graph, port, FAMILIES[family])
     else:
-        problem = f"expected the family of {model.name}, one of {', '.join(FAMILIES)}, got {family or 'none'!r}"
+        problem = f"expected the family of {Path(model).name}, one of {', '.join(FAMILIES)}, got {family or 'none'!r}"
         raise ConfigError(
-            f"detect({model.name!r})", problem, hint="--family yolov8, for example; a Darknet .cfg needs none"
+            f"detect({str(model)!r})", problem, hint="--family yolov8, for example; a Darknet .cfg needs none"
         )
     return replace(found, family=found.family._replace(fit=fit)) if fit else found
 
 
-def _of_darknet(network: darknet.Network, weights: Path | None) -> Detector:
+def _of_darknet(network: darknet.Network, weights: str | Path | None) -> Detector:
     heads = network.heads
     if not heads or network.picture[0] != 3:
         problem = f"expected [yolo] or [region] and three channels, got {len(heads)} of these and {network.picture[0]}"

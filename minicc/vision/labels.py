@@ -3,7 +3,7 @@
 In: a file. Out: the name of each class. Lines may begin with the number (`281: tabby cat,` or `281 tabby cat`), if all do so,
 in order; a JSON list, or an object of names by number, is taken as well.
 
-    read_labels(Path("coco.names"))      # ["person", "bicycle", ...]
+    read_labels("coco.names")      # ["person", "bicycle", ...]
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ LARGEST = 1 << 24  # bytes
 _NUMBERED = re.compile(r"(\d{1,9})\s*[:,\s]\s*(\S.*)")
 
 
-def read_labels(path: Path) -> list[str]:
+def read_labels(source: str | Path) -> list[str]:
     """The names in a file, by class. Raises LoadError."""
+    path = Path(source)
     call = f"read_labels({str(path)!r})"
     if refused := unreadable(path, ".names"):
         raise LoadError(call, f"expected a file of names, got {refused[0]}", str(path), refused[1])

@@ -30,7 +30,7 @@ SIDE = 96
 
 def outputs_of_opencv(text, weights, x):
     cv2 = pytest.importorskip("cv2")
-    text = re.sub(r"(?m)^\[yolo\]", "[yolo]\nthresh=0", text)
+    text = re.sub(r"(?m)^\[(yolo|region)\]", r"[\1]\nthresh=0", re.sub(r"(?m)^thresh\s*=.*$", "", text))
     net = cv2.dnn.readNetFromDarknet(*(np.frombuffer(b, np.uint8) for b in (text.encode(), weights)))
     net.setInput(x)
     return net.forward(net.getUnconnectedOutLayersNames())
@@ -38,7 +38,8 @@ def outputs_of_opencv(text, weights, x):
 
 def agree(name, run):
     """Compare a configuration of random weights; `run(graph, x)` gives our outputs by name."""
-    text, gain = configuration(name, SIDE), 4.0 if "yolo" in name else 1.0
+    text = configuration(name, SIDE)
+    gain = 30.0 if "[region]" in text else 4.0 if "[yolo]" in text else 1.0
     weights, theirs = (random_weights(text, gain=gain, shift=shift) for shift in (0.0, BATCHES))
     x = np.random.default_rng(1).uniform(0, 1, (1, 3, SIDE, SIDE)).astype(np.float32)
     expected = outputs_of_opencv(text, theirs, x)
