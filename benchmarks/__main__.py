@@ -2,6 +2,7 @@
 
     python -m benchmarks                                 every model as exporters write it, 1 and 2 threads
     python -m benchmarks resnet50 --batch 1,4,16 --threads 1 --kernels
+    python -m benchmarks resnet50 resnet50.qdq           quantised to int8 by onnxruntime's tool (`benchmarks.quantized`)
     python -m benchmarks --vs onnxruntime,openvino,torch,torch.compile,relay -o build/bench
     python -m benchmarks --smoke                         a few kernels beside NumPy's BLAS, and one small model: does it still work?
 
@@ -25,6 +26,7 @@ import onnx
 
 from benchmarks.exported import MODELS, export
 from benchmarks.models import MODELS as BUILT
+from benchmarks.quantized import APART, is_quantized, quantized
 from benchmarks.smoke import blas
 from minicc.cli.bench import kernels_of, show
 from minicc.cli.options import messages
@@ -39,6 +41,9 @@ LOW, MUCH = 0.25, 0.01  # shares of the roofline, and of the model's time
 
 def job_of(name: str, batch: int, threads: int, folder: Path, peers: Sequence[str] = ()) -> BenchJob:
     """The files of a model, made if they are not there."""
+    if is_quantized(name):
+        path = quantized(name, folder, batch)
+        return BenchJob(str(path), threads, inputs=str(path.with_suffix(".npz")), apart=APART)
     path = export(name, folder, batch, program=any(p in peers for p in ("torch", "torch.compile")))
     return BenchJob(str(path), threads, str(path.with_suffix(".pt2")), str(path.with_suffix(".npz")))
 
@@ -99,7 +104,7 @@ def main() -> None:
     if options.smoke:
         smoke()
         return
-    if unknown := [name for name in options.models if name not in MODELS]:
+    if unknown := [name for name in options.models if name not in MODELS and not is_quantized(name)]:
         parser.error(f"no such model: {', '.join(unknown)}")
     peers = options.vs.split(",")
     check_peers(peers)

@@ -32,7 +32,6 @@ from minicc.testing.peers import PEERS, BenchJob, message
 OURS = "minicc"
 PAUSE = 0.05  # seconds until the pool of another peer sleeps
 TURN = 4  # calls of a turn, where peers live in a process each; the first warms up
-APART = 2e-3  # of the greatest magnitude of an output: more is a wrong answer
 
 
 @dataclass
@@ -160,7 +159,7 @@ def measure(
             report(f"building {peer}", done, steps)
             timings[peer].problem = _attempt(partial(_build, timings[peer], process))
             done += 1
-        _check_answers(timings, processes)
+        _check_answers(timings, processes, job.apart)
         for _ in range(-(-runs // turn)):
             for peer, process in processes.items():
                 report(f"timing {peer}", done, steps)
@@ -194,7 +193,7 @@ def _take(timing: BenchTiming, process: Process, turn: int) -> None:
     timing.seconds += found[1:] or found
 
 
-def _check_answers(timings: dict[str, BenchTiming], processes: dict[str, Process]) -> None:
+def _check_answers(timings: dict[str, BenchTiming], processes: dict[str, Process], most: float) -> None:
     """How far each answer is from that of the first other peer that gives one."""
     with tempfile.TemporaryDirectory() as folder:
         answers: dict[str, list[Any]] = {}
@@ -207,7 +206,7 @@ def _check_answers(timings: dict[str, BenchTiming], processes: dict[str, Process
         first = next((peer for peer in answers if peer != OURS), OURS)
         for peer, arrays in answers.items():
             timings[peer].apart = max(map(_apart, arrays, answers[first]), default=0.0)
-            if not timings[peer].apart <= APART:
+            if not timings[peer].apart <= most:
                 timings[peer].problem = f"wrong: {timings[peer].apart:.1e} of the greatest magnitude from {first}"
 
 

@@ -44,6 +44,7 @@ class BenchJob:
     program: str = ""  # of torch.export: the same network
     inputs: str = ""  # an .npz; else random
     dims: tuple[tuple[str, int], ...] = ()
+    apart: float = 2e-3  # of the greatest magnitude of an output: more is a wrong answer
 
 
 def by_minicc(job: BenchJob) -> Call:

@@ -48,9 +48,8 @@ def test_a_peer_that_cannot_be_built_costs_the_others_nothing(doubling):
     assert torch.problem and not torch.seconds and ours.seconds and other.seconds and result.fastest is other
 
 
-def test_a_wrong_answer_is_told_and_not_timed(doubling, monkeypatch):
-    monkeypatch.setattr("minicc.testing.bench.APART", -1.0)
-    result = measure(BenchJob(str(doubling)), ["onnxruntime"], runs=2)
+def test_a_wrong_answer_is_told_and_not_timed(doubling):
+    result = measure(BenchJob(str(doubling), apart=-1.0), ["onnxruntime"], runs=2)
     assert all(t.problem.startswith("wrong") and not t.seconds for t in result.timings)
 
 
