@@ -43,6 +43,9 @@ def _apart(results: Mapping[str, Array], inputs: Iterable[Array]) -> dict[str, A
     taken = {id(array) for array in inputs}
     made: dict[str, Array] = {}
     for name, array in results.items():
+        if not isinstance(array, np.ndarray):
+            made[name] = None if array is None else tuple(_apart({str(k): v for k, v in enumerate(array)}, inputs).values())
+            continue
         made[name] = array if array.flags.owndata and array.flags.writeable and id(array) not in taken else array.copy()
         taken.add(id(array))
     return made
@@ -68,6 +71,9 @@ def checked_inputs(call: str, graph: Graph, inputs: Mapping[str, Any]) -> dict[s
     arrays: dict[str, Array] = {}
     dims: dict[str, int] = {}
     for name, n in zip(known, graph.inputs, strict=True):
+        if n.inferred is None:
+            arrays[name] = given_value(f"{call}: input {name}", inputs[name])
+            continue
         arrays[name] = given_array(call, name, n.type, inputs[name])
         match_shape(call, name, n.type, arrays[name].shape, dims)
     return arrays
@@ -81,6 +87,13 @@ def given_array(call: str, name: str, declared: TensorType, value: Any) -> Array
         problem = f"input {name} must be {declared}, got {array.dtype}[{','.join(map(str, array.shape))}]"
         raise GraphError(call, problem, hint=f"x.astype({str(declared.dtype)!r})")
     return array
+
+
+def given_value(call: str, value: Any) -> Any:
+    """What a caller gives for a sequence or an optional: a tuple of arrays or tuples, an array, or None."""
+    if value is None or isinstance(value, (list, tuple)):
+        return None if value is None else tuple([given_value(call, element) for element in value])
+    return plain(value, lambda problem, hint: GraphError(call, problem, hint=hint))
 
 
 def match_shape(call: str, name: str, declared: TensorType, shape: Sequence[Any], dims: dict[str, int]) -> None:

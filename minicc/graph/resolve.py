@@ -28,7 +28,8 @@ from minicc.graph.control import Control, Conditional, Output, Loop, settled
 from minicc.graph.interpret import compute
 from minicc.graph.ir import Constant, Graph, Input, Node, Span, constant, here, input, make, spanned, within
 from minicc.graph.transform import same
-from minicc.ops.base import Operator
+from minicc.ir.node import postorder
+from minicc.ops.base import Array, Operator
 from minicc.ops.movement import Concat
 from minicc.ops.sequence import Absent, OptionalHasElement, SequenceConstruct, SequenceOperator, SplitToSequence
 from minicc.ops.shape import Unsqueeze
@@ -37,6 +38,7 @@ from minicc.types import TensorType, Unbound
 LONGEST = 4096  # numbers of an operand: a shape, axes, the sizes of parts
 UNROLLED = 4096  # nodes that all loops together become
 TRIED = 1 << 18  # nodes that are made at most to find out
+STEPS = 64  # nodes of a condition that is looked at before the graph is bound
 SMALL = 1 << 16  # bytes of a value of a body that is computed here
 
 
@@ -154,6 +156,17 @@ class Resolver:
         stacked = [Concat(0)(*[Unsqueeze((0,))(row[k]) for row in rows]) for k in range(len(scanned) if rows else 0)]
         empty = [constant(np.zeros((0, *t.shape), t.dtype.numpy)) for t in scanned if t and not rows]
         return [*state, *stacked, *empty]
+
+
+def value_of(n: Node) -> Array | None:
+    """The value of a node, where constants and types decide it by few steps; else None."""
+    known: dict[Node, Node] = {}
+    resolver = Resolver()
+    for k, step in enumerate(postorder([n], lambda i: () if by_type(i.op) else i.inputs)):
+        if k >= STEPS or isinstance(step.op, (Input, Control)):
+            return None
+        known[step] = computed(resolver.resolve(step, tuple([known.get(i, i) for i in step.inputs])))
+    return known[n].array if isinstance(known[n].op, Constant) else None
 
 
 def _reads(body: Graph, i: Node) -> bool:

@@ -82,10 +82,11 @@ def _check_bodies(graph: Graph, n: Node, op: Kernel | Control) -> None:
         raise _error(
             graph, f"the branches of {what} must have equally many outputs, got {counts}", "add the missing", n
         )
-    got = [i.inferred for i in n.inputs[: len(n.inputs) - len(op.pending)]]
+    first = 2 if isinstance(op, Loop) else 0  # the number of trips and the condition may be open, or lists of one
+    got = [i.inferred for i in n.inputs[first : len(n.inputs) - len(op.pending)]]
     for body in op.bodies:
-        expected = [p.inferred for p in body.inputs]
-        # a carried value is open where a trip may change its type, and the condition need not be a scalar
+        expected = [p.inferred for p in body.inputs[first:]]
+        # a carried value is open where a trip may change its type
         if len(got) != len(expected) or any(
             e != g for e, g in zip(expected, got, strict=True) if e or isinstance(op, Kernel)
         ):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import AttributeProto, NodeProto, helper
+from onnx import AttributeProto, GraphProto, NodeProto, helper
 
 from minicc.errors import LoadError, nearest
 from minicc.frontend.apply import applied, fields_of
@@ -29,9 +29,20 @@ from minicc.types import DType, TensorType
 
 Result = Node | Sequence[Node | None]
 Translation = Callable[["OnnxCall"], Result]
+Look = Callable[[str], Node | None]
 
 # Attributes that change nothing here: precision of statistics, rounding to float8, what only training needs.
 IGNORED = {"momentum", "ratio", "round_mode", "saturate", "seed", "stash_type"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Scope:
+    """What the graphs that a node holds need: `look` says what is called so around them (None where nothing is),
+    `enter(graph, inputs, look)` gives the outputs of a graph on these inputs, and `spans` notes where nodes come from."""
+
+    look: Look
+    enter: Callable[[GraphProto, Sequence[Node], Look], list[Node]]
+    spans: dict[Node, Span]
 
 
 class OnnxCall:
@@ -40,7 +51,10 @@ class OnnxCall:
     `version` is the opset of the node, `asked` tells for each output whether the model uses it.
     """
 
-    def __init__(self, proto: NodeProto, version: int, inputs: Sequence[Node | None], span: Span) -> None:
+    def __init__(
+        self, proto: NodeProto, version: int, inputs: Sequence[Node | None], span: Span, scope: Scope | None = None
+    ) -> None:
+        self._scope = scope
         self.proto, self.version, self.inputs, self.span = proto, version, tuple(inputs), span
         self.file = ModelFile(span.source)  # without folders, as data beside the model is of initializers only
         self.asked = tuple(bool(name) for name in proto.output)
@@ -73,6 +87,12 @@ class OnnxCall:
     def input(self, position: int) -> Node | None:
         """The input at this position; None when it is absent."""
         return self.inputs[position] if position < len(self.inputs) else None
+
+    @property
+    def scope(self) -> Scope:
+        """Where the node's own graphs are."""
+        assert self._scope is not None
+        return self._scope
 
     def given(self, name: str) -> bool:
         """Whether the model says this attribute, be it the default."""

@@ -5,21 +5,22 @@ function may call others; recursion and bodies that explode are refused, because
 trusted. An If is decided where its condition is an initializer or a Constant, perhaps through
 Identity, Cast or Not; any other stays what it is.
 
-    items = flatten(model, 18, ModelFile("model.onnx"))
+    items = flatten([Item(node, 18, k) for k, node in enumerate(model.graph.node)], model.graph.initializer, model, file)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from minicc.frontend.onnx.tensors import DTYPES, ModelFile
+from minicc.graph.control import DEEPEST
 from minicc.graph.ir import Span
 
 MOST = 100_000
-DEEPEST = 64
+DEEPEST_CALLS = 64
 
 Rename = Callable[[str], str]
 
@@ -28,13 +29,25 @@ Rename = Callable[[str], str]
 class Item:
     """A node, the opset of its ai.onnx operators, and the position in the file of the node it comes from.
 
-    `scope` says what the names are called here that the node's own graphs (the branches of an If) take from around it.
+    `scope` says what the names are called here that the node's own graphs (the branches of an If) take from around it,
+    and `given` what attributes of a function these may refer to.
     """
 
     node: NodeProto
     version: int
     index: int
     scope: Rename = str
+    given: Mapping[str, AttributeProto] = field(default_factory=dict)
+
+    @property
+    def graphs(self) -> list[GraphProto]:
+        """The node's own graphs."""
+        return [attribute.g for attribute in self.node.attribute if attribute.type == AttributeProto.GRAPH]
+
+    @property
+    def reads(self) -> set[str]:
+        """The names of the values that the node and its graphs read."""
+        return {*filter(None, self.node.input), *(self.scope(name) for g in self.graphs for name in _free(g))}
 
     @property
     def kind(self) -> str:
@@ -46,14 +59,41 @@ class Item:
         return Span(source, self.node.name, self.node.op_type, self.index)
 
 
-def flatten(model: ModelProto, opset: int, file: ModelFile) -> list[Item]:
-    """The nodes of the model's graph, with no call of a local function left."""
+def _free(graph: GraphProto) -> set[str]:
+    """The names that a graph takes from around it."""
+    inside = {value.name for value in (*graph.input, *graph.initializer)}
+    inside |= {s.values.name for s in graph.sparse_initializer}.union(*(node.output for node in graph.node))
+    read = {value.name for value in graph.output}.union(*(Item(node, 0, 0).reads for node in graph.node))
+    return read - inside
+
+
+def check_depth(model: ModelProto, file: ModelFile) -> None:
+    """Raise LoadError when graphs are nested deeper than `DEEPEST` bodies; before anything walks them that might not come back."""
+    waiting: list[tuple[int, NodeProto]] = [(0, n) for held in (model.graph, *model.functions) for n in held.node]
+    while waiting:
+        depth, node = waiting.pop()
+        inner = [n for attribute in node.attribute if attribute.type == AttributeProto.GRAPH for n in attribute.g.node]
+        if inner and depth >= DEEPEST:
+            problem = f"expected graphs nested at most {DEEPEST} deep, got more"
+            raise file.error(problem, node.name or node.op_type, "write nested conditions as one, by And and Or")
+        waiting += [(depth + 1, n) for n in inner]
+
+
+def inside(graph: GraphProto, item: Item) -> list[Item]:
+    """The nodes of a graph that a node holds, under the names that they have in it."""
+    copies = [_copy(item, item.version, node, node.name, str, str) for node in graph.node]
+    return [replace(copy, scope=str) for copy in copies]
+
+
+def flatten(
+    items: Iterable[Item], initializers: Iterable[TensorProto], model: ModelProto, file: ModelFile
+) -> list[Item]:
+    """The nodes of a graph, with no call of a local function left."""
     functions = {_key(f): f for f in model.functions}
     result: list[Item] = []
     made = 0  # nodes that calls have put in; also makes their names unique
-    known = _Known(model.graph.initializer, file)
-    # A stack of iterators, for calls inside calls.
-    stack = [iter([Item(node, opset, index) for index, node in enumerate(model.graph.node)])]
+    known = _Known(initializers, file)
+    stack = [iter(items)]  # of iterators, for calls inside calls
     while stack:
         item = next(stack[-1], None)
         if item is None:
@@ -65,8 +105,10 @@ def flatten(model: ModelProto, opset: int, file: ModelFile) -> list[Item]:
             result.append(item)
             continue
         made += 1 + len(body.node)
-        if len(stack) > DEEPEST or made > MOST:
-            problem = f"calls of local functions and branches may be {DEEPEST} levels deep and give {MOST} nodes, "
+        if len(stack) > DEEPEST_CALLS or made > MOST:
+            problem = (
+                f"calls of local functions and branches may be {DEEPEST_CALLS} levels deep and give {MOST} nodes, "
+            )
             problem += f"those of {body.name!r} go beyond"
             raise file.error(problem, str(item.span(file.name)), "a function must not call itself")
         stack.append(iter(_body(item, body, made) if isinstance(body, FunctionProto) else _branch(item, body, made)))
@@ -124,14 +166,24 @@ def _prefix(call: Item, number: int) -> str:
     return f"{call.node.name or call.node.op_type}/{call.index}.{number}/"
 
 
-def _copy(call: Item, version: int, inner: NodeProto, name: str, read: Rename, write: Rename) -> Item:
+def _copy(
+    call: Item,
+    version: int,
+    inner: NodeProto,
+    name: str,
+    read: Rename,
+    write: Rename,
+    given: Mapping[str, AttributeProto] | None = None,
+) -> Item:
     """The node `inner` of what `call` calls under a name of its own, and with the names that its values have here."""
     node = NodeProto()
     node.CopyFrom(inner)
     node.name = name
     node.input[:] = map(read, inner.input)
     node.output[:] = map(write, inner.output)
-    return Item(node, version, call.index, read)
+    del node.attribute[:]
+    node.attribute.extend(_attributes(inner, call.given if given is None else given))
+    return Item(node, version, call.index, read, call.given if given is None else given)
 
 
 def _identity(call: Item, version: int, value: str, name: str) -> Item:
@@ -171,9 +223,7 @@ def _body(call: Item, function: FunctionProto, number: int) -> Sequence[Item]:
 
     items = []
     for inner in function.node:
-        items.append(_copy(call, version, inner, prefix + inner.name, read, write))
-        del items[-1].node.attribute[:]
-        items[-1].node.attribute.extend(_attributes(inner, given))
+        items.append(_copy(call, version, inner, prefix + inner.name, read, write, given))
     for formal, name in results.items():  # an output that is an input goes through by an Identity
         if name and formal in actual and not any(formal in inner.output for inner in function.node):
             items.append(_identity(call, version, actual[formal], name))

@@ -24,12 +24,14 @@ class InputTypes:
     def __init__(self, file: ModelFile) -> None:
         self.file, self.symbols = file, Symbols()
 
-    def of(self, info: ValueInfoProto) -> TensorType:
-        """The type of an input. Raises LoadError where it has none that we know."""
+    def of(self, info: ValueInfoProto) -> TensorType | None:
+        """The type of an input; None of a sequence or an optional. Raises LoadError where it has none that we know."""
         what, kind = f"input {info.name!r}", info.type.WhichOneof("value")
+        if kind in ("sequence_type", "optional_type"):
+            return None
         tensor = info.type.tensor_type
         if kind != "tensor_type" or not tensor.HasField("shape"):
-            hint = "sequences, optionals and tensors of unknown rank are not supported"
+            hint = "export the model with a rank for each input; dimensions may have names in place of numbers"
             raise self.file.error(f"{what} must be a tensor with a shape, got {kind or 'no type'}", what, hint)
         dims = [self._dim(d, f"{info.name}_{axis}") for axis, d in enumerate(tensor.shape.dim)]
         self.file.shape([d for d in dims if isinstance(d, int)], what)

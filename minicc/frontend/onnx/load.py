@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from onnx import GraphProto, ModelProto, TensorProto, defs
 
 from minicc.errors import LoadError, MiniccError, nearest
 from minicc.frontend.formats import named
-from minicc.frontend.onnx.call import OnnxCall, Translation
-from minicc.frontend.onnx.functions import Item, flatten
+from minicc.frontend.onnx.call import Look, OnnxCall, Scope, Translation
+from minicc.frontend.onnx.functions import Item, check_depth, flatten, inside
 from minicc.frontend.onnx.inputs import InputTypes
 from minicc.frontend.onnx.legacy import LEGACY, is_legacy
 from minicc.frontend.onnx.table import translations
@@ -91,32 +91,59 @@ class _Loader:
     spans: dict[Node, Span] = field(default_factory=dict)
     table: dict[str, Translation] = field(default_factory=translations)
     values: dict[str, Node | None] = field(default_factory=dict)  # by name; None where nothing reads an initializer
+    around: Look = lambda name: None  # what names mean that are not here, of a graph in a graph
+    count: list[int] = field(default_factory=lambda: [0])  # nodes met so far
 
     def graph(self) -> Graph:
         opset = self._opset()
-        proto, values = self.model.graph, self.values
+        proto = self.model.graph
         if len(proto.node) > MOST_NODES:
             hint = "split the model, or export its loops as loops of the calling program"
             problem = f"expected at most {MOST_NODES:,} nodes, got {len(proto.node):,}"
             raise self.file.error(problem, self.file.name, hint)
+        check_depth(self.model, self.file)
         names = tuple(output.name for output in proto.output)
-        items, read = self._needed(flatten(self.model, opset, self.file), names)
+        items, read = self._needed([Item(node, opset, index) for index, node in enumerate(proto.node)], proto, names)
         self._check_supported(items)
-        initializers = [
-            (t.name, partial(self.file.array, t), self.keep or not self.file.place(t)) for t in proto.initializer
-        ]
-        initializers += [(s.values.name, partial(self.file.dense, s), True) for s in proto.sparse_initializer]
-        for name, value, keep in initializers:
+        self._initialize(proto, read)
+        inputs = tuple(self._inputs(proto))
+        outputs = tuple(self._outputs(items, proto, names))
+        graph = re.sub(r"\W", "_", proto.name) or "main"
+        return Graph(graph, inputs, outputs, names, {}, self._defaults()).located(self.spans)
+
+    def body(self, proto: GraphProto, item: Item, inputs: Sequence[Node]) -> list[Node]:
+        """The outputs of a graph that a node holds, on these inputs."""
+        names = tuple(output.name for output in proto.output)
+        items, read = self._needed(inside(proto, item), proto, names)
+        self._initialize(proto, read)
+        for info, node in zip(proto.input, inputs, strict=True):
+            self._define(info.name, node)
+        return self._outputs(items, proto, names)
+
+    def _initialize(self, proto: GraphProto, read: Collection[str]) -> None:
+        found = [(t.name, partial(self.file.array, t), self.keep or not self.file.place(t)) for t in proto.initializer]
+        found += [(s.values.name, partial(self.file.dense, s), True) for s in proto.sparse_initializer]
+        for name, value, keep in found:
             with spanned(self.spans, Span(self.file.name, name)):
                 data = Data(value(), None if keep else value) if name in read else None
                 self._define(name, constant(data) if data else None)
-        inputs = tuple(self._inputs(proto))
+
+    def _outputs(self, items: Sequence[Item], proto: GraphProto, names: Sequence[str]) -> list[Node]:
         for item in self._sorted(items):
             self._translate(item)
-        self._check_outputs(names)
-        outputs = tuple(node for name in names if (node := values[name]) is not None)
-        graph = re.sub(r"\W", "_", proto.name) or "main"
-        return Graph(graph, inputs, outputs, names, {}, self._defaults()).located(self.spans)
+        self._check_outputs(proto, names)
+        return [node for name in names if (node := self._look(name)) is not None]
+
+    def _look(self, name: str) -> Node | None:
+        """What a name means here, or else around here."""
+        return found if (found := self.values.get(name)) is not None else self.around(name)
+
+    def _scope(self, item: Item) -> Scope:
+        def enter(graph: GraphProto, inputs: Sequence[Node], around: Look) -> list[Node]:
+            made = replace(self, values={}, around=lambda name: around(item.scope(name)))
+            return made.body(graph, item, inputs)
+
+        return Scope(self._look, enter, self.spans)
 
     # Checks of the whole model
 
@@ -141,7 +168,11 @@ class _Loader:
     def _check_supported(self, items: Sequence[Item]) -> None:
         """Report every operator that is not supported, with its number of nodes and their names."""
         lacking: dict[str, list[str]] = {}
-        for item in items:
+        waiting = list(items)
+        for item in waiting:
+            for graph in item.graphs:
+                names = [output.name for output in graph.output]
+                waiting += self._needed(inside(graph, item), graph, names)[0]
             if (reason := self._lacking(item)) is not None:
                 lacking.setdefault(reason, []).append(item.node.name or f"node {item.index}")
         if lacking:
@@ -171,16 +202,16 @@ class _Loader:
             return f"{kind} (of opset {item.version}; it changed before opset {OLDEST})"
         return None
 
-    def _check_outputs(self, names: Sequence[str]) -> None:
-        where = f"graph {self.model.graph.name!r}"
+    def _check_outputs(self, proto: GraphProto, names: Sequence[str]) -> None:
+        where = f"graph {proto.name!r}"
         if not names:
             hint = "list the results among the outputs of the graph, and export or save the model again"
             raise self.file.error("expected at least one output, got none", where, hint)
         for name, count in Counter(names).items():
-            if count > 1:
+            if count > 1 and proto is self.model.graph:
                 problem = f"output {name!r} must be listed once, got it listed {count} times"
                 raise self.file.error(problem, where, "list it once; Identity makes another output of it")
-            if self.values.get(name) is None:
+            if self._look(name) is None:
                 problem = f"output {name!r} must be computed, got it nowhere"
                 raise self.file.error(problem, where, self._meant(name, self.values))
 
@@ -202,8 +233,13 @@ class _Loader:
 
     # Parts of the graph
 
-    def _needed(self, items: Sequence[Item], outputs: Iterable[str]) -> tuple[list[Item], set[str]]:
+    def _needed(self, nodes: list[Item], proto: GraphProto, outputs: Iterable[str]) -> tuple[list[Item], set[str]]:
         """The nodes that the outputs depend on, in the order of the file, and the names that these and the outputs read."""
+        items = flatten(nodes, proto.initializer, self.model, self.file)
+        self.count[0] += len(items)
+        if self.count[0] > MOST_NODES:
+            problem = f"expected at most {MOST_NODES:,} nodes, those of inner graphs counted as often as they are read"
+            raise self.file.error(problem, f"graph {proto.name!r}", "split the model")
         producer: dict[str, int] = {}
         for position, item in enumerate(items):
             for name in filter(None, item.node.output):
@@ -216,7 +252,7 @@ class _Loader:
             position = producer.get(waiting.pop(), -1)
             if position >= 0 and position not in live:
                 live.add(position)
-                fresh = set(items[position].node.input) - read
+                fresh = items[position].reads - read
                 read |= fresh
                 waiting += fresh
         return [items[position] for position in sorted(live)], read
@@ -253,10 +289,10 @@ class _Loader:
                 self._twice(name, items[producer[name]], "an input or an initializer")
         edges: list[tuple[int, int]] = []
         for position, item in enumerate(items):
-            for name in filter(None, item.node.input):
+            for name in item.reads:
                 if name in producer:
                     edges.append((producer[name], position))
-                elif name not in self.values:
+                elif name not in self.values and self.around(name) is None:
                     problem = f"input {name!r} must be an input, an initializer or the result of a node, got nothing"
                     hint = self._meant(name, [*self.values, *producer])
                     raise self.file.error(problem, str(item.span(self.file.name)), hint)
@@ -278,8 +314,8 @@ class _Loader:
     def _translate(self, item: Item) -> None:
         span, kind = item.span(self.file.name), item.kind
         try:
-            inputs = [self.values[name] if name else None for name in item.node.input]
-            call = OnnxCall(item.node, item.version, inputs, span)
+            inputs = [self._look(name) if name else None for name in item.node.input]
+            call = OnnxCall(item.node, item.version, inputs, span, self._scope(item))
             with spanned(self.spans, span):
                 result = (LEGACY if is_legacy(item) else self.table)[kind](call)
             call.finish()

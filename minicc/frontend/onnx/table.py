@@ -6,18 +6,20 @@
 
 from __future__ import annotations
 
-from functools import partial
+import operator
+from functools import partial, reduce
 
 from onnx import defs
 
-from minicc.frontend.onnx import microsoft, ops, quantized, signal
+from minicc.frontend.onnx import control, microsoft, ops, quantized, signal
 from minicc.frontend.onnx.call import OnnxCall, Translation
-from minicc.ops.base import REGISTRY
+from minicc.ops.base import INTERPRETED, REGISTRY
 
 
 def translations() -> dict[str, Translation]:
     """How each ONNX operator that is supported is translated, by its name, or DOMAIN::NAME. Any that is registered counts."""
-    named = {name: op for own, op in REGISTRY.items() for name in op.onnx_names or (own,)}
+    named = {name: op for own, op in (REGISTRY | INTERPRETED).items() for name in op.onnx_names or (own,)}
     known = {name: op for name, op in named.items() if "::" in name or defs.has(name)}
     direct = {name: partial(OnnxCall.results, operator=op) for name, op in known.items()}
-    return direct | ops.TRANSLATIONS | quantized.TRANSLATIONS | microsoft.TRANSLATIONS | signal.TRANSLATIONS
+    tables = [module.TRANSLATIONS for module in (ops, quantized, microsoft, signal, control)]
+    return reduce(operator.or_, tables, direct)
