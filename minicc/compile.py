@@ -38,6 +38,7 @@ from minicc.graph.pack_weights import pack_weights
 from minicc.graph.share_storage import Home, homes, placed, share_storage
 from minicc.graph.quantize_products import quantize_products
 from minicc.graph.simplify_graph import simplify_graph
+from minicc.graph.split_stages import is_open
 from minicc.graph.resize_later import resize_later
 from minicc.ir.node import replace as replace_node
 from minicc.ir.passes import Event, CompileReport, Observer, Pass, Times, both, changed, run_passes, stage
@@ -48,6 +49,7 @@ from minicc.loop.ranges import size_vars
 from minicc.loop.verify import verify
 from minicc.kernels.compile_kernels import ReadyKernel, compile_kernels
 from minicc.kernels.lower import LOOP_PASSES, finish
+from minicc.kernels.stages import staged
 from minicc.kernels.lower import lower_kernel as lower_kernel
 from minicc.runtime import memory
 from minicc.runtime.assemble import KernelCall, Values, assemble
@@ -251,14 +253,20 @@ def _compile_model(
     values: Mapping[str, Any] | None = None,
 ) -> Executable:
     graph = stage(job.observe, Event("bind", loaded.name, loaded), bind, loaded, dims, shapes, values or {})
-    _check_memory(graph)
     waiting = runtime_operands(graph)
     variant = partial(_specializing, loaded, graph, job, dims, shapes, waiting)
-    make = _compile_graph if job.target.is_cpu else _compile_elsewhere
-    made = variant(()) if waiting else make(graph, job)
+    made = variant(()) if waiting else _compile_bound(graph, job)
     if loaded.defaults:
         made.defaults, made.variant = tuple(loaded.defaults.types), Variants(variant)
     return made
+
+
+def _compile_bound(graph: Graph, job: Job) -> Executable:
+    """Raises TooLargeError where it could never be here."""
+    _check_memory(graph)
+    if any(map(is_open, graph.nodes)):
+        return staged(graph, partial(_compile_bound, job=job), job.target.threads, job.target.exact)
+    return _compile_graph(graph, job) if job.target.is_cpu else _compile_elsewhere(graph, job)
 
 
 def _check_memory(graph: Graph) -> None:
@@ -280,7 +288,7 @@ def _specializing(
 ) -> SpecializingExecutable:
     """What compiles when a call brings the values of `waiting`, and of the defaults named `given`."""
     types = loaded.defaults.types if loaded.defaults else {}
-    inputs = [Port(name, n.type) for name, n in zip(bound.input_names, bound.inputs, strict=True)]
+    inputs = [Port(name, n.inferred) for name, n in zip(bound.input_names, bound.inputs, strict=True)]
     inputs += [Port(name, types[name]) for name in given]
     make = partial(_compile_model, loaded, job, dims, shapes) if given else partial(_compile_model, bound, job, {}, {})
     return SpecializingExecutable(bound.name, inputs, (*waiting, *given), job.target.threads, make)

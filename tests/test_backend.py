@@ -44,7 +44,7 @@ def test_devices_and_compatibility():
         backend.prepare(model(), "CUDA")
     assert backend.is_compatible(model()) and not backend.is_compatible(model(), "CUDA")
     unknown = model()
-    unknown.graph.node[0].op_type = "NonZero"
+    unknown.graph.node[0].op_type = "StringNormalizer"
     assert not backend.is_compatible(unknown)
 
 

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import GraphError, nearest
-from minicc.graph.control import Control, Conditional, Output
+from minicc.graph.control import Conditional, Control, Output
 from minicc.graph.interpret import compute, given_array, match_shape
 from minicc.graph.ir import Constant, Graph, Input, Node, Span, constant, here, input, spanned
 from minicc.graph.resolve import Resolver, by_type, computed
@@ -113,8 +113,8 @@ def _feeding(graph: Graph, data: bool = False) -> set[Node]:
     """The nodes whose value some pending operand depends on, its type left aside; or `data` whose shape depends on it."""
     found: set[Node] = set()
     for n in reversed(graph.nodes):
-        if data and n.op.interpreted and not isinstance(n.op, (Control, Output, SequenceOperator)):
-            found.update((n, *n.inputs))
+        if data and n.op.interpreted and not isinstance(n.op, (Output, SequenceOperator)):
+            found.update((n, *n.inputs))  # of control flow, because of operands in its bodies
         if pending := len(n.op.pending):
             found.update(n.inputs[-pending:])
         if n in found and not by_type(n.op):

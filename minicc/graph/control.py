@@ -23,6 +23,7 @@ the trip number is less than the first input and the condition, at first the sec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,12 +31,13 @@ import numpy as np
 from minicc.errors import GraphError, RunError
 from minicc.graph.interpret import compute
 from minicc.graph.ir import Constant, Graph, Node, constant, here, input, make
+from minicc.graph.transform import same
 from minicc.ir.node import node
-from minicc.ops.base import OPERAND, Array, Operand, Operator, number
+from minicc.ops.base import OPERAND, Array, Operand, Operator, interpreted, number
 from minicc.types import TensorType, Unbound, boolean, int64
 
 Value = Any  # an array, or a tuple of values
-Run = Callable[[Graph, Sequence[Value]], Sequence[Value]]  # how a body is run on the values of its inputs
+Run = Callable[[Sequence[Value]], Sequence[Value]]  # a body, from the values of its inputs to those of its outputs
 
 ENDLESS = 2**40  # trips; no loop of so many ends
 DEEPEST = 16  # control flow within control flow
@@ -55,10 +57,10 @@ class Control(Operator):
         raise Unbound(self.name)  # a tuple of values is no tensor
 
     def numpy(self, *values: Any, **_: Any) -> tuple[Value, ...]:
-        return self.run(interpret, values)
+        return self.run([partial(interpret, body) for body in self.bodies], values)
 
-    def run(self, run: Run, values: Sequence[Value]) -> tuple[Value, ...]:
-        """Its value, with bodies run by `run`."""
+    def run(self, bodies: Sequence[Run], values: Sequence[Value]) -> tuple[Value, ...]:
+        """Its value, by what runs each of its bodies."""
         raise NotImplementedError(self.name)
 
     def types(self, values: Sequence[Node]) -> list[TensorType | None]:
@@ -113,12 +115,12 @@ class Conditional(Control):
         return self.then, self.otherwise
 
     @property
-    def taken(self) -> Graph:
-        """The branch, once the condition is known."""
-        return self.then if number(self.condition) else self.otherwise
+    def taken(self) -> int:
+        """Which branch, once the condition is known."""
+        return 0 if number(self.condition) else 1
 
-    def run(self, run: Run, values: Sequence[Value]) -> tuple[Value, ...]:
-        return tuple(run(self.taken, values))
+    def run(self, bodies: Sequence[Run], values: Sequence[Value]) -> tuple[Value, ...]:
+        return tuple(bodies[self.taken](values))
 
     def types(self, values: Sequence[Node]) -> list[TensorType | None]:
         both = zip(self.then.outputs, self.otherwise.outputs, strict=True)
@@ -153,28 +155,34 @@ class Loop(Control):
             problem = f"expected a loop that ends, got {trips:,} trips, and a condition that no trip changes"
             raise RunError("Loop", problem, here(), "give a smaller trip count, or a body that sets its condition")
 
-    def run(self, run: Run, values: Sequence[Value]) -> tuple[Value, ...]:
+    def run(self, bodies: Sequence[Run], values: Sequence[Value]) -> tuple[Value, ...]:
         trips, go = int(np.asarray(values[0]).reshape(())), bool(np.asarray(values[1]).reshape(()))
         state, captured = tuple(values[2 : 2 + self.carried]), tuple(values[2 + self.carried :])
         rows: list[tuple[Array, ...]] = []
         if go:
             self.check_end(trips)
         while go and len(rows) < trips:
-            results = run(self.body, (np.array(len(rows), np.int64), np.array(go), *state, *captured))
+            results = bodies[0]((np.array(len(rows), np.int64), np.array(go), *state, *captured))
             go, state = bool(np.asarray(results[0]).reshape(())), tuple(results[1 : 1 + self.carried])
             rows.append(tuple(results[1 + self.carried :]))
-        return *state, *self._stacked(rows)
+        return *state, *(self._stacked(rows) if rows else self._empty(values))
 
     def _stacked(self, rows: Sequence[tuple[Array, ...]]) -> Iterator[Array]:
         """What the trips scanned, each kind along a new first axis. Raises RunError where shapes differ."""
-        for k, n in enumerate(self.body.outputs[1 + self.carried :]):
-            parts = [row[k] for row in rows]
+        for parts in zip(*rows, strict=True):
             if len({part.shape for part in parts}) > 1:
                 shapes = ", ".join(dict.fromkeys(str(part.shape) for part in parts))
                 problem = f"expected values of one shape to scan, got {shapes}"
                 raise RunError("Loop", problem, here(), "carry the value, and join to it by Concat")
+            yield np.stack(parts)
+
+    def _empty(self, values: Sequence[Value]) -> Iterator[Array]:
+        """What no trip has scanned: as many elements as there are in nothing, of the type that the first trip would give."""
+        types = [TensorType.of(v) if hasattr(v, "dtype") else None for v in values]
+        inputs = [input(name, type) for name, type in zip(self.body.input_names, types, strict=True)]
+        for n in self.body.interpret(inputs, lambda n, values: same(n, tuple(values)))[1 + self.carried :]:
             shape = n.type.shape if n.inferred and n.inferred.is_bound else ()
-            yield np.stack(parts) if parts else np.zeros((0, *shape), n.dtype.numpy if n.inferred else np.float32)
+            yield np.zeros((0, *shape), n.dtype.numpy if n.inferred else np.float32)
 
     def types(self, values: Sequence[Node]) -> list[TensorType | None]:
         last = [i.inferred for i in self.body.inputs[2 : 2 + self.carried]]
@@ -183,6 +191,19 @@ class Loop(Control):
             return [*last, *[None] * len(rows)]
         trips = int(values[0].array.reshape(()))
         return [*last, *[t and TensorType(t.dtype, (max(trips, 0), *t.shape)) for t in rows]]
+
+
+@interpreted
+class Impossible(Operator):
+    """What has no answer, in a branch that nobody knows to be taken: when it runs, it says why."""
+
+    problem: str
+
+    def infer(self, *types: Any, **_: Any) -> TensorType:
+        raise Unbound(self.name)
+
+    def numpy(self, *values: Any, **_: Any) -> Value:
+        raise RunError("a branch", self.problem, hint="the branch does not fit the inputs: call with others")
 
 
 def interpret(body: Graph, values: Sequence[Value]) -> list[Value]:

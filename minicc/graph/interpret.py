@@ -15,14 +15,14 @@ so a graph evaluates before it is bound and after, fused or not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minicc.errors import GraphError, misnamed
 from minicc.graph.ir import Graph, Node
-from minicc.ir.arrays import plain
+from minicc.ir.arrays import apart, plain, sequence
 from minicc.ops.base import Array, Operator
 from minicc.types import Symbol, TensorType
 
@@ -35,20 +35,7 @@ def evaluate(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
     graph, inputs = graph.overridden(inputs)
     arrays = checked_inputs(f"evaluate({graph.name})", graph, inputs)
     results = graph.interpret(list(arrays.values()), lambda n, values: _checked(graph, n, compute(n.op, values)))
-    return _apart(dict(zip(graph.output_names, results, strict=True)), arrays.values())
-
-
-def _apart(results: Mapping[str, Array], inputs: Iterable[Array]) -> dict[str, Array]:
-    """The results, each in memory of its own: none shows an input, a constant or another result."""
-    taken = {id(array) for array in inputs}
-    made: dict[str, Array] = {}
-    for name, array in results.items():
-        if not isinstance(array, np.ndarray):
-            made[name] = None if array is None else tuple(_apart({str(k): v for k, v in enumerate(array)}, inputs).values())
-            continue
-        made[name] = array if array.flags.owndata and array.flags.writeable and id(array) not in taken else array.copy()
-        taken.add(id(array))
-    return made
+    return dict(zip(graph.output_names, apart(results, arrays.values()), strict=True))
 
 
 def compute(op: Operator, arrays: Sequence[Any]) -> Any:
@@ -72,7 +59,7 @@ def checked_inputs(call: str, graph: Graph, inputs: Mapping[str, Any]) -> dict[s
     dims: dict[str, int] = {}
     for name, n in zip(known, graph.inputs, strict=True):
         if n.inferred is None:
-            arrays[name] = given_value(f"{call}: input {name}", inputs[name])
+            arrays[name] = sequence(inputs[name], _refusal(call, f"input {name}"))
             continue
         arrays[name] = given_array(call, name, n.type, inputs[name])
         match_shape(call, name, n.type, arrays[name].shape, dims)
@@ -82,18 +69,15 @@ def checked_inputs(call: str, graph: Graph, inputs: Mapping[str, Any]) -> dict[s
 def given_array(call: str, name: str, declared: TensorType, value: Any) -> Array:
     """The array that a caller gives for an input. Raises GraphError when it is none, or not of the declared dtype."""
     told = f"input {name} must be {declared}"
-    array = plain(value, lambda problem, hint: GraphError(call, f"{told}: {problem}", hint=hint))
+    array = plain(value, _refusal(call, told))
     if array.dtype != declared.dtype.numpy:
         problem = f"input {name} must be {declared}, got {array.dtype}[{','.join(map(str, array.shape))}]"
         raise GraphError(call, problem, hint=f"x.astype({str(declared.dtype)!r})")
     return array
 
 
-def given_value(call: str, value: Any) -> Any:
-    """What a caller gives for a sequence or an optional: a tuple of arrays or tuples, an array, or None."""
-    if value is None or isinstance(value, (list, tuple)):
-        return None if value is None else tuple([given_value(call, element) for element in value])
-    return plain(value, lambda problem, hint: GraphError(call, problem, hint=hint))
+def _refusal(call: str, what: str) -> Callable[[str, str], GraphError]:
+    return lambda problem, hint: GraphError(call, f"{what}: {problem}", hint=hint)
 
 
 def match_shape(call: str, name: str, declared: TensorType, shape: Sequence[Any], dims: dict[str, int]) -> None:

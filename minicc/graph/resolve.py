@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from minicc.errors import GraphError, TypeInferenceError
-from minicc.graph.control import Control, Conditional, Output, Loop, settled
+from minicc.errors import GraphError, MiniccError, TypeInferenceError
+from minicc.graph.control import Conditional, Control, Impossible, Output, Loop, settled
 from minicc.graph.interpret import compute
 from minicc.graph.ir import Constant, Graph, Input, Node, Span, constant, here, input, make, spanned, within
 from minicc.graph.transform import same
@@ -47,13 +47,14 @@ class Resolver:
 
     def __init__(self) -> None:
         self.left, self.tries = UNROLLED, TRIED
-        self._known: dict[tuple[Operator, tuple[Node, ...]], Node] = {}
+        self.sure = True  # that what is resolved is going to run
+        self._known: dict[tuple[Operator, tuple[Node, ...], bool], Node] = {}
 
     def resolve(self, n: Node, inputs: tuple[Node, ...]) -> Node:
         """What stands for `n` on these inputs."""
         op = n.op
         if isinstance(op, Control):
-            key = op, inputs
+            key = op, inputs, self.sure
             if key not in self._known:
                 self._known[key] = self._loop(op, inputs) if isinstance(op, Loop) else self._if(op, inputs)
             return self._known[key]
@@ -72,7 +73,12 @@ class Resolver:
 
         def step(n: Node, inputs: list[Node]) -> Node:
             with within(body.spans.get(n)):
-                return computed(self.resolve(n, tuple(inputs)))
+                try:
+                    return computed(self.resolve(n, tuple(inputs)))
+                except TypeInferenceError as error:
+                    if self.sure:
+                        raise
+                    return make(Impossible(f"{error.call}: {error.problem}"), inputs)
 
         return body.interpret(values, step)
 
@@ -104,8 +110,10 @@ class Resolver:
         if op.pending and isinstance(inputs[-1].op, Constant):
             op, inputs = op.bind([inputs[-1].array]), inputs[:-1]
         if not op.pending:
-            return make(SequenceConstruct(), self.put(op.taken, inputs))
+            return make(SequenceConstruct(), self.put(op.bodies[op.taken], inputs))
+        before, self.sure = self.sure, False
         (then, taken), (otherwise, _) = (self.typed(branch, inputs[:-1]) for branch in op.bodies)
+        self.sure = before
         read = [k for k, i in enumerate(then.inputs) if _reads(then, i) or _reads(otherwise, i)]
         return make(Conditional(_of(then, read), _of(otherwise, read)), [*[taken[k] for k in read], inputs[-1]])
 
@@ -156,6 +164,13 @@ class Resolver:
         stacked = [Concat(0)(*[Unsqueeze((0,))(row[k]) for row in rows]) for k in range(len(scanned) if rows else 0)]
         empty = [constant(np.zeros((0, *t.shape), t.dtype.numpy)) for t in scanned if t and not rows]
         return [*state, *stacked, *empty]
+
+
+def stand_in(name: str, value: Any) -> Node:
+    """A node for a value of a call: an input of its type, a sequence of such, or an absent optional."""
+    if isinstance(value, tuple):
+        return make(SequenceConstruct(), [stand_in(f"{name}.{k}", element) for k, element in enumerate(value)])
+    return make(Absent(), []) if value is None else input(name, TensorType.of(value))
 
 
 def value_of(n: Node) -> Array | None:
@@ -247,5 +262,5 @@ def computed(n: Node) -> Node:
         return n
     try:
         return constant(compute(n.op, [i.array for i in n.inputs]))
-    except (ArithmeticError, LookupError, TypeError, ValueError):  # it may be a branch that is not taken
+    except (ArithmeticError, LookupError, MiniccError, TypeError, ValueError):  # it may be a branch that is not taken
         return n

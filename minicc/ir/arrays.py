@@ -17,7 +17,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 from io import BufferedReader
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,28 @@ def plain(value: Any, refuse: Refusal) -> Array:
         hint = _HINTS.get(found.dtype.kind, f"the dtypes are {', '.join(DType.table)}: x.astype('float32')")
         raise refuse(f"expected an array of numbers, got {what}", hint)
     return found
+
+
+def sequence(value: Any, refuse: Refusal) -> Any:
+    """What a caller gives for a sequence or an optional: a tuple of arrays or tuples, an array, or None."""
+    if isinstance(value, (list, tuple)):
+        return tuple([sequence(element, refuse) for element in value])
+    return None if value is None else plain(value, refuse)
+
+
+def apart(results: Sequence[Any], inputs: Iterable[Any]) -> list[Any]:
+    """The results, each in memory of its own: none shows an input, a constant or another result."""
+    taken = {id(array) for array in inputs}
+    made: list[Any] = []
+    for value in results:
+        if isinstance(value, tuple):
+            made.append(tuple(apart(value, ())))
+        elif value is None or (value.flags.owndata and value.flags.writeable and id(value) not in taken):
+            made.append(value)
+        else:
+            made.append(value.copy())
+        taken.add(id(value))
+    return made
 
 
 def frozen(array: Array) -> Array:

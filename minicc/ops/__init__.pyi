@@ -30,6 +30,7 @@ from minicc.ops.matmul import Gemm as Gemm, MatMul as MatMul
 from minicc.ops.movement import Concat as Concat, DepthToSpace as DepthToSpace, Slice as Slice
 from minicc.ops.movement import SpaceToDepth as SpaceToDepth, Split as Split, Tile as Tile, Transpose as Transpose
 from minicc.ops.movement import Trilu as Trilu
+from minicc.ops.non_max_suppression import NonMaxSuppression as NonMaxSuppression
 from minicc.ops.normalization import BatchNormalization as BatchNormalization, GroupNormalization as GroupNormalization
 from minicc.ops.normalization import InstanceNormalization as InstanceNormalization, LRN as LRN
 from minicc.ops.normalization import LayerNormalization as LayerNormalization, LpNormalization as LpNormalization

@@ -82,7 +82,7 @@ class Unique(Operator):
         )
         order = np.arange(first.size) if self.sorted else np.argsort(first)
         if self.output == "Y":
-            return np.take(x.reshape(-1) if self.axis is None else x, first[order], self.axis or 0)
+            return np.asarray(np.take(x.reshape(-1) if self.axis is None else x, first[order], self.axis or 0))
         if self.output == "inverse_indices":
-            return np.argsort(order)[inverse.reshape(-1)].astype(np.int64)
+            return np.asarray(np.argsort(order)[inverse.reshape(-1)], np.int64)
         return np.asarray((first if self.output == "indices" else counts)[order], np.int64)

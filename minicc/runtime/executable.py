@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import CodegenError, RunError, misnamed
-from minicc.ir.arrays import READY, Array, address, plain
+from minicc.ir.arrays import READY, Array, address, plain, sequence
 from minicc.ir.passes import CompileReport
 from minicc.runtime import jit, memory, threads
 from minicc.runtime.image import Image, KernelInfo, Port
@@ -139,11 +139,13 @@ class Executable(ABC):
     @cached_property
     def _expected(self) -> list[tuple[np.dtype[Any], tuple[int, ...], Port]]:
         """What an array has that fits as it is, for each input."""
-        return [(port.dtype.numpy, port.shape, port) for port in self.inputs]
+        return [(port.type and port.dtype.numpy, port.type and port.shape, port) for port in self.inputs]
 
-    def _fit(self, port: Port, value: Any) -> Array:
+    def _fit(self, port: Port, value: Any) -> Any:
         """`value` as a contiguous array; a Python number or list is converted if that loses nothing."""
         must = f"input {port.name!r} must have"
+        if port.type is None:
+            return sequence(value, lambda problem, hint: self._error(f"input {port.name!r}: {problem}", hint))
         array = plain(value, lambda problem, hint: self._error(f"{must} {port.type}: {problem}", hint))
         is_array = isinstance(value, (np.ndarray, np.generic))
         if array.dtype != port.dtype.numpy and not is_array:

@@ -18,7 +18,7 @@ from typing import Any
 
 from minicc.ir.arrays import Array
 from minicc.target import Target
-from minicc.types import DType, TensorType
+from minicc.types import DType
 
 Text = str | Callable[[], str]
 SOURCE = "kernels.cu"  # the section of the CUDA C++; beside it stand kernels.sm_90.cubin and kernels.compute_75.ptx
@@ -28,22 +28,24 @@ MOST_GRID, MOST_BLOCK, MOST_BLOCK_THREADS, MOST_SHARED = (2**31 - 1, 65535, 6553
 
 @dataclass(frozen=True)
 class Port:
-    """An input or an output: its name and type, and in an image for a device which buffer holds it."""
+    """An input or an output: its name and type and in an image for a device which buffer holds it."""
 
     name: str
-    type: TensorType
+    type: Any  # a TensorType; None where it is no tensor, or its shape not known
     buffer: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.type.shape
+        shape: tuple[int, ...] = self.type.shape
+        return shape
 
     @property
     def dtype(self) -> DType:
-        return self.type.dtype
+        dtype: DType = self.type.dtype
+        return dtype
 
     def __repr__(self) -> str:
-        return f"{self.name}: {self.type}"
+        return f"{self.name}: {self.type or '?'}"
 
 
 class Stages(Mapping[str, str]):

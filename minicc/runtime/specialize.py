@@ -19,7 +19,20 @@ from minicc.runtime.image import Image, Port, Stages
 KEPT = 64  # specialisations, as far as a quarter of the memory holds them; the oldest goes first
 
 
-class SpecializingExecutable(Executable):
+class WithoutImage(Executable):
+    """Base of executables that compile as they are called."""
+
+    _deciding: str  # what decides shapes
+
+    @property
+    def image(self) -> Image:  # type: ignore[override]  # it has none of its own
+        """Raises RunError: what each call compiles has an image of its own."""
+        problem = f"expected a model whose shapes are known, got one in which {self._deciding} decide them"
+        hint = "call it: it compiles as it runs; exe.specialize({name: array}).image is that of values of inputs"
+        raise RunError(f"{self.name}.image", problem, self._signature(), hint)
+
+
+class SpecializingExecutable(WithoutImage):
     """Compiles `make(values)` for each new combination of values of the inputs named `waiting`.
 
     `kernels`, `outputs`, `arena_bytes` and `stages` are those of the latest call; before the
@@ -64,13 +77,6 @@ class SpecializingExecutable(Executable):
     @property
     def constant_bytes(self) -> int:
         return self._latest.constant_bytes if self._latest else 0
-
-    @property
-    def image(self) -> Image:  # type: ignore[override]  # it has none of its own
-        """Raises RunError: each specialisation has an image of its own."""
-        problem = f"expected a model whose shapes are known, got one in which {self._deciding} decide them"
-        hint = "exe.specialize({name: array}).image is that of these inputs"
-        raise RunError(f"{self.name}.image", problem, self._signature(), hint)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SpecializingExecutable, (self.name, self.inputs, self.waiting, self.threads, self._make), self._kept()

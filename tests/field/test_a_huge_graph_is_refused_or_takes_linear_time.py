@@ -82,7 +82,7 @@ def many_initializers(n):
 
 
 def dead(n):
-    nodes = [helper.make_node("NonZero", [f"v{k}" if k else "x"], [f"v{k + 1}"]) for k in range(n)]
+    nodes = [helper.make_node("StringNormalizer", [f"v{k}" if k else "x"], [f"v{k + 1}"]) for k in range(n)]
     return model([*nodes, helper.make_node("Neg", ["x"], ["y"])], ["y"])
 
 

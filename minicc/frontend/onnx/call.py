@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import AttributeProto, GraphProto, NodeProto, helper
+from onnx import AttributeProto, NodeProto, helper
 
 from minicc.errors import LoadError, nearest
 from minicc.frontend.apply import applied, fields_of
@@ -38,10 +38,11 @@ IGNORED = {"momentum", "ratio", "round_mode", "saturate", "seed", "stash_type"}
 @dataclasses.dataclass(frozen=True)
 class Scope:
     """What the graphs that a node holds need: `look` says what is called so around them (None where nothing is),
-    `enter(graph, inputs, look)` gives the outputs of a graph on these inputs, and `spans` notes where nodes come from."""
+    `enter(graph, inputs, look, sure)` gives the outputs of a graph on these inputs, which may not fit unless it is `sure` to
+    run, and `spans` notes where nodes come from."""
 
     look: Look
-    enter: Callable[[GraphProto, Sequence[Node], Look], list[Node]]
+    enter: Callable[..., list[Node]]
     spans: dict[Node, Span]
 
 

@@ -71,13 +71,13 @@ def if_(call: OnnxCall) -> Result:
     if (known := value_of(condition)) is not None:
         return call.scope.enter(branches[int(not known.any())], [], call.scope.look)
     around = Around(call)
-    both = [call.scope.enter(branch, [], around) for branch in branches]
+    both = [call.scope.enter(branch, [], around, sure=False) for branch in branches]
     for k, (a, b) in enumerate(zip(*both, strict=True)):
         if a.inferred and b.inferred and a.dtype is not b.dtype:
             problem = f"output {k} must have one dtype in both branches, got {a.dtype} and {b.dtype}"
             raise call.error(problem, "cast it in one of them")
-    bodies = [around.graph([], outputs, name) for outputs, name in zip(both, ("then", "otherwise"), strict=True)]
-    return items(Conditional(*bodies), [*around.outer, condition])
+    then, otherwise = around.graph([], both[0], "then"), around.graph([], both[1], "otherwise")
+    return items(Conditional(then, otherwise), [*around.outer, condition])
 
 
 def loop(call: OnnxCall) -> Result:

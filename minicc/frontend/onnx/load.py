@@ -22,21 +22,21 @@ from typing import Any
 import onnx
 from onnx import GraphProto, ModelProto, TensorProto, defs
 
-from minicc.errors import LoadError, MiniccError, nearest
+from minicc.errors import LoadError, MiniccError, TypeInferenceError, nearest
 from minicc.frontend.formats import named
 from minicc.frontend.onnx.call import Look, OnnxCall, Scope, Translation
 from minicc.frontend.onnx.functions import Item, check_depth, flatten, inside
 from minicc.frontend.onnx.inputs import InputTypes
 from minicc.frontend.onnx.legacy import LEGACY, is_legacy
-from minicc.frontend.onnx.table import translations
 from minicc.frontend.onnx.read import no_text, parse, read
-from minicc.frontend.onnx.schemas import declared
+from minicc.frontend.onnx.supported import OLDEST, check_supported
+from minicc.frontend.onnx.table import translations
 from minicc.frontend.onnx.tensors import ModelFile
+from minicc.graph.control import Impossible
 from minicc.graph.interpret import given_array, match_shape
-from minicc.graph.ir import Data, Defaults, Graph, Node, Span, constant, input, spanned
+from minicc.graph.ir import Data, Defaults, Graph, Node, Span, constant, input, make, spanned
 from minicc.types import TensorType
 
-OLDEST = 7
 NEWEST: int = defs.onnx_opset_version()
 MOST_NODES = 200_000  # ten times those of the largest model in use; each takes 0.1 ms to load and as long to optimize
 
@@ -92,6 +92,7 @@ class _Loader:
     table: dict[str, Translation] = field(default_factory=translations)
     values: dict[str, Node | None] = field(default_factory=dict)  # by name; None where nothing reads an initializer
     around: Look = lambda name: None  # what names mean that are not here, of a graph in a graph
+    sure: bool = True  # that the graph is going to run, which a branch is not
     count: list[int] = field(default_factory=lambda: [0])  # nodes met so far
 
     def graph(self) -> Graph:
@@ -139,9 +140,9 @@ class _Loader:
         return found if (found := self.values.get(name)) is not None else self.around(name)
 
     def _scope(self, item: Item) -> Scope:
-        def enter(graph: GraphProto, inputs: Sequence[Node], around: Look) -> list[Node]:
-            made = replace(self, values={}, around=lambda name: around(item.scope(name)))
-            return made.body(graph, item, inputs)
+        def enter(graph: GraphProto, inputs: Sequence[Node], around: Look, sure: bool = True) -> list[Node]:
+            inner = replace(self, values={}, around=lambda name: around(item.scope(name)), sure=self.sure and sure)
+            return inner.body(graph, item, inputs)
 
         return Scope(self._look, enter, self.spans)
 
@@ -166,41 +167,12 @@ class _Loader:
         return opset
 
     def _check_supported(self, items: Sequence[Item]) -> None:
-        """Report every operator that is not supported, with its number of nodes and their names."""
-        lacking: dict[str, list[str]] = {}
+        """Report every operator that is not supported, in the graphs that nodes hold, too."""
         waiting = list(items)
         for item in waiting:
             for graph in item.graphs:
-                names = [output.name for output in graph.output]
-                waiting += self._needed(inside(graph, item), graph, names)[0]
-            if (reason := self._lacking(item)) is not None:
-                lacking.setdefault(reason, []).append(item.node.name or f"node {item.index}")
-        if lacking:
-            counts = Counter({reason: len(nodes) for reason, nodes in lacking.items()})
-            lines = [
-                f"{reason}: {count} x ({', '.join(lacking[reason][:3])}{', ...' if count > 3 else ''})"
-                for reason, count in counts.most_common()
-            ]
-            problem = f"operators that are not supported: {len(lacking)}, on {counts.total()} nodes"
-            hint = f"{len(self.table)} operators are supported; export the model without these"
-            raise self.file.error(problem, "\n".join(lines), hint)
-
-    def _lacking(self, item: Item) -> str | None:
-        """Why there is no translation of this node; None when there is one."""
-        kind = item.kind
-        if kind not in self.table:
-            return kind
-        try:
-            schema = declared(item.node.domain, item.node.op_type, item.version)
-        except defs.SchemaError:
-            return f"{kind} (not in opset {item.version})"
-        if schema is None or not defs.has(kind):
-            return None
-        if schema.deprecated and kind != "GroupNormalization":  # the form of opset 18 is deprecated, and in use
-            return f"{kind} (gone from opset {item.version})"
-        if is_legacy(item) and kind not in LEGACY:
-            return f"{kind} (of opset {item.version}; it changed before opset {OLDEST})"
-        return None
+                waiting += self._needed(inside(graph, item), graph, [output.name for output in graph.output])[0]
+        check_supported(waiting, self.table, self.file)
 
     def _check_outputs(self, proto: GraphProto, names: Sequence[str]) -> None:
         where = f"graph {proto.name!r}"
@@ -319,6 +291,11 @@ class _Loader:
             with spanned(self.spans, span):
                 result = (LEGACY if is_legacy(item) else self.table)[kind](call)
             call.finish()
+        except TypeInferenceError as error:
+            if self.sure:
+                raise
+            with spanned(self.spans, span):
+                result = [make(Impossible(f"{error.call}: {error.problem}"), [])] * len(item.node.output)
         except MiniccError:
             raise
         except Exception as error:  # attributes of a hostile model may break any assumption of an operator
