@@ -186,7 +186,7 @@ def test_a_branch_that_does_not_fit_is_no_fault_until_it_is_taken(shape):
     for nodes, inputs, taken in ([choice], [("c", BOOL, [])], [np.array(True)]), (by_data, [], []):
         exe = minicc.compile(model(nodes, [("x", FLOAT, shape), *inputs], ["y"]), input_shapes={"x": (3,)})
         np.testing.assert_array_equal(exe(X * 0, *[~a for a in taken])[0], -X * 0)
-        with pytest.raises(MiniccError, match="Reshape.*expected a shape of 3 elements"):
+        with pytest.raises(MiniccError, match=r"Reshape.*expected a shape of 3 elements"):
             exe(X, *taken)
 
 
