@@ -13,6 +13,7 @@ an error: what is not understood is not ignored.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ Look = Callable[[str], Node | None]
 IGNORED = {"momentum", "ratio", "round_mode", "saturate", "seed", "stash_type"}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Scope:
     """What the graphs that a node holds need: `look` says what is called so around them (None where nothing is),
     `enter(graph, inputs, look, sure)` gives the outputs of a graph on these inputs, which may not fit unless it is `sure` to

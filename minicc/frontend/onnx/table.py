@@ -20,6 +20,6 @@ def translations() -> dict[str, Translation]:
     """How each ONNX operator that is supported is translated, by its name, or DOMAIN::NAME. Any that is registered counts."""
     named = {name: op for own, op in (REGISTRY | INTERPRETED).items() for name in op.onnx_names or (own,)}
     known = {name: op for name, op in named.items() if "::" in name or defs.has(name)}
-    direct = {name: partial(OnnxCall.results, operator=op) for name, op in known.items()}
+    direct: dict[str, Translation] = {name: partial(OnnxCall.results, operator=op) for name, op in known.items()}
     tables = [module.TRANSLATIONS for module in (ops, quantized, microsoft, signal, control)]
     return reduce(operator.or_, tables, direct)
