@@ -53,6 +53,7 @@ from minicc.ops.reduction import ReduceMin as ReduceMin, ReduceProd as ReducePro
 from minicc.ops.reduction import ReduceSumSquare as ReduceSumSquare
 from minicc.ops.resize import Resize as Resize
 from minicc.ops.sampling import DeformConv as DeformConv, GridSample as GridSample, RoiAlign as RoiAlign
+from minicc.ops.selection import Compress as Compress, NonZero as NonZero, Unique as Unique
 from minicc.ops.sequence import Absent as Absent, ConcatFromSequence as ConcatFromSequence
 from minicc.ops.sequence import OptionalHasElement as OptionalHasElement, SequenceAt as SequenceAt
 from minicc.ops.sequence import SequenceConstruct as SequenceConstruct, SequenceErase as SequenceErase

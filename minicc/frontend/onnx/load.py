@@ -19,17 +19,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import onnx
-from onnx import GraphProto, ModelProto, TensorProto, defs
+from onnx import GraphProto, ModelProto, TensorProto
 
 from minicc.errors import LoadError, MiniccError, TypeInferenceError, nearest
-from minicc.frontend.formats import named
 from minicc.frontend.onnx.call import Look, OnnxCall, Scope, Translation
 from minicc.frontend.onnx.functions import Item, check_depth, flatten, inside
 from minicc.frontend.onnx.inputs import InputTypes
 from minicc.frontend.onnx.legacy import LEGACY, is_legacy
 from minicc.frontend.onnx.read import no_text, parse, read
-from minicc.frontend.onnx.supported import OLDEST, check_supported
+from minicc.frontend.onnx.supported import check_supported, opset_of
 from minicc.frontend.onnx.table import translations
 from minicc.frontend.onnx.tensors import ModelFile
 from minicc.graph.control import Impossible
@@ -37,7 +35,6 @@ from minicc.graph.interpret import given_array, match_shape
 from minicc.graph.ir import Data, Defaults, Graph, Node, Span, constant, input, make, spanned
 from minicc.types import TensorType
 
-NEWEST: int = defs.onnx_opset_version()
 MOST_NODES = 200_000  # ten times those of the largest model in use; each takes 0.1 ms to load and as long to optimize
 
 
@@ -96,7 +93,7 @@ class _Loader:
     count: list[int] = field(default_factory=lambda: [0])  # nodes met so far
 
     def graph(self) -> Graph:
-        opset = self._opset()
+        opset = opset_of(self.model, self.file)
         proto = self.model.graph
         if len(proto.node) > MOST_NODES:
             hint = "split the model, or export its loops as loops of the calling program"
@@ -147,24 +144,6 @@ class _Loader:
         return Scope(self._look, enter, self.spans)
 
     # Checks of the whole model
-
-    def _opset(self) -> int:
-        versions = {entry.domain or "ai.onnx": entry.version for entry in self.model.opset_import}
-        inner = [e.version for f in self.model.functions for e in f.opset_import if e.domain in ("", "ai.onnx")]
-        if not self.model.HasField("graph") or "ai.onnx" not in versions:
-            what = "one" if self.model.HasField("graph") else "no graph"
-            hint = "the file is damaged, or is no ONNX model; torch.onnx.export and tf2onnx write one"
-            what, hint = named(b"", self.file.name) or (what, hint)
-            problem = f"expected a model with a graph and an opset of ai.onnx, got {what} with opsets {versions}"
-            raise self.file.error(problem, self.file.name, hint)
-        opset, newest = int(versions["ai.onnx"]), int(onnx.IR_VERSION)
-        for version in (opset, *inner):
-            if not 1 <= version <= NEWEST or self.model.ir_version > newest:
-                hint = "export the model with an older opset, or install a newer onnx package"
-                problem = f"opset must be {OLDEST} to {NEWEST} and the IR version at most {newest}, "
-                problem += f"got opset {version} and IR version {self.model.ir_version}"
-                raise self.file.error(problem, self.file.name, hint)
-        return opset
 
     def _check_supported(self, items: Sequence[Item]) -> None:
         """Report every operator that is not supported, in the graphs that nodes hold, too."""

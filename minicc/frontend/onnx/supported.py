@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from onnx import defs
+import onnx
+from onnx import ModelProto, defs
 
+from minicc.frontend.formats import named
 from minicc.frontend.onnx.call import Translation
 from minicc.frontend.onnx.functions import Item
 from minicc.frontend.onnx.legacy import LEGACY, is_legacy
@@ -18,6 +20,27 @@ from minicc.frontend.onnx.schemas import declared
 from minicc.frontend.onnx.tensors import ModelFile
 
 OLDEST = 7
+NEWEST: int = defs.onnx_opset_version()
+
+
+def opset_of(model: ModelProto, file: ModelFile) -> int:
+    """The opset of the ai.onnx operators of a model. Raises LoadError unless it, and those of functions, are known ones."""
+    versions = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
+    inner = [e.version for f in model.functions for e in f.opset_import if e.domain in ("", "ai.onnx")]
+    if not model.HasField("graph") or "ai.onnx" not in versions:
+        what = "one" if model.HasField("graph") else "no graph"
+        hint = "the file is damaged, or is no ONNX model; torch.onnx.export and tf2onnx write one"
+        what, hint = named(b"", file.name) or (what, hint)
+        problem = f"expected a model with a graph and an opset of ai.onnx, got {what} with opsets {versions}"
+        raise file.error(problem, file.name, hint)
+    opset, newest = int(versions["ai.onnx"]), int(onnx.IR_VERSION)
+    for version in (opset, *inner):
+        if not 1 <= version <= NEWEST or model.ir_version > newest:
+            hint = "export the model with an older opset, or install a newer onnx package"
+            problem = f"opset must be {OLDEST} to {NEWEST} and the IR version at most {newest}, "
+            problem += f"got opset {version} and IR version {model.ir_version}"
+            raise file.error(problem, file.name, hint)
+    return opset
 
 
 def check_supported(items: Iterable[Item], table: Mapping[str, Translation], file: ModelFile) -> None:
