@@ -15,10 +15,10 @@ from minicc.testing.mutate_onnx import CHANGES, convolutions, damaged, sites
 @pytest.mark.parametrize("reader", READERS)
 def test_damaged_files(reader):
     report = FileReport()
-    for outcome in campaign(reader, 300):
+    for outcome in campaign(reader, 150):
         report.add(outcome)
     assert not report.faults, "\n".join(map(str, report.faults))
-    assert report.tried == 300 and report.kinds["ran"] > 20 and report.kinds["refused"] > 20
+    assert report.tried == 150 and report.kinds["ran"] > 10 and report.kinds["refused"] > 10
     assert draw(reader, 7) == draw(reader, 7) != draw(reader, 8)
 
 
