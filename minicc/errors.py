@@ -53,20 +53,20 @@ class MiniccError(Exception):
 
     def __str__(self) -> str:
         problem = (plain_lines if self.has_lines else printable)(self.problem)
-        lines = [f"{type(self).__name__}: {printable(self.call)}: {problem}"]
-        lines += [f"    {line}" for line in plain_lines(self.where.rstrip("\n")).split("\n") if self.where]
+        lines = [f"{type(self).__name__}: {_cut(printable(self.call))}: {_cut(problem)}"]
+        lines += [f"    {_cut(line)}" for line in plain_lines(self.where.rstrip("\n")).split("\n") if self.where]
         if self.hint:
-            lines.append(f"hint: {printable(self.hint)}")
-        return "\n".join(map(_cut, lines))
+            lines.append(f"hint: {_cut(printable(self.hint))}")
+        return "\n".join(lines)
 
 
-LONGEST = 4000  # characters of a line of an error
+LONGEST = 4000  # characters of a part of an error, or of a line of its place
 
 
-def _cut(line: str) -> str:
+def _cut(text: str) -> str:
     half = LONGEST // 2
-    left_out = f" ... ({len(line) - LONGEST:,} characters) ... "
-    return line if len(line) <= LONGEST else line[:half] + left_out + line[-half:]
+    left_out = f" ... ({len(text) - LONGEST:,} characters) ... "
+    return text if len(text) <= LONGEST else text[:half] + left_out + text[-half:]
 
 
 class TypeInferenceError(MiniccError):

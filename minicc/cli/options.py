@@ -103,8 +103,9 @@ def compile_model(
     threads: int | None = None,
     prints: Prints = SILENT,
     exact: bool = False,
+    any_size: bool = False,
 ) -> Executable:
-    """Load and compile a model under a progress bar."""
+    """Load and compile a model under a progress bar; with `any_size`, what `dims` and `shapes` leave open is left to each call."""
     bound, given = read_dims(dims), read_shapes(shapes)
     for option, names in (("before", prints.before), ("after", prints.after)):
         for name in names or ():
@@ -127,7 +128,8 @@ def compile_model(
                 progress.update(task, completed=event.done, total=event.total)
 
         whole = bool(prints.times or prints.before or prints.after)  # then every stage of every kernel is wanted
-        made = compile(graph, target, given, dims=bound, threads=threads, exact=exact, observe=observe, cache=not whole)
+        sizes: Any = "any" if any_size and not bound and not given else bound
+        made = compile(graph, target, given, dims=sizes, threads=threads, exact=exact, observe=observe, cache=not whole)
     if prints.times:
         messages.print(str(made.compile_report), soft_wrap=True)
     return made

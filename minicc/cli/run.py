@@ -80,7 +80,7 @@ def run_command(
     made: Any = (
         open_package(model, device)
         if is_package
-        else compile_model(model, dim, input_shapes, target, threads, prints, exact)
+        else compile_model(model, dim, input_shapes, target, threads, prints, exact, inputs is not None)
     )
     given = read_arrays(inputs, {spec.name: spec.type.dtype for spec in made.inputs}) if inputs is not None else {}
     if inputs is None:

@@ -166,6 +166,12 @@ def test_run_reads_inputs_and_writes_outputs(minicc, network, tmp_path):
     )
 
 
+def test_run_takes_the_sizes_of_given_inputs(minicc, network, tmp_path):
+    np.savez(tmp_path / "in.npz", x=np.ones((3, 6), np.float32))
+    text = minicc.good("run", network, "--inputs", tmp_path / "in.npz", "--repeat", "2", "--profile")
+    assert "y: float32[3, 5]" in text and "of 2 runs" in text and "GFLOP/s" in text
+
+
 def test_run_reads_a_single_array(minicc, network, tmp_path):
     np.save(tmp_path / "picture.npy", np.zeros((1, 6), np.float32))
     assert "y: float32[1, 5]" in minicc.good("run", network, "--dim", "batch=1", "--inputs", tmp_path / "picture.npy")
