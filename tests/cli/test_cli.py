@@ -86,7 +86,7 @@ def test_symbols_are_bound_by_name_or_by_shape(minicc, network, option):
 def test_pass_times(minicc, network):
     text = minicc("compile", network, "--dim", "batch=1", "--print-pass-times", "--threads", 1).err
     rows = re.findall(r"^(\S.*?) +([\d.]+) ms +([\d.]+)%$", text, re.MULTILINE)
-    assert [name for name, _, _ in rows][:4] == ["bind", "resize later", "expand composites", "fold constants"]
+    assert [name for name, _, _ in rows][:4] == ["bind", "resize later", "expand composites", "quantize products"]
     assert rows[-1][0] == "link" and float(re.search(r"^total +([\d.]+) ms$", text, re.MULTILINE)[1]) > 0
     assert sum(float(share) for _, _, share in rows) == pytest.approx(100, abs=1)
 
