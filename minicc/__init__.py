@@ -23,6 +23,7 @@ from minicc.compile import build as build
 from minicc.compile import compile as compile
 from minicc.compile import lower as lower
 from minicc.errors import MiniccError as MiniccError
+from minicc.frontend import from_torch as from_torch
 from minicc.frontend import load as load
 from minicc.graph.ir import Graph as Graph
 from minicc.package import load_package as load_package
@@ -44,6 +45,7 @@ __all__ = [
     "Target",
     "build",
     "compile",
+    "from_torch",
     "load",
     "load_package",
     "lower",

@@ -2,7 +2,7 @@
 
 `load` takes a model (a path, bytes, or an ONNX `ModelProto`) and gives a `Graph`. A model file is
 hostile until proven otherwise: loading executes nothing of it and reads nothing outside its folder.
-What a format needs is imported when the first model of it is loaded.
+What a format needs is imported when the first model of it is loaded. `from_torch` takes a module of PyTorch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from minicc.errors import LoadError
 from minicc.frontend.formats import HEAD
@@ -80,4 +80,9 @@ def _head(path: Path) -> bytes:
         return b""
 
 
-__all__ = ["load"]
+def from_torch(module: Any, example_inputs: Any = (), dynamic_shapes: Any = None) -> Graph:
+    """The graph of a module of PyTorch, as `minicc.frontend.torch.load.from_torch` makes it."""
+    return cast(Graph, import_module("minicc.frontend.torch").from_torch(module, example_inputs, dynamic_shapes))
+
+
+__all__ = ["from_torch", "load"]

@@ -1,0 +1,394 @@
+"""ATen operators that move elements, look them up or make them: views, slices, padding, indices, scatters, constants.
+
+In: a `Call`, and its arguments in the order of the schema. Out: the graph node of the result, or one for each result. A view
+is a value of its own here: programs are functional, so nobody writes through it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minicc import ops
+from minicc.frontend.torch.call import Call, Result, Translation, Value
+from minicc.frontend.torch.dims import Size
+from minicc.graph.ir import Node
+from minicc.types import boolean, int64, uint8
+
+MOST = 2**63 - 1  # an end that is none
+
+# Views
+
+
+def to_shape(call: Call, x: Value, *_: Any) -> Node:
+    """Views, flattening, squeezing, unsqueezing: whatever only gives the elements another shape."""
+    return call.reshape(x, call.shape)
+
+
+def expand(call: Call, x: Value, sizes: Any, implicit: bool = False) -> Node:
+    return call(ops.Expand, x, shape=call.shape)
+
+
+def permute(call: Call, x: Value, axes: Sequence[int]) -> Node:
+    return call(ops.Transpose, x, perm=tuple(x.axis(a) for a in axes)) if x.rank else x.node
+
+
+def transpose(call: Call, x: Value, a: int = 0, b: int = 1) -> Node:
+    """Two axes change places; of a vector, by `t`, none."""
+    if x.rank < 2:
+        return x.node
+    perm = list(range(x.rank))
+    perm[a], perm[b] = perm[b], perm[a]
+    return call(ops.Transpose, x, perm=tuple(axis % x.rank for axis in perm))
+
+
+def take(call: Call, x: Any, axis: int, start: Any, end: Any, step: Any = 1) -> Node:
+    return call(ops.Slice, x, starts=(start,), ends=(end,), axes=(axis,), steps=(step,))
+
+
+def slice_(call: Call, x: Value, axis: int = 0, start: Any = None, end: Any = None, step: Any = 1) -> Node:
+    whole = start in (None, 0) and step == 1 and (end is None or isinstance(end, int) and end >= MOST)
+    return x.node if whole else take(call, x, x.axis(axis), start or 0, MOST if end is None else end, step)
+
+
+def select(call: Call, x: Value, axis: int, index: Size) -> Node:
+    return call(ops.Gather, x, call.dims.node(index), axis=x.axis(axis))
+
+
+def split(call: Call, x: Value, sizes: Any, axis: int = 0) -> Result:
+    """Parts of given sizes, or of one size with a smaller one last."""
+    axis = x.axis(axis)
+    sizes = [call.dims.value(part.shape[axis]) for part in call.results]
+    starts: list[Size] = [0]
+    for size in sizes:
+        starts.append(starts[-1] + size)
+    return [take(call, x, axis, a, b) for a, b in zip(starts, starts[1:], strict=False)]
+
+
+def unbind(call: Call, x: Value, axis: int = 0) -> Result:
+    return [select(call, x, axis, k) for k in range(len(call.results))]
+
+
+def concatenate(call: Call, values: Sequence[Value], axis: int = 0) -> Node:
+    """An old form of nothing, an empty vector, may stand among tensors of more axes."""
+    real = [v for v in values if v.shape != (0,)] or list(values[:1])
+    return call(ops.Concat, *[call.cast(v, call.dtype) for v in real], axis=real[0].axis(axis))
+
+
+def stack(call: Call, values: Sequence[Value], axis: int = 0) -> Node:
+    axis %= len(call.shape)
+    rows = [call(ops.Unsqueeze, call.cast(v, call.dtype), axes=(axis,)) for v in values]
+    return call(ops.Concat, *rows, axis=axis)
+
+
+def repeat(call: Call, x: Value, repeats: Sequence[Size]) -> Node:
+    long = call.reshape(x, (*[1] * (len(repeats) - x.rank), *x.shape))
+    return call(ops.Tile, long, repeats=tuple(repeats)) if repeats else x.node
+
+
+def flip(call: Call, x: Value, axes: Sequence[int]) -> Node:
+    where = tuple(x.axis(a) for a in axes)
+    if not x.rank or not where:
+        return x.node
+    n = len(where)
+    return call(ops.Slice, x, starts=(MOST,) * n, ends=(-MOST,) * n, axes=where, steps=(-1,) * n)
+
+
+def at_offsets(call: Call, x: Any, offsets: np.ndarray[Any, Any]) -> Node:
+    """The elements at places in memory order."""
+    return call(ops.Gather, call.reshape(x, (-1,)), call.constant(offsets, int64), axis=0)
+
+
+def diagonal(call: Call, x: Value, offset: int = 0, a: int = 0, b: int = 1) -> Node:
+    """Elements (k, k + offset) of two axes, along a last axis of their own."""
+    a, b = x.axis(a), x.axis(b)
+    rest = [axis for axis in range(x.rank) if axis not in (a, b)]
+    rows, columns = (call.number(x.shape[axis], "an axis of a diagonal") for axis in (a, b))
+    length = max(min(rows + min(offset, 0), columns - max(offset, 0)), 0)
+    first = max(offset, 0) - min(offset, 0) * columns
+    moved = call(ops.Transpose, x, perm=(*rest, a, b))
+    flat = call.reshape(moved, (*[x.shape[axis] for axis in rest], rows * columns))
+    places = first + np.arange(length) * (columns + 1)
+    return call(ops.Gather, flat, call.constant(places, int64), axis=len(rest))
+
+
+def as_strided(call: Call, x: Value, sizes: Sequence[Size], strides: Sequence[Size], offset: Size | None = None) -> Node:
+    """Elements by their places in memory, in which this tensor must be the whole of its own."""
+    shape = [call.number(n, "a size of as_strided") for n in (*sizes, *strides, offset or 0, *x.shape)]
+    sizes, strides, start = shape[: len(sizes)], shape[len(sizes) : 2 * len(sizes)], shape[2 * len(sizes)]
+    places = np.full(tuple(sizes), start, np.int64)
+    for axis, (size, stride) in enumerate(zip(sizes, strides, strict=True)):
+        places += (np.arange(size) * stride).reshape(-1, *[1] * (len(sizes) - axis - 1))
+    if places.size and places.max() >= math.prod(x.shape):
+        raise call.error(f"expected places in a tensor of {math.prod(x.shape)} elements, got {places.max()}")
+    return at_offsets(call, x, places)
+
+
+def unfold(call: Call, x: Value, axis: int, size: int, step: int) -> Node:
+    """Windows along an axis, the elements of each along a last axis."""
+    axis = x.axis(axis)
+    extent = call.number(x.shape[axis] if x.rank else 1, "an axis of unfold")
+    places = np.arange(0, extent - size + 1, step)[:, None] + np.arange(size)
+    value = x if x.rank else call.reshape(x, (1,))
+    found = call(ops.Gather, value, call.constant(places, int64), axis=axis)
+    order = [a for a in range(x.rank + 1) if a != axis + 1]
+    return call(ops.Transpose, found, perm=(*order, axis + 1)) if x.rank else call.reshape(found, call.shape)
+
+
+def triangle(upper: bool, call: Call, x: Value, diagonal: int = 0) -> Node:
+    value: Any = call.cast(x, uint8) if x.dtype is boolean else x
+    return call.rounded(call(ops.Trilu, value, k=diagonal, upper=upper), x.dtype, uint8 if value is not x else x.dtype)
+
+
+# Padding
+
+
+def pad(mode: str, call: Call, x: Value, pads: Sequence[Size], value: Any = 0) -> Node:
+    """`pads` has pairs, those of the last axis first. Negative ones crop."""
+    axes = [x.rank - 1 - k for k in range(len(pads) // 2)]
+    before, after = pads[::2], pads[1::2]
+    found: Any = call.cast(x, uint8) if x.dtype is boolean else x
+    if crop := [(a, p, q) for a, p, q in zip(axes, before, after, strict=True) if _negative(p) or _negative(q)]:
+        starts = tuple(max(-p, 0) for _, p, _ in crop)
+        ends = tuple(q if _negative(q) else MOST for _, _, q in crop)
+        found = call(ops.Slice, found, starts=starts, ends=ends, axes=tuple(a for a, _, _ in crop), steps=(1,) * len(crop))
+    wide = tuple(0 if _negative(p) else p for p in (*before, *after))
+    if all(p == 0 for p in wide):
+        return call.rounded(found, x.dtype, uint8 if x.dtype is boolean else x.dtype)
+    fill = float(value) if x.dtype.is_float else int(value)
+    made = call(ops.Pad, found, pads=wide, value=fill, axes=tuple(axes), mode=mode)
+    return call.rounded(made, x.dtype, uint8 if x.dtype is boolean else x.dtype)
+
+
+def _negative(size: Size) -> bool:
+    return isinstance(size, int) and size < 0
+
+
+# Into another tensor
+
+
+def slice_scatter(
+    call: Call, x: Value, source: Value, axis: int = 0, start: Any = None, end: Any = None, step: Any = 1
+) -> Node:
+    """The source in place of a slice: what lies before it, itself and what lies after, or for a step its rows one by one."""
+    axis = x.axis(axis)
+    extent = call.number(x.shape[axis], "the axis of a slice")
+    places = np.arange(extent)[slice(start, end, step)]
+    if not places.size:
+        return x.node
+    if step == 1:
+        parts = [take(call, x, axis, 0, int(places[0])), source, take(call, x, axis, int(places[-1]) + 1, MOST)]
+        shown = [p for p, size in zip(parts, (places[0], 1, extent - 1 - places[-1]), strict=True) if size]
+        return call(ops.Concat, *shown, axis=axis) if len(shown) > 1 else source.node
+    both = call(ops.Concat, x, source, axis=axis)
+    order = np.arange(extent)
+    order[places] = extent + np.arange(places.size)
+    return call(ops.Gather, both, call.constant(order, int64), axis=axis)
+
+
+def select_scatter(call: Call, x: Value, source: Value, axis: int, index: int) -> Node:
+    axis = x.axis(axis)
+    index %= call.number(x.shape[axis], "the axis of a selection")
+    row = call.of(call(ops.Unsqueeze, source, axes=(axis,)), source)
+    return slice_scatter(call, x, row, axis, index, index + 1)
+
+
+# Indices
+
+
+def gather(call: Call, x: Value, axis: int, index: Value) -> Node:
+    if not x.rank or not index.rank:
+        row = call(ops.GatherElements, call.reshape(x, (-1,)), call.reshape(index, (-1,)), axis=0)
+        return call.reshape(row, call.shape)
+    for a in range(x.rank):  # the index may be shorter than the tensor, on other axes
+        if a != x.axis(axis) and index.shape[a] != x.shape[a]:
+            x = call.of(take(call, x, a, 0, index.shape[a]), x, (*x.shape[:a], index.shape[a], *x.shape[a + 1 :]))
+    return call(ops.GatherElements, x, index, axis=x.axis(axis))
+
+
+def embedding(call: Call, table: Value, index: Value, *_: Any) -> Node:
+    return call(ops.Gather, table, index, axis=0)
+
+
+def index_select(call: Call, x: Value, axis: int, index: Value) -> Node:
+    row, places = (call.reshape(v, (-1,)) if not v.rank else v for v in (x, index))
+    return call.reshape(call(ops.Gather, row, places, axis=x.axis(axis)), call.shape)
+
+
+def _masks_resolved(call: Call, indices: Sequence[Value | None]) -> None:
+    if any(i is not None and i.dtype in (boolean, uint8) for i in indices):
+        raise call.error("a mask as an index gives a result of a size that only a call knows", "write torch.where")
+
+
+def index(call: Call, x: Value, indices: Sequence[Value | None]) -> Node:
+    """As in NumPy: the indices broadcast, and their axes come first, unless they stand side by side."""
+    _masks_resolved(call, indices)
+    used = [axis for axis, i in enumerate(indices) if i is not None]
+    given = [i for i in indices if i is not None]
+    if len(used) == 1:
+        return call(ops.Gather, x, given[0], axis=used[0])
+    rest = [axis for axis in range(x.rank) if axis not in used]
+    first = call(ops.Transpose, x, perm=(*used, *rest))
+    found = call(ops.GatherND, first, _tuples(call, given))
+    if used != list(range(used[0], used[0] + len(used))) or used[0] == 0:
+        return found
+    wide = len(call.shape) - len(rest)  # side by side: the axes of the indices stand where the first of them stood
+    order = [*range(wide, wide + used[0]), *range(wide), *range(wide + used[0], len(call.shape))]
+    return call(ops.Transpose, found, perm=tuple(order))
+
+
+def _tuples(call: Call, indices: Sequence[Value]) -> Node:
+    """Indices that broadcast as one tensor of index tuples."""
+    shape = _broadcast([i.shape for i in indices])
+    wide = [call(ops.Expand, call.cast(i, int64), shape=shape) if i.shape != shape else call.cast(i, int64) for i in indices]
+    return call(ops.Concat, *[call(ops.Unsqueeze, i, axes=(len(shape),)) for i in wide], axis=len(shape))
+
+
+def _broadcast(shapes: Sequence[tuple[Size, ...]]) -> tuple[Size, ...]:
+    rank = max(map(len, shapes))
+    columns = zip(*[(1,) * (rank - len(s)) + tuple(s) for s in shapes], strict=True)
+    return tuple(next((d for d in column if d != 1), 1) for column in columns)
+
+
+def index_put(call: Call, x: Value, indices: Sequence[Value | None], values: Value, accumulate: bool = False) -> Node:
+    """Values written at indices; a mask that covers the tensor chooses between it and a value."""
+    given = [i for i in indices if i is not None]
+    if len(given) == 1 and given[0].dtype is boolean and indices[0] is given[0] and not values.rank and not accumulate:
+        mask = call.reshape(given[0], (*given[0].shape, *[1] * (x.rank - given[0].rank)))
+        return call(ops.Where, mask, call.cast(values, x.dtype), x)
+    _masks_resolved(call, indices)
+    used = [axis for axis, i in enumerate(indices) if i is not None]
+    rest = [axis for axis in range(x.rank) if axis not in used]
+    order = (*used, *rest)
+    shape = _broadcast([i.shape for i in given])
+    wide = (*shape, *[x.shape[a] for a in rest])
+    side_by_side = used == list(range(used[0], used[0] + len(used)))
+    if side_by_side and used[0] and rest:  # the axes of the indices stand where the first of them stood
+        middle = (*[x.shape[a] for a in rest[: used[0]]], *shape, *[x.shape[a] for a in rest[used[0] :]])
+        full, n = call(ops.Expand, call.cast(values, x.dtype), shape=middle), used[0]
+        back = (*range(n, n + len(shape)), *range(n), *range(n + len(shape), len(middle)))
+        updates = call(ops.Transpose, full, perm=back)
+    else:
+        updates = call(ops.Expand, call.cast(values, x.dtype), shape=wide)
+    moved = call(ops.Transpose, x, perm=order)
+    made = call(ops.ScatterND, moved, _tuples(call, given), updates, reduction="add" if accumulate else "none")
+    return call(ops.Transpose, made, perm=tuple(int(a) for a in np.argsort(order)))
+
+
+_REDUCTIONS = {"sum": "add", "add": "add", "prod": "mul", "multiply": "mul", "amax": "max", "amin": "min"}
+
+
+def scatter(
+    call: Call, x: Value, axis: int, index: Value, source: Any, reduce: str = "none", include_self: bool = True
+) -> Node:
+    """Written at places along an axis: a number, or of the source as much as the index has."""
+    reduction = _REDUCTIONS.get(reduce, "none")
+    if reduce == "mean" or not include_self:
+        raise call.error(f"reduce={reduce!r}, include_self={include_self} is not supported", "scatter sums, and divide")
+    updates: Any = call.cast(source, x.dtype)
+    shape = index.shape or (1,)
+    if isinstance(source, Value) and source.rank:
+        for a in range(source.rank):
+            if source.shape[a] != shape[a]:
+                updates = take(call, updates, a, 0, shape[a])
+    else:
+        updates = call(ops.Expand, updates, shape=shape)
+    row = x if x.rank else call.reshape(x, (1,))
+    found = call(ops.ScatterElements, row, call.reshape(index, shape), updates, axis=x.axis(axis), reduction=reduction)
+    return found if x.rank else call.reshape(found, ())
+
+
+def scatter_add(call: Call, x: Value, axis: int, index: Value, source: Value) -> Node:
+    return scatter(call, x, axis, index, source, "add")
+
+
+def index_add(call: Call, x: Value, axis: int, index: Value, source: Value, alpha: Any = 1) -> Node:
+    scaled = source if alpha == 1 else call.of(call(ops.Mul, source, call.cast(alpha, x.dtype)), source)
+    before: list[Value | None] = [None] * x.axis(axis)
+    flat = call.of(call.reshape(index, (-1,)), index, index.shape or (1,))
+    return index_put(call, x, [*before, flat], scaled, accumulate=True) if x.rank else call(ops.Add, x, scaled)
+
+
+# Constants
+
+
+def full(call: Call, *arguments: Any) -> Node:
+    """`full`, `full_like`, `zeros`, `new_ones`...: the value is a number among the arguments, or in the name."""
+    name = call.node.target._schema.name
+    value = 0 if "zeros" in name or "empty" in name else 1 if "ones" in name else arguments[-1]
+    return call(ops.Expand, call.cast(value, call.dtype), shape=call.shape)
+
+
+def scalar_tensor(call: Call, value: Any) -> Any:
+    return call.rounded(call.cast(value, call.dtype), call.dtype, call.dtype)
+
+
+def arange(call: Call, *bounds: Any) -> Node:
+    """[start,] end[, step]. Known bounds give a constant, as PyTorch counts its elements."""
+    start, end, step = (0, bounds[0], 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+    dtype, shape = call.dtype, call.shape
+    if all(isinstance(v, (int, float)) for v in (start, step, *shape)):
+        count = np.arange(shape[0], dtype=np.float64 if dtype.is_float else np.int64)
+        return call.constant(start + count * step, dtype)
+    numbers = [call.cast(v, int64 if not dtype.is_float else dtype) for v in (start, step)]
+    count = call.rounded(call(ops.Range, start=0, limit=shape[0], delta=1, dtype=int64), numbers[0].dtype, int64)
+    return call.rounded(call(ops.Add, numbers[0], call(ops.Mul, count, numbers[1])), dtype, numbers[0].dtype)
+
+
+def eye(call: Call, *_: Any) -> Node:
+    rows, columns = (call.number(size, "a size of eye") for size in call.shape)
+    return call.constant(np.eye(rows, columns), call.dtype)
+
+
+_FULL = ("empty", "empty_like", "empty_strided", "full", "full_like", "new_empty", "new_empty_strided", "new_full", "new_ones",
+         "new_zeros", "ones", "ones_like", "zeros", "zeros_like", "empty_permuted")  # fmt: skip
+_SHAPES = ("_reshape_alias", "_unsafe_view", "flatten", "reshape", "squeeze", "unflatten", "unsqueeze", "view", "view_copy")
+
+TRANSLATIONS: dict[str, Translation] = {
+    **dict.fromkeys(_SHAPES, to_shape),
+    **dict.fromkeys(_FULL, full),
+    "_unsafe_index": index,
+    "arange": arange,
+    "as_strided": as_strided,
+    "cat": concatenate,
+    "constant_pad_nd": partial(pad, "constant"),
+    "diagonal": diagonal,
+    "embedding": embedding,
+    "expand": expand,
+    "eye": eye,
+    "flip": flip,
+    "gather": gather,
+    "index": index,
+    "index_add": index_add,
+    "index_put": index_put,
+    "index_select": index_select,
+    "permute": permute,
+    "reflection_pad1d": partial(pad, "reflect"),
+    "reflection_pad2d": partial(pad, "reflect"),
+    "reflection_pad3d": partial(pad, "reflect"),
+    "repeat": repeat,
+    "replication_pad1d": partial(pad, "edge"),
+    "replication_pad2d": partial(pad, "edge"),
+    "replication_pad3d": partial(pad, "edge"),
+    "scalar_tensor": scalar_tensor,
+    "scatter": scatter,
+    "scatter_add": scatter_add,
+    "scatter_reduce": scatter,
+    "select": select,
+    "select_scatter": select_scatter,
+    "slice": slice_,
+    "slice_scatter": slice_scatter,
+    "split": split,
+    "split_with_sizes": split,
+    "stack": stack,
+    "t": transpose,
+    "transpose": transpose,
+    "tril": partial(triangle, False),
+    "triu": partial(triangle, True),
+    "unbind": unbind,
+    "unfold": unfold,
+}
