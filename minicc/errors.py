@@ -113,6 +113,10 @@ class SerialWarning(MiniccError, RuntimeWarning):
     """Parallel loops run serially. A warning; an error of four parts where warnings are errors."""
 
 
+class FallbackWarning(MiniccError, RuntimeWarning):
+    """A part of a program runs in the library that it comes from. A warning, as above."""
+
+
 class BridgeError(MiniccError):
     """TVM, CUDA or a device cannot do what was asked: it is absent, of another version, or lacks an operator."""
 

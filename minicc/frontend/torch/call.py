@@ -32,7 +32,16 @@ from minicc.types import DType, TensorType
 LARGEST = 2**40  # elements of one tensor
 _HERE = str(Path(torch.__file__).parent)
 _NAMES = {torch.bool: "bool"}
-_SAID_BY_RESULT = {"device", "dtype", "generator", "layout", "memory_format", "non_blocking", "pin_memory", "sparse_grad"}
+_SAID_BY_RESULT = {
+    "device",
+    "dtype",
+    "generator",
+    "layout",
+    "memory_format",
+    "non_blocking",
+    "pin_memory",
+    "sparse_grad",
+}
 
 
 class Value(NamedTuple):
@@ -78,7 +87,9 @@ class Call:
 
     def error(self, problem: str, hint: str = "") -> LoadError:
         """A LoadError whose place is this node."""
-        hint = hint or "write it by other operators, or run this part in PyTorch: torch.compile(model, backend='minicc')"
+        hint = (
+            hint or "write it by other operators, or run this part in PyTorch: torch.compile(model, backend='minicc')"
+        )
         return LoadError("from_torch", f"{name_of(self.node.target)}: {problem}", str(span_of(self.node)), hint)
 
     # What PyTorch says of the result
@@ -109,7 +120,9 @@ class Call:
                  for v in values]  # fmt: skip
         result = empty[0]
         if len(values) == 1:
-            return self.dtype_of(result.dtype) if isinstance(result, torch.Tensor) else DType.of(np.asarray(result).dtype)
+            return (
+                self.dtype_of(result.dtype) if isinstance(result, torch.Tensor) else DType.of(np.asarray(result).dtype)
+            )
         return self.dtype_of(torch.result_type(*empty))
 
     def number(self, size: Size, what: str) -> int:

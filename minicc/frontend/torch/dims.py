@@ -18,7 +18,6 @@ import numpy as np
 import sympy
 from sympy import Symbol
 from torch.utils._sympy import functions
-from torch.utils._sympy.functions import FloorDiv
 
 from minicc import ops
 from minicc.errors import LoadError
@@ -33,7 +32,7 @@ class Dims:
     """What is known of the symbols of a program: `numbers`, and for others the node of each, which is an int64 scalar."""
 
     def __init__(self, numbers: dict[Symbol, int] | None = None) -> None:
-        self.numbers = numbers or {}
+        self.numbers = {symbol: sympy.Integer(number) for symbol, number in (numbers or {}).items()}
         self.nodes: dict[Symbol, Node] = {}
 
     def value(self, size: Any) -> Size:

@@ -23,13 +23,14 @@ CALL = "from_torch"
 
 def decompositions() -> Decompositions:
     """How PyTorch takes operators apart, of those that are not translated whole."""
-    known: Decompositions = {**torch._decomp.decomposition_table, **dict(torch.export.default_decompositions())}
+    known: Decompositions = dict(torch.export.default_decompositions())
+    for op, how in torch._decomp.decomposition_table.items():
+        if how.__module__ == torch._decomp.decompositions.__name__:  # others lead to primitives that nobody translates
+            known.setdefault(op, how)
     return {op: how for op, how in known.items() if translation_of(op) is None}
 
 
-def export(
-    module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], dynamic_shapes: Any
-) -> ExportedProgram:
+def export(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], dynamic_shapes: Any) -> ExportedProgram:
     """The program of a module on such inputs, decomposed. Raises LoadError where PyTorch cannot export it."""
     try:
         with torch.no_grad(), warnings.catch_warnings():
@@ -53,14 +54,11 @@ def _program(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], dyna
         if not callable(module):
             problem = f"expected a torch.nn.Module, a function or an ExportedProgram, got {_type_name(module)}"
             raise LoadError(CALL, problem, hint="of weights in a file make a module first: module.load_state_dict(...)")
-        function, module = module, torch.nn.Module()
-        module.forward = function
+        module = _module(module)
     return torch.export.export(module, args, dict(kwargs), dynamic_shapes=dynamic_shapes, strict=False)
 
 
-def _from_script(
-    script: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], dynamic_shapes: Any
-) -> ExportedProgram:
+def _from_script(script: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], dynamic_shapes: Any) -> ExportedProgram:
     """TorchScript: by the converter that PyTorch has for it; what that does not know is run and recorded as a function."""
     converted = None
     if isinstance(script, torch.jit.ScriptModule):
@@ -68,19 +66,15 @@ def _from_script(
             converted = torch._export.converter.TS2EPConverter(script, args, dict(kwargs) or None).convert().module()
         except Exception:  # an operator or a construct that it lacks
             converted = None
-    module = converted or _Script(script)
+    module = converted or _module(lambda *args, **kwargs: script(*args, **kwargs))
     return torch.export.export(module, args, dict(kwargs), dynamic_shapes=dynamic_shapes, strict=False)
 
 
-class _Script(torch.nn.Module):
-    """A script as a module that can be traced."""
-
-    def __init__(self, script: Any) -> None:
-        super().__init__()
-        self._script = script
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self._script(*args, **kwargs)
+def _module(function: Callable[..., Any]) -> Any:
+    """A function as a module."""
+    made = torch.nn.Module()
+    made.forward = function
+    return made
 
 
 def _type_name(value: Any) -> str:

@@ -103,7 +103,9 @@ def _input(node: torch.fx.Node, spec: InputSpec, dims: Dims, symbols: dict[Any, 
         dims.learn(dims.value(fake), inputs[-1])
         return dims.value(fake)
     if (dtype := dtype_of(fake.dtype)) is None:
-        raise LoadError(CALL, f"expected inputs of dtypes of minicc, got {fake.dtype} for {node.name}", hint="x.float()")
+        raise LoadError(
+            CALL, f"expected inputs of dtypes of minicc, got {fake.dtype} for {node.name}", hint="x.float()"
+        )
     shape = dims.shape(fake.shape)
     named = [size if isinstance(size, int) else Symbol(symbols.get(size, str(size))) for size in shape]
     inputs.append(input(node.name, TensorType(dtype, tuple(named))))
@@ -116,7 +118,7 @@ def _output(value: Any, dims: Dims) -> Node | None:
     """A result as a node; None where it is no tensor and no number of a shape."""
     if isinstance(value, Value):
         return value.node
-    is_size = isinstance(value, int) and not isinstance(value, bool) or hasattr(value, "free_symbols")
+    is_size = (isinstance(value, int) and not isinstance(value, bool)) or hasattr(value, "free_symbols")
     return dims.node(value) if is_size else None
 
 

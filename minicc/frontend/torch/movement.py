@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from minicc import ops
 from minicc.frontend.torch.call import Call, Result, Translation, Value
 from minicc.frontend.torch.dims import Size
 from minicc.graph.ir import Node
-from minicc.types import boolean, int64, uint8
+from minicc.types import DType, boolean, int64, uint8
 
 MOST = 2**63 - 1  # an end that is none
 
@@ -51,7 +52,7 @@ def take(call: Call, x: Any, axis: int, start: Any, end: Any, step: Any = 1) -> 
 
 
 def slice_(call: Call, x: Value, axis: int = 0, start: Any = None, end: Any = None, step: Any = 1) -> Node:
-    whole = start in (None, 0) and step == 1 and (end is None or isinstance(end, int) and end >= MOST)
+    whole = start in (None, 0) and step == 1 and (end is None or (isinstance(end, int) and end >= MOST))
     return x.node if whole else take(call, x, x.axis(axis), start or 0, MOST if end is None else end, step)
 
 
@@ -66,7 +67,7 @@ def split(call: Call, x: Value, sizes: Any, axis: int = 0) -> Result:
     starts: list[Size] = [0]
     for size in sizes:
         starts.append(starts[-1] + size)
-    return [take(call, x, axis, a, b) for a, b in zip(starts, starts[1:], strict=False)]
+    return [take(call, x, axis, a, b) for a, b in pairwise(starts)]
 
 
 def unbind(call: Call, x: Value, axis: int = 0) -> Result:
@@ -116,8 +117,16 @@ def diagonal(call: Call, x: Value, offset: int = 0, a: int = 0, b: int = 1) -> N
     return call(ops.Gather, flat, call.constant(places, int64), axis=len(rest))
 
 
-def as_strided(call: Call, x: Value, sizes: Sequence[Size], strides: Sequence[Size], offset: Size | None = None) -> Node:
+def as_strided(
+    call: Call, x: Value, sizes: Sequence[Size], strides: Sequence[Size], offset: Size | None = None
+) -> Node:
     """Elements by their places in memory, in which this tensor must be the whole of its own."""
+    return at_offsets(call, x, _places(call, x, sizes, strides, offset))
+
+
+def _places(
+    call: Call, x: Value, sizes: Sequence[Size], strides: Sequence[Size], offset: Size | None
+) -> np.ndarray[Any, Any]:
     shape = [call.number(n, "a size of as_strided") for n in (*sizes, *strides, offset or 0, *x.shape)]
     sizes, strides, start = shape[: len(sizes)], shape[len(sizes) : 2 * len(sizes)], shape[2 * len(sizes)]
     places = np.full(tuple(sizes), start, np.int64)
@@ -125,7 +134,7 @@ def as_strided(call: Call, x: Value, sizes: Sequence[Size], strides: Sequence[Si
         places += (np.arange(size) * stride).reshape(-1, *[1] * (len(sizes) - axis - 1))
     if places.size and places.max() >= math.prod(x.shape):
         raise call.error(f"expected places in a tensor of {math.prod(x.shape)} elements, got {places.max()}")
-    return at_offsets(call, x, places)
+    return places
 
 
 def unfold(call: Call, x: Value, axis: int, size: int, step: int) -> Node:
@@ -151,17 +160,31 @@ def pad(mode: str, call: Call, x: Value, pads: Sequence[Size], value: Any = 0) -
     """`pads` has pairs, those of the last axis first. Negative ones crop."""
     axes = [x.rank - 1 - k for k in range(len(pads) // 2)]
     before, after = pads[::2], pads[1::2]
+    if mode == "edge" and any(map(_negative, pads)):
+        return _clamped(call, x, axes, before, after)
     found: Any = call.cast(x, uint8) if x.dtype is boolean else x
     if crop := [(a, p, q) for a, p, q in zip(axes, before, after, strict=True) if _negative(p) or _negative(q)]:
         starts = tuple(max(-p, 0) for _, p, _ in crop)
         ends = tuple(q if _negative(q) else MOST for _, _, q in crop)
-        found = call(ops.Slice, found, starts=starts, ends=ends, axes=tuple(a for a, _, _ in crop), steps=(1,) * len(crop))
+        found = call(
+            ops.Slice, found, starts=starts, ends=ends, axes=tuple(a for a, _, _ in crop), steps=(1,) * len(crop)
+        )
     wide = tuple(0 if _negative(p) else p for p in (*before, *after))
     if all(p == 0 for p in wide):
         return call.rounded(found, x.dtype, uint8 if x.dtype is boolean else x.dtype)
     fill = float(value) if x.dtype.is_float else int(value)
     made = call(ops.Pad, found, pads=wide, value=fill, axes=tuple(axes), mode=mode)
     return call.rounded(made, x.dtype, uint8 if x.dtype is boolean else x.dtype)
+
+
+def _clamped(call: Call, x: Any, axes: Sequence[int], before: Sequence[int], after: Sequence[int]) -> Node:
+    """The nearest element at each place, of which some lie outside and others are left out."""
+    for axis, first, last in zip(axes, before, after, strict=True):
+        extent = call.number(x.shape[axis], "an axis of a padding")
+        places = np.arange(-first, extent + last).clip(0, extent - 1)
+        shape = (*x.shape[:axis], len(places), *x.shape[axis + 1 :])
+        x = call.of(call(ops.Gather, x, call.constant(places, int64), axis=axis), x, shape)
+    return call.rounded(x, x.dtype, x.dtype)
 
 
 def _negative(size: Size) -> bool:
@@ -244,7 +267,9 @@ def index(call: Call, x: Value, indices: Sequence[Value | None]) -> Node:
 def _tuples(call: Call, indices: Sequence[Value]) -> Node:
     """Indices that broadcast as one tensor of index tuples."""
     shape = _broadcast([i.shape for i in indices])
-    wide = [call(ops.Expand, call.cast(i, int64), shape=shape) if i.shape != shape else call.cast(i, int64) for i in indices]
+    wide = [
+        call(ops.Expand, call.cast(i, int64), shape=shape) if i.shape != shape else call.cast(i, int64) for i in indices
+    ]
     return call(ops.Concat, *[call(ops.Unsqueeze, i, axes=(len(shape),)) for i in wide], axis=len(shape))
 
 
@@ -287,8 +312,10 @@ def scatter(
 ) -> Node:
     """Written at places along an axis: a number, or of the source as much as the index has."""
     reduction = _REDUCTIONS.get(reduce, "none")
-    if reduce == "mean" or not include_self:
-        raise call.error(f"reduce={reduce!r}, include_self={include_self} is not supported", "scatter sums, and divide")
+    if reduce == "mean":
+        return _scatter_mean(call, x, axis, index, source, include_self)
+    if not include_self:
+        x = call.of(scatter(call, x, axis, index, _identity(reduction, x.dtype)), x)
     updates: Any = call.cast(source, x.dtype)
     shape = index.shape or (1,)
     if isinstance(source, Value) and source.rank:
@@ -300,6 +327,75 @@ def scatter(
     row = x if x.rank else call.reshape(x, (1,))
     found = call(ops.ScatterElements, row, call.reshape(index, shape), updates, axis=x.axis(axis), reduction=reduction)
     return found if x.rank else call.reshape(found, ())
+
+
+def _identity(reduction: str, dtype: DType) -> Any:
+    """What changes nothing in a combination."""
+    return {"add": 0, "mul": 1, "max": dtype.range[0], "min": dtype.range[1]}[reduction]
+
+
+def _scatter_mean(call: Call, x: Value, axis: int, index: Value, source: Value, include_self: bool) -> Node:
+    """Sums over how many were summed; of integers rounded down."""
+    total = scatter(call, x, axis, index, source, "sum", include_self)
+    ones = call.of(call(ops.Expand, call.constant(1, x.dtype), shape=x.shape), x)
+    count = scatter(call, ones, axis, index, call.of(call(ops.Expand, call.constant(1, x.dtype), shape=source.shape), source),
+                    "sum", include_self)  # fmt: skip
+    if x.dtype.is_float:
+        return call(ops.Div, total, count)
+    return call(ops.Div, call(ops.Sub, total, call(ops.Mod, total, count)), count)
+
+
+def at_places(call: Call, x: Value, source: Value, places: np.ndarray[Any, Any]) -> Node:
+    """The source written at places in memory order."""
+    flat, row = call.reshape(x, (-1,)), call.reshape(call.cast(source, x.dtype), (-1,))
+    made = call(ops.ScatterElements, flat, call.constant(places.reshape(-1), int64), row, axis=0)
+    return call.reshape(made, x.shape)
+
+
+def diagonal_scatter(call: Call, x: Value, source: Value, offset: int = 0, a: int = 0, b: int = 1) -> Node:
+    sizes = [call.number(n, "an axis of a diagonal") for n in x.shape]
+    return at_places(call, x, source, np.arange(math.prod(sizes)).reshape(sizes).diagonal(offset, a, b))
+
+
+def as_strided_scatter(
+    call: Call, x: Value, source: Value, sizes: Any, strides: Any, offset: Size | None = None
+) -> Node:
+    return at_places(call, x, source, _places(call, x, sizes, strides, offset))
+
+
+def masked_scatter(call: Call, x: Value, mask: Value, source: Value) -> Node:
+    """Where the mask holds, the next element of the source."""
+    seen = call.reshape(call(ops.Expand, mask, shape=x.shape), (-1,))
+    count = call(ops.CumSum, call(ops.Cast, seen, dtype=int64), axis=0)
+    last = math.prod(call.number(n, "an axis of masked_scatter") for n in source.shape) - 1
+    place = call(
+        ops.Clip, call(ops.Sub, count, call.constant(1, int64)), call.constant(0, int64), call.constant(last, int64)
+    )
+    found = call(ops.Gather, call.reshape(source, (-1,)), place, axis=0)
+    return call.reshape(call(ops.Where, seen, found, call.reshape(x, (-1,))), x.shape)
+
+
+def embedding_bag(call: Call, table: Value, index: Value, offsets: Value, _: Any = False, mode: int = 0, sparse: Any = False,
+                  weights: Value | None = None, include_last: bool = False, padding: int = -1) -> Result:  # fmt: skip
+    """Sums, means or maxima of the rows of each bag, which begins at its offset: by the table of what is in which bag."""
+    if any(map(call.wanted, (1, 2, 3))) or padding >= 0 or mode == 2:
+        raise call.error("only sums and means of whole bags are supported", "write it by embedding, and sums")
+    places = call.cast(index, int64)
+    number = call.constant(np.arange(call.number(index.shape[0], "the number of indices")), int64)
+    starts = call.cast(offsets, int64)
+    first = starts if not include_last else call.of(take(call, starts, 0, 0, -1), starts)
+    end = call.constant([index.shape[0]], int64)
+    after = call(ops.Concat, take(call, starts, 0, 1, MOST), *[] if include_last else [end], axis=0)
+    low, high = (call(ops.Unsqueeze, v, axes=(1,)) for v in (first, after))
+    member = call(ops.And, call(ops.LessOrEqual, low, number), call(ops.Less, number, high))
+    share = call(ops.Cast, member, dtype=table.dtype)
+    if weights is not None:
+        share = call(ops.Mul, share, weights)
+    total = call(ops.MatMul, share, call(ops.Gather, table, places, axis=0))
+    if mode == 1:
+        count = call(ops.ReduceSum, share, axes=(1,), keepdims=True)
+        total = call(ops.Div, total, call(ops.Max, count, call.constant(1, table.dtype)))
+    return total, None, None, None
 
 
 def scatter_add(call: Call, x: Value, axis: int, index: Value, source: Value) -> Node:
@@ -329,11 +425,11 @@ def scalar_tensor(call: Call, value: Any) -> Any:
 
 def arange(call: Call, *bounds: Any) -> Node:
     """[start,] end[, step]. Known bounds give a constant, as PyTorch counts its elements."""
-    start, end, step = (0, bounds[0], 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+    start, step = (0, 1) if len(bounds) == 1 else (bounds[0], (*bounds, 1)[2])
     dtype, shape = call.dtype, call.shape
     if all(isinstance(v, (int, float)) for v in (start, step, *shape)):
-        count = np.arange(shape[0], dtype=np.float64 if dtype.is_float else np.int64)
-        return call.constant(start + count * step, dtype)
+        places = np.arange(shape[0], dtype=np.float64 if dtype.is_float else np.int64)
+        return call.constant(start + places * step, dtype)
     numbers = [call.cast(v, int64 if not dtype.is_float else dtype) for v in (start, step)]
     count = call.rounded(call(ops.Range, start=0, limit=shape[0], delta=1, dtype=int64), numbers[0].dtype, int64)
     return call.rounded(call(ops.Add, numbers[0], call(ops.Mul, count, numbers[1])), dtype, numbers[0].dtype)
@@ -346,17 +442,31 @@ def eye(call: Call, *_: Any) -> Node:
 
 _FULL = ("empty", "empty_like", "empty_strided", "full", "full_like", "new_empty", "new_empty_strided", "new_full", "new_ones",
          "new_zeros", "ones", "ones_like", "zeros", "zeros_like", "empty_permuted")  # fmt: skip
-_SHAPES = ("_reshape_alias", "_unsafe_view", "flatten", "reshape", "squeeze", "unflatten", "unsqueeze", "view", "view_copy")
+_SHAPES = (
+    "_reshape_alias",
+    "_unsafe_view",
+    "flatten",
+    "reshape",
+    "squeeze",
+    "unflatten",
+    "unsqueeze",
+    "view",
+    "view_copy",
+)
 
 TRANSLATIONS: dict[str, Translation] = {
     **dict.fromkeys(_SHAPES, to_shape),
     **dict.fromkeys(_FULL, full),
     "_unsafe_index": index,
+    "_embedding_bag": embedding_bag,
+    "_embedding_bag_forward_only": embedding_bag,
     "arange": arange,
     "as_strided": as_strided,
+    "as_strided_scatter": as_strided_scatter,
     "cat": concatenate,
     "constant_pad_nd": partial(pad, "constant"),
     "diagonal": diagonal,
+    "diagonal_scatter": diagonal_scatter,
     "embedding": embedding,
     "expand": expand,
     "eye": eye,
@@ -366,6 +476,7 @@ TRANSLATIONS: dict[str, Translation] = {
     "index_add": index_add,
     "index_put": index_put,
     "index_select": index_select,
+    "masked_scatter": masked_scatter,
     "permute": permute,
     "reflection_pad1d": partial(pad, "reflect"),
     "reflection_pad2d": partial(pad, "reflect"),

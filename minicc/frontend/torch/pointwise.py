@@ -107,7 +107,7 @@ def fmod(call: Call, a: Any, b: Any) -> Node:
     return call.rounded(call(ops.Mod, call.cast(a, wide), call.cast(b, wide), fmod=True), call.dtype, wide)
 
 
-def compare(operator: type[Operator], call: Call, a: Any, b: Any) -> Node:
+def compare(operator: type[Operator] | None, call: Call, a: Any, b: Any) -> Node:
     common = call.common(a, b)
     a, b = call.cast(a, common), call.cast(b, common)
     if operator is None:
@@ -181,6 +181,47 @@ def addcmul(operator: type[Operator], call: Call, x: Value, a: Value, b: Value, 
     return call.rounded(call(ops.Add, x, call(operator, a, b)), call.dtype, wide)
 
 
+def negative(call: Call, x: Any, dtype: DType) -> Node:
+    """Whether the sign is set: of a zero, too, which 1 / x tells."""
+    number = call.constant(0, dtype)
+    if not dtype.is_float:
+        return call(ops.Less, x, number)
+    return call(ops.Less, call(ops.Where, call(ops.Equal, x, number), call(ops.Reciprocal, x), x), number)
+
+
+def sign_bit(call: Call, x: Value) -> Node:
+    return negative(call, x, x.dtype) if x.dtype is not boolean else call(ops.Xor, x, x)
+
+
+def copy_sign(call: Call, a: Any, b: Any) -> Node:
+    wide = _wide(call.dtype)
+    size, b = call(ops.Abs, call.cast(a, wide)), call.cast(b, wide)
+    return call.rounded(call(ops.Where, negative(call, b, wide), call(ops.Neg, size), size), call.dtype, wide)
+
+
+def extreme_number(operator: type[Operator], call: Call, a: Value, b: Value) -> Node:
+    """`fmax`, `fmin`: where one is not a number, the other."""
+    made = call.dtype
+    a, b = call.cast(a, made), call.cast(b, made)
+    if not made.is_float:
+        return boolean_or(ops.Or if operator is ops.Max else ops.And, operator, call, a, b)
+    found = call(ops.Where, call(ops.IsNaN, b), a, call(operator, a, b))
+    return call(ops.Where, call(ops.IsNaN, a), b, found)
+
+
+def hypotenuse(call: Call, a: Value, b: Value) -> Node:
+    """By the larger of both, so that no square overflows."""
+    made, wide = call.dtype, _wide(call.dtype)
+    a, b = (call.of(call(ops.Abs, call.cast(v, wide)), v) for v in (a, b))
+    large, small = call(ops.Max, a, b), call(ops.Min, a, b)
+    ratio = call(ops.Where, call(ops.Equal, small, large), call.constant(1, wide), call(ops.Div, small, large))
+    one = call.constant(1, wide)
+    root = call(ops.Sqrt, call(ops.Add, one, call(ops.Mul, ratio, ratio)))
+    found = call(ops.Where, call(ops.Equal, large, call.constant(0, wide)), large, call(ops.Mul, large, root))
+    infinite = call(ops.Or, call(ops.IsInf, a), call(ops.IsInf, b))
+    return call.rounded(call(ops.Where, infinite, call.constant(math.inf, wide), found), made, wide)
+
+
 # Functions
 
 
@@ -244,10 +285,6 @@ def atan2(call: Call, y: Any, x: Any) -> Node:
     def number(value: float) -> Node:
         return call.constant(value, wide)
 
-    def negative(v: Value) -> Node:
-        zero = call(ops.Equal, v, number(0))
-        return call(ops.Less, call(ops.Where, zero, call(ops.Reciprocal, v), v), number(0))
-
     ax, ay = call(ops.Abs, x), call(ops.Abs, y)
     steep = call(ops.Greater, ay, ax)
     small, large = call(ops.Where, steep, ax, ay), call(ops.Where, steep, ay, ax)
@@ -255,8 +292,8 @@ def atan2(call: Call, y: Any, x: Any) -> Node:
     ratio = call(ops.Where, call(ops.Equal, large, number(0)), number(0), ratio)
     angle = call(ops.Atan, ratio)
     angle = call(ops.Where, steep, call(ops.Sub, number(math.pi / 2), angle), angle)
-    angle = call(ops.Where, negative(x), call(ops.Sub, number(math.pi), angle), angle)
-    angle = call(ops.Where, negative(y), call(ops.Neg, angle), angle)
+    angle = call(ops.Where, negative(call, x, wide), call(ops.Sub, number(math.pi), angle), angle)
+    angle = call(ops.Where, negative(call, y, wide), call(ops.Neg, angle), angle)
     unknown = call(ops.Or, call(ops.IsNaN, x), call(ops.IsNaN, y))
     return call.rounded(call(ops.Where, unknown, number(math.nan), angle), call.dtype, wide)
 
@@ -362,11 +399,18 @@ _ROUNDING: dict[str, Formula] = {
     "trunc": lambda call, x: truncated(call, x, x.dtype),
     "round": round_,
 }
-_COMPARE = {"eq": ops.Equal, "lt": ops.Less, "le": ops.LessOrEqual, "gt": ops.Greater, "ge": ops.GreaterOrEqual, "ne": None}
+_COMPARE = {
+    "eq": ops.Equal,
+    "lt": ops.Less,
+    "le": ops.LessOrEqual,
+    "gt": ops.Greater,
+    "ge": ops.GreaterOrEqual,
+    "ne": None,
+}
 
 TRANSLATIONS: dict[str, Translation] = {
     **_named({name: getattr(ops, name.capitalize()) for name in _UNARY}, unary),
-    **_named(_COMPARE, compare),
+    **{name: partial(compare, operator) for name, operator in _COMPARE.items()},
     **_named({"logical_and": ops.And, "logical_or": ops.Or, "logical_xor": ops.Xor, "logical_not": ops.Not}, logical),
     **_named({"isnan": ops.IsNaN, "isinf": ops.IsInf}, test),
     **_named({"add": ops.Add, "sub": ops.Sub}, add),
@@ -376,8 +420,7 @@ TRANSLATIONS: dict[str, Translation] = {
                  "silu": silu, "softplus": softplus, "hardsigmoid": hard_sigmoid, "leaky_relu": leaky_relu,
                  "log2": partial(log_to, 2.0), "log10": partial(log_to, 10.0), "gelu": gelu,
                  "hardswish": lambda call, x: call(ops.HardSwish, x)}),
-    **{name: same for name in ("alias", "clone", "contiguous", "detach", "dropout", "lift", "lift_fresh", "lift_fresh_copy",
-                               "_assert_tensor_metadata", "positive", "feature_dropout")},
+    **dict.fromkeys(("alias", "clone", "contiguous", "detach", "dropout", "lift", "lift_fresh", "lift_fresh_copy", "_assert_tensor_metadata", "positive", "feature_dropout"), same),
     "_prelu_kernel": prelu,
     "_to_copy": to_copy,
     "abs": absolute,
@@ -392,11 +435,15 @@ TRANSLATIONS: dict[str, Translation] = {
     "clamp_max": lambda call, x, high: clamp(call, x, None, high),
     "clamp_min": clamp,
     "copy": copy,
+    "copysign": copy_sign,
     "div": divide,
     "fill": fill,
     "floor_divide": partial(divide, rounding_mode="floor"),
+    "fmax": partial(extreme_number, ops.Max),
+    "fmin": partial(extreme_number, ops.Min),
     "fmod": fmod,
     "hardtanh": hardtanh,
+    "hypot": hypotenuse,
     "isfinite": is_finite,
     "masked_fill": masked_fill,
     "max.other": partial(boolean_or, ops.Or, ops.Max),
@@ -410,5 +457,6 @@ TRANSLATIONS: dict[str, Translation] = {
     "remainder": remainder,
     "rsub": rsub,
     "sign": sign,
+    "signbit": sign_bit,
     "where": where,
 }  # fmt: skip

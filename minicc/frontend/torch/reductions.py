@@ -42,9 +42,7 @@ def _over(operator: type[Operator], call: Call, x: Value, axes: Axes, keepdim: b
     return call(operator, x, axes=x.axes(axes), keepdims=keepdim)
 
 
-def extreme_at(
-    operator: type[Operator], position: type[Operator], call: Call, x: Value, *where: Any
-) -> Result:
+def extreme_at(operator: type[Operator], position: type[Operator], call: Call, x: Value, *where: Any) -> Result:
     """`max.dim`: values and where they are; without an axis the value alone."""
     if not where or not isinstance(where[0], int):
         return extreme(operator, call, x)
@@ -106,6 +104,19 @@ def cumulative(call: Call, x: Value, axis: int, *_: Any) -> Node:
     return call(ops.CumSum, value, axis=x.axis(axis)) if x.rank else call.rounded(value, call.dtype, call.dtype)
 
 
+def scan(operator: type[Operator], identity: float, call: Call, x: Value, axis: int) -> Node:
+    """A running combination by doubling: after n steps each element covers 2**n."""
+    if not x.rank:
+        return call.rounded(call.cast(x, call.dtype), call.dtype, call.dtype)
+    axis, found = x.axis(axis), call.cast(x, call.dtype)
+    extent = call.number(x.shape[axis], "the axis of a running product")
+    for step in (2**k for k in range(extent.bit_length()) if 2**k < extent):
+        kept = call(ops.Slice, found, starts=(0,), ends=(-step,), axes=(axis,), steps=(1,))
+        moved = call(ops.Pad, kept, pads=(step, 0), value=call.dtype.numpy.type(identity).item(), axes=(axis,))
+        found = call(operator, found, moved)
+    return call.rounded(found, call.dtype, call.dtype)
+
+
 def log_sum_exp(call: Call, x: Value, axes: Axes = None, keepdim: bool = False) -> Node:
     return reduce(ops.ReduceLogSumExp, call, x, axes, keepdim)
 
@@ -113,7 +124,7 @@ def log_sum_exp(call: Call, x: Value, axes: Axes = None, keepdim: bool = False) 
 # Order
 
 
-def top_k(call: Call, x: Value, k: int, axis: int = -1, largest: bool = True, *_: Any) -> Result:
+def top_k(call: Call, x: Value, k: int, axis: int = -1, largest: bool = True, *_: Any) -> tuple[Node, Node]:
     if not x.rank:
         return x.node, call.constant(0, int64)
     fields = {"k": k, "axis": x.axis(axis), "largest": largest, "sorted": True}
@@ -122,9 +133,77 @@ def top_k(call: Call, x: Value, k: int, axis: int = -1, largest: bool = True, *_
     return call(ops.Cast, values, dtype=x.dtype) if value is not x else values, call(ops.TopKIndices, value, **fields)
 
 
-def sort(call: Call, x: Value, dim: int = -1, descending: bool = False, stable: Any = None) -> Result:
+def sort(call: Call, x: Value, dim: int = -1, descending: bool = False, stable: Any = None) -> tuple[Node, Node]:
     """All elements in order; equal ones keep theirs, as they do in TopK."""
     return top_k(call, x, x.shape[dim] if x.rank else 1, dim, descending)
+
+
+def kth(call: Call, x: Value, k: int, axis: int = -1, keepdim: bool = False) -> tuple[Node, Node]:
+    """The k-th least, counted from 1, and where it is."""
+    if not x.rank:
+        return x.node, call.constant(0, int64)
+    found = top_k(call, x, k, axis, False)
+    rows = [call(ops.Gather, node, call.constant([k - 1], int64), axis=x.axis(axis)) for node in found]
+    values, places = rows if keepdim else [call(ops.Squeeze, row, axes=(x.axis(axis),)) for row in rows]
+    return values, places
+
+
+def median(call: Call, x: Value, axis: int | None = None, keepdim: bool = False) -> Result:
+    """The lower of two in the middle; NaN, which is sorted last, if any is."""
+    whole = axis is None
+    row = call.of(call.reshape(x, (-1,)), x, (math.prod(x.shape),)) if whole else x
+    at = 0 if axis is None else axis
+    extent = call.number(row.shape[at] if row.rank else 1, "the axis of a median")
+    values, places = kth(call, row, (extent + 1) // 2, at, keepdim)
+    if x.dtype.is_float:
+        last, where = kth(call, row, extent, at, keepdim)
+        unknown = call(ops.IsNaN, last)
+        values, places = call(ops.Where, unknown, last, values), call(ops.Where, unknown, where, places)
+    return values if whole else (values, places)
+
+
+def search(call: Call, bounds: Value, x: Any, right: bool = False, side: str | None = None) -> Node:
+    """How many of the sorted `bounds`, along their last axis, are below each number, or also equal to it."""
+    common = call.common(bounds, x)
+    upper = right or side == "right"
+    bounds, x = call.cast(bounds, common), call.cast(x, common)
+    batched = bounds.rank > 1
+    row = call(ops.Unsqueeze, bounds, axes=(bounds.rank - 1,)) if batched else bounds
+    seen = call(ops.LessOrEqual if upper else ops.Less, row, call(ops.Unsqueeze, x, axes=(x.rank,)))
+    return call(ops.ReduceSum, call(ops.Cast, seen, dtype=call.dtype), axes=(x.rank,), keepdims=False)
+
+
+def bucketize(call: Call, x: Any, bounds: Value, right: bool = False, **_: Any) -> Node:
+    return search(call, bounds, x, right)
+
+
+def search_sorted(call: Call, bounds: Value, x: Any, right: bool = False, side: str | None = None,
+                  sorter: Value | None = None, **_: Any) -> Node:  # fmt: skip
+    if sorter is not None:
+        bounds = call.of(call(ops.GatherElements, bounds, sorter, axis=-1), bounds)
+    return search(call, bounds, x, right, side)
+
+
+def norm(call: Call, x: Value, p: float = 2.0, axes: Axes = None, keepdim: bool = False) -> Node:
+    """The p-norm over axes: the root of the sum of |x|**p, of which 0 counts and infinities are limits."""
+    made, wide = call.dtype, _wide(call.dtype)
+    value = call.cast(x, wide)
+    if not x.rank:
+        value = call.of(call.reshape(value, (1,)), value, (1,))
+    fields = {"axes": value.axes(axes), "keepdims": keepdim and bool(x.rank)}
+    if p in (1, 2):
+        found = call(ops.ReduceL1 if p == 1 else ops.ReduceL2, value, **fields)
+    else:
+        size = call(ops.Abs, value)
+        if abs(p) == math.inf:
+            found = call(ops.ReduceMax if p > 0 else ops.ReduceMin, size, **fields)
+        elif p == 0:
+            differs = call(ops.Not, call(ops.Equal, size, call.constant(0, wide)))
+            found = call(ops.ReduceSum, call(ops.Cast, differs, dtype=wide), **fields)
+        else:
+            total = call(ops.ReduceSum, call(ops.Pow, size, call.constant(p, wide)), **fields)
+            found = call(ops.Pow, total, call.constant(1 / p, wide))
+    return call.rounded(found if x.rank else call.reshape(found, ()), made, wide)
 
 
 # Softmax and normalisation
@@ -147,7 +226,9 @@ def statistics(call: Call, x: Value, axes: tuple[int, ...], epsilon: float) -> t
     return mean, call(ops.Reciprocal, call(ops.Sqrt, call(ops.Add, square, call.constant(epsilon, wide))))
 
 
-def layer_norm(call: Call, x: Value, shape: Sequence[Any], scale: Any = None, bias: Any = None, epsilon: float = 1e-5, *_: Any) -> Result:
+def layer_norm(
+    call: Call, x: Value, shape: Sequence[Any], scale: Any = None, bias: Any = None, epsilon: float = 1e-5, *_: Any
+) -> Result:
     """The statistics, where they are asked for, are results, too."""
     first = x.rank - len(shape)
     scale = scale or Value(call(ops.Expand, call.constant(1, x.dtype), shape=tuple(shape)), x.dtype, tuple(shape))
@@ -167,7 +248,9 @@ def rms_norm(call: Call, x: Value, shape: Sequence[Any], scale: Any = None, epsi
     return call(ops.RMSNormalization, x, scale, axis=x.rank - len(shape), epsilon=epsilon)
 
 
-def group_norm(call: Call, x: Value, groups: int, scale: Any = None, bias: Any = None, epsilon: float = 1e-5, *_: Any) -> Node:
+def group_norm(
+    call: Call, x: Value, groups: int, scale: Any = None, bias: Any = None, epsilon: float = 1e-5, *_: Any
+) -> Node:
     channels = call.number(x.shape[1], "the number of channels")
     given = [call.cast(v, x.dtype) if v is not None else call(ops.Expand, call.constant(k, x.dtype), shape=(channels,))
              for k, v in ((1, scale), (0, bias))]  # fmt: skip
@@ -180,16 +263,28 @@ def native_group_norm(
     y = group_norm(call, x, groups, scale, bias, epsilon)
     if not (call.wanted(1) or call.wanted(2)):
         return y, None, None
-    rows = call.of(call.reshape(x, (batch, groups, -1)), x, (batch, groups, None))
+    rows = call.of(call.reshape(x, (batch, groups, channels * size // groups)), x)
     mean, inverse = statistics(call, rows, (2,), epsilon)
     return [y, *[call.rounded(call.reshape(v, (batch, groups)), x.dtype, _wide(x.dtype)) for v in (mean, inverse)]]
 
 
-def batch_norm(call: Call, x: Value, scale: Any, bias: Any, mean: Any, variance: Any, training: bool, _: float,
-               epsilon: float, *rest: Any) -> Node:
+def batch_norm(
+    call: Call,
+    x: Value,
+    scale: Any,
+    bias: Any,
+    mean: Any,
+    variance: Any,
+    training: bool,
+    _: float,
+    epsilon: float,
+    *rest: Any,
+) -> Node:
     """With the statistics that are given. Parameters may be float32 beside 16-bit data."""
     if training or mean is None or variance is None:
-        raise call.error("statistics of the batch itself are for training", "put the module into inference: module.eval()")
+        raise call.error(
+            "statistics of the batch itself are for training", "put the module into inference: module.eval()"
+        )
     wide, channels = _wide(x.dtype), (x.shape[1],)
     given = [call.cast(v, wide) if v is not None else call(ops.Expand, call.constant(k, wide), shape=channels)
              for k, v in ((1, scale), (0, bias), (0, mean), (1, variance))]  # fmt: skip
@@ -197,13 +292,17 @@ def batch_norm(call: Call, x: Value, scale: Any, bias: Any, mean: Any, variance:
     return call.rounded(made, x.dtype, wide)
 
 
-def native_batch_norm(call: Call, x: Value, scale: Any, bias: Any, mean: Any, variance: Any, _: float, epsilon: float) -> Result:
+def native_batch_norm(
+    call: Call, x: Value, scale: Any, bias: Any, mean: Any, variance: Any, _: float, epsilon: float
+) -> Result:
     """What is saved for gradients is empty in inference."""
     empty = call(ops.Expand, call.constant(0, float32), shape=(0,))
     return batch_norm(call, x, scale, bias, mean, variance, False, _, epsilon), empty, empty
 
 
-def batch_norm_of_batch(call: Call, x: Value, scale: Any, bias: Any, training: bool, _: float, epsilon: float) -> Result:
+def batch_norm_of_batch(
+    call: Call, x: Value, scale: Any, bias: Any, training: bool, _: float, epsilon: float
+) -> Result:
     """`_native_batch_norm_legit.no_stats`: by the statistics of each channel over the batch."""
     axes = (0, *range(2, x.rank))
     mean, inverse = statistics(call, x, axes, epsilon)
@@ -230,17 +329,23 @@ TRANSLATIONS: dict[str, Translation] = {
     "argsort": lambda call, x, dim=-1, descending=False, stable=None: sort(call, x, dim, descending)[1],
     "batch_norm": batch_norm,
     "cumsum": cumulative,
+    "bucketize": bucketize,
+    "cumprod": partial(scan, ops.Mul, 1),
     "group_norm": group_norm,
+    "kthvalue": kth,
     "layer_norm": layer_norm,
     "log_softmax": partial(softmax, ops.LogSoftmax),
     "logsumexp": log_sum_exp,
+    "linalg_vector_norm": norm,
     "max": partial(extreme_at, ops.ReduceMax, ops.ArgMax),
     "mean": partial(reduce, ops.ReduceMean),
+    "median": median,
     "min": partial(extreme_at, ops.ReduceMin, ops.ArgMin),
     "native_group_norm": native_group_norm,
     "native_layer_norm": layer_norm,
     "prod": partial(reduce, ops.ReduceProd),
     "rms_norm": rms_norm,
+    "searchsorted": search_sorted,
     "softmax": partial(softmax, ops.Softmax),
     "sort": sort,
     "std.correction": partial(variance, True),

@@ -29,10 +29,9 @@ def array_of(tensor: torch.Tensor) -> Array:
         hint = "bring it to the CPU, dense, in a dtype that minicc has: x.cpu().to_dense().float()"
         raise LoadError("from_torch", f"expected tensors of numbers in memory, got {got}", hint=hint)
     held = tensor.detach().contiguous().resolve_neg()
-    if held.dtype is torch.bfloat16:
-        return held.view(torch.int16).numpy().view(BFLOAT16)
-    array: Array = held.numpy()
-    return array
+    is_bfloat16 = held.dtype is torch.bfloat16
+    array: Array = (held.view(torch.int16) if is_bfloat16 else held).numpy()
+    return array.view(BFLOAT16) if is_bfloat16 else array
 
 
 def tensor_of(array: Array) -> torch.Tensor:

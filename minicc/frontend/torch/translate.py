@@ -41,13 +41,16 @@ def translation_of(target: Any) -> Translation | None:
 def supports(node: torch.fx.Node) -> bool:
     """Whether a node is translated: its operator, and the dtypes of all that it reads and gives."""
     if node.op != "call_function":
-        return node.op != "call_module"
+        return bool(node.op != "call_module")
     if node.target is operator.getitem or _is_size(node) or _is_check(node) or _is_inlined(node):
         return True
     values = [*_tensors(node), *[t for source in node.all_input_nodes for t in _tensors(source)]]
-    return translation_of(node.target) is not None and all(
-        dtype_of(t.dtype) is not None and t.layout is torch.strided and t.device.type in ("cpu", "meta") for t in values
-    )
+    known = translation_of(node.target) is not None
+    return known and all(dtype_of(t.dtype) is not None and t.layout is torch.strided and _is_here(t) for t in values)
+
+
+def _is_here(tensor: torch.Tensor) -> bool:
+    return tensor.device.type in ("cpu", "meta")
 
 
 def _tensors(node: torch.fx.Node) -> Iterator[torch.Tensor]:
@@ -102,9 +105,7 @@ def _body(node: torch.fx.Node) -> torch.fx.GraphModule:
     return made
 
 
-def translate(
-    graph: torch.fx.Graph, given: Mapping[torch.fx.Node, Any], dims: Dims, spans: dict[Node, Span]
-) -> Any:
+def translate(graph: torch.fx.Graph, given: Mapping[torch.fx.Node, Any], dims: Dims, spans: dict[Node, Span]) -> Any:
     """What the graph returns, for what its placeholders are: Values, sizes, None. Spans are noted in `spans`.
 
     Raises LoadError or TypeInferenceError where an operator cannot be what its arguments ask for.
@@ -143,10 +144,10 @@ def _value(node: torch.fx.Node, of: Any, dims: Dims, spans: dict[Node, Span]) ->
     function = translation_of(node.target)
     assert function is not None, node.target
     positional, keywords = arguments_of(node, of)
-    made = function(call, *positional, **keywords)
+    results: Any = function(call, *positional, **keywords)
     if isinstance(node.meta["val"], (tuple, list)):
-        return [_typed(call, v, fake) for v, fake in zip(made, call.results, strict=True)]
-    return _typed(call, made, call.results[0])
+        return [_typed(call, v, fake) for v, fake in zip(results, call.results, strict=True)]
+    return _typed(call, results, call.results[0])
 
 
 def _typed(call: Call, made: Any, fake: Any) -> Value | None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from minicc import ops
 from minicc.frontend.torch.call import Call, Result, Translation, Value
-from minicc.frontend.torch.reductions import log_sum_exp
+from minicc.frontend.torch.reductions import log_sum_exp, norm
 from minicc.graph.ir import Node
 from minicc.ops.base import Operator
 from minicc.types import boolean, int64
@@ -41,6 +41,25 @@ def linear(call: Call, x: Value, weight: Value, bias: Value | None = None) -> No
     right = call(ops.Transpose, weight, perm=(1, 0)) if weight.rank == 2 else weight
     found = call(ops.MatMul, x, right)
     return found if bias is None else call(ops.Add, found, bias)
+
+
+def trilinear(call: Call, a: Value, b: Value, c: Value, of_a: Sequence[int], of_b: Sequence[int], of_c: Sequence[int],
+              axes: Sequence[int], _: int = 1) -> Node:  # fmt: skip
+    """The product of three tensors with axes put in, summed over axes."""
+    wide = [call(ops.Unsqueeze, v, axes=tuple(new)) if new else v for v, new in ((a, of_a), (b, of_b), (c, of_c))]
+    return call(
+        ops.ReduceSum, call(ops.Mul, call(ops.Mul, wide[0], wide[1]), wide[2]), axes=tuple(axes), keepdims=False
+    )
+
+
+def add_products(call: Call, x: Value, a: Value, b: Value, beta: Any = 1, alpha: Any = 1) -> Node:
+    """As `add_product`, with the products of a batch summed."""
+    total = call(ops.ReduceSum, product(call, a, b), axes=(0,), keepdims=False)
+    return (
+        call.rounded(scaled(call, total, alpha), call.dtype, call.dtype)
+        if beta == 0
+        else call(ops.Add, scaled(call, x, beta), scaled(call, total, alpha))
+    )
 
 
 def einsum(call: Call, equation: str, values: Sequence[Value], path: Any = None) -> Node:
@@ -284,27 +303,14 @@ def pixel_shuffle(call: Call, x: Value, factor: int) -> Node:
 def distances(call: Call, a: Value, b: Value, p: float = 2.0, *_: Any) -> Node:
     """The p-norm of the difference of each row of `a` and each of `b`."""
     left, right = (call(ops.Unsqueeze, v, axes=(v.rank - at,)) for v, at in ((a, 1), (b, 2)))
-    return norm(call, call(ops.Sub, left, right), p, a)
-
-
-def norm(call: Call, apart: Node, p: float, like: Value) -> Node:
-    size, last = call(ops.Abs, apart), (-1,)
-    if p == math.inf:
-        return call(ops.ReduceMax, size, axes=last, keepdims=False)
-    if p in (1, 2):
-        return call(ops.ReduceL1 if p == 1 else ops.ReduceL2, apart, axes=last, keepdims=False)
-    if p == 0:
-        differs = call(ops.Not, call(ops.Equal, size, call.constant(0, like.dtype)))
-        return call(ops.ReduceSum, call(ops.Cast, differs, dtype=like.dtype), axes=last, keepdims=False)
-    total = call(ops.ReduceSum, call(ops.Pow, size, call.constant(p, like.dtype)), axes=last, keepdims=False)
-    return call(ops.Pow, total, call.constant(1 / p, like.dtype))
+    return norm(call, Value(call(ops.Sub, left, right), a.dtype, (*call.shape, a.shape[-1])), p, (-1,))
 
 
 def pair_distances(call: Call, x: Value, p: float = 2.0) -> Node:
     """Of each row and each later one."""
     first, second = np.triu_indices(call.number(x.shape[0], "the number of rows"), 1)
     rows = [call(ops.Gather, x, call.constant(v, int64), axis=0) for v in (first, second)]
-    return norm(call, call(ops.Sub, *rows), p, x)
+    return norm(call, Value(call(ops.Sub, *rows), x.dtype, (len(first), x.shape[1])), p, (-1,))
 
 
 def native_dropout(call: Call, x: Value, p: float, train: bool | None) -> Result:
@@ -319,7 +325,10 @@ _RESIZE = {"nearest": ("nearest", (1, 2, 3)), "linear": ("linear", (1,)), "bilin
 TRANSLATIONS: dict[str, Translation] = {
     **{f"upsample_{name}{n}d": partial(resize, mode) for name, (mode, ranks) in _RESIZE.items() for n in ranks},
     **{f"_upsample_nearest_exact{n}d": partial(resize, "nearest exact") for n in (1, 2, 3)},
-    **{f"_upsample_{name}2d_aa": partial(resize, f"{mode} smooth") for name, mode in (("bilinear", "linear"), ("bicubic", "cubic"))},
+    **{
+        f"_upsample_{name}2d_aa": partial(resize, f"{mode} smooth")
+        for name, mode in (("bilinear", "linear"), ("bicubic", "cubic"))
+    },
     **{f"avg_pool{n}d": partial(average_pool, n) for n in (1, 2, 3)},
     **{f"max_pool{n}d": partial(max_pool, n) for n in (1, 2, 3)},
     **{f"max_pool{n}d_with_indices": partial(max_pool_indices, n) for n in (1, 2, 3)},
@@ -330,6 +339,8 @@ TRANSLATIONS: dict[str, Translation] = {
     "_pdist_forward": pair_distances,
     "_safe_softmax": safe_softmax,
     "_scaled_dot_product_flash_attention_for_cpu": flash_attention,
+    "_trilinear": trilinear,
+    "addbmm": add_products,
     "addmm": add_product,
     "addmv": add_product,
     "baddbmm": add_product,
