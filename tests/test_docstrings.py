@@ -22,8 +22,11 @@ MODULES = [
     "minicc",
     *(m.name for m in pkgutil.walk_packages(minicc.__path__, "minicc.") if not m.name.endswith("__main__")),
 ]
-TABLES = ("minicc.frontend.onnx.ops", "minicc.frontend.onnx.quantized")
-LAZY = {"torch", "tvm"}  # optional packages: a module that needs one is tested where it is installed
+TABLES = (
+    *(f"minicc.frontend.onnx.{name}" for name in ("ops", "quantized")),
+    *(f"minicc.frontend.torch.{name}" for name in ("indexing", "movement", "pointwise", "reductions", "windows")),
+)
+LAZY = {"functorch", "sympy", "torch", "tvm"}  # optional: a module that needs one is tested where it is installed
 
 
 def source_of(name):

@@ -7,11 +7,13 @@ are decomposed as far as PyTorch knows how.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch._export.converter import TS2EPConverter
 from torch.export import ExportedProgram
 
 from minicc.errors import LoadError
@@ -60,20 +62,20 @@ def _program(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], dyna
 
 def _from_script(script: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], dynamic_shapes: Any) -> ExportedProgram:
     """TorchScript: by the converter that PyTorch has for it; what that does not know is run and recorded as a function."""
-    converted = None
+    module = None
     if isinstance(script, torch.jit.ScriptModule):
         try:
-            converted = torch._export.converter.TS2EPConverter(script, args, dict(kwargs) or None).convert().module()
+            module = TS2EPConverter(script, args, dict(kwargs) or None).convert().module()
         except Exception:  # an operator or a construct that it lacks
-            converted = None
-    module = converted or _module(lambda *args, **kwargs: script(*args, **kwargs))
+            module = _module(script._c._get_method("forward"))
+    module = module or _module(script)
     return torch.export.export(module, args, dict(kwargs), dynamic_shapes=dynamic_shapes, strict=False)
 
 
 def _module(function: Callable[..., Any]) -> Any:
-    """A function as a module."""
+    """A function as a module; one of PyTorch's own says nothing of its arguments, so it gets any."""
     made = torch.nn.Module()
-    made.forward = function
+    made.forward = function if inspect.isfunction(function) else lambda *args, **kwargs: function(*args, **kwargs)
     return made
 
 

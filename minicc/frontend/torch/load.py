@@ -55,7 +55,7 @@ def from_torch(module: Any, example_inputs: Any = (), dynamic_shapes: Any = None
     name = type(module).__name__ if isinstance(module, torch.nn.Module) else getattr(module, "__name__", "program")
     if isinstance(module, torch.jit.ScriptModule):
         name = module.original_name
-    return _graph(program, name, _names_of_symbols(program, dynamic_shapes, args, kwargs))
+    return _graph(program, name, _names_of_symbols(program, module, dynamic_shapes, args, kwargs))
 
 
 def _check_pure(program: ExportedProgram) -> None:
@@ -136,14 +136,18 @@ def _output_names(program: ExportedProgram) -> Iterator[str]:
         yield unique
 
 
-def _names_of_symbols(program: ExportedProgram, dynamic_shapes: Any, args: Any, kwargs: Any) -> dict[Any, str]:
+def _names_of_symbols(
+    program: ExportedProgram, module: Any, dynamic_shapes: Any, args: Any, kwargs: Any
+) -> dict[Any, str]:
     """What the user calls the symbols of a program: the names of `torch.export.Dim`."""
     if not dynamic_shapes:
         return {}
-    combined = torch.export.dynamic_shapes._combine_args(program.module(), args, kwargs)
+    is_script = isinstance(module, torch.jit.ScriptModule)
+    signed = module if isinstance(module, torch.nn.Module) and not is_script else program.module()
+    combined = torch.export.dynamic_shapes._combine_args(signed, args, kwargs)
     found: list[Any] = []
     torch.export.dynamic_shapes._tree_map_with_path(
-        lambda path, leaf, spec: found.append(spec), combined, dynamic_shapes
+        lambda path, leaf, spec: found.append(spec), combined, dynamic_shapes, tree_name="inputs"
     )
     users = [n for n, spec in zip(program.graph.nodes, program.graph_signature.input_specs, strict=False)
              if spec.kind is InputKind.USER_INPUT]  # fmt: skip

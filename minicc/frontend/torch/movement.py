@@ -365,14 +365,16 @@ def as_strided_scatter(
 
 def masked_scatter(call: Call, x: Value, mask: Value, source: Value) -> Node:
     """Where the mask holds, the next element of the source."""
-    seen = call.reshape(call(ops.Expand, mask, shape=x.shape), (-1,))
+    shape = call.shape
+    x = x if x.shape == shape else call.of(call(ops.Expand, x, shape=shape), x, shape)
+    seen = call.reshape(call(ops.Expand, mask, shape=shape), (-1,))
     count = call(ops.CumSum, call(ops.Cast, seen, dtype=int64), axis=0)
     last = math.prod(call.number(n, "an axis of masked_scatter") for n in source.shape) - 1
     place = call(
         ops.Clip, call(ops.Sub, count, call.constant(1, int64)), call.constant(0, int64), call.constant(last, int64)
     )
     found = call(ops.Gather, call.reshape(source, (-1,)), place, axis=0)
-    return call.reshape(call(ops.Where, seen, found, call.reshape(x, (-1,))), x.shape)
+    return call.reshape(call(ops.Where, seen, found, call.reshape(x, (-1,))), shape)
 
 
 def embedding_bag(call: Call, table: Value, index: Value, offsets: Value, _: Any = False, mode: int = 0, sparse: Any = False,
@@ -427,6 +429,8 @@ def arange(call: Call, *bounds: Any) -> Node:
     """[start,] end[, step]. Known bounds give a constant, as PyTorch counts its elements."""
     start, step = (0, 1) if len(bounds) == 1 else (bounds[0], (*bounds, 1)[2])
     dtype, shape = call.dtype, call.shape
+    if not dtype.is_float:
+        start, step = (int(v) if isinstance(v, float) else v for v in (start, step))
     if all(isinstance(v, (int, float)) for v in (start, step, *shape)):
         places = np.arange(shape[0], dtype=np.float64 if dtype.is_float else np.int64)
         return call.constant(start + places * step, dtype)
@@ -435,24 +439,28 @@ def arange(call: Call, *bounds: Any) -> Node:
     return call.rounded(call(ops.Add, numbers[0], call(ops.Mul, count, numbers[1])), dtype, numbers[0].dtype)
 
 
+def linspace(call: Call, start: Any, end: Any, steps: int) -> Node:
+    """From both ends to the middle, as PyTorch computes it: in the dtype itself, of integers in float64."""
+    dtype = call.dtype.numpy if call.dtype.is_float else np.dtype(np.float64)
+    start, end = (start, end) if call.dtype.is_float else (int(start), int(end))
+    first, last, places = dtype.type(start), dtype.type(end), np.arange(steps)
+    step = (last - first) / dtype.type(max(steps - 1, 1))
+    up, down = (first + step * places).astype(dtype), (last - step * (steps - 1 - places)).astype(dtype)
+    return call.constant(np.where(places < steps // 2, up, down) if steps != 1 else [start], call.dtype)
+
+
 def eye(call: Call, *_: Any) -> Node:
     rows, columns = (call.number(size, "a size of eye") for size in call.shape)
     return call.constant(np.eye(rows, columns), call.dtype)
 
 
+def triangle_indices(of: Any, call: Call, rows: int, columns: int, offset: int = 0) -> Node:
+    return call.constant(of(rows, offset, columns), call.dtype)
+
+
 _FULL = ("empty", "empty_like", "empty_strided", "full", "full_like", "new_empty", "new_empty_strided", "new_full", "new_ones",
          "new_zeros", "ones", "ones_like", "zeros", "zeros_like", "empty_permuted")  # fmt: skip
-_SHAPES = (
-    "_reshape_alias",
-    "_unsafe_view",
-    "flatten",
-    "reshape",
-    "squeeze",
-    "unflatten",
-    "unsqueeze",
-    "view",
-    "view_copy",
-)
+_SHAPES = ("_reshape_alias", "_unsafe_view", "flatten", "reshape", "squeeze", "unflatten", "unsqueeze", "view")
 
 TRANSLATIONS: dict[str, Translation] = {
     **dict.fromkeys(_SHAPES, to_shape),
@@ -476,6 +484,7 @@ TRANSLATIONS: dict[str, Translation] = {
     "index_add": index_add,
     "index_put": index_put,
     "index_select": index_select,
+    "linspace.default": linspace,
     "masked_scatter": masked_scatter,
     "permute": permute,
     "reflection_pad1d": partial(pad, "reflect"),
@@ -499,7 +508,9 @@ TRANSLATIONS: dict[str, Translation] = {
     "t": transpose,
     "transpose": transpose,
     "tril": partial(triangle, False),
+    "tril_indices": partial(triangle_indices, np.tril_indices),
     "triu": partial(triangle, True),
+    "triu_indices": partial(triangle_indices, np.triu_indices),
     "unbind": unbind,
     "unfold": unfold,
 }

@@ -156,7 +156,7 @@ def power(call: Call, a: Any, b: Any) -> Node:
 def clamp(call: Call, x: Value, low: Any = None, high: Any = None) -> Node:
     made = call.dtype
     found: Any = call.cast(x, made)
-    for operator, limit in ((ops.Max, low), (ops.Min, high)):
+    for operator, limit in ((ops.Or, low), (ops.And, high)) if made is boolean else ((ops.Max, low), (ops.Min, high)):
         if limit is not None:
             found = call(operator, found, call.cast(limit, made))
     return call.rounded(found, made, made)

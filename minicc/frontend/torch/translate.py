@@ -30,12 +30,15 @@ SHOWN = 3  # places of an operator that an error lists
 
 
 def translation_of(target: Any) -> Translation | None:
-    """How an operator is translated: by its name with its overload, or by its name."""
+    """How an operator is translated: by its name with its overload, or by its name. A copy of a view is what the view is."""
     schema = getattr(target, "_schema", None)
     if schema is None or not schema.name.startswith("aten::"):
         return None
-    name, overload = schema.name.removeprefix("aten::"), schema.overload_name
-    return TRANSLATIONS.get(f"{name}.{overload}") or TRANSLATIONS.get(name)
+    name, overload = schema.name.removeprefix("aten::"), schema.overload_name or "default"
+    if torch.Tag.view_copy in target.tags:
+        name = name.removesuffix("_copy")
+    names = f"{name}.{overload}", name
+    return next((TRANSLATIONS[n] for n in names if n in TRANSLATIONS), None)
 
 
 def supports(node: torch.fx.Node) -> bool:

@@ -224,12 +224,20 @@ def adaptive_average(rank: int, call: Call, x: Value, sizes: Sequence[Any]) -> N
               for n, m in zip(extents, sizes, strict=True)]  # fmt: skip
     if all(n % m == 0 for n, m in counts):
         return _pooled(ops.AveragePool, rank, call, x, [n // m for n, m in counts])
-    found: Any = x
-    for axis, (extent, count) in zip(axes, counts, strict=True):
+    tables = []
+    for extent, count in counts:
         weights = np.zeros((extent, count))
         for k, (start, end) in enumerate(_bins(extent, count)):
             weights[start:end, k] = 1 / (end - start)
-        order = [a for a in range(x.rank) if a != axis] + [axis]
+        tables.append(weights)
+    return weighted(call, x, tables)
+
+
+def weighted(call: Call, x: Value, tables: Sequence[np.ndarray[Any, Any]]) -> Node:
+    """Sums along each of the last axes, by a table of weights `[extent, count]` for each."""
+    found: Any = x
+    for axis, weights in enumerate(tables, x.rank - len(tables)):
+        order = [*(a for a in range(x.rank) if a != axis), axis]
         turned = call(ops.MatMul, call(ops.Transpose, found, perm=tuple(order)), call.constant(weights, x.dtype))
         found = call(ops.Transpose, turned, perm=tuple(int(a) for a in np.argsort(order)))
     return call.rounded(found, x.dtype, x.dtype)
@@ -269,7 +277,7 @@ def resize(mode: str, call: Call, x: Value, sizes: Any, *rest: Any) -> Node:
     given = [v for v in rest if not isinstance(v, bool)]
     scales = given[0] if given and isinstance(given[0], (list, tuple)) else given if None not in given else ()
     rank = x.rank - 2
-    fields: dict[str, Any] = {"axes": tuple(range(2, x.rank)), "mode": mode.partition(" ")[0]}
+    fields: dict[str, Any] = {"axes": tuple(range(2, x.rank)), "mode": mode.removesuffix(" exact")}
     if scales and len(scales) == rank and _by_scales(x.shape[2:], call.shape[2:], scales):
         fields["scales"] = tuple(map(float, scales))
     else:
@@ -279,7 +287,37 @@ def resize(mode: str, call: Call, x: Value, sizes: Any, *rest: Any) -> Node:
         fields |= {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     if mode == "nearest exact":
         fields |= {"nearest_mode": "round_prefer_ceil"}
-    return call(ops.Resize, x, antialias="smooth" in mode, **fields)
+    return call(ops.Resize, x, **fields)
+
+
+def smooth_resize(reach: int, call: Call, x: Value, sizes: Any, aligned: bool, *scales: Any) -> Node:
+    """With antialiasing: each element is a mean of those around its place, as many as the scale makes of one.
+
+    `reach` is 2 for a linear and 4 for a cubic filter. The weights are those of PyTorch's `_compute_indices_weights_aa`.
+    """
+    given = scales[0] if scales and isinstance(scales[0], (list, tuple)) else scales
+    tables = []
+    for axis in (2, 3):
+        extent, count = (call.number(v.shape[axis], "an axis of a resize") for v in (x, call))
+        factor = given[axis - 2] if len(given) == 2 else None
+        scale = 1 / factor if factor else extent / count
+        if aligned:
+            scale = (extent - 1) / (count - 1) if count > 1 else 0.0
+        wide = max(scale, 1.0)
+        center = scale * (np.arange(count) + 0.5)
+        first = np.trunc(center - reach / 2 * wide + 0.5).clip(0)
+        last = np.trunc(center + reach / 2 * wide + 0.5).clip(max=extent)
+        place = np.arange(extent)[:, None]
+        weights = _filter(np.abs((place - center + 0.5) / wide), reach) * ((place >= first) & (place < last))
+        tables.append(weights / weights.sum(0))
+    return weighted(call, x, tables)
+
+
+def _filter(x: np.ndarray[Any, Any], reach: int) -> np.ndarray[Any, Any]:
+    """A triangle, or Keys' cubic with a = -1/2."""
+    if reach == 2:
+        return np.maximum(1 - x, 0)
+    return np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0))
 
 
 def _by_scales(extents: Sequence[Any], sizes: Sequence[Any], scales: Sequence[float]) -> bool:
@@ -325,10 +363,7 @@ _RESIZE = {"nearest": ("nearest", (1, 2, 3)), "linear": ("linear", (1,)), "bilin
 TRANSLATIONS: dict[str, Translation] = {
     **{f"upsample_{name}{n}d": partial(resize, mode) for name, (mode, ranks) in _RESIZE.items() for n in ranks},
     **{f"_upsample_nearest_exact{n}d": partial(resize, "nearest exact") for n in (1, 2, 3)},
-    **{
-        f"_upsample_{name}2d_aa": partial(resize, f"{mode} smooth")
-        for name, mode in (("bilinear", "linear"), ("bicubic", "cubic"))
-    },
+    **{f"_upsample_{name}2d_aa": partial(smooth_resize, reach) for name, reach in (("bilinear", 2), ("bicubic", 4))},
     **{f"avg_pool{n}d": partial(average_pool, n) for n in (1, 2, 3)},
     **{f"max_pool{n}d": partial(max_pool, n) for n in (1, 2, 3)},
     **{f"max_pool{n}d_with_indices": partial(max_pool_indices, n) for n in (1, 2, 3)},
@@ -336,6 +371,7 @@ TRANSLATIONS: dict[str, Translation] = {
     **{f"_adaptive_avg_pool{n}d": partial(adaptive_average, n) for n in (2, 3)},
     **{f"adaptive_max_pool{n}d": partial(adaptive_max, n) for n in (1, 2, 3)},
     "_cdist_forward": distances,
+    "_convolution": lambda call, *arguments: convolution(call, *arguments[:9]),
     "_pdist_forward": pair_distances,
     "_safe_softmax": safe_softmax,
     "_scaled_dot_product_flash_attention_for_cpu": flash_attention,
