@@ -1,6 +1,7 @@
 """Modules of PyTorch as graphs: names, dynamic dimensions, spans, dtypes, TorchScript, and what is refused."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,7 +137,7 @@ def test_other_floats(dtype):
 def test_spans_name_the_line_of_the_module():
     graph = minicc.from_torch(Names(), (torch.ones(2, 4, dtype=torch.int64), None, (torch.ones(4), torch.ones(3))))
     span = next(graph.spans[n] for n in graph.nodes if n.op.name == "MatMul")
-    line = open(__file__, encoding="utf-8").read().splitlines()[span.index - 1]
+    line = Path(__file__).read_text(encoding="utf-8").splitlines()[span.index - 1]
     assert span.source == __file__ and "self.linear(" in line and span.op == "aten.linear.default"
 
 

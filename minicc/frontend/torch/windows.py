@@ -316,7 +316,7 @@ def smooth_resize(reach: int, call: Call, x: Value, sizes: Any, aligned: bool, *
 def _filter(x: np.ndarray[Any, Any], reach: int) -> np.ndarray[Any, Any]:
     """A triangle, or Keys' cubic with a = -1/2."""
     if reach == 2:
-        return np.maximum(1 - x, 0)
+        return np.asarray(np.maximum(1 - x, 0))
     return np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0))
 
 
