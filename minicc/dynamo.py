@@ -33,7 +33,7 @@ from torch.fx.passes.operator_support import create_op_support
 from minicc import config
 from minicc.compile import compile as compile_graph
 from minicc.errors import ConfigError, FallbackWarning, MiniccError
-from minicc.frontend.torch.call import Value, dtype_of
+from minicc.frontend.torch.call import AtenValue, dtype_of
 from minicc.frontend.torch.dims import Dims
 from minicc.frontend.torch.export import decompositions
 from minicc.frontend.torch.tensors import array_of, tensor_of
@@ -86,14 +86,14 @@ def _warn(problem: str, where: str, hint: str) -> None:
 
 
 def _compiled(module: torch.fx.GraphModule, options: Mapping[str, Any]) -> Callable[..., Any]:
-    """The graph with its parts that are supported as `Part`s; a part itself if that is all of it."""
+    """The graph with its parts that are supported as `Partition`s; a part itself if that is all of it."""
     context = TracingContext.try_get()
     fixed = set(context.fw_metadata.static_input_indices) if context and context.fw_metadata else set()
     placeholders = [n for n in module.graph.nodes if n.op == "placeholder"]
     weights = {n for k, n in enumerate(placeholders) if k in fixed}
     found = unsupported(module.graph)
     if not found:
-        return Part(module, [n in weights for n in placeholders], options)
+        return Partition(module, [n in weights for n in placeholders], options)
     error = refuse(CALL, found)
     count = sum(map(len, found.values()))
     problem = f"{error.problem}; {'it runs' if count == 1 else 'they run'} in PyTorch"
@@ -103,7 +103,7 @@ def _compiled(module: torch.fx.GraphModule, options: Mapping[str, Any]) -> Calla
     ).partition_and_fuse()
     for node in fused.graph.nodes:
         if node.op == "call_module":
-            part = Part(fused.get_submodule(node.target), [a in weights for a in node.args], options)
+            part = Partition(fused.get_submodule(node.target), [a in weights for a in node.args], options)
             fused.delete_submodule(node.target)
             setattr(fused, node.target, part)
     run: Callable[..., Any] = fused.forward
@@ -116,7 +116,7 @@ def _is_supported(_: Any, node: torch.fx.Node) -> bool:
     return node.op == "call_function" and isinstance(source, torch.fx.Node) and supports(source)
 
 
-class Part:
+class Partition:
     """A graph that is compiled at its first call with new sizes; `weights` says which of its inputs are constants.
 
     A part that turns out to ask an operator for what minicc does not have runs in PyTorch, after a warning.
@@ -167,21 +167,21 @@ class Part:
                 dtype = dtype_of(argument.dtype)
                 assert dtype is not None, "only what is supported is here"
                 inputs.append(input(node.name, TensorType(dtype, tuple(argument.shape))))
-                given[node] = Value(inputs[-1], dtype, tuple(argument.shape))
+                given[node] = AtenValue(inputs[-1], dtype, tuple(argument.shape))
             else:
                 given[node] = constant_of(argument) if isinstance(argument, torch.Tensor) else argument
         made = translate(self.module.graph, given, dims, spans)
         results = list(made) if isinstance(made, (list, tuple)) else [made]
-        outputs = [r.node for r in results if isinstance(r, Value)]
+        outputs = [r.node for r in results if isinstance(r, AtenValue)]
         names = tuple(f"output_{k}" for k in range(len(outputs)))
         graph = Graph("torch", tuple(inputs), tuple(outputs), names).located(spans)
         threads = self.options.get("threads") or config.threads() or torch.get_num_threads()
         executable = compile_graph(graph, **{**self.options, "threads": threads})
         fakes = _results(self.module.graph)
-        orders = [_order(fake) if isinstance(r, Value) else None for r, fake in zip(results, fakes, strict=True)]
+        orders = [_order(fake) if isinstance(r, AtenValue) else None for r, fake in zip(results, fakes, strict=True)]
         whole = isinstance(made, (list, tuple))
         self._made[key] = _Compiled(
-            executable, [None if isinstance(r, Value) else (r,) for r in results], orders, whole
+            executable, [None if isinstance(r, AtenValue) else (r,) for r in results], orders, whole
         )
         return self._made[key]
 

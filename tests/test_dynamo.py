@@ -1,5 +1,6 @@
 """`torch.compile(model, backend="minicc")`: results, fallbacks, weights that change, sizes that change, memory."""
 
+import re
 import tomllib
 import warnings
 from pathlib import Path
@@ -51,6 +52,16 @@ def test_torch_finds_the_backend_by_its_name():
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     module, _, name = project["entry-points"]["torch_dynamo_backends"]["minicc"].partition(":")
     assert module == dynamo.__name__ and getattr(dynamo, name) is dynamo.backend
+
+
+def test_the_code_of_the_readme():
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```text\n(import minicc, torch\n.*?)```", text, re.DOTALL)
+    code = code.replace('backend="minicc"', "backend=backend")  # the name is there once minicc is installed
+    module, x = nn.Sequential(nn.Linear(3, 2), nn.Tanh()), torch.randn(4, 3)
+    known = {"module": module, "x": x, "backend": dynamo.backend}
+    exec(code.replace('{"x"', '{"input"'), known)
+    torch.testing.assert_close(known["y"], module(x).detach())
 
 
 def test_an_unknown_operator_runs_in_pytorch_and_one_warning_names_it():

@@ -16,7 +16,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 from torch.utils import _pytree as pytree
 
 from minicc.errors import MiniccError
-from minicc.frontend.torch.call import Value, dtype_of
+from minicc.frontend.torch.call import AtenValue, dtype_of
 from minicc.frontend.torch.dims import Dims
 from minicc.frontend.torch.export import decompositions
 from minicc.frontend.torch.tensors import array_of, tensor_of
@@ -105,7 +105,7 @@ def got_of(module: Any, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """What the translated graph computes, by the reference of every operator."""
     inputs = [input(f"x{k}", TensorType.of(array_of(t))) for k, t in enumerate(tensors)]
     holes = [n for n in module.graph.nodes if n.op == "placeholder"]
-    values = {n: Value(x, x.type.dtype, x.type.shape) for n, x in zip(holes, inputs, strict=True)}
+    values = {n: AtenValue(x, x.type.dtype, x.type.shape) for n, x in zip(holes, inputs, strict=True)}
     results = translate(module.graph, values, Dims(), {})
     names = tuple(f"y{k}" for k in range(len(results)))
     graph = bind(Graph("sample", tuple(inputs), tuple(r.node for r in results), names))

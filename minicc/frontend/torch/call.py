@@ -1,11 +1,11 @@
 """One node of an FX graph of ATen operators, as its translation sees it.
 
-A translation takes a `Call`, and the arguments of the node, completed by the operator's schema: those by position, then
+A translation takes an `AtenCall`, and the arguments of the node, completed by the operator's schema: those by position, then
 those by keyword, without what the result says itself (its dtype) or what has no meaning here (devices). A tensor among them
-is a `Value`: its graph node, and what PyTorch knows of it (dtype and shape, symbols included), which is known where the
+is a `AtenValue`: its graph node, and what PyTorch knows of it (dtype and shape, symbols included), which is known where the
 type of the node may not be.
 
-    def softmax(call, x, axis, half_to_float):  # x: Value float32[s0, 3]
+    def softmax(call, x, axis, half_to_float):  # x: AtenValue float32[s0, 3]
         return call(ops.Softmax, x, axis=axis)  # a new graph node
 """
 
@@ -44,7 +44,7 @@ _SAID_BY_RESULT = {
 }
 
 
-class Value(NamedTuple):
+class AtenValue(NamedTuple):
     """A tensor: the graph node that computes it, its dtype, and its shape of numbers and expressions."""
 
     node: Node
@@ -68,7 +68,7 @@ class Value(NamedTuple):
         return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
 
 
-Result = Node | Value | Sequence[Node | Value | None]
+Result = Node | AtenValue | Sequence[Node | AtenValue | None]
 Translation = Callable[..., Result]  # (call, *arguments, **keywords)
 
 
@@ -77,7 +77,7 @@ def dtype_of(dtype: torch.dtype) -> DType | None:
     return DType.table.get(_NAMES.get(dtype, str(dtype).removeprefix("torch.")))
 
 
-class Call:
+class AtenCall:
     """An FX node: `dtype` and `shape` of its (first) result, `call(op, ...)` a graph node."""
 
     def __init__(self, node: torch.fx.Node, dims: Dims) -> None:
@@ -116,7 +116,7 @@ class Call:
 
     def common(self, *values: Any) -> DType:
         """The dtype in which PyTorch computes on these tensors and numbers."""
-        empty = [torch.empty((2,) * min(v.rank, 1), dtype=torch_dtype(v.dtype), device="meta") if isinstance(v, Value) else v
+        empty = [torch.empty((2,) * min(v.rank, 1), dtype=torch_dtype(v.dtype), device="meta") if isinstance(v, AtenValue) else v
                  for v in values]  # fmt: skip
         result = empty[0]
         if len(values) == 1:
@@ -154,16 +154,16 @@ class Call:
         return constant(np.asarray(value).astype(DType.of(dtype).numpy))
 
     def cast(self, value: Any, dtype: DType) -> Any:
-        """A tensor, or a number, in `dtype`: a Value where it is none but a Value of this dtype, else a node."""
-        if isinstance(value, Value):
-            return value if value.dtype is dtype else Value(self(ops.Cast, value, dtype=dtype), dtype, value.shape)
+        """A tensor, or a number, in `dtype`: a AtenValue where it is none but a AtenValue of this dtype, else a node."""
+        if isinstance(value, AtenValue):
+            return value if value.dtype is dtype else AtenValue(self(ops.Cast, value, dtype=dtype), dtype, value.shape)
         if hasattr(value, "free_symbols"):  # a size as a number
-            return Value(self(ops.Cast, self.dims.node(value), dtype=dtype), dtype, ())
-        return Value(self.constant(value, dtype), dtype, ())
+            return AtenValue(self(ops.Cast, self.dims.node(value), dtype=dtype), dtype, ())
+        return AtenValue(self.constant(value, dtype), dtype, ())
 
-    def of(self, node: Node, like: Value, shape: Sequence[Size] | None = None) -> Value:
-        """A node as a Value of the dtype, and of the shape, of another."""
-        return Value(node, like.dtype, like.shape if shape is None else tuple(shape))
+    def of(self, node: Node, like: AtenValue, shape: Sequence[Size] | None = None) -> AtenValue:
+        """A node as a AtenValue of the dtype, and of the shape, of another."""
+        return AtenValue(node, like.dtype, like.shape if shape is None else tuple(shape))
 
     def reshape(self, x: Any, shape: Sequence[Size]) -> Node:
         return self(ops.Reshape, x, shape=tuple(shape), allow_zero=True)
@@ -177,7 +177,7 @@ class Call:
 
 
 def _node(value: Any) -> Any:
-    return value.node if isinstance(value, Value) else value
+    return value.node if isinstance(value, AtenValue) else value
 
 
 def arguments_of(node: torch.fx.Node, convert: Callable[[Any], Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -20,7 +20,7 @@ from torch.export.graph_signature import ConstantArgument, InputKind, InputSpec,
 from torch.utils import _pytree as pytree
 
 from minicc.errors import LoadError
-from minicc.frontend.torch.call import Value, dtype_of
+from minicc.frontend.torch.call import AtenValue, dtype_of
 from minicc.frontend.torch.dims import Dims, Size
 from minicc.frontend.torch.export import CALL, export, split_inputs
 from minicc.frontend.torch.translate import constant_of, refuse, translate, unsupported
@@ -111,12 +111,12 @@ def _input(node: torch.fx.Node, spec: InputSpec, dims: Dims, symbols: dict[Any, 
     inputs.append(input(node.name, TensorType(dtype, tuple(named))))
     for axis, size in enumerate(shape):
         dims.learn_axis(size, inputs[-1], axis)
-    return Value(inputs[-1], dtype, shape)
+    return AtenValue(inputs[-1], dtype, shape)
 
 
 def _output(value: Any, dims: Dims) -> Node | None:
     """A result as a node; None where it is no tensor and no number of a shape."""
-    if isinstance(value, Value):
+    if isinstance(value, AtenValue):
         return value.node
     is_size = (isinstance(value, int) and not isinstance(value, bool)) or hasattr(value, "free_symbols")
     return dims.node(value) if is_size else None

@@ -1,6 +1,6 @@
 """ATen operators that compute each element for itself: arithmetic, comparisons, functions, activations, casts.
 
-In: a `Call`, and its arguments in the order of the schema. Out: the graph node of the result. Dtypes promote as in PyTorch:
+In: an `AtenCall`, and its arguments in the order of the schema. Out: the graph node of the result. Dtypes promote as in PyTorch:
 both operands are brought to the dtype in which it computes. What it computes in float32 for 16-bit floats, we do, too.
 """
 
@@ -12,12 +12,12 @@ from functools import partial
 from typing import Any
 
 from minicc import ops
-from minicc.frontend.torch.call import Call, Translation, Value
+from minicc.frontend.torch.call import AtenCall, Translation, AtenValue
 from minicc.graph.ir import Node
 from minicc.ops.base import Operator
 from minicc.types import DType, boolean, float32, float64
 
-Formula = Callable[[Call, Value], Node | Value]
+Formula = Callable[[AtenCall, AtenValue], Node | AtenValue]
 
 
 def _wide(dtype: DType) -> DType:
@@ -25,44 +25,44 @@ def _wide(dtype: DType) -> DType:
     return float32 if dtype.is_float and dtype.bits == 16 else dtype
 
 
-def unary(operator: type[Operator], call: Call, x: Value, *_: Any) -> Node:
+def unary(operator: type[Operator], call: AtenCall, x: AtenValue, *_: Any) -> Node:
     return call(operator, call.cast(x, call.dtype))
 
 
-def formula(function: Formula, call: Call, x: Value, *rest: Any, **keywords: Any) -> Node:
+def formula(function: Formula, call: AtenCall, x: AtenValue, *rest: Any, **keywords: Any) -> Node:
     """A function of several operators: rounded once, at its end."""
     wide = _wide(call.dtype)
     return call.rounded(function(call, call.cast(x, wide), *rest, **keywords), call.dtype, wide)
 
 
-def arithmetic(operator: type[Operator], call: Call, a: Any, b: Any, *_: Any) -> Node:
+def arithmetic(operator: type[Operator], call: AtenCall, a: Any, b: Any, *_: Any) -> Node:
     """Two operands, of which one may be a number: then a 16-bit float is computed in float32, in which that is exact."""
-    made = call.dtype if isinstance(a, Value) and isinstance(b, Value) else _wide(call.dtype)
+    made = call.dtype if isinstance(a, AtenValue) and isinstance(b, AtenValue) else _wide(call.dtype)
     return call.rounded(call(operator, call.cast(a, made), call.cast(b, made)), call.dtype, made)
 
 
-def boolean_or(other: type[Operator], operator: type[Operator], call: Call, a: Any, b: Any, *rest: Any) -> Node:
+def boolean_or(other: type[Operator], operator: type[Operator], call: AtenCall, a: Any, b: Any, *rest: Any) -> Node:
     """`other` for truth values, which have no arithmetic."""
     return arithmetic(other if call.dtype is boolean else operator, call, a, b, *rest)
 
 
-def add(operator: type[Operator], call: Call, a: Any, b: Any, alpha: Any = 1) -> Node:
+def add(operator: type[Operator], call: AtenCall, a: Any, b: Any, alpha: Any = 1) -> Node:
     if call.dtype is boolean:
         return arithmetic(ops.Or, call, a, b)
     if alpha != 1:
         wide = _wide(call.dtype)
-        b = Value(call(ops.Mul, call.cast(b, wide), call.cast(alpha, wide)), wide, ())
+        b = AtenValue(call(ops.Mul, call.cast(b, wide), call.cast(alpha, wide)), wide, ())
         return call.rounded(call(operator, call.cast(a, wide), b), call.dtype, wide)
     return arithmetic(operator, call, a, b)
 
 
-def rsub(call: Call, a: Any, b: Any, alpha: Any = 1) -> Node:
+def rsub(call: AtenCall, a: Any, b: Any, alpha: Any = 1) -> Node:
     wide = _wide(call.dtype)
     scaled = call.cast(a, wide) if alpha == 1 else call(ops.Mul, call.cast(a, wide), call.cast(alpha, wide))
     return call.rounded(call(ops.Sub, call.cast(b, wide), scaled), call.dtype, wide)
 
 
-def divide(call: Call, a: Any, b: Any, rounding_mode: str | None = None) -> Node:
+def divide(call: AtenCall, a: Any, b: Any, rounding_mode: str | None = None) -> Node:
     """True division, or rounded to zero ("trunc") or down ("floor")."""
     if rounding_mode is None:
         return arithmetic(ops.Div, call, a, b)
@@ -76,7 +76,7 @@ def divide(call: Call, a: Any, b: Any, rounding_mode: str | None = None) -> Node
     return call.rounded(_floor_divide(call, a, b, wide), call.dtype, wide)
 
 
-def _floor_divide(call: Call, a: Value, b: Value, dtype: DType) -> Node:
+def _floor_divide(call: AtenCall, a: AtenValue, b: AtenValue, dtype: DType) -> Node:
     """As in Python: (a - remainder) / b, which is near an integer and becomes it; where b is 0, a / b."""
     zero, one = call.constant(0, dtype), call.constant(1, dtype)
     fmod = call(ops.Mod, a, b, fmod=True)
@@ -90,7 +90,7 @@ def _floor_divide(call: Call, a: Value, b: Value, dtype: DType) -> Node:
     return call(ops.Where, call(ops.Equal, b, zero), call(ops.Div, a, b), found)
 
 
-def remainder(call: Call, a: Any, b: Any) -> Node:
+def remainder(call: AtenCall, a: Any, b: Any) -> Node:
     """With the sign of the divisor."""
     wide = _wide(call.dtype)
     a, b = call.cast(a, wide), call.cast(b, wide)
@@ -102,12 +102,12 @@ def remainder(call: Call, a: Any, b: Any) -> Node:
     return call.rounded(call(ops.Where, wrong, call(ops.Add, fmod, b), fmod), call.dtype, wide)
 
 
-def fmod(call: Call, a: Any, b: Any) -> Node:
+def fmod(call: AtenCall, a: Any, b: Any) -> Node:
     wide = _wide(call.dtype)
     return call.rounded(call(ops.Mod, call.cast(a, wide), call.cast(b, wide), fmod=True), call.dtype, wide)
 
 
-def compare(operator: type[Operator] | None, call: Call, a: Any, b: Any) -> Node:
+def compare(operator: type[Operator] | None, call: AtenCall, a: Any, b: Any) -> Node:
     common = call.common(a, b)
     a, b = call.cast(a, common), call.cast(b, common)
     if operator is None:
@@ -117,16 +117,16 @@ def compare(operator: type[Operator] | None, call: Call, a: Any, b: Any) -> Node
     return call(operator, a, b)
 
 
-def logical(operator: type[Operator], call: Call, *values: Any) -> Node:
+def logical(operator: type[Operator], call: AtenCall, *values: Any) -> Node:
     return call(operator, *[call.cast(x, boolean) for x in values])
 
 
-def bitwise(operator: type[Operator], of_truths: type[Operator], call: Call, *values: Any) -> Node:
+def bitwise(operator: type[Operator], of_truths: type[Operator], call: AtenCall, *values: Any) -> Node:
     """Truth values are of one bit."""
     return call(of_truths if call.dtype is boolean else operator, *[call.cast(x, call.dtype) for x in values])
 
 
-def shift(direction: str, call: Call, a: Any, b: Any) -> Node:
+def shift(direction: str, call: AtenCall, a: Any, b: Any) -> Node:
     """A shift to the right of a negative number rounds down, as a division by a power of two does."""
     made = call.dtype
     a, b = call.cast(a, made), call.cast(b, made)
@@ -138,7 +138,7 @@ def shift(direction: str, call: Call, a: Any, b: Any) -> Node:
     return call(ops.Div, call(ops.Sub, a, call(ops.Mod, a, factor)), factor)
 
 
-def power(call: Call, a: Any, b: Any) -> Node:
+def power(call: AtenCall, a: Any, b: Any) -> Node:
     """A number as exponent that is a product, a root or a quotient is one."""
     wide = _wide(call.dtype)
     x = call.cast(a, wide)
@@ -153,7 +153,7 @@ def power(call: Call, a: Any, b: Any) -> Node:
     return call.rounded(call(ops.Pow, x, call.cast(b, wide)), call.dtype, wide)
 
 
-def clamp(call: Call, x: Value, low: Any = None, high: Any = None) -> Node:
+def clamp(call: AtenCall, x: AtenValue, low: Any = None, high: Any = None) -> Node:
     made = call.dtype
     found: Any = call.cast(x, made)
     for operator, limit in ((ops.Or, low), (ops.And, high)) if made is boolean else ((ops.Max, low), (ops.Min, high)):
@@ -162,26 +162,26 @@ def clamp(call: Call, x: Value, low: Any = None, high: Any = None) -> Node:
     return call.rounded(found, made, made)
 
 
-def hardtanh(call: Call, x: Value, low: Any = -1.0, high: Any = 1.0) -> Node:
+def hardtanh(call: AtenCall, x: AtenValue, low: Any = -1.0, high: Any = 1.0) -> Node:
     return clamp(call, x, low, high)
 
 
-def where(call: Call, condition: Value, a: Any, b: Any) -> Node:
+def where(call: AtenCall, condition: AtenValue, a: Any, b: Any) -> Node:
     return call(ops.Where, call.cast(condition, boolean), call.cast(a, call.dtype), call.cast(b, call.dtype))
 
 
-def masked_fill(call: Call, x: Value, mask: Value, value: Any) -> Node:
+def masked_fill(call: AtenCall, x: AtenValue, mask: AtenValue, value: Any) -> Node:
     return call(ops.Where, mask, call.cast(value, x.dtype), x)
 
 
-def addcmul(operator: type[Operator], call: Call, x: Value, a: Value, b: Value, value: Any = 1) -> Node:
+def addcmul(operator: type[Operator], call: AtenCall, x: AtenValue, a: AtenValue, b: AtenValue, value: Any = 1) -> Node:
     wide = _wide(call.dtype)
     x, a, b = (call.cast(v, wide) for v in (x, a, b))
     a = a if value == 1 else call.of(call(ops.Mul, call.cast(value, wide), a), a)
     return call.rounded(call(ops.Add, x, call(operator, a, b)), call.dtype, wide)
 
 
-def negative(call: Call, x: Any, dtype: DType) -> Node:
+def negative(call: AtenCall, x: Any, dtype: DType) -> Node:
     """Whether the sign is set: of a zero, too, which 1 / x tells."""
     number = call.constant(0, dtype)
     if not dtype.is_float:
@@ -189,17 +189,17 @@ def negative(call: Call, x: Any, dtype: DType) -> Node:
     return call(ops.Less, call(ops.Where, call(ops.Equal, x, number), call(ops.Reciprocal, x), x), number)
 
 
-def sign_bit(call: Call, x: Value) -> Node:
+def sign_bit(call: AtenCall, x: AtenValue) -> Node:
     return negative(call, x, x.dtype) if x.dtype is not boolean else call(ops.Xor, x, x)
 
 
-def copy_sign(call: Call, a: Any, b: Any) -> Node:
+def copy_sign(call: AtenCall, a: Any, b: Any) -> Node:
     wide = _wide(call.dtype)
     size, b = call(ops.Abs, call.cast(a, wide)), call.cast(b, wide)
     return call.rounded(call(ops.Where, negative(call, b, wide), call(ops.Neg, size), size), call.dtype, wide)
 
 
-def extreme_number(operator: type[Operator], call: Call, a: Value, b: Value) -> Node:
+def extreme_number(operator: type[Operator], call: AtenCall, a: AtenValue, b: AtenValue) -> Node:
     """`fmax`, `fmin`: where one is not a number, the other."""
     made = call.dtype
     a, b = call.cast(a, made), call.cast(b, made)
@@ -209,7 +209,7 @@ def extreme_number(operator: type[Operator], call: Call, a: Value, b: Value) -> 
     return call(ops.Where, call(ops.IsNaN, a), b, found)
 
 
-def hypotenuse(call: Call, a: Value, b: Value) -> Node:
+def hypotenuse(call: AtenCall, a: AtenValue, b: AtenValue) -> Node:
     """By the larger of both, so that no square overflows."""
     made, wide = call.dtype, _wide(call.dtype)
     a, b = (call.of(call(ops.Abs, call.cast(v, wide)), v) for v in (a, b))
@@ -225,18 +225,18 @@ def hypotenuse(call: Call, a: Value, b: Value) -> Node:
 # Functions
 
 
-def truncated(call: Call, x: Any, dtype: DType) -> Node:
+def truncated(call: AtenCall, x: Any, dtype: DType) -> Node:
     """Towards zero. A zero keeps its sign: -0.3 is -0.0."""
     negative = call(ops.Less, x, call.constant(0, dtype))
     return call(ops.Where, negative, call(ops.Ceil, x), call(ops.Floor, x))
 
 
-def rounding(function: Formula, call: Call, x: Value, **keywords: Any) -> Node:
+def rounding(function: Formula, call: AtenCall, x: AtenValue, **keywords: Any) -> Node:
     """Integers are round."""
     return formula(function, call, x, **keywords) if x.dtype.is_float else x.node
 
 
-def round_(call: Call, x: Value, decimals: int = 0) -> Node:
+def round_(call: AtenCall, x: AtenValue, decimals: int = 0) -> Node:
     if decimals == 0:
         return call(ops.Round, x)
     scale = call.constant(10.0 ** abs(decimals), x.dtype)
@@ -244,20 +244,20 @@ def round_(call: Call, x: Value, decimals: int = 0) -> Node:
     return call(down, call(ops.Round, call(up, x, scale)), scale)
 
 
-def log_to(base: float, call: Call, x: Value) -> Node:
+def log_to(base: float, call: AtenCall, x: AtenValue) -> Node:
     """The logarithm to a base, by the natural one in float64: exact for powers of the base."""
     wide = call.cast(x, float64)
     found = call(ops.Div, call(ops.Log, wide), call.constant(math.log(base), float64))
     return call.rounded(found, x.dtype, float64)
 
 
-def expm1(call: Call, x: Value) -> Node:
+def expm1(call: AtenCall, x: AtenValue) -> Node:
     """tanh(x / 2) * (exp(x) + 1), which keeps its digits near 0; x itself where that is infinite times 0."""
     half = call(ops.Tanh, call(ops.Mul, x, call.constant(0.5, x.dtype)))
     return call(ops.Mul, half, call(ops.Add, call(ops.Exp, x), call.constant(1, x.dtype)))
 
 
-def log1p(call: Call, x: Value) -> Node:
+def log1p(call: AtenCall, x: AtenValue) -> Node:
     """2 atanh(x / (2 + x)) near 0, where log(1 + x) loses its digits."""
     one, two = call.constant(1, x.dtype), call.constant(2, x.dtype)
     near = call(ops.Less, call(ops.Abs, x), call.constant(0.5, x.dtype))
@@ -265,19 +265,19 @@ def log1p(call: Call, x: Value) -> Node:
     return call(ops.Where, near, series, call(ops.Log, call(ops.Add, one, x)))
 
 
-def rsqrt(call: Call, x: Value) -> Node:
+def rsqrt(call: AtenCall, x: AtenValue) -> Node:
     return call(ops.Reciprocal, call(ops.Sqrt, x))
 
 
-def erfc(call: Call, x: Value) -> Node:
+def erfc(call: AtenCall, x: AtenValue) -> Node:
     return call(ops.Sub, call.constant(1, x.dtype), call(ops.Erf, x))
 
 
-def exp2(call: Call, x: Value) -> Node:
+def exp2(call: AtenCall, x: AtenValue) -> Node:
     return call(ops.Pow, call.constant(2, x.dtype), x)
 
 
-def atan2(call: Call, y: Any, x: Any) -> Node:
+def atan2(call: AtenCall, y: Any, x: Any) -> Node:
     """The angle of (x, y): of the larger part by the smaller, then turned. Signs of zeros count, by 1 / x."""
     wide = _wide(call.dtype)
     y, x = call.cast(y, wide), call.cast(x, wide)
@@ -298,17 +298,17 @@ def atan2(call: Call, y: Any, x: Any) -> Node:
     return call.rounded(call(ops.Where, unknown, number(math.nan), angle), call.dtype, wide)
 
 
-def test(operator: type[Operator], call: Call, x: Value) -> Node:
+def test(operator: type[Operator], call: AtenCall, x: AtenValue) -> Node:
     """IsNaN or IsInf, which integers are never."""
     return call(operator, call.cast(x, float32 if not x.dtype.is_float else x.dtype))
 
 
-def is_finite(call: Call, x: Value) -> Node:
+def is_finite(call: AtenCall, x: AtenValue) -> Node:
     x = call.cast(x, float32 if not x.dtype.is_float else x.dtype)
     return call(ops.Not, call(ops.Or, call(ops.IsNaN, x), call(ops.IsInf, x)))
 
 
-def sign(call: Call, x: Value) -> Node:
+def sign(call: AtenCall, x: AtenValue) -> Node:
     """PyTorch's sign of NaN is 0."""
     if x.dtype is boolean:
         return x.node
@@ -316,18 +316,18 @@ def sign(call: Call, x: Value) -> Node:
     return call(ops.Where, call(ops.IsNaN, x), call.constant(0, x.dtype), found) if x.dtype.is_float else found
 
 
-def absolute(call: Call, x: Value) -> Node:
+def absolute(call: AtenCall, x: AtenValue) -> Node:
     return call(ops.Abs, x) if x.dtype is not boolean else x.node
 
 
 # Activations
 
 
-def gelu(call: Call, x: Value, approximate: str = "none") -> Node:
+def gelu(call: AtenCall, x: AtenValue, approximate: str = "none") -> Node:
     return call(ops.Gelu, x, approximate=approximate)
 
 
-def elu(call: Call, x: Value, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> Node:
+def elu(call: AtenCall, x: AtenValue, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> Node:
     """scale * (x, or alpha * (exp(input_scale * x) - 1) at 0 and below)."""
     zero = call.constant(0, x.dtype)
     inner = expm1(call, x if input_scale == 1 else call.of(call(ops.Mul, x, call.constant(input_scale, x.dtype)), x))
@@ -336,11 +336,11 @@ def elu(call: Call, x: Value, alpha: Any = 1, scale: Any = 1, input_scale: Any =
     return found if scale == 1 else call(ops.Mul, found, call.constant(scale, x.dtype))
 
 
-def silu(call: Call, x: Value) -> Node:
+def silu(call: AtenCall, x: AtenValue) -> Node:
     return call(ops.Mul, x, call(ops.Sigmoid, x))
 
 
-def softplus(call: Call, x: Value, beta: Any = 1, threshold: Any = 20) -> Node:
+def softplus(call: AtenCall, x: AtenValue, beta: Any = 1, threshold: Any = 20) -> Node:
     """log(1 + exp(beta * x)) / beta, and x above the threshold."""
     scaled = x if beta == 1 else call(ops.Mul, x, call.constant(beta, x.dtype))
     curve = call(ops.Softplus, scaled)
@@ -348,15 +348,15 @@ def softplus(call: Call, x: Value, beta: Any = 1, threshold: Any = 20) -> Node:
     return call(ops.Where, call(ops.Greater, scaled, call.constant(threshold, x.dtype)), x, curve)
 
 
-def hard_sigmoid(call: Call, x: Value) -> Node:
+def hard_sigmoid(call: AtenCall, x: AtenValue) -> Node:
     return call(ops.HardSigmoid, x, alpha=1 / 6, beta=0.5)
 
 
-def leaky_relu(call: Call, x: Value, slope: Any = 0.01) -> Node:
+def leaky_relu(call: AtenCall, x: AtenValue, slope: Any = 0.01) -> Node:
     return call(ops.LeakyRelu, x, alpha=float(slope))
 
 
-def prelu(call: Call, x: Value, slope: Value) -> Node:
+def prelu(call: AtenCall, x: AtenValue, slope: AtenValue) -> Node:
     if slope.rank and x.rank > 2 and slope.rank == 1:  # one for each channel, axis 1
         slope = call.of(call.reshape(slope, (-1, *[1] * (x.rank - 2))), slope)
     return call(ops.PRelu, x, slope)
@@ -365,21 +365,21 @@ def prelu(call: Call, x: Value, slope: Value) -> Node:
 # Copies and casts
 
 
-def same(call: Call, x: Value, *_: Any) -> Value:
+def same(call: AtenCall, x: AtenValue, *_: Any) -> AtenValue:
     return x
 
 
-def to_copy(call: Call, x: Value, *_: Any) -> Node:
+def to_copy(call: AtenCall, x: AtenValue, *_: Any) -> Node:
     return call.rounded(call.cast(x, call.dtype), call.dtype, call.dtype)
 
 
-def copy(call: Call, x: Value, source: Any, *_: Any) -> Node:
+def copy(call: AtenCall, x: AtenValue, source: Any, *_: Any) -> Node:
     """The source in the dtype and the shape of what it is copied to."""
     value = call.cast(source, x.dtype)
     return value.node if value.shape == x.shape else call(ops.Expand, value, shape=x.shape)
 
 
-def fill(call: Call, x: Value, value: Any) -> Node:
+def fill(call: AtenCall, x: AtenValue, value: Any) -> Node:
     return call(ops.Expand, call.cast(value, x.dtype), shape=x.shape)
 
 

@@ -1,6 +1,6 @@
 """ATen operators that compute over axes: sums and their kin, positions, order, softmax, normalisation.
 
-In: a `Call`, and its arguments in the order of the schema. Out: the graph node of the result, or one for each result.
+In: an `AtenCall`, and its arguments in the order of the schema. Out: the graph node of the result, or one for each result.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from minicc import ops
-from minicc.frontend.torch.call import Call, Result, Translation, Value
+from minicc.frontend.torch.call import AtenCall, Result, Translation, AtenValue
 from minicc.frontend.torch.pointwise import _wide
 from minicc.graph.ir import Node
 from minicc.ops.base import Operator
@@ -20,7 +20,7 @@ from minicc.types import boolean, float32, int64, uint8
 Axes = Sequence[int] | int | None
 
 
-def reduce(operator: type[Operator], call: Call, x: Value, axes: Axes = None, keepdim: bool = False) -> Node:
+def reduce(operator: type[Operator], call: AtenCall, x: AtenValue, axes: Axes = None, keepdim: bool = False) -> Node:
     """Over some axes, or all; a 16-bit float is summed as a float32 by the operators themselves."""
     value = call.cast(x, call.dtype)
     if not x.rank:  # the one element is what is reduced
@@ -28,7 +28,7 @@ def reduce(operator: type[Operator], call: Call, x: Value, axes: Axes = None, ke
     return call(operator, value, axes=x.axes(axes), keepdims=keepdim)
 
 
-def extreme(operator: type[Operator], call: Call, x: Value, axes: Axes = None, keepdim: bool = False) -> Node:
+def extreme(operator: type[Operator], call: AtenCall, x: AtenValue, axes: Axes = None, keepdim: bool = False) -> Node:
     """Truth values are ordered as 0 and 1."""
     if x.dtype is not boolean:
         return reduce(operator, call, x, axes, keepdim)
@@ -36,13 +36,13 @@ def extreme(operator: type[Operator], call: Call, x: Value, axes: Axes = None, k
     return call(ops.Cast, _over(operator, call, number, axes, keepdim), dtype=boolean)
 
 
-def _over(operator: type[Operator], call: Call, x: Value, axes: Axes, keepdim: bool) -> Node:
+def _over(operator: type[Operator], call: AtenCall, x: AtenValue, axes: Axes, keepdim: bool) -> Node:
     if not x.rank:
         return x.node
     return call(operator, x, axes=x.axes(axes), keepdims=keepdim)
 
 
-def extreme_at(operator: type[Operator], position: type[Operator], call: Call, x: Value, *where: Any) -> Result:
+def extreme_at(operator: type[Operator], position: type[Operator], call: AtenCall, x: AtenValue, *where: Any) -> Result:
     """`max.dim`: values and where they are; without an axis the value alone."""
     if not where or not isinstance(where[0], int):
         return extreme(operator, call, x)
@@ -50,7 +50,9 @@ def extreme_at(operator: type[Operator], position: type[Operator], call: Call, x
     return extreme(operator, call, x, axis, keepdim), position_of(position, call, x, axis, keepdim)
 
 
-def position_of(operator: type[Operator], call: Call, x: Value, axis: int | None = None, keepdim: bool = False) -> Node:
+def position_of(
+    operator: type[Operator], call: AtenCall, x: AtenValue, axis: int | None = None, keepdim: bool = False
+) -> Node:
     """The first of equal ones; without an axis, in the flattened tensor."""
     value: Any = call.cast(x, uint8) if x.dtype is boolean else x
     if not x.rank:
@@ -61,17 +63,19 @@ def position_of(operator: type[Operator], call: Call, x: Value, axis: int | None
     return call.reshape(found, (1,) * x.rank) if keepdim else found
 
 
-def any_(call: Call, x: Value, axes: Axes = None, keepdim: bool = False) -> Node:
+def any_(call: AtenCall, x: AtenValue, axes: Axes = None, keepdim: bool = False) -> Node:
     found = _over(ops.ReduceMax, call, call.cast(call.cast(x, boolean), uint8), axes, keepdim)
     return call(ops.Cast, found, dtype=call.dtype)
 
 
-def all_(call: Call, x: Value, axes: Axes = None, keepdim: bool = False) -> Node:
+def all_(call: AtenCall, x: AtenValue, axes: Axes = None, keepdim: bool = False) -> Node:
     found = _over(ops.ReduceMin, call, call.cast(call.cast(x, boolean), uint8), axes, keepdim)
     return call(ops.Cast, call(ops.Cast, found, dtype=boolean), dtype=call.dtype)
 
 
-def variance(root: bool, call: Call, x: Value, axes: Axes = None, correction: Any = 1, keepdim: bool = False) -> Node:
+def variance(
+    root: bool, call: AtenCall, x: AtenValue, axes: Axes = None, correction: Any = 1, keepdim: bool = False
+) -> Node:
     """The mean square of what is left of the mean, over (elements - correction)."""
     wide, where = _wide(x.dtype), x.axes(axes)
     value = call.cast(x, wide)
@@ -87,24 +91,28 @@ def variance(root: bool, call: Call, x: Value, axes: Axes = None, correction: An
     return call.rounded(found, x.dtype, wide)
 
 
-def variance_whole(root: bool, call: Call, x: Value, unbiased: bool = True) -> Node:
+def variance_whole(root: bool, call: AtenCall, x: AtenValue, unbiased: bool = True) -> Node:
     return variance(root, call, x, None, int(unbiased))
 
 
-def variance_dim(root: bool, call: Call, x: Value, axes: Axes, unbiased: bool = True, keepdim: bool = False) -> Node:
+def variance_dim(
+    root: bool, call: AtenCall, x: AtenValue, axes: Axes, unbiased: bool = True, keepdim: bool = False
+) -> Node:
     return variance(root, call, x, axes, int(unbiased), keepdim)
 
 
-def variance_mean(call: Call, x: Value, axes: Axes = None, correction: Any = 1, keepdim: bool = False) -> Result:
+def variance_mean(
+    call: AtenCall, x: AtenValue, axes: Axes = None, correction: Any = 1, keepdim: bool = False
+) -> Result:
     return variance(False, call, x, axes, correction, keepdim), reduce(ops.ReduceMean, call, x, axes, keepdim)
 
 
-def cumulative(call: Call, x: Value, axis: int, *_: Any) -> Node:
+def cumulative(call: AtenCall, x: AtenValue, axis: int, *_: Any) -> Node:
     value = call.cast(x, call.dtype)
     return call(ops.CumSum, value, axis=x.axis(axis)) if x.rank else call.rounded(value, call.dtype, call.dtype)
 
 
-def scan(operator: type[Operator], identity: float, call: Call, x: Value, axis: int) -> Node:
+def scan(operator: type[Operator], identity: float, call: AtenCall, x: AtenValue, axis: int) -> Node:
     """A running combination by doubling: after n steps each element covers 2**n."""
     if not x.rank:
         return call.rounded(call.cast(x, call.dtype), call.dtype, call.dtype)
@@ -117,14 +125,14 @@ def scan(operator: type[Operator], identity: float, call: Call, x: Value, axis: 
     return call.rounded(found, call.dtype, call.dtype)
 
 
-def log_sum_exp(call: Call, x: Value, axes: Axes = None, keepdim: bool = False) -> Node:
+def log_sum_exp(call: AtenCall, x: AtenValue, axes: Axes = None, keepdim: bool = False) -> Node:
     return reduce(ops.ReduceLogSumExp, call, x, axes, keepdim)
 
 
 # Order
 
 
-def top_k(call: Call, x: Value, k: int, axis: int = -1, largest: bool = True, *_: Any) -> tuple[Node, Node]:
+def top_k(call: AtenCall, x: AtenValue, k: int, axis: int = -1, largest: bool = True, *_: Any) -> tuple[Node, Node]:
     if not x.rank:
         return x.node, call.constant(0, int64)
     fields = {"k": k, "axis": x.axis(axis), "largest": largest, "sorted": True}
@@ -133,12 +141,14 @@ def top_k(call: Call, x: Value, k: int, axis: int = -1, largest: bool = True, *_
     return call(ops.Cast, values, dtype=x.dtype) if value is not x else values, call(ops.TopKIndices, value, **fields)
 
 
-def sort(call: Call, x: Value, dim: int = -1, descending: bool = False, stable: Any = None) -> tuple[Node, Node]:
+def sort(
+    call: AtenCall, x: AtenValue, dim: int = -1, descending: bool = False, stable: Any = None
+) -> tuple[Node, Node]:
     """All elements in order; equal ones keep theirs, as they do in TopK."""
     return top_k(call, x, x.shape[dim] if x.rank else 1, dim, descending)
 
 
-def kth(call: Call, x: Value, k: int, axis: int = -1, keepdim: bool = False) -> tuple[Node, Node]:
+def kth(call: AtenCall, x: AtenValue, k: int, axis: int = -1, keepdim: bool = False) -> tuple[Node, Node]:
     """The k-th least, counted from 1, and where it is."""
     if not x.rank:
         return x.node, call.constant(0, int64)
@@ -148,7 +158,7 @@ def kth(call: Call, x: Value, k: int, axis: int = -1, keepdim: bool = False) -> 
     return values, places
 
 
-def median(call: Call, x: Value, axis: int | None = None, keepdim: bool = False) -> Result:
+def median(call: AtenCall, x: AtenValue, axis: int | None = None, keepdim: bool = False) -> Result:
     """The lower of two in the middle; NaN, which is sorted last, if any is."""
     whole = axis is None
     row = call.of(call.reshape(x, (-1,)), x, (math.prod(x.shape),)) if whole else x
@@ -162,7 +172,7 @@ def median(call: Call, x: Value, axis: int | None = None, keepdim: bool = False)
     return values if whole else (values, places)
 
 
-def search(call: Call, bounds: Value, x: Any, right: bool = False, side: str | None = None) -> Node:
+def search(call: AtenCall, bounds: AtenValue, x: Any, right: bool = False, side: str | None = None) -> Node:
     """How many of the sorted `bounds`, along their last axis, are below each number, or also equal to it."""
     common = call.common(bounds, x)
     upper = right or side == "right"
@@ -173,18 +183,18 @@ def search(call: Call, bounds: Value, x: Any, right: bool = False, side: str | N
     return call(ops.ReduceSum, call(ops.Cast, seen, dtype=call.dtype), axes=(x.rank,), keepdims=False)
 
 
-def bucketize(call: Call, x: Any, bounds: Value, right: bool = False, **_: Any) -> Node:
+def bucketize(call: AtenCall, x: Any, bounds: AtenValue, right: bool = False, **_: Any) -> Node:
     return search(call, bounds, x, right)
 
 
-def search_sorted(call: Call, bounds: Value, x: Any, right: bool = False, side: str | None = None,
-                  sorter: Value | None = None, **_: Any) -> Node:  # fmt: skip
+def search_sorted(call: AtenCall, bounds: AtenValue, x: Any, right: bool = False, side: str | None = None,
+                  sorter: AtenValue | None = None, **_: Any) -> Node:  # fmt: skip
     if sorter is not None:
         bounds = call.of(call(ops.GatherElements, bounds, sorter, axis=-1), bounds)
     return search(call, bounds, x, right, side)
 
 
-def norm(call: Call, x: Value, p: float = 2.0, axes: Axes = None, keepdim: bool = False) -> Node:
+def norm(call: AtenCall, x: AtenValue, p: float = 2.0, axes: Axes = None, keepdim: bool = False) -> Node:
     """The p-norm over axes: the root of the sum of |x|**p, of which 0 counts and infinities are limits."""
     made, wide = call.dtype, _wide(call.dtype)
     value = call.cast(x, wide)
@@ -209,14 +219,14 @@ def norm(call: Call, x: Value, p: float = 2.0, axes: Axes = None, keepdim: bool 
 # Softmax and normalisation
 
 
-def softmax(operator: type[Operator], call: Call, x: Value, axis: int, *_: Any) -> Node:
+def softmax(operator: type[Operator], call: AtenCall, x: AtenValue, axis: int, *_: Any) -> Node:
     if not x.rank:
         value = call.reshape(call.cast(x, call.dtype), (1,))
         return call.reshape(call(operator, value, axis=0), ())
     return call(operator, call.cast(x, call.dtype), axis=x.axis(axis))
 
 
-def statistics(call: Call, x: Value, axes: tuple[int, ...], epsilon: float) -> tuple[Node, Node]:
+def statistics(call: AtenCall, x: AtenValue, axes: tuple[int, ...], epsilon: float) -> tuple[Node, Node]:
     """The mean over axes, and one over the root of the variance."""
     wide = _wide(x.dtype)
     value = call.cast(x, wide)
@@ -227,11 +237,17 @@ def statistics(call: Call, x: Value, axes: tuple[int, ...], epsilon: float) -> t
 
 
 def layer_norm(
-    call: Call, x: Value, shape: Sequence[Any], scale: Any = None, bias: Any = None, epsilon: float = 1e-5, *_: Any
+    call: AtenCall,
+    x: AtenValue,
+    shape: Sequence[Any],
+    scale: Any = None,
+    bias: Any = None,
+    epsilon: float = 1e-5,
+    *_: Any,
 ) -> Result:
     """The statistics, where they are asked for, are results, too."""
     first = x.rank - len(shape)
-    scale = scale or Value(call(ops.Expand, call.constant(1, x.dtype), shape=tuple(shape)), x.dtype, tuple(shape))
+    scale = scale or AtenValue(call(ops.Expand, call.constant(1, x.dtype), shape=tuple(shape)), x.dtype, tuple(shape))
     given = [call.cast(v, x.dtype) for v in (scale, bias) if v is not None]
     y = call(ops.LayerNormalization, x, *given, axis=first, epsilon=epsilon)
     if len(call.results) == 1 or not (call.wanted(1) or call.wanted(2)):
@@ -240,16 +256,16 @@ def layer_norm(
     return [y, *[call.rounded(v, call.dtype_of(call.results[1].dtype), _wide(x.dtype)) for v in (mean, inverse)]]
 
 
-def rms_norm(call: Call, x: Value, shape: Sequence[Any], scale: Any = None, epsilon: Any = None) -> Node:
+def rms_norm(call: AtenCall, x: AtenValue, shape: Sequence[Any], scale: Any = None, epsilon: Any = None) -> Node:
     wide = _wide(x.dtype)
     epsilon = {"float64": 2.0**-52}.get(wide.name, 2.0**-23) if epsilon is None else epsilon
     shape = tuple(shape)
-    scale = scale or Value(call(ops.Expand, call.constant(1, x.dtype), shape=shape), x.dtype, shape)
+    scale = scale or AtenValue(call(ops.Expand, call.constant(1, x.dtype), shape=shape), x.dtype, shape)
     return call(ops.RMSNormalization, x, scale, axis=x.rank - len(shape), epsilon=epsilon)
 
 
 def group_norm(
-    call: Call, x: Value, groups: int, scale: Any = None, bias: Any = None, epsilon: float = 1e-5, *_: Any
+    call: AtenCall, x: AtenValue, groups: int, scale: Any = None, bias: Any = None, epsilon: float = 1e-5, *_: Any
 ) -> Node:
     channels = call.number(x.shape[1], "the number of channels")
     given = [call.cast(v, x.dtype) if v is not None else call(ops.Expand, call.constant(k, x.dtype), shape=(channels,))
@@ -258,7 +274,15 @@ def group_norm(
 
 
 def native_group_norm(
-    call: Call, x: Value, scale: Any, bias: Any, batch: Any, channels: Any, size: Any, groups: int, epsilon: float
+    call: AtenCall,
+    x: AtenValue,
+    scale: Any,
+    bias: Any,
+    batch: Any,
+    channels: Any,
+    size: Any,
+    groups: int,
+    epsilon: float,
 ) -> Result:
     y = group_norm(call, x, groups, scale, bias, epsilon)
     if not (call.wanted(1) or call.wanted(2)):
@@ -269,8 +293,8 @@ def native_group_norm(
 
 
 def batch_norm(
-    call: Call,
-    x: Value,
+    call: AtenCall,
+    x: AtenValue,
     scale: Any,
     bias: Any,
     mean: Any,
@@ -293,7 +317,7 @@ def batch_norm(
 
 
 def native_batch_norm(
-    call: Call, x: Value, scale: Any, bias: Any, mean: Any, variance: Any, _: float, epsilon: float
+    call: AtenCall, x: AtenValue, scale: Any, bias: Any, mean: Any, variance: Any, _: float, epsilon: float
 ) -> Result:
     """What is saved for gradients is empty in inference."""
     empty = call(ops.Expand, call.constant(0, float32), shape=(0,))
@@ -301,7 +325,7 @@ def native_batch_norm(
 
 
 def batch_norm_of_batch(
-    call: Call, x: Value, scale: Any, bias: Any, training: bool, _: float, epsilon: float
+    call: AtenCall, x: AtenValue, scale: Any, bias: Any, training: bool, _: float, epsilon: float
 ) -> Result:
     """`_native_batch_norm_legit.no_stats`: by the statistics of each channel over the batch."""
     axes = (0, *range(2, x.rank))

@@ -1,7 +1,7 @@
 """An FX graph of ATen operators becomes graph nodes: a table says how each operator is translated.
 
 In: an FX graph with the types of its values (`torch.export` and AOTAutograd leave them in `meta["val"]`), and what its
-placeholders are. Out: what it returns, tensors as `Value`s. Operators without a translation are found before, all of
+placeholders are. Out: what it returns, tensors as `AtenValue`s. Operators without a translation are found before, all of
 them (`unsupported`), so that an error can name them with their places.
 """
 
@@ -15,14 +15,14 @@ from typing import Any
 import torch
 
 from minicc.errors import LoadError
-from minicc.frontend.torch import movement, pointwise, reductions, windows
-from minicc.frontend.torch.call import Call, Translation, Value, arguments_of, dtype_of, name_of, span_of
+from minicc.frontend.torch import indexing, movement, pointwise, reductions, windows
+from minicc.frontend.torch.call import AtenCall, Translation, AtenValue, arguments_of, dtype_of, name_of, span_of
 from minicc.frontend.torch.dims import Dims
 from minicc.frontend.torch.tensors import array_of
 from minicc.graph.ir import Node, Span, constant, spanned
 
 TRANSLATIONS: dict[str, Translation] = {
-    **pointwise.TRANSLATIONS, **reductions.TRANSLATIONS, **movement.TRANSLATIONS, **windows.TRANSLATIONS
+    **pointwise.TRANSLATIONS, **reductions.TRANSLATIONS, **movement.TRANSLATIONS, **indexing.TRANSLATIONS, **windows.TRANSLATIONS
 }  # fmt: skip
 _CHECKS = ("_assert", "sym_constrain_range")  # operators that compute nothing
 _INLINED = ("wrap_with_set_grad_enabled",)  # calls of a graph, with a flag before it
@@ -109,7 +109,7 @@ def _body(node: torch.fx.Node) -> torch.fx.GraphModule:
 
 
 def translate(graph: torch.fx.Graph, given: Mapping[torch.fx.Node, Any], dims: Dims, spans: dict[Node, Span]) -> Any:
-    """What the graph returns, for what its placeholders are: Values, sizes, None. Spans are noted in `spans`.
+    """What the graph returns, for what its placeholders are: AtenValues, sizes, None. Spans are noted in `spans`.
 
     Raises LoadError or TypeInferenceError where an operator cannot be what its arguments ask for.
     """
@@ -143,7 +143,7 @@ def _value(node: torch.fx.Node, of: Any, dims: Dims, spans: dict[Node, Span]) ->
         body = _body(node)
         inputs = [n for n in body.graph.nodes if n.op == "placeholder"]
         return translate(body.graph, dict(zip(inputs, map(of, node.args[2:]), strict=True)), dims, spans)
-    call = Call(node, dims)
+    call = AtenCall(node, dims)
     function = translation_of(node.target)
     assert function is not None, node.target
     positional, keywords = arguments_of(node, of)
@@ -153,19 +153,19 @@ def _value(node: torch.fx.Node, of: Any, dims: Dims, spans: dict[Node, Span]) ->
     return _typed(call, results, call.results[0])
 
 
-def _typed(call: Call, made: Any, fake: Any) -> Value | None:
+def _typed(call: AtenCall, made: Any, fake: Any) -> AtenValue | None:
     """A result as PyTorch types it. What is made must be of that type: a difference would be a fault of a translation."""
     if made is None or fake is None:
         return None
-    node = made.node if isinstance(made, Value) else made
+    node = made.node if isinstance(made, AtenValue) else made
     wanted = call.tensor_type(fake)
     known = node.inferred is not None and node.inferred.is_bound and all(isinstance(d, int) for d in wanted.shape)
     if known and node.inferred != wanted:
         raise call.error(f"expected a result of {wanted}, got {node.inferred}", "report this: it is a fault of minicc")
-    return Value(node, wanted.dtype, wanted.shape)
+    return AtenValue(node, wanted.dtype, wanted.shape)
 
 
-def constant_of(tensor: torch.Tensor) -> Value:
+def constant_of(tensor: torch.Tensor) -> AtenValue:
     """A tensor of the program as a constant."""
     node = constant(array_of(tensor))
-    return Value(node, node.type.dtype, node.type.shape)
+    return AtenValue(node, node.type.dtype, node.type.shape)

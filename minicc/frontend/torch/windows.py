@@ -1,6 +1,6 @@
 """ATen operators of networks proper: products, attention, convolutions, pooling, resizing, distances.
 
-In: a `Call`, and its arguments in the order of the schema. Out: the graph node of the result, or one for each result.
+In: an `AtenCall`, and its arguments in the order of the schema. Out: the graph node of the result, or one for each result.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicc import ops
-from minicc.frontend.torch.call import Call, Result, Translation, Value
+from minicc.frontend.torch.call import AtenCall, Result, Translation, AtenValue
 from minicc.frontend.torch.reductions import log_sum_exp, norm
 from minicc.graph.ir import Node
 from minicc.ops.base import Operator
@@ -22,28 +22,28 @@ from minicc.types import boolean, int64
 # Products
 
 
-def product(call: Call, a: Value, b: Value) -> Node:
+def product(call: AtenCall, a: AtenValue, b: AtenValue) -> Node:
     return call(ops.MatMul, a, b)
 
 
-def scaled(call: Call, x: Any, factor: Any) -> Any:
+def scaled(call: AtenCall, x: Any, factor: Any) -> Any:
     return x if factor == 1 else call(ops.Mul, x, call.constant(factor, call.dtype))
 
 
-def add_product(call: Call, x: Value, a: Value, b: Value, beta: Any = 1, alpha: Any = 1) -> Node:
+def add_product(call: AtenCall, x: AtenValue, a: AtenValue, b: AtenValue, beta: Any = 1, alpha: Any = 1) -> Node:
     """beta * x + alpha * a @ b; with a beta of 0, whatever x holds."""
     made = scaled(call, product(call, a, b), alpha)
     return made if beta == 0 else call(ops.Add, scaled(call, x, beta), made)
 
 
-def linear(call: Call, x: Value, weight: Value, bias: Value | None = None) -> Node:
+def linear(call: AtenCall, x: AtenValue, weight: AtenValue, bias: AtenValue | None = None) -> Node:
     """x @ weight^T + bias. A weight may be a vector."""
     right = call(ops.Transpose, weight, perm=(1, 0)) if weight.rank == 2 else weight
     found = call(ops.MatMul, x, right)
     return found if bias is None else call(ops.Add, found, bias)
 
 
-def trilinear(call: Call, a: Value, b: Value, c: Value, of_a: Sequence[int], of_b: Sequence[int], of_c: Sequence[int],
+def trilinear(call: AtenCall, a: AtenValue, b: AtenValue, c: AtenValue, of_a: Sequence[int], of_b: Sequence[int], of_c: Sequence[int],
               axes: Sequence[int], _: int = 1) -> Node:  # fmt: skip
     """The product of three tensors with axes put in, summed over axes."""
     wide = [call(ops.Unsqueeze, v, axes=tuple(new)) if new else v for v, new in ((a, of_a), (b, of_b), (c, of_c))]
@@ -52,7 +52,7 @@ def trilinear(call: Call, a: Value, b: Value, c: Value, of_a: Sequence[int], of_
     )
 
 
-def add_products(call: Call, x: Value, a: Value, b: Value, beta: Any = 1, alpha: Any = 1) -> Node:
+def add_products(call: AtenCall, x: AtenValue, a: AtenValue, b: AtenValue, beta: Any = 1, alpha: Any = 1) -> Node:
     """As `add_product`, with the products of a batch summed."""
     total = call(ops.ReduceSum, product(call, a, b), axes=(0,), keepdims=False)
     return (
@@ -62,14 +62,14 @@ def add_products(call: Call, x: Value, a: Value, b: Value, beta: Any = 1, alpha:
     )
 
 
-def einsum(call: Call, equation: str, values: Sequence[Value], path: Any = None) -> Node:
+def einsum(call: AtenCall, equation: str, values: Sequence[AtenValue], path: Any = None) -> Node:
     return call(ops.Einsum, *[call.cast(v, call.dtype) for v in values], equation=equation.replace(" ", ""))
 
 
 # Attention
 
 
-def attention(call: Call, q: Value, k: Value, v: Value, mask: Value | None = None, dropout: float = 0.0, causal: bool = False,
+def attention(call: AtenCall, q: AtenValue, k: AtenValue, v: AtenValue, mask: AtenValue | None = None, dropout: float = 0.0, causal: bool = False,
               scale: float | None = None, enable_gqa: bool = False) -> Node:  # fmt: skip
     """softmax(q k^T * scale + mask) v; a query for which everything is masked gives zeros."""
     if dropout:
@@ -78,17 +78,17 @@ def attention(call: Call, q: Value, k: Value, v: Value, mask: Value | None = Non
                 _repeated(call, v, q, enable_gqa))  # fmt: skip
 
 
-def flash_attention(call: Call, q: Value, k: Value, v: Value, dropout: float = 0.0, causal: bool = False,
-                    attn_mask: Value | None = None, scale: float | None = None) -> Result:  # fmt: skip
+def flash_attention(call: AtenCall, q: AtenValue, k: AtenValue, v: AtenValue, dropout: float = 0.0, causal: bool = False,
+                    attn_mask: AtenValue | None = None, scale: float | None = None) -> Result:  # fmt: skip
     """Attention and, where it is asked for, the logarithm of the sum of the weights."""
     found = attention(call, q, k, v, attn_mask, dropout, causal, scale)
     if not call.wanted(1):
         return found, None
-    scores = Value(_scores(call, q, k, attn_mask, causal, scale), q.dtype, (*q.shape[:-1], k.shape[-2]))
+    scores = AtenValue(_scores(call, q, k, attn_mask, causal, scale), q.dtype, (*q.shape[:-1], k.shape[-2]))
     return found, call.rounded(log_sum_exp(call, scores, (-1,)), call.dtype_of(call.results[1].dtype), q.dtype)
 
 
-def _repeated(call: Call, x: Value, q: Value, grouped: bool) -> Value:
+def _repeated(call: AtenCall, x: AtenValue, q: AtenValue, grouped: bool) -> AtenValue:
     """Heads of keys and values that several heads of queries share, once for each."""
     if not grouped or x.shape[-3] == q.shape[-3]:
         return x
@@ -100,7 +100,9 @@ def _repeated(call: Call, x: Value, q: Value, grouped: bool) -> Value:
     return call.of(call.reshape(wide, shape), x, shape)
 
 
-def _scores(call: Call, q: Value, k: Value, mask: Value | None, causal: bool, scale: float | None) -> Node:
+def _scores(
+    call: AtenCall, q: AtenValue, k: AtenValue, mask: AtenValue | None, causal: bool, scale: float | None
+) -> Node:
     depth = q.shape[-1]
     factor = 1 / math.sqrt(call.number(depth, "the depth of a head")) if scale is None else scale
     order = (*range(k.rank - 2), k.rank - 1, k.rank - 2)
@@ -116,18 +118,20 @@ def _scores(call: Call, q: Value, k: Value, mask: Value | None, causal: bool, sc
     return found
 
 
-def _hidden(call: Call, seen: Any, q: Value) -> Node:
+def _hidden(call: AtenCall, seen: Any, q: AtenValue) -> Node:
     return call(ops.Where, seen, call.constant(0, q.dtype), call.constant(-math.inf, q.dtype))
 
 
-def _weights(call: Call, q: Value, k: Value, mask: Value | None, causal: bool, scale: float | None) -> Node:
+def _weights(
+    call: AtenCall, q: AtenValue, k: AtenValue, mask: AtenValue | None, causal: bool, scale: float | None
+) -> Node:
     weights = call(ops.Softmax, _scores(call, q, k, mask, causal, scale), axis=-1)
     if mask is None:
         return weights
     return call(ops.Where, call(ops.IsNaN, weights), call.constant(0, q.dtype), weights)
 
 
-def safe_softmax(call: Call, x: Value, axis: int, *_: Any) -> Node:
+def safe_softmax(call: AtenCall, x: AtenValue, axis: int, *_: Any) -> Node:
     weights = call(ops.Softmax, call.cast(x, call.dtype), axis=axis)
     return call(ops.Where, call(ops.IsNaN, weights), call.constant(0, call.dtype), weights)
 
@@ -135,7 +139,7 @@ def safe_softmax(call: Call, x: Value, axis: int, *_: Any) -> Node:
 # Convolutions
 
 
-def convolution(call: Call, x: Value, weight: Value, bias: Value | None, strides: Sequence[int], padding: Sequence[int],
+def convolution(call: AtenCall, x: AtenValue, weight: AtenValue, bias: AtenValue | None, strides: Sequence[int], padding: Sequence[int],
                 dilation: Sequence[int], transposed: bool, output_padding: Sequence[int], groups: int) -> Node:  # fmt: skip
     rank = weight.rank - 2
     strides, padding, dilation = (_per_axis(call, v, rank) for v in (strides, padding, dilation))
@@ -151,13 +155,13 @@ def convolution(call: Call, x: Value, weight: Value, bias: Value | None, strides
     return found if batched is x else call.reshape(found, call.shape)
 
 
-def _per_axis(call: Call, values: Sequence[Any], rank: int) -> tuple[int, ...]:
+def _per_axis(call: AtenCall, values: Sequence[Any], rank: int) -> tuple[int, ...]:
     """One number for each spatial axis, of which a list of one is for all."""
     known = tuple(call.number(v, "strides, padding and dilation") for v in values)
     return known * rank if len(known) == 1 else known
 
 
-def _batched(call: Call, x: Value, rank: int) -> Value:
+def _batched(call: AtenCall, x: AtenValue, rank: int) -> AtenValue:
     """One image as a batch of one."""
     return x if x.rank == rank + 2 else call.of(call.reshape(x, (1, *x.shape)), x, (1, *x.shape))
 
@@ -165,7 +169,7 @@ def _batched(call: Call, x: Value, rank: int) -> Value:
 # Pooling
 
 
-def _pooled(operator: type[Operator], rank: int, call: Call, x: Value, kernel: Sequence[int], strides: Sequence[int] = (),
+def _pooled(operator: type[Operator], rank: int, call: AtenCall, x: AtenValue, kernel: Sequence[int], strides: Sequence[int] = (),
             padding: Sequence[int] = (0,), dilation: Sequence[int] = (1,), ceil_mode: bool = False, **fields: Any) -> Node:  # fmt: skip
     sizes = _per_axis(call, kernel, rank)
     found = call(
@@ -181,11 +185,11 @@ def _pooled(operator: type[Operator], rank: int, call: Call, x: Value, kernel: S
     return found if x.rank == rank + 2 else call.reshape(found, call.shape)
 
 
-def max_pool(rank: int, call: Call, x: Value, *window: Any) -> Node:
+def max_pool(rank: int, call: AtenCall, x: AtenValue, *window: Any) -> Node:
     return _pooled(ops.MaxPool, rank, call, x, *window)
 
 
-def max_pool_indices(rank: int, call: Call, x: Value, *window: Any) -> Result:
+def max_pool_indices(rank: int, call: AtenCall, x: AtenValue, *window: Any) -> Result:
     """The maxima, and their places in the image of one channel."""
     found = _pooled(ops.MaxPool, rank, call, x, *window)
     if not call.wanted(1):
@@ -195,7 +199,7 @@ def max_pool_indices(rank: int, call: Call, x: Value, *window: Any) -> Result:
     return found, call(ops.Mod, places, call.constant(plane, int64))
 
 
-def average_pool(rank: int, call: Call, x: Value, kernel: Sequence[int], strides: Sequence[int] = (),
+def average_pool(rank: int, call: AtenCall, x: AtenValue, kernel: Sequence[int], strides: Sequence[int] = (),
                  padding: Sequence[int] = (0,), ceil_mode: bool = False, include: bool = True, divisor: int | None = None) -> Node:  # fmt: skip
     """The mean of each window, with or without its padding; by a divisor of its own it is that of the whole window, scaled."""
     window = (kernel, strides, padding, (1,))
@@ -214,7 +218,7 @@ def average_pool(rank: int, call: Call, x: Value, kernel: Sequence[int], strides
     return call(ops.Mul, mean, call.constant(wide / divisor, x.dtype))
 
 
-def adaptive_average(rank: int, call: Call, x: Value, sizes: Sequence[Any]) -> Node:
+def adaptive_average(rank: int, call: AtenCall, x: AtenValue, sizes: Sequence[Any]) -> Node:
     """Means over as many windows as asked for: the whole, equal windows, or unequal ones as products with their weights."""
     axes = tuple(range(x.rank - rank, x.rank))
     extents = [x.shape[a] for a in axes]
@@ -233,7 +237,7 @@ def adaptive_average(rank: int, call: Call, x: Value, sizes: Sequence[Any]) -> N
     return weighted(call, x, tables)
 
 
-def weighted(call: Call, x: Value, tables: Sequence[np.ndarray[Any, Any]]) -> Node:
+def weighted(call: AtenCall, x: AtenValue, tables: Sequence[np.ndarray[Any, Any]]) -> Node:
     """Sums along each of the last axes, by a table of weights `[extent, count]` for each."""
     found: Any = x
     for axis, weights in enumerate(tables, x.rank - len(tables)):
@@ -247,7 +251,7 @@ def _bins(extent: int, count: int) -> list[tuple[int, int]]:
     return [(k * extent // count, -(-(k + 1) * extent // count)) for k in range(count)]
 
 
-def adaptive_max(rank: int, call: Call, x: Value, sizes: Sequence[Any]) -> Result:
+def adaptive_max(rank: int, call: AtenCall, x: AtenValue, sizes: Sequence[Any]) -> Result:
     """Maxima over as many windows, of which a shorter one has its last element twice; and where they are, by position."""
     axes = range(x.rank - rank, x.rank)
     extents = [call.number(x.shape[a], "an axis of a pooling") for a in axes]
@@ -271,7 +275,7 @@ def adaptive_max(rank: int, call: Call, x: Value, sizes: Sequence[Any]) -> Resul
 # Resizing
 
 
-def resize(mode: str, call: Call, x: Value, sizes: Any, *rest: Any) -> Node:
+def resize(mode: str, call: AtenCall, x: AtenValue, sizes: Any, *rest: Any) -> Node:
     """To sizes, or by scales, which count where both are given: PyTorch samples by them."""
     aligned = next((v for v in rest if isinstance(v, bool)), False)
     given = [v for v in rest if not isinstance(v, bool)]
@@ -290,7 +294,7 @@ def resize(mode: str, call: Call, x: Value, sizes: Any, *rest: Any) -> Node:
     return call(ops.Resize, x, **fields)
 
 
-def smooth_resize(reach: int, call: Call, x: Value, sizes: Any, aligned: bool, *scales: Any) -> Node:
+def smooth_resize(reach: int, call: AtenCall, x: AtenValue, sizes: Any, aligned: bool, *scales: Any) -> Node:
     """With antialiasing: each element is a mean of those around its place, as many as the scale makes of one.
 
     `reach` is 2 for a linear and 4 for a cubic filter. The weights are those of PyTorch's `_compute_indices_weights_aa`.
@@ -326,7 +330,7 @@ def _by_scales(extents: Sequence[Any], sizes: Sequence[Any], scales: Sequence[fl
     return not known or all(int(n * s) == m for n, m, s in zip(extents, sizes, scales, strict=True))
 
 
-def pixel_shuffle(call: Call, x: Value, factor: int) -> Node:
+def pixel_shuffle(call: AtenCall, x: AtenValue, factor: int) -> Node:
     *batch, channels, height, width = x.shape
     blocks = call.number(channels, "the number of channels") // factor**2
     apart = call.reshape(x, (*batch, blocks, factor, factor, height, width))
@@ -338,20 +342,20 @@ def pixel_shuffle(call: Call, x: Value, factor: int) -> Node:
 # Distances
 
 
-def distances(call: Call, a: Value, b: Value, p: float = 2.0, *_: Any) -> Node:
+def distances(call: AtenCall, a: AtenValue, b: AtenValue, p: float = 2.0, *_: Any) -> Node:
     """The p-norm of the difference of each row of `a` and each of `b`."""
     left, right = (call(ops.Unsqueeze, v, axes=(v.rank - at,)) for v, at in ((a, 1), (b, 2)))
-    return norm(call, Value(call(ops.Sub, left, right), a.dtype, (*call.shape, a.shape[-1])), p, (-1,))
+    return norm(call, AtenValue(call(ops.Sub, left, right), a.dtype, (*call.shape, a.shape[-1])), p, (-1,))
 
 
-def pair_distances(call: Call, x: Value, p: float = 2.0) -> Node:
+def pair_distances(call: AtenCall, x: AtenValue, p: float = 2.0) -> Node:
     """Of each row and each later one."""
     first, second = np.triu_indices(call.number(x.shape[0], "the number of rows"), 1)
     rows = [call(ops.Gather, x, call.constant(v, int64), axis=0) for v in (first, second)]
-    return norm(call, Value(call(ops.Sub, *rows), x.dtype, (len(first), x.shape[1])), p, (-1,))
+    return norm(call, AtenValue(call(ops.Sub, *rows), x.dtype, (len(first), x.shape[1])), p, (-1,))
 
 
-def native_dropout(call: Call, x: Value, p: float, train: bool | None) -> Result:
+def native_dropout(call: AtenCall, x: AtenValue, p: float, train: bool | None) -> Result:
     if train:
         raise call.error("dropout is for training", "put the module into inference: module.eval()")
     return x, call(ops.Expand, call.constant(True, boolean), shape=x.shape)
