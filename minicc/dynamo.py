@@ -86,14 +86,14 @@ def _warn(problem: str, where: str, hint: str) -> None:
 
 
 def _compiled(module: torch.fx.GraphModule, options: Mapping[str, Any]) -> Callable[..., Any]:
-    """The graph with its parts that are supported as `Partition`s; a part itself if that is all of it."""
+    """The graph with its parts that are supported as `Subgraph`s; a part itself if that is all of it."""
     context = TracingContext.try_get()
     fixed = set(context.fw_metadata.static_input_indices) if context and context.fw_metadata else set()
     placeholders = [n for n in module.graph.nodes if n.op == "placeholder"]
     weights = {n for k, n in enumerate(placeholders) if k in fixed}
     found = unsupported(module.graph)
     if not found:
-        return Partition(module, [n in weights for n in placeholders], options)
+        return Subgraph(module, [n in weights for n in placeholders], options)
     error = refuse(CALL, found)
     count = sum(map(len, found.values()))
     problem = f"{error.problem}; {'it runs' if count == 1 else 'they run'} in PyTorch"
@@ -103,7 +103,7 @@ def _compiled(module: torch.fx.GraphModule, options: Mapping[str, Any]) -> Calla
     ).partition_and_fuse()
     for node in fused.graph.nodes:
         if node.op == "call_module":
-            part = Partition(fused.get_submodule(node.target), [a in weights for a in node.args], options)
+            part = Subgraph(fused.get_submodule(node.target), [a in weights for a in node.args], options)
             fused.delete_submodule(node.target)
             setattr(fused, node.target, part)
     run: Callable[..., Any] = fused.forward
@@ -116,7 +116,7 @@ def _is_supported(_: Any, node: torch.fx.Node) -> bool:
     return node.op == "call_function" and isinstance(source, torch.fx.Node) and supports(source)
 
 
-class Partition:
+class Subgraph:
     """A graph that is compiled at its first call with new sizes; `weights` says which of its inputs are constants.
 
     A part that turns out to ask an operator for what minicc does not have runs in PyTorch, after a warning.

@@ -3,9 +3,9 @@
 In: a SymInt, or what a program has in its place. Out: an integer, a SymPy expression, and of that an int64 scalar node. A
 symbol is an element of the shape of the input that it stands in, so binding the graph computes all that is made of it.
 
->>> dims = Dims({Symbol("s0"): 4})
->>> dims.value(FloorDiv(Symbol("s0") + 3, 2))
-3
+>>> size = Symbol("s0")
+>>> Dims().value(size + 3), Dims({size: 4}).value(2 * size)
+(s0 + 3, 8)
 """
 
 from __future__ import annotations
