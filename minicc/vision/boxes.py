@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
-MOST = 30_000  # boxes that are compared with one another; the surest of more
+MOST = 10_000  # boxes that are compared with one another; the surest of more
 
 
 @dataclass(frozen=True)

@@ -40,21 +40,22 @@ def _boxes(centres: Array, sizes: Array, scores: Array, threshold: float) -> Box
 
 def of_heads(outputs: Outputs, heads: Sequence[Head], size: Size, threshold: float) -> Boxes:
     """Of the outputs of a Darknet network."""
-    found = [rows_of_head(outputs[head.output], head) for head in heads]
+    found = [rows_of_head(outputs[head.output], head, threshold) for head in heads]
     whole = np.array([size[1], size[0]])
     return Boxes.joined([_boxes(r[:, :2] * whole, r[:, 2:4] * whole, r[:, 4:5] * r[:, 5:], threshold) for r in found])
 
 
-def rows_of_head(output: Array, head: Head) -> Array:
-    """A row for each cell and anchor, in this order: centre and size as fractions of the picture, confidence, classes."""
+def rows_of_head(output: Array, head: Head, threshold: float = -np.inf) -> Array:
+    """A row for each cell and anchor, in this order, that is surer than a threshold: centre and size as fractions of the picture, confidence, classes."""
     _, _, height, width = output.shape
-    cells = output.reshape(len(head.anchors), 5 + head.classes, height, width).astype(np.float64).transpose(2, 3, 0, 1)
-    down, across = np.mgrid[:height, :width][:, :, :, None]
+    cells = output.reshape(len(head.anchors), 5 + head.classes, height, width).transpose(2, 3, 0, 1)
+    down, across, anchor = np.nonzero(cells[..., 4] > threshold)
+    rows = cells[down, across, anchor].astype(np.float64)
     with np.errstate(over="ignore"):
-        grown = (2 * cells[..., 2:4]) ** 2 if head.squared else np.exp(cells[..., 2:4])
-    centres = np.stack([(cells[..., 0] + across) / width, (cells[..., 1] + down) / height], axis=-1)
-    rows = np.concatenate([centres, grown * np.array(head.anchors), cells[..., 4:]], axis=-1)
-    return rows.reshape(-1, 5 + head.classes)
+        grown = (2 * rows[:, 2:4]) ** 2 if head.squared else np.exp(rows[:, 2:4])
+    rows[:, :2] = (rows[:, :2] + np.stack([across, down], axis=1)) / [width, height]
+    rows[:, 2:4] = grown * np.array(head.anchors)[anchor]
+    return rows
 
 
 def _logistic(x: Array) -> Array:

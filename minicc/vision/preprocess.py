@@ -21,6 +21,7 @@ from minicc.vision.boxes import Array, Boxes
 from minicc.vision.picture import pillow
 
 FITS = ("stretch", "letterbox", "corner")
+LONGEST = 16  # times the short side
 
 
 class Placement(NamedTuple):
@@ -109,6 +110,7 @@ def preset(name: str) -> Preset:
 def prepared(picture: Array, height: int, width: int, how: Preset) -> Array:
     """`float32[height, width, 3]` of a picture, as a preset has it."""
     short = max(round(how.short * min(height, width) / 224), height, width)
+    picture = _middle(picture)
     own = picture.shape[:2]
     sides = [max(short, int(short * n / min(own) + how.rounds / 2)) for n in own]
     scaled = _resized(picture, sides[0], sides[1], how.filter)
@@ -118,6 +120,13 @@ def prepared(picture: Array, height: int, width: int, how: Preset) -> Array:
         (cut[:, :, ::-1] - how.mean[::-1]) / how.deviation[::-1] if how.blue_first else (cut - how.mean) / how.deviation
     )
     return np.ascontiguousarray(centred, np.float32)
+
+
+def _middle(picture: Array) -> Array:
+    """The middle of a picture that is much longer than wide: all that the centre of it needs, which would else be very large."""
+    most = LONGEST * min(picture.shape[:2])
+    top, left = (max(n - most, 0) // 2 for n in picture.shape[:2])
+    return picture[top : picture.shape[0] - top, left : picture.shape[1] - left]
 
 
 def _resized(picture: Array, height: int, width: int, filter: str) -> Any:

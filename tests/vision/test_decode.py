@@ -139,3 +139,12 @@ def test_presets_take_the_centre(name):
         expected = (np.array([50, 100, 200]) - how.mean[::-1]) / how.deviation[::-1]
     assert made.shape == (224, 224, 3) and made.dtype == np.float32
     np.testing.assert_allclose(made[112, 112], expected, rtol=1e-5)
+
+
+def test_a_very_long_picture_needs_no_more_memory():
+    pytest.importorskip("PIL")
+    line = np.full((1, 400_001, 3), 7, np.uint8)
+    line[:, 200_000 - 3 : 200_000 + 4] = 250
+    for picture in (line, line.transpose(1, 0, 2)):
+        made = prepared(picture, 32, 32, PRESETS["raw"])
+        assert made.shape == (32, 32, 3) and made[16, 16, 0] > 200
