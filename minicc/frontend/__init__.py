@@ -33,7 +33,10 @@ class ModelFormat(NamedTuple):
 FORMATS: tuple[ModelFormat, ...] = (
     ModelFormat("minicc.frontend.tflite", (".tflite",), re.compile(rb".{4}TFL3", re.DOTALL)),
     ModelFormat(
-        "minicc.frontend.darknet", (".cfg",), re.compile(rb"(\s*[#;].*\n)*\s*\[net(work)?\]"), has_weights=True
+        "minicc.frontend.darknet",
+        (".cfg",),
+        re.compile(rb"(\xef\xbb\xbf)?(\s*[#;].*\n)*\s*\[net(work)?\]"),
+        has_weights=True,
     ),
     ModelFormat("minicc.frontend.onnx", (), re.compile(b"")),  # last, as it has what nothing else takes
 )

@@ -8,6 +8,7 @@ from darknet_files import FOLDER, HEADER, NAMES, configuration, random_weights
 
 import minicc
 from minicc.errors import LoadError
+from minicc.frontend import format_of
 from minicc.frontend.darknet import read_network
 from minicc.graph.interpret import evaluate
 from minicc.graph.ir import Constant
@@ -205,3 +206,14 @@ def test_a_configuration_of_another_size(name):
         (3, 5),
         (6, 10),
     ]
+
+
+@pytest.mark.parametrize("name, content, darknet", [
+    ("a.cfg", b"", True), ("a.CFG", b"\xff\xfe[\0", True), ("a.txt", b"# x\n ;\n\n [net]\n", True), (None, b"\xef\xbb\xbf[network]\r\n", True),
+    ("a.onnx", b"\x08\x07", False), ("a.weights", b"\0\0\0\0", False), (None, b"", False), ("absent.onnx", None, False),
+])  # fmt: skip
+def test_a_format_is_known_by_how_a_file_begins_or_by_its_name(tmp_path, name, content, darknet):
+    if name and content is not None:
+        (tmp_path / name).write_bytes(content)
+    found = format_of(tmp_path / name if name else content)
+    assert found.module == ("minicc.frontend.darknet" if darknet else "minicc.frontend.onnx")
