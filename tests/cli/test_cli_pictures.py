@@ -14,7 +14,7 @@ from minicc.vision import read_picture, write_picture
 
 FLOAT = TensorProto.FLOAT
 CFG = (
-    "[net]\nwidth=32\nheight=32\nchannels=3\n[maxpool]\nsize=32\nstride=32\npadding=0\n"
+    "[net]\nwidth=32\nheight=32\nchannels=3\n[avgpool]\n"
     "[convolutional]\nfilters=7\nactivation=linear\n[yolo]\nmask=1\nnum=2\nanchors=1,1,16,8\nclasses=2\n"
 )
 FOUND = {"class": "dog", "left": 16.0, "top": 18.0, "right": 48.0, "bottom": 30.0}  # of 64 x 48 pixels
@@ -103,7 +103,7 @@ def test_classify_by_channels(minicc, tmp_path, picture, last):
 ])  # fmt: skip
 def test_wrong_words(minicc, network, picture, monkeypatch, tmp_path, words, message):
     if message.startswith("expected an output of one"):
-        network.write_text(CFG.replace("size=32\nstride=32", "size=16\nstride=16"))
+        network.write_text(CFG.replace("[avgpool]", "[maxpool]\nsize=16\nstride=16\npadding=0"))
     monkeypatch.chdir(tmp_path)
     outcome = minicc(*(word.format(net=network, red=picture) for word in words))
     assert outcome.code == 2 and message in outcome.err and "hint: " in outcome.err, outcome.err
