@@ -64,11 +64,15 @@ class SpecializingExecutable(WithoutImage):
                 self._made[key] = self._make(given)
                 while len(self._made) > 1 and (len(self._made) > KEPT or self._bytes() > memory.installed() // 4):
                     del self._made[next(iter(self._made))]
-            made = self._latest = self._made[key]
-            self.outputs, self.kernels, self.stages = made.outputs, made.kernels, made.stages
-            self.arena_bytes, self.compile_seconds = made.arena_bytes, made.compile_seconds
-            self.compile_report = made.compile_report
+            made = self._made[key]
+            self._show(made)
         return made
+
+    def _show(self, made: Executable) -> None:
+        """Look like the one that is called."""
+        self._latest, self.outputs, self.kernels, self.stages = made, made.outputs, made.kernels, made.stages
+        self.arena_bytes, self.compile_seconds = made.arena_bytes, made.compile_seconds
+        self.compile_report = made.compile_report
 
     def _bytes(self) -> int:
         """What all that is kept takes."""
@@ -87,7 +91,10 @@ class SpecializingExecutable(WithoutImage):
 
     def _run(self, arrays: list[Array]) -> tuple[Array, ...]:
         made, rest = self._split(arrays)
-        return made(*rest)
+        results = made(*rest)
+        if self.outputs is not made.outputs:  # it has specialised itself, too
+            self._show(made)
+        return results
 
     def _split(self, arrays: list[Array]) -> tuple[Executable, list[Array]]:
         """The specialisation for these inputs, and the inputs that it still takes."""

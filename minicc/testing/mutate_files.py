@@ -136,7 +136,8 @@ def _ran(path: Path) -> str:
     """Load, compile and, if that is little work, run the model."""
     graph = load(path)
     made = compile(graph, dims=dict.fromkeys(graph.symbols, SYMBOL), threads=1, cache=False)
-    if sum(port.type.bytes for port in made.inputs) > DATA or sum(k.flops for k in made.kernels) > WORK:
+    types = [port.type for port in made.inputs]  # that of a sequence is None
+    if not all(types) or sum(type.bytes for type in types) > DATA or sum(k.flops for k in made.kernels) > WORK:
         return "compiled"
     made(*_inputs(made))
     return "ran"

@@ -52,6 +52,26 @@ def i64(*values):
     return np.array(values, np.int64)
 
 
+def graph(nodes, outputs, inputs=()):
+    return helper.make_graph(nodes, "body", inputs, [onnx.ValueInfoProto(name=o) for o in outputs])
+
+
+def choice(then, otherwise=("b",), flag="c"):
+    """An If whose branches give these results of `x`, with a condition that a call brings."""
+    made = [graph([node("Relu", ["x"], ["b"])], outputs) for outputs in (then, otherwise) if outputs]
+    branches = dict(zip(("then_branch", "else_branch"), made, strict=False))
+    return model(node("If", [flag], ["y"], **branches), inputs=[info("c", [], TensorProto.BOOL)])
+
+
+def loop(trips=3, results=("g", "b"), inputs=3, nodes=None, kind="Loop"):
+    """A Loop that carries `x` through a body with these results, and with so many inputs."""
+    given = [info("i", [], TensorProto.INT64), info("g", [], TensorProto.BOOL), info("v", [2, 3]), info("u", [2, 3])][
+        :inputs
+    ]
+    body = graph(nodes or [node("Relu", ["v"], ["b"])], results, given)
+    return model(node(kind, ["n", "", "x"], ["y"], body=body), held=[weights(trips, "n", np.int64)])
+
+
 CASES = {  # what is in the file: the file, and what is said
     "nothing": (b"", 'expected an ONNX model, got an empty file'),
     "a picture": (b"\x89PNG\r\n\x1a\n" + b"\0" * 30, 'expected an ONNX model, got a PNG image'),
@@ -105,6 +125,17 @@ CASES = {  # what is in the file: the file, and what is said
     "a norm of another size": (one("SkipLayerNormalization", np.ones((2, 3)), np.ones(5), domain="com.microsoft", x=(1, 2, 3)), 'shapes must broadcast, got (1, 2, 3) and (5,)'),
     "states of another size": (one("LSTM", np.ones((1, 8, 3)), np.ones((1, 8, 5)), x=(4, 1, 3), hidden_size=2), 'W must have shape (1, 20, 3), got (1, 8, 3)'),
     "a direction that is none": (one("GRU", np.ones((1, 6, 3)), np.ones((1, 6, 2)), x=(4, 1, 3), hidden_size=2, direction="sideways"), "no direction 'sideways'"),
+    "branches of other numbers of results": (choice(("b",), ("b", "b")), "If: a branch must have no inputs, and 1 outputs as the If, got 0 and 2 of 'body'"),
+    "a branch with a result that nobody makes": (choice(("z",)), "input 'z' must be an input, an initializer or the result of a node, got nothing"),
+    "a branch that is missing": (choice(("b",), ()), "If: attribute 'else_branch' is required"),
+    "a condition of floats": (choice(("b",), flag="x"), 'expected a shape of 6 elements beside those copied, got ()'),
+    "a body without a condition": (loop(results=("b",)), 'Loop: its body must have 3 inputs and at least 2 outputs, got 3 and 1'),
+    "a body of too few inputs": (loop(inputs=2), "input 'v' must be an input, an initializer or the result of a node, got nothing"),
+    "a body of too many inputs": (loop(inputs=4), 'Loop: its body must have 3 inputs and at least 2 outputs, got 4 and 2'),
+    "a body that reads what nobody makes": (loop(nodes=[node("Add", ["v", "nowhere"], ["b"])]), "input 'nowhere' must be an input, an initializer or the result of a node, got nothing"),
+    "a body with an operator that is not there": (loop(nodes=[node("Imagine", ["v"], ["b"])]), 'operators that are not supported: 1, on 1 nodes'),
+    "2**62 trips": (loop(trips=2**62), 'expected a loop that ends, got 4,611,686,018,427,387,904 trips, and a condition that no trip changes'),
+    "a scan of nothing": (model(node("Scan", ["x"], ["y"], body=graph([node("Relu", ["v"], ["b"])], ["b"], [info("v", [3])]), num_scan_inputs=4)), 'Scan: num_scan_inputs must be 1 to 1, got 4'),
 }  # fmt: skip
 
 

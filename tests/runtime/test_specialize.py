@@ -55,6 +55,16 @@ def test_shapes_of_each_call_make_their_own_code():
     assert exe.specialize({"a": a, "b": b}).image.inputs[0].shape == (2, 5)
 
 
+def test_shapes_of_a_call_and_then_values():
+    x, shape = input("x", TensorType(float32, (N, 6))), input("shape", TensorType(int64, (2,)))
+    exe = minicc.compile(Graph("g", (x, shape), (ops.Reshape(OPERAND)(x, shape),), ("y",)), dims="any")
+    for n, rows in ((1, 2), (2, 4), (1, 3)):
+        data = np.random.rand(n, 6).astype(np.float32)
+        got = exe.run({"x": data, "shape": np.array([rows, -1])})
+        np.testing.assert_array_equal(got["y"], data.reshape(rows, -1))
+        assert exe.outputs[0].shape == got["y"].shape
+
+
 def test_shapes_that_no_number_for_the_symbols_gives():
     exe = product_of_any_sizes()
     a, b = np.zeros((2, 5), np.float32), np.zeros((5, 3), np.float32)
