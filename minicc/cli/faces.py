@@ -95,11 +95,9 @@ def _table(found: list[dict[str, Any]]) -> str:
         left, top, right, bottom = face["box"]
         row: list[Any] = [f"{face['score']:.1%}", *(f"{v:.1f}" for v in (left, top, right - left, bottom - top))]
         row.append(" ".join(f"{x:.0f},{y:.0f}" for x, y in face["points"]))
-        row.append(f"{len(face['mesh'])}, sure {face['mesh_score']:.1%}" if "mesh" in face else "")
+        if "mesh_score" in face:
+            row.append(f"{len(face.get('mesh', ()))}, sure {face['mesh_score']:.1%}")
         rows.append(row)
     count = f"{len(found)} face{'s' * (len(found) != 1)}"
-    return (
-        f"{table_text(rows, ['score', 'left', 'top', 'width', 'height', 'points', 'mesh'])}\n{count}"
-        if found
-        else count
-    )
+    head = ["score", "left", "top", "width", "height", "points", "mesh"]
+    return f"{table_text(rows, head[: len(rows[0])])}\n{count}" if found else count

@@ -7,6 +7,7 @@ import minicc
 from minicc.compile import optimize
 from minicc.errors import LoadError
 from minicc.frontend import load
+from minicc.graph.interpret import evaluate
 from minicc.graph.ir import Kernel
 from minicc.testing import tflite_networks as networks
 from minicc.testing.tflite_models import TfliteModel
@@ -85,6 +86,24 @@ def test_no_kernel_only_moves_an_image(quantised):
     found = [n.op for n in graph.nodes if isinstance(n.op, Kernel)]
     moving = [op.label for op in found if {n.op.name for n in op.body.nodes if n.inputs} <= {"Transpose", "Pad"}]
     assert len(found) > 10 and not moving
+
+
+def test_a_shape_made_of_an_open_batch_is_known():
+    """As TensorFlow's converter writes it: the batch is cut out of a shape, and packed with numbers."""
+    net = TfliteModel()
+    x = net.tensor((1, 4, 4, 2), name="x", signature=(-1, 4, 4, 2))
+    shape = net.op("SHAPE", [x], "ShapeOptions", result={"dtype": "int32"}, OutType=2)
+    parts = [net.constant([k], "int32") for k in (0, 1, 1)]
+    batch = net.op("STRIDED_SLICE", [shape, *parts], "StridedSliceOptions", ShrinkAxisMask=1)
+    sizes = [net.constant(k, "int32") for k in (16, 2)]
+    wanted = net.op("PACK", [batch, *sizes], "PackOptions", ValuesCount=3)
+    y = net.op("RESHAPE", [x, wanted], "ReshapeOptions")
+    z = net.op("RESHAPE", [y, net.constant([-1, 32], "int32")], "ReshapeOptions")
+    graph = load(net.write([x], [y, z]))
+    assert [str(n.type) for n in graph.outputs] == ["float32[x_0,16,2]", "float32[x_0,32]"]
+    array = np.arange(96, dtype=np.float32).reshape(3, 4, 4, 2)
+    found = evaluate(graph, {"x": array})
+    assert np.array_equal(list(found.values())[1], array.reshape(3, 32))
 
 
 def test_names_of_a_signature_and_of_tensors():

@@ -19,6 +19,7 @@ from minicc.errors import LoadError
 from minicc.frontend.apply import applied
 from minicc.frontend.tflite.file import Quantization, TfliteFile
 from minicc.frontend.tflite.quantization import dequantized
+from minicc.frontend.tflite.shapes import dims_of
 from minicc.graph.ir import Constant, Node, Span, constant
 from minicc.ops import Cast, Reshape, Transpose
 from minicc.ops.base import Array, Operator
@@ -66,7 +67,9 @@ class TfliteCall:
         outputs: Sequence[TfliteTensor],
         values: Mapping[int, Node],
         span: Span,
+        shapes: dict[Node, Array | None],
     ) -> None:
+        self.shapes = shapes
         self.file, self.kind, self.table, self.span = file, kind, table, span
         self.tensors, self.outputs = tuple(tensors), tuple(outputs)
         self.nodes = tuple(None if t is None else values[t.index] for t in tensors)
@@ -159,9 +162,17 @@ class TfliteCall:
         return int(dim)
 
     def known(self, position: int) -> Array | None:
-        """The value of the input at this position where it is a constant; None otherwise."""
+        """The value of the input at this position where it is a constant, or made of known sizes; None otherwise."""
         found = self.nodes[position] if position < len(self.nodes) else None
-        return found.op.data.array if found is not None and isinstance(found.op, Constant) else None
+        if found is None or isinstance(found.op, Constant):
+            return found.op.data.array if found is not None and isinstance(found.op, Constant) else None
+        dims = self.dims(position)
+        sizes = dims is not None and all(isinstance(dim, int) for dim in dims.flat)
+        return dims.astype(np.int64) if dims is not None and sizes else None
+
+    def dims(self, position: int) -> Array | None:
+        """The elements of an input that is made of sizes, numbers and symbols (`shapes`); None otherwise."""
+        return dims_of(self.stored(position), self.shapes)
 
     def numbers(self, position: int, count: int | None = None) -> tuple[int, ...]:
         """The integers of a constant input; raises when it is computed, or of another length."""

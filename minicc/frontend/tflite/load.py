@@ -28,6 +28,7 @@ from minicc.frontend.tflite.sparsity import densified
 from minicc.frontend.tflite.windows import WINDOWS
 from minicc.paths import unreadable
 from minicc.graph.ir import Graph, Node, Span, constant, input, spanned
+from minicc.ops.base import Array
 from minicc.types import Dim, TensorType
 
 IDENTIFIER = b"TFL3"  # at byte 4
@@ -97,7 +98,9 @@ class _Translation:
     file: TfliteFile
     spans: dict[Node, Span] = field(default_factory=dict)
     tensors: dict[int, TfliteTensor] = field(default_factory=dict)
+    labels: Mapping[int, str] = field(default_factory=dict)  # the names of inputs
     symbols: Symbols = field(default_factory=Symbols)
+    shapes: dict[Node, Array | None] = field(default_factory=dict)  # that are computed, of `shapes.dims_of`
     values: dict[int, Node] = field(default_factory=dict)  # by the index of their tensor
 
     def graph(self) -> Graph:
@@ -114,6 +117,7 @@ class _Translation:
         names = self._names(inputs, "Inputs"), self._names(outputs, "Outputs")
         operators = self._needed(self._operators(), inputs, outputs)
         self._check_supported(operators)
+        self.labels = dict(zip(inputs, names[0], strict=True))
         nodes = tuple(self._input(index, name) for index, name in zip(inputs, names[0], strict=True))
         for operator in operators:
             self._translate(operator)
@@ -164,7 +168,8 @@ class _Translation:
             )
         q = file.quantization(table, shape, what)
         dims: tuple[Dim, ...] = tuple(
-            self.symbols.of(f"{name}_{axis}", given=False) if dim == -1 else dim for axis, dim in enumerate(signature)
+            self.symbols.of(f"{self.labels.get(index, name)}_{axis}", given=False) if dim == -1 else dim
+            for axis, dim in enumerate(signature)
         )
         made = TfliteTensor(
             index, name, TensorType(dtype, dims), q, table.Buffer(), table.Sparsity(), bool(table.IsVariable())
@@ -260,7 +265,7 @@ class _Translation:
         try:
             with spanned(self.spans, span):
                 call = TfliteCall(
-                    self.file, operator.kind, meaning, operator.table, tensors, outputs, self.values, span
+                    self.file, operator.kind, meaning, operator.table, tensors, outputs, self.values, span, self.shapes
                 )
                 result = meaning.translate(call)
                 results = [result] if isinstance(result, Node) else list(result)

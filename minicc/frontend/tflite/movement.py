@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from minicc import ops
 from minicc.frontend.tflite.call import Meaning, Result, TfliteCall
 from minicc.frontend.tflite.windows import activated
 from minicc.graph.ir import Node
-from minicc.types import DType
+from minicc.types import DType, Symbol
 
 FAR = 2**31 - 1  # a place after the end of every axis
 
@@ -25,8 +26,25 @@ def axis_of(call: TfliteCall, axis: int, rank: int) -> int:
 
 def reshape(call: TfliteCall) -> Node:
     """The shape is an input, or an option. The files have no way to write that a size is kept: 0 is 0."""
-    shape: Any = call.operand(1) if call.given(1) else tuple(call.file.numbers(call.options, "NewShape"))
-    return call(ops.Reshape, call[0], shape=shape, allow_zero=True)
+    if not call.given(1):
+        shape: Any = np.array(call.file.numbers(call.options, "NewShape"), object)
+    elif (shape := call.dims(1)) is None:
+        return call(ops.Reshape, call[0], shape=call.operand(1), allow_zero=True)
+    wanted, keeps = _with_symbols(call, shape.reshape(-1).tolist())
+    return call(ops.Reshape, call[0], shape=wanted, allow_zero=not keeps)
+
+
+def _with_symbols(call: TfliteCall, wanted: list[Any]) -> tuple[tuple[int, ...], bool]:
+    """A shape as `Reshape` has it, and whether 0 in it is a size that is kept: so what follows an open batch is known."""
+    of = call.type_of(call.stored(0)).shape
+    opens = [axis for axis, dim in enumerate(of) if isinstance(dim, Symbol)]
+    if len(opens) == 1 and opens[0] < len(wanted) and 0 not in (*wanted, *of):
+        (axis,) = opens
+        others = [dim for a, dim in enumerate(wanted) if a != axis]
+        known = wanted[axis] in (-1, of[axis]) and all(isinstance(dim, int) for dim in others)
+        if known and (-1 in others or math.prod(others) == math.prod(d for a, d in enumerate(of) if a != axis)):
+            return tuple(0 if a == axis else dim for a, dim in enumerate(wanted)), True
+    return tuple(-1 if isinstance(dim, Symbol) else dim for dim in wanted), False
 
 
 def squeeze(call: TfliteCall) -> Node:

@@ -86,12 +86,13 @@ def convolved(call: TfliteCall, x: Node, w: Node, groups: int) -> Node:
 def transpose_conv(call: TfliteCall) -> Node:
     """Inputs are the shape of the result, weights [O, H, W, I], the image, and perhaps a bias.
 
-    What is cropped is the padding that the convolution would need that this transposes. A batch that is not known
-    makes the shape a computed one: the result's own says its height and width then.
+    What is cropped is the padding that the convolution would need that this transposes. Where the shape is computed of
+    what is not known, the one that the file says of the result has its height and width.
     """
     x, w = call.channels_first(2), call.moved(1, (3, 0, 1, 2))
     declared = call.outputs[0].type.shape
-    height, width = call.numbers(0, 4)[1:3] if call.known(0) is not None else declared[1:3]
+    wanted = call.dims(0)
+    height, width = declared[1:3] if wanted is None else wanted.reshape(-1).tolist()[1:3]
     before, after, extra = [], [], []
     for axis, (size, stride) in enumerate(zip((height, width), strides(call), strict=True), 2):
         if not isinstance(size, int) or stride < 1:
