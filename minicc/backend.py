@@ -12,10 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, defs, helper, numpy_helper
+from onnx import load as load_proto
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 from onnx.reference import ReferenceEvaluator
 
@@ -25,7 +29,7 @@ from minicc.frontend.onnx import load, read_model
 from minicc.ir.arrays import plain
 
 __all__ = ["MiniccBackend", "Rep", "expose", "is_compatible", "node_tests", "prepare", "read_model", "run_model", "run_node",
-           "run_reference", "supports_device"]  # fmt: skip
+           "run_reference", "suite_tests", "supports_device"]  # fmt: skip
 
 
 class Rep(BackendRep):
@@ -123,6 +127,54 @@ def node_tests() -> dict[str, Any]:
         return {
             case.name: replace(case, data_sets=_arrays(case.data_sets)) for case in loader.load_model_tests(kind="node")
         }
+
+
+SUITES = ("node", "pytorch-operator", "pytorch-converted", "simple", "light")
+LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+
+
+@cache
+def suite_tests(suite: str) -> dict[str, Any]:
+    """The tests of one of SUITES of the installed onnx package, by name, with their models and arrays.
+
+    `light` are whole networks whose weights their files compute; their input counts up from 0 to 1.
+    """
+    from onnx.backend.test import loader
+
+    if suite == "node":
+        return node_tests()
+    found = loader.load_model_tests(kind="real" if suite == "light" else suite)
+    return {case.name: _read_light(case) if suite == "light" else _read_test(case) for case in found}
+
+
+def _read_test(case: Any) -> Any:
+    """A test whose model and arrays are files in a folder."""
+    folder = Path(case.model_dir)
+    sets = sorted(folder.glob("test_data_set_*"))
+    data = [tuple([_tensor(path) for path in _numbered(part, kind)] for kind in ("input", "output")) for part in sets]
+    return replace(case, model=load_proto(folder / "model.onnx"), data_sets=data)
+
+
+def _numbered(folder: Path, kind: str) -> list[Path]:
+    return sorted(folder.glob(f"{kind}_*.pb"), key=lambda path: int(path.stem.split("_")[-1]))
+
+
+def _tensor(path: Path) -> Any:
+    """The array in a file; None where it holds no tensor."""
+    try:
+        return numpy_helper.to_array(TensorProto.FromString(path.read_bytes()))
+    except (DecodeError, TypeError, ValueError):
+        return None
+
+
+def _read_light(case: Any) -> Any:
+    path = LIGHT / Path(case.url).name
+    model = load_proto(path)
+    known = {tensor.name for tensor in model.graph.initializer}
+    shapes = [[d.dim_value for d in i.type.tensor_type.shape.dim] for i in model.graph.input if i.name not in known]
+    inputs = [(np.arange(np.prod(shape)).reshape(shape) / np.prod(shape)).astype(np.float32) for shape in shapes]
+    outputs = [_tensor(path) for path in _numbered(LIGHT, f"{path.stem}_output")]
+    return replace(case, model=model, data_sets=[(inputs, outputs)])
 
 
 def _arrays(data_sets: Any) -> list[Any]:

@@ -4,23 +4,20 @@ The known failures are exact: one that starts to pass must leave the list.
 """
 
 import functools
+import re
+from pathlib import Path
 
 import pytest
 
 from minicc import backend
-from minicc.frontend import load
+from minicc.frontend.onnx.schemas import history
 from minicc.testing.backend_suite import Listed, Result, listed, run_suite, table
-from minicc.testing.oracle import STAGES
+from minicc.testing.onnx_suites import KNOWN, expected, page, runner, surprises
+from minicc.testing.onnx_suites import run_suite as run_every
+
+PAGE = Path(__file__).parent.parent / "tutorials" / "onnx-support.md"
 
 KNOWN_FAILURES: dict[str, dict[str, str]] = {"numpy": {}, "loop": {}, "llvm": {}}  # stage: {test: why}
-
-
-def runner(stage):
-    def run_case(model, inputs):
-        graph = load(model)
-        return list(STAGES[stage](graph, dict(zip(graph.input_names, inputs, strict=True))).values())
-
-    return run_case
 
 
 @functools.cache
@@ -72,3 +69,29 @@ def test_a_wrong_result_is_a_failure(outputs, problem):
     (result,) = run_suite(lambda model, inputs: outputs(*inputs), backend.node_tests(), [entry])
     assert result.problem.startswith(problem) and result.passed == (not problem)
     assert ("not: test_abs" in table([result])) == bool(problem)
+
+
+# ---- all suites, and the page that says what passes -----
+
+
+def test_the_page_is_what_is_expected():
+    assert PAGE.read_text() == page(), "run python -m minicc.testing.onnx_suites --page tutorials/onnx-support.md"
+    assert all(f"\n| {name} |" in page() for name in history())
+
+
+def test_what_an_inference_compiler_should_pass():
+    passes = {suite: [row.test for row in expected(suite) if not row.reason] for suite in backend.SUITES}
+    assert {entry.test for entry in listed()} <= set(passes["node"])
+    assert sum("_expanded" in name for name in passes["node"]) >= 361
+    assert [len(passes[suite]) for suite in ("pytorch-operator", "pytorch-converted", "light")] == [35, 82, 9]
+
+
+def test_every_known_failure_is_one():
+    names = [row.test for row in expected("node")]
+    assert all(any(re.fullmatch(pattern, name) for name in names) for pattern in KNOWN)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suite", backend.SUITES[:-1])
+def test_every_suite_gives_what_is_expected(suite):
+    assert surprises(run_every(runner("numpy"), suite)) == []

@@ -138,3 +138,15 @@ def undeclared(domain: str, name: str, attributes: Iterable[AttributeProto]) -> 
     fields = [Schema.Attribute(name, kind, required=False) for name, kind in kinds.items()]
     types = [("T", ["tensor(float)"], "")]
     return Schema(name, domain, 1, inputs=many, outputs=many, type_constraints=types, attributes=fields)
+
+
+@cache
+def history() -> dict[str, tuple[int, ...]]:
+    """The operators of ONNX itself, and in which opsets each has changed; those that are gone are left out."""
+    found: dict[str, list[int]] = {}
+    for schema in defs.get_all_schemas_with_history():
+        if schema.domain == "":
+            found.setdefault(schema.name, []).append(schema.since_version)
+    last = {name: defs.get_schema(name, max(versions), "") for name, versions in found.items()}
+    kept = {name: versions for name, versions in found.items() if not last[name].deprecated or name == "Upsample"}
+    return {name: tuple(sorted(versions)) for name, versions in sorted(kept.items())}
