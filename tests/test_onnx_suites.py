@@ -52,7 +52,7 @@ def test_a_run_gives_what_is_expected(suite):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [row.test for row in expected("light")])
-@pytest.mark.parametrize("stage", ["numpy", "llvm"])
-def test_whole_networks(stage, name):
-    (result,) = run_suite(runner(stage), "light", [name])
+def test_whole_networks(name):
+    """Not in NumPy: their weights are all alike, and BLAS rounds equal columns to numbers that a Softmax sets apart."""
+    (result,) = run_suite(runner("llvm"), "light", [name])
     assert not result.problem

@@ -5,8 +5,8 @@ the same form. Of the lengths that models have (a frame of some hundred samples)
 what goes around a fast transform; its terms are computed in 64 bits and rounded once.
 
 >>> import numpy as np
->>> DFT(onesided=True)(np.ones((1, 4, 1))).round(6).tolist()
-[[[4.0, 0.0], [0.0, 0.0], [0.0, 0.0]]]
+>>> DFT(onesided=True)(np.float64([[[1], [2]]])).round(6).tolist()
+[[[3.0, 0.0], [-1.0, -0.0]]]
 """
 
 from __future__ import annotations

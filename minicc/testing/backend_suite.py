@@ -88,7 +88,14 @@ def _compare(got: Sequence[Any], expected: Sequence[Any], rtol: float, atol: flo
     if len(got) != len(expected):
         raise AssertionError(f"expected {len(expected)} outputs, got {len(got)}")
     for ours, theirs in zip(got, expected, strict=True):
-        if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):
-            raise AssertionError(f"expected {theirs.dtype}{list(theirs.shape)}, got {ours.dtype}{list(ours.shape)}")
-        wide = np.float64 if theirs.dtype.kind in "fV" else theirs.dtype
-        assert_allclose(ours.astype(wide), theirs.astype(wide), rtol=rtol, atol=atol)
+        if isinstance(theirs, (list, tuple)):  # a sequence
+            _compare(ours, theirs, rtol, atol)
+        elif ours is not theirs:  # None is an optional that is empty
+            _compare_arrays(ours, theirs, rtol, atol)
+
+
+def _compare_arrays(ours: Any, theirs: Any, rtol: float, atol: float) -> None:
+    if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):
+        raise AssertionError(f"expected {theirs.dtype}{list(theirs.shape)}, got {ours.dtype}{list(ours.shape)}")
+    wide = np.float64 if theirs.dtype.kind in "fV" else theirs.dtype
+    assert_allclose(ours.astype(wide), theirs.astype(wide), rtol=rtol, atol=atol)

@@ -58,6 +58,7 @@ def is_legacy(item: Item) -> bool:
 
 
 def ignoring(attribute: str, operator: type[Operator], call: OnnxCall) -> Node:
+    """The node as it stands, but for an attribute that says nothing here."""
     _: Any = call[attribute]
     return call.direct(operator)
 

@@ -49,15 +49,18 @@ def activated(call: OnnxCall, y: Node, numbers: Sequence[float]) -> Node:
 
 
 def bias_gelu(call: OnnxCall) -> Node:
+    """Gelu of a sum."""
     return call(ops.Gelu, call(ops.Add, call[0], call[1]))
 
 
 def fast_gelu(call: OnnxCall) -> Node:
+    """Gelu by its formula with tanh, perhaps of a sum."""
     x, bias = call[0], call.input(1)
     return call(ops.Gelu, x if bias is None else call(ops.Add, x, bias), approximate="tanh")
 
 
 def quick_gelu(call: OnnxCall) -> Node:
+    """x * sigmoid(alpha * x)."""
     x: Node = call[0]
     return call(ops.Mul, x, call(ops.Sigmoid, call(ops.Mul, x, call.like(call["alpha"], x))))
 
@@ -72,6 +75,7 @@ def fused_conv(call: OnnxCall) -> Node:
 
 
 def fused_gemm(call: OnnxCall) -> Node:
+    """A Gemm and an activation."""
     numbers = [call[f"activation_{name}"] for name in ("alpha", "beta", "gamma")]
     return activated(call, call.direct(ops.Gemm), [number for number in numbers if number is not None])
 
