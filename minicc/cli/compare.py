@@ -46,7 +46,9 @@ def bind_inputs(
         check_shapes_known("random inputs", runtime_operands(whole), "give all inputs with --inputs FILE.npz")
         messages.print("random inputs; give real ones with --inputs")
         random = np.random.default_rng(seed)
-        inputs = {name: random_input(n.type, random) for name, n in zip(whole.input_names, whole.inputs, strict=True)}
+        inputs = {
+            name: random_input(n.inferred, random) for name, n in zip(whole.input_names, whole.inputs, strict=True)
+        }
         return Bound(whole, inputs, partial(bind, dims=numbers, shapes=stated))
     inputs = checked_inputs("--inputs", graph, given)
     known = {name: array.shape for name, array in inputs.items()} | stated

@@ -21,6 +21,7 @@ from minicc.graph import bind, runtime_operands
 from minicc.package import write
 from minicc.runtime.executable import Executable
 from minicc.runtime.files import write_file
+from minicc.runtime.staged import StagedExecutable
 from minicc.target import Target
 
 STAGE_OF = {".txt": "fused", ".py": "loop", ".ll": "llvm", ".s": "asm"}
@@ -89,6 +90,8 @@ def compile_command(
         print(f"shapes depend on the values of {waited}: a run compiles when it brings them")
     elif is_cpu:
         print(_kernels(made))
+        if isinstance(made, StagedExecutable):
+            print("data decide branches, trips or shapes: what depends on them compiles when a run meets it")
     else:
         print(summary(made.image, 0 if output is None else output.stat().st_size))
     if output is not None:

@@ -17,6 +17,7 @@ from minicc.explain.fusion_picture import picture
 from minicc.explain.fusion_rules import NAMES, RULES
 from minicc.frontend import load
 from minicc.graph import bind, runtime_operands
+from minicc.graph.split_stages import is_open
 from minicc.runtime.files import write_file
 
 
@@ -55,6 +56,9 @@ def fusion_command(
     dims, shapes = read_dims(dim), read_shapes(input_shapes)
     graph = bind(load(model), dims, shapes)
     check_shapes_known(f"fusion {model}", runtime_operands(graph), "export the model with fixed shapes")
+    if any(map(is_open, graph.nodes)):
+        problem = "expected a model of kernels alone, got one in which data decide branches, trips or shapes"
+        raise ConfigError(f"fusion {model}", problem, hint="minicc show MODEL --stage graph shows what stays to be run")
     errors: dict[str, BridgeError] = {}
     made = compare_fusion(before_fusion(graph, target), chosen, errors.__setitem__ if dialects is None else None)
     if not made.groupings:

@@ -14,7 +14,7 @@ from minicc.bridge.relax import relax_operators
 from minicc.bridge.relay import relay_operators
 from minicc.cli.options import messages, table_text
 from minicc.errors import BridgeError, ConfigError, nearest
-from minicc.ops.base import REGISTRY, Array, Operator, infer
+from minicc.ops.base import INTERPRETED, REGISTRY, Array, Operator, infer
 from minicc.testing.backend_suite import listed, run_suite, table
 from minicc.testing.differences import DIFFERENCES
 from minicc.testing.draws import drawn
@@ -55,9 +55,11 @@ def ops_command(
         print(table(run_suite(backend.run_model, backend.node_tests(), tracked)))
         return
     rows = []
-    for name in sorted(_chosen(operator, REGISTRY)):
-        made = REGISTRY[name]
-        rows.append([name, made.kind.name.lower(), ", ".join(made.__match_args__), (made.__doc__ or "").split("\n")[0]])
+    operators: dict[str, type[Operator]] = REGISTRY | INTERPRETED
+    for name in sorted(_chosen(operator, operators)):
+        made = operators[name]
+        kind = "interpreted" if made.interpreted else made.kind.name.lower()
+        rows.append([name, kind, ", ".join(made.__match_args__), (made.__doc__ or "").split("\n")[0]])
     print(table_text(rows, ["operator", "kind", "attributes", "meaning"]))
 
 

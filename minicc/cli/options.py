@@ -135,8 +135,11 @@ def compile_model(
     return made
 
 
-def random_input(type: TensorType, random: np.random.Generator) -> Array:
-    """Standard normal floats, integers in [0, 10), coin flips."""
+def random_input(type: TensorType | None, random: np.random.Generator) -> Array:
+    """Standard normal floats, integers in [0, 10), coin flips. Raises ConfigError for a sequence or an optional."""
+    if type is None:
+        problem = "expected inputs that are tensors, got a sequence or an optional"
+        raise ConfigError("random inputs", problem, hint="call the model from Python: exe.run({name: [array, ...]})")
     if type.dtype in (float32, float64):  # drawn as what they are: large ones fit once, not three times
         return random.standard_normal(type.shape, type.dtype.numpy)
     if type.dtype.is_float:

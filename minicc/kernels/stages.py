@@ -69,7 +69,9 @@ def staged(
     inputs = [Port(name, n.inferred) for name, n in zip(graph.input_names, graph.inputs, strict=True)]
     outputs = [Port(name, n.inferred) for name, n in zip(graph.output_names, graph.outputs, strict=True)]
     arrays, results = [n.array for n in held], [number[n] for n in graph.outputs]
-    return StagedExecutable(graph.name, inputs, outputs, arrays, steps, results, threads)
+    return StagedExecutable(
+        graph.name, inputs, outputs, arrays, steps, results, threads, {"graph": partial(str, graph)}
+    )
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,13 @@ class WithoutImage(Executable):
     """Base of executables that compile as they are called."""
 
     _deciding: str  # what decides shapes
+    _way_out = "call it: it compiles as it runs"
 
     @property
     def image(self) -> Image:  # type: ignore[override]  # it has none of its own
         """Raises RunError: what each call compiles has an image of its own."""
         problem = f"expected a model whose shapes are known, got one in which {self._deciding} decide them"
-        hint = "call it: it compiles as it runs; exe.specialize({name: array}).image is that of values of inputs"
-        raise RunError(f"{self.name}.image", problem, self._signature(), hint)
+        raise RunError(f"{self.name}.image", problem, self._signature(), self._way_out)
 
 
 class SpecializingExecutable(WithoutImage):
@@ -38,6 +38,8 @@ class SpecializingExecutable(WithoutImage):
     `kernels`, `outputs`, `arena_bytes` and `stages` are those of the latest call; before the
     first one there are none.
     """
+
+    _way_out = "exe.specialize({name: array}).image is that of these inputs"
 
     def __init__(
         self,

@@ -8,14 +8,14 @@ A body of a loop is run from here, trip by trip, so that Ctrl-C ends it. A value
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from minicc.errors import MiniccError, RunError
 from minicc.ir.arrays import Array, apart
 from minicc.runtime.executable import Executable
-from minicc.runtime.image import Port, Stages
+from minicc.runtime.image import Port, Stages, Text
 from minicc.runtime.specialize import WithoutImage
 from minicc.types import TensorType
 
@@ -128,17 +128,19 @@ class StagedExecutable(WithoutImage):
         steps: Sequence[Action],
         results: Sequence[int],
         threads: int,
+        texts: Mapping[str, Text],
     ) -> None:
         self.name, self.inputs, self.outputs, self.threads = name, list(inputs), list(outputs), threads
+        self._texts = Stages(texts)
         self.kernels, self.stages, self._deciding = [], Stages({}), "data"
         self._constants, self._steps, self._results = list(constants), list(steps), list(results)
         last = {k: n for n, step in enumerate(steps) for k in step.reads}
         self._dropped = [[k for k in set(s.reads) if last[k] == n and k not in results] for n, s in enumerate(steps)]
-        self._told: list[Executable] = []
+        self._told: list[Executable] | None = None
         self._note()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arguments = self.inputs, self.outputs, self._constants, self._steps, self._results, self.threads
+        arguments = self.inputs, self.outputs, self._constants, self._steps, self._results, self.threads, self._texts
         return StagedExecutable, (self.name, *arguments), self._kept()
 
     def _run(self, arrays: list[Array]) -> tuple[Array, ...]:
@@ -176,11 +178,20 @@ class StagedExecutable(WithoutImage):
         made = [executable for executable, _ in self._latest()]
         if made != self._told:
             self._told, self.kernels = made, [kernel for each in made for kernel in each.kernels]
-            self.stages, self.arena_bytes = _joined(made), sum(each.arena_bytes for each in made)
+            self.stages = Stages(_joined(made), {"fused": self._plan}, self._texts)
+            self.arena_bytes = sum(each.arena_bytes for each in made)
+
+    def _plan(self) -> str:
+        """What is run, one after the other, and the kernels of what is compiled by now."""
+        lines = []
+        for k, step in enumerate(self._steps, 1):
+            lines.append(f"# {k}. {step.name}{f', {step.where}' * bool(step.where)}")
+            lines += [each.stages.get("fused", "") for each, _ in step.run.latest()]
+        return "\n".join(filter(None, lines))
 
     @property
     def constant_bytes(self) -> int:
-        return sum(each.constant_bytes for each in self._told)
+        return sum(each.constant_bytes for each in self._told or ())
 
 
 def _joined(made: Sequence[Executable]) -> Stages:

@@ -58,6 +58,7 @@ from minicc.bridge import _tvm
 from minicc.bridge.environment import python_of_relay
 from minicc.errors import BridgeError, MiniccError
 from minicc.graph import ir
+from minicc.graph.control import Control
 from minicc.graph.interpret import compute, evaluate
 from minicc.loop.lower import Lowered, lower
 from minicc.loop.python import run_python
@@ -211,6 +212,9 @@ def _reached(
     def step(n: ir.Node, values: list[tuple[Array, Reached]]) -> tuple[Array, Reached]:
         if isinstance(n.op, ir.Kernel):
             return _reached(n.op.body, values, judge, kills)[0]
+        if n.op.interpreted:
+            reached = tuple(dict.fromkeys(itertools.chain(*(reached for _, reached in values))))
+            return compute(n.op, [value for value, _ in values]), reached
         arrays = [array for array, _ in values]
         before = tuple(dict.fromkeys(itertools.chain(*(reached for _, reached in values))))
         op, data = bound(n.op, arrays)
@@ -313,7 +317,20 @@ def _selects(arrays: Sequence[Array], result: Array, or_whole: bool) -> bool:
 
 
 def _run(graph: ir.Graph, inputs: Mapping[str, Array], step: Callable[[ir.Node, list[Array]], Array]) -> list[Array]:
-    return graph.interpret([np.asarray(inputs[name]) for name in graph.input_names], step)
+    """The outputs, each node by `step`, those of branches and trips included; what is interpreted by its reference."""
+
+    def through(n: ir.Node, values: list[Any]) -> Any:
+        if not n.op.interpreted:
+            return step(n, values)
+        if not isinstance(n.op, Control):
+            return compute(n.op, values)
+        pending = len(n.op.pending)
+        op = n.op.bind(values[len(values) - pending :])
+        bodies = [functools.partial(body.interpret, step=through) for body in op.bodies]
+        return op.run(bodies, values[: len(values) - pending])
+
+    return graph.interpret([inputs[name] if n.inferred is None else np.asarray(inputs[name])
+                            for name, n in zip(graph.input_names, graph.inputs, strict=True)], through)  # fmt: skip
 
 
 def _disturbed(graph: ir.Graph, inputs: Mapping[str, Array], noise: Noise, random: Noise) -> list[Array]:
@@ -367,7 +384,9 @@ def reference(graph: ir.Graph, inputs: Mapping[str, Array]) -> tuple[list[Array]
     for k, (n, wanted) in enumerate(zip(graph.outputs, expected, strict=True)):
         spread = functools.reduce(np.maximum, [distance(sample[k], wanted) for sample in samples])
         if DType.of(wanted.dtype).is_float:
-            spread = 4 * spread + _rounding(wanted, DType.of(wanted.dtype), rounded.get(n, 0.0), slack.get(n, 0.0))
+            spread = 4 * spread + _rounding(
+                wanted, DType.of(wanted.dtype), rounded.get(n, 4.0 * n.op.interpreted), slack.get(n, 0.0)
+            )
         else:
             spread = np.where(spread > 0, np.inf, 0.0)
         tolerances.append(spread)
