@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import onnx
+import onnx.reference
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -111,6 +112,37 @@ def test_an_operator_gives_what_onnxruntime_gives(case, constant):
         assert np.abs(got.astype(int) - expected.astype(int)).max() <= 1
         assert (got != expected).mean() <= 0.05
     agree(graph, given, stages=("numpy", "loop"))
+
+
+NARROW_SHAPES = {"a tensor": ((), {}), "slices": ((6,), {"axis": 0}), "blocks": ((6, 2), {"axis": 1, "block_size": 4})}
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["numbers", "raw"])
+@pytest.mark.parametrize("kind", ["INT4", "UINT4", "INT2", "UINT2"])
+@pytest.mark.parametrize("case", NARROW_SHAPES)
+def test_weights_of_few_bits(case, kind, raw):
+    """Constants only: they are held in bytes from the moment they are read."""
+    shape, attributes = NARROW_SHAPES[case]
+    code, count = getattr(TensorProto, kind), 2 ** int(kind[-1])
+    dtype = helper.tensor_dtype_to_np_dtype(code)
+    low = 0 if kind[0] == "U" else -count // 2
+    w, zero = random.integers(low, low + count, (6, 7)), random.integers(low, low + count, shape)
+    scale = random.uniform(0.1, 1, shape).astype(S)
+    node = helper.make_node("DequantizeLinear", ["w", "s", "z"], ["y"], **attributes)
+    proto = model([node], {}, {"s": scale}, opset=25)
+    for name, values in (("w", w), ("z", np.asarray(zero))):
+        tensor = numpy_helper.from_array(values.astype(dtype), name)
+        proto.graph.initializer.append(tensor if raw else helper.make_tensor(name, code, values.shape, values.ravel()))
+    (expected,) = onnx.reference.ReferenceEvaluator(proto).run(None, {})
+    (got,) = evaluate(load(proto), {}).values()
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_weights_of_few_bits_that_are_cut_off():
+    proto = model([helper.make_node("DequantizeLinear", ["w", "s"], ["y"])], {}, {"s": S(1)}, opset=25)
+    proto.graph.initializer.append(TensorProto(name="w", data_type=TensorProto.INT4, dims=[3, 3], raw_data=b"1234"))
+    with pytest.raises(LoadError, match=r"initializer 'w' of shape \[5\] must have 5 bytes of data, got 4"):
+        load(proto)
 
 
 # ---- what is refused --------------------------------------------------------------------------------------------

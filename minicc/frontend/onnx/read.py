@@ -76,7 +76,7 @@ def read_model(path: Path) -> ModelProto:
     file, model = read(path)
     for tensor in model.graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL or file.place(tensor):
-            content = file.array(tensor).tobytes()
+            content = file.stored(tensor).tobytes()
             del tensor.external_data[:]
             tensor.ClearField("data_location")
             tensor.raw_data = content

@@ -41,6 +41,10 @@ DTYPES = {TensorProto.DataType.Value(_ONNX_NAMES.get(name, name.upper())): DType
 _FIELDS = {"float32": "float_data", "float64": "double_data", "int64": "int64_data"}
 _FIELDS |= dict.fromkeys(("uint32", "uint64"), "uint64_data")
 
+NARROW: dict[int, tuple[int, bool]] = {  # of integers that share bytes: how many bits, and whether they have a sign
+    TensorProto.INT4: (4, True), TensorProto.UINT4: (4, False), TensorProto.INT2: (2, True), TensorProto.UINT2: (2, False),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class ModelFile:
@@ -79,8 +83,28 @@ class ModelFile:
         return shape
 
     def array(self, tensor: TensorProto, what: str = "") -> Array:
-        """The values of `tensor`."""
+        """The values of `tensor`; integers of fewer than 8 bits in bytes."""
+        stored, narrow = self.stored(tensor, what), NARROW.get(tensor.data_type)
+        if narrow is None:
+            return stored
+        bits, signed = narrow
+        steps = np.arange(8 // bits, dtype=np.uint8) * np.uint8(bits)
+        values: Array = stored[:, None] >> steps & np.uint8(2**bits - 1)  # the first is lowest
+        values = values.reshape(-1)[: math.prod(tensor.dims)].reshape(tuple(tensor.dims))
+        if signed:  # the highest bit counts negative
+            half = np.int8(2 ** (bits - 1))
+            values = (values.astype(np.int8) ^ half) - half
+        return values
+
+    def stored(self, tensor: TensorProto, what: str = "") -> Array:
+        """The values of `tensor` as the file has them: bytes that hold several where they have fewer than 8 bits."""
         what = what or f"initializer {tensor.name!r}"
+        if tensor.data_type in NARROW:
+            size = math.prod(self.shape(tensor.dims, what))
+            held = TensorProto()
+            held.CopyFrom(tensor)
+            held.data_type, held.dims[:] = TensorProto.UINT8, [-(-size * NARROW[tensor.data_type][0] // 8)]
+            tensor = held
         dtype, shape = self.dtype(tensor.data_type, what), self.shape(tensor.dims, what)
         size, storage = math.prod(shape), np.dtype(np.uint8) if dtype.kind == "bool" else dtype.numpy
         if tensor.HasField("segment"):
