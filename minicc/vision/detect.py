@@ -109,7 +109,8 @@ def open_detector(
 ) -> Detector:
     """The detector of a Darknet `.cfg`, or of an ONNX model of one of `FAMILIES`. Raises LoadError or ConfigError.
 
-    `size` is height and width, for a network that takes any; `fit` is another of `preprocess.FITS`.
+    `size` is height and width, for a network that takes any; `fit` is another of `preprocess.FITS`. A picture is stretched
+    for a `.cfg` without `letter_box=1`, as Bochkovskiy's Darknet and OpenCV do; Redmon's own always letterboxes.
     """
     if frontend.format_of(model).has_weights:
         found = _of_darknet(darknet.read_network(model, size), weights)

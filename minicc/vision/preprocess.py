@@ -40,8 +40,7 @@ class Placement(NamedTuple):
 
 def sampled(picture: Array, height: int, width: int, corners: bool = False) -> Array:
     """`picture` in another size, float32, linear along each axis: the corners on the corners, or as OpenCV the centres on the centres."""
-    across = _along(picture.astype(np.float32), 1, width, corners)
-    return _along(across, 0, height, corners)
+    return _along(_along(picture, 0, height, corners), 1, width, corners)
 
 
 def _along(values: Array, axis: int, count: int, corners: bool) -> Array:
@@ -51,7 +50,7 @@ def _along(values: Array, axis: int, count: int, corners: bool) -> Array:
     places = np.clip(places, 0, size - 1)
     first = np.minimum(places.astype(int), max(size - 2, 0))
     part = (places - first).astype(np.float32).reshape((-1,) + (1,) * (values.ndim - 1 - axis))
-    low, high = values.take(first, axis), values.take(np.minimum(first + 1, size - 1), axis)
+    low, high = (values.take(k, axis).astype(np.float32) for k in (first, np.minimum(first + 1, size - 1)))
     return np.asarray(low + part * (high - low))
 
 

@@ -5,6 +5,7 @@ boxes itself, and leaves out classes below a threshold.
 """
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ SHARED = (
 SMALL = ("yolo-fastest-1.1", "yolo-fastest-1.1-xl", "yolov3-tiny", "yolov4-tiny")
 RESNETS = ("resnet18", "resnet50")  # shortcuts between two sizes, which OpenCV refuses
 BATCHES = 1e-5 - 1e-6
+WANTED = Counter(["car", "dog", "bicycle", "car", "person"])  # the second car is a bin
 SIDE = 96
 
 
@@ -148,10 +150,10 @@ def boxes_of_opencv(folder, name, path, threshold, nms):
 
 
 @pytest.mark.jobs
-@pytest.mark.parametrize("name, wanted, run", [
-    ("yolo-fastest-1.1", ["bicycle", "car", "car", "dog", "person"], compiled), ("yolo-fastest-1.1-xl", ["bicycle", "car", "dog"], interpreted),
+@pytest.mark.parametrize("name, run, least, agnostic", [
+    ("yolo-fastest-1.1", compiled, 0.3, True), ("yolo-fastest-1.1-xl", interpreted, 0.1, False),
 ])  # fmt: skip
-def test_real_weights_find_what_opencv_finds(name, wanted, run):
+def test_real_weights_find_what_opencv_finds(name, run, least, agnostic):
     folder = FOLDER if (FOLDER / f"{name}.weights").exists() else SHARED
     if not (folder / f"{name}.weights").exists():
         pytest.skip(f"no {name}.weights beside the repository")
@@ -165,6 +167,6 @@ def test_real_weights_find_what_opencv_finds(name, wanted, run):
         near = found[found.classes == kind]
         apart = np.abs(near.corners - corners).max(axis=1)
         assert apart.min() < 3 and abs(near.scores[apart.argmin()] - score) < 0.03, labels[kind]
-    best = detector.boxes(outputs, placement, picture, threshold=0.3, agnostic=True)
-    names = sorted(labels[k] for k in best.classes)
-    assert names == wanted
+    best = detector.boxes(outputs, placement, picture, threshold=least, agnostic=agnostic)
+    names = Counter(labels[k] for k in best.classes)
+    assert names == WANTED if agnostic else names >= WANTED

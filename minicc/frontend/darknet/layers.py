@@ -131,7 +131,7 @@ def convolutional(s: Section, above: Above) -> Layer:
     """pad=1 is half of the window on each side, padding= so much."""
     channels, height, width = above.shape
     filters, size, groups = s.integer("filters"), s.integer("size", 1), s.integer("groups", 1)
-    stride, dilation = s.integer("stride", 1), s.integer("dilation", 1)
+    stride, dilation = s.integer("stride", 1), s.integer("dilation", 1) if size > 1 else 1
     strides = s.integer("stride_y", stride), s.integer("stride_x", stride)
     pad = (size // 2 if s.integer("pad", 0, 0) else s.integer("padding", 0, 0)) * dilation
     if channels % groups or filters % groups:
