@@ -169,9 +169,11 @@ def regenerate(page: Path) -> None:
     """Write what came out over every output that no longer matches, and over pictures; nothing, when an example fails."""
     text = page.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
-        for example, printed in reversed(run_all(text, Path(folder))):
+        outcomes = run_all(text, Path(folder))
+        for example, printed in outcomes:
             if printed.startswith(FAILED):
                 sys.exit(f"{page}:{example.line}: {example.source.strip()}\n{printed}")
+        for example, printed in reversed(outcomes):
             if not matches(example.shown, printed):
                 print(f"{page}:{example.line}: {example.source.strip()}")
                 text = text[: example.start] + printed + text[example.end :]
