@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from minicc.cli import COMMANDS
 from pages import FENCE, ROOT, check_blocks, examples, excerpt, links, matches, run_all, told
 
 README = ROOT / "README.md"
@@ -56,6 +57,11 @@ def test_commands_of_the_shell_exist():
                         assert (ROOT / file).exists(), line
                     case _:
                         assert words == [".", ".venv/bin/activate"], f"unknown command: {line}"
+
+
+def test_commands_of_minicc_exist():
+    known = {command.__name__.removesuffix("_command") for command in COMMANDS}
+    assert set(re.findall(r"`minicc ([a-z]+)", TEXT)) <= known
 
 
 def test_links_lead_somewhere():
