@@ -94,7 +94,7 @@ def spread(values: Any, shape: tuple[int, ...], axis: int, block_size: int) -> A
         return Reshape(())(values) if values.shape else values
     if not block_size:
         return Reshape((values.shape[0], *[1] * (len(shape) - 1 - axis)), True)(values)
-    blocks = values.shape[axis]
+    blocks, block_size = values.shape[axis], min(block_size, max(shape[axis], 1))
     before, after = values.shape[:axis], values.shape[axis + 1 :]
     apart = Expand((*before, blocks, block_size, *after))(Reshape((*before, blocks, 1, *after), True)(values))
     whole = Reshape((*before, blocks * block_size, *after), True)(apart)

@@ -81,6 +81,7 @@ CASES = {  # domain, operator, inputs, their values, attributes
     "mean of an image": ("com.microsoft", "QLinearGlobalAveragePool", UNARY, IMAGE | GRID, {}),
     "mean, channels last": ("com.microsoft", "QLinearGlobalAveragePool", UNARY, IMAGE | GRID, {"channels_last": 1}),
     "means": ("com.microsoft", "QLinearAveragePool", UNARY, IMAGE | GRID, {"kernel_shape": [2, 3], "pads": [1, 1, 0, 1]}),
+    "where": ("com.microsoft", "QLinearWhere", "f,x,xs,xz,b,bs,bz,ys,yz", IMAGE | OTHER | GRID | {"f": random.random((4, 6, 1)) < 0.5}, {}),
     "softmax": ("com.microsoft", "QLinearSoftmax", UNARY, ROWS | {"ys": S(1 / 256), "yz": U(0)}, {"axis": 1, "opset": 13}),
     "concat": ("com.microsoft", "QLinearConcat", "ys,yz,x,xs,xz,b,bs,bz", IMAGE | OTHER | GRID, {"axis": 2}),
     "gemm": ("com.microsoft", "QGemm", "x,xs,xz,w,ws,wz,c,ys,yz", ROWS | WEIGHTS | GRID | {"w": byte((5, 8), I), "c": np.arange(5, dtype=np.int32) * 99}, {"transB": 1, "alpha": 0.5}),
@@ -143,6 +144,15 @@ def test_weights_of_few_bits_that_are_cut_off():
     proto.graph.initializer.append(TensorProto(name="w", data_type=TensorProto.INT4, dims=[3, 3], raw_data=b"1234"))
     with pytest.raises(LoadError, match=r"initializer 'w' of shape \[5\] must have 5 bytes of data, got 4"):
         load(proto)
+
+
+def test_a_block_that_is_larger_than_the_axis_is_the_axis():
+    given = {"x": byte((2, 3))}
+    node = helper.make_node("DequantizeLinear", ["x", "s"], ["y"], axis=1, block_size=2**62)
+    proto = model([node], given, {"s": np.full((2, 1), 0.5, S)})
+    graph = load(proto)
+    np.testing.assert_array_equal(evaluate(graph, given)["y"], given["x"] * S(0.5))
+    agree(graph, given, stages=("numpy", "loop"))
 
 
 # ---- what is refused --------------------------------------------------------------------------------------------

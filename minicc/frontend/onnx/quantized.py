@@ -218,6 +218,11 @@ def global_average_pool(call: OnnxCall, x: Node) -> Node:
     return call(ops.ReduceMean, x, axes=axes)
 
 
+def where(call: OnnxCall) -> Node:
+    """Of a condition and two quantised tensors."""
+    return on_grid(call, call(ops.Where, call[0], real(call, 1, 2, 3), real(call, 4, 5, 6)), 7, 8)
+
+
 def concat(call: OnnxCall) -> Node:
     """Scale and zero point of the result come first, then a tensor, its scale and its zero point, again and again."""
     count = len(call.inputs) - 2
@@ -257,6 +262,7 @@ MICROSOFT: dict[str, Translation] = {
     "QLinearMul": partial(binary, ops.Mul),
     "QLinearSigmoid": partial(unary, lambda call, x: call(ops.Sigmoid, x)),
     "QLinearSoftmax": partial(unary, softmax),
+    "QLinearWhere": where,
     "QuantizeLinear": quantize_linear,
 }
 TRANSLATIONS = ONNX | {f"com.microsoft::{name}": made for name, made in MICROSOFT.items()}
