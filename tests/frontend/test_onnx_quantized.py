@@ -89,6 +89,8 @@ CASES = {  # domain, operator, inputs, their values, attributes
     "integers to reals": ("com.microsoft", "MatMulIntegerToFloat", "x,w,xs,ws,xz,wz,bias", ROWS | WEIGHTS | {"bias": np.arange(5, dtype=S)}, {}),
     "dynamic product": ("com.microsoft", "DynamicQuantizeMatMul", "f,w,ws,wz,bias", WEIGHTS | {"f": random.standard_normal((3, 8), S), "bias": np.arange(5, dtype=S)}, {}),
     "quantize": ("com.microsoft", "QuantizeLinear", "f,s,z", {"f": random.standard_normal((3, 8), S), "s": np.full(8, 0.1, S), "z": byte(8)}, {"axis": 1}),
+    "attention": ("com.microsoft", "QAttention", "x,w,bias,xs,ws,mask,xz,wz", ROWS | WEIGHTS | {"x": byte((2, 3, 8)), "w": byte((8, 24), I), "bias": random.standard_normal(24).astype(S), "mask": np.ones((2, 3), np.int32)}, {"num_heads": 2}),
+    "attention of columns": ("com.microsoft", "QAttention", "x,w,bias,xs,ws", ROWS | {"x": byte((2, 3, 8)), "w": byte((8, 24), I), "bias": random.standard_normal(24).astype(S), "ws": random.uniform(0.01, 0.02, 24).astype(S)}, {"num_heads": 2, "unidirectional": 1}),
     "dequantize by a vector of one": ("", "DequantizeLinear", "x,xs,xz", ROWS | {"xs": np.full(1, 0.02, S)}, {}),
     "dequantize": ("com.microsoft", "DequantizeLinear", "x,xs,xz", ROWS, {}),
 }  # fmt: skip

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicc import ops
+from minicc.frontend.onnx import quantized
 from minicc.frontend.onnx.call import OnnxCall, Result, Translation
 from minicc.frontend.onnx.ops import conv
 from minicc.graph.ir import Node
@@ -219,23 +220,38 @@ def multi_head_attention(call: OnnxCall) -> Result:
             x if x is None or _rank(call, x) != 3 else call(ops.Add, x, b) for x, b in zip(parts, biases, strict=True)
         ]
     q, k, v = _operands(call, parts, heads)
-    return _attention(call, {"Q": q, "K": k, "V": v}, _masks(call, 4, 5), (6, 7))
+    return _attention(call, {"Q": q, "K": k, "V": v}, _masks(call, 4, 5, q), (6, 7))
 
 
 def attention(call: OnnxCall) -> Result:
     """The product with the weights of query, key and value at once; `past` and `present` hold keys, then values."""
-    heads, sizes = call["num_heads"], call["qkv_hidden_sizes"]
     if call["do_rotary"] or call["past_present_share_buffer"] or call.input(6) is not None:
         raise call.error("rotated rows and buffers that calls share are not supported", "export the model without them")
     x = call(ops.MatMul, call[0], call[1])
     x = x if call.input(2) is None else call(ops.Add, x, call[2])
+    return projected(call, x, call["qkv_hidden_sizes"], _masks(call, 3, 5, x), call.input(4))
+
+
+def quantized_attention(call: OnnxCall) -> Result:
+    """The same, the product by integers."""
+    if call["do_rotary"] or call["past_present_share_buffer"]:
+        raise call.error("rotated rows and buffers that calls share are not supported", "export the model without them")
+    total = quantized.multiplied(call, 0, 1, (6, 7))
+    x = call(ops.Add, quantized.scaled(call, total, quantized.scale(call, 3), quantized.scale(call, 4)), call[2])
+    return projected(call, x, None, _masks(call, 5, None, x), call.input(8))
+
+
+def projected(
+    call: OnnxCall, x: Node, sizes: tuple[int, ...] | None, mask: Node | None, past: Node | None
+) -> Sequence[Node | None]:
+    """Attention of rows of query, key and value side by side; `sizes` are their widths, a third each if None."""
     width = _width(call, x)
     sizes = sizes or (width // 3,) * 3
     if len(sizes) != 3 or min(sizes) < 1 or sum(sizes) != width:
         raise call.error(f"qkv_hidden_sizes must be 3 that add up to {width}, got {sizes}", "export the model again")
     parts = [call(ops.Split, x, axis=-1, sizes=tuple(sizes), parts=3, index=at) for at in range(3)]
-    named = dict(zip("QKV", _operands(call, parts, heads), strict=True))
-    y, keys, values, _ = _attention(call, named, _masks(call, 3, 5), call.input(4))
+    named = dict(zip("QKV", _operands(call, parts, call["num_heads"]), strict=True))
+    y, keys, values, _ = _attention(call, named, mask, past)
     if keys is None or values is None:
         return y, None
     return y, call(ops.Concat, *[call(ops.Unsqueeze, state, axes=(0,)) for state in (keys, values)], axis=0)
@@ -281,9 +297,9 @@ def _operands(call: OnnxCall, parts: Sequence[Node | None], heads: int) -> list[
     return found
 
 
-def _masks(call: OnnxCall, at: int, bias_at: int) -> Node | None:
+def _masks(call: OnnxCall, at: int, bias_at: int | None, like: Node) -> Node | None:
     """What is added to the scores: the filter value where a mask has zeros or ends, and a bias."""
-    mask, bias, low = call.input(at), call.input(bias_at), call["mask_filter_value"]
+    mask, bias, low = call.input(at), None if bias_at is None else call.input(bias_at), call["mask_filter_value"]
     if mask is None:
         return bias
     t, low = call.type(mask, "a mask"), -10000.0 if low is None else low
@@ -293,7 +309,7 @@ def _masks(call: OnnxCall, at: int, bias_at: int) -> Node | None:
         raise call.error(f"a mask has rank 2 or 3, got {t}", "export the model with a mask of rank 2")
     kept = call(ops.Cast, mask, dtype=boolean)
     shaped = call(ops.Unsqueeze, kept, axes=(1, 2) if t.rank == 2 else (1,))
-    added = call(ops.Where, shaped, *[call(ops.CastLike, call.constant(v), call[0]) for v in (0.0, low)])
+    added = call(ops.Where, shaped, *[call(ops.CastLike, call.constant(v), like) for v in (0.0, low)])
     return added if bias is None else call(ops.Add, added, bias)
 
 
@@ -331,6 +347,7 @@ TRANSLATIONS: dict[str, Translation] = {
             "Gelu": lambda call: call(ops.Gelu, call[0]),
             "MatMulNBits": matmul_nbits,
             "MultiHeadAttention": multi_head_attention,
+            "QAttention": quantized_attention,
             "QuickGelu": quick_gelu,
             "RotaryEmbedding": rotary_embedding,
             "SkipLayerNormalization": skip_layer_normalization,
