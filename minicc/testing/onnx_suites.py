@@ -47,7 +47,6 @@ REASONS = {
     **dict.fromkeys(("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
                     "random numbers"),
     **dict.fromkeys(("StringConcat", "StringNormalizer", "StringSplit", "RegexFullMatch", "TfIdfVectorizer"), "text"),
-    **dict.fromkeys(("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"), "a loss, which training needs"),
     "ImageDecoder": "files of pictures: `minicc.vision` reads them",
     "BitCast": "bits of numbers have no reference in float64",
     "MaxRoiPool": "RoiAlign took its place",

@@ -432,3 +432,29 @@ def test_before_opset_7_a_node_may_be_for_training(op):
     with pytest.raises(LoadError, match="training mode is not supported"):
         legacy(op, arrays)
     np.testing.assert_allclose(legacy("Dropout", [X["x"]], is_test=1), X["x"])
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attributes", "problem"),
+    [
+        ("NegativeLogLikelihoodLoss", [("x", (2, 3), 1), ("t", (2,), 7)], {"reduction": "max"}, "none, sum or mean"),
+        ("CausalConvWithState", [("x", (1, 2, 4), 1), ("w", (2, 1, 3), 1)], {"activation": "relu"}, "silu or no activation"),
+        ("MelWeightMatrix", [(name, (), 7) for name in "abc"] + [(name, (), 1) for name in "de"], {}, "expected constants"),
+    ],
+)  # fmt: skip
+def test_what_a_translation_refuses(op, inputs, attributes, problem):
+    infos = [helper.make_tensor_value_info(name, kind, shape) for name, shape, kind in inputs]
+    outputs = ["y", "state"] if op == "CausalConvWithState" else ["y"]
+    made = helper.make_node(op, [name for name, *_ in inputs], outputs, **attributes)
+    graph = helper.make_graph([made], "net", infos, [onnx.ValueInfoProto(name="y")])
+    with pytest.raises(LoadError, match=problem):
+        load(helper.make_model(graph))
+
+
+def test_windows_and_filters_of_signals():
+    size = {"n": np.int64(9)}
+    for op in ("HannWindow", "HammingWindow", "BlackmanWindow"):
+        agree([node(op, "n", periodic=0)], {}, ["y"], size)
+        agree([node(op, "n")], {}, ["y"], size)
+    numbers = {"a": np.int64(8), "b": np.int64(256), "c": np.int64(8000), "d": np.float32(50), "e": np.float32(4000)}
+    agree([node("MelWeightMatrix", "a,b,c,d,e")], {}, ["y"], numbers)

@@ -5,7 +5,7 @@ fields stand in its class. A function of this table takes an `OnnxCall` (one ONN
 of its output, or a tuple of them. It hides what changed between opsets, so that `ops` has one form of each operator.
 
 >>> sorted(TRANSLATIONS)[:3]
-['BatchNormalization', 'Cast', 'Clip']
+['BatchNormalization', 'Cast', 'CausalConvWithState']
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def swish(call: OnnxCall) -> Node:
 
 
 def swiglu(call: OnnxCall) -> Node:
+    """Swish of the gate, times the other input."""
     return call(ops.Mul, swish(call), call[1])
 
 
@@ -142,6 +143,22 @@ def conv(operator: type[Operator], call: OnnxCall) -> Node:
     return call(ops.Add, y, call(ops.Reshape, bias, shape=(1, -1, *[1] * (rank - 2))))
 
 
+def causal_conv(call: OnnxCall) -> Result:
+    """A depthwise convolution of a sequence with what came before it, which is a result: the last elements of both."""
+    x, weights, activation = call[0], call[1], call["activation"]
+    shape = call.type(weights, "a convolution by channels").shape
+    if len(shape) != 3 or not all(isinstance(n, int) for n in shape) or activation not in ("none", "silu", "swish"):
+        problem = f"expected weights [channels, 1, taps], and silu or no activation, got {shape} and {activation!r}"
+        raise call.error(problem, "export the model with weights of a fixed shape")
+    channels, _, taps = shape
+    past, bias = call.input(3), call.input(2)
+    whole = call(ops.Pad, x, pads=(taps - 1, 0), axes=(2,)) if past is None else call(ops.Concat, past, x, axis=2)
+    y = call(ops.Conv, whole, weights, groups=channels)
+    y = y if bias is None else call(ops.Add, y, call(ops.Reshape, bias, shape=(1, -1, 1)))
+    y = y if activation == "none" else call(ops.Mul, y, call(ops.Sigmoid, y))
+    return y, call(ops.Slice, whole, starts=(1 - taps if taps > 1 else 2**31 - 1,), ends=(2**31 - 1,), axes=(2,))
+
+
 def _norm(call: OnnxCall) -> int:
     if call["p"] < 1:
         hint = "p=1 sums absolute values, p=2 is the Euclidean length"
@@ -230,6 +247,7 @@ def softmax(operator: type[Operator], call: OnnxCall) -> Node:
 TRANSLATIONS: dict[str, Translation] = {
     "BatchNormalization": batch_normalization,
     "Cast": lambda call: call.direct(ops.Cast, dtype=call.dtype("to")),
+    "CausalConvWithState": causal_conv,
     "Clip": clip,
     "Constant": constant,
     "ConstantOfShape": constant_of_shape,

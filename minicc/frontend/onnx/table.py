@@ -11,7 +11,7 @@ from functools import partial, reduce
 
 from onnx import defs
 
-from minicc.frontend.onnx import control, microsoft, ops, quantized, signal
+from minicc.frontend.onnx import control, losses, microsoft, ops, quantized, signal
 from minicc.frontend.onnx.call import OnnxCall, Translation
 from minicc.ops.base import INTERPRETED, REGISTRY
 
@@ -21,5 +21,5 @@ def translations() -> dict[str, Translation]:
     named = {name: op for own, op in (REGISTRY | INTERPRETED).items() for name in op.onnx_names or (own,)}
     known = {name: op for name, op in named.items() if "::" in name or defs.has(name)}
     direct: dict[str, Translation] = {name: partial(OnnxCall.results, operator=op) for name, op in known.items()}
-    tables = [module.TRANSLATIONS for module in (ops, quantized, microsoft, signal, control)]
+    tables = [module.TRANSLATIONS for module in (ops, quantized, microsoft, signal, losses, control)]
     return reduce(operator.or_, tables, direct)
