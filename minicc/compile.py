@@ -90,7 +90,7 @@ def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
              "before weights are packed", "no image is stored only to be scaled"),
         Pass("choose layouts", partial(choose_layouts, target=target),
              "after BatchNorm has moved into the weights", "convolutions, and what is between them, have channels last"),
-        Pass("pack weights", partial(pack_weights, lanes=target.lanes(float32)),
+        Pass("pack weights", partial(pack_weights, lanes=target.lanes(float32), bytes=target.multiplies_bytes),
              "before weights are folded for the last time", "products read their weights a vector at a time"),
         Pass("fold packed weights", fold_constants,
              "the packing of weights, the scaling of weights: computed now, once", "weights are constants again"),

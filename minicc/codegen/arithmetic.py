@@ -35,7 +35,21 @@ _FLOATS: dict[DType, ir.Type] = {float16: ir.HalfType(), float32: ir.FloatType()
 _ROUNDING = {"floor": "llvm.floor", "ceil": "llvm.ceil", "round": "llvm.roundeven", "trunc": "llvm.trunc"}
 
 PRIMITIVES = frozenset(
-    {"sqrt", "fabs", "fma", "ldexp", "copysign", "isnan", "isinf", "fmod", "bitcast", "int_pow", "dot4", *_ROUNDING}
+    {
+        "sqrt",
+        "fabs",
+        "fma",
+        "ldexp",
+        "copysign",
+        "isnan",
+        "isinf",
+        "fmod",
+        "bitcast",
+        "int_pow",
+        "dot4",
+        "dot2",
+        *_ROUNDING,
+    }
 )
 
 
@@ -392,43 +406,35 @@ class Arithmetic:
             square = b_.mul(square, square)
         return result
 
-    # ---- sums of four products --------------------------------------------------------------------
+    # ---- sums of products in words ----------------------------------------------------------------
 
-    def dot4(self, x: ir.Value, y: ir.Value, sums: ir.Value) -> ir.Value:
-        """`sums` and the products of four bytes each, by instructions on whole registers; needs AVX2."""
+    def dot(self, name: str, x: ir.Value, y: ir.Value, sums: ir.Value) -> ir.Value:
+        """`sums` and the products of `dot4` or `dot2`, by instructions on whole registers: VNNI, or AVX2 for `dot2`."""
         x, y, sums = self.alike([x, y, sums])
         lanes = lanes_of(x)
         if not lanes:
             wide = [self.broadcast(v, 4) for v in (x, y, sums)]
-            return self.builder.extract_element(self.dot4(*wide), INT32(0))
+            return self.builder.extract_element(self.dot(name, *wide), INT32(0))
         if lanes > (16 if self.has("avx512bw") else 8):
             half = (lanes + 1) // 2
-            low, high = (self.dot4(*self._lanes_from((x, y, sums), first, half)) for first in (0, half))
+            low, high = (self.dot(name, *self._lanes_from((x, y, sums), first, half)) for first in (0, half))
             return self.shuffled(low, high, range(lanes))
         width = next(n for n in (4, 8, 16) if n >= lanes)
         x, y, sums = self._lanes_from((x, y, sums), 0, width)
-        one_step = self.has("avx512vnni") if width == 16 else self.has("avx512vl") and self.has("avx512vnni")
-        if one_step or (width < 16 and self.has("avxvnni")):
-            bytes = [self.builder.bitcast(v, ir.VectorType(BYTE, 4 * width)) for v in (x, y)]
-            made = self.named(f"llvm.x86.avx512.vpdpbusd.{32 * width}", sums.type, sums, *bytes)
+        part = ir.VectorType(BYTE, 4 * width) if name == "dot4" else ir.VectorType(ir.IntType(16), 2 * width)
+        x, y = (self.builder.bitcast(v, part) for v in (x, y))
+        if self.has("avx512vnni") or self.has("avxvnni"):
+            kind = "busd" if name == "dot4" else "wssd"
+            made = self.named(f"llvm.x86.avx512.vpdp{kind}.{32 * width}", sums.type, sums, x, y)
         else:
-            made = self.builder.add(sums, self._by_pairs(x, y, width))
+            pairs = {4: "sse2.pmadd.wd", 8: "avx2.pmadd.wd", 16: "avx512.pmaddw.d.512"}[width]
+            made = self.builder.add(sums, self.named(f"llvm.x86.{pairs}", sums.type, x, y))
         return self._lanes_from([made], 0, lanes)[0]
 
     def _lanes_from(self, values: Sequence[ir.Value], first: int, count: int) -> list[ir.Value]:
         """So many lanes of each from one on; anything behind the last."""
         whole = first == 0 and all(lanes_of(v) == count for v in values)
         return [*values] if whole else [self.shuffled(v, v, range(first, first + count)) for v in values]
-
-    def _by_pairs(self, x: ir.Value, y: ir.Value, width: int) -> ir.Value:
-        """The bytes as 16 bits, the even and the odd ones, which are multiplied and added in pairs: nothing saturates."""
-        b_, halves = self.builder, ir.VectorType(ir.IntType(16), 2 * width)
-        name = {4: "sse2.pmadd.wd", 8: "avx2.pmadd.wd", 16: "avx512.pmaddw.d.512"}[width]
-        x, y, eight = b_.bitcast(x, halves), b_.bitcast(y, halves), self.constant(8, halves)
-        odd = b_.lshr(x, eight), b_.ashr(y, eight)
-        even = b_.and_(x, self.constant(255, halves)), b_.ashr(b_.shl(y, eight), eight)
-        found = [self.named(f"llvm.x86.{name}", ir.VectorType(INT32, width), *pair) for pair in (even, odd)]
-        return b_.add(*found)
 
     def primitive(self, name: str, source: DType, dtype: DType, args: Sequence[ir.Value]) -> ir.Value:
         """One of PRIMITIVES, on operands of dtype `source`."""
@@ -441,8 +447,8 @@ class Arithmetic:
             case "isinf":
                 infinity = self.constant(float("inf"), args[0].type)
                 return self.builder.fcmp_ordered("==", self.intrinsic("llvm.fabs", args[0]), infinity)
-            case "dot4":
-                return self.dot4(args[0], args[1], self.constant(0, args[0].type))
+            case "dot4" | "dot2":
+                return self.dot(name, args[0], args[1], self.constant(0, args[0].type))
             case "fmod":
                 return self.builder.frem(args[0], args[1])
             case "int_pow":

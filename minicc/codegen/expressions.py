@@ -45,7 +45,8 @@ class Facts:
     def __init__(self, ranges: Mapping[Expr, Interval], target: Target) -> None:
         self.bounds, self.simplify = Bounds(ranges), Simplifier(ranges)
         self.vector_bits, self.has = target.vector_bits, target.has
-        self.lacks = {"fma": not target.fuses, "ldexp": not target.has("avx512f"), "dot4": not target.has("avx2")}
+        self.lacks = {"fma": not target.fuses, "ldexp": not target.has("avx512f")}
+        self.lacks |= {"dot4": not target.multiplies_bytes, "dot2": not target.has("avx2")}
         self._memo: dict[Any, Any] = {}
 
     def _once(self, key: Any, find: Callable[[], T]) -> T:
@@ -84,8 +85,8 @@ class Facts:
 
     def fuses(self, product: Expr | None) -> bool:
         """Whether the machine has an instruction that makes a product and adds it."""
-        name = {"mul": "fma", "dot4": "dot4"}.get(getattr(product, "op", getattr(product, "name", "")))
-        return name is not None and not self.lacks[name]
+        name = product.name if isinstance(product, Call) else getattr(product, "op", "")
+        return name in ("mul", "dot4", "dot2") and not self.lacks["fma" if name == "mul" else name]
 
     def address(self, buffer: Buffer, indices: Sequence[Expr]) -> Linear:
         """The offset of an element, in elements, as a linear form: the digits of one loop are put together again."""
@@ -220,7 +221,7 @@ class Expressions(Arithmetic):
         match e:
             case Load():
                 return ()
-            case Binary("add", a, Call("dot4", factors)) if e in self.fused:
+            case Binary("add", a, Call("dot4" | "dot2", factors)) if e in self.fused:
                 return (a, *factors)
             case Select(cond, then, other):
                 return (cond,) if self._guarded(then) or self._guarded(other) else (cond, then, other)
@@ -241,8 +242,8 @@ class Expressions(Arithmetic):
                 raise CodegenError(f"codegen of {e}", problem, str(e), "run loop/widen_floats.py first")
             case Unary(op, a):
                 return self.unary(op, a.dtype, self.value(a))
-            case Binary("add", a, Call("dot4", factors)) if e in self.fused:
-                return self.dot4(*map(self.value, (*factors, a)))
+            case Binary("add", a, Call("dot4" | "dot2" as name, factors)) if e in self.fused:
+                return self.dot(name, *map(self.value, (*factors, a)))
             case Binary("and", a, b) if self._guarded(b):
                 return self._choose(a, b, const(False, boolean))
             case Binary("or", a, b) if self._guarded(b):

@@ -31,7 +31,7 @@ import numpy as np
 from minicc.graph.estimate_winograd import as_winograd
 from minicc.graph.ir import Constant, Graph, Node, Span, make, spanned
 from minicc.graph.moves import moved, padded, reshaped
-from minicc.graph.pack_bytes import packed_convolution, suits_words
+from minicc.graph.pack_integers import packed_convolution, suits_words
 from minicc.graph.split_phases import by_phases, splits
 from minicc.graph.transform import same
 from minicc.ir.node import replace
@@ -118,8 +118,6 @@ def is_slow_pool(n: Node, target: Target) -> bool:
 
 def suits(n: Node) -> bool:
     """Whether a node is a convolution that a family may take."""
-    if suits_words(n):
-        return True
     if not isinstance(n.op, Convolution) or n.inferred is None or n.dtype not in (float32, float64) or n.type.size == 0:
         return False
     x, w = n.inputs
@@ -134,7 +132,7 @@ def suits(n: Node) -> bool:
 
 def choose_layouts(graph: Graph, target: Target, families: Sequence[Family] = ()) -> Graph:
     """The graph with convolutions on channels last, by FAMILIES or others; the same graph when it has none that suits."""
-    convolutions = {n for n in graph.nodes if suits(n) or is_slow_pool(n, target)}
+    convolutions = {n for n in graph.nodes if suits(n) or suits_words(n, target) or is_slow_pool(n, target)}
     if not convolutions:
         return graph
     layouts = Layouts(graph, target, convolutions, families or FAMILIES)
@@ -191,7 +189,7 @@ class Layouts:
             made: Node = by_phases(n.op, data, weights, self._by_family)
             return made
         if isinstance(n.op, ConvInteger):
-            return packed_convolution(n.op, data, weights, self.target.lanes(n.dtype))
+            return packed_convolution(n.op, data, weights, self.target)
         assert isinstance(n.op, Conv)
         return self._by_family(n.op, data, weights)
 

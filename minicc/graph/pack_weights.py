@@ -15,7 +15,7 @@ from functools import partial
 
 from minicc.graph.ir import Constant, Graph, Node
 from minicc.graph.moves import padded
-from minicc.graph.pack_bytes import packed_product
+from minicc.graph.pack_integers import packed_product
 from minicc.graph.transform import same, transform
 from minicc.ops import Cast, MatMul, MatMulInteger, Reshape, Transpose
 from minicc.ops.packed import MatMulTransposed, PackedMatMul
@@ -25,15 +25,15 @@ COLUMNS = 4  # fewer leave most of a vector empty
 ROWS = 4  # fewer rows of the first operand do not pay for packing a second operand that is computed
 
 
-def pack_weights(graph: Graph, lanes: int) -> Graph:
-    """The graph with contractions packed for vectors of `lanes` float32."""
-    return transform(graph, partial(_pack, lanes))
+def pack_weights(graph: Graph, lanes: int, bytes: bool = False) -> Graph:
+    """The graph with contractions packed for vectors of `lanes` float32, of a target that multiplies `bytes` or does not."""
+    return transform(graph, partial(_pack, lanes, bytes))
 
 
-def _pack(lanes: int, n: Node, inputs: tuple[Node, ...]) -> Node:
+def _pack(lanes: int, bytes: bool, n: Node, inputs: tuple[Node, ...]) -> Node:
     n = same(n, inputs)
     if isinstance(n.op, MatMulInteger) and n.inferred is not None:
-        return packed_product(n, lanes)
+        return packed_product(n, lanes, bytes)
     if isinstance(n.op, MatMul) and n.inferred is not None and n.dtype in (float16, bfloat16):
         return _pack_wide(n, lanes)
     if isinstance(n.op, MatMul) and n.inferred is not None and n.dtype in (float32, float64):

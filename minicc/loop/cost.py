@@ -32,7 +32,7 @@ from minicc.tensor.expr import Binary, Call, Expr, Load, Select, Unary, Var, chi
 from minicc.tensor.expr import walk as walk_expr
 
 Loops = tuple[For, ...]
-EACH = {"fma": 2, "dot4": 8}  # operations of a call; a sum of products of bytes has the addition to its sum
+EACH = {"fma": 2, "dot4": 8, "dot2": 4}  # operations of a call; sums of products have the addition to their sum
 FEW = 1 << 12  # values of all loops that decide selects
 
 

@@ -29,9 +29,10 @@ from minicc.ops.shape import Unsqueeze
 from minicc.ops.window import Taps, Windowed, draw_windows, first, last, names, spatial
 from minicc.tensor.expr import Expr, call, cast, const, select
 from minicc.tensor.intrinsics import MAGIC32, MAGIC32_BITS
-from minicc.types import DType, TensorType, float32, int8, int32, uint8
+from minicc.types import DType, TensorType, float32, int8, int16, int32, uint8
 
-MOST_TAPS = 2**22 // (255 * 128)  # whose sums of products of bytes are less than 2**22
+MOST = 255  # that an integer of the data or the weights is, a difference of bytes
+MOST_TAPS = 2**22 // MOST**2  # whose sums of products are less than 2**22
 
 
 @operator
@@ -103,7 +104,7 @@ class DepthwiseConv(Windowed):
 
 @operator
 class DepthwiseConvInteger(DepthwiseConv):
-    """A `DepthwiseConv` of bytes by weights that are bytes as float32, in int32, with `fill` as padding.
+    """A `DepthwiseConv` of bytes by weights that are differences of bytes as float32, in int32, with `fill` as padding.
 
     Each product and each sum is a whole number that float32 has, so the multiply-adds of floats are exact.
     """
@@ -131,7 +132,7 @@ class DepthwiseConvInteger(DepthwiseConv):
 
     def expand(self, x: Any, w: Any) -> Any:
         rank = len(w.shape)
-        weights = Cast(int8)(Unsqueeze(axes=(1,))(Transpose((rank - 1, *range(rank - 1)))(w)))
+        weights = Cast(int16)(Unsqueeze(axes=(1,))(Transpose((rank - 1, *range(rank - 1)))(w)))
         conv = ConvInteger(self.strides, self.padding, self.dilation, x.shape[-1], self.auto_pad, self.fill)
         return last(conv(first(x), weights))
 
@@ -141,6 +142,6 @@ class DepthwiseConvInteger(DepthwiseConv):
         assert isinstance(plain, DepthwiseConv)
         dtype = draw.choice([uint8, int8])
         fill = draw.integer(*map(int, dtype.range))
-        weights = draw.array(TensorType(int8, w.shape), -128, 127).astype(np.float32)
+        weights = draw.array(TensorType(int16, w.shape), -MOST, MOST).astype(np.float32)
         fields = {name: getattr(plain, name) for name in DepthwiseConv.__match_args__}
         return cls(**fields, fill=fill), (TensorType(dtype, x.shape), weights)

@@ -32,7 +32,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
-from dataclasses import replace
 
 from minicc.loop.ir import Buffer, For, Store
 from minicc.recipes.cascade import factor_sum, is_long_sum, nest_of, place_level
@@ -43,17 +42,10 @@ from minicc.schedule.pad_einsum import PadEinsumStep
 from minicc.schedule.partition_loop import PartitionLoopStep
 from minicc.schedule.prefetch import PrefetchStep
 from minicc.target import Target
-from minicc.tensor.expr import Call, Expr, Var, walk
+from minicc.tensor.expr import Expr, Var
 
 OVERHEAD = 0.25  # of a tile beside its sums, in vectors of them
 TILE_TERMS = 256  # that a tile of a contraction adds up in registers, before it goes to memory
-
-
-def with_room(nest: Nest, target: Target) -> Target:
-    """The target with registers for sums and operands: bytes become halves in others, where no instruction takes four."""
-    words = any(isinstance(e, Call) and e.name == "dot4" for e in walk(*nest.values))
-    direct = target.has("avx512vnni") or target.has("avxvnni")
-    return replace(target, registers=target.registers - 3) if words and not direct else target
 
 
 def pick(s: Schedule, name: str, options: Iterable[int], default: int) -> int:

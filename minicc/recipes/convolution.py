@@ -24,7 +24,7 @@ from minicc.loop.ir import Buffer, For, Store, Update
 from minicc.loop.program import Program
 from minicc.recipes import default
 from minicc.recipes.cascade import nest_of
-from minicc.recipes.contraction import fetch_ahead, fetch_rows, pick, size_of, with_room
+from minicc.recipes.contraction import fetch_ahead, fetch_rows, pick, size_of
 from minicc.recipes.structure import (
     WHOLE,
     Nest,
@@ -133,7 +133,8 @@ def find_convolution(program: Program) -> DirectConvolution | None:
         case Binary(
             "add",
             _,
-            Binary("mul", Load() as data, Load() as weights) | Call("dot4", (Load() as data, Load() as weights)),
+            Binary("mul", Load() as data, Load() as weights)
+            | Call("dot4" | "dot2", (Load() as data, Load() as weights)),
         ):
             channel = nest.spatial[-1]
             block = run_length(weights.indices, channel.var)
@@ -178,7 +179,6 @@ def tile(s: Schedule, nest: Nest, target: Target) -> set[str]:
     """The convolution in register tiles. Gives the buffers that are done."""
     found = find_convolution(s.program)
     assert found is not None
-    target = with_room(nest, target)
     sums, driver, lanes = found.sums.buffer.name, found.driver, target.lanes(nest.buffer.dtype)
     *outer, axis, channel = _positions(s, found)
     extents = {f.name: int(f.extent) for f in nest_of(s, driver.buffer.name).loops}

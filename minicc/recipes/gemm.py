@@ -48,7 +48,7 @@ from minicc.loop.program import Program
 from minicc.recipes import default
 from minicc.recipes.cascade import nest_of
 from minicc.recipes.contraction import TILE_TERMS, cascade_tile, fetch_ahead, fetch_rows, find_driver, loops_that_read
-from minicc.recipes.contraction import most_rows, pick, tile_contraction, with_room
+from minicc.recipes.contraction import most_rows, pick, tile_contraction
 from minicc.recipes.structure import WHOLE, Nest, arithmetic, depends, is_contraction, nests, run_length
 from minicc.schedule import Schedule
 from minicc.target import Target
@@ -120,7 +120,9 @@ def find_product(nest: Nest, target: Target) -> Product | None:
     if not isinstance(stmt, Update) or len(nest.reductions) != 1:
         return None
     match stmt.values[0]:
-        case Binary("add", _, Binary("mul", a, b) | Call("dot4", (a, b)) as term) if floats or isinstance(term, Call):
+        case Binary("add", _, Binary("mul", a, b) | Call("dot4" | "dot2", (a, b)) as term) if floats or isinstance(
+            term, Call
+        ):
             pairs = [(a, b), (b, a)]
         case _:
             return None
@@ -192,7 +194,7 @@ def choose_sizes(s: Schedule, found: Product, target: Target) -> Sizes:
 
 def tile(s: Schedule, nest: Nest, target: Target) -> set[str]:
     """Register tiles on packed panels; any other contraction by the default recipe. Gives the buffers that are done."""
-    found, target = find_product(nest, target), with_room(nest, target)
+    found = find_product(nest, target)
     if found is None:
         return tile_contraction(s, nest, target)
     sizes = choose_sizes(s, found, target)

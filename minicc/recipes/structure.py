@@ -119,7 +119,9 @@ def is_contraction(nest: Nest) -> bool:
         return False
     match stmt.values[0]:
         case Binary(
-            "add", Load(buffer, _), Binary("mul", a, b) | Convert(Binary("mul", a, b), _) | Call("dot4", (a, b))
+            "add",
+            Load(buffer, _),
+            Binary("mul", a, b) | Convert(Binary("mul", a, b), _) | Call("dot4" | "dot2", (a, b)),
         ) if buffer is nest.buffer:
             return bool(loads(a)) and bool(loads(b))
     return False

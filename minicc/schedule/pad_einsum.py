@@ -204,7 +204,7 @@ def _product(update: Update) -> list[Load] | None:
     pending = [value.b if value.a is accumulator else value.a]
     while pending:
         match pending.pop():
-            case Binary("mul", a, b) | Call("dot4", (a, b)):
+            case Binary("mul", a, b) | Call("dot4" | "dot2", (a, b)):
                 pending += [b, a]
             case Convert(a, _):
                 pending.append(a)

@@ -77,6 +77,11 @@ class Target:
         return not self.exact and (self.has("fma") or not self.triple.startswith(("x86_64", "i386", "i686", "wasm")))
 
     @property
+    def multiplies_bytes(self) -> bool:
+        """Whether an instruction adds four products of bytes to a sum: VNNI."""
+        return self.has("avx512vnni") or self.has("avxvnni")
+
+    @property
     def architectures(self) -> tuple[str, ...]:
         """Of a device: those that code is for, such as `sm_90`; none if it is for all that the tools know."""
         return tuple(filter(None, self.cpu.split(",")))

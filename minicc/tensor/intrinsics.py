@@ -445,10 +445,16 @@ def four_products(x: Any, y: Any) -> Any:
     return functools.reduce(operator.add, products)
 
 
+def two_products(x: Any, y: Any) -> Any:
+    """`dot2` of arrays or expressions, by shifts."""
+    return (x << 16 >> 16) * (y << 16 >> 16) + (x >> 16) * (y >> 16)
+
+
 MISSING: dict[str, Callable[..., Expr]] = {
     "fma": unfused,
     "ldexp": in_two_factors,
     "dot4": four_products,
+    "dot2": two_products,
 }  # what stands for a primitive that is no instruction
 
 
@@ -479,6 +485,7 @@ _TABLE = (
     Intrinsic("pow", _quiet(np.power), _pow, "pow", 0.51),
     Intrinsic("int_pow", _quiet(_numpy_int_pow), primitive=True),  # of two integers of one dtype; wraps around
     Intrinsic("dot4", _quiet(four_products), primitive=True),  # of four uint8 and four int8, each four an int32
+    Intrinsic("dot2", _quiet(two_products), primitive=True),  # of two int16 and two int16, each two an int32
     Intrinsic("fmod", _quiet(np.fmod), None, "fmod", primitive=True),  # LLVM's frem
     Intrinsic("sqrt", _quiet(np.sqrt), None, "sqrt", primitive=True),
     Intrinsic("floor", _quiet(np.floor), None, "floor", primitive=True),

@@ -29,7 +29,7 @@ def test_convolutions(kernel: int, stride: int, channels: int, target: str) -> N
     w = random.integers(-128, 128, (channels // 8, kernel, kernel, 8, 8, 4)).astype(np.int8)
     pad = kernel // 2
     data = input("x", TensorType(uint8, x.shape))
-    op = ops.PackedConvInteger(channels, (stride,) * 2, (pad,) * 4, padding_byte=7)
+    op = ops.PackedConvInteger(channels, (stride,) * 2, (pad,) * 4, fill=7)
     result = op(ops.AsWords()(data), constant(ops.AsWords().numpy(w)[..., 0]))
     graph = Graph("convolution", (data,), (result,), ("y",))
     around = np.pad(x.astype(np.int64), ((0, 0), (pad, pad), (pad, pad), (0, 0)), constant_values=7)

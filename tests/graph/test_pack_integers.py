@@ -1,4 +1,4 @@
-"""Contractions of bytes, packed: any signs, depths that are no words, groups, padding that stands for 0."""
+"""Contractions of bytes, packed: any signs, depths that are no words, groups, padding that stands for 0, on any target."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import minicc
 from minicc import ops
 from minicc.compile import optimize
 from minicc.graph import Graph, Kernel, Node, constant, evaluate, input
+from minicc.target import Target
 from minicc.types import DType, TensorType, int8, uint8
 
+TARGETS = Target.of("haswell"), Target.of("cascadelake")
 DTYPES = [(uint8, int8), (int8, uint8)]
 
 
@@ -24,9 +26,11 @@ def check(inputs: tuple[Node, ...], result: Node, *arrays: np.ndarray) -> set[st
     graph = Graph("bytes", inputs, (result,), ("y",))
     given = dict(zip(graph.input_names, arrays, strict=True))
     expected = evaluate(graph, given)["y"]
-    made = optimize(graph)
-    np.testing.assert_array_equal(evaluate(made, given)["y"], expected)
-    np.testing.assert_array_equal(minicc.compile(graph)(*arrays)[0], expected)
+    for target in TARGETS:
+        made = optimize(graph, target)
+        np.testing.assert_array_equal(evaluate(made, given)["y"], expected)
+        if not target.lacking():
+            np.testing.assert_array_equal(minicc.compile(graph, target)(*arrays)[0], expected)
     kernels = [n.op.body for n in made.nodes if isinstance(n.op, Kernel)]
     return {n.op.name for body in kernels for n in body.nodes}
 
@@ -60,7 +64,10 @@ def test_a_kernel_for_each_channel() -> None:
     assert "DepthwiseConvInteger" in check((x,), result, a)
 
 
-def test_weights_of_nine_bits_stay_as_they_are() -> None:
-    a, w = any_of(uint8, (1, 4, 5, 5)), any_of(uint8, (8, 4, 1, 1), 1)
+def test_weights_of_nine_bits_are_multiplied_in_pairs() -> None:
+    a, w = any_of(uint8, (1, 6, 5, 5)), any_of(uint8, (24, 6, 3, 3), 1).astype(np.int16) - 200
     x = input("x", TensorType(uint8, a.shape))
-    assert "ConvInteger" in check((x,), ops.ConvInteger()(x, constant(w)), a)
+    assert "PackedConvInteger" in check((x,), ops.ConvInteger()(x, constant(w)), a)
+    m, b = any_of(uint8, (7, 9)), any_of(uint8, (9, 20), 1).astype(np.int16) - 200
+    y = input("m", TensorType(uint8, m.shape))
+    assert "PackedMatMulInteger" in check((y,), ops.MatMulInteger()(y, constant(b)), m)
