@@ -86,8 +86,8 @@ class Correlation(Convolution):
         return accumulator(x), x
 
     def cut(self, x: Any, w: Any) -> list[Window]:
-        """The windows without the taps that meet no data."""
-        return [window.cut() for window in self.windows(x.shape[2:], w.shape[2:])]
+        """The windows without the taps that meet no data, if padding adds nothing."""
+        return [window if self.padded_by else window.cut() for window in self.windows(x.shape[2:], w.shape[2:])]
 
     def infer(self, x: TensorType, w: TensorType) -> TensorType:
         self.check(x, w, w.shape[1] * self.groups if w.rank > 1 else 0)

@@ -79,7 +79,8 @@ class DepthwiseConv(Windowed):
 
     def compute(self, x: te.Tensor, w: te.Tensor) -> Any:
         result, wide = self.infer(type_of(x), type_of(w)), accumulator(w.dtype)
-        cut = [window.cut() for window in self.windows(spatial(x.shape, True), w.shape[:-1])]
+        whole = self.windows(spatial(x.shape, True), w.shape[:-1])
+        cut = [window if self.padded_by else window.cut() for window in whole]
         x, windows = padded_windows(x, cut, 1, self.padded_by)
         taps = Taps(windows, channels_last=True)
 

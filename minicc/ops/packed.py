@@ -121,7 +121,8 @@ class PackedConv(Windowed):
     def compute(self, x: te.Tensor, w: te.Tensor) -> Any:
         out = self.infer(type_of(x), type_of(w))
         blocks, *kernel, inputs, block = w.shape
-        x, windows = padded_windows(x, [v.cut() for v in self.windows(x.shape[1:-1], kernel)], 1, self.filling)
+        cut = [v if self.filling else v.cut() for v in self.windows(x.shape[1:-1], kernel)]
+        x, windows = padded_windows(x, cut, 1, self.filling)
         taps, ic = Taps(windows), te.reduce_axis((0, inputs), name="ic")
         far = any(v.far for v in windows)
         padded, each = blocks * block // self.groups, self.channels // self.groups  # of a group, in the sums and in all

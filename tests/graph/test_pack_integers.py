@@ -71,3 +71,16 @@ def test_weights_of_nine_bits_are_multiplied_in_pairs() -> None:
     m, b = any_of(uint8, (7, 9)), any_of(uint8, (9, 20), 1).astype(np.int16) - 200
     y = input("m", TensorType(uint8, m.shape))
     assert "PackedMatMulInteger" in check((y,), ops.MatMulInteger()(y, constant(b)), m)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_padding_that_is_not_0_counts_under_taps_that_meet_no_data(groups: int) -> None:
+    a, w = any_of(uint8, (1, 4, 3, 5)), any_of(int8, (8 if groups == 1 else 4, 4 // groups, 7, 1), 1)
+    x = input("x", TensorType(uint8, a.shape))
+    result = ops.ConvInteger(strides=(2, 2), padding=(3, 0, 3, 0), groups=groups, fill=28)(x, constant(w))
+    around = np.pad(a.astype(np.int64), ((0, 0), (0, 0), (3, 3), (0, 0)), constant_values=28)
+    seen = np.lib.stride_tricks.sliding_window_view(around, (7, 1), (2, 3))[:, :, ::2, ::2]
+    parts = zip(np.split(seen, groups, axis=1), np.split(w.astype(np.int64), groups), strict=True)
+    expected = np.concatenate([np.einsum("nchwij,ocij->nohw", s, v) for s, v in parts], axis=1)
+    np.testing.assert_array_equal(evaluate(Graph("g", (x,), (result,), ("y",)), {"x": a})["y"], expected)
+    check((x,), result, a)
