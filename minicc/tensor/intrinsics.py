@@ -441,8 +441,7 @@ def in_two_factors(x: Expr, n: Expr) -> Expr:
 
 def four_products(x: Any, y: Any) -> Any:
     """`dot4` of arrays or expressions, by shifts: byte `k` of a word is its bits from 8 k on."""
-    products = [((x >> 8 * k) & 255) * (y << (24 - 8 * k) >> 24) for k in range(4)]
-    return functools.reduce(operator.add, products)
+    return functools.reduce(operator.add, [((x >> 8 * k) & 255) * (y << (24 - 8 * k) >> 24) for k in range(4)])
 
 
 def two_products(x: Any, y: Any) -> Any:
@@ -450,12 +449,9 @@ def two_products(x: Any, y: Any) -> Any:
     return (x << 16 >> 16) * (y << 16 >> 16) + (x >> 16) * (y >> 16)
 
 
-MISSING: dict[str, Callable[..., Expr]] = {
-    "fma": unfused,
-    "ldexp": in_two_factors,
-    "dot4": four_products,
-    "dot2": two_products,
-}  # what stands for a primitive that is no instruction
+MISSING: dict[str, Callable[..., Expr]] = {  # what stands for a primitive that is no instruction
+    "fma": unfused, "ldexp": in_two_factors, "dot4": four_products, "dot2": two_products,
+}  # fmt: skip
 
 
 def _numpy_int_pow(x: Any, y: Any) -> Any:
