@@ -13,9 +13,9 @@ from minicc.cli.options import TargetOption, ThreadsOption, compile_model, table
 from minicc.cli.pictures import JsonOption, RepeatOption, SizeOption, read_size, timed, times
 from minicc.frontend import load
 from minicc.vision import read_labels, read_picture
-from minicc.vision.classify import likeliest
+from minicc.vision.classify import likeliest, network_input
 from minicc.vision.detect import for_pictures
-from minicc.vision.preprocess import PRESETS, prepared, preset
+from minicc.vision.preprocess import PRESETS, preset
 
 
 def classify_command(
@@ -53,7 +53,7 @@ def classify_command(
     graph, port = for_pictures(load(model, keep=False, weights=weights), read_size(size), usual=224)
     made = compile_model(graph, target=target, threads=threads)
     started = time.perf_counter()
-    array = port.array(prepared(picture, port.height, port.width, how))
+    array = network_input(picture, port, how)
     taken = {"read": read, "prepare": time.perf_counter() - started}
     outputs, taken["network"] = timed(made, {port.name: array}, repeat)
     found = likeliest(outputs, names, top)

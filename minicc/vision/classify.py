@@ -1,6 +1,6 @@
 """What a picture shows, by a network that gives a number for each class.
 
-In: the outputs of a classifier, and names. Out: the likeliest classes with their probabilities, made by a softmax where
+In: a picture; then the outputs of a classifier, and names. Out: its input; the likeliest classes with their probabilities, made by a softmax where
 the network gives none.
 
 >>> likeliest({"y": np.array([[0.0, 2.0, 1.0]], np.float32)}, ["cat", "dog", "espresso"], 2)
@@ -10,13 +10,23 @@ the network gives none.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from minicc.errors import RunError
 from minicc.vision.boxes import Array
+from minicc.vision.detect import PicturePort
 from minicc.vision.labels import name_of
+from minicc.vision.preprocess import Preset, prepared
+
+
+def network_input(picture: Array, port: PicturePort, how: Preset) -> Array:
+    """What a network takes of a picture, as a preset has it; one that takes bytes gets colours, not what is made of them."""
+    if port.type.dtype.is_integer:
+        how = replace(how, mean=(0.0,) * 3, deviation=(1.0,) * 3)
+    return port.array(prepared(picture, port.height, port.width, how))
 
 
 def likeliest(outputs: Mapping[str, Any], labels: list[str], top: int) -> list[tuple[str, int, float]]:

@@ -86,6 +86,17 @@ def test_classify_by_channels(minicc, tmp_path, picture, last):
     assert found["classes"][0]["number"] == 2  # blue first
 
 
+@pytest.mark.parametrize("dtype, less", [(TensorProto.UINT8, 0), (TensorProto.INT8, 128)])
+def test_classify_gives_bytes_to_a_network_that_takes_them(minicc, tmp_path, picture, dtype, less):
+    nodes = [helper.make_node("Cast", ["x"], ["f"], to=FLOAT), helper.make_node("ReduceMean", ["f"], ["m"], axes=[1, 2], keepdims=0),
+             helper.make_node("Div", ["m", "most"], ["y"])]  # fmt: skip
+    proto = model(nodes, [("x", dtype, [1, 8, 8, 3])], ["y"], {"most": np.float32([255])})
+    found = json.loads(minicc.good("classify", saved(proto, tmp_path / "bytes.onnx"), picture, "--json"))
+    powers = np.exp((np.array([250, 0, 0]) - less) / 255)
+    assert found["classes"][0]["number"] == 0
+    assert found["classes"][0]["probability"] == pytest.approx(powers[0] / powers.sum(), rel=1e-4)
+
+
 @pytest.mark.parametrize("words, message", [
     (["detect", "{net}"], "got 1 files"),
     (["detect", "{net}", "{red}", "--family", "yolov9"], "did you mean yolov"),
