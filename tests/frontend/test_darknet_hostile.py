@@ -12,6 +12,7 @@ from darknet_files import FOLDER, HEADER
 import minicc
 from minicc.errors import LoadError, MiniccError
 from minicc.frontend.darknet import read_network
+from minicc.frontend.darknet.config import LONGEST
 from minicc.testing.mutate_darknet import draw
 
 NET = "[net]\nwidth=8\nheight=8\nchannels=3\n"
@@ -133,9 +134,9 @@ CASES = {  # name: the .cfg, the weights, the message up to its hint
     "a picture": (
         b"\x89PNG\r\n\x1a\n" + bytes(50), WEIGHTS,
         "load('network.cfg'): expected the text of a Darknet .cfg, got a PNG image\n    network.cfg:1 []"),
-    "a million bytes too many": (
-        GOOD + "#" * (1 << 20), WEIGHTS,
-        "load('network.cfg'): expected a .cfg of at most 1,048,576 bytes, got more\n    network.cfg:1 []"),
+    "a hundred thousand bytes too many": (
+        GOOD + "#" * (1 << 17), WEIGHTS,
+        "load('network.cfg'): expected a .cfg of at most 131,072 bytes, got more\n    network.cfg:1 []"),
     "ten thousand layers": (
         NET + "[dropout]\n" * 10_000, b"",
         "load('network.cfg'): expected at most 5,000 sections, got more\n    network.cfg:5004 [dropout]"),
@@ -224,6 +225,16 @@ def test_mutations_are_refused_or_networks(number):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert time.perf_counter() - started < 10 and peak < (64 << 20) + 4 * len(files["model.weights"])
+
+
+@pytest.mark.slow
+def test_lists_that_are_as_long_as_a_file_may_be():
+    """In less than the time of a hang on a busy machine."""
+    start, started = "[net]\nwidth=1\nheight=1\nchannels=1\n[dropout]\n[dropout]\n", time.perf_counter()
+    for section in ("[route]\nlayers=", "[shortcut]\nfrom="):
+        room = (LONGEST - len(start) - len(section)) // 2
+        assert minicc.load((start + section + "0," * room).encode()).outputs[0].type.rank == 4
+    assert time.perf_counter() - started < 10
 
 
 def test_damaged_bytes_of_a_configuration():

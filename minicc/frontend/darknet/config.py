@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from minicc.errors import LoadError, nearest
 from minicc.frontend.formats import HEAD, foreign
 
-LONGEST = 1 << 20  # bytes of a .cfg: eighty times those of the largest in use
+LONGEST = 1 << 17  # bytes of a .cfg: ten times those of YOLOv4, and lists as long take seconds
 MOST_SECTIONS = 5_000
 MOST = 2**31 - 1  # Darknet's numbers are of 32 bits
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
