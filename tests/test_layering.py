@@ -80,7 +80,7 @@ BUDGET = {  # lines of each room
     "device": 1824, "dynamo": 253, "errors": 168, "explain": 1216, "frontend": 8284, "graph": 4935, "ir": 709,
     "kernels": 599, "loop": 3254, "minicc": 53, "ops": 9673, "package": 542, "paths": 115, "recipes": 3071,
     "runtime": 2613, "schedule": 4662, "target": 634, "te": 49, "tensor": 3568, "testing": 7065, "types": 192,
-    "vision": 1179,
+    "vision": 1189,
 }  # fmt: skip
 TRAIL = 8_000  # lines of the files that the README lists for a weekend
 MOST_IGNORES = 9  # of `type: ignore`; goes down, not up
