@@ -236,7 +236,7 @@ def settled(body: Callable[[list[TensorType | None]], Graph], types: list[Tensor
 
 def loop(
     step: Callable[..., tuple[Sequence[Node], Sequence[Node]]],
-    trips: Node,
+    trips: Node | int,
     carried: Sequence[Node],
     captured: Sequence[Node] = (),
     name: str = "loop",
@@ -267,4 +267,5 @@ def loop(
         return Graph(name, inputs, outputs, tuple([f"result{k}" for k in range(len(outputs))]))
 
     made = settled(body, [n.inferred for n in carried])
+    trips = trips if isinstance(trips, Node) else constant(np.array(trips, np.int64))
     return items(Loop(made, len(carried)), [trips, go, *carried, *captured])

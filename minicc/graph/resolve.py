@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import GraphError, MiniccError, TypeInferenceError
-from minicc.graph.control import Conditional, Control, Impossible, Output, Loop, settled
+from minicc.graph.control import Conditional, Control, Impossible, Output, Loop, loop, settled
 from minicc.graph.interpret import compute
 from minicc.graph.ir import Constant, Graph, Input, Node, Span, constant, here, input, make, spanned, within
 from minicc.graph.transform import same
@@ -66,7 +66,21 @@ class Resolver:
             n, inputs = _with_operands(op, inputs), inputs[:-pending]
         if isinstance(n.op, SequenceOperator):
             return _of_sequence(n, inputs)
-        return _by_types(n, inputs) or same(n, inputs)
+        return _by_types(n, inputs) or self._repeated(n, inputs) or same(n, inputs)
+
+    def _repeated(self, n: Node, inputs: tuple[Node, ...]) -> Node | None:
+        """A composite of many equal steps as the loop that it says it is; None of any other."""
+        repeated = getattr(n.op, "repeated", None)
+        if repeated is None or not all(i.inferred and i.inferred.is_bound for i in inputs):
+            return None
+
+        def looped(*arguments: Any) -> list[Node]:
+            made = loop(*arguments)
+            value = self.resolve(made[0].inputs[0], made[0].inputs[0].inputs)
+            return [_item(output.op, value) for output in made if isinstance(output.op, Output)]
+
+        found: Node | None = repeated(looped, *inputs)
+        return found
 
     def put(self, body: Graph, values: Sequence[Node]) -> list[Node]:
         """The outputs of `body`, put in the place of what runs it on these values; constants are computed on the way."""

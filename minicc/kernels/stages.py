@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from minicc.graph.control import Control, Loop
 from minicc.graph.interpret import compute
 from minicc.graph.ir import Constant, Graph, Node
@@ -59,8 +61,10 @@ def staged(
         run: Runner = Reference(n)
         reads = n.inputs
         if isinstance(n.op, Control):
-            run = ByTypes(partial(_controlled, n, make, threads, exact))
             reads = tuple([i for i in n.inputs if not isinstance(i.op, Constant)])
+            run = ByTypes(partial(_controlled, n, make, threads, exact))
+            if isinstance(n.op, Loop) and all(i.inferred for i in reads):  # its body is sure to be needed: now
+                run.made([np.broadcast_to(np.zeros((), i.dtype.numpy), i.shape) for i in reads])
         add(n.op.name, run, reads, [n], graph.where(n))
     if stages.rest is not None:
         inside = dict(zip(stages.rest.output_names, stages.rest.outputs, strict=True))
@@ -106,6 +110,8 @@ def _controlled(n: Node, make: Make, threads: int, exact: bool, values: Sequence
     grows = isinstance(made.op, Loop) and made.op.grows
     each = partial(staged, make=make, threads=threads, exact=exact, light=always) if grows else make
     runs = [Compiled(partial(each, body), whole=True) for body in made.op.bodies]
+    if isinstance(made.op, Loop):
+        runs[0].executable  # noqa: B018  # made now
     where = {node: k for k, node in enumerate(inputs)}
     return Bodies(made.op, runs, tuple([_spec(i, where) for i in made.inputs]))
 

@@ -6,7 +6,7 @@ first states and peepholes. Out: one of the results, `output` says which: Y `[st
 states of all steps (zeros after the end of a sequence), or Y_h or Y_c `[directions, batch, hidden]`, the last ones.
 
 The products of all steps with W are one product; then the steps are written out one after the other, since each needs
-the state before. Layers that differ in `output` alone share all their nodes.
+the state before; of a long sequence in blocks, which are the body of a loop. Layers that differ in `output` alone share all their nodes.
 
 >>> import numpy as np
 >>> x, w, r = np.ones((2, 1, 1)), np.ones((1, 1, 1)), np.ones((1, 1, 1))
@@ -22,16 +22,19 @@ from typing import Any, ClassVar, NamedTuple
 from minicc.ir.node import node
 from minicc.ops.activation import Clip, Elu, HardSigmoid, LeakyRelu, Relu, Sigmoid, Softplus, Softsign, ThresholdedRelu
 from minicc.ops.arithmetic import Add, Mul, Sub
-from minicc.ops.base import FLOAT, Draw, Example, like, operator, same_dim
+from minicc.ops.base import FLOAT, Draw, Example, dtype_of, like, operator, same_dim
+from minicc.ops.cast import Cast
 from minicc.ops.comparison import Less, Where
 from minicc.ops.elementwise import Tanh
 from minicc.ops.given import Several
-from minicc.ops.indexing import ReverseSequence
+from minicc.ops.indexing import Gather, ReverseSequence
 from minicc.ops.matmul import MatMul
 from minicc.ops.movement import Concat, Slice, Transpose
 from minicc.ops.shape import Expand, Reshape
 from minicc.types import DType, TensorType, float32, float64, int32
 
+LONG = 512  # steps; more are run in blocks of so many
+BLOCK = 32
 MOST_STEPS = 4096  # of all directions: each is some nodes
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 FORM = {"X": 3, "W": 3, "R": 3, "B": 2, "sequence_lens": 1, "initial_h": 3, "initial_c": 3, "P": 2}  # ranks
@@ -152,6 +155,14 @@ class Recurrent(Several):
         return lambda x: function(Clip()(x, like(x, -limit), like(x, limit)), *taken)
 
     def expand(self, *values: Any) -> Any:
+        return self._expanded(values, None)
+
+    def repeated(self, loop: Callable[..., Sequence[Any]], *values: Any) -> Any:
+        """Its definition as a loop over blocks of steps, made by `loop` (`graph.control`); None where it is short."""
+        x = self.named(values)["X"]
+        return self._expanded(values, loop) if x.shape[1 if self.layout else 0] > LONG else None
+
+    def _expanded(self, values: Sequence[Any], loop: Callable[..., Sequence[Any]] | None) -> Any:
         named = self.named(values)
         if self.layout:
             named |= {
@@ -159,14 +170,14 @@ class Recurrent(Several):
             }
         turned, functions = self.turned(), self.functions()
         size = len(self.defaults)
-        runs = [self._run(named, d, back, functions[d * size :][:size]) for d, back in enumerate(turned)]
+        runs = [self._run(named, d, back, functions[d * size :][:size], loop) for d, back in enumerate(turned)]
         axis = 1 if self.output == "Y" else 0
         result = runs[0] if len(runs) == 1 else Concat(axis)(*runs)
         if self.layout:
             result = Transpose((2, 0, 1, 3) if self.output == "Y" else (1, 0, 2))(result)
         return result
 
-    def _run(self, named: Mapping[str, Any], d: int, back: bool, functions: Sequence[Function]) -> Any:
+    def _run(self, named: Mapping[str, Any], d: int, back: bool, functions: Sequence[Function], loop: Any) -> Any:
         """The result of one direction."""
         lengths, x = named.get("sequence_lens"), named["X"]
         steps, batch, _ = x.shape
@@ -174,31 +185,59 @@ class Recurrent(Several):
         if back and lengths is not None:  # each sequence from its own end
             x = turn(x, lengths)
         hidden = named["R"].shape[2]
-        bias, rest = self._biases(_part(named["B"], d), hidden) if "B" in named else (None, None)
-        peepholes = _part(named["P"], d) if "P" in named else None
-        cell = Cell(tuple(functions), Transpose((1, 0))(_part(named["R"], d)), rest, peepholes)
         whole = MatMul()(x, Transpose((1, 0))(_part(named["W"], d)))
-        whole = whole if bias is None else Add()(whole, bias)
+        whole = Add()(whole, self._biases(_part(named["B"], d), hidden)[0]) if "B" in named else whole
+        whole = _flipped(whole) if back and lengths is None else whole
         zeros = Expand((batch, hidden))(like(x, 0.0))
         states = tuple(_part(named[key], d) if (key := f"initial_{s}") in named else zeros for s in self.states)
-        order = range(steps) if not back or lengths is not None else range(steps - 1, -1, -1)
-        found: dict[int, Any] = {}
-        for t in order:
-            fresh = self.step(cell, _part(whole, t), states)
-            found[t] = fresh[0]
-            if lengths is not None:
-                inside = Less()(like(lengths, t), Reshape((batch, 1), True)(lengths))
-                found[t] = Where()(inside, fresh[0], like(x, 0.0))
-                fresh = tuple(Where()(inside, new, old) for new, old in zip(fresh, states, strict=True))
-            states = fresh
+        held = {name: named[name] for name in ("R", "B", "P", "sequence_lens") if name in named}
+        rows, done = [], 0
+        if loop is not None:
+            done = steps // BLOCK * BLOCK
+
+            def block(trip: Any, *values: Any) -> tuple[Sequence[Any], Sequence[Any]]:
+                count = len(self.states)
+                before, blocks, inner = values[:count], values[count], dict(zip(held, values[count + 1 :], strict=True))
+                cell, first = self._cell(inner, d, functions), Mul()(trip, like(trip, BLOCK))
+                after, found = self._steps(cell, Gather(0)(blocks, trip), before, inner.get("sequence_lens"), first)
+                return after, [found]
+
+            blocks = Reshape((done // BLOCK, BLOCK, *whole.shape[1:]))(_rows(whole, 0, done))
+            *last, found = loop(block, done // BLOCK, states, [blocks, *held.values()])
+            states, rows = tuple(last), [Reshape((done, batch, hidden))(found)]
+        if done < steps:
+            cell = self._cell(held, d, functions)
+            states, found = self._steps(cell, _rows(whole, done, steps), states, lengths, like(lengths, done) if lengths is not None else None)  # fmt: skip
+            rows.append(found)
         if self.output != "Y":
             return Reshape((1, batch, hidden), True)(states[self.states.index(self.output.removeprefix("Y_"))])
-        rows = [Reshape((1, 1, batch, hidden), True)(found[t]) for t in range(steps)]
-        result = rows[0] if steps == 1 else Concat(0)(*rows)
-        if back and lengths is not None:
-            flat = turn(Reshape((steps, batch, hidden), True)(result), lengths)
-            result = Reshape((steps, 1, batch, hidden), True)(flat)
-        return result
+        result = rows[0] if len(rows) == 1 else Concat(0)(*rows)
+        if back:
+            result = turn(result, lengths) if lengths is not None else _flipped(result)
+        return Reshape((steps, 1, batch, hidden), True)(result)
+
+    def _cell(self, named: Mapping[str, Any], d: int, functions: Sequence[Function]) -> Cell:
+        """What the steps of direction `d` need."""
+        hidden = named["R"].shape[2]
+        bias = self._biases(_part(named["B"], d), hidden)[1] if "B" in named else None
+        peepholes = _part(named["P"], d) if "P" in named else None
+        return Cell(tuple(functions), Transpose((1, 0))(_part(named["R"], d)), bias, peepholes)
+
+    def _steps(self, cell: Cell, x: Any, states: tuple[Any, ...], lengths: Any, first: Any) -> tuple[Any, Any]:
+        """The states after the steps of `x` `[steps, batch, gates * hidden]`, and all h on the way; the first is number `first`."""
+        steps, batch, _ = x.shape
+        rows = []
+        for t in range(steps):
+            fresh = self.step(cell, _part(x, t), states)
+            row = fresh[0]
+            if lengths is not None:
+                number = Add()(Cast(dtype_of(lengths))(first), like(lengths, t))
+                inside = Less()(number, Reshape((batch, 1), True)(lengths))
+                row = Where()(inside, fresh[0], like(x, 0.0))
+                fresh = tuple(Where()(inside, new, old) for new, old in zip(fresh, states, strict=True))
+            states = fresh
+            rows.append(Reshape((1, *row.shape), True)(row))
+        return states, rows[0] if steps == 1 else Concat(0)(*rows)
 
     def _biases(self, bias: Any, hidden: int) -> tuple[Any, Any]:
         """What is added to the products with W, and what is left for the step."""
@@ -241,6 +280,16 @@ class Recurrent(Several):
 def _part(x: Any, index: int) -> Any:
     """Element `index` of the first axis."""
     return Reshape(tuple(x.shape[1:]), True)(Slice((index,), (index + 1,), (0,))(x))
+
+
+def _rows(x: Any, start: int, end: int) -> Any:
+    """A range of the first axis."""
+    return x if (start, end) == (0, x.shape[0]) else Slice((start,), (end,), (0,))(x)
+
+
+def _flipped(x: Any) -> Any:
+    """The last of the first axis first."""
+    return Slice((-1,), (-x.shape[0] - 1,), (0,), (-1,))(x)
 
 
 def _columns(x: Any, start: int, end: int) -> Any:

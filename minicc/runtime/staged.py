@@ -75,6 +75,11 @@ class ByTypes:
         self._lock = threading.Lock()
 
     def __call__(self, values: Sequence[Value]) -> Sequence[Value]:
+        self._last = self.made(values)
+        return self._last(values)
+
+    def made(self, values: Sequence[Value]) -> Runner:
+        """What runs values of these types, made if there is none."""
         key = _key(tuple(values))
         if (made := self._made.get(key)) is None:
             with self._lock:
@@ -83,8 +88,7 @@ class ByTypes:
                         del self._made[next(iter(self._made))]
                     self._made[key] = self._make(values)
                 made = self._made[key]
-        self._last = made
-        return made(values)
+        return made
 
     def latest(self) -> Iterator[tuple[Executable, Sequence[Array]]]:
         if self._last is not None:

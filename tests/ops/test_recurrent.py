@@ -1,16 +1,21 @@
 """LSTM, GRU and RNN against onnxruntime, whatever their inputs, functions and directions; and what is refused."""
 
+import itertools
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from onnx import helper
 
+import minicc
 from minicc.errors import LoadError, TypeInferenceError
 from minicc.frontend import load
+from minicc.graph import bind
+from minicc.graph.control import Loop
 from minicc.graph.interpret import evaluate
 from minicc.ops import GRU, LSTM, RNN
-from minicc.ops.recurrent import FUNCTIONS, MOST_STEPS
+from minicc.ops.recurrent import FUNCTIONS, LONG, MOST_STEPS
 from minicc.testing.draws import drawn
 from minicc.types import TensorType, float32
 
@@ -20,7 +25,7 @@ CASED = {"scaledtanh": "ScaledTanh", "hardsigmoid": "HardSigmoid", "leakyrelu": 
          "thresholdedrelu": "ThresholdedRelu"}  # fmt: skip
 
 
-def agree(name, arrays, **attributes):
+def agree(name, arrays, run=evaluate, **attributes):
     """All results of a layer are those of onnxruntime."""
     inputs = [key if key in arrays else "" for key in INPUTS[: 8 if name == "LSTM" else 6]]
     outputs = ["Y", "Y_h", "Y_c"][: 3 if name == "LSTM" else 2]
@@ -31,9 +36,38 @@ def agree(name, arrays, **attributes):
     graph = helper.make_graph([node], "net", infos, [onnx.ValueInfoProto(name=key) for key in outputs])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
     expected = onnxruntime.InferenceSession(model.SerializeToString()).run(outputs, arrays)
-    got = evaluate(load(model), arrays)
+    got = run(load(model), arrays)
     for key, array in zip(outputs, expected, strict=True):
         np.testing.assert_allclose(got[key], array, rtol=1e-4, atol=1e-5, err_msg=key)
+
+
+def bound(graph, arrays):
+    graph = bind(graph)
+    assert "RNN" in str(graph) or [n for n in graph.nodes if isinstance(n.op, Loop)]  # one of so few nodes is unrolled
+    return evaluate(graph, arrays)
+
+
+def compiled(graph, arrays):
+    return minicc.compile(graph).run(arrays)
+
+
+@pytest.mark.parametrize(
+    "name, direction, run",
+    [
+        ("GRU", "reverse", bound),
+        *[pytest.param(*case, marks=pytest.mark.slow)
+          for case in itertools.product(LAYERS, ("reverse", "bidirectional"), (bound, compiled))],
+    ],
+)  # fmt: skip
+def test_a_long_sequence_is_a_loop(name, direction, run):
+    """As many steps as are not a multiple of a block, with lengths of the sequences and without."""
+    (gates, _), count, steps, hidden = LAYERS[name], 1 + (direction == "bidirectional"), LONG + 3, 2
+    random = np.random.default_rng(0)
+    shapes = {"X": (steps, 2, 3), "W": (count, gates * hidden, 3), "R": (count, gates * hidden, hidden),
+              "B": (count, 2 * gates * hidden), "initial_h": (count, 2, hidden)}  # fmt: skip
+    arrays = {key: random.uniform(-1, 1, shape).astype(np.float32) for key, shape in shapes.items()}
+    agree(name, arrays, run, direction=direction)
+    agree(name, arrays | {"sequence_lens": np.int32([steps - 40, 7])}, run, direction=direction)
 
 
 @pytest.mark.parametrize("name", LAYERS)
