@@ -15,8 +15,8 @@ magika = pytest.importorskip("magika")
 onnxruntime = pytest.importorskip("onnxruntime")
 ROOT = Path(__file__).parent.parent.parent
 MODEL = Path(distribution("magika").locate_file("magika/models/standard_v3_3"))
-FILES = [ROOT / "minicc/compile.py", ROOT / "README.md", ROOT / "pyproject.toml", ROOT / "tutorials/rooms.svg",
-         ROOT / "minicc/cli/digits/digits.onnx", ROOT / "minicc/cli/digits/heldout.npz", MODEL / "metadata.json"]  # fmt: skip
+FILES = [MODEL.parent.parent / "magika.py", MODEL / "README.md", MODEL / "config.min.json", MODEL / "metadata.json",
+         ROOT / "minicc/cli/digits/digits.onnx", ROOT / "minicc/cli/digits/heldout.npz"]  # fmt: skip
 
 
 @pytest.mark.parametrize("count", [1, len(FILES)])
