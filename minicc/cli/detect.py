@@ -98,9 +98,8 @@ def detect_command(
         )
     else:
         print(f"nothing is surer than {threshold:g}; --threshold {threshold / 2:g} shows more")
-    print(
-        f"{len(rows)} boxes in {picture.shape[1]} x {picture.shape[0]} pixels; the network's picture is {detector.port.width} x {detector.port.height}"
-    )
+    (height, width), port = picture.shape[:2], detector.port
+    print(f"{len(rows)} boxes in {width} x {height} pixels; the network's picture is {port.width} x {port.height}")
     print(times(taken, made))
     if output is not None:
         print(f"wrote {printable(output)}")

@@ -1,8 +1,9 @@
-"""Damaged networks of Darknet, for `mutate_files`: small sound ones, changed with an eye for what sections and options mean.
+"""Damaged networks of Darknet, for `mutate_files`: small sound ones, changed with an eye for what sections and
+options mean.
 
-In: a source of random numbers. Out: a `.cfg` and its `.weights`. A change drops, repeats or swaps sections, gives an option another
-value or key, cuts a section off, or puts junk in; weights are of the network that comes of it, or cut off, longer, of
-another header, or any bytes.
+In: a source of random numbers. Out: a `.cfg` and its `.weights`. A change drops, repeats or swaps sections, gives an
+option another value or key, cuts a section off, or puts junk in; weights are of the network that comes of it, or cut
+off, longer, of another header, or any bytes.
 
 >>> import random
 >>> list(draw(random.Random(0)))
@@ -24,20 +25,29 @@ CONVOLUTION = "[convolutional]\nbatch_normalize=1\nfilters={}\nsize={}\nstride={
 NET = "[net]\nbatch=1\nwidth=32\nheight=32\nchannels=3\n"
 YOLO = "[yolo]\nmask=1,2\nanchors=1,2, 3,4, 5,6\nclasses=2\nnum=3\nscale_x_y=1.1\n"
 SOUND = (
-    NET + CONVOLUTION.format(8, 3, 2, "leaky") + CONVOLUTION.format(8, 3, 1, "mish") + "[shortcut]\nfrom=-2\nactivation=linear\n"
-    + "[maxpool]\nsize=2\nstride=2\n" + CONVOLUTION.format(14, 1, 1, "linear") + YOLO + "[route]\nlayers=-3\n[upsample]\nstride=2\n"
-    + "[route]\nlayers=-1,0\n" + CONVOLUTION.format(14, 1, 1, "linear") + YOLO,
-    NET + CONVOLUTION.format(16, 3, 2, "leaky") + "[route]\nlayers=-1\ngroups=2\ngroup_id=1\n[reorg]\nstride=2\n[route]\nlayers=-1\n"
-    + CONVOLUTION.format(14, 1, 1, "linear") + "[region]\nanchors=1,2, 3,4\nclasses=2\ncoords=4\nnum=2\nsoftmax=1\n",
+    NET + CONVOLUTION.format(8, 3, 2, "leaky") + CONVOLUTION.format(8, 3, 1, "mish")
+    + "[shortcut]\nfrom=-2\nactivation=linear\n[maxpool]\nsize=2\nstride=2\n" + CONVOLUTION.format(14, 1, 1, "linear")
+    + YOLO + "[route]\nlayers=-3\n[upsample]\nstride=2\n[route]\nlayers=-1,0\n" + CONVOLUTION.format(14, 1, 1, "linear")
+    + YOLO,
+    NET + CONVOLUTION.format(16, 3, 2, "leaky") + "[route]\nlayers=-1\ngroups=2\ngroup_id=1\n[reorg]\nstride=2\n"
+    + "[route]\nlayers=-1\n" + CONVOLUTION.format(14, 1, 1, "linear")
+    + "[region]\nanchors=1,2, 3,4\nclasses=2\ncoords=4\nnum=2\nsoftmax=1\n",
     NET + CONVOLUTION.format(8, 3, 1, "swish") + "groups=1\n[dropout]\nprobability=.5\n[avgpool]\n"
     + "[connected]\noutput=10\nactivation=relu\n[softmax]\ngroups=2\n[cost]\ntype=sse\n",
 )  # fmt: skip
-VALUES = ("", "0", "1", "2", "3", "7", "-1", "-7", "99999", "2147483647", "4294967296", "1e9", "nan", "0.5", "1,2,3", "-1,-1",
-          "none", "x" * 999, "\x1b[2J", "=")  # fmt: skip
-KINDS = ("net", "convolutional", "maxpool", "route", "shortcut", "yolo", "region", "reorg", "upsample", "connected", "softmax",
-         "avgpool", "cost", "lstm", "")  # fmt: skip
-KEYS = ("filters", "size", "stride", "pad", "padding", "groups", "layers", "from", "mask", "anchors", "num", "classes", "width",
-        "height", "channels", "dilation", "output", "activation", "batch_normalize", "stride_x", "group_id")  # fmt: skip
+VALUES = (
+    "", "0", "1", "2", "3", "7", "-1", "-7", "99999", "2147483647", "4294967296", "1e9", "nan", "0.5",
+    "1,2,3", "-1,-1", "none", "x" * 999, "\x1b[2J", "=",
+)  # fmt: skip
+KINDS = (
+    "net", "convolutional", "maxpool", "route", "shortcut", "yolo", "region", "reorg", "upsample",
+    "connected", "softmax", "avgpool", "cost", "lstm", "",
+)  # fmt: skip
+KEYS = (
+    "filters", "size", "stride", "pad", "padding", "groups", "layers", "from", "mask", "anchors", "num",
+    "classes", "width", "height", "channels", "dilation", "output", "activation", "batch_normalize",
+    "stride_x", "group_id",
+)  # fmt: skip
 
 
 def draw(random: Random) -> dict[str, bytes]:

@@ -3,7 +3,8 @@
 In: corners, confidences and classes. Out: the best box of each thing, the surest first (greedy non-maximum suppression:
 of two boxes of a class that overlap, the surer one stays).
 
->>> found = Boxes(np.array([[0.0, 0, 10, 10], [1, 0, 10, 10], [20, 20, 30, 30]]), np.array([0.9, 0.8, 0.7]), np.zeros(3, int))
+>>> corners = np.array([[0.0, 0, 10, 10], [1, 0, 10, 10], [20, 20, 30, 30]])
+>>> found = Boxes(corners, np.array([0.9, 0.8, 0.7]), np.zeros(3, int))
 >>> suppress(found, 0.45).scores
 array([0.9, 0.7])
 """
@@ -53,7 +54,8 @@ def overlap(box: Array, others: Array) -> Array:
 
 
 def suppress(boxes: Boxes, threshold: float, across: bool = False) -> Boxes:
-    """The boxes that no surer one of their class (`across`: of any class) overlaps by more than `threshold`, the surest first.
+    """The boxes that no surer one of their class (`across`: of any class) overlaps by more than `threshold`, the
+    surest first.
 
     Equal scores keep their order. Of more than `MOST` boxes the surest take part.
     """

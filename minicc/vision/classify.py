@@ -1,7 +1,7 @@
 """What a picture shows, by a network that gives a number for each class.
 
-In: a picture; then the outputs of a classifier, and names. Out: its input; the likeliest classes with their probabilities, made by a softmax where
-the network gives none.
+In: a picture; then the outputs of a classifier, and names. Out: its input; the likeliest classes with their
+probabilities, made by a softmax where the network gives none.
 
 >>> likeliest({"y": np.array([[0.0, 2.0, 1.0]], np.float32)}, ["cat", "dog", "espresso"], 2)
 [('dog', 1, 0.6652409557748218), ('espresso', 2, 0.24472847105479764)]
@@ -23,14 +23,16 @@ from minicc.vision.preprocess import Preset, prepared
 
 
 def network_input(picture: Array, port: PicturePort, how: Preset) -> Array:
-    """What a network takes of a picture, as a preset has it; one that takes bytes gets colours, not what is made of them."""
+    """What a network takes of a picture, as a preset has it; one that takes bytes gets colours, not what is made of
+    them."""
     if port.type.dtype.is_integer:
         how = replace(how, mean=(0.0,) * 3, deviation=(1.0,) * 3)
     return port.array(prepared(picture, port.height, port.width, how))
 
 
 def likeliest(outputs: Mapping[str, Any], labels: list[str], top: int) -> list[tuple[str, int, float]]:
-    """Name, number and probability of the `top` likeliest classes. Raises RunError where no output has a number for each class.
+    """Name, number and probability of the `top` likeliest classes. Raises RunError where no output has a number for
+    each class.
 
     Of 1001 classes and 1000 names (TensorFlow's) the first class is the background.
     """
@@ -46,7 +48,8 @@ def likeliest(outputs: Mapping[str, Any], labels: list[str], top: int) -> list[t
 
 
 def probabilities(scores: Array) -> Array:
-    """Numbers of classes as probabilities: bytes are 256ths, what is not negative and adds up to 1 is left, of others the softmax."""
+    """Numbers of classes as probabilities: bytes are 256ths, what is not negative and adds up to 1 is left, of others
+    the softmax."""
     if scores.dtype.kind in "iu":
         return (scores.astype(np.float64) - np.iinfo(scores.dtype).min) / 2.0 ** (8 * scores.itemsize)
     wide = scores.astype(np.float64)

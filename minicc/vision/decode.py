@@ -5,7 +5,7 @@ models. Out: `Boxes` of all that is surer than a threshold, before suppression. 
 
     darknet   [1, anchors * (5 + C), h, w] for each head       as `frontend.darknet` gives it
     yolov3    the same before the logistic functions, three heads of COCO's anchors (two: tiny's); yolov4 as well
-    yolov5    [1, N, 5 + C]   cx, cy, w, h, thing, classes; pixels, in [0, 1]; or three heads [1, 3, h, w, 5 + C] of logits
+    yolov5    [1, N, 5 + C]   cx, cy, w, h, thing, classes; or three heads [1, 3, h, w, 5 + C] of logits
     yolov8    [1, 4 + C, N]   cx, cy, w, h, classes; v8, v9, v11, v12
     yolov10   [1, N, 6]       left, top, right, bottom, score, class; suppressed already; any end-to-end export
     yolox     [1, N, 5 + C]   x and y in cells, logarithms of w and h in cells, thing, classes; strides 8, 16, 32
@@ -32,7 +32,8 @@ ANCHORS = {3: _SMALL, 2: _TINY}  # of COCO, in pixels, by how many heads there a
 
 
 def _boxes(centres: Array, sizes: Array, scores: Array, threshold: float) -> Boxes:
-    """The boxes, `[n, 2]` each of centres and sizes, of every class whose score, of `[n, C]`, is above the threshold."""
+    """The boxes, `[n, 2]` each of centres and sizes, of every class whose score, of `[n, C]`, is above the
+    threshold."""
     at, classes = np.nonzero(scores > threshold)
     corners = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1)[at]
     return Boxes(corners, scores[at, classes], classes)
@@ -46,7 +47,8 @@ def of_heads(outputs: Outputs, heads: Sequence[Head], size: Size, threshold: flo
 
 
 def rows_of_head(output: Array, head: Head, threshold: float = -np.inf) -> Array:
-    """A row for each cell and anchor, in this order, that is surer than a threshold: centre and size as fractions of the picture, confidence, classes."""
+    """A row for each cell and anchor, in this order, that is surer than a threshold: centre and size as fractions of
+    the picture, confidence, classes."""
     _, _, height, width = output.shape
     cells = output.reshape(len(head.anchors), 5 + head.classes, height, width).transpose(2, 3, 0, 1)
     down, across, anchor = np.nonzero(cells[..., 4] > threshold)

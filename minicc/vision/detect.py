@@ -1,6 +1,7 @@
 """Detectors: a graph, what it takes of a picture, and what its outputs mean.
 
-In: a Darknet `.cfg` with its weights, or an ONNX model and its family. Out: a `Detector`, whose graph anybody may compile.
+In: a Darknet `.cfg` with its weights, or an ONNX model and its family. Out: a `Detector`, whose graph anybody may
+compile.
 
     detector = open_detector("yolov3.cfg")
     exe = minicc.compile(detector.graph)
@@ -31,7 +32,8 @@ USUAL = 640  # height and width for a network that takes any
 
 
 class PicturePort(NamedTuple):
-    """The input of a network that takes one picture: `[1, 3, height, width]`, or `[1, height, width, 3]` with `channels_last`."""
+    """The input of a network that takes one picture: `[1, 3, height, width]`, or `[1, height, width, 3]` with
+    `channels_last`."""
 
     name: str
     type: TensorType
@@ -40,7 +42,8 @@ class PicturePort(NamedTuple):
     channels_last: bool
 
     def array(self, pixels: Array) -> Array:
-        """`pixels[height, width, 3]` as the network takes them; of one that takes bytes rounded, signed ones less 128."""
+        """`pixels[height, width, 3]` as the network takes them; of one that takes bytes rounded, signed ones less
+        128."""
         if self.type.dtype.is_integer:
             pixels = np.rint(pixels) - (128 if self.type.dtype.kind == "int" else 0)
         placed = pixels if self.channels_last else pixels.transpose(2, 0, 1)
@@ -48,7 +51,8 @@ class PicturePort(NamedTuple):
 
 
 def for_pictures(graph: Graph, size: tuple[int, int] | None = None, usual: int = USUAL) -> tuple[Graph, PicturePort]:
-    """A graph bound to one picture of its size, or of `size`, height and width, where it takes any; and its input. Raises ConfigError."""
+    """A graph bound to one picture of its size, or of `size`, height and width, where it takes any; and its input.
+    Raises ConfigError."""
     call = f"pictures({graph.name})"
     hint = "give a model with one input, [1, 3, height, width] or [1, height, width, 3]"
     if len(graph.inputs) != 1 or graph.inputs[0].type.rank != 4:
@@ -70,7 +74,8 @@ def for_pictures(graph: Graph, size: tuple[int, int] | None = None, usual: int =
 
 @dataclass(frozen=True)
 class Detector:
-    """A network that finds things: its bound graph, its input, how it takes pictures, and how its outputs are decoded."""
+    """A network that finds things: its bound graph, its input, how it takes pictures, and how its outputs are
+    decoded."""
 
     graph: Graph
     port: PicturePort
@@ -94,7 +99,8 @@ class Detector:
         nms: float = 0.45,
         agnostic: bool = False,
     ) -> Boxes:
-        """Boxes in pixels of the picture, the surest first. Raises RunError where the outputs are not as the family has them."""
+        """Boxes in pixels of the picture, the surest first. Raises RunError where the outputs are not as the family
+        has them."""
         found = self.family.decode(outputs, (self.port.height, self.port.width), threshold)
         inside = finite(placement.back(finite(found)).clipped(picture.shape[1], picture.shape[0]))
         return suppress(inside, 1.0 if self.family.suppressed and not agnostic else nms, agnostic)
@@ -109,8 +115,9 @@ def open_detector(
 ) -> Detector:
     """The detector of a Darknet `.cfg`, or of an ONNX model of one of `FAMILIES`. Raises LoadError or ConfigError.
 
-    `size` is height and width, for a network that takes any; `fit` is another of `preprocess.FITS`. A picture is stretched
-    for a `.cfg` without `letter_box=1`, as Bochkovskiy's Darknet and OpenCV do; Redmon's own always letterboxes.
+    `size` is height and width, for a network that takes any; `fit` is another of `preprocess.FITS`. A picture is
+    stretched for a `.cfg` without `letter_box=1`, as Bochkovskiy's Darknet and OpenCV do; Redmon's own always
+    letterboxes.
     """
     if frontend.format_of(model).has_weights:
         found = _of_darknet(darknet.read_network(model, size), weights)

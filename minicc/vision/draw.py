@@ -1,9 +1,9 @@
 """Boxes, labels and points painted on a picture, to be read at any size.
 
-In: a picture, and marks: a text, and a box, points, or both. Out: a copy with them on it. Lines and letters are as large as the
-picture asks for, labels stay inside of it and off each other where there is room, and have letters that stand out from
-their ground. Colours are those of Okabe and Ito ("Color Universal Design", 2008), told apart by readers with any
-colour vision; marks of one `kind` (a class, say) have one colour.
+In: a picture, and marks: a text, and a box, points, or both. Out: a copy with them on it. Lines and letters are as
+large as the picture asks for, labels stay inside of it and off each other where there is room, and have letters that
+stand out from their ground. Colours are those of Okabe and Ito ("Color Universal Design", 2008), told apart by
+readers with any colour vision; marks of one `kind` (a class, say) have one colour.
 
     draw(picture, [Annotation("dog 92%", (10, 20, 110, 220), kind=16)])
 """
@@ -28,7 +28,8 @@ BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 @dataclass(frozen=True)
 class Annotation:
-    """Something to show: a box (left, top, right, bottom) with a text at it, points (x, y), or both; `kind` chooses the colour."""
+    """Something to show: a box (left, top, right, bottom) with a text at it, points (x, y), or both; `kind` chooses
+    the colour."""
 
     text: str = ""
     box: Rectangle | None = None
@@ -37,7 +38,10 @@ class Annotation:
 
 
 def draw(picture: Array, marks: Sequence[Annotation]) -> Array:
-    """A copy of `picture`, `uint8[height, width, 3]`, with the marks on it: later ones above, labels above all."""
+    """A copy of `picture`, `uint8[height, width, 3]`, with the marks on it: later ones above, labels above all.
+
+    The labels of later ones choose their places first.
+    """
     image = pillow("Image").fromarray(picture)
     height, width = picture.shape[:2]
     line = max(1, round((width * height) ** 0.5 / 250))
@@ -50,7 +54,7 @@ def draw(picture: Array, marks: Sequence[Annotation]) -> Array:
         _points(brush, mark, max(1.0, line * (0.6 if len(mark.points) > 40 else 1.2)))
     font = pillow("ImageFont").load_default(max(10, round(min(width, height) / 28)))
     taken: list[Rectangle] = []
-    for mark in marks:
+    for mark in reversed(marks):
         if mark.text and mark.box is not None:
             taken.append(_label(brush, font, mark, (width, height), line, taken))
     return np.array(image)
@@ -88,7 +92,8 @@ def _points(brush: Any, mark: Annotation, radius: float) -> None:
 def _label(
     brush: Any, font: Any, mark: Annotation, size: tuple[int, int], line: int, taken: list[Rectangle]
 ) -> Rectangle:
-    """Paint a label at its box, and say where: above it, inside it, or below, wherever it is in the picture and free."""
+    """Paint a label at its box, and say where: above it, inside it, or below, wherever it is in the picture and
+    free."""
     assert mark.box is not None
     box = _inside(mark.box, *size)
     text = _fitting(brush, font, printable(mark.text), size[0] - 4 * line)

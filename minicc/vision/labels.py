@@ -1,7 +1,7 @@
 """Names of classes: a line each, as `coco.names` has them, or by number, as lists of ImageNet often have them.
 
-In: a file. Out: the name of each class. Lines may begin with the number (`281: tabby cat,` or `281 tabby cat`), if all do so,
-in order; a JSON list, or an object of names by number, is taken as well.
+In: a file. Out: the name of each class. Lines may begin with the number (`281: tabby cat,` or `281 tabby cat`), if
+all do so, in order; a JSON list, or an object of names by number, is taken as well.
 
     read_labels("coco.names")      # ["person", "bicycle", ...]
 """

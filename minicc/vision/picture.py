@@ -1,8 +1,9 @@
 """Pictures as arrays: files of any format that Pillow reads, and back.
 
 In: a path or the bytes of a file. Out: `uint8[height, width, 3]`, red first, as a viewer shows it: turned as the
-camera says (EXIF), over white where it is transparent, gray as three equal colours, the first of several frames. A file
-is not trusted: how large the picture is, is checked before any of it is decoded, and a picture that is cut off is refused.
+camera says (EXIF), over white where it is transparent, gray as three equal colours, the first of several frames. A
+file is not trusted: how large the picture is, is checked before any of it is decoded, and a picture that is cut off
+is refused.
 
     picture = read_picture("dog.jpg")                  # uint8[576, 768, 3]
     write_picture(Path("out.png"), picture)

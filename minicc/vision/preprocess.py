@@ -1,9 +1,9 @@
 """The array that a network takes, made of a picture as the network's own code makes it, and the way back for boxes.
 
-In: `uint8[height, width, 3]`. Out: the picture in the size of the network, and for detectors the `Placement` that leads
-from there to the picture's own pixels. How samples are taken is part of a network's meaning, so there are three ways: that
-of Darknet (linear, corners on corners), that of OpenCV (linear, centres on centres), and that of Pillow, which
-torchvision has (cubic or linear, over all the pixels that a sample stands for).
+In: `uint8[height, width, 3]`. Out: the picture in the size of the network, and for detectors the `Placement` that
+leads from there to the picture's own pixels. How samples are taken is part of a network's meaning, so there are three
+ways: that of Darknet (linear, corners on corners), that of OpenCV (linear, centres on centres), and that of Pillow,
+which torchvision has (cubic or linear, over all the pixels that a sample stands for).
 
 >>> fit(np.zeros((10, 20, 3), np.uint8), 40, 40, "letterbox")[1]
 Placement(across=2.0, down=2.0, left=0, top=10)
@@ -39,7 +39,8 @@ class Placement(NamedTuple):
 
 
 def sampled(picture: Array, height: int, width: int, corners: bool = False) -> Array:
-    """`picture` in another size, float32, linear along each axis: the corners on the corners, or as OpenCV the centres on the centres."""
+    """`picture` in another size, float32, linear along each axis: the corners on the corners, or as OpenCV the
+    centres on the centres."""
     return _along(_along(picture, 0, height, corners), 1, width, corners)
 
 
@@ -92,7 +93,7 @@ PRESETS = {
     "unit": Preset(256, "bilinear"),  # [0, 1]
     "raw": Preset(256, "bilinear", deviation=(1.0,) * 3),  # [0, 255], what is normalised in the network
     "caffe": Preset(256, "bilinear", (122.7, 116.7, 104.0), (1.0,) * 3, True),
-    "mobilenet": Preset(256, "bilinear", (122.7, 116.7, 104.0), (1 / 0.017,) * 3, True),  # Caffe's MobileNet, as in Tengine
+    "mobilenet": Preset(256, "bilinear", (122.7, 116.7, 104.0), (1 / 0.017,) * 3, True),  # Caffe's
     "darknet": Preset(224, "corners"),  # [0, 1], the short side is the network's
 }  # fmt: skip
 
@@ -122,7 +123,8 @@ def prepared(picture: Array, height: int, width: int, how: Preset) -> Array:
 
 
 def _middle(picture: Array) -> Array:
-    """The middle of a picture that is much longer than wide: all that the centre of it needs, which would else be very large."""
+    """The middle of a picture that is much longer than wide: all that the centre of it needs, which would else be
+    very large."""
     most = LONGEST * min(picture.shape[:2])
     top, left = (max(n - most, 0) // 2 for n in picture.shape[:2])
     return picture[top : picture.shape[0] - top, left : picture.shape[1] - left]

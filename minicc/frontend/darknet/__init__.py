@@ -1,4 +1,5 @@
-"""The Darknet frontend: `config` reads the `.cfg`, `layers` plans each layer, `weights` reads the `.weights`, `network` joins them."""
+"""The Darknet frontend: `config` reads the `.cfg`, `layers` plans each layer, `weights` reads the `.weights`,
+`network` joins them."""
 
 from minicc.frontend.darknet.network import Network as Network
 from minicc.frontend.darknet.network import load as load

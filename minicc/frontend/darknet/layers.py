@@ -1,9 +1,10 @@
 """The layers of Darknet: what each makes of which outputs, with which parameters, and how it is said in operators.
 
-In: a section of the `.cfg`, and the shapes of the layers above. Out: a `Layer`: its shape and those of its parameters, all
-known before a byte of the weights is read, and a function that makes its node. Meanings are those of Darknet's source
-(Redmon, "Darknet: Open Source Neural Networks in C"; the fork of Bochkovskiy, which runs the same files), oddities
-included: Reorg reads memory of one shape as that of another, a Shortcut adds the corner that two shapes share.
+In: a section of the `.cfg`, and the shapes of the layers above. Out: a `Layer`: its shape and those of its
+parameters, all known before a byte of the weights is read, and a function that makes its node. Meanings are those of
+Darknet's source (Redmon, "Darknet: Open Source Neural Networks in C"; the fork of Bochkovskiy, which runs the same
+files), oddities included: Reorg reads memory of one shape as that of another, a Shortcut adds the corner that two
+shapes share.
 
 A shape is (channels, height, width); the batch is 1.
 """
@@ -20,7 +21,8 @@ import numpy as np
 from minicc.frontend.darknet.config import Section
 from minicc.graph.ir import Node
 from minicc.ops import (Add, BatchNormalization, Clip, Concat, Conv, Elu, Expand, Gelu, Gemm, GlobalAveragePool,
-                        LeakyRelu, MaxPool, Mish, Mul, Pad, Relu, Reshape, Selu, Sigmoid, Slice, Softmax, SpaceToDepth, Sub, Tanh)  # fmt: skip
+                        LeakyRelu, MaxPool, Mish, Mul, Pad, Relu, Reshape, Selu, Sigmoid, Slice, Softmax,
+                        SpaceToDepth, Sub, Tanh)  # fmt: skip
 
 Shape = tuple[int, int, int]
 EPSILON = 1e-5  # what Bochkovskiy's Darknet adds to a variance; Redmon's adds 1e-6 to the root
@@ -32,8 +34,8 @@ class Head:
     """What decodes the output of a detection layer, `[1, anchors * (4 + 1 + classes), height, width]`.
 
     `anchors` are widths and heights as fractions of the network's picture. Of each anchor the channels are x and y in
-    their cell, then the logarithms of width and height over the anchor's (`squared`: half the root of these ratios), the
-    confidence that a thing is there, and that of each class.
+    their cell, then the logarithms of width and height over the anchor's (`squared`: half the root of these ratios),
+    the confidence that a thing is there, and that of each class.
     """
 
     output: str
@@ -44,7 +46,8 @@ class Head:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer before its weights are known: `build` makes its node of the outputs of the layers `reads` (-1: the picture) and arrays of the `parameters`."""
+    """A layer before its weights are known: `build` makes its node of the outputs of the layers `reads` (-1: the
+    picture) and arrays of the `parameters`."""
 
     section: Section
     shape: Shape
@@ -65,11 +68,13 @@ class Above:
         return self.layers[index].shape if index >= 0 else self.picture
 
     def indices(self, key: str) -> tuple[int, ...]:
-        """The layers that an option lists: from 0 on as they stand in the file, or back from here, -1 being the last."""
+        """The layers that an option lists: from 0 on as they stand in the file, or back from here, -1 being the
+        last."""
         given = self.section.integers(key)
         found = [k if k >= 0 else self.index + k for k in given]
         if not given or not all(0 <= k < self.index for k in found):
-            problem = f"{key} must list layers above this one, number {self.index}: 0 to {self.index - 1}, or -1 to {-self.index}"
+            problem = f"{key} must list layers above this one, number {self.index}: "
+            problem += f"0 to {self.index - 1}, or -1 to {-self.index}"
             hint = "layers are counted from 0, without [net]"
             raise self.section.error(f"{problem}; got {self.section.text(key)[:60] or 'none'!r}", hint, key)
         return tuple(found)
@@ -199,7 +204,8 @@ def shortcut(s: Section, above: Above) -> Layer:
 
 
 def _part(s: Section, shape: Shape, wanted: Shape) -> Callable[[Node], Node]:
-    """What a shortcut adds of an output of another shape: spread by a whole stride, cut, and zeros where it has nothing."""
+    """What a shortcut adds of an output of another shape: spread by a whole stride, cut, and zeros where it has
+    nothing."""
     stride = max(shape[2] // wanted[2], 1)
     if shape[1] // wanted[1] != shape[2] // wanted[2] or wanted[2] // shape[2] > 1 or wanted[1] // shape[1] > 1:
         problem = f"expected heights and widths of one whole ratio, got {list(shape)} to add to {list(wanted)}"
@@ -226,7 +232,8 @@ def route(s: Section, above: Above) -> Layer:
     counts = [shape[0] // groups for shape in shapes]
 
     def build(inputs: Sequence[Node], _: Sequence[Any]) -> Node:
-        parts = [x if groups == 1 else Slice((part * n,), ((part + 1) * n,), (1,))(x) for x, n in zip(inputs, counts, strict=True)]  # fmt: skip
+        cuts = [Slice((part * n,), ((part + 1) * n,), (1,)) for n in counts]
+        parts = inputs if groups == 1 else [cut(x) for cut, x in zip(cuts, inputs, strict=True)]
         return parts[0] if len(parts) == 1 else Concat(1)(*parts)
 
     return Layer(s, (sum(counts), *shapes[0][1:]), build, chosen)
@@ -246,7 +253,8 @@ def upsample(s: Section, above: Above) -> Layer:
 
 
 def reorg(s: Section, above: Above) -> Layer:
-    """Pixels become channels, after memory is read as if it had fewer channels and larger sides, and before it is read back."""
+    """Pixels become channels, after memory is read as if it had fewer channels and larger sides, and before it is
+    read back."""
     (channels, height, width), stride = above.shape, s.integer("stride", 1)
     area = stride * stride
     if channels % area or height % stride or width % stride:
@@ -317,7 +325,8 @@ def _anchors(s: Section, count: int, sizes: tuple[int, int]) -> list[tuple[float
 def _detection(s: Section, above: Above, head: Head, coords: int, scale: float, softmax: bool) -> Layer:
     (channels, height, width), count, classes = above.shape, len(head.anchors), head.classes
     if coords != 4 or channels != count * (5 + classes):
-        problem = f"expected {count} * (4 + 1 + {classes}) = {count * (5 + classes)} channels of {count} anchors, got {channels}"
+        wanted = f"{count} * (4 + 1 + {classes}) = {count * (5 + classes)}"
+        problem = f"expected {wanted} channels of {count} anchors, got {channels}"
         raise s.error(problem, "set filters= of the layer above, or classes= and the anchors here", "classes")
 
     def build(inputs: Sequence[Node], _: Sequence[Any]) -> Node:
@@ -342,7 +351,8 @@ LAYERS: dict[str, Callable[[Section, Above], Layer]] = {
     "yolo": yolo, "region": region,
 }  # fmt: skip
 REFUSED: dict[str, tuple[str, ...]] = {  # options of layers that change the answer in ways that are not here
-    "convolutional": ("binary", "xnor", "flipped", "antialiasing", "assisted_excitation", "share_index", "sway", "rotate", "stretch", "stretch_sway"),
+    "convolutional": ("binary", "xnor", "flipped", "antialiasing", "assisted_excitation", "share_index", "sway",
+                      "rotate", "stretch", "stretch_sway"),
     "maxpool": ("maxpool_depth", "antialiasing"),
     "shortcut": ("weights_type",),
     "route": ("stream",),

@@ -1,10 +1,10 @@
 """A Darknet network: a `.cfg` and its `.weights` become a graph.
 
-In: the path or the bytes of a `.cfg`, and of the `.weights` (by default the file beside it that is called as it is). Out: a
-`Graph` whose input `data` is a picture, `float32[1, channels, height, width]`, red first, of values in [0, 1]; its
-outputs are those of the detection layers (`yolo_82`, `region_31`: kind and number of the layer), or of the last layer.
-All that is not supported is reported at once. Neither file is trusted: the shape of every layer and the size of
-the weights are known, and checked, before a weight is read.
+In: the path or the bytes of a `.cfg`, and of the `.weights` (by default the file beside it that is called as it is).
+Out: a `Graph` whose input `data` is a picture, `float32[1, channels, height, width]`, red first, of values in [0, 1];
+its outputs are those of the detection layers (`yolo_82`, `region_31`: kind and number of the layer), or of the last
+layer. All that is not supported is reported at once. Neither file is trusted: the shape of every layer and the size
+of the weights are known, and checked, before a weight is read.
 
     graph = load("yolov3.cfg")
     read_network("yolov3.cfg").heads[0].anchors     # what decodes the outputs

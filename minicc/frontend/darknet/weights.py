@@ -4,7 +4,8 @@
     seen   ::= u64 from version 0.2 on, u32 before                     pictures of the training
 
 In: the bytes or the path of a file, and how many parameters the `.cfg` has. Out: arrays. The size of the file must be
-right to the byte, which is checked before anything is read but the header; so a layer never needs more memory than the file has.
+right to the byte, which is checked before anything is read but the header; so a layer never needs more memory than
+the file has.
 """
 
 from __future__ import annotations
