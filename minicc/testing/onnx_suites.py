@@ -27,6 +27,7 @@ from minicc.frontend.onnx.supported import NEWEST, OLDEST
 from minicc.frontend.onnx.schemas import history
 from minicc.frontend.onnx.table import translations
 from minicc.frontend.onnx.tensors import DTYPES
+from minicc.graph.bind import bind
 from minicc.runtime.files import write_file
 from minicc.testing.backend_suite import Listed, Result, RunCase, listed, run_test
 from minicc.testing.oracle import STAGES
@@ -129,6 +130,9 @@ def runner(stage: str) -> RunCase:
 
     def run_case(model: Any, inputs: list[Any]) -> Sequence[Any]:
         graph = load(model)
+        if graph.symbols:
+            shapes = {name: x.shape for name, x in zip(graph.input_names, inputs, strict=True) if hasattr(x, "shape")}
+            graph = bind(graph, shapes=shapes)
         return list(STAGES[stage](graph, dict(zip(graph.input_names, inputs, strict=True))).values())
 
     return run_case

@@ -161,6 +161,25 @@ def test_attention():
     agree("Attention", [x, weights, bias, rows], num_heads=2, near=1e-4)
 
 
+def test_group_query_attention():
+    def step(rows, past, lengths, names="y,keys,values", packed=False, **attributes):
+        """One call: `past` keys are there already, and with those of this call each sequence has `lengths`."""
+        q, k, v = floats(2, rows, 64), floats(2, rows, 32), floats(2, rows, 32)
+        states = [floats(2, 2, past, 16), floats(2, 2, past, 16)]  # onnxruntime wants all that it gives
+        caches = [floats(64, 8), floats(64, 8)] if attributes.get("do_rotary") else [None, None]
+        operands = [np.concatenate([q, k, v], 2), None, None] if packed else [q, k, v]
+        arrays = [*operands, *states, np.int32(lengths) - 1, np.array(max(lengths), np.int32), *caches]
+        agree("GroupQueryAttention", arrays, names, num_heads=4, kv_num_heads=2, **attributes)
+
+    step(5, 0, [5, 5])
+    step(5, 0, [5, 5], do_rotary=1)
+    step(1, 6, [7, 7])
+    step(1, 6, [7, 7], do_rotary=1, packed=True)
+    step(1, 6, [7, 7], local_window_size=3, scale=0.3)
+    step(5, 0, [5, 5], local_window_size=2, do_rotary=1, rotary_interleaved=1)
+    step(1, 6, [7, 7], softcap=2.0)
+
+
 @pytest.mark.parametrize(("bits", "block"), [(4, 16), (4, 32), (8, 32), (2, 16)])
 def test_products_with_weights_of_few_bits(bits, block):
     rows, columns = 6, 48

@@ -19,7 +19,7 @@ from minicc.frontend.onnx.call import OnnxCall, Result, Translation
 from minicc.frontend.onnx.ops import conv
 from minicc.graph.ir import Node
 from minicc.ops.base import Operator
-from minicc.types import DType, boolean
+from minicc.types import DType, boolean, int64
 
 # ---- activations ------------------------------------------------------------------------------------------------
 
@@ -257,6 +257,66 @@ def projected(
     return y, call(ops.Concat, *[call(ops.Unsqueeze, state, axes=(0,)) for state in (keys, values)], axis=0)
 
 
+def group_query_attention(call: OnnxCall) -> Result:
+    """New keys and values stand in the past ones from where those of a sequence end; heads share them in groups."""
+    heads, shared, size = call["num_heads"], call["kv_num_heads"], call["local_window_size"]
+    odd = {
+        "kv_cache_bit_width": 0,
+        "sliding_window_cache": 0,
+        "qk_output": 0,
+        "k_quant_type": "NONE",
+        "v_quant_type": "NONE",
+    }
+    others = [name for name, usual in odd.items() if call[name] not in (None, usual)] + ["smooth_softmax"] * (
+        call["smooth_softmax"] > 0
+    )
+    if others or any(call.input(at) is not None for at in range(11, 16)):
+        problem = f"packed caches, sinks and norms of heads are not supported: {', '.join(others) or 'inputs 11 to 15'}"
+        raise call.error(problem, "export the model without them")
+    if min(heads, shared) < 1 or heads % shared:
+        raise call.error(
+            f"expected kv_num_heads that divides num_heads, got {shared} and {heads}", "export the model again"
+        )
+    parts, epsilon = [x for x in map(call.input, range(3)) if x is not None], call["qk_norm_epsilon"]
+    if len(parts) == 1:
+        depth, rest = divmod(_width(call, parts[0]), heads + 2 * shared)
+        if rest:
+            raise call.error("the last axis of query must be that of all heads", "export the model again")
+        sizes = (heads * depth, shared * depth, shared * depth)
+        parts = [call(ops.Split, parts[0], axis=-1, sizes=sizes, parts=3, index=at) for at in range(3)]
+    rows = call(ops.Slice, call.shape(parts[0]), starts=(1,), ends=(2,), axes=(0,))
+    length = call(ops.Add, call(ops.Cast, call[5], dtype=int64), call.constant(1, int64))
+    before = call(ops.Max, call(ops.Sub, length, rows), call.constant(0, int64))  # a first prompt may be padded
+    q, k, v = (_operands(call, [x] * 3, n)[0] for x, n in zip(parts, (heads, shared, shared), strict=True))
+    if call["do_rotary"]:
+        q, k = (_rotated(call, x, before, rows) for x in (q, k))
+    states = [v if past is None else call(ops.TensorScatter, call(ops.Concat, past, v, axis=2), v, before,
+                                          given=ops.TensorScatter.inputs, axis=2)
+              for past, v in ((call.input(3), k), (call.input(4), v))]  # fmt: skip
+    causal = call["causal"] != 0
+    named = {"Q": q, "K": states[0], "V": states[1]}
+    if (bias := call.input(10)) is not None:
+        named["attn_mask"] = bias
+    named["nonpad_kv_seqlen"] = call(ops.Add, before, rows) if causal else length
+    y = call(ops.Attention, *named.values(), given=tuple(named), scale=call["scale"] or None, is_causal=causal,
+             softcap=call["softcap"] or 0.0, left_window_size=size - 1 if size > 0 else -1)  # fmt: skip
+    assert epsilon is not None
+    return call(ops.Reshape, call(ops.Transpose, y, perm=(0, 2, 1, 3)), shape=(0, 0, -1)), *states
+
+
+def _rotated(call: OnnxCall, x: Node, before: Node, rows: Node) -> Node:
+    """Heads of new rows, turned by where they are in their sequence."""
+    positions, cos, sin = call.input(9), call.input(7), call.input(8)
+    if cos is None or sin is None:
+        raise call.error("do_rotary needs cos_cache and sin_cache", "export the model again")
+    if positions is None:
+        steps = call(ops.Range, start=0, limit=call(ops.Reshape, rows, shape=()), delta=1, dtype=int64)
+        positions = call(ops.Add, call(ops.Unsqueeze, before, axes=(1,)), steps)
+    pairs = _width(call, cos)
+    fields = {"interleaved": call["rotary_interleaved"], "rotary_embedding_dim": 2 * pairs}
+    return call(ops.RotaryEmbedding, x, cos, sin, positions, given=ops.RotaryEmbedding.inputs, **fields)
+
+
 def _rank(call: OnnxCall, x: Node) -> int:
     return call.type(x, "attention").rank
 
@@ -344,6 +404,7 @@ TRANSLATIONS: dict[str, Translation] = {
             "FusedConv": fused_conv,
             "FusedGemm": fused_gemm,
             "FusedMatMul": fused_matmul,
+            "GroupQueryAttention": group_query_attention,
             "Gelu": lambda call: call(ops.Gelu, call[0]),
             "MatMulNBits": matmul_nbits,
             "MultiHeadAttention": multi_head_attention,
