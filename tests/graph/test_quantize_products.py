@@ -284,3 +284,21 @@ def test_a_mean_takes_bytes_as_they_lie():
     value = ReduceMean((2, 3))(DequantizeLinear()(QuantizeLinear()(Add()(first, second), *grid), *grid))
     kernels = [n.op for n in optimize(graph_of(value, x)).nodes if isinstance(n.op, Kernel)]
     assert sum("transpose" in k.label for k in kernels) == 1 and kernels[-1].label == "cast_add_mul_reduce_mean"
+
+
+@pytest.mark.parametrize("groups", [1, 8], ids=["full", "depthwise"])
+@pytest.mark.parametrize("size, kernel", [(2, 5), (1, 3), (3, 7), (1, 40)])
+def test_taps_that_meet_no_data_meet_the_zero_point(size, kernel, groups):
+    """A kernel larger than its image: its outer taps lie in the padding for every result, and are of the sum all the same."""
+    rng = np.random.default_rng(0)
+    x = input("x", TensorType(int8, (1, 8, size, size)))
+    w = rng.integers(-127, 128, (8, 8 // groups, kernel, kernel)).astype(np.int8)
+    scales = rng.uniform(0.01, 0.02, 8).astype(np.float32)
+    data = DequantizeLinear()(x, np.float32(0.033), np.int8(-120))
+    y = Conv(auto_pad="SAME_UPPER", groups=groups)(data, DequantizeLinear(axis=0)(constant(w), scales))
+    graph = Graph("main", (x,), (y,), ("y",))
+    assert any(n.op.name == "ConvInteger" for n in quantize_products(graph).nodes)
+    given = {"x": rng.integers(-128, 128, x.shape).astype(np.int8)}
+    expected = evaluate(graph, given)["y"]
+    for found in (evaluate(quantize_products(graph), given)["y"], minicc.compile(graph, threads=1).run(given)["y"]):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
