@@ -39,6 +39,9 @@ from minicc.types import TensorType, Unbound, boolean, int64
 Value = Any  # an array, or a tuple of values
 Run = Callable[[Sequence[Value]], Sequence[Value]]  # a body, from the values of its inputs to those of its outputs
 
+Room = Callable[[int], None]
+
+ASKED = 1 << 26  # bytes of what trips scan, before anybody is asked for room
 ENDLESS = 2**40  # trips; no loop of so many ends
 DEEPEST = 16  # control flow within control flow
 
@@ -59,8 +62,8 @@ class Control(Operator):
     def numpy(self, *values: Any, **_: Any) -> tuple[Value, ...]:
         return self.run([partial(interpret, body) for body in self.bodies], values)
 
-    def run(self, bodies: Sequence[Run], values: Sequence[Value]) -> tuple[Value, ...]:
-        """Its value, by what runs each of its bodies."""
+    def run(self, bodies: Sequence[Run], values: Sequence[Value], room: Room = lambda size: None) -> tuple[Value, ...]:
+        """Its value, by what runs each of its bodies; `room` is asked for the bytes that results come to, and may refuse."""
         raise NotImplementedError(self.name)
 
     def types(self, values: Sequence[Node]) -> list[TensorType | None]:
@@ -119,7 +122,7 @@ class Conditional(Control):
         """Which branch, once the condition is known."""
         return 0 if number(self.condition) else 1
 
-    def run(self, bodies: Sequence[Run], values: Sequence[Value]) -> tuple[Value, ...]:
+    def run(self, bodies: Sequence[Run], values: Sequence[Value], room: Room = lambda size: None) -> tuple[Value, ...]:
         return tuple(bodies[self.taken](values))
 
     def types(self, values: Sequence[Node]) -> list[TensorType | None]:
@@ -155,7 +158,8 @@ class Loop(Control):
             problem = f"expected a loop that ends, got {trips:,} trips, and a condition that no trip changes"
             raise RunError("Loop", problem, here(), "give a smaller trip count, or a body that sets its condition")
 
-    def run(self, bodies: Sequence[Run], values: Sequence[Value]) -> tuple[Value, ...]:
+    def run(self, bodies: Sequence[Run], values: Sequence[Value], room: Room = lambda size: None) -> tuple[Value, ...]:
+        size, asked = 0, ASKED
         trips, go = int(np.asarray(values[0]).reshape(())), bool(np.asarray(values[1]).reshape(()))
         state, captured = tuple(values[2 : 2 + self.carried]), tuple(values[2 + self.carried :])
         rows: list[tuple[Array, ...]] = []
@@ -165,6 +169,10 @@ class Loop(Control):
             results = bodies[0]((np.array(len(rows), np.int64), np.array(go), *state, *captured))
             go, state = bool(np.asarray(results[0]).reshape(())), tuple(results[1 : 1 + self.carried])
             rows.append(tuple(results[1 + self.carried :]))
+            size += sum(array.nbytes for array in rows[-1])
+            if size > asked:  # so often that asking costs nothing
+                room(2 * size)  # they are copied when they are stacked
+                asked = 2 * size
         return *state, *(self._stacked(rows) if rows else self._empty(values))
 
     def _stacked(self, rows: Sequence[tuple[Array, ...]]) -> Iterator[Array]:

@@ -22,6 +22,7 @@ from minicc.graph.resolve import Resolver, stand_in
 from minicc.graph.split_stages import is_light, split_stages
 from minicc.ir.arrays import Array
 from minicc.ops.sequence import SequenceConstruct
+from minicc.runtime import memory
 from minicc.runtime.executable import Executable
 from minicc.runtime.image import Port
 from minicc.runtime.staged import ByTypes, Compiled, Runner, StagedExecutable, Action, leaves
@@ -151,10 +152,15 @@ class Bodies:
         given = [_read(spec, found) for spec in self.reads]
         if pending := len(self.op.pending):
             return (self.op.bind(given[-pending:]).run(self.runs, given[:-pending]),)
-        return (self.op.run(self.runs, given),)
+        return (self.op.run(self.runs, given, _room),)
 
     def latest(self) -> Iterator[tuple[Executable, Sequence[Array]]]:
         return (found for run in self.runs for found in run.latest())
+
+
+def _room(size: int) -> None:
+    """Raise TooLargeError unless there is room for what the trips of a loop scan."""
+    memory.check("Loop", {"what its trips scanned": size})
 
 
 def _spec(n: Node, inputs: Mapping[Node, int]) -> Any:

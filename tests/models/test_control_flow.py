@@ -1,6 +1,7 @@
 """ONNX models in which data decide: branches, trips, sequences, shapes. Right are onnx's own tests, and onnxruntime."""
 
 import pickle
+import signal
 import warnings
 
 import numpy as np
@@ -11,7 +12,7 @@ from onnx import GraphProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 import minicc
 from minicc.backend import node_tests
-from minicc.errors import LoadError, MiniccError, RunError
+from minicc.errors import LoadError, MiniccError, RunError, TooLargeError
 from minicc.frontend.onnx import load
 from minicc.graph import evaluate, parse, verify
 from minicc.runtime.executable import CpuExecutable
@@ -255,6 +256,7 @@ def growing():
     return model(nodes, [("x", FLOAT, [1, 3]), ("n", INT, [])], ["y", "counts"], [weights])
 
 
+@pytest.mark.slow
 def test_a_carried_value_that_grows():
     exe = agrees(growing(), *[{"x": X[None], "n": np.array(n)} for n in (2, 7)])
     assert exe.outputs[0].type.shape == (8, 3) and exe.kernels and "graph" in exe.stages
@@ -267,6 +269,7 @@ def test_a_loop_of_no_trip():
     assert y.shape == (1, 3) and counts.shape == (0,) and counts.dtype == np.int64
 
 
+@pytest.mark.slow
 def test_a_loop_of_few_trips_is_code_alone():
     proto = growing()
     proto.graph.input.pop()
@@ -294,7 +297,8 @@ def random_body(draw):
     return body(nodes, [("k", INT), ("go", BOOL), ("a", FLOAT), ("b", FLOAT)], ["on", "ta", "tb", "scan"], [most])
 
 
-@settings(max_examples=4)
+@pytest.mark.slow
+@settings(max_examples=20)
 @given(st.data())
 def test_random_bodies_agree_with_onnxruntime(data):
     ort = pytest.importorskip("onnxruntime")
@@ -315,6 +319,7 @@ def test_random_bodies_agree_with_onnxruntime(data):
 # ---- shapes that data decide --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_product_of_what_was_found():
     nodes = [
         node("Relu", ["x"], ["r"]),
@@ -353,6 +358,7 @@ def test_a_result_that_is_an_input_or_a_constant_is_memory_of_its_own():
     np.testing.assert_array_equal(exe(X * 0)[0], X)
 
 
+@pytest.mark.slow
 def test_exact_has_the_same_bits_staged_as_in_one_piece():
     proto = growing()
     whole = growing()
@@ -442,3 +448,36 @@ def test_a_loop_without_an_end_is_refused():
             exe(X, np.array(True), np.array(trips))
     np.testing.assert_array_equal(exe(X, np.array(False), np.array(2**62))[0], X)
     np.testing.assert_array_equal(exe(X, np.array(True), np.array(3))[0], -X)
+
+
+def test_a_loop_that_does_not_end_is_interrupted():
+    """while sum(s) < 100: s = s; the signal of Ctrl-C comes between two trips."""
+    trips = body(
+        [node("ReduceSum", ["s"], ["total"], keepdims=0), node("Less", ["total", "limit"], ["on"])],
+        [("k", INT), ("go", BOOL), ("s", FLOAT)],
+        ["on", "s"],
+        [held("limit", np.float32(100))],
+    )
+    exe = minicc.compile(model([node("Loop", ["", "yes", "x"], ["y"], body=trips)], [("x", FLOAT, [3])], ["y"], [held("yes", True)]))  # fmt: skip
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            exe(X)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    np.testing.assert_array_equal(exe(X * 100)[0], X * 100)
+
+
+def test_what_trips_scan_is_measured_before_it_is_stacked(monkeypatch):
+    trips = body(
+        [node("Identity", ["go"], ["on"]), node("Neg", ["s"], ["t"]), node("Expand", ["t", "large"], ["wide"])],
+        [("k", INT), ("go", BOOL), ("s", FLOAT)],
+        ["on", "t", "wide"],
+        [held("large", [1 << 20, 3])],
+    )
+    proto = model([node("Loop", ["n", "", "x"], ["y", "all"], body=trips)], [("x", FLOAT, [3]), ("n", INT, [])], ["y", "all"])  # fmt: skip
+    exe = minicc.compile(proto)
+    monkeypatch.setattr("minicc.runtime.memory.available", lambda: 100 << 20)
+    with pytest.raises(TooLargeError, match="expected a need of at most"):
+        exe(X, np.array(10**9))
