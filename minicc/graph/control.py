@@ -32,7 +32,7 @@ from minicc.errors import GraphError, RunError
 from minicc.graph.interpret import compute
 from minicc.graph.ir import Constant, Graph, Node, constant, here, input, make
 from minicc.graph.transform import same
-from minicc.ir.node import node
+from minicc.ir.node import node, postorder
 from minicc.ops.base import OPERAND, Array, Operand, Operator, interpreted, number
 from minicc.types import TensorType, Unbound, boolean, int64
 
@@ -73,8 +73,10 @@ class Control(Operator):
     @property
     def nested(self) -> int:
         """How deep control flow is nested in it, itself included."""
-        within = [n.op.nested for body in self.bodies for n in body.nodes if isinstance(n.op, Control)]
-        return 1 + max(within, default=0)
+        depths: dict[Operator, int] = {}  # equal bodies are one: each is looked at once
+        for op in postorder([self], lambda op: [n.op for b in op.bodies for n in b.nodes if isinstance(n.op, Control)]):
+            depths[op] = 1 + max([depths[n.op] for b in op.bodies for n in b.nodes if n.op in depths], default=0)
+        return depths[self]
 
     def __repr__(self) -> str:
         shown = {n: getattr(self, n) for n in self.__match_args__}

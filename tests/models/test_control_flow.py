@@ -3,6 +3,7 @@
 import pickle
 import signal
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -481,3 +482,27 @@ def test_what_trips_scan_is_measured_before_it_is_stacked(monkeypatch):
     monkeypatch.setattr("minicc.runtime.memory.available", lambda: 100 << 20)
     with pytest.raises(TooLargeError, match="expected a need of at most"):
         exe(X, np.array(10**9))
+
+
+# ---- a real model -------------------------------------------------------------------------------
+
+
+@pytest.mark.jobs
+@pytest.mark.parametrize(
+    "name",
+    ["silero_vad", "silero_vad_16k_op15", "silero_vad_16k_sequence", "silero_vad_half", "silero_vad_op18_ifless"],
+)
+def test_every_form_of_a_detector_of_speech(name):
+    """If on the sampling rate, nested; a loop over the pieces of a recording."""
+    folder = Path(pytest.importorskip("silero_vad").__file__).parent
+    path, random = folder / "data" / f"{name}.onnx", np.random.default_rng(0)
+    session = pytest.importorskip("onnxruntime").InferenceSession(path)
+    sizes = {"state": (2, 1, 128), "h": (1, 1, 128), "c": (1, 1, 128), "sr": ()}
+    feeds = {}
+    for port in session.get_inputs():
+        shape = sizes.get(port.name, (3 if "sequence" in name else 1, 576))
+        feeds[port.name] = (random.standard_normal(shape) / 10).astype(np.float32)
+    feeds |= {"sr": np.array(16000)} if "sr" in feeds else {}
+    exe = minicc.compile(path, input_shapes={key: a.shape for key, a in feeds.items()})
+    for got, right in zip(exe.run(feeds).values(), session.run(None, feeds), strict=True):
+        np.testing.assert_allclose(got, right, atol=1e-5)
