@@ -19,6 +19,7 @@ from then on: right, and slower. What is written to `weight.data` behind PyTorch
 from __future__ import annotations
 
 import operator
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -40,7 +41,7 @@ from minicc.frontend.torch.tensors import array_of, tensor_of
 from minicc.frontend.torch.translate import constant_of, refuse, supports, translate, unsupported
 from minicc.graph.ir import Graph, Node, Span, input
 from minicc.runtime.executable import Executable
-from minicc.types import TensorType
+from minicc.types import TensorType, bfloat16
 
 CALL = 'torch.compile(backend="minicc")'
 OPTIONS = ("target", "threads", "exact", "cache")  # those of minicc.compile
@@ -116,54 +117,77 @@ def _is_supported(_: Any, node: torch.fx.Node) -> bool:
     return node.op == "call_function" and isinstance(source, torch.fx.Node) and supports(source)
 
 
+class _Constants:
+    """The weights that are constants of the code, as they were, and the code that was made of them, by sizes."""
+
+    def __init__(self, positions: Sequence[int], arguments: Sequence[Any], tensors: Sequence[int]) -> None:
+        self.positions, self.held = positions, [arguments[k] for k in positions]
+        self.given = [k for k in tensors if k not in positions]  # all others, which a call hands over
+        self.made: dict[Any, _Compiled] = {}
+        self._counted = [
+            t for t in self.held if not t.is_inference()
+        ]  # of others nobody counts how often they were written to
+        self._versions = [t._version for t in self._counted]
+
+    def hold(self, arguments: Sequence[Any]) -> bool:
+        """Whether none was replaced, or written to in place."""
+        same = all(map(operator.is_, [arguments[k] for k in self.positions], self.held))
+        return same and [t._version for t in self._counted] == self._versions
+
+    def unchanged(self, arguments: Sequence[Any]) -> list[int]:
+        """The positions of those that are what they were."""
+        counted = {id(t): v for t, v in zip(self._counted, self._versions, strict=True)}
+        pairs = zip(self.positions, self.held, strict=True)
+        return [k for k, t in pairs if arguments[k] is t and (id(t) not in counted or t._version == counted[id(t)])]
+
+
 class Subgraph:
     """A graph that is compiled at its first call with new sizes; `weights` says which of its inputs are constants.
 
-    A part that turns out to ask an operator for what minicc does not have runs in PyTorch, after a warning.
+    A weight that has changed is an input from then on. A graph that turns out to ask an operator for what minicc does not
+    have runs in PyTorch, after a warning. Threads may call it at once.
     """
 
     def __init__(self, module: torch.fx.GraphModule, weights: Sequence[bool], options: Mapping[str, Any]) -> None:
         self.module, self.options = module, options
         self._inputs = [n for n in module.graph.nodes if n.op == "placeholder"]
         self._weights = [k for k, is_weight in enumerate(weights) if is_weight]
-        self._held: list[tuple[int, Any, int]] = []  # position, tensor and version of each constant
-        self._made: dict[Any, _Compiled] = {}
-        self._given: list[int] = []
+        self._tensors = [k for k, n in enumerate(self._inputs) if isinstance(n.meta["val"], torch.Tensor)]
         self._sized = [k for k, n in enumerate(self._inputs) if _is_symbolic(n.meta["val"])]
+        self._constants: _Constants | None = None
+        self._lock = threading.Lock()
         self._in_pytorch = False
-        self._learned = False
 
     def __call__(self, *arguments: Any) -> Any:
         if self._in_pytorch:
             return self.module(*arguments)
-        if not self._learned or any(arguments[k] is not t or _version(t) != v for k, t, v in self._held):
-            self._learn(arguments)
+        constants = self._constants
+        if constants is None or not constants.hold(arguments):
+            weights = self._weights if constants is None else constants.unchanged(arguments)
+            constants = self._constants = _Constants(weights, arguments, self._tensors)
         key = tuple([a if isinstance(a := arguments[k], int) else a.shape for k in self._sized])
         try:
-            made = self._made.get(key) or self._compile(key, arguments)
+            made = constants.made.get(key) or self._compile(constants, key, arguments)
         except MiniccError as error:
             self._in_pytorch = True
             _warn(f"{error.problem}; a part of the graph runs in PyTorch", error.where, error.hint)
             return self.module(*arguments)
-        return made([arguments[k] for k in self._given])
+        return made([arguments[k] for k in constants.given])
 
-    def _learn(self, arguments: Sequence[Any]) -> None:
-        """Weights that are what they were are constants; others are inputs from now on."""
-        changed = {k for k, t, v in self._held if arguments[k] is not t or _version(t) != v}
-        self._weights = [k for k in self._weights if k not in changed]
-        self._held = [(k, arguments[k], _version(arguments[k])) for k in self._weights]
-        tensors = [k for k, n in enumerate(self._inputs) if isinstance(n.meta["val"], torch.Tensor)]
-        self._given = [k for k in tensors if k not in self._weights]
-        self._made, self._learned = {}, True
+    def _compile(self, constants: _Constants, key: Any, arguments: Sequence[Any]) -> _Compiled:
+        with self._lock:
+            if key not in constants.made:
+                if len(constants.made) >= KEPT:
+                    del constants.made[next(iter(constants.made))]
+                constants.made[key] = self._machine_code(constants, arguments)
+            return constants.made[key]
 
-    def _compile(self, key: Any, arguments: Sequence[Any]) -> _Compiled:
-        if len(self._made) >= KEPT:
-            del self._made[next(iter(self._made))]
+    def _machine_code(self, constants: _Constants, arguments: Sequence[Any]) -> _Compiled:
         dims, spans = Dims(_numbers(self._inputs, arguments)), dict[Node, Span]()
         given: dict[torch.fx.Node, Any] = {}
         inputs: list[Node] = []
         for k, (node, argument) in enumerate(zip(self._inputs, arguments, strict=True)):
-            if k in self._given:
+            if k in constants.given:
                 dtype = dtype_of(argument.dtype)
                 assert dtype is not None, "only what is supported is here"
                 inputs.append(input(node.name, TensorType(dtype, tuple(argument.shape))))
@@ -180,26 +204,34 @@ class Subgraph:
         fakes = _results(self.module.graph)
         orders = [_order(fake) if isinstance(r, AtenValue) else None for r, fake in zip(results, fakes, strict=True)]
         whole = isinstance(made, (list, tuple))
-        self._made[key] = _Compiled(
-            executable, [None if isinstance(r, AtenValue) else (r,) for r in results], orders, whole
-        )
-        return self._made[key]
+        known = [None if isinstance(r, AtenValue) else (r,) for r in results]
+        plain = all(_is_plain(arguments[k]) for k in constants.given)
+        return _Compiled(executable, known, orders, whole, plain)
 
 
 class _Compiled:
-    """An executable that takes and gives tensors; results that are no tensors are known."""
+    """An executable that takes and gives tensors; results that are no tensors are known.
+
+    A call of a small graph is mostly Python. So where tensors and arrays turn into each other by one call of PyTorch, which
+    dtypes and gradients decide and Dynamo guards, nothing else is asked.
+    """
 
     def __init__(
-        self, executable: Executable, known: Sequence[tuple[Any] | None], orders: Sequence[Any], whole: bool
+        self,
+        executable: Executable,
+        known: Sequence[tuple[Any] | None],
+        orders: Sequence[Any],
+        whole: bool,
+        plain: bool,
     ) -> None:
         self._executable, self._known, self._orders, self._whole = executable, known, orders, whole
-        self._plain = whole and not any(known) and not any(orders)
+        ours = all(port.dtype is not bfloat16 for port in (*executable.inputs, *executable.outputs))
+        self._plain = whole and plain and ours and not any(known) and not any(orders)
 
     def __call__(self, tensors: Sequence[torch.Tensor]) -> Any:
-        found = self._executable(*map(array_of, tensors))
         if self._plain:
-            return list(map(tensor_of, found))
-        rest = iter(found)
+            return [torch.from_numpy(a) for a in self._executable(*[t.numpy() for t in tensors])]
+        rest = iter(self._executable(*map(array_of, tensors)))
         made = [_ordered(tensor_of(next(rest)), order) if known is None else known[0]
                 for known, order in zip(self._known, self._orders, strict=True)]  # fmt: skip
         return made if self._whole else made[0]
@@ -248,6 +280,6 @@ def _numbers(inputs: Sequence[torch.fx.Node], arguments: Sequence[Any]) -> dict[
     return found
 
 
-def _version(tensor: torch.Tensor) -> int:
-    """How often a tensor was written to in place; those of `torch.inference_mode` do not count."""
-    return -1 if tensor.is_inference() else int(tensor._version)
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Whether `tensor.numpy()` is all that it takes."""
+    return not (tensor.requires_grad or tensor.is_neg())

@@ -110,6 +110,7 @@ class AtenCall:
         return self.dims.shape(self.results[0].shape)
 
     def dtype_of(self, dtype: torch.dtype) -> DType:
+        """What minicc calls a dtype. Raises LoadError where it has none."""
         if (found := dtype_of(dtype)) is None:
             raise self.error(f"expected a dtype of minicc, got {dtype}", f"the dtypes are {', '.join(DType.table)}")
         return found
