@@ -4,6 +4,7 @@ Those need the environment of the old TVM. Without it they are skipped, which on
 MINICC_REQUIRE_RELAY is set, as in .ci/run, no test runs then.
 """
 
+import logging
 import os
 import sys
 
@@ -12,6 +13,9 @@ from hypothesis import HealthCheck, settings
 
 from minicc.bridge.environment import has_relay
 
+logging.getLogger(
+    "torch.__trace"
+).propagate = False  # every step of a trace goes there, and pytest would keep it as text
 sys.dont_write_bytecode = False  # many tests start processes, which would all compile every module of the package
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ["MINICC_CACHE"] = "off"  # a kernel is compiled where a test says so; those of the cache turn it on

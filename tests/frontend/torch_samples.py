@@ -85,12 +85,12 @@ def outcome(op: Any, sample: Any) -> str:
         ]
 
     with torch.no_grad():
-        wanted = function(*tensors)
-        if not wanted or any(dtype_of(t.dtype) is None for t in (*tensors, *wanted)):
-            return "not traced: no results of dtypes that minicc has"
         try:
+            wanted = function(*tensors)
+            if not wanted or any(dtype_of(t.dtype) is None for t in (*tensors, *wanted)):
+                return "not traced: no results of dtypes that minicc has"
             module = aot_export_joint_simple(function, tuple(tensors), trace_joint=False, decompositions=TABLE)
-        except (RuntimeError, ValueError, AssertionError) as error:
+        except (RuntimeError, ValueError, AssertionError) as error:  # of a few samples PyTorch itself makes nothing
             return f"not traced: {type(error).__name__}"
     module.graph.eliminate_dead_code()
     if missing := unsupported(module.graph):
