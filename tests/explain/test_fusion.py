@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from minicc import ops
 from minicc.bridge.groups import operators
 from minicc.compile import pipeline
+from minicc.errors import BridgeError
 from minicc.explain import fusion
 from minicc.explain.fusion import MARKS, before_fusion, compare_fusion
 from minicc.graph import Graph, constant, fuse, input
@@ -139,9 +140,13 @@ def test_without_operators_the_summary_ends_after_the_counts():
 
 def test_every_group_is_in_one_region():
     """On random graphs, of which many have operators that TVM computes in several groups."""
-    several = 0
-    for seed in range(24):
-        made = compare_fusion(before_fusion(drawn_graph(seed, 14).graph))
+    several = seen = 0
+    for seed in range(48):
+        try:
+            made = compare_fusion(before_fusion(drawn_graph(seed, 14).graph))
+        except BridgeError:  # it has an operator that TVM has not
+            continue
+        seen += 1
         regions = made.as_json()["regions"]
         found = [g for r in regions for g in r["relax"]["groups"]]
         assert sorted(found) == list(range(len(made.groupings[0].groups)))
@@ -149,7 +154,9 @@ def test_every_group_is_in_one_region():
         assert sorted(kernels) == list(range(len(made.kernels)))
         assert {m for r in made.regions for m in r.marks} <= {"same", "absent"} or made.differences
         several += any(e.is_within for e in made.differences)
-    assert several > 7
+        if seen == 24:
+            break
+    assert several > 7 and seen == 24
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
