@@ -5,11 +5,12 @@ what only moves dequantised values moves the integers, and every QuantizeLinear 
 elementwise operators, which fuse into the kernels before and behind. `graph.requantize` then gathers zero points and scales.
 
     DequantizeLinear -> Conv, MatMul     ConvInteger, MatMulInteger, then a scale for each output channel (int32 sums)
+    DequantizeLinear -> AveragePool      a ConvInteger of ones, then a scale
     ... + DequantizeLinear(bias)         the bias is added in int32, if its scale is that of the product
     DequantizeLinear -> Reshape, MaxPool Reshape, MaxPool -> DequantizeLinear
     DequantizeLinear -> QuantizeLinear   nothing, if both have one scale and one zero point
 
-The first two sum exactly what a Conv sums with a rounding at each step, so they are left out where every operation is to
+The first three sum exactly what the model sums with a rounding at each step, so they are left out where every operation is to
 be as the model has it (`exact`). onnxruntime does the same; where a sum lies between two steps of the result's grid, the
 results may be one step apart (Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference).
@@ -40,8 +41,21 @@ from minicc.graph.ir import Constant, Graph, Node
 from minicc.graph.requantize import requantize
 from minicc.graph.transform import same, transform
 from minicc.ir.node import replace
-from minicc.ops import Add, Cast, Conv, ConvInteger, DequantizeLinear, MatMul, MatMulInteger, Mul, QuantizeLinear, Sub
+from minicc.ops import (
+    Add,
+    AveragePool,
+    Cast,
+    Conv,
+    ConvInteger,
+    DequantizeLinear,
+    MatMul,
+    MatMulInteger,
+    Mul,
+    QuantizeLinear,
+    Sub,
+)
 from minicc.ops.base import Array, Operator
+from minicc.ops.depthwise import MOST_TAPS
 from minicc.types import float32, int8, int16, int32, uint8
 
 Rule = Callable[[Node], Node | None]
@@ -147,6 +161,26 @@ def product(n: Node) -> Node | None:
     return made
 
 
+def averaged(n: Node) -> Node | None:
+    """Means of windows of a dequantised value: sums of integers by a convolution of ones, each over its count."""
+    (x,) = n.inputs
+    assert isinstance(n.op, AveragePool)
+    if n.dtype is not float32 or not of_tensor(x) or x.inputs[0].dtype not in BYTES or n.op.channels_last:
+        return None
+    windows, size = n.op.windows(x.shape[2:], n.op.kernel), (1, 1, *x.shape[2:])
+    if math.prod(w.kernel for w in windows) > MOST_TAPS or any(w.far for w in windows) or not n.type.size:
+        return None
+    padding = (*[w.begin for w in windows], *[max(w.overhang, 0) for w in windows])
+    conv = ConvInteger(n.op.strides, padding, n.op.dilation)
+    ones = np.ones((x.shape[1], 1, *[w.kernel for w in windows]), np.int8)
+    total: Node = replace(conv, groups=x.shape[1])(_centered(x), ones)
+    share = n.op.numpy(np.ones(size, np.float32)) / conv.numpy(np.ones(size, np.int8), ones[:1])
+    share = share.astype(np.float32)
+    each = share.ravel()[0] if (share == share.ravel()[0]).all() else share
+    made: Node = Mul()(Cast(float32)(total), Mul()(_number(x.inputs[1]), each))
+    return made if made.type == n.type else None
+
+
 def _of_channels(op: Operator, w: Node) -> bool:
     """Whether `w` is dequantised from bytes, with a scale for all of it or for each output channel."""
     if not isinstance(w.op, DequantizeLinear) or w.inputs[0].dtype not in BYTES:
@@ -207,4 +241,4 @@ def _value(n: Node) -> Array | None:
 MOVEMENT: dict[type[Operator], Rule] = {
     **dict.fromkeys(MOVES, moved), ops.Concat: joined, QuantizeLinear: nothing,
 }  # fmt: skip
-PRODUCTS: dict[type[Operator], Rule] = {Conv: product, MatMul: product, Add: biased}
+PRODUCTS: dict[type[Operator], Rule] = {AveragePool: averaged, Conv: product, MatMul: product, Add: biased}

@@ -19,8 +19,8 @@ from minicc.graph.interpret import evaluate
 from minicc.graph.ir import Graph, Kernel, constant, input
 from minicc.graph.quantize_products import quantize_products
 from minicc.graph.requantize import requantize
-from minicc.ops import Add, Cast, Conv, ConvInteger, DequantizeLinear, MatMul, MatMulInteger, MaxPool, QuantizeLinear
-from minicc.ops import ReduceMean, Relu, Reshape, Sub
+from minicc.ops import Add, AveragePool, Cast, Conv, ConvInteger, DequantizeLinear, MatMul, MatMulInteger, MaxPool
+from minicc.ops import QuantizeLinear, ReduceMean, Relu, Reshape, Sub
 from minicc.types import TensorType, float32, int8, int16, int32, uint8
 
 EXAMPLES = max(10, settings().max_examples // 3)
@@ -77,12 +77,19 @@ class Chain:
 
     def layer(self, x, shape):
         """One more layer on a dequantised value, and the shape of the result."""
-        kind = self.draw(st.sampled_from(["Conv", "Conv", "Conv", "Relu", "MaxPool", "Add", "Transpose", "Concat"]))
+        kind = self.draw(
+            st.sampled_from(["Conv", "Conv", "Conv", "Relu", "MaxPool", "AveragePool", "Add", "Transpose", "Concat"])
+        )
         channels = shape[1]
         if kind == "Conv":
             return self.conv(x, shape)
         if kind == "MaxPool" and min(shape[2:]) > 1:
             return self.add(kind, x, kernel_shape=[2, 2]), (*shape[:2], shape[2] - 1, shape[3] - 1)
+        if kind == "AveragePool" and min(shape[2:]) > 1:  # of 1, 2 or 4 elements, so that nothing is rounded
+            pads = [self.draw(st.integers(0, 1)) for _ in range(4)]
+            counted = self.draw(st.integers(0, 1))
+            y = self.add(kind, x, kernel_shape=[2, 2], pads=pads, count_include_pad=counted)
+            return y, (*shape[:2], *[d + pads[a] + pads[a + 2] - 1 for a, d in enumerate(shape[2:])])
         if kind == "Transpose":
             return self.add(kind, x, perm=[0, 1, 3, 2]), (*shape[:2], shape[3], shape[2])
         if kind == "Concat" and channels < 8:
@@ -302,3 +309,16 @@ def test_taps_that_meet_no_data_meet_the_zero_point(size, kernel, groups):
     expected = evaluate(graph, given)["y"]
     for found in (evaluate(quantize_products(graph), given)["y"], minicc.compile(graph, threads=1).run(given)["y"]):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_means_are_sums_of_integers(counted):
+    x, step = input("x", TensorType(uint8, (1, 4, 6, 7))), np.float32(0.1)
+    real = DequantizeLinear()(x, step, np.uint8(9))
+    pool = AveragePool(kernel=(3, 2), strides=(2, 1), padding=(1, 1, 1, 0), count_include_pad=counted, ceil_mode=True)
+    graph = graph_of(pool(real), x)
+    ready = quantize_products(graph)
+    assert "ConvInteger" in names(ready) and "AveragePool" not in names(ready)
+    data = {"x": np.random.default_rng(0).integers(0, 256, x.shape).astype(np.uint8)}
+    np.testing.assert_allclose(evaluate(ready, data)["y"], evaluate(graph, data)["y"], rtol=1e-5, atol=1e-5)
+    assert "AveragePool" in names(quantize_products(graph, exact=True))
