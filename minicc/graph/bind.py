@@ -6,7 +6,8 @@ their operators (the Shape -> Gather -> Concat -> Reshape glue of exporters is c
 operand that depends on the value of an input stays an input of its node; `runtime_operands`
 names those inputs, and binding their `values` resolves it.
 
-Needs: nothing. Ensures: no symbol; a type is open only behind an operand of `runtime_operands`.
+Needs: nothing. Ensures: no symbol; a type is open only behind an operand that inputs or data decide, behind control flow
+that is not decided, and behind what data decide anyway (NonZero); `split_stages` parts what is known from the rest.
 
 >>> from minicc.graph.ir import Graph, input
 >>> from minicc.ops import Relu

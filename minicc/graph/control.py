@@ -1,9 +1,10 @@
 """Control flow: operators that hold graphs and say when these run. Their value is a tuple, of which `Output` takes one.
 
 In: values, and graphs whose inputs are listed: what a body reads from around it comes as an ordinary input. Out: for
-`Conditional` the outputs of the branch that is taken; for `Loop` the last carried values, then what each trip scanned, stacked
-along a new first axis. Binding puts bodies in the place of what it can decide (`inline_control`); what is left runs
-its bodies from an executable, or, as everywhere, by `numpy`. A value is an array, or a tuple of values: a sequence.
+`Conditional` (ONNX If) the outputs of the branch that is taken; for `Loop` the last carried values, then what each trip
+scanned, stacked along a new first axis. Binding puts bodies in the place of what it can decide (`resolve`); what is left
+runs its bodies from an executable (`kernels.stages`), or, as everywhere, by `numpy`. A value is an array, or a tuple of
+values: a sequence. `loop` makes a Loop of a function from nodes to nodes.
 
 A body of `Loop` maps (trip, condition, *carried, *captured) to (condition, *carried, *scanned). It runs as long as
 the trip number is less than the first input and the condition, at first the second input, holds (ONNX Loop).

@@ -1,9 +1,10 @@
 """What a node is once its inputs are bound: operands become fields, decided control flow its bodies, known sequences values.
 
 In: a node, and its inputs as they are now. Out: the node in their place. Operands whose values are constants move into
-their operator; Shape and Size of known types are computed; the branch that a constant chooses stands in the place of its
-Conditional, and the trips of a Loop one after the other, where their number is known and their nodes are not too many; elements
-are taken out of sequences that are put together in sight. The bodies of what stays are resolved on the types that they get.
+their operator; Shape and Size of known types are computed; the branch that a constant chooses stands in the place of
+its Conditional, and the trips of a Loop one after the other, where their number is known and their nodes are not too
+many; elements are taken out of sequences that are put together in sight. The bodies of what stays are resolved on the
+types that they get, and a composite of very many equal steps becomes a Loop.
 
 >>> from minicc.graph.ir import Graph, input
 >>> from minicc.ops import Neg, Relu

@@ -38,6 +38,7 @@ class Item:
     index: int
     scope: Rename = str
     given: Mapping[str, AttributeProto] = field(default_factory=dict)
+    depth: int = 0  # how many graphs it is in, beside that of the model
 
     @property
     def graphs(self) -> list[GraphProto]:
@@ -79,10 +80,16 @@ def check_depth(model: ModelProto, file: ModelFile) -> None:
         waiting += [(depth + 1, n) for n in inner]
 
 
-def inside(graph: GraphProto, item: Item) -> list[Item]:
-    """The nodes of a graph that a node holds, under the names that they have in it."""
+def inside(graph: GraphProto, item: Item, file: ModelFile) -> list[Item]:
+    """The nodes of a graph that a node holds, under the names that they have in it.
+
+    Raises LoadError where functions nest graphs deeper than `DEEPEST`.
+    """
+    if item.depth >= DEEPEST:
+        problem = f"expected graphs nested at most {DEEPEST} deep, got more, through functions"
+        raise file.error(problem, str(item.span(file.name)), "a function must not call itself")
     copies = [_copy(item, item.version, node, node.name, str, str) for node in graph.node]
-    return [replace(copy, scope=str) for copy in copies]
+    return [replace(copy, scope=str, depth=item.depth + 1) for copy in copies]
 
 
 def flatten(
@@ -183,7 +190,7 @@ def _copy(
     node.output[:] = map(write, inner.output)
     del node.attribute[:]
     node.attribute.extend(_attributes(inner, call.given if given is None else given))
-    return Item(node, version, call.index, read, call.given if given is None else given)
+    return Item(node, version, call.index, read, call.given if given is None else given, call.depth)
 
 
 def _identity(call: Item, version: int, value: str, name: str) -> Item:

@@ -35,6 +35,7 @@ from minicc.graph.interpret import given_array, match_shape
 from minicc.graph.ir import Data, Defaults, Graph, Node, Span, constant, input, make, spanned
 from minicc.types import TensorType
 
+INNER = 4  # nodes that one in a graph in a graph counts for, as it is met more than once
 MOST_NODES = 200_000  # ten times those of the largest model in use; each takes 0.1 ms to load and as long to optimize
 
 
@@ -102,7 +103,7 @@ class _Loader:
         check_depth(self.model, self.file)
         names = tuple(output.name for output in proto.output)
         items, read = self._needed([Item(node, opset, index) for index, node in enumerate(proto.node)], proto, names)
-        self._check_supported(items)
+        check_supported(self._all(items), self.table, self.file)
         self._initialize(proto, read)
         inputs = tuple(self._inputs(proto))
         outputs = tuple(self._outputs(items, proto, names))
@@ -112,7 +113,7 @@ class _Loader:
     def body(self, proto: GraphProto, item: Item, inputs: Sequence[Node]) -> list[Node]:
         """The outputs of a graph that a node holds, on these inputs."""
         names = tuple(output.name for output in proto.output)
-        items, read = self._needed(inside(proto, item), proto, names)
+        items, read = self._needed(inside(proto, item, self.file), proto, names)
         self._initialize(proto, read)
         for info, node in zip(proto.input, inputs, strict=True):
             self._define(info.name, node)
@@ -145,13 +146,13 @@ class _Loader:
 
     # Checks of the whole model
 
-    def _check_supported(self, items: Sequence[Item]) -> None:
-        """Report every operator that is not supported, in the graphs that nodes hold, too."""
-        waiting = list(items)
-        for item in waiting:
+    def _all(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The nodes, and those of the graphs that they hold."""
+        for item in items:
+            yield item
             for graph in item.graphs:
-                waiting += self._needed(inside(graph, item), graph, [output.name for output in graph.output])[0]
-        check_supported(waiting, self.table, self.file)
+                names = [output.name for output in graph.output]
+                yield from self._all(self._needed(inside(graph, item, self.file), graph, names)[0])
 
     def _check_outputs(self, proto: GraphProto, names: Sequence[str]) -> None:
         where = f"graph {proto.name!r}"
@@ -187,9 +188,11 @@ class _Loader:
     def _needed(self, nodes: list[Item], proto: GraphProto, outputs: Iterable[str]) -> tuple[list[Item], set[str]]:
         """The nodes that the outputs depend on, in the order of the file, and the names that these and the outputs read."""
         items = flatten(nodes, proto.initializer, self.model, self.file)
-        self.count[0] += len(items)
+        self.count[0] += len(items) * (1 if proto is self.model.graph else INNER)
         if self.count[0] > MOST_NODES:
-            problem = f"expected at most {MOST_NODES:,} nodes, those of inner graphs counted as often as they are read"
+            problem = (
+                f"expected at most {MOST_NODES:,} nodes, each of an inner graph counted as {INNER} whenever it is read"
+            )
             raise self.file.error(problem, f"graph {proto.name!r}", "split the model")
         producer: dict[str, int] = {}
         for position, item in enumerate(items):
