@@ -41,6 +41,7 @@ class Site(NamedTuple):
 
     @property
     def value(self) -> Any:
+        """What stands there."""
         value = getattr(self.message, self.field.name)
         return value if self.at is None else value[self.at]
 

@@ -80,6 +80,7 @@ CASES = {  # what is in the file: the file, and what is said
     "text": (b"input: x\noutput: y\n", "expected an ONNX protobuf, got text that begins with 'input: x'"),
     "no graph": (changed(model(node("Relu", ["x"], ["y"])), lambda m: m.ClearField("graph")), "expected a model with a graph and an opset of ai.onnx, got no graph with opsets {'ai.onnx': 21, 'com.microsoft': 1}"),
     "no opset": (model(node("Relu", ["x"], ["y"]), opsets={}), 'expected a model with a graph and an opset of ai.onnx, got one with opsets {}'),
+    "two opsets of one domain": (changed(model(node("Relu", ["x"], ["y"])), lambda m: m.opset_import.add(domain="ai.onnx", version=9)), "expected one opset of each domain, got ai.onnx 9, ai.onnx 21, com.microsoft 1"),
     "an unknown domain": (one("Relu", domain="org.example"), 'operators that are not supported: 1, on 1 nodes'),
     "an operator of training": (one("BatchNormalization", *[np.ones(3)] * 4, training_mode=1), 'BatchNormalization: training mode is not supported'),
     "an input that nobody makes": (model(node("Add", ["x", "w"], ["y"])), "input 'w' must be an input, an initializer or the result of a node, got nothing"),

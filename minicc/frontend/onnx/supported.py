@@ -25,7 +25,12 @@ NEWEST: int = defs.onnx_opset_version()
 
 def opset_of(model: ModelProto, file: ModelFile) -> int:
     """The opset of the ai.onnx operators of a model. Raises LoadError unless it, and those of functions, are known ones."""
-    versions = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
+    imports = {(entry.domain or "ai.onnx", entry.version) for entry in model.opset_import}
+    versions = dict(sorted(imports))
+    if len(versions) < len(imports):
+        got = ", ".join(f"{domain} {version}" for domain, version in sorted(imports))
+        hint = "merge models of one opset: onnx.version_converter.convert_version(model, 21) makes them so"
+        raise file.error(f"expected one opset of each domain, got {got}", file.name, hint)
     inner = [e.version for f in model.functions for e in f.opset_import if e.domain in ("", "ai.onnx")]
     if not model.HasField("graph") or "ai.onnx" not in versions:
         what = "one" if model.HasField("graph") else "no graph"
