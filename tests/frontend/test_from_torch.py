@@ -13,6 +13,9 @@ from minicc.graph.interpret import evaluate
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
+
+from minicc.frontend.torch.tensors import array_of, tensor_of  # noqa: E402
+
 pytestmark = pytest.mark.torch
 
 
@@ -127,11 +130,19 @@ def test_other_floats(dtype):
     net = nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.GELU(), nn.Linear(8, 3), nn.Softmax(-1)).to(dtype)
     graph = minicc.from_torch(net, torch.randn(2, 6, dtype=dtype))
     x = torch.randn(2, 6, dtype=dtype)
-    from minicc.frontend.torch.tensors import array_of, tensor_of
-
     (got,) = minicc.compile(graph)(array_of(x))
     with torch.no_grad():
         torch.testing.assert_close(tensor_of(got), net(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_a_logarithm_of_a_softmax_is_rounded_once(dtype):
+    x = torch.randn(4, 50).mul(5).to(dtype)
+    graph = minicc.from_torch(lambda x: x.log_softmax(-1), x)
+    (got,) = evaluate(graph, {"x": array_of(x)}).values()
+    exact = x.double().log_softmax(-1)
+    error = (tensor_of(got).double() - exact).abs()
+    assert (error <= torch.finfo(dtype).eps * 0.51 * exact.abs() + 1e-6).all()
 
 
 def test_spans_name_the_line_of_the_module():
@@ -202,11 +213,13 @@ class Counter(nn.Module):
         (lambda x: x[x > 0], torch.ones(4), "nonzero|index", ""),
         (lambda x: None, torch.ones(4), "a module that returns tensors, got none", "return what"),
         (lambda x: x.to(torch.complex64).abs(), torch.ones(4), "complex64|_to_copy", ""),
+        (lambda x: nn.functional.interpolate(x, (3, 3), mode="bilinear", antialias=True),
+         torch.ones(1, 1, 5, 5, dtype=torch.uint8), "expected floats, of which", "x.float()"),
         (3, torch.ones(2), "expected a torch.nn.Module, a function or an ExportedProgram, got builtins.int", "load_state_dict"),
         ({"w": torch.ones(2)}, torch.ones(2), "got builtins.dict", "load_state_dict"),
         (nn.Linear(2, 2), torch.ones(2, 3), "torch.export can export, got", "make it pass first"),
     ],
-    ids=["buffer", "input", "training", "dropout", "branch", "complex", "mask", "nothing", "cast", "number", "weights", "shape"],
+    ids=["buffer", "input", "training", "dropout", "branch", "complex", "mask", "nothing", "cast", "bytes", "number", "weights", "shape"],
 )  # fmt: skip
 def test_what_is_no_graph_is_refused(module, inputs, problem, hint):
     with pytest.raises(LoadError) as caught:

@@ -220,10 +220,13 @@ def norm(call: AtenCall, x: AtenValue, p: float = 2.0, axes: Axes = None, keepdi
 
 
 def softmax(operator: type[Operator], call: AtenCall, x: AtenValue, axis: int, *_: Any) -> Node:
+    wide = _wide(call.dtype)
+    value = call.cast(x, wide)
     if not x.rank:
-        value = call.reshape(call.cast(x, call.dtype), (1,))
-        return call.reshape(call(operator, value, axis=0), ())
-    return call(operator, call.cast(x, call.dtype), axis=x.axis(axis))
+        found = call.reshape(call(operator, call.reshape(value, (1,)), axis=0), ())
+    else:
+        found = call(operator, value, axis=x.axis(axis))
+    return call.rounded(found, call.dtype, wide)
 
 
 def statistics(call: AtenCall, x: AtenValue, axes: tuple[int, ...], epsilon: float) -> tuple[Node, Node]:

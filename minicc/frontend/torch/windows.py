@@ -239,6 +239,10 @@ def adaptive_average(rank: int, call: AtenCall, x: AtenValue, sizes: Sequence[An
 
 def weighted(call: AtenCall, x: AtenValue, tables: Sequence[np.ndarray[Any, Any]]) -> Node:
     """Sums along each of the last axes, by a table of weights `[extent, count]` for each."""
+    if not x.dtype.is_float:
+        raise call.error(
+            f"expected floats, of which weights make means, got {x.dtype}", "x.float(), and round what comes out"
+        )
     found: Any = x
     for axis, weights in enumerate(tables, x.rank - len(tables)):
         order = [*(a for a in range(x.rank) if a != axis), axis]
