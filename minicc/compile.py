@@ -204,7 +204,7 @@ def compile(
 ) -> Executable:
     """Compile a model for `target`: a Target, or words such as `native`, `llvm -mcpu=haswell`, `cuda`, `emulated`.
 
-    `model` is a Graph, the path, bytes or `onnx.ModelProto` of an ONNX model, or a te schedule. `input_shapes` gives
+    `model` is a Graph, the path or bytes of a model file, an `onnx.ModelProto`, or a te schedule. `input_shapes` gives
     whole shapes by input name, `dims` numbers for symbolic dimensions, or `"any"`, which leaves them to each call: the first one
     with new shapes compiles. `threads` is how many threads a call uses
     (default: all that we may use). `exact` asks for every operation as the model has it, rounded once, and sums in the plain

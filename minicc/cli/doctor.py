@@ -18,7 +18,17 @@ from minicc.runtime.threads import openmp_library
 from minicc.target import LLVM_VERSION, Target
 
 PACKAGES = ("minicc", "numpy", "llvmlite", "networkx", "onnx", "typer", "rich")
-EXTRAS = ("apache-tvm", "apache-tvm-ffi", "torch", "onnxruntime", "transformers", "hypothesis", "pytest")
+EXTRAS = (
+    "apache-tvm",
+    "apache-tvm-ffi",
+    "torch",
+    "tflite",
+    "pillow",
+    "onnxruntime",
+    "transformers",
+    "hypothesis",
+    "pytest",
+)
 
 
 def _version(package: str) -> str:

@@ -25,11 +25,11 @@ INLINE = 4096  # elements that a test holds; more go into a file beside it
 
 
 def read_graph(path: Path, inputs: Path | None, seed: int, dims: list[str] | None, shapes: str | None) -> Bound:
-    """The graph of a model (`.onnx`) or of a text file, bound to the arrays of `inputs` or to random ones.
+    """The graph of a model (`.onnx`, `.tflite`, `.cfg`) or of a text file, bound to the arrays of `inputs` or to random ones.
 
     A text file's arrays hold its large constants, too, by digest. Raises LoadError when the file cannot be read.
     """
-    if path.suffix == ".onnx":
+    if path.suffix in (".onnx", ".tflite", ".cfg"):
         graph = load(path)
         return bind_inputs(graph, None if inputs is None else read_inputs(inputs, graph), seed, dims, shapes)
     if refused := unreadable(path, ".onnx"):

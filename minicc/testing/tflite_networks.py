@@ -80,12 +80,15 @@ class Layers:
         return int(self.op("DEPTHWISE_CONV_2D", [x, w, self.bias(channels, x, w)], "DepthwiseConv2DOptions", **fields))
 
     def add(self, x: int, y: int) -> int:
+        """The sum of two."""
         return int(self.op("ADD", [x, y], "AddOptions"))
 
     def ints(self, values: Any) -> int:
+        """A constant of integers, as operators have for axes and sizes."""
         return self.net.constant(values, "int32")
 
     def dense(self, x: int, channels: int, **fields: Any) -> int:
+        """A product with a matrix, and a bias."""
         w = self.weights((channels, self.channels[x]), self.channels[x])
         return int(
             self.op("FULLY_CONNECTED", [x, w, self.bias(channels, x, w)], "FullyConnectedOptions", channels, **fields)

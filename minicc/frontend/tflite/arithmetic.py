@@ -21,10 +21,12 @@ def elementwise(operator: type[Operator], call: TfliteCall, **fields: Any) -> No
 
 
 def binary(operator: type[Operator], call: TfliteCall) -> Node:
+    """An operator of two inputs, and its activation."""
     return activated(call, call(operator, call[0], call[1]))
 
 
 def not_equal(call: TfliteCall) -> Node:
+    """The contrary of Equal."""
     return call(ops.Not, call(ops.Equal, call[0], call[1]))
 
 
@@ -48,19 +50,23 @@ def floor_div(call: TfliteCall) -> Node:
 
 
 def squared_difference(call: TfliteCall) -> Node:
+    """The difference times itself."""
     apart = call(ops.Sub, call[0], call[1])
     return call(ops.Mul, apart, apart)
 
 
 def square(call: TfliteCall) -> Node:
+    """The input times itself."""
     return call(ops.Mul, call[0], call[0])
 
 
 def rsqrt(call: TfliteCall) -> Node:
+    """One by the square root."""
     return call(ops.Reciprocal, call(ops.Sqrt, call[0]))
 
 
 def clip(least: float, most: float, call: TfliteCall) -> Node:
+    """The input between two bounds."""
     return clipped(call, call[0], least, most)
 
 
@@ -74,6 +80,7 @@ def select(call: TfliteCall) -> Node:
 
 
 def add_n(call: TfliteCall) -> Node:
+    """The sum of all inputs."""
     total: Node = call[0]
     for k in range(1, len(call.nodes)):
         total = call(ops.Add, total, call[k])
@@ -81,11 +88,13 @@ def add_n(call: TfliteCall) -> Node:
 
 
 def softmax(call: TfliteCall) -> Node:
+    """Along the last axis, of the input times beta."""
     x, beta = call[0], call["Beta"]
     return call(ops.Softmax, x if beta == 1 else call(ops.Mul, x, call.like(beta, x)), axis=-1)
 
 
 def l2_normalization(call: TfliteCall) -> Node:
+    """Rows of length 1 along the last axis; those that are shorter than EPSILON grow no more."""
     x = call[0]
     length = call(ops.Max, call(ops.ReduceL2, x, axes=(-1,)), call.like(EPSILON, x))
     return activated(call, call(ops.Div, x, length))
@@ -97,16 +106,19 @@ def reduction(operator: type[Operator], call: TfliteCall) -> Node:
 
 
 def arg(operator: type[Operator], call: TfliteCall) -> Node:
+    """Where the extreme is along an axis that an input says; the first of equal ones."""
     axis = axis_of(call, call.numbers(1, 1)[0], call.rank(0))
     return call.cast(call(operator, call[0], axis=axis, keepdims=False))
 
 
 def top_k(call: TfliteCall) -> Result:
+    """The greatest along the last axis, and where they are."""
     x, k = call[0], call.operand(1, rank=0)
     return call(ops.TopK, x, k=k), call.cast(call(ops.TopKIndices, x, k=k), 1)
 
 
 def cumsum(call: TfliteCall) -> Node:
+    """Sums of all before, along an axis that an input says."""
     return call(ops.CumSum, call[0], axis=call.numbers(1, 1)[0], exclusive=call["Exclusive"], reverse=call["Reverse"])
 
 

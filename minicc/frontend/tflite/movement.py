@@ -48,11 +48,13 @@ def _with_symbols(call: TfliteCall, wanted: list[Any]) -> tuple[tuple[int, ...],
 
 
 def squeeze(call: TfliteCall) -> Node:
+    """Without the axes of extent 1 that are listed, or without all such."""
     axes = tuple(call.file.numbers(call.options, "SqueezeDims"))
     return call(ops.Squeeze, call[0], axes=axes or None)
 
 
 def concatenation(call: TfliteCall) -> Node:
+    """All inputs along an axis, and the activation."""
     parts = [call[k] for k in range(len(call.nodes))]
     return activated(call, call(ops.Concat, *parts, axis=call["Axis"]))
 
@@ -131,12 +133,14 @@ def gather(call: TfliteCall) -> Node:
 
 
 def pack(call: TfliteCall) -> Node:
+    """The inputs beside one another on a new axis."""
     axis = axis_of(call, call["Axis"], call.rank(0) + 1)
     parts = [call(ops.Unsqueeze, call[k], axes=(axis,)) for k in range(len(call.nodes))]
     return call(ops.Concat, *parts, axis=axis)
 
 
 def unpack(call: TfliteCall) -> Result:
+    """The contrary: each element of an axis is a result."""
     axis, parts = axis_of(call, call["Axis"], call.rank(0)), len(call.outputs)
     if call.extent(call.stored(0), axis) != parts:
         raise call.error(f"expected a result for each element of axis {axis}, got {parts} results")
@@ -220,26 +224,31 @@ def batch_to_space(call: TfliteCall) -> Node:
 
 
 def reverse(call: TfliteCall) -> Node:
+    """The elements of some axes in the contrary order."""
     axes = call.numbers(1)
     far = (FAR,) * len(axes)
     return call(ops.Slice, call[0], axes=axes, starts=far, ends=tuple(-f for f in far), steps=(-1,) * len(axes))
 
 
 def reverse_sequence(call: TfliteCall) -> Node:
+    """Of each row as many elements turned round as an input says."""
     lengths = call(ops.Cast, call.stored(1), dtype=DType.of("int64"))
     return call(ops.ReverseSequence, call[0], lengths, batch_axis=call["BatchDim"], time_axis=call["SeqDim"])
 
 
 def shape(call: TfliteCall) -> Node:
+    """The shape, of the dtype that the file says."""
     return call.cast(call(ops.Shape, call.stored(0)))
 
 
 def zeros_like(call: TfliteCall) -> Node:
+    """Zeros in the shape of the input."""
     dtype = call.outputs[0].type.dtype
     return call(ops.ConstantOfShape, shape=call(ops.Shape, call.stored(0)), value=0, dtype=dtype)
 
 
 def range_(call: TfliteCall) -> Node:
+    """Numbers from a start to a limit."""
     start, limit, delta = (call.stored(k) for k in range(3))
     return call(ops.Range, start=start, limit=limit, delta=delta, dtype=call.outputs[0].type.dtype)
 
@@ -260,6 +269,7 @@ def one_hot(call: TfliteCall) -> Node:
 
 
 def repeated(call: TfliteCall, field: str, operator: Any) -> Node:
+    """An operator whose one operand, a list, is the second input."""
     return call(operator, call[0], **{field: call.operand(1)})
 
 

@@ -36,16 +36,19 @@ def activated(call: TfliteCall, y: Node) -> Node:
 
 
 def clipped(call: TfliteCall, x: Node, least: float, most: float) -> Node:
+    """The input between two bounds of its dtype."""
     return call(ops.Clip, x, call.like(least, x), call.like(most, x))
 
 
 def padding(call: TfliteCall) -> str:
+    """What the option Padding says, as convolutions and pools have it."""
     if (code := call["Padding"]) not in PADDINGS:
         raise call.error(f"expected a padding SAME or VALID, got number {code}")
     return PADDINGS[code]
 
 
 def strides(call: TfliteCall) -> tuple[int, int]:
+    """Along height and width."""
     return call["StrideH"], call["StrideW"]
 
 
@@ -73,6 +76,7 @@ def depthwise_conv_2d(call: TfliteCall) -> Node:
 
 
 def convolved(call: TfliteCall, x: Node, w: Node, groups: int) -> Node:
+    """A convolution by the options of an operator, its bias and its activation."""
     dilation = (call["DilationHFactor"], call["DilationWFactor"])
     fields: dict[str, Any] = {
         "strides": strides(call),
@@ -140,6 +144,7 @@ def local_response_normalization(call: TfliteCall) -> Node:
 
 
 def blocks(operator: type[Operator], call: TfliteCall) -> Node:
+    """Between channels and blocks of height and width."""
     return call.channels_last(call(operator, call.channels_first(), blocksize=call["BlockSize"]))
 
 
