@@ -102,7 +102,6 @@ ODD = {
     "text": string,
     "float8": float8,
     "complex": lambda name: helper.make_tensor(name, TensorProto.COMPLEX64, [1], [1j]),
-    "four bits": lambda name: helper.make_tensor(name, TensorProto.INT4, [2], [1, 2]),
     "a file that is not there": lambda name: TensorProto(
         name=name, data_type=FLOAT, dims=[2], data_location=TensorProto.EXTERNAL
     ),
