@@ -6,6 +6,7 @@ its Conditional, and the trips of a Loop one after the other, where their number
 many; elements are taken out of sequences that are put together in sight. The bodies of what stays are resolved on the
 types that they get, and a composite of very many equal steps becomes a Loop.
 
+>>> from minicc.graph.control import items
 >>> from minicc.graph.ir import Graph, input
 >>> from minicc.ops import Neg, Relu
 >>> from minicc.types import TensorType, float32

@@ -60,6 +60,7 @@ class Around:
 
 
 def if_(call: OnnxCall) -> Result:
+    """The nodes of the branch, where the condition is known before the graph is bound."""
     branches: list[GraphProto] = [call[f"{which}_branch"] for which in ("then", "else")]
     for branch in branches:
         if len(branch.output) != len(call.asked) or branch.input:
@@ -81,6 +82,7 @@ def if_(call: OnnxCall) -> Result:
 
 
 def loop(call: OnnxCall) -> Result:
+    """Without a number of trips, or a condition, these do not end it."""
     body: GraphProto = call["body"]
     carried = [call[k] for k in range(2, len(call.inputs))]
     _check(call, body, 2 + len(carried), 1 + len(carried), len(call.asked) + 1)
@@ -226,17 +228,20 @@ def split_to_sequence(call: OnnxCall) -> Node:
 
 
 def sequence_empty(call: OnnxCall) -> Node:
+    """It has no elements, so their dtype does not matter."""
     call["dtype"]  # of elements that there are not
     return make(ops.SequenceConstruct(), [])
 
 
 def optional(call: OnnxCall) -> Node:
+    """What has an element is that element."""
     call["type"]  # of an element that there is not
     found = call.input(0)
     return make(ops.Absent(), []) if found is None else found
 
 
 def optional_has_element(call: OnnxCall) -> Node:
+    """Without an input there is none."""
     return call.constant(False, "bool") if call.input(0) is None else call.direct(ops.OptionalHasElement)
 
 
