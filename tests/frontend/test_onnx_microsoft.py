@@ -77,7 +77,7 @@ def test_fused_gemm():
     agree("FusedGemm", [a, b], transB=1, activation="LeakyRelu", activation_alpha=0.25)
 
 
-@pytest.mark.parametrize(("trans", "batch"), itertools.product((0, 1), repeat=2))
+@pytest.mark.parametrize(("trans", "batch"), list(itertools.product((0, 1), repeat=2)))
 def test_fused_products(trans, batch):
     a, b = floats(2, 3, 4, 5), floats(2, 3, 5, 6)
     order = (2, 0, 1, 3) if batch else (0, 1, 2, 3)

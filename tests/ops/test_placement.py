@@ -56,6 +56,7 @@ def test_caches_go_round():
     np.testing.assert_array_equal(got[..., 0], [[1, 2, 3, 0], [5, 6, 0, 4]])
 
 
+@pytest.mark.torch
 def test_grids_of_matrices():
     torch = pytest.importorskip("torch")
     theta = random.standard_normal((2, 2, 3))

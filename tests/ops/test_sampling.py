@@ -36,7 +36,7 @@ def floats(*shape, low=-1.0, high=1.0):
 
 
 @pytest.mark.parametrize(
-    ("mode", "padding"), itertools.product(("nearest", "linear", "cubic"), ("zeros", "border", "reflection"))
+    ("mode", "padding"), list(itertools.product(("nearest", "linear", "cubic"), ("zeros", "border", "reflection")))
 )
 def test_grids(mode, padding):
     for corners, size in itertools.product((0, 1), (1, 5)):
@@ -59,7 +59,7 @@ def test_places_that_are_no_numbers_are_outside():
         assert np.isfinite(got).all() and not got.any()
 
 
-@pytest.mark.parametrize(("group", "groups"), itertools.product((1, 2), (1, 2)))
+@pytest.mark.parametrize(("group", "groups"), list(itertools.product((1, 2), (1, 2))))
 def test_deformed_convolutions(group, groups):
     x, w = floats(2, 4, 6, 7), floats(6, 4 // group, 3, 2)
     attributes = {"group": group, "offset_group": groups, "pads": [1, 0, 1, 1], "strides": [2, 1], "dilations": [1, 2]}
