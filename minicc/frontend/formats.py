@@ -19,7 +19,10 @@ _TORCH = "PyTorch weights or a pickled module", "export it where its class is: t
 _KERAS = "a Keras model", "python -m tf2onnx.convert --keras FILE --output model.onnx"
 _ARRAYS = "arrays of NumPy", "give the model first, an .onnx file, and the arrays by --inputs FILE"
 _SAFE = "weights without a graph (safetensors)", "export from their library: torch.onnx.export, optimum-cli export onnx"
-_TFLITE = "a TensorFlow Lite model", "minicc.load takes it as it is"
+_TFLITE = (
+    "a TensorFlow Lite model",
+    "minicc.load takes it; for other tools: python -m tf2onnx.convert --tflite FILE --output model.onnx",
+)
 _ORT = "a model in the format of onnxruntime", "give the .onnx file that it was made of"
 _GGUF = "a GGUF model", "give an .onnx file: export the original model, by optimum-cli export onnx for example"
 _TENSORRT = "an engine of TensorRT", "give the .onnx file that it was made of"
