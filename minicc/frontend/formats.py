@@ -15,7 +15,10 @@ from pathlib import Path
 HEAD = 4096  # bytes that tell what a file is
 
 _IMAGE = "give the model, an .onnx file; images go in as an array: --inputs FILE.npz"
-_TORCH = "PyTorch weights or a pickled module", "export it where its class is: torch.onnx.export(module, inputs, FILE)"
+_TORCH = (
+    "PyTorch weights or a pickled module",
+    "where its class is: minicc.from_torch(module, inputs), or torch.onnx.export(module, inputs, FILE)",
+)
 _KERAS = "a Keras model", "python -m tf2onnx.convert --keras FILE --output model.onnx"
 _ARRAYS = "arrays of NumPy", "give the model first, an .onnx file, and the arrays by --inputs FILE"
 _SAFE = "weights without a graph (safetensors)", "export from their library: torch.onnx.export, optimum-cli export onnx"

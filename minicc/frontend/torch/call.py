@@ -11,7 +11,6 @@ type of the node may not be.
 
 from __future__ import annotations
 
-import dataclasses
 import operator as python_operator
 import re
 from collections.abc import Callable, Sequence
@@ -218,7 +217,3 @@ def torch_dtype(dtype: DType) -> torch.dtype:
     """What PyTorch calls a dtype."""
     found: torch.dtype = getattr(torch, dtype.name)
     return found
-
-
-def fields_of(operator: type[Operator]) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(operator))
