@@ -95,6 +95,9 @@ class Sampling:
         return whole and self.size == self.count and (copies or math.isclose(self.scale, 1.0))
 
 
+MOST_TAPS = 2**24  # elements that all samples along an axis read: tables of them are made here
+
+
 @operator
 class Resize(Operator):
     """Of `scales` and `sizes` one is given, for each of `axes` (all, when empty).
@@ -166,6 +169,10 @@ class Resize(Operator):
             if s.size == 0 and s.count != 0:
                 problem = f"axis {s.axis} is empty and cannot become {s.count}"
                 raise self.error(problem, x, hint="give data that has elements")
+            if s.count * self._taps(s) > MOST_TAPS and not s.is_identity(self.coordinate_transformation_mode, True):
+                problem = f"expected at most {MOST_TAPS:,} elements read along an axis, got {s.count:,} samples"
+                problem += f" of {self._taps(s):,} elements each along axis {s.axis}"
+                raise self.error(problem, x, hint="resize to fewer elements, or in two steps")
             shape[s.axis] = s.count
         return TensorType(x.dtype, tuple(shape))
 
@@ -217,11 +224,18 @@ class Resize(Operator):
         }  # fmt: skip
         return np.clip(rounding[self.nearest_mode], 0, size - 1).astype(np.int64)
 
+    def _reach(self, s: Sampling) -> tuple[int, float]:
+        """The first tap of a sample, counted from its left neighbour, and how much closer together taps seem."""
+        stretch = min(s.scale, 1.0) if self.antialias else 1.0
+        return math.floor(-(1 if self.mode == "linear" else 2) / stretch) + 1, stretch
+
+    def _taps(self, s: Sampling) -> int:
+        """The elements that a sample reads."""
+        return 1 if self.mode == "nearest" or not s.count else 2 - 2 * self._reach(s)[0]
+
     def _neighbours(self, where: Array, s: Sampling) -> tuple[Array, Array]:
         """Indices and weights `[samples, taps]`; weights of one sample add up to 1."""
-        stretch = min(s.scale, 1.0) if self.antialias else 1.0
-        radius = 1 if self.mode == "linear" else 2
-        first = math.floor(-radius / stretch) + 1
+        first, stretch = self._reach(s)
         left = np.ceil(where) - 1  # so that a sample on an element takes it as its right neighbour
         offsets = np.arange(first, 2 - first)
         distance = np.abs((where - left)[:, None] - offsets) * stretch
