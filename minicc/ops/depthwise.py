@@ -129,6 +129,8 @@ class DepthwiseConvInteger(DepthwiseConv):
     def infer(self, x: TensorType, w: TensorType) -> TensorType:
         if math.prod(w.shape[:-1]) > MOST_TAPS:
             raise self.error(f"expected at most {MOST_TAPS} taps, got {w.shape[:-1]}", x, w, hint="use ConvInteger")
+        if x.dtype.kind != "float" and not x.dtype.range[0] <= self.fill <= x.dtype.range[1]:
+            raise self.error(f"expected a fill that {x.dtype} holds, got {self.fill}", x, w)
         return DepthwiseConv.infer(self, x, w)
 
     def expand(self, x: Any, w: Any) -> Any:

@@ -30,7 +30,7 @@ from minicc.ops.elementwise import BinaryOperator
 from minicc.ops.movement import Slice
 from minicc.ops.shape import Expand, Reshape
 from minicc.tensor.expr import Const, Expr, call, cast, const, select
-from minicc.types import DType, TensorType, float32, int8, int16, int32, uint8, uint16
+from minicc.types import DType, TensorType, float16, float32, int8, int16, int32, uint8, uint16
 
 GRIDS = (uint8, int8, uint16, int16)  # whose integers, and their differences, float32 has exactly
 
@@ -122,8 +122,8 @@ class Linear(Operator):
             problem = f"scale and zero point must have one shape, got {both[0]} and {both[1]}"
             raise self.error(problem, *types, hint="give one of each for the tensor, each slice or each block")
         axis = axis_of(self, self.axis, x)
-        if self.block_size < 0 or (self.block_size and scale.rank != x.rank):
-            problem = f"blocks of {self.block_size} need a scale of rank {x.rank}, got {scale.shape}"
+        if self.block_size < 0 or (self.block_size and (scale.rank != x.rank or not x.rank)):
+            problem = f"blocks of {self.block_size} need an axis, and a scale of rank {x.rank}, got {scale.shape}"
             raise self.error(problem, *types, hint="block_size is at least 1, or 0 without blocks")
         if self.block_size:
             expected = tuple(-(-d // self.block_size) if a == axis else d for a, d in enumerate(x.shape))
@@ -174,7 +174,10 @@ class QuantizeLinear(Linear):
         x = draw.type(("float",))
         axis, block, shape = cls.drawn_scale(draw, x)
         scale, zero = draw.array(TensorType(draw.dtype(("float",)), shape), 0.125, 4.0), draw.choice(GRIDS)
-        return cls(axis, block), [x, scale.astype(np.float32), draw.array(TensorType(zero, shape), 0, 100)]
+        zeros = [
+            draw.array(TensorType(zero, shape), 0, 100)
+        ] * draw.boolean()  # without any, `zero` is the dtype of the result
+        return cls(axis, block, zero), [x, scale.astype(np.float32), *zeros]
 
 
 @operator
@@ -203,4 +206,8 @@ class DequantizeLinear(Linear):
         x = TensorType(draw.choice(GRIDS), draw.shape())
         axis, block, shape = cls.drawn_scale(draw, x)
         scale = draw.array(TensorType(float32, shape), 0.125, 4.0)
-        return cls(axis, block), [x, scale, draw.array(TensorType(x.dtype, shape), 0, 100)]
+        return cls(axis, block, draw.choice([None, float32, float16])), [
+            x,
+            scale,
+            draw.array(TensorType(x.dtype, shape), 0, 100),
+        ]

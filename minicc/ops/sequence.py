@@ -120,6 +120,8 @@ class SplitToSequence(SequenceOperator):
     keepdims: bool = True
 
     def numpy(self, x: Any, **_: Any) -> Any:
+        if not x.shape:
+            raise self.error("expected a tensor with an axis, got a scalar", type_of(x))
         axis = axis_of(self, self.axis, type_of(x))
         sizes = self._sizes(x.shape[axis])
         parts = [Split(axis, sizes, len(sizes), k)(x) for k in range(len(sizes))]

@@ -86,14 +86,20 @@ def test_relay_groups(name):
 @pytest.mark.relay
 def test_every_operator_of_a_random_graph_is_in_one_group_of_relay_or_folded():
     """And every group keeps the rules of its patterns."""
-    for seed in range(6):
+    seen = 0
+    for seed in range(12):
         graph = drawn_graph(seed, 14).graph
-        grouping = relay_groups(graph)
+        try:
+            grouping = relay_groups(graph)
+        except BridgeError:  # it has an operator that TVM has not
+            continue
+        seen += 1
         assert_is_partition(grouping, graph)
         for patterns in ([s.pattern for s in g.steps] for g in grouping.groups):
             assert Pattern.OPAQUE not in patterns or len(patterns) == 1
             assert Pattern.COMM_REDUCE not in patterns[:-1]
             assert sum(p in (Pattern.COMM_REDUCE, Pattern.OUT_ELEMENTWISE_FUSABLE) for p in patterns) <= 1
+    assert seen >= 6
 
 
 def assert_is_partition(grouping, graph):

@@ -13,12 +13,12 @@ from minicc.types import DType, TensorType
 TIMES = 16
 NEAR = 1.6  # times that: n log n, and what is done once
 LENGTHS = 500, 500 * TIMES
-INT = "int64"
+INT, BYTE = "int64", "uint8"
 
 # operators that read one tensor, of n elements in a row
 ROW = {
     **{name: REGISTRY[name]((-1,)) for name in REGISTRY if name.startswith("Reduce")},
-    **{name: REGISTRY[name](-1) for name in ("Softmax", "LogSoftmax", "Hardmax", "ArgMax", "ArgMin", "CumSum", "LpNormalization")},
+    **{name: REGISTRY[name](-1) for name in ("Softmax", "LogSoftmax", "Hardmax", "ArgMax", "ArgMin", "CumSum", "CumProd", "LpNormalization")},
     "CumSum backwards": ops.CumSum(-1, True, True), "ArgMax, the last": ops.ArgMax(-1, True, True),
     "MeanVarianceNormalization": ops.MeanVarianceNormalization((0, 1)),
     "TopK": ops.TopK(3), "TopKIndices": ops.TopKIndices(300), "Trilu": ops.Trilu(0),
@@ -69,23 +69,55 @@ OTHERS = {
     "WinogradConv": lambda n: (ops.WinogradConv(8), ((1, n, 10, 2), (1, 6, 6, 2, 8))),
     "ScaledAttention": lambda n: (attention(n, 6), ((n * 4,), (24,), (24,))),
     "attention to many keys": lambda n: (attention(6, n), ((24,), (n * 4,), (n * 4,))),
+    "ConvInteger": lambda n: (ops.ConvInteger(), ((BYTE, 1, 2, n), (BYTE, 2, 2, 3))),
+    "MatMulInteger": lambda n: (ops.MatMulInteger(), ((BYTE, n, 4), (BYTE, 4, 5))),
+    "AffineGrid": lambda n: (ops.AffineGrid(size=(1, 2, 4, n)), ((1, 2, 3),)),
+    "CenterCropPad": lambda n: (ops.CenterCropPad(shape=(2 * n,)), ((n,),)),
+    "Col2Im": lambda n: (ops.Col2Im(image_shape=(n,), block_shape=(3,)), ((1, 6, n - 2),)),
+    "MaxUnpool": lambda n: (ops.MaxUnpool(kernel_shape=(2,), strides=(2,)), ((1, 1, n), (INT, 1, 1, n))),
+    "GridSample": lambda n: (ops.GridSample(), ((1, 2, 4, n), (1, 4, n, 2))),
+    "DeformConv": lambda n: (
+        ops.DeformConv(("X", "W", "offset"), kernel_shape=(1, 3)),
+        ((1, 2, 4, n), (2, 2, 1, 3), (1, 6, 4, n - 2)),
+    ),
+    "RoiAlign": lambda n: (ops.RoiAlign(sampling_ratio=2), ((1, 2, 8, 8), (n, 4), (INT, n))),
+    "TensorScatter": lambda n: (ops.TensorScatter(("past_cache", "update")), ((2, n, 3), (2, n, 3))),
     "a sort": lambda n: (ops.TopK(n), ((n,),)),
     "a sort of columns": lambda n: (ops.TopKIndices(n, 0, False), ((n, 3),)),
     "a tenth": lambda n: (ops.TopKIndices(n // 10), ((n,),)),
 }
 BY_ELEMENT = {name for name, kind in REGISTRY.items() if kind.kind <= Kind.BROADCAST}
 BY_TYPE = {"Shape", "Size"}
-PACKED = {"DepthwiseConv", "MatMulTransposed", "PackedConv", "PackedMatMul"}  # what Conv and MatMul become
+PACKED = {
+    "DepthwiseConv",
+    "MatMulTransposed",
+    "PackedConv",
+    "PackedMatMul",
+    "DepthwiseConvInteger",
+    "AsWords",
+    "PadToWords",
+    "PackedConvInteger",
+    "PackedMatMulInteger",
+}  # what Conv and MatMul, and those of integers, become
+BY_OTHERS = {
+    "Attention",
+    "LSTM",
+    "GRU",
+    "RNN",
+    "RotaryEmbedding",
+}  # by products and what is done to each of their elements
+SQUARE = {"DFT", "STFT", "Det"}  # products with a matrix of as many rows, or elimination
 
 
 def test_every_operator_is_counted():
-    assert set(REGISTRY) - BY_ELEMENT - BY_TYPE - PACKED <= {*ROW, *OTHERS}
+    assert set(REGISTRY) - BY_ELEMENT - BY_TYPE - PACKED - BY_OTHERS - SQUARE <= {*ROW, *OTHERS}
 
 
 def work_of(op: Operator, shapes) -> int:
     """The work of all kernels of a graph of one operator."""
     types = [
-        TensorType(DType.of(s[0]), s[1:]) if s and s[0] == INT else TensorType(DType.of("float32"), s) for s in shapes
+        TensorType(DType.of(s[0]), s[1:]) if s and isinstance(s[0], str) else TensorType(DType.of("float32"), s)
+        for s in shapes
     ]
     inputs = tuple(input(f"x{i}", t) for i, t in enumerate(types))
     fused = optimize(Graph("main", inputs, (make(op, inputs),), ("y",)))
