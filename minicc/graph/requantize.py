@@ -70,6 +70,8 @@ def _conv(n: Node) -> Node:
     (x, zero), (w, shift) = map(_split, n.inputs)
     if shift is not None:
         w = n.inputs[1]
+    if not x.dtype.range[0] <= n.op.fill <= x.dtype.range[1]:
+        x = n.inputs[0]
     made: Node = n.op(x, w)
     if zero is None:
         return made

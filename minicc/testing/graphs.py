@@ -21,6 +21,7 @@ from rich.console import Console
 
 from minicc.testing.campaign import Show, Verdict, check_judges, check_names, judge
 from minicc.testing.draws import Example, drawn_graph
+from minicc.testing.operators import JUDGED
 from minicc.testing.oracle import JUDGES
 from minicc.testing.progress import batches, run
 from minicc.testing.worker import MINICC, Worker
@@ -43,7 +44,7 @@ def campaign(judges: Sequence[str], count: int = COUNT, seed: int = 0, names: Se
     with ExitStack() as stack:
         workers = {stage: stack.enter_context(Worker(engine)) for stage, engine in engines.items()}
         for first, size in batches(count, BATCH):
-            yield judge(examples(size, seed + first, names, max_nodes), (*OURS, *judges), workers)
+            yield judge(examples(size, seed + first, names or JUDGED, max_nodes), (*OURS, *judges), workers)
 
 
 def main(

@@ -29,6 +29,12 @@ from minicc.testing.progress import batches, run
 from minicc.testing.worker import BATCH, Worker
 
 COUNT = 50
+UNJUDGED = {  # operators that TVM has not, or means otherwise, and why
+    **dict.fromkeys(("AsWords", "PadToWords", "PackedConvInteger", "PackedMatMulInteger"), "for machine code alone"),
+    "Attention": "a row without keys is NaN in TVM; double precision is narrowed for the Softmax, if asked for",
+    "CumProd": "TVM's product has another dtype",
+}
+JUDGED = sorted(REGISTRY.keys() - UNJUDGED.keys())
 
 
 def examples(name: str, count: int = COUNT, seed: int = 0) -> list[Example]:
@@ -46,7 +52,7 @@ def campaign(
     with ExitStack() as stack:
         workers = {name: stack.enter_context(Worker(JUDGES[name].engine)) for name in judges}
         for first, size in batches(count, BATCH):
-            for name in names or sorted(REGISTRY):
+            for name in names or JUDGED:
                 yield name, judge(examples(name, size, seed + first), judges, workers)
 
 

@@ -176,6 +176,14 @@ def names(graph):
     return [n.op.name for n in graph.nodes if n.inputs]
 
 
+def test_a_constant_is_no_narrower_than_what_is_around_it():
+    w = input("w", TensorType(int16, (1, 1, 3)))
+    conv = ConvInteger(padding=(1, 1), fill=300)(constant(np.array([[[1, 2, 3]]], np.int16)), w)
+    weights = np.array([[[1, 1, 1]]], np.int16)
+    (y,) = minicc.compile(Graph("main", (w,), (conv,), ("y",)))(weights)
+    np.testing.assert_array_equal(y, [[[303, 6, 305]]])
+
+
 def test_images_are_stored_as_bytes():
     """Of a network as tools write it, kernels store integers alone."""
     random, step = np.random.default_rng(0), np.float32(0.1)

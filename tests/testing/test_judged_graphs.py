@@ -4,6 +4,7 @@ import pytest
 
 from minicc.testing.campaign import Report, judge
 from minicc.testing.graphs import OURS, examples
+from minicc.testing.operators import JUDGED
 from minicc.testing.oracle import JUDGES
 from minicc.testing.worker import MINICC, Worker, shared_worker
 
@@ -23,6 +24,6 @@ pytestmark = pytest.mark.slow
 def test_random_graphs_agree(llvm, judge_name, first):
     report, stages = Report(), (*OURS, judge_name)
     workers = {"llvm": llvm, judge_name: shared_worker(JUDGES[judge_name].engine)}
-    report.extend(judge(examples(BATCH, first), stages, workers))
+    report.extend(judge(examples(BATCH, first, [n for n in JUDGED if n != "Mod"]), stages, workers))
     assert report.fine and not report.findings, f"{report}\n" + "\n\n".join(map(str, report.shown))
     assert min(report.compared[stage] for stage in stages) >= 0.9 * BATCH, str(report)
