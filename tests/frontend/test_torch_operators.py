@@ -43,6 +43,7 @@ def test_samples_agree(dtype, part):
 
 NOT_INFERENCE = ("backward", "rand", "native_dropout", "_fft_", ".out")  # gradients, chance, complex numbers
 OF_UNKNOWN_SIZE = {"_local_scalar_dense", "nonzero"}  # sizes and branches that values decide
+WRITES = {"resize_"}  # in place, which export takes away
 
 
 def test_core_aten_is_covered():
@@ -54,5 +55,5 @@ def test_core_aten_is_covered():
     used = [op for op in core if not any(part in str(op) for part in NOT_INFERENCE) and op not in sizes]
     missing = {op.name().removeprefix("aten::") for op in used if translation_of(op) is None}
     known = torch_samples.TABLE
-    assert missing - {op.name().removeprefix("aten::") for op in known} <= OF_UNKNOWN_SIZE
+    assert missing - {op.name().removeprefix("aten::") for op in known} <= OF_UNKNOWN_SIZE | WRITES
     assert len(core) > 180 and len(used) > 160
