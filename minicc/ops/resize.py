@@ -169,10 +169,6 @@ class Resize(Operator):
             if s.size == 0 and s.count != 0:
                 problem = f"axis {s.axis} is empty and cannot become {s.count}"
                 raise self.error(problem, x, hint="give data that has elements")
-            if s.count * self._taps(s) > MOST_TAPS and not s.is_identity(self.coordinate_transformation_mode, True):
-                problem = f"expected at most {MOST_TAPS:,} elements read along an axis, got {s.count:,} samples"
-                problem += f" of {self._taps(s):,} elements each along axis {s.axis}"
-                raise self.error(problem, x, hint="resize to fewer elements, or in two steps")
             shape[s.axis] = s.count
         return TensorType(x.dtype, tuple(shape))
 
@@ -198,6 +194,10 @@ class Resize(Operator):
 
     def _resampled(self, x: Any, s: Sampling, inner: int) -> Any:
         """`x` sampled along one axis, with `inner` axes after it."""
+        if s.count * self._taps(s) > MOST_TAPS:
+            problem = f"expected at most {MOST_TAPS:,} elements read along an axis, got {s.count:,} samples"
+            problem += f" of {self._taps(s):,} elements each along axis {s.axis}"
+            raise self.error(problem, type_of(x), hint="resize to fewer elements, or in two steps")
         where = s.coordinates(self.coordinate_transformation_mode)
         wide = dtype_of(x).numpy
         if self.mode == "nearest":
@@ -231,7 +231,7 @@ class Resize(Operator):
 
     def _taps(self, s: Sampling) -> int:
         """The elements that a sample reads."""
-        return 1 if self.mode == "nearest" or not s.count else 2 - 2 * self._reach(s)[0]
+        return 1 if self.mode == "nearest" else 2 - 2 * self._reach(s)[0]
 
     def _neighbours(self, where: Array, s: Sampling) -> tuple[Array, Array]:
         """Indices and weights `[samples, taps]`; weights of one sample add up to 1."""

@@ -57,11 +57,13 @@ def stays_float(e: Expr) -> Expr | None:
     float32(uint8(int32(x) + 3)) is x + 3.0, and (x + 3.0) + -3.0 is x + 0.0, which has no negative zero, like an integer.
     """
     match e:
-        case Convert(Convert(Binary("add", Convert(x, _), Const(c, _)), narrow), wide) if _fits(
-            x, narrow, wide, int(c)
-        ):
+        case Convert(Convert(Binary("add", Convert(x, inner), Const(c, _)), narrow), wide) if _fits(
+            x, inner, wide, 0
+        ) and _fits(x, narrow, wide, c):
             return Binary("add", x, const(c, wide))
-        case Convert(Convert(Convert(x, _), narrow), wide) if _fits(x, narrow, wide, 0):
+        case Convert(Convert(Convert(x, inner), narrow), wide) if _fits(x, inner, wide, 0) and _fits(
+            x, narrow, wide, 0
+        ):
             return Binary("add", x, const(0, wide))
         case Binary("add", Binary("add", Call() as x, Const(c, _)), Const(d, dtype)) if _is_whole(x, c, d):
             return Binary("add", x, const(c + d, dtype))
@@ -74,7 +76,7 @@ def _is_whole(x: Expr, *others: float) -> bool:
     return found is not None and all(abs(v) < EXACT // 4 and float(v).is_integer() for v in (*found, *others))
 
 
-def _fits(x: Expr, narrow: DType, wide: DType, c: int) -> bool:
+def _fits(x: Expr, narrow: DType, wide: DType, c: float) -> bool:
     """Whether x + c is a whole number that `narrow` holds, and x is of the dtype `wide`."""
     found = float_range(x) if x.dtype is wide is float32 and narrow.is_integer and _is_whole(x, c) else None
     return found is not None and narrow.range[0] <= found[0] + c and found[1] + c <= narrow.range[1]

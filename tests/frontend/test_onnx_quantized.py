@@ -169,7 +169,7 @@ BAD = {
     "an axis out of range": (IMAGE | {"xs": np.ones(4, S), "xz": byte(4)}, "DequantizeLinear", "x,xs,xz", {"axis": 7}, "axis must be in [-4, 3], got 7"),
     "a scale of the wrong length": (IMAGE | {"xs": np.ones(3, S), "xz": byte(3)}, "DequantizeLinear", "x,xs,xz", {}, "expected a scale of shape (4,) or (), got (3,)"),
     "blocks that do not fit": (IMAGE | {"xs": np.ones((1, 3, 6, 5), S), "xz": byte((1, 3, 6, 5))}, "DequantizeLinear", "x,xs,xz", {"block_size": 2}, "expected a scale of shape (1, 2, 6, 5) or (), got (1, 3, 6, 5)"),
-    "blocks of a vector": (IMAGE | {"xs": np.ones(2, S), "xz": byte(2)}, "DequantizeLinear", "x,xs,xz", {"block_size": 2}, "blocks of 2 need a scale of rank 4, got (2,)"),
+    "blocks of a vector": (IMAGE | {"xs": np.ones(2, S), "xz": byte(2)}, "DequantizeLinear", "x,xs,xz", {"block_size": 2}, "blocks of 2 need an axis, and a scale of rank 4, got (2,)"),
     "two dtypes": (ROWS | {"f": random.standard_normal((3, 8), S)}, "QuantizeLinear", "f,xs,xz", {"output_dtype": TensorProto.INT8}, "QuantizeLinear: output_dtype must be that of the zero point, uint8, got int8"),
     "weights of floats": (IMAGE | {"w": np.ones((6, 4, 3, 3), S)}, "ConvInteger", "x,w", {}, "expected integers of uint8, int8 or int16, got uint8 and float32"),
     "a kernel that is another": (IMAGE | CHANNELS, "ConvInteger", "x,w", {"group": 2, "kernel_shape": [5, 5]}, "ConvInteger: kernel_shape must be that of the weights, (3, 3), got (5, 5)"),

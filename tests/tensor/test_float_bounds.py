@@ -9,7 +9,7 @@ from minicc.tensor.evaluate import evaluate_expr
 from minicc.tensor.expr import Expr, Var, call, cast, const, select, walk
 from minicc.tensor.float_bounds import fits_int32, float_range
 from minicc.tensor.simplify import simplify
-from minicc.types import float32, int16, int32, uint8
+from minicc.types import float16, float32, float64, int16, int32, uint8
 
 X, Q = Var("x", float32), Var("q", uint8)
 VALUES = np.float32([np.nan, -np.inf, -3e38, -255.5, -1, -0.0, 0, 0.5, 1.5, 254.5, 255, 300, 4e9, 3e38, np.inf])
@@ -33,6 +33,9 @@ LINKS = {  # from an integer to a float again, and what stands instead
     "and added": cast(cast(cast(ROUNDED, int32) + 3, uint8), float32) + -3.0,
     "none": cast(cast(cast(ROUNDED, int32), int16), float32),
     "what does not fit": cast(cast(cast(ROUNDED, int32) + 4, uint8), float32),
+    "a sum that is not whole": cast(
+        cast(cast(call("round", clamped(const(0, float32), const(252, float32))), float64) + 0.5, uint8), float32
+    ),
     "what is not rounded": cast(cast(cast(clamped(LOW, HIGH), int32), int16), float32),
 }
 UNKNOWN = {
@@ -67,3 +70,9 @@ def test_whole_numbers_stay_floats_where_that_changes_nothing(name: str) -> None
     with np.errstate(all="ignore"):
         got, expected = (evaluate_expr(v, {X: x, Q: np.uint8(0)}) for v in (found, e))
     np.testing.assert_array_equal(got.view(np.int32), expected.view(np.int32))  # zeros have no sign
+
+
+@pytest.mark.parametrize("c", [np.inf, -np.inf, np.nan, 0.5])
+def test_what_becomes_no_integer_is_left_alone(c: float) -> None:
+    e = cast(cast(cast(ROUNDED, float64) + const(c, float64), float16), float32)
+    assert simplify(e) is e
