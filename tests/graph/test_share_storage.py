@@ -180,6 +180,7 @@ def test_the_blocks_of_networks_have_no_kernel_that_only_moves(dtype, threads):
     compare(graph, made.run(feeds), reference(graph, feeds), "llvm")
 
 
+@pytest.mark.slow
 def test_a_kernel_that_works_on_a_part_moves_whole_vectors():
     """No lane is stored on its own."""
     x = input("x", TensorType(float32, (1, 32, 16, 16)))

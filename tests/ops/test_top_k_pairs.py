@@ -28,6 +28,7 @@ def drawn(dtype, shape, seed):
     return np.random.default_rng(seed).choice(np.array(values, dtype.numpy), shape)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_places_are_those_of_a_stable_sort(data):
     draw = data.draw

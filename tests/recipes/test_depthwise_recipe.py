@@ -81,6 +81,7 @@ def test_depthwise_convolution(case, target, threads, clipped):
     check(ops.DepthwiseConv(**fields), arrays, target.with_threads(threads), then)
 
 
+@pytest.mark.slow
 @settings(max_examples=max(12, settings().max_examples // 2))
 @given(windows(), st.sampled_from(TARGETS), st.sampled_from(["float32", "float64", "int32", "int8"]), st.booleans())
 def test_pools(case, target, dtype, flag):

@@ -54,6 +54,7 @@ def test_any_axes(kind, shape, data, cpu):
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(rows=st.integers(1, 40), row=st.integers(1, 300), axis=st.integers(0, 1), cpu=st.sampled_from(CPUS))
 def test_the_first_of_equal_elements_is_found(rows, row, axis, cpu):

@@ -1,5 +1,6 @@
 """Sums whose lanes read where a table says: samples of the last axis, against float64, on several targets."""
 
+import pytest
 import re
 
 import numpy as np
@@ -20,6 +21,7 @@ def compiled(op, shape, target="native", threads=1):
     return minicc.compile(Graph("samples", (x,), (op(x),), ("y",)), Target.of(target).with_threads(threads))
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_any_rows_are_sampled(data):
     draw = data.draw

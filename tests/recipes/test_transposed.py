@@ -41,6 +41,7 @@ def test_any_order(order, shape, dtype, cpu):
     np.testing.assert_array_equal(got, x.transpose(order))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(rows=st.integers(1, 40), columns=st.integers(1, 40))
 def test_what_is_computed_with_a_transposed_operand(rows, columns):
