@@ -9,6 +9,7 @@ import errno
 import os
 import shlex
 from collections.abc import Collection, Iterable
+from minicc.errors import LoadError
 from pathlib import Path
 
 from minicc.errors import endless, nearest
@@ -113,3 +114,16 @@ def _offer(folder: Path, suffix: str) -> str:
         return f"give a file: in {folder} there is {listed(found)}"
     others = [name for name in entries(folder) if not name.startswith(".")]
     return f"no {suffix} file is in {folder}, which " + (f"holds {listed(others)}" if others else "is empty")
+
+
+def read_start(path: Path, suffix: str, most: int, call: str, what: str) -> bytes:
+    """The first `most` bytes of a file, or one more, so that who asks sees that it is longer. Raises LoadError."""
+    if refused := unreadable(path, suffix):
+        raise LoadError(call, f"expected {what}, got {refused[0]}", str(path), refused[1])
+    try:
+        with path.open("rb") as file:
+            return file.read(most + 1)
+    except OSError as error:
+        got = "one" if what == "a file" else "a file"
+        problem = f"expected {what}, got {got} that cannot be read: {error.strerror}"
+        raise LoadError(call, problem, str(path), "copy the file to a disk of yours") from None

@@ -77,10 +77,10 @@ HEAVY = ("onnx.backend.test", "importlib.metadata")  # all tests of onnx take se
 MOST_LINES = 500
 BUDGET = {  # lines of each room
     "__main__": 5, "backend": 212, "bridge": 5604, "cli": 1943, "codegen": 1251, "compile": 441, "config": 119,
-    "device": 1824, "dynamo": 285, "errors": 168, "explain": 1216, "frontend": 8413, "graph": 5004, "ir": 709,
-    "kernels": 611, "loop": 3254, "minicc": 53, "ops": 9747, "package": 542, "paths": 115, "recipes": 3071,
+    "device": 1824, "dynamo": 285, "errors": 168, "explain": 1216, "frontend": 8405, "graph": 5004, "ir": 709,
+    "kernels": 611, "loop": 3254, "minicc": 53, "ops": 9747, "package": 542, "paths": 129, "recipes": 3071,
     "runtime": 2617, "schedule": 4662, "target": 634, "te": 49, "tensor": 3570, "testing": 7090, "types": 192,
-    "vision": 1212,
+    "vision": 1205,
 }  # fmt: skip
 TRAIL = 8_000  # lines of the files that the README lists for a weekend
 MOST_IGNORES = 9  # of `type: ignore`; goes down, not up

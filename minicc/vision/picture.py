@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import ConfigError, LoadError
-from minicc.paths import unreadable
+from minicc.paths import read_start
 from minicc.runtime.files import write_file
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -84,14 +84,7 @@ def _content(source: str | Path | bytes) -> tuple[str, bytes]:
         return "picture", source
     path = Path(source)
     call = f"read_picture({str(path)!r})"
-    if refused := unreadable(path, ".jpg"):
-        raise LoadError(call, f"expected a picture, got {refused[0]}", str(path), refused[1])
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        problem = f"expected a picture, got a file that cannot be read: {error.strerror}"
-        raise LoadError(call, problem, str(path), "copy the file to a disk of yours") from None
+    content = read_start(path, ".jpg", LARGEST_FILE, call, "a picture")
     if len(content) > LARGEST_FILE:
         problem = f"expected a file of at most {LARGEST_FILE:,} bytes, got more"
         raise LoadError(call, problem, str(path), "store the picture as a JPEG")

@@ -24,7 +24,7 @@ from minicc.frontend.darknet.config import LONGEST, MOST, Section, read_sections
 from minicc.frontend.darknet.layers import LAYERS, Above, Head, Layer, Shape, lacking
 from minicc.frontend.darknet.weights import WeightsFile
 from minicc.graph.ir import Graph, Node, Span, constant, input, spanned
-from minicc.paths import unreadable
+from minicc.paths import read_start
 from minicc.types import TensorType, float32
 
 Source = str | Path | bytes
@@ -148,12 +148,4 @@ def _content(source: Source) -> tuple[str, Path | None, bytes]:
     if isinstance(source, bytes):
         return "network.cfg", None, source
     path = Path(source)
-    call = f"load({str(path)!r})"
-    if refused := unreadable(path, ".cfg"):
-        raise LoadError(call, f"expected a file, got {refused[0]}", str(path), refused[1])
-    try:
-        with path.open("rb") as file:
-            return path.name, path.parent, file.read(LONGEST + 1)
-    except OSError as error:
-        problem = f"expected a file, got one that cannot be read: {error.strerror}"
-        raise LoadError(call, problem, str(path), "copy the file to a disk of yours") from None
+    return path.name, path.parent, read_start(path, ".cfg", LONGEST, f"load({str(path)!r})", "a file")
