@@ -9,10 +9,9 @@ import errno
 import os
 import shlex
 from collections.abc import Collection, Iterable
-from minicc.errors import LoadError
 from pathlib import Path
 
-from minicc.errors import endless, nearest
+from minicc.errors import LoadError, endless, nearest
 
 MOST_NAMES = 5  # of files that a hint lists
 
