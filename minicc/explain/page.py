@@ -1,0 +1,128 @@
+"""The one look of all pages: an HTML file that opens offline, folds, prints, and runs nothing but what minicc wrote.
+
+In: parts of a page, as functions here make them. Out: its text. A page without a script says so to the browser, and one with a
+script gives its hash (Content Security Policy), so that words from a model cannot run, whatever they are.
+
+>>> from minicc.explain.picture import Picture, circle
+>>> dot = Picture("one dot", "A dot.", 40, 40, [circle(20, 20, 6)])
+>>> text = page("Dots", section("All dots", figure(dot, "one <dot>")))
+>>> "one &lt;dot&gt;" in text, "script-src 'none'" in text
+(True, True)
+
+Source of the policy: W3C, Content Security Policy Level 3.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from minicc.errors import ConfigError, printable
+from minicc.explain.picture import DARK, LIGHT, MONO, SANS, STYLE, Picture, clean, variables
+from minicc.runtime.files import write_file
+
+LOOK = f"""
+:root {{ {variables(LIGHT)} color-scheme: light dark; }}
+@media screen and (prefers-color-scheme: dark) {{ :root {{ {variables(DARK)} }} }}
+* {{ box-sizing: border-box; }}
+body {{ font: 15px/1.5 {SANS}; color: var(--ink); background: var(--paper); max-width: 1400px; margin: 0 auto; padding: 0 16px 32px; }}
+h1 {{ font-size: 1.5em; }} h2 {{ font-size: 1.2em; }} code, pre, .code {{ font: 13px/1.45 {MONO}; }} a {{ color: var(--strong); }}
+.note {{ color: var(--muted); }} .lead {{ max-width: 75ch; }}
+details {{ border: 1px solid var(--line); border-radius: 6px; margin: 12px 0; padding: 0 12px; }}
+summary {{ cursor: pointer; padding: 8px 0; font-weight: bold; }} summary .note {{ font-weight: normal; }}
+figure {{ margin: 8px 0; overflow-x: auto; }} figcaption {{ color: var(--muted); }} figure > svg {{ max-width: 100%; height: auto; }}
+table {{ border-collapse: collapse; display: block; overflow-x: auto; }} td, th {{ padding: .2em .7em; border-bottom: 1px solid var(--line); text-align: right; }}
+td:first-child, th:first-child {{ text-align: left; }} pre {{ overflow-x: auto; background: var(--soft); padding: 8px; border-radius: 6px; }}
+@media print {{ body {{ max-width: none; font-size: 12px; }} details, figure, tr {{ break-inside: avoid; }} summary {{ break-after: avoid; }}
+  details::details-content {{ content-visibility: visible; block-size: auto; }} }}
+"""
+
+
+def page(title: str, *parts: str, lead: str = "", script: str = "", style: str = "", connect: bool = False) -> str:
+    """The text of a page of these parts, which are markup. `script` is one of minicc's own; with `connect` it may ask the server that gave it."""
+    runs = f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" if script else "'none'"
+    asks = " connect-src 'self';" if connect else ""
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none';{asks} script-src {runs}"
+    return "\n".join([
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{clean(title)}</title>\n<style>{LOOK}{STYLE}{style}</style>\n</head>\n<body>\n<h1>{clean(title)}</h1>",
+        *([f'<p class="lead">{clean(lead)}</p>'] if lead else []),
+        *parts,
+        *([f"<script>{script}</script>"] if script else []),
+        "</body>\n</html>\n",
+    ])  # fmt: skip
+
+
+def section(heading: str, *parts: str, note: str = "", unfolded: bool = True) -> str:
+    """A part of a page that folds, under a heading."""
+    more = f' <span class="note">{clean(note)}</span>' if note else ""
+    state = " open" if unfolded else ""
+    return f"<details{state}><summary>{clean(heading)}{more}</summary>\n" + "\n".join(parts) + "\n</details>"
+
+
+def figure(picture: Picture, caption: str = "") -> str:
+    """A picture, with words below."""
+    below = f"<figcaption>{clean(caption)}</figcaption>" if caption else ""
+    return f"<figure>{picture.svg(alone=False)}{below}</figure>"
+
+
+def paragraph(words: object, kind: str = "") -> str:
+    return f'<p class="{kind}">{clean(words)}</p>' if kind else f"<p>{clean(words)}</p>"
+
+
+def preformatted(words: object) -> str:
+    """Lines of code."""
+    return f"<pre>{clean(words)}</pre>"
+
+
+def data(name: str, value: object) -> str:
+    """What a script reads by the name, as JSON: `JSON.parse(document.getElementById(name).textContent)`."""
+    shown = json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+    return f'<script type="application/json" id="{clean(name)}">{shown}</script>'
+
+
+def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """Rows under their heads; the first column to the left, all others to the right."""
+    top = "".join(f"<th>{clean(h)}</th>" for h in head)
+    body = "\n".join("<tr>" + "".join(f"<td>{clean(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{top}</tr>\n{body}</table>"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What takes several pictures: each under a heading of its own, of at most a screen."""
+
+    title: str
+    words: str
+    sections: Sequence[tuple[str, Picture]]
+
+    def parts(self) -> list[str]:
+        """The sections of a page."""
+        return [section(heading, figure(picture)) for heading, picture in self.sections]
+
+    def html(self) -> str:
+        """The pictures as part of a notebook."""
+        return "\n".join([f"<style>{STYLE}</style>", paragraph(self.words), *self.parts()])
+
+    def page(self) -> str:
+        """The pictures as a page."""
+        return page(self.title, *self.parts(), lead=self.words)
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def _repr_svg_(self) -> None:
+        """A notebook then takes the other form."""
+
+    def save(self, path: Path | str) -> None:
+        """Write them to a file, .html. Raises ConfigError for another ending."""
+        if Path(path).suffix != ".html":
+            problem = f"expected a name that ends in .html, got {printable(Path(path).name)!r}"
+            raise ConfigError(f"save({str(path)!r})", problem, hint='save("pictures.html")')
+        write_file(Path(path), self.page().encode("utf-8", "replace"))
