@@ -6,6 +6,7 @@
     MINICC_CACHE_DIR   where compiled kernels are kept; else XDG_CACHE_HOME/minicc; else ~/.cache/minicc
     MINICC_JOBS        how many processes compile the kernels of a model; else as many as there are processors for us
     MINICC_CACHE       off: no kernels are kept, and none are looked for
+    MINICC_BROWSER     the Chromium that makes PNGs of pictures and pages; else one that PATH has
     MINICC_RELAY       where the environment of the old TVM is; else .venv-relay in a clone; else relay in the cache
 
 >>> threads({"MINICC_THREADS": "2", "OMP_NUM_THREADS": "8"})
@@ -109,6 +110,12 @@ def relay_dir(environ: Mapping[str, str] | None = None) -> Path:
     if given := environ.get("MINICC_RELAY"):
         return Path(given).expanduser().absolute()
     return (CLONE / ".venv-relay") if CLONE else cache_dir(environ) / "relay"
+
+
+def browser(environ: Mapping[str, str] | None = None) -> str | None:
+    """The program that makes PNGs, by name or path, or None."""
+    environ = os.environ if environ is None else environ
+    return environ.get("MINICC_BROWSER", "").strip() or None
 
 
 COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TVM_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from minicc.errors import ConfigError, printable
-from minicc.explain.picture import DARK, LIGHT, MONO, SANS, STYLE, Picture, clean, variables
-from minicc.runtime.files import write_file
+from minicc.explain.browser import pdf, png
+from minicc.explain.picture import DARK, LIGHT, MONO, SANS, STYLE, Picture, clean, save, unicode, variables
 
 LOOK = f"""
 :root {{ {variables(LIGHT)} color-scheme: light dark; }}
@@ -121,8 +120,10 @@ class Pictures:
         """A notebook then takes the other form."""
 
     def save(self, path: Path | str) -> None:
-        """Write them to a file, .html. Raises ConfigError for another ending."""
-        if Path(path).suffix != ".html":
-            problem = f"expected a name that ends in .html, got {printable(Path(path).name)!r}"
-            raise ConfigError(f"save({str(path)!r})", problem, hint='save("pictures.html")')
-        write_file(Path(path), self.page().encode("utf-8", "replace"))
+        """Write them to a file: .html, or by a browser .png or .pdf. Raises ConfigError for another ending, and where there is none."""
+        save(path, forms(self.page()))
+
+
+def forms(text: str) -> dict[str, Callable[[], bytes]]:
+    """What a page may be saved as, by the endings of files."""
+    return {".html": lambda: unicode(text), ".png": lambda: png(text), ".pdf": lambda: pdf(text)}

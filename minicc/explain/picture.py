@@ -16,13 +16,14 @@ Sources: Machado, Oliveira and Fernandes 2009 (simulation of colour blindness); 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from html import escape
 from pathlib import Path
 
 from minicc.errors import ConfigError, printable
+from minicc.explain.browser import png
 from minicc.runtime.files import write_file
 
 LIGHT = {
@@ -99,11 +100,21 @@ class Picture:
         return self.svg()
 
     def save(self, path: Path | str) -> None:
-        """Write it to a file, .svg. Raises ConfigError for another ending."""
-        if Path(path).suffix != ".svg":
-            problem = f"expected a name that ends in .svg, got {printable(Path(path).name)!r}"
-            raise ConfigError(f"save({str(path)!r})", problem, hint='save("picture.svg")')
-        write_file(Path(path), self.svg().encode("utf-8", "replace"))
+        """Write it to a file, .svg, or .png of two dots a pixel. Raises ConfigError for another ending, and where no browser makes a PNG."""
+        save(path, {".svg": lambda: unicode(self.svg()), ".png": lambda: png(self.svg(), self.width, scale=2)})
+
+
+def save(path: Path | str, forms: Mapping[str, Callable[[], bytes]]) -> None:
+    """Write to a file what its ending stands for. Raises ConfigError for an ending that stands for nothing."""
+    if (make := forms.get(Path(path).suffix)) is None:
+        problem = f"expected a name that ends in {' or '.join(forms)}, got {printable(Path(path).name)!r}"
+        raise ConfigError(f"save({str(path)!r})", problem, hint=f'save("picture{next(iter(forms))}")')
+    write_file(Path(path), make())
+
+
+def unicode(text: str) -> bytes:
+    """A text as a file has it, whatever is in it."""
+    return text.encode("utf-8", "replace")
 
 
 def clean(words: object) -> str:

@@ -104,7 +104,7 @@ def test_a_picture_is_saved_under_a_name_that_says_what_it_is(tmp_path):
     assert (tmp_path / "dot.svg").read_text() == made.svg() == made._repr_svg_()
     Pictures("dots", "Dots.", [("one", made)]).save(tmp_path / "dots.html")
     assert "<summary>one</summary>" in (tmp_path / "dots.html").read_text()
-    with pytest.raises(ConfigError, match=r"expected a name that ends in \.svg, got 'dot\.pdf'"):
+    with pytest.raises(ConfigError, match=r"expected a name that ends in \.svg or \.png, got 'dot\.pdf'"):
         made.save(tmp_path / "dot.pdf")
-    with pytest.raises(ConfigError, match=r"expected a name that ends in \.html, got 'dot\.svg'"):
+    with pytest.raises(ConfigError, match=r"expected a name that ends in \.html or \.png or \.pdf, got 'dot\.svg'"):
         Pictures("dots", "Dots.", []).save(tmp_path / "dot.svg")
