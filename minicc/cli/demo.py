@@ -16,16 +16,18 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from minicc.cli.options import compile_model, print_profile, profile
+from minicc.cli.options import check_output, compile_model, print_profile, profile
+from minicc.explain.picture import AMOUNTS, Picture, legend, rect, text
+from minicc.explain.save import ENDINGS, save
 from minicc.frontend import load
 from minicc.graph.bind import bind
 from minicc.graph.interpret import evaluate
 from minicc.ops.base import Array
 from minicc.runtime.executable import Executable
-from minicc.runtime.files import check_folder, write_file
 
 BATCH = 360
 SHOWN = 60  # digits in the picture
+COLUMNS, CELL, PIXEL = 12, 76, 7
 
 NEXT = """what to read next:
   minicc show {model} --dim batch=1 --stage loop --kernel {kernel}
@@ -42,7 +44,7 @@ def demo_command(
 
         minicc demo --picture digits.svg
     """
-    check_folder(picture)
+    check_output("--picture", picture, *ENDINGS)
     folder = resources.files("minicc.cli") / "digits"
     with resources.as_file(folder) as path:
         model = path / "digits.onnx"
@@ -70,7 +72,7 @@ def demo_command(
     limit = f"{found.roofline.peak / 1e9:.0f} GFLOP/s on {made.threads} threads, as measured"
     print(f"roofline    {limit}; kernels at batch {BATCH}:")
     print_profile(found)
-    write_file(picture, draw(images, labels, answers, probability.max(1)).encode())
+    save(draw(images, labels, answers, probability.max(1)), picture)
     print(f"picture     {picture}: the wrong and the least certain answers first")
     print(NEXT.format(model=model, kernel=one.kernels[0].symbol))
 
@@ -84,27 +86,40 @@ def _median_ms(made: Executable, images: Array) -> float:
     return statistics.median(seconds) * 1e3
 
 
-def draw(images: Array, labels: Array, answers: Array, certainty: Array) -> str:
-    """An SVG of digits with their predictions; wrong ones are framed. Images are `[n, 1, 8, 8]` in [0, 1]."""
+def draw(images: Array, labels: Array, answers: Array, certainty: Array) -> Picture:
+    """The digits with their predictions, wrong ones framed and first. Images are `[n, 1, 8, 8]` in [0, 1]."""
     order = np.lexsort((certainty, answers == labels))[:SHOWN]
-    columns, cell, pixel = 12, 76, 7
-    rows = -(-len(order) // columns)
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{columns * cell + 16}" height="{rows * (cell + 22) + 16}" '
-             'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>']  # fmt: skip
+    shapes: list[str] = []
     for place, n in enumerate(order):
-        left, top = 16 + place % columns * cell, 16 + place // columns * (cell + 22)
-        right = answers[n] == labels[n]
-        for (y, x), value in np.ndenumerate(images[n, 0]):
-            shade = round(255 * (1 - float(value)))
-            parts.append(
-                f'<rect x="{left + x * pixel}" y="{top + y * pixel}" width="{pixel}" height="{pixel}" '
-                f'fill="rgb({shade},{shade},{shade})"/>'
-            )
-        colour = "#1a7f37" if right else "#cf222e"
-        parts.append(
-            f'<rect x="{left - 1}" y="{top - 1}" width="{8 * pixel + 2}" height="{8 * pixel + 2}" fill="none" '
-            f'stroke="{colour}" stroke-width="{1 if right else 3}"/>'
-        )
+        left, top = 16 + place % COLUMNS * CELL, 16 + place // COLUMNS * (CELL + 22)
+        right, side = answers[n] == labels[n], 8 * PIXEL
+        shapes.append(rect(left, top, side, side, AMOUNTS[0]))
+        levels = np.rint(images[n, 0] * (len(AMOUNTS) - 1)).astype(int)
+        shapes += [
+            rect(left + x * PIXEL, top + y * PIXEL, PIXEL, PIXEL, AMOUNTS[v])
+            for (y, x), v in np.ndenumerate(levels)
+            if v
+        ]
+        shapes.append(rect(left - 2, top - 2, side + 4, side + 4, "none" if right else "strong"))
         said = f"{answers[n]} ({certainty[n]:.0%})" if right else f"{answers[n]}, not {labels[n]}"
-        parts.append(f'<text x="{left}" y="{top + 8 * pixel + 15}" fill="{colour}">{said}</text>')
-    return "\n".join([*parts, "</svg>"])
+        shapes.append(text(left, top + side + 16, said, "" if right else "bold"))
+    bottom = 16 + -(-len(order) // COLUMNS) * (CELL + 22)
+    entries = [
+        ("strong", "a wrong answer"),
+        ("none", "a right one, and how certain"),
+        (AMOUNTS[0], "no ink"),
+        (AMOUNTS[-1], "full ink"),
+    ]
+    keys, bottom = legend(16, bottom, entries)
+    wrong = [f"{answers[n]} for a {labels[n]}" for n in order if answers[n] != labels[n]]
+    words = (
+        f"{len(order)} of {len(images)} digits, the wrong and the least certain answers first. {len(wrong)} answers are wrong"
+        f"{': ' * bool(wrong)}{', '.join(wrong)}. The least certain right one has {certainty[order][len(wrong) :].min(initial=1):.0%}."
+    )
+    return Picture(
+        "Handwritten digits, and what the network says they are",
+        words,
+        COLUMNS * CELL + 16,
+        bottom + 16,
+        [*shapes, *keys],
+    )

@@ -16,19 +16,16 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import networkx as nx
 
-from minicc.explain.layered import place
-from minicc.runtime.files import write_file
+from minicc.explain.layered import Layout, place
+from minicc.explain.picture import Picture, arrow, legend, rect, text
 
 PACKAGE = Path(__file__).parent.parent
 BOX, HEIGHT, PITCH, GAP, MARGIN = 108, 30, 66, 16, 20
-STYLE = (
-    'text { font: 13px "DejaVu Sans", "Segoe UI", Helvetica, Arial, sans-serif; fill: #1d2430; text-anchor: middle; }'
-)
 FOUR = ("graph", "tensor", "loop", "codegen")  # the rooms that are IRs, or make one
+KIND = {True: "c1", False: "soft"}
 
 
 def room(path: Path, package: Path = PACKAGE) -> str:
@@ -59,8 +56,8 @@ def imports(package: Path = PACKAGE) -> dict[str, set[str]]:
     return found
 
 
-def picture(arrows: dict[str, set[str]]) -> str:
-    """The SVG text of rooms and their arrows. Raises networkx.HasACycle when they run in a circle."""
+def picture(arrows: dict[str, set[str]]) -> Picture:
+    """The picture of rooms and their arrows. Raises networkx.HasACycle when they run in a circle."""
     graph = nx.transitive_reduction(nx.DiGraph((a, b) for a, below in sorted(arrows.items()) for b in sorted(below)))
     edges = sorted(graph.edges)
     layout = place(list(nx.lexicographical_topological_sort(graph)), edges, BOX, GAP)
@@ -68,39 +65,35 @@ def picture(arrows: dict[str, set[str]]) -> str:
     def at(x: float, layer: int) -> tuple[float, float]:
         return MARGIN + x - layout.left, MARGIN + layer * PITCH
 
-    width, height = at(layout.right, layout.layers)
-    shapes = []
+    shapes, (width, height) = [], at(layout.right, layout.layers)
     for a, b in edges:
-        (x, y), (u, v) = at(layout.x[a], layout.layer[a]), at(layout.x[b], layout.layer[b])
-        points = [
-            (x, y + HEIGHT),
-            *((p, q + HEIGHT / 2) for p, q in (at(*stop) for stop in layout.between[a, b])),
-            (u, v),
-        ]
-        line = " ".join(f"{p:.0f},{q:.0f}" for p, q in points)
-        shapes.append(f'<polyline points="{line}" fill="none" stroke="#7a828e" marker-end="url(#tip)"/>')
+        (x, y), end = at(layout.x[a], layout.layer[a]), at(layout.x[b], layout.layer[b])
+        between = [(p, q + down) for p, q in (at(*stop) for stop in layout.between[a, b]) for down in (0, HEIGHT)]
+        shapes.append(arrow([(x, y + HEIGHT), *between, end], hover=f"{a} imports {b}"))
     for name in graph:
         x, y = at(layout.x[name], layout.layer[name])
-        colour = "#f6d9a8" if name in FOUR else "#e4e8ee"
-        shapes.append(
-            f'<rect x="{x - BOX / 2:.0f}" y="{y:.0f}" width="{BOX}" height="{HEIGHT}" rx="5" fill="{colour}" stroke="#c3cad6"/>'
-        )
-        shapes.append(f'<text x="{x:.0f}" y="{y + 20:.0f}">{escape(name)}</text>')
-    size = f'viewBox="0 0 {width + MARGIN:.0f} {height:.0f}" width="{width + MARGIN:.0f}" height="{height:.0f}"'
-    tip = '<path d="M0,0 L8,4 L0,8 z" fill="#7a828e"/>'
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" {size}>',
-            f"<style>{STYLE}</style>",
-            f'<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="8" refY="4" orient="auto">{tip}</marker></defs>',
-            '<rect width="100%" height="100%" fill="#ffffff"/>',
-            *shapes,
-            "</svg>\n",
-        ]
+        shapes.append(rect(x - BOX / 2, y, BOX, HEIGHT, KIND[name in FOUR], rx=5))
+        shapes.append(text(x, y + 20, name, "bold" if name in FOUR else "", "middle"))
+    entries = [(KIND[True], "an IR, or makes one (bold)"), (KIND[False], "another room")]
+    keys, bottom = legend(MARGIN, height - PITCH + HEIGHT + MARGIN, entries, width - MARGIN)
+    most = max(arrows, key=lambda name: (len(arrows[name]), name))
+    words = (
+        f"{len(graph)} rooms in {layout.layers} layers, and {len(edges)} arrows, which run down from what imports to what it "
+        f"imports; arrows that follow from others are left out. {most} imports from most others, {len(arrows[most])} of them. "
+        f"Read from below: {'; '.join(', '.join(row) for row in reversed(_layers(layout)))}."
     )
+    title = "The rooms of minicc, and which imports which"
+    return Picture(title, words, width + MARGIN, bottom + MARGIN, [*shapes, *keys])
+
+
+def _layers(layout: Layout) -> list[list[str]]:
+    """The rooms of each layer, from the left."""
+    return [
+        sorted((n for n in layout.x if layout.layer[n] == k), key=layout.x.__getitem__) for k in range(layout.layers)
+    ]
 
 
 if __name__ == "__main__":
-    write_file(Path(sys.argv[1] if len(sys.argv) > 1 else "rooms.svg"), picture(imports()).encode())
+    picture(imports()).save(sys.argv[1] if len(sys.argv) > 1 else "rooms.svg")
 
 __all__ = ["imports", "modules", "picture", "room"]

@@ -301,7 +301,8 @@ def test_demo(minicc, tmp_path):
     assert float(re.search(r"differ by at most (\S+)", text)[1]) < 1e-4
     assert len(kernels_of(text)) >= 5 and "what to read next" in text
     picture = (tmp_path / "digits.svg").read_text()
-    assert picture.startswith("<svg ") and picture.count("<text") == 60
+    assert picture.startswith("<svg ") and picture.count("<text") == 60 + 4  # the legend's
+    assert "<title" in picture and "<desc" in picture and picture.count(", not ") == picture.count('class="bold"')
     advice = re.search(r"minicc (show .*)", text)[1].split()
     assert "def " in minicc.good(*advice)
 
