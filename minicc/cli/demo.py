@@ -103,14 +103,14 @@ def draw(images: Array, labels: Array, answers: Array, certainty: Array) -> Pict
         shapes.append(rect(left - 2, top - 2, side + 4, side + 4, "none" if right else "strong"))
         said = f"{answers[n]} ({certainty[n]:.0%})" if right else f"{answers[n]}, not {labels[n]}"
         shapes.append(text(left, top + side + 16, said, "" if right else "bold"))
-    bottom = 16 + -(-len(order) // COLUMNS) * (CELL + 22)
+    below = 16 + -(-len(order) // COLUMNS) * (CELL + 22)
     entries = [
         ("strong", "a wrong answer"),
         ("none", "a right one, and how certain"),
         (AMOUNTS[0], "no ink"),
         (AMOUNTS[-1], "full ink"),
     ]
-    keys, bottom = legend(16, bottom, entries)
+    keys, bottom = legend(16, below, entries)
     wrong = [f"{answers[n]} for a {labels[n]}" for n in order if answers[n] != labels[n]]
     words = (
         f"{len(order)} of {len(images)} digits, the wrong and the least certain answers first. {len(wrong)} answers are wrong"
