@@ -42,12 +42,17 @@ def operations(program: Program) -> int:
     for s, around in _statements(program.body, ()):
         along, own = _along(s, around), {f.var: extents[f.var] for f in around if f.var in extents}
         for e, (deciding, taken) in _taken(_values(s), own).items():
-            each = EACH.get(e.name, 1) if isinstance(e, Call) else 1
-            if isinstance(e, (Binary, Unary, Call)) and (e.dtype.is_float or each > 1):
+            if each := flops(e):
                 rest = math.prod(n for var, n in own.items() if var in along[e] and var not in deciding)
                 repeated = tuple(axis for axis, var in enumerate(deciding) if var not in along[e])
                 total += each * rest * int(np.count_nonzero(taken.any(axis=repeated)))
     return total
+
+
+def flops(e: Expr) -> int:
+    """The floating point operations of an expression without its operands."""
+    each = EACH.get(e.name, 1) if isinstance(e, Call) else 1
+    return each if isinstance(e, (Binary, Unary, Call)) and (e.dtype.is_float or each > 1) else 0
 
 
 def _read_extents(program: Program) -> dict[Var, int]:

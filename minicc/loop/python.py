@@ -34,13 +34,15 @@ def run_python(program: Program, *arrays: Array) -> None:
     extents = zip((*program.params, *program.outputs), arrays, strict=False)
     sizes = {d: n for b, a in extents for d, n in zip(b.shape, np.shape(a), strict=False) if isinstance(d, Var)}
     check_sizes(program, sizes)
-    if _is_without_steps(
-        program, {v: const(n) for v, n in sizes.items()}
-    ):  # where no step is the first, none initialises
-        program = place_init(program)
+    program = as_run(program, sizes)
     exec(compile(str(program), f"<{program.name}>", "exec"), names)
     with np.errstate(all="ignore"):
         names[program.name](*arrays)
+
+
+def as_run(program: Program, sizes: Mapping[Var, int]) -> Program:
+    """The program that is run at these sizes: where no step of a reduction is the first, none initialises."""
+    return place_init(program) if _is_without_steps(program, {v: const(n) for v, n in sizes.items()}) else program
 
 
 def _is_without_steps(program: Program, sizes: Mapping[Expr, Expr]) -> bool:
