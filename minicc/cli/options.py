@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from minicc.compile import check_stage, compile
 from minicc.errors import ConfigError, plain_lines, printable
+from minicc.explain.browser import find_browser
 from minicc.frontend import load
 from minicc.graph.ir import Graph
 from minicc.ir.passes import Event, Times
@@ -212,7 +213,7 @@ def print_profile(found: Profile) -> None:
 
 
 def check_output(option: str, path: Path | None, *endings: str) -> None:
-    """Raise ConfigError when a file of this name cannot be written, or its ending is none of those that say what it is."""
+    """Raise ConfigError when a file of this name cannot be written, its ending is none of those that say what it is, or who makes it is not there."""
     if path is not None and path.suffix not in endings:
         problem = f"expected a name that ends in {', '.join(endings)}, got {path.name!r}"
         better = path.with_suffix(endings[0]) if path.name else f"made{endings[0]}"
@@ -221,6 +222,8 @@ def check_output(option: str, path: Path | None, *endings: str) -> None:
         )
     if path is not None:
         check_folder(path)
+    if path is not None and path.suffix in (".png", ".pdf"):
+        find_browser(f"{option} {path}")
 
 
 def check_shapes_known(

@@ -22,7 +22,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from minicc.explain.browser import pdf, png
-from minicc.explain.picture import DARK, LIGHT, MONO, SANS, STYLE, Picture, clean, save, unicode, variables
+from minicc.explain.picture import DARK, LIGHT, MONO, SANS, STYLE, Picture, clean, unicode, variables, write_as
 
 LOOK = f"""
 :root {{ {variables(LIGHT)} color-scheme: light dark; }}
@@ -121,7 +121,7 @@ class Pictures:
 
     def save(self, path: Path | str) -> None:
         """Write them to a file: .html, or by a browser .png or .pdf. Raises ConfigError for another ending, and where there is none."""
-        save(path, forms(self.page()))
+        write_as(path, forms(self.page()))
 
 
 def forms(text: str) -> dict[str, Callable[[], bytes]]:

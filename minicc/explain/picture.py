@@ -101,10 +101,10 @@ class Picture:
 
     def save(self, path: Path | str) -> None:
         """Write it to a file, .svg, or .png of two dots a pixel. Raises ConfigError for another ending, and where no browser makes a PNG."""
-        save(path, {".svg": lambda: unicode(self.svg()), ".png": lambda: png(self.svg(), self.width, scale=2)})
+        write_as(path, {".svg": lambda: unicode(self.svg()), ".png": lambda: png(self.svg(), self.width, scale=2)})
 
 
-def save(path: Path | str, forms: Mapping[str, Callable[[], bytes]]) -> None:
+def write_as(path: Path | str, forms: Mapping[str, Callable[[], bytes]]) -> None:
     """Write to a file what its ending stands for. Raises ConfigError for an ending that stands for nothing."""
     if (make := forms.get(Path(path).suffix)) is None:
         problem = f"expected a name that ends in {' or '.join(forms)}, got {printable(Path(path).name)!r}"

@@ -24,4 +24,4 @@ def test_the_ending_decides(tmp_path):
 @pytest.mark.parametrize("shown", [DOT, Pictures("dots", "Two.", [("one", DOT)])])
 def test_another_ending_says_nothing(shown):
     with pytest.raises(ConfigError, match="expected a name that ends in"):
-        save(shown, Path("dot.pdf"))
+        save(shown, Path("dot.gif"))
