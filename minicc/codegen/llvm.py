@@ -45,8 +45,8 @@ def extern_symbol(s: ExternCall) -> str:
     return ".".join(["extern", s.function.name, *[f"{b.dtype}x{len(b.shape)}" for b in (*s.inputs, s.output)]])
 
 
-def emit(module: ir.Module, program: Program, target: Target) -> ir.Function:
-    """Add the function of `program`, and those of its parallel loops, to `module`."""
+def emit(module: ir.Module, program: Program, target: Target, by: type[Statements] | None = None) -> ir.Function:
+    """Add the function of `program`, and those of its parallel loops, to `module`; `by` a class other than `Statements`."""
     ranges = sizes(program)
     for loop in loops(program.body).values():  # what a loop says of other variables holds only inside of it
         ranges[loop.var] = inside(loop, ranges)[loop.var]
@@ -57,7 +57,7 @@ def emit(module: ir.Module, program: Program, target: Target) -> ir.Function:
         if buffer in program.params and buffer not in program.outputs:
             set.add(argument.attributes, "readonly")  # llvmlite does not know it
     function.args[-2].name, function.args[-1].name = "workspace", "threads"
-    emitter = Statements(function, Facts(ranges, target), target, function.args[-2], function.args[-1])
+    emitter = (by or Statements)(function, Facts(ranges, target), target, function.args[-2], function.args[-1])
     emitter.pointers.update(zip(buffers, function.args, strict=False))
     emitter.sizes.update(zip(symbols, function.args[len(buffers) :], strict=False))
     emitter.env.update(emitter.sizes)
@@ -220,7 +220,7 @@ class Statements(Expressions):
         function.linkage = "internal"
         function.attributes.add("noinline")  # so that `noalias` holds while it is optimised
         workspace, begin, end, thread = function.args[-4:]
-        inner = Statements(function, self.facts, self.target, workspace, INT64(1))
+        inner = type(self)(function, self.facts, self.target, workspace, INT64(1))
         for key, argument in zip(captured, function.args, strict=False):
             known_as = inner.env if isinstance(key, Var) else inner.pointers
             known_as[key] = argument
