@@ -2,7 +2,8 @@
 
 In: a program that all passes of `loop` have seen, a target. Out: the module that `emit` makes, with a location for
 each instruction: the line, in `str(program)`, of the statement, or of the head of the loop, guard or allocation, that
-made it. LLVM's passes keep and merge them, and assembly has them as `.loc` directives. The instructions are the same.
+made it. (llvmlite prints none for what takes vectors apart and together.) LLVM's passes keep and merge them, and
+assembly has them as `.loc` directives. The instructions are the same.
 
     module = jit.new_module("kernel", target)
     emit_located(module, program, target)
