@@ -26,6 +26,7 @@ from minicc.errors import MiniccError as MiniccError
 from minicc.frontend import from_torch as from_torch
 from minicc.frontend import load as load
 from minicc.graph.ir import Graph as Graph
+from minicc.ir.drawn import DRAWERS
 from minicc.package import load_package as load_package
 from minicc.runtime.executable import LOADERS
 from minicc.runtime.executable import Executable as Executable
@@ -36,6 +37,12 @@ GENERATORS["cuda"] = GENERATORS["emulated"] = Generator(
     model="minicc.bridge.function:cuda_model", function="minicc.bridge.function:CudaFunction"
 )  # by the kinds of targets; these and what loads their images are imported when first asked for
 LOADERS["cuda"] = LOADERS["emulated"] = "minicc.device:load"  # by kind of image, imported when first asked for
+DRAWERS |= {
+    "Program": "minicc.explain.draw_program:draw_program",
+    "Schedule": "minicc.explain.draw_schedule:draw_schedule",
+    "TeSchedule": "minicc.explain.draw_schedule:draw_te_schedule",
+    "Trace": "minicc.explain.draw_schedule:draw_trace",
+}  # by the name of a class: what draws it
 
 __all__ = [
     "Executable",

@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import re
 
+from minicc.ir.drawn import Drawn
 from minicc.ir.node import Interned, node
 from minicc.loop.ir import Buffer, Stmt
 from minicc.loop.prelude import PRELUDE
@@ -27,7 +28,7 @@ from minicc.tensor.expr import Expr, Var
 
 
 @node
-class Program(Interned):
+class Program(Interned, Drawn):
     """`params` are the inputs; `outputs` are written completely and come last in a call.
 
     `requires` are conditions on the symbolic sizes, each with the element that it keeps in its

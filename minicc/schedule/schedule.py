@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from minicc.errors import ScheduleError, caret
+from minicc.ir.drawn import Drawn
 from minicc.loop.ir import Update
 from minicc.loop.program import Program
 from minicc.loop.queries import buffers_of, loops_around, writes
@@ -37,7 +38,7 @@ from minicc.schedule.surface import LoopSurface
 
 
 @dataclass(frozen=True)
-class Trace:
+class Trace(Drawn):
     """A sequence of steps. `str` of it is Python that applies them to a schedule called `s`."""
 
     steps: tuple[Step, ...] = ()
@@ -77,7 +78,7 @@ class Trace:
         return "\n".join(f"{s.key} = {s}" if isinstance(s, ChooseStep) else str(s) for s in self.steps)
 
 
-class Schedule(LoopSurface):
+class Schedule(LoopSurface, Drawn):
     """A program under transformation. `program` is what it has become, `trace` is how.
 
     `choices` are the numbers to take where the steps to come choose one by that name.
@@ -98,6 +99,11 @@ class Schedule(LoopSurface):
     def start(self) -> Program:
         """The program before all steps."""
         return self._programs[0]
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """The program before all steps, and after each."""
+        return tuple(self._programs)
 
     @property
     def trace(self) -> Trace:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from minicc.errors import ScheduleError, caret
+from minicc.ir.drawn import Drawn
 from minicc.loop.ir import Alloc, Buffer, Scope, loops
 from minicc.loop.lower import Lowered, lower, placeholders
 from minicc.loop.program import Program
@@ -64,7 +65,7 @@ def create_schedule(outputs: Operation | Tensor | Sequence[Operation | Tensor]) 
     return TeSchedule(list(found))
 
 
-class TeSchedule(Face):
+class TeSchedule(Face, Drawn):
     """A schedule by stages. `schedule` is the one by loops underneath."""
 
     def __init__(self, outputs: Sequence[Tensor]) -> None:

@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 from minicc.errors import TeError
+from minicc.ir.drawn import Drawn
 from minicc.ir.node import Interned, node, postorder
 from minicc.tensor.arguments import applied, parameters_of
 from minicc.tensor.expr import OF_TE, Axis, Combiner, Expr, Load, Mark, Printer, Reduce, Var, binary, cast, const
@@ -47,7 +48,7 @@ class Operation(Interned):
 
 
 @node
-class Tensor(Interned, Operators):
+class Tensor(Interned, Operators, Drawn):
     """Output `index` of an operation. Index it for an element: `A[i, j]`."""
 
     op: Any  # an Operation
