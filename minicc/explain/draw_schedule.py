@@ -45,6 +45,7 @@ from minicc.explain.draw_program import (
 )
 from minicc.explain.page import Pictures
 from minicc.explain.picture import Picture, arrow, element, legend, line, number, rect, text, wide
+from minicc.loop.program import Program
 from minicc.schedule.choose import ChooseStep
 from minicc.schedule.schedule import Schedule, Trace
 from minicc.schedule.step import Step, loops_text
@@ -92,24 +93,36 @@ def draw_schedule(schedule: Schedule, kind: str = "step", **options: Any) -> Pic
 
 def steps(schedule: Schedule, step: int | None = None, every: bool = False) -> Picture | Pictures:
     """Before and after a step, or each of them; without a step, the program."""
-    many = len(schedule.trace)
+    many, all_programs = len(schedule.trace), programs(schedule)
     if every:
         title, words = (
             f"Steps of {schedule.program.name}",
             f"Each of {many} steps, with what it takes away and what it brings.",
         )
-        return Pictures(title, words, [(f"{n}. {s}", _step(schedule, n)) for n, s in enumerate(schedule.trace, 1)])
+        return Pictures(
+            title, words, [(f"{n}. {s}", _step(schedule, n, all_programs)) for n, s in enumerate(schedule.trace, 1)]
+        )
     if step is None and not many:
         return nest(schedule.program)
     if step is not None and not 1 <= step <= many:
         call, problem = f"{schedule.program.name}.picture(step={step})", f"expected a step from 1 to {many}, got {step}"
         raise ConfigError(call, problem, hint="every=True shows each step")
-    return _step(schedule, step or many)
+    return _step(schedule, step or many, all_programs)
 
 
-def _step(schedule: Schedule, n: int) -> Picture:
+def programs(schedule: Schedule) -> list[Program]:
+    """The program before all steps, and after each."""
+    again = Schedule(schedule.start)
+    found = [again.program]
+    for step in schedule.trace:
+        again.apply(step)
+        found.append(again.program)
+    return found
+
+
+def _step(schedule: Schedule, n: int, programs: Sequence[Program]) -> Picture:
     taken, many = schedule.trace.steps[n - 1], len(schedule.trace)
-    changes = list(compared(*[loops_text(p) for p in schedule.programs[n - 1 : n + 1]]))
+    changes = list(compared(*[loops_text(p) for p in programs[n - 1 : n + 1]]))
     told = [f"{c.mark} {c.code.strip()}" for c in changes if c.mark in "-+"]
     counts = [sum(c.mark == mark for c in changes) for mark in "-+"]
     did = f"takes {counts[0]} lines and brings {counts[1]}:" if told else "changes no line."

@@ -101,11 +101,6 @@ class Schedule(LoopSurface, Drawn):
         return self._programs[0]
 
     @property
-    def programs(self) -> tuple[Program, ...]:
-        """The program before all steps, and after each."""
-        return tuple(self._programs)
-
-    @property
     def trace(self) -> Trace:
         return Trace(tuple(self._steps))
 

@@ -1,5 +1,6 @@
 """The picture of a step has every line before and after; that of a trace has every step, and the options of each choice."""
 
+from itertools import pairwise
 import xml.etree.ElementTree as xml
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from minicc import te
 from minicc.errors import ConfigError
-from minicc.explain.draw_schedule import AROUND, compared, shortened
+from minicc.explain.draw_schedule import AROUND, compared, programs, shortened
 from minicc.explain.page import Pictures
 from minicc.schedule import Schedule, Trace
 from minicc.schedule.examples import doubled, product
@@ -27,7 +28,7 @@ def words(picture):
 def test_a_change_is_all_lines_before_and_after(data):
     start = WORKLOADS[data.draw(st.sampled_from(sorted(WORKLOADS)))].program(4, 5)
     s = data.draw(schedules(start)).replay(start)
-    for before, after in zip(s.programs, s.programs[1:], strict=False):
+    for before, after in pairwise(programs(s)):
         changes = list(compared(*map(loops_text, (before, after))))
         old = [c.code.strip() for c in changes if c.mark != "+"]
         assert old == [line.strip() for line in loops_text(before).splitlines()]
