@@ -1,0 +1,188 @@
+"""The explorer: a page of all stages of one compilation side by side, linked line by line.
+
+In: an `Explored`. Out: the text of an HTML page that opens offline. What it shows stands in it as JSON, in which equal lines
+are stored once; `explorer.js` shows it, and lights up all that comes from what is clicked.
+
+    found = explore_model(minicc.load("model.onnx"), Target.native())
+    write_file(Path("model.explore.html"), explorer_page(found).encode())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from difflib import SequenceMatcher
+from importlib import resources
+from typing import Any
+
+from minicc.explain.explored import Call, Explored, ExploredKernel, GraphStage
+from minicc.explain.page import data, page
+from minicc.graph.ir import Constant, Graph, Input, Node
+
+Row = list[Any] | str  # a line, or a line and the numbers of the operators that it is about
+Made = dict[str, Any]
+
+
+class Rows:
+    """Lines and texts, each stored once, and known by its number."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, tuple[int, ...]], int] = {}
+        self.texts: dict[tuple[int, ...], int] = {}
+
+    def text(self, lines: Iterable[tuple[str, Iterable[int]]]) -> int:
+        """The number of a text of these lines, each with the operators that it is about."""
+        numbers = [self.rows.setdefault((line, tuple(who)), len(self.rows)) for line, who in lines]
+        return self.texts.setdefault(tuple(numbers), len(self.texts))
+
+    def plain(self, text: str | Sequence[str]) -> int:
+        """The number of a text of which nothing more is known."""
+        return self.text((line, ()) for line in (text.splitlines() if isinstance(text, str) else text))
+
+    def json(self) -> Made:
+        """Both, in order."""
+        rows: list[Row] = [[line, *who] if who else line for line, who in self.rows]
+        return {"rows": rows, "texts": list(self.texts)}
+
+
+def change(before: Sequence[Hashable], after: Sequence[Hashable]) -> tuple[list[int], list[int]]:
+    """The lines that are gone, by their numbers in the text before, and those that are new, by theirs in the text after.
+
+    >>> change("abcd", "axcde")
+    ([1], [1, 4])
+    """
+    gone, new = list[int](), list[int]()
+    for kind, i, j, p, q in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if kind != "equal":
+            gone += range(i, j)
+            new += range(p, q)
+    return gone, new
+
+
+# ---- graphs -----------------------------------------------------------------------------------------------------
+
+
+class Operators:
+    """The operators of a model, numbered in order, and which of them a node comes from, in any graph of its passes."""
+
+    def __init__(self, model: Graph | None) -> None:
+        self.nodes = [n for n in model.nodes if not isinstance(n.op, (Input, Constant))] if model else []
+        self.spans = [model.spans.get(n) if model else None for n in self.nodes]
+        self._of_span = {span: k for k, span in enumerate(self.spans) if span}
+
+    def of(self, graph: Graph, *chain: Node) -> tuple[int, ...]:
+        """The numbers of the operators that a node of a graph comes from, or one inside of it."""
+        span = graph.spans.get(chain[0]) if chain else None
+        return (self._of_span[span],) if span in self._of_span else ()
+
+    def json(self) -> list[list[str]]:
+        """The name of each, and where it stands in the file."""
+        return [[n.op.name, str(span or "")] for n, span in zip(self.nodes, self.spans, strict=True)]
+
+
+def chains(graph: Graph) -> Iterator[tuple[Node, ...]]:
+    """For each line of the text of a graph the node that it is about, in the graph, then in the graph that this holds, and so on."""
+    inputs = set(graph.inputs)
+    yield ()
+    for n in graph.nodes:
+        if n not in inputs:
+            yield (n,)
+            for body in n.op.bodies:
+                yield from ((n, *inside) for inside in chains(body))
+    yield from ((), ())
+
+
+def graph_keys(graph: Graph, lines: Sequence[str]) -> list[Hashable]:
+    """What is equal of lines that say the same, however values are numbered: operator, type and span, also of what is read."""
+
+    def said(n: Node) -> Hashable:
+        return n.op, n.inferred, graph.spans.get(n)
+
+    return [tuple((said(n), *map(said, n.inputs)) for n in chain) or line
+            for line, chain in zip(lines, chains(graph), strict=True)]  # fmt: skip
+
+
+class Passes:
+    """The passes as JSON; a graph that several share is told once."""
+
+    def __init__(self, rows: Rows, operators: Operators) -> None:
+        self._rows, self._operators = rows, operators
+        self._told: dict[int, tuple[Graph, int, list[Hashable]]] = {}
+
+    def _tell(self, graph: Graph) -> tuple[int, list[Hashable]]:
+        if id(graph) not in self._told:
+            lines = str(graph).split("\n")
+            who = [self._operators.of(graph, *chain) for chain in chains(graph)]
+            self._told[id(graph)] = graph, self._rows.text(zip(lines, who, strict=True)), graph_keys(graph, lines)
+        return self._told[id(graph)][1:]
+
+    def json(self, each: GraphStage) -> Made:
+        """A pass: its reason and time, the texts before and after, the lines that it changed."""
+        (before, old), (after, new) = self._tell(each.before), self._tell(each.after)
+        cut, add = ([], []) if each.before is each.after else change(old, new)
+        return {
+            "name": each.name, "of": each.before.name, "why": each.why, "ms": round(each.seconds * 1e3, 3),
+            "nodes": [len(each.before.nodes), len(each.after.nodes)], "before": before, "after": after, "cut": cut, "add": add,
+        }  # fmt: skip
+
+
+# ---- kernels ----------------------------------------------------------------------------------------------------
+
+
+def kernel_json(rows: Rows, each: ExploredKernel) -> Made:
+    """A kernel: the text after each step with the lines that it changed, and the listings with the lines they come from."""
+    steps, last = list[Made](), list[str]()
+    for made in each.programs:
+        lines = str(made.program).splitlines()
+        cut, add = change(last, lines) if steps else ([], [])
+        who = (0,) if made is each.programs[0] or made is each.programs[-1] else ()
+        text = rows.text((line, who) for line in lines)
+        steps.append({"name": made.name, "why": made.why, "text": text, "cut": cut, "add": add})
+        last = lines
+    listings = [
+        {"name": made.name, "text": rows.plain(made.lines), "from": list(made.source)} for made in each.listings
+    ]
+    return {"name": each.name, "recipe": each.recipe, "reason": each.reason, "te": rows.plain(each.te), "steps": steps,
+            "listings": listings}  # fmt: skip
+
+
+def call_json(each: Call, operators: Operators) -> Made:
+    """A call: its kernel, the operators that it computes, its microseconds."""
+    us = None if each.seconds is None else round(each.seconds * 1e6, 2)
+    return {"kernel": each.kernel, "parts": [operators.of(each.graph, each.node)], "us": us}
+
+
+def explorer_data(found: Explored) -> Made:
+    """What the page shows, as JSON."""
+    rows, operators = Rows(), Operators(found.model)
+    passes = Passes(rows, operators)
+    made = {
+        "target": str(found.target),
+        "operators": operators.json(),
+        "passes": [passes.json(each) for each in found.stages],
+        "kernels": [kernel_json(rows, each) for each in found.kernels],
+        "calls": [call_json(each, operators) for each in found.calls],
+        "texts": [{"name": name, "text": rows.plain(text)} for name, text in found.texts.items()],
+    }
+    return {**made, "pool": rows.json()}
+
+
+# ---- the page ---------------------------------------------------------------------------------------------------
+
+
+def source(name: str) -> str:
+    """A file that lies beside this one."""
+    return (resources.files("minicc.explain") / name).read_text(encoding="utf-8")
+
+
+def explorer_page(found: Explored, live: bool = False) -> str:
+    """The text of the page. With `live` each kernel has a button that opens its legal moves, which a server tells."""
+    scripts = [source("explorer.js"), *([source("live.js")] if live else [])]
+    return page(
+        f"{found.title}: from operators to machine code",
+        '<div id="explorer"></div>',
+        "<noscript>This page is shown by its script.</noscript>",
+        data("explored", explorer_data(found) | {"live": live}),
+        script="\n".join(scripts),
+        style=source("explorer.css"),
+        connect=live,
+    )
