@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -18,7 +19,7 @@ from minicc.errors import ConfigError, plain_lines, printable
 from minicc.explain.browser import find_browser
 from minicc.frontend import load
 from minicc.graph.ir import Graph
-from minicc.ir.passes import Event, Times
+from minicc.ir.passes import Event, Observer, Times, both
 from minicc.ops.base import Array
 from minicc.runtime.executable import Executable
 from minicc.runtime.image import KernelInfo
@@ -96,6 +97,22 @@ class Prints(NamedTuple):
 SILENT = Prints()
 
 
+@contextmanager
+def progress() -> Iterator[Observer]:
+    """A progress bar, and the observer that moves it."""
+    columns = (TextColumn("{task.description:28}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("eta"), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bar:
+        task = bar.add_task("compiling", total=None)
+
+        def observe(event: Event) -> None:
+            bar.update(task, description=f"{event.stage} {event.subject}"[:28])
+            if event.total:
+                bar.update(task, completed=event.done, total=event.total)
+
+        yield observe
+
+
 def compile_model(
     model: Path | Graph,
     dims: list[str] | None = None,
@@ -112,25 +129,19 @@ def compile_model(
         for name in names or ():
             check_stage(f"--print-ir-{option} {name}", name)
     graph, times = model if isinstance(model, Graph) else load(model), Times()
-    columns = (TextColumn("{task.description:28}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("eta"), TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
-        task = progress.add_task("compiling", total=None)
 
-        def observe(event: Event) -> None:
-            times(event)
-            when, names = ("before", prints.before) if event.seconds is None else ("after", prints.after)
-            if event.stage in (names or ()):
-                messages.print(
-                    f"# {printable(event.subject)} {when} {event.stage}\n{plain_lines(event.ir)}", soft_wrap=True
-                )
-            progress.update(task, description=f"{event.stage} {event.subject}"[:28])
-            if event.total:
-                progress.update(task, completed=event.done, total=event.total)
+    def watch(event: Event) -> None:
+        when, names = ("before", prints.before) if event.seconds is None else ("after", prints.after)
+        if event.stage in (names or ()):
+            messages.print(
+                f"# {printable(event.subject)} {when} {event.stage}\n{plain_lines(event.ir)}", soft_wrap=True
+            )
 
+    with progress() as observe:
         whole = bool(prints.times or prints.before or prints.after)  # then every stage of every kernel is wanted
         sizes: Any = "any" if any_size and not bound and not given else bound
-        made = compile(graph, target, given, dims=sizes, threads=threads, exact=exact, observe=observe, cache=not whole)
+        watched = both(times, watch, observe)
+        made = compile(graph, target, given, dims=sizes, threads=threads, exact=exact, observe=watched, cache=not whole)
     if prints.times:
         messages.print(str(made.compile_report), soft_wrap=True)
     return made

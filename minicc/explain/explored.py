@@ -8,7 +8,7 @@ their times where the model was run. It watches a compilation as any observer do
 >>> s = row_sums(64, 8)
 >>> s.parallel("i")
 >>> (kernel,) = explore_schedule("sums", s, Target.of("haswell")).kernels
->>> [stage.name for stage in kernel.programs][:3], [listing.name for listing in kernel.listings]
+>>> [stage.name for stage in kernel.programs][:3], list(kernel.listings)
 (['naive', 's.parallel("i")', 'place init'], ['LLVM', 'assembly'])
 """
 
@@ -19,16 +19,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from minicc.codegen.llvm import emit
 from minicc.compile import build, compile, lower, pipeline
 from minicc.errors import ConfigError, nearest, printable
+from minicc.explain.lines import Listing, line_map
 from minicc.graph.ir import Graph, Kernel, Node
 from minicc.graph.share_storage import homes, placed
 from minicc.ir.node import replace
 from minicc.ir.passes import Event, Observer, both, run_passes, stage
 from minicc.kernels.lower import LOOP_PASSES, LoweredKernel, lower_kernel
 from minicc.loop.program import Program
-from minicc.runtime import jit
 from minicc.runtime.assemble import unique_symbol
 from minicc.runtime.executable import Executable
 from minicc.runtime.specialize import SpecializingExecutable
@@ -61,15 +60,6 @@ class ProgramStage:
 
 
 @dataclass(frozen=True)
-class Listing:
-    """The lines that a code generator wrote, and for each the line of the last program that it comes from, or 0."""
-
-    name: str
-    lines: Sequence[str]
-    source: Sequence[int] = ()
-
-
-@dataclass(frozen=True)
 class ExploredKernel:
     """A distinct kernel, or a schedule by hand: its expressions, its schedule, what loop passes made, its listings."""
 
@@ -77,7 +67,7 @@ class ExploredKernel:
     te: str
     schedule: Schedule
     passes: Sequence[ProgramStage]
-    listings: Sequence[Listing]
+    listings: Mapping[str, Listing]  # by the name of their language
     recipe: str = ""
     reason: str = ""  # why that recipe
     kernel: Kernel | None = None
@@ -232,12 +222,10 @@ class ProgramStages(list[ProgramStage]):
             self.append(ProgramStage(event.stage, event.ir, why[event.stage]))
 
 
-def listings(program: Program, target: Target) -> list[Listing]:
+def listings(program: Program, target: Target) -> dict[str, Listing]:
     """LLVM and assembly of a program that all passes of `loop` have seen."""
-    module = jit.new_module(program.name, target)
-    emit(module, program, target)
-    code = jit.optimize(module, target)
-    return [Listing("LLVM", code.optimized.splitlines()), Listing("assembly", code.assembly.splitlines())]
+    found = line_map(program, target)
+    return {"LLVM": found.llvm, "assembly": found.asm}
 
 
 def explore_schedule(name: str, s: Schedule | TeSchedule, target: Target, observe: Observer | None = None) -> Explored:
@@ -247,7 +235,8 @@ def explore_schedule(name: str, s: Schedule | TeSchedule, target: Target, observ
     if target.is_cpu:
         made = listings(replace(program, name=unique_symbol(name)), target)
     else:
-        made = [Listing("CUDA C++", build(s, target=target).source().splitlines())]
+        lines = tuple(build(s, target=target).source().splitlines())
+        made = {"CUDA C++": Listing(lines, (0,) * len(lines), ())}
     te = (
         "\n".join(dict.fromkeys(str(t.op) for out in s.outputs for t in tensors_of(out)))
         if isinstance(s, TeSchedule)

@@ -56,7 +56,8 @@
 
   // ---- the state, and the fragment that holds it
 
-  const start = { pass: Math.max(passes.length - 1, 0), kernel: 0, step: -1, tab: "" };
+  const changed = passes.flatMap((pass, index) => pass.before === pass.after ? [] : [index]);
+  const start = { pass: changed.at(-1) ?? 0, kernel: 0, step: -1, tab: "" };
   let state = start;
 
   function written({ pass, kernel, step, op, all: whole, at, tab }) {
@@ -124,7 +125,7 @@
       this.items = items;
       this.options = items.map((item, index) => {
         const made = make("div", { role: "option", id: `${this.id}-${index}`, class: `line ${item.kind ?? ""}`, "aria-selected": "false" });
-        if (item.number) made.append(make("span", { class: "number" }, String(item.number)));
+        if (item.number !== undefined) made.append(make("span", { class: "number" }, String(item.number)));
         made.append(make("span", { class: "words" }, item.text || " "));
         if (item.kind) made.append(make("span", { class: "aside" }, item.kind === "add" ? "new" : "gone"));
         return made;
@@ -133,6 +134,12 @@
       this.box.removeAttribute("aria-activedescendant");
       this.box.scrollTop = 0;
       this.reveal(this.options.filter((_, index) => items[index].kind));
+    }
+
+    /** Mark the item that other panels show. */
+    show(shown) {
+      this.options.forEach((option, index) => option.classList.toggle("shown", index === shown));
+      this.reveal(this.options.slice(shown, shown + 1));
     }
 
     /** Light the items that `isLit(item)` says, bring one into view, and return how many they are. */
@@ -195,11 +202,12 @@
   const list = new List("passes", "Passes", ({ value }) => go({ pass: value }));
   const before = new List("before", "Graph before", ofGraph), after = new List("after", "and after", ofGraph, passWords);
   const names = new List("kernels", "Kernels", ({ value }) => pick({ kernel: value, step: -1, all: true }));
+  const trace = new List("steps", "Steps", ({ value }) => go({ step: value }));
   const loops = new List("loops", "Loops", ({ number, step }) => number && pick({ at: { step, line: number } }), stepTools, stepWords);
   const code = [0, 1].map(k => new List(`listing${k}`, "", ({ number }) => pick({ at: { listing: k, line: number } })));
   const run = new List("calls", "Calls in order", ({ value }) => { go({ kernel: calls[value].kernel, step: -1 }, true); pick({ op: opsOf(calls[value]) }); });
   const whole = told.texts.map((text, k) => new List(`whole${k}`, text.name, () => {}));
-  const lists = [...(passes.length ? [list, before, after] : []), names, loops, ...code, ...(calls.length ? [run] : []), ...whole];
+  const lists = [...(passes.length ? [list, before, after] : []), names, trace, loops, ...code, ...(calls.length ? [run] : []), ...whole];
 
   // ---- what is shown
 
@@ -217,7 +225,8 @@
     let from = 0;
     const take = () => { while (gone.has(from)) items.push({ text: words(old[from++]), kind: "cut" }); };
     texts[text].forEach((row, index) => {
-      if (!added.has(index)) { take(); from++; }
+      take();
+      if (!added.has(index)) from++;
       items.push({ text: words(row), number: index + 1, step, parts: about(row), kind: added.has(index) ? "add" : "" });
     });
     take();
@@ -227,10 +236,10 @@
   function showGraph() {
     const { name, why, ms, nodes, cut, add, before: old, after: made } = passes[state.pass];
     list.fill("passes", passes.map((pass, value) => {
-      const changed = pass.before !== pass.after, count = pass.nodes[0] === pass.nodes[1] ? pass.nodes[0] : pass.nodes.join(" → ");
-      return { text: `${changed ? "●" : "○"} ${pass.name}\n${changed ? `${count} nodes, ${pass.ms} ms` : `changes nothing, ${pass.ms} ms`}`, value };
+      const differs = pass.before !== pass.after, count = pass.nodes[0] === pass.nodes[1] ? pass.nodes[0] : pass.nodes.join(" → ");
+      return { text: `${differs ? "●" : "○"} ${pass.name}\n${differs ? `${count} nodes, ${pass.ms} ms` : `changes nothing, ${pass.ms} ms`}`, value };
     }));
-    list.options.forEach((option, index) => option.classList.toggle("shown", index === state.pass));
+    list.show(state.pass);
     before.title.textContent = `Graph before “${name}”`;
     passWords.textContent = `${why} (${nodes[0]} nodes before, ${nodes[1]} after, ${ms} ms)`;
     before.fill(`${old} ${state.pass}`, graphItems(old, cut, "cut"));
@@ -246,9 +255,11 @@
   function showKernel() {
     const { name, recipe, reason, te, steps, listings } = kernels[state.kernel], step = shownStep();
     names.fill("kernels", kernels.map(kernelItem));
-    names.options.forEach((option, index) => option.classList.toggle("shown", index === state.kernel));
+    names.show(state.kernel);
     loops.title.textContent = `Loops of ${name}`;
     kernelWords.replaceChildren(...(recipe ? [make("p", {}, make("b", {}, `recipe ${recipe}`), `: ${reason}`)] : []), make("pre", {}, texts[te].map(words).join("\n")));
+    trace.fill(String(state.kernel), steps.map((made, value) => ({ text: made.name, number: value, value })));
+    trace.show(step);
     slider.max = steps.length - 1;
     slider.value = step;
     slider.setAttribute("aria-valuetext", steps[step].name);
@@ -300,10 +311,11 @@
 
   function said(counts, ops) {
     if (!(state.op || state.at || state.all)) return "Click an operator, a kernel or a line: all that belongs to it lights up.";
-    const shown = [...ops].slice(0, 3).map(op => operators[op].join(" ")), more = ops.size > 3 ? ` and ${ops.size - 3} more` : "";
+    const shown = [...ops].slice(0, 3).map(op => operators[op][1] || operators[op][0]), more = ops.size > 3 ? ` and ${ops.size - 3} more` : "";
     const parts = [[after, "of the graph"], [loops, "of loops"], ...code.map((list, k) => [list, `of ${kernels[state.kernel]?.listings[k]?.name ?? "code"}`])];
     const lit = parts.filter(([list]) => counts.get(list)).map(([list, what]) => `${counts.get(list)} ${what}`);
-    return `${shown.join("; ") || "No operator of the model"}${more}: ${lit.length ? `lines: ${lit.join(", ")}` : "no lines here"}.`;
+    const who = shown.join("; ") || (operators.length ? "No operator of the model" : "Here");
+    return `${who}${more}: ${lit.length ? `lines: ${lit.join(", ")}` : "no lines here"}.`;
   }
 
   // ---- search, tabs, keys
@@ -334,19 +346,20 @@
   });
 
   const tabs = new Map(lists.map(list => [list, make("button", { type: "button" })]));
-  const short = { passes: "passes", before: "before", after: "after", kernels: "kernels", loops: "loops", listing0: "LLVM", listing1: "asm", calls: "calls" };
+  const short = { passes: "passes", before: "before", after: "after", kernels: "kernels", steps: "steps", loops: "loops", listing0: "LLVM", listing1: "asm", calls: "calls" };
   for (const [list, tab] of tabs) {
     tab.textContent = short[list.id] ?? list.title.textContent;
     tab.addEventListener("click", () => { go({ tab: list.id }, true); list.reveal(list.options.filter(option => option.getAttribute("aria-selected") === "true")); });
   }
   hits.panel.hidden = true;
   names.panel.append(kernelWords);
-  const row = (kind, ...inside) => make("div", { class: `row ${kind}` }, ...inside.map(list => list.panel));
+  const row = (kind, ...inside) => make("div", { class: `row ${kind}` }, ...inside.map(list => list.panel ?? list));
+  const column = make("div", { class: "column" }, names.panel, trace.panel);
   document.getElementById("explorer").append(
     make("div", { class: "top" }, make("div", { class: "find" }, search, hits.panel), status, clear),
     make("nav", { "aria-label": "panels" }, ...tabs.values()),
     ...(passes.length ? [row("graph", list, before, after)] : []),
-    row(passes.length ? "code" : "code alone", names, loops, ...code),
+    row(passes.length ? "machine" : "machine alone", column, loops, ...code),
     row("run", ...(calls.length ? [run] : []), ...whole),
   );
   addEventListener("popstate", () => { state = read(location.hash); show(); });

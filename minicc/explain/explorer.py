@@ -139,7 +139,7 @@ def kernel_json(rows: Rows, each: ExploredKernel) -> Made:
         steps.append({"name": made.name, "why": made.why, "text": text, "cut": cut, "add": add})
         last = lines
     listings = [
-        {"name": made.name, "text": rows.plain(made.lines), "from": list(made.source)} for made in each.listings
+        {"name": name, "text": rows.plain(made.lines), "from": made.source} for name, made in each.listings.items()
     ]
     return {"name": each.name, "recipe": each.recipe, "reason": each.reason, "te": rows.plain(each.te), "steps": steps,
             "listings": listings}  # fmt: skip

@@ -1,0 +1,122 @@
+"""`minicc explore`: a page of all stages of a compilation, side by side and linked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from minicc.cli.options import (
+    DimOption,
+    ExactOption,
+    ShapesOption,
+    TargetOption,
+    ThreadsOption,
+    check_output,
+    megabytes,
+    progress,
+    random_input,
+    read_dims,
+    read_shapes,
+)
+from minicc.errors import ConfigError, printable
+from minicc.explain.explored import Explored, explore_model, explore_schedule
+from minicc.explain.explorer import explorer_page
+from minicc.explain.scripts import schedule_of
+from minicc.frontend import load
+from minicc.runtime.executable import Executable
+from minicc.runtime.files import write_file
+from minicc.target import Target
+
+
+def explore_command(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A model (.onnx, .tflite, .cfg), or a script of yours with a schedule (.py).", show_default=False
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page. Default: MODEL.explore.html, here.")
+    ] = None,
+    kernel: Annotated[str | None, typer.Option(help="Only this kernel of a model, by its name.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The name of the schedule in the script. Default: the last one.")
+    ] = None,
+    run: Annotated[bool, typer.Option("--run/--no-run", help="Time each kernel of a model, on random inputs.")] = True,
+    dim: DimOption = None,
+    input_shapes: ShapesOption = None,
+    target: TargetOption = "native",
+    threads: ThreadsOption = None,
+    exact: ExactOption = False,
+) -> None:
+    """Write a page that shows all stages of a compilation side by side, and what in them belongs together.
+
+    Click an operator: its kernel, its loops, its lines of LLVM and of assembly light up, and the other way round. Each pass over the graph and
+    each step of a schedule has its before and after. The page is one file, and opens without a network. A script is a program: give one that you trust.
+
+    Examples:
+
+        minicc explore model.onnx
+        minicc explore model.onnx --kernel conv_add_relu --no-run -o conv.html
+        minicc explore tutorials/gemm_schedule.py
+    """
+    output = output or Path(f"{source.stem}.explore.html")
+    check_output("--output", output, ".html")
+    if source.suffix == ".py":
+        found = _script(source, name, Target.of(target), kernel=kernel, dim=dim, input_shapes=input_shapes)
+    else:
+        options = {
+            "dims": read_dims(dim),
+            "input_shapes": read_shapes(input_shapes),
+            "threads": threads,
+            "exact": exact,
+        }
+        found = _model(
+            source, name, Target.of(target), kernel, _random if run and Target.of(target).is_cpu else None, options
+        )
+    page = explorer_page(found).encode("utf-8", "replace")
+    write_file(output, page)
+    steps = sum(len(each.schedule.trace) for each in found.kernels)
+    print(f"{printable(found.title)}: {len(found.stages)} passes, {len(found.kernels)} kernels, {steps} steps")
+    print(f"{output}: {megabytes(len(page))}; open it in a browser")
+
+
+def _script(source: Path, name: str | None, target: Target, **others: Any) -> Explored:
+    """The last schedule of a script, or the one of a name."""
+    for option in (key for key, value in others.items() if value):
+        _refuse(f"--{option.replace('_', '-')}", source, "a schedule has its shapes, and is one kernel")
+    with progress() as observe:
+        return explore_schedule(source.stem, schedule_of(source, name), target, observe)
+
+
+def _model(
+    source: Path,
+    name: str | None,
+    target: Target,
+    kernel: str | None,
+    run: Callable[[Executable], Sequence[Any]] | None,
+    options: dict[str, Any],
+) -> Explored:
+    """All of a model, or one of its kernels."""
+    if name is not None:
+        _refuse("--name", source, "--kernel NAME is for models")
+    with progress() as observe:
+        return explore_model(load(source), target, observe, kernel, run, **options)
+
+
+def _refuse(option: str, source: Path, hint: str) -> None:
+    raise ConfigError(
+        f"explore {source} {option}",
+        f"expected no {option} for a {source.suffix or 'file without an ending'}",
+        hint=hint,
+    )
+
+
+def _random(made: Executable) -> list[Any]:
+    """Inputs of the types that a model takes."""
+    random = np.random.default_rng(0)
+    return [random_input(port.type, random) for port in made.inputs]
