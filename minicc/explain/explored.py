@@ -21,6 +21,7 @@ from typing import Any
 
 from minicc.compile import build, compile, lower, pipeline
 from minicc.errors import ConfigError, nearest, printable
+from minicc.explain.draw_schedule import programs
 from minicc.explain.lines import Listing, line_map
 from minicc.graph.ir import Graph, Kernel, Node
 from minicc.graph.share_storage import homes, placed
@@ -76,16 +77,13 @@ class ExploredKernel:
     @cached_property
     def programs(self) -> list[ProgramStage]:
         """The naive program, that after each step, and that after each pass."""
-        s = Schedule(self.schedule.start)
-        made = [ProgramStage("naive", s.program)]
-        for step in self.schedule.trace:
-            s.apply(step)
-            made.append(ProgramStage(str(step), s.program))
+        names = ["naive", *map(str, self.schedule.trace)]
+        made = [ProgramStage(*each) for each in zip(names, programs(self.schedule), strict=True)]
         return [*made, *self.passes]
 
 
 @dataclass(frozen=True)
-class Call:
+class ExploredCall:
     """A call: the number of its kernel, the node of the graph of kernels that it is for, its seconds where it was timed."""
 
     kernel: int
@@ -103,7 +101,7 @@ class Explored:
     kernels: Sequence[ExploredKernel]
     model: Graph | None = None
     stages: Sequence[GraphStage] = ()
-    calls: Sequence[Call] = ()
+    calls: Sequence[ExploredCall] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -169,7 +167,7 @@ def explore_model(
         for symbol, k in number.items()
     ]
     seconds = dict(enumerate(times if known else ()))
-    calls = [Call(number[symbols[kernel]], n, graph, seconds.get(k)) for k, (n, graph, kernel) in enumerate(found)
+    calls = [ExploredCall(number[symbols[kernel]], n, graph, seconds.get(k)) for k, (n, graph, kernel) in enumerate(found)
              if symbols[kernel] in number]  # fmt: skip
     texts = {name: made.stages[name] for name in ("memory", "cuda") if name in made.stages}
     return Explored(model.name, lowering, kernels, model, stages, calls, texts)

@@ -14,7 +14,7 @@ from difflib import SequenceMatcher
 from importlib import resources
 from typing import Any
 
-from minicc.explain.explored import Call, Explored, ExploredKernel, GraphStage
+from minicc.explain.explored import ExploredCall, Explored, ExploredKernel, GraphStage
 from minicc.explain.page import data, page
 from minicc.graph.ir import Constant, Graph, Input, Node
 
@@ -61,7 +61,7 @@ def change(before: Sequence[Hashable], after: Sequence[Hashable]) -> tuple[list[
 # ---- graphs -----------------------------------------------------------------------------------------------------
 
 
-class Operators:
+class ModelOperators:
     """The operators of a model, numbered in order, and which of them a node comes from, in any graph of its passes."""
 
     def __init__(self, model: Graph | None) -> None:
@@ -104,7 +104,7 @@ def graph_keys(graph: Graph, lines: Sequence[str]) -> list[Hashable]:
 class Passes:
     """The passes as JSON; a graph that several share is told once."""
 
-    def __init__(self, rows: Rows, operators: Operators) -> None:
+    def __init__(self, rows: Rows, operators: ModelOperators) -> None:
         self._rows, self._operators = rows, operators
         self._told: dict[int, tuple[Graph, int, list[Hashable]]] = {}
 
@@ -133,11 +133,12 @@ def kernel_json(rows: Rows, each: ExploredKernel) -> Made:
     steps, last = list[Made](), list[str]()
     for made in each.programs:
         lines = str(made.program).splitlines()
-        cut, add = change(last, lines) if steps else ([], [])
+        keys = [line.strip() for line in lines]  # a line that only moves in or out is the same
+        cut, add = change(last, keys) if steps else ([], [])
         who = (0,) if made is each.programs[0] or made is each.programs[-1] else ()
         text = rows.text((line, who) for line in lines)
         steps.append({"name": made.name, "why": made.why, "text": text, "cut": cut, "add": add})
-        last = lines
+        last = keys
     listings = [
         {"name": name, "text": rows.plain(made.lines), "from": made.source} for name, made in each.listings.items()
     ]
@@ -145,7 +146,7 @@ def kernel_json(rows: Rows, each: ExploredKernel) -> Made:
             "listings": listings}  # fmt: skip
 
 
-def call_json(each: Call, operators: Operators) -> Made:
+def call_json(each: ExploredCall, operators: ModelOperators) -> Made:
     """A call: its kernel, the operators that it computes, its microseconds."""
     us = None if each.seconds is None else round(each.seconds * 1e6, 2)
     return {"kernel": each.kernel, "parts": [operators.of(each.graph, each.node)], "us": us}
@@ -153,7 +154,7 @@ def call_json(each: Call, operators: Operators) -> Made:
 
 def explorer_data(found: Explored) -> Made:
     """What the page shows, as JSON."""
-    rows, operators = Rows(), Operators(found.model)
+    rows, operators = Rows(), ModelOperators(found.model)
     passes = Passes(rows, operators)
     made = {
         "target": str(found.target),

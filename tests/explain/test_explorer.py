@@ -60,8 +60,8 @@ def test_each_step_has_its_program(digits):
     assert texts[: len(programs)] == [text.splitlines() for text in programs]
     assert texts[-1] == str(kernel.lowered.program).splitlines()
     for before, step, after in zip(texts, told["steps"][1:], texts[1:], strict=False):
-        kept = [line for k, line in enumerate(after) if k not in step["add"]]
-        assert kept == [line for k, line in enumerate(before) if k not in step["cut"]]
+        kept = [line.strip() for k, line in enumerate(after) if k not in step["add"]]
+        assert kept == [line.strip() for k, line in enumerate(before) if k not in step["cut"]]
     assert len(told["listings"][1]["from"]) == len(shown(data, told["listings"][1]["text"]))
 
 
