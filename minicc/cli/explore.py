@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -105,7 +106,7 @@ def _model(
     if name is not None:
         _refuse("--name", source, "--kernel NAME is for models")
     with progress() as observe:
-        return explore_model(load(source), target, observe, kernel, run, **options)
+        return replace(explore_model(load(source), target, observe, kernel, run, **options), title=source.stem)
 
 
 def _refuse(option: str, source: Path, hint: str) -> None:

@@ -80,7 +80,7 @@
     found.kernel = Math.max(kernels.findIndex(kernel => kernel.name === given.get("kernel")), 0);
     const { steps = [], listings = [] } = kernels[found.kernel] ?? {};
     found.step = whole(given.get("step"), steps.length) ?? -1;
-    found.tab = given.get("tab") ?? "";
+    found.tab = lists.find(list => list.id === given.get("tab"))?.id ?? "";
     const ops = (given.get("op") ?? "").split(".").map(op => whole(op, operators.length)).filter(op => op !== undefined);
     const [where, which, line] = (given.get("at") ?? "").split(".");
     const k = whole(which, (where === "step" ? steps : listings).length);
@@ -311,7 +311,7 @@
 
   function said(counts, ops) {
     if (!(state.op || state.at || state.all)) return "Click an operator, a kernel or a line: all that belongs to it lights up.";
-    const shown = [...ops].slice(0, 3).map(op => operators[op][1] || operators[op][0]), more = ops.size > 3 ? ` and ${ops.size - 3} more` : "";
+    const shown = [...ops].slice(0, 3).map(op => operators[op]), more = ops.size > 3 ? ` and ${ops.size - 3} more` : "";
     const parts = [[after, "of the graph"], [loops, "of loops"], ...code.map((list, k) => [list, `of ${kernels[state.kernel]?.listings[k]?.name ?? "code"}`])];
     const lit = parts.filter(([list]) => counts.get(list)).map(([list, what]) => `${counts.get(list)} ${what}`);
     const who = shown.join("; ") || (operators.length ? "No operator of the model" : "Here");
@@ -327,7 +327,7 @@
   const clear = make("button", { type: "button" }, "clear");
   clear.addEventListener("click", () => pick({}));
 
-  const known = [...operators.map(([name, span], k) => ({ text: `${name}  ${span}`, value: { op: [k] } })),
+  const known = [...operators.map((text, k) => ({ text, value: { op: [k] } })),
                  ...kernels.map(({ name }, k) => ({ text: `kernel ${name}`, value: { kernel: k } }))];
   search.addEventListener("input", () => {
     const wanted = search.value.toLowerCase(), found = wanted ? known.filter(({ text }) => text.toLowerCase().includes(wanted)).slice(0, 50) : [];

@@ -16,7 +16,7 @@ from typing import Any
 
 from minicc.explain.explored import ExploredCall, Explored, ExploredKernel, GraphStage
 from minicc.explain.page import data, page
-from minicc.graph.ir import Constant, Graph, Input, Node
+from minicc.graph.ir import Constant, Graph, Input, Node, Span
 
 Row = list[Any] | str  # a line, or a line and the numbers of the operators that it is about
 Made = dict[str, Any]
@@ -62,21 +62,24 @@ def change(before: Sequence[Hashable], after: Sequence[Hashable]) -> tuple[list[
 
 
 class ModelOperators:
-    """The operators of a model, numbered in order, and which of them a node comes from, in any graph of its passes."""
+    """The operators of a model, numbered in order, and which of them a node comes from, in any graph of its passes.
+
+    What a frontend made of one operator of the file is one, as its nodes have one span.
+    """
 
     def __init__(self, model: Graph | None) -> None:
-        self.nodes = [n for n in model.nodes if not isinstance(n.op, (Input, Constant))] if model else []
-        self.spans = [model.spans.get(n) if model else None for n in self.nodes]
-        self._of_span = {span: k for k, span in enumerate(self.spans) if span}
+        nodes = [n for n in model.nodes if not isinstance(n.op, (Input, Constant))] if model else []
+        self.names = {(model and model.spans.get(n)) or n: n.op.name for n in nodes}
+        self._number = {key: k for k, key in enumerate(self.names)}
 
     def of(self, graph: Graph, *chain: Node) -> tuple[int, ...]:
         """The numbers of the operators that a node of a graph comes from, or one inside of it."""
-        span = graph.spans.get(chain[0]) if chain else None
-        return (self._of_span[span],) if span in self._of_span else ()
+        key = graph.spans.get(chain[0], chain[0]) if chain else None
+        return (self._number[key],) if key in self._number else ()
 
-    def json(self) -> list[list[str]]:
-        """The name of each, and where it stands in the file."""
-        return [[n.op.name, str(span or "")] for n, span in zip(self.nodes, self.spans, strict=True)]
+    def json(self) -> list[str]:
+        """The place of each in the file, or its name."""
+        return [str(key) if isinstance(key, Span) else name for key, name in self.names.items()]
 
 
 def chains(graph: Graph) -> Iterator[tuple[Node, ...]]:
