@@ -1,6 +1,6 @@
 """Where the nodes of a graph stand in a picture: in layers, every edge downwards, with few crossings.
 
-In: nodes in topological order, edges, and the width of each node. Out: for each node its layer and its horizontal centre, and for
+In: nodes in topological order, edges, and how wide nodes and layers may be. Out: for each node its layer and its horizontal centre, and for
 each edge the points between its ends. An edge over several layers gets a place in each, so that nodes stand aside for it; edges from one
 node share it.
 
@@ -16,15 +16,21 @@ that are nearest to the mean of the neighbours and yet apart (isotonic regressio
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 SWEEPS = 12
 NARROW = 0.35  # the width of an edge that passes a layer, in widths of a node
 
-Item = Hashable  # a node, or (producer, layer) where edges of a producer pass
+Item = Hashable  # a node, or where edges of a producer pass a layer
+
+
+class _Pass(NamedTuple):
+    producer: Any
+    layer: int
 
 
 @dataclass(frozen=True)
@@ -42,44 +48,85 @@ class Layout:
         return max(self.layer.values(), default=-1) + 1
 
 
-def place(nodes: Sequence[Any], edges: Sequence[tuple[Any, Any]], width: float, gap: float) -> Layout:
-    """The layout of a graph; `nodes` come producers first."""
-    layer = _layers(nodes, edges)
+class Layers:
+    """Nodes put into layers one by one, producers first: each below all that it reads, in the first layer with room for it."""
+
+    def __init__(self, room: float = inf, gap: float = 0) -> None:
+        self.room, self.gap = room, gap
+        self.of: dict[Any, int] = {}
+        self.taken: dict[int, float] = {}
+
+    def has_room(self, layer: int, width: float) -> bool:
+        return layer not in self.taken or self.taken[layer] + self.gap + width <= self.room
+
+    def put(self, node: Any, layer: int, width: float) -> None:
+        """Put it there, away from where it was."""
+        if node in self.of:
+            self.taken[self.of[node]] -= width + self.gap
+        self.of[node] = layer
+        self.taken[layer] = self.taken.get(layer, -self.gap) + self.gap + width
+
+    def add(self, node: Any, before: Iterable[Any], width: float) -> int:
+        """The layer of a node below those `before`, which have theirs."""
+        layer = max((self.of[i] + 1 for i in before), default=0)
+        while not self.has_room(layer, width):
+            layer += 1
+        self.put(node, layer, width)
+        return layer
+
+
+def place(
+    nodes: Sequence[Any],
+    edges: Sequence[tuple[Any, Any]],
+    width: float | Mapping[Any, float],
+    gap: float,
+    room: float = inf,
+    narrow: float | None = None,
+) -> Layout:
+    """The layout of a graph; `nodes` come producers first. `width` is that of each, or of all, and `narrow` that of an edge
+    where it passes a layer. No layer's nodes are wider than `room` in all, unless it has but one."""
+    widths = width if isinstance(width, Mapping) else dict.fromkeys(nodes, width)
+    passing = NARROW * max(widths.values(), default=0.0) if narrow is None else narrow
+    layer = _layers(nodes, edges, widths, Layers(room, gap))
     rows: list[list[Item]] = [[] for _ in range(max(layer.values(), default=-1) + 1)]
     for n in nodes:
         rows[layer[n]].append(n)
     links: dict[tuple[Item, Item], None] = {}  # in order
     seen: set[Item] = set()
     for a, b in edges:
-        passed = [(a, k) for k in range(layer[a] + 1, layer[b])]
+        passed = [_Pass(a, k) for k in range(layer[a] + 1, layer[b])]
         for stop in passed:
             if stop not in seen:
-                rows[stop[1]].append(stop)
+                rows[stop.layer].append(stop)
                 seen.add(stop)
         stops: list[Item] = [a, *passed, b]
         links.update(dict.fromkeys(pairwise(stops)))
-    wide = {item: width if item in layer else NARROW * width for row in rows for item in row}
+    wide = {item: widths[item] if item in layer else passing for row in rows for item in row}
     x = _positions(rows, list(links), wide, gap)
-    between = {(a, b): [(x[a, k], k) for k in range(layer[a] + 1, layer[b])] for a, b in edges}
+    between = {(a, b): [(x[_Pass(a, k)], k) for k in range(layer[a] + 1, layer[b])] for a, b in edges}
     left = min((x[i] - wide[i] / 2 for i in wide), default=0.0)
     right = max((x[i] + wide[i] / 2 for i in wide), default=0.0)
     return Layout(layer, {n: x[n] for n in nodes}, between, left, right)
 
 
-def _layers(nodes: Sequence[Any], edges: Sequence[tuple[Any, Any]]) -> dict[Any, int]:
+def _layers(
+    nodes: Sequence[Any], edges: Sequence[tuple[Any, Any]], widths: Mapping[Any, float], made: Layers
+) -> dict[Any, int]:
     """The longest path to each node; what has as many readers as inputs, or more, stands right above its first reader."""
     before: dict[Any, list[Any]] = {n: [] for n in nodes}
     after: dict[Any, list[Any]] = {n: [] for n in nodes}
     for a, b in edges:
         before[b].append(a)
         after[a].append(b)
-    layer: dict[Any, int] = {}
     for n in nodes:
-        layer[n] = max((layer[i] + 1 for i in before[n]), default=0)
+        made.add(n, before[n], widths[n])
     for n in reversed(nodes):
         if after[n] and len(after[n]) >= len(before[n]):
-            layer[n] = min(layer[r] for r in after[n]) - 1
-    return layer
+            first = min(made.of[r] for r in after[n]) - 1
+            layer = next((k for k in range(first, made.of[n], -1) if made.has_room(k, widths[n])), made.of[n])
+            made.put(n, layer, widths[n])
+    used = {k: at for at, k in enumerate(sorted(set(made.of.values())))}  # a layer may have been left
+    return {n: used[k] for n, k in made.of.items()}
 
 
 def _positions(
