@@ -38,6 +38,7 @@ GENERATORS["cuda"] = GENERATORS["emulated"] = Generator(
 )  # by the kinds of targets; these and what loads their images are imported when first asked for
 LOADERS["cuda"] = LOADERS["emulated"] = "minicc.device:load"  # by kind of image, imported when first asked for
 DRAWERS |= {
+    "Graph": "minicc.explain.draw_graph:draw_graph",
     "Program": "minicc.explain.draw_program:draw_program",
     "Schedule": "minicc.explain.draw_schedule:draw_schedule",
     "TeSchedule": "minicc.explain.draw_schedule:draw_te_schedule",

@@ -18,19 +18,12 @@ from typing import Any
 from minicc.explain.layered import Layout, place
 from minicc.explain.picture import SIZE, arrow, cut, group, line, rect, text, wide
 
-WIDTH, HEIGHT, PILL = 150, 22, 18  # pixels: of a box of one line of words; the height of a box with round ends
-STRIP, LABEL = 15, 13  # the height of a strip in a box; of the words below one
-GAP, FALL, NARROW = 14, 18, 8  # between neighbours; from layer to layer; of an arrow that passes a layer
-PAD, TITLE = 8, 18  # within a frame: around what it holds; the height of its title
+WIDTH, HEIGHT, PILL = 156, 22, 18  # pixels: of a box of one line of words; the height of a box with round ends
+STRIP, LABEL = 15, 15  # the height of a strip in a box; of the words below one
+GAP, FALL, SHORT, NARROW = 14, 18, 11, 8  # between neighbours; layers; layers in a box; of an arrow that passes a layer
+PAD, TITLE = 8, 21  # within a frame: around what it holds; the height of its title
 ROOM = 330  # of a picture that can be read on a telephone, too
-SMALL = 10  # pixels of a letter of small words
-STYLE = (
-    ".minicc text.on { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; } "
-    ".minicc .frame text.on { stroke: var(--soft); } .minicc .band { fill: none; stroke-linejoin: round; } "
-    ".minicc .rim { stroke: var(--muted); } "
-    + "".join(f".minicc .band.c{k} {{ fill: none; stroke: var(--c{k}); }} " for k in range(1, 9))
-    + ".minicc .band.soft { fill: none; stroke: var(--soft); }"
-)
+SMALL, BOLD = 10, 1.15  # pixels of a letter of small words; how much wider bold ones are
 
 
 @dataclass(frozen=True)
@@ -63,18 +56,31 @@ class Hull:
 
 
 def box(
-    words: str, kind: str, hover: str = "", label: str = "", note: str = "", strip: str = "", strip_hover: str = "", **more: object
+    words: str,
+    kind: str,
+    hover: str = "",
+    label: str = "",
+    note: str = "",
+    strip: str = "",
+    strip_hover: str = "",
+    **more: object,
 ) -> Box:
     """One line of words, a note at its end, and below, if there is one, a strip of another class: what it reads beside."""
     room = WIDTH - 12 - (len(note) * SMALL * 0.6 + 6 if note else 0)
     height = HEIGHT + (STRIP if strip else 0)
-    shapes = [rect(0, 0, WIDTH, height, kind, hover, rx=4), text(6, 15, cut(words, room, code=True), "bold")]
+    shapes = [rect(0, 0, WIDTH, height, kind, hover, rx=4), _named(6, 15, words, room)]
     if note:
         shapes.append(text(WIDTH - 6, 15, note, "small", "end"))
     if strip:
-        shapes.append(rect(0, HEIGHT, WIDTH, STRIP, "c8", strip_hover or strip, rx=2))
+        shapes.append(rect(0, HEIGHT, WIDTH, STRIP, "c8", strip_hover or strip))
         shapes.append(text(6, HEIGHT + 11, cut(strip, WIDTH - 12, SMALL), "small"))
     return Box(WIDTH, height, [group(shapes, **more)], cut(label, WIDTH - 4, SMALL))
+
+
+def _named(x: float, y: float, words: str, room: float) -> str:
+    """A name: in small letters where it is long, and cut where it is longer."""
+    size, kind = (SIZE, "bold") if wide(words, BOLD * SIZE) <= room else (SMALL, "small bold")
+    return text(x, y, cut(words, room, BOLD * size), kind)
 
 
 def pill(words: str, kind: str, hover: str = "", label: str = "", width: float = 0, **more: object) -> Box:
@@ -85,16 +91,20 @@ def pill(words: str, kind: str, hover: str = "", label: str = "", width: float =
     return Box(width, PILL, [group(shapes, **more)], cut(label, WIDTH - 4, SMALL))
 
 
-def frame(title: str, inside: Box, kind: str = "soft", hover: str = "", label: str = "", note: str = "", **more: object) -> Box:
+def frame(
+    title: str, inside: Box, kind: str = "soft", hover: str = "", label: str = "", note: str = "", **more: object
+) -> Box:
     """A box around others, with a title."""
     width = max(inside.width, WIDTH - 2 * PAD) + 2 * PAD
     height = TITLE + inside.height + PAD
     room = width - 2 * PAD - (len(note) * SMALL * 0.6 + 6 if note else 0)
-    shapes = [rect(0, 0, width, height, kind, hover, rx=6), text(PAD, 14, cut(title, room, 1.1 * SIZE), "bold")]
+    shapes = [rect(0, 0, width, height, kind, hover, rx=6), _named(PAD, 14, title, room)]
     if note:
         shapes.append(text(width - PAD, 14, note, "small", "end"))
     shapes.append(moved(inside, (width - inside.width) / 2, TITLE))
-    return Box(width, height, [group(shapes, kind="frame" if kind == "soft" else "", **more)], cut(label, WIDTH - 4, SMALL))
+    return Box(
+        width, height, [group(shapes, kind="frame" if kind == "soft" else "", **more)], cut(label, WIDTH - 4, SMALL)
+    )
 
 
 def moved(made: Box, x: float, y: float) -> str:
@@ -123,7 +133,7 @@ def stacked(boxes: Sequence[Box], gap: float = GAP) -> Box:
 class _Flow:
     """Boxes with their places: layers from above to below, boxes of a layer with their upper sides in one line."""
 
-    def __init__(self, boxes: Mapping[Any, Box], edges: Sequence[tuple[Any, Any]], room: float) -> None:
+    def __init__(self, boxes: Mapping[Any, Box], edges: Sequence[tuple[Any, Any]], room: float, fall: float) -> None:
         self.boxes = boxes
         self.layout: Layout = place(list(boxes), edges, {k: b.broad for k, b in boxes.items()}, GAP, room, NARROW)
         self.readers = {a for a, _ in edges}
@@ -134,7 +144,7 @@ class _Flow:
             row = [boxes[n] for n in boxes if self.layout.layer[n] == k]
             self.top.append(y)
             self.bottom.append(y + max(b.below for b in row))
-            y = self.bottom[-1] + FALL
+            y = self.bottom[-1] + fall
 
     def x(self, key: Any) -> float:
         return self.layout.x[key] - self.layout.left
@@ -160,7 +170,16 @@ class _Flow:
                 made, around = self.boxes[n], 5 + grow
                 x, y = self.x(n) - made.width / 2 - around, self.y(n) - around
                 size = (made.width + 2 * around, made.height + 2 * around)
-                shapes.append(rect(x, y, *size, kind if kind != "rim" else "tip", rx=8, style="stroke: none" if kind != "rim" else None))
+                shapes.append(
+                    rect(
+                        x,
+                        y,
+                        *size,
+                        kind if kind != "rim" else "tip",
+                        rx=8,
+                        style="stroke: none" if kind != "rim" else None,
+                    )
+                )
         return group(shapes, hull.hover)
 
 
@@ -168,6 +187,7 @@ def flow(
     boxes: Mapping[Any, Box],
     edges: Sequence[tuple[Any, Any]],
     room: float = ROOM,
+    fall: float = FALL,
     hulls: Sequence[Hull] = (),
     hover: Mapping[Any, str] | None = None,
     kinds: Mapping[tuple[Any, Any], str] | None = None,
@@ -175,16 +195,19 @@ def flow(
 ) -> Box:
     """The boxes, with an arrow for each edge. `hover` are the words for arrows from a box, `kinds` the classes of arrows,
     `marks` words beside the end of an arrow."""
-    made = _Flow(boxes, edges, room)
+    made = _Flow(boxes, edges, room, fall)
     shapes = [made.hull(h, edges) for h in hulls]
     for a, b in edges:
         shapes.append(arrow(made.path(a, b), (kinds or {}).get((a, b), "edge"), (hover or {}).get(a, "")))
     for key, content in boxes.items():
         x, y = made.x(key), made.y(key)
         shapes.append(moved(content, x - content.width / 2, y))
+        if content.label and key in made.readers:
+            across = wide(content.label, SMALL)
+            shapes.append(rect(x - across / 2, y + content.height + 0.5, across, 14, "paper"))
         if content.label:
-            shapes.append(text(x, y + content.height + 10, content.label, "small on" if key in made.readers else "small", "middle"))
+            shapes.append(text(x, y + content.height + 12, content.label, "small", "middle"))
     for (a, b), words in (marks or {}).items():
         (x, y), (u, v) = made.path(a, b)[-2:] if a != b else [(made.x(a) + made.boxes[a].width / 2, made.y(a))] * 2
-        shapes.append(text((x + u) / 2 + 8, (y + v) / 2 + 4, words, "small bold on"))
+        shapes.append(text((x + u) / 2 + 8, (y + v) / 2 + 4, words, "small bold"))
     return Box(made.layout.right - made.layout.left, made.bottom[-1] if made.bottom else 0.0, shapes)

@@ -102,7 +102,7 @@ def place(
         stops: list[Item] = [a, *passed, b]
         links.update(dict.fromkeys(pairwise(stops)))
     wide = {item: widths[item] if item in layer else passing for row in rows for item in row}
-    x = _positions(rows, list(links), wide, gap)
+    x = _positions(rows, list(links), wide, gap, room)
     between = {(a, b): [(x[_Pass(a, k)], k) for k in range(layer[a] + 1, layer[b])] for a, b in edges}
     left = min((x[i] - wide[i] / 2 for i in wide), default=0.0)
     right = max((x[i] + wide[i] / 2 for i in wide), default=0.0)
@@ -130,7 +130,7 @@ def _layers(
 
 
 def _positions(
-    rows: list[list[Item]], links: Sequence[tuple[Item, Item]], wide: Mapping[Item, float], gap: float
+    rows: list[list[Item]], links: Sequence[tuple[Item, Item]], wide: Mapping[Item, float], gap: float, room: float
 ) -> dict[Item, float]:
     """The centre of every item: rows are swept down and up, each item drawn to the mean of its neighbours there."""
     up: dict[Item, list[Item]] = {item: [] for item in wide}
@@ -140,13 +140,13 @@ def _positions(
         up[b].append(a)
     x: dict[Item, float] = {}
     for row in rows:
-        x.update(zip(row, _apart([0.0] * len(row), [wide[i] for i in row], gap), strict=True))
+        x.update(zip(row, _apart([0.0] * len(row), [wide[i] for i in row], gap, room), strict=True))
     for sweep in range(SWEEPS):
         neighbours = up if sweep % 2 == 0 else down
         for row in rows if sweep % 2 == 0 else reversed(rows):
             wished = {i: _mean([x[n] for n in neighbours[i]], x[i]) for i in row}
             row.sort(key=wished.__getitem__)
-            x.update(zip(row, _apart([wished[i] for i in row], [wide[i] for i in row], gap), strict=True))
+            x.update(zip(row, _apart([wished[i] for i in row], [wide[i] for i in row], gap, room), strict=True))
     return x
 
 
@@ -154,8 +154,9 @@ def _mean(values: Sequence[float], otherwise: float) -> float:
     return sum(values) / len(values) if values else otherwise
 
 
-def _apart(wished: Sequence[float], wide: Sequence[float], gap: float) -> list[float]:
-    """The positions in this order that are nearest to those wished for, in squares, and do not overlap.
+def _apart(wished: Sequence[float], wide: Sequence[float], gap: float, room: float) -> list[float]:
+    """The positions in this order that are nearest to those wished for, in squares, and do not overlap; around 0, within
+    `room`, or as much more as they need.
 
     Less the room that the items before it need, positions must only not decrease: neighbours that would are averaged.
     """
@@ -170,4 +171,6 @@ def _apart(wished: Sequence[float], wide: Sequence[float], gap: float) -> list[f
             blocks.pop()
         blocks.append((total, count))
     levels = [total / count for total, count in blocks for _ in range(count)]
-    return [level + offset for level, offset in zip(levels, offsets, strict=False)]
+    half = max(room, offsets[-1] + (wide[0] + wide[-1]) / 2) / 2 if wide else 0
+    low, high = (wide[0] / 2 - half, half - wide[-1] / 2 - offsets[-1]) if wide else (0, 0)
+    return [min(max(level, low), high) + offset for level, offset in zip(levels, offsets, strict=False)]

@@ -20,11 +20,32 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
+from minicc.errors import ConfigError
 from minicc.explain.browser import pdf, png
-from minicc.explain.picture import DARK, LIGHT, MONO, SANS, STYLE, Picture, clean, unicode, variables, write_as
+from minicc.explain.picture import (
+    DARK,
+    LIGHT,
+    MONO,
+    SANS,
+    STYLE,
+    Picture,
+    clean,
+    cut,
+    group,
+    text,
+    unicode,
+    variables,
+    write_as,
+)
 
-LOOK = f"""
+FLOW = """
+.flow { display: flex; flex-wrap: wrap; gap: 0 16px; align-items: flex-start; } .flow > * { max-width: 100%; min-width: min(350px, 100%); }
+.flow > details > summary { width: 0; min-width: 100%; }
+"""
+WIDEST, TALLEST, HEADING = 1440, 2400, 34  # pixels of several pictures in one: in all; of a heading
+LOOK = f"""{FLOW}
 :root {{ {variables(LIGHT)} color-scheme: light dark; }}
 @media screen and (prefers-color-scheme: dark) {{ :root {{ {variables(DARK)} }} }}
 * {{ box-sizing: border-box; }}
@@ -71,6 +92,11 @@ def figure(picture: Picture, caption: str = "") -> str:
     return f"<figure>{picture.svg(alone=False)}{below}</figure>"
 
 
+def flowing(*parts: str) -> str:
+    """Parts side by side, in as many lines as it takes."""
+    return '<div class="flow">' + "\n".join(parts) + "</div>"
+
+
 def paragraph(words: object, kind: str = "") -> str:
     return f'<p class="{kind}">{clean(words)}</p>' if kind else f"<p>{clean(words)}</p>"
 
@@ -93,21 +119,49 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     return f"<table><tr>{top}</tr>\n{body}</table>"
 
 
+class Section(NamedTuple):
+    """A picture under a heading, with a note beside that; folded where it tells nothing new."""
+
+    heading: str
+    picture: Picture
+    note: str = ""
+    unfolded: bool = True
+
+
 @dataclass(frozen=True)
 class Pictures:
-    """What takes several pictures: each under a heading of its own, of at most a screen."""
+    """What takes several pictures: each under a heading of its own, of at most a screen; those that are narrow stand side by side."""
 
     title: str
     words: str
-    sections: Sequence[tuple[str, Picture]]
+    sections: Sequence[Section | tuple[str, Picture]]
 
     def parts(self) -> list[str]:
         """The sections of a page."""
-        return [section(heading, figure(picture)) for heading, picture in self.sections]
+        made = [Section(*given) for given in self.sections]
+        return [flowing(*(section(s.heading, figure(s.picture), note=s.note, unfolded=s.unfolded) for s in made))]
+
+    def together(self) -> Picture:
+        """All in one picture, in rows. Raises ConfigError when that is taller than a few screens."""
+        shapes, x, y, low, right = list[str](), 0.0, 0.0, 0.0, 0.0
+        for heading, picture, *_ in self.sections:
+            if x and x + picture.width > WIDEST:
+                x, y = 0.0, low
+            shapes.append(text(x + 10, y + 24, cut(heading, picture.width - 20), "bold"))
+            shapes.append(group(picture.shapes, transform=f"translate({x:.1f} {y + HEADING:.1f})"))
+            x, low = x + picture.width, max(low, y + HEADING + picture.height)
+            right = max(right, x)
+        if low > TALLEST:
+            problem = f"expected a picture of at most {TALLEST} pixels in height, got one of {low:.0f}"
+            raise ConfigError(
+                f"{self.title}.svg", problem, hint="a name that ends in .html: a page with sections that fold"
+            )
+        style = "".join(dict.fromkeys(picture.style for _, picture, *_ in self.sections))
+        return Picture(self.title, self.words, right, low, shapes, style)
 
     def html(self) -> str:
         """The pictures as part of a notebook."""
-        return "\n".join([f"<style>{STYLE}</style>", paragraph(self.words), *self.parts()])
+        return "\n".join([f"<style>{STYLE}{FLOW}</style>", paragraph(self.words), *self.parts()])
 
     def page(self) -> str:
         """The pictures as a page."""
@@ -120,8 +174,8 @@ class Pictures:
         """A notebook then takes the other form."""
 
     def save(self, path: Path | str) -> None:
-        """Write them to a file: .html, or by a browser .png or .pdf. Raises ConfigError for another ending, and where there is none."""
-        write_as(path, forms(self.page()))
+        """Write them to a file: .html, .svg where they are few, or by a browser .png or .pdf. Raises ConfigError for another ending, and where there is none."""
+        write_as(path, {".svg": lambda: unicode(self.together().svg()), **forms(self.page())})
 
 
 def forms(text: str) -> dict[str, Callable[[], bytes]]:

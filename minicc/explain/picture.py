@@ -58,10 +58,12 @@ STYLE = f"""
 .minicc text.head {{ font-size: 14px; font-weight: bold; }} .minicc text.bold {{ font-weight: bold; }}
 .minicc .paper {{ fill: var(--paper); }} .minicc .soft {{ fill: var(--soft); stroke: var(--line); }} .minicc .none {{ fill: none; stroke: var(--line); }}
 .minicc .edge {{ fill: none; stroke: var(--muted); }} .minicc .strong {{ fill: none; stroke: var(--strong); stroke-width: 2; }}
+.minicc .frame .paper {{ fill: var(--soft); }}
 .minicc .tip {{ fill: var(--muted); stroke: none; }} .minicc .dashed {{ stroke-dasharray: 4 3; }}
 .minicc .add {{ fill: var(--c1); stroke: none; }} .minicc .cut {{ fill: var(--c2); stroke: none; }}
 {"".join(f".minicc .{k} {{ fill: var(--{k}); stroke: var(--muted); }} " for k in KINDS)}
 {"".join(f".minicc .{k} {{ fill: var(--{k}); stroke: none; }} " for k in AMOUNTS)}
+{"".join(f".minicc .band.{k} {{ fill: none; stroke: var(--{k}); }} " for k in (*KINDS, "soft", "muted"))}
 """
 
 
@@ -191,3 +193,9 @@ def legend(x: float, y: float, entries: Iterable[tuple[str, str]], room: float =
         shapes += [rect(at, y, 14, 14, kind, rx=2), text(at + 20, y + 11, words)]
         at += need
     return shapes, y + 14
+
+
+def used(shapes: Iterable[str], entries: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Of the entries of a legend, class to words, those that shapes have."""
+    classes = set(re.findall(' class="([^"]*)"', "".join(shapes)))  # words hold no such quotes: they are escaped
+    return [(kind, words) for kind, words in entries.items() if kind in classes]

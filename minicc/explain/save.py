@@ -17,7 +17,7 @@ ENDINGS = (".svg", ".html", ".png", ".pdf")
 
 
 def save(shown: Picture | Pictures, path: Path) -> None:
-    """Write a picture, or several. Raises ConfigError for an ending that says nothing, for several as an .svg, and without a browser."""
+    """Write a picture, or several. Raises ConfigError for an ending that says nothing, for an .svg of too many, and without a browser."""
     if isinstance(shown, Picture) and path.suffix in (".html", ".pdf"):
         write_as(path, forms(page(shown.title, figure(shown), lead=shown.words)))
     else:

@@ -46,6 +46,10 @@ class Piece:
     times: int = 1
     period: int = 0
 
+    def copies(self) -> list[range]:
+        """The positions of each run, the first one first."""
+        return [range(self.start + k * self.period, self.stop + k * self.period) for k in range(self.times)]
+
 
 class Chain:
     """Nodes in order, `kept` those that are read at the end, too; `apart(k)` is what it costs more to cut before node k."""
@@ -93,7 +97,8 @@ class Chain:
         todo, found = [(0, len(self.nodes))], []
         while todo:
             a, b = todo.pop()
-            saved, start, period, times = max(self._repeats(a, b), default=(0, a, b - a, 1), key=lambda r: (r[0], -r[2]))
+            found_here = self._repeats(a, b)
+            saved, start, period, times = max(found_here, default=(0, a, b - a, 1), key=self._worth)
             if saved >= LEAST:
                 found.append((start, period, times))
                 todo += [(a, start), (start + period * times, b)]
@@ -101,20 +106,37 @@ class Chain:
                 found.append((a, b - a, 1))
         return sorted(found)
 
+    def _worth(self, found: tuple[int, int, int, int]) -> tuple[float, ...]:
+        """The most is saved, by the shortest period, with the fewest values that go on; then the first."""
+        saved, start, period, _ = found
+        return saved, -period, -self.passing[start] - self.apart(start), -start
+
     def _repeats(self, a: int, b: int) -> Iterator[tuple[int, int, int, int]]:
         """What is saved, start, period and times of runs that repeat, shorter periods first, as long as more may be saved."""
         best = 0
         for period in range(1, (b - a) // 2 + 1):
             if best >= b - a - period:
-                return
+                return  # not even by all copies
             alike = self.look[a : b - period] == self.look[a + period : b]
             for start, stop in _runs(alike, period):
                 exact = np.array([self._same(a + k, period) for k in range(start, stop)])
                 for first, end in _runs(exact, period):
-                    times = 1 + (end - first) // period
-                    spare = range(a + start + first, a + start + end - period * (times - 1) + 1)
-                    best = max(best, period * (times - 1))
-                    yield period * (times - 1), min(spare, key=lambda k: self.passing[k] + self.apart(k)), period, times
+                    for k in range(a + start + first, a + start + min(first + period, end - period + 1)):
+                        times = 1 + (a + start + end - k) // period
+                        more = times + self._begins(k - period, period, a)
+                        best = max(best, period * (more - 1))
+                        yield period * (more - 1), k - period * (more - times), period, more
+
+    def _begins(self, start: int, period: int, least: int) -> bool:
+        """Whether there is one copy more before the first: what it reads from before it, the next one reads from it."""
+        if start < least or (self.look[start : start + period] != self.look[start + period : start + 2 * period]).any():
+            return False
+        place = self.at.get
+        return all(
+            i is j or place(j, -1) - place(i, -1) == period or place(i, -1) < start <= place(j, -1) < start + period
+            for k in range(start, start + period)
+            for i, j in zip(self.reads[k], self.reads[k + period], strict=False)
+        ) and all(len(self.reads[k]) == len(self.reads[k + period]) for k in range(start, start + period))
 
     def _same(self, k: int, period: int) -> bool:
         """Whether the node a period later reads the same, or what is a period later."""
@@ -130,8 +152,9 @@ class Chain:
         """Where the pieces of a block end."""
         cost, before = {start: 0.0}, {}
         for a in range(start, stop):
-            for b in self._fitting(a, stop, screen):
-                more = cost[a] + SECTION + (self.passing[b] + self.apart(b) if b < stop else 0)
+            for b, height in self._fitting(a, stop, screen):
+                going = self.passing[b] + self.apart(b) if b < stop else 0
+                more = cost[a] + SECTION + going + (height / screen.height) ** 2  # rather alike than long and short
                 if more < cost.get(b, inf):
                     cost[b], before[b] = more, a
         ends = [stop]
@@ -139,8 +162,8 @@ class Chain:
             ends.insert(0, before[ends[0]])
         return ends
 
-    def _fitting(self, a: int, stop: int, screen: Screen) -> Iterator[int]:
-        """Where a piece that begins at `a` may end; after one node, however high that is."""
+    def _fitting(self, a: int, stop: int, screen: Screen) -> Iterator[tuple[int, float]]:
+        """Where a piece that begins at `a` may end, with its height; after one node, however high that is."""
         layers, heights = Layers(screen.room, screen.gap), dict[int, float]()
 
         def add(n: Any, before: Sequence[Any], size: tuple[float, float]) -> None:
@@ -158,7 +181,7 @@ class Chain:
             if k > a and high > screen.height:
                 return
             if k == a or high + rows * (PILL[1] + screen.fall) <= screen.height:
-                yield k + 1
+                yield k + 1, high
 
 
 def _runs(flags: Any, least: int) -> Iterator[tuple[int, int]]:

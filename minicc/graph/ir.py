@@ -36,6 +36,7 @@ import numpy as np
 from minicc.errors import GraphError, TypeInferenceError, printable
 from minicc.graph.data import Data as Data
 from minicc.ir import node as kit
+from minicc.ir.drawn import Drawn
 from minicc.ir.node import node, postorder
 from minicc.ops.base import Array, Kind, Operator, infer
 from minicc.types import DType, Subtensor, Symbol, TensorType, Unbound
@@ -210,7 +211,7 @@ class Defaults:
 
 
 @dataclass(frozen=True, eq=False)
-class Graph:
+class Graph(Drawn):
     """Inputs in order, outputs in order, the names of the outputs, and where the nodes come from, as far as that is known.
 
     In a graph as it was loaded, `defaults` are the inputs that need not be given; in its nodes they are constants.
