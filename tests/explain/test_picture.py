@@ -106,5 +106,7 @@ def test_a_picture_is_saved_under_a_name_that_says_what_it_is(tmp_path):
     assert "<summary>one</summary>" in (tmp_path / "dots.html").read_text()
     with pytest.raises(ConfigError, match=r"expected a name that ends in \.svg or \.png, got 'dot\.pdf'"):
         made.save(tmp_path / "dot.pdf")
-    with pytest.raises(ConfigError, match=r"expected a name that ends in \.svg or \.html or \.png or \.pdf, got 'dot\.gif'"):
+    with pytest.raises(
+        ConfigError, match=r"expected a name that ends in \.svg or \.html or \.png or \.pdf, got 'dot\.gif'"
+    ):
         Pictures("dots", "Dots.", []).save(tmp_path / "dot.gif")
