@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from minicc.errors import MiniccError
 from minicc.explain.flow import FALL, GAP, ROOM, SHORT, Box, beside, box, flow, frame, moved, pill
-from minicc.explain.page import Pictures, Section
+from minicc.explain.page import Pictures, Plate
 from minicc.explain.picture import Picture, cut, legend, used
 from minicc.explain.sections import Chain, Piece, Screen
 from minicc.graph.ir import Constant, Graph, Input, Kernel, Node
@@ -56,7 +56,7 @@ def kind(op: Operator) -> str:
 def draw_graph(graph: Graph) -> Picture | Pictures:
     """The picture of a graph; several of them where it is more than a screen."""
     todo: dict[Any, tuple[str, Graph]] = {graph.key: ("", graph)}
-    found: list[Section] = []
+    found: list[Plate] = []
     for name, part in _growing(todo):
         found += _Drawing(part, name, todo, len(found)).sections()
     words = describe(graph)
@@ -93,14 +93,14 @@ def describe(graph: Graph) -> str:
     )
 
 
-class Elsewhere(NamedTuple):
+class Abroad(NamedTuple):
     """Where the value of a node comes from that is not here, and where else it is read, in words; readers may be none."""
 
     source: Callable[[Node], str]
     readers: Callable[[Node], str]
 
 
-HERE = Elsewhere(str, lambda n: "")
+HERE = Abroad(str, lambda n: "")
 
 
 @dataclass
@@ -205,7 +205,7 @@ class _Drawing:
             self.obvious, inputs = set(inputs), []  # the arrow into a kernel goes where none comes from within
         return self.flow(self.nodes, HERE, inputs, outputs)
 
-    def flow(self, nodes: Sequence[Node], there: Elsewhere, inputs: Iterable[Node] = (), outputs: bool = True) -> Box:
+    def flow(self, nodes: Sequence[Node], there: Abroad, inputs: Iterable[Node] = (), outputs: bool = True) -> Box:
         """Some nodes, above them what they read from elsewhere, and below them what others read."""
         inside = set(nodes)
         outer = dict.fromkeys([*inputs, *(i for n in nodes for i in self.reads(n) if i not in inside)])
@@ -240,16 +240,16 @@ class _Drawing:
         """What is seen of a node but for what it reads."""
         return n.op, n.inferred, tuple(self.constants[i].inferred if i in self.constants else None for i in n.inputs)
 
-    def sections(self) -> list[Section]:
+    def sections(self) -> list[Plate]:
         """The pictures of the graph, each at most a screen."""
         if len(self.nodes) <= 2 * MOST:
             whole, title = self.all(), f"{self.first + 1}. {self.title or self.graph.name}".removesuffix(": ")
             if whole.height <= SCREEN and whole.width <= 2 * ROOM:
-                return [Section(title, self.picture(whole, title, self.nodes))]
+                return [Plate(title, self.picture(whole, title, self.nodes))]
         pieces = self.chain.pieces(Screen(ROOM, SCREEN, FALL, GAP))
         return list(self._numbered(pieces))
 
-    def _numbered(self, pieces: Sequence[Piece]) -> Iterator[Section]:
+    def _numbered(self, pieces: Sequence[Piece]) -> Iterator[Plate]:
         seen: dict[Any, int] = {}
         at = self.chain.at
         number = {k: self.first + j for j, p in enumerate(pieces, 1) for copy in p.copies() for k in copy}
@@ -275,8 +275,8 @@ class _Drawing:
             same = seen.setdefault(self._shape(piece), j)
             notes = [f"{piece.times} times: also {self._copies(piece)}"] if piece.times > 1 else []
             notes += [f"the same as section {same}"] if same != j else []
-            made = self.flow(nodes, Elsewhere(partial(source, piece=piece), partial(readers, piece=piece)))
-            yield Section(title, self.picture(made, title, nodes), "; ".join(notes), same == j)
+            made = self.flow(nodes, Abroad(partial(source, piece=piece), partial(readers, piece=piece)))
+            yield Plate(title, self.picture(made, title, nodes), "; ".join(notes), same == j)
 
     def _shape(self, piece: Piece) -> Any:
         """What two pieces that are drawn alike have in common."""

@@ -48,7 +48,7 @@ class Layout:
         return max(self.layer.values(), default=-1) + 1
 
 
-class Layers:
+class Layering:
     """Nodes put into layers one by one, producers first: each below all that it reads, in the first layer with room for it."""
 
     def __init__(self, room: float = inf, gap: float = 0) -> None:
@@ -87,7 +87,7 @@ def place(
     where it passes a layer. No layer's nodes are wider than `room` in all, unless it has but one."""
     widths = width if isinstance(width, Mapping) else dict.fromkeys(nodes, width)
     passing = NARROW * max(widths.values(), default=0.0) if narrow is None else narrow
-    layer = _layers(nodes, edges, widths, Layers(room, gap))
+    layer = _layers(nodes, edges, widths, Layering(room, gap))
     rows: list[list[Item]] = [[] for _ in range(max(layer.values(), default=-1) + 1)]
     for n in nodes:
         rows[layer[n]].append(n)
@@ -110,7 +110,7 @@ def place(
 
 
 def _layers(
-    nodes: Sequence[Any], edges: Sequence[tuple[Any, Any]], widths: Mapping[Any, float], made: Layers
+    nodes: Sequence[Any], edges: Sequence[tuple[Any, Any]], widths: Mapping[Any, float], made: Layering
 ) -> dict[Any, int]:
     """The longest path to each node; what has as many readers as inputs, or more, stands right above its first reader."""
     before: dict[Any, list[Any]] = {n: [] for n in nodes}

@@ -119,7 +119,7 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     return f"<table><tr>{top}</tr>\n{body}</table>"
 
 
-class Section(NamedTuple):
+class Plate(NamedTuple):
     """A picture under a heading, with a note beside that; folded where it tells nothing new."""
 
     heading: str
@@ -134,11 +134,11 @@ class Pictures:
 
     title: str
     words: str
-    sections: Sequence[Section | tuple[str, Picture]]
+    sections: Sequence[Plate | tuple[str, Picture]]
 
     def parts(self) -> list[str]:
         """The sections of a page."""
-        made = [Section(*given) for given in self.sections]
+        made = [Plate(*given) for given in self.sections]
         return [flowing(*(section(s.heading, figure(s.picture), note=s.note, unfolded=s.unfolded) for s in made))]
 
     def together(self) -> Picture:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicc.explain.layered import Layers
+from minicc.explain.layered import Layering
 
 SECTION = 3.0  # what one more piece costs, in values that go on
 LEAST = 5  # nodes that a repetition must save to be worth words
@@ -164,7 +164,7 @@ class Chain:
 
     def _fitting(self, a: int, stop: int, screen: Screen) -> Iterator[tuple[int, float]]:
         """Where a piece that begins at `a` may end, with its height; after one node, however high that is."""
-        layers, heights = Layers(screen.room, screen.gap), dict[int, float]()
+        layers, heights = Layering(screen.room, screen.gap), dict[int, float]()
 
         def add(n: Any, before: Sequence[Any], size: tuple[float, float]) -> None:
             layer = layers.add(n, before, size[0])
