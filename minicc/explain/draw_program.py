@@ -10,7 +10,7 @@ the picture is a line of `str(program)`, wrapped where it is wide.
 The loop program example, 7 lines: loop i, serial, 8 iterations; loop j, vectorized, 64 iterations.
 >>> s.program.picture(kind="nets")
 Traceback (most recent call last):
-minicc.errors.ConfigError: ConfigError: example.picture(kind='nets'): expected one of nest, got 'nets'
+minicc.errors.ConfigError: ConfigError: example.picture(kind='nets'): expected one of nest, visits, heat, got 'nets'
 hint: kind="nest"
 """
 
@@ -18,21 +18,20 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from minicc.errors import ConfigError
+from minicc.explain.code import INDENT, MARGIN, PAD, ROW, code, indent, reach, wrapped
+from minicc.explain.draw_visits import draw_heat, draw_visits
 from minicc.explain.page import Pictures
-from minicc.explain.picture import CODE_LETTER, SIZE, Picture, clean, element, legend, rect, text, wide
+from minicc.explain.picture import Picture, legend, rect, text, wide
 from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, For
 from minicc.loop.program import Program
 from minicc.loop.queries import in_order
 
-COLUMNS, ROWS = 76, 48  # characters of a row and rows of a part at most: what fits on a screen
-MOST_ROWS, HANG = 4, 4  # rows of one line; by how many letters those after the first are set in
-CHAR, ROW, MARGIN, PAD = SIZE * CODE_LETTER, 18, 16, 4
-INDENT = CHAR / 2  # boxes show what is inside: half of the room of the text
+ROWS = 48  # of a part at most: what fits on a screen
 LOOK = {  # what a line begins: the class of its box, and what the legend says
     "range": ("soft", "serial loop"), PARALLEL: ("c3", "parallel loop"), VECTORIZE: ("c1", "vectorized loop"),
     UNROLL: ("c2", "unrolled loop"), "thread": ("c7", "loop over threads of a GPU"), "if": ("c4", "guard"),
@@ -51,7 +50,7 @@ class Line:
 
     @property
     def indent(self) -> int:
-        return len(self.code) - len(self.code.lstrip())
+        return indent(self.code)
 
     @property
     def look(self) -> str:
@@ -87,19 +86,6 @@ def nested(code: str) -> list[Line]:
         if line.code.endswith(":") or line.look not in ("", "empty"):
             around.append(line)
     return top
-
-
-def wrapped(code: str) -> list[str]:
-    """A line of code in rows, without its indentation: the pieces of it, cut after a space where there is one."""
-    indent = len(code) - len(code.lstrip())
-    rest, rows, room = code[indent:], list[str](), max(COLUMNS - indent // 2, COLUMNS // 2)
-    while len(rest) > room and len(rows) < MOST_ROWS - 1:
-        at = rest.rfind(" ", room // 2, room) + 1 or room
-        rows.append(rest[:at])
-        rest, room = rest[at:], max(COLUMNS - indent // 2 - HANG, COLUMNS // 2)
-    if len(rest) > room:
-        rest = f"{rest[: room - 1]}…"
-    return [*rows, rest]
 
 
 def draw_program(program: Program, kind: str = "nest", **options: Any) -> Picture | Pictures:
@@ -173,7 +159,7 @@ def count(lines: list[Line]) -> int:
 def drawn(title: str, words: str, lines: list[Line]) -> Picture:
     """The picture of lines of code."""
     shift = min(line.indent for line in lines if line.code)
-    width = max(wide(title, 14), 360, *[MARGIN + reach(line, shift) for line in lines]) + 2 * MARGIN
+    width = max(wide(title, 14), 360, *[MARGIN + right_of(line, shift) for line in lines]) + 2 * MARGIN
     shapes, looks = list[str](), dict[str, None]()
 
     def place(line: Line, y: float, right: float) -> float:
@@ -208,22 +194,10 @@ def drawn(title: str, words: str, lines: list[Line]) -> Picture:
     return Picture(title, words, width, y + MARGIN, shapes)
 
 
-def reach(line: Line, shift: int) -> float:
-    """How far to the right a line needs room."""
-    rows = wrapped(line.code)
-    own = max(map(len, rows)) + HANG * (len(rows) > 1)
-    return max([(line.indent - shift) * INDENT + own * CHAR, *[reach(inner, shift) + PAD for inner in line.inside]])
+def right_of(line: Line, shift: int) -> float:
+    """How far to the right a line needs room, with all inside."""
+    inner = [right_of(inner, shift) + PAD for inner in line.inside]
+    return max([(line.indent - shift) * INDENT + reach(line.code), *inner])
 
 
-def code(x: float, y: float, rows: Sequence[str], kind: str = "code", whole: str = "") -> str:
-    """Rows of one line of code, below y; its hover text is the whole line, where there are several."""
-    if len(rows) == 1:
-        return text(x, y + ROW - 5, rows[0], kind)
-    spans = [
-        element("tspan", clean(row), x=x + HANG * CHAR * (n > 0), y=y + ROW * (n + 1) - 5.0)
-        for n, row in enumerate(rows)
-    ]
-    return element("text", "".join(spans), whole.strip(), kind=kind)
-
-
-KINDS: dict[str, Callable[..., Picture | Pictures]] = {"nest": nest}
+KINDS: dict[str, Callable[..., Picture | Pictures]] = {"nest": nest, "visits": draw_visits, "heat": draw_heat}

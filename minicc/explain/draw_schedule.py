@@ -29,20 +29,8 @@ from itertools import pairwise
 from typing import Any
 
 from minicc.errors import ConfigError
-from minicc.explain.draw_program import (
-    CHAR,
-    HANG,
-    INDENT,
-    MARGIN,
-    PAD,
-    ROW,
-    ROWS,
-    chosen,
-    code,
-    draw_program,
-    nest,
-    wrapped,
-)
+from minicc.explain.code import CHAR, INDENT, MARGIN, PAD, ROW, code, indent, reach, wrapped
+from minicc.explain.draw_program import ROWS, chosen, draw_program, nest
 from minicc.explain.page import Pictures
 from minicc.explain.picture import Picture, arrow, element, legend, line, number, rect, text, wide
 from minicc.loop.program import Program
@@ -74,7 +62,7 @@ class Change:
 
     @property
     def indent(self) -> int:
-        return len(self.code) - len(self.code.lstrip())
+        return indent(self.code)
 
 
 def draw_te_schedule(schedule: TeSchedule, kind: str = "step", **options: Any) -> Picture | Pictures:
@@ -171,13 +159,7 @@ def drawn(title: str, words: str, changes: list[Change]) -> Picture:
     """The picture of changed lines."""
     shapes, places, y = list[str](), dict[tuple[str, str], float](), MARGIN + 22.0
     left = MARGIN + 2 * CHAR
-    right = max(
-        [
-            left + c.indent * INDENT + len(row) * CHAR + HANG * CHAR * (n > 0)
-            for c in changes
-            for n, row in enumerate(c.rows)
-        ]
-    )
+    right = max([left + c.indent * INDENT + (wide(c.rows[0]) if c.skipped else reach(c.code)) for c in changes])
     right = max(right + 2 * PAD, 300)
     more, used = 0, list[str]()
     for n, change in enumerate(changes):
@@ -251,13 +233,11 @@ def draw_trace(trace: Trace) -> Picture | Pictures:
 
 def _flow(title: str, words: str, numbered: Sequence[tuple[int, Step]]) -> Picture:
     """Boxes from above to below, and lines from choices to the steps that use them."""
-    rows = [wrapped(f"{s.key} = {s.value}" if isinstance(s, ChooseStep) else str(s)) for _, s in numbered]
+    labels = [f"{s.key} = {s.value}" if isinstance(s, ChooseStep) else str(s) for _, s in numbered]
     left = MARGIN + 28.0
-    right = left + max(
-        [160.0, *[2 * PAD + len(row) * CHAR + HANG * CHAR * (n > 0) for part in rows for n, row in enumerate(part)]]
-    )
+    right = left + 2 * PAD + max([152.0, *map(reach, labels)])
     shapes, y, tops, edge = [text(MARGIN, MARGIN + 12, title, "head")], MARGIN + 26.0, list[float](), right
-    for (n, s), part in zip(numbered, rows, strict=True):
+    for (n, s), part in zip(numbered, map(wrapped, labels), strict=True):
         tops.append(y)
         high = ROW * len(part) + PAD
         choice = isinstance(s, ChooseStep)
@@ -327,5 +307,5 @@ def _trace(schedule: Schedule) -> Picture | Pictures:
 KINDS: dict[str, Callable[..., Picture | Pictures]] = {
     "step": steps,
     "trace": _trace,
-    **{kind: _of_program(kind) for kind in ("nest",)},
+    **{kind: _of_program(kind) for kind in ("nest", "visits", "heat")},
 }

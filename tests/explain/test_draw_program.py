@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicc.errors import ConfigError
-from minicc.explain.draw_program import INDENT, LOOK, MARGIN, ROWS, nested, wrapped
+from minicc.explain.code import INDENT, MARGIN, wrapped
+from minicc.explain.draw_program import LOOK, ROWS, nested
 from minicc.explain.page import Pictures
 from minicc.loop.ir import Buffer, For, Store, seq
 from minicc.loop.program import Program
