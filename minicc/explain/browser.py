@@ -55,7 +55,10 @@ def png(text: str, width: float = WIDTH, dark: bool = False, scale: float = 1) -
     call = f"png(width={width:g})"
     with Browser(call) as browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        still = {"name": "prefers-reduced-motion", "value": "reduce"}  # an animation shows all of it, not its first moment
+        still = {
+            "name": "prefers-reduced-motion",
+            "value": "reduce",
+        }  # an animation shows all of it, not its first moment
         size = {"width": round(width), "height": 800, "deviceScaleFactor": scale, "mobile": False}
         browser.tell("Emulation.setDeviceMetricsOverride", **size)
         browser.tell("Emulation.setEmulatedMedia", features=[scheme, still])
