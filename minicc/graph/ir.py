@@ -152,8 +152,7 @@ def within(span: Span | None) -> AbstractContextManager[None]:
 
 def here() -> str:
     """The span of what is being made, as text for an error."""
-    _, span = _place.get(({}, None))
-    return str(span or "")
+    return str(_place.get(({}, None))[1] or "")
 
 
 def _noted(n: Node) -> Node:
@@ -408,7 +407,9 @@ class Kernel(Operator):
         return sum(n.op.effective(*[v.type for v in n.inputs]) for n in self.body.nodes)
 
     def compute(self, *tensors: Any) -> Any:
-        # what reads nothing (a Range) is computed in the kernel, as it was too large to be an array here
-        return self.body.interpret(
-            tensors, lambda n, v: n.op(*v) if v or isinstance(n.op, Constant) else n.op.compute()
-        )[0]
+        return self.body.interpret(tensors, tensor_of)[0]
+
+
+def tensor_of(n: Node, values: Sequence[Any]) -> Any:
+    """A node of a kernel, computed of tensors; what reads nothing (a Range) is, too, as it was too large to be an array."""
+    return n.op(*values) if values or isinstance(n.op, Constant) else n.op.compute()

@@ -1,0 +1,193 @@
+"""Which operators of a kernel each line of its loop programs computes.
+
+In: a kernel and what it was lowered to. Out: for each line of the naive and of the finished program the nodes of the
+kernel's body that it computes. Every buffer holds the value of a tensor, or a part of it: of the naive program that is
+known, and a buffer that a step brings is a copy of another, or a part of what is made of it. So a statement computes what
+lies between the values that it reads and the one that it writes, however much was inlined, packed or split on the way. A
+statement that only moves an input computes what its readers do; the head of a loop, what all inside of it do.
+
+    made = lower_kernel(kernel, target)
+    found = operators_of_lines(made, kernel)
+    found.final[12]         # (<MatMul: float32[64,64]>, <Relu: float32[64,64]>)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from minicc import tensor as te
+from minicc.explain.draw_schedule import programs
+from minicc.graph.ir import Kernel, Node, tensor_of
+from minicc.ir.node import postorder
+from minicc.kernels.lower import LoweredKernel
+from minicc.loop.ir import Alloc, Buffer, Prefetch, Stmt, Store
+from minicc.loop.lines import places
+from minicc.loop.lower import lower
+from minicc.loop.program import Program
+from minicc.loop.queries import in_order, reads, targets
+from minicc.tensor.expr import Const, Load, Select
+from minicc.tensor.tensor import Placeholder, Tensor, inputs_of
+
+Held = Mapping[str, frozenset[Tensor]]  # the tensors of whose values each buffer holds some, by its name
+Lines = dict[int, tuple[Node, ...]]
+NOTHING: frozenset[Any] = frozenset()
+
+
+@dataclass(frozen=True)
+class OperatorsOfLines:
+    """The nodes of a kernel's body that each line, counted from 1, of the naive and of the finished program computes.
+
+    Lines without a statement are left out.
+    """
+
+    naive: Lines
+    final: Lines
+
+
+def operators_of_lines(lowered: LoweredKernel, kernel: Kernel) -> OperatorsOfLines:
+    """The operators that each line computes; `lowered` is what `lower_kernel` made of `kernel`."""
+    owners: dict[Tensor, list[Node]] = {}
+    names = zip(kernel.body.inputs, kernel.body.input_names, strict=True)
+    inputs = [te.placeholder(n.shape, n.dtype, name) for n, name in names]
+    output = kernel.body.interpret(inputs, lambda n, values: _applied(n, values, owners))[0]
+    buffers = lower([output], [*inputs, output], kernel.label).buffers
+    states = {t for t in buffers if isinstance(t.op, Placeholder)} - set(
+        inputs
+    )  # of recurrences, kept in their results
+    held = {b.name: frozenset([t]) for t, b in buffers.items() if t not in states}
+    naive = held = _next(lowered.naive, held, output)
+    for program in (*programs(lowered.scheduled.schedule)[1:], lowered.program):
+        held = _next(program, held, output)
+    order = {n: k for k, n in enumerate(kernel.body.nodes)}
+    found = [_lines(p, h, owners) for p, h in ((lowered.naive, naive), (lowered.program, held))]
+    return OperatorsOfLines(
+        *[{line: tuple(sorted(ns, key=order.__getitem__)) for line, ns in f.items()} for f in found]
+    )
+
+
+def _applied(n: Node, values: Sequence[Any], owners: dict[Tensor, list[Node]]) -> Any:
+    """What a node computes of tensors; those that are made on the way are noted as its own."""
+    made = tensor_of(n, values)
+    given = {v for v in values if isinstance(v, Tensor)}
+    if isinstance(made, Tensor):
+        own = [made] if made in given else postorder([made], lambda t: [i for i in inputs_of(t) if i not in given])
+        for tensor in own:
+            owners.setdefault(tensor, []).append(n)
+    return made
+
+
+# ---- what buffers hold ------------------------------------------------------------------------------------------
+
+
+class Access(NamedTuple):
+    """A statement that writes, and the names of the buffers that it writes and reads."""
+
+    stmt: Stmt
+    writes: frozenset[str]
+    reads: frozenset[str]
+
+
+def _accesses(program: Program) -> list[Access]:
+    found = [s for s in in_order(program.body) if targets(s)]
+    return [Access(s, *(frozenset(b.name for b in part) for part in (targets(s), _sources(s)))) for s in found]
+
+
+def _sources(s: Stmt) -> list[Buffer]:
+    return [load.source for load in reads(s)]
+
+
+def _next(program: Program, before: Held, output: Tensor) -> dict[str, frozenset[Tensor]]:
+    """What the buffers of a program hold, where those of the program a step before are known: a buffer keeps its name."""
+    accesses = _accesses(program)
+    names = dict.fromkeys(name for a in accesses for name in sorted(a.writes | a.reads))
+    held = {name: before[name] for name in names if name in before}
+    held |= {b.name: frozenset([output]) for b in program.outputs}
+    new = [name for name in names if name not in held]
+    while found := next(((n, v) for rule in RULES for n in new if (v := rule(n, accesses, held))), None):
+        held[found[0]] = found[1]
+        new.remove(found[0])
+    return held
+
+
+def _copied(name: str, accesses: Sequence[Access], held: Held) -> frozenset[Tensor]:
+    """Of a copy of another buffer, element by element, with constants around it."""
+    origins = [_origin(a.stmt) for a in accesses if name in a.writes]
+    found = [held.get(o.name, NOTHING) for o in origins if isinstance(o, Buffer)]
+    return _union(found) if None not in origins and all(found) else NOTHING
+
+
+def _origin(s: Stmt) -> Buffer | Const | None:
+    """The buffer whose element a statement copies to the same place, or the constant that it stores."""
+    value = s.value if isinstance(s, Store) else None
+    if isinstance(value, Select) and isinstance(value.other, Const):
+        value = value.then
+    if isinstance(s, Store) and isinstance(value, Load) and value.indices == s.indices:
+        source: Buffer = value.source
+        return source
+    return value if isinstance(value, Const) else None
+
+
+def _passed_on(name: str, accesses: Sequence[Access], held: Held) -> frozenset[Tensor]:
+    """Of a buffer of which others are made, and of nothing else: copies of it, sums of its parts."""
+    only = [a for a in accesses if name in a.reads and name not in a.writes and a.reads <= {name} | a.writes]
+    return _union(held.get(b, NOTHING) for a in only for b in a.writes)
+
+
+def _served(name: str, accesses: Sequence[Access], held: Held) -> frozenset[Tensor]:
+    """Of any other buffer: what it is read for, or else what it is made of."""
+    after = _union(held.get(b, NOTHING) for a in accesses if name in a.reads for b in a.writes)
+    return after or _union(held.get(b, NOTHING) for a in accesses if name in a.writes for b in a.reads)
+
+
+RULES = (_copied, _passed_on, _served)  # the first that says something is believed
+
+
+def _union(sets: Iterable[frozenset[Any]]) -> frozenset[Any]:
+    return NOTHING.union(*sets)
+
+
+# ---- what statements compute ------------------------------------------------------------------------------------
+
+
+def _between(written: frozenset[Tensor], read: frozenset[Tensor]) -> frozenset[Tensor]:
+    """The tensors on the way from those that are read to those that are written, which are among them."""
+    others = read - written  # what an accumulator reads of itself is no way
+    found: set[Tensor] = set()
+    for t in postorder(written, lambda t: [i for i in inputs_of(t) if i not in read]) if others else ():
+        before = inputs_of(t)
+        if any(i in others or i in found for i in before) or not (before or isinstance(t.op, Placeholder)):
+            found.add(t)
+    return written | found
+
+
+def _lines(program: Program, held: Held, owners: Mapping[Tensor, Sequence[Node]]) -> dict[int, frozenset[Node]]:
+    """The nodes that each line of a program computes."""
+    accesses = _accesses(program)
+    own: dict[Stmt, frozenset[Node]] = {}
+    for stmt, *parts in accesses:
+        written, read = (_union(held.get(b, NOTHING) for b in part) for part in parts)
+        own[stmt] = frozenset(n for t in _between(written, read) for n in owners.get(t, ()))
+
+    def serves(names: frozenset[str], seen: frozenset[str] = NOTHING) -> frozenset[Node]:
+        """What is computed of the elements of these buffers."""
+        readers = [a for a in accesses if a.reads & names]
+        return _union(own[a.stmt] or serves(a.writes - seen - names, seen | names) for a in readers)
+
+    def nodes(s: Stmt) -> frozenset[Node]:
+        match s:
+            case Alloc(buffer):
+                return _union(nodes(a.stmt) for a in accesses if buffer.name in a.writes)
+            case Prefetch(buffer):
+                return serves(frozenset([buffer.name]))
+        if s in own:
+            return own[s] or serves(frozenset(b.name for b in targets(s)))
+        return _union(nodes(t) for t in in_order(s) if t in own)
+
+    return {
+        line: found
+        for place in places(program)
+        for found in [nodes(place.stmt)]
+        for line in range(place.line, place.line + place.lines)
+    }
