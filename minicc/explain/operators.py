@@ -81,7 +81,7 @@ def _applied(n: Node, values: Sequence[Any], owners: dict[Tensor, list[Node]]) -
 # ---- what buffers hold ------------------------------------------------------------------------------------------
 
 
-class Access(NamedTuple):
+class Writing(NamedTuple):
     """A statement that writes, and the names of the buffers that it writes and reads."""
 
     stmt: Stmt
@@ -89,9 +89,9 @@ class Access(NamedTuple):
     reads: frozenset[str]
 
 
-def _accesses(program: Program) -> list[Access]:
+def _accesses(program: Program) -> list[Writing]:
     found = [s for s in in_order(program.body) if targets(s)]
-    return [Access(s, *(frozenset(b.name for b in part) for part in (targets(s), _sources(s)))) for s in found]
+    return [Writing(s, *(frozenset(b.name for b in part) for part in (targets(s), _sources(s)))) for s in found]
 
 
 def _sources(s: Stmt) -> list[Buffer]:
@@ -111,7 +111,7 @@ def _next(program: Program, before: Held, output: Tensor) -> dict[str, frozenset
     return held
 
 
-def _copied(name: str, accesses: Sequence[Access], held: Held) -> frozenset[Tensor]:
+def _copied(name: str, accesses: Sequence[Writing], held: Held) -> frozenset[Tensor]:
     """Of a copy of another buffer, element by element, with constants around it."""
     origins = [_origin(a.stmt) for a in accesses if name in a.writes]
     found = [held.get(o.name, NOTHING) for o in origins if isinstance(o, Buffer)]
@@ -129,13 +129,13 @@ def _origin(s: Stmt) -> Buffer | Const | None:
     return value if isinstance(value, Const) else None
 
 
-def _passed_on(name: str, accesses: Sequence[Access], held: Held) -> frozenset[Tensor]:
+def _passed_on(name: str, accesses: Sequence[Writing], held: Held) -> frozenset[Tensor]:
     """Of a buffer of which others are made, and of nothing else: copies of it, sums of its parts."""
     only = [a for a in accesses if name in a.reads and name not in a.writes and a.reads <= {name} | a.writes]
     return _union(held.get(b, NOTHING) for a in only for b in a.writes)
 
 
-def _served(name: str, accesses: Sequence[Access], held: Held) -> frozenset[Tensor]:
+def _served(name: str, accesses: Sequence[Writing], held: Held) -> frozenset[Tensor]:
     """Of any other buffer: what it is read for, or else what it is made of."""
     after = _union(held.get(b, NOTHING) for a in accesses if name in a.reads for b in a.writes)
     return after or _union(held.get(b, NOTHING) for a in accesses if name in a.writes for b in a.reads)
