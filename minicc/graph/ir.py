@@ -403,7 +403,6 @@ class Kernel(Operator):
         return self.body.interpret(arrays, lambda n, values: n.op.numpy(*values))[0]
 
     def effective(self, *types: TensorType) -> int:
-        """The sum over its operators."""
         return sum(n.op.effective(*[v.type for v in n.inputs]) for n in self.body.nodes)
 
     def compute(self, *tensors: Any) -> Any:
