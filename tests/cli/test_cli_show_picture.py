@@ -18,7 +18,9 @@ def test_graphs_are_drawn(minicc, network, tmp_path):
 @pytest.mark.parametrize(("stage", "word"), [("graph", "Relu"), ("naive", "for "), ("loop", "for "), ("trace", "s.")])
 def test_the_stages_of_a_kernel_are_drawn(minicc, network, tmp_path, stage, word):
     path = tmp_path / "kernel.html"
-    minicc.good("show", network, "--dim", "batch=3", "--stage", stage, "--kernel", "packed_matmul_add_relu", "--picture", path)
+    minicc.good(
+        "show", network, "--dim", "batch=3", "--stage", stage, "--kernel", "packed_matmul_add_relu", "--picture", path
+    )
     assert path.read_text().startswith("<!doctype html>") and word in path.read_text()
 
 
