@@ -6,14 +6,15 @@ is checked; an index that data decide, as in `T[I[i]]`, is clamped: below 0 it i
 
 A call with arguments of another number or kind raises an error that shows the signature and an example.
 
-`create_schedule` and `thread_axis` belong to the schedule room, and stand here because lessons write
-`te.create_schedule(C.op)`.
+`create_schedule`, `thread_axis` and `Cache` belong to other rooms, and stand here because lessons write
+`te.create_schedule(C.op)`, and `s.counts(caches=[te.Cache(1 << 10)])`.
 """
 
 from collections.abc import Callable as _Callable
 
 from minicc.errors import ScheduleError as _ScheduleError
 from minicc.errors import TeError as _TeError
+from minicc.loop.caches import Cache
 from minicc.schedule.bind import thread_axis
 from minicc.schedule.te_schedule import create_schedule
 from minicc.tensor import *  # noqa: F403 - each of them is checked below
@@ -21,7 +22,7 @@ from minicc.tensor import Tensor
 from minicc.tensor import __all__ as _room
 from minicc.tensor.arguments import checked as _checked
 
-__all__ = [*_room, "create_schedule", "thread_axis"]
+__all__ = [*_room, "Cache", "create_schedule", "thread_axis"]
 
 _EXAMPLES = {  # of calls; of those that are not here, te.f(A[i])
     **{name: f"k = te.reduce_axis((0, n)); te.{name}(A[i, k], axis=k)" for name in ("sum", "prod", "max", "min")},
@@ -42,7 +43,7 @@ _KINDS = {
 }
 _OF_SCATTER = {**_KINDS, "value": _Callable, "where": _Callable, "combiner": str}
 
-for _name in set(__all__) - {"Axis", "Expr", "Tensor", "Var"}:
+for _name in set(__all__) - {"Axis", "Cache", "Expr", "Tensor", "Var"}:
     _error = _ScheduleError if _name in ("create_schedule", "thread_axis") else _TeError
     globals()[_name] = _checked(
         _error, _EXAMPLES.get(_name, f"te.{_name}(A[i])"), _name, _OF_SCATTER if _name == "scatter" else _KINDS

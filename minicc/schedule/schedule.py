@@ -33,6 +33,7 @@ from minicc.loop.program import Program
 from minicc.loop.queries import buffers_of, loops_around, writes
 from minicc.schedule.choice import rebound, resolved
 from minicc.schedule.choose import ChooseStep
+from minicc.schedule.counted import Counted
 from minicc.schedule.step import STEPS, Step, loops_text
 from minicc.schedule.surface import LoopSurface
 
@@ -78,7 +79,7 @@ class Trace(Drawn):
         return "\n".join(f"{s.key} = {s}" if isinstance(s, ChooseStep) else str(s) for s in self.steps)
 
 
-class Schedule(LoopSurface, Drawn):
+class Schedule(Counted, LoopSurface, Drawn):
     """A program under transformation. `program` is what it has become, `trace` is how.
 
     `choices` are the numbers to take where the steps to come choose one by that name.

@@ -29,7 +29,7 @@ from minicc.loop.ir import Alloc, Buffer, Scope, loops
 from minicc.loop.lower import Lowered, lower, placeholders
 from minicc.loop.program import Program
 from minicc.loop.queries import buffers_of, writes
-from minicc.schedule.arguments import Face
+from minicc.schedule.counted import Counted
 from minicc.schedule.schedule import Schedule, Trace
 from minicc.schedule.step import STEPS, Step
 from minicc.schedule.surface import StageSurface
@@ -65,7 +65,7 @@ def create_schedule(outputs: Operation | Tensor | Sequence[Operation | Tensor]) 
     return TeSchedule(list(found))
 
 
-class TeSchedule(Face, Drawn):
+class TeSchedule(Counted, Drawn):
     """A schedule by stages. `schedule` is the one by loops underneath."""
 
     def __init__(self, outputs: Sequence[Tensor]) -> None:
