@@ -2,7 +2,7 @@
 
 In: a naive program of known extents. Out: counts that machine code cannot stay below, so that no
 kernel has more than all of the machine's roofline. A value that does not change along a loop may
-be computed outside of it, and what a select leaves out need not be computed: where loop variables of few values decide
+be computed outside of it, and what a select or a guard leaves out need not be computed: where loop variables of few values decide
 it, as which row of a small matrix is meant, either side counts for those values that take it.
 
 >>> from minicc import te
@@ -23,12 +23,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from minicc.loop.ir import Buffer, For, Stmt, Store, Update, bodies, walk
+from minicc.loop.ir import Buffer, For, If, Stmt, Store, Update, bodies, walk
 from minicc.loop.program import Program
 from minicc.loop.queries import targets
 from minicc.tensor.bounds import Interval, bounds
 from minicc.tensor.evaluate import Array, evaluate_expr
-from minicc.tensor.expr import Binary, Call, Expr, Load, Select, Unary, Var, children, free_vars, loads
+from minicc.tensor.expr import Binary, Call, Expr, Load, Select, Unary, Var, children, const, free_vars, loads
+from minicc.tensor.expr import select
 from minicc.tensor.expr import walk as walk_expr
 
 Loops = tuple[For, ...]
@@ -39,9 +40,9 @@ FEW = 1 << 12  # values of all loops that decide selects
 def operations(program: Program) -> int:
     """Floating point operations; a multiply-add is two, and a function such as `exp` one. Sums of products of bytes count."""
     total, extents = 0, _read_extents(program)
-    for s, around in _statements(program.body, ()):
+    for s, around, guards in _statements(program.body):
         along, own = _along(s, around), {f.var: extents[f.var] for f in around if f.var in extents}
-        for e, (deciding, taken) in _taken(_values(s), own).items():
+        for e, (deciding, taken) in _taken(_guarded(_values(s), guards), own).items():
             if each := flops(e):
                 rest = math.prod(n for var, n in own.items() if var in along[e] and var not in deciding)
                 repeated = tuple(axis for axis, var in enumerate(deciding) if var not in along[e])
@@ -59,7 +60,7 @@ def _read_extents(program: Program) -> dict[Var, int]:
     """The trips of each loop of known extent; of a loop along a buffer, up to the last element that is read later."""
     extents = {f.var: f.extent for f in walk(program.body) if isinstance(f, For) and isinstance(f.extent, int)}
     read: dict[Buffer, list[float]] = {}
-    for s, around in reversed(list(_statements(program.body, ()))):
+    for s, around, _ in reversed(list(_statements(program.body))):
         written = targets(s)
         if all(b in read and b not in program.outputs for b in written):
             for axis, index in enumerate(s.indices):
@@ -102,20 +103,34 @@ def _taken(roots: tuple[Expr, ...], extents: dict[Var, int]) -> dict[Expr, tuple
 def touched(program: Program) -> int:
     """Bytes of the parameters that are read, each element once, and of the outputs."""
     read: dict[Buffer, int] = {}
-    for s, around in _statements(program.body, ()):
-        for e in _evaluated((*s.indices, *_values(s)), True):
+    for s, around, guards in _statements(program.body):
+        for e in _evaluated(_guarded((*s.indices, *_values(s)), guards), True):
             if isinstance(e, Load) and e.source in program.params:
                 places = [_places(index, n, around) for index, n in zip(e.indices, e.source.shape, strict=True)]
                 read[e.source] = max(read.get(e.source, 0), math.prod(places))
     return sum(n * b.dtype.bytes for b, n in read.items()) + sum(b.type.bytes for b in program.outputs)
 
 
-def _statements(s: Stmt, around: Loops) -> Iterator[tuple[Store | Update, Loops]]:
-    """Each statement that computes, with the loops around it."""
+def _statements(
+    s: Stmt, around: Loops = (), guards: tuple[Expr, ...] = ()
+) -> Iterator[tuple[Store | Update, Loops, tuple[Expr, ...]]]:
+    """Each statement that computes, with the loops and the guards around it; none in a loop that never runs."""
     if isinstance(s, (Store, Update)):
-        yield s, around
+        yield s, around, guards
+    if isinstance(s, For) and isinstance(s.extent, int) and s.extent <= 0:
+        return
     for inner in bodies(s):
-        yield from _statements(inner, (*around, s) if isinstance(s, For) else around)
+        tests = (s.cond, *guards) if isinstance(s, If) else guards
+        yield from _statements(inner, (*around, s) if isinstance(s, For) else around, tests)
+
+
+def _guarded(values: tuple[Expr, ...], guards: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    """Values that are computed where guards hold; none where data decide that, or floats, whose operations are not of the values."""
+    if any(loads(cond) or any(map(flops, walk_expr(cond))) for cond in guards):
+        return ()
+    for cond in guards:
+        values = tuple([select(cond, value, const(0, value.dtype)) for value in values])
+    return values
 
 
 def _values(s: Store | Update) -> tuple[Expr, ...]:

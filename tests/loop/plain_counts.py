@@ -1,14 +1,17 @@
 """Slow and plain: a loop program interpreted statement by statement, and caches as lists of lines. What counts must agree with."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minicc.loop.ir import Alloc, Buffer, ExternCall, For, If, Prefetch, Seq, Stmt, Store, Update
+from minicc.loop.caches import Cache
 from minicc.loop.prelude import empty
 from minicc.loop.program import Program
+from minicc.loop.queries import in_order
 from minicc.tensor.evaluate import evaluate_expr
 from minicc.tensor.expr import Binary, Call, Const, Convert, Expr, Load, Select, Unary, Var, children
 from minicc.tensor.evaluate import BINARY, UNARY
@@ -30,6 +33,10 @@ class Interpreter:
         for n, b in enumerate((*program.params, *program.outputs)):
             given = arrays is not None and n < len(program.params)
             self.memory[b] = arrays[n].copy() if given else empty(self.shape(b), b.dtype)
+        self.sizes = {
+            b: math.prod(self.shape(b))
+            for b in (*self.memory, *[s.buffer for s in in_order(program.body) if isinstance(s, Alloc)])
+        }
         with np.errstate(all="ignore"):
             self.run(program.body)
 
@@ -149,3 +156,41 @@ def operations(e: Expr) -> int:
         case Call("dot2" | "fma") if e.name == "dot2" or e.dtype.is_float:
             return 4 if e.name == "dot2" else 2
     return int(isinstance(e, (Binary, Unary, Call)) and e.dtype.is_float)
+
+
+# ---- caches
+
+
+def plain_misses(plain: Interpreter, caches: Sequence[Cache]) -> list[Counter[tuple[str, str]]]:
+    """How often each kind of access to each buffer misses each cache: sets are lists of lines, the latest one last."""
+    longest, end, starts = max(c.line for c in caches), 0, dict[str, int]()
+    buffers = {b.name: b for b in plain.sizes}
+    for b in buffers.values():
+        if b.scope != "local":
+            starts[b.name] = end
+            end += -(-plain.sizes[b] * b.dtype.bytes // longest) * longest
+    held = [dict[int, list[int]]() for _ in caches]
+    found = [Counter[tuple[str, str]]() for _ in caches]
+    for kind, name, element in plain.trace:
+        if name in starts:
+            address = starts[name] + element * buffers[name].dtype.bytes
+            for cache, sets, counts in zip(caches, held, found, strict=True):
+                if hits(cache, sets, address):
+                    break
+                counts[kind, name] += 1
+    return found
+
+
+def hits(cache: Cache, sets: dict[int, list[int]], address: int) -> bool:
+    """Whether the cache has the line of an address, which then is the latest of its set."""
+    ways = cache.ways or cache.bytes // cache.line
+    number = cache.bytes // cache.line // ways
+    line = address // cache.line
+    own = sets.setdefault(line % number, [])
+    hit = line in own
+    if hit:
+        own.remove(line)
+    elif len(own) == ways:
+        own.pop(0)
+    own.append(line)
+    return hit
