@@ -169,9 +169,8 @@ class Schedule(Counted, LoopSurface, Drawn):
         return [step for kind in STEPS.values() for step in kind.moves(self.program)]
 
     def loops_of(self, buffer: str) -> tuple[str, ...]:
-        """The loops around the statement that writes `buffer`, outermost first; the first such statement."""
-        found = self._writes(buffer)  # none where a function from outside writes it
-        return tuple(loop.name for loop in loops_around(self.program.body, found[0])) if found else ()
+        """The loops around the first statement that writes `buffer`, outermost first; none where an extern call does."""
+        return tuple(loop.name for write in self._writes(buffer)[:1] for loop in loops_around(self.program.body, write))
 
     def reduce_loops_of(self, buffer: str) -> tuple[str, ...]:
         """Those loops of `buffer` that are axes of its reduction, outermost first."""
