@@ -67,8 +67,9 @@ def explore_command(
     """
     output = output or Path(f"{source.stem}.explore.html")
     check_output("--output", output, ".html")
+    machine = Target.of(target)
     if source.suffix == ".py":
-        found = _script(source, name, Target.of(target), kernel=kernel, dim=dim, input_shapes=input_shapes)
+        found = _script(source, name, machine, kernel=kernel, dim=dim, input_shapes=input_shapes)
     else:
         options = {
             "dims": read_dims(dim),
@@ -76,9 +77,8 @@ def explore_command(
             "threads": threads,
             "exact": exact,
         }
-        found = _model(
-            source, name, Target.of(target), kernel, _random if run and Target.of(target).is_cpu else None, options
-        )
+        arrays = _random if run and machine.is_cpu and not machine.lacking() else None
+        found = _model(source, name, machine, kernel, arrays, options)
     page = explorer_page(found).encode("utf-8", "replace")
     write_file(output, page)
     steps = sum(len(each.schedule.trace) for each in found.kernels)

@@ -36,6 +36,14 @@
     return new Set(text.flatMap((row, index) => meet(about(row), parts) ? [index + 1] : []));
   }
 
+  /** The numbers of a line and, where it is the head of a loop or guard, of the lines inside of it. */
+  function block(text, number) {
+    const depth = row => words(row).search(/\S|$/), found = new Set([number]);
+    const isHead = /^\s*(for|if|while) /.test(words(text[number - 1]));
+    for (let next = number; isHead && next < text.length && depth(text[next]) > depth(text[number - 1]); next++) found.add(next + 1);
+    return found;
+  }
+
   /** What is lit: operators, kernels, parts of the kernel that is shown, and lines of its last program. */
   function relatives({ kernel, op, all: whole, at }) {
     const none = { ops: new Set(), kernels: new Set(), parts: new Set(), lines: new Set() };
@@ -51,7 +59,8 @@
     const parts = new Set(row === undefined ? [] : about(row));
     const ops = all(callsOf(kernel).flatMap(call => [...parts].map(part => call.parts[part] ?? [])));
     const last = at.step === undefined || at.step === steps.length - 1;
-    return { ops, kernels: new Set([kernel]), parts, lines: last ? new Set(here ? [here] : []) : linesOf(lastText(kernel), parts) };
+    const own = row === undefined ? none.lines : at.listing === undefined ? block(text, here) : new Set([here]);
+    return { ops, kernels: new Set([kernel]), parts, lines: last ? own : linesOf(lastText(kernel), parts) };
   }
 
   // ---- the state, and the fragment that holds it
@@ -113,7 +122,9 @@
       this.picked = picked;
       this.title = make("h2", { id: `${id}-title` }, title);
       this.box = make("div", { role: "listbox", tabindex: 0, "aria-labelledby": `${id}-title`, "aria-multiselectable": "true", class: "lines code" });
-      this.panel = make("section", { class: "panel", id }, this.title, ...tools, this.box);
+      const wider = make("button", { type: "button", class: "wider", "aria-label": `more room for ${title || "code"}`, "aria-pressed": "false" }, "↔");
+      this.panel = make("section", { class: "panel", id }, make("header", {}, this.title, wider), ...tools, this.box);
+      wider.addEventListener("click", () => wider.setAttribute("aria-pressed", String(this.panel.classList.toggle("wide"))));
       this.box.addEventListener("click", event => this.choose(event.target.closest("[role=option]")));
       this.box.addEventListener("keydown", event => this.key(event));
     }
@@ -125,9 +136,9 @@
       this.items = items;
       this.options = items.map((item, index) => {
         const made = make("div", { role: "option", id: `${this.id}-${index}`, class: `line ${item.kind ?? ""}`, "aria-selected": "false" });
-        if (item.number !== undefined) made.append(make("span", { class: "number" }, String(item.number)));
+        if (item.kind !== undefined || item.number !== undefined) made.append(make("span", { class: "number" }, String(item.number ?? "")));
+        if (item.kind !== undefined) made.append(make("span", { class: "sign" }, { add: "+", cut: "−" }[item.kind] ?? ""));
         made.append(make("span", { class: "words" }, item.text || " "));
-        if (item.kind) made.append(make("span", { class: "aside" }, item.kind === "add" ? "new" : "gone"));
         return made;
       });
       this.box.replaceChildren(...this.options);
@@ -198,16 +209,16 @@
   moves.addEventListener("click", () => live(loops.panel, state.kernel));
 
   const ofGraph = ({ ops }) => pickOperators(ops);
-  const passWords = make("p", { class: "step" }), kernelWords = make("div", { class: "facts" });
+  const passWords = make("p", { class: "facts" }), kernelWords = make("div", { class: "facts" });
   const list = new List("passes", "Passes", ({ value }) => go({ pass: value }));
-  const before = new List("before", "Graph before", ofGraph), after = new List("after", "and after", ofGraph, passWords);
+  const before = new List("before", "Graph before", ofGraph), after = new List("after", "and after", ofGraph);
   const names = new List("kernels", "Kernels", ({ value }) => pick({ kernel: value, step: -1, all: true }));
   const trace = new List("steps", "Steps", ({ value }) => go({ step: value }));
   const loops = new List("loops", "Loops", ({ number, step }) => number && pick({ at: { step, line: number } }), stepTools, stepWords);
   const code = [0, 1].map(k => new List(`listing${k}`, "", ({ number }) => pick({ at: { listing: k, line: number } })));
   const run = new List("calls", "Calls in order", ({ value }) => { go({ kernel: calls[value].kernel, step: -1 }, true); pick({ op: opsOf(calls[value]) }); });
   const whole = told.texts.map((text, k) => new List(`whole${k}`, text.name, () => {}));
-  const lists = [...(passes.length ? [list, before, after] : []), names, trace, loops, ...code, ...(calls.length ? [run] : []), ...whole];
+  const lists = [...(passes.length ? [list, before, after] : []), ...(kernels.length ? [names, trace, loops, ...code] : []), ...(calls.length ? [run] : []), ...whole];
 
   // ---- what is shown
 
@@ -234,14 +245,14 @@
   }
 
   function showGraph() {
-    const { name, why, ms, nodes, cut, add, before: old, after: made } = passes[state.pass];
+    const { name, why, cut, add, before: old, after: made } = passes[state.pass];
     list.fill("passes", passes.map((pass, value) => {
       const differs = pass.before !== pass.after, count = pass.nodes[0] === pass.nodes[1] ? pass.nodes[0] : pass.nodes.join(" → ");
       return { text: `${differs ? "●" : "○"} ${pass.name}\n${differs ? `${count} nodes, ${pass.ms} ms` : `changes nothing, ${pass.ms} ms`}`, value };
     }));
     list.show(state.pass);
     before.title.textContent = `Graph before “${name}”`;
-    passWords.textContent = `${why} (${nodes[0]} nodes before, ${nodes[1]} after, ${ms} ms)`;
+    passWords.textContent = `${name}: ${why}.`;
     before.fill(`${old} ${state.pass}`, graphItems(old, cut, "cut"));
     after.fill(`${made} ${state.pass}`, graphItems(made, add, "add"));
   }
@@ -351,15 +362,19 @@
     tab.textContent = short[list.id] ?? list.title.textContent;
     tab.addEventListener("click", () => { go({ tab: list.id }, true); list.reveal(list.options.filter(option => option.getAttribute("aria-selected") === "true")); });
   }
+  const key = [["lit", "▸", "belongs to what is picked"], ["add", "+", "new"], ["cut", "−", "gone"], ["", "●", "a pass that changed the graph"], ["", "○", "one that did not"]]
+    .slice(0, passes.length ? 5 : 3).map(([kind, sign, meaning]) => make("span", {}, make("span", { class: `sign ${kind}` }, sign), ` ${meaning}`));
   hits.panel.hidden = true;
   names.panel.append(kernelWords);
+  list.panel.append(passWords);
   const row = (kind, ...inside) => make("div", { class: `row ${kind}` }, ...inside.map(list => list.panel ?? list));
   const column = make("div", { class: "column" }, names.panel, trace.panel);
   document.getElementById("explorer").append(
     make("div", { class: "top" }, make("div", { class: "find" }, search, hits.panel), status, clear),
+    make("p", { class: "key" }, ...key),
     make("nav", { "aria-label": "panels" }, ...tabs.values()),
     ...(passes.length ? [row("graph", list, before, after)] : []),
-    row(passes.length ? "machine" : "machine alone", column, loops, ...code),
+    ...(kernels.length ? [row(passes.length ? "machine" : "machine alone", column, loops, ...code)] : []),
     row("run", ...(calls.length ? [run] : []), ...whole),
   );
   addEventListener("popstate", () => { state = read(location.hash); show(); });

@@ -9,6 +9,7 @@ are stored once; `explorer.js` shows it, and lights up all that comes from what 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from importlib import resources
@@ -100,7 +101,7 @@ def graph_keys(graph: Graph, lines: Sequence[str]) -> list[Hashable]:
     def said(n: Node) -> Hashable:
         return n.op, n.inferred, graph.spans.get(n)
 
-    return [tuple((said(n), *map(said, n.inputs)) for n in chain) or line
+    return [tuple((said(n), *map(said, n.inputs)) for n in chain) or re.sub(r"%\d+", "%", line)
             for line, chain in zip(lines, chains(graph), strict=True)]  # fmt: skip
 
 
