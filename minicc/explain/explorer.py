@@ -10,14 +10,15 @@ are stored once; `explorer.js` shows it, and lights up all that comes from what 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from importlib import resources
 from typing import Any
 
 from minicc.explain.explored import ExploredCall, Explored, ExploredKernel, GraphStage
-from minicc.explain.page import data, page
-from minicc.graph.ir import Constant, Graph, Input, Node, Span
+from minicc.explain.operators import operators_of_lines
+from minicc.explain.page import Pictures, data, figure, page, paragraph, section
+from minicc.graph.ir import Constant, Graph, Input, Kernel, Node, Span
 
 Row = list[Any] | str  # a line, or a line and the numbers of the operators that it is about
 Made = dict[str, Any]
@@ -134,13 +135,14 @@ class Passes:
 
 def kernel_json(rows: Rows, each: ExploredKernel) -> Made:
     """A kernel: the text after each step with the lines that it changed, and the listings with the lines they come from."""
+    computed, first, final = _computed(each), each.programs[0], each.programs[-1]
     steps, last = list[Made](), list[str]()
     for made in each.programs:
         lines = str(made.program).splitlines()
         keys = [line.strip() for line in lines]  # a line that only moves in or out is the same
         cut, add = change(last, keys) if steps else ([], [])
-        who = (0,) if made is each.programs[0] or made is each.programs[-1] else ()
-        text = rows.text((line, who) for line in lines)
+        known = computed[0] if made is first else computed[1] if made is final else {}
+        text = rows.text((line, known.get(n, ())) for n, line in enumerate(lines, 1))
         steps.append({"name": made.name, "why": made.why, "text": text, "cut": cut, "add": add})
         last = keys
     listings = [
@@ -150,10 +152,24 @@ def kernel_json(rows: Rows, each: ExploredKernel) -> Made:
             "listings": listings}  # fmt: skip
 
 
+def _computed(each: ExploredKernel) -> tuple[Mapping[int, Sequence[int]], Mapping[int, Sequence[int]]]:
+    """Which parts of a kernel, numbered as the nodes of its body, each line of the naive and of the last program computes."""
+    if each.kernel is None or each.lowered is None:
+        return {}, {}
+    number = {n: k for k, n in enumerate(each.kernel.body.nodes)}
+    found = operators_of_lines(each.lowered, each.kernel)
+    naive, final = (
+        {line: [number[n] for n in nodes] for line, nodes in lines.items()} for lines in (found.naive, found.final)
+    )
+    return naive, final
+
+
 def call_json(each: ExploredCall, operators: ModelOperators) -> Made:
-    """A call: its kernel, the operators that it computes, its microseconds."""
+    """A call: its kernel, of which operators each part of that is, its microseconds."""
+    assert isinstance(each.node.op, Kernel)
+    parts = [operators.of(each.graph, each.node, n) for n in each.node.op.body.nodes]
     us = None if each.seconds is None else round(each.seconds * 1e6, 2)
-    return {"kernel": each.kernel, "parts": [operators.of(each.graph, each.node)], "us": us}
+    return {"kernel": each.kernel, "parts": parts, "us": us}
 
 
 def explorer_data(found: Explored) -> Made:
@@ -186,8 +202,17 @@ def explorer_page(found: Explored, live: bool = False) -> str:
         f"{found.title}: from operators to machine code",
         '<div id="explorer"></div>',
         "<noscript>This page is shown by its script.</noscript>",
+        *pictures(found),
         data("explored", explorer_data(found) | {"live": live}),
         script="\n".join(scripts),
         style=source("explorer.css"),
         connect=live,
     )
+
+
+def pictures(found: Explored) -> Iterator[str]:
+    """The graphs of kernels, drawn."""
+    for graph in dict.fromkeys(call.graph for call in found.calls):
+        drawn = graph.picture()
+        parts = drawn.parts() if isinstance(drawn, Pictures) else [figure(drawn)]
+        yield section(f"The kernels of {graph.name}", paragraph(drawn.words), *parts, unfolded=False)

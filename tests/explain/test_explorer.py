@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.models import MODELS
 from minicc.compile import pipeline
 from minicc.errors import ConfigError
 from minicc.explain.explored import explore_model, explore_schedule
@@ -138,3 +139,10 @@ def test_a_page_says_nothing_as_markup():
     s = schedule_of(GEMM)
     text = explorer_page(explore_schedule("<b>&</script>", s, HASWELL))
     assert "<b>" not in text and text.count("</script>") == 2 and "&lt;b&gt;&amp;&lt;/script&gt;" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18", "bert_layer", "mobilenet_v2"])
+def test_a_page_of_a_network_is_small(name):
+    found = explore_model(load(MODELS[name](True).SerializeToString()), HASWELL)
+    assert len(explorer_page(found).encode()) < 5e6
