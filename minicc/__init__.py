@@ -42,6 +42,7 @@ DRAWERS |= {
     "Program": "minicc.explain.draw_program:draw_program",
     "Schedule": "minicc.explain.draw_schedule:draw_schedule",
     "TeSchedule": "minicc.explain.draw_schedule:draw_te_schedule",
+    "Tensor": "minicc.explain.draw_tensor:draw_tensor",
     "Trace": "minicc.explain.draw_schedule:draw_trace",
 }  # by the name of a class: what draws it
 

@@ -15,7 +15,7 @@ from minicc.explain.picture import CODE_LETTER, SIZE, clean, element, text
 
 CHAR, ROW, MARGIN, PAD = SIZE * CODE_LETTER, 18, 16, 4  # a letter, a row; around a picture, around words
 INDENT = CHAR / 2
-COLUMNS, MOST_ROWS = 76, 4  # letters of a row, and rows of a line at most
+COLUMNS, MOST_ROWS = 76, 6  # letters of a row, and rows of a line at most
 HANG = 4  # by how many letters the rows after the first are set in
 
 
@@ -24,22 +24,22 @@ def indent(code: str) -> int:
     return len(code) - len(code.lstrip())
 
 
-def wrapped(code: str) -> list[str]:
+def wrapped(code: str, columns: int = COLUMNS) -> list[str]:
     """A line of code in rows, without its indentation: the pieces of it, cut after a space where there is one."""
     shift = indent(code)
-    rest, rows, room = code[shift:], list[str](), max(COLUMNS - shift // 2, COLUMNS // 2)
+    rest, rows, room = code[shift:], list[str](), max(columns - shift // 2, columns // 2)
     while len(rest) > room and len(rows) < MOST_ROWS - 1:
         at = rest.rfind(" ", room // 2, room) + 1 or room
         rows.append(rest[:at])
-        rest, room = rest[at:], max(COLUMNS - shift // 2 - HANG, COLUMNS // 2)
+        rest, room = rest[at:], max(columns - shift // 2 - HANG, columns // 2)
     if len(rest) > room:
         rest = f"{rest[: room - 1]}…"
     return [*rows, rest]
 
 
-def reach(code: str) -> float:
+def reach(code: str, columns: int = COLUMNS) -> float:
     """How wide the rows of a line are, the indentation left out."""
-    rows = wrapped(code)
+    rows = wrapped(code, columns)
     return (max(map(len, rows)) + HANG * (len(rows) > 1)) * CHAR
 
 

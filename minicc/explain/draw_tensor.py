@@ -1,0 +1,282 @@
+"""The picture of a tensor expression: what is computed from what, and which elements one element of the result reads.
+
+In: a tensor. Out: a `Picture` with a box for each tensor that it needs: name, type, formula, and a grid of elements. One element
+of the result is marked, and in every other tensor those that it reads, through all tensors between. Symbolic sizes are small
+numbers; of a large tensor only the part around what is read is drawn. Both are said.
+
+>>> from minicc import te
+>>> A, B = te.placeholder((8, 8), name="A"), te.placeholder((8, 8), name="B")
+>>> k = te.reduce_axis((0, 8), name="k")
+>>> C = te.compute((8, 8), lambda i, j: te.sum(A[i, k] * B[k, j], axis=k), name="C")
+>>> print(C.picture(at=(1, 2)).words)
+C[i in range(8), j in range(8)] = sum(A[i, k]*B[k, j] for k in range(8))
+The element C[1, 2] reads:
+8 elements of A: A[1, 0], A[1, 1], A[1, 2], A[1, 3], A[1, 4], A[1, 5], A[1, 6], A[1, 7].
+8 elements of B: B[0, 2], B[1, 2], B[2, 2], B[3, 2], B[4, 2], B[5, 2], B[6, 2], B[7, 2].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minicc.errors import TeError
+from minicc.explain.code import MARGIN, PAD, ROW, code, reach, wrapped
+from minicc.explain.grids import Grid, move_to
+from minicc.explain.layered import place
+from minicc.explain.picture import Picture, arrow, circle, group, legend, rect, text, wide
+from minicc.tensor.evaluate import evaluate_expr
+from minicc.tensor.expr import Expr, Load, Select, Unary, Var, children, free_vars, loads
+from minicc.tensor.tensor import Compute, Scan, Scatter, Tensor, inputs_of, tensors_of
+
+SMALL = 6  # a symbolic size, where none is given
+SHOWN, SLICES = 8, 3  # elements of a row or column that are drawn, and of another dimension
+MOST_TENSORS, MOST_POINTS = 16, 1 << 16
+CELL, COLUMNS, BETWEEN = 16, 44, 34  # pixels of an element; letters of a formula; pixels between layers
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass
+class Reads:
+    """The elements of a tensor that are needed, each a row of indices; `known` unless data or another's function decide."""
+
+    shape: tuple[int, ...]
+    elements: Array
+    known: bool = True
+    whole: bool = True  # whether these are all, and not the first of too many
+
+
+@dataclass
+class Box:
+    """A tensor in the picture."""
+
+    tensor: Tensor
+    formulas: list[str]
+    reads: Reads
+    grid: Grid | None = field(init=False)
+    cells: list[tuple[int, list[int]]] = field(
+        init=False
+    )  # of what is read, that which is drawn: its cell, and its index
+
+    def __post_init__(self) -> None:
+        self.grid, self.cells = window(self.tensor.name, self.reads), []
+        if self.grid:
+            at = self.reads.elements - np.array(self.grid.start, np.int64)
+            inside = ((at >= 0) & (at < np.array(self.grid.shape))).all(axis=1)
+            cells = (
+                np.ravel_multi_index(tuple(at[inside].T), self.grid.shape)
+                if self.grid.shape
+                else np.zeros(inside.sum(), int)
+            )
+            self.cells = list(zip(cells.tolist(), self.reads.elements[inside].tolist(), strict=True))
+
+    @property
+    def width(self) -> float:
+        inner = [reach(self.head), *[reach(f, COLUMNS) for f in self.formulas], wide(self.note, 10)]
+        return max([*inner, self.grid.width if self.grid else 0]) + 4 * PAD
+
+    @property
+    def height(self) -> float:
+        rows = 1 + sum(len(wrapped(f, COLUMNS)) for f in self.formulas)
+        return ROW * rows + (self.grid.height if self.grid else 0) + 16 + 3 * PAD
+
+    @property
+    def head(self) -> str:
+        return f"{self.tensor.name}: {self.tensor.dtype}{list(self.tensor.shape)}"
+
+    @property
+    def note(self) -> str:
+        """How many elements are read, and whether some of them are not drawn."""
+        if not self.reads.known:
+            return "which elements are read, data decide"
+        many = len(self.reads.elements)
+        about = "" if self.reads.whole else "more than "
+        return f"{about}{many:,} of {math.prod(self.reads.shape):,}" + (
+            f", {len(self.cells)} of them drawn" if len(self.cells) < many else ""
+        )
+
+
+def window(name: str, reads: Reads) -> Grid | None:
+    """The cells that are drawn of a tensor: as many as fit, around those that are read."""
+    if not math.prod(reads.shape):
+        return None
+    start, count = list[int](), list[int]()
+    for n, extent in enumerate(reads.shape):
+        low, high = (int(f(reads.elements[:, n])) for f in (np.min, np.max)) if len(reads.elements) else (0, 0)
+        most = min(extent, SHOWN) if n >= len(reads.shape) - 2 else min(high - low + 1, SLICES)
+        first = low - max(most - (high - low + 1), 0) // 2
+        start.append(min(max(first, 0), extent - most))
+        count.append(most)
+    label = f"{name}[{', '.join(f'{s}:{s + c}' for s, c in zip(start, count, strict=True))}]"
+    return Grid(label, tuple(count), CELL, tuple(start))
+
+
+def draw_tensor(tensor: Tensor, at: Sequence[int] | None = None, sizes: Mapping[Any, int] | None = None) -> Picture:
+    """The picture of what `tensor` is computed from; `at` is the index of the element that is marked, one in the middle unless given.
+
+    `sizes` are numbers for symbolic extents, by variable or name. Raises TeError when there is no such element.
+    """
+    needed = tensors_of(tensor)
+    named = {str(getattr(key, "name", key)): n for key, n in (sizes or {}).items()}
+    variables = sorted(
+        {v for t in needed for e in t.shape if isinstance(e, Expr) for v in free_vars(e)}, key=lambda v: v.name
+    )
+    env = {v: np.int64(named.get(v.name, SMALL)) for v in variables}
+    shape = extents(tensor, env)
+    element = tuple(n // 2 for n in shape) if at is None else tuple(at)
+    if len(element) != len(shape) or (
+        at is not None and not all(0 <= i < n for i, n in zip(element, shape, strict=True))
+    ):
+        problem = f"expected an index of an element of {list(shape)}, got {list(element)}"
+        raise TeError(
+            f"{tensor.name}.picture(at={element})", problem, repr(tensor), "at=(0, 0) is the first of a matrix"
+        )
+    found = footprint(tensor, element, env)
+    boxes = {t: Box(t, formulas(t), found[t]) for t in needed[-MOST_TENSORS:]}
+    words = [f for box in boxes.values() for f in box.formulas]
+    words += [f"With {', '.join(f'{v.name} = {n}' for v, n in env.items())}."] * bool(env)
+    words.append(f"The element {tensor.name}{list(element)} reads:")
+    words += [_told(box) for t, box in boxes.items() if t is not tensor]
+    return _drawn(tensor, boxes, env, len(needed) - len(boxes), "\n".join(words))
+
+
+def _told(box: Box) -> str:
+    if not box.reads.known:
+        return f"elements of {box.tensor.name} that data decide."
+    some = [f"{box.tensor.name}{e}" for e in box.reads.elements[:SHOWN].tolist()]
+    return f"{len(box.reads.elements):,} elements of {box.tensor.name}: {', '.join(some)}{', ...' * (len(box.reads.elements) > SHOWN)}."
+
+
+def extents(tensor: Tensor, env: Mapping[Var, Any]) -> tuple[int, ...]:
+    """The shape in numbers."""
+    return tuple(int(evaluate_expr(n, env)) if isinstance(n, Expr) else n for n in tensor.shape)
+
+
+def formulas(tensor: Tensor) -> list[str]:
+    """What defines a tensor, in lines."""
+    match tensor.op:
+        case Scan(name, init, update, _):
+            return [f"{name} begins with {init.op!r}", f"and goes on with {update.op!r}"]
+        case Scatter(name, data, axes, indices, value, combiner, _):
+            place_of, each = ", ".join(map(str, indices)), ", ".join(f"{a.var.name} in range({a.extent})" for a in axes)
+            did = f"{combiner.name} of it and {value}" if combiner else str(value)
+            return [f"{name} begins with {data.name}", f"and for {each}: {name}[{place_of}] = {did}"]
+    return [repr(tensor.op)] if inputs_of(tensor) or isinstance(tensor.op, Compute) else []
+
+
+# ---- what is read
+
+
+def footprint(tensor: Tensor, element: Sequence[int], env: Mapping[Var, Any]) -> dict[Tensor, Reads]:
+    """The elements of each tensor that an element of `tensor` needs."""
+    needed = tensors_of(tensor)
+    found = {t: Reads(shape, np.empty((0, len(shape)), np.int64)) for t in needed for shape in [extents(t, env)]}
+    if all(found[tensor].shape):
+        found[tensor].elements = np.array([element], np.int64).reshape(1, len(element))
+    for t in reversed(needed):
+        if not isinstance(t.op, Compute) or not found[t].known:
+            for source in inputs_of(t):
+                found[source].known = False
+            continue
+        for load, conds in guarded(t.op.body[t.index]):
+            _add(found[load.source], load, conds, t.op, found[t], env)
+    return found
+
+
+def guarded(e: Expr) -> Iterator[tuple[Load, tuple[Expr, ...]]]:
+    """Every load in an expression, with the conditions under which it is read."""
+    stack, seen = list[tuple[Expr, tuple[Expr, ...]]]([(e, ())]), set[Any]()
+    while stack:
+        item = stack.pop()
+        if item in seen:
+            continue
+        seen.add(item)
+        e, conds = item
+        if isinstance(e, Load):
+            yield e, conds
+        if isinstance(e, Select):
+            stack += [(e.other, (*conds, Unary("not", e.cond))), (e.then, (*conds, e.cond)), (e.cond, conds)]
+        else:
+            stack += [(part, conds) for part in reversed(children(e))]
+
+
+def _add(into: Reads, load: Load, conds: Sequence[Expr], op: Compute, of: Reads, env: Mapping[Var, Any]) -> None:
+    """Add what a load reads of a tensor where the elements `of` another are computed."""
+    if loads(*load.indices):
+        into.known = False
+        return
+    inner = [int(evaluate_expr(a.extent, env)) if isinstance(a.extent, Expr) else a.extent for a in op.reduce_axis]
+    points = math.prod(inner) * len(of.elements)
+    numbers = np.arange(min(points, MOST_POINTS))
+    into.whole &= of.whole and points <= MOST_POINTS
+    which, *steps = (
+        np.unravel_index(numbers, (max(len(of.elements), 1), *inner)) if points else [numbers] * (1 + len(inner))
+    )
+    at: dict[Var, Any] = {**env, **{a.var: step for a, step in zip(op.reduce_axis, steps, strict=True)}}
+    at |= {a.var: of.elements[which, n] for n, a in enumerate(op.axes)}
+    good = np.ones(len(numbers), bool)
+    for cond in conds:
+        if not loads(cond):  # else it may be read
+            good &= evaluate_expr(cond, at)
+    read = [np.broadcast_to(evaluate_expr(i, at), good.shape)[good] for i in load.indices]
+    rows = np.stack(read, axis=1) if read else np.empty((min(int(good.sum()), 1), 0), np.int64)
+    into.elements = np.unique(np.concatenate([into.elements, rows.astype(np.int64)]), axis=0) if rows.shape[1] else rows
+
+
+# ---- the picture
+
+
+def _drawn(tensor: Tensor, boxes: Mapping[Tensor, Box], env: Mapping[Var, Any], left_out: int, words: str) -> Picture:
+    edges = [(i, t) for t in boxes for i in inputs_of(t) if i in boxes]
+    layout = place(list(boxes), edges, max(box.width for box in boxes.values()), 24)
+    heights = [max(boxes[t].height for t in boxes if layout.layer[t] == k) for k in range(layout.layers)]
+    tops = [MARGIN + 34.0 + sum(heights[:k]) + BETWEEN * k for k in range(layout.layers)]
+    title = f"What an element of {tensor.name} reads"
+    shapes = [text(MARGIN, MARGIN + 12, title, "head")]
+    said = [f"{v.name} = {n}" for v, n in env.items()] + [f"{left_out} tensors before these are left out"] * bool(
+        left_out
+    )
+    shapes.append(text(MARGIN, MARGIN + 28, "; ".join(said), "small")) if said else None
+
+    def across(x: float) -> float:
+        return MARGIN + x - layout.left
+
+    for a, b in edges:
+        stops = [(across(x), tops[k] + heights[k] / 2) for x, k in layout.between[a, b]]
+        begin = across(layout.x[a]), tops[layout.layer[a]] + boxes[a].height
+        shapes.append(arrow([begin, *stops, (across(layout.x[b]), tops[layout.layer[b]])]))
+    for t, box in boxes.items():
+        inside = list(_box(box, t is tensor))
+        shapes.append(group(inside, transform=move_to(across(layout.x[t]) - box.width / 2, tops[layout.layer[t]])))
+    width = max(across(layout.right), wide(title, 14) + MARGIN, 380) + MARGIN
+    entries, bottom = legend(MARGIN, tops[-1] + heights[-1] + 14, [
+        ("c2", "the element that is computed (a square)"), ("c3", "elements that it reads (dots)"),
+    ], width - 2 * MARGIN)  # fmt: skip
+    return Picture(title, words, width, bottom + MARGIN, [*shapes, *entries])
+
+
+def _box(box: Box, last: bool) -> Iterator[str]:
+    yield rect(0, 0, box.width, box.height, "soft", rx=5)
+    yield code(2 * PAD, PAD, [box.head], "code bold")
+    y: float = PAD + ROW
+    for formula in box.formulas:
+        rows = wrapped(formula, COLUMNS)
+        yield code(2 * PAD, y, rows, "code", formula)
+        y += ROW * len(rows)
+    if box.grid:
+        yield group(_cells(box, box.grid, last), transform=move_to(2 * PAD, y + PAD))
+        y += box.grid.height
+    yield text(2 * PAD, y + PAD + 14, "the element" if last else box.note, "small")
+
+
+def _cells(box: Box, grid: Grid, last: bool) -> Iterator[str]:
+    yield from grid.heads()
+    yield from (grid.mark(n, "paper none", grid.named(n)) for n in range(grid.size))
+    for n, element in box.cells:
+        (x, y), half, hover = grid.at(n), grid.cell / 2, f"{box.tensor.name}{element}"
+        yield grid.mark(n, "c2", hover) if last else circle(x + half, y + half, half * 0.72, "c3", hover)
