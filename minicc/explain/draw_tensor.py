@@ -52,7 +52,7 @@ class Reads:
 
 
 @dataclass
-class Box:
+class Panel:
     """A tensor in the picture."""
 
     tensor: Tensor
@@ -137,7 +137,7 @@ def draw_tensor(tensor: Tensor, at: Sequence[int] | None = None, sizes: Mapping[
             f"{tensor.name}.picture(at={element})", problem, repr(tensor), "at=(0, 0) is the first of a matrix"
         )
     found = footprint(tensor, element, env)
-    boxes = {t: Box(t, formulas(t), found[t]) for t in needed[-MOST_TENSORS:]}
+    boxes = {t: Panel(t, formulas(t), found[t]) for t in needed[-MOST_TENSORS:]}
     words = [f for box in boxes.values() for f in box.formulas]
     words += [f"With {', '.join(f'{v.name} = {n}' for v, n in env.items())}."] * bool(env)
     words.append(f"The element {tensor.name}{list(element)} reads:")
@@ -145,7 +145,7 @@ def draw_tensor(tensor: Tensor, at: Sequence[int] | None = None, sizes: Mapping[
     return _drawn(tensor, boxes, env, len(needed) - len(boxes), "\n".join(words))
 
 
-def _told(box: Box) -> str:
+def _told(box: Panel) -> str:
     if not box.reads.known:
         return f"elements of {box.tensor.name} that data decide."
     some = [f"{box.tensor.name}{e}" for e in box.reads.elements[:SHOWN].tolist()]
@@ -231,7 +231,7 @@ def _add(into: Reads, load: Load, conds: Sequence[Expr], op: Compute, of: Reads,
 # ---- the picture
 
 
-def _drawn(tensor: Tensor, boxes: Mapping[Tensor, Box], env: Mapping[Var, Any], left_out: int, words: str) -> Picture:
+def _drawn(tensor: Tensor, boxes: Mapping[Tensor, Panel], env: Mapping[Var, Any], left_out: int, words: str) -> Picture:
     edges = [(i, t) for t in boxes for i in inputs_of(t) if i in boxes]
     layout = place(list(boxes), edges, max(box.width for box in boxes.values()), 24)
     heights = [max(boxes[t].height for t in boxes if layout.layer[t] == k) for k in range(layout.layers)]
@@ -260,7 +260,7 @@ def _drawn(tensor: Tensor, boxes: Mapping[Tensor, Box], env: Mapping[Var, Any], 
     return Picture(title, words, width, bottom + MARGIN, [*shapes, *entries])
 
 
-def _box(box: Box, last: bool) -> Iterator[str]:
+def _box(box: Panel, last: bool) -> Iterator[str]:
     yield rect(0, 0, box.width, box.height, "soft", rx=5)
     yield code(2 * PAD, PAD, [box.head], "code bold")
     y: float = PAD + ROW
@@ -274,7 +274,7 @@ def _box(box: Box, last: bool) -> Iterator[str]:
     yield text(2 * PAD, y + PAD + 14, "the element" if last else box.note, "small")
 
 
-def _cells(box: Box, grid: Grid, last: bool) -> Iterator[str]:
+def _cells(box: Panel, grid: Grid, last: bool) -> Iterator[str]:
     yield from grid.heads()
     yield from (grid.mark(n, "paper none", grid.named(n)) for n in range(grid.size))
     for n, element in box.cells:
