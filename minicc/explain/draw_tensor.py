@@ -26,9 +26,9 @@ import numpy as np
 
 from minicc.errors import TeError
 from minicc.explain.code import MARGIN, PAD, ROW, code, reach, wrapped
-from minicc.explain.grids import Grid, move_to
-from minicc.explain.layered import place
-from minicc.explain.picture import Picture, arrow, circle, group, legend, rect, text, wide
+from minicc.explain.flow import Box, flow, moved
+from minicc.explain.grids import ROOM, Grid, move_to
+from minicc.explain.picture import Picture, circle, group, legend, rect, text, wide
 from minicc.tensor.evaluate import evaluate_expr
 from minicc.tensor.expr import Expr, Load, Select, Unary, Var, children, free_vars, loads
 from minicc.tensor.tensor import Compute, Scan, Scatter, Tensor, inputs_of, tensors_of
@@ -36,7 +36,7 @@ from minicc.tensor.tensor import Compute, Scan, Scatter, Tensor, inputs_of, tens
 SMALL = 6  # a symbolic size, where none is given
 SHOWN, SLICES = 8, 3  # elements of a row or column that are drawn, and of another dimension
 MOST_TENSORS, MOST_POINTS = 16, 1 << 16
-CELL, COLUMNS, BETWEEN = 16, 44, 34  # pixels of an element; letters of a formula; pixels between layers
+CELL, COLUMNS = 16, 44  # pixels of an element; letters of a formula
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -74,16 +74,6 @@ class Panel:
                 else np.zeros(inside.sum(), int)
             )
             self.cells = list(zip(cells.tolist(), self.reads.elements[inside].tolist(), strict=True))
-
-    @property
-    def width(self) -> float:
-        inner = [reach(self.head), *[reach(f, COLUMNS) for f in self.formulas], wide(self.note, 10)]
-        return max([*inner, self.grid.width if self.grid else 0]) + 4 * PAD
-
-    @property
-    def height(self) -> float:
-        rows = 1 + sum(len(wrapped(f, COLUMNS)) for f in self.formulas)
-        return ROW * rows + (self.grid.height if self.grid else 0) + 16 + 3 * PAD
 
     @property
     def head(self) -> str:
@@ -137,19 +127,19 @@ def draw_tensor(tensor: Tensor, at: Sequence[int] | None = None, sizes: Mapping[
             f"{tensor.name}.picture(at={element})", problem, repr(tensor), "at=(0, 0) is the first of a matrix"
         )
     found = footprint(tensor, element, env)
-    boxes = {t: Panel(t, formulas(t), found[t]) for t in needed[-MOST_TENSORS:]}
-    words = [f for box in boxes.values() for f in box.formulas]
+    panels = {t: Panel(t, formulas(t), found[t]) for t in needed[-MOST_TENSORS:]}
+    words = [f for panel in panels.values() for f in panel.formulas]
     words += [f"With {', '.join(f'{v.name} = {n}' for v, n in env.items())}."] * bool(env)
     words.append(f"The element {tensor.name}{list(element)} reads:")
-    words += [_told(box) for t, box in boxes.items() if t is not tensor]
-    return _drawn(tensor, boxes, env, len(needed) - len(boxes), "\n".join(words))
+    words += [_told(panel) for t, panel in panels.items() if t is not tensor]
+    return _drawn(tensor, panels, env, len(needed) - len(panels), "\n".join(words))
 
 
-def _told(box: Panel) -> str:
-    if not box.reads.known:
-        return f"elements of {box.tensor.name} that data decide."
-    some = [f"{box.tensor.name}{e}" for e in box.reads.elements[:SHOWN].tolist()]
-    return f"{len(box.reads.elements):,} elements of {box.tensor.name}: {', '.join(some)}{', ...' * (len(box.reads.elements) > SHOWN)}."
+def _told(panel: Panel) -> str:
+    if not panel.reads.known:
+        return f"elements of {panel.tensor.name} that data decide."
+    some = [f"{panel.tensor.name}{e}" for e in panel.reads.elements[:SHOWN].tolist()]
+    return f"{len(panel.reads.elements):,} elements of {panel.tensor.name}: {', '.join(some)}{', ...' * (len(panel.reads.elements) > SHOWN)}."
 
 
 def extents(tensor: Tensor, env: Mapping[Var, Any]) -> tuple[int, ...]:
@@ -231,52 +221,49 @@ def _add(into: Reads, load: Load, conds: Sequence[Expr], op: Compute, of: Reads,
 # ---- the picture
 
 
-def _drawn(tensor: Tensor, boxes: Mapping[Tensor, Panel], env: Mapping[Var, Any], left_out: int, words: str) -> Picture:
-    edges = [(i, t) for t in boxes for i in inputs_of(t) if i in boxes]
-    layout = place(list(boxes), edges, max(box.width for box in boxes.values()), 24)
-    heights = [max(boxes[t].height for t in boxes if layout.layer[t] == k) for k in range(layout.layers)]
-    tops = [MARGIN + 34.0 + sum(heights[:k]) + BETWEEN * k for k in range(layout.layers)]
-    title = f"What an element of {tensor.name} reads"
+def _drawn(
+    tensor: Tensor, panels: Mapping[Tensor, Panel], env: Mapping[Var, Any], left_out: int, words: str
+) -> Picture:
+    edges = [(i, t) for t in panels for i in inputs_of(t) if i in panels]
+    made = flow({t: _box(panel, t is tensor) for t, panel in panels.items()}, edges, ROOM)
+    title, top = f"What an element of {tensor.name} reads", MARGIN + 24.0
     shapes = [text(MARGIN, MARGIN + 12, title, "head")]
-    said = [f"{v.name} = {n}" for v, n in env.items()] + [f"{left_out} tensors before these are left out"] * bool(
+    if said := [f"{v.name} = {n}" for v, n in env.items()] + [f"{left_out} tensors before these are left out"] * bool(
         left_out
-    )
-    shapes.append(text(MARGIN, MARGIN + 28, "; ".join(said), "small")) if said else None
-
-    def across(x: float) -> float:
-        return MARGIN + x - layout.left
-
-    for a, b in edges:
-        stops = [(across(x), tops[k] + heights[k] / 2) for x, k in layout.between[a, b]]
-        begin = across(layout.x[a]), tops[layout.layer[a]] + boxes[a].height
-        shapes.append(arrow([begin, *stops, (across(layout.x[b]), tops[layout.layer[b]])]))
-    for t, box in boxes.items():
-        inside = list(_box(box, t is tensor))
-        shapes.append(group(inside, transform=move_to(across(layout.x[t]) - box.width / 2, tops[layout.layer[t]])))
-    width = max(across(layout.right), wide(title, 14) + MARGIN, 380) + MARGIN
-    entries, bottom = legend(MARGIN, tops[-1] + heights[-1] + 14, [
+    ):
+        shapes.append(text(MARGIN, top + 4, "; ".join(said), "small"))
+        top += 14
+    width = max(made.width, wide(title, 14), 360) + 2 * MARGIN
+    entries, bottom = legend(MARGIN, top + made.height + 14, [
         ("c2", "the element that is computed (a square)"), ("c3", "elements that it reads (dots)"),
     ], width - 2 * MARGIN)  # fmt: skip
-    return Picture(title, words, width, bottom + MARGIN, [*shapes, *entries])
+    return Picture(title, words, width, bottom + MARGIN, [*shapes, moved(made, MARGIN, top), *entries])
 
 
-def _box(box: Panel, last: bool) -> Iterator[str]:
-    yield rect(0, 0, box.width, box.height, "soft", rx=5)
-    yield code(2 * PAD, PAD, [box.head], "code bold")
-    y: float = PAD + ROW
-    for formula in box.formulas:
-        rows = wrapped(formula, COLUMNS)
-        yield code(2 * PAD, y, rows, "code", formula)
-        y += ROW * len(rows)
-    if box.grid:
-        yield group(_cells(box, box.grid, last), transform=move_to(2 * PAD, y + PAD))
-        y += box.grid.height
-    yield text(2 * PAD, y + PAD + 14, "the element" if last else box.note, "small")
+def _box(panel: Panel, last: bool) -> Box:
+    """A tensor with its formulas and its grid."""
+    shapes, y = [code(2 * PAD, PAD, [panel.head], "code bold")], float(PAD + ROW)
+    for formula in panel.formulas:
+        shapes.append(code(2 * PAD, y, wrapped(formula, COLUMNS), "code", formula))
+        y += ROW * len(wrapped(formula, COLUMNS))
+    if panel.grid:
+        shapes.append(group(_cells(panel, panel.grid, last), transform=move_to(2 * PAD, y + PAD)))
+        y += panel.grid.height
+    note = "the element" if last else panel.note
+    shapes.append(text(2 * PAD, y + PAD + 14, note, "small"))
+    inner = max(
+        reach(panel.head),
+        wide(note, 10),
+        *[reach(f, COLUMNS) for f in panel.formulas],
+        panel.grid.width if panel.grid else 0,
+    )
+    width, height = inner + 4 * PAD, y + 16 + 2 * PAD
+    return Box(width, height, [rect(0, 0, width, height, "soft", rx=5), *shapes])
 
 
-def _cells(box: Panel, grid: Grid, last: bool) -> Iterator[str]:
+def _cells(panel: Panel, grid: Grid, last: bool) -> Iterator[str]:
     yield from grid.heads()
     yield from (grid.mark(n, "paper none", grid.named(n)) for n in range(grid.size))
-    for n, element in box.cells:
-        (x, y), half, hover = grid.at(n), grid.cell / 2, f"{box.tensor.name}{element}"
+    for n, element in panel.cells:
+        (x, y), half, hover = grid.at(n), grid.cell / 2, f"{panel.tensor.name}{element}"
         yield grid.mark(n, "c2", hover) if last else circle(x + half, y + half, half * 0.72, "c3", hover)

@@ -35,6 +35,7 @@ from minicc.explain.grids import MOST_COLUMNS, SHADES, Grid, cell_size, move_to,
 from minicc.explain.picture import Picture, circle, group, legend, rect, text, wide
 from minicc.ir.node import replace
 from minicc.loop.accesses import Accesses, accesses
+from minicc.loop.caches import Cache, misses
 from minicc.loop.ir import VECTORIZE, Alloc, Buffer, ExternCall, For, Prefetch, Stmt, Store, Update
 from minicc.loop.ir import expressions, map_bodies, seq
 from minicc.loop.lines import places
@@ -269,22 +270,27 @@ def draw_heat(
     sizes: Mapping[Any, int] | None = None,
     buffer: str | Sequence[str] = (),
     arrays: Sequence[Any] | None = None,
+    caches: Sequence[Cache] = (),
 ) -> Picture:
-    """How often each element is read, and written; the rest is as in `draw_visits`."""
+    """How often each element is read and written, or with `caches` how often it misses each; the rest is as in `draw_visits`."""
     found = accesses(program, sizes, arrays)
+    did, which = "reads and writes", {"is read": found.kind == LOAD, "is written": found.kind == STORE}
+    if caches:
+        missing = [missed & (found.kind != HINT) for missed in misses(found, caches)]
+        did, which = "misses", {f"misses L{n}" if len(caches) > 1 else "misses": of for n, of in enumerate(missing, 1)}
     counted = list[tuple[Grid, list[int]]]()
-    words = [f"How often {program.name} reads and writes the elements of its buffers."]
+    words = [f"How often {program.name} {did} the elements of its buffers."]
     for n, grid in _grids(program, found, buffer).items():
-        for did, kind in (("read", LOAD), ("written", STORE)):
-            which = found.element[(found.buffer == n) & (found.kind == kind)]
-            if len(which):
-                times: list[int] = np.bincount(which, minlength=grid.size).tolist()
-                counted.append((changed(grid, label=f"{grid.label} {did}"), times))
+        for verb, chosen in which.items():
+            elements = found.element[chosen & (found.buffer == n)]
+            if len(elements):
+                times: list[int] = np.bincount(elements, minlength=grid.size).tolist()
+                counted.append((changed(grid, label=f"{grid.label} {verb.removeprefix('is ')}"), times))
                 each = f"an element {min(times):,} to {max(times):,} times"
-                words.append(f"{found.buffers[n].name} is {did} {sum(times):,} times, {each}.")
+                words.append(f"{found.buffers[n].name} {verb} {sum(times):,} times, {each}.")
     most = max([max(times) for _, times in counted], default=1)
     corners, width, bottom = side_by_side([grid for grid, _ in counted], MARGIN, MARGIN + 24)
-    title = f"Heat of {program.name}"
+    title = f"{'Misses' if caches else 'Heat'} of {program.name}"
     shapes = [text(MARGIN, MARGIN + 12, title, "head")]
     for (grid, times), (x, y) in zip(counted, corners, strict=True):
         shapes.append(group([*grid.heads(), *_by_count(grid, times, most)], transform=move_to(x, y)))

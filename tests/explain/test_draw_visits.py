@@ -17,6 +17,7 @@ from minicc.explain.draw_visits import FADE, MOST_VISITS, STYLE, draw_heat, draw
 from minicc.explain.grids import SHADES, Grid, shade, shades
 from minicc.explain.picture import DARK, LIGHT
 from minicc.loop.accesses import accesses
+from minicc.loop.caches import Cache
 from minicc.loop.ir import Buffer, For, Store
 from minicc.loop.lower import lower
 from minicc.loop.prelude import PRELUDE
@@ -187,6 +188,21 @@ def test_heat_counts_reads_and_writes():
     ]
     numbers = [t.text for t in xml.fromstring(made.svg()).iter(f"{SVG}text") if t.get("class") == "small"]
     assert sorted(map(int, numbers)) == [2, 2] + [3] * 6
+
+
+def test_heat_of_caches_counts_misses():
+    """A row of B reads a column of A, of four lines, which a cache of three has lost before the next; two rows of B are a line."""
+    A = te.placeholder((4, 8), name="A")
+    B = te.compute((8, 4), lambda i, j: A[j, i], name="B")
+    program = lower([B], [A, B], "turned").program
+    caches = [Cache(3 * 32, line=32, ways=None), Cache(1024, line=32)]
+    assert program.picture(kind="heat", caches=caches).words.splitlines()[1:] == [
+        "A misses L1 32 times, an element 1 to 1 times.",
+        "A misses L2 4 times, an element 0 to 1 times.",
+        "B misses L1 4 times, an element 0 to 1 times.",
+        "B misses L2 4 times, an element 0 to 1 times.",
+    ]
+    assert draw_heat(program, caches=caches[:1]).words.splitlines()[1] == "A misses 32 times, an element 1 to 1 times."
 
 
 def test_symbolic_sizes_are_given():
