@@ -125,7 +125,7 @@ class _Trace:
         self.element, self.touch = np.empty((2, 0), np.int64)  # of each access
         self.first = np.cumsum([0, *[len(effect.touches) for effect in self.marked.effects]])  # touch of each effect
         self.variables: dict[Stmt, set[Var]] = {}
-        self.check(self.least(self.marked.body), "at least ")
+        self.check(self.least(self.marked.body))
 
     # ---- the two ways to run it
 
@@ -141,7 +141,7 @@ class _Trace:
         def record(_: None, *row: Any) -> None:
             rows.append(row)
             if len(rows) > self.limit:
-                self.check(len(rows), "at least ")
+                self.check(len(rows))
 
         names: dict[str, Any] = {MARKS.name: None}
         exec(compile(str(replace(self.program, body=self.marked.body)), f"<{self.program.name}>", "exec"), names)
@@ -195,10 +195,10 @@ class _Trace:
         """An extent that the sizes decide."""
         return extent if isinstance(extent, int) else int(evaluate_expr(extent, self.sizes))
 
-    def check(self, count: int, about: str = "") -> None:
+    def check(self, count: int) -> None:
         """Refuse too many accesses."""
         if count > self.limit:
-            problem = f"expected at most {self.limit:,} accesses and iterations, got {about}{count:,}"
+            problem = f"expected at most {self.limit:,} accesses and iterations, got at least {count:,}"
             hint = "give smaller sizes, at which a program behaves alike, or a higher limit"
             raise LoopError(f"accesses({self.program.name})", problem, str(self.program), hint)
 

@@ -74,18 +74,14 @@ def _addresses(accesses: Accesses, line: int) -> Array:
 def missed(addresses: Array, cache: Cache) -> Array:
     """Of accesses to these addresses, in order, which ones miss a cache that is empty at the start."""
     lines = addresses // cache.line
-    order = np.argsort(
-        (lines % cache.sets).astype(np.min_scalar_type(cache.sets)), kind="stable"
-    )  # a set does not know of others
+    order = np.argsort((lines % cache.sets).astype(np.min_scalar_type(cache.sets)), kind="stable")  # set after set
     lines = lines[order]
     used = np.flatnonzero(np.diff(lines, prepend=-1))  # what a set used last, it has
     ways, missing = cache.ways or cache.bytes // cache.line, list[int]()
-    held: OrderedDict[int, None] = OrderedDict()
-    last = -1
-    for at, line, own in zip(used.tolist(), lines[used].tolist(), (lines[used] % cache.sets).tolist(), strict=True):
-        if own != last:
-            held.clear()
-            last = own
+    held: OrderedDict[int, None] = (
+        OrderedDict()
+    )  # the latest lines; those of a set before go first, and are not asked for
+    for at, line in zip(used.tolist(), lines[used].tolist(), strict=True):
         if line in held:
             held.move_to_end(line)
         else:
