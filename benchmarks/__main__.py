@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,8 +29,8 @@ from benchmarks.quantized import APART, is_quantized, quantized
 from benchmarks.smoke import blas
 from minicc.cli.bench import kernels_of, show
 from minicc.cli.options import messages
-from minicc.explain.bench_page import Kernels, page
-from minicc.runtime.files import write_file
+from minicc.explain.draw_bench import report
+from minicc.runtime.profile import Profile
 from minicc.testing.bench import BenchResult, check_peers, measure
 from minicc.testing.peers import BenchJob
 
@@ -65,16 +64,15 @@ def measured(name: str, job: BenchJob, batch: int, peers: Sequence[str], runs: i
         )
 
 
-def low(name: str, found: Kernels) -> list[str]:
+def low(name: str, found: Profile) -> list[str]:
     """A line for each kernel that is slow, and tells in its model's time."""
-    total = sum(k.seconds for k in found.rows)
-    return [f"{name}: {k.name} reaches {k.share:.0%} of its roofline, and takes {k.seconds / total:.1%} of the time"
-            for k in found.rows if k.share < LOW and k.seconds > MUCH * total]  # fmt: skip
+    return [f"{name}: {k.name} reaches {k.share:.0%} of its roofline, and takes {k.seconds / found.total:.1%} of the time"
+            for k in found.rows if k.share < LOW and k.seconds > MUCH * found.total]  # fmt: skip
 
 
-def save(folder: Path, results: Sequence[BenchResult], kernels: dict[str, Kernels]) -> None:
-    write_file(folder / "bench.html", page(results, kernels).encode())
-    write_file(folder / "bench.json", json.dumps([r.record() for r in results], indent=1).encode())
+def save(folder: Path, results: Sequence[BenchResult], kernels: dict[str, Profile]) -> None:
+    for name in ("bench.html", "bench.json"):
+        report(results, kernels).save(folder / name)
 
 
 def smoke() -> None:
@@ -109,7 +107,7 @@ def main() -> None:
     peers = options.vs.split(",")
     check_peers(peers)
     results: list[BenchResult] = []
-    kernels: dict[str, Kernels] = {}
+    kernels: dict[str, Profile] = {}
     for name in options.models or MODELS:
         for batch in options.batch:
             for threads in options.threads:

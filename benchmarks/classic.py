@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.__main__ import ROOT, job_of, measured
-from minicc.explain.bench_page import picture
+from minicc.explain.draw_bench import draw
 from minicc.runtime.files import write_file
 from minicc.testing.bench import BenchResult
 
@@ -54,7 +54,7 @@ def main() -> None:
             results.append(measured(name, job, batch, peers, options.runs))
             if options.output:
                 options.output.mkdir(parents=True, exist_ok=True)
-                write_file(options.output / f"{name}-{batch}.svg", picture(results[-1]).encode())
+                draw(results[-1]).save(options.output / f"{name}-{batch}.svg")
                 write_file(options.output / "classic.md", "\n".join(lines(results)).encode())
                 write_file(
                     options.output / "classic.json", json.dumps([r.record() for r in results], indent=1).encode()

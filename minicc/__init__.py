@@ -38,8 +38,12 @@ GENERATORS["cuda"] = GENERATORS["emulated"] = Generator(
 )  # by the kinds of targets; these and what loads their images are imported when first asked for
 LOADERS["cuda"] = LOADERS["emulated"] = "minicc.device:load"  # by kind of image, imported when first asked for
 DRAWERS |= {
+    "ArenaPlan": "minicc.explain.draw_memory:draw",
+    "Executable": "minicc.explain.draw_executable:draw",
     "Graph": "minicc.explain.draw_graph:draw_graph",
+    "Profile": "minicc.explain.draw_profile:pictures",
     "Program": "minicc.explain.draw_program:draw_program",
+    "Roofline": "minicc.explain.draw_roofline:draw",
     "Schedule": "minicc.explain.draw_schedule:draw_schedule",
     "TeSchedule": "minicc.explain.draw_schedule:draw_te_schedule",
     "Tensor": "minicc.explain.draw_tensor:draw_tensor",

@@ -26,6 +26,7 @@ from minicc.cli.explore import explore_command
 from minicc.cli.faces import faces_command
 from minicc.cli.fusion import fusion_command
 from minicc.cli.ops import ops_command
+from minicc.cli.profile import profile_command
 from minicc.cli.reduce import reduce_command
 from minicc.cli.run import run_command
 from minicc.cli.show import show_command
@@ -54,7 +55,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (compile_command, run_command, show_command, explore_command, ops_command, doctor_command, demo_command, compare_command,
+COMMANDS = (compile_command, run_command, profile_command, show_command, explore_command, ops_command, doctor_command, demo_command, compare_command,
             reduce_command, fusion_command, bench_command, cache_command, detect_command, classify_command, faces_command)  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.removesuffix("_command"))(command)

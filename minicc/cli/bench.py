@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -19,18 +18,16 @@ from minicc.cli.options import (
     check_shapes_known,
     messages,
     print_profile,
-    profile,
     read_dims,
     table_text,
 )
 from minicc.compile import compile
-from minicc.errors import ConfigError
-from minicc.explain.bench_page import Dot, Kernels, page
+from minicc.errors import ConfigError, printable
+from minicc.explain.draw_bench import report
+from minicc.explain.report import ENDINGS
 from minicc.frontend import load
 from minicc.graph import bind, runtime_operands
-from minicc.runtime.files import write_file
-from minicc.runtime.roofline import measure_bandwidth
-from minicc.target import Target
+from minicc.runtime.profile import Profile, profile
 from minicc.testing.bench import BenchResult, check_peers, columns, measure, rows
 from minicc.testing.peers import PEERS, BenchJob, samples
 
@@ -61,7 +58,7 @@ def bench_command(
         bool, typer.Option("--kernels", help="Profile each kernel of ours: GFLOP/s, share of the roofline.")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write a page (.html) with charts, or the figures (.json).")
+        Path | None, typer.Option("--output", "-o", help=f"Write a report; the ending says what: {', '.join(ENDINGS)}.")
     ] = None,
 ) -> None:
     """Time a model by minicc and by its peers, batch as the model has it, equal threads, fresh inputs.
@@ -76,7 +73,7 @@ def bench_command(
         minicc bench model.onnx --threads 2 --kernels -o bench.html
         minicc bench model.onnx --vs torch,torch.compile --torch-program model.pt2
     """
-    check_output("--output", output, ".html", ".json")
+    check_output("--output", output, *ENDINGS)
     names = chosen_peers(vs, program)
     dims = tuple(read_dims(dim).items())
     check_shapes_known("minicc bench", runtime_operands(bind(load(model), dict(dims))), "freeze them in the model")
@@ -99,13 +96,9 @@ def bench_command(
     show([result])
     found = kernels_of(job) if kernels else None
     if output is not None:
-        text = (
-            json.dumps(result.record(), indent=1)
-            if output.suffix == ".json"
-            else page([result], {result.model: found} if found else {})
-        )
-        write_file(output, text.encode())
-        print(f"wrote {output}")
+        record = result.record() | ({"profile": found.record()} if found else {})
+        report([result], {result.model: found} if found else {}, record).save(output)
+        print(f"wrote {printable(output)}")
 
 
 def chosen_peers(vs: str | None, program: Path | None) -> list[str]:
@@ -141,14 +134,10 @@ def show(results: Sequence[BenchResult]) -> None:
             messages.print(result.note, soft_wrap=True)
 
 
-def kernels_of(job: BenchJob) -> Kernels:
+def kernels_of(job: BenchJob) -> Profile:
     """Profile the kernels of a model, and print the table."""
     made = compile(job.model, dims=dict(job.dims), threads=job.threads)
     feeds = samples(job)[0]
     found = profile(made, [np.asarray(feeds[port.name]) for port in made.inputs])
     print_profile(found)
-    dots = [
-        Dot(k.name, k.calls, k.flops, k.bytes, k.seconds, share, k.effective)
-        for k, share in zip(found.rows, found.shares, strict=True)
-    ]
-    return Kernels(dots, found.roofline.peak, measure_bandwidth(Target.native().with_threads(job.threads)))
+    return found

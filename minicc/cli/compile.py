@@ -13,7 +13,7 @@ from minicc.bridge.relay_code import LANGUAGES, relay_code
 from minicc.cli.device import ArchOption, CubinOption, refuse_options, summary
 from minicc.cli.options import AfterOption, BeforeOption, DimOption, ExactOption, ModelArgument, Prints, ShapesOption
 from minicc.cli.options import TargetOption, ThreadsOption, TimesOption, check_output, check_shapes_known, compile_model
-from minicc.cli.options import kernel_rows, megabytes, read_dims, read_shapes, stage_text, table_text, undecided
+from minicc.cli.options import megabytes, read_dims, read_shapes, stage_text, table_text, undecided
 from minicc.errors import plain_lines, printable
 from minicc.explain.fusion import before_fusion
 from minicc.frontend import load
@@ -21,6 +21,7 @@ from minicc.graph import bind, runtime_operands
 from minicc.package import write
 from minicc.runtime.executable import Executable
 from minicc.runtime.files import write_file
+from minicc.runtime.profile import kernel_rows
 from minicc.runtime.staged import StagedExecutable
 from minicc.target import Target
 
@@ -120,7 +121,7 @@ def write_source(
 
 def _kernels(made: Executable) -> str:
     """The kernels for a processor, what they need, and what compiling took."""
-    rows = [[k.name, k.calls, f"{k.flops / 1e6:.2f}", f"{k.bytes / 1e6:.2f}"] for k in kernel_rows(made)]
+    rows = [[k.name, k.calls, f"{k.flops / 1e6:.2f}", f"{k.bytes / 1e6:.2f}"] for k in kernel_rows(made.kernels)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     needs = f"arena {megabytes(made.arena_bytes)}, weights {megabytes(made.constant_bytes)}"
     took = f"compiled in {made.compile_seconds:.2f} s, peak memory of the process {megabytes(peak)}"

@@ -16,7 +16,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from minicc.cli.options import check_output, compile_model, print_profile, profile
+from minicc.cli.options import check_output, compile_model, print_profile
 from minicc.explain.picture import AMOUNTS, Picture, legend, rect, text
 from minicc.explain.save import ENDINGS, save
 from minicc.frontend import load
@@ -24,6 +24,7 @@ from minicc.graph.bind import bind
 from minicc.graph.interpret import evaluate
 from minicc.ops.base import Array
 from minicc.runtime.executable import Executable
+from minicc.runtime.profile import profile
 
 BATCH = 360
 SHOWN = 60  # digits in the picture
@@ -69,8 +70,8 @@ def demo_command(
         f"{_median_ms(made, images):.2f} ms for {BATCH} images on {made.threads}"
     )
     found = profile(made, [images])
-    limit = f"{found.roofline.peak / 1e9:.0f} GFLOP/s on {made.threads} threads, as measured"
-    print(f"roofline    {limit}; kernels at batch {BATCH}:")
+    peak = found.roofline.peak if found.roofline else 0.0
+    print(f"roofline    {peak / 1e9:.0f} GFLOP/s on {made.threads} threads, as measured; kernels at batch {BATCH}:")
     print_profile(found)
     save(draw(images, labels, answers, probability.max(1)), picture)
     print(f"picture     {picture}: the wrong and the least certain answers first")

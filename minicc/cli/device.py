@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import typer
 
-from minicc.cli.options import megabytes, messages, table_text
+from minicc.cli.options import SILENT, Prints, compile_model, megabytes, messages, table_text
 from minicc.device.architectures import ARCHITECTURES, held_by
 from minicc.device.driver import CudaDevice
 from minicc.device.emulated import Emulated
@@ -21,6 +22,7 @@ from minicc.errors import ConfigError, printable
 from minicc.package import load_package, read
 from minicc.runtime.executable import Executable
 from minicc.runtime.image import Image
+from minicc.runtime.profile import Profile, profile
 
 
 class DeviceName(StrEnum):
@@ -31,6 +33,7 @@ class DeviceName(StrEnum):
     emulated = "emulated"
 
 
+NATIVE = "native"  # the --target that is the default
 KNOWN = f"those of {', '.join(ARCHITECTURES)} that nvcc compiles for"
 ArchOption = typer.Option(
     "--arch", help=f"With --target cuda: an architecture, as in sm_90; may be repeated. Default: {KNOWN}."
@@ -58,14 +61,14 @@ def summary(image: Image, size: int) -> str:
             + (f", package {megabytes(size)}" if size else ""))  # fmt: skip
 
 
-def open_package(path: Path, device: DeviceName) -> Executable:
+def open_package(command: str, path: Path, device: DeviceName) -> Executable:
     """A package on a device. Raises ConfigError when it is one for another."""
     image = read(path)
     if image.target.is_cpu != (device is DeviceName.cpu):
         wanted = "--device cpu" if image.target.is_cpu else "--device cuda or --device emulated"
         problem = f"expected {wanted} for a package of kind {image.kind}, got --device {device}"
         hint = "minicc compile MODEL --output FILE.tar makes a package, with --target cuda one for a device"
-        raise ConfigError(f"minicc run {path} --device {device}", problem, hint=hint)
+        raise ConfigError(f"minicc {command} {path} --device {device}", problem, hint=hint)
     if device is DeviceName.cpu:
         return load_package(path)
     chosen: Device = Emulated() if device is DeviceName.emulated else CudaDevice()
@@ -73,17 +76,42 @@ def open_package(path: Path, device: DeviceName) -> Executable:
     return DeviceExecutable(image, chosen)
 
 
-def device_profile(made: DeviceExecutable) -> str:
-    """The time of each kernel as a table, the slowest first."""
-    steps = sorted(zip([k.label for k in made.kernels], made.profile(), strict=True), key=lambda row: -row[1])
-    total = max(sum(seconds for _, seconds in steps), 1e-9)
-    rows = [[name, f"{seconds * 1e6:.1f}", f"{seconds / total:.1%}"] for name, seconds in steps]
-    return table_text(rows, ["kernel", "us", "share"])
+def open_model(
+    command: str,
+    model: Path,
+    device: DeviceName,
+    dim: list[str] | None,
+    shapes: str | None,
+    target: str,
+    threads: int | None,
+    prints: Prints = SILENT,
+    exact: bool = False,
+    any_size: bool = False,
+) -> Executable:
+    """A model, compiled, or a package, on a device. Raises ConfigError for options that a package has no use for, and for a model on a device."""
+    check_device(command, model, device)
+    if model.suffix != ".tar":
+        return compile_model(model, dim, shapes, target, threads, prints, exact, any_size)
+    options = {
+        "--dim": dim, "--input-shapes": shapes is not None, "--target": target != NATIVE, "--threads": threads is not None,
+        "--exact": exact, "--print-pass-times": prints.times, "--print-ir-before": prints.before, "--print-ir-after": prints.after,
+    }  # fmt: skip
+    hint = f"give them to minicc compile, or {command} the model: --device cpu"
+    refuse_options(f"minicc {command} {model} --device {device}", options, "a package is compiled already", hint)
+    return open_package(command, model, device)
 
 
-def check_device(model: Path, device: DeviceName) -> None:
+def profiled(made: Executable, given: Mapping[str, Any]) -> Profile:
+    """The profile of an executable on these inputs; that of a device is by its own clock."""
+    arrays = [given[port.name] for port in made.inputs]
+    if isinstance(made, DeviceExecutable):
+        return profile(made, arrays, processor=made.device.name if made.device else made.image.kind, limits=False)
+    return profile(made, arrays)
+
+
+def check_device(command: str, model: Path, device: DeviceName) -> None:
     """Raise ConfigError when a model is to run on a device."""
     if model.suffix != ".tar" and device is not DeviceName.cpu:
         problem = f"expected a package, which ends in .tar, got {model.name} and --device {device}"
         hint = "minicc compile MODEL --target cuda --output FILE.tar makes a package"
-        raise ConfigError(f"minicc run {model} --device {device}", problem, hint=hint)
+        raise ConfigError(f"minicc {command} {model} --device {device}", problem, hint=hint)

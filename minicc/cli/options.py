@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -22,10 +21,8 @@ from minicc.graph.ir import Graph
 from minicc.ir.passes import Event, Observer, Times, both
 from minicc.ops.base import Array
 from minicc.runtime.executable import Executable
-from minicc.runtime.image import KernelInfo
-from minicc.runtime.files import check_folder
-from minicc.runtime.load import Watch
-from minicc.runtime.roofline import Roofline
+from minicc.runtime.files import check_folder, read_arrays
+from minicc.runtime.profile import EFFECTIVE, Profile
 from minicc.runtime.specialize import SpecializingExecutable
 from minicc.target import Target
 from minicc.types import TensorType, float32, float64
@@ -33,6 +30,10 @@ from minicc.types import TensorType, float32, float64
 messages = Console(stderr=True, highlight=False, markup=False)
 
 ModelArgument = Annotated[Path, typer.Argument(help="A model: .onnx, .tflite, or a Darknet .cfg.", show_default=False)]
+InputsOption = Annotated[
+    Path | None, typer.Option("--inputs", help="An .npz of inputs by name (or an .npy); default: random.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of the random inputs.")]
 DimOption = Annotated[list[str] | None, typer.Option("--dim", help="Bind a symbolic dimension, as in batch=4.")]
 ShapesOption = Annotated[
     str | None, typer.Option("--input-shapes", help='Bind whole shapes, as in "x:[1,3,224,224] mask:[1,77]".')
@@ -57,7 +58,6 @@ AfterOption = Annotated[
 ]
 
 NUMBER = "[0-9]{1,18}"
-TICK = 1e-9  # seconds: the resolution of the clock
 
 
 def read_dims(dims: list[str] | None) -> dict[str, int]:
@@ -147,6 +147,15 @@ def compile_model(
     return made
 
 
+def given_inputs(made: Executable, inputs: Path | None, seed: int) -> dict[str, Array]:
+    """The inputs of an executable by name: those of a file, or random ones."""
+    if inputs is not None:
+        return read_arrays(inputs, {port.name: port.dtype for port in made.inputs})
+    messages.print("random inputs; give real ones with --inputs")
+    random = np.random.default_rng(seed)
+    return {port.name: random_input(port.type, random) for port in made.inputs}
+
+
 def random_input(type: TensorType | None, random: np.random.Generator) -> Array:
     """Standard normal floats, integers in [0, 10), coin flips. Raises ConfigError for a sequence or an optional."""
     if type is None:
@@ -159,66 +168,13 @@ def random_input(type: TensorType | None, random: np.random.Generator) -> Array:
     return random.integers(0, 2 if type.dtype.kind == "bool" else 10, type.shape).astype(type.dtype.numpy)
 
 
-@dataclass(frozen=True)
-class KernelRow:
-    """A distinct kernel of an executable: how often it is called, and the sums over its calls."""
-
-    name: str
-    calls: int
-    flops: int
-    bytes: int
-    seconds: float = 0.0
-    effective: int = 0
-
-
-def kernel_rows(made: Executable, seconds: Sequence[float] | None = None) -> list[KernelRow]:
-    """The distinct kernels in order of first call; with `seconds` of each call, the slowest first."""
-    found: dict[str, list[tuple[KernelInfo, float]]] = {}
-    for kernel, taken in zip(made.kernels, seconds or [0.0] * len(made.kernels), strict=True):
-        found.setdefault(kernel.symbol, []).append((kernel, taken))
-    rows = [KernelRow(name, len(calls), sum(k.flops for k, _ in calls), sum(k.bytes for k, _ in calls), sum(t for _, t in calls),
-                      sum(k.effective for k, _ in calls))
-            for name, calls in found.items()]  # fmt: skip
-    return sorted(rows, key=lambda r: -r.seconds) if seconds else rows
-
-
-@dataclass(frozen=True)
-class Profile:
-    """The kernels of an executable, the slowest first, each one's share of the roofline, and what makes the figures doubtful."""
-
-    rows: list[KernelRow]
-    shares: list[float]
-    roofline: Roofline
-    notes: list[str]
-
-
-def profile(made: Executable, arrays: Sequence[Any]) -> Profile:
-    """Time each kernel of `made`, between two measurements of what the machine can do."""
-    made(*arrays)  # kernels may be made by the first call
-    watch, roofline = Watch(), Roofline(Target.native().with_threads(made.threads), [k.bytes for k in made.kernels])
-    rows = kernel_rows(made, made.profile(*arrays))
-    each = [(k.flops // k.calls, k.bytes // k.calls, k.seconds / k.calls) for k in rows]
-    notes = [note for note in (roofline.settle(each), watch.note()) if note]
-    return Profile(rows, [roofline.share(*k) for k in each], roofline, notes)
-
-
-def rate(count: float, seconds: float) -> str:
-    """In units of 10**9 a second."""
-    return f"{count / max(seconds, TICK) / 1e9:.1f}"
-
-
 def print_profile(found: Profile) -> None:
     """A table of the kernels, and on stderr what makes the figures doubtful."""
-    total = max(sum(k.seconds for k in found.rows), TICK)
-    rows = [[k.name, k.calls, f"{k.seconds * 1e6:.1f}", f"{k.seconds / total:.1%}", rate(k.flops, k.seconds), rate(k.bytes, k.seconds), f"{share:.0%}", rate(k.effective, k.seconds) if k.effective else ""]
-            for k, share in zip(found.rows, found.shares, strict=True)]  # fmt: skip
-    head = ["kernel", "calls", "us", "share", "GFLOP/s", "GB/s", "of roofline", "effective GFLOP/s"]
-    other = any(k.effective for k in found.rows)
-    columns = len(head) if other else len(head) - 1
-    print(table_text([row[:columns] for row in rows], head[:columns]))
-    if other:
+    head, rows = found.table()
+    print(table_text(rows, head))
+    if EFFECTIVE in head:
         print("effective: as if the operations were those of the direct computation that the kernel stands for")
-    print(f"medians of repeated runs after a first one; {total * 1e6:.1f} us in kernels together")
+    print(f"medians of repeated runs after a first one; {found.total * 1e6:.1f} us in kernels together")
     for note in found.notes:
         messages.print(note, soft_wrap=True)
 

@@ -11,37 +11,39 @@ import numpy as np
 import typer
 from rich.progress import track
 
-from minicc.cli.device import DeviceName, DeviceOption, check_device, device_profile, open_package, refuse_options
-from minicc.cli.options import AfterOption, BeforeOption, DimOption, ModelArgument, Prints, ShapesOption, TargetOption
+from minicc.cli.device import NATIVE, DeviceName, DeviceOption, open_model, profiled
 from minicc.cli.options import (
-    ThreadsOption,
+    AfterOption,
+    BeforeOption,
+    DimOption,
     ExactOption,
+    InputsOption,
+    ModelArgument,
+    Prints,
+    SeedOption,
+    ShapesOption,
+    TargetOption,
+    ThreadsOption,
     TimesOption,
     check_output,
-    compile_model,
+    given_inputs,
     messages,
     print_profile,
 )
-from minicc.cli.options import random_input
-from minicc.cli.options import profile as measure_kernels
 from minicc.device.session import DeviceExecutable
 from minicc.errors import ConfigError, printable
 from minicc.ops.base import Array
-from minicc.runtime.files import read_arrays, write_arrays
+from minicc.runtime.files import write_arrays
 from minicc.runtime.load import Watch
-
-NATIVE = "native"  # the --target that is the default
 
 
 def run_command(
     model: ModelArgument,
-    inputs: Annotated[
-        Path | None, typer.Option(help="An .npz of inputs by name (or an .npy); default: random.")
-    ] = None,
+    inputs: InputsOption = None,
     outputs: Annotated[Path | None, typer.Option(help="Write the outputs to this .npz.")] = None,
     repeat: Annotated[int, typer.Option(help="Run so often and report the median.")] = 1,
     profile: Annotated[bool, typer.Option("--profile", help="Print the time of each kernel.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
+    seed: SeedOption = 0,
     dim: DimOption = None,
     input_shapes: ShapesOption = None,
     target: TargetOption = NATIVE,
@@ -63,39 +65,20 @@ def run_command(
         minicc run model.tar --inputs images.npz
         minicc run device.tar --device cuda --repeat 100
     """
-    check_device(model, device)
-    if is_package := model.suffix == ".tar":
-        options = {
-            "--dim": dim, "--input-shapes": input_shapes is not None, "--target": target != NATIVE,
-            "--threads": threads is not None, "--exact": exact, "--print-pass-times": print_pass_times,
-            "--print-ir-before": print_ir_before, "--print-ir-after": print_ir_after,
-        }  # fmt: skip
-        hint = "give them to minicc compile, or run the model: --device cpu"
-        refuse_options(f"minicc run {model} --device {device}", options, "a package is compiled already", hint)
     check_output("--outputs", outputs, ".npz")
     if repeat < 1:
         problem = f"expected 1 or more runs, got {repeat}"
         raise ConfigError(f"--repeat {repeat}", problem, hint="--repeat 100, for example")
     prints = Prints(print_pass_times, print_ir_before, print_ir_after)
-    made: Any = (
-        open_package(model, device)
-        if is_package
-        else compile_model(model, dim, input_shapes, target, threads, prints, exact, inputs is not None)
-    )
-    given = read_arrays(inputs, {spec.name: spec.type.dtype for spec in made.inputs}) if inputs is not None else {}
-    if inputs is None:
-        messages.print("random inputs; give real ones with --inputs")
-        random = np.random.default_rng(seed)
-        given = {spec.name: random_input(spec.type, random) for spec in made.inputs}
+    made = open_model("run", model, device, dim, input_shapes, target, threads, prints, exact, inputs is not None)
+    given = given_inputs(made, inputs, seed)
     results: dict[str, Array] = made.run(given)
     for name, array in results.items():
         print(f"{printable(name)}: {array.dtype}{list(array.shape)} {_summary(array)}")
     if repeat > 1:
         _measure(made, given, repeat)
-    if profile and isinstance(made, DeviceExecutable):
-        print(device_profile(made))
-    elif profile:
-        print_profile(measure_kernels(made, [given[port.name] for port in made.inputs]))
+    if profile:
+        print_profile(profiled(made, given))
     if outputs is not None:
         write_arrays(outputs, results)
         print(f"wrote {printable(outputs)}")

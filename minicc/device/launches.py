@@ -107,7 +107,8 @@ class Launches:
         """
         number = {storage: k for k, (storage, _) in enumerate(self.constants.values())}
         lives = self._lives(list(dict.fromkeys([*(s.whole for _, s in self.inputs), *number])))
-        placed = plan([Lifetime(s.type.bytes, *life) for s, life in lives.items()], ALIGNMENT)
+        names = {**self._names(), **{s.whole: port for port, s in (*self.inputs, *self.outputs)}}
+        placed = plan([Lifetime(s.type.bytes, *life, names.get(s, "")) for s, life in lives.items()], ALIGNMENT)
         if placed.size > MOST_BYTES:
             problem = f"expected at most {MOST_BYTES} bytes of device memory, got {placed.size}"
             raise BridgeError(f"image({name})", problem, hint="use smaller sizes")
@@ -121,7 +122,7 @@ class Launches:
         constants = tuple(array for _, array in self.constants.values())
         stages = Stages({"cuda": source.decode})
         return Image(name, inputs, outputs, target, {SOURCE: source}, tuple(kernels), constants, placed.size, tuple(buffers),
-                     stages=stages)  # fmt: skip
+                     stages=stages, memory=placed)  # fmt: skip
 
     def _launch(self, name: str, launch: Launch, buffers: Sequence[int]) -> KernelLaunch:
         """The launch. Raises BridgeError when CUDA does not take it, for the image called `name`."""
@@ -132,6 +133,11 @@ class Launches:
             hint = "split the loop by a number, bind the inner part to threadIdx.x and the outer one to blockIdx.x"
             raise BridgeError(f"image({name})", f"expected {wanted}, got {got}", where, hint)
         return made
+
+    def _names(self) -> dict[Storage, str]:
+        """For each storage what computes it, or uses it first; constants are called so."""
+        first = {s: label for label, some in reversed(self.calls) for _, held in reversed(some) for s in held}
+        return {**first, **{s: "constant" for s, _ in self.constants.values()}}
 
     def _lives(self, own: Sequence[Storage]) -> dict[Storage, tuple[int, int]]:
         """The first and last launch that uses each storage. What is in `own` lives on from run to run, outputs to the end."""

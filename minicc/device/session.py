@@ -169,13 +169,14 @@ class DeviceExecutable(ImageExecutable):
         with self._turn:
             return self._ready("seconds").seconds(self.launch)
 
-    def profile(self, *arrays: Any) -> tuple[float, ...]:
-        """The seconds of each kernel of `kernels`, by the device's clock; without arrays on what the buffers hold."""
+    def stamps(self, *arrays: Any) -> Array:
+        """One run of the kernels of `kernels`, by the device's clock; without arrays on what the buffers hold."""
         with self._turn:
             if arrays:
                 self(*arrays)
             device = self._ready("profile")
-            return tuple(device.seconds(partial(self._start, kernel.launches)) for kernel in self.kernels)
+            each = [device.seconds(partial(self._start, kernel.launches)) for kernel in self.kernels]
+            return np.cumsum([[0.0, *each]], axis=1)
 
     def _download(self, device: Device, port: Port) -> Array:
         array = np.empty(port.shape, port.dtype.numpy)

@@ -40,6 +40,7 @@ from minicc.explain.picture import (
     write_as,
 )
 
+LEAST = 0.8  # of its width that a picture is shown at, at least
 FLOW = """
 .flow { display: flex; flex-wrap: wrap; gap: 0 16px; align-items: flex-start; } .flow > * { max-width: 100%; min-width: min(350px, 100%); }
 .flow > details > summary { width: 0; min-width: 100%; }
@@ -54,10 +55,10 @@ h1 {{ font-size: 1.5em; }} h2 {{ font-size: 1.2em; }} code, pre, .code {{ font: 
 .note {{ color: var(--muted); }} .lead {{ max-width: 75ch; }}
 details {{ border: 1px solid var(--line); border-radius: 6px; margin: 12px 0; padding: 0 12px; }}
 summary {{ cursor: pointer; padding: 8px 0; font-weight: bold; }} summary .note {{ font-weight: normal; }}
-figure {{ margin: 8px 0; overflow-x: auto; }} figcaption {{ color: var(--muted); }} figure > svg {{ max-width: 100%; height: auto; }}
+figure {{ margin: 8px 0; overflow-x: auto; }} figcaption {{ color: var(--muted); }} figure > svg {{ max-width: 100%; min-width: var(--least); height: auto; }}
 table {{ border-collapse: collapse; display: block; overflow-x: auto; }} td, th {{ padding: .2em .7em; border-bottom: 1px solid var(--line); text-align: right; }}
 td:first-child, th:first-child {{ text-align: left; }} pre {{ overflow-x: auto; background: var(--soft); padding: 8px; border-radius: 6px; }}
-@media print {{ body {{ max-width: none; font-size: 12px; }} details, figure, tr {{ break-inside: avoid; }} summary {{ break-after: avoid; }}
+@media print {{ figure > svg {{ min-width: 0; }} body {{ max-width: none; font-size: 12px; }} details, figure, tr {{ break-inside: avoid; }} summary {{ break-after: avoid; }}
   details::details-content {{ content-visibility: visible; block-size: auto; }} }}
 """
 
@@ -87,9 +88,10 @@ def section(heading: str, *parts: str, note: str = "", unfolded: bool = True) ->
 
 
 def figure(picture: Picture, caption: str = "") -> str:
-    """A picture, with words below."""
+    """A picture, with words below; where there is little room it shrinks as far as it can be read, then it scrolls."""
     below = f"<figcaption>{clean(caption)}</figcaption>" if caption else ""
-    return f"<figure>{picture.svg(alone=False)}{below}</figure>"
+    least = f"--least: {LEAST * picture.width:.0f}px"
+    return f'<figure style="{least}">{picture.svg(alone=False)}{below}</figure>'
 
 
 def flowing(*parts: str) -> str:

@@ -15,6 +15,7 @@ Sources: Machado, Oliveira and Fernandes 2009 (simulation of colour blindness); 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ STYLE = f"""
 .minicc .paper {{ fill: var(--paper); }} .minicc .soft {{ fill: var(--soft); stroke: var(--line); }} .minicc .none {{ fill: none; stroke: var(--line); }}
 .minicc .edge {{ fill: none; stroke: var(--muted); }} .minicc .strong {{ fill: none; stroke: var(--strong); stroke-width: 2; }}
 .minicc .frame .paper {{ fill: var(--soft); }}
+.minicc .halo {{ paint-order: stroke; stroke: var(--paper); stroke-width: 4px; }}
 .minicc .tip {{ fill: var(--muted); stroke: none; }} .minicc .dashed {{ stroke-dasharray: 4 3; }}
 .minicc .add {{ fill: var(--c1); stroke: none; }} .minicc .cut {{ fill: var(--c2); stroke: none; }}
 {"".join(f".minicc .{k} {{ fill: var(--{k}); stroke: var(--muted); }} " for k in KINDS)}
@@ -127,6 +129,36 @@ def clean(words: object) -> str:
 def number(value: float) -> str:
     """A coordinate, to a tenth."""
     return f"{value:.1f}".removesuffix(".0")
+
+
+def amount(value: float, unit: str) -> str:
+    """A number of three digits with its unit, by the prefixes of the SI.
+
+    >>> amount(1_234_567, "B"), amount(0.000_25, "s"), amount(0, "B"), amount(999.6, "B"), amount(12, "B")
+    ('1.23 MB', '250 µs', '0 B', '1 kB', '12 B')
+    """
+    rounded = float(f"{value:.3g}")
+    power = next((p for p in range(4, -4, -1) if abs(rounded) >= 1000.0**p), 0)
+    prefix = {4: "T", 3: "G", 2: "M", 1: "k", 0: "", -1: "m", -2: "µ", -3: "n"}[power]
+    return f"{rounded / 1000.0**power:.4g} {prefix}{unit}"
+
+
+def count(number: int, noun: str) -> str:
+    """So many of them, as `1 call`, `2,000 calls`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def ticks(most: float, count: int = 5) -> list[float]:
+    """Round numbers from 0 on, about so many up to the most.
+
+    >>> ticks(7.3), ticks(230, 3), ticks(0)
+    ([0.0, 2.0, 4.0, 6.0], [0.0, 100.0, 200.0], [0.0])
+    """
+    if most <= 0:
+        return [0.0]
+    power = 10.0 ** math.floor(math.log10(most / count))
+    step = next(k * power for k in (1, 2, 5, 10) if k * power * count >= most * 0.999)
+    return [k * step for k in range(int(most / step + 1e-9) + 1)]
 
 
 def wide(words: object, size: float = SIZE, code: bool = False) -> float:

@@ -29,6 +29,7 @@ from minicc.paths import unreadable
 from minicc.runtime import jit
 from minicc.runtime.executable import LOADERS
 from minicc.runtime.image import SOURCE, DeviceBuffer, Image, KernelInfo, KernelLaunch, Number, Port, Stages, Text
+from minicc.runtime.plan import ArenaPlan, Lifetime
 from minicc.target import Target
 
 MEMBER = re.compile(r"manifest\.json|constants|stages|code/[A-Za-z0-9_.]{1,300}")
@@ -70,7 +71,8 @@ def read(path: Path) -> Image:
         distinct = {k.symbol: k for k in kernels}.values()
         stages["asm"] = lambda: "\n\n".join(k.stages["asm"] for k in distinct)
     return Image(top.text("name"), inputs, _ports(top, "outputs", buffers, target.is_cpu), target, sections, kernels, constants, arena,
-                 buffers, top.text("entry"), top.integer("threads", 1, MOST_THREADS), Stages(stages))  # fmt: skip
+                 buffers, top.text("entry"), top.integer("threads", 1, MOST_THREADS), Stages(stages),
+                 _memory(top, arena, kernels))  # fmt: skip
 
 
 def _members(path: Path, call: str) -> dict[str, Array]:
@@ -199,6 +201,20 @@ def _kernel(entry: Entry, buffers: int, text: Callable[[int], str], target: Targ
     launches = tuple(_launch(k, buffers) for k in entry.items("launches"))
     effective = entry.integer("effective", 0, 1 << 80) if entry.has("effective") else 0
     return KernelInfo(entry.text("label"), flops, bytes, symbol, launches, Stages(stages), effective)
+
+
+def _memory(top: Entry, arena: int, kernels: Sequence[KernelInfo]) -> ArenaPlan:
+    """The plan of the arena; an empty one where the package has none. Nothing that runs believes it."""
+    if not top.has("memory"):
+        return ArenaPlan()
+    entry = top.entry("memory")
+    steps = max(len(kernels), sum(len(k.launches) for k in kernels))
+    offsets, lives = [], []
+    for tensor in entry.items("tensors"):
+        offsets.append(tensor.integer("offset", 0, arena))
+        size, first = tensor.integer("bytes", 0, arena - offsets[-1]), tensor.integer("first", 0, steps)
+        lives.append(Lifetime(size, first, tensor.integer("last", first, steps), tensor.text("name")))
+    return ArenaPlan(tuple(offsets), arena, tuple(lives), entry.integer("alignment", 1, 4096))
 
 
 def _launch(entry: Entry, buffers: int) -> KernelLaunch:

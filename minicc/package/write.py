@@ -21,6 +21,7 @@ from minicc.ir.arrays import Array
 from minicc.package.manifest import ALIGNMENT, FORMAT, VERSION, is_printable
 from minicc.runtime.files import new_file
 from minicc.runtime.image import Image, KernelInfo, KernelLaunch, Number, Port
+from minicc.runtime.plan import ArenaPlan
 from minicc.target import Target
 from minicc.types import TensorType
 
@@ -37,6 +38,7 @@ def write(image: Image, path: Path) -> None:
 def write_to(image: Image, file: BinaryIO) -> None:
     """Write the image to an open file. Raises ConfigError when a name in it cannot be printed."""
     names = [image.name, *(p.name for p in (*image.inputs, *image.outputs)), *(k.label for k in image.kernels)]
+    names += [life.name for life in image.memory.lifetimes]
     if wrong := [name for name in names if not is_printable(name)]:
         problem = f"expected printable names, got {wrong[0]!a:.60}"
         raise ConfigError(f"write({image.name!a:.60})", problem, hint="rename it in the model")
@@ -86,7 +88,7 @@ def _manifest(image: Image, texts: dict[str, int]) -> dict[str, Any]:
         "format": FORMAT, "version": VERSION, "minicc": _own_version(), "name": image.name, "target": _target(image.target),
         "inputs": [_port(p) for p in image.inputs], "outputs": [_port(p) for p in image.outputs],
         "entry": image.entry, "arena": image.arena, "threads": image.threads, "buffers": buffers, "constants": constants,
-        "kernels": [_kernel(k, texts) for k in image.kernels], "stages": _stages(image.stages, texts),
+        "kernels": [_kernel(k, texts) for k in image.kernels], "stages": _stages(image.stages, texts), "memory": _memory(image.memory),
     }  # fmt: skip
 
 
@@ -117,6 +119,12 @@ def _kernel(k: KernelInfo, texts: dict[str, int]) -> dict[str, Any]:
     return {"label": k.label, "flops": k.flops, "bytes": k.bytes, "symbol": k.symbol,
             **({"effective": k.effective} if k.effective else {}),
             "launches": [_launch(launch) for launch in k.launches], "stages": _stages(k.stages, texts)}  # fmt: skip
+
+
+def _memory(plan: ArenaPlan) -> dict[str, Any]:
+    lives = zip(plan.lifetimes, plan.offsets, strict=True)
+    tensors = [{"offset": at, "bytes": k.size, "first": k.first, "last": k.last, "name": k.name} for k, at in lives]
+    return {"alignment": plan.alignment, "tensors": tensors}
 
 
 def _launch(k: KernelLaunch) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from minicc.runtime import jit, memory, threads
 from minicc.runtime.entry import EntryFunction, Place
 from minicc.runtime.image import Image, KernelInfo, Port, Stages, Text
 from minicc.runtime.kernel_cache import KernelCache, KernelCode
-from minicc.runtime.plan import Lifetime, plan
+from minicc.runtime.plan import ArenaPlan, Lifetime, plan
 from minicc.target import Target
 
 LONGEST_NAME = 150  # letters of the name of a function; more than enough to tell what it does
@@ -157,12 +157,12 @@ def assemble(
     """
     kernels = _ready(calls, target, progress)
     steps = [(call, symbol, kernel.code) for call, (symbol, kernel) in zip(calls, kernels, strict=True)]
-    direct, offsets, arena = _memory(steps, values)
+    direct, offsets, placed = _memory(steps, values)
     inputs, constants = tuple(values.inputs.values()), tuple(map(aligned, values.constants.values()))
     outputs = tuple(port for _, port in values.outputs)
     needs = {
         "inputs": sum(p.type.bytes for p in inputs), "outputs": sum(p.type.bytes for p in outputs),
-        "weights": sum(c.nbytes for c in constants), "intermediate values": arena,
+        "weights": sum(c.nbytes for c in constants), "intermediate values": placed.size,
     }  # fmt: skip
     memory.check(f"compile({name})", needs, memory.installed())
     entry = _entry(steps, values, direct, offsets)
@@ -171,11 +171,8 @@ def assemble(
     if cache and not found:
         cache.keep(entry.key(target), code)
     distinct = dict(kernels)
-    sections = {
-        f"{jit.ENTRY}.o": code.object,
-        **{f"{symbol}.o": kernel.object(symbol) for symbol, kernel in distinct.items()},
-    }
-    sections |= jit.conversions(target)
+    objects = {f"{symbol}.o": kernel.object(symbol) for symbol, kernel in distinct.items()}
+    sections = {f"{jit.ENTRY}.o": code.object, **objects, **jit.conversions(target)}
     plan_text = partial(entry.text, [code for *_, code in steps])
     own = {s: Stages({"memory": partial(plan_text, s)}, kernel.stages(s)) for s, kernel in distinct.items()}
     infos = [
@@ -187,7 +184,8 @@ def assemble(
     whole |= {stage: partial(_joined, own, stage, entry_texts.get(stage)) for stage in ("loop", "llvm", "asm")}
     stages = Stages(stages or {}, whole)
     team = target.threads if target.threads == 1 or threads.openmp() else 1
-    return Image(name, inputs, outputs, target, sections, tuple(infos), constants, arena, (), jit.ENTRY, team, stages)
+    more = (placed.size, (), jit.ENTRY, team, stages, placed)
+    return Image(name, inputs, outputs, target, sections, tuple(infos), constants, *more)
 
 
 def _joined(kernels: Mapping[str, Stages], stage: str, own: Callable[[], str] | None) -> str:
@@ -198,16 +196,16 @@ def _joined(kernels: Mapping[str, Stages], stage: str, own: Callable[[], str] | 
 Step = tuple[KernelCall, str, KernelCode]  # a call, the name of its function, and what that needs
 
 
-def _memory(steps: Sequence[Step], values: Values) -> tuple[dict[Any, int], dict[Any, int], int]:
+def _memory(steps: Sequence[Step], values: Values) -> tuple[dict[Any, int], dict[Any, int], ArenaPlan]:
     """The values that kernels write straight to an output, with its number; the offset in the arena of every
-    other intermediate value, and of the workspace of every call; and the bytes of the arena."""
+    other intermediate value, and of the workspace of every call; and the plan of the arena."""
     direct: dict[Hashable, int] = {}
     written = {v for call, _, code in steps for v in call.arguments[code.inputs :]}
     for n, (value, _) in enumerate(values.outputs):
         if value in written:
             direct.setdefault(value, n)
     kept = {*values.inputs, *values.constants, *direct}
-    spans: dict[Any, list[int]] = {}
+    spans: dict[Any, list[Any]] = {}
     for n, (call, _, code) in enumerate(steps):
         for position, ((value, offset), size) in enumerate(zip(call.places, code.sizes, strict=True)):
             if value in kept:
@@ -217,12 +215,12 @@ def _memory(steps: Sequence[Step], values: Values) -> tuple[dict[Any, int], dict
                 where = f"argument {position} of kernel {n}, {call.label}"
                 hint = "give it as an input or a constant, or order the calls"
                 raise CodegenError(f"assemble {call.label}", problem, where, hint)
-            span = spans.setdefault(value, [0, n, n])
+            span = spans.setdefault(value, [0, n, n, call.label])
             span[0], span[2] = max(span[0], offset + size), n
         if code.workspace:
-            spans["workspace", n] = [code.workspace, n, n]
+            spans["workspace", n] = [code.workspace, n, n, f"workspace of {call.label}"]
     placed = plan([Lifetime(*span) for span in spans.values()])
-    return direct, dict(zip(spans, placed.offsets, strict=True)), placed.size
+    return direct, dict(zip(spans, placed.offsets, strict=True)), placed
 
 
 def _entry(

@@ -15,7 +15,6 @@ from __future__ import annotations
 import ctypes
 import importlib
 import struct
-import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, KeysView, Mapping, Sequence
@@ -27,16 +26,16 @@ import numpy as np
 
 from minicc.errors import CodegenError, RunError, misnamed
 from minicc.ir.arrays import READY, Array, address, plain, sequence
+from minicc.ir.drawn import Drawn
 from minicc.ir.passes import CompileReport
-from minicc.runtime import jit, memory, threads
+from minicc.runtime import jit, memory, stamps, threads
 from minicc.runtime.image import Image, KernelInfo, Port
-from minicc.runtime.plan import Arena
+from minicc.runtime.plan import Arena, ArenaPlan
 
-PROFILE_SECONDS, LEAST_RUNS, MOST_RUNS = 0.5, 3, 100  # of a profile: as many runs as fit, at least and at most so many
 LOADERS = {"cpu": "minicc.runtime.executable:CpuExecutable"}  # by kind of image: what makes one callable
 
 
-class Executable(ABC):
+class Executable(Drawn, ABC):
     """A compiled model: `exe(*arrays) -> tuple of arrays`, `exe.run({name: array}) -> {name: array}`.
 
     It never changes, so a copy of it is itself; pickled, it takes its image along, machine code and texts.
@@ -78,6 +77,11 @@ class Executable(ABC):
         """What the weights take."""
         return sum(c.nbytes for c in self.image.constants)
 
+    @property
+    def memory_plan(self) -> ArenaPlan:
+        """Where in the arena each intermediate value lives, and when. Raises RunError before it is known."""
+        return self.image.memory
+
     def run(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
         """Run on the inputs, by name; the outputs by name. Raises RunError when one is missing or does not fit."""
         if type(feeds) is not dict or feeds.keys() != self._names:
@@ -102,9 +106,13 @@ class Executable(ABC):
             raise RunError(f"{self.name}.run", f"expected the inputs {_list(names)}, got {_list(feeds)}", where, hint)
         return self.run({name: feeds[name] for name in names})
 
-    @abstractmethod
     def profile(self, *arrays: Any) -> tuple[float, ...]:
         """The median seconds of each kernel of `kernels`, over several runs after one that warms up."""
+        return stamps.medians(self.stamps(*arrays))
+
+    @abstractmethod
+    def stamps(self, *arrays: Any) -> Array:
+        """When each kernel of `kernels` begins, and the last ends, in seconds of each of those runs: `[runs, kernels + 1]`."""
 
     @abstractmethod
     def _run(self, arrays: list[Array]) -> tuple[Array, ...]:
@@ -196,15 +204,8 @@ class CpuExecutable(ImageExecutable):
         self._fill = struct.Struct(f"{len(self.inputs) + len(self.outputs)}P").pack_into
         self._frames: deque[_Frame] = deque()
 
-    def profile(self, *arrays: Any) -> tuple[float, ...]:
-        given = self._positional(arrays)
-        self._run(given)
-        times: list[Array] = []
-        until = time.perf_counter() + PROFILE_SECONDS
-        while len(times) < LEAST_RUNS or (len(times) < MOST_RUNS and time.perf_counter() < until):
-            times.append(np.zeros(len(self.kernels) + 1, np.int64))
-            self._run(given, times[-1])
-        return tuple((np.median(np.diff(times), axis=0) / 1e9).tolist())
+    def stamps(self, *arrays: Any) -> Array:
+        return stamps.warm_stamps(partial(self._run, self._positional(arrays)), len(self.kernels))
 
     def _run(self, arrays: list[Array], times: Array | None = None) -> tuple[Array, ...]:
         try:

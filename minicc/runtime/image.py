@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minicc.ir.arrays import Array
+from minicc.runtime.plan import ArenaPlan
 from minicc.target import Target
 from minicc.types import DType
 
@@ -132,7 +133,7 @@ class KernelInfo:
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """A compiled model. `arena` is the bytes of its intermediate values; on a device of all its memory."""
+    """A compiled model. `arena` is the bytes of its intermediate values, on a device of all its memory; `memory` who is where in it."""
 
     name: str
     inputs: tuple[Port, ...]
@@ -146,6 +147,7 @@ class Image:
     entry: str = ""
     threads: int = 1
     stages: Mapping[str, str] = field(default_factory=dict)
+    memory: ArenaPlan = field(default_factory=ArenaPlan)
 
     @property
     def kind(self) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from minicc.ir.drawn import Drawn
 from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, Alloc, Buffer, For, Stmt, Store, seq
 from minicc.loop.place_buffers import place_buffers
 from minicc.loop.program import Program
@@ -113,8 +114,9 @@ def measure_bandwidth(target: Target, size: int = MEMORY) -> float:
     return held * max(1, READ // size) / _fastest(size, target, clock)
 
 
-class Roofline:
-    """The limits of a target: its peak, and the bandwidth to where so many bytes lie, for each of `sizes`; all threads together.
+class Roofline(Drawn):
+    """The limits of a target: its peak, and the bandwidth to memory and to where so many bytes lie, for each of `sizes`, or of the
+    caches; all threads together.
 
     They are measured at once, and again at the end. The larger of what was found counts: other work
     makes a measurement worse, never better.
@@ -122,12 +124,24 @@ class Roofline:
 
     def __init__(self, target: Target, sizes: Iterable[int] = ()) -> None:
         self.target = target
-        self._limits = self._measure({0, *map(_class_of, sizes)})
+        caches, threads = target.caches, target.threads
+        self._levels = {"L1": caches.l1 * threads, "L2": caches.l2 * threads, "L3": caches.l3}
+        asked = list(sizes) or [size // 2 for size in self._levels.values()]
+        self._limits = self._measure({0, MEMORY, *map(_class_of, asked)})
 
     @property
     def peak(self) -> float:
         """FLOP/s."""
         return self._limits[0]
+
+    def limits(self) -> dict[str, float]:
+        """Bytes/s by where they come from, the nearest first: the caches that were asked of, and memory; and FLOP/s as `peak`."""
+        found: dict[str, float] = {}
+        for size, speed in sorted(self._limits.items()):
+            inner = (name for name, most in self._levels.items() if size <= most)
+            name = "peak" if not size else "memory" if size == MEMORY else next(inner, "memory")
+            found[name] = max(speed, found.get(name, 0.0))
+        return {**found, "peak": found.pop("peak")}
 
     def _measure(self, sizes: Iterable[int]) -> dict[int, float]:
         """The bandwidth of each size; that of 0 is the peak."""

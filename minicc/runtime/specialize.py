@@ -15,6 +15,7 @@ from minicc.ir.arrays import Array
 from minicc.runtime import memory
 from minicc.runtime.executable import Executable
 from minicc.runtime.image import Image, Port, Stages
+from minicc.runtime.plan import ArenaPlan
 
 KEPT = 64  # specialisations, as far as a quarter of the memory holds them; the oldest goes first
 
@@ -87,9 +88,13 @@ class SpecializingExecutable(WithoutImage):
     def __reduce__(self) -> tuple[Any, ...]:
         return SpecializingExecutable, (self.name, self.inputs, self.waiting, self.threads, self._make), self._kept()
 
-    def profile(self, *arrays: Any) -> tuple[float, ...]:
+    @property
+    def memory_plan(self) -> ArenaPlan:
+        return self._latest.memory_plan if self._latest else super().memory_plan
+
+    def stamps(self, *arrays: Any) -> Array:
         made, rest = self._split(self._positional(arrays))
-        return made.profile(*rest)
+        return made.stamps(*rest)
 
     def _run(self, arrays: list[Array]) -> tuple[Array, ...]:
         made, rest = self._split(arrays)

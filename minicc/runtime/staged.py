@@ -14,8 +14,10 @@ from typing import Any, Protocol
 
 from minicc.errors import MiniccError, RunError
 from minicc.ir.arrays import Array, apart
+from minicc.runtime import plan, stamps
 from minicc.runtime.executable import Executable
 from minicc.runtime.image import Port, Stages, Text
+from minicc.runtime.plan import ArenaPlan
 from minicc.runtime.specialize import WithoutImage
 from minicc.types import TensorType
 
@@ -169,10 +171,14 @@ class StagedExecutable(WithoutImage):
             hint = "look at the inputs that it depends on: the model has no answer for these"
             raise RunError(f"{self.name}(...)", f"{step.name} failed: {error}", step.where, hint) from error
 
-    def profile(self, *arrays: Any) -> tuple[float, ...]:
+    def stamps(self, *arrays: Any) -> Array:
         """Of each executable that a run ends with, on what it was last given: a body of a loop counts one trip."""
         self._run(self._positional(arrays))
-        return tuple([seconds for made, given in self._latest() for seconds in made.profile(*given)])
+        return stamps.one_after_the_other([made.stamps(*given) for made, given in self._latest()])
+
+    @property
+    def memory_plan(self) -> ArenaPlan:
+        return plan.one_after_the_other([(made.memory_plan, len(made.kernels)) for made, _ in self._latest()])
 
     def _latest(self) -> list[tuple[Executable, Sequence[Array]]]:
         return [found for step in self._steps for found in step.run.latest()]

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicc import compile, ops, te
-from minicc.cli.options import KernelRow, Profile, print_profile
+from minicc.cli.options import print_profile
 from minicc.compile import lower_kernel, optimize
 from minicc.graph import Kernel, bind
 from minicc.loop.cost import operations, touched
 from minicc.loop.lower import lower
 from minicc.ops.base import REGISTRY
 from minicc.runtime import load, roofline
+from minicc.runtime.profile import KernelRow, Profile
 from minicc.runtime.roofline import LEAST, Roofline
 from minicc.target import Target
 from minicc.testing.draws import drawn, graph_of
@@ -42,7 +43,7 @@ def test_a_profile_is_the_median_of_warm_runs(monkeypatch):
             times[:] = next(stamps)
 
     monkeypatch.setattr(made, "_run", run)
-    monkeypatch.setattr("minicc.runtime.executable.MOST_RUNS", 5)
+    monkeypatch.setattr("minicc.runtime.stamps.MOST_RUNS", 5)
     assert made.profile(np.zeros(4, np.float32)) == (5e-9,) and len(cold) == 1
 
 
