@@ -122,7 +122,7 @@ def run(found: Profile) -> Picture:
 def _calls(found: Profile) -> Iterator[tuple[str, float, float]]:
     """Each call of that run: its kernel, when it begins, and when it ends."""
     ends = zip(found.calls, found.starts, found.starts[1:], strict=False)
-    return ((kernel.symbol, start, stop) for kernel, start, stop in ends)
+    return ((kernel.symbol or kernel.label, start, stop) for kernel, start, stop in ends)
 
 
 def _memory(starts: Sequence[float], use: Sequence[int], scale: float, top: float) -> list[str]:

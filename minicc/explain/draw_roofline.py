@@ -44,9 +44,10 @@ class Axes:
         self.right, self.lowest = WIDTH - RIGHT, HEIGHT - BOTTOM
 
     def at(self, intensity: float, speed: float) -> tuple[float, float]:
+        """The pixel of a point; one beyond an end of the axis is drawn on that."""
         across = (math.log10(intensity) - self.low) / (self.high - self.low)
         up = (math.log10(max(speed, 1e-9)) - self.bottom) / (self.top - self.bottom)
-        return LEFT + across * (self.right - LEFT), self.lowest - max(up, 0) * (self.lowest - TOP)
+        return LEFT + across * (self.right - LEFT), self.lowest - min(max(up, 0), 1) * (self.lowest - TOP)
 
     def drawn(self) -> list[str]:
         """The axes, with a line and a number for each power of ten."""

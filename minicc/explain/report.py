@@ -53,4 +53,8 @@ def details(found: Profile) -> list[str]:
     zoomed = [(f"One run, {heading}", picture) for heading, picture in draw_profile.parts(found)]
     zoomed += draw_memory.parts(found.memory) if found.memory else []
     folded = [section(heading, figure(picture), unfolded=False) for heading, picture in zoomed]
-    return [*(paragraph(note, "note") for note in found.notes), section("All kernels", table(*found.table()), unfolded=len(found.rows) <= SHORT), *folded]
+    return [
+        *(paragraph(note, "note") for note in found.notes),
+        section("All kernels", table(*found.table()), unfolded=len(found.rows) <= SHORT),
+        *folded,
+    ]

@@ -175,10 +175,7 @@ def assemble(
     sections = {f"{jit.ENTRY}.o": code.object, **objects, **jit.conversions(target)}
     plan_text = partial(entry.text, [code for *_, code in steps])
     own = {s: Stages({"memory": partial(plan_text, s)}, kernel.stages(s)) for s, kernel in distinct.items()}
-    infos = [
-        KernelInfo(c.label, c.flops, c.bytes, symbol, (), Stages(c.stages, own[symbol]), c.effective)
-        for c, symbol, _ in steps
-    ]
+    infos = [KernelInfo(c.label, c.flops, c.bytes, s, (), Stages(c.stages, own[s]), c.effective) for c, s, _ in steps]
     entry_texts = {"llvm": lambda: entry.compiled(target).optimized, "asm": lambda: entry.compiled(target).assembly}
     whole: dict[str, Text] = {"memory": plan_text}
     whole |= {stage: partial(_joined, own, stage, entry_texts.get(stage)) for stage in ("loop", "llvm", "asm")}

@@ -74,7 +74,7 @@ class Profile(Drawn):
         return {
             "model": self.name, "processor": self.processor, "threads": self.threads, "seconds": sum(self.seconds),
             "kernels": [asdict(row) for row in self.rows],
-            "calls": [{"kernel": k.symbol, "label": k.label, "start": start, "seconds": t} for k, t, start in calls],
+            "calls": [{"kernel": k.symbol or k.label, "label": k.label, "start": start, "seconds": t} for k, t, start in calls],
             "end": self.starts[-1], "limits": self.roofline.limits() if self.roofline else {},
             "memory": asdict(self.memory) if self.memory else None, "notes": list(self.notes),
         }  # fmt: skip
@@ -89,7 +89,7 @@ def kernel_rows(calls: Sequence[KernelInfo], seconds: Sequence[float] | None = N
     """The distinct kernels in order of first call; with `seconds` of each call, the slowest first."""
     found: dict[str, list[tuple[KernelInfo, float]]] = {}
     for kernel, taken in zip(calls, seconds or [0.0] * len(calls), strict=True):
-        found.setdefault(kernel.symbol, []).append((kernel, taken))
+        found.setdefault(kernel.symbol or kernel.label, []).append((kernel, taken))
     rows = [KernelRow(name, len(some), sum(k.flops for k, _ in some), sum(k.bytes for k, _ in some), sum(t for _, t in some),
                       sum(k.effective for k, _ in some))
             for name, some in found.items()]  # fmt: skip

@@ -27,7 +27,7 @@ def test_bench_writes_figures(minicc, network, tmp_path):
     [
         (("--vs", "onxruntime"), ("expected names of peers, got 'onxruntime'", "did you mean 'onnxruntime'?")),
         (("--vs", "torch"), ("--torch-program", "torch.export.save")),
-        (("-o", "page.txt"), (".html, .json", "page.html")),
+        (("-o", "page.txt"), (".html, .png, .pdf, .svg, .json", "page.html")),
         (("--dim", "other=2"), ("other",)),
     ],
 )

@@ -29,7 +29,14 @@ def test_names_are_printed_as_they_are(minicc, bundle, name):
     bundle.write_bytes(saved(made))
     outcome = minicc("run", bundle, "--device", "emulated", "--profile")
     assert outcome.code == 0 and f"{name} on emulated" in outcome.err
-    assert f"{name}: float32[4]" in outcome.out and outcome.out.splitlines()[-1].startswith(name)
+    assert f"{name}: float32[4]" in outcome.out and outcome.out.splitlines()[-2].startswith(name)
+
+
+def test_a_device_is_profiled_by_its_own_clock_and_has_no_roofline(minicc, bundle, tmp_path):
+    out = minicc.good("profile", bundle, "--device", "emulated", "-o", tmp_path / "p.html")
+    text = (tmp_path / "p.html").read_text()
+    assert out.split("\n")[0].split() == ["kernel", "calls", "us", "share"] and "Roofline" not in text
+    assert "One run" in text and "<p class=\"lead\">emulated, 1 thread: " in text
 
 
 @pytest.mark.parametrize("options, said", [

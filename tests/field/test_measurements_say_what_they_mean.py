@@ -92,13 +92,15 @@ def test_winograd_counts_what_it_executes_and_knows_what_it_stands_for(side):
     assert effective == 2 * 9 * channels * outputs * side**2
 
 
-def test_a_profile_tells_effective_operations_where_they_are_others(capsys):
-    rows = [KernelRow("winograd", 1, 10**6, 10, 1e-3, 3 * 10**6), KernelRow("relu", 1, 10**6, 10, 1e-3)]
-    print_profile(Profile(rows, [0.5, 0.5], None, []))
+def test_a_profile_tells_effective_operations_where_they_are_others(capsys, monkeypatch):
+    rows = [KernelRow("winograd", 1, 10**6, 10, 1e-3, 3 * 10**6, 0.5), KernelRow("relu", 1, 10**6, 10, 1e-3, 0, 0.5)]
+    print_profile(Profile("net", "cpu", 1, rows, roofline=machine(monkeypatch, [1e9], [1e9, 1e9])))
     head, winograd, relu, *_ = capsys.readouterr().out.splitlines()
     assert head.endswith("effective GFLOP/s") and winograd.endswith(" 3.0") and relu.endswith("50%")
-    print_profile(Profile(rows[1:], [0.5], None, []))
+    print_profile(Profile("net", "cpu", 1, rows[1:], roofline=machine(monkeypatch, [1e9], [1e9, 1e9])))
     assert "effective" not in capsys.readouterr().out
+    print_profile(Profile("device", "cuda", 1, rows))
+    assert capsys.readouterr().out.splitlines()[0].split() == ["kernel", "calls", "us", "share"]
 
 
 def test_a_table_that_is_looked_up_is_not_read_as_a_whole():
@@ -127,13 +129,13 @@ def machine(monkeypatch, peaks, bandwidths):
 
 
 def test_a_share_is_that_of_the_nearer_limit(monkeypatch):
-    limits = machine(monkeypatch, [100e9], [10e9])
+    limits = machine(monkeypatch, [100e9], [10e9, 10e9])
     assert limits.share(1000, 10, 20e-9) == pytest.approx(0.5)
     assert limits.share(10, 1000, 200e-9) == pytest.approx(0.5)
 
 
 def test_no_share_is_above_all_of_it(monkeypatch):
-    limits = machine(monkeypatch, [100e9, 100e9], [10e9, 10e9])
+    limits = machine(monkeypatch, [100e9, 100e9], [10e9] * 4)
     kernels = [(5000, 10, 20e-9), (10, 3000, 100e-9), (1, 1, 0.0)]
     note = limits.settle(kernels)
     assert max(limits.share(*k) for k in kernels) == pytest.approx(1.0)
@@ -145,7 +147,7 @@ def test_no_share_is_above_all_of_it(monkeypatch):
 
 @pytest.mark.parametrize("peaks, told", [((100e9, 104e9), False), ((100e9, 50e9), True), ((50e9, 100e9), True)])
 def test_limits_that_change_are_told_and_the_better_counts(monkeypatch, peaks, told):
-    limits = machine(monkeypatch, peaks, [10e9, 10e9])
+    limits = machine(monkeypatch, peaks, [10e9] * 4)
     assert bool(limits.settle([])) == told and limits.peak == max(peaks)
 
 
@@ -154,13 +156,14 @@ def test_the_bandwidth_is_that_of_what_a_kernel_works_on(monkeypatch):
     monkeypatch.setattr(roofline, "measure_peak", lambda target: 1e9)
     monkeypatch.setattr(roofline, "measure_bandwidth", lambda target, size: asked.append(size) or 1e9)
     Roofline(ONE, [1, 20_000, 70_000, 1 << 40])
-    assert sorted(asked) == [LEAST, 4 * LEAST, roofline.MOST]
+    assert sorted(asked) == [LEAST, 4 * LEAST, roofline.MOST, roofline.MEMORY]
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_measuring_programs_run(monkeypatch, count):
     monkeypatch.setattr(roofline, "STEPS", 1000)
     monkeypatch.setattr(roofline, "READ", 1 << 16)
+    monkeypatch.setattr(roofline, "MEMORY", 1 << 18)
     roofline._made.cache_clear()
     limits = Roofline(Target.native().with_threads(count), [1, 1 << 16])
     limits.settle([])

@@ -160,6 +160,7 @@ def test_a_compiled_model_comes_back_whole(network, tmp_path):
     assert saved(back.image) == path.read_bytes() == saved(exe.image)
     assert (back.name, back.inputs, back.outputs, back.threads) == (exe.name, exe.inputs, exe.outputs, exe.threads)
     assert (back.arena_bytes, back.constant_bytes) == (exe.arena_bytes, exe.constant_bytes)
+    assert back.memory_plan == exe.memory_plan and back.memory_plan.size == back.arena_bytes > 0
     assert [(k.label, k.flops, k.bytes, k.symbol, k.effective) for k in back.kernels] == [
         (k.label, k.flops, k.bytes, k.symbol, k.effective) for k in exe.kernels
     ]
@@ -303,6 +304,7 @@ def test_a_member_that_is_needed_and_not_listed(content, refused, name):
     assert f"expected the member {name}" in refused(tar_of([*changed.items()]))
 
 
+TENSOR = {"offset": 100, "bytes": 8, "first": 0, "last": 0, "name": "x"}
 CHANGES = {
     "grid of nothing": (lambda p: p["kernels"][0]["launches"][0].update(grid=[0, 1, 1]), "kernels[0].launches[0].grid"),
     "grid too large": (lambda p: p["kernels"][0]["launches"][0].update(grid=[1, 1 << 17, 1]), "grid"),
@@ -359,6 +361,11 @@ CHANGES = {
     "two outputs of one name": (lambda p: p["outputs"].append(p["outputs"][0]), "outputs[1].name"),
     "an input over a constant": (lambda p: p["inputs"][0].update(buffer=1), "expected a buffer of its own, got one that holds constant 0"),
     "an input over a part of a constant": (lambda p: p["buffers"][0].update(offset=200), "inputs[0].buffer"),
+    "a tensor outside of the arena": (lambda p: p["memory"].update(tensors=[TENSOR | {"bytes": 1101}]), "memory.tensors[0].bytes"),
+    "a tensor that lives too long": (lambda p: p["memory"].update(tensors=[TENSOR | {"last": 1 << 40}]), "memory.tensors[0].last"),
+    "a tensor that dies before it lives": (lambda p: p["memory"].update(tensors=[TENSOR | {"first": 1, "last": 0}]), "tensors[0].last"),
+    "a tensor whose name colours": (lambda p: p["memory"].update(tensors=[TENSOR | {"name": "\x1b[31m"}]), "memory.tensors[0].name"),
+    "an alignment of nothing": (lambda p: p["memory"].update(alignment=0), "memory.alignment"),
     "two inputs in one buffer": (lambda p: p["inputs"].append(p["inputs"][0] | {"name": "z"}), "inputs[1].buffer"),
 }  # fmt: skip
 
