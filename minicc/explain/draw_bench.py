@@ -48,6 +48,6 @@ def report(results: Sequence[BenchResult], kernels: Mapping[str, Profile] | None
     more += [paragraph(f"{r.model}: no {t.peer}: {t.problem}", "note") for r in results for t in r.timings if t.problem]
     for name, found in (kernels or {}).items():
         shown = draw_profile.pictures(found)
-        sections += [(f"{name}: {heading}", picture) for heading, picture in shown.sections]
+        sections += [(f"{name}: {heading}", picture) for heading, picture, *_ in shown.sections]
         more += [section(f"{name}: where the time goes", paragraph(shown.words), *details(found))]
     return Report("Latency beside peers", words, sections, more, record or [r.record() for r in results])

@@ -36,7 +36,7 @@ def test_a_device_is_profiled_by_its_own_clock_and_has_no_roofline(minicc, bundl
     out = minicc.good("profile", bundle, "--device", "emulated", "-o", tmp_path / "p.html")
     text = (tmp_path / "p.html").read_text()
     assert out.split("\n")[0].split() == ["kernel", "calls", "us", "share"] and "Roofline" not in text
-    assert "One run" in text and "<p class=\"lead\">emulated, 1 thread: " in text
+    assert "One run" in text and '<p class="lead">emulated, 1 thread: ' in text
 
 
 @pytest.mark.parametrize("options, said", [

@@ -28,7 +28,9 @@ def test_a_model_is_profiled_and_its_package_too(minicc, network, tmp_path):
     np.savez(given, x=np.zeros((2, 6), np.float32))
     minicc.good("profile", package, "--inputs", given, "-o", figures)
     found = json.loads(figures.read_text())
-    assert found["model"] == "p.tar" and "softmax" in [c["label"] for c in found["calls"]] and found["limits"]["peak"] > 0
+    assert (
+        found["model"] == "p.tar" and "softmax" in [c["label"] for c in found["calls"]] and found["limits"]["peak"] > 0
+    )
 
 
 @pytest.mark.parametrize(

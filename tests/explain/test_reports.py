@@ -15,7 +15,7 @@ from minicc.errors import ConfigError, RunError
 from minicc.explain import draw_memory, draw_profile, draw_roofline
 from minicc.explain.draw_bars import Bar, bars
 from minicc.explain.draw_bench import report as bench_report
-from minicc.explain.picture import amount, stacked, wide
+from minicc.explain.picture import amount, wide
 from minicc.explain.report import report
 from minicc.graph.ir import Graph, input
 from minicc.ops.base import OPERAND
@@ -179,7 +179,7 @@ def test_names_are_words_in_every_report(name):
     for made in (report(found), bench_report([result], {name: found})):
         page = made.page()
         assert "<script" not in page and "script-src 'none'" in page and not re.search("https?://(?!www.w3.org)", page)
-        tree = xml.fromstring(stacked(made.title, made.words, made.sections).svg().encode())
+        tree = xml.fromstring(made.together().svg().encode())
         allowed = {"svg", "title", "desc", "style", "rect", "circle", "g", "polyline", "path", "text"}
         assert {e.tag.removeprefix(SVG) for e in tree.iter()} <= allowed
         json.loads(json.dumps(made.record))
