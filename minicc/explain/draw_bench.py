@@ -1,6 +1,6 @@
 """Measured latencies as pictures and a page: for each model a bar for each peer, one table, and the kernels of ours.
 
-In: `BenchResult`s of `minicc.testing.bench`, and profiles of ours where there are any. Out: a `Picture` of one model, or a `Report` of all.
+In: `BenchResult`s of `minicc.testing.bench`, and profiles of ours where there are any. Out: a `Picture` of one model, or `Measurements` of all.
 
     report(results, {"resnet50": profile(exe, arrays)}).save("bench.html")
 """
@@ -14,7 +14,7 @@ from minicc.explain import draw_profile
 from minicc.explain.draw_bars import Bar, bars
 from minicc.explain.page import paragraph, section, table
 from minicc.explain.picture import Picture, amount, count
-from minicc.explain.report import Report, details
+from minicc.explain.report import Measurements, details
 from minicc.runtime.profile import Profile
 from minicc.testing.bench import OURS, BenchResult, columns, rows
 
@@ -35,7 +35,7 @@ def title(result: BenchResult) -> str:
     return f"{result.model}, batch {result.batch}, {count(result.threads, 'thread')}"
 
 
-def report(results: Sequence[BenchResult], kernels: Mapping[str, Profile] | None = None, record: Any = None) -> Report:
+def report(results: Sequence[BenchResult], kernels: Mapping[str, Profile] | None = None, record: Any = None) -> Measurements:
     """The report of all results, and of our kernels by the name of a model. `record` is what JSON has."""
     processors = ", ".join(dict.fromkeys(r.processor for r in results))
     words = (
@@ -50,4 +50,4 @@ def report(results: Sequence[BenchResult], kernels: Mapping[str, Profile] | None
         shown = draw_profile.pictures(found)
         sections += [(f"{name}: {heading}", picture) for heading, picture, *_ in shown.sections]
         more += [section(f"{name}: where the time goes", paragraph(shown.words), *details(found))]
-    return Report("Latency beside peers", words, sections, more, record or [r.record() for r in results])
+    return Measurements("Latency beside peers", words, sections, more, record or [r.record() for r in results])

@@ -1,6 +1,6 @@
-"""A report of measurements: pictures, tables behind them, and the figures, under one look.
+"""Reports of measurements: pictures, tables behind them, and the figures, under one look.
 
-In: a `Profile`. Out: a `Report`, which a file keeps as what its ending says: a page (`.html`, or `.pdf` and `.png` by a browser), its
+In: a `Profile`. Out: `Measurements`, which a file keeps as what its ending says: a page (`.html`, or `.pdf` and `.png` by a browser), its
 pictures below each other (`.svg`), or the figures (`.json`).
 
     report(profile(exe, [x])).save("profile.html")
@@ -24,8 +24,8 @@ ENDINGS = (".html", ".png", ".pdf", ".svg", ".json")
 
 
 @dataclass(frozen=True)
-class Report(Pictures):
-    """Pictures, and below them `more` parts of a page. `record` is what JSON has."""
+class Measurements(Pictures):
+    """Pictures of what was measured, and below them `more` parts of a page. `record` is what JSON has."""
 
     more: Sequence[str] = ()
     record: Any = None
@@ -42,10 +42,10 @@ class Report(Pictures):
         write_as(path, {**forms(self.page()), **written})
 
 
-def report(found: Profile) -> Report:
+def report(found: Profile) -> Measurements:
     """The report of a profile."""
     shown = draw_profile.pictures(found)
-    return Report(shown.title, shown.words, shown.sections, details(found), found.record())
+    return Measurements(shown.title, shown.words, shown.sections, details(found), found.record())
 
 
 def details(found: Profile) -> list[str]:

@@ -61,7 +61,8 @@ class ArenaPlan(Drawn):
         change = np.zeros(2 + max((life.last for life in self.lifetimes), default=-1), np.int64)
         np.add.at(change, [life.first for life in self.lifetimes], self.rooms)
         np.subtract.at(change, [life.last + 1 for life in self.lifetimes], self.rooms)
-        return np.cumsum(change)[:-1].tolist()  # type: ignore[no-any-return]
+        use: list[int] = np.cumsum(change)[:-1].tolist()
+        return use
 
 
 def plan(lifetimes: Sequence[Lifetime], alignment: int = ALIGNMENT) -> ArenaPlan:
