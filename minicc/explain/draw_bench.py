@@ -35,7 +35,9 @@ def title(result: BenchResult) -> str:
     return f"{result.model}, batch {result.batch}, {count(result.threads, 'thread')}"
 
 
-def report(results: Sequence[BenchResult], kernels: Mapping[str, Profile] | None = None, record: Any = None) -> Measurements:
+def report(
+    results: Sequence[BenchResult], kernels: Mapping[str, Profile] | None = None, record: Any = None
+) -> Measurements:
     """The report of all results, and of our kernels by the name of a model. `record` is what JSON has."""
     processors = ", ".join(dict.fromkeys(r.processor for r in results))
     words = (
