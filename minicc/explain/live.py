@@ -1,0 +1,301 @@
+"""A schedule that is made by clicks: the program, its legal next moves, what each would change and cost, and the way back.
+
+In: a subject, which is a naive program with the steps that it begins with. Out: a `Session`, whose answers are what JSON can say.
+It takes a move by its number, or a step as one types it; that is parsed, never run: the name of a primitive, and literals.
+What was done is exported as Python that makes the same program. A page shows all this (`minicc.explain.serve`), a test clicks.
+
+>>> from minicc.explain.workbench import here
+>>> from minicc.schedule.examples import doubled
+>>> session = Session(Subject("doubled", doubled(64).program), Workbench(here))
+>>> session.type('s.split("i", factor=16)')
+>>> texts = [move["text"] for move in session.moves()["moves"]]
+>>> session.move(session.version, texts.index('s.vectorize("i_i")'))
+>>> session.go(1)
+>>> session.state()["steps"], session.state()["position"]
+(['s.split("i", factor=16)', 's.vectorize("i_i")'], 1)
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from minicc.errors import MiniccError, ScheduleError, nearest
+from minicc.explain.workbench import Cancelled, Workbench
+from minicc.loop.ir import loops, walk
+from minicc.loop.program import Program
+from minicc.loop.queries import buffers_of
+from minicc.loop.ranges import size_vars
+from minicc.schedule import STEPS, Step, Trace
+from minicc.schedule.choice import Choice
+from minicc.target import Target
+
+MOST_TEXT = 1_000  # characters of a step that is typed
+MOST_STATEMENTS = 1_000  # of a program: what makes copies of loops could go on for ever
+MOST_STEPS = 500
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What sessions begin with. `source` is Python that makes `s`, a schedule of the naive program with no steps."""
+
+    name: str
+    naive: Program
+    trace: Trace = field(default_factory=Trace)
+    source: str = "s = ...  # a schedule of the naive program"
+    target: Target = field(default_factory=Target.native)
+
+
+class Stale(Exception):
+    """A request is about a program that is no longer the present one."""
+
+
+# ---- a step as one types it
+
+
+class NoStep(Exception):
+    """What is wrong with a text, in which line of it, and after how many bytes of that, as `ast` counts."""
+
+    def __init__(self, problem: str, line: int = 1, column: int = 0) -> None:
+        super().__init__(problem)
+        self.problem, self.line, self.column = problem, line, column
+
+
+def parsed(text: str, choices: Mapping[str, int]) -> tuple[str, list[Any], dict[str, Any]]:
+    """The primitive, the arguments and the options of a step such as `s.split("i", factor=7)`; nothing is evaluated.
+
+    Raises ScheduleError for what is no such call.
+
+    >>> parsed("a, b = s.split('i', factor=rows)", {"rows": 4})
+    ('split', ['i'], {'factor': 4})
+    """
+    call = text.strip()[:MOST_TEXT]
+    try:
+        if len(text) > MOST_TEXT:
+            raise NoStep(f"expected at most {MOST_TEXT} characters, got {len(text)}")
+        found = _call(call)
+        options = {_keyword(k): _value(k.value, choices) for k in found.keywords}
+        return _primitive(found.func), [_value(a, choices) for a in found.args], options
+    except NoStep as wrong:
+        line = (call.splitlines() or [""])[wrong.line - 1]
+        before = len(line.encode("utf-8", "replace")[: wrong.column].decode("utf-8", "ignore"))
+        where = f"{line}\n{' ' * before}^ here" if line else ""
+        raise ScheduleError("step", wrong.problem, where, 'for example s.split("i", factor=8)') from None
+
+
+def _call(text: str) -> ast.Call:
+    """The one call that a text is. The names that it gives to what is returned do not matter: loops go by their own."""
+    try:
+        match ast.parse(text).body:
+            case [ast.Assign(value=ast.Call() as call) | ast.Expr(value=ast.Call() as call)]:
+                return call
+    except SyntaxError as error:
+        line, before = min(error.lineno or 1, len(text.splitlines())), (error.text or "")[: (error.offset or 1) - 1]
+        raise NoStep(f"expected Python: {error.msg}", line, len(before.encode("utf-8", "replace"))) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise NoStep(f"expected Python: {error or 'it is nested too deep'}") from None
+    raise NoStep(f"expected one call of a primitive, got {'something else' if text else 'nothing'}")
+
+
+def _primitive(function: ast.expr) -> str:
+    match function:
+        case ast.Attribute(value=ast.Name(id="s"), attr=name) | ast.Name(id=name):
+            if name in STEPS:
+                return name
+            near = nearest(name, STEPS)
+            meant = f"did you mean {near}?" if near else f"one of {', '.join(STEPS)}"
+            raise _wrong(function, f"expected a primitive, got {name!r}; {meant}")
+    raise _wrong(function, "expected a primitive of s, as in s.fuse(...)")
+
+
+def _keyword(keyword: ast.keyword) -> str:
+    if keyword.arg is None:
+        raise _wrong(keyword.value, "expected a literal, got **")
+    return keyword.arg
+
+
+def _value(node: ast.expr, choices: Mapping[str, int]) -> Any:
+    """A literal, or a number that was chosen, by its name."""
+    match node:
+        case ast.Constant(value=bool() | int() | float() | str() | None as value):
+            return value
+        case ast.List(elts=parts) | ast.Tuple(elts=parts):
+            return tuple([_value(part, choices) for part in parts])
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            return -value
+        case ast.Name(id=name) if name in choices:
+            return Choice(name, choices[name])
+        case ast.Name(id=name):
+            raise _wrong(
+                node, f'expected a literal, got the name {name}; loops and buffers are named as texts: "{name}"'
+            )
+    raise _wrong(node, "expected a literal")
+
+
+def _wrong(node: ast.expr, problem: str) -> NoStep:
+    return NoStep(problem, node.lineno, node.col_offset)
+
+
+# ---- a session
+
+
+class Session:
+    """One schedule under work. `version` counts its changes: what was asked about an older program is `Stale`."""
+
+    def __init__(self, subject: Subject, workbench: Workbench) -> None:
+        self.subject, self.version = subject, 0
+        self._bench, self._lock = workbench, threading.RLock()
+        self._schedule = subject.trace.replay(subject.naive)
+        self._later: list[Step] = []  # what was undone, the next one last
+        self._moves: tuple[int, list[Step]] = (-1, [])  # of a version
+
+    @property
+    def program(self) -> Program:
+        """The program after all steps that are done."""
+        return self._schedule.program
+
+    def state(self) -> dict[str, Any]:
+        """All that a page shows at once: the program, its names, and the steps, of which the first `position` are done."""
+        with self._lock:
+            program, done = self._schedule.program, self._schedule.trace
+            return {
+                "version": self.version,
+                "name": self.subject.name,
+                "program": _lines(program),
+                "loops": list(loops(program.body)),
+                "buffers": _buffers(program),
+                "sizes": [v.name for v in size_vars(program)],
+                "steps": str(Trace((*done, *reversed(self._later)))).splitlines(),
+                "position": len(done),
+            }
+
+    # ---- changes
+
+    def move(self, version: int, index: int) -> None:
+        """Do a move by its number in `moves()`. Raises Stale, and ScheduleError as `Schedule.apply`."""
+        with self._lock:
+            step = self._listed(version, index)
+            self._change(lambda: self._schedule.apply(step))
+
+    def type(self, text: str) -> None:
+        """Do a step as one types it. Raises ScheduleError."""
+        with self._lock:
+            name, arguments, options = parsed(text, self._schedule.choices)
+            self._change(lambda: getattr(self._schedule, name)(*arguments, **options))
+
+    def go(self, position: int) -> None:
+        """Undo, or do again, until so many steps are done. Raises ScheduleError where there are not so many."""
+        with self._lock:
+            steps = len(self._schedule.trace) + len(self._later)
+            if not 0 <= position <= steps:
+                raise ScheduleError(f"go({position})", f"expected a number from 0 to {steps}", hint="undo, or redo")
+            while len(self._schedule.trace) > position:
+                self._later.append(self._schedule.undo())
+            while len(self._schedule.trace) < position:
+                self._schedule.apply(self._later[-1])
+                self._later.pop()
+            self._changed()
+
+    def _change(self, act: Callable[[], Any]) -> None:
+        """Do something to the schedule, all of it or nothing."""
+        before = len(self._schedule.trace)
+        try:
+            act()
+        except MiniccError:
+            raise
+        except Exception as error:  # such as numbers that no index can hold
+            problem = f"expected a step that can be done, got {type(error).__name__}: {error}"
+            raise ScheduleError("step", problem, hint="take smaller numbers") from error
+        size = sum(1 for _ in walk(self.program.body))
+        if size > MOST_STATEMENTS or before >= MOST_STEPS:
+            self._schedule.undo()
+            problem = (
+                f"expected at most {MOST_STATEMENTS} statements and {MOST_STEPS} steps, got {size} and {before + 1}"
+            )
+            raise ScheduleError("step", problem, hint="undo some steps")
+        self._later.clear()
+        self._changed()
+
+    def _changed(self) -> None:
+        self.version += 1
+        self._bench.cancel(self)
+
+    # ---- moves
+
+    def moves(self) -> dict[str, Any]:
+        """Every legal next step: its text, its primitive, and the loops and buffers that it is about. Raises Stale."""
+        with self._lock:
+            version, program = self.version, self.program
+        if (found := self._moves)[0] != version:
+            answer = self._ask("moves", version, program)
+            if "refused" in answer:
+                return {"version": version, **answer}
+            found = self._moves = version, [STEPS[data["step"]].from_json(data) for data in answer]
+        names = {*loops(program.body), *_buffers(program)}
+        listed = [{"text": str(s), "primitive": s.name, "about": _about(s.to_json().values(), names)} for s in found[1]]
+        return {"version": version, "moves": listed}
+
+    def _listed(self, version: int, index: int) -> Step:
+        """A move of the present program by its number."""
+        if version != self.version or self._moves[0] != version:
+            raise Stale
+        if not 0 <= index < len(self._moves[1]):
+            problem = f"expected the number of a move, from 0 to {len(self._moves[1]) - 1}, got {index}"
+            raise ScheduleError(f"move({index})", problem, hint="ask for the moves")
+        return self._moves[1][index]
+
+    def preview(self, version: int, index: int) -> list[str]:
+        """The program with what a move would take away (`-`) and bring (`+`). Raises Stale, and ScheduleError."""
+        with self._lock:
+            step, program = self._listed(version, index), self.program
+        before, after = _lines(program), _lines(step.apply(program))
+        lines = list(difflib.unified_diff(before, after, n=len(before), lineterm=""))
+        return lines[3:] or [f" {line}" for line in before]
+
+    # ---- costs
+
+    def measure(self, version: int, index: int | None, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """Seconds of a call of the program, or of what a move makes of it. Raises Stale."""
+        with self._lock:
+            step = None if index is None else self._listed(version, index).to_json()
+            program = self.program
+        return dict(self._ask("measure", version, program, step, sizes=sizes))
+
+    def _ask(self, do: str, version: int, program: Program, step: Any = None, **more: Any) -> Any:
+        owner = self if do == "measure" else None
+        current = lambda: self.version == version  # noqa: E731
+        try:
+            return self._bench.ask(do, program, self.subject.target, step, wanted=current, owner=owner, **more)
+        except Cancelled:
+            raise Stale from None
+
+    # ---- export
+
+    def source(self) -> str:
+        """Python that makes the program: run, it leaves a schedule `s`."""
+        return "\n".join([self.subject.source, *filter(None, [str(self._schedule.trace)]), "print(s.program)", ""])
+
+    def json(self) -> str:
+        """The steps as `Trace.from_json` reads them."""
+        return self._schedule.trace.to_json()
+
+
+def _lines(program: Program) -> list[str]:
+    """The text, without the line that imports what it needs to run."""
+    text = str(program).rstrip("\n")
+    return text[text.index(f"def {program.name}(") :].split("\n")
+
+
+def _buffers(program: Program) -> list[str]:
+    return list(dict.fromkeys([*(b.name for b in (*program.params, *program.outputs)), *buffers_of(program)]))
+
+
+def _about(values: Sequence[Any] | Any, names: set[str]) -> list[str]:
+    """The names among the fields of a step, and in tuples of them."""
+    found = [v for v in values if isinstance(v, str) and v in names]
+    found += [name for v in values if isinstance(v, (list, tuple)) for name in _about(v, names)]
+    return list(dict.fromkeys(found))
