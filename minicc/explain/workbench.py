@@ -151,9 +151,13 @@ class Workbench:
             if owner is not None and self._for is owner:
                 self._child.interrupt()
 
-    def close(self) -> None:
-        """End the child, and with it whatever it does; nothing is answered any more."""
+    def stop(self) -> None:
+        """End what is done now; nothing is answered any more. Does not wait, so a signal's handler may call it."""
         self._closed = True
         self._child.interrupt()
+
+    def close(self) -> None:
+        """`stop`, and wait until the child is gone."""
+        self.stop()
         with self._turn:
             self._child.close()
