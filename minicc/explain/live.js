@@ -77,7 +77,7 @@ const live = (() => {
         const [own, old] = [found, now].map(counts => counts ? [counts[name]].flat() : []);
         const change = own.map((n, level) => n - (old[level] ?? n));
         this.cells[k].replaceChildren(make("span", {}, own.map(n => whole.format(n)).join(" / ")));
-        if (now) this.cells[k].append(make("small", {}, change.some(n => n) ? change.map(n => signed.format(n)).join(" / ") : "same"));
+        if (now) this.cells[k].append(make("small", {}, change.some(n => n) ? change.map(n => signed.format(n)).join(" / ") : "="));
       });
     }
 
@@ -188,6 +188,7 @@ const live = (() => {
 
     async askMoves() {
       const { version } = this.state;
+      this.run = this.nowCounts = null;
       this.moves = [];
       this.rows = [];
       this.list.replaceChildren();
@@ -222,7 +223,7 @@ const live = (() => {
 
     showProgram() {
       const known = new Set([...this.state.loops, ...this.state.buffers]), met = new Set();
-      this.program.replaceChildren(...this.state.program.map(line => make("div", { class: "live-line" }, ...line.split(/([A-Za-z_]\w*)/).map(word => {
+      this.program.replaceChildren(...this.state.program.map(line => make("div", { class: "live-line" }, "  ", ...line.split(/([A-Za-z_]\w*)/).map(word => {
         if (!known.has(word)) return word;
         const made = button(word, () => this.only(word), { class: "live-name", "aria-pressed": String(this.about.has(word)), tabindex: met.has(word) ? -1 : 0 });
         met.add(word);

@@ -171,6 +171,8 @@ class Session:
                 "sizes": [v.name for v in size_vars(program)],
                 "steps": str(Trace((*done, *reversed(self._later)))).splitlines(),
                 "position": len(done),
+                "python": self.source(),
+                "json": done.to_json(),
             }
 
     # ---- changes
@@ -192,7 +194,7 @@ class Session:
         with self._lock:
             steps = len(self._schedule.trace) + len(self._later)
             if not 0 <= position <= steps:
-                raise ScheduleError(f"go({position})", f"expected a number from 0 to {steps}", hint="undo, or redo")
+                raise ScheduleError(f"go({position})", f"expected a number from 0 to {steps}, got {position}", hint="undo, or redo")
             while len(self._schedule.trace) > position:
                 self._later.append(self._schedule.undo())
             while len(self._schedule.trace) < position:
@@ -258,6 +260,15 @@ class Session:
 
     # ---- costs
 
+    def count(
+        self, version: int, indices: Sequence[int | None], sizes: Mapping[str, int], caches: Sequence[Sequence[int]]
+    ) -> dict[str, Any]:
+        """Counted costs of what some moves make of the program; None is the program as it is. Raises Stale."""
+        with self._lock:
+            steps = [None if index is None else self._listed(version, index).to_json() for index in indices]
+            program = self.program
+        return {"counts": [self._ask("count", version, program, s, sizes=sizes, caches=caches) for s in steps]}
+
     def measure(self, version: int, index: int | None, sizes: Mapping[str, int]) -> dict[str, Any]:
         """Seconds of a call of the program, or of what a move makes of it. Raises Stale."""
         with self._lock:
@@ -273,15 +284,9 @@ class Session:
         except Cancelled:
             raise Stale from None
 
-    # ---- export
-
     def source(self) -> str:
         """Python that makes the program: run, it leaves a schedule `s`."""
         return "\n".join([self.subject.source, *filter(None, [str(self._schedule.trace)]), "print(s.program)", ""])
-
-    def json(self) -> str:
-        """The steps as `Trace.from_json` reads them."""
-        return self._schedule.trace.to_json()
 
 
 def _lines(program: Program) -> list[str]:

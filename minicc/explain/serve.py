@@ -86,7 +86,16 @@ def _after(change: Callable[..., Any]) -> Callable[..., Any]:
     return act
 
 
-MOVE = {"version": _number, "index": _number}
+def _index(value: Any) -> bool:
+    return value is None or _number(value)
+
+
+def _list(of: Callable[[Any], bool], most: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and len(value) <= most and all(map(of, value))
+
+
+MOVE: dict[str, Callable[[Any], bool]] = {"version": _number, "index": _number}
+COSTS: dict[str, Callable[[Any], bool]] = {"version": _number, "sizes": _numbers}
 ACTIONS = {
     "state": Action({}, Session.state),
     "moves": Action({}, Session.moves),
@@ -94,10 +103,8 @@ ACTIONS = {
     "type": Action({"text": _text}, _after(Session.type)),
     "go": Action({"position": _number}, _after(Session.go)),
     "preview": Action(MOVE, lambda session, **given: {"lines": session.preview(**given)}),
-    "measure": Action(
-        {"version": _number, "index": lambda v: v is None or _number(v), "sizes": _numbers}, Session.measure
-    ),
-    "export": Action({}, lambda session: {"python": session.source(), "json": session.json()}),
+    "count": Action(COSTS | {"indices": _list(_index, 8), "caches": _list(_list(_number, 3), 4)}, Session.count),
+    "measure": Action(COSTS | {"index": _index}, Session.measure),
 }
 
 

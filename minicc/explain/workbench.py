@@ -24,6 +24,8 @@ from minicc.bridge.frames import Arrays, Message
 from minicc.bridge.process import ChildFailure, ChildProcess
 from minicc.compile import build
 from minicc.errors import MiniccError, RunError, WorkerError
+from minicc.loop.caches import Cache
+from minicc.loop.counts import count
 from minicc.loop.program import Program
 from minicc.runtime import memory
 from minicc.schedule import STEPS, Schedule
@@ -33,6 +35,7 @@ from minicc.types import DType, float32, float64
 
 SECONDS = {"moves": 60.0, "count": 20.0, "measure": 30.0}  # that an answer may take
 ENOUGH, MOST_CALLS, REPEAT = 0.05, 10_000, 5  # seconds of the calls that are timed together; their number; how often
+MOST_ACCESSES = 1 << 21  # that are counted: about half a second
 
 Ask = Callable[[str, Any, Arrays, float], Message]
 Extent = int | Expr
@@ -73,7 +76,14 @@ def measure(program: Program, target: Target, message: Any) -> Any:
     return {"seconds": float(np.median(times)), "least": min(times), "most": max(times)}
 
 
-ANSWERS = {"moves": moves, "measure": measure}
+def counts(program: Program, target: Target, message: Any) -> Any:
+    """What a run costs, with caches of these `(bytes, line, ways)`. Raises LoopError for a program that is too large."""
+    caches = [Cache(*cache) for cache in message["caches"]]
+    found = count(program, message["sizes"], caches, limit=MOST_ACCESSES).as_json()
+    return {**{name: found[name] for name in ("loads", "stores", "flops")}, "misses": list(found["misses"])}
+
+
+ANSWERS = {"moves": moves, "count": counts, "measure": measure}
 
 
 def number(extent: Extent, sizes: Mapping[str, int]) -> int:
