@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import webbrowser
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +28,9 @@ from minicc.cli.options import (
 from minicc.errors import ConfigError, printable
 from minicc.explain.explored import Explored, explore_model, explore_schedule
 from minicc.explain.explorer import explorer_page
+from minicc.explain.live import model_subjects, script_subjects
 from minicc.explain.scripts import schedule_of
+from minicc.explain.serve import listen, serve
 from minicc.frontend import load
 from minicc.runtime.executable import Executable
 from minicc.runtime.files import write_file
@@ -53,23 +57,33 @@ def explore_command(
     target: TargetOption = "native",
     threads: ThreadsOption = None,
     exact: ExactOption = False,
+    live: Annotated[
+        bool, typer.Option("--serve", help="Serve the page to this machine: schedules can be changed, move by move.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Of --serve; 0 is any that is free.", min=0, max=65535)] = 0,
+    opens: Annotated[bool, typer.Option("--open/--no-open", help="Of --serve: open a browser.")] = True,
 ) -> None:
     """Write a page that shows all stages of a compilation side by side, and what in them belongs together.
 
     Click an operator: its kernel, its loops, its lines of LLVM and of assembly light up, and the other way round. Each pass over the graph and
     each step of a schedule has its before and after. The page is one file, and opens without a network. A script is a program: give one that you trust.
+    With --serve no file is written, unless -o names one: a button of each kernel lists the moves that are legal next, with what each
+    would change, its counted costs and its measured time. It ends with Ctrl-C, and when the page is closed.
 
     Examples:
 
         minicc explore model.onnx
         minicc explore model.onnx --kernel conv_add_relu --no-run -o conv.html
         minicc explore tutorials/gemm_schedule.py
+        minicc explore tutorials/gemm_schedule.py --serve
     """
-    output = output or Path(f"{source.stem}.explore.html")
+    bound = listen(port) if live else None
+    output = output or (None if live else Path(f"{source.stem}.explore.html"))
     check_output("--output", output, ".html")
     machine = Target.of(target)
     if source.suffix == ".py":
         found = _script(source, name, machine, kernel=kernel, dim=dim, input_shapes=input_shapes)
+        subjects = script_subjects(found, source, name)
     else:
         options = {
             "dims": read_dims(dim),
@@ -79,11 +93,25 @@ def explore_command(
         }
         arrays = _random if run and machine.is_cpu and not machine.lacking() else None
         found = _model(source, name, machine, kernel, arrays, options)
-    page = explorer_page(found).encode("utf-8", "replace")
-    write_file(output, page)
+        subjects = model_subjects(found, source, target, options)
     steps = sum(len(each.schedule.trace) for each in found.kernels)
     print(f"{printable(found.title)}: {len(found.stages)} passes, {len(found.kernels)} kernels, {steps} steps")
-    print(f"{output}: {megabytes(len(page))}; open it in a browser")
+    if output is not None:
+        page = explorer_page(found).encode("utf-8", "replace")
+        write_file(output, page)
+        print(f"{output}: {megabytes(len(page))}; open it in a browser")
+    if bound is not None:
+        serve(explorer_page(found, live=True), subjects, bound, _show if opens else _tell)
+
+
+def _tell(address: str) -> None:
+    print(f"serving {address}\nCtrl-C, or closing the page, ends it", flush=True)
+
+
+def _show(address: str) -> None:
+    """Open a browser, too; one in a terminal does not return."""
+    _tell(address)
+    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 def _script(source: Path, name: str | None, target: Target, **others: Any) -> Explored:

@@ -205,7 +205,7 @@ def explorer_page(found: Explored, live: bool = False) -> str:
         *pictures(found),
         data("explored", explorer_data(found) | {"live": live}),
         script="\n".join(scripts),
-        style=source("explorer.css"),
+        style=source("explorer.css") + (source("live.css") if live else ""),
         connect=live,
     )
 

@@ -131,7 +131,7 @@ const live = (() => {
       this.settings.addEventListener("change", () => this.startCounts());
       this.said = make("p", { class: "note", role: "status" });
       this.now = make("ul", { class: "live-rows" });
-      this.list = make("div");
+      this.list = make("div", { class: "live-list" });
       const heads = make("div", { class: "live-row live-heads", "aria-hidden": "true" }, make("span"), ...COLUMNS.map(name => make("span", {}, name)), make("span", {}, "time"));
       const left = make("div", { class: "live-left" }, this.key, this.program, this.form, this.refused,
         make("div", { class: "live-bar" }, make("b", {}, "Steps"), this.undo, this.redo), this.trace,
@@ -192,6 +192,7 @@ const live = (() => {
       this.moves = [];
       this.rows = [];
       this.list.replaceChildren();
+      delete this.list.dataset.version;  // it says of which program these are all moves
       this.said.textContent = "Finding the legal moves…";
       const answer = await this.ask("moves");
       if (!answer || version !== this.state.version) return;
@@ -199,6 +200,7 @@ const live = (() => {
       this.moves = answer.moves ?? [];
       this.rows = this.moves.map(({ text }, index) => this.moveRow(text.slice(2), index));
       this.showMoves();
+      this.list.dataset.version = version;
       this.startCounts();
     }
 
@@ -212,7 +214,7 @@ const live = (() => {
       this.undo.disabled = position === 0;
       this.redo.disabled = position === steps.length;
       this.trace.replaceChildren(...["the naive program", ...steps].map((words, index) => make("li", index > position ? { class: "undone" } : {},
-        button(words, () => this.go(index), { class: "code", ...(index === position ? { "aria-current": "step" } : {}) }), index > position ? " undone" : "")));
+        button(words, () => this.go(index), { class: "code", ...(index === position ? { "aria-current": "step" } : {}) }), index > position ? make("small", {}, "undone") : "")));
       this.python.textContent = python;
       if (this.sizes.childElementCount !== sizes.length)
         this.sizes.replaceChildren(...sizes.map(size => make("label", {}, ` ${size} = `, make("input", { name: size, value: 64, size: 5 }))));
@@ -278,7 +280,8 @@ const live = (() => {
         if (!answer?.lines || this.pointed !== index || version !== this.state.version) return;
         this.previewed = true;
         const kinds = { "+": "live-line add", "-": "live-line cut", " ": "live-line" };
-        this.program.replaceChildren(...answer.lines.map(line => make("div", { class: kinds[line[0]] }, `${line[0]} ${line.slice(1)}`)));
+        const changes = answer.lines.some(line => line[0] !== " ") ? [] : [make("div", { class: "live-line" }, "  # this move changes no line")];
+        this.program.replaceChildren(...changes, ...answer.lines.map(line => make("div", { class: kinds[line[0]] }, `${line[0]} ${line.slice(1)}`)));
         this.program.querySelector(".add, .cut")?.scrollIntoView({ block: "nearest" });
       }, PAUSE);
     }
@@ -297,7 +300,11 @@ const live = (() => {
       this.nowCounts = null;
       const [found] = await this.count([null]) ?? [];
       if (this.run !== run || !found) return;
-      if (found.refused) return this.nowRow.refuse(found.refused), void (this.said.textContent += ` Not counted: ${found.refused.split("\n")[0]}`);
+      if (found.refused) {
+        this.nowRow.refuse(found.refused);
+        this.said.textContent += ` Their costs are not counted, but can be measured: ${found.refused.split("\n")[0]}`;
+        return;
+      }
       this.nowCounts = found;
       this.nowRow.count(found, null);
       this.pump(run);

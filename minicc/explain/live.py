@@ -22,9 +22,11 @@ import difflib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from minicc.errors import MiniccError, ScheduleError, nearest
+from minicc.explain.explored import Explored, ExploredKernel
 from minicc.explain.workbench import Cancelled, Workbench
 from minicc.loop.ir import loops, walk
 from minicc.loop.program import Program
@@ -48,6 +50,37 @@ class Subject:
     trace: Trace = field(default_factory=Trace)
     source: str = "s = ...  # a schedule of the naive program"
     target: Target = field(default_factory=Target.native)
+
+
+def script_subjects(found: Explored, path: Path, name: str | None) -> list[Subject]:
+    """The schedule that a script leaves in a name, or in the last one."""
+    source = (
+        "from pathlib import Path",
+        "from minicc.explain.scripts import schedule_of",
+        "from minicc.schedule import Schedule",
+        f"s = schedule_of(Path({str(path)!r}){f', {name!r}' if name else ''})",
+        's = Schedule(getattr(s, "schedule", s).start)',
+    )
+    return [_subject(found, kernel, source) for kernel in found.kernels]
+
+
+def model_subjects(found: Explored, path: Path, target: str, options: Mapping[str, Any]) -> list[Subject]:
+    """The kernels of a model that `explore_model` found with these options of `compile`."""
+    given = "".join(f", {key}={value!r}" for key, value in options.items() if value)
+    head = (
+        "import minicc",
+        "from minicc.explain.explored import explore_model",
+        "from minicc.schedule import Schedule",
+        f"model, target = minicc.load({str(path)!r}), minicc.Target.of({target!r})",
+    )
+    explored = "(kernel,) = explore_model(model, target, only={!r}{}).kernels"
+    last = "s = Schedule(kernel.schedule.start)"
+    return [_subject(found, each, (*head, explored.format(each.name, given), last)) for each in found.kernels]
+
+
+def _subject(found: Explored, kernel: ExploredKernel, source: Sequence[str]) -> Subject:
+    schedule = kernel.schedule
+    return Subject(kernel.name, schedule.start, schedule.trace, "\n".join(source), found.target)
 
 
 class Stale(Exception):
@@ -194,7 +227,9 @@ class Session:
         with self._lock:
             steps = len(self._schedule.trace) + len(self._later)
             if not 0 <= position <= steps:
-                raise ScheduleError(f"go({position})", f"expected a number from 0 to {steps}, got {position}", hint="undo, or redo")
+                raise ScheduleError(
+                    f"go({position})", f"expected a number from 0 to {steps}, got {position}", hint="undo, or redo"
+                )
             while len(self._schedule.trace) > position:
                 self._later.append(self._schedule.undo())
             while len(self._schedule.trace) < position:

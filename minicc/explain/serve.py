@@ -279,54 +279,18 @@ async def _body(request: Any) -> Any:
         raise Refused(400, "expected JSON") from None
 
 
-def serve(text: str, subjects: Sequence[Subject], port: int = 0, told: Callable[[str], None] = print) -> None:
-    """Serve a page, until the last one that was open is closed. `told` is given the address once it answers.
+def listen(port: int = 0) -> socket.socket:
+    """A socket of this machine at a port, or at any free one, for `serve`.
 
-    Raises ConfigError when the extra `explore` is not installed, or the port is not free; KeyboardInterrupt by Ctrl-C.
+    Raises ConfigError when the extra `explore` is not installed, or the port is not free.
     """
     try:
-        import uvicorn
         import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
     except ImportError as error:
         problem = f"expected the packages that serve a page, got none of the name {error.name}"
-        raise ConfigError(
-            "explore --serve", problem, hint='pip install "minicc[explore]"; without --serve none is needed'
-        ) from None
-    bound = _bound(port)
-    port, token, bench = bound.getsockname()[1], secrets.token_urlsafe(24), Workbench()
-
-    def stop(*_: Any) -> None:
-        server.should_exit = True
-        bench.stop()
-
-    def on_signal(sign: int, frame: Any) -> None:
-        bench.stop()  # what threads wait for
-        uvicorn.Server.handle_exit(server, sign, frame)
-
-    hosts = [f"{HOST}:{port}", f"localhost:{port}"]
-    app = application(text, Pages(subjects, bench), token, hosts, lambda: server.should_exit, stop)
-    options = {
-        "http": "h11",
-        "ws": "none",
-        "lifespan": "off",
-        "loop": "asyncio",
-        "log_config": None,
-        "log_level": "critical",
-    }
-    server = uvicorn.Server(
-        uvicorn.Config(app, access_log=False, server_header=False, timeout_graceful_shutdown=1, **options)
-    )
-    server.handle_exit = on_signal
-    try:
-        told(f"http://{HOST}:{port}/{token}/")
-        server.run(sockets=[bound])
-    finally:
-        bound.close()
-        bench.close()
-
-
-def _bound(port: int) -> socket.socket:
-    """A socket of this machine that listens, so that who has the address can connect. Raises ConfigError."""
+        hint = 'pip install "minicc[explore]"; without --serve none is needed'
+        raise ConfigError("explore --serve", problem, hint=hint) from None
     bound = socket.socket()
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -337,3 +301,37 @@ def _bound(port: int) -> socket.socket:
         problem = f"expected a port that is free, got {port} ({error})"
         raise ConfigError(f"explore --serve --port {port}", problem, hint="--port 0 takes any that is free") from None
     return bound
+
+
+def serve(text: str, subjects: Sequence[Subject], bound: socket.socket, told: Callable[[str], None] = print) -> None:
+    """Serve a page at a socket that `listen` gave, until the last page that was open is closed; `told` is given the address.
+
+    Raises KeyboardInterrupt by Ctrl-C.
+    """
+    import uvicorn
+
+    port, token, bench = bound.getsockname()[1], secrets.token_urlsafe(24), Workbench()
+
+    def stop() -> None:
+        server.should_exit = True
+        bench.stop()
+
+    def on_signal(sign: int, frame: Any) -> None:
+        bench.stop()  # what threads wait for
+        uvicorn.Server.handle_exit(server, sign, frame)
+
+    hosts = [f"{HOST}:{port}", f"localhost:{port}"]
+    app = application(text, Pages(subjects, bench), token, hosts, lambda: server.should_exit, stop)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, http="h11", ws="none", lifespan="off", loop="asyncio", log_config=None, log_level="critical",
+            access_log=False, server_header=False, timeout_graceful_shutdown=1, limit_concurrency=64,
+        )
+    )  # fmt: skip
+    server.handle_exit = on_signal
+    try:
+        told(f"http://{HOST}:{port}/{token}/")
+        server.run(sockets=[bound])
+    finally:
+        bound.close()
+        bench.close()

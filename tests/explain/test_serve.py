@@ -7,7 +7,6 @@ import json
 import random
 import re
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,33 +16,30 @@ from pathlib import Path
 
 import pytest
 
-from minicc.errors import ConfigError
+from minicc.cli import explore
+from minicc.cli.explore import explore_command
+from minicc.errors import ConfigError, ScheduleError
 from minicc.explain import serve as served
-from minicc.explain.live import Subject
-from minicc.explain.serve import Pages, Refused, guarded, serve
+from minicc.explain.live import Session, Subject
+from minicc.explain.serve import Pages, Refused, guarded, listen
 from minicc.explain.workbench import Workbench, here
+from minicc.loop.counts import count
 from minicc.schedule import Schedule
 from minicc.schedule.examples import product
+from tests.explain.chromium import chromium, opened
 
 TOKEN, HOSTS = "secret", ["127.0.0.1:80", "localhost:80"]
-ROOT = Path(served.__file__).parent
 GOOD = {"host": HOSTS[0], "origin": f"http://{HOSTS[0]}", "content-type": "application/json"}
-SOURCE = "from minicc.schedule.examples import product\ns = product(64, 64)"
 GRACE = 1.0
-SERVER = f"""
-from pathlib import Path
-from minicc.explain.live import Subject
-from minicc.explain.page import page
+SCRIPT = "from minicc.schedule.examples import product\ns = product(64, 64)\n"
+NAME = "<img src=x onerror=alert(1)>.py"
+COMMAND = f"""
+import sys
+from minicc.cli import main
 from minicc.explain import serve
-from minicc.schedule.examples import doubled
-{SOURCE}
-subjects = [Subject("product", s.start, source={SOURCE!r}), Subject("<img src=x onerror=alert(1)>", doubled(64).start)]
-script = Path({str(ROOT / "live.js")!r}).read_text()
-script += 'for (const b of document.querySelectorAll("button")) b.addEventListener("click", () => live(b, Number(b.id)));'
-style = Path({str(ROOT / "live.css")!r}).read_text()
-text = page("Live", *[f'<button id="{{k}}">moves</button>' for k in range(2)], script=script, style=style, connect=True)
 serve.GRACE = {GRACE}
-serve.serve(text, subjects, told=lambda address: print(address, flush=True))
+sys.argv = ["minicc", "explore", {NAME!r}, "--serve", "--no-open"]
+main()
 """
 
 
@@ -175,7 +171,49 @@ def test_the_last_page_that_is_closed_is_told():
 def test_without_the_extra_serve_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(ConfigError, match=re.escape('hint: pip install "minicc[explore]"')):
-        serve("", [])
+        explore_command(Path("not_read.py"), live=True)
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """What the command gives to the server, which does not start; nothing listens."""
+    found, browsers = [], []
+    monkeypatch.setattr(explore, "listen", lambda port: port)
+    monkeypatch.setattr(explore, "serve", lambda *given: found.append(given))
+    monkeypatch.setattr(explore.webbrowser, "open", browsers.append)
+    return found, browsers
+
+
+def test_a_script_is_served_with_python_that_makes_its_schedule_and_writes_no_file(
+    given, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("a b.py").write_text(SCRIPT + 's.unroll("i")\n')
+    explore_command(Path("a b.py"), live=True, port=8000)
+    [(text, [subject], port, told)], browsers = given
+    assert port == 8000 and "const live" in text and "connect-src 'self'" in text
+    one, made = Session(subject, Workbench(here)), {}
+    exec(one.state()["python"], made)
+    assert one.state()["steps"] == ['s.unroll("i")'] and made["s"].program is one.program
+    told("http://address/")
+    for _ in range(100):
+        if browsers:
+            break
+        time.sleep(0.01)
+    assert browsers == ["http://address/"] and "serving http://address/\n" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["a b.py"]
+
+
+@pytest.mark.slow
+def test_the_kernels_of_a_model_are_served_with_python_that_makes_their_schedules(given, capsys):
+    digits = Path(explore.__file__).parent / "digits" / "digits.onnx"
+    explore_command(digits, live=True, run=False, dim=["batch=1"], target="haswell", opens=False)
+    [(_, subjects, _, _)], _ = given
+    assert len(subjects) > 5
+    for subject in subjects[:2]:
+        one, made = Session(subject, Workbench(here)), {}
+        exec(one.source(), made)
+        assert made["s"].program is one.program is subject.trace.replay(subject.naive).program
 
 
 def test_a_port_that_is_taken_is_told():
@@ -185,9 +223,9 @@ def test_a_port_that_is_taken_is_told():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ConfigError, match="expected a port that is free"):
-            serve("", [], taken.getsockname()[1])
+            listen(taken.getsockname()[1])
     with pytest.raises(ConfigError, match="expected a port that is free"):
-        serve("", [], 1 << 20)
+        listen(1 << 20)
 
 
 # ---- with one
@@ -196,12 +234,15 @@ def test_a_port_that_is_taken_is_told():
 class Server:
     """A server in a process of its own, and requests to it."""
 
-    def __init__(self):
+    def __init__(self, folder):
+        (folder / NAME).write_text(SCRIPT)
+        self.folder = folder
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", COMMAND], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         assert select.select([self.process.stdout], [], [], 60)[0]
-        self.address = self.process.stdout.readline().strip()
+        self.process.stdout.readline()
+        self.address = self.process.stdout.readline().strip().removeprefix("serving ")
         self.host, self.token = re.fullmatch(r"http://(127\.0\.0\.1:\d+)/([\w-]{32})/", self.address).groups()
 
     def request(self, method, path, body=None, **headers):
@@ -227,16 +268,16 @@ class Server:
             yield found[1]
 
     def ends(self, within=20):
-        """The exit status and what was printed."""
-        out, error = self.process.communicate(timeout=within)
-        return self.process.returncode, out, error
+        """The exit status, and what was told on the way."""
+        _, error = self.process.communicate(timeout=within)
+        return self.process.returncode, error
 
 
 @pytest.fixture
-def server():
+def server(tmp_path):
     pytest.importorskip("uvicorn")
     pytest.importorskip("starlette")
-    made = Server()
+    made = Server(tmp_path)
     yield made
     if made.process.poll() is None:
         made.process.kill()
@@ -266,7 +307,9 @@ def test_a_server_answers_its_routes_and_nothing_else_and_stops_when_its_pages_a
     with server.page():  # it was loaded again
         time.sleep(GRACE)
         assert server.process.poll() is None
-    assert server.ends() == (0, "", "")
+    status, error = server.ends()
+    assert status == 0 and "Error" not in error
+    assert [path.name for path in server.folder.iterdir()] == [NAME]
 
 
 @pytest.mark.browser
@@ -279,38 +322,27 @@ def test_ctrl_c_stops_a_server_at_once_whatever_it_does(server):
         time.sleep(0.3)
         server.process.send_signal(signal.SIGINT)
         started = time.monotonic()
-        status, _, error = server.ends()
-        assert status == -signal.SIGINT and error.rstrip().endswith("KeyboardInterrupt")
+        status, error = server.ends()
+        assert status == 130 and error.endswith("minicc explore: stopped by Ctrl-C; no file is left half-written\n")
         assert time.monotonic() - started < 3
 
 
 # ---- in a browser
 
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync"]  # fmt: skip
-
 
 @pytest.fixture
-def opened(server):
-    """The page in a browser, with the window of the first subject open, at 1,280 pixels; what it says is wrong fails a test."""
-    drive = pytest.importorskip("playwright.sync_api")
-    wrong = []
-    with drive.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=ARGS)
-        shown = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-        for event in ("pageerror", "dialog"):
-            shown.on(event, lambda found: wrong.append(str(found)))
-        shown.on("console", lambda message: wrong.append(message.text))
-        shown.on(
-            "request",
-            lambda request: None if request.url.startswith((server.address, "blob:")) else wrong.append(request.url),
-        )
-        shown.goto(server.address)
-        shown.click("button[id='0']")
-        shown.locator(".live-move").first.wait_for()
-        yield shown
-        browser.close()
-    assert not wrong
+def shown(server):
+    """The page in a browser, with the window of moves open."""
+    pytest.importorskip("playwright")
+    with chromium() as browser, opened(browser, server.address, height=900) as page:
+        page.get_by_role("button", name="moves", exact=True).click()
+        ready(page, 0)
+        yield page
+
+
+def ready(page, version):
+    """Wait until all moves of a version of the program are listed."""
+    page.locator(f".live-list[data-version='{version}']").wait_for()
 
 
 def program(shown):
@@ -325,78 +357,69 @@ def text_of(s):
 
 
 @pytest.mark.browser
-def test_moves_previews_undo_refusals_counts_times_and_exports_of_a_page(opened, server):
+def test_moves_previews_undo_refusals_counts_times_and_exports_of_a_page(shown, server):
     s = product(64, 64)
-    opened.get_by_role("button", name="k", exact=True).first.click()
-    assert (
-        set(opened.locator(".live-move").all_inner_texts()) >= {'unroll("k")'}
-        and "unroll" not in opened.locator(".live-move").first.inner_text()
-    )
-    assert not opened.get_by_role("button", name='parallel("i")').count()
-    opened.get_by_role("button", name="no longer only k").click()
-    move = opened.get_by_role("button", name='parallel("i")', exact=True)
+    dialog = shown.get_by_role("dialog")
+    assert dialog.get_by_role("heading").inner_text() == NAME.removesuffix(".py")
+    dialog.get_by_role("button", name="k", exact=True).first.click()
+    assert all('"k"' in words for words in dialog.locator(".live-move").all_inner_texts())
+    dialog.get_by_role("button", name="no longer only k").click()
+    move = dialog.get_by_role("button", name='parallel("i")', exact=True)
     move.hover()
-    opened.locator(".live-program .add", has_text="parallel").wait_for()
+    dialog.locator(".live-program .add", has_text="parallel").wait_for()
     move.click()
+    ready(shown, 1)
+    shown.mouse.move(0, 0)
     s.parallel("i")
-    opened.locator(".live-trace [aria-current]", has_text="s.parallel").wait_for()
-    opened.mouse.move(0, 0)
-    assert program(opened) == text_of(s)
-    opened.get_by_role("button", name="undo").click()
-    opened.locator(".live-trace .undone", has_text="s.parallel").wait_for()
-    assert program(opened) == text_of(product(64, 64))
-    opened.get_by_role("button", name="redo").click()
-    opened.locator(".live-trace [aria-current]", has_text="s.parallel").wait_for()
-    step = opened.get_by_label("a step")
+    assert program(shown) == text_of(s)
+    dialog.get_by_role("button", name="undo").click()
+    ready(shown, 2)
+    assert program(shown) == text_of(product(64, 64))
+    dialog.get_by_role("button", name="redo").click()
+    ready(shown, 3)
+    step, refused = dialog.get_by_label("a step"), dialog.locator(".live-refused")
     step.fill('s.split("k", factor=0)')
     step.press("Enter")
-    refused = opened.locator(".live-refused")
     refused.wait_for()
-    assert re.search(
-        r"ScheduleError: split\(.*got 0\n    for i in .*\n        for k in range\(64\):\n            \^ here\n.*\nhint: ",
-        refused.inner_text(),
-        re.DOTALL,
-    )
-    assert program(opened) == text_of(s)
+    with pytest.raises(ScheduleError) as error:
+        s.split("k", factor=0)
+    assert refused.inner_text() == str(error.value) and " ^ here\n" in str(error.value)
+    assert program(shown) == text_of(s)
     step.fill('s.split("k", factor=8)')
     step.press("Enter")
+    ready(shown, 4)
     s.split("k", factor=8)
-    opened.locator(".live-trace [aria-current]", has_text="s.split").wait_for()
-    assert refused.is_hidden() and step.input_value() == ""
-    now = opened.locator(".live-right > .live-rows")
-    now.get_by_text("12,288").or_(now.get_by_text(f"{64 * 64 * 3:,}")).first.wait_for()
-    opened.locator(".live-row.seen small").first.wait_for()
+    assert refused.is_hidden() and step.input_value() == "" and program(shown) == text_of(s)
+    now = dialog.locator(".live-right > .live-rows")
+    now.get_by_text(f"{count(s.program).loads:,}", exact=True).wait_for()
+    dialog.locator(".live-list small").first.wait_for()
     now.get_by_role("button").click()
     now.get_by_text(re.compile(r"\d [mµn]?s")).wait_for()
-    with opened.expect_download() as saved:
-        opened.get_by_role("button", name="save Python").click()
+    with shown.expect_download() as saved:
+        dialog.get_by_role("button", name="save Python").click()
     made = {}
-    exec(Path(saved.value.path()).read_text(), made)
+    with contextlib.chdir(server.folder):
+        exec(Path(saved.value.path()).read_text(), made)
     assert made["s"].program is s.program
-    assert opened.evaluate("document.documentElement.scrollWidth") <= 1280
-    opened.set_viewport_size({"width": 400, "height": 800})
-    assert opened.evaluate(
-        "document.querySelector('dialog').scrollWidth <= document.querySelector('dialog').clientWidth"
-    )
-    opened.get_by_role("button", name="close").click()
-    opened.click("button[id='1']")
-    opened.get_by_role("heading", name="<img src=x onerror=alert(1)>").wait_for()
+    shown.set_viewport_size({"width": 400, "height": 800})
+    assert dialog.evaluate("box => box.scrollWidth <= box.clientWidth")
+    dialog.get_by_role("button", name="close").click()
+    dialog.wait_for(state="hidden")
 
 
 @pytest.mark.browser
-def test_sixty_random_clicks_through_a_page_make_what_python_makes(opened):
-    rng, clicks = random.Random(0), 0
-    while clicks < 60:
-        steps = opened.locator(".live-trace li").count()
-        if steps > 6 or (steps > 1 and rng.random() < 0.3):
-            opened.locator(".live-trace button").nth(rng.randrange(min(steps, 4))).click()
+def test_sixty_random_clicks_through_a_page_make_what_python_makes(shown):
+    rng = random.Random(0)
+    for click in range(1, 61):
+        steps = shown.locator(".live-trace li").count()
+        if steps > 6 or rng.random() < 0.3:
+            shown.locator(".live-trace button").nth(rng.randrange(min(steps, 4))).click()
         else:
-            moves = opened.locator(".live-move")
+            moves = shown.locator(".live-move")
             moves.nth(rng.randrange(moves.count())).click()
-        opened.locator("[role=status]", has_text="moves are legal").wait_for()
-        clicks += 1
+        ready(shown, click)
         s = Schedule(product(64, 64).start)
-        for words in opened.locator(".live-trace li:not(.undone) button").all_inner_texts()[1:]:
+        for words in shown.locator(".live-trace li:not(.undone) button").all_inner_texts()[1:]:
             exec(words, {"s": s})
-        opened.mouse.move(0, 0)
-        assert program(opened) == text_of(s)
+        shown.mouse.move(0, 0)
+        assert program(shown) == text_of(s)
