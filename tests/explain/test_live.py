@@ -1,11 +1,14 @@
 """Live sessions: what clicks and typed steps make is what Python makes, every listed move is legal, and all can be undone."""
 
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minicc import te
 from minicc.errors import MiniccError, ScheduleError
 from minicc.explain import live
 from minicc.explain.live import Session, Stale, Subject, parsed
@@ -14,7 +17,7 @@ from minicc.loop.caches import Cache
 from minicc.loop.counts import count
 from minicc.loop.verify import verify
 from minicc.schedule import Schedule, Trace
-from minicc.schedule.examples import doubled, product
+from minicc.schedule.examples import doubled, product, schedule
 from minicc.target import Target
 from minicc.testing.schedules import start
 from minicc.testing.workloads import EXTENTS, WORKLOADS
@@ -23,8 +26,8 @@ HERE = Workbench(here)
 SAMPLE = 5  # moves of a list that are tried beside the one that is clicked
 
 
-def session(schedule=None, bench=HERE, **more):
-    return Session(Subject("example", (schedule or product(64, 64)).start, **more), bench)
+def session(s=None, bench=HERE, **more):
+    return Session(Subject("example", (s or product(64, 64)).start, **more), bench)
 
 
 def clicks(one, rng, number):
@@ -243,20 +246,46 @@ def test_a_program_with_symbolic_sizes_is_measured_at_those_given():
 # ---- a process of its own
 
 
+def endless():
+    """A program of little data that runs for minutes."""
+    n = 1 << 13
+    A, k, r = te.placeholder((n,), name="A"), te.reduce_axis((0, n), "k"), te.reduce_axis((0, n), "r")
+    return schedule(A, te.compute((n,), lambda i: te.sum(A[i] * A[k] * A[r], axis=[k, r]), name="B"))
+
+
+@pytest.fixture
+def bench():
+    made = Workbench()
+    yield made
+    made.close()
+
+
 @pytest.mark.slow
-def test_a_child_answers_as_this_process_does_and_its_end_is_no_end(monkeypatch):
-    bench = Workbench()
-    try:
-        program = product(64, 64).program
-        assert bench.ask("moves", program) == HERE.ask("moves", program)
-        assert bench.ask("measure", program, Target.native())["seconds"] > 0
-        large = product(1 << 16, 1 << 16).program
-        monkeypatch.setitem(SECONDS, "measure", 0.5)
-        assert "no answer within 0.5 seconds" in bench.ask("measure", large, Target.native())["refused"]
-        assert bench.ask("moves", program)
-        with pytest.raises(Cancelled):
-            bench.ask("moves", program, wanted=lambda: False)
-    finally:
-        bench.close()
+def test_a_child_answers_as_this_process_does_and_a_program_that_hangs_is_ended(bench, monkeypatch):
+    program = product(64, 64).program
+    assert bench.ask("moves", program) == HERE.ask("moves", program)
+    assert bench.ask("measure", program, Target.native())["seconds"] > 0
+    monkeypatch.setitem(SECONDS, "measure", 0.5)
+    assert "no answer within 0.5 seconds" in bench.ask("measure", endless().program, Target.native())["refused"]
+    assert bench.ask("moves", program)
+    with pytest.raises(Cancelled):
+        bench.ask("moves", program, wanted=lambda: False)
+    bench.close()
     with pytest.raises(Cancelled):
         bench.ask("moves", program)
+
+
+@pytest.mark.slow
+def test_a_measurement_ends_when_its_program_changes_and_those_of_others_do_not(bench):
+    one, other = session(endless(), bench), session(product(64, 64), bench)
+    for change, end in ((lambda: other.type('s.parallel("i")'), None), (lambda: one.type('s.parallel("i")'), Stale)):
+        asked = ThreadPoolExecutor(1).submit(one.measure, 0, None, {})
+        time.sleep(1)
+        change()
+        if end is None:
+            with pytest.raises(TimeoutError):
+                asked.result(0.5)
+            bench.cancel(one)
+        with pytest.raises(Stale):
+            asked.result(5)
+    assert other.measure(1, None, {})["seconds"] > 0

@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from minicc.cli import explore
 from minicc.cli.explore import explore_command
@@ -131,6 +133,23 @@ def test_what_is_not_as_the_actions_have_it_is_refused(case):
     with pytest.raises(Refused) as refused:
         known.answer(action, {**body, "page": body["page"] or (name if status == 400 else "")} if body else body)
     assert refused.value.status == status
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text("s.unroll(i)'\"\0\xe9")
+JSON = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("index"), inner, max_size=3)
+)
+
+
+@given(st.sampled_from(list(served.ACTIONS)), st.data())
+def test_whatever_a_page_asks_is_answered_or_refused(action, data):
+    known = pages()
+    small = st.integers(0, 3) | JSON
+    fields = {name: data.draw(small) for name in served.ACTIONS[action].fields}
+    try:
+        assert isinstance(known.answer(action, {"page": known.enter(""), "subject": data.draw(small), **fields}), dict)
+    except Refused as refused:
+        assert refused.status in (400, 404)
 
 
 def test_each_page_has_its_own_sessions_and_both_are_limited(monkeypatch):
