@@ -28,7 +28,7 @@ from minicc.cli.options import (
 from minicc.errors import ConfigError, printable
 from minicc.explain.explored import Explored, explore_model, explore_schedule
 from minicc.explain.explorer import explorer_page
-from minicc.explain.live import model_subjects, script_subjects
+from minicc.explain.live import model_kernels, script_kernels
 from minicc.explain.scripts import schedule_of
 from minicc.explain.serve import listen, serve
 from minicc.frontend import load
@@ -83,7 +83,7 @@ def explore_command(
     machine = Target.of(target)
     if source.suffix == ".py":
         found = _script(source, name, machine, kernel=kernel, dim=dim, input_shapes=input_shapes)
-        subjects = script_subjects(found, source, name)
+        kernels = script_kernels(found, source, name)
     else:
         options = {
             "dims": read_dims(dim),
@@ -93,7 +93,7 @@ def explore_command(
         }
         arrays = _random if run and machine.is_cpu and not machine.lacking() else None
         found = _model(source, name, machine, kernel, arrays, options)
-        subjects = model_subjects(found, source, target, options)
+        kernels = model_kernels(found, source, target, options)
     steps = sum(len(each.schedule.trace) for each in found.kernels)
     print(f"{printable(found.title)}: {len(found.stages)} passes, {len(found.kernels)} kernels, {steps} steps")
     if output is not None:
@@ -101,7 +101,7 @@ def explore_command(
         write_file(output, page)
         print(f"{output}: {megabytes(len(page))}; open it in a browser")
     if bound is not None:
-        serve(explorer_page(found, live=True), subjects, bound, _show if opens else _tell)
+        serve(explorer_page(found, live=True), kernels, bound, _show if opens else _tell)
 
 
 def _tell(address: str) -> None:

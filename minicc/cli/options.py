@@ -25,7 +25,8 @@ from minicc.runtime.files import check_folder, read_arrays
 from minicc.runtime.profile import EFFECTIVE, Profile
 from minicc.runtime.specialize import SpecializingExecutable
 from minicc.target import Target
-from minicc.types import TensorType, float32, float64
+from minicc.testing.draws import plain
+from minicc.types import TensorType
 
 messages = Console(stderr=True, highlight=False, markup=False)
 
@@ -157,15 +158,11 @@ def given_inputs(made: Executable, inputs: Path | None, seed: int) -> dict[str, 
 
 
 def random_input(type: TensorType | None, random: np.random.Generator) -> Array:
-    """Standard normal floats, integers in [0, 10), coin flips. Raises ConfigError for a sequence or an optional."""
+    """An array as `testing.draws.plain` has it. Raises ConfigError for a sequence or an optional."""
     if type is None:
         problem = "expected inputs that are tensors, got a sequence or an optional"
         raise ConfigError("random inputs", problem, hint="call the model from Python: exe.run({name: [array, ...]})")
-    if type.dtype in (float32, float64):  # drawn as what they are: large ones fit once, not three times
-        return random.standard_normal(type.shape, type.dtype.numpy)
-    if type.dtype.is_float:
-        return random.standard_normal(type.shape, np.float32).astype(type.dtype.numpy)
-    return random.integers(0, 2 if type.dtype.kind == "bool" else 10, type.shape).astype(type.dtype.numpy)
+    return plain(type, random)
 
 
 def print_profile(found: Profile) -> None:

@@ -1,7 +1,7 @@
 "use strict";
 /* The live part of the explorer: a program, its legal next moves, and what each would change and cost, in a window of its own.
 
-   `live(element, subject)` opens it, and gives the focus back to the element when it is closed. The server holds the schedule
+   `live(element, kernel)` opens it, and gives the focus back to the element when it is closed. The server holds the schedule
    (`live.py`); this shows its state, and asks: each answer that is a state is shown as it is. Moves are known by their numbers
    in the list of a version of the program. Costs are asked for those in view, a few at a time, and never for a program that is
    no longer there. Words become text, never markup. */
@@ -93,11 +93,11 @@ const live = (() => {
     }
   }
 
-  // ---- the window of one subject
+  // ---- the window of one kernel
 
   class Window {
-    constructor(subject) {
-      this.subject = subject;
+    constructor(kernel) {
+      this.kernel = kernel;
       this.about = new Set();      // the loops and buffers that moves are filtered to
       this.folded = new Set();     // the primitives whose moves are not shown
       this.build();
@@ -162,7 +162,7 @@ const live = (() => {
 
     async ask(action, fields = {}) {
       try {
-        const answer = await ask(action, { subject: this.subject, ...fields });
+        const answer = await ask(action, { kernel: this.kernel, ...fields });
         if (answer.stale) return null;
         return answer;
       } catch (error) {
@@ -372,8 +372,8 @@ const live = (() => {
   }
 
   const windows = new Map();
-  return (element, subject) => {
-    if (!windows.has(subject)) windows.set(subject, new Window(subject));
-    return windows.get(subject).open(element);
+  return (element, kernel) => {
+    if (!windows.has(kernel)) windows.set(kernel, new Window(kernel));
+    return windows.get(kernel).open(element);
   };
 })();

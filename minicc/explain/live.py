@@ -1,12 +1,12 @@
 """A schedule that is made by clicks: the program, its legal next moves, what each would change and cost, and the way back.
 
-In: a subject, which is a naive program with the steps that it begins with. Out: a `Session`, whose answers are what JSON can say.
+In: a kernel, which is a naive program with the steps that it begins with. Out: a `Session`, whose answers are what JSON can say.
 It takes a move by its number, or a step as one types it; that is parsed, never run: the name of a primitive, and literals.
 What was done is exported as Python that makes the same program. A page shows all this (`minicc.explain.serve`), a test clicks.
 
 >>> from minicc.explain.workbench import here
 >>> from minicc.schedule.examples import doubled
->>> session = Session(Subject("doubled", doubled(64).program), Workbench(here))
+>>> session = Session(LiveKernel("doubled", doubled(64).program), Workbench(here))
 >>> session.type('s.split("i", factor=16)')
 >>> texts = [move["text"] for move in session.moves()["moves"]]
 >>> session.move(session.version, texts.index('s.vectorize("i_i")'))
@@ -42,7 +42,7 @@ MOST_STEPS = 500
 
 
 @dataclass(frozen=True)
-class Subject:
+class LiveKernel:
     """What sessions begin with. `source` is Python that makes `s`, a schedule of the naive program with no steps."""
 
     name: str
@@ -52,7 +52,7 @@ class Subject:
     target: Target = field(default_factory=Target.native)
 
 
-def script_subjects(found: Explored, path: Path, name: str | None) -> list[Subject]:
+def script_kernels(found: Explored, path: Path, name: str | None) -> list[LiveKernel]:
     """The schedule that a script leaves in a name, or in the last one."""
     source = (
         "from pathlib import Path",
@@ -61,10 +61,10 @@ def script_subjects(found: Explored, path: Path, name: str | None) -> list[Subje
         f"s = schedule_of(Path({str(path)!r}){f', {name!r}' if name else ''})",
         's = Schedule(getattr(s, "schedule", s).start)',
     )
-    return [_subject(found, kernel, source) for kernel in found.kernels]
+    return [_live(found, kernel, source) for kernel in found.kernels]
 
 
-def model_subjects(found: Explored, path: Path, target: str, options: Mapping[str, Any]) -> list[Subject]:
+def model_kernels(found: Explored, path: Path, target: str, options: Mapping[str, Any]) -> list[LiveKernel]:
     """The kernels of a model that `explore_model` found with these options of `compile`."""
     given = "".join(f", {key}={value!r}" for key, value in options.items() if value)
     head = (
@@ -75,12 +75,12 @@ def model_subjects(found: Explored, path: Path, target: str, options: Mapping[st
     )
     explored = "(kernel,) = explore_model(model, target, only={!r}{}).kernels"
     last = "s = Schedule(kernel.schedule.start)"
-    return [_subject(found, each, (*head, explored.format(each.name, given), last)) for each in found.kernels]
+    return [_live(found, each, (*head, explored.format(each.name, given), last)) for each in found.kernels]
 
 
-def _subject(found: Explored, kernel: ExploredKernel, source: Sequence[str]) -> Subject:
+def _live(found: Explored, kernel: ExploredKernel, source: Sequence[str]) -> LiveKernel:
     schedule = kernel.schedule
-    return Subject(kernel.name, schedule.start, schedule.trace, "\n".join(source), found.target)
+    return LiveKernel(kernel.name, schedule.start, schedule.trace, "\n".join(source), found.target)
 
 
 class Stale(Exception):
@@ -179,10 +179,10 @@ def _wrong(node: ast.expr, problem: str) -> NoStep:
 class Session:
     """One schedule under work. `version` counts its changes: what was asked about an older program is `Stale`."""
 
-    def __init__(self, subject: Subject, workbench: Workbench) -> None:
-        self.subject, self.version = subject, 0
+    def __init__(self, kernel: LiveKernel, workbench: Workbench) -> None:
+        self.kernel, self.version = kernel, 0
         self._bench, self._lock = workbench, threading.RLock()
-        self._schedule = subject.trace.replay(subject.naive)
+        self._schedule = kernel.trace.replay(kernel.naive)
         self._later: list[Step] = []  # what was undone, the next one last
         self._moves: tuple[int, list[Step]] = (-1, [])  # of a version
 
@@ -197,7 +197,7 @@ class Session:
             program, done = self._schedule.program, self._schedule.trace
             return {
                 "version": self.version,
-                "name": self.subject.name,
+                "name": self.kernel.name,
                 "program": _lines(program),
                 "loops": list(loops(program.body)),
                 "buffers": _buffers(program),
@@ -315,13 +315,13 @@ class Session:
         owner = self if do == "measure" else None
         current = lambda: self.version == version  # noqa: E731
         try:
-            return self._bench.ask(do, program, self.subject.target, step, wanted=current, owner=owner, **more)
+            return self._bench.ask(do, program, self.kernel.target, step, wanted=current, owner=owner, **more)
         except Cancelled:
             raise Stale from None
 
     def source(self) -> str:
         """Python that makes the program: run, it leaves a schedule `s`."""
-        return "\n".join([self.subject.source, *filter(None, [str(self._schedule.trace)]), "print(s.program)", ""])
+        return "\n".join([self.kernel.source, *filter(None, [str(self._schedule.trace)]), "print(s.program)", ""])
 
 
 def _lines(program: Program) -> list[str]:

@@ -1,6 +1,6 @@
 """The server of the live explorer: one page, and sessions behind it, for the browsers of this machine.
 
-In: the text of a page, and the subjects that it is about. Out: an address on 127.0.0.1, until the last page is closed, or Ctrl-C.
+In: the text of a page, and the kernels that it is about. Out: an address on 127.0.0.1, until the last page is closed, or Ctrl-C.
 The page asks by `POST`, with JSON, and holds a stream of events open, whose end says that it is closed; what is asked of which
 session stands in ACTIONS. Nothing is read from a path, and nothing that a page sends is run.
 
@@ -20,7 +20,7 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from minicc.errors import ConfigError, MiniccError
-from minicc.explain.live import Session, Stale, Subject
+from minicc.explain.live import Session, Stale, LiveKernel
 from minicc.explain.workbench import Workbench
 
 HOST = "127.0.0.1"
@@ -46,7 +46,7 @@ Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class Refused(Exception):
+class BadRequest(Exception):
     """A request is no good: the status of the answer, and why."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -57,7 +57,7 @@ class Refused(Exception):
 # ---- what is asked, without HTTP
 
 
-class Action(NamedTuple):
+class Question(NamedTuple):
     """What a page may ask of a session: the fields that it sends, and who answers."""
 
     fields: Mapping[str, Callable[[Any], bool]]
@@ -97,30 +97,30 @@ def _list(of: Callable[[Any], bool], most: int) -> Callable[[Any], bool]:
 MOVE: dict[str, Callable[[Any], bool]] = {"version": _number, "index": _number}
 COSTS: dict[str, Callable[[Any], bool]] = {"version": _number, "sizes": _numbers}
 ACTIONS = {
-    "state": Action({}, Session.state),
-    "moves": Action({}, Session.moves),
-    "move": Action(MOVE, _after(Session.move)),
-    "type": Action({"text": _text}, _after(Session.type)),
-    "go": Action({"position": _number}, _after(Session.go)),
-    "preview": Action(MOVE, lambda session, **given: {"lines": session.preview(**given)}),
-    "count": Action(COSTS | {"indices": _list(_index, 8), "caches": _list(_list(_number, 3), 4)}, Session.count),
-    "measure": Action(COSTS | {"index": _index}, Session.measure),
+    "state": Question({}, Session.state),
+    "moves": Question({}, Session.moves),
+    "move": Question(MOVE, _after(Session.move)),
+    "type": Question({"text": _text}, _after(Session.type)),
+    "go": Question({"position": _number}, _after(Session.go)),
+    "preview": Question(MOVE, lambda session, **given: {"lines": session.preview(**given)}),
+    "count": Question(COSTS | {"indices": _list(_index, 8), "caches": _list(_list(_number, 3), 4)}, Session.count),
+    "measure": Question(COSTS | {"index": _index}, Session.measure),
 }
 
 
 class Pages:
-    """The pages that are open, each with a session for every subject that it has asked about."""
+    """The pages that are open, each with a session for every kernel that it has asked about."""
 
-    def __init__(self, subjects: Sequence[Subject], workbench: Workbench) -> None:
-        self._subjects, self._bench = subjects, workbench
+    def __init__(self, kernels: Sequence[LiveKernel], workbench: Workbench) -> None:
+        self._kernels, self._bench = kernels, workbench
         self._pages: dict[str, dict[int, Session]] = {}
         self._streams: dict[str, int] = {}  # of a page: two for a moment, where one takes the other's place
 
     def enter(self, page: str) -> str:
-        """A stream of a page is there: of the one by that name, if it is open, else of a new one. Raises Refused."""
+        """A stream of a page is there: of the one by that name, if it is open, else of a new one. Raises BadRequest."""
         if page not in self._pages:
             if len(self._pages) >= MOST_PAGES:
-                raise Refused(429, f"expected at most {MOST_PAGES} open pages; close one")
+                raise BadRequest(429, f"expected at most {MOST_PAGES} open pages; close one")
             page = secrets.token_urlsafe(16)
             self._pages[page] = {}
         self._streams[page] = self._streams.get(page, 0) + 1
@@ -137,16 +137,16 @@ class Pages:
         return not self._pages
 
     def answer(self, action: str, body: Any) -> Any:
-        """What a page asks: `page`, `subject` and the fields of the action. Raises Refused."""
+        """What a page asks: `page`, `kernel` and the fields of the action. Raises BadRequest."""
         found = ACTIONS.get(action)
         if found is None:
-            raise Refused(404, "no such action")
-        fields = {"page": _text, "subject": _number, **found.fields}
+            raise BadRequest(404, "no such action")
+        fields = {"page": _text, "kernel": _number, **found.fields}
         if not isinstance(body, dict) or body.keys() != fields.keys():
-            raise Refused(400, f"expected an object with {', '.join(fields)}")
+            raise BadRequest(400, f"expected an object with {', '.join(fields)}")
         if wrong := [name for name, good in fields.items() if not good(body[name])]:
-            raise Refused(400, f"expected another kind of {wrong[0]}")
-        session = self._session(body.pop("page"), body.pop("subject"))
+            raise BadRequest(400, f"expected another kind of {wrong[0]}")
+        session = self._session(body.pop("page"), body.pop("kernel"))
         try:
             return found.answer(session, **body)
         except Stale:
@@ -154,15 +154,15 @@ class Pages:
         except MiniccError as error:
             return {"refused": str(error)}
 
-    def _session(self, page: str, subject: int) -> Session:
+    def _session(self, page: str, kernel: int) -> Session:
         sessions = self._pages.get(page)
-        if sessions is None or subject >= len(self._subjects):
-            raise Refused(404, "no such page or subject")
-        if subject not in sessions:
+        if sessions is None or kernel >= len(self._kernels):
+            raise BadRequest(404, "no such page or kernel")
+        if kernel not in sessions:
             if len(sessions) >= MOST_SESSIONS:
-                raise Refused(429, f"expected at most {MOST_SESSIONS} sessions of a page; load it again")
-            sessions.setdefault(subject, Session(self._subjects[subject], self._bench))
-        return sessions[subject]
+                raise BadRequest(429, f"expected at most {MOST_SESSIONS} sessions of a page; load it again")
+            sessions.setdefault(kernel, Session(self._kernels[kernel], self._bench))
+        return sessions[kernel]
 
 
 # ---- HTTP
@@ -194,20 +194,20 @@ def guarded(app: App, token: str, hosts: Sequence[str]) -> App:
     return run
 
 
-def _problem(scope: Scope, token: str, hosts: Sequence[str]) -> Refused | None:
+def _problem(scope: Scope, token: str, hosts: Sequence[str]) -> BadRequest | None:
     """Why a request is refused before anybody looks into it; None where it is not."""
     given = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]]
     headers = dict(given)
     if [v for k, v in given if k == "host"] not in [[host] for host in hosts]:
-        return Refused(421, "expected another host")
+        return BadRequest(421, "expected another host")
     if not secrets.compare_digest([*scope["path"].split("/"), ""][1].encode("utf-8", "replace"), token.encode()):
-        return Refused(404, "expected the address that was printed")
+        return BadRequest(404, "expected the address that was printed")
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        return Refused(403, "expected a request of this site")
+        return BadRequest(403, "expected a request of this site")
     if scope["method"] == "POST" and headers.get("origin") != f"http://{headers['host']}":
-        return Refused(403, "expected a request of this site")
+        return BadRequest(403, "expected a request of this site")
     if scope["method"] == "POST" and headers.get("content-type") != "application/json":
-        return Refused(415, "expected JSON")
+        return BadRequest(415, "expected JSON")
     return None
 
 
@@ -233,7 +233,7 @@ def application(
         return JSONResponse(await run_in_threadpool(pages.answer, request.path_params["action"], body))
 
     async def refuse(request: Request, error: Exception) -> Response:
-        assert isinstance(error, Refused)
+        assert isinstance(error, BadRequest)
         return PlainTextResponse(f"{error.reason}\n", error.status)
 
     routes = [
@@ -241,7 +241,7 @@ def application(
         Route(f"/{token}/events", stream),
         Route(f"/{token}/{{action}}", act, methods=["POST"]),
     ]
-    app = Starlette(routes=routes, exception_handlers={Refused: refuse})
+    app = Starlette(routes=routes, exception_handlers={BadRequest: refuse})
     app.router.redirect_slashes = False
     return guarded(app, token, hosts)
 
@@ -267,16 +267,16 @@ async def events(page: str, pages: Pages, stopping: Callable[[], bool], stop: Ca
 
 
 async def _body(request: Any) -> Any:
-    """The body of a request. Raises Refused for one that is too large, or no JSON."""
+    """The body of a request. Raises BadRequest for one that is too large, or no JSON."""
     body = b""
     async for piece in request.stream():
         body += piece
         if len(body) > MOST_BODY:
-            raise Refused(413, f"expected at most {MOST_BODY} bytes")
+            raise BadRequest(413, f"expected at most {MOST_BODY} bytes")
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
-        raise Refused(400, "expected JSON") from None
+        raise BadRequest(400, "expected JSON") from None
 
 
 def listen(port: int = 0) -> socket.socket:
@@ -303,7 +303,7 @@ def listen(port: int = 0) -> socket.socket:
     return bound
 
 
-def serve(text: str, subjects: Sequence[Subject], bound: socket.socket, told: Callable[[str], None] = print) -> None:
+def serve(text: str, kernels: Sequence[LiveKernel], bound: socket.socket, told: Callable[[str], None] = print) -> None:
     """Serve a page at a socket that `listen` gave, until the last page that was open is closed; `told` is given the address.
 
     Raises KeyboardInterrupt by Ctrl-C.
@@ -321,7 +321,7 @@ def serve(text: str, subjects: Sequence[Subject], bound: socket.socket, told: Ca
         uvicorn.Server.handle_exit(server, sign, frame)
 
     hosts = [f"{HOST}:{port}", f"localhost:{port}"]
-    app = application(text, Pages(subjects, bench), token, hosts, lambda: server.should_exit, stop)
+    app = application(text, Pages(kernels, bench), token, hosts, lambda: server.should_exit, stop)
     server = uvicorn.Server(
         uvicorn.Config(
             app, http="h11", ws="none", lifespan="off", loop="asyncio", log_config=None, log_level="critical",

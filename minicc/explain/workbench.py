@@ -31,7 +31,8 @@ from minicc.runtime import memory
 from minicc.schedule import STEPS, Schedule
 from minicc.target import Target
 from minicc.tensor.expr import Const, Expr, Var, const, substitute
-from minicc.types import DType, float32, float64
+from minicc.testing.draws import plain
+from minicc.types import TensorType
 
 SECONDS = {"moves": 60.0, "count": 20.0, "measure": 30.0}  # that an answer may take
 ENOUGH, MOST_CALLS, REPEAT = 0.05, 10_000, 5  # seconds of the calls that are timed together; their number; how often
@@ -63,11 +64,10 @@ def moves(program: Program, target: Target, message: Any) -> Any:
 def measure(program: Program, target: Target, message: Any) -> Any:
     """Seconds of a call of its machine code on random arrays of the real sizes: the median, the least and the most."""
     buffers = (*program.params, *program.outputs)
-    shapes = [tuple([number(extent, message["sizes"]) for extent in b.shape]) for b in buffers]
-    needs = {b.name: int(np.prod(shape)) * b.dtype.bytes for b, shape in zip(buffers, shapes, strict=True)}
-    memory.check("measure", needs)
+    types = [TensorType(b.dtype, tuple([number(extent, message["sizes"]) for extent in b.shape])) for b in buffers]
+    memory.check("measure", {b.name: t.bytes for b, t in zip(buffers, types, strict=True)})
     random = np.random.default_rng(0)
-    given = [numbers(b.dtype, shape, random) for b, shape in zip(buffers, shapes, strict=True)]
+    given = [plain(t, random) for t in types]
     function = build(program, target=target)
     times = function.time_evaluator(number=1, repeat=1)(*given).results
     if times[0] < ENOUGH * REPEAT:
@@ -93,15 +93,6 @@ def number(extent: Extent, sizes: Mapping[str, int]) -> int:
     if not isinstance(found, Const):
         raise RunError("measure", f"expected a number for each size, got none for {extent}", hint="give the size one")
     return int(found.value)
-
-
-def numbers(dtype: DType, shape: tuple[int, ...], random: np.random.Generator) -> Any:
-    """An array of normal floats, of integers from 0 to 9, or of coin flips."""
-    if dtype in (float32, float64):  # drawn as what they are: large ones fit once
-        return random.standard_normal(shape, dtype.numpy)
-    if dtype.is_float:
-        return random.standard_normal(shape, np.float32).astype(dtype.numpy)
-    return random.integers(0, 2 if dtype.kind == "bool" else 10, shape).astype(dtype.numpy)
 
 
 # ---- the questions

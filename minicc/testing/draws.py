@@ -28,7 +28,7 @@ import numpy as np
 import minicc.ops  # noqa: F401 - registers the operators
 from minicc.graph import ir
 from minicc.ops.base import REGISTRY, Array, Operator
-from minicc.types import DType, TensorType
+from minicc.types import DType, TensorType, float32, float64
 
 MOST_ELEMENTS = 256  # of one drawn array: programs run as Python at a microsecond per operation
 DTYPES = {
@@ -134,6 +134,15 @@ def largest(dtype: DType) -> float:
     """The largest finite number of a float dtype."""
     infinity = np.array([np.inf]).astype(dtype.numpy).view(f"uint{dtype.bits}")
     return float((infinity - infinity.dtype.type(1)).view(dtype.numpy)[0])
+
+
+def plain(type: TensorType, random: np.random.Generator) -> Array:
+    """An array as an example has it: normal floats, integers in [0, 10), coin flips."""
+    if type.dtype in (float32, float64):  # drawn as what they are: large ones fit once, not three times
+        return np.asarray(random.standard_normal(type.shape, type.dtype.numpy))
+    if type.dtype.is_float:
+        return np.asarray(random.standard_normal(type.shape, np.float32)).astype(type.dtype.numpy)
+    return np.asarray(random.integers(0, 2 if type.dtype.kind == "bool" else 10, type.shape)).astype(type.dtype.numpy)
 
 
 def _floats(random: np.random.Generator, type: TensorType, special: bool, extremes: bool) -> Array:

@@ -28,7 +28,7 @@ from minicc.graph import bind
 from minicc.ir.arrays import Array
 from minicc.runtime.files import write_arrays
 from minicc.target import Target
-from minicc.types import TensorType, float32, float64
+from minicc.testing.draws import plain
 
 Call = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 SAMPLES = 4  # sets of inputs that take turns, so that no call finds its own in the cache
@@ -151,15 +151,9 @@ def samples(job: BenchJob) -> list[dict[str, Array]]:
     found = []
     for seed in range(SAMPLES):
         rng = np.random.default_rng(seed)
-        found.append({name: _aligned(given[name] if name in given and n.dtype.kind != "float" else _random(n.type, rng))
+        found.append({name: _aligned(given[name] if name in given and n.dtype.kind != "float" else plain(n.type, rng))
                       for name, n in zip(graph.input_names, graph.inputs, strict=True)})  # fmt: skip
     return found
-
-
-def _random(type: TensorType, rng: np.random.Generator) -> Array:
-    if type.dtype in (float32, float64):
-        return np.asarray(rng.standard_normal(type.shape, type.dtype.numpy))
-    return np.asarray(rng.integers(0, 2 if type.dtype.kind == "bool" else 10, type.shape).astype(type.dtype.numpy))
 
 
 def _aligned(array: Array) -> Array:

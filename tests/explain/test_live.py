@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from minicc import te
 from minicc.errors import MiniccError, ScheduleError
 from minicc.explain import live
-from minicc.explain.live import Session, Stale, Subject, parsed
+from minicc.explain.live import Session, Stale, LiveKernel, parsed
 from minicc.explain.workbench import SECONDS, Cancelled, Workbench, here
 from minicc.loop.caches import Cache
 from minicc.loop.counts import count
@@ -27,7 +27,7 @@ SAMPLE = 5  # moves of a list that are tried beside the one that is clicked
 
 
 def session(s=None, bench=HERE, **more):
-    return Session(Subject("example", (s or product(64, 64)).start, **more), bench)
+    return Session(LiveKernel("example", (s or product(64, 64)).start, **more), bench)
 
 
 def clicks(one, rng, number):
@@ -46,7 +46,7 @@ def clicks(one, rng, number):
             one.go(rng.randint(0, len(steps)))
         verify(one.program)
         state = one.state()
-        again = Schedule(one.subject.naive)
+        again = Schedule(one.kernel.naive)
         for text in state["steps"][: state["position"]]:
             exec(text, {"s": again})
         assert again.program is one.program
@@ -63,11 +63,11 @@ def clicked(name, seed, number):
     made = {}
     exec(one.source(), made)
     assert made["s"].program is one.program
-    assert Trace.from_json(one.state()["json"]).replay(one.subject.naive).program is one.program
+    assert Trace.from_json(one.state()["json"]).replay(one.kernel.naive).program is one.program
     last = one.program
     position = one.state()["position"]
     one.go(0)
-    assert one.program is one.subject.naive
+    assert one.program is one.kernel.naive
     one.go(position)
     assert one.program is last
 
@@ -116,7 +116,7 @@ def test_a_subject_may_begin_with_steps_and_they_can_be_undone():
     one = session(trace=trace)
     assert one.state()["position"] == 1 and one.state()["steps"] == [str(trace)]
     one.go(0)
-    assert one.program is one.subject.naive
+    assert one.program is one.kernel.naive
 
 
 def test_a_request_about_an_older_program_is_stale():
@@ -187,7 +187,7 @@ def test_a_refused_step_says_why_in_four_parts_and_changes_nothing(text):
     with pytest.raises(MiniccError) as refused:
         one.type(text)
     assert problem in str(refused.value) and where in str(refused.value) and "\nhint: " in str(refused.value)
-    assert one.version == 0 and one.program is one.subject.naive
+    assert one.version == 0 and one.program is one.kernel.naive
 
 
 WORDS = st.text("s.unroll(i)'\"=,[]*-1 \n\0\xe9")

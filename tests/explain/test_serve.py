@@ -22,8 +22,8 @@ from minicc.cli import explore
 from minicc.cli.explore import explore_command
 from minicc.errors import ConfigError, ScheduleError
 from minicc.explain import serve as served
-from minicc.explain.live import Session, Subject
-from minicc.explain.serve import Pages, Refused, guarded, listen
+from minicc.explain.live import Session, LiveKernel
+from minicc.explain.serve import Pages, BadRequest, guarded, listen
 from minicc.explain.workbench import Workbench, here
 from minicc.loop.counts import count
 from minicc.schedule import Schedule
@@ -103,25 +103,25 @@ def test_an_address_without_the_token_is_not_found(path):
 
 
 def pages():
-    return Pages([Subject("product", product(64, 64).start)] * 2, Workbench(here))
+    return Pages([LiveKernel("product", product(64, 64).start)] * 2, Workbench(here))
 
 
 WRONG = [
     (400, "state", []),
     (400, "state", {}),
-    (400, "state", {"page": "", "subject": "0"}),
-    (400, "state", {"page": "", "subject": True}),
-    (400, "state", {"page": "", "subject": -1}),
-    (400, "state", {"page": "", "subject": 0, "more": 1}),
-    (400, "move", {"page": "", "subject": 0, "version": 0, "index": 0.0}),
-    (400, "move", {"page": "", "subject": 0, "version": 0, "index": 1 << 40}),
-    (400, "type", {"page": "", "subject": 0, "text": ["s.unroll('i')"]}),
-    (400, "count", {"page": "", "subject": 0, "version": 0, "indices": [0] * 9, "sizes": {}, "caches": []}),
-    (400, "count", {"page": "", "subject": 0, "version": 0, "indices": [0], "sizes": {}, "caches": [[None]]}),
-    (400, "measure", {"page": "", "subject": 0, "version": 0, "index": None, "sizes": {"n": "1"}}),
-    (404, "__class__", {"page": "", "subject": 0}),
-    (404, "state", {"page": "", "subject": 0}),
-    (404, "state", {"page": "another", "subject": 0}),
+    (400, "state", {"page": "", "kernel": "0"}),
+    (400, "state", {"page": "", "kernel": True}),
+    (400, "state", {"page": "", "kernel": -1}),
+    (400, "state", {"page": "", "kernel": 0, "more": 1}),
+    (400, "move", {"page": "", "kernel": 0, "version": 0, "index": 0.0}),
+    (400, "move", {"page": "", "kernel": 0, "version": 0, "index": 1 << 40}),
+    (400, "type", {"page": "", "kernel": 0, "text": ["s.unroll('i')"]}),
+    (400, "count", {"page": "", "kernel": 0, "version": 0, "indices": [0] * 9, "sizes": {}, "caches": []}),
+    (400, "count", {"page": "", "kernel": 0, "version": 0, "indices": [0], "sizes": {}, "caches": [[None]]}),
+    (400, "measure", {"page": "", "kernel": 0, "version": 0, "index": None, "sizes": {"n": "1"}}),
+    (404, "__class__", {"page": "", "kernel": 0}),
+    (404, "state", {"page": "", "kernel": 0}),
+    (404, "state", {"page": "another", "kernel": 0}),
 ]
 
 
@@ -130,7 +130,7 @@ def test_what_is_not_as_the_actions_have_it_is_refused(case):
     status, action, body = case
     known = pages()
     name = known.enter("")
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(BadRequest) as refused:
         known.answer(action, {**body, "page": body["page"] or (name if status == 400 else "")} if body else body)
     assert refused.value.status == status
 
@@ -147,34 +147,34 @@ def test_whatever_a_page_asks_is_answered_or_refused(action, data):
     small = st.integers(0, 3) | JSON
     fields = {name: data.draw(small) for name in served.ACTIONS[action].fields}
     try:
-        assert isinstance(known.answer(action, {"page": known.enter(""), "subject": data.draw(small), **fields}), dict)
-    except Refused as refused:
+        assert isinstance(known.answer(action, {"page": known.enter(""), "kernel": data.draw(small), **fields}), dict)
+    except BadRequest as refused:
         assert refused.status in (400, 404)
 
 
 def test_each_page_has_its_own_sessions_and_both_are_limited(monkeypatch):
     known = pages()
     one, other = known.enter(""), known.enter("")
-    ask = lambda page, action, subject=0, **more: known.answer(action, {"page": page, "subject": subject, **more})  # noqa: E731
+    ask = lambda page, action, kernel=0, **more: known.answer(action, {"page": page, "kernel": kernel, **more})  # noqa: E731
     assert ask(one, "type", text='s.unroll("i")')["steps"] == ['s.unroll("i")']
     assert ask(other, "state")["steps"] == ask(one, "state", 1)["steps"] == []
     assert ask(one, "move", version=0, index=0) == {"stale": True}
     assert ask(one, "type", text="s.unroll()")["refused"].startswith("ScheduleError: unroll(...)")
-    with pytest.raises(Refused):
+    with pytest.raises(BadRequest):
         ask(one, "state", 2)
     assert known.enter(one) == one
     known.leave(one)
     assert not known.close(one) and ask(one, "state")["steps"], "one of its two streams is there"
     for _ in range(served.MOST_PAGES - 2):
         known.enter("")
-    with pytest.raises(Refused, match="429"):
+    with pytest.raises(BadRequest, match="429"):
         known.enter("")
     monkeypatch.setattr(served, "MOST_SESSIONS", 1)
-    with pytest.raises(Refused, match="429"):
+    with pytest.raises(BadRequest, match="429"):
         ask(other, "state", 1)
     known.leave(one)
     assert not known.close(one)
-    with pytest.raises(Refused, match="404"):
+    with pytest.raises(BadRequest, match="404"):
         ask(one, "state")
 
 
@@ -209,9 +209,9 @@ def test_a_script_is_served_with_python_that_makes_its_schedule_and_writes_no_fi
     monkeypatch.chdir(tmp_path)
     Path("a b.py").write_text(SCRIPT + 's.unroll("i")\n')
     explore_command(Path("a b.py"), live=True, port=8000)
-    [(text, [subject], port, told)], browsers = given
+    [(text, [kernel], port, told)], browsers = given
     assert port == 8000 and "const live" in text and "connect-src 'self'" in text
-    one, made = Session(subject, Workbench(here)), {}
+    one, made = Session(kernel, Workbench(here)), {}
     exec(one.state()["python"], made)
     assert one.state()["steps"] == ['s.unroll("i")'] and made["s"].program is one.program
     told("http://address/")
@@ -227,12 +227,12 @@ def test_a_script_is_served_with_python_that_makes_its_schedule_and_writes_no_fi
 def test_the_kernels_of_a_model_are_served_with_python_that_makes_their_schedules(given, capsys):
     digits = Path(explore.__file__).parent / "digits" / "digits.onnx"
     explore_command(digits, live=True, run=False, dim=["batch=1"], target="haswell", opens=False)
-    [(_, subjects, _, _)], _ = given
-    assert len(subjects) > 5
-    for subject in subjects[:2]:
-        one, made = Session(subject, Workbench(here)), {}
+    [(_, kernels, _, _)], _ = given
+    assert len(kernels) > 5
+    for kernel in kernels[:2]:
+        one, made = Session(kernel, Workbench(here)), {}
         exec(one.source(), made)
-        assert made["s"].program is one.program is subject.trace.replay(subject.naive).program
+        assert made["s"].program is one.program is kernel.trace.replay(kernel.naive).program
 
 
 def test_a_port_that_is_taken_is_told():
@@ -272,7 +272,7 @@ class Server:
         return answer.status, answer.read().decode(), dict(answer.getheaders())
 
     def ask(self, action, **fields):
-        status, text, _ = self.request("POST", f"/{self.token}/{action}", json.dumps({"subject": 0, **fields}))
+        status, text, _ = self.request("POST", f"/{self.token}/{action}", json.dumps({"kernel": 0, **fields}))
         assert status == 200, text
         return json.loads(text)
 
@@ -334,7 +334,7 @@ def test_a_server_answers_its_routes_and_nothing_else_and_stops_when_its_pages_a
 @pytest.mark.browser
 def test_ctrl_c_stops_a_server_at_once_whatever_it_does(server):
     with server.page() as one:
-        body = json.dumps({"page": one, "subject": 0})
+        body = json.dumps({"page": one, "kernel": 0})
         connection = http.client.HTTPConnection(server.host, timeout=30)
         head = {"origin": f"http://{server.host}", "content-type": "application/json"}
         connection.request("POST", f"/{server.token}/moves", body, head)
