@@ -84,10 +84,9 @@ def _found_or_compiled(
     new = {key: task for key, task in tasks.items() if key not in codes}
     workers = min(len(new) // MANY, (config.jobs() or available_threads()) - 1)
     codes |= zip(new, spread(list(new.values()), workers, compiled_code, THERE, told), strict=True)
-    if kept and new:
+    if kept:
         for key in new:
             kept.keep(key, codes[key])
-        kept.trim()
     return codes, found
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,7 @@ def _put(e: Expr, parts: Mapping[Expr, Expr]) -> Expr:
     return rebuild(e, tuple(_put(c, parts) for c in inside)) if inside else e
 
 
+@lru_cache(maxsize=1 << 6)  # that of a sum is asked for again and again
 def _holds(combiner: Combiner) -> bool:
     """Whether, on samples, the identity is one and the combiner is associative."""
     rng = random.Random(0)

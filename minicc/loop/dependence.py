@@ -161,7 +161,7 @@ def meeting(loop: For, accesses: Sequence[Access]) -> tuple[Access, Access] | No
     return None
 
 
-def _apart(var: Var, loose: set[Var], fixed: set[Var], first: Access, second: Access) -> bool:
+def _apart(var: Var, loose: set[Var], fixed: frozenset[Var], first: Access, second: Access) -> bool:
     """Whether two accesses are proven not to meet in different iterations."""
     pair = _Pair(loose, first, second)
     if pair.never_meet(var) or var in pair.equal:

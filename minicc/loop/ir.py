@@ -46,7 +46,8 @@ A scatter leaves out the points that lie outside.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Literal
 
 from minicc.ir.node import Interned, node, postorder, replace
@@ -178,9 +179,7 @@ def summand(buffer: Buffer, indices: tuple[Expr, ...], value: Expr) -> Expr | No
 
 def seq(*stmts: Stmt) -> Stmt:
     """The statements in order, nested sequences flattened; a single one stays itself."""
-    flat: list[Stmt] = []
-    for s in stmts:
-        flat.extend(s.stmts if isinstance(s, Seq) else (s,))
+    flat = [t for s in stmts for t in (s.stmts if isinstance(s, Seq) else (s,))]
     return flat[0] if len(flat) == 1 else Seq(tuple(flat))
 
 
@@ -209,9 +208,10 @@ def expressions(s: Stmt) -> tuple[Expr, ...]:
     return tuple([e for e in parts if isinstance(e, Expr)])
 
 
-def walk(s: Stmt) -> Iterator[Stmt]:
+@lru_cache(maxsize=1 << 6)  # the queries of a step walk through the same loops
+def walk(s: Stmt) -> tuple[Stmt, ...]:
     """Every statement in `s`, itself included, inner ones first."""
-    return postorder([s], bodies)
+    return tuple(postorder([s], bodies))
 
 
 def map_bodies(s: Stmt, change: Callable[[Stmt], Stmt]) -> Stmt:

@@ -50,7 +50,7 @@ def outside(index: Expr, extent: int | Expr, known: Bounds, truths: Collection[E
 
 def meet(var: Var, fixed: Collection[Var], first: Place, second: Place) -> bool | None:
     """Whether two offsets are equal for different values of `var` and the same of `fixed`; None where undecided."""
-    found = [_points(offset, {var, *free_vars(offset)}, known, truths) for offset, known, truths in (first, second)]
+    found = [_points(offset, free_vars(var, offset), known, truths) for offset, known, truths in (first, second)]
     if (here := found[0]) is None or (there := found[1]) is None:
         return None
     same = [v for v in fixed if v in here[1] and v in there[1]]
@@ -69,7 +69,7 @@ def meet(var: Var, fixed: Collection[Var], first: Place, second: Place) -> bool 
     return bool(((most >= 0).all(axis=0) & (least.min(axis=0) < most.max(axis=0))).any())
 
 
-def _points(e: Expr, own: set[Var], known: Bounds, truths: Collection[Expr]) -> tuple[int, dict[Var, Array]] | None:
+def _points(e: Expr, own: frozenset[Var], known: Bounds, truths: Collection[Expr]) -> tuple[int, dict[Var, Array]] | None:
     """How many points there are for `e`, and the variables at each; None where they are too many, or `e` needs more than these."""
     if not _computable(e):
         return None
@@ -96,7 +96,7 @@ def _computable(e: Expr) -> bool:
     )
 
 
-def _tied(names: set[Var], truths: Collection[Expr]) -> set[Var]:
+def _tied(names: frozenset[Var], truths: Collection[Expr]) -> frozenset[Var]:
     """`names`, and the variables that a condition ties to these."""
     grown = names.union(*[found for t in truths if (found := free_vars(t)) & names])
     return grown if grown == names else _tied(grown, truths)

@@ -76,7 +76,7 @@ def writes(s: Stmt, buffer: Buffer | None = None) -> list[Write]:
     return [t for t in in_order(s) if isinstance(t, (Store, Update)) and (buffer is None or buffer in targets(t))]
 
 
-def reads(s: Stmt) -> list[Load]:
+def reads(s: Stmt) -> tuple[Load, ...]:
     """The loads of the expressions of `s` itself."""
     return loads_of(*expressions(s))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from minicc.loop.ir import Buffer, For, Stmt, Store, Update, bodies
 from minicc.loop.program import Program
@@ -56,9 +57,10 @@ class Nest:
         return [load for load in loads(*self.stmt.indices, *self.values) if load.source not in own]
 
 
-def nests(program: Program) -> list[Nest]:
+@lru_cache(maxsize=1 << 3)
+def nests(program: Program) -> tuple[Nest, ...]:
     """Every nest, in program order. A buffer written by two statements has two nests."""
-    return list(_nests(program.body, ()))
+    return tuple(_nests(program.body, ()))
 
 
 def _nests(stmt: Stmt, around: tuple[For, ...]) -> Iterator[Nest]:

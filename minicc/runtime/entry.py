@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import llvmlite.ir as ir
@@ -62,6 +63,7 @@ class EntryFunction:
                 lines.append(f"{symbol}({', '.join(held[: code.inputs])}) -> {', '.join(held[code.inputs :])}")
         return "\n".join(lines)
 
+    @lru_cache(maxsize=1 << 6)  # noqa: B019 - plain data; models of the same few calls are compiled again and again
     def compiled(self, target: Target) -> jit.Code:
         """Its machine code."""
         return jit.optimize(_Emitter(jit.new_module(jit.ENTRY, target)).filled(self), target)

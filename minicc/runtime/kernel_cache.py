@@ -75,10 +75,13 @@ class KernelCache:
             handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".new.")
             with os.fdopen(handle, "wb") as file:
                 file.write(_written(key, code))
-            Path(temporary).replace(self._path(key))
+            path = Path(temporary).replace(self._path(key))
         except OSError:
             if temporary:
                 Path(temporary).unlink(missing_ok=True)
+            return
+        if path.name.startswith("00"):  # one in 256: to look at many files takes longer than to compile a kernel
+            self.trim()
 
     def files(self) -> list[tuple[float, int, Path]]:
         """When each file was used last, its size and its path, the oldest first."""

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, For, If, Prefetch, Seq, Stmt, bodies, expressions, loops, map_bodies
-from minicc.loop.ir import map_expressions, seq, walk
+from minicc.loop.ir import map_own, seq, walk
 from minicc.loop.program import Program
 from minicc.loop.ranges import Ranges, inside, sizes
 from minicc.tensor.bounds import Interval, assume
@@ -49,6 +49,20 @@ def _hints(s: Stmt, live: frozenset[Buffer]) -> Stmt:
 
 
 def _stmt(s: Stmt, ranges: Ranges) -> Stmt:
+    return _tidied(s, tuple(_relevant(variables(s), ranges).items()))
+
+
+@lru_cache(maxsize=1 << 11)
+def variables(s: Stmt) -> tuple[Var, ...]:
+    """The variables in the expressions of `s` and of the statements inside, by name."""
+    found = free_vars(*expressions(s)).union(*[variables(inner) for inner in bodies(s)])
+    return tuple(sorted(found, key=lambda v: v.name))
+
+
+@lru_cache(maxsize=1 << 10)
+def _tidied(s: Stmt, facts: tuple[tuple[Expr, Interval], ...]) -> Stmt:
+    """Most statements are as they were before the step, and so is what is known of their variables."""
+    ranges = dict(facts)
     match s:
         case If(cond, body):
             cond = _simpler(cond, ranges)
@@ -66,21 +80,15 @@ def _stmt(s: Stmt, ranges: Ranges) -> Stmt:
             return replace(s, extent=count, body=_stmt(s.body, inside(s, ranges)))
     if bodies(s):
         return map_bodies(s, lambda inner: _stmt(inner, ranges))
-    return _leaf(s, tuple(_relevant(expressions(s), ranges).items()))
-
-
-@lru_cache(maxsize=1 << 8)
-def _leaf(s: Stmt, known: tuple[tuple[Expr, Interval], ...]) -> Stmt:
-    """A statement without others inside. Most are as they were before the step, and so is what is known of them."""
-    return map_expressions(s, Simplifier(dict(known)))
+    return map_own(s, Simplifier(ranges))
 
 
 def _simpler(e: Expr, ranges: Ranges) -> Expr:
-    return simplify(e, _relevant((e,), ranges))
+    return simplify(e, _relevant(sorted(free_vars(e), key=lambda v: v.name), ranges))
 
 
-def _relevant(exprs: Sequence[Expr], ranges: Ranges) -> Ranges:
-    """What is known of the variables in `exprs`; of all variables, where more is known than their intervals."""
+def _relevant(variables: Sequence[Var], ranges: Ranges) -> Ranges:
+    """What is known of some variables; of all, where more is known than their intervals."""
     if any(not isinstance(e, Var) for e in ranges):
         return ranges
-    return {v: ranges[v] for v in sorted(free_vars(*exprs), key=lambda v: v.name) if v in ranges}
+    return {v: ranges[v] for v in variables if v in ranges}

@@ -13,7 +13,7 @@ i*4//2 < 10
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial, reduce
+from functools import lru_cache, partial, reduce
 from operator import is_
 from typing import Any
 
@@ -321,16 +321,18 @@ def substitute(e: Expr, values: Mapping[Expr, Expr]) -> Expr:
     return transform(e, lambda x: values.get(x, x)) if values else e
 
 
-def free_vars(*roots: Expr) -> set[Var]:
+@lru_cache(maxsize=1 << 11)
+def free_vars(*roots: Expr) -> frozenset[Var]:
     """The variables in expressions."""
     seen, stack = set(roots), [*roots]
     for e in stack:  # which grows
         new = [c for c in children(e) if c not in seen]
         seen.update(new)
         stack += new
-    return {e for e in stack if isinstance(e, Var)}
+    return frozenset([e for e in stack if isinstance(e, Var)])
 
 
-def loads(*roots: Expr) -> list[Load]:
+@lru_cache(maxsize=1 << 11)
+def loads(*roots: Expr) -> tuple[Load, ...]:
     """Every distinct load, children first."""
-    return [e for e in walk(*roots) if isinstance(e, Load)]
+    return tuple([e for e in walk(*roots) if isinstance(e, Load)])

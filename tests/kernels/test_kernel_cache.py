@@ -197,6 +197,16 @@ def test_what_was_not_used_for_longest_goes(tmp_path) -> None:
     assert cache.clear() == len(kept) and not cache.files()
 
 
+def test_one_in_many_kernels_makes_room(tmp_path) -> None:
+    cache = KernelCache(tmp_path, limit=0)
+    names = {name: cache._path(name).name[:2] for name in map(str, range(2000))}
+    assert 2 <= list(names.values()).count("00") <= 20
+    cache.keep(next(name for name in names if names[name] != "00"), CODE)
+    assert len(cache.files()) == 1
+    cache.keep(next(name for name in names if names[name] == "00"), CODE)
+    assert not cache.files()
+
+
 def test_a_folder_that_others_may_write_is_not_used(cache) -> None:
     assert kernel_cache().folder == cache.folder
     cache.folder.mkdir()
