@@ -69,7 +69,9 @@ def meet(var: Var, fixed: Collection[Var], first: Place, second: Place) -> bool 
     return bool(((most >= 0).all(axis=0) & (least.min(axis=0) < most.max(axis=0))).any())
 
 
-def _points(e: Expr, own: frozenset[Var], known: Bounds, truths: Collection[Expr]) -> tuple[int, dict[Var, Array]] | None:
+def _points(
+    e: Expr, own: frozenset[Var], known: Bounds, truths: Collection[Expr]
+) -> tuple[int, dict[Var, Array]] | None:
     """How many points there are for `e`, and the variables at each; None where they are too many, or `e` needs more than these."""
     if not _computable(e):
         return None
