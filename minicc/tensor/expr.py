@@ -324,12 +324,7 @@ def substitute(e: Expr, values: Mapping[Expr, Expr]) -> Expr:
 @lru_cache(maxsize=1 << 11)
 def free_vars(*roots: Expr) -> frozenset[Var]:
     """The variables in expressions."""
-    seen, stack = set(roots), [*roots]
-    for e in stack:  # which grows
-        new = [c for c in children(e) if c not in seen]
-        seen.update(new)
-        stack += new
-    return frozenset([e for e in stack if isinstance(e, Var)])
+    return frozenset([e for e in walk(*roots) if isinstance(e, Var)])
 
 
 @lru_cache(maxsize=1 << 11)
