@@ -124,7 +124,7 @@ class _Trace:
         self.buffers = tuple(dict.fromkeys((*program.params, *program.outputs, *allocated)))
         self.element, self.touch = np.empty((2, 0), np.int64)  # of each access
         self.first = np.cumsum([0, *[len(effect.touches) for effect in self.marked.effects]])  # touch of each effect
-        self.variables: dict[Stmt, set[Var]] = {}
+        self.variables: dict[Stmt, frozenset[Var]] = {}
         self.check(self.least(self.marked.body))
 
     # ---- the two ways to run it
@@ -278,10 +278,10 @@ class _Trace:
         held = [truths[t.where] for t in effect.touches]
         return sum([1 if holds is None else holds.astype(np.int64) for holds in held], np.int64(0)), put
 
-    def needed(self, s: Stmt) -> set[Var]:
+    def needed(self, s: Stmt) -> frozenset[Var]:
         """The variables of a statement and those inside."""
         if s not in self.variables:
-            own = free_vars(*expressions(s)) if isinstance(s, (For, If, Prefetch)) else set[Var]()
+            own = free_vars(*expressions(s)) if isinstance(s, (For, If, Prefetch)) else frozenset[Var]()
             self.variables[s] = own.union(*map(self.needed, bodies(s)), self.sizes)
         return self.variables[s]
 
