@@ -82,8 +82,8 @@ MOST_LINES = 500
 BUDGET = {  # lines of each room
     "__main__": 5, "backend": 212, "bridge": 5604, "cli": 2173, "codegen": 1344, "compile": 441, "config": 126,
     "device": 1831, "dynamo": 285, "errors": 168, "explain": 6222, "frontend": 8405, "graph": 5005, "ir": 762,
-    "kernels": 611, "loop": 4066, "minicc": 66, "ops": 9747, "package": 566, "paths": 128, "recipes": 3071,
-    "runtime": 2844, "schedule": 4712, "target": 634, "te": 50, "tensor": 3571, "testing": 7093, "types": 192,
+    "kernels": 610, "loop": 4070, "minicc": 66, "ops": 9747, "package": 566, "paths": 128, "recipes": 3073,
+    "runtime": 2849, "schedule": 4720, "target": 634, "te": 50, "tensor": 3568, "testing": 7093, "types": 192,
     "vision": 1205,
 }  # fmt: skip
 TRAIL = 8_000  # lines of the files that the README lists for a weekend
