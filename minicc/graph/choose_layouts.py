@@ -139,7 +139,11 @@ def choose_layouts(graph: Graph, target: Target, families: Sequence[Family] = ()
     for n in graph.nodes:
         with spanned(layouts.spans, graph.spans.get(n)):
             layouts.visit(n)
-    return graph.rebuild({n: layouts.get(n, plain(n)) for n in graph.outputs}, layouts.spans)
+    outputs: dict[Node, Node] = {}
+    for n in graph.outputs:
+        with spanned(layouts.spans, graph.spans.get(n)):
+            outputs[n] = layouts.get(n, plain(n))
+    return graph.rebuild(outputs, layouts.spans)
 
 
 def plain(n: Node) -> Order:
