@@ -43,7 +43,7 @@ from minicc.loop.marks import ALWAYS, MARKS, STORE, Effect, Marked
 from minicc.tensor.evaluate import Array, evaluate_expr
 from minicc.tensor.expr import Const, Expr, Var, free_vars, loads, wrap
 
-LIMIT = 1 << 22  # accesses, or points of loops: about a second
+LIMIT = 1 << 20  # accesses, or points of loops: a fraction of a second, where data do not decide
 
 Env = dict[Var, Any]  # the values of variables, at each point
 Length = Any  # a number, or an array with one for each point

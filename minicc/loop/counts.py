@@ -23,7 +23,7 @@ takes stay, for one miss each; all the rows of A and C pass by in each half, for
 >>> A, B, k = te.placeholder((16, 16), name="A"), te.placeholder((16, 16), name="B"), te.reduce_axis((0, 16), "k")
 >>> s = schedule(A, B, te.compute((16, 16), lambda i, j: te.sum(A[i, k] * B[k, j], axis=k), name="C"))
 >>> cache = Cache(1024, line=64, ways=None)
->>> print(count(s.program, caches=[cache]))
+>>> count(s.program, caches=[cache])
            loads  stores  misses
   A        4,096       0      16
   B        4,096       0   4,096
@@ -64,7 +64,7 @@ class BufferCounts:
     misses: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Counts:
     """What a program costs, as the module defines it. Totals are of memory: of buffers that are not of scope `local`."""
 
@@ -121,6 +121,8 @@ class Counts:
                  for name, *cells in (head, *rows)]  # fmt: skip
         brought = [f", {n:,} lines prefetched into L{c}" for c, n in zip(caches, self.prefetched, strict=True) if n]
         return "\n".join([*lines, f"{self.flops:,} flops, {self.trips:,} trips{''.join(brought)}"])
+
+    __repr__ = __str__
 
 
 def _label(b: BufferCounts) -> str:

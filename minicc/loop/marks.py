@@ -2,7 +2,7 @@
 
 In: a program. Out: a `Marked`: the program with a mark, a hint for no buffer, before each of its statements, and for each
 mark an `Effect`: the elements that are touched there and the floating point operations that are done, as expressions over
-the variables of the loops around. Where data decide, as in `T[I[i]]`, a effect has a variable for what is read.
+the variables of the loops around. Where data decide, as in `T[I[i]]`, an effect has a variable for what is read.
 
 >>> from minicc.tensor.expr import Var
 >>> from minicc.types import float32

@@ -26,6 +26,7 @@ class Interpreter:
     def __init__(self, program: Program, sizes: Mapping[str, int], arrays: Sequence[np.ndarray] | None) -> None:
         self.program, self.env = program, dict[Var, Any]()
         self.trace: list[Access] = []
+        self.doing: list[Stmt] = []  # of each access, the statement
         self.flops = self.trips = 0
         self.memory: dict[Buffer, np.ndarray] = {}
         for b in (*program.params, *program.outputs):
@@ -43,19 +44,30 @@ class Interpreter:
     def shape(self, b: Buffer) -> tuple[int, ...]:
         return tuple(d if isinstance(d, int) else int(evaluate_expr(d, self.env)) for d in b.shape)
 
-    def run(self, s: Stmt) -> None:  # noqa: C901
+    def run(self, s: Stmt) -> None:
+        self.step(s)
+        self.done_by(s)
+
+    def done_by(self, s: Stmt) -> None:
+        """The accesses since the last ones are those of `s`."""
+        self.doing += [s] * (len(self.trace) - len(self.doing))
+
+    def step(self, s: Stmt) -> None:  # noqa: C901
         match s:
             case Seq(stmts):
                 for inner in stmts:
                     self.run(inner)
             case For(var, extent, body):
                 count = int(self.evaluate(extent)[0]) if isinstance(extent, Expr) else extent
+                self.done_by(s)
                 for n in range(count):
                     self.trips += 1
                     self.env[var] = np.int64(n)
                     self.run(body)
             case If(cond, body):
-                if self.evaluate(cond)[0]:
+                holds = self.evaluate(cond)[0]
+                self.done_by(s)
+                if holds:
                     self.run(body)
             case Alloc(buffer, body):
                 self.memory[buffer] = empty(self.shape(buffer), buffer.dtype)

@@ -20,6 +20,7 @@ from minicc.loop.accesses import accesses
 from minicc.loop.caches import Cache, missed
 from minicc.loop.cost import operations
 from minicc.loop.counts import Counts, count, counted
+from minicc.loop.queries import in_order
 from minicc.loop.ir import For, Store, Update
 from minicc.schedule import Schedule
 from minicc.tensor.expr import Var, call, const, maximum, select
@@ -42,6 +43,8 @@ def check(
         (KINDS[kind], trace.buffers[number].name, int(element))
         for kind, number, element in zip(trace.kind, trace.buffer, trace.element, strict=True)
     ]
+    assert trace.statements == tuple(in_order(trace.program.body))
+    assert [trace.statements[n] for n in trace.statement] == plain.doing
     found = counted(trace, caches)
     assert (found.flops, found.trips) == (plain.flops, plain.trips)
     assert found.flops >= operations(program)
