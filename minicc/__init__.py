@@ -40,6 +40,7 @@ LOADERS["cuda"] = LOADERS["emulated"] = "minicc.device:load"  # by kind of image
 DRAWERS |= {
     "ArenaPlan": "minicc.explain.draw_memory:draw",
     "Executable": "minicc.explain.draw_executable:draw",
+    "FusionComparison": "minicc.explain.draw_fusion:draw_fusion",
     "Graph": "minicc.explain.draw_graph:draw_graph",
     "Profile": "minicc.explain.draw_profile:pictures",
     "Program": "minicc.explain.draw_program:draw_program",

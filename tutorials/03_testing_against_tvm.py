@@ -191,7 +191,7 @@ assert all("comm-reduce" in why or "out-elementwise-fusable" in why or "injectiv
 
 # %% [markdown]
 # Read the reasons: none was written for this graph. minicc knows six *kinds* of operators, TVM reads a *pattern* off
-# the loops of each function, and each reason names the rule that decided. `minicc fusion model.onnx --picture fusion.svg`
+# the loops of each function, and each reason names the rule that decided. `minicc fusion model.onnx --picture fusion.html`
 # draws the two beside each other.
 #
 # ## 5. Loops for a GPU

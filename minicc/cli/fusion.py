@@ -13,12 +13,11 @@ from minicc.cli.options import DimOption, ModelArgument, ShapesOption, TargetOpt
 from minicc.cli.options import messages, read_dims, read_shapes, table_text
 from minicc.errors import BridgeError, ConfigError, plain_lines, printable
 from minicc.explain.fusion import GROUPINGS, before_fusion, compare_fusion
-from minicc.explain.fusion_picture import picture
 from minicc.explain.fusion_rules import NAMES, RULES
+from minicc.explain.save import ENDINGS, save
 from minicc.frontend import load
 from minicc.graph import bind, runtime_operands
 from minicc.graph.split_stages import is_open
-from minicc.runtime.files import write_file
 
 
 def fusion_command(
@@ -34,7 +33,9 @@ def fusion_command(
     rules: Annotated[
         bool, typer.Option("--rules", help="Print the rules of TVM, too, and what each operator is to them.")
     ] = False,
-    into: Annotated[Path | None, typer.Option("--picture", help="Draw them all as an SVG file.")] = None,
+    into: Annotated[
+        Path | None, typer.Option("--picture", help=f"Draw them all: {', '.join(ENDINGS)}; .svg if they are few.")
+    ] = None,
 ) -> None:
     """Print which operators minicc runs together, beside what TVM does in Relay and in Relax, and why they differ.
 
@@ -43,7 +44,7 @@ def fusion_command(
     Examples:
 
         minicc fusion model.onnx
-        minicc fusion model.onnx --with relax --picture fusion.svg
+        minicc fusion model.onnx --with relax --picture fusion.html
         minicc fusion model.onnx --rules
         minicc fusion model.onnx --json
     """
@@ -52,7 +53,7 @@ def fusion_command(
             f"minicc fusion {model} --json", {"--rules": rules}, "JSON has no place for text", "leave one out"
         )
     chosen = GROUPINGS if dialects is None else named(dialects)
-    check_output("--picture", into, ".svg")
+    check_output("--picture", into, *ENDINGS)
     dims, shapes = read_dims(dim), read_shapes(input_shapes)
     graph = bind(load(model), dims, shapes)
     check_shapes_known(f"fusion {model}", runtime_operands(graph), "export the model with fixed shapes")
@@ -66,7 +67,7 @@ def fusion_command(
     for name, error in errors.items():
         messages.print(f"no column for {NAMES[name]}: {error.problem}\nhint: {error.hint}", soft_wrap=True)
     if into is not None:
-        write_file(into, picture(made).encode())
+        save(made.picture(), into)
         messages.print(f"wrote {printable(into)}")
     print(json.dumps(made.as_json(), indent=1) if as_json else plain_lines(made.text(every)))
     if rules:

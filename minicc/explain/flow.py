@@ -20,7 +20,13 @@ from minicc.explain.picture import SIZE, arrow, cut, group, line, rect, text, wi
 
 WIDTH, HEIGHT, PILL = 156, 22, 18  # pixels: of a box of one line of words; the height of a box with round ends
 STRIP, LABEL = 15, 15  # the height of a strip in a box; of the words below one
-GAP, FALL, SHORT, NARROW = 14, 18, 11, 8  # between neighbours; layers; layers in a box; of an arrow that passes a layer
+GAP, FALL, SHORT, NARROW = (
+    14,
+    18,
+    11,
+    8.0,
+)  # between neighbours; layers; layers in a box; of an arrow that passes a layer
+AROUND, BAND = 5, 12.0  # of a hull: around a box, along an arrow
 PAD, TITLE = 8, 21  # within a frame: around what it holds; the height of its title
 ROOM = 330  # of a picture that can be read on a telephone, too
 SMALL, BOLD = 10, 1.15  # pixels of a letter of small words; how much wider bold ones are
@@ -63,6 +69,7 @@ def box(
     note: str = "",
     strip: str = "",
     strip_hover: str = "",
+    strip_kind: str = "c8",
     **more: object,
 ) -> Box:
     """One line of words, a note at its end, and below, if there is one, a strip of another class: what it reads beside."""
@@ -72,7 +79,7 @@ def box(
     if note:
         shapes.append(text(WIDTH - 6, 15, note, "small", "end"))
     if strip:
-        shapes.append(rect(0, HEIGHT, WIDTH, STRIP, "c8", strip_hover or strip))
+        shapes.append(rect(0, HEIGHT, WIDTH, STRIP, strip_kind, strip_hover or strip))
         shapes.append(text(6, HEIGHT + 11, cut(strip, WIDTH - 12, SMALL), "small"))
     return Box(WIDTH, height, [group(shapes, **more)], cut(label, WIDTH - 4, SMALL))
 
@@ -162,23 +169,18 @@ class _Flow:
     def hull(self, hull: Hull, edges: Iterable[tuple[Any, Any]]) -> str:
         """Wide bands along edges within, and a rectangle behind each box; first the rim, then the inside."""
         keys, shapes = set(hull.keys), []
-        inside = [(a, b) for a, b in edges if a in keys and b in keys]
-        for grow, kind in ((1.0, "rim"), (0.0, hull.kind)):
-            for a, b in inside:
-                shapes.append(line(self.path(a, b), f"band {kind}", stroke_width=float(WIDTH * 0.3 + 2 * grow)))
+        inside = {(a, b): self.path(a, b) for a, b in edges if a in keys and b in keys}
+        for grow, kind, fill in ((1.0, "muted", "tip"), (0.0, hull.kind, hull.kind)):
+            for (a, b), path in inside.items():
+                (x, y), (u, v) = path[0], path[-1]
+                whole = [(x, y - self.boxes[a].height / 2), *path, (u, v + self.boxes[b].height / 2)]
+                broad = WIDTH + 2 * AROUND if len(path) == 3 and abs(x - u) < 1 else BAND
+                shapes.append(line(whole, f"band {kind}", stroke_width=broad + 2 * grow))
             for n in hull.keys:
-                made, around = self.boxes[n], 5 + grow
-                x, y = self.x(n) - made.width / 2 - around, self.y(n) - around
-                size = (made.width + 2 * around, made.height + 2 * around)
+                made, around = self.boxes[n], AROUND + grow
+                corner = (self.x(n) - made.width / 2 - around, self.y(n) - around)
                 shapes.append(
-                    rect(
-                        x,
-                        y,
-                        *size,
-                        kind if kind != "rim" else "tip",
-                        rx=8,
-                        style="stroke: none" if kind != "rim" else None,
-                    )
+                    rect(*corner, made.width + 2 * around, made.height + 2 * around, fill, rx=8, style="stroke: none")
                 )
         return group(shapes, hull.hover)
 

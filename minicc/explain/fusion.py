@@ -26,6 +26,7 @@ from minicc.errors import BridgeError
 from minicc.explain.fusion_rules import NAMES, Edge, span
 from minicc.graph.fuse import Group, Partition, partition
 from minicc.graph.ir import Graph, Node
+from minicc.ir.drawn import Drawn
 from minicc.ir.passes import run_passes
 from minicc.target import Target
 
@@ -53,7 +54,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class FusionComparison:
+class FusionComparison(Drawn):
     """The partitions of a graph: minicc's, and one of each dialect."""
 
     graph: Graph

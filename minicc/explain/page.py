@@ -15,6 +15,7 @@ Source of the policy: W3C, Content Security Policy Level 3.
 from __future__ import annotations
 
 import json
+import textwrap
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -43,9 +44,14 @@ from minicc.explain.picture import (
 LEAST = 0.8  # of its width that a picture is shown at, at least
 FLOW = """
 .flow { display: flex; flex-wrap: wrap; gap: 0 16px; align-items: flex-start; } .flow > * { max-width: 100%; min-width: min(350px, 100%); }
-.flow > details > summary { width: 0; min-width: 100%; }
+.flow > .words { flex: 1 1 230px; min-width: 0; } .flow > details > summary { width: 0; min-width: 100%; }
 """
-WIDEST, TALLEST, HEADING = 1440, 2400, 34  # pixels of several pictures in one: in all; of a heading
+WIDEST, TALLEST, HEADING, COLUMN = (
+    1500,
+    2400,
+    34,
+    340,
+)  # pixels of several pictures in one: in all; of a heading, of words
 LOOK = f"""{FLOW}
 :root {{ {variables(LIGHT)} color-scheme: light dark; }}
 @media screen and (prefers-color-scheme: dark) {{ :root {{ {variables(DARK)} }} }}
@@ -122,12 +128,28 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
 
 
 class Plate(NamedTuple):
-    """A picture under a heading, with a note beside that; folded where it tells nothing new."""
+    """A picture under a heading, with a note beside that; folded where it tells nothing new. More pictures, then words, may stand beside it."""
 
     heading: str
     picture: Picture
     note: str = ""
     unfolded: bool = True
+    more: Sequence[Picture] = ()
+    words: Sequence[str] = ()
+
+    def section(self) -> str:
+        """As part of a page."""
+        shown = [figure(self.picture), *map(figure, self.more)]
+        shown += [f'<div class="words">{"".join(map(paragraph, self.words))}</div>'] if self.words else []
+        return section(
+            self.heading, flowing(*shown) if len(shown) > 1 else shown[0], note=self.note, unfolded=self.unfolded
+        )
+
+    def columns(self) -> list[Picture]:
+        """As columns of a picture."""
+        lines = [line for words in self.words for line in (*textwrap.wrap(words, COLUMN // 7), "")]
+        shapes = [text(10, 20 + 16 * k, line) for k, line in enumerate(lines)]
+        return [self.picture, *self.more, *([Picture("", "", COLUMN, 16 * len(lines) + 20, shapes)] if lines else [])]
 
 
 @dataclass(frozen=True)
@@ -140,26 +162,27 @@ class Pictures:
 
     def parts(self) -> list[str]:
         """The sections of a page."""
-        made = [Plate(*given) for given in self.sections]
-        return [flowing(*(section(s.heading, figure(s.picture), note=s.note, unfolded=s.unfolded) for s in made))]
+        return [flowing(*(Plate(*given).section() for given in self.sections))]
 
     def together(self) -> Picture:
         """All in one picture, in rows. Raises ConfigError when that is taller than a few screens."""
         shapes, x, y, low, right = list[str](), 0.0, 0.0, 0.0, 0.0
-        for heading, picture, *_ in self.sections:
-            if x and x + picture.width > WIDEST:
+        for plate in [Plate(*given) for given in self.sections]:
+            columns = plate.columns()
+            if x and x + sum(c.width for c in columns) > WIDEST:
                 x, y = 0.0, low
-            shapes.append(text(x + 10, y + 24, cut(heading, picture.width - 20), "bold"))
-            shapes.append(group(picture.shapes, transform=f"translate({x:.1f} {y + HEADING:.1f})"))
-            x, low = x + picture.width, max(low, y + HEADING + picture.height)
+            shapes.append(text(x + 10, y + 24, cut(plate.heading, columns[0].width - 20), "bold"))
+            for column in columns:
+                shapes.append(group(column.shapes, transform=f"translate({x:.1f} {y + HEADING:.1f})"))
+                x, low = x + column.width, max(low, y + HEADING + column.height)
             right = max(right, x)
         if low > TALLEST:
             problem = f"expected a picture of at most {TALLEST} pixels in height, got one of {low:.0f}"
             raise ConfigError(
                 f"{self.title}.svg", problem, hint="a name that ends in .html: a page with sections that fold"
             )
-        style = "".join(dict.fromkeys(picture.style for _, picture, *_ in self.sections))
-        return Picture(self.title, self.words, right, low, shapes, style)
+        style = "".join(dict.fromkeys(p.style for plate in self.sections for p in Plate(*plate).columns()))
+        return Picture(self.title, self.words, max(right, COLUMN), max(low, HEADING), shapes, style)
 
     def html(self) -> str:
         """The pictures as part of a notebook."""

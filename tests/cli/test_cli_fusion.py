@@ -106,10 +106,10 @@ def test_fusion_refuses_what_it_cannot_do(minicc, network, tmp_path, monkeypatch
     nowhere = minicc("fusion", network, "--dim", "batch=3", "--picture", tmp_path / "none" / "fusion.svg")
     assert nowhere.code == 2 and "ConfigError" in nowhere.err
     model = network.read_bytes()
-    for name in (network, tmp_path / "fusion.png", tmp_path / "fusion"):
+    for name in (network, tmp_path / "fusion.jpeg", tmp_path / "fusion"):
         wrong = minicc("fusion", network, "--dim", "batch=3", "--picture", name)
         assert wrong.code == 2 and "expected a name that ends in .svg" in wrong.err and "hint: " in wrong.err
-    assert network.read_bytes() == model and not (tmp_path / "fusion.png").exists()
+    assert network.read_bytes() == model and not (tmp_path / "fusion.jpeg").exists()
     unbound = minicc("fusion", network)
     assert unbound.code == 2 and "batch" in unbound.err
 
