@@ -1,4 +1,4 @@
-"""The picture of one stage of a compilation: of a graph, of a kernel's expressions, loops, schedule, trace.
+"""The picture of one stage of a compilation: of a graph, of its plan of memory, of a kernel's expressions, loops, schedule, trace.
 
 In: a model that is loaded, the name of a stage, and of a kernel where the stage is one of kernels. Out: its picture.
 
@@ -26,7 +26,7 @@ OF_KERNELS: Mapping[str, Callable[[ExploredKernel], Any]] = {
     "trace": lambda kernel: kernel.schedule.trace,
     "loop": lambda kernel: kernel.programs[-1].program,
 }  # what is drawn of a kernel
-PICTURED = ("graph", "fused", *OF_KERNELS)
+PICTURED = ("graph", "fused", "memory", *OF_KERNELS)
 
 
 def stage_picture(
@@ -40,13 +40,16 @@ def stage_picture(
     if stage not in PICTURED:
         problem = f"expected a stage that has a picture, got {stage!r}"
         raise ConfigError(f"--stage {stage} --picture", problem, hint=f"one of {', '.join(PICTURED)}")
-    if stage in OF_KERNELS or kernel is not None:
+    if stage in OF_KERNELS or (kernel is not None and stage != "memory"):
         found = _kernel(model, kernel, stage, target, observe, options)
         held = found.kernel.body if found.kernel and stage in ("graph", "fused") else OF_KERNELS[stage](found)
         shown: Picture | Pictures = held.picture()
         return shown
     stages = GraphStages(target)
-    compile(model, target, observe=both(stages, observe) if observe else stages, cache=True, **options)
+    made = compile(model, target, observe=both(stages, observe) if observe else stages, cache=True, **options)
+    if stage == "memory":
+        plan: Picture | Pictures = made.memory_plan.picture()
+        return plan
     graphs = [s.after for s in stages if s.name == "bind"] if stage == "graph" else stages.last
     return joined([graph.picture() for graph in graphs])
 

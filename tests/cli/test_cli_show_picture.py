@@ -7,7 +7,7 @@ from test_cli_stages import model as branching  # noqa: F401
 
 
 def test_graphs_are_drawn(minicc, network, tmp_path):
-    for stage, word in (("graph", "MatMul"), ("fused", "matmul_add_relu")):
+    for stage, word in (("graph", "MatMul"), ("fused", "matmul_add_relu"), ("memory", "bytes")):
         path = tmp_path / f"{stage}.svg"
         outcome = minicc("show", network, "--dim", "batch=3", "--stage", stage, "--picture", path)
         assert (outcome.code, outcome.out) == (0, "") and outcome.err.split() == ["wrote", *str(path).split()]
@@ -15,7 +15,9 @@ def test_graphs_are_drawn(minicc, network, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("stage", "word"), [("graph", "Relu"), ("naive", "for "), ("loop", "for "), ("trace", "s.")])
+@pytest.mark.parametrize(
+    ("stage", "word"), [("graph", "Relu"), ("te", "relu"), ("naive", "for "), ("loop", "for "), ("trace", "s.")]
+)
 def test_the_stages_of_a_kernel_are_drawn(minicc, network, tmp_path, stage, word):
     path = tmp_path / "kernel.html"
     minicc.good(
