@@ -93,7 +93,10 @@
     const ops = (given.get("op") ?? "").split(".").map(op => whole(op, operators.length)).filter(op => op !== undefined);
     const [where, which, line] = (given.get("at") ?? "").split(".");
     const k = whole(which, (where === "step" ? steps : listings).length);
-    if (ops.length) found.op = ops;
+    if (ops.length) {
+      const computed = relatives({ ...found, op: ops }).kernels;
+      Object.assign(found, { op: ops, kernel: computed.has(found.kernel) || !computed.size ? found.kernel : Math.min(...computed) });
+    }
     else if (given.get("all") && kernels.length) found.all = true;
     else if (k !== undefined && whole(line, 1e9)) found.at = { [where === "step" ? "step" : "listing"]: k, line: Number(line) };
     return found;
@@ -312,6 +315,7 @@
       [run, run.light(item => op ? meet(opsOf(calls[item.value]), ops) : found.has(calls[item.value].kernel))],
     ]);
     for (const [list, count] of counts) tabs.get(list)?.setAttribute("data-lit", count || "");
+    for (const { box, ops: own } of boxes) box.classList.toggle("lit", meet(own, ops));
     status.textContent = said(counts, ops);
     clear.hidden = !(op || at || state.all);
     for (const list of lists) {
@@ -326,8 +330,25 @@
     const parts = [[after, "of the graph"], [loops, "of loops"], ...code.map((list, k) => [list, `of ${kernels[state.kernel]?.listings[k]?.name ?? "code"}`])];
     const lit = parts.filter(([list]) => counts.get(list)).map(([list, what]) => `${counts.get(list)} ${what}`);
     const who = shown.join("; ") || (operators.length ? "No operator of the model" : "Here");
-    return `${who}${more}: ${lit.length ? `lines: ${lit.join(", ")}` : "no lines here"}.`;
+    const none = state.op && !relatives(state).kernels.size ? ": no kernel computes it. It moves nothing, or was computed while the model was compiled." : "";
+    return `${who}${more}${none || `: ${lit.length ? `lines: ${lit.join(", ")}` : "no lines here"}.`}`;
   }
+
+  // ---- pictures of graphs: a box has the name of its node in the text of a pass, inside of the boxes around it
+
+  /** The row of the text that a box is about. */
+  function rowOf(box) {
+    const names = [];
+    for (let at = box; at; at = at.parentElement.closest("[data-node]")) names.unshift(at.dataset.node);
+    const text = texts[passes[box.closest("[data-pass]").dataset.pass].after];
+    return names.reduce((from, name, depth) => text.findIndex((row, index) => index >= from && words(row).startsWith(`${"  | ".repeat(depth)}  ${name} = `)), 0);
+  }
+
+  const boxes = [...document.querySelectorAll("[data-pass] [data-node]")].map(box => {
+    const row = texts[passes[box.closest("[data-pass]").dataset.pass].after][rowOf(box)];
+    return { box, ops: row === undefined ? [] : about(row) };
+  });
+  for (const { box, ops } of boxes) box.addEventListener("click", event => { event.stopPropagation(); pickOperators(ops); });
 
   // ---- search, tabs, keys
 

@@ -17,8 +17,9 @@ from typing import Any
 
 from minicc.explain.explored import ExploredCall, Explored, ExploredKernel, GraphStage
 from minicc.explain.operators import operators_of_lines
+from minicc.explain.origins import operators, origins, parts
 from minicc.explain.page import Pictures, data, figure, page, paragraph, section
-from minicc.graph.ir import Constant, Graph, Input, Kernel, Node, Span
+from minicc.graph.ir import Constant, Graph, Kernel, Node, Span
 
 Row = list[Any] | str  # a line, or a line and the numbers of the operators that it is about
 Made = dict[str, Any]
@@ -69,15 +70,46 @@ class ModelOperators:
     What a frontend made of one operator of the file is one, as its nodes have one span.
     """
 
-    def __init__(self, model: Graph | None) -> None:
-        nodes = [n for n in model.nodes if not isinstance(n.op, (Input, Constant))] if model else []
-        self.names = {(model and model.spans.get(n)) or n: n.op.name for n in nodes}
+    def __init__(self, found: Explored) -> None:
+        nodes = operators(found.model) if found.model else []
+        self.names = {(found.model and found.model.spans.get(n)) or n: n.op.name for n in nodes}
         self._number = {key: k for k, key in enumerate(self.names)}
+        self._known: dict[
+            int, dict[Node, frozenset[int]]
+        ] = {}  # of each graph, by what is in its operators where nothing is fused
+        self._of: dict[
+            int, dict[tuple[Node, ...], frozenset[int]]
+        ] = {}  # of each graph, by the nodes around each other
+        for made in found.stages:
+            if id(made.before) not in self._of:  # the model, or a part of it that data decide
+                self._note(made.before, {n: self._by_span(made.before, n) for n in operators(made.before)}, {})
+            if made.after is not made.before:
+                whole = {n: self._union(made.before, froms) for n, froms in origins(made.before, made.after).items()}
+                self._note(made.after, whole, self._known[id(made.before)])
+
+    def _by_span(self, graph: Graph, n: Node) -> frozenset[int]:
+        key = graph.spans.get(n, n)
+        return frozenset([self._number[key]] if key in self._number else ())
+
+    def _union(self, graph: Graph, nodes: Iterable[Node]) -> frozenset[int]:
+        return frozenset().union(*(self._of[id(graph)][n,] for n in nodes))
+
+    def _note(self, graph: Graph, whole: Mapping[Node, frozenset[int]], known: Mapping[Node, frozenset[int]]) -> None:
+        """A graph of whose operators it is known what they come from; `known` says it of what is in them, as far as it does."""
+        noted, plain = dict[tuple[Node, ...], frozenset[int]](), dict[Node, frozenset[int]]()
+        for n, inside in parts(graph).items():
+            noted[n,] = whole[n]
+            for b, made in inside.items():
+                noted[n, b] = plain[made] = known.get(made, whole[n]) if isinstance(n.op, Kernel) else whole[n]
+        for n, users in graph.users().items():
+            if isinstance(n.op, Constant):  # it is of what reads it
+                noted[n,] = frozenset().union(*(noted.get((user,), ()) for user in users))
+        self._of[id(graph)], self._known[id(graph)] = noted, plain
 
     def of(self, graph: Graph, *chain: Node) -> tuple[int, ...]:
         """The numbers of the operators that a node of a graph comes from, or one inside of it."""
-        key = graph.spans.get(chain[0], chain[0]) if chain else None
-        return (self._number[key],) if key in self._number else ()
+        noted = self._of[id(graph)]
+        return tuple(sorted(noted.get(chain[:2], noted.get(chain[:1], frozenset()))))
 
     def json(self) -> list[str]:
         """The place of each in the file, or its name."""
@@ -109,14 +141,14 @@ def graph_keys(graph: Graph, lines: Sequence[str]) -> list[Hashable]:
 class Passes:
     """The passes as JSON; a graph that several share is told once."""
 
-    def __init__(self, rows: Rows, operators: ModelOperators) -> None:
-        self._rows, self._operators = rows, operators
+    def __init__(self, rows: Rows, model: ModelOperators) -> None:
+        self._rows, self._model = rows, model
         self._told: dict[int, tuple[Graph, int, list[Hashable]]] = {}
 
     def _tell(self, graph: Graph) -> tuple[int, list[Hashable]]:
         if id(graph) not in self._told:
             lines = str(graph).split("\n")
-            who = [self._operators.of(graph, *chain) for chain in chains(graph)]
+            who = [self._model.of(graph, *chain) for chain in chains(graph)]
             self._told[id(graph)] = graph, self._rows.text(zip(lines, who, strict=True)), graph_keys(graph, lines)
         return self._told[id(graph)][1:]
 
@@ -164,24 +196,24 @@ def _computed(each: ExploredKernel) -> tuple[Mapping[int, Sequence[int]], Mappin
     return naive, final
 
 
-def call_json(each: ExploredCall, operators: ModelOperators) -> Made:
+def call_json(each: ExploredCall, model: ModelOperators) -> Made:
     """A call: its kernel, of which operators each part of that is, its microseconds."""
     assert isinstance(each.node.op, Kernel)
-    parts = [operators.of(each.graph, each.node, n) for n in each.node.op.body.nodes]
+    own = [model.of(each.graph, each.node, n) for n in each.node.op.body.nodes]
     us = None if each.seconds is None else round(each.seconds * 1e6, 2)
-    return {"kernel": each.kernel, "parts": parts, "us": us}
+    return {"kernel": each.kernel, "parts": own, "us": us}
 
 
 def explorer_data(found: Explored) -> Made:
     """What the page shows, as JSON."""
-    rows, operators = Rows(), ModelOperators(found.model)
-    passes = Passes(rows, operators)
+    rows, model = Rows(), ModelOperators(found)
+    passes = Passes(rows, model)
     made = {
         "target": str(found.target),
-        "operators": operators.json(),
+        "operators": model.json(),
         "passes": [passes.json(each) for each in found.stages],
         "kernels": [kernel_json(rows, each) for each in found.kernels],
-        "calls": [call_json(each, operators) for each in found.calls],
+        "calls": [call_json(each, model) for each in found.calls],
         "texts": [{"name": name, "text": rows.plain(text)} for name, text in found.texts.items()],
     }
     return {**made, "pool": rows.json()}
@@ -212,7 +244,9 @@ def explorer_page(found: Explored, live: bool = False) -> str:
 
 def pictures(found: Explored) -> Iterator[str]:
     """The graphs of kernels, drawn."""
+    last = {id(made.after): k for k, made in enumerate(found.stages)}
     for graph in dict.fromkeys(call.graph for call in found.calls):
         drawn = graph.picture()
-        parts = drawn.parts() if isinstance(drawn, Pictures) else [figure(drawn)]
-        yield section(f"The kernels of {graph.name}", paragraph(drawn.words), *parts, unfolded=False)
+        figures = drawn.parts() if isinstance(drawn, Pictures) else [figure(drawn)]
+        shown = [f'<div data-pass="{last[id(graph)]}">', paragraph(drawn.words), *figures, "</div>"]
+        yield section(f"The kernels of {graph.name}", *shown, unfolded=False)

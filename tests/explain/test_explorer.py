@@ -142,7 +142,6 @@ def test_a_page_says_nothing_as_markup():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet18", "bert_layer", "mobilenet_v2"])
-def test_a_page_of_a_network_is_small(name):
-    found = explore_model(load(MODELS[name](True).SerializeToString()), HASWELL)
+def test_a_page_of_a_network_is_small():
+    found = explore_model(load(MODELS["resnet18"](True).SerializeToString()), HASWELL)
     assert len(explorer_page(found).encode()) < 5e6

@@ -44,6 +44,14 @@ def lit(page, panel):
     return list(map(int, page.locator(f"#{panel} [aria-selected=true] .number").all_text_contents()))
 
 
+def test_a_box_of_the_picture_is_its_operator(browser, digits):
+    with opened(browser, digits[0]) as page:
+        page.locator("details > summary", has_text="The kernels of").click()
+        page.locator("[data-node] [data-node]", has_text="MaxPool").first.click()
+        assert "pool6" in page.get_by_role("status").text_content() and lit(page, "listing1")
+        assert page.locator("[data-node].lit", has_text="MaxPool").count() >= 1
+
+
 def click(page, panel, number):
     """Click the line of a number."""
     page.locator(f"#{panel} .line:has(.number:text-is('{number}'))").click()
@@ -70,6 +78,24 @@ def test_an_operator_lights_its_assembly_and_back(browser, digits):
         assert box["y"] <= line["y"] <= box["y"] + box["height"]  # it was brought into view
         page.keyboard.press("Escape")
         assert not lit(page, "after") and not lit(page, "listing1")
+
+
+def test_every_operator_reaches_assembly_and_comes_back(browser, digits):
+    """But one that moves nothing, and takes no code."""
+    address, found = digits
+    operators, without = explorer_data(found)["operators"], []
+    with opened(browser, address) as page:
+        for k, name in enumerate(operators):
+            page.evaluate(f"location.hash = '#op={k}'")
+            page.wait_for_function("name => document.querySelector('.status').textContent.startsWith(name)", arg=name)
+            asm, operator = lit(page, "listing1"), lit(page, "after")
+            assert operator
+            if not asm:
+                without.append(name)
+                continue
+            page.evaluate("document.querySelector('#listing1 [aria-selected=true]').click()")
+            assert asm[0] in lit(page, "listing1") and set(lit(page, "after")) & set(operator)
+    assert [name.split()[1] for name in without] == ["Flatten"]
 
 
 def test_steps_are_the_programs_of_python(browser, digits):
