@@ -142,8 +142,8 @@ def links(text: str) -> list[str]:
 
 
 def pictures(text: str) -> list[str]:
-    """The pictures that lie beside a page."""
-    return [link for link in links(text) if re.fullmatch(r"[\w-]+\.(png|jpg|svg)", link)]
+    """The pictures that lie beside a page, or in a folder `pictures` there."""
+    return [link for link in links(text) if re.fullmatch(r"(pictures/)?[\w-]+\.(png|jpg|svg)", link)]
 
 
 def check_blocks(text: str) -> None:
@@ -178,6 +178,7 @@ def regenerate(page: Path) -> None:
                 print(f"{page}:{example.line}: {example.source.strip()}")
                 text = text[: example.start] + printed + text[example.end :]
         for name in pictures(text):
+            (page.parent / name).parent.mkdir(exist_ok=True)
             shutil.copy(Path(folder) / name, page.parent / name)
     page.write_text(text, encoding="utf-8")
 

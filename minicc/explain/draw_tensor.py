@@ -263,7 +263,7 @@ def _box(panel: Panel, last: bool) -> Box:
 
 def _cells(panel: Panel, grid: Grid, last: bool) -> Iterator[str]:
     yield from grid.heads()
-    yield from (grid.mark(n, "paper none", grid.named(n)) for n in range(grid.size))
+    yield from grid.lines()
     for n, element in panel.cells:
         (x, y), half, hover = grid.at(n), grid.cell / 2, f"{panel.tensor.name}{element}"
         yield grid.mark(n, "c2", hover) if last else circle(x + half, y + half, half * 0.72, "c3", hover)

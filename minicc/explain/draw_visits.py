@@ -56,7 +56,7 @@ STYLE = f"""
 @keyframes minicc-visits {{ from {{ --now: 0; }} 90%, to {{ --now: var(--end); }} }}
 .minicc .visits {{ animation: minicc-visits infinite; }} .minicc .visits:hover {{ animation-play-state: paused; }}
 .minicc .seen {{ opacity: clamp(0, var(--now) - var(--t) + 1, 1); }}
-.minicc .now {{ opacity: min(clamp(0, var(--now) - var(--t) + 1, 1), clamp(0, (var(--u) + {FADE} - var(--now)) / {FADE}, 1)); }}
+.minicc .now {{ opacity: min(clamp(0, var(--now) - var(--t) + 1, 1), clamp(0, (var(--u, var(--t)) + {FADE} - var(--now)) / {FADE}, 1)); }}
 @media print, (prefers-reduced-motion: reduce) {{ .minicc .visits {{ animation: none; --now: var(--end); }} }}
 """
 
@@ -214,7 +214,7 @@ def draw_visits(
 
 def _by_time(grid: Grid, own: Mapping[int, Sequence[Visit]], many: int) -> Iterator[str]:
     """The cells of a buffer, what remains when each is visited first, and what lights up at each visit."""
-    yield from (grid.mark(element, "none") for element in range(grid.size))
+    yield from grid.lines()
     half = grid.cell / 2
     for rank, (element, visits) in enumerate(own.items(), 1):
         x, y = grid.at(element)
@@ -222,11 +222,11 @@ def _by_time(grid: Grid, own: Mapping[int, Sequence[Visit]], many: int) -> Itera
         shown = [grid.mark(element, kind, inset=0.5)]
         if wide(rank, 10) < grid.cell:
             shown.append(text(x + half, y + half + 4, rank, on, "middle"))
-        hover = f"{grid.named(element)} is visited as number {rank}: {'; '.join(_moments(visits))}"
+        hover = f"{grid.named(element)}, number {rank}: {'; '.join(_moments(visits))}"
         yield group(shown, hover, kind="seen", style=f"--t: {visits[0].moment}")
         written = {v.moment for v in visits if v.is_store}
         for v in visits:
-            style = f"--t: {v.moment}; --u: {v.moment}"
+            style = f"--t: {v.moment}"
             if v.is_store:
                 yield grid.mark(element, "c2 now", style=style)
             elif v.moment not in written:
@@ -293,7 +293,7 @@ def draw_heat(
     title = f"{'Misses' if caches else 'Heat'} of {program.name}"
     shapes = [text(MARGIN, MARGIN + 12, title, "head")]
     for (grid, times), (x, y) in zip(counted, corners, strict=True):
-        shapes.append(group([*grid.heads(), *_by_count(grid, times, most)], transform=move_to(x, y)))
+        shapes.append(group([*grid.heads(), *grid.lines(), *_by_count(grid, times, most)], transform=move_to(x, y)))
     ranges = [(kind, f"{low:,} to {high:,}" if low < high else f"{low:,}") for kind, low, high in shades(most)]
     width = max(width, wide(title, 14) + MARGIN, 360) + MARGIN
     entries, bottom = legend(MARGIN, bottom + 12, [("none", "never"), *ranges], width - 2 * MARGIN)
@@ -303,7 +303,7 @@ def draw_heat(
 def _by_count(grid: Grid, times: Sequence[int], most: int) -> Iterator[str]:
     for element, count in enumerate(times):
         x, y = grid.at(element)
-        kind, on = shade(count, most) if count else ("none", "small")
+        kind, on = shade(count, most) if count else ("paper", "small")
         yield grid.mark(element, kind, f"{grid.named(element)}: {count:,}", inset=0.5)
         if wide(most, 10) < grid.cell:
             yield text(x + grid.cell / 2, y + grid.cell / 2 + 4, count, on, "middle")

@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from minicc.explain.picture import number, rect, text, wide
+from minicc.explain.picture import element, number, rect, text, wide
 
 GAP, LABEL, ROOM = 12, 18, 720  # between slices; for the name above; pixels of a picture
 LARGE, SMALL = 26, 5  # pixels of a cell
@@ -100,6 +100,17 @@ class Grid:
             words = ", ".join([*map(str, self.index(element)[:-2]), ":", ":"])
             if wide(words, 10, code=True) <= self.columns * self.cell + GAP:
                 yield text(x, y - 5, f"[{words}]", "small")
+
+    def lines(self, kind: str = "none") -> Iterator[str]:
+        """The lines around the cells of each slice."""
+        for which in range(self.slices):
+            x, y = self.at(which * self.rows * self.columns)
+            last = min(self.size, self.rows * self.columns) - (self.rows - 1) * self.columns  # cells of the last row
+            across = [(row, self.columns if row < self.rows else last) for row in range(self.rows + 1)]
+            down = [(column, self.rows - (column > last)) for column in range(self.columns + 1)]
+            path = [f"M{number(x)},{number(y + row * self.cell)} h{number(n * self.cell)}" for row, n in across]
+            path += [f"M{number(x + column * self.cell)},{number(y)} v{number(n * self.cell)}" for column, n in down]
+            yield element("path", kind=kind, d=" ".join(path))
 
     def mark(self, element: int, kind: str, hover: object = "", inset: float = 0, **more: object) -> str:
         """A shape on an element's cell."""

@@ -4,7 +4,7 @@ from itertools import pairwise
 import xml.etree.ElementTree as xml
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicc import te
@@ -24,6 +24,7 @@ def words(picture):
     return [t.text for t in xml.fromstring(picture.svg().encode()).iter(f"{SVG}text")]
 
 
+@settings(max_examples=max(10, settings().max_examples // 3))
 @given(st.data())
 def test_a_change_is_all_lines_before_and_after(data):
     start = WORKLOADS[data.draw(st.sampled_from(sorted(WORKLOADS)))].program(4, 5)

@@ -1,7 +1,6 @@
 """What a picture marks as read is what a NaN comes from: an element is read just where a NaN in it reaches the result."""
 
 import itertools
-import re
 import xml.etree.ElementTree as xml
 
 import numpy as np
@@ -15,7 +14,7 @@ from minicc.explain.draw_tensor import SHOWN, draw_tensor, footprint
 from minicc.loop.lower import lower
 from minicc.loop.python import run_python
 from minicc.tensor.tensor import Placeholder, tensors_of
-from tests.explain.test_draw_program import HOSTILE
+from tests.explain.test_draw_program import DRAWN, HOSTILE
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -163,5 +162,4 @@ def test_a_name_is_words_whatever_it_is(name):
     A = te.placeholder((4,), name=name)
     made = te.compute((4,), lambda i: A[i] + 1.0, name=name).picture()
     tree = xml.fromstring(made.svg().encode("utf-8"))
-    known = {"svg", "title", "desc", "style", "rect", "text", "tspan", "g", "circle", "polyline", "path"}
-    assert {e.tag.removeprefix(SVG) for e in tree.iter()} <= known and re.search("<desc", made.svg())
+    assert {e.tag.removeprefix(SVG) for e in tree.iter()} <= DRAWN
