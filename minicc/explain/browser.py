@@ -59,8 +59,7 @@ def png(text: str, width: float = WIDTH, dark: bool = False, scale: float = 1) -
             "name": "prefers-reduced-motion",
             "value": "reduce",
         }  # an animation shows all of it, not its first moment
-        size = {"width": round(width), "height": 800, "deviceScaleFactor": scale, "mobile": False}
-        browser.tell("Emulation.setDeviceMetricsOverride", **size)
+        browser.size(width, scale)
         browser.tell("Emulation.setEmulatedMedia", features=[scheme, still])
         browser.show(text)
         height = math.ceil(browser.run("document.documentElement.getBoundingClientRect().height"))
@@ -116,6 +115,11 @@ class Browser:
         with suppress(ProcessLookupError):
             os.killpg(self._child.pid, signal.SIGKILL)
 
+    def size(self, width: float, scale: float = 1) -> None:
+        """Make the window so many CSS pixels wide, of `scale` dots each."""
+        size = {"width": round(width), "height": 800, "deviceScaleFactor": scale, "mobile": False}
+        self.tell("Emulation.setDeviceMetricsOverride", **size)
+
     def show(self, text: str) -> None:
         """Put a page, or a picture as a page of its own, into the window."""
         held = (
@@ -128,7 +132,9 @@ class Browser:
 
     def run(self, script: str) -> Any:
         """The value of an expression of ours in the page."""
-        return self.tell("Runtime.evaluate", expression=script, awaitPromise=True)["result"]["value"]
+        return self.tell("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)["result"][
+            "value"
+        ]
 
     def tell(self, method: str, **parameters: Any) -> dict[str, Any]:
         """What the browser answers to a method of its protocol. Raises RunError when it answers with an error, or ends."""

@@ -139,7 +139,7 @@ def test_inputs_that_do_not_fit_in_memory(refused, network, monkeypatch):
     def full(*_):
         raise MemoryError("Unable to allocate 6.00 TiB")
 
-    monkeypatch.setattr("minicc.cli.run.random_input", full)
+    monkeypatch.setattr("minicc.cli.options.random_input", full)
     refused("RunError: minicc: expected enough memory|6.00 TiB|smaller", "run", network, "--dim", "batch=100")
     refused("GraphError|at most 2**40 elements|x", "compile", network, "--dim", f"batch={10**17}")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import minicc
 from minicc import ops
 from minicc.errors import ConfigError, RunError
-from minicc.explain import draw_memory, draw_profile, draw_roofline
+from minicc.explain import browser, draw_memory, draw_profile, draw_roofline
 from minicc.explain.draw_bars import Bar, bars
 from minicc.explain.draw_bench import report as bench_report
 from minicc.explain.picture import amount, wide
@@ -261,3 +261,31 @@ def test_an_executable_shows_its_ports_kernels_and_memory():
     for k in exe.kernels:
         assert f"{amount(k.flops, 'FLOP')}, {amount(k.bytes, 'B')}" in page
     assert "Memory plan" in page and exe._repr_html_()
+
+
+# ---- in a browser --------------------------------------------------------------------------------
+
+# The pictures of a page: how wide each is, whether it is seen, and the room that there is.
+SEEN = """(() => { const all = [...document.querySelectorAll('figure > svg')], box = e => e.getBoundingClientRect();
+return {room: document.documentElement.clientWidth, across: document.documentElement.scrollWidth, svgs: all.map(e => [box(e).left, box(e).right, e.checkVisibility()])} })()"""
+
+
+@pytest.mark.browser
+def test_a_report_is_read_on_a_telephone_and_prints_whole(tmp_path):
+    """On paper every section is open and no picture is cut; in a narrow window a picture scrolls, not the page."""
+    memory = plan([Lifetime(1000 + k, k, k + 2, f"t{k}") for k in range(90)])
+    found = a_profile(np.linspace(0, 1, 91).tolist(), [f"kernel_{k}" for k in range(90)], Limits(), memory)
+    made = report(found)
+    with browser.Browser("test") as window:
+        window.size(400)
+        window.show(made.page())
+        narrow = window.run(SEEN)
+        assert narrow["across"] <= narrow["room"] == 400 and any(right > 400 for _, right, _ in narrow["svgs"])
+        assert [seen for *_, seen in narrow["svgs"]].count(False) == 3 + 2
+        window.size(700)
+        window.tell("Emulation.setEmulatedMedia", media="print")
+        paper = window.run(SEEN)
+        assert len(paper["svgs"]) == len(made.sections) + 3 + 2
+        assert all(left >= 0 and right <= 700 and seen for left, right, seen in paper["svgs"])
+    made.save(tmp_path / "made.png")
+    assert (tmp_path / "made.png").read_bytes().startswith(b"\x89PNG")
