@@ -17,7 +17,7 @@ import llvmlite.ir as ir
 
 from minicc.codegen.llvm import Statements, emit
 from minicc.loop.ir import Seq, Stmt
-from minicc.loop.lines import Lines, heads
+from minicc.loop.lines import measured
 from minicc.loop.program import Program
 from minicc.target import Target
 
@@ -35,8 +35,8 @@ class Source:
     """The text of a program as a source file, and the line that is being emitted."""
 
     def __init__(self, module: ir.Module, program: Program) -> None:
-        self.module, self.lines = module, Lines()
-        self.head, self.line = heads(program)
+        self.module = module
+        self.head, self.line, self.lines = measured(program)
         self.file = module.add_debug_info("DIFile", {"filename": f"{program.name}.py", "directory": ""})
         facts = {"language": ir.DIToken("DW_LANG_Python"), "file": self.file, "isOptimized": True,
                  "emissionKind": ir.DIToken("DebugDirectivesOnly")}  # fmt: skip

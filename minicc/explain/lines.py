@@ -31,6 +31,7 @@ from minicc.target import Target
 _DBG = re.compile(r",? !dbg !(\d+)(?=$| \{$|, !)")
 _MAKES = re.compile(r'  (%(?:[\w.$-]+|"[^"]*")) = ')
 _VALUE = re.compile(r'%(?:[\w.$-]+|"[^"]*")')
+_OTHER = re.compile(r"(![a-z][\w.]* )(!\d+)\b")  # metadata of an instruction: how likely a branch is
 _NAMED = re.compile(r"!(\d+) = (?:distinct )?!DI\w+\((.*)\)$")
 _NOWHERE = re.compile(r"line: 0, scope: !\d+$")
 _FOR_DEBUGGERS = re.compile(r"\t\.(cfi_|loc\t|file\t\d)|\.L(tmp|func_begin)\d+:$")
@@ -132,8 +133,21 @@ def llvm_listing(text: str) -> Listing:
         end -= 1
     lines = [_DBG.sub("", row) for row in rows[:end]]
     source = [_line_of(found[1], facts) if (found := _DBG.search(row)) else 0 for row in rows[:end]]
+    lines = _with_other_metadata(lines, rows[end:])
     instructions = [n for n, row in enumerate(lines, 1) if row.startswith("  ")]
-    return Listing(tuple(lines), tuple(source), tuple(instructions))
+    return Listing(tuple(lines), (*source, *[0] * (len(lines) - len(source))), tuple(instructions))
+
+
+def _with_other_metadata(lines: Sequence[str], rows: Sequence[str]) -> list[str]:
+    """The lines and those rows of metadata that they name, which are numbered from 0, as if there were no others."""
+    held = {row.split(" ", 1)[0]: row for row in rows if row.startswith("!") and row[1:2].isdigit()}
+    named = list(dict.fromkeys(name for line in lines for _, name in _OTHER.findall(line)))
+    for name in named:
+        named += [inner for inner in re.findall(r"!\d+", held[name]) if inner not in named]
+    number = {name: f"!{n}" for n, name in enumerate(sorted(named, key=lambda name: int(name[1:])))}
+    behind = [re.sub(r"!\d+", lambda found: number[found[0]], held[name]) for name in number]
+    renamed = [_OTHER.sub(lambda found: found[1] + number[found[2]], line) for line in lines] if number else lines
+    return [*renamed, *[""] * bool(behind), *behind]
 
 
 def _line_of(number: str, facts: Mapping[str, str]) -> int:

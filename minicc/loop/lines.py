@@ -22,7 +22,7 @@ def example(A, B):
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from minicc.loop.ir import For, Seq, Stmt, bodies
@@ -39,30 +39,41 @@ class Position(NamedTuple):
     loop: int
 
 
-class Lines(dict[Stmt, int]):
-    """How many lines each statement takes, those inside of it included."""
+class _Measuring(PythonPrinter):
+    """Prints, and notes how many lines each statement took, those inside of it included."""
 
-    def __missing__(self, s: Stmt) -> int:
-        self[s] = len(PythonPrinter().stmt(s))
-        return self[s]
+    def __init__(self) -> None:
+        super().__init__()
+        self.took: dict[Stmt, int] = {}
+
+    def stmt(self, s: Stmt, depth: int = 1) -> list[str]:
+        made = super().stmt(s, depth)
+        self.took[s] = len(made)
+        return made
 
 
-def heads(program: Program) -> tuple[int, int]:
-    """The line of the function's head, and that of the first statement, which is the last part of the text."""
-    text, body = str(program).splitlines(), PythonPrinter().block(program.body, 1)
-    return 1 + next(n for n, line in enumerate(text) if line.startswith("def ")), len(text) - len(body) + 1
+def measured(program: Program) -> tuple[int, int, dict[Stmt, int]]:
+    """The line of the function's head, that of its first statement, and how many lines each statement takes.
+
+    The statements are the last part of the text.
+    """
+    printer, text = _Measuring(), str(program).splitlines()
+    body = printer.block(program.body, 1)
+    head = next(n for n, line in enumerate(text, 1) if line.startswith("def "))
+    return head, len(text) - len(body) + 1, printer.took
 
 
 def places(program: Program) -> Iterator[Position]:
     """The place of every statement, in the order of the text."""
-    yield from _places(program.body, heads(program)[1], 0, Lines())
+    _, begin, took = measured(program)
+    yield from _places(program.body, begin, 0, took)
 
 
-def _places(s: Stmt, line: int, loop: int, lines: Lines) -> Iterator[Position]:
+def _places(s: Stmt, line: int, loop: int, took: Mapping[Stmt, int]) -> Iterator[Position]:
     if not isinstance(s, Seq):
         inside = bodies(s)
-        yield Position(s, line, 1 if inside else lines[s], loop)
+        yield Position(s, line, 1 if inside else took[s], loop)
         line, loop = line + 1, line if isinstance(s, For) else loop
     for inner in bodies(s):
-        yield from _places(inner, line, loop, lines)
-        line += lines[inner]
+        yield from _places(inner, line, loop, took)
+        line += took[inner]

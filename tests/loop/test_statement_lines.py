@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicc.loop.lines import heads, places
+from minicc.loop.lines import measured, places
 from minicc.loop.place_init import place_init
 from minicc.loop.printer import PythonPrinter
 from minicc.testing.schedules import start
@@ -18,7 +18,7 @@ def indent(line):
 def check(program):
     """By what Python says: the loop around a line is the last `for` above it that all lines since stand deeper than."""
     lines = str(program).splitlines()
-    head, begin = heads(program)
+    head, begin, _ = measured(program)
     assert lines[head - 1].startswith(f"def {program.name}(") and begin > head + 1
     covered = list(range(1, begin))
     for place in places(program):
