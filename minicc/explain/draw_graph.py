@@ -22,7 +22,7 @@ from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 from minicc.errors import MiniccError
-from minicc.explain.flow import FALL, GAP, ROOM, SHORT, Box, beside, box, flow, frame, moved, pill
+from minicc.explain.flow import FALL, GAP, ROOM, SHORT, Box, beside, box, flow, frame, moved, pill, stacked
 from minicc.explain.page import Pictures, Plate
 from minicc.explain.picture import Picture, cut, legend, used
 from minicc.explain.sections import Chain, Piece, Screen
@@ -34,7 +34,7 @@ INLINE = 400  # the height of what is drawn within a node
 MOST = 40  # operators that are drawn within a node
 DEEPEST = 3  # boxes within boxes
 MARGIN = 10
-HOVER, FEW = 600, 4  # letters; copies of a section that are told
+HOVER, FEW, MANY = 600, 4, 5  # letters; copies of a section that are told; values from elsewhere that are
 KINDS = {
     "c1": "anchor", "c2": "reduction", "c3": "elementwise or broadcast", "c5": "injective: moves elements", "c6": "opaque or several operators",
     "c7": "run by the reference", "c8": "constant", "c4": "input or output", "soft": "kernel or body", "none": "in another section",
@@ -60,7 +60,7 @@ def draw_graph(graph: Graph) -> Picture | Pictures:
     for name, part in _growing(todo):
         found += _Drawing(part, name, todo, len(found)).sections()
     words = describe(graph)
-    if len(found) == 1:
+    if len(found) == 1 and not found[0].note:
         return Picture(
             f"graph {graph.name}", words, found[0].picture.width, found[0].picture.height, found[0].picture.shapes
         )
@@ -138,6 +138,10 @@ class _Drawing:
             n for n in self.graph.nodes if not isinstance(n.op, Input) and (n not in self.constants or n not in read)
         ]
 
+    @cached_property
+    def users(self) -> dict[Node, list[Node]]:
+        return self.graph.users()
+
     def reads(self, n: Node) -> list[Node]:
         return [i for i in dict.fromkeys(n.inputs) if i not in self.constants and i not in self.obvious]
 
@@ -164,7 +168,9 @@ class _Drawing:
             if (inside := self.inside(n)) is not None:
                 return frame(title, inside, "soft", self.hover(n), label, name, **more)
             count = sum(len(b.nodes) - len(b.inputs) for b in n.op.bodies)
-            return box(title, kind(n.op), self.hover(n), label, name, f"{count} operators, drawn below", **more)
+            return box(
+                title, kind(n.op), self.hover(n), label, name, f"{count} operators, below", strip_kind="soft", **more
+            )
         held = [self.constants[i] for i in dict.fromkeys(n.inputs) if i in self.constants]
         strip = ", ".join(
             f"{count} x {what}" if count > 1 else what for what, count in Counter(map(_value, held)).items()
@@ -188,7 +194,7 @@ class _Drawing:
             if self.depth < DEEPEST and len(inner.nodes) <= MOST:
                 drawn = inner.all(outputs=not isinstance(n.op, Kernel))
                 made.append(drawn if isinstance(n.op, Kernel) else frame(title, drawn))
-        whole = beside(made)
+        whole = beside(made) if sum(b.width for b in made) + GAP <= ROOM else stacked(made)
         if len(made) == len(titles) and whole.height <= INLINE and whole.width <= ROOM:
             return whole
         for title, body in zip(titles, n.op.bodies, strict=True):
@@ -209,15 +215,9 @@ class _Drawing:
         """Some nodes, above them what they read from elsewhere, and below them what others read."""
         inside = set(nodes)
         outer = dict.fromkeys([*inputs, *(i for n in nodes for i in self.reads(n) if i not in inside)])
-        boxes: dict[Any, Box] = {}
-        for n in outer:
-            if isinstance(n.op, Input):
-                boxes[n] = self.box(n)
-            else:
-                origin = f"{self.names[n]} from {there.source(n)}"
-                boxes[n] = pill(origin, "none", self.hover(n), str(n.inferred or "?"))
+        boxes, sign = self._signs(list(outer), nodes, there)
         boxes |= {n: self.box(n) for n in nodes}
-        edges: list[tuple[Any, Any]] = [(i, n) for n in nodes for i in self.reads(n)]
+        edges: list[tuple[Any, Any]] = list(dict.fromkeys((sign.get(i, i), n) for n in nodes for i in self.reads(n)))
         for k, (name, n) in enumerate(zip(self.graph.output_names, self.graph.outputs, strict=True)):
             if outputs and (n in inside or n in inputs):
                 boxes["out", k] = pill(name, "c4", f"output {name}: {n.inferred or '?'}", data_output=name)
@@ -226,19 +226,49 @@ class _Drawing:
             if readers := there.readers(n):
                 boxes["to", n] = pill(f"to {readers}", "none", f"{self.names[n]} is read in {readers}")
                 edges.append((n, ("to", n)))
-        hover = {n: f"{self.names[n]}: {n.inferred or '?'}" for n in (*outer, *nodes)}
+        hover = {n: f"{self.names[n]}: {n.inferred or '?'}" for n in (*outer, *nodes) if n not in sign}
         return flow(boxes, edges, fall=FALL if self.depth == 0 else SHORT, hover=hover)
+
+    def _signs(
+        self, outer: Sequence[Node], nodes: Sequence[Node], there: Abroad
+    ) -> tuple[dict[Any, Box], dict[Node, Any]]:
+        """Boxes for what comes from elsewhere, one for many values that the same nodes read; and for each such value, its box."""
+        alike: dict[Any, list[Node]] = {}
+        for n in outer:
+            readers = tuple(r for r in nodes if n in r.inputs)
+            alike.setdefault(n if isinstance(n.op, Input) else (there.source(n), readers), []).append(n)
+        boxes, sign = dict[Any, Box](), dict[Node, Any]()
+        for key, found in alike.items():
+            if isinstance(key, Node):
+                boxes[key] = self.box(key)
+            elif len(found) <= MANY:
+                boxes |= {
+                    n: pill(f"{self.names[n]} from {key[0]}", "none", self.hover(n), str(n.inferred or "?"))
+                    for n in found
+                }
+            else:
+                names = ", ".join(self.names[n] for n in found)
+                boxes["from", key] = pill(f"{len(found)} values from {key[0]}", "none", names[:HOVER])
+                sign |= dict.fromkeys(found, ("from", key))
+        return boxes, sign
 
     # ---- sections ----
 
     @cached_property
     def chain(self) -> Chain:
-        return Chain(self.nodes, self.reads, self.look, lambda n: (self.box(n).broad, self.box(n).below),
-                     [n for n in self.graph.outputs if n in set(self.nodes)])  # fmt: skip
+        kept = set(self.graph.outputs).intersection(self.nodes)
+        size = lambda n: (self.box(n).broad, self.box(n).below)  # noqa: E731
+        return Chain(self.nodes, self.reads, self.look, size, kept, outside=lambda n: n.inferred)
 
     def look(self, n: Node) -> Any:
         """What is seen of a node but for what it reads."""
-        return n.op, n.inferred, tuple(self.constants[i].inferred if i in self.constants else None for i in n.inputs)
+        ends = self.graph.outputs.count(n)
+        return (
+            n.op,
+            n.inferred,
+            ends,
+            tuple(self.constants[i].inferred if i in self.constants else None for i in n.inputs),
+        )
 
     def sections(self) -> list[Plate]:
         """The pictures of the graph, each at most a screen."""
@@ -275,7 +305,12 @@ class _Drawing:
             same = seen.setdefault(self._shape(piece), j)
             notes = [f"{piece.times} times: also {self._copies(piece)}"] if piece.times > 1 else []
             notes += [f"the same as section {same}"] if same != j else []
-            made = self.flow(nodes, Abroad(partial(source, piece=piece), partial(readers, piece=piece)))
+            unread = [n for n in self.graph.inputs if n not in self.constants and not self.users[n]]
+            made = self.flow(
+                nodes,
+                Abroad(partial(source, piece=piece), partial(readers, piece=piece)),
+                unread if j == self.first + 1 else (),
+            )
             yield Plate(title, self.picture(made, title, nodes), "; ".join(notes), same == j)
 
     def _shape(self, piece: Piece) -> Any:

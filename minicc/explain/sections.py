@@ -14,7 +14,7 @@ is decided for all cuts at once: a shortest path over the places where one may c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, inf
 from typing import Any, NamedTuple
@@ -52,7 +52,8 @@ class Piece:
 
 
 class Chain:
-    """Nodes in order, `kept` those that are read at the end, too; `apart(k)` is what it costs more to cut before node k."""
+    """Nodes in order, `kept` those that are read at the end, too; `apart(k)` is what it costs more to cut before node k, and
+    `outside` what values of no node that look the same have in common."""
 
     def __init__(
         self,
@@ -60,11 +61,12 @@ class Chain:
         reads: Callable[[Any], Sequence[Any]],
         look: Callable[[Any], Hashable],
         size: Callable[[Any], tuple[float, float]],
-        kept: Sequence[Any] = (),
+        kept: Iterable[Any] = (),
         apart: Callable[[int], float] = lambda k: 0.0,
+        outside: Callable[[Any], Hashable] = lambda n: n,
     ) -> None:
         self.at = {n: k for k, n in enumerate(nodes)}
-        self.nodes, self.size, self.apart = nodes, size, apart
+        self.nodes, self.size, self.apart, self.outside = nodes, size, apart, outside
         self.reads = [list(dict.fromkeys(reads(n))) for n in nodes]
         looks: dict[Hashable, int] = {}
         self.look = np.array([looks.setdefault(look(n), len(looks)) for n in nodes], int)
@@ -131,19 +133,18 @@ class Chain:
         """Whether there is one copy more before the first: what it reads from before it, the next one reads from it."""
         if start < least or (self.look[start : start + period] != self.look[start + period : start + 2 * period]).any():
             return False
-        place = self.at.get
-        return all(
-            i is j or place(j, -1) - place(i, -1) == period or place(i, -1) < start <= place(j, -1) < start + period
-            for k in range(start, start + period)
-            for i, j in zip(self.reads[k], self.reads[k + period], strict=False)
-        ) and all(len(self.reads[k]) == len(self.reads[k + period]) for k in range(start, start + period))
+        return all(self._same(k, period, start) for k in range(start, start + period))
 
-    def _same(self, k: int, period: int) -> bool:
-        """Whether the node a period later reads the same, or what is a period later."""
-        one, other = self.reads[k], self.reads[k + period]
-        at = self.at
+    def _same(self, k: int, period: int, first: int = 0) -> bool:
+        """Whether the node a period later reads the same, or what is a period later; or what has taken the place of something
+        from before the node `first`, where the blocks begin."""
+        one, other, at = self.reads[k], self.reads[k + period], self.at
         return len(one) == len(other) and all(
-            i is j or (i in at and j in at and at[j] - at[i] == period) for i, j in zip(one, other, strict=True)
+            i is j
+            or (i in at and j in at and at[j] - at[i] == period)
+            or (i not in at and j not in at and self.outside(i) == self.outside(j))
+            or at.get(i, -1) < first <= at.get(j, -1) < first + period
+            for i, j in zip(one, other, strict=True)
         )
 
     # ---- cuts ----

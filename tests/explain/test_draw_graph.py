@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from darknet_files import configuration, random_weights
 from minicc import load, ops
 from minicc.compile import optimize
 from minicc.errors import ConfigError
 from minicc.explain.draw_graph import KINDS, SCREEN, draw_graph
+from minicc.explain.flow import ROOM
 from minicc.explain.page import Pictures
 from minicc.explain.picture import Picture
 from minicc.explain.sections import Chain, Screen
@@ -248,6 +250,31 @@ def test_the_network_of_digits():
     together = draw_graph(graph).together()
     check(together)
     assert together.height < 800 and "Conv" in together.svg()
+
+
+def test_many_values_from_elsewhere_are_one_sign_and_many_inputs_are_each_drawn():
+    x = input("x", VECTOR)
+    values = [ops.Mul()(x, np.float32(k)) for k in range(60)]
+    wide = draw_graph(Graph("wide", (x,), (ops.Concat(0)(*values),), ("y",)))
+    assert [re.findall("60 values from 1", s.picture.svg()) for s in wide.sections][-1]
+    inputs = [input(f"x{k}", VECTOR) for k in range(60)]
+    graph = Graph("inputs", tuple(inputs), (ops.Relu()(inputs[3]),), ("y",))
+    assert sorted(drawn(graph), key=str) == expected(graph)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18", "darknet53", "yolov4", "yolo-fastest-1.1"])
+def test_every_section_of_a_network_is_at_most_a_screen(tmp_path, name):
+    text = configuration(name, 64)
+    (tmp_path / "net.cfg").write_text(text)
+    (tmp_path / "net.weights").write_bytes(random_weights(text))
+    graph = bind(load(tmp_path / "net.cfg"))
+    for made in (graph, optimize(graph)):
+        shown = pictures(made)
+        assert len(shown) > 3
+        for picture in shown:
+            check(picture)
+            assert explained(picture) and picture.height < 1.4 * SCREEN and picture.width < 1.4 * ROOM
 
 
 def test_many_sections_are_no_picture():
