@@ -129,7 +129,7 @@ const live = (() => {
       this.settings = make("form", { class: "live-bar note" }, make("label", {}, "caches (bytes/line/ways): ", this.caches), this.sizes);
       this.settings.addEventListener("submit", event => event.preventDefault());
       this.settings.addEventListener("change", () => this.startCounts());
-      this.said = make("p", { class: "note", role: "status" });
+      this.said = make("p", { class: "note live-said", role: "status" });
       this.now = make("ul", { class: "live-rows" });
       this.list = make("div", { class: "live-list" });
       const heads = make("div", { class: "live-row live-heads", "aria-hidden": "true" }, make("span"), ...COLUMNS.map(name => make("span", {}, name)), make("span", {}, "time"));

@@ -384,6 +384,9 @@ def test_moves_previews_undo_refusals_counts_times_and_exports_of_a_page(shown, 
     assert all('"k"' in words for words in dialog.locator(".live-move").all_inner_texts())
     dialog.get_by_role("button", name="no longer only k").click()
     move = dialog.get_by_role("button", name='parallel("i")', exact=True)
+    place = move.bounding_box()
+    dialog.locator(".live-list small").first.wait_for()
+    assert move.bounding_box() == place, "counts that come move nothing under a pointer"
     move.hover()
     dialog.locator(".live-program .add", has_text="parallel").wait_for()
     move.click()
