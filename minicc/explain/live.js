@@ -24,13 +24,15 @@ const live = (() => {
 
   // ---- the server: it names this page in a stream of events, whose end tells it that the page is closed
 
+  const KEPT = "minicc page";  // by which a page that is loaded again finds its sessions
   let page = null;
   const ended = make("p", { class: "live-ended", role: "alert" });
   const entered = new Promise(done => {
-    const stream = new EventSource("events");
+    const stream = new EventSource(`events?page=${encodeURIComponent(sessionStorage.getItem(KEPT) ?? "")}`);
     stream.addEventListener("message", ({ data }) => {
       if (page && page !== data) location.reload();  // the server has closed the page, and its sessions with it
       page = data;
+      sessionStorage.setItem(KEPT, page);
       ended.remove();
       done();
     });

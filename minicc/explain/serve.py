@@ -15,6 +15,7 @@ import asyncio
 import json
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
@@ -114,26 +115,25 @@ class Pages:
     def __init__(self, kernels: Sequence[LiveKernel], workbench: Workbench) -> None:
         self._kernels, self._bench = kernels, workbench
         self._pages: dict[str, dict[int, Session]] = {}
-        self._streams: dict[str, int] = {}  # of a page: two for a moment, where one takes the other's place
+        self._left: dict[str, float] = {}  # when the stream of a page that has none has ended
 
     def enter(self, page: str) -> str:
-        """A stream of a page is there: of the one by that name, if it is open, else of a new one. Raises BadRequest."""
-        if page not in self._pages:
+        """A stream of a page is there: of the one of that name if it has none, else of a new one. Raises BadRequest."""
+        if self._left.pop(page, None) is None:
             if len(self._pages) >= MOST_PAGES:
                 raise BadRequest(429, f"expected at most {MOST_PAGES} open pages; close one")
             page = secrets.token_urlsafe(16)
             self._pages[page] = {}
-        self._streams[page] = self._streams.get(page, 0) + 1
         return page
 
     def leave(self, page: str) -> None:
-        """A stream of a page has ended."""
-        self._streams[page] -= 1
+        """The stream of a page has ended."""
+        self._left[page] = time.monotonic()
 
-    def close(self, page: str) -> bool:
-        """Forget a page that has no stream. Whether it was the last one."""
-        if not self._streams.get(page, 1):
-            del self._pages[page], self._streams[page]
+    def close(self) -> bool:
+        """Forget the pages that have had no stream for a while. Whether none is left."""
+        for page in [page for page, left in self._left.items() if time.monotonic() - left >= GRACE]:
+            del self._pages[page], self._left[page]
         return not self._pages
 
     def answer(self, action: str, body: Any) -> Any:
@@ -199,10 +199,11 @@ def _problem(scope: Scope, token: str, hosts: Sequence[str]) -> BadRequest | Non
     given = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]]
     headers = dict(given)
     if [v for k, v in given if k == "host"] not in [[host] for host in hosts]:
-        return BadRequest(421, "expected another host")
+        return BadRequest(421, "expected the host and the port that were printed")
     if not secrets.compare_digest([*scope["path"].split("/"), ""][1].encode("utf-8", "replace"), token.encode()):
         return BadRequest(404, "expected the address that was printed")
-    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    opened = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"  # by a link in a mail, say
+    if not opened and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         return BadRequest(403, "expected a request of this site")
     if scope["method"] == "POST" and headers.get("origin") != f"http://{headers['host']}":
         return BadRequest(403, "expected a request of this site")
@@ -225,7 +226,8 @@ def application(
         return HTMLResponse(text)
 
     async def stream(request: Request) -> Response:
-        page = pages.enter(request.headers.get("last-event-id", ""))
+        known = request.headers.get("last-event-id") or request.query_params.get("page", "")
+        page = pages.enter(known)
         return StreamingResponse(events(page, pages, stopping, stop), media_type="text/event-stream")
 
     async def act(request: Request) -> Response:
@@ -250,7 +252,7 @@ async def events(page: str, pages: Pages, stopping: Callable[[], bool], stop: Ca
     """The stream of a page: its name, then signs of life, until either side ends."""
 
     def close() -> None:
-        if pages.close(page):
+        if pages.close():
             stop()
 
     try:
@@ -263,7 +265,7 @@ async def events(page: str, pages: Pages, stopping: Callable[[], bool], stop: Ca
                 yield ":\n\n"
     finally:
         pages.leave(page)
-        asyncio.get_running_loop().call_later(GRACE, close)
+        asyncio.get_running_loop().call_later(GRACE + TICK, close)
 
 
 async def _body(request: Any) -> Any:
