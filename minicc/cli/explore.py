@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import threading
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from minicc.cli.options import (
     DimOption,
     ExactOption,
+    InputsOption,
+    SeedOption,
     ShapesOption,
     TargetOption,
     ThreadsOption,
     check_output,
+    given_inputs,
     megabytes,
     progress,
-    random_input,
     read_dims,
     read_shapes,
 )
@@ -51,7 +53,9 @@ def explore_command(
     name: Annotated[
         str | None, typer.Option(help="The name of the schedule in the script. Default: the last one.")
     ] = None,
-    run: Annotated[bool, typer.Option("--run/--no-run", help="Time each kernel of a model, on random inputs.")] = True,
+    run: Annotated[bool, typer.Option("--run/--no-run", help="Time each kernel of a model.")] = True,
+    inputs: InputsOption = None,
+    seed: SeedOption = 0,
     dim: DimOption = None,
     input_shapes: ShapesOption = None,
     target: TargetOption = "native",
@@ -91,7 +95,8 @@ def explore_command(
             "threads": threads,
             "exact": exact,
         }
-        arrays = _random if run and machine.is_cpu and not machine.lacking() else None
+        runs = run and machine.is_cpu and not machine.lacking()
+        arrays = partial(given_inputs, inputs=inputs, seed=seed) if runs else None
         found = _model(source, name, machine, kernel, arrays, options)
         kernels = model_kernels(found, source, target, options)
     steps = sum(len(each.schedule.trace) for each in found.kernels)
@@ -127,7 +132,7 @@ def _model(
     name: str | None,
     target: Target,
     kernel: str | None,
-    run: Callable[[Executable], Sequence[Any]] | None,
+    run: Callable[[Executable], Mapping[str, Any]] | None,
     options: dict[str, Any],
 ) -> Explored:
     """All of a model, or one of its kernels."""
@@ -143,9 +148,3 @@ def _refuse(option: str, source: Path, hint: str) -> None:
         f"expected no {option} for a {source.suffix or 'file without an ending'}",
         hint=hint,
     )
-
-
-def _random(made: Executable) -> list[Any]:
-    """Inputs of the types that a model takes."""
-    random = np.random.default_rng(0)
-    return [random_input(port.type, random) for port in made.inputs]

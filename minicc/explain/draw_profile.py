@@ -102,7 +102,7 @@ def run(found: Profile) -> Picture:
     for n, (kernel, start, stop) in enumerate(_calls(found), 1):
         x, w = LEFT + start * scale, (stop - start) * scale
         hover = f"call {n}: {kernel}, from {amount(start, 's')}, for {amount(stop - start, 's')}"
-        shapes.append(rect(x, 12, max(w, 0.5), LANE, colours[kernel], hover))
+        shapes.append(rect(x, 12, max(w, 0.5), LANE, colours[kernel], hover, data_call=n))
         if w > wide(numbers[kernel]) + 6:
             shapes.append(text(x + w / 2, 34, numbers[kernel], anchor="middle"))
     y, used = 12.0 + LANE, ""
@@ -175,7 +175,15 @@ def _waterfall(
         shapes += [
             text(names - 8, y + 13, cut(f"{first + n + 1} {kernel}", names - 12), anchor="end"),
             line([(names, y + ROW - 1), (most, y + ROW - 1)], "none"),
-            rect(x, y + 2, w, ROW - 5, colours[kernel], f"call {first + n + 1}: {kernel}, {words}"),
+            rect(
+                x,
+                y + 2,
+                w,
+                ROW - 5,
+                colours[kernel],
+                f"call {first + n + 1}: {kernel}, {words}",
+                data_call=first + n + 1,
+            ),
             text(x + w + 5, y + 13, words, "muted"),
         ]
     told = "; ".join(f"{first + n + 1} {kernel} {amount(b - a, 's')}" for n, (kernel, a, b) in enumerate(calls))

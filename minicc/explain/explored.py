@@ -31,6 +31,8 @@ from minicc.kernels.lower import LOOP_PASSES, LoweredKernel, lower_kernel
 from minicc.loop.program import Program
 from minicc.runtime.assemble import unique_symbol
 from minicc.runtime.executable import Executable
+from minicc.runtime.plan import ArenaPlan
+from minicc.runtime.profile import Profile, profile
 from minicc.runtime.specialize import SpecializingExecutable
 from minicc.schedule import Schedule
 from minicc.schedule.te_schedule import TeSchedule
@@ -84,8 +86,9 @@ class ExploredKernel:
 
 @dataclass(frozen=True)
 class ExploredCall:
-    """A call: the number of its kernel, the node of the graph of kernels that it is for, its seconds where it was timed."""
+    """A call: its place in the order, the number of its kernel, the node of the graph of kernels that it is for, its seconds."""
 
+    place: int
     kernel: int
     node: Node
     graph: Graph
@@ -94,7 +97,10 @@ class ExploredCall:
 
 @dataclass(frozen=True)
 class Explored:
-    """One compilation. `texts` are of the whole model, by their names: its plan of memory, the code for a device."""
+    """One compilation. `texts` are of the whole model, by their names: its plan of memory, the code for a device.
+
+    `memory` is that plan; `profile` is there where the model was run.
+    """
 
     title: str
     target: Target
@@ -103,6 +109,8 @@ class Explored:
     stages: Sequence[GraphStage] = ()
     calls: Sequence[ExploredCall] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
+    memory: ArenaPlan | None = None
+    profile: Profile | None = None
 
 
 class GraphStages(list[GraphStage]):
@@ -132,12 +140,12 @@ def explore_model(
     target: Target,
     observe: Observer | None = None,
     only: str | None = None,
-    run: Callable[[Executable], Sequence[Any]] | None = None,
+    run: Callable[[Executable], Mapping[str, Any]] | None = None,
     **options: Any,
 ) -> Explored:
     """The compilation of a model with these options of `compile`; of its kernels `only` the one of a name, where it is given.
 
-    `run` gives arrays for the inputs, to time each kernel with. Raises what `compile` raises, and ConfigError where values
+    `run` gives arrays for the inputs by name, to time each kernel with. Raises what `compile` raises, and ConfigError where values
     of inputs decide shapes, so that nothing can be compiled before a call, or when no kernel has the name.
     """
     stages = GraphStages(target)
@@ -147,30 +155,22 @@ def explore_model(
             f"expected a model whose shapes are known, got one in which values decide them: {', '.join(made.waiting)}"
         )
         raise ConfigError(f"explore {model.name}", problem, hint="minicc run compiles it, with --inputs FILE.npz")
-    times: Sequence[float | None] = made.profile(*run(made)) if run else ()
+    measured = profile(made, [arrays[port.name] for arrays in [run(made)] for port in made.inputs]) if run else None
     found = [(n, graph, placed(n, at)) for graph in stages.last for at in [homes(graph)] for n in graph.nodes
              if isinstance(n.op, Kernel)]  # fmt: skip
     known = [info.label for info in made.kernels] == [kernel.label for *_, kernel in found]
     infos = made.kernels if known else []  # of several stages only those of the last call are known
     symbols = _symbols([kernel for *_, kernel in found], [info.symbol for info in infos])
     distinct = {symbol: kernel for kernel, symbol in reversed(symbols.items())}
-    number = {symbol: k for k, symbol in enumerate(_chosen(only, list(reversed(distinct))))}
+    names = _chosen(only, list(reversed(distinct)))
     lowering = target if options.get("threads") is None else target.with_threads(options["threads"])
-    kernels = [
-        _kernel(
-            symbol,
-            distinct[symbol],
-            lowering.rounding_all() if options.get("exact") else lowering,
-            observe,
-            (k, len(number)),
-        )
-        for symbol, k in number.items()
-    ]
-    seconds = dict(enumerate(times if known else ()))
-    calls = [ExploredCall(number[symbols[kernel]], n, graph, seconds.get(k)) for k, (n, graph, kernel) in enumerate(found)
-             if symbols[kernel] in number]  # fmt: skip
+    lowering = lowering.rounding_all() if options.get("exact") else lowering
+    kernels = [_kernel(name, distinct[name], lowering, observe, (k, len(names))) for k, name in enumerate(names)]
+    seconds = dict(enumerate(measured.seconds if measured and known else ()))
+    calls = [ExploredCall(k, names.index(symbols[kernel]), n, graph, seconds.get(k))
+             for k, (n, graph, kernel) in enumerate(found) if symbols[kernel] in names]  # fmt: skip
     texts = {name: made.stages[name] for name in ("memory", "cuda") if name in made.stages}
-    return Explored(model.name, lowering, kernels, model, stages, calls, texts)
+    return Explored(model.name, lowering, kernels, model, stages, calls, texts, made.memory_plan, measured)
 
 
 def _symbols(kernels: Sequence[Kernel], known: Sequence[str]) -> dict[Kernel, str]:

@@ -117,6 +117,8 @@
     pick({ op: op.length ? op : undefined, kernel: found.size && !found.has(state.kernel) ? Math.min(...found) : state.kernel });
   }
 
+  const pickCall = ({ value }) => pick({ kernel: calls[value].kernel, step: -1, op: [...new Set(opsOf(calls[value]))] });
+
   // ---- lists of lines: every panel is one
 
   class List {
@@ -219,7 +221,7 @@
   const trace = new List("steps", "Steps", ({ value }) => go({ step: value }));
   const loops = new List("loops", "Loops", ({ number, step }) => number && pick({ at: { step, line: number } }), stepTools, stepWords);
   const code = [0, 1].map(k => new List(`listing${k}`, "", ({ number }) => pick({ at: { listing: k, line: number } })));
-  const run = new List("calls", "Calls in order", ({ value }) => { go({ kernel: calls[value].kernel, step: -1 }, true); pick({ op: opsOf(calls[value]) }); });
+  const run = new List("calls", "Calls in order", pickCall);
   const whole = told.texts.map((text, k) => new List(`whole${k}`, text.name, () => {}));
   const lists = [...(passes.length ? [list, before, after] : []), ...(kernels.length ? [names, trace, loops, ...code] : []), ...(calls.length ? [run] : []), ...whole];
 
@@ -288,9 +290,9 @@
     });
   }
 
-  function callItem({ kernel, us }, value) {
+  function callItem({ place, kernel, us }, value) {
     const most = Math.max(...calls.map(call => call.us ?? 0), 1e-9), bar = us ? "▇".repeat(Math.max(Math.round(us / most * 24), 1)) : "";
-    return { text: `${us === null ? "" : `${us.toFixed(1).padStart(9)} µs  `}${kernels[kernel].name}  ${bar}`, number: value + 1, value };
+    return { text: `${us === null ? "" : `${us.toFixed(1).padStart(9)} µs  `}${kernels[kernel].name}  ${bar}`, number: place + 1, value };
   }
 
   function show() {
@@ -306,16 +308,18 @@
     const { ops, kernels: found, parts, lines } = relatives(state), { at, op } = state;
     const last = kernels.length && shownStep() === kernels[state.kernel].steps.length - 1;
     const isPicked = (listing, number) => at && at.listing === listing && at.line === number;
+    const isLitCall = value => op ? meet(opsOf(calls[value]), ops) : found.has(calls[value].kernel);
     const counts = new Map([
       [before, passes.length ? before.light(item => meet(item.ops, ops)) : 0],
       [after, passes.length ? after.light(item => meet(item.ops, ops)) : 0],
       [names, kernels.length ? names.light(item => found.has(item.value)) : 0],
       [loops, kernels.length ? loops.light(item => item.number && (at?.step === item.step && at.line === item.number || (last ? lines.has(item.number) : meet(item.parts, parts)))) : 0],
       ...code.map((list, k) => [list, kernels.length ? list.light(item => lines.has(item.from) || isPicked(k, item.number)) : 0]),
-      [run, run.light(item => op ? meet(opsOf(calls[item.value]), ops) : found.has(calls[item.value].kernel))],
+      [run, run.light(({ value }) => isLitCall(value))],
     ]);
     for (const [list, count] of counts) tabs.get(list)?.setAttribute("data-lit", count || "");
     for (const { box, ops: own } of boxes) box.classList.toggle("lit", meet(own, ops));
+    for (const { box, value } of bars) box.classList.toggle("lit", isLitCall(value));
     status.textContent = said(counts, ops);
     clear.hidden = !(op || at || state.all);
     for (const list of lists) {
@@ -334,7 +338,7 @@
     return `${who}${more}${none || `: ${lit.length ? `lines: ${lit.join(", ")}` : "no lines here"}.`}`;
   }
 
-  // ---- pictures of graphs: a box has the name of its node in the text of a pass, inside of the boxes around it
+  // ---- pictures: a box of a graph has the name of its node in the text of a pass, inside of the boxes around it
 
   /** The row of the text that a box is about. */
   function rowOf(box) {
@@ -348,6 +352,11 @@
     const row = texts[passes[box.closest("[data-pass]").dataset.pass].after][rowOf(box)];
     return { box, ops: row === undefined ? [] : about(row) };
   });
+  const bars = [...document.querySelectorAll("[data-call]")].flatMap(box => {
+    const value = calls.findIndex(call => call.place + 1 === Number(box.dataset.call));
+    return value < 0 ? [] : [{ box, value }];
+  });
+  for (const { box, value } of bars) box.addEventListener("click", () => pickCall({ value }));
   for (const { box, ops } of boxes) box.addEventListener("click", event => { event.stopPropagation(); pickOperators(ops); });
 
   // ---- search, tabs, keys

@@ -19,6 +19,7 @@ from minicc.explain.explored import ExploredCall, Explored, ExploredKernel, Grap
 from minicc.explain.operators import operators_of_lines
 from minicc.explain.origins import operators, origins, parts
 from minicc.explain.page import Pictures, data, figure, page, paragraph, section
+from minicc.explain.picture import Picture
 from minicc.graph.ir import Constant, Graph, Kernel, Node, Span
 
 Row = list[Any] | str  # a line, or a line and the numbers of the operators that it is about
@@ -201,7 +202,7 @@ def call_json(each: ExploredCall, model: ModelOperators) -> Made:
     assert isinstance(each.node.op, Kernel)
     own = [model.of(each.graph, each.node, n) for n in each.node.op.body.nodes]
     us = None if each.seconds is None else round(each.seconds * 1e6, 2)
-    return {"kernel": each.kernel, "parts": own, "us": us}
+    return {"place": each.place, "kernel": each.kernel, "parts": own, "us": us}
 
 
 def explorer_data(found: Explored) -> Made:
@@ -243,10 +244,18 @@ def explorer_page(found: Explored, live: bool = False) -> str:
 
 
 def pictures(found: Explored) -> Iterator[str]:
-    """The graphs of kernels, drawn."""
+    """The graphs of kernels, the run, the plan of memory."""
     last = {id(made.after): k for k, made in enumerate(found.stages)}
     for graph in dict.fromkeys(call.graph for call in found.calls):
         drawn = graph.picture()
-        figures = drawn.parts() if isinstance(drawn, Pictures) else [figure(drawn)]
-        shown = [f'<div data-pass="{last[id(graph)]}">', paragraph(drawn.words), *figures, "</div>"]
+        shown = [f'<div data-pass="{last[id(graph)]}">', paragraph(drawn.words), *_figures(drawn), "</div>"]
         yield section(f"The kernels of {graph.name}", *shown, unfolded=False)
+    if found.profile:
+        drawn = found.profile.picture()
+        yield section("A run in time", paragraph(drawn.words), *_figures(drawn), unfolded=False)
+    elif found.memory and found.memory.size:
+        yield section("Memory", *_figures(found.memory.picture()), unfolded=False)
+
+
+def _figures(drawn: Picture | Pictures) -> list[str]:
+    return drawn.parts() if isinstance(drawn, Pictures) else [figure(drawn, drawn.words)]
