@@ -7,7 +7,7 @@ import pytest
 from minicc import ops
 from minicc.codegen.llvm import emit
 from minicc.compile import lower_kernel, optimize
-from minicc.explain.lines import line_map, served
+from minicc.explain.lines import line_map, llvm_listing, served
 from minicc.graph import ir
 from minicc.runtime import jit
 from minicc.target import Target
@@ -93,3 +93,34 @@ define void @g(ptr %p, i64 %a) !dbg !4 {
     }
     assert "!dbg" not in next(row for row in served(text).splitlines() if "%a =" in row), "two lines need it"
     assert [rows[name] for name in ("%b", '%"two words"', "%c", "%d")] == ["!2"] * 4
+
+
+def test_code_of_another_function_is_of_its_own_line_or_of_the_call():
+    text = """define void @f() !dbg !1 {
+  %a = add i64 1, 2, !dbg !3
+  %b = add i64 1, 2, !dbg !4
+  %c = add i64 1, 2, !dbg !6, !prof !9
+  ret void
+}
+
+!llvm.dbg.cu = !{!0}
+
+!1 = distinct !DISubprogram(name: "f", line: 2, scopeLine: 2, unit: !0)
+!2 = distinct !DILocation(line: 5, scope: !1)
+!3 = !DILocation(line: 7, scope: !1, inlinedAt: !2)
+!4 = !DILocation(line: 0, scope: !1, inlinedAt: !2)
+!6 = !DILocation(line: 0, scope: !1)
+!9 = !{!"weights", !10}
+!10 = !{i32 1}
+"""
+    found = llvm_listing(text)
+    assert found.source == (2, 7, 5, 0, 0, 0, 0, 0, 0)
+    assert found.lines[3:] == (
+        "  %c = add i64 1, 2, !prof !0",
+        "  ret void",
+        "}",
+        "",
+        '!0 = !{!"weights", !1}',
+        "!1 = !{i32 1}",
+    )
+    assert found.merged == [4, 5]
