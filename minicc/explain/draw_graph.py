@@ -187,19 +187,22 @@ class _Drawing:
     def inside(self, n: Node) -> Box | None:
         """The bodies of a node, side by side; None where they are drawn elsewhere."""
         titles = [name for name in n.op.__match_args__ if isinstance(getattr(n.op, name), Graph)]
+        whole = isinstance(n.op, Kernel)  # what it is has its name, and one value, which leaves by the frame
+        at = [
+            f"{self.title}{n.op.label if isinstance(n.op, Kernel) else f'{t} of {self.names[n]} {n.op.name}'}: "
+            for t in titles
+        ]
         made = []
-        for title, body in zip(titles, n.op.bodies, strict=True):
-            given = n.inputs if isinstance(n.op, Kernel) else ()
-            inner = _Drawing(body, "", {}, depth=self.depth + 1, given=given)
+        for title, where, body in zip(titles, at, n.op.bodies, strict=True):
+            inner = _Drawing(body, where, self.todo, depth=self.depth + 1, given=n.inputs if whole else ())
             if self.depth < DEEPEST and len(inner.nodes) <= MOST:
-                drawn = inner.all(outputs=not isinstance(n.op, Kernel))
-                made.append(drawn if isinstance(n.op, Kernel) else frame(title, drawn))
-        whole = beside(made) if sum(b.width for b in made) + GAP <= ROOM else stacked(made)
-        if len(made) == len(titles) and whole.height <= INLINE and whole.width <= ROOM:
-            return whole
-        for title, body in zip(titles, n.op.bodies, strict=True):
-            where = n.op.label if isinstance(n.op, Kernel) else f"{title} of {self.names[n]} {n.op.name}"
-            self.todo.setdefault(body.key, (f"{self.title}{where}: ", body))
+                drawn = inner.all(outputs=not whole)
+                made.append(drawn if whole else frame(title, drawn))
+        held = beside(made) if sum(b.width for b in made) + GAP <= ROOM else stacked(made)
+        if len(made) == len(titles) and held.height <= INLINE and held.width <= ROOM:
+            return held
+        for where, body in zip(at, n.op.bodies, strict=True):
+            self.todo.setdefault(body.key, (where, body))
         return None
 
     # ---- flows ----
@@ -214,12 +217,17 @@ class _Drawing:
     def flow(self, nodes: Sequence[Node], there: Abroad, inputs: Iterable[Node] = (), outputs: bool = True) -> Box:
         """Some nodes, above them what they read from elsewhere, and below them what others read."""
         inside = set(nodes)
-        outer = dict.fromkeys([*inputs, *(i for n in nodes for i in self.reads(n) if i not in inside)])
+        shown, rest = list(inputs)[:MOST], list(inputs)[MOST:]
+        outer = dict.fromkeys([*shown, *(i for n in nodes for i in self.reads(n) if i not in inside)])
         boxes, sign = self._signs(list(outer), nodes, there)
         boxes |= {n: self.box(n) for n in nodes}
         edges: list[tuple[Any, Any]] = list(dict.fromkeys((sign.get(i, i), n) for n in nodes for i in self.reads(n)))
+        if rest := [n for n in rest if n not in outer]:
+            boxes["more",] = pill(
+                f"{len(rest)} more inputs, not read", "c4", ", ".join(map(self.names.__getitem__, rest))[:HOVER]
+            )
         for k, (name, n) in enumerate(zip(self.graph.output_names, self.graph.outputs, strict=True)):
-            if outputs and (n in inside or n in inputs):
+            if outputs and (n in inside or (n in outer and n in shown)):
                 boxes["out", k] = pill(name, "c4", f"output {name}: {n.inferred or '?'}", data_output=name)
                 edges.append((n, ("out", k)))
         for n in nodes:
@@ -274,7 +282,7 @@ class _Drawing:
         """The pictures of the graph, each at most a screen."""
         if len(self.nodes) <= 2 * MOST:
             whole, title = self.all(), f"{self.first + 1}. {self.title or self.graph.name}".removesuffix(": ")
-            if whole.height <= SCREEN and whole.width <= 2 * ROOM:
+            if not self.nodes or (whole.height <= SCREEN and whole.width <= 2 * ROOM):
                 return [Plate(title, self.picture(whole, title, self.nodes))]
         pieces = self.chain.pieces(Screen(ROOM, SCREEN, FALL, GAP))
         return list(self._numbered(pieces))

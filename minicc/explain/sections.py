@@ -24,6 +24,7 @@ import numpy as np
 from minicc.explain.layered import Layering
 
 SECTION = 3.0  # what one more piece costs, in values that go on
+FIRST = 4  # reads of a node that are compared before all are
 LEAST = 5  # nodes that a repetition must save to be worth words
 PILL = (90.0, 18.0)  # width and height of the sign for a value that comes from elsewhere, or goes there
 
@@ -70,6 +71,11 @@ class Chain:
         self.reads = [list(dict.fromkeys(reads(n))) for n in nodes]
         looks: dict[Hashable, int] = {}
         self.look = np.array([looks.setdefault(look(n), len(looks)) for n in nodes], int)
+        others: dict[Hashable, int] = {}
+        self.places = np.full((FIRST, len(nodes)), -1, int)  # where the first reads are; less than -1 outside
+        for k, read in enumerate(self.reads):
+            for c, i in enumerate(read[:FIRST]):
+                self.places[c, k] = self.at[i] if i in self.at else -2 - others.setdefault(outside(i), len(others))
         self.last = list(range(len(nodes)))  # the last reader of each
         for k, read in enumerate(self.reads):
             for i in read:
@@ -120,6 +126,9 @@ class Chain:
             if best >= b - a - period:
                 return  # not even by all copies
             alike = self.look[a : b - period] == self.look[a + period : b]
+            for place in self.places:  # of most nodes already all that `_same` looks at
+                one, other = place[a : b - period], place[a + period : b]
+                alike &= (one == other) | ((one >= 0) & (other - one == period))
             for start, stop in _runs(alike, period):
                 exact = np.array([self._same(a + k, period) for k in range(start, stop)])
                 for first, end in _runs(exact, period):

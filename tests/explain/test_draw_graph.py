@@ -217,6 +217,17 @@ def test_odd_graphs_are_drawn(what, graph):
     assert graph._repr_svg_() or graph._repr_html_()
 
 
+def test_bodies_within_bodies_are_somewhere():
+    made = draw_graph(control_flow())
+    assert any("body of %2 Loop" in s.heading for s in made.sections)
+    assert sum(s.picture.svg().count(">Add<") for s in made.sections) == 1
+    x = input("x", VECTOR)
+    body = Graph("k", (x,), (ops.Relu()(x),), ("out",))
+    for k in range(300):
+        body = Graph(f"k{k}", (x,), (make(Kernel(f"inner{k}", body), [x]),), ("out",))
+    assert sum(s.picture.svg().count(">Relu<") for s in draw_graph(body).sections) == 1
+
+
 def test_a_long_branch_has_sections_of_its_own():
     headings = [s.heading for s in draw_graph(long_branch()).sections]
     assert any("then of %0 Conditional" in h for h in headings)
@@ -259,7 +270,9 @@ def test_many_values_from_elsewhere_are_one_sign_and_many_inputs_are_each_drawn(
     assert [re.findall("60 values from 1", s.picture.svg()) for s in wide.sections][-1]
     inputs = [input(f"x{k}", VECTOR) for k in range(60)]
     graph = Graph("inputs", tuple(inputs), (ops.Relu()(inputs[3]),), ("y",))
-    assert sorted(drawn(graph), key=str) == expected(graph)
+    shown = {name for name in drawn(graph) if name}
+    (more,) = re.findall(r"(\d+) more inputs, not read", pictures(graph)[0].svg())
+    assert {"%0", "x3"} < shown and len(shown) + int(more) == 61
 
 
 @pytest.mark.slow
