@@ -91,13 +91,13 @@ def accesses(
     Raises LoopError when a size is missing, and when there are more accesses, or points of loops, than `limit`; RunError
     when sizes or arrays do not fit the program.
     """
-    given = _sizes(program, sizes or {}, arrays)
+    given = known_sizes(program, sizes or {}, arrays)
     running = as_run(program, given)
     trace = _Trace(running, given, limit)
     return trace.recorded(arrays) if trace.marked.by_data else trace.enumerated()
 
 
-def _sizes(program: Program, sizes: Mapping[Any, int], arrays: Sequence[Array] | None) -> dict[Var, int]:
+def known_sizes(program: Program, sizes: Mapping[Any, int], arrays: Sequence[Array] | None) -> dict[Var, int]:
     """The symbolic sizes: those given, or those of the arrays."""
     named = {str(getattr(key, "name", key)): n for key, n in sizes.items()}
     for b, array in zip(program.params, arrays or (), strict=False):
@@ -113,6 +113,12 @@ def _sizes(program: Program, sizes: Mapping[Any, int], arrays: Sequence[Array] |
     return given
 
 
+def buffers_in(program: Program) -> tuple[Buffer, ...]:
+    """The inputs, the outputs, then what the program allocates, as its text has them."""
+    allocated = [s.buffer for s in in_order(program.body) if isinstance(s, Alloc)]
+    return tuple(dict.fromkeys((*program.params, *program.outputs, *allocated)))
+
+
 class _Trace:
     """The trace of one run on its way: how long it is, and what will be written into it where."""
 
@@ -120,8 +126,7 @@ class _Trace:
         self.program, self.limit, self.marked = program, limit, Marked(program)
         self.sizes: Env = {v: np.int64(n) for v, n in sizes.items()}
         self.flops = self.trips = self.length = 0
-        allocated = [s.buffer for s in in_order(program.body) if isinstance(s, Alloc)]
-        self.buffers = tuple(dict.fromkeys((*program.params, *program.outputs, *allocated)))
+        self.buffers = buffers_in(program)
         self.element, self.touch = np.empty((2, 0), np.int64)  # of each access
         self.first = np.cumsum([0, *[len(effect.touches) for effect in self.marked.effects]])  # touch of each effect
         self.variables: dict[Stmt, frozenset[Var]] = {}

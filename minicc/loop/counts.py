@@ -44,10 +44,11 @@ from typing import Any
 
 import numpy as np
 
-from minicc.loop.accesses import LIMIT, Accesses, accesses
+from minicc.loop.accesses import LIMIT, Accesses, accesses, buffers_in
 from minicc.loop.caches import Cache, misses
 from minicc.loop.marks import HINT, LOAD, STORE
 from minicc.loop.program import Program
+from minicc.loop.totals import Totals, totals
 from minicc.tensor.evaluate import Array
 
 CACHES = (Cache(32 << 10),)  # the first one of many processors
@@ -138,9 +139,17 @@ def count(
 ) -> Counts:
     """What a run of a loop program costs; `sizes`, `arrays`, `limit` and what is raised are those of `accesses`.
 
-    `caches` are empty at the start, and the first one is the nearest to the processor.
+    `caches` are empty at the start, and the first one is the nearest to the processor. Without any, a program may be of any
+    size, unless data decide what it touches (`loop.totals`).
     """
-    return counted(accesses(program, sizes, arrays, limit), caches)
+    known = None if caches else totals(program, sizes, limit)
+    return counted(accesses(program, sizes, arrays, limit), caches) if known is None else _summed(program, known)
+
+
+def _summed(program: Program, known: Totals) -> Counts:
+    """The counts of a program of these totals."""
+    rows = zip(buffers_in(program), known.loads, known.stores, strict=True)
+    return Counts(tuple(BufferCounts(b.name, b.scope, n, m, ()) for b, n, m in rows), known.flops, known.trips, ())
 
 
 def counted(trace: Accesses, caches: Sequence[Cache] = CACHES) -> Counts:

@@ -22,7 +22,9 @@ from minicc.loop.cost import operations
 from minicc.loop.counts import Counts, count, counted
 from minicc.loop.queries import in_order
 from minicc.loop.ir import For, Store, Update
+from minicc.loop.totals import totals
 from minicc.schedule import Schedule
+from minicc.schedule.examples import schedule
 from minicc.tensor.expr import Var, call, const, maximum, select
 from minicc.testing.schedules import Walk, extend, start
 from minicc.testing.te_programs import random_inputs, random_program
@@ -53,6 +55,10 @@ def check(
         load, store = ("load", b.name), ("store", b.name)
         assert (b.loads, b.stores) == (touched[load], touched[store])
         assert b.misses == tuple(missed[load] + missed[store] for missed in missing)
+    if known := totals(program, sizes):
+        assert known.loads == tuple(b.loads for b in found.buffers)
+        assert known.stores == tuple(b.stores for b in found.buffers)
+        assert (known.flops, known.trips) == (found.flops, found.trips)
     assert found.prefetched == tuple(sum(n for (kind, _), n in missed.items() if kind == "hint") for missed in missing)
     return found
 
@@ -271,3 +277,28 @@ def test_sizes_that_do_not_fit_each_other() -> None:
 def test_no_cache(numbers: tuple[int, ...]) -> None:
     with pytest.raises(LoopError, match="expected bytes that are a multiple of line times ways"):
         te.Cache(*numbers)
+
+
+def test_without_caches_a_program_may_be_of_any_size() -> None:
+    """2 n^3 operations; C is read and written at each step, and written once more at the first; tiles change only the trips."""
+    n = 4096
+    A, B, k = te.placeholder((n, n), name="A"), te.placeholder((n, n), name="B"), te.reduce_axis((0, n), "k")
+    s = schedule(A, B, te.compute((n, n), lambda i, j: te.sum(A[i, k] * B[k, j], axis=k), name="C"))
+    naive = s.counts(caches=())
+    assert [(b.name, b.loads, b.stores) for b in naive.buffers] == [
+        ("A", n**3, 0),
+        ("B", n**3, 0),
+        ("C", n**3, n**3 + n**2),
+    ]
+    assert (naive.flops, naive.trips, naive.misses) == (2 * n**3, n**3 + n**2 + n, ())
+    s.split("k", factor=48)
+    s.tile("i", "j", 8, 8)
+    tiled = s.counts(caches=())
+    assert (tiled.loads, tiled.stores, tiled.flops) == (naive.loads, naive.stores, naive.flops)
+
+
+def test_where_conditions_look_at_too_much() -> None:
+    (A,) = vector("float32", n=5000)
+    B = te.compute((5000, 5000), lambda i, j: te.if_then_else(i * j < 7, A[i], 0.0), name="B")
+    with pytest.raises(LoopError, match=r"conditions that look at no more than 1,048,576 points, got 25,000,000"):
+        count(program_of([A], B), caches=())
