@@ -4,7 +4,7 @@ In: a program, with sizes where its own are symbolic. Out: a `Picture`. Each ele
 a cell lights up when it is written, as a square, or read, as a dot; a number and a shade remain, which say when it was visited
 first. What one statement reads and writes lights up together, and so do all iterations of a vectorized loop; those of a parallel
 loop come one thread after another. The animation is CSS, no script; where the reader wants no motion, and on paper, numbers and
-shades are all there is.
+shades are all there is. It stops while it has the pointer or the focus.
 
 >>> from minicc.schedule.examples import doubled
 >>> s = doubled(2, 3)
@@ -22,7 +22,7 @@ B is written 6 times, an element 1 to 1 times.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace as changed
 from itertools import accumulate, groupby
 from typing import Any, NamedTuple
@@ -49,16 +49,37 @@ MOST_VISITS, MOST_CELLS = 6000, 4096
 FADE = 2  # moments after which a visit is dark again
 MOST_LINES = 24  # rows of code below the cells
 TOLD = 12  # elements that the words name, and moments that a cell names
-# A number that all below read, `--now`, runs through the moments: \3c is `<`, which XML would take for a tag. Source: CSS Properties
-# and Values API Level 1, 2; CSS Animations Level 1
+# `--now` runs through the moments; what changes at some of them only stands in a part, of which `--n` does not change before its first
+# moment `--a` and after its last one `--b`, so that a browser computes a few parts anew at each moment, and not all cells. `\3c` is `<`,
+# which XML would take for a tag. Source: CSS Properties and Values API Level 1, 2; CSS Animations Level 1
 STYLE = f"""
-@property --now {{ syntax: "\\3c number>"; inherits: true; initial-value: 0; }}
+@property --now {{ syntax: "\\3c number>"; inherits: false; initial-value: 0; }}
+@property --n {{ syntax: "\\3c number>"; inherits: true; initial-value: 0; }}
 @keyframes minicc-visits {{ from {{ --now: 0; }} 90%, to {{ --now: var(--end); }} }}
-.minicc .visits {{ animation: minicc-visits infinite; }} .minicc .visits:hover {{ animation-play-state: paused; }}
-.minicc .seen {{ opacity: clamp(0, var(--now) - var(--t) + 1, 1); }}
-.minicc .now {{ opacity: min(clamp(0, var(--now) - var(--t) + 1, 1), clamp(0, (var(--u, var(--t)) + {FADE} - var(--now)) / {FADE}, 1)); }}
-@media print, (prefers-reduced-motion: reduce) {{ .minicc .visits {{ animation: none; --now: var(--end); }} }}
+.minicc .part {{ --n: clamp(var(--a), var(--now), var(--b)); animation: minicc-visits var(--time) var(--steps) infinite; }}
+.minicc .visits:is(:hover, :focus) .part {{ animation-play-state: paused; }}
+.minicc .seen {{ opacity: clamp(0, var(--n) - var(--t) + 1, 1); }}
+.minicc .now {{ opacity: min(clamp(0, var(--n) - var(--t) + 1, 1), clamp(0, (var(--u, var(--t)) + {FADE} - var(--n)) / {FADE}, 1)); }}
+@media print, (prefers-reduced-motion: reduce) {{ .minicc .part {{ animation: none; --now: var(--end); }} }}
 """
+PART = 40  # shapes of a part
+
+
+class Flash(NamedTuple):
+    """A shape that appears at a moment, and what it shows until the last."""
+
+    first: int
+    last: int
+    shape: str
+
+
+def in_parts(flashes: Iterable[Flash]) -> Iterator[str]:
+    """Groups of shapes that appear one after another."""
+    ordered = sorted(flashes, key=lambda flash: flash.first)
+    for n in range(0, len(ordered), PART):
+        some = ordered[n : n + PART]
+        style = f"--a: {some[0].first - 1}; --b: {max(flash.last for flash in some) + FADE}"
+        yield group([flash.shape for flash in some], kind="part", style=style)
 
 
 class Visit(NamedTuple):
@@ -190,31 +211,36 @@ def draw_visits(
         for v in found.visits:
             if v.buffer == n:
                 own.setdefault(v.element, []).append(v)
-        inside.append(group([*grid.heads(), *_by_time(grid, own, many)], transform=move_to(x, y)))
+        inside.append(
+            group([*grid.heads(), *grid.lines(), *in_parts(_by_time(grid, own, many))], transform=move_to(x, y))
+        )
         told = [f"[{', '.join(map(str, grid.index(element)))}]" for element in own][:TOLD]
         words.append(f"{found.buffers[n].name}: {', '.join(told) or 'none'}{', ...' * (len(own) > TOLD)}.")
     lines, reached, bottom = _code(program, found.running, bottom)
     title, note = (
         f"Visits of {program.name}",
-        "What a statement reads and writes lights up together, all of a vector, too;",
+        "What a statement reads and writes lights up together, all of a vector, too. A pointer on it stops it;",
     )
     more = "a parallel loop runs thread after thread. A number, and the shade, say which was visited first."
-    width = max(width, reached, wide(more, 10) + MARGIN) + MARGIN
+    width = max(width, reached, wide(note, 10) + MARGIN) + MARGIN
     entries, bottom = legend(MARGIN, bottom + 12, [
         ("c2", "written now (a square)"), ("c3", "read now (a dot)"), (SHADES[0], "visited early"), (SHADES[-1], "late"),
         *([("strong", "runs now")] if lines else []),
     ], width - 2 * MARGIN)  # fmt: skip
     entries += [text(MARGIN, bottom + 18, note, "small"), text(MARGIN, bottom + 32, more, "small")]
     last = many + FADE
-    took = seconds or min(max(last * 0.4, 6), 40)
-    style = f"--end: {last}; animation-duration: {took:.1f}s; animation-timing-function: steps({last})"
-    shapes = [text(MARGIN, MARGIN + 12, title, "head"), group([*inside, *lines], kind="visits", style=style), *entries]
+    took = seconds or min(max(last * 0.4, 6), 60)
+    style = f"--end: {last}; --time: {took:.1f}s; --steps: steps({last})"
+    shapes = [
+        text(MARGIN, MARGIN + 12, title, "head"),
+        group([*inside, *lines], kind="visits", tabindex=0, style=style),
+        *entries,
+    ]
     return Picture(title, "\n".join(words), width, bottom + 32 + MARGIN, shapes, STYLE)
 
 
-def _by_time(grid: Grid, own: Mapping[int, Sequence[Visit]], many: int) -> Iterator[str]:
-    """The cells of a buffer, what remains when each is visited first, and what lights up at each visit."""
-    yield from grid.lines()
+def _by_time(grid: Grid, own: Mapping[int, Sequence[Visit]], many: int) -> Iterator[Flash]:
+    """What remains of a buffer's cells when each is visited first, and what lights up at each visit."""
     half = grid.cell / 2
     for rank, (element, visits) in enumerate(own.items(), 1):
         x, y = grid.at(element)
@@ -223,14 +249,16 @@ def _by_time(grid: Grid, own: Mapping[int, Sequence[Visit]], many: int) -> Itera
         if wide(rank, 10) < grid.cell:
             shown.append(text(x + half, y + half + 4, rank, on, "middle"))
         hover = f"{grid.named(element)}, number {rank}: {'; '.join(_moments(visits))}"
-        yield group(shown, hover, kind="seen", style=f"--t: {visits[0].moment}")
+        first = visits[0].moment
+        yield Flash(first, first, group(shown, hover, kind="seen", style=f"--t: {first}"))
         written = {v.moment for v in visits if v.is_store}
         for v in visits:
             style = f"--t: {v.moment}"
             if v.is_store:
-                yield grid.mark(element, "c2 now", style=style)
+                yield Flash(v.moment, v.moment, grid.mark(element, "c2 now", style=style))
             elif v.moment not in written:
-                yield circle(x + half, y + half, grid.cell * 0.36, "c3 now", style=style)
+                shape = circle(x + half, y + half, grid.cell * 0.36, "c3 now", style=style)
+                yield Flash(v.moment, v.moment, shape)
 
 
 def _moments(visits: Sequence[Visit]) -> Iterator[str]:
@@ -252,17 +280,18 @@ def _code(program: Program, running: Sequence[Stmt], top: float) -> tuple[list[s
     if not running or below[-1] > ROW * MOST_LINES:
         return [], 0.0, top
     right = MARGIN + max(indent(line) * INDENT + reach(line) for line in lines) + PAD
-    shapes, moment = list[str](), 0
+    frames, moment = list[Flash](), 0
     for s, moments in groupby(running):
         first, moment = moment, moment + len(list(moments))
         y, end = (below[place[s].line - begin + n] for n in (0, place[s].lines))
         style = f"--t: {first}; --u: {moment - 1}"
-        shapes.append(rect(MARGIN - PAD, top + PAD + y, right - MARGIN + PAD, end - y, "strong now", rx=3, style=style))
-    shapes += [
+        shape = rect(MARGIN - PAD, top + PAD + y, right - MARGIN + PAD, end - y, "strong now", rx=3, style=style)
+        frames.append(Flash(first, moment - 1, shape))
+    words = [
         code(MARGIN + indent(line) * INDENT, top + PAD + y, wrapped(line))
         for line, y in zip(lines, below, strict=False)
     ]
-    return shapes, right, top + 2 * PAD + below[-1]
+    return [*in_parts(frames), *words], right, top + 2 * PAD + below[-1]
 
 
 def draw_heat(

@@ -12,10 +12,13 @@ from minicc.errors import ConfigError
 from minicc.explain.draw_schedule import AROUND, compared, programs, shortened
 from minicc.explain.page import Pictures
 from minicc.schedule import Schedule, Trace
+from minicc.schedule.choose import ChooseStep
 from minicc.schedule.examples import doubled, product
+from minicc.schedule.split import SplitStep
 from minicc.schedule.step import loops_text
 from minicc.testing.strategies import schedules
 from minicc.testing.workloads import WORKLOADS
+from tests.explain.test_draw_program import DRAWN, HOSTILE
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -83,6 +86,12 @@ def test_a_long_trace_folds():
     made = s.trace.picture()
     assert isinstance(made, Pictures) and [name for name, _ in made.sections] == ["steps 1 to 24", "steps 25 to 27"]
     assert isinstance(Trace().picture().svg(), str)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_is_words_whatever_it_is(name):
+    made = Trace((ChooseStep(name, (1, 2), 1), SplitStep(name, factor=2))).picture()
+    assert {e.tag.removeprefix(SVG) for e in xml.fromstring(made.svg().encode("utf-8")).iter()} <= DRAWN
 
 
 def test_a_schedule_by_stages_shows_the_same():

@@ -139,11 +139,11 @@ def drawn_visits(picture):
         label = g.find(f"{SVG}text")
         if g.get("transform") and label is not None:
             shape = tuple(map(int, re.search(r"\[(.*)\]", label.text)[1].split(",")))
-            cell = float(g.find(f".//{SVG}g/{SVG}rect").get("width")) + 1
+            cell = float(g.find(f".//{SVG}g[@class='seen']/{SVG}rect").get("width")) + 1
             places = {tuple(map(float, Grid("", shape, cell).at(e))): e for e in range(int(np.prod(shape)))}
             grids[label.text.split(":")[0]] = sorted(
                 (int(re.match(r"--t: (\d+)", e.get("style"))[1]), places[corner(e, cell)], "c2" in e.get("class"))
-                for e in g
+                for e in g.iter()
                 if "now" in (e.get("class") or "").split()
             )
     return grids
@@ -279,7 +279,7 @@ def test_at_each_moment_a_browser_shows_what_is_visited_then():
     s.vectorize("i")
     made, found = s.picture(kind="visits"), visited(s.program)
     last = len(found.running) + FADE
-    at = """share => { const a = document.getAnimations()[0]; a.pause(); a.currentTime = share * 0.9 * a.effect.getTiming().duration;
+    at = """share => { for (const a of document.getAnimations()) { a.pause(); a.currentTime = share * 0.9 * a.effect.getTiming().duration; }
         return [...document.querySelectorAll('.now:not(.strong), .seen')].map(e => [e.getAttribute('class'), e.getAttribute('style'), +getComputedStyle(e).opacity]) }"""
     with api.sync_playwright() as p:
         browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS.split())
