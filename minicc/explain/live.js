@@ -78,8 +78,8 @@ const live = (() => {
       COLUMNS.forEach((name, k) => {
         const [own, old] = [found, now].map(counts => counts ? [counts[name]].flat() : []);
         const change = own.map((n, level) => n - (old[level] ?? n));
-        this.cells[k].replaceChildren(make("span", {}, own.map(n => whole.format(n)).join(" / ")));
-        if (now) this.cells[k].append(make("small", {}, change.some(n => n) ? change.map(n => signed.format(n)).join(" / ") : "="));
+        this.cells[k].replaceChildren(make("span", {}, own.map(n => whole.format(n)).join(" / ") || "–"));
+        if (now && own.length) this.cells[k].append(make("small", {}, change.some(n => n) ? change.map(n => signed.format(n)).join(" / ") : "="));
       });
     }
 
@@ -307,6 +307,7 @@ const live = (() => {
         this.said.textContent += ` Their costs are not counted, but can be measured: ${found.refused.split("\n")[0]}`;
         return;
       }
+      if (found.why) this.said.textContent += ` Too large for the simulated caches: ${found.why}.`;
       this.nowCounts = found;
       this.nowRow.count(found, null);
       this.pump(run);

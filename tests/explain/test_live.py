@@ -225,13 +225,19 @@ def test_counts_are_those_of_the_program_after_a_move():
     after = count(s.program, caches=[Cache(512)]).as_json()
     found = one.count(0, [None, index], {}, [[512]])["counts"]
     assert found == [
-        {k: list(v) if k == "misses" else v for k, v in each.items() if k in found[0]} for each in (now, after)
+        {**{k: each[k] for k in ("loads", "stores", "flops", "misses")}, "why": ""} for each in (now, after)
     ]
     assert found[0]["loads"] > found[1]["loads"]
     (refused,) = one.count(0, [None], {}, [[100, 64, 8]])["counts"]
     assert refused["refused"].startswith("LoopError: Cache(...): ")
-    (large,) = session(product(4096, 4096)).count(0, [None], {}, [])["counts"]
-    assert large["refused"].startswith("LoopError")
+
+
+def test_of_a_program_that_is_too_large_for_caches_the_rest_is_counted():
+    n = 4096
+    (large,) = session(product(n, n)).count(0, [None], {}, [[512]])["counts"]
+    k = large["flops"] // (2 * n * n)
+    assert (large["loads"], large["stores"], large["misses"]) == (3 * n * n * k, n * n * (k + 1), ())
+    assert large["why"].startswith("expected at most 2,097,152 accesses")
 
 
 def test_a_program_with_symbolic_sizes_is_measured_at_those_given():
