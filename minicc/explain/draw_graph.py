@@ -34,7 +34,7 @@ INLINE = 400  # the height of what is drawn within a node
 MOST = 40  # operators that are drawn within a node
 DEEPEST = 3  # boxes within boxes
 MARGIN = 10
-HOVER, FEW, MANY = 600, 4, 5  # letters; copies of a section that are told; values from elsewhere that are
+HOVER, NAME, FEW, MANY = 600, 200, 4, 5  # letters; copies of a section that are told; values from elsewhere that are
 KINDS = {
     "c1": "anchor", "c2": "reduction", "c3": "elementwise or broadcast", "c5": "injective: moves elements", "c6": "opaque or several operators",
     "c7": "run by the reference", "c8": "constant", "c4": "input or output", "soft": "kernel or body", "none": "in another section",
@@ -62,10 +62,14 @@ def draw_graph(graph: Graph) -> Picture | Pictures:
     words = describe(graph)
     if len(found) == 1 and not found[0].note:
         return Picture(
-            f"graph {graph.name}", words, found[0].picture.width, found[0].picture.height, found[0].picture.shapes
+            f"graph {graph.name[:NAME]}",
+            words,
+            found[0].picture.width,
+            found[0].picture.height,
+            found[0].picture.shapes,
         )
     legend = "Each section is at most a screen; values that come from other sections, or go there, have a number."
-    return Pictures(f"graph {graph.name}", f"{words} {legend}", found)
+    return Pictures(f"graph {graph.name[:NAME]}", f"{words} {legend}", found)
 
 
 def _growing(todo: dict[Any, tuple[str, Graph]]) -> Iterator[tuple[str, Graph]]:
@@ -228,7 +232,9 @@ class _Drawing:
             )
         for k, (name, n) in enumerate(zip(self.graph.output_names, self.graph.outputs, strict=True)):
             if outputs and (n in inside or (n in outer and n in shown)):
-                boxes["out", k] = pill(name, "c4", f"output {name}: {n.inferred or '?'}", data_output=name)
+                boxes["out", k] = pill(
+                    name, "c4", f"output {name}: {n.inferred or '?'}"[:HOVER], data_output=name[:NAME]
+                )
                 edges.append((n, ("out", k)))
         for n in nodes:
             if readers := there.readers(n):

@@ -206,7 +206,7 @@ def flow(
         shapes.append(moved(content, x - content.width / 2, y))
         if content.label and key in made.readers:
             across = wide(content.label, SMALL)
-            shapes.append(rect(x - across / 2, y + content.height + 0.5, across, 14, "paper"))
+            shapes.append(rect(x - across / 2, y + content.height + 1.5, across, 13, "paper"))
         if content.label:
             shapes.append(text(x, y + content.height + 12, content.label, "small", "middle"))
     for (a, b), words in (marks or {}).items():
