@@ -38,7 +38,7 @@ const live = (() => {
     });
     stream.addEventListener("error", () => {
       ended.textContent = "The server does not answer: it has stopped, or too many pages are open. What you see stays as it is.";
-      document.body.prepend(ended);
+      (document.querySelector("dialog[open]") ?? document.body).prepend(ended);  // a window hides what is below
     });
   });
 
@@ -106,7 +106,7 @@ const live = (() => {
     }
 
     build() {
-      this.title = make("h2");
+      this.title = make("h2", { id: `live-${this.kernel}` });
       this.program = make("pre", { class: "live-program", tabindex: 0, "aria-label": "the program" });
       this.key = make("p", { class: "note live-key" }, "Click a loop or a buffer to see its moves. Of a move that is pointed at, ",
         make("span", { class: "live-line cut" }, "- lines go"), " and ", make("span", { class: "live-line add" }, "+ lines come"), ".");
@@ -141,7 +141,7 @@ const live = (() => {
       const right = make("div", { class: "live-right" }, make("div", { class: "live-bar" }, make("b", {}, "Legal next moves"), this.filter, this.chips),
         this.settings, this.said, heads, this.now, this.list);
       const close = button("close", () => this.dialog.close());
-      this.dialog = make("dialog", { class: "live" }, make("div", { class: "live-bar live-head" }, this.title, close), make("div", { class: "live-both" }, left, right));
+      this.dialog = make("dialog", { class: "live", "aria-labelledby": this.title.id }, make("div", { class: "live-bar live-head" }, this.title, close), make("div", { class: "live-both" }, left, right));
       this.dialog.addEventListener("keydown", event => this.key_(event));
       this.seen = new IntersectionObserver(entries => this.see(entries), { root: null, rootMargin: "100px" });
       document.body.append(this.dialog);
