@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import pickle
 import pkgutil
+import statistics
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -35,7 +37,8 @@ from minicc.testing.draws import plain
 from minicc.types import TensorType
 
 SECONDS = {"moves": 60.0, "count": 20.0, "measure": 30.0}  # that an answer may take
-ENOUGH, MOST_CALLS, REPEAT = 0.05, 10_000, 5  # seconds of the calls that are timed together; their number; how often
+ENOUGH, MOST_CALLS = 0.01, 1 << 14  # seconds of the calls that are timed together, and their number
+LONG, MOST_TIMES = 0.4, 25  # seconds of all such times, and their number
 MOST_ACCESSES = 1 << 21  # that are counted: about half a second
 
 Ask = Callable[[str, Any, Arrays, float], Message]
@@ -69,11 +72,16 @@ def measure(program: Program, target: Target, message: Any) -> Any:
     random = np.random.default_rng(0)
     given = [plain(t, random) for t in types]
     function = build(program, target=target)
-    times = function.time_evaluator(number=1, repeat=1)(*given).results
-    if times[0] < ENOUGH * REPEAT:
-        calls = int(min(max(ENOUGH / max(times[0], 1e-9), 1), MOST_CALLS))
-        times = function.time_evaluator(calls, REPEAT)(*given).results
-    return {"seconds": float(np.median(times)), "least": min(times), "most": max(times)}
+    calls, times = 1, [function.time_evaluator(1, 1)(*given).mean]
+    while (
+        times[0] * calls < ENOUGH and calls < MOST_CALLS
+    ):  # by small steps: on a busy machine the next call may take long
+        calls *= 2
+        times[0] = function.time_evaluator(calls, 1)(*given).mean
+    until = time.monotonic() + LONG
+    while len(times) < MOST_TIMES and time.monotonic() < until:
+        times.append(function.time_evaluator(calls, 1)(*given).mean)
+    return {"seconds": statistics.median(times), "least": min(times), "most": max(times)}
 
 
 def counts(program: Program, target: Target, message: Any) -> Any:

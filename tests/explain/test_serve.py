@@ -359,6 +359,7 @@ def shown(server):
     """The page in a browser, with the window of moves open."""
     pytest.importorskip("playwright")
     with chromium() as browser, opened(browser, server.address, height=900) as page:
+        page.set_default_timeout(60_000)
         page.get_by_role("button", name="moves", exact=True).click()
         ready(page, 0)
         yield page
