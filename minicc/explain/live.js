@@ -54,6 +54,8 @@ const live = (() => {
 
   const whole = new Intl.NumberFormat("en");
   const signed = new Intl.NumberFormat("en", { signDisplay: "exceptZero" });
+  const short = { notation: "compact", maximumSignificantDigits: 5 };
+  const brief = (format, n) => Math.abs(n) < 1e7 ? format.format(n) : new Intl.NumberFormat("en", { ...format.resolvedOptions(), ...short }).format(n);
   const COLUMNS = ["loads", "stores", "flops", "misses"];
 
   function duration(seconds) {
@@ -78,8 +80,9 @@ const live = (() => {
       COLUMNS.forEach((name, k) => {
         const [own, old] = [found, now].map(counts => counts ? [counts[name]].flat() : []);
         const change = own.map((n, level) => n - (old[level] ?? n));
-        this.cells[k].replaceChildren(make("span", {}, own.map(n => whole.format(n)).join(" / ") || "–"));
-        if (now && own.length) this.cells[k].append(make("small", {}, change.some(n => n) ? change.map(n => signed.format(n)).join(" / ") : "="));
+        this.cells[k].title = `${name}: ${own.map(n => whole.format(n)).join(" / ") || "not known"}`;
+        this.cells[k].replaceChildren(make("span", {}, own.map(n => brief(whole, n)).join(" / ") || "–"));
+        if (now && own.length) this.cells[k].append(make("small", {}, change.some(n => n) ? change.map(n => brief(signed, n)).join(" / ") : "="));
       });
     }
 
