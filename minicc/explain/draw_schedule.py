@@ -115,7 +115,10 @@ def _step(schedule: Schedule, n: int, programs: Sequence[Program]) -> Picture:
     counts = [sum(c.mark == mark for c in changes) for mark in "-+"]
     did = f"takes {counts[0]} lines and brings {counts[1]}:" if told else "changes no line."
     return drawn(
-        f"Step {n}: {taken}", "\n".join([f"Step {n} of {many}, {taken}, {did}", *told[:ROWS]]), shortened(changes)
+        f"Step {n}: {taken}",
+        taken,
+        "\n".join([f"Step {n} of {many}, {taken}, {did}", *told[:ROWS]]),
+        shortened(changes),
     )
 
 
@@ -155,16 +158,17 @@ def shortened(changes: list[Change]) -> list[Change]:
     return shown
 
 
-def drawn(title: str, words: str, changes: list[Change]) -> Picture:
-    """The picture of changed lines."""
-    shapes, places, y = list[str](), dict[tuple[str, str], float](), MARGIN + 22.0
-    left = MARGIN + 2 * CHAR
-    right = max([left + c.indent * INDENT + (wide(c.rows[0]) if c.skipped else reach(c.code)) for c in changes])
+def drawn(title: str, step: Step, words: str, changes: list[Change]) -> Picture:
+    """The picture of lines that a step changed."""
+    call, left = wrapped(str(step)), MARGIN + 2 * CHAR
+    shapes = [text(MARGIN, MARGIN + 12, title.partition(":")[0], "head"), code(MARGIN, MARGIN + 18, call, "code bold")]
+    places, y = dict[tuple[str, str], float](), MARGIN + 24.0 + ROW * len(call)
+    right = max([0, *[left + c.indent * INDENT + (wide(c.rows[0]) if c.skipped else reach(c.code)) for c in changes]])
     right = max(right + 2 * PAD, 300)
-    more, used = 0, list[str]()
+    left_out, used = 0, list[str]()
     for n, change in enumerate(changes):
         if y > ROWS * ROW:
-            more = len(changes) - n
+            left_out = len(changes) - n
             break
         rows, x = change.rows, left + change.indent * INDENT
         if change.mark != " ":
@@ -174,18 +178,20 @@ def drawn(title: str, words: str, changes: list[Change]) -> Picture:
             shapes.append(text(MARGIN, y + ROW - 5, change.mark, "code"))
         shapes.append(code(x, y, rows, "muted" if change.skipped else "code", change.code))
         y += ROW * len(rows)
-    if more:
-        shapes.append(
-            text(MARGIN, y + ROW - 5, f"… and {more} more lines, which the text has: print(schedule.program)", "muted")
-        )
+    if left_out:
+        rest = f"… and {left_out} more lines, which the text has: print(schedule.program)"
+        shapes.append(text(MARGIN, y + ROW - 5, rest, "muted"))
         y += ROW
     lines, edge = moved(places, right)
-    shapes += lines
-    width = max(edge, MARGIN + wide(title, 14) * 1.1, 360) + MARGIN
-    if used:
-        entries, y = legend(MARGIN, y + 12, [MARKS[m] for m in MARKS if m in used], width - 2 * MARGIN)
+    width = max(edge, MARGIN + reach(str(step)) * 1.02, 360) + MARGIN
+    meanings = [
+        *[MARKS[m] for m in MARKS if m in used],
+        *([("strong", "moved, from the old place to the new")] if lines else []),
+    ]
+    if meanings:
+        entries, y = legend(MARGIN, y + 12, meanings, width - 2 * MARGIN)
         shapes += entries
-    return Picture(title, words, width, y + MARGIN, [text(MARGIN, MARGIN + 12, title, "head"), *shapes])
+    return Picture(title, words, width, y + MARGIN, [*shapes, *lines])
 
 
 def moved(places: dict[tuple[str, str], float], right: float) -> tuple[list[str], float]:
@@ -195,12 +201,8 @@ def moved(places: dict[tuple[str, str], float], right: float) -> tuple[list[str]
         now = places.get(("+", words))
         if mark == "-" and now is not None:
             at += LANE
-            shapes += [
-                line([(right, y), (at, y), (at, now), (right + 7, now)], "strong", f"moved: {words}"),
-                tip(right + 1, now),
-            ]
-            shapes.append(text(at + 4, (y + now) / 2 + 4, "moved", "small"))
-            at += wide("moved", 10)
+            path = [(right, y), (at, y), (at, now), (right + 7, now)]
+            shapes += [line(path, "strong", f"moved: {words}"), tip(right + 1, now)]
     return shapes, at
 
 

@@ -35,7 +35,7 @@ from minicc.tensor.tensor import Compute, Scan, Scatter, Tensor, inputs_of, tens
 
 SMALL = 6  # a symbolic size, where none is given
 SHOWN, SLICES = 8, 3  # elements of a row or column that are drawn, and of another dimension
-MOST_TENSORS, MOST_POINTS = 16, 1 << 16
+MOST_TENSORS, MOST_POINTS = 12, 1 << 16
 CELL, COLUMNS = 16, 44  # pixels of an element; letters of a formula
 
 Array = np.ndarray[Any, np.dtype[Any]]
