@@ -13,12 +13,8 @@ from typing import NamedTuple
 
 from minicc.explain.picture import Picture, cut, legend, rect, text, wide
 
-WIDTH, ROW, NAMES, LEAST = (
-    620,
-    22,
-    200,
-    180,
-)  # pixels: of a picture; of a bar; of the names at most, of the longest bar at least
+WIDTH, ROW = 620, 22  # pixels: of a picture; of a bar
+NAMES, LEAST = 180, 150  # pixels: of the names at most; of the longest bar at least
 
 
 class Bar(NamedTuple):

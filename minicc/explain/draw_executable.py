@@ -14,7 +14,9 @@ from minicc.explain.picture import Picture, amount, arrow, count, cut, legend, r
 from minicc.runtime.executable import Executable
 from minicc.runtime.image import KernelInfo, Port
 
-WIDTH, ROW, PART, MOST = 720, 26, 30, 3000  # pixels: of a picture, of a row; calls in a picture, and drawn at most
+WIDTH, ROW, NAMES, FIGURES = 560, 26, 230, 150  # pixels: of the calls; of a row; of a name; of its figures
+BOX = 420  # pixels: the width of the overview
+PART, MOST = 30, 3000  # calls in a picture, and drawn at most
 PORTS = 12  # inputs, or outputs, that are drawn
 
 
@@ -44,18 +46,19 @@ def words(made: Executable) -> str:
 def overview(made: Executable) -> Picture:
     """Boxes from the inputs through the kernels to the outputs."""
     shapes, y = [], 8.0
-    middle = f"{count(len(made.kernels), 'call')} of kernels, weights of {amount(made.constant_bytes, 'B')}, arena of {amount(made.arena_bytes, 'B')}"
-    for kind, lines in (("c2", _ports(made.inputs)), ("c1", [middle]), ("c3", _ports(made.outputs))):
+    middle = [
+        f"{count(len(made.kernels), 'call')} of kernels",
+        f"weights of {amount(made.constant_bytes, 'B')}, arena of {amount(made.arena_bytes, 'B')}",
+    ]
+    for kind, lines in (("c2", _ports(made.inputs)), ("c1", middle), ("c3", _ports(made.outputs))):
         if y > 8:
-            shapes.append(arrow([(WIDTH / 2, y), (WIDTH / 2, y + 26)]))
+            shapes.append(arrow([(BOX / 2, y), (BOX / 2, y + 26)]))
             y += 26
-        shapes.append(rect(8, y, WIDTH - 16, ROW * max(len(lines), 1), kind))
-        shapes += [
-            text(WIDTH / 2, y + ROW * n + 17, cut(row, WIDTH - 32), anchor="middle") for n, row in enumerate(lines)
-        ]
+        shapes.append(rect(8, y, BOX - 16, ROW * max(len(lines), 1), kind))
+        shapes += [text(BOX / 2, y + ROW * n + 17, cut(row, BOX - 32), anchor="middle") for n, row in enumerate(lines)]
         y += ROW * max(len(lines), 1)
     keys, y = legend(8, y + 12, [("c2", "inputs"), ("c1", "what runs"), ("c3", "outputs")])
-    return Picture(f"The executable {made.name}", words(made), WIDTH, y + 8, [*shapes, *keys])
+    return Picture(f"The executable {made.name}", words(made), BOX, y + 8, [*shapes, *keys])
 
 
 def _ports(ports: Sequence[Port]) -> list[str]:
@@ -77,7 +80,7 @@ def kernels(made: Executable) -> Iterator[tuple[str, Picture]]:
 
 def _calls(heading: str, calls: Sequence[KernelInfo], first: int, most: tuple[int, int]) -> Picture:
     """A row for each call with two bars: operations above, bytes below; both by those of the largest call of all."""
-    names, room, shapes, told = 300, WIDTH - 300 - 190, list[str](), list[str]()
+    names, room, shapes, told = NAMES, WIDTH - NAMES - FIGURES, list[str](), list[str]()
     for n, k in enumerate(calls):
         y, figures = 8 + n * ROW, f"{amount(k.flops, 'FLOP')}, {amount(k.bytes, 'B')}"
         hover = f"call {first + n + 1}, {k.symbol}: {figures}"

@@ -81,7 +81,7 @@ def kernels(found: Profile) -> Picture:
     colours = kinds(found.rows)
     rows = []
     for n, k in enumerate(found.rows, 1):
-        limit = f", {k.share:.0%} of its limit" if found.roofline else ""
+        limit = f", {k.share:.0%} of limit" if found.roofline else ""
         words = f"{amount(k.seconds, 's')}, {k.seconds / found.total:.1%}{f', {k.calls} calls' if k.calls > 1 else ''}{limit}"
         speed = f"{amount(k.flops / max(k.seconds, TICK), 'FLOP/s')}, {amount(k.bytes / max(k.seconds, TICK), 'B/s')}"
         rows.append(Bar(f"{n} {k.name}", k.seconds, words, colours[k.name], f"{k.name}: {words}, {speed}"))

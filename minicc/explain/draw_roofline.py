@@ -15,9 +15,9 @@ from minicc.explain.picture import Picture, amount, circle, cut, line, text, wid
 from minicc.runtime.profile import KernelRow
 from minicc.runtime.roofline import Roofline
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 440, 74, 14, 28, 44
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 440, 74, 14, 28, 44
 LARGEST = 34  # pixels: the radius of a dot that takes all of the time
-LABEL, LABELS = 150, 10  # pixels of the name of a kernel, and names, at most
+LABEL, LABELS = 130, 8  # pixels of the name of a kernel, and names, at most
 
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom

@@ -51,6 +51,9 @@ def test_values_that_live_together_do_not_share(values):
         for a, b in zip(sorted(used, key=lambda b: b.offset), sorted(used, key=lambda b: b.offset)[1:], strict=False):
             assert a.offset + a.size <= b.offset or not a.size or not b.size
     assert all(b.offset + b.size <= image.arena and b.offset % 256 == 0 for b in image.buffers)
+    assert [(b.offset, b.size) for b in image.buffers] == [
+        (at, life.size) for life, at in zip(image.memory.lifetimes, image.memory.offsets, strict=True)
+    ]
 
 
 def test_a_chain_needs_two_buffers():
@@ -58,4 +61,7 @@ def test_a_chain_needs_two_buffers():
     made = Launches()
     for a, b in itertools.pairwise(stores):
         made.call("k", [Launch("k", ("a", "b"), (1, 1, 1), (1, 1, 1))], {"a": a, "b": b})
-    assert made.image("m", Target.of("cuda"), b"").arena == 512
+    made.outputs.append(("y", stores[-1]))
+    image = made.image("m", Target.of("cuda"), b"")
+    assert image.arena == image.memory.size == 512
+    assert [life.name for life in image.memory.lifetimes] == ["k"] * 9 + ["y"]
