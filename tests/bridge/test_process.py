@@ -47,13 +47,13 @@ def test_a_child_answers(child):
 
 @pytest.mark.parametrize("how, kind, detail", [
     ("segfault", "crash", "SIGSEGV\nabout to end"), ("abort", "crash", "SIGABRT\nabout to end"), ("leave", "crash", "exit status 3\nabout to end"),
-    ("garbage", "crash", "an answer that is none: expected a header"), ("cut", "crash", "exit status 0"), ("hang", "timeout", "no answer within 1 seconds\nabout to hang"),
-    ("stop", "timeout", "no answer within 1 seconds"), ("fail", "error", "ValueError: a fault"), ("unsendable", "error", "FrameError: expected"),
+    ("garbage", "crash", "an answer that is none: expected a header"), ("cut", "crash", "exit status 0"), ("hang", "timeout", "no answer within 0.5 seconds\nabout to hang"),
+    ("stop", "timeout", "no answer within 0.5 seconds"), ("fail", "error", "ValueError: a fault"), ("unsendable", "error", "FrameError: expected"),
     ("nothing_of_this_name", "error", "AttributeError: "), ("refuse", "unsupported", "BridgeError: relax(Op): expected an operator that TVM has")])  # fmt: skip
 def test_how_a_child_fails_is_known_and_it_answers_again(child, how, kind, detail):
     first = ask(child, "process")[0]
     with pytest.raises(ChildFailure) as caught:
-        ask(child, how, timeout=1 if kind == "timeout" else 20)
+        ask(child, how, timeout=0.5 if kind == "timeout" else 20)
     assert caught.value.kind == kind and caught.value.detail.startswith(detail)
     assert caught.value.ended == (kind in ("crash", "timeout"))
     assert (ask(child, "process")[0] != first) == caught.value.ended
@@ -76,8 +76,8 @@ def test_what_is_printed_is_no_answer(child):
 
 def test_a_child_that_does_not_read_is_ended(child):
     ask(child, "deaf")
-    with pytest.raises(ChildFailure, match="no answer within 1 seconds"):
-        ask(child, "double", None, {"x": np.zeros(10**6)}, timeout=1)
+    with pytest.raises(ChildFailure, match="no answer within 0.5 seconds"):
+        ask(child, "double", None, {"x": np.zeros(10**6)}, timeout=0.5)
 
 
 def test_what_cannot_be_sent_ends_no_child(child):

@@ -83,7 +83,8 @@ def test_nan_is_the_greatest_and_zeros_are_equal(values, largest, data):
     assert (got == want).all()
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float64", "int8", "uint8", "int64", "uint64"])
+@pytest.mark.parametrize("dtype", [
+    "float16", "int8", "uint64", *[pytest.param(t, marks=pytest.mark.slow) for t in ("float64", "uint8", "int64")]])  # fmt: skip
 @pytest.mark.parametrize("times", [0, 8, 10**9], ids=["sorted", "as the rule says", "selected"])
 def test_both_ways_and_all_dtypes(dtype, times, monkeypatch):
     monkeypatch.setattr(sorting, "SELECTED", times)

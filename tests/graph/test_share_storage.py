@@ -154,7 +154,7 @@ def test_the_values_are_those_of_numpy(graph, target, threads):
         np.testing.assert_array_equal(made[name], expected)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize(
     "dtype", ["float32", *(pytest.param(t, marks=pytest.mark.slow) for t in ("float16", "float64"))]
 )

@@ -38,8 +38,12 @@ def can_run(target):
     return target == "native" or all(f in Target.of("native").features for f in Target.of(target).features)
 
 
-@pytest.mark.parametrize("target", [t for t in TARGETS if can_run(t)])
-@pytest.mark.parametrize("length", [7, 16, 33, 64, 77, 1000, 5000])
+LENGTHS = (7, 16, 33, 64, 77, 1000, 5000)
+CASES = [(t, n) for t in TARGETS if can_run(t) for n in LENGTHS]
+
+
+@pytest.mark.parametrize(("target", "length"), [
+    case if case[0] == "native" or case[1] == 77 else pytest.param(*case, marks=pytest.mark.slow) for case in CASES])  # fmt: skip
 @pytest.mark.parametrize("op", [Softmax(), LogSoftmax(), LayerNormalization()], ids=lambda op: op.name)
 def test_every_length(op, length, target):
     x = np.random.default_rng(length).standard_normal((6, length)).astype(np.float32)

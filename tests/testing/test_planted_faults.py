@@ -100,7 +100,8 @@ def first_failure(stages=STAGES):
 
 
 @pytest.mark.parametrize("plant, guilty", [
-    (subtract_forgets_the_sign, "Sub"), (vectors_lose_their_last_lane, ""), (transpose_reads_its_first_axis_backwards, "Transpose"),
+    (subtract_forgets_the_sign, "Sub"), (vectors_lose_their_last_lane, ""),
+    pytest.param(transpose_reads_its_first_axis_backwards, "Transpose", marks=pytest.mark.slow),
 ], ids=["simplification", "vectorize", "transpose"])  # fmt: skip
 def test_a_planted_fault_is_found_and_reduced(monkeypatch, tmp_path, plant, guilty):
     file = tmp_path / "test_reduced.py"
