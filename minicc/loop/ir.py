@@ -46,8 +46,9 @@ A scatter leaves out the points that lie outside.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Literal
 
 from minicc.ir.node import Interned, node, postorder, replace
@@ -263,15 +264,8 @@ def sorted_vars(e: Expr) -> list[Var]:
     return [x for x in walk_expr(e) if isinstance(x, Var)]
 
 
-def loops(s: Stmt) -> dict[str, For]:
+@lru_cache(maxsize=1 << 10)  # a step leaves most statements as they are
+def loops(s: Stmt) -> Mapping[str, For]:
     """Every loop in `s` by name, outer ones first."""
-    found: dict[str, For] = {}
-
-    def visit(t: Stmt) -> None:
-        if isinstance(t, For):
-            found[t.name] = t
-        for inner in bodies(t):
-            visit(inner)
-
-    visit(s)
-    return found
+    own = {s.name: s} if isinstance(s, For) else {}
+    return MappingProxyType(own | {name: loop for inner in bodies(s) for name, loop in loops(inner).items()})

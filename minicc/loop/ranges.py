@@ -42,10 +42,14 @@ def sizes(program: Program) -> Ranges:
 
 def inside(loop: For, ranges: Ranges) -> Ranges:
     """What is known in the body of a loop, given what is known around it."""
-    if isinstance(loop.extent, int):
-        return {**ranges, loop.var: (0, max(loop.extent - 1, 0))}
-    _, most = bounds(loop.extent, ranges)
-    return assume(loop.var < loop.extent, {**ranges, loop.var: (0, max(most - 1, 0))})
+    known = {**ranges, loop.var: interval(loop, ranges)}
+    return known if isinstance(loop.extent, int) else assume(loop.var < loop.extent, known)
+
+
+def interval(loop: For, ranges: Ranges) -> Interval:
+    """That of the variable of a loop."""
+    most = loop.extent if isinstance(loop.extent, int) else bounds(loop.extent, ranges)[1]
+    return 0, max(most - 1, 0)
 
 
 def least(bounds: Bounds, form: Linear, depth: int = DEPTH, enough: int | float = 0) -> int | float:

@@ -13,7 +13,7 @@ from minicc.ir.node import replace
 from minicc.loop.ir import Alloc, Buffer, For, If, Prefetch, Seq, Stmt, bodies, expressions, loops, map_bodies
 from minicc.loop.ir import map_own, seq, walk
 from minicc.loop.program import Program
-from minicc.loop.ranges import Ranges, inside, sizes
+from minicc.loop.ranges import Ranges, inside, interval, sizes
 from minicc.tensor.bounds import Interval, assume
 from minicc.tensor.expr import Const, Expr, Var, free_vars
 from minicc.tensor.simplify import Simplifier, simplify
@@ -27,7 +27,7 @@ def ranges_of(program: Program) -> Ranges:
     """
     found = sizes(program)
     for loop in loops(program.body).values():
-        found[loop.var] = inside(loop, found)[loop.var]
+        found[loop.var] = interval(loop, found)
     return found
 
 
