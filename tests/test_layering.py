@@ -8,7 +8,7 @@ import functools
 import re
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import networkx as nx
@@ -229,6 +229,12 @@ def test_a_class_name_stands_for_one_thing():
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(module(path))
     assert not {name: where for name, where in places.items() if len(where) > 1}
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """Two modules of one name cannot be collected together."""
+    names = Counter(path.name for path in Path(__file__).parent.rglob("test_*.py"))
+    assert not [name for name, count in names.items() if count > 1]
 
 
 def test_types_are_checked_but_for_a_reason():

@@ -103,7 +103,7 @@ def simulated(graph):
         n: np.array([next(fresh) for _ in range(n.type.size)]).reshape(n.shape)
         for n in (*graph.inputs, *constants, *nodes)
     }
-    memory = {("arena", 0): np.zeros(arena // 4, np.int64)}
+    memory = {("arena", 0): np.zeros(arena.size // 4, np.int64)}
     memory |= {("inputs", k): numbers[n].reshape(-1) for k, n in enumerate(graph.inputs)}
     memory |= {("constants", k): numbers[n].reshape(-1) for k, n in enumerate(constants)}
     memory |= {("outputs", k): np.zeros(port.type.size, np.int64) for k, (_, port) in enumerate(outputs)}
