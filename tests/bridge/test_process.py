@@ -76,7 +76,7 @@ def test_what_is_printed_is_no_answer(child):
 
 def test_a_child_that_does_not_read_is_ended(child):
     ask(child, "deaf")
-    with pytest.raises(ChildFailure, match="no answer within 0.5 seconds"):
+    with pytest.raises(ChildFailure, match=r"no answer within 0\.5 seconds"):
         ask(child, "double", None, {"x": np.zeros(10**6)}, timeout=0.5)
 
 
