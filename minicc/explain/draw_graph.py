@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -59,17 +59,11 @@ def draw_graph(graph: Graph) -> Picture | Pictures:
     found: list[Plate] = []
     for name, part in _growing(todo):
         found += _Drawing(part, name, todo, len(found)).sections()
-    words = describe(graph)
+    title, words = f"graph {graph.name[:NAME]}", describe(graph)
     if len(found) == 1 and not found[0].note:
-        return Picture(
-            f"graph {graph.name[:NAME]}",
-            words,
-            found[0].picture.width,
-            found[0].picture.height,
-            found[0].picture.shapes,
-        )
-    legend = "Each section is at most a screen; values that come from other sections, or go there, have a number."
-    return Pictures(f"graph {graph.name[:NAME]}", f"{words} {legend}", found)
+        return replace(found[0].picture, title=title, words=words)
+    where = "Each section is at most a screen; values that come from other sections, or go there, have a number."
+    return Pictures(title, f"{words} {where}", found)
 
 
 def _growing(todo: dict[Any, tuple[str, Graph]]) -> Iterator[tuple[str, Graph]]:

@@ -188,6 +188,15 @@ def long_branch():
     return Graph("long branch", (x, go), (make(Output(0, VECTOR), [chosen]),), ("r",))
 
 
+def quantized():
+    """A product of integers between scales, before and after the passes."""
+    x, scale, zero = input("x", TensorType(float32, (4, 8))), np.float32(0.1), np.uint8(128)
+    whole = ops.QuantizeLinear()(x, constant(scale), constant(zero))
+    weights = ops.DequantizeLinear()(constant(np.ones((8, 3), np.int8)), constant(scale))
+    made = ops.MatMul()(ops.DequantizeLinear()(whole, constant(scale), constant(zero)), weights)
+    return Graph("quantized", (x,), (ops.Relu()(made),), ("y",))
+
+
 def odd_graphs():
     x = input("x", VECTOR)
     big = constant(np.zeros((3000, 1000), np.float32))
