@@ -77,15 +77,15 @@ def _growing(todo: dict[Any, tuple[str, Graph]]) -> Iterator[tuple[str, Graph]]:
 def describe(graph: Graph) -> str:
     """What is to be seen of a graph, in words."""
     nodes = [n for n in graph.nodes if not isinstance(n.op, (Input, Constant))]
-    counts = Counter(KINDS[kind(n.op)].partition(":")[0] for n in nodes)
+    counts = Counter("kernel" if isinstance(n.op, Kernel) else KINDS[kind(n.op)].partition(":")[0] for n in nodes)
     inner = sum(len(b.nodes) - len(b.inputs) for n in nodes if isinstance(n.op, Kernel) for b in n.op.bodies)
     parts = ", ".join(f"{count} x {name}" for name, count in counts.most_common())
     weights = sum(isinstance(n.op, Constant) for n in graph.nodes)
     reads = ", ".join(f"{name}: {n.inferred or '?'}" for name, n in zip(graph.input_names, graph.inputs, strict=True))
     gives = ", ".join(f"{name}: {n.inferred or '?'}" for name, n in zip(graph.output_names, graph.outputs, strict=True))
     return (
-        f"{len(nodes)} operator{'s' * (len(nodes) != 1)}{': ' * bool(parts)}{parts}"
-        + (f", of {inner} operators" if inner else "")
+        f"{len(nodes)} {'node' if inner else 'operator'}{'s' * (len(nodes) != 1)}{': ' * bool(parts)}{parts}"
+        + (f"; {inner} operators in kernels" if inner else "")
         + (f"; {weights} constants" if weights else "")
         + f". It reads {cut(reads or 'nothing', 3000)}, and gives {cut(gives or 'nothing', 3000)}."
     )
