@@ -168,14 +168,12 @@ class Passes:
 
 def kernel_json(rows: Rows, each: ExploredKernel) -> Made:
     """A kernel: the text after each step with the lines that it changed, and the listings with the lines they come from."""
-    computed, first, final = _computed(each), each.programs[0], each.programs[-1]
     steps, last = list[Made](), list[str]()
-    for made in each.programs:
+    for made, computed in zip(each.programs, _computed(each), strict=True):
         lines = str(made.program).splitlines()
         keys = [line.strip() for line in lines]  # a line that only moves in or out is the same
         cut, add = change(last, keys) if steps else ([], [])
-        known = computed[0] if made is first else computed[1] if made is final else {}
-        text = rows.text((line, known.get(n, ())) for n, line in enumerate(lines, 1))
+        text = rows.text((line, computed.get(n, ())) for n, line in enumerate(lines, 1))
         steps.append({"name": made.name, "why": made.why, "text": text, "cut": cut, "add": add})
         last = keys
     listings = [
@@ -185,16 +183,13 @@ def kernel_json(rows: Rows, each: ExploredKernel) -> Made:
             "listings": listings}  # fmt: skip
 
 
-def _computed(each: ExploredKernel) -> tuple[Mapping[int, Sequence[int]], Mapping[int, Sequence[int]]]:
-    """Which parts of a kernel, numbered as the nodes of its body, each line of the naive and of the last program computes."""
-    if each.kernel is None or each.lowered is None:
-        return {}, {}
+def _computed(each: ExploredKernel) -> list[dict[int, list[int]]]:
+    """Which parts of a kernel, numbered as the nodes of its body, each line of each of its programs computes."""
+    if each.kernel is None:
+        return [{} for _ in each.programs]
     number = {n: k for k, n in enumerate(each.kernel.body.nodes)}
-    found = operators_of_lines(each.lowered, each.kernel)
-    naive, final = (
-        {line: [number[n] for n in nodes] for line, nodes in lines.items()} for lines in (found.naive, found.final)
-    )
-    return naive, final
+    found = operators_of_lines(each.kernel, [made.program for made in each.programs])
+    return [{line: [number[n] for n in nodes] for line, nodes in lines.items()} for lines in found]
 
 
 def call_json(each: ExploredCall, model: ModelOperators) -> Made:

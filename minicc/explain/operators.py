@@ -1,27 +1,24 @@
 """Which operators of a kernel each line of its loop programs computes.
 
-In: a kernel and what it was lowered to. Out: for each line of the naive and of the finished program the nodes of the
-kernel's body that it computes. Every buffer holds the value of a tensor, or a part of it: of the naive program that is
-known, and a buffer that a step brings is a copy of another, or a part of what is made of it. So a statement computes what
-lies between the values that it reads and the one that it writes, however much was inlined, packed or split on the way. A
-statement that only moves an input computes what its readers do; the head of a loop, what all inside of it do.
+In: a kernel and its programs: the naive one, and those that steps and passes made of it. Out: for each line of each the
+nodes of the kernel's body that it computes. Every buffer holds the value of a tensor, or a part of it: of the naive program
+that is known, and a buffer that a step brings is a copy of another, or a part of what is made of it. So a statement computes
+what lies between the values that it reads and the one that it writes, however much was inlined, packed or split on the way.
+A statement that only moves an input computes what its readers do; the head of a loop, what all inside of it do.
 
     made = lower_kernel(kernel, target)
-    found = operators_of_lines(made, kernel)
-    found.final[12]         # (<MatMul: float32[64,64]>, <Relu: float32[64,64]>)
+    found = operators_of_lines(kernel, [*programs(made.scheduled.schedule), made.program])
+    found[-1][12]         # (<MatMul: float32[64,64]>, <Relu: float32[64,64]>)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from minicc import tensor as te
-from minicc.explain.draw_schedule import programs
 from minicc.graph.ir import Kernel, Node, tensor_of
 from minicc.ir.node import postorder
-from minicc.kernels.lower import LoweredKernel
 from minicc.loop.ir import Alloc, Buffer, Prefetch, Stmt, Store
 from minicc.loop.lines import places
 from minicc.loop.lower import lower
@@ -35,36 +32,26 @@ Lines = dict[int, tuple[Node, ...]]
 NOTHING: frozenset[Any] = frozenset()
 
 
-@dataclass(frozen=True)
-class OperatorsOfLines:
-    """The nodes of a kernel's body that each line, counted from 1, of the naive and of the finished program computes.
+def operators_of_lines(kernel: Kernel, programs: Sequence[Program]) -> list[Lines]:
+    """The nodes of a kernel's body that each line, counted from 1, of each program computes; lines without a statement are left out.
 
-    Lines without a statement are left out.
+    The first program is the naive one, and each other is made of the one before.
     """
-
-    naive: Lines
-    final: Lines
-
-
-def operators_of_lines(lowered: LoweredKernel, kernel: Kernel) -> OperatorsOfLines:
-    """The operators that each line computes; `lowered` is what `lower_kernel` made of `kernel`."""
     owners: dict[Tensor, list[Node]] = {}
     names = zip(kernel.body.inputs, kernel.body.input_names, strict=True)
     inputs = [te.placeholder(n.shape, n.dtype, name) for n, name in names]
     output = kernel.body.interpret(inputs, lambda n, values: _applied(n, values, owners))[0]
     buffers = lower([output], [*inputs, output], kernel.label).buffers
-    states = {t for t in buffers if isinstance(t.op, Placeholder)} - set(
+    states = {t for t in buffers if isinstance(t.op, Placeholder)}.difference(
         inputs
-    )  # of recurrences, kept in their results
-    held = {b.name: frozenset([t]) for t, b in buffers.items() if t not in states}
-    naive = held = _next(lowered.naive, held, output)
-    for program in (*programs(lowered.scheduled.schedule)[1:], lowered.program):
+    )  # of recurrences, in their results
+    held: Held = {b.name: frozenset([t]) for t, b in buffers.items() if t not in states}
+    order, found = {n: k for k, n in enumerate(kernel.body.nodes)}, []
+    for program in programs:
         held = _next(program, held, output)
-    order = {n: k for k, n in enumerate(kernel.body.nodes)}
-    found = [_lines(p, h, owners) for p, h in ((lowered.naive, naive), (lowered.program, held))]
-    return OperatorsOfLines(
-        *[{line: tuple(sorted(ns, key=order.__getitem__)) for line, ns in f.items()} for f in found]
-    )
+        lines = _lines(program, held, owners)
+        found.append({line: tuple(sorted(nodes, key=order.__getitem__)) for line, nodes in lines.items()})
+    return found
 
 
 def _applied(n: Node, values: Sequence[Any], owners: dict[Tensor, list[Node]]) -> Any:

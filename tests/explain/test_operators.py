@@ -7,6 +7,7 @@ import pytest
 import minicc
 from minicc import ops
 from minicc.compile import lower_kernel, optimize
+from minicc.explain.draw_schedule import programs
 from minicc.explain.lines import line_map
 from minicc.explain.operators import operators_of_lines
 from minicc.frontend import load
@@ -34,8 +35,9 @@ def operators(kernel):
 
 def check(kernel, target, machine_code=True):
     lowered = lower_kernel(kernel, target)
-    found = operators_of_lines(lowered, kernel)
-    for program, lines in ((lowered.naive, found.naive), (lowered.program, found.final)):
+    steps = [*programs(lowered.scheduled.schedule), lowered.program]
+    found = list(zip(steps, operators_of_lines(kernel, steps), strict=True))
+    for program, lines in found:
         assert {n for nodes in lines.values() for n in nodes} >= operators(kernel), str(program)
         assert all(lines.values()) or not operators(kernel), str(program)
         assert max(lines, default=0) <= len(str(program).splitlines())
@@ -43,8 +45,8 @@ def check(kernel, target, machine_code=True):
         texts = line_map(lowered.program, target)
         for listing in (texts.llvm, texts.asm):
             there = {listing.source[n - 1] for n in listing.instructions} - {0}
-            assert {n for line in there for n in found.final.get(line, ())} == operators(kernel)
-    return lowered, found
+            assert {n for line in there for n in found[-1][1].get(line, ())} == operators(kernel)
+    return found
 
 
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -61,9 +63,9 @@ def test_lines_compute_what_stands_in_them():
     x, w, y = (ir.input(name, type) for name, type in zip("xwy", types, strict=True))
     graph = ir.Graph("main", (x, w, y), (ops.Relu()(ops.Add()(ops.Conv(padding=(1, 1, 1, 1))(x, w), y)),), ("z",))
     kernel = next(k for k in kernels(graph, HASWELL) if any("Relu" in str(n) for n in operators(k)))
-    lowered, found = check(kernel, HASWELL, machine_code=False)
+    found = check(kernel, HASWELL, machine_code=False)
     told = set()
-    for program, lines in ((lowered.naive, found.naive), (lowered.program, found.final)):
+    for program, lines in (found[0], found[-1]):
         for line, text in enumerate(str(program).splitlines(), 1):
             target, _, value = text.strip().partition(" = ")
             names = {n.op.name.removeprefix("Packed") for n in lines.get(line, ())}
