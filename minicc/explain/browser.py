@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from minicc import config
-from minicc.errors import ConfigError, RunError
+from minicc.errors import ConfigError, RunError, printable
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
 FLAGS = (
@@ -167,6 +167,7 @@ class Browser:
 
     def _failed(self, why: str) -> RunError:
         said = (Path(self._folder.name) / "messages").read_text(errors="replace").strip().splitlines()
-        where = f"{self._program}: {said[-1]}" if said else self._program
+        last = next((line for line in said if "FATAL" in line), said[-1] if said else "no word of it")
+        where = f"{self._program}: {printable(last)}"
         hint = "does it run by itself, as in `chromium --headless --dump-dom about:blank`? MINICC_BROWSER names another"
         return RunError(self._call, f"expected a picture from the browser, got: {why}", where, hint)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from minicc.errors import RunError
 from minicc.explain import draw_memory
-from minicc.explain.page import Pictures
+from minicc.explain.page import Pictures, Plate
 from minicc.explain.picture import Picture, amount, arrow, count, cut, legend, rect, text
 from minicc.runtime.executable import Executable
 from minicc.runtime.image import KernelInfo, Port
@@ -22,13 +22,13 @@ PORTS = 12  # inputs, or outputs, that are drawn
 
 def draw(made: Executable) -> Pictures:
     """Its ports, its kernels, and its arena, where that is known."""
-    sections = [("Inputs, kernels, outputs", overview(made)), *kernels(made)]
+    sections = [Plate("Inputs, kernels, outputs", overview(made)), *kernels(made)]
     try:
         plan = made.memory_plan
     except RunError:  # it compiles when it is called
         return Pictures(f"The executable {made.name}", words(made), sections)
     if plan.size:
-        sections.append(("Memory", draw_memory.draw(plan)))
+        sections.append(Plate("Memory", draw_memory.draw(plan)))
     return Pictures(f"The executable {made.name}", words(made), sections)
 
 
@@ -67,15 +67,15 @@ def _ports(ports: Sequence[Port]) -> list[str]:
     return [*map(str, ports[:PORTS]), *([f"and {rest} more"] if rest > 0 else [])] or ["none"]
 
 
-def kernels(made: Executable) -> Iterator[tuple[str, Picture]]:
-    """The calls in order, so many in a picture: how many operations each needs, and how many bytes."""
+def kernels(made: Executable) -> Iterator[Plate]:
+    """The calls in order, so many in a picture, the first of which stands open: how many operations each needs, and how many bytes."""
     calls = made.kernels[:MOST]
     most = max((k.flops for k in calls), default=0) or 1, max((k.bytes for k in calls), default=0) or 1
     for first in range(0, len(calls), PART):
         some = calls[first : first + PART]
         rest = f", of {len(made.kernels):,}" if len(made.kernels) > PART else ""
         heading = f"Calls {first + 1} to {first + len(some)}{rest}"
-        yield heading, _calls(heading, some, first, most)
+        yield Plate(heading, _calls(heading, some, first, most), unfolded=first == 0)
 
 
 def _calls(heading: str, calls: Sequence[KernelInfo], first: int, most: tuple[int, int]) -> Picture:

@@ -29,7 +29,13 @@ def draw(plan: ArenaPlan, first: int = 0, calls: int | None = None) -> Picture:
     tensors = [tensor for tensor in held if tensor[2] and tensor[0].first < last and tensor[0].last >= first]
     shapes = _axes(across, plan.size)
     for life, offset, room in tensors[:MOST]:
-        shapes += _tensor(life, across, TOP + HEIGHT * offset / plan.size, HEIGHT * room / plan.size, _kind(life, when))
+        shapes += _tensor(
+            life,
+            across,
+            TOP + HEIGHT * offset / plan.size,
+            HEIGHT * min(room, plan.size - offset) / plan.size,
+            _kind(life, when),
+        )
     if first <= when < last:
         x = across.at(when + 0.5)
         shapes += [

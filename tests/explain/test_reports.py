@@ -94,6 +94,14 @@ def test_a_plan_says_its_peak_and_what_sharing_saves():
     assert "empty arena" in ArenaPlan().picture().words
 
 
+def test_a_plan_that_a_file_tells_wrongly_stays_in_the_picture():
+    """A package may say anything of a plan; no rectangle leaves the arena."""
+    made = ArenaPlan((0, 60), 100, (Lifetime(50, 0, 1, "a"), Lifetime(40, 0, 0, "b")), 4096)
+    arena, *tensors = [r for r in shapes(made.picture(), "rect") if "bytes" in r["words"]]
+    assert len(tensors) == 2 and all(r["y"] + r["height"] <= arena["y"] + arena["height"] + 0.2 for r in tensors)
+    assert not shapes(ArenaPlan((0,), 0, (Lifetime(0, 0, 0, "c"),)).picture(), "rect")[4:]
+
+
 def test_a_plan_of_many_tensors_is_drawn_in_parts(monkeypatch):
     monkeypatch.setattr(draw_memory, "MOST", 300)
     made = plan([Lifetime(64 * (1 + k % 7), k, k + 2, f"t{k}") for k in range(500)])
