@@ -45,6 +45,7 @@ LEAST = 0.8  # of its width that a picture is shown at, at least
 FLOW = """
 .flow { display: flex; flex-wrap: wrap; gap: 0 16px; align-items: flex-start; } .flow > * { max-width: 100%; min-width: min(350px, 100%); }
 .flow > .words { flex: 1 1 230px; min-width: 0; } .flow > details > summary { width: 0; min-width: 100%; }
+@media print { .flow { zoom: 0.85; } .flow .flow { zoom: 1; } }
 """
 WIDEST, TALLEST, HEADING, COLUMN = (
     1500,
