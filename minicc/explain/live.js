@@ -287,7 +287,8 @@ const live = (() => {
         const kinds = { "+": "live-line add", "-": "live-line cut", " ": "live-line" };
         const changes = answer.lines.some(line => line[0] !== " ") ? [] : [make("div", { class: "live-line" }, "  # this move changes no line")];
         this.program.replaceChildren(...changes, ...answer.lines.map(line => make("div", { class: kinds[line[0]] }, `${line[0]} ${line.slice(1)}`)));
-        this.program.querySelector(".add, .cut")?.scrollIntoView({ block: "nearest" });
+        const first = this.program.querySelector(".add, .cut");  // shown without scrolling anything but the program
+        if (first) this.program.scrollTop += first.getBoundingClientRect().top - this.program.getBoundingClientRect().top - this.program.clientHeight / 3;
       }, PAUSE);
     }
 
