@@ -63,8 +63,12 @@ const live = (() => {
     return `${(seconds / size).toPrecision(3)} ${unit}`;
   }
 
-  /** The caches of a text such as "32768/64/8, 1048576/64/16": bytes, line, ways; what is no number the server refuses. */
-  const caches = text => text.split(",").filter(each => each.trim()).map(each => each.split("/").map(Number));
+  /** The caches of a text such as "32768/64/8, 1048576/64/16": bytes, line and ways of each; null where it is none. */
+  function caches(text) {
+    const found = text.split(",").filter(each => each.trim()).map(each => each.split("/").map(Number));
+    const sound = found.length <= 4 && found.every(each => each.length <= 3 && each.every(n => Number.isInteger(n) && n > 0 && n < 2 ** 31));
+    return sound ? found : null;
+  }
 
   // ---- a row with costs: of the program as it is, or of a move
 
@@ -134,7 +138,8 @@ const live = (() => {
       this.settings = make("form", { class: "live-bar note" }, make("label", {}, "caches (bytes/line/ways): ", this.caches), this.sizes);
       this.settings.addEventListener("submit", event => event.preventDefault());
       this.settings.addEventListener("change", () => this.startCounts());
-      this.said = make("p", { class: "note live-said", role: "status" });
+      this.said = make("span", { role: "status" });
+      this.uncounted = make("span", { role: "status" });
       this.now = make("ul", { class: "live-rows" });
       this.list = make("div", { class: "live-list" });
       const heads = make("div", { class: "live-row live-heads", "aria-hidden": "true" }, make("span"), ...COLUMNS.map(name => make("span", {}, name)), make("span", {}, "time"));
@@ -142,7 +147,7 @@ const live = (() => {
         make("div", { class: "live-bar" }, make("b", {}, "Steps"), this.undo, this.redo), this.trace,
         make("details", {}, make("summary", {}, "As Python"), this.python), exports);
       const right = make("div", { class: "live-right" }, make("div", { class: "live-bar" }, make("b", {}, "Legal next moves"), this.filter, this.chips),
-        this.settings, this.said, heads, this.now, this.list);
+        this.settings, make("p", { class: "note live-said" }, this.said, " ", this.uncounted), heads, this.now, this.list);
       const close = button("close", () => this.dialog.close());
       this.dialog = make("dialog", { class: "live", "aria-labelledby": this.title.id }, make("div", { class: "live-bar live-head" }, this.title, close), make("div", { class: "live-both" }, left, right));
       this.dialog.addEventListener("keydown", event => this.key_(event));
@@ -295,7 +300,7 @@ const live = (() => {
     // -- costs
 
     costs() {
-      const sizes = Object.fromEntries([...this.sizes.querySelectorAll("input")].map(input => [input.name, Number(input.value)]));
+      const sizes = Object.fromEntries([...this.sizes.querySelectorAll("input")].map(input => [input.name, Math.min(Math.max(Math.trunc(input.value) || 0, 0), 2 ** 31 - 1)]));
       return { version: this.state.version, sizes };
     }
 
@@ -304,21 +309,24 @@ const live = (() => {
       const run = this.run = Symbol("counts");
       this.counted = new Set();
       this.nowCounts = null;
+      this.uncounted.textContent = "";
       const [found] = await this.count([null]) ?? [];
       if (this.run !== run || !found) return;
       if (found.refused) {
         this.nowRow.refuse(found.refused);
-        this.said.textContent += ` Their costs are not counted, but can be measured: ${found.refused.split("\n")[0]}`;
+        this.uncounted.textContent = `Costs are not counted, times can be measured: ${found.refused.split("\n")[0]}`;
         return;
       }
-      if (found.why) this.said.textContent += ` Too large for the simulated caches: ${found.why}.`;
+      if (found.why) this.uncounted.textContent = `Too large for the simulated caches: ${found.why}.`;
       this.nowCounts = found;
       this.nowRow.count(found, null);
       this.pump(run);
     }
 
     async count(indices) {
-      const answer = await this.ask("count", { ...this.costs(), indices, caches: caches(this.caches.value) });
+      const given = caches(this.caches.value);
+      if (!given) return indices.map(() => ({ refused: `expected caches as in 32768/64/8, 1048576/64/16, got ${this.caches.value}` }));
+      const answer = await this.ask("count", { ...this.costs(), indices, caches: given });
       return answer?.refused ? indices.map(() => answer) : answer?.counts;
     }
 

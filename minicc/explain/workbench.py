@@ -73,10 +73,8 @@ def measure(program: Program, target: Target, message: Any) -> Any:
     given = [plain(t, random) for t in types]
     function = build(program, target=target)
     calls, times = 1, [function.time_evaluator(1, 1)(*given).mean]
-    while (
-        times[0] * calls < ENOUGH and calls < MOST_CALLS
-    ):  # by small steps: on a busy machine the next call may take long
-        calls *= 2
+    while times[0] * calls < ENOUGH and calls < MOST_CALLS:
+        calls *= 2  # by small steps: on a busy machine the next call may take long
         times[0] = function.time_evaluator(calls, 1)(*given).mean
     until = time.monotonic() + LONG
     while len(times) < MOST_TIMES and time.monotonic() < until:
