@@ -74,7 +74,7 @@ const live = (() => {
 
   class Row {
     constructor(first, measure) {
-      this.cells = COLUMNS.map(name => make("span", { class: "live-number", title: name }));
+      this.cells = COLUMNS.map(name => make("span", { class: "live-number", title: name, "data-name": name }));
       this.measure = button("measure", measure, { class: "live-measure" });
       this.box = make("li", { class: "live-row" }, first, ...this.cells, this.measure);
     }
