@@ -2,7 +2,6 @@
 
 import ast
 import re
-import shutil
 import sys
 import xml.etree.ElementTree as xml
 
@@ -15,6 +14,7 @@ from minicc import te
 from minicc.errors import LoopError
 from minicc.explain.draw_visits import FADE, MOST_VISITS, STYLE, draw_heat, draw_visits, visited
 from minicc.explain.grids import SHADES, Grid, shade, shades
+from minicc.explain.page import figure, page
 from minicc.explain.picture import DARK, LIGHT
 from minicc.loop.accesses import accesses
 from minicc.loop.caches import Cache
@@ -27,6 +27,7 @@ from minicc.tensor.expr import Var, const
 from minicc.testing.strategies import schedules
 from minicc.testing.workloads import WORKLOADS
 from minicc.types import float32
+from tests.explain.chromium import chromium, opened
 from tests.explain.test_draw_program import DRAWN, HOSTILE
 from tests.explain.test_picture import contrast
 
@@ -247,10 +248,14 @@ def test_words_can_be_read_on_every_shade():
         assert given_shades == {a: kind for kind, low, high in shades(most) for a in range(low, high + 1)}
 
 
+def hostile(name):
+    B, i = Buffer(name, float32, (4,)), Var(name)
+    return Program(name, (), (B,), For(i, 4, Store(B, (i,), const(1, float32))))
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_name_is_words_whatever_it_is(name):
-    B, i = Buffer(name, float32, (4,)), Var(name)
-    program = Program(name, (), (B,), For(i, 4, Store(B, (i,), const(1, float32))))
+    program = hostile(name)
     for made in (draw_visits(program), draw_heat(program)):
         tree = xml.fromstring(made.svg().encode("utf-8"))
         assert {e.tag.removeprefix(SVG) for e in tree.iter()} <= DRAWN
@@ -268,34 +273,32 @@ def test_where_motion_is_not_wanted_and_on_paper_it_stands_still():
     assert numbers == ["1", "2", "3"]
 
 
-ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+# What is to be seen at a share of the time until all is done: of each shape its class, its style, and how opaque it is
+OPACITIES = """share => {
+    for (const a of document.getAnimations()) { a.pause(); a.currentTime = share * 0.9 * a.effect.getTiming().duration; }
+    return [...document.querySelectorAll(".now, .seen")].map(
+        e => [e.getAttribute("class"), e.getAttribute("style"), +getComputedStyle(e).opacity]);
+}"""
 
 
 @pytest.mark.browser
-def test_at_each_moment_a_browser_shows_what_is_visited_then():
-    """Each shape is opaque at its own moment only, and a cell keeps its shade from its first visit on."""
-    api = pytest.importorskip("playwright.sync_api")
+def test_at_each_moment_a_browser_shows_what_is_visited_then(tmp_path):
+    """Each shape is opaque at its own moments only, and a cell keeps its shade from its first visit on; so in a page with its policy."""
+    pytest.importorskip("playwright.sync_api")
     s = product(3, 4)
     s.vectorize("i")
     made, found = s.picture(kind="visits"), visited(s.program)
-    last = len(found.running) + FADE
-    at = """share => { for (const a of document.getAnimations()) { a.pause(); a.currentTime = share * 0.9 * a.effect.getTiming().duration; }
-        return [...document.querySelectorAll('.now:not(.strong), .seen')].map(e => [e.getAttribute('class'), e.getAttribute('style'), +getComputedStyle(e).opacity]) }"""
-    with api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS.split())
-        page = browser.new_page()
-        page.set_content(made.html())
+    (tmp_path / "visits.html").write_text(
+        page("visits", figure(made), figure(draw_visits(hostile("<script>alert(1)</script>"))))
+    )
+    with chromium() as browser, opened(browser, (tmp_path / "visits.html").as_uri()) as shown:
         for moment in range(len(found.running)):
-            shown = page.evaluate(at, (moment + 0.5) / last)
-            for kind, style, opacity in shown:
-                t = int(re.match(r"--t: (\d+)", style)[1])
-                expected = float(t <= moment) if kind == "seen" else max(0, 1 - (moment - t) / FADE) * (t <= moment)
-                assert opacity == pytest.approx(expected), (moment, kind, style)
-        still = browser.new_page(reduced_motion="reduce")
-        still.set_content(made.html())
-        assert still.evaluate("document.getAnimations().length") == 0
-        opacities = still.evaluate(
-            "['.seen', '.now'].map(s => [...new Set([...document.querySelectorAll(s)].map(e => +getComputedStyle(e).opacity))])"
-        )
-        assert opacities == [[1], [0]]
-        browser.close()
+            for kind, style, opacity in shown.evaluate(OPACITIES, (moment + 0.5) / (len(found.running) + FADE))[
+                : made.svg().count('style="--t: ')
+            ]:
+                first, *last = map(int, re.findall(r"--[tu]: (\d+)", style))
+                faded = 0 if kind == "seen" else max(moment - max([first, *last]), 0) / FADE
+                assert opacity == pytest.approx(max(0, 1 - faded) * (first <= moment)), (moment, kind, style)
+        shown.emulate_media(reduced_motion="reduce")
+        still = shown.evaluate(OPACITIES, 0)
+        assert {(kind == "seen", opacity) for kind, _, opacity in still} == {(True, 1), (False, 0)}
