@@ -38,6 +38,17 @@ def test_edges_go_down_and_nothing_overlaps(seed):
         assert made.left <= items[0][0] and items[-1][0] <= made.right
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_no_layer_is_wider_than_the_room(seed):
+    nodes, edges = random_graph(seed)
+    widths = {n: WIDTH / (1 + n % 3) for n in nodes}
+    made = place(nodes, edges, widths, GAP, room=2 * WIDTH + GAP, narrow=4)
+    for k in range(made.layers):
+        row = [widths[n] for n in nodes if made.layer[n] == k]
+        assert row and sum(row) + GAP * (len(row) - 1) <= 2 * WIDTH + GAP
+    assert all(made.layer[a] < made.layer[b] for a, b in edges)
+
+
 def test_a_chain_is_straight_and_a_branch_is_symmetric():
     chain = place("abc", [("a", "b"), ("b", "c")], WIDTH, GAP)
     assert set(chain.x.values()) == {0.0} and chain.layers == 3
