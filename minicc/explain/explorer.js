@@ -31,16 +31,18 @@
     return all(callsOf(kernel).map(call => call.parts.flatMap((own, part) => meet(own, ops) ? [part] : [])));
   }
 
-  /** The numbers, from 1, of lines that compute some of these parts. */
+  const isHead = row => /^\s*(for|if|while) /.test(words(row));
+
+  /** The numbers, from 1, of the statements that compute some of these parts, and of the loops that compute nothing else. */
   function linesOf(text, parts) {
-    return new Set(text.flatMap((row, index) => meet(about(row), parts) ? [index + 1] : []));
+    const belongs = row => meet(about(row), parts) && (!isHead(row) || about(row).every(part => parts.has(part)));
+    return new Set(text.flatMap((row, index) => belongs(row) ? [index + 1] : []));
   }
 
   /** The numbers of a line and, where it is the head of a loop or guard, of the lines inside of it. */
   function block(text, number) {
     const depth = row => words(row).search(/\S|$/), found = new Set([number]);
-    const isHead = /^\s*(for|if|while) /.test(words(text[number - 1]));
-    for (let next = number; isHead && next < text.length && depth(text[next]) > depth(text[number - 1]); next++) found.add(next + 1);
+    for (let next = number; isHead(text[number - 1]) && next < text.length && depth(text[next]) > depth(text[number - 1]); next++) found.add(next + 1);
     return found;
   }
 
@@ -227,7 +229,7 @@
 
   // ---- what is shown
 
-  const shownStep = () => state.step < 0 ? kernels[state.kernel].steps.length - 1 : state.step;
+  const shownStep = () => state.step < 0 ? (kernels[state.kernel]?.steps.length ?? 0) - 1 : state.step;
 
   function graphItems(text, changed, kind) {
     const marked = new Set(changed);
@@ -243,7 +245,7 @@
     texts[text].forEach((row, index) => {
       take();
       if (!added.has(index)) from++;
-      items.push({ text: words(row), number: index + 1, step, parts: about(row), kind: added.has(index) ? "add" : "" });
+      items.push({ text: words(row), number: index + 1, step, kind: added.has(index) ? "add" : "" });
     });
     take();
     return items;
@@ -306,14 +308,15 @@
   /** Light up all that belongs to what is picked, in all panels, and say how much that is. */
   function showLit() {
     const { ops, kernels: found, parts, lines } = relatives(state), { at, op } = state;
-    const last = kernels.length && shownStep() === kernels[state.kernel].steps.length - 1;
+    const steps = kernels[state.kernel]?.steps ?? [], last = shownStep() === steps.length - 1;
+    const shownLines = last ? lines : linesOf(texts[steps[shownStep()].text], parts);
     const isPicked = (listing, number) => at && at.listing === listing && at.line === number;
     const isLitCall = value => op ? meet(opsOf(calls[value]), ops) : found.has(calls[value].kernel);
     const counts = new Map([
       [before, passes.length ? before.light(item => meet(item.ops, ops)) : 0],
       [after, passes.length ? after.light(item => meet(item.ops, ops)) : 0],
       [names, kernels.length ? names.light(item => found.has(item.value)) : 0],
-      [loops, kernels.length ? loops.light(item => item.number && (at?.step === item.step && at.line === item.number || (last ? lines.has(item.number) : meet(item.parts, parts)))) : 0],
+      [loops, kernels.length ? loops.light(({ step, number }) => shownLines.has(number) || number && at?.step === step && at.line === number) : 0],
       ...code.map((list, k) => [list, kernels.length ? list.light(item => lines.has(item.from) || isPicked(k, item.number)) : 0]),
       [run, run.light(({ value }) => isLitCall(value))],
     ]);
