@@ -165,7 +165,7 @@ class Pictures:
         """The sections of a page."""
         return [flowing(*(Plate(*given).section() for given in self.sections))]
 
-    def together(self) -> Picture:
+    def together(self, call: str = "together()") -> Picture:
         """All in one picture, in rows. Raises ConfigError when that is taller than a few screens."""
         shapes, x, y, low, right = list[str](), 0.0, 0.0, 0.0, 0.0
         for plate in [Plate(*given) for given in self.sections]:
@@ -179,9 +179,7 @@ class Pictures:
             right = max(right, x)
         if low > TALLEST:
             problem = f"expected a picture of at most {TALLEST} pixels in height, got one of {low:.0f}"
-            raise ConfigError(
-                f"{self.title}.svg", problem, hint="a name that ends in .html: a page with sections that fold"
-            )
+            raise ConfigError(call, problem, hint="a name that ends in .html: a page with sections that fold")
         style = "".join(dict.fromkeys(p.style for plate in self.sections for p in Plate(*plate).columns()))
         return Picture(self.title, self.words, max(right, COLUMN), max(low, HEADING), shapes, style)
 
@@ -201,7 +199,7 @@ class Pictures:
 
     def save(self, path: Path | str) -> None:
         """Write them to a file: .html, .svg where they are few, or by a browser .png or .pdf. Raises ConfigError for another ending, and where there is none."""
-        write_as(path, {".svg": lambda: unicode(self.together().svg()), **forms(self.page())})
+        write_as(path, {".svg": lambda: unicode(self.together(f"save({str(path)!r})").svg()), **forms(self.page())})
 
 
 def forms(text: str) -> dict[str, Callable[[], bytes]]:

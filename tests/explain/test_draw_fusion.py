@@ -172,7 +172,8 @@ def test_what_is_too_long_for_one_picture_is_a_page(tmp_path):
     shown = compare_fusion(long_network(1)).picture()
     tall = type(shown)(shown.title, shown.words, [*shown.sections] * 9)
     with pytest.raises(
-        ConfigError, match=r"at most 2400 pixels in height, got one of \d+\nhint: a name that ends in \.html"
+        ConfigError,
+        match=r"save\(.*tall\.svg.*at most 2400 pixels in height, got one of \d+\nhint: a name that ends in \.html",
     ):
         tall.save(tmp_path / "tall.svg")
     tall.save(tmp_path / "tall.html")
