@@ -44,6 +44,7 @@ from typing import Any
 
 import numpy as np
 
+from minicc.errors import LoopError
 from minicc.loop.accesses import LIMIT, Accesses, accesses, buffers_in
 from minicc.loop.caches import Cache, misses
 from minicc.loop.marks import HINT, LOAD, STORE
@@ -142,8 +143,23 @@ def count(
     `caches` are empty at the start, and the first one is the nearest to the processor. Without any, a program may be of any
     size, unless data decide what it touches (`loop.totals`).
     """
+    _check(program, sizes, caches, arrays, limit)
     known = None if caches else totals(program, sizes, limit)
     return counted(accesses(program, sizes, arrays, limit), caches) if known is None else _summed(program, known)
+
+
+def _check(program: Program, sizes: Any, caches: Any, arrays: Any, limit: Any) -> None:
+    """Raise LoopError for an argument of another kind."""
+    wanted = (
+        ("sizes", sizes, sizes is None or isinstance(sizes, Mapping), "a number for each size, {'n': 8}"),
+        ("caches", caches, isinstance(caches, (list, tuple)) and all(isinstance(c, Cache) for c in caches), "a list of caches, [Cache(32768)]"),
+        ("arrays", arrays, arrays is None or isinstance(arrays, (list, tuple)), "a list of arrays, one for each input"),
+        ("limit", limit, isinstance(limit, int), "a number of accesses, 1_000_000"),
+    )  # fmt: skip
+    for name, given, fits, hint in wanted:
+        if not fits:
+            problem = f"expected {name} to be {hint.partition(',')[0]}, got {repr(given)[:80]}"
+            raise LoopError(f"count({program.name})", problem, str(program), f"{name} is {hint}")
 
 
 def _summed(program: Program, known: Totals) -> Counts:
