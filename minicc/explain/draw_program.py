@@ -11,6 +11,7 @@ The loop program example, 7 lines: loop i, serial, 8 iterations; loop j, vectori
 >>> s.program.picture(kind="nets")
 Traceback (most recent call last):
 minicc.errors.ConfigError: ConfigError: example.picture(kind='nets'): expected one of nest, visits, heat, got 'nets'
+    kinds: nest, visits, heat
 hint: kind="nest"
 """
 
@@ -27,6 +28,7 @@ from minicc.explain.code import INDENT, MARGIN, PAD, ROW, code, indent, reach, w
 from minicc.explain.draw_visits import draw_heat, draw_visits
 from minicc.explain.page import Pictures
 from minicc.explain.picture import Picture, legend, rect, text, wide
+from minicc.ir.drawn import drawn as with_options
 from minicc.loop.ir import PARALLEL, SERIAL, UNROLL, VECTORIZE, For
 from minicc.loop.program import Program
 from minicc.loop.queries import in_order
@@ -90,15 +92,18 @@ def nested(code: str) -> list[Line]:
 
 def draw_program(program: Program, kind: str = "nest", **options: Any) -> Picture | Pictures:
     """The picture of a program, of one of KINDS. Raises ConfigError for another kind."""
-    made: Picture | Pictures = chosen(KINDS, kind, program.name)(program, **options)
+    made: Picture | Pictures = with_options(chosen(KINDS, kind, program.name), program, **options)
     return made
 
 
 def chosen(kinds: dict[str, Callable[..., Any]], kind: str, name: str) -> Callable[..., Any]:
     """What draws the kind of picture that a user wants."""
-    if kind not in kinds:
-        problem = f"expected one of {', '.join(kinds)}, got {kind!r}"
-        raise ConfigError(f"{name}.picture(kind={kind!r})", problem, hint=f'kind="{next(iter(kinds))}"')
+    if not isinstance(kind, str) or kind not in kinds:
+        shown = repr(kind)[:80]
+        problem = f"expected one of {', '.join(kinds)}, got {shown}"
+        raise ConfigError(
+            f"{name}.picture(kind={shown})", problem, f"kinds: {', '.join(kinds)}", f'kind="{next(iter(kinds))}"'
+        )
     return kinds[kind]
 
 

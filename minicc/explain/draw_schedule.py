@@ -17,6 +17,7 @@ Step 1 of 1, s.split("i", factor=8), takes 2 lines and brings 3:
 >>> s.picture(step=2)
 Traceback (most recent call last):
 minicc.errors.ConfigError: ConfigError: example.picture(step=2): expected a step from 1 to 1, got 2
+    s.split("i", factor=8)
 hint: every=True shows each step
 """
 
@@ -33,6 +34,7 @@ from minicc.explain.code import CHAR, INDENT, MARGIN, PAD, ROW, code, indent, re
 from minicc.explain.draw_program import ROWS, chosen, draw_program, nest
 from minicc.explain.page import Pictures
 from minicc.explain.picture import Picture, arrow, element, legend, line, number, rect, text, wide
+from minicc.ir.drawn import drawn as with_options
 from minicc.loop.program import Program
 from minicc.schedule.choose import ChooseStep
 from minicc.schedule.schedule import Schedule, Trace
@@ -75,7 +77,7 @@ def draw_schedule(schedule: Schedule, kind: str = "step", **options: Any) -> Pic
 
     The kinds of a program show what it is now. Raises ConfigError for another kind, or a step that is none.
     """
-    made: Picture | Pictures = chosen(KINDS, kind, schedule.program.name)(schedule, **options)
+    made: Picture | Pictures = with_options(chosen(KINDS, kind, schedule.program.name), schedule, **options)
     return made
 
 
@@ -94,7 +96,7 @@ def steps(schedule: Schedule, step: int | None = None, every: bool = False) -> P
         return nest(schedule.program)
     if step is not None and not 1 <= step <= many:
         call, problem = f"{schedule.program.name}.picture(step={step})", f"expected a step from 1 to {many}, got {step}"
-        raise ConfigError(call, problem, hint="every=True shows each step")
+        raise ConfigError(call, problem, str(schedule.trace) or "the trace is empty", "every=True shows each step")
     return _step(schedule, step or many, all_programs)
 
 

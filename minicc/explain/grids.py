@@ -39,6 +39,7 @@ class Grid:
 
     @property
     def columns(self) -> int:
+        """Cells in a row; a vector goes on below after WRAP."""
         last = self.shape[-1] if self.shape else 1
         return min(last, WRAP) if last == self.size else last
 

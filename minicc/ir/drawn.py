@@ -13,8 +13,12 @@ hint: import minicc registers those who draw
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from numbers import Integral, Real
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from minicc.errors import ConfigError, MiniccError
 
@@ -26,17 +30,15 @@ class Drawn:
 
     __slots__ = ()
 
-    def picture(self, **options: Any) -> Any:
-        """The picture of it, as `minicc.explain` draws it; `options` are those of the function that does."""
+    def picture(self, *given: Any, **options: Any) -> Any:
+        """The picture of it, as `minicc.explain` draws it; the options are those of the function that does."""
+        name = type(self).__name__
         found = next((DRAWERS[c.__name__] for c in type(self).__mro__ if c.__name__ in DRAWERS), None)
         if found is None:
-            problem, hint = (
-                f"expected something that is drawn, got {type(self).__name__}",
-                "import minicc registers those who draw",
-            )
-            raise ConfigError(f"{type(self).__name__}.picture()", problem, hint=hint)
-        module, _, name = found.partition(":")
-        return getattr(import_module(module), name)(self, **options)
+            hint = "import minicc registers those who draw"
+            raise ConfigError(f"{name}.picture()", f"expected something that is drawn, got {name}", hint=hint)
+        module, _, function = found.partition(":")
+        return drawn(getattr(import_module(module), function), self, *given, **options)
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows; None, and so its text, where it cannot be drawn."""
@@ -51,3 +53,36 @@ class Drawn:
             return shown
         except MiniccError:
             return None
+
+
+def drawn(draw: Callable[..., Any], what: Any, *given: Any, **options: Any) -> Any:
+    """What a function draws. Raises ConfigError for options that it has not, or of a kind that it has not."""
+    signature = inspect.signature(draw)
+    shown = f"picture({', '.join(map(str, list(signature.parameters.values())[1:]))})"
+    try:
+        bound = signature.bind(what, *given, **options).arguments
+    except TypeError as error:
+        raise _refused(what, f"expected options of this picture, got {error}", shown) from None
+    hints = get_type_hints(draw)
+    for name, value in list(bound.items())[1:]:
+        if signature.parameters[name].kind is not inspect.Parameter.VAR_KEYWORD and not _fits(value, hints[name]):
+            raise _refused(what, f"expected another kind of {name}, got {repr(value)[:80]}", shown)
+    return draw(what, *given, **options)
+
+
+def _refused(what: object, problem: str, where: str) -> ConfigError:
+    return ConfigError(
+        f"{type(what).__name__}.picture(...)", problem, where, "give the options by name, as they stand here"
+    )
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of an annotated type, as far as options have them."""
+    kind, inside = get_origin(hint), get_args(hint)
+    if hint is Any or kind in (Union, UnionType):
+        return hint is Any or any(_fits(value, one) for one in inside)
+    if kind is Sequence:
+        return isinstance(value, (list, tuple)) and all(_fits(v, inside[0]) for v in value)
+    if hint in (int, float):
+        return isinstance(value, Real if hint is float else Integral) and not isinstance(value, bool)
+    return isinstance(value, kind or hint)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from minicc.errors import ConfigError
 from minicc.explain.page import Pictures, data, figure, page, section, table
+from minicc.schedule.examples import doubled
 from minicc.explain.picture import AMOUNTS, DARK, KINDS, LIGHT, Picture, arrow, circle, group, legend, rect, text
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -110,3 +111,14 @@ def test_a_picture_is_saved_under_a_name_that_says_what_it_is(tmp_path):
         ConfigError, match=r"expected a name that ends in \.svg or \.html or \.png or \.pdf, got 'dot\.gif'"
     ):
         Pictures("dots", "Dots.", []).save(tmp_path / "dot.gif")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"kinds": 1}, "unexpected keyword"), ({"kind": "nest", "sizes": {}}, "unexpected keyword"), ({"kind": 2.5}, "another kind of kind"),
+     ({"kind": "heat", "caches": [3]}, "another kind of caches"), ({"kind": "visits", "sizes": 2.5}, "another kind of sizes")],
+)  # fmt: skip
+def test_options_that_a_picture_has_not(options, said):
+    with pytest.raises(ConfigError, match=said) as error:
+        doubled(4).program.picture(**options)
+    assert "picture(" in error.value.where and error.value.hint
