@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minicc.explain.picture import CODE_LETTER, SIZE, clean, element, text
+from minicc.explain.picture import CODE_LETTER, SIZE, clean, element, text, wide
 
 CHAR, ROW, MARGIN, PAD = SIZE * CODE_LETTER, 18, 16, 4  # a letter, a row; around a picture, around words
 INDENT = CHAR / 2
@@ -40,7 +40,7 @@ def wrapped(code: str, columns: int = COLUMNS) -> list[str]:
 def reach(code: str, columns: int = COLUMNS) -> float:
     """How wide the rows of a line are, the indentation left out."""
     rows = wrapped(code, columns)
-    return (max(map(len, rows)) + HANG * (len(rows) > 1)) * CHAR
+    return max(wide(row, code=True) for row in rows) + HANG * CHAR * (len(rows) > 1)
 
 
 def code(x: float, y: float, rows: Sequence[str], kind: str = "code", whole: str = "") -> str:

@@ -146,8 +146,9 @@ def _time(end: float, scale: float, y: float) -> list[str]:
     """An axis of seconds."""
     shapes = [text((LEFT + WIDTH - RIGHT) / 2, y + 32, "time", anchor="middle")]
     for value in ticks(end, 8):
-        x = LEFT + value * scale
-        shapes += [line([(x, y), (x, y + 4)]), text(x, y + 17, amount(value, "s"), "muted", "middle")]
+        x, words = LEFT + value * scale, amount(value, "s")
+        middle = min(x, WIDTH - wide(words) / 2)
+        shapes += [line([(x, y), (x, y + 4)]), text(middle, y + 17, words, "muted", "middle")]
     return shapes
 
 

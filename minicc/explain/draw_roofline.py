@@ -36,9 +36,9 @@ class Axes:
     """Where a point of so many operations a byte, and a second, is drawn."""
 
     def __init__(self, limits: Mapping[str, float], dots: Sequence[Dot]) -> None:
-        ridge, peak = limits["peak"] / limits["memory"], limits["peak"]
-        self.low = math.log10(min([0.1, *(d.intensity for d in dots)])) - 0.05
-        self.high = math.log10(max([100, ridge * 4, *(d.intensity for d in dots)])) + 0.1
+        peak, ridges = limits["peak"], [limits["peak"] / v for name, v in limits.items() if name != "peak"]
+        self.low = math.log10(min([0.1, min(ridges) / 2, *(d.intensity for d in dots)])) - 0.05
+        self.high = math.log10(max([100, max(ridges) * 4, *(d.intensity for d in dots)])) + 0.1
         self.bottom = math.log10(min([peak / 200, *(max(d.speed / 2, peak / 1e5) for d in dots)]))
         self.top = math.log10(peak * 1.6)
         self.right, self.lowest = WIDTH - RIGHT, HEIGHT - BOTTOM

@@ -28,11 +28,12 @@ from minicc.errors import TeError
 from minicc.explain.code import MARGIN, PAD, ROW, code, reach, wrapped
 from minicc.explain.flow import Box, flow, moved
 from minicc.explain.grids import ROOM, Grid, move_to
-from minicc.explain.picture import Picture, circle, group, legend, rect, text, wide
+from minicc.explain.picture import Picture, circle, count, group, legend, rect, text, used, wide
 from minicc.tensor.evaluate import evaluate_expr
 from minicc.tensor.expr import Expr, Load, Select, Unary, Var, children, free_vars, loads
 from minicc.tensor.tensor import Compute, Scan, Scatter, Tensor, inputs_of, tensors_of
 
+MARKS = {"c2": "the element that is computed (a square)", "c3": "elements that it reads (dots)"}
 SMALL = 6  # a symbolic size, where none is given
 SHOWN, SLICES = 8, 3  # elements of a row or column that are drawn, and of another dimension
 MOST_TENSORS, MOST_POINTS = 12, 1 << 16
@@ -95,15 +96,15 @@ def window(name: str, reads: Reads) -> Grid | None:
     """The cells that are drawn of a tensor: as many as fit, around those that are read."""
     if not math.prod(reads.shape):
         return None
-    start, count = list[int](), list[int]()
+    start, counts = list[int](), list[int]()
     for n, extent in enumerate(reads.shape):
         low, high = (int(f(reads.elements[:, n])) for f in (np.min, np.max)) if len(reads.elements) else (0, 0)
         most = min(extent, SHOWN) if n >= len(reads.shape) - 2 else min(high - low + 1, SLICES)
         first = low - max(most - (high - low + 1), 0) // 2
         start.append(min(max(first, 0), extent - most))
-        count.append(most)
-    label = f"{name}[{', '.join(f'{s}:{s + c}' for s, c in zip(start, count, strict=True))}]"
-    return Grid(label, tuple(count), CELL, tuple(start))
+        counts.append(most)
+    label = f"{name}[{', '.join(f'{s}:{s + c}' for s, c in zip(start, counts, strict=True))}]"
+    return Grid(label, tuple(counts), CELL, tuple(start))
 
 
 def draw_tensor(tensor: Tensor, at: Sequence[int] | None = None, sizes: Mapping[Any, int] | None = None) -> Picture:
@@ -130,8 +131,11 @@ def draw_tensor(tensor: Tensor, at: Sequence[int] | None = None, sizes: Mapping[
     panels = {t: Panel(t, formulas(t), found[t]) for t in needed[-MOST_TENSORS:]}
     words = [f for panel in panels.values() for f in panel.formulas]
     words += [f"With {', '.join(f'{v.name} = {n}' for v, n in env.items())}."] * bool(env)
-    words.append(f"The element {tensor.name}{list(element)} reads:")
-    words += [_told(panel) for t, panel in panels.items() if t is not tensor]
+    read = [_told(panel) for t, panel in panels.items() if t is not tensor]
+    if not math.prod(shape):
+        words.append(f"{tensor.name} has no elements.")
+    else:
+        words += [f"The element {tensor.name}{list(element)} reads{':' if read else ' nothing: it is given.'}", *read]
     return _drawn(tensor, panels, env, len(needed) - len(panels), "\n".join(words))
 
 
@@ -139,7 +143,8 @@ def _told(panel: Panel) -> str:
     if not panel.reads.known:
         return f"elements of {panel.tensor.name} that data decide."
     some = [f"{panel.tensor.name}{e}" for e in panel.reads.elements[:SHOWN].tolist()]
-    return f"{len(panel.reads.elements):,} elements of {panel.tensor.name}: {', '.join(some)}{', ...' * (len(panel.reads.elements) > SHOWN)}."
+    more = ", ..." * (len(panel.reads.elements) > SHOWN)
+    return f"{count(len(panel.reads.elements), 'element')} of {panel.tensor.name}{': ' * bool(some)}{', '.join(some)}{more}."
 
 
 def extents(tensor: Tensor, env: Mapping[Var, Any]) -> tuple[int, ...]:
@@ -234,9 +239,7 @@ def _drawn(
         shapes.append(text(MARGIN, top + 4, "; ".join(said), "small"))
         top += 14
     width = max(made.width, wide(title, 14), 360) + 2 * MARGIN
-    entries, bottom = legend(MARGIN, top + made.height + 14, [
-        ("c2", "the element that is computed (a square)"), ("c3", "elements that it reads (dots)"),
-    ], width - 2 * MARGIN)  # fmt: skip
+    entries, bottom = legend(MARGIN, top + made.height + 14, used(made.shapes, MARKS), width - 2 * MARGIN)
     return Picture(title, words, width, bottom + MARGIN, [*shapes, moved(made, MARGIN, top), *entries])
 
 

@@ -19,9 +19,11 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from html import escape
 from pathlib import Path
+from unicodedata import east_asian_width
 
 from minicc.errors import ConfigError, printable
 from minicc.explain.browser import png
@@ -43,6 +45,8 @@ SANS = '"DejaVu Sans", "Segoe UI", Helvetica, Arial, sans-serif'
 MONO = '"DejaVu Sans Mono", Menlo, Consolas, monospace'
 SIZE = 12  # pixels of a letter
 LETTER, CODE_LETTER = 0.58, 0.603  # the mean width of a letter, and that of all letters of code, in sizes
+LETTERS = {" ',.·:;/|ijlIJ": 0.35, '()[]!-\\"frt': 0.46, "ABCDGHKNOQRUVXYZ#&+<=>~→w": 0.84, "mMW%@…": 1.0}
+FULL, USUAL = 1.1, 0.65  # of a letter of East Asia, and of all that are in no line here, both in sizes
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # Source: XML 1.0, production 2, Char
 
 
@@ -161,15 +165,35 @@ def ticks(most: float, count: int = 5) -> list[float]:
     return [k * step for k in range(int(most / step + 1e-9) + 1)]
 
 
+@cache
+def _letter(letter: str, code: bool) -> float:
+    """The most that a letter takes in the usual fonts, in sizes."""
+    if east_asian_width(letter) in "WF":
+        return FULL
+    return CODE_LETTER if code else next((width for some, width in LETTERS.items() if letter in some), USUAL)
+
+
 def wide(words: object, size: float = SIZE, code: bool = False) -> float:
-    """About how many pixels words take."""
-    return len(str(words)) * size * (CODE_LETTER if code else LETTER)
+    """About how many pixels words take, and no fewer than they do: short words may have no letter that is narrow.
+
+    >>> wide("mmm") > wide("aaa") > wide("ill"), wide("输入", code=True) > wide("ab", code=True)
+    (True, True)
+    """
+    shown = str(words)
+    return size * max(len(shown) * (CODE_LETTER if code else LETTER), sum(_letter(c, code) for c in shown))
 
 
 def cut(words: object, width: float, size: float = SIZE, code: bool = False) -> str:
-    """Words that fit in so many pixels, the rest left out behind a sign."""
-    shown, most = str(words), int(width / (size * (CODE_LETTER if code else LETTER)))
-    return shown if len(shown) <= most else f"{shown[: max(most - 1, 0)]}…"
+    """Words that fit in so many pixels, the rest left out behind a sign.
+
+    >>> cut("a_long_name", 60), cut("short", 60), cut("any", 0)
+    ('a_long…', 'short', '…')
+    """
+    shown = str(words)
+    if wide(shown, size, code) <= width:
+        return shown
+    most = next((n for n in range(1, len(shown)) if wide(f"{shown[:n]}…", size, code) > width), len(shown))
+    return f"{shown[: most - 1]}…"
 
 
 def element(tag: str, inside: str = "", hover: object = "", **attributes: object) -> str:

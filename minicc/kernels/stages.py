@@ -88,7 +88,7 @@ class Reference:
     def __call__(self, values: Sequence[Any]) -> Sequence[Any]:
         return (compute(self.node.op, values),)
 
-    def latest(self) -> Iterator[tuple[Executable, Sequence[Array]]]:
+    def latest(self) -> Iterator[tuple[Executable, Sequence[Array] | None]]:
         return iter(())
 
 
@@ -135,7 +135,7 @@ class Results:
     def __call__(self, values: Sequence[Any]) -> Sequence[Any]:
         return (tuple(self.run(values)),)
 
-    def latest(self) -> Iterator[tuple[Executable, Sequence[Array]]]:
+    def latest(self) -> Iterator[tuple[Executable, Sequence[Array] | None]]:
         return self.run.latest()
 
 
@@ -154,7 +154,7 @@ class Bodies:
             return (self.op.bind(given[-pending:]).run(self.runs, given[:-pending]),)
         return (self.op.run(self.runs, given, _room),)
 
-    def latest(self) -> Iterator[tuple[Executable, Sequence[Array]]]:
+    def latest(self) -> Iterator[tuple[Executable, Sequence[Array] | None]]:
         return (found for run in self.runs for found in run.latest())
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from minicc.errors import MiniccError, RunError
 from minicc.ir.arrays import Array, apart
 from minicc.runtime import plan, stamps
@@ -26,10 +28,10 @@ Value = Any
 
 
 class Runner(Protocol):
-    """What gives values from values. `latest` are the executables that it ran, with what each was given."""
+    """What gives values from values. `latest` are its executables, with what each was given; None that did not run yet."""
 
     def __call__(self, values: Sequence[Value], /) -> Sequence[Value]: ...
-    def latest(self) -> Iterator[tuple[Executable, Sequence[Array]]]: ...
+    def latest(self) -> Iterator[tuple[Executable, Sequence[Array] | None]]: ...
 
 
 def leaves(values: Sequence[Value]) -> Iterator[Array]:
@@ -47,7 +49,7 @@ class Compiled:
     def __init__(self, make: Callable[[], Executable], whole: bool = False) -> None:
         self._make, self._whole = make, whole
         self._made: Executable | None = None
-        self._given: Sequence[Any] = ()
+        self._given: Sequence[Any] | None = None
 
     @property
     def executable(self) -> Executable:
@@ -56,10 +58,10 @@ class Compiled:
         return self._made
 
     def __call__(self, values: Sequence[Value]) -> Sequence[Value]:
-        self._given = values if self._whole else tuple(leaves(values))
-        return self.executable(*self._given)
+        given = self._given = values if self._whole else tuple(leaves(values))
+        return self.executable(*given)
 
-    def latest(self) -> Iterator[tuple[Executable, Sequence[Array]]]:
+    def latest(self) -> Iterator[tuple[Executable, Sequence[Array] | None]]:
         if self._made is not None:
             yield self._made, self._given
 
@@ -92,7 +94,7 @@ class ByTypes:
                 made = self._made[key]
         return made
 
-    def latest(self) -> Iterator[tuple[Executable, Sequence[Array]]]:
+    def latest(self) -> Iterator[tuple[Executable, Sequence[Array] | None]]:
         if self._last is not None:
             yield from self._last.latest()
 
@@ -172,15 +174,19 @@ class StagedExecutable(WithoutImage):
             raise RunError(f"{self.name}(...)", f"{step.name} failed: {error}", step.where, hint) from error
 
     def stamps(self, *arrays: Any) -> Array:
-        """Of each executable that a run ends with, on what it was last given: a body of a loop counts one trip."""
+        """Of each executable that a run ends with, on what it was last given: a body of a loop counts one trip, or none."""
         self._run(self._positional(arrays))
-        return stamps.one_after_the_other([made.stamps(*given) for made, given in self._latest()])
+        parts = [
+            np.zeros((1, len(made.kernels) + 1)) if given is None else made.stamps(*given)
+            for made, given in self._latest()
+        ]
+        return stamps.one_after_the_other(parts)
 
     @property
     def memory_plan(self) -> ArenaPlan:
         return plan.one_after_the_other([(made.memory_plan, len(made.kernels)) for made, _ in self._latest()])
 
-    def _latest(self) -> list[tuple[Executable, Sequence[Array]]]:
+    def _latest(self) -> list[tuple[Executable, Sequence[Array] | None]]:
         return [found for step in self._steps for found in step.run.latest()]
 
     def _note(self) -> None:

@@ -17,6 +17,7 @@ from minicc.explain.draw_bars import Bar, bars
 from minicc.explain.draw_bench import report as bench_report
 from minicc.explain.picture import amount, wide
 from minicc.explain.report import report
+from minicc.graph.control import loop
 from minicc.graph.ir import Graph, input
 from minicc.ops.base import OPERAND
 from minicc.runtime.image import KernelInfo
@@ -179,6 +180,18 @@ def test_a_roofline_shows_each_limit_with_its_number():
     assert all(f">{said}<" in words for said in ("L2: 200 GB/s", "memory: 40 GB/s", "peak: 276 GFLOP/s"))
 
 
+def test_a_roofline_of_a_fast_cache_stays_under_its_roof():
+    """Where the peak is small beside the cache, the two meet far to the left."""
+    drawn = draw_roofline.draw(Limits(38.7e9, 6.79e9, L1=755e9))
+    assert all(t["y"] >= draw_roofline.TOP for t in shapes(drawn, "text") if t["words"].endswith("B/s"))
+
+
+def test_words_on_an_axis_of_time_end_in_the_picture():
+    drawn = draw_profile.run(a_profile([0.0, 1e-7], ["exp"]))
+    ticks = [t for t in shapes(drawn, "text") if t["words"].endswith(" ns")]
+    assert len(ticks) > 2 and max(t["x"] + wide(t["words"]) / 2 for t in ticks) <= drawn.width
+
+
 @given(NAMES)
 def test_names_are_words_in_every_report(name):
     memory = plan([Lifetime(100, 0, 1, name), Lifetime(60, 1, 1, f"workspace of {name}")])
@@ -255,6 +268,15 @@ def test_what_data_decide_is_profiled_stage_by_stage(small_limits):
     made = profile(exe, (np.ones((3, 40), np.float32), np.ones((40, 40), np.float32)))
     assert len(made.starts) == len(made.calls) + 1 > 2 and (np.diff(made.starts) >= 0).all()
     assert made.memory.size == exe.arena_bytes > 0 and len(made.memory.in_use()) <= len(made.calls)
+
+
+def test_a_loop_that_makes_no_trip_is_timed(small_limits):
+    """Its body takes no time, and was given nothing."""
+    trips, v = input("trips", TensorType(int64, ())), input("v", TensorType(float32, (4,)))
+    last, *_ = loop(lambda _, v: ([ops.Exp()(v)], []), trips, [v])
+    exe = minicc.compile(Graph("g", (trips, v), (last,), ("y",)))
+    stamps = exe.stamps(np.int64(0), np.ones(4, np.float32))
+    assert stamps.shape[1] == len(exe.kernels) + 1 > 1 and not stamps.any()
 
 
 def test_an_executable_shows_its_ports_kernels_and_memory():
