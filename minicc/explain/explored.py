@@ -64,10 +64,10 @@ class ProgramStage:
 
 @dataclass(frozen=True)
 class ExploredKernel:
-    """A distinct kernel, or a schedule by hand: its expressions, its schedule, what loop passes made, its listings."""
+    """A distinct kernel, or a schedule `by_hand`: its expressions, its schedule, what loop passes made, its listings."""
 
     name: str
-    te: str
+    te: Sequence[str]
     schedule: Schedule
     passes: Sequence[ProgramStage]
     listings: Mapping[str, Listing]  # by the name of their language
@@ -75,6 +75,7 @@ class ExploredKernel:
     reason: str = ""  # why that recipe
     kernel: Kernel | None = None
     lowered: LoweredKernel | None = None
+    by_hand: TeSchedule | None = None
 
     @cached_property
     def programs(self) -> list[ProgramStage]:
@@ -206,7 +207,7 @@ def _texts_of(name: str, kernel: Kernel, target: Target) -> ExploredKernel:
         passes.append(ProgramStage("place arguments", lowered.program, "they are parts of larger tensors"))
     scheduled = lowered.scheduled
     return ExploredKernel(
-        name, lowered.expressions, scheduled.schedule, passes, listings(program, target), scheduled.recipe,
+        name, lowered.expressions.split("\n"), scheduled.schedule, passes, listings(program, target), scheduled.recipe,
         scheduled.reason, kernel, lowered,
     )  # fmt: skip
 
@@ -235,10 +236,7 @@ def explore_schedule(name: str, s: Schedule | TeSchedule, target: Target, observ
     else:
         lines = tuple(build(s, target=target).source().splitlines())
         made = {"CUDA C++": Listing(lines, (0,) * len(lines), ())}
-    te = (
-        "\n".join(dict.fromkeys(str(t.op) for out in s.outputs for t in tensors_of(out)))
-        if isinstance(s, TeSchedule)
-        else ""
-    )
+    by_hand = s if isinstance(s, TeSchedule) else None
+    te = [str(t.op) for t in tensors_of(*by_hand.outputs)] if by_hand else []
     schedule = s.schedule if isinstance(s, TeSchedule) else s
-    return Explored(name, target, [ExploredKernel(name, te, schedule, passes, made)])
+    return Explored(name, target, [ExploredKernel(name, te, schedule, passes, made, by_hand=by_hand)])

@@ -271,11 +271,11 @@
   }
 
   function showKernel() {
-    const { name, recipe, reason, te, steps, listings } = kernels[state.kernel], step = shownStep();
+    const { name, recipe, reason, steps, listings } = kernels[state.kernel], step = shownStep();
     names.fill("kernels", kernels.map(kernelItem));
     names.show(state.kernel);
     loops.title.textContent = `Loops of ${name}`;
-    kernelWords.replaceChildren(...(recipe ? [make("p", {}, make("b", {}, `recipe ${recipe}`), `: ${reason}`)] : []), make("pre", {}, texts[te].map(words).join("\n")));
+    kernelWords.replaceChildren(...(recipe ? [make("p", {}, make("b", {}, `recipe ${recipe}`), `: ${reason}`)] : []));
     trace.fill(String(state.kernel), steps.map((made, value) => ({ text: made.name, number: value, value })));
     trace.show(step);
     slider.max = steps.length - 1;

@@ -16,11 +16,12 @@ from importlib import resources
 from typing import Any
 
 from minicc.explain.explored import ExploredCall, Explored, ExploredKernel, GraphStage
-from minicc.explain.operators import operators_of_lines
+from minicc.explain.operators import operators_of_lines, operators_of_tensors, tensors_of_lines
 from minicc.explain.origins import operators, origins, parts
 from minicc.explain.page import Pictures, data, figure, page, paragraph, section
 from minicc.explain.picture import Picture
 from minicc.graph.ir import Constant, Graph, Kernel, Node, Span
+from minicc.tensor.tensor import tensors_of
 
 Row = list[Any] | str  # a line, or a line and the numbers of the operators that it is about
 Made = dict[str, Any]
@@ -167,29 +168,43 @@ class Passes:
 
 
 def kernel_json(rows: Rows, each: ExploredKernel) -> Made:
-    """A kernel: the text after each step with the lines that it changed, and the listings with the lines they come from."""
+    """A kernel: its expressions, the text after each step with the lines that it changed, the listings with the lines they are from."""
+    of_te, of_programs = computed(each)
     steps, last = list[Made](), list[str]()
-    for made, computed in zip(each.programs, _computed(each), strict=True):
+    if each.te:
+        steps.append(
+            {"name": "te", "why": "", "text": rows.text(zip(each.te, of_te, strict=True)), "cut": [], "add": []}
+        )
+    for made, known in zip(each.programs, of_programs, strict=True):
         lines = str(made.program).splitlines()
         keys = [line.strip() for line in lines]  # a line that only moves in or out is the same
-        cut, add = change(last, keys) if steps else ([], [])
-        text = rows.text((line, computed.get(n, ())) for n, line in enumerate(lines, 1))
+        cut, add = change(last, keys) if last else ([], [])
+        text = rows.text((line, known.get(n, ())) for n, line in enumerate(lines, 1))
         steps.append({"name": made.name, "why": made.why, "text": text, "cut": cut, "add": add})
         last = keys
     listings = [
         {"name": name, "text": rows.plain(made.lines), "from": made.source} for name, made in each.listings.items()
     ]
-    return {"name": each.name, "recipe": each.recipe, "reason": each.reason, "te": rows.plain(each.te), "steps": steps,
-            "listings": listings}  # fmt: skip
+    return {"name": each.name, "recipe": each.recipe, "reason": each.reason, "steps": steps, "listings": listings}
 
 
-def _computed(each: ExploredKernel) -> list[dict[int, list[int]]]:
-    """Which parts of a kernel, numbered as the nodes of its body, each line of each of its programs computes."""
-    if each.kernel is None:
-        return [{} for _ in each.programs]
-    number = {n: k for k, n in enumerate(each.kernel.body.nodes)}
-    found = operators_of_lines(each.kernel, [made.program for made in each.programs])
-    return [{line: [number[n] for n in nodes] for line, nodes in lines.items()} for lines in found]
+def computed(each: ExploredKernel) -> tuple[list[Sequence[int]], list[dict[int, list[int]]]]:
+    """Which parts of a kernel each of its tensors and each line of each of its programs is: the nodes of its body, numbered.
+
+    The parts of a schedule by hand are its tensors.
+    """
+    programs = [made.program for made in each.programs]
+    if each.kernel is not None:
+        number: dict[Any, int] = {n: k for k, n in enumerate(each.kernel.body.nodes)}
+        of_te: list[Any] = operators_of_tensors(each.kernel)
+        of_programs: list[Any] = operators_of_lines(each.kernel, programs)
+    elif each.by_hand is not None:
+        number = {t: k for k, t in enumerate(tensors_of(*each.by_hand.outputs))}
+        of_te, of_programs = [(t,) for t in number], tensors_of_lines(each.by_hand, programs)
+    else:
+        return [], [{} for _ in programs]
+    lines = [{line: [number[part] for part in parts] for line, parts in some.items()} for some in of_programs]
+    return [[number[part] for part in parts] for parts in of_te], lines
 
 
 def call_json(each: ExploredCall, model: ModelOperators) -> Made:

@@ -14,7 +14,7 @@ A statement that only moves an input computes what its readers do; the head of a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from minicc import tensor as te
 from minicc.graph.ir import Kernel, Node, tensor_of
@@ -24,11 +24,13 @@ from minicc.loop.lines import places
 from minicc.loop.lower import lower
 from minicc.loop.program import Program
 from minicc.loop.queries import in_order, reads, targets
+from minicc.schedule.te_schedule import TeSchedule
 from minicc.tensor.expr import Const, Load, Select
-from minicc.tensor.tensor import Placeholder, Tensor, inputs_of
+from minicc.tensor.tensor import Placeholder, Tensor, inputs_of, tensors_of
 
 Held = Mapping[str, frozenset[Tensor]]  # the tensors of whose values each buffer holds some, by its name
 Lines = dict[int, tuple[Node, ...]]
+Owner = TypeVar("Owner")  # of tensors: the nodes that compute them, or they themselves
 NOTHING: frozenset[Any] = frozenset()
 
 
@@ -37,21 +39,48 @@ def operators_of_lines(kernel: Kernel, programs: Sequence[Program]) -> list[Line
 
     The first program is the naive one, and each other is made of the one before.
     """
+    inputs, output, owners = _tensors(kernel)
+    order = {n: k for k, n in enumerate(kernel.body.nodes)}
+    buffers = lower([output], [*inputs, output], kernel.label).buffers
+    return _of_lines(buffers, [output], owners, order, programs)
+
+
+def operators_of_tensors(kernel: Kernel) -> list[tuple[Node, ...]]:
+    """The nodes of a kernel's body that compute each of its tensors, producers first."""
+    _, output, owners = _tensors(kernel)
+    return [tuple(owners.get(t, ())) for t in tensors_of(output)]
+
+
+def tensors_of_lines(s: TeSchedule, programs: Sequence[Program]) -> list[dict[int, tuple[Tensor, ...]]]:
+    """The same for a schedule by hand: the tensors that each line of each program computes."""
+    order = {t: k for k, t in enumerate(tensors_of(*s.outputs))}
+    return _of_lines(s.lowered.buffers, s.outputs, {t: [t] for t in order}, order, programs)
+
+
+def _of_lines(
+    buffers: Mapping[Tensor, Buffer],
+    outputs: Sequence[Tensor],
+    owners: Mapping[Tensor, Sequence[Owner]],
+    order: Mapping[Owner, int],
+    programs: Sequence[Program],
+) -> list[dict[int, tuple[Owner, ...]]]:
+    """The owners, in order, of what each line computes; what buffers of the first program hold is known."""
+    results_last = sorted(buffers.items(), key=lambda pair: not isinstance(pair[0].op, Placeholder))
+    held: Held = {b.name: frozenset([t]) for t, b in results_last}  # a recurrence keeps its state in its result
+    found = []
+    for program in programs:
+        held = _next(program, held, outputs)
+        lines = _lines(program, held, owners)
+        found.append({line: tuple(sorted(some, key=order.__getitem__)) for line, some in lines.items()})
+    return found
+
+
+def _tensors(kernel: Kernel) -> tuple[list[Tensor], Tensor, dict[Tensor, list[Node]]]:
+    """The inputs and the output of a kernel as tensors, and the nodes that compute each tensor."""
     owners: dict[Tensor, list[Node]] = {}
     names = zip(kernel.body.inputs, kernel.body.input_names, strict=True)
     inputs = [te.placeholder(n.shape, n.dtype, name) for n, name in names]
-    output = kernel.body.interpret(inputs, lambda n, values: _applied(n, values, owners))[0]
-    buffers = lower([output], [*inputs, output], kernel.label).buffers
-    states = {t for t in buffers if isinstance(t.op, Placeholder)}.difference(
-        inputs
-    )  # of recurrences, in their results
-    held: Held = {b.name: frozenset([t]) for t, b in buffers.items() if t not in states}
-    order, found = {n: k for k, n in enumerate(kernel.body.nodes)}, []
-    for program in programs:
-        held = _next(program, held, output)
-        lines = _lines(program, held, owners)
-        found.append({line: tuple(sorted(nodes, key=order.__getitem__)) for line, nodes in lines.items()})
-    return found
+    return inputs, kernel.body.interpret(inputs, lambda n, values: _applied(n, values, owners))[0], owners
 
 
 def _applied(n: Node, values: Sequence[Any], owners: dict[Tensor, list[Node]]) -> Any:
@@ -85,12 +114,12 @@ def _sources(s: Stmt) -> list[Buffer]:
     return [load.source for load in reads(s)]
 
 
-def _next(program: Program, before: Held, output: Tensor) -> dict[str, frozenset[Tensor]]:
+def _next(program: Program, before: Held, outputs: Sequence[Tensor]) -> dict[str, frozenset[Tensor]]:
     """What the buffers of a program hold, where those of the program a step before are known: a buffer keeps its name."""
     accesses = _accesses(program)
     names = dict.fromkeys(name for a in accesses for name in sorted(a.writes | a.reads))
     held = {name: before[name] for name in names if name in before}
-    held |= {b.name: frozenset([output]) for b in program.outputs}
+    held |= {b.name: frozenset([t]) for b, t in zip(program.outputs, outputs, strict=False)}
     new = [name for name in names if name not in held]
     while found := next(((n, v) for rule in RULES for n in new if (v := rule(n, accesses, held))), None):
         held[found[0]] = found[1]
@@ -149,20 +178,20 @@ def _between(written: frozenset[Tensor], read: frozenset[Tensor]) -> frozenset[T
     return written | found
 
 
-def _lines(program: Program, held: Held, owners: Mapping[Tensor, Sequence[Node]]) -> dict[int, frozenset[Node]]:
-    """The nodes that each line of a program computes."""
+def _lines(program: Program, held: Held, owners: Mapping[Tensor, Sequence[Owner]]) -> dict[int, frozenset[Owner]]:
+    """The owners of what each line of a program computes."""
     accesses = _accesses(program)
-    own: dict[Stmt, frozenset[Node]] = {}
+    own: dict[Stmt, frozenset[Owner]] = {}
     for stmt, *parts in accesses:
         written, read = (_union(held.get(b, NOTHING) for b in part) for part in parts)
         own[stmt] = frozenset(n for t in _between(written, read) for n in owners.get(t, ()))
 
-    def serves(names: frozenset[str], seen: frozenset[str] = NOTHING) -> frozenset[Node]:
+    def serves(names: frozenset[str], seen: frozenset[str] = NOTHING) -> frozenset[Owner]:
         """What is computed of the elements of these buffers."""
         readers = [a for a in accesses if a.reads & names]
         return _union(own[a.stmt] or serves(a.writes - seen - names, seen | names) for a in readers)
 
-    def nodes(s: Stmt) -> frozenset[Node]:
+    def nodes(s: Stmt) -> frozenset[Owner]:
         match s:
             case Alloc(buffer):
                 return _union(nodes(a.stmt) for a in accesses if buffer.name in a.writes)

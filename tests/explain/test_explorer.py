@@ -57,10 +57,12 @@ def test_each_step_has_its_program(digits):
     for step in kernel.schedule.trace:
         s.apply(step)
         programs.append(str(s.program))
-    texts = [shown(data, step["text"]) for step in told["steps"]]
+    first, *steps = told["steps"]
+    assert shown(data, first["text"]) == kernel.lowered.expressions.split("\n")
+    texts = [shown(data, step["text"]) for step in steps]
     assert texts[: len(programs)] == [text.splitlines() for text in programs]
     assert texts[-1] == str(kernel.lowered.program).splitlines()
-    for before, step, after in zip(texts, told["steps"][1:], texts[1:], strict=False):
+    for before, step, after in zip(texts, steps[1:], texts[1:], strict=False):
         kept = [line.strip() for k, line in enumerate(after) if k not in step["add"]]
         assert kept == [line.strip() for k, line in enumerate(before) if k not in step["cut"]]
     assert len(told["listings"][1]["from"]) == len(shown(data, told["listings"][1]["text"]))
@@ -84,9 +86,21 @@ def test_the_hand_made_product(tmp_path, monkeypatch):
     s = schedule_of(GEMM)
     data = explorer_data(explore_schedule("gemm", s, HASWELL))
     (kernel,) = data["kernels"]
-    assert [step["name"] for step in kernel["steps"]][1 : 1 + len(s.trace)] == list(map(str, s.trace))
+    assert [step["name"] for step in kernel["steps"]][: 2 + len(s.trace)] == ["te", "naive", *map(str, s.trace)]
     fused = [line for line in shown(data, kernel["listings"][1]["text"]) if "vfmadd" in line]
     assert len(fused) >= 12 and not data["passes"] and Path.cwd() == tmp_path
+
+
+def test_each_line_of_a_schedule_knows_its_tensors():
+    data = explorer_data(explore_schedule("gemm", schedule_of(GEMM), HASWELL))
+    (kernel,), rows = data["kernels"], data["pool"]["rows"]
+    tensors = [line.partition("[")[0].partition(":")[0] for line in shown(data, kernel["steps"][0]["text"])]
+    assert tensors == ["A", "B", "P", "C"]
+    for step in kernel["steps"][1:]:
+        for row in (rows[k] for k in data["pool"]["texts"][step["text"]] if isinstance(rows[k], list)):
+            target = row[0].strip().partition("[")[0].partition(" = ")[0]
+            if target in ("P", "C", "C_local"):
+                assert [tensors[part] for part in row[1:]] == [target[0]], row
 
 
 @pytest.mark.parametrize(
