@@ -31,6 +31,7 @@ from minicc.errors import ConfigError, printable
 from minicc.explain.explored import Explored, explore_model, explore_schedule
 from minicc.explain.explorer import explorer_page
 from minicc.explain.live import model_kernels, script_kernels
+from minicc.explain.picture import count
 from minicc.explain.scripts import schedule_of
 from minicc.explain.serve import listen, serve
 from minicc.frontend import load
@@ -100,7 +101,8 @@ def explore_command(
         found = _model(source, name, machine, kernel, arrays, options)
         kernels = model_kernels(found, source, target, options)
     steps = sum(len(each.schedule.trace) for each in found.kernels)
-    print(f"{printable(found.title)}: {len(found.stages)} passes, {len(found.kernels)} kernels, {steps} steps")
+    counts = (f"{len(found.stages)} passes", count(len(found.kernels), "kernel"), count(steps, "step"))
+    print(f"{printable(found.title)}: {', '.join(counts)}")
     if output is not None:
         page = explorer_page(found).encode("utf-8", "replace")
         write_file(output, page)

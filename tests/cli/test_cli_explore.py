@@ -17,7 +17,7 @@ def here(tmp_path, monkeypatch):
 def test_a_kernel_of_a_model(minicc, network, here):
     options = ("--no-run", "--kernel", "softmax", "--target", "llvm -mtriple=aarch64-linux-gnu")
     text = minicc.good("explore", network, "--dim", "batch=3", *options)
-    assert text.startswith("small: 17 passes, 1 kernels, ") and "small.explore.html: 0." in text
+    assert text.startswith("small: 17 passes, 1 kernel, ") and "small.explore.html: 0." in text
     written = (here / "small.explore.html").read_text()
     assert '"us":null' in written and "<title>small: from operators to machine code</title>" in written
 
@@ -30,7 +30,7 @@ def test_a_run_of_a_model(minicc, network, here):
 
 def test_a_script(minicc, here):
     (here / "sums.py").write_text(SCRIPT)
-    assert minicc.good("explore", "sums.py").startswith("sums: 0 passes, 1 kernels, 1 steps")
+    assert minicc.good("explore", "sums.py").startswith("sums: 0 passes, 1 kernel, 1 step")
     assert "s.split" in (here / "sums.explore.html").read_text()
 
 
