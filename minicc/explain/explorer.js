@@ -42,7 +42,8 @@
   /** The numbers of a line and, where it is the head of a loop or guard, of the lines inside of it. */
   function block(text, number) {
     const depth = row => words(row).search(/\S|$/), found = new Set([number]);
-    for (let next = number; isHead(text[number - 1]) && next < text.length && depth(text[next]) > depth(text[number - 1]); next++) found.add(next + 1);
+    const isInside = next => next < text.length && depth(text[next]) > depth(text[number - 1]);
+    for (let next = number; isHead(text[number - 1]) && isInside(next); next++) found.add(next + 1);
     return found;
   }
 
@@ -129,7 +130,8 @@
       this.picked = picked;
       this.title = make("h2", { id: `${id}-title` }, title);
       this.box = make("div", { role: "listbox", tabindex: 0, "aria-labelledby": `${id}-title`, "aria-multiselectable": "true", class: "lines code" });
-      const wider = make("button", { type: "button", class: "wider", "aria-label": `more room for ${title || "code"}`, "aria-pressed": "false" }, "↔");
+      const wider = make("button", { type: "button", class: "wider", "aria-label": `more room for ${title || "code"}` }, "↔");
+      wider.setAttribute("aria-pressed", "false");
       this.panel = make("section", { class: "panel", id }, make("header", {}, this.title, wider), ...tools, this.box);
       wider.addEventListener("click", () => wider.setAttribute("aria-pressed", String(this.panel.classList.toggle("wide"))));
       this.box.addEventListener("click", event => this.choose(event.target.closest("[role=option]")));
@@ -195,7 +197,9 @@
     }
 
     key(event) {
-      const now = this.active ?? -1, far = { ArrowDown: now + 1, ArrowUp: now - 1, PageDown: now + 20, PageUp: now - 20, Home: 0, End: Infinity }[event.key];
+      const now = this.active ?? -1, page = 20;
+      const places = { ArrowDown: now + 1, ArrowUp: now - 1, PageDown: now + page, PageUp: now - page, Home: 0, End: Infinity };
+      const far = places[event.key];
       if (far !== undefined) this.activate(far);
       else if (event.key === "Enter" || event.key === " ") this.choose(this.options[this.active]);
       else return;
@@ -225,7 +229,8 @@
   const code = [0, 1].map(k => new List(`listing${k}`, "", ({ number }) => pick({ at: { listing: k, line: number } })));
   const run = new List("calls", "Calls in order", pickCall);
   const whole = told.texts.map((text, k) => new List(`whole${k}`, text.name, () => {}));
-  const lists = [...(passes.length ? [list, before, after] : []), ...(kernels.length ? [names, trace, loops, ...code] : []), ...(calls.length ? [run] : []), ...whole];
+  const ofModel = passes.length ? [list, before, after] : [], ofKernel = kernels.length ? [names, trace, loops, ...code] : [];
+  const lists = [...ofModel, ...ofKernel, ...(calls.length ? [run] : []), ...whole];
 
   // ---- what is shown
 
@@ -255,7 +260,7 @@
     const { name, why, cut, add, before: old, after: made } = passes[state.pass];
     list.fill("passes", passes.map((pass, value) => {
       const differs = pass.before !== pass.after, count = pass.nodes[0] === pass.nodes[1] ? pass.nodes[0] : pass.nodes.join(" → ");
-      return { text: `${differs ? "●" : "○"} ${pass.name}\n${differs ? `${count} nodes, ${pass.ms} ms` : `changes nothing, ${pass.ms} ms`}`, value };
+      return { text: `${differs ? "●" : "○"} ${pass.name}\n${differs ? `${count} nodes` : "changes nothing"}, ${pass.ms} ms`, value };
     }));
     list.show(state.pass);
     before.title.textContent = `Graph before “${name}”`;
@@ -286,9 +291,10 @@
     later.disabled = step === steps.length - 1;
     loops.fill(`${state.kernel} ${step}`, stepItems(steps, step));
     code.forEach((list, k) => {
-      list.panel.hidden = !listings[k];
+      list.panel.hidden = tabs.get(list).hidden = !listings[k];
       list.title.textContent = listings[k]?.name ?? "";
-      list.fill(String(state.kernel), (listings[k] ? texts[listings[k].text] : []).map((row, index) => ({ text: words(row), number: index + 1, from: listings[k].from[index] })));
+      const text = listings[k] ? texts[listings[k].text] : [];
+      list.fill(String(state.kernel), text.map((row, index) => ({ text: words(row), number: index + 1, from: listings[k].from[index] })));
     });
   }
 
@@ -334,10 +340,12 @@
   function said(counts, ops) {
     if (!(state.op || state.at || state.all)) return "Click an operator, a kernel or a line: all that belongs to it lights up.";
     const shown = [...ops].slice(0, 3).map(op => operators[op]), more = ops.size > 3 ? ` and ${ops.size - 3} more` : "";
-    const parts = [[after, "of the graph"], [loops, "of loops"], ...code.map((list, k) => [list, `of ${kernels[state.kernel]?.listings[k]?.name ?? "code"}`])];
+    const languages = (kernels[state.kernel]?.listings ?? []).map(({ name }, k) => [code[k], `of ${name}`]);
+    const parts = [[after, "of the graph"], [loops, "of loops"], ...languages];
     const lit = parts.filter(([list]) => counts.get(list)).map(([list, what]) => `${counts.get(list)} ${what}`);
     const who = shown.join("; ") || (operators.length ? "No operator of the model" : "Here");
-    const none = state.op && !relatives(state).kernels.size ? ": no kernel computes it. It moves nothing, or was computed while the model was compiled." : "";
+    const isCode = !state.op || relatives(state).kernels.size;
+    const none = isCode ? "" : ": no kernel computes it. It moves nothing, or was computed while the model was compiled.";
     return `${who}${more}${none || `: ${lit.length ? `lines: ${lit.join(", ")}` : "no lines here"}.`}`;
   }
 
@@ -348,7 +356,8 @@
     const names = [];
     for (let at = box; at; at = at.parentElement.closest("[data-node]")) names.unshift(at.dataset.node);
     const text = texts[passes[box.closest("[data-pass]").dataset.pass].after];
-    return names.reduce((from, name, depth) => text.findIndex((row, index) => index >= from && words(row).startsWith(`${"  | ".repeat(depth)}  ${name} = `)), 0);
+    const begins = (row, name, depth) => words(row).startsWith(`${"  | ".repeat(depth)}  ${name} = `);
+    return names.reduce((from, name, depth) => text.findIndex((row, index) => index >= from && begins(row, name, depth)), 0);
   }
 
   const boxes = [...document.querySelectorAll("[data-pass] [data-node]")].map(box => {
@@ -365,7 +374,11 @@
   // ---- search, tabs, keys
 
   const search = make("input", { type: "search", placeholder: "operator or kernel", "aria-label": "Find an operator or a kernel" });
-  const hits = new List("hits", "Found", ({ value }) => { value.op ? pickOperators(value.op) : pick({ kernel: value.kernel, step: -1, all: true }); close(); });
+  const hits = new List("hits", "Found", ({ value: { op, kernel } }) => {
+    if (op) pickOperators(op);
+    else if (kernel !== undefined) pick({ kernel, step: -1, all: true });
+    close();
+  });
   const close = () => { search.value = ""; hits.panel.hidden = true; };
   const status = make("p", { class: "status", role: "status" });
   const clear = make("button", { type: "button" }, "clear");
@@ -390,13 +403,18 @@
   });
 
   const tabs = new Map(lists.map(list => [list, make("button", { type: "button" })]));
-  const short = { passes: "passes", before: "before", after: "after", kernels: "kernels", steps: "steps", loops: "loops", listing0: "LLVM", listing1: "asm", calls: "calls" };
+  const short = { passes: "passes", before: "before", after: "after", kernels: "kernels", steps: "steps", loops: "loops",
+                  listing0: told.kernels[0]?.listings[0]?.name, listing1: "asm", calls: "calls" };
   for (const [list, tab] of tabs) {
     tab.textContent = short[list.id] ?? list.title.textContent;
-    tab.addEventListener("click", () => { go({ tab: list.id }, true); list.reveal(list.options.filter(option => option.getAttribute("aria-selected") === "true")); });
+    tab.addEventListener("click", () => {
+      go({ tab: list.id }, true);
+      list.reveal(list.options.filter(option => option.getAttribute("aria-selected") === "true"));
+    });
   }
-  const key = [["lit", "▸", "belongs to what is picked"], ["add", "+", "new"], ["cut", "−", "gone"], ["", "●", "a pass that changed the graph"], ["", "○", "one that did not"]]
-    .slice(0, passes.length ? 5 : 3).map(([kind, sign, meaning]) => make("span", {}, make("span", { class: `sign ${kind}` }, sign), ` ${meaning}`));
+  const signs = [["lit", "▸", "belongs to what is picked"], ["add", "+", "new"], ["cut", "−", "gone"]];
+  if (passes.length) signs.push(["", "●", "a pass that changed the graph"], ["", "○", "one that did not"]);
+  const key = signs.map(([kind, sign, meaning]) => make("span", {}, make("span", { class: `sign ${kind}` }, sign), ` ${meaning}`));
   hits.panel.hidden = true;
   names.panel.append(kernelWords);
   list.panel.append(passWords);
