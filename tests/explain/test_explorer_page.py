@@ -1,8 +1,10 @@
 """The explorer's page in Chromium: what a click lights up, steps, keys, the address, names that are markup, its widths."""
 
 import itertools
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
@@ -14,6 +16,7 @@ from tests.explain.chromium import chromium, opened
 
 pytestmark = pytest.mark.browser
 DIGITS = Path(__file__).parent.parent.parent / "minicc" / "cli" / "digits" / "digits.onnx"
+README = DIGITS.parents[3] / "tutorials" / "explorer.png"
 HASWELL = Target.of("haswell")
 LINES = "#loops .line:not(.cut) .words"  # of a program, without what its step took away
 HOSTILE = (
@@ -33,7 +36,11 @@ def browser():
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    path = tmp_path_factory.mktemp("pages") / "digits.html"
+    return explored_digits(tmp_path_factory.mktemp("pages") / "digits.html")
+
+
+def explored_digits(path):
+    """The address of a page, and what it shows."""
     found = explore_model(load(DIGITS), HASWELL, dims={"batch": 1})
     path.write_text(explorer_page(found))
     return path.as_uri(), found
@@ -50,6 +57,27 @@ def test_a_box_of_the_picture_is_its_operator(browser, digits):
         page.locator("[data-node] [data-node]", has_text="MaxPool").first.click()
         assert "pool6" in page.get_by_role("status").text_content() and lit(page, "listing1")
         assert page.locator("[data-node].lit", has_text="MaxPool").count() >= 1
+
+
+def draw_for_readme(browser, address, path):
+    """The picture of the README: `python -m tests.explain.test_explorer_page` writes it anew."""
+    with opened(browser, address, 1280, 830) as page:
+        page.get_by_role("searchbox").fill("relu5")
+        page.keyboard.press("Enter")
+        page.screenshot(path=path)
+
+
+def test_the_picture_of_the_readme_is_what_a_reader_sees(browser, digits, tmp_path):
+    """But for times."""
+    from PIL import Image, ImageFilter
+
+    draw_for_readme(browser, digits[0], tmp_path / "explorer.png")
+    images = [
+        Image.open(path).convert("L").filter(ImageFilter.GaussianBlur(6))
+        for path in (tmp_path / "explorer.png", README)
+    ]
+    ours, theirs = (np.asarray(image, np.float64) for image in images)
+    assert ours.shape == theirs.shape and np.abs(ours - theirs).mean() < 4  # of 255; of another pick it is some 10
 
 
 def click(page, panel, number):
@@ -176,3 +204,8 @@ def test_names_that_are_markup_run_nothing(browser, tmp_path):
         page.keyboard.press("Enter")
         page.locator("#before .line", has_text="Exp").first.click()
         assert "alert" in page.get_by_role("status").text_content()
+
+
+if __name__ == "__main__":
+    with chromium() as one, tempfile.TemporaryDirectory() as folder:
+        draw_for_readme(one, explored_digits(Path(folder) / "digits.html")[0], README)
