@@ -34,7 +34,7 @@ ModelArgument = Annotated[Path, typer.Argument(help="A model: .onnx, .tflite, or
 InputsOption = Annotated[
     Path | None, typer.Option("--inputs", help="An .npz of inputs by name (or an .npy); default: random.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of the random inputs.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the random inputs.")]
 DimOption = Annotated[list[str] | None, typer.Option("--dim", help="Bind a symbolic dimension, as in batch=4.")]
 ShapesOption = Annotated[
     str | None, typer.Option("--input-shapes", help='Bind whole shapes, as in "x:[1,3,224,224] mask:[1,77]".')

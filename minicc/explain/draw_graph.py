@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from minicc.errors import MiniccError
 from minicc.explain.flow import FALL, GAP, ROOM, SHORT, Box, beside, box, flow, frame, moved, pill, stacked
 from minicc.explain.page import Pictures, Plate
-from minicc.explain.picture import Picture, cut, legend, used
+from minicc.explain.picture import Picture, count, cut, legend, used
 from minicc.explain.sections import Chain, Piece, Screen
 from minicc.graph.ir import Constant, Graph, Input, Kernel, Node
 from minicc.ops.base import Kind, Operator
@@ -79,14 +79,14 @@ def describe(graph: Graph) -> str:
     nodes = [n for n in graph.nodes if not isinstance(n.op, (Input, Constant))]
     counts = Counter("kernel" if isinstance(n.op, Kernel) else KINDS[kind(n.op)].partition(":")[0] for n in nodes)
     inner = sum(len(b.nodes) - len(b.inputs) for n in nodes if isinstance(n.op, Kernel) for b in n.op.bodies)
-    parts = ", ".join(f"{count} x {name}" for name, count in counts.most_common())
+    parts = ", ".join(f"{many} x {name}" for name, many in counts.most_common())
     weights = sum(isinstance(n.op, Constant) for n in graph.nodes)
     reads = ", ".join(f"{name}: {n.inferred or '?'}" for name, n in zip(graph.input_names, graph.inputs, strict=True))
     gives = ", ".join(f"{name}: {n.inferred or '?'}" for name, n in zip(graph.output_names, graph.outputs, strict=True))
     return (
         f"{len(nodes)} {'node' if inner else 'operator'}{'s' * (len(nodes) != 1)}{': ' * bool(parts)}{parts}"
         + (f"; {inner} operators in kernels" if inner else "")
-        + (f"; {weights} constants" if weights else "")
+        + (f"; {count(weights, 'constant')}" if weights else "")
         + f". It reads {cut(reads or 'nothing', 3000)}, and gives {cut(gives or 'nothing', 3000)}."
     )
 

@@ -344,9 +344,11 @@
     const parts = [[after, "of the graph"], [loops, "of loops"], ...languages];
     const lit = parts.filter(([list]) => counts.get(list)).map(([list, what]) => `${counts.get(list)} ${what}`);
     const who = shown.join("; ") || (operators.length ? "No operator of the model" : "Here");
-    const isCode = !state.op || relatives(state).kernels.size;
-    const none = isCode ? "" : ": no kernel computes it. It moves nothing, or was computed while the model was compiled.";
-    return `${who}${more}${none || `: ${lit.length ? `lines: ${lit.join(", ")}` : "no lines here"}.`}`;
+    const isCode = !state.op || relatives(state).kernels.size, listed = kernels[state.kernel]?.listings ?? [];
+    const none = isCode ? "" : ": no kernel computes it. It moves nothing, was computed while the model was compiled, or waits for what data decide.";
+    const isBare = state.op && listed.some(({ from }) => from.some(Boolean)) && !languages.some(([list]) => counts.get(list));
+    const bare = isBare ? " None of its code: it has no elements, or others compute it." : "";
+    return `${who}${more}${none || `: ${lit.length ? `lines: ${lit.join(", ")}` : "no lines here"}.${bare}`}`;
   }
 
   // ---- pictures: a box of a graph has the name of its node in the text of a pass, inside of the boxes around it

@@ -76,6 +76,9 @@ class ModelOperators:
         nodes = operators(found.model) if found.model else []
         self.names = {(found.model and found.model.spans.get(n)) or n: n.op.name for n in nodes}
         self._number = {key: k for k, key in enumerate(self.names)}
+        for n in nodes:  # what data decide is compiled by itself: it is of the operator that holds it
+            for key in _inside(n):
+                self._number.setdefault(key, self._number[(found.model and found.model.spans.get(n)) or n])
         self._known: dict[
             int, dict[Node, frozenset[int]]
         ] = {}  # of each graph, by what is in its operators where nothing is fused
@@ -116,6 +119,14 @@ class ModelOperators:
     def json(self) -> list[str]:
         """The place of each in the file, or its name."""
         return [str(key) if isinstance(key, Span) else name for key, name in self.names.items()]
+
+
+def _inside(n: Node) -> Iterator[Node | Span]:
+    """What the operators in the bodies of a node are known by."""
+    for body in n.op.bodies:
+        for b in operators(body):
+            yield body.spans.get(b, b)
+            yield from _inside(b)
 
 
 def chains(graph: Graph) -> Iterator[tuple[Node, ...]]:

@@ -42,6 +42,7 @@ from minicc.explain.picture import (
 )
 
 LEAST = 0.8  # of its width that a picture is shown at, at least
+LONGEST = 1600  # pixels of a heading, in one line of small words; names of models may have any length
 FLOW = """
 .flow { display: flex; flex-wrap: wrap; gap: 0 16px; align-items: flex-start; } .flow > * { max-width: 100%; min-width: min(350px, 100%); }
 .flow > .words { flex: 1 1 230px; min-width: 0; } .flow > details > summary { width: 0; min-width: 100%; }
@@ -79,7 +80,7 @@ def page(title: str, *parts: str, lead: str = "", script: str = "", style: str =
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{clean(title)}</title>\n<style>{LOOK}{STYLE}{style}</style>\n</head>\n<body>\n<h1>{clean(title)}</h1>",
+        f"<title>{clean(title)}</title>\n<style>{LOOK}{STYLE}{style}</style>\n</head>\n<body>\n<h1>{clean(cut(title, LONGEST))}</h1>",
         *([f'<p class="lead">{clean(lead)}</p>'] if lead else []),
         *parts,
         *([f"<script>{script}</script>"] if script else []),
@@ -91,7 +92,9 @@ def section(heading: str, *parts: str, note: str = "", unfolded: bool = True) ->
     """A part of a page that folds, under a heading."""
     more = f' <span class="note">{clean(note)}</span>' if note else ""
     state = " open" if unfolded else ""
-    return f"<details{state}><summary>{clean(heading)}{more}</summary>\n" + "\n".join(parts) + "\n</details>"
+    return (
+        f"<details{state}><summary>{clean(cut(heading, LONGEST))}{more}</summary>\n" + "\n".join(parts) + "\n</details>"
+    )
 
 
 def figure(picture: Picture, caption: str = "") -> str:

@@ -51,7 +51,10 @@ def test_no_arguments_print_the_help(minicc):
     assert "Usage:" in minicc().out
 
 
-@pytest.mark.parametrize("arguments", [["compile"], ["compute"], ["ops", "extra"], ["run", "m", "--threads", "many"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["compile"], ["compute"], ["ops", "extra"], ["run", "m", "--threads", "many"], ["run", "m", "--seed", "-1"]],
+)
 def test_usage_errors_are_short(minicc, arguments):
     outcome = minicc(*arguments)
     assert outcome.code == 2 and "Usage: " in outcome.err and "Traceback" not in outcome.err

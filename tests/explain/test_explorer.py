@@ -14,8 +14,9 @@ from minicc.explain.explored import explore_model, explore_schedule
 from minicc.explain.explorer import change, explorer_data, explorer_page
 from minicc.explain.scripts import schedule_of
 from minicc.frontend import load
+from minicc.graph.control import loop
 from minicc.graph.ir import Graph, input
-from minicc.ops import Reshape
+from minicc.ops import Exp, Reshape
 from minicc.ops.base import OPERAND
 from minicc.schedule import Schedule
 from minicc.target import Target
@@ -147,6 +148,14 @@ def test_values_that_decide_shapes_are_not_compiled_ahead():
     x, s = input("x", TensorType(float32, (4, 2))), input("s", TensorType(int64, (2,)))
     with pytest.raises(ConfigError, match="values decide them: s"):
         explore_model(Graph("g", (x, s), (Reshape(OPERAND)(x, s),), ("y",)), HASWELL)
+
+
+def test_the_body_of_a_loop_is_of_the_loop():
+    """It is compiled by itself, as data decide how often it runs."""
+    trips, v = input("trips", TensorType(int64, ())), input("v", TensorType(float32, (4,)))
+    last, *_ = loop(lambda _, v: ([Exp()(v)], []), trips, [v])
+    data = explorer_data(explore_model(Graph("g", (trips, v), (last,), ("y",)), HASWELL))
+    assert data["calls"] and {number for call in data["calls"] for part in call["parts"] for number in part} == {0}
 
 
 def test_a_page_says_nothing_as_markup():

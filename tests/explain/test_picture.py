@@ -92,6 +92,13 @@ def test_words_are_words_whatever_they_are(name):
     assert Pictures(name, name, [(name, made)]).page().count("<svg ") == 1
 
 
+def test_a_long_name_leaves_room_for_the_page():
+    """Headings are cut, and break where there is no space."""
+    name = "a_name_of_a_model" * 1000
+    whole = page(name, section(name, "there"))
+    assert max(map(len, re.findall(r"<(?:h1|summary)>([^<]*)", whole))) < 300 and "overflow-wrap: anywhere" in whole
+
+
 def test_a_legend_takes_the_room_that_there_is():
     entries = [("c1", "one kind of things"), ("c2", "another kind of things"), ("c3", "a third")]
     _, one = legend(0, 0, entries)
