@@ -5,12 +5,13 @@ import platform
 import re
 import shlex
 import tempfile
+import xml.etree.ElementTree as xml
 from pathlib import Path
 
 import pytest
+from pages import FENCE, ROOT, check_blocks, examples, excerpt, links, matches, run_all, told
 
 from minicc.cli import COMMANDS
-from pages import FENCE, ROOT, check_blocks, examples, excerpt, links, matches, run_all, told
 
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -89,3 +90,18 @@ def test_positions_of_outputs():
     assert [e.shown for e in found] == ["2\n", "", "4\n", "A\n\nB\n", "", "5\n"]
     assert all(text[e.start : e.end] == e.shown for e in found)
     assert [e.line for e in found] == [5, 7, 8, 13, 17, 20]
+
+
+@pytest.mark.parametrize(
+    "page", sorted([ROOT / "README.md", *ROOT.glob("tutorials/**/*.md")]), ids=lambda page: page.name
+)
+def test_every_picture_of_a_page_says_what_is_to_be_seen(page):
+    """In words beside it; a drawing has a title and a text alternative of its own, too."""
+    for words, name in re.findall(r"!\[([^]]*)\]\(([^)]*)\)", page.read_text(encoding="utf-8")):
+        place = page.parent / name
+        assert place.exists() and len(words.split()) > 3, name
+        if place.suffix == ".svg":
+            tree = xml.parse(place).getroot()
+            assert tree.get("role") == "img" and all(
+                tree.findtext(f"{{http://www.w3.org/2000/svg}}{part}") for part in ("title", "desc")
+            )
