@@ -72,6 +72,9 @@ def main() -> None:
         _end(error)
     except MemoryError as error:
         _end(RunError("minicc", f"expected enough memory, got none: {error}", hint="use a smaller model or batch"))
+    except RecursionError:
+        problem = "expected graphs and expressions that are nested less deeply, got more than Python can follow"
+        _end(RunError("minicc", problem, hint="give an intermediate result a tensor or a node of its own"))
     except OSError as error:
         if error.errno not in LOST:
             raise

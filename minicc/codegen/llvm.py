@@ -38,6 +38,7 @@ from minicc.tensor.expr import Expr, Load, Select, Var, const, free_vars, wrap
 from minicc.types import int64
 
 KINDS = (SERIAL, PARALLEL, VECTORIZE, UNROLL, *THREAD_AXES)
+LONGEST_NAME = 1000  # letters; LLVM cuts the names of values at 1,024, and then two may be one
 
 
 def extern_symbol(s: ExternCall) -> str:
@@ -80,7 +81,7 @@ def _function(module: ir.Module, name: str, target: Target, types: Sequence[ir.T
 
 
 def _name(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "_." else "_" for c in name)
+    return "".join(c if c.isalnum() or c in "_." else "_" for c in name[:LONGEST_NAME])
 
 
 class Statements(Expressions):

@@ -144,6 +144,13 @@ def test_inputs_that_do_not_fit_in_memory(refused, network, monkeypatch):
     refused("GraphError|at most 2**40 elements|x", "compile", network, "--dim", f"batch={10**17}")
 
 
+def test_an_expression_that_is_nested_too_deeply(refused, tmp_path):
+    script = tmp_path / "deep.py"
+    script.write_text("from minicc import te\nA = te.placeholder((4,), name='A')\ndef deep(i):\n    e = A[i]\n    for k in range(3000):\n"
+                      "        e = e + A[i] * k\n    return e\ns = te.create_schedule(te.compute((4,), deep).op)\n")  # fmt: skip
+    refused("RunError: minicc: expected graphs and expressions that are nested less deeply", "explore", script)
+
+
 # ---- external data ------------------------------------------------------------------------------
 
 

@@ -250,6 +250,12 @@ def test_where_fma_is_no_instruction_it_still_rounds_once_and_calls_nothing(dtyp
     np.testing.assert_array_equal(exe(*arrays)[0], expected(program, *arrays)[0])
 
 
+def test_names_of_any_length_stay_apart() -> None:
+    """LLVM cuts them, and then they must not be one."""
+    a, b, c = (Buffer("A" * 2000 + end, float32, (8,)) for end in "abc")
+    check(Program("p", (a, b), (c,), For(i, 8, Store(c, (i,), a[i] - b[i]))), sample(float32, (8,)), sample(float32, (8,), 1))  # fmt: skip
+
+
 def test_only_the_update_of_a_reduction_is_contracted() -> None:
     """Its sum and the product that stands in it; not the rest of what it adds, and no product of another stage."""
 
