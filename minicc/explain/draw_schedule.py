@@ -33,7 +33,7 @@ from minicc.errors import ConfigError
 from minicc.explain.code import CHAR, INDENT, MARGIN, PAD, ROW, code, indent, reach, wrapped
 from minicc.explain.draw_program import ROWS, chosen, draw_program, nest
 from minicc.explain.page import Pictures
-from minicc.explain.picture import Picture, arrow, element, legend, line, number, rect, text, wide
+from minicc.explain.picture import Picture, arrow, count, element, legend, line, number, rect, text, wide
 from minicc.ir.drawn import drawn as with_options
 from minicc.loop.program import Program
 from minicc.schedule.choose import ChooseStep
@@ -114,8 +114,8 @@ def _step(schedule: Schedule, n: int, programs: Sequence[Program]) -> Picture:
     taken, many = schedule.trace.steps[n - 1], len(schedule.trace)
     changes = list(compared(*[loops_text(p) for p in programs[n - 1 : n + 1]]))
     told = [f"{c.mark} {c.code.strip()}" for c in changes if c.mark in "-+"]
-    counts = [sum(c.mark == mark for c in changes) for mark in "-+"]
-    did = f"takes {counts[0]} lines and brings {counts[1]}:" if told else "changes no line."
+    taken_away, brought = [sum(c.mark == mark for c in changes) for mark in "-+"]
+    did = f"takes {count(taken_away, 'line')} and brings {brought}:" if told else "changes no line."
     return drawn(
         f"Step {n}: {taken}",
         taken,

@@ -60,7 +60,7 @@ LOOK = f"""{FLOW}
 * {{ box-sizing: border-box; }}
 body {{ font: 15px/1.5 {SANS}; color: var(--ink); background: var(--paper); max-width: 1400px; margin: 0 auto; padding: 0 16px 32px; }}
 h1, summary, p, figcaption {{ overflow-wrap: anywhere; }} h1 {{ font-size: 1.5em; }} h2 {{ font-size: 1.2em; }} code, pre, .code {{ font: 13px/1.45 {MONO}; }} a {{ color: var(--strong); }}
-.note {{ color: var(--muted); }} .lead {{ max-width: 75ch; }}
+.note {{ color: var(--muted); }} .lead {{ max-width: 75ch; white-space: pre-line; }}
 details {{ border: 1px solid var(--line); border-radius: 6px; margin: 12px 0; padding: 0 12px; }}
 summary {{ cursor: pointer; padding: 8px 0; font-weight: bold; }} summary .note {{ font-weight: normal; }}
 figure {{ margin: 8px 0; overflow-x: auto; }} figcaption {{ color: var(--muted); }} figure > svg {{ max-width: 100%; min-width: var(--least); height: auto; }}
