@@ -45,8 +45,16 @@ SANS = '"DejaVu Sans", "Segoe UI", Helvetica, Arial, sans-serif'
 MONO = '"DejaVu Sans Mono", Menlo, Consolas, monospace'
 SIZE = 12  # pixels of a letter
 LETTER, CODE_LETTER = 0.58, 0.603  # the mean width of a letter, and that of all letters of code, in sizes
-LETTERS = {" ',.·:;/|ijlIJ": 0.35, '()[]!-\\"frt': 0.46, "ABCDGHKNOQRUVXYZ#&+<=>~→w": 0.84, "mMW%@…": 1.0}
-FULL, USUAL = 1.1, 0.65  # of a letter of East Asia, and of all that are in no line here, both in sizes
+LETTERS = {
+    " ',.·:;/|ijlIJ": 0.35,
+    '()[]!-\\"frt': 0.46,
+    "*_`csz?": 0.55,
+    "kvxyFL": 0.59,
+    "ABCKRVXYZ": 0.71,
+    "DGHNOQU#&+<=>~→w": 0.84,
+    "mMW%@…": 1.0,
+}
+FULL, USUAL = 1.1, 0.635  # of a letter of East Asia, and of all that are in no line here, both in sizes
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # Source: XML 1.0, production 2, Char
 
 
@@ -187,7 +195,7 @@ def cut(words: object, width: float, size: float = SIZE, code: bool = False) -> 
     """Words that fit in so many pixels, the rest left out behind a sign.
 
     >>> cut("a_long_name", 60), cut("short", 60), cut("any", 0)
-    ('a_long…', 'short', '…')
+    ('a_long_…', 'short', '…')
     """
     shown = str(words)
     if wide(shown, size, code) <= width:
