@@ -264,7 +264,7 @@ def sorted_vars(e: Expr) -> list[Var]:
     return [x for x in walk_expr(e) if isinstance(x, Var)]
 
 
-@lru_cache(maxsize=1 << 10)  # a step leaves most statements as they are
+@lru_cache(maxsize=1 << 8)  # a step leaves most statements as they are
 def loops(s: Stmt) -> Mapping[str, For]:
     """Every loop in `s` by name, outer ones first."""
     own = {s.name: s} if isinstance(s, For) else {}

@@ -52,14 +52,14 @@ def _stmt(s: Stmt, ranges: Ranges) -> Stmt:
     return _tidied(s, tuple(_relevant(variables(s), ranges).items()))
 
 
-@lru_cache(maxsize=1 << 11)
+@lru_cache(maxsize=1 << 9)
 def variables(s: Stmt) -> tuple[Var, ...]:
     """The variables in the expressions of `s` and of the statements inside, by name."""
     found = free_vars(*expressions(s)).union(*[variables(inner) for inner in bodies(s)])
     return tuple(sorted(found, key=lambda v: v.name))
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 8)
 def _tidied(s: Stmt, facts: tuple[tuple[Expr, Interval], ...]) -> Stmt:
     """Most statements are as they were before the step, and so is what is known of their variables."""
     ranges = dict(facts)

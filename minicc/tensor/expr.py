@@ -321,13 +321,13 @@ def substitute(e: Expr, values: Mapping[Expr, Expr]) -> Expr:
     return transform(e, lambda x: values.get(x, x)) if values else e
 
 
-@lru_cache(maxsize=1 << 11)
+@lru_cache(maxsize=1 << 9)
 def free_vars(*roots: Expr) -> frozenset[Var]:
     """The variables in expressions."""
     return frozenset([e for e in walk(*roots) if isinstance(e, Var)])
 
 
-@lru_cache(maxsize=1 << 11)
+@lru_cache(maxsize=1 << 9)
 def loads(*roots: Expr) -> tuple[Load, ...]:
     """Every distinct load, children first."""
     return tuple([e for e in walk(*roots) if isinstance(e, Load)])
