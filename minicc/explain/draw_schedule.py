@@ -95,8 +95,11 @@ def steps(schedule: Schedule, step: int | None = None, every: bool = False) -> P
     if step is None and not many:
         return nest(schedule.program)
     if step is not None and not 1 <= step <= many:
-        call, problem = f"{schedule.program.name}.picture(step={step})", f"expected a step from 1 to {many}, got {step}"
-        raise ConfigError(call, problem, str(schedule.trace) or "the trace is empty", "every=True shows each step")
+        wanted = f"a step from 1 to {many}" if many else "no step, as the trace is empty"
+        call, problem = f"{schedule.program.name}.picture(step={step})", f"expected {wanted}, got {step}"
+        raise ConfigError(
+            call, problem, str(schedule.trace) or "s.moves() lists the first ones", "every=True shows each step"
+        )
     return _step(schedule, step or many, all_programs)
 
 

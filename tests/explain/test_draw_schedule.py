@@ -115,7 +115,7 @@ def test_a_schedule_by_stages_shows_the_same():
 
 def test_what_is_no_step_or_kind_is_refused():
     s = Schedule(doubled(8).program)
-    with pytest.raises(ConfigError, match=r"picture\(step=1\): expected a step from 1 to 0, got 1"):
+    with pytest.raises(ConfigError, match=r"picture\(step=1\): expected no step, as the trace is empty, got 1"):
         s.picture(step=1)
     with pytest.raises(ConfigError, match=r"expected one of step, trace, nest, .*got 'all'"):
         s.picture(kind="all")
