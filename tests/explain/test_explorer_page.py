@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from minicc.explain.explored import explore_model
+from minicc.explain.explored import explore_model, explore_schedule
 from minicc.explain.explorer import explorer_data, explorer_page
 from minicc.frontend import load
+from minicc.schedule.examples import product
 from minicc.target import Target
 from tests.explain.chromium import chromium, opened
 
@@ -26,12 +27,6 @@ HOSTILE = (
     "\x1b[31m&amp;\u202e",
     "__proto__",
 )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +182,12 @@ def test_it_fits(browser, digits, width, colours):
             page.locator("nav button", has_text="asm").click()
             assert page.locator("#listing1").is_visible() and page.locator(".panel:visible").count() == 1
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_page_without_a_run_keeps_no_room_for_one(browser, tmp_path):
+    (tmp_path / "page.html").write_text(explorer_page(explore_schedule("product", product(8, 8), HASWELL)))
+    with opened(browser, (tmp_path / "page.html").as_uri(), 1280, 900) as page:
+        assert page.evaluate("document.documentElement.scrollHeight") == 900
 
 
 def test_names_that_are_markup_run_nothing(browser, tmp_path):

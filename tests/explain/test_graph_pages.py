@@ -1,7 +1,7 @@
 """The pages of graphs and of fusions in Chromium: a section is a screen, and can be read on narrow and wide ones; names are words."""
 
 import pytest
-from chromium import chromium, opened
+from chromium import opened
 from test_draw_fusion import long_network, two_convolutions
 
 from minicc import ops
@@ -16,12 +16,6 @@ SIZES = """() => [...document.querySelectorAll("svg")].filter(s => s.getBounding
   const box = s.getBoundingClientRect();
   return [box.height, box.left, box.right, 10 * box.width / s.viewBox.baseVal.width];
 })"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
