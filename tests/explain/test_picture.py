@@ -129,3 +129,11 @@ def test_options_that_a_picture_has_not(options, said):
     with pytest.raises(ConfigError, match=said) as error:
         doubled(4).program.picture(**options)
     assert "picture(" in error.value.where and error.value.hint
+
+
+def test_a_page_runs_the_script_that_it_was_made_with_and_no_other():
+    """The policy has its hash, as `printf %s 'go()' | openssl dgst -sha256 -binary | base64` gives it, and else allows nothing."""
+    for script, allowed in (("", "'none'"), ("go()", "'sha256-5KYv+PUboo5h+0+YAtGRPbwv5d/QxzHslP4YGnUaxRw='")):
+        (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page("title", script=script))
+        assert policy.startswith("default-src 'none';") and policy.endswith(f" script-src {allowed}")
+        assert "connect-src" not in policy
