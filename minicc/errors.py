@@ -129,6 +129,24 @@ class ConfigError(MiniccError):
     """An option or an environment variable has no valid value."""
 
 
+class Task(MiniccError, NotImplementedError):
+    """A part that is left to the reader, who writes it where this is raised: `raise Task("3.1", "cut a loop in two")`.
+
+    Where there is a slow right way to go on, a compilation takes it, and warns (`OpenTaskWarning`).
+    """
+
+    def __init__(self, name: str, what: str = "") -> None:
+        super().__init__(f"task {name}", what or "this part is still open", hint="write it where this is raised")
+        self.name = name
+
+    def __reduce__(self) -> tuple[type[Task], tuple[str, str]]:
+        return Task, (self.name, self.problem)
+
+
+class OpenTaskWarning(MiniccError, RuntimeWarning):
+    """A part is a `Task` still; something slower took its place. A warning, as above."""
+
+
 def endless(path: Path) -> str:
     """What stands at `path`, if reading it may never end: "a pipe", "a socket", "a device"; "" otherwise."""
     kinds = {stat.S_IFREG: "", stat.S_IFDIR: "", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}

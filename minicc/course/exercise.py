@@ -1,0 +1,77 @@
+"""Exercises that check themselves, and say why an answer is wrong.
+
+In: an answer. Out: a `Reply`, which a notebook shows: right, not yet, or open, each with its reason. A check is a function
+that returns why the answer is right, or raises `WrongAnswer` with what it shows to be misunderstood. `...` is no answer yet.
+
+>>> @exercise
+... def ex1(answer: int) -> str:
+...     \"\"\"How often is `A` read in 4 x 8 trips?\"\"\"
+...     if answer == 12:
+...         raise WrongAnswer("4 + 8 trips are two loops after each other; these are inside each other")
+...     expect(answer == 32, f"expected the product of the extents, got {answer}")
+...     return "each trip of the outer loop makes all trips of the inner one"
+>>> ex1(12)
+exercise 1: not yet. 4 + 8 trips are two loops after each other; these are inside each other
+>>> ex1(32)
+exercise 1: right! each trip of the outer loop makes all trips of the inner one
+>>> ex1(...)
+exercise 1: open. How often is `A` read in 4 x 8 trips?
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from minicc.errors import MiniccError, printable
+
+
+class WrongAnswer(Exception):
+    """An answer is wrong, and why."""
+
+
+def expect(right: bool, why_not: str) -> None:
+    """Raise WrongAnswer, with the reason, unless what must hold of an answer holds."""
+    if not right:
+        raise WrongAnswer(why_not)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a check says of an answer: `right` is None while the exercise is open."""
+
+    exercise: str
+    right: bool | None
+    why: str
+
+    def __repr__(self) -> str:
+        word = {True: "right!", False: "not yet.", None: "open."}[self.right]
+        return f"exercise {self.exercise}: {word} {self.why}"
+
+    def _repr_html_(self) -> str:
+        kind = {True: "right", False: "wrong", None: "open"}[self.right]
+        return f'<p class="reply {kind}">{escape(repr(self))}</p>'
+
+
+def exercise(check: Callable[..., str]) -> Callable[..., Reply]:
+    """A check as a function of `exN` that gives a verdict. An answer that raises is wrong for that reason."""
+    number = check.__name__.removeprefix("ex")
+    question = " ".join((check.__doc__ or "").split())
+
+    @functools.wraps(check)
+    def checked(*answer: Any) -> Reply:
+        if any(part is ... for part in answer):
+            return Reply(number, None, question)
+        try:
+            return Reply(number, True, check(*answer))
+        except WrongAnswer as wrong:
+            return Reply(number, False, str(wrong))
+        except MiniccError as error:
+            return Reply(number, False, f"minicc refuses it: {error}")
+        except Exception as error:  # an answer may be anything
+            return Reply(number, False, printable(f"it ended with {type(error).__name__}: {error}"))
+
+    return checked

@@ -1,0 +1,76 @@
+"""What a judge is made of: answers to call, and judgments.
+
+A judge is a function of one task: it calls functions of the submission through `Answers`, and yields a `Judgment` for each thing that
+it has looked at. It draws what it asks from a generator that is seeded by the student and the task, small cases first, so that the
+first that fails is the smallest. What comes back is data, whoever computed it: the judge compares it with what it knows itself.
+
+>>> import random
+>>> class Doubles:
+...     def call(self, file, function, *args):
+...         return args[0] * 2 if args[0] < 8 else 0
+>>> def task1_1(answers, draw):
+...     for n in sorted(draw.sample(range(100), 3)):
+...         with_n = f"twice({n})"
+...         yield judged(with_n, lambda n=n: equal(answers.call("puzzle.py", "twice", n), 2 * n))
+>>> [j.share for j in task1_1(Doubles(), random.Random(0))]
+[0.0, 0.0, 0.0]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Protocol
+
+from minicc.errors import MiniccError, printable
+
+
+class Failed(Exception):
+    """A submission gave no answer: it raised, ended, took too long, or wrote what is no data."""
+
+
+class Answers(Protocol):
+    """A submission, as a judge sees it."""
+
+    def call(self, file: str, function: str, *args: Any) -> Any:
+        """What a function of a handed-in file returns, as data. Raises Failed.
+
+        Data are None, numbers, texts, lists, tuples, dicts, NumPy arrays, graphs, loop programs, steps and traces. An argument may
+        be a function, too: the submission then calls one of the judge, which runs where the judge runs.
+        """
+
+    def text(self, file: str) -> str:
+        """A handed-in file that is data. Raises Failed where it is missing, or too large."""
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """One thing that a judge looked at. `share` is what it earns of its `weight`: 1 where it is right."""
+
+    name: str
+    share: float
+    problem: str = ""
+    weight: float = 1.0
+
+
+Judge = Callable[[Answers, Random], Iterator[Judgment]]
+
+
+class Unequal(Exception):
+    """An answer is not what it must be: expected and got."""
+
+
+def judged(name: str, check: Callable[[], float | None], weight: float = 1.0) -> Judgment:
+    """A case that passes unless `check` raises; where it returns a number, this is the share."""
+    try:
+        share = check()
+    except (Failed, Unequal, MiniccError) as problem:
+        return Judgment(name, 0.0, printable(problem), weight)
+    return Judgment(name, 1.0 if share is None else min(max(share, 0.0), 1.0), "", weight)
+
+
+def equal(got: Any, expected: Any) -> None:
+    """Raise Unequal unless two plain values of one type are equal."""
+    if type(got) is not type(expected) or got != expected:
+        raise Unequal(f"expected {expected!r}, got {got!r}")
