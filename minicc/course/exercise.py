@@ -1,7 +1,8 @@
 """Exercises that check themselves, and say why an answer is wrong.
 
 In: an answer. Out: a `Reply`, which a notebook shows: right, not yet, or open, each with its reason. A check is a function
-that returns why the answer is right, or raises `WrongAnswer` with what it shows to be misunderstood. `...` is no answer yet.
+that returns why the answer is right, or raises `WrongAnswer` with what it shows to be misunderstood. `...` is no answer yet,
+nor is a function that returns it, which a check therefore calls by `called`.
 
 >>> @exercise
 ... def ex1(answer: int) -> str:
@@ -31,6 +32,18 @@ from minicc.errors import MiniccError, printable
 
 class WrongAnswer(Exception):
     """An answer is wrong, and why."""
+
+
+class OpenAnswer(Exception):
+    """A function that is to be filled in returns `...` still."""
+
+
+def called(answer: Callable[..., Any], *given: Any) -> Any:
+    """What an answer that is a function returns. Raises OpenAnswer while this is `...`, WrongAnswer where it is no function."""
+    expect(callable(answer), f"expected a function, got {answer!r:.80}")
+    if (result := answer(*given)) is ...:
+        raise OpenAnswer
+    return result
 
 
 def expect(right: bool, why_not: str) -> None:
@@ -67,6 +80,8 @@ def exercise(check: Callable[..., str]) -> Callable[..., Reply]:
             return Reply(number, None, question)
         try:
             return Reply(number, True, check(*answer))
+        except OpenAnswer:
+            return Reply(number, None, question)
         except WrongAnswer as wrong:
             return Reply(number, False, str(wrong))
         except MiniccError as error:
