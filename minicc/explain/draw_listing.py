@@ -2,7 +2,7 @@
 
 In: rows, each a line with a kind. Out: a `Picture`: machine code, LLVM, or any text whose lines are to be told apart.
 
->>> rows = [Row("vmovups (%rdi), %ymm0", "c1", "<eight> floats"), Row("jne .LBB0_1")]
+>>> rows = [CodeRow("vmovups (%rdi), %ymm0", "c1", "<eight> floats"), CodeRow("jne .LBB0_1")]
 >>> print(listing("The loop", rows, [("c1", "a load")]).words)
 The loop. 2 lines: vmovups (%rdi), %ymm0 (a load: <eight> floats); jne .LBB0_1.
 """
@@ -16,7 +16,7 @@ from minicc.explain.code import MARGIN, PAD, ROW, code, reach, wrapped
 from minicc.explain.picture import Picture, count, legend, rect, text, wide
 
 
-class Row(NamedTuple):
+class CodeRow(NamedTuple):
     """A line of code, the class of its colour, and a remark."""
 
     code: str
@@ -24,7 +24,7 @@ class Row(NamedTuple):
     note: str = ""
 
 
-def listing(title: str, rows: Sequence[Row], kinds: Sequence[tuple[str, str]] = ()) -> Picture:
+def listing(title: str, rows: Sequence[CodeRow], kinds: Sequence[tuple[str, str]] = ()) -> Picture:
     """The rows in order; `kinds` are the legend, (class, words). A long line is wrapped."""
     meaning = dict(kinds)
     reached = max((reach(r.code) for r in rows), default=0) + 2 * PAD
