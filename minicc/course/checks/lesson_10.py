@@ -48,12 +48,12 @@ def pair(side: Side, count: int) -> Graph:
     return Graph("side", (x, y), (side(x, y),), ("out",))
 
 
-def apart(before: Graph, after: Graph, x: Any, y: Any) -> tuple[float, float, float, float] | None:
+def apart(before: Graph, after: Graph, x: Any, y: Any) -> tuple[float, ...] | None:
     """The first numbers for which two graphs differ in a bit, and both results."""
     one, other = (evaluate(g, {"x": x, "y": y})["out"] for g in (before, after))
     same = ((one == other) & (np.signbit(one) == np.signbit(other))) | (np.isnan(one) & np.isnan(other))
     where = np.flatnonzero(~same)
-    return tuple(float(a[where[0]]) for a in (x, y, one, other)) if len(where) else None  # type: ignore[return-value]
+    return tuple(float(a[where[0]]) for a in (x, y, one, other)) if len(where) else None
 
 
 @exercise
