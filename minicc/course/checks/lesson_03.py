@@ -1,0 +1,189 @@
+"""The exercises of lesson 3, loops are Python. What is right is read from the accesses of the programs at hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicc import te
+from minicc.course.exercise import WrongAnswer, called, exercise, expect
+from minicc.loop.accesses import accesses
+from minicc.loop.marks import LOAD, STORE
+from minicc.loop.python import run_python
+from minicc.schedule.te_schedule import TeSchedule
+
+Index = tuple[int, ...]
+
+
+def elements(s: TeSchedule, name: str, kind: int) -> list[Index]:
+    """The elements of a buffer that a program reads (LOAD) or writes (STORE), in order."""
+    found = accesses(s.program)
+    number = [b.name for b in found.buffers].index(name)
+    flat = found.element[(found.buffer == number) & (found.kind == kind)]
+    return [tuple(map(int, np.unravel_index(e, found.shapes[number]))) for e in flat]
+
+
+@exercise
+def ex1(answer: Any, s: TeSchedule) -> str:
+    """In which order are the elements of Y read?"""
+    order, stores = elements(s, "Y", LOAD), elements(s, "T", STORE)
+    given = [tuple(map(int, pair)) for pair in answer]
+    if given == stores:
+        raise WrongAnswer(
+            "this is the order in which T is *written*; in each of these trips the indices of Y stand the other way around"
+        )
+    if given == sorted(order):
+        raise WrongAnswer("this is row by row of Y; but the inner loop is over j, which is the *first* index of Y")
+    expect(len(given) == len(order), f"there are {len(order)} trips, each reads one element of Y; got {len(given)}")
+    wrong = next((n for n, pairs in enumerate(zip(given, order, strict=True)) if pairs[0] != pairs[1]), None)
+    if wrong is not None:
+        i, j = stores[wrong]
+        raise WrongAnswer(
+            f"trip {wrong + 1} has i = {i}, j = {j}: look at which element of Y stands there, it is not Y{list(given[wrong])}"
+        )
+    return "T is written along its rows, so Y is read along its columns"
+
+
+@exercise
+def ex2(answer: Any, s: TeSchedule) -> str:
+    """How often is each element of Z read?"""
+    times = Counter(elements(s, "Z", LOAD))
+    right = [times[element,] for element in range(s.program.params[0].shape[0])]
+    given = list(map(int, answer))
+    expect(len(given) == len(right), f"Z has {len(right)} elements, got {len(given)} numbers")
+    if set(given) == {3}:
+        raise WrongAnswer("3 loads belong to a *window*; an element is read once for each window that it is in")
+    if given == [1, 2, 3, 3, 3, 3, 3, 3, 2, 1]:
+        raise WrongAnswer(
+            "so it is for windows in steps of 1; here the next window begins 2 further, and they share one element"
+        )
+    if given[:-1] == right[:-1] and given != right:
+        raise WrongAnswer("the last window ends at Z[2*3 + 2]: is the last element read at all?")
+    wrong = next((n for n, (got, wanted) in enumerate(zip(given, right, strict=True)) if got != wanted), None)
+    expect(wrong is None, f"look at Z[{wrong}]: for which i and w is 2*i + w equal to {wrong}?")
+    return "neighbouring windows share one element, which is read twice; the last element is in none"
+
+
+@exercise
+def ex3(answer: Any, s: TeSchedule) -> str:
+    """How many stores does this program do?"""
+    counts = s.counts(caches=[])
+    pages, rows, columns = s.program.params[0].shape
+    trips = pages * rows * columns
+    reasons = {
+        trips: "these are the additions; `M[i] = 0.0` stores, too, where first(p, q) holds",
+        pages: "this is how many sums there are; but each addition stores the sum so far",
+        2
+        * trips: "so many loads there are; the zero is not stored in every trip: first(p, q) holds in one trip of each page",
+        trips + pages * rows: "first(p, q) asks whether *both* loops are at their first trip, not only q",
+        trips + pages * columns: "first(p, q) asks whether *both* loops are at their first trip, not only p",
+    }
+    if answer in reasons and answer != counts.stores:
+        raise WrongAnswer(reasons[answer])
+    expect(
+        answer == counts.stores,
+        f"{pages} * {rows} * {columns} trips each store a sum so far; what else is stored, and how often? got {answer}",
+    )
+    return f"{trips} additions and {pages} zeros, one for each page"
+
+
+class Watched:
+    """An array that keeps a log of the elements that are read and written."""
+
+    def __init__(self, name: str, array: np.ndarray[Any, Any], log: list[tuple[str, int, Index]]) -> None:
+        self.name, self.array, self.log, self.shape = name, array, log, array.shape
+
+    def _index(self, index: Any) -> Index:
+        found = index if isinstance(index, tuple) else (index,)
+        single = len(found) == len(self.shape) and all(isinstance(i, (int, np.integer)) for i in found)
+        expect(single, f"a loop touches one element at a time, got {self.name}[{index}]: write a loop for each index")
+        at = tuple(map(int, found))
+        inside = all(0 <= i < extent for i, extent in zip(at, self.shape, strict=True))
+        expect(inside, f"{self.name}{list(at)} lies outside: the shape of {self.name} is {self.shape}")
+        return at
+
+    def __getitem__(self, index: Any) -> Any:
+        at = self._index(index)
+        self.log.append((self.name, LOAD, at))
+        return self.array[at]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        at = self._index(index)
+        self.log.append((self.name, STORE, at))
+        self.array[at] = value
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+
+@exercise
+def ex4(answer: Callable[..., Any], s: TeSchedule) -> str:
+    """Write the loops of D, as minicc.lower would."""
+    given, result = s.program.params[0], s.program.outputs[0]
+    x = np.random.default_rng(0).integers(1, 9, given.shape).astype(np.float32)
+    wanted, got, log = (
+        np.empty(result.shape, np.float32),
+        np.full(result.shape, np.nan, np.float32),
+        list[tuple[str, int, Index]](),
+    )
+    run_python(s.program, x, wanted)
+    called(answer, Watched(given.name, x, log), Watched(result.name, got, log))
+    read = {index for name, kind, index in log if name == given.name}
+    if np.isnan(got).any():
+        started = (
+            "read before it was written, so it never became a number"
+            if (result.name, STORE) in {(n, k) for n, k, _ in log}
+            else "never written"
+        )
+        raise WrongAnswer(f"{result.name}[{np.flatnonzero(np.isnan(got))[0]}] was {started}")
+    if np.array_equal(got[: len(x)], x.sum(axis=1)[: len(got)]):
+        raise WrongAnswer("these are sums of rows; a column keeps its last index and runs over the first")
+    expect(
+        len(read) == x.size,
+        f"{x.size - len(read)} elements of {given.name} were never read: look at the extents of your loops",
+    )
+    expect(np.array_equal(got, wanted), f"expected D = {wanted.tolist()} for X = {x.tolist()}, got {got.tolist()}")
+    order = [index for name, kind, index in log if name == given.name]
+    if order != elements(s, given.name, LOAD):
+        raise WrongAnswer(
+            "the numbers are right, but the order is another: yours adds up all columns together; minicc.lower ends one element "
+            "of D before it begins the next. (Lesson 4 is about such other orders.)"
+        )
+    if elements(s, result.name, STORE) != [index for name, kind, index in log if (name, kind) == (result.name, STORE)]:
+        return "the numbers and the order are right; yours keeps a sum outside of D, and so stores less: lesson 8 does so on purpose"
+    return "element by element this is what minicc.lower made: same loads, same stores, same order"
+
+
+@exercise
+def ex5(answer: Callable[..., Any]) -> str:
+    """Give the formula of row t of the largest payment so far."""
+    x = np.random.default_rng(1).integers(-9, 9, (6, 3)).astype(np.float32)
+    paid, before = te.placeholder(x.shape, name="paid"), te.placeholder(x.shape, name="before")
+    t, i = te.var("t"), te.var("i")
+    row = called(answer, before, paid, t, i)
+    expect(
+        isinstance(row, te.Expr), f"expected a formula of te, got {type(row).__name__}: the larger of two is te.maximum"
+    )
+    opening = te.compute((1, 3), lambda _, i: paid[0, i], name="opening")
+    later = te.compute(x.shape, lambda t, i: answer(before, paid, t, i), name="later")
+    s = te.create_schedule(te.scan(opening, later, before, name="most").op)
+    got = np.empty_like(x)
+    run_python(s.program, x, got)
+    if np.array_equal(got, np.cumsum(x, axis=0)):
+        raise WrongAnswer("this is the sum so far")
+    if np.array_equal(got, x):
+        raise WrongAnswer("this forgets: each row is its own payment, nothing is kept from the row before")
+    if np.array_equal(got[1:], np.maximum(x[1:], x[:-1])):
+        raise WrongAnswer(
+            "this compares with the *payment* of the day before; the largest so far is what `before` holds"
+        )
+    wanted = np.maximum.accumulate(x, axis=0)
+    at = np.argwhere(got != wanted)
+    expect(
+        not len(at),
+        f"payments {x[:, at[0][1] if len(at) else 0].tolist()} gave {got[:, at[0][1] if len(at) else 0].tolist()}",
+    )
+    return "each row needs the row before it, and no more: a scan"
