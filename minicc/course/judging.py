@@ -27,7 +27,15 @@ from minicc.errors import MiniccError, printable
 
 
 class Failed(Exception):
-    """A submission gave no answer: it raised, ended, took too long, or wrote what is no data."""
+    """A submission gave no answer: it raised, ended, took too long, or wrote what is no data.
+
+    Where it raised, `kind` is the name of the exception's class, such as ScheduleError, and `parts` are the call, the
+    problem, where and the hint of an error of minicc.
+    """
+
+    def __init__(self, problem: str, kind: str = "", parts: tuple[str, ...] = ()) -> None:
+        super().__init__(problem)
+        self.kind, self.parts = kind, parts
 
 
 class Answers(Protocol):
