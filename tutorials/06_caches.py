@@ -9,12 +9,16 @@
 
 # %%
 import time
+from types import SimpleNamespace
 
 import numpy as np
 
 import minicc
 from minicc import te
 from minicc.course.checks import lesson_06 as check
+from minicc.explain.draw_curves import Curve, curves
+from minicc.explain.draw_roofline import draw as draw_roofline
+from minicc.runtime.profile import KernelRow
 
 
 def transposition(n):
@@ -106,11 +110,13 @@ assert [b.misses[0] for b in rows.buffers] == [64 * 64 // 16] * 2
 assert [b.misses[0] for b in columns.buffers] == [64 * 64] * 2
 
 # %% [markdown]
-# The heat map marks where. By rows only the first element of a line is dark:
+# The heat map marks where, for a small matrix and lines of 32 bytes, which are 8 numbers. A 1 is an element whose load
+# or store misses. By rows, it is the first one of each line:
 
 # %%
-s, _, _ = doubled(32)
-s.picture(kind="heat", caches=[tiny])
+little = te.Cache(8 * 32, line=32, ways=None)
+s, _, _ = doubled(16)
+s.picture(kind="heat", caches=[little])
 
 # %% [markdown]
 # ## 3. A cache in eight lines of Python
@@ -227,8 +233,6 @@ assert found == {lines: {t: predicted(t, lines) for t in sizes} for lines in (32
 # because 32 lines of `A` and 2 of `B` are 34.
 
 # %%
-from minicc.explain.draw_curves import Curve, curves
-
 curves(
     "Misses of A, by the size of a tile",
     [
@@ -239,6 +243,15 @@ curves(
     "rows and columns of a tile",
     "misses",
 )
+
+# %% [markdown]
+# And the little heat map, in tiles of 4 x 4: what misses of `A` is the first column of each tile, where its lines come. The
+# other three find them there.
+
+# %%
+s, _, B = transposition(16)
+s[B].tile(*B.op.axis, 4, 4)
+s.picture(kind="heat", caches=[little])
 
 # %% [markdown]
 # So the rule for a tile is: *as large as fits, and no larger*. And on your machine?
@@ -316,8 +329,7 @@ assert padded < (600,)
 
 # %%
 def answer(s, B):
-    i, j = B.op.axis
-    return ...
+    return ...  # your steps in place of this line
 
 
 check.ex3(answer)
@@ -373,11 +385,6 @@ print("misses of the product:", naive.counts(caches=[first_cache]).misses, tiled
 # is flat. It is called the **roofline** (Williams, Waterman and Patterson, 2009).
 
 # %%
-from types import SimpleNamespace
-
-from minicc.explain.draw_roofline import draw
-from minicc.runtime.profile import KernelRow
-
 peak, bandwidth = 100e9, 20e9
 machine = SimpleNamespace(limits=lambda: {"memory": bandwidth, "peak": peak})
 
@@ -387,7 +394,7 @@ def at_the_roof(name, x, bytes=10**9):
     return KernelRow(name, 1, int(x * bytes), bytes, bytes / min(bandwidth, peak / x), share=1.0)
 
 
-draw(machine, [at_the_roof(name, x) for name, x in intensities.items()])
+draw_roofline(machine, [at_the_roof(name, x) for name, x in intensities.items()])
 
 # %% [markdown]
 # Where the roof bends, at 100 / 20 = 5 operations a byte, a program changes its nature. Left of it memory is the limit,

@@ -64,9 +64,14 @@ class Axes:
             text(8, 16, "operations a second"),
         ]
 
-    def roofs(self, limits: Mapping[str, float]) -> tuple[list[str], Box]:
-        """A slope for each bandwidth, and the peak, with their numbers; and where the words on the peak are."""
-        peak, shapes, slopes = limits["peak"], list[str](), [(k, v) for k, v in limits.items() if k != "peak"]
+    def roofs(self, limits: Mapping[str, float]) -> tuple[list[str], list[str], Box]:
+        """A slope for each bandwidth, and the peak; their numbers, to stand over all else; and where the words on the peak are."""
+        peak, shapes, said, slopes = (
+            limits["peak"],
+            list[str](),
+            list[str](),
+            [(k, v) for k, v in limits.items() if k != "peak"],
+        )
         steep = (self.lowest - TOP) / (self.top - self.bottom) * (self.high - self.low) / (self.right - LEFT)
         for n, (name, speed) in enumerate(sorted(slopes, key=lambda s: s[1])):
             start = max(10.0**self.low, 10.0**self.bottom / speed)
@@ -76,12 +81,13 @@ class Axes:
             intensity = start * (peak / speed / start) ** (0.06 + 0.2 * n)
             x, y = self.at(intensity, intensity * speed)
             turn = f"rotate({-math.degrees(math.atan(steep)):.1f} {x:.1f} {y - 6:.1f})"
-            shapes.append(text(x, y - 6, words, "halo", transform=turn))
+            said.append(text(x, y - 6, words, "halo", transform=turn))
         first = min(peak / speed for _, speed in slopes)
         roof = [self.at(first, peak), (self.right, self.at(1, peak)[1])]
         words = f"peak: {amount(peak, 'FLOP/s')}"
         box = (self.right - wide(words), roof[0][1] - 19, self.right, roof[0][1] - 4)
-        return [*shapes, line(roof, "strong", words), text(self.right, roof[0][1] - 7, words, "halo", "end")], box
+        said.append(text(self.right, roof[0][1] - 7, words, "halo", "end"))
+        return [*shapes, line(roof, "strong", words)], said, box
 
 
 def draw(roofline: Roofline, rows: Sequence[KernelRow] = (), kinds: Mapping[str, str] | None = None) -> Picture:
@@ -90,12 +96,12 @@ def draw(roofline: Roofline, rows: Sequence[KernelRow] = (), kinds: Mapping[str,
     dots = [Dot(k, n, k.flops / k.bytes, k.flops / k.seconds) for n, k in enumerate(rows, 1) if k.flops and k.bytes and k.seconds]  # fmt: skip
     axes = Axes(limits, dots)
     places = {d: (*axes.at(d.intensity, d.speed), max(LARGEST * math.sqrt(d.row.seconds / total), 2.5)) for d in dots}
-    roofs, peak = axes.roofs(limits)
+    roofs, said, peak = axes.roofs(limits)
     shapes = [*axes.drawn(), *roofs]
     for d, (x, y, r) in sorted(places.items(), key=lambda item: -item[1][2]):
         hover = f"{d.number} {d.row.name}: {amount(d.row.seconds, 's')}, {amount(d.speed, 'FLOP/s')}, {d.intensity:.3g} operations a byte, {d.row.share:.0%} of its limit"
         shapes.append(circle(x, y, r, kinds.get(d.row.name, "c1"), hover, fill_opacity=0.8))
-    shapes += _labels(places, axes.right, peak)
+    shapes += [*said, *_labels(places, axes.right, peak)]
     slopes = ", ".join(f"{amount(speed, 'B/s')} from {name}" for name, speed in limits.items() if name != "peak")
     words = f"The machine allows {amount(limits['peak'], 'FLOP/s')}, and {slopes}."
     if rows:

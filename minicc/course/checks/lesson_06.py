@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minicc import te
-from minicc.course.exercise import WrongAnswer, exercise, expect
+from minicc.course.exercise import WrongAnswer, called, exercise, expect
 from minicc.schedule.te_schedule import TeSchedule
 
 LINE = 64  # bytes
@@ -89,9 +89,8 @@ def ex3(answer: Callable[[TeSchedule, te.Tensor], Any]) -> str:
     """Schedule the transposition of 96 x 96 for a cache of 2 KB in sets of 8 ways: at most 1,500 misses."""
     n, lines, ways, most = 96, 32, 8, 1500
     s, B = _transposition(n)
-    made = answer(s, B)
-    if made is ... and not s.trace:
-        raise WrongAnswer("the schedule has no step yet; begin with s[B].tile(i, j, rows, columns)")
+    called(answer, s, B)
+    expect(bool(s.trace), "the schedule has no step; begin with s[B].tile(*B.op.axis, rows, columns)")
     of_a, of_b = _misses(s, lines, ways)
     total, anywhere = of_a + of_b, sum(_misses(s, lines))
     if total > most >= anywhere:
