@@ -63,7 +63,8 @@ def ex2(answer: tuple[int, int]) -> str:
     rows, columns = answer
     expect(0 < rows <= n and 0 < columns <= n, f"a tile has 1 to {n} rows and columns, got {rows} x {columns}")
     s, B = _transposition(n)
-    s[B].tile(*B.op.axis, rows, columns)
+    i, j = B.op.axis
+    s[B].tile(i, j, rows, columns)
     of_a, of_b = _misses(s, lines)
     least = n * n * 4 // LINE
     if (of_a, of_b) == (least, least):
