@@ -27,7 +27,7 @@ settings.register_profile("ci", max_examples=200, deadline=None, derandomize=Tru
 settings.register_profile("nightly", max_examples=5000, deadline=None, suppress_health_check=QUIET)
 # of ten seconds and more: one that starts last keeps a core waiting
 LONG = {"test_architectures.py", "test_attention.py", "test_campaign.py", "test_cli.py", "test_fingerprint.py",
-        "test_odd_models.py", "test_registry.py", "test_tir.py", "test_tutorials.py", "test_vectors.py", "test_worker.py"}  # fmt: skip
+        "test_odd_models.py", "test_registry.py", "test_tir.py", "test_vectors.py", "test_worker.py"}  # fmt: skip
 # files that need what takes seconds to load: one process does so for all of a group
 TOGETHER = {
     **dict.fromkeys(("test_backend.py", "test_backend_suite.py", "test_cli.py", "test_mutate_files.py", "test_onnx_quantized.py",
@@ -35,7 +35,7 @@ TOGETHER = {
     **dict.fromkeys(("test_cli_compare.py", "test_compare.py", "test_cuda.py", "test_cuda_function.py", "test_differences.py",
                      "test_fingerprint.py", "test_from_relax.py", "test_groups.py", "test_planted_faults.py",
                      "test_relax_elementwise.py", "test_relax_movement.py", "test_te_campaign.py", "test_tir.py",
-                     "test_to_relax.py", "test_tutorials.py", "test_tvm_pair.py", "test_verdicts.py", "test_worker.py"), "TVM"),
+                     "test_to_relax.py", "test_tvm_pair.py", "test_verdicts.py", "test_worker.py"), "TVM"),
 }  # fmt: skip
 NO_RELAY = "no environment of the old TVM; `make relay` makes it"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))

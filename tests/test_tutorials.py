@@ -1,33 +1,73 @@
-"""Every tutorial runs as a script, and its assertions hold."""
+"""Every lesson runs, cell by cell as a notebook does; has the form that all have, and uses no term before it is introduced."""
 
-import runpy
+import re
 from pathlib import Path
 
 import pytest
 
-LESSONS = sorted((Path(__file__).parent.parent / "tutorials").glob("[0-9]*.py"))
+from minicc.course.concepts import early
+from minicc.course.execute import executed
+from minicc.course.form import malformed, misbehaved
+from minicc.course.lesson import FOLDER, LEFT_OUT, heads, lessons, translated
+
+LESSONS = lessons()
+NEW = [lesson for lesson in LESSONS if heads(lesson.cells[-1], LEFT_OUT)]
 RELAY = "04_relay_and_relax"
-RUN = [
-    pytest.param(lesson, marks=[pytest.mark.relay, pytest.mark.slow] if lesson.stem == RELAY else ())
-    for lesson in LESSONS
-]
+RUN = [pytest.param(lesson, marks=[pytest.mark.relay] if lesson.name == RELAY else ()) for lesson in LESSONS]
+README = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("lesson", RUN, ids=lambda lesson: lesson.stem)
-def test_lesson(lesson, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    runpy.run_path(str(lesson), run_name="__main__")
-    assert capsys.readouterr().out
-    assert not list(tmp_path.iterdir()), "a lesson leaves no files behind"
+def named(lesson):
+    return lesson.name
 
 
-@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.stem)
-def test_lesson_is_in_percent_format(lesson):
-    text = lesson.read_text(encoding="utf-8")
-    assert text.startswith("# %% [markdown]\n# # ")
-    markdown = [cell.partition("\n")[2] for cell in text.split("# %%")[1:] if cell.startswith(" [markdown]")]
-    assert all(line.startswith("#") for cell in markdown for line in cell.splitlines() if line.strip())
+@pytest.mark.course
+@pytest.mark.parametrize("lesson", RUN, ids=named)
+def test_lesson(lesson):
+    if lesson.missing:
+        pytest.skip(f"needs {', '.join(lesson.missing)}")
+    ran = executed(FOLDER / f"{lesson.name}.py")
+    assert any(ran.outputs) and not ran.left
+    assert lesson not in NEW or misbehaved(lesson, ran) == []
 
 
-def test_there_are_lessons():
-    assert LESSONS
+@pytest.mark.parametrize("lesson", NEW, ids=named)
+def test_a_lesson_has_the_form_of_all(lesson):
+    assert malformed(lesson) == []
+
+
+def test_no_term_is_used_before_it_is_introduced():
+    assert early(NEW) == []
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=named)
+def test_a_translation_has_the_cells_of_its_lesson(lesson):
+    """And the terms, in their order, each with the English word."""
+    other = translated(lesson)
+    if other:
+        assert [term.english for term in other.terms] == [term.term for term in lesson.terms]
+
+
+def test_a_term_has_one_meaning_here_and_in_the_readme():
+    glossary = README.partition("\n## Glossary\n")[2].partition("\n## ")[0]
+    readme = {
+        word + rest: meaning for word, rest, meaning in re.findall(r"^\| \*(.+?)\*(.*?) \| (.+?) \|$", glossary, re.M)
+    }
+    assert len(readme) > 30
+    told = {term.term: term.meaning for lesson in NEW for term in lesson.terms}
+    assert {term: told[term] for term in told if term in readme} == {
+        term: readme[term] for term in told if term in readme
+    }
+
+
+def test_links_of_lessons_lead_somewhere():
+    for lesson in LESSONS:
+        for cell in lesson.cells:
+            for link in re.findall(r"\]\(([^)#\s]+)\)", cell.source) if cell.kind == "markdown" else ():
+                assert link.startswith("https://") or (FOLDER / link).exists(), f"{lesson.name}:{cell.line}: {link}"
+
+
+def test_every_lesson_that_the_readme_names_is_there():
+    named = re.findall(r"^\| \[\d\d_.*\]\(tutorials/(\d\d_\w+)\.py\)", README, re.M)
+    assert named == [lesson.name for lesson in LESSONS]
+    assert {path.stem for path in Path(FOLDER / "zh").glob("*.md")} <= set(named)
