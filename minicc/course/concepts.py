@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from minicc.course.lesson import LEFT_OUT, Cell, Lesson, Term, heads
+from minicc.course.lesson import LEFT_OUT, LessonCell, Lesson, Term, heads
 from minicc.course.prose import pattern, singular, spoken
 
 
@@ -69,7 +69,7 @@ def introduced(lesson: Lesson) -> set[str]:
     return {term for cell in prose(lesson) for _, term, strong in _uses(cell, terms) if strong}
 
 
-def prose(lesson: Lesson, whole: bool = False) -> list[Cell]:
+def prose(lesson: Lesson, whole: bool = False) -> list[LessonCell]:
     """The cells of prose, without the one that defines the terms; `whole` takes the one that looks ahead, too."""
     ahead = () if whole else (LEFT_OUT,)
     return [
@@ -79,7 +79,7 @@ def prose(lesson: Lesson, whole: bool = False) -> list[Cell]:
     ]
 
 
-def _uses(cell: Cell, terms: Sequence[str]) -> Iterator[tuple[str, str, bool]]:
+def _uses(cell: LessonCell, terms: Sequence[str]) -> Iterator[tuple[str, str, bool]]:
     """Each use of a term in a cell: its words, the term, and whether all that stands in bold is the term."""
     find = pattern(terms)
     for piece in spoken(cell.source):

@@ -7,7 +7,7 @@ its place. `python -m minicc.course.execute LESSON OUT` writes it as JSON, from 
 >>> from minicc.course.lesson import parse
 >>> [outputs] = execute(parse("# %%\\nx = 20\\nprint(x)\\nx + 1", "00_x.py"), "00_x.py")
 >>> outputs
-[Output(kind='printed', text='20\\n'), Output(kind='text', text='21\\n')]
+[Shown(kind='printed', text='20\\n'), Shown(kind='text', text='21\\n')]
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from minicc.course.lesson import Cell, Lesson, read
+from minicc.course.lesson import LessonCell, Lesson, read
 from minicc.errors import ConfigError, RunError
 from minicc.runtime.files import write_file
 
@@ -35,7 +35,7 @@ FORMS = {"html": "_repr_html_", "svg": "_repr_svg_"}  # what an object may be sh
 
 
 @dataclass(frozen=True)
-class Output:
+class Shown:
     """What a cell showed: what it `printed`, or its value as `text`, `html` or `svg`."""
 
     kind: str
@@ -46,7 +46,7 @@ class Output:
 class Executed:
     """A lesson's outputs, cell by cell; how many seconds it took, and the files that it left in its folder, hidden ones aside."""
 
-    outputs: Sequence[Sequence[Output]]
+    outputs: Sequence[Sequence[Shown]]
     seconds: float
     left: Sequence[str]
 
@@ -70,11 +70,11 @@ def executed(path: Path, seconds: float = SECONDS) -> Executed:
         told = json.loads(found.read_text(encoding="utf-8"))
     if "error" in told:
         raise RunError(call, *told["error"])
-    outputs = [[Output(**output) for output in cell] for cell in told["outputs"]]
+    outputs = [[Shown(**output) for output in cell] for cell in told["outputs"]]
     return Executed(outputs, told["seconds"], told["left"])
 
 
-def execute(lesson: Lesson, filename: str) -> list[list[Output]]:
+def execute(lesson: Lesson, filename: str) -> list[list[Shown]]:
     """What the cells of a lesson show, in this process. Raises RunError when one fails."""
     module, main = ModuleType("__main__"), sys.modules["__main__"]
     sys.modules["__main__"] = module  # where pickle and dataclasses look for what a lesson defines
@@ -84,7 +84,7 @@ def execute(lesson: Lesson, filename: str) -> list[list[Output]]:
         sys.modules["__main__"] = main
 
 
-def _run(cell: Cell, module: ModuleType, lesson: Lesson, filename: str) -> list[Output]:
+def _run(cell: LessonCell, module: ModuleType, lesson: Lesson, filename: str) -> list[Shown]:
     printed, value = io.StringIO(), None
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
@@ -93,10 +93,10 @@ def _run(cell: Cell, module: ModuleType, lesson: Lesson, filename: str) -> list[
             shown = list(_shown(value))
     except (Exception, SystemExit) as error:
         raise _failed(error, cell, lesson, filename) from error
-    return [*([Output("printed", printed.getvalue())] if printed.getvalue() else []), *shown]
+    return [*([Shown("printed", printed.getvalue())] if printed.getvalue() else []), *shown]
 
 
-def _parts(cell: Cell, filename: str) -> Iterator[CodeType]:
+def _parts(cell: LessonCell, filename: str) -> Iterator[CodeType]:
     """The statements of a cell, then its last expression, if it ends with one; at their lines of the file."""
     statements = ast.parse("\n" * (cell.line - 1) + cell.source, filename).body
     last = statements.pop() if statements and isinstance(statements[-1], ast.Expr) else None
@@ -105,19 +105,19 @@ def _parts(cell: Cell, filename: str) -> Iterator[CodeType]:
         yield compile(ast.Expression(last.value), filename, "eval", dont_inherit=True)
 
 
-def _shown(value: object) -> Iterator[Output]:
+def _shown(value: object) -> Iterator[Shown]:
     """What a notebook shows of the value of a cell."""
     if value is None:
         return
     for kind, method in FORMS.items():
         form = None if isinstance(value, type) else getattr(value, method, None)
         if form is not None and (shown := form()) is not None:
-            yield Output(kind, shown)
+            yield Shown(kind, shown)
             return
-    yield Output("text", f"{value!r}\n")
+    yield Shown("text", f"{value!r}\n")
 
 
-def _failed(error: BaseException, cell: Cell, lesson: Lesson, filename: str) -> RunError:
+def _failed(error: BaseException, cell: LessonCell, lesson: Lesson, filename: str) -> RunError:
     """The error of a lesson, with the last of its lines that took part."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == filename]
     line = error.lineno if isinstance(error, SyntaxError) and not lines else (lines or [cell.line])[-1]

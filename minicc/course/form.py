@@ -19,7 +19,7 @@ from importlib import import_module
 
 from minicc.course.concepts import introduced
 from minicc.course.execute import Executed
-from minicc.course.lesson import CHECK, LEFT_OUT, Cell, Lesson, heads
+from minicc.course.lesson import CHECK, LEFT_OUT, LessonCell, Lesson, heads
 
 LINES = 60  # that a lesson prints as a script, at most
 EXERCISES = 3  # of a lesson, at least
@@ -77,7 +77,7 @@ def _exercises(lesson: Lesson) -> Iterator[str]:
     if len(asked) < EXERCISES or [cell.exercise for _, cell in asked] != [str(n + 1) for n in range(len(asked))]:
         yield f": {len(asked)} exercises; three or more are, numbered from 1"
     for at, cell in asked:
-        after: Cell = lesson.cells[min(at + 1, len(lesson.cells) - 1)]
+        after: LessonCell = lesson.cells[min(at + 1, len(lesson.cells) - 1)]
         last = after.source.rpartition("\n")[2]
         if not (found := CHECK.match(last)) or found["number"] != cell.exercise:
             yield f":{cell.line}: the cell after exercise {cell.exercise} does not end with check.ex{cell.exercise}(answer)"

@@ -33,7 +33,7 @@ CHECK = re.compile(r"^check\.ex(?P<number>\d+)\(", re.M)
 
 
 @dataclass(frozen=True)
-class Cell:
+class LessonCell:
     """A cell: `markdown` or `code`, its text, and the line of the file at which that begins."""
 
     kind: str
@@ -61,7 +61,7 @@ class Lesson:
     """A lesson, by the name of its file without its ending."""
 
     name: str
-    cells: Sequence[Cell]
+    cells: Sequence[LessonCell]
     language: str = "en"
 
     @property
@@ -102,7 +102,7 @@ class Lesson:
         return [k for k, cell in enumerate(self.cells) if cell.kind == "markdown" and heads(cell, WORDS, "## 词汇")]
 
 
-def heads(cell: Cell, *headings: str) -> bool:
+def heads(cell: LessonCell, *headings: str) -> bool:
     """Whether a cell begins with one of the headings."""
     return cell.source.partition("\n")[0].strip() in headings
 
@@ -129,16 +129,16 @@ def parse(text: str, name: str) -> Lesson:
     return Lesson(name.removesuffix(".py"), [_cell(lines, start, end, name) for start, end in spans])
 
 
-def _cell(lines: Sequence[str], start: int, end: int, name: str) -> Cell:
+def _cell(lines: Sequence[str], start: int, end: int, name: str) -> LessonCell:
     if not (begin := BEGIN.match(lines[start])):
         raise _malformed(name, start + 1, "`# %%` or `# %% [markdown]`", lines[start])
     body = "\n".join(lines[start + 1 : end]).rstrip().split("\n")
     if not begin["markdown"]:
-        return Cell("code", "\n".join(body), start + 2)
+        return LessonCell("code", "\n".join(body), start + 2)
     for number, line in enumerate(body, start + 2):
         if line not in ("", "#") and not line.startswith("# "):
             raise _malformed(name, number, "a line of prose that begins with `# `", line)
-    return Cell("markdown", apart("\n".join(line[2:] for line in body)), start + 2)
+    return LessonCell("markdown", apart("\n".join(line[2:] for line in body)), start + 2)
 
 
 def apart(markdown: str) -> str:
@@ -164,10 +164,10 @@ def translated(lesson: Lesson, language: str = "zh", folder: Path = FOLDER) -> L
     return replace(lesson, cells=cells, language=language)
 
 
-def _prose(text: str) -> Iterator[Cell]:
+def _prose(text: str) -> Iterator[LessonCell]:
     line = 1
     for part in re.split(r"^%%$", text, flags=re.M):
-        yield Cell("markdown", apart(part.strip()), line + len(part) - len(part.lstrip("\n")))
+        yield LessonCell("markdown", apart(part.strip()), line + len(part) - len(part.lstrip("\n")))
         line += part.count("\n")
 
 

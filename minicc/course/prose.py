@@ -4,7 +4,7 @@ In: Markdown. Out: the markup of a page, in which the first use of each term lea
 who asks which terms it uses. Of HTML only folded parts and comments are taken as such, all else is shown as it is written.
 
 >>> [piece for piece in spoken("A **buffer** is memory, `x[i]`.")]
-[Piece(words='A ', strong=False), Piece(words='buffer', strong=True), Piece(words=' is memory, ', strong=False), Piece(words='.', strong=False)]
+[Spoken(words='A ', strong=False), Spoken(words='buffer', strong=True), Spoken(words=' is memory, ', strong=False), Spoken(words='.', strong=False)]
 >>> [found.group() for found in pattern(["loop", "loop nest", "axis"]).finditer("Loops and loop nests have axes, not loopholes.")]
 ['Loops', 'loop nests', 'axes']
 
@@ -33,7 +33,7 @@ EAST = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef]) (?=[\u3000-\u9fff\uff00-\u
 ENDINGS = {"is": "es", "y": "ies", "x": "xes", "s": "ses"}  # of plurals: axis, memory, matrix, bus
 
 
-class Piece(NamedTuple):
+class Spoken(NamedTuple):
     """Words of prose, without code and headings; `strong` where they stand in bold."""
 
     words: str
@@ -63,14 +63,14 @@ def _alone(term: str) -> re.Pattern[str]:
     return pattern([term])
 
 
-def spoken(markdown: str) -> Iterator[Piece]:
+def spoken(markdown: str) -> Iterator[Spoken]:
     """The words of prose in their order."""
     for token in _spoken(_parse(markdown)):
         strong = 0
         for child in token.children or []:
             strong += child.nesting if child.tag == "strong" else 0
             if child.type == "text" and child.content:
-                yield Piece(child.content, strong > 0)
+                yield Spoken(child.content, strong > 0)
 
 
 def _spoken(tokens: Sequence[Token]) -> Iterator[Token]:
