@@ -34,7 +34,8 @@ def called(graph):
 # ## 1. A block of a network
 #
 # The network is bound to one image, and we keep what comes before its first `Relu`, with that. The picture has a
-# box for each operator; the strip below a box names the constants that it reads, which are trained weights.
+# box for each operator; the strip below a box names the constants that it reads, which are trained weights. (What the
+# colours say is the matter of the next lesson.)
 
 # %%
 model = minicc.load(resources.files("minicc.cli").joinpath("digits/digits.onnx").read_bytes())
