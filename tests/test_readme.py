@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pages import FENCE, ROOT, check_blocks, examples, excerpt, links, matches, run_all, told
 
-from minicc.cli import COMMANDS
+from minicc.cli import COMMANDS, app
 
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -61,7 +61,9 @@ def test_commands_of_the_shell_exist():
 
 
 def test_commands_of_minicc_exist():
-    known = {command.__name__.removesuffix("_command") for command in COMMANDS}
+    known = {command.__name__.removesuffix("_command") for command in COMMANDS} | {
+        group.name for group in app.registered_groups
+    }
     assert set(re.findall(r"`minicc ([a-z]+)", TEXT)) <= known
 
 

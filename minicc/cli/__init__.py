@@ -19,6 +19,7 @@ from minicc.cli.cache import cache_command
 from minicc.cli.classify import classify_command
 from minicc.cli.compare import compare_command
 from minicc.cli.compile import compile_command
+from minicc.cli.course import course
 from minicc.cli.demo import demo_command
 from minicc.cli.detect import detect_command
 from minicc.cli.doctor import doctor_command
@@ -59,6 +60,7 @@ COMMANDS = (compile_command, run_command, profile_command, show_command, explore
             reduce_command, fusion_command, bench_command, cache_command, detect_command, classify_command, faces_command)  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.removesuffix("_command"))(command)
+app.add_typer(course)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ A folder `course/assignments/a3/` has
 
 - `assignment.toml`: title, hours, the files that are handed in, the tasks with their points, and what of minicc is hollowed
   out while a submission runs (`hollow`, as `path:Class.method` or `path:function`);
-- the files that are handed in, solved; what stands between `# solution` and `# end` is left out of the hand-out
+- the files that are handed in, solved, and `given` ones, which the student reads and does not hand in; what stands between `# solution` and `# end` is left out of the hand-out
   (`course.handout`), where a `raise Task(...)` takes its place;
 - `page.py`: the page of the hand-out, a lesson in percent format with pictures;
 - `test_a3.py`: the visible tests, marked `task3_1` and so on, which `pytest -m task3_1` runs beside the handed-in files;
@@ -47,6 +47,7 @@ class Assignment:
     hours: float
     files: tuple[str, ...]
     tasks: tuple[AssignedTask, ...]
+    given: tuple[str, ...] = ()
     hollow: tuple[str, ...] = ()
     seconds: float = 60  # for all cases of a task
 
@@ -77,5 +78,5 @@ def read(folder: Path) -> Assignment:
     """The assignment of a folder."""
     data = tomllib.loads((folder / "assignment.toml").read_text(encoding="utf-8"))
     data["tasks"] = tuple(AssignedTask(**task) for task in data["tasks"])
-    data |= {key: tuple(data.get(key, ())) for key in ("files", "hollow")}
+    data |= {key: tuple(data.get(key, ())) for key in ("files", "given", "hollow")}
     return Assignment(name=folder.name, folder=folder, **data)

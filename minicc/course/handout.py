@@ -13,14 +13,20 @@ def twice(x):
 
 Lines `# handout: TEXT` between the markers stand in the hand-out as TEXT, before the Task: a beginning to go on from.
 With `# solution` alone nothing takes the place.
+
+`handout` makes the whole folder of an assignment: the files that are handed in and those that are given, hollowed out, the visible
+tests, which `pytest -m task1_1` runs there as they stand, the page, and what to do. The same bytes each time.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-from minicc.errors import ConfigError
+from minicc.course.assignment import Assignment
+from minicc.errors import ConfigError, printable
+from minicc.runtime.files import write_file
 
 BEGIN = re.compile(r"^(?P<indent>\s*)# solution(?: (?P<task>[\d.]+): (?P<what>.+))?$")
 END, KEPT = re.compile(r"^\s*# end$"), re.compile(r"^(?P<indent>\s*)# handout: (?P<text>.*)$")
@@ -58,3 +64,91 @@ def _quoted(text: str) -> str:
 def _unpaired(line: str, where: str) -> ConfigError:
     problem = f"expected `# solution` and `# end` in pairs, got {line.strip()!r}"
     return ConfigError("hollowed(text)", problem, where, "markers do not nest")
+
+
+# ---- the folder of an assignment
+
+
+def handout(assignment: Assignment) -> dict[str, bytes]:
+    """The files of a hand-out by their names: never the judge, never a solution. Raises ConfigError where one is missing."""
+    made = {"README.md": readme(assignment), "pytest.ini": _pytest_ini(assignment)}
+    for name in (*assignment.files, *assignment.given, f"test_{assignment.name}.py", "page.py"):
+        made[name] = hollowed(source(assignment, name), f"{assignment.name}/{name}")
+    return {name: text.encode("utf-8") for name, text in made.items()}
+
+
+def solution(assignment: Assignment) -> dict[str, bytes]:
+    """The files that are handed in, solved, and those that are given."""
+    return {name: source(assignment, name).encode("utf-8") for name in (*assignment.files, *assignment.given)}
+
+
+def source(assignment: Assignment, name: str) -> str:
+    """The text of a file of an assignment. Raises ConfigError where it is missing."""
+    try:
+        return (assignment.folder / name).read_text(encoding="utf-8")
+    except OSError as error:
+        problem = f"expected a file {name}, got {error.strerror}"
+        raise ConfigError(f"handout({assignment.name!r})", problem, str(assignment.folder), "write it") from None
+
+
+def write_handout(assignment: Assignment, folder: Path, force: bool = False) -> list[Path]:
+    """Write the hand-out into `folder`, each file whole or not at all. Returns what was written: what is there alike stays.
+
+    Raises ConfigError, before anything is written, where a file there is another one, unless `force` says to replace it.
+    """
+    files = {folder / name: content for name, content in handout(assignment).items()}
+    for path in files:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            problem = "expected a file or nothing, got a link or a folder"
+            raise ConfigError(f"write {path}", problem, hint="give a folder of its own")
+    differing = {path: content for path, content in files.items() if not path.exists() or path.read_bytes() != content}
+    if (changed := [path.name for path in differing if path.exists()]) and not force:
+        problem = f"expected no file that differs from the hand-out, got {', '.join(changed)}"
+        hint = "--force replaces them: what was written there is lost; another folder keeps them"
+        raise ConfigError(f"handout {assignment.name}", problem, printable(folder), hint)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, content in differing.items():
+        write_file(path, content)
+    return list(differing)
+
+
+def readme(assignment: Assignment) -> str:
+    """What is asked, as Markdown: tasks, points, hours, how to test, what to hand in."""
+    rows = [
+        f"| {task.name} | {task.title} | {task.points:g}{', for free' if task.free else ''} | `pytest -m {task.mark}` |"
+        for task in assignment.tasks
+    ]
+    title = f"{assignment.name.upper()}: {assignment.title}"
+    files = _listed(f"`{name}`" for name in assignment.files)
+    given = [f"Given, to read and to use: {_listed(f'`{name}`' for name in assignment.given)}."] * bool(
+        assignment.given
+    )
+    return (
+        f"""# {title}
+
+{assignment.points:g} points, about {assignment.hours:g} hours. Hand in {files}. Begin with `page.py`, which explains what is asked.
+
+| task | what | points | visible test |
+| --- | --- | --- | --- |
+{_lines_of(rows)}
+
+Where a file says `raise Task(...)`, or is empty, there is something to write. `pytest` in this folder runs all visible tests,
+with minicc installed; those of a task that is open fail with its name. The grader asks more than these tests do: other
+sizes and other data, drawn for you.
+{_lines_of(["", *given]) if given else ""}""".rstrip("\n")
+        + "\n"
+    )
+
+
+def _pytest_ini(assignment: Assignment) -> str:
+    marks = [f"    {task.mark}: {task.title}" for task in assignment.tasks]
+    return _lines_of(["[pytest]", "addopts = --strict-markers -p no:cacheprovider", "markers =", *marks]) + "\n"
+
+
+def _listed(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _lines_of(lines: Iterable[str]) -> str:
+    return "\n".join(lines)

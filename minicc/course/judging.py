@@ -18,12 +18,14 @@ first that fails is the smallest. What comes back is data, whoever computed it: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
 from minicc.errors import MiniccError, printable
+from minicc.loop.program import Program
+from minicc.schedule import Trace
 
 
 class Failed(Exception):
@@ -82,3 +84,18 @@ def equal(got: Any, expected: Any) -> None:
     """Raise Unequal unless two plain values of one type are equal."""
     if type(got) is not type(expected) or got != expected:
         raise Unequal(f"expected {expected!r}, got {got!r}")
+
+
+def replayed(trace: Any, program: Program, primitives: Collection[str], most: int = 100) -> Program:
+    """The program that a trace makes of `program`: it is replayed here, and can change how a value is computed, not which.
+
+    Raises Unequal where it is no trace, is too long, or has a step that is none of `primitives`, and ScheduleError where a step is
+    not legal.
+    """
+    if not isinstance(trace, Trace):
+        raise Unequal(f"expected a trace, got {type(trace).__name__}")
+    if len(trace) > most:
+        raise Unequal(f"expected at most {most} steps, got {len(trace)}")
+    if others := sorted({step.name for step in trace} - set(primitives)):
+        raise Unequal(f"expected steps of {', '.join(primitives)} only, got {', '.join(others)}")
+    return trace.replay(program).program

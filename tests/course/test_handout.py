@@ -1,9 +1,18 @@
-"""Hand-outs: solutions go, Tasks come, and markers must pair."""
+"""Hand-outs: solutions go, Tasks come, markers must pair; what is written is the same each time, and loses nobody's work."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from minicc.course.handout import hollowed
+from minicc.cli import app
+from minicc.course.assignment import assignment, assignments
+from minicc.course.handout import handout, hollowed, solution, write_handout
 from minicc.errors import ConfigError
+
+HANDED_OUT = Path(__file__).parents[2] / "tutorials/assignments"
 
 SOLVED = '''def half(n):
     """Half of it."""
@@ -31,3 +40,71 @@ def test_a_task_takes_the_place_of_a_solution():
 def test_markers_that_do_not_pair_are_refused(text):
     with pytest.raises(ConfigError, match="in pairs"):
         hollowed(text, "a.py")
+
+
+@pytest.mark.parametrize("name", assignments())
+def test_handouts_are_those_of_the_solutions(name):
+    """`minicc course handout --all --force tutorials/assignments` writes them anew."""
+    folder = HANDED_OUT / name
+    there = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert there == handout(assignment(name)), test_handouts_are_those_of_the_solutions.__doc__
+
+
+@pytest.mark.parametrize("name", assignments())
+def test_a_handout_has_what_it_must_and_no_judge(name):
+    this, files = assignment(name), handout(assignment(name))
+    assert {*this.files, *this.given, f"test_{name}.py", "page.py", "pytest.ini", "README.md"} <= files.keys()
+    assert not {"judge.py", "assignment.toml"} & files.keys()
+    for file, text in files.items():
+        assert not [line for line in text.decode().splitlines() if line.strip().startswith(("# solution", "# end"))], (
+            file
+        )
+        assert not file.endswith(".py") or compile(text, file, "exec")
+    readme, marks = files["README.md"].decode(), files["pytest.ini"].decode()
+    for task in this.tasks:
+        assert (
+            f"pytest -m {task.mark}`" in readme and f"    {task.mark}: " in marks and f"task {task.name}" not in readme
+        )
+
+
+def run(*words):
+    return CliRunner().invoke(app, ["course", "handout", *map(str, words)])
+
+
+def test_the_command_writes_one_or_all(tmp_path):
+    assert run("a1", tmp_path / "loops").exit_code == 0
+    assert run("--all", tmp_path / "all").exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == sorted(assignments())
+    assert (tmp_path / "loops/puzzles.py").read_bytes() == (tmp_path / "all/a1/puzzles.py").read_bytes()
+    assert isinstance(run("--all", "a1", "b").exception, ConfigError) and isinstance(run("a1").exception, ConfigError)
+
+
+def test_what_a_student_wrote_stays_unless_force_is_given(tmp_path):
+    this = assignment("a1")
+    assert write_handout(this, tmp_path)
+    (tmp_path / "puzzles.py").write_text("mine")
+    (tmp_path / "README.md").unlink()
+    with pytest.raises(ConfigError, match=r"differs from the hand-out, got puzzles\.py"):
+        write_handout(this, tmp_path)
+    assert (tmp_path / "puzzles.py").read_text() == "mine" and not (tmp_path / "README.md").exists()
+    assert {path.name for path in write_handout(this, tmp_path, force=True)} == {"puzzles.py", "README.md"}
+
+
+def test_a_link_is_not_written_through(tmp_path):
+    (tmp_path / "puzzles.py").symlink_to(tmp_path / "elsewhere.py")
+    with pytest.raises(ConfigError, match="got a link"):
+        write_handout(assignment("a1"), tmp_path, force=True)
+    assert not (tmp_path / "elsewhere.py").exists()
+
+
+@pytest.mark.course
+@pytest.mark.parametrize("name", assignments())
+def test_visible_tests_pass_with_the_solution_and_fail_without(name, tmp_path):
+    for folder, files in (("open", {}), ("solved", solution(assignment(name)))):
+        for file, text in (handout(assignment(name)) | files).items():
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / file).write_bytes(text)
+    outcomes = [subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=tmp_path / folder, capture_output=True, text=True)
+                for folder in ("open", "solved")]  # fmt: skip
+    assert [outcome.returncode for outcome in outcomes] == [1, 0], outcomes[1].stdout
+    assert "error" not in outcomes[0].stdout.splitlines()[-1]

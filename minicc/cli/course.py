@@ -1,0 +1,44 @@
+"""`minicc course`: what the course is made of, for those who teach and those who take it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from minicc.course.assignment import assignment, assignments
+from minicc.course.handout import write_handout
+from minicc.errors import ConfigError, printable
+
+course = typer.Typer(name="course", help="Hand-outs of assignments.", no_args_is_help=True)
+
+
+@course.command("handout")
+def handout_command(
+    words: Annotated[
+        list[str], typer.Argument(metavar="[NAME] OUT", help="An assignment, such as a1, and a new folder.")
+    ],
+    everything: Annotated[
+        bool, typer.Option("--all", help="All assignments, each in a folder of its own in OUT.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that were changed.")] = False,
+) -> None:
+    """Write the hand-out of an assignment: its files without their solutions, the visible tests, the page.
+
+    Examples:
+
+        minicc course handout a1 loops
+        minicc course handout --all tutorials/assignments
+    """
+    *names, out = words
+    if len(names) != (not everything):
+        expected = "the name of a folder" if everything else "the name of an assignment and that of a folder"
+        problem = f"expected {expected}, got {' '.join(words)!r}"
+        raise ConfigError(
+            "course handout", problem, f"assignments: {', '.join(assignments())}", "minicc course handout a1 OUT"
+        )
+    for name in names or assignments():
+        folder = Path(out) / name if everything else Path(out)
+        written = write_handout(assignment(name), folder, force)
+        print(f"{name}: {len(written)} files written to {printable(folder)}")

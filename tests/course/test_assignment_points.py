@@ -1,0 +1,40 @@
+"""Solutions earn all points, hand-outs their free ones only, and a fault costs points in its own task."""
+
+import pytest
+from submitted import handed_out, judgments, shares, submitted
+
+from minicc.course.assignment import assignment
+
+pytestmark = pytest.mark.course
+OURS = ("a1",)
+MUTANTS = [  # a fault of a solution: where, what stands there, what takes its place, the task that must lose points
+    ("a1", "puzzles.py", 's.reorder("i", "j")', "pass", "1.1"),
+    ("a1", "puzzles.py", 's.tile("i", "j", 16, 16)', 's.tile("i", "j", 2, 2)', "1.2"),
+    ("a1", "puzzles.py", 's.split(s.fuse("i", "j"), factor=8)[1]', '"j"', "1.3"),
+    ("a1", "puzzles.py", 's.split("i", factor=4)', 's.split("i", factor=16)', "1.6"),
+    ("a1", "puzzles.py", 'column, "j"', 'column, "i"', "1.8"),
+    ("a1", "puzzles.py", "s.tile(i, j, 4, 4)", "s.tile(i, j, 2, 8)", "1.11"),
+]
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("student", ["ada", "emmy"])
+def test_a_solution_earns_all_points(name, student, tmp_path):
+    found = judgments(name, submitted(name, tmp_path), student=student)
+    assert {task: [j for j in of_task if j.share < 1] for task, of_task in found.items()} == {
+        task: [] for task in found
+    }
+    assert list(found) == [task.name for task in assignment(name).tasks]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_handout_earns_its_free_points_only(name, tmp_path):
+    free = {task.name: float(task.free) for task in assignment(name).tasks}
+    assert shares(name, handed_out(name, tmp_path)) == free
+
+
+@pytest.mark.parametrize(("name", "file", "old", "new", "task"), MUTANTS, ids=lambda value: str(value)[:24])
+def test_a_fault_costs_points_in_its_own_task(name, file, old, new, task, tmp_path):
+    found = shares(name, submitted(name, tmp_path, changes=[(file, old, new)]))
+    assert found.pop(task) < 1
+    assert set(found.values()) == {1.0}
