@@ -60,7 +60,7 @@ COMMANDS = (compile_command, run_command, profile_command, show_command, explore
             reduce_command, fusion_command, bench_command, cache_command, detect_command, classify_command, faces_command)  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.removesuffix("_command"))(command)
-app.add_typer(course)
+app.add_typer(course, name="course")
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from minicc.course.assignment import assignment, assignments
 from minicc.course.handout import write_handout
 from minicc.errors import ConfigError, printable
 
-course = typer.Typer(name="course", help="Hand-outs of assignments.", no_args_is_help=True)
+course = typer.Typer(help="Hand-outs of assignments.", no_args_is_help=True)
 
 
 @course.command("handout")
