@@ -19,7 +19,8 @@ def shares(name, folder, student="ada"):
     """The share of its points that each task earns."""
     found = judgments(name, folder, student)
     return {
-        task: sum(j.share * j.weight for j in of_task) / sum(j.weight for j in of_task) for task, of_task in found.items()
+        task: sum(j.share * j.weight for j in of_task) / sum(j.weight for j in of_task)
+        for task, of_task in found.items()
     }
 
 
