@@ -33,8 +33,8 @@ def ex1(leaky: Callable[[Any], Any], given: Callable[..., Any], build: Callable[
     if np.allclose(got, np.maximum(array, 0)) and got.min() == 0:
         expect(False, "that is relu: what is negative became 0, not a tenth of what it was")
     expect(not np.allclose(got, right[::-1, ::-1]), "the elements are right, and in other places")
-    for x, y, z in zip(array.flat, got.flat, right.flat, strict=True):
-        expect(bool(np.isclose(y, z, atol=1e-6)), f"of {x:g} your formula makes {y:g}, expected {z:g}")
+    for of, made, expected in np.stack([array, got, right], axis=-1).reshape(-1, 3).tolist():
+        expect(abs(made - expected) < 1e-6, f"of {of:g} your formula makes {made:g}, expected {expected:g}")
     expect(np.allclose(node.reference(array), right, atol=1e-6), "the formula is right, the reference says otherwise")
     return "a formula and a reference are all that a compiler needs to know of an operator"
 
