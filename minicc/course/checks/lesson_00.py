@@ -27,7 +27,7 @@ def ex1(leaky: Callable[[Any], Any], given: Callable[..., Any], build: Callable[
     expect(node.shape == x.shape, f"each element stays where it is: expected the shape {x.shape}, got {node.shape}")
     expect(node.formula is not None, "the node has no formula: what is its element at a place?")
     expect(node.reference is not None, "the node has no reference: how does NumPy compute it?")
-    array = np.float32([[-2, -1, 0], [0.5, 1, 40]])
+    array = np.array([[-2, -1, 0], [0.5, 1, 40]], np.float32)
     right = np.where(array > 0, array, array * np.float32(0.1))
     got = build(node, {x: array}, {x, node})({})
     if np.allclose(got, np.maximum(array, 0)) and got.min() == 0:
