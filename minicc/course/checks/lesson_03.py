@@ -10,35 +10,25 @@ import numpy as np
 
 from minicc import te
 from minicc.course.exercise import WrongAnswer, called, exercise, expect
-from minicc.loop.accesses import accesses
-from minicc.loop.marks import LOAD, STORE
+from minicc.course.orders import LOAD, Index, order
+from minicc.loop.marks import STORE
 from minicc.loop.python import run_python
 from minicc.schedule.te_schedule import TeSchedule
-
-Index = tuple[int, ...]
-
-
-def elements(s: TeSchedule, name: str, kind: int) -> list[Index]:
-    """The elements of a buffer that a program reads (LOAD) or writes (STORE), in order."""
-    found = accesses(s.program)
-    number = [b.name for b in found.buffers].index(name)
-    flat = found.element[(found.buffer == number) & (found.kind == kind)]
-    return [tuple(map(int, np.unravel_index(e, found.shapes[number]))) for e in flat]
 
 
 @exercise
 def ex1(answer: Any, s: TeSchedule) -> str:
     """In which order are the elements of Y read?"""
-    order, stores = elements(s, "Y", LOAD), elements(s, "T", STORE)
+    reads, stores = order(s, "Y", LOAD), order(s, "T")
     given = [tuple(map(int, pair)) for pair in answer]
     if given == stores:
         raise WrongAnswer(
             "this is the order in which T is *written*; in each of these trips the indices of Y stand the other way around"
         )
-    if given == sorted(order):
+    if given == sorted(reads):
         raise WrongAnswer("this is row by row of Y; but the inner loop is over j, which is the *first* index of Y")
-    expect(len(given) == len(order), f"there are {len(order)} trips, each reads one element of Y; got {len(given)}")
-    wrong = next((n for n, pairs in enumerate(zip(given, order, strict=True)) if pairs[0] != pairs[1]), None)
+    expect(len(given) == len(reads), f"there are {len(reads)} trips, each reads one element of Y; got {len(given)}")
+    wrong = next((n for n, pairs in enumerate(zip(given, reads, strict=True)) if pairs[0] != pairs[1]), None)
     if wrong is not None:
         i, j = stores[wrong]
         raise WrongAnswer(
@@ -50,7 +40,7 @@ def ex1(answer: Any, s: TeSchedule) -> str:
 @exercise
 def ex2(answer: Any, s: TeSchedule) -> str:
     """How often is each element of Z read?"""
-    times = Counter(elements(s, "Z", LOAD))
+    times = Counter(order(s, "Z", LOAD))
     right = [times[element,] for element in range(s.program.params[0].shape[0])]
     given = list(map(int, answer))
     expect(len(given) == len(right), f"Z has {len(right)} elements, got {len(given)} numbers")
@@ -124,35 +114,26 @@ def ex4(answer: Callable[..., Any], s: TeSchedule) -> str:
     """Write the loops of D, as minicc.lower would."""
     given, result = s.program.params[0], s.program.outputs[0]
     x = np.random.default_rng(0).integers(1, 9, given.shape).astype(np.float32)
-    wanted, got, log = (
-        np.empty(result.shape, np.float32),
-        np.full(result.shape, np.nan, np.float32),
-        list[tuple[str, int, Index]](),
-    )
+    wanted, got = np.empty(result.shape, np.float32), np.full(result.shape, np.nan, np.float32)
+    log = list[tuple[str, int, Index]]()
     run_python(s.program, x, wanted)
     called(answer, Watched(given.name, x, log), Watched(result.name, got, log))
-    read = {index for name, kind, index in log if name == given.name}
+    reads = [index for name, _, index in log if name == given.name]
+    stores = [index for name, kind, index in log if (name, kind) == (result.name, STORE)]
     if np.isnan(got).any():
-        started = (
-            "read before it was written, so it never became a number"
-            if (result.name, STORE) in {(n, k) for n, k, _ in log}
-            else "never written"
-        )
+        started = "read before it was written, so it never became a number" if stores else "never written"
         raise WrongAnswer(f"{result.name}[{np.flatnonzero(np.isnan(got))[0]}] was {started}")
     if np.array_equal(got[: len(x)], x.sum(axis=1)[: len(got)]):
         raise WrongAnswer("these are sums of rows; a column keeps its last index and runs over the first")
-    expect(
-        len(read) == x.size,
-        f"{x.size - len(read)} elements of {given.name} were never read: look at the extents of your loops",
-    )
+    unread = x.size - len({*reads})
+    expect(not unread, f"{unread} elements of {given.name} were never read: look at the extents of your loops")
     expect(np.array_equal(got, wanted), f"expected D = {wanted.tolist()} for X = {x.tolist()}, got {got.tolist()}")
-    order = [index for name, kind, index in log if name == given.name]
-    if order != elements(s, given.name, LOAD):
+    if reads != order(s, given.name, LOAD):
         raise WrongAnswer(
             "the numbers are right, but the order is another: yours adds up all columns together; minicc.lower ends one element "
             "of D before it begins the next. (Lesson 4 is about such other orders.)"
         )
-    if elements(s, result.name, STORE) != [index for name, kind, index in log if (name, kind) == (result.name, STORE)]:
+    if stores != order(s, result.name):
         return "the numbers and the order are right; yours keeps a sum outside of D, and so stores less: lesson 8 does so on purpose"
     return "element by element this is what minicc.lower made: same loads, same stores, same order"
 
@@ -164,9 +145,8 @@ def ex5(answer: Callable[..., Any]) -> str:
     paid, before = te.placeholder(x.shape, name="paid"), te.placeholder(x.shape, name="before")
     t, i = te.var("t"), te.var("i")
     row = called(answer, before, paid, t, i)
-    expect(
-        isinstance(row, te.Expr), f"expected a formula of te, got {type(row).__name__}: the larger of two is te.maximum"
-    )
+    kind = type(row).__name__
+    expect(isinstance(row, te.Expr), f"expected a formula of te, got {kind}: the larger of two is te.maximum")
     opening = te.compute((1, 3), lambda _, i: paid[0, i], name="opening")
     later = te.compute(x.shape, lambda t, i: answer(before, paid, t, i), name="later")
     s = te.create_schedule(te.scan(opening, later, before, name="most").op)
@@ -181,9 +161,7 @@ def ex5(answer: Callable[..., Any]) -> str:
             "this compares with the *payment* of the day before; the largest so far is what `before` holds"
         )
     wanted = np.maximum.accumulate(x, axis=0)
-    at = np.argwhere(got != wanted)
-    expect(
-        not len(at),
-        f"payments {x[:, at[0][1] if len(at) else 0].tolist()} gave {got[:, at[0][1] if len(at) else 0].tolist()}",
-    )
+    for account in range(x.shape[1]):
+        right = np.array_equal(got[:, account], wanted[:, account])
+        expect(right, f"payments {x[:, account].tolist()} gave {got[:, account].tolist()}")
     return "each row needs the row before it, and no more: a scan"
