@@ -36,7 +36,7 @@ def after(way: Way, *shape: int) -> Schedule:
 
 
 @dataclass(frozen=True)
-class Puzzle:
+class OrderPuzzle:
     """An order to reach: of `shape`, as `way` does it in the fewest steps; `near` are other ways, and what each misses."""
 
     title: str
@@ -117,18 +117,18 @@ def _reversed_bits(s: Schedule) -> None:
 
 ROWS = "the order is still row by row: a split or a fuse alone changes no order, a reorder does"
 PUZZLES = {
-    1: Puzzle(
+    1: OrderPuzzle(
         "Pairs of columns", (4, 6), _pairs,
         ((lambda s: None, ROWS),
          (lambda s: s.reorder("j", "i"), "these are single columns; in the picture both elements of a pair come before the next row"),
          (_halves, "your parts are 3 wide: nparts is how many parts there are, factor is how wide each is")),
     ),
-    2: Puzzle(
+    2: OrderPuzzle(
         "In jumps of 3", (12,), _strided(3),
         ((lambda s: None, ROWS),
          (_strided(4), "yours jumps by 4; the jump of the outer loop is the factor, not the number of jumps")),
     ),
-    3: Puzzle(
+    3: OrderPuzzle(
         "Tiles of 2 x 3, everything by columns", (4, 6), _columns_of_tiles,
         ((lambda s: None, ROWS),
          (_tiled("i_o", "j_o", "i_i", "j_i"), "the tiles are right, but the next one is to its right, and inside of each you go by rows"),
@@ -136,7 +136,7 @@ PUZZLES = {
          (_tiled("i_o", "j_o", "j_i", "i_i"), "inside of each tile you go by columns; the tiles themselves still come by rows"),
          (lambda s: s.reorder("j", "i"), "these are whole columns of 4; a tile has columns of 2")),
     ),
-    4: Puzzle(
+    4: OrderPuzzle(
         "Halves of halves", (8,), _reversed_bits,
         ((lambda s: None, ROWS),
          (_strided(2), "you have the jumps of 2; but the first jump is of 4: after 0 comes 4"),
