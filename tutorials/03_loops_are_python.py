@@ -179,7 +179,8 @@ assert (counts.loads, counts.stores, counts.flops) == (48, 32, 24)
 # %% [markdown]
 # Check one number by hand. Each of the 8 windows adds 3 times: 24 additions, and 24 loads of `Z`. An addition also reads the sum so far: 24
 # loads of `near`. Together 48.
-#
+
+# %% [markdown]
 # ### Exercise 2
 #
 # A window of 3 in steps of 2: `far[i]` is the sum of `Z[2*i]`, `Z[2*i + 1]` and `Z[2*i + 2]`, for `i` from 0 to 3. How often is each element of `Z`

@@ -86,13 +86,18 @@ assert names == ("i_o", "j_o", "i_i", "j_i")
 s.picture(kind="visits", buffer="G")
 
 # %% [markdown]
-# ### Exercise 1
+# ## Puzzles
 #
-# Find steps that lead to this order. They take the place of `return ...` in the function: lines such as `s.reorder("j", "i")`.
-# `s.picture(kind="visits")` shows where you are.
+# Now you. In these pictures a cell has the number at which it shall be visited. First, pairs of columns:
 
 # %%
 check.picture(1)
+
+# %% [markdown]
+# ### Exercise 1
+#
+# Find steps that lead to this order. They take the place of `return ...` in the function: lines such as `s.reorder("j", "i")`. Whatever leads
+# to it is right. `s.picture(kind="visits")` shows where you are.
 
 
 # %%
@@ -103,18 +108,21 @@ def answer(s):
 check.ex1(answer)
 
 # %% [markdown]
+# Sometimes one wants the opposite of a tile: elements that are far apart, soon after each other.
+
+# %%
+check.picture(2)
+
+# %% [markdown]
 # ### Exercise 2
 #
-# Sometimes one wants the opposite of a tile: elements that are far apart, soon after each other.
+# Find steps that lead to this order.
 #
 # <details><summary>Hint</summary>
 #
 # Two steps. Which loop moves from one part to the next? It has to be inside.
 #
 # </details>
-
-# %%
-check.picture(2)
 
 
 # %%
@@ -125,12 +133,15 @@ def answer(s):
 check.ex2(answer)
 
 # %% [markdown]
-# ### Exercise 3
-#
 # Tiles of 2 x 3 again, but everything goes down before it goes right: the tiles, and the elements inside of each.
 
 # %%
 check.picture(3)
+
+# %% [markdown]
+# ### Exercise 3
+#
+# Find steps that lead to this order.
 
 
 # %%
@@ -141,18 +152,21 @@ def answer(s):
 check.ex3(answer)
 
 # %% [markdown]
+# And a famous one: 0, 4, 2, 6, 1, 5, 3, 7.
+
+# %%
+check.picture(4)
+
+# %% [markdown]
 # ### Exercise 4
 #
-# The order 0, 4, 2, 6, 1, 5, 3, 7, in the fewest steps that there are.
+# Reach this order in the fewest steps that there are.
 #
 # <details><summary>Hint</summary>
 #
 # Loops that a split has made can be split again. Which jumps are in this order? By 4, by 2, by 1: three loops.
 #
 # </details>
-
-# %%
-check.picture(4)
 
 
 # %%
