@@ -7,11 +7,15 @@ from typing import Annotated
 
 import typer
 
+from minicc.cli.progress import start_command, status_command, test_command
 from minicc.course.assignment import assignment, assignments
 from minicc.course.handout import write_handout
 from minicc.errors import ConfigError, printable
 
-course = typer.Typer(help="Hand-outs of assignments.", no_args_is_help=True)
+course = typer.Typer(help="Assignments: begin one, test it, see what comes next; hand-outs.", no_args_is_help=True)
+course.command("start")(start_command)
+course.command("test")(test_command)
+course.command("status")(status_command)
 
 
 @course.command("handout")

@@ -11,7 +11,6 @@ from rich.table import Table
 
 from minicc.course.assignment import assignment
 from minicc.course.handout import write_handout
-from minicc.course.milestones import MILESTONES, reach
 from minicc.course.progress import Started, all_started, remember, started
 from minicc.course.visible import run_visible
 from minicc.errors import ConfigError, nearest, printable
@@ -34,21 +33,20 @@ def start_command(
     write_handout(assignment(name), into)
     begun = started(into)
     print(f"{begun.assignment.title}: about {begun.assignment.hours:g} hours, {begun.assignment.points:g} points")
-    print(f"read   {into / 'page.html'}")
+    print(f"read   {into / 'page.py'}")
     print(f"write  {', '.join(str(into / file) for file in begun.assignment.files)}")
     print(f"test   minicc course test {into}")
     print(f"next   {printable(begun.next)}")
 
 
 def test_command(
-    folder: Annotated[Path, typer.Argument(help="The folder that the assignment was started in.")] = Path("."),
+    folder: Annotated[Path, typer.Argument(help="The folder that the assignment was started in.")] = Path(),
     task: Annotated[str | None, typer.Option(help="Only this task, such as 3.1.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show pytest's own report.")] = False,
 ) -> None:
     """Run the visible tests of an assignment, and say what they say of each task.
 
-    Where every task is solved, and the assignment has a milestone, a real model runs on the parts that were written. The exit
-    code is 0 when all that was tested is solved.
+    The exit code is 0 when all that was tested is solved.
 
     Examples:
 
@@ -68,14 +66,10 @@ def test_command(
         if counts.wrong:
             print(f"{name}: {printable(counts.problem)}")
     print(f"next   {printable(begun.next)}")
-    if begun.solved and begun.assignment.name in MILESTONES:
-        reach(begun.assignment.name, folder)
     raise typer.Exit(0 if all(counts.solved for counts in found.values()) and found else 1)
 
 
-def status_command(
-    folder: Annotated[Path, typer.Argument(help="Where assignments were started.")] = Path("."),
-) -> None:
+def status_command(folder: Annotated[Path, typer.Argument(help="Where assignments were started.")] = Path()) -> None:
     """What is solved, what is open, and the next step, of every assignment that was started here.
 
     Example:

@@ -41,9 +41,10 @@ class Standing:
 
     @property
     def state(self) -> str:
-        if self.hole and not (self.tests and self.tests.solved):
+        said = self.tests.state if self.tests else "untested"
+        if self.hole and said != "solved":
             return "open"
-        return self.tests.state if self.tests else "untested"
+        return "untested" if said == "open" else said  # written since its tests ran
 
 
 @dataclass(frozen=True)

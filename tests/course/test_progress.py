@@ -1,0 +1,82 @@
+"""A student begins, writes, tests, and is told what comes next."""
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from minicc.cli import app
+from minicc.course.assignment import assignment
+from minicc.course.handout import source
+from minicc.course.progress import RECORD, all_started, remembered, started
+from minicc.errors import ConfigError
+
+run = CliRunner().invoke
+
+
+def solved_but(name, *open_tasks, **faults):
+    """The solution of a file of A1, with some tasks open again, and texts replaced."""
+    text = source(assignment("a1"), name)
+    for task in open_tasks:
+        text = re.sub(rf"    # solution {task}:.*?# end\n", f'    raise Task("{task}", "again")\n', text, flags=re.S)
+    for old, new in faults.values():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def test_nothing_begun(tmp_path):
+    assert "course start a1" in run(app, ["course", "status", str(tmp_path)]).output
+    with pytest.raises(ConfigError, match="that a hand-out was started in"):
+        started(tmp_path)
+
+
+def test_begun(tmp_path):
+    shown = run(app, ["course", "start", "a1", str(tmp_path / "mine")])
+    assert shown.exit_code == 0 and "next   task 1.1" in shown.output
+    (begun,) = all_started(tmp_path)
+    assert {s.state for s in begun.standings} == {"open"}
+    assert all(s.hole and f'Task("{s.task.name}"' in _line(begun.folder, s.hole) for s in begun.standings)
+
+
+def _line(folder, hole):
+    return (folder / hole.file).read_text(encoding="utf-8").splitlines()[hole.line - 1]
+
+
+@pytest.mark.course
+def test_solved_wrong_and_open_tasks_are_told_apart(tmp_path):
+    run(app, ["course", "start", "a1", str(tmp_path)])
+    mine = tmp_path / "puzzles.py"
+    fault = ('s.reorder("i", "j")\n', 's.reorder("j", "i")\n')
+    mine.write_text(solved_but("puzzles.py", "1.2", fault=fault), encoding="utf-8")
+    shown = run(app, ["course", "test", str(tmp_path)])
+    assert shown.exit_code == 1
+    states = {s.task.name: s.state for s in started(tmp_path).standings}
+    assert states.pop("1.1") == "wrong" and states.pop("1.2") == "open" and set(states.values()) == {"solved"}
+    assert "1.1: test_" in shown.output and "next   task 1.1" in shown.output
+
+    mine.write_text(solved_but("puzzles.py"), encoding="utf-8")
+    assert {s.task.name for s in started(tmp_path).standings if s.state == "untested"} == {"1.2"}
+    assert run(app, ["course", "test", str(tmp_path), "--task", "1.2"]).exit_code == 0
+    assert started(tmp_path).next.startswith("task 1.1"), "what other tests said is kept"
+    assert run(app, ["course", "test", str(tmp_path)]).exit_code == 0
+    assert started(tmp_path).next.startswith("hand puzzles.py in")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"1.1": 3}', '{"1.1": {"passed": 1, "more": 2}}'])
+def test_a_record_that_is_none_is_no_record(tmp_path, text):
+    (tmp_path / RECORD).write_text(text, encoding="utf-8")
+    assert remembered(tmp_path) == {}
+
+
+@pytest.mark.course
+def test_files_that_do_not_import(tmp_path):
+    run(app, ["course", "start", "a1", str(tmp_path)])
+    (tmp_path / "puzzles.py").write_text("def along_rows(:", encoding="utf-8")
+    shown = run(app, ["course", "test", str(tmp_path)])
+    assert shown.exit_code != 0 and "tests that can be collected" in str(shown.exception)
+
+
+def test_unknown_tasks(tmp_path):
+    run(app, ["course", "start", "a1", str(tmp_path)])
+    assert "expected a task of a1" in str(run(app, ["course", "test", str(tmp_path), "--task", "9.9"]).exception)
