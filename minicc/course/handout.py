@@ -118,35 +118,33 @@ def readme(assignment: Assignment) -> str:
         f"| {task.name} | {task.title} | {task.points:g}{', for free' if task.free else ''} | `pytest -m {task.mark}` |"
         for task in assignment.tasks
     ]
-    title = f"{assignment.name.upper()}: {assignment.title}"
-    files = _listed(f"`{name}`" for name in assignment.files)
-    given = [f"Given, to read and to use: {_listed(f'`{name}`' for name in assignment.given)}."] * bool(
-        assignment.given
-    )
-    return (
-        f"""# {title}
-
-{assignment.points:g} points, about {assignment.hours:g} hours. Hand in {files}. Begin with `page.py`, which explains what is asked.
-
-| task | what | points | visible test |
-| --- | --- | --- | --- |
-{_lines_of(rows)}
-
-Where a file says `raise Task(...)`, or is empty, there is something to write. `pytest` in this folder runs all visible tests,
-with minicc installed; those of a task that is open fail with its name. The grader asks more than these tests do: other
-sizes and other data, drawn for you.
-{_lines_of(["", *given]) if given else ""}""".rstrip("\n")
-        + "\n"
+    given = f" {_listed(assignment.given)} {'is' if len(assignment.given) == 1 else 'are'} given, to read and to use."
+    return _lines_of(
+        [
+            f"# {assignment.name.upper()}: {assignment.title}",
+            "",
+            f"{assignment.points:g} points, about {assignment.hours:g} hours. Begin with `page.py`, which explains what is asked. "
+            f"Hand in {_listed(assignment.files)}.{given if assignment.given else ''}",
+            "",
+            "| task | what | points | visible test |",
+            "| --- | --- | --- | --- |",
+            *rows,
+            "",
+            "Where a file says `raise Task(...)`, or is empty, there is something to write. `pytest` in this folder runs all visible",
+            "tests, with minicc installed; those of a task that is open fail with its name. The grader asks more than these tests do:",
+            "other sizes and other data, drawn for you.",
+            "",
+        ]
     )
 
 
 def _pytest_ini(assignment: Assignment) -> str:
     marks = [f"    {task.mark}: {task.title}" for task in assignment.tasks]
-    return _lines_of(["[pytest]", "addopts = --strict-markers -p no:cacheprovider", "markers =", *marks]) + "\n"
+    return _lines_of(["[pytest]", "addopts = --strict-markers -p no:cacheprovider", "markers =", *marks, ""])
 
 
 def _listed(names: Iterable[str]) -> str:
-    *most, last = names
+    *most, last = [f"`{name}`" for name in names] or [""]
     return f"{', '.join(most)} and {last}" if most else last
 
 

@@ -6,7 +6,7 @@ from submitted import handed_out, judgments, shares, submitted
 from minicc.course.assignment import assignment
 
 pytestmark = pytest.mark.course
-OURS = ("a1",)
+OURS = ("a1", "a2")
 MUTANTS = [  # a fault of a solution: where, what stands there, what takes its place, the task that must lose points
     ("a1", "puzzles.py", 's.reorder("i", "j")', "pass", "1.1"),
     ("a1", "puzzles.py", 's.tile("i", "j", 16, 16)', 's.tile("i", "j", 2, 2)', "1.2"),
@@ -14,6 +14,19 @@ MUTANTS = [  # a fault of a solution: where, what stands there, what takes its p
     ("a1", "puzzles.py", 's.split("i", factor=4)', 's.split("i", factor=16)', "1.6"),
     ("a1", "puzzles.py", 'column, "j"', 'column, "i"', "1.8"),
     ("a1", "puzzles.py", "s.tile(i, j, 4, 4)", "s.tile(i, j, 2, 8)", "1.11"),
+    ("a2", "operators.py", "if not self.delta > 0:", "if self.delta < 0:", "2.1"),
+    ("a2", "operators.py", "np.abs(x - y)", "np.nan_to_num(np.abs(x - y))", "2.2"),
+    (
+        "a2",
+        "operators.py",
+        "own = indices[len(indices) - len(tensor.shape) :]",
+        "own = indices[: len(tensor.shape)]",
+        "2.3",
+    ),
+    ("a2", "operators.py", "axis = self.axis % x.ndim", "axis = max(self.axis, 0)", "2.5"),
+    ("a2", "operators.py", "indices[axis] % 2 == 0", "indices[axis] % 2 == 1", "2.6"),
+    ("a2", "operators.py", "np.roll(y, -shift", "np.roll(y, shift", "2.8"),
+    ("a2", "operators.py", "(k + shift) % length", "(k + shift + 1) % length", "2.9"),
 ]
 
 
