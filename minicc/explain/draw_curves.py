@@ -39,7 +39,7 @@ def curves(title: str, shown: Sequence[Curve], across: str, up: str) -> Picture:
     shapes = [text(8, 16, up), text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, across, anchor="middle")]
     for y in ticks(most):
         height = at(places[0], y)[1] if places else HEIGHT - BOTTOM
-        shapes += [line([(LEFT, height), (WIDTH - RIGHT, height)], "none"), text(LEFT - 6, height + 4, amount(y, "").strip(), "muted", "end")]  # fmt: skip
+        shapes += [line([(LEFT, height), (WIDTH - RIGHT, height)], "none"), text(LEFT - 6, height + 4, _tick(y), "muted", "end")]  # fmt: skip
     thin = 1 + int(max((wide(f"{x:g}") for x in places), default=0) + 8) // max(int(step), 1)
     shapes += [text(at(x, 0)[0], HEIGHT - BOTTOM + 16, f"{x:g}", "muted", "middle") for x in places[::thin]]
     for c in shown:
@@ -51,3 +51,8 @@ def curves(title: str, shown: Sequence[Curve], across: str, up: str) -> Picture:
     return Picture(
         title, f"{title}. Across: {across}; up: {up}. {told or 'None'}.", WIDTH, bottom + 10, [*shapes, *keys]
     )
+
+
+def _tick(y: float) -> str:
+    """A number beside the axis: a share as it is, a large one with a prefix."""
+    return amount(y, "").strip() if y >= 1 else f"{y:g}"
