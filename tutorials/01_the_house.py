@@ -58,10 +58,10 @@ answered(drawn(drawing), probability[0])
 #
 # | room | what is said there |
 # | --- | --- |
-# | graph | *what* to compute: which operator reads whose result |
-# | te | the mathematics of one kernel: a formula for each element |
-# | loop | *how* it is computed: what first, what next, where it is kept |
-# | LLVM | how a processor would say that |
+# | **graph** | *what* to compute: which operator reads whose result |
+# | **te** | the mathematics of one kernel: a formula for each element |
+# | **loop** | *how* it is computed: what first, what next, where it is kept |
+# | **LLVM** | how a processor would say that |
 #
 # One rule holds everywhere: whatever is in a room can be printed, and it can be *run*. So after each door you can ask
 # whether the answer is still the same.
