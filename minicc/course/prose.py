@@ -73,6 +73,15 @@ def spoken(markdown: str) -> Iterator[Spoken]:
                 yield Spoken(child.content, strong > 0)
 
 
+def passages(markdown: str) -> Iterator[str]:
+    """Each paragraph, entry of a list, heading and block of code as plain words."""
+    for token in _parse(markdown):
+        if token.type == "fence":
+            yield token.content
+        elif token.children:
+            yield "".join(child.content for child in token.children)
+
+
 def _spoken(tokens: Sequence[Token]) -> Iterator[Token]:
     """The tokens that hold words, without those of headings."""
     for before, token in zip([None, *tokens], tokens, strict=False):

@@ -71,16 +71,26 @@ td:first-child, th:first-child {{ text-align: left; }} pre {{ overflow-x: auto; 
 """
 
 
-def page(title: str, *parts: str, lead: str = "", script: str = "", style: str = "", connect: bool = False) -> str:
-    """The text of a page of these parts, which are markup. `script` is one of minicc's own; with `connect` it may ask the server that gave it."""
+def page(
+    title: str,
+    *parts: str,
+    lead: str = "",
+    script: str = "",
+    style: str = "",
+    connect: bool = False,
+    top: str = "",
+    language: str = "en",
+) -> str:
+    """The text of a page of these parts, which are markup, as is what stands at its `top`, above the title. `script` is one of
+    minicc's own; with `connect` it may ask the server that gave it."""
     runs = f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" if script else "'none'"
     asks = " connect-src 'self';" if connect else ""
     policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none';{asks} script-src {runs}"
     return "\n".join([
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        f'<!doctype html>\n<html lang="{clean(language)}">\n<head>\n<meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{clean(title)}</title>\n<style>{LOOK}{STYLE}{style}</style>\n</head>\n<body>\n<h1>{clean(cut(title, LONGEST))}</h1>",
+        f"<title>{clean(title)}</title>\n<style>{LOOK}{STYLE}{style}</style>\n</head>\n<body>\n{top}<h1>{clean(cut(title, LONGEST))}</h1>",
         *([f'<p class="lead">{clean(lead)}</p>'] if lead else []),
         *parts,
         *([f"<script>{script}</script>"] if script else []),
