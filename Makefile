@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench bench-smoke relay clean
+.PHONY: demo test lint lessons bench bench-smoke relay clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/python -m minicc demo
@@ -15,6 +15,9 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+lessons: $(VENV)/dev.stamp
+	$(BIN)/python -m minicc.course.publish build/lessons
 
 bench-smoke: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks --smoke

@@ -49,15 +49,15 @@ def test_a_translation_has_the_cells_of_its_lesson(lesson):
 
 
 def test_a_term_has_one_meaning_here_and_in_the_readme():
+    """The README may say more of it."""
     glossary = README.partition("\n## Glossary\n")[2].partition("\n## ")[0]
     readme = {
         word + rest: meaning for word, rest, meaning in re.findall(r"^\| \*(.+?)\*(.*?) \| (.+?) \|$", glossary, re.M)
     }
     assert len(readme) > 30
-    told = {term.term: term.meaning for lesson in NEW for term in lesson.terms}
-    assert {term: told[term] for term in told if term in readme} == {
-        term: readme[term] for term in told if term in readme
-    }
+    for lesson in NEW:
+        for term in lesson.terms:
+            assert term.meaning in readme.get(term.term, term.meaning), f"{lesson.name}: {term.term}"
 
 
 def test_links_of_lessons_lead_somewhere():
@@ -69,5 +69,5 @@ def test_links_of_lessons_lead_somewhere():
 
 def test_every_lesson_that_the_readme_names_is_there():
     named = re.findall(r"^\| \[\d\d_.*\]\(tutorials/(\d\d_\w+)\.py\)", README, re.M)
-    assert named == [lesson.name for lesson in LESSONS]
+    assert set(named) <= {lesson.name for lesson in LESSONS}
     assert {path.stem for path in Path(FOLDER / "zh").glob("*.md")} <= set(named)

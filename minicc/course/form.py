@@ -19,7 +19,7 @@ from importlib import import_module
 
 from minicc.course.concepts import introduced
 from minicc.course.execute import Executed
-from minicc.course.lesson import CHECK, LEFT_OUT, LessonCell, Lesson, heads
+from minicc.course.lesson import CHECK, LEFT_OUT, Lesson, heads
 
 LINES = 60  # that a lesson prints as a script, at most
 EXERCISES = 3  # of a lesson, at least
@@ -76,11 +76,11 @@ def _exercises(lesson: Lesson) -> Iterator[str]:
     asked = [(k, cell) for k, cell in enumerate(lesson.cells) if cell.kind == "markdown" and cell.exercise]
     if len(asked) < EXERCISES or [cell.exercise for _, cell in asked] != [str(n + 1) for n in range(len(asked))]:
         yield f": {len(asked)} exercises; three or more are, numbered from 1"
-    for at, cell in asked:
-        after: LessonCell = lesson.cells[min(at + 1, len(lesson.cells) - 1)]
-        last = after.source.rpartition("\n")[2]
-        if not (found := CHECK.match(last)) or found["number"] != cell.exercise:
-            yield f":{cell.line}: the cell after exercise {cell.exercise} does not end with check.ex{cell.exercise}(answer)"
+    ends = [*(at for at, _ in asked), len(lesson.cells)][1:]
+    for (at, cell), end in zip(asked, ends, strict=True):
+        last = [after.source.rpartition("\n")[2] for after in lesson.cells[at:end] if after.kind == "code"]
+        if not any((found := CHECK.match(line)) and found["number"] == cell.exercise for line in last):
+            yield f":{cell.line}: no cell after exercise {cell.exercise} ends with check.ex{cell.exercise}(answer)"
         elif not hasattr(_checks(lesson), f"ex{cell.exercise}"):
             yield f":{cell.line}: course.checks.lesson_{lesson.number} has no ex{cell.exercise}"
 

@@ -39,5 +39,5 @@ def notebook(lesson: Lesson) -> str:
 
 def _cell(name: str, cell: LessonCell) -> dict[str, Any]:
     source = LINK.sub(r"](\1.ipynb)", cell.source) if cell.kind == "markdown" else cell.source
-    more = {"execution_count": None, "outputs": []} if cell.kind == "code" else {}
+    more: dict[str, Any] = {"execution_count": None, "outputs": []} if cell.kind == "code" else {}
     return {"cell_type": cell.kind, "id": name, "metadata": {}, **more, "source": source.splitlines(keepends=True)}

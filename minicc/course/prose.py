@@ -74,12 +74,12 @@ def spoken(markdown: str) -> Iterator[Spoken]:
 
 
 def passages(markdown: str) -> Iterator[str]:
-    """Each paragraph, entry of a list, heading and block of code as plain words."""
-    for token in _parse(markdown):
-        if token.type == "fence":
-            yield token.content
-        elif token.children:
-            yield "".join(child.content for child in token.children)
+    """Each paragraph, entry of a list and block of code as plain words."""
+    tokens = _parse(markdown)
+    spoken = {id(token) for token in _spoken(tokens)}
+    for token in tokens:
+        if token.type == "fence" or id(token) in spoken:
+            yield token.content if token.type == "fence" else "".join(child.content for child in token.children or [])
 
 
 def _spoken(tokens: Sequence[Token]) -> Iterator[Token]:
@@ -124,23 +124,17 @@ class Prose:
         return name
 
     def _linked(self, tokens: Iterable[Token]) -> Iterator[Token]:
-        within = 0
+        tag, within = "a", 0
         for token in tokens:
             if token.type in ("link_open", "link_close"):
                 within += token.nesting
-                token = self._led(token)
+                to = self.link(str(token.attrGet("href"))) if within else ""
+                tag = "span" if to is None else "a" if to else tag  # a link that leads nowhere here is words
+                token.tag, token.attrs = tag, {"href": to} if to else {}
             if token.type == "text" and not within:
                 yield from self._terms(token.content)
             else:
                 yield token
-
-    def _led(self, token: Token) -> Token:
-        to = self.link(str(token.attrGet("href") or "")) if token.nesting == 1 else ""
-        if to:
-            token.attrSet("href", to)
-        elif to is None:
-            token.tag, token.attrs = "span", {}
-        return token
 
     def _terms(self, words: str) -> Iterator[Token]:
         at = 0

@@ -66,7 +66,7 @@ class Site:
         prose = Prose(self.terms, self._link)
         outputs = ran.outputs if ran else [()] * len(lesson.cells)
         shown = [self._cell(k, *cell, prose) for k, cell in enumerate(zip(lesson.cells, outputs, strict=True))]
-        facts = [f"{sum(bool(c.exercise) for c in lesson.cells) // 2} {self.text['exercises']}"]
+        facts = [f"{sum(c.kind == 'markdown' and bool(c.exercise) for c in lesson.cells)} {self.text['exercises']}"]
         facts += [f"{self.text['ran']} {ran.seconds:.1f} s"] if ran else []
         facts += [f"{self.text['not run']} {', '.join(lesson.missing)}"] if lesson.missing else []
         about = f'<p class="note">{clean(" · ".join(facts))} · <a href="{lesson.name}.ipynb" download>{self.text["notebook"]}</a></p>'
@@ -89,10 +89,13 @@ class Site:
         head = "".join(f"<th>{self.text[word]}</th>" for word in ("term", "meaning", "introduced", "used"))
         rows = [
             f'<tr id="{_anchor(c.term.term)}"><th>{clean(c.term.term)}{f" <small>{clean(c.term.english)}</small>" if c.term.english else ""}</th>'
-            f"<td>{clean(c.term.meaning)}</td><td>{self._number(c.introduced)}</td><td>{' '.join(map(self._number, c.used))}</td></tr>"
-            for c in sorted(concepts(self.lessons), key=lambda c: c.term.term)
+            f'<td>{clean(c.term.meaning)}</td><td data-head="{self.text["introduced"]}">{self._number(c.introduced)}</td>'
+            f'<td data-head="{self.text["used"]}">{" ".join(map(self._number, c.used))}</td></tr>'
+            for c in sorted(concepts(self.lessons), key=lambda c: c.term.term.lower())
         ]
-        return self._page(self.text["glossary"], [f"<table><tr>{head}</tr>\n{chr(10).join(rows)}</table>"], "glossary")
+        return self._page(
+            self.text["glossary"], [f'<table class="terms"><tr>{head}</tr>\n{chr(10).join(rows)}</table>'], "glossary"
+        )
 
     def search(self) -> str:
         """A page that finds passages of all others, by an index that it holds."""

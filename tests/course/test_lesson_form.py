@@ -95,7 +95,7 @@ def test_the_form_of_a_lesson_is_checked(monkeypatch):
         ("**extent**: how", "**loop**: how", ":24: `loop` is defined twice"),
         ("its **extent**", "its extent", ":24: `extent` never stands in bold in the prose before"),
         ("Exercise 1", "Exercise 2", ": 1 exercises; three or more are, numbered from 1"),
-        ("check.ex1(answer)", "answer", ":16: the cell after exercise 1 does not end with check.ex1(answer)"),
+        ("check.ex1(answer)", "answer", ":16: no cell after exercise 1 ends with check.ex1(answer)"),
         ("## What was not told", "## The end", ": the last cell is no `## What was not told`"),
     ]:
         assert old in LESSON and f"99_loops.py{problem}" in malformed(
