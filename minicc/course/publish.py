@@ -20,7 +20,7 @@ from minicc.course.execute import Executed, executed
 from minicc.course.form import malformed, misbehaved
 from minicc.course.lesson import FOLDER, LEFT_OUT, Lesson, heads, lessons, translated
 from minicc.course.notebook import notebook
-from minicc.course.site import Site
+from minicc.course.pages import CoursePages
 from minicc.errors import ConfigError, MiniccError
 from minicc.runtime.files import write_file
 from minicc.target.host import available_threads
@@ -32,12 +32,12 @@ def publish(found: Sequence[Lesson], ran: dict[str, Executed], out: Path, folder
     """Write all pages, those of lessons where `ran` has what they showed, or where they cannot run here."""
     chinese = [twin for lesson in found if (twin := translated(lesson, folder=folder))]
     others = {twin.name for twin in chinese}
-    _write(Site(found, {*others, *ALL} if others else ()), ran, out)
+    _write(CoursePages(found, {*others, *ALL} if others else ()), ran, out)
     if chinese:
-        _write(Site(chinese, {*others, *ALL}), ran, out / "zh")
+        _write(CoursePages(chinese, {*others, *ALL}), ran, out / "zh")
 
 
-def _write(site: Site, ran: dict[str, Executed], out: Path) -> None:
+def _write(site: CoursePages, ran: dict[str, Executed], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     texts = {f"{name}.html": getattr(site, name)() for name in ALL}
     for lesson in site.lessons:

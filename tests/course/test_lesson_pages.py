@@ -10,7 +10,7 @@ from minicc.course.lesson import FOLDER, lessons, parse
 from minicc.course.notebook import notebook
 from minicc.course.prose import Prose
 from minicc.course.publish import main
-from minicc.course.site import Site
+from minicc.course.pages import CoursePages
 from tests.explain.chromium import opened
 
 ONE = """
@@ -46,7 +46,7 @@ TWO = "# %% [markdown]\n# # Two\n#\n# <!-- needs: no_such_package -->\n#\n# And 
 
 
 def site():
-    return Site([parse(ONE, "01_one.py"), parse(TWO, "02_two.py")])
+    return CoursePages([parse(ONE, "01_one.py"), parse(TWO, "02_two.py")])
 
 
 def test_a_page_has_what_a_lesson_showed():
@@ -186,7 +186,7 @@ def test_a_reader_finds_his_way(browser, tmp_path):
 def test_the_lessons_of_the_course_make_pages():
     """Without outputs, which the tests of lessons make; every term has its place in the glossary."""
     found = lessons(FOLDER)
-    pages = Site(found)
+    pages = CoursePages(found)
     anchors = set(re.findall(r'<tr id="(.*?)"', pages.glossary()))
     for lesson in found:
         linked = set(re.findall(r'class="term" href="glossary.html#(.*?)"', pages.lesson(lesson, None)))

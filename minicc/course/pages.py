@@ -4,7 +4,7 @@ In: lessons, and what they showed when they were executed. Out: the texts of pag
 
 >>> from minicc.course.lesson import parse
 >>> one = parse("# %% [markdown]\\n# # A & B\\n# What is **a thing**?\\n# %%\\nx = 1\\n# %% [markdown]\\n# ## Words\\n# - **a thing**: any\\n", "00_ab.py")
->>> site = Site([one])
+>>> site = CoursePages([one])
 >>> text = site.lesson(one, None)
 >>> "<h1>A &amp; B</h1>" in text, '<a class="term" href="glossary.html#a-thing" title="any">a thing</a>' in text
 (True, True)
@@ -46,7 +46,7 @@ TEXTS = {
 }  # fmt: skip
 
 
-class Site:
+class CoursePages:
     """The pages of some lessons, all of one language. `others` are the names of those that are there in the other one, too."""
 
     def __init__(self, lessons: Sequence[Lesson], others: Collection[str] = ()) -> None:
