@@ -65,7 +65,7 @@ assert kept == [1024] * 4
 # What may be replaced by what? A **rewrite rule** says it in three parts: a left side, which is to be found in the
 # graph, a right side, which is put there instead, and perhaps a condition. In minicc a rule is a value, not a piece
 # of a program: it can be listed, tested, left out. Here is one. `on(ops.Mul(), x, one)` is how the graph must look;
-# `x` and `one` in it are wildcards.
+# `x` and `one` in it are holes.
 #
 # A **wildcard** is a hole in a left side, which fits some nodes and has a name. `AnyNode("x")` fits every node that
 # is no constant, `Filled("one", 1.0)` every constant that is full of ones. The same wildcard on the right side stands
@@ -305,15 +305,8 @@ check.ex1(answer)
 answer = ...
 check.ex2(answer)
 
-# %% [markdown]
-# ### Exercise 3
-#
-# Three passes, in which order? `fold` computes what depends on constants alone, `simplify` applies the rules, and
-# `merge` makes one node of two that compute the same value. (minicc makes equal nodes one from the start; what is left
-# for `merge` are those that differ in the order of two operands, as `x + y` and `y + x` do. Such a pair is a
-# **common subexpression**.) This graph has work for all three, and only one order leaves nothing to do:
-
 # %%
+# for exercise 3
 half = ops.Mul()(constant(np.float32(2)), constant(np.float32(0.5)))  # which is 1, once it is computed
 one_way = ops.Add()(ops.Relu()(ops.Mul()(a, half)), ops.Relu()(b))
 other_way = ops.Add()(ops.Relu()(b), ops.Relu()(ops.Neg()(ops.Neg()(a))))
@@ -322,18 +315,20 @@ passes = {"fold": fold_constants, "simplify": simplify_graph, "merge": merge_com
 print(called(puzzle))
 puzzle
 
+# %% [markdown]
+# ### Exercise 3
+#
+# Three passes, in which order? `fold` computes what depends on constants alone, `simplify` applies the rules, and
+# `merge` makes one node of two that compute the same value. (minicc makes equal nodes one from the start; what is left
+# for `merge` are those that differ in the order of two operands, as `x + y` and `y + x` do. Such a pair is a
+# **common subexpression**.) The graph above has work for all three, and only one order leaves nothing to do.
+
 # %%
 answer = ...  # such as ["merge", "fold", "simplify"]
 check.ex3(answer, puzzle)
 
-# %% [markdown]
-# ### Exercise 4
-#
-# Here the value of the convolution is used twice: it is normalized, and it is added again after that (networks do
-# this; it is called a residual connection). How many operators does the graph have after `simplify_graph`? Do not run
-# it, think: what would happen to the second reader if the weights were scaled?
-
 # %%
+# for exercise 4
 rng = np.random.default_rng(0)
 pixels = input("pixels", TensorType(float32, (1, 3, 6, 6)))
 convolved = ops.Conv()(pixels, rng.random((4, 3, 3, 3), np.float32))
@@ -341,6 +336,13 @@ normalized = ops.BatchNormalization()(convolved, *[rng.random(4, np.float32) + 1
 shared = Graph("shared", (pixels,), (ops.Add()(ops.Relu()(normalized), convolved),), ("y",))
 print(len(called(shared)), "operators before")
 shared
+
+# %% [markdown]
+# ### Exercise 4
+#
+# In the graph above the value of the convolution is used twice: it is normalized, and it is added again after that (networks do
+# this; it is called a residual connection). How many operators does the graph have after `simplify_graph`? Do not run
+# it, think: what would happen to the second reader if the weights were scaled?
 
 # %%
 answer = ...

@@ -70,7 +70,7 @@ together.picture(kind="nest")
 # all do, the loop that loads less is the faster one.
 #
 # But `compute_inline` is about loops, and somebody has to call it. In a compiler of networks the decision falls
-# earlier, when there are only operators. **Operator fusion** groups the operators of a graph so that each group
+# earlier, when there are only operators. Fusion groups the operators of a graph so that each group
 # becomes one function: a kernel. Inside of a kernel values need not go through memory; between kernels they must.
 #
 # For a graph the cost is easy to count: each kernel reads its inputs once, and writes its output once.
@@ -195,7 +195,9 @@ fuse(ready)
 
 # %%
 comparison = compare_fusion(ready, DIALECTS)
-print(comparison)
+print(comparison.summary)
+for number, reason in enumerate(comparison.reasons, 1):
+    print(f"{number}. {reason}")
 assert {"same", "regrouped"} <= {mark for region in comparison.regions for mark in region.marks}
 comparison
 
@@ -277,26 +279,34 @@ for name, answer in answers.items():
 # each other up, so that nothing could be replaced alone. Relax was built beside it, and in February 2025 Relay was
 # removed. TVM 0.19 is the last release that has it.
 
-# %% [markdown]
-# ### Exercise 1
-#
-# Predict minicc's kernels of this graph. Answer with a list of lists of names, as they are printed: `[["Conv", "Add"],
-# ["Relu"], ...]`. (No name occurs twice.)
-
 # %%
+# for exercise 1
 picture = input("picture", TensorType(float32, (1, 4, 12, 12)))
 biased = ops.Add()(ops.Conv()(ops.Abs()(picture), weights(4, 4, 3, 3)), weights(1, 4, 1, 1))
 puzzle = Graph("puzzle", (picture,), (ops.Exp()(ops.MaxPool(kernel=(2, 2))(ops.Relu()(biased))),), ("y",))
 puzzle
 
+# %% [markdown]
+# ### Exercise 1
+#
+# Predict minicc's kernels of the graph above. Answer with a list of lists of names, as they are printed: `[["Conv", "Add"],
+# ["Relu"], ...]`. (No name occurs twice.)
+
 # %%
 answer = ...
 check.ex1(answer, puzzle)
 
+# %%
+# for exercise 2
+rows = input("rows", TensorType(float32, (8, 32)))
+activated = ops.Relu()(ops.Add()(ops.MatMul()(rows, weights(32, 16)), weights(16)))
+stopped = Graph("stopped", (rows,), (ops.Tanh()(ops.Mul()(activated, weights(4, 8, 16))),), ("y",))
+stopped
+
 # %% [markdown]
 # ### Exercise 2
 #
-# Somewhere in this graph the epilogue of the product ends before the end. Between which two operators, and why?
+# Somewhere in the graph above the epilogue of the product ends before the end. Between which two operators, and why?
 # Answer with both names and a letter, such as `("MatMul", "Relu", "a")`:
 #
 # - **a**: the value is an output of the graph
@@ -310,26 +320,21 @@ check.ex1(answer, puzzle)
 # </details>
 
 # %%
-rows = input("rows", TensorType(float32, (8, 32)))
-activated = ops.Relu()(ops.Add()(ops.MatMul()(rows, weights(32, 16)), weights(16)))
-stopped = Graph("stopped", (rows,), (ops.Tanh()(ops.Mul()(activated, weights(4, 8, 16))),), ("y",))
-stopped
-
-# %%
 answer = ...
 check.ex2(answer, stopped)
 
-# %% [markdown]
-# ### Exercise 3
-#
-# How many bytes less does the fused `savings` move than the graph as it stands, counted as `traffic` does? Do it on paper
-# first: which values are no longer stored, and how often was each of them read?
-
 # %%
+# for exercise 3
 grey = input("grey", TensorType(float32, (256, 256)))
 scaled = ops.Sigmoid()(grey)
 savings = Graph("savings", (grey,), (ops.Add()(ops.Mul()(scaled, grey), ops.Tanh()(scaled)),), ("y",))
 savings
+
+# %% [markdown]
+# ### Exercise 3
+#
+# How many bytes less does `savings`, the graph above, move when it is fused, counted as `traffic` does? Do it on paper
+# first: which values are no longer stored, and how often was each of them read?
 
 # %%
 answer = ...
@@ -338,7 +343,6 @@ check.ex3(answer, savings)
 # %% [markdown]
 # ## Words
 #
-# - **operator fusion**: grouping operators so that each group becomes one function
 # - **elementwise**: of an operator: each element is computed from the one at the same place
 # - **injective**: of an operator: it moves elements and computes nothing
 # - **anchor**: the operator of a kernel that uses each input many times, such as a convolution

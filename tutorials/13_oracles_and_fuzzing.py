@@ -113,10 +113,11 @@ for size, *found in zip(sizes, in_order, pairwise, strict=True):
     print(f"{size:8} terms: {found[0]:8.2f} eps in order, {found[1]:5.2f} eps in pairs; the bound is {size / 2:.0f}")
 assert all(found <= size / 2 for size, found in zip(sizes, in_order, strict=True)), "the bound of every textbook"
 assert in_order[-1] > 10 * in_order[0] and in_order[-1] > pairwise[-1]
-curves("The error of a sum", "terms", "relative error, in eps", [
-    Curve("in order", list(zip(sizes, in_order, strict=True))),
-    Curve("a quarter of the square root of the terms", [(size, size**0.5 / 4) for size in sizes]),
-], logarithmic="xy")  # fmt: skip
+shown = [
+    Curve("in order", dict(zip(sizes, in_order, strict=True))),
+    Curve("square root / 4", {size: size**0.5 / 4 for size in sizes}, "c2", dashed=True),
+]
+curves("The error of a sum", shown, "terms", "relative error, in eps", logarithmic=True)
 
 # %% [markdown]
 # A sum of a million terms is much worse than one of ten, and that is no bug. So the tolerance has to *grow with the
@@ -304,14 +305,8 @@ assert len(survivors(one_example)) > len(survivors(three)) == 2
 # Two are left, and no test will ever kill them: whether `x < low` or `x <= low`, for `x == low` the answer is the
 # same. Such mutants are called *equivalent*, and to see that one is needs a head.
 
-# %% [markdown]
-# ### Exercise 1
-#
-# Two systems, A and B, disagree four times. Who is right? Answer with a list of four words: `"A"`, `"B"`, or `"both"` if
-# neither can be blamed. The standard is that of ONNX: `Round` rounds halves to the even neighbour, `ArgMax` gives the
-# first of several.
-
 # %%
+# for exercise 1
 three_numbers = input("x", TensorType(float32, (3,)))
 
 
@@ -327,6 +322,13 @@ DISAGREEMENTS = [
 ]
 for graph, numbers, a, b in DISAGREEMENTS:
     print(f"{graph.name:10} of {numbers['x']}: A says {a}, B says {b}")
+
+# %% [markdown]
+# ### Exercise 1
+#
+# Two systems, A and B, disagree four times, as printed above. Who is right? Answer with a list of four words: `"A"`, `"B"`, or `"both"` if
+# neither can be blamed. The standard is that of ONNX: `Round` rounds halves to the even neighbour, `ArgMax` gives the
+# first of several.
 
 # %%
 answer = ...  # such as ["A", "A", "both", "B"]
@@ -347,12 +349,8 @@ check.ex1(answer, DISAGREEMENTS)
 answer = ...  # GraphRule("mine", on(...), lambda x: ...)
 check.ex2(answer, NAMES)
 
-# %% [markdown]
-# ### Exercise 3
-#
-# Here are a softmax, four mutants of it, and four properties. For each mutant choose a property that kills it.
-
 # %%
+# for exercise 3
 
 
 def softmax(x):
@@ -396,6 +394,11 @@ def keeps_the_greatest(f, x):
 MUTANTS = [overflowing, off_by_one, sorting, backwards]
 PROPERTIES = [sums_to_one, ignores_a_shift, follows_a_permutation, keeps_the_greatest]
 
+# %% [markdown]
+# ### Exercise 3
+#
+# Above are a softmax, four mutants of it, and four properties. For each mutant choose a property that kills it.
+
 # %%
 answer = ...  # {"overflowing": "...", "off_by_one": "...", "sorting": "...", "backwards": "..."}
 check.ex3(answer, softmax, MUTANTS, PROPERTIES)
@@ -403,7 +406,7 @@ check.ex3(answer, softmax, MUTANTS, PROPERTIES)
 # %% [markdown]
 # ## Words
 #
-# - **oracle**: what decides whether an answer is right
+# - **oracle**: what decides whether an answer is right; here one function that compares all stages
 # - **differential testing**: running two systems on the same input and comparing
 # - **tolerance**: the distance between two answers that a test allows
 # - **property-based testing**: stating what holds for all inputs, and drawing inputs to refute it
