@@ -229,7 +229,7 @@ for tail in ("guard", "peel", "overlap"):
 # - *overlap*: the last part begins earlier, so that it is whole, too. Elements 6 and 7 are computed twice. No test, no copy, but it is only right
 #   where computing twice does no harm.
 #
-# And there is *mask*, which tests at each store and not around the whole part. Here it looks like the guard; it matters for vectors, in lesson 7.
+# And there is `"mask"`, which tests at each store and not around the whole part. Here it looks like the guard; it matters for vectors, in lesson 7.
 
 # %%
 stores = {tail: counts.stores for tail, counts in tails.items()}

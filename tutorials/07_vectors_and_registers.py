@@ -334,7 +334,8 @@ assert not stack_places(hot_loop(assembly(12, 2, "skylake-avx512")))  # it has 3
 
 # %% [markdown]
 # The rule holds for every row of the table: what needs 16 registers fits, what needs 17 spills.
-#
+
+# %% [markdown]
 # ### Exercise 3
 #
 # Which tile needs the fewest loads for each multiply-add, of all that fit into 16 registers and have at least 10
@@ -375,7 +376,8 @@ print(gemv.implementation)
 # %% [markdown]
 # This one multiplies a matrix of 4 x 4 with a vector, column by column, so that its four sums are the lanes of one vector. No
 # trust is needed: both are programs, and who declares an intrinsic has both of them run and compared.
-#
+
+# %% [markdown]
 # ### Exercise 5
 #
 # `answer` is given the schedule of `y[i] = sum of W[i, k] * x[k]`, with `W` of 8 x 12, and `y`. Make its inner loops

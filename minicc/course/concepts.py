@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from minicc.course.lesson import LEFT_OUT, LessonCell, Lesson, Term, heads
-from minicc.course.prose import pattern, singular, spoken
+from minicc.course.prose import Terms, spoken
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,9 @@ class Concept:
 def concepts(lessons: Sequence[Lesson]) -> list[Concept]:
     """Every term of the lessons, in the order of these."""
     found = [(term, lesson) for lesson in lessons for term in lesson.terms]
+    terms = Terms(term.term for term, _ in found)
     uses = {
-        lesson.name: {t for cell in prose(lesson, whole=True) for _, t, _ in _uses(cell, [f[0].term for f in found])}
+        lesson.name: {term for cell in prose(lesson, whole=True) for _, term, _ in _uses(cell, terms)}
         for lesson in lessons
     }
     return [
@@ -47,7 +48,7 @@ def early(lessons: Sequence[Lesson], also: Sequence[str] = ()) -> list[str]:
     """Each use of a term before the place that introduces it; `also` are terms that must be introduced where they are used at all."""
     home = {term.term: lesson for lesson in reversed(lessons) for term in lesson.terms}
     known, wrong = set[str](), list[str]()
-    terms = [*home, *(term for term in also if term not in home)]
+    terms = Terms([*home, *also])
     for lesson in lessons:
         for cell in prose(lesson):
             for words, term, strong in _uses(cell, terms):
@@ -65,7 +66,7 @@ def early(lessons: Sequence[Lesson], also: Sequence[str] = ()) -> list[str]:
 
 def introduced(lesson: Lesson) -> set[str]:
     """The terms of a lesson that stand in bold in its prose."""
-    terms = [term.term for term in lesson.terms]
+    terms = Terms(term.term for term in lesson.terms)
     return {term for cell in prose(lesson) for _, term, strong in _uses(cell, terms) if strong}
 
 
@@ -79,11 +80,8 @@ def prose(lesson: Lesson, whole: bool = False) -> list[LessonCell]:
     ]
 
 
-def _uses(cell: LessonCell, terms: Sequence[str]) -> Iterator[tuple[str, str, bool]]:
+def _uses(cell: LessonCell, terms: Terms) -> Iterator[tuple[str, str, bool]]:
     """Each use of a term in a cell: its words, the term, and whether all that stands in bold is the term."""
-    find = pattern(terms)
     for piece in spoken(cell.source):
-        for found in find.finditer(piece.words):
-            term = singular(found.group(), terms)
-            if term is not None:
-                yield found.group(), term, piece.strong and found.group() == piece.words.strip()
+        for found, term in terms.find(piece.words):
+            yield found.group(), term, piece.strong and found.group() == piece.words.strip()

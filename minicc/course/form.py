@@ -19,9 +19,9 @@ from importlib import import_module
 
 from minicc.course.concepts import introduced
 from minicc.course.execute import Executed
-from minicc.course.lesson import CHECK, LEFT_OUT, Lesson, heads
+from minicc.course.lesson import CHECK, EXERCISE, LEFT_OUT, Lesson, heads
 
-LINES = 60  # that a lesson prints as a script, at most
+LINES = 80  # that a lesson prints as a script, at most
 EXERCISES = 3  # of a lesson, at least
 
 
@@ -73,6 +73,9 @@ def _words(lesson: Lesson) -> Iterator[str]:
 
 
 def _exercises(lesson: Lesson) -> Iterator[str]:
+    for cell in lesson.cells:
+        if found := EXERCISE.search(cell.source, 1) if cell.kind == "markdown" else None:
+            yield f":{cell.line + cell.source.count(chr(10), 0, found.start())}: {found[0]} does not begin its cell"
     asked = [(k, cell) for k, cell in enumerate(lesson.cells) if cell.kind == "markdown" and cell.exercise]
     if len(asked) < EXERCISES or [cell.exercise for _, cell in asked] != [str(n + 1) for n in range(len(asked))]:
         yield f": {len(asked)} exercises; three or more are, numbered from 1"

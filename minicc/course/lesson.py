@@ -28,7 +28,7 @@ WORDS, LEFT_OUT = "## Words", "## What was not told"
 BEGIN = re.compile(r"^# %%(?P<markdown> \[markdown\])?$")
 ENTRY = re.compile(r"^- \*\*(?P<term>[^*]+)\*\*(?:（(?P<english>[^）]+)）)?\s*[:：]\s*(?P<meaning>\S.*)$", re.M)
 FOLDED = re.compile(r"(<details>\s*<summary>.*?</summary>)\s*(.*?)\s*(</details>)", re.S)
-EXERCISE = re.compile(r"^### (?:Exercise|练习) (?P<number>\d+)")
+EXERCISE = re.compile(r"^### (?:Exercise|练习) (?P<number>\d+)", re.M)
 CHECK = re.compile(r"^check\.ex(?P<number>\d+)\(", re.M)
 
 

@@ -5,8 +5,9 @@ who asks which terms it uses. Of HTML only folded parts and comments are taken a
 
 >>> [piece for piece in spoken("A **buffer** is memory, `x[i]`.")]
 [Spoken(words='A ', strong=False), Spoken(words='buffer', strong=True), Spoken(words=' is memory, ', strong=False), Spoken(words='.', strong=False)]
->>> [found.group() for found in pattern(["loop", "loop nest", "axis"]).finditer("Loops and loop nests have axes, not loopholes.")]
-['Loops', 'loop nests', 'axes']
+>>> terms = Terms(["loop", "loop nest", "axis"])
+>>> [(found.group(), term) for found, term in terms.find("Loops and loop nests have axes, not loopholes.")]
+[('Loops', 'loop'), ('loop nests', 'loop nest'), ('axes', 'axis')]
 
 Source: CommonMark 0.31, with the tables of GitHub.
 """
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -40,27 +40,26 @@ class Spoken(NamedTuple):
     strong: bool
 
 
-def pattern(terms: Iterable[str]) -> re.Pattern[str]:
-    """What finds any of the terms, singular or plural, the longest first; those of East Asia need no space around them."""
-    names = sorted(terms, key=lambda term: (-len(term), term))
-    parts = [rf"(?<![\w-]){_counted(name)}(?![\w-])" if name.isascii() else re.escape(name) for name in names]
-    return re.compile("|".join(parts) or r"(?!)", re.I)
+class Terms:
+    """Finds terms in words, singular or plural, the longest first; those of East Asia need no space around them."""
+
+    def __init__(self, terms: Iterable[str]) -> None:
+        self.forms = {form.lower(): term for term in sorted(terms) for form in _forms(term)}
+        longest = sorted(self.forms, key=lambda form: (-len(form), form))
+        parts = [rf"(?<![\w-]){re.escape(form)}(?![\w-])" if form.isascii() else re.escape(form) for form in longest]
+        self.pattern = re.compile("|".join(parts) or r"(?!)", re.I)
+
+    def find(self, words: str) -> Iterator[tuple[re.Match[str], str]]:
+        """Each place with the term that stands there."""
+        for found in self.pattern.finditer(words):
+            yield found, self.forms[found.group().lower()]
 
 
-def _counted(term: str) -> str:
-    ending = next((e for e in ENDINGS if term.endswith(e)), "")
-    plural = term.removesuffix(ending) + ENDINGS.get(ending, "s")
-    return rf"(?:{re.escape(term)}s?|{re.escape(plural)})".replace(r"\ ", r"\s+")
-
-
-def singular(words: str, terms: Iterable[str]) -> str | None:
-    """The term that the words are, singular or plural; None where they are none."""
-    return next((term for term in terms if _alone(term).fullmatch(words.strip())), None)
-
-
-@cache
-def _alone(term: str) -> re.Pattern[str]:
-    return pattern([term])
+def _forms(term: str) -> Iterator[str]:
+    yield term
+    if term.isascii():
+        ending = next((e for e in ENDINGS if term.endswith(e)), "")
+        yield from (f"{term}s", term.removesuffix(ending) + ENDINGS.get(ending, "s"))
 
 
 def spoken(markdown: str) -> Iterator[Spoken]:
@@ -103,8 +102,8 @@ class Prose:
 
     def __init__(self, terms: Mapping[str, tuple[str, str]], link: Callable[[str], str | None]) -> None:
         """A term stands with its meaning and where it is told. It becomes a link once a page."""
-        self.terms, self.link = {term.lower(): told for term, told in terms.items()}, link
-        self.open, self.sections = dict(self.terms), list[tuple[str, str]]()
+        self.terms, self.open, self.link = Terms(terms), dict(terms), link
+        self.sections = list[tuple[str, str]]()
 
     def html(self, markdown: str) -> str:
         """The markup. Headings of two signs are collected in `sections`: their anchors and their words."""
@@ -138,14 +137,12 @@ class Prose:
 
     def _terms(self, words: str) -> Iterator[Token]:
         at = 0
-        for found in pattern(self.open).finditer(words) if self.open else ():
-            term = singular(found.group(), self.open)
-            if term is None:
-                continue
-            meaning, place = self.open.pop(term)
-            yield Token("text", "", 0, content=words[at : found.start()])
-            yield Token("term", "", 0, content=found.group(), attrs={"href": place, "title": meaning})
-            at = found.end()
+        for found, term in self.terms.find(words):
+            if term in self.open:
+                meaning, place = self.open.pop(term)
+                yield Token("text", "", 0, content=words[at : found.start()])
+                yield Token("term", "", 0, content=found.group(), attrs={"href": place, "title": meaning})
+                at = found.end()
         yield Token("text", "", 0, content=words[at:])
 
 

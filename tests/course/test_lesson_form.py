@@ -95,6 +95,7 @@ def test_the_form_of_a_lesson_is_checked(monkeypatch):
         ("**extent**: how", "**loop**: how", ":24: `loop` is defined twice"),
         ("its **extent**", "its extent", ":24: `extent` never stands in bold in the prose before"),
         ("Exercise 1", "Exercise 2", ": 1 exercises; three or more are, numbered from 1"),
+        ("# ### Exercise 1", "# So:\n# ### Exercise 1", ":17: ### Exercise 1 does not begin its cell"),
         ("check.ex1(answer)", "answer", ":16: no cell after exercise 1 ends with check.ex1(answer)"),
         ("## What was not told", "## The end", ": the last cell is no `## What was not told`"),
     ]:
@@ -114,7 +115,7 @@ def test_what_a_lesson_does_is_checked(tmp_path):
     for old, new, problem in [
         ('Picture("a dot', "repr(Picture)#", "no picture"),
         ("answer = ...", "open('x', 'w')\nanswer = ...", "files are left behind: x"),
-        ("answer = ...", "print('\\n' * 70)\nanswer = ...", "71 lines are printed; at most 60 are"),
+        ("answer = ...", "print('\\n' * 90)\nanswer = ...", "91 lines are printed; at most 80 are"),
         ("None, 'how", "True, 'how", "exercise 1 is not open"),
     ]:
         changed = text.replace(old, new, 1)

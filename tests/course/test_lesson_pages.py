@@ -183,6 +183,7 @@ def test_a_reader_finds_his_way(browser, tmp_path):
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.course
 def test_the_lessons_of_the_course_make_pages():
     """Without outputs, which the tests of lessons make; every term has its place in the glossary."""
     found = lessons(FOLDER)
