@@ -1,7 +1,7 @@
 """A fast matrix product, scheduled by hand: `minicc explore tutorials/gemm_schedule.py` shows each step of it.
 
 Tiles of 6 rows by 2 vectors are summed up in registers, from weights that are packed into panels of that width. Lesson
-02_matmul_from_naive_to_fast.py comes to this schedule step by step, and measures each.
+09_matmul_to_the_peak.py comes to this schedule step by step, and measures each.
 """
 
 from minicc import Target, te

@@ -1,0 +1,127 @@
+"""The exercises of lesson 9: what a register tile loads, how panels are shared, and two races with the recipe of products.
+
+In: an answer. Out: a `Reply`. A race is fair: both are built for one core of this machine and run in turns. Its ratio is told, and
+decides nothing.
+
+>>> ex2(0.9).right, ex2(1).right
+(True, False)
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import minicc
+from minicc import te
+from minicc.course.exercise import called, exercise, expect
+from minicc.recipes.gemm import gemm
+from minicc.runtime.function import Function
+from minicc.schedule.choose import ChooseStep
+from minicc.schedule.te_schedule import TeSchedule
+from minicc.target import Target
+
+SIZE, TURNS = 480, 9
+
+
+@exercise
+def ex1(answer: int) -> str:
+    """How many instructions load, in a product of 48 x 48 by tiles of 6 x 16, in vectors of 8?"""
+    n, rows, columns, lanes = 48, 6, 16, 8
+    tiles, a_step = (n // rows) * (n // columns), columns // lanes + rows
+    right = tiles * n * a_step
+    slips = {
+        n * a_step: f"{answer} is right for one tile; there are {n} / {rows} times {n} / {columns} of them",
+        tiles * a_step: f"{answer} is right for one step of k; each tile makes {n}",
+        tiles * n * (rows + columns): f"{answer} are the numbers; {lanes} neighbours of B come in one load",
+        2
+        * n
+        ** 3: f"{answer} is what the loop program has: two numbers for each product; the machine code shares them within a tile",
+        tiles * n * columns // lanes: "these are those of B; the numbers of A are loaded, too, each into all lanes",
+        tiles * n * rows: "these are those of A; the vectors of B are loaded, too",
+    }
+    expect(answer not in slips or answer == right, slips.get(answer, ""))
+    expect(
+        answer == right,
+        f"got {answer}; {tiles} tiles, {n} steps of k in each, {columns // lanes} vectors of B and {rows} numbers of A in a step",
+    )
+    return f"{a_step} loads for {rows * columns} products; a loop without a tile would have {2 * rows * columns}"
+
+
+@exercise
+def ex2(answer: float) -> str:
+    """Which share of four cores can 18 equal panels keep busy?"""
+    panels, cores = 18, 4
+    rounds = math.ceil(panels / cores)
+    right = panels / (rounds * cores)
+    expect(
+        answer != 1,
+        f"{panels} is no multiple of {cores}: what do the others do while the last {panels % cores} are computed?",
+    )
+    expect(abs(answer - 1 / cores) > 1e-6, "this is the share of one core that works alone")
+    expect(abs(answer - panels / cores / panels) > 1e-6, "this is what one thread does; the question is for all four")
+    expect(
+        abs(answer - right) < 1e-3,
+        f"got {answer}; how many rounds are there, and how many panels could {cores} cores do in them?",
+    )
+    return f"{rounds} rounds of {cores} could do {rounds * cores} panels, and there are {panels}: smaller pieces share better"
+
+
+def _ratio(mine: Function, recipe: Function) -> float:
+    """How much faster mine is than the recipe, in the mean of turns, after both compute what NumPy does. Raises WrongAnswer."""
+    a, b = np.random.default_rng(0).random((2, SIZE, SIZE), np.float32)
+    outputs = np.zeros((2, SIZE, SIZE), np.float32)
+    calls = [partial(f, a, b, c) for f, c in zip((mine, recipe), outputs, strict=True)]
+    for call in calls:
+        call()
+    right = bool(np.allclose(outputs[0], a.astype(np.float64) @ b, rtol=1e-3))
+    expect(right, f"it is not the product: element [0, 0] is {outputs[0, 0, 0]}, and should be {outputs[1, 0, 0]}")
+    times = [
+        [f.time_evaluator(number=2, repeat=1)(a, b, c).min for f, c in zip((mine, recipe), outputs, strict=True)]
+        for _ in range(TURNS)
+    ]
+    return statistics.median(theirs / own for own, theirs in times)
+
+
+def _told(ratio: float) -> str:
+    speed = f"it runs at {ratio:.2f} times the speed of the recipe"
+    if ratio > 1.02:
+        return f"{speed}: you win, on this machine and in these seconds"
+    return f"{speed}: {'a tie' if ratio > 0.98 else 'it computes the product, and the recipe is still ahead'}"
+
+
+@exercise
+def ex3(answer: Mapping[str, int]) -> str:
+    """Which choices make the recipe faster?"""
+    target = Target.native().with_threads(1)
+    recipe = gemm(SIZE, SIZE, SIZE, target)
+    known = {step.key: step for step in recipe.trace if isinstance(step, ChooseStep)}
+    for name, number in dict(answer).items():
+        expect(name in known, f"the recipe chooses {', '.join(known)}, and no {name}")
+        expect(
+            number in known[name].options,
+            f"{name} may be one of {', '.join(map(str, known[name].options))}, not {number}",
+        )
+    changed = {name: n for name, n in dict(answer).items() if n != known[name].value}
+    expect(bool(changed), "these are the defaults: it would race with itself")
+    mine = recipe.trace.replay(recipe.start, choices=changed)
+    return _told(_ratio(minicc.build(mine.program, target=target), minicc.build(recipe.program, target=target)))
+
+
+@exercise
+def ex4(answer: Callable[[TeSchedule, te.Tensor], Any]) -> str:
+    """Schedule a product of 480 x 480 that is faster than the recipe."""
+    target = Target.native().with_threads(1)
+    A, B = te.placeholder((SIZE, SIZE), name="A"), te.placeholder((SIZE, SIZE), name="B")
+    k = te.reduce_axis((0, SIZE), name="k")
+    C = te.compute((SIZE, SIZE), lambda i, j: te.sum(A[i, k] * B[k, j], axis=k), name="C")
+    s = te.create_schedule(C.op)
+    called(answer, s, C)
+    expect(bool(s.trace), "the schedule has no step yet: it is the naive product")
+    mine = minicc.build(s, [A, B, C], target=target)
+    return _told(_ratio(mine, minicc.build(gemm(SIZE, SIZE, SIZE, target).program, target=target)))
