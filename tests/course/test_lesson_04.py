@@ -64,6 +64,7 @@ def test_near_ways_are_other_orders(puzzle):
     assert asked.order not in orders and len({*map(tuple, orders)}) == len(orders)
 
 
+@pytest.mark.course
 def test_fewer_steps_do_not_do():
     """Two steps never lead to the order of the fourth puzzle."""
     asked = check.PUZZLES[4]

@@ -1,0 +1,129 @@
+"""The exercises of lesson 8, keep it or compute it again: steps are taken on a fresh schedule, and what it costs is counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicc.course.exercise import WrongAnswer, called, exercise, expect
+from minicc.loop.caches import Cache
+from minicc.loop.counts import BufferCounts, Counts
+from minicc.loop.ir import Alloc, walk
+from minicc.loop.program import Program
+from minicc.loop.python import run_python
+from minicc.loop.verify import verify
+from minicc.schedule.schedule import Schedule
+
+Fresh = Callable[[], Schedule]
+
+
+def kept(program: Program) -> int:
+    """The bytes of all buffers that a program has for itself."""
+    buffers = [s.buffer for s in (program.body, *walk(program.body)) if isinstance(s, Alloc)]
+    return sum(math.prod(b.shape) * b.dtype.bytes for b in dict.fromkeys(buffers))
+
+
+def tried(answer: Callable[..., Any], fresh: Fresh) -> Schedule:
+    """The schedule after the steps of an answer, which still computes the same."""
+    s = fresh()
+    called(answer, s)
+    verify(s.program)
+    expect(len(s.trace) > 0, "no step was taken")
+    draw = np.random.default_rng(0)
+    inputs = [draw.integers(0, 9, b.shape).astype(np.float32) for b in s.program.params]
+    wanted, got = (np.empty(s.program.outputs[0].shape, np.float32) for _ in range(2))
+    run_python(s.start, *inputs, wanted)
+    run_python(s.program, *inputs, got)
+    expect(np.array_equal(got, wanted), "the numbers have changed: please report it, as no step may do so")
+    return s
+
+
+@exercise
+def ex1(answer: Any) -> str:
+    """How many additions do strips of 16 rows take, of 64?"""
+    rows, columns, strip = 64, 16, 16
+    strips = rows // strip
+    additions = {
+        "right": 2 * rows * columns + 2 * columns * (strip + 2) * strips,
+        "without recomputation": 2 * rows * columns + 2 * columns * (rows + 2),
+        "only B": 2 * columns * (strip + 2) * strips,
+        "one strip": 2 * strip * columns + 2 * columns * (strip + 2),
+        "elements": rows * columns + columns * (strip + 2) * strips,
+        "strips of 4": 2 * rows * columns + 2 * columns * 6 * (rows // 4),
+    }
+    reasons = {
+        "without recomputation": "so many are needed if nothing is computed twice; but the last 2 rows of B of a strip are computed again by the next one",
+        "only B": "these are the additions of B; C has its own",
+        "one strip": f"this is one strip; there are {strips}",
+        "elements": "this is how many elements there are; each takes two additions",
+        "strips of 4": "these would be strips of 4 rows",
+    }
+    for name, why in reasons.items():
+        if answer == additions[name]:
+            raise WrongAnswer(why)
+    expect(
+        answer == additions["right"],
+        f"{strips} strips, each with {strip + 2} rows of B and {strip} of C, of {columns} elements with two additions; got {answer}",
+    )
+    return f"{strips} strips of {strip + 2} rows of B, and {rows} rows of C; of {rows + 2} rows of B, {2 * (strips - 1)} are computed twice"
+
+
+@exercise
+def ex2(answer: Callable[..., Any], fresh: Fresh) -> str:
+    """Compute nothing twice, and keep at most 100 bytes of B."""
+    s, least = tried(answer, fresh), fresh().counts(caches=[]).flops
+    flops, size = s.counts(caches=[]).flops, kept(s.program)
+    if size == 0:
+        raise WrongAnswer(f"nothing is kept, so {flops - least:,} additions are done again")
+    if flops > least and size <= 100:
+        raise WrongAnswer(
+            f"{size} bytes are few enough, but {flops - least:,} additions are done again: which neighbours share elements of B?"
+        )
+    expect(flops == least, f"{flops - least:,} additions are done again, and {size} bytes are kept")
+    expect(size <= 100, f"nothing is computed twice, but {size:,} bytes are kept; one *column* of B has {4 * 18}")
+    cache = Cache(1 << 10, line=32, ways=None)
+    before, after = (one.counts(caches=[cache]).misses[0] for one in (fresh(), s))
+    return f"columns of C share nothing of B. It costs {after} misses in place of {before}: A is read along its columns"
+
+
+@exercise
+def ex3(answer: Callable[..., Any], fresh: Fresh, cache: Cache) -> str:
+    """At most 400 bytes, at most 1,300 additions, fewer than 80 misses."""
+    s = tried(answer, fresh)
+    counts, size = s.counts(caches=[cache]), kept(s.program)
+    misses = counts.misses[0]
+    got = f"{size:,} bytes, {counts.flops:,} additions, {misses} misses"
+    expect(counts.flops <= 1300, f"{got}: too much is computed again, so the pieces have to be larger")
+    expect(size <= 400, f"{got}: too much is kept, so the pieces have to be smaller")
+    expect(misses < 80, f"{got}: strips are as wide as the picture; what a narrower piece needs stays in the cache")
+    return f"{got}: a tile keeps little, and comes back to it while it is in the cache"
+
+
+@exercise
+def ex4(answer: Callable[..., Any], fresh: Fresh) -> str:
+    """Load A and B 64 times each, store C 64 times and never load it."""
+    s = tried(answer, fresh)
+    counts = s.counts(caches=[])
+    a, b, c = (_of(counts, name) for name in "ABC")
+    for one in (a, b):
+        if one.loads > 64 and f'"{one.name}"' not in str(s.trace):
+            raise WrongAnswer(f"{one.name} is loaded {one.loads} times: nobody made a copy of it")
+        if one.loads > 64:
+            raise WrongAnswer(
+                f"{one.name} is loaded {one.loads} times: its copy is made again and again, in a loop that does not need it"
+            )
+    if c.loads:
+        raise WrongAnswer(
+            f"C is loaded {c.loads} times: each addition reads the sum so far, unless cache_write keeps that elsewhere"
+        )
+    expect(c.stores == 64, f"C is stored {c.stores} times, 64 are enough")
+    expect(a.loads == b.loads == 64, f"A is loaded {a.loads} times and B {b.loads} times")
+    local = [one.name for one in counts.buffers if one.scope == "local"]
+    return f"memory is touched {counts.loads + counts.stores} times in all, and {', '.join(local)} are touched often: that they fit anywhere is another matter"
+
+
+def _of(counts: Counts, name: str) -> BufferCounts:
+    return next(b for b in counts.buffers if b.name == name)
