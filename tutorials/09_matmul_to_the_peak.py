@@ -192,7 +192,8 @@ draw_hot_loop("The innermost loop, on this machine", f.source("asm"))
 # `C` is never loaded, and stored once: of three loads for each product two are left, of 112,896 stores 2,304. And the two that are
 # left are not what the machine does. The counts are of numbers, as the loop program has them. In the machine code a vector comes in
 # one load, and the rows of a tile share it: two loads, six broadcasts, twelve multiply-adds, as lesson 7 found.
-#
+
+# %% [markdown]
 # ### Exercise 1
 #
 # On haswell a vector has 8 lanes, so a tile of `C` has 6 rows and 16 columns. How many *instructions* that load from memory does the
