@@ -402,7 +402,7 @@ check.ex5(answer)
 # - **assembly**: the instructions of a processor, as text
 # - **fused multiply-add**: an instruction that multiplies, adds, and rounds once
 # - **vector register**: a place in a core that holds several numbers side by side
-# - **lane**: the place of one number in a vector
+# - **lane**: one element of a vector register
 # - **mask**: a bit for each lane of a vector that says whether it takes part
 # - **latency**: the time from the operands of an instruction to its result
 # - **throughput**: how many instructions of a kind can start in a cycle
