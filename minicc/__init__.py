@@ -18,7 +18,7 @@ if (
     del sys.path[0]  # `python -m` put the current folder there; what it runs is found by the path of this package
 
 from minicc import te as te
-from minicc.compile import GENERATORS, Generator
+from minicc.kernels.generators import GENERATORS, Generator
 from minicc.compile import build as build
 from minicc.compile import compile as compile
 from minicc.compile import lower as lower

@@ -15,21 +15,20 @@ import time
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from minicc import frontend
 from minicc import tensor as te
 from minicc.config import MOST_THREADS
-from minicc.errors import CodegenError, ConfigError, LoadError, ScheduleError, TargetError, nearest
+from minicc.errors import CodegenError, ConfigError, LoadError, ScheduleError, Task, nearest
 from minicc.graph.absorb_views import absorb_views
 from minicc.graph.bind import bind, runtime_operands
 from minicc.graph.choose_layouts import choose_layouts
 from minicc.graph.eliminate_dead_code import eliminate_dead_code
 from minicc.graph.expand_composites import expand_composites
 from minicc.graph.fold_constants import fold_constants
-from minicc.graph.fuse import fuse
+from minicc.graph.fuse import fuse, fuse_nothing
 from minicc.graph.fuse_attention import fuse_attention
 from minicc.graph.gate_weights import gate_weights
 from minicc.graph.ir import Constant, Graph, Kernel
@@ -41,15 +40,21 @@ from minicc.graph.simplify_graph import simplify_graph
 from minicc.graph.split_stages import is_open
 from minicc.graph.resize_later import resize_later
 from minicc.ir.node import replace as replace_node
+from minicc.ir.open_tasks import gathered
 from minicc.ir.passes import Event, CompileReport, Observer, Pass, Times, both, changed, run_passes, stage
 from minicc.loop.cost import operations, touched
 from minicc.loop.ir import ExternCall, walk
 from minicc.loop.program import Program
 from minicc.loop.ranges import size_vars
 from minicc.loop.verify import verify
+from minicc.ops.base import Operator
+from minicc.recipes.registry import Recipe
 from minicc.kernels.compile_kernels import ReadyKernel, compile_kernels
+from minicc.kernels.generators import found
+from minicc.kernels.given import Schedules, schedules_of
 from minicc.kernels.lower import LOOP_PASSES, finish
-from minicc.kernels.stages import staged
+from minicc.kernels.replacements import Replacements
+from minicc.kernels.stages import by_reference, referenced, staged
 from minicc.kernels.lower import lower_kernel as lower_kernel
 from minicc.runtime import memory
 from minicc.runtime.assemble import KernelCall, Values, assemble
@@ -58,12 +63,11 @@ from minicc.runtime.function import CpuFunction, Function
 from minicc.runtime.image import Port
 from minicc.runtime.kernel_cache import kernel_cache
 from minicc.runtime.specialize import ResizingExecutable, SpecializingExecutable, Variants
-from minicc.schedule import Schedule, Trace
+from minicc.schedule import Schedule
+from minicc.schedule.step import Primitive
 from minicc.schedule.te_schedule import TeSchedule
 from minicc.target import Target
 from minicc.types import float32
-
-Schedules = Mapping[Kernel | str, Trace | Mapping[str, int]]  # of kernels, or of all that have a label
 
 
 def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
@@ -73,7 +77,7 @@ def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
         Pass("resize later", partial(resize_later, exact=target.exact),
              "before Resize is expanded", "pointwise convolutions work on small images"),
         Pass("expand composites", expand_composites,
-             "early: what follows knows only operators that have kernels", "no composite is left"),
+             "early: what follows knows only operators that have kernels", "no composite is left", None),
         Pass("quantize products", partial(quantize_products, exact=target.exact),
              "before dequantised weights are folded", "integers are multiplied, and scaled in epilogues"),
         Pass("fold constants", fold_constants,
@@ -99,7 +103,7 @@ def graph_passes(target: Target) -> tuple[Pass[Graph], ...]:
         Pass("eliminate dead code", eliminate_dead_code,
              "what the passes before no longer read", "every node is needed for an output"),
         Pass("fuse", fuse,
-             "from here on a node is a kernel", "every operator is in a kernel, or is a constant or a Reshape"),
+             "from here on a node is a kernel", "every operator is in a kernel, or is a constant or a Reshape", fuse_nothing),
         Pass("share storage", partial(share_storage, lanes=target.lanes(float32)),
              "last: it is kernels that write and read", "no kernel only moves what can be written, or read, in its place"),
     )  # fmt: skip
@@ -146,35 +150,6 @@ def check_stage(call: str, name: str, known: Collection[str] = ()) -> None:
         raise ConfigError(call, f"expected the name of a pass, got {name!r}", where=", ".join(names), hint=hint)
 
 
-# ---- code generators --------------------------------------------------------------------------------------------
-
-
-class Generator(NamedTuple):
-    """Where the code generator of a kind of target is, as `module:function`; imported when first asked for.
-
-    `model(graph, target, observe)` gives an Executable of a graph after the passes for the target;
-    `function(program, order, target)` what is called with arrays in the order of these buffers.
-    """
-
-    model: str
-    function: str
-
-
-GENERATORS: dict[str, Generator] = {}
-
-
-def found(target: Target, which: str) -> Any:
-    """A function of the code generator for a target. Raises TargetError when nobody has registered one."""
-    if target.kind not in GENERATORS:
-        problem = f"expected a kind of target with a code generator, got {target.kind}"
-        where = f"registered: cpu, {', '.join(GENERATORS) or 'and no other'}"
-        raise TargetError(
-            f"compile(target={target.kind!r})", problem, where, "import minicc registers those that come with it"
-        )
-    module, _, name = getattr(GENERATORS[target.kind], which).partition(":")
-    return getattr(import_module(module), name)
-
-
 # ---- models -----------------------------------------------------------------------------------------------------
 
 
@@ -187,6 +162,7 @@ class Job:
     observe: Observer | None = None
     schedules: Schedules = field(default_factory=dict)
     cached: bool = False
+    parts: Replacements = field(default_factory=Replacements)
 
 
 def compile(
@@ -201,6 +177,9 @@ def compile(
     passes: Pipeline | None = None,
     schedules: Schedules | None = None,
     cache: bool | None = None,
+    recipes: Sequence[Recipe] | None = None,
+    operators: Mapping[str, type[Operator]] | None = None,
+    primitives: Mapping[str, Primitive] | None = None,
 ) -> Executable:
     """Compile a model for `target`: a Target, or words such as `native`, `llvm -mcpu=haswell`, `cuda`, `emulated`.
 
@@ -214,11 +193,16 @@ def compile(
     With `cache`, kernels that were compiled before, in any process, are found on disk, and new ones are kept there; the
     default is to do so unless somebody observes, who then is told of every stage of every kernel.
 
+    `recipes` are tried before minicc's own, `operators` and `primitives` take the place of those of their names: a class with
+    the same fields, a function from a program and a step to a program. Where a part is a Task still, something slower takes its
+    place, and an OpenTaskWarning says so; where nothing can, the Task is raised.
+
     An input whose value decides a shape (the shape of a Reshape, say) is bound when a call brings its first value: the
     executable then specialises itself, and keeps what it made.
 
     Raises LoadError, GraphError or TypeInferenceError when the model is not valid, LoopError when a schedule's program
-    breaks a rule, TargetError for words without a meaning, ConfigError when `threads` is not a positive number.
+    breaks a rule, TargetError for words without a meaning, ConfigError when `threads` is not a positive number, or
+    there is nothing of a name to replace.
     """
     started = time.perf_counter()
     machine = Target.of(target)
@@ -231,15 +215,17 @@ def compile(
         machine = machine.rounding_all()
     times = Times()
     watched = times if observe is None else both(times, observe)
-    cached = observe is None if cache is None else cache
-    job = Job(machine, passes or pipeline(machine), watched, schedules or {}, cached)
+    parts = Replacements.of(recipes, operators, primitives)
+    cached = (observe is None if cache is None else cache) and not parts
+    job = Job(machine, passes or pipeline(machine), watched, schedules or {}, cached, parts)
     if isinstance(model, (TeSchedule, Schedule)):
         made = _compile_schedule(model.schedule if isinstance(model, TeSchedule) else model, job)
     else:
         loaded = model if isinstance(model, Graph) else stage(watched, Event("load"), frontend.load, model, keep=False)
         free = dims == "any" and bool(loaded.symbols) and not input_shapes
         given = {} if dims == "any" else dims or {}
-        made = _resizing(loaded, job) if free else _compile_model(loaded, job, given, input_shapes or {})
+        with gathered():
+            made = _resizing(loaded, job) if free else _compile_model(loaded, job, given, input_shapes or {})
     made.compile_seconds = time.perf_counter() - started
     made.compile_report = replace(made.compile_report, seconds=dict(times))
     return made
@@ -264,9 +250,10 @@ def _compile_model(
 def _compile_bound(graph: Graph, job: Job) -> Executable:
     """Raises TooLargeError where it could never be here."""
     _check_memory(graph)
-    if any(map(is_open, graph.nodes)):
-        return staged(graph, partial(_compile_bound, job=job), job.target.threads, job.target.exact)
-    return _compile_graph(graph, job) if job.target.is_cpu else _compile_elsewhere(graph, job)
+    with gathered():
+        if any(map(is_open, graph.nodes)):
+            return staged(graph, partial(_compile_bound, job=job), job.target.threads, job.target.exact)
+        return _compile_graph(graph, job) if job.target.is_cpu else _compile_elsewhere(graph, job)
 
 
 def _check_memory(graph: Graph) -> None:
@@ -310,18 +297,28 @@ def optimize(
 
 def _compile_elsewhere(graph: Graph, job: Job) -> Executable:
     """By the generator that is registered for the target's kind."""
-    made = run_passes(job.passes.graph, graph, job.observe, graph.name)
+    made = run_passes(job.parts.passes(job.passes.graph), graph, job.observe, graph.name)
     result: Executable = found(job.target, "model")(made, job.target, job.observe)
     return result
 
 
 def _compile_graph(graph: Graph, job: Job) -> Executable:
-    fused = run_passes(job.passes.graph, graph, job.observe, graph.name)
+    passes = job.parts.passes(job.passes.graph)
+    fused = run_passes(passes, graph, job.observe, graph.name)
+    try:
+        return _assembled(fused, job, graph)
+    except Task as task:
+        apart = run_passes([p for p in passes if p.name != "share storage"], graph, job.observe, graph.name)
+        return referenced(by_reference(apart, task), partial(_assembled, job=job), job.target.threads)
+
+
+def _assembled(fused: Graph, job: Job, graph: Graph | None = None) -> Executable:
     home = homes(fused)
     nodes = [(n, placed(n, home)) for n in fused.nodes if isinstance(n.op, Kernel)]
     distinct = list(dict.fromkeys(kernel for _, kernel in nodes))
-    given = _schedules_of(distinct, job.schedules)
-    kernels = compile_kernels(distinct, job.target, job.passes.loop, job.observe, given, job.cached)
+    given = schedules_of(distinct, job.schedules)
+    with gathered(), job.parts.in_place():
+        kernels = compile_kernels(distinct, job.target, job.passes.loop, job.observe, given, job.cached)
     calls = [_call(kernel, kernels[kernel], [home[v] for v in (*n.inputs, n)]) for n, kernel in nodes]
     inputs: dict[Hashable, Port] = {
         n: Port(name, n.type) for n, name in zip(fused.inputs, fused.input_names, strict=True)
@@ -329,15 +326,15 @@ def _compile_graph(graph: Graph, job: Job) -> Executable:
     outputs = [(home[n].node, Port(name, n.type)) for n, name in zip(fused.outputs, fused.output_names, strict=True)]
     constants: dict[Hashable, Any] = {n: n.op.data.array for n in fused.nodes if isinstance(n.op, Constant)}
     stages = {
-        "graph": partial(_text, graph),
+        "graph": partial(_text, graph or fused),
         "fused": lambda: str(fused),
         "te": lambda: "\n\n".join(f"# {k.label}\n{made.lowered().expressions}" for k, made in kernels.items()),
     }
     values = Values(inputs, outputs, constants)
     cache = kernel_cache() if job.cached else None
-    arguments = (graph.name, calls, values, job.target, stages, None, cache)
-    image = stage(job.observe, Event("assemble", graph.name), assemble, *arguments)
-    made = stage(job.observe, Event("link", graph.name), load, image)
+    arguments = (fused.name, calls, values, job.target, stages, None, cache)
+    image = stage(job.observe, Event("assemble", fused.name), assemble, *arguments)
+    made = stage(job.observe, Event("link", fused.name), load, image)
     made.compile_report = CompileReport({}, len(kernels), sum(ready.found for ready in kernels.values()))
     return made
 
@@ -362,17 +359,6 @@ def _call(kernel: Kernel, ready: ReadyKernel, homes: Sequence[Home]) -> KernelCa
     code = ready.compiled.code
     arguments, offsets = tuple(h.node for h in homes), tuple(h.offset * h.node.dtype.bytes for h in homes)
     return KernelCall(ready.compiled, kernel.label, arguments, code.flops, code.bytes, code.effective, texts, offsets)
-
-
-def _schedules_of(kernels: Sequence[Kernel], schedules: Schedules) -> dict[Kernel, Trace | Mapping[str, int]]:
-    """What is known of the schedule of each kernel. Raises ConfigError for a label that none has."""
-    labels = [kernel.label for kernel in kernels]
-    for label in (key for key in schedules if isinstance(key, str) and key not in labels):
-        call, problem = f"compile(schedules={{{label!r}: ...}})", f"expected the label of a kernel, got {label!r}"
-        hint = f"did you mean {near!r}?" if (near := nearest(label, labels)) else "--stage fused shows the kernels"
-        raise ConfigError(call, problem, where=f"kernels: {', '.join(dict.fromkeys(labels))}", hint=hint)
-    known = {k: schedules.get(replace_node(k, within=()), schedules.get(k.label)) for k in kernels}
-    return {kernel: found for kernel, found in known.items() if found is not None}
 
 
 # ---- schedules by hand ------------------------------------------------------------------------------------------

@@ -7,12 +7,13 @@ import pytest
 
 import minicc
 from minicc import ops, te
-from minicc.compile import GENERATORS, LEFT_TO_OTHERS, Generator, check_stage, optimize, pipeline
+from minicc.compile import LEFT_TO_OTHERS, check_stage, optimize, pipeline
 from minicc.errors import CodegenError, ConfigError, TargetError
 from minicc.graph import bind, evaluate
 from minicc.graph.ir import Graph, Kernel, constant, input
 from minicc.graph.verify import verify as verify_graph
 from minicc.ir.passes import Times
+from minicc.kernels.generators import GENERATORS, Generator
 from minicc.loop.program import Program
 from minicc.loop.verify import verify as verify_program
 from minicc.target import Target

@@ -59,6 +59,11 @@ def fuse(graph: Graph) -> Graph:
     return _as_kernels(graph, partition(graph))
 
 
+def fuse_nothing(graph: Graph) -> Graph:
+    """The graph in which each operator is a kernel of its own."""
+    return _as_kernels(graph, Partition(graph))
+
+
 def partition(graph: Graph) -> Partition:
     """Which operators of the graph are in one kernel."""
     groups = Partition(graph)

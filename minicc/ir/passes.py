@@ -18,18 +18,40 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+from minicc.errors import Task
+from minicc.ir.open_tasks import stands_in
+
 IR = TypeVar("IR")
 Result = TypeVar("Result")
 
 
+def unchanged(ir: Any) -> Any:
+    """What stands in for most passes that are open: the IR as it was."""
+    return ir
+
+
 @dataclass(frozen=True)
 class Pass(Generic[IR]):
-    """`run` returns the same object when nothing changed. `why` says why the pass stands where it stands in its list."""
+    """`run` returns the same object when nothing changed. `why` says why the pass stands where it stands in its list.
+
+    `otherwise` takes its place where it is a Task still; without one the Task is raised.
+    """
 
     name: str
     run: Callable[[IR], IR]
     why: str
     ensures: str
+    otherwise: Callable[[IR], IR] | None = unchanged
+
+    def attempt(self, ir: IR) -> IR:
+        """The IR after the pass, or after what takes its place."""
+        try:
+            return self.run(ir)
+        except Task as task:
+            if self.otherwise is None:
+                raise
+            stands_in(task, f"{getattr(ir, 'name', 'the IR')} without the pass {self.name}")
+            return self.otherwise(ir)
 
 
 @dataclass(frozen=True)
@@ -107,7 +129,7 @@ def stage(observe: Observer | None, begin: Event, run: Callable[..., Result], *a
 def run_passes(passes: Iterable[Pass[IR]], ir: IR, observe: Observer | None = None, subject: str = "") -> IR:
     """The IR after all passes, in order."""
     for each in passes:
-        ir = stage(observe, Event(each.name, subject, ir), each.run, ir)
+        ir = stage(observe, Event(each.name, subject, ir), each.attempt, ir)
     return ir
 
 

@@ -33,7 +33,9 @@ from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from minicc.errors import Task
 from minicc.ir.node import Interned
+from minicc.ir.open_tasks import stands_in
 
 T = TypeVar("T", bound=Interned)
 Bindings = dict[str, Any]
@@ -69,11 +71,15 @@ class Rule:
     fast: bool = False
 
     def apply(self, value: Any) -> Any:
-        """The right-hand side for `value`, or None when the rule does not match."""
+        """The right-hand side for `value`, or None when the rule does not match, or is a Task still."""
         bindings: Bindings = {}
-        if not match(self.lhs, value, bindings) or (self.where and not _call(self.where, bindings)):
+        try:
+            if not match(self.lhs, value, bindings) or (self.where and not _call(self.where, bindings)):
+                return None
+            return self.right(bindings, value)
+        except Task as task:
+            stands_in(task, f"what the rule {self.name} would replace")
             return None
-        return self.right(bindings, value)
 
     def right(self, bindings: Bindings, root: Any) -> Any:
         """The right-hand side with its holes filled; `root` is what the left-hand side matched."""

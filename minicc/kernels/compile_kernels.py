@@ -17,6 +17,7 @@ from itertools import count
 from minicc import config
 from minicc.graph.ir import Kernel
 from minicc.ir.passes import Event, Observer, Pass, stage
+from minicc.ir.open_tasks import any_open
 from minicc.kernels.key import kernel_key
 from minicc.kernels.lower import LOOP_PASSES, Given, LoweredKernel, lower_kernel
 from minicc.kernels.workers import spread
@@ -84,7 +85,7 @@ def _found_or_compiled(
     new = {key: task for key, task in tasks.items() if key not in codes}
     workers = min(len(new) // MANY, (config.jobs() or available_threads()) - 1)
     codes |= zip(new, spread(list(new.values()), workers, compiled_code, THERE, told), strict=True)
-    if kept:
+    if kept and not any_open():
         for key in new:
             kept.keep(key, codes[key])
     return codes, found

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from minicc import tensor as te
+from minicc.errors import Task
 from minicc.graph.ir import Kernel
 from minicc.ir.node import replace
+from minicc.ir.open_tasks import stands_in
 from minicc.ir.passes import Event, Observer, Pass, run_passes, stage
 from minicc.loop.ir import Buffer
 from minicc.loop.lower import lower as lower_tensors
@@ -23,10 +25,12 @@ from minicc.loop.program import Program
 from minicc.loop.remove_unread import remove_unread
 from minicc.loop.shares import shares
 from minicc.loop.simplify_loops import simplify_loops
+from minicc.loop.verify import verify
 from minicc.loop.widen_floats import widen_floats
 from minicc.recipes.registry import Scheduled, scheduled
-from minicc.schedule import Trace
+from minicc.schedule import Schedule, Trace
 from minicc.schedule.nest import map_accesses
+from minicc.schedule.step import INSTEAD
 from minicc.schedule.tidy import tidy
 from minicc.target import Target
 from minicc.tensor.expr import Expr
@@ -36,13 +40,13 @@ from minicc.types import Subtensor
 Given = Trace | Mapping[str, int] | None  # what is known of a schedule: all steps, some choices, or nothing
 LOOP_PASSES: tuple[Pass[Program], ...] = (
     Pass("place init", place_init,
-         "a reduction is one statement while it is scheduled; now its initialisation gets a place", "every store is plain"),
+         "a reduction is one statement while it is scheduled; now its initialisation gets a place", "every store is plain", None),
     Pass("widen floats", widen_floats,
-         "16-bit floats are a storage format", "arithmetic on them is done in float32"),
+         "16-bit floats are a storage format", "arithmetic on them is done in float32", None),
     Pass("simplify loops", simplify_loops,
          "guards and indices that the steps before have made provable", "nothing is checked that is known"),
     Pass("place buffers", place_buffers,
-         "last: it looks at every index", "every buffer has its place, and code generation decides nothing"),
+         "last: it looks at every index", "every buffer has its place, and code generation decides nothing", None),
 )  # fmt: skip
 
 
@@ -82,13 +86,24 @@ def lower_kernel(
     output = kernel.compute(*inputs)
     naive = stage(observe, Event("lower", label, kernel.body, None, done, total), _naive, output, inputs, label)
     begin = Event("schedule", label, naive, None, done, total)
-    made = stage(observe, begin, scheduled, naive, target, given)
+    made = stage(observe, begin, _scheduled, naive, target, given)
+    if INSTEAD.get():  # nobody knows how good they are
+        verify(made.schedule.program)
     program = place_arguments(finish(made.schedule.program, passes, observe), kernel.within)
     return LoweredKernel(output, naive, made, program)
 
 
 def _naive(output: te.Tensor, inputs: Sequence[te.Tensor], label: str) -> Program:
     return remove_unread(tidy(lower_tensors([output], [*inputs, output], label).program))
+
+
+def _scheduled(naive: Program, target: Target, given: Given) -> Scheduled:
+    """By a trace or a recipe; the naive loops where these take a part that is open."""
+    try:
+        return scheduled(naive, target, given)
+    except Task as task:
+        stands_in(task, f"the naive loops of {naive.name}")
+        return Scheduled(Schedule(naive), "none", f"{task.call} is open")
 
 
 def place_arguments(program: Program, within: Sequence[Subtensor | None]) -> Program:

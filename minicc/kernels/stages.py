@@ -11,16 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from minicc import tensor as te
+from minicc.errors import Task
 from minicc.graph.control import Control, Loop
 from minicc.graph.interpret import compute
-from minicc.graph.ir import Constant, Graph, Node
+from minicc.graph.ir import Constant, Graph, Kernel, Node
 from minicc.graph.resolve import Resolver, stand_in
-from minicc.graph.split_stages import is_light, split_stages
+from minicc.graph.split_stages import is_light, is_open, split_stages
+from minicc.graph.transform import same, transform
 from minicc.ir.arrays import Array
+from minicc.ir.node import node
+from minicc.ir.open_tasks import stands_in
 from minicc.ops.sequence import SequenceConstruct
 from minicc.runtime import memory
 from minicc.runtime.executable import Executable
@@ -77,6 +82,41 @@ def staged(
     return StagedExecutable(
         graph.name, inputs, outputs, arrays, steps, results, threads, {"graph": partial(str, graph)}
     )
+
+
+@node
+class KernelByReference(Kernel):
+    """A kernel of which no code can be made: the reference of its operators is run."""
+
+    interpreted: ClassVar[bool] = True
+
+
+def by_reference(graph: Graph, task: Task) -> Graph:
+    """A graph of kernels, where those of which an operator has an open `compute` are run by reference.
+
+    Raises the task, which was met when they were compiled, unless there are such.
+    """
+    found: dict[Kernel, KernelByReference] = {}
+    for kernel in dict.fromkeys(n.op for n in graph.nodes if isinstance(n.op, Kernel)):
+        try:
+            kernel.compute(*[te.placeholder(n.shape, n.dtype) for n in kernel.body.inputs])
+        except Task as met:
+            found[kernel] = KernelByReference(kernel.label, kernel.body, kernel.within)
+            stands_in(met, f"the reference of {kernel.label}")
+    if not found:
+        raise task
+
+    def change(n: Node, inputs: tuple[Node, ...]) -> Node:
+        return found[n.op](*inputs) if isinstance(n.op, Kernel) and n.op in found else same(n, inputs)
+
+    return transform(graph, change)
+
+
+def referenced(graph: Graph, make: Make, threads: int) -> Executable:
+    """The executable of a graph of kernels, some of which are run by reference; `make` compiles a graph of the others."""
+    if not any(map(is_open, graph.nodes)):
+        return make(graph)
+    return staged(graph, partial(referenced, make=make, threads=threads), threads, light=never)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,12 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from minicc.errors import OpenTaskWarning
 
 START = "import sys; sys.path[:] = {path!r}; from minicc.kernels.workers import serve; serve()"
 
@@ -116,6 +119,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def serve() -> None:
     """What a worker does: the name of a function, then tasks for it, until the input ends or a task fails."""
+    warnings.simplefilter("error", OpenTaskWarning)  # who started us does that kernel, and tells
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the one who started us, and who ends us
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nobody else writes there

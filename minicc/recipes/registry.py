@@ -28,10 +28,11 @@ s.unroll("i_i")
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
 
-from minicc.errors import MiniccError, ScheduleError
+from minicc.errors import MiniccError, ScheduleError, Task
 from minicc.loop.program import Program
 from minicc.recipes import attention, convolution, default, depthwise, exact, gemm, reduced_rows, winograd
 from minicc.schedule import Schedule, Trace
@@ -62,6 +63,8 @@ class Recipe:
     def _run(self, program: Program, work: Callable[[], T]) -> T:
         try:
             return work()
+        except Task:
+            raise
         except Exception as error:
             told = isinstance(error, MiniccError)
             problem = f"expected a schedule, got {str(error).splitlines()[0] if told else repr(error)}"
@@ -90,6 +93,9 @@ ATTENTION, REDUCED_ROWS, WINOGRAD, CONVOLUTION, GEMM, DEPTHWISE = BY_FAMILY
 DEFAULT = Recipe("default", lambda program, target: "no other recipe matches", default.schedule)
 EXACT = Recipe("exact", lambda program, target: "each sum has one order" if target.exact else None, exact.schedule)
 RECIPES: tuple[Recipe, ...] = (*BY_FAMILY, DEFAULT)
+PREFERRED: ContextVar[tuple[Recipe, ...]] = ContextVar(
+    "PREFERRED", default=()
+)  # tried before these (`kernels.replacements`)
 
 
 def register(recipe: Recipe) -> None:
@@ -122,7 +128,7 @@ def scheduled(program: Program, target: Target, given: Trace | Mapping[str, int]
     if not isinstance(given, Mapping | None):
         problem = f"expected a Trace or a table of choices, got {given!r}"
         raise ScheduleError(f"schedule of {program.name}", problem, str(program), 'for example {"rows": 4}')
-    for recipe in (EXACT, *RECIPES):
+    for recipe in (EXACT, *PREFERRED.get(), *RECIPES):
         if (reason := recipe.reason(program, target)) is not None:
             break
     return Scheduled(recipe.apply(program, target, given), recipe.name, str(reason))

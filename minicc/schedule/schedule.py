@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from minicc.errors import ScheduleError, caret
+from minicc.errors import MiniccError, ScheduleError, caret
 from minicc.ir.drawn import Drawn
 from minicc.loop.ir import Update
 from minicc.loop.program import Program
@@ -152,7 +152,7 @@ class Schedule(Counted, LoopSurface, Drawn):
         before = len(self._steps)
         try:
             yield
-        except ScheduleError:
+        except MiniccError:
             while len(self._steps) > before:
                 self.undo()
             raise

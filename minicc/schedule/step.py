@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
@@ -28,7 +29,10 @@ from minicc.schedule.tidy import tidy
 S = TypeVar("S", bound="Step")
 NewBuffer = str  # the name of a buffer that a step made; on the surface of stages, the stage of it
 
+Primitive = Callable[[Program, Any], Program]  # what takes the place of a primitive: a program and a step, to a program
+
 STEPS: dict[str, type[Step]] = {}  # every primitive by its name
+INSTEAD: ContextVar[Mapping[str, Primitive]] = ContextVar("INSTEAD", default={})  # noqa: B039 - only `replaced` sets it
 _watchers: list[Callable[[type[Step]], None]] = []
 
 
@@ -84,6 +88,11 @@ class Step:
         """The program after the step. Raises Illegal."""
         raise NotImplementedError(self.name)
 
+    def rewritten(self, program: Program) -> Program:
+        """`transform`, or what takes its place (`schedule.replaced`)."""
+        function = INSTEAD.get().get(self.name)
+        return function(program, self) if function else self.transform(program)
+
     @classmethod
     def candidates(cls: type[S], program: Program) -> Iterator[S]:
         """Instances that are worth trying on `program`, legal or not."""
@@ -122,14 +131,14 @@ class Step:
     def is_legal(self, program: Program) -> bool:
         """Whether the step can be done on `program`."""
         try:
-            self.transform(program)
-        except Illegal:
+            self.rewritten(program)
+        except (Illegal, ScheduleError):
             return False
         return True
 
     def _transformed(self, program: Program) -> Program:
         try:
-            return self.transform(program)
+            return self.rewritten(program)
         except Illegal as illegal:
             text = loops_text(program)
             where = caret(text, illegal.culprit) if illegal.culprit else text
