@@ -193,16 +193,14 @@ def compile(
     With `cache`, kernels that were compiled before, in any process, are found on disk, and new ones are kept there; the
     default is to do so unless somebody observes, who then is told of every stage of every kernel.
 
-    `recipes` are tried before minicc's own, `operators` and `primitives` take the place of those of their names: a class with
-    the same fields, a function from a program and a step to a program. Where a part is a Task still, something slower takes its
-    place, and an OpenTaskWarning says so; where nothing can, the Task is raised.
+    `recipes` are tried before minicc's own; `operators`, classes with equal fields, and `primitives`, functions of a program and
+    a step, stand for those of their names. For what is a Task still, something slower stands in, as an OpenTaskWarning tells.
 
     An input whose value decides a shape (the shape of a Reshape, say) is bound when a call brings its first value: the
     executable then specialises itself, and keeps what it made.
 
     Raises LoadError, GraphError or TypeInferenceError when the model is not valid, LoopError when a schedule's program
-    breaks a rule, TargetError for words without a meaning, ConfigError when `threads` is not a positive number, or
-    there is nothing of a name to replace.
+    breaks a rule, TargetError for words without a meaning, ConfigError when `threads` is not a positive number, a name unknown.
     """
     started = time.perf_counter()
     machine = Target.of(target)
