@@ -124,3 +124,10 @@ COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TVM_NUM
 def with_threads(threads: int) -> dict[str, str]:
     """The environment of a child process whose libraries, read when they are loaded, use so many threads."""
     return {**os.environ, **dict.fromkeys(COUNTS, str(threads))}
+
+
+def for_submissions() -> dict[str, str]:
+    """The environment of a process in which submissions of a course run: what it takes to start, and nothing of the user's."""
+    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "MINICC_TARGET") if name in os.environ}
+    alone = dict.fromkeys((*COUNTS, "MINICC_JOBS", "MINICC_THREADS"), "1")
+    return kept | alone | {"MINICC_CACHE": "off", "LC_ALL": "C.UTF-8"}

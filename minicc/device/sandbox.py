@@ -10,10 +10,13 @@ What it gives up, in this order, before the first instruction of the bundle (con
 loaded) is executed:
 
 - limits: no cores, no files that grow, few open files, no further processes, so much memory, so much time;
-- the file system: its root is FOLDER, which holds the library, and is removed when that is loaded;
+- the file system: its root is FOLDER, which holds the library, and is removed when that is loaded. Whoever may not do that gives
+  up to open anything else (Landlock);
 - the user: root becomes nobody; anyone else a user without rights in namespaces of his own (user, mount, network, IPC);
 - system calls: a filter (seccomp) leaves those that memory, signals and the two pipes need. The others are refused:
-  no sockets, no processes, no signals to others.
+  no sockets, no processes, no signals to others, no files that are written.
+
+Submissions of a course (course/inside.py) give up the same, by the same steps; they keep threads.
 
 A step that fails is an answer, `refused`, unless TRUSTED is 1. The compiler needs a file system and processes, so it gets limits,
 the user and the rest of the machine's files as nobody sees them; what would make it read one is refused before (emulate.py).
@@ -44,15 +47,26 @@ NAMESPACES = 0x10000000 | 0x00020000 | 0x40000000 | 0x08000000  # CLONE_NEWUSER,
 PROT_NONE, PROT_READ_WRITE, SHARED, PRIVATE, FIXED, ANONYMOUS = 0, 3, 1, 2, 16, 32  # of mmap
 LIBRARIES = ("libc.so.6", "libm.so.6", "libgcc_s.so.1", "libstdc++.so.6")  # loaded before the file system is gone
 
-# The system calls that stay, by machine: its name to the kernel, then numbers; that of tgkill, to itself alone, comes last.
+# The system calls that stay, by machine: its name to the kernel, then numbers; those of openat, to read, and of tgkill, to itself alone, come last.
 # read write close fstat lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask rt_sigreturn pread64 sched_yield mremap
-# madvise getpid exit gettid futex exit_group openat newfstatat sigaltstack getrandom clock_gettime rseq restart_syscall
+# madvise getpid exit gettid futex exit_group newfstatat sigaltstack getrandom clock_gettime rseq restart_syscall
 CALLS = {
-    "x86_64": (0xC000003E, (0, 1, 3, 5, 8, 9, 10, 11, 12, 13, 14, 15, 17, 24, 25, 28, 39, 60, 186, 202, 231, 257, 262, 131,
-                            318, 228, 334, 219), 234),
+    "x86_64": (0xC000003E, (0, 1, 3, 5, 8, 9, 10, 11, 12, 13, 14, 15, 17, 24, 25, 28, 39, 60, 186, 202, 231, 262, 131,
+                            318, 228, 334, 219), 257, 234),
     "aarch64": (0xC00000B7, (63, 64, 57, 80, 62, 222, 226, 215, 214, 134, 135, 139, 67, 124, 216, 233, 172, 93, 178, 98, 94,
-                            56, 79, 132, 278, 113, 293, 128), 131),
+                             79, 132, 278, 113, 293, 128), 56, 131),
 }  # fmt: skip
+# What a program with threads has, too: getdents64 uname sysinfo getrusage getcwd getuid getgid geteuid getegid getppid
+# set_robust_list sched_getaffinity nanosleep clock_nanosleep clock_getres; then clone, of threads alone, and clone3, which is not known.
+THREADED = {
+    "x86_64": ((217, 63, 99, 98, 79, 102, 104, 107, 108, 110, 273, 204, 35, 230, 229), 56, 435),
+    "aarch64": ((61, 160, 179, 165, 17, 174, 176, 175, 177, 173, 99, 123, 101, 115, 114), 220, 435),
+}
+WRITES = 0x400643  # O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND, O_TMPFILE
+CLONE_THREAD, WHOLE = 0x10000, 0xFFFFFFFF
+LANDLOCK = (444, 445, 446)  # its system calls on every machine: create a set of rules, add one, obey
+OPENS = 0x1FFF  # what Landlock may forbid, in its first version: to run, read, write, list, make, remove
+READS = 0xC  # of these: to read a file, to list a folder
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
@@ -90,8 +104,24 @@ def enter_namespaces() -> None:
 
 
 def leave_files() -> None:
-    """The current folder is the root."""
-    os.chroot(".")
+    """The current folder is the root; or else, all that can be opened."""
+    try:
+        os.chroot(".")
+    except OSError:
+        open_nothing_else()
+
+
+def open_nothing_else() -> None:
+    """Forbid to open what is not in the current folder. Source: Linux, Documentation/userspace-api/landlock.rst."""
+    create, add, obey = LANDLOCK
+    checked(libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+    rules = libc.syscall(create, struct.pack("Q", OPENS), 8, 0)
+    checked(rules)
+    here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    checked(libc.syscall(add, rules, 1, struct.pack("=Qi", READS, here), 0))
+    checked(libc.syscall(obey, rules, 0))
+    os.close(here)
+    os.close(rules)
 
 
 def become_nobody() -> None:
@@ -103,26 +133,37 @@ def become_nobody() -> None:
     checked(libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0))
 
 
-def filter_calls() -> None:
+def filter_calls(threads: bool = False) -> None:
     """Let the kernel refuse all system calls but `CALLS`. Source: Linux, Documentation/userspace-api/seccomp_filter.rst."""
     if platform.machine() not in CALLS:
         raise OSError(0, f"the system calls of {platform.machine()} are not known here")
-    machine, numbers, tgkill = CALLS[platform.machine()]
-    load, equal, give = 0x20, 0x15, 0x06
-    allow, refuse, kill = 0x7FFF0000, 0x00050001, 0x80000000  # refuse: with EPERM
+    machine, numbers, openat, tgkill = CALLS[platform.machine()]
+    load, equal, give, mask = 0x20, 0x15, 0x06, 0x54
+    allow, refuse, kill, unknown = 0x7FFF0000, 0x00050001, 0x80000000, 0x00050026  # refuse: with EPERM; unknown: ENOSYS
+    some = [
+        (openat, 2, WRITES, 0),
+        (tgkill, 0, WHOLE, os.getpid()),
+    ]  # number, argument, which of its bits, what they must be
     code = [(load, 0, 0, 4), (equal, 1, 0, machine), (give, 0, 0, kill), (load, 0, 0, 0)]
+    if threads:
+        more, clone, clone3 = THREADED[platform.machine()]
+        numbers += more
+        some.append((clone, 0, CLONE_THREAD, CLONE_THREAD))
+        code += [(equal, 0, 1, clone3), (give, 0, 0, unknown)]  # its flags lie in memory, which no filter sees
     for number in numbers:
         code += [(equal, 0, 1, number), (give, 0, 0, allow)]
-    code += [
-        (equal, 0, 3, tgkill),
-        (load, 0, 0, 16),
-        (equal, 0, 1, os.getpid()),
-        (give, 0, 0, allow),
-        (give, 0, 0, refuse),
-    ]
+    for number, argument, bits, wanted in some:
+        code += [(equal, 0, 5, number), (load, 0, 0, 16 + 8 * argument), (mask, 0, 0, bits), (equal, 0, 1, wanted),
+                 (give, 0, 0, allow), (give, 0, 0, refuse)]  # fmt: skip
+    code += [(give, 0, 0, refuse)]
     held = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *instruction) for instruction in code))
     program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code), ctypes.addressof(held)))
     checked(libc.prctl(SECCOMP, FILTER, ctypes.byref(program), 0, 0))
+
+
+def filter_calls_but_threads() -> None:
+    """`filter_calls`, and threads stay."""
+    filter_calls(threads=True)
 
 
 def give_up(steps: Sequence[Callable[[], None]], trusted: bool) -> str:
