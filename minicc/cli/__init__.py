@@ -26,6 +26,7 @@ from minicc.cli.doctor import doctor_command
 from minicc.cli.explore import explore_command
 from minicc.cli.faces import faces_command
 from minicc.cli.fusion import fusion_command
+from minicc.cli.grade import grade_command
 from minicc.cli.ops import ops_command
 from minicc.cli.profile import profile_command
 from minicc.cli.reduce import reduce_command
@@ -57,7 +58,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (compile_command, run_command, profile_command, show_command, explore_command, ops_command, doctor_command, demo_command, compare_command,
-            reduce_command, fusion_command, bench_command, cache_command, detect_command, classify_command, faces_command)  # fmt: skip
+            reduce_command, fusion_command, bench_command, cache_command, detect_command, classify_command, faces_command, grade_command)  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.removesuffix("_command"))(command)
 app.add_typer(course, name="course")

@@ -7,15 +7,20 @@ from typing import Annotated
 
 import typer
 
+from minicc.cli.grade import bundle_command, stats_command
 from minicc.cli.progress import start_command, status_command, test_command
 from minicc.course.assignment import assignment, assignments
 from minicc.course.handout import write_handout
 from minicc.errors import ConfigError, printable
 
-course = typer.Typer(help="Assignments: begin one, test it, see what comes next; hand-outs.", no_args_is_help=True)
+course = typer.Typer(
+    help="Assignments: begin one, test it, see what comes next; hand-outs, bundles, results.", no_args_is_help=True
+)
 course.command("start")(start_command)
 course.command("test")(test_command)
 course.command("status")(status_command)
+course.command("bundle")(bundle_command)
+course.command("stats")(stats_command)
 
 
 @course.command("handout")

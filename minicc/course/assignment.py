@@ -50,6 +50,7 @@ class Assignment:
     given: tuple[str, ...] = ()
     hollow: tuple[str, ...] = ()
     seconds: float = 60  # for all cases of a task
+    leaderboard: bool = False  # whether the shares of its tasks are worth a race
 
     @property
     def points(self) -> float:
@@ -72,6 +73,11 @@ def assignment(name: str) -> Assignment:
         hint = f"did you mean {near!r}?" if near else "give one of these"
         raise ConfigError(f"assignment({name!r})", problem, ", ".join(known), hint)
     return known[name]
+
+
+def found(name: str) -> Assignment:
+    """An assignment by its name, or by the path of its folder. Raises ConfigError when there is none of it."""
+    return read(Path(name)) if (Path(name) / "assignment.toml").is_file() else assignment(name)
 
 
 def read(folder: Path) -> Assignment:

@@ -97,8 +97,15 @@ class Sandbox:
         why = self.process.stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
         raise WorkerError("sandbox", f"expected a process that loads minicc, got none: {why}", sys.executable, UNIX)
 
-    def answers(self, files: Mapping[str, bytes], seconds: float, memory: int = MEMORY) -> SandboxedAnswers:
-        """What handed-in files, by name, answer: `seconds` of it in all."""
+    def restart(self) -> None:
+        """End every process, and start again."""
+        self._end()
+        self._start()
+
+    def answers(
+        self, files: Mapping[str, bytes], seconds: float, memory: int = MEMORY, missing: Mapping[str, str] | None = None
+    ) -> SandboxedAnswers:
+        """What handed-in files, by name, answer: `seconds` of it in all. `missing` are why others are not there."""
         self.count += 1
         within = f"handed_in/{self.count}"
         for name, content in files.items():
@@ -106,10 +113,14 @@ class Sandbox:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         (self.folder / within).mkdir(parents=True, exist_ok=True)
-        return SandboxedAnswers(self, within, files, seconds, memory)
+        return SandboxedAnswers(self, within, files, missing or {}, seconds, memory)
 
     def close(self) -> None:
         """End every process, and remove the folder."""
+        self._end()
+        self._made.cleanup()
+
+    def _end(self) -> None:
         if self.process is not None:
             self._nursery.close()  # the nursery ends all children, then itself
             try:
@@ -119,7 +130,6 @@ class Sandbox:
             assert self.process.stderr
             self.process.stderr.close()
             self.process = None
-        self._made.cleanup()
 
     def __enter__(self) -> Sandbox:
         return self
@@ -131,16 +141,24 @@ class Sandbox:
 class SandboxedAnswers:
     """The answers of files in a sandbox. A context manager; `left` are the seconds that calls may still take."""
 
-    def __init__(self, box: Sandbox, within: str, files: Mapping[str, bytes], seconds: float, memory: int) -> None:
+    def __init__(
+        self,
+        box: Sandbox,
+        within: str,
+        files: Mapping[str, bytes],
+        missing: Mapping[str, str],
+        seconds: float,
+        memory: int,
+    ) -> None:
         self.box, self.within, self.files, self.left, self.memory = box, within, files, seconds, memory
+        self.missing = missing
         self.child: Child | None = None
 
     def call(self, file: str, function: str, *args: Any) -> Any:
         """What a function of a file returns. Raises Failed, and WorkerError where nothing can be isolated."""
         functions: list[Callable[..., Any]] = []
         request = [file, function, encoded(list(args), functions)]
-        if file not in self.files:
-            raise Failed(f"{file}: it was not handed in")
+        self._check(file)
         if self.left <= 0:
             raise Failed("no time is left for it")
         started = time.monotonic()
@@ -156,9 +174,12 @@ class SandboxedAnswers:
 
     def text(self, file: str) -> str:
         """A file that is data. Raises Failed."""
-        if file not in self.files:
-            raise Failed(f"{file}: it was not handed in")
+        self._check(file)
         return self.files[file].decode(errors="replace")
+
+    def _check(self, file: str) -> None:
+        if file not in self.files:
+            raise Failed(self.missing.get(file, f"{file}: it was not handed in"))
 
     def close(self) -> None:
         """End the process; another call starts one again."""

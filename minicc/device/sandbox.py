@@ -137,7 +137,8 @@ def filter_calls(threads: bool = False) -> None:
     """Let the kernel refuse all system calls but `CALLS`. Source: Linux, Documentation/userspace-api/seccomp_filter.rst."""
     if platform.machine() not in CALLS:
         raise OSError(0, f"the system calls of {platform.machine()} are not known here")
-    machine, numbers, openat, tgkill = CALLS[platform.machine()]
+    machine, known, openat, tgkill = CALLS[platform.machine()]
+    numbers = [*known]
     load, equal, give, mask = 0x20, 0x15, 0x06, 0x54
     allow, refuse, kill, unknown = 0x7FFF0000, 0x00050001, 0x80000000, 0x00050026  # refuse: with EPERM; unknown: ENOSYS
     some = [
