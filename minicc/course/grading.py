@@ -203,7 +203,8 @@ def judged_by(judge: Judge, box: Sandbox, files: Mapping[str, bytes], missing: M
             if "judgment" in said:
                 judgments.append(Judgment(**said["judgment"]))
             elif "refused" in said:
-                raise WorkerError(*said["refused"])
+                call, problem, where, hint = said["refused"]
+                raise WorkerError(call, problem, where, hint)
             else:
                 trouble = said["trouble"]
     finally:

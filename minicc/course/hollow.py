@@ -3,7 +3,7 @@
 In: a folder, and the parts that are left out, as `path:Class.method` or `path:function` below `minicc/`. Out: `FOLDER/minicc`, in
 which these raise a `Task`. An assignment that asks for `split` has students who would rather call it.
 
->>> print(without("def twice(x):\\n    '''x, two times.'''\\n    return x + x\\n", "twice", "a0"))
+>>> print(without("def twice(x):\\n    '''x, two times.'''\\n    return x + x\\n", "twice", "a0"), end="")
 def twice(x):
     '''x, two times.'''
     from minicc.errors import Task
