@@ -43,7 +43,10 @@ def task0_3(answers, draw):
 def task0_4(answers, draw):
     numbers = [draw.sample(range(1 << 20), 4) for _ in range(3)]
     start = time.perf_counter()
-    right = [judged(f"total({n})", partial(lambda n: equal(answers.call("puzzle.py", "total", n), sum(n)), n)) for n in numbers]
+    right = [
+        judged(f"total({n})", partial(lambda n: equal(answers.call("puzzle.py", "total", n), sum(n)), n))
+        for n in numbers
+    ]
     seconds = time.perf_counter() - start
 
     def soon():
