@@ -15,7 +15,7 @@ from rich.text import Text
 from minicc.cli.options import check_output, messages
 from minicc.course.assignment import found
 from minicc.course.bundle import write_bundle
-from minicc.course.grading import Report, TaskReport, grade
+from minicc.course.grading import Grades, TaskReport, grade
 from minicc.course.results import gather, results, shortened
 from minicc.errors import ConfigError, printable
 from minicc.explain.save import save
@@ -90,7 +90,7 @@ def read_secret(path: Path | None) -> bytes:
     return content
 
 
-def table(report: Report) -> Table:
+def table(report: Grades) -> Table:
     """A row for each task, and the total."""
     made = Table(
         title=f"{report.assignment.name}: {printable(report.assignment.title)}{f', {printable(report.student)}' if report.student else ''}"

@@ -1,6 +1,6 @@
 """The grader: what each task of an assignment earns, by what its judge says of a submission.
 
-In: an assignment, a folder that was handed in, a secret. Out: a `Report`. A task is judged twice: on public cases, which are the same
+In: an assignment, a folder that was handed in, a secret. Out: `Grades`. A task is judged twice: on public cases, which are the same
 for everybody, and on hidden ones, which are drawn for this student from the secret and which alone are worth points. The submission
 runs in a sandbox (`course.sandbox`). The judge has a process of its own, too, so that no data can end the grader, or keep it for
 ever; it has all clocks and answers, and says what it saw case by case.
@@ -82,7 +82,7 @@ class TaskReport:
 
 
 @dataclass(frozen=True)
-class Report:
+class Grades:
     """What a submission earned."""
 
     assignment: Assignment
@@ -118,7 +118,7 @@ class Report:
 
 
 def grade(assignment: Assignment, folder: Path, student: str = "", secret: bytes | None = None,
-          watch: Callable[[TaskReport], None] | None = None) -> Report:  # fmt: skip
+          watch: Callable[[TaskReport], None] | None = None) -> Grades:  # fmt: skip
     """The report on a folder that was handed in; without a secret, of public cases alone. `watch` is told of each task.
 
     Raises ConfigError where there is no folder, WorkerError where submissions cannot be isolated.
@@ -146,7 +146,7 @@ def grade(assignment: Assignment, folder: Path, student: str = "", secret: bytes
             reports.append(TaskReport(task, public, *hidden))
             if watch:
                 watch(reports[-1])
-    return Report(assignment, student, tuple(reports), time.monotonic() - started)
+    return Grades(assignment, student, tuple(reports), time.monotonic() - started)
 
 
 def seeded(secret: bytes, student: str, task: str) -> random.Random:
@@ -157,18 +157,15 @@ def seeded(secret: bytes, student: str, task: str) -> random.Random:
 
 def judges_of(assignment: Assignment) -> dict[str, Judge]:
     """The judge of each task. Raises ConfigError where one is missing."""
-    module = _judge_module(assignment)
-    found = {task.name: getattr(module, task.mark, None) for task in assignment.tasks}
-    for name, judge in found.items():
-        if judge is None:
-            where = str(assignment.folder / "judge.py")
+    module, judges = _judge_module(assignment), dict[str, Judge]()
+    for task in assignment.tasks:
+        if (judge := getattr(module, task.mark, None)) is None:
+            call, where = f"grade {assignment.name}", str(assignment.folder / "judge.py")
             raise ConfigError(
-                f"grade {assignment.name}",
-                f"expected a judge of task {name}, got none",
-                where,
-                "def task3_1(answers, draw)",
+                call, f"expected a judge of task {task.name}, got none", where, f"def {task.mark}(answers, draw)"
             )
-    return found  # type: ignore[return-value]  # none of them is None
+        judges[task.name] = judge
+    return judges
 
 
 def _judge_module(assignment: Assignment) -> ModuleType:

@@ -1,6 +1,6 @@
 """Reports as files, and what many of them say together.
 
-In: a `Report`. Out: `results.json` as Gradescope reads it: what is public at once, what is hidden after the due date. In: a folder of
+In: `Grades`. Out: `results.json` as Gradescope reads it: what is public at once, what is hidden after the due date. In: a folder of
 such files. Out: `Statistics`: per task the mean, the median, how results are spread, and the cases that fail most often.
 Source: gradescope-autograders.readthedocs.io, Autograder Specifications.
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minicc.course.grading import Judged, Report, TaskReport
+from minicc.course.grading import Judged, Grades, TaskReport
 from minicc.errors import ConfigError, printable
 from minicc.explain.picture import Picture, cut, rect, text
 from minicc.ir.drawn import Drawn
@@ -27,7 +27,7 @@ TENTHS = 10
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
-def results(report: Report) -> dict[str, Any]:
+def results(report: Grades) -> dict[str, Any]:
     """The content of `results.json`."""
     hidden = (
         []

@@ -35,15 +35,12 @@ from minicc.course.hollow import copied
 from minicc.course.inside import CONTROL, LONGEST, boot, ticket
 from minicc.course.judging import Failed
 from minicc.course.wire import encoded
+from minicc.device.emulate import Gone
 from minicc.errors import WorkerError
 
 MEMORY = 4 << 30  # bytes of address space of a child, with what is loaded
 START_SECONDS = 60  # that it may take to load everything, or to isolate a child
 UNIX = "on Linux, as root, or where user namespaces or Landlock are allowed; course test runs what is your own"
-
-
-class Gone(Exception):
-    """A process that ended, or does not answer; says how."""
 
 
 class Sandbox:
@@ -152,7 +149,7 @@ class SandboxedAnswers:
     ) -> None:
         self.box, self.within, self.files, self.left, self.memory = box, within, files, seconds, memory
         self.missing = missing
-        self.child: Child | None = None
+        self.child: Isolated | None = None
 
     def call(self, file: str, function: str, *args: Any) -> Any:
         """What a function of a file returns. Raises Failed, and WorkerError where nothing can be isolated."""
@@ -163,7 +160,7 @@ class SandboxedAnswers:
             raise Failed("no time is left for it")
         started = time.monotonic()
         try:
-            self.child = self.child or Child(self.box, self.within, self.left, self.memory)
+            self.child = self.child or Isolated(self.box, self.within, self.left, self.memory)
             answer = self.child.ask(request, functions, started + self.left)
         except Gone as gone:
             self.close()
@@ -195,7 +192,7 @@ class SandboxedAnswers:
         shutil.rmtree(self.box.folder / self.within, ignore_errors=True)
 
 
-class Child:
+class Isolated:
     """A process of its own for some files. Raises WorkerError when it cannot be isolated."""
 
     def __init__(self, box: Sandbox, within: str, seconds: float, memory: int) -> None:
