@@ -155,7 +155,7 @@ def answer(s):
 check.ex3(answer)
 
 # %% [markdown]
-# And a famous one: 0, 4, 2, 6, 1, 5, 3, 7.
+# And a famous one: element 0 first, then 4, 2, 6, 1, 5, 3 and 7.
 
 # %%
 check.picture(4)
@@ -192,8 +192,8 @@ assert fused == "i_j_f" and order(s, "G") == order(plain(4, 6), "G")
 s.picture()
 
 # %% [markdown]
-# What is it good for? 24 trips can be cut in ways in which 4 and 6 cannot: in 3 parts of 8, for example, one for each
-# of three workers. Such parts end in the middle of a row, and nobody minds.
+# What is it good for? 24 trips can be cut in ways in which 4 and 6 cannot: in 3 parts of 8 neighbours, for example,
+# one for each of three workers. Such parts end in the middle of a row, and nobody minds.
 
 # %%
 s.split(fused, factor=8)
