@@ -277,7 +277,7 @@ print(loops_text(larger.program))
 
 # %% [markdown]
 # A trace is plain data. It fits into a file, one can send it, and whoever gets it can see what it does before it does
-# it. There is no hidden way to a fast program in minicc: the fastest ones that its own recipes make are traces, too.
+# it. There is no hidden way to a fast program in minicc: the fastest ones that it makes itself are traces, too.
 
 # %%
 text = s.trace.to_json()

@@ -2,7 +2,7 @@
 # # Three loops, as fast as the machine
 #
 # Three loops multiply two matrices. Written down as they come, they reach a percent or so of what one core can do. *How near
-# to all of it can we come, by nothing but steps that rearrange loops? And can you come nearer than the compiler's own recipe?*
+# to all of it can we come, by nothing but steps that rearrange loops? And can you come nearer than the compiler itself?*
 #
 # All that we need was said in the lessons before: order, tiles, vectors, registers. Here it comes together, a rung of a
 # ladder at a time. Each rung is counted, at a small size, and measured, at a large one.
@@ -296,8 +296,9 @@ assert s.trace.replay(s.schedule.start).program is s.program
 # ## Beside NumPy, over sizes
 #
 # One size proves little. NumPy calls a library that people have tuned for decades. To have it use one core, as we do, it runs in a
-# process of its own, which is told so before NumPy is loaded. The third curve is `minicc.recipes.gemm`, the recipe that the
-# compiler itself uses: a program that writes such a trace for matrices of any size, with tiles computed from the target.
+# process of its own, which is told so before NumPy is loaded. The third curve is the compiler's own. It comes from a
+# **recipe**, `minicc.recipes.gemm`: a function that writes such a trace for matrices of any size, with tiles computed from the registers
+# and the caches of the machine.
 
 # %%
 sizes = (96, 192, 288, 384, 480, 576)
@@ -381,6 +382,7 @@ check.ex4(answer)
 #
 # - **panel**: a part of a matrix that is as wide as a tile, stored so that it is read from front to back
 # - **packing**: storing a matrix once more, in the order in which it will be read
+# - **recipe**: a function that schedules a family of operators
 
 # %% [markdown]
 # ## What was not told

@@ -273,7 +273,7 @@ for name, answer in answers.items():
 # | pattern of an operator | written beside it | read off its loops | written beside it, as its kind |
 # | graph and loops | two worlds | one module, joined by `call_tir` | a kernel is a graph and has loops |
 # | what follows a reduction | nothing | what its last loop allows | an epilogue |
-# | schedules | te, one for each operator and target | rewrites of loops | rewrites of loops, with te's names |
+# | schedules | te, one for each operator and processor | rewrites of loops | rewrites of loops, with te's names |
 #
 # None of Relay's choices was a mistake: pictures had one size, and a good schedule was a work of hands. But they held
 # each other up, so that nothing could be replaced alone. Relax was built beside it, and in February 2025 Relay was
