@@ -7,7 +7,8 @@
 # ends up running a real network, which reads handwritten digits.
 #
 # Type it rather than read it: open an empty notebook, and copy each cell by hand. Every piece runs as soon as it
-# stands there. You need Python and NumPy, and nothing else until the last piece.
+# stands there. You need Python and NumPy, for the last piece llvmlite, and nothing of minicc but the weights of the network, and
+# what draws a picture.
 
 # %%
 import ctypes
@@ -111,7 +112,7 @@ print(f"{y.name}[i] =", python(y.formula(i)), "   y's inputs:", [n.name for n in
 
 # %% [markdown]
 # Nodes that read each other are a **graph**. To run it with NumPy, call the reference of one node after the other, a
-# node after what it reads. That is an interpreter, in six lines:
+# node after what it reads. That is an interpreter, in a dozen lines:
 
 
 # %%
@@ -138,8 +139,8 @@ print(interpret(relu(y), {x: np.float32([-1, 0, 2])}))
 # %% [markdown]
 # ## 3. A real network
 #
-# Images of 8 x 8 pixels go into our network, ten probabilities come out. It needs nine operators more. Each is its
-# formula, and you can read it like one. An image has three indices: its channel `c` (a grey image has one, the
+# Images of 8 x 8 pixels go into our network, ten probabilities come out. It needs seven operators more, and four small ones
+# that are a softmax together. Each is its formula, and you can read it like one. An image has three indices: its channel `c` (a grey image has one, the
 # layers inside have 16, 32 and 64), its row `y` and its column `x`. Take your time for `conv`: each number is a sum over all
 # channels `k` and a window of 3 x 3 pixels, weighted by `w`. So that the window never leaves the image, `pad` puts
 # a border of zeros around it. How does it not read outside itself? It reads the nearest pixel that there is, and
@@ -221,8 +222,8 @@ def softmax(a):  # four nodes: exp(a - the greatest) as shares of its sum
 
 
 # %% [markdown]
-# The weights were learned by somebody else, and lie in a file. This is the only thing that we take from minicc:
-# its reader of files, and the images that the training never saw.
+# The weights were learned by somebody else, and lie in a file. minicc reads it for us, and it has images that the training
+# never saw.
 
 # %%
 from importlib import resources
@@ -267,8 +268,11 @@ assert np.mean(expected.argmax(1) == labels) > 0.99
 # formulas to loops is called **lowering**: it says the same, one floor closer to the machine. What a node becomes is
 # a **kernel**.
 #
-# A set of nodes, `stored`, have arrays of their own. What about a node that is not in it? Then its formula is
-# written into the formula of whoever reads it. For now all are stored; keep that line in mind.
+# `Lowering.flat` is the heart of it. It takes a formula apart until only what a loop can do is left:
+#
+# - An element of a stored node is loaded. (`stored` is a set: the nodes that have an array of their own.)
+# - An element of any other node is replaced by its formula. For now all are stored; keep this line in mind.
+# - A sum is replaced by a variable. The loop that fills the variable goes to a list, `before`: it has to run first.
 
 # %%
 from typing import NamedTuple

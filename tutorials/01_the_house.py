@@ -82,7 +82,8 @@ layer.picture()
 
 # %% [markdown]
 # The text is how a graph prints, and it reads back to the same graph. Each line is a node; the words at the arrows in the
-# picture say what flows there, such as `float32[4,8]`: 4 rows of 8 numbers of 32 bits.
+# picture say what flows there, such as `float32[4,8]`: 4 rows of 8 numbers of 32 bits. (Colours tell kinds of operators, or of loops; do not
+# mind the words beside them now, they have lessons of their own.)
 #
 # To run a graph, ask each operator for its reference in NumPy. `evaluate` does so, one node after the other. It is slow, and
 # it is what all others are compared with.
@@ -98,7 +99,7 @@ assert np.allclose(expected, np.maximum(x @ w + b, 0), atol=1e-5)
 # them, and each entry says why it stands where it stands:
 
 # %%
-passes = pipeline().graph
+passes = pipeline(without=["pack weights"]).graph  # that one stores w in an order that some processors prefer
 for each in passes[3:6]:
     print(f"{each.name}: {each.why}")
 print(f"... and {len(passes) - 3} others")
@@ -144,7 +145,8 @@ program = minicc.lower(s, [*inputs, output], name="layer")
 program.picture()
 
 # %% [markdown]
-# Python that runs. We hand it our arrays, the last one for the result:
+# Each formula became loops, and what is between two formulas became a piece of memory, in yellow. A sum is added up in place: on
+# the first trip over `k` it begins with zero. And this is Python that runs. We hand it our arrays, the last one for the result:
 
 # %%
 y = np.empty((4, 8), np.float32)
@@ -180,11 +182,15 @@ assert np.allclose(y, expected, atol=1e-5)
 
 # %%
 executable = minicc.compile(layer, threads=1)
-stages = executable.kernels[0].stages
-for text, words in ((stages["llvm"], " = fmul | = fadd "), (stages["asm"], r"^ +\w*(fmadd|fmla|mulps)")):
-    print(
-        "\n".join([line.strip() for line in text.expandtabs(8).splitlines() if re.search(words, line)][:4]), end="\n\n"
-    )
+stages = executable.kernels[-1].stages
+
+
+def lines(text, words):
+    """The first four lines that have certain words."""
+    return [line.strip() for line in text.expandtabs(8).splitlines() if re.search(words, line)][:4]
+
+
+print(*lines(stages["llvm"], " = fmul | = fadd "), "", *lines(stages["asm"], r"^ +\w*(fmadd|fmla|mulps)"), sep="\n")
 
 # %% [markdown]
 # A line of LLVM works on several numbers at once, wherever your processor can. (Who decided that? Exercise 2 asks.) The answer is
@@ -208,7 +214,8 @@ print(f"as Python {python_seconds * 1e6:,.0f} microseconds, as machine code {fas
 # ## The whole party
 #
 # Now all of the network. The executable that read your digit has come the same way, kernel by kernel; then the memory between
-# its kernels was planned, and all were linked into one function. Its picture lists what is called, in order:
+# its kernels was planned, and all were linked into one function. Its picture lists what is called, in order. (A convolution
+# called `winograd` is one that saves multiplications; which one is chosen where, you will see in lessons to come.)
 
 # %%
 digits.picture()

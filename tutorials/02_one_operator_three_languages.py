@@ -92,14 +92,14 @@ print(program)
 # %%
 built = minicc.build(s, [image, w, conv], name="conv")
 inner = re.search(r"^for\.j:.*?^  br .*?$", built.stages["llvm"], re.S | re.M)
-print(inner.group() if inner else built.stages["llvm"])
+print(inner.group() if inner else built.stages["llvm"][:1000])
 
 # %% [markdown]
 # ## Three languages, one answer
 #
 # Are they the same? One example proves little. Sizes may be variables: `te.var`. Then a program is one for all sizes, and
-# we can try many, drawn by chance. Such a claim, "for all inputs", is called a property, and trying it with random inputs is the
-# strongest test that there is.
+# we can try many, drawn by chance. Such a claim, "for all inputs", is called a property, and trying it with random inputs finds
+# what no example of your own would.
 
 # %%
 n, m = te.var("n"), te.var("m")
@@ -296,7 +296,7 @@ check.ex3(answer)
 # %% [markdown]
 # ### Exercise 4
 #
-# The least and the greatest number of each row, found in one pass: a combiner of pairs. Answer with the two functions that
+# The least and the greatest number of each row, found in one go: a combiner of pairs. Answer with the two functions that
 # `te.comm_reducer` takes: one combines two pairs, one gives the pair to start from (of two dtypes).
 #
 # <details><summary>Hint</summary>

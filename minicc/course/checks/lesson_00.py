@@ -19,7 +19,7 @@ Loads = Callable[[Any], Any]  # the lesson's `loads(body)`
 
 @exercise
 def ex1(leaky: Callable[[Any], Any], given: Callable[..., Any], build: Callable[..., Any]) -> str:
-    """Write `leaky(x)`: a node that keeps what is positive, and shrinks what is negative to a tenth."""
+    """Write leaky(x): a node that keeps what is positive, and shrinks what is negative to a tenth."""
     expect(callable(leaky), f"expected a function of a node, got {type(leaky).__name__}")
     x = given("x", (2, 3))
     node = leaky(x)

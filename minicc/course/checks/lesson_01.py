@@ -12,8 +12,10 @@ import numpy as np
 import minicc
 from minicc.course.digits import drawn
 from minicc.course.exercise import called, expect, exercise
-from minicc.graph import parse
+from minicc.graph import Graph, input
+from minicc.ops import MatMul, Relu, Softmax
 from minicc.runtime.executable import Executable
+from minicc.types import TensorType, float32
 
 ROOMS = ("graph", "te", "loop", "LLVM")
 DECISIONS = (  # what is decided, where, and why not elsewhere
@@ -31,14 +33,16 @@ DECISIONS = (  # what is decided, where, and why not elsewhere
     ),
     ("one certain instruction", "LLVM", "what instructions a processor has is LLVM's business, and nobody's before"),
 )
-TWO_LAYERS = parse("""
-graph two_layers(x: float32[4,6], w: float32[6,8], v: float32[8,3]) {
-  %0 = MatMul(x, w) : float32[4,8]
-  %1 = Relu(%0) : float32[4,8]
-  %2 = MatMul(%1, v) : float32[4,3]
-  %3 = Softmax(axis=1)(%2) : float32[4,3]
-  return y=%3
-}""")
+
+
+def _two_layers() -> Graph:
+    """MatMul, Relu, MatMul, Softmax, with weights that are known, as in a trained network."""
+    x = input("x", TensorType(float32, (4, 6)))
+    w, v = (x.constant(np.linspace(-1, 1, n * m, dtype=np.float32).reshape(n, m)) for n, m in ((6, 8), (8, 3)))
+    return Graph("two_layers", (x,), (Softmax(1)(MatMul()(Relu()(MatMul()(x, w)), v)),), ("y",))
+
+
+TWO_LAYERS = _two_layers()
 
 
 @cache

@@ -90,7 +90,7 @@ def centred(a: Tensor) -> Tensor:
 
 @exercise
 def ex3(answer: Any) -> str:
-    """Give a matrix for which `centred` is wrong."""
+    """Give a matrix for which check.centred is wrong."""
     matrix = np.asarray(answer, np.float32)
     expect(matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] > 0, f"expected a square matrix, got {matrix.shape}")
     expect(bool(np.isfinite(matrix).all()), "take plain numbers: with NaN or infinity both sides are NaN")
