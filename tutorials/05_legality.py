@@ -224,11 +224,28 @@ three.picture()
 # To be honest: numbers in a computer are rounded, and in another order they round differently. This is the one change
 # that a step may make, and only to sums.
 #
+# ## Where the zero stands
+#
+# A sum also has a beginning. `decompose_reduction` takes the zero out of the loops and puts it in front of one that
+# you name. Which loops may that be? The loop over `h` is now around the one over `k`. A zero in front of `k`, and so
+# inside of `h`, would be written in every trip of `h`, and wipe out what has been added:
+
+# %%
+try:
+    three.decompose_reduction("D", "k")
+except ScheduleError as error:
+    print(f"{error.problem}\nhint: {error.hint}")
+three.decompose_reduction("D", "h")
+print(loops_text(three.program).partition("S[t, j]\n")[2])
+assert [str(three.undo()).partition("(")[0] for _ in range(2)] == ["s.decompose_reduction", "s.reorder"]
+
+# %% [markdown]
+# ## Two who add at the same time
+#
 # Moving is allowed, sharing is not. If two cores add to `D[k]` at the same time, both read the old sum, both add,
 # both write, and one of the two additions is lost. This is a **race**. The error has a proposal:
 
 # %%
-three.undo()
 try:
     three.parallel("h")
 except ScheduleError as error:

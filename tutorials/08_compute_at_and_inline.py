@@ -111,8 +111,10 @@ print(loops_text(s.program))
 
 # %%
 assert table["at each row"][2] == table["inline"][2] == 2048
+assert 2.5 < (3 * 16 * 16) / (18 * 16) < 3
 assert table["at each row"][3] == 4 * 3 * 16
 
+choose("at each element", lambda s: at(s, "j"))
 small = blur(4)
 at(small, "i")
 small.picture(kind="visits")
@@ -313,6 +315,8 @@ check.ex4(answer, product)
 # - In Halide a producer can be *stored* in one loop and *computed* in another, so that a strip slides over the
 #   picture and each new row of `B` is computed once, in a buffer of three rows. minicc has no such step. For this
 #   blur exercise 2 has another way to it, at another price.
+# - What else can be said about a buffer: `storage_align` and `transform_layout` say how it lies in memory,
+#   `double_buffer` gives it two halves, `prefetch` brings it before it is needed.
 # - `reverse_compute_at` moves a consumer into its producer, and is what the kernels of whole networks use for what
 #   follows a product.
 # - Which place is the fastest? Counts do not say, they say why. Lesson 9 measures; lesson 14 lets a search choose.
