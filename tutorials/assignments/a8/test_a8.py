@@ -11,7 +11,7 @@ SPACE = {"rows": [1, 2, 4, 8], "depth": [2, 3, 5], "wide": [0, 1]}
 TRIALS = 30
 
 
-class Measure:
+class Trials:
     """Costs by a function, and what was asked for."""
 
     def __init__(self, space, cost, budget):
@@ -32,7 +32,7 @@ def steep(point):
 @pytest.mark.task8_1
 @pytest.mark.parametrize("budget", [1, 10, 24, 30])
 def test_random_search(budget):
-    measure = Measure(SPACE, steep, budget)
+    measure = Trials(SPACE, steep, budget)
     found = search.random_search(SPACE, measure, budget)
     assert len(measure.tried) == len(set(measure.tried)) == min(budget, 24)
     assert steep(found) == min(steep(dict(zip(SPACE, key, strict=True))) for key in measure.tried)
@@ -48,7 +48,7 @@ def test_neighbours():
 
 def beats_chance(workload):
     """Whether a search ends below random search with as many trials: below its mean, over draws from some of all points."""
-    measure = Measure(workload.space, workload.cost, TRIALS)
+    measure = Trials(workload.space, workload.cost, TRIALS)
     got = workload.cost(search.search(workload.space, measure, TRIALS))
     chance = random.Random(0)
     costs = [workload.cost(point) for point in chance.sample(workload.points(), 50)]
