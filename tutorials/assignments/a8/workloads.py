@@ -24,7 +24,7 @@ MISS, REGISTERS = 16, 32
 
 
 @dataclass(frozen=True)
-class Workload:
+class OpenSchedule:
     """A naive program, and a trace with recorded choices."""
 
     name: str
@@ -76,7 +76,7 @@ def matmul(rows, columns, depth):
     s.reorder(k, *s.loops_of(sums)[-3:-1])
     for operand in ("A", "B"):
         s.compute_at(s.cache_read(operand, "local"), k)
-    return Workload(f"matmul {rows} x {columns} x {depth}", s.start, s.trace)
+    return OpenSchedule(f"matmul {rows} x {columns} x {depth}", s.start, s.trace)
 
 
 def blur(rows, columns):
@@ -93,7 +93,7 @@ def blur(rows, columns):
     i, row = s.split("i", factor=tile_rows)
     s.reorder(blocks, i, j, row, column)
     s.compute_at("X", j, "local")
-    return Workload(f"blur {rows} x {columns}", s.start, s.trace)
+    return OpenSchedule(f"blur {rows} x {columns}", s.start, s.trace)
 
 
 def turned_product(rows, columns, depth):
@@ -108,4 +108,4 @@ def turned_product(rows, columns, depth):
     i, j, row, column = s.tile("i", "j", tile_rows, tile_columns)
     depths, step = s.split("k", factor=deep)
     s.reorder(depths, i, j, row, column, step)
-    return Workload(f"turned product {rows} x {columns} x {depth}", s.start, s.trace)
+    return OpenSchedule(f"turned product {rows} x {columns} x {depth}", s.start, s.trace)
