@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from minicc.explain.code import MARGIN, PAD, ROW, code, reach, wrapped
+from minicc.explain.code import INDENT, MARGIN, PAD, ROW, code, indent, reach, wrapped
 from minicc.explain.picture import Picture, count, legend, rect, text, wide
 
 
@@ -27,7 +27,7 @@ class CodeRow(NamedTuple):
 def listing(title: str, rows: Sequence[CodeRow], kinds: Sequence[tuple[str, str]] = ()) -> Picture:
     """The rows in order; `kinds` are the legend, (class, words). A long line is wrapped."""
     meaning = dict(kinds)
-    reached = max((reach(r.code) for r in rows), default=0) + 2 * PAD
+    reached = max((indent(r.code) * INDENT + reach(r.code) for r in rows), default=0) + 2 * PAD
     notes = max((wide(r.note) for r in rows), default=0)
     width = 2 * MARGIN + max(reached + notes + 2 * PAD, wide(title))
     shapes, told, y = list[str](), list[str](), float(MARGIN)
@@ -36,7 +36,7 @@ def listing(title: str, rows: Sequence[CodeRow], kinds: Sequence[tuple[str, str]
         height = ROW * len(parts)
         if row.kind:
             shapes.append(rect(MARGIN, y, reached, height, row.kind, meaning.get(row.kind, ""), stroke_width=0))
-        shapes.append(code(MARGIN + PAD, y, parts, whole=row.code))
+        shapes.append(code(MARGIN + PAD + indent(row.code) * INDENT, y, parts, whole=row.code))
         if row.note:
             shapes.append(text(MARGIN + reached + 2 * PAD, y + ROW - 5, row.note, "muted"))
         about = ": ".join(filter(None, (meaning.get(row.kind, ""), row.note)))
