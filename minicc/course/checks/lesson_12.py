@@ -117,11 +117,11 @@ def ex3(answer: tuple[int, int]) -> str:
     small = [n for n in answer if lives[n].size <= 2000]
     expect(not small, f"value {small[0] if small else ''} has {lives[small[0] if small else 0].size} bytes only")
     first, last = max(lives[a].first, lives[b].first), min(lives[a].last, lives[b].last)
-    touching = (
-        "one is written while the other is read, so they must lie apart" if first == last else "they must lie apart"
-    )
-    expect(first > last, f"in call {first} both are alive: {touching}")
-    return f"{lives[a].name} is alive in calls {lives[a].first} to {lives[a].last}, {lives[b].name} in {lives[b].first} to {lives[b].last}"
+    read_then = first == last and lives[a].first != lives[b].first
+    why = "one is written while the other is read still" if read_then else "they must lie apart"
+    expect(first > last, f"in call {first + 1} both are alive: {why}")
+    told = [f"{lives[n].name} in calls {lives[n].first + 1} to {lives[n].last + 1}" for n in answer]
+    return f"{' and '.join(told)} never meet"
 
 
 @exercise
