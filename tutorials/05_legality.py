@@ -363,7 +363,7 @@ print(f"30 walks, {taken.total()} steps of {len(taken)} kinds, one answer; the l
 # the same with many programs and all primitives, and shrinks what it finds to the fewest steps. Change the seeds. If
 # you find a walk that breaks it, you have found a bug: please report it.
 #
-# There is a second guard behind this one. Before machine code is made, the *verifier* looks at the program that came
+# There is a second judge behind this one. Before machine code is made, the *verifier* looks at the program that came
 # out, whoever made it, and refuses what reads outside of a buffer, reads what nobody wrote, or races.
 
 # %% [markdown]

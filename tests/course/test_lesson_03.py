@@ -58,7 +58,7 @@ def test_times():
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (24, "these are the additions"), (2, "how many sums"), (48, "in one trip of each page"), (30, "not only q"),
+        (24, "these are the additions"), (2, "how many sums"), (48, "a zero is stored once a page"), (30, "not only q"),
         (32, "not only p"), (25, "got 25"),
     ],
 )  # fmt: skip

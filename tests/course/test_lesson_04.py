@@ -24,21 +24,46 @@ def steps(*taken):
 SPLIT_PAIRS, TILE = 's.split("j", 2)', 's.tile("i", "j", 2, 3)'
 BITS = ('s.split("i", 4)', 's.split("i_i", 2)', 's.reorder("i_i_i", "i_i_o", "i_o")')
 RIGHT = {
-    1: [(SPLIT_PAIRS, 's.reorder("j_o", "i", "j_i")'), (SPLIT_PAIRS, 's.reorder("j_o", "i")'), ('s.split("j", nparts=3)', 's.reorder("j_o", "i")')],
+    1: [
+        (SPLIT_PAIRS, 's.reorder("j_o", "i", "j_i")'),
+        (SPLIT_PAIRS, 's.reorder("j_o", "i")'),
+        ('s.split("j", nparts=3)', 's.reorder("j_o", "i")'),
+    ],
     2: [('s.split("i", 3)', 's.reorder("i_i", "i_o")'), ('s.split("i", nparts=4)', 's.reorder("i_i", "i_o")')],
-    3: [(TILE, 's.reorder("j_o", "i_o")', 's.reorder("j_i", "i_i")'), ('s.split("i", 2)', 's.split("j", 3)', 's.reorder("j_o", "i_o", "j_i", "i_i")')],
+    3: [
+        (TILE, 's.reorder("j_o", "i_o")', 's.reorder("j_i", "i_i")'),
+        ('s.split("i", 2)', 's.split("j", 3)', 's.reorder("j_o", "i_o", "j_i", "i_i")'),
+    ],
     4: [BITS, ('s.split("i", 2)', 's.split("i_o", 2)', 's.reorder("i_i", "i_o_i", "i_o_o")')],
-}  # fmt: skip
+}
 WRONG = {
-    1: [((), "no step was taken"), ((SPLIT_PAIRS,), "row by row"), (('s.reorder("j", "i")',), "single columns"),
-        (('s.split("j", nparts=2)', 's.reorder("j_o", "i")'), "3 wide"), (('s.reorder("k", "i")',), "minicc refuses it"),
-        (('s.split("i", 2)', 's.reorder("i_i", "i_o")'), "number 3 is G[1, 0], with your steps it is G[0, 2]")],
-    2: [(('s.split("i", 4)', 's.reorder("i_i", "i_o")'), "jumps by 4"), (('s.split("i", 3)',), "row by row"),
-        (('s.split("i", 5, tail="overlap")',), "expected 12 stores, got 15")],
-    3: [((TILE,), "to its right"), ((TILE, 's.reorder("j_o", "i_o")'), "you go by rows"), ((TILE, 's.reorder("j_i", "i_i")'), "still come by rows")],
-    4: [(('s.split("i", 2)', 's.reorder("i_i", "i_o")'), "after 0 comes 4"), (('s.split("i", 4)', 's.reorder("i_i", "i_o")'), "begins at 2"),
-        ((*BITS[:2], 's.reorder("i_i_i", "i_i_o")', 's.reorder("i_i_i", "i_o")', 's.reorder("i_i_o", "i_o")'), "it can be done in 3")],
-}  # fmt: skip
+    1: [
+        ((), "no step was taken"),
+        ((SPLIT_PAIRS,), "row by row"),
+        (('s.reorder("j", "i")',), "single columns"),
+        (('s.split("j", nparts=2)', 's.reorder("j_o", "i")'), "3 wide"),
+        (('s.reorder("k", "i")',), "minicc refuses it"),
+        (('s.split("i", 2)', 's.reorder("i_i", "i_o")'), "number 3 is G[1, 0], with your steps it is G[0, 2]"),
+    ],
+    2: [
+        (('s.split("i", 4)', 's.reorder("i_i", "i_o")'), "jumps by 4"),
+        (('s.split("i", 3)',), "row by row"),
+        (('s.split("i", 5, tail="overlap")',), "expected 12 stores, got 15"),
+    ],
+    3: [
+        ((TILE,), "to the right of the first"),
+        ((TILE, 's.reorder("j_o", "i_o")'), "you go by rows"),
+        ((TILE, 's.reorder("j_i", "i_i")'), "still come by rows"),
+    ],
+    4: [
+        (('s.split("i", 2)', 's.reorder("i_i", "i_o")'), "after 0 comes 4"),
+        (('s.split("i", 4)', 's.reorder("i_i", "i_o")'), "begins at 2"),
+        (
+            (*BITS[:2], 's.reorder("i_i_i", "i_i_o")', 's.reorder("i_i_i", "i_o")', 's.reorder("i_i_o", "i_o")'),
+            "it can be done in 3",
+        ),
+    ],
+}
 CHECKS = {1: check.ex1, 2: check.ex2, 3: check.ex3, 4: check.ex4}
 
 

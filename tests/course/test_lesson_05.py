@@ -15,11 +15,13 @@ pytestmark = pytest.mark.course  # the lesson takes a walk of some seconds
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        ({"_", "i", "j"}, "k is missing: does any trip"), ({"i", "j", "k"}, "_ is missing: it makes a single trip"),
+        ({"_", "i", "j"}, "k is missing: does any trip"),
+        ({"i", "j", "k"}, "_ is missing: it makes a single trip"),
         ({"_", "i", "j", "k", "t"}, "t may not: the iterations of loop t depend"),
-        ({"_", "i", "j", "k", "h"}, "h may not: D is reduced"), ({"x"}, "the loops are"),
+        ({"_", "i", "j", "k", "h"}, "h may not: D is reduced"),
+        ({"x"}, "the loops are"),
     ],
-)  # fmt: skip
+)
 def test_parallel_is_wrong(answer, why):
     wrong(check.ex1(answer, names()["three"]), why)
 
@@ -41,12 +43,16 @@ def partial_sums(factor, loop, then=None):
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (lambda s: None, "no step was taken"), (lambda s: s.parallel("i"), "a single trip"),
-        (lambda s: s.parallel("k"), "minicc refuses it"), (lambda s: s.rfactor("total", "k"), "no loop is parallel yet"),
-        (partial_sums(16, "k_i"), "makes 16 trips"), (partial_sums(4, "k_i"), "no neighbours"),
-        (partial_sums(8, "k_o"), "makes 8 trips"), (partial_sums(16, "k_o", "k_o_combine"), "minicc refuses it"),
+        (lambda s: None, "no step was taken"),
+        (lambda s: s.parallel("i"), "a single trip"),
+        (lambda s: s.parallel("k"), "minicc refuses it"),
+        (lambda s: s.rfactor("total", "k"), "no loop is parallel yet"),
+        (partial_sums(16, "k_i"), "makes 16 trips"),
+        (partial_sums(4, "k_i"), "no neighbours"),
+        (partial_sums(8, "k_o"), "makes 8 trips"),
+        (partial_sums(16, "k_o", "k_o_combine"), "minicc refuses it"),
     ],
-)  # fmt: skip
+)
 def test_partial_sums_are_wrong(answer, why):
     wrong(check.ex2(answer, names()["total"]), why)
 
@@ -68,9 +74,10 @@ REFUSED = {
     [
         ({"dependence": lambda s: s.parallel("h")}, "dependence: it is refused because of sum"),
         ({"sum": lambda s: s.parallel("j")}, "sum: this step is legal; it was done"),
-        ({"nest": lambda s: s.split("k", factor=0)}, "for something else"), ({"rest": lambda s: None}, "the reasons are"),
+        ({"nest": lambda s: s.split("k", factor=0)}, "for something else"),
+        ({"rest": lambda s: None}, "the reasons are"),
     ],
-)  # fmt: skip
+)
 def test_refusal_is_wrong(change, why):
     wrong(check.ex3(REFUSED | change, names()["three"]), why)
 
@@ -97,11 +104,13 @@ def of(*shifts):
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (of(), "reads nothing"), (of(1), "two in a trip are asked for"), (of(0, -1), "the numbers stay the same"),
+        (of(), "reads nothing"),
+        (of(1), "two in a trip are asked for"),
+        (of(0, -1), "the numbers stay the same"),
         (lambda before, X, t, j: before[t - 1, j] + before[t - 1, j + 1], "minicc refuses it"),
         (lambda before, X, t, j: before[t - 1, j] + te.if_then_else(t > 1, before[t - 2, j], 0.0), "minicc allows it"),
     ],
-)  # fmt: skip
+)
 def test_scan_is_wrong(answer, why):
     wrong(check.ex4(answer), why)
 

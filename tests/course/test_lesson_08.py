@@ -104,5 +104,5 @@ def test_copies_are_wrong(taken, why):
 
 
 def test_copies():
-    assert "192 times in all" in check.ex4(steps(*COPIES), names()["product"]).why
+    assert "touched 192 times" in check.ex4(steps(*COPIES), names()["product"]).why
     assert check.ex4(steps(*COPIES, 's.compute_at("A_local", "i")'), names()["product"]).right

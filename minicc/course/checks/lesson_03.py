@@ -22,18 +22,14 @@ def ex1(answer: Any, s: TeSchedule) -> str:
     reads, stores = order(s, "Y", LOAD), order(s, "T")
     given = [tuple(map(int, pair)) for pair in answer]
     if given == stores:
-        raise WrongAnswer(
-            "this is the order in which T is *written*; in each of these trips the indices of Y stand the other way around"
-        )
+        raise WrongAnswer("this is the order in which T is *written*; the indices of Y stand the other way around")
     if given == sorted(reads):
         raise WrongAnswer("this is row by row of Y; but the inner loop is over j, which is the *first* index of Y")
     expect(len(given) == len(reads), f"there are {len(reads)} trips, each reads one element of Y; got {len(given)}")
     wrong = next((n for n, pairs in enumerate(zip(given, reads, strict=True)) if pairs[0] != pairs[1]), None)
     if wrong is not None:
         i, j = stores[wrong]
-        raise WrongAnswer(
-            f"trip {wrong + 1} has i = {i}, j = {j}: look at which element of Y stands there, it is not Y{list(given[wrong])}"
-        )
+        raise WrongAnswer(f"trip {wrong + 1} has i = {i}, j = {j}: it does not read Y{list(given[wrong])}")
     return "T is written along its rows, so Y is read along its columns"
 
 
@@ -66,8 +62,7 @@ def ex3(answer: Any, s: TeSchedule) -> str:
     reasons = {
         trips: "these are the additions; `M[i] = 0.0` stores, too, where first(p, q) holds",
         pages: "this is how many sums there are; but each addition stores the sum so far",
-        2
-        * trips: "so many loads there are; the zero is not stored in every trip: first(p, q) holds in one trip of each page",
+        2 * trips: "so many loads there are; a zero is stored once a page, where first(p, q) holds",
         trips + pages * rows: "first(p, q) asks whether *both* loops are at their first trip, not only q",
         trips + pages * columns: "first(p, q) asks whether *both* loops are at their first trip, not only p",
     }
@@ -130,11 +125,11 @@ def ex4(answer: Callable[..., Any], s: TeSchedule) -> str:
     expect(np.array_equal(got, wanted), f"expected D = {wanted.tolist()} for X = {x.tolist()}, got {got.tolist()}")
     if reads != order(s, given.name, LOAD):
         raise WrongAnswer(
-            "the numbers are right, but the order is another: yours adds up all columns together; minicc.lower ends one element "
-            "of D before it begins the next. (Lesson 4 is about such other orders.)"
+            "the numbers are right, but the order is another: yours adds up all columns together; minicc.lower "
+            "ends one element of D before it begins the next. (Lesson 4 is about such other orders.)"
         )
     if stores != order(s, result.name):
-        return "the numbers and the order are right; yours keeps a sum outside of D, and so stores less: lesson 8 does so on purpose"
+        return "right in numbers and order; yours keeps a sum outside of D, and so stores less, as lesson 8 does"
     return "element by element this is what minicc.lower made: same loads, same stores, same order"
 
 

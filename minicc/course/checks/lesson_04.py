@@ -1,7 +1,7 @@
 """The exercises of lesson 4, split, reorder, fuse: puzzles, each an order of visits that steps shall reach.
 
-A puzzle knows one way to its order, and ways that readers often take instead, each with what it does. Any way that visits the
-elements in that order is right.
+A puzzle knows one way to its order, and ways that readers often take instead, each with what it does. Any way
+that visits the elements in that order is right.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def after(way: Way, *shape: int) -> Schedule:
 
 @dataclass(frozen=True)
 class OrderPuzzle:
-    """An order to reach: of `shape`, as `way` does it in the fewest steps; `near` are other ways, and what each misses."""
+    """An order to reach: of `shape`, as `way` does in the fewest steps; `near` are other ways and what each misses."""
 
     title: str
     shape: Index
@@ -120,7 +120,7 @@ PUZZLES = {
     1: OrderPuzzle(
         "Pairs of columns", (4, 6), _pairs,
         ((lambda s: None, ROWS),
-         (lambda s: s.reorder("j", "i"), "these are single columns; in the picture both elements of a pair come before the next row"),
+         (lambda s: s.reorder("j", "i"), "these are single columns; both elements of a pair come before the next row"),
          (_halves, "your parts are 3 wide: nparts is how many parts there are, factor is how wide each is")),
     ),
     2: OrderPuzzle(
@@ -131,9 +131,9 @@ PUZZLES = {
     3: OrderPuzzle(
         "Tiles of 2 x 3, everything by columns", (4, 6), _columns_of_tiles,
         ((lambda s: None, ROWS),
-         (_tiled("i_o", "j_o", "i_i", "j_i"), "the tiles are right, but the next one is to its right, and inside of each you go by rows"),
+         (_tiled("i_o", "j_o", "i_i", "j_i"), "the next tile is to the right of the first; inside of each you go by rows"),
          (_tiled("j_o", "i_o", "i_i", "j_i"), "the tiles come in the right order, but inside of each you go by rows"),
-         (_tiled("i_o", "j_o", "j_i", "i_i"), "inside of each tile you go by columns; the tiles themselves still come by rows"),
+         (_tiled("i_o", "j_o", "j_i", "i_i"), "inside of a tile you go by columns; the tiles still come by rows"),
          (lambda s: s.reorder("j", "i"), "these are whole columns of 4; a tile has columns of 2")),
     ),
     4: OrderPuzzle(

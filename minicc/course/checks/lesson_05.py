@@ -75,7 +75,7 @@ def ex2(answer: Callable[..., Any], total: te.Tensor) -> str:
     read = _read_by_first(s.program, loop)
     if read != list(range(16)):
         raise WrongAnswer(
-            f"the first core reads Y{read[:3]} and so on, which are no neighbours: a part is the *outer* loop of a split"
+            f"the first core reads Y{read[:3]}, which are no neighbours: parts are the *outer* loop of a split"
         )
     data, result = np.random.default_rng(0).integers(-99, 99, 64).astype(np.float32), np.empty(1, np.float32)
     run_python(s.program, data, result)
@@ -107,7 +107,7 @@ def ex3(answer: Mapping[str, Any], s: Schedule) -> str:
             raise WrongAnswer(f"{reason}: this step is legal; it was done: {tried.trace}")
     missing = [reason for reason in REASONS if reason not in answer]
     expect(not missing, f"no step for {', '.join(missing)}")
-    return "three ways to be refused: two trips that need each other, a sum that would be torn apart, and loops that are no nest"
+    return "two trips that need each other, a sum that would be torn apart, and loops that are no nest"
 
 
 def scanned(formula: Callable[..., Any]) -> Schedule:
@@ -150,9 +150,9 @@ def ex4(answer: Callable[..., Any]) -> str:
     except ScheduleError:
         if np.array_equal(right, wrong):
             raise WrongAnswer(
-                "minicc refuses it, but the numbers stay the same: in the new order, too, the first number of each distance that is not 0 is positive. "
+                "minicc refuses it, but the numbers stay the same: every distance is positive in the new order, too. "
                 "Read something further to the right"
             ) from None
         bad = int((right != wrong).sum())
-        return f"exchanged, {bad} of {right.size} elements are wrong: what they read is to the right, where the new order comes later"
+        return f"exchanged, {bad} of {right.size} elements are wrong: what they read comes later in the new order"
     raise WrongAnswer("minicc allows it: straight from above, the distance is (1, 0), or (0, 1) in the new order")

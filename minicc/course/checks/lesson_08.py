@@ -1,4 +1,4 @@
-"""The exercises of lesson 8, keep it or compute it again: steps are taken on a fresh schedule, and what it costs is counted."""
+"""The exercises of lesson 8, keep it or compute it again: steps are taken on a fresh schedule, and counted."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def ex1(answer: Any) -> str:
         "strips of 4": 2 * rows * columns + 2 * columns * 6 * (rows // 4),
     }
     reasons = {
-        "without recomputation": "so many are needed if nothing is computed twice; but the last 2 rows of B of a strip are computed again by the next one",
+        "without recomputation": "so many are needed if nothing is computed twice; but strips share 2 rows of B",
         "only B": "these are the additions of B; C has its own",
         "one strip": f"this is one strip; there are {strips}",
         "elements": "this is how many elements there are; each takes two additions",
@@ -66,9 +66,9 @@ def ex1(answer: Any) -> str:
             raise WrongAnswer(why)
     expect(
         answer == additions["right"],
-        f"{strips} strips, each with {strip + 2} rows of B and {strip} of C, of {columns} elements with two additions; got {answer}",
+        f"{strips} strips of {strip + 2} rows of B and {strip} of C, with two additions for each element; got {answer}",
     )
-    return f"{strips} strips of {strip + 2} rows of B, and {rows} rows of C; of {rows + 2} rows of B, {2 * (strips - 1)} are computed twice"
+    return f"{strips} strips of {strip + 2} rows of B: of its {rows + 2} rows, {2 * (strips - 1)} are computed twice"
 
 
 @exercise
@@ -80,7 +80,7 @@ def ex2(answer: Callable[..., Any], fresh: Fresh) -> str:
         raise WrongAnswer(f"nothing is kept, so {flops - least:,} additions are done again")
     if flops > least and size <= 100:
         raise WrongAnswer(
-            f"{size} bytes are few enough, but {flops - least:,} additions are done again: which neighbours share elements of B?"
+            f"{size} bytes are few, but {flops - least:,} additions are done again: which neighbours share elements?"
         )
     expect(flops == least, f"{flops - least:,} additions are done again, and {size} bytes are kept")
     expect(size <= 100, f"nothing is computed twice, but {size:,} bytes are kept; one *column* of B has {4 * 18}")
@@ -113,7 +113,7 @@ def ex4(answer: Callable[..., Any], fresh: Fresh) -> str:
             raise WrongAnswer(f"{one.name} is loaded {one.loads} times: nobody made a copy of it")
         if one.loads > 64:
             raise WrongAnswer(
-                f"{one.name} is loaded {one.loads} times: its copy is made again and again, in a loop that does not need it"
+                f"{one.name} is loaded {one.loads} times: its copy is made anew in a loop that does not need it"
             )
     if c.loads:
         raise WrongAnswer(
@@ -122,7 +122,7 @@ def ex4(answer: Callable[..., Any], fresh: Fresh) -> str:
     expect(c.stores == 64, f"C is stored {c.stores} times, 64 are enough")
     expect(a.loads == b.loads == 64, f"A is loaded {a.loads} times and B {b.loads} times")
     local = [one.name for one in counts.buffers if one.scope == "local"]
-    return f"memory is touched {counts.loads + counts.stores} times in all, and {', '.join(local)} are touched often: that they fit anywhere is another matter"
+    return f"memory is touched {counts.loads + counts.stores} times; whether {', '.join(local)} fit is another matter"
 
 
 def _of(counts: Counts, name: str) -> BufferCounts:
