@@ -112,7 +112,7 @@ class CoursePages:
                 if number in lesson.glossary:
                     continue
                 if found := re.match(r"#+ (.+)", cell.source) if cell.kind == "markdown" and number else None:
-                    section = found[1]
+                    section = re.sub(r"[`*]", "", found[1])
                 for words in passages(cell.source) if cell.kind == "markdown" else [cell.source]:
                     yield at, f"c{number}", section, words
         for term, (meaning, _) in self.terms.items():
