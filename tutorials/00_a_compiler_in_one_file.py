@@ -475,7 +475,7 @@ assert traffic(fused)[1] < traffic(naive)[1] / 2
 assert traffic(k for k in fused if "conv" in {n.op for n in k.parts})[0] > 0.99 * traffic(fused)[0]
 
 # %% [markdown]
-# Half of the stores are gone, and hardly any of the loads: these are the inner loops of the convolutions. The picture shows
+# More than half of the stores are gone, and hardly any of the loads: these are in the inner loops of the convolutions. The picture shows
 # each kernel as a box, with the nodes in it, and how much each loads.
 
 # %%
@@ -645,7 +645,7 @@ print(f"as Python one image took {python_seconds * 1e6:,.0f}: {python_seconds / 
 # function that takes a node and gives a node, as `relu` does. You need to change nothing else.
 #
 # <details><summary>Hint</summary>
-# The greater one of <code>x</code> and a tenth of <code>x</code>: try it with 5 and with -5.
+# The greater one of `x` and a tenth of `x`: try it with 5 and with -5.
 # </details>
 
 # %%
@@ -670,8 +670,8 @@ check.ex2(answer, fused[1], loads)
 # how often the reader loads from the node. What happens with a rule that always says yes?
 #
 # <details><summary>Hint</summary>
-# <code>Lowering(set(reader.inputs)).kernel(reader).body</code> are the loops of the reader alone.
-# <code>loads</code> of them has what they load; <code>prod(node.shape)</code> is how many elements there are.
+# `Lowering(set(reader.inputs)).kernel(reader).body` are the loops of the reader alone.
+# `loads` of them has what they load; `prod(node.shape)` is how many elements there are.
 # </details>
 
 # %%

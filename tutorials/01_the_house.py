@@ -265,7 +265,7 @@ check.ex1(answer)
 # 5. The sum is made by one certain instruction of this processor.
 #
 # <details><summary>Hint</summary>
-# Code generation, the corridor into the last room, decides nothing. Look at <code>print(stages["loop"])</code> for the fourth.
+# Code generation, the corridor into the last room, decides nothing. Look at `print(stages["loop"])` for the fourth.
 # </details>
 
 # %%

@@ -137,8 +137,8 @@ print(added.op)
 
 # %% [markdown]
 # Had we meant a column, we would have written `column[y]`; NumPy wants `column[:, None]`, and for a square image tells you nothing
-# if you forget it. Types meet in silence, too. The type of an element, its **dtype**, is that of NumPy everywhere: float32 unless you
-# say otherwise, and a whole number of 32 bits times `0.5` is a float64.
+# if you forget it. Types meet in silence, too. The type of an element is its **dtype**: float32 unless you say otherwise. Where two
+# meet, te does what NumPy does: a whole number of 32 bits times `0.5` is a float64.
 
 # %%
 whole = te.placeholder((n,), name="whole", dtype="int32")
@@ -183,7 +183,7 @@ shares = softmax(any_image)
 shares.picture(at=(1, 2), sizes={"n": 3, "m": 4})
 
 # %% [markdown]
-# Broadcasting is in it twice, `most[y]` and `total[y]`, and here one sees it. And in NumPy:
+# Broadcasting is in it twice, `most[y]` and `total[y]`, and here one sees it. It runs, also where `exp` alone would be too large, and NumPy agrees:
 
 # %%
 run = minicc.build(te.create_schedule(shares.op), [any_image, shares], name="softmax")
@@ -286,7 +286,7 @@ check.ex2(column_means)
 # a matrix whose result is not what it should be.
 #
 # <details><summary>Hint</summary>
-# <code>mean[x]</code> is the mean of row x, not of row y. When is there no difference?
+# `mean[x]` is the mean of row x, not of row y. When is there no difference?
 # </details>
 
 # %%
@@ -300,7 +300,7 @@ check.ex3(answer)
 # `te.comm_reducer` takes: one combines two pairs, one gives the pair to start from (of two dtypes).
 #
 # <details><summary>Hint</summary>
-# What number changes nothing when you ask for the lesser of two? Not 0. See <code>te.max_value</code> and <code>te.min_value</code>.
+# What number changes nothing when you ask for the lesser of two? Not 0. See `te.max_value` and `te.min_value`.
 # </details>
 
 
