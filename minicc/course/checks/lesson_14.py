@@ -104,7 +104,7 @@ def ex3(place: Callable[[int, int], Any]) -> str:
     return f"elements in fours are threads, threads in rows are blocks: divmod(i // {EACH}, threads)"
 
 
-class Watched:
+class _Watched:
     """An array that refuses to be touched where it has no element."""
 
     def __init__(self, array: Any) -> None:
@@ -131,7 +131,7 @@ def ex4(kernel: Callable[..., Any], launch: Callable[..., None]) -> str:
         x, y = np.arange(n, dtype=np.float32) ** 2, np.full(n, np.nan, np.float32)
         where = f"n = {n}, {threads} threads a block"
         try:
-            launch(partial(called, kernel), -(-n // threads), threads, Watched(x), Watched(y))
+            launch(partial(called, kernel), -(-n // threads), threads, _Watched(x), _Watched(y))
         except WrongAnswer as touched:
             raise WrongAnswer(f"{where}: {touched}") from None
         wanted = np.append(np.diff(x), np.float32(0))
