@@ -20,7 +20,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from minicc.course.answers import Submission, returned
 from minicc.course.wire import encoded
@@ -41,7 +41,7 @@ LONGEST = 96 << 20  # bytes of a message
 CONTROL = 4096  # of one to the nursery
 
 
-def nursery(folder: str, control: int) -> None:
+def nursery(folder: str, control: int) -> NoReturn:
     """Load what submissions use, and make children until the grader closes the socket."""
     for name in PRELOADED:
         with suppress(ImportError):
@@ -67,6 +67,7 @@ def nursery(folder: str, control: int) -> None:
                 os._exit(1)
     for pid in running:
         _ended(pid)
+    os._exit(0)  # at once
 
 
 def _ended(pid: int) -> int:

@@ -38,7 +38,7 @@ from minicc.course.wire import encoded
 from minicc.device.emulate import Gone
 from minicc.errors import WorkerError
 
-MEMORY = 4 << 30  # bytes of address space of a child, with what is loaded
+MEMORY = 2 << 30  # bytes of address space of a child, with what is loaded
 START_SECONDS = 60  # that it may take to load everything, or to isolate a child
 UNIX = "on Linux, as root, or where user namespaces or Landlock are allowed; course test runs what is your own"
 
