@@ -284,7 +284,7 @@ import os
 for do in (os.chroot, os.chdir):
     try: do('/..')
     except OSError: pass
-return os.path.exists('/etc/passwd')
+return open('/etc/passwd').read()
 """),
     "limits are raised": thief("""
 import resource
