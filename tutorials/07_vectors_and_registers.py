@@ -181,6 +181,7 @@ for name, latency in latencies.items():
     assert started_in_a_cycle(enough, latency) > 1.99 > started_in_a_cycle(enough - 1, latency) + 0.1
     print(f"{name}: {enough} accumulators; with one, 1/{round(2 / started_in_a_cycle(1, latency))} of that")
 assert max(latency * 2 for latency in latencies.values()) < 12
+assert round(2 / started_in_a_cycle(1, latencies["haswell"])) * haswell.lanes("float32") == 80
 
 # %% [markdown]
 # So a naive sum runs at 1/10 of what even its instructions could, and these do an eighth of what vectors can: an eightieth.
@@ -316,6 +317,7 @@ curves(
 
 # %%
 too_large = assembly(3, 4)
+assert [kind_of(row) for row in hot_loop(too_large)].count("stack") == 2
 draw_hot_loop("3 rows by 4 vectors, on haswell", too_large)
 
 # %% [markdown]

@@ -149,7 +149,7 @@ def vectors(n, lanes):
 
 
 climb("vectors", vectors)
-assert counted["vectors"].loads == counted["tiles"].loads
+assert (counted["vectors"].loads, counted["tiles"].loads) == (3 * 48**3, 3 * 48**3)
 
 # %% [markdown]
 # Much faster, but each product still loads its sum from `C` and stores it back. The counts have not moved: for each of the

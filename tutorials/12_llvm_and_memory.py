@@ -268,7 +268,7 @@ exe.memory_plan.picture()
 # %%
 made = exe.memory_plan
 print(f"arena {made.size:,} bytes, without sharing {made.unshared:,}; alive at each call: {made.in_use()}")
-assert (made.size, made.unshared) == (12288, 24320)
+assert (len(made.lifetimes), made.size, made.unshared) == (9, 12288, 24320)
 assert made.size == max(made.in_use())
 
 # %% [markdown]
