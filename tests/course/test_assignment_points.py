@@ -1,12 +1,13 @@
 """Solutions earn all points, hand-outs their free ones only, and a fault costs points in its own task."""
 
 import pytest
+from faults import FAULTS
 from submitted import handed_out, judgments, shares, submitted
 
 from minicc.course.assignment import assignment
 
 pytestmark = pytest.mark.course
-OURS = ("a1", "a2", "a8")
+OURS = ("a1", "a2", "a3", "a8")
 MUTANTS = [  # a fault of a solution: where, what stands there, what takes its place, the task that must lose points
     ("a1", "puzzles.py", 's.reorder("i", "j")', "pass", "1.1"),
     ("a1", "puzzles.py", 's.tile("i", "j", 16, 16)', 's.tile("i", "j", 2, 2)', "1.2"),
@@ -47,7 +48,7 @@ def test_a_handout_earns_its_free_points_only(name, tmp_path):
     assert shares(name, handed_out(name, tmp_path)) == free
 
 
-@pytest.mark.parametrize(("name", "file", "old", "new", "task"), MUTANTS, ids=lambda value: str(value)[:24])
+@pytest.mark.parametrize(("name", "file", "old", "new", "task"), [*MUTANTS, *FAULTS], ids=lambda value: str(value)[:24])
 def test_a_fault_costs_points_in_its_own_task(name, file, old, new, task, tmp_path):
     found = shares(name, submitted(name, tmp_path, changes=[(file, old, new)]))
     assert found.pop(task) < 1

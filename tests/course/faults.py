@@ -1,0 +1,23 @@
+"""Faults of the solutions of A3, A4, A5 and A7: where, what stands there, what takes its place, the task that must lose points."""
+
+FAULTS = [
+    (
+        "a3",
+        "primitives.py",
+        "{loop.var: outer * factor + inner}",
+        "{loop.var: inner * (loop.extent // factor) + outer}",
+        "3.1",
+    ),
+    (
+        "a3",
+        "primitives.py",
+        "loop.extent // factor, For(inner, factor, body)",
+        "loop.extent // factor, For(inner, factor, If(inner < factor, body))",
+        "3.1",
+    ),
+    ("a3", "primitives.py", "For(outer, -(-loop.extent // factor)", "For(outer, loop.extent // factor", "3.2"),
+    ("a3", "primitives.py", "variable % inner.extent", "(variable + 1) % inner.extent", "3.3"),
+    ("a3", "primitives.py", "if step.factor < 1:", "if step.factor < 0:", "3.4"),
+    ("a3", "primitives.py", "if name not in found:", "if name is None:", "3.4"),
+    ("a3", "primitives.py", "if factor < loop.extent]", "if factor <= loop.extent]", "3.5"),
+]
