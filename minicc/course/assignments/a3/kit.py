@@ -33,4 +33,3 @@ def in_minicc(function):
         return step.transform(program)
 
     return primitive
-

@@ -81,7 +81,9 @@ def check_split(program, step):
     # solution 3.4: raise refused(step, program, problem, loop, hint), with the name of the loop that is at fault
     loop = named(program, step, step.loop)
     if loop.kind != SERIAL:
-        raise refused(step, program, f"expected a serial loop, got {loop.name} of kind {loop.kind}", loop.name, "split before")
+        raise refused(
+            step, program, f"expected a serial loop, got {loop.name} of kind {loop.kind}", loop.name, "split before"
+        )
     if step.factor < 1:
         problem = f"expected a factor of 1 or more, got {step.factor}"
         raise refused(step, program, problem, loop.name, f'for example s.split("{loop.name}", factor=4)')
@@ -114,7 +116,9 @@ def named(program, step, name):
     """The loop of this name."""
     found = loops(program.body)
     if name not in found:
-        raise refused(step, program, f"expected the name of a loop, got {name!r}", "", f"the loops are {', '.join(found)}")
+        raise refused(
+            step, program, f"expected the name of a loop, got {name!r}", "", f"the loops are {', '.join(found)}"
+        )
     return found[name]
 
 
