@@ -116,7 +116,7 @@ assert counted["order"].misses[0] * 16 < counted["naive"].misses[0]  # of which 
 # %% [markdown]
 # ## 2. Tiles
 #
-# Still, all of `B` passes by for each row of `C`. In tiles of `C`, and with `k` in pieces, a few rows of a part of `B` serve all
+# Still, all of `B` goes by for each row of `C`. In tiles of `C`, and with `k` in pieces, a few rows of a part of `B` serve all
 # rows of the tile.
 
 

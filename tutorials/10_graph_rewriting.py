@@ -92,7 +92,7 @@ shorter
 #
 # ## 3. Until nothing fits
 #
-# One replacement may make room for the next. So rules are applied until none fits any more. A graph on which no rule
+# One replacement may make way for the next. So rules are applied until none fits any more. A graph on which no rule
 # fits is called a **fixed point**: the pass gives it back as it is.
 
 # %%
