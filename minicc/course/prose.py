@@ -41,18 +41,23 @@ class Spoken(NamedTuple):
 
 
 class Terms:
-    """Finds terms in words, singular or plural, the longest first; those of East Asia need no space around them."""
+    """Finds terms in words, singular or plural, the longest first; those of East Asia that have several signs need no space around them."""
 
     def __init__(self, terms: Iterable[str]) -> None:
         self.forms = {form.lower(): term for term in sorted(terms) for form in _forms(term)}
         longest = sorted(self.forms, key=lambda form: (-len(form), form))
-        parts = [rf"(?<![\w-]){re.escape(form)}(?![\w-])" if form.isascii() else re.escape(form) for form in longest]
+        parts = [rf"(?<!{_near(form)}){re.escape(form)}(?!{_near(form)})" for form in longest]
         self.pattern = re.compile("|".join(parts) or r"(?!)", re.I)
 
     def find(self, words: str) -> Iterator[tuple[re.Match[str], str]]:
         """Each place with the term that stands there."""
         for found in self.pattern.finditer(words):
             yield found, self.forms[found.group().lower()]
+
+
+def _near(form: str) -> str:
+    """What no term has beside it: a letter of its own script; in East Asia only one of a single sign, which many words have."""
+    return "[A-Za-z0-9_-]" if form.isascii() else r"\w" if len(form) == 1 else r"(?!)"
 
 
 def _forms(term: str) -> Iterator[str]:

@@ -92,11 +92,17 @@ def test_the_search_has_every_passage():
 
 
 def test_a_term_is_linked_once_and_not_in_links_code_or_headings():
-    prose = Prose({"axis": ("a position", "g.html#axis"), "循环": ("重复", "g.html#l")}, lambda to: to)
+    terms = {"axis": "a position", "循环": "重复", "图": "a graph", "te": "formulas"}
+    prose = Prose({term: (meaning, f"g.html#{term}") for term, meaning in terms.items()}, lambda to: to)
     assert prose.html("# axis\n\n`axis` [axis](x) Axes axis") == (
         '<h1 id="axis">axis</h1>\n<p><code>axis</code> <a href="x">axis</a> <a class="term" href="g.html#axis" title="a position">Axes</a> axis</p>\n'
     )
-    assert prose.html("两个循环\n循环") == '<p>两个<a class="term" href="g.html#l" title="重复">循环</a>循环</p>\n'
+    assert prose.html("两个循环\n循环") == '<p>两个<a class="term" href="g.html#循环" title="重复">循环</a>循环</p>\n'
+    assert (
+        prose.html("图像（**图**）")
+        == '<p>图像（<strong><a class="term" href="g.html#图" title="a graph">图</a></strong>）</p>\n'
+    )
+    assert 'title="formulas">te</a>是' in prose.html("te是")
 
 
 def test_notebooks_are_as_their_format_says():
