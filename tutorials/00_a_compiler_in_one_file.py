@@ -252,8 +252,8 @@ def layer(value, n):  # a convolution, and what normalizes its results
 
 
 image = given("image", (1, 8, 8))
-value = average(layer(maxpool(layer(layer(image, 0), 3)), 7))
-digit = softmax(bias(linear(value, weight("w12")), weight("b12")))
+features = average(layer(maxpool(layer(layer(image, 0), 3)), 7))
+digit = softmax(bias(linear(features, weight("w12")), weight("b12")))
 print(len([n for n in in_order(digit) if n.formula]), "nodes compute something; the last one's shape:", digit.shape)
 
 expected = np.array([interpret(digit, {**arrays, image: each}) for each in images])
@@ -268,11 +268,8 @@ assert np.mean(expected.argmax(1) == labels) > 0.99
 # formulas to loops is called **lowering**: it says the same, one floor closer to the machine. What a node becomes is
 # a **kernel**.
 #
-# `Lowering.flat` is the heart of it. It takes a formula apart until only what a loop can do is left:
-#
-# - An element of a stored node is loaded. (`stored` is a set: the nodes that have an array of their own.)
-# - An element of any other node is replaced by its formula. For now all are stored; keep this line in mind.
-# - A sum is replaced by a variable. The loop that fills the variable goes to a list, `before`: it has to run first.
+# Loops have three kinds of lines: a `For` around others, a variable that is `Set`, an element to `Store`. And as we hold them in
+# our hands, like formulas, we can ask what they will load, and how often, before anything runs.
 
 # %%
 from typing import NamedTuple
@@ -308,6 +305,36 @@ def nest(indices, extents, body):
     return body
 
 
+def loads(what, times=1):
+    """Each load in statements or a formula, as (node, how often it happens)."""
+    match what:
+        case For(_, extent, body):
+            yield from loads(body, times * extent)
+        case Set(_, value) | Store(_, value):
+            yield from loads(value, times)
+        case list():
+            for each in what:
+                yield from loads(each, times)
+        case Expr():
+            if what.op == "load":
+                yield what.args[0], times
+            for each in what.args:
+                yield from loads(each, times)
+
+
+one = Expr("i64", "i")
+add_up = nest([one], [3], [Set("t", Expr("+", Expr("float", "t"), x[one]))])
+print([(n.name, times) for n, times in loads(add_up)])
+
+# %% [markdown]
+# `Lowering.flat` is the heart of it. It takes a formula apart until only what a loop can do is left:
+#
+# - An element of a stored node is loaded. (`stored` is a set: the nodes that have an array of their own.)
+# - An element of any other node is replaced by its formula. For now all are stored; keep this line in mind.
+# - A sum is replaced by a variable. The loop that fills the variable goes to a list, `before`: it has to run first.
+
+
+# %%
 class Lowering:
     """Makes loops of one node."""
 
@@ -340,23 +367,6 @@ class Lowering:
             before += [Set(f"t{n}", start), *nest(at, extents, [*inside, Set(f"t{n}", one_more)])]
             return so_far
         return Expr(e.op, *[self.flat(a, before) for a in e.args])
-
-
-def loads(what, times=1):
-    """Each load in statements or a formula, as (node, how often it happens)."""
-    match what:
-        case For(_, extent, body):
-            yield from loads(body, times * extent)
-        case Set(_, value) | Store(_, value):
-            yield from loads(value, times)
-        case list():
-            for each in what:
-                yield from loads(each, times)
-        case Expr():
-            if what.op == "load":
-                yield what.args[0], times
-            for each in what.args:
-                yield from loads(each, times)
 
 
 def kernels(output, stored):
@@ -513,65 +523,17 @@ WHOLE = {"+": "add", "-": "sub", "*": "mul", "max": "llvm.smax.i64", "min": "llv
 WORDS = {"float": {**FLOATS, "exp": "llvm.exp.f32", "sqrt": "llvm.sqrt.f32"}, "i64": WHOLE}
 
 
-class Generator:
-    """LLVM's text of one kernel: `top` declares variables, `lines` do the work."""
+class Lines:
+    """LLVM's text of one kernel, as it grows: `top` declares variables, `body` does the work."""
 
     def __init__(self):
-        self.top, self.lines, self.declared, self.numbers = {}, [], set(), count()
+        self.top, self.body, self.declared, self.numbers = {}, [], set(), count()
 
     def put(self, line):
+        """Write a line, and give back the name of its result."""
         name = f"%v{next(self.numbers)}"
-        self.lines.append(f"  {name} = {line}")
+        self.body.append(f"  {name} = {line}")
         return name
-
-    def values(self, *args):
-        """The type of some arguments and their names; plain numbers are of the type of the formulas beside them."""
-        made = [self.value(a) if isinstance(a, Expr) else a for a in args]
-        kind = next((m[0] for m in made if isinstance(m, tuple)), "float")
-        return kind, [m[1] if isinstance(m, tuple) else constant(m, kind) for m in made]
-
-    def value(self, e):
-        """Write what computes a formula; its type and its name."""
-        match e.op:
-            case "i64" | "float":
-                return e.op, self.put(f"load {e.op}, ptr %{e.args[0]}")
-            case "load":
-                return "float", self.put(f"load float, ptr {self.address(e)}")
-            case "equal":
-                kind, (left, right) = self.values(*e.args[:2])
-                result, (yes, no) = self.values(*e.args[2:])
-                same = self.put(f"icmp eq {kind} {left}, {right}")
-                return result, self.put(f"select i1 {same}, {result} {yes}, {result} {no}")
-        kind, names = self.values(*e.args)
-        word = WORDS[kind][e.op]
-        if not word.startswith("llvm."):
-            return kind, self.put(f"{word} {kind} {', '.join(names)}")
-        self.declared.add(f"declare {kind} @{word}({', '.join([kind] * len(names))})")
-        return kind, self.put(f"call {kind} @{word}({', '.join(f'{kind} {n}' for n in names)})")
-
-    def address(self, e):
-        """Where an element lies: LLVM knows how arrays of arrays are laid out."""
-        node, *at = e.args
-        kind = "".join(f"[{extent} x " for extent in node.shape) + "float" + "]" * len(node.shape)
-        places = "".join(f", i64 {self.value(a)[1] if isinstance(a, Expr) else a}" for a in at)
-        return self.put(f"getelementptr {kind}, ptr %{node.name}, i64 0{places}")
-
-    def statement(self, s):
-        match s:
-            case Store(element, value):
-                self.lines.append(f"  store float {self.values(value)[1][0]}, ptr {self.address(element)}")
-            case Set(name, value):
-                self.top[name] = f"  %{name} = alloca float"
-                self.lines.append(f"  store float {self.values(value)[1][0]}, ptr %{name}")
-            case For(i, extent, body):
-                self.top[i] = f"  %{i} = alloca i64"
-                self.lines += [f"  store i64 0, ptr %{i}", f"  br label %loop.{i}", f"loop.{i}:"]
-                for each in body:
-                    self.statement(each)
-                following = self.put(f"add i64 {self.put(f'load i64, ptr %{i}')}, 1")
-                self.lines.append(f"  store i64 {following}, ptr %{i}")
-                more = self.put(f"icmp slt i64 {following}, {extent}")
-                self.lines += [f"  br i1 {more}, label %loop.{i}, label %done.{i}", f"done.{i}:"]
 
 
 def constant(number, kind):
@@ -579,22 +541,84 @@ def constant(number, kind):
     return str(number) if kind == "i64" else "0x" + struct.pack(">d", np.float32(number)).hex().upper()
 
 
-def llvm_text(kernel):
-    g = Generator()
-    for each in kernel.body:
-        g.statement(each)
-    arguments = ", ".join(f"ptr noalias %{n.name}" for n in [*kernel.reads, kernel.node])
-    head = [*sorted(g.declared), f"define void @{kernel.node.name}({arguments}) {{"]
-    return "\n".join([*head, *g.top.values(), *g.lines, "  ret void", "}"])
+def values(out, *args):
+    """The type of some arguments and their names; plain numbers are of the type of the formulas beside them."""
+    made = [value(out, a) if isinstance(a, Expr) else a for a in args]
+    kind = next((m[0] for m in made if isinstance(m, tuple)), "float")
+    return kind, [m[1] if isinstance(m, tuple) else constant(m, kind) for m in made]
 
 
-tiny = kernels(y, {x, y})[0]  # the relu of section 2
-print(llvm_text(tiny))
+def value(out, e):
+    """Write what computes a formula; its type and its name."""
+    match e.op:
+        case "i64" | "float":
+            return e.op, out.put(f"load {e.op}, ptr %{e.args[0]}")
+        case "load":
+            return "float", out.put(f"load float, ptr {address(out, e)}")
+        case "equal":
+            kind, (left, right) = values(out, *e.args[:2])
+            result, (yes, no) = values(out, *e.args[2:])
+            same = out.put(f"icmp eq {kind} {left}, {right}")
+            return result, out.put(f"select i1 {same}, {result} {yes}, {result} {no}")
+    kind, names = values(out, *e.args)
+    word = WORDS[kind][e.op]
+    if not word.startswith("llvm."):
+        return kind, out.put(f"{word} {kind} {', '.join(names)}")
+    out.declared.add(f"declare {kind} @{word}({', '.join([kind] * len(names))})")
+    return kind, out.put(f"call {kind} @{word}({', '.join(f'{kind} {n}' for n in names)})")
+
+
+def address(out, e):
+    """Where an element lies: LLVM knows how arrays of arrays are laid out."""
+    node, *at = e.args
+    kind = "".join(f"[{extent} x " for extent in node.shape) + "float" + "]" * len(node.shape)
+    places = "".join(f", i64 {value(out, a)[1] if isinstance(a, Expr) else a}" for a in at)
+    return out.put(f"getelementptr {kind}, ptr %{node.name}, i64 0{places}")
+
+
+out = Lines()
+value(out, y.formula(i))
+print("\n".join(out.body))
 
 # %% [markdown]
-# Go through it line by line: `alloca` is a variable; a loop is a jump back to a label as long as there is more to do (`br`);
-# `getelementptr` is the place of an element in memory. The text goes to LLVM, which tidies it up, chooses instructions,
-# and hands out the address where they are. `ctypes` calls what is there.
+# This is `max(x0[i], 0.0)`, from the inside out: `i` is fetched from its variable, `getelementptr` finds the place of the element in
+# memory, `load` reads it, and a function that LLVM knows takes the greater of two. The rest is loops: a loop is a jump back to
+# a label, as long as there is more to do.
+
+
+# %%
+def statement(out, s):
+    match s:
+        case Store(element, new):
+            out.body.append(f"  store float {values(out, new)[1][0]}, ptr {address(out, element)}")
+        case Set(name, new):
+            out.top[name] = f"  %{name} = alloca float"
+            out.body.append(f"  store float {values(out, new)[1][0]}, ptr %{name}")
+        case For(i, extent, body):
+            out.top[i] = f"  %{i} = alloca i64"
+            out.body += [f"  store i64 0, ptr %{i}", f"  br label %loop.{i}", f"loop.{i}:"]
+            for each in body:
+                statement(out, each)
+            following = out.put(f"add i64 {out.put(f'load i64, ptr %{i}')}, 1")
+            out.body.append(f"  store i64 {following}, ptr %{i}")
+            more = out.put(f"icmp slt i64 {following}, {extent}")
+            out.body += [f"  br i1 {more}, label %loop.{i}, label %done.{i}", f"done.{i}:"]
+
+
+def llvm_text(kernel):
+    out = Lines()
+    for each in kernel.body:
+        statement(out, each)
+    arguments = ", ".join(f"ptr noalias %{n.name}" for n in [*kernel.reads, kernel.node])
+    head = [*sorted(out.declared), f"define void @{kernel.node.name}({arguments}) {{"]
+    return "\n".join([*head, *out.top.values(), *out.body, "  ret void", "}"])
+
+
+print(llvm_text(kernels(y, {x, y})[0]))
+
+# %% [markdown]
+# Go through it line by line: `alloca` is a variable, `br` a jump. The text goes to LLVM, which tidies it up, chooses
+# instructions, and hands out the address where they are. `ctypes` calls what is there.
 
 # %%
 import llvmlite.binding as llvm

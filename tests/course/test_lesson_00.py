@@ -8,6 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minicc.course.lesson import parse
 
 pytestmark = pytest.mark.course
 LESSON = Path(__file__).parents[2] / "tutorials" / "00_a_compiler_in_one_file.py"
@@ -82,7 +86,56 @@ def test_a_rule(lesson):
         assert reply(answer).right is False and why in reply(answer).why
 
 
-def test_of_the_compiler_what_it_claims(lesson):
+def test_the_compiler_is_as_short_as_it_says():
+    cells = parse(LESSON.read_text(encoding="utf-8"), LESSON.name).cells
+    lines = [line for cell in cells if cell.kind == "code" for line in cell.source.splitlines() if line.strip()]
+    assert len(lines) < 400 and "less than 400 lines of code" in cells[0].source
+
+
+@pytest.fixture(scope="module")
+def layers(lesson):
+    """Layers by name: functions of an image, and of what gives a weight of a shape."""
+    return {
+        "relu": lambda image, weight: lesson["relu"](image),
+        "pad": lambda image, weight: lesson["pad"](image),
+        "bias": lambda image, weight: lesson["bias"](image, weight((image.shape[0],))),
+        "norm": lambda image, weight: lesson["norm"](image, *(weight((image.shape[0],)) for _ in range(4))),
+        "conv": lambda image, weight: lesson["conv"](image, weight((2, image.shape[0], 2, 2))),
+        "maxpool": lambda image, weight: (
+            lesson["maxpool"](image) if image.shape[1] % 2 == image.shape[2] % 2 == 0 else image
+        ),
+        "twice": lambda image, weight: lesson["Node"](
+            "twice", [image], image.shape, lambda *at: image[at] * 2.0 + image[at], lambda a: a * 2 + a
+        ),
+    }
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_python_and_machine_code_say_what_the_references_say(lesson, layers, data):
+    """Of any network, and whatever is fused: a rule decides what it costs, and never what it is."""
+    random = np.random.default_rng(0)
+    image = lesson["given"]("image", (data.draw(st.integers(1, 2)), 4, 4))
+    arrays = {image: random.standard_normal(image.shape, np.float32)}
+
+    def weight(shape):
+        node = lesson["given"]("w", shape)
+        arrays[node] = random.uniform(0.5, 2, shape).astype(np.float32)
+        return node
+
+    value = image
+    for name in data.draw(st.lists(st.sampled_from(sorted(layers)), min_size=1, max_size=5)):
+        value = layers[name](value, weight) if min(value.shape[1:]) > 1 else value
+    output = lesson["softmax"](lesson["linear"](lesson["average"](value), weight((3, value.shape[0]))))
+    fused = {n for n in lesson["in_order"](output) if data.draw(st.booleans())}
+    stored = lesson["fuse"](output, lambda node, reader: node in fused)
+    expected = lesson["interpret"](output, arrays)
+    for translate in (lesson["as_python"], lesson["as_machine_code"]):
+        got = lesson["build"](output, arrays, stored, translate)({})
+        np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_of_the_digits_what_it_claims(lesson):
     """Whatever is stored, Python and machine code say what the references say."""
     digit, images, arrays = (lesson[name] for name in ("digit", "images", "arrays"))
     for stored in (lesson["everything"], lesson["stored"]):
