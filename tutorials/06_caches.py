@@ -80,7 +80,7 @@ for order in ("rows", "columns"):
 # %% [markdown]
 # ## 2. Memory comes in lines
 #
-# Main memory is far away: a load from there takes as long as some hundred additions. So a processor keeps a
+# Main memory is far away: a load from there takes as long as hundreds of additions. So a processor keeps a
 # copy of what it used lately in a small and near memory, its **cache**. A cache does not hold single numbers.
 # It holds pieces of 64 bytes, that begin at multiples of 64: **cache lines**. One line is 16 numbers of
 # `float32` that are neighbours in memory, and whoever loads one of them has brought the other 15.

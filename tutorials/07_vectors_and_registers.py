@@ -21,8 +21,8 @@ from minicc.target import Target
 # ## 1. What the machine is told
 #
 # A processor runs instructions. Their text is called **assembly**. `source("asm")` shows it for a built function, for any
-# processor that we name: here *haswell*, an Intel core of 2013, whose instructions all later ones understand. We only
-# read it, so your own machine does not matter.
+# processor that we name: here *haswell*, an Intel core of 2013, whose instructions nearly all later ones understand. We
+# only read it, so your own machine does not matter.
 
 
 # %%

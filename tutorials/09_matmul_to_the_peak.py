@@ -367,7 +367,12 @@ check.ex3(answer)
 # ### Exercise 4
 #
 # The open one. `answer` is given the naive schedule of a product of 480 x 480, and its output `C`. Schedule it as you like, for one core.
-# It is timed against the recipe, in turns. `accumulate` above is a start; a `cache_read` of `B`, computed at the right loop, packs it.
+# It is timed against the recipe, in turns. `accumulate` above is a start: what does it leave to do?
+#
+# <details><summary>Hint</summary>
+# Let `accumulate` return its stage `tile`, too. `s.cache_read("B", "global", [tile])` gives the stage of a copy of `B`. Computed at the loop
+# over blocks of columns, with `compute_at`, it is a panel. Its rows want to be vectors. Then try other tiles.
+# </details>
 
 
 # %%

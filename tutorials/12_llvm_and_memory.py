@@ -396,7 +396,7 @@ assert not any("concat" in kernel.label.lower() for kernel in exe.kernels)
 #
 # - LLVM's register allocator solves the puzzle of section 4 once more, for registers: values with lifetimes, few places, and what does not fit is
 #   spilled. Colouring of an interference graph is how Chaitin did it in 1981.
-# - `getelementptr` is not only style. We found a version of LLVM that computes wrongly when addresses are made by arithmetic on integers.
+# - `getelementptr` is not only style. LLVM 22 computes wrongly where addresses are made by arithmetic on integers.
 # - Weights are not in the arena: they are constants, which all calls share. Inputs and outputs belong to the caller.
 # - Two calls at the same time need two arenas. There is a pool of them.
 # - Parallel loops become functions that threads of an OpenMP team run; a workspace has a part for each.
