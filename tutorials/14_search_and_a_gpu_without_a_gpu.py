@@ -200,14 +200,16 @@ def best_so_far(search):
 
 by_chance = best_so_far(lambda rng: random_search(cost, OPTIONS, rng, TRIALS))
 evolved = best_so_far(lambda rng: evolve(cost, OPTIONS, redraw, rng, TRIALS))
+least = min(cost(drawn(OPTIONS, rng)) for _ in range(200))  # what a long search finds
 for trials in (8, 16, 40):
-    print(f"after {trials} trials: random {by_chance[trials - 1]:,.0f}, evolved {evolved[trials - 1]:,.0f}")
+    print(
+        f"after {trials} trials: random {by_chance[trials - 1]:,.0f}, evolved {evolved[trials - 1]:,.0f}, after 200: {least:,}"
+    )
 assert evolved[-1] < by_chance[-1]
-shown = range(5, TRIALS + 1)
-curves("Best so far", [
-    Curve("random", {n: float(by_chance[n - 1]) for n in shown}),
-    Curve("evolved", {n: float(evolved[n - 1]) for n in shown}, "c2"),
-], "trials", "counted cost")  # fmt: skip
+above = {name: {n: 100 * (float(best[n - 1]) / least - 1) for n in range(8, TRIALS + 1)}
+         for name, best in (("random", by_chance), ("evolved", evolved))}  # fmt: skip
+shown = [Curve("random", above["random"]), Curve("evolved", above["evolved"], "c2")]
+curves("Best so far", shown, "trials", "per cent above what 200 trials find")
 
 # %% [markdown]
 # Forty trials of 4,500. That is the measure of a search: not what it finds in the end, but what it has found when the
