@@ -90,9 +90,9 @@ for name, judge in judges.items():
 # ## 2. How close is close enough?
 #
 # The answers are close and not equal: sums in another order are rounded at other places. So a test needs a
-# **tolerance**, the distance that it allows. Chosen by feeling it is either so small that it raises false alarms, or so
+# **tolerance**: how far apart it lets two answers be. Chosen by feeling it is either so small that it raises false alarms, or so
 # large that bugs live in it. Let us look how a sum of K numbers errs, once added one after the other, once as NumPy
-# does, in pairs of pairs of pairs. The unit is *eps*, the distance from 1 to the next float32.
+# does, in pairs of pairs of pairs. The unit is *eps*, the step from 1 to the next float32.
 
 
 # %%
@@ -298,7 +298,7 @@ one_example = [lambda f: f(-3, 0, 1) == 0]
 three = [*one_example, lambda f: f(7, 0, 1) == 1, lambda f: f(0.5, 0, 1) == 0.5]
 print(len(list(mutants("clipped.py", SOURCE))), "mutants")
 for tests in (one_example, three):
-    print(f"{len(tests)} of the tests leave {survivors(tests)}")
+    print(f"tests: {len(tests)}; mutants that survive:", *survivors(tests), sep="\n  ")
 assert len(survivors(one_example)) > len(survivors(three)) == 2
 
 # %% [markdown]
@@ -408,7 +408,7 @@ check.ex3(answer, softmax, MUTANTS, PROPERTIES)
 #
 # - **oracle**: what decides whether an answer is right; here one function that compares all stages
 # - **differential testing**: running two systems on the same input and comparing
-# - **tolerance**: the distance between two answers that a test allows
+# - **tolerance**: how far apart a test lets two answers be
 # - **property-based testing**: stating what holds for all inputs, and drawing inputs to refute it
 # - **fuzzing**: testing with inputs that are drawn at random
 # - **shrinking**: making an input that fails smaller as long as it fails
