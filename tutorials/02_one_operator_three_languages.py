@@ -172,10 +172,10 @@ except minicc.MiniccError as error:
 # %%
 def softmax(a):
     n, m = a.shape
-    k, l = te.reduce_axis((0, m), name="k"), te.reduce_axis((0, m), name="l")  # noqa: E741
+    k, q = te.reduce_axis((0, m), name="k"), te.reduce_axis((0, m), name="q")
     most = te.compute((n,), lambda y: te.max(a[y, k], axis=k), name="most")
     e = te.compute((n, m), lambda y, x: te.exp(a[y, x] - most[y]), name="e")
-    total = te.compute((n,), lambda y: te.sum(e[y, l], axis=l), name="total")
+    total = te.compute((n,), lambda y: te.sum(e[y, q], axis=q), name="total")
     return te.compute((n, m), lambda y, x: e[y, x] / total[y], name="softmax")
 
 
