@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from minicc.course.execute import Executed, executed
 from minicc.course.form import malformed, misbehaved
-from minicc.course.lesson import FOLDER, LEFT_OUT, Lesson, heads, lessons, translated
+from minicc.course.lesson import FOLDER, Lesson, lessons, translated
 from minicc.course.notebook import notebook
 from minicc.course.pages import CoursePages
 from minicc.errors import ConfigError, MiniccError
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ran[lesson.name] = told
             console.print(f"{lesson.name}: {told.seconds:.1f} s", highlight=False)
         failed |= isinstance(told, MiniccError)
-        for problem in [told] if isinstance(told, MiniccError) else _problems(lesson, told):
+        for problem in [told] if isinstance(told, MiniccError) else [*malformed(lesson), *misbehaved(lesson, told)]:
             console.print(f"  {problem}", markup=False, highlight=False)
     for lesson in chosen:
         if lesson.missing:
@@ -96,11 +96,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     publish(found, ran, given.out, given.lessons)
     console.print(f"{len(ran)} lessons: {given.out / 'index.html'}", highlight=False)
     return int(failed)
-
-
-def _problems(lesson: Lesson, told: Executed) -> list[str]:
-    whole = heads(lesson.cells[-1], LEFT_OUT)
-    return [*malformed(lesson), *misbehaved(lesson, told)] if whole else []
 
 
 def _chosen(found: Sequence[Lesson], only: Collection[str]) -> list[Lesson]:
