@@ -25,7 +25,11 @@ from typing import Any, Protocol
 
 from minicc.errors import MiniccError, printable
 from minicc.loop.program import Program
-from minicc.schedule import Trace
+from minicc.loop.ir import walk
+from minicc.schedule import Schedule, Trace
+
+
+MOST_STATEMENTS = 500  # of a program that a trace makes: steps that copy loops could go on for ever
 
 
 class Failed(Exception):
@@ -86,16 +90,27 @@ def equal(got: Any, expected: Any) -> None:
         raise Unequal(f"expected {expected!r}, got {got!r}")
 
 
-def replayed(trace: Any, program: Program, primitives: Collection[str], most: int = 100) -> Program:
-    """The program that a trace makes of `program`: it is replayed here, and can change how a value is computed, not which.
+def replayed(trace: Any, program: Program, primitives: Collection[str], most: int = 100) -> Schedule:
+    """The schedule that a trace makes of `program`: it is replayed here, and can change how a value is computed, not which.
 
     Raises Unequal where it is no trace, is too long, or has a step that is none of `primitives`, and ScheduleError where a step is
     not legal.
     """
     if not isinstance(trace, Trace):
         raise Unequal(f"expected a trace, got {type(trace).__name__}")
-    if len(trace) > most:
-        raise Unequal(f"expected at most {most} steps, got {len(trace)}")
-    if others := sorted({step.name for step in trace} - set(primitives)):
-        raise Unequal(f"expected steps of {', '.join(primitives)} only, got {', '.join(others)}")
-    return trace.replay(program).program
+    schedule = Schedule(program)
+    for step in trace.steps[: most + 1]:
+        schedule.apply(step)
+        check_steps(schedule, primitives, most)
+    return schedule
+
+
+def check_steps(schedule: Schedule, primitives: Collection[str], most: int = 100) -> None:
+    """Raise Unequal where the last step is none of `primitives`, where there are too many, or where the program has become too large."""
+    last, size = schedule.trace.steps[-1], sum(1 for _ in walk(schedule.program.body))
+    if last.name not in primitives:
+        raise Unequal(f"expected steps of {', '.join(primitives)} only, got {last.name}")
+    if len(schedule.trace) > most or size > MOST_STATEMENTS:
+        raise Unequal(
+            f"expected at most {most} steps and {MOST_STATEMENTS} statements, got {len(schedule.trace)} and {size}"
+        )

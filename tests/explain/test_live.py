@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from minicc import te
 from minicc.errors import MiniccError, ScheduleError
 from minicc.explain import live
-from minicc.explain.live import Session, Stale, LiveKernel, parsed
+from minicc.explain.live import LiveKernel, Session, Stale
+from minicc.schedule.typed import parsed
 from minicc.explain.workbench import SECONDS, Cancelled, Workbench, here
 from minicc.loop.caches import Cache
 from minicc.loop.counts import count

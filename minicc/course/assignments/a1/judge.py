@@ -35,8 +35,8 @@ def reaches(name, sizes, answers):
     """Raise Unequal unless the trace makes the program cost as little as the solution does, or nearly."""
     this = PUZZLES[name]
     program = this.program(*sizes)
-    got = costs(replayed(answers.call("puzzles.py", name, program), program, this.primitives), this.counted)
-    goal = costs(replayed(getattr(solved, name)(program), program, this.primitives), this.counted)
+    got = costs(replayed(answers.call("puzzles.py", name, program), program, this.primitives).program, this.counted)
+    goal = costs(replayed(getattr(solved, name)(program), program, this.primitives).program, this.counted)
     for cost, most in goal.items():
         if got[cost] > most * SLACK:
             raise Unequal(f"expected at most {int(most * SLACK):,} {cost}, got {got[cost]:,}")

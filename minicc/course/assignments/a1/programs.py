@@ -9,20 +9,16 @@ and which costs are counted; `costs` counts them:
 - `room`: elements of the buffers that the program has for itself.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from minicc import te
-from minicc.loop.ir import VECTORIZE, Alloc, For, If, Store, Update, bodies, expressions, walk
+from minicc.course.costs import asked, room, rounds
 from minicc.loop.lower import lower
 from minicc.loop.program import Program
 from minicc.schedule import Schedule
-from minicc.tensor.expr import Select
-from minicc.tensor.expr import walk as parts
 
 CACHE = te.Cache(32 * 64, line=64, ways=None)
-LANES = 8
 
 
 @dataclass(frozen=True)
@@ -38,33 +34,9 @@ class Puzzle:
 def costs(program, counted):
     """The costs of these names."""
     counts = Schedule(program).counts(caches=[CACHE])
-    own = {"asked": lambda: asked(program.body), "rounds": lambda: rounds(program.body), "room": lambda: room(program)}
+    own = {"asked": asked, "rounds": rounds, "room": room}
     known = {"loads": counts.loads, "stores": counts.stores, "misses": counts.misses[0], "flops": counts.flops}
-    return {name: known[name] if name in known else own[name]() for name in counted}
-
-
-def asked(statement, times=1):
-    """How often a condition is asked, at most: a guard for each trip of the loops around it, a select for each of its statement."""
-    if isinstance(statement, For):
-        times *= statement.extent
-    if isinstance(statement, (Store, Update)):
-        return times * sum(isinstance(e, Select) for e in parts(*expressions(statement)))
-    return times * isinstance(statement, If) + sum(asked(inner, times) for inner in bodies(statement))
-
-
-def rounds(statement, times=1):
-    """How often statements run, at most; eight iterations of a vectorized loop at once."""
-    if isinstance(statement, For):
-        extent = statement.extent
-        times *= math.ceil(extent / LANES) if statement.kind == VECTORIZE else extent
-    if isinstance(statement, (Store, Update)):
-        return times
-    return sum(rounds(inner, times) for inner in bodies(statement))
-
-
-def room(program):
-    """Elements of all buffers that the program has for itself."""
-    return sum(math.prod(s.buffer.shape) for s in walk(program.body) if isinstance(s, Alloc))
+    return {name: known[name] if name in known else own[name](program.body) for name in counted}
 
 
 def lowered(name, *tensors):
