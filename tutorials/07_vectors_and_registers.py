@@ -53,7 +53,8 @@ assert [kind_of(row) for row in loop] == ["", "load", "multiply-add", "loop", "l
 #
 # The register is much wider than one number. A **vector register** of haswell has 256 bits, which are eight numbers
 # of `float32` side by side. Each of these places is a **lane**. An instruction that ends in `ps` works on all lanes at once, in
-# the same time in which one that ends in `ss` works on a single one.
+# the same time in which one that ends in `ss` works on a single one. What minicc knows of a machine is its **target**: how wide its
+# vectors are, how many registers it has, its caches, its threads.
 
 # %%
 haswell, skylake = Target.of("haswell"), Target.of("skylake-avx512")
@@ -404,6 +405,7 @@ check.ex5(answer)
 # - **assembly**: the instructions of a processor, as text
 # - **fused multiply-add**: an instruction that multiplies, adds, and rounds once
 # - **vector register**: a place in a core that holds several numbers side by side
+# - **target**: the description of a machine: vectors, registers, caches, threads
 # - **lane**: one element of a vector register
 # - **mask**: a bit for each lane of a vector that says whether it takes part
 # - **latency**: the time from the operands of an instruction to its result
