@@ -4,10 +4,10 @@ import pytest
 from faults import FAULTS
 from submitted import handed_out, judgments, shares, submitted
 
-from minicc.course.assignment import assignment
+from minicc.course.assignment import assignment, assignments
 
 pytestmark = pytest.mark.course
-OURS = ("a1", "a2", "a3", "a6", "a8")
+OURS = tuple(assignments())
 MUTANTS = [  # a fault of a solution: where, what stands there, what takes its place, the tasks that must lose points
     ("a1", "puzzles.py", 's.reorder("i", "j")', "pass", "1.1"),
     ("a1", "puzzles.py", 's.tile("i", "j", 16, 16)', 's.tile("i", "j", 2, 2)', "1.2"),

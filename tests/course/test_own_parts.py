@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import minicc
+from minicc.compile import pipeline
 from minicc.course.assignment import assignment
 from minicc.frontend import load
 from minicc.graph import bind, evaluate
@@ -41,3 +42,8 @@ def test_digits_on_split_and_fuse_of_a3(monkeypatch):
                for name, own in primitives.PRIMITIVES.items()}  # fmt: skip
     gives_digits(primitives=watched)
     assert {step.name for step in asked} == {"split", "fuse"}
+
+
+def test_digits_by_the_rules_of_a4(monkeypatch):
+    rules = solved("a4", "rules", monkeypatch)
+    gives_digits(passes=pipeline(replace={"simplify": rules.simplify}))
