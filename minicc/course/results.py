@@ -184,32 +184,29 @@ def _statistics(rows: list[dict[str, Any]]) -> TaskStatistics:
                           tuple(tenths[k] for k in range(TENTHS)), tuple((printable(c), n) for c, n in cases.most_common(3)))  # fmt: skip
 
 
-ROW, TALL, CELL, LEFT = 56, 36, 22, 210  # pixels: of a task, of the highest bar, of a tenth, of names
+ROW, TALL, CELL, LEFT, WIDE = (
+    78,
+    36,
+    20,
+    8,
+    360,
+)  # pixels: of a task, of the highest bar, of a tenth; of the margin and all
 
 
 def draw(stats: Statistics) -> Picture:
-    """The spread of each task's results as ten bars."""
-    shapes = [text(LEFT, 14, "none", "muted small"), text(LEFT + TENTHS * CELL, 14, "all points", "muted small", "end")]
-    words = []
+    """The spread of each task's results as ten bars, from none of its points to all of them."""
+    shapes, words = list[str](), list[str]()
     for k, t in enumerate(stats.tasks):
-        base = 20 + k * ROW + TALL
-        shapes += [text(LEFT - 10, base - 12, cut(f"{t.name} {t.title}", LEFT - 20), anchor="end"),
+        head, base = k * ROW + 16, k * ROW + 26 + TALL
+        shapes += [text(LEFT, head, cut(f"{t.name} {t.title}", WIDE - 2 * LEFT), "bold"),
                    rect(LEFT, base, TENTHS * CELL, 1, "soft"),
-                   text(LEFT + TENTHS * CELL + 12, base - 12, f"mean {t.mean:.0%}, median {t.median:.0%}")]  # fmt: skip
+                   text(LEFT + TENTHS * CELL + 12, base - 18, f"mean {t.mean:.0%}"),
+                   text(LEFT + TENTHS * CELL + 12, base - 2, f"median {t.median:.0%}"),
+                   text(LEFT, base + 11, "none", "muted small"),
+                   text(LEFT + TENTHS * CELL, base + 11, "all points", "muted small", "end")]  # fmt: skip
         for tenth, n in enumerate(t.tenths):
-            high = TALL * n / max(*t.tenths, 1)
-            shapes.append(
-                rect(
-                    LEFT + tenth * CELL + 1,
-                    base - high,
-                    CELL - 2,
-                    high,
-                    "c1",
-                    f"{n} results with {tenth * 10} to {tenth * 10 + 10} %",
-                )
-            )
+            high, hover = TALL * n / max(*t.tenths, 1), f"{n} results with {tenth * 10} to {tenth * 10 + 10} %"
+            shapes.append(rect(LEFT + tenth * CELL + 1, base - high, CELL - 2, high, "c1", hover))
         words.append(f"{t.name}: mean {t.mean:.0%}, median {t.median:.0%}")
     title = f"{stats.assignment}: {stats.count} results"
-    return Picture(
-        title, f"{title}. {'; '.join(words)}.", LEFT + TENTHS * CELL + 190, 30 + len(stats.tasks) * ROW, shapes
-    )
+    return Picture(title, f"{title}. {'; '.join(words)}.", WIDE, len(stats.tasks) * ROW + 8, shapes)
