@@ -65,7 +65,7 @@ def grade_command(
     Console().print(table(report))
     for task in report.tasks:
         for problem in shortened(task.hidden if task.hidden and task.hidden.problems else task.public):
-            print(f"{task.task.name}  {problem}")
+            print(f"{task.task.name}  {problem}".replace("\n", "\n      "))
     print(report.summary)
     if into is not None:
         write_file(into, json.dumps(results(report), indent=1).encode())

@@ -33,7 +33,7 @@ from minicc.course.assignment import FOLDER, AssignedTask, Assignment
 from minicc.course.handed_in import read_handed_in
 from minicc.course.judging import Failed, Judge, Judgment
 from minicc.course.sandbox import Sandbox, SandboxedAnswers
-from minicc.errors import ConfigError, WorkerError, printable
+from minicc.errors import ConfigError, WorkerError, plain_lines, printable
 
 PUBLIC = b"public"  # the secret of the public cases
 JUDGE_SECONDS = 60  # that a judge may take beside the submission's time
@@ -62,9 +62,16 @@ class Judged:
 
     @property
     def problems(self) -> list[str]:
-        """What was wrong, the smallest case first."""
-        failed = [f"{j.name}: {j.problem or f'{j.share:.0%} of its points'}" for j in self.judgments if j.share < 1]
-        return [*([self.trouble] if self.trouble else []), *map(printable, failed)]
+        """What was wrong, each with the first case that shows it, which is the smallest, and how many others do."""
+        cases: dict[str, list[str]] = {}
+        for j in self.judgments:
+            if j.share < 1:
+                cases.setdefault(j.problem or f"{j.share:.0%} of its points", []).append(j.name)
+        told = [
+            f"{names[0]}{f', and {len(names) - 1} more' if names[1:] else ''}: {problem}"
+            for problem, names in cases.items()
+        ]
+        return [*([self.trouble] if self.trouble else []), *map(plain_lines, told)]
 
 
 @dataclass(frozen=True)

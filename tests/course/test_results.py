@@ -16,7 +16,7 @@ A0 = read(Path(__file__).parent / "data" / "a0")
 
 def judged(*shares, trouble=""):
     cases = [
-        Judgment(f"twice({17 * k})", share, "" if share == 1 else "expected 2, got \x1b[31m3")
+        Judgment(f"twice({17 * k})", share, "" if share == 1 else f"expected {k}, got \x1b[31m3")
         for k, share in enumerate(shares)
     ]
     return Judged(tuple(cases), 0.5, trouble)
@@ -38,6 +38,8 @@ def test_points_are_those_of_hidden_cases():
     assert made.summary == "public tests passed; total: 2.5 of 10 points"
     assert made.tasks[3].hidden.problems == ["the judge ended"]
     assert Judged(()).share == 0
+    alike = Judged(tuple(Judgment(f"f({n})", 0.0, "expected 2\nhint: 2") for n in range(3)))
+    assert alike.problems == ["f(0), and 2 more: expected 2\nhint: 2"]
     wrong = report(*[None] * 4, public=[judged(0), *[judged(1)] * 3])
     assert wrong.summary == "public tests of 3 of 4 tasks passed; 4 hidden not run. They decide: up to 9 of 10 points"
 
@@ -57,7 +59,7 @@ def test_results_are_what_gradescope_reads():
     lines = hidden[2]["output"].split("\n")
     assert (
         lines[0] == "0 of 9 cases passed"
-        and lines[1] == r"twice(0): expected 2, got \x1b[31m3"
+        and lines[1] == r"twice(0): expected 0, got \x1b[31m3"
         and lines[-1] == "... and 4 more"
     )
     assert data["leaderboard"][1] == {"name": "scale an array", "value": 75.0, "order": "desc"}
