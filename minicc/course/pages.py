@@ -172,7 +172,7 @@ def _exercises(lesson: Lesson, parts: Sequence[str]) -> Iterator[str]:
             within = ""
     for number, some in groupby(zip(numbers, parts, strict=True), key=lambda pair: pair[0]):
         inside = "\n".join(part for _, part in some)
-        yield f'<section class="exercise" id="exercise-{number}">\n{inside}\n</section>' if number else inside
+        yield f'<section class="exercise">\n{inside}\n</section>' if number else inside
 
 
 def _output(output: Shown) -> str:

@@ -15,6 +15,7 @@ Source: CommonMark 0.31, with the tables of GitHub.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -108,7 +109,7 @@ class Prose:
     def __init__(self, terms: Mapping[str, tuple[str, str]], link: Callable[[str], str | None]) -> None:
         """A term stands with its meaning and where it is told. It becomes a link once a page."""
         self.terms, self.open, self.link = Terms(terms), dict(terms), link
-        self.sections = list[tuple[str, str]]()
+        self.sections, self.anchors = list[tuple[str, str]](), Counter[str]()
 
     def html(self, markdown: str) -> str:
         """The markup. Headings of two signs are collected in `sections`: their anchors and their words."""
@@ -123,6 +124,9 @@ class Prose:
     def _anchor(self, inside: Token, tag: str) -> str:
         words = "".join(child.content for child in inside.children or [])
         name = re.sub(r"\W+", "-", words.lower()).strip("-")
+        self.anchors[name] += 1
+        if self.anchors[name] > 1:
+            name = f"{name}-{self.anchors[name]}"
         if tag == "h2":
             self.sections.append((name, words))
         return name

@@ -1,12 +1,13 @@
 """The pages of the course lead to each other, say what was shown, and let nothing that a lesson prints act."""
 
 import json
+import posixpath
 import re
 
 import pytest
 
 from minicc.course.execute import Executed, Shown
-from minicc.course.lesson import FOLDER, lessons, parse
+from minicc.course.lesson import FOLDER, lessons, parse, translated
 from minicc.course.notebook import notebook
 from minicc.course.prose import Prose
 from minicc.course.publish import main
@@ -66,7 +67,7 @@ def test_a_page_has_what_a_lesson_showed():
     assert text.count('<a class="term" href="glossary.html#loop" title="what &quot;repeats&quot;">loop</a>') == 1
     assert '<a href="02_two.html">two</a>' in text and "<span>a file</span>" in text
     assert '<a rel="next" href="02_two.html">Two →</a>' in text and 'rel="prev"' not in text
-    assert '<section class="exercise" id="exercise-1">' in text and "<p>A <code>loop</code>. &lt;script&gt;" in text
+    assert '<section class="exercise">' in text and "<p>A <code>loop</code>. &lt;script&gt;" in text
     assert '<li><a href="#nests-such">Nests &amp; such</a></li>' in text and 'id="nests-such"' in text
     assert "not executed here; it needs no_such_package" in site().lesson(two, None)
 
@@ -190,11 +191,21 @@ def test_a_reader_finds_his_way(browser, tmp_path):
 
 
 @pytest.mark.course
-def test_the_lessons_of_the_course_make_pages():
-    """Without outputs, which the tests of lessons make; every term has its place in the glossary."""
+def test_links_of_the_course_lead_to_what_is_there():
+    """The pages without outputs, which the tests of lessons make."""
     found = lessons(FOLDER)
-    pages = CoursePages(found)
-    anchors = set(re.findall(r'<tr id="(.*?)"', pages.glossary()))
-    for lesson in found:
-        linked = set(re.findall(r'class="term" href="glossary.html#(.*?)"', pages.lesson(lesson, None)))
-        assert linked <= anchors
+    twins = [twin for lesson in found if (twin := translated(lesson))]
+    others = {twin.name for twin in twins} | {"index", "glossary", "search"}
+    pages = {}
+    for folder, some in (("", CoursePages(found, others)), ("zh/", CoursePages(twins, others))):
+        pages |= {f"{folder}{name}.html": getattr(some, name)() for name in ("index", "glossary", "search")}
+        pages |= {f"{folder}{lesson.name}.html": some.lesson(lesson, None) for lesson in some.lessons}
+    names = {page: re.findall(r' id="([^"]*)"', text) for page, text in pages.items()}
+    for page, text in pages.items():
+        assert len(names[page]) == len(set(names[page])), page
+        for to in re.findall(r'<a [^>]*href="(?!https:)([^"]*)"', text):
+            path, _, anchor = to.partition("#")
+            place = posixpath.normpath(posixpath.join(posixpath.dirname(page), path)) if path else page
+            assert place.endswith(".ipynb") or (place in pages and (not anchor or anchor in names[place])), (
+                f"{page}: {to}"
+            )
