@@ -17,7 +17,7 @@ import numpy as np
 import typer
 
 from minicc.cli.options import check_output, compile_model, print_profile
-from minicc.explain.picture import AMOUNTS, Picture, legend, rect, text
+from minicc.explain.draw_digits import draw_digits
 from minicc.explain.save import ENDINGS, save
 from minicc.frontend import load
 from minicc.graph.bind import bind
@@ -27,8 +27,6 @@ from minicc.runtime.executable import Executable
 from minicc.runtime.profile import profile
 
 BATCH = 360
-SHOWN = 60  # digits in the picture
-COLUMNS, CELL, PIXEL = 12, 76, 7
 
 NEXT = """what to read next:
   minicc show {model} --dim batch=1 --stage loop --kernel {kernel}
@@ -73,7 +71,7 @@ def demo_command(
     peak = found.roofline.peak if found.roofline else 0.0
     print(f"roofline    {peak / 1e9:.0f} GFLOP/s on {made.threads} threads, as measured; kernels at batch {BATCH}:")
     print_profile(found)
-    save(draw(images, labels, answers, probability.max(1)), picture)
+    save(draw_digits(images, labels, answers, probability.max(1)), picture)
     print(f"picture     {picture}: the wrong and the least certain answers first")
     print(NEXT.format(model=model, kernel=one.kernels[0].symbol))
 
@@ -85,42 +83,3 @@ def _median_ms(made: Executable, images: Array) -> float:
         made(images)
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds) * 1e3
-
-
-def draw(images: Array, labels: Array, answers: Array, certainty: Array) -> Picture:
-    """The digits with their predictions, wrong ones framed and first. Images are `[n, 1, 8, 8]` in [0, 1]."""
-    order = np.lexsort((certainty, answers == labels))[:SHOWN]
-    shapes: list[str] = []
-    for place, n in enumerate(order):
-        left, top = 16 + place % COLUMNS * CELL, 16 + place // COLUMNS * (CELL + 22)
-        right, side = answers[n] == labels[n], 8 * PIXEL
-        shapes.append(rect(left, top, side, side, AMOUNTS[0]))
-        levels = np.rint(images[n, 0] * (len(AMOUNTS) - 1)).astype(int)
-        shapes += [
-            rect(left + x * PIXEL, top + y * PIXEL, PIXEL, PIXEL, AMOUNTS[v])
-            for (y, x), v in np.ndenumerate(levels)
-            if v
-        ]
-        shapes.append(rect(left - 2, top - 2, side + 4, side + 4, "none" if right else "strong"))
-        said = f"{answers[n]} ({certainty[n]:.0%})" if right else f"{answers[n]}, not {labels[n]}"
-        shapes.append(text(left, top + side + 16, said, "" if right else "bold"))
-    below = 16 + -(-len(order) // COLUMNS) * (CELL + 22)
-    entries = [
-        ("strong", "a wrong answer"),
-        ("none", "a right one, and how certain"),
-        (AMOUNTS[0], "no ink"),
-        (AMOUNTS[-1], "full ink"),
-    ]
-    keys, bottom = legend(16, below, entries)
-    wrong = [f"{answers[n]} for a {labels[n]}" for n in order if answers[n] != labels[n]]
-    words = (
-        f"{len(order)} of {len(images)} digits, the wrong and the least certain answers first. {len(wrong)} answers are wrong"
-        f"{': ' * bool(wrong)}{', '.join(wrong)}. The least certain right one has {certainty[order][len(wrong) :].min(initial=1):.0%}."
-    )
-    return Picture(
-        "Handwritten digits, and what the network says they are",
-        words,
-        COLUMNS * CELL + 16,
-        bottom + 16,
-        [*shapes, *keys],
-    )
