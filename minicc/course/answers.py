@@ -41,6 +41,11 @@ class Submission:
         except BaseException as error:  # whatever it is, it is the submission's answer
             return {"error": encoded_error(error), "at": self._place(error)}
 
+    def module(self, file: str) -> ModuleType:
+        """A handed-in file as a module."""
+        with self._at_hand():
+            return self._loaded(file)
+
     def _place(self, error: BaseException) -> str:
         """The innermost line of the handed-in files that an exception came through, as `puzzle.py:3`."""
         lines = [f"{Path(frame.f_code.co_filename).name}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)
