@@ -12,6 +12,7 @@ from rich.table import Table
 from minicc.course.assignment import assignment
 from minicc.course.handout import write_handout
 from minicc.course.progress import Started, all_started, remember, started
+from minicc.course.milestones import MILESTONES
 from minicc.course.visible import run_visible
 from minicc.errors import ConfigError, nearest, printable
 
