@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from minicc.cli.grade import bundle_command, stats_command
-from minicc.cli.progress import start_command, status_command, test_command
+from minicc.cli.progress import milestone_command, start_command, status_command, test_command
 from minicc.course.assignment import assignment, assignments
 from minicc.course.handout import write_handout
 from minicc.errors import ConfigError, printable
@@ -18,6 +18,7 @@ course = typer.Typer(
 )
 course.command("start")(start_command)
 course.command("test")(test_command)
+course.command("milestone")(milestone_command)
 course.command("status")(status_command)
 course.command("bundle")(bundle_command)
 course.command("stats")(stats_command)

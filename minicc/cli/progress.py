@@ -1,4 +1,4 @@
-"""`minicc course start | test | status`: begin an assignment, test it, see what is open and what comes next."""
+"""`minicc course start | test | milestone | status`: begin an assignment, test it, run a model on it, see what comes next."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from minicc.cli.options import check_output
 from minicc.course.assignment import assignment
 from minicc.course.handout import write_handout
-from minicc.course.progress import Started, all_started, remember, started
 from minicc.course.milestones import MILESTONES
+from minicc.course.progress import Started, all_started, remember, started
 from minicc.course.visible import run_visible
+from minicc.explain.save import ENDINGS, save
 from minicc.errors import ConfigError, nearest, printable
 
 SIGNS = {"solved": "[green]✓ solved[/]", "wrong": "[red]✗ wrong[/]", "open": "… open", "untested": "? not tested yet"}
@@ -47,7 +49,8 @@ def test_command(
 ) -> None:
     """Run the visible tests of an assignment, and say what they say of each task.
 
-    The exit code is 0 when all that was tested is solved.
+    Where every task is solved, and the assignment has a milestone, a real model runs on the parts that were written. The exit
+    code is 0 when all that was tested is solved.
 
     Examples:
 
@@ -67,7 +70,42 @@ def test_command(
         if counts.wrong:
             print(f"{name}: {printable(counts.problem)}")
     print(f"next   {printable(begun.next)}")
+    if begun.solved and begun.assignment.name in MILESTONES:
+        _reach(begun)
     raise typer.Exit(0 if all(counts.solved for counts in found.values()) and found else 1)
+
+
+def milestone_command(
+    folder: Annotated[Path, typer.Argument(help="The folder that the assignment was started in.")] = Path(),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The picture. Default: milestone.svg, in the folder.")
+    ] = None,
+) -> None:
+    """Run a real model on the parts that were written, and draw what came out.
+
+    What is open still is done by something slower, as a warning tells: the answer is right all the same.
+
+    Examples:
+
+        minicc course milestone a3
+        minicc course milestone a6 -o layer.png
+    """
+    begun = started(folder)
+    if begun.assignment.name not in MILESTONES:
+        problem = f"expected an assignment with a milestone, got {begun.assignment.name}"
+        raise ConfigError("course milestone", problem, ", ".join(MILESTONES), "these have one")
+    _reach(begun, output)
+
+
+def _reach(begun: Started, output: Path | None = None) -> None:
+    milestone, picture = MILESTONES[begun.assignment.name], output or begun.folder / "milestone.svg"
+    check_output("--output", picture, *ENDINGS)
+    print(f"milestone: {milestone.title}")
+    reached = milestone.reach(begun.folder.absolute())
+    for line in reached.lines:
+        print(f"  {printable(line)}")
+    save(reached.picture, picture)
+    print(f"picture {picture}")
 
 
 def status_command(folder: Annotated[Path, typer.Argument(help="Where assignments were started.")] = Path()) -> None:
@@ -82,6 +120,10 @@ def status_command(folder: Annotated[Path, typer.Argument(help="Where assignment
         print(f"no assignment was started in {folder}; minicc course start a1 starts the first")
     for each in begun:
         _show(each)
+        if each.assignment.name in MILESTONES:
+            reached = (each.folder / "milestone.svg").is_file()
+            title = MILESTONES[each.assignment.name].title
+            print(f"milestone: {title}, {'reached' if reached else 'once all tasks are solved'}")
         print(f"next   {printable(each.next)}\n")
 
 

@@ -6,6 +6,9 @@ this process, as they are the student's own; the answers of the model are compar
 
 from __future__ import annotations
 
+import math
+import statistics
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,14 +18,19 @@ from typing import Any
 
 import numpy as np
 
-from minicc.compile import compile
+from minicc.compile import build, compile
 from minicc.course.answers import Submission
-from minicc.explain.draw_digits import draw_digits
+from minicc.course.assignments.a6 import programs
+from minicc.explain.draw_bars import Bar, bars
+from minicc.explain.draw_digits import SHOWN, draw_digits
 from minicc.explain.page import Pictures
 from minicc.explain.picture import Picture
 from minicc.frontend import load
 from minicc.graph.bind import bind
-from minicc.testing.oracle import compare, reference
+from minicc.ops.base import Array
+from minicc.runtime.function import Function
+from minicc.runtime.roofline import measure_peak
+from minicc.testing.oracle import assert_close, compare, reference
 
 
 @dataclass(frozen=True)
@@ -64,16 +72,112 @@ def digits_on_own_loops(folder: Path) -> Reached:
             images, labels = (held["images"] / np.float32(16)).astype(np.float32), held["labels"]
     made = compile(graph, dims={"batch": len(images)}, primitives=primitives)
     (probability,) = made(images)
-    bound = bind(graph, {"batch": len(images)})
-    known = reference(bound, {"image": images})
-    compare(bound, {"probability": probability}, known, "your loops")
-    answers, expected = probability.argmax(1), known[0][0].argmax(1)
+    few = bind(graph, {"batch": SHOWN})
+    known = reference(few, {"image": images[:SHOWN]})
+    compare(few, {"probability": probability[:SHOWN]}, known, "your loops")
+    answers = probability.argmax(1)
     used = " and ".join(f"{count} of {name}" for name, count in sorted(calls.items())) or "none"
     lines = (
         f"{len(images)} handwritten digits went through {len(made.kernels)} kernels, whose schedules called your primitives: {used}",
-        f"{np.mean(answers == labels):.2%} of the answers are right, as many as the reference has: {np.mean(expected == labels):.2%}",
+        f"{np.mean(answers == labels):.2%} of the answers are right; {SHOWN} of them were compared with the reference, number by number",
     )
     return Reached(lines, draw_digits(images, labels, answers, probability.max(1)))
 
 
-MILESTONES = {"a3": Milestone("the digits network on your own loops", digits_on_own_loops)}
+TOKENS, WIDTH, HEADS, INNER = (
+    128,
+    256,
+    4,
+    1024,
+)  # of a layer: tokens, numbers of each, heads, numbers of the hidden layer
+REPEATS = 9
+
+
+class OwnKernels:
+    """The matrix product and the softmax as functions, of the sizes at hand, by the traces of a folder; each call is timed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.texts = {name: (folder / f"{name}.trace").read_text(encoding="utf-8") for name in ("matmul", "softmax")}
+        self.made: dict[tuple[str, tuple[int, ...]], Function] = {}
+        self.seconds: dict[str, list[float]] = {}
+
+    def matmul(self, part: str, a: Array, b: Array) -> Array:
+        """`a @ b`."""
+        return self._run("matmul", part, (len(a), b.shape[1], len(b)), np.empty((len(a), b.shape[1]), np.float32), a, b)
+
+    def softmax(self, part: str, a: Array) -> Array:
+        """The softmax of each row."""
+        return self._run("softmax", part, a.shape, np.empty(a.shape, np.float32), a)
+
+    def _run(self, name: str, part: str, sizes: tuple[int, ...], out: Array, *arrays: Array) -> Array:
+        if (name, sizes) not in self.made:
+            self.made[name, sizes] = build(programs.scheduled(name, self.texts[name], sizes), target=programs.target())
+        given = [np.ascontiguousarray(a, np.float32) for a in arrays]
+        started = time.perf_counter()
+        self.made[name, sizes](*given, out)
+        self.seconds.setdefault(part, []).append(time.perf_counter() - started)
+        return out
+
+
+Products = Callable[[str, Array, Array], Array]
+
+
+def layer(x: Array, weights: Mapping[str, Array], matmul: Products, softmax: Callable[[str, Array], Array]) -> Array:
+    """A layer of a transformer: attention of several heads, then two products with a Gelu between. `x` is [tokens, width].
+
+    Source: Vaswani et al., "Attention Is All You Need", 2017; norms come first, as in GPT-2.
+    """
+    h = _norm(x)
+    q, k, v = (matmul("queries, keys, values", h, weights[name]) for name in "qkv")
+    heads = [slice(n * x.shape[1] // HEADS, (n + 1) * x.shape[1] // HEADS) for n in range(HEADS)]
+    scores = [matmul("scores", q[:, s], k[:, s].T) / math.sqrt(x.shape[1] / HEADS) for s in heads]
+    shares = [softmax("softmax", s) for s in scores]
+    mixed = [matmul("mixed values", p, v[:, s]) for p, s in zip(shares, heads, strict=True)]
+    x = x + matmul("attention out", np.concatenate(mixed, 1), weights["out"])
+    hidden = matmul("hidden", _norm(x), weights["up"])
+    gelu = hidden / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (hidden + 0.044715 * hidden**3)))
+    out: Array = x + matmul("hidden out", gelu, weights["down"])
+    return out
+
+
+def _norm(x: Array) -> Array:
+    centred: Array = x - x.mean(1, keepdims=True)
+    scaled: Array = centred / np.sqrt(np.square(centred).mean(1, keepdims=True) + 1e-5)
+    return scaled
+
+
+def layer_at_a_share_of_the_peak(folder: Path) -> Reached:
+    """A layer of a transformer, all products and the softmax of which run as the student's traces have it, on one core."""
+    random = np.random.default_rng(0)
+    shapes = dict.fromkeys(("q", "k", "v", "out"), (WIDTH, WIDTH)) | {"up": (WIDTH, INNER), "down": (INNER, WIDTH)}
+    weights = {name: random.standard_normal(s) / np.sqrt(s[0]) for name, s in shapes.items()}
+    x = random.standard_normal((TOKENS, WIDTH))
+    own, flops = OwnKernels(folder), Counter[str]()
+
+    def counted(part: str, a: Array, b: Array) -> Array:
+        flops[part] += 2 * a.shape[0] * a.shape[1] * b.shape[1]
+        return a @ b
+
+    expected = layer(x, weights, counted, lambda part, a: programs.right_softmax(a))
+    narrow = {name: w.astype(np.float32) for name, w in weights.items()}
+    for _ in range(REPEATS):
+        got = layer(x.astype(np.float32), narrow, own.matmul, own.softmax)
+    error = float(np.abs(got - expected).max() / np.abs(expected).max())
+    assert_close(got, expected.astype(np.float32), reduction=INNER, label="the layer on your traces")
+    peak = measure_peak(programs.target())
+    taken = {part: statistics.median(np.reshape(s, (REPEATS, -1)).sum(1)) for part, s in own.seconds.items()}
+    rows = [Bar(part, flops[part] / t / peak, f"{flops[part] / t / 1e9:.1f} GFLOP/s, {flops[part] / t / peak:.0%}")
+            for part, t in taken.items() if part in flops]  # fmt: skip
+    all_products = sum(taken[part] for part in flops)
+    share = sum(flops.values()) / all_products / peak
+    lines = (
+        f"a layer of {TOKENS} tokens, {WIDTH} numbers each: {sum(flops.values()) / 1e6:.0f} million operations in products, right to {error:.1e}",
+        f"your products take {all_products * 1e3:.2f} ms on one core, {share:.0%} of its peak of {peak / 1e9:.0f} GFLOP/s; your softmax {taken['softmax'] * 1e3:.2f} ms",
+    )
+    return Reached(lines, bars(f"A transformer layer on your traces: {share:.0%} of the peak", rows))
+
+
+MILESTONES = {
+    "a3": Milestone("the digits network on your own loops", digits_on_own_loops),
+    "a6": Milestone("a layer of a transformer at a share of the peak", layer_at_a_share_of_the_peak),
+}

@@ -1,0 +1,51 @@
+"""Milestones: real models on what students wrote, right whatever is open, and never right by chance."""
+
+import pytest
+from typer.testing import CliRunner
+
+from minicc.cli import app
+from minicc.course.assignment import assignment
+from minicc.course.handout import handout, solution
+from minicc.course.milestones import MILESTONES
+from minicc.errors import OpenTaskWarning, ScheduleError
+from minicc.testing.oracle import Disagreement
+
+pytestmark = pytest.mark.course
+
+
+def put(files, folder):
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize("name", MILESTONES)
+def test_solutions_reach_it(name, tmp_path):
+    put({**handout(assignment(name)), **solution(assignment(name))}, tmp_path)
+    shown = CliRunner().invoke(app, ["course", "milestone", str(tmp_path)])
+    assert shown.exit_code == 0, shown.exception
+    assert (tmp_path / "milestone.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert MILESTONES[name].title in shown.output
+
+
+def test_open_tasks_are_stood_in_for(tmp_path):
+    put(handout(assignment("a3")), tmp_path)
+    with pytest.warns(OpenTaskWarning, match=r"3\.[1-5]"):
+        reached = MILESTONES["a3"].reach(tmp_path)
+    assert "99.72%" in reached.lines[1]
+
+
+FAULTS = {
+    "a split that forgets the tile": (b"outer * factor + inner})", b"inner})"),
+    "a fuse that turns the pair around": (b"variable // inner.extent, inner.var: variable % inner.extent", b"variable % outer.extent, inner.var: variable // outer.extent"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_wrong_parts_do_not_reach_it(fault, tmp_path):
+    files = solution(assignment("a3"))
+    assert fault[0] in files["primitives.py"]
+    files["primitives.py"] = files["primitives.py"].replace(*fault)
+    put(files, tmp_path)
+    with pytest.raises((Disagreement, ScheduleError)):
+        MILESTONES["a3"].reach(tmp_path)
