@@ -41,6 +41,7 @@ class Standing:
 
     @property
     def state(self) -> str:
+        """open, untested, solved, or what its tests said else."""
         said = self.tests.state if self.tests else "untested"
         if self.hole and said != "solved":
             return "open"
