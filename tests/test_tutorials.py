@@ -54,6 +54,8 @@ def test_a_translation_has_the_cells_of_its_lesson(lesson):
 def test_a_term_has_one_meaning_here_and_in_the_readme():
     """The README may say more of it."""
     assert len(GLOSSARY) > 30
+    terms = [term.term for lesson in LESSONS for term in lesson.terms]
+    assert sorted(set(terms)) == sorted(terms)
     for lesson in LESSONS:
         for term in lesson.terms:
             assert term.meaning in GLOSSARY.get(term.term, term.meaning), f"{lesson.name}: {term.term}"

@@ -121,8 +121,7 @@ picture("As minicc emits it", before)
 # promise that minicc has checked or that you have made. LLVM believes it.
 #
 # `contract` stands only where a sum is being reduced, as its rounding is loose already. `A[i] * 2 + 1` has none: each
-# operation is rounded as NumPy rounds it, and no fused instruction may come of it. And where the **target**, the description of the
-# machine, asks to be *exact*, the sum has none, too.
+# operation is rounded as NumPy rounds it, and no fused instruction may come of it. And where the target asks to be *exact*, the sum has none, too.
 
 # %%
 A = te.placeholder((64,), name="A")
@@ -390,7 +389,6 @@ assert not any("concat" in kernel.label.lower() for kernel in exe.kernels)
 # - **lifetime**: the calls from the one that writes a value to the last that reads it
 # - **interference graph**: the values, with a line between those that must not share memory
 # - **view**: the same memory under another shape
-# - **target**: the description of a machine
 
 # %% [markdown]
 # ## What was not told
