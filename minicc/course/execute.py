@@ -132,6 +132,7 @@ def _failed(error: BaseException, cell: LessonCell, lesson: Lesson, filename: st
 def _main(path: Path, out: Path) -> None:
     """Execute a lesson in an empty folder, and write what it showed as JSON."""
     lesson, start = read(path), time.perf_counter()
+    sys.path.insert(0, str(path.parent))  # as where it is run as a script
     told: dict[str, object]
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         try:

@@ -14,17 +14,22 @@ def twice(x):
 Lines `# handout: TEXT` between the markers stand in the hand-out as TEXT, before the Task: a beginning to go on from.
 With `# solution` alone nothing takes the place.
 
-`handout` makes the whole folder of an assignment: the files that are handed in and those that are given, hollowed out, the visible
-tests, which `pytest -m task1_1` runs there as they stand, the page, and what to do. The same bytes each time.
+`handout` makes the folder of an assignment: the files that are handed in and those that are given, hollowed out, the visible
+tests, which `pytest -m task1_1` runs there as they stand, the source of the page, and what to do. `page` is executed, and becomes
+`page.html`. All have the same bytes each time.
 """
 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from minicc.course.assignment import Assignment
+from minicc.course.execute import executed
+from minicc.course.lesson import read
+from minicc.course.pages import alone
 from minicc.errors import ConfigError, printable
 from minicc.runtime.files import write_file
 
@@ -91,12 +96,22 @@ def source(assignment: Assignment, name: str) -> str:
         raise ConfigError(f"handout({assignment.name!r})", problem, str(assignment.folder), "write it") from None
 
 
+def page(assignment: Assignment) -> bytes:
+    """The page of a hand-out, its cells executed beside the files of the hand-out. Raises RunError where a cell fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in handout(assignment).items():
+            Path(folder, name).write_bytes(content)
+        source = Path(folder, "page.py")
+        return alone(read(source), executed(source)).encode("utf-8")
+
+
 def write_handout(assignment: Assignment, folder: Path, force: bool = False) -> list[Path]:
-    """Write the hand-out into `folder`, each file whole or not at all. Returns what was written: what is there alike stays.
+    """Write the hand-out with its page into `folder`, each file whole or not at all. Returns what was written: what is alike stays.
 
     Raises ConfigError, before anything is written, where a file there is another one, unless `force` says to replace it.
     """
-    files = {folder / name: content for name, content in handout(assignment).items()}
+    made = {**handout(assignment), "page.html": page(assignment)}
+    files = {folder / name: content for name, content in made.items()}
     for path in files:
         if path.is_symlink() or (path.exists() and not path.is_file()):
             problem = "expected a file or nothing, got a link or a folder"
@@ -123,7 +138,7 @@ def readme(assignment: Assignment) -> str:
         [
             f"# {assignment.name.upper()}: {assignment.title}",
             "",
-            f"{assignment.points:g} points, about {assignment.hours:g} hours. Begin with `page.py`, which explains what is asked. "
+            f"{assignment.points:g} points, about {assignment.hours:g} hours. Begin with `page.html`, which explains what is asked; `page.py` is its source, to try things in. "
             f"Hand in {_listed(assignment.files)}.{given if assignment.given else ''}",
             "",
             "| task | what | points | visible test |",

@@ -162,6 +162,16 @@ class CoursePages:
         return f'<div class="{kind}" id="c{number}">\n{body}</div>'
 
 
+def alone(lesson: Lesson, ran: Executed) -> str:
+    """A page that leads nowhere and says nothing of the run: that of a hand-out, which has the same bytes each time."""
+    site, prose = CoursePages([lesson]), Prose({}, lambda to: to if to.startswith(("https://", "#")) else None)
+    cells = zip(lesson.cells, ran.outputs, strict=True)
+    main = ["<main>", *[site._cell(number, *cell, prose) for number, cell in enumerate(cells)], "</main>"]
+    entries = "".join(f'<li><a href="#{name}">{clean(words)}</a></li>' for name, words in prose.sections)
+    menu = f'<nav class="side"><details class="menu"><summary>{site.text["contents"]}</summary><ol>{entries}</ol></details></nav>'
+    return page(lesson.title, menu, "\n".join(main), style=LOOK)
+
+
 def _exercises(lesson: Lesson, parts: Sequence[str]) -> Iterator[str]:
     """The cells of a page, those of an exercise together in a box."""
     within, numbers = "", list[str]()

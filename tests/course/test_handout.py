@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from minicc.cli import app
 from minicc.course.assignment import assignment, assignments
-from minicc.course.handout import handout, hollowed, solution, write_handout
+from minicc.course.handout import handout, hollowed, page, solution, write_handout
 from minicc.errors import ConfigError
 
 HANDED_OUT = Path(__file__).parents[2] / "tutorials/assignments"
@@ -46,8 +46,17 @@ def test_markers_that_do_not_pair_are_refused(text):
 def test_handouts_are_those_of_the_solutions(name):
     """`minicc course handout --all --force tutorials/assignments` writes them anew."""
     folder = HANDED_OUT / name
-    there = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    there = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "page.html"}
     assert there == handout(assignment(name)), test_handouts_are_those_of_the_solutions.__doc__
+
+
+@pytest.mark.course
+@pytest.mark.parametrize("name", assignments())
+def test_pages_are_those_of_their_sources(name):
+    """`minicc course handout --all --force tutorials/assignments` writes them anew."""
+    there = (HANDED_OUT / name / "page.html").read_bytes()
+    assert there == page(assignment(name)), test_pages_are_those_of_their_sources.__doc__
+    assert there.count(b"<svg") and b"<h1>" in there and b"Traceback" not in there
 
 
 @pytest.mark.parametrize("name", assignments())
@@ -71,6 +80,7 @@ def run(*words):
     return CliRunner().invoke(app, ["course", "handout", *map(str, words)])
 
 
+@pytest.mark.course
 def test_the_command_writes_one_or_all(tmp_path):
     assert run("a1", tmp_path / "loops").exit_code == 0
     assert run("--all", tmp_path / "all").exit_code == 0
@@ -79,6 +89,7 @@ def test_the_command_writes_one_or_all(tmp_path):
     assert isinstance(run("--all", "a1", "b").exception, ConfigError) and isinstance(run("a1").exception, ConfigError)
 
 
+@pytest.mark.course
 def test_what_a_student_wrote_stays_unless_force_is_given(tmp_path):
     this = assignment("a1")
     assert write_handout(this, tmp_path)
@@ -90,6 +101,7 @@ def test_what_a_student_wrote_stays_unless_force_is_given(tmp_path):
     assert {path.name for path in write_handout(this, tmp_path, force=True)} == {"puzzles.py", "README.md"}
 
 
+@pytest.mark.course
 def test_a_link_is_not_written_through(tmp_path):
     (tmp_path / "puzzles.py").symlink_to(tmp_path / "elsewhere.py")
     with pytest.raises(ConfigError, match="got a link"):

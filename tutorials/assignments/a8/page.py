@@ -36,17 +36,16 @@ print(workload.trace.replay(workload.program, {"block": 8, "rows": 2, "columns":
 
 # %%
 rows = [1, 2, 3, 4, 6, 8]
-shown = [
-    Curve(
-        f"{columns} columns", {n: workload.cost({"block": 32, "rows": n, "columns": columns}) for n in rows}, f"c{at}"
-    )
-    for at, columns in enumerate((1, 4, 16), 1)
-]
+costs = {
+    columns: {n: workload.cost({"block": 32, "rows": n, "columns": columns}) for n in rows} for columns in (1, 4, 16)
+}
+assert costs[4][4] < costs[1][4] < costs[16][4] and costs[4][6] > costs[16][6] > costs[1][6]
+shown = [Curve(f"columns: {columns}", costs[columns], f"c{at}") for at, columns in enumerate(costs, 1)]
 curves("What tiles cost", shown, "rows of a tile", "cost")
 
 # %% [markdown]
-# There is a valley, and it lies elsewhere for each number of columns: choices depend on each other. So it does not do to look for the best number of
-# rows first, and then for the best number of columns.
+# The curves cross: with 4 rows, 4 columns are the best of these choices; with 6 rows, the worst. Choices depend on each other, so it does not do to
+# look for the best number of rows first, and then for the best number of columns.
 #
 # ## How far luck goes
 #
@@ -54,10 +53,10 @@ curves("What tiles cost", shown, "rows of a tile", "cost")
 # idea, and it is what everybody is compared with. From there down to the left end is the **gap** that your search is to close.
 
 # %%
-costs = sorted(workload.cost(point) for point in workload.points())
+ranked = sorted(workload.cost(point) for point in workload.points())
 chance = random.Random(0)
-luck = sum(min(chance.sample(costs, 30)) for _ in range(1000)) / 1000
-best = {n: costs[n] for n in range(40)}
+luck = sum(min(chance.sample(ranked, 30)) for _ in range(1000)) / 1000
+best = {n + 1: ranked[n] for n in range(40)}
 curves(
     "The forty cheapest points",
     [Curve("a point", best), Curve("random search", dict.fromkeys(best, luck), "c2", dashed=True)],
