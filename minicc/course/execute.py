@@ -58,14 +58,17 @@ def executed(path: Path, seconds: float = SECONDS) -> Executed:
         found = Path(folder) / "outputs.json"
         command = [sys.executable, "-m", "minicc.course.execute", str(path.resolve()), str(found)]
         try:
-            ended = subprocess.run(command, capture_output=True, timeout=seconds)
+            with Path(folder, "errors").open(
+                "w+b"
+            ) as errors:  # a pipe would stay open as long as what the lesson started
+                ended = subprocess.run(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, timeout=seconds
+                )
         except subprocess.TimeoutExpired:
-            hint = "smaller sizes show the same"
-            raise RunError(
-                call, f"expected a lesson of at most {seconds:g} s, got a longer one", path.name, hint
-            ) from None
+            problem = f"expected a lesson of at most {seconds:g} s, got a longer one"
+            raise RunError(call, problem, path.name, "smaller sizes show the same") from None
         if not found.is_file():
-            said = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            said = Path(folder, "errors").read_text(errors="replace").strip().rpartition("\n")[2]
             raise RunError(call, f"expected outputs, got exit code {ended.returncode}: {said}", path.name)
         told = json.loads(found.read_text(encoding="utf-8"))
     if "error" in told:
