@@ -36,7 +36,7 @@ def start_command(
     write_handout(assignment(name), into)
     begun = started(into)
     print(f"{begun.assignment.title}: about {begun.assignment.hours:g} hours, {begun.assignment.points:g} points")
-    print(f"read   {into / 'page.py'}")
+    print(f"read   {into / 'page.html'}")
     print(f"write  {', '.join(str(into / file) for file in begun.assignment.files)}")
     print(f"test   minicc course test {into}")
     print(f"next   {printable(begun.next)}")

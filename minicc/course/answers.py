@@ -142,3 +142,7 @@ class LocalAnswers:
     def text(self, file: str) -> str:
         """The text of a file. Raises Failed."""
         return read_handed_in(self.folder, file).decode()
+
+    def close(self) -> None:
+        """Forget what was loaded: the next call loads the files again."""
+        self._submission = Submission(self.folder)

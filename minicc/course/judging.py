@@ -57,6 +57,9 @@ class Answers(Protocol):
     def text(self, file: str) -> str:
         """A handed-in file that is data. Raises Failed where it is missing, or too large."""
 
+    def close(self) -> None:
+        """End what answers: the next call is answered by another process, which remembers nothing."""
+
 
 @dataclass(frozen=True)
 class Judgment:

@@ -64,7 +64,7 @@ class Trace(Drawn):
         """The trace of JSON text. Raises ScheduleError when the text is not one."""
         try:
             return Trace(tuple(STEPS[data["step"]].from_json(data) for data in json.loads(text)))
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, RecursionError) as error:
             problem = f"expected a list of steps, got {str(text)[:80]!r} ({error})"
             hint = f"a step is an object with a field step, one of {', '.join(STEPS)}"
             raise ScheduleError("Trace.from_json", problem, str(text)[:80], hint) from None

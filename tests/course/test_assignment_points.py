@@ -55,3 +55,34 @@ def test_a_fault_costs_points_in_its_own_task(name, file, old, new, task, tmp_pa
     found = shares(name, submitted(name, tmp_path, changes=[(file, old, new)]))
     assert all(found.pop(lost) < 1 for lost in task.split())
     assert set(found.values()) == {1.0}
+
+
+FORGETFUL = """
+plain, KNOWN = search, []
+
+
+def search(space, measure, budget):
+    KNOWN.append(space)
+    assert len(KNOWN) == 1, "it remembers an earlier space"
+    return plain(space, measure, budget)
+"""
+
+
+@pytest.mark.parametrize(
+    ("instead", "shares_of_search", "said"),
+    [
+        (FORGETFUL, (1, 1), ""),  # each space is searched by a process of its own
+        ("def search(space, measure, budget):\n    return min(points(space), key=measure)\n", (0, 0), "the budget of 30 trials is spent"),
+        ("def search(space, measure, budget):\n    return {name: 0 for name in space}\n", (0, 0), "expected a point"),
+        ("search = random_search\n", (0, 0.8), "of the gap"),
+    ],
+    ids=["forgets", "overspends", "finds no point", "draws at random"],
+)  # fmt: skip
+def test_a_search_is_judged_by_what_it_finds_with_its_trials(instead, shares_of_search, said, tmp_path):
+    with (submitted("a8", tmp_path) / "search.py").open("a") as file:
+        file.write(f"\n\n{instead}")
+    found = judgments("a8", tmp_path)
+    least, most = shares_of_search
+    for task in ("8.3", "8.4"):
+        (judgment,) = found[task]
+        assert least <= judgment.share <= most and said in judgment.problem
