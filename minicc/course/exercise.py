@@ -2,7 +2,8 @@
 
 In: an answer. Out: a `Reply`, which a notebook shows: right, not yet, or open, each with its reason. A check is a function
 that returns why the answer is right, or raises `WrongAnswer` with what it shows to be misunderstood. `...` is no answer yet,
-nor is a function that returns it, which a check therefore calls by `called`.
+nor is a list with `...` in it, or a function that returns either, which a check therefore calls by `called`. Numbers come in many
+forms: `number` and `numbers` make Python's own of them, and refuse what only looks like one.
 
 >>> @exercise
 ... def ex1(answer: int) -> str:
@@ -22,10 +23,14 @@ exercise 1: open. How often is `A` read in 4 x 8 trips?
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
+from itertools import islice
+from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from minicc.errors import MiniccError, printable
 
@@ -39,11 +44,38 @@ class OpenAnswer(Exception):
 
 
 def called(answer: Callable[..., Any], *given: Any) -> Any:
-    """What an answer that is a function returns. Raises OpenAnswer while this is `...`, WrongAnswer where it is no function."""
+    """What an answer that is a function returns. Raises OpenAnswer while this is open, WrongAnswer where it is no function."""
     expect(callable(answer), f"expected a function, got {answer!r:.80}")
-    if (result := answer(*given)) is ...:
+    if _is_open(result := answer(*given)):
         raise OpenAnswer
     return result
+
+
+def _is_open(answer: Any, depth: int = 3) -> bool:
+    """Whether an answer is `...`, or a list, tuple or dictionary with that in it somewhere."""
+    if answer is ... or not depth or not isinstance(answer, list | tuple | dict):
+        return answer is ...
+    return any(_is_open(part, depth - 1) for part in (answer.values() if isinstance(answer, dict) else answer))
+
+
+def number(answer: Any) -> int | float:
+    """An answer as a number of Python, an int where it is whole. Raises WrongAnswer for text, truth values, NaN and infinities.
+
+    >>> number(np.float32(2)), number(0.5)
+    (2, 0.5)
+    """
+    value = answer.item() if isinstance(answer, np.ndarray | np.generic) and answer.size == 1 else answer
+    fits = isinstance(value, Real) and not isinstance(value, bool) and value - value == 0
+    expect(fits, f"expected a number, got {answer!r:.80}")
+    return int(value) if value == int(value) else float(value)
+
+
+def numbers(answer: Any, count: int) -> tuple[int | float, ...]:
+    """An answer as a tuple of so many numbers, from a list, an array or whatever else has an order. Raises WrongAnswer."""
+    ordered = isinstance(answer, Iterable) and not isinstance(answer, str | bytes | Mapping | set | frozenset)
+    values = list(islice(answer, count + 1)) if ordered else []
+    expect(len(values) == count, f"expected {count} numbers, such as {tuple(range(1, count + 1))}, got {answer!r:.80}")
+    return tuple(map(number, values))
 
 
 def expect(right: bool, why_not: str) -> None:
@@ -76,7 +108,7 @@ def exercise(check: Callable[..., str]) -> Callable[..., Reply]:
 
     @functools.wraps(check)
     def checked(*answer: Any) -> Reply:
-        if any(part is ... for part in answer):
+        if any(map(_is_open, answer)):
             return Reply(number, None, question)
         try:
             return Reply(number, True, check(*answer))
@@ -86,7 +118,7 @@ def exercise(check: Callable[..., str]) -> Callable[..., Reply]:
             return Reply(number, False, str(wrong))
         except MiniccError as error:
             return Reply(number, False, f"minicc refuses it: {error}")
-        except Exception as error:  # an answer may be anything
+        except (Exception, SystemExit) as error:  # an answer may be anything
             return Reply(number, False, printable(f"it ended with {type(error).__name__}: {error}"))
 
     return checked
