@@ -63,5 +63,5 @@ def test_numbers(answer):
 
 @pytest.mark.parametrize("answer", [3, None, "34", {3: 1, 4: 1}, {3, 4}, (3,), [3, 4, 5], itertools.count(), [3, "4"], mock.ANY])
 def test_no_numbers(answer):
-    with pytest.raises(WrongAnswer, match="expected (2 numbers, such as|a number, got)"):
+    with pytest.raises(WrongAnswer, match=r"expected (2 numbers, such as|a number, got)"):
         numbers(answer, 2)
