@@ -61,7 +61,9 @@ def test_numbers(answer):
     assert numbers(answer, 2) == (3, 4)
 
 
-@pytest.mark.parametrize("answer", [3, None, "34", {3: 1, 4: 1}, {3, 4}, (3,), [3, 4, 5], itertools.count(), [3, "4"], mock.ANY])
+@pytest.mark.parametrize(
+    "answer", [3, None, "34", {3: 1, 4: 1}, {3, 4}, (3,), [3, 4, 5], itertools.count(), [3, "4"], mock.ANY]
+)
 def test_no_numbers(answer):
     with pytest.raises(WrongAnswer, match=r"expected (2 numbers, such as|a number, got)"):
         numbers(answer, 2)
