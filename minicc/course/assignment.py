@@ -76,8 +76,11 @@ def assignment(name: str) -> Assignment:
 
 
 def found(name: str) -> Assignment:
-    """An assignment by its name, or by the path of its folder. Raises ConfigError when there is none of it."""
-    return read(Path(name)) if (Path(name) / "assignment.toml").is_file() else assignment(name)
+    """An assignment by its name, or by the path of its folder, in which a / shows it: what is handed in may have the name of one.
+
+    Raises ConfigError when there is none of it.
+    """
+    return read(Path(name)) if "/" in name and (Path(name) / "assignment.toml").is_file() else assignment(name)
 
 
 def read(folder: Path) -> Assignment:

@@ -228,8 +228,10 @@ def decoded_error(data: Any) -> tuple[Exception, str]:
                 made = kind.__new__(kind)
                 MiniccError.__init__(made, *parts)
                 return made, name
-            plain = len(parts) == 1 and not issubclass(kind, (MiniccError, UnicodeError))
-            return kind(*parts) if plain else RuntimeError(f"{name}: {' '.join(parts)}"), name
+            try:
+                return kind(*parts), name
+            except TypeError:  # one that is built of more than a text
+                return RuntimeError(f"{name}: {' '.join(parts)}"), name
     raise NotData("expected an error, got what is none")
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from minicc.cli import app
 from minicc.course import grading
-from minicc.course.assignment import read
+from minicc.course.assignment import assignment, assignments, read
 from minicc.course.grading import grade, judged_by
 from minicc.course.hollow import copied, without
 from minicc.course.judging import Failed, Judgment
@@ -23,7 +24,7 @@ from minicc.schedule.examples import product
 A0 = read(Path(__file__).parent / "data" / "a0")
 HOLLOW = ["schedule/split.py:SplitStep.transform"]
 SOURCE = b"""
-import minicc, threading, time
+import minicc, sys, threading, time
 from minicc import te
 import numpy as np
 from minicc.schedule.examples import product
@@ -51,7 +52,9 @@ def threads():
 
 def asks(measure): return [measure(np.ones(2)), measure(None)]
 def counts(): counts.n = getattr(counts, "n", 0) + 1; return counts.n
-def ends(): raise SystemExit
+def prints():
+    for _ in range(2000): print("x" * 1000); sys.stderr.write("x" * 1000)
+    return 1
 """
 
 
@@ -77,6 +80,7 @@ def test_a_sandbox_computes(box):
             answers.call("p.py", "asks", measured)
         assert failed.value.kind == "ValueError"
         assert [answers.call("p.py", "counts") for _ in range(2)] == [1, 2]
+        assert answers.call("p.py", "prints") == 1
         with pytest.raises(Failed, match="not handed in"):
             answers.call("q.py", "counts")
     with box.answers({"p.py": SOURCE}, 5) as answers:
@@ -87,6 +91,16 @@ def measured(array):
     if array is None:
         raise ValueError("no numbers")
     return float(array.sum())
+
+
+@pytest.mark.course
+@pytest.mark.parametrize("name", assignments())
+def test_solutions_are_right_in_a_sandbox_too(name):
+    """Of two tasks: those who wrote an assignment test all of it, in their own process."""
+    whole = assignment(name)
+    some = replace(whole, tasks=whole.tasks[:2])
+    report = grade(some, whole.folder)
+    assert report.total == report.points > 0, [t.public.problems for t in report.tasks]
 
 
 @pytest.mark.course

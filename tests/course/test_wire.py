@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from minicc.course.answers import LocalAnswers
 from minicc.course.judging import Failed
-from minicc.course.wire import FIELDS, NotData, decoded, encoded
+from minicc.course.wire import FIELDS, NotData, decoded, decoded_error, encoded
 from minicc.errors import ScheduleError
 from minicc.graph.ir import Graph, constant
 from minicc.schedule.examples import doubled, product
@@ -223,3 +223,14 @@ def test_handed_in_files_are_files_within_the_folder(tmp_path):
     for name in ("link.py", "folder/passwd", "huge.py", "odd.py", "../x", "/etc/passwd", "none.py", ".", ""):
         with pytest.raises(Failed, match=r"expected|No such|Not a dir|symbolic"):
             LocalAnswers(tmp_path).text(name)
+
+
+def test_any_error_crosses_the_border_as_one():
+    for data in (["ExceptionGroup", ["x"]], ["UnicodeDecodeError", ["x"]], ["KeyError", ["'x'"]], ["ScheduleError", ["a", "b", "c", "d"]],
+                 ["ScheduleError", ["a"]], ["Task", ["a", "b", "c", "d"]], ["SystemExit", ["0"]], ["print", ["x"]], ["re", []], ["Path", ["x"]],
+                 ["ValueError", ["x", "y"]], ["nothing", []]):  # fmt: skip
+        error, name = decoded_error(data)
+        assert isinstance(error, Exception) and name == data[0] and str(error) is not None
+    for data in (None, [], ["x"], [1, []], ["x", [1]], ["x", "y"], {"x": []}):
+        with pytest.raises(NotData, match="expected an error"):
+            decoded_error(data)
