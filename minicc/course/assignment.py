@@ -50,7 +50,6 @@ class Assignment:
     given: tuple[str, ...] = ()
     hollow: tuple[str, ...] = ()
     seconds: float = 60  # for all cases of a task
-    leaderboard: bool = False  # whether the shares of its tasks are worth a race
 
     @property
     def points(self) -> float:

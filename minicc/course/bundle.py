@@ -1,7 +1,7 @@
 """The autograder of an assignment as a zip for Gradescope: it installs what is pinned, and runs `minicc grade`.
 
 In: an assignment, a secret. Out: a zip with `setup.sh`, which Gradescope runs once as it builds its image, `run_autograder`, which it
-runs for each submission, this very minicc without the other assignments, and the secret. The same input gives the same bytes. The
+runs for each submission, this very minicc, and the secret. The same input gives the same bytes. The
 scripts find everything by their own place: source/, submission/ and results/ lie beside run_autograder.
 Source: gradescope-autograders.readthedocs.io, Autograder Specifications, Submission Metadata.
 """
@@ -59,9 +59,7 @@ def write_bundle(assignment: Assignment, out: Path, secret: bytes) -> int:
         "run_autograder": RUN.format(**words).encode(),
         "requirements.txt": "".join(f"{line}\n" for line in pinned("minicc")).encode(),
         "secret.txt": secret + b"\n",
-        **{
-            f"{PACKAGE.name}/{path.relative_to(PACKAGE).as_posix()}": path.read_bytes() for path in _package(assignment)
-        },
+        **{f"{PACKAGE.name}/{path.relative_to(PACKAGE).as_posix()}": path.read_bytes() for path in _files(PACKAGE)},
     }
     if not own:
         files |= {f"assignment/{assignment.name}/{path.relative_to(assignment.folder).as_posix()}": path.read_bytes()
@@ -79,13 +77,6 @@ def write_bundle(assignment: Assignment, out: Path, secret: bytes) -> int:
 
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
-
-
-def _package(assignment: Assignment) -> Iterator[Path]:
-    """The files of minicc, without the other assignments."""
-    for path in _files(PACKAGE):
-        if not path.is_relative_to(FOLDER) or path.is_relative_to(assignment.folder) or path.parent == FOLDER:
-            yield path
 
 
 def pinned(name: str) -> list[str]:

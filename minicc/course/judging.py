@@ -63,12 +63,16 @@ class Answers(Protocol):
 
 @dataclass(frozen=True)
 class Judgment:
-    """One thing that a judge looked at. `share` is what it earns of its `weight`: 1 where it is right."""
+    """One thing that a judge looked at. `share` is what it earns of its `weight`: 1 where it is right.
+
+    `figure` is what a leaderboard shows, more being better, as in times the speed of the reference.
+    """
 
     name: str
     share: float
     problem: str = ""
     weight: float = 1.0
+    figure: float | None = None
 
 
 Judge = Callable[[Answers, Random], Iterator[Judgment]]

@@ -29,23 +29,15 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 
 def results(report: Grades) -> dict[str, Any]:
     """The content of `results.json`."""
-    hidden = (
-        []
-        if report.is_public
-        else [_test(t, t.hidden, "after_due_date", t.task.points) for t in report.tasks if t.hidden]
-    )
+    hidden = [_test(t, t.hidden, "after_due_date", t.task.points) for t in report.tasks if t.hidden]
     shown = report.summary.partition("; ")[0] if hidden else report.summary
-    leaders = [
-        {"name": t.task.title, "value": round(100 * t.hidden.share, 1), "order": "desc"}
-        for t in report.tasks
-        if t.hidden
-    ]
+    leaders = [leader for t in report.tasks for leader in _leaders(t)]
     return {
         "output": f"{shown}; {len(hidden)} hidden: after the due date" if hidden else shown,
         "execution_time": round(report.seconds),
         "stdout_visibility": "hidden",
         "tests": [*[_test(t, t.public, "visible", 0) for t in report.tasks], *hidden],
-        **({"leaderboard": leaders} if report.assignment.leaderboard and leaders else {}),
+        **({"leaderboard": leaders} if leaders else {}),
         "extra_data": {
             "assignment": report.assignment.name,
             "student": report.student,
@@ -67,6 +59,14 @@ def _test(report: TaskReport, judged: Judged, visibility: str, points: float) ->
         "output": "\n".join([f"{judged.passed} of {len(judged.judgments)} cases passed", *shortened(judged)]),
         "visibility": visibility,
     }
+
+
+def _leaders(report: TaskReport) -> list[dict[str, Any]]:
+    """What a task's hidden cases bring to the leaderboard: the mean of their figures, if they have any."""
+    figures = [j.figure for j in report.hidden.judgments if j.figure is not None] if report.hidden else []
+    return (
+        [{"name": report.task.title, "value": round(statistics.fmean(figures), 3), "order": "desc"}] if figures else []
+    )
 
 
 def shortened(judged: Judged) -> list[str]:

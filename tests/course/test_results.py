@@ -45,7 +45,8 @@ def test_points_are_those_of_hidden_cases():
 
 
 def test_results_are_what_gradescope_reads():
-    data = json.loads(json.dumps(results(report(judged(1, 1), judged(1, 0.5), judged(*[0] * 9), judged(1)))))
+    second = Judged((Judgment("a", 1.0, figure=2.0), Judgment("b", 0.5, figure=1.0)))
+    data = json.loads(json.dumps(results(report(judged(1, 1), second, judged(*[0] * 9), judged(1)))))
     assert data["execution_time"] == 3 and "points" not in data["output"]
     public, hidden = data["tests"][:4], data["tests"][4:]
     assert {t["visibility"] for t in public} == {"visible"} and {t["visibility"] for t in hidden} == {"after_due_date"}
@@ -62,7 +63,7 @@ def test_results_are_what_gradescope_reads():
         and lines[1] == r"twice(0): expected 0, got \x1b[31m3"
         and lines[-1] == "... and 4 more"
     )
-    assert data["leaderboard"][1] == {"name": "scale an array", "value": 75.0, "order": "desc"}
+    assert data["leaderboard"] == [{"name": "scale an array", "value": 1.5, "order": "desc"}]
     assert {*data} <= {"output", "execution_time", "stdout_visibility", "tests", "leaderboard", "extra_data"}
     alone = results(report(*[None] * 4))
     assert len(alone["tests"]) == 4 and "4 hidden not run" in alone["output"] and "leaderboard" not in alone

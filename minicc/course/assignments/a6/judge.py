@@ -28,11 +28,11 @@ def kernel(name, ask, answers, draw):
         sizes = [tuple(map(draw.choice, SIZES[name])) for _ in range(3)]
         for each in sorted(sizes, key=math.prod):
             check_right(name, text, each)
-        share, said = ask(name, text)
+        share, said, speed = ask(name, text)
     except (Failed, Unequal, MiniccError, RecursionError) as problem:
         yield Judgment(name, 0.0, printable(problem))
         return
-    yield Judgment(name, share, said if share < 1 else "")
+    yield Judgment(name, share, said if share < 1 else "", figure=speed)
 
 
 def check_right(name, text, sizes):
@@ -66,14 +66,14 @@ def counted(name, text):
     mine, ours = (cost(scheduled(name, each, this.counted).program) for each in (text, solved(name)))
     naive = cost(this.program(*this.counted))
     said = f"expected a cost of at most {int(FULL * ours):,}, got {mine:,}; the naive program's is {naive:,}"
-    return worth(mine / ours, min(NONE, naive / ours)), said
+    return worth(mine / ours, min(NONE, naive / ours)), said, ours / mine
 
 
 def timed(name, text):
     """The time beside that of the reference, taken in turns; a program that counts no less than the naive one earns nothing."""
     this = KERNELS[name]
     if not counted(name, text)[0]:
-        return 0.0, counted(name, text)[1]
+        return 0.0, counted(name, text)[1], 0.0
     check_right(name, text, this.timed)
     programs = [scheduled(name, each, this.timed).program for each in (text, solved(name))]
     mine, ours = milliseconds(name, *programs, turns=1)
@@ -82,7 +82,7 @@ def timed(name, text):
     said = (
         f"expected at most {FULL} times the {ours:.3f} ms of the reference, got {mine / ours:.2f} times: {mine:.3f} ms"
     )
-    return worth(mine / ours, NONE), said
+    return worth(mine / ours, NONE), said, ours / mine
 
 
 task6_1, task6_2 = partial(kernel, "matmul", counted), partial(kernel, "matmul", timed)

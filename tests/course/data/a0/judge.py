@@ -1,6 +1,7 @@
 """The judge of the small assignment that the grader's tests use."""
 
 import time
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -55,4 +56,4 @@ def task0_4(answers, draw):
         if seconds > SOON:
             raise Unequal(f"expected three sums in {SOON} s, got them in {seconds:.2f} s")
 
-    yield judged("three sums", soon)
+    yield replace(judged("three sums", soon), figure=SOON / max(seconds, 1e-6))
