@@ -18,6 +18,7 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
+from minicc.course.assignment import Assignment
 from minicc.course.concepts import concepts
 from minicc.course.execute import Executed, Shown
 from minicc.course.lesson import Lesson, LessonCell
@@ -47,10 +48,15 @@ TEXTS = {
 
 
 class CoursePages:
-    """The pages of some lessons, all of one language. `others` are the names of those that are there in the other one, too."""
+    """The pages of some lessons, all of one language, and what leads to the hand-outs of assignments.
 
-    def __init__(self, lessons: Sequence[Lesson], others: Collection[str] = ()) -> None:
-        self.lessons, self.others = lessons, others
+    `others` are the names of the pages that are there in the other language, too.
+    """
+
+    def __init__(
+        self, lessons: Sequence[Lesson], others: Collection[str] = (), assignments: Sequence[Assignment] = ()
+    ) -> None:
+        self.lessons, self.others, self.assignments = lessons, others, assignments
         self.language = lessons[0].language if lessons else "en"
         self.text = TEXTS[self.language]
 
@@ -81,8 +87,19 @@ class CoursePages:
             for lesson in self.lessons
         ]
         rest = f'<p><a href="../index.html" hreflang="en">{self.text["rest"]}</a></p>' if self.text["rest"] else ""
-        parts = [f"<p>{self.text['about']}</p>", f'<ol class="lessons">{"".join(rows)}</ol>', rest]
+        parts = [f"<p>{self.text['about']}</p>", f'<ol class="lessons">{"".join(rows)}</ol>', rest, self._assigned()]
         return self._page(self.text["course"], parts, "index")
+
+    def _assigned(self) -> str:
+        if not self.assignments:
+            return ""
+        head = "".join(f"<th>{word}</th>" for word in ("assignment", "hours", "points", "to begin"))
+        rows = [
+            f'<tr><td><a href="{a.name}.html">{a.name.upper()}: {clean(a.title)}</a></td><td>{a.hours:g}</td><td>{a.points:g}</td>'
+            f"<td><code>minicc course start {a.name}</code></td></tr>"
+            for a in self.assignments
+        ]
+        return f"<h2>Assignments</h2>\n<table><tr>{head}</tr>\n{chr(10).join(rows)}</table>"
 
     def glossary(self) -> str:
         """The table of concepts: what each term means, which lesson introduces it, and which use it."""

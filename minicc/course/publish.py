@@ -1,8 +1,8 @@
 """Execute the lessons and write the pages of the course: `python -m minicc.course.publish OUT`, or `--only 04 OUT` for one lesson.
 
-In: the folder of the lessons. Out: a folder with a page and a notebook for each lesson, an index, a glossary and a search; and `zh/`
-with the same of those that are translated. Lessons run in processes of their own, as many at a time as there are cores. One that
-fails leaves no page, and the command ends with 1, after all others have theirs.
+In: the folder of the lessons. Out: a folder with a page and a notebook for each lesson, the pages of hand-outs, an index, a
+glossary and a search; and `zh/` with the same of those that are translated. Lessons run in processes of their own, as many at a time
+as there are cores. One that fails leaves no page, and the command ends with 1, after all others have theirs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from minicc.course.assignment import assignments
 from minicc.course.execute import Executed, executed
 from minicc.course.form import malformed, misbehaved
 from minicc.course.lesson import FOLDER, Lesson, lessons, translated
@@ -29,10 +30,18 @@ ALL = ("index", "glossary", "search")  # pages that are there in each language
 
 
 def publish(found: Sequence[Lesson], ran: dict[str, Executed], out: Path, folder: Path = FOLDER) -> None:
-    """Write all pages, those of lessons where `ran` has what they showed, or where they cannot run here."""
+    """Write all pages, those of lessons where `ran` has what they showed, or where they cannot run here.
+
+    Those of hand-outs are there already, in `folder/assignments`.
+    """
+    given = {
+        a: page for a in assignments().values() if (page := folder / "assignments" / a.name / "page.html").is_file()
+    }
     chinese = [twin for lesson in found if (twin := translated(lesson, folder=folder))]
     others = {twin.name for twin in chinese}
-    _write(CoursePages(found, {*others, *ALL} if others else ()), ran, out)
+    _write(CoursePages(found, {*others, *ALL} if others else (), list(given)), ran, out)
+    for assignment, page in given.items():
+        write_file(out / f"{assignment.name}.html", page.read_bytes())
     if chinese:
         _write(CoursePages(chinese, {*others, *ALL}), ran, out / "zh")
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from minicc.course.assignment import assignments
 from minicc.course.execute import Executed, Shown
 from minicc.course.lesson import FOLDER, lessons, parse, translated
 from minicc.course.notebook import notebook
@@ -196,8 +197,9 @@ def test_links_of_the_course_lead_to_what_is_there():
     found = lessons(FOLDER)
     twins = [twin for lesson in found if (twin := translated(lesson))]
     others = {twin.name for twin in twins} | {"index", "glossary", "search"}
-    pages = {}
-    for folder, some in (("", CoursePages(found, others)), ("zh/", CoursePages(twins, others))):
+    given = list(assignments().values())
+    pages = {f"{each.name}.html": (FOLDER / "assignments" / each.name / "page.html").read_text() for each in given}
+    for folder, some in (("", CoursePages(found, others, given)), ("zh/", CoursePages(twins, others))):
         pages |= {f"{folder}{name}.html": getattr(some, name)() for name in ("index", "glossary", "search")}
         pages |= {f"{folder}{lesson.name}.html": some.lesson(lesson, None) for lesson in some.lessons}
     names = {page: re.findall(r' id="([^"]*)"', text) for page, text in pages.items()}
