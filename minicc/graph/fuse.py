@@ -35,7 +35,7 @@ graph main(x: float32[2]) {
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from minicc import ops
@@ -56,12 +56,12 @@ _ONE_WORD = re.compile("MatMul|NaN|ND")  # in CamelCase, yet no two words
 
 def fuse(graph: Graph) -> Graph:
     """The graph of kernels."""
-    return _as_kernels(graph, partition(graph))
+    return as_kernels(graph, partition(graph).of)
 
 
 def fuse_nothing(graph: Graph) -> Graph:
     """The graph in which each operator is a kernel of its own."""
-    return _as_kernels(graph, Partition(graph))
+    return as_kernels(graph, Partition(graph).of)
 
 
 def partition(graph: Graph) -> Partition:
@@ -293,11 +293,12 @@ def _is_scalar(n: Node) -> bool:
     return isinstance(n.op, Constant) and n.type.size == 1
 
 
-def _as_kernels(graph: Graph, groups: Partition) -> Graph:
+def as_kernels(graph: Graph, groups: Mapping[Node, Group]) -> Graph:
+    """The graph in which the nodes of each group are one kernel, or a Reshape that is alone."""
     made: dict[Node, Node] = {}
     spans: dict[Node, Span] = {}
     for n in graph.nodes:
-        group = groups.of.get(n)
+        group = groups.get(n)
         if group is None:  # an input, a constant, or a kernel already
             with spanned(spans, graph.spans.get(n)):
                 made[n] = n if all(made[i] is i for i in n.inputs) else make(n.op, [made[i] for i in n.inputs])

@@ -28,4 +28,17 @@ FAULTS = [
     ("a4", "rules.py", "b = bias - mean * a", "b = bias - mean", "4.4"),
     ("a4", "rules.py", 'not in ("int", "uint")', 'not in ("int", "uint", "float")', "4.5"),
     ("a4", "rules.py", "not i.array.any()", "not i.array.all()", "4.5"),
+    (
+        "a5",
+        "fusion.py",
+        "or r.type.shape == n.type.shape for r",
+        "or r.type.shape[-1:] == n.type.shape[-1:] for r",
+        "5.1",
+    ),
+    ("a5", "fusion.py", "m.type.shape == heart.type.shape for", "m.type.shape[-2:] == heart.type.shape for", "5.2"),
+    ("a5", "fusion.py", "if len(kernels) == 1 and", "if kernels and", "5.3"),
+    ("a5", "fusion.py", "and n not in plan.outputs else None", "else None", "5.3"),
+    ("a5", "fusion.py", "and n.type.shape == into.heart.type.shape and not inside", "and not inside", "5.4"),
+    ("a5", "fusion.py", 'return "anchor"', 'return "moves"', "5.5"),
+    ("a5", "fusion.py", 'return "readers"', 'return "output"', "5.5"),
 ]

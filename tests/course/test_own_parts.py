@@ -47,3 +47,8 @@ def test_digits_on_split_and_fuse_of_a3(monkeypatch):
 def test_digits_by_the_rules_of_a4(monkeypatch):
     rules = solved("a4", "rules", monkeypatch)
     gives_digits(passes=pipeline(replace={"simplify": rules.simplify}))
+
+
+def test_digits_in_the_kernels_of_a5(monkeypatch):
+    fusion = solved("a5", "fusion", monkeypatch)
+    gives_digits(passes=pipeline(replace={"fuse": fusion.fuse}))
