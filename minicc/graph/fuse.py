@@ -37,10 +37,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from minicc import ops
 from typing import Any
 
+from minicc import ops
 from minicc.errors import TypeInferenceError
 from minicc.graph.ir import Constant, Graph, Input, Kernel, Node, Span, constant, input, make, spanned
 from minicc.ir.node import postorder

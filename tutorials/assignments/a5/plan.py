@@ -1,6 +1,6 @@
 """What A5 gives: kernels to be, and a graph made of them.
 
-A `Plan` begins with each operator in a kernel of its own. `partition` in `fusion.py` goes through the operators from the outputs back,
+A `KernelPlan` begins with each operator in a kernel of its own. `partition` in `fusion.py` goes through the operators from the outputs back,
 and lets one after the other join the kernel that reads it, or not.
 """
 
@@ -35,7 +35,7 @@ def keeps_places(n):
     return n.op.kind in (Kind.ELEMENTWISE, Kind.BROADCAST)
 
 
-class Plan:
+class KernelPlan:
     """Kernels to be. `nodes` are the operators, producers first; `readers[n]` those that read n; `of[n]` is the kernel of n.
 
     A kernel has `members`, an `output`, perhaps a `heart`, and `before`: its heart, and the members that the heart reads.

@@ -11,7 +11,7 @@ the questions that it asks. `plan.py` says what a kernel is, and what is known o
 `n.type.shape` is the shape of its value, `n.inputs` what it reads, `plan.readers[n]` what reads it, `plan.outputs` the outputs of the graph.
 """
 
-from plan import REASONS, Plan, if_written, is_heart, is_light, keeps_places, made_of
+from plan import REASONS, KernelPlan, if_written, is_heart, is_light, keeps_places, made_of
 
 from minicc.course import Task
 from minicc.ops.base import Kind
@@ -19,7 +19,7 @@ from minicc.ops.base import Kind
 
 def partition(graph):
     """Which operators of the graph are in one kernel."""
-    plan = Plan(graph)
+    plan = KernelPlan(graph)
     for n in reversed(plan.nodes):
         into = kernel_of_readers(plan, n)
         if into is not None and plan.has_room(n, into) and joins(plan, n, into):

@@ -134,7 +134,7 @@ def tells_why(answers, graph):
 # ---- what is asked
 
 
-class Drawn:
+class GrowingGraph:
     """A graph that grows: `light`, `heart` and so on put an operator behind a value."""
 
     def __init__(self, draw):
@@ -171,110 +171,110 @@ class Drawn:
 
 def chains(draw):
     """Light operators, each with one reader."""
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "a chain", d.graph(d.light(d.input(), draw.randint(2, 5)))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "a tree", d.graph(ops.Add()(d.light(d.input(), 2), ops.Mul()(d.light(d.input()), d.light(d.input(), 2))))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "a stretched row", d.graph(d.light(ops.Add()(d.input(), d.light(d.input(d.n), 2))))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "a stretched column", d.graph(d.light(ops.Mul()(d.light(d.input(d.n, 1)), d.light(d.input())), 2))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "movement in a chain", d.graph(d.light(d.turned(d.light(d.input(), 2))))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "two chains", d.graph(d.light(d.input(), 3), d.light(d.turned(d.input()), 2))
 
 
 def epilogues(draw):
     """Hearts, and operators behind them, each with one reader."""
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "one behind", d.graph(d.light(d.product(d.input())))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "two hearts", d.graph(d.light(d.product(d.light(d.product(d.input())))))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "a sum", d.graph(d.light(d.total(d.input())))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "a heart behind a heart", d.graph(d.total(d.product(d.input())))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "movement behind", d.graph(d.turned(d.product(d.input())))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "a sum that is stretched", d.graph(ops.Sub()(d.input(), d.total(d.input())))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "a product that is stretched", d.graph(ops.Add()(d.input(3, d.n, d.n), d.product(d.input())))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "several behind", d.graph(d.light(d.product(d.input(), 3), draw.randint(2, 4)))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "two products meet", d.graph(ops.Add()(d.product(d.input()), d.product(d.input())))
 
 
 def shared(draw):
     """Values with several readers, or none."""
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     x = d.light(d.input())
     yield "a diamond", d.graph(ops.Mul()(d.light(x), d.light(x, 2)))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     x = d.product(d.input())
     yield "a diamond behind a product", d.graph(ops.Mul()(x, ops.Sigmoid()(x)))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     x = d.light(d.input())
     yield "an output in the middle", d.graph(x, d.light(x, 2))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     x = d.light(d.input(), 2)
     yield "two outputs of one value", d.graph(d.light(x), ops.Tanh()(x))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     x = d.light(d.input())
     yield "out and back", d.graph(ops.Add()(x, d.product(x)))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     x = d.product(d.input())
     yield "a product, out and back", d.graph(ops.Add()(d.light(x), d.light(d.product(ops.Relu()(x)))))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     x = d.product(d.input())
     y = ops.Mul()(x, ops.Sigmoid()(x))
     yield "a diamond in a diamond", d.graph(ops.Add()(d.light(y), ops.Neg()(y)))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     x = d.light(d.input())
     yield "the same value twice, and once more", d.graph(ops.Mul()(x, x), d.total(x))
 
 
 def beside(draw):
     """Kernels of a heart, and light operators before and beside it."""
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "before a sum", d.graph(d.total(d.light(d.input(), draw.randint(1, 3))))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "before a product", d.graph(d.product(d.light(d.input())))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "movement before a sum", d.graph(d.total(d.turned(d.input())))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "beside a product", d.graph(ops.Add()(d.product(d.input()), d.light(d.input())))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "movement beside a product", d.graph(ops.Add()(d.turned(d.input()), d.product(d.input())))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "a row beside a product", d.graph(ops.Add()(d.light(d.input(d.n)), d.product(d.input())))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "a stretched column before a sum", d.graph(d.total(ops.Mul()(d.input(), d.light(d.input(d.n, 1)))))
 
 
 def networks(draw):
     """All of it in small networks."""
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     x = d.input()
     yield "a softmax", d.graph(ops.Div()(e := ops.Exp()(d.light(x)), d.total(e)))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     x = d.light(d.product(d.input()), 2)
     y = d.light(d.product(d.light(d.product(x))), 2)
     yield "a residual block", d.graph(d.light(ops.Add()(x, y), 2))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     x = d.input()
     q, k = d.product(x), d.product(x)
     yield "attention scores", d.graph(d.light(ops.MatMul()(q, d.turned(k))))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     yield "a layer", d.graph(d.turned(d.light(d.product(d.light(d.input(), 2)))))
-    d = Drawn(draw)
+    d = GrowingGraph(draw)
     x = d.product(d.input())
     centred = ops.Sub()(x, d.total(x))
     yield "a normalization", d.graph(ops.Div()(centred, d.light(d.total(ops.Mul()(centred, centred)))))
     for n in range(2):
-        d = Drawn(draw)
+        d = GrowingGraph(draw)
         values = [d.input(), d.input()]
         for _ in range(draw.randint(4, 6 + 2 * n)):
             made = draw.choice((d.light, d.light, d.product, d.light))(draw.choice(values[-3:]))
