@@ -34,7 +34,7 @@ def task0_3(answers, draw):
         program = product(size, size + 1).program
 
         def check(program=program):
-            made = replayed(answers.call("puzzle.py", "k_first", program), program, ("reorder",))
+            made = replayed(answers.call("puzzle.py", "k_first", program), program, ("reorder",)).program
             if made.body.name != "k":
                 raise Unequal(f"expected k first, got {made.body.name}")
 
