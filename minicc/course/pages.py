@@ -95,11 +95,11 @@ class CoursePages:
             return ""
         head = "".join(f"<th>{word}</th>" for word in ("assignment", "hours", "points", "to begin"))
         rows = [
-            f'<tr><td><a href="{a.name}.html">{a.name.upper()}: {clean(a.title)}</a></td><td>{a.hours:g}</td><td>{a.points:g}</td>'
-            f"<td><code>minicc course start {a.name}</code></td></tr>"
+            f'<tr><th><a href="{a.name}.html">{a.name.upper()}: {clean(a.title)}</a></th><td data-head="hours">{a.hours:g}</td>'
+            f'<td data-head="points">{a.points:g}</td><td><code>minicc course start {a.name}</code></td></tr>'
             for a in self.assignments
         ]
-        return f"<h2>Assignments</h2>\n<table><tr>{head}</tr>\n{chr(10).join(rows)}</table>"
+        return f"<h2>Assignments</h2>\n<table class='terms'><tr>{head}</tr>\n{chr(10).join(rows)}</table>"
 
     def glossary(self) -> str:
         """The table of concepts: what each term means, which lesson introduces it, and which use it."""
