@@ -17,6 +17,7 @@ from minicc.graph.ir import Kernel
 from minicc.ir.node import replace
 from minicc.ir.open_tasks import stands_in
 from minicc.ir.passes import Event, Observer, Pass, run_passes, stage
+from minicc.loop.cut_vectors import cut_vectors
 from minicc.loop.ir import Buffer
 from minicc.loop.lower import lower as lower_tensors
 from minicc.loop.place_buffers import place_buffers
@@ -45,6 +46,8 @@ LOOP_PASSES: tuple[Pass[Program], ...] = (
          "16-bit floats are a storage format", "arithmetic on them is done in float32", None),
     Pass("simplify loops", simplify_loops,
          "guards and indices that the steps before have made provable", "nothing is checked that is known"),
+    Pass("cut vectors", cut_vectors,
+         "after loops of one iteration are gone", "vectors are powers of two of lanes"),
     Pass("place buffers", place_buffers,
          "last: it looks at every index", "every buffer has its place, and code generation decides nothing", None),
 )  # fmt: skip
