@@ -62,18 +62,23 @@ def worth(ratio, none):
 
 def counted(name, text):
     """The counted cost beside that of the reference; as much as the naive program's earns nothing."""
-    this = KERNELS[name]
-    mine, ours = (cost(scheduled(name, each, this.counted).program) for each in (text, solved(name)))
-    naive = cost(this.program(*this.counted))
+    mine, ours, naive = counts(name, text)
     said = f"expected a cost of at most {int(FULL * ours):,}, got {mine:,}; the naive program's is {naive:,}"
     return worth(mine / ours, min(NONE, naive / ours)), said, ours / mine
 
 
+def counts(name, text):
+    """The counted costs of a text, of the reference, and of the naive program."""
+    this = KERNELS[name]
+    steps = (text, solved(name), "")
+    return [cost(scheduled(name, each, this.counted).program) for each in steps]
+
+
 def timed(name, text):
     """The time beside that of the reference, taken in turns; a program that counts no less than the naive one earns nothing."""
-    this = KERNELS[name]
-    if not counted(name, text)[0]:
-        return 0.0, counted(name, text)[1], 0.0
+    this, (mine, _, naive) = KERNELS[name], counts(name, text)
+    if mine >= naive:
+        return 0.0, f"expected a program that costs less than the naive one's {naive:,}, got {mine:,}", 0.0
     check_right(name, text, this.timed)
     programs = [scheduled(name, each, this.timed).program for each in (text, solved(name))]
     mine, ours = milliseconds(name, *programs, turns=1)
