@@ -20,12 +20,6 @@ from pathlib import Path
 from minicc.errors import ConfigError
 
 PACKAGE = Path(__file__).parents[1]
-LEFT_OUT = (
-    "assignments",
-    "checks",
-    "cli",
-    "bridge/inside",
-)  # folders of minicc, or of the course, that no submission sees
 KEPT_OF_COURSE = ("__init__.py", "answers.py", "exercise.py", "handed_in.py", "inside.py", "judging.py", "wire.py")
 
 
@@ -43,10 +37,9 @@ def copied(folder: Path, hollow: Iterable[str] = (), name: str = "") -> None:
 
 
 def _ignored(folder: str, names: Collection[str]) -> set[str]:
-    within = Path(folder).relative_to(PACKAGE).as_posix()
-    if within == "course":
-        return {name for name in names if name not in KEPT_OF_COURSE and name != "__pycache__"}
-    return {name for name in names if f"{within}/{name}".removeprefix("./") in LEFT_OUT}
+    if Path(folder) == PACKAGE / "course":
+        return {name for name in names if name not in (*KEPT_OF_COURSE, "__pycache__")}
+    return {"cli"} if Path(folder) == PACKAGE else set()
 
 
 def without(text: str, function: str, name: str) -> str:

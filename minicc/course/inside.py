@@ -26,14 +26,15 @@ from minicc.course.answers import Submission, returned
 from minicc.course.wire import encoded
 from minicc.device import sandbox
 
-# What submissions may import of the standard library and of NumPy, as their files are out of sight later.
+# What submissions may import, beside the rest of minicc: files of the system are out of sight later.
 PRELOADED = (
-    "abc", "array", "bisect", "cmath", "collections.abc", "colorsys", "contextlib", "copy", "csv", "dataclasses", "decimal", "difflib",
-    "enum", "fractions", "functools", "gc", "graphlib", "hashlib", "heapq", "inspect", "io", "itertools", "json", "linecache", "logging",
-    "math", "numbers", "operator", "pprint", "queue", "random", "re", "reprlib", "secrets", "statistics", "string", "struct", "textwrap",
-    "threading", "time", "timeit", "traceback", "types", "typing", "unittest", "uuid", "weakref", "zlib",
-    "numpy", "numpy.fft", "numpy.linalg", "numpy.ma", "numpy.polynomial", "numpy.random", "numpy.testing",
-    "minicc.te", "minicc.testing", "minicc.tensor.evaluate", "minicc.loop.python", "minicc.loop.counts",
+    "abc", "array", "ast", "bisect", "calendar", "cmath", "collections.abc", "colorsys", "contextlib", "copy", "csv", "dataclasses",
+    "datetime", "decimal", "difflib", "enum", "fractions", "functools", "gc", "glob", "graphlib", "hashlib", "heapq", "html", "inspect",
+    "io", "itertools", "json", "linecache", "logging", "math", "numbers", "operator", "pathlib", "pickle", "pprint", "queue", "random",
+    "re", "reprlib", "secrets", "shutil", "statistics", "string", "struct", "tempfile", "textwrap", "threading", "time", "timeit",
+    "traceback", "types", "typing", "unittest", "unittest.mock", "uuid", "warnings", "weakref", "zlib",
+    "numpy", "numpy.fft", "numpy.linalg", "numpy.ma", "numpy.polynomial", "numpy.random", "numpy.testing", "networkx",
+    "minicc.te", "minicc.tensor.evaluate", "minicc.loop.python", "minicc.loop.counts", "minicc.testing.oracle", "minicc.explain.draw_schedule",
 )  # fmt: skip
 FILES, PROCESSES = 64, 4096  # that a child may have open; threads of all children
 CONNECTION = 3

@@ -50,6 +50,9 @@ class Sandbox:
     """
 
     def __init__(self, hollow: Iterable[str] = (), name: str = "") -> None:
+        if sys.platform != "linux":
+            problem = f"expected Linux, which can isolate a submission, got {sys.platform}"
+            raise WorkerError("sandbox", problem, hint=UNIX)
         self._made = tempfile.TemporaryDirectory(prefix="minicc-course-")
         self.folder = Path(self._made.name).resolve()
         self.count = 0
@@ -57,7 +60,7 @@ class Sandbox:
         try:
             copied(self.folder, hollow, name)
             mirror = self.folder.joinpath(*self.folder.parts[1:])  # where the folder is the root, its name leads to it
-            mirror.parent.mkdir(parents=True)
+            mirror.parent.mkdir(parents=True, exist_ok=True)
             mirror.symlink_to("/")
             self.folder.chmod(0o755)
             self._start()
