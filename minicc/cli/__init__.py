@@ -9,24 +9,23 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from minicc.cli.bench import bench_command
 from minicc.cli.cache import cache_command
 from minicc.cli.classify import classify_command
 from minicc.cli.compare import compare_command
 from minicc.cli.compile import compile_command
-from minicc.cli.course import course
 from minicc.cli.demo import demo_command
 from minicc.cli.detect import detect_command
 from minicc.cli.doctor import doctor_command
 from minicc.cli.explore import explore_command
 from minicc.cli.faces import faces_command
 from minicc.cli.fusion import fusion_command
-from minicc.cli.grade import grade_command
 from minicc.cli.ops import ops_command
 from minicc.cli.profile import profile_command
 from minicc.cli.reduce import reduce_command
@@ -34,13 +33,28 @@ from minicc.cli.run import run_command
 from minicc.cli.show import show_command
 from minicc.errors import ConfigError, MiniccError, RunError
 
+# what only those who teach or take the course wait for: the modules of these commands are imported when one is called
+LATE = {
+    "grade": "Say what a submission earns of the points of each task.",
+    "course": "Assignments: begin one, test it, see what comes next; hand-outs, bundles, results.",
+}
 LOST = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)  # the output has no reader, or no room
 
 
 class Commands(TyperGroup):
     """The commands, each of which Ctrl-C ends with one line and exit code 130."""
 
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer's context is click's
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        for name, summary in LATE.items():
+            self.add_command(TyperCommand(name, help=summary))  # as --help lists it
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]  # typer's context is click's
+        if args and args[0] in LATE:
+            self.add_command(typer.main.get_command(import_module(f"minicc.cli.{args[0]}").app), args[0])
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -58,10 +72,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (compile_command, run_command, profile_command, show_command, explore_command, ops_command, doctor_command, demo_command, compare_command,
-            reduce_command, fusion_command, bench_command, cache_command, detect_command, classify_command, faces_command, grade_command)  # fmt: skip
+            reduce_command, fusion_command, bench_command, cache_command, detect_command, classify_command, faces_command)  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.removesuffix("_command"))(command)
-app.add_typer(course, name="course")
 
 
 def main() -> None:

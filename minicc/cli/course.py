@@ -13,18 +13,20 @@ from minicc.course.assignment import assignment, assignments
 from minicc.course.handout import write_handout
 from minicc.errors import ConfigError, printable
 
-course = typer.Typer(
-    help="Assignments: begin one, test it, see what comes next; hand-outs, bundles, results.", no_args_is_help=True
+app = typer.Typer(
+    help="Assignments: begin one, test it, see what comes next; hand-outs, bundles, results.",
+    no_args_is_help=True,
+    add_completion=False,
 )
-course.command("start")(start_command)
-course.command("test")(test_command)
-course.command("milestone")(milestone_command)
-course.command("status")(status_command)
-course.command("bundle")(bundle_command)
-course.command("stats")(stats_command)
+app.command("start")(start_command)
+app.command("test")(test_command)
+app.command("milestone")(milestone_command)
+app.command("status")(status_command)
+app.command("bundle")(bundle_command)
+app.command("stats")(stats_command)
 
 
-@course.command("handout")
+@app.command("handout")
 def handout_command(
     words: Annotated[
         list[str], typer.Argument(metavar="[NAME] OUT", help="An assignment, such as a1, and a new folder.")

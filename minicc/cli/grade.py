@@ -32,8 +32,10 @@ SeedFileOption = Annotated[
     ),
 ]
 MOST_SECRET = 4096  # bytes
+app = typer.Typer(add_completion=False)
 
 
+@app.command()
 def grade_command(
     submission: Annotated[Path, typer.Argument(help="The folder that was handed in.", show_default=False)],
     assignment: AssignmentOption,

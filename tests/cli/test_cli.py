@@ -6,11 +6,14 @@ import re
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
 from cli_cases import saved, small_network_reference, waiting_network
 
+from minicc import cli
+from minicc.cli import LATE
 from minicc.cli.compile import STAGE_OF
 from minicc.cli.options import random_input, read_dims, read_shapes, table_text
 from minicc.cli.show import STAGES
@@ -39,6 +42,16 @@ def test_help(minicc, command):
     examples = text.split("Example")[1].split("╭")[0]
     lines = [line.strip() for line in examples.splitlines()[1:] if line.strip()]
     assert lines and all(line.startswith(f"minicc {command}") for line in lines), "an example is one line"
+
+
+def test_the_course_is_imported_by_its_own_commands_alone(minicc):
+    for name, summary in LATE.items():
+        assert summary in " ".join(minicc.good(name, "--help").split())
+    package = Path(cli.__file__).parents[1]
+    users = {path for path in package.rglob("*.py") if "minicc.course" in path.read_text(encoding="utf-8")}
+    named = {path.stem for path in users if not path.is_relative_to(package / "course")}
+    assert named == {*LATE, "progress"}  # which `course` has
+    assert not named & {name.rpartition(".")[2] for name in re.findall(r"from (\S+) import", Path(cli.__file__).read_text())}
 
 
 def test_help_of_show_has_a_line_for_every_stage(minicc):
