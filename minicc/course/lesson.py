@@ -108,8 +108,11 @@ def heads(cell: LessonCell, *headings: str) -> bool:
 
 
 def lessons(folder: Path = FOLDER) -> list[Lesson]:
-    """All lessons of a folder, in order."""
-    return [read(path) for path in sorted(folder.glob("[0-9][0-9]_*.py"))]
+    """All lessons of a folder, in order. Raises ConfigError where there are none."""
+    if not (paths := sorted(folder.glob("[0-9][0-9]_*.py"))):
+        hint = "they are in tutorials/ of a clone of minicc, and are not installed with it"
+        raise ConfigError("lessons", "expected a folder of lessons, got none", str(folder), hint)
+    return [read(path) for path in paths]
 
 
 def read(path: Path) -> Lesson:

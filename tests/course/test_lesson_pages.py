@@ -13,6 +13,7 @@ from minicc.course.notebook import notebook
 from minicc.course.prose import Prose
 from minicc.course.publish import main
 from minicc.course.pages import CoursePages
+from minicc.errors import ConfigError
 from tests.explain.chromium import opened
 
 ONE = """
@@ -148,6 +149,11 @@ def test_a_course_is_published_the_same_twice(tmp_path, capsys):
     chinese = texts[0]["zh/01_one.html"]
     assert '<html lang="zh">' in chinese and '<a href="../01_one.html" hreflang="en"' in chinese
     assert "alert(1)" in chinese and "02_two: not executed, it needs no_such_package" in capsys.readouterr().out
+
+
+def test_a_folder_without_lessons_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="expected a folder of lessons, got none"):
+        main([str(tmp_path / "out"), "--lessons", str(tmp_path)])
 
 
 @pytest.mark.course
