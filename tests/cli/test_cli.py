@@ -51,7 +51,9 @@ def test_the_course_is_imported_by_its_own_commands_alone(minicc):
     users = {path for path in package.rglob("*.py") if "minicc.course" in path.read_text(encoding="utf-8")}
     named = {path.stem for path in users if not path.is_relative_to(package / "course")}
     assert named == {*LATE, "progress"}  # which `course` has
-    assert not named & {name.rpartition(".")[2] for name in re.findall(r"from (\S+) import", Path(cli.__file__).read_text())}
+    assert not named & {
+        name.rpartition(".")[2] for name in re.findall(r"from (\S+) import", Path(cli.__file__).read_text())
+    }
 
 
 def test_help_of_show_has_a_line_for_every_stage(minicc):
