@@ -49,12 +49,12 @@ class Commands(TyperGroup):
         for name, summary in LATE.items():
             self.add_command(TyperCommand(name, help=summary))  # as --help lists it
 
-    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]  # typer's context is click's
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] in LATE:
             self.add_command(typer.main.get_command(import_module(f"minicc.cli.{args[0]}").app), args[0])
         return super().resolve_command(ctx, args)
 
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
