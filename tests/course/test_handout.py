@@ -76,12 +76,17 @@ def test_a_handout_has_what_it_must_and_no_judge(name):
         )
 
 
+@pytest.fixture
+def short_page(monkeypatch):
+    """Pages that are not executed."""
+    monkeypatch.setattr("minicc.course.handout.page", lambda _: b"<h1>")
+
+
 def run(*words):
     return CliRunner().invoke(app, ["course", "handout", *map(str, words)])
 
 
-@pytest.mark.course
-def test_the_command_writes_one_or_all(tmp_path):
+def test_the_command_writes_one_or_all(tmp_path, short_page):
     assert run("a1", tmp_path / "loops").exit_code == 0
     assert run("--all", tmp_path / "all").exit_code == 0
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == sorted(assignments())
@@ -89,8 +94,7 @@ def test_the_command_writes_one_or_all(tmp_path):
     assert isinstance(run("--all", "a1", "b").exception, ConfigError) and isinstance(run("a1").exception, ConfigError)
 
 
-@pytest.mark.course
-def test_what_a_student_wrote_stays_unless_force_is_given(tmp_path):
+def test_what_a_student_wrote_stays_unless_force_is_given(tmp_path, short_page):
     this = assignment("a1")
     assert write_handout(this, tmp_path)
     (tmp_path / "puzzles.py").write_text("mine")
@@ -101,8 +105,7 @@ def test_what_a_student_wrote_stays_unless_force_is_given(tmp_path):
     assert {path.name for path in write_handout(this, tmp_path, force=True)} == {"puzzles.py", "README.md"}
 
 
-@pytest.mark.course
-def test_a_link_is_not_written_through(tmp_path):
+def test_a_link_is_not_written_through(tmp_path, short_page):
     (tmp_path / "puzzles.py").symlink_to(tmp_path / "elsewhere.py")
     with pytest.raises(ConfigError, match="got a link"):
         write_handout(assignment("a1"), tmp_path, force=True)
