@@ -41,4 +41,10 @@ FAULTS = [
     ("a5", "fusion.py", "and n.type.shape == into.heart.type.shape and not inside", "and not inside", "5.4"),
     ("a5", "fusion.py", 'return "anchor"', 'return "moves"', "5.5"),
     ("a5", "fusion.py", 'return "readers"', 'return "output"', "5.5"),
+    ("a7", "checks.py", "SPECIAL = [np.nan, np.inf,", "SPECIAL = [1.0, np.inf,", "7.1"),
+    ("a7", "checks.py", "numbers = [-128, -7, -3, -1, 0, 1,", "numbers = [0, 1,", "7.1"),
+    ("a7", "checks.py", '"Softmax", {"axis": axis}', '"Softmax", {"axis": -1}', "7.2"),
+    ("a7", "checks.py", "for large in (100.0, -100.0, 1000.0, -1000.0)", "for large in (10.0,)", "7.2"),
+    ("a7", "checks.py", "expect_same(got[name], array, 1e-5", "expect_same(got[name], array, 0.0", "7.3"),
+    ("a7", "checks.py", "ops.Mul()(x, zero), ops.Mul()(zero, x)", "ops.Mul()(x, one)", "7.3"),
 ]
