@@ -83,6 +83,12 @@ def of_dtype(draw):
     return lambda arrays: arrays[0].dtype == dtype
 
 
+def of_kind(draw):
+    """Whether arrays are of floats, or of integers, which is drawn."""
+    kind = draw.choice(("f", "i"))
+    return lambda arrays: arrays[0].dtype.kind == kind
+
+
 def faults_of_elements(draw):
     is_drawn = of_dtype(draw)
     loses = draw.randrange(2)  # the operand whose NaN is lost
@@ -117,10 +123,8 @@ def faults_of_many(draw):
 
     yield instead("Softmax", plain, of_dtype(draw))
     yield instead("Softmax", other_axis, lambda arrays: arrays[0].ndim > 2)
-    yield instead("ArgMax", last, lambda arrays, dtype=draw.choice(("f", "i")): arrays[0].dtype.kind == dtype)
-    yield instead(
-        "ReduceSum", without_tail, lambda arrays, dtype=draw.choice(("f", "i")): arrays[0].dtype.kind == dtype
-    )
+    yield instead("ArgMax", last, of_kind(draw))
+    yield instead("ReduceSum", without_tail, of_kind(draw))
 
 
 # ---- candidates of graphs: a step for each node
