@@ -10,8 +10,9 @@ import typer
 from minicc.cli.grade import bundle_command, stats_command
 from minicc.cli.progress import milestone_command, start_command, status_command, test_command
 from minicc.course.assignment import assignment, assignments
-from minicc.course.handout import write_handout
+from minicc.course.handout import index, write_handout
 from minicc.errors import ConfigError, printable
+from minicc.runtime.files import write_file
 
 app = typer.Typer(
     help="Assignments: begin one, test it, see what comes next; hand-outs, bundles, results.",
@@ -50,6 +51,9 @@ def handout_command(
         raise ConfigError(
             "course handout", problem, f"assignments: {', '.join(assignments())}", "minicc course handout a1 OUT"
         )
+    if everything:
+        Path(out).mkdir(parents=True, exist_ok=True)
+        write_file(Path(out, "README.md"), index(assignments().values()).encode("utf-8"))
     for name in names or assignments():
         folder = Path(out) / name if everything else Path(out)
         written = write_handout(assignment(name), folder, force)

@@ -153,6 +153,15 @@ def readme(assignment: Assignment) -> str:
     )
 
 
+def index(found: Iterable[Assignment]) -> str:
+    """The table of all assignments, as Markdown, to stand above their folders."""
+    rows = [f"| [{a.name.upper()}]({a.name}/README.md) | {a.title} | {a.points:g} | {a.hours:g} |" for a in found]
+    about = "Each folder is a hand-out, made from the solution by `minicc course handout`. Begin with its `page.html`."
+    return _lines_of(
+        ["# The assignments", "", about, "", "| | what | points | hours |", "| --- | --- | --- | --- |", *rows, ""]
+    )
+
+
 def _pytest_ini(assignment: Assignment) -> str:
     marks = [f"    {task.mark}: {task.title}" for task in assignment.tasks]
     return _lines_of(["[pytest]", "addopts = --strict-markers -p no:cacheprovider", "markers =", *marks, ""])

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from minicc.cli import app
 from minicc.course.assignment import assignment, assignments
-from minicc.course.handout import handout, hollowed, page, solution, write_handout
+from minicc.course.handout import handout, hollowed, index, page, solution, write_handout
 from minicc.errors import ConfigError
 
 HANDED_OUT = Path(__file__).parents[2] / "tutorials/assignments"
@@ -59,6 +59,12 @@ def test_pages_are_those_of_their_sources(name):
     assert there.count(b"<svg") and b"<h1>" in there and b"Traceback" not in there
 
 
+def test_the_table_of_assignments_names_all():
+    """`minicc course handout --all --force tutorials/assignments` writes it anew."""
+    there = (HANDED_OUT / "README.md").read_text(encoding="utf-8")
+    assert there == index(assignments().values()), test_the_table_of_assignments_names_all.__doc__
+
+
 @pytest.mark.parametrize("name", assignments())
 def test_a_handout_has_what_it_must_and_no_judge(name):
     this, files = assignment(name), handout(assignment(name))
@@ -89,7 +95,7 @@ def run(*words):
 def test_the_command_writes_one_or_all(tmp_path, short_page):
     assert run("a1", tmp_path / "loops").exit_code == 0
     assert run("--all", tmp_path / "all").exit_code == 0
-    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == sorted(assignments())
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == sorted(["README.md", *assignments()])
     assert (tmp_path / "loops/puzzles.py").read_bytes() == (tmp_path / "all/a1/puzzles.py").read_bytes()
     assert isinstance(run("--all", "a1", "b").exception, ConfigError) and isinstance(run("a1").exception, ConfigError)
 
