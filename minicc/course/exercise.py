@@ -3,7 +3,7 @@
 In: an answer. Out: a `Reply`, which a notebook shows: right, not yet, or open, each with its reason. A check is a function
 that returns why the answer is right, or raises `WrongAnswer` with what it shows to be misunderstood. `...` is no answer yet,
 nor is a list with `...` in it, or a function that returns either, which a check therefore calls by `called`. Numbers come in many
-forms: `number` and `numbers` make Python's own of them, and refuse what only looks like one.
+forms: `number` and `numbers` make Python's own of them, and refuse what only looks like one; `words` does so for names.
 
 >>> @exercise
 ... def ex1(answer: int) -> str:
@@ -78,6 +78,17 @@ def numbers(answer: Any, count: int) -> tuple[int | float, ...]:
     return tuple(map(number, values))
 
 
+def words(answer: Any) -> list[str]:
+    """An answer as a list of words, from a list of them, or from a text that has blanks or commas between. Raises WrongAnswer.
+
+    >>> words("i, j"), words(("i ", "j"))
+    (['i', 'j'], ['i', 'j'])
+    """
+    given = answer.replace(",", " ").split() if isinstance(answer, str) else answer
+    expect(isinstance(given, Iterable), f"expected words, such as ['one', 'two'], got {answer!r:.80}")
+    return [str(word).strip() for word in given]
+
+
 def expect(right: bool, why_not: str) -> None:
     """Raise WrongAnswer, with the reason, unless what must hold of an answer holds."""
     if not right:
@@ -98,7 +109,7 @@ class Reply:
 
     def _repr_html_(self) -> str:
         kind = {True: "right", False: "wrong", None: "open"}[self.right]
-        return f'<p class="reply {kind}">{escape(repr(self))}</p>'
+        return f'<p class="reply {kind}" style="white-space: pre-wrap">{escape(repr(self))}</p>'
 
 
 def exercise(check: Callable[..., str]) -> Callable[..., Reply]:
@@ -113,7 +124,7 @@ def exercise(check: Callable[..., str]) -> Callable[..., Reply]:
         try:
             return Reply(number, True, check(*answer))
         except OpenAnswer:
-            return Reply(number, None, question)
+            return Reply(number, None, f"{question} (Your function still returns `...`.)")
         except WrongAnswer as wrong:
             return Reply(number, False, str(wrong))
         except MiniccError as error:

@@ -35,7 +35,15 @@ def test_an_operator(lesson):
     right = leaky(lesson, lambda maximum, x: lambda *at: maximum(x[at], x[at] * 0.1))
     assert reply(right).right
     small = leaky(lesson, lambda maximum, x: lambda *at: x[at] * 0.1)
+    made, shrunk = lesson["Node"], lambda a: a * np.float32(0.1)
+
+    def of_two(x):
+        tenth = made("tenth", [x], x.shape, lambda *at: x[at] * 0.1, shrunk)
+        return made("leaky", [x, tenth], x.shape, lambda *at: lesson["maximum"](x[at], tenth[at]), np.maximum)
+
+    assert reply(of_two).right
     wrong = {
+        "no inputs": lambda x: made("leaky", [], x.shape, lambda *at: x[at] * 0.1, shrunk),
         "that is relu": lesson["relu"],
         "expected a Node": lambda x: np.float32(0),
         "expected a function": 3,
@@ -60,6 +68,8 @@ def test_an_operator(lesson):
         (1024 * 5 + 18, False, "each of the 1024"),
         (324, False, "again and again"),
         (5, False, "5 is not it"),
+        ([23552], False, "expected a number, got [23552]"),
+        (np.int32(23552), True, "18 for the window"),
     ],
 )
 def test_loads(lesson, answer, right, why):
@@ -79,6 +89,7 @@ def test_a_rule(lesson):
     wrong = {
         "is computed again": lambda node, reader: True,
         "still 13 kernels": lesson["same_shape"],
+        "lets in less": lambda node, reader: False,
         "rows that become columns": lambda n, r: n.shape == r.shape or r.op in ("maxpool", "average"),
         "may read an element thrice": lambda n, r: prod(r.shape) <= prod(n.shape) and r.op not in ("linear", "conv"),
     }

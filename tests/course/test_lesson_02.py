@@ -63,17 +63,23 @@ def test_column_means(answer, right, why):
     replied(check.ex2(answer), right, why)
 
 
+ROUNDED = [np.random.default_rng(n).permutation([1e10, 1.5, -1e10, 3e3, 7, 9]) for n in range(6)]  # of equal means
+
+
 @pytest.mark.parametrize(
     ("answer", "right", "why"),
     [
         (..., None, "Give a matrix"),
         ([[0, 1], [2, 3]], True, "one kind of input"),
         (np.eye(3), False, "same mean"),
-        (np.ones((4, 4)) + np.diag([0, 0, 0, 1e-7]), False, "same mean"),
+        (np.ones((4, 4)) + np.diag([0, 0, 0, 1e-7]), False, "rounding"),
         ([[0, 0], [0, 1e-6]], False, "rounding"),
         ([1, 2], False, "a square matrix, got (2,)"),
         ([[0, np.nan], [1, 2]], False, "plain numbers"),
         ("matrix", False, "ValueError"),
+        (ROUNDED, False, "same mean"),
+        ([[3e38, 3e38], [1, 1]], False, "plain numbers"),
+        (((0, 1), (5, 3)), True, "one kind of input"),
     ],
 )
 def test_what_shows_the_error(answer, right, why):
@@ -94,8 +100,11 @@ def ends(p, q):
         (lambda x, y: ..., ends, None, "Write a combiner"),
         (both, lambda p, q: ..., None, "Write a combiner"),
         (both, ends, True, "one pass"),
-        (both, lambda p, q: (te.const(0, p), te.const(0, q)), False, "the least is said to be 0"),
-        (both, lambda p, q: (te.max_value(p), te.const(0, q)), False, "the greatest is said to be 0"),
+        (both, lambda p, q: (te.const(0, p), te.const(0, q)), False, "the least became 0, a number that is not there"),
+        (both, lambda p, q: (te.max_value(p), te.const(0, q)), False, "the greatest became 0"),
+        (both, lambda p, q: (1000, -1000), False, "the least became 1000"),
+        (both, lambda p, q: (np.inf, -np.inf), True, "one pass"),
+        (lambda x, y: (te.minimum(x[0], y[1]), te.maximum(x[1], y[0])), ends, False, "two parts of a row give"),
         (lambda x, y: both(x, y)[::-1], lambda p, q: (te.min_value(p), te.max_value(q)), False, "is not"),
         (lambda x, y: (te.maximum(x[0], y[0]), te.minimum(x[1], y[1])), lambda p, q: ends(p, q)[::-1], False, "the wrong way around"),
         (both, lambda p, q: te.max_value(p), False, ""),

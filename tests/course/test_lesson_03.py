@@ -2,6 +2,7 @@
 
 import functools
 
+import numpy as np
 import pytest
 from lesson_runs import lesson, wrong
 
@@ -26,7 +27,10 @@ def test_open():
         (sorted(BY_COLUMNS), "row by row of Y"),
         (BY_COLUMNS[:4], "got 4"),
         ([*BY_COLUMNS[:4], (2, 1), (1, 1)], "trip 5 has i = 1, j = 1"),
-        (7, "TypeError"),
+        (7, "expected a list of pairs"),
+        (set(BY_COLUMNS), "expected a list of pairs"),
+        ([(0.4, 0.4), *BY_COLUMNS[1:]], "does not read Y[0.4, 0.4]"),
+        ([0, 0, 1, 0], "expected 2 numbers"),
     ],
 )
 def test_order_is_wrong(answer, why):
@@ -44,7 +48,8 @@ def test_order():
         ([1, 2, 3, 3, 3, 3, 3, 3, 2, 1], "steps of 1"),
         ([1, 1, 2, 1, 2, 1, 2, 1, 1, 1], "is the last element read"),
         ([1, 1, 1, 1, 2, 1, 2, 1, 1, 0], "look at Z[2]"),
-        ([1, 1], "got 2 numbers"),
+        ([1, 1], "expected 10 numbers"),
+        ([1.5, 1, 2, 1, 2, 1, 2, 1, 1, 0], "look at Z[0]"),
     ],
 )
 def test_times_are_wrong(answer, why):
@@ -59,7 +64,7 @@ def test_times():
     ("answer", "why"),
     [
         (24, "these are the additions"), (2, "how many sums"), (48, "a zero is stored once a page"), (30, "not only q"),
-        (32, "not only p"), (25, "got 25"),
+        (32, "not only p"), (25, "got 25"), ([26], "expected a number"),
     ],
 )  # fmt: skip
 def test_stores_are_wrong(answer, why):
@@ -113,6 +118,33 @@ def with_slices(X, D):
     D[:] = 0.0
 
 
+def with_rows(X, D):
+    for j in range(4):
+        D[j] = 0.0
+        for row in X:
+            D[j] += row[j]
+
+
+def zeros_first(X, D):
+    for j in range(4):
+        D[j] = 0.0
+    for j in range(4):
+        for h in range(3):
+            D[j] += X[h][j]
+
+
+def chained(X, D):
+    for j in range(len(D)):
+        D[j] = 0.0
+        for h in range(len(X)):
+            D[j] += X[h][j]
+
+
+def of_numpy(X, D):
+    for j in range(4):
+        D[j] = np.sum(X, axis=0)[j]
+
+
 def outside(X, D):
     D[4] = 0.0
 
@@ -123,6 +155,7 @@ def outside(X, D):
         (together, "the order is another"), (of_rows, "sums of rows"), (without_zero, "read before it was written"),
         (too_short, "4 elements of X were never read"), (with_slices, "one element at a time"),
         (outside, "D[4] lies outside"), (lambda X, D: None, "D[0] was never written"), (3, "expected a function"),
+        (zeros_first, "where its own sum begins"), (with_rows, "a loop over numbers"), (of_numpy, "one element at a time"),
     ],
 )  # fmt: skip
 def test_loops_are_wrong(answer, why):
@@ -131,6 +164,7 @@ def test_loops_are_wrong(answer, why):
 
 def test_loops():
     assert "same stores" in check.ex4(naive, names()["columns"]).why
+    assert "same stores" in check.ex4(chained, names()["columns"]).why
     assert "outside of D" in check.ex4(kept_outside, names()["columns"]).why
     assert check.ex4(kept_outside, names()["columns"]).right
 

@@ -136,6 +136,9 @@ def test_loops_are_wrong(taken, why):
     [
         ([8, 9, 10], "left over"),
         ([], "16 stores"),
+        (5, "expected a list of numbers"),
+        ([3.9, 4.9, 5.9, 6.9, 7.9], "begins at 3"),
+        ("34567", "expected a list of numbers"),
         ([3, 4], "5 are stored twice, got 2"),
         ([4, 5, 6, 7, 8], "begins at 3"),
     ],

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.course  # the lesson takes a walk of some seconds
         ({"_", "i", "j", "k", "t"}, "t may not: the iterations of loop t depend"),
         ({"_", "i", "j", "k", "h"}, "h may not: D is reduced"),
         ({"x"}, "the loops are"),
+        ([1, "i"], "got 1"),
+        (None, "expected words"),
     ],
 )
 def test_parallel_is_wrong(answer, why):
@@ -27,7 +29,7 @@ def test_parallel_is_wrong(answer, why):
 
 
 def test_parallel():
-    assert check.ex1({"_", "i", "j", "k"}, names()["three"]).right
+    assert check.ex1({"_", "i", "j", "k"}, names()["three"]).right and check.ex1("_, i, j, k", names()["three"]).right
     assert check.ex1(..., names()["three"]).right is None
 
 
@@ -89,6 +91,7 @@ def test_refusal():
     ).right
     assert check.ex3(REFUSED | {"nest": ...}, names()["three"]).right is None
     wrong(check.ex3({"sum": REFUSED["sum"]}, names()["three"]), "no step for dependence, nest")
+    wrong(check.ex3(list(REFUSED.values()), names()["three"]), "expected a dictionary")
 
 
 def of(*shifts):
@@ -105,7 +108,10 @@ def of(*shifts):
     ("answer", "why"),
     [
         (of(), "reads nothing"),
-        (of(1), "two in a trip are asked for"),
+        (of(1), "before` in 1 place, before[t - 1, j + 1]; two"),
+        (of(1, 2, 0), "before` in 3 places"),
+        (lambda before, X, t, j: before[t - 1, 5] + before[t - 1, 5] * X[t, j], "before` in 1 place, "),
+        (lambda before, X, t, j: 1.0, "expected a formula"),
         (of(0, -1), "the numbers stay the same"),
         (lambda before, X, t, j: before[t - 1, j] + before[t - 1, j + 1], "minicc refuses it"),
         (lambda before, X, t, j: before[t - 1, j] + te.if_then_else(t > 1, before[t - 2, j], 0.0), "minicc allows it"),

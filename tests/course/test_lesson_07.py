@@ -6,13 +6,14 @@ from minicc.course.checks import lesson_07 as check
 from minicc.explain.hot_loop import draw_hot_loop, hot_loop, kind_of, stack_places, sums
 
 
-def with_sums(count, lanes=8):
+def with_sums(count, lanes=8, rolled=False):
     def answer(s, C):
         _, inner = s[C].split(C.op.reduce_axis[0], factor=count * lanes)
         partial = s.rfactor(C, inner)
         vector, lane = partial.split(partial.op.axis[0], factor=lanes)
         partial.reorder(*partial.op.reduce_axis, vector, lane)
-        partial.unroll(vector)
+        if not rolled:
+            partial.unroll(vector)
         partial.vectorize(lane)
         partial.set_scope("local")
 
@@ -40,21 +41,30 @@ SPILLED = ".LBB0_3:\n\tvmovups\t%ymm13, -40(%rsp)\n\tvmovups\t(%r11), %ymm0\n\tv
         ("ex1", [(2, 10)], False, "4 loads"),
         ("ex1", [(1, 10)], False, "fewer are on their way"),
         ("ex1", [(1, 1)], False, "on their way at a time?"),
+        ("ex1", [5], False, "expected 2 numbers"),
         ("ex2", [lambda s, C: ...], None, "Schedule"),
         ("ex2", [with_sums(5)], True, "5 vectors of sums"),
         ("ex2", [with_sums(10)], True, "10 vectors of sums"),
         ("ex2", [with_sums(1)], False, "1 accumulator:"),
         ("ex2", [with_sums(20)], False, "on the stack"),
+        ("ex2", [with_sums(5, rolled=True)], False, "not unrolled"),
+        ("ex2", [with_sums(8)], False, "no multiple"),
         ("ex2", [lambda s, C: None], False, "8 lanes want"),
         ("ex2", [lambda s, C: s[C].vectorize(C.op.reduce_axis[0])], False, "minicc refuses it"),
         ("ex3", [(4, 3)], True, "7 loads for 12"),
         ("ex3", [(6, 2)], False, "fits, with 8 loads for 12"),
         ("ex3", [(3, 4)], False, "it spills"),
         ("ex3", [(2, 2)], False, "too few"),
+        ("ex3", [(-3, -4)], False, "counted from 1"),
+        ("ex3", [(3.9, 3)], False, "counted from 1"),
+        ("ex3", [(4.0, 3)], True, "7 loads for 12"),
         ("ex4", ["-40(%rsp)", SPILLED], True, "vmovups there"),
         ("ex4", ["%ymm13", SPILLED], False, "is a register"),
         ("ex4", ["(%r11)", SPILLED], False, "a place of A or B"),
         ("ex4", ["8(%rsp)", SPILLED], False, "no place that the loop stores to"),
+        ("ex4", [" -40(%RSP)", SPILLED], True, "vmovups there"),
+        ("ex4", ["40(%rsp)", SPILLED], False, "no place that the loop stores to"),
+        ("ex4", ["", SPILLED], False, "no place that the loop stores to"),
         ("ex5", [tensorized(4)], True, "the intrinsic's"),
         ("ex5", [tensorized(6)], False, "minicc refuses it"),
         ("ex5", [lambda s, y: None], False, "no intrinsic"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minicc.course.exercise import expect, exercise
+from minicc.course.exercise import expect, exercise, number
 
 Kernels = Callable[[Any, set[Any]], list[Any]]  # the lesson's `kernels(output, stored)`
 Loads = Callable[[Any], Any]  # the lesson's `loads(body)`
@@ -26,6 +26,7 @@ def ex1(leaky: Callable[[Any], Any], given: Callable[..., Any], build: Callable[
     expect(isinstance(node, type(x)), f"expected a Node, as relu gives one, got {type(node).__name__}")
     expect(node.shape == x.shape, f"each element stays where it is: expected the shape {x.shape}, got {node.shape}")
     expect(node.formula is not None, "the node has no formula: what is its element at a place?")
+    expect(bool(node.inputs), "the node has no inputs, but its formula reads x")
     expect(node.reference is not None, "the node has no reference: how does NumPy compute it?")
     array = np.array([[-2, -1, 0], [0.5, 1, 40]], np.float32)
     right = np.where(array > 0, array, array * np.float32(0.1))
@@ -35,13 +36,18 @@ def ex1(leaky: Callable[[Any], Any], given: Callable[..., Any], build: Callable[
     expect(not np.allclose(got, right[::-1, ::-1]), "the elements are right, and in other places")
     for of, made, expected in np.stack([array, got, right], axis=-1).reshape(-1, 3).tolist():
         expect(abs(made - expected) < 1e-6, f"of {of:g} your formula makes {made:g}, expected {expected:g}")
-    expect(np.allclose(node.reference(array), right, atol=1e-6), "the formula is right, the reference says otherwise")
+
+    def reference(node: Any) -> Any:  # which may be made of several nodes
+        return array if node is x else node.reference(*map(reference, node.inputs))
+
+    expect(np.allclose(reference(node), right, atol=1e-6), "the formula is right, the reference says otherwise")
     return "a formula and a reference are all that a compiler needs to know of an operator"
 
 
 @exercise
-def ex2(answer: int, kernel: Any, loads: Loads) -> str:
+def ex2(answer: float, kernel: Any, loads: Loads) -> str:
     """How many elements does the first fused kernel load for one image?"""
+    answer = number(answer)
     elements, each = prod(kernel.node.shape), [node for node, _ in loads(kernel.body)]
     right = sum(times for _, times in loads(kernel.body))
     window, rest = right // elements - (len(each) - 2), len(each) - 2
@@ -77,6 +83,7 @@ def ex3(
 
     before, was = cost(lambda node, reader: node.shape == reader.shape)
     after, now = cost(rule)
+    expect(after <= before, f"{after} kernels, and same_shape has {before}: your rule lets in less than it could")
     expect(
         now <= was,
         f"{after} kernels, but {now:,} loads in place of {was:,}: something is computed again for each reader's use",

@@ -11,7 +11,7 @@ import numpy as np
 
 import minicc
 from minicc.course.digits import drawn
-from minicc.course.exercise import called, expect, exercise
+from minicc.course.exercise import called, expect, exercise, number, words
 from minicc.graph import Graph, input
 from minicc.ops import MatMul, Relu, Softmax
 from minicc.runtime.executable import Executable
@@ -71,11 +71,13 @@ def ex1(drawing: str) -> str:
 
 
 @exercise
-def ex2(rooms: Sequence[str]) -> str:
+def ex2(rooms: Sequence[str] | str) -> str:
     """Say in which room each of the five is decided."""
-    expect(not isinstance(rooms, str) and len(rooms) == 5, f"expected a list of five rooms, got {rooms!r}")
-    for n, (room, (what, right, why)) in enumerate(zip(rooms, DECISIONS, strict=True), 1):
-        expect(room in ROOMS, f"expected {', '.join(ROOMS)}, got {room!r} in place {n}")
+    given, known = words(rooms), {room.casefold(): room for room in ROOMS}
+    expect(len(given) == 5, f"expected a list of five rooms, got {rooms!r:.80}")
+    for n, (word, (what, right, why)) in enumerate(zip(given, DECISIONS, strict=True), 1):
+        room = known.get(word.casefold())
+        expect(room is not None, f"expected {', '.join(ROOMS)}, got {word!r} in place {n}")
         expect(room == right, f"{n}, {what}: not in {room}; {why}")
     return "a decision has one home, so whoever wants to change it knows where to go"
 
@@ -88,15 +90,19 @@ def ex3(same: Callable[[Any, Any], bool]) -> str:
     cases = (
         (a, a, True, "an array is the same as itself"),
         (a, a * np.float32(1.00001), True, "sums in another order round a little differently: one part in 100,000 is fine"),
-        (a * np.float32(1.001), a, False, "all elements are off by one part in a thousand, and yours lets it pass"),
+        (a * np.float32(1.0005), a, False, "all elements are off by five parts in ten thousand, and yours lets it pass"),
         (a + np.float32(1) * (a == -2), a, False, "one element of six is off by 1, and yours lets it pass"),
         (a - np.float32(1) * (a == 3), a, False, "one element is 1 too small: a difference needs its absolute value"),
         (a + np.float32(1) * (a == 1e6), a, True, "1000001 for 1000000 is one part in a million: differences are relative"),
         (a + np.float32(5e-7) * (a == 0), a, True, "near zero a difference of 0.0000005 is fine, relative to 0 or not"),
+        (a + np.float32(1e-3) * (a == 1e-3), a, False, "0.002 for 0.001 is twice as much: only what is below 0.000001 is near zero"),
         (nan, a, False, "there is a NaN where a 3 should be: every comparison with NaN is false, so ask the right way round"),
         (a, nan, False, "a 3 was made where the reference has NaN"),
+        (np.where(a == 0, np.float32("nan"), a), a, False, "there is a NaN where a 0 should be: NaN is no 0"),
+        (np.where(a == 0, np.float32("nan"), nan), nan, False, "both have a NaN, but one has another where a 0 should be"),
         (nan, nan, True, "both have NaN at the same place; NaN == NaN is false, so ask np.isnan, or equal_nan"),
         (a[:1], a[:1].repeat(2, 0), False, "the shapes differ; NumPy stretched one of them to compare"),
+        (a.reshape(3, 2), a, False, "the elements are the same, in another shape"),
         (a.T, a, False, "the shapes differ, so it is not the same; say so without an error"),
     )  # fmt: skip
     for got, expected, right, why in cases:
@@ -109,10 +115,11 @@ def ex3(same: Callable[[Any, Any], bool]) -> str:
 
 
 @exercise
-def ex4(answer: int) -> str:
+def ex4(answer: float) -> str:
     """How many kernels become of MatMul, Relu, MatMul, Softmax?"""
+    answer = number(answer)
     kernels = minicc.compile(TWO_LAYERS, threads=1).kernels
-    reasons = {
+    reasons: dict[float, str] = {
         1: "the second product needs each element of the first result three times; it would be computed three times",
         2: "Softmax goes over a whole row before it knows its first share, and over it again; it stands alone",
         4: "Relu needs each element of the product once: it is computed right where that is made",

@@ -93,14 +93,16 @@ def ex3(answer: Any) -> str:
     """Give a matrix for which check.centred is wrong."""
     matrix = np.asarray(answer, np.float32)
     expect(matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] > 0, f"expected a square matrix, got {matrix.shape}")
-    expect(bool(np.isfinite(matrix).all()), "take plain numbers: with NaN or infinity both sides are NaN")
+    plain = bool((abs(matrix) < 1e30).all())  # neither is NaN
+    expect(plain, "take plain numbers: with NaN, infinity, or what is nearly as large, both sides are NaN")
     n = te.var("n")
     a = te.placeholder((n, n), name="a")
-    (got,), means = function([a], centred(a))(matrix.shape, matrix), matrix.mean(1)
-    right = matrix - means[:, None]
-    if close(got, right):
+    (got,), exact = function([a], centred(a))(matrix.shape, matrix), matrix.astype(np.float64)
+    means = exact.mean(1)
+    right = exact - means[:, None]
+    if close(got, right) or close(exact - means, right):  # the second: without what float32 rounds
         why = "the rows of your matrix have the same mean, so it does not matter whose is taken"
-        expect(bool((means != means[0]).any()), why)
+        expect(bool(np.ptp(means) > 1e-12 * abs(exact).max()), why)
         expect(False, "the means of your rows are so near each other that it may be rounding; make them differ")
     y, x = np.unravel_index(abs(got - right).argmax(), right.shape)
     return f"element ({y}, {x}) became {got[y, x]:g}, not {right[y, x]:g}; tests of one kind of input see one kind of error"
@@ -116,21 +118,34 @@ def ex4(combine: Callable[..., Any], start: Callable[..., Any]) -> str:
     expect(isinstance(made, tuple) and len(made) == 2, "expected pairs: both functions give two values")
     run = function([a], *made)
     for rows, columns in SIZES:
-        for offset in (10, 0, -10):
+        for offset in (3e38, 10, 0, -10, -3e38):
             p = RANDOM.standard_normal((rows, columns), np.float32) + np.float32(offset)
             least, greatest = run((rows,), p)
+            turned = close(least, p.max(1)) and close(greatest, p.min(1)) and not close(p.min(1), p.max(1))
+            expect(not turned, "they are the wrong way around: the least comes first")
+            started = "a number that is not there: it came from the start"
             expect(
-                columns == 1 or not close(least, p.max(1)) or not close(greatest, p.min(1)),
-                "they are the wrong way around: the least comes first",
+                least.min() >= p.min(), f"of numbers from {p.min():g} on, the least became {least.min():g}, {started}"
             )
             expect(
-                offset != 10 or least.min() >= p.min(),
-                f"all numbers are above 5, and the least is said to be {least.min():g}: it came from the start",
-            )
-            expect(
-                offset != -10 or greatest.max() <= p.max(),
-                f"all numbers are below -5, and the greatest is said to be {greatest.max():g}: it came from the start",
+                greatest.max() <= p.max(),
+                f"of numbers up to {p.max():g}, the greatest became {greatest.max():g}, {started}",
             )
             expect(close(least, p.min(1)), f"the least of {p[0].tolist()} is not {least[0]:g}")
             expect(close(greatest, p.max(1)), f"the greatest of {p[0].tolist()} is not {greatest[0]:g}")
+    _of_pairs(combine)
     return "one pass over the row for both; and an empty row would give what it starts from"
+
+
+def _of_pairs(combine: Callable[..., Any]) -> None:
+    """Raise WrongAnswer unless a combiner takes pairs in which the two differ, as they do where parts of a row are combined."""
+    inputs = [te.placeholder((8,), name=name) for name in ("p", "q", "r", "s")]
+    p, q, r, s = inputs
+    made = te.compute((8,), lambda i: combine((p[i], q[i]), (r[i], s[i])), name="pairs")
+    (a, c), high = RANDOM.standard_normal((2, 8), np.float32), RANDOM.standard_normal((2, 8), np.float32)
+    b, d = high + np.float32(4)
+    least, greatest = function(inputs, *made)((8,), a, b, c, d)
+    for i, got in enumerate(zip(least, greatest, strict=True)):
+        right = (min(a[i], c[i]), max(b[i], d[i]))
+        why = f"two parts of a row give ({a[i]:g}, {b[i]:g}) and ({c[i]:g}, {d[i]:g}), of which yours makes"
+        expect(got == right, f"{why} ({got[0]:g}, {got[1]:g})")

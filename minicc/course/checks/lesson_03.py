@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from minicc import te
-from minicc.course.exercise import WrongAnswer, called, exercise, expect
+from minicc.course.exercise import WrongAnswer, called, exercise, expect, number, numbers
 from minicc.course.orders import LOAD, Index, order
 from minicc.loop.marks import STORE
 from minicc.loop.python import run_python
@@ -20,7 +20,9 @@ from minicc.schedule.te_schedule import TeSchedule
 def ex1(answer: Any, s: TeSchedule) -> str:
     """In which order are the elements of Y read?"""
     reads, stores = order(s, "Y", LOAD), order(s, "T")
-    given = [tuple(map(int, pair)) for pair in answer]
+    ordered = isinstance(answer, Iterable) and not isinstance(answer, str | set | dict)
+    expect(ordered, f"expected a list of pairs, such as [(0, 0), (0, 1)], got {answer!r:.80}")
+    given = [numbers(pair, 2) for pair in answer]
     if given == stores:
         raise WrongAnswer("this is the order in which T is *written*; the indices of Y stand the other way around")
     if given == sorted(reads):
@@ -38,8 +40,7 @@ def ex2(answer: Any, s: TeSchedule) -> str:
     """How often is each element of Z read?"""
     times = Counter(order(s, "Z", LOAD))
     right = [times[element,] for element in range(s.program.params[0].shape[0])]
-    given = list(map(int, answer))
-    expect(len(given) == len(right), f"Z has {len(right)} elements, got {len(given)} numbers")
+    given = list(numbers(answer, len(right)))
     if set(given) == {3}:
         raise WrongAnswer("3 loads belong to a *window*; an element is read once for each window that it is in")
     if given == [1, 2, 3, 3, 3, 3, 3, 3, 2, 1]:
@@ -56,7 +57,7 @@ def ex2(answer: Any, s: TeSchedule) -> str:
 @exercise
 def ex3(answer: Any, s: TeSchedule) -> str:
     """How many stores does this program do?"""
-    counts = s.counts(caches=[])
+    answer, counts = number(answer), s.counts(caches=[])
     pages, rows, columns = s.program.params[0].shape
     trips = pages * rows * columns
     reasons = {
@@ -75,22 +76,36 @@ def ex3(answer: Any, s: TeSchedule) -> str:
     return f"{trips} additions and {pages} zeros, one for each page"
 
 
-class Watched:
-    """An array that keeps a log of the elements that are read and written."""
+def shown(index: Any) -> str:
+    """An index as it was written, `:` included."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return ", ".join(":" if part == slice(None) else repr(part) for part in parts)
 
-    def __init__(self, name: str, array: np.ndarray[Any, Any], log: list[tuple[str, int, Index]]) -> None:
-        self.name, self.array, self.log, self.shape = name, array, log, array.shape
+
+class Watched:
+    """An array that keeps a log of the elements that are read and written; `row` are the indices that are known already."""
+
+    def __init__(
+        self, name: str, array: np.ndarray[Any, Any], log: list[tuple[str, int, Index]], row: tuple[Any, ...] = ()
+    ) -> None:
+        self.name, self.array, self.log, self.row, self.shape = name, array, log, row, array.shape[len(row) :]
 
     def _index(self, index: Any) -> Index:
-        found = index if isinstance(index, tuple) else (index,)
-        single = len(found) == len(self.shape) and all(isinstance(i, (int, np.integer)) for i in found)
-        expect(single, f"a loop touches one element at a time, got {self.name}[{index}]: write a loop for each index")
+        found = self.row + (index if isinstance(index, tuple) else (index,))
+        shape = self.array.shape
+        single = len(found) == len(shape) and all(isinstance(i, (int, np.integer)) for i in found)
+        expect(
+            single,
+            f"a loop touches one element at a time, got {self.name}[{shown(index)}]: write a loop for each index",
+        )
         at = tuple(map(int, found))
-        inside = all(0 <= i < extent for i, extent in zip(at, self.shape, strict=True))
-        expect(inside, f"{self.name}{list(at)} lies outside: the shape of {self.name} is {self.shape}")
+        inside = all(0 <= i < extent for i, extent in zip(at, shape, strict=True))
+        expect(inside, f"{self.name}{list(at)} lies outside: the shape of {self.name} is {shape}")
         return at
 
     def __getitem__(self, index: Any) -> Any:
+        if len(self.shape) > 1 and isinstance(index, int | np.integer):  # X[h][j] is X[h, j]
+            return Watched(self.name, self.array, self.log, (*self.row, index))
         at = self._index(index)
         self.log.append((self.name, LOAD, at))
         return self.array[at]
@@ -102,6 +117,12 @@ class Watched:
 
     def __len__(self) -> int:
         return int(self.shape[0])
+
+    def __iter__(self) -> Any:
+        raise WrongAnswer(f"say which element is next: a loop over numbers, and {self.name} at these numbers")
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise WrongAnswer(f"NumPy would do it all at once; here you say it, {self.name} one element at a time")
 
 
 @exercise
@@ -128,8 +149,10 @@ def ex4(answer: Callable[..., Any], s: TeSchedule) -> str:
             "the numbers are right, but the order is another: yours adds up all columns together; minicc.lower "
             "ends one element of D before it begins the next. (Lesson 4 is about such other orders.)"
         )
-    if stores != order(s, result.name):
+    wanted_stores = order(s, result.name)
+    if len(stores) < len(wanted_stores):
         return "right in numbers and order; yours keeps a sum outside of D, and so stores less, as lesson 8 does"
+    expect(stores == wanted_stores, "the reads are right; but D is to get each 0 where its own sum begins")
     return "element by element this is what minicc.lower made: same loads, same stores, same order"
 
 

@@ -6,12 +6,12 @@ that visits the elements in that order is right.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from minicc import te
-from minicc.course.exercise import WrongAnswer, called, exercise, expect
+from minicc.course.exercise import WrongAnswer, called, exercise, expect, number
 from minicc.course.orders import Index, goal, order
 from minicc.explain.picture import Picture, count
 from minicc.loop.ir import If, loops, walk
@@ -208,7 +208,9 @@ def ex6(answer: Any) -> str:
     s.split("i", factor=8, tail="overlap")
     stores = [index for (index,) in order(s, "G")]
     twice = sorted({index for index in stores if stores.count(index) > 1})
-    given = sorted(map(int, answer))
+    listed = isinstance(answer, Collection) and not isinstance(answer, str)
+    expect(listed, f"expected a list of numbers, got {answer!r:.80}")
+    given = sorted(map(number, answer))
     if given == list(range(8, 11)):
         raise WrongAnswer(
             "these are what is left over after one whole tile; the second tile has to be as long as the first"

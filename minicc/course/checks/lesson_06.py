@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minicc import te
-from minicc.course.exercise import WrongAnswer, called, exercise, expect
+from minicc.course.exercise import WrongAnswer, called, exercise, expect, number, numbers
 from minicc.schedule.te_schedule import TeSchedule
 
 LINE = 64  # bytes
@@ -31,9 +31,9 @@ def _transposition(n: int) -> tuple[TeSchedule, te.Tensor]:
 
 
 @exercise
-def ex1(answer: int) -> str:
+def ex1(answer: float) -> str:
     """How many loads of `A` miss?"""
-    n, lines = 32, 16
+    answer, n, lines = number(answer), 32, 16
     A, k = te.placeholder((n, n), name="A"), te.reduce_axis((0, n), name="k")
     s = te.create_schedule(te.compute((n,), lambda j: te.sum(A[k, j], axis=k), name="total").op)
     right, each_once = _misses(s, lines)[0], n * n * 4 // LINE
@@ -57,18 +57,23 @@ def ex1(answer: int) -> str:
 
 
 @exercise
-def ex2(answer: tuple[int, int]) -> str:
+def ex2(answer: tuple[float, float]) -> str:
     """Which tile of `B`, (rows, columns), has 512 misses in a cache of 20 lines?"""
     n, lines = 64, 20
-    rows, columns = answer
+    rows, columns = numbers(answer, 2)
+    expect(isinstance(rows, int) and isinstance(columns, int), f"rows and columns are whole, got {rows} x {columns}")
     expect(0 < rows <= n and 0 < columns <= n, f"a tile has 1 to {n} rows and columns, got {rows} x {columns}")
     s, B = _transposition(n)
     i, j = B.op.axis
-    s[B].tile(i, j, rows, columns)
+    s[B].tile(i, j, int(rows), int(columns))
     of_a, of_b = _misses(s, lines)
     least = n * n * 4 // LINE
     if (of_a, of_b) == (least, least):
-        row = -(-columns * 4 // LINE)
+        if columns < 16:
+            return (
+                f"{rows} lines of B fit beside {columns} of A, and stay until the tiles to the right have filled them"
+            )
+        row = columns * 4 // LINE
         return f"{columns} lines of A and {row} of B fit into {lines}, and {rows} rows use each line of A to its end"
     needs = columns + max(columns // 16, 1)
     if needs > lines:
@@ -92,6 +97,11 @@ def ex3(answer: Callable[[TeSchedule, te.Tensor], Any]) -> str:
     s, B = _transposition(n)
     called(answer, s, B)
     expect(bool(s.trace), "the schedule has no step; begin with s[B].tile(*B.op.axis, rows, columns)")
+    copies = [b.name for b in s.counts(caches=[]).buffers if b.name not in ("A", "B")]
+    expect(
+        not copies,
+        f"an order is wanted; {', '.join(copies)} is a copy, which needs memory itself, and lesson 8 has those",
+    )
     of_a, of_b = _misses(s, lines, ways)
     total, anywhere = of_a + of_b, sum(_misses(s, lines))
     if total > most >= anywhere:
@@ -111,7 +121,7 @@ def ex3(answer: Callable[[TeSchedule, te.Tensor], Any]) -> str:
 @exercise
 def ex4(answer: float) -> str:
     """How many operations for a byte has `C[i] = A[i] + B[i]` in float32?"""
-    n = 1 << 10
+    answer, n = number(answer), 1 << 10
     A, B = te.placeholder((n,), name="A"), te.placeholder((n,), name="B")
     s = te.create_schedule(te.compute((n,), lambda i: A[i] + B[i], name="C").op)
     counts = s.counts(caches=[te.Cache(32 * LINE, line=LINE, ways=None)])

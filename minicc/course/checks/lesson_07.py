@@ -10,6 +10,7 @@ checks does not matter; what it computes is compared with NumPy.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 
 import minicc
 from minicc import te
-from minicc.course.exercise import WrongAnswer, called, exercise, expect
+from minicc.course.exercise import WrongAnswer, called, exercise, expect, numbers
 from minicc.errors import CodegenError
 from minicc.explain.hot_loop import hot_loop, multiply_adds, stack_places, sums
 from minicc.schedule.te_schedule import TeSchedule
@@ -33,9 +34,9 @@ LANES = Target.of("haswell").lanes("float32")
 
 
 @exercise
-def ex1(answer: tuple[float, int]) -> str:
+def ex1(answer: tuple[float, float]) -> str:
     """How many multiply-adds of two loads can start in a cycle, and how many accumulators are enough?"""
-    rate, accumulators = answer
+    rate, accumulators = numbers(answer, 2)
     most = min(STARTED, LOADS / 2)
     expect(rate != STARTED, f"{STARTED} could start, but they would need {2 * STARTED} loads, and {LOADS} can start")
     expect(rate == most, f"{LOADS} loads in a cycle, and 2 for each multiply-add: that is not {rate}")
@@ -72,6 +73,8 @@ def ex2(answer: Callable[[TeSchedule, te.Tensor], Any]) -> str:
     """Schedule the scalar product for haswell, in vectors, with enough accumulators."""
     s, tensors = _scalar_product(2400)
     called(answer, s, tensors[-1])
+    guarded = re.search(r"\bif (?!first\()", str(s.program))
+    expect(not guarded, "2,400 elements are no multiple of what one trip adds up, so a test stands in the loop")
     loop = hot_loop(minicc.build(s, tensors, target="haswell").source("asm"))
     adds, found, enough = multiply_adds(loop), len(sums(loop)), LATENCY
     if any("ss\t" in row or "%xmm" in row for row in adds) or not adds:
@@ -82,7 +85,8 @@ def ex2(answer: Callable[[TeSchedule, te.Tensor], Any]) -> str:
         )
     expect(
         not stack_places(loop),
-        f"{found} sums do not fit into {REGISTERS} registers: {len(stack_places(loop))} are on the stack",
+        f"sums are on the stack: more than {REGISTERS} registers do not exist, and a loop over them that is not unrolled "
+        "cannot say which it means",
     )
     expect(
         found >= enough,
@@ -94,9 +98,11 @@ def ex2(answer: Callable[[TeSchedule, te.Tensor], Any]) -> str:
 
 
 @exercise
-def ex3(answer: tuple[int, int]) -> str:
+def ex3(answer: tuple[float, float]) -> str:
     """Which tile, (rows, vectors), has the fewest loads for each multiply-add?"""
-    rows, vectors = answer
+    rows, vectors = numbers(answer, 2)
+    whole = isinstance(rows, int) and isinstance(vectors, int) and min(rows, vectors) > 0
+    expect(whole, f"rows and vectors are counted from 1, got {rows} x {vectors}")
     needed, accumulators = rows * vectors + vectors + 1, rows * vectors
     fits = [
         (r, v)
@@ -122,14 +128,14 @@ def ex3(answer: tuple[int, int]) -> str:
 @exercise
 def ex4(answer: str, assembly: str) -> str:
     """Which place in memory holds the sum that found no register?"""
-    given, loop = str(answer).replace(" ", ""), hot_loop(assembly)
-    places = stack_places(loop)
+    given, loop = "".join(str(answer).split()).casefold(), hot_loop(assembly)
+    places, others = stack_places(loop), {place for row in loop for place in re.findall(r"[-\w]*\([^)]*\)", row)}
     expect(
-        not given.startswith("%"),
+        re.fullmatch(r"%?\w*mm\d+|%r\w+", given) is None,
         f"{given} is a register; the question is for the place in memory where it is kept meanwhile",
     )
     expect(
-        given in places or not any(given in row.replace(" ", "") for row in loop if "(" in row),
+        given in places or given not in {place.replace(" ", "") for place in others},
         f"{given} is a place of A or B, which is loaded and never stored; look for a place that is both",
     )
     expect(given in places, f"{given} is no place that the loop stores to; the stack is what lies around %rsp")
