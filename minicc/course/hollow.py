@@ -20,7 +20,16 @@ from pathlib import Path
 from minicc.errors import ConfigError
 
 PACKAGE = Path(__file__).parents[1]
-KEPT_OF_COURSE = ("__init__.py", "answers.py", "exercise.py", "handed_in.py", "inside.py", "judging.py", "wire.py")
+KEPT_OF_COURSE = (
+    "__init__.py",
+    "answers.py",
+    "costs.py",
+    "exercise.py",
+    "handed_in.py",
+    "inside.py",
+    "judging.py",
+    "wire.py",
+)
 
 
 def copied(folder: Path, hollow: Iterable[str] = (), name: str = "") -> None:

@@ -1,5 +1,6 @@
 """Hand-outs: solutions go, Tasks come, markers must pair; what is written is the same each time, and loses nobody's work."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ from typer.testing import CliRunner
 
 from minicc.cli import app
 from minicc.course.assignment import assignment, assignments
-from minicc.course.handout import handout, hollowed, index, page, solution, write_handout
+from minicc.course.handout import handout, hollowed, index, page, solution, source, write_handout
+from minicc.course.hollow import KEPT_OF_COURSE
 from minicc.errors import ConfigError
 
 HANDED_OUT = Path(__file__).parents[2] / "tutorials/assignments"
@@ -129,3 +131,11 @@ def test_visible_tests_pass_with_the_solution_and_fail_without(name, tmp_path):
                 for folder in ("open", "solved")]  # fmt: skip
     assert [outcome.returncode for outcome in outcomes] == [1, 0], outcomes[1].stdout
     assert "error" not in outcomes[0].stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", assignments())
+def test_files_of_a_handout_need_no_part_of_the_course_that_submissions_have_not(name):
+    this = assignment(name)
+    for file in (*this.given, *this.files):
+        needed = set(re.findall(r"from minicc\.course\.(\w+)", source(this, file)))
+        assert {f"{part}.py" for part in needed} <= set(KEPT_OF_COURSE), file
