@@ -35,4 +35,4 @@ def search(space, measure, budget):
     Judged is how much of the gap between random search, with as many trials, and the best point of all is closed, on average over
     spaces that you have not seen, whose choices have other names. Half of it earns all points, a fifth none: luck brings that much.
     """
-    raise Task("8.3", "look around at random, then climb from the best point that still has neighbours to try")
+    raise Task("8.3", "spend the trials where they tell most")

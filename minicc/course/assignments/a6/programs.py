@@ -69,13 +69,13 @@ def conv(height, width, channels, filters):
 
 
 def softmax(rows, columns):
-    """P[p, q] is exp(A[p, q]), divided by the sum of these of a row; the greatest element of a row is taken away before."""
+    """P[p, q] is exp(A[p, q]) by the sum of these of a row; the greatest element of a row is taken away before."""
     A = te.placeholder((rows, columns), name="A")
     k, l = te.reduce_axis((0, columns), name="k"), te.reduce_axis((0, columns), name="l")  # noqa: E741
     M = te.compute((rows,), lambda i: te.max(A[i, k], axis=k), name="M")
     E = te.compute((rows, columns), lambda y, x: te.exp(A[y, x] - M[y]), name="E")
     S = te.compute((rows,), lambda r: te.sum(E[r, l], axis=l), name="S")
-    P = te.compute((rows, columns), lambda p, q: E[p, q] / S[p], name="P")
+    P = te.compute((rows, columns), lambda p, q: E[p, q] * (1.0 / S[p]), name="P")
     return lower([P], [A, P], "softmax").program
 
 
