@@ -79,7 +79,7 @@ def is_beside(n, readers, into):
 
 
 def why(plan, n, reader):
-    """Why n and what reads it are in two kernels: a key of REASONS that is true. `plan` is finished."""
+    """Why n is not in the kernel of what reads it: a key of REASONS that is true. `plan` is finished."""
     raise Task("5.5", "the first that is true")
 
 

@@ -93,18 +93,18 @@ def is_beside(n, readers, into):
 
 
 def why(plan, n, reader):
-    """Why n and what reads it are in two kernels: a key of REASONS that is true. `plan` is finished."""
+    """Why n is not in the kernel of what reads it: a key of REASONS that is true. `plan` is finished."""
     # solution 5.5: the first that is true
-    ours, theirs = plan.of[n], plan.of[reader]
+    ours, theirs, readers = plan.of[n], plan.of[reader], plan.readers[n]
     if n in plan.outputs:
         return "output"
-    if len({id(plan.of[r]) for r in plan.readers[n]}) > 1:
+    if len({id(plan.of[r]) for r in readers}) > 1:
         return "readers"
     if ours.heart and theirs.heart:
         return "hearts"
-    if reader.op.kind is Kind.ANCHOR:
+    if any(r.op.kind is Kind.ANCHOR for r in readers):
         return "anchor"
-    if reader.op.kind is Kind.BROADCAST and reader.type.shape != n.type.shape:
+    if not is_chain(n, readers):
         return "repeats"
     heart, others = (ours.heart, theirs.members) if ours.heart else (theirs.heart, ours.members)
     return "shape" if heart and any(m.type.shape != heart.type.shape for m in others) else "moves"
