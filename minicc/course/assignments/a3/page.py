@@ -57,8 +57,8 @@ print(loops_text(turned))
 # %% [markdown]
 # ## The same, in which order?
 #
-# The new program writes the same elements, in another order: below, the number in a square says when it is written. That is what
-# makes `backwards` dangerous. A sum that is added up backwards is rounded differently, and a loop that reads what an earlier trip wrote would read
+# The new program writes the same elements, in another order: below, each lights up when it is written or read, from the last to the first.
+# That is what makes `backwards` dangerous. A sum that is added up backwards is rounded differently, and a loop that reads what an earlier trip wrote would read
 # it too early.
 
 # %%

@@ -51,7 +51,7 @@ print(f"{traffic(fused):,} bytes")
 assert traffic(fused) < traffic(graph) / 2
 
 # %% [markdown]
-# The same in colours: what has one colour is one kernel.
+# As a picture: what stands in one box is one kernel.
 
 # %%
 fused
