@@ -2,8 +2,8 @@
 
 In: an answer. Out: a `Reply`, which a notebook shows: right, not yet, or open, each with its reason. A check is a function
 that returns why the answer is right, or raises `WrongAnswer` with what it shows to be misunderstood. `...` is no answer yet,
-nor is a list with `...` in it, or a function that returns either, which a check therefore calls by `called`. Numbers come in many
-forms: `number` and `numbers` make Python's own of them, and refuse what only looks like one; `words` does so for names.
+nor is a list with `...` in it, or a function that returns either, which a check therefore calls by `called`. Answers come in many
+forms: `number`, `numbers`, `word`, `words` and `parts` make Python's own of them, and refuse what only looks like one.
 
 >>> @exercise
 ... def ex1(answer: int) -> str:
@@ -58,24 +58,41 @@ def _is_open(answer: Any, depth: int = 3) -> bool:
     return any(_is_open(part, depth - 1) for part in (answer.values() if isinstance(answer, dict) else answer))
 
 
-def number(answer: Any) -> int | float:
-    """An answer as a number of Python, an int where it is whole. Raises WrongAnswer for text, truth values, NaN and infinities.
+def number(answer: Any, finite: bool = True) -> int | float:
+    """An answer as a number of Python, an int where it is whole. Raises WrongAnswer for text and truth values, NaN and infinities.
 
     >>> number(np.float32(2)), number(0.5)
     (2, 0.5)
     """
     value = answer.item() if isinstance(answer, np.ndarray | np.generic) and answer.size == 1 else answer
-    fits = isinstance(value, Real) and not isinstance(value, bool) and value - value == 0
+    fits = isinstance(value, Real) and not isinstance(value, bool) and (not finite or value - value == 0)
     expect(fits, f"expected a number, got {answer!r:.80}")
-    return int(value) if value == int(value) else float(value)
+    return int(value) if value - value == 0 and value == int(value) else float(value)
 
 
 def numbers(answer: Any, count: int) -> tuple[int | float, ...]:
-    """An answer as a tuple of so many numbers, from a list, an array or whatever else has an order. Raises WrongAnswer."""
-    ordered = isinstance(answer, Iterable) and not isinstance(answer, str | bytes | Mapping | set | frozenset)
-    values = list(islice(answer, count + 1)) if ordered else []
-    expect(len(values) == count, f"expected {count} numbers, such as {tuple(range(1, count + 1))}, got {answer!r:.80}")
-    return tuple(map(number, values))
+    """An answer as a tuple of so many numbers. Raises WrongAnswer."""
+    return tuple(map(number, parts(answer, f"{count} numbers, such as {tuple(range(1, count + 1))}", count)))
+
+
+def parts(answer: Any, form: str, count: int | None = None) -> list[Any]:
+    """What is in a list, an array or whatever else has an order, so many if that is given. Raises WrongAnswer, with the form."""
+    has_order = isinstance(answer, Iterable) and not isinstance(answer, str | bytes | Mapping | set | frozenset)
+    found = list(islice(answer, 1000)) if has_order else []
+    expect(has_order and count in (None, len(found)), f"expected {form}, got {answer!r:.80}")
+    return found
+
+
+def word(answer: Any, known: Iterable[str]) -> str:
+    """Which of the known words an answer is, in capitals or not, with spaces around or not. Raises WrongAnswer.
+
+    >>> word(" both", ["A", "B", "both"])
+    'both'
+    """
+    found = {each.casefold(): each for each in known}
+    said = answer.strip().casefold() if isinstance(answer, str) else None
+    expect(said in found, f"expected one of {', '.join(found.values())}, got {answer!r:.80}")
+    return found[str(said)]
 
 
 def words(answer: Any) -> list[str]:
@@ -86,7 +103,7 @@ def words(answer: Any) -> list[str]:
     """
     given = answer.replace(",", " ").split() if isinstance(answer, str) else answer
     expect(isinstance(given, Iterable), f"expected words, such as ['one', 'two'], got {answer!r:.80}")
-    return [str(word).strip() for word in given]
+    return [str(each).strip() for each in islice(given, 1000)]
 
 
 def expect(right: bool, why_not: str) -> None:

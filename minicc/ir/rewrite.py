@@ -33,7 +33,7 @@ from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from minicc.errors import Task
+from minicc.errors import MiniccError, Task
 from minicc.ir.node import Interned
 from minicc.ir.open_tasks import stands_in
 
@@ -194,7 +194,8 @@ def fixpoint(
 ) -> T:
     """Rebuild bottom-up and replace each node by `step(node)` until that is None. Iterative.
 
-    `done` maps what is already rewritten to its result, and may be shared between calls.
+    `done` maps what is already rewritten to its result, and may be shared between calls. Raises MiniccError for rules
+    that go in a circle.
     """
     done = {} if done is None else done
     stack = [root]
@@ -205,6 +206,11 @@ def fixpoint(
             stack.pop()
             continue
         if item in became:
+            if became[item] not in done:
+                problem = "expected rules that make progress, got some that lead back to a value which they replace"
+                raise MiniccError(
+                    "rewrite", problem, str(item), "let each rule make something smaller, and none undo another"
+                )
             done[item] = done[became[item]]
             stack.pop()
             continue

@@ -31,7 +31,7 @@ def test_open():
     ("answer", "why"),
     [
         (4160, "nothing is computed twice"), (2304, "C has its own"), (1088, "this is one strip; there are 4"),
-        (2176, "takes two additions"), (5120, "strips of 4 rows"), (7, "got 7"),
+        (2176, "takes two additions"), (5120, "strips of 4 rows"), (7, "got 7"), ("6656", "a number, got '6656'"),
     ],
 )  # fmt: skip
 def test_additions_are_wrong(answer, why):

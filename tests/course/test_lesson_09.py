@@ -1,5 +1,8 @@
 """The exercises of lesson 9: right answers are accepted, wrong ones are told why; a race tells its ratio."""
 
+from fractions import Fraction
+
+import numpy as np
 import pytest
 
 from minicc.course.checks import lesson_09 as check
@@ -31,11 +34,18 @@ def short(monkeypatch):
         ("ex1", 2304, False, "numbers of A are loaded, too"),
         ("ex1", 6912, False, "vectors of B are loaded, too"),
         ("ex1", 1, False, "got 1"),
+        ("ex1", [9216], False, "expected a number, got [9216]"),
         ("ex2", 0.9, True, "5 rounds"),
+        ("ex2", Fraction(18, 20), True, "5 rounds"),
+        ("ex2", 90, False, "a number from 0 to 1; got 90"),
+        ("ex2", float("nan"), False, "got nan"),
         ("ex2", 1, False, "last 2"),
         ("ex2", 0.25, False, "one core that works alone"),
         ("ex2", 0.5, False, "got 0.5"),
         ("ex3", {"rows": 4}, True, "times the speed of the recipe"),
+        ("ex3", {"rows": np.int64(4)}, True, "times the speed of the recipe"),
+        ("ex3", {"rows": "4"}, False, "expected a number, got '4'"),
+        ("ex3", "rows", False, "expected a dictionary"),
         ("ex3", {"row": 4}, False, "and no row"),
         ("ex3", {"rows": 99}, False, "may be one of"),
         ("ex3", {}, False, "defaults"),

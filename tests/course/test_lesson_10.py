@@ -1,6 +1,7 @@
 """The exercises of lesson 10: right answers are accepted, wrong ones are told why."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +36,20 @@ def shared() -> Graph:
     "rule, why",
     [
         ("x * y", "expected a GraphRule"),
+        (GraphRule("r", x, lambda x: x), "expected an operator on the left side"),
+        (GraphRule("r", NEGATED, None), "a wildcard or a function on the right side, got None"),
+        (GraphRule("r", NEGATED, lambda a, b: ops.Mul()(a, b)), "wildcards of other names: x, y"),
+        (GraphRule("r", NEGATED, lambda x, y: ops.Mul()(x, y), lambda z: True), "wildcards of other names: x, y"),
+        (GraphRule("r", NEGATED, lambda x, y: "x * y"), "its right side gave 'x * y'"),
+        (GraphRule("r", NEGATED, lambda x, y: None), "its right side gave None"),
+        (GraphRule("r", NEGATED, lambda x, y: constant(np.float32(1))), "another shape or dtype"),
+        (
+            GraphRule("r", NEGATED, lambda x, y: ops.Sub()(ops.Mul()(x, y), np.float32(0))),
+            "one Mul is enough: Mul, Sub",
+        ),
+        (GraphRule("r", on(ops.Mul(), x, y), lambda x, y: ops.Mul()(ops.Relu()(x), y)), "it never ends"),
+        (GraphRule("r", on(ops.Mul(), x, y), lambda x, y: ops.Mul()(y, x)), "rules that make progress"),
+        (GraphRule("r", NEGATED, lambda x, y: 1 / 0), "ZeroDivisionError"),
         (GraphRule("r", NEGATED, on(ops.Mul(), x, y)), "a function of x and y"),
         (GraphRule("r", on(ops.Mul(), on(ops.Neg(), x), on(ops.Neg(), x)), lambda x: ops.Mul()(x, x)), "stands twice"),
         (GraphRule("r", on(ops.Neg(), on(ops.Mul(), x, y)), lambda x, y: ops.Mul()(x, y)), "does not fit"),
@@ -49,7 +64,19 @@ def test_a_rule(rule: object, why: str) -> None:
     assert wrong.right is False and why in wrong.why
 
 
+@pytest.mark.parametrize(
+    "rhs", [lambda y, x: ops.Mul()(x, y), lambda x, y: ops.Mul()(y, x), lambda p, q: ops.Mul()(p, q)]
+)
+def test_a_rule_in_other_words(rhs: Any) -> None:
+    names = (AnyNode(name) for name in rhs.__code__.co_varnames)
+    assert check.ex1(GraphRule("r", on(ops.Mul(), *[on(ops.Neg(), name) for name in names]), rhs)).right
+    assert check.ex1(GraphRule("r", NEGATED, lambda x, y: ...)).right is None
+
+
 def test_the_unsound_rule() -> None:
+    assert check.ex2((" b", np.int64(5), 5)).right and check.ex2(["B", 1e-45, 1e-45]).right
+    assert "both sides are nan" in check.ex2(("B", np.inf, float("inf"))).why
+    assert "expected a number, got '1'" in check.ex2(("B", "1", 1)).why
     assert check.ex2(("B", 1.0, 1.0)).right and check.ex2(["B", 0, 0]).right
     assert "without a sign" in check.ex2(("B", 1.0, 2.0)).why
     assert "right for all floats" in check.ex2(("A", 1.0, 1.0)).why
@@ -68,7 +95,9 @@ def test_the_order_of_passes() -> None:
     assert check.ex3(["fold", "simplify", "merge"], puzzle()).right
     assert "computed only by fold" in check.ex3(["simplify", "fold", "merge"], puzzle()).why
     assert "differ in more than their order" in check.ex3(["fold", "merge", "simplify"], puzzle()).why
-    assert "once" in check.ex3(["fold"], puzzle()).why
+    assert check.ex3(("Fold ", "simplify", "merge"), puzzle()).right
+    assert "once" in check.ex3(["fold"], puzzle()).why and "once" in check.ex3(["fold"] * 3, puzzle()).why
+    assert "in a list, got 'fold" in check.ex3("fold, simplify, merge", puzzle()).why
 
 
 def test_a_value_with_two_readers() -> None:

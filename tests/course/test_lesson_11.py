@@ -39,16 +39,22 @@ def savings() -> Graph:
         ([["Abs"], ["Conv"], ["Add", "Relu"], ["MaxPool", "Exp"]], "Conv and Add run together"),
         ([["Conv", "Add", "Relu"], ["Abs", "MaxPool", "Exp"]], "nothing to do with each other"),
         ([["Conv", "Add", "Relu"], ["MaxPool", "Exp"]], "expected each of"),
+        (["Abs", ["Conv", "Add", "Relu"], ["MaxPool", "Exp"]], "in lists of a list, got 'Abs'"),
+        ([["Abs"], ["Conv", "Add", "Relu"], ["Pool", "Exp"]], "got 'Pool'"),
+        (None, "in lists of a list, got None"),
     ],
 )
 def test_kernels_are_predicted(kernels: list[list[str]], why: str) -> None:
     assert check.ex1([["Abs"], ["Conv", "Add", "Relu"], ["MaxPool", "Exp"]], puzzle()).right
+    assert check.ex1((["maxpool", "Exp "], ("Conv", "Relu", "Add"), ["Abs"]), puzzle()).right
     wrong = check.ex1(kernels, puzzle())
     assert wrong.right is False and why in wrong.why
 
 
 def test_the_end_of_an_epilogue() -> None:
     assert check.ex2(("Relu", "Mul", "b"), stopped()).right
+    assert check.ex2(["relu", "mul", "B"], stopped()).right
+    assert "got 'e'" in check.ex2(("Relu", "Mul", "e"), stopped()).why
     assert "run together" in check.ex2(("Add", "Relu", "b"), stopped()).why
     assert "no edge" in check.ex2(("MatMul", "Tanh", "b"), stopped()).why
     assert "another one" in check.ex2(("Relu", "Mul", "c"), stopped()).why

@@ -1,5 +1,6 @@
 """The exercises of lesson 12: right answers are accepted, wrong ones are told why."""
 
+import numpy as np
 import pytest
 
 from minicc.course.checks import lesson_12 as check
@@ -10,6 +11,8 @@ from minicc.course.checks import lesson_12 as check
     [
         ("ex1", lambda j, k: ..., None, "Which element"),
         ("ex1", lambda j, k: 6 * k + j, True, "sums of the columns"),
+        ("ex1", lambda j, k: np.ravel_multi_index((k, j), (10, 6)), True, "sums of the columns"),
+        ("ex1", lambda j, k: str(6 * k + j), False, "expected a number, got '0'"),
         ("ex1", lambda j, k: 4 * (6 * k + j), False, "in bytes"),
         ("ex1", lambda j, k: 6 * j + k, False, "along a row"),
         ("ex1", lambda j, k: 10 * j + k, False, "along a row"),
@@ -19,6 +22,10 @@ from minicc.course.checks import lesson_12 as check
         ("ex2", {1: True, 2: True, 3: True}, False, "formula 1"),
         ("ex2", {1: False, 2: False, 3: True}, False, "formula 2"),
         ("ex2", {1: False, 2: True, 3: False}, False, "formula 3"),
+        ("ex2", [False, np.True_, True], True, "only inside of a sum"),
+        ("ex2", {1: "no", 2: "yes", 3: "yes"}, False, "expected True or False"),
+        ("ex2", {"one": False, 2: True, 3: True}, False, "expected True or False"),
+        ("ex2", {1: ..., 2: True, 3: True}, None, "three formulas"),
         ("ex2", {1: False}, False, "1, 2 and 3"),
         ("ex4", 896, True, "kernels 3 and 4"),
         ("ex4", 1280, False, "the sum of all"),
@@ -37,7 +44,9 @@ def test_reply(exercise, answer, right, why):
     ("answer", "right", "why"),
     [
         ((0, 3), True, "in calls 3 to 4 never meet"),
-        ((4, 2), True, "never meet"),
+        ([4, 2.0], True, "never meet"),
+        ("43", False, "expected 2 numbers"),
+        ((-1, 3), False, "numbered from 0"),
         ((0, 2), False, "in call 2 both are alive: one is written while the other is read still"),
         ((4, 5), False, "in call 4 both are alive: they must lie apart"),
         ((0, 8), False, "40 bytes only"),

@@ -31,6 +31,10 @@ CASES = [
 
 def test_who_is_right() -> None:
     assert check.ex1(["A", "both", "B", "A"], CASES).right
+    assert check.ex1(("a", "Both ", "b", "A"), CASES).right
+    assert (
+        "expected a list" in check.ex1("AbothBA", CASES).why and "got 'C'" in check.ex1(["C", "A", "A", "A"], CASES).why
+    )
     assert "number 1" in check.ex1(["both", "both", "B", "A"], CASES).why
     assert "the standard names none" in check.ex1(["A", "B", "B", "A"], CASES).why
     assert "number 4" in check.ex1(["A", "both", "B", "both"], CASES).why
@@ -47,6 +51,8 @@ def test_a_planted_fault_is_found_and_shrinks() -> None:
     elsewhere = GraphRule("r", on(ops.Sinh(), x), x)
     assert "fits nowhere" in check.ex2(elsewhere, NAMES).why
     assert "expected a GraphRule" in check.ex2(3, NAMES).why
+    growing = GraphRule("r", on(ops.Mul(), x, y), lambda x, y: ops.Mul()(ops.Relu()(x), y))
+    assert "it never ends" in check.ex2(growing, NAMES).why
 
 
 def softmax(v: Any) -> Any:
@@ -85,7 +91,9 @@ def test_properties_kill_mutants() -> None:
         return check.ex3({"sorting": first, "overflowing": second}, softmax, mutants, properties)
 
     assert reply("follows_a_permutation", "ignores_a_shift").right
+    by_function = {sorting: follows_a_permutation, overflowing: ignores_a_shift}
+    assert check.ex3(by_function, softmax, mutants, properties).right
     assert "survives" in reply("sums_to_one", "ignores_a_shift").why
     assert "right function" in reply("is_zero", "ignores_a_shift").why
-    assert "none of the properties" in reply("luck", "ignores_a_shift").why
+    assert "expected one of sums_to_one" in reply("luck", "ignores_a_shift").why
     assert "expected a dictionary" in check.ex3({}, softmax, mutants, properties).why

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from minicc.course.checks import lesson_14 as check
@@ -70,10 +71,11 @@ def test_a_mutation(mutate: Any, why: str) -> None:
 
 def test_the_place_of_an_element() -> None:
     assert check.ex3(lambda i, threads: divmod(i // 4, threads)).right
+    assert check.ex3(lambda i, threads: list(np.divmod(i // 4, threads))).right
     assert "the block comes first" in check.ex3(lambda i, threads: divmod(i // 4, threads)[::-1]).why
     assert "one element for each thread" in check.ex3(lambda i, threads: divmod(i, threads)).why
     assert "within it" in check.ex3(lambda i, threads: divmod(i, 4 * threads)).why
-    assert "two numbers" in check.ex3(lambda i, threads: i // 4).why
+    assert "2 numbers" in check.ex3(lambda i, threads: i // 4).why
 
 
 def launch(kernel: Callable[..., Any], blocks: int, threads: int, *arrays: Any) -> None:
@@ -87,7 +89,7 @@ def guarded(low: bool, high: bool, last: bool) -> Callable[..., None]:
 
     def kernel(block: int, thread: int, threads: int, shared: Any, x: Any, y: Any) -> None:
         i = block * threads + thread
-        if low and i >= len(y):
+        if low and i >= y.shape[0]:
             return
         if not high or i + 1 < len(x):
             y[i] = x[i + 1] - x[i]
@@ -100,6 +102,7 @@ def guarded(low: bool, high: bool, last: bool) -> Callable[..., None]:
 def test_guards() -> None:
     assert check.ex4(guarded(True, True, True), launch).right
     assert "was read" in check.ex4(guarded(False, False, False), launch).why
+    assert "one element at a time" in check.ex4(lambda b, t, n, s, x, y: y[0:1], launch).why
     assert "was read" in check.ex4(guarded(True, False, True), launch).why
     assert "nobody wrote" in check.ex4(guarded(True, True, False), launch).why
     assert "was written" in check.ex4(guarded(False, True, True), launch).why

@@ -2,6 +2,7 @@
 
 import pytest
 
+from minicc.errors import MiniccError
 from minicc.ir.node import Interned, node
 from minicc.ir.rewrite import Rule, Wild, fixpoint, indexed, match, rewrite
 
@@ -46,6 +47,12 @@ def test_rules_apply_until_none_matches():
     tree = Pair("+", Pair("+", a, a), Pair("+", a, Pair("+", b, b)))
     assert rewrite(tree, (SAME,), children, rebuild) is Pair("+", a, Pair("+", a, b))
     assert rewrite(tree, (SAME, LEFT), children, rebuild) is Pair("+", a, b)
+
+
+def test_rules_that_go_in_a_circle_are_told():
+    turn = Rule("turn", Pair("+", x, y), Pair("+", y, x))
+    with pytest.raises(MiniccError, match="rules that make progress"):
+        rewrite(Pair("+", a, b), (turn,), children, rebuild)
 
 
 def test_where_decides_and_right_sides_may_compute():

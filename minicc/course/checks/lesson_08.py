@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicc.course.exercise import WrongAnswer, called, exercise, expect
+from minicc.course.exercise import WrongAnswer, called, exercise, expect, number
 from minicc.loop.caches import Cache
 from minicc.loop.counts import BufferCounts, Counts
 from minicc.loop.ir import Alloc, walk
@@ -44,7 +44,7 @@ def tried(answer: Callable[..., Any], fresh: Fresh) -> Schedule:
 @exercise
 def ex1(answer: Any) -> str:
     """How many additions do strips of 16 rows take, of 64?"""
-    rows, columns, strip = 64, 16, 16
+    given, rows, columns, strip = number(answer), 64, 16, 16
     strips = rows // strip
     additions = {
         "right": 2 * rows * columns + 2 * columns * (strip + 2) * strips,
@@ -62,11 +62,11 @@ def ex1(answer: Any) -> str:
         "strips of 4": "these would be strips of 4 rows",
     }
     for name, why in reasons.items():
-        if answer == additions[name]:
+        if given == additions[name]:
             raise WrongAnswer(why)
     expect(
-        answer == additions["right"],
-        f"{strips} strips of {strip + 2} rows of B and {strip} of C, with two additions for each element; got {answer}",
+        given == additions["right"],
+        f"{strips} strips of {strip + 2} rows of B and {strip} of C, with two additions for each element; got {given}",
     )
     return f"{strips} strips of {strip + 2} rows of B: of its {rows + 2} rows, {2 * (strips - 1)} are computed twice"
 

@@ -19,7 +19,7 @@ import numpy as np
 
 import minicc
 from minicc import te
-from minicc.course.exercise import called, exercise, expect
+from minicc.course.exercise import called, exercise, expect, number
 from minicc.recipes.gemm import gemm
 from minicc.runtime.function import Function
 from minicc.schedule.choose import ChooseStep
@@ -30,44 +30,44 @@ SIZE, TURNS = 480, 9
 
 
 @exercise
-def ex1(answer: int) -> str:
+def ex1(answer: Any) -> str:
     """How many instructions load, in a product of 48 x 48 by tiles of 6 x 16, in vectors of 8?"""
-    n, rows, columns, lanes = 48, 6, 16, 8
+    given, n, rows, columns, lanes = number(answer), 48, 6, 16, 8
     tiles, a_step = (n // rows) * (n // columns), columns // lanes + rows
     right = tiles * n * a_step
     slips = {
-        n * a_step: f"{answer} is right for one tile; there are {n} / {rows} times {n} / {columns} of them",
-        tiles * a_step: f"{answer} is right for one step of k; each tile makes {n}",
-        tiles * n * (rows + columns): f"{answer} are the numbers; {lanes} neighbours of B come in one load",
+        n * a_step: f"{given} is right for one tile; there are {n} / {rows} times {n} / {columns} of them",
+        tiles * a_step: f"{given} is right for one step of k; each tile makes {n}",
+        tiles * n * (rows + columns): f"{given} are the numbers; {lanes} neighbours of B come in one load",
         2
         * n
-        ** 3: f"{answer} is what the loop program has: two numbers for each product; the machine code shares them within a tile",
+        ** 3: f"{given} is what the loop program has: two numbers for each product; the machine code shares them within a tile",
         tiles * n * columns // lanes: "these are those of B; the numbers of A are loaded, too, each into all lanes",
         tiles * n * rows: "these are those of A; the vectors of B are loaded, too",
     }
-    expect(answer not in slips or answer == right, slips.get(answer, ""))
+    expect(given not in slips, slips.get(int(given), ""))
     expect(
-        answer == right,
-        f"got {answer}; {tiles} tiles, {n} steps of k in each, {columns // lanes} vectors of B and {rows} numbers of A in a step",
+        given == right,
+        f"got {given}; {tiles} tiles, {n} steps of k in each, {columns // lanes} vectors of B and {rows} numbers of A in a step",
     )
     return f"{a_step} loads for {rows * columns} products; a loop without a tile would have {2 * rows * columns}"
 
 
 @exercise
-def ex2(answer: float) -> str:
+def ex2(answer: Any) -> str:
     """Which share of four cores can 18 equal panels keep busy?"""
-    panels, cores = 18, 4
+    given, panels, cores = number(answer), 18, 4
     rounds = math.ceil(panels / cores)
     right = panels / (rounds * cores)
+    expect(0 <= given <= 1, f"a share is a number from 0 to 1; got {given}")
     expect(
-        answer != 1,
+        given != 1,
         f"{panels} is no multiple of {cores}: what do the others do while the last {panels % cores} are computed?",
     )
-    expect(abs(answer - 1 / cores) > 1e-6, "this is the share of one core that works alone")
-    expect(abs(answer - panels / cores / panels) > 1e-6, "this is what one thread does; the question is for all four")
+    expect(abs(given - 1 / cores) > 1e-6, "this is the share of one core that works alone")
     expect(
-        abs(answer - right) < 1e-3,
-        f"got {answer}; how many rounds are there, and how many panels could {cores} cores do in them?",
+        abs(given - right) < 1e-3,
+        f"got {given}; how many rounds are there, and how many panels could {cores} cores do in them?",
     )
     return f"{rounds} rounds of {cores} could do {rounds * cores} panels, and there are {panels}: smaller pieces share better"
 
@@ -96,19 +96,19 @@ def _told(ratio: float) -> str:
 
 
 @exercise
-def ex3(answer: Mapping[str, int]) -> str:
+def ex3(answer: Any) -> str:
     """Which choices make the recipe faster?"""
+    form = 'expected a dictionary of names and numbers, such as {"rows": 4}'
+    expect(isinstance(answer, Mapping), f"{form}, got {answer!r:.80}")
     target = Target.native().with_threads(1)
     recipe = gemm(SIZE, SIZE, SIZE, target)
     known = {step.key: step for step in recipe.trace if isinstance(step, ChooseStep)}
-    for name, number in dict(answer).items():
+    chosen = {name: number(n) for name, n in answer.items()}
+    for name, n in chosen.items():
         expect(name in known, f"the recipe chooses {', '.join(known)}, and no {name}")
-        expect(
-            number in known[name].options,
-            f"{name} may be one of {', '.join(map(str, known[name].options))}, not {number}",
-        )
-    changed = {name: n for name, n in dict(answer).items() if n != known[name].value}
-    expect(bool(changed), "these are the defaults: it would race with itself")
+        expect(n in known[name].options, f"{name} may be one of {', '.join(map(str, known[name].options))}, not {n}")
+    changed = {name: int(n) for name, n in chosen.items() if n != known[name].value}
+    expect(bool(changed), "these are the defaults: the recipe would race with itself")
     mine = recipe.trace.replay(recipe.start, choices=changed)
     return _told(_ratio(minicc.build(mine.program, target=target), minicc.build(recipe.program, target=target)))
 

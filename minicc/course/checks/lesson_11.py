@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
-from minicc.course.exercise import WrongAnswer, exercise, expect
+from minicc.course.exercise import WrongAnswer, exercise, expect, number, parts, word
 from minicc.graph import Graph, Node, fuse
 from minicc.graph.fuse import Partition, partition
 
@@ -31,11 +32,10 @@ def edges(graph: Graph) -> list[tuple[Node, Node]]:
 def ex1(answer: Any, puzzle: Graph) -> str:
     """Which operators of the graph does minicc put into one kernel?"""
     names = [n.op.name for n in operators(puzzle)]
-    listed = [name for kernel in answer for name in kernel]
-    expect(
-        sorted(listed) == sorted(names), f"expected each of {', '.join(names)} once, in lists of a list, got {answer!r}"
-    )
-    home = {name: k for k, kernel in enumerate(answer) for name in kernel}
+    form = f"each of {', '.join(names)} once, in lists of a list"
+    kernels = [[word(name, names) for name in parts(kernel, form)] for kernel in parts(answer, form)]
+    expect(sorted(chain(*kernels)) == sorted(names), f"expected {form}, got {answer!r:.200}")
+    home = {name: k for k, kernel in enumerate(kernels) for name in kernel}
     made = partition(puzzle)
     for producer, consumer in edges(puzzle):
         first, last, why = producer.op.name, consumer.op.name, made.why[producer, consumer]
@@ -59,18 +59,18 @@ def _cut(graph: Graph, made: Partition) -> tuple[Node, Node]:
 @exercise
 def ex2(answer: Any, stopped: Graph) -> str:
     """Between which two operators does the epilogue end, and why?"""
-    form = 'expected two names and a letter, such as ("MatMul", "Relu", "a")'
-    expect(isinstance(answer, (tuple, list)) and len(answer) == 3 and answer[2] in REASONS, f"{form}, got {answer!r}")
+    *between, letter = parts(answer, 'two names and a letter, such as ("MatMul", "Relu", "a")', 3)
+    first, second = (word(name, [n.op.name for n in operators(stopped)]) for name in between)
+    reason = REASONS[word(letter, REASONS)]
     made = partition(stopped)
     producer, consumer = _cut(stopped, made)
-    found = next(((i, n) for i, n in edges(stopped) if (i.op.name, n.op.name) == tuple(answer[:2])), None)
+    found = next(((i, n) for i, n in edges(stopped) if (i.op.name, n.op.name) == (first, second)), None)
     if found is None:
-        raise WrongAnswer(f"there is no edge from {answer[0]} to {answer[1]}")
+        raise WrongAnswer(f"there is no edge from {first} to {second}")
     expect(found == (producer, consumer), f"these two run together: {made.why[found]}")
     why = made.why[producer, consumer]
     expect(
-        REASONS[answer[2]] in why,
-        f"the place is right. But the reason is another one: look at {producer.type} and {consumer.type}",
+        reason in why, f"the place is right. But the reason is another one: look at {producer.type} and {consumer.type}"
     )
     return f"{why}: {producer.type} became {consumer.type}, and the loops of the product have no trips for that"
 
@@ -83,18 +83,18 @@ def traffic(graph: Graph) -> int:
 @exercise
 def ex3(answer: Any, savings: Graph) -> str:
     """How many bytes less does the fused graph move?"""
-    before, after = traffic(savings), traffic(fuse(savings))
+    given, before, after = number(answer), traffic(savings), traffic(fuse(savings))
     saved, size = before - after, savings.outputs[0].dtype.bytes
-    if answer == saved // size:
+    if given == saved // size:
         raise WrongAnswer(f"that is elements; each of them has {size} bytes")
-    if answer == after:
+    if given == after:
         raise WrongAnswer("that is what the fused graph still moves; how much did the other one?")
     inner = sum(n.type.bytes for n in operators(savings) if n not in savings.outputs)
-    if answer == inner:
+    if given == inner:
         raise WrongAnswer("that counts what is no longer written; it is no longer read either")
-    if answer == 2 * inner:
+    if given == 2 * inner:
         raise WrongAnswer(
             "each value that went is counted as written once and read once; but is each of them, and the input, read once?"
         )
-    expect(answer == saved, f"expected bytes before minus bytes after; before it is {before:,}")
+    expect(given == saved, f"expected bytes before minus bytes after, and before it is {before:,}; got {given:,}")
     return f"{before:,} - {after:,}: one value is read and one written, and all between stays in registers"

@@ -13,11 +13,14 @@ import functools
 import itertools
 from collections.abc import Callable, Mapping
 from importlib import resources
+from typing import Any
+
+import numpy as np
 
 import minicc
 from minicc import te
 from minicc.codegen.llvm import emit
-from minicc.course.exercise import called, exercise, expect
+from minicc.course.exercise import called, exercise, expect, number, numbers
 from minicc.graph import bind
 from minicc.kernels.lower import finish
 from minicc.runtime import jit
@@ -49,7 +52,7 @@ PUZZLE = _emitted()
 def ex1(answer: Callable[[int, int], int]) -> str:
     """Which element of A is loaded in trip j of the outer and trip k of the inner loop?"""
     trips = list(itertools.product(range(COLUMNS), range(ROWS)))
-    given = [called(answer, j, k) for j, k in trips]
+    given = [number(called(answer, j, k)) for j, k in trips]
     right = [k * COLUMNS + j for j, k in trips]
     expect(given != [4 * n for n in right], "this is in bytes; the getelementptr of a float counts in floats")
     expect(
@@ -88,9 +91,15 @@ def _fuses(formula: int) -> bool:
 
 
 @exercise
-def ex2(answer: Mapping[int, bool]) -> str:
+def ex2(answer: Any) -> str:
     """Which of the three formulas may use a fused multiply-add?"""
-    expect(set(answer) == {1, 2, 3}, f"expected an answer for 1, 2 and 3, got {sorted(answer)}")
+    said = dict(enumerate(answer, 1)) if isinstance(answer, list | tuple) else answer
+    fits = (
+        isinstance(said, Mapping)
+        and set(said) == {1, 2, 3}
+        and all(isinstance(v, bool | np.bool_) for v in said.values())
+    )
+    expect(fits, f"expected True or False for each of 1, 2 and 3, got {answer!r:.80}")
     right = {formula: _fuses(formula) for formula in (1, 2, 3)}
     reasons = {
         1: "the product and the sum of formula 1 are two operations of the model, and each is rounded to float32, as NumPy does",
@@ -98,7 +107,7 @@ def ex2(answer: Mapping[int, bool]) -> str:
         3: "in formula 3 the sum of products may; what comes behind it, times and plus, may not",
     }
     for formula, reason in reasons.items():
-        expect(bool(answer[formula]) == right[formula], f"formula {formula}: {reason}")
+        expect(said[formula] == right[formula], f"formula {formula}: {reason}")
     return "only inside of a sum, as only there the order of rounding is free; what is fused behind it is rounded as before"
 
 
@@ -109,34 +118,36 @@ def _digits() -> ArenaPlan:
 
 
 @exercise
-def ex3(answer: tuple[int, int]) -> str:
+def ex3(answer: Any) -> str:
     """Which two values of the digits network, of more than 2,000 bytes each, may share memory?"""
-    lives, (a, b) = _digits().lifetimes, answer
-    expect(all(n in range(len(lives)) for n in answer), f"the values are numbered from 0 to {len(lives) - 1}")
+    given, lives = numbers(answer, 2), _digits().lifetimes
+    expect(all(n in range(len(lives)) for n in given), f"the values are numbered from 0 to {len(lives) - 1}")
+    a, b = map(int, given)
     expect(a != b, "two values are asked for")
-    small = [n for n in answer if lives[n].size <= 2000]
+    small = [n for n in (a, b) if lives[n].size <= 2000]
     expect(not small, f"value {small[0] if small else ''} has {lives[small[0] if small else 0].size} bytes only")
     first, last = max(lives[a].first, lives[b].first), min(lives[a].last, lives[b].last)
     read_then = first == last and lives[a].first != lives[b].first
     why = "one is written while the other is read still" if read_then else "they must lie apart"
     expect(first > last, f"in call {first + 1} both are alive: {why}")
-    told = [f"{lives[n].name} in calls {lives[n].first + 1} to {lives[n].last + 1}" for n in answer]
+    told = [f"{lives[n].name} in calls {lives[n].first + 1} to {lives[n].last + 1}" for n in (a, b)]
     return f"{' and '.join(told)} never meet"
 
 
 @exercise
-def ex4(answer: int) -> str:
+def ex4(answer: Any) -> str:
     """How many bytes has the smallest arena for p, q, r, s and t?"""
+    given = number(answer)
     values = [Lifetime(256, 0, 2, "p"), Lifetime(128, 1, 4, "q"), Lifetime(512, 2, 3, "r"), Lifetime(256, 3, 4, "s"), Lifetime(128, 4, 5, "t")]  # fmt: skip
     made = plan(values)
     least = max(made.in_use())
     busiest = [n + 1 for n, use in enumerate(made.in_use()) if use == least]
-    expect(answer != made.unshared, f"{answer} is the sum of all: no two share")
+    expect(given != made.unshared, f"{given} is the sum of all: no two share")
     early = [Lifetime(v.size, v.first, v.last - 1, v.name) for v in values]
     expect(
-        answer != max(plan(early).in_use()),
+        given != max(plan(early).in_use()),
         "a value is alive still while its last reader runs: it must not be where that one writes",
     )
-    expect(answer >= least, f"{answer} cannot hold what is alive while kernel {busiest[0]} runs: {least} bytes")
-    expect(answer == made.size == least, f"{answer} is enough, and there is a smaller one: put t where p was")
+    expect(given >= least, f"{given} cannot hold what is alive while kernel {busiest[0]} runs: {least} bytes")
+    expect(given == made.size == least, f"{given} is enough, and there is a smaller one: put t where p was")
     return f"kernels {' and '.join(map(str, busiest))} need {least} bytes, and a plan of that size exists"

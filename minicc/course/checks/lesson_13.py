@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minicc.course.exercise import WrongAnswer, exercise, expect
-from minicc.graph import Graph, evaluate, simplify_graph
-from minicc.graph.simplify_graph import GraphRule
+from minicc.course.checks.lesson_10 import Trial
+from minicc.course.exercise import WrongAnswer, exercise, expect, parts, word
+from minicc.graph import Graph, evaluate
 from minicc.testing.draws import drawn_graph
 from minicc.testing.oracle import distance, reference
 from minicc.testing.reduce import fails_like, failure, reduce
@@ -23,10 +23,9 @@ Property = Callable[[Function, Any], Any]
 @exercise
 def ex1(answer: Any, cases: Sequence[tuple[Graph, Mapping[str, Any], Any, Any]]) -> str:
     """Who is right in each of the four disagreements: A, B, or both?"""
-    words = {"A", "B", "both"}
-    fits = isinstance(answer, (list, tuple)) and len(answer) == len(cases) and words.issuperset(answer)
-    expect(fits, f'expected a list of {len(cases)} words, each "A", "B" or "both", got {answer!r}')
-    for k, (said, (graph, inputs, *given)) in enumerate(zip(answer, cases, strict=True), 1):
+    words = parts(answer, f'a list of {len(cases)} words, each "A", "B" or "both"', len(cases))
+    verdicts = [word(each, ["A", "B", "both"]) for each in words]
+    for k, (said, (graph, inputs, *given)) in enumerate(zip(verdicts, cases, strict=True), 1):
         (wanted,), (tolerance,) = reference(graph, inputs)
         right = [bool((distance(np.asarray(a, wanted.dtype), wanted) <= tolerance).all()) for a in given]
         verdict = "both" if all(right) else "AB"[right.index(True)]
@@ -45,12 +44,11 @@ def ex1(answer: Any, cases: Sequence[tuple[Graph, Mapping[str, Any], Any, Any]])
 @exercise
 def ex2(rule: Any, names: Collection[str]) -> str:
     """Plant a fault: write a rule that is wrong."""
-    expect(isinstance(rule, GraphRule), f'expected a GraphRule("name", left, right), got {type(rule).__name__}')
-    runs = {"simplified": lambda graph, inputs: evaluate(simplify_graph(graph, [rule], fast=True), inputs)}
-    fired = 0
+    planted, fired = Trial(rule), 0
+    runs = {"simplified": lambda graph, inputs: evaluate(planted(graph), inputs)}
     for seed in range(GRAPHS):
         example = drawn_graph(seed, max_nodes=8, names=list(names))
-        if example is None or simplify_graph(example.graph, [rule], fast=True) is example.graph:
+        if example is None or planted(example.graph) is example.graph:
             continue
         fired += 1
         if failure(example.graph, example.inputs, list(runs), runs):
@@ -77,15 +75,19 @@ def survives(f: Function, prop: Property) -> Any:
     return None
 
 
+def _name(named: Any) -> Any:
+    """The name of a function, as an answer may have the function itself."""
+    return getattr(named, "__name__", named)
+
+
 @exercise
 def ex3(answer: Any, right: Function, mutants: Sequence[Function], properties: Sequence[Property]) -> str:
     """Which property kills which mutant?"""
     known, named = {p.__name__: p for p in properties}, [m.__name__ for m in mutants]
-    fits = isinstance(answer, Mapping) and set(answer) == set(named)
-    expect(fits, f"expected a dictionary with each of {', '.join(named)}, got {answer!r}")
+    given = {_name(key): _name(value) for key, value in answer.items()} if isinstance(answer, Mapping) else {}
+    expect(set(given) == set(named), f"expected a dictionary with each of {', '.join(named)}, got {answer!r:.200}")
     for mutant in mutants:
-        chosen = answer[mutant.__name__]
-        expect(chosen in known, f"{chosen!r} is none of the properties {', '.join(known)}")
+        chosen = word(given[mutant.__name__], known)
         expect(survives(right, known[chosen]) is None, f"{chosen} does not even hold for the right function")
         if survives(mutant, known[chosen]) is None:
             raise WrongAnswer(

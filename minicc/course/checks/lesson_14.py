@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from numbers import Integral
 from random import Random
 from statistics import mean
 from typing import Any
 
 import numpy as np
 
-from minicc.course.exercise import WrongAnswer, called, exercise, expect
+from minicc.course.exercise import WrongAnswer, called, exercise, expect, number, numbers
 
 MOST = 32  # elements of a tile that fit into registers
 TRIALS, SEEDS, DRAWS = 40, 4, 1000
@@ -23,18 +24,21 @@ Mutation = Callable[[Choices, Mapping[str, Sequence[int]], Random], Any]
 @exercise
 def ex1(answer: Any, options: Mapping[str, Sequence[int]]) -> str:
     """How many schedules are left if tile_i * tile_j may be 32 at most?"""
+    given = number(answer)
     points = [dict(zip(options, values, strict=True)) for values in itertools.product(*options.values())]
     left = sum(p["tile_i"] * p["tile_j"] <= MOST for p in points)
     pairs = {(p["tile_i"], p["tile_j"]) for p in points if p["tile_i"] * p["tile_j"] <= MOST}
-    if answer == len(points):
+    if given == len(points):
         raise WrongAnswer("that is the whole space, without the condition")
-    if answer == len(pairs):
+    if given == len(pairs):
         raise WrongAnswer(
             "that is how many pairs of tile_i and tile_j are allowed; each goes with every tile_k and all orders"
         )
-    if answer == sum(p["tile_i"] * p["tile_j"] < MOST for p in points):
+    if given == sum(p["tile_i"] * p["tile_j"] < MOST for p in points):
         raise WrongAnswer(f"{MOST} itself is allowed")
-    expect(answer == left, f"expected the number of points where the product is at most {MOST}; count the pairs first")
+    expect(
+        given == left, f"{given} is not it: count the pairs of tile_i and tile_j whose product is at most {MOST} first"
+    )
     return f"{len(pairs)} pairs, each with {left // len(pairs)} combinations of the rest: conditions make a space smaller, and its counting harder"
 
 
@@ -43,11 +47,10 @@ def _one_is_changed(mutate: Mutation, options: Mapping[str, Sequence[int]]) -> N
     rng, reached = Random(0), set[tuple[str, int]]()
     for _ in range(DRAWS):
         parent = {name: rng.choice(values) for name, values in options.items()}
-        given = dict(parent)
-        child = called(mutate, given, options, rng)
+        child = called(mutate, dict(parent), dict(options), rng)
         expect(
-            isinstance(child, dict) and set(child) == set(options),
-            f"expected choices of {', '.join(options)}, got {child!r}",
+            isinstance(child, Mapping) and set(child) == set(options),
+            f"expected choices of {', '.join(options)}, got {child!r:.200}",
         )
         changed = [name for name in options if child[name] != parent[name]]
         for name in changed:
@@ -89,16 +92,15 @@ def ex2(
 def ex3(place: Callable[[int, int], Any]) -> str:
     """Which block and thread compute element i, if each thread computes four in a row?"""
     for threads, i in itertools.product((1, 4, 8), (0, 1, 3, 4, 5, 15, 16, 31, 32, 100)):
-        got, right = called(place, i, threads), divmod(i // EACH, threads)
-        expect(isinstance(got, tuple) and len(got) == 2, f"expected two numbers, the block and the thread, got {got!r}")
-        if tuple(got) == right:
+        got, right = numbers(called(place, i, threads), 2), divmod(i // EACH, threads)
+        if got == right:
             continue
         why = f"element {i}, with {threads} threads a block, is that of block {right[0]}, thread {right[1]}, not {got}"
-        if tuple(got) == right[::-1]:
+        if got == right[::-1]:
             raise WrongAnswer(f"{why}: the block comes first")
-        if tuple(got) == divmod(i, threads):
+        if got == divmod(i, threads):
             raise WrongAnswer(f"{why}: that would be one element for each thread, here it is {EACH}")
-        if tuple(got) == divmod(i, threads * EACH):
+        if got == divmod(i, threads * EACH):
             raise WrongAnswer(f"{why}: the block is right; within it, {EACH} elements belong to one thread")
         raise WrongAnswer(why)
     return f"elements in fours are threads, threads in rows are blocks: divmod(i // {EACH}, threads)"
@@ -113,9 +115,13 @@ class _Watched:
     def __len__(self) -> int:
         return len(self.array)
 
-    def _at(self, i: int, what: str) -> int:
+    def __getattr__(self, name: str) -> Any:  # such as its shape
+        return getattr(self.array, name)
+
+    def _at(self, i: Any, what: str) -> int:
+        expect(isinstance(i, Integral), f"a thread touches one element at a time, by a whole number; got {i!r:.80}")
         expect(0 <= i < len(self), f"element {i} of an array of {len(self)} was {what}")
-        return i
+        return int(i)
 
     def __getitem__(self, i: int) -> Any:
         return self.array[self._at(i, "read")]
