@@ -76,6 +76,7 @@ def test_columns():
     [
         (('s.compute_at("B", "i")',), "the pieces have to be larger"),
         (('s.tile("i", "j", 16, 8)', 's.compute_at("B", "j_o")'), "the pieces have to be smaller"),
+        (('s.tile("i", "j", 8, 4)', 's.compute_at("B", "j_o")'), "10 rows of 4"),
         (('s.split("i", 4)', 's.compute_at("B", "i_o", scope="global")'), "a narrower piece"),
     ],
 )
@@ -104,5 +105,7 @@ def test_copies_are_wrong(taken, why):
 
 
 def test_copies():
+    in_memory = [step.replace(")", ', scope="global")') for step in COPIES]
+    assert "192 times; their copies lie in memory" in check.ex4(steps(*in_memory), names()["product"]).why
     assert "touched 192 times" in check.ex4(steps(*COPIES), names()["product"]).why
     assert check.ex4(steps(*COPIES, 's.compute_at("A_local", "i")'), names()["product"]).right

@@ -98,7 +98,14 @@ def ex3(answer: Callable[..., Any], fresh: Fresh, cache: Cache) -> str:
     got = f"{size:,} bytes, {counts.flops:,} additions, {misses} misses"
     expect(counts.flops <= 1300, f"{got}: too much is computed again, so the pieces have to be larger")
     expect(size <= 400, f"{got}: too much is kept, so the pieces have to be smaller")
-    expect(misses < 80, f"{got}: strips are as wide as the picture; what a narrower piece needs stays in the cache")
+    rows, columns = next(s.buffer.shape for s in walk(s.program.body) if isinstance(s, Alloc))
+    why = "strips are as wide as the picture; what a narrower piece needs stays in the cache"
+    if columns < cache.line // 4:
+        why = (
+            f"a piece of B has {rows} rows of {columns}. A line of the cache has {cache.line // 4} numbers of A, and its "
+            "others have gone when the next piece wants them: make the pieces wider, or less high"
+        )
+    expect(misses < 80, f"{got}: {why}")
     return f"{got}: a tile keeps little, and comes back to it while it is in the cache"
 
 
@@ -122,7 +129,9 @@ def ex4(answer: Callable[..., Any], fresh: Fresh) -> str:
     expect(c.stores == 64, f"C is stored {c.stores} times, 64 are enough")
     expect(a.loads == b.loads == 64, f"A is loaded {a.loads} times and B {b.loads} times")
     local = [one.name for one in counts.buffers if one.scope == "local"]
-    return f"memory is touched {counts.loads + counts.stores} times; whether {', '.join(local)} fit is another matter"
+    fit = f"whether {', '.join(local)} fit into registers is another matter"
+    touched = sum(one.loads + one.stores for one in (a, b, c))
+    return f"A, B and C are touched {touched} times; {fit if local else 'their copies lie in memory, too'}"
 
 
 def _of(counts: Counts, name: str) -> BufferCounts:
