@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Three loops, as fast as the machine
 #
-# Three loops multiply two matrices. Written down as they come, they reach a percent or so of what one core can do. *How near
-# to all of it can we come, by nothing but steps that rearrange loops? And can you come nearer than the compiler itself?*
+# Three loops multiply two matrices. Written down as they come, they reach about a hundredth of what one core can do, or less.
+# *How near to all of it can we come, by nothing but steps that rearrange loops? And can you come nearer than the compiler itself?*
 #
 # All that we need was said in the lessons before: order, tiles, vectors, registers. Here it comes together, a rung of a
 # ladder at a time. Each rung is counted, at a small size, and measured, at a large one.
@@ -38,9 +38,9 @@ peak = measure_peak(one_core)
 print(f"{one_core.cpu}: vectors of {lanes} float32, at most {peak / 1e9:.0f} GFLOP/s on one core")
 
 # %% [markdown]
-# A rung is a function: of a size `n`, and of the `lanes` of a vector. It gives a schedule, and the tensors. `climb` counts and
-# measures one. The counts are of matrices of 48 x 48, vectors of 8, and a simulated cache of 2 KB, which is to these
-# matrices about what a real one is to large ones. So they are the same on every machine.
+# A rung is a function of a size `n`, and of the `lanes` of a vector. It gives a schedule, and the tensors. `climb` counts and
+# measures one. It counts with matrices of 48 x 48, vectors of 8, and a simulated cache of 2 KB, which is to these
+# matrices about what a real one is to large ones. So the counts are the same on every machine.
 
 # %%
 n = 576  # = 18 * 32 = 96 * 6: every tile below divides it, and 48, too
@@ -192,6 +192,9 @@ draw_hot_loop("The innermost loop, on this machine", f.source("asm"))
 # `C` is never loaded, and stored once: of three loads for each product two are left, of 112,896 stores 2,304. And the two that are
 # left are not what the machine does. The counts are of numbers, as the loop program has them. In the machine code a vector comes in
 # one load, and the rows of a tile share it: two loads, six broadcasts, twelve multiply-adds, as lesson 7 found.
+#
+# The misses went up, from 1,176 to 1,728: `k` is no longer in pieces, so 48 lines of `B` go by for each tile, and this cache has 32.
+# The recipe, below, cuts `k` again where matrices are large.
 
 # %% [markdown]
 # ### Exercise 1
@@ -207,9 +210,9 @@ check.ex1(answer)
 # ## 5. Packing
 #
 # One thing is left. The loop walks down `B` by rows, two vectors of each, and the next row is a whole row of `B` away: another
-# line, after a few steps another page, and of the cache only some sets. So we store `B` once more, in **panels** as wide as the
-# tile: what the loop reads next is what lies next. That is called **packing**. It is a tensor like any other, and its time is
-# counted below.
+# line, and of the cache only some sets, as lesson 6 found. So we store `B` once more, in **panels** as wide as the
+# tile: what the loop reads next is what lies next. That is called **packing**. The panels are a tensor like any other, and the time
+# that they take is part of what is measured.
 
 
 # %%
@@ -235,10 +238,14 @@ climb("packing", packed)
 extra = counted["packing"].loads - counted["registers"].loads
 assert extra == 48 * 48  # each element of B is loaded once more, and stored once more
 assert counted["packing"].stores - counted["registers"].stores == 48 * 48
+assert (
+    counted["packing"].misses[0] - counted["registers"].misses[0] == 2 * 48 * 48 // 16
+)  # and each line of both misses once
 
 # %% [markdown]
 # Packing costs `n²` loads and stores, and the product does `n³` multiplications: the larger the matrices, the less it
-# weighs. This is, in short, what the libraries do (Goto and van de Geijn, *Anatomy of High-Performance Matrix
+# weighs. At 48 x 48 it gains nothing, as all of the additional misses are its own. What it gains shows where rows are long: compare
+# the speeds. This is, in short, what the libraries do (Goto and van de Geijn, *Anatomy of High-Performance Matrix
 # Multiplication*, 2008).
 #
 # ## 6. All cores
@@ -343,7 +350,9 @@ curves(
 # %% [markdown]
 # ## Beat the recipe
 #
-# Here is what the recipe writes. Its numbers are *choices*: each has options, and a default that the recipe believes in.
+# Here is what the recipe writes. Its numbers are *choices*: each has options, and a default that the recipe believes in. A tile is `rows`
+# by `width` columns, `panels` are taken at a time, `k` is cut into pieces of `depth`, and a sum of more than `terms` numbers into
+# shorter ones, which rounds less.
 
 # %%
 print(gemm(480, 480, 480, Target.of("haswell")).trace)

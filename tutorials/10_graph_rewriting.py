@@ -51,8 +51,9 @@ block
 #
 #     (x - mean) / sqrt(var + epsilon) * scale + bias
 #
-# for each of the 1,024 numbers that it gets. While the network learns, mean and variance change with each batch.
-# Now it has learned, and all four are constants. That is what we are going to use.
+# for each of the 1,024 numbers that it gets. (`epsilon` is tiny, so that nobody divides by zero.) While the network
+# learns, mean and variance change all the time. Now it has learned, and all four are constants. That is what we are
+# going to use.
 
 # %%
 kept = [n.type.size for n in block.nodes if n.op.name in ("Conv", "Add", "BatchNormalization", "Relu")]
@@ -108,8 +109,9 @@ assert simplify_graph(settled, [times_one, double_negation]) is settled, "a fixe
 # they neighbours. Neither rule knows of the other.
 #
 # Does this always end? Not by itself. `c + x -> x + c` and `x + c -> c + x` are both true, and together they never
-# stop. So a set of rules must make *progress*: each of them makes something smaller. Ours make fewer nodes, or move
-# a constant to the right, and none moves it back.
+# stop. So a set of rules must make *progress*: each of them makes something smaller or simpler, and none undoes what
+# another did. minicc notices rules that go in a circle, and says so; against rules that make a graph larger and larger
+# nothing helps.
 #
 # ## 4. What depends on constants alone
 #
@@ -132,7 +134,9 @@ print("folded:", fold_constants(Graph("sum", (), (ops.Mul()(three, ops.Neg()(thr
 # Now the block, one rule at a time. First: with the four constants known, a normalization is one multiplication and
 # one addition, as
 #
-#     (x - mean) / sqrt(var + eps) * scale + bias  =  x * a + b     a = scale / sqrt(var + eps),  b = bias - mean * a
+#     (x - mean) / sqrt(var + epsilon) * scale + bias  =  x * a + b
+#
+#     where  a = scale / sqrt(var + epsilon)  and  b = bias - mean * a
 #
 # We pick that rule out of the list of all rules.
 
@@ -149,7 +153,7 @@ affine
 #
 #     (Conv(x, w) + c) * a  =  Conv(x, w * a) + c * a
 #
-# `w * a` are two constants. They are folded, and the multiplication of 1,024 numbers for each image has become one
+# `w * a` is computed from two constants. It is folded, and the multiplication of 1,024 numbers for each image has become one
 # of 144 weights, done once.
 
 # %%
@@ -196,9 +200,14 @@ assert [count["BatchNormalization"] for count in whole] == [3, 0]
 
 # %% [markdown]
 # It is the same up to rounding: a weight that was multiplied while the network ran is now multiplied, and rounded,
-# before. Every compiler of networks does this. minicc says so, lists those rules under the name `ROUNDING`, and
-# leaves them out for whoever compiles with `exact=True`.
-#
+# before. Every compiler of networks does this. minicc says which of its rules do, and leaves them out for whoever wants
+# it `exact`:
+
+# %%
+print(called(simplify_graph(folded, exact=True)))
+assert simplify_graph(folded, exact=True) is folded
+
+# %% [markdown]
 # ## 6. Equations that floating point does not keep
 #
 # For real numbers all of these are true. For floats none is:
@@ -215,7 +224,7 @@ with np.errstate(invalid="ignore"):
 
 # %% [markdown]
 # Infinity times zero is *not a number*, NaN, which says: something went wrong before. A rule `x * 0 -> 0` would hide
-# that, and the loss of a training that exploded would look fine.
+# that, and a network whose numbers have long since exploded would look fine.
 #
 # The third line is about a **signed zero**: floats have `0.0` and `-0.0`. They compare equal, but `1 / -0.0` is
 # minus infinity. So `x + 0.0 -> x` is wrong for one single number, and `x + -0.0 -> x` is right for all! minicc has

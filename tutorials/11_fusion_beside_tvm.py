@@ -3,7 +3,7 @@
 # <!-- needs: tvm -->
 #
 # A network has hundreds of operators. Its compiled program makes fewer calls, as several operators share one. Three
-# compilers look at the same small network and group its operators in three different ways. **Who decides what runs
+# compilers look at the same small network, and no two of them group its operators in the same way. **Who decides what runs
 # together, and by which rules?**
 #
 # The other two compilers are TVM: the one of today, with its language Relax, and the one of 2019 to 2025, with
@@ -204,8 +204,9 @@ comparison
 # %% [markdown]
 # Read the reasons; none was written for this graph.
 #
-# **The two convolutions.** TVM also allows one heavy step in a group, but its partitioner walks forward, so that the
-# *first* of the two takes the addition. Both are right, and cost the same here.
+# **The two convolutions.** TVM also allows one heavy step in a group (its word for an anchor is *out-elementwise-fusable*:
+# what is elementwise may follow). But the pass that makes its groups walks forward, so that the *first* of the two takes
+# the addition. Both are right, and cost the same here.
 #
 # **The mean.** Relay says that nothing follows a reduction: the mean is stored, and two cheap operators run in a
 # function of their own. Relax fuses them, though its rule for reductions is the same! The difference is where a
@@ -235,8 +236,9 @@ digits
 # ## 6. The wall, and the hole in it
 #
 # There is a reason why Relax can look at loops and Relay could not. In Relay, graphs stand on one side and loops on
-# the other: an operator is a name, and its loops are made when a group is compiled, long after all decisions. In Relax,
-# a pass called `LegalizeOps` replaces each operator by a call of a loop function *that lies in the same module*:
+# the other: an operator is a name, and its loops are made when a group is compiled, long after all decisions. In Relax
+# there is one thing for both, a *module*, which has functions of either kind. A pass called `LegalizeOps` replaces each
+# operator by a call of a loop function *that lies in the same module*:
 
 # %%
 module = relax.transform.LegalizeOps()(to_relax(Graph("chain", (x,), chain.outputs, ("y",))))
@@ -246,11 +248,12 @@ assert text.count("call_tir") == 3
 
 # %% [markdown]
 # `call_tir` means: make a tensor of this type, let the loop function fill it, and that is the value. A function that
-# is handed the memory for its result works by **destination passing**. The graph stays free of side effects, and
-# passes may look at both sides of the call: read a pattern off the loops, then merge two loop functions into one.
+# is handed the memory for its result works by **destination passing**. In the graph still nobody changes a value that
+# somebody else may read, and passes may look at both sides of the call: read a pattern off the loops, then merge two
+# loop functions into one.
 #
 # minicc has the hole in another place: a kernel *is* a small graph, so a fused graph can still be evaluated by NumPy;
-# and the same kernel has loops, which lie beside it.
+# and the same kernel has loops, which lie beside it. So everybody can be asked for the answer:
 
 # %%
 inputs = {"image": weights(1, 8, 16, 16)}
@@ -291,6 +294,10 @@ puzzle
 #
 # Predict minicc's kernels of the graph above. Answer with a list of lists of names, as they are printed: `[["Conv", "Add"],
 # ["Relu"], ...]`. (No name occurs twice.)
+#
+# <details><summary>Hint</summary>
+# The windows of this `MaxPool` are 2 x 2, and overlap. How often is each element used, and which kind is that?
+# </details>
 
 # %%
 answer = ...

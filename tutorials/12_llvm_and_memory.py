@@ -2,8 +2,8 @@
 # # The last two answers
 #
 # A schedule says in which order everything is computed. Two questions are left before a model runs. *What becomes of a
-# loop on the way to the processor, and who decides there? And where do the values between the kernels live, when a network
-# has nine of them, and some are dead before others are born?*
+# loop on the way to the processor, and who decides there? And where do the values between the kernels live, when some of
+# them are dead before others are born?*
 #
 # The first answer is: LLVM, and much less than one may think. The second is a small puzzle, and we solve it by hand.
 
@@ -109,13 +109,21 @@ picture("As minicc emits it", before)
 # - Each name on the left is assigned by one line only. That is called **static single assignment**, and it is why LLVM can see at once
 #   where a value comes from. But a loop variable changes! So a block may begin with a **phi**: `phi i64 [0, start], [.22, for.k]` is
 #   0 for who comes from `start`, and `.22` for who comes from `for.k`. That is all that a `for` is.
-# - `getelementptr` computes an address: from a pointer and an index, counted in elements. `A[i, k]` takes two of them: 32 elements
-#   for each `i`, then `k` more. An address is never a plain integer here. So LLVM knows for each load and
-#   store which buffer it is in, and that it is in no other.
+# - `getelementptr` computes an address, which is a place in memory: from an address that is known, called a *pointer* (`ptr`), and an
+#   index, counted in elements. `A[i, k]` takes two of them: 32 elements for each `i`, then `k` more. An address is never a plain
+#   integer here. So LLVM knows for each load and store which buffer it is in, and that it is in no other.
 # - The rest is what it looks like. `fmul` multiplies, `fadd` adds, `load` and `store` are what we have counted in all lessons.
 #
 # ### What the small words promise
 #
+# The first line of the function, which the picture left out, names what it is given:
+
+# %%
+first_line = next(line for line in before.splitlines() if line.startswith("define"))
+print(first_line.replace('"', ""))
+assert first_line.count("noalias") == 4
+
+# %% [markdown]
 # `noalias` says of a pointer that no other one leads to its memory: `y` is not a part of `A`. `nuw nsw` says that a counter never
 # overflows. `contract` says that this product and this sum may become one fused multiply-add, which rounds once. Each is a
 # promise that minicc has checked or that you have made. LLVM believes it.
@@ -251,7 +259,8 @@ print(exe.stages["memory"])
 
 # %% [markdown]
 # A line is a call: what it reads `->` what it writes. `arena[8192:12288]` are bytes from 8,192 on. Some of the calls also need a
-# *workspace* while they run, for packed inputs and the like.
+# *workspace* while they run, for packed inputs and the like. (The names of the kernels tell what was fused, and how it is computed:
+# `winograd` is a way to convolve with fewer multiplications.)
 #
 # A value is alive from the call that writes it to the last one that reads it: that is its **lifetime**. Two values whose lifetimes have a call in
 # common must lie apart. All others may share their memory. The picture has calls from left to right and bytes from above to below; no
@@ -355,8 +364,8 @@ check.ex4(answer)
 # %% [markdown]
 # ## 5. Where a value costs nothing
 #
-# The best place is none at all. A reshape of a contiguous array changes no byte: it is a **view**, the same memory under another shape. So it is
-# no kernel, and has no place of its own. Its reader is told the new shape, that is all.
+# The best place is none at all. A reshape of an array that lies in one piece changes no byte: it is a **view**, the same memory under
+# another shape. So it is no kernel, and has no place of its own. Its reader is told the new shape, that is all.
 
 # %%
 rng = np.random.default_rng(0)

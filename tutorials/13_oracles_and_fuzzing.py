@@ -44,7 +44,8 @@ EPS = float(np.finfo(np.float32).eps)
 # - another compiler, which was written by others.
 #
 # To run two systems on the same input and compare is called **differential testing**. If they differ, at least one is
-# wrong, or they mean different things. Here is one half of an attention layer, for all of them:
+# wrong, or they mean different things. Here is the heart of *attention*, the layer that language models are made of, for
+# all of them:
 
 # %%
 queries, keys, values = (input(name, TensorType(float32, (5, 8))) for name in ("queries", "keys", "values"))
@@ -91,7 +92,7 @@ for name, judge in judges.items():
 #
 # The answers are close and not equal: sums in another order are rounded at other places. So a test needs a
 # **tolerance**: how far apart it lets two answers be. Chosen by feeling it is either so small that it raises false alarms, or so
-# large that bugs live in it. Let us look how a sum of K numbers errs, once added one after the other, once as NumPy
+# large that bugs live in it. Let us look at how a sum of K numbers errs, once added one after the other, once as NumPy
 # does, in pairs of pairs of pairs. The unit is *eps*, the step from 1 to the next float32.
 
 

@@ -356,8 +356,8 @@ if importlib.util.find_spec("tvm"):
 s.picture(kind="nest")
 
 # %% [markdown]
-# With `target="emulated"` in place of `"cuda"` this very text is compiled for the CPU, with a coroutine for each
-# thread, and runs: our twenty lines again, but for all of CUDA that minicc uses.
+# With `target="emulated"` in place of `"cuda"` this very text is compiled for the CPU, with something like a generator
+# for each thread, and runs: our twenty lines again, but for all of CUDA that minicc uses.
 
 # %% [markdown]
 # ### Exercise 1
