@@ -177,8 +177,7 @@ def indexed(rules: Iterable[Rule]) -> Callable[[Any], Any]:
 
     def step(value: Any) -> Any:
         for rule in table.get(_heads(value), ()):
-            found = rule.apply(value)
-            if found is not None and found is not value:
+            if (found := rule.apply(value)) is not None and found is not value:
                 return found
         return None
 
@@ -194,24 +193,19 @@ def fixpoint(
 ) -> T:
     """Rebuild bottom-up and replace each node by `step(node)` until that is None. Iterative.
 
-    `done` maps what is already rewritten to its result, and may be shared between calls. Raises MiniccError for rules
-    that go in a circle.
+    `done` maps what is already rewritten to its result, and may be shared. Raises MiniccError for rules in a circle.
     """
     done = {} if done is None else done
     stack = [root]
     became: dict[T, T] = {}  # a node, and what one step made of it
     while stack:
         item = stack[-1]
-        if item in done:
-            stack.pop()
-            continue
-        if item in became:
+        if item in became and item not in done:
             if became[item] not in done:
-                problem = "expected rules that make progress, got some that lead back to a value which they replace"
-                raise MiniccError(
-                    "rewrite", problem, str(item), "let each rule make something smaller, and none undo another"
-                )
+                problem = "expected rules that make progress, got some that go in a circle"
+                raise MiniccError("rewrite", problem, str(item), "let no rule undo another")
             done[item] = done[became[item]]
+        if item in done:
             stack.pop()
             continue
         parts = children(item)
