@@ -1,14 +1,14 @@
 # %% [markdown]
 # # A tensor compiler in one file
 #
-# A neural network is a list of sums and products over arrays. How does such a list become something that a
-# processor runs, fast? What does that is called a compiler: it translates a description of work into instructions.
-# There is one honest way to understand it: build one. Here it is, from nothing, whole, in less than 400 lines of code. It
-# ends up running a real network, which reads handwritten digits.
+# A neural network is a list of sums and products over arrays. *How does such a list become something that a
+# processor runs, fast?* By a compiler: a program that translates a description of work into instructions. There is
+# one honest way to understand compilers: build one. Here is one, from nothing, whole, in
+# less than 400 lines of code. It ends up running a real network, which reads handwritten digits.
 #
 # Type it rather than read it: open an empty notebook, and copy each cell by hand. Every piece runs as soon as it
-# stands there. You need Python and NumPy, for the last piece llvmlite, and nothing of minicc but the weights of the network, and
-# what draws a picture.
+# stands there. You need Python and NumPy, for the last piece llvmlite, and of minicc only the weights of the
+# network, what draws a picture, and what checks your answers.
 
 # %%
 import ctypes
@@ -139,12 +139,15 @@ print(interpret(relu(y), {x: np.float32([-1, 0, 2])}))
 # %% [markdown]
 # ## 3. A real network
 #
-# Images of 8 x 8 pixels go into our network, ten probabilities come out. It needs seven operators more, and four small ones
-# that are a softmax together. Each is its formula, and you can read it like one. An image has three indices: its channel `c` (a grey image has one, the
-# layers inside have 16, 32 and 64), its row `y` and its column `x`. Take your time for `conv`: each number is a sum over all
-# channels `k` and a window of 3 x 3 pixels, weighted by `w`. So that the window never leaves the image, `pad` puts
-# a border of zeros around it. How does it not read outside itself? It reads the nearest pixel that there is, and
-# then takes zero instead, where that is not the pixel it wanted.
+# Images of 8 x 8 pixels go into our network, ten probabilities come out. It needs seven more operators, and four
+# small ones that together are a *softmax*: they turn ten numbers into shares that add up to 1. Each is its formula,
+# and you can read it like one. An image has three indices: its channel `c` (a grey image has one, the layers inside
+# have 16, 32 and 64), its row `y` and its column `x`.
+#
+# Take your time for `conv`, a *convolution*: each number is a sum over all channels `k` and a window of 3 x 3
+# pixels, weighted by `w`. So that the window never leaves the image, `pad` puts a border of zeros around it. How
+# does `pad` itself not read outside? It reads the nearest pixel that there is, and takes zero instead wherever that
+# is not the pixel it wanted.
 
 
 # %%
@@ -222,8 +225,8 @@ def softmax(a):  # four nodes: exp(a - the greatest) as shares of its sum
 
 
 # %% [markdown]
-# The weights were learned by somebody else, and lie in a file. minicc reads it for us, and it has images that the training
-# never saw.
+# The *weights* are the numbers that a network has learned. Somebody else trained ours, and they lie in a file, which
+# minicc reads for us. It also has images that the training never saw.
 
 # %%
 from importlib import resources
@@ -268,8 +271,8 @@ assert np.mean(expected.argmax(1) == labels) > 0.99
 # formulas to loops is called **lowering**: it says the same, one floor closer to the machine. What a node becomes is
 # a **kernel**.
 #
-# Loops have three kinds of lines: a `For` around others, a variable that is `Set`, an element to `Store`. And as we hold them in
-# our hands, like formulas, we can ask what they will load, and how often, before anything runs.
+# Loops have three kinds of lines: a `For` around others, a variable that is `Set`, an element to `Store`. And as we
+# hold them in our hands, like formulas, we can ask what they will load, and how often, before anything runs.
 
 # %%
 from typing import NamedTuple
@@ -485,8 +488,8 @@ assert traffic(fused)[1] < traffic(naive)[1] / 2
 assert traffic(k for k in fused if "conv" in {n.op for n in k.parts})[0] > 0.99 * traffic(fused)[0]
 
 # %% [markdown]
-# More than half of the stores are gone, and hardly any of the loads: these are in the inner loops of the convolutions. The picture shows
-# each kernel as a box, with the nodes in it, and how much each loads.
+# More than half of the stores are gone, and hardly any of the loads: these are in the inner loops of the
+# convolutions. The picture shows each kernel as a box, with the nodes in it, and how much it stores.
 
 # %%
 from minicc.explain.picture import Picture, rect
@@ -500,7 +503,7 @@ def column(title, some, left):
         height = 20 * len(k.parts)
         yield rect(left, top, 110, height - 4, "c1" if len(k.parts) > 1 else "soft", rx=4)
         yield from (words(left + 8, top + 13 + 20 * n, part.op) for n, part in enumerate(k.parts))
-        yield words(left + 120, top + 13, f"{sum(t for _, t in loads(k.body)):,} loads", "muted")
+        yield words(left + 120, top + 13, f"{prod(k.node.shape):,} stores", "muted")
         top += height
 
 
@@ -513,8 +516,8 @@ Picture("A digits network before and after fusion", said, 480, 40 + 20 * len(nai
 #
 # The loops say all that a processor needs to know. What is left is its language, and nobody writes that by hand:
 # **LLVM** does it, the library inside of Clang, Rust and Julia. It reads a language of its own, close to every
-# processor, where each line does one thing, and each result gets a name that is used once. Walk over a formula from the inside out, write one
-# line for each operation: that is **code generation**.
+# processor, where each line does one thing, and each result gets a name that is used once. Walk over a formula from
+# the inside out, write one line for each operation: that is **code generation**.
 
 
 # %%
@@ -581,9 +584,9 @@ value(out, y.formula(i))
 print("\n".join(out.body))
 
 # %% [markdown]
-# This is `max(x0[i], 0.0)`, from the inside out: `i` is fetched from its variable, `getelementptr` finds the place of the element in
-# memory, `load` reads it, and a function that LLVM knows takes the greater of two. The rest is loops: a loop is a jump back to
-# a label, as long as there is more to do.
+# This is `max(x0[i], 0.0)`, from the inside out: `i` is fetched from its variable, `getelementptr` finds the place of
+# the element in memory, `load` reads it, and a function that LLVM knows takes the greater of two. The rest is loops:
+# a loop is a jump back to a label, as long as there is more to do.
 
 
 # %%
@@ -656,11 +659,12 @@ for title, some in (("naive", everything), ("fused", stored)):
 print(f"as Python one image took {python_seconds * 1e6:,.0f}: {python_seconds / runs['fused']:,.0f} times as long")
 
 # %% [markdown]
-# That is a tensor compiler: a graph of operators with their references, lowering to loops, fusion, code generation, LLVM.
-# Fusion hardly shows in the time, as we knew from the counts: nearly all loads are in the loops of the convolutions. There
-# the work is, and most of the lessons to come are about loops.
+# That is a tensor compiler: a graph of operators with their references, lowering to loops, fusion, code generation,
+# LLVM. Fusion hardly shows in the time, as we knew from the counts: nearly all loads are in the loops of the
+# convolutions. There the work is, and most of the lessons to come are about loops.
 #
-# minicc, PyTorch's Inductor, XLA and TVM have these parts, too, each many times as large. The lessons that follow open them up, one after the other.
+# minicc, PyTorch's Inductor, XLA and TVM have these parts, too, each many times as large. The lessons that follow
+# open them up, one after the other.
 
 # %% [markdown]
 # ### Exercise 1
@@ -679,8 +683,10 @@ check.ex1(answer, given, build)
 # %% [markdown]
 # ### Exercise 2
 #
-# How many elements does `fused[1]` load, the kernel whose text stands in section 5? Count by hand: it has 16 channels of
-# 8 x 8 results. Each is a sum over a window of 3 x 3 pixels of a single channel; then come the bias, the normalization, and Relu.
+# How many elements does `fused[1]` load, the kernel whose text stands in section 5? Count by hand: it has 16 channels
+# of
+# 8 x 8 results. Each is a sum over a window of 3 x 3 pixels of a single channel; then come the bias, the
+# normalization, and Relu.
 
 # %%
 answer = ...
@@ -718,7 +724,8 @@ check.ex3(answer, digit, fuse, kernels, loads)
 # %% [markdown]
 # ## What was not told
 #
-# - Our loops are as naive as they look. Put into an order that suits the processor they are many times as fast: lessons 3 to 9.
+# - Our loops are as naive as they look. Put into an order that suits the processor they are many times as fast:
+#   lessons 3 to 9.
 # - We know only floats of 32 bits, and one image at a time. Our formulas check nothing: a wrong index writes
 #   anywhere. In minicc an index outside of its array is refused before there is machine code.
 # - `norm` could vanish altogether: its numbers are known, and fit into the weights of the convolution before it. Lesson

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # One operator in three languages
 #
-# An operator can be written down for whole arrays, for one element, or for one moment after the other. NumPy speaks the first
-# language, te the second, loops the third. All three say the same. *Then why does a compiler want more than one?*
+# An operator can be written down for whole arrays, for one element, or for one moment after the other. NumPy speaks
+# the first language, te the second, loops the third. All three say the same. *Then why does a compiler want more than
+# one?*
 #
 # This lesson says one operator in all of them, and then the things that are easy in one and hard in another.
 
@@ -20,8 +21,9 @@ from minicc.loop import run_python
 # %% [markdown]
 # ## Whole arrays: NumPy
 #
-# Our operator is the convolution of lesson 0, for a single image: lay a small window over it, multiply each pixel in the window
-# by a weight, add up, move on by one pixel. With these weights the result is large where ink begins, seen from above.
+# Our operator is the convolution of lesson 0, for a single image: lay a small window over it, multiply each pixel in
+# the window by a weight, add up, move on by one pixel. With these weights the result is large where ink begins, seen
+# from above.
 
 # %%
 digit = drawn("""
@@ -45,16 +47,16 @@ def in_numpy(image, w):
 side_by_side({"digit": digit, "weights": weights, "result": in_numpy(digit, weights)})
 
 # %% [markdown]
-# Two lines; all the work is in the library. It is short, and for that it is our reference. But look at what you *cannot* see.
-# Which pixels does one element of the result need? In which order are they read? Does `windows` take up memory? It
-# does not say, and so a compiler can do nothing with it but call it.
+# Two lines; all the work is in the library. It is short, and for that it is our reference. But look at what you
+# *cannot* see. Which pixels does one element of the result need? In which order are they read? Does `windows` take up
+# memory? It does not say, and so a compiler can do nothing with it but call it.
 #
 # ## One element: te
 #
 # In the second language you say what one element is. `te.placeholder` stands for an array that comes later: this is a
-# **placeholder**. `te.compute` takes a shape, and a function from a place to the element there. The sum goes over the window; what it
-# goes over is said by `te.reduce_axis`. (An **axis** is a position in a shape. An image has two, rows and columns. The
-# sum has two more, which the result has not: they are used up. Combining many elements into one is a
+# **placeholder**. `te.compute` takes a shape, and a function from a place to the element there. The sum goes over the
+# window; what it goes over is said by `te.reduce_axis`. (An **axis** is a position in a shape. An image has two, rows
+# and columns. The sum has two more, which the result has not: they are used up. Combining many elements into one is a
 # **reduction**.)
 
 # %%
@@ -74,8 +76,8 @@ conv.picture(at=(1, 2))
 #
 # ## One moment after the other: loops
 #
-# The third language has all that is missing, and no more than Python has. We need not write it: `minicc.lower` does, from the
-# formula.
+# The third language has all that is missing, and no more than Python has. We need not write it: `minicc.lower` does,
+# from the formula.
 
 # %%
 s = te.create_schedule(conv.op)
@@ -87,7 +89,7 @@ print(program)
 #
 # Here you see each read, each write, and what comes first. There is nothing left to guess, which is why a machine can
 # do it. The last room tells it in smaller words still. These are the inner loop's lines of LLVM, the loop over `j`: two
-# loads, a product, a sum, one more trip or the end.
+# loads, a product, a sum, one more trip or the end. (`phi` fetches what the trip before has left: the sum, and `j`.)
 
 # %%
 built = minicc.build(s, [image, w, conv], name="conv")
@@ -97,9 +99,9 @@ print(inner.group() if inner else built.stages["llvm"][:1000])
 # %% [markdown]
 # ## Three languages, one answer
 #
-# Are they the same? One example proves little. Sizes may be variables: `te.var`. Then a program is one for all sizes, and
-# we can try many, drawn by chance. Such a claim, "for all inputs", is called a property, and trying it with random inputs finds
-# what no example of your own would.
+# Are they the same? One example proves little. Sizes may be variables: `te.var`. Then a program is one for all sizes,
+# and we can try many, drawn by chance. Such a claim, "for all inputs", is called a property, and trying it with
+# random inputs finds what no example of your own would.
 
 # %%
 n, m = te.var("n"), te.var("m")
@@ -122,13 +124,14 @@ for _ in range(20):
     assert np.allclose(as_code, expected, atol=1e-5)
 
 # %% [markdown]
-# So each language has its reader. People like the first, and judges need it. The second is for whoever wants to know what
-# depends on what. The third is for machines.
+# So each language has its reader. People like the first, and judges need it. The second is for whoever wants to know
+# what depends on what. The third is for machines.
 #
 # ## What NumPy does in silence
 #
-# `image + row` adds a row to each row of an image. Shapes that differ are stretched until they fit: that is **broadcasting**. It is
-# handy, and many errors hide in it. In te nothing is stretched: you say which element you mean.
+# `image + row` adds a row to each row of an image. Shapes that differ are stretched until they fit: that is
+# **broadcasting**. It is handy, and many errors hide in it. In te nothing is stretched: you say which element you
+# mean.
 
 # %%
 row = te.placeholder((m,), name="row")
@@ -136,9 +139,10 @@ added = te.compute((n, m), lambda y, x: any_image[y, x] + row[x], name="added")
 print(added.op)
 
 # %% [markdown]
-# Had we meant a column, we would have written `column[y]`; NumPy wants `column[:, None]`, and for a square image tells you nothing
-# if you forget it. Types meet in silence, too. The type of an element is its **dtype**: float32 unless you say otherwise. Where two
-# meet, te does what NumPy does: a whole number of 32 bits times `0.5` is a float64.
+# Had we meant a column, we would have written `column[y]`; NumPy wants `column[:, None]`, and for a square image
+# tells you nothing if you forget it. Types meet in silence, too. The type of an element is its **dtype**: float32
+# unless you say otherwise. Where two meet, te does what NumPy does: a whole number of 32 bits times `0.5` is a
+# float64.
 
 # %%
 whole = te.placeholder((n,), name="whole", dtype="int32")
@@ -183,7 +187,8 @@ shares = softmax(any_image)
 shares.picture(at=(1, 2), sizes={"n": 3, "m": 4})
 
 # %% [markdown]
-# Broadcasting is in it twice, `most[y]` and `total[y]`, and here one sees it. It runs, also where `exp` alone would be too large, and NumPy agrees:
+# Broadcasting is in it twice, `most[y]` and `total[y]`, and here one sees it. It runs, also where `exp` alone would
+# be too large, and NumPy agrees:
 
 # %%
 run = minicc.build(te.create_schedule(shares.op), [any_image, shares], name="softmax")
@@ -197,10 +202,10 @@ print(y)
 # %% [markdown]
 # ## A reduction of your own
 #
-# `sum` and `max` are two of many. A reduction is told by a **combiner**: a function that makes one of two, and is repeated until
-# one is left. And by what it starts from: something that changes nothing, as 0 does for a sum. Which digit did the network read? We
-# want the greatest probability *and its place*, so what is combined are pairs. Of two pairs the one with the greater value stays, and of equals
-# the one that came first:
+# `sum` and `max` are two of many. Two things make a reduction: a **combiner**, a function that makes one of two and is
+# repeated until one is left, and what it starts from, something that changes nothing, as 0 does for a sum. Which digit
+# did the network read? We want the greatest probability *and its place*, so what is combined are pairs. Of two pairs
+# the one with the greater value stays, and of equals the one that came first:
 
 
 # %%
@@ -220,14 +225,14 @@ run(a, places, values)
 assert np.array_equal(places, a.argmax(1)) and np.array_equal(values, a.max(1))
 
 # %% [markdown]
-# Not everybody agrees on a greatest value that is there twice. NumPy and ONNX take the first, some libraries the last, some
-# whichever a thread finds. Here it stands in one line, and you can read it.
+# Not everybody agrees on a greatest value that is there twice. NumPy and ONNX take the first, some libraries the
+# last, some whichever a thread finds. Here it stands in one line, and you can read it.
 #
 # ## What is no formula
 #
-# Sorting has no formula for an element that could be worth it. te has a door for such things: `te.extern` calls a function
-# on whole arrays, yours or one of C, and formulas go on before and behind it. The compiler knows nothing of what is
-# inside; that is the price.
+# Sorting has no formula for one element that would be worth writing. te has a door for such things: `te.extern` calls
+# a function on whole arrays, your own or one written in C, and formulas go on before and behind it. The compiler
+# knows nothing of what is inside; that is the price.
 
 
 # %%
@@ -245,9 +250,9 @@ assert np.array_equal(y, np.median(a, axis=1))
 # %% [markdown]
 # ### Exercise 1
 #
-# How far is each number of `a` from each number of `b`? Write it in te: `distance[i, j]` is the absolute difference of `a[i]`
-# and `b[j]`. The sizes of `a` and `b` are variables: `a.shape[0]`, `b.shape[0]`. The check builds what you give, and compares
-# it with NumPy on arrays of random sizes.
+# How far is each number of `a` from each number of `b`? Write it in te: `distance[i, j]` is the absolute difference
+# of `a[i]` and `b[j]`. The sizes of `a` and `b` are variables: `a.shape[0]`, `b.shape[0]`. The check builds what you
+# give, and compares it with NumPy on arrays of random sizes.
 
 
 # %%
@@ -263,7 +268,8 @@ check.ex1(distances)
 # The mean of each *column* of a matrix `a` of n rows and m columns.
 #
 # <details><summary>Hint</summary>
-# Over which axis does the sum go, and how long is it? Then a formula of its own divides: by a size, which is a number like all others.
+# Over which axis does the sum go, and how long is it? Then a formula of its own divides: by a size, which is a number
+# like all others.
 # </details>
 
 
@@ -282,8 +288,8 @@ check.ex2(column_means)
 #     mean = te.compute((n,), lambda y: total[y] / n, name="mean")
 #     centred = te.compute((n, n), lambda y, x: a[y, x] - mean[x], name="centred")
 #
-# Its author has tried it with `np.ones((4, 4))` and with `np.eye(3)`, and found all well. Show that it is wrong: answer with
-# a matrix whose result is not what it should be.
+# Its author has tried it with `np.ones((4, 4))` and with `np.eye(3)`, and found all well. Show that it is wrong:
+# answer with a matrix whose result is not what it should be.
 #
 # <details><summary>Hint</summary>
 # `mean[x]` is the mean of row x, not of row y. When is there no difference?
@@ -296,8 +302,9 @@ check.ex3(answer)
 # %% [markdown]
 # ### Exercise 4
 #
-# The least and the greatest number of each row, found in one go: a combiner of pairs. Answer with the two functions that
-# `te.comm_reducer` takes: one combines two pairs, one gives the pair to start from (of two dtypes).
+# The least and the greatest number of each row, found in one go: a combiner of pairs. Answer with the two functions
+# that `te.comm_reducer` takes: one combines two pairs, the other is given two dtypes and gives the pair to start
+# from.
 #
 # <details><summary>Hint</summary>
 # What number changes nothing when you ask for the lesser of two? Not 0. See `te.max_value` and `te.min_value`.

@@ -174,8 +174,8 @@ window = te.create_schedule(near.op)
 window.picture(kind="heat")
 
 # %% [markdown]
-# And as numbers. A *load* is an element that is read, a *store* one that is written. They are counted from the
-# program, so they are the same on every machine, today and in ten years. Times are not.
+# And as numbers. A *load* is an element that is read, a *store* one that is written, a *flop* an operation on floats.
+# They are counted from the program, so they are the same on every machine, today and in ten years. Times are not.
 
 # %%
 counts = window.counts(caches=[])

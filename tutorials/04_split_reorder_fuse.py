@@ -326,7 +326,7 @@ print(by_tensor.trace)
 #   about programs that are not.
 # - Which order is fast? That depends on caches (lesson 6) and on vectors (lesson 7). Today no order was better than
 #   another.
-# - Where sizes are variables, as in lesson 3, a split has to guess that there is a tail; `nparts`, *peel* and
+# - Where sizes are variables, as in lesson 3, a split has to expect a tail; `nparts`, *peel* and
 #   *overlap* need a size that is known.
 # - Sizes can be turned into *choices* that a search tries for you: `s.choose`, in lesson 14.
 #

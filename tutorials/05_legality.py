@@ -180,7 +180,8 @@ else:
 #
 # ## At the same time
 #
-# `parallel` shares the trips of a loop among the cores of a processor, which do them at the same time. So no trip may
+# A processor has several cores, each of which runs a program of its own. `parallel` shares the trips of a loop among
+# them, and they do them at the same time. So no trip may
 # need another one of the *same* loop. In the crooked scan, `t` cannot be parallel. But the trips of `j` within one
 # row `t` do not know each other:
 
@@ -254,7 +255,7 @@ except ScheduleError as error:
 # %% [markdown]
 # ## Partial sums
 #
-# If several people count a heap of coins, each counts a heap of his own, and the few results are added in the end.
+# If several people count a heap of coins, each counts a part of it, and the few results are added in the end.
 # `rfactor` (*reduction factoring*) does this to a sum: for every trip of a loop it makes a sum of its own. The loop
 # becomes an ordinary one, and a short loop combines what came out.
 

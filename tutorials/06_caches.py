@@ -2,7 +2,7 @@
 # # The same work, and ten times the time
 #
 # Two programs read the same numbers, equally often, and write the same results. One takes ten times as
-# long as the other. *What does it wait for?*
+# long as the other, or even more. *What does it wait for?*
 #
 # It waits for memory. In this lesson we find out when, and count it: times differ from machine to
 # machine, counts do not.
@@ -78,6 +78,9 @@ for order in ("rows", "columns"):
     print(f"1024 x 1024 by {order}: {best_milliseconds(s, [A, B], 1024):.2f} ms")
 
 # %% [markdown]
+# Put 1000 in place of 1024, and run it again: with slightly smaller matrices the columns should suddenly be far
+# better. Section 5 says why.
+#
 # ## 2. Memory comes in lines
 #
 # Main memory is far away: a load from there takes as long as hundreds of additions. So a processor keeps a
@@ -85,8 +88,8 @@ for order in ("rows", "columns"):
 # It holds pieces of 64 bytes, that begin at multiples of 64: **cache lines**. One line is 16 numbers of
 # `float32` that are neighbours in memory, and whoever loads one of them has brought the other 15.
 #
-# An access to a line that the cache has is a *hit*. It takes a few cycles. An access to any other is a
-# **cache miss**: the line must be brought, and something else must go, as the cache is full.
+# An access to a line that the cache has is a *hit*. It takes a few *cycles*, the beats of the processor's clock. An
+# access to any other is a **cache miss**: the line must be brought, and something else must go, as the cache is full.
 #
 # A matrix lies in memory row by row. A row of 64 numbers is 4 lines. So what happens by rows, and by
 # columns, in a tiny cache of 16 lines?
@@ -247,8 +250,8 @@ curves(
 )
 
 # %% [markdown]
-# And the little heat map, in tiles of 4 x 4: what misses of `A` is the first column of each tile, where its lines come. The
-# other three find them there.
+# And the little heat map, in tiles of 4 x 4: what misses of `A` is the first column of each tile, where its lines
+# come. The other three find them there.
 
 # %%
 s, _, B = transposition(16)
@@ -282,8 +285,8 @@ check.ex2(answer)
 # line with the number `n` must be in set `n % sets`. LRU decides within a set only. The number of lines in a
 # set is called its *ways*.
 #
-# That is bad news for matrices whose rows are a power of two long. Our rows are 4 lines long. With 8 sets, the
-# lines of a column are in sets 0, 4, 0, 4, ...: two sets do all the work, and six are empty.
+# That is bad news for matrices whose rows are a power of two long, as 1024 is. Our rows of 64 are 4 lines long. With
+# 8 sets, the lines of a column are in sets 0, 4, 0, 4, ...: two sets do all the work, and six are empty.
 
 # %%
 in_sets = te.Cache(32 * 64, line=64, ways=4)
@@ -320,9 +323,9 @@ assert transposition(96)[0].counts(caches=[te.Cache(2 << 10, line=64, ways=8)]).
 # %% [markdown]
 # ### Exercise 3
 #
-# Write the schedule. `answer` is given the transposition of a matrix of 96 x 96, and does with it what it likes; you know
-# `tile`, `split` and `reorder`. The cache has 2 KB in sets of 8 ways, and the rows are 6 lines long. At
-# most 1,500 misses are wanted. The naive order has 9,792: 96 * 96 for `A`, and a sixteenth of that for `B`.
+# Write the schedule. `answer` is given the transposition of a matrix of 96 x 96, and does with it what it likes; you
+# know `tile`, `split` and `reorder`. The cache has 2 KB in sets of 8 ways, and the rows are 6 lines long. At most
+# 1,500 misses are wanted. The naive order has 9,792: 96 * 96 for `A`, and a sixteenth of that for `B`.
 #
 # <details><summary>Hint</summary>
 # How many sets are there? In which of them are the lines of a column? So how many lines of a column can be held at
@@ -382,10 +385,10 @@ print("misses of the product:", naive.counts(caches=[first_cache]).misses, tiled
 # The naive product is worse than the copy: each line brings one number that is used, and 15 that are not. Tiled,
 # the same additions and multiplications get by with a hundredth of the misses.
 #
-# Say that a machine computes at most 100 billion operations a second, its *peak*, and that memory brings at most 20
-# billion bytes a second. A program of intensity `x` cannot be faster than `20 * x` billion operations a second, as
-# its bytes must come, nor than 100. The smaller one is its limit. Drawn over `x`, the limit rises like a roof and then
-# is flat. It is called the **roofline** (Williams, Waterman and Patterson, 2009).
+# Say that a machine computes at most 100 billion operations a second (100 GFLOP/s), its *peak*, and that memory
+# brings at most 20 billion bytes a second. A program of intensity `x` cannot be faster than `20 * x` billion
+# operations a second, as its bytes must come, nor than 100. The smaller one is its limit. Drawn over `x`, the limit
+# rises like a roof and then is flat. It is called the **roofline** (Williams, Waterman and Patterson, 2009).
 
 # %%
 peak, bandwidth = 100e9, 20e9
@@ -433,13 +436,13 @@ check.ex4(answer)
 # %% [markdown]
 # ## What was not told
 #
-# - A processor has two or three caches behind each other, each larger and slower. `counts(caches=[first, second])` counts
-#   them all: what misses the first is looked for in the second.
+# - A processor has two or three caches behind each other, each larger and slower. `counts(caches=[first, second])`
+#   counts them all: what misses the first is looked for in the second.
 # - A line that was written must go back to memory when it is thrown out. Our counts have it as one miss, when it comes.
 # - Processors guess what comes next, and bring it before it is asked for (*prefetching*). That hides many
 #   misses of programs that walk in a straight line, and few of those that jump.
 # - Addresses are translated in pages of 4 KB, and the translations have a cache of their own, which misses, too.
 # - Real caches only resemble LRU; the true rules are secrets of their makers. A cliff is a little rounder there.
 #
-# Read on: [minicc/loop/caches.py](../minicc/loop/caches.py) is our cache, not much longer than the one here. Ulrich Drepper,
+# Read on: [minicc/loop/caches.py](../minicc/loop/caches.py) is our cache, with sets and levels. Ulrich Drepper,
 # *What Every Programmer Should Know About Memory*, tells all the rest.

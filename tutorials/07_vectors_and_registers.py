@@ -20,9 +20,9 @@ from minicc.target import Target
 # %% [markdown]
 # ## 1. What the machine is told
 #
-# A processor runs instructions. Their text is called **assembly**. `source("asm")` shows it for a built function, for any
-# processor that we name: here *haswell*, an Intel core of 2013, whose instructions nearly all later ones understand. We
-# only read it, so your own machine does not matter.
+# A processor runs instructions. Their text is called **assembly**. `source("asm")` shows it for a built function, for
+# any processor that we name: here *haswell*, an Intel core of 2013, whose instructions nearly all later ones
+# understand. We only read it, so your own machine does not matter.
 
 
 # %%
@@ -39,10 +39,10 @@ text = minicc.build(s, [A, B, C], target="haswell").source("asm")
 draw_hot_loop("The scalar product as it comes", text)
 
 # %% [markdown]
-# The loop has five instructions. A name such as `%xmm0` is a register, a place inside of the core that holds what is being
-# computed; `(%rdi,%rax,4)` is a place in memory. So the loop loads a number of `A`, multiplies it with one of `B`, adds the
-# product to `%xmm0`, counts, and jumps back. Multiplying and adding is one instruction: a **fused multiply-add**, which
-# rounds once, at the end. It counts as two operations.
+# The loop has five instructions. A name such as `%xmm0` is a register, a place inside of the core that holds what is
+# being computed; `(%rdi,%rax,4)` is a place in memory. So the loop loads a number of `A`, multiplies it with one of
+# `B`, adds the product to `%xmm0`, counts, and jumps back. Multiplying and adding is one instruction: a **fused
+# multiply-add**, which rounds once, at the end. It counts as two operations.
 
 # %%
 loop = hot_loop(text)
@@ -52,9 +52,9 @@ assert [kind_of(row) for row in loop] == ["", "load", "multiply-add", "loop", "l
 # ## 2. Lanes
 #
 # The register is much wider than one number. A **vector register** of haswell has 256 bits, which are eight numbers
-# of `float32` side by side. Each of these places is a **lane**. An instruction that ends in `ps` works on all lanes at once, in
-# the same time in which one that ends in `ss` works on a single one. What minicc knows of a machine is its **target**: how wide its
-# vectors are, how many registers it has, its caches, its threads.
+# of `float32` side by side. Each of these places is a **lane**. An instruction that ends in `ps` works on all lanes
+# at once, in the same time in which one that ends in `ss` works on a single one. What minicc knows of a machine is
+# its **target**: how wide its vectors are, how many registers it has, its caches, its threads.
 
 # %%
 haswell, skylake = Target.of("haswell"), Target.of("skylake-avx512")
@@ -62,8 +62,8 @@ assert (haswell.lanes("float32"), haswell.registers) == (8, 16)
 assert (skylake.lanes("float32"), skylake.registers) == (16, 32)
 
 # %% [markdown]
-# `vectorize` says that the trips of a loop are the lanes of a vector. The trips must not depend on each other, so it is a
-# step that is checked as all others. In the picture, eight elements light up together:
+# `vectorize` says that the trips of a loop are the lanes of a vector. The trips must not depend on each other, so it
+# is a step that is checked as all others. In the picture, eight elements light up together:
 
 
 # %%
@@ -82,9 +82,9 @@ assert "vaddps" in in_vectors and "vaddss" not in in_vectors  # LLVM adds A to i
 s.picture(kind="visits")
 
 # %% [markdown]
-# What if the extent is no multiple of eight? Of 13 elements the last five fill a part of a vector. Then the instruction
-# takes a **mask**: a bit for each lane, which says whether it takes part. A lane without its bit loads nothing and stores
-# nothing, so nobody reads behind the end.
+# What if the extent is no multiple of eight? Of 13 elements the last five fill a part of a vector. Then the
+# instruction takes a **mask**: a bit for each lane, which says whether it takes part. A lane without its bit loads
+# nothing and stores nothing, so nobody reads behind the end.
 
 # %%
 s, A, B = doubled(13)
@@ -98,13 +98,15 @@ s.picture(kind="visits")
 # %% [markdown]
 # ## 3. The scalar product in vectors
 #
-# The sum of the scalar product is one number, and each trip needs the one before. `vectorize` would be refused. What we
-# want is another sum: lane 0 adds up the elements 0, 8, 16, ..., lane 1 adds up 1, 9, 17, ..., and at the end the eight
-# sums are added. `rfactor` does that: it gives each trip of a loop a sum of its own.
+# The sum of the scalar product is one number, and each trip needs the one before. `vectorize` would be refused. What
+# we want is another sum: lane 0 adds up the elements 0, 8, 16, ..., lane 1 adds up 1, 9, 17, ..., and at the end the
+# eight sums are added. `rfactor` does that: it gives each trip of a loop a sum of its own. The loop over the eight is
+# vectorized, and `set_scope` says that the sums live in registers ("local") and not in memory. (`unroll` writes out
+# the trips of a loop one after the other. Here there is one; soon there will be more.)
 #
 # That the compiler does not do so by itself has a reason. Floating-point numbers are rounded at each addition, and so
-# another order gives another result. It is mostly no worse, but it is not the same. Whoever writes `rfactor` says
-# that he agrees.
+# another order gives another result. It is mostly no worse, but it is not the same. Whoever writes `rfactor` agrees
+# to that.
 
 
 # %%
@@ -137,13 +139,13 @@ assert "vfmadd231ps" in text and "vfmadd231ss" in loop[2]
 # %% [markdown]
 # ## 4. Why one sum is not enough
 #
-# A fused multiply-add of haswell takes 5 cycles from its operands to its result: its **latency**. But the core does not sit
-# and wait. It can start two of them in *each* cycle, as long as their operands are there: its **throughput**. Our loop has
-# one sum, an **accumulator**, that every instruction needs and that every instruction makes anew. So one starts every 5
-# cycles, where 10 could.
+# A fused multiply-add of haswell takes 5 cycles from what it is given, its operands, to its result: this is its
+# **latency**. But the core does not sit and wait. It can start two of them in *each* cycle, as long as their operands
+# are there: its **throughput**. Our loop has one sum, an **accumulator**, that every instruction needs and that every
+# instruction makes anew. So one starts every 5 cycles, where 10 could.
 #
-# A model of that is a few lines long. Instructions start in order. Each waits for its accumulator, and for one of the two places
-# where it can start.
+# A model of that is a few lines long. Instructions start in order. Each waits for its accumulator, and for one of the
+# two places where it can start.
 
 
 # %%
@@ -172,9 +174,9 @@ curves(
 )
 
 # %% [markdown]
-# The rule behind the curves: to keep `ports` places busy with instructions that take `latency` cycles, `latency * ports`
-# of them must be on their way at any time, and each needs an accumulator of its own. That is 10 on haswell and 8
-# on skylake. Twelve are enough on both.
+# The rule behind the curves: to keep `ports` places busy with instructions that take `latency` cycles, `latency *
+# ports` of them must be on their way at any time, and each needs an accumulator of its own. That is 10 on haswell and
+# 8 on skylake. Twelve are enough on both.
 
 # %%
 for name, latency in latencies.items():
@@ -185,8 +187,8 @@ assert max(latency * 2 for latency in latencies.values()) < 12
 assert round(2 / started_in_a_cycle(1, latencies["haswell"])) * haswell.lanes("float32") == 80
 
 # %% [markdown]
-# So a naive sum runs at 1/10 of what even its instructions could, and these do an eighth of what vectors can: an eightieth.
-# Here is your machine, whichever it is:
+# So a naive sum runs at 1/10 of what even its instructions could, and these do an eighth of what vectors can: an
+# eightieth. Here is your machine, whichever it is:
 
 
 # %%
@@ -209,8 +211,9 @@ for count in (1, 2, 4):
 # %% [markdown]
 # ### Exercise 1
 #
-# The processor can also start two *loads* in each cycle. A multiply-add of the scalar product needs two: one number of `A`, one of
-# `B`. So how many multiply-adds can start in a cycle at most, and how many accumulators are enough for that, on haswell?
+# The processor can also start two *loads* in each cycle. A multiply-add of the scalar product needs two: one number
+# of `A`, one of `B`. So how many multiply-adds can start in a cycle at most, and how many accumulators are enough for
+# that, on haswell?
 
 # %%
 answer = ...  # (multiply-adds in a cycle, accumulators)
@@ -219,8 +222,9 @@ check.ex1(answer)
 # %% [markdown]
 # ### Exercise 2
 #
-# Write the schedule: the scalar product for haswell, in vectors, with as many accumulators as you found. `answer` is given
-# the naive schedule, and the output. `with_sums` above shows the steps; the check reads the assembly.
+# Write the schedule: the scalar product of 2,400 elements for haswell, in vectors, with as many accumulators as you
+# found. `answer` is given the naive schedule, and the output. `with_sums` above shows the steps; the check reads the
+# assembly.
 
 
 # %%
@@ -233,10 +237,11 @@ check.ex2(answer)
 # %% [markdown]
 # ## 5. Fewer loads: a tile in registers
 #
-# With two loads for each multiply-add no sum can be fast, and a scalar product has no choice: each number is used once.
-# A matrix product has. Take a tile of `C` of `rows` by `vectors`, all of it in registers. For each step of `k` it needs `vectors`
-# loads of a row of `B`, and for each row one number of `A`, loaded into all lanes (a *broadcast*). With those it does
-# `rows * vectors` multiply-adds: each vector of `B` serves all rows, each number of `A` serves all vectors.
+# With two loads for each multiply-add no sum can be fast, and a scalar product has no choice: each number is used
+# once. A matrix product has. Take a tile of `C` of `rows` by `vectors`, all of it in registers. For each step of `k`
+# it needs `vectors` loads of a row of `B`, and for each row one number of `A`, loaded into all lanes (a *broadcast*).
+# With those it does `rows * vectors` multiply-adds: each vector of `B` serves all rows, each number of `A` serves all
+# vectors.
 
 
 # %%
@@ -247,7 +252,7 @@ def register_tile(rows, vectors, lanes, depth=64):
     k = te.reduce_axis((0, depth), name="k")
     C = te.compute((8 * rows, 4 * vectors * lanes), lambda i, j: te.sum(A[i, k] * B[k, j], axis=k), name="C")
     s = te.create_schedule(C.op)
-    tile = s.cache_write(C, "local")  # the sums: scope "local" means registers
+    tile = s.cache_write(C, "local")  # the sums
     i_outer, j_outer, i_inner, j_inner = s[C].tile(*s[C].op.axis, rows, vectors * lanes)
     s[C].reorder(j_outer, i_outer, i_inner, j_inner)
     s[tile].compute_at(s[C], i_outer)
@@ -269,17 +274,17 @@ def assembly(rows, vectors, target="haswell"):
 
 
 # %% [markdown]
-# `cache_write` and `compute_at` are the subject of the next lesson: they give the sums of a tile a buffer of their own, that
-# lives as long as the tile. `unroll` writes its rows out, because registers have names and no numbers: a loop could
-# not choose one. Here is the tile of 6 rows by 2 vectors.
+# `cache_write` and `compute_at` are the subject of the next lesson: they give the sums of a tile a buffer of their
+# own, that lives as long as the tile. Its rows are unrolled, because registers have names and no numbers: a loop
+# could not choose one. Here is the tile of 6 rows by 2 vectors.
 
 # %%
 draw_hot_loop("6 rows by 2 vectors, on haswell", assembly(6, 2))
 
 # %% [markdown]
-# Two loads, six broadcasts, **twelve** multiply-adds with twelve accumulators, and three instructions to count. Eight loads for
-# twelve multiply-adds is less than one for each; two for each was what held the scalar product back. Nothing else is left
-# in this loop. It is as fast as the core can be, and so are its cousins on wider vectors:
+# Two loads, six broadcasts, **twelve** multiply-adds with twelve accumulators, and three instructions to count. Eight
+# loads for twelve multiply-adds is less than one for each; two for each was what held the scalar product back.
+# Nothing else is left in this loop. It is as fast as the core can be, and so are its cousins on wider vectors:
 
 # %%
 for target in ("haswell", "skylake-avx512"):
@@ -289,8 +294,9 @@ for target in ("haswell", "skylake-avx512"):
     assert (kinds.count("load"), kinds.count("broadcast"), kinds.count("stack"), kinds.count("loop")) == (2, 6, 0, 3)
 
 # %% [markdown]
-# Is the model right? We measure tiles of one vector and more and more rows, so more and more accumulators, on your machine. The
-# shape of the curve should be that of the model: first a slope, then flat.
+# Is the model right? We measure tiles of one vector and more and more rows, so more and more accumulators, on your
+# machine, in GFLOP/s: billions of operations a second. The shape of the curve should be that of the model: first a
+# slope, then flat.
 
 
 # %%
@@ -312,9 +318,9 @@ curves(
 # %% [markdown]
 # ## 6. Why not more
 #
-# A larger tile needs fewer loads for each multiply-add. But registers are few: haswell has 16. The tile takes `rows * vectors`
-# for its sums, `vectors` for a row of `B`, and one for a broadcast. 6 by 2 takes 15. What does the compiler do with 3 by 4, which
-# takes 17?
+# A larger tile needs fewer loads for each multiply-add. But registers are few: haswell has 16. The tile takes `rows *
+# vectors` for its sums, `vectors` for a row of `B`, and one for a broadcast. 6 by 2 takes 15. What does the compiler
+# do with 3 by 4, which takes 17?
 
 # %%
 too_large = assembly(3, 4)
@@ -322,9 +328,10 @@ assert [kind_of(row) for row in hot_loop(too_large)].count("stack") == 2
 draw_hot_loop("3 rows by 4 vectors, on haswell", too_large)
 
 # %% [markdown]
-# There is one register too few, so one sum is kept in memory, on the stack: it is loaded before it is used, and stored
-# behind. That is a **spill**. It costs two instructions, and some cycles of latency for one of the sums. One spill is
-# a pity; many are a disaster. Let us count them for all tiles, in the assembly.
+# There is one register too few, so one sum is kept on the *stack*, the memory that a function has for itself (around
+# `%rsp`): it is loaded before it is used, and stored behind. That is a **spill**. It costs two instructions, and some
+# cycles of latency for one of the sums. One spill is a pity; many are a disaster. Let us count them for all tiles, in
+# the assembly.
 
 # %%
 print("tile   registers  multiply-adds  places on the stack")
@@ -356,8 +363,8 @@ check.ex3(answer)
 # %% [markdown]
 # ### Exercise 4
 #
-# Find the spill. Look at the assembly of 3 by 4 above: which place in memory holds the sum that found no register? Write it as it
-# stands there, as in `"32(%rsp)"`.
+# Find the spill. Look at the assembly of 3 by 4 above: which place in memory holds the sum that found no register?
+# Write it as it stands there, as in `"32(%rsp)"`.
 
 # %%
 answer = ...
@@ -366,10 +373,10 @@ check.ex4(answer, too_large)
 # %% [markdown]
 # ## 7. Instructions for whole nests
 #
-# Some processors have instructions that no loop of ours would ever become: four products and their sum at once, a small matrix by a
-# vector, a product of tiles. Such a thing is declared as a **tensor intrinsic**: its *meaning*, which is a naive nest, and its
-# *implementation*, whatever that is. `tensorize` looks whether a nest is the same as the meaning, and puts the implementation
-# in its place.
+# Some processors have instructions that no loop of ours would ever become: four products and their sum at once, a
+# small matrix by a vector, a product of tiles. Such a thing is declared as a **tensor intrinsic**: its *meaning*,
+# which is a naive nest, and its *implementation*, whatever that is. `tensorize` looks whether a nest is the same as
+# the meaning, and puts the implementation in its place.
 
 # %%
 gemv = TENSOR_INTRINSICS["gemv_4x4_float32"]
@@ -377,8 +384,8 @@ print(gemv.meaning)
 print(gemv.implementation)
 
 # %% [markdown]
-# This one multiplies a matrix of 4 x 4 with a vector, column by column, so that its four sums are the lanes of one vector. No
-# trust is needed: both are programs, and who declares an intrinsic has both of them run and compared.
+# This one multiplies a matrix of 4 x 4 with a vector, column by column, so that its four sums are the lanes of one
+# vector. No trust is needed: both are programs, and who declares an intrinsic has both of them run and compared.
 
 # %% [markdown]
 # ### Exercise 5
@@ -387,7 +394,8 @@ print(gemv.implementation)
 # a nest that means `gemv_4x4_float32`, and `tensorize` it.
 #
 # <details><summary>Hint</summary>
-# The meaning has a loop `i` of 4 trips, and in it a loop `k` of 4 trips. `s[y].tensorize(loop, "gemv_4x4_float32")` wants the outer
+# The meaning has a loop `i` of 4 trips, and in it a loop `k` of 4 trips. `s[y].tensorize(loop, "gemv_4x4_float32")`
+# wants the outer
 # one of these two.
 # </details>
 
@@ -417,13 +425,14 @@ check.ex5(answer)
 # %% [markdown]
 # ## What was not told
 #
-# - Cores look ahead: they start later instructions while earlier ones wait, as long as they do not depend on them. That is why the
-#   order of the instructions in the picture hardly matters, and why registers have more copies inside than names.
+# - Cores look ahead: they start later instructions while earlier ones wait, as long as they do not depend on them.
+#   That is why the order of the instructions in the picture hardly matters, and why registers have more copies inside
+#   than names.
 # - Wide vectors draw power. Some processors run slower while they use 512 bits.
-# - Zen 3 and Zen 4 have a latency of 4 and two places, too; the figures of all processors stand in Agner Fog's instruction tables and at
-#   uops.info.
-# - An instruction may take one of its operands straight from memory, which saves a register where that is used only once. The
-#   scalar product did so.
-# - Who decides which value is in which register? LLVM's register allocator, and it is good, but it cannot add registers.
-#   Lesson 12 looks at what else LLVM does.
+# - Zen 3 and Zen 4 have a latency of 4 and two places, too; the figures of all processors stand in Agner Fog's
+#   instruction tables and at uops.info.
+# - An instruction may take one of its operands straight from memory, which saves a register where that is used only
+#   once. The scalar product did so.
+# - Who decides which value is in which register? LLVM's register allocator, and it is good, but it cannot add
+#   registers. Lesson 12 looks at what else LLVM does.
 # - Where the tile comes from memory fast enough is another matter. That is lesson 9.

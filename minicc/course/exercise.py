@@ -23,6 +23,7 @@ exercise 1: open. How often is `A` read in 4 x 8 trips?
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -126,7 +127,12 @@ class Reply:
 
     def _repr_html_(self) -> str:
         kind = {True: "right", False: "wrong", None: "open"}[self.right]
-        return f'<p class="reply {kind}" style="white-space: pre-wrap">{escape(repr(self))}</p>'
+        said, _, place = repr(self).partition("\n")  # the place is code, where minicc refuses an answer
+        text, more = (
+            re.sub("`([^`]+)`", r"<code>\1</code>", escape(said)),
+            f"<pre>{escape(place)}</pre>" if place else "",
+        )
+        return f'<div class="reply {kind}">{text}{more}</div>'
 
 
 def exercise(check: Callable[..., str]) -> Callable[..., Reply]:

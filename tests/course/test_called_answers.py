@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from minicc.course.exercise import WrongAnswer, called, exercise, expect, number, numbers
+from minicc.course.exercise import Reply, WrongAnswer, called, exercise, expect, number, numbers, words
 
 
 @exercise
@@ -67,3 +67,14 @@ def test_numbers(answer):
 def test_no_numbers(answer):
     with pytest.raises(WrongAnswer, match=r"expected (2 numbers, such as|a number, got)"):
         numbers(answer, 2)
+
+
+def test_words():
+    assert words(" i, j k") == words(["i ", "j", np.str_("k")]) == words(part for part in "ijk") == ["i", "j", "k"]
+    with pytest.raises(WrongAnswer, match="expected words, such as"):
+        words(7)
+
+
+def test_a_reply_shows_code_as_code():
+    shown = Reply("1", False, "no `<a>` here:\n    for i in range(2):")._repr_html_()
+    assert "no <code>&lt;a&gt;</code> here:<pre>    for i in range(2):</pre>" in shown

@@ -121,7 +121,7 @@ def test_loops(taken):
     ("taken", "why"),
     [
         (('s.fuse("i", "j")', 's.split("i_j_f", 10)'), "the other way around"),
-        (('s.fuse("i", "j")', 's.split("i_j_f", 4)'), "there is a guard"),
+        (('s.fuse("i", "j")', 's.split("i_j_f", 4)'), "there is an `if`"),
         (('s.split("j", 3)',), "which two make one of 10"),
         (('s.fuse("i", "j")',), "got 30"),
         (('s.reorder("j", "i")', 's.fuse("j", "i")', 's.split("j_i_f", 3)'), "the order has changed"),

@@ -116,7 +116,7 @@ def ex3(same: Callable[[Any, Any], bool]) -> str:
 
 @exercise
 def ex4(answer: float) -> str:
-    """How many kernels become of MatMul, Relu, MatMul, Softmax?"""
+    """How many kernels do MatMul, Relu, MatMul, Softmax become?"""
     answer = number(answer)
     kernels = minicc.compile(TWO_LAYERS, threads=1).kernels
     reasons: dict[float, str] = {

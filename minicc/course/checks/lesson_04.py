@@ -182,12 +182,12 @@ def ex4(answer: Way) -> str:
 
 @exercise
 def ex5(answer: Way) -> str:
-    """Two loops, of 10 and of 3 trips, without a guard, in the order in which it was written."""
+    """Make two loops, of 10 and of 3 trips, that keep the order and test nothing."""
     s = plain(5, 6)
     called(answer, s)
     extents = [loop.extent for loop in loops(s.program.body).values()]
     if any(isinstance(part, If) for part in walk(s.program.body)):
-        raise WrongAnswer("there is a guard, so one of your factors does not divide what it cuts")
+        raise WrongAnswer("there is an `if`, so one of your factors does not divide what it cuts")
     if extents == [3, 10]:
         raise WrongAnswer("these are 3 trips outside and 10 inside: nparts=10, or factor=3, is the other way around")
     if len(extents) > 2:
