@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from minicc.compile import build, compile
+from minicc import ops
+from minicc.compile import build, compile, pipeline
 from minicc.course.answers import Submission
 from minicc.course.assignments.a6 import programs
+from minicc.course.progress import all_started
 from minicc.explain.draw_bars import Bar, bars
 from minicc.explain.draw_digits import SHOWN, draw_digits
 from minicc.explain.page import Pictures
@@ -30,6 +32,9 @@ from minicc.graph.bind import bind
 from minicc.ops.base import Array
 from minicc.runtime.function import Function
 from minicc.runtime.roofline import measure_peak
+from minicc.graph.ir import Constant, Graph, Input, Kernel, Node, constant, input
+from minicc.ir.passes import Event
+from minicc.types import TensorType, float32
 from minicc.testing.oracle import assert_close, compare, reference
 
 
@@ -82,6 +87,59 @@ def digits_on_own_loops(folder: Path) -> Reached:
         f"{np.mean(answers == labels):.2%} of the answers are right; {SHOWN} of them were compared with the reference, number by number",
     )
     return Reached(lines, draw_digits(images, labels, answers, probability.max(1)))
+
+
+def residual_block(channels: int = 32, side: int = 14) -> Graph:
+    """A block of a residual network: two convolutions with BatchNormalization, and the sum with what came in.
+
+    Source: He et al., "Deep Residual Learning for Image Recognition", 2016.
+    """
+    random = np.random.default_rng(0)
+    x = input("x", TensorType(float32, (1, channels, side, side)))
+
+    def convolved(value: Node) -> Node:
+        weights = random.standard_normal((channels, channels, 3, 3)) / np.sqrt(9 * channels)
+        scale, variance = random.uniform(0.5, 1.5, (2, channels))
+        offset, mean = random.standard_normal((2, channels))
+        made: Node = ops.Conv(padding=(1, 1, 1, 1))(value, constant(weights.astype(np.float32)))
+        statistics = [constant(v.astype(np.float32)) for v in (scale, offset, mean, variance)]
+        normal: Node = ops.BatchNormalization()(made, *statistics)
+        return normal
+
+    inner = ops.Relu()(convolved(x))
+    return Graph("residual_block", (x,), (ops.Relu()(ops.Add()(convolved(inner), x)),), ("y",))
+
+
+def block_through_own_passes(folder: Path) -> Reached:
+    """A residual block, rewritten by the student's rules where A4 stands beside the folder, grouped by the student's fusion."""
+    beside = [s.folder for s in all_started(folder.parent) if s.assignment.name == "a4"]
+    graph, seen = residual_block(), dict[str, Graph]()
+    rewritten = Submission(beside[0].absolute()).module("rules.py").simplify(graph) if beside else graph
+
+    def watch(event: Event) -> None:
+        if event.seconds is not None and event.stage in ("eliminate dead code", "fuse"):
+            seen[event.stage] = event.ir
+
+    own = {"fuse": Submission(folder).module("fusion.py").fuse}
+    others = ["choose layouts", *(("simplify", "absorb views", "simplify views") if beside else ())]
+    made = compile(rewritten, passes=pipeline(without=others, replace=own), observe=watch, threads=1)
+    x = np.random.default_rng(1).standard_normal(graph.inputs[0].type.shape, np.float32)
+    compare(graph, made.run({"x": x}), reference(graph, {"x": x}), "your passes")
+    kernels = [(n, n.op) for n in seen["fuse"].nodes if isinstance(n.op, Kernel)]
+    before = _operators(seen["eliminate dead code"])
+    apart, together = (sum(n.type.bytes for n in nodes) for nodes in (before, [n for n, _ in kernels]))
+    rules = f"your rules in {beside[0]}" if beside else "minicc's rules, as a4 was not started beside this folder"
+    left = sum(isinstance(n.op, ops.BatchNormalization) for n in before)
+    lines = (
+        f"{len(_operators(graph))} operators, 2 of them BatchNormalization; {left} of these after {rules}",
+        f"{len(kernels)} kernels by your fusion: {', '.join(kernel.label for _, kernel in kernels)}",
+        f"they write {together:,} bytes; one operator after the other would write {apart:,}",
+    )
+    return Reached(lines, seen["fuse"].picture())
+
+
+def _operators(graph: Graph) -> list[Node]:
+    return [n for n in graph.nodes if not isinstance(n.op, (Constant, Input))]
 
 
 TOKENS, WIDTH, HEADS, INNER = (
@@ -179,5 +237,6 @@ def layer_at_a_share_of_the_peak(folder: Path) -> Reached:
 
 MILESTONES = {
     "a3": Milestone("the digits network on your own loops", digits_on_own_loops),
+    "a5": Milestone("a residual block through your own rules and fusion", block_through_own_passes),
     "a6": Milestone("a layer of a transformer at a share of the peak", layer_at_a_share_of_the_peak),
 }

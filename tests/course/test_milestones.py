@@ -49,3 +49,15 @@ def test_wrong_parts_do_not_reach_it(fault, tmp_path):
     put(files, tmp_path)
     with pytest.raises((Disagreement, ScheduleError)):
         MILESTONES["a3"].reach(tmp_path)
+
+
+def test_own_rules_and_own_fusion_are_seen(tmp_path):
+    said = []
+    for rules, fusion in ((handout, handout), (handout, solution), (solution, solution)):
+        for name, files in (("a4", rules), ("a5", fusion)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            put({**handout(assignment(name)), **files(assignment(name))}, tmp_path / name)
+        said.append(MILESTONES["a5"].reach(tmp_path / "a5").lines)
+    assert ["2 of these" in lines[0] for lines in said] == [True, True, False]
+    assert [lines[1].partition(" by")[0] for lines in said] == ["7 kernels", "2 kernels", "2 kernels"]
+    assert said[-1][1].endswith(": conv_add_relu, conv_add_add_relu")
