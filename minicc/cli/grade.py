@@ -94,9 +94,8 @@ def read_secret(path: Path | None) -> bytes:
 
 def table(report: Grades) -> Table:
     """A row for each task, and the total."""
-    made = Table(
-        title=f"{report.assignment.name}: {printable(report.assignment.title)}{f', {printable(report.student)}' if report.student else ''}"
-    )
+    who = f", {printable(report.student)}" if report.student else ""
+    made = Table(title=Text(f"{report.assignment.name}: {printable(report.assignment.title)}{who}"))
     for column in ("task", "", "public", "hidden", "points"):
         made.add_column(column, justify="right" if column in ("public", "hidden", "points") else "left")
     for t in report.tasks:
