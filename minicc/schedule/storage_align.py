@@ -59,11 +59,12 @@ class StorageAlignStep(Step):
             hint = f'first compute_at("{self.buffer}", loop), in a loop that needs a part of constant size'
             raise Illegal(problem, self.buffer, hint)
         step = math.prod(inner)
-        strides = range(first, first + self.factor)
-        wide = next((extent for extent in strides if extent * step % self.factor == self.offset), None)
-        if wide is None:
+        common = math.gcd(step, self.factor)  # the strides that do are those of one class modulo factor // common
+        if self.offset % common:
             problem = f"no stride that is a multiple of {step} is {self.offset} modulo {self.factor}"
             raise Illegal(problem, self.buffer, "align an axis further back")
+        modulus = self.factor // common
+        wide = first + (self.offset // common * pow(step // common, -1, modulus) - first) % modulus
         return altered(program, alloc, shape=(*shape[: self.axis + 1], wide, *inner))
 
     @classmethod

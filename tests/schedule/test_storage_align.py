@@ -1,8 +1,12 @@
 """storage_align: strides of buffers."""
 
+import itertools
+
 from schedule_cases import every_move_keeps_the_meaning, lowered, message, rows, the_example_holds, unchanged
 
 from minicc import te
+from minicc.errors import ScheduleError
+from minicc.loop.ir import Alloc, walk
 from minicc.schedule.storage_align import StorageAlignStep
 
 
@@ -26,6 +30,28 @@ def test_after_compute_at():
         s.storage_align("T", 0, 16)
 
     assert "T = empty((1, 16), float32)" in unchanged(rows(), steps)
+
+
+def test_the_stride_is_the_least_that_does_however_large_the_factor():
+    def least(extent, inner, factor, offset):
+        return next((n for n in range(extent, extent + factor) if n * inner % factor == offset), None)
+
+    def aligned(extent, inner, factor, offset):
+        x = te.placeholder((2, extent, inner), name="x")
+        T = te.compute(x.shape, lambda *i: x[i] + 1.0, name="T")
+        y = te.compute(x.shape, lambda *i: T[i] * 2.0, name="y")
+        s = lowered(x, y)
+        try:
+            s.storage_align("T", 0, factor, offset)
+        except ScheduleError:
+            return None
+        return next(a.buffer.shape[1] for a in walk(s.program.body) if isinstance(a, Alloc))
+
+    for extent, inner, factor, offset in itertools.product((1, 5), (1, 4, 6), (1, 2, 4, 9, 12), (0, 1, 3)):
+        if offset < factor:
+            assert aligned(extent, inner, factor, offset) == least(extent, inner, factor, offset)
+    assert aligned(5, 6, 6 * 10**12, 18) == 10**12 + 3
+    assert aligned(5, 6, 6 * 10**12, 19) is None
 
 
 def test_the_last_axis():
