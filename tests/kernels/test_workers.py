@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from minicc.errors import OpenTaskWarning
 from minicc.kernels.workers import spread
 
 THERE = "operator:neg"
@@ -33,6 +34,11 @@ def test_every_task_is_done_once(tasks: int, workers: int) -> None:
 def test_what_a_worker_cannot_do_is_done_here(there: str) -> None:
     slow = threading.Event()
     assert spread([1, 2, 3], 2, lambda n: slow.wait(0.3) or -n, there) == [-1, -2, -3]
+
+
+def test_what_has_a_stand_in_is_done_here_where_somebody_is_told() -> None:
+    task, slow = OpenTaskWarning("task 3.1", "open"), threading.Event()
+    assert spread([task] * 3, 1, lambda _: slow.wait(0.2) or "here", "warnings:warn") == ["here"] * 3
 
 
 def test_where_no_process_can_be_started(monkeypatch) -> None:
