@@ -174,7 +174,7 @@ def refuses(answers, program, step):
     try:
         answers.call(FILE, function, program, step)
     except Failed as error:
-        if error.kind != "ScheduleError":
+        if error.kind != "ScheduleError" or len(error.parts) != len(PARTS):
             raise
         for part, text in zip(PARTS, error.parts, strict=True):
             if not text.strip():

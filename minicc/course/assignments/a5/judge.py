@@ -103,12 +103,17 @@ def fewest(graph):
     return len(SOLVED.call(FILE, "kernels", graph))
 
 
+def handed_in(answers, graph):
+    """The kernels of a submission. Raises Unequal where they are none."""
+    given = answers.call(FILE, "kernels", graph)
+    if not isinstance(given, list) or not all(isinstance(g, list) and g and {*map(type, g)} == {int} for g in given):
+        raise Unequal("expected lists of places")
+    return Kernels(graph, given)
+
+
 def as_few(answers, graph):
     """Raise Unequal unless the kernels are legal, and at most as many as ours."""
-    given = answers.call(FILE, "kernels", graph)
-    if not isinstance(given, list) or not all(isinstance(g, list) and all(type(k) is int for k in g) for g in given):
-        raise Unequal("expected lists of places")
-    found = Kernels(graph, given)
+    found = handed_in(answers, graph)
     found.check_all()
     if len(found.groups) > (most := fewest(graph)):
         kernels = "; ".join(found.called(group) for group in found.groups)
@@ -117,11 +122,13 @@ def as_few(answers, graph):
 
 def tells_why(answers, graph):
     """Raise Unequal unless each edge between kernels has a true reason; whether the kernels are legal is asked elsewhere."""
-    found = Kernels(graph, answers.call(FILE, "kernels", graph))
+    found = handed_in(answers, graph)
     if not (least := fewest(graph)) // 2 < len(found.groups) <= least:
         raise Unequal(f"expected {least} kernels, got {len(found.groups)}; in {graph}")
     given = answers.call(FILE, "reasons", graph)
-    if not isinstance(given, list) or not all(isinstance(row, list) and len(row) == 3 for row in given):
+    if not isinstance(given, list) or not all(
+        isinstance(r, list) and [*map(type, r)] == [int, int, str] for r in given
+    ):
         raise Unequal("expected rows of two places and a reason")
     edges = {(n, r) for n in found.nodes for r in found.users[n] if found.of[n] is not found.of[r]}
     told = {(row[0], row[1]): row[2] for row in given}
