@@ -47,7 +47,7 @@ def in_numpy(image, w):
 side_by_side({"digit": digit, "weights": weights, "result": in_numpy(digit, weights)})
 
 # %% [markdown]
-# Two lines; all the work is in the library. It is short, and for that it is our reference. But look at what you
+# Two lines; all the work is in the library. It is short and beyond doubt, so it is our reference. But look at what you
 # *cannot* see. Which pixels does one element of the result need? In which order are they read? Does `windows` take up
 # memory? It does not say, and so a compiler can do nothing with it but call it.
 #

@@ -380,7 +380,7 @@ print(f"30 walks, {taken.total()} steps of {len(taken)} kinds, one answer; the l
 #
 # - How minicc *proves* that two indices never meet, without trying all trips: it looks at the equation between them,
 #   in `minicc/loop/dependence.py`. For short loops it does try all points (`minicc/loop/points.py`). Exact methods
-#   exist: Pugh's *Omega Test* (1991), and the polyhedral compilers that grew from it.
+#   exist: Pugh's *Omega Test* (1991), and polyhedral compilers.
 # - Skewing. The crooked scan *can* be computed in diagonals; minicc has no primitive that makes them.
 # - Where a sum of floats is reordered, it rounds differently; lesson 13 says how much is allowed, and who checks it.
 # - A parallel loop costs something to begin, and 4 sums on 4 cores may be slower than 1. Nothing in this lesson was

@@ -76,7 +76,7 @@ ROUNDED = [np.random.default_rng(n).permutation([1e10, 1.5, -1e10, 3e3, 7, 9]) f
         ([[0, 0], [0, 1e-6]], False, "rounding"),
         ([1, 2], False, "a square matrix, got (2,)"),
         ([[0, np.nan], [1, 2]], False, "plain numbers"),
-        ("matrix", False, "ValueError"),
+        ("matrix", False, "square matrix of numbers"),
         (ROUNDED, False, "same mean"),
         ([[3e38, 3e38], [1, 1]], False, "plain numbers"),
         (((0, 1), (5, 3)), True, "one kind of input"),

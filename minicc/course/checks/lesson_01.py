@@ -114,16 +114,21 @@ def ex3(same: Callable[[Any, Any], bool]) -> str:
     return "shape, NaN, and a difference relative to what it should be: no test of a compiler needs more, none less"
 
 
+@cache
+def labels() -> list[str]:
+    """What the kernels of the two layers are called."""
+    return [kernel.label for kernel in minicc.compile(TWO_LAYERS, threads=1).kernels]
+
+
 @exercise
 def ex4(answer: float) -> str:
     """How many kernels do MatMul, Relu, MatMul, Softmax become?"""
     answer = number(answer)
-    kernels = minicc.compile(TWO_LAYERS, threads=1).kernels
+    kernels = labels()
     reasons: dict[float, str] = {
         1: "the second product needs each element of the first result three times; it would be computed three times",
         2: "Softmax goes over a whole row before it knows its first share, and over it again; it stands alone",
         4: "Relu needs each element of the product once: it is computed right where that is made",
     }
-    names = ", ".join(kernel.label for kernel in kernels)
     expect(answer == len(kernels), reasons.get(answer, "it is not so many: compile it, and look at its kernels"))
-    return f"they are {names}: a kernel ends where what comes next needs its elements again and again"
+    return f"they are {', '.join(kernels)}: a kernel ends where what comes next needs its elements again and again"

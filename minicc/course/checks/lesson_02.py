@@ -9,7 +9,7 @@ import numpy as np
 
 import minicc
 from minicc import te
-from minicc.course.exercise import called, expect, exercise
+from minicc.course.exercise import WrongAnswer, called, expect, exercise
 from minicc.te import Tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -91,7 +91,11 @@ def centred(a: Tensor) -> Tensor:
 @exercise
 def ex3(answer: Any) -> str:
     """Give a matrix for which check.centred is wrong."""
-    matrix = np.asarray(answer, np.float32)
+    try:
+        with np.errstate(over="ignore"):  # what is too large is told below
+            matrix = np.asarray(answer, np.float32)
+    except (TypeError, ValueError):
+        raise WrongAnswer(f"expected a square matrix of numbers, got {answer!r:.80}") from None
     expect(matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] > 0, f"expected a square matrix, got {matrix.shape}")
     plain = bool((abs(matrix) < 1e30).all())  # neither is NaN
     expect(plain, "take plain numbers: with NaN, infinity, or what is nearly as large, both sides are NaN")
