@@ -1,7 +1,10 @@
 """Nobody gets points for what is no answer: each cheat scores as an honest zero does, and nothing of it stays."""
 
 import os
+import shutil
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -128,3 +131,43 @@ def test_a_child_starts_within_a_second(box):
         grade_here(box)
     assert time.perf_counter() - start < 10
     assert Path(minicc.__file__).exists()
+
+
+DOCKER = (
+    "+chown,+dac_override,+fowner,+fsetid,+kill,+mknod,+net_bind_service,+net_raw,+setfcap,+setgid,+setpcap,+setuid"
+)
+READS = "+dac_read_search"  # so that another user may run the Python of this one
+WITHOUT = {  # what root gives up, so that the process is isolated by other means
+    "as in Docker": ["--bounding-set", f"-all,{DOCKER},+sys_chroot"],
+    "without chroot": ["--bounding-set", f"-all,{DOCKER}"],
+    "another user": ["--reuid", "1000", "--regid", "1000", "--clear-groups", "--inh-caps", f"-all,{READS}", "--ambient-caps", READS],
+}  # fmt: skip
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="gives up rights that root has")
+@pytest.mark.parametrize("rights", WITHOUT)
+def test_a_process_is_isolated_whoever_starts_it(rights):
+    names = (
+        "read the judge",
+        "read the grader's memory",
+        "a fork bomb",
+        "a full disk",
+        "a network call",
+        "the grader is killed",
+    )
+    script = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import test_cheats as t
+with t.Sandbox() as box:
+    assert t.shares(box, t.RIGHT) == [1.0] * 4
+    for name in {names!r}:
+        text = t.CHEATS[name].replace("JUDGE", str(t.A0.folder / "judge.py")).replace("PORT", "1")
+        assert t.shares(box, text) == [0.0] * 4, name
+print("isolated")
+"""
+    command = ["setpriv", *WITHOUT[rights], sys.executable, "-B", "-c", script]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "HOME": "/tmp", "MINICC_CACHE": "off"}
+    )
+    assert done.stdout == "isolated\n", done.stderr
