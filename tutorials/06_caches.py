@@ -414,8 +414,8 @@ assert intensities["product, naive"] < peak / bandwidth < 2 * intensities["produ
 # %% [markdown]
 # ### Exercise 4
 #
-# `C[i] = A[i] + B[i]`, of very long vectors of `float32`. Each line is brought once, and written back once. How many
-# operations for a byte?
+# `C[i] = A[i] + B[i]`, of very long vectors of `float32`. Each line of `A` and `B` is brought once, each line of `C` is
+# written back once. How many operations for a byte?
 
 # %%
 answer = ...
