@@ -99,9 +99,18 @@ def guarded(low: bool, high: bool, last: bool) -> Callable[..., None]:
     return kernel
 
 
+def alone(block: int, thread: int, threads: int, shared: Any, x: Any, y: Any) -> None:
+    for i in range(len(y)):
+        y[i] = x[i + 1] - x[i] if i + 1 < len(x) else 0
+
+
 def test_guards() -> None:
     assert check.ex4(guarded(True, True, True), launch).right
     assert "was read" in check.ex4(guarded(False, False, False), launch).why
+    assert check.ex4(lambda *given: guarded(True, True, True)(*given) or 7, launch).right
+    assert "no counting from the end" in check.ex4(lambda b, t, n, s, x, y: y[-1], launch).why
+    assert "each thread has one element" in check.ex4(alone, launch).why
+    assert "x was written" in check.ex4(lambda b, t, n, s, x, y: x.__setitem__(0, 1), launch).why
     assert "one element at a time" in check.ex4(lambda b, t, n, s, x, y: y[0:1], launch).why
     assert "was read" in check.ex4(guarded(True, False, True), launch).why
     assert "nobody wrote" in check.ex4(guarded(True, True, False), launch).why

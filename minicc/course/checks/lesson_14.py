@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Generator, Mapping, Sequence
 from numbers import Integral
 from random import Random
 from statistics import mean
@@ -107,10 +106,10 @@ def ex3(place: Callable[[int, int], Any]) -> str:
 
 
 class _Watched:
-    """An array that refuses to be touched where it has no element."""
+    """An array as a thread sees it: it refuses to be touched where it has no element, and written but at the place of the thread."""
 
-    def __init__(self, array: Any) -> None:
-        self.array = array
+    def __init__(self, array: Any, own: int | None) -> None:
+        self.array, self.own = array, own
 
     def __len__(self) -> int:
         return len(self.array)
@@ -120,24 +119,33 @@ class _Watched:
 
     def _at(self, i: Any, what: str) -> int:
         expect(isinstance(i, Integral), f"a thread touches one element at a time, by a whole number; got {i!r:.80}")
-        expect(0 <= i < len(self), f"element {i} of an array of {len(self)} was {what}")
+        from_the_end = ", and there is no counting from the end on a GPU" * (i < 0)
+        expect(0 <= i < len(self), f"element {i} of an array of {len(self)} was {what}{from_the_end}")
         return int(i)
 
-    def __getitem__(self, i: int) -> Any:
+    def __getitem__(self, i: Any) -> Any:
         return self.array[self._at(i, "read")]
 
-    def __setitem__(self, i: int, value: Any) -> None:
-        self.array[self._at(i, "written")] = value
+    def __setitem__(self, i: Any, value: Any) -> None:
+        at = self._at(i, "written")
+        expect(self.own is not None, "x was written: other threads read it")
+        expect(at == self.own, f"y[{at}] was written by the thread of y[{self.own}]: each thread has one element")
+        self.array[at] = value
 
 
 @exercise
 def ex4(kernel: Callable[..., Any], launch: Callable[..., None]) -> str:
     """Which guards does the kernel need?"""
+
+    def watched(block: int, thread: int, threads: int, shared: Any, x: Any, y: Any) -> Any:
+        ran = called(kernel, block, thread, threads, shared, _Watched(x, None), _Watched(y, block * threads + thread))
+        return ran if isinstance(ran, Generator) else None
+
     for threads, n in itertools.product((4, 8), (1, 4, 7, 8, 9, 16, 17)):
         x, y = np.arange(n, dtype=np.float32) ** 2, np.full(n, np.nan, np.float32)
         where = f"n = {n}, {threads} threads a block"
         try:
-            launch(partial(called, kernel), -(-n // threads), threads, _Watched(x), _Watched(y))
+            launch(watched, -(-n // threads), threads, x, y)
         except WrongAnswer as touched:
             raise WrongAnswer(f"{where}: {touched}") from None
         wanted = np.append(np.diff(x), np.float32(0))
