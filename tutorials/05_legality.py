@@ -14,9 +14,9 @@ import numpy as np
 
 from minicc import te
 from minicc.course.checks import lesson_05 as check
+from minicc.course.orders import dependences
 from minicc.errors import ScheduleError
 from minicc.explain.draw_bars import Bar, bars
-from minicc.explain.picture import Picture, arrow, circle, text
 from minicc.loop.python import run_python
 from minicc.schedule import Schedule
 from minicc.schedule.step import loops_text
@@ -116,34 +116,17 @@ def distances(writes, reads):
 assert distances(writes=lambda t, j: (t + 1, j), reads=lambda t, j: (t, j + 1)) == {(1, -1)}
 
 # %% [markdown]
-# One trip of `t` later, one trip of `j` *earlier*. Here is a picture of it. Each dot is a trip, an arrow goes from a
-# writer to its reader.
-
+# One trip of `t` later, one trip of `j` *earlier*. Here is a picture of it. Each dot is a trip, and its number says
+# when it runs. An arrow goes from a writer to its reader.
 
 # %%
-def arrows(step, title):
-    """Trips as dots, row t below row t - 1, and a dependence of this distance as arrows."""
-    at = {(t, j): (60 + 60 * j, 70 + 50 * t) for t in range(rows - 1) for j in range(columns)}
-    ends = [(at[t, j], at.get((t + step[0], j + step[1]))) for t, j in at]
-    shapes = [
-        text(20, 26, title, "head"),
-        text(20, 50, "j →", "code"),
-        text(14, 90, "t", "code"),
-        text(14, 106, "↓", "code"),
-    ]
-    shapes += [circle(x, y, 7, "c1") for x, y in at.values()]
-    shapes += [arrow([(x, y + 7), (x2, y2 - 7)]) for (x, y), end in ends if end for x2, y2 in [end]]
-    words = f"{title}: arrows go {step[0]} down and {abs(step[1])} to the {'left' if step[1] < 0 else 'right'}."
-    return Picture(title, words, 400, 200, shapes)
-
-
-arrows((1, -1), "What reads from what")
+dependences((rows - 1, columns), (1, -1))
 
 # %% [markdown]
-# Run along the rows, and every arrow points to something that comes later. Run along the columns, the first column
-# first, and every arrow points *back*: to a trip that is over. So this is the rule: *write each distance in the new
-# order of the loops; its first number that is not 0 must be positive.* With `j` outside, (1, -1) becomes (-1, 1), and
-# begins with -1.
+# With `t` outside the trips run along the rows, and every arrow points to something that comes later. With `j`
+# outside they run along the columns, and every arrow points *back*: to a trip that is over. So this is the rule:
+# *write each distance in the new order of the loops; its first number that is not 0 must be positive.* With `j`
+# outside, (1, -1) becomes (-1, 1), and begins with -1.
 #
 # A scan that reads straight from above has the distance (1, 0). Turned around it is (0, 1). Its first number that is
 # not 0 is 1, so it is fine:
@@ -172,11 +155,13 @@ except ScheduleError as error:
 else:
     raise AssertionError
 
+dependences((rows - 1, columns), (1, 1))
+
 # %% [markdown]
-# minicc refuses it all the same. It asks only along which loops the two trips differ, not in which direction. A
-# compiler that does so is **conservative**: it may refuse what would have been right, but never does it allow what is
-# wrong. There will always be such cases, as no program can decide for every program what it does. Only the direction
-# of the mistake can be chosen.
+# No arrow points back, and minicc refuses it all the same. It asks only along which loops the two trips differ, not
+# in which direction. A compiler that does so is **conservative**: it may refuse what would have been right, but never
+# does it allow what is wrong. There will always be such cases, as no program can decide for every program what it
+# does. Only the direction of the mistake can be chosen.
 #
 # ## At the same time
 #
