@@ -41,7 +41,7 @@ TEXTS = {
         "course": "一步一步写张量编译器", "contents": "目录", "lesson": "第", "find": "搜索  /", "glossary": "术语表",
         "search": "搜索", "notebook": "notebook", "other": "English", "exercises": "个练习", "ran": "运行用时", "not run": "此处未执行，需要",
         "term": "术语", "meaning": "含义", "introduced": "首次出现", "used": "也用于", "shown": "显示",
-        "about": "每一课从一个问题开始，以“没有讲到的”结束。页面上的输出由代码实际运行得到；练习会告诉你答案为什么不对。请按顺序阅读：每个术语都先解释、后使用。",
+        "about": "每一课从一个问题开始，以“还没有讲的”结束。页面上的输出由代码实际运行得到；练习会（用英文）告诉你答案为什么不对。请按顺序阅读：每个术语都先解释、后使用。",
         "hint": "输入要找的词，用方向键选择结果。", "rest": "其余课程（英文）",
     },
 }  # fmt: skip
@@ -106,7 +106,7 @@ class CoursePages:
         head = "".join(f"<th>{self.text[word]}</th>" for word in ("term", "meaning", "introduced", "used"))
         rows = [
             f'<tr id="{_anchor(c.term.term)}"><th>{clean(c.term.term)}{f" <small>{clean(c.term.english)}</small>" if c.term.english else ""}</th>'
-            f'<td>{clean(c.term.meaning)}</td><td data-head="{self.text["introduced"]}">{self._number(c.introduced)}</td>'
+            f'<td>{_with_code(c.term.meaning)}</td><td data-head="{self.text["introduced"]}">{self._number(c.introduced)}</td>'
             f'<td data-head="{self.text["used"]}">{" ".join(map(self._number, c.used))}</td></tr>'
             for c in sorted(concepts(self.lessons), key=lambda c: c.term.term.lower())
         ]
@@ -212,6 +212,10 @@ def _output(output: Shown) -> str:
     if output.kind == "html":
         return f'<div class="shown">{text}</div>'
     return f'<pre class="out" tabindex="0">{clean(text.rstrip())}</pre>'
+
+
+def _with_code(meaning: str) -> str:
+    return re.sub("`([^`]+)`", r"<code>\1</code>", clean(meaning))
 
 
 def _anchor(term: str) -> str:

@@ -80,6 +80,11 @@ def test_the_glossary_is_the_table_of_concepts():
     assert re.findall(r'title="(.*?)">(\d)</a></td>', text) == [("One &lt;&amp;&gt; first", "1"), ("Two", "2")]
 
 
+def test_code_in_a_meaning_is_code():
+    text = CoursePages([parse(ONE.replace('what "repeats"', "such as `<b>`"), "01_one.py")]).glossary()
+    assert "<td>such as <code>&lt;b&gt;</code></td>" in text
+
+
 def test_the_search_has_every_passage():
     text = re.search(r'<script type="application/json" id="passages">(.*?)</script>', site().search())[1]
     told = json.loads(text)
