@@ -470,8 +470,8 @@ fused = kernels(digit, stored)
 print(text(fused[1]))
 
 # %% [markdown]
-# Read it from the inside out: a convolution, its bias, its normalization, and `max(..., 0.0)` in one line. What did
-# we win? Let us count what goes to and comes from memory, for one image.
+# Read it from the inside out: a convolution, its bias, its normalization, and `max(..., 0.0)` in one line. What have
+# we gained? Let us count what goes to and comes from memory, for one image.
 
 
 # %%

@@ -237,7 +237,7 @@ answers = np.concatenate([digits(image[None])[0] for image in images])
 assert np.allclose(answers, reference, atol=1e-5)
 right = np.mean(answers.argmax(1) == labels)
 assert right > 0.99
-print(f"{right:.1%} of {len(images)} digits are read rightly")
+print(f"{right:.1%} of {len(images)} digits are read correctly")
 
 # %% [markdown]
 # That was the house. If you want to see all rooms of a network side by side, with every node lit up wherever it went,

@@ -4,7 +4,7 @@
 # Last time you read loops. Today you change them. The elements of a tensor can be computed in many orders, and on a
 # real machine some are many times as fast as others. *How do you get from one order to another, and stay right?*
 #
-# You will not write a single loop. You say what shall happen to them.
+# You will not write a single loop. You say what is to happen to them.
 
 # %%
 import json
@@ -54,7 +54,7 @@ assert order(s, "G")[:5] == [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1)]
 
 # %% [markdown]
 # `reorder` is a **primitive**: a kind of step that a schedule can take. minicc has more than twenty; three of them do
-# most of the work. Loops are called by their names, outermost first, and every name is there only once.
+# most of the work. Loops are called by their names, outermost first, and every name occurs only once.
 #
 # ## Split
 #
@@ -70,7 +70,7 @@ s.picture()
 # %% [markdown]
 # Look at the indices. Wherever `j` stood, there is now `j_o*2 + j_i`. With `j_o` in 0, 1, 2 and `j_i` in 0, 1, this
 # runs through 0, 1, 2, 3, 4, 5: what `j` did before. So a split alone changes *no* order. It only makes a joint where
-# later steps can bend. (If you rather say how many parts there shall be, say `nparts=3` in place of `factor=2`.)
+# later steps can bend. (If you would rather say how many parts there are, say `nparts=3` in place of `factor=2`.)
 
 # %%
 assert order(s, "G") == order(plain(4, 6), "G")
@@ -91,7 +91,7 @@ s.picture(kind="visits", buffer="G")
 # %% [markdown]
 # ## Puzzles
 #
-# Now you. In these pictures a cell has the number at which it shall be visited. First, pairs of columns:
+# Now you. In these pictures the number in a cell says when it is to be visited. First, pairs of columns:
 
 # %%
 check.picture(1)
@@ -111,7 +111,7 @@ def answer(s):
 check.ex1(answer)
 
 # %% [markdown]
-# Sometimes one wants the opposite of a tile: elements that are far apart, soon after each other.
+# Sometimes one wants the opposite of a tile: elements that are far apart, one soon after the other.
 
 # %%
 check.picture(2)

@@ -294,7 +294,7 @@ check.ex3(answer, three)
 #
 # Write a scan for which exchanging `t` and `j` is not only refused but *wrong*. It must not be one of those that you
 # have seen: it has to read exactly **two** elements of the row before. (`te.if_then_else(condition, value, 0.0)`
-# reads the value only where the condition holds.)
+# reads the value only where the condition holds; `dependences` draws a distance that you think of.)
 
 
 # %%

@@ -250,7 +250,7 @@ curves(
 )
 
 # %% [markdown]
-# And the little heat map, in tiles of 4 x 4: what misses of `A` is the first column of each tile, where its lines
+# And the little heat map, in tiles of 4 x 4: what misses in `A` is the first column of each tile, where its lines
 # come. The other three find them there.
 
 # %%

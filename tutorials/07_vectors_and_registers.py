@@ -105,7 +105,7 @@ s.picture(kind="visits")
 # the trips of a loop one after the other. Here there is one; soon there will be more.)
 #
 # That the compiler does not do so by itself has a reason. Floating-point numbers are rounded at each addition, and so
-# another order gives another result. It is mostly no worse, but it is not the same. Whoever writes `rfactor` agrees
+# another order gives another result. Mostly it is no worse, but it is not the same. Whoever writes `rfactor` agrees
 # to that.
 
 
@@ -282,9 +282,10 @@ def assembly(rows, vectors, target="haswell"):
 draw_hot_loop("6 rows by 2 vectors, on haswell", assembly(6, 2))
 
 # %% [markdown]
-# Two loads, six broadcasts, **twelve** multiply-adds with twelve accumulators, and three instructions to count. Eight
-# loads for twelve multiply-adds is less than one for each; two for each was what held the scalar product back.
-# Nothing else is left in this loop. It is as fast as the core can be, and so are its cousins on wider vectors:
+# Two loads, six broadcasts, **twelve** multiply-adds with twelve accumulators, and three instructions to count and to
+# jump back. Eight loads for twelve multiply-adds is less than one for each; two for each was what held the scalar
+# product back. Nothing else is left in this loop. It is as fast as the core can be, and so are its cousins on wider
+# vectors:
 
 # %%
 for target in ("haswell", "skylake-avx512"):
@@ -385,7 +386,7 @@ print(gemv.implementation)
 
 # %% [markdown]
 # This one multiplies a matrix of 4 x 4 with a vector, column by column, so that its four sums are the lanes of one
-# vector. No trust is needed: both are programs, and who declares an intrinsic has both of them run and compared.
+# vector. No trust is needed: both are programs, and whoever declares an intrinsic has both run and compared.
 
 # %% [markdown]
 # ### Exercise 5
