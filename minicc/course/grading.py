@@ -33,6 +33,7 @@ from minicc.course.assignment import FOLDER, AssignedTask, Assignment
 from minicc.course.handed_in import read_handed_in
 from minicc.course.judging import Failed, Judge, Judgment
 from minicc.course.sandbox import Sandbox, SandboxedAnswers
+from minicc.device.sandbox import end_with_parent
 from minicc.errors import ConfigError, WorkerError, plain_lines, printable
 
 PUBLIC = b"public"  # the secret of the public cases
@@ -227,6 +228,7 @@ def _judge_here(write: int, judge: Judge, answers: SandboxedAnswers, draw: rando
         os.write(write, json.dumps(message).encode() + b"\n")
 
     try:
+        end_with_parent()
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         resource.setrlimit(resource.RLIMIT_AS, (used + JUDGE_MEMORY, hard))

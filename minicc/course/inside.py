@@ -15,6 +15,7 @@ import json
 import os
 import resource
 import secrets
+import shutil
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -43,32 +44,42 @@ CONTROL = 4096  # of one to the nursery
 
 
 def nursery(folder: str, control: int) -> NoReturn:
-    """Load what submissions use, and make children until the grader closes the socket."""
+    """Load what submissions use, and make children until the grader says so; if it ends before, nothing of it is left."""
     for name in PRELOADED:
         with suppress(ImportError):
             importlib.import_module(name)
     grader, running = socket.socket(fileno=control), set[int]()
-    grader.send(b"{}")
-    while True:
-        data, handed, _, _ = socket.recv_fds(grader, CONTROL, 1)
-        if not data:
-            break
-        request = json.loads(data)
+    try:
+        grader.send(b"{}")
+        left = _serve(grader, running, Path(folder))
+    except OSError:  # it ended amid a request
+        left = False
+    for pid in running:
+        _ended(pid)
+    if not left:
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)  # at once
+
+
+def _serve(grader: socket.socket, running: set[int], folder: Path) -> bool:
+    """Start and end children as the grader asks; whether it says that it leaves, rather than ending."""
+    while data := socket.recv_fds(grader, CONTROL, 1):
+        request, handed = json.loads(data[0] or "{}"), data[1]
         if pid := request.get("end"):
             grader.send(json.dumps({"status": _ended(pid)}).encode())
             running.discard(pid)
+        elif "start" not in request:
+            break
         elif pid := os.fork():
             running.add(pid)
             os.close(handed[0])
             grader.send(json.dumps({"pid": pid}).encode())
         else:
             try:
-                child(handed[0], Path(folder), **request["start"])
+                child(handed[0], folder, **request["start"])
             finally:
                 os._exit(1)
-    for pid in running:
-        _ended(pid)
-    os._exit(0)  # at once
+    return bool(data[0])
 
 
 def _ended(pid: int) -> int:
@@ -83,7 +94,13 @@ def child(connection: int, folder: Path, within: str, seconds: int, memory: int,
     os.closerange(CONNECTION + 1, 1 << 20)
     os.chdir(folder)
     sandbox.limit(seconds, memory, 0, FILES, PROCESSES)
-    steps = [enter_namespaces_if_allowed, sandbox.leave_files, sandbox.become_nobody, sandbox.filter_calls_but_threads]
+    steps = [
+        enter_namespaces_if_allowed,
+        sandbox.leave_files,
+        sandbox.become_nobody,
+        sandbox.end_with_parent,
+        sandbox.filter_calls_but_threads,
+    ]
     if refused := sandbox.give_up(steps, trusted=False) or possible(secret, memory):
         return say({"refused": refused})
     say({"ready": True})

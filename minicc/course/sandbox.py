@@ -122,7 +122,9 @@ class Sandbox:
 
     def _end(self) -> None:
         if self.process is not None:
-            self._nursery.close()  # the nursery ends all children, then itself
+            with suppress(OSError):
+                self._nursery.send(b"{}")  # the nursery ends all children, then itself
+            self._nursery.close()
             try:
                 self.process.wait(START_SECONDS)
             except subprocess.TimeoutExpired:

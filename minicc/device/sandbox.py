@@ -32,6 +32,7 @@ import json
 import os
 import platform
 import resource
+import signal
 import struct
 import sys
 from collections.abc import Callable, Sequence
@@ -42,7 +43,7 @@ SECONDS = 3600  # of CPU time in all, so that a kernel without end ends even if 
 COMPILE_SECONDS, COMPILE_BYTES, FILE_BYTES = 300, 4 << 30, 256 << 20
 PAGE, GUARD, FAR = os.sysconf("SC_PAGESIZE"), 256, 32 << 20
 REFUSED, NO_COMPILER = 125, 126  # exit statuses where the compiler was not started
-NO_NEW_PRIVILEGES, SECCOMP, FILTER = 38, 22, 2  # of prctl
+NO_NEW_PRIVILEGES, SECCOMP, FILTER, DEATH_SIGNAL = 38, 22, 2, 1  # of prctl
 NAMESPACES = 0x10000000 | 0x00020000 | 0x40000000 | 0x08000000  # CLONE_NEWUSER, NEWNS, NEWNET, NEWIPC
 PROT_NONE, PROT_READ_WRITE, SHARED, PRIVATE, FIXED, ANONYMOUS = 0, 3, 1, 2, 16, 32  # of mmap
 LIBRARIES = ("libc.so.6", "libm.so.6", "libgcc_s.so.1", "libstdc++.so.6")  # loaded before the file system is gone
@@ -131,6 +132,11 @@ def become_nobody() -> None:
         os.setresuid(NOBODY, NOBODY, NOBODY)
     checked(libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24)))
     checked(libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+
+
+def end_with_parent() -> None:
+    """Be killed when the parent ends; who changes his user must ask for it after that."""
+    checked(libc.prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0))
 
 
 def filter_calls(threads: bool = False) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -158,6 +160,35 @@ def test_grade_by_the_command_line(tmp_path):
         and "1 results" in stats.output
         and (tmp_path / "spread.svg").read_text().startswith("<svg")
     )
+
+
+@pytest.mark.course
+def test_nothing_is_left_of_a_grader_that_is_killed(tmp_path):
+    (tmp_path / "puzzle.py").write_text("while True: pass\n")
+    (tmp_path / "tmp").mkdir(mode=0o755)
+    command = [sys.executable, "-m", "minicc", "grade", str(tmp_path), "-a", str(A0.folder)]
+    grader = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path / "tmp")}, stderr=subprocess.DEVNULL)
+    within_time(lambda: list((tmp_path / "tmp").glob("*/handed_in/1")))
+    grader.kill()
+    grader.wait()
+    within_time(lambda: not list((tmp_path / "tmp").iterdir()))
+    within_time(
+        lambda: not [p for p in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path).encode() in read_bytes(p)]
+    )
+
+
+def within_time(holds, seconds=20):
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def read_bytes(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def test_what_cannot_be_graded_is_told(tmp_path):
