@@ -69,10 +69,13 @@ def executed(path: Path, seconds: float = SECONDS) -> Executed:
             raise RunError(call, problem, path.name, "smaller sizes show the same") from None
         if not found.is_file():
             said = Path(folder, "errors").read_text(errors="replace").strip().rpartition("\n")[2]
-            raise RunError(call, f"expected outputs, got exit code {ended.returncode}: {said}", path.name)
+            raise RunError(
+                call, f"expected outputs, got exit code {ended.returncode}: {said}", path.name, f"python {path}"
+            )
         told = json.loads(found.read_text(encoding="utf-8"))
     if "error" in told:
-        raise RunError(call, *told["error"])
+        problem, where, hint = told["error"]
+        raise RunError(call, problem, where, hint)
     outputs = [[Shown(**output) for output in cell] for cell in told["outputs"]]
     return Executed(outputs, told["seconds"], told["left"])
 
