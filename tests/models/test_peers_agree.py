@@ -15,6 +15,7 @@ from minicc.graph import bind, evaluate
 from minicc.testing.compare import PEERS, Subject
 
 pytest.importorskip("onnxruntime")
+NETWORKS = (*((name, False) for name in FIVE), ("mobilenet_v2", True), ("bert_layer", True))
 
 
 @functools.cache
@@ -23,16 +24,14 @@ def ours(name, glue):
     model = MODELS[name](glue)
     inputs = sample_inputs(model)
     graph = bind(minicc.load(model))
-    return Subject(graph, inputs, model), {"numpy": evaluate(graph, inputs), "llvm": minicc.compile(graph).run(inputs)}
+    return Subject(graph, inputs, model), {"numpy": evaluate(graph, inputs), "llvm": minicc.compile(model).run(inputs)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "peers", [["relax", "onnxruntime"], pytest.param(["relay"], marks=pytest.mark.relay)], ids="-".join
 )
-@pytest.mark.parametrize(
-    "name, glue", [*((name, False) for name in FIVE), ("mobilenet_v2", True), ("bert_layer", True)]
-)
+@pytest.mark.parametrize("name, glue", NETWORKS)
 def test_all_agree(name, glue, peers):
     subject, answers = ours(name, glue)
     answers = answers | {peer: PEERS[peer].outputs(subject) for peer in peers}
