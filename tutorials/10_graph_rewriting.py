@@ -33,7 +33,7 @@ def called(graph):
 # %% [markdown]
 # ## 1. A block of a network
 #
-# The network is bound to one image, and we keep what comes before its first `Relu`, with that. The picture has a
+# The network is bound to one image, and we keep everything up to its first `Relu`, which is included. The picture has a
 # box for each operator; the strip below a box names the constants that it reads, which are trained weights. (What the
 # colours say is the matter of the next lesson.)
 
@@ -230,7 +230,7 @@ with np.errstate(invalid="ignore"):
 # minus infinity. So `x + 0.0 -> x` is wrong for one single number, and `x + -0.0 -> x` is right for all! minicc has
 # the second.
 #
-# And the last line is what we met above: 1 is lost in 1e8, and comes not back. Rules that are wrong in such ways
+# And the last line is what we met above: 1 is lost in 1e8, and does not come back. Rules that are wrong in such ways
 # are marked `fast=True`, and off unless somebody asks for them. Here they are:
 
 # %%

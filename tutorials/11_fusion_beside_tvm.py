@@ -223,7 +223,7 @@ else:
     print("Relay is not here: `minicc doctor --setup-relay` brings it, in a minute")
 
 # %% [markdown]
-# And a network that was really trained, the one that reads digits? There is one opinion:
+# And a network that was really trained, the one that reads digits? Here all are of one opinion:
 
 # %%
 model = minicc.load(resources.files("minicc.cli").joinpath("digits/digits.onnx").read_bytes())

@@ -102,7 +102,7 @@ before = emitted(s, tensors)
 picture("As minicc emits it", before)
 
 # %% [markdown]
-# Read it from above to below.
+# Read it from top to bottom.
 #
 # - A name with a colon begins a **basic block**: lines that run one after the other, and end with a jump (`br`). A loop is a block that
 #   jumps back to its beginning.
@@ -263,7 +263,7 @@ print(exe.stages["memory"])
 # `winograd` is a way to convolve with fewer multiplications.)
 #
 # A value is alive from the call that writes it to the last one that reads it: that is its **lifetime**. Two values whose lifetimes have a call in
-# common must lie apart. All others may share their memory. The picture has calls from left to right and bytes from above to below; no
+# common must lie apart. All others may share their memory. The picture has calls from left to right and bytes from top to bottom; no
 # two boxes overlap.
 
 # %%

@@ -6,7 +6,7 @@
 # tests were written by the people who wrote its bugs. **How do you find a mistake that nobody thought of?**
 #
 # In this lesson other compilers judge ours, random graphs go where no person would, and a fault that we plant ourselves
-# is found, and shrinks until it fits on two lines. Needed is TVM, `pip install "apache-tvm==0.27.0.post1"
+# is found, and shrinks until it fits on two lines. TVM is needed, `pip install "apache-tvm==0.27.0.post1"
 # "apache-tvm-ffi==0.1.14.post1"`; onnxruntime and hypothesis are asked, too, where they are present.
 
 # %%
@@ -122,7 +122,7 @@ curves("The error of a sum", shown, "terms", "relative error, in eps", logarithm
 
 # %% [markdown]
 # A sum of a million terms is much worse than one of ten, and that is no bug. So the tolerance has to *grow with the
-# length of the reduction*. The textbook's bound, K / 2, holds always and is much too wide. Roundings go up and
+# length of the reduction*. The textbook's bound, K / 2, always holds and is much too wide. Roundings go up and
 # down like steps of a drunken man, and so the error grows like the square root.
 #
 # Size is not all. What is subtracted may cancel, and leaves only errors. minicc's oracle does not guess there: it runs
@@ -163,7 +163,7 @@ assert not np.isnan(run_relax(maximum, nan)["y"]).all()
 
 # %% [markdown]
 # Neither is a bug: they define the operator differently. Who judges needs a list of such cases. minicc's has a
-# condition on the *values* for each: with a NaN in sight the judge is excused, and else not. An excuse for the whole
+# condition on the *values* for each: with a NaN in sight the judge is excused, and otherwise not. An excuse for the whole
 # operator would hide the next real bug.
 
 # %%
@@ -210,8 +210,8 @@ assert found is not None
 found.graph
 
 # %% [markdown]
-# Is that not fine? It is found. But who gets this graph as a bug report will look at every part of it, and most have
-# nothing to do with the fault.
+# Found! But whoever gets this graph as a bug report will look at every part of it, and most parts have nothing to do
+# with the fault.
 #
 # ## 5. Two nodes
 #

@@ -113,7 +113,7 @@ assert tiles[4] < tiles[1] / 4 and tiles[8] > 3 * tiles[4]
 #
 # Does the model know anything about a real machine? We draw sixteen schedules, count each for small matrices, and measure
 # each for larger ones. If the two numbers put the schedules in the same order, the model is good, whatever its unit is.
-# How much two orders agree is their **rank correlation**: 1 if they are the same, 0 if they have nothing to do with each
+# How far two orders agree is their **rank correlation**: 1 if they are the same, 0 if they have nothing to do with each
 # other, -1 if one is the other, reversed.
 
 
@@ -149,7 +149,7 @@ curves("From the least counted cost to the greatest", [Curve("milliseconds", dic
        "rank by counted cost", "measured milliseconds")  # fmt: skip
 
 # %% [markdown]
-# Usually more than nothing, and always less than all: on a quiet machine we saw about 0.6. Our model does not know that neighbouring elements fit into vectors, that an
+# Usually more than nothing, and less than all: we saw numbers from 0.3 to 0.7. Our model does not know that neighbouring elements fit into vectors, that an
 # addition has to wait for the one before, or that there are three caches. Real tuners learn their model from what they
 # have measured; the principle stays: let a cheap number choose what is worth an expensive one.
 #

@@ -60,7 +60,7 @@ def ex2(rule: Any, names: Collection[str]) -> str:
         fired > 0, f"it fits nowhere in {GRAPHS} graphs of {', '.join(names)}: a rule that never fires cannot be wrong"
     )
     raise WrongAnswer(
-        f"it fired in {fired} graphs and changed no answer by more than rounding: it is sound, or wrong for rare numbers only"
+        f"it fired in {fired} of {GRAPHS} graphs and changed no answer by more than rounding: it is sound, or wrong for rare numbers only"
     )
 
 
