@@ -85,7 +85,7 @@ def _ratio(mine: Function, recipe: Function) -> float:
         for _ in range(TURNS)
     ]
     own, theirs = map(min, zip(*times, strict=True))
-    return theirs / own
+    return float(theirs / own)
 
 
 def _told(ratio: float) -> str:
