@@ -7,6 +7,7 @@ In: a hand-out's folder. Out: for each task what became of its tests, `TaskTests
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,12 +23,13 @@ from minicc.errors import ConfigError, RunError
 
 @dataclass
 class TaskTests:
-    """The visible tests of one task: how many passed, how many met a `Task`, and what the first that is wrong said."""
+    """The visible tests of one task: how many passed, how many met a `Task`, which the first of them met, and what the first that is wrong said."""
 
     passed: int = 0
     open: int = 0
     wrong: int = 0
     problem: str = ""
+    met: str = ""
 
     @property
     def solved(self) -> bool:
@@ -60,6 +62,8 @@ class Seen:
             task.passed += 1
         elif "errors.Task: " in said or said.startswith("Task: "):
             task.open += 1
+            hole = re.search(r"task ([\d.]+)", said)
+            task.met = task.met or (hole[1] if hole else "")
         else:
             task.wrong += 1
             task.problem = task.problem or f"{report.nodeid.partition('::')[2]}: {said.splitlines()[0] if said else ''}"

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 from minicc.cli import app
 from minicc.course.assignment import assignment
 from minicc.course.handout import source
-from minicc.course.progress import RECORD, all_started, remembered, started
+from minicc.course.progress import RECORD, all_started, remember, remembered, started
+from minicc.course.visible import TaskTests
 from minicc.errors import ConfigError
 
 run = CliRunner().invoke
@@ -37,6 +38,24 @@ def test_begun(tmp_path):
     (begun,) = all_started(tmp_path)
     assert {s.state for s in begun.standings} == {"open"}
     assert all(s.hole and f'Task("{s.task.name}"' in _line(begun.folder, s.hole) for s in begun.standings)
+
+
+def test_a_file_of_steps_without_steps_is_open(tmp_path):
+    run(app, ["course", "start", "a6", str(tmp_path)])
+    assert {s.state for s in started(tmp_path).standings} == {"open"}
+    with (tmp_path / "conv.trace").open("a") as file:
+        file.write('s.unroll("dx")\n')
+    assert {s.task.name for s in started(tmp_path).standings if s.state == "untested"} == {"6.3", "6.4"}
+
+
+def test_a_task_without_a_hole_of_its_own_is_open_as_long_as_the_one_that_it_met(tmp_path):
+    run(app, ["course", "start", "a8", str(tmp_path)])
+    remember(tmp_path, {"8.4": TaskTests(open=1, met="8.3")})
+    last = started(tmp_path).standings[-1]
+    assert last.state == "open" and 'Task("8.3"' in _line(tmp_path, last.hole)
+    mine = tmp_path / "search.py"
+    mine.write_text(mine.read_text().replace('raise Task("8.3"', 'return ("8.3"'))
+    assert started(tmp_path).standings[-1].state == "untested"
 
 
 def _line(folder, hole):
