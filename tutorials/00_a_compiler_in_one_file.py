@@ -684,8 +684,7 @@ check.ex1(answer, given, build)
 # ### Exercise 2
 #
 # How many elements does `fused[1]` load, the kernel whose text stands in section 5? Count by hand: it has 16 channels
-# of
-# 8 x 8 results. Each is a sum over a window of 3 x 3 pixels of a single channel; then come the bias, the
+# of 8 x 8 results. Each is a sum over a window of 3 x 3 pixels of a single channel; then come the bias, the
 # normalization, and Relu.
 
 # %%
