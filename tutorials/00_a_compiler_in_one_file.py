@@ -2,9 +2,9 @@
 # # A tensor compiler in one file
 #
 # A neural network is a list of sums and products over arrays. *How does such a list become something that a
-# processor runs, fast?* By a compiler: a program that translates a description of work into instructions. There is
-# one honest way to understand compilers: build one. Here is one, from nothing, whole, in
-# less than 400 lines of code. It ends up running a real network, which reads handwritten digits.
+# processor runs, fast?* By a compiler: it translates a description of work into instructions. There is one honest way
+# to understand compilers: build one. Here is one, from nothing, whole, in less than 400 lines of code. It ends up
+# running a real network, which reads handwritten digits.
 #
 # Type it rather than read it: open an empty notebook, and copy each cell by hand. Every piece runs as soon as it
 # stands there. You need Python and NumPy, for the last piece llvmlite, and of minicc only the weights of the

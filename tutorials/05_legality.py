@@ -165,7 +165,7 @@ dependences((rows - 1, columns), (1, 1))
 #
 # ## At the same time
 #
-# A processor has several cores, each of which runs a program of its own. `parallel` shares the trips of a loop among
+# A processor has several cores, which work at the same time. `parallel` shares the trips of a loop among
 # them, and they do them at the same time. So no trip may
 # need another one of the *same* loop. In the crooked scan, `t` cannot be parallel. But the trips of `j` within one
 # row `t` do not know each other:
