@@ -23,9 +23,9 @@ def failures(count, **options):
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
-@pytest.mark.parametrize("count", [FEW, pytest.param(EACH, marks=pytest.mark.slow)])
-def test_random_schedules_keep_the_meaning(workload, count):
-    found = failures(count, workloads=[workload], llvm_every=21)
+@pytest.mark.parametrize("seeds", [range(FEW), pytest.param(range(FEW, EACH), marks=pytest.mark.slow)], ids=["few", "each"])
+def test_random_schedules_keep_the_meaning(workload, seeds):
+    found = failures(len(seeds), seed=seeds.start, workloads=[workload], llvm_every=21)
     assert not found, "\n\n".join(map(str, found))
 
 
