@@ -23,7 +23,9 @@ def failures(count, **options):
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
-@pytest.mark.parametrize("seeds", [range(FEW), pytest.param(range(FEW, EACH), marks=pytest.mark.slow)], ids=["few", "each"])
+@pytest.mark.parametrize(
+    "seeds", [range(FEW), pytest.param(range(FEW, EACH), marks=pytest.mark.slow)], ids=["few", "each"]
+)
 def test_random_schedules_keep_the_meaning(workload, seeds):
     found = failures(len(seeds), seed=seeds.start, workloads=[workload], llvm_every=21)
     assert not found, "\n\n".join(map(str, found))
