@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from minicc.cli import app
 from minicc.course.assignment import assignment
-from minicc.course.handout import source
+from minicc.course.handout import handout, source
 from minicc.course.progress import RECORD, all_started, remember, remembered, started
 from minicc.course.visible import TaskTests
 from minicc.errors import ConfigError
@@ -26,6 +26,12 @@ def solved_but(name, *open_tasks, **faults):
     return text
 
 
+def written(name, folder):
+    """An assignment as it is started, without its page."""
+    for file, content in handout(assignment(name)).items():
+        (folder / file).write_bytes(content)
+
+
 def test_nothing_begun(tmp_path):
     assert "course start a1" in run(app, ["course", "status", str(tmp_path)]).output
     with pytest.raises(ConfigError, match="that a hand-out was started in"):
@@ -41,7 +47,7 @@ def test_begun(tmp_path):
 
 
 def test_a_file_of_steps_without_steps_is_open(tmp_path):
-    run(app, ["course", "start", "a6", str(tmp_path)])
+    written("a6", tmp_path)
     assert {s.state for s in started(tmp_path).standings} == {"open"}
     with (tmp_path / "conv.trace").open("a") as file:
         file.write('s.unroll("dx")\n')
@@ -49,7 +55,7 @@ def test_a_file_of_steps_without_steps_is_open(tmp_path):
 
 
 def test_a_task_without_a_hole_of_its_own_is_open_as_long_as_the_one_that_it_met(tmp_path):
-    run(app, ["course", "start", "a8", str(tmp_path)])
+    written("a8", tmp_path)
     remember(tmp_path, {"8.4": TaskTests(open=1, met="8.3")})
     last = started(tmp_path).standings[-1]
     assert last.state == "open" and 'Task("8.3"' in _line(tmp_path, last.hole)
@@ -97,5 +103,5 @@ def test_files_that_do_not_import(tmp_path):
 
 
 def test_unknown_tasks(tmp_path):
-    run(app, ["course", "start", "a1", str(tmp_path)])
+    written("a1", tmp_path)
     assert "expected a task of a1" in str(run(app, ["course", "test", str(tmp_path), "--task", "9.9"]).exception)
