@@ -194,7 +194,7 @@ draw_hot_loop("The innermost loop, on this machine", f.source("asm"))
 # one load, and the rows of a tile share it: two loads, six broadcasts, twelve multiply-adds, as lesson 7 found.
 #
 # The misses went up, from 1,176 to 1,728: `k` is no longer in pieces, so 48 lines of `B` go by for each tile, and this cache has 32.
-# What we race with, below, cuts `k` again where matrices are large.
+# What minicc itself writes, which you will see below, cuts `k` again where matrices are large.
 
 # %% [markdown]
 # ### Exercise 1
