@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from itertools import islice
+from math import isclose
 from numbers import Real
 from typing import Any
 
@@ -111,6 +112,22 @@ def expect(right: bool, why_not: str) -> None:
     """Raise WrongAnswer, with the reason, unless what must hold of an answer holds."""
     if not right:
         raise WrongAnswer(why_not)
+
+
+Slips = Mapping[int, str] | Mapping[float, str]  # wrong numbers, and which misunderstanding leads to each
+
+
+def equals(answer: float, right: float, slips: Slips, otherwise: str, within: float = 0.0) -> None:
+    """Raise WrongAnswer unless a number is right, with the reason of the slip that leads to it, or `otherwise`.
+
+    >>> equals(12, 32, {12: "4 + 8 trips are two loops after each other"}, "count the trips")
+    Traceback (most recent call last):
+    minicc.course.exercise.WrongAnswer: 4 + 8 trips are two loops after each other
+    """
+    if not isclose(answer, right, abs_tol=within):
+        raise WrongAnswer(
+            next((why for slip, why in slips.items() if isclose(answer, slip, abs_tol=within)), otherwise)
+        )
 
 
 @dataclass(frozen=True)

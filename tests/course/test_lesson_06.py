@@ -40,6 +40,7 @@ def copied(s, B):
         ("ex3", copied, False, "A_local is a copy"),
         ("ex3", lambda s, B: s[B].vectorise("i"), False, "minicc refuses it|AttributeError"),
         ("ex4", 1 / 12, True, "memory is the limit"),
+        ("ex4", 0.083, True, "memory is the limit"),
         ("ex4", 1 / 8, False, "left out a vector"),
         ("ex4", 12.0, False, "turn it around"),
         ("ex4", 1 / 3, False, "4 bytes"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minicc.course.exercise import expect, exercise, number
+from minicc.course.exercise import equals, exercise, expect, number
 
 Kernels = Callable[[Any, set[Any]], list[Any]]  # the lesson's `kernels(output, stored)`
 Loads = Callable[[Any], Any]  # the lesson's `loads(body)`
@@ -51,7 +51,7 @@ def ex2(answer: float, kernel: Any, loads: Loads) -> str:
     elements, each = prod(kernel.node.shape), [node for node, _ in loads(kernel.body)]
     right = sum(times for _, times in loads(kernel.body))
     window, rest = right // elements - (len(each) - 2), len(each) - 2
-    reasons = {
+    slips = {
         right // elements: f"so many for each element, and there are {elements}",
         elements * window: f"that is the sum alone; outside of it, bias and norm load {rest} more for each element",
         elements * (window // 2 + rest): "a product has two factors: in the window a pixel is loaded, and a weight",
@@ -64,9 +64,7 @@ def ex2(answer: float, kernel: Any, loads: Loads) -> str:
             prod(n.shape) for n in kernel.reads
         ): "there are so many elements; count how often one is loaded, again and again",
     }
-    expect(
-        answer == right, reasons.get(answer, f"{answer} is not it: loads of one element, times the {elements} elements")
-    )
+    equals(answer, right, slips, f"{answer} is not it: loads of one element, times the {elements} elements")
     return f"{window} for the window, {rest} outside of it, {elements} times; only the window is worth a second thought"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 import minicc
 from minicc.course.digits import drawn
-from minicc.course.exercise import called, expect, exercise, number, words
+from minicc.course.exercise import called, equals, exercise, expect, number, words
 from minicc.graph import Graph, input
 from minicc.ops import MatMul, Relu, Softmax
 from minicc.runtime.executable import Executable
@@ -125,10 +125,10 @@ def ex4(answer: float) -> str:
     """How many kernels do MatMul, Relu, MatMul, Softmax become?"""
     answer = number(answer)
     kernels = labels()
-    reasons: dict[float, str] = {
+    slips = {
         1: "the second product needs each element of the first result three times; it would be computed three times",
         2: "Softmax goes over a whole row before it knows its first share, and over it again; it stands alone",
         4: "Relu needs each element of the product once: it is computed right where that is made",
     }
-    expect(answer == len(kernels), reasons.get(answer, "it is not so many: compile it, and look at its kernels"))
+    equals(answer, len(kernels), slips, "it is not so many: compile it, and look at its kernels")
     return f"they are {', '.join(kernels)}: a kernel ends where what comes next needs its elements again and again"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicc import te
-from minicc.course.exercise import WrongAnswer, called, exercise, expect, number, numbers
+from minicc.course.exercise import called, equals, exercise, expect, number, numbers, WrongAnswer
 from minicc.course.orders import LOAD, Index, order
 from minicc.loop.marks import STORE
 from minicc.loop.python import run_python
@@ -60,18 +60,19 @@ def ex3(answer: Any, s: TeSchedule) -> str:
     answer, counts = number(answer), s.counts(caches=[])
     pages, rows, columns = s.program.params[0].shape
     trips = pages * rows * columns
-    reasons = {
+    slips = {
         trips: "these are the additions; `M[i] = 0.0` stores, too, where first(p, q) holds",
         pages: "this is how many sums there are; but each addition stores the sum so far",
         2 * trips: "so many loads there are; a zero is stored once a page, where first(p, q) holds",
         trips + pages * rows: "first(p, q) asks whether *both* loops are at their first trip, not only q",
         trips + pages * columns: "first(p, q) asks whether *both* loops are at their first trip, not only p",
     }
-    if answer in reasons and answer != counts.stores:
-        raise WrongAnswer(reasons[answer])
-    expect(
-        answer == counts.stores,
-        f"{pages} * {rows} * {columns} trips each store a sum so far; what else is stored, and how often? got {answer}",
+    what_else = "what else is stored, and how often?"
+    equals(
+        answer,
+        counts.stores,
+        slips,
+        f"{pages} * {rows} * {columns} trips each store a sum so far; {what_else} got {answer}",
     )
     return f"{trips} additions and {pages} zeros, one for each page"
 

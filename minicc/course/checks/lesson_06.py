@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minicc import te
-from minicc.course.exercise import WrongAnswer, called, exercise, expect, number, numbers
+from minicc.course.exercise import called, equals, exercise, expect, number, numbers, WrongAnswer
 from minicc.schedule.te_schedule import TeSchedule
 
 LINE = 64  # bytes
@@ -135,10 +135,6 @@ def ex4(answer: float) -> str:
         1
         / 16: "you brought C before it is written, and wrote it back: a real processor may, but we count each line of it once",
     }
-    for wrong, why in slips.items():
-        expect(abs(answer - wrong) > 1e-6, why)
-    expect(
-        abs(answer - right) < 1e-3,
-        f"got {answer}; divide the additions of one element by the bytes that come and go for it",
-    )
+    otherwise = f"got {answer}; divide the additions of one element by the bytes that come and go for it"
+    equals(answer, right, slips, otherwise, within=1e-3)
     return "one addition for three numbers of 4 bytes: memory is the limit, on every machine"

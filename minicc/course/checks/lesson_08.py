@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicc.course.exercise import WrongAnswer, called, exercise, expect, number
+from minicc.course.exercise import called, equals, exercise, expect, number, WrongAnswer
 from minicc.loop.caches import Cache
 from minicc.loop.counts import BufferCounts, Counts
 from minicc.loop.ir import Alloc, walk
@@ -46,28 +46,17 @@ def ex1(answer: Any) -> str:
     """How many additions do strips of 16 rows take, of 64?"""
     given, rows, columns, strip = number(answer), 64, 16, 16
     strips = rows // strip
-    additions = {
-        "right": 2 * rows * columns + 2 * columns * (strip + 2) * strips,
-        "without recomputation": 2 * rows * columns + 2 * columns * (rows + 2),
-        "only B": 2 * columns * (strip + 2) * strips,
-        "one strip": 2 * strip * columns + 2 * columns * (strip + 2),
-        "elements": rows * columns + columns * (strip + 2) * strips,
-        "strips of 4": 2 * rows * columns + 2 * columns * 6 * (rows // 4),
+    of_b, of_c = 2 * columns * (strip + 2) * strips, 2 * rows * columns
+    slips = {
+        of_c
+        + 2 * columns * (rows + 2): "so many are needed if nothing is computed twice; but strips share 2 rows of B",
+        of_b: "these are the additions of B; C has its own",
+        (of_b + of_c) // strips: f"this is one strip; there are {strips}",
+        (of_b + of_c) // 2: "this is how many elements there are; each takes two additions",
+        of_c + 2 * columns * 6 * (rows // 4): "these would be strips of 4 rows",
     }
-    reasons = {
-        "without recomputation": "so many are needed if nothing is computed twice; but strips share 2 rows of B",
-        "only B": "these are the additions of B; C has its own",
-        "one strip": f"this is one strip; there are {strips}",
-        "elements": "this is how many elements there are; each takes two additions",
-        "strips of 4": "these would be strips of 4 rows",
-    }
-    for name, why in reasons.items():
-        if given == additions[name]:
-            raise WrongAnswer(why)
-    expect(
-        given == additions["right"],
-        f"{strips} strips of {strip + 2} rows of B and {strip} of C, with two additions for each element; got {given}",
-    )
+    parts = f"{strips} strips of {strip + 2} rows of B and {strip} of C"
+    equals(given, of_b + of_c, slips, f"{parts}, with two additions for each element; got {given}")
     return f"{strips} strips of {strip + 2} rows of B: of its {rows + 2} rows, {2 * (strips - 1)} are computed twice"
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 import minicc
 from minicc import te
-from minicc.course.exercise import called, exercise, expect, number
+from minicc.course.exercise import called, equals, exercise, expect, number
 from minicc.recipes.gemm import gemm
 from minicc.runtime.function import Function
 from minicc.schedule.choose import ChooseStep
@@ -44,11 +44,8 @@ def ex1(answer: Any) -> str:
         tiles * n * columns // lanes: "these are those of B; the numbers of A are loaded, too, each into all lanes",
         tiles * n * rows: "these are those of A; the vectors of B are loaded, too",
     }
-    expect(given not in slips, slips.get(int(given), ""))
-    expect(
-        given == right,
-        f"got {given}; {tiles} tiles, {n} steps of k in each, {columns // lanes} vectors of B and {rows} numbers of A in a step",
-    )
+    step = f"{columns // lanes} vectors of B and {rows} numbers of A in a step"
+    equals(given, right, slips, f"got {given}; {tiles} tiles, {n} steps of k in each, {step}")
     return f"{a_step} loads for {rows * columns} products; a loop without a tile would have {2 * rows * columns}"
 
 
