@@ -69,6 +69,7 @@ def test_command(
     for name, counts in found.items():
         if counts.wrong:
             print(f"{name}: {printable(counts.problem)}")
+            print(f"     more: minicc course test {folder} --task {name} -v")
     print(f"next   {printable(begun.next)}")
     if begun.solved and begun.assignment.name in MILESTONES:
         _reach(begun)

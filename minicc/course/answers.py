@@ -89,7 +89,9 @@ def received(answer: Any) -> Any:
             try:
                 return decoded(value)
             except NotData as problem:
-                raise Failed(f"its answer is no data: {problem}") from None
+                refused = problem.__cause__  # what is data, and no program or graph that could be
+                text = f"what it returned is not valid: {refused}" if refused else f"its answer is no data: {problem}"
+                raise Failed(text) from None
         case {"error": data, "at": str(place)}:
             try:
                 error, kind = decoded_error(data)

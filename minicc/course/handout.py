@@ -164,7 +164,7 @@ def index(found: Iterable[Assignment]) -> str:
 
 def _pytest_ini(assignment: Assignment) -> str:
     marks = [f"    {task.mark}: {task.title}" for task in assignment.tasks]
-    return _lines_of(["[pytest]", "addopts = --strict-markers -p no:cacheprovider", "markers =", *marks, ""])
+    return _lines_of(["[pytest]", "addopts = --strict-markers --tb=short -p no:cacheprovider", "markers =", *marks, ""])
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -20,6 +20,8 @@ from typing import Any
 from minicc.course.assignment import Assignment
 from minicc.errors import ConfigError, RunError
 
+MOST_LINES = 4  # of a comparison of arrays: how much differs, and where
+
 
 @dataclass
 class TaskTests:
@@ -39,6 +41,20 @@ class TaskTests:
     def state(self) -> str:
         """One word: solved, wrong, open; or untested."""
         return "solved" if self.solved else "wrong" if self.wrong else "open" if self.open else "untested"
+
+
+def in_a_line(said: str) -> str:
+    """What an exception said, in a line: its first words, and its hint.
+
+    >>> in_a_line("AssertionError: \\nNot equal\\n\\nMismatched elements: 1 / 3 (33%)\\n ACTUAL: array([1])")
+    'AssertionError: Not equal; Mismatched elements: 1 / 3 (33%); ACTUAL: array([1])'
+    >>> in_a_line("ScheduleError: no such loop\\n    for i\\nhint: take i")
+    'ScheduleError: no such loop; hint: take i'
+    """
+    first, *more = [line.strip() for line in said.splitlines() if line.strip()] or [""]
+    if first.endswith("Error:") and more:
+        return f"{first} {'; '.join(more[:MOST_LINES])}"
+    return "; ".join([first, *[line for line in more if line.startswith("hint: ")][:1]])
 
 
 @dataclass
@@ -66,7 +82,7 @@ class Seen:
             task.met = task.met or (hole[1] if hole else "")
         else:
             task.wrong += 1
-            task.problem = task.problem or f"{report.nodeid.partition('::')[2]}: {said.splitlines()[0] if said else ''}"
+            task.problem = task.problem or f"{report.nodeid.partition('::')[2]}: {in_a_line(said)}"
 
     def pytest_sessionfinish(self) -> None:
         """Called by pytest at the end."""

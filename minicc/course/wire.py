@@ -137,7 +137,7 @@ def decoded(data: Any, call: Call | None = None) -> Any:
     except RecursionError:
         raise NotData("expected data, got what is nested too deeply") from None
     except MiniccError as error:
-        raise NotData(f"expected what minicc takes, got {error}") from None
+        raise NotData(f"expected what minicc takes, got {error}") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, MemoryError) as error:
         raise NotData(f"expected data, got what breaks its form: {printable(error)}") from None
 

@@ -151,7 +151,8 @@ start("in_a_register", 4, 6).picture(kind="heat")
 # ## 1.10 Eight sums at once
 #
 # The same sum, and a vector unit that has nothing to do: an addition waits for the one before. Eight sums of every eighth element do not
-# wait for each other. **Goal: 192 rounds; 128 of them add up 8 x 128 elements, 64 combine the sums.** You need `split`, `rfactor` and `vectorize`.
+# wait for each other. **Goal: 72 rounds; 48 of them add up 3 x 128 elements, 24 combine the sums.** You need `split`, `rfactor` and `vectorize`. (A vector
+# across rows would be wasted: there are three of them, and eight lanes.)
 
 # %%
 print(before("eight_sums"))

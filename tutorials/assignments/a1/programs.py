@@ -111,7 +111,7 @@ PUZZLES = {
     "nothing_between": Puzzle(shift, ("compute_inline",), ("loads", "stores", "room"), (8, 16)),
     "read_once": Puzzle(matmul, ("reorder", "cache_read", "compute_at"), ("loads", "room"), (12, 16, 20)),
     "in_a_register": Puzzle(sum_rows, ("cache_write", "compute_at"), ("loads", "stores", "room"), (16, 24)),
-    "eight_sums": Puzzle(sum_rows, ("split", "rfactor", "reorder", "vectorize", "compute_at"), ("rounds",), (8, 128)),
+    "eight_sums": Puzzle(sum_rows, ("split", "rfactor", "reorder", "vectorize", "compute_at"), ("rounds",), (3, 128)),
     "register_tile": Puzzle(
         matmul,
         ("split", "reorder", "cache_write", "cache_read", "compute_at"),

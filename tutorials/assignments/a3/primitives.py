@@ -80,7 +80,7 @@ def check_fuse(program, step):
 
 
 def moves(program):
-    """Every legal step: splits by each of FACTORS that is smaller than the extent, and fuses. No step stands there twice."""
+    """The list of all legal steps: splits by each of FACTORS that is smaller than the extent, and fuses. No step stands there twice."""
     raise Task("3.5", "try all that could be, and keep what is not refused")
 
 

@@ -21,7 +21,8 @@ def check(rule, y, *inputs, operators, data=None, close=0.0):
         "g", inputs, (y,) if not isinstance(y, tuple) else y, ("y", "z")[: 1 if not isinstance(y, tuple) else 2]
     )
     made = rules.apply(rule, graph)
-    assert sorted(n.op.name for n in made.nodes if n.op.name not in ("Input", "Constant")) == sorted(operators)
+    found = sorted(n.op.name for n in made.nodes if n.op.name not in ("Input", "Constant"))
+    assert found == sorted(operators), f"expected the operators {operators}, got {found}\n{made}"
     random = np.random.default_rng(0)
     arrays = {
         n.op.label: data if data is not None else random.integers(-9, 9, n.shape).astype(n.dtype.numpy) for n in inputs

@@ -127,7 +127,8 @@ def in_a_register(program):
 def eight_sums(program):
     """1.10 The same sum of a row. The loop over k cannot be vectorized: each addition needs the one before.
 
-    Goal: 8 sums grow at once, one in each lane; a round for each 8 elements, and what it takes to combine them.
+    Goal: 8 sums grow at once, one in each lane; a round for each 8 elements, and what it takes to combine them. A
+    vector across rows does not get there: there are fewer rows than lanes.
     Primitives: split, rfactor, reorder, vectorize, compute_at.
     """
     s = Schedule(program)

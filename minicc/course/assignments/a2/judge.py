@@ -12,7 +12,8 @@ from minicc.loop.python import run_python
 from minicc.types import DType, TensorType
 
 FILE = "operators.py"
-SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0)
+NOT_FINITE, ZEROS = (np.nan, np.inf, -np.inf), (0.0, -0.0)
+MOST_SHOWN = 9  # elements of an input that a report shows
 MOST_TRIPS = 50  # of all loops, for each multiplication that there must be
 
 
@@ -47,8 +48,9 @@ def result(name, attributes, arrays):
         return RIGHT[name](*[a.astype(np.float64) for a in arrays], **attributes)
 
 
-def same(got, expected, dtype):
-    """Raise Unequal unless an array is of this dtype and shape, and has these values; data are such that little is rounded."""
+def same(got, expected, arrays):
+    """Raise Unequal unless an array is of the dtype of the inputs and of this shape, and has these values; data are such that little is rounded."""
+    dtype = arrays[0].dtype
     if not isinstance(got, np.ndarray):
         raise Unequal(f"expected an array, got {type(got).__name__}")
     equal(str(TensorType.of(got)), str(TensorType(DType.of(dtype), expected.shape)))
@@ -59,20 +61,25 @@ def same(got, expected, dtype):
         good = good | (np.abs(wide - right) <= close * np.abs(right)) if close else good
     for place in np.argwhere(~good)[:1]:
         at = tuple(map(int, place))
-        raise Unequal(f"expected {expected[at]} at {list(at)}, got {got[at]}")
+        given = [f"{name} = {a.tolist()}" for name, a in zip("xy", arrays, strict=True) if a.size <= MOST_SHOWN]
+        raise Unequal(", ".join([f"expected {expected[at]} at {list(at)}, got {got[at]}", *given]))
 
 
 # ---- what is asked
 
 
 def numbers(shape, dtype, draw, special):
-    """An array of eighths, of which sums and products are exact; of floats, some are special."""
+    """An array of eighths, of which sums and products are exact, or of integers; where `special`, NaN or the like, or integers of any size."""
     random = np.random.default_rng(draw.getrandbits(32))
+    if dtype == "bool":
+        return np.asarray(random.integers(0, 2, shape), dtype)
     if np.dtype(dtype).kind != "f":
-        return np.asarray(random.integers(0, 2 if dtype == "bool" else 120, shape), dtype)
+        low, high = (np.iinfo(dtype).min, np.iinfo(dtype).max) if special else (0, 119)
+        return np.asarray(random.integers(low, high, shape, dtype, endpoint=True))
     array = np.asarray(random.integers(-40, 41, shape) / 8, dtype)
     if special and array.size:
-        array.flat[draw.randrange(array.size)] = draw.choice(SPECIAL)
+        for place, values in zip(draw.sample(range(array.size), min(array.size, 2)), (NOT_FINITE, ZEROS), strict=False):
+            array.flat[place] = draw.choice(values)
     return array
 
 
@@ -86,9 +93,10 @@ def shapes(name, draw):
         return tuple(draw.choice((1, n)) for n in shape)
 
     first = [(), (1,), (0,)] if name == "Huber" else [(1,), (0,), (2,)]
-    pairs = [(shape, shape) for shape in (*first, sizes(1, 3), sizes(2, 2), (2, 0, 3), (2, 3, 0), sizes(3))]
+    pairs = [(shape, shape) for shape in (*first, sizes(1, 3), (2, 0, 3), (2, 3, 0), sizes(2, 2), sizes(3))]
     if name != "Huber":
-        return pairs
+        more = (sizes(1, 3), sizes(2, 2), sizes(1, 3), sizes(2, 2))
+        return [*pairs, *zip(more, more, strict=True)]
     whole = [sizes(rank, 2) for rank in (1, 2, 3, 3)]
     return [*pairs, *[(thinned(s), s) if draw.random() < 0.5 else (s, thinned(s)[1:]) for s in whole], ((2, 1), (1, 3))]
 
@@ -101,19 +109,22 @@ def dtypes(name):
     ]
 
 
-def attributes(name, shape, draw):
-    """Attributes that fit a first input of this shape."""
+def attributes(name, shape, n, draw):
+    """Attributes that fit a first input of this shape, of case `n`: every second axis is counted from behind."""
     if name == "Huber":
         return {"delta": draw.choice((1.0, 0.5, 2.5))}
-    return {"axis": draw.randrange(-len(shape), len(shape))} if name == "Interleave" else {}
+    if name != "Interleave":
+        return {}
+    axis = draw.choice([a for a, extent in enumerate(shape) if extent] or [0])
+    return {"axis": axis - len(shape) * (n % 2)}
 
 
 def cases(name, draw):
-    """A title, attributes and arrays for each pair of shapes; every second one with NaN or an infinity."""
+    """A title, attributes and arrays for each pair of shapes; plain numbers first, then two of four with NaN, an infinity, or large integers."""
     turns = itertools.cycle(dtypes(name))
     for n, pair in enumerate(shapes(name, draw)):
-        dtype, given = next(turns), attributes(name, pair[0], draw)
-        arrays = [numbers(shape, dtype, draw, n % 2 == 1) for shape in pair]
+        dtype, given = next(turns), attributes(name, pair[0], n, draw)
+        arrays = [numbers(shape, dtype, draw, n > 3 and n % 4 > 1) for shape in pair]
         words = ", ".join([*(f"{k}={v}" for k, v in given.items()), *(str(TensorType.of(a)) for a in arrays)])
         yield f"{name}({words})", given, arrays
 
@@ -156,7 +167,8 @@ def infers(name, answers, given, arrays, others, types):
         if error.kind != "TypeInferenceError":
             raise
     else:
-        raise Unequal(f"expected a TypeInferenceError for {', '.join(map(str, types))} {others or ''}, got {got}")
+        given = ", ".join([*(f"{k}={v}" for k, v in others.items()), *map(str, types)])
+        raise Unequal(f"expected a TypeInferenceError for {name}({given}), got {got}")
 
 
 def arrays_of(name, answers, draw):
@@ -165,7 +177,7 @@ def arrays_of(name, answers, draw):
 
 
 def refers(name, answers, given, arrays):
-    same(answers.call(FILE, "reference", name, given, arrays), result(name, given, arrays), arrays[0].dtype)
+    same(answers.call(FILE, "reference", name, given, arrays), result(name, given, arrays), arrays)
 
 
 def programs_of(name, answers, draw):
@@ -186,7 +198,7 @@ def computes(name, answers, given, arrays):
         raise Unequal(f"expected at most {most:,} trips of all loops, got {trips:,}")
     output = np.full(expected.shape, 77, dtype)
     run_python(program, *arrays, output)
-    same(output, expected, dtype)
+    same(output, expected, arrays)
 
 
 ASKED = (types_of, arrays_of, programs_of)

@@ -4,6 +4,7 @@ Programs are those of `minicc.testing.workloads`, at sizes that are drawn, after
 """
 
 from functools import partial
+from itertools import zip_longest
 
 import numpy as np
 
@@ -29,10 +30,10 @@ PARTS = ("call", "problem", "where", "hint")
 
 
 def programs(draw, extents=(2, 3, 4, 5, 6)):
-    """Names and programs, small ones first."""
-    sizes = sorted((draw.choice(extents), draw.choice(extents)) for _ in range(CASES))
-    for name, (n, m) in zip(draw.sample(NAMES, CASES), sizes, strict=True):
-        yield f"{name} {n} x {m}", WORKLOADS[name].program(n, m)
+    """Names and programs, short ones first."""
+    sizes = [(name, draw.choice(extents), draw.choice(extents)) for name in draw.sample(NAMES, CASES)]
+    found = [(f"{name} {n} x {m}", WORKLOADS[name].program(n, m)) for name, n, m in sizes]
+    yield from sorted(found, key=lambda named: len(str(named[1])))
 
 
 def splits(draw, divides):
@@ -64,7 +65,12 @@ def kept(answers, function, program, step, loops_after, guards=None):
     made = answers.call(FILE, function, program, step)
     if not isinstance(made, Program):
         raise Unequal(f"expected a loop program, got {type(made).__name__}")
-    equal([(s.name, s.extent, s.kind) for s in loops(made.body).values()], loops_after)
+    made_loops = [(s.name, s.extent, s.kind) for s in loops(made.body).values()]
+    for n, (got, right) in enumerate(zip_longest(made_loops, loops_after)):
+        if got != right:
+            raise Unequal(
+                f"expected {in_words(right)} as loop {n}, from the outside and from the top, got {in_words(got)}"
+            )
     equal((made.params, made.outputs), (program.params, program.outputs))
     if guards is not None and (got := guards_in(made) - guards_in(program)) != guards:
         raise Unequal(f"expected {guards} new guards, got {got}")
@@ -78,6 +84,11 @@ def kept(answers, function, program, step, loops_after, guards=None):
     for got, right in zip(results(made), results(program), strict=True):
         if not np.array_equal(got, right):
             raise Unequal("expected the same values as before, got others")
+
+
+def in_words(loop):
+    """A loop by name, extent and kind."""
+    return "{} of {} trips, {}".format(*loop) if loop else "none"
 
 
 def guards_in(program):

@@ -113,7 +113,19 @@ print(ScheduleError('backwards("i")', "expected a serial loop, got one of kind v
 # ## 3.5: what can I do now?
 #
 # `moves` lists every legal step. It is how a search finds its way, how random tests are made, and how somebody who is lost finds out what
-# is possible. A good `check` is all that it needs.
+# is possible. A good `check` is all that it needs, and what a check lets through, `moves` lists: do 3.4 first.
+#
+# ## Whatever program
+#
+# The grader takes programs that you may try, too: what it calls `gemm 3 x 4` is this one, and there are more of the kind.
+
+# %%
+from minicc.testing.workloads import WORKLOADS
+
+print(", ".join(WORKLOADS))
+print(loops_text(WORKLOADS["gemm"].program(3, 4)))
+
+# %% [markdown]
 #
 # ## A model on your loops
 #

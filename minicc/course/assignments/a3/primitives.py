@@ -124,7 +124,7 @@ def named(program, step, name):
 
 # end
 def moves(program):
-    """Every legal step: splits by each of FACTORS that is smaller than the extent, and fuses. No step stands there twice."""
+    """The list of all legal steps: splits by each of FACTORS that is smaller than the extent, and fuses. No step stands there twice."""
     # solution 3.5: try all that could be, and keep what is not refused
     found = loops(program.body)
     tried = [SplitStep(name, factor) for name, loop in found.items() for factor in FACTORS if factor < loop.extent]
