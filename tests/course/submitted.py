@@ -8,16 +8,16 @@ from minicc.course.assignment import assignment
 from minicc.course.handout import handout, solution
 
 
-def judgments(name, folder, student="ada"):
-    """What the judges of an assignment say of the files of a folder, by task."""
+def judgments(name, folder, student="ada", only=()):
+    """What the judges of an assignment, or of some of its tasks, say of the files of a folder, by task."""
     judge, answers = importlib.import_module(f"minicc.course.assignments.{name}.judge"), LocalAnswers(folder)
-    tasks = assignment(name).tasks
+    tasks = [task for task in assignment(name).tasks if not only or task.name in only]
     return {task.name: list(getattr(judge, task.mark)(answers, Random(f"{student} {task.name}"))) for task in tasks}
 
 
-def shares(name, folder, student="ada"):
+def shares(name, folder, student="ada", only=()):
     """The share of its points that each task earns."""
-    found = judgments(name, folder, student)
+    found = judgments(name, folder, student, only)
     return {
         task: sum(j.share * j.weight for j in of_task) / sum(j.weight for j in of_task)
         for task, of_task in found.items()

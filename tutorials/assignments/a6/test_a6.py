@@ -24,7 +24,9 @@ def check_right(name, sizes):
 def check_counted(name):
     check_right(name, ODD[name])
     program = check_right(name, KERNELS[name].counted)
-    assert cost(program) <= COSTS[name], f"costs {cost(program):,}, all points are earned at {COSTS[name]:,}\n\n{program}"
+    assert cost(program) <= COSTS[name], (
+        f"costs {cost(program):,}, all points are earned at {COSTS[name]:,}\n\n{program}"
+    )
 
 
 def check_timed(name):

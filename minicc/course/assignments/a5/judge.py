@@ -3,6 +3,7 @@
 A reason must be a true one: it is looked up in the kernels that were handed in.
 """
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,11 @@ HEARTS, PLACED = (Kind.REDUCTION, Kind.ANCHOR), (Kind.ELEMENTWISE, Kind.BROADCAS
 # ---- what is right
 
 
+def shown(graph):
+    """The text of a graph, without the values of constants."""
+    return re.sub(r"(Constant\[\S+) .*\]\(\)", r"\1]()", str(graph))
+
+
 class Kernels:
     """Kernels that were handed in: each operator is in one of them."""
 
@@ -33,7 +39,7 @@ class Kernels:
         places = [k for group in given for k in group]
         wanted = sorted(graph.nodes.index(n) for n in self.nodes)
         if sorted(places) != wanted:
-            raise Unequal(f"expected each of the operators {wanted} in one kernel, got {given} of {graph}")
+            raise Unequal(f"expected each of the operators {wanted} in one kernel, got {given} of {shown(graph)}")
         self.groups = [[graph.nodes[k] for k in group] for group in given]
         self.of = {n: group for group in self.groups for n in group}
 
@@ -76,10 +82,11 @@ class Kernels:
         return reader.op.kind is Kind.BROADCAST and reader.type.shape != n.type.shape
 
     def called(self, nodes):
-        return ", ".join(f"{n.op.name} at {self.graph.nodes.index(n)}" for n in nodes) or "none"
+        named = [n for n in self.graph.nodes if not isinstance(n.op, Input)]  # %0, %1, ... in the text
+        return ", ".join(f"{n.op.name} %{named.index(n)}" for n in nodes) or "none"
 
     def refuse(self, group, expected):
-        raise Unequal(f"expected of the kernel of {self.called(group)} {expected}; in {self.graph}")
+        raise Unequal(f"expected of the kernel of {self.called(group)} {expected}; in {shown(self.graph)}")
 
     def true(self, n, reader):
         """The reasons that are true of n and the kernel of a reader."""
@@ -117,14 +124,15 @@ def as_few(answers, graph):
     found.check_all()
     if len(found.groups) > (most := fewest(graph)):
         kernels = "; ".join(found.called(group) for group in found.groups)
-        raise Unequal(f"expected at most {most} kernels, got {len(found.groups)}: {kernels}; in {graph}")
+        raise Unequal(f"expected at most {most} kernels, got {len(found.groups)}: {kernels}; in {shown(graph)}")
 
 
 def tells_why(answers, graph):
     """Raise Unequal unless each edge between kernels has a true reason; whether the kernels are legal is asked elsewhere."""
     found = handed_in(answers, graph)
-    if not (least := fewest(graph)) // 2 < len(found.groups) <= least:
-        raise Unequal(f"expected {least} kernels, got {len(found.groups)}; in {graph}")
+    least = fewest(graph)
+    if not max(min(least, 2), least / 2) <= len(found.groups) <= 2 * least:
+        raise Unequal(f"expected about {least} kernels, got {len(found.groups)}; in {shown(graph)}")
     given = answers.call(FILE, "reasons", graph)
     if not isinstance(given, list) or not all(
         isinstance(r, list) and [*map(type, r)] == [int, int, str] for r in given
@@ -137,9 +145,13 @@ def tells_why(answers, graph):
         place, right = (graph.nodes.index(n), graph.nodes.index(r)), found.true(n, r)
         unknown += not right  # there is none: the kernels are at fault
         if right and told.get(place) not in right:
-            raise Unequal(f"expected one of {right} for {found.called((n, r))}, got {told.get(place)!r}; in {graph}")
+            raise Unequal(
+                f"expected one of {right} for {found.called((n, r))}, got {told.get(place)!r}; in {shown(graph)}"
+            )
     if 2 * unknown > len(edges):
-        raise Unequal(f"expected kernels between which there are reasons, got {found.groups}; in {graph}")
+        raise Unequal(
+            f"expected kernels between which there are reasons, got {[[*map(graph.nodes.index, group)] for group in found.groups]}; in {shown(graph)}"
+        )
 
 
 # ---- what is asked
@@ -191,7 +203,7 @@ def chains(draw):
     d = GrowingGraph(draw)
     yield "a stretched column", d.graph(d.light(ops.Mul()(d.light(d.input(d.n, 1)), d.light(d.input())), 2))
     d = GrowingGraph(draw)
-    yield "movement in a chain", d.graph(d.light(d.turned(d.light(d.input(), 2))))
+    yield "movement in a chain", d.graph(d.light(d.turned(d.light(d.input(3, d.n), 2))))
     d = GrowingGraph(draw)
     yield "two chains", d.graph(d.light(d.input(), 3), d.light(d.turned(d.input()), 2))
 
@@ -201,13 +213,15 @@ def epilogues(draw):
     d = GrowingGraph(draw)
     yield "one behind", d.graph(d.light(d.product(d.input())))
     d = GrowingGraph(draw)
-    yield "two hearts", d.graph(d.light(d.product(d.light(d.product(d.input())))))
+    yield "two hearts", d.graph(d.light(d.product(d.product(d.input()))))
     d = GrowingGraph(draw)
     yield "a sum", d.graph(d.light(d.total(d.input())))
     d = GrowingGraph(draw)
     yield "a heart behind a heart", d.graph(d.total(d.product(d.input())))
     d = GrowingGraph(draw)
     yield "movement behind", d.graph(d.turned(d.product(d.input())))
+    d = GrowingGraph(draw)
+    yield "movement behind what is light", d.graph(d.light(d.turned(d.light(d.product(d.input())))))
     d = GrowingGraph(draw)
     yield "a sum that is stretched", d.graph(ops.Sub()(d.input(), d.total(d.input())))
     d = GrowingGraph(draw)
@@ -237,7 +251,7 @@ def shared(draw):
     yield "out and back", d.graph(ops.Add()(x, d.product(x)))
     d = GrowingGraph(draw)
     x = d.product(d.input())
-    yield "a product, out and back", d.graph(ops.Add()(d.light(x), d.light(d.product(ops.Relu()(x)))))
+    yield "a product, out and back", d.graph(ops.Add()(d.light(x), d.light(d.product(x))))
     d = GrowingGraph(draw)
     x = d.product(d.input())
     y = ops.Mul()(x, ops.Sigmoid()(x))
@@ -284,6 +298,9 @@ def networks(draw):
     x = d.product(d.input())
     centred = ops.Sub()(x, d.total(x))
     yield "a normalization", d.graph(ops.Div()(centred, d.light(d.total(ops.Mul()(centred, centred)))))
+    d = GrowingGraph(draw)
+    x, y = (d.product(d.light(d.input())) for _ in range(2))
+    yield "two hearts, one read twice", d.graph(ops.Add()(ops.Mul()(x, ops.Sigmoid()(x)), d.light(y)))
     for n in range(2):
         d = GrowingGraph(draw)
         values = [d.input(), d.input()]
