@@ -1,5 +1,5 @@
 # %% [markdown]
-# # The last two answers
+# # LLVM, and where values live
 #
 # A schedule says in which order everything is computed. Two questions are left before a model runs. *What becomes of a
 # loop on the way to the processor, and who decides there? And where do the values between the kernels live, when some of

@@ -149,7 +149,8 @@ class Reply:
             re.sub("`([^`]+)`", r"<code>\1</code>", escape(said)),
             f"<pre>{escape(place)}</pre>" if place else "",
         )
-        return f'<div class="reply {kind}">{text}{more}</div>'
+        edge = {"right": "#2c8a43", "wrong": "#c2571a", "open": "#7c8594"}[kind]  # a notebook has no style of ours
+        return f'<div class="reply {kind}" style="border-left: 5px solid {edge}; padding: 6px 12px">{text}{more}</div>'
 
 
 def exercise(check: Callable[..., str]) -> Callable[..., Reply]:
