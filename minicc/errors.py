@@ -53,17 +53,18 @@ class MiniccError(Exception):
 
     def __str__(self) -> str:
         problem = (plain_lines if self.has_lines else printable)(self.problem)
-        lines = [f"{type(self).__name__}: {_cut(printable(self.call))}: {_cut(problem)}"]
-        lines += [f"    {_cut(line)}" for line in plain_lines(self.where.rstrip("\n")).split("\n") if self.where]
+        lines = [f"{type(self).__name__}: {cut(printable(self.call))}: {cut(problem)}"]
+        lines += [f"    {cut(line)}" for line in plain_lines(self.where.rstrip("\n")).split("\n") if self.where]
         if self.hint:
-            lines.append(f"hint: {_cut(printable(self.hint))}")
+            lines.append(f"hint: {cut(printable(self.hint))}")
         return "\n".join(lines)
 
 
 LONGEST = 4000  # characters of a part of an error, or of a line of its place
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """Text without the middle of it, where it is longer than `LONGEST`."""
     half = LONGEST // 2
     left_out = f" ... ({len(text) - LONGEST:,} characters) ... "
     return text if len(text) <= LONGEST else text[:half] + left_out + text[-half:]

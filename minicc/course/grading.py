@@ -199,7 +199,7 @@ def judged_by(judge: Judge, box: Sandbox, files: Mapping[str, bytes], missing: M
     pid = os.fork()
     if not pid:
         os.close(read)
-        _judge_here(write, judge, box.answers(files, seconds, missing=missing), draw)
+        _judge_here(write, judge, lambda: box.answers(files, seconds, missing=missing), draw)
     os.close(write)
     judgments, trouble = list[Judgment](), "the judge did not come to its end"
     try:
@@ -221,26 +221,29 @@ def judged_by(judge: Judge, box: Sandbox, files: Mapping[str, bytes], missing: M
     return Judged(tuple(judgments), time.monotonic() - started, trouble)
 
 
-def _judge_here(write: int, judge: Judge, answers: SandboxedAnswers, draw: random.Random) -> None:
+def _judge_here(write: int, judge: Judge, begin: Callable[[], SandboxedAnswers], draw: random.Random) -> None:
     """Be the judge's process, up to its end."""
 
     def say(message: dict[str, Any]) -> None:
         os.write(write, json.dumps(message).encode() + b"\n")
 
+    answers, said = None, dict[str, Any]()
     try:
         end_with_parent()
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        resource.setrlimit(resource.RLIMIT_AS, (used + JUDGE_MEMORY, hard))
+        most, hard = used + JUDGE_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+        answers = begin()
         with answers:
             for judgment in judge(answers, draw):
                 say({"judgment": asdict(judgment)})
-        say({"trouble": ""})
+        said = {"trouble": ""}
     except WorkerError as error:
-        say({"refused": error.args})
+        said = {"refused": error.args}
     except BaseException as error:
-        say({"trouble": f"the judge ended with {type(error).__name__}: {printable(error)[:2000]}"})
+        said = {"trouble": f"the judge ended with {type(error).__name__}: {printable(error)[:2000]}"}
     finally:
+        say({"refused": answers.refused.args} if answers and answers.refused else said)
         os._exit(0)
 
 

@@ -43,11 +43,13 @@ def copied(folder: Path, hollow: Iterable[str] = (), name: str = "") -> None:
                 f"hollow = [{part!r}]", "expected a file of minicc", str(path), "schedule/split.py:SplitStep.transform"
             )
         file.write_text(without(file.read_text(encoding="utf-8"), function, name), encoding="utf-8")
+        for compiled in (file.parent / "__pycache__").glob(f"{file.stem}.*"):
+            compiled.unlink()  # the part can be read there, too
 
 
 def _ignored(folder: str, names: Collection[str]) -> set[str]:
     if Path(folder) == PACKAGE / "course":
-        return {name for name in names if name not in (*KEPT_OF_COURSE, "__pycache__")}
+        return {name for name in names if name not in KEPT_OF_COURSE}
     return {"cli"} if Path(folder) == PACKAGE else set()
 
 

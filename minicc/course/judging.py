@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
-from minicc.errors import MiniccError, plain_lines
+from minicc.errors import MiniccError, cut, plain_lines
 from minicc.loop.program import Program
 from minicc.loop.ir import walk
 from minicc.schedule import Schedule, Trace
@@ -87,7 +87,7 @@ def judged(name: str, check: Callable[[], float | None], weight: float = 1.0) ->
     try:
         share = check()
     except (Failed, Unequal, MiniccError) as problem:
-        return Judgment(name, 0.0, plain_lines(problem), weight)
+        return Judgment(name, 0.0, plain_lines(cut(str(problem))), weight)
     return Judgment(name, 1.0 if share is None else min(max(share, 0.0), 1.0), "", weight)
 
 

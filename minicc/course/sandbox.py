@@ -62,7 +62,7 @@ class Sandbox:
             mirror = self.folder.joinpath(*self.folder.parts[1:])  # where the folder is the root, its name leads to it
             mirror.parent.mkdir(parents=True, exist_ok=True)
             mirror.symlink_to("/")
-            self.folder.chmod(0o755)
+            readable(self.folder)
             self._start()
         except BaseException:
             self.close()
@@ -105,14 +105,22 @@ class Sandbox:
     def answers(
         self, files: Mapping[str, bytes], seconds: float, memory: int = MEMORY, missing: Mapping[str, str] | None = None
     ) -> SandboxedAnswers:
-        """What handed-in files, by name, answer: `seconds` of it in all. `missing` are why others are not there."""
+        """What handed-in files, by name, answer: `seconds` of it in all. `missing` are why others are not there.
+
+        Raises WorkerError where they cannot be written.
+        """
         self.count += 1
         within = f"handed_in/{self.count}"
-        for name, content in files.items():
-            path = self.folder / within / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        (self.folder / within).mkdir(parents=True, exist_ok=True)
+        try:
+            (self.folder / within).mkdir(parents=True, exist_ok=True)
+            for name, content in files.items():
+                path = self.folder / within / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            readable(self.folder / "handed_in")
+        except OSError as error:
+            problem = f"expected room for what was handed in, got none: {error.strerror}"
+            raise WorkerError("sandbox", problem, str(self.folder), "TMPDIR=a folder with room") from None
         return SandboxedAnswers(self, within, files, missing or {}, seconds, memory)
 
     def close(self) -> None:
@@ -140,8 +148,18 @@ class Sandbox:
         self.close()
 
 
+def readable(folder: Path) -> None:
+    """Let everybody read a folder, and what is in it, whatever the umask: children are nobody."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
 class SandboxedAnswers:
-    """The answers of files in a sandbox. A context manager; `left` are the seconds that calls may still take."""
+    """The answers of files in a sandbox. A context manager; `left` are the seconds that calls may still take.
+
+    `refused` is why nothing could be isolated, if so: a judge may have taken that for an answer that is wrong.
+    """
 
     def __init__(
         self,
@@ -155,6 +173,7 @@ class SandboxedAnswers:
         self.box, self.within, self.files, self.left, self.memory = box, within, files, seconds, memory
         self.missing = missing
         self.child: Isolated | None = None
+        self.refused: WorkerError | None = None
 
     def call(self, file: str, function: str, *args: Any) -> Any:
         """What a function of a file returns. Raises Failed, and WorkerError where nothing can be isolated."""
@@ -170,6 +189,9 @@ class SandboxedAnswers:
         except Gone as gone:
             self.close()
             raise Failed(str(gone)) from None
+        except WorkerError as refused:
+            self.refused = refused
+            raise
         finally:
             self.left -= time.monotonic() - started
         return received(answer)

@@ -45,6 +45,7 @@ from minicc.types import DType, TensorType
 
 MOST_BYTES = 64 << 20  # of an array, and of all values of a graph
 DEEPEST, MOST_NODES = 200, 100_000  # of a program, written out; what walks through it is recursive
+MOST_BITS = 8192  # of a whole number: Python writes longer ones slowly, or not at all
 LONGEST_NAME, LONGEST_PART = 200, 4000  # characters of a name, and of a part of an error
 KINDS = (ir.SERIAL, ir.PARALLEL, ir.VECTORIZE, ir.UNROLL, *ir.THREAD_AXES)
 
@@ -68,6 +69,8 @@ def encoded(value: Any, functions: list[Callable[..., Any]] | None = None) -> An
 
 def _encoded(value: Any, functions: list[Callable[..., Any]] | None) -> Any:
     kind = type(value)
+    if kind is int and value.bit_length() > MOST_BITS:
+        raise NotData(f"expected a number of at most {MOST_BITS:,} bits, got one of {value.bit_length():,}")
     if kind in (bool, int, float, str) or value is None:
         return value
     if kind is list:
@@ -220,7 +223,7 @@ def encoded_error(error: BaseException) -> list[Any]:
 def decoded_error(data: Any) -> tuple[Exception, str]:
     """An exception that `encoded_error` wrote, and the name of its class. Raises NotData."""
     match data:
-        case [str(name), [*parts]] if all(isinstance(part, str) for part in parts):
+        case [str(name), [*parts]] if all(isinstance(part, str) and len(part) <= LONGEST_PART for part in parts):
             kind = getattr(errors, name, None) or getattr(builtins, name, None)
             if not (isinstance(kind, type) and issubclass(kind, Exception)):
                 kind = RuntimeError
@@ -230,7 +233,7 @@ def decoded_error(data: Any) -> tuple[Exception, str]:
                 return made, name
             try:
                 return kind(*parts), name
-            except TypeError:  # one that is built of more than a text
+            except Exception:  # one that is built of more than a text
                 return RuntimeError(f"{name}: {' '.join(parts)}"), name
     raise NotData("expected an error, got what is none")
 
