@@ -9,7 +9,7 @@ import typer
 
 from minicc.cli.grade import bundle_command, stats_command
 from minicc.cli.progress import milestone_command, start_command, status_command, test_command
-from minicc.course.assignment import assignment, assignments
+from minicc.course.assignment import assignments, found
 from minicc.course.handout import index, write_handout
 from minicc.errors import ConfigError, printable
 from minicc.runtime.files import write_file
@@ -30,7 +30,8 @@ app.command("stats")(stats_command)
 @app.command("handout")
 def handout_command(
     words: Annotated[
-        list[str], typer.Argument(metavar="[NAME] OUT", help="An assignment, such as a1, and a new folder.")
+        list[str],
+        typer.Argument(metavar="[NAME] OUT", help="An assignment, such as a1 or course/a9, and a new folder."),
     ],
     everything: Annotated[
         bool, typer.Option("--all", help="All assignments, each in a folder of its own in OUT.")
@@ -56,5 +57,5 @@ def handout_command(
         write_file(Path(out, "README.md"), index(assignments().values()).encode("utf-8"))
     for name in names or assignments():
         folder = Path(out) / name if everything else Path(out)
-        written = write_handout(assignment(name), folder, force)
+        written = write_handout(found(name), folder, force)
         print(f"{name}: {len(written)} files written to {printable(folder)}")

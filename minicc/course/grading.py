@@ -132,8 +132,10 @@ def grade(assignment: Assignment, folder: Path, student: str = "", secret: bytes
     Raises ConfigError where there is no folder, WorkerError where submissions cannot be isolated.
     """
     if not folder.is_dir():
+        got = "a file: unpack it first" if folder.exists() else "none"
+        problem = f"expected a folder with {', '.join(assignment.files)}, which was handed in, got {got}"
         raise ConfigError(
-            f"grade {folder}", "expected a folder with what was handed in", str(folder), ", ".join(assignment.files)
+            f"grade {folder}", problem, str(folder), f"minicc grade FOLDER --assignment {assignment.name}"
         )
     started = time.monotonic()
     judges, files, missing = judges_of(assignment), dict[str, bytes](), dict[str, str]()

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from minicc.course.judging import Failed
+from minicc.errors import printable
 
 MOST_BYTES = 1 << 20  # of a file that is handed in
+MOST_FOLDERS, MOST_ENTRIES = 20, 1000  # that are looked through for a file that is not there
 
 
 def read_handed_in(folder: Path, file: str) -> bytes:
@@ -28,9 +32,19 @@ def read_handed_in(folder: Path, file: str) -> bytes:
             within = inner
         return _read(within, parts[-1], file)
     except OSError as error:
-        raise Failed(f"{file}: {error.strerror or error}") from None
+        raise Failed(f"{file}: {error.strerror or error}{_elsewhere(folder, parts[-1])}") from None
     finally:
         os.close(within)
+
+
+def _elsewhere(folder: Path, name: str) -> str:
+    """Where a file lies that may be meant: in other letters, or in a folder within."""
+    for place in (folder, *islice((p for p in folder.glob("*") if p.is_dir() and not p.is_symlink()), MOST_FOLDERS)):
+        with suppress(OSError), os.scandir(place) as entries:
+            for entry in islice(entries, MOST_ENTRIES):
+                if entry.name.lower() == name.lower():
+                    return f"; did you mean {printable(Path(entry.path).relative_to(folder))!r}?"
+    return ""
 
 
 def _read(within: int, name: str, file: str) -> bytes:

@@ -156,7 +156,10 @@ def readme(assignment: Assignment) -> str:
 def index(found: Iterable[Assignment]) -> str:
     """The table of all assignments, as Markdown, to stand above their folders."""
     rows = [f"| [{a.name.upper()}]({a.name}/README.md) | {a.title} | {a.points:g} | {a.hours:g} |" for a in found]
-    about = "Each folder is a hand-out, made from the solution by `minicc course handout`. Begin with its `page.html`."
+    about = (
+        "Each folder is a hand-out, made from the solution by `minicc course handout`. Begin with its `page.html`.\n"
+        "Those who teach go on with [how to hand out, grade, and write another](TEACHING.md)."
+    )
     return _lines_of(
         ["# The assignments", "", about, "", "| | what | points | hours |", "| --- | --- | --- | --- |", *rows, ""]
     )

@@ -62,8 +62,8 @@ def _test(report: TaskReport, judged: Judged, visibility: str, points: float) ->
 
 
 def _leaders(report: TaskReport) -> list[dict[str, Any]]:
-    """What a task's hidden cases bring to the leaderboard: the mean of their figures, if they have any."""
-    figures = [j.figure for j in report.hidden.judgments if j.figure is not None] if report.hidden else []
+    """What a task's public cases bring to the leaderboard, which all see at once: the mean of their figures, if they have any."""
+    figures = [j.figure for j in report.public.judgments if j.figure is not None] if report.hidden else []
     return (
         [{"name": report.task.title, "value": round(statistics.fmean(figures), 3), "order": "desc"}] if figures else []
     )

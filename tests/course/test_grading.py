@@ -17,6 +17,7 @@ from minicc.cli import app
 from minicc.course import grading
 from minicc.course.assignment import assignment, assignments, read
 from minicc.course.grading import grade, judged_by
+from minicc.course.handed_in import read_handed_in
 from minicc.course.hollow import copied, without
 from minicc.course.judging import Failed, Judgment
 from minicc.course.sandbox import Sandbox
@@ -192,8 +193,15 @@ def read_bytes(path):
 
 
 def test_what_cannot_be_graded_is_told(tmp_path):
-    with pytest.raises(ConfigError, match=r"expected a folder with what was handed in[\s\S]*hint: "):
+    with pytest.raises(ConfigError, match=r"expected a folder with puzzle.py, .* got none[\s\S]*hint: "):
         grade(A0, tmp_path / "none")
+    (tmp_path / "a.zip").write_bytes(b"PK")
+    with pytest.raises(ConfigError, match="got a file: unpack it first"):
+        grade(A0, tmp_path / "a.zip")
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "Puzzle.py").write_text("")
+    with pytest.raises(Failed, match=r"No such file or directory; did you mean 'inner/Puzzle\.py'\?"):
+        read_handed_in(tmp_path, "puzzle.py")
     (tmp_path / "assignment.toml").write_text(
         'title = "x"\nhours = 1\nfiles = []\ntasks = [{ name = "9.1", title = "x", points = 1 }]\n'
     )

@@ -45,8 +45,11 @@ def test_points_are_those_of_hidden_cases():
 
 
 def test_results_are_what_gradescope_reads():
-    second = Judged((Judgment("a", 1.0, figure=2.0), Judgment("b", 0.5, figure=1.0)))
-    data = json.loads(json.dumps(results(report(judged(1, 1), second, judged(*[0] * 9), judged(1)))))
+    second = Judged(
+        (Judgment("a", 1.0, figure=9.0), Judgment("b", 0.5, figure=9.0))
+    )  # on no leaderboard: they are hidden
+    shown = [judged(1), Judged((Judgment("a", 1.0, figure=2.0), Judgment("b", 1.0, figure=1.0))), judged(1), judged(1)]
+    data = json.loads(json.dumps(results(report(judged(1, 1), second, judged(*[0] * 9), judged(1), public=shown))))
     assert data["execution_time"] == 3 and "points" not in data["output"]
     public, hidden = data["tests"][:4], data["tests"][4:]
     assert {t["visibility"] for t in public} == {"visible"} and {t["visibility"] for t in hidden} == {"after_due_date"}

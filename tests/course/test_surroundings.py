@@ -34,7 +34,7 @@ def little_memory():
 def test_what_is_right_earns_all(prepare):
     done = subprocess.run(
         [*GRADE, str(A0.folder)], preexec_fn=prepare, env={}, capture_output=True, text=True, check=False
-    )  # noqa: PLW1509
+    )
     assert "up to 10 of 10 points" in done.stdout, done.stdout + done.stderr
 
 
