@@ -119,7 +119,7 @@ class ComputeAtStep(Step, positional=2):
         nest = next((s for s in path if s not in way), path[-1])
         if nest is loop or path_to(loop, write):
             problem = f"loop {loop.name} is around the nest of {self.buffer} itself"
-            raise Illegal(problem, loop.name, "choose a loop of a reader")
+            raise Illegal(problem, loop.name, f"choose a loop of a reader: {_reading(alloc, path)}")
         shared = path_to(alloc.body, nest)[-2]
         assert isinstance(shared, Seq)
         if shared.stmts.index(nest) > [bool(path_to(s, loop)) for s in shared.stmts].index(True):
@@ -191,3 +191,9 @@ def _clamped(start: Expr, index: Var, size: int, limit: Any, simplify: Simplifie
 def _without_empty(s: Stmt) -> Stmt:
     """`s` without the holes that a moved nest leaves."""
     return rewrite(s, lambda t: seq(*[x for x in t.stmts if x is not seq()]) if isinstance(t, Seq) and t.stmts else t)
+
+
+def _reading(alloc: Alloc, path: list[Stmt]) -> str:
+    """The loops around what reads a buffer, but for those on the path to what writes it."""
+    around = [s for reader in readers(alloc.body, alloc.buffer) for s in path_to(alloc.body, reader) if s not in path]
+    return ", ".join(dict.fromkeys(s.name for s in around if isinstance(s, For))) or "there is none"

@@ -13,6 +13,8 @@ from submitted import submitted
 from minicc.course.answers import LocalAnswers
 from minicc.course.assignment import assignment
 from minicc.course.handout import solution, source
+from minicc.errors import ScheduleError
+from minicc.schedule.examples import row_sums
 
 pytestmark = pytest.mark.course
 FILES = {"a1": "puzzles.py", "a2": "operators.py", "a3": "primitives.py", "a4": "rules.py"}
@@ -44,3 +46,11 @@ def test_answers_of_students(task, tmp_path):
         else:
             assert lost, body
             assert any(said in problem for problem in lost), lost
+
+
+def test_a_hint_names_the_loops_that_a_stage_may_move_into():
+    """The first thing that goes wrong with a `cache_write`: its own loop is not that of the copy behind it."""
+    s = row_sums(4, 8)
+    total = s.cache_write("B", "local")
+    with pytest.raises(ScheduleError, match=r"hint: choose a loop of a reader: i_copy$"):
+        s.compute_at(total, "i")

@@ -90,6 +90,12 @@ run_python(program, given, made)
 assert np.array_equal(made, Mirror().numpy(given))
 
 # %% [markdown]
+# ## What there is to use
+#
+# Indices and elements are expressions: `+ - * / // %`, comparisons, `te.abs`, `te.minimum`, `te.if_then_else` and the like make others of
+# them. For types, `self.accept(x, y)` refuses dtypes that the class does not accept, `broadcast(str(self), x.shape, y.shape)` shapes that do
+# not fit together, and `axis_of(self, axis, x)` counts an axis from the front, or refuses it. (It takes a scalar as a vector of one: that case is yours.)
+#
 # ## 2.1 to 2.3: Huber
 #
 # A distance that is kind to outliers: a parabola near 0, a line far away. With NumPy's broadcasting: shapes are aligned from the right, and an
@@ -102,8 +108,14 @@ print(*(f"{d:5.1f}: {min(abs(d), 1.0) * (abs(d) - min(abs(d), 1.0) / 2):.3f}" fo
 # %% [markdown]
 # ## 2.4 to 2.6: Interleave
 #
-# Two decks of cards, shuffled perfectly, along any axis. Any dtype, bool among them: nothing is added here.
-#
+# Two decks of cards, shuffled perfectly, along any axis: here columns, with a 0 from the first deck and a 1 from the second. Any dtype, bool
+# among them: nothing is added or multiplied here, and what is not chosen must not be felt, be it NaN.
+
+# %%
+decks = np.zeros((2, 3), int), np.ones((2, 3), int)
+print(np.array([[column for pair in zip(*rows, strict=True) for column in pair] for rows in zip(*decks, strict=True)]))
+
+# %% [markdown]
 # ## 2.7 to 2.9: CircularCorrelation
 #
 # How much is x like y, if y is turned by s places? As `y` goes around, so does its index: `(k + s) % n`. The sum is a reduction

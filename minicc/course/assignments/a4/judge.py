@@ -34,7 +34,9 @@ def keeps(answers, rule, cases):
         if more := Counter(names(made)) - Counter(left):
             wanted = f"expected {', '.join(left) or 'no operator'} to be left of {graph}"
             raise Unequal(
-                f"{wanted}, got it as it was" if made == graph else f"{wanted}, got {', '.join(more)} more: {made}"
+                f"{wanted}, got it as it was"
+                if str(made) == str(graph)
+                else f"{wanted}, got {', '.join(more)} more: {made}"
             )
         if any(n.inferred is None or not n.inferred.is_bound or n.type.size > MOST_ELEMENTS for n in made.nodes):
             raise Unequal(f"expected values of at most {MOST_ELEMENTS:,} elements: {made}")

@@ -90,6 +90,27 @@ there = ops.Transpose((1, 2, 0))(cube)
 Graph("there and back", (cube,), (ops.Transpose((2, 0, 1))(there),), ("y",))
 
 # %% [markdown]
+# ## 4.2: what changes nothing
+#
+# Four operators, a number for each, and two questions: does it change no x at all, and is x as large as the result? An array of several numbers
+# counts only if all of them are the right one, and a large one stretches x.
+
+# %%
+print(ops.Mul()(cube, np.ones((5, 2, 3, 4), np.float32)).type, "is not", cube.type)
+
+# %% [markdown]
+# ## 4.3: reshapes
+#
+# However often an array is reshaped, only the last shape is seen. But `0` in the last one means "as in what I was given", and `-1` "the rest", and
+# what it is given is another array if the first Reshape goes. So say the shape in numbers, as `n.type.shape` does. A 0 among these is a real one.
+
+# %%
+first = ops.Reshape((4, 6))(cube)
+second = ops.Reshape((0, -1, 1))(first)
+print("of the other:", second.type, " of x itself:", ops.Reshape((0, -1, 1))(cube).type)
+Graph("chain", (cube,), (second,), ("y",))
+
+# %% [markdown]
 # ## 4.4: a normalization vanishes
 #
 # When a network has been trained, BatchNormalization is a line: each channel is multiplied by one number, and another is added. A
@@ -105,6 +126,15 @@ Graph("block", (image,), (ops.Relu()(normalized),), ("y",))
 # %% [markdown]
 # If somebody else reads the convolution it must stay. Then there would be two convolutions, and twice the work: right, and worse.
 #
+# ## 4.5: what is true of integers only
+#
+# `x * 0` looks like the surest rule of all. Ask the awkward numbers, and then an integer, which has none of them.
+
+# %%
+nothing = Graph("nothing", (x,), (ops.Mul()(x, np.float32(0)), ops.Sub()(x, x)), ("product", "difference"))
+print(evaluate(nothing, {"x": awkward}), np.int8([-128, 0, 127]) * np.int8(0), sep="\n")
+
+# %% [markdown]
 # ## Your rules in minicc
 #
 # `simplify` at the end of `rules.py` is a pass: `minicc.compile(model, passes=pipeline(replace={"simplify": simplify}))`, with
