@@ -62,6 +62,8 @@ FAULTS = [
     ("a7", "checks.py", "SPECIAL = [np.nan, np.inf,", "SPECIAL = [1.0, np.inf,", "7.1"),
     ("a7", "checks.py", "numbers = [-128, -7, -3, -1, 0, 1,", "numbers = [0, 1,", "7.1"),
     ("a7", "checks.py", '"Softmax", {"axis": axis}', '"Softmax", {"axis": -1}', "7.2"),
+    ("a7", "checks.py", "for dtype in (*FLOATS, np.int32):", "for dtype in FLOATS:", "7.2"),
+    ("a7", "checks.py", "random.integers(-3, 4, shape)", "np.arange(np.prod(shape)).reshape(shape)", "7.2"),
     ("a7", "checks.py", "for large in (100.0, -100.0, 1000.0, -1000.0)", "for large in (10.0,)", "7.2"),
     ("a7", "checks.py", "expect_same(got[name], array, 1e-5", "expect_same(got[name], array, 0.0", "7.3"),
     ("a7", "checks.py", "ops.Mul()(x, zero),\n        ops.Mul()(zero, x),", "ops.Mul()(x, one),", "7.3"),

@@ -77,28 +77,21 @@ def instead(name, function, where=lambda arrays: True):
     return name, lambda op, arrays: function(op, arrays) if op.name == name and where(arrays) else reference(op, arrays)
 
 
-def of_dtype(draw):
-    """Whether arrays are of a float dtype that is drawn."""
-    dtype = draw.choice((np.float32, np.float64))
-    return lambda arrays: arrays[0].dtype == dtype
-
-
-def of_kind(draw):
-    """Whether arrays are of floats, or of integers, which is drawn."""
-    kind = draw.choice(("f", "i"))
-    return lambda arrays: arrays[0].dtype.kind == kind
+def of_each(draw, *dtypes):
+    """For each of these dtypes or kinds, in an order that is drawn, whether arrays are of it: who leaves one out misses a fault."""
+    return [lambda arrays, dtype=dtype: dtype in arrays[0].dtype.str for dtype in draw.sample(dtypes, len(dtypes))]
 
 
 def faults_of_elements(draw):
-    is_drawn = of_dtype(draw)
+    one, other = of_each(draw, "f4", "f8")
     loses = draw.randrange(2)  # the operand whose NaN is lost
     yield instead(*draw.choice((
-        ("Relu", lambda op, a: np.fmax(a[0], a[0].dtype.type(0)), is_drawn),
-        ("Max", lambda op, a: np.where(np.isnan(a[loses]), a[1 - loses], reference(op, a)), is_drawn),
+        ("Relu", lambda op, a: np.fmax(a[0], a[0].dtype.type(0)), one),
+        ("Max", lambda op, a: np.where(np.isnan(a[loses]), a[1 - loses], reference(op, a)), one),
     )))  # fmt: skip
     integers = draw.choice((np.int32, np.int8))
     yield instead("Div", lambda op, a: a[0] // a[1], lambda arrays: arrays[0].dtype == integers)
-    yield instead("Sigmoid", lambda op, a: np.exp(a[0]) / (1 + np.exp(a[0])), of_dtype(draw))
+    yield instead("Sigmoid", lambda op, a: np.exp(a[0]) / (1 + np.exp(a[0])), other)
 
 
 def faults_of_many(draw):
@@ -121,10 +114,11 @@ def faults_of_many(draw):
                 x = np.take(x, range(x.shape[axis] // lanes * lanes), axis)
         return op.numpy(x)
 
-    yield instead("Softmax", plain, of_dtype(draw))
+    one, other = of_each(draw, "f", "i")
+    yield instead("Softmax", plain, of_each(draw, "f4", "f8")[0])
     yield instead("Softmax", other_axis, lambda arrays: arrays[0].ndim > 2)
-    yield instead("ArgMax", last, of_kind(draw))
-    yield instead("ReduceSum", without_tail, of_kind(draw))
+    yield instead("ArgMax", last, one)
+    yield instead("ReduceSum", without_tail, other)
 
 
 # ---- candidates of graphs: a step for each node
