@@ -58,7 +58,11 @@ class Submission:
             spec = importlib.util.spec_from_file_location(stem, self.folder / file)
             assert spec and spec.loader, file
             sys.modules[stem] = module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                sys.modules.pop(stem, None)  # half of a file is none: the next call meets the same error
+                raise
             self._modules[stem] = module
         return self._modules[stem]
 

@@ -234,3 +234,11 @@ def test_any_error_crosses_the_border_as_one():
     for data in (None, [], ["x"], [1, []], ["x", [1]], ["x", "y"], {"x": []}):
         with pytest.raises(NotData, match="expected an error"):
             decoded_error(data)
+
+
+def test_half_of_a_file_is_none(tmp_path):
+    (tmp_path / "puzzle.py").write_text("def twice(x):\n    return 2 * x\nraise SystemExit('enough')\n")
+    answers = LocalAnswers(tmp_path)
+    for _ in range(2):
+        with pytest.raises(Failed, match=r"puzzle.py:3: SystemExit: enough"):
+            answers.call("puzzle.py", "twice", 1)
