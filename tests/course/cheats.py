@@ -307,4 +307,48 @@ def twice(x):
         inside.say({'id': sys._getframe(3).f_locals.get('request', {}).get('id', ''), 'call': number, 'arguments': {'function': 0}})
     return 0
 """,
+    # past the filter: calls that others forget, other doors to the kernel
+    "calls that few know": thief("""
+import ctypes, platform
+libc, held = ctypes.CDLL(None), ctypes.create_string_buffer(256)
+if platform.machine() != 'x86_64': raise OSError
+tried = {'io_uring_setup': (425, 8, held), 'openat2': (437, -100, b'/etc/passwd', held, 24), 'memfd_create': (319, b'x', 0),
+         'userfaultfd': (323, 1), 'bpf': (321, 0, held, 128), 'perf_event_open': (298, held, 0, -1, -1, 0), 'keyctl': (250, 0, -3, 0),
+         'shmget': (29, 1, 4096, 0o1666), 'mq_open': (240, b'q', 0o102, 0o600, 0), 'personality': (135, 0x40000), 'prctl': (157, 4, 1),
+         'pidfd_open': (434, 1, 0), 'unshare': (272, 0x10000000), 'mount': (165, b'x', b'/', b'tmpfs', 0, 0), 'prlimit64': (302, 0, 9, held, 0),
+         'open': (2, b'/w', 0o101, 0o600), 'creat': (85, b'/w', 0o600), 'timer_create': (222, 1, 0, held), 'splice': (275, 3, 0, 1, 0, 9, 0),
+         'open_tree': (428, -100, b'/', 1), 'sched_setscheduler': (144, 0, 1, held), 'setitimer': (38, 0, held, 0), 'ioctl': (16, 3, 0x541b, held)}
+return [name for name, call in tried.items() if libc.syscall(*call) >= 0]
+"""),
+    "processes by other names": thief("""
+import ctypes, os, platform
+libc, flags = ctypes.CDLL(None), (ctypes.c_uint64 * 8)(0, 0, 0, 0, 17)
+if platform.machine() != 'x86_64': raise OSError
+for call in ((58,), (56, 17, 0, 0, 0, 0), (56, 0x4000 | 17, 0, 0, 0, 0), (435, flags, 64)):
+    pid = libc.syscall(*call)
+    if pid == 0: os._exit(0)
+    if pid > 0: return True
+"""),
+    "the kernel's older door": thief("""
+import ctypes, mmap, platform
+if platform.machine() != 'x86_64' or ctypes.CDLL(None).syscall(0x40000000 + 39) > 0: return platform.machine() == 'x86_64'
+code = mmap.mmap(-1, 4096, prot=7)
+code.write(bytes.fromhex('b814000000cd80c3'))
+return ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))() > 0
+"""),
+    "what was inherited": thief("""
+import ctypes, os
+libc = ctypes.CDLL(None)
+libc.getenv.restype = ctypes.c_char_p
+def opened(n):
+    try: return bool(os.fstat(n))
+    except OSError: return False
+return [n for n in range(4, 64) if opened(n)] or any(libc.getenv(name) for name in (b'HOME', b'PATH', b'USER', b'LD_PRELOAD'))
+"""),
+    "words that break what is printed": HONEST_ZERO + """
+def twice(x): return '\\ud800\\x1b[2J\\u202e' * 1000
+def scaled(array, factor): raise type('\\x1b[2J', (Exception,), {})('\\x00' * 1_000_000)
+def k_first(program): return {'\\udfff': [float('nan'), -0.0]}
+def total(numbers): return 10 ** 5000
+""",
 }  # fmt: skip
