@@ -47,22 +47,32 @@ def test_what_is_no_step_that_is_allowed_is_refused(text, error, said):
         scheduled("matmul", text, SIZES)
 
 
+class SaidSteps:
+    """A submission that is a text, or none."""
+
+    def __init__(self, text):
+        self.said = text
+
+    def text(self, file):
+        if self.said is None:
+            raise Failed("no such file")
+        return self.said
+
+
+def never(*_):
+    raise AssertionError
+
+
 def test_a_file_that_is_missing_or_nested_without_end_earns_nothing():
-    class Answers:
-        def __init__(self, text):
-            self.said = text
-
-        def text(self, file):
-            if self.said is None:
-                raise Failed("no such file")
-            return self.said
-
-    def never(*_):
-        raise AssertionError
-
     for text in (None, "[" * 100_000):
-        (judgment,) = kernel("matmul", never, Answers(text), Random(0))
+        (judgment,) = kernel("matmul", never, SaidSteps(text), Random(0))
         assert judgment.share == 0 and judgment.problem
+
+
+def test_an_error_shows_the_program_as_it_is():
+    (judgment,) = kernel("matmul", never, SaidSteps('s.split("j", factor=2)\ns.unroll("j_1")'), Random(0))
+    lines = [line.strip() for line in judgment.problem.splitlines()]
+    assert any(line.startswith("for j_o in range") for line in lines) and lines[-1].startswith("hint: ")
 
 
 def test_points_fall_with_the_logarithm():

@@ -106,7 +106,8 @@ print("right:", evaluate(graph, {"x": given})["y"], " in place:", value - value)
 #
 # The candidates stay with the judge: your check sends a question, and gets an answer. So it cannot look inside. Right ones and faulty ones come in
 # an order that is drawn, and which dtypes and operators a fault hits is drawn, too, for each of you. A fault counts as killed if the check raises
-# AssertionError for it, and for no right candidate of the same task.
+# AssertionError for it, and for no right candidate of the same task. There are more right ones than in `subject.py`: some round otherwise, or sum
+# from the end. If your check fails one of them, the report shows what it said. A check has 400 questions, which are soon spent: choose them.
 #
 # ## What was not told
 #

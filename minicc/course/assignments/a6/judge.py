@@ -9,7 +9,7 @@ from minicc.compile import build
 from minicc.course.assignments.a6.programs import KERNELS, cost, inputs, milliseconds, scheduled, target
 from minicc.course.assignment import assignment
 from minicc.course.judging import Failed, Judgment, Unequal
-from minicc.errors import MiniccError, printable
+from minicc.errors import MiniccError, plain_lines
 
 FULL, NONE = 1.2, 10.0  # times what the reference costs: what earns all points, and what earns none
 HOPELESS = 20.0  # times the reference: not measured twice
@@ -30,7 +30,7 @@ def kernel(name, ask, answers, draw):
             check_right(name, text, each)
         share, said, speed = ask(name, text)
     except (Failed, Unequal, MiniccError, RecursionError) as problem:
-        yield Judgment(name, 0.0, printable(problem))
+        yield Judgment(name, 0.0, plain_lines(problem))
         return
     yield Judgment(name, share, said if share < 1 else "", figure=speed)
 

@@ -31,7 +31,8 @@ s.picture(kind="visits")
 
 # %% [markdown]
 # It is easiest to find the steps in a notebook, or with `minicc explore --serve`, on a `Schedule` of `KERNELS["matmul"].program(48, 48, 48)`,
-# and to print its trace at the end. `s.moves()` lists what may come next.
+# and to print its trace at the end. `s.moves()` lists what may come next. The order matters: `compute_at` moves a whole nest, and so comes before
+# the steps that split the axes of what was moved.
 #
 # ## Sizes
 #

@@ -5,7 +5,7 @@ from functools import cache, partial
 
 from minicc.course.assignments.a8.workloads import blur, matmul, turned_product
 from minicc.course.judging import Failed, Judgment, Unequal, equal, judged
-from minicc.errors import printable
+from minicc.errors import plain_lines
 
 FILE = "search.py"
 BUDGET = 30
@@ -121,7 +121,7 @@ def on_workloads(task, answers, draw):
         try:
             gaps = [gap(answers, space, costs) for space, costs in spaces]
         except (Failed, Unequal) as problem:
-            yield Judgment(f"search in {known(make, sizes)[0]}", 0.0, printable(problem))
+            yield Judgment(f"search in {known(make, sizes)[0]}", 0.0, plain_lines(problem))
             return
         means[known(make, sizes)[0]] = sum(gaps) / RUNS
     closed = sum(means.values()) / len(means)
