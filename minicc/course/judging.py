@@ -88,7 +88,8 @@ def judged(name: str, check: Callable[[], float | None], weight: float = 1.0) ->
         share = check()
     except (Failed, Unequal, MiniccError) as problem:
         return Judgment(name, 0.0, plain_lines(cut(str(problem))), weight)
-    return Judgment(name, 1.0 if share is None else min(max(share, 0.0), 1.0), "", weight)
+    share = 1.0 if share is None else share
+    return Judgment(name, min(share, 1.0) if share > 0 else 0.0, "", weight)  # 0 for no number, too
 
 
 def equal(got: Any, expected: Any) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from minicc.course import judging
 from minicc.course.assignment import read
 from minicc.course.grading import Grades, Judged, TaskReport, seeded
 from minicc.course.judging import Judgment
@@ -30,6 +31,13 @@ def report(*hidden, public=None, student="ada"):
         tuple(TaskReport(t, p, *([h] if h else [])) for t, p, h in zip(A0.tasks, public, hidden, strict=True)),
         3.4,
     )
+
+
+def test_a_share_is_from_0_to_1():
+    given = (None, 0.5, 2.0, -1.0, float("nan"), float("inf"), True)
+    assert [judging.judged("x", lambda share=s: share).share for s in given] == [1, 0.5, 1, 0, 0, 1, 1]
+    long = judging.judged("x", lambda: judging.equal("\0" * 10_000_000, 1))
+    assert len(long.problem) < 20_000 and "characters" in long.problem
 
 
 def test_points_are_those_of_hidden_cases():
