@@ -77,8 +77,8 @@ start("in_tiles", 16, 16).picture(kind="heat", caches=[type(CACHE)(8 * 32, line=
 # %% [markdown]
 # ## 1.3 Whole vectors
 #
-# A vector holds 8 elements, a row of this matrix 12. If each row is cut on its own, every second vector is half empty. **Goal: 24 rounds,
-# which is 16 x 12 / 8, and no condition.** You need `fuse`, `split` and `vectorize`.
+# A vector holds 8 elements, a row of this matrix 12. If each row is cut on its own, every second vector is half empty. **Goal: 36 rounds,
+# which is 24 x 12 / 8, and no condition.** You need `fuse`, `split` and `vectorize`.
 
 # %%
 print(before("whole_vectors"))

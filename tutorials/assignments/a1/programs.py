@@ -104,7 +104,7 @@ def sum_rows(rows, columns):
 PUZZLES = {
     "along_rows": Puzzle(sum_columns, ("reorder",), ("misses",), (64, 64)),
     "in_tiles": Puzzle(turn, ("split", "reorder"), ("misses",), (64, 64)),
-    "whole_vectors": Puzzle(double, ("fuse", "split", "vectorize"), ("rounds", "asked"), (16, 12)),
+    "whole_vectors": Puzzle(double, ("fuse", "split", "vectorize"), ("rounds", "asked"), (24, 12)),
     "calm_middle": Puzzle(smooth, ("partition_loop",), ("asked",), (64,)),
     "ask_once": Puzzle(frame, ("unswitch",), ("asked",), (16, 16)),
     "few_rows": Puzzle(blur, ("split", "reorder", "compute_at"), ("room", "flops"), (32, 16)),

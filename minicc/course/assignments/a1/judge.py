@@ -11,7 +11,7 @@ CASES = 3
 SIZES = {  # of each puzzle, the numbers from which its sizes are drawn; at all of them the naive program costs more
     "along_rows": (range(40, 73), range(32, 97, 16)),
     "in_tiles": (range(48, 97, 16), range(48, 97, 16)),
-    "whole_vectors": (range(8, 49, 8), (6, 10, 12, 20)),
+    "whole_vectors": (range(8, 57, 16), (6, 10, 12, 20)),  # an eighth of all elements is no number of whole vectors
     "calm_middle": (range(9, 61),),
     "ask_once": (range(4, 21), range(5, 21)),
     "few_rows": (range(16, 49, 4), range(8, 25)),

@@ -8,7 +8,7 @@ from programs import PUZZLES, costs
 GOALS = {
     "along_rows": {"misses": 260},
     "in_tiles": {"misses": 512},
-    "whole_vectors": {"rounds": 24, "asked": 0},
+    "whole_vectors": {"rounds": 36, "asked": 0},
     "calm_middle": {"asked": 0},
     "ask_once": {"asked": 36},
     "few_rows": {"room": 96, "flops": 2560},

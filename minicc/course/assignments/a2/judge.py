@@ -13,6 +13,7 @@ from minicc.types import DType, TensorType
 
 FILE = "operators.py"
 NOT_FINITE, ZEROS = (np.nan, np.inf, -np.inf), (0.0, -0.0)
+STRETCHED = (((2, 1), (1, 3)), ((3, 2), (2,)), ((3,), (2, 3)))  # from the right, on either side
 MOST_SHOWN = 9  # elements of an input that a report shows
 MOST_TRIPS = 50  # of all loops, for each multiplication that there must be
 
@@ -98,7 +99,7 @@ def shapes(name, draw):
         more = (sizes(1, 3), sizes(2, 2), sizes(1, 3), sizes(2, 2))
         return [*pairs, *zip(more, more, strict=True)]
     whole = [sizes(rank, 2) for rank in (1, 2, 3, 3)]
-    return [*pairs, *[(thinned(s), s) if draw.random() < 0.5 else (s, thinned(s)[1:]) for s in whole], ((2, 1), (1, 3))]
+    return [*pairs, *[(thinned(s), s) if draw.random() < 0.5 else (s, thinned(s)[1:]) for s in whole], *STRETCHED]
 
 
 def dtypes(name):
