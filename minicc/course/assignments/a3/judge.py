@@ -150,7 +150,7 @@ def task3_3(answers, draw):
 
 
 def refusals(draw):
-    """Why, a program, a step that is not legal there, and one that is."""
+    """Why, a program, and a step that is not legal there."""
     n, m = draw.randint(3, 6), draw.randint(3, 6)
     for kind in draw.sample(("vectorize", "unroll", "parallel"), 2):
         s = Schedule(WORKLOADS["transpose"].program(n, m))
