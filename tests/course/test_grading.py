@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -164,13 +165,14 @@ def test_grade_by_the_command_line(tmp_path):
 
 
 @pytest.mark.course
-def test_nothing_is_left_of_a_grader_that_is_killed(tmp_path):
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_of_a_grader_that_is_killed(kind, tmp_path):
     (tmp_path / "puzzle.py").write_text("while True: pass\n")
     (tmp_path / "tmp").mkdir(mode=0o755)
     command = [sys.executable, "-m", "minicc", "grade", str(tmp_path), "-a", str(A0.folder)]
     grader = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path / "tmp")}, stderr=subprocess.DEVNULL)
     within_time(lambda: list((tmp_path / "tmp").glob("*/handed_in/1")))
-    grader.kill()
+    grader.send_signal(kind)
     grader.wait()
     within_time(lambda: not list((tmp_path / "tmp").iterdir()))
     within_time(

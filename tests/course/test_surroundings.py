@@ -1,11 +1,9 @@
-"""Wherever a grader runs, and however it ends: what is right earns all, and nothing stays behind."""
+"""Wherever a grader runs: what is right earns all, and where that cannot be said, nothing is graded."""
 
 import os
 import resource
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -38,46 +36,14 @@ def test_what_is_right_earns_all(prepare):
     assert "up to 10 of 10 points" in done.stdout, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_however_a_grader_ends_nothing_stays(kind, tmp_path):
-    (tmp_path / "puzzle.py").write_text("while True: pass\n")
-    place = tmp_path / "tmp"
-    place.mkdir()
-    a0 = tmp_path / "a0"
-    a0.mkdir()
-    for file in A0.folder.iterdir():
-        if file.is_file():
-            (a0 / file.name).write_text(file.read_text().replace("seconds = 1.5", "seconds = 100"))
-    given = [*GRADE, str(tmp_path), "-a", str(a0)]
-    grader = subprocess.Popen(given, env={"TMPDIR": str(place)}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    wait_until(lambda: list(place.glob("*/handed_in/1/puzzle.py")))
-    os.kill(grader.pid, kind)
-    grader.wait(20)
-    wait_until(lambda: not list(place.iterdir()))
-    wait_until(lambda: not [p for p in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path).encode() in said(p)])
-
-
-def said(path):
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
-
-
-def wait_until(holds):
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_who_cannot_be_isolated_has_no_points_and_no_zero_either(monkeypatch):
     with Sandbox(A0.hollow, A0.name) as box:
         monkeypatch.setattr(sandbox, "__file__", str(box.folder / "minicc" / "__init__.py"))  # a file that can be read
         solved = {"puzzle.py": (A0.folder / "puzzle.py").read_bytes()}
-        for task in A0.tasks:  # whose judges take an error of minicc for a wrong answer
-            with pytest.raises(WorkerError, match="expected a process that is isolated"):
-                judged_by(judges_of(A0)[task.name], box, solved, {}, 2, seeded(b"s", "ada", task.name))
+        with pytest.raises(
+            WorkerError, match="expected a process that is isolated"
+        ):  # not what judges take for a wrong answer
+            judged_by(judges_of(A0)["0.1"], box, solved, {}, 2, seeded(b"s", "ada", "0.1"))
 
 
 def test_a_full_disk_is_no_wrong_answer(monkeypatch):
