@@ -50,6 +50,7 @@ class Commands(TyperGroup):
             self.add_command(TyperCommand(name, help=summary))  # as --help lists it
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments name; one of LATE is imported for it."""
         if args and args[0] in LATE:
             self.add_command(typer.main.get_command(import_module(f"minicc.cli.{args[0]}").app), args[0])
         return super().resolve_command(ctx, args)
