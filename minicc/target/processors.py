@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Collection
+from contextlib import ExitStack
 from functools import lru_cache
 from typing import Any
 
@@ -69,10 +70,11 @@ def unknown(triple: str, cpu: str, features: str = "") -> tuple[str, ...]:
     For some 0.0001 s that is a file. Raises TargetError without a generator.
     """
     machine(triple)  # what it says of the triple is for all to see
-    with _redirecting, tempfile.TemporaryFile() as file:
+    with _redirecting, ExitStack() as ends:
         try:
+            file = ends.enter_context(tempfile.TemporaryFile())
             kept = os.dup(2)
-        except OSError:  # a process without that stream
+        except OSError:  # a process without that stream, or one that may write no file
             return ()
         try:
             os.dup2(file.fileno(), 2)

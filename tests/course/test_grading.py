@@ -41,6 +41,8 @@ def compiled(x):
     minicc.build(te.create_schedule(B.op), [A, B])(x, out)
     return out
 
+def for_haswell(): return minicc.build(product(8, 8), target="haswell").source("asm")
+
 def split(): return product(8, 8).split("i", factor=4)
 def reordered():
     s = product(8, 8)
@@ -75,6 +77,7 @@ def test_a_sandbox_computes(box):
     program.reorder("k", "i")
     with box.answers({"p.py": SOURCE}, 20) as answers:
         assert (answers.call("p.py", "compiled", x) == 2 * x).all()
+        assert "vmovss" in answers.call("p.py", "for_haswell")
         assert answers.call("p.py", "reordered") is program.program
         assert answers.call("p.py", "threads") == [0, 1, 2, 3]
         with pytest.raises(Failed, match=r"p.py:\d+: Task: task a3: SplitStep.transform is left out") as failed:
