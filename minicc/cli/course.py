@@ -12,7 +12,7 @@ from minicc.cli.progress import milestone_command, start_command, status_command
 from minicc.course.assignment import assignments, found
 from minicc.course.handout import index, write_handout
 from minicc.errors import ConfigError, printable
-from minicc.runtime.files import write_file
+from minicc.runtime.files import make_folder, write_file
 
 app = typer.Typer(
     help="Assignments: begin one, test it, see what comes next; hand-outs, bundles, results.",
@@ -53,7 +53,7 @@ def handout_command(
             "course handout", problem, f"assignments: {', '.join(assignments())}", "minicc course handout a1 OUT"
         )
     if everything:
-        Path(out).mkdir(parents=True, exist_ok=True)
+        make_folder(Path(out))
         write_file(Path(out, "README.md"), index(assignments().values()).encode("utf-8"))
     for name in names or assignments():
         folder = Path(out) / name if everything else Path(out)

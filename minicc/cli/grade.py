@@ -15,7 +15,7 @@ from rich.text import Text
 from minicc.cli.options import check_output, messages
 from minicc.course.assignment import found
 from minicc.course.bundle import write_bundle
-from minicc.course.grading import Grades, TaskReport, grade
+from minicc.course.grading import Grades, TaskReport, check_handed_in, grade
 from minicc.course.results import gather, results, shortened
 from minicc.errors import ConfigError, printable
 from minicc.explain.save import save
@@ -56,8 +56,9 @@ def grade_command(
         minicc grade handed_in -a a3 --student ada --seed-file secret.txt --json results.json
     """
     check_output("--json", into, ".json")
-    secret = None if public else read_secret(seed_file)
     asked = found(assignment)
+    check_handed_in(asked, submission)
+    secret = None if public else read_secret(seed_file)
 
     def told(done: TaskReport) -> None:
         seconds = done.public.seconds + (done.hidden.seconds if done.hidden else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from minicc.course.milestones import MILESTONES
 from minicc.course.progress import Started, all_started, remember, started
 from minicc.course.visible import run_visible
 from minicc.explain.save import ENDINGS, save
-from minicc.errors import ConfigError, nearest, printable
+from minicc.errors import ConfigError, MiniccError, RunError, nearest, printable
 
 SIGNS = {"solved": "[green]✓ solved[/]", "wrong": "[red]✗ wrong[/]", "open": "… open", "untested": "? not tested yet"}
 
@@ -102,7 +103,21 @@ def _reach(begun: Started, output: Path | None = None) -> None:
     milestone, picture = MILESTONES[begun.assignment.name], output or begun.folder / "milestone.svg"
     check_output("--output", picture, *ENDINGS)
     print(f"milestone: {milestone.title}")
-    reached = milestone.reach(begun.folder.absolute())
+    try:
+        reached = milestone.reach(begun.folder.absolute())
+    except MiniccError:
+        raise
+    except Exception as error:  # whatever the student's parts end with
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [
+            f"{Path(f.filename).name}:{f.lineno}: {f.line}"
+            for f in frames
+            if Path(f.filename).parent.name == begun.folder.absolute().name
+        ]
+        problem = f"expected your parts to run, got {type(error).__name__}: {error}"
+        raise RunError(
+            "course milestone", problem, "\n".join(own[-3:]), f"minicc course test {begun.folder} says more"
+        ) from error
     for line in reached.lines:
         print(f"  {printable(line)}")
     save(reached.picture, picture)

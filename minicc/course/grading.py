@@ -125,18 +125,23 @@ class Grades:
         return f"{public}; total: {self.total:g} of {self.points:g} points"
 
 
-def grade(assignment: Assignment, folder: Path, student: str = "", secret: bytes | None = None,
-          watch: Callable[[TaskReport], None] | None = None) -> Grades:  # fmt: skip
-    """The report on a folder that was handed in; without a secret, of public cases alone. `watch` is told of each task.
-
-    Raises ConfigError where there is no folder, WorkerError where submissions cannot be isolated.
-    """
+def check_handed_in(assignment: Assignment, folder: Path) -> None:
+    """Raise ConfigError where there is no folder."""
     if not folder.is_dir():
         got = "a file: unpack it first" if folder.exists() else "none"
         problem = f"expected a folder with {', '.join(assignment.files)}, which was handed in, got {got}"
         raise ConfigError(
             f"grade {folder}", problem, str(folder), f"minicc grade FOLDER --assignment {assignment.name}"
         )
+
+
+def grade(assignment: Assignment, folder: Path, student: str = "", secret: bytes | None = None,
+          watch: Callable[[TaskReport], None] | None = None) -> Grades:  # fmt: skip
+    """The report on a folder that was handed in; without a secret, of public cases alone. `watch` is told of each task.
+
+    Raises ConfigError where there is no folder, WorkerError where submissions cannot be isolated.
+    """
+    check_handed_in(assignment, folder)
     started = time.monotonic()
     judges, files, missing = judges_of(assignment), dict[str, bytes](), dict[str, str]()
     for name in assignment.files:

@@ -31,7 +31,7 @@ from minicc.course.execute import executed
 from minicc.course.lesson import read
 from minicc.course.pages import alone
 from minicc.errors import ConfigError, printable
-from minicc.runtime.files import write_file
+from minicc.runtime.files import make_folder, write_file
 
 BEGIN = re.compile(r"^(?P<indent>\s*)# solution(?: (?P<task>[\d.]+): (?P<what>.+))?$")
 END, KEPT = re.compile(r"^\s*# end$"), re.compile(r"^(?P<indent>\s*)# handout: (?P<text>.*)$")
@@ -121,7 +121,7 @@ def write_handout(assignment: Assignment, folder: Path, force: bool = False) -> 
         problem = f"expected no file that differs from the hand-out, got {', '.join(changed)}"
         hint = "--force replaces them: what was written there is lost; another folder keeps them"
         raise ConfigError(f"handout {assignment.name}", problem, printable(folder), hint)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for path, content in differing.items():
         write_file(path, content)
     return list(differing)

@@ -73,6 +73,8 @@ class Started:
     @property
     def next(self) -> str:
         """What to do next, as a line."""
+        if missing := [name for name in self.assignment.files if not (self.folder / name).is_file()]:
+            return f"{missing[0]} is missing in {self.folder}: minicc course start {self.assignment.name} {self.folder} writes it anew"
         for standing in self.standings:
             task = standing.task
             if standing.state == "untested":
@@ -107,7 +109,10 @@ def started(folder: Path) -> Started:
 
 
 def all_started(folder: Path) -> list[Started]:
-    """Every hand-out in a folder and in those right below it, by the names of their assignments."""
+    """Every hand-out in a folder and in those right below it, by the names of their assignments. Raises ConfigError where it is none."""
+    if not folder.is_dir():
+        problem = f"expected a folder, got {'a file' if folder.exists() else 'none'}"
+        raise ConfigError(f"course status {folder}", problem, hint="give the folder in which assignments were started")
     places = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
     known = assignments()
     found = [started(p) for p in places if any(t.stem[5:] in known for t in p.glob("test_a[0-9]*.py"))]

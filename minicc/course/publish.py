@@ -23,7 +23,7 @@ from minicc.course.lesson import FOLDER, Lesson, lessons, translated
 from minicc.course.notebook import notebook
 from minicc.course.pages import CoursePages
 from minicc.errors import ConfigError, MiniccError
-from minicc.runtime.files import write_file
+from minicc.runtime.files import make_folder, write_file
 from minicc.target.host import available_threads
 
 ALL = ("index", "glossary", "search")  # pages that are there in each language
@@ -47,7 +47,7 @@ def publish(found: Sequence[Lesson], ran: dict[str, Executed], out: Path, folder
 
 
 def _write(site: CoursePages, ran: dict[str, Executed], out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     texts = {f"{name}.html": getattr(site, name)() for name in ALL}
     for lesson in site.lessons:
         if lesson.name in ran or lesson.missing:

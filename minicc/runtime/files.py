@@ -42,6 +42,17 @@ def check_folder(path: Path) -> None:
         raise ConfigError(f"write {path}", problem, hint=refused[1])
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where there is none. Raises ConfigError when that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        why = (error.strerror or "") if isinstance(error, OSError) else str(error)
+        problem = f"expected the name of a folder, got one that cannot be made: {why}"
+        hint = _REMEDIES.get(getattr(error, "errno", 0) or 0, "name another folder")
+        raise ConfigError(f"make the folder {path}", problem, hint=hint) from None
+
+
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """A file that stands at `path` when the block is done, in place of what was there. Raises ConfigError when it cannot be written."""

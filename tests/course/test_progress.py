@@ -10,7 +10,7 @@ from minicc.course.assignment import assignment
 from minicc.course.handout import handout, source
 from minicc.course.progress import RECORD, all_started, remember, remembered, started
 from minicc.course.visible import TaskTests
-from minicc.errors import ConfigError
+from minicc.errors import ConfigError, RunError
 
 run = CliRunner().invoke
 
@@ -105,3 +105,21 @@ def test_files_that_do_not_import(tmp_path):
 def test_unknown_tasks(tmp_path):
     written("a1", tmp_path)
     assert "expected a task of a1" in str(run(app, ["course", "test", str(tmp_path), "--task", "9.9"]).exception)
+
+
+def test_places_that_are_none(tmp_path):
+    (tmp_path / "file").touch()
+    for command in (["status", tmp_path / "none"], ["status", tmp_path / "file"], ["start", "a1", tmp_path / "file"]):
+        shown = run(app, ["course", *map(str, command)])
+        assert isinstance(shown.exception, ConfigError), shown.exception
+    begun = tmp_path / "mine"
+    run(app, ["course", "start", "a1", str(begun)])
+    (begun / "puzzles.py").unlink()
+    assert started(begun).next.startswith("puzzles.py is missing")
+
+
+def test_parts_that_raise_end_a_milestone_with_their_line(tmp_path):
+    run(app, ["course", "start", "a3", str(tmp_path)])
+    (tmp_path / "primitives.py").write_text("x = 1\ny = x / 0\n", encoding="utf-8")
+    with pytest.raises(RunError, match=r"got ZeroDivisionError: division by zero\n    primitives.py:2: y = x / 0"):
+        raise run(app, ["course", "milestone", str(tmp_path)]).exception
