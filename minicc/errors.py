@@ -137,7 +137,7 @@ class Task(MiniccError, NotImplementedError):
     """
 
     def __init__(self, name: str, what: str = "") -> None:
-        super().__init__(f"task {name}", what or "this part is still open", hint="write it where this is raised")
+        super().__init__(f"task {name}", what or "a part that is left to you", hint="write it where this is raised")
         self.name = name
 
     def __reduce__(self) -> tuple[type[Task], tuple[str, str]]:

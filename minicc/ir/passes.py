@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from minicc.errors import Task
+from minicc.errors import ConfigError, Task
 from minicc.ir.open_tasks import stands_in
 
 IR = TypeVar("IR")
@@ -44,9 +44,15 @@ class Pass(Generic[IR]):
     otherwise: Callable[[IR], IR] | None = unchanged
 
     def attempt(self, ir: IR) -> IR:
-        """The IR after the pass, or after what takes its place."""
+        """The IR after the pass, or after what takes its place. Raises ConfigError where the pass gives none."""
         try:
-            return self.run(ir)
+            made = self.run(ir)
+            if not isinstance(made, type(ir)):
+                problem = f"expected a {type(ir).__name__}, got {made!r:.80}"
+                raise ConfigError(
+                    f"pass {self.name}", problem, hint="return the IR, the same one where nothing changed"
+                )
+            return made
         except Task as task:
             if self.otherwise is None:
                 raise

@@ -1,4 +1,4 @@
-"""Replacements of the compiler that one compilation replaces: recipes, operators, primitives.
+"""Parts of the compiler that one compilation replaces: recipes, operators, primitives.
 
 In: what a caller of `compile` gives. Out: `Replacements`, checked, which hold while its kernels are made. Kernels made of others'
 parts are not looked for in the cache, nor kept there, and are made in this process: functions have no key.
@@ -40,6 +40,15 @@ class Replacements:
         primitives: Mapping[str, Primitive] | None,
     ) -> Replacements:
         """What was given. Raises ConfigError for names of nothing, and for what is no such part."""
+        for name, given, kind in (
+            ("recipes", recipes, Sequence),
+            ("operators", operators, Mapping),
+            ("primitives", primitives, Mapping),
+        ):
+            if given is not None and not isinstance(given, kind):
+                wanted = "a list of recipes" if kind is Sequence else "a dictionary by name"
+                hint = f"compile(model, {name}={'[recipe]' if kind is Sequence else '{name: part}'})"
+                raise ConfigError(f"compile({name}=...)", f"expected {wanted}, got {given!r}", hint=hint)
         parts = Replacements(tuple(recipes or ()), dict(operators or {}), dict(primitives or {}))
         for recipe in parts.recipes:
             if not isinstance(recipe, Recipe):

@@ -18,19 +18,44 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from minicc.errors import ConfigError, nearest
-from minicc.schedule.step import INSTEAD, STEPS, Primitive
+from minicc.errors import ConfigError, ScheduleError, nearest
+from minicc.loop.ir import loops
+from minicc.loop.program import Program
+from minicc.loop.queries import buffers_of
+from minicc.schedule.step import INSTEAD, STEPS, Primitive, Step, loops_text
 
 
 @contextmanager
 def replaced(primitives: Mapping[str, Primitive]) -> Iterator[None]:
     """These functions stand for the primitives of these names. Raises ConfigError when there is none of a name."""
     check_primitives("replaced(...)", primitives)
-    token = INSTEAD.set({**INSTEAD.get(), **primitives})
+    token = INSTEAD.set({**INSTEAD.get(), **{name: _checked(function) for name, function in primitives.items()}})
     try:
         yield
     finally:
         INSTEAD.reset(token)
+
+
+def _checked(function: Primitive) -> Primitive:
+    """The function, and ScheduleError where it gives no program, or one without what the step makes."""
+
+    def primitive(program: Program, step: Step) -> Program:
+        made, wanted = function(program, step), step.names(program) or ()
+        got = "" if isinstance(made, Program) else f"{made!r:.80}"
+        if not got:
+            known = {*loops(made.body), *buffers_of(made)}
+            missing = [name for name in ((wanted,) if isinstance(wanted, str) else wanted) if name not in known]
+            got = f"one without {' and '.join(missing)}" if missing else ""
+        if got:
+            problem = (
+                f"expected a program with what the step makes from the function that stands for {step.name}, got {got}"
+            )
+            raise ScheduleError(
+                str(step).removeprefix("s."), problem, loops_text(program), "return the changed program"
+            )
+        return made
+
+    return primitive
 
 
 def check_primitives(call: str, primitives: Mapping[str, Primitive]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -12,9 +13,9 @@ import pytest
 import minicc
 from minicc import ops, te
 from minicc.compile import optimize, pipeline
-from minicc.errors import ConfigError, LoopError, OpenTaskWarning, Task, TypeInferenceError
+from minicc.errors import ConfigError, LoopError, MiniccError, OpenTaskWarning, Task, TypeInferenceError
 from minicc.frontend import load
-from minicc.graph import bind, evaluate
+from minicc.graph import bind, evaluate, parse
 from minicc.graph.ir import Graph, Kernel, constant, input
 from minicc.ir.node import replace
 from minicc.ir.rewrite import Rule
@@ -266,3 +267,18 @@ def test_every_method_of_an_operator_may_be_open(model, monkeypatch):
                 with monkeypatch.context() as patch:
                     patch.setattr(REGISTRY[name], method, hole)
                     right(graph, answers)
+
+
+@pytest.mark.parametrize(("parts", "said"), [
+    ({"recipes": 5}, "expected a list of recipes, got 5"),
+    ({"operators": [1]}, "expected a dictionary by name, got"),
+    ({"primitives": {"split": lambda program, step: None}}, "stands for split, got None"),
+    ({"primitives": {"split": lambda program, step: program}}, "stands for split, got one without "),
+    ({"passes": pipeline(replace={"fuse": lambda graph: None})}, "pass fuse: expected a Graph, got None"),
+])  # fmt: skip
+def test_parts_that_give_nothing_are_told_so(parts, said):
+    graph = parse(
+        "graph g(x: float32[4,64], w: float32[64,32]) {\n  %0 = MatMul(x, w) : float32[4,32]\n  return y=%0\n}"
+    )
+    with pytest.raises(MiniccError, match=re.escape(said)):
+        minicc.compile(graph, target="haswell", **parts)
