@@ -82,7 +82,7 @@ MOST_LINES = 500
 BUDGET = {  # lines of each room
     "__main__": 5, "backend": 212, "bridge": 5604, "cli": 2513, "codegen": 1345, "compile": 425, "config": 133,
     "course": 11137, "device": 1879, "dynamo": 285, "errors": 187, "explain": 6770, "frontend": 8405, "graph": 5070,
-    "ir": 892, "kernels": 821, "loop": 4260, "minicc": 67, "ops": 9747, "package": 566, "paths": 128, "recipes": 3079,
+    "ir": 892, "kernels": 821, "loop": 4261, "minicc": 67, "ops": 9747, "package": 566, "paths": 128, "recipes": 3079,
     "runtime": 2866, "schedule": 4937, "target": 636, "te": 50, "tensor": 3568, "testing": 7099, "types": 192,
     "vision": 1205,
 }  # fmt: skip

@@ -29,7 +29,8 @@ def cut_vectors(program: Program) -> Program:
         if whole == s.extent or any(isinstance(t, (For, Alloc)) for t in walk(s.body)):
             return s
         (name,) = fresh(program, f"{s.name}_rest")
-        rest = For(Var(name), s.extent - whole, substitute_vars(s.body, {s.var: Var(name) + whole}), VECTORIZE)
+        body = substitute_vars(s.body, {s.var: Var(name) + whole})
+        rest = replace(s, var=Var(name), extent=s.extent - whole, body=body)
         return seq(replace(s, extent=whole), cut(rest))
 
     return replace(program, body=rewrite(program.body, cut))

@@ -38,6 +38,7 @@ def test_open_tasks_are_stood_in_for(tmp_path):
 FAULTS = {
     "a split that forgets the tile": (b"outer * factor + inner})", b"inner})"),
     "a fuse that stays in the first row": (b"variable // inner.extent", b"variable // inner.extent * 0"),
+    "a guard that stops too early": (b"If(value < loop.extent,", b"If(value < loop.extent - 1,"),
 }  # fmt: skip
 
 
@@ -61,3 +62,15 @@ def test_own_rules_and_own_fusion_are_seen(tmp_path):
     assert ["2 of these" in lines[0] for lines in said] == [True, True, False]
     assert [lines[1].partition(" by")[0] for lines in said] == ["7 kernels", "2 kernels", "2 kernels"]
     assert said[-1][1].endswith(": conv_add_relu, conv_add_add_relu")
+
+
+def test_a_wrong_rule_does_not_reach_it(tmp_path):
+    for name in ("a4", "a5"):
+        (tmp_path / name).mkdir()
+        put({**handout(assignment(name)), **solution(assignment(name))}, tmp_path / name)
+    rules = tmp_path / "a4" / "rules.py"
+    right = rules.read_text(encoding="utf-8")
+    assert "bias - mean * a" in right
+    rules.write_text(right.replace("bias - mean * a", "bias + mean * a"), encoding="utf-8")
+    with pytest.raises(Disagreement):
+        MILESTONES["a5"].reach(tmp_path / "a5")
